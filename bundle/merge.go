@@ -1,0 +1,104 @@
+package bundle
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Shadow is a value that a merge hid.
+type Shadow struct {
+	Name string
+	// Winner is the origin of the value in use, Hidden that of the other.
+	Winner, Hidden Origin
+	// Same says that both are the same value, so that one can go.
+	Same bool
+}
+
+// Merge lays bundles over each other in rising precedence: where several hold
+// a name, the last one's secret wins, even if its value is empty. The answer
+// remembers what was hidden, for [Bundle.Trace] and [Bundle.Shadowed]. Nil
+// layers count as empty.
+//
+// Of the [Meta], Problems and Notices are those of all layers and RefreshAfter
+// is the shortest. The rest, which identifies one source, comes from the last
+// layer that has any of it.
+//
+// Merging is associative: a merged bundle is as good a layer as any.
+func Merge(layers ...*Bundle) *Bundle {
+	out := &Bundle{}
+	stacks := map[string][]Secret{} // winner first
+	for _, layer := range slices.Backward(layers) {
+		for s := range layer.All() {
+			stacks[s.Name] = append(append(stacks[s.Name], s), layer.hidden[s.Name]...)
+		}
+	}
+	for name, stack := range stacks {
+		out.secrets = append(out.secrets, stack[0])
+		if len(stack) > 1 {
+			if out.hidden == nil {
+				out.hidden = map[string][]Secret{}
+			}
+			out.hidden[name] = stack[1:]
+		}
+	}
+	slices.SortFunc(out.secrets, func(x, y Secret) int { return strings.Compare(x.Name, y.Name) })
+
+	for _, layer := range layers {
+		out.meta = mergeMeta(out.meta, layer.Meta())
+	}
+	return out
+}
+
+// mergeMeta lays upper over lower.
+func mergeMeta(lower, upper Meta) Meta {
+	out := upper
+	if !upper.identifies() {
+		out = lower
+	}
+	out.Problems = append(slices.Clip(lower.Problems), upper.Problems...)
+	out.Notices = append(slices.Clip(lower.Notices), upper.Notices...)
+	out.RefreshAfter = shorter(lower.RefreshAfter, upper.RefreshAfter)
+	return out
+}
+
+// identifies reports whether m says which source it is about.
+func (m Meta) identifies() bool {
+	return m.Revision != "" || m.Scope != "" || m.TokenID != "" ||
+		!m.IssuedAt.IsZero() || !m.TokenExpires.IsZero() || !m.RotateBy.IsZero()
+}
+
+// shorter returns the smaller of two durations of which zero means none.
+func shorter(x, y time.Duration) time.Duration {
+	if x == 0 || y == 0 {
+		return max(x, y)
+	}
+	return min(x, y)
+}
+
+// Trace returns the origins of name: first that of the value in use, then
+// those of what it hides, nearest first. It is empty if the bundle does not
+// have the name.
+func (b *Bundle) Trace(name string) []Origin {
+	s, ok := b.Get(name)
+	if !ok {
+		return nil
+	}
+	trace := []Origin{s.Origin}
+	for _, h := range b.hidden[name] {
+		trace = append(trace, h.Origin)
+	}
+	return trace
+}
+
+// Shadowed returns everything that is hidden by a value of the same name, in
+// the order of names, and nearest first within one.
+func (b *Bundle) Shadowed() []Shadow {
+	var shadows []Shadow
+	for s := range b.All() {
+		for _, h := range b.hidden[s.Name] {
+			shadows = append(shadows, Shadow{Name: s.Name, Winner: s.Origin, Hidden: h.Origin, Same: s.Value.Equal(h.Value)})
+		}
+	}
+	return shadows
+}
