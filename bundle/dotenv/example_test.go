@@ -1,0 +1,37 @@
+package dotenv_test
+
+import (
+	"fmt"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/dotenv"
+)
+
+func Example() {
+	entries, err := dotenv.Parse(".env", []byte("# for the tests\nexport TOKEN='abc $5'\nEMPTY=\n"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, e := range entries {
+		fmt.Println(e.Line, e.Name, e.Value, len(e.Value.Reveal()))
+	}
+	// Output:
+	// 2 TOKEN [REDACTED] 6
+	// 3 EMPTY [REDACTED] 0
+}
+
+func ExampleParse_refused() {
+	_, err := dotenv.Parse(".env", []byte("A=1\nTOKEN = abc\n"))
+	fmt.Println(err)
+	// Output: .env:2: there are blanks before the =; remove them
+}
+
+func ExampleAppend() {
+	file, err := dotenv.Append([]byte("A=1\n"), dotenv.Entry{Name: "TITLE", Value: bundle.NewValue("two words")})
+	fmt.Printf("%s%v\n", file, err)
+	// Output:
+	// A=1
+	// TITLE='two words'
+	// <nil>
+}
