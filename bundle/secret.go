@@ -41,6 +41,14 @@ func (o Origin) String() string {
 	return strings.TrimSpace(o.Provider + " " + o.Location)
 }
 
+// aside returns the origin in brackets, or nothing if it is empty.
+func (o Origin) aside() string {
+	if o == (Origin{}) {
+		return ""
+	}
+	return " (" + o.String() + ")"
+}
+
 // Delivery is how a value reaches a job.
 type Delivery string
 
@@ -106,7 +114,7 @@ func (s *Secret) check() error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("secret %q (%s): %w", clip(s.Name), s.Origin, err)
+		return fmt.Errorf("secret %q%s: %w", clip(s.Name), s.Origin.aside(), err)
 	}
 	return nil
 }

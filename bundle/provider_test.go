@@ -1,0 +1,171 @@
+package bundle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// source is a provider that does as it is told and remembers what it was
+// handed.
+type source struct {
+	bundle *bundle.Bundle
+	err    error
+	lasts  []*bundle.Bundle
+}
+
+func (s *source) Fetch(_ context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	s.lasts = append(s.lasts, last)
+	return s.bundle, s.err
+}
+
+func (s *source) String() string { return "source under test" }
+
+// The same source with one or both of the further methods.
+type (
+	waiting         struct{ *source }
+	checking        struct{ *source }
+	waitingChecking struct {
+		waiting
+		checks checking
+	}
+)
+
+func (w waiting) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return w.Fetch(ctx, last)
+}
+
+func (c checking) Check(context.Context) (*bundle.Bundle, []bundle.CheckItem) {
+	return c.bundle, []bundle.CheckItem{{Name: "checked"}}
+}
+
+func (w waitingChecking) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
+	return w.checks.Check(ctx)
+}
+
+func TestOptionalKeepsWaiterAndChecker(t *testing.T) {
+	good := &source{bundle: mustNew(t, secret("A", "1"))}
+	for _, row := range []struct {
+		about             string
+		provider          bundle.Provider
+		waits, wantChecks bool
+	}{
+		{"neither", good, false, false},
+		{"a Waiter", waiting{good}, true, false},
+		{"a Checker", checking{good}, false, true},
+		{"both", waitingChecking{waiting{good}, checking{good}}, true, true},
+	} {
+		t.Run(row.about, func(t *testing.T) {
+			o := bundle.Optional(row.provider)
+			b, err := o.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			require.Same(t, good.bundle, b, "what is fetched comes through")
+			require.Equal(t, "source under test", fmt.Sprint(o), "it goes by the name of what it wraps")
+
+			w, waits := o.(bundle.Waiter)
+			require.Equal(t, row.waits, waits, "it waits if and only if what it wraps does")
+			if waits {
+				b, err := w.Wait(t.Context(), nil)
+				require.NoError(t, err)
+				require.Same(t, good.bundle, b)
+			}
+			c, checks := o.(bundle.Checker)
+			require.Equal(t, row.wantChecks, checks, "it checks if and only if what it wraps does")
+			if checks {
+				b, items := c.Check(t.Context())
+				require.Same(t, good.bundle, b)
+				require.Equal(t, []bundle.CheckItem{{Name: "checked"}}, items)
+			}
+		})
+	}
+}
+
+func TestAnOptionalFirstFailureBecomesAProblem(t *testing.T) {
+	for _, row := range []struct {
+		about     string
+		err       error
+		retryable bool
+	}{
+		{"plain error", errors.New("no route"), true},
+		{"unavailable", &bundle.FetchError{Err: errors.New("no route")}, true},
+		{"wrapped permanent", fmt.Errorf("no %w", &bundle.FetchError{Kind: bundle.FetchPermanent, Err: errors.New("route")}), false},
+		{"revoked", &bundle.FetchError{Kind: bundle.FetchRevoked, Err: errors.New("no route")}, false},
+	} {
+		t.Run(row.about, func(t *testing.T) {
+			b, err := bundle.Optional(&source{err: row.err}).Fetch(t.Context(), nil)
+			require.NoError(t, err, "a first failure does not stop the runner")
+			require.Zero(t, b.Len())
+			require.Equal(t, bundle.Meta{
+				RefreshAfter: time.Minute,
+				Problems:     []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no route", Retryable: row.retryable}},
+			}, b.Meta(), "the problem says what failed, and the source is asked again soon")
+		})
+	}
+}
+
+func TestAnOptionalLaterFailureIsReturned(t *testing.T) {
+	fault := &bundle.FetchError{Kind: bundle.FetchRevoked, Err: errors.New("gone")}
+	s := &source{err: fault}
+	o := bundle.Optional(s)
+	_, err := o.Fetch(t.Context(), mustNew(t, secret("A", "1")))
+	require.Equal(t, error(fault), err, "the caller keeps what it has, or drops it if it was revoked")
+
+	standIn, err := o.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = o.Fetch(t.Context(), standIn)
+	require.Equal(t, error(fault), err, "a second failure is reported: the problem is there already")
+}
+
+func TestAnOptionalProviderReportsTheEndOfTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := bundle.Optional(&source{err: ctx.Err()}).Fetch(ctx, nil)
+	require.ErrorIs(t, err, context.Canceled, "an end that the caller asked for is no problem of the source")
+}
+
+func TestTheStandInOfAnOptionalProviderIsNotHandedOn(t *testing.T) {
+	s := &source{err: errors.New("no route")}
+	o := bundle.Optional(waiting{s}).(bundle.Waiter)
+	standIn, err := o.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+
+	s.bundle, s.err = mustNew(t, secret("A", "1")), nil
+	b, err := o.Fetch(t.Context(), standIn)
+	require.NoError(t, err)
+	_, err = o.Wait(t.Context(), standIn)
+	require.NoError(t, err)
+	_, err = o.Wait(t.Context(), b)
+	require.NoError(t, err)
+	require.Equal(t, []*bundle.Bundle{nil, nil, nil, b}, s.lasts, "last is a bundle that the provider itself returned, or nil")
+}
+
+type nameless struct{}
+
+func (nameless) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+	return nil, errors.New("no route")
+}
+
+func TestAnOptionalProviderWithoutANameGoesByItsType(t *testing.T) {
+	require.Equal(t, "bundle_test.nameless", fmt.Sprint(bundle.Optional(nameless{})))
+}
+
+func TestFetchErrorsReadLikeTheirCause(t *testing.T) {
+	cause := errors.New("no route")
+	err := &bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}
+	require.EqualError(t, err, "no route")
+	require.ErrorIs(t, err, cause)
+	require.EqualError(t, &bundle.FetchError{Kind: bundle.FetchRevoked}, "revoked", "without a cause the kind says it")
+}
+
+func TestKindsAndStatusesHaveNames(t *testing.T) {
+	require.Equal(t, "unavailable permanent revoked FetchKind(9)",
+		fmt.Sprint(bundle.FetchUnavailable, " ", bundle.FetchPermanent, " ", bundle.FetchRevoked, " ", bundle.FetchKind(9)))
+	require.Equal(t, "ok warning failed CheckStatus(9)",
+		fmt.Sprint(bundle.CheckOK, " ", bundle.CheckWarning, " ", bundle.CheckFailed, " ", bundle.CheckStatus(9)))
+}
