@@ -1,0 +1,347 @@
+// Package wire is what both sides of the bootstrap protocol, version 1, agree
+// on: the form of tokens, the JSON of answers and refusals, header names and
+// limits. docs/openapi.yaml describes the same for other languages.
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+const (
+	// Version is the protocol's.
+	Version = 1
+	// BootstrapPath is where a platform serves bundles, below its base URL.
+	BootstrapPath = "/runners/bootstrap"
+	// RunnerHeader names the runner that asks.
+	RunnerHeader = "Satchel-Runner"
+	// MaxRunner is the longest name of a runner, in bytes.
+	MaxRunner = 128
+	// MaxWait is the longest that an answer may be held back for.
+	MaxWait = 50 * time.Second
+	// MaxAnswer is the size of the largest answer, in bytes. A bundle has at
+	// most 1 MiB of values; JSON may escape a byte as six.
+	MaxAnswer = 8 << 20
+	// MaxRefusal is the size of the largest problem document, in bytes.
+	MaxRefusal = 64 << 10
+	// MaxList is the number of secrets that an answer may have, and of
+	// problems, and of notices. It bounds what a small answer can grow to in
+	// memory.
+	MaxList = 1 << 16
+	// MaxRevision is the longest revision, in bytes.
+	MaxRevision = 256
+	// ProblemType is the media type of refusals (RFC 9457).
+	ProblemType = "application/problem+json"
+)
+
+// Types of refusals, for the "type" member of RFC 9457.
+const (
+	TokenProblem       = "urn:satchel:problem:token"
+	RequestProblem     = "urn:satchel:problem:request"
+	NotAllowedProblem  = "urn:satchel:problem:not-allowed"
+	UnavailableProblem = "urn:satchel:problem:unavailable"
+	IntegrityProblem   = "urn:satchel:problem:integrity"
+)
+
+// Refusal is a problem document (RFC 9457). Reason says more where the type
+// leaves it open, such as why a token was refused.
+type Refusal struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Reasons of a TokenProblem.
+const (
+	ReasonMissing   = "missing"
+	ReasonMalformed = "malformed"
+	ReasonUnknown   = "unknown"
+	ReasonRevoked   = "revoked"
+	ReasonExpired   = "expired"
+)
+
+type answer struct {
+	Version             int           `json:"version"`
+	Scope               string        `json:"scope"`
+	Revision            string        `json:"revision"`
+	IssuedAt            time.Time     `json:"issued_at,omitzero"`
+	RefreshAfterSeconds int64         `json:"refresh_after_seconds,omitzero"`
+	Token               token         `json:"token"`
+	Secrets             list[secret]  `json:"secrets"`
+	Problems            list[problem] `json:"problems"`
+	Notices             list[string]  `json:"notices"`
+}
+
+type token struct {
+	ID        string    `json:"id"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	RotateBy  time.Time `json:"rotate_by,omitzero"`
+}
+
+type secret struct {
+	Name      string    `json:"name"`
+	Value     *string   `json:"value"`
+	Kind      string    `json:"kind,omitempty"`
+	Scope     string    `json:"scope,omitempty"`
+	Version   int64     `json:"version,omitzero"`
+	Origin    string    `json:"origin,omitempty"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	RotatedAt time.Time `json:"rotated_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	Delivery  string    `json:"delivery,omitempty"`
+}
+
+type problem struct {
+	Name      string `json:"name,omitempty"`
+	Origin    string `json:"origin,omitempty"`
+	Reason    string `json:"reason"`
+	Retryable bool   `json:"retryable"`
+}
+
+// vaultOrigin is the origin of what a platform keeps itself.
+const vaultOrigin = "vault"
+
+// Encode returns the JSON of an answer. It holds plaintext.
+func Encode(b *bundle.Bundle) ([]byte, error) {
+	meta := b.Meta()
+	a := answer{
+		Version:             Version,
+		Scope:               meta.Scope,
+		Revision:            meta.Revision,
+		IssuedAt:            meta.IssuedAt,
+		RefreshAfterSeconds: int64(meta.RefreshAfter / time.Second),
+		Token:               token{ID: meta.TokenID, ExpiresAt: meta.TokenExpires, RotateBy: meta.RotateBy},
+		Secrets:             list[secret]{},
+		Problems:            list[problem]{},
+		Notices:             append(list[string]{}, meta.Notices...),
+	}
+	for s := range b.All() {
+		a.Secrets = append(a.Secrets, secret{
+			Name: s.Name, Value: new(s.Value.Reveal()), Kind: s.Kind, Scope: s.Scope, Version: s.Version, Origin: s.Origin.Provider,
+			CreatedAt: s.Created, RotatedAt: s.Rotated, ExpiresAt: s.Expires, Delivery: string(s.Delivery),
+		})
+	}
+	for _, p := range meta.Problems {
+		a.Problems = append(a.Problems, problem{Name: p.Name, Origin: p.Origin.Provider, Reason: p.Reason, Retryable: p.Retryable})
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(a); err != nil {
+		return nil, fmt.Errorf("encoding the bundle: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// Decode returns the bundle of an answer that came from source, such as
+// "https://host". Unknown members are ignored, and a secret with a delivery
+// that this version does not know becomes a problem. Errors hold nothing of
+// what data says but names. All text of the bundle but its values can be
+// shown and logged: it is cut to a sane length, and without control characters
+// and tokens.
+func Decode(data []byte, source string) (*bundle.Bundle, error) {
+	if !utf8.Valid(data) {
+		// Package json would put U+FFFD into values without a word.
+		return nil, errors.New("the answer is not valid UTF-8")
+	}
+	var a answer
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&a); errors.Is(err, errTooMany) {
+		return nil, errTooMany
+	} else if err != nil {
+		// Package json quotes what it read.
+		return nil, fmt.Errorf("the answer is not the JSON of a bundle, at or after byte %d", dec.InputOffset())
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("the answer has something behind the bundle, at byte %d", dec.InputOffset())
+	}
+	switch {
+	case a.Version != Version:
+		return nil, fmt.Errorf("the answer has protocol version %d; this client understands %d", a.Version, Version)
+	case !ValidRevision(a.Revision):
+		return nil, fmt.Errorf("the answer has no revision of 1 to %d visible characters other than quotes and commas", MaxRevision)
+	case a.Secrets == nil:
+		return nil, errors.New("the answer has no list of secrets")
+	}
+	meta := &bundle.Meta{
+		Revision:     a.Revision,
+		RefreshAfter: seconds(a.RefreshAfterSeconds),
+		Scope:        text(a.Scope, maxWord),
+		TokenID:      text(a.Token.ID, maxWord),
+		IssuedAt:     a.IssuedAt,
+		TokenExpires: a.Token.ExpiresAt,
+		RotateBy:     a.Token.RotateBy,
+	}
+	for _, notice := range a.Notices {
+		meta.Notices = append(meta.Notices, text(notice, maxSentence))
+	}
+	for _, p := range a.Problems {
+		meta.Problems = append(meta.Problems, bundle.Problem{
+			Name: text(p.Name, bundle.MaxName), Origin: origin(source, p.Origin), Reason: text(p.Reason, maxSentence), Retryable: p.Retryable,
+		})
+	}
+	secrets := make([]bundle.Secret, 0, len(a.Secrets))
+	for i, s := range a.Secrets {
+		err := bundle.CheckName(s.Name)
+		if err == nil && TokenPattern.MatchString(s.Name) {
+			err = errors.New("the name has the form of a token")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("secret %d of the answer: %w", i+1, err)
+		}
+		from := origin(source, s.Origin)
+		delivery := bundle.Delivery(s.Delivery)
+		switch delivery {
+		case "", bundle.DeliverEnv, bundle.DeliverFile, bundle.DeliverBroker:
+		default:
+			meta.Problems = append(meta.Problems, bundle.Problem{Name: s.Name, Origin: from, Reason: "it is delivered in a way that this client does not know; update the runner"})
+			continue
+		}
+		if s.Value == nil {
+			// Not the empty value, which would hide a local one.
+			return nil, fmt.Errorf("secret %q of the answer has no value", s.Name)
+		}
+		secrets = append(secrets, bundle.Secret{
+			Name: s.Name, Value: bundle.NewValue(*s.Value), Origin: from, Kind: text(s.Kind, maxWord), Scope: text(s.Scope, maxWord), Version: s.Version,
+			Created: s.CreatedAt, Rotated: s.RotatedAt, Expires: s.ExpiresAt, Delivery: delivery,
+		})
+	}
+	return bundle.New(secrets, meta)
+}
+
+// list is a JSON array of at most MaxList elements. Null leaves it nil.
+type list[T any] []T
+
+var errTooMany = fmt.Errorf("the answer has a list of more than %d elements", MaxList)
+
+// UnmarshalJSON stops at the limit, before the elements take their memory.
+func (l *list[T]) UnmarshalJSON(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	open, err := dec.Token()
+	if err != nil || open == nil {
+		return err
+	}
+	if open != json.Delim('[') {
+		return errors.New("not a list")
+	}
+	*l = list[T]{}
+	for dec.More() {
+		if len(*l) == MaxList {
+			return errTooMany
+		}
+		var element T
+		if err := dec.Decode(&element); err != nil {
+			return err
+		}
+		*l = append(*l, element)
+	}
+	return nil
+}
+
+// The longest texts of an answer, in bytes: of scopes, kinds and the like, and
+// of what is written for people.
+const (
+	maxWord     = 512
+	maxSentence = 1024
+)
+
+// text returns s as far as it can be shown and logged: at most max bytes, with
+// blanks for line breaks, and without control characters and tokens.
+func text(s string, max int) string {
+	s = TokenPattern.ReplaceAllLiteralString(s, TokenPrefix+ellipsis)
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+	if len(s) <= max {
+		return s
+	}
+	end := max - len(ellipsis)
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + ellipsis
+}
+
+const ellipsis = "…"
+
+// seconds returns n seconds, at most a day and not less than none.
+func seconds(n int64) time.Duration {
+	return time.Duration(min(max(n, 0), 24*60*60)) * time.Second
+}
+
+// origin names the platform, and the integration behind it if there is one.
+func origin(source, behind string) bundle.Origin {
+	if behind != "" && behind != vaultOrigin {
+		source += " via " + text(behind, maxWord)
+	}
+	return bundle.Origin{Provider: "bootstrap", Location: source}
+}
+
+// ValidRevision reports whether revision can be an entity tag that [ETag] and
+// [Revision] agree on.
+func ValidRevision(revision string) bool {
+	for i := range len(revision) {
+		if c := revision[i]; c <= ' ' || c > '~' || c == '"' || c == ',' {
+			return false
+		}
+	}
+	return revision != "" && len(revision) <= MaxRevision
+}
+
+// ETag returns the entity tag of a revision (RFC 9110, section 8.8.3).
+func ETag(revision string) string { return `"` + revision + `"` }
+
+// Revision returns what an If-None-Match header asks about: the first entity
+// tag in it, without quotes, or the empty string.
+func Revision(ifNoneMatch string) string {
+	first, _, _ := strings.Cut(ifNoneMatch, ",")
+	first = strings.TrimPrefix(strings.TrimSpace(first), "W/")
+	if len(first) < 2 || first[0] != '"' || first[len(first)-1] != '"' {
+		return ""
+	}
+	return first[1 : len(first)-1]
+}
+
+// Prefer returns the value of a Prefer header that asks for an answer to be
+// held back for at most wait (RFC 7240, section 4.3).
+func Prefer(wait time.Duration) string {
+	return "wait=" + strconv.FormatInt(int64(min(wait, MaxWait)/time.Second), 10)
+}
+
+// Wait returns how long Prefer headers ask to wait: at most MaxWait, and zero
+// if they do not say.
+func Wait(prefer []string) time.Duration {
+	for _, header := range prefer {
+		for preference := range strings.SplitSeq(header, ",") {
+			name, value, _ := strings.Cut(preference, "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+				continue
+			}
+			value, _, _ = strings.Cut(value, ";")
+			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 32)
+			if err != nil {
+				return 0
+			}
+			return min(time.Duration(n)*time.Second, MaxWait)
+		}
+	}
+	return 0
+}
