@@ -1,0 +1,35 @@
+// Package providers holds the sources of secrets that need nothing but the
+// standard library. Each is a [bundle.Provider]: it yields a bundle whenever it
+// is asked, and caches nothing; package satchel asks on time and keeps the
+// answers.
+//
+//   - [Bootstrap]: the platform that this runner belongs to, shown one token
+//   - [Env]: variables of this process's environment
+//   - [Dotenv]: a .env file
+//   - [Static]: a list that the program has already
+//   - [Func]: any function
+//
+// Package yamlfile beside this one reads YAML files.
+//
+// Layers are given in rising precedence: of two secrets with one name the
+// later layer's wins, even if it is empty. Local values go last, so that they
+// win over the platform's:
+//
+//	platform, err := providers.BootstrapFromEnv(".env")
+//	…
+//	layers := []bundle.Provider{
+//		platform,
+//		&yamlfile.File{Path: "config.yaml", Optional: true},
+//		&providers.Dotenv{Path: ".env", Optional: true},
+//		&providers.Env{Names: []string{"ANTHROPIC_API_KEY"}},
+//	}
+//	c, err := satchel.New(ctx, layers, nil)
+//
+// A program reads only the files and variables that it names here. Local files
+// usually hold the runner's own settings too, its token above all: Env, Dotenv,
+// Static and yamlfile leave out every name that starts with SATCHEL_, so that
+// these reach no job.
+//
+// A provider of one's own implements [bundle.Provider]; package providertest
+// checks it in one call.
+package providers

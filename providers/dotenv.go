@@ -1,0 +1,60 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/dotenv"
+	"github.com/satchelhq/satchel/providers/internal/local"
+)
+
+// Dotenv takes secrets from a .env file, in the dialect of package
+// [dotenv].
+//
+//	&providers.Dotenv{Path: ".env", Optional: true}
+//
+// Each secret's origin is its line, such as "dotenv .env:12". Names that start
+// with SATCHEL_ are left out.
+//
+// Fetch reads the file each time, a mebibyte at most. It opens only a regular
+// file, or one that symbolic links lead to. The error is permanent if somebody
+// has to act: the file is missing, may not be read or is no regular file, or
+// holds a [*dotenv.SyntaxError]. Other failures to read may go away.
+type Dotenv struct {
+	// Path is the file. Required.
+	Path string
+	// Optional makes a file that does not exist an empty one. Default: false.
+	Optional bool
+}
+
+// Fetch implements [bundle.Provider].
+func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if d.Path == "" {
+		return nil, local.Permanent(errors.New(`providers.Dotenv has no Path; write Path: ".env"`))
+	}
+	src, err := local.ReadFile(d.Path, d.Optional)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := dotenv.Parse(d.Path, src)
+	if err != nil {
+		return nil, local.Permanent(err)
+	}
+	var secrets []bundle.Secret
+	for _, e := range entries {
+		secrets = append(secrets, bundle.Secret{
+			Name:   e.Name,
+			Value:  e.Value,
+			Origin: bundle.Origin{Provider: "dotenv", Location: fmt.Sprintf("%s:%d", d.Path, e.Line)},
+		})
+	}
+	return local.Bundle(last, secrets, nil)
+}
+
+// String returns "dotenv" and the path, such as "dotenv .env".
+func (d *Dotenv) String() string { return "dotenv " + d.Path }

@@ -1,0 +1,116 @@
+package providers_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/dotenv"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/providertest"
+)
+
+// write puts text into a file, whose path it returns.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestDotenvConforms(t *testing.T) {
+	for name, optional := range map[string]bool{"required": false, "optional": true} {
+		t.Run(name, func(t *testing.T) {
+			providertest.Run(t, func(t *testing.T) providertest.Fixture {
+				path := write(t, ".env", "A="+localCanary+"\nB=\n")
+				return providertest.Fixture{
+					Provider: &providers.Dotenv{Path: path, Optional: optional},
+					Want:     map[string]string{"A": localCanary, "B": ""},
+					Change: func() map[string]string {
+						// As editors do: another file takes the name.
+						require.NoError(t, os.WriteFile(path+"~", []byte("B=b\n"), 0o600))
+						require.NoError(t, os.Rename(path+"~", path))
+						return map[string]string{"B": "b"}
+					},
+					Break: func() bundle.FetchKind {
+						require.NoError(t, os.WriteFile(path, []byte("A='"+localCanary+"\n"), 0o600))
+						return bundle.FetchPermanent
+					},
+				}
+			})
+		})
+	}
+}
+
+func TestDotenvNamesFileAndLine(t *testing.T) {
+	t.Chdir(filepath.Dir(write(t, ".env", "# ours\nSATCHEL_RUNNER_TOKEN="+localCanary+"\nexport SATCHEL_API_URL=x\n\nB='two\nlines'\nA=1\n")))
+	p := &providers.Dotenv{Path: ".env"}
+	require.Equal(t, []string{"A=1 from dotenv .env:7", "B=two\nlines from dotenv .env:5"}, fetched(t, p), "the runner's own settings are left out")
+	require.Equal(t, "dotenv .env", p.String())
+}
+
+func TestAMissingDotenvIsEmptyOnlyIfOptional(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	require.Empty(t, fetched(t, &providers.Dotenv{Path: path, Optional: true}))
+	refused(t, &providers.Dotenv{Path: path}, "no such file or directory; create the file, or set Optional")
+	_, err := (&providers.Dotenv{Path: path}).Fetch(t.Context(), nil)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	refused(t, &providers.Dotenv{}, `providers.Dotenv has no Path; write Path: ".env"`)
+	refused(t, &providers.Dotenv{Optional: true}, "providers.Dotenv has no Path")
+}
+
+func TestAnOptionalDotenvThatAppearsIsSeen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	p := &providers.Dotenv{Path: path, Optional: true}
+	last, err := p.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	again, err := p.Fetch(t.Context(), last)
+	require.NoError(t, err)
+	require.Same(t, last, again, "still missing is unchanged")
+	require.NoError(t, os.WriteFile(path, []byte("A=1"), 0o600))
+	now, err := p.Fetch(t.Context(), last)
+	require.NoError(t, err)
+	require.Equal(t, 1, now.Len())
+}
+
+func TestAMalformedDotenvIsRefusedWithItsLine(t *testing.T) {
+	path := write(t, ".env", "A=1\nB="+localCanary+"'\n")
+	for _, optional := range []bool{false, true} {
+		p := &providers.Dotenv{Path: path, Optional: optional}
+		refused(t, p, path+":2: there is a quote inside a value without quotes")
+		_, err := p.Fetch(t.Context(), nil)
+		var fault *dotenv.SyntaxError
+		require.ErrorAs(t, err, &fault, "the cause can be had as a type")
+		require.Equal(t, 2, fault.Line)
+	}
+}
+
+func TestDotenvReadsABoundedAmount(t *testing.T) {
+	fits := "A=" + strings.Repeat("x", 1<<20-2)
+	require.Len(t, fetched(t, &providers.Dotenv{Path: write(t, ".env", fits)}), 1, "the limit itself is allowed")
+	refused(t, &providers.Dotenv{Path: write(t, ".env", fits+"x")}, "has more than 1048576 bytes, which is the limit; is it the right file?")
+}
+
+func TestDotenvFollowsSymbolicLinks(t *testing.T) {
+	path := write(t, "real", "A=1")
+	require.NoError(t, os.Symlink(path, path+".link"))
+	require.Equal(t, []string{"A=1 from dotenv " + path + ".link:1"}, fetched(t, &providers.Dotenv{Path: path + ".link"}), "the origin is the path that was given")
+	require.NoError(t, os.Remove(path))
+	require.Empty(t, fetched(t, &providers.Dotenv{Path: path + ".link", Optional: true}), "a link to nothing is a file that does not exist")
+}
+
+func TestDotenvRefusesADirectory(t *testing.T) {
+	dir := t.TempDir()
+	refused(t, &providers.Dotenv{Path: dir, Optional: true}, dir+" is a directory; want a regular file")
+}
+
+func TestAnUnreadableDotenvMayBeReadableLater(t *testing.T) {
+	// A file where a directory should be is an error of the file system that
+	// is neither a missing file nor a lack of permission.
+	path := filepath.Join(write(t, "file", "A=1"), ".env")
+	failed(t, &providers.Dotenv{Path: path}, bundle.FetchUnavailable, path)
+}

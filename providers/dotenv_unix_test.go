@@ -1,0 +1,24 @@
+//go:build unix
+
+package providers_test
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/providers"
+)
+
+func TestDotenvDoesNotBlockOnAPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+	refused(t, &providers.Dotenv{Path: path, Optional: true}, path+" is a pipe; want a regular file")
+}
+
+func TestDotenvReadsNoDevice(t *testing.T) {
+	refused(t, &providers.Dotenv{Path: os.DevNull}, os.DevNull+" is something else; want a regular file")
+}

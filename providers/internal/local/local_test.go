@@ -1,0 +1,73 @@
+package local
+
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+func TestAFailureToReadSaysWhetherSomebodyHasToAct(t *testing.T) {
+	for _, row := range []struct {
+		about string
+		err   error
+		kind  bundle.FetchKind
+		text  string
+	}{
+		{"missing", syscall.ENOENT, bundle.FetchPermanent, "open .env: no such file or directory; create the file, or set Optional"},
+		{"forbidden", syscall.EACCES, bundle.FetchPermanent, "open .env: permission denied; let the user that runs this program read the file"},
+		{"a disk that fails", syscall.EIO, bundle.FetchUnavailable, "open .env: input/output error"},
+		{"too many open files", syscall.EMFILE, bundle.FetchUnavailable, "open .env: too many open files"},
+	} {
+		t.Run(row.about, func(t *testing.T) {
+			err := classed(&fs.PathError{Op: "open", Path: ".env", Err: row.err})
+			fault, ok := errors.AsType[*bundle.FetchError](err)
+			require.True(t, ok, "every failure to read has a kind")
+			require.Equal(t, row.kind.String(), fault.Kind.String())
+			require.EqualError(t, err, row.text)
+			require.ErrorIs(t, err, row.err, "the cause stays")
+		})
+	}
+}
+
+func TestWhatTakesTheNameOfAFileIsLookedAtAgain(t *testing.T) {
+	for name, mode := range map[string]fs.FileMode{
+		"a directory":    fs.ModeDir,
+		"a pipe":         fs.ModeNamedPipe,
+		"something else": fs.ModeSocket,
+	} {
+		err := checkRegular("x", info{mode: mode})
+		require.ErrorIs(t, err, errNotRegular)
+		require.EqualError(t, err, "x is "+name+"; want a regular file")
+	}
+	require.NoError(t, checkRegular("x", info{}))
+}
+
+type info struct {
+	fs.FileInfo
+	mode fs.FileMode
+}
+
+func (i info) Mode() fs.FileMode { return i.mode }
+func (i info) IsDir() bool       { return i.mode.IsDir() }
+
+func TestAnEqualBundleIsLastItself(t *testing.T) {
+	secrets := []bundle.Secret{{Name: "A"}, {Name: "SATCHEL_A"}, {Name: "SATCHEL"}}
+	first, err := Bundle(nil, secrets, nil)
+	require.NoError(t, err)
+	require.Equal(t, 2, first.Len(), "names that start with SATCHEL_ are left out")
+	again, err := Bundle(first, secrets, nil)
+	require.NoError(t, err)
+	require.Same(t, first, again)
+	other, err := Bundle(first, secrets, &bundle.Meta{Notices: []string{"n"}})
+	require.NoError(t, err)
+	require.NotSame(t, first, other, "what is said about the bundle counts")
+	empty, err := Bundle(nil, nil, nil)
+	require.NoError(t, err)
+	require.NotNil(t, empty, "an empty bundle is not taken for the missing last")
+	require.Equal(t, "SATCHEL_A", secrets[1].Name, "the caller's list stays as it is")
+}
