@@ -1,0 +1,65 @@
+package providertest
+
+import (
+	"context"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// patience is how long a call may take that should return at once, and a Wait
+// whose source has changed. It only bounds a failing test: a good provider is
+// much faster.
+const patience = 20 * time.Second
+
+// answer is what a call came back with.
+type answer struct {
+	bundle *bundle.Bundle
+	err    error
+}
+
+// begin makes a call in a goroutine of its own.
+func begin(call func() (*bundle.Bundle, error)) <-chan answer {
+	c := make(chan answer, 1)
+	go func() {
+		b, err := call()
+		c <- answer{b, err}
+	}()
+	return c
+}
+
+// await returns the answer of a call that should be over soon.
+func await(t tester, name string, c <-chan answer) answer {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case a := <-c:
+		return a
+	case <-timer.C:
+		require.FailNow(t, name+" does not return", "it should have by now, and has not after %s", patience)
+		return answer{}
+	}
+}
+
+// finish makes a call that should be over soon.
+func finish(t tester, name string, call func() (*bundle.Bundle, error)) answer {
+	t.Helper()
+	return await(t, name, begin(call))
+}
+
+// waitUntil calls Wait until it returns something other than last, as it may
+// do when it has waited as long as its source allows.
+func waitUntil(ctx context.Context, w bundle.Waiter, last *bundle.Bundle) (*bundle.Bundle, error) {
+	for {
+		b, err := w.Wait(ctx, last)
+		if err != nil || b != last {
+			return b, err
+		}
+		if ctx.Err() != nil {
+			return b, nil
+		}
+	}
+}

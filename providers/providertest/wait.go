@@ -1,0 +1,55 @@
+package providertest
+
+import (
+	"context"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+func waitWithoutLast(t tester, f Fixture) {
+	w, ok := f.Provider.(bundle.Waiter)
+	if !ok {
+		return
+	}
+	a := finish(t, "Wait without last", func() (*bundle.Bundle, error) { return w.Wait(t.Context(), nil) })
+	require.NoError(t, a.err, "the source is there: Wait succeeds")
+	require.Equal(t, f.Want, values(a.bundle), "without last, Wait returns what the source holds")
+}
+
+func waitSeesChange(t tester, f Fixture) {
+	w, ok := f.Provider.(bundle.Waiter)
+	if !ok || f.Change == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	last := fetch(t, f, nil)
+	waiting := begin(func() (*bundle.Bundle, error) { return waitUntil(ctx, w, last) })
+	want := f.Change()
+	a := await(t, "Wait, after a change of the source,", waiting)
+	require.NoError(t, a.err, "the source is there: Wait succeeds")
+	require.Equal(t, want, values(a.bundle), "Wait returns what the source then holds")
+
+	a = finish(t, "Wait with a last that is out of date", func() (*bundle.Bundle, error) { return waitUntil(ctx, w, last) })
+	require.NoError(t, a.err, "the source is there: Wait succeeds")
+	require.Equal(t, want, values(a.bundle), "a change between two calls of Wait is not missed")
+}
+
+func waitEndsWithContext(t tester, f Fixture) {
+	w, ok := f.Provider.(bundle.Waiter)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	last := fetch(t, f, nil)
+	waiting := begin(func() (*bundle.Bundle, error) { return waitUntil(ctx, w, last) })
+	cancel()
+	a := await(t, "Wait, after the end of its context,", waiting)
+	if a.err == nil {
+		require.Same(t, last, a.bundle, "nothing has changed: Wait has nothing else to return")
+		a = finish(t, "Wait with a context that is over", func() (*bundle.Bundle, error) { return w.Wait(ctx, last) })
+	}
+	checkEnded(t, f, "Wait", a)
+}
