@@ -1,0 +1,53 @@
+package yamlfile
+
+import (
+	"context"
+	"errors"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/local"
+)
+
+// File is a [bundle.Provider] that takes secrets from a YAML file.
+//
+// Each secret's origin is its line, such as "yaml config.yaml:7". Names that
+// start with SATCHEL_ are left out.
+//
+// Fetch reads the file each time, a mebibyte at most. It opens only a regular
+// file, or one that symbolic links lead to. The error is permanent if somebody
+// has to act: the file is missing, may not be read, is no regular file, or is
+// refused for what it holds. Other failures to read may go away.
+type File struct {
+	// Path is the file. Required.
+	Path string
+	// Section is the key at the top of the file under which the secrets are.
+	// The file must then have it; its other keys may hold anything. Default:
+	// the secrets are at the top.
+	Section string
+	// Optional makes a file that does not exist an empty one. Default: false.
+	Optional bool
+}
+
+// Fetch implements [bundle.Provider].
+func (f *File) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if f.Path == "" {
+		return nil, local.Permanent(errors.New(`yamlfile.File has no Path; write Path: "config.yaml"`))
+	}
+	src, err := local.ReadFile(f.Path, f.Optional)
+	if err != nil {
+		return nil, err
+	}
+	var secrets []bundle.Secret
+	if src != nil { // else there is no file
+		if secrets, err = parse(f.Path, f.Section, src); err != nil {
+			return nil, local.Permanent(err)
+		}
+	}
+	return local.Bundle(last, secrets, nil)
+}
+
+// String returns "yaml" and the path, such as "yaml config.yaml".
+func (f *File) String() string { return "yaml " + f.Path }

@@ -1,0 +1,125 @@
+package yamlfile_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/providertest"
+	"github.com/satchelhq/satchel/providers/yamlfile"
+)
+
+const canary = "canary-4f9a7c2e1b8d"
+
+// write puts text into a file, whose path it returns.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestFileConforms(t *testing.T) {
+	for name, indent := range map[string]string{"top": "", "section": "  "} {
+		t.Run(name, func(t *testing.T) {
+			providertest.Run(t, func(t *testing.T) providertest.Fixture {
+				head, section := "", ""
+				if indent != "" {
+					section = "secrets"
+					head = "secrets:\n"
+				}
+				path := write(t, head+indent+"A: "+canary+"\n"+indent+"B: ''\n")
+				return providertest.Fixture{
+					Provider: &yamlfile.File{Path: path, Section: section},
+					Want:     map[string]string{"A": canary, "B": ""},
+					Change: func() map[string]string {
+						// As editors do: another file takes the name.
+						require.NoError(t, os.WriteFile(path+"~", []byte(head+indent+"B: 007\n"), 0o600))
+						require.NoError(t, os.Rename(path+"~", path))
+						return map[string]string{"B": "007"}
+					},
+					Break: func() bundle.FetchKind {
+						require.NoError(t, os.WriteFile(path, []byte(head+indent+"A: *"+canary+"\n"), 0o600))
+						return bundle.FetchPermanent
+					},
+				}
+			})
+		})
+	}
+}
+
+func TestFileNamesFileAndLine(t *testing.T) {
+	t.Chdir(filepath.Dir(write(t, "# ours\nSATCHEL_RUNNER_TOKEN: "+canary+"\nA: 0123\n")))
+	p := &yamlfile.File{Path: "config.yaml"}
+	b, err := p.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, b.Len(), "the runner's own settings are left out")
+	require.Equal(t, []bundle.Origin{{Provider: "yaml", Location: "config.yaml:3"}}, b.Trace("A"))
+	require.Equal(t, "yaml config.yaml", p.String())
+}
+
+// refused fetches what must fail for good.
+func refused(t *testing.T, p *yamlfile.File, want string) {
+	t.Helper()
+	b, err := p.Fetch(t.Context(), nil)
+	require.ErrorContains(t, err, want)
+	require.Nil(t, b, "there is no bundle with an error")
+	require.NotContains(t, err.Error(), canary, "an error never shows a value")
+	var fault *bundle.FetchError
+	require.ErrorAs(t, err, &fault, "the error says how to go on")
+	require.Equal(t, "permanent", fault.Kind.String(), "somebody has to act")
+}
+
+func TestAMissingFileIsEmptyOnlyIfOptional(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	for _, section := range []string{"", "secrets"} {
+		b, err := (&yamlfile.File{Path: path, Section: section, Optional: true}).Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Zero(t, b.Len())
+		refused(t, &yamlfile.File{Path: path, Section: section}, "create the file, or set Optional")
+	}
+	refused(t, &yamlfile.File{Optional: true}, `yamlfile.File has no Path; write Path: "config.yaml"`)
+	refused(t, &yamlfile.File{Path: write(t, ""), Section: "secrets", Optional: true}, `there is no section "secrets"`)
+}
+
+func TestFileReadsABoundedAmountOfARegularFile(t *testing.T) {
+	fits := "A: " + strings.Repeat("x", 1<<20-3)
+	b, err := (&yamlfile.File{Path: write(t, fits)}).Fetch(t.Context(), nil)
+	require.NoError(t, err, "the limit itself is allowed")
+	require.Equal(t, 1, b.Len())
+	refused(t, &yamlfile.File{Path: write(t, fits+"x")}, "has more than 1048576 bytes")
+	refused(t, &yamlfile.File{Path: t.TempDir(), Optional: true}, "is a directory; want a regular file")
+}
+
+func Example() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(file, []byte("workers: 4\nsecrets:\n  PIN: 0123\n  EMPTY: ''\n"), 0o600); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	p := &yamlfile.File{Path: file, Section: "secrets"}
+	b, err := p.Fetch(context.Background(), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for s := range b.All() {
+		fmt.Printf("%s %q %s\n", s.Name, s.Value.Reveal(), filepath.Base(s.Origin.Location))
+	}
+	// Output:
+	// EMPTY "" config.yaml:4
+	// PIN "0123" config.yaml:3
+}

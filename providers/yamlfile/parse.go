@@ -1,0 +1,215 @@
+package yamlfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// parse returns the secrets in src, in the order of the file. Its errors start
+// with the file's name and the line.
+func parse(file, section string, src []byte) ([]bundle.Secret, error) {
+	r := reader{file: file}
+	if err := r.checkText(src); err != nil {
+		return nil, err
+	}
+	root, err := r.document(src)
+	if err != nil {
+		return nil, err
+	}
+	if section != "" {
+		if root, err = r.section(root, section); err != nil {
+			return nil, err
+		}
+	}
+	return r.secrets(root)
+}
+
+type reader struct{ file string }
+
+// fail returns an error for a line, or for the whole file if line is 0.
+func (r reader) fail(line int, format string, args ...any) error {
+	msg := fmt.Sprintf(format, args...)
+	if line == 0 {
+		return fmt.Errorf("%s: %s", r.file, msg)
+	}
+	return fmt.Errorf("%s:%d: %s", r.file, line, msg)
+}
+
+// checkText refuses what is not text, and the characters that YAML does not
+// keep: control characters are an error without a position, and odd line ends
+// become blanks or line feeds.
+func (r reader) checkText(src []byte) error {
+	line := 1
+	for i := 0; i < len(src); {
+		c, size := utf8.DecodeRune(src[i:])
+		i += size
+		switch {
+		case c == '\n':
+			line++
+		case c == utf8.RuneError && size == 1:
+			return r.fail(line, "this is not valid UTF-8; save the file as UTF-8, and encode binary data, as base64 for instance")
+		case c == '\t', c == '\r' && i < len(src) && src[i] == '\n':
+		case c < ' ', c == '\u0085', c == '\u2028', c == '\u2029', c == '\ufffe', c == '\uffff':
+			return r.fail(line, `there is %U, which YAML does not keep; write \u%04x between double quotes`, c, c)
+		}
+	}
+	return nil
+}
+
+// document returns the top of the only document in src, or nil if that is
+// empty.
+func (r reader) document(src []byte) (*yaml.Node, error) {
+	loader, err := yaml.NewLoader(bytes.NewReader(src))
+	if err != nil {
+		return nil, err
+	}
+	var first, second yaml.Node
+	if err := loader.Load(&first); err == io.EOF {
+		return nil, nil
+	} else if err != nil {
+		return nil, r.malformed(err)
+	}
+	if err := loader.Load(&second); err == nil {
+		return nil, r.fail(second.Line, "a second document starts here; keep one to a file")
+	} else if err != io.EOF {
+		return nil, r.malformed(err)
+	}
+	top := first.Content[0]
+	if isEmpty(top) {
+		return nil, nil
+	}
+	return top, nil
+}
+
+// malformed takes from an error of the YAML library the lines and nothing
+// else: its text may quote the file.
+func (r reader) malformed(err error) error {
+	const msg = "this is not well-formed YAML; check the indentation, and put quotes around a value with special characters"
+	e, ok := errors.AsType[*yaml.LoadError](err)
+	if !ok {
+		return r.fail(0, msg)
+	}
+	if start := e.ContextMark.Line; start != 0 && start != e.Mark.Line {
+		return r.fail(e.Mark.Line, "%s; it belongs to what starts on line %d", msg, start)
+	}
+	return r.fail(e.Mark.Line, msg)
+}
+
+// section returns what is under a key at the top, or nil if nothing is.
+func (r reader) section(root *yaml.Node, name string) (*yaml.Node, error) {
+	var found, at *yaml.Node
+	if root != nil && root.Kind == yaml.MappingNode {
+		for i := 0; i < len(root.Content); i += 2 {
+			key, value := root.Content[i], root.Content[i+1]
+			if key.Kind != yaml.ScalarNode || key.Value != name {
+				continue
+			}
+			if at != nil {
+				return nil, r.fail(key.Line, "the section %q is there a second time, after line %d; make them one", name, at.Line)
+			}
+			found, at = value, key
+		}
+	}
+	if at == nil {
+		return nil, r.fail(0, "there is no section %q at the top of the file", name)
+	}
+	if isEmpty(found) {
+		return nil, nil
+	}
+	return found, nil
+}
+
+// isEmpty reports whether nothing stands where the node is.
+func isEmpty(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Style == 0 && n.Value == "" && n.Tag == "!!null" && n.Anchor == ""
+}
+
+// secrets reads a flat mapping. No node at all is an empty one.
+func (r reader) secrets(root *yaml.Node) ([]bundle.Secret, error) {
+	if root == nil {
+		return nil, nil
+	}
+	if err := r.checkPlain(root); err != nil {
+		return nil, err
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, r.fail(root.Line, "there is no mapping; write one NAME: value a line")
+	}
+	var secrets []bundle.Secret
+	lines := map[string]int{}
+	for i := 0; i < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		name, err := r.name(key)
+		if err != nil {
+			return nil, err
+		}
+		if first, again := lines[name]; again {
+			return nil, r.fail(key.Line, "%s is set a second time, after line %d; remove one of the two", name, first)
+		}
+		lines[name] = key.Line
+		v, err := r.value(name, value)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, bundle.Secret{
+			Name:   name,
+			Value:  v,
+			Origin: bundle.Origin{Provider: "yaml", Location: fmt.Sprintf("%s:%d", r.file, key.Line)},
+		})
+	}
+	return secrets, nil
+}
+
+// name reads a key. What cannot be a name is not quoted: in a broken file it
+// may be a part of a value.
+func (r reader) name(key *yaml.Node) (string, error) {
+	if err := r.checkPlain(key); err != nil {
+		return "", err
+	}
+	if key.Tag == "!!merge" {
+		return "", r.fail(key.Line, "merge keys are not read; write every name out")
+	}
+	if key.Kind != yaml.ScalarNode || bundle.CheckName(key.Value) != nil {
+		return "", r.fail(key.Line, "this key cannot be a name; want letters, digits and _, not starting with a digit, at most %d", bundle.MaxName)
+	}
+	return key.Value, nil
+}
+
+func (r reader) value(name string, n *yaml.Node) (bundle.Value, error) {
+	var none bundle.Value
+	if err := r.checkPlain(n); err != nil {
+		return none, err
+	}
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		return none, r.fail(n.Line, "%s holds a mapping or a list; want one value, between quotes if it has braces or brackets of its own", name)
+	case n.Tag == "!!null":
+		return none, r.fail(n.Line, `%s has no value; write "" for an empty one, and quotes around a word such as null`, name)
+	}
+	v := bundle.NewValue(n.Value)
+	if bundle.CheckValue(v) != nil {
+		return none, r.fail(n.Line, "%s has a NUL in its value; encode binary data, as base64 for instance", name)
+	}
+	return v, nil
+}
+
+// checkPlain refuses what would have to be looked up elsewhere.
+func (r reader) checkPlain(n *yaml.Node) error {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		return r.fail(n.Line, "aliases are not read; write the value out, between quotes if it starts with *")
+	case n.Anchor != "":
+		return r.fail(n.Line, "anchors are not read; remove it, or put quotes around a value that starts with &")
+	case n.Style&yaml.TaggedStyle != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!"):
+		return r.fail(n.Line, "tags are not read; remove it, or put quotes around a value that starts with !")
+	}
+	return nil
+}
