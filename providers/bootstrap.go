@@ -1,0 +1,318 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+)
+
+// Bootstrap fetches a runner's bundle from a platform, with nothing but the
+// runner's token (docs/protocol.md). It is a
+// [bundle.Waiter] and a [bundle.Checker].
+//
+//	platform := &providers.Bootstrap{URL: "https://satchel.example.com/api", Token: token}
+//
+// Every error is a [*bundle.FetchError]. Inside it is a [*StatusError] if the
+// platform answered, and the context's error if the context ended. A URL or a
+// token that cannot be right is refused before anything is sent. No error
+// holds the token, a part of an answer or a query.
+//
+// Redirects are followed within the same origin only, three at most, so that
+// the token reaches nobody else. Each request has a connection of its own:
+// nothing is left open between them, and package net/http logs what a server
+// sends unasked on a connection that it keeps.
+//
+// The fields must not change after the first use. Bootstrap is safe for
+// concurrent use, never logs and leaves nothing running between calls.
+type Bootstrap struct {
+	// URL is the base URL of the platform. It has to be https, unless the
+	// host is this machine (localhost, 127.0.0.0/8 or ::1), and cannot have a
+	// user, a query or a fragment. Required.
+	URL string
+	// Token returns the runner's token. It is called at each request, possibly
+	// by several goroutines at once. Its error is passed on with the kind that
+	// it has, and must not hold the token. Required.
+	Token func(ctx context.Context) (bundle.Value, error)
+	// Runner is a name by which the people who run the platform know this
+	// runner: at most 128 printable ASCII characters. Default: none.
+	Runner string
+	// Client sends the requests. Its Timeout and CheckRedirect are not used;
+	// for Wait, its transport has to allow 50 seconds until a header comes.
+	// Default: one of its own, without cookies, with the system's certificate
+	// authorities and the proxy of the environment.
+	Client *http.Client
+	// Timeout bounds a request until the end of its answer. One that waits may
+	// take that much longer than it waits. Default: 30 seconds.
+	Timeout time.Duration
+
+	makeTransport sync.Once
+	transport     *http.Transport
+}
+
+var (
+	_ bundle.Waiter  = (*Bootstrap)(nil)
+	_ bundle.Checker = (*Bootstrap)(nil)
+)
+
+const defaultTimeout = 30 * time.Second
+
+// Fetch returns the token's bundle. It returns last itself if the platform
+// says that it still holds.
+func (b *Bootstrap) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return b.fetch(ctx, last, 0)
+}
+
+// Wait asks the platform to hold its answer back until the bundle differs from
+// last, and returns last itself if it does not within 50 seconds. A platform
+// that says so sooner, because it cannot wait, is taken at its word only when
+// the time is over: calling Wait in a loop asks such a platform once in 50
+// seconds.
+//
+// Without last, Wait is Fetch.
+func (b *Bootstrap) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	over := time.NewTimer(wire.MaxWait)
+	defer over.Stop()
+	next, err := b.fetch(ctx, last, wire.MaxWait)
+	if err != nil || next != last {
+		return next, err
+	}
+	select {
+	case <-over.C:
+		return last, nil
+	case <-ctx.Done():
+		return nil, b.failure(ctx, nil)
+	}
+}
+
+// String returns "bootstrap" and the origin of the URL, such as
+// "bootstrap https://satchel.example.com".
+func (b *Bootstrap) String() string {
+	endpoint, err := b.endpoint()
+	if err != nil {
+		return "bootstrap" // the URL may hold anything
+	}
+	return "bootstrap " + origin(endpoint)
+}
+
+// reply is what came of a request. Without an answer, response is nil; its
+// body is closed.
+type reply struct {
+	bundle   *bundle.Bundle
+	response *http.Response
+	at       time.Time // when the response came
+}
+
+// fetch makes one request, which the platform may hold back for wait.
+func (b *Bootstrap) fetch(ctx context.Context, last *bundle.Bundle, wait time.Duration) (*bundle.Bundle, error) {
+	endpoint, err := b.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.checkRunner(); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, b.failure(ctx, nil)
+	}
+	bounded, cancel := context.WithTimeout(ctx, b.timeout()+wait)
+	defer cancel()
+	token, _, err := b.token(bounded)
+	if err != nil {
+		return nil, b.failure(ctx, err)
+	}
+	got, err := b.exchange(bounded, endpoint, b.header(token, last, wait), last)
+	if err != nil {
+		return nil, b.failure(ctx, err)
+	}
+	return got.bundle, nil
+}
+
+// failure returns err, or the error for the end of ctx, which may well be what
+// is behind err.
+func (b *Bootstrap) failure(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return unavailable(fmt.Errorf("%s: %w", b, ctx.Err()))
+	}
+	return err
+}
+
+// exchange sends a request and reads the answer. What it has seen of that it
+// returns even with an error.
+func (b *Bootstrap) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (reply, error) {
+	response, err := b.send(ctx, endpoint, header)
+	got := reply{response: response, at: time.Now()}
+	if err != nil {
+		return got, err
+	}
+	defer response.Body.Close()
+	asked := header.Get("If-None-Match") != ""
+	switch {
+	case response.StatusCode == http.StatusOK:
+		got.bundle, err = readAnswer(endpoint, response)
+		if err == nil && asked && got.bundle.Revision() == last.Revision() {
+			got.bundle = last // a platform need not understand the question
+		}
+	case response.StatusCode == http.StatusNotModified && asked:
+		got.bundle = last
+	default:
+		err = refused(endpoint, response)
+	}
+	return got, err
+}
+
+// endpoint returns the URL to ask. Its errors quote of the URL at most the
+// host, and only where that is neither a token nor part of something else.
+func (b *Bootstrap) endpoint() (*url.URL, error) {
+	fail := func(what, fix string) (*url.URL, error) {
+		return nil, permanent(&mendable{err: errors.New("URL of the platform: " + what), fix: fix})
+	}
+	const example = "write it like https://satchel.example.com/api"
+	if b.URL == "" {
+		return fail("it is empty", example)
+	}
+	u, err := url.Parse(b.URL)
+	if err != nil {
+		return fail("it cannot be read as a URL", example)
+	}
+	switch {
+	case strings.Contains(b.URL, wire.TokenPrefix) || strings.Contains(u.Path, wire.TokenPrefix):
+		return fail("it holds a runner token, or a part of one", "remove it there and, since URLs get logged, replace the token")
+	case u.User != nil:
+		return fail("it has a user or a password", "remove all from // to @")
+	case u.RawQuery != "" || u.ForceQuery:
+		return fail("it has a query", "remove all from the ? on")
+	case strings.Contains(b.URL, "#"):
+		return fail("it has a fragment", "remove all from the # on")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return fail("it does not start with https://", example)
+	case u.Hostname() == "" || u.Opaque != "":
+		return fail("it has no host", example)
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return fail(fmt.Sprintf("http would send the token to %s in the clear", u.Host), "use https; http is for localhost only")
+	}
+	if u.Path == "" {
+		u.Path = "/" // JoinPath would make a relative path
+	}
+	return u.JoinPath(wire.BootstrapPath), nil
+}
+
+// loopback reports whether host is this machine, whatever a name server says.
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// origin returns the scheme and the host of u.
+func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
+
+// token asks for the token, and checks its form.
+func (b *Bootstrap) token(ctx context.Context) (token bundle.Value, id string, err error) {
+	if b.Token == nil {
+		return token, "", permanent(&mendable{err: errors.New("runner token: the Token function is not set"), fix: "set it, or use BootstrapFromEnv"})
+	}
+	token, err = b.Token(ctx)
+	if err != nil {
+		failed := &bundle.FetchError{Err: fmt.Errorf("getting the runner token: %w", err)}
+		if inner, ok := errors.AsType[*bundle.FetchError](err); ok {
+			failed.Kind, failed.RetryAfter = inner.Kind, inner.RetryAfter
+		}
+		return bundle.Value{}, "", failed
+	}
+	id, err = wire.ParseToken(token.Reveal())
+	if err != nil {
+		return bundle.Value{}, "", permanent(fmt.Errorf("runner token: %w", err))
+	}
+	return token, id, nil
+}
+
+func (b *Bootstrap) checkRunner() error {
+	plain := !strings.ContainsFunc(b.Runner, func(r rune) bool { return r < ' ' || r > '~' })
+	if plain && len(b.Runner) <= wire.MaxRunner {
+		return nil
+	}
+	return permanent(&mendable{
+		err: errors.New("name of the runner: it is too long or not plain"),
+		fix: fmt.Sprintf("use at most %d printable ASCII characters", wire.MaxRunner),
+	})
+}
+
+// header returns the header of a request.
+func (b *Bootstrap) header(token bundle.Value, last *bundle.Bundle, wait time.Duration) http.Header {
+	header := http.Header{}
+	header.Set("Accept", "application/json, "+wire.ProblemType)
+	header.Set("Authorization", "Bearer "+token.Reveal())
+	if b.Runner != "" {
+		header.Set(wire.RunnerHeader, b.Runner)
+	}
+	if revision := last.Revision(); wire.ValidRevision(revision) {
+		header.Set("If-None-Match", wire.ETag(revision))
+		if wait > 0 {
+			header.Set("Prefer", wire.Prefer(wait))
+		}
+	}
+	return header
+}
+
+// readAnswer returns the bundle of a 200.
+func readAnswer(endpoint *url.URL, response *http.Response) (*bundle.Bundle, error) {
+	bad := newStatusError(endpoint, response)
+	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		return nil, bad.because(reasonNotJSON, "this is not a platform's answer: check the URL, and what stands between this machine and the platform")
+	}
+	// The body comes decompressed, so this bounds what that yields.
+	data, err := io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer+1))
+	switch {
+	case len(data) > wire.MaxAnswer:
+		return nil, bad.because(reasonTooLarge, fmt.Sprintf("a bundle has at most %d bytes: check the URL", wire.MaxAnswer))
+	case err != nil && response.Request.Context().Err() != nil:
+		return nil, bad.because(reasonTooSlow, "check the network, or raise Timeout")
+	case err != nil:
+		return nil, bad.because(reasonCut, "check the network, and the proxy if there is one")
+	}
+	answer, err := wire.Decode(data, origin(endpoint))
+	if err != nil {
+		return nil, bad.because(reasonMalformed, err.Error())
+	}
+	return answer, nil
+}
+
+func (b *Bootstrap) timeout() time.Duration {
+	if b.Timeout <= 0 {
+		return defaultTimeout
+	}
+	return b.Timeout
+}
+
+// mendable is an error with what to do about it.
+type mendable struct {
+	err error
+	fix string
+	tls bool // the connection was made, and then not trusted
+}
+
+func (e *mendable) Error() string { return e.err.Error() + "; " + e.fix }
+
+func (e *mendable) Unwrap() error { return e.err }
+
+func permanent(err error) error {
+	return &bundle.FetchError{Kind: bundle.FetchPermanent, Err: err}
+}
+
+func unavailable(err error) error {
+	return &bundle.FetchError{Kind: bundle.FetchUnavailable, Err: err}
+}

@@ -1,0 +1,284 @@
+package providers_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/providers"
+)
+
+// summary returns an item a line: its status and its name.
+func summary(items []bundle.CheckItem) string {
+	var lines []string
+	for _, item := range items {
+		lines = append(lines, item.Status.String()+" "+item.Name)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// item returns the one with that name.
+func item(t *testing.T, items []bundle.CheckItem, name string) bundle.CheckItem {
+	t.Helper()
+	for _, item := range items {
+		if item.Name == name {
+			return item
+		}
+	}
+	require.Fail(t, "no such item", "%s is not among\n%s", name, summary(items))
+	return bundle.CheckItem{}
+}
+
+// requireFixes checks what holds for every report.
+func requireFixes(t *testing.T, items []bundle.CheckItem) {
+	t.Helper()
+	for _, item := range items {
+		require.NotEmpty(t, item.Name)
+		require.NotEmpty(t, item.Detail, "%s says what was found", item.Name)
+		if item.Status == bundle.CheckOK {
+			require.Empty(t, item.Fix, "%s needs no fix", item.Name)
+		} else {
+			require.NotEmpty(t, item.Fix, "%s says what to do", item.Name)
+		}
+	}
+}
+
+// writeMeta answers with an empty bundle that has that Meta.
+func writeMeta(w http.ResponseWriter, meta bundle.Meta) {
+	meta.Revision = "r"
+	b, err := bundle.New([]bundle.Secret{{Name: "A"}}, &meta)
+	if err != nil {
+		panic(err)
+	}
+	data, err := wire.Encode(b)
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(data)
+}
+
+func TestCheckOfAGoodPlatform(t *testing.T) {
+	var requests atomic.Int64
+	now := time.Now()
+	valid, client := certificate(t, now.AddDate(-1, 0, 0), now.AddDate(1, 0, 0))
+	expires, rotate := now.AddDate(0, 2, 0), now.AddDate(0, 1, 0)
+	server := listenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}}, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		writeMeta(w, bundle.Meta{Scope: "acme/web", TokenExpires: expires, RotateBy: rotate})
+	})
+	token, give := newToken()
+	b := &providers.Bootstrap{URL: server.URL + "/api", Token: give, Client: client}
+	got, items := b.Check(t.Context())
+	require.Equal(t, 1, got.Len(), "what was fetched is returned")
+	requireFixes(t, items)
+	require.Equal(t, "ok URL of the platform\nok runner token\nok platform reachable\nok TLS\nok clock\nok token accepted\nok bundle", summary(items))
+	require.EqualValues(t, 1, requests.Load(), "one request is enough")
+	const form = "2006-01-02 15:04 MST"
+	require.Equal(t, server.URL+"/api/runners/bootstrap", item(t, items, "URL of the platform").Detail)
+	require.Equal(t, "well formed, id "+token[4:16], item(t, items, "runner token").Detail)
+	require.Equal(t, "TLS 1.3, certificate until "+now.AddDate(1, 0, 0).UTC().Format(form), item(t, items, "TLS").Detail)
+	require.Equal(t, "expires "+expires.UTC().Format(form)+", to be rotated by "+rotate.UTC().Format(form), item(t, items, "token accepted").Detail)
+	require.Equal(t, "scope acme/web, secrets: 1", item(t, items, "bundle").Detail)
+}
+
+func TestCheckNamesAllThatIsWrongBeforeAnythingIsSent(t *testing.T) {
+	b := &providers.Bootstrap{URL: "http://satchel.example.com", Runner: "\n", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+		return bundle.NewValue("rnt_canary"), nil
+	}}
+	got, items := b.Check(t.Context())
+	require.Nil(t, got)
+	requireFixes(t, items)
+	require.Equal(t, "failed URL of the platform\nfailed name of the runner\nfailed runner token", summary(items))
+	require.Equal(t, "use https; http is for localhost only", items[0].Fix)
+	require.Equal(t, "use at most 128 printable ASCII characters", items[1].Fix)
+	require.Equal(t, "use the whole token as it was issued: rnt_ and 61 letters and digits", items[2].Fix)
+	require.NotContains(t, fmt.Sprintf("%+v", items), "canary")
+}
+
+func TestCheckOfATokenThatIsNotThere(t *testing.T) {
+	b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t)}
+	_, items := b.Check(t.Context())
+	requireFixes(t, items)
+	require.Equal(t, "set it, or use BootstrapFromEnv", item(t, items, "runner token").Fix)
+}
+
+func TestCheckOfAPlatformThatIsNotThere(t *testing.T) {
+	server := httptest.NewServer(nil)
+	server.Close()
+	_, give := newToken()
+	got, items := (&providers.Bootstrap{URL: server.URL, Token: give}).Check(t.Context())
+	require.Nil(t, got)
+	requireFixes(t, items)
+	require.Equal(t, "ok URL of the platform\nok runner token\nfailed platform reachable", summary(items))
+	require.Contains(t, items[2].Detail, "connection refused")
+}
+
+func TestCheckTellsTLSFromReachability(t *testing.T) {
+	server := listenTLS(t, nil, nil)
+	_, give := newToken()
+	_, items := (&providers.Bootstrap{URL: server.URL, Token: give}).Check(t.Context())
+	requireFixes(t, items)
+	require.Equal(t, "ok URL of the platform\nok runner token\nok platform reachable\nfailed TLS", summary(items))
+	require.Contains(t, items[3].Fix, "add the authority's certificate")
+}
+
+func TestCheckOfARefusedToken(t *testing.T) {
+	_, items := runnerOf(listen(t, refuse(401, wire.TokenProblem, "expired"))).Check(t.Context())
+	requireFixes(t, items)
+	failed := item(t, items, "token accepted")
+	require.Equal(t, bundle.CheckFailed, failed.Status)
+	require.Contains(t, failed.Detail, "status 401 Unauthorized, expired")
+	require.Equal(t, "the token has expired: issue a new one on the platform", failed.Fix)
+	require.Equal(t, bundle.CheckOK, item(t, items, "platform reachable").Status, "an answer is an answer")
+	require.Equal(t, bundle.CheckOK, item(t, items, "clock").Status)
+}
+
+func TestCheckOfAPlatformThatIsDown(t *testing.T) {
+	_, items := runnerOf(listen(t, plainly(503))).Check(t.Context())
+	requireFixes(t, items)
+	require.Equal(t, bundle.CheckFailed, item(t, items, "bundle").Status)
+	require.Equal(t, bundle.CheckOK, item(t, items, "platform reachable").Status)
+}
+
+func TestCheckOfARedirectToAnotherOrigin(t *testing.T) {
+	_, items := runnerOf(listen(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://canary.example.com/", http.StatusFound)
+	})).Check(t.Context())
+	requireFixes(t, items)
+	require.Contains(t, item(t, items, "bundle").Detail, "redirect-to-other-origin")
+	require.NotContains(t, fmt.Sprintf("%+v", items), "canary")
+}
+
+func TestCheckWarnsOfWhatEndsSoon(t *testing.T) {
+	now := time.Now()
+	for name, row := range map[string]struct {
+		meta bundle.Meta
+		want bundle.CheckStatus
+	}{
+		"no end":                   {bundle.Meta{}, bundle.CheckOK},
+		"in a month":               {bundle.Meta{TokenExpires: now.AddDate(0, 1, 0)}, bundle.CheckOK},
+		"in six days":              {bundle.Meta{TokenExpires: now.AddDate(0, 0, 6)}, bundle.CheckWarning},
+		"soon, but not to rotate":  {bundle.Meta{TokenExpires: now.AddDate(0, 0, 6), RotateBy: now.AddDate(0, 0, 5)}, bundle.CheckOK},
+		"should have been rotated": {bundle.Meta{TokenExpires: now.AddDate(1, 0, 0), RotateBy: now.AddDate(0, 0, -1)}, bundle.CheckWarning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, row.meta) }))
+			_, items := b.Check(t.Context())
+			requireFixes(t, items)
+			require.Equal(t, row.want.String(), item(t, items, "token accepted").Status.String())
+		})
+	}
+	for name, row := range map[string]struct {
+		from, until time.Time
+		want        bundle.CheckStatus
+	}{
+		"a year, a month left":  {now.AddDate(-1, 0, 0), now.AddDate(0, 1, 0), bundle.CheckOK},
+		"a year, six days left": {now.AddDate(-1, 0, 0), now.AddDate(0, 0, 6), bundle.CheckWarning},
+		"six days, five left":   {now.AddDate(0, 0, -1), now.AddDate(0, 0, 5), bundle.CheckOK},
+		"six days, one left":    {now.AddDate(0, 0, -5), now.AddDate(0, 0, 1), bundle.CheckWarning},
+	} {
+		t.Run("certificate of "+name, func(t *testing.T) {
+			valid, client := certificate(t, row.from, row.until)
+			server := listenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}}, func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, bundle.Meta{}) })
+			_, give := newToken()
+			_, items := (&providers.Bootstrap{URL: server.URL, Token: give, Client: client}).Check(t.Context())
+			requireFixes(t, items)
+			require.Equal(t, row.want.String(), item(t, items, "TLS").Status.String())
+		})
+	}
+}
+
+func TestCheckComparesTheClocks(t *testing.T) {
+	for name, row := range map[string]struct {
+		date string
+		want bundle.CheckStatus
+		text string
+	}{
+		"equal":       {time.Now().UTC().Format(http.TimeFormat), bundle.CheckOK, "agrees"},
+		"none":        {"", bundle.CheckOK, "not compared"},
+		"garbage":     {"canary", bundle.CheckOK, "not compared"},
+		"behind here": {time.Now().UTC().Add(2 * time.Hour).Format(http.TimeFormat), bundle.CheckWarning, "this machine is 1h59m"},
+		"ahead here":  {time.Now().UTC().Add(-2 * time.Hour).Format(http.TimeFormat), bundle.CheckWarning, "ahead of the platform"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Date"] = nil
+				if row.date != "" {
+					w.Header().Set("Date", row.date)
+				}
+				writeMeta(w, bundle.Meta{})
+			}))
+			_, items := b.Check(t.Context())
+			requireFixes(t, items)
+			require.Equal(t, row.want.String(), item(t, items, "clock").Status.String())
+			require.Contains(t, item(t, items, "clock").Detail, row.text)
+		})
+	}
+}
+
+func TestCheckListsEachProblem(t *testing.T) {
+	b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) {
+		writeMeta(w, bundle.Meta{Problems: []bundle.Problem{
+			{Name: "GITHUB_TOKEN", Origin: bundle.Origin{Provider: "github"}, Reason: "GitHub does not answer", Retryable: true},
+			{Origin: bundle.Origin{Provider: "bitbucket"}, Reason: "the app was removed"},
+		}})
+	}))
+	got, items := b.Check(t.Context())
+	require.Equal(t, 1, got.Len(), "the rest of the bundle is there")
+	requireFixes(t, items)
+	github := item(t, items, "secret GITHUB_TOKEN")
+	require.Equal(t, bundle.CheckWarning, github.Status)
+	require.Equal(t, "bootstrap "+b.URL+" via github: GitHub does not answer", github.Detail)
+	require.Contains(t, github.Fix, "may go away by itself")
+	bitbucket := item(t, items, "bootstrap "+b.URL+" via bitbucket")
+	require.Contains(t, bitbucket.Detail, "the app was removed")
+	require.Contains(t, bitbucket.Fix, "mend it on the platform")
+}
+
+func TestCheckOnLoopbackWithoutTLS(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, bundle.Meta{}) }))
+	t.Cleanup(server.Close)
+	_, give := newToken()
+	_, items := (&providers.Bootstrap{URL: server.URL, Token: give}).Check(t.Context())
+	requireFixes(t, items)
+	require.Equal(t, bundle.CheckOK, item(t, items, "TLS").Status)
+	require.Contains(t, item(t, items, "TLS").Detail, "this machine")
+}
+
+func TestCheckEndsWithItsContextAndInTime(t *testing.T) {
+	inBubble(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, func(t *testing.T, b *providers.Bootstrap) {
+		start := time.Now()
+		_, items := b.Check(t.Context())
+		requireFixes(t, items)
+		require.Contains(t, item(t, items, "platform reachable").Detail, "no answer in time")
+		require.Equal(t, 30*time.Second, time.Since(start))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, items = b.Check(ctx)
+		requireFixes(t, items)
+		require.Contains(t, item(t, items, "platform reachable").Detail, "context deadline exceeded")
+		require.Equal(t, "give the check more time", item(t, items, "platform reachable").Fix)
+	})
+}
+
+func TestCheckOfATokenFunctionThatFails(t *testing.T) {
+	b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+		return bundle.Value{}, errors.New("the key chain is locked")
+	}}
+	_, items := b.Check(t.Context())
+	requireFixes(t, items)
+	require.Contains(t, item(t, items, "runner token").Detail, "the key chain is locked")
+}

@@ -1,0 +1,112 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/dotenv"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/providers/internal/local"
+)
+
+// BootstrapFromEnv returns a [Bootstrap] with the URL in SATCHEL_API_URL and
+// the token in SATCHEL_RUNNER_TOKEN. It takes each from the environment of the
+// process or, where it is not set there, from the named .env files, of which a
+// later one wins. A file is read only if it is needed; then it has to exist. A
+// name that is set and empty counts as set, and is refused.
+//
+// Both settings are checked here, without a request. The token stays in the
+// environment of the process, where its children find it; package satchel's
+// jobs do not pass it on.
+func BootstrapFromEnv(files ...string) (*Bootstrap, error) {
+	const op = "bootstrap settings"
+	settings := []setting{
+		{name: "SATCHEL_API_URL", example: "https://satchel.example.com/api"},
+		{name: "SATCHEL_RUNNER_TOKEN", example: wire.TokenPrefix + "..."},
+	}
+	if err := find(settings, files); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	address, token := settings[0], settings[1]
+	b := &Bootstrap{
+		URL:   address.value.Reveal(),
+		Token: func(context.Context) (bundle.Value, error) { return token.value, nil },
+	}
+	if _, err := b.endpoint(); err != nil {
+		return nil, fmt.Errorf("%s: %s in %s: %w", op, address.name, address.place, err)
+	}
+	if _, err := wire.ParseToken(token.value.Reveal()); err != nil {
+		return nil, fmt.Errorf("%s: %s in %s: %w", op, token.name, token.place, err)
+	}
+	return b, nil
+}
+
+// setting is a variable, and where it was found.
+type setting struct {
+	name, example string
+	place         string // empty if it was not found
+	value         bundle.Value
+}
+
+// find fills in settings. Its error names all that are missing, with the lines
+// to write.
+func find(settings []setting, files []string) error {
+	wanted := map[string]*setting{}
+	for i := range settings {
+		s := &settings[i]
+		if value, ok := os.LookupEnv(s.name); ok {
+			s.place, s.value = "the environment", bundle.NewValue(value)
+		} else {
+			wanted[s.name] = s
+		}
+	}
+	if len(wanted) > 0 {
+		for _, file := range files {
+			entries, err := readSettings(file)
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				if s, ok := wanted[e.Name]; ok {
+					s.place, s.value = fmt.Sprintf("%s:%d", file, e.Line), e.Value
+				}
+			}
+		}
+	}
+
+	var missing, lines []string
+	for _, s := range settings {
+		switch {
+		case s.place == "":
+			missing = append(missing, s.name+" is not set")
+		case s.value.Reveal() == "":
+			missing = append(missing, s.name+" is empty in "+s.place)
+		default:
+			continue
+		}
+		lines = append(lines, "\t"+s.name+"="+s.example)
+	}
+	if missing == nil {
+		return nil
+	}
+	where := "the environment"
+	if len(files) > 0 {
+		where += " or " + strings.Join(files, ", ")
+	}
+	return fmt.Errorf("%s; write into %s:\n%s", strings.Join(missing, " and "), where, strings.Join(lines, "\n"))
+}
+
+func readSettings(file string) ([]dotenv.Entry, error) {
+	src, err := local.ReadFile(file, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s does not exist; create it, or do not name it", file)
+	} else if err != nil {
+		return nil, err
+	}
+	return dotenv.Parse(file, src)
+}

@@ -1,0 +1,123 @@
+package providers_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/providers"
+)
+
+const (
+	apiURL   = "SATCHEL_API_URL"
+	runToken = "SATCHEL_RUNNER_TOKEN"
+)
+
+// setSettings sets both variables, or removes those for which the value is "-".
+func setSettings(t *testing.T, url, token string) {
+	t.Helper()
+	for name, value := range map[string]string{apiURL: url, runToken: token} {
+		t.Setenv(name, value) // and puts back what was there
+		if value == "-" {
+			require.NoError(t, os.Unsetenv(name))
+		}
+	}
+}
+
+func settingsFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), ".env")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func requireSettings(t *testing.T, b *providers.Bootstrap, url, token string) {
+	t.Helper()
+	require.Equal(t, url, b.URL)
+	got, err := b.Token(t.Context())
+	require.NoError(t, err)
+	require.True(t, got.Equal(bundle.NewValue(token)), "the token is the one that was set")
+}
+
+func TestSettingsComeFromTheEnvironment(t *testing.T) {
+	token, _ := wire.NewToken()
+	setSettings(t, "https://satchel.example.com/api", token)
+	b, err := providers.BootstrapFromEnv()
+	require.NoError(t, err)
+	requireSettings(t, b, "https://satchel.example.com/api", token)
+	require.Equal(t, "bootstrap https://satchel.example.com", b.String())
+
+	b, err = providers.BootstrapFromEnv("no such file")
+	require.NoError(t, err, "a file that is not needed is not read")
+	requireSettings(t, b, "https://satchel.example.com/api", token)
+}
+
+func TestSettingsComeFromFilesWhereTheEnvironmentHasNone(t *testing.T) {
+	token, _ := wire.NewToken()
+	other, _ := wire.NewToken()
+	file := settingsFile(t, "# the runner\nexport SATCHEL_API_URL='https://file.example.com'\nSATCHEL_RUNNER_TOKEN="+token+"\nOTHER=x\n")
+	setSettings(t, "-", "-")
+	b, err := providers.BootstrapFromEnv(file)
+	require.NoError(t, err)
+	requireSettings(t, b, "https://file.example.com", token)
+
+	setSettings(t, "-", other)
+	b, err = providers.BootstrapFromEnv(file)
+	require.NoError(t, err)
+	requireSettings(t, b, "https://file.example.com", other)
+
+	local := settingsFile(t, "SATCHEL_API_URL=https://local.example.com\n")
+	setSettings(t, "-", "-")
+	b, err = providers.BootstrapFromEnv(file, local)
+	require.NoError(t, err)
+	requireSettings(t, b, "https://local.example.com", token)
+}
+
+func TestMissingSettingsAreNamedAtOnceWithTheLinesToWrite(t *testing.T) {
+	token, _ := wire.NewToken()
+	setSettings(t, "-", "-")
+	_, err := providers.BootstrapFromEnv()
+	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; write into the environment:\n"+
+		"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
+
+	file := settingsFile(t, "SATCHEL_API_URL=\n")
+	_, err = providers.BootstrapFromEnv(file)
+	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; write into the environment or "+file+":\n"+
+		"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
+
+	setSettings(t, "", token)
+	_, err = providers.BootstrapFromEnv(settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\n"))
+	require.ErrorContains(t, err, "SATCHEL_API_URL is empty in the environment; write into")
+	require.NotContains(t, err.Error(), runToken, "only what is missing is named")
+}
+
+func TestABadSettingIsRefusedAtOnceWithItsPlace(t *testing.T) {
+	token, _ := wire.NewToken()
+	setSettings(t, "https://satchel.example.com", "-")
+	file := settingsFile(t, "\n\nSATCHEL_RUNNER_TOKEN="+token[:60]+"\n")
+	_, err := providers.BootstrapFromEnv(file)
+	require.EqualError(t, err, "bootstrap settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has a length of 60 characters; want 65: copy all of it")
+
+	setSettings(t, "http://satchel.example.com", token)
+	_, err = providers.BootstrapFromEnv()
+	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL in the environment: URL of the platform: http would send the token to satchel.example.com in the clear; use https; http is for localhost only")
+}
+
+func TestAFileOfSettingsHasToBeReadable(t *testing.T) {
+	setSettings(t, "-", "-")
+	missing := filepath.Join(t.TempDir(), ".env")
+	_, err := providers.BootstrapFromEnv(missing)
+	require.EqualError(t, err, "bootstrap settings: "+missing+" does not exist; create it, or do not name it")
+
+	_, err = providers.BootstrapFromEnv(t.TempDir())
+	require.ErrorContains(t, err, "is a directory")
+
+	file := settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_RUNNER_TOKEN = canary\n")
+	_, err = providers.BootstrapFromEnv(file)
+	require.ErrorContains(t, err, file+":2")
+	require.NotContains(t, err.Error(), "canary")
+}

@@ -1,0 +1,446 @@
+package providers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/providertest"
+)
+
+// newToken returns a token, and the function that hands it out.
+func newToken() (token string, give func(context.Context) (bundle.Value, error)) {
+	token, _ = wire.NewToken()
+	return token, func(context.Context) (bundle.Value, error) { return bundle.NewValue(token), nil }
+}
+
+// listen serves on loopback, over TLS.
+func listen(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewTLSServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// runnerOf returns a Bootstrap for a server, with a token of its own.
+func runnerOf(server *httptest.Server) *providers.Bootstrap {
+	_, give := newToken()
+	return &providers.Bootstrap{URL: server.URL, Token: give, Client: server.Client()}
+}
+
+// writeAnswer answers with one secret called A.
+func writeAnswer(w http.ResponseWriter, revision, value string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", wire.ETag(revision))
+	fmt.Fprintf(w, `{"version":1,"revision":%q,"secrets":[{"name":"A","value":%q}]}`, revision, value)
+}
+
+// standIn is a small platform: it knows one token, and whether what it holds
+// has changed.
+type standIn struct {
+	token string
+
+	mu       sync.Mutex
+	revision int
+	secrets  map[string]string
+	changed  chan struct{}
+	broken   bool
+}
+
+func newStandIn(token string, secrets map[string]string) *standIn {
+	return &standIn{token: token, revision: 1, secrets: secrets, changed: make(chan struct{})}
+}
+
+func (p *standIn) set(secrets map[string]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.secrets = secrets
+	p.revision++
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *standIn) breakDown() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken = true
+}
+
+func (p *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken {
+		http.Error(w, p.secrets["API_KEY"], http.StatusServiceUnavailable)
+		return
+	}
+	if r.URL.Path != "/api"+wire.BootstrapPath || r.Method != http.MethodGet || r.Header.Get("Authorization") != "Bearer "+p.token {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	revision := func() string { return fmt.Sprint("revision-", p.revision) }
+	if wait := wire.Wait(r.Header.Values("Prefer")); wait > 0 && wire.Revision(r.Header.Get("If-None-Match")) == revision() {
+		changed := p.changed
+		p.mu.Unlock()
+		select {
+		case <-changed:
+		case <-time.After(wait):
+		case <-r.Context().Done():
+		}
+		p.mu.Lock()
+	}
+	if wire.Revision(r.Header.Get("If-None-Match")) == revision() {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	var secrets []bundle.Secret
+	for name, value := range p.secrets {
+		secrets = append(secrets, bundle.Secret{Name: name, Value: bundle.NewValue(value)})
+	}
+	b, err := bundle.New(secrets, &bundle.Meta{Revision: revision()})
+	if err != nil {
+		panic(err)
+	}
+	data, err := wire.Encode(b)
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(data)
+}
+
+func TestBootstrapConforms(t *testing.T) {
+	providertest.Run(t, func(t *testing.T) providertest.Fixture {
+		token, give := newToken()
+		first := map[string]string{"API_KEY": "first-value-of-the-key", "EMPTY": ""}
+		platform := newStandIn(token, maps.Clone(first))
+		server := httptest.NewTLSServer(platform)
+		t.Cleanup(server.Close)
+		return providertest.Fixture{
+			Provider: &providers.Bootstrap{URL: server.URL + "/api/", Token: give, Client: server.Client()},
+			Want:     first,
+			Change: func() map[string]string {
+				second := map[string]string{"API_KEY": "second-value-of-the-key", "ANOTHER": "x"}
+				platform.set(maps.Clone(second))
+				return second
+			},
+			Break: func() bundle.FetchKind {
+				platform.breakDown()
+				return bundle.FetchUnavailable
+			},
+		}
+	})
+}
+
+func TestARequestIsTheOneOfTheProtocol(t *testing.T) {
+	token, give := newToken()
+	var got *http.Request
+	server := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r.Clone(context.Background())
+		writeAnswer(w, "rev-1", "x")
+	})
+	b := &providers.Bootstrap{URL: server.URL + "/deep/api/", Token: give, Client: server.Client(), Runner: "runner 7 (eu)"}
+	first, err := b.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, "GET", got.Method)
+	require.Equal(t, "/deep/api/runners/bootstrap", got.RequestURI, "the path goes below that of the URL")
+	require.Equal(t, "Bearer "+token, got.Header.Get("Authorization"))
+	require.Equal(t, "runner 7 (eu)", got.Header.Get("Satchel-Runner"))
+	require.Empty(t, got.Header.Values("If-None-Match"), "nothing was fetched before")
+	require.Empty(t, got.Header.Values("Prefer"), "Fetch does not wait")
+	require.Empty(t, got.Header.Values("Cookie"))
+	require.Equal(t, bundle.Origin{Provider: "bootstrap", Location: server.URL}, first.Trace("A")[0], "the origin names the platform")
+
+	_, err = b.Fetch(t.Context(), first)
+	require.NoError(t, err)
+	require.Equal(t, `"rev-1"`, got.Header.Get("If-None-Match"), "last's revision is the entity tag")
+
+	b.Runner = ""
+	_, err = b.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, got.Header.Values("Satchel-Runner"), "a runner need not have a name")
+}
+
+func TestTheTokenIsAskedForAtEachRequest(t *testing.T) {
+	var mu sync.Mutex
+	var seen []string
+	server := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		writeAnswer(w, "r", "x")
+	})
+	var given []string
+	b := &providers.Bootstrap{URL: server.URL, Client: server.Client(), Token: func(context.Context) (bundle.Value, error) {
+		token, _ := wire.NewToken()
+		given = append(given, token)
+		return bundle.NewValue(token), nil
+	}}
+	for range 3 {
+		_, err := b.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+	}
+	require.Equal(t, given, seen, "a rotated token is used at once")
+}
+
+func TestUnchangedIsLastItself(t *testing.T) {
+	for name, handler := range map[string]http.HandlerFunc{
+		"304": func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("If-None-Match") == `"rev-1"` {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			writeAnswer(w, "rev-1", "x")
+		},
+		"200 with the same revision": func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, "rev-1", "x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := runnerOf(listen(t, handler))
+			last, err := b.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			again, err := b.Fetch(t.Context(), last)
+			require.NoError(t, err)
+			require.Same(t, last, again)
+		})
+	}
+}
+
+func TestA304WithoutLastIsAnError(t *testing.T) {
+	b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }))
+	foreign, err := bundle.New(nil, &bundle.Meta{Revision: "not a tag\r\n"})
+	require.NoError(t, err)
+	for _, last := range []*bundle.Bundle{nil, foreign} {
+		got, err := b.Fetch(t.Context(), last)
+		status := requireStatus(t, err, bundle.FetchUnavailable, http.StatusNotModified)
+		require.Equal(t, "unasked-unchanged", status.Reason)
+		require.Nil(t, got, "nobody asked whether something has changed")
+	}
+}
+
+// requireStatus returns the StatusError in err, which has that kind and status.
+func requireStatus(t *testing.T, err error, kind bundle.FetchKind, code int) *providers.StatusError {
+	t.Helper()
+	failure, ok := errors.AsType[*bundle.FetchError](err)
+	require.True(t, ok, "a failed fetch is a FetchError: %v", err)
+	require.Equal(t, kind.String(), failure.Kind.String(), "%v", err)
+	status, ok := errors.AsType[*providers.StatusError](err)
+	require.True(t, ok, "an answer that is no bundle is a StatusError: %v", err)
+	require.Equal(t, code, status.StatusCode)
+	require.Equal(t, "GET", status.Method)
+	require.Equal(t, failure.RetryAfter, status.RetryAfter, "both tell how long to wait")
+	return status
+}
+
+func TestOneBootstrapServesManyGoroutines(t *testing.T) {
+	var requests atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		writeAnswer(w, "r", "x")
+	}))
+	t.Cleanup(server.Close)
+	_, give := newToken()
+	b := &providers.Bootstrap{URL: server.URL, Token: give} // its own client, made by whoever is first
+	var all sync.WaitGroup
+	errs := make(chan error, 64)
+	for range 16 {
+		all.Go(func() {
+			for range 4 {
+				_, err := b.Fetch(t.Context(), nil)
+				errs <- err
+			}
+		})
+		all.Go(func() { _ = b.String() })
+	}
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, 64, requests.Load(), "providers do not cache")
+}
+
+func TestStringNamesTheOrigin(t *testing.T) {
+	token, _ := wire.NewToken()
+	for url, want := range map[string]string{
+		"https://satchel.example.com/api": "bootstrap https://satchel.example.com",
+		"http://localhost:8080":           "bootstrap http://localhost:8080",
+		"https://u:p@satchel.example.com": "bootstrap",
+		"https://satchel.example.com?t=x": "bootstrap",
+		"https://" + token:                "bootstrap",
+		"":                                "bootstrap",
+	} {
+		require.Equal(t, want, (&providers.Bootstrap{URL: url}).String(), "what may be secret is not shown")
+	}
+}
+
+// refuseDial is a client that must not be used.
+func refuseDial(t *testing.T) *http.Client {
+	return &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+		t.Error("something was sent")
+		return nil, errors.New("nothing should be sent")
+	})}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAURLThatCannotBeRightIsRefusedBeforeAnythingIsSent(t *testing.T) {
+	token, give := newToken()
+	for url, want := range map[string]string{
+		"":                                                    "it is empty; write it like https://",
+		"https://%zz":                                         "cannot be read as a URL",
+		"https://a b":                                         "cannot be read as a URL",
+		"satchel.example.com":                                 "does not start with https://",
+		"satchel.example.com:443/api":                         "does not start with https://",
+		"localhost:8080":                                      "does not start with https://",
+		"ftp://satchel.example.com":                           "does not start with https://",
+		"file:///etc/passwd":                                  "does not start with https://",
+		"https:satchel.example.com":                           "has no host",
+		"https://":                                            "has no host",
+		"https://:443":                                        "has no host",
+		"https://canary@satchel.example.com":                  "has a user or a password; remove all from // to @",
+		"https://u:canary@satchel.example":                    "has a user or a password",
+		"https://satchel.example.com?canary":                  "has a query; remove all from the ? on",
+		"https://satchel.example.com/?":                       "has a query",
+		"https://satchel.example.com#canary":                  "has a fragment; remove all from the # on",
+		"https://satchel.example.com/#":                       "has a fragment",
+		"http://satchel.example.com/api":                      "http would send the token to satchel.example.com in the clear; use https",
+		"http://10.0.0.1":                                     "http would send the token to 10.0.0.1 in the clear",
+		"http://localhost.example.com":                        "in the clear",
+		"http://128.0.0.1":                                    "in the clear",
+		"http://[::2]":                                        "in the clear",
+		"http://127.1":                                        "in the clear", // which a resolver may or may not read as 127.0.0.1
+		"https://satchel.example.com/" + token:                "it holds a runner token",
+		"https://satchel.example.com/?token=" + token:         "it holds a runner token",
+		"https://" + token + "@satchel.example.com":           "it holds a runner token",
+		"https://satchel.example.com/" + "rnt%5F" + token[4:]: "it holds a runner token",
+		"http://" + token + ".example.com/" + strings.Repeat("x", 9): "it holds a runner token",
+	} {
+		t.Run(url, func(t *testing.T) {
+			b := &providers.Bootstrap{URL: url, Token: give, Client: refuseDial(t)}
+			_, err := b.Fetch(t.Context(), nil)
+			requireKind(t, err, bundle.FetchPermanent)
+			require.ErrorContains(t, err, "URL of the platform: ")
+			require.ErrorContains(t, err, want)
+			require.NotContains(t, err.Error(), "canary", "what may be secret is not shown")
+			require.NotContains(t, err.Error(), token[4:], "the token is not shown")
+			_, err = b.Wait(t.Context(), nil)
+			requireKind(t, err, bundle.FetchPermanent)
+		})
+	}
+}
+
+func requireKind(t *testing.T, err error, kind bundle.FetchKind) {
+	t.Helper()
+	failure, ok := errors.AsType[*bundle.FetchError](err)
+	require.True(t, ok, "a failed fetch is a FetchError: %v", err)
+	require.Equal(t, kind.String(), failure.Kind.String(), "%v", err)
+}
+
+func TestHTTPIsForThisMachineOnly(t *testing.T) {
+	_, give := newToken()
+	for _, url := range []string{"http://localhost", "http://LOCALHOST:1234/api", "http://127.0.0.1:80", "http://127.255.3.4", "http://[::1]:8080"} {
+		var sent []string
+		b := &providers.Bootstrap{URL: url, Token: give, Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			sent = append(sent, r.URL.String())
+			return nil, errors.New("sent")
+		})}}
+		_, err := b.Fetch(t.Context(), nil)
+		require.Error(t, err)
+		require.Equal(t, []string{url + wire.BootstrapPath}, sent, "nothing leaves this machine")
+	}
+}
+
+func TestAMalformedTokenIsRefusedBeforeAnythingIsSent(t *testing.T) {
+	token, _ := wire.NewToken()
+	for given, want := range map[string]string{
+		"":                 "runner token: the token is empty",
+		token + "\n":       "a line break around it; remove them",
+		token[:64]:         "want 65: copy all of it",
+		"ghp_" + token[4:]: `does not start with "rnt_"`,
+		token[:20] + token[21:22] + token[20:21] + token[22:]: "copy it again",
+	} {
+		if given == token {
+			continue // two equal neighbors were swapped
+		}
+		b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+			return bundle.NewValue(given), nil
+		}}
+		_, err := b.Fetch(t.Context(), nil)
+		requireKind(t, err, bundle.FetchPermanent)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), token[5:15], "the error shows no part of the token")
+	}
+}
+
+func TestAMissingTokenFunctionIsRefused(t *testing.T) {
+	b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t)}
+	_, err := b.Fetch(t.Context(), nil)
+	requireKind(t, err, bundle.FetchPermanent)
+	require.EqualError(t, err, "runner token: the Token function is not set; set it, or use BootstrapFromEnv")
+}
+
+func TestTheErrorOfTheTokenFunctionKeepsItsKind(t *testing.T) {
+	cause := errors.New("the key chain is locked")
+	for _, row := range []struct {
+		err  error
+		want bundle.FetchError
+	}{
+		{cause, bundle.FetchError{Kind: bundle.FetchUnavailable}},
+		{&bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}, bundle.FetchError{Kind: bundle.FetchPermanent}},
+		{fmt.Errorf("reading: %w", &bundle.FetchError{RetryAfter: time.Minute, Err: cause}), bundle.FetchError{RetryAfter: time.Minute}},
+	} {
+		b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+			return bundle.Value{}, row.err
+		}}
+		_, err := b.Fetch(t.Context(), nil)
+		failure, ok := errors.AsType[*bundle.FetchError](err)
+		require.True(t, ok)
+		require.Equal(t, row.want.Kind, failure.Kind)
+		require.Equal(t, row.want.RetryAfter, failure.RetryAfter)
+		require.ErrorIs(t, err, cause)
+		require.ErrorContains(t, err, "getting the runner token: ")
+	}
+}
+
+func TestTheNameOfARunnerIsPlainAndShort(t *testing.T) {
+	_, give := newToken()
+	for _, name := range []string{"a\r\nX-Evil: 1", "läufer", "\x00", strings.Repeat("x", 129)} {
+		b := &providers.Bootstrap{URL: "https://satchel.example.com", Token: give, Client: refuseDial(t), Runner: name}
+		_, err := b.Fetch(t.Context(), nil)
+		requireKind(t, err, bundle.FetchPermanent)
+		require.ErrorContains(t, err, "name of the runner")
+		require.ErrorContains(t, err, "at most 128 printable ASCII characters")
+	}
+}
+
+func TestTheAnswersSecretsArriveWhole(t *testing.T) {
+	token, give := newToken()
+	want := map[string]string{"A": "", "B": "two\nlines\n", "C": strings.Repeat("é\u2028<>&\"\\", 5000)}
+	platform := newStandIn(token, want)
+	server := httptest.NewTLSServer(platform)
+	t.Cleanup(server.Close)
+	b := &providers.Bootstrap{URL: server.URL + "/api", Token: give, Client: server.Client()}
+	got, err := b.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	values := map[string]string{}
+	for s := range got.All() {
+		values[s.Name] = s.Value.Reveal()
+	}
+	require.Equal(t, slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(values)))
+	require.True(t, maps.Equal(want, values), "the values are the same")
+}

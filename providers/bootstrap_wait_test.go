@@ -1,0 +1,211 @@
+package providers_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/providers"
+)
+
+func TestWaitReturnsAsSoonAsThePlatformAnswers(t *testing.T) {
+	changed := atomic.Pointer[chan struct{}]{}
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") == "" {
+			writeAnswer(w, "rev-1", "old")
+			return
+		}
+		if r.Header.Get("If-None-Match") != `"rev-1"` || r.Header.Get("Prefer") != "wait=50" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		<-*changed.Load()
+		writeAnswer(w, "rev-2", "new")
+	}
+	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+		c := make(chan struct{})
+		changed.Store(&c)
+		last, err := b.Wait(t.Context(), nil)
+		require.NoError(t, err, "without last, Wait is Fetch")
+
+		start := time.Now()
+		time.AfterFunc(40*time.Second, func() { close(c) }) // longer than Timeout
+		next, err := b.Wait(t.Context(), last)
+		require.NoError(t, err)
+		require.Equal(t, 40*time.Second, time.Since(start), "a change arrives at once")
+		require.Equal(t, []string{"A"}, bundle.Compare(last, next).Changed)
+	})
+}
+
+func TestWaitReturnsLastWhenThePlatformHasWaited(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if wait := wire.Wait(r.Header.Values("Prefer")); wait > 0 {
+			time.Sleep(wait)
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		writeAnswer(w, "rev-1", "x")
+	}
+	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+		last, err := b.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		start := time.Now()
+		got, err := b.Wait(t.Context(), last)
+		require.NoError(t, err)
+		require.Same(t, last, got)
+		require.Equal(t, 50*time.Second, time.Since(start))
+	})
+}
+
+// A caller that loops over Wait must not turn into a storm of requests.
+func TestAPlatformThatCannotWaitIsAskedOnceIn50Seconds(t *testing.T) {
+	for name, unchanged := range map[string]http.HandlerFunc{
+		"304": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
+		"200": func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, "rev-1", "x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int64
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				requests.Add(1)
+				if r.Header.Get("If-None-Match") == "" {
+					writeAnswer(w, "rev-1", "x")
+					return
+				}
+				unchanged(w, r)
+			}
+			inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+				last, err := b.Fetch(t.Context(), nil)
+				require.NoError(t, err)
+				requests.Store(0)
+				start := time.Now()
+				for range 72 {
+					got, err := b.Wait(t.Context(), last)
+					require.NoError(t, err)
+					require.Same(t, last, got)
+				}
+				require.Equal(t, time.Hour, time.Since(start))
+				require.EqualValues(t, 72, requests.Load(), "one request for each Wait")
+			})
+		})
+	}
+}
+
+func TestWaitIsBoundedEvenIfThePlatformNeverAnswers(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") == "" {
+			writeAnswer(w, "rev-1", "x")
+			return
+		}
+		<-r.Context().Done()
+	}
+	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+		last, err := b.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		b.Timeout = 20 * time.Second
+		start := time.Now()
+		got, err := b.Wait(t.Context(), last)
+		requireKind(t, err, bundle.FetchUnavailable)
+		require.Nil(t, got)
+		require.Equal(t, 70*time.Second, time.Since(start), "the time to wait and Timeout")
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
+	})
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	for name, unchanged := range map[string]http.HandlerFunc{
+		"while the platform waits":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"while it is held back here":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
+		"while the answer trickles":   func(w http.ResponseWriter, r *http.Request) { trickle(w, r) },
+		"while the answer is refused": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401); trickle(w, r) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("If-None-Match") == "" {
+					writeAnswer(w, "rev-1", "x")
+					return
+				}
+				unchanged(w, r)
+			}
+			inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+				last, err := b.Fetch(t.Context(), nil)
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancel(t.Context())
+				start := time.Now()
+				time.AfterFunc(7*time.Second, cancel)
+				got, err := b.Wait(ctx, last)
+				require.Nil(t, got)
+				require.ErrorIs(t, err, context.Canceled)
+				requireKind(t, err, bundle.FetchUnavailable)
+				require.EqualError(t, err, "bootstrap http://localhost: context canceled")
+				require.Equal(t, 7*time.Second, time.Since(start))
+			})
+		})
+	}
+}
+
+// trickle writes a byte each second for as long as somebody reads.
+func trickle(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	for r.Context().Err() == nil {
+		_, _ = w.Write([]byte(" "))
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-time.After(time.Second):
+		case <-r.Context().Done():
+		}
+	}
+}
+
+func TestCancellationReachesThePlatform(t *testing.T) {
+	var gone atomic.Bool
+	handler := func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		gone.Store(true)
+	}
+	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, err := b.Fetch(ctx, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		require.True(t, gone.Load(), "the platform learns that nobody is there any more")
+	})
+}
+
+func TestAContextThatIsOverSendsNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+		t.Error("the token was asked for")
+		return bundle.Value{}, nil
+	}}
+	_, err := b.Fetch(ctx, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = b.Wait(ctx, nil)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestATokenFunctionIsBoundedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(ctx context.Context) (bundle.Value, error) {
+			<-ctx.Done()
+			return bundle.Value{}, ctx.Err()
+		}}
+		start := time.Now()
+		_, err := b.Fetch(t.Context(), nil)
+		require.ErrorContains(t, err, "getting the runner token")
+		require.Equal(t, 30*time.Second, time.Since(start))
+
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		_, err = b.Fetch(ctx, nil)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
