@@ -1,6 +1,6 @@
 // Package wire is what both sides of the bootstrap protocol, version 1, agree
 // on: the form of tokens, the JSON of answers and refusals, header names and
-// limits. docs/openapi.yaml describes the same for other languages.
+// limits. docs/protocol.md says the same for other languages.
 package wire
 
 import (
