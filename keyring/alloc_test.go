@@ -1,0 +1,39 @@
+//go:build !race
+
+// The race detector makes a sync.Pool forget, so that it costs allocations.
+
+package keyring_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOpeningIntoTheCallersBufferAllocatesNothing(t *testing.T) {
+	for name, c := range map[string]keyring.Context{"two pairs": apiKey7, "none": nil, "4,096 bytes": wide(4096)} {
+		group := newGroup(t, web)
+		message := seal(t, group, strings.Repeat("v", 256), c)
+		buffer := make([]byte, 0, 256)
+		allocs := testing.AllocsPerRun(1000, func() {
+			if _, err := group.Open(buffer, message, c); err != nil {
+				t.Error(err)
+			}
+		})
+		require.Zero(t, allocs, name)
+	}
+}
+
+func TestSealingIntoTheCallersBufferAllocatesNothing(t *testing.T) {
+	group := newGroup(t, web)
+	plaintext := make([]byte, 256)
+	buffer := make([]byte, 0, 256+keyring.Overhead)
+	allocs := testing.AllocsPerRun(1000, func() {
+		if _, err := group.Seal(buffer, plaintext, apiKey7); err != nil {
+			t.Error(err)
+		}
+	})
+	require.Zero(t, allocs)
+}

@@ -1,0 +1,176 @@
+package keyring
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Bounds of the time for which an unavailable key service is not asked again
+// about one record. It doubles with each failure.
+const (
+	minBackoff = time.Second
+	maxBackoff = 30 * time.Second
+)
+
+// A cache holds the data keys that a keyring opened, and the flights that are
+// opening some. It is keyed by a digest of the whole record and the context, so
+// that a hit stands for both as the KEK and the record's MAC agreed to them.
+type cache struct {
+	softAge, hardAge time.Duration
+	log              *slog.Logger
+
+	mu       sync.Mutex // never held during a call
+	keys     *lru[*cachedKey]
+	failures *lru[*failure] // apart from keys: an outage pushes out no good key
+	flights  map[[32]byte]*flight
+}
+
+// A cachedKey is a data key and when a KEK last agreed to it.
+type cachedKey struct {
+	key     *sharedKey // one reference is the cache's
+	fetched time.Time
+	soft    time.Duration // the soft age, with this entry's own spread
+}
+
+// A failure remembers that no KEK was available for a record.
+type failure struct {
+	err   error
+	wait  time.Duration
+	until time.Time
+}
+
+func newCache(o Options) *cache {
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &cache{
+		softAge:  o.SoftAge,
+		hardAge:  o.HardAge,
+		log:      log,
+		keys:     newLRU[*cachedKey](o.CacheEntries),
+		failures: newLRU[*failure](o.CacheEntries),
+		flights:  make(map[[32]byte]*flight),
+	}
+}
+
+// cacheKey returns the digest that names a record under an encoded context.
+func cacheKey(rec Record, encoded []byte) [32]byte {
+	b := make([]byte, 0, 4+len(rec)+len(encoded))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(rec)))
+	b = append(b, rec...)
+	return sha256.Sum256(append(b, encoded...))
+}
+
+// advice is what find makes of an entry.
+type advice int
+
+const (
+	hit   advice = iota // use the key
+	renew               // use the key, and renew it meanwhile
+	miss                // a KEK has to be asked
+)
+
+// find returns a key with a reference for the caller, or the failure that is
+// remembered, or a miss. The lock is held.
+func (c *cache) find(id [32]byte, now time.Time) (*sharedKey, advice, error) {
+	failed, quiet := c.failures.get(id)
+	quiet = quiet && now.Before(failed.until)
+	entry, ok := c.keys.get(id)
+	if ok && now.Sub(entry.fetched) >= c.hardAge {
+		c.drop(id, entry)
+		ok = false
+	}
+	if !ok && quiet {
+		return nil, miss, failed.err
+	}
+	if !ok {
+		return nil, miss, nil
+	}
+	age := now.Sub(entry.fetched)
+	switch {
+	case age >= entry.soft && !quiet:
+		return nil, miss, nil
+	case age >= entry.soft*8/10 && !quiet:
+		entry.key.retain(1)
+		return entry.key, renew, nil
+	}
+	entry.key.retain(1)
+	return entry.key, hit, nil
+}
+
+// settle takes the outcome of a flight, with the flight's reference on key, and
+// returns what its waiters get, and what the log should say once the lock, which
+// is held, is free.
+func (c *cache) settle(id [32]byte, key *sharedKey, err error, now time.Time) (_ *sharedKey, warning string, _ error) {
+	if errors.Is(err, ErrUnavailable) {
+		return c.outage(id, err, now)
+	}
+	c.failures.remove(id)
+	entry, cached := c.keys.get(id)
+	switch {
+	case err != nil && cached:
+		c.drop(id, entry)
+		return nil, "dropped a cached data key that can no longer be unwrapped", err
+	case err != nil:
+		return nil, "", err
+	case cached:
+		// The record commits to its key, so the new copy is the same key; the
+		// old one stays for the groups that are prepared in it.
+		key.release()
+		c.confirm(entry, now)
+		return entry.key, "", nil
+	}
+	c.sweep(now)
+	entry = &cachedKey{key: key}
+	c.confirm(entry, now)
+	if old, evicted := c.keys.add(id, entry); evicted {
+		old.key.release()
+	}
+	return key, "", nil
+}
+
+// outage remembers that no KEK was available, and returns the cached key if it
+// may still be used.
+func (c *cache) outage(id [32]byte, err error, now time.Time) (_ *sharedKey, warning string, _ error) {
+	last, ok := c.failures.get(id)
+	switch {
+	case !ok:
+		c.failures.add(id, &failure{err, minBackoff, now.Add(minBackoff)})
+	case now.Sub(last.until) > maxBackoff: // another outage, much later
+		*last = failure{err, minBackoff, now.Add(minBackoff)}
+	default:
+		wait := min(2*last.wait, maxBackoff)
+		*last = failure{err, wait, now.Add(wait)}
+	}
+	entry, cached := c.keys.get(id)
+	if !cached || now.Sub(entry.fetched) >= c.hardAge {
+		return nil, "", err
+	}
+	return entry.key, "key service unavailable, a cached data key stays in use", nil
+}
+
+// confirm starts the life of an entry anew.
+func (c *cache) confirm(entry *cachedKey, now time.Time) {
+	entry.fetched = now
+	entry.soft = time.Duration(float64(c.softAge) * (0.9 + 0.2*rand.Float64()))
+}
+
+// sweep drops the keys that are too old for any use.
+func (c *cache) sweep(now time.Time) {
+	for id, entry := range c.keys.all() {
+		if now.Sub(entry.fetched) >= c.hardAge {
+			c.drop(id, entry)
+		}
+	}
+}
+
+func (c *cache) drop(id [32]byte, entry *cachedKey) {
+	c.keys.remove(id)
+	entry.key.release()
+}

@@ -1,0 +1,123 @@
+package keyring
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// How long Check's answer holds.
+const (
+	goodCheckAge = 60 * time.Second
+	badCheckAge  = 10 * time.Second
+)
+
+// The contexts of a check. They differ in one value, as two tenants' do.
+var (
+	checkContext = Context{"purpose": "check", "tenant": "satchel-check"}
+	wrongContext = Context{"purpose": "check", "tenant": "satchel-check-other"}
+)
+
+// checks is the latest check and its result.
+type checks struct {
+	mu    sync.Mutex    // never held during a call
+	done  chan struct{} // closed at the end of the check under way; nil without one
+	until time.Time     // how long err holds
+	err   error
+}
+
+// Check proves that the primary and each replica work: each wraps a random key,
+// unwraps it again, and refuses to unwrap it under another context. A KEK that
+// ignores its context is refused here. A policy in the key service that looks at
+// the context has to allow purpose "check" with the tenants "satchel-check" and
+// "satchel-check-other".
+//
+// The error is [ErrUnavailable] only if nothing else is wrong. A good result
+// holds for 60 seconds and a bad one for 10, without a call. Concurrent callers
+// share one check, of three calls to each KEK, at most five seconds each, which
+// goes on whatever becomes of ctx. When ctx ends first, the error wraps its own.
+func (k *Keyring) Check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("checking keyring: %w", err)
+	}
+	s := &k.checks
+	s.mu.Lock()
+	if time.Now().Before(s.until) {
+		defer s.mu.Unlock()
+		return s.err
+	}
+	if s.done == nil {
+		s.done = make(chan struct{})
+		go k.runCheck(context.WithoutCancel(ctx), s.done)
+	}
+	done := s.done
+	s.mu.Unlock()
+
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return fmt.Errorf("checking keyring: %w", ctx.Err())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// runCheck checks all KEKs and publishes the result.
+func (k *Keyring) runCheck(ctx context.Context, done chan struct{}) {
+	var failure error
+	for _, kek := range k.current {
+		err := k.checkOne(ctx, kek)
+		if err != nil && (failure == nil || errors.Is(failure, ErrUnavailable) && !errors.Is(err, ErrUnavailable)) {
+			failure = fmt.Errorf("checking keyring: %w", err)
+		}
+	}
+	s := &k.checks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = failure
+	s.until = time.Now().Add(goodCheckAge)
+	if failure != nil {
+		s.until = time.Now().Add(badCheckAge)
+	}
+	s.done = nil
+	close(done)
+}
+
+// checkOne proves that one KEK opens what it wrapped, under that context only.
+func (k *Keyring) checkOne(ctx context.Context, kek namedKEK) error {
+	probe := make([]byte, dataKeySize)
+	rand.Read(probe)
+	w, err := k.wrapOne(ctx, kek, probe, checkContext)
+	if err != nil {
+		return err
+	}
+	got, err := k.probe(ctx, kek, w, checkContext)
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(got, probe) != 1 {
+		return fmt.Errorf("KEK %q unwrapped another key than it wrapped", kek.id)
+	}
+	_, err = k.probe(ctx, kek, w, wrongContext)
+	switch {
+	case err == nil:
+		return fmt.Errorf("KEK %q unwrapped a key under another context than it was wrapped with; use a key or a key type that binds its context", kek.id)
+	case errors.Is(err, ErrTampered) || errors.Is(err, ErrDenied):
+		return nil
+	}
+	return fmt.Errorf("under another context: %w", err)
+}
+
+// probe unwraps a check's key in a slot of its own.
+func (k *Keyring) probe(ctx context.Context, kek namedKEK, w WrappedKey, c Context) ([]byte, error) {
+	if err := k.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer k.release()
+	return unwrapOne(ctx, callLimit, kek, w, c)
+}

@@ -1,0 +1,106 @@
+package keyring
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Limits of a [Context].
+const (
+	maxContextPairs = 32
+	maxContextPart  = 1024
+	maxContextSize  = 4096
+)
+
+// A Context is the public data that a ciphertext is bound to: it opens under
+// the same pairs and under no others. It is not secret; key services write it
+// to their audit logs. A nil Context is an empty one.
+//
+// A Context has at most 32 pairs. Keys are not empty; keys and values are valid
+// UTF-8 of at most 1,024 bytes each, and the encoding is at most 4,096 bytes.
+// What is outside these limits is refused with a [*ContextError].
+type Context map[string]string
+
+// A ContextError says which limit a [Context] breaks. It is an [ErrMalformed].
+type ContextError struct {
+	Key     string // the key at fault; empty when the fault is in the whole
+	Problem string
+}
+
+// Error names the key, cut to 64 bytes, and never the value.
+func (e *ContextError) Error() string {
+	if e.Key == "" {
+		return "context: " + e.Problem
+	}
+	return fmt.Sprintf("context key %.64q: %s", e.Key, e.Problem)
+}
+
+// Unwrap returns [ErrMalformed].
+func (e *ContextError) Unwrap() error { return ErrMalformed }
+
+// Encode returns the canonical encoding: a 16-bit count, then each key and
+// value with a 16-bit length before it, sorted by the bytes of the keys. Two
+// contexts have one encoding only if they are equal.
+func (c Context) Encode() ([]byte, error) { return c.AppendTo(nil) }
+
+// AppendTo appends what [Context.Encode] returns to dst. For up to eight pairs it
+// allocates only to grow dst.
+func (c Context) AppendTo(dst []byte) ([]byte, error) {
+	if len(c) > maxContextPairs {
+		return nil, &ContextError{Problem: fmt.Sprintf("%d pairs, the limit is %d", len(c), maxContextPairs)}
+	}
+	// Sorted by insertion into an array, so that a small context costs no
+	// allocation.
+	var array [8]contextPair
+	pairs := array[:0]
+	size := 2
+	for key, value := range c {
+		if problem := pairProblem(key, value); problem != "" {
+			return nil, &ContextError{Key: key, Problem: problem}
+		}
+		size += 4 + len(key) + len(value)
+		pairs = append(pairs, contextPair{})
+		i := len(pairs) - 1
+		for ; i > 0 && pairs[i-1].key > key; i-- {
+			pairs[i] = pairs[i-1]
+		}
+		pairs[i] = contextPair{key, value}
+	}
+	if size > maxContextSize {
+		return nil, &ContextError{Problem: fmt.Sprintf("%d bytes encoded, the limit is %d", size, maxContextSize)}
+	}
+
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(pairs)))
+	for _, p := range pairs {
+		dst = appendShort(dst, p.key)
+		dst = appendShort(dst, p.value)
+	}
+	return dst, nil
+}
+
+type contextPair struct{ key, value string }
+
+// pairProblem returns what is wrong with one pair, or nothing.
+func pairProblem(key, value string) string {
+	switch {
+	case key == "":
+		return "the key is empty"
+	case len(key) > maxContextPart:
+		return fmt.Sprintf("the key has %d bytes, the limit is %d", len(key), maxContextPart)
+	case len(value) > maxContextPart:
+		return fmt.Sprintf("the value has %d bytes, the limit is %d", len(value), maxContextPart)
+	case !utf8.ValidString(key):
+		return "the key is not valid UTF-8"
+	case !utf8.ValidString(value):
+		return "the value is not valid UTF-8"
+	}
+	return ""
+}
+
+// appendShort appends s after its length in 16 bits. Its callers have checked
+// that the length fits.
+func appendShort[T string | []byte](dst []byte, s T) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(s)))
+	return append(dst, s...)
+}

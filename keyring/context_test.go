@@ -1,0 +1,85 @@
+package keyring_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/stretchr/testify/require"
+)
+
+// pairs returns a context of n pairs.
+func pairs(n int) keyring.Context {
+	c := keyring.Context{}
+	for i := range n {
+		c[fmt.Sprintf("key-%d", i)] = "value"
+	}
+	return c
+}
+
+func TestAContextOutsideItsLimitsIsRefused(t *testing.T) {
+	long := strings.Repeat("x", 1025)
+	for name, test := range map[string]struct {
+		context keyring.Context
+		key     string // that the error names
+		says    string
+	}{
+		"33 pairs":           {pairs(33), "", "33 pairs"},
+		"an empty key":       {keyring.Context{"": "value"}, "", "key is empty"},
+		"a long key":         {keyring.Context{long: "value"}, long, "the key has 1025 bytes"},
+		"a long value":       {keyring.Context{"name": long}, "name", "the value has 1025 bytes"},
+		"a key not UTF-8":    {keyring.Context{"\xff": "value"}, "\xff", "key is not valid UTF-8"},
+		"a value not UTF-8":  {keyring.Context{"name": "a\xc3"}, "name", "value is not valid UTF-8"},
+		"4,097 bytes in all": {wide(4097), "", "4097 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := test.context.Encode()
+			require.ErrorIs(t, err, keyring.ErrMalformed)
+			require.Nil(t, got)
+			require.ErrorContains(t, err, test.says)
+			e, ok := errors.AsType[*keyring.ContextError](err)
+			require.True(t, ok, "a caller can read which key is at fault")
+			require.Equal(t, test.key, e.Key)
+			require.Less(t, len(err.Error()), 200, "an error is short, however long the key")
+		})
+	}
+}
+
+// wide returns a context whose encoding has n bytes, 4,000 or more.
+func wide(n int) keyring.Context {
+	c := keyring.Context{}
+	for _, key := range []string{"a", "b", "c"} {
+		c[key] = strings.Repeat("v", 1024)
+	}
+	const used = 2 + 3*(4+1+1024) + 4 + 1
+	c["d"] = strings.Repeat("v", n-used)
+	return c
+}
+
+func TestAContextAtItsLimitsIsAccepted(t *testing.T) {
+	for name, c := range map[string]keyring.Context{
+		"32 pairs":     pairs(32),
+		"a long part":  {strings.Repeat("k", 1024): strings.Repeat("v", 1024)},
+		"4,096 bytes":  wide(4096),
+		"nothing":      nil,
+		"empty values": {"a": "", "b": ""},
+	} {
+		encoded, err := c.Encode()
+		require.NoError(t, err, name)
+		require.Equal(t, canonical(c), encoded, name)
+	}
+}
+
+func TestAContextsErrorNeverShowsAValue(t *testing.T) {
+	_, err := keyring.Context{"name": "hunter2-hunter2\xff"}.Encode()
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestAContextIsAppendedToWhatIsThere(t *testing.T) {
+	got, err := apiKey7.AppendTo([]byte("before"))
+	require.NoError(t, err)
+	require.Equal(t, append([]byte("before"), canonical(apiKey7)...), got)
+}

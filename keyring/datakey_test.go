@@ -1,0 +1,253 @@
+package keyring_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestALabelOfTheFormatOrOutsideItsLimitsIsRefused(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	key, _, err := keys.NewKey(t.Context(), acme)
+	require.NoError(t, err)
+	defer key.Destroy()
+	for _, label := range []string{"", "skm/", "skm/v1 message key", "skr/v1 record mac", strings.Repeat("l", 65), "a\x00b", "tab\t", "\x7f", "é"} {
+		got, err := key.MAC(label, []byte("data"))
+		require.ErrorIs(t, err, keyring.ErrMalformed, "%q", label)
+		require.Zero(t, got)
+	}
+	for _, label := range []string{"skt/v1 token", "sk", "SKM/", " ", strings.Repeat("l", 64)} {
+		_, err := key.MAC(label)
+		require.NoError(t, err, "%q", label)
+	}
+}
+
+func TestAMACDependsOnKeyLabelAndData(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	seen := map[[32]byte]string{}
+	for range 2 {
+		key, _, err := keys.NewKey(t.Context(), acme)
+		require.NoError(t, err)
+		defer key.Destroy()
+		for _, label := range []string{"a", "b"} {
+			for _, data := range []string{"", "data"} {
+				sum, err := key.MAC(label, []byte(data))
+				require.NoError(t, err)
+				require.NotContains(t, seen, sum)
+				seen[sum] = label + data
+				again, err := key.MAC(label, []byte(data))
+				require.NoError(t, err)
+				require.Equal(t, sum, again, "a MAC can be checked by computing it again")
+			}
+		}
+	}
+}
+
+func TestADestroyedHandleIsOfNoUse(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	key, _, err := keys.NewKey(t.Context(), acme)
+	require.NoError(t, err)
+	id := key.ID()
+	group, err := key.Group(web)
+	require.NoError(t, err)
+	message := seal(t, group, "a secret", apiKey7)
+
+	key.Destroy()
+	key.Destroy()
+	_, err = key.Group(web)
+	require.ErrorIs(t, err, keyring.ErrKeyState)
+	_, err = key.MAC("label")
+	require.ErrorIs(t, err, keyring.ErrKeyState)
+	got, err := group.Open(nil, message, apiKey7)
+	require.ErrorIs(t, err, keyring.ErrKeyState, "a group ends with its handle")
+	require.Nil(t, got)
+	got, err = group.Seal(nil, nil, apiKey7)
+	require.ErrorIs(t, err, keyring.ErrKeyState)
+	require.Nil(t, got)
+	require.Equal(t, id, key.ID(), "the id is no secret")
+}
+
+func TestEachHandleIsReleasedOnItsOwn(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	rec := newRecord(t, keys, acme)
+	first, err := keys.OpenKey(t.Context(), rec, acme)
+	require.NoError(t, err)
+	second, err := keys.OpenKey(t.Context(), rec, acme)
+	require.NoError(t, err)
+	first.Destroy()
+	first.Destroy()
+	_, err = second.MAC("label")
+	require.NoError(t, err, "one caller's Destroy leaves the others' handles alone")
+	second.Destroy()
+	require.NoError(t, open(t, keys, rec, acme), "nor does it touch the cache")
+}
+
+func TestAKeyIsClearedAfterEvictionAndItsLastHandle(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), &keyring.Options{CacheEntries: 1})
+	rec, pushes := newRecord(t, keys, acme), newRecord(t, keys, other)
+	first, err := keys.OpenKey(t.Context(), rec, acme)
+	require.NoError(t, err)
+	second, err := keys.OpenKey(t.Context(), rec, acme)
+	require.NoError(t, err)
+	bytesOfKey := keyring.KeyBytes(first)
+	zero := make([]byte, 32)
+
+	first.Destroy()
+	require.NoError(t, open(t, keys, pushes, other), "the cache of one entry drops the key")
+	require.NotEqual(t, zero, bytesOfKey, "one handle is left")
+	_, err = second.MAC("label")
+	require.NoError(t, err, "an evicted key works as long as it has a handle")
+	second.Destroy()
+	require.Equal(t, zero, bytesOfKey, "the last handle clears it")
+}
+
+func TestAnEvictedKeyWithoutHandlesIsCleared(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), &keyring.Options{CacheEntries: 1})
+	rec, pushes := newRecord(t, keys, acme), newRecord(t, keys, other)
+	key, err := keys.OpenKey(t.Context(), rec, acme)
+	require.NoError(t, err)
+	bytesOfKey := keyring.KeyBytes(key)
+	key.Destroy()
+	require.NotEqual(t, make([]byte, 32), bytesOfKey, "the cache holds it")
+	require.NoError(t, open(t, keys, pushes, other))
+	require.Equal(t, make([]byte, 32), bytesOfKey, "eviction clears it")
+}
+
+func TestANewKeyIsClearedWithItsHandle(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	key, _, err := keys.NewKey(t.Context(), acme)
+	require.NoError(t, err)
+	bytesOfKey := keyring.KeyBytes(key)
+	key.Destroy()
+	require.Equal(t, make([]byte, 32), bytesOfKey)
+}
+
+func TestAKeyKeepsABoundedNumberOfGroups(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	key, _, err := keys.NewKey(t.Context(), acme)
+	require.NoError(t, err)
+	defer key.Destroy()
+	group, err := key.Group(web)
+	require.NoError(t, err)
+	message := seal(t, group, "a secret", apiKey7)
+	for i := range 3 * keyring.MaxGroups {
+		_, err := key.Group(keyring.Context{"scope": fmt.Sprint(i)})
+		require.NoError(t, err)
+	}
+	require.Equal(t, keyring.MaxGroups, keyring.Groups(key))
+	for _, open := range []func() (*keyring.Group, error){
+		func() (*keyring.Group, error) { return group, nil },
+		func() (*keyring.Group, error) { return key.Group(web) },
+	} {
+		group, err := open()
+		require.NoError(t, err)
+		got, err := group.Open(nil, message, apiKey7)
+		require.NoError(t, err, "a group that gave way works, and is derived again")
+		require.Equal(t, "a secret", string(got))
+	}
+}
+
+func TestAKeyIsSafeForManyCallersAndDestroy(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	key, _, err := keys.NewKey(t.Context(), acme)
+	require.NoError(t, err)
+	var callers sync.WaitGroup
+	for i := range 8 {
+		callers.Go(func() {
+			for j := range 50 {
+				group, err := key.Group(keyring.Context{"scope": fmt.Sprint(i, j)})
+				if err == nil {
+					_, err = group.Seal(nil, []byte("a secret"), apiKey7)
+				}
+				_, macErr := key.MAC("label")
+				for _, err := range []error{err, macErr} {
+					if err != nil && !errors.Is(err, keyring.ErrKeyState) {
+						t.Errorf("a handle works or is destroyed, got: %v", err)
+					}
+				}
+			}
+			key.Destroy()
+		})
+	}
+	callers.Wait()
+}
+
+// Whatever prints by reflection prints no key: not the data key, not a derived
+// one, not the KEK.
+func TestKeysDoNotPrint(t *testing.T) { synctest.Test(t, testKeysDoNotPrint) }
+
+func testKeysDoNotPrint(t *testing.T) {
+	kek := newLocal(t, "kek", 0xa7)
+	keys := newKeyring(t, kek, nil)
+	key, err := keys.OpenKey(t.Context(), newRecord(t, keys, acme), acme)
+	require.NoError(t, err)
+	defer key.Destroy()
+	synctest.Wait() // reflection takes no lock
+	group, err := key.Group(web)
+	require.NoError(t, err)
+	digest := sha256.Sum256(canonical(web))
+	okm := expand(t, keyring.KeyBytes(key), "skm/v1 message key\x00"+string(digest[:]), 64)
+
+	for name, secret := range map[string][]byte{
+		"KEK": bytes.Repeat([]byte{0xa7}, 32), "data key": keyring.KeyBytes(key), "message key": okm[:32],
+	} {
+		for _, v := range []any{kek, *kek, key, group, *group, keys, struct{ k any }{key}, struct{ g *keyring.Group }{group}} {
+			var log bytes.Buffer
+			slog.New(slog.NewTextHandler(&log, nil)).Info("printed", "v", v)
+			encoded, _ := json.Marshal(v)
+			printed := strings.Join([]string{
+				fmt.Sprintf("%v %+v %#v %s %x %d", v, v, v, v, v, v), diff(v), log.String(), string(encoded),
+			}, "\n")
+			requireHidden(t, printed, secret[:8], name)
+		}
+	}
+}
+
+// diff returns testify's words for "v is not empty", which follow every pointer.
+func diff(v any) string {
+	var out failure
+	empty := reflect.Zero(reflect.TypeOf(v))
+	if empty.Kind() == reflect.Pointer {
+		empty = reflect.New(empty.Type().Elem())
+	}
+	assert.Equal(&out, empty.Interface(), v)
+	return string(out)
+}
+
+// A failure takes down what an assertion says.
+type failure string
+
+func (f *failure) Errorf(format string, args ...any) { *f += failure(fmt.Sprintf(format, args...)) }
+
+// requireHidden asserts that printed shows secret in no common form.
+func requireHidden(t *testing.T, printed string, secret []byte, name string) {
+	t.Helper()
+	decimal := strings.Trim(fmt.Sprint(secret), "[]")
+	goSyntax := strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", secret), "[]byte{"), "}")
+	var dump []string // as spew does: "00 01 02"
+	for _, b := range secret {
+		dump = append(dump, fmt.Sprintf("%02x", b))
+	}
+	// A key schedule begins with the key in words of 32 bits.
+	little := fmt.Sprint(binary.LittleEndian.Uint32(secret))
+	big := fmt.Sprint(binary.BigEndian.Uint32(secret))
+	for _, form := range []string{string(secret), hex.EncodeToString(secret), decimal, goSyntax, strings.Join(dump, " "), little, big} {
+		if strings.Contains(printed, form) {
+			t.Errorf("the %s was printed", name)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package keyring
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// A flight is one unwrapping under way, for any number of waiters. Its fields
+// are guarded by the cache's lock.
+type flight struct {
+	done     chan struct{}
+	finished bool
+	waiters  int
+	began    bool               // it has a slot
+	drop     context.CancelFunc // ends the wait for a slot
+	key      *sharedKey         // with a reference for each waiter
+	err      error
+}
+
+// A request is a record to be opened.
+type request struct {
+	id      [32]byte // in the cache
+	rec     Record
+	c       Context
+	encoded []byte // of c
+}
+
+// openShared returns the data key of a record with a reference for the caller.
+func (k *Keyring) openShared(ctx context.Context, rec Record, c Context) (*sharedKey, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("opening key record: %w", err)
+	}
+	encoded, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if len(rec) > maxRecordSize {
+		return nil, malformedRecord("it is too long")
+	}
+	r := request{cacheKey(rec, encoded), rec, c, encoded}
+
+	key, f, err := k.findOrFly(ctx, r)
+	if f == nil {
+		return key, err
+	}
+	select {
+	case <-f.done:
+		return f.key, f.err
+	case <-ctx.Done():
+		k.cache.leave(r.id, f)
+		return nil, fmt.Errorf("opening key record: %w", ctx.Err())
+	}
+}
+
+// findOrFly returns a cached key, a remembered failure, or a flight in which
+// the caller has a place.
+func (k *Keyring) findOrFly(ctx context.Context, r request) (*sharedKey, *flight, error) {
+	k.cache.mu.Lock()
+	defer k.cache.mu.Unlock()
+	key, advice, err := k.cache.find(r.id, time.Now())
+	f, flying := k.cache.flights[r.id]
+	if !flying && advice == renew {
+		k.takeOff(ctx, r, true)
+	}
+	if advice != miss || err != nil {
+		return key, nil, err
+	}
+	if !flying {
+		if _, err := parseRecord(r.rec); err != nil {
+			return nil, nil, err
+		}
+		f = k.takeOff(ctx, r, false)
+	}
+	f.waiters++
+	return nil, f, nil
+}
+
+// takeOff starts a flight. It is detached from its first caller, and keeps
+// copies of what it was given. Its call ends within callLimit of getting a
+// slot; a renewal, for which nobody waits, ends within callLimit in all. The
+// cache's lock is held.
+func (k *Keyring) takeOff(ctx context.Context, r request, renewal bool) *flight {
+	ctx = context.WithoutCancel(ctx)
+	var (
+		queue    context.Context
+		drop     context.CancelFunc
+		deadline time.Time // zero: counted from the moment it has a slot
+	)
+	if renewal {
+		deadline = time.Now().Add(callLimit)
+		queue, drop = context.WithDeadline(ctx, deadline)
+	} else {
+		queue, drop = context.WithCancel(ctx)
+	}
+	f := &flight{done: make(chan struct{}), drop: drop}
+	k.cache.flights[r.id] = f
+	r.rec, r.c = bytes.Clone(r.rec), maps.Clone(r.c)
+	go func() {
+		defer drop()
+		key, err := k.fly(ctx, queue, f, r, deadline)
+		k.cache.land(r, f, key, err)
+	}()
+	return f
+}
+
+// fly waits for a slot as long as queue lasts, and then opens the record.
+func (k *Keyring) fly(ctx, queue context.Context, f *flight, r request, deadline time.Time) (*sharedKey, error) {
+	if err := k.acquire(queue); err != nil {
+		return nil, fmt.Errorf("opening key record: %w: too many calls in flight", ErrUnavailable)
+	}
+	defer k.release()
+	if !k.cache.begin(r.id, f) {
+		return nil, context.Canceled
+	}
+	if deadline.IsZero() {
+		deadline = time.Now().Add(callLimit)
+	}
+	return k.unwrap(ctx, deadline, r)
+}
+
+// begin tells whether a flight is still wanted, now that it has a slot.
+func (c *cache) begin(id [32]byte, f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.began = true
+	return c.flights[id] == f
+}
+
+// land settles a flight and hands the outcome to those who wait for it. key
+// has one reference, which is the flight's.
+func (c *cache) land(r request, f *flight, key *sharedKey, err error) {
+	warning := c.settleFlight(r.id, f, key, err)
+	if warning != "" {
+		keyID, _ := r.rec.ID()
+		c.log.Warn(warning, "key_id", fmt.Sprintf("%x", keyID), "error", err)
+	}
+}
+
+// settleFlight is the part of land that takes the lock.
+func (c *cache) settleFlight(id [32]byte, f *flight, key *sharedKey, err error) (warning string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(f.done)
+	f.finished = true
+	if c.flights[id] != f {
+		return "" // given up before it began
+	}
+	delete(c.flights, id)
+	f.key, warning, f.err = c.settle(id, key, err, time.Now())
+	if f.key != nil {
+		f.key.retain(f.waiters)
+	}
+	return warning
+}
+
+// leave gives up a waiter's place. A flight without waiters that has no slot
+// yet is given up; one that has begun goes on, for the cache.
+func (c *cache) leave(id [32]byte, f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.finished {
+		if f.key != nil {
+			f.key.release()
+		}
+		return
+	}
+	f.waiters--
+	if f.waiters == 0 && !f.began {
+		delete(c.flights, id)
+		f.drop()
+	}
+}

@@ -1,0 +1,120 @@
+package keyring_test
+
+import (
+	"bytes"
+	"maps"
+	"testing"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzGroupOpen: no bytes but those that were sealed open, and none panic.
+func FuzzGroupOpen(f *testing.F) {
+	for _, test := range known[knownMessage](f, "message.json", "SKM v1") {
+		f.Add([]byte(test.Message), "name", "value")
+	}
+	group := newGroup(f, web)
+	f.Add(seal(f, group, "a secret", keyring.Context{"name": "value"}), "name", "value")
+	f.Add([]byte("SKM\x01\x00\x01"), "", "")
+	f.Fuzz(func(t *testing.T, message []byte, key, value string) {
+		got, err := group.Open(nil, message, keyring.Context{key: value})
+		if err == nil {
+			require.Equal(t, "a secret", string(got), "only what was sealed opens")
+			return
+		}
+		require.Nil(t, got)
+		requireClass(t, err, "")
+	})
+}
+
+// FuzzSealOpen: what is sealed opens, wherever the buffers lie.
+func FuzzSealOpen(f *testing.F) {
+	f.Add([]byte("a secret"), "name", "value", uint8(3))
+	f.Add([]byte{}, "k", "", uint8(0))
+	group := newGroup(f, web)
+	f.Fuzz(func(t *testing.T, plaintext []byte, key, value string, offset uint8) {
+		want := bytes.Clone(plaintext)
+		c := keyring.Context{key: value}
+		buffer := make([]byte, int(offset)+len(plaintext)+2*keyring.Overhead)
+		inside := buffer[offset : int(offset)+len(plaintext)]
+		copy(inside, plaintext)
+		message, err := group.Seal(buffer[:0], inside, c)
+		if err != nil {
+			require.ErrorIs(t, err, keyring.ErrMalformed)
+			return
+		}
+		got, err := group.Open(message[:0:len(message)], message, c)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(want, got))
+	})
+}
+
+// FuzzRecord: what is accepted as a record encodes back to the same bytes.
+func FuzzRecord(f *testing.F) {
+	for _, test := range known[knownRecord](f, "record.json", "SKR v1") {
+		f.Add([]byte(test.Record))
+	}
+	f.Add([]byte(rawRecord(1, 0, part("s")+part("k")+part("")+part("b"))))
+	f.Add([]byte(rawRecord(2, 1<<63, part("s")+part("k")+part("v")+part("b")+part("s")+part("k")+part("v")+part("b"))))
+	keys := newKeyring(f, newLocal(f, "primary", 9), nil)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		again, err := keyring.Reencode(b)
+		if err != nil {
+			require.ErrorIs(t, err, keyring.ErrMalformed)
+			require.Nil(t, again)
+		} else {
+			require.Equal(t, b, []byte(again))
+		}
+		key, err := keys.OpenKey(t.Context(), b, nil)
+		require.Nil(t, key)
+		requireClass(t, err, "no record was made with this key")
+		why, stale := keys.Stale(b)
+		require.Equal(t, why != "", stale)
+	})
+}
+
+// FuzzContext: two contexts have one encoding only if they are equal.
+func FuzzContext(f *testing.F) {
+	f.Add("a", "1", "b", "2", "a", "1", "b", "2")
+	f.Add("a", "bc", "", "", "ab", "c", "", "")
+	f.Add("a", "1", "b", "2", "b", "2", "a", "1")
+	f.Add("a\x00", "\x01", "b", "", "a", "\x00\x01", "b", "")
+	f.Add("é", "é", "b", "\xff", "e\u0301", "", "", "x")
+	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, l1, w1, l2, w2 string) {
+		a, b := keyring.Context{k1: v1, k2: v2}, keyring.Context{l1: w1, l2: w2}
+		first, err := a.Encode()
+		if err != nil {
+			require.ErrorIs(t, err, keyring.ErrMalformed)
+			return
+		}
+		require.Equal(t, canonical(a), first)
+		second, err := b.Encode()
+		if err != nil {
+			require.ErrorIs(t, err, keyring.ErrMalformed)
+			return
+		}
+		require.Equal(t, maps.Equal(a, b), bytes.Equal(first, second))
+	})
+}
+
+// FuzzOpenEnvelope: no bytes but those that were sealed open, and none panic.
+func FuzzOpenEnvelope(f *testing.F) {
+	for _, test := range known[knownEnvelope](f, "envelope.json", "envelope") {
+		f.Add([]byte(test.Envelope))
+	}
+	keys := newKeyring(f, newLocal(f, "kek", 9), nil)
+	sealed, err := keys.SealEnvelope(f.Context(), []byte("a secret"), nil)
+	require.NoError(f, err)
+	f.Add(sealed)
+	f.Add([]byte("\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, envelope []byte) {
+		got, err := keys.OpenEnvelope(t.Context(), envelope, nil)
+		if err == nil {
+			require.Equal(t, "a secret", string(got), "only what was sealed opens")
+			return
+		}
+		require.Nil(t, got)
+		requireClass(t, err, "")
+	})
+}
