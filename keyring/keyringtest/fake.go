@@ -1,0 +1,189 @@
+package keyringtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// A Fake is a KEK in memory, with random keys of its own: it counts its calls,
+// takes as long as it is told, and fails as it is told. It keeps the contract of
+// [keyring.KEK], also while its settings change, and passes [Run]. It waits on
+// the clock of its bubble under testing/synctest.
+type Fake struct {
+	id keyring.KEKID
+
+	mu               sync.Mutex
+	versions         []fakeVersion // the newest last
+	delay            time.Duration
+	wrapFailure      error
+	unwrapFailure    error
+	wraps, unwraps   int
+	calls, mostCalls int
+}
+
+type fakeVersion struct{ id, key []byte }
+
+// NewFake returns a KEK with the ID {"fake", id}. Two fakes never have the same
+// key.
+func NewFake(id string) *Fake {
+	f := &Fake{id: keyring.KEKID{Service: "fake", Key: id}}
+	f.Rotate()
+	return f
+}
+
+// Rotate adds a version of the key, which wraps from now on. Earlier versions
+// go on unwrapping. Versions are "1", "2" and so on.
+func (f *Fake) Rotate() {
+	v := fakeVersion{id: make([]byte, 16), key: make([]byte, 32)}
+	rand.Read(v.id)
+	rand.Read(v.key)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.versions = append(f.versions, v)
+}
+
+// Break makes every call fail with class, such as [keyring.ErrUnavailable],
+// until Break(nil). It always returns true; see [Breaker].
+func (f *Fake) Break(class error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wrapFailure, f.unwrapFailure = class, class
+	return true
+}
+
+// BreakWrap makes only Wrap fail with class, until BreakWrap(nil).
+func (f *Fake) BreakWrap(class error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wrapFailure = class
+}
+
+// BreakUnwrap makes only Unwrap fail with class, until BreakUnwrap(nil).
+func (f *Fake) BreakUnwrap(class error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unwrapFailure = class
+}
+
+// Delay makes every call that begins from now on take d, or until its context
+// ends. It starts as zero.
+func (f *Fake) Delay(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delay = d
+}
+
+// Wraps returns how many calls of Wrap have begun, failed ones included.
+func (f *Fake) Wraps() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wraps
+}
+
+// Unwraps returns how many calls of Unwrap have begun, failed ones included.
+func (f *Fake) Unwraps() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unwraps
+}
+
+// MostCalls returns the most calls that were in flight at one time.
+func (f *Fake) MostCalls() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mostCalls
+}
+
+// ID returns {"fake", id}.
+func (f *Fake) ID() keyring.KEKID { return f.id }
+
+// Wrap seals dek under the newest version.
+func (f *Fake) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+	if err := f.call(ctx, &f.wraps, &f.wrapFailure); err != nil {
+		return keyring.WrappedKey{}, err
+	}
+	f.mu.Lock()
+	number, v := len(f.versions), f.versions[len(f.versions)-1]
+	f.mu.Unlock()
+	group, err := keyring.NewGroup(v.key, [16]byte(v.id), c)
+	if err != nil {
+		return keyring.WrappedKey{}, err
+	}
+	blob, err := group.Seal(nil, dek, nil)
+	if err != nil {
+		return keyring.WrappedKey{}, err
+	}
+	return keyring.WrappedKey{KEK: f.id, Version: strconv.Itoa(number), Blob: blob}, nil
+}
+
+// Unwrap opens what Wrap sealed under any version.
+func (f *Fake) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+	if err := f.call(ctx, &f.unwraps, &f.unwrapFailure); err != nil {
+		return nil, err
+	}
+	id, err := keyring.MessageKeyID(w.Blob)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := f.version(id)
+	if w.KEK != f.id || !ok {
+		return nil, fmt.Errorf("fake %q: %w", f.id.Key, keyring.ErrNoKey)
+	}
+	group, err := keyring.NewGroup(key, id, c)
+	if err != nil {
+		return nil, err
+	}
+	return group.Open(nil, w.Blob, nil)
+}
+
+// version returns the key of the version with an id.
+func (f *Fake) version(id [16]byte) ([]byte, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, v := range f.versions {
+		if [16]byte(v.id) == id {
+			return v.key, true
+		}
+	}
+	return nil, false
+}
+
+// call counts a call, takes its time, and fails if it is told to. The failure is
+// the one set when the delay is over.
+func (f *Fake) call(ctx context.Context, count *int, failure *error) error {
+	f.mu.Lock()
+	*count++
+	f.calls++
+	f.mostCalls = max(f.mostCalls, f.calls)
+	delay := f.delay
+	f.mu.Unlock()
+
+	err := wait(ctx, delay)
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls--
+	if err == nil && *failure != nil {
+		err = fmt.Errorf("fake %q: %w", f.id.Key, *failure)
+	}
+	return err
+}
+
+// wait returns after d, or with the context's error when that ends first.
+func wait(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}

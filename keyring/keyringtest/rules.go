@@ -1,0 +1,431 @@
+package keyringtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// tenant is a context like those of real data keys.
+func tenant() keyring.Context {
+	return keyring.Context{"purpose": "data-key", "tenant": "acme"}
+}
+
+func newDEK() []byte {
+	dek := make([]byte, 32)
+	rand.Read(dek)
+	return dek
+}
+
+// wrapped wraps a new key under a tenant's context.
+func wrapped(ctx context.Context, kek keyring.KEK) (dek []byte, w keyring.WrappedKey, err error) {
+	dek = newDEK()
+	w, err = kek.Wrap(ctx, dek, tenant())
+	if err != nil {
+		err = fmt.Errorf("Wrap failed with nothing wrong: %w", err)
+	}
+	return dek, w, err
+}
+
+// unwraps returns an error unless w unwraps to dek under c.
+func unwraps(ctx context.Context, kek keyring.KEK, w keyring.WrappedKey, c keyring.Context, dek []byte) error {
+	got, err := kek.Unwrap(ctx, w, c)
+	if err != nil {
+		return fmt.Errorf("Unwrap refused what Wrap returned: %w", err)
+	}
+	if !bytes.Equal(got, dek) {
+		return errors.New("Unwrap returned other bytes than were wrapped")
+	}
+	return nil
+}
+
+func checkRoundTrip(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	full := keyring.Context{}
+	for i := range 32 {
+		full[fmt.Sprintf("key-%02d", i)] = strings.Repeat("v", 100)
+	}
+	for name, c := range map[string]keyring.Context{
+		"a tenant's":            tenant(),
+		"a nil":                 nil,
+		"a non-ASCII":           {"ключ": "värde ☂"},
+		"a context of 32 pairs": full,
+	} {
+		dek := newDEK()
+		w, err := kek.Wrap(ctx, dek, c)
+		if err != nil {
+			return fmt.Errorf("Wrap under %s context failed: %w", name, err)
+		}
+		if err := unwraps(ctx, kek, w, c, dek); err != nil {
+			return fmt.Errorf("under %s context: %w", name, err)
+		}
+	}
+	dek := newDEK()
+	w, err := kek.Wrap(ctx, dek, nil)
+	if err != nil {
+		return err
+	}
+	if err := unwraps(ctx, kek, w, keyring.Context{}, dek); err != nil {
+		return fmt.Errorf("a nil and an empty context are the same: %w", err)
+	}
+	return nil
+}
+
+func checkID(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	a, b := newKEK("suite-a"), newKEK("suite-b")
+	id := a.ID()
+	if id.Service == "" || len(id.Service) > 64 || id.Key == "" || len(id.Key) > 1024 {
+		return fmt.Errorf("the service of an ID has 1 to 64 bytes and its key 1 to 1024, got %q", id)
+	}
+	if id == b.ID() {
+		return fmt.Errorf("two keys have the ID %q", id)
+	}
+	if _, _, err := wrapped(ctx, a); err != nil {
+		return err
+	}
+	for range 3 {
+		if a.ID() != id {
+			return fmt.Errorf("the ID changed from %q to %q", id, a.ID())
+		}
+	}
+	return nil
+}
+
+func checkWrappedKey(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	var version string
+	for i := range 3 {
+		_, w, err := wrapped(ctx, kek)
+		if err != nil {
+			return err
+		}
+		if w.KEK != kek.ID() {
+			return fmt.Errorf("a wrapped key names %q, the ID is %q", w.KEK, kek.ID())
+		}
+		if len(w.Version) > 1024 {
+			return fmt.Errorf("the version has %d bytes, the limit is 1024", len(w.Version))
+		}
+		if len(w.Blob) < 1 || len(w.Blob) > 4096 {
+			return fmt.Errorf("the blob has %d bytes, want 1 to 4096", len(w.Blob))
+		}
+		if i > 0 && w.Version != version {
+			return fmt.Errorf("the version changed from %q to %q though the key was not rotated", version, w.Version)
+		}
+		version = w.Version
+	}
+	return nil
+}
+
+func checkHidden(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	dek, w, err := wrapped(ctx, newKEK("suite"))
+	if err != nil {
+		return err
+	}
+	for _, part := range [][]byte{dek[:16], dek[16:]} {
+		if bytes.Contains(w.Blob, part) || strings.Contains(w.Version, string(part)) {
+			return errors.New("the wrapped key shows the key it wraps")
+		}
+	}
+	return nil
+}
+
+func checkOtherContext(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	dek, w, err := wrapped(ctx, kek)
+	if err != nil {
+		return err
+	}
+	for change, c := range map[string]keyring.Context{
+		"with a changed value":       {"purpose": "data-key", "tenant": "other"},
+		"with a changed last letter": {"purpose": "data-key", "tenant": "acmf"},
+		"with a renamed key":         {"purpose": "data-key", "owner": "acme"},
+		"with a key in another case": {"purpose": "data-key", "Tenant": "acme"},
+		"with a pair less":           {"purpose": "data-key"},
+		"with a pair more":           {"purpose": "data-key", "tenant": "acme", "scope": ""},
+		"with values exchanged":      {"purpose": "acme", "tenant": "data-key"},
+		"that is empty":              {},
+		"that is nil":                nil,
+	} {
+		got, err := kek.Unwrap(ctx, w, c)
+		if err := refused(got, err, keyring.ErrTampered); err != nil {
+			return fmt.Errorf("under a context %s: %w", change, err)
+		}
+	}
+	return unwraps(ctx, kek, w, tenant(), dek)
+}
+
+func checkJoinedContexts(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	for _, separator := range []string{"", " ", ",", ";", "&", "|", "/", ":", "=", "\n", "\x00"} {
+		for _, equals := range []string{"", "=", ":", "\x00"} {
+			two := keyring.Context{"a": "1", "b": "2"}
+			one := keyring.Context{"a": "1" + separator + "b" + equals + "2"}
+			if err := differ(ctx, kek, two, one); err != nil {
+				return err
+			}
+		}
+	}
+	return differ(ctx, kek, keyring.Context{"ab": "c"}, keyring.Context{"a": "bc"})
+}
+
+// differ returns an error if what was wrapped under one context unwraps under
+// another.
+func differ(ctx context.Context, kek keyring.KEK, c, other keyring.Context) error {
+	w, err := kek.Wrap(ctx, newDEK(), c)
+	if err != nil {
+		return fmt.Errorf("Wrap failed with nothing wrong: %w", err)
+	}
+	got, err := kek.Unwrap(ctx, w, other)
+	if err := refused(got, err, keyring.ErrTampered); err != nil {
+		return fmt.Errorf("wrapped under %q, unwrapped under %q: %w", c, other, err)
+	}
+	return nil
+}
+
+func checkOtherKey(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	a, b := newKEK("suite-a"), newKEK("suite-b")
+	_, w, err := wrapped(ctx, a)
+	if err != nil {
+		return err
+	}
+	got, err := b.Unwrap(ctx, w, tenant())
+	if err := refused(got, err, keyring.ErrNoKey, keyring.ErrTampered); err != nil {
+		return fmt.Errorf("wrapped under another KEK: %w", err)
+	}
+	w.KEK = b.ID()
+	got, err = b.Unwrap(ctx, w, tenant())
+	if err := refused(got, err, keyring.ErrNoKey, keyring.ErrTampered); err != nil {
+		return fmt.Errorf("wrapped under another KEK and relabeled: %w", err)
+	}
+	return nil
+}
+
+func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	dek, w, err := wrapped(ctx, kek)
+	if err != nil {
+		return err
+	}
+	blob := w.Blob
+	for i := range blob {
+		w.Blob = bytes.Clone(blob)
+		w.Blob[i] ^= 1
+		got, err := kek.Unwrap(ctx, w, tenant())
+		if err == nil && bytes.Equal(got, dek) {
+			continue // bits that mean nothing, as the last ones of base64 do
+		}
+		if err := refused(got, err, classes...); err != nil {
+			return fmt.Errorf("byte %d of %d changed: %w", i, len(blob), err)
+		}
+	}
+	for n := range len(blob) {
+		w.Blob = bytes.Clone(blob[:n])
+		got, err := kek.Unwrap(ctx, w, tenant())
+		if err := refused(got, err, classes...); err != nil {
+			return fmt.Errorf("cut to %d of %d bytes: %w", n, len(blob), err)
+		}
+	}
+	w.Blob = append(bytes.Clone(blob), 0)
+	got, err := kek.Unwrap(ctx, w, tenant())
+	if err := refused(got, err, classes...); err != nil {
+		return fmt.Errorf("with a byte after it: %w", err)
+	}
+	return nil
+}
+
+func checkGarbage(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	random := make([]byte, 4096)
+	rand.Read(random)
+	for _, blob := range [][]byte{
+		nil, {}, {0}, []byte("short"), make([]byte, 12), make([]byte, 28), make([]byte, 60),
+		make([]byte, 4096), random[:1], random[:100], random, []byte("vault:v1:"), []byte("::::"),
+	} {
+		for _, version := range []string{"", "0", "-1", "\xff"} {
+			w := keyring.WrappedKey{KEK: kek.ID(), Version: version, Blob: blob}
+			got, err := kek.Unwrap(ctx, w, tenant())
+			refusals := []error{keyring.ErrMalformed, keyring.ErrTampered, keyring.ErrNoKey}
+			if err := refused(got, err, refusals...); err != nil {
+				return fmt.Errorf("a blob of %d bytes that no KEK wrote: %w", len(blob), err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkArguments(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	dek, c := newDEK(), tenant()
+	before := bytes.Clone(dek)
+	w, err := kek.Wrap(ctx, dek, c)
+	if err != nil {
+		return fmt.Errorf("Wrap failed with nothing wrong: %w", err)
+	}
+	if !bytes.Equal(dek, before) {
+		return errors.New("Wrap changed the key it was given")
+	}
+	if !maps.Equal(c, tenant()) {
+		return errors.New("Wrap changed the context it was given")
+	}
+	blob := bytes.Clone(w.Blob)
+	if err := unwraps(ctx, kek, w, c, dek); err != nil {
+		return err
+	}
+	if !bytes.Equal(w.Blob, blob) {
+		return errors.New("Unwrap changed the blob it was given")
+	}
+	if !maps.Equal(c, tenant()) {
+		return errors.New("Unwrap changed the context it was given")
+	}
+	return nil
+}
+
+func checkKept(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	dek, c := newDEK(), tenant()
+	want := bytes.Clone(dek)
+	w, err := kek.Wrap(ctx, dek, c)
+	if err != nil {
+		return fmt.Errorf("Wrap failed with nothing wrong: %w", err)
+	}
+	clear(dek)
+	clear(c)
+	if err := unwraps(ctx, kek, w, tenant(), want); err != nil {
+		return fmt.Errorf("after the caller cleared what it gave to Wrap: %w", err)
+	}
+
+	blob := bytes.Clone(w.Blob)
+	if _, _, err := wrapped(ctx, kek); err != nil {
+		return err
+	}
+	if !bytes.Equal(w.Blob, blob) {
+		return errors.New("the next Wrap wrote into the blob of the one before")
+	}
+
+	first, err := kek.Unwrap(ctx, w, tenant())
+	if err != nil {
+		return fmt.Errorf("Unwrap refused what Wrap returned: %w", err)
+	}
+	clear(first)
+	if err := unwraps(ctx, kek, w, tenant(), want); err != nil {
+		return fmt.Errorf("after the caller cleared an unwrapped key: %w", err)
+	}
+	clear(w.Blob)
+	w.Blob = blob
+	if err := unwraps(ctx, kek, w, tenant(), want); err != nil {
+		return fmt.Errorf("after the caller cleared a blob: %w", err)
+	}
+	return nil
+}
+
+func checkEndedContext(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	_, w, err := wrapped(ctx, kek)
+	if err != nil {
+		return err
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	calls := map[string]func() error{
+		"Wrap":   func() error { _, err := kek.Wrap(ended, newDEK(), tenant()); return err },
+		"Unwrap": func() error { _, err := kek.Unwrap(ended, w, tenant()); return err },
+	}
+	for name, call := range calls {
+		result := make(chan error, 1)
+		go func() { result <- call() }()
+		select {
+		case err := <-result:
+			if !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s under an ended context returned the error %v, want one that wraps context.Canceled", name, err)
+			}
+		case <-time.After(patience):
+			return fmt.Errorf("%s did not return within %s of its context's end", name, patience)
+		}
+	}
+	return nil
+}
+
+func checkConcurrency(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek := newKEK("suite")
+	failures := make(chan error, 16)
+	var group sync.WaitGroup
+	for i := range cap(failures) {
+		group.Go(func() {
+			failures <- recovered(func() error { return caller(ctx, kek, i) })
+		})
+	}
+	group.Wait()
+	close(failures)
+	for err := range failures {
+		if err != nil {
+			return fmt.Errorf("with %d callers at once: %w", cap(failures), err)
+		}
+	}
+	return nil
+}
+
+// caller wraps and unwraps a few keys under a context of its own.
+func caller(ctx context.Context, kek keyring.KEK, number int) error {
+	c := keyring.Context{"tenant": fmt.Sprint("acme-", number)}
+	for range 5 {
+		dek := newDEK()
+		w, err := kek.Wrap(ctx, dek, c)
+		if err != nil {
+			return err
+		}
+		if err := unwraps(ctx, kek, w, c, dek); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkClasses(ctx context.Context, newKEK func(string) keyring.KEK) error {
+	kek, ok := newKEK("suite").(Breaker)
+	if !ok {
+		return errors.New("only some of the KEKs are Breakers")
+	}
+	dek, w, err := wrapped(ctx, kek)
+	if err != nil {
+		return err
+	}
+	for _, class := range []error{keyring.ErrNoKey, keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable} {
+		if !kek.Break(class) {
+			continue
+		}
+		got, err := kek.Unwrap(ctx, w, tenant())
+		if err := onlyClass(refused(got, err, class), err, class); err != nil {
+			return fmt.Errorf("Unwrap with the service in the state %q: %w", class, err)
+		}
+		_, err = kek.Wrap(ctx, dek, tenant())
+		if err := onlyClass(refused(nil, err, class), err, class); err != nil {
+			return fmt.Errorf("Wrap with the service in the state %q: %w", class, err)
+		}
+		kek.Break(nil)
+		if err := unwraps(ctx, kek, w, tenant(), dek); err != nil {
+			return fmt.Errorf("after the service was mended: %w", err)
+		}
+	}
+	return nil
+}
+
+// onlyClass returns breach, or an error if err wraps a class besides want.
+func onlyClass(breach, err, want error) error {
+	if breach != nil {
+		return breach
+	}
+	for _, class := range classes {
+		if class != want && errors.Is(err, class) {
+			return fmt.Errorf("it was refused with %q, which wraps %q too", err, class)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,416 @@
+package keyringtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheFakePassesTheSuite(t *testing.T) {
+	Run(t, func(t *testing.T, id string) keyring.KEK { return NewFake(id) })
+}
+
+// A broken KEK differs from a Fake in one method.
+type broken struct {
+	*Fake
+	id     func() keyring.KEKID
+	wrap   func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error)
+	unwrap func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error)
+}
+
+func (b *broken) ID() keyring.KEKID { return b.id() }
+
+func (b *broken) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+	return b.wrap(ctx, dek, c)
+}
+
+func (b *broken) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+	return b.unwrap(ctx, w, c)
+}
+
+func newBroken(id string) *broken {
+	f := NewFake(id)
+	return &broken{Fake: f, id: f.ID, wrap: f.Wrap, unwrap: f.Unwrap}
+}
+
+func TestTheSuiteRejectsBrokenKEKs(t *testing.T) {
+	for name, test := range map[string]struct {
+		newKEK func(id string) keyring.KEK
+		rule   string // that it breaks
+		says   string // part of the reason
+	}{
+		"ignores its context":                 {ignoresContext, "AnotherContextIsRefused", "it was unwrapped"},
+		"joins its context with separators":   {joinsContext, "ContextsThatJoinAlikeDiffer", "it was unwrapped"},
+		"ignores which key it is":             {ignoresKey(), "AnotherKeyIsRefused", "it was unwrapped"},
+		"panics on short input":               {panicsOnShort, "GarbageIsRefusedWithAClass", "panicked"},
+		"does not authenticate":               {malleable, "AChangedBlobIsRefused", "it was unwrapped"},
+		"keeps the key it is given":           {keepsDEK, "NothingIsKeptOrShared", "gave to Wrap"},
+		"shares the key it unwraps":           {sharesDEK, "NothingIsKeptOrShared", "cleared an unwrapped key"},
+		"reuses the blob it returned":         {reusesBlob, "NothingIsKeptOrShared", "next Wrap wrote"},
+		"clears the key it is given":          {clearsDEK, "ArgumentsAreLeftAsTheyAre", "changed the key"},
+		"adds to the context it is given":     {addsToContext, "ArgumentsAreLeftAsTheyAre", "changed the context"},
+		"calls a refusal unavailable":         {callsTamperedUnavailable, "AnotherContextIsRefused", "want an error that wraps"},
+		"calls denied unavailable":            {callsDeniedUnavailable, "EachFailureHasItsClass", "access denied"},
+		"wraps two classes":                   {wrapsTwoClasses, "EachFailureHasItsClass", "too"},
+		"refuses without a class":             {refusesWithoutClass, "GarbageIsRefusedWithAClass", "want an error that wraps"},
+		"returns bytes with its error":        {returnsBytesWithError, "AnotherContextIsRefused", "bytes were returned"},
+		"goes on after its context":           {ignoresEnd, "AnEndedContextEndsTheCall", "Wrap under an ended context"},
+		"changes its ID":                      {changesID, "TheIDIsConstant", "the ID changed"},
+		"has an ID without a service":         {emptyService, "TheIDIsConstant", "1 to 64 bytes"},
+		"has the ID of another":               {sameID, "TheIDIsConstant", "two keys"},
+		"names another KEK":                   {namesAnother, "AWrappedKeyNamesItsKEK", "names"},
+		"rotates by itself":                   {rotates, "AWrappedKeyNamesItsKEK", "the version changed"},
+		"shows the key":                       {showsKey, "TheBlobHidesTheKey", "shows the key"},
+		"serves one caller at a time":         {servesOne, "ManyCallersAtOnce", "callers at once"},
+		"unwraps to a key of another length":  {shortens, "AWrappedKeyUnwraps", "other bytes"},
+		"cannot wrap under an empty context":  {refusesEmpty, "AWrappedKeyUnwraps", "nil context failed"},
+		"takes nil and empty for two things":  {nilDiffers, "AWrappedKeyUnwraps", "are the same"},
+		"is lost when the service was broken": {staysBroken, "EachFailureHasItsClass", "mended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := append(slices.Clone(rules), breakerRule)
+			i := slices.IndexFunc(all, func(r rule) bool { return r.name == test.rule })
+			require.NotEqual(t, -1, i, "the suite has the rule")
+			err := recovered(func() error { return all[i].check(t.Context(), test.newKEK) })
+			require.ErrorContains(t, err, test.says, "the rule rejects it, and says why")
+		})
+	}
+}
+
+func ignoresContext(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, _ keyring.Context) (keyring.WrappedKey, error) {
+		return b.Fake.Wrap(ctx, dek, nil)
+	}
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, _ keyring.Context) ([]byte, error) {
+		return b.Fake.Unwrap(ctx, w, nil)
+	}
+	return b
+}
+
+func joinsContext(id string) keyring.KEK {
+	joined := func(c keyring.Context) keyring.Context {
+		var pairs []string
+		for key, value := range c {
+			pairs = append(pairs, key+"="+value)
+		}
+		slices.Sort(pairs)
+		return keyring.Context{"joined": strings.Join(pairs, ",")}
+	}
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		return b.Fake.Wrap(ctx, dek, joined(c))
+	}
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		return b.Fake.Unwrap(ctx, w, joined(c))
+	}
+	return b
+}
+
+func ignoresKey() func(id string) keyring.KEK {
+	one := NewFake("one")
+	return func(id string) keyring.KEK {
+		b := newBroken(id)
+		b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+			w, err := one.Wrap(ctx, dek, c)
+			w.KEK = b.ID()
+			return w, err
+		}
+		b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+			w.KEK = one.ID()
+			return one.Unwrap(ctx, w, c)
+		}
+		return b
+	}
+}
+
+func panicsOnShort(id string) keyring.KEK {
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		nonce, rest := w.Blob[:12], w.Blob[12:]
+		w.Blob = append(bytes.Clone(nonce), rest...)
+		return b.Fake.Unwrap(ctx, w, c)
+	}
+	return b
+}
+
+// malleable hides the key with a pad and authenticates nothing.
+func malleable(id string) keyring.KEK {
+	pad := newDEK()
+	b := newBroken(id)
+	b.wrap = func(_ context.Context, dek []byte, _ keyring.Context) (keyring.WrappedKey, error) {
+		blob := bytes.Clone(dek)
+		for i := range blob {
+			blob[i] ^= pad[i]
+		}
+		return keyring.WrappedKey{KEK: b.ID(), Blob: blob}, nil
+	}
+	b.unwrap = func(_ context.Context, w keyring.WrappedKey, _ keyring.Context) ([]byte, error) {
+		dek := bytes.Clone(w.Blob)
+		for i := range dek {
+			dek[i] ^= pad[i%len(pad)]
+		}
+		return dek, nil
+	}
+	return b
+}
+
+func keepsDEK(id string) keyring.KEK {
+	kept := map[string][]byte{}
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		w, err := b.Fake.Wrap(ctx, dek, c)
+		kept[string(w.Blob)] = dek
+		return w, err
+	}
+	b.unwrap = func(_ context.Context, w keyring.WrappedKey, _ keyring.Context) ([]byte, error) {
+		return bytes.Clone(kept[string(w.Blob)]), nil
+	}
+	return b
+}
+
+func sharesDEK(id string) keyring.KEK {
+	cache := map[string][]byte{}
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		if dek, ok := cache[string(w.Blob)]; ok {
+			return dek, nil
+		}
+		dek, err := b.Fake.Unwrap(ctx, w, c)
+		cache[string(w.Blob)] = dek
+		return dek, err
+	}
+	return b
+}
+
+func reusesBlob(id string) keyring.KEK {
+	var buffer []byte
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		w, err := b.Fake.Wrap(ctx, dek, c)
+		buffer = append(buffer[:0], w.Blob...)
+		w.Blob = buffer
+		return w, err
+	}
+	return b
+}
+
+func clearsDEK(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		defer clear(dek)
+		return b.Fake.Wrap(ctx, dek, c)
+	}
+	return b
+}
+
+func addsToContext(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		c["wrapped-by"] = id
+		return b.Fake.Wrap(ctx, dek, c)
+	}
+	return b
+}
+
+func callsTamperedUnavailable(id string) keyring.KEK {
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		dek, err := b.Fake.Unwrap(ctx, w, c)
+		if errors.Is(err, keyring.ErrTampered) {
+			err = keyring.ErrUnavailable
+		}
+		return dek, err
+	}
+	return b
+}
+
+func callsDeniedUnavailable(id string) keyring.KEK {
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		dek, err := b.Fake.Unwrap(ctx, w, c)
+		if errors.Is(err, keyring.ErrDenied) {
+			err = keyring.ErrUnavailable
+		}
+		return dek, err
+	}
+	return b
+}
+
+func wrapsTwoClasses(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		w, err := b.Fake.Wrap(ctx, dek, c)
+		if err != nil {
+			err = errors.Join(err, keyring.ErrUnavailable)
+		}
+		return w, err
+	}
+	return b
+}
+
+func refusesWithoutClass(id string) keyring.KEK {
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		dek, err := b.Fake.Unwrap(ctx, w, c)
+		if err != nil {
+			err = errors.New("it did not work")
+		}
+		return dek, err
+	}
+	return b
+}
+
+func returnsBytesWithError(id string) keyring.KEK {
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		dek, err := b.Fake.Unwrap(ctx, w, c)
+		if err != nil {
+			dek = []byte{}
+		}
+		return dek, err
+	}
+	return b
+}
+
+func ignoresEnd(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		return b.Fake.Wrap(context.WithoutCancel(ctx), dek, c)
+	}
+	return b
+}
+
+func changesID(id string) keyring.KEK {
+	b := newBroken(id)
+	b.id = func() keyring.KEKID {
+		return keyring.KEKID{Service: "fake", Key: fmt.Sprint(id, "-", b.Fake.Wraps())}
+	}
+	return b
+}
+
+func emptyService(id string) keyring.KEK {
+	b := newBroken(id)
+	b.id = func() keyring.KEKID { return keyring.KEKID{Key: id} }
+	return b
+}
+
+func sameID(id string) keyring.KEK {
+	b := newBroken(id)
+	b.id = func() keyring.KEKID { return keyring.KEKID{Service: "fake", Key: "alias"} }
+	return b
+}
+
+func namesAnother(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		w, err := b.Fake.Wrap(ctx, dek, c)
+		w.KEK.Key = "alias"
+		return w, err
+	}
+	return b
+}
+
+func rotates(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		b.Fake.Rotate()
+		return b.Fake.Wrap(ctx, dek, c)
+	}
+	return b
+}
+
+func showsKey(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		w, err := b.Fake.Wrap(ctx, dek, c)
+		w.Blob = append(w.Blob, dek...)
+		return w, err
+	}
+	return b
+}
+
+// servesOne refuses a second caller while it is busy with a first, for which it
+// waits a while.
+func servesOne(id string) keyring.KEK {
+	var one sync.Mutex
+	second := make(chan struct{})
+	var once sync.Once
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		if !one.TryLock() {
+			once.Do(func() { close(second) })
+			return keyring.WrappedKey{}, keyring.ErrUnavailable
+		}
+		defer one.Unlock()
+		select {
+		case <-second:
+		case <-time.After(patience):
+		}
+		return b.Fake.Wrap(ctx, dek, c)
+	}
+	return b
+}
+
+func shortens(id string) keyring.KEK {
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		dek, err := b.Fake.Unwrap(ctx, w, c)
+		return dek[:min(16, len(dek))], err
+	}
+	return b
+}
+
+func refusesEmpty(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		if len(c) == 0 {
+			return keyring.WrappedKey{}, keyring.ErrMalformed
+		}
+		return b.Fake.Wrap(ctx, dek, c)
+	}
+	return b
+}
+
+func nilDiffers(id string) keyring.KEK {
+	marked := func(c keyring.Context) keyring.Context {
+		if c == nil {
+			return keyring.Context{"nil": ""}
+		}
+		return c
+	}
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		return b.Fake.Wrap(ctx, dek, marked(c))
+	}
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		return b.Fake.Unwrap(ctx, w, marked(c))
+	}
+	return b
+}
+
+// staysBroken does not recover from the first failure of its service.
+func staysBroken(id string) keyring.KEK {
+	var failure error
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		dek, err := b.Fake.Unwrap(ctx, w, c)
+		if failure == nil {
+			failure = err
+		}
+		if failure != nil {
+			return nil, failure
+		}
+		return dek, err
+	}
+	return b
+}
