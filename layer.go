@@ -1,0 +1,179 @@
+package satchel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// layer is one provider and the record of its fetches.
+//
+// Whoever holds turn is the only one to call the provider and to change the
+// record. Readers without the turn hold Client.mu, and so does the holder
+// while it writes.
+type layer struct {
+	provider bundle.Provider
+	waiter   bundle.Waiter // nil if the provider is none
+	// name is what logs, hooks and Status call the layer; place is its name
+	// with its index, for errors.
+	name, place string
+	// turn has room for one. Run holds it all the time, and takes what others
+	// want fetched from ask; the answer is an outcome, or none if Run ended.
+	turn chan struct{}
+	ask  chan chan<- error
+	// fruitless counts the waits in a row that brought nothing, and waitFrom
+	// is when the next one may begin. They belong to the holder of turn.
+	fruitless int
+	waitFrom  time.Time
+
+	// The record:
+
+	bundle *bundle.Bundle // the last good one, or nil if it was revoked
+	// shown is bundle without what has expired.
+	shown     *bundle.Bundle
+	refreshed time.Time // the last success, by the wall clock
+	err       error     // of the last attempt; nil if that succeeded
+	attempts  int       // failures since the last success
+	revoked   bool
+	next      time.Time // when the next fetch is due
+	// expires is when the first secret of bundle expires, or zero, and since
+	// when that secret's lifetime began.
+	expires, since time.Time
+	state          State // as last announced
+}
+
+// newLayers names the providers. Of several with one name the later ones get a
+// number.
+func newLayers(providers []bundle.Provider) ([]*layer, error) {
+	layers := make([]*layer, 0, len(providers))
+	times := map[string]int{}
+	for i, p := range providers {
+		if p == nil {
+			return nil, fmt.Errorf("layers[%d] is nil; leave it out", i)
+		}
+		name := fmt.Sprintf("%T", p)
+		if named, ok := p.(fmt.Stringer); ok {
+			name = named.String()
+		}
+		if times[name]++; times[name] > 1 {
+			name = fmt.Sprintf("%s #%d", name, times[name])
+		}
+		l := &layer{
+			provider: p,
+			name:     name,
+			place:    fmt.Sprintf("layers[%d] (%s)", i, name),
+			turn:     make(chan struct{}, 1),
+			ask:      make(chan chan<- error),
+		}
+		l.waiter, _ = p.(bundle.Waiter)
+		layers = append(layers, l)
+	}
+	return layers, nil
+}
+
+// fetch fetches the layer and records the outcome. The caller has the turn.
+// That ctx ended is no outcome.
+func (c *Client) fetch(ctx context.Context, l *layer) error {
+	attempt, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	start := time.Now()
+	b, err := l.provider.Fetch(attempt, l.bundle)
+	took := time.Since(start)
+	if err != nil && ctx.Err() == nil && attempt.Err() != nil {
+		err = fmt.Errorf("no answer within %s: %w", c.opts.Timeout, err)
+	}
+	if err == nil || ctx.Err() == nil || kindOf(err) != bundle.FetchUnavailable {
+		c.record(l, b, err, func() {
+			c.logCall("fetch", l, took, b, err)
+			if c.opts.Observer.Fetched != nil {
+				c.opts.Observer.Fetched(l.name, took, err)
+			}
+		})
+		c.announce()
+	}
+	return err
+}
+
+// record takes note of what the layer's source answered: a bundle, or an error
+// and no bundle. What tell says comes before what follows from the answer.
+func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
+	var withdrawn bool
+	if kindOf(err) == bundle.FetchRevoked && !l.revoked {
+		withdrawn = c.opts.OnRevoked == nil || !c.opts.OnRevoked(l.name, err)
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	c.news = append(c.news, tell)
+	l.err = err
+	if err == nil {
+		l.succeed(now, b, c.opts.Interval)
+	} else {
+		l.attempts++
+		l.revoked = l.revoked || kindOf(err) == bundle.FetchRevoked
+		if withdrawn {
+			l.bundle, l.expires = nil, time.Time{}
+		}
+		l.next = now.Add(retryDelay(c.opts.Interval, l.attempts, l.revoked, err))
+	}
+	switch {
+	case c.current.Load() != nil:
+		c.settle(now)
+	case l.attempts == 1:
+		// New publishes when it has every layer; until then this is the only
+		// sign of what it waits for.
+		c.log(slog.LevelWarn, "first fetch failed", "layer", l.name, "error", err)
+	}
+}
+
+// succeed records a bundle. Of equal bundles the older stays.
+func (l *layer) succeed(now time.Time, b *bundle.Bundle, interval time.Duration) {
+	if l.attempts > 0 {
+		l.fruitless = 0
+	}
+	l.refreshed, l.attempts, l.revoked = now.Round(0), 0, false
+	if !b.Equal(l.bundle) {
+		l.bundle = b
+	}
+	expires, since := firstExpiry(b, now)
+	later := expires.After(l.expires)
+	if !expires.Equal(l.expires) {
+		l.expires, l.since = expires, since
+	}
+	l.next = now.Add(l.cadence(interval, now, later))
+}
+
+// stateAt returns the layer's state at now.
+func (l *layer) stateAt(now time.Time, maxStale time.Duration) State {
+	switch {
+	case l.revoked:
+		return Revoked
+	case over(l.refreshed.Add(maxStale), now):
+		return Expired
+	case l.err != nil:
+		return Stale
+	}
+	return Fresh
+}
+
+// kindOf returns what err, which may be nil, means for the next fetch.
+func kindOf(err error) bundle.FetchKind {
+	if e, ok := errors.AsType[*bundle.FetchError](err); ok && (e.Kind == bundle.FetchPermanent || e.Kind == bundle.FetchRevoked) {
+		return e.Kind
+	}
+	return bundle.FetchUnavailable
+}
+
+// logCall logs the outcome of a call of the layer's provider.
+func (c *Client) logCall(call string, l *layer, took time.Duration, b *bundle.Bundle, err error) {
+	if err != nil {
+		c.opts.Logger.Debug(call+" failed", "layer", l.name, "took", took, "error", err)
+		return
+	}
+	c.opts.Logger.Debug(call+" succeeded", "layer", l.name, "took", took, "revision", b.Revision())
+}

@@ -1,0 +1,146 @@
+package satchel
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// settle makes the snapshot and the states what the record of the layers says
+// at now, and sets the deadline at which time alone will change them. It is the
+// only place where the snapshot is replaced. The caller holds mu, and calls
+// announce after it has released it.
+func (c *Client) settle(now time.Time) {
+	shown := make([]*bundle.Bundle, len(c.layers))
+	c.deadline = time.Time{}
+	for i, l := range c.layers {
+		c.dropExpired(l, now)
+		c.changeState(l, now)
+		shown[i] = l.shown
+	}
+	select {
+	case c.moved <- struct{}{}:
+	default:
+	}
+
+	old, merged := c.current.Load(), bundle.Merge(shown...)
+	if old != nil && old.Equal(merged) {
+		return
+	}
+	c.current.Store(merged)
+	diff := bundle.Compare(old, merged)
+	c.log(slog.LevelDebug, "bundle replaced", "change", diff, "secrets", inventory{merged})
+	if old == nil || diff.Empty() {
+		return
+	}
+	c.log(slog.LevelInfo, "secrets changed", "added", len(diff.Added), "changed", len(diff.Changed), "removed", len(diff.Removed))
+	if c.opts.Observer.Changed != nil {
+		c.news = append(c.news, func() { c.opts.Observer.Changed(diff) })
+	}
+}
+
+// dropExpired sets what the layer shows: its bundle, with a Problem in place
+// of each secret that is past its expiry.
+func (c *Client) dropExpired(l *layer, now time.Time) {
+	var live []bundle.Secret
+	var problems []bundle.Problem
+	for s := range l.bundle.All() {
+		if s.Expires.IsZero() || !over(s.Expires, now) {
+			live = append(live, s)
+			c.settleBy(s.Expires)
+			continue
+		}
+		problems = append(problems, bundle.Problem{
+			Name:      s.Name,
+			Origin:    s.Origin,
+			Reason:    fmt.Sprintf("expired at %s", s.Expires.UTC().Format(time.RFC3339)),
+			Retryable: true,
+		})
+		if _, shown := l.shown.Get(s.Name); shown {
+			c.log(slog.LevelWarn, "secret expired", "layer", l.name)
+		}
+	}
+	l.shown = l.bundle
+	if problems == nil {
+		return
+	}
+	meta := l.bundle.Meta()
+	meta.Problems = append(meta.Problems, problems...)
+	shown, err := bundle.New(live, &meta)
+	if err != nil {
+		panic(fmt.Sprintf("satchel: a part of a bundle is no bundle: %v", err))
+	}
+	l.shown = shown
+}
+
+// changeState announces the layer's state if it is another than before.
+func (c *Client) changeState(l *layer, now time.Time) {
+	from, to := l.state, l.stateAt(now, c.opts.MaxStale)
+	if to == Fresh || to == Stale {
+		c.settleBy(l.refreshed.Add(c.opts.MaxStale))
+	}
+	if from == to {
+		return
+	}
+	l.state = to
+	level := slog.LevelWarn
+	if to == Fresh {
+		level = slog.LevelInfo
+	}
+	args := []any{"layer", l.name, "from", from.String(), "to", to.String()}
+	if l.err != nil {
+		args = append(args, "error", l.err)
+	}
+	c.log(level, "layer changed state", args...)
+	if c.opts.Observer.StateChanged != nil {
+		c.news = append(c.news, func() { c.opts.Observer.StateChanged(l.name, from, to) })
+	}
+}
+
+// settleBy brings the deadline forward to t, unless t is zero.
+func (c *Client) settleBy(t time.Time) {
+	if !t.IsZero() && (c.deadline.IsZero() || t.Before(c.deadline)) {
+		c.deadline = t.Round(0)
+	}
+}
+
+// over reports whether the wall clock has reached t: expiries are dates, and
+// the monotonic clock stands still while a machine sleeps.
+func over(t, now time.Time) bool { return !now.Round(0).Before(t.Round(0)) }
+
+// log writes a line when the lock is released. The caller holds mu.
+func (c *Client) log(level slog.Level, msg string, args ...any) {
+	c.news = append(c.news, func() { c.opts.Logger.Log(context.Background(), level, msg, args...) })
+}
+
+// announce calls the hooks and the logger for what has happened, in order and
+// without the lock. If somebody else is at it already, they do it.
+func (c *Client) announce() {
+	c.mu.Lock()
+	if !c.announcing {
+		c.announcing = true
+		for len(c.news) > 0 {
+			tell := c.news[0]
+			c.news = c.news[1:]
+			c.mu.Unlock()
+			tell()
+			c.mu.Lock()
+		}
+		c.announcing = false
+	}
+	c.mu.Unlock()
+}
+
+// inventory logs the name of every secret with its origin.
+type inventory struct{ b *bundle.Bundle }
+
+func (v inventory) LogValue() slog.Value {
+	var attrs []slog.Attr
+	for s := range v.b.All() {
+		attrs = append(attrs, slog.String(s.Name, s.Origin.String()))
+	}
+	return slog.GroupValue(attrs...)
+}

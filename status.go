@@ -1,0 +1,140 @@
+package satchel
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// State says how far a layer's secrets can be relied on. A greater state is a
+// worse one.
+type State int
+
+const (
+	// Fresh means that the last refresh succeeded.
+	Fresh State = iota
+	// Stale means that the last refresh failed: the secrets are the last good
+	// ones.
+	Stale
+	// Expired means that no refresh succeeded for [Options.MaxStale]. The
+	// secrets are still the last good ones; those whose own expiry has passed
+	// are gone in any state.
+	Expired
+	// Revoked means that the source has withdrawn the secrets. They are gone,
+	// unless [Options.OnRevoked] kept them.
+	Revoked
+)
+
+// String returns "fresh", "stale", "expired" or "revoked".
+func (s State) String() string {
+	switch s {
+	case Fresh:
+		return "fresh"
+	case Stale:
+		return "stale"
+	case Expired:
+		return "expired"
+	case Revoked:
+		return "revoked"
+	}
+	return fmt.Sprintf("State(%d)", int(s))
+}
+
+// Status describes a client at one moment. It holds no values.
+type Status struct {
+	// State is the worst of the layers' states.
+	State State
+	// Age is that of the layer whose last success is the longest ago.
+	Age time.Duration
+	// LastError joins those of the layers, with their names. It is nil if the
+	// last refresh of each layer succeeded.
+	LastError error
+	// Attempts is the largest of the layers'.
+	Attempts int
+	// NextRefresh is the earliest of the layers'.
+	NextRefresh time.Time
+	// Layers are in rising precedence, as [New] got them.
+	Layers []LayerStatus
+}
+
+// LayerStatus describes one layer.
+type LayerStatus struct {
+	// Name is what the provider calls itself, or its type. Of several layers
+	// with the same name, all but the first have a number, as in "env #2".
+	Name  string
+	State State
+	// Age is the time since the last refresh that succeeded.
+	Age time.Duration
+	// LastError is why the last refresh failed, or nil if it succeeded.
+	LastError error
+	// Attempts counts the refreshes that failed since the last that succeeded.
+	Attempts int
+	// NextRefresh is when the layer is due. It passes if [Client.Run] does not
+	// run.
+	NextRefresh time.Time
+}
+
+// Status returns how the client and its layers are. It does not block on any
+// refresh.
+func (c *Client) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	var status Status
+	var errs []error
+	for _, l := range c.layers {
+		s := LayerStatus{
+			Name:        l.name,
+			State:       l.stateAt(now, c.opts.MaxStale),
+			Age:         max(0, now.Round(0).Sub(l.refreshed)),
+			LastError:   l.err,
+			Attempts:    l.attempts,
+			NextRefresh: l.next,
+		}
+		if l.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", l.name, l.err))
+		}
+		status.State = max(status.State, s.State)
+		status.Age = max(status.Age, s.Age)
+		status.Attempts = max(status.Attempts, s.Attempts)
+		if status.NextRefresh.IsZero() || s.NextRefresh.Before(status.NextRefresh) {
+			status.NextRefresh = s.NextRefresh
+		}
+		status.Layers = append(status.Layers, s)
+	}
+	status.LastError = errors.Join(errs...)
+	return status
+}
+
+// String returns the state, and a line for each layer, for people.
+func (s Status) String() string {
+	var out strings.Builder
+	fmt.Fprint(&out, s.State)
+	for _, l := range s.Layers {
+		fmt.Fprintf(&out, "\n  %s", l)
+	}
+	return out.String()
+}
+
+// String returns one line, such as
+//
+//	dotenv .env: stale, refreshed 2h0m0s ago, 14 failed attempts, next in 4m0s: cause
+func (s LayerStatus) String() string {
+	line := fmt.Sprintf("%s: %s, refreshed %s ago", s.Name, s.State, s.Age.Round(time.Second))
+	switch {
+	case s.Attempts == 1:
+		line += ", 1 failed attempt"
+	case s.Attempts > 1:
+		line += fmt.Sprintf(", %d failed attempts", s.Attempts)
+	}
+	if next := time.Until(s.NextRefresh).Round(time.Second); next > 0 {
+		line += fmt.Sprintf(", next in %s", next)
+	} else {
+		line += ", due now"
+	}
+	if s.LastError != nil {
+		line += ": " + strings.ReplaceAll(s.LastError.Error(), "\n", "; ")
+	}
+	return line
+}

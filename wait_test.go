@@ -1,0 +1,220 @@
+package satchel_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// pushing is a source that tells its waiters at once when it changes.
+type pushing struct {
+	*source
+	now     atomic.Pointer[bundle.Bundle]
+	changed chan struct{}
+}
+
+func newPushing(b *bundle.Bundle) *pushing {
+	p := &pushing{changed: make(chan struct{}, 1)}
+	p.source = newSource("pushing", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return p.now.Load(), nil })
+	p.now.Store(b)
+	return p
+}
+
+func (p *pushing) set(b *bundle.Bundle) {
+	p.now.Store(b)
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pushing) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	defer p.call(&p.waits)()
+	for {
+		if b := p.now.Load(); !b.Equal(last) {
+			return b, nil
+		}
+		select {
+		case <-p.changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func TestARotationArrivesThroughTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPushing(bundleOf(secret("A", "0")))
+		c := newClient(t, nil, p)
+		run(t, c)
+		for i := range 100 {
+			time.Sleep(time.Duration(i) * time.Second)
+			p.set(bundleOf(secret("A", fmt.Sprint(i))))
+			time.Sleep(1100 * time.Millisecond)
+			require.Equal(t, fmt.Sprint(i), value(c, "A"), "a rotation arrives in about a second, however close to the one before")
+		}
+		require.False(t, p.overlapped())
+	})
+}
+
+func TestAWaitEndsAtTheNextTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *satchel.Client
+		w := &waiting{source: newSource("s", gives(bundleOf(secret("A", "1"))))}
+		w.wait = func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+			if ends, ok := ctx.Deadline(); !ok || !ends.Equal(c.Status().NextRefresh) {
+				t.Errorf("the wait ends at %s; want it to end when the layer is due, %s", ends, c.Status().NextRefresh)
+			}
+			if last.Len() != 1 {
+				t.Error("the wait must get the layer's last bundle")
+			}
+			return hangs(ctx, last)
+		}
+		c = newClient(t, nil, w)
+		run(t, c)
+		time.Sleep(24 * time.Hour)
+		require.InDelta(t, 96, len(w.fetched()), 12, "a wait that never ends by itself does not hold up the cadence")
+		require.Len(t, w.waited(), len(w.fetched()), "one wait follows each fetch")
+		require.False(t, w.overlapped(), "a layer is never fetched while it is waited on")
+	})
+}
+
+func TestTheCadenceHoldsAndWaitingBacksOffWhateverWaitDoes(t *testing.T) {
+	const during = 6 * time.Hour
+	content := func() *bundle.Bundle { return bundleOf(secret("A", "1")) }
+	flips := 0
+	for _, row := range []struct {
+		rule string
+		wait fetchFunc
+		// Waits in that time. Those that back off wait on average half of 5 minutes
+		// and start over at every tick, where they are cut short; see the test
+		// of the back-off for the numbers.
+		least, most int
+	}{
+		{"it fails at once", fails(errDown), 90, 210},
+		{"it fails for good", fails(errPermanent), 20, 30},
+		{"it says when to come back", fails(&bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errDown}), 23, 50},
+		{"it returns what it was given", func(_ context.Context, last *bundle.Bundle) (*bundle.Bundle, error) { return last, nil }, 90, 210},
+		{"it returns an equal bundle", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return content(), nil }, 90, 210},
+		{"it returns the same secrets under ever new revisions", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+			flips++
+			return bundleWith(bundle.Meta{Revision: fmt.Sprint(flips)}, secret("A", "1")), nil
+		}, 90, 210},
+		{"it never agrees with itself", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+			flips++
+			return bundleOf(secret("A", fmt.Sprint(flips))), nil
+		}, 21599, 21601},
+		{"it returns what it was given after a long poll", func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+			_, _ = hangs(cut(ctx, 50*time.Second), nil)
+			return last, nil
+		}, 400, 450},
+		{"its connection is cut after a minute each time", func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+			return hangs(cut(ctx, time.Minute), last)
+		}, 330, 380},
+	} {
+		t.Run(row.rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &waiting{newSource("s", gives(content())), row.wait}
+				c := newClient(t, nil, w)
+				run(t, c)
+				time.Sleep(during)
+				waits := w.waited()
+				t.Logf("%d waits, %d fetches", len(waits), len(w.fetched()))
+				require.GreaterOrEqual(t, len(waits), row.least)
+				require.LessOrEqual(t, len(waits), row.most)
+				close := 0
+				for _, gap := range gaps(waits) {
+					if gap < time.Second {
+						close++
+					}
+				}
+				require.LessOrEqual(t, close, len(w.fetched()), "only a tick can bring the next wait within a second")
+				require.False(t, w.overlapped())
+				require.Equal(t, satchel.Fresh, c.Status().State, "a failed wait is no failed refresh")
+				for _, gap := range gaps(w.fetched()) {
+					require.LessOrEqual(t, gap, 17*time.Minute+time.Second)
+				}
+			})
+		})
+	}
+}
+
+// cut returns ctx with an earlier end.
+func cut(ctx context.Context, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
+func TestALayerThatFailsIsNotWaitedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &waiting{newSource("s", gives(nil)), hangs}
+		c := newClient(t, nil, w)
+		run(t, c)
+		w.become(fails(errDown))
+		_, _ = c.Refresh(t.Context())
+		waits := len(w.waited())
+		time.Sleep(5 * time.Hour)
+		require.Len(t, w.waited(), waits, "the bound on calls to a source that is down is that of the back-off")
+
+		w.become(gives(bundleOf(secret("A", "1"))))
+		time.Sleep(6 * time.Minute)
+		require.Len(t, w.waited(), waits+1)
+	})
+}
+
+func TestWaitingResumesAtOnceAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down, once atomic.Bool
+		p := newPushing(bundleOf(secret("A", "1")))
+		serve := p.source.fetch
+		p.become(func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+			if down.Load() {
+				return nil, errDown
+			}
+			return serve(ctx, last)
+		})
+		c := newClient(t, nil, &waiting{p.source, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+			if down.Load() || once.CompareAndSwap(true, false) {
+				return nil, errDown
+			}
+			return p.Wait(ctx, last)
+		}})
+		run(t, c)
+		down.Store(true)
+		p.set(bundleOf(secret("A", "2")))
+		time.Sleep(5 * time.Hour)
+		down.Store(false)
+		once.Store(true)
+		_, err := c.Refresh(t.Context())
+		require.NoError(t, err)
+		synctest.Wait()
+		p.set(bundleOf(secret("A", "3")))
+		time.Sleep(2100 * time.Millisecond)
+		require.Equal(t, "3", value(c, "A"), "one failed wait is a pause of 2 seconds at most: those of the outage do not count")
+	})
+}
+
+func TestAWaitThatIsRevokedTakesTheSecretsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &waiting{newSource("s", gives(bundleOf(secret("A", "1")))), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+			time.Sleep(time.Minute)
+			return nil, errRevoked
+		}}
+		c := newClient(t, nil, w)
+		run(t, c)
+		time.Sleep(61 * time.Second)
+		require.Equal(t, "(none)", value(c, "A"), "the next tick would be too late")
+		require.Equal(t, satchel.Revoked, c.Status().State)
+		time.Sleep(10 * time.Minute)
+		require.Len(t, w.fetched(), 1, "and attempts slow down")
+	})
+}
