@@ -1,0 +1,202 @@
+package vault_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+func TestABundleSaysWhatItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		expires, rotate := soon().Add(time.Hour), soon()
+		token := f.issue(t, "acme/web", vault.TokenOptions{Expires: expires, RotateBy: rotate})
+		meta := f.bundle(t, token).Meta()
+		require.Equal(t, "acme/web", meta.Scope)
+		require.Equal(t, tokenID(t, token), meta.TokenID)
+		require.Equal(t, expires, meta.TokenExpires)
+		require.Equal(t, rotate, meta.RotateBy)
+		require.Equal(t, time.Now().UTC().Truncate(time.Microsecond), meta.IssuedAt)
+		require.Equal(t, 15*time.Minute, meta.RefreshAfter)
+		require.Len(t, meta.Revision, 22)
+		require.Empty(t, meta.Problems)
+		require.Zero(t, f.bundle(t, token).Len(), "a scope without secrets has an empty bundle")
+	})
+}
+
+func TestARevisionChangesWithEverythingThatARunnerGets(t *testing.T) {
+	f := newFixture(t)
+	other := f.process(t)
+	ctx := t.Context()
+	for _, scope := range []string{"acme", "acme/web", "acme/web/pool-a", "acme/api", "globex"} {
+		f.put(t, scope, "A", scope)
+	}
+	token := f.issue(t, "acme/web")
+	revision := f.bundle(t, token).Revision()
+	seen := map[string]bool{revision: true}
+	for range 3 {
+		require.Equal(t, revision, f.bundle(t, token).Revision(), "the same state has one revision")
+		require.Equal(t, revision, other.bundle(t, token).Revision(), "in every process")
+	}
+	for about, change := range map[string]func() error{
+		"a write below":              func() error { f.put(t, "acme/web/pool-a", "A", "two"); return nil },
+		"a write beside":             func() error { f.put(t, "acme/api", "A", "two"); return nil },
+		"a write in another tenant":  func() error { f.put(t, "globex", "A", "two"); return nil },
+		"another token":              func() error { f.issue(t, "acme/web"); return nil },
+		"a use":                      func() error { f.bundle(t, token); return f.Flush(ctx) },
+		"the same value":             func() error { f.put(t, "acme/web", "A", "acme/web"); return nil },
+		"a version that was active":  func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
+		"a listing":                  func() error { _, err := f.List(ctx, "acme/web"); return err },
+		"a refused write":            func() error { f.Delete(ctx, "acme/web", "NEVER"); return nil },
+		"a scope made further below": func() error { f.issue(t, "acme/web/new/one"); return nil },
+	} {
+		require.NoError(t, change(), about)
+		require.Equal(t, revision, f.bundle(t, token).Revision(), "%s is none of its business", about)
+	}
+	spare := f.issue(t, "acme/web")
+	for _, change := range []struct {
+		about string
+		do    func() error
+	}{
+		{"a write in the scope", func() error { f.put(t, "acme/web", "A", "two"); return nil }},
+		{"a write above", func() error { f.put(t, "acme", "NEW", "two"); return nil }},
+		{"an older version", func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err }},
+		{"a tombstone", func() error { _, err := f.Hide(ctx, "acme/web", "NEW"); return err }},
+		{"its end", func() error { return f.Delete(ctx, "acme/web", "NEW") }},
+		{"the end of a secret", func() error { return f.Delete(ctx, "acme", "NEW") }},
+		{"what is said about a value", func() error { f.put(t, "acme/web", "A", "acme/web", vault.PutOptions{Kind: "custom"}); return nil }},
+		{"a revoked token", func() error { return f.RevokeToken(ctx, tokenID(t, spare)) }},
+	} {
+		require.NoError(t, change.do(), change.about)
+		revision := f.bundle(t, token).Revision()
+		require.False(t, seen[revision], "%s makes a new revision", change.about)
+		require.Equal(t, revision, other.bundle(t, token).Revision())
+		seen[revision] = true
+	}
+}
+
+func TestARevisionIsOfAToken(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "one")
+	x, y := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{RotateBy: soon()})
+	require.NotEqual(t, f.bundle(t, x).Revision(), f.bundle(t, y).Revision(), "what is said about the token is a part of the answer")
+	_, err := f.Bootstrap(t.Context(), y, &vault.BootstrapRequest{IfNoneMatch: f.bundle(t, x).Revision()})
+	require.NoError(t, err)
+}
+
+func TestPuttingTheSameValueTwiceIsNoOracle(t *testing.T) {
+	f := newFixture(t)
+	token := f.issue(t, "acme")
+	f.put(t, "acme", "A", "weak")
+	first := f.bundle(t, token).Revision()
+	f.put(t, "acme", "A", "other")
+	f.put(t, "acme", "A", "weak")
+	require.NotEqual(t, first, f.bundle(t, token).Revision(), "a revision does not tell that a value is back")
+}
+
+func TestWhoHasTheRevisionGetsNothing(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "one")
+	token := f.issue(t, "acme")
+	revision := f.bundle(t, token).Revision()
+	b, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
+	require.True(t, err == vault.ErrUnchanged, "callers may compare it")
+	require.Nil(t, b)
+	_, err = f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision, Wait: -time.Hour})
+	require.ErrorIs(t, err, vault.ErrUnchanged, "a negative wait is none")
+	for _, stale := range []string{"x", revision[:21], revision + "a", strings.ToUpper(revision), `"` + revision + `"`, "*", "\xff", strings.Repeat("a", 1<<20)} {
+		b, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: stale, Wait: time.Minute})
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{"A": "one"}, reveal(b), "whoever has another gets the bundle, without waiting")
+	}
+}
+
+func TestWhoAsksIsCheckedBeforeItIsStored(t *testing.T) {
+	f := newFixture(t)
+	token := f.issue(t, "acme")
+	calls := f.storage.calls()
+	for _, req := range []vault.BootstrapRequest{
+		{Runner: strings.Repeat("r", 129)}, {Runner: "a\nb"}, {Runner: "\xff"}, {Runner: "a\x00"},
+		{RemoteAddr: strings.Repeat("1", 257)}, {RemoteAddr: "::1\n"}, {RemoteAddr: "\xff"}, {RemoteAddr: "a\x00"},
+	} {
+		_, err := f.Bootstrap(t.Context(), token, &req)
+		require.ErrorIs(t, err, vault.ErrInvalid, "%+v", req)
+	}
+	require.Equal(t, calls, f.storage.calls())
+}
+
+func TestAVaultIsNotMadeOverAKeyringThatDoesNotWork(t *testing.T) {
+	for _, class := range []error{keyring.ErrDenied, keyring.ErrNoKey, keyring.ErrKeyState, keyring.ErrTampered} {
+		kek := keyringtest.NewFake("kek")
+		kek.Break(class)
+		keys, err := keyring.New(kek, nil)
+		require.NoError(t, err)
+		_, err = vault.New(t.Context(), memstore.New(), keys, nil)
+		require.ErrorIs(t, err, class)
+	}
+	kek := keyringtest.NewFake("kek")
+	kek.Break(keyring.ErrUnavailable)
+	f := newFixtureOver(t, memstore.New(), kek)
+	require.Contains(t, f.log.text(), "level=WARN", "one that is only unavailable may come back")
+	kek.Break(nil)
+	f.put(t, "acme", "A", "one")
+}
+
+func TestOptionsOfAVaultAreChecked(t *testing.T) {
+	keys, err := keyring.New(keyringtest.NewFake("kek"), nil)
+	require.NoError(t, err)
+	for _, d := range []time.Duration{-time.Second, time.Millisecond} {
+		_, err := vault.New(t.Context(), memstore.New(), keys, &vault.Options{RefreshAfter: d})
+		require.ErrorIs(t, err, vault.ErrInvalid)
+	}
+	v, err := vault.New(t.Context(), memstore.New(), keys, &vault.Options{RefreshAfter: time.Minute})
+	require.NoError(t, err)
+	token, _, err := v.IssueToken(t.Context(), "acme", nil)
+	require.NoError(t, err)
+	b, err := v.Bootstrap(t.Context(), token, nil)
+	require.NoError(t, err)
+	require.Equal(t, time.Minute, b.Meta().RefreshAfter)
+}
+
+func TestAFailingStorageFailsTheCallAndSaysSo(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "one")
+	token := f.issue(t, "acme")
+	revision := f.bundle(t, token).Revision()
+	broken := errors.New("disk full")
+	f.storage.fail(broken)
+	ctx := t.Context()
+	for name, call := range map[string]func() error{
+		"Put":        func() error { _, err := f.Put(ctx, "acme", "A", bundle.NewValue("x"), nil); return err },
+		"Hide":       func() error { _, err := f.Hide(ctx, "acme", "A"); return err },
+		"Activate":   func() error { _, err := f.Activate(ctx, "acme", "A", 1); return err },
+		"Delete":     func() error { return f.Delete(ctx, "acme", "A") },
+		"List":       func() error { _, err := f.List(ctx, "acme"); return err },
+		"Info":       func() error { _, err := f.Info(ctx, "acme", "A"); return err },
+		"History":    func() error { _, err := f.History(ctx, "acme", "A"); return err },
+		"IssueToken": func() error { _, _, err := f.IssueToken(ctx, "acme", nil); return err },
+		"Tokens":     func() error { _, err := f.Tokens(ctx, "acme"); return err },
+		"RevokeToken": func() error {
+			return f.RevokeToken(ctx, tokenID(t, token))
+		},
+		"Bootstrap": func() error { _, err := f.Bootstrap(ctx, token, nil); return err },
+		"Bootstrap with a revision": func() error {
+			_, err := f.Bootstrap(ctx, token, &vault.BootstrapRequest{IfNoneMatch: revision, Wait: time.Minute})
+			return err
+		},
+	} {
+		require.ErrorIs(t, call(), broken, name)
+	}
+	f.storage.fail(nil)
+	require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+}

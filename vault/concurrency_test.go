@@ -1,0 +1,213 @@
+package vault_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/vault"
+)
+
+func TestThirtyWritersOfOneScopeAllLand(t *testing.T) {
+	f := newFixture(t)
+	var wg sync.WaitGroup
+	for i := range 30 {
+		wg.Go(func() {
+			name := fmt.Sprintf("S%02d", i)
+			_, err := f.Put(t.Context(), "acme/web", name, bundle.NewValue(name), nil)
+			if err != nil {
+				t.Errorf("a write was lost: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	values := f.process(t).values(t, f.issue(t, "acme/web"))
+	require.Len(t, values, 30)
+	for name, value := range values {
+		require.Equal(t, name, value)
+	}
+}
+
+func TestThirtyWritersOfOneSecretEachMakeAVersion(t *testing.T) {
+	f := newFixture(t)
+	other := f.process(t)
+	versions := make(chan int64, 30)
+	var wg sync.WaitGroup
+	for i := range 30 {
+		process := []*fixture{f, other}[i%2]
+		wg.Go(func() {
+			info, err := process.Put(t.Context(), "acme", "A", bundle.NewValue(strconv.Itoa(i)), nil)
+			if err != nil {
+				t.Errorf("a write was lost: %v", err)
+			}
+			versions <- info.Version
+		})
+	}
+	wg.Wait()
+	close(versions)
+	seen := map[int64]bool{}
+	for version := range versions {
+		require.False(t, seen[version], "version %d was given twice", version)
+		seen[version] = true
+	}
+	require.Len(t, seen, 30)
+	require.True(t, seen[1] && seen[30])
+	info, err := f.Info(t.Context(), "acme", "A")
+	require.NoError(t, err)
+	require.EqualValues(t, 30, info.Version)
+}
+
+func TestOneOfThirtyWinsAnIfVersion(t *testing.T) {
+	f := newFixture(t)
+	other := f.process(t)
+	won := make(chan string, 30)
+	var wg sync.WaitGroup
+	for i := range 30 {
+		process := []*fixture{f, other}[i%2]
+		wg.Go(func() {
+			value := strconv.Itoa(i)
+			_, err := process.Put(t.Context(), "acme", "A", bundle.NewValue(value), &vault.PutOptions{IfVersion: vault.IfAbsent})
+			if err == nil {
+				won <- value
+			} else {
+				requireConflict(t, err)
+			}
+		})
+	}
+	wg.Wait()
+	close(won)
+	var winners []string
+	for value := range won {
+		winners = append(winners, value)
+	}
+	require.Len(t, winners, 1)
+	require.Equal(t, winners[0], f.values(t, f.issue(t, "acme"))["A"])
+}
+
+func requireConflict(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, vault.ErrConflict) {
+		t.Errorf("want a conflict, have %v", err)
+	}
+}
+
+func TestTwoProcessesMakeOneDataKeyForATenant(t *testing.T) {
+	f := newFixture(t)
+	processes := []*fixture{f, f.process(t), f.process(t), f.process(t)}
+	var wg sync.WaitGroup
+	for i, process := range processes {
+		wg.Go(func() {
+			if _, err := process.Put(t.Context(), "acme", fmt.Sprintf("S%d", i), bundle.NewValue("x"), nil); err != nil {
+				t.Errorf("the first writers of a tenant get in each other's way: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	snap, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme"})
+	require.NoError(t, err)
+	require.Len(t, snap.Keys, 1)
+	require.Len(t, f.values(t, f.issue(t, "acme")), 4)
+}
+
+// The writer rotates LEFT before RIGHT, so at any moment LEFT is RIGHT or one
+// ahead. A bundle that mixed two moments would show something else.
+func TestAThousandBundlesDuringRotationsAreEachOfOneMoment(t *testing.T) {
+	f := newFixture(t)
+	writer, runner := f, f.process(t)
+	token := f.issue(t, "acme/web/pool-a")
+	rotate := func(n int) {
+		f.put(t, "acme", "LEFT", strconv.Itoa(n))
+		f.put(t, "acme/web", "RIGHT", strconv.Itoa(n))
+	}
+	rotate(1)
+	var (
+		mu      sync.Mutex
+		content = map[string]string{} // by revision
+		wg      sync.WaitGroup
+		stop    = make(chan struct{})
+		written = make(chan struct{})
+	)
+	go func() {
+		defer close(written)
+		for n := 2; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				for _, step := range []struct{ scope, name string }{{"acme", "LEFT"}, {"acme/web", "RIGHT"}} {
+					if _, err := writer.Put(t.Context(), step.scope, step.name, bundle.NewValue(strconv.Itoa(n)), nil); err != nil {
+						t.Errorf("rotating during bootstraps: %v", err)
+						return
+					}
+				}
+			}
+		}
+	}()
+	for i := range 1000 {
+		process := []*fixture{writer, runner}[i%2]
+		wg.Go(func() {
+			b, err := process.Bootstrap(t.Context(), token, nil)
+			if err != nil {
+				t.Errorf("a bootstrap during a rotation: %v", err)
+				return
+			}
+			values := reveal(b)
+			left, _ := strconv.Atoi(values["LEFT"])
+			right, _ := strconv.Atoi(values["RIGHT"])
+			if left != right && left != right+1 || left == 0 {
+				t.Errorf("a bundle has LEFT %d and RIGHT %d, which were never there together", left, right)
+			}
+			for name, value := range values {
+				if s, _ := b.Get(name); strconv.FormatInt(s.Version, 10) != value {
+					t.Errorf("%s has value %s and version %d", name, value, s.Version)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			now := values["LEFT"] + "/" + values["RIGHT"]
+			if before, ok := content[b.Revision()]; ok && before != now {
+				t.Errorf("one revision stood for %s and for %s", before, now)
+			}
+			content[b.Revision()] = now
+		})
+	}
+	wg.Wait()
+	close(stop)
+	<-written
+	require.Zero(t, writer.log.errors()+runner.log.errors(), "writes are not mistaken for tampering: %s", writer.log.text()+runner.log.text())
+}
+
+func TestTokensAreIssuedAndRevokedSideBySide(t *testing.T) {
+	f := newFixture(t)
+	other := f.process(t)
+	f.put(t, "acme", "A", "x")
+	var wg sync.WaitGroup
+	for i := range 20 {
+		process := []*fixture{f, other}[i%2]
+		wg.Go(func() {
+			token, info, err := process.IssueToken(t.Context(), "acme", nil)
+			if err != nil {
+				t.Errorf("issuing: %v", err)
+				return
+			}
+			if _, err := other.Bootstrap(t.Context(), token, nil); err != nil {
+				t.Errorf("a token that was just issued: %v", err)
+			}
+			if err := process.RevokeToken(t.Context(), info.ID); err != nil {
+				t.Errorf("revoking: %v", err)
+			}
+			if _, err := f.Bootstrap(t.Context(), token, nil); err == nil {
+				t.Error("a token that was just revoked got a bundle")
+			}
+		})
+	}
+	wg.Wait()
+	tokens, err := f.Tokens(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Len(t, tokens, 20)
+}

@@ -1,0 +1,169 @@
+package vault_test
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// This file computes seals, MACs and revisions once more, from the description
+// of the format and the standard library alone.
+
+// macFunc is MAC(label, data...) under one data key.
+type macFunc func(label string, data ...[]byte) [32]byte
+
+// macUnder is the macFunc of a data key.
+func macUnder(dek []byte) macFunc {
+	return func(label string, data ...[]byte) [32]byte {
+		key, err := hkdf.Expand(sha256.New, dek, label+"\x00", 32)
+		if err != nil {
+			panic(err)
+		}
+		mac := hmac.New(sha256.New, key)
+		mac.Write(bytes.Join(data, nil))
+		return [32]byte(mac.Sum(nil))
+	}
+}
+
+// dataKey returns the macFunc of the tenant's newest data key, for tests that
+// forge what only the vault can write.
+func (f *fixture) dataKey(t testing.TB, tenant string) macFunc {
+	t.Helper()
+	snap, err := f.storage.Storage.Read(t.Context(), vault.Query{Scope: tenant})
+	require.NoError(t, err)
+	keys, err := keyring.New(f.kek, nil)
+	require.NoError(t, err)
+	key, err := keys.OpenKey(t.Context(), snap.Keys[len(snap.Keys)-1], keyring.Context{"purpose": "data-key", "tenant": tenant})
+	require.NoError(t, err)
+	t.Cleanup(key.Destroy)
+	return func(label string, data ...[]byte) [32]byte {
+		mac, err := key.MAC(label, data...)
+		require.NoError(t, err)
+		return mac
+	}
+}
+
+func lp[T string | []byte](s T) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...)
+}
+
+func u64(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+
+func micros(t time.Time) []byte {
+	if t.IsZero() {
+		return u64(0)
+	}
+	return u64(t.UnixMicro())
+}
+
+func sum(b []byte) []byte {
+	h := sha256.Sum256(b)
+	return h[:]
+}
+
+// canonical is CE(c).
+func canonical(c map[string]string) []byte {
+	out := binary.BigEndian.AppendUint16(nil, uint16(len(c)))
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		out = slices.Concat(out, lp(key), lp(c[key]))
+	}
+	return out
+}
+
+func sealContext(scope string) []byte {
+	tenant, _, _ := strings.Cut(scope, "/")
+	return canonical(map[string]string{"purpose": "seal", "tenant": tenant, "scope": scope})
+}
+
+// metaInput is the meta of a version.
+func metaInput(r *vault.SecretRow) []byte {
+	return slices.Concat(lp(r.Kind), lp(r.Delivery), micros(r.Created), micros(r.Rotated), micros(r.Expires), lp(r.Author))
+}
+
+// revokedMeta is the meta of a revoked token.
+func revokedMeta(r *vault.RevokedRow) []byte {
+	return slices.Concat(lp(""), lp(""), micros(r.Revoked), u64(0), u64(0), lp(r.RevokedBy))
+}
+
+// versionInput is what the MAC of a version covers.
+func versionInput(r *vault.SecretRow) []byte {
+	hidden := byte(0)
+	if r.Hidden {
+		hidden = 1
+	}
+	return slices.Concat(lp(r.Scope), lp(r.Name), u64(r.Version), []byte{hidden}, sum(metaInput(r)), sum(r.Message), sum(r.Preview))
+}
+
+// tokenInput is what the MAC of a token covers.
+func tokenInput(r *vault.TokenRow) []byte {
+	return slices.Concat(lp(r.ID), r.Hash[:], lp(r.Scope), micros(r.Created), micros(r.Expires), micros(r.RotateBy))
+}
+
+// sealEntries is what the root of a seal is the hash of, and how many there are.
+func sealEntries(s *vault.ScopeState) ([]byte, int) {
+	type entry struct {
+		kind byte
+		name string
+		rest []byte
+	}
+	var entries []entry
+	for i := range s.Secrets {
+		r := &s.Secrets[i]
+		e := entry{kind: 1, name: r.Name, rest: slices.Concat(u64(r.Version), sum(metaInput(r)), sum(r.Message))}
+		if r.Hidden {
+			e.kind, e.rest = 2, slices.Concat(u64(r.Version), sum(metaInput(r)), make([]byte, 32))
+		}
+		entries = append(entries, e)
+	}
+	for i := range s.Revoked {
+		r := &s.Revoked[i]
+		entries = append(entries, entry{kind: 3, name: r.ID, rest: slices.Concat(u64(0), sum(revokedMeta(r)), make([]byte, 32))})
+	}
+	slices.SortFunc(entries, func(x, y entry) int { return cmp.Or(cmp.Compare(x.kind, y.kind), cmp.Compare(x.name, y.name)) })
+	var all []byte
+	for _, e := range entries {
+		all = slices.Concat(all, []byte{e.kind}, lp(e.name), e.rest)
+	}
+	return all, len(entries)
+}
+
+// sealBody is all of a seal but its MAC.
+func sealBody(s *vault.ScopeState, keyID [16]byte, epoch int64) []byte {
+	entries, count := sealEntries(s)
+	return slices.Concat([]byte("SKS\x01\x00\x01"), keyID[:], u64(epoch), binary.BigEndian.AppendUint32(nil, uint32(count)), sum(entries))
+}
+
+// reseal gives s the seal that a vault would write for what is in it now, with
+// the key id and the epoch of the one that it has.
+func reseal(mac macFunc, s *vault.ScopeState) {
+	body := sealBody(s, [16]byte(s.Seal[6:22]), int64(binary.BigEndian.Uint64(s.Seal[22:30])))
+	tag := mac("sks/v1 scope seal", body, sealContext(s.Scope))
+	s.Seal = append(body, tag[:]...)
+}
+
+// revisionInput is what the revision of a token's bundle is the hash of.
+func revisionInput(path []vault.ScopeState, token *vault.TokenRow) []byte {
+	out := []byte("satchel/v1 etag\x00")
+	for _, s := range path {
+		out = slices.Concat(out, lp(s.Scope), lp(s.Seal))
+	}
+	return append(out, sum(slices.Concat(lp(token.ID), micros(token.Expires), micros(token.RotateBy)))...)
+}
+
+func revisionOf(input []byte) string {
+	return base64.RawURLEncoding.EncodeToString(sum(input)[:16])
+}

@@ -1,0 +1,216 @@
+package vault
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// HandlerOptions say how a handler answers. The zero value of each field means
+// its default.
+type HandlerOptions struct {
+	// AllowPlaintext serves requests that came without TLS over other
+	// interfaces than loopback: for a server behind a proxy that ends TLS.
+	// Default: they are refused.
+	AllowPlaintext bool
+	// RemoteAddr returns the address of who asks, for a server behind a
+	// proxy. Default: that of the connection, without the port.
+	RemoteAddr func(*http.Request) string
+	// Logger gets refusals and failures. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// retryAfter is what runners are told when the vault cannot answer for now.
+const retryAfter = 5 * time.Second
+
+// NewHandler returns the handler of the bootstrap protocol, which serves
+// GET /runners/bootstrap. To serve it below a prefix, wrap it in
+// http.StripPrefix. opts may be nil.
+//
+// Refusals are problem documents (RFC 9457) of a fixed text. While runners
+// wait, answers take up to 50 seconds: a server's WriteTimeout must be longer.
+func NewHandler(v *Vault, opts *HandlerOptions) http.Handler {
+	if opts == nil {
+		opts = &HandlerOptions{}
+	}
+	h := &handler{
+		v:              v,
+		allowPlaintext: opts.AllowPlaintext,
+		remoteAddr:     opts.RemoteAddr,
+		log:            cmp.Or(opts.Logger, slog.Default()),
+	}
+	if h.remoteAddr == nil {
+		h.remoteAddr = connectionAddr
+	}
+	return h
+}
+
+type handler struct {
+	v              *Vault
+	allowPlaintext bool
+	remoteAddr     func(*http.Request) string
+	log            *slog.Logger
+}
+
+func connectionAddr(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+// refusals that need no look at the vault.
+var (
+	notFound    = wire.Refusal{Type: wire.RequestProblem, Title: "There is nothing here", Status: http.StatusNotFound}
+	wrongMethod = wire.Refusal{Type: wire.RequestProblem, Title: "Use GET", Status: http.StatusMethodNotAllowed}
+	tokenInURL  = wire.Refusal{Type: wire.RequestProblem, Title: "The request has a token in its URL", Status: http.StatusBadRequest,
+		Detail: "Send the token in the Authorization header, and replace this one: URLs are logged."}
+	needsTLS = wire.Refusal{Type: wire.NotAllowedProblem, Title: "TLS is required", Status: http.StatusForbidden}
+	badName  = wire.Refusal{Type: wire.RequestProblem, Title: "The runner's name is not usable", Status: http.StatusBadRequest,
+		Detail: "Satchel-Runner takes at most 128 bytes of UTF-8 without control characters."}
+)
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	runner := r.Header.Get(wire.RunnerHeader)
+	switch {
+	case r.URL.Path != wire.BootstrapPath:
+		refuse(w, notFound)
+	case r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		refuse(w, wrongMethod)
+	case !h.allowPlaintext && !protected(r):
+		refuse(w, needsTLS)
+	case hasToken(r.URL):
+		refuse(w, tokenInURL)
+	case checkText("", runner, wire.MaxRunner) != nil:
+		refuse(w, badName)
+	default:
+		h.bootstrap(w, r, runner)
+	}
+}
+
+// hasToken reports whether the query of u has a token, or what looks like an
+// attempt to send one.
+func hasToken(u *url.URL) bool {
+	if strings.Contains(u.RawQuery, wire.TokenPrefix) {
+		return true
+	}
+	for name, values := range u.Query() { // decoded
+		if name == "token" || strings.Contains(name+"\n"+strings.Join(values, "\n"), wire.TokenPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// protected reports whether nobody on the network can read the exchange.
+func protected(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	// The address that the connection came in at. Without a connection, in a
+	// test say, there is nobody to read along.
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return true
+	}
+	switch addr := local.(type) {
+	case *net.TCPAddr:
+		return addr.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	}
+	return false
+}
+
+func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request, runner string) {
+	addr := h.remoteAddr(r)
+	if checkText("", addr, maxAddr) != nil {
+		addr = "" // a proxy's header may hold anything
+	}
+	b, err := h.v.Bootstrap(r.Context(), bearer(r), &BootstrapRequest{
+		IfNoneMatch: wire.Revision(r.Header.Get("If-None-Match")),
+		Wait:        wire.Wait(r.Header.Values("Prefer")),
+		Runner:      runner,
+		RemoteAddr:  addr,
+	})
+	if errors.Is(err, ErrUnchanged) {
+		w.Header().Set("ETag", wire.ETag(wire.Revision(r.Header.Get("If-None-Match"))))
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	var answer []byte
+	if err == nil {
+		answer, err = wire.Encode(b)
+	}
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", wire.ETag(b.Revision()))
+	_, _ = w.Write(answer) // the runner has gone if this fails
+}
+
+// bearer returns the token of the Authorization header (RFC 6750), or the
+// empty value.
+func bearer(r *http.Request) bundle.Value {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return bundle.Value{}
+	}
+	return bundle.NewValue(strings.TrimSpace(token))
+}
+
+// fail answers a bootstrap that err ended. What the vault says goes to the
+// log; the runner gets a fixed text.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if refused, ok := errors.AsType[*TokenError](err); ok {
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		refuse(w, wire.Refusal{
+			Type: wire.TokenProblem, Title: "The runner's token is refused", Status: http.StatusUnauthorized,
+			Detail: refused.Error(), Reason: string(refused.Reason),
+		})
+		return
+	}
+	// The runner has gone if the context is over, or the server is about to.
+	if r.Context().Err() == nil {
+		h.log.ErrorContext(r.Context(), "a runner did not get its bundle", "error", err)
+	}
+	if errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed) || errors.Is(err, ErrRollback) {
+		refuse(w, wire.Refusal{
+			Type: wire.IntegrityProblem, Title: "The vault refuses what it has stored", Status: http.StatusInternalServerError,
+			Detail: "Somebody has to look at the platform's log.",
+		})
+		return
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
+	refuse(w, wire.Refusal{
+		Type: wire.UnavailableProblem, Title: "The vault cannot open its secrets for now", Status: http.StatusServiceUnavailable,
+	})
+}
+
+// refuse writes a problem document.
+func refuse(w http.ResponseWriter, problem wire.Refusal) {
+	body, err := json.Marshal(problem)
+	if err != nil {
+		panic(err) // strings and a number always encode
+	}
+	w.Header().Set("Content-Type", wire.ProblemType)
+	w.WriteHeader(problem.Status)
+	_, _ = w.Write(append(body, '\n'))
+}

@@ -1,0 +1,175 @@
+package vault_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// fifty stores fifty secrets over the three scopes of a path, and returns a
+// token for the last.
+func (f *fixture) fifty(t testing.TB) bundle.Value {
+	t.Helper()
+	for i := range 50 {
+		scope := []string{"acme", "acme/web", "acme/web/pool-a"}[i%3]
+		f.put(t, scope, fmt.Sprintf("SECRET_%02d", i), fmt.Sprintf("%0256d", i))
+	}
+	return f.issue(t, "acme/web/pool-a")
+}
+
+func TestABundleOfFiftyTakesOneCallColdAndNoneWarm(t *testing.T) {
+	f := newFixture(t)
+	token := f.fifty(t)
+	cold := f.process(t)
+	wraps, unwraps := f.kek.Wraps(), f.kek.Unwraps()
+	require.Equal(t, 50, cold.bundle(t, token).Len())
+	require.Equal(t, unwraps+1, f.kek.Unwraps(), "cold, one call")
+	for range 10 {
+		require.Equal(t, 50, cold.bundle(t, token).Len())
+	}
+	require.Equal(t, unwraps+1, f.kek.Unwraps(), "warm, none")
+	require.Equal(t, wraps, f.kek.Wraps(), "reading wraps nothing")
+}
+
+func TestAHundredColdBootstrapsShareOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		token := f.fifty(t)
+		cold := f.process(t)
+		unwraps := f.kek.Unwraps()
+		f.kek.Delay(5 * time.Millisecond)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				if _, err := cold.Bootstrap(t.Context(), token, nil); err != nil {
+					t.Errorf("bootstrap: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		require.Equal(t, unwraps+1, f.kek.Unwraps())
+	})
+}
+
+func TestATenantHasOneDataKey(t *testing.T) {
+	f := newFixture(t)
+	wraps := f.kek.Wraps()
+	f.fifty(t)
+	require.Equal(t, wraps+1, f.kek.Wraps(), "writes share the tenant's data key")
+	f.put(t, "globex", "A", "x")
+	require.Equal(t, wraps+2, f.kek.Wraps(), "another tenant has another")
+}
+
+func TestAnUnchangedPollOpensNothing(t *testing.T) {
+	f := newFixture(t)
+	token := f.fifty(t)
+	revision := f.bundle(t, token).Revision()
+	cold := f.process(t)
+	wraps, unwraps := f.kek.Wraps(), f.kek.Unwraps()
+	f.kek.Break(keyring.ErrUnavailable)
+	onlySeals := true
+	cold.storage.onRead(func(q vault.Query, _ *vault.Snapshot) { onlySeals = onlySeals && q.SealsOnly })
+	reads := cold.storage.reads.Load()
+	for range 5 {
+		_, err := cold.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
+		require.ErrorIs(t, err, vault.ErrUnchanged, "the key service is not asked, up or down")
+	}
+	require.Equal(t, wraps, f.kek.Wraps())
+	require.Equal(t, unwraps, f.kek.Unwraps())
+	require.Equal(t, reads+5, cold.storage.reads.Load())
+	require.True(t, onlySeals, "no message is read, so none can be opened")
+}
+
+func TestListingOpensNoValue(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "sk-ant-api03-0123456789abcdefghijklmnop")
+	token := f.issue(t, "acme")
+	// A message that no key opens stands in for the value, below a MAC and a
+	// seal that cover it: whoever opens it fails.
+	key := f.dataKey(t, "acme")
+	f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+		for i := range snap.Path[0].Secrets {
+			spoil(t, key, &snap.Path[0].Secrets[i])
+		}
+		for i := range snap.Versions {
+			spoil(t, key, &snap.Versions[i])
+		}
+		if snap.Path[0].Secrets != nil {
+			reseal(key, &snap.Path[0])
+		}
+	})
+	_, err := f.Bootstrap(t.Context(), token, nil)
+	require.ErrorIs(t, err, keyring.ErrTampered)
+	require.NotContains(t, err.Error(), "seal", "it is the message that does not open")
+	list, err := f.List(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, "sk-a****mnop", list[0].Preview)
+	_, err = f.History(t.Context(), "acme", "A")
+	require.NoError(t, err)
+}
+
+func TestWhileTheKeyServiceIsDownWarmRunnersAreServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		token := f.issue(t, "acme")
+		f.bundle(t, token)
+		cold := f.process(t)
+		f.kek.Break(keyring.ErrUnavailable)
+
+		for range 3 {
+			_, err := cold.Bootstrap(t.Context(), token, nil)
+			require.ErrorIs(t, err, keyring.ErrUnavailable)
+			_, err = cold.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
+			require.ErrorIs(t, err, keyring.ErrUnavailable)
+			_, err = cold.List(t.Context(), "acme")
+			require.ErrorIs(t, err, keyring.ErrUnavailable)
+			_, _, err = f.IssueToken(t.Context(), "initech", nil)
+			require.ErrorIs(t, err, keyring.ErrUnavailable, "a new tenant takes a new key")
+		}
+		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+		f.put(t, "acme", "A", "two")
+		time.Sleep(50 * time.Minute)
+		require.Equal(t, map[string]string{"A": "two"}, f.values(t, token), "a warm vault serves and writes for an hour")
+		time.Sleep(11 * time.Minute)
+		_, err := f.Bootstrap(t.Context(), token, nil)
+		require.ErrorIs(t, err, keyring.ErrUnavailable, "and not for ever")
+
+		f.kek.Break(nil)
+		time.Sleep(31 * time.Second)
+		require.Equal(t, map[string]string{"A": "two"}, f.values(t, token))
+		require.Equal(t, map[string]string{"A": "two"}, cold.values(t, token))
+	})
+}
+
+func TestAKeyThatIsDeniedServesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, class := range []error{keyring.ErrDenied, keyring.ErrKeyState} {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "one")
+			token := f.issue(t, "acme")
+			f.bundle(t, token)
+			f.kek.Break(class)
+			time.Sleep(17 * time.Minute)
+			_, err := f.Bootstrap(t.Context(), token, nil)
+			require.ErrorIs(t, err, class, "the platform's access was taken away")
+			f.kek.Break(nil)
+			require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+		}
+	})
+}
+
+// spoil makes a row's value impossible to open, and the row genuine again.
+func spoil(t *testing.T, mac macFunc, row *vault.SecretRow) {
+	t.Helper()
+	row.Message[len(row.Message)-1] ^= 1
+	row.MAC = mac("skv/v1 version row", versionInput(row))
+}

@@ -1,0 +1,484 @@
+package vault_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/vault"
+)
+
+func TestTheNearestScopeWins(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "tenant")
+	f.put(t, "acme", "B", "tenant")
+	f.put(t, "acme", "C", "tenant")
+	f.put(t, "acme/web", "B", "web")
+	f.put(t, "acme/web", "C", "web")
+	f.put(t, "acme/web/pool-a", "C", "pool")
+	f.put(t, "acme/web/pool-b", "C", "sibling")
+	f.put(t, "globex", "D", "another tenant")
+
+	require.Equal(t, map[string]string{"A": "tenant", "B": "tenant", "C": "tenant"}, f.values(t, f.issue(t, "acme")))
+	require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "web"}, f.values(t, f.issue(t, "acme/web")))
+	pool := f.bundle(t, f.issue(t, "acme/web/pool-a"))
+	require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "pool"}, reveal(pool))
+	for name, scope := range map[string]string{"A": "acme", "B": "acme/web", "C": "acme/web/pool-a"} {
+		s, _ := pool.Get(name)
+		require.Equal(t, scope, s.Scope, "a secret says which scope it came from")
+		require.Equal(t, bundle.Origin{Provider: "vault", Location: scope}, s.Origin)
+	}
+	require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, func() bundle.Value {
+		f.put(t, "initech", "A", "tenant")
+		return f.issue(t, "initech/never/written")
+	}()), "a scope that nothing was written to inherits")
+}
+
+func TestATombstoneHidesAnInheritedName(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "tenant")
+	above, here, below := f.issue(t, "acme"), f.issue(t, "acme/web"), f.issue(t, "acme/web/pool-a")
+
+	info, err := f.Hide(t.Context(), "acme/web", "A")
+	require.NoError(t, err)
+	require.True(t, info.Hidden)
+	require.True(t, info.Active)
+	require.Empty(t, info.Preview)
+	require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, above), "the scope above keeps it")
+	require.Empty(t, f.values(t, here))
+	require.Empty(t, f.values(t, below), "the scopes below inherit the tombstone")
+
+	f.put(t, "acme/web/pool-a", "A", "pool")
+	require.Equal(t, map[string]string{"A": "pool"}, f.values(t, below), "a nearer secret shows")
+
+	listed, err := f.List(t.Context(), "acme/web")
+	require.NoError(t, err)
+	require.Len(t, listed, 1)
+	require.True(t, listed[0].Hidden, "a tombstone is listed")
+
+	require.NoError(t, f.Delete(t.Context(), "acme/web", "A"))
+	require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, here), "without the tombstone, what is inherited shows again")
+}
+
+func TestATombstoneIsAVersionLikeAnyOther(t *testing.T) {
+	f := newFixture(t)
+	token := f.issue(t, "acme")
+	f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "anthropic", Delivery: bundle.DeliverFile})
+	hidden, err := f.Hide(t.Context(), "acme", "A")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, hidden.Version)
+	require.Equal(t, "anthropic", hidden.Kind)
+	require.Empty(t, f.values(t, token))
+
+	applies := f.storage.applies.Load()
+	again, err := f.Hide(t.Context(), "acme", "A")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, again.Version, "hiding what is hidden changes nothing")
+	require.Equal(t, applies, f.storage.applies.Load())
+
+	three := f.put(t, "acme", "A", "one")
+	require.EqualValues(t, 3, three.Version, "a value over a tombstone is a new version, even if it had been there before")
+	require.Equal(t, "anthropic", three.Kind)
+	require.Equal(t, bundle.DeliverFile, three.Delivery)
+	require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+
+	back, err := f.Activate(t.Context(), "acme", "A", 2)
+	require.NoError(t, err)
+	require.True(t, back.Hidden)
+	require.Empty(t, f.values(t, token), "a tombstone can be the active version again")
+}
+
+func TestActivateGoesBackAndForth(t *testing.T) {
+	f := newFixture(t)
+	token := f.issue(t, "acme")
+	for _, value := range []string{"one", "two", "three"} {
+		f.put(t, "acme", "A", value)
+	}
+	for _, step := range []struct {
+		version int64
+		value   string
+	}{{1, "one"}, {3, "three"}, {2, "two"}, {1, "one"}, {2, "two"}} {
+		info, err := f.Activate(t.Context(), "acme", "A", step.version)
+		require.NoError(t, err)
+		require.Equal(t, step.version, info.Version)
+		require.True(t, info.Active)
+		s, ok := f.bundle(t, token).Get("A")
+		require.True(t, ok)
+		require.Equal(t, step.value, s.Value.Reveal())
+		require.Equal(t, step.version, s.Version)
+		current, err := f.Info(t.Context(), "acme", "A")
+		require.NoError(t, err)
+		require.Equal(t, step.version, current.Version)
+	}
+	history, err := f.History(t.Context(), "acme", "A")
+	require.NoError(t, err)
+	require.Len(t, history, 3)
+	for i, want := range []struct {
+		version int64
+		active  bool
+	}{{3, false}, {2, true}, {1, false}} {
+		require.Equal(t, want.version, history[i].Version, "history is newest first")
+		require.Equal(t, want.active, history[i].Active)
+	}
+	require.EqualValues(t, 4, f.put(t, "acme", "A", "four").Version, "the next version follows the newest, not the active one")
+}
+
+func TestActivatingTheActiveVersionChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "one")
+	applies := f.storage.applies.Load()
+	_, err := f.Activate(t.Context(), "acme", "A", 1)
+	require.NoError(t, err)
+	require.Equal(t, applies, f.storage.applies.Load())
+}
+
+func TestOnlyAVersionThatIsThereCanBeActivated(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "one")
+	f.put(t, "acme", "B", "one")
+	f.put(t, "acme", "B", "two")
+	for _, version := range []int64{-1, 0, 2, 1 << 40} {
+		_, err := f.Activate(t.Context(), "acme", "A", version)
+		require.ErrorIs(t, err, vault.ErrNotFound, "version %d", version)
+	}
+	_, err := f.Activate(t.Context(), "acme", "NEVER", 1)
+	require.ErrorIs(t, err, vault.ErrNotFound)
+	_, err = f.Activate(t.Context(), "never", "A", 1)
+	require.ErrorIs(t, err, vault.ErrNotFound)
+}
+
+func TestVersionsNeverStartAgainNotEvenAfterDelete(t *testing.T) {
+	f := newFixture(t)
+	token := f.issue(t, "acme")
+	f.put(t, "acme", "A", "one")
+	f.put(t, "acme", "A", "two")
+	require.NoError(t, f.Delete(t.Context(), "acme", "A"))
+	require.Empty(t, f.values(t, token))
+	_, err := f.History(t.Context(), "acme", "A")
+	require.ErrorIs(t, err, vault.ErrNotFound, "no version is left")
+	_, err = f.Info(t.Context(), "acme", "A")
+	require.ErrorIs(t, err, vault.ErrNotFound)
+	require.ErrorIs(t, f.Delete(t.Context(), "acme", "A"), vault.ErrNotFound)
+
+	info := f.process(t).put(t, "acme", "A", "three")
+	require.EqualValues(t, 3, info.Version)
+	require.Zero(t, info.Rotated, "it is the first version of the name again")
+	_, err = f.Activate(t.Context(), "acme", "A", 2)
+	require.ErrorIs(t, err, vault.ErrNotFound, "what was deleted does not come back")
+}
+
+func TestWhatDoesNotExistCannotBeDeletedOrRead(t *testing.T) {
+	f := newFixture(t)
+	require.ErrorIs(t, f.Delete(t.Context(), "acme", "A"), vault.ErrNotFound)
+	_, err := f.Info(t.Context(), "acme", "A")
+	require.ErrorIs(t, err, vault.ErrNotFound)
+	_, err = f.History(t.Context(), "acme", "A")
+	require.ErrorIs(t, err, vault.ErrNotFound)
+	list, err := f.List(t.Context(), "acme")
+	require.NoError(t, err, "a scope that nothing was written to is empty")
+	require.Empty(t, list)
+
+	f.put(t, "acme", "A", "inherited")
+	require.ErrorIs(t, f.Delete(t.Context(), "acme/web", "A"), vault.ErrNotFound, "what is inherited is not the scope's to delete")
+	list, err = f.List(t.Context(), "acme/web")
+	require.NoError(t, err)
+	require.Empty(t, list, "what is inherited is not the scope's to list")
+}
+
+func TestTenVersionsAreKept(t *testing.T) {
+	f := newFixture(t)
+	for i := range 14 {
+		f.put(t, "acme", "A", strings.Repeat("x", i+1))
+	}
+	history, err := f.History(t.Context(), "acme", "A")
+	require.NoError(t, err)
+	require.Len(t, history, vault.KeepVersions)
+	require.EqualValues(t, 14, history[0].Version)
+	require.EqualValues(t, 5, history[len(history)-1].Version)
+
+	_, err = f.Activate(t.Context(), "acme", "A", 5)
+	require.NoError(t, err)
+	history, err = f.History(t.Context(), "acme", "A")
+	require.NoError(t, err)
+	require.Len(t, history, vault.KeepVersions, "going back deletes nothing")
+	f.put(t, "acme", "A", "y")
+	_, err = f.Activate(t.Context(), "acme", "A", 5)
+	require.ErrorIs(t, err, vault.ErrNotFound, "the next value makes the oldest go")
+}
+
+func TestKindAndDeliveryAreThoseOfTheVersionBefore(t *testing.T) {
+	f := newFixture(t)
+	first := f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Delivery: bundle.DeliverFile, Expires: soon()})
+	require.Equal(t, "github", first.Kind)
+	require.Equal(t, bundle.DeliverFile, first.Delivery)
+
+	second := f.put(t, "acme", "A", "two")
+	require.Equal(t, "github", second.Kind)
+	require.Equal(t, bundle.DeliverFile, second.Delivery)
+	require.Zero(t, second.Expires, "the end of a value is not that of the next")
+
+	third := f.put(t, "acme", "A", "three", vault.PutOptions{Kind: "custom", Delivery: bundle.DeliverBroker})
+	require.Equal(t, "custom", third.Kind)
+	require.Equal(t, bundle.DeliverBroker, third.Delivery)
+
+	require.Equal(t, bundle.DeliverEnv, f.put(t, "acme", "B", "one").Delivery, "values are delivered by environment unless said otherwise")
+	s, _ := f.bundle(t, f.issue(t, "acme")).Get("A")
+	require.Equal(t, "custom", s.Kind)
+	require.Equal(t, bundle.DeliverBroker, s.Delivery)
+}
+
+func TestPuttingTheActiveValueChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	token := f.issue(t, "acme")
+	end := soon()
+	first := f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Expires: end})
+	revision := f.bundle(t, token).Revision()
+	applies := f.storage.applies.Load()
+	for _, opts := range []*vault.PutOptions{
+		nil, {}, {Kind: "github"}, {Delivery: bundle.DeliverEnv}, {Expires: end}, {IfVersion: 1},
+		{Kind: "github", Delivery: bundle.DeliverEnv, Expires: end},
+	} {
+		info, err := f.Put(vault.WithActor(t.Context(), "somebody else"), "acme", "A", bundle.NewValue("one"), opts)
+		require.NoError(t, err)
+		require.Equal(t, first, info)
+	}
+	require.Equal(t, applies, f.storage.applies.Load(), "nothing is stored")
+	require.Equal(t, revision, f.bundle(t, token).Revision(), "no runner fetches anew")
+
+	for i, opts := range []vault.PutOptions{{Kind: "custom"}, {Delivery: bundle.DeliverFile}, {Expires: end.Add(time.Minute)}} {
+		require.EqualValues(t, i+2, f.put(t, "acme", "A", "one", opts).Version, "what is said about a value belongs to its version")
+	}
+}
+
+func TestPuttingAnOldValueThatIsNotActiveIsANewVersion(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "one")
+	f.put(t, "acme", "A", "two")
+	require.EqualValues(t, 3, f.put(t, "acme", "A", "one").Version)
+	_, err := f.Activate(t.Context(), "acme", "A", 2)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, f.put(t, "acme", "A", "two").Version, "the active one counts, not the newest")
+}
+
+func TestAnEmptyValueIsAValue(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "tenant")
+	f.put(t, "acme/web", "A", "")
+	require.Equal(t, map[string]string{"A": ""}, f.values(t, f.issue(t, "acme/web")), "it stands before what is inherited")
+	require.EqualValues(t, 1, f.put(t, "acme/web", "A", "").Version)
+}
+
+func TestIfVersionHoldsAPutToWhatItsCallerSaw(t *testing.T) {
+	f := newFixture(t)
+	put := func(version int64) error {
+		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("value"), &vault.PutOptions{IfVersion: version})
+		return err
+	}
+	require.ErrorIs(t, put(1), vault.ErrConflict, "there is none yet")
+	require.NoError(t, put(vault.IfAbsent))
+	require.ErrorIs(t, put(vault.IfAbsent), vault.ErrConflict)
+	require.ErrorIs(t, put(2), vault.ErrConflict)
+	require.NoError(t, put(1))
+
+	f.put(t, "acme", "A", "two")
+	_, err := f.Activate(t.Context(), "acme", "A", 1)
+	require.NoError(t, err)
+	require.ErrorIs(t, put(2), vault.ErrConflict, "the active version counts, not the newest")
+	require.NoError(t, put(1))
+
+	_, err = f.Hide(t.Context(), "acme", "A")
+	require.NoError(t, err)
+	require.ErrorIs(t, put(vault.IfAbsent), vault.ErrConflict, "a tombstone is there")
+	require.NoError(t, put(3))
+	require.NoError(t, f.Delete(t.Context(), "acme", "A"))
+	require.ErrorIs(t, put(4), vault.ErrConflict)
+	require.NoError(t, put(vault.IfAbsent))
+	require.ErrorIs(t, put(-2), vault.ErrInvalid)
+}
+
+func TestATrailingLineBreakIsRefusedUnlessAllowed(t *testing.T) {
+	f := newFixture(t)
+	for _, value := range []string{"key\n", "key\r\n", "key\r", "key\n\n", "\n", "a\nb\n"} {
+		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
+		require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
+		require.ErrorContains(t, err, "AllowTrailingNewline", "the error says the fix")
+		f.put(t, "acme", "A", value, vault.PutOptions{AllowTrailingNewline: true})
+		require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
+	}
+	for _, value := range []string{"a\nb", "\nkey", "key ", "key\t"} {
+		f.put(t, "acme", "A", value)
+	}
+}
+
+func TestValuesAreTextWithoutNUL(t *testing.T) {
+	f := newFixture(t)
+	for _, value := range []string{"a\x00b", "\x00", "caf\xe9", "\xff", "\xed\xa0\x80", "end\xc3"} {
+		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
+		require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
+	}
+	require.Zero(t, f.storage.calls(), "a value that breaks a rule never gets to the storage")
+	for _, value := range []string{"\ufffd", "日本語", "\u0001", "\U0010ffff", "a\u2028b"} {
+		f.put(t, "acme", "A", value)
+		require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
+	}
+}
+
+func TestNamesAreCheckedByEveryMethod(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	for _, name := range []string{
+		"", "1A", "A-B", "A.B", "A B", "A=B", "A\n", "A\x00", "É", "Ａ", "A/B", "../A", "*", strings.Repeat("A", 129), strings.Repeat("A", 1<<20), "\xff",
+	} {
+		for what, call := range map[string]func() error{
+			"Put":      func() error { _, err := f.Put(ctx, "acme", name, bundle.NewValue("x"), nil); return err },
+			"Hide":     func() error { _, err := f.Hide(ctx, "acme", name); return err },
+			"Activate": func() error { _, err := f.Activate(ctx, "acme", name, 1); return err },
+			"Delete":   func() error { return f.Delete(ctx, "acme", name) },
+			"Info":     func() error { _, err := f.Info(ctx, "acme", name); return err },
+			"History":  func() error { _, err := f.History(ctx, "acme", name); return err },
+		} {
+			err := call()
+			require.ErrorIs(t, err, vault.ErrInvalid, "%s of %.40q", what, name)
+			require.Less(t, len(err.Error()), 1000, "an error does not repeat an endless name")
+		}
+	}
+	require.Zero(t, f.storage.calls())
+	for _, name := range []string{"A", "_", "a1_B", strings.Repeat("A", 128), "path"} {
+		f.put(t, "acme", name, "x")
+	}
+}
+
+func TestOptionsOfAPutAreChecked(t *testing.T) {
+	f := newFixture(t)
+	for about, opts := range map[string]vault.PutOptions{
+		"long kind":             {Kind: strings.Repeat("k", 65)},
+		"line break in kind":    {Kind: "a\nb"},
+		"invalid UTF-8 in kind": {Kind: "\xff"},
+		"unknown delivery":      {Delivery: "pigeon"},
+		"long delivery":         {Delivery: bundle.Delivery(strings.Repeat("d", 1<<20))},
+		"expired":               {Expires: time.Now().Add(-time.Second)},
+		"unknown condition":     {IfVersion: -2},
+		"after the year 9999":   {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"beyond microseconds":   {Expires: time.Unix(1<<60, 0)},
+	} {
+		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("x"), &opts)
+		require.ErrorIs(t, err, vault.ErrInvalid, about)
+		require.Less(t, len(err.Error()), 1000, about)
+	}
+	require.Zero(t, f.storage.calls())
+}
+
+func TestTheActorIsTheAuthor(t *testing.T) {
+	f := newFixture(t)
+	ctx := vault.WithActor(t.Context(), "ada@example.com")
+	info, err := f.Put(ctx, "acme", "A", bundle.NewValue("one"), nil)
+	require.NoError(t, err)
+	require.Equal(t, "ada@example.com", info.Author)
+	info, err = f.Hide(vault.WithActor(ctx, "grace"), "acme", "A")
+	require.NoError(t, err)
+	require.Equal(t, "grace", info.Author, "the nearer WithActor counts")
+	require.Empty(t, f.put(t, "acme", "A", "two").Author, "an actor is not required")
+	info, err = f.Activate(vault.WithActor(ctx, "grace"), "acme", "A", 1)
+	require.NoError(t, err)
+	require.Equal(t, "ada@example.com", info.Author, "a version keeps its author, whoever activates it")
+
+	_, token, err := f.IssueToken(ctx, "acme", nil)
+	require.NoError(t, err)
+	require.Equal(t, "ada@example.com", token.Author)
+	require.NoError(t, f.RevokeToken(vault.WithActor(ctx, "grace"), token.ID))
+	tokens, err := f.Tokens(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, "ada@example.com", tokens[0].Author)
+	require.Equal(t, "grace", tokens[0].RevokedBy)
+
+	calls := f.storage.calls()
+	for _, name := range []string{strings.Repeat("a", 257), "a\nb", "a\x00", "\xff"} {
+		ctx := vault.WithActor(t.Context(), name)
+		_, err := f.Put(ctx, "acme", "A", bundle.NewValue("x"), nil)
+		require.ErrorIs(t, err, vault.ErrInvalid)
+		_, err = f.Hide(ctx, "acme", "A")
+		require.ErrorIs(t, err, vault.ErrInvalid)
+		_, err = f.Activate(ctx, "acme", "A", 1)
+		require.ErrorIs(t, err, vault.ErrInvalid)
+		require.ErrorIs(t, f.Delete(ctx, "acme", "A"), vault.ErrInvalid)
+		_, _, err = f.IssueToken(ctx, "acme", nil)
+		require.ErrorIs(t, err, vault.ErrInvalid)
+		require.ErrorIs(t, f.RevokeToken(ctx, token.ID), vault.ErrInvalid)
+	}
+	require.Equal(t, calls, f.storage.calls())
+}
+
+func TestAnExpiredSecretIsAProblemAndNotAValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme/web")
+		f.put(t, "acme", "A", "inherited")
+		end := soon()
+		f.put(t, "acme/web", "A", "one", vault.PutOptions{Expires: end})
+		f.put(t, "acme/web", "B", "stays")
+		s, _ := f.bundle(t, token).Get("A")
+		require.Equal(t, end, s.Expires)
+
+		time.Sleep(time.Until(end) - 1)
+		require.Contains(t, f.values(t, token), "A", "it lives to the last moment")
+		time.Sleep(1)
+		b := f.bundle(t, token)
+		require.Equal(t, map[string]string{"B": "stays"}, reveal(b), "and what it stands before does not show")
+		require.Len(t, b.Problems(), 1)
+		require.Equal(t, "A", b.Problems()[0].Name)
+		require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme/web"}, b.Problems()[0].Origin)
+		require.False(t, b.Problems()[0].Retryable)
+
+		info := f.put(t, "acme/web", "A", "one")
+		require.EqualValues(t, 2, info.Version, "the same value after its end is a new version")
+		require.Equal(t, map[string]string{"A": "one", "B": "stays"}, f.values(t, token))
+		require.Empty(t, f.bundle(t, token).Problems())
+	})
+}
+
+func TestTimesOfASecretAreThoseOfItsNameAndVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		begin := time.Now().UTC().Truncate(time.Microsecond)
+		first := f.put(t, "acme", "A", "one")
+		require.Equal(t, begin, first.Created)
+		require.Zero(t, first.Rotated, "the first version rotated nothing")
+		time.Sleep(time.Hour)
+		second := f.put(t, "acme", "A", "two")
+		require.Equal(t, begin, second.Created, "a name is as old as its first version")
+		require.Equal(t, begin.Add(time.Hour), second.Rotated)
+
+		s, _ := f.bundle(t, token).Get("A")
+		require.Equal(t, begin, s.Created)
+		require.Equal(t, begin.Add(time.Hour), s.Rotated)
+	})
+}
+
+func TestListShowsPreviewsByName(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "B", "short")
+	f.put(t, "acme", "A", "sk-ant-api03-0123456789abcdefghijklmnop")
+	_, err := f.Hide(t.Context(), "acme", "C")
+	require.NoError(t, err)
+	list, err := f.process(t).List(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Len(t, list, 3)
+	require.Equal(t, "A", list[0].Name)
+	require.Equal(t, "sk-a****mnop", list[0].Preview)
+	require.Equal(t, "B", list[1].Name)
+	require.Equal(t, "****", list[1].Preview)
+	require.Equal(t, "C", list[2].Name)
+	require.Empty(t, list[2].Preview)
+	for _, info := range list {
+		require.Equal(t, "acme", info.Scope)
+		require.True(t, info.Active)
+	}
+	one, err := f.Info(t.Context(), "acme", "A")
+	require.NoError(t, err)
+	require.Equal(t, list[0], one)
+}

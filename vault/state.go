@@ -1,0 +1,308 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// state is a verified snapshot and the data keys that open it.
+type state struct {
+	*Snapshot
+	keys   *keyring.Keyring
+	opened map[[16]byte]*keyring.DataKey
+	seals  []seal // parsed; one for each sealed scope of Path
+}
+
+// close releases the data keys.
+func (st *state) close() {
+	for _, key := range st.opened {
+		key.Destroy()
+	}
+}
+
+// scope returns the state of the scope that was asked for.
+func (st *state) scope() *ScopeState { return &st.Path[len(st.Path)-1] }
+
+// errNoDataKey means that a tenant has no data key yet.
+var errNoDataKey = errors.New("the tenant has no data key")
+
+// key returns the data key with the given id.
+func (st *state) key(ctx context.Context, id [16]byte) (*keyring.DataKey, error) {
+	if key, ok := st.opened[id]; ok {
+		return key, nil
+	}
+	tenant := Tenant(st.Path[0].Scope)
+	for _, record := range st.Keys {
+		if rid, err := record.ID(); err != nil || rid != id {
+			continue
+		}
+		key, err := st.keys.OpenKey(ctx, record, keyContext(tenant))
+		if err != nil {
+			return nil, fmt.Errorf("opening the data key of tenant %s: %w", tenant, err)
+		}
+		st.opened[id] = key
+		return key, nil
+	}
+	return nil, fmt.Errorf("%w: tenant %s has no record of the data key %x", keyring.ErrTampered, tenant, id)
+}
+
+// newestKey returns the data key under which the tenant's next message goes.
+func (st *state) newestKey(ctx context.Context) (*keyring.DataKey, error) {
+	var newest keyring.Record
+	var born time.Time
+	var newestID [16]byte
+	for _, record := range st.Keys {
+		id, err := record.ID()
+		if err != nil {
+			return nil, err
+		}
+		created, err := record.Created()
+		if err != nil {
+			return nil, err
+		}
+		if newest == nil || created.After(born) || created.Equal(born) && bytes.Compare(id[:], newestID[:]) > 0 {
+			newest, born, newestID = record, created, id
+		}
+	}
+	if newest == nil {
+		return nil, errNoDataKey
+	}
+	return st.key(ctx, newestID)
+}
+
+// seal carries out change on the state of the scope, and adds to it the seals
+// that it needs: the scope's next one, and a first one for each ancestor that
+// has none.
+func (st *state) seal(key *keyring.DataKey, change *Change) error {
+	st.apply(change)
+	for i := range st.Path {
+		s := &st.Path[i]
+		last := i == len(st.Path)-1
+		// A token changes nothing that a seal covers; it only needs one.
+		if s.Seal != nil && !(last && change.sealed()) {
+			continue
+		}
+		// The first seal is that of an empty scope; a write makes the next.
+		epoch := uint64(1)
+		if i < len(st.seals) {
+			epoch = st.seals[i].epoch + 1
+		} else if last && change.sealed() {
+			epoch = 2
+		}
+		sealed, err := makeSeal(key, s, epoch)
+		if err != nil {
+			return err
+		}
+		change.Seals = append(change.Seals, SealChange{Scope: s.Scope, Old: s.Seal, New: sealed})
+		s.Seal = sealed
+	}
+	return nil
+}
+
+// apply carries out change on the state of the scope, as Storage will.
+func (st *state) apply(change *Change) {
+	s := st.scope()
+	drop := func(name string) {
+		s.Secrets = slices.DeleteFunc(s.Secrets, func(r SecretRow) bool { return r.Name == name })
+	}
+	for _, ref := range change.Delete {
+		drop(ref.Name)
+	}
+	for _, row := range change.Insert {
+		drop(row.Name)
+		s.Secrets = append(s.Secrets, row)
+	}
+	for _, ref := range change.Activate {
+		drop(ref.Name)
+		for _, row := range st.Versions {
+			if row.Version == ref.Version {
+				s.Secrets = append(s.Secrets, row)
+			}
+		}
+	}
+	s.Revoked = append(s.Revoked, change.Revoke...)
+}
+
+// read returns the verified state that q asks for, with its data keys. The
+// caller closes it. If a token was asked for and there is none, the state's
+// Token is nil and the rest of it is empty.
+func (v *Vault) read(ctx context.Context, q Query) (*state, error) {
+	st, err := v.readOnce(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if floor := v.marks.of(st.Path); st.behind(floor) != nil {
+		// The marks may have risen since that read began. One that begins now
+		// must not be behind them.
+		st.close()
+		if st, err = v.readOnce(ctx, q); err != nil {
+			return nil, err
+		}
+		if err := st.behind(floor); err != nil {
+			st.close()
+			return nil, err
+		}
+	}
+	if !q.SealsOnly {
+		v.marks.raise(st)
+	}
+	return st, nil
+}
+
+func (v *Vault) readOnce(ctx context.Context, q Query) (*state, error) {
+	snap, err := v.storage.Read(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("reading from storage: %w", err)
+	}
+	st := &state{Snapshot: snap, keys: v.keys, opened: map[[16]byte]*keyring.DataKey{}}
+	if err := st.verify(ctx, q); err != nil {
+		st.close()
+		return nil, err
+	}
+	return st, nil
+}
+
+// refused logs err if it says that stored rows are not as this vault wrote
+// them, and returns it.
+func (v *Vault) refused(ctx context.Context, err error) error {
+	for _, class := range []error{keyring.ErrTampered, keyring.ErrMalformed, keyring.ErrNoKey, ErrRollback} {
+		if errors.Is(err, class) {
+			v.log.ErrorContext(ctx, "refused stored rows", "error", err)
+			break
+		}
+	}
+	return err
+}
+
+// verify checks the shape of a snapshot and, unless only seals were read, each
+// seal against its rows.
+func (st *state) verify(ctx context.Context, q Query) error {
+	if q.Token != "" && st.Token == nil {
+		return nil
+	}
+	scope := q.Scope
+	if q.Token != "" {
+		scope = st.Token.Scope
+		if st.Token.ID != q.Token || CheckScope(scope) != nil {
+			return fmt.Errorf("%w: the row of a token", keyring.ErrTampered)
+		}
+	}
+	if !slices.EqualFunc(st.Path, Path(scope), func(s ScopeState, want string) bool { return s.Scope == want }) {
+		return fmt.Errorf("%w: the path of scope %s", keyring.ErrTampered, scope)
+	}
+	for _, row := range st.Versions {
+		if row.Version > st.Last {
+			return fmt.Errorf("%w: the versions of secret %s go beyond its last", keyring.ErrTampered, row.Name)
+		}
+	}
+	for i := range st.Path {
+		s := &st.Path[i]
+		if s.Seal == nil {
+			if q.Token != "" || len(s.Secrets)+len(s.Revoked)+len(st.Versions)+len(st.Tokens) > 0 || st.sealedBelow(i) {
+				return fmt.Errorf("%w: the seal of scope %s is missing", keyring.ErrTampered, s.Scope)
+			}
+			continue
+		}
+		parsed, err := parseSeal(s.Seal)
+		if err != nil {
+			return err
+		}
+		st.seals = append(st.seals, parsed)
+		if q.SealsOnly {
+			continue
+		}
+		key, err := st.key(ctx, parsed.keyID)
+		if err != nil {
+			return err
+		}
+		if err := checkSeal(key, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (st *state) sealedBelow(i int) bool {
+	return slices.ContainsFunc(st.Path[i+1:], func(s ScopeState) bool { return s.Seal != nil })
+}
+
+// marks are the highest epochs seen, by scope. An epoch below the mark that
+// stood before a read began is a roll-back.
+type marks struct {
+	mu      sync.Mutex
+	byScope map[string]mark
+}
+
+type mark struct {
+	epoch uint64
+	born  time.Time // of the data key behind the seal
+}
+
+// of returns the marks of the scopes of path.
+func (m *marks) of(path []ScopeState) map[string]mark {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[string]mark, len(path))
+	for i := range path {
+		out[path[i].Scope] = m.byScope[path[i].Scope]
+	}
+	return out
+}
+
+// raise records the verified seals of st.
+func (m *marks) raise(st *state) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byScope == nil {
+		m.byScope = map[string]mark{}
+	}
+	for i := range st.Path {
+		s, err := parseSeal(st.Path[i].Seal)
+		if err != nil {
+			continue // no seal yet
+		}
+		if was := m.byScope[st.Path[i].Scope]; s.epoch > was.epoch {
+			m.byScope[st.Path[i].Scope] = mark{epoch: s.epoch, born: st.born(s.keyID)}
+		}
+	}
+}
+
+// born returns when the data key with the given id was made.
+func (st *state) born(id [16]byte) time.Time {
+	for _, record := range st.Keys {
+		if rid, err := record.ID(); err == nil && rid == id {
+			created, _ := record.Created()
+			return created
+		}
+	}
+	return time.Time{}
+}
+
+// behind says in which way st is older than the marks of floor.
+func (st *state) behind(floor map[string]mark) error {
+	for i := range st.Path {
+		scope := st.Path[i].Scope
+		m := floor[scope]
+		if m.epoch == 0 {
+			continue
+		}
+		if i >= len(st.seals) {
+			return fmt.Errorf("%w: the seal of scope %s is gone", ErrRollback, scope)
+		}
+		s := st.seals[i]
+		if s.epoch < m.epoch {
+			return fmt.Errorf("%w: scope %s is at write %d and was at %d", ErrRollback, scope, s.epoch, m.epoch)
+		}
+		if born := st.born(s.keyID); !born.IsZero() && born.Before(m.born) {
+			return fmt.Errorf("%w: scope %s is sealed under an older data key than before", ErrRollback, scope)
+		}
+	}
+	return nil
+}

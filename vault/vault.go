@@ -1,0 +1,192 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// Limits of what a vault takes.
+const (
+	// MaxValue is the longest value, in bytes.
+	MaxValue = 64 << 10
+	// MaxBundle is the most bytes that the encrypted values on the path of one
+	// scope may have together: each value and 82 bytes, hidden ones included.
+	MaxBundle = 1 << 20
+	// KeepVersions is how many versions of a secret are kept: the active one
+	// and those before it. Older ones are deleted by the next Put.
+	KeepVersions = 10
+
+	maxKind  = 64
+	maxLabel = 256
+	maxActor = 256
+	maxAddr  = 256
+)
+
+var (
+	// ErrInvalid is in errors about input that breaks a rule.
+	ErrInvalid = errors.New("invalid input")
+	// ErrNotFound is in errors about a secret, version or token that does not
+	// exist.
+	ErrNotFound = errors.New("not found")
+	// ErrUnchanged is the answer to a bootstrap whose revision the runner has.
+	ErrUnchanged = errors.New("unchanged")
+	// ErrRollback is in errors about stored state that is older than what this
+	// process has seen: somebody restored rows behind the vault's back.
+	ErrRollback = errors.New("stored state is older than state seen before")
+)
+
+// Vault keeps secrets. It is safe for concurrent use, and several processes
+// may share a Storage. It starts no goroutines.
+type Vault struct {
+	storage Storage
+	keys    *keyring.Keyring
+	log     *slog.Logger
+	refresh time.Duration
+
+	marks marks
+	uses  uses
+	watch watch
+}
+
+// Options of a Vault. The zero value of each field means its default.
+type Options struct {
+	// Logger gets refusals of tampered rows and failures to record uses.
+	// Default: slog.Default().
+	Logger *slog.Logger
+	// RefreshAfter is when runners are told to ask again. Default: 15 minutes.
+	RefreshAfter time.Duration
+}
+
+// New returns a vault over s whose data keys are wrapped by keys. It proves
+// that the keyring works (see keyring.Keyring.Check) and fails if it does not,
+// unless the key service is only unavailable. opts may be nil. The caller
+// keeps owning s and keys.
+func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (*Vault, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	v := &Vault{
+		storage: s,
+		keys:    keys,
+		log:     cmp.Or(opts.Logger, slog.Default()),
+		refresh: cmp.Or(opts.RefreshAfter, 15*time.Minute),
+	}
+	if v.refresh < time.Second {
+		return nil, fmt.Errorf("%w: RefreshAfter is %s; want a second or more", ErrInvalid, v.refresh)
+	}
+	if err := keys.Check(ctx); err != nil {
+		if !errors.Is(err, keyring.ErrUnavailable) {
+			return nil, fmt.Errorf("checking the keyring: %w", err)
+		}
+		v.log.WarnContext(ctx, "the key service is unavailable; starting without it", "error", err)
+	}
+	return v, nil
+}
+
+type actorKey struct{}
+
+// WithActor returns a context that says who acts: what is written under it
+// carries the name as its author.
+func WithActor(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, actorKey{}, name)
+}
+
+// actor returns the name that ctx carries.
+func actor(ctx context.Context) (string, error) {
+	name, _ := ctx.Value(actorKey{}).(string)
+	return name, checkText("the actor's name", name, maxActor)
+}
+
+// now is the time in storage's precision.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// attempts bounds how often an update is tried again after conflicts.
+const attempts = 50
+
+// update reads what q asks for, lets plan say what is to change in q.Scope,
+// seals the outcome and stores it. It starts over if another write came in
+// between. An empty change is not stored.
+func (v *Vault) update(ctx context.Context, q Query, plan planner) error {
+	for attempt := range attempts {
+		err := v.updateOnce(ctx, q, plan)
+		if !errors.Is(err, errRetry) {
+			return v.refused(ctx, err)
+		}
+		// Writers of one scope take turns; a random pause keeps them from
+		// meeting again.
+		pause := time.Duration(rand.Int64N(int64(min(attempt+1, 20)) * int64(2*time.Millisecond)))
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+	return fmt.Errorf("%w: scope %s was written by others at each of %d attempts", ErrConflict, q.Scope, attempts)
+}
+
+// errRetry is what updateOnce returns if another write came in between.
+var errRetry = errors.New("another write came in between")
+
+// A planner says what is to change in the scope of st. New rows are
+// authenticated under key.
+type planner func(st *state, key *keyring.DataKey) (*Change, error)
+
+func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner) error {
+	st, err := v.read(ctx, q)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	key, err := st.newestKey(ctx)
+	if errors.Is(err, errNoDataKey) {
+		return v.createKey(ctx, Tenant(q.Scope))
+	}
+	if err != nil {
+		return err
+	}
+	change, err := plan(st, key)
+	if err != nil || change.empty() {
+		return err
+	}
+	if err := st.seal(key, change); err != nil {
+		return err
+	}
+	if err := v.storage.Apply(ctx, change); err != nil {
+		if errors.Is(err, ErrConflict) {
+			return errRetry
+		}
+		return fmt.Errorf("storing the change to scope %s: %w", q.Scope, err)
+	}
+	v.marks.raise(st)
+	v.watch.wake(q.Scope)
+	return nil
+}
+
+// createKey gives a tenant its first data key and asks for another attempt.
+func (v *Vault) createKey(ctx context.Context, tenant string) error {
+	key, record, err := v.keys.NewKey(ctx, keyContext(tenant))
+	if err != nil {
+		return fmt.Errorf("making the data key of tenant %s: %w", tenant, err)
+	}
+	key.Destroy()
+	err = v.storage.Apply(ctx, &Change{Keys: []KeyChange{{Tenant: tenant, New: record, First: true}}})
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return fmt.Errorf("storing the data key of tenant %s: %w", tenant, err)
+	}
+	return errRetry
+}
+
+// empty reports whether c changes nothing; a nil one does not.
+func (c *Change) empty() bool { return c == nil || !c.sealed() && len(c.Issue) == 0 }
+
+// sealed reports whether c changes something that a seal covers.
+func (c *Change) sealed() bool {
+	return len(c.Insert)+len(c.Activate)+len(c.Delete)+len(c.Revoke) > 0
+}

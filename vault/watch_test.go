@@ -1,0 +1,294 @@
+package vault_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// These run in bubbles, which end only when every goroutine that a vault may
+// have started has ended.
+
+// poll is how long a write of another process may take to be seen.
+const poll = 250 * time.Millisecond
+
+// answer is how a wait ended.
+type answer struct {
+	b    *bundle.Bundle
+	err  error
+	took time.Duration
+}
+
+// wait waits for something new for token, in the background.
+func (f *fixture) wait(ctx context.Context, token bundle.Value, revision string, d time.Duration) <-chan answer {
+	answered := make(chan answer, 1)
+	begin := time.Now()
+	go func() {
+		b, err := f.Bootstrap(ctx, token, &vault.BootstrapRequest{IfNoneMatch: revision, Wait: d})
+		answered <- answer{b, err, time.Since(begin)}
+	}()
+	return answered
+}
+
+// begin returns a fixture in a bubble with one secret, a token for a scope two
+// below it and the revision that its runner has.
+func begin(t *testing.T) (f *fixture, token bundle.Value, revision string) {
+	f = newFixture(t)
+	f.put(t, "acme", "A", "one")
+	f.put(t, "globex", "A", "one")
+	token = f.issue(t, "acme/web/pool-a")
+	return f, token, f.bundle(t, token).Revision()
+}
+
+func TestALocalWriteWakesAWaiterAtOnce(t *testing.T) {
+	for about, write := range map[string]func(t *testing.T, f *fixture) error{
+		"in its scope": func(t *testing.T, f *fixture) error { f.put(t, "acme/web/pool-a", "B", "two"); return nil },
+		"above":        func(t *testing.T, f *fixture) error { f.put(t, "acme", "A", "two"); return nil },
+		"tombstone":    func(t *testing.T, f *fixture) error { _, err := f.Hide(t.Context(), "acme/web", "A"); return err },
+		"deletion":     func(t *testing.T, f *fixture) error { return f.Delete(t.Context(), "acme", "A") },
+	} {
+		t.Run(about, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, token, revision := begin(t)
+				answered := f.wait(t.Context(), token, revision, 50*time.Second)
+				time.Sleep(7 * time.Second)
+				require.NoError(t, write(t, f))
+				got := <-answered
+				require.NoError(t, got.err)
+				require.NotEqual(t, revision, got.b.Revision())
+				require.Equal(t, 7*time.Second, got.took, "no time passes")
+			})
+		})
+	}
+}
+
+func TestAWriteOfAnotherProcessIsSeenWithin250Milliseconds(t *testing.T) {
+	for _, after := range []time.Duration{0, 1, time.Millisecond, 100 * time.Millisecond, poll - 1, poll, poll + 1, 49 * time.Second} {
+		t.Run(after.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, token, revision := begin(t)
+				answered := f.wait(t.Context(), token, revision, 50*time.Second)
+				time.Sleep(after)
+				f.process(t).put(t, "acme/web", "A", "two")
+				got := <-answered
+				require.NoError(t, got.err)
+				require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
+				require.LessOrEqual(t, got.took-after, poll)
+			})
+		})
+	}
+}
+
+func TestAWriteBeforeTheFirstPollIsNotMissed(t *testing.T) {
+	// The write comes after the n-th look at the seals: before the waiter has
+	// taken its place, and after.
+	for n := 1; n <= 2; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, token, revision := begin(t)
+				other := f.process(t)
+				looks := 0
+				f.storage.onRead(func(vault.Query, *vault.Snapshot) {
+					if looks++; looks == n {
+						other.put(t, "acme", "A", "two")
+					}
+				})
+				got := <-f.wait(t.Context(), token, revision, 50*time.Second)
+				require.NoError(t, got.err)
+				require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
+				require.LessOrEqual(t, got.took, poll)
+			})
+		})
+	}
+}
+
+func TestWhoWaitsIsToldOfARevocation(t *testing.T) {
+	for _, local := range []bool{true, false} {
+		t.Run(fmt.Sprintf("local=%t", local), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, token, revision := begin(t)
+				answered := f.wait(t.Context(), token, revision, 50*time.Second)
+				time.Sleep(10 * time.Second)
+				revoker, within := f, time.Duration(0)
+				if !local {
+					revoker, within = f.process(t), poll
+				}
+				require.NoError(t, revoker.RevokeToken(t.Context(), tokenID(t, token)))
+				got := <-answered
+				requireReason(t, got.err, vault.TokenRevoked, "revoked while it waited")
+				require.Nil(t, got.b)
+				require.LessOrEqual(t, got.took-10*time.Second, within)
+			})
+		})
+	}
+}
+
+func TestWhoWaitsIsToldWhenTheTokenEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		end := time.Now().Add(20 * time.Second).UTC().Truncate(time.Microsecond)
+		token := f.issue(t, "acme", vault.TokenOptions{Expires: end})
+		got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), 50*time.Second)
+		requireReason(t, got.err, vault.TokenExpired, "expired while it waited")
+		require.WithinDuration(t, end, time.Now(), 0)
+	})
+}
+
+func TestAWaitEndsWhenItIsOver(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{
+		time.Millisecond: time.Millisecond, 10 * time.Second: 10 * time.Second, 50 * time.Second: 50 * time.Second, time.Hour: 50 * time.Second,
+		0: 0, -time.Second: 0,
+	} {
+		t.Run(asked.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, token, revision := begin(t)
+				got := <-f.wait(t.Context(), token, revision, asked)
+				require.True(t, got.err == vault.ErrUnchanged)
+				require.Equal(t, want, got.took, "nobody waits for more than 50 seconds")
+			})
+		})
+	}
+}
+
+func TestAWaitEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		reason := errors.New("shutting down")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		first := f.wait(ctx, token, revision, 50*time.Second) // it polls
+		second := f.wait(ctx, token, revision, 50*time.Second)
+		synctest.Wait()
+		spared := f.wait(t.Context(), token, revision, 50*time.Second)
+		time.Sleep(time.Second)
+		cancel(reason)
+		for _, answered := range []<-chan answer{first, second} {
+			got := <-answered
+			require.ErrorIs(t, got.err, reason)
+			require.Equal(t, time.Second, got.took)
+		}
+		f.process(t).put(t, "acme", "A", "two")
+		got := <-spared
+		require.NoError(t, got.err, "the others wait on, and one of them polls")
+		require.LessOrEqual(t, got.took, time.Second+poll)
+		require.Zero(t, f.log.errors(), "a runner that goes is no failure")
+	})
+}
+
+func TestManyWaitersShareOnePoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		tokens := []bundle.Value{token, f.issue(t, "acme"), f.issue(t, "globex")}
+		revisions := []string{revision, f.bundle(t, tokens[1]).Revision(), f.bundle(t, tokens[2]).Revision()}
+		var waiting []<-chan answer
+		for i := range 1000 {
+			waiting = append(waiting, f.wait(t.Context(), tokens[i%3], revisions[i%3], 30*time.Second))
+		}
+		other := f.process(t)
+		other.put(t, "globex", "A", "one") // which takes the keys
+		time.Sleep(time.Second)
+		reads, changes, unwraps := f.storage.reads.Load(), f.storage.changes.Load(), f.kek.Unwraps()
+		time.Sleep(20 * time.Second)
+		require.InDelta(t, 80, f.storage.changes.Load()-changes, 1, "four looks a second, however many wait")
+		require.Equal(t, reads, f.storage.reads.Load(), "while nothing changes, waiters read nothing")
+
+		other.put(t, "globex", "A", "two")
+		time.Sleep(poll)
+		require.LessOrEqual(t, f.storage.reads.Load()-reads, int64(2*334), "a change wakes those it concerns")
+		unchanged := 0
+		for _, answered := range waiting {
+			if got := <-answered; errors.Is(got.err, vault.ErrUnchanged) {
+				unchanged++
+				require.Equal(t, 30*time.Second, got.took)
+			} else {
+				require.NoError(t, got.err)
+				require.Equal(t, "globex", got.b.Meta().Scope)
+			}
+		}
+		require.Equal(t, 667, unchanged)
+		require.Equal(t, unwraps, f.kek.Unwraps(), "waiting makes no key-service call, and its answer none where the key is cached")
+	})
+}
+
+func TestPollingGoesOnWhileThoseWhoPollComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		go func() { // shorter waits than the time between two looks
+			for errors.Is((<-f.wait(t.Context(), token, revision, 100*time.Millisecond)).err, vault.ErrUnchanged) {
+			}
+		}()
+		synctest.Wait()
+		answered := f.wait(t.Context(), token, revision, 50*time.Second)
+		time.Sleep(10*time.Second + time.Millisecond)
+		f.process(t).put(t, "acme", "A", "two")
+		got := <-answered
+		require.NoError(t, got.err)
+		require.LessOrEqual(t, got.took, 10*time.Second+time.Millisecond+poll)
+		require.LessOrEqual(t, f.storage.changes.Load(), int64(50), "those who come and go do not add to the polling")
+	})
+}
+
+func TestAnIdleVaultDoesNotPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		<-f.wait(t.Context(), token, revision, time.Second)
+		calls := f.storage.calls()
+		time.Sleep(time.Hour)
+		require.Equal(t, calls, f.storage.calls())
+
+		f.process(t).put(t, "acme", "B", "two")
+		got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), time.Second)
+		require.ErrorIs(t, got.err, vault.ErrUnchanged, "what happened before the wait is no news")
+		require.Equal(t, time.Second, got.took)
+	})
+}
+
+func TestWaitersOutlastAStorageThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		long, short := f.wait(t.Context(), token, revision, 50*time.Second), f.wait(t.Context(), token, revision, 5*time.Second)
+		time.Sleep(time.Second)
+		f.storage.fail(errors.New("connection refused"))
+		time.Sleep(time.Second)
+		f.process(t).put(t, "acme", "A", "two")
+		got := <-short
+		require.ErrorContains(t, got.err, "connection refused", "whose wait ends meanwhile is told")
+		f.storage.fail(nil)
+		got = <-long
+		require.NoError(t, got.err)
+		require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
+		require.LessOrEqual(t, got.took, 5*time.Second+poll, "the others are told when it is back")
+		require.Less(t, f.storage.changes.Load(), int64(40), "a storage that is down is not asked more often")
+	})
+}
+
+func TestWhoWaitsIsToldOfARollBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, _ := begin(t)
+		before, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme"})
+		require.NoError(t, err)
+		f.put(t, "acme", "A", "two")
+		f.put(t, "acme", "A", "one")
+		revision := f.bundle(t, token).Revision()
+		answered := f.wait(t.Context(), token, revision, 50*time.Second)
+		time.Sleep(time.Second)
+		after, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme"})
+		require.NoError(t, err)
+		require.NoError(t, f.storage.Apply(t.Context(), &vault.Change{Seals: []vault.SealChange{
+			{Scope: "acme", Old: after.Path[0].Seal, New: before.Path[0].Seal},
+		}}))
+		got := <-answered
+		require.ErrorIs(t, got.err, vault.ErrRollback)
+		require.NotErrorIs(t, got.err, keyring.ErrTampered, "an old seal is genuine")
+		require.Positive(t, f.log.errors())
+	})
+}
