@@ -1,0 +1,172 @@
+package memstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// Store is a [vault.Storage] in memory. It is safe for concurrent use.
+type Store struct {
+	writing sync.Mutex // held by the one writer; readers do not take it
+	current atomic.Pointer[state]
+}
+
+var _ vault.Storage = (*Store)(nil)
+
+// New returns an empty store.
+func New() *Store {
+	s := &Store{}
+	s.current.Store(&state{})
+	return s
+}
+
+// state is all that is stored. Nothing in it changes once it is the current
+// one; see draft.
+type state struct {
+	newest int64                       // the number of the newest change
+	keys   map[string][]keyring.Record // by tenant
+	scopes map[string]*scope
+	homes  map[string]string // the scope of each token, by token id
+}
+
+type scope struct {
+	seal    []byte
+	changed int64 // the number of the change that wrote seal
+	secrets map[string]*secret
+	tokens  map[string]vault.TokenRow
+}
+
+// secret is one name of a scope. It outlives its versions, for last.
+type secret struct {
+	versions  []vault.SecretRow // in rising order
+	active    int64             // counts only if that version is there
+	last      int64
+	lastUsed  time.Time
+	lastToken string
+}
+
+// find returns where version is, or belongs, in s.versions.
+func (s *secret) find(version int64) (int, bool) {
+	return slices.BinarySearchFunc(s.versions, version, func(r vault.SecretRow, v int64) int {
+		return cmp.Compare(r.Version, v)
+	})
+}
+
+// row returns the i-th version for a reader, who will own it.
+func (s *secret) row(i int) vault.SecretRow {
+	r := s.versions[i]
+	r.Message = bytes.Clone(r.Message)
+	r.Preview = bytes.Clone(r.Preview)
+	r.LastUsed, r.LastToken = s.lastUsed, s.lastToken
+	return r
+}
+
+// Read implements [vault.Storage].
+func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	st := s.current.Load()
+	snap := &vault.Snapshot{}
+	if q.Token != "" {
+		home, ok := st.homes[q.Token]
+		if !ok {
+			return snap, nil
+		}
+		row := st.scopes[home].tokens[q.Token]
+		snap.Token = &row
+		q.Scope = home
+	}
+	for _, name := range vault.Path(q.Scope) {
+		snap.Path = append(snap.Path, st.scopes[name].read(name, q.SealsOnly))
+	}
+	if !q.SealsOnly {
+		for _, record := range st.keys[vault.Tenant(q.Scope)] {
+			snap.Keys = append(snap.Keys, bytes.Clone(record))
+		}
+	}
+	if sc := st.scopes[q.Scope]; sc != nil {
+		if sec := sc.secrets[q.Name]; sec != nil {
+			for i := range sec.versions {
+				snap.Versions = append(snap.Versions, sec.row(i))
+			}
+			snap.Last = sec.last
+		}
+		if q.Tokens {
+			snap.Tokens = slices.SortedFunc(maps.Values(sc.tokens), func(x, y vault.TokenRow) int {
+				return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.ID, y.ID))
+			})
+		}
+	}
+	if q.Below {
+		snap.Below = st.below(q.Scope)
+	}
+	return snap, nil
+}
+
+// read returns what s holds; s is nil if nothing was ever stored there.
+func (s *scope) read(name string, sealOnly bool) vault.ScopeState {
+	out := vault.ScopeState{Scope: name}
+	if s == nil {
+		return out
+	}
+	out.Seal = bytes.Clone(s.seal)
+	if sealOnly {
+		return out
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.secrets)) {
+		sec := s.secrets[name]
+		if i, ok := sec.find(sec.active); ok {
+			out.Secrets = append(out.Secrets, sec.row(i))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.tokens)) {
+		if row := s.tokens[id]; !row.Revoked.IsZero() {
+			out.Revoked = append(out.Revoked, vault.RevokedRow{ID: id, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
+		}
+	}
+	return out
+}
+
+// below returns the bytes of the active messages of each scope below parent.
+func (st *state) below(parent string) map[string]int64 {
+	sizes := map[string]int64{}
+	for name, s := range st.scopes {
+		if !strings.HasPrefix(name, parent+"/") {
+			continue
+		}
+		for _, sec := range s.secrets {
+			if i, ok := sec.find(sec.active); ok && len(sec.versions[i].Message) > 0 {
+				sizes[name] += int64(len(sec.versions[i].Message))
+			}
+		}
+	}
+	return sizes
+}
+
+// Changes implements [vault.Storage].
+func (s *Store) Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, nil, err
+	}
+	st := s.current.Load()
+	if st.newest <= since {
+		return st.newest, nil, nil
+	}
+	for name, sc := range st.scopes {
+		if sc.changed > since {
+			scopes = append(scopes, name)
+		}
+	}
+	return st.newest, scopes, nil
+}
