@@ -1,0 +1,102 @@
+package vaulttest
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+// RunStorage checks that what open returns keeps the contract of
+// [vault.Storage]. It runs one subtest for each rule, named by the rule, and
+// each on its own: open returns an empty storage every time, and uses t.Cleanup
+// to close it.
+//
+// If that storage is a [Reopener], durability is checked too.
+func RunStorage(t *testing.T, open func(t *testing.T) vault.Storage) {
+	for _, rule := range storageRules() {
+		t.Run(rule.name, func(t *testing.T) {
+			rule.check(&storageCheck{storageT: t, s: open(t)})
+		})
+	}
+}
+
+// A Reopener is a Storage that outlives its process. RunStorage wants it where
+// rows should survive: wrap the storage for the test and add the method.
+type Reopener interface {
+	vault.Storage
+	// Reopen closes the storage and opens it again, as another process would
+	// that knows its place and nothing else.
+	Reopen(ctx context.Context) (vault.Storage, error)
+}
+
+// storageRule is one sentence of the contract. check runs on an empty storage.
+type storageRule struct {
+	name  string
+	check func(*storageCheck)
+}
+
+func storageRules() []storageRule {
+	return slices.Concat(storageRowRules, storageQueryRules, storageVersionRules, storageExpectationRules, storageUseRules, storageConcurrencyRules)
+}
+
+// storageT is what a rule needs of a *testing.T. The suite's own tests have
+// another one, which is allowed to fail.
+type storageT interface {
+	require.TestingT
+	Helper()
+	Context() context.Context
+}
+
+// storageCheck is one run of one rule.
+type storageCheck struct {
+	storageT
+	s vault.Storage
+}
+
+// read returns the answer to q.
+func (c *storageCheck) read(q vault.Query) *vault.Snapshot {
+	c.Helper()
+	snap, err := c.s.Read(c.Context(), q)
+	require.NoError(c, err, "reading %+v", q)
+	require.NotNil(c, snap, "Read returned neither a snapshot nor an error")
+	return snap
+}
+
+// last returns the state of the scope itself in the answer to q.
+func (c *storageCheck) last(q vault.Query) vault.ScopeState {
+	c.Helper()
+	snap := c.read(q)
+	require.NotEmpty(c, snap.Path, "the answer to %+v has no path", q)
+	return snap.Path[len(snap.Path)-1]
+}
+
+// apply applies a change that must succeed.
+func (c *storageCheck) apply(change vault.Change) {
+	c.Helper()
+	require.NoError(c, c.s.Apply(c.Context(), &change), "applying a change whose expectations hold")
+}
+
+// refuse applies a change that must be a conflict.
+func (c *storageCheck) refuse(change vault.Change, why string) {
+	c.Helper()
+	require.ErrorIs(c, c.s.Apply(c.Context(), &change), vault.ErrConflict, why)
+}
+
+// touch records uses.
+func (c *storageCheck) touch(uses ...vault.Use) {
+	c.Helper()
+	require.NoError(c, c.s.Touch(c.Context(), uses), "recording uses")
+}
+
+// changes returns what Changes does, with the scopes in order.
+func (c *storageCheck) changes(since int64) (int64, []string) {
+	c.Helper()
+	newest, scopes, err := c.s.Changes(c.Context(), since)
+	require.NoError(c, err, "asking for the changes since %d", since)
+	slices.Sort(scopes)
+	return newest, scopes
+}

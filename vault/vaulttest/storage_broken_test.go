@@ -1,0 +1,482 @@
+package vaulttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// faulty is a sound storage behind functions that spoil what it does.
+type faulty struct {
+	vault.Storage
+	read    func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error)
+	apply   func(ctx context.Context, s vault.Storage, c *vault.Change) error
+	touch   func(ctx context.Context, s vault.Storage, uses []vault.Use) error
+	changes func(ctx context.Context, s vault.Storage, since int64) (int64, []string, error)
+}
+
+func (f *faulty) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+	if f.read == nil {
+		return f.Storage.Read(ctx, q)
+	}
+	return f.read(ctx, f.Storage, q)
+}
+
+func (f *faulty) Apply(ctx context.Context, c *vault.Change) error {
+	if f.apply == nil {
+		return f.Storage.Apply(ctx, c)
+	}
+	return f.apply(ctx, f.Storage, c)
+}
+
+func (f *faulty) Touch(ctx context.Context, uses []vault.Use) error {
+	if f.touch == nil {
+		return f.Storage.Touch(ctx, uses)
+	}
+	return f.touch(ctx, f.Storage, uses)
+}
+
+func (f *faulty) Changes(ctx context.Context, since int64) (int64, []string, error) {
+	if f.changes == nil {
+		return f.Storage.Changes(ctx, since)
+	}
+	return f.changes(ctx, f.Storage, since)
+}
+
+// reading spoils what is read.
+func reading(spoil func(q vault.Query, snap *vault.Snapshot)) func() vault.Storage {
+	return func() vault.Storage {
+		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			snap, err := s.Read(ctx, q)
+			if err == nil {
+				spoil(q, snap)
+			}
+			return snap, err
+		}}
+	}
+}
+
+// asking spoils what is asked for.
+func asking(spoil func(q *vault.Query)) func() vault.Storage {
+	return func() vault.Storage {
+		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			spoil(&q)
+			return s.Read(ctx, q)
+		}}
+	}
+}
+
+// writing spoils what is written. c is spoil's own, down to its lists.
+func writing(spoil func(ctx context.Context, s vault.Storage, c *vault.Change)) func() vault.Storage {
+	return func() vault.Storage {
+		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			own := vault.Change{
+				Keys: slices.Clone(c.Keys), Seals: slices.Clone(c.Seals), Insert: slices.Clone(c.Insert), Activate: slices.Clone(c.Activate),
+				Prune: slices.Clone(c.Prune), Delete: slices.Clone(c.Delete), Issue: slices.Clone(c.Issue), Revoke: slices.Clone(c.Revoke),
+			}
+			spoil(ctx, s, &own)
+			return s.Apply(ctx, &own)
+		}}
+	}
+}
+
+// using spoils what is recorded as used.
+func using(spoil func(ctx context.Context, s vault.Storage, uses []vault.Use) []vault.Use) func() vault.Storage {
+	return func() vault.Storage {
+		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+			return s.Touch(ctx, spoil(ctx, s, slices.Clone(uses)))
+		}}
+	}
+}
+
+func versionsOf(ctx context.Context, s vault.Storage, scope, name string) []vault.SecretRow {
+	snap, err := s.Read(ctx, vault.Query{Scope: scope, Name: name})
+	if err != nil {
+		return nil
+	}
+	return snap.Versions
+}
+
+func stored(ctx context.Context, s vault.Storage, ref vault.VersionRef) bool {
+	return slices.ContainsFunc(versionsOf(ctx, s, ref.Scope, ref.Name), func(r vault.SecretRow) bool { return r.Version == ref.Version })
+}
+
+func issued(ctx context.Context, s vault.Storage, id string) bool {
+	snap, err := s.Read(ctx, vault.Query{Token: id})
+	return err == nil && snap.Token != nil
+}
+
+func sealOf(ctx context.Context, s vault.Storage, scope string) []byte {
+	snap, err := s.Read(ctx, vault.Query{Scope: scope, SealsOnly: true})
+	if err != nil {
+		return nil
+	}
+	return snap.Path[len(snap.Path)-1].Seal
+}
+
+// inSteps applies each part of c by itself, up to the first that fails.
+func inSteps(ctx context.Context, s vault.Storage, c *vault.Change) error {
+	for _, part := range []vault.Change{
+		{Keys: c.Keys}, {Seals: c.Seals}, {Insert: c.Insert}, {Issue: c.Issue}, {Activate: c.Activate}, {Prune: c.Prune}, {Delete: c.Delete}, {Revoke: c.Revoke},
+	} {
+		if err := s.Apply(ctx, &part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetful opens empty again.
+type forgetful struct{ vault.Storage }
+
+func (f forgetful) Reopen(context.Context) (vault.Storage, error) { return memstore.New(), nil }
+
+// brokenStorages has, for each rule by its name, a storage that breaks it.
+var brokenStorages = map[string]func() vault.Storage{
+	"every field comes back as it went in": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for i := range c.Issue {
+			c.Issue[i].RotateBy = c.Issue[i].Expires
+		}
+	}),
+	"a time is kept to the microsecond, and the zero time stays zero": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for i := range c.Insert {
+			c.Insert[i].Created = c.Insert[i].Created.Truncate(time.Millisecond)
+		}
+	}),
+	"bytes and text that are unusual come back unchanged": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for i := range c.Insert {
+			c.Insert[i].Message = bytes.TrimRight(c.Insert[i].Message, "\xff")
+		}
+	}),
+	"what differs only in case is different": asking(func(q *vault.Query) {
+		if strings.EqualFold(q.Token, "abcdef") {
+			q.Token = "ABCdef"
+		}
+	}),
+	"hundreds of rows fit into one change": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			if len(c.Insert) > 99 {
+				return errors.New("too many parameters")
+			}
+			return s.Apply(ctx, c)
+		}}
+	},
+	"the caller keeps what it gives": func() vault.Storage {
+		given := map[string][]byte{}
+		return &faulty{
+			Storage: memstore.New(),
+			apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+				for _, seal := range c.Seals {
+					given[seal.Scope] = seal.New
+				}
+				return s.Apply(ctx, c)
+			},
+			read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+				snap, err := s.Read(ctx, q)
+				if err == nil && len(snap.Path) > 0 {
+					snap.Path[0].Seal = given[snap.Path[0].Scope]
+				}
+				return snap, err
+			},
+		}
+	},
+	"the caller owns what it gets": func() vault.Storage {
+		cache := map[vault.Query]*vault.Snapshot{}
+		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			if snap, ok := cache[q]; ok {
+				return snap, nil
+			}
+			snap, err := s.Read(ctx, q)
+			cache[q] = snap
+			return snap, err
+		}}
+	},
+	"what was applied is there after reopening": func() vault.Storage { return forgetful{memstore.New()} },
+
+	"a path has a state for each scope, whether or not anything is stored there": reading(func(_ vault.Query, snap *vault.Snapshot) {
+		snap.Path = slices.DeleteFunc(snap.Path, func(st vault.ScopeState) bool { return st.Seal == nil })
+	}),
+	"a token that does not exist gives an empty snapshot": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			snap, err := s.Read(ctx, q)
+			if err == nil && q.Token != "" && snap.Token == nil {
+				return s.Read(ctx, vault.Query{Scope: q.Scope})
+			}
+			return snap, err
+		}}
+	},
+	"a token is read with the path of its scope": reading(func(q vault.Query, snap *vault.Snapshot) {
+		if q.Token != "" && len(snap.Path) > 1 {
+			snap.Path = snap.Path[1:]
+		}
+	}),
+	"seals only leaves out keys, secrets and revoked tokens": asking(func(q *vault.Query) { q.SealsOnly = false }),
+	"scopes that look alike are strangers": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			snap, err := s.Read(ctx, q)
+			if err != nil || q.Scope != "acme/a_b" {
+				return snap, err
+			}
+			like, err := s.Read(ctx, vault.Query{Scope: "acme/axb", Tokens: true}) // LIKE 'acme/a_b'
+			if err == nil {
+				snap.Tokens = append(snap.Tokens, like.Tokens...)
+			}
+			return snap, err
+		}}
+	},
+	"names that look alike are different secrets": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			snap, err := s.Read(ctx, q)
+			if err == nil && q.Name == "A_B" {
+				snap.Versions = append(snap.Versions, versionsOf(ctx, s, q.Scope, "AXB")...)
+			}
+			return snap, err
+		}}
+	},
+	"below has the bytes of the active messages of the scopes below": reading(func(q vault.Query, snap *vault.Snapshot) {
+		if q.Below {
+			snap.Below[q.Scope] = 100 // the scope itself
+		}
+	}),
+	"rows are in order": reading(func(_ vault.Query, snap *vault.Snapshot) {
+		slices.SortFunc(snap.Tokens, func(x, y vault.TokenRow) int { return x.Created.Compare(y.Created) * -1 })
+	}),
+	"tokens are revoked where they are": reading(func(_ vault.Query, snap *vault.Snapshot) {
+		for i := range snap.Path {
+			snap.Path[i].Revoked = snap.Path[len(snap.Path)-1].Revoked
+		}
+	}),
+	"all key records of the tenant are read": reading(func(_ vault.Query, snap *vault.Snapshot) {
+		snap.Keys = snap.Keys[:min(len(snap.Keys), 1)]
+	}),
+
+	"the version inserted last is the active one": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			own := *c
+			for _, row := range c.Insert {
+				if old := versionsOf(ctx, s, row.Scope, row.Name); len(old) > 0 {
+					own.Activate = append(own.Activate, vault.VersionRef{Scope: row.Scope, Name: row.Name, Version: old[0].Version})
+				}
+			}
+			return s.Apply(ctx, &own)
+		}}
+	},
+	"a tombstone is a version like any other": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for _, row := range c.Insert {
+			if row.Hidden {
+				c.Prune = append(c.Prune, vault.VersionRef{Scope: row.Scope, Name: row.Name, Version: row.Version})
+			}
+		}
+	}),
+	"activating a version makes it the active one": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		for i, ref := range c.Activate {
+			versions := versionsOf(ctx, s, ref.Scope, ref.Name)
+			c.Activate[i].Version = versions[len(versions)-1].Version
+		}
+	}),
+	"activating a version that is not stored fails and changes nothing": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		c.Activate = slices.DeleteFunc(c.Activate, func(ref vault.VersionRef) bool { return !stored(ctx, s, ref) })
+	}),
+	"revoking a token that is not stored fails and changes nothing": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		c.Revoke = slices.DeleteFunc(c.Revoke, func(r vault.RevokedRow) bool { return !issued(ctx, s, r.ID) })
+	}),
+	"pruning removes lower versions and never the active one": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		for _, ref := range c.Prune {
+			versions := versionsOf(ctx, s, ref.Scope, ref.Name)
+			if slices.ContainsFunc(versions, func(r vault.SecretRow) bool { return r.Version >= ref.Version }) {
+				c.Activate = append(c.Activate, vault.VersionRef{Scope: ref.Scope, Name: ref.Name, Version: versions[len(versions)-1].Version})
+			}
+		}
+	}),
+	"deleting removes all versions": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			own := *c
+			for _, ref := range c.Delete { // the newest survives as a tombstone
+				if old := versionsOf(ctx, s, ref.Scope, ref.Name); len(old) > 0 {
+					row := old[len(old)-1]
+					row.Version, row.Hidden = row.Version+1, true
+					own.Insert = append(own.Insert, row)
+				}
+			}
+			own.Delete = nil
+			return s.Apply(ctx, &own)
+		}}
+	},
+	"versions never start again": reading(func(_ vault.Query, snap *vault.Snapshot) {
+		snap.Last = 0
+		if n := len(snap.Versions); n > 0 {
+			snap.Last = snap.Versions[n-1].Version
+		}
+	}),
+
+	"a seal is replaced only if it is the one expected": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		for i := range c.Seals {
+			c.Seals[i].Old = sealOf(ctx, s, c.Seals[i].Scope)
+		}
+	}),
+	"a key record is inserted or replaced only as expected": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for i := range c.Keys {
+			c.Keys[i].First = false
+		}
+	}),
+	"a version that exists is not inserted again": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		c.Insert = slices.DeleteFunc(c.Insert, func(r vault.SecretRow) bool {
+			return stored(ctx, s, vault.VersionRef{Scope: r.Scope, Name: r.Name, Version: r.Version})
+		})
+	}),
+	"a token that exists is not issued again": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		c.Issue = slices.DeleteFunc(c.Issue, func(r vault.TokenRow) bool { return issued(ctx, s, r.ID) })
+	}),
+	"a change that fails changes nothing": func() vault.Storage { return &faulty{Storage: memstore.New(), apply: inSteps} },
+	"under a context that is over nothing is read or written": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+			return s.Touch(context.WithoutCancel(ctx), uses)
+		}}
+	},
+
+	"the latest use of a token is recorded": func() vault.Storage {
+		last := map[string]vault.Use{}
+		return &faulty{
+			Storage: memstore.New(),
+			touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+				for _, use := range uses {
+					last[use.Token] = use
+				}
+				return s.Touch(ctx, uses)
+			},
+			read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+				snap, err := s.Read(ctx, q)
+				if use, ok := last[q.Token]; err == nil && ok {
+					snap.Token.LastUsed, snap.Token.LastAddr, snap.Token.LastRunner = use.Time, use.Addr, use.Runner
+				}
+				return snap, err
+			},
+		}
+	},
+	"the latest use of a secret is recorded": using(func(_ context.Context, _ vault.Storage, uses []vault.Use) []vault.Use {
+		for _, use := range uses {
+			if use.Name != "" {
+				use.Scope, use.Name = "", ""
+				uses = append(uses, use) // the token's too
+			}
+		}
+		return uses
+	}),
+	"a use of what is gone changes nothing": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+			for _, use := range uses {
+				if use.Name == "" && !issued(ctx, s, use.Token) {
+					return errors.New("no such token")
+				}
+			}
+			return s.Touch(ctx, uses)
+		}}
+	},
+	"a use does not count as a change": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+			return errors.Join(s.Touch(ctx, uses), s.Apply(ctx, &vault.Change{}))
+		}}
+	},
+	"changes names the scopes whose seals were changed": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), changes: func(ctx context.Context, s vault.Storage, since int64) (int64, []string, error) {
+			newest, scopes, err := s.Changes(ctx, since)
+			if newest > since {
+				_, scopes, err = s.Changes(ctx, 0)
+			}
+			return newest, scopes, err
+		}}
+	},
+
+	"a read shows all or nothing of every change": func() vault.Storage {
+		var mu sync.Mutex
+		paths := map[vault.Query][]vault.ScopeState{}
+		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			snap, err := s.Read(ctx, q)
+			if err == nil {
+				earlier := paths[q]
+				paths[q] = snap.Path
+				if earlier != nil {
+					snap.Path = earlier // as if it were read before a change, and the rest after it
+				}
+			}
+			return snap, err
+		}}
+	},
+	"of writers that expect the same, one wins": func() vault.Storage {
+		var mu sync.Mutex
+		before := map[string][]byte{}
+		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			mu.Lock()
+			defer mu.Unlock()
+			own := vault.Change{Seals: slices.Clone(c.Seals), Insert: c.Insert}
+			for i, seal := range c.Seals {
+				now := sealOf(ctx, s, seal.Scope)
+				if bytes.Equal(seal.Old, before[seal.Scope]) {
+					own.Seals[i].Old = now // as if it had looked before another's write
+				}
+				before[seal.Scope] = now
+			}
+			return s.Apply(ctx, &own)
+		}}
+	},
+	"no write is lost among writers that try again": func() vault.Storage {
+		var writes atomic.Int32
+		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			if writes.Add(1)%5 == 0 {
+				return nil
+			}
+			return s.Apply(ctx, c)
+		}}
+	},
+	"nothing becomes visible behind a number that Changes has returned": func() vault.Storage {
+		var taken atomic.Int64
+		var written sync.Map // the number of each scope's seal
+		asked := make(chan struct{})
+		return &faulty{
+			Storage: memstore.New(),
+			apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+				number := taken.Add(1) // a sequence: it does not wait for the commit
+				<-asked
+				for _, seal := range c.Seals {
+					written.Store(seal.Scope, number)
+				}
+				return s.Apply(ctx, c)
+			},
+			changes: func(_ context.Context, _ vault.Storage, since int64) (newest int64, scopes []string, err error) {
+				newest = taken.Load()
+				written.Range(func(scope, number any) bool {
+					if number.(int64) > since {
+						scopes = append(scopes, scope.(string))
+					}
+					return true
+				})
+				select {
+				case asked <- struct{}{}:
+				default:
+				}
+				return newest, scopes, nil
+			},
+		}
+	},
+	"a write that is cancelled happened wholly or not at all": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			if err := s.Apply(ctx, c); err != nil {
+				return err
+			}
+			if ctx.Done() != nil {
+				<-ctx.Done() // the rule's own context has no end
+			}
+			return ctx.Err()
+		}}
+	},
+}

@@ -1,0 +1,276 @@
+package vaulttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+// faults gathers what goes wrong in the goroutines of a rule.
+type faults struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (f *faults) add(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.list) < 10 {
+		f.list = append(f.list, fmt.Sprintf(format, args...))
+	}
+}
+
+// storageSteps is how many changes a rule with concurrent readers makes.
+const storageSteps = 40
+
+// Rules about reading and writing at the same time.
+var storageConcurrencyRules = []storageRule{
+	{"a read shows all or nothing of every change", func(c *storageCheck) {
+		// The n-th change writes n into every place, so all that one read
+		// returns must speak of the same n.
+		step := func(n int) *vault.Change {
+			change := &vault.Change{
+				Keys:   []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", n)}},
+				Seals:  []vault.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", n)}},
+				Insert: []vault.SecretRow{storageSecret("acme/web", "NAME", int64(n))},
+				Prune:  []vault.VersionRef{{Scope: "acme/web", Name: "NAME", Version: int64(n - 1)}},
+				Issue:  []vault.TokenRow{storageToken("acme/web", fmt.Sprintf("t%03d", n))},
+			}
+			if n > 1 {
+				change.Keys[0].Old = storageKey("acme", "first", n-1)
+				change.Seals[0].Old = storageSeal("acme/web", n-1)
+				change.Revoke = []vault.RevokedRow{storageRevoked(fmt.Sprintf("t%03d", n-1))}
+			}
+			return change
+		}
+		c.apply(*step(1))
+
+		var f faults
+		var done atomic.Bool
+		read := make(chan struct{}, 1) // has something after a read
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				last := 0
+				for finished := false; !finished; {
+					finished = done.Load()
+					for _, q := range []vault.Query{
+						{Scope: "acme/web", Name: "NAME", Tokens: true},
+						{Scope: "acme/web", Tokens: true, SealsOnly: true},
+						{Token: "t001", Name: "NAME"},
+						{Token: "t001", SealsOnly: true},
+					} {
+						n, fault := storageTorn(c.s.Read(c.Context(), q))
+						if n < last && fault == "" {
+							fault = fmt.Sprintf("an earlier read showed change %d", last)
+						}
+						if fault != "" {
+							f.add("a read beside a writer shows the seal of change %d, but %s", n, fault)
+						}
+						last = n
+						select {
+						case read <- struct{}{}:
+						default:
+						}
+					}
+				}
+			})
+		}
+		for n := 2; n <= storageSteps; n++ {
+			<-read // so that reads and writes do meet
+			if err := c.s.Apply(c.Context(), step(n)); err != nil {
+				f.add("writing beside readers: %v", err)
+				break
+			}
+		}
+		done.Store(true)
+		wg.Wait()
+		require.Empty(c, f.list)
+	}},
+	{"of writers that expect the same, one wins", func(c *storageCheck) {
+		const writers = 6
+		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
+		seal := storageSeal("acme", 0)
+		for round := range 10 {
+			errs := make([]error, writers)
+			var wg sync.WaitGroup
+			for i := range writers {
+				wg.Go(func() {
+					tenant := fmt.Sprintf("tenant%d", round)
+					errs[i] = c.s.Apply(c.Context(), &vault.Change{
+						Keys:   []vault.KeyChange{{Tenant: tenant, New: storageKey(tenant, fmt.Sprint(i), 1), First: true}},
+						Seals:  []vault.SealChange{{Scope: "acme", Old: seal, New: storageSeal("acme", 1+round*writers+i)}},
+						Insert: []vault.SecretRow{storageSecret("acme", fmt.Sprintf("BY_%d", i), int64(round+1))},
+					})
+				})
+			}
+			wg.Wait()
+			winner := slices.Index(errs, nil)
+			require.GreaterOrEqual(c, winner, 0, "nobody won: %v", errs)
+			for i, err := range errs {
+				if i != winner {
+					require.ErrorIs(c, err, vault.ErrConflict, "only one of the writers can have found what it expected")
+				}
+			}
+			seal = storageSeal("acme", 1+round*writers+winner)
+			snap := c.read(vault.Query{Scope: fmt.Sprintf("tenant%d", round)})
+			require.Len(c, snap.Keys, 1, "a tenant has one first key")
+			require.EqualValues(c, storageKey(fmt.Sprintf("tenant%d", round), fmt.Sprint(winner), 1), snap.Keys[0], "the key is the winner's")
+			require.Equal(c, seal, c.last(vault.Query{Scope: "acme"}).Seal, "the seal is the winner's")
+			for i := range writers {
+				last := c.read(vault.Query{Scope: "acme", Name: fmt.Sprintf("BY_%d", i)}).Last
+				require.Equal(c, i == winner, last == int64(round+1), "the rows are the winner's and nobody else's")
+			}
+		}
+	}},
+	{"no write is lost among writers that try again", func(c *storageCheck) {
+		const writers, each = 4, 12
+		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
+		var f faults
+		var wg sync.WaitGroup
+		for range writers {
+			wg.Go(func() {
+				for done := 0; done < each; {
+					snap, err := c.s.Read(c.Context(), vault.Query{Scope: "acme", Name: "NAME"})
+					if err != nil {
+						f.add("reading: %v", err)
+						return
+					}
+					n := storageSealNumber(snap.Path[0].Seal)
+					err = c.s.Apply(c.Context(), &vault.Change{
+						Seals:  []vault.SealChange{{Scope: "acme", Old: snap.Path[0].Seal, New: storageSeal("acme", n+1)}},
+						Insert: []vault.SecretRow{storageSecret("acme", "NAME", snap.Last+1)},
+					})
+					if err == nil {
+						done++
+					} else if !errors.Is(err, vault.ErrConflict) {
+						f.add("writing: %v", err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		require.Empty(c, f.list)
+		snap := c.read(vault.Query{Scope: "acme", Name: "NAME"})
+		require.Equal(c, writers*each, storageSealNumber(snap.Path[0].Seal), "each write that succeeded counts")
+		require.Len(c, snap.Versions, writers*each, "each write that succeeded left its version")
+	}},
+	{"nothing becomes visible behind a number that Changes has returned", func(c *storageCheck) {
+		// Each write is to a scope of its own, so a scope is named by the one
+		// call after its write, or never.
+		const writers = 4
+		var f faults
+		var polls, writing atomic.Int32
+		writing.Store(writers)
+		var written [writers][]string
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				defer writing.Add(-1)
+				for n := 1; n <= storageSteps/4 || polls.Load() < storageSteps && n < 100*storageSteps; n++ {
+					scope := fmt.Sprintf("acme/w%d-%d", w, n)
+					if err := c.s.Apply(c.Context(), &vault.Change{Seals: []vault.SealChange{{Scope: scope, New: storageSeal(scope, 1)}}}); err != nil {
+						f.add("writing: %v", err)
+						return
+					}
+					written[w] = append(written[w], scope)
+				}
+			})
+		}
+		var since int64
+		named := map[string]bool{}
+		for finished := false; !finished; polls.Add(1) {
+			finished = writing.Load() == 0
+			newest, scopes, err := c.s.Changes(c.Context(), since)
+			if err != nil {
+				f.add("asking for changes: %v", err)
+				break
+			}
+			if newest < since {
+				f.add("the newest number went from %d to %d", since, newest)
+			}
+			since = newest
+			for _, scope := range scopes {
+				named[scope] = true
+			}
+		}
+		polls.Store(storageSteps)
+		wg.Wait()
+		require.Empty(c, f.list)
+		for _, scope := range slices.Concat(written[:]...) {
+			require.True(c, named[scope], "no call of Changes named %s: its number had been returned before it was visible", scope)
+		}
+	}},
+	{"a write that is cancelled happened wholly or not at all", func(c *storageCheck) {
+		stored := 0
+		for n := 1; n <= storageSteps/2; n++ {
+			change := &vault.Change{
+				Seals:  []vault.SealChange{{Scope: "acme", New: storageSeal("acme", n)}},
+				Insert: []vault.SecretRow{storageSecret("acme", "NAME", int64(n))},
+				Issue:  []vault.TokenRow{storageToken("acme", fmt.Sprintf("t%03d", n))},
+			}
+			if stored > 0 {
+				change.Seals[0].Old = storageSeal("acme", stored)
+			}
+			ctx, cancel := context.WithCancel(c.Context())
+			var wg sync.WaitGroup
+			wg.Go(cancel)
+			err := c.s.Apply(ctx, change)
+			wg.Wait()
+			if err == nil {
+				stored = n
+			} else {
+				require.ErrorIs(c, err, context.Canceled, "nothing else is wrong with the change")
+			}
+			snap := c.read(vault.Query{Scope: "acme", Name: "NAME", Tokens: true})
+			require.Equal(c, stored, storageSealNumber(snap.Path[0].Seal), "an error means that nothing was written, and none that all was")
+			require.Equal(c, err == nil, snap.Last == int64(n), "the version is there if and only if the seal is")
+			require.Equal(c, err == nil, c.read(vault.Query{Token: fmt.Sprintf("t%03d", n)}).Token != nil, "the token is there if and only if the seal is")
+		}
+		c.apply(storageFill("acme/web", "after"))
+	}},
+}
+
+// storageTorn returns the number that the seal of a snapshot is of, and what
+// else in it is not of that number.
+func storageTorn(snap *vault.Snapshot, err error) (n int, fault string) {
+	if err != nil {
+		return 0, err.Error()
+	}
+	if len(snap.Path) != 2 {
+		return 0, "the path is incomplete"
+	}
+	st := snap.Path[1]
+	n = storageSealNumber(st.Seal)
+	if snap.Token != nil && snap.Token.Revoked.IsZero() != (n == 1) {
+		return n, "the token is revoked as by another change"
+	}
+	if len(snap.Tokens) > 0 && len(snap.Tokens) != n {
+		return n, fmt.Sprintf("there are %d tokens", len(snap.Tokens))
+	}
+	if len(snap.Keys) == 0 {
+		return n, "" // only seals were asked for
+	}
+	if !bytes.Equal(snap.Keys[0], storageKey("acme", "first", n)) {
+		return n, "the key record is of another change"
+	}
+	if len(st.Secrets) != 1 || st.Secrets[0].Version != int64(n) {
+		return n, "the active version is of another change"
+	}
+	if len(st.Revoked) != n-1 {
+		return n, fmt.Sprintf("%d tokens are revoked", len(st.Revoked))
+	}
+	if snap.Last != int64(n) || len(snap.Versions) != min(n, 2) || snap.Versions[len(snap.Versions)-1].Version != int64(n) {
+		return n, fmt.Sprintf("the newest of %d versions is %d", len(snap.Versions), snap.Last)
+	}
+	return n, ""
+}

@@ -1,0 +1,199 @@
+package vaulttest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// Rules about what a query answers.
+var storageQueryRules = []storageRule{
+	{"a path has a state for each scope, whether or not anything is stored there", func(c *storageCheck) {
+		want := []vault.ScopeState{{Scope: "acme"}, {Scope: "acme/web"}, {Scope: "acme/web/pool-a"}}
+		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true}), "an empty storage has an empty state for each scope")
+		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a", SealsOnly: true}), "also where only seals are asked for")
+
+		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", 1)}}})
+		want[1].Seal = storageSeal("acme/web", 1)
+		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a"}), "the seal is that of the middle scope")
+		require.Nil(c, c.last(vault.Query{Scope: "acme/web/pool-a"}).Seal, "a scope without a seal has a nil one")
+
+		deep := "a" + strings.Repeat("/a", 7)
+		require.Len(c, c.read(vault.Query{Scope: deep}).Path, 8, "a scope has up to eight segments")
+	}},
+	{"a token that does not exist gives an empty snapshot", func(c *storageCheck) {
+		c.apply(storageFill("acme", "t1"))
+		got := c.read(vault.Query{Token: "t2", Scope: "acme", Name: "NAME", Tokens: true, Below: true})
+		c.same(&vault.Snapshot{}, got, "nothing is told to a token that does not exist")
+	}},
+	{"a token is read with the path of its scope", func(c *storageCheck) {
+		c.apply(storageFill("acme", "t1"))
+		c.apply(storageFill("acme/web", "t2"))
+		c.apply(storageFill("acme/db", "t3"))
+		token := storageToken("acme/web", "t2")
+		c.same(&vault.Snapshot{
+			Token: &token,
+			Path: []vault.ScopeState{
+				{Scope: "acme", Seal: storageSeal("acme", 1), Secrets: []vault.SecretRow{storageSecret("acme", "NAME", 1)}},
+				{Scope: "acme/web", Seal: storageSeal("acme/web", 1), Secrets: []vault.SecretRow{storageSecret("acme/web", "NAME", 1)}},
+			},
+			Versions: []vault.SecretRow{storageSecret("acme/web", "NAME", 1)},
+			Last:     1,
+			Tokens:   []vault.TokenRow{token},
+		}, c.read(vault.Query{Token: "t2", Scope: "acme/db", Name: "NAME", Tokens: true}), "Query.Scope does not count where a token is named")
+	}},
+	{"seals only leaves out keys, secrets and revoked tokens", func(c *storageCheck) {
+		c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
+		c.apply(storageFill("acme", "t1"))
+		c.apply(storageFill("acme/web", "t2"))
+		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("t1"), storageRevoked("t2")}})
+		token := storageToken("acme/web", "t2")
+		token.Revoked, token.RevokedBy = storageRevoked("t2").Revoked, storageRevoked("t2").RevokedBy
+		c.same(&vault.Snapshot{
+			Token: &token,
+			Path:  []vault.ScopeState{{Scope: "acme", Seal: storageSeal("acme", 1)}, {Scope: "acme/web", Seal: storageSeal("acme/web", 1)}},
+		}, c.read(vault.Query{Token: "t2", SealsOnly: true}), "a poll reads the token's row and the seals")
+	}},
+	{"scopes that look alike are strangers", func(c *storageCheck) {
+		scopes := []string{
+			"ac", "acme", "acme-2", "acme_2", "acme0", "acme2", "acme/a", "acme/ab", "acme/a-b", "acme/a_b", "acme/axb", "acme/a/b", "acme/a0", "acme-2/a",
+		}
+		for _, scope := range scopes {
+			c.apply(storageFill(scope, "t-"+scope))
+			c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: vault.Tenant(scope), New: storageKey(vault.Tenant(scope), scope, 1)}}})
+		}
+		c.apply(vault.Change{Delete: []vault.NameRef{{Scope: "acme/a_b", Name: "NAME"}}, Revoke: []vault.RevokedRow{storageRevoked("t-acme/a_b")}})
+		c.touch(vault.Use{Token: "t-acme/a_b", Time: storageTime("use"), Scope: "acme/a-b", Name: "NAME"})
+
+		for _, scope := range scopes {
+			want := &vault.Snapshot{Last: 1, Below: map[string]int64{}}
+			for _, s := range vault.Path(scope) {
+				row := storageSecret(s, "NAME", 1)
+				if s == "acme/a-b" {
+					row.LastUsed, row.LastToken = storageTime("use"), "t-acme/a_b"
+				}
+				st := vault.ScopeState{Scope: s, Seal: storageSeal(s, 1), Secrets: []vault.SecretRow{row}}
+				if s == "acme/a_b" {
+					st.Secrets, st.Revoked = nil, []vault.RevokedRow{storageRevoked("t-acme/a_b")}
+				}
+				want.Path = append(want.Path, st)
+			}
+			want.Versions = want.Path[len(want.Path)-1].Secrets
+			token := storageToken(scope, "t-"+scope)
+			if scope == "acme/a_b" {
+				token.Revoked, token.RevokedBy = storageRevoked(token.ID).Revoked, storageRevoked(token.ID).RevokedBy
+			}
+			want.Tokens = []vault.TokenRow{token}
+			for _, s := range scopes {
+				if vault.Tenant(s) == vault.Tenant(scope) {
+					want.Keys = append(want.Keys, storageKey(vault.Tenant(s), s, 1))
+				}
+				if strings.HasPrefix(s, scope+"/") && s != "acme/a_b" {
+					want.Below[s] = int64(len(storageSecret(s, "NAME", 1).Message))
+				}
+			}
+			c.same(want, c.read(vault.Query{Scope: scope, Name: "NAME", Tokens: true, Below: true}), "scope "+scope+" holds what was stored there and nothing else")
+		}
+	}},
+	{"names that look alike are different secrets", func(c *storageCheck) {
+		names := []string{"A", "AB", "AXB", "A_B", "A__B", "_", "a_b"} // by bytes
+		for i, name := range names {
+			c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", name, int64(i+1))}})
+		}
+		for i, name := range names {
+			snap := c.read(vault.Query{Scope: "acme", Name: name})
+			c.sameSecrets([]vault.SecretRow{storageSecret("acme", name, int64(i+1))}, snap.Versions, "the versions are those of "+name)
+			require.EqualValues(c, i+1, snap.Last, "the highest version is that of %s", name)
+		}
+	}},
+	{"below has the bytes of the active messages of the scopes below", func(c *storageCheck) {
+		sized := func(scope, name string, version int64, n int) vault.SecretRow {
+			row := storageSecret(scope, name, version)
+			row.Message = storageBytes(n, name)
+			return row
+		}
+		c.apply(vault.Change{
+			Seals: []vault.SealChange{{Scope: "acme/empty", New: storageSeal("acme/empty", 1)}},
+			Insert: []vault.SecretRow{
+				sized("acme", "A", 1, 100),
+				sized("acme/web", "A", 1, 1000), sized("acme/web", "A", 2, 10), sized("acme/web", "B", 1, 5),
+				sized("acme/web/pool", "A", 1, 7), sized("acme/web/pool", "A", 2, 900),
+				sized("acme/gone", "A", 1, 50), storageTombstone("acme/hidden", "A", 1),
+				sized("acme-2/web", "A", 1, 60), sized("acme/website", "A", 1, 70),
+			},
+			Activate: []vault.VersionRef{{Scope: "acme/web/pool", Name: "A", Version: 1}},
+			Delete:   []vault.NameRef{{Scope: "acme/gone", Name: "A"}},
+			Issue:    []vault.TokenRow{storageToken("acme/tokens", "t1")},
+		})
+		below := func(scope string) map[string]int64 {
+			return c.read(vault.Query{Scope: scope, Below: true}).Below
+		}
+		require.Equal(c, map[string]int64{"acme/web": 15, "acme/web/pool": 7, "acme/website": 70}, below("acme"), "the active message counts, and nothing else does")
+		require.Equal(c, map[string]int64{"acme/web/pool": 7}, below("acme/web"))
+		require.Empty(c, below("acme/web/pool"), "there is nothing below")
+		require.Empty(c, c.read(vault.Query{Scope: "acme"}).Below, "the sizes are read only where they are asked for")
+	}},
+	{"rows are in order", func(c *storageCheck) {
+		for _, name := range []string{"a", "Z", "_", "B"} {
+			c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", name, 1)}})
+		}
+		for _, version := range []int64{2, 11, 10, 9} {
+			c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "B", version)}})
+		}
+		at := storageTime("at")
+		for id, created := range map[string]time.Time{"b": at, "Z": at, "a": at.Add(time.Microsecond), "c": at.Add(-time.Hour)} {
+			token := storageToken("acme", id)
+			token.Created = created
+			c.apply(vault.Change{Issue: []vault.TokenRow{token}, Revoke: []vault.RevokedRow{storageRevoked(id)}})
+		}
+		var names, ids, revoked []string
+		var versions []int64
+		snap := c.read(vault.Query{Scope: "acme", Name: "B", Tokens: true})
+		for _, row := range snap.Path[0].Secrets {
+			names = append(names, row.Name)
+		}
+		for _, row := range snap.Path[0].Revoked {
+			revoked = append(revoked, row.ID)
+		}
+		for _, row := range snap.Versions {
+			versions = append(versions, row.Version)
+		}
+		for _, row := range snap.Tokens {
+			ids = append(ids, row.ID)
+		}
+		require.Equal(c, []string{"B", "Z", "_", "a"}, names, "secrets are by name, byte for byte")
+		require.Equal(c, []int64{1, 2, 9, 10, 11}, versions, "versions are in rising order")
+		require.Equal(c, []string{"c", "Z", "b", "a"}, ids, "tokens are by creation and then by id")
+		require.Equal(c, []string{"Z", "a", "b", "c"}, revoked, "revoked tokens are by id")
+	}},
+	{"tokens are revoked where they are", func(c *storageCheck) {
+		for _, scope := range []string{"acme", "acme/web"} {
+			c.apply(vault.Change{Issue: []vault.TokenRow{storageToken(scope, scope+" 1"), storageToken(scope, scope+" 2")}})
+		}
+		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("acme 1"), storageRevoked("acme/web 2")}})
+		c.same(&vault.Snapshot{Path: []vault.ScopeState{
+			{Scope: "acme", Revoked: []vault.RevokedRow{storageRevoked("acme 1")}},
+			{Scope: "acme/web", Revoked: []vault.RevokedRow{storageRevoked("acme/web 2")}},
+		}}, c.read(vault.Query{Scope: "acme/web"}), "the state of a scope has its revoked tokens and no other")
+		for _, id := range []string{"acme 1", "acme 2", "acme/web 1", "acme/web 2"} {
+			token := c.read(vault.Query{Token: id}).Token
+			require.NotNil(c, token, "a revoked token stays stored")
+			require.Equal(c, slices.Contains([]string{"acme 1", "acme/web 2"}, id), token.RevokedBy != "" && !token.Revoked.IsZero(), "token %s", id)
+		}
+	}},
+	{"all key records of the tenant are read", func(c *storageCheck) {
+		var want []keyring.Record
+		for _, key := range []string{"first", "second", "third"} {
+			want = append(want, storageKey("acme", key, 1))
+			c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", key, 1)}}})
+		}
+		c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "other", New: storageKey("other", "first", 1)}}})
+		got := c.read(vault.Query{Scope: "acme/web/pool"})
+		require.Equal(c, storageText(&vault.Snapshot{Keys: want, Path: got.Path}), storageText(got))
+	}},
+}

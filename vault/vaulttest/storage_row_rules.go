@@ -1,0 +1,182 @@
+package vaulttest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// Rules about single rows: what goes in comes out.
+var storageRowRules = []storageRule{
+	{"every field comes back as it went in", func(c *storageCheck) {
+		secret, tombstone, token := storageSecret("acme/web", "NAME", 7), storageTombstone("acme/web", "HIDDEN", 9), storageToken("acme/web", "t1")
+		seal, record := storageSeal("acme/web", 1), storageKey("acme", "first", 1)
+		c.apply(vault.Change{
+			Keys:   []vault.KeyChange{{Tenant: "acme", New: record, First: true}},
+			Seals:  []vault.SealChange{{Scope: "acme/web", New: seal}},
+			Insert: []vault.SecretRow{secret, tombstone},
+			Issue:  []vault.TokenRow{token},
+		})
+		c.same(&vault.Snapshot{
+			Path:     []vault.ScopeState{{Scope: "acme"}, {Scope: "acme/web", Seal: seal, Secrets: []vault.SecretRow{tombstone, secret}}},
+			Keys:     []keyring.Record{record},
+			Versions: []vault.SecretRow{secret},
+			Last:     7,
+			Tokens:   []vault.TokenRow{token},
+		}, c.read(vault.Query{Scope: "acme/web", Name: "NAME", Tokens: true}), "rows come back as they were stored")
+	}},
+	{"a time is kept to the microsecond, and the zero time stays zero", func(c *storageCheck) {
+		zone := time.FixedZone("east", 5*3600+1800)
+		row, token := storageSecret("acme", "NAME", 1), storageToken("acme", "t1")
+		row.Created = time.Date(2026, 3, 4, 5, 6, 7, 123456789, zone)
+		row.Rotated = time.Time{}
+		row.Expires = time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
+		token.Created = time.Date(1969, 7, 20, 20, 17, 40, 1999, time.UTC)
+		token.Expires, token.RotateBy = time.Time{}, time.Time{}
+		c.apply(vault.Change{Insert: []vault.SecretRow{row}, Issue: []vault.TokenRow{token}})
+
+		snap := c.read(vault.Query{Scope: "acme", Name: "NAME", Tokens: true})
+		require.Len(c, snap.Versions, 1)
+		got := snap.Versions[0]
+		require.True(c, got.Created.Equal(time.Date(2026, 3, 4, 5, 6, 7, 123456000, zone)), "stored %s, read %s", row.Created, got.Created)
+		require.True(c, got.Rotated.IsZero(), "the zero time came back as %s", got.Rotated)
+		require.True(c, got.Expires.Equal(row.Expires), "stored %s, read %s", row.Expires, got.Expires)
+		require.True(c, got.LastUsed.IsZero(), "a secret that was never used shows a use at %s", got.LastUsed)
+		require.Len(c, snap.Tokens, 1)
+		require.True(c, snap.Tokens[0].Created.Equal(time.Date(1969, 7, 20, 20, 17, 40, 1000, time.UTC)), "stored %s, read %s", token.Created, snap.Tokens[0].Created)
+		for _, at := range []time.Time{snap.Tokens[0].Expires, snap.Tokens[0].RotateBy, snap.Tokens[0].Revoked, snap.Tokens[0].LastUsed} {
+			require.True(c, at.IsZero(), "the zero time of a token came back as %s", at)
+		}
+	}},
+	{"bytes and text that are unusual come back unchanged", func(c *storageCheck) {
+		every := make([]byte, 256)
+		for i := range every {
+			every[i] = byte(i)
+		}
+		row, token := storageSecret("acme", "NAME", 1), storageToken("acme", "t1")
+		row.Message = []byte(strings.Repeat(string(every), 400)) // more than 64 KiB
+		row.Preview = []byte{0}
+		row.KeyID, row.MAC = [16]byte{}, [32]byte{31: 0xff}
+		row.Kind, row.Delivery, row.Author = "", storageLongText, "it's; NULL"
+		token.Label, token.Author, token.Hash = storageLongText, "", [32]byte{}
+		record := append(storageKey("acme", "first", 1), every...)
+		c.apply(vault.Change{
+			Keys:   []vault.KeyChange{{Tenant: "acme", New: record}},
+			Seals:  []vault.SealChange{{Scope: "acme", New: every}},
+			Insert: []vault.SecretRow{row},
+			Issue:  []vault.TokenRow{token},
+		})
+		use := vault.Use{Token: "t1", Time: storageTime("use"), Addr: "[fe80::1%eth0]:443", Runner: storageLongText}
+		c.touch(use)
+		token.LastUsed, token.LastAddr, token.LastRunner = use.Time, use.Addr, use.Runner
+		c.same(&vault.Snapshot{
+			Path:   []vault.ScopeState{{Scope: "acme", Seal: every, Secrets: []vault.SecretRow{row}}},
+			Keys:   []keyring.Record{record},
+			Tokens: []vault.TokenRow{token},
+		}, c.read(vault.Query{Scope: "acme", Tokens: true}), "storage neither trims nor converts what it keeps")
+	}},
+	{"what differs only in case is different", func(c *storageCheck) {
+		c.apply(vault.Change{
+			Insert: []vault.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme", "name", 2)},
+			Issue:  []vault.TokenRow{storageToken("acme", "abcDEF"), storageToken("acme", "ABCdef")},
+		})
+		c.touch(vault.Use{Token: "abcDEF", Time: storageTime("use")}, vault.Use{Token: "abcDEF", Time: storageTime("use"), Scope: "acme", Name: "name"})
+		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("ABCdef")}})
+		c.apply(vault.Change{Delete: []vault.NameRef{{Scope: "acme", Name: "NAME"}}})
+
+		name := storageSecret("acme", "name", 2)
+		name.LastUsed, name.LastToken = storageTime("use"), "abcDEF"
+		st := c.last(vault.Query{Scope: "acme"})
+		c.sameSecrets([]vault.SecretRow{name}, st.Secrets, "NAME and name are two secrets")
+		require.Len(c, st.Revoked, 1, "abcDEF and ABCdef are two tokens")
+		require.Equal(c, "ABCdef", st.Revoked[0].ID)
+		require.Nil(c, c.read(vault.Query{Token: "ABCDEF"}).Token, "a token id is matched to the letter")
+		require.True(c, c.read(vault.Query{Token: "ABCdef"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
+	}},
+	{"hundreds of rows fit into one change", func(c *storageCheck) {
+		change := vault.Change{}
+		for i := range 300 {
+			change.Insert = append(change.Insert, storageSecret("acme", fmt.Sprintf("NAME_%03d", i), 1))
+			change.Issue = append(change.Issue, storageToken("acme", fmt.Sprintf("t%03d", i)))
+		}
+		c.apply(change)
+		c.sameSecrets(change.Insert, c.last(vault.Query{Scope: "acme"}).Secrets, "all of them are read, by name")
+		require.Len(c, c.read(vault.Query{Scope: "acme", Tokens: true}).Tokens, 300)
+	}},
+	{"the caller keeps what it gives", func(c *storageCheck) {
+		secret, seal, record := storageSecret("acme", "NAME", 1), storageSeal("acme", 1), storageKey("acme", "first", 1)
+		change := vault.Change{
+			Keys:   []vault.KeyChange{{Tenant: "acme", New: record}},
+			Seals:  []vault.SealChange{{Scope: "acme", New: seal}},
+			Insert: []vault.SecretRow{secret},
+			Issue:  []vault.TokenRow{storageToken("acme", "t1")},
+		}
+		c.apply(change)
+		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
+		for _, b := range [][]byte{secret.Message, secret.Preview, seal, record} {
+			clear(b)
+		}
+		clear(change.Insert)
+		clear(change.Issue)
+		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "writing to what Apply was given changed what is stored")
+	}},
+	{"the caller owns what it gets", func(c *storageCheck) {
+		c.apply(vault.Change{
+			Keys:   []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}},
+			Seals:  []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 1)}, {Scope: "acme/web", New: storageSeal("acme/web", 1)}},
+			Insert: []vault.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme/web", "NAME", 1)},
+			Issue:  []vault.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")},
+			Revoke: []vault.RevokedRow{storageRevoked("t2")},
+		})
+		q := vault.Query{Scope: "acme", Name: "NAME", Tokens: true, Below: true}
+		snap, other := c.read(q), c.read(q)
+		before := storageText(other)
+		for _, row := range append(snap.Versions, snap.Path[0].Secrets...) {
+			clear(row.Message)
+			clear(row.Preview)
+		}
+		clear(snap.Path[0].Seal)
+		clear(snap.Keys[0])
+		clear(snap.Path[0].Secrets)
+		clear(snap.Path[0].Revoked)
+		clear(snap.Path)
+		clear(snap.Keys)
+		clear(snap.Versions)
+		clear(snap.Tokens)
+		clear(snap.Below)
+		*c.read(vault.Query{Token: "t1"}).Token = vault.TokenRow{}
+		require.Equal(c, before, storageText(other), "writing to one snapshot changed another")
+		require.Equal(c, before, storageText(c.read(q)), "writing to a snapshot changed what is stored")
+		require.Equal(c, "t1", c.read(vault.Query{Token: "t1"}).Token.ID, "writing to a token's row changed what is stored")
+	}},
+	{"what was applied is there after reopening", func(c *storageCheck) {
+		s, ok := c.s.(Reopener)
+		if !ok {
+			return // it does not claim to outlive its process
+		}
+		c.apply(storageFill("acme/web", "t1"))
+		c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
+		c.apply(vault.Change{Delete: []vault.NameRef{{Scope: "acme/web", Name: "NAME"}}, Revoke: []vault.RevokedRow{storageRevoked("t1")}})
+		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme/web", "OTHER", 1)}})
+		c.touch(vault.Use{Token: "t1", Time: storageTime("use"), Addr: "addr", Runner: "runner"})
+		before := c.everything([]string{"acme", "acme/web"}, []string{"NAME", "OTHER"}, []string{"t1"})
+		newest, scopes := c.changes(0)
+
+		again, err := s.Reopen(c.Context())
+		require.NoError(c, err, "reopening")
+		c.s = again
+		require.Equal(c, before, c.everything([]string{"acme", "acme/web"}, []string{"NAME", "OTHER"}, []string{"t1"}), "reopening lost something")
+		n, sc := c.changes(0)
+		require.Equal(c, newest, n, "the number of the newest change goes on where it was")
+		require.Equal(c, scopes, sc, "the scopes that were changed are known as before")
+		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme/web", Old: storageSeal("acme/web", 1), New: storageSeal("acme/web", 2)}}})
+		n, sc = c.changes(newest)
+		require.Greater(c, n, newest, "numbers rise across reopening")
+		require.Equal(c, []string{"acme/web"}, sc)
+	}},
+}

@@ -1,0 +1,78 @@
+package vaulttest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// recorder is a storageT that may fail.
+type recorder struct {
+	ctx      context.Context
+	mu       sync.Mutex
+	failures []string
+}
+
+func (r *recorder) Helper()                  {}
+func (r *recorder) Context() context.Context { return r.ctx }
+func (r *recorder) FailNow()                 { runtime.Goexit() }
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+}
+
+// verdict runs a rule and returns what it found wrong.
+func verdict(t *testing.T, rule storageRule, s vault.Storage) []string {
+	r := &recorder{ctx: context.WithoutCancel(t.Context())}
+	var wg sync.WaitGroup
+	wg.Go(func() { // Goexit ends a goroutine
+		rule.check(&storageCheck{storageT: r, s: s})
+	})
+	wg.Wait()
+	return r.failures
+}
+
+func TestASoundStorageKeepsEveryRule(t *testing.T) {
+	for _, rule := range storageRules() {
+		require.Empty(t, verdict(t, rule, memstore.New()), "rule %q", rule.name)
+	}
+}
+
+// TestABrokenStorageIsRejectedByTheRuleItBreaks has one broken storage for each
+// rule, so no rule is there in vain.
+func TestABrokenStorageIsRejectedByTheRuleItBreaks(t *testing.T) {
+	var untried []string
+	rules := map[string]storageRule{}
+	for _, rule := range storageRules() {
+		require.NotContains(t, rules, rule.name, "a rule's name is its own")
+		rules[rule.name] = rule
+		untried = append(untried, rule.name)
+	}
+	for name, broken := range brokenStorages {
+		require.Contains(t, rules, name, "a broken storage is for a rule that there is")
+		untried = slices.DeleteFunc(untried, func(s string) bool { return s == name })
+		t.Run(name, func(t *testing.T) {
+			require.NotEmpty(t, verdict(t, rules[name], broken()), "a storage that breaks this rule passed it")
+		})
+	}
+	require.Empty(t, untried, "these rules have met no storage that they reject")
+}
+
+func TestRunStorageRunsEveryRuleOnAStorageOfItsOwn(t *testing.T) {
+	opened := 0
+	RunStorage(t, func(*testing.T) vault.Storage {
+		opened++
+		return memstore.New()
+	})
+	require.Equal(t, len(storageRules()), opened)
+}

@@ -1,0 +1,138 @@
+package vaulttest
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+// Rules about Touch and Changes.
+var storageUseRules = []storageRule{
+	{"the latest use of a token is recorded", func(c *storageCheck) {
+		c.apply(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")}})
+		at := storageTime("use")
+		used := func(why string, at time.Time, addr, runner string) {
+			c.Helper()
+			token := storageToken("acme", "t1")
+			token.LastUsed, token.LastAddr, token.LastRunner = at, addr, runner
+			c.sameTokens([]vault.TokenRow{token}, []vault.TokenRow{*c.read(vault.Query{Token: "t1"}).Token}, why)
+		}
+		c.touch(vault.Use{Token: "t1", Time: at, Addr: "addr 1", Runner: "runner 1"})
+		used("a use is recorded with who used the token", at, "addr 1", "runner 1")
+		c.touch(vault.Use{Token: "t1", Time: at.Add(-time.Microsecond), Addr: "addr 0", Runner: "runner 0"})
+		used("a use before the recorded one changes nothing", at, "addr 1", "runner 1")
+		c.touch(
+			vault.Use{Token: "t1", Time: at.Add(3 * time.Second), Addr: "addr 3", Runner: "runner 3"},
+			vault.Use{Token: "t1", Time: at.Add(2 * time.Second), Addr: "addr 2", Runner: "runner 2"},
+		)
+		used("the latest of a batch counts, whatever the order", at.Add(3*time.Second), "addr 3", "runner 3")
+		c.touch(vault.Use{Token: "t1", Time: at.Add(time.Hour)})
+		used("each use replaces all that was recorded", at.Add(time.Hour), "", "")
+		c.touch()
+		require.True(c, c.read(vault.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
+
+		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("t2")}})
+		c.touch(vault.Use{Token: "t2", Time: at})
+		require.False(c, c.read(vault.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use of a revoked token is recorded like any other")
+	}},
+	{"the latest use of a secret is recorded", func(c *storageCheck) {
+		c.apply(vault.Change{
+			Insert: []vault.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme", "OTHER", 1), storageSecret("acme/web", "NAME", 1)},
+			Issue:  []vault.TokenRow{storageToken("acme/web", "t1")},
+		})
+		at := storageTime("use")
+		used := func(why string, at time.Time, token string, versions ...int64) {
+			c.Helper()
+			snap := c.read(vault.Query{Scope: "acme", Name: "NAME"})
+			var want []vault.SecretRow
+			for _, v := range versions {
+				row := storageSecret("acme", "NAME", v)
+				row.LastUsed, row.LastToken = at, token
+				want = append(want, row)
+			}
+			c.sameSecrets(want, snap.Versions, why)
+			c.sameSecrets(append(want[len(want)-1:], storageSecret("acme", "OTHER", 1)), snap.Path[0].Secrets, why)
+		}
+		use := func(at time.Time, token string) vault.Use {
+			return vault.Use{Token: token, Time: at, Addr: "addr", Runner: "runner", Scope: "acme", Name: "NAME"}
+		}
+		c.touch(use(at, "t1"))
+		used("a use is recorded with the token", at, "t1", 1)
+		c.touch(use(at.Add(-time.Microsecond), "t0"))
+		used("a use before the recorded one changes nothing", at, "t1", 1)
+		c.touch(use(at.Add(time.Second), "t2"), use(at.Add(time.Millisecond), "t3"))
+		used("the latest of a batch counts, whatever the order", at.Add(time.Second), "t2", 1)
+		row := storageSecret("acme", "NAME", 2)
+		row.LastUsed, row.LastToken = at.Add(time.Hour), "t9"
+		c.apply(vault.Change{Insert: []vault.SecretRow{row}})
+		used("the use is the secret's: a new version neither forgets nor sets it", at.Add(time.Second), "t2", 1, 2)
+		require.True(c, c.read(vault.Query{Token: "t1"}).Token.LastUsed.IsZero(), "a use of a secret is not one of the token")
+		require.True(c, c.last(vault.Query{Scope: "acme/web"}).Secrets[0].LastUsed.IsZero(), "a use was recorded in another scope")
+	}},
+	{"a use of what is gone changes nothing", func(c *storageCheck) {
+		c.insert(1)
+		at := storageTime("use")
+		use := vault.Use{Token: "t1", Time: at, Scope: "acme", Name: "NAME"}
+		c.touch(use)
+		c.apply(vault.Change{Delete: []vault.NameRef{storageName}})
+		c.touch(vault.Use{Token: "t1", Time: at}, use, vault.Use{Token: "t1", Time: at, Scope: "none", Name: "NAME"}, vault.Use{Token: "t1", Time: at, Scope: "acme", Name: "NONE"})
+		c.versions(0, 1, nil, "a deleted secret does not come back")
+		c.same(&vault.Snapshot{}, c.read(vault.Query{Token: "t1"}), "a token does not appear")
+		c.same(&vault.Snapshot{Path: []vault.ScopeState{{Scope: "none"}}}, c.read(vault.Query{Scope: "none", Name: "NAME"}), "a scope does not appear")
+		c.insert(2)
+		c.versions(2, 2, []int64{2}, "Delete forgets the use, and none was recorded after it")
+
+		c.apply(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t2")}})
+		c.touch(vault.Use{Token: "t3", Time: at}, vault.Use{Token: "t2", Time: at, Addr: "addr"})
+		require.Equal(c, "addr", c.read(vault.Query{Token: "t2"}).Token.LastAddr, "the rest of the batch is recorded")
+	}},
+	{"a use does not count as a change", func(c *storageCheck) {
+		c.apply(storageFill("acme", "t1"))
+		newest, _ := c.changes(0)
+		c.touch(vault.Use{Token: "t1", Time: storageTime("use")}, vault.Use{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "NAME"})
+		n, scopes := c.changes(newest)
+		require.Equal(c, newest, n, "Touch moved the number of the newest change")
+		require.Empty(c, scopes, "Touch changes no seal")
+	}},
+	{"changes names the scopes whose seals were changed", func(c *storageCheck) {
+		replace := func(scope string, n int) vault.SealChange {
+			change := vault.SealChange{Scope: scope, New: storageSeal(scope, n)}
+			if n > 1 {
+				change.Old = storageSeal(scope, n-1)
+			}
+			return change
+		}
+		start, scopes := c.changes(0)
+		require.Empty(c, scopes, "an empty storage has no changes")
+
+		c.apply(vault.Change{Seals: []vault.SealChange{replace("acme", 1), replace("acme/web", 1), replace("acme/db", 1)}})
+		first, scopes := c.changes(start)
+		require.Greater(c, first, start, "numbers rise")
+		require.Equal(c, []string{"acme", "acme/db", "acme/web"}, scopes)
+
+		c.apply(vault.Change{Seals: []vault.SealChange{replace("acme/web", 2)}})
+		second, scopes := c.changes(first)
+		require.Greater(c, second, first, "numbers rise")
+		require.Equal(c, []string{"acme/web"}, scopes, "only what was changed after the number that was asked for")
+
+		c.apply(vault.Change{Seals: []vault.SealChange{replace("acme/web", 3), replace("acme/db", 2)}})
+		third, scopes := c.changes(first)
+		require.Equal(c, []string{"acme/db", "acme/web"}, scopes, "a scope that was changed twice is named once")
+		_, scopes = c.changes(start)
+		require.Equal(c, []string{"acme", "acme/db", "acme/web"}, scopes, "earlier changes can be asked for at any time")
+
+		n, scopes := c.changes(third)
+		require.Equal(c, third, n, "asking is no change")
+		require.Empty(c, scopes, "there were none since")
+		n, scopes = c.changes(third + 1000)
+		require.Equal(c, third, n, "a number from the future does not move the storage's own")
+		require.Empty(c, scopes)
+
+		c.apply(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t1")}})
+		n, scopes = c.changes(third)
+		require.Greater(c, n, third, "a change without a seal is counted")
+		require.Empty(c, scopes, "and names no scope")
+	}},
+}
