@@ -1,0 +1,127 @@
+package sqlstore_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/sqlstore"
+)
+
+var update = flag.Bool("update", false, "write the golden file of the present tables")
+
+// goldenChanges is what the golden files hold, beside goldenUses: a state in
+// which every table and column has something in it. It stays as it is.
+func goldenChanges() []*vault.Change {
+	var changes []*vault.Change
+	for n := range 5 {
+		changes = append(changes, testChange(n+1))
+	}
+	gone := testSecret(3)
+	gone.Name = "GONE"
+	return append(changes,
+		&vault.Change{
+			Seals:  []vault.SealChange{{Scope: "acme", New: testSeal(100)}, {Scope: "other", New: testSeal(200)}},
+			Insert: []vault.SecretRow{goldenTombstone(), gone},
+			Issue:  []vault.TokenRow{goldenToken()},
+		},
+		&vault.Change{
+			Keys:     []vault.KeyChange{{Tenant: "other", New: testKey(300), First: true}},
+			Activate: []vault.VersionRef{{Scope: testScope, Name: testName, Version: 4}},
+			Delete:   []vault.NameRef{{Scope: testScope, Name: "GONE"}},
+		},
+	)
+}
+
+func goldenTombstone() vault.SecretRow {
+	row := testSecret(8)
+	row.Name, row.Hidden, row.Kind, row.Message, row.Preview = "HIDDEN", true, "", nil, nil
+	return row
+}
+
+func goldenToken() vault.TokenRow {
+	row := testToken(0)
+	row.Scope, row.Label = "other", "größe ☃ '\";--"
+	return row
+}
+
+var goldenUses = []vault.Use{
+	{Token: testTokenID(0), Time: testTime(77), Addr: "[fe80::1]:443", Runner: "runner-7"},
+	{Token: testTokenID(2), Time: testTime(78), Scope: testScope, Name: testName},
+}
+
+func TestGoldenFilesOpenForEver(t *testing.T) {
+	if *update {
+		writeGolden(t)
+	}
+	files, err := filepath.Glob("testdata/schema*.db")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, golden := range files {
+		t.Run(filepath.Base(golden), func(t *testing.T) { requireGolden(t, copyFiles(t, golden)) })
+	}
+}
+
+func requireGolden(t *testing.T, file string) {
+	store := openStore(t, file)
+	ctx := t.Context()
+
+	used := func(row vault.SecretRow) vault.SecretRow {
+		row.LastUsed, row.LastToken = testTime(78), testTokenID(2)
+		return row
+	}
+	snap := mustRead(t, store, testQuery)
+	require.Equal(t, testSeal(100), snap.Path[0].Seal)
+	require.Len(t, snap.Path[1].Secrets, 2)
+	tombstone := &snap.Path[1].Secrets[0]
+	require.Empty(t, tombstone.Message)
+	require.Empty(t, tombstone.Preview)
+	tombstone.Message, tombstone.Preview = nil, nil // drivers differ in how they give back no bytes
+	require.Equal(t, []vault.SecretRow{goldenTombstone(), used(testSecret(4))}, snap.Path[1].Secrets, "version 4 was activated")
+	require.Equal(t, []vault.SecretRow{used(testSecret(3)), used(testSecret(4)), used(testSecret(5))}, snap.Versions)
+	snap.Path[1].Secrets = []vault.SecretRow{testSecret(5)}
+	snap.Versions = []vault.SecretRow{testSecret(3), testSecret(4), testSecret(5)}
+	requireChange(t, 5, snap)
+
+	gone := mustRead(t, store, vault.Query{Scope: testScope, Name: "GONE"})
+	require.Empty(t, gone.Versions)
+	require.EqualValues(t, 3, gone.Last, "a deleted name keeps its highest version")
+
+	token := goldenToken()
+	token.LastUsed, token.LastAddr, token.LastRunner = testTime(77), "[fe80::1]:443", "runner-7"
+	other := mustRead(t, store, vault.Query{Token: testTokenID(0)})
+	require.Equal(t, &token, other.Token)
+	require.Equal(t, testSeal(200), other.Path[0].Seal)
+	require.EqualValues(t, testKey(300), other.Keys[0])
+
+	newest, scopes, err := store.Changes(ctx, 5)
+	require.NoError(t, err)
+	require.EqualValues(t, 7, newest)
+	require.ElementsMatch(t, []string{"acme", "other"}, scopes)
+
+	require.NoError(t, store.Apply(ctx, testChange(6)), "it can be written to")
+}
+
+// writeGolden writes the file of the present version of the tables.
+func writeGolden(t *testing.T) {
+	file := newFile(t)
+	db := openDB(t, file)
+	store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+	require.NoError(t, err)
+	for _, change := range goldenChanges() {
+		require.NoError(t, store.Apply(t.Context(), change))
+	}
+	require.NoError(t, store.Touch(t.Context(), goldenUses))
+	var version int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT max(version) FROM satchel_schema").Scan(&version))
+	require.NoError(t, db.Close())
+	require.NoFileExists(t, file+"-wal", "closing puts all into the one file")
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(fmt.Sprintf("testdata/schema%d.db", version), b, 0o644))
+}

@@ -1,0 +1,127 @@
+package sqlstore_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault/sqlstore"
+)
+
+func TestADatabaseInMemoryIsRefused(t *testing.T) {
+	t.Chdir(t.TempDir()) // where a misread name would make a file
+	for _, dsn := range []string{":memory:", "", "file::memory:?cache=shared", "file:shared?mode=memory&cache=shared", "file:/disk?vfs=memdb"} {
+		_, err := sqlstore.Open(t.Context(), openDB(t, dsn), sqlstore.SQLite)
+		require.ErrorContains(t, err, "use memstore", "data source %q", dsn)
+	}
+	files, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, files)
+}
+
+// requireRefusal opens file, requires an error with text, and that the file was
+// not touched.
+func requireRefusal(t *testing.T, file, text string) {
+	t.Helper()
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	db := openDB(t, file)
+	_, err = sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+	require.ErrorContains(t, err, text)
+	require.NoError(t, db.Close())
+	after, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, before, after, "a file that is refused stays as it is, to the byte")
+	files, err := filepath.Glob(file + "?*")
+	require.NoError(t, err)
+	require.Empty(t, files, "nothing is left beside a file that is refused")
+}
+
+// runSQL runs statements on a file and closes it.
+func runSQL(t *testing.T, file, statements string) {
+	t.Helper()
+	db := openDB(t, file)
+	_, err := db.ExecContext(t.Context(), statements)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+}
+
+func TestADatabaseOfSomethingElseIsRefused(t *testing.T) {
+	file := newFile(t)
+	runSQL(t, file, "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('a')")
+	requireRefusal(t, file, "give the vault a file of its own")
+}
+
+func TestAFileThatIsNoDatabaseIsRefused(t *testing.T) {
+	file := newFile(t)
+	require.NoError(t, os.WriteFile(file, []byte("The quick brown fox jumps over the lazy dog. "+string(make([]byte, 1000))), 0o600))
+	requireRefusal(t, file, "not a database")
+}
+
+func TestADatabaseOfALaterVersionIsRefused(t *testing.T) {
+	file := newFile(t)
+	db := openDB(t, file)
+	_, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	runSQL(t, file, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
+	requireRefusal(t, file, "its tables are of version 99, and this program knows them up to version 1: it was written by a later version of Satchel; update this program")
+}
+
+func TestAnUnknownDialectIsRefused(t *testing.T) {
+	for _, d := range []sqlstore.Dialect{0, 99} {
+		_, err := sqlstore.Open(t.Context(), openDB(t, newFile(t)), d)
+		require.ErrorContains(t, err, "use sqlstore.SQLite")
+	}
+}
+
+func TestOpenUnderAContextThatIsOverDoesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	file := newFile(t)
+	_, err := sqlstore.Open(ctx, openDB(t, file), sqlstore.SQLite)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoFileExists(t, file)
+}
+
+func TestOpeningAgainFindsWhatWasThere(t *testing.T) {
+	file := newFile(t)
+	require.NoError(t, openStore(t, file).Apply(t.Context(), testChange(1)))
+	first := openStore(t, file)
+	second := openStore(t, file) // both at once, and the first one still open
+	requireChange(t, 1, mustRead(t, first, testQuery))
+	require.NoError(t, second.Apply(t.Context(), testChange(2)))
+	requireChange(t, 2, mustRead(t, first, testQuery))
+}
+
+func TestOpenCancelledAtAnyStatementCanBeRepeated(t *testing.T) {
+	db, s := openSpied(t, newFile(t))
+	count := len(statements(s, func() {
+		_, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+		require.NoError(t, err)
+	}))
+	for k := range count {
+		db, s := openSpied(t, newFile(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		at := 0
+		s.around = func(_ context.Context, _ string, run func() error) error {
+			if at++; at == k+1 {
+				cancel()
+			}
+			return run()
+		}
+		_, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
+		cancel()
+		s.around = nil
+		require.Equal(t, k == count-1, err == nil, "only the last statement, COMMIT, is not stopped")
+		if err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+		require.NoError(t, err, "after a cancellation at statement %d", k)
+		require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	}
+}

@@ -1,0 +1,230 @@
+package sqlstore_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/sqlstore"
+)
+
+// The tests below run this test binary again, as another process. The variable
+// says as which of children.
+const childVariable = "SATCHEL_SQLSTORE_CHILD"
+
+var children = map[string]func(ctx context.Context, file string) error{
+	"count": countingChild,
+	"write": writingChild,
+}
+
+func TestMain(m *testing.M) {
+	child, ok := children[os.Getenv(childVariable)]
+	if !ok {
+		os.Exit(m.Run())
+	}
+	if err := child(context.Background(), os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// process is a child. It goes on when its standard input is closed, and ends at
+// the latest when the parent does.
+type process struct {
+	*exec.Cmd
+	in  io.Closer
+	out io.Reader
+}
+
+func start(t *testing.T, child, file string) *process {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	p := &process{Cmd: exec.CommandContext(t.Context(), exe, file)}
+	p.Env = append(os.Environ(), childVariable+"="+child)
+	p.Stderr = os.Stderr
+	p.in, err = p.StdinPipe()
+	require.NoError(t, err)
+	p.out, err = p.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.Start())
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+	})
+	return p
+}
+
+// openChild returns the store in file. The child ends with its process.
+func openChild(ctx context.Context, file string) (*sqlstore.Store, error) {
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.Open(ctx, db, sqlstore.SQLite)
+}
+
+const countEach = 5
+
+// countingChild waits for its input to end, opens the store, and adds to the
+// chain of changes countEach times.
+func countingChild(ctx context.Context, file string) error {
+	fmt.Println("ready")
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	store, err := openChild(ctx, file)
+	if err != nil {
+		return err
+	}
+	for done := 0; done < countEach; {
+		snap, err := store.Read(ctx, testQuery)
+		if err != nil {
+			return err
+		}
+		err = store.Apply(ctx, testChange(sealNumber(snap.Path[1].Seal)+1))
+		if err == nil {
+			done++
+		} else if !errors.Is(err, vault.ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestTenProcessesMayStartAtOnceOnANewFile(t *testing.T) {
+	file := newFile(t)
+	var all []*process
+	for range 10 {
+		p := start(t, "count", file)
+		_, err := bufio.NewReader(p.out).ReadString('\n')
+		require.NoError(t, err)
+		all = append(all, p)
+	}
+	for _, p := range all {
+		require.NoError(t, p.in.Close())
+	}
+	for _, p := range all {
+		require.NoError(t, p.Wait(), "each process opens the store and writes")
+	}
+	requireChange(t, 10*countEach, mustRead(t, openStore(t, file), testQuery))
+}
+
+// writingChild opens the store and adds to the chain of changes until it is
+// killed. It prints the number of each change that is stored.
+func writingChild(ctx context.Context, file string) error {
+	go func() { // the parent is gone if this ends
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(2)
+	}()
+	store, err := openChild(ctx, file)
+	if err != nil {
+		return err
+	}
+	snap, err := store.Read(ctx, testQuery)
+	if err != nil {
+		return err
+	}
+	for n := sealNumber(snap.Path[1].Seal) + 1; ; n++ {
+		if err := store.Apply(ctx, testChange(n)); err != nil {
+			return err
+		}
+		if _, err := os.Stdout.WriteString(strconv.Itoa(n) + "\n"); err != nil {
+			return err
+		}
+	}
+}
+
+func TestAKilledWriterLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
+	file := newFile(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	const rounds = 60
+	stored := 0 // what the last round found
+	inside := 0 // rounds that killed the child between COMMIT and its line
+	for round := range rounds {
+		p := start(t, "write", file)
+		// Every sixth child is killed at its start, which in the first round
+		// makes the tables; the others after a few changes.
+		lines := bufio.NewScanner(p.out)
+		acknowledged := stored
+		read := func() bool {
+			if !lines.Scan() {
+				return false
+			}
+			n, err := strconv.Atoi(lines.Text())
+			require.NoError(t, err, "half a line is no acknowledgment")
+			acknowledged = n
+			return true
+		}
+		if round%6 != 0 {
+			for range 1 + random.IntN(10) {
+				require.True(t, read(), "round %d: the child ended by itself", round)
+			}
+			time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
+		} else {
+			time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond)
+		}
+		require.NoError(t, p.Process.Kill())
+		for read() {
+		}
+		_ = p.Wait()
+
+		// In every other round the next child finds the files as the killed
+		// one left them, and a copy is looked at.
+		look := file
+		if round%2 == 1 {
+			look = copyFiles(t, file)
+		}
+		db := openDB(t, look)
+		var verdict string
+		require.NoError(t, db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict))
+		require.Equal(t, "ok", verdict, "round %d", round)
+		store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+		require.NoError(t, err, "round %d", round)
+		snap := mustRead(t, store, testQuery)
+		n := sealNumber(snap.Path[1].Seal)
+		require.GreaterOrEqual(t, n, acknowledged, "round %d: a change that was acknowledged is gone", round)
+		require.LessOrEqual(t, n, acknowledged+1, "round %d: a change is there that the child had not come to", round)
+		requireChange(t, n, snap)
+		newest, _, err := store.Changes(t.Context(), 0)
+		require.NoError(t, err)
+		require.EqualValues(t, n, newest, "round %d: each change was counted", round)
+		require.NoError(t, db.Close())
+		if n > acknowledged {
+			inside++
+		}
+		stored = n
+	}
+	require.Greater(t, stored, rounds, "the children did write")
+	t.Logf("%d changes in %d rounds; in %d the child was killed between a commit and its acknowledgment", stored, rounds, inside)
+}
+
+// copyFiles copies a database that no process has open, with its WAL.
+func copyFiles(t *testing.T, file string) string {
+	t.Helper()
+	to := newFile(t)
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(file + suffix)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(to+suffix, b, 0o600))
+	}
+	return to
+}

@@ -1,0 +1,225 @@
+package sqlstore
+
+import (
+	"context"
+	"strings"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// Read implements [vault.Storage].
+func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+	var snap *vault.Snapshot
+	err := s.inTx(ctx, s.dialect.beginRead, func(x *tx) (err error) {
+		snap, err = x.read(ctx, q)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return snap, nil
+}
+
+// Changes implements [vault.Storage].
+func (s *Store) Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error) {
+	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
+		err := x.query(ctx, "reading changes", "SELECT newest FROM changes", nil, func(scan func(...any) error) error {
+			return scan((*integer)(&newest))
+		})
+		if err != nil || newest <= since {
+			return err
+		}
+		return x.query(ctx, "reading seals", "SELECT scope FROM seals WHERE changed > ?", []any{since}, func(scan func(...any) error) error {
+			var scope string
+			err := scan(&scope)
+			scopes = append(scopes, scope)
+			return err
+		})
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return newest, scopes, nil
+}
+
+func (x *tx) read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+	snap := &vault.Snapshot{}
+	if q.Token != "" {
+		tokens, err := x.tokens(ctx, "WHERE id = ?", q.Token)
+		if err != nil || len(tokens) == 0 {
+			return snap, err
+		}
+		snap.Token = &tokens[0]
+		q.Scope = snap.Token.Scope
+	}
+	path := newPath(q.Scope)
+	snap.Path = path.states
+	if err := x.readSeals(ctx, path); err != nil {
+		return nil, err
+	}
+	if !q.SealsOnly {
+		if err := x.readSecrets(ctx, path); err != nil {
+			return nil, err
+		}
+		if err := x.readRevoked(ctx, path); err != nil {
+			return nil, err
+		}
+		if err := x.readKeys(ctx, snap, vault.Tenant(q.Scope)); err != nil {
+			return nil, err
+		}
+	}
+	if q.Name != "" {
+		if err := x.readVersions(ctx, snap, q.Scope, q.Name); err != nil {
+			return nil, err
+		}
+	}
+	if q.Tokens {
+		var err error
+		if snap.Tokens, err = x.tokens(ctx, "WHERE scope = ? ORDER BY created, id", q.Scope); err != nil {
+			return nil, err
+		}
+	}
+	if q.Below {
+		if err := x.readBelow(ctx, snap, q.Scope); err != nil {
+			return nil, err
+		}
+	}
+	return snap, nil
+}
+
+// path is the states of a scope and its ancestors, to be filled in.
+type path struct {
+	states []vault.ScopeState
+	in     string // a condition on the column before it: the scope is on the path
+	args   []any  // of in
+}
+
+func newPath(scope string) *path {
+	p := &path{}
+	for _, s := range vault.Path(scope) {
+		p.states = append(p.states, vault.ScopeState{Scope: s})
+		p.args = append(p.args, s)
+	}
+	p.in = " IN (?" + strings.Repeat(", ?", len(p.args)-1) + ")"
+	return p
+}
+
+// state returns the state of a scope on the path.
+func (p *path) state(scope string) *vault.ScopeState {
+	for i := range p.states {
+		if p.states[i].Scope == scope {
+			return &p.states[i]
+		}
+	}
+	return &vault.ScopeState{} // not reached: the condition excludes it
+}
+
+func (x *tx) readSeals(ctx context.Context, p *path) error {
+	return x.query(ctx, "reading seals", "SELECT scope, seal FROM seals WHERE scope"+p.in, p.args, func(scan func(...any) error) error {
+		var scope string
+		var seal []byte
+		if err := scan(&scope, &seal); err != nil {
+			return err
+		}
+		p.state(scope).Seal = seal
+		return nil
+	})
+}
+
+// selectSecrets is the columns that scanSecret reads.
+const selectSecrets = `SELECT s.scope, s.name, s.version, s.hidden, s.kind, s.delivery, s.author, s.created, s.rotated, s.expires,
+	s.key_id, s.message, s.preview, s.mac, h.last_used, h.last_token
+	FROM heads h JOIN secrets s ON s.scope = h.scope AND s.name = h.name `
+
+func scanSecret(scan func(...any) error) (vault.SecretRow, error) {
+	var r vault.SecretRow
+	err := scan(&r.Scope, &r.Name, (*integer)(&r.Version), (*flag)(&r.Hidden), &r.Kind, &r.Delivery, &r.Author,
+		(*instant)(&r.Created), (*instant)(&r.Rotated), (*instant)(&r.Expires),
+		fixed(r.KeyID[:]), &r.Message, &r.Preview, fixed(r.MAC[:]), (*instant)(&r.LastUsed), &r.LastToken)
+	return r, err
+}
+
+func (x *tx) readSecrets(ctx context.Context, p *path) error {
+	query := selectSecrets + "AND s.version = h.active WHERE h.scope" + p.in + " ORDER BY h.scope, h.name"
+	return x.query(ctx, "reading secrets", query, p.args, func(scan func(...any) error) error {
+		row, err := scanSecret(scan)
+		if err != nil {
+			return err
+		}
+		st := p.state(row.Scope)
+		st.Secrets = append(st.Secrets, row)
+		return nil
+	})
+}
+
+func (x *tx) readRevoked(ctx context.Context, p *path) error {
+	query := "SELECT scope, id, revoked, revoked_by FROM tokens WHERE revoked <> 0 AND scope" + p.in + " ORDER BY scope, id"
+	return x.query(ctx, "reading tokens", query, p.args, func(scan func(...any) error) error {
+		var scope string
+		var row vault.RevokedRow
+		if err := scan(&scope, &row.ID, (*instant)(&row.Revoked), &row.RevokedBy); err != nil {
+			return err
+		}
+		st := p.state(scope)
+		st.Revoked = append(st.Revoked, row)
+		return nil
+	})
+}
+
+func (x *tx) readKeys(ctx context.Context, snap *vault.Snapshot, tenant string) error {
+	return x.query(ctx, "reading data_keys", "SELECT record FROM data_keys WHERE tenant = ?", []any{tenant}, func(scan func(...any) error) error {
+		var record []byte
+		err := scan(&record)
+		snap.Keys = append(snap.Keys, keyring.Record(record))
+		return err
+	})
+}
+
+func (x *tx) readVersions(ctx context.Context, snap *vault.Snapshot, scope, name string) error {
+	err := x.query(ctx, "reading heads", "SELECT last FROM heads WHERE scope = ? AND name = ?", []any{scope, name}, func(scan func(...any) error) error {
+		return scan((*integer)(&snap.Last))
+	})
+	if err != nil {
+		return err
+	}
+	query := selectSecrets + "WHERE h.scope = ? AND h.name = ? ORDER BY s.version"
+	return x.query(ctx, "reading secrets", query, []any{scope, name}, func(scan func(...any) error) error {
+		row, err := scanSecret(scan)
+		snap.Versions = append(snap.Versions, row)
+		return err
+	})
+}
+
+// tokens returns the tokens that where selects.
+func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]vault.TokenRow, error) {
+	query := `SELECT id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, revoked, revoked_by, last_used, last_addr, last_runner
+		FROM tokens ` + where
+	var rows []vault.TokenRow
+	err := x.query(ctx, "reading tokens", query, args, func(scan func(...any) error) error {
+		var r vault.TokenRow
+		err := scan(&r.ID, fixed(r.Hash[:]), &r.Scope, (*instant)(&r.Created), (*instant)(&r.Expires), (*instant)(&r.RotateBy),
+			fixed(r.KeyID[:]), fixed(r.MAC[:]), &r.Label, &r.Author, (*instant)(&r.Revoked), &r.RevokedBy,
+			(*instant)(&r.LastUsed), &r.LastAddr, &r.LastRunner)
+		rows = append(rows, r)
+		return err
+	})
+	return rows, err
+}
+
+func (x *tx) readBelow(ctx context.Context, snap *vault.Snapshot, scope string) error {
+	// What begins with "acme/" is what lies between "acme/" and "acme0", since
+	// 0 follows the slash.
+	query := `SELECT h.scope, sum(length(s.message)) FROM heads h JOIN secrets s ON s.scope = h.scope AND s.name = h.name AND s.version = h.active
+		WHERE h.scope > ? AND h.scope < ? GROUP BY h.scope HAVING sum(length(s.message)) > 0`
+	snap.Below = map[string]int64{}
+	return x.query(ctx, "reading secrets", query, []any{scope + "/", scope + "0"}, func(scan func(...any) error) error {
+		var below string
+		var size integer
+		if err := scan(&below, &size); err != nil {
+			return err
+		}
+		snap.Below[below] = int64(size)
+		return nil
+	})
+}

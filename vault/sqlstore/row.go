@@ -1,0 +1,77 @@
+package sqlstore
+
+import (
+	"errors"
+	"time"
+)
+
+// Columns are read into the types below. Their errors do not say what a column
+// holds; those of database/sql do.
+var errColumn = errors.New("the column holds something else")
+
+// integer is an int64 column.
+type integer int64
+
+func (i *integer) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return errColumn
+	}
+	*i = integer(n)
+	return nil
+}
+
+// flag is a bool in an integer column.
+type flag bool
+
+func (f *flag) Scan(v any) error {
+	var i integer
+	if err := i.Scan(v); err != nil {
+		return err
+	}
+	*f = i != 0
+	return nil
+}
+
+// instant is a time in an integer column; see micros.
+type instant time.Time
+
+func (t *instant) Scan(v any) error {
+	var i integer
+	if err := i.Scan(v); err != nil {
+		return err
+	}
+	*t = instant{}
+	if i != 0 {
+		*t = instant(time.UnixMicro(int64(i)).UTC())
+	}
+	return nil
+}
+
+// micros returns t as it is stored: Unix microseconds, 0 for the zero time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// fixed is a column of bytes with the length of the slice.
+type fixed []byte
+
+func (f fixed) Scan(v any) error {
+	b, ok := v.([]byte)
+	if !ok || len(b) != len(f) {
+		return errColumn
+	}
+	copy(f, b)
+	return nil
+}
+
+// blob returns b for a column that is never NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

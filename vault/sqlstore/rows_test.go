@@ -1,0 +1,125 @@
+package sqlstore_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// The rows of these tests depend on n alone, so that what is read can be
+// compared with what was written by another process. The golden files hold
+// them too: they stay as they are.
+
+const (
+	testScope = "acme/web"
+	testName  = "NAME"
+)
+
+func testBytes(size int, seed string, n int) []byte {
+	var b []byte
+	for i := 0; len(b) < size; i++ {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", seed, n, i))
+		b = append(b, sum[:]...)
+	}
+	return b[:size]
+}
+
+func testTime(n int) time.Time {
+	return time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC).Add(time.Duration(n) * 1001 * time.Microsecond)
+}
+
+func testSeal(n int) []byte {
+	return binary.BigEndian.AppendUint64(testBytes(90, "seal", n), uint64(n))
+}
+
+// sealNumber returns the n of a testSeal, and 0 for no seal.
+func sealNumber(seal []byte) int {
+	if len(seal) != 98 {
+		return 0
+	}
+	return int(binary.BigEndian.Uint64(seal[90:]))
+}
+
+func testKey(n int) keyring.Record {
+	return append([]byte("SKR\x01\x00\x01"), append(testBytes(16, "key id", 0), testBytes(150, "record", n)...)...)
+}
+
+func testSecret(n int) vault.SecretRow {
+	return vault.SecretRow{
+		Scope: testScope, Name: testName, Version: int64(n), Kind: "custom", Delivery: "env", Author: fmt.Sprint("author ", n),
+		Created: testTime(0), Rotated: testTime(n), Expires: testTime(n + 1000),
+		KeyID: [16]byte(testBytes(16, "key id", 0)), Message: testBytes(200+n%100, "message", n), Preview: testBytes(95, "preview", n),
+		MAC: [32]byte(testBytes(32, "mac", n)),
+	}
+}
+
+func testToken(n int) vault.TokenRow {
+	return vault.TokenRow{
+		ID: testTokenID(n), Hash: [32]byte(testBytes(32, "hash", n)), Scope: testScope,
+		Created: testTime(n), Expires: testTime(n + 1), RotateBy: testTime(n + 2),
+		KeyID: [16]byte(testBytes(16, "key id", 0)), MAC: [32]byte(testBytes(32, "token mac", n)),
+		Label: fmt.Sprint("label ", n), Author: fmt.Sprint("author ", n),
+	}
+}
+
+func testTokenID(n int) string { return fmt.Sprintf("token%07d", n) }
+
+// testChange is the n-th of a chain of changes, each of which expects the one
+// before and touches every table.
+func testChange(n int) *vault.Change {
+	c := &vault.Change{
+		Keys:   []vault.KeyChange{{Tenant: "acme", New: testKey(n), First: n == 1}},
+		Seals:  []vault.SealChange{{Scope: testScope, New: testSeal(n)}},
+		Insert: []vault.SecretRow{testSecret(n)},
+		Prune:  []vault.VersionRef{{Scope: testScope, Name: testName, Version: int64(n - 2)}},
+		Issue:  []vault.TokenRow{testToken(n)},
+	}
+	if n > 1 {
+		c.Keys[0].Old = testKey(n - 1)
+		c.Seals[0].Old = testSeal(n - 1)
+		c.Revoke = []vault.RevokedRow{{ID: testTokenID(n - 1), Revoked: testTime(n), RevokedBy: fmt.Sprint("revoker ", n)}}
+	}
+	return c
+}
+
+// testQuery asks for all that testChange writes.
+var testQuery = vault.Query{Scope: testScope, Name: testName, Tokens: true}
+
+// requireChange requires that snap, the answer to testQuery, shows the first n
+// changes wholly and nothing else.
+func requireChange(t require.TestingT, n int, snap *vault.Snapshot) {
+	require.Len(t, snap.Path, 2)
+	st := snap.Path[1]
+	require.Equal(t, n, sealNumber(st.Seal), "the seal is that of the last change")
+	if n == 0 {
+		require.Empty(t, snap.Keys)
+		require.Empty(t, snap.Versions)
+		require.Empty(t, snap.Tokens)
+		return
+	}
+	require.True(t, bytes.Equal(testSeal(n), st.Seal), "the seal is unharmed")
+	require.Equal(t, []keyring.Record{testKey(n)}, snap.Keys, "the key record is that of the last change")
+	require.Equal(t, []vault.SecretRow{testSecret(n)}, st.Secrets, "the active version is that of the last change")
+	var versions []vault.SecretRow
+	for v := max(1, n-2); v <= n; v++ {
+		versions = append(versions, testSecret(v))
+	}
+	require.Equal(t, versions, snap.Versions, "the last change left three versions")
+	require.EqualValues(t, n, snap.Last)
+	require.Len(t, snap.Tokens, n, "each change issued a token")
+	for i, token := range snap.Tokens {
+		want := testToken(i + 1)
+		if i+1 < n {
+			want.Revoked, want.RevokedBy = testTime(i+2), fmt.Sprint("revoker ", i+2)
+		}
+		require.Equal(t, want, token, "each change revoked the token before its own")
+	}
+	require.Len(t, st.Revoked, n-1, "the scope's revoked tokens are those before the last")
+}

@@ -1,0 +1,311 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/sqlstore"
+)
+
+// spied returns a store with a spy, and a second pool over its file.
+func spied(t *testing.T) (*sqlstore.Store, *spy, *sql.DB) {
+	t.Helper()
+	file := newFile(t)
+	db, s := openSpied(t, file)
+	store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+	require.NoError(t, err)
+	return store, s, openDB(t, file)
+}
+
+// requireUnlocked requires that no transaction holds the write lock.
+func requireUnlocked(t *testing.T, db *sql.DB) {
+	t.Helper()
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 0; BEGIN IMMEDIATE; ROLLBACK")
+	require.NoError(t, err, "a transaction was left open")
+}
+
+// statements returns how many statements do runs.
+func statements(s *spy, do func()) (list []string) {
+	s.around = func(_ context.Context, query string, run func() error) error {
+		list = append(list, query)
+		return run()
+	}
+	do()
+	s.around = nil
+	return list
+}
+
+func TestAWriteCancelledAtAnyStatementIsWholeOrUndone(t *testing.T) {
+	store, s, other := spied(t)
+	ctx := t.Context()
+	require.NoError(t, store.Apply(ctx, testChange(1)))
+	stored := 1
+	count := len(statements(s, func() { require.NoError(t, store.Apply(ctx, testChange(2))) }))
+	stored++
+	require.Greater(t, count, 8, "a change takes several statements")
+
+	modes := map[string]func(ctx context.Context, cancel func(), run func() error) error{
+		"before it": func(_ context.Context, cancel func(), run func() error) error {
+			cancel()
+			return run()
+		},
+		"after it": func(_ context.Context, cancel func(), run func() error) error {
+			err := run()
+			cancel()
+			return err
+		},
+		"during it, and it was carried out": func(ctx context.Context, cancel func(), run func() error) error {
+			err := run()
+			cancel()
+			return errors.Join(err, ctx.Err())
+		},
+	}
+	for mode, interfere := range modes {
+		for k := range count {
+			ctx, cancel := context.WithCancel(ctx)
+			at := 0
+			s.around = func(ctx context.Context, _ string, run func() error) error {
+				if at++; at == k+1 {
+					return interfere(ctx, cancel, run)
+				}
+				return run()
+			}
+			err := store.Apply(ctx, testChange(stored+1))
+			s.around = nil
+			cancel()
+			if err == nil {
+				stored++
+			} else {
+				require.ErrorIs(t, err, context.Canceled, "cancelled at statement %d, %s", k, mode)
+			}
+			requireUnlocked(t, other)
+			snap, err := store.Read(t.Context(), testQuery)
+			require.NoError(t, err, "the connection is usable or replaced")
+			requireChange(t, stored, snap)
+		}
+	}
+	require.Equal(t, 2+3, stored, "only a write cancelled at its COMMIT, which nothing stops, is stored")
+}
+
+func TestAReadCancelledAtAnyStatementLeavesNoTransaction(t *testing.T) {
+	store, s, _ := spied(t)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	q := vault.Query{Token: testTokenID(1), Name: testName, Tokens: true, Below: true}
+	list := statements(s, func() {
+		_, err := store.Read(t.Context(), q)
+		require.NoError(t, err)
+	})
+	for k := range list {
+		ctx, cancel := context.WithCancel(t.Context())
+		at := 0
+		s.around = func(_ context.Context, _ string, run func() error) error {
+			if at++; at == k+1 {
+				cancel()
+			}
+			return run()
+		}
+		_, err := store.Read(ctx, q)
+		s.around = nil
+		cancel()
+		if err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		// The pool has one connection. With the read's transaction still open
+		// there could be no other.
+		n := sealNumber(mustRead(t, store, testQuery).Path[1].Seal)
+		require.NoError(t, store.Apply(t.Context(), testChange(n+1)), "cancelled at statement %d", k)
+	}
+}
+
+func mustRead(t testing.TB, store *sqlstore.Store, q vault.Query) *vault.Snapshot {
+	t.Helper()
+	snap, err := store.Read(t.Context(), q)
+	require.NoError(t, err)
+	return snap
+}
+
+// failing makes each statement with a certain beginning fail, after it was
+// carried out or without.
+func failing(s *spy, prefix string, carriedOut bool) {
+	s.around = func(_ context.Context, query string, run func() error) error {
+		if !strings.Contains(query, prefix) {
+			return run()
+		}
+		if carriedOut {
+			return errors.Join(run(), errors.New("disk on fire"))
+		}
+		return errors.New("disk on fire")
+	}
+}
+
+func TestAConnectionThatMayHaveATransactionIsThrownAway(t *testing.T) {
+	for name, fail := range map[string]func(s *spy){
+		"its BEGIN failed":    func(s *spy) { failing(s, "BEGIN IMMEDIATE", true) },
+		"its ROLLBACK failed": func(s *spy) { failing(s, "ROLLBACK", false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, s, other := spied(t)
+			require.NoError(t, store.Apply(t.Context(), testChange(1)))
+			before := s.closed.Load()
+			fail(s)
+			require.Error(t, store.Apply(t.Context(), testChange(1)), "a conflict, if it comes so far")
+			require.Equal(t, before+1, s.closed.Load(), "the connection was put back")
+			s.around = nil
+			requireUnlocked(t, other)
+			require.NoError(t, store.Apply(t.Context(), testChange(2)), "the store goes on with another connection")
+		})
+	}
+}
+
+func TestAWriteWhoseCommitFailsIsUndone(t *testing.T) {
+	store, s, other := spied(t)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	failing(s, "COMMIT", false)
+	require.ErrorContains(t, store.Apply(t.Context(), testChange(2)), "committing: disk on fire")
+	s.around = nil
+	requireUnlocked(t, other)
+	requireChange(t, 1, mustRead(t, store, testQuery))
+}
+
+func TestAPanicLeavesNoTransaction(t *testing.T) {
+	store, _, other := spied(t)
+	require.Panics(t, func() { _ = store.Apply(t.Context(), nil) }, "a nil change is the caller's bug")
+	requireUnlocked(t, other)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+}
+
+func TestEveryWriteIsDurableAndOverwritesWhatItDeletes(t *testing.T) {
+	store, s, _ := spied(t)
+	for name, write := range map[string]func() error{
+		"Apply": func() error { return store.Apply(t.Context(), testChange(1)) },
+		"Touch": func() error { return store.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: testTime(1)}}) },
+	} {
+		list := statements(s, func() { require.NoError(t, write()) })
+		for _, setting := range []string{"synchronous = FULL", "secure_delete = ON", "busy_timeout = 10000"} {
+			require.Contains(t, list[0], setting, "%s sets up whichever connection it gets", name)
+		}
+		require.Equal(t, "BEGIN IMMEDIATE", list[1])
+		require.Equal(t, "COMMIT", list[len(list)-1])
+	}
+}
+
+func TestAWriterThatWaitsForTheLockCanBeCancelled(t *testing.T) {
+	store, s, other := spied(t)
+	holder, err := other.Conn(t.Context())
+	require.NoError(t, err)
+	defer holder.Close()
+	_, err = holder.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	s.around = func(_ context.Context, query string, run func() error) error {
+		if query == "BEGIN IMMEDIATE" {
+			go cancel() // while it waits
+		}
+		return run()
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- store.Apply(ctx, testChange(1)) }()
+	select {
+	case err := <-answer:
+		require.ErrorIs(t, err, context.Canceled)
+	case <-time.After(8 * time.Second):
+		t.Fatal("it went on waiting")
+	}
+	s.around = nil
+	_, err = holder.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)), "the store goes on")
+}
+
+func TestAReadDoesNotWaitForAWriter(t *testing.T) {
+	file := newFile(t)
+	store := openStore(t, file)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	holder, err := openDB(t, file).Conn(t.Context())
+	require.NoError(t, err)
+	defer holder.Close()
+	_, err = holder.ExecContext(t.Context(), "BEGIN IMMEDIATE; UPDATE seals SET seal = x'00'; DELETE FROM tokens")
+	require.NoError(t, err)
+	requireChange(t, 1, mustRead(t, store, testQuery))
+	_, err = holder.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+}
+
+func TestErrorsNameTheTableAndNoValues(t *testing.T) {
+	file := newFile(t)
+	store, db := openStore(t, file), openDB(t, file)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	err := store.Apply(t.Context(), testChange(1))
+	require.ErrorIs(t, err, vault.ErrConflict)
+	require.EqualError(t, err, "inserting into data_keys: conflicting change")
+
+	// Somebody rebuilds a table without the types, and puts text where there
+	// should be numbers and bytes.
+	const canary = "canary-4711"
+	for table, column := range map[string]string{"tokens": "created", "secrets": "mac"} {
+		_, err := db.ExecContext(t.Context(), fmt.Sprintf("ALTER TABLE %s RENAME TO was_%[1]s; CREATE TABLE %[1]s AS SELECT * FROM was_%[1]s; UPDATE %[1]s SET %s = '%s'", table, column, canary))
+		require.NoError(t, err)
+		_, err = store.Read(t.Context(), testQuery)
+		require.ErrorContains(t, err, "reading "+table)
+		require.ErrorContains(t, err, column)
+		require.NotContains(t, err.Error(), canary)
+		_, err = db.ExecContext(t.Context(), fmt.Sprintf("DROP TABLE %s; ALTER TABLE was_%[1]s RENAME TO %[1]s", table))
+		require.NoError(t, err)
+	}
+}
+
+func TestAPollTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
+	store, s, db := spied(t)
+	for n := range 5 {
+		require.NoError(t, store.Apply(t.Context(), testChange(n+1)))
+	}
+	ctx := t.Context()
+	poll := statements(s, func() {
+		_, err := store.Read(ctx, vault.Query{Token: testTokenID(3), SealsOnly: true})
+		require.NoError(t, err)
+	})
+	require.Len(t, poll, 4, "BEGIN, the token, the seals, COMMIT")
+	watch := statements(s, func() {
+		_, _, err := store.Changes(ctx, 5)
+		require.NoError(t, err)
+	})
+	require.Len(t, watch, 3, "BEGIN, the number, COMMIT")
+
+	all := statements(s, func() {
+		_, err := store.Read(ctx, vault.Query{Token: testTokenID(3), Name: testName, Tokens: true, Below: true})
+		require.NoError(t, err)
+		_, _, err = store.Changes(ctx, 3)
+		require.NoError(t, err)
+		require.NoError(t, store.Apply(ctx, testChange(6)))
+	})
+	for _, query := range all {
+		if !strings.HasPrefix(query, "SELECT") && !strings.HasPrefix(query, "UPDATE") && !strings.HasPrefix(query, "DELETE") {
+			continue
+		}
+		args := make([]any, strings.Count(query, "?"))
+		rows, err := db.QueryContext(ctx, "EXPLAIN QUERY PLAN "+query, args...)
+		require.NoError(t, err, query)
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+			if detail != "SCAN changes" { // one row
+				require.NotContains(t, detail, "SCAN", "the database reads a whole table for %s", query)
+				require.NotContains(t, detail, "TEMP B-TREE", "the database sorts for %s", query)
+			}
+		}
+		require.NoError(t, rows.Close())
+	}
+}

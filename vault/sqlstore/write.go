@@ -1,0 +1,175 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// Apply implements [vault.Storage].
+func (s *Store) Apply(ctx context.Context, c *vault.Change) error {
+	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error { return x.apply(ctx, c) })
+}
+
+// Touch implements [vault.Storage].
+func (s *Store) Touch(ctx context.Context, uses []vault.Use) error {
+	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error {
+		for _, use := range uses {
+			if err := x.touch(ctx, use); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// apply carries out c, in the order of its fields but for Issue, which comes
+// before what may fail for another reason than a conflict.
+func (x *tx) apply(ctx context.Context, c *vault.Change) error {
+	// This is the first statement because in any database it makes writers
+	// wait for each other.
+	var number integer
+	err := x.query(ctx, "updating changes", "UPDATE changes SET newest = newest + 1 RETURNING newest", nil, func(scan func(...any) error) error {
+		return scan(&number)
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range c.Keys {
+		if err := x.putKey(ctx, k); err != nil {
+			return err
+		}
+	}
+	for _, seal := range c.Seals {
+		if err := x.putSeal(ctx, seal, int64(number)); err != nil {
+			return err
+		}
+	}
+	for _, row := range c.Insert {
+		if err := x.insert(ctx, row); err != nil {
+			return err
+		}
+	}
+	for _, row := range c.Issue {
+		if err := x.issue(ctx, row); err != nil {
+			return err
+		}
+	}
+	for _, ref := range c.Activate {
+		err := x.require(ctx, "activating a version in heads", `UPDATE heads SET active = ? WHERE scope = ? AND name = ?
+			AND EXISTS (SELECT 1 FROM secrets WHERE scope = ? AND name = ? AND version = ?)`,
+			ref.Version, ref.Scope, ref.Name, ref.Scope, ref.Name, ref.Version)
+		if err != nil {
+			return err
+		}
+	}
+	for _, ref := range c.Prune {
+		_, err := x.exec(ctx, "pruning secrets", `DELETE FROM secrets WHERE scope = ? AND name = ? AND version < ?
+			AND version <> (SELECT active FROM heads WHERE scope = ? AND name = ?)`,
+			ref.Scope, ref.Name, ref.Version, ref.Scope, ref.Name)
+		if err != nil {
+			return err
+		}
+	}
+	for _, ref := range c.Delete {
+		if err := x.delete(ctx, ref); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Revoke {
+		err := x.require(ctx, "revoking a token in tokens", "UPDATE tokens SET revoked = ?, revoked_by = ? WHERE id = ?", micros(r.Revoked), r.RevokedBy, r.ID)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *tx) putKey(ctx context.Context, k vault.KeyChange) error {
+	id, err := keyID(k.New)
+	if err != nil {
+		return fmt.Errorf("writing data_keys: %w", err)
+	}
+	switch {
+	case k.Old != nil:
+		return x.expect(ctx, "updating data_keys", "UPDATE data_keys SET record = ? WHERE tenant = ? AND id = ? AND record = ?",
+			blob(k.New), k.Tenant, id, blob(k.Old))
+	case k.First:
+		return x.expect(ctx, "inserting into data_keys", `INSERT INTO data_keys (tenant, id, record) SELECT ?, ?, ?
+			WHERE NOT EXISTS (SELECT 1 FROM data_keys WHERE tenant = ?)`,
+			k.Tenant, id, blob(k.New), k.Tenant)
+	}
+	return x.expect(ctx, "inserting into data_keys", "INSERT INTO data_keys (tenant, id, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+		k.Tenant, id, blob(k.New))
+}
+
+// keyID returns the key id in a record.
+func keyID(r keyring.Record) ([]byte, error) {
+	if len(r) < 22 {
+		return nil, errors.New("the record is too short to have a key id")
+	}
+	return r[6:22], nil
+}
+
+func (x *tx) putSeal(ctx context.Context, c vault.SealChange, number int64) error {
+	if c.Old == nil {
+		return x.expect(ctx, "inserting into seals", "INSERT INTO seals (scope, seal, changed) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+			c.Scope, blob(c.New), number)
+	}
+	return x.expect(ctx, "updating seals", "UPDATE seals SET seal = ?, changed = ? WHERE scope = ? AND seal = ?",
+		blob(c.New), number, c.Scope, blob(c.Old))
+}
+
+func (x *tx) insert(ctx context.Context, r vault.SecretRow) error {
+	err := x.expect(ctx, "inserting into secrets", `INSERT INTO secrets
+		(scope, name, version, hidden, kind, delivery, author, created, rotated, expires, key_id, message, preview, mac)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		r.Scope, r.Name, r.Version, number(r.Hidden), r.Kind, r.Delivery, r.Author, micros(r.Created), micros(r.Rotated), micros(r.Expires),
+		r.KeyID[:], blob(r.Message), blob(r.Preview), r.MAC[:])
+	if err != nil {
+		return err
+	}
+	_, err = x.exec(ctx, "writing heads", `INSERT INTO heads (scope, name, active, last) VALUES (?, ?, ?, ?)
+		ON CONFLICT (scope, name) DO UPDATE SET active = excluded.active,
+			last = CASE WHEN excluded.last > heads.last THEN excluded.last ELSE heads.last END`,
+		r.Scope, r.Name, r.Version, r.Version)
+	return err
+}
+
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (x *tx) delete(ctx context.Context, ref vault.NameRef) error {
+	if _, err := x.exec(ctx, "deleting from secrets", "DELETE FROM secrets WHERE scope = ? AND name = ?", ref.Scope, ref.Name); err != nil {
+		return err
+	}
+	_, err := x.exec(ctx, "updating heads", "UPDATE heads SET active = NULL, last_used = 0, last_token = '' WHERE scope = ? AND name = ?", ref.Scope, ref.Name)
+	return err
+}
+
+func (x *tx) issue(ctx context.Context, r vault.TokenRow) error {
+	return x.expect(ctx, "inserting into tokens", `INSERT INTO tokens
+		(id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, revoked, revoked_by)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		r.ID, r.Hash[:], r.Scope, micros(r.Created), micros(r.Expires), micros(r.RotateBy), r.KeyID[:], r.MAC[:],
+		r.Label, r.Author, micros(r.Revoked), r.RevokedBy)
+}
+
+func (x *tx) touch(ctx context.Context, use vault.Use) error {
+	at := micros(use.Time)
+	if use.Name == "" {
+		_, err := x.exec(ctx, "recording a use in tokens", "UPDATE tokens SET last_used = ?, last_addr = ?, last_runner = ? WHERE id = ? AND last_used <= ?",
+			at, use.Addr, use.Runner, use.Token, at)
+		return err
+	}
+	_, err := x.exec(ctx, "recording a use in heads", "UPDATE heads SET last_used = ?, last_token = ? WHERE scope = ? AND name = ? AND active IS NOT NULL AND last_used <= ?",
+		at, use.Token, use.Scope, use.Name, at)
+	return err
+}
