@@ -1,0 +1,354 @@
+// Command quickstart shows Satchel's main job from end to end, on real parts
+// in one process: a platform with a vault in a SQLite file, served over TLS on
+// loopback, and a runner that starts with one token. It needs no set-up and no
+// network, checks every step, and exits with 0 only if all of them held.
+//
+//	go run ./examples/quickstart
+//
+// Read the steps below in order; platform.go has the platform's set-up.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// The values are made up. Nothing that the program prints or stores may hold
+// one of them; the last step looks.
+const (
+	apiKey        = "sk-ant-api03-quickstart-first-4fGk2Lw9"
+	apiKeyRotated = "sk-ant-api03-quickstart-second-Zq7RtY1m"
+	databaseURL   = "postgres://app:quickstart-Vb3nM8xK@db.internal:5432/app"
+	webhookSecret = "whsec_quickstart-platform-9sKd02Lm"
+	webhookLocal  = "whsec_quickstart-laptop-77aPqW3e"
+)
+
+// childFlag makes the program the job that it runs in step 5.
+const childFlag = "-job"
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == childFlag {
+		job()
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var printed bytes.Buffer
+	d := &demo{out: io.MultiWriter(os.Stdout, &printed), printed: &printed, began: time.Now()}
+	if err := d.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// demo is the state that the steps share.
+type demo struct {
+	out     io.Writer
+	printed *bytes.Buffer // everything that went to out
+	began   time.Time
+	step    int
+}
+
+func (d *demo) run(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "satchel-quickstart-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+
+	d.title("A platform starts: TLS, a vault in a SQLite file, its key in a key file")
+	p, err := startPlatform(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	d.say("serving %s, keys wrapped by %s", p.url, p.kek)
+
+	d.title("An administrator stores three secrets, and sees previews and times only")
+	admin := vault.WithActor(ctx, "ada")
+	for name, value := range map[string]string{"ANTHROPIC_API_KEY": apiKey, "DATABASE_URL": databaseURL, "WEBHOOK_SECRET": webhookSecret} {
+		if _, err := p.vault.Put(admin, "acme", name, bundle.NewValue(value), nil); err != nil {
+			return err
+		}
+	}
+	if err := d.showSecrets(ctx, p.vault); err != nil {
+		return err
+	}
+
+	d.title("A token for the runners of acme/web; these two lines are all that a runner gets")
+	token, info, err := p.vault.IssueToken(admin, "acme/web", &vault.TokenOptions{Label: "quickstart", Expires: time.Now().Add(90 * 24 * time.Hour)})
+	if err != nil {
+		return err
+	}
+	lines := fmt.Sprintf("SATCHEL_API_URL=%s\nSATCHEL_RUNNER_TOKEN=%s\n", p.url, token.Reveal())
+	d.say("%s", strings.TrimSpace(lines))
+
+	d.title("A runner starts with them, and with a .env that overrides one value")
+	env := filepath.Join(dir, ".env")
+	if err := os.WriteFile(env, []byte(lines+"WEBHOOK_SECRET='"+webhookLocal+"' # mine\n"), 0o600); err != nil {
+		return err
+	}
+	platform, err := providers.BootstrapFromEnv(env)
+	if err != nil {
+		return err
+	}
+	platform.Client = p.client // trusts the platform's own certificate
+	changes := make(chan bundle.Diff, 10)
+	client, err := satchel.New(ctx, []bundle.Provider{platform, &providers.Dotenv{Path: env}}, &satchel.Options{
+		Logger:   p.log,
+		Observer: satchel.Observer{Changed: func(diff bundle.Diff) { changes <- diff }},
+	})
+	if err != nil {
+		return err
+	}
+	running, stopRunning := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- client.Run(running) }()
+	defer func() { stopRunning(); <-ended }()
+	if err := d.showBundle(client.Bundle(), dir); err != nil {
+		return err
+	}
+
+	d.title("A job gets the variables that it needs, and nothing else of the runner's")
+	if err := d.runJob(ctx, client.Bundle(), apiKey); err != nil {
+		return err
+	}
+
+	d.title("The key is rotated on the platform; the runner takes it up while it runs")
+	rotated := time.Now()
+	if _, err := p.vault.Put(admin, "acme", "ANTHROPIC_API_KEY", bundle.NewValue(apiKeyRotated), nil); err != nil {
+		return err
+	}
+	if err := d.await(ctx, changes, "changed ANTHROPIC_API_KEY"); err != nil {
+		return err
+	}
+	d.say("the runner has it %s later", time.Since(rotated).Round(time.Millisecond))
+	if err := d.runJob(ctx, client.Bundle(), apiKeyRotated); err != nil {
+		return err
+	}
+	d.say("the administrator sees")
+	if err := d.showSecrets(ctx, p.vault); err != nil {
+		return err
+	}
+
+	d.title("The token is revoked; the platform's secrets leave the runner at once")
+	if err := p.vault.RevokeToken(admin, info.ID); err != nil {
+		return err
+	}
+	if err := d.await(ctx, changes, "removed ANTHROPIC_API_KEY, DATABASE_URL"); err != nil {
+		return err
+	}
+	if err := d.showRevoked(ctx, client, platform, token); err != nil {
+		return err
+	}
+
+	d.title("No plaintext in the vault's files, nor in anything printed above")
+	if err := d.grep(dir, env); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\nEvery step was checked. It took %s.\n", time.Since(d.began).Round(time.Millisecond))
+	return nil
+}
+
+// title begins a step.
+func (d *demo) title(text string) {
+	d.step++
+	fmt.Fprintf(d.out, "\n%d. %s  [%s]\n\n", d.step, text, time.Since(d.began).Round(time.Millisecond))
+}
+
+// say prints indented lines.
+func (d *demo) say(format string, args ...any) {
+	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
+		fmt.Fprintf(d.out, "   %s\n", strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// table prints rows of cells that are separated by tabs.
+func (d *demo) table(rows ...string) {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, row)
+	}
+	w.Flush()
+	for line := range strings.Lines(text.String()) {
+		d.say("%s", strings.TrimRight(line, " \n"))
+	}
+}
+
+// showSecrets prints what an administrator sees.
+func (d *demo) showSecrets(ctx context.Context, v *vault.Vault) error {
+	infos, err := v.List(ctx, "acme")
+	if err != nil {
+		return err
+	}
+	rows := []string{"NAME\tPREVIEW\tVERSION\tCREATED\tROTATED\tLAST USED\tAUTHOR"}
+	for _, info := range infos {
+		if !strings.Contains(info.Preview, "****") {
+			return fmt.Errorf("the preview of %s is not masked", info.Name)
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%s\t%s\t%s", info.Name, info.Preview, info.Version,
+			clock(info.Created), clock(info.Rotated), clock(info.LastUsed), info.Author))
+	}
+	d.table(rows...)
+	return expect("secrets in the vault", len(infos), 3)
+}
+
+// clock returns the time of day, or a dash for no time.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("15:04:05.000")
+}
+
+// showBundle prints what the runner has, and where from.
+func (d *demo) showBundle(b *bundle.Bundle, dir string) error {
+	short := strings.NewReplacer(dir+string(filepath.Separator), "")
+	rows := []string{"NAME\tPREVIEW\tFROM\tSHADOWS"}
+	for s := range b.All() {
+		shadows := "-"
+		if trace := b.Trace(s.Name); len(trace) > 1 {
+			shadows = trace[1].String()
+		}
+		rows = append(rows, short.Replace(fmt.Sprintf("%s\t%s\t%s\t%s", s.Name, s.Value.Preview(), s.Origin, shadows)))
+	}
+	d.table(rows...)
+	if s, _ := b.Get("WEBHOOK_SECRET"); !s.Value.Equal(bundle.NewValue(webhookLocal)) {
+		return errors.New("the local value did not win")
+	}
+	return errors.Join(expect("secrets in the runner", b.Len(), 3), expect("shadowed values", len(b.Shadowed()), 1))
+}
+
+// runJob runs this program again as a job with two of the secrets.
+func (d *demo) runJob(ctx context.Context, b *bundle.Bundle, want string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, self, childFlag)
+	cmd.Env = append(b.Environ("ANTHROPIC_API_KEY", "WEBHOOK_SECRET"), "PATH="+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("the job: %w", err)
+	}
+	d.say("%s", strings.TrimSpace(string(out)))
+	if !strings.Contains(string(out), "ANTHROPIC_API_KEY="+bundle.NewValue(want).Preview()+"\n") {
+		return errors.New("the job did not get the API key")
+	}
+	if strings.Contains(string(out), "SATCHEL") || strings.Contains(string(out), "DATABASE_URL") {
+		return errors.New("the job got more than its two secrets")
+	}
+	return nil
+}
+
+// job is what the child process does: it prints its environment, masked.
+func job() {
+	fmt.Println("job: my environment is")
+	for _, variable := range os.Environ() {
+		if name, value, _ := strings.Cut(variable, "="); name != "PATH" {
+			fmt.Printf("  %s=%s\n", name, bundle.NewValue(value).Preview())
+		}
+	}
+}
+
+// await waits for the runner to see a change.
+func (d *demo) await(ctx context.Context, changes <-chan bundle.Diff, want string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	select {
+	case diff := <-changes:
+		d.say("the runner saw: %s", diff)
+		if diff.String() != want {
+			return fmt.Errorf("the runner saw %q; want %q", diff, want)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the runner did not see %q: %w", want, ctx.Err())
+	}
+}
+
+// showRevoked prints what the runner says of itself, and what a new one that
+// shows the token is told.
+func (d *demo) showRevoked(ctx context.Context, client *satchel.Client, platform *providers.Bootstrap, token bundle.Value) error {
+	status := client.Status()
+	d.say("the runner is %s, and has nothing left but its own:", status.State)
+	for s := range client.Bundle().All() {
+		d.say("  %s from %s", s.Name, filepath.Base(s.Origin.Location))
+	}
+	_, err := platform.Fetch(ctx, nil)
+	d.say("a new runner with it is told: %v", err)
+	refused, ok := errors.AsType[*providers.StatusError](err)
+	if !ok || refused.Reason != "revoked" {
+		return errors.New("the revoked token was not refused as revoked")
+	}
+	mistyped := &providers.Bootstrap{URL: platform.URL, Token: func(context.Context) (bundle.Value, error) {
+		return bundle.NewValue(token.Reveal()[:64] + "?"), nil
+	}}
+	_, err = mistyped.Fetch(ctx, nil)
+	d.say("and one with a typing error, before any request: %v", err)
+	if err == nil {
+		return errors.New("a mistyped token was taken")
+	}
+	return errors.Join(expect("state", status.State, satchel.Revoked), expect("secrets left", client.Bundle().Len(), 1))
+}
+
+// grep looks for the values in all files but the runner's own .env, and in
+// what was printed.
+func (d *demo) grep(dir, env string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if path == env {
+			continue
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if holdsPlaintext(content) {
+			return fmt.Errorf("%s holds plaintext", entry.Name())
+		}
+		d.say("%s: %d bytes, none of the values", entry.Name(), len(content))
+	}
+	if holdsPlaintext(d.printed.Bytes()) {
+		return errors.New("a printed line holds plaintext")
+	}
+	d.say("output: %d bytes, none of the values", d.printed.Len())
+	return nil
+}
+
+func holdsPlaintext(content []byte) bool {
+	for _, value := range []string{apiKey, apiKeyRotated, databaseURL, webhookSecret, webhookLocal} {
+		if bytes.Contains(content, []byte(value)) {
+			return true
+		}
+	}
+	return false
+}
+
+// expect compares a result with what it should be.
+func expect[T comparable](what string, got, want T) error {
+	if got != want {
+		return fmt.Errorf("%s: got %v, want %v", what, got, want)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver is the platform's choice
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/local"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/sqlstore"
+)
+
+// platform is what a team runs for its runners.
+type platform struct {
+	vault  *vault.Vault
+	kek    keyring.KEKID
+	url    string
+	client *http.Client // trusts the server's certificate
+	log    *slog.Logger
+	close  func() error
+}
+
+// startPlatform serves a new vault whose files are in dir.
+func startPlatform(ctx context.Context, dir string) (*platform, error) {
+	log := slog.New(slog.DiscardHandler) // the steps say what happens
+
+	kek, err := local.GenerateFile(filepath.Join(dir, "kek"))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keyring.New(kek, nil) // with AWS KMS, say: only kek differs
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "vault.db"))
+	if err != nil {
+		return nil, err
+	}
+	storage, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	v, err := vault.New(ctx, storage, keys, &vault.Options{Logger: log})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	// A server of package httptest, because it brings its own certificate.
+	server := httptest.NewTLSServer(vault.NewHandler(v, &vault.HandlerOptions{Logger: log}))
+	return &platform{
+		vault: v, kek: kek.ID(), url: server.URL, client: server.Client(), log: log,
+		close: func() error {
+			server.CloseClientConnections() // runners that wait
+			server.Close()
+			return db.Close()
+		},
+	}, nil
+}
