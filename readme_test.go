@@ -1,0 +1,55 @@
+package satchel_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestSnippetsOfThePagesAreCompiledExamples looks for every Go snippet of the
+// README and of docs/ in the sources of the examples.
+func TestSnippetsOfThePagesAreCompiledExamples(t *testing.T) {
+	var sources []string
+	for _, pattern := range []string{"examples/*/*.go", "example*_test.go", "*/example*_test.go", "*/*/example*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			sources = append(sources, string(source))
+		}
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	var snippets int
+	for _, page := range append(pages, "README.md") {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+			snippets++
+			require.Contains(t, strings.Join(sources, "\n"), match[1], "%s has a snippet that is in no compiled example", page)
+		}
+	}
+	require.NotZero(t, snippets, "the pages have Go snippets")
+}
+
+// TestLinksOfThePagesLeadSomewhere checks links to files of the project.
+func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	for _, page := range append(pages, "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md") {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`).FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), match[1]))
+			require.NoError(t, err, "%s links to %s", page, match[1])
+		}
+	}
+}
