@@ -15,7 +15,7 @@ func TestADatabaseInMemoryIsRefused(t *testing.T) {
 	t.Chdir(t.TempDir()) // where a misread name would make a file
 	for _, dsn := range []string{":memory:", "", "file::memory:?cache=shared", "file:shared?mode=memory&cache=shared", "file:/disk?vfs=memdb"} {
 		_, err := sqlstore.Open(t.Context(), openDB(t, dsn), sqlstore.SQLite)
-		require.ErrorContains(t, err, "use memstore", "data source %q", dsn)
+		require.ErrorContains(t, err, "it is in memory or a temporary file, and each connection would have its own; name a file, or use memstore", "data source %q", dsn)
 	}
 	files, err := os.ReadDir(".")
 	require.NoError(t, err)

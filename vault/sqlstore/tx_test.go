@@ -266,6 +266,19 @@ func TestErrorsNameTheTableAndNoValues(t *testing.T) {
 	}
 }
 
+func TestBytesOfAnotherLengthAreRefused(t *testing.T) {
+	for table, column := range map[string]string{"tokens": "hash", "secrets": "mac"} {
+		file := newFile(t)
+		store := openStore(t, file)
+		require.NoError(t, store.Apply(t.Context(), testChange(1)))
+		_, err := openDB(t, file).ExecContext(t.Context(), fmt.Sprintf("UPDATE %s SET %s = substr(%[2]s, 1, 31)", table, column))
+		require.NoError(t, err)
+		_, err = store.Read(t.Context(), testQuery)
+		require.ErrorContains(t, err, "reading "+table)
+		require.ErrorContains(t, err, column)
+	}
+}
+
 func TestAPollTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
 	store, s, db := spied(t)
 	for n := range 5 {

@@ -127,7 +127,7 @@ func (x *tx) insert(ctx context.Context, r vault.SecretRow) error {
 	err := x.expect(ctx, "inserting into secrets", `INSERT INTO secrets
 		(scope, name, version, hidden, kind, delivery, author, created, rotated, expires, key_id, message, preview, mac)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		r.Scope, r.Name, r.Version, number(r.Hidden), r.Kind, r.Delivery, r.Author, micros(r.Created), micros(r.Rotated), micros(r.Expires),
+		r.Scope, r.Name, r.Version, bit(r.Hidden), r.Kind, r.Delivery, r.Author, micros(r.Created), micros(r.Rotated), micros(r.Expires),
 		r.KeyID[:], blob(r.Message), blob(r.Preview), r.MAC[:])
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (x *tx) insert(ctx context.Context, r vault.SecretRow) error {
 	return err
 }
 
-func number(b bool) int64 {
+func bit(b bool) int64 {
 	if b {
 		return 1
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// faults gathers what goes wrong in the goroutines of a rule.
-type faults struct {
+// storageFaults gathers what goes wrong in the goroutines of a rule.
+type storageFaults struct {
 	mu   sync.Mutex
 	list []string
 }
 
-func (f *faults) add(format string, args ...any) {
+func (f *storageFaults) add(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.list) < 10 {
@@ -53,7 +53,7 @@ var storageConcurrencyRules = []storageRule{
 		}
 		c.apply(*step(1))
 
-		var f faults
+		var f storageFaults
 		var done atomic.Bool
 		read := make(chan struct{}, 1) // has something after a read
 		var wg sync.WaitGroup
@@ -134,7 +134,7 @@ var storageConcurrencyRules = []storageRule{
 	{"no write is lost among writers that try again", func(c *storageCheck) {
 		const writers, each = 4, 12
 		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
-		var f faults
+		var f storageFaults
 		var wg sync.WaitGroup
 		for range writers {
 			wg.Go(func() {
@@ -168,7 +168,7 @@ var storageConcurrencyRules = []storageRule{
 		// Each write is to a scope of its own, so a scope is named by the one
 		// call after its write, or never.
 		const writers = 4
-		var f faults
+		var f storageFaults
 		var polls, writing atomic.Int32
 		writing.Store(writers)
 		var written [writers][]string
