@@ -36,6 +36,14 @@ type Storage interface {
 	// gone. It does not count as a change.
 	Touch(ctx context.Context, uses []Use) error
 
+	// Tenants returns the tenants that have a key record, in the order of
+	// their bytes: those after the given one, at most limit.
+	Tenants(ctx context.Context, after string, limit int) ([]string, error)
+
+	// Audit returns the entries of a tenant's audit chain with numbers above
+	// after, in their order, at most limit.
+	Audit(ctx context.Context, tenant string, after int64, limit int) ([]AuditRow, error)
+
 	// Changes returns the number of the newest Apply and the scopes whose
 	// seals were changed by those after number since, in any order. It is
 	// cheap if there were none. Numbers rise by commit order: once Changes has
@@ -57,6 +65,12 @@ type Query struct {
 	Tokens bool
 	// Below asks for the sizes of the scopes below Scope.
 	Below bool
+	// History asks for all versions of all secrets of the scope itself.
+	History bool
+	// Minted asks for what integrations minted for the scopes of the path.
+	Minted bool
+	// AuditHead asks for the newest entry of the tenant's audit chain.
+	AuditHead bool
 }
 
 // Snapshot answers a Query.
@@ -73,11 +87,25 @@ type Snapshot struct {
 	// highest version that the name ever had, deleted ones included.
 	Versions []SecretRow
 	Last     int64
+	// History has every name that the scope ever had, in the order of their
+	// bytes.
+	History []NameHistory
 	// Tokens are those of the scope, by creation and then by id.
 	Tokens []TokenRow
-	// Below has, for each scope below, the bytes of its active messages, if
-	// there are any.
+	// Below has, for each scope below that has a seal, the bytes of its active
+	// messages.
 	Below map[string]int64
+	// AuditHead is nil if the chain is empty.
+	AuditHead *AuditRow
+}
+
+// NameHistory is all that is stored under one name.
+type NameHistory struct {
+	Name string
+	// Active is the active version, 0 for none, and Last the highest that ever
+	// was.
+	Active, Last int64
+	Versions     []SecretRow // in rising order
 }
 
 // ScopeState is what is stored for one scope.
@@ -89,6 +117,8 @@ type ScopeState struct {
 	Secrets []SecretRow
 	// Revoked are the scope's revoked tokens, by id.
 	Revoked []RevokedRow
+	// Minted is what integrations minted for this scope, by integration.
+	Minted []MintedRow
 }
 
 // SecretRow is one version of a secret, or of a tombstone that hides an
@@ -137,15 +167,33 @@ type TokenRow struct {
 	LastRunner string
 }
 
-// RevokedRow is the part of a revoked token that the scope's seal covers.
+// RevokedRow is the part of a revoked token that the scope's seal covers. A
+// time that is still to come is one at which the token ends.
 type RevokedRow struct {
 	ID        string
 	Revoked   time.Time
 	RevokedBy string
 }
 
+// MintedRow is what an integration minted for a scope last.
+type MintedRow struct {
+	Scope, Integration string
+	Identity           string // differs with every minting
+	Minted, Expires    time.Time
+	Message            []byte // SKM
+}
+
+// AuditRow is one entry of a tenant's audit chain.
+type AuditRow struct {
+	Tenant string
+	Seq    int64 // from 1, without gaps
+	Entry  []byte
+	KeyID  [16]byte // the data key behind MAC
+	MAC    [32]byte
+}
+
 // Change is one atomic write. Its parts are applied together, in the order of
-// the fields; the expectations are those of Keys and Seals, and that no
+// the fields; the expectations are those of Keys, Seals, Mint and Append, and that no
 // inserted row exists.
 type Change struct {
 	Keys  []KeyChange
@@ -162,9 +210,36 @@ type Change struct {
 	Delete []NameRef
 	// Issue adds tokens.
 	Issue []TokenRow
-	// Revoke marks tokens of a scope as revoked. If there is no such token,
-	// Apply fails.
+	// Revoke marks tokens of a scope as revoked, or changes when. If there is
+	// no such token, Apply fails.
 	Revoke []RevokedRow
+	// Reseal replaces KeyID, Message, Preview and MAC of stored versions, and
+	// Remac KeyID and MAC of stored tokens. If there is no such row, Apply
+	// fails.
+	Reseal []SecretRow
+	Remac  []TokenRow
+	// Mint replaces what an integration minted.
+	Mint []MintChange
+	// Append adds entries to audit chains. Each expects to follow the newest
+	// of its chain, or to be number 1 of an empty one.
+	Append []AuditRow
+	// DropAudit removes the entries of a tenant's chain up to and including a
+	// number, but never the newest.
+	DropAudit []AuditRef
+}
+
+// MintChange replaces what an integration minted for a scope, whose identity
+// must be Old; empty means that there is nothing. If New has no identity, what
+// there is is removed.
+type MintChange struct {
+	Old string
+	New MintedRow
+}
+
+// AuditRef names an entry of a tenant's audit chain.
+type AuditRef struct {
+	Tenant string
+	Seq    int64
 }
 
 // KeyChange inserts or replaces a key record of a tenant.
