@@ -113,8 +113,8 @@ func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *Bo
 		}
 		v.record(ctx, Use{Token: id, Time: now(), Addr: req.RemoteAddr, Runner: req.Runner})
 		end := deadline
-		if expires := st.Token.Expires; !expires.IsZero() && expires.Before(end) {
-			end = expires
+		if ends := st.Token.end(); !ends.IsZero() && ends.Before(end) {
+			end = ends
 		}
 		if !time.Now().Before(end) {
 			return ErrUnchanged
@@ -137,11 +137,8 @@ func admit(st *state, hash [32]byte) error {
 	if st.Token == nil || subtle.ConstantTimeCompare(st.Token.Hash[:], hash[:]) != 1 {
 		return &TokenError{Reason: TokenUnknown}
 	}
-	if !st.Token.Revoked.IsZero() {
-		return &TokenError{Reason: TokenRevoked}
-	}
-	if !st.Token.Expires.IsZero() && !time.Now().Before(st.Token.Expires) {
-		return &TokenError{Reason: TokenExpired}
+	if reason := st.Token.ended(time.Now()); reason != "" {
+		return &TokenError{Reason: reason}
 	}
 	return nil
 }
@@ -162,7 +159,7 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 	t := now()
 	meta := &bundle.Meta{
 		Revision: st.revision(), RefreshAfter: v.refresh,
-		Scope: st.Token.Scope, TokenID: id, IssuedAt: t, TokenExpires: st.Token.Expires, RotateBy: st.Token.RotateBy,
+		Scope: st.Token.Scope, TokenID: id, IssuedAt: t, TokenExpires: st.Token.end(), RotateBy: st.Token.RotateBy,
 	}
 	uses := []Use{{Token: id, Time: t, Addr: req.RemoteAddr, Runner: req.Runner}}
 	var secrets []bundle.Secret

@@ -399,19 +399,23 @@ func (st *state) open(ctx context.Context, purpose string, row SecretRow, messag
 
 // encrypt seals value and its preview into r.
 func (r *SecretRow) encrypt(key *keyring.DataKey, value bundle.Value) error {
-	for _, part := range []struct {
-		purpose, text string
-		to            *[]byte
-	}{{purposeSecrets, value.Reveal(), &r.Message}, {purposePreviews, value.Preview(), &r.Preview}} {
-		group, err := key.Group(groupContext(part.purpose, r.Scope))
-		if err != nil {
-			return err
-		}
-		if *part.to, err = group.Seal(nil, []byte(part.text), r.messageContext()); err != nil {
-			return err
-		}
+	var err error
+	if r.Message, err = r.seal(key, purposeSecrets, []byte(value.Reveal())); err != nil {
+		return err
+	}
+	if r.Preview, err = r.seal(key, purposePreviews, []byte(value.Preview())); err != nil {
+		return err
 	}
 	return r.authenticate(key)
+}
+
+// seal returns a message of r.
+func (r *SecretRow) seal(key *keyring.DataKey, purpose string, plain []byte) ([]byte, error) {
+	group, err := key.Group(groupContext(purpose, r.Scope))
+	if err != nil {
+		return nil, err
+	}
+	return group.Seal(nil, plain, r.messageContext())
 }
 
 // authenticate writes the MAC of r, whose other fields are set.

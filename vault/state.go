@@ -55,26 +55,39 @@ func (st *state) key(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 
 // newestKey returns the data key under which the tenant's next message goes.
 func (st *state) newestKey(ctx context.Context) (*keyring.DataKey, error) {
-	var newest keyring.Record
-	var born time.Time
-	var newestID [16]byte
+	newest, err := st.newestRecord()
+	if err != nil {
+		return nil, err
+	}
+	return st.key(ctx, newest.id)
+}
+
+// keyRecord is what a key record says of its data key.
+type keyRecord struct {
+	id      [16]byte
+	created time.Time
+}
+
+// newestRecord returns the tenant's newest key record, or errNoDataKey.
+func (st *state) newestRecord() (keyRecord, error) {
+	var newest keyRecord
 	for _, record := range st.Keys {
-		id, err := record.ID()
-		if err != nil {
-			return nil, err
+		var r keyRecord
+		var err error
+		if r.id, err = record.ID(); err != nil {
+			return newest, err
 		}
-		created, err := record.Created()
-		if err != nil {
-			return nil, err
+		if r.created, err = record.Created(); err != nil {
+			return newest, err
 		}
-		if newest == nil || created.After(born) || created.Equal(born) && bytes.Compare(id[:], newestID[:]) > 0 {
-			newest, born, newestID = record, created, id
+		if r.created.After(newest.created) || r.created.Equal(newest.created) && bytes.Compare(r.id[:], newest.id[:]) > 0 {
+			newest = r
 		}
 	}
-	if newest == nil {
-		return nil, errNoDataKey
+	if len(st.Keys) == 0 {
+		return newest, errNoDataKey
 	}
-	return st.key(ctx, newestID)
+	return newest, nil
 }
 
 // seal carries out change on the state of the scope, and adds to it the seals
@@ -112,9 +125,6 @@ func (st *state) apply(change *Change) {
 	drop := func(name string) {
 		s.Secrets = slices.DeleteFunc(s.Secrets, func(r SecretRow) bool { return r.Name == name })
 	}
-	for _, ref := range change.Delete {
-		drop(ref.Name)
-	}
 	for _, row := range change.Insert {
 		drop(row.Name)
 		s.Secrets = append(s.Secrets, row)
@@ -127,7 +137,17 @@ func (st *state) apply(change *Change) {
 			}
 		}
 	}
-	s.Revoked = append(s.Revoked, change.Revoke...)
+	for _, ref := range change.Delete {
+		drop(ref.Name)
+	}
+	for _, t := range change.Revoke {
+		s.Revoked = slices.DeleteFunc(s.Revoked, func(r RevokedRow) bool { return r.ID == t.ID })
+		s.Revoked = append(s.Revoked, t)
+	}
+	for _, row := range change.Reseal {
+		drop(row.Name)
+		s.Secrets = append(s.Secrets, row)
+	}
 }
 
 // read returns the verified state that q asks for, with its data keys. The

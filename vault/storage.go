@@ -226,6 +226,8 @@ type Change struct {
 	// DropAudit removes the entries of a tenant's chain up to and including a
 	// number, but never the newest.
 	DropAudit []AuditRef
+
+	reseals bool // the seal of the scope is to be replaced in any case
 }
 
 // MintChange replaces what an integration minted for a scope, whose identity

@@ -26,7 +26,8 @@ type TokenInfo struct {
 	// Expires is when the token ends and RotateBy when its owner should
 	// replace it. Each may be zero.
 	Expires, RotateBy time.Time
-	// Revoked is zero while the token is not, and RevokedBy is who did.
+	// Revoked is when the token was or will be revoked, or zero; RevokedBy is
+	// who said so.
 	Revoked   time.Time
 	RevokedBy string
 	// LastUsed is when the token last fetched a bundle or found it unchanged,
@@ -79,25 +80,129 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 		RotateBy: opts.RotateBy.UTC().Truncate(time.Microsecond),
 		Label:    opts.Label, Author: author,
 	}
-	if !row.Expires.IsZero() && !row.Expires.After(row.Created) {
+	if row.ended(row.Created) != "" {
 		return bundle.Value{}, TokenInfo{}, fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, row.Expires.Format(time.RFC3339))
 	}
 	if err := cmp.Or(checkTime("Expires", opts.Expires), checkTime("RotateBy", opts.RotateBy)); err != nil {
 		return bundle.Value{}, TokenInfo{}, err
 	}
-	var token string
-	token, row.ID = wire.NewToken()
-	row.Hash = wire.HashToken(token)
+	token := row.generate()
 	err = v.update(ctx, Query{Scope: scope}, func(_ *state, key *keyring.DataKey) (*Change, error) {
-		row.KeyID = key.ID()
-		var err error
-		row.MAC, err = row.mac(key)
+		err := row.authenticate(key)
 		return &Change{Issue: []TokenRow{row}}, err
 	})
 	if err != nil {
 		return bundle.Value{}, TokenInfo{}, err
 	}
-	return bundle.NewValue(token), row.info(), nil
+	return token, row.info(), nil
+}
+
+// generate gives t a new token, and returns that.
+func (t *TokenRow) generate() bundle.Value {
+	token, id := wire.NewToken()
+	t.ID, t.Hash = id, wire.HashToken(token)
+	return bundle.NewValue(token)
+}
+
+// authenticate writes the MAC of t, whose other fields are set.
+func (t *TokenRow) authenticate(key *keyring.DataKey) error {
+	t.KeyID = key.ID()
+	var err error
+	t.MAC, err = t.mac(key)
+	return err
+}
+
+// RotateOptions say how a token is replaced. The zero value of each field
+// means its default.
+type RotateOptions struct {
+	// Overlap is how long both tokens work. Default: one hour.
+	Overlap time.Duration
+	// Expires and RotateBy are the new token's, as in TokenOptions. Default:
+	// those of the old one, as long after now as they were after its creation.
+	Expires, RotateBy time.Time
+}
+
+// RotateToken returns a new token for the scope of the one with this id, which
+// works on for an overlap and is revoked then. The label stays. It is
+// ErrNotFound if there is no such token, and ErrInvalid if it has ended. opts
+// may be nil.
+func (v *Vault) RotateToken(ctx context.Context, id string, opts *RotateOptions) (bundle.Value, TokenInfo, error) {
+	if opts == nil {
+		opts = &RotateOptions{}
+	}
+	token, info, err := v.rotate(ctx, id, *opts)
+	if err != nil {
+		return bundle.Value{}, TokenInfo{}, fmt.Errorf("rotating token %s: %w", clip(id), err)
+	}
+	return token, info, nil
+}
+
+func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bundle.Value, TokenInfo, error) {
+	fail := func(err error) (bundle.Value, TokenInfo, error) { return bundle.Value{}, TokenInfo{}, err }
+	author, err := actor(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if opts.Overlap < 0 {
+		return fail(fmt.Errorf("%w: the overlap is %s; want a positive duration, or zero for the default", ErrInvalid, opts.Overlap))
+	}
+	old, err := v.token(ctx, id)
+	if err != nil {
+		return fail(err)
+	}
+	t := now()
+	if reason := old.ended(t); reason != "" {
+		return fail(fmt.Errorf("%w: it is %s; issue a new one", ErrInvalid, reason))
+	}
+	next := TokenRow{
+		Scope: old.Scope, Label: old.Label, Author: author, Created: t,
+		Expires:  carry(opts.Expires, old.Expires, t.Sub(old.Created)),
+		RotateBy: carry(opts.RotateBy, old.RotateBy, t.Sub(old.Created)),
+	}
+	if reason := next.ended(t); reason != "" {
+		return fail(fmt.Errorf("%w: the new token would be %s already", ErrInvalid, reason))
+	}
+	token := next.generate()
+	err = v.update(ctx, Query{Scope: old.Scope}, func(st *state, key *keyring.DataKey) (*Change, error) {
+		end := t.Add(cmp.Or(opts.Overlap, time.Hour))
+		if at, ok := st.revoked(id); ok && at.Before(end) {
+			end = at // an earlier end stays
+		}
+		err := next.authenticate(key)
+		return &Change{Issue: []TokenRow{next}, Revoke: []RevokedRow{{ID: id, Revoked: end, RevokedBy: author}}}, err
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return token, next.info(), nil
+}
+
+// carry returns the time that was asked for, or else the old one moved by
+// shift, if there was one.
+func carry(asked, old time.Time, shift time.Duration) time.Time {
+	if asked.IsZero() && !old.IsZero() {
+		return old.Add(shift)
+	}
+	return asked.UTC().Truncate(time.Microsecond)
+}
+
+// ended returns why the token does not work at time at, or nothing if it does.
+func (t *TokenRow) ended(at time.Time) TokenReason {
+	switch {
+	case !t.Revoked.IsZero() && !at.Before(t.Revoked):
+		return TokenRevoked
+	case !t.Expires.IsZero() && !at.Before(t.Expires):
+		return TokenExpired
+	}
+	return ""
+}
+
+// end returns when the token stops to work, or zero.
+func (t *TokenRow) end() time.Time {
+	if t.Expires.IsZero() || !t.Revoked.IsZero() && t.Revoked.Before(t.Expires) {
+		return t.Revoked
+	}
+	return t.Expires
 }
 
 // Tokens returns the tokens of scope itself, oldest first, with the revoked
@@ -141,32 +246,33 @@ func (v *Vault) revoke(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	scope, err := v.tokenScope(ctx, id)
+	row, err := v.token(ctx, id)
 	if err != nil {
-		return v.refused(ctx, err)
+		return err
 	}
-	return v.update(ctx, Query{Scope: scope}, func(st *state, _ *keyring.DataKey) (*Change, error) {
-		if st.revoked(id) {
+	return v.update(ctx, Query{Scope: row.Scope}, func(st *state, _ *keyring.DataKey) (*Change, error) {
+		t := now()
+		if at, ok := st.revoked(id); ok && !at.After(t) {
 			return nil, nil
 		}
-		return &Change{Revoke: []RevokedRow{{ID: id, Revoked: now(), RevokedBy: author}}}, nil
+		return &Change{Revoke: []RevokedRow{{ID: id, Revoked: t, RevokedBy: author}}}, nil
 	})
 }
 
-// tokenScope returns the scope that the token was issued for.
-func (v *Vault) tokenScope(ctx context.Context, id string) (string, error) {
+// token returns the verified row of a token.
+func (v *Vault) token(ctx context.Context, id string) (TokenRow, error) {
 	if id == "" || checkText("the id", id, maxLabel) != nil {
-		return "", ErrNotFound // no storage has to look for it
+		return TokenRow{}, ErrNotFound // no storage has to look for it
 	}
 	st, err := v.read(ctx, Query{Token: id})
 	if err != nil {
-		return "", err
+		return TokenRow{}, v.refused(ctx, err)
 	}
 	defer st.close()
 	if st.Token == nil {
-		return "", ErrNotFound
+		return TokenRow{}, ErrNotFound
 	}
-	return st.Token.Scope, st.checkToken(ctx, *st.Token)
+	return *st.Token, v.refused(ctx, st.checkToken(ctx, *st.Token))
 }
 
 // checkToken verifies that row is as this vault wrote it.
@@ -182,20 +288,21 @@ func (st *state) checkToken(ctx context.Context, row TokenRow) error {
 	if !hmac.Equal(mac[:], row.MAC[:]) {
 		return fmt.Errorf("%w: token %s is not as it was issued", keyring.ErrTampered, row.ID)
 	}
-	if row.Revoked.IsZero() == st.revoked(row.ID) {
+	if at, _ := st.revoked(row.ID); !at.Equal(row.Revoked) {
 		return fmt.Errorf("%w: token %s and the seal of its scope differ on whether it is revoked", keyring.ErrTampered, row.ID)
 	}
 	return nil
 }
 
-// revoked reports whether the scope's seal covers the token as revoked.
-func (st *state) revoked(id string) bool {
+// revoked returns when the token ends by the scope's seal, and whether that
+// has it.
+func (st *state) revoked(id string) (time.Time, bool) {
 	for _, t := range st.scope().Revoked {
 		if t.ID == id {
-			return true
+			return t.Revoked, true
 		}
 	}
-	return false
+	return time.Time{}, false
 }
 
 func (t *TokenRow) info() TokenInfo {

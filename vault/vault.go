@@ -121,11 +121,8 @@ func (v *Vault) update(ctx context.Context, q Query, plan planner) error {
 		}
 		// Writers of one scope take turns; a random pause keeps them from
 		// meeting again.
-		pause := time.Duration(rand.Int64N(int64(min(attempt+1, 20)) * int64(2*time.Millisecond)))
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pause):
+		if err := pause(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond)); err != nil {
+			return err
 		}
 	}
 	return fmt.Errorf("%w: scope %s was written by others at each of %d attempts", ErrConflict, q.Scope, attempts)
@@ -146,7 +143,10 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner) error {
 	defer st.close()
 	key, err := st.newestKey(ctx)
 	if errors.Is(err, errNoDataKey) {
-		return v.createKey(ctx, Tenant(q.Scope))
+		if err := v.addKey(ctx, Tenant(q.Scope), true); err != nil {
+			return err
+		}
+		return errRetry
 	}
 	if err != nil {
 		return err
@@ -169,24 +169,28 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner) error {
 	return nil
 }
 
-// createKey gives a tenant its first data key and asks for another attempt.
-func (v *Vault) createKey(ctx context.Context, tenant string) error {
+// addKey gives a tenant a data key: its first one, if it has none yet, or
+// another one.
+func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
 	key, record, err := v.keys.NewKey(ctx, keyContext(tenant))
 	if err != nil {
 		return fmt.Errorf("making the data key of tenant %s: %w", tenant, err)
 	}
 	key.Destroy()
-	err = v.storage.Apply(ctx, &Change{Keys: []KeyChange{{Tenant: tenant, New: record, First: true}}})
-	if err != nil && !errors.Is(err, ErrConflict) {
+	err = v.storage.Apply(ctx, &Change{Keys: []KeyChange{{Tenant: tenant, New: record, First: first}}})
+	if first && errors.Is(err, ErrConflict) {
+		return nil // somebody else has given it its first one
+	}
+	if err != nil {
 		return fmt.Errorf("storing the data key of tenant %s: %w", tenant, err)
 	}
-	return errRetry
+	return nil
 }
 
 // empty reports whether c changes nothing; a nil one does not.
-func (c *Change) empty() bool { return c == nil || !c.sealed() && len(c.Issue) == 0 }
+func (c *Change) empty() bool { return c == nil || !c.sealed() && len(c.Issue)+len(c.Remac) == 0 }
 
 // sealed reports whether c changes something that a seal covers.
 func (c *Change) sealed() bool {
-	return len(c.Insert)+len(c.Activate)+len(c.Delete)+len(c.Revoke) > 0
+	return c.reseals || len(c.Insert)+len(c.Activate)+len(c.Delete)+len(c.Revoke)+len(c.Reseal) > 0
 }

@@ -1,0 +1,237 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// tenantsAtATime is how many tenants a walk over all of them reads together.
+const tenantsAtATime = 100
+
+// RewrapReport counts what Rewrap did.
+type RewrapReport struct {
+	// Tenants is how many were looked at, and Records how many key records
+	// they have.
+	Tenants, Records int
+	// Rewrapped is how many records were wrapped anew.
+	Rewrapped int
+}
+
+// Rewrap moves the key records of all tenants to the keyring's primary KEK and
+// its replicas: those that are not there yet, or are wrapped under an older
+// version of one. Each costs the key service one call to open, unless its data
+// key is cached, and one to wrap; secrets stay as they are.
+//
+// The vault serves all the while. Rewrap may be stopped at any time, by a crash
+// too, and run again; several may run at once. The report counts what was done
+// until an error.
+func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
+	var report RewrapReport
+	err := v.eachTenant(ctx, func(tenant string) error {
+		report.Tenants++
+		snap, err := v.storage.Read(ctx, Query{Scope: tenant})
+		if err != nil {
+			return fmt.Errorf("reading from storage: %w", err)
+		}
+		for _, record := range snap.Keys {
+			report.Records++
+			done, err := v.rewrap(ctx, tenant, record)
+			if err != nil {
+				return err
+			}
+			if done {
+				report.Rewrapped++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return report, fmt.Errorf("rewrapping key records: %w", err)
+	}
+	return report, nil
+}
+
+func (v *Vault) rewrap(ctx context.Context, tenant string, record keyring.Record) (bool, error) {
+	if _, stale := v.keys.Stale(record); !stale {
+		return false, nil
+	}
+	next, err := v.keys.Rewrap(ctx, record, keyContext(tenant))
+	if err != nil {
+		return false, fmt.Errorf("tenant %s: %w", tenant, err)
+	}
+	err = v.storage.Apply(ctx, &Change{Keys: []KeyChange{{Tenant: tenant, Old: record, New: next}}})
+	if errors.Is(err, ErrConflict) {
+		return false, nil // somebody else has rewrapped it meanwhile
+	}
+	if err != nil {
+		return false, fmt.Errorf("storing the key record of tenant %s: %w", tenant, err)
+	}
+	return true, nil
+}
+
+// RotateReport counts what RotateDataKeys did.
+type RotateReport struct {
+	// Tenants is how many were looked at, and Keys how many got a new data
+	// key.
+	Tenants, Keys int
+	// Scopes is how many scopes were moved to their tenant's newest data key.
+	Scopes int
+}
+
+// RotateDataKeys gives each tenant whose newest data key is older than
+// olderThan a new one, and moves everything active to its tenant's newest key:
+// values, previews and tokens, scope by scope. Earlier versions of secrets stay
+// under the data keys that they were written with.
+//
+// The vault serves all the while; runners fetch their bundles again, since
+// revisions change. RotateDataKeys may be stopped at any time, by a crash too,
+// and run again with the same argument: it goes on where it was. The report
+// counts what was done until an error.
+func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateReport, error) {
+	var report RotateReport
+	err := v.eachTenant(ctx, func(tenant string) error {
+		report.Tenants++
+		st, err := v.read(ctx, Query{Scope: tenant, Below: true})
+		if err != nil {
+			return err
+		}
+		defer st.close()
+		newest, err := st.newestRecord()
+		if err != nil {
+			return err
+		}
+		if time.Since(newest.created) >= olderThan {
+			// Records tell their age to the second: the new key must not look
+			// as old as the other.
+			if err := pause(ctx, time.Until(newest.created.Add(time.Second))); err != nil {
+				return err
+			}
+			if err := v.addKey(ctx, tenant, false); err != nil {
+				return err
+			}
+			report.Keys++
+		}
+		for _, scope := range slices.Sorted(maps.Keys(st.Below)) {
+			if err := v.moveScope(ctx, scope, &report); err != nil {
+				return err
+			}
+		}
+		return v.moveScope(ctx, tenant, &report)
+	})
+	if err != nil {
+		return report, fmt.Errorf("rotating data keys: %w", err)
+	}
+	return report, nil
+}
+
+// moveScope seals what is active in a scope under its tenant's newest data key.
+func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateReport) error {
+	var moved bool
+	err := v.update(ctx, Query{Scope: scope, Tokens: true}, func(st *state, key *keyring.DataKey) (*Change, error) {
+		moved = false
+		change := &Change{}
+		for _, row := range st.scope().Secrets {
+			if row.KeyID == key.ID() {
+				continue
+			}
+			next, err := st.move(ctx, row, key)
+			if err != nil {
+				return nil, err
+			}
+			change.Reseal = append(change.Reseal, next)
+		}
+		for _, row := range st.Tokens {
+			if row.KeyID == key.ID() {
+				continue
+			}
+			if err := st.checkToken(ctx, row); err != nil {
+				return nil, err
+			}
+			row.KeyID = key.ID()
+			var err error
+			if row.MAC, err = row.mac(key); err != nil {
+				return nil, err
+			}
+			change.Remac = append(change.Remac, row)
+		}
+		if i := len(st.Path) - 1; i < len(st.seals) && st.seals[i].keyID != key.ID() {
+			change.reseals = true
+		}
+		moved = !change.empty()
+		return change, nil
+	})
+	if err != nil {
+		return fmt.Errorf("scope %s: %w", scope, err)
+	}
+	if moved {
+		report.Scopes++
+	}
+	return nil
+}
+
+// move returns row with its value and its preview sealed under key.
+func (st *state) move(ctx context.Context, row SecretRow, key *keyring.DataKey) (SecretRow, error) {
+	if err := st.checkRow(ctx, row); err != nil {
+		return row, err
+	}
+	next := row
+	if !row.Hidden {
+		for _, part := range []struct {
+			purpose string
+			message []byte
+			to      *[]byte
+		}{{purposeSecrets, row.Message, &next.Message}, {purposePreviews, row.Preview, &next.Preview}} {
+			plain, err := st.open(ctx, part.purpose, row, part.message)
+			if err != nil {
+				return row, err
+			}
+			*part.to, err = next.seal(key, part.purpose, plain)
+			clear(plain)
+			if err != nil {
+				return row, err
+			}
+		}
+	}
+	return next, next.authenticate(key)
+}
+
+// pause returns after d, or with an error when ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// eachTenant calls f for every tenant, in order, until it fails.
+func (v *Vault) eachTenant(ctx context.Context, f func(tenant string) error) error {
+	var after string
+	for {
+		tenants, err := v.storage.Tenants(ctx, after, tenantsAtATime)
+		if err != nil {
+			return fmt.Errorf("listing tenants: %w", err)
+		}
+		for _, tenant := range tenants {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := f(tenant); err != nil {
+				return err
+			}
+			after = tenant
+		}
+		if len(tenants) < tenantsAtATime {
+			return nil
+		}
+	}
+}
