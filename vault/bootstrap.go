@@ -8,8 +8,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -80,19 +82,62 @@ func (v *Vault) Bootstrap(ctx context.Context, token bundle.Value, req *Bootstra
 	hash := wire.HashToken(plain)
 	if req.IfNoneMatch != "" {
 		if err := v.unchanged(ctx, id, hash, req); err != nil {
-			return nil, v.refused(ctx, err)
+			return nil, v.denied(ctx, id, req, v.refused(ctx, err))
 		}
 	}
 	b, err := v.deliver(ctx, id, hash, req)
-	if err != nil && !isTokenError(err) {
+	if _, ok := errors.AsType[*TokenError](err); ok {
+		return nil, v.denied(ctx, id, req, err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("making the bundle of token %s: %w", id, v.refused(ctx, err))
 	}
-	return b, err
+	return b, nil
 }
 
-func isTokenError(err error) bool {
-	_, ok := errors.AsType[*TokenError](err)
-	return ok
+// denied records that a token which exists was refused, at most once a minute
+// for each, and returns err. A failure to record changes nothing: there is
+// nothing left to refuse.
+func (v *Vault) denied(ctx context.Context, id string, req *BootstrapRequest, err error) error {
+	refused, ok := errors.AsType[*TokenError](err)
+	if !ok || refused.Reason == TokenUnknown || !v.denials.first(id, time.Now()) {
+		return err
+	}
+	st, failed := v.read(ctx, Query{Token: id})
+	if failed != nil {
+		_ = v.refused(ctx, failed)
+		return err
+	}
+	defer st.close()
+	if st.Token != nil && st.checkToken(ctx, *st.Token) == nil {
+		_ = v.append(ctx, st, AuditEntry{
+			Time: now(), Action: AuditRefuse, Scope: st.Token.Scope, Token: id, Reason: refused.Reason, Runner: req.Runner, Addr: req.RemoteAddr,
+		})
+	}
+	return err
+}
+
+// denials are the tokens whose refusal was recorded in this minute.
+type denials struct {
+	mu    sync.Mutex
+	since time.Time
+	ids   map[string]struct{}
+}
+
+// mostDenials bounds what is remembered; refusals beyond it are not recorded.
+const mostDenials = 10_000
+
+func (d *denials) first(id string, t time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t.Sub(d.since) >= time.Minute || d.ids == nil {
+		d.since, d.ids = t, map[string]struct{}{}
+	}
+	if _, ok := d.ids[id]; ok || len(d.ids) >= mostDenials {
+		return false
+	}
+	d.ids[id] = struct{}{}
+	return true
 }
 
 // unchanged returns ErrUnchanged if the runner has the current revision at the
@@ -101,14 +146,14 @@ func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *Bo
 	deadline := time.Now().Add(min(req.Wait, wire.MaxWait))
 	var seat *seat
 	for {
-		st, err := v.read(ctx, Query{Token: id, SealsOnly: true})
+		st, err := v.read(ctx, Query{Token: id, SealsOnly: true, Minted: v.minters != nil})
 		if err != nil {
 			return fmt.Errorf("reading the state of token %s: %w", id, err)
 		}
 		if err := admit(st, hash); err != nil {
 			return err
 		}
-		if st.revision() != req.IfNoneMatch {
+		if v.revision(st) != req.IfNoneMatch || v.mintingDue(st) {
 			return nil
 		}
 		v.record(ctx, Use{Token: id, Time: now(), Addr: req.RemoteAddr, Runner: req.Runner})
@@ -143,33 +188,91 @@ func admit(st *state, hash [32]byte) error {
 	return nil
 }
 
-// deliver makes the bundle for a token.
+// deliver makes the bundle for a token, records that, and returns it.
 func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest) (*bundle.Bundle, error) {
-	st, err := v.read(ctx, Query{Token: id})
+	q := Query{Token: id, Minted: v.minters != nil}
+	st, err := v.admitted(ctx, q, hash)
 	if err != nil {
 		return nil, err
 	}
-	defer st.close()
-	if err := admit(st, hash); err != nil {
+	defer func() { st.close() }()
+	if v.mint(ctx, st) {
+		// Only now that something was minted: everything is read again, as one
+		// snapshot.
+		st.close()
+		if st, err = v.admitted(ctx, q, hash); err != nil {
+			st = &state{}
+			return nil, err
+		}
+	}
+	b, err := v.assemble(ctx, st)
+	if err != nil {
 		return nil, err
 	}
-	if err := st.checkToken(ctx, *st.Token); err != nil {
+	t := b.Meta().IssuedAt
+	entry := AuditEntry{Time: t, Action: AuditDeliver, Scope: st.Token.Scope, Token: id, Runner: req.Runner, Addr: req.RemoteAddr}
+	used := []Use{{Token: id, Time: t, Addr: req.RemoteAddr, Runner: req.Runner}}
+	for s := range b.All() {
+		entry.Delivered = append(entry.Delivered, fmt.Sprintf("%s/%s@%d", s.Scope, s.Name, s.Version))
+		used = append(used, Use{Token: id, Time: t, Scope: s.Scope, Name: s.Name})
+	}
+	if err := v.append(ctx, st, entry); err != nil {
 		return nil, err
 	}
+	v.record(ctx, used...)
+	return b, nil
+}
+
+// admitted reads for a token, and checks that.
+func (v *Vault) admitted(ctx context.Context, q Query, hash [32]byte) (*state, error) {
+	st, err := v.read(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if err = admit(st, hash); err == nil {
+		err = st.checkToken(ctx, *st.Token)
+	}
+	if err != nil {
+		st.close()
+		return nil, err
+	}
+	return st, nil
+}
+
+// assemble opens the secrets of a token's path.
+func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error) {
 	t := now()
-	meta := &bundle.Meta{
-		Revision: st.revision(), RefreshAfter: v.refresh,
-		Scope: st.Token.Scope, TokenID: id, IssuedAt: t, TokenExpires: st.Token.end(), RotateBy: st.Token.RotateBy,
+	minted, problems, err := v.mintedSecrets(ctx, st)
+	if err != nil {
+		return nil, err
 	}
-	uses := []Use{{Token: id, Time: t, Addr: req.RemoteAddr, Runner: req.Runner}}
+	meta := &bundle.Meta{
+		Revision: v.revision(st), RefreshAfter: v.refresh, Problems: problems, Notices: v.notices,
+		Scope: st.Token.Scope, TokenID: st.Token.ID, IssuedAt: t, TokenExpires: st.Token.end(), RotateBy: st.Token.RotateBy,
+	}
+	waived := strings.Split(st.Token.Waived, ",")
+	for _, item := range v.ready(st, minted) {
+		if item.Status != ReadyPresent && !slices.Contains(waived, item.Name) {
+			meta.Problems = append(meta.Problems, bundle.Problem{
+				Name: item.Name, Origin: bundle.Origin{Provider: "vault", Location: item.Scope},
+				Reason: fmt.Sprintf("it is required and %s; %s", item.Status, item.Detail),
+			})
+		}
+	}
 	var secrets []bundle.Secret
-	for _, row := range st.effective() {
+	for name, row := range st.nearest() {
+		delete(minted, name) // what the vault has wins, and so does a tombstone
+		if row.Hidden {
+			continue
+		}
 		origin := bundle.Origin{Provider: "vault", Location: row.Scope}
 		if row.expired(t) {
-			meta.Problems = append(meta.Problems, bundle.Problem{
-				Name: row.Name, Origin: origin,
-				Reason: fmt.Sprintf("it expired at %s; put a new value", row.Expires.Format(time.RFC3339)),
-			})
+			if !slices.ContainsFunc(meta.Problems, func(p bundle.Problem) bool { return p.Name == name }) {
+				meta.Problems = append(meta.Problems, bundle.Problem{
+					Name: name, Origin: origin,
+					Reason: fmt.Sprintf("it expired at %s; put a new value", row.Expires.Format(time.RFC3339)),
+				})
+			}
 			continue
 		}
 		plain, err := st.open(ctx, purposeSecrets, row, row.Message)
@@ -177,51 +280,52 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 			return nil, err
 		}
 		secrets = append(secrets, bundle.Secret{
-			Name: row.Name, Value: bundle.NewValue(string(plain)), Origin: origin, Kind: row.Kind, Scope: row.Scope,
+			Name: name, Value: bundle.NewValue(string(plain)), Origin: origin, Kind: row.Kind, Scope: row.Scope,
 			Version: row.Version, Created: row.Created, Rotated: row.Rotated, Expires: row.Expires, Delivery: bundle.Delivery(row.Delivery),
 		})
-		uses = append(uses, Use{Token: id, Time: t, Scope: row.Scope, Name: row.Name})
+		clear(plain)
 	}
-	b, err := bundle.New(secrets, meta)
-	if err != nil {
-		return nil, err
-	}
-	v.record(ctx, uses...)
-	return b, nil
+	slices.SortFunc(meta.Problems, func(x, y bundle.Problem) int { return strings.Compare(x.Name, y.Name) })
+	return bundle.New(slices.AppendSeq(secrets, maps.Values(minted)), meta)
 }
 
-// effective returns the secrets that a runner of the path gets, by name: of
-// each name the nearest row, unless that is a tombstone.
-func (st *state) effective() []SecretRow {
+// nearest returns the row of each name that counts for a runner of the path:
+// a secret, or the tombstone that hides it.
+func (st *state) nearest() map[string]SecretRow {
 	nearest := map[string]SecretRow{}
-	for _, s := range st.Path {
-		for _, row := range s.Secrets {
+	for i := range st.Path {
+		for _, row := range st.Path[i].Secrets {
 			nearest[row.Name] = row
 		}
 	}
-	var rows []SecretRow
-	for _, row := range nearest {
-		if !row.Hidden {
-			rows = append(rows, row)
-		}
-	}
-	slices.SortFunc(rows, func(x, y SecretRow) int { return strings.Compare(x.Name, y.Name) })
-	return rows
+	return nearest
 }
 
 // revision identifies what a runner of the path gets; docs/format.md. It needs
 // no key: seals cover randomized ciphertext.
-func (st *state) revision() string {
+func (v *Vault) revision(st *state) string {
 	var b []byte
 	b = append(b, "satchel/v1 etag\x00"...)
 	for i := range st.Path {
 		b = appendLP(b, st.Path[i].Scope)
 		b = appendLP(b, string(st.Path[i].Seal))
 	}
+	t := now()
+	for _, m := range v.serving(st) {
+		b = appendLP(b, m.Name)
+		if row := st.minted(m); row != nil && t.Before(row.ends()) {
+			b = appendLP(b, row.Identity)
+		} else {
+			b = appendLP(b, "")
+		}
+	}
 	var about []byte
 	about = appendLP(about, st.Token.ID)
 	about = appendTime(about, st.Token.Expires)
 	about = appendTime(about, st.Token.RotateBy)
+	for _, notice := range v.notices {
+		about = appendLP(about, notice)
+	}
 	sum := sha256.Sum256(about)
 	b = append(b, sum[:]...)
 	sum = sha256.Sum256(b)

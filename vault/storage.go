@@ -156,6 +156,7 @@ type TokenRow struct {
 	MAC      [32]byte // over all fields above but KeyID
 	Label    string
 	Author   string
+	Waived   string // names of required secrets that the runner does without, joined by commas
 	// Revoked and RevokedBy repeat what the scope's seal covers; see
 	// RevokedRow.
 	Revoked   time.Time

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -35,6 +36,8 @@ type TokenInfo struct {
 	LastUsed   time.Time
 	LastAddr   string
 	LastRunner string
+	// Waived are the required secrets that its runner does without.
+	Waived []string
 }
 
 // TokenOptions say more about a token. The zero value of each field means its
@@ -47,6 +50,9 @@ type TokenOptions struct {
 	// RotateBy is when its owner should replace it; runners are told.
 	// Default: no hint.
 	RotateBy time.Time
+	// Waive names required secrets that the runner does without, such as the
+	// key of an AI service where it has a model of its own. Default: none.
+	Waive []string
 }
 
 // IssueToken returns a new token for the bundle of scope. This is the only
@@ -74,11 +80,19 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 	if err := checkText("the label", opts.Label, maxLabel); err != nil {
 		return bundle.Value{}, TokenInfo{}, err
 	}
+	for _, name := range opts.Waive {
+		if err := checkRef(scope, name); err != nil {
+			return bundle.Value{}, TokenInfo{}, fmt.Errorf("TokenOptions.Waive: %w", err)
+		}
+	}
+	if len(opts.Waive) > maxWaived {
+		return bundle.Value{}, TokenInfo{}, fmt.Errorf("%w: TokenOptions.Waive has %d names; at most %d are allowed", ErrInvalid, len(opts.Waive), maxWaived)
+	}
 	row := TokenRow{
 		Scope: scope, Created: now(),
 		Expires:  opts.Expires.UTC().Truncate(time.Microsecond),
 		RotateBy: opts.RotateBy.UTC().Truncate(time.Microsecond),
-		Label:    opts.Label, Author: author,
+		Label:    opts.Label, Author: author, Waived: strings.Join(opts.Waive, ","),
 	}
 	if row.ended(row.Created) != "" {
 		return bundle.Value{}, TokenInfo{}, fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, row.Expires.Format(time.RFC3339))
@@ -155,7 +169,7 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bund
 		return fail(fmt.Errorf("%w: it is %s; issue a new one", ErrInvalid, reason))
 	}
 	next := TokenRow{
-		Scope: old.Scope, Label: old.Label, Author: author, Created: t,
+		Scope: old.Scope, Label: old.Label, Author: author, Waived: old.Waived, Created: t,
 		Expires:  carry(opts.Expires, old.Expires, t.Sub(old.Created)),
 		RotateBy: carry(opts.RotateBy, old.RotateBy, t.Sub(old.Created)),
 	}
@@ -306,8 +320,13 @@ func (st *state) revoked(id string) (time.Time, bool) {
 }
 
 func (t *TokenRow) info() TokenInfo {
+	var waived []string
+	if t.Waived != "" {
+		waived = strings.Split(t.Waived, ",")
+	}
 	return TokenInfo{
-		ID: t.ID, Scope: t.Scope, Label: t.Label, Author: t.Author, Created: t.Created, Expires: t.Expires, RotateBy: t.RotateBy,
+		Waived: waived,
+		ID:     t.ID, Scope: t.Scope, Label: t.Label, Author: t.Author, Created: t.Created, Expires: t.Expires, RotateBy: t.RotateBy,
 		Revoked: t.Revoked, RevokedBy: t.RevokedBy, LastUsed: t.LastUsed, LastAddr: t.LastAddr, LastRunner: t.LastRunner,
 	}
 }

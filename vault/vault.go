@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
@@ -23,10 +24,11 @@ const (
 	// and those before it. Older ones are deleted by the next Put.
 	KeepVersions = 10
 
-	maxKind  = 64
-	maxLabel = 256
-	maxActor = 256
-	maxAddr  = 256
+	maxKind   = 64
+	maxLabel  = 256
+	maxActor  = 256
+	maxWaived = 100
+	maxAddr   = 256
 )
 
 var (
@@ -50,9 +52,17 @@ type Vault struct {
 	log     *slog.Logger
 	refresh time.Duration
 
-	marks marks
-	uses  uses
-	watch watch
+	sinks           []AuditSink
+	auditBestEffort bool
+	minters         []*minter
+	required        []Required
+	notices         []string
+
+	marks   marks
+	uses    uses
+	watch   watch
+	appends appends
+	denials denials
 }
 
 // Options of a Vault. The zero value of each field means its default.
@@ -62,6 +72,22 @@ type Options struct {
 	Logger *slog.Logger
 	// RefreshAfter is when runners are told to ask again. Default: 15 minutes.
 	RefreshAfter time.Duration
+	// Audit keeps audit entries elsewhere too. Default: they are in storage
+	// only.
+	Audit []AuditSink
+	// AuditBestEffort lets operations go on that cannot be recorded; that they
+	// could not is logged. Writes are recorded with what they write in any
+	// case. Default: such operations are refused with ErrNotRecorded.
+	AuditBestEffort bool
+	// Integrations mint short-lived secrets for the runners of their scopes.
+	// Default: none.
+	Integrations []Integration
+	// Required are the secrets that runners need: bundles have a problem for
+	// each that is missing, and Readiness lists them. Default: none.
+	Required []Required
+	// Notices are sentences that every bundle carries for the people who run
+	// the runner, such as who pays for a key. Default: none.
+	Notices []string
 }
 
 // New returns a vault over s whose data keys are wrapped by keys. It proves
@@ -77,6 +103,18 @@ func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (
 		keys:    keys,
 		log:     cmp.Or(opts.Logger, slog.Default()),
 		refresh: cmp.Or(opts.RefreshAfter, 15*time.Minute),
+
+		sinks:           slices.Clone(opts.Audit),
+		auditBestEffort: opts.AuditBestEffort,
+		required:        slices.Clone(opts.Required),
+		notices:         slices.Clone(opts.Notices),
+	}
+	var err error
+	if v.minters, err = newMinters(opts.Integrations); err != nil {
+		return nil, err
+	}
+	if err := checkRequired(opts.Required); err != nil {
+		return nil, err
 	}
 	if v.refresh < time.Second {
 		return nil, fmt.Errorf("%w: RefreshAfter is %s; want a second or more", ErrInvalid, v.refresh)
@@ -114,18 +152,24 @@ const attempts = 50
 // seals the outcome and stores it. It starts over if another write came in
 // between. An empty change is not stored.
 func (v *Vault) update(ctx context.Context, q Query, plan planner) error {
+	q.AuditHead = true
+	var told bool
 	for attempt := range attempts {
-		err := v.updateOnce(ctx, q, plan)
+		err := v.updateOnce(ctx, q, plan, &told)
 		if !errors.Is(err, errRetry) {
 			return v.refused(ctx, err)
 		}
-		// Writers of one scope take turns; a random pause keeps them from
-		// meeting again.
-		if err := pause(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond)); err != nil {
+		if err := yieldTurn(ctx, attempt); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("%w: scope %s was written by others at each of %d attempts", ErrConflict, q.Scope, attempts)
+}
+
+// yieldTurn lets others write after a conflict: a random pause keeps them from
+// meeting again.
+func yieldTurn(ctx context.Context, attempt int) error {
+	return pause(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond))
 }
 
 // errRetry is what updateOnce returns if another write came in between.
@@ -135,7 +179,7 @@ var errRetry = errors.New("another write came in between")
 // authenticated under key.
 type planner func(st *state, key *keyring.DataKey) (*Change, error)
 
-func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner) error {
+func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *bool) error {
 	st, err := v.read(ctx, q)
 	if err != nil {
 		return err
@@ -157,6 +201,20 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner) error {
 	}
 	if err := st.seal(key, change); err != nil {
 		return err
+	}
+	author, err := actor(ctx)
+	if err != nil {
+		return err
+	}
+	entries := change.entries(q.Scope, author)
+	if change.Append, err = chain(key, Tenant(q.Scope), st.AuditHead, entries); err != nil {
+		return err
+	}
+	if !*told {
+		if err := v.tell(ctx, Tenant(q.Scope), entries...); err != nil {
+			return err
+		}
+		*told = true
 	}
 	if err := v.storage.Apply(ctx, change); err != nil {
 		if errors.Is(err, ErrConflict) {

@@ -1,0 +1,486 @@
+package vault
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// AuditAction says what an audit entry is about.
+type AuditAction string
+
+const (
+	AuditPut      AuditAction = "secret.put"
+	AuditHide     AuditAction = "secret.hide"
+	AuditActivate AuditAction = "secret.activate"
+	AuditDelete   AuditAction = "secret.delete"
+	AuditIssue    AuditAction = "token.issue"
+	AuditRevoke   AuditAction = "token.revoke"
+	AuditMoveKeys AuditAction = "scope.move" // to the tenant's newest data key
+	AuditDeliver  AuditAction = "bootstrap.deliver"
+	AuditRefuse   AuditAction = "bootstrap.refuse"
+	AuditTrim     AuditAction = "audit.trim"
+)
+
+// AuditEntry is one thing that happened within a tenant. It has names and
+// versions, and never a value.
+type AuditEntry struct {
+	Time   time.Time   `json:"time"`
+	Action AuditAction `json:"action"`
+	// Actor is who wrote; see WithActor.
+	Actor string `json:"actor,omitempty"`
+	Scope string `json:"scope,omitempty"`
+	// Name and Version are the secret's.
+	Name    string `json:"name,omitempty"`
+	Version int64  `json:"version,omitempty"`
+	// Token is the id of the token that was issued or shown.
+	Token string `json:"token,omitempty"`
+	// Runner and Addr say who showed it.
+	Runner string `json:"runner,omitempty"`
+	Addr   string `json:"addr,omitempty"`
+	// Reason says why a token was refused.
+	Reason TokenReason `json:"reason,omitempty"`
+	// Delivered lists the secrets of a bundle as scope, name and version.
+	Delivered []string `json:"delivered,omitempty"`
+	// Through and Head say which entries were dropped: those up to that
+	// number, whose last had that MAC in hex.
+	Through int64  `json:"through,omitempty"`
+	Head    string `json:"head,omitempty"`
+}
+
+// An AuditSink keeps audit entries somewhere besides storage, which always has
+// them. Record is called before the operation takes effect, and an error
+// refuses the operation, unless Options.AuditBestEffort says otherwise. An
+// operation that fails later has been recorded all the same.
+//
+// A sink is safe for concurrent use. Record returns soon after ctx ends.
+type AuditSink interface {
+	Record(ctx context.Context, tenant string, e AuditEntry) error
+}
+
+// ErrNotRecorded is in errors of operations that were refused because they
+// could not be recorded.
+var ErrNotRecorded = errors.New("not recorded, and therefore refused")
+
+// AuditHead names the newest entry of a chain. Kept elsewhere, it shows later
+// whether the chain was cut.
+type AuditHead struct {
+	Seq int64
+	MAC [32]byte
+}
+
+// entries says what a change to scope is, for the audit chain.
+func (c *Change) entries(scope, author string) []AuditEntry {
+	t := now()
+	var entries []AuditEntry
+	add := func(action AuditAction, name string, version int64, token string) {
+		entries = append(entries, AuditEntry{Time: t, Action: action, Actor: author, Scope: scope, Name: name, Version: version, Token: token})
+	}
+	for _, row := range c.Insert {
+		if row.Hidden {
+			add(AuditHide, row.Name, row.Version, "")
+		} else {
+			add(AuditPut, row.Name, row.Version, "")
+		}
+	}
+	for _, ref := range c.Activate {
+		add(AuditActivate, ref.Name, ref.Version, "")
+	}
+	for _, ref := range c.Delete {
+		add(AuditDelete, ref.Name, 0, "")
+	}
+	for _, row := range c.Issue {
+		add(AuditIssue, "", 0, row.ID)
+	}
+	for _, row := range c.Revoke {
+		add(AuditRevoke, "", 0, row.ID)
+	}
+	if c.reseals || len(c.Reseal)+len(c.Remac) > 0 {
+		add(AuditMoveKeys, "", 0, "")
+	}
+	return entries
+}
+
+// labelAudit is the label of entries' MACs.
+const labelAudit = "ska/v1 audit"
+
+// chainMAC returns the MAC that binds an entry to its tenant, its number and
+// the entry before it.
+func chainMAC(key *keyring.DataKey, previous [32]byte, tenant string, seq int64, entry []byte) ([32]byte, error) {
+	var b []byte
+	b = append(b, previous[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(seq))
+	b = appendLP(b, tenant)
+	return key.MAC(labelAudit, append(b, entry...))
+}
+
+// chain returns the rows that follow head.
+func chain(key *keyring.DataKey, tenant string, head *AuditRow, entries []AuditEntry) ([]AuditRow, error) {
+	var rows []AuditRow
+	var seq int64
+	var previous [32]byte
+	if head != nil {
+		seq, previous = head.Seq, head.MAC
+	}
+	for _, e := range entries {
+		seq++
+		encoded, err := json.Marshal(e)
+		if err != nil {
+			return nil, fmt.Errorf("encoding an audit entry: %w", err)
+		}
+		mac, err := chainMAC(key, previous, tenant, seq, encoded)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, AuditRow{Tenant: tenant, Seq: seq, Entry: encoded, KeyID: key.ID(), MAC: mac})
+		previous = mac
+	}
+	return rows, nil
+}
+
+// tell gives entries to the sinks.
+func (v *Vault) tell(ctx context.Context, tenant string, entries ...AuditEntry) error {
+	for _, e := range entries {
+		for _, sink := range v.sinks {
+			err := sink.Record(ctx, tenant, e)
+			if err == nil {
+				continue
+			}
+			if !v.auditBestEffort {
+				return fmt.Errorf("%w: %w", ErrNotRecorded, err)
+			}
+			v.log.ErrorContext(ctx, "an audit sink failed", "tenant", tenant, "action", string(e.Action), "error", err)
+		}
+	}
+	return nil
+}
+
+// VerifyAudit reads the audit chain of a tenant and checks that every entry is
+// as this vault wrote it and that none is missing, and calls visit, unless it
+// is nil, for each in order. It returns the newest entry, to be kept elsewhere.
+// since is one that was kept before, or nil: the chain must still have it,
+// unless TrimAudit dropped it.
+//
+// What was edited, cut out or cut off is keyring.ErrTampered. Without since,
+// entries that were cut off at the end cannot be noticed.
+func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *AuditHead, visit func(seq int64, e AuditEntry) error) (AuditHead, error) {
+	head, err := v.verifyAudit(ctx, tenant, since, visit)
+	if err != nil {
+		return AuditHead{}, fmt.Errorf("verifying the audit chain of tenant %s: %w", clip(tenant), err)
+	}
+	return head, nil
+}
+
+// auditPage is how many entries are read together.
+const auditPage = 500
+
+func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead, visit func(int64, AuditEntry) error) (AuditHead, error) {
+	var head AuditHead
+	if err := CheckScope(tenant); err != nil || Tenant(tenant) != tenant {
+		return head, fmt.Errorf("%w: want the name of a tenant, the first segment of a scope", ErrInvalid)
+	}
+	st, err := v.read(ctx, Query{Scope: tenant})
+	if err != nil {
+		return head, err
+	}
+	defer st.close()
+	check := auditCheck{tenant: tenant, since: since}
+	for {
+		rows, err := v.storage.Audit(ctx, tenant, head.Seq, auditPage)
+		if err != nil {
+			return head, fmt.Errorf("reading from storage: %w", err)
+		}
+		for _, row := range rows {
+			key, err := st.key(ctx, row.KeyID)
+			if err != nil {
+				return head, err
+			}
+			entry, err := check.next(key, row)
+			if err != nil {
+				return head, err
+			}
+			if visit != nil {
+				if err := visit(row.Seq, entry); err != nil {
+					return head, err
+				}
+			}
+			head = AuditHead{Seq: row.Seq, MAC: row.MAC}
+		}
+		if len(rows) < auditPage {
+			return head, check.end()
+		}
+	}
+}
+
+// auditCheck follows a chain.
+type auditCheck struct {
+	tenant string
+	since  *AuditHead
+	last   *AuditRow
+	// first is the oldest row if entries before it were dropped, until the
+	// entry that says so has been found; firstKey is behind its MAC.
+	first    *AuditRow
+	firstKey *keyring.DataKey
+	met      bool // since was found, or dropped
+}
+
+// next checks the row that follows.
+func (c *auditCheck) next(key *keyring.DataKey, row AuditRow) (AuditEntry, error) {
+	tampered := func(what string) (AuditEntry, error) {
+		return AuditEntry{}, fmt.Errorf("%w: entry %d %s", keyring.ErrTampered, row.Seq, what)
+	}
+	var previous [32]byte
+	switch {
+	case c.last != nil && row.Seq != c.last.Seq+1:
+		return tampered("does not follow the one before it: entries are missing")
+	case c.last != nil:
+		previous = c.last.MAC
+	case row.Seq > 1:
+		c.first, c.firstKey = &row, key
+	case row.Seq < 1:
+		return tampered("has no number that a chain gives")
+	}
+	if c.first == nil || c.last != nil {
+		mac, err := chainMAC(key, previous, c.tenant, row.Seq, row.Entry)
+		if err != nil {
+			return AuditEntry{}, err
+		}
+		if !hmac.Equal(mac[:], row.MAC[:]) {
+			return tampered("is not as it was written")
+		}
+	}
+	c.last = &row
+	if c.since != nil && row.Seq == c.since.Seq {
+		if row.MAC != c.since.MAC {
+			return tampered("is not the one that was kept elsewhere")
+		}
+		c.met = true
+	}
+	var entry AuditEntry
+	if err := json.Unmarshal(row.Entry, &entry); err != nil {
+		return tampered("cannot be read")
+	}
+	if entry.Action == AuditTrim {
+		return entry, c.trimmed(entry)
+	}
+	return entry, nil
+}
+
+// trimmed takes note of an entry that says which others were dropped.
+func (c *auditCheck) trimmed(e AuditEntry) error {
+	if c.since != nil && c.since.Seq <= e.Through {
+		c.met = true
+	}
+	if c.first == nil || c.first.Seq != e.Through+1 {
+		return nil
+	}
+	var previous [32]byte
+	if n, err := hex.Decode(previous[:], []byte(e.Head)); err != nil || n != len(previous) {
+		return fmt.Errorf("%w: entry %d does not say what it dropped", keyring.ErrTampered, c.last.Seq)
+	}
+	mac, err := chainMAC(c.firstKey, previous, c.tenant, c.first.Seq, c.first.Entry)
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(mac[:], c.first.MAC[:]) {
+		return fmt.Errorf("%w: entry %d is not as it was written", keyring.ErrTampered, c.first.Seq)
+	}
+	c.first = nil
+	return nil
+}
+
+// end checks what the chain as a whole has to have.
+func (c *auditCheck) end() error {
+	if c.first != nil {
+		return fmt.Errorf("%w: the entries before number %d are missing, and none says that they were dropped", keyring.ErrTampered, c.first.Seq)
+	}
+	if c.since != nil && !c.met {
+		return fmt.Errorf("%w: the chain ends before entry %d, which was kept elsewhere", keyring.ErrTampered, c.since.Seq)
+	}
+	return nil
+}
+
+// TrimAudit drops the entries of a tenant that are older than before, after it
+// has appended one that says so: the rest stays verifiable. It verifies the
+// chain first. It returns how many were dropped.
+func (v *Vault) TrimAudit(ctx context.Context, tenant string, before time.Time) (int64, error) {
+	author, err := actor(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("trimming the audit chain of tenant %s: %w", clip(tenant), err)
+	}
+	var dropped, through int64
+	young := false
+	_, err = v.VerifyAudit(ctx, tenant, nil, func(seq int64, e AuditEntry) error {
+		if young = young || !e.Time.Before(before); !young {
+			dropped, through = dropped+1, seq
+		}
+		return nil
+	})
+	if err != nil || dropped == 0 {
+		return 0, err
+	}
+	if err := v.trim(ctx, tenant, through, author); err != nil {
+		return 0, fmt.Errorf("trimming the audit chain of tenant %s: %w", tenant, err)
+	}
+	return dropped, nil
+}
+
+func (v *Vault) trim(ctx context.Context, tenant string, through int64, author string) error {
+	rows, err := v.storage.Audit(ctx, tenant, through-1, 1)
+	if err != nil {
+		return fmt.Errorf("reading from storage: %w", err)
+	}
+	if len(rows) == 0 || rows[0].Seq != through {
+		return fmt.Errorf("%w: somebody else trims it", ErrConflict)
+	}
+	st, err := v.read(ctx, Query{Scope: tenant})
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	err = v.append(ctx, st, AuditEntry{
+		Time: now(), Action: AuditTrim, Actor: author, Through: through, Head: hex.EncodeToString(rows[0].MAC[:]),
+	})
+	if err != nil {
+		return err
+	}
+	return v.storage.Apply(ctx, &Change{DropAudit: []AuditRef{{Tenant: tenant, Seq: through}}})
+}
+
+// appends collects entries that are about to be appended, so that those of one
+// tenant are written together.
+type appends struct {
+	mu       sync.Mutex
+	byTenant map[string]*appending
+}
+
+// appending is a tenant's entries that wait for the one who writes.
+type appending struct {
+	waiting []*waitingEntry
+}
+
+type waitingEntry struct {
+	entry AuditEntry
+	done  chan error // has room for one
+}
+
+// appendWithin bounds the writing of entries, which goes on when the request
+// that asked for it has ended.
+const appendWithin = 5 * time.Second
+
+// append tells the sinks and makes an entry of st's tenant durable, together
+// with those that other requests bring meanwhile.
+func (v *Vault) append(ctx context.Context, st *state, e AuditEntry) error {
+	tenant := Tenant(st.Path[0].Scope)
+	if err := v.tell(ctx, tenant, e); err != nil {
+		return err
+	}
+	w := &waitingEntry{entry: e, done: make(chan error, 1)}
+	if v.appends.join(tenant, w) {
+		v.write(context.WithoutCancel(ctx), st)
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// join adds an entry and reports whether the caller is the one to write.
+func (a *appends) join(tenant string, w *waitingEntry) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byTenant == nil {
+		a.byTenant = map[string]*appending{}
+	}
+	queue, writing := a.byTenant[tenant]
+	if !writing {
+		queue = &appending{}
+		a.byTenant[tenant] = queue
+	}
+	queue.waiting = append(queue.waiting, w)
+	return !writing
+}
+
+// take returns the entries that wait, or ends the caller's turn if none do.
+func (a *appends) take(tenant string) []*waitingEntry {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	queue := a.byTenant[tenant]
+	batch := queue.waiting
+	queue.waiting = nil
+	if len(batch) == 0 {
+		delete(a.byTenant, tenant)
+	}
+	return batch
+}
+
+// write appends what waits until nothing does.
+func (v *Vault) write(ctx context.Context, st *state) {
+	tenant := Tenant(st.Path[0].Scope)
+	for {
+		batch := v.appends.take(tenant)
+		if len(batch) == 0 {
+			return
+		}
+		err := v.unrecorded(ctx, tenant, v.writeBatch(ctx, st, batch))
+		for _, w := range batch {
+			w.done <- err
+		}
+	}
+}
+
+func (v *Vault) writeBatch(ctx context.Context, st *state, batch []*waitingEntry) error {
+	ctx, cancel := context.WithTimeout(ctx, appendWithin)
+	defer cancel()
+	key, err := st.newestKey(ctx)
+	if err != nil {
+		return err
+	}
+	entries := make([]AuditEntry, len(batch))
+	for i, w := range batch {
+		entries[i] = w.entry
+	}
+	for attempt := 0; ; attempt++ {
+		err := v.writeOnce(ctx, key, Tenant(st.Path[0].Scope), entries)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err := yieldTurn(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries []AuditEntry) error {
+	snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, AuditHead: true})
+	if err != nil {
+		return fmt.Errorf("reading from storage: %w", err)
+	}
+	rows, err := chain(key, tenant, snap.AuditHead, entries)
+	if err != nil {
+		return err
+	}
+	return v.storage.Apply(ctx, &Change{Append: rows})
+}
+
+// unrecorded returns the error for entries that could not be written.
+func (v *Vault) unrecorded(ctx context.Context, tenant string, err error) error {
+	if err == nil {
+		return nil
+	}
+	v.log.ErrorContext(ctx, "could not append to the audit chain", "tenant", tenant, "error", err)
+	if v.auditBestEffort {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrNotRecorded, err)
+}

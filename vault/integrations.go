@@ -1,0 +1,354 @@
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// Integration is a source that mints short-lived secrets, such as
+// providers.GitHubApp, for the runners of a scope and of those below it.
+//
+// What it minted is kept sealed in storage and serves all runners and all
+// processes until less than 40 % of its life is left; then one of them mints
+// anew. What has no expiry is minted anew after an hour. While the integration
+// fails, runners get what there is until that expires, and then a Problem. A
+// secret of the vault with the same name wins, and so does a tombstone.
+type Integration struct {
+	// Name names it in origins and problems. It matches
+	// [a-z0-9][a-z0-9-]{0,62}. Required, and no two are the same.
+	Name string
+	// Scope is the scope that it serves. Required.
+	Scope string
+	// Provider mints: each Fetch is one minting. Required.
+	Provider bundle.Provider
+	// Budget is how many mintings a process does in an hour at most.
+	// Default: 60.
+	Budget int
+	// Timeout bounds a minting, for which runners wait. Default: 10 seconds.
+	Timeout time.Duration
+}
+
+const (
+	purposeIntegrations = "integrations"
+
+	// mintedLife is the life of what has no expiry, mintFraction the part of a
+	// life at whose beginning what was minted is replaced.
+	mintedLife   = time.Hour
+	mintFraction = 0.4
+	// mintAgain is when a failed minting is tried again.
+	mintAgain = time.Minute
+)
+
+var integrationName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// minter is an integration at work.
+type minter struct {
+	Integration
+	mu      sync.Mutex
+	flight  chan struct{} // closed at the end of the minting under way; nil without one
+	recent  []time.Time   // mintings of the last hour
+	failed  time.Time     // when the last one failed, or zero
+	problem string        // why
+}
+
+func newMinters(integrations []Integration) ([]*minter, error) {
+	var minters []*minter
+	for i, in := range integrations {
+		if !integrationName.MatchString(in.Name) {
+			return nil, fmt.Errorf("%w: the name of integration %d does not match %s", ErrInvalid, i, integrationName)
+		}
+		if slices.ContainsFunc(minters, func(m *minter) bool { return m.Name == in.Name }) {
+			return nil, fmt.Errorf("%w: two integrations are called %s", ErrInvalid, in.Name)
+		}
+		if err := CheckScope(in.Scope); err != nil {
+			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
+		}
+		if in.Provider == nil || in.Budget < 0 || in.Timeout < 0 {
+			return nil, fmt.Errorf("%w: integration %s has no Provider, or a negative Budget or Timeout", ErrInvalid, in.Name)
+		}
+		if in.Budget == 0 {
+			in.Budget = 60
+		}
+		if in.Timeout == 0 {
+			in.Timeout = 10 * time.Second
+		}
+		minters = append(minters, &minter{Integration: in})
+	}
+	return minters, nil
+}
+
+// serving returns the integrations for a path, the tenant's first.
+func (v *Vault) serving(st *state) []*minter {
+	var out []*minter
+	for i := range st.Path {
+		for _, m := range v.minters {
+			if m.Scope == st.Path[i].Scope {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
+
+// minted returns what m minted last, or nil.
+func (st *state) minted(m *minter) *MintedRow {
+	for i := range st.Path {
+		for j := range st.Path[i].Minted {
+			if row := &st.Path[i].Minted[j]; row.Scope == m.Scope && row.Integration == m.Name {
+				return row
+			}
+		}
+	}
+	return nil
+}
+
+// due reports whether m should mint at time t, when row is what it minted last.
+func (m *minter) due(row *MintedRow, t time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t.Before(m.failed.Add(mintAgain)) {
+		return false
+	}
+	if row == nil {
+		return true
+	}
+	return float64(row.ends().Sub(t)) < mintFraction*float64(row.ends().Sub(row.Minted))
+}
+
+// ends returns when what was minted is of no more use.
+func (r *MintedRow) ends() time.Time {
+	if r.Expires.IsZero() {
+		return r.Minted.Add(mintedLife)
+	}
+	return r.Expires
+}
+
+// mintingDue reports whether a bundle for st's path would mint.
+func (v *Vault) mintingDue(st *state) bool {
+	t := now()
+	return slices.ContainsFunc(v.serving(st), func(m *minter) bool { return m.due(st.minted(m), t) })
+}
+
+// mint lets the integrations of st's path mint what is due, side by side, and
+// reports whether storage has something new.
+func (v *Vault) mint(ctx context.Context, st *state) bool {
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var news bool
+	t := now()
+	for _, m := range v.serving(st) {
+		if row := st.minted(m); m.due(row, t) {
+			group.Go(func() {
+				done := v.mintShared(ctx, m, st, row)
+				mu.Lock()
+				defer mu.Unlock()
+				news = news || done
+			})
+		}
+	}
+	group.Wait()
+	return news
+}
+
+// mintShared mints, or waits for the one who does, and reports whether storage
+// may have something new.
+func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *MintedRow) bool {
+	m.mu.Lock()
+	if flight := m.flight; flight != nil {
+		m.mu.Unlock()
+		select {
+		case <-flight:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	flight := make(chan struct{})
+	m.flight = flight
+	m.mu.Unlock()
+
+	// What was paid for is kept, even if the runner that asked has gone.
+	err := v.mintOnce(context.WithoutCancel(ctx), m, st, row)
+
+	m.mu.Lock()
+	m.flight = nil
+	m.failed, m.problem = time.Time{}, ""
+	if err != nil && !errors.Is(err, ErrConflict) {
+		m.failed, m.problem = now(), err.Error()
+	}
+	m.mu.Unlock()
+	close(flight)
+	if err != nil {
+		v.log.WarnContext(ctx, "an integration did not mint", "integration", m.Name, "scope", m.Scope, "error", err)
+	}
+	return err == nil || errors.Is(err, ErrConflict) // another process was faster
+}
+
+func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedRow) error {
+	if !m.spend(now()) {
+		return fmt.Errorf("its budget of %d mintings an hour is spent", m.Budget)
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
+	defer cancel()
+	b, err := m.Provider.Fetch(ctx, nil)
+	if err != nil {
+		return err
+	}
+	next := MintedRow{Scope: m.Scope, Integration: m.Name, Identity: rand.Text(), Minted: now(), Expires: b.Expires().UTC().Truncate(time.Microsecond)}
+	// Only the platform itself reads this; a revision is what Decode wants.
+	meta := b.Meta()
+	meta.Revision = next.Identity
+	b, err = bundle.New(slices.Collect(b.All()), &meta)
+	if err != nil {
+		return err
+	}
+	plain, err := wire.Encode(b)
+	if err != nil {
+		return err
+	}
+	defer clear(plain)
+	key, err := st.newestKey(ctx)
+	if err != nil {
+		return err
+	}
+	group, err := key.Group(groupContext(purposeIntegrations, m.Scope))
+	if err != nil {
+		return err
+	}
+	if next.Message, err = group.Seal(nil, plain, next.messageContext()); err != nil {
+		return err
+	}
+	change := MintChange{New: next}
+	if row != nil {
+		change.Old = row.Identity
+	}
+	if err := v.storage.Apply(ctx, &Change{Mint: []MintChange{change}}); err != nil {
+		return fmt.Errorf("storing what was minted: %w", err)
+	}
+	return nil
+}
+
+// spend takes one minting out of the budget, and reports whether there was one.
+func (m *minter) spend(t time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.recent = slices.DeleteFunc(m.recent, func(at time.Time) bool { return t.Sub(at) >= time.Hour })
+	if len(m.recent) >= m.Budget {
+		return false
+	}
+	m.recent = append(m.recent, t)
+	return true
+}
+
+func (r *MintedRow) messageContext() keyring.Context {
+	return keyring.Context{"name": r.Integration, "version": r.Identity}
+}
+
+// mintedSecrets returns what the integrations of st's path have minted, and
+// problems for those that have nothing. A nearer integration wins.
+func (v *Vault) mintedSecrets(ctx context.Context, st *state) (map[string]bundle.Secret, []bundle.Problem, error) {
+	secrets := map[string]bundle.Secret{}
+	var problems []bundle.Problem
+	t := now()
+	for _, m := range v.serving(st) {
+		origin := bundle.Origin{Provider: m.Name, Location: m.Scope}
+		row := st.minted(m)
+		if row == nil || !t.Before(row.ends()) {
+			problems = append(problems, bundle.Problem{Origin: origin, Reason: m.reason(), Retryable: true})
+			continue
+		}
+		b, err := st.openMinted(ctx, row)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, p := range b.Problems() {
+			p.Origin = origin
+			problems = append(problems, p)
+		}
+		for s := range b.All() {
+			if !s.Expires.IsZero() && !t.Before(s.Expires) {
+				continue
+			}
+			s.Origin, s.Scope = origin, m.Scope
+			secrets[s.Name] = s
+		}
+	}
+	return secrets, problems, nil
+}
+
+// reason says why there is nothing, in a sentence.
+func (m *minter) reason() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.problem == "" {
+		return "nothing has been minted"
+	}
+	return "minting failed: " + m.problem
+}
+
+func (st *state) openMinted(ctx context.Context, row *MintedRow) (*bundle.Bundle, error) {
+	id, err := keyring.MessageKeyID(row.Message)
+	if err != nil {
+		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
+	}
+	key, err := st.key(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	group, err := key.Group(groupContext(purposeIntegrations, row.Scope))
+	if err != nil {
+		return nil, err
+	}
+	plain, err := group.Open(nil, row.Message, row.messageContext())
+	if err != nil {
+		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
+	}
+	defer clear(plain)
+	b, err := wire.Decode(plain, "")
+	if err != nil {
+		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
+	}
+	return b, nil
+}
+
+// IntegrationState is what an administrator sees of an integration.
+type IntegrationState struct {
+	Name, Scope string
+	// Minted and Expires are those of what it minted last; zero for nothing.
+	Minted, Expires time.Time
+	// Problem is why this process could not mint last time, or empty.
+	Problem string
+}
+
+// Integrations returns the state of the integrations that serve scope.
+func (v *Vault) Integrations(ctx context.Context, scope string) ([]IntegrationState, error) {
+	st, err := v.inspect(ctx, Query{Scope: scope, Minted: true})
+	if err != nil {
+		return nil, fmt.Errorf("reading the integrations of scope %s: %w", clip(scope), v.refused(ctx, err))
+	}
+	defer st.close()
+	var states []IntegrationState
+	for _, m := range v.serving(st) {
+		s := IntegrationState{Name: m.Name, Scope: m.Scope}
+		if row := st.minted(m); row != nil {
+			s.Minted, s.Expires = row.Minted, row.Expires
+		}
+		m.mu.Lock()
+		s.Problem = m.problem
+		m.mu.Unlock()
+		states = append(states, s)
+	}
+	slices.SortFunc(states, func(x, y IntegrationState) int { return strings.Compare(x.Name, y.Name) })
+	return states, nil
+}
