@@ -1,0 +1,518 @@
+package vault
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/satchelhq/satchel/keyring"
+)
+
+// An export (SKX, version 1; docs/format.md) is a header and a number of
+// chunks, each a message whose context holds the export's id, the chunk's
+// number and whether it is the last:
+//
+//	"SKX" 0x01 | u16 suite | export id[16] | u32 length, key record | each chunk: u32 length, message
+const (
+	exportMagic  = "SKX\x01"
+	exportSuite  = 1
+	exportHeader = 4 + 2 + 16 + 4
+	exportChunk  = 64 << 10
+	// maxRecord is more than any key record has.
+	maxRecord = 64 << 10
+)
+
+// ExportReport counts what was exported or imported.
+type ExportReport struct {
+	Tenants, Scopes, Versions, Tokens, AuditEntries int
+}
+
+// Export writes the whole vault to w as one sealed stream: key records, all
+// versions of secrets, tokens, audit chains. What integrations minted is left
+// out. It opens no value. Only a keyring that has the KEKs of this one can
+// import it.
+//
+// Every scope is exported as it is at one moment, and the vault serves all the
+// while. A stream that was cut off is refused on import, so w needs no
+// particular care; the caller closes it.
+func (v *Vault) Export(ctx context.Context, w io.Writer) (ExportReport, error) {
+	var report ExportReport
+	out, err := v.newExport(ctx, w)
+	if err != nil {
+		return report, fmt.Errorf("exporting: %w", err)
+	}
+	defer out.key.Destroy()
+	err = v.eachTenant(ctx, func(tenant string) error { return v.exportTenant(ctx, tenant, out, &report) })
+	if err == nil {
+		err = out.close()
+	}
+	if err != nil {
+		return report, fmt.Errorf("exporting: %w", err)
+	}
+	return report, nil
+}
+
+// exportLine is one line of what the chunks hold together. Exactly one of its
+// fields is set.
+type exportLine struct {
+	Tenant  string         `json:"tenant,omitempty"` // begins a tenant
+	Key     keyring.Record `json:"key,omitempty"`
+	Scope   *exportScope   `json:"scope,omitempty"`
+	Audit   *AuditRow      `json:"audit,omitempty"`
+	EndOfIt string         `json:"end,omitempty"` // ends a tenant
+}
+
+// exportScope is all that is stored for a scope.
+type exportScope struct {
+	Scope   string
+	Seal    []byte
+	History []NameHistory
+	Tokens  []TokenRow
+}
+
+func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, report *ExportReport) error {
+	snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, Below: true})
+	if err != nil {
+		return fmt.Errorf("reading from storage: %w", err)
+	}
+	if err := out.line(exportLine{Tenant: tenant}); err != nil {
+		return err
+	}
+	for _, scope := range append([]string{tenant}, slices.Sorted(maps.Keys(snap.Below))...) {
+		snap, err := v.storage.Read(ctx, Query{Scope: scope, History: true, Tokens: true})
+		if err != nil {
+			return fmt.Errorf("reading from storage: %w", err)
+		}
+		s := exportScope{Scope: scope, Seal: snap.Path[len(snap.Path)-1].Seal, History: snap.History, Tokens: snap.Tokens}
+		if s.Seal == nil {
+			continue // a tenant that got a data key and nothing else
+		}
+		report.count(s)
+		if err := out.line(exportLine{Scope: &s}); err != nil {
+			return err
+		}
+	}
+	var seq int64
+	for {
+		rows, err := v.storage.Audit(ctx, tenant, seq, auditPage)
+		if err != nil {
+			return fmt.Errorf("reading from storage: %w", err)
+		}
+		for _, row := range rows {
+			if err := out.line(exportLine{Audit: &row}); err != nil {
+				return err
+			}
+			seq = row.Seq
+		}
+		report.AuditEntries += len(rows)
+		if len(rows) < auditPage {
+			break
+		}
+	}
+	// Last: data keys are never removed, so all that was used above is there.
+	if snap, err = v.storage.Read(ctx, Query{Scope: tenant}); err != nil {
+		return fmt.Errorf("reading from storage: %w", err)
+	}
+	for _, record := range snap.Keys {
+		if err := out.line(exportLine{Key: record}); err != nil {
+			return err
+		}
+	}
+	report.Tenants++
+	return out.line(exportLine{EndOfIt: tenant})
+}
+
+func (r *ExportReport) count(s exportScope) {
+	r.Scopes++
+	r.Tokens += len(s.Tokens)
+	for _, h := range s.History {
+		r.Versions += len(h.Versions)
+	}
+}
+
+// exporter seals lines in chunks.
+type exporter struct {
+	w     io.Writer
+	key   *keyring.DataKey
+	group *keyring.Group
+	id    string
+	plain bytes.Buffer
+	chunk int
+}
+
+func exportContext(id string) keyring.Context {
+	return keyring.Context{"purpose": "export", "export": id}
+}
+
+func chunkContext(id string, number int, last bool) keyring.Context {
+	return keyring.Context{"export": id, "chunk": strconv.Itoa(number), "last": strconv.FormatBool(last)}
+}
+
+func (v *Vault) newExport(ctx context.Context, w io.Writer) (*exporter, error) {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails; see crypto/rand
+	out := &exporter{w: w, id: hex.EncodeToString(id)}
+	key, record, err := v.keys.NewKey(ctx, exportContext(out.id))
+	if err != nil {
+		return nil, err
+	}
+	out.key = key
+	if out.group, err = key.Group(exportContext(out.id)); err != nil {
+		return nil, err
+	}
+	header := []byte(exportMagic)
+	header = binary.BigEndian.AppendUint16(header, exportSuite)
+	header = append(header, id...)
+	header = binary.BigEndian.AppendUint32(header, uint32(len(record)))
+	if _, err := w.Write(append(header, record...)); err != nil {
+		key.Destroy()
+		return nil, err
+	}
+	return out, nil
+}
+
+func (e *exporter) line(l exportLine) error {
+	encoded, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("encoding a row: %w", err)
+	}
+	e.plain.Write(encoded)
+	e.plain.WriteByte('\n')
+	for e.plain.Len() > exportChunk {
+		if err := e.flush(e.plain.Next(exportChunk), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close writes the last chunk.
+func (e *exporter) close() error { return e.flush(e.plain.Next(e.plain.Len()), true) }
+
+func (e *exporter) flush(plain []byte, last bool) error {
+	message, err := e.group.Seal(make([]byte, 4), plain, chunkContext(e.id, e.chunk, last))
+	if err != nil {
+		return err
+	}
+	e.chunk++
+	binary.BigEndian.PutUint32(message, uint32(len(message)-4))
+	_, err = e.w.Write(message)
+	return err
+}
+
+// Import reads what Export wrote and stores it. It reads r twice: first it
+// checks the whole stream, and every row in it as the vault does when it
+// serves, and only then does it store, a tenant at a time. Tenants that exist
+// already are refused, all of them before anything is stored.
+//
+// What was edited or cut off is keyring.ErrTampered or keyring.ErrMalformed.
+func (v *Vault) Import(ctx context.Context, r io.ReadSeeker) (ExportReport, error) {
+	start, err := r.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return ExportReport{}, fmt.Errorf("importing: %w", err)
+	}
+	_, err = v.importFrom(ctx, r, v.checkTenant)
+	if err == nil {
+		_, err = r.Seek(start, io.SeekStart)
+	}
+	var report ExportReport
+	if err == nil {
+		report, err = v.importFrom(ctx, r, v.storeTenant)
+	}
+	if err != nil {
+		return report, fmt.Errorf("importing: %w", err)
+	}
+	return report, nil
+}
+
+// tenantRows is all that is stored of a tenant.
+type tenantRows struct {
+	tenant string
+	keys   []keyring.Record
+	scopes []exportScope
+	audit  []AuditRow
+}
+
+// importFrom calls take for each tenant of a stream.
+func (v *Vault) importFrom(ctx context.Context, r io.Reader, take func(context.Context, *tenantRows) error) (ExportReport, error) {
+	var report ExportReport
+	in, err := v.openExport(ctx, r)
+	if err != nil {
+		return report, err
+	}
+	defer in.key.Destroy()
+	lines := bufio.NewReader(in)
+	var rows *tenantRows
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			if errors.Is(err, io.EOF) && rows == nil && len(line) == 0 {
+				return report, nil
+			}
+			if errors.Is(err, io.EOF) {
+				err = fmt.Errorf("%w: the export ends within a tenant", keyring.ErrMalformed)
+			}
+			return report, err
+		}
+		var l exportLine
+		if err := json.Unmarshal(line, &l); err != nil {
+			return report, fmt.Errorf("%w: a row of the export cannot be read", keyring.ErrMalformed)
+		}
+		switch {
+		case l.Tenant != "" && rows == nil:
+			rows = &tenantRows{tenant: l.Tenant}
+		case l.Key != nil && rows != nil:
+			rows.keys = append(rows.keys, l.Key)
+		case l.Scope != nil && rows != nil:
+			rows.scopes = append(rows.scopes, *l.Scope)
+		case l.Audit != nil && rows != nil:
+			rows.audit = append(rows.audit, *l.Audit)
+		case l.EndOfIt != "" && rows != nil && l.EndOfIt == rows.tenant:
+			if err := take(ctx, rows); err != nil {
+				return report, fmt.Errorf("tenant %s: %w", clip(rows.tenant), err)
+			}
+			report.Tenants++
+			report.AuditEntries += len(rows.audit)
+			for _, s := range rows.scopes {
+				report.count(s)
+			}
+			rows = nil
+		default:
+			return report, fmt.Errorf("%w: a row of the export is out of place", keyring.ErrMalformed)
+		}
+	}
+}
+
+// importer opens chunks.
+type importer struct {
+	r     *bufio.Reader
+	key   *keyring.DataKey
+	group *keyring.Group
+	id    string
+	plain []byte
+	chunk int
+	last  bool
+}
+
+func (v *Vault) openExport(ctx context.Context, r io.Reader) (*importer, error) {
+	in := &importer{r: bufio.NewReader(r)}
+	var header [exportHeader]byte
+	if _, err := io.ReadFull(in.r, header[:]); err != nil {
+		return nil, fmt.Errorf("%w: it is too short for an export", keyring.ErrMalformed)
+	}
+	size := binary.BigEndian.Uint32(header[22:])
+	if string(header[:4]) != exportMagic || binary.BigEndian.Uint16(header[4:]) != exportSuite || size > maxRecord {
+		return nil, fmt.Errorf("%w: it does not begin as an export", keyring.ErrMalformed)
+	}
+	in.id = hex.EncodeToString(header[6:22])
+	record := make(keyring.Record, size)
+	if _, err := io.ReadFull(in.r, record); err != nil {
+		return nil, fmt.Errorf("%w: its key record is cut off", keyring.ErrMalformed)
+	}
+	key, err := v.keys.OpenKey(ctx, record, exportContext(in.id))
+	if err != nil {
+		return nil, err
+	}
+	if in.group, err = key.Group(exportContext(in.id)); err != nil {
+		key.Destroy()
+		return nil, err
+	}
+	in.key = key
+	return in, nil
+}
+
+// Read implements io.Reader: the plaintext of all chunks.
+func (in *importer) Read(p []byte) (int, error) {
+	for len(in.plain) == 0 {
+		if in.last {
+			return 0, io.EOF
+		}
+		if err := in.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, in.plain)
+	in.plain = in.plain[n:]
+	return n, nil
+}
+
+func (in *importer) next() error {
+	var size [4]byte
+	if _, err := io.ReadFull(in.r, size[:]); err != nil {
+		return fmt.Errorf("%w: the export is cut off: its last chunk is missing", keyring.ErrTampered)
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > exportChunk+keyring.Overhead {
+		return fmt.Errorf("%w: chunk %d of the export is too long", keyring.ErrMalformed, in.chunk)
+	}
+	message := make([]byte, n)
+	if _, err := io.ReadFull(in.r, message); err != nil {
+		return fmt.Errorf("%w: chunk %d of the export is cut off", keyring.ErrTampered, in.chunk)
+	}
+	if _, err := in.r.Peek(1); errors.Is(err, io.EOF) {
+		in.last = true // its context has to say so too
+	}
+	var err error
+	if in.plain, err = in.group.Open(in.plain[:0], message, chunkContext(in.id, in.chunk, in.last)); err != nil {
+		return fmt.Errorf("chunk %d of the export: %w", in.chunk, err)
+	}
+	in.chunk++
+	return nil
+}
+
+// checkTenant verifies everything that an export has of a tenant.
+func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
+	there, err := v.storage.Read(ctx, Query{Scope: rows.tenant})
+	if err != nil {
+		return fmt.Errorf("reading from storage: %w", err)
+	}
+	if len(there.Keys) > 0 || there.Path[0].Seal != nil {
+		return fmt.Errorf("%w: it exists already; import into an empty vault, or one without it", ErrConflict)
+	}
+	states := map[string]ScopeState{}
+	for i := range rows.scopes {
+		s := &rows.scopes[i]
+		if err := CheckScope(s.Scope); err != nil || Tenant(s.Scope) != rows.tenant {
+			return fmt.Errorf("%w: a scope of the export is not the tenant's", keyring.ErrMalformed)
+		}
+		states[s.Scope] = s.state()
+	}
+	opened := map[[16]byte]*keyring.DataKey{}
+	all := &state{Snapshot: &Snapshot{Path: []ScopeState{states[rows.tenant]}, Keys: rows.keys}, keys: v.keys, opened: opened}
+	all.Path[0].Scope = rows.tenant
+	defer all.close()
+	for i := range rows.scopes {
+		s := &rows.scopes[i]
+		snap := &Snapshot{Keys: rows.keys, Tokens: s.Tokens}
+		for _, scope := range Path(s.Scope) {
+			st, ok := states[scope]
+			if !ok {
+				return fmt.Errorf("%w: scope %s of the export is missing", keyring.ErrTampered, clip(scope))
+			}
+			snap.Path = append(snap.Path, st)
+		}
+		st := &state{Snapshot: snap, keys: v.keys, opened: opened}
+		if err := st.verify(ctx, Query{Scope: s.Scope}); err != nil {
+			return err
+		}
+		if err := st.checkAll(ctx, s); err != nil {
+			return err
+		}
+	}
+	check := auditCheck{tenant: rows.tenant}
+	for _, row := range rows.audit {
+		key, err := all.key(ctx, row.KeyID)
+		if err != nil {
+			return err
+		}
+		if _, err := check.next(key, row); err != nil {
+			return err
+		}
+	}
+	return check.end()
+}
+
+// state returns what the seal of s covers.
+func (s *exportScope) state() ScopeState {
+	st := ScopeState{Scope: s.Scope, Seal: s.Seal}
+	for _, h := range s.History {
+		for _, row := range h.Versions {
+			if row.Version == h.Active {
+				st.Secrets = append(st.Secrets, row)
+			}
+		}
+	}
+	for _, t := range s.Tokens {
+		if !t.Revoked.IsZero() {
+			st.Revoked = append(st.Revoked, RevokedRow{ID: t.ID, Revoked: t.Revoked, RevokedBy: t.RevokedBy})
+		}
+	}
+	return st
+}
+
+// checkAll opens every version and checks every token of the scope.
+func (st *state) checkAll(ctx context.Context, s *exportScope) error {
+	for _, h := range s.History {
+		for _, row := range h.Versions {
+			if row.Scope != s.Scope || row.Name != h.Name {
+				return fmt.Errorf("%w: a version of the export is out of place", keyring.ErrTampered)
+			}
+			if err := st.checkRow(ctx, row); err != nil {
+				return err
+			}
+			if row.Hidden {
+				continue
+			}
+			plain, err := st.open(ctx, purposeSecrets, row, row.Message)
+			if err != nil {
+				return err
+			}
+			clear(plain)
+		}
+	}
+	for _, row := range s.Tokens {
+		if row.Scope != s.Scope {
+			return fmt.Errorf("%w: a token of the export is out of place", keyring.ErrTampered)
+		}
+		if err := st.checkToken(ctx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storeTenant stores a tenant that checkTenant has seen.
+func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
+	change := &Change{Append: rows.audit}
+	for i, record := range rows.keys {
+		change.Keys = append(change.Keys, KeyChange{Tenant: rows.tenant, New: record, First: i == 0})
+	}
+	var uses []Use
+	for _, s := range rows.scopes {
+		change.Seals = append(change.Seals, SealChange{Scope: s.Scope, New: s.Seal})
+		for _, h := range s.History {
+			change.restore(s.Scope, h)
+			if n := len(h.Versions); n > 0 && !h.Versions[n-1].LastUsed.IsZero() {
+				last := h.Versions[n-1]
+				uses = append(uses, Use{Scope: s.Scope, Name: h.Name, Token: last.LastToken, Time: last.LastUsed})
+			}
+		}
+		change.Issue = append(change.Issue, s.Tokens...)
+		for _, t := range s.Tokens {
+			if !t.LastUsed.IsZero() {
+				uses = append(uses, Use{Token: t.ID, Time: t.LastUsed, Addr: t.LastAddr, Runner: t.LastRunner})
+			}
+		}
+	}
+	if err := v.storage.Apply(ctx, change); err != nil {
+		return fmt.Errorf("storing: %w", err)
+	}
+	if err := v.storage.Touch(ctx, uses); err != nil {
+		return fmt.Errorf("storing times of last use: %w", err)
+	}
+	return nil
+}
+
+// restore adds to c what brings back a name with its versions, the active one,
+// and the highest number there ever was.
+func (c *Change) restore(scope string, h NameHistory) {
+	c.Insert = append(c.Insert, h.Versions...)
+	if len(h.Versions) == 0 {
+		// All were deleted: a row that comes and goes leaves its number.
+		c.Insert = append(c.Insert, SecretRow{Scope: scope, Name: h.Name, Version: h.Last, Hidden: true})
+		c.Delete = append(c.Delete, NameRef{Scope: scope, Name: h.Name})
+	}
+	if h.Active != 0 {
+		c.Activate = append(c.Activate, VersionRef{Scope: scope, Name: h.Name, Version: h.Active})
+	}
+}
