@@ -9,7 +9,8 @@
 //   - [Static]: a list that the program has already
 //   - [Func]: any function
 //
-// Package yamlfile beside this one reads YAML files.
+// Beside this one, package yamlfile reads YAML files, and package hashivault
+// reads from HashiCorp Vault.
 //
 // Layers are given in rising precedence: of two secrets with one name the
 // later layer's wins, even if it is empty. Local values go last, so that they

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/vault/sdk/helper/consts"
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// registry is what the plugin catalog needs to find the engines that are
+// compiled in. Mounting an engine panics in a core without one.
+type registry map[string]logical.Factory
+
+func (r registry) Get(name string, kind consts.PluginType) (func() (any, error), bool) {
+	factory, ok := r[name]
+	if !ok || kind != consts.PluginTypeSecrets {
+		return nil, false
+	}
+	return func() (any, error) { return factory, nil }, true
+}
+
+func (r registry) Contains(name string, kind consts.PluginType) bool {
+	_, ok := r.Get(name, kind)
+	return ok
+}
+
+func (r registry) Keys(kind consts.PluginType) []string {
+	if kind != consts.PluginTypeSecrets {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(r))
+}
+
+func (r registry) DeprecationStatus(name string, kind consts.PluginType) (consts.DeprecationStatus, bool) {
+	return consts.Supported, r.Contains(name, kind)
+}
+
+func (r registry) IsBuiltinEntPlugin(string, consts.PluginType) bool { return false }

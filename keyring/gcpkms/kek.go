@@ -1,0 +1,174 @@
+package gcpkms
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	kms "cloud.google.com/go/kms/apiv1"
+	"cloud.google.com/go/kms/apiv1/kmspb"
+	"github.com/googleapis/gax-go/v2"
+	"github.com/satchelhq/satchel/keyring"
+)
+
+const (
+	service = "gcpkms"
+	// maxPlaintext and maxBlob bound a data key and a wrapped key, in bytes; KMS
+	// takes more.
+	maxPlaintext = 4096
+	maxBlob      = 4096
+
+	versionPart = "/cryptoKeyVersions/"
+)
+
+// A KEK is a symmetric encryption key in Cloud KMS. It implements
+// [keyring.KEK].
+type KEK struct {
+	client *kms.KeyManagementClient
+	name   string
+}
+
+// nameForm matches a key's name.
+var nameForm = regexp.MustCompile(`^projects/[a-z0-9.:-]{1,128}/locations/[a-z0-9-]{1,64}/keyRings/[a-zA-Z0-9_-]{1,63}/cryptoKeys/[a-zA-Z0-9_-]{1,63}$`)
+
+// New returns the KEK with a name of the form
+// "projects/*/locations/*/keyRings/*/cryptoKeys/*", which is the name that the
+// service itself gives the key. Its ID is {"gcpkms", name}. New makes no call.
+//
+// It refuses the name of a version: the service picks the primary version to
+// wrap, and the version that wrapped to unwrap. It refuses a client that speaks
+// REST, whose errors do not tell a disabled key from a forged ciphertext. The
+// caller closes the client, after the last use of the KEK.
+func New(client *kms.KeyManagementClient, keyName string) (*KEK, error) {
+	if err := checkName(keyName); err != nil {
+		return nil, err
+	}
+	if client == nil {
+		return nil, fmt.Errorf("GCP KMS key %q: the client is nil; make one with kms.NewKeyManagementClient", keyName)
+	}
+	//lint:ignore SA1019 the one way to tell a client's transport
+	if client.Connection() == nil {
+		return nil, fmt.Errorf("GCP KMS key %q: the client speaks REST; make one with kms.NewKeyManagementClient, which speaks gRPC", keyName)
+	}
+	return &KEK{client: client, name: keyName}, nil
+}
+
+// checkName refuses what is not a key's name, and says what to write.
+func checkName(name string) error {
+	if nameForm.MatchString(name) {
+		return nil
+	}
+	if key, _, ok := strings.Cut(name, versionPart); ok && nameForm.MatchString(key) {
+		return fmt.Errorf("GCP KMS key %.300q is a version of a key; write the key alone: %q", name, key)
+	}
+	return fmt.Errorf("GCP KMS key %.300q is no name of a key; write one such as projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY", name)
+}
+
+// ID returns {"gcpkms", name}.
+func (k *KEK) ID() keyring.KEKID { return keyring.KEKID{Service: service, Key: k.name} }
+
+// Wrap encrypts dek, of 1 to 4,096 bytes, under the primary version of the key.
+func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+	w, err := k.encrypt(ctx, dek, c)
+	if err != nil {
+		return keyring.WrappedKey{}, k.failed(ctx, "Encrypt", err)
+	}
+	return w, nil
+}
+
+func (k *KEK) encrypt(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+	if len(dek) < 1 || len(dek) > maxPlaintext {
+		return keyring.WrappedKey{}, fmt.Errorf("%w: the data key has %d bytes, want 1 to %d", keyring.ErrMalformed, len(dek), maxPlaintext)
+	}
+	aad, err := c.Encode()
+	if err != nil {
+		return keyring.WrappedKey{}, err
+	}
+	request := &kmspb.EncryptRequest{
+		Name:                              k.name,
+		Plaintext:                         dek,
+		PlaintextCrc32C:                   checksum(dek),
+		AdditionalAuthenticatedData:       aad,
+		AdditionalAuthenticatedDataCrc32C: checksum(aad),
+	}
+	var answer *kmspb.EncryptResponse
+	err = send(ctx, func(retry gax.CallOption) (err error) {
+		answer, err = k.client.Encrypt(ctx, request, retry)
+		if err == nil && !(answer.VerifiedPlaintextCrc32C && answer.VerifiedAdditionalAuthenticatedDataCrc32C &&
+			intact(answer.Ciphertext, answer.CiphertextCrc32C)) {
+			err = errDamaged
+		}
+		return err
+	})
+	if err != nil {
+		return keyring.WrappedKey{}, serviceError(err, keyring.ErrMalformed)
+	}
+	version, err := k.version(answer.Name)
+	if err != nil {
+		return keyring.WrappedKey{}, err
+	}
+	return keyring.WrappedKey{KEK: k.ID(), Version: version, Blob: answer.Ciphertext}, nil
+}
+
+// Unwrap decrypts what Wrap returned under the same context. Another context,
+// and what another key of the service wrapped, is [keyring.ErrTampered].
+func (k *KEK) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+	dek, err := k.decrypt(ctx, w, c)
+	if err != nil {
+		return nil, k.failed(ctx, "Decrypt", err)
+	}
+	return dek, nil
+}
+
+func (k *KEK) decrypt(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+	if w.KEK != k.ID() {
+		return nil, fmt.Errorf("%w: the data key was wrapped under %.200q", keyring.ErrNoKey, w.KEK)
+	}
+	if len(w.Blob) < 1 || len(w.Blob) > maxBlob {
+		return nil, fmt.Errorf("%w: the wrapped key has %d bytes, want 1 to %d", keyring.ErrMalformed, len(w.Blob), maxBlob)
+	}
+	aad, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	request := &kmspb.DecryptRequest{
+		Name:                              k.name,
+		Ciphertext:                        w.Blob,
+		CiphertextCrc32C:                  checksum(w.Blob),
+		AdditionalAuthenticatedData:       aad,
+		AdditionalAuthenticatedDataCrc32C: checksum(aad),
+	}
+	var answer *kmspb.DecryptResponse
+	err = send(ctx, func(retry gax.CallOption) (err error) {
+		answer, err = k.client.Decrypt(ctx, request, retry)
+		if err == nil && !intact(answer.Plaintext, answer.PlaintextCrc32C) {
+			err = errDamaged
+		}
+		return err
+	})
+	if err != nil {
+		return nil, serviceError(err, keyring.ErrTampered)
+	}
+	return answer.Plaintext, nil
+}
+
+// version returns the number of the version that an answer names, which has to
+// be one of this key.
+func (k *KEK) version(name string) (string, error) {
+	version, ok := strings.CutPrefix(name, k.name+versionPart)
+	if _, err := strconv.ParseUint(version, 10, 64); !ok || err != nil {
+		return "", fmt.Errorf("%w: the answer is of another key", keyring.ErrTampered)
+	}
+	return version, nil
+}
+
+// failed names the operation and the key of an error. It prefers the context's
+// error to what came of it.
+func (k *KEK) failed(ctx context.Context, operation string, err error) error {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return fmt.Errorf("GCP KMS %s with %q: %w", operation, k.name, err)
+}

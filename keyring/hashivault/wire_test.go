@@ -1,0 +1,479 @@
+package hashivault_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/hashivault"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	canaryToken = "hvs.canary-token"
+	canaryText  = "canary text of the server"
+)
+
+var (
+	canaryKey = []byte("canary data key, of 32 bytes ...")
+	tenant    = keyring.Context{"purpose": "data-key", "tenant": "acme"}
+	blob      = "vault:v7:" + base64.StdEncoding.EncodeToString([]byte("nonce, ciphertext and tag"))
+)
+
+// asked is what a server got in one request.
+type asked struct {
+	path   string
+	header http.Header
+	body   struct {
+		Plaintext      []byte `json:"plaintext"`
+		Ciphertext     string `json:"ciphertext"`
+		AssociatedData []byte `json:"associated_data"`
+		Type           string `json:"type"`
+	}
+}
+
+// A double stands in for Vault where a real one would not say what a test needs
+// to hear. It keeps what it was asked, and answers with a status and a body.
+type double struct {
+	*httptest.Server
+	answer func(w http.ResponseWriter, a asked)
+
+	mu   sync.Mutex
+	seen []asked
+}
+
+func newDouble(t *testing.T, answer func(w http.ResponseWriter, a asked)) *double {
+	t.Helper()
+	d := &double{answer: answer}
+	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := asked{path: r.URL.RequestURI(), header: r.Header}
+		data, _ := io.ReadAll(r.Body)
+		_ = json.Unmarshal(data, &a.body)
+		d.mu.Lock()
+		d.seen = append(d.seen, a)
+		d.mu.Unlock()
+		answer(w, a)
+	}))
+	t.Cleanup(d.Close)
+	return d
+}
+
+func (d *double) requests() []asked {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]asked(nil), d.seen...)
+}
+
+// kek returns a KEK of the double, through a client that would retry.
+func (d *double) kek(t *testing.T) *hashivault.KEK {
+	t.Helper()
+	kek, err := hashivault.New(newClient(t, d.URL), "transit", "satchel")
+	require.NoError(t, err)
+	return kek
+}
+
+func says(status int, body string) func(http.ResponseWriter, asked) {
+	return func(w http.ResponseWriter, _ asked) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func data(fields string) string { return `{"data":{` + fields + `},"warnings":null}` }
+
+// unwrapFrom unwraps against a server that gives one answer.
+func unwrapFrom(t *testing.T, status int, body string) error {
+	t.Helper()
+	got, err := newDouble(t, says(status, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+	require.Error(t, err)
+	require.Nil(t, got, "there is no key with an error")
+	requireNoCanary(t, err)
+	return err
+}
+
+func wrappedKey() keyring.WrappedKey {
+	return keyring.WrappedKey{
+		KEK:     keyring.KEKID{Service: "hashivault", Key: "transit/satchel"},
+		Version: "7", Blob: []byte(blob),
+	}
+}
+
+// requireNoCanary fails if an error shows what was sent or what came back.
+func requireNoCanary(t *testing.T, err error) {
+	t.Helper()
+	encoded := base64.StdEncoding.EncodeToString(canaryKey)
+	for _, canary := range []string{canaryToken, canaryText, string(canaryKey), encoded, blob} {
+		require.NotContains(t, err.Error(), canary, "an error quotes nothing that was sent or received")
+	}
+}
+
+var classes = []error{
+	keyring.ErrMalformed, keyring.ErrTampered, keyring.ErrNoKey,
+	keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable,
+}
+
+func requireClass(t *testing.T, want, err error) {
+	t.Helper()
+	for _, class := range classes {
+		if class == want {
+			require.ErrorIs(t, err, class)
+		} else {
+			require.NotErrorIs(t, err, class, "an error has one class")
+		}
+	}
+}
+
+func TestEachStatusHasItsClass(t *testing.T) {
+	for status, want := range map[int]error{
+		204: keyring.ErrNoKey,
+		301: keyring.ErrUnavailable,
+		307: keyring.ErrUnavailable,
+		400: keyring.ErrKeyState,
+		401: keyring.ErrDenied,
+		403: keyring.ErrDenied,
+		404: keyring.ErrNoKey,
+		405: keyring.ErrNoKey,
+		412: keyring.ErrUnavailable,
+		413: keyring.ErrKeyState,
+		429: keyring.ErrUnavailable,
+		472: keyring.ErrUnavailable,
+		473: keyring.ErrUnavailable,
+		500: keyring.ErrUnavailable,
+		502: keyring.ErrUnavailable,
+		503: keyring.ErrUnavailable,
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			for _, body := range []string{`{"errors":["` + canaryText + `"]}`, "<html>" + canaryText, ""} {
+				if status == 204 {
+					body = ""
+				}
+				requireClass(t, want, unwrapFrom(t, status, body))
+			}
+		})
+	}
+}
+
+func TestEachTextOfStatus400HasItsClass(t *testing.T) {
+	// Those that a real server does not say here; see server_test.go for others.
+	for text, want := range map[string]error{
+		"cipher: message authentication failed":                                 keyring.ErrTampered,
+		"invalid ciphertext: no prefix":                                         keyring.ErrTampered,
+		"encryption key not found":                                              keyring.ErrNoKey,
+		"unknown key type none-the-key-must-exist":                              keyring.ErrNoKey,
+		"ciphertext or signature version is disallowed by policy (too old)":     keyring.ErrKeyState,
+		"'[0].associated_data' provided for non-AEAD cipher suite rsa-2048":     keyring.ErrKeyState,
+		"message decryption not supported for key type ed25519":                 keyring.ErrKeyState,
+		"missing 'context' for key derivation; the key was created using a ...": keyring.ErrKeyState,
+		"something new": keyring.ErrKeyState,
+	} {
+		requireClass(t, want, unwrapFrom(t, http.StatusBadRequest, `{"errors":["`+text+`"]}`))
+	}
+	err := unwrapFrom(t, http.StatusInternalServerError, `{"errors":["cipher: message authentication failed"]}`)
+	requireClass(t, keyring.ErrUnavailable, err)
+}
+
+func TestAnAnswerThatIsNotVaultsIsNoAnswer(t *testing.T) {
+	for name, body := range map[string]string{
+		"nothing":             "",
+		"HTML":                "<!doctype html><title>" + canaryText + "</title>",
+		"a JSON string":       `"` + canaryText + `"`,
+		"no data":             `{}`,
+		"no plaintext":        data(`"ciphertext":"` + blob + `"`),
+		"null":                data(`"plaintext":null`),
+		"an empty plaintext":  data(`"plaintext":""`),
+		"plaintext in no way": data(`"plaintext":"` + canaryText + `"`),
+		"a number":            data(`"plaintext":7`),
+		"a batch":             data(`"batch_results":[{"plaintext":"AAAA"}]`),
+		"data that is cut":    `{"data":{"plaintext":"AAAA`,
+		"far too much":        data(`"plaintext":"` + strings.Repeat("A", 65<<10) + `"`),
+		"a wrapped answer":    `{"data":null,"wrap_info":{"token":"` + canaryText + `"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			requireClass(t, keyring.ErrUnavailable, unwrapFrom(t, http.StatusOK, body))
+		})
+	}
+}
+
+func TestACiphertextHasToBeOfTheTransitEngine(t *testing.T) {
+	good := strings.TrimPrefix(blob, "vault:v7:")
+	for name, answer := range map[string]string{
+		"none":             "",
+		"another prefix":   "wrap:v7:" + good,
+		"no version":       "vault:v:" + good,
+		"version 0":        "vault:v0:" + good,
+		"a leading zero":   "vault:v07:" + good,
+		"a negative one":   "vault:v-7:" + good,
+		"a hex one":        "vault:v0x7:" + good,
+		"a huge version":   "vault:v77777777777:" + good,
+		"no data":          "vault:v7:",
+		"data not base64":  "vault:v7:!!!!",
+		"a line end in it": "vault:v7:" + good[:4] + "\n" + good[4:],
+		"more after it":    "vault:v7:" + good + ":x",
+		"a missing prefix": good,
+	} {
+		t.Run(name, func(t *testing.T) {
+			encoded, err := json.Marshal(answer)
+			require.NoError(t, err)
+			d := newDouble(t, says(http.StatusOK, data(`"ciphertext":`+string(encoded))))
+			w, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
+			requireClass(t, keyring.ErrUnavailable, err)
+			require.Zero(t, w, "there is no wrapped key with an error")
+
+			d = newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA"`)))
+			_, err = d.kek(t).Unwrap(t.Context(), keyring.WrappedKey{KEK: d.kek(t).ID(), Blob: []byte(answer)}, tenant)
+			requireClass(t, keyring.ErrMalformed, err)
+			require.Empty(t, d.requests(), "what cannot be a ciphertext is not sent")
+		})
+	}
+}
+
+func TestAServerThatWarnsOfIgnoringTheContextIsRefused(t *testing.T) {
+	for _, warning := range []string{
+		"Endpoint ignored these unrecognized parameters: [associated_data]",
+		"Endpoint ignored these unrecognized parameters: [associated_data type]",
+	} {
+		encoded := base64.StdEncoding.EncodeToString(canaryKey)
+		body := `{"data":{"plaintext":"` + encoded + `","ciphertext":"` + blob + `"},"warnings":["` + warning + `"]}`
+		err := unwrapFrom(t, http.StatusOK, body)
+		requireClass(t, keyring.ErrKeyState, err)
+		require.ErrorContains(t, err, "Vault 1.13 or later", "the error says what to do")
+
+		d := newDouble(t, says(http.StatusOK, body))
+		_, err = d.kek(t).Wrap(t.Context(), canaryKey, tenant)
+		requireClass(t, keyring.ErrKeyState, err)
+		requireNotSent(t, d)
+	}
+}
+
+func TestOtherWarningsDoNotMatter(t *testing.T) {
+	body := `{"data":{"plaintext":"AAAA"},"warnings":["the license ends soon"]}`
+	got, err := newDouble(t, says(http.StatusOK, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+	require.NoError(t, err)
+	require.Equal(t, []byte{0, 0, 0}, got)
+}
+
+func TestAServerThatIgnoresTheContextInSilenceIsRefused(t *testing.T) {
+	d := newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA","ciphertext":"`+blob+`"`)))
+	_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
+	requireClass(t, keyring.ErrKeyState, err)
+	requireNotSent(t, d)
+}
+
+// requireNotSent fails if the server has seen the data key.
+func requireNotSent(t *testing.T, d *double) {
+	t.Helper()
+	require.NotEmpty(t, d.requests())
+	for _, a := range d.requests() {
+		require.False(t, bytes.Equal(canaryKey, a.body.Plaintext), "a server that was not proven never sees a data key")
+	}
+}
+
+// transit answers as a key that binds what it is given.
+func transit(w http.ResponseWriter, a asked) {
+	switch {
+	case strings.HasSuffix(a.path, "/encrypt/satchel"):
+		says(http.StatusOK, data(`"ciphertext":"`+blob+`"`))(w, a)
+	case string(a.body.AssociatedData) == "other":
+		says(http.StatusBadRequest, `{"errors":["cipher: message authentication failed"]}`)(w, a)
+	default:
+		says(http.StatusOK, data(`"plaintext":"`+base64.StdEncoding.EncodeToString(canaryKey)+`"`))(w, a)
+	}
+}
+
+func TestWhatIsSent(t *testing.T) {
+	t.Setenv("VAULT_WRAP_TTL", "5m")
+	d := newDouble(t, transit)
+	client := newClient(t, d.URL)
+	client.SetNamespace("team-a")
+	kek, err := hashivault.New(client, "transit", "satchel")
+	require.NoError(t, err)
+	w, err := kek.Wrap(t.Context(), canaryKey, tenant)
+	require.NoError(t, err)
+	require.Equal(t, wrappedKey(), w)
+
+	seen := d.requests()
+	require.Len(t, seen, 3, "the first Wrap encrypts a probe, has it refused, and wraps")
+	wrap := seen[2]
+	require.Equal(t, "/v1/transit/encrypt/satchel", wrap.path, "nothing but the key's path is in the URL")
+	require.Equal(t, canaryKey, wrap.body.Plaintext)
+	encoded, err := tenant.Encode()
+	require.NoError(t, err)
+	require.Equal(t, encoded, wrap.body.AssociatedData, "the canonical context is the associated data")
+	require.Equal(t, "none-the-key-must-exist", wrap.body.Type, "a key that is missing is not created")
+	require.Equal(t, canaryToken, wrap.header.Get("X-Vault-Token"))
+	require.Equal(t, "team-a", wrap.header.Get("X-Vault-Namespace"))
+	require.Empty(t, wrap.header.Get("X-Vault-Wrap-TTL"), "a wrapped answer would hold no ciphertext")
+
+	client.SetToken("renewed")
+	got, err := kek.Unwrap(t.Context(), w, tenant)
+	require.NoError(t, err)
+	require.Equal(t, canaryKey, got)
+	seen = d.requests()
+	require.Len(t, seen, 4, "Unwrap is one request")
+	require.Equal(t, "/v1/transit/decrypt/satchel", seen[3].path)
+	require.Equal(t, blob, seen[3].body.Ciphertext)
+	require.Equal(t, encoded, seen[3].body.AssociatedData)
+	require.Equal(t, "renewed", seen[3].header.Get("X-Vault-Token"), "the client's token counts, as it is now")
+
+	_, err = kek.Wrap(t.Context(), canaryKey, tenant)
+	require.NoError(t, err)
+	require.Len(t, d.requests(), 5, "what was proven once is not proven again")
+}
+
+func TestAContextIsNeverTheProbesOwn(t *testing.T) {
+	d := newDouble(t, transit)
+	_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
+	require.NoError(t, err)
+	for _, a := range d.requests()[:2] {
+		associated := a.body.AssociatedData
+		// An encoding starts with the number of pairs, at most 32, in 16 bits.
+		require.NotZero(t, associated[0], "no context is encoded like that")
+	}
+}
+
+func TestAnotherKEKsKeyIsNotSent(t *testing.T) {
+	d := newDouble(t, transit)
+	w := wrappedKey()
+	w.KEK.Key = "transit/other"
+	_, err := d.kek(t).Unwrap(t.Context(), w, tenant)
+	requireClass(t, keyring.ErrNoKey, err)
+	require.Empty(t, d.requests(), "a record names no key to a server")
+}
+
+func TestAContextOutsideItsLimitsIsNotSent(t *testing.T) {
+	d := newDouble(t, transit)
+	_, err := d.kek(t).Wrap(t.Context(), canaryKey, keyring.Context{"": "x"})
+	requireClass(t, keyring.ErrMalformed, err)
+	_, err = d.kek(t).Unwrap(t.Context(), wrappedKey(), keyring.Context{"": "x"})
+	requireClass(t, keyring.ErrMalformed, err)
+	require.Empty(t, d.requests())
+}
+
+func TestOneCallIsOneRequest(t *testing.T) {
+	for _, status := range []int{412, 429, 500, 503} {
+		d := newDouble(t, says(status, `{"errors":["Vault is sealed"]}`))
+		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+		requireClass(t, keyring.ErrUnavailable, err)
+		require.Len(t, d.requests(), 1, "the client would retry; a keyring has replicas and its own back-off")
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	elsewhere := newDouble(t, transit)
+	d := newDouble(t, func(w http.ResponseWriter, a asked) {
+		w.Header().Set("Location", elsewhere.URL+a.path)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	})
+	_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+	requireClass(t, keyring.ErrUnavailable, err)
+	require.ErrorContains(t, err, "use the address of the active node")
+	require.Empty(t, elsewhere.requests(), "neither token nor data key goes to another server")
+}
+
+func TestTheEndOfTheContextReachesTheServer(t *testing.T) {
+	arrived, left := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices the end when it has read all
+		close(arrived)
+		<-r.Context().Done()
+		close(left)
+	}))
+	defer server.Close()
+	kek, err := hashivault.New(newClient(t, server.URL), "transit", "satchel")
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-arrived
+		cancel()
+	}()
+	_, err = kek.Unwrap(ctx, wrappedKey(), tenant)
+	require.ErrorIs(t, err, context.Canceled)
+	for _, class := range classes {
+		require.NotErrorIs(t, err, class, "the end of a context says nothing about the server")
+	}
+	<-left
+}
+
+func TestTheClientsTimeoutHolds(t *testing.T) {
+	release := make(chan struct{})
+	d := newDouble(t, func(http.ResponseWriter, asked) { <-release })
+	defer close(release)
+	client := newClient(t, d.URL)
+	client.SetClientTimeout(time.Millisecond)
+	kek, err := hashivault.New(client, "transit", "satchel")
+	require.NoError(t, err)
+	_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
+	requireClass(t, keyring.ErrUnavailable, err)
+	require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
+	require.ErrorContains(t, err, "no answer in time")
+}
+
+func TestWithoutAnAnswerTheErrorSaysWhy(t *testing.T) {
+	t.Run("nobody listens", func(t *testing.T) {
+		d := newDouble(t, transit)
+		kek := d.kek(t)
+		d.Close()
+		_, err := kek.Unwrap(t.Context(), wrappedKey(), tenant)
+		requireClass(t, keyring.ErrUnavailable, err)
+		require.ErrorContains(t, err, "connection refused; asked 127.0.0.1:")
+	})
+	t.Run("the connection is cut", func(t *testing.T) {
+		d := newDouble(t, func(http.ResponseWriter, asked) { panic(http.ErrAbortHandler) })
+		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+		requireClass(t, keyring.ErrUnavailable, err)
+		require.ErrorContains(t, err, "closed before the answer was complete")
+	})
+	t.Run("the certificate is not trusted", func(t *testing.T) {
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		defer server.Close()
+		kek, err := hashivault.New(newClient(t, server.URL), "transit", "satchel")
+		require.NoError(t, err)
+		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
+		requireClass(t, keyring.ErrUnavailable, err)
+		require.ErrorContains(t, err, "certificate is not trusted")
+	})
+	t.Run("it is no HTTP", func(t *testing.T) {
+		d := newDouble(t, func(w http.ResponseWriter, _ asked) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(conn, canaryText+"\r\n\r\n")
+				_ = conn.Close()
+			}
+		})
+		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+		requireClass(t, keyring.ErrUnavailable, err)
+		requireNoCanary(t, err)
+	})
+	t.Run("the token cannot be sent", func(t *testing.T) {
+		d := newDouble(t, transit)
+		client := newClient(t, d.URL)
+		client.SetToken(canaryToken + "\n")
+		kek, err := hashivault.New(client, "transit", "satchel")
+		require.NoError(t, err)
+		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
+		requireNoCanary(t, err)
+	})
+}
+
+func TestAKEKDoesNotPrintItsToken(t *testing.T) {
+	kek := newDouble(t, transit).kek(t)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		printed := fmt.Sprintf(verb, kek)
+		require.NotContains(t, printed, canaryToken)
+		require.NotContains(t, printed, fmt.Sprintf("%x", canaryToken))
+	}
+}

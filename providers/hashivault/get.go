@@ -1,0 +1,209 @@
+package hashivault
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+)
+
+const (
+	// maxAnswer bounds the body of an answer, in bytes. Vault's storage takes
+	// about a mebibyte, which JSON can make six times as long.
+	maxAnswer     = 8 << 20
+	maxRetryAfter = time.Hour
+
+	notVault = "this is not Vault's answer: check the Address, and what stands before the server"
+)
+
+var transport = &http.Transport{
+	Proxy:                  http.ProxyFromEnvironment,
+	DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+	TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+	TLSHandshakeTimeout:    10 * time.Second,
+	MaxResponseHeaderBytes: 64 << 10,
+}
+
+// answer is the body of every answer. Version 1 of the engine has no metadata;
+// a version that was deleted has metadata and no data.
+type answer struct {
+	Data struct {
+		Data     map[string]json.RawMessage `json:"data"`
+		Metadata *metadata                  `json:"metadata"`
+	} `json:"data"`
+	Errors []string `json:"errors"`
+}
+
+type metadata struct {
+	Version   int64     `json:"version"`
+	Created   vaultTime `json:"created_time"`
+	Deletion  vaultTime `json:"deletion_time"`
+	Destroyed bool      `json:"destroyed"`
+}
+
+// vaultTime is a time that may be an empty string.
+type vaultTime struct{ time.Time }
+
+func (t *vaultTime) UnmarshalJSON(data []byte) error {
+	if string(data) == `""` {
+		return nil
+	}
+	return t.Time.UnmarshalJSON(data)
+}
+
+// get asks for the path and returns an answer that has data and metadata.
+func (k *KV) get(ctx context.Context, endpoint *url.URL, token bundle.Value) (*answer, error) {
+	response, err := k.send(ctx, endpoint, token)
+	if err != nil {
+		return nil, failure(bundle.FetchUnavailable, fmt.Errorf("%s: %s; asked %s", k, reason(err), endpoint.Host))
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err != nil {
+		return nil, failure(bundle.FetchUnavailable, fmt.Errorf("%s: %s; asked %s", k, reason(err), endpoint.Host))
+	}
+	status := &providers.StatusError{
+		Method: http.MethodGet, URL: withoutQuery(endpoint), StatusCode: response.StatusCode,
+		RetryAfter: retryAfter(response.Header),
+	}
+	if len(body) > maxAnswer {
+		status.Reason = "answer-too-large"
+		return nil, refusal(bundle.FetchUnavailable, status, notVault)
+	}
+	var a answer
+	decoding := json.Unmarshal(body, &a)
+	if response.StatusCode != http.StatusOK {
+		return nil, k.refused(status, &a, decoding)
+	}
+	m := a.Data.Metadata
+	switch {
+	case decoding != nil && !json.Valid(body):
+		status.Reason = "not-json"
+		return nil, refusal(bundle.FetchUnavailable, status, notVault)
+	case decoding != nil, m == nil, a.Data.Data == nil, m.Version < 1, k.Version > 0 && m.Version != int64(k.Version):
+		status.Reason = "not-kv-2"
+		return nil, refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine of version 2: check the Mount, or upgrade the engine")
+	}
+	return &a, nil
+}
+
+func (k *KV) send(ctx context.Context, endpoint *url.URL, token bundle.Value) (*http.Response, error) {
+	client := http.Client{Transport: transport}
+	if k.Client != nil {
+		client = *k.Client
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.Timeout = 0 // the context has it
+
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Close = true
+	request.Header.Set("X-Vault-Token", token.Reveal())
+	request.Header.Set("X-Vault-Request", "true") // what an agent wants, against forged requests
+	if k.Namespace != "" {
+		request.Header.Set("X-Vault-Namespace", k.Namespace)
+	}
+	return client.Do(request)
+}
+
+// refused returns the error for an answer that is not 200.
+func (k *KV) refused(status *providers.StatusError, a *answer, decoding error) error {
+	switch code := status.StatusCode; {
+	case code < 300:
+		return refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine: check the Mount")
+	case code < 400:
+		return refusal(bundle.FetchUnavailable, status, "redirects are not followed, so that the token reaches nobody else: use the address of the active node")
+	case code == http.StatusBadRequest && strings.Contains(strings.Join(a.Errors, "\n"), "Upgrading from non-versioned"):
+		return refusal(bundle.FetchUnavailable, status, "the engine is being upgraded to version 2: ask again later")
+	case code == http.StatusForbidden && decoding == nil:
+		return refusal(bundle.FetchPermanent, status, fmt.Sprintf("the token has expired or is not valid, or its policy lacks read on %s/data/%s", k.mount(), k.Path))
+	case code == http.StatusNotFound && decoding == nil:
+		return k.missing(status, a)
+	case code == http.StatusServiceUnavailable:
+		return refusal(bundle.FetchUnavailable, status, "Vault is sealed or not ready")
+	case code >= 500, code == http.StatusPreconditionFailed, code == http.StatusTooManyRequests, code == 472, code == 473:
+		return refusal(bundle.FetchUnavailable, status, "Vault cannot answer now: ask again later")
+	case decoding != nil, code == http.StatusUnauthorized:
+		return refusal(bundle.FetchUnavailable, status, notVault)
+	}
+	return refusal(bundle.FetchPermanent, status, "check the Address, the Mount and the Path")
+}
+
+// missing tells apart why Vault answers 404.
+func (k *KV) missing(status *providers.StatusError, a *answer) error {
+	what, fix := "", ""
+	switch m := a.Data.Metadata; {
+	case m != nil && m.Destroyed:
+		status.Reason = "destroyed-version"
+		what, fix = fmt.Sprintf("version %d was destroyed, which cannot be undone", m.Version), "write a new one"
+	case m != nil:
+		status.Reason = "deleted-version"
+		what, fix = fmt.Sprintf("version %d was deleted at %s", m.Version, m.Deletion.UTC().Format(time.RFC3339)), "undelete it, or write a new one"
+	case strings.Contains(strings.Join(a.Errors, "\n"), "no handler for route"):
+		status.Reason = "no-such-mount"
+		what, fix = fmt.Sprintf("no engine is mounted at %s", k.mount()), "check the Mount and the Namespace"
+	case k.Version > 0:
+		status.Reason = "no-such-path"
+		what, fix = fmt.Sprintf("nothing is at %s, or it has no version %d", k.location(), k.Version), "check the Version and the Path, and that the engine is of version 2"
+	default:
+		status.Reason = "no-such-path"
+		what, fix = fmt.Sprintf("nothing is at %s", k.location()), "check the Path, which goes without data/, and that the engine is of version 2"
+	}
+	return refusal(bundle.FetchPermanent, status, what+": "+fix)
+}
+
+func refusal(kind bundle.FetchKind, status *providers.StatusError, advice string) error {
+	return &bundle.FetchError{Kind: kind, RetryAfter: status.RetryAfter, Err: fmt.Errorf("%w; %s", status, advice)}
+}
+
+func withoutQuery(u *url.URL) string {
+	bare := *u
+	bare.RawQuery = ""
+	return bare.String()
+}
+
+// retryAfter returns the seconds of a Retry-After header, at most maxRetryAfter.
+// Vault sends no dates.
+func retryAfter(header http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+}
+
+// reason says in fixed words why there was no answer. The error's own text may
+// quote what came from the server, or a proxy's password.
+func reason(err error) string {
+	errno, isErrno := errors.AsType[syscall.Errno](err)
+	_, isCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, isName := errors.AsType[*net.DNSError](err)
+	timeout, isNetwork := errors.AsType[net.Error](err)
+	switch {
+	case isErrno:
+		return errno.Error()
+	case isCertificate:
+		return "the server's certificate is not trusted"
+	case isName:
+		return "the server's name cannot be resolved"
+	case isNetwork && timeout.Timeout():
+		return "no answer in time"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed before the answer was complete"
+	}
+	return "no proper answer came"
+}

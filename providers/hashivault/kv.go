@@ -1,0 +1,252 @@
+package hashivault
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// KV is a [bundle.Provider] that takes the secrets from one path of a key-value
+// engine, version 2. Each key there becomes a secret.
+//
+// A secret's Version is that of the path, Rotated is when that version was
+// written, and Created is the same for version 1 and not known later. Expires is
+// when Vault will delete the version, if that is planned (delete_version_after).
+// The origin is like "hashivault secret/runners/pool-a#5". Custom metadata is
+// not used.
+//
+// Fetch asks Vault each time, with one request, and returns last itself if
+// nothing has changed. Every error is a [*bundle.FetchError]. Inside it is a
+// [*providers.StatusError] if there was an answer, whose Reason may be
+// "no-such-path", "no-such-mount", "deleted-version", "destroyed-version",
+// "not-kv-2", "not-json" or "answer-too-large", and the context's error if the
+// context ended. The kind is
+//
+//   - unavailable if Vault is sealed, busy, being upgraded or not reached, or
+//     something else answers in its place;
+//   - permanent if somebody has to act: nothing is at the path, the version was
+//     deleted or destroyed, or the token is refused (403: Vault gives the same
+//     answer to a token that has expired and to a policy that does not allow
+//     it). It is never revoked, so a client keeps the secrets that it has.
+//
+// No error holds the token, a value, or any of the answer but its status, the
+// version and when that was deleted. Redirects are not followed. Each request
+// has a connection of its own: package net/http logs what a server sends unasked
+// on one that it keeps.
+//
+// The fields must not change after the first use. KV is safe for concurrent use
+// and never logs.
+type KV struct {
+	// Address is the URL of Vault. It has to be https, unless the host is this
+	// machine, as for a Vault agent (localhost, 127.0.0.0/8 or ::1). It cannot
+	// have a user, a query or a fragment. Required.
+	Address string
+	// Token returns the token to show. It is called at each Fetch, possibly by
+	// several goroutines at once, so it can follow a token that changes. Its
+	// error is passed on with the kind that it has, and must not hold the
+	// token. Required.
+	Token func(ctx context.Context) (bundle.Value, error)
+	// Namespace is the namespace of the engine, where Vault has them. Default:
+	// the root namespace.
+	Namespace string
+	// Mount is where the engine is mounted. Default: "secret".
+	Mount string
+	// Path is the path within the engine, without the "data/" of Vault's API.
+	// Required.
+	Path string
+	// Version is the version to take. Default: the newest.
+	Version int
+	// Names are the keys to take, each with the name of the secret it becomes,
+	// such as {"db-password": "DB_PASSWORD"}. A key that is not there becomes
+	// a [bundle.Problem]. Default: all, each under its own name; one whose name
+	// cannot be a secret's becomes a Problem.
+	Names map[string]string
+	// Client sends the requests; its Timeout and CheckRedirect are not used.
+	// Default: one with the system's certificate authorities and the proxy of
+	// the environment.
+	Client *http.Client
+	// Timeout bounds a request until the end of its answer, the call of Token
+	// included. Default: 30 seconds.
+	Timeout time.Duration
+}
+
+const (
+	defaultMount   = "secret"
+	defaultTimeout = 30 * time.Second
+)
+
+// Fetch implements [bundle.Provider].
+func (k *KV) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	b, err := k.fetch(ctx)
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil, failure(bundle.FetchUnavailable, fmt.Errorf("%s: %w", k, ctx.Err()))
+	case err != nil:
+		return nil, err
+	case last != nil && b.Equal(last):
+		return last, nil
+	}
+	return b, nil
+}
+
+// fetch makes one request.
+func (k *KV) fetch(ctx context.Context) (*bundle.Bundle, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	endpoint, err := k.endpoint()
+	if err != nil {
+		return nil, failure(bundle.FetchPermanent, fmt.Errorf("hashivault.KV: %w", err))
+	}
+	timeout := k.Timeout
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	token, err := k.token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := k.get(ctx, endpoint, token)
+	if err != nil {
+		return nil, err
+	}
+	return k.bundle(answer)
+}
+
+// String returns "hashivault" with the mount and the path, such as "hashivault
+// secret/runners/pool-a".
+func (k *KV) String() string { return "hashivault " + k.location() }
+
+func (k *KV) location() string { return k.mount() + "/" + k.Path }
+
+func (k *KV) mount() string { return cmp.Or(k.Mount, defaultMount) }
+
+// endpoint returns the URL to ask, or what is wrong with the settings. The error
+// quotes of the address at most the host.
+func (k *KV) endpoint() (*url.URL, error) {
+	base, err := parseAddress(k.Address)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPath("Mount", k.mount(), defaultMount); err != nil {
+		return nil, err
+	}
+	if err := checkPath("Path", k.Path, "runners/pool-a"); err != nil {
+		return nil, err
+	}
+	switch {
+	case k.Version < 0:
+		return nil, fmt.Errorf("the Version is %d; write 1 or more, or leave it out for the newest", k.Version)
+	case k.Token == nil:
+		return nil, errors.New("the Token function is not set; set it")
+	case !plain(k.Namespace):
+		return nil, errors.New("the Namespace has characters other than printable ASCII; write it like team-a/ci")
+	}
+	for key, name := range k.Names {
+		if err := bundle.CheckName(name); err != nil {
+			return nil, fmt.Errorf("the Names, for the key %.64q: %w", key, err)
+		}
+	}
+	segments := append([]string{"v1"}, strings.Split(k.mount()+"/data/"+k.Path, "/")...)
+	for i := range segments {
+		segments[i] = url.PathEscape(segments[i])
+	}
+	endpoint := base.JoinPath(segments...)
+	if k.Version > 0 {
+		endpoint.RawQuery = fmt.Sprintf("version=%d", k.Version)
+	}
+	return endpoint, nil
+}
+
+func parseAddress(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	problem, fix := "", "write it like https://vault.example.com"
+	switch {
+	case address == "":
+		problem = "is empty"
+	case err != nil:
+		problem = "cannot be read as a URL"
+	case u.User != nil:
+		problem, fix = "has a user or a password", "remove all from // to @"
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(address, "#"):
+		problem, fix = "has a query or a fragment", "remove all from the ? or # on"
+	case u.Scheme != "https" && u.Scheme != "http":
+		problem = "does not start with https://"
+	case u.Hostname() == "" || u.Opaque != "":
+		problem = "has no host"
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		problem, fix = fmt.Sprintf("would send the token to %s in the clear", u.Host), "use https; http is for this machine only"
+	default:
+		return u, nil
+	}
+	return nil, fmt.Errorf("the Address %s; %s", problem, fix)
+}
+
+// loopback reports whether host is this machine, whatever a name server says.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// checkPath refuses what could lead out of where it belongs.
+func checkPath(what, path, example string) error {
+	problem := ""
+	switch {
+	case path == "":
+		problem = "is empty"
+	case strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/"):
+		problem = `starts or ends with "/"`
+	case strings.Contains(path, "//"):
+		problem = `has "//" in it`
+	case strings.Contains("/"+path+"/", "/../") || strings.Contains("/"+path+"/", "/./"):
+		problem = `has "." or ".." as a part`
+	case strings.ContainsFunc(path, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		problem = "has a control character in it"
+	default:
+		return nil
+	}
+	return fmt.Errorf("the %s %.80q %s; write it like %q", what, path, problem, example)
+}
+
+// plain reports whether s can stand in a header.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+// token asks for the token, and checks that it can be sent.
+func (k *KV) token(ctx context.Context) (bundle.Value, error) {
+	token, err := k.Token(ctx)
+	if err != nil {
+		failed := &bundle.FetchError{Err: fmt.Errorf("%s: getting the token: %w", k, err)}
+		if inner, ok := errors.AsType[*bundle.FetchError](err); ok {
+			failed.Kind, failed.RetryAfter = inner.Kind, inner.RetryAfter
+		}
+		return bundle.Value{}, failed
+	}
+	problem := ""
+	switch s := token.Reveal(); {
+	case s == "":
+		problem = "the token is empty"
+	case strings.TrimSpace(s) != s:
+		problem = "the token has white space around it, the end of a line perhaps; cut it off, as strings.TrimSpace does"
+	case !plain(s):
+		problem = "the token has characters other than printable ASCII"
+	default:
+		return token, nil
+	}
+	return bundle.Value{}, failure(bundle.FetchPermanent, fmt.Errorf("%s: %s", k, problem))
+}
+
+func failure(kind bundle.FetchKind, err error) error {
+	return &bundle.FetchError{Kind: kind, Err: err}
+}
