@@ -68,6 +68,13 @@ func (v *Vault) Bootstrap(ctx context.Context, token bundle.Value, req *Bootstra
 	if req == nil {
 		req = &BootstrapRequest{}
 	}
+	began := time.Now()
+	b, err := v.bootstrap(ctx, token, req)
+	v.observer.bootstrapped(ctx, err, time.Since(began))
+	return b, err
+}
+
+func (v *Vault) bootstrap(ctx context.Context, token bundle.Value, req *BootstrapRequest) (*bundle.Bundle, error) {
 	if err := cmp.Or(checkText("Runner", req.Runner, wire.MaxRunner), checkText("RemoteAddr", req.RemoteAddr, maxAddr)); err != nil {
 		return nil, err
 	}

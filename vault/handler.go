@@ -8,13 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
-	"github.com/satchelhq/satchel/keyring"
 )
 
 // HandlerOptions say how a handler answers. The zero value of each field means
@@ -27,12 +25,22 @@ type HandlerOptions struct {
 	// RemoteAddr returns the address of who asks, for a server behind a
 	// proxy. Default: that of the connection, without the port.
 	RemoteAddr func(*http.Request) string
-	// Logger gets refusals and failures. Default: slog.Default().
+	// TokenLimit and AddressLimit bound the requests with one token and from
+	// one address, or from one /64 of IPv6; what is beyond them is answered
+	// with 429 and Retry-After. A poll that was held back to wait costs
+	// nothing. Set TokenLimit lower where each runner has a token of its own.
+	// Default: 200 a second and bursts of 50,000 for a token, 1,000 and
+	// 100,000 for an address.
+	TokenLimit, AddressLimit Limit
+	// FailureLimit bounds the requests from one address that are refused
+	// because their token is missing, malformed or unknown. Once it is spent,
+	// tokens that were not accepted before are held off from there with 429,
+	// unseen; the others go on. Default: 10 a second and bursts of 1,000.
+	FailureLimit Limit
+	// Logger gets refusals and failures, at a bounded rate.
+	// Default: slog.Default().
 	Logger *slog.Logger
 }
-
-// retryAfter is what runners are told when the vault cannot answer for now.
-const retryAfter = 5 * time.Second
 
 // NewHandler returns the handler of the bootstrap protocol, which serves
 // GET /runners/bootstrap. To serve it below a prefix, wrap it in
@@ -48,7 +56,8 @@ func NewHandler(v *Vault, opts *HandlerOptions) http.Handler {
 		v:              v,
 		allowPlaintext: opts.AllowPlaintext,
 		remoteAddr:     opts.RemoteAddr,
-		log:            cmp.Or(opts.Logger, slog.Default()),
+		limits:         newLimiter(opts),
+		log:            boundedLogger(cmp.Or(opts.Logger, slog.Default())),
 	}
 	if h.remoteAddr == nil {
 		h.remoteAddr = connectionAddr
@@ -60,6 +69,7 @@ type handler struct {
 	v              *Vault
 	allowPlaintext bool
 	remoteAddr     func(*http.Request) string
+	limits         *limiter
 	log            *slog.Logger
 }
 
@@ -142,14 +152,22 @@ func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request, runner strin
 	if checkText("", addr, maxAddr) != nil {
 		addr = "" // a proxy's header may hold anything
 	}
-	b, err := h.v.Bootstrap(r.Context(), bearer(r), &BootstrapRequest{
+	token := bearer(r)
+	req := &BootstrapRequest{
 		IfNoneMatch: wire.Revision(r.Header.Get("If-None-Match")),
 		Wait:        wire.Wait(r.Header.Values("Prefer")),
 		Runner:      runner,
 		RemoteAddr:  addr,
-	})
+	}
+	pass, limit, wait := h.limits.admit(addr, token.Reveal(), req.IfNoneMatch != "" && req.Wait > 0)
+	if wait > 0 {
+		h.holdOff(w, r, addr, limit, wait)
+		return
+	}
+	b, err := h.v.Bootstrap(r.Context(), token, req)
+	h.limits.settle(pass, err)
 	if errors.Is(err, ErrUnchanged) {
-		w.Header().Set("ETag", wire.ETag(wire.Revision(r.Header.Get("If-None-Match"))))
+		w.Header().Set("ETag", wire.ETag(req.IfNoneMatch))
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -158,7 +176,7 @@ func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request, runner strin
 		answer, err = wire.Encode(b)
 	}
 	if err != nil {
-		h.fail(w, r, err)
+		h.fail(w, r, addr, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -176,10 +194,22 @@ func bearer(r *http.Request) bundle.Value {
 	return bundle.NewValue(strings.TrimSpace(token))
 }
 
+// holdOff answers a request that a limit is against.
+func (h *handler) holdOff(w http.ResponseWriter, r *http.Request, addr string, limit LimitKind, wait time.Duration) {
+	h.v.observer.limited(limit)
+	h.log.WarnContext(r.Context(), "a limit holds requests off", "limit", string(limit), "address", addr)
+	setRetryAfter(w, wait)
+	refuse(w, wire.Refusal{
+		Type: tooManyProblem, Title: "Too many requests", Status: http.StatusTooManyRequests,
+		Detail: "Ask again after the time that Retry-After says.", Reason: string(limit),
+	})
+}
+
 // fail answers a bootstrap that err ended. What the vault says goes to the
 // log; the runner gets a fixed text.
-func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, addr string, err error) {
 	if refused, ok := errors.AsType[*TokenError](err); ok {
+		h.log.WarnContext(r.Context(), "a runner's token was refused", "reason", string(refused.Reason), "address", addr)
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		refuse(w, wire.Refusal{
 			Type: wire.TokenProblem, Title: "The runner's token is refused", Status: http.StatusUnauthorized,
@@ -187,21 +217,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		})
 		return
 	}
-	// The runner has gone if the context is over, or the server is about to.
-	if r.Context().Err() == nil {
-		h.log.ErrorContext(r.Context(), "a runner did not get its bundle", "error", err)
-	}
-	if errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed) || errors.Is(err, ErrRollback) {
-		refuse(w, wire.Refusal{
-			Type: wire.IntegrityProblem, Title: "The vault refuses what it has stored", Status: http.StatusInternalServerError,
-			Detail: "Somebody has to look at the platform's log.",
-		})
-		return
-	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
-	refuse(w, wire.Refusal{
-		Type: wire.UnavailableProblem, Title: "The vault cannot open its secrets for now", Status: http.StatusServiceUnavailable,
-	})
+	refuseFailure(w, r, h.log, "a runner did not get its bundle", err)
 }
 
 // refuse writes a problem document.

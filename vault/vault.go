@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
@@ -57,6 +58,8 @@ type Vault struct {
 	minters         []*minter
 	required        []Required
 	notices         []string
+	observer        Observer
+	keysWorked      atomic.Bool // the keyring passed its check at least once
 
 	marks   marks
 	uses    uses
@@ -67,8 +70,8 @@ type Vault struct {
 
 // Options of a Vault. The zero value of each field means its default.
 type Options struct {
-	// Logger gets refusals of tampered rows and failures to record uses.
-	// Default: slog.Default().
+	// Logger gets refusals of tampered rows and failures to record uses, at a
+	// bounded rate. Default: slog.Default().
 	Logger *slog.Logger
 	// RefreshAfter is when runners are told to ask again. Default: 15 minutes.
 	RefreshAfter time.Duration
@@ -88,6 +91,8 @@ type Options struct {
 	// Notices are sentences that every bundle carries for the people who run
 	// the runner, such as who pays for a key. Default: none.
 	Notices []string
+	// Observer is told what happens, for metrics. Default: nobody is.
+	Observer Observer
 }
 
 // New returns a vault over s whose data keys are wrapped by keys. It proves
@@ -101,13 +106,14 @@ func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (
 	v := &Vault{
 		storage: s,
 		keys:    keys,
-		log:     cmp.Or(opts.Logger, slog.Default()),
+		log:     boundedLogger(cmp.Or(opts.Logger, slog.Default())),
 		refresh: cmp.Or(opts.RefreshAfter, 15*time.Minute),
 
 		sinks:           slices.Clone(opts.Audit),
 		auditBestEffort: opts.AuditBestEffort,
 		required:        slices.Clone(opts.Required),
 		notices:         slices.Clone(opts.Notices),
+		observer:        opts.Observer,
 	}
 	var err error
 	if v.minters, err = newMinters(opts.Integrations); err != nil {
@@ -119,10 +125,12 @@ func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (
 	if v.refresh < time.Second {
 		return nil, fmt.Errorf("%w: RefreshAfter is %s; want a second or more", ErrInvalid, v.refresh)
 	}
-	if err := keys.Check(ctx); err != nil {
-		if !errors.Is(err, keyring.ErrUnavailable) {
-			return nil, fmt.Errorf("checking the keyring: %w", err)
-		}
+	err = keys.Check(ctx)
+	if err != nil && !errors.Is(err, keyring.ErrUnavailable) {
+		return nil, fmt.Errorf("checking the keyring: %w", err)
+	}
+	v.keysWorked.Store(err == nil)
+	if err != nil {
 		v.log.WarnContext(ctx, "the key service is unavailable; starting without it", "error", err)
 	}
 	return v, nil
@@ -224,6 +232,7 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *boo
 	}
 	v.marks.raise(st)
 	v.watch.wake(q.Scope)
+	v.observer.written(entries)
 	return nil
 }
 
