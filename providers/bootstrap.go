@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -55,9 +51,6 @@ type Bootstrap struct {
 	// Timeout bounds a request until the end of its answer. One that waits may
 	// take that much longer than it waits. Default: 30 seconds.
 	Timeout time.Duration
-
-	makeTransport sync.Once
-	transport     *http.Transport
 }
 
 var (
@@ -65,7 +58,7 @@ var (
 	_ bundle.Checker = (*Bootstrap)(nil)
 )
 
-const defaultTimeout = 30 * time.Second
+var platform = peer{name: "the platform", answer: "a platform's answer", sends: "the token", example: "https://satchel.example.com/api"}
 
 // Fetch returns the token's bundle. It returns last itself if the platform
 // says that it still holds.
@@ -91,7 +84,7 @@ func (b *Bootstrap) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bund
 	case <-over.C:
 		return last, nil
 	case <-ctx.Done():
-		return nil, b.failure(ctx, nil)
+		return nil, orEnd(ctx, b, nil)
 	}
 }
 
@@ -123,34 +116,26 @@ func (b *Bootstrap) fetch(ctx context.Context, last *bundle.Bundle, wait time.Du
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, b.failure(ctx, nil)
+		return nil, orEnd(ctx, b, nil)
 	}
-	bounded, cancel := context.WithTimeout(ctx, b.timeout()+wait)
+	bounded, cancel := context.WithTimeout(ctx, limit(b.Timeout)+wait)
 	defer cancel()
 	token, _, err := b.token(bounded)
 	if err != nil {
-		return nil, b.failure(ctx, err)
+		return nil, orEnd(ctx, b, err)
 	}
 	got, err := b.exchange(bounded, endpoint, b.header(token, last, wait), last)
 	if err != nil {
-		return nil, b.failure(ctx, err)
+		return nil, orEnd(ctx, b, err)
 	}
 	return got.bundle, nil
-}
-
-// failure returns err, or the error for the end of ctx, which may well be what
-// is behind err.
-func (b *Bootstrap) failure(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return unavailable(fmt.Errorf("%s: %w", b, ctx.Err()))
-	}
-	return err
 }
 
 // exchange sends a request and reads the answer. What it has seen of that it
 // returns even with an error.
 func (b *Bootstrap) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (reply, error) {
-	response, err := b.send(ctx, endpoint, header)
+	c := &call{to: platform, method: http.MethodGet, url: endpoint, header: header}
+	response, err := c.send(ctx, b.Client)
 	got := reply{response: response, at: time.Now()}
 	if err != nil {
 		return got, err
@@ -159,65 +144,26 @@ func (b *Bootstrap) exchange(ctx context.Context, endpoint *url.URL, header http
 	asked := header.Get("If-None-Match") != ""
 	switch {
 	case response.StatusCode == http.StatusOK:
-		got.bundle, err = readAnswer(endpoint, response)
+		got.bundle, err = readAnswer(c, response)
 		if err == nil && asked && got.bundle.Revision() == last.Revision() {
 			got.bundle = last // a platform need not understand the question
 		}
 	case response.StatusCode == http.StatusNotModified && asked:
 		got.bundle = last
 	default:
-		err = refused(endpoint, response)
+		err = refused(c, response)
 	}
 	return got, err
 }
 
-// endpoint returns the URL to ask. Its errors quote of the URL at most the
-// host, and only where that is neither a token nor part of something else.
+// endpoint returns the URL to ask.
 func (b *Bootstrap) endpoint() (*url.URL, error) {
-	fail := func(what, fix string) (*url.URL, error) {
-		return nil, permanent(&mendable{err: errors.New("URL of the platform: " + what), fix: fix})
-	}
-	const example = "write it like https://satchel.example.com/api"
-	if b.URL == "" {
-		return fail("it is empty", example)
-	}
-	u, err := url.Parse(b.URL)
+	base, err := platform.baseURL(b.URL)
 	if err != nil {
-		return fail("it cannot be read as a URL", example)
+		return nil, err
 	}
-	switch {
-	case strings.Contains(b.URL, wire.TokenPrefix) || strings.Contains(u.Path, wire.TokenPrefix):
-		return fail("it holds a runner token, or a part of one", "remove it there and, since URLs get logged, replace the token")
-	case u.User != nil:
-		return fail("it has a user or a password", "remove all from // to @")
-	case u.RawQuery != "" || u.ForceQuery:
-		return fail("it has a query", "remove all from the ? on")
-	case strings.Contains(b.URL, "#"):
-		return fail("it has a fragment", "remove all from the # on")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return fail("it does not start with https://", example)
-	case u.Hostname() == "" || u.Opaque != "":
-		return fail("it has no host", example)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return fail(fmt.Sprintf("http would send the token to %s in the clear", u.Host), "use https; http is for localhost only")
-	}
-	if u.Path == "" {
-		u.Path = "/" // JoinPath would make a relative path
-	}
-	return u.JoinPath(wire.BootstrapPath), nil
+	return base.JoinPath(wire.BootstrapPath), nil
 }
-
-// loopback reports whether host is this machine, whatever a name server says.
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
-// origin returns the scheme and the host of u.
-func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 // token asks for the token, and checks its form.
 func (b *Bootstrap) token(ctx context.Context) (token bundle.Value, id string, err error) {
@@ -226,11 +172,7 @@ func (b *Bootstrap) token(ctx context.Context) (token bundle.Value, id string, e
 	}
 	token, err = b.Token(ctx)
 	if err != nil {
-		failed := &bundle.FetchError{Err: fmt.Errorf("getting the runner token: %w", err)}
-		if inner, ok := errors.AsType[*bundle.FetchError](err); ok {
-			failed.Kind, failed.RetryAfter = inner.Kind, inner.RetryAfter
-		}
-		return bundle.Value{}, "", failed
+		return bundle.Value{}, "", passedOn("getting the runner token", err)
 	}
 	id, err = wire.ParseToken(token.Reveal())
 	if err != nil {
@@ -268,51 +210,14 @@ func (b *Bootstrap) header(token bundle.Value, last *bundle.Bundle, wait time.Du
 }
 
 // readAnswer returns the bundle of a 200.
-func readAnswer(endpoint *url.URL, response *http.Response) (*bundle.Bundle, error) {
-	bad := newStatusError(endpoint, response)
-	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
-		return nil, bad.because(reasonNotJSON, "this is not a platform's answer: check the URL, and what stands between this machine and the platform")
-	}
-	// The body comes decompressed, so this bounds what that yields.
-	data, err := io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer+1))
-	switch {
-	case len(data) > wire.MaxAnswer:
-		return nil, bad.because(reasonTooLarge, fmt.Sprintf("a bundle has at most %d bytes: check the URL", wire.MaxAnswer))
-	case err != nil && response.Request.Context().Err() != nil:
-		return nil, bad.because(reasonTooSlow, "check the network, or raise Timeout")
-	case err != nil:
-		return nil, bad.because(reasonCut, "check the network, and the proxy if there is one")
-	}
-	answer, err := wire.Decode(data, origin(endpoint))
+func readAnswer(c *call, response *http.Response) (*bundle.Bundle, error) {
+	data, err := c.readJSON(response, wire.MaxAnswer, "a bundle")
 	if err != nil {
-		return nil, bad.because(reasonMalformed, err.Error())
+		return nil, err
+	}
+	answer, err := wire.Decode(data, origin(c.url))
+	if err != nil {
+		return nil, c.statusError(response).because(reasonMalformed, err.Error())
 	}
 	return answer, nil
-}
-
-func (b *Bootstrap) timeout() time.Duration {
-	if b.Timeout <= 0 {
-		return defaultTimeout
-	}
-	return b.Timeout
-}
-
-// mendable is an error with what to do about it.
-type mendable struct {
-	err error
-	fix string
-	tls bool // the connection was made, and then not trusted
-}
-
-func (e *mendable) Error() string { return e.err.Error() + "; " + e.fix }
-
-func (e *mendable) Unwrap() error { return e.err }
-
-func permanent(err error) error {
-	return &bundle.FetchError{Kind: bundle.FetchPermanent, Err: err}
-}
-
-func unavailable(err error) error {
-	return &bundle.FetchError{Kind: bundle.FetchUnavailable, Err: err}
 }

@@ -2,24 +2,12 @@ package providers
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
-)
-
-const (
-	// maxSkew is how far a clock may be off before it is worth a word.
-	maxSkew = time.Minute
-	// soon is when the end of a token or a certificate is worth a word. For
-	// short-lived ones it is the last fifth of their life.
-	soon = 7 * 24 * time.Hour
 )
 
 // Check examines, in this order, the URL, the token, the connection, its TLS,
@@ -38,7 +26,7 @@ func (b *Bootstrap) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIt
 	if err := b.checkRunner(); err != nil {
 		r.failed("name of the runner", err, "")
 	}
-	bounded, cancel := context.WithTimeout(ctx, b.timeout())
+	bounded, cancel := context.WithTimeout(ctx, limit(b.Timeout))
 	defer cancel()
 	token, id, err := b.token(bounded)
 	if err != nil {
@@ -53,20 +41,12 @@ func (b *Bootstrap) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIt
 	const more = "give the check more time"
 	got, err := b.exchange(bounded, endpoint, b.header(token, nil, 0), nil)
 	if err != nil {
-		err = b.failure(ctx, err)
+		err = orEnd(ctx, b, err)
 	}
-	if got.response == nil {
-		if m, ok := errors.AsType[*mendable](err); ok && m.tls {
-			r.ok("platform reachable", endpoint.Host)
-			r.failed("TLS", err, "")
-		} else {
-			r.failed("platform reachable", err, more)
-		}
+	if !r.reached(platform, endpoint, got.response, got.at, err, more) {
 		return nil, r.items
 	}
-	r.ok("platform reachable", endpoint.Host)
-	r.tls(got.response.TLS, got.at)
-	r.clock(got.response, got.at)
+	r.clock(platform, got.response, got.at)
 	switch {
 	case err == nil:
 		r.token(got.bundle.Meta(), got.at)
@@ -77,68 +57,6 @@ func (b *Bootstrap) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIt
 		r.failed("bundle", err, more)
 	}
 	return got.bundle, r.items
-}
-
-// report collects items.
-type report struct {
-	items     []bundle.CheckItem
-	hasFailed bool
-}
-
-func (r *report) ok(name, detail string) {
-	r.items = append(r.items, bundle.CheckItem{Name: name, Detail: detail})
-}
-
-func (r *report) warn(name, detail, fix string) {
-	r.items = append(r.items, bundle.CheckItem{Name: name, Status: bundle.CheckWarning, Detail: detail, Fix: fix})
-}
-
-// failed adds an error with the fix that it has, or else with the one given.
-func (r *report) failed(name string, err error, fix string) {
-	r.hasFailed = true
-	detail := err.Error()
-	if m, ok := errors.AsType[*mendable](err); ok {
-		detail, fix = m.err.Error(), m.fix
-	}
-	detail = strings.TrimPrefix(detail, name+": ")
-	r.items = append(r.items, bundle.CheckItem{Name: name, Status: bundle.CheckFailed, Detail: detail, Fix: fix})
-}
-
-func (r *report) tls(state *tls.ConnectionState, now time.Time) {
-	if state == nil {
-		r.ok("TLS", "none, which is allowed because the host is this machine")
-		return
-	}
-	detail := tls.VersionName(state.Version)
-	var certificate x509.Certificate
-	if len(state.PeerCertificates) > 0 {
-		certificate = *state.PeerCertificates[0]
-		detail += ", certificate until " + day(certificate.NotAfter)
-	}
-	if endsSoon(certificate.NotBefore, certificate.NotAfter, now) {
-		r.warn("TLS", detail, "renew the platform's certificate")
-		return
-	}
-	r.ok("TLS", detail)
-}
-
-func (r *report) clock(response *http.Response, now time.Time) {
-	const name = "clock"
-	date, err := http.ParseTime(response.Header.Get("Date"))
-	if err != nil {
-		r.ok(name, "not compared: the platform does not tell its time")
-		return
-	}
-	// The header has whole seconds.
-	skew, direction := now.Sub(date).Truncate(time.Second), "ahead of"
-	if skew < 0 {
-		skew, direction = -skew, "behind"
-	}
-	if skew > maxSkew {
-		r.warn(name, fmt.Sprintf("this machine is %s %s the platform", skew, direction), "set the clocks, by NTP for instance")
-		return
-	}
-	r.ok(name, "agrees with the platform's")
 }
 
 func (r *report) token(meta bundle.Meta, now time.Time) {
@@ -183,18 +101,3 @@ func (r *report) bundle(b *bundle.Bundle) {
 		r.warn(name, p.Origin.String()+": "+p.Reason, fix)
 	}
 }
-
-// endsSoon reports whether what counts from one time until another ends soon,
-// or has. A zero end is none.
-func endsSoon(from, until, now time.Time) bool {
-	if until.IsZero() {
-		return false
-	}
-	margin := soon
-	if !from.IsZero() {
-		margin = min(margin, until.Sub(from)/5)
-	}
-	return until.Sub(now) < margin
-}
-
-func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }

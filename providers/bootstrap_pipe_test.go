@@ -17,19 +17,25 @@ import (
 // the real HTTP stack on both sides and a clock that costs nothing.
 func inBubble(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, b *providers.Bootstrap)) {
 	t.Helper()
+	throughPipes(t, handler, func(t *testing.T, client *http.Client) {
+		_, give := newToken()
+		test(t, &providers.Bootstrap{URL: "http://localhost/api", Token: give, Client: client})
+	})
+}
+
+// throughPipes runs test in a bubble, with a client that reaches handler
+// whatever the host.
+func throughPipes(t *testing.T, handler http.Handler, test func(t *testing.T, client *http.Client)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		pipes := &pipeListener{connections: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
 		go func() { _ = server.Serve(pipes) }()
-		_, give := newToken()
-		b := &providers.Bootstrap{URL: "http://localhost/api", Token: give, Client: &http.Client{
-			Transport: &http.Transport{DialContext: pipes.dial},
-		}}
 		defer func() {
 			_ = server.Close()
 			time.Sleep(time.Hour) // for handlers; then the bubble reports goroutines that are left
 		}()
-		test(t, b)
+		test(t, &http.Client{Transport: &http.Transport{DialContext: pipes.dial}})
 	})
 }
 

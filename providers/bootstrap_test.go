@@ -230,8 +230,14 @@ func TestA304WithoutLastIsAnError(t *testing.T) {
 	}
 }
 
-// requireStatus returns the StatusError in err, which has that kind and status.
+// requireStatus returns the StatusError of a GET in err, which has that kind
+// and status.
 func requireStatus(t *testing.T, err error, kind bundle.FetchKind, code int) *providers.StatusError {
+	t.Helper()
+	return requireStatusOf(t, http.MethodGet, err, kind, code)
+}
+
+func requireStatusOf(t *testing.T, method string, err error, kind bundle.FetchKind, code int) *providers.StatusError {
 	t.Helper()
 	failure, ok := errors.AsType[*bundle.FetchError](err)
 	require.True(t, ok, "a failed fetch is a FetchError: %v", err)
@@ -239,7 +245,7 @@ func requireStatus(t *testing.T, err error, kind bundle.FetchKind, code int) *pr
 	status, ok := errors.AsType[*providers.StatusError](err)
 	require.True(t, ok, "an answer that is no bundle is a StatusError: %v", err)
 	require.Equal(t, code, status.StatusCode)
-	require.Equal(t, "GET", status.Method)
+	require.Equal(t, method, status.Method)
 	require.Equal(t, failure.RetryAfter, status.RetryAfter, "both tell how long to wait")
 	return status
 }

@@ -4,6 +4,8 @@
 // answers.
 //
 //   - [Bootstrap]: the platform that this runner belongs to, shown one token
+//   - [GitHubApp]: tokens of a GitHub App's installation, for an hour each
+//   - [Bitbucket]: tokens of an OAuth consumer, or an access token
 //   - [Env]: variables of this process's environment
 //   - [Dotenv]: a .env file
 //   - [Static]: a list that the program has already

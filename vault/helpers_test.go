@@ -133,7 +133,8 @@ func (s *spy) calls() int64 {
 	return s.reads.Load() + s.applies.Load() + s.touches.Load() + s.changes.Load()
 }
 
-// onRead lets edit see, and change, what the storage answers from now on.
+// onRead lets edit see, and change, what the storage answers from now on, if
+// that is something.
 func (s *spy) onRead(edit func(vault.Query, *vault.Snapshot)) { s.edit.Store(&edit) }
 
 // fail makes every call fail with err until fail(nil).
@@ -160,7 +161,7 @@ func (s *spy) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) 
 		return nil, err
 	}
 	snap, err := s.Storage.Read(ctx, q)
-	if edit := s.edit.Load(); edit != nil && err == nil {
+	if edit := s.edit.Load(); edit != nil && err == nil && len(snap.Path) > 0 {
 		(*edit)(q, snap)
 	}
 	return snap, err

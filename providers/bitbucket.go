@@ -1,0 +1,273 @@
+package providers
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// Bitbucket yields a token of Bitbucket Cloud, in one of two ways. It is a
+// [bundle.Checker].
+//
+// With a consumer, it mints access tokens by OAuth's client credentials grant
+// (RFC 6749, section 4.4), which live for two hours:
+//
+//	bitbucket := &providers.Bitbucket{
+//		ConsumerKey: "AbCdEfGhIjKlMnOpQr", ConsumerSecret: secret,
+//		Scopes: []string{"repository:write", "pullrequest:write"},
+//	}
+//
+// The consumer has to be a private one, and to have a callback URL, though
+// that is never called. Its tokens act as the owner of the consumer, and
+// always have all scopes that are set there.
+//
+// With AccessToken, it hands on a token that was made in the settings of a
+// repository, a project or a workspace. A repository's reaches nothing else.
+//
+// For git over https, the name of the user is x-token-auth with either.
+//
+// It works on either side: as a layer of a runner, or as an integration of a
+// vault, which keeps the consumer's secret away from its runners.
+//
+// With a consumer, Fetch returns last itself, without a request, until less
+// than 40 % of the life of its token is left; without last it always mints. A
+// token that can do more or less than Scopes say is delivered, with a
+// [bundle.Problem] that says so. Each secret has the Kind "bitbucket", and a
+// minted one has Rotated and Expires.
+//
+// Every error is a [*bundle.FetchError]. Inside it is a [*StatusError] if
+// Bitbucket answered, and the context's error if the context ended. A consumer
+// that Bitbucket does not accept is permanent. No error holds a token, a part
+// of an answer, or the consumer's secret.
+//
+// Redirects are followed within the same origin only. Nothing is left open
+// between requests.
+//
+// The fields must not change after the first use. Bitbucket is safe for
+// concurrent use, never logs and leaves nothing running between calls.
+type Bitbucket struct {
+	// ConsumerKey is the key of an OAuth consumer. It is no secret. Required
+	// with ConsumerSecret.
+	ConsumerKey string
+	// ConsumerSecret returns the secret of that consumer. It is called for
+	// each token that is minted, possibly by several goroutines at once. Its
+	// error is passed on with the kind that it has, and must not hold the
+	// secret. Default: none; AccessToken is required then.
+	ConsumerSecret func(ctx context.Context) (bundle.Value, error)
+	// AccessToken returns a token that exists. It is called at each Fetch, by
+	// the rules of ConsumerSecret. Default: none.
+	AccessToken func(ctx context.Context) (bundle.Value, error)
+	// Scopes are those that the consumer should have, such as "repository".
+	// They are compared with what Bitbucket says of each minted token, with
+	// those that a scope includes. Default: nothing is compared.
+	Scopes []string
+	// Name is that of the secret. Default: BITBUCKET_TOKEN.
+	Name string
+	// URL is where site/oauth2/access_token is. It has to be https, unless the
+	// host is this machine, and cannot have a user, a query or a fragment.
+	// Default: https://bitbucket.org.
+	URL string
+	// Client sends the requests. Its Timeout and CheckRedirect are not used.
+	// Default: one of its own, without cookies, with the system's certificate
+	// authorities and the proxy of the environment.
+	Client *http.Client
+	// Timeout bounds a Fetch or a Check. Default: 30 seconds.
+	Timeout time.Duration
+}
+
+var _ bundle.Checker = (*Bitbucket)(nil)
+
+var bitbucket = peer{name: "Bitbucket", answer: "Bitbucket's answer", sends: "the secret", example: "https://bitbucket.org"}
+
+const (
+	// maxOAuth bounds the answer, which holds a token and little else.
+	maxOAuth = 64 << 10
+	// maxLife bounds what Bitbucket may say of the life of a token.
+	maxLife = 365 * 24 * time.Hour
+)
+
+// Fetch returns last itself while nothing has changed: a minted token is good
+// for long enough, or AccessToken returns the same one. Otherwise it returns
+// the bundle of a new token.
+func (b *Bitbucket) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	if err := b.checkSettings(); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, orEnd(ctx, b, nil)
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit(b.Timeout))
+	defer cancel()
+	if b.AccessToken != nil {
+		next, err := b.existing(bounded)
+		if err != nil {
+			return nil, orEnd(ctx, b, err)
+		}
+		if last != nil && next.Equal(last) {
+			return last, nil
+		}
+		return next, nil
+	}
+	base, err := b.base()
+	if err != nil {
+		return nil, err
+	}
+	if b.minted(base).holds(last, time.Now()) {
+		return last, nil
+	}
+	secret, err := given(bounded, "consumer's secret", b.ConsumerSecret)
+	if err != nil {
+		return nil, orEnd(ctx, b, err)
+	}
+	got, err := b.mint(bounded, base, secret)
+	if err != nil {
+		return nil, orEnd(ctx, b, err)
+	}
+	return got.bundle, nil
+}
+
+// String returns "bitbucket", and the origin of the URL or "access token", such
+// as "bitbucket https://bitbucket.org".
+func (b *Bitbucket) String() string {
+	if b.AccessToken != nil {
+		return accessTokenOrigin.String()
+	}
+	base, err := b.base()
+	if err != nil {
+		return "bitbucket" // the URL may hold anything
+	}
+	return b.minted(base).origin.String()
+}
+
+var accessTokenOrigin = bundle.Origin{Provider: "bitbucket", Location: "access token"}
+
+func (b *Bitbucket) base() (*url.URL, error) {
+	return bitbucket.baseURL(cmp.Or(b.URL, bitbucket.example))
+}
+
+func (b *Bitbucket) name() string { return cmp.Or(b.Name, "BITBUCKET_TOKEN") }
+
+func (b *Bitbucket) minted(base *url.URL) minted {
+	return minted{
+		name: b.name(), kind: "bitbucket",
+		origin:   bundle.Origin{Provider: "bitbucket", Location: origin(base)}, // not the key: the secret may stand in its place
+		settings: digest(base.String(), b.ConsumerKey, b.Scopes),
+	}
+}
+
+// checkSettings says what cannot be right in the fields besides URL. It quotes
+// no key: the secret may stand in its place.
+func (b *Bitbucket) checkSettings() error {
+	fail := func(what, fix string) error {
+		return permanent(&mendable{err: errors.New("Bitbucket consumer: " + what), fix: fix})
+	}
+	hasConsumer := b.ConsumerKey != "" || b.ConsumerSecret != nil
+	switch {
+	case b.AccessToken != nil && hasConsumer:
+		return fail("AccessToken is set besides it", "set one of them")
+	case b.AccessToken == nil && b.ConsumerSecret == nil:
+		return fail("ConsumerSecret is not set", "set it with ConsumerKey, or set AccessToken")
+	case b.AccessToken == nil && !made(b.ConsumerKey, 128, "._-"):
+		return fail("ConsumerKey is not a key", "copy the key from the consumer's settings")
+	}
+	for i, scope := range b.Scopes {
+		if !plainScope(scope) {
+			return fail(fmt.Sprintf("scope %d is none", i+1), "use those of Bitbucket's API, such as repository:write")
+		}
+	}
+	if err := bundle.CheckName(b.name()); err != nil {
+		return permanent(fmt.Errorf("Bitbucket consumer: Name: %w", err))
+	}
+	return nil
+}
+
+// existing returns the bundle of the token that AccessToken returns.
+func (b *Bitbucket) existing(ctx context.Context) (*bundle.Bundle, error) {
+	token, err := given(ctx, "access token", b.AccessToken)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.New([]bundle.Secret{{Name: b.name(), Value: token, Origin: accessTokenOrigin, Kind: "bitbucket"}}, nil)
+}
+
+// given returns what a function of the caller's returns, if it can be sent.
+func given(ctx context.Context, what string, give func(context.Context) (bundle.Value, error)) (bundle.Value, error) {
+	value, err := give(ctx)
+	if err != nil {
+		return bundle.Value{}, passedOn("getting the "+what, err)
+	}
+	if err := checkToken(value.Reveal()); err != nil {
+		return bundle.Value{}, permanent(&mendable{err: fmt.Errorf("%s: %w", what, err), fix: "copy it again, whole and alone"})
+	}
+	return value, nil
+}
+
+// mint makes one request for a token. What it has seen of the answer it
+// returns even with an error.
+func (b *Bitbucket) mint(ctx context.Context, base *url.URL, secret bundle.Value) (reply, error) {
+	header := http.Header{}
+	header.Set("Accept", "application/json")
+	header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(b.ConsumerKey+":"+secret.Reveal())))
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	header.Set("User-Agent", "satchel")
+	c := &call{to: bitbucket, method: http.MethodPost, url: base.JoinPath("site/oauth2/access_token"), header: header, body: "grant_type=client_credentials"}
+	asked := time.Now()
+	response, err := c.send(ctx, b.Client)
+	got := reply{response: response, at: time.Now()}
+	if err != nil {
+		return got, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusOK {
+		got.bundle, err = b.read(c, response, b.minted(base), asked)
+	} else {
+		err = refusedConsumer(c, response)
+	}
+	return got, err
+}
+
+// read returns the bundle of a 200 (RFC 6749, section 5.1; Bitbucket says
+// scopes where that says scope).
+func (b *Bitbucket) read(c *call, response *http.Response, m minted, asked time.Time) (*bundle.Bundle, error) {
+	data, err := c.readJSON(response, maxOAuth, "a token")
+	if err != nil {
+		return nil, err
+	}
+	bad := func(why string) (*bundle.Bundle, error) {
+		return nil, c.statusError(response).because(reasonMalformed, why+": check the URL")
+	}
+	var granted struct {
+		AccessToken string `json:"access_token"`
+		TokenType   string `json:"token_type"`
+		ExpiresIn   int64  `json:"expires_in"` // in seconds
+		Scopes      string `json:"scopes"`
+		Scope       string `json:"scope"`
+	}
+	if json.Unmarshal(data, &granted) != nil {
+		return bad("the answer is not the JSON of a token")
+	}
+	if err := checkToken(granted.AccessToken); err != nil {
+		return bad("the token in the answer cannot be one: " + err.Error())
+	}
+	switch {
+	case !strings.EqualFold(granted.TokenType, "bearer"):
+		return bad("the token in the answer is of a type other than bearer")
+	case granted.ExpiresIn <= 0:
+		return bad("the token in the answer has no life")
+	}
+	life := time.Duration(min(granted.ExpiresIn, int64(maxLife/time.Second))) * time.Second
+	var problems []bundle.Problem
+	for _, reason := range compareScopes(cmp.Or(granted.Scopes, granted.Scope), b.Scopes) {
+		problems = append(problems, m.problem(reason))
+	}
+	return m.bundle(granted.AccessToken, asked, asked.Add(life).Round(0), problems)
+}

@@ -1,0 +1,45 @@
+package providers_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+)
+
+// A consumer of a workspace, whose tokens live for two hours.
+func ExampleBitbucket() {
+	bitbucket := &providers.Bitbucket{
+		ConsumerKey: "AbCdEfGhIjKlMnOpQr",
+		ConsumerSecret: func(context.Context) (bundle.Value, error) {
+			secret, err := os.ReadFile("/run/secrets/bitbucket-consumer")
+			return bundle.NewValue(strings.TrimSpace(string(secret))), err
+		},
+		Scopes: []string{"repository:write", "pullrequest:write"},
+	}
+	fmt.Println(bitbucket)
+	// Output: bitbucket https://bitbucket.org
+}
+
+// An access token of one repository. Git wants it with a user of a set name.
+func ExampleBitbucket_accessToken() {
+	bitbucket := &providers.Bitbucket{
+		AccessToken: func(context.Context) (bundle.Value, error) {
+			return bundle.NewValue("ATCTT3xFfGN0ExampleExample"), nil
+		},
+	}
+	b, err := bitbucket.Fetch(context.Background(), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	token, _ := b.Get("BITBUCKET_TOKEN")
+	fmt.Println("username=x-token-auth")
+	fmt.Println("password=" + token.Value.Preview()) // a credential helper reveals it
+	// Output:
+	// username=x-token-auth
+	// password=AT****le
+}

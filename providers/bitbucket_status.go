@@ -1,0 +1,115 @@
+package providers
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// oauthErrors are those of RFC 6749, section 5.2, and no others are shown.
+var oauthErrors = []string{"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+
+// refusedConsumer returns the error for an answer that is not 200. It reads the
+// body, for OAuth's word for it.
+func refusedConsumer(c *call, response *http.Response) error {
+	e := c.statusError(response)
+	var said struct{ Error any }
+	bitbuckets := readRefusal(response, &said) && said.Error != nil
+	if word, ok := said.Error.(string); ok && slices.Contains(oauthErrors, word) {
+		e.Reason = word
+	}
+	const (
+		credentials = "check that ConsumerKey and ConsumerSecret belong together, and that the consumer is still there"
+		consumer    = "check that the consumer is marked as a private one, and has a callback URL, any will do"
+	)
+	kind, fix := bundle.FetchPermanent, ""
+	switch code := e.StatusCode; {
+	case code >= 500 || code == http.StatusTooManyRequests:
+		if code == http.StatusTooManyRequests && e.RetryAfter == 0 {
+			e.RetryAfter = leastLimit
+		}
+		kind, fix = bitbucket.kindOf(code)
+	case e.Reason == "unauthorized_client":
+		fix = credentials + "; " + consumer
+	case e.Reason == "invalid_client", code == http.StatusUnauthorized && bitbuckets:
+		fix = credentials
+	case code == http.StatusUnauthorized:
+		kind, fix = bundle.FetchUnavailable, "this does not come from Bitbucket: check the URL, and the proxy if there is one"
+	case e.Reason != "":
+		fix = consumer
+	default:
+		kind, fix = bitbucket.kindOf(code)
+	}
+	return e.failure(kind, fix)
+}
+
+// compareScopes says how scopes, separated by spaces, are wider or narrower
+// than those asked for, with what each includes. It compares nothing where one
+// side says nothing.
+func compareScopes(granted string, asked []string) []string {
+	got := strings.Fields(granted)
+	if len(got) == 0 || len(asked) == 0 {
+		return nil
+	}
+	var more, less []string
+	included := withIncluded(asked)
+	for _, scope := range got {
+		if included[scope] {
+			continue
+		}
+		if !plainScope(scope) {
+			scope = "another scope"
+		}
+		more = append(more, scope)
+	}
+	included = withIncluded(got)
+	for _, scope := range asked {
+		if !included[scope] {
+			less = append(less, scope)
+		}
+	}
+	var reasons []string
+	if len(more) > 0 {
+		reasons = append(reasons, "the token can do more than was asked for: "+some(more, ""))
+	}
+	if len(less) > 0 {
+		reasons = append(reasons, "the token can do less than was asked for: no "+some(less, ""))
+	}
+	return reasons
+}
+
+// withIncluded returns scopes and what they include by Bitbucket's
+// documentation: to write includes to read, and who sees pull requests or
+// projects sees their repositories.
+func withIncluded(scopes []string) map[string]bool {
+	all := map[string]bool{}
+	var add func(scope string)
+	add = func(scope string) {
+		if all[scope] {
+			return
+		}
+		all[scope] = true
+		if read, ok := strings.CutSuffix(scope, ":write"); ok {
+			add(read)
+		}
+		switch scope {
+		case "pullrequest", "project":
+			add("repository")
+		case "pullrequest:write":
+			add("repository:write")
+		}
+	}
+	for _, scope := range scopes {
+		add(scope)
+	}
+	return all
+}
+
+// plainScope reports whether s can be a scope. What Bitbucket sends is shown if
+// it is: small letters and a colon have no room for a token.
+func plainScope(s string) bool {
+	const longest = 48
+	return s != "" && len(s) <= longest && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz:") == ""
+}

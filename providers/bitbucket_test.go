@@ -1,0 +1,404 @@
+package providers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/providertest"
+)
+
+const (
+	testConsumer       = "AbCdEfGhIjKlMnOpQr"
+	testConsumerSecret = "canary9b2e77ConsumerSecret0123456"
+)
+
+func newBitbucket() *gitserver.Bitbucket {
+	return &gitserver.Bitbucket{Key: testConsumer, Secret: testConsumerSecret, Scopes: "pullrequest:write webhook"}
+}
+
+// valueOf returns a function that hands out a value.
+func valueOf(value string) func(context.Context) (bundle.Value, error) {
+	return func(context.Context) (bundle.Value, error) { return bundle.NewValue(value), nil }
+}
+
+func consumerOf(url string, client *http.Client) *providers.Bitbucket {
+	return &providers.Bitbucket{ConsumerKey: testConsumer, ConsumerSecret: valueOf(testConsumerSecret), URL: url, Client: client}
+}
+
+// consumer returns a Bitbucket that listens on loopback, and a provider for it.
+func consumer(t *testing.T) (*gitserver.Bitbucket, *providers.Bitbucket) {
+	t.Helper()
+	s := newBitbucket()
+	server := httptest.NewTLSServer(s)
+	t.Cleanup(server.Close)
+	return s, consumerOf(server.URL, server.Client())
+}
+
+// As with GitHub, a fetch with last does not ask while the token is good.
+func TestBitbucketConsumerConforms(t *testing.T) {
+	providertest.Run(t, func(t *testing.T) providertest.Fixture {
+		s, b := consumer(t)
+		s.Token = "a-token-that-is-given-each-time="
+		return providertest.Fixture{Provider: b, Want: map[string]string{"BITBUCKET_TOKEN": "a-token-that-is-given-each-time="}}
+	})
+}
+
+func TestBitbucketAccessTokenConforms(t *testing.T) {
+	providertest.Run(t, func(t *testing.T) providertest.Fixture {
+		var token atomic.Value
+		token.Store("ATCTT3xFfGN0-first-access-token")
+		return providertest.Fixture{
+			Provider: &providers.Bitbucket{AccessToken: func(ctx context.Context) (bundle.Value, error) {
+				if token.Load() == "" {
+					return bundle.Value{}, errors.New("the file is not there")
+				}
+				return bundle.NewValue(token.Load().(string)), ctx.Err()
+			}},
+			Want: map[string]string{"BITBUCKET_TOKEN": "ATCTT3xFfGN0-first-access-token"},
+			Change: func() map[string]string {
+				token.Store("ATCTT3xFfGN0-second-access-token")
+				return map[string]string{"BITBUCKET_TOKEN": "ATCTT3xFfGN0-second-access-token"}
+			},
+			Break: func() bundle.FetchKind {
+				token.Store("")
+				return bundle.FetchUnavailable
+			},
+		}
+	})
+}
+
+func TestAConsumersTokenIsMintedAndRenewed(t *testing.T) {
+	s := newBitbucket()
+	throughPipes(t, s, func(t *testing.T, client *http.Client) {
+		b := consumerOf("http://localhost/", client)
+		b.Name = "BB_TOKEN"
+		last, err := b.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		secret := onlySecret(t, last)
+		require.Equal(t, "BB_TOKEN", secret.Name)
+		require.NotEmpty(t, secret.Value.Reveal())
+		require.Equal(t, "bitbucket", secret.Kind)
+		require.Equal(t, bundle.Origin{Provider: "bitbucket", Location: "http://localhost"}, secret.Origin)
+		require.True(t, secret.Rotated.Equal(time.Now()))
+		require.True(t, secret.Expires.Equal(time.Now().Add(2*time.Hour)), "Bitbucket says 7200 seconds")
+
+		for range 72 {
+			time.Sleep(time.Minute)
+			next, err := b.Fetch(t.Context(), last)
+			require.NoError(t, err)
+			require.Same(t, last, next, "40 %% of its life is left")
+		}
+		require.Equal(t, 1, s.Mints())
+		time.Sleep(time.Second)
+		next, err := b.Fetch(t.Context(), last)
+		require.NoError(t, err)
+		require.Equal(t, []string{"BB_TOKEN"}, bundle.Compare(last, next).Changed)
+		require.Equal(t, 2, s.Mints())
+
+		other := consumerOf("http://localhost/", client)
+		other.Name, other.Scopes = "BB_TOKEN", []string{"repository"}
+		got, err := other.Fetch(t.Context(), next)
+		require.NoError(t, err)
+		require.NotSame(t, next, got, "that one was compared with other scopes")
+	})
+}
+
+func TestTheConsumersSecretIsAskedForAtEachMint(t *testing.T) {
+	s, b := consumer(t)
+	var given atomic.Int64
+	b.ConsumerSecret = func(context.Context) (bundle.Value, error) {
+		given.Add(1)
+		return bundle.NewValue(testConsumerSecret), nil
+	}
+	last, err := b.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = b.Fetch(t.Context(), last)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, given.Load(), "a good token needs no secret")
+	_, err = b.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, given.Load())
+	require.Equal(t, 2, s.Mints())
+}
+
+func TestScopesAreComparedWithWhatTheyInclude(t *testing.T) {
+	const more, less = "the token can do more than was asked for: ", "the token can do less than was asked for: no "
+	for name, row := range map[string]struct {
+		granted string
+		asked   []string
+		want    []string
+	}{
+		"nothing asked":            {"account:write", nil, nil},
+		"the same":                 {"repository:write", []string{"repository:write"}, nil},
+		"what is included":         {"pullrequest:write", []string{"repository", "pullrequest", "repository:write", "pullrequest:write"}, nil},
+		"in any order":             {"webhook repository", []string{"repository", "webhook"}, nil},
+		"included by what was":     {"repository pullrequest", []string{"pullrequest"}, nil},
+		"projects and theirs":      {"project repository", []string{"project"}, nil},
+		"to write issues":          {"issue:write issue", []string{"issue:write"}, nil},
+		"more":                     {"repository:write account", []string{"repository"}, []string{more + "repository:write, account"}},
+		"less":                     {"repository", []string{"repository:write"}, []string{less + "repository:write"}},
+		"admin includes nothing":   {"repository:admin", []string{"repository"}, []string{more + "repository:admin", less + "repository"}},
+		"a scope that is none":     {"repository Canary-1", []string{"repository"}, []string{more + "another scope"}},
+		"a scope that is long":     {"repository " + strings.Repeat("canary", 9), []string{"repository"}, []string{more + "another scope"}},
+		"Bitbucket does not tell":  {"", []string{"repository"}, nil},
+		"many of them are no list": {"a b c d e f g h i j", []string{"a"}, []string{more + "b, c, d, e, f, g, h, i and 1 more"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, b := consumer(t)
+			s.Scopes, b.Scopes = row.granted, row.asked
+			got, err := b.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			var reasons []string
+			for _, p := range got.Problems() {
+				reasons = append(reasons, p.Reason)
+				require.Equal(t, "BITBUCKET_TOKEN", p.Name)
+				require.NotContains(t, p.Reason, "anary", "what may be secret is not shown")
+			}
+			require.Equal(t, row.want, reasons)
+		})
+	}
+
+	s, b := consumer(t)
+	b.Scopes = []string{"repository"}
+	s.Instead(respond("application/json", `{"access_token":"t","token_type":"Bearer","expires_in":7200,"scope":"account"}`))
+	got, err := b.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	require.Len(t, got.Problems(), 2, "the word of RFC 6749 is read too")
+}
+
+func TestAConsumerThatBitbucketRefusesNeedsSomebody(t *testing.T) {
+	s, b := consumer(t)
+	b.ConsumerSecret = valueOf("canary-of-another-consumer")
+	_, err := b.Fetch(t.Context(), nil)
+	require.Equal(t, "unauthorized_client", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 400).Reason)
+	require.ErrorContains(t, err, "check that ConsumerKey and ConsumerSecret belong together")
+	require.NotContains(t, err.Error(), "canary")
+
+	b = consumerOf(b.URL, b.Client)
+	s.MakePublic()
+	_, err = b.Fetch(t.Context(), nil)
+	require.Equal(t, "invalid_grant", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 400).Reason)
+	require.ErrorContains(t, err, "marked as a private one")
+}
+
+func TestEachRefusalOfBitbucketSaysHowToGoOn(t *testing.T) {
+	oauth := func(status int, body string, headers ...string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			for i := 0; i < len(headers); i += 2 {
+				w.Header().Set(headers[i], headers[i+1])
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = fmt.Fprint(w, body)
+		}
+	}
+	const (
+		unavailable = bundle.FetchUnavailable
+		permanent   = bundle.FetchPermanent
+	)
+	for name, row := range map[string]struct {
+		handler http.HandlerFunc
+		status  int
+		kind    bundle.FetchKind
+		reason  string
+		fix     string
+		retry   time.Duration
+	}{
+		"no callback":         {oauth(400, `{"error":"invalid_request","error_description":"No callback uri defined for the OAuth client. canary"}`), 400, permanent, "invalid_request", "has a callback URL", 0},
+		"another client":      {oauth(401, `{"error":"invalid_client"}`), 401, permanent, "invalid_client", "belong together", 0},
+		"no such grant":       {oauth(400, `{"error":"unsupported_grant_type"}`), 400, permanent, "unsupported_grant_type", "marked as a private one", 0},
+		"an error of the API": {oauth(401, `{"type":"error","error":{"message":"canary"}}`), 401, permanent, "", "belong together", 0},
+		"a word that is none": {oauth(400, `{"error":"canary"}`), 400, permanent, "", "check the URL", 0},
+		"401 of a proxy":      {plainly(401), 401, unavailable, "", "does not come from Bitbucket", 0},
+		"forbidden":           {plainly(403), 403, permanent, "", "check the URL", 0},
+		"not there":           {plainly(404), 404, permanent, "", "check the URL", 0},
+		"too many":            {plainly(429), 429, unavailable, "", "ask again later", time.Minute},
+		"too many for a time": {oauth(429, `{"error":"invalid_request"}`, "Retry-After", "120"), 429, unavailable, "invalid_request", "ask again later", 2 * time.Minute},
+		"timeout":             {plainly(408), 408, unavailable, "", "ask again later", 0},
+		"error":               {oauth(500, `{"error":"invalid_client"}`), 500, unavailable, "invalid_client", "look at Bitbucket", 0},
+		"down":                {oauth(503, ``, "Retry-After", "7"), 503, unavailable, "", "look at Bitbucket", 7 * time.Second},
+		"created":             {plainly(201), 201, unavailable, "", "this is not Bitbucket's answer", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, b := consumer(t)
+			s.Instead(row.handler)
+			got, err := b.Fetch(t.Context(), nil)
+			require.Nil(t, got)
+			status := requireStatusOf(t, "POST", err, row.kind, row.status)
+			require.Equal(t, row.reason, status.Reason)
+			require.Equal(t, row.retry, status.RetryAfter)
+			require.Equal(t, b.URL+"/site/oauth2/access_token", status.URL)
+			require.ErrorContains(t, err, row.fix)
+			require.NotContains(t, err.Error(), "canary", "no error holds a part of the answer")
+		})
+	}
+}
+
+func TestAnAnswerOfBitbucketThatIsNoTokenIsRefused(t *testing.T) {
+	for name, row := range map[string]struct{ kind, body, reason, why string }{
+		"no token":      {"application/json", `{"token_type":"bearer","expires_in":7200}`, "malformed-answer", "it is empty"},
+		"a broken one":  {"application/json", `{"access_token":"canary canary","token_type":"bearer","expires_in":7200}`, "malformed-answer", "it has characters other than"},
+		"another type":  {"application/json", `{"access_token":"canary","token_type":"mac","expires_in":7200}`, "malformed-answer", "a type other than bearer"},
+		"no life":       {"application/json", `{"access_token":"canary","token_type":"bearer"}`, "malformed-answer", "has no life"},
+		"negative life": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":-1}`, "malformed-answer", "has no life"},
+		"text for life": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":"canary"}`, "malformed-answer", "not the JSON of a token"},
+		"a page":        {"text/html", `canary`, "not-json", "not Bitbucket's answer"},
+		"too much":      {"application/json", strings.Repeat(" ", 64<<10+1), "answer-too-large", "a token has at most 65536 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, b := consumer(t)
+			s.Instead(respond(row.kind, row.body))
+			got, err := b.Fetch(t.Context(), nil)
+			require.Nil(t, got)
+			require.Equal(t, row.reason, requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 200).Reason)
+			require.ErrorContains(t, err, row.why)
+			require.NotContains(t, err.Error(), "canary")
+		})
+	}
+
+	s, b := consumer(t)
+	s.Instead(respond("application/json", `{"access_token":"t","token_type":"bearer","expires_in":9223372036854775807}`))
+	got, err := b.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().AddDate(1, 0, 0), got.Expires(), 48*time.Hour, "no token lives longer than a year")
+	again, err := b.Fetch(t.Context(), got)
+	require.NoError(t, err)
+	require.Same(t, got, again)
+}
+
+func TestNothingIsSentForAConsumerThatCannotBeRight(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(b *providers.Bitbucket)
+		want   string
+	}{
+		"a URL in the clear":  {func(b *providers.Bitbucket) { b.URL = "http://bitbucket.org" }, "http would send the secret to bitbucket.org in the clear"},
+		"nothing":             {func(b *providers.Bitbucket) { *b = providers.Bitbucket{} }, "ConsumerSecret is not set; set it with ConsumerKey, or set AccessToken"},
+		"no key":              {func(b *providers.Bitbucket) { b.ConsumerKey = "" }, "ConsumerKey is not a key"},
+		"a colon in the key":  {func(b *providers.Bitbucket) { b.ConsumerKey = "canary:canary" }, "ConsumerKey is not a key"},
+		"both ways":           {func(b *providers.Bitbucket) { b.AccessToken = valueOf("x") }, "AccessToken is set besides it; set one of them"},
+		"a key and a token":   {func(b *providers.Bitbucket) { b.ConsumerSecret, b.AccessToken = nil, valueOf("x") }, "set one of them"},
+		"a strange scope":     {func(b *providers.Bitbucket) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is none"},
+		"a strange name":      {func(b *providers.Bitbucket) { b.Name = "A B" }, `the name "A B" has ' '`},
+		"an empty secret":     {func(b *providers.Bitbucket) { b.ConsumerSecret = valueOf("") }, "consumer's secret: it is empty"},
+		"a secret and a line": {func(b *providers.Bitbucket) { b.ConsumerSecret = valueOf("canary\n") }, "consumer's secret: it has a space or a line break around it"},
+		"an empty token":      {func(b *providers.Bitbucket) { *b = providers.Bitbucket{AccessToken: valueOf("")} }, "access token: it is empty"},
+		"a token of lines":    {func(b *providers.Bitbucket) { *b = providers.Bitbucket{AccessToken: valueOf("canary\ncanary")} }, "access token: it has characters other than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := consumerOf("https://bitbucket.org", refuseDial(t))
+			row.change(b)
+			got, err := b.Fetch(t.Context(), nil)
+			require.Nil(t, got)
+			requireKind(t, err, bundle.FetchPermanent)
+			require.ErrorContains(t, err, row.want)
+			require.NotContains(t, err.Error(), "anary")
+			_, items := b.Check(t.Context())
+			requireFixes(t, items)
+			require.Contains(t, summary(items), "failed ")
+			require.NotContains(t, fmt.Sprintf("%+v", items), "anary")
+		})
+	}
+}
+
+func TestTheErrorOfAFunctionOfTheCallersKeepsItsKind(t *testing.T) {
+	locked := &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: time.Minute, Err: errors.New("the key chain is locked")}
+	fails := func(context.Context) (bundle.Value, error) { return bundle.Value{}, locked }
+	for want, b := range map[string]*providers.Bitbucket{
+		"getting the consumer's secret: the key chain is locked": {ConsumerKey: testConsumer, ConsumerSecret: fails, Client: refuseDial(t)},
+		"getting the access token: the key chain is locked":      {AccessToken: fails},
+	} {
+		_, err := b.Fetch(t.Context(), nil)
+		require.EqualError(t, err, want)
+		requireKind(t, err, bundle.FetchPermanent)
+		require.ErrorIs(t, err, locked)
+		_, items := b.Check(t.Context())
+		requireFixes(t, items)
+		require.Contains(t, items[len(items)-1].Detail, "the key chain is locked")
+	}
+}
+
+func TestTheConsumersSecretGoesToNoOtherOrigin(t *testing.T) {
+	var others atomic.Int64
+	other := listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
+	s, b := consumer(t)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, status) })
+		_, err := b.Fetch(t.Context(), nil)
+		require.Equal(t, "redirect-to-other-origin", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, status).Reason)
+	}
+	require.Zero(t, others.Load())
+}
+
+func TestBitbucketSaysWhatItIs(t *testing.T) {
+	for want, b := range map[string]*providers.Bitbucket{
+		"bitbucket https://bitbucket.org": {ConsumerKey: "canary"},
+		"bitbucket http://localhost:8080": {URL: "http://localhost:8080/deep"},
+		"bitbucket":                       {URL: "https://canary@bitbucket.org"},
+		"bitbucket access token":          {AccessToken: valueOf("canary")},
+	} {
+		require.Equal(t, want, b.String(), "what may be secret is not shown")
+	}
+}
+
+func TestCheckOfAConsumer(t *testing.T) {
+	s, b := consumer(t)
+	b.Scopes = []string{"pullrequest:write", "webhook"}
+	got, items := b.Check(t.Context())
+	require.Equal(t, 1, got.Len())
+	requireFixes(t, items)
+	require.Equal(t, "ok URL of Bitbucket\nok Bitbucket consumer\nok Bitbucket reachable\nok TLS\nok token\nok token as asked for", summary(items))
+	require.Equal(t, 1, s.Mints())
+
+	b.Scopes = []string{"repository"}
+	_, items = b.Check(t.Context())
+	requireFixes(t, items)
+	require.Equal(t, "the token can do more than was asked for: pullrequest:write, webhook", item(t, items, "token as asked for").Detail)
+
+	b.ConsumerSecret = valueOf("another")
+	_, items = b.Check(t.Context())
+	requireFixes(t, items)
+	require.Equal(t, bundle.CheckFailed, item(t, items, "token").Status)
+
+	s.Instead(plainly(503))
+	_, items = b.Check(t.Context())
+	requireFixes(t, items)
+	require.Equal(t, bundle.CheckOK, item(t, items, "Bitbucket reachable").Status)
+
+	got, items = (&providers.Bitbucket{AccessToken: valueOf("ATCTT3xFfGN0")}).Check(t.Context())
+	require.Equal(t, 1, got.Len())
+	requireFixes(t, items)
+	require.Equal(t, "ok access token", summary(items))
+}
+
+func TestAContextReachesBitbucket(t *testing.T) {
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		<-r.Context().Done()
+	})
+	throughPipes(t, handler, func(t *testing.T, client *http.Client) {
+		b := consumerOf("http://localhost", client)
+		b.Timeout = 5 * time.Second
+		start := time.Now()
+		_, err := b.Fetch(t.Context(), nil)
+		require.ErrorContains(t, err, "no answer in time")
+		require.Equal(t, 5*time.Second, time.Since(start))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = b.Fetch(ctx, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.EqualError(t, err, "bitbucket http://localhost: context deadline exceeded")
+	})
+}

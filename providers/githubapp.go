@@ -1,0 +1,325 @@
+package providers
+
+import (
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// GitHubApp mints tokens of one installation of a GitHub App, which live for
+// an hour. It is a [bundle.Checker].
+//
+//	app := &providers.GitHubApp{
+//		AppID: "Iv23liAbCdEfGhIjKlMn", Key: key, InstallationID: 42,
+//		Repositories: []string{"web"},
+//		Permissions:  map[string]string{"contents": "write", "pull_requests": "write"},
+//	}
+//
+// It works on either side: as a layer of a runner that has the app's key, or
+// as an integration of a vault, which keeps the key away from its runners.
+//
+// Fetch returns last itself, without a request, until less than 40 % of the
+// life of its token is left; without last it always mints. So a client that
+// fetches each quarter of an hour mints a token each three quarters. That
+// somebody has revoked a token is not noticed before. Each secret has the Kind
+// "github", and Rotated and Expires by the clock of this machine.
+//
+// A token that can do more or less than was asked for is delivered, with a
+// [bundle.Problem] that says so.
+//
+// A machine whose clock is wrong gets its token all the same: where GitHub
+// does not accept the times in a request, that is made once more with GitHub's
+// own time.
+//
+// Every error is a [*bundle.FetchError]. Inside it is a [*StatusError] if
+// GitHub answered, and the context's error if the context ended. Permanent are
+// a key that GitHub does not accept, an installation that is suspended or not
+// there, and repositories or permissions that it was not granted. No error
+// holds a token, a part of an answer, or a part of the key; that of a refused
+// key names the key by the fingerprint that GitHub shows.
+//
+// Redirects are followed within the same origin only. Nothing is left open
+// between requests.
+//
+// The fields must not change after the first use. GitHubApp is safe for
+// concurrent use if Key is, never logs and leaves nothing running between
+// calls.
+type GitHubApp struct {
+	// AppID is the client id of the app, such as Iv23liAbCdEfGhIjKlMn, or its
+	// app id, such as 123456. Required.
+	AppID string
+	// Key signs as the app, by RSA with 2048 bits or more. It may be in a key
+	// service; [ParseGitHubKey] reads the file that GitHub hands out. Its
+	// errors are passed on with the kind that they have, and must not hold the
+	// key. A context does not end its Sign. Required.
+	Key crypto.Signer `json:"-"` // encoding/json would print an *rsa.PrivateKey
+	// InstallationID is the installation, as in the address of its settings
+	// page. Required.
+	InstallationID int64
+	// Repositories are the names, without the owner, of the repositories that
+	// tokens are for, at most 500. Default: all that the installation has.
+	Repositories []string
+	// Permissions are what tokens may do: "read", "write" or "admin" by the
+	// name that GitHub's API has for the permission, such as "contents".
+	// "metadata" need not be named: every token may read it. Default: all that
+	// the installation has.
+	Permissions map[string]string
+	// Name is that of the secret. Default: GITHUB_TOKEN.
+	Name string
+	// URL is the base URL of the API. That of GitHub Enterprise Server is like
+	// https://github.example.com/api/v3. It has to be https, unless the host
+	// is this machine, and cannot have a user, a query or a fragment.
+	// Default: https://api.github.com.
+	URL string
+	// Client sends the requests. Its Timeout and CheckRedirect are not used.
+	// Default: one of its own, without cookies, with the system's certificate
+	// authorities and the proxy of the environment.
+	Client *http.Client
+	// Timeout bounds a call of Fetch, Check or Revoke. Default: 30 seconds.
+	Timeout time.Duration
+}
+
+var _ bundle.Checker = (*GitHubApp)(nil)
+
+var github = peer{name: "GitHub", answer: "GitHub's answer", sends: "the token", example: "https://api.github.com"}
+
+const (
+	githubVersion   = "2022-11-28"
+	maxRepositories = 500
+	// maxGrant bounds the answer, which describes each repository at length.
+	maxGrant = 8 << 20
+)
+
+// Fetch returns last itself while it is good for long enough, and otherwise
+// the bundle of a new token.
+func (g *GitHubApp) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	base, err := g.base()
+	if err != nil {
+		return nil, err
+	}
+	public, err := g.publicKey()
+	if err != nil {
+		return nil, err
+	}
+	if err := g.checkSettings(); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, orEnd(ctx, g, nil)
+	}
+	if g.minted(base).holds(last, time.Now()) {
+		return last, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit(g.Timeout))
+	defer cancel()
+	got, err := g.mint(bounded, base, public)
+	if err != nil {
+		return nil, orEnd(ctx, g, err)
+	}
+	return got.bundle, nil
+}
+
+// Revoke ends the token in b, so that nobody can use it after the work is
+// done. A token that has ended already is no error. It leaves alone what is
+// not from this installation: a local value that won, or a token that a vault
+// minted for several runners.
+//
+// b is a bundle that Fetch returned, or one that it was merged into. Where the
+// context of the program has ended by then, ctx has to be another.
+func (g *GitHubApp) Revoke(ctx context.Context, b *bundle.Bundle) error {
+	base, err := g.base()
+	if err != nil {
+		return err
+	}
+	m := g.minted(base)
+	s, ok := b.Get(m.name)
+	if !ok || s.Origin != m.origin || !time.Now().Before(s.Expires) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return orEnd(ctx, g, nil)
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit(g.Timeout))
+	defer cancel()
+	c := &call{to: github, method: http.MethodDelete, url: base.JoinPath("installation/token"), header: githubHeader(s.Value.Reveal())}
+	response, err := c.send(bounded, g.Client)
+	if err == nil {
+		defer response.Body.Close()
+		err = revoked(c, response)
+	}
+	if err != nil {
+		return fmt.Errorf("revoking %s: %w", m.name, orEnd(ctx, g, err))
+	}
+	return nil
+}
+
+// String returns "github", the origin of the URL and the installation, such as
+// "github https://api.github.com installation 42".
+func (g *GitHubApp) String() string {
+	base, err := g.base()
+	if err != nil {
+		return "github" // the URL may hold anything
+	}
+	return g.minted(base).origin.String()
+}
+
+func (g *GitHubApp) base() (*url.URL, error) { return github.baseURL(cmp.Or(g.URL, github.example)) }
+
+func (g *GitHubApp) minted(base *url.URL) minted {
+	return minted{
+		name: cmp.Or(g.Name, "GITHUB_TOKEN"), kind: "github",
+		origin:   bundle.Origin{Provider: "github", Location: fmt.Sprintf("%s installation %d", origin(base), g.InstallationID)},
+		settings: digest(base.String(), g.AppID, g.InstallationID, g.Repositories, g.Permissions),
+	}
+}
+
+// checkSettings says what cannot be right in the fields besides URL and Key.
+// It quotes what is a plain name, and nothing else: it may be the key.
+func (g *GitHubApp) checkSettings() error {
+	fail := func(what, fix string) error {
+		return permanent(&mendable{err: errors.New("GitHub App: " + what), fix: fix})
+	}
+	switch {
+	case g.AppID == "":
+		return fail("AppID is empty", "copy the client id from the app's settings")
+	case !made(g.AppID, 32, "."):
+		return fail("AppID is not a client id or an app id", "copy it from the app's settings; it looks like Iv23liAbCdEfGhIjKlMn or 123456")
+	case g.InstallationID <= 0:
+		return fail("InstallationID is not set", "copy the number at the end of the address of the installation's settings page")
+	case len(g.Repositories) > maxRepositories:
+		return fail(fmt.Sprintf("%d repositories are named", len(g.Repositories)), fmt.Sprintf("name at most %d, or none for all that the installation has", maxRepositories))
+	}
+	for i, name := range g.Repositories {
+		if strings.Contains(name, "/") {
+			return fail(fmt.Sprintf("repository %d has an owner", i+1), "write web, not acme/web: an installation has one owner")
+		}
+		if !made(name, 100, "._-") {
+			return fail(fmt.Sprintf("repository %d is no name of a repository", i+1), "use its letters, digits, and . _ -, at most 100")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Permissions)) {
+		if !plainPermission(name) {
+			return fail("a permission has a name that is none", "use those of GitHub's API, such as contents or pull_requests")
+		}
+		if levels[g.Permissions[name]] == 0 {
+			return fail(fmt.Sprintf("permission %s has a level that is none", name), "use read, write or admin")
+		}
+	}
+	if err := bundle.CheckName(cmp.Or(g.Name, "GITHUB_TOKEN")); err != nil {
+		return permanent(fmt.Errorf("GitHub App: Name: %w", err))
+	}
+	return nil
+}
+
+// made reports whether s is made of ASCII letters, digits and the characters of
+// more, at least one and at most longest.
+func made(s string, longest int, more string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if letter := c|0x20 >= 'a' && c|0x20 <= 'z'; !letter && (c < '0' || c > '9') && strings.IndexByte(more, c) < 0 {
+			return false
+		}
+	}
+	return s != "" && len(s) <= longest
+}
+
+// mint asks for a token, and once more if only the clock of this machine was
+// against it.
+func (g *GitHubApp) mint(ctx context.Context, base *url.URL, public *rsa.PublicKey) (reply, error) {
+	got, err := g.ask(ctx, base, public, 0)
+	if e, ok := errors.AsType[*StatusError](err); ok && e.Reason == reasonClock {
+		if skew, told := clockSkew(got.response, got.at); told {
+			return g.ask(ctx, base, public, skew)
+		}
+	}
+	return got, err
+}
+
+// ask makes one request for a token, on a clock that is ahead of this
+// machine's by that much. What it has seen of the answer it returns even with
+// an error.
+func (g *GitHubApp) ask(ctx context.Context, base *url.URL, public *rsa.PublicKey, ahead time.Duration) (reply, error) {
+	asked := time.Now()
+	claims := g.claims(asked.Add(ahead))
+	jwt, err := g.sign(claims)
+	if err != nil {
+		return reply{}, err
+	}
+	body, err := json.Marshal(struct {
+		Repositories []string          `json:"repositories,omitempty"`
+		Permissions  map[string]string `json:"permissions,omitempty"`
+	}{g.Repositories, g.Permissions})
+	if err != nil {
+		panic(fmt.Sprintf("providers: names are not JSON: %v", err))
+	}
+	c := &call{
+		to: github, method: http.MethodPost, header: githubHeader(jwt), body: string(body),
+		url: base.JoinPath("app/installations", strconv.FormatInt(g.InstallationID, 10), "access_tokens"),
+	}
+	c.header.Set("Content-Type", "application/json")
+	response, err := c.send(ctx, g.Client)
+	got := reply{response: response, at: time.Now()}
+	if err != nil {
+		return got, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusCreated {
+		got.bundle, err = g.read(c, got, g.minted(base), asked)
+	} else {
+		err = g.refused(c, response, claims, public)
+	}
+	return got, err
+}
+
+func githubHeader(token string) http.Header {
+	header := http.Header{}
+	header.Set("Accept", "application/vnd.github+json")
+	header.Set("Authorization", "Bearer "+token)
+	header.Set("User-Agent", "satchel") // GitHub refuses requests without one
+	header.Set("X-GitHub-Api-Version", githubVersion)
+	return header
+}
+
+// read returns the bundle of a 201.
+func (g *GitHubApp) read(c *call, got reply, m minted, asked time.Time) (*bundle.Bundle, error) {
+	data, err := c.readJSON(got.response, maxGrant, "a token")
+	if err != nil {
+		return nil, err
+	}
+	bad := func(why string) (*bundle.Bundle, error) {
+		return nil, c.statusError(got.response).because(reasonMalformed, why+": check the URL")
+	}
+	var granted grant
+	if json.Unmarshal(data, &granted) != nil {
+		return bad("the answer is not the JSON of a token")
+	}
+	if err := checkToken(granted.Token); err != nil {
+		return bad("the token in the answer cannot be one: " + err.Error())
+	}
+	// Within a minute GitHub's time is as good as ours.
+	expires := granted.ExpiresAt
+	if skew, told := clockSkew(got.response, got.at); told && skew.Abs() > maxSkew {
+		expires = expires.Add(-skew)
+	}
+	if !got.at.Before(expires) {
+		return bad("the token in the answer has expired")
+	}
+	var problems []bundle.Problem
+	for _, reason := range granted.differs(g.Repositories, g.Permissions) {
+		problems = append(problems, m.problem(reason))
+	}
+	return m.bundle(granted.Token, asked, expires, problems)
+}

@@ -1,0 +1,152 @@
+package providers
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// minKeyBits is the size of the smallest key. GitHub's have 2048.
+const minKeyBits = 2048
+
+// ParseGitHubKey reads the private key of a GitHub App from the file that
+// GitHub hands out: PEM with an RSA key, as PKCS #1 or PKCS #8. The answer does
+// not print its key by any route. Errors show nothing of the file.
+func ParseGitHubKey(file bundle.Value) (crypto.Signer, error) {
+	const where = "key of the GitHub App: "
+	fail := func(what, fix string) (crypto.Signer, error) {
+		return nil, permanent(&mendable{err: errors.New(where + what), fix: fix})
+	}
+	text := file.Reveal()
+	block, rest := pem.Decode([]byte(text))
+	switch {
+	case block == nil && strings.Contains(text, `\n`):
+		return fail(`it has \n where line breaks should be`, "put real line breaks there")
+	case block == nil:
+		return fail("there is no PEM in it", "give the whole file, from -----BEGIN to the end of the last line")
+	case strings.TrimSpace(string(rest)) != "":
+		return fail("there is something behind the key", "give a file with the key alone")
+	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
+		return fail("it is encrypted", "decrypt it first")
+	}
+	var parsed any
+	var err error
+	switch block.Type {
+	case "RSA PRIVATE KEY":
+		parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "PRIVATE KEY":
+		parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	default:
+		return fail("it is not a private key", "give the file that GitHub handed out as the app's private key")
+	}
+	key, isRSA := parsed.(*rsa.PrivateKey)
+	switch {
+	case err != nil:
+		return fail("it cannot be read", "copy the file again, whole and unchanged")
+	case !isRSA:
+		return fail("it is not an RSA key", "GitHub takes RSA keys only: use the file that it handed out")
+	}
+	if err := checkPublicKey(&key.PublicKey); err != nil {
+		return nil, err
+	}
+	return &githubKey{public: &key.PublicKey, sign: key.Sign}, nil
+}
+
+// githubKey keeps its key inside a function value, because printing, comparing
+// and dumping read fields without asking.
+type githubKey struct {
+	public *rsa.PublicKey
+	sign   func(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error)
+}
+
+// Public implements [crypto.Signer].
+func (k *githubKey) Public() crypto.PublicKey { return k.public }
+
+// Sign implements [crypto.Signer].
+func (k *githubKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.sign(random, digest, opts)
+}
+
+// publicKey returns the public key of Key, or what is wrong with Key.
+func (g *GitHubApp) publicKey() (*rsa.PublicKey, error) {
+	if g.Key == nil {
+		return nil, permanent(&mendable{err: errors.New("key of the GitHub App: Key is not set"), fix: "set it, with ParseGitHubKey for instance"})
+	}
+	public, ok := g.Key.Public().(*rsa.PublicKey)
+	if !ok {
+		return nil, permanent(&mendable{err: errors.New("key of the GitHub App: it is not an RSA key"), fix: "GitHub takes RSA keys only"})
+	}
+	return public, checkPublicKey(public)
+}
+
+func checkPublicKey(public *rsa.PublicKey) error {
+	if bits := public.N.BitLen(); bits < minKeyBits {
+		return permanent(&mendable{err: fmt.Errorf("key of the GitHub App: it has %d bits", bits), fix: fmt.Sprintf("use one of at least %d", minKeyBits)})
+	}
+	return nil
+}
+
+// fingerprint returns what GitHub shows of a key of an app: the SHA-256 of its
+// public half as PKIX DER.
+func fingerprint(public *rsa.PublicKey) string {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return "unknown"
+	}
+	sum := sha256.Sum256(der)
+	return "SHA256:" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// claims are those of the JSON web token by which the app shows itself.
+type claims struct {
+	Issued  int64  `json:"iat"` // in seconds since 1970
+	Expires int64  `json:"exp"`
+	Issuer  string `json:"iss"`
+}
+
+// GitHub refuses what was issued in its future, what has expired, and what
+// expires more than ten minutes from its now. These leave a clock that is up
+// to a minute ahead or eight behind alone.
+const (
+	issuedAgo    = time.Minute
+	expiresAfter = 8 * time.Minute
+	maxExpires   = 10 * time.Minute
+)
+
+func (g *GitHubApp) claims(now time.Time) claims {
+	return claims{Issued: now.Add(-issuedAgo).Unix(), Expires: now.Add(expiresAfter).Unix(), Issuer: g.AppID}
+}
+
+// countAt reports whether the claims count on a clock.
+func (c claims) countAt(clock time.Time) bool {
+	now := clock.Unix()
+	return c.Issued <= now && now < c.Expires && c.Expires-now <= int64(maxExpires/time.Second)
+}
+
+// sign returns the JSON web token (RFC 7519) of claims, by RS256.
+func (g *GitHubApp) sign(c claims) (string, error) {
+	payload, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("providers: claims are not JSON: %v", err))
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(payload)
+	sum := sha256.Sum256([]byte(signed))
+	signature, err := g.Key.Sign(rand.Reader, sum[:], crypto.SHA256)
+	if err != nil {
+		return "", passedOn("signing with the key of the GitHub App", err)
+	}
+	return signed + "." + encode(signature), nil
+}

@@ -1,0 +1,127 @@
+package providers_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// Servers that turn on their callers by sending back what these must not
+// print: what they were shown, wherever it can be echoed, and tokens in what
+// is refused.
+func TestNothingThatAGitServerSendsBackIsShown(t *testing.T) {
+	var logged bytes.Buffer
+	before, beforeSlog := log.Writer(), slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log.SetOutput(&logged)
+	t.Cleanup(func() {
+		slog.SetDefault(beforeSlog)
+		log.SetOutput(before)
+	})
+
+	var shown string // the credentials of the latest request
+	echo := func(status int, contentType string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			shown = r.Header.Get("Authorization")
+			text := shown + " " + secretCanary
+			w.Header().Set("Content-Type", contentType)
+			for _, name := range []string{"WWW-Authenticate", "Retry-After", "Date", "X-RateLimit-Reset", "X-GitHub-Request-Id", "Location"} {
+				w.Header().Set(name, text)
+			}
+			w.Header().Set("X-RateLimit-Remaining", "0")
+			w.WriteHeader(status)
+			_ = json.NewEncoder(w).Encode(map[string]any{
+				"message": text, "documentation_url": text, "error": text, "error_description": text, text: text,
+				"token": secretCanary + "\n", "access_token": secretCanary + "\n", "token_type": text, "expires_at": text, "expires_in": text, "scopes": text,
+			})
+		}
+	}
+	// The names of what is granted are the server's.
+	grants := func(w http.ResponseWriter, r *http.Request) {
+		shown = r.Header.Get("Authorization")
+		status := http.StatusOK
+		if strings.HasPrefix(shown, "Bearer ") {
+			status = http.StatusCreated
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"token": secretCanary, "expires_at": time.Now().Add(time.Hour), "access_token": secretCanary, "token_type": "bearer", "expires_in": 7200,
+			"scopes": shown + " " + secretCanary, "permissions": map[string]string{secretCanary: "write", shown: "admin", "contents": secretCanary},
+			"repositories": []any{map[string]string{"name": secretCanary}, map[string]string{"name": shown}}, "repository_selection": secretCanary,
+		})
+	}
+	handlers := map[string]http.HandlerFunc{
+		"a grant": grants,
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			shown = r.Header.Get("Authorization")
+			http.Redirect(w, r, "https://example.com/"+secretCanary+"?"+shown, http.StatusTemporaryRedirect)
+		},
+		"a broken protocol": func(w http.ResponseWriter, r *http.Request) {
+			shown = r.Header.Get("Authorization")
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = io.WriteString(connection, "HTTP/1.1 "+shown+" "+secretCanary+"\r\n\r\n")
+			_ = connection.Close()
+		},
+	}
+	for _, status := range []int{200, 201, 204, 300, 307, 400, 401, 403, 404, 407, 422, 429, 500, 503} {
+		for _, contentType := range []string{"application/json", "text/plain"} {
+			handlers[fmt.Sprint(status, " ", contentType)] = echo(status, contentType)
+		}
+	}
+	for name, handler := range handlers {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(handler)
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.StartTLS()
+			defer server.Close()
+			app := appOf(server.URL, server.Client())
+			bucket := consumerOf(server.URL, server.Client())
+			bucket.Scopes = []string{"repository"}
+			for _, p := range []bundle.Checker{app, bucket} {
+				got, err := p.Fetch(t.Context(), nil)
+				if name == "a grant" {
+					require.NoError(t, err)
+					require.NotEmpty(t, got.Problems())
+				} else {
+					require.Error(t, err)
+				}
+				fromCheck, items := p.Check(t.Context())
+				all := everything(err) + fmt.Sprintf("%v %+v %+v", p, p, items)
+				for _, b := range []*bundle.Bundle{got, fromCheck} {
+					all += fmt.Sprintf("%v %+v %+v", b, b, b.Meta())
+					for s := range b.All() {
+						all += fmt.Sprintf("%v %+v", s, s)
+					}
+					slog.Info("fetched", "provider", p, "bundle", b, "meta", b.Meta(), "err", err, "items", items)
+				}
+				require.NotContains(t, all+logged.String(), testConsumerSecret, "the consumer's secret is shown")
+				requireSilent(t, shown, all+logged.String())
+			}
+
+			secret := bundle.Secret{Name: "GITHUB_TOKEN", Value: bundle.NewValue("ghs_" + strings.Repeat("canary-9b2e77", 3)), Expires: time.Now().Add(time.Hour)}
+			secret.Origin = bundle.Origin{Provider: "github", Location: server.URL + " installation 42"}
+			b, err := bundle.New([]bundle.Secret{secret}, nil)
+			require.NoError(t, err)
+			err = app.Revoke(t.Context(), b)
+			slog.Info("revoked", "err", err)
+			requireSilent(t, shown, everything(err)+logged.String())
+			require.Equal(t, "Bearer "+secret.Value.Reveal(), shown, "the token to revoke was sent")
+		})
+	}
+}

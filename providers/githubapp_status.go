@@ -1,0 +1,147 @@
+package providers
+
+import (
+	"crypto/rsa"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// Reasons of a StatusError from GitHub.
+const (
+	reasonAppKey       = "app-key"
+	reasonClock        = "clock"
+	reasonSuspended    = "suspended"
+	reasonRateLimit    = "rate-limit"
+	reasonRepositories = "repositories"
+	reasonPermissions  = "permissions"
+)
+
+// leastLimit is how long a server is left alone that was asked too much and
+// names no time. It is GitHub's word for its secondary rate limits.
+const leastLimit = time.Minute
+
+// refused returns the error for an answer that is not 201. It reads the body,
+// for the few sentences of GitHub that say more than the status.
+func (g *GitHubApp) refused(c *call, response *http.Response, sent claims, public *rsa.PublicKey) error {
+	e := c.statusError(response)
+	message, githubs := githubMessage(response)
+	says := func(word string) bool { return strings.Contains(message, word) }
+	kind, fix := bundle.FetchPermanent, ""
+	switch code := e.StatusCode; {
+	case code == http.StatusUnauthorized && !githubs:
+		kind, fix = bundle.FetchUnavailable, "this does not come from GitHub: check the URL, and the proxy if there is one"
+	case code == http.StatusUnauthorized && (says("('iat')") || says("('exp')") || !countThere(sent, response)):
+		e.Reason = reasonClock
+		kind, fix = bundle.FetchUnavailable, "set the clock of this machine, by NTP for instance"
+	case code == http.StatusUnauthorized:
+		e.Reason = reasonAppKey
+		fix = fmt.Sprintf("the app %s does not have the key %s: look among the private keys in its settings, give this program one of those, and check AppID", g.AppID, fingerprint(public))
+	case code == http.StatusForbidden && says("suspended"):
+		e.Reason = reasonSuspended
+		fix = fmt.Sprintf("installation %d is suspended: have its owner, or the app's, unsuspend it", g.InstallationID)
+	case rateLimited(e, response.Header, message):
+		kind, fix = bundle.FetchUnavailable, "ask again later, and mint fewer tokens"
+	case code == http.StatusForbidden:
+		fix = fmt.Sprintf("GitHub does not allow it: check installation %d, and the list of allowed addresses that its owner may have", g.InstallationID)
+	case code == http.StatusNotFound:
+		fix = fmt.Sprintf("the app %s has no installation %d: check whether it was removed, InstallationID, AppID, and the URL, which is https://api.github.com or ends in /api/v3", g.AppID, g.InstallationID)
+	case code == http.StatusUnprocessableEntity:
+		e.Reason, fix = g.notGranted(message)
+	default:
+		kind, fix = github.kindOf(code)
+	}
+	return e.failure(kind, fix)
+}
+
+// githubMessage returns what GitHub says in small letters, and whether it is
+// GitHub that says it.
+func githubMessage(response *http.Response) (string, bool) {
+	var said struct{ Message string }
+	if !readRefusal(response, &said) {
+		return "", false
+	}
+	return strings.ToLower(said.Message), said.Message != ""
+}
+
+// countThere reports whether the claims count on the clock of the server, as
+// far as it tells.
+func countThere(sent claims, response *http.Response) bool {
+	date, err := http.ParseTime(response.Header.Get("Date"))
+	return err != nil || sent.countAt(date)
+}
+
+// rateLimited reports whether GitHub was asked too much, and then sets the
+// reason and how long it is to be left alone.
+func rateLimited(e *StatusError, header http.Header, message string) bool {
+	spent := header.Get("X-RateLimit-Remaining") == "0"
+	switch {
+	case e.StatusCode == http.StatusTooManyRequests:
+	case e.StatusCode == http.StatusForbidden && (spent || e.RetryAfter > 0 || strings.Contains(message, "rate limit")):
+	default:
+		return false
+	}
+	e.Reason = reasonRateLimit
+	if reset, err := strconv.ParseInt(header.Get("X-RateLimit-Reset"), 10, 64); spent && err == nil && e.RetryAfter == 0 {
+		now := time.Now()
+		if date, err := http.ParseTime(header.Get("Date")); err == nil {
+			now = date
+		}
+		e.RetryAfter = min(max(time.Unix(reset, 0).Sub(now), time.Second), maxRetryAfter)
+	}
+	if e.RetryAfter == 0 {
+		e.RetryAfter = leastLimit
+	}
+	return true
+}
+
+// notGranted says what to check where the installation does not have what was
+// asked for.
+func (g *GitHubApp) notGranted(message string) (reason, fix string) {
+	repositories := fmt.Sprintf("check that %s exist under those names, and that installation %d has access to them", some(g.Repositories, "all repositories"), g.InstallationID)
+	var asked []string
+	for _, name := range slices.Sorted(maps.Keys(g.Permissions)) {
+		asked = append(asked, name+": "+g.Permissions[name])
+	}
+	permissions := fmt.Sprintf("check that the app has %s, and that the owner of installation %d has accepted that", some(asked, "permissions"), g.InstallationID)
+	aboutPermissions, aboutRepositories := strings.Contains(message, "permission"), strings.Contains(message, "repositor")
+	switch {
+	case aboutPermissions && !aboutRepositories:
+		return reasonPermissions, permissions
+	case aboutRepositories && !aboutPermissions:
+		return reasonRepositories, repositories
+	}
+	return "", repositories + "; " + permissions
+}
+
+// some lists a few names, or says what stands for none.
+func some(names []string, none string) string {
+	const few = 8
+	switch {
+	case len(names) == 0:
+		return none
+	case len(names) > few:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+	}
+	return strings.Join(names, ", ")
+}
+
+// revoked returns the error for the answer to a revocation. A token that
+// GitHub does not accept needs none.
+func revoked(c *call, response *http.Response) error {
+	if response.StatusCode == http.StatusNoContent || response.StatusCode == http.StatusUnauthorized {
+		return nil
+	}
+	e := c.statusError(response)
+	message, _ := githubMessage(response)
+	if rateLimited(e, response.Header, message) {
+		return e.failure(bundle.FetchUnavailable, "ask again later; the token ends by itself within the hour")
+	}
+	return e.failure(github.kindOf(e.StatusCode))
+}

@@ -1,0 +1,417 @@
+package providers_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/providertest"
+)
+
+const testApp = "Iv23liTestTestTest00"
+
+// appKey and nextAppKey are keys of an app.
+var appKey, nextAppKey = sync.OnceValue(newAppKey), sync.OnceValue(newAppKey)
+
+func newAppKey() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// newGitHub returns a GitHub with one installation of one app.
+func newGitHub(path string) *gitserver.GitHub {
+	s := gitserver.NewGitHub(path)
+	s.SetKeys(testApp, &appKey().PublicKey)
+	s.Install(42, gitserver.Installation{
+		App: testApp, Repositories: []string{"web", "API", "docs"},
+		Permissions: map[string]string{"contents": "write", "issues": "read", "metadata": "read"},
+	})
+	return s
+}
+
+// appOf returns an app that asks for a part of what the installation has.
+func appOf(url string, client *http.Client) *providers.GitHubApp {
+	return &providers.GitHubApp{
+		AppID: testApp, Key: appKey(), InstallationID: 42, URL: url, Client: client,
+		Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"},
+	}
+}
+
+// gitHub returns a GitHub that listens on loopback, and an app of it.
+func gitHub(t *testing.T) (*gitserver.GitHub, *providers.GitHubApp) {
+	t.Helper()
+	s := newGitHub("")
+	server := httptest.NewTLSServer(s)
+	t.Cleanup(server.Close)
+	return s, appOf(server.URL, server.Client())
+}
+
+// gitHubInBubble does so through pipes, with a clock that costs nothing.
+func gitHubInBubble(t *testing.T, test func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp)) {
+	t.Helper()
+	appKey() // made once, and outside
+	s := newGitHub("")
+	throughPipes(t, s, func(t *testing.T, client *http.Client) { test(t, s, appOf("http://localhost", client)) })
+}
+
+// onlySecret returns the secret of a bundle that has one.
+func onlySecret(t *testing.T, b *bundle.Bundle) bundle.Secret {
+	t.Helper()
+	require.Equal(t, 1, b.Len())
+	for s := range b.All() {
+		return s
+	}
+	return bundle.Secret{}
+}
+
+// What a GitHub holds is a token as long as one lasts, so the suite can neither
+// change nor break it: a fetch with last does not ask. Tests of renewal do both.
+func TestGitHubAppConforms(t *testing.T) {
+	providertest.Run(t, func(t *testing.T) providertest.Fixture {
+		s, app := gitHub(t)
+		s.SetToken("ghs_ThisTokenIsGivenEachTime0000000000")
+		return providertest.Fixture{Provider: app, Want: map[string]string{"GITHUB_TOKEN": "ghs_ThisTokenIsGivenEachTime0000000000"}}
+	})
+}
+
+func TestATokenIsMintedForWhatWasAskedAndNoMore(t *testing.T) {
+	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) {
+		app.Repositories = []string{"web", "api"}
+		app.Permissions = map[string]string{"contents": "read", "issues": "read"}
+		b, err := app.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		now := time.Now()
+		mint := s.Mints()[0]
+		require.Equal(t, []string{"web", "api"}, mint.Repositories)
+		require.Equal(t, map[string]string{"contents": "read", "issues": "read"}, mint.Permissions)
+		require.Equal(t, testApp, mint.Claims.Issuer)
+		require.Equal(t, now.Add(-time.Minute).Unix(), mint.Claims.Issued, "a clock that is a little ahead does no harm")
+		require.Less(t, mint.Claims.Expires-now.Unix(), int64(600), "GitHub takes no more than ten minutes")
+
+		secret := onlySecret(t, b)
+		require.Equal(t, "GITHUB_TOKEN", secret.Name)
+		require.Equal(t, mint.Token, secret.Value.Reveal())
+		require.Equal(t, "github", secret.Kind)
+		require.Equal(t, bundle.Origin{Provider: "github", Location: "http://localhost installation 42"}, secret.Origin)
+		require.True(t, secret.Rotated.Equal(now), "a token is as old as the request for it")
+		require.True(t, secret.Expires.Equal(now.Add(time.Hour)), "the expiry is GitHub's")
+		require.Equal(t, secret.Expires, b.Expires())
+		require.Empty(t, b.Problems(), "metadata may be read with every token, in any case of a name")
+	})
+}
+
+func TestWhatIsNotNamedIsNotNarrowed(t *testing.T) {
+	s, app := gitHub(t)
+	var body atomic.Value
+	s.Instead(func(w http.ResponseWriter, r *http.Request) {
+		var got map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&got)
+		body.Store(got)
+		writeGrant(w, map[string]any{})
+	})
+	app.Repositories, app.Permissions, app.Name = nil, nil, "GH_TOKEN"
+	b, err := app.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	require.Empty(t, body.Load(), "GitHub reads an empty list as one too")
+	require.Equal(t, "GH_TOKEN", onlySecret(t, b).Name)
+	require.Empty(t, b.Problems(), "there is nothing to compare with")
+}
+
+func TestAnAppHasItsOldIDToo(t *testing.T) {
+	s, app := gitHub(t)
+	app.AppID = "123456"
+	s.SetKeys("123456", &appKey().PublicKey)
+	s.Install(7, gitserver.Installation{App: "123456", Permissions: map[string]string{"contents": "read"}})
+	app.InstallationID, app.Repositories, app.Permissions = 7, nil, nil
+	_, err := app.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+}
+
+func TestGitHubEnterpriseHasItsAPIBelowAPath(t *testing.T) {
+	s := newGitHub("/api/v3")
+	server := httptest.NewTLSServer(s)
+	t.Cleanup(server.Close)
+	for _, path := range []string{"/api/v3", "/api/v3/"} {
+		app := appOf(server.URL+path, server.Client())
+		b, err := app.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.NoError(t, app.Revoke(t.Context(), b))
+		require.False(t, s.Alive(onlySecret(t, b).Value.Reveal()))
+	}
+	_, err := appOf(server.URL, server.Client()).Fetch(t.Context(), nil)
+	status := requireStatusOf(t, "POST", err, bundle.FetchPermanent, 404)
+	require.Equal(t, server.URL+"/app/installations/42/access_tokens", status.URL)
+	require.ErrorContains(t, err, "or ends in /api/v3")
+}
+
+func TestATokenIsRenewedWhenLessThan40PercentOfItsLifeIsLeft(t *testing.T) {
+	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) {
+		last, err := app.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		for range 36 {
+			time.Sleep(time.Minute)
+			next, err := app.Fetch(t.Context(), last)
+			require.NoError(t, err)
+			require.Same(t, last, next, "the token is good for long enough")
+		}
+		require.Len(t, s.Mints(), 1)
+
+		time.Sleep(time.Second)
+		next, err := app.Fetch(t.Context(), last)
+		require.NoError(t, err)
+		require.Equal(t, []string{"GITHUB_TOKEN"}, bundle.Compare(last, next).Changed)
+		require.NotEqual(t, last.Revision(), next.Revision())
+		require.Len(t, s.Mints(), 2)
+		require.True(t, s.Alive(onlySecret(t, last).Value.Reveal()), "jobs that have the one before go on with it")
+	})
+}
+
+func TestOnlyAGoodTokenOfTheSameSettingsIsKept(t *testing.T) {
+	s, app := gitHub(t)
+	last, err := app.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	next, err := app.Fetch(t.Context(), last)
+	require.NoError(t, err)
+	require.Same(t, last, next)
+
+	for name, change := range map[string]func(app *providers.GitHubApp){
+		"other repositories":  func(app *providers.GitHubApp) { app.Repositories = []string{"docs"} },
+		"another permission":  func(app *providers.GitHubApp) { app.Permissions = map[string]string{"issues": "read"} },
+		"another level":       func(app *providers.GitHubApp) { app.Permissions = map[string]string{"contents": "read"} },
+		"another name":        func(app *providers.GitHubApp) { app.Name = "GH_TOKEN" },
+		"another address":     func(app *providers.GitHubApp) { app.URL = strings.Replace(app.URL, "127.0.0.1", "example.com", 1) },
+		"all repositories":    func(app *providers.GitHubApp) { app.Repositories = nil },
+		"another path":        func(app *providers.GitHubApp) { app.URL += "/api" },
+		"another way to name": func(app *providers.GitHubApp) { app.AppID = "123456" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			other := appOf(app.URL, app.Client)
+			change(other)
+			got, _ := other.Fetch(t.Context(), last)
+			require.NotSame(t, last, got, "that token was asked for with other settings")
+		})
+	}
+
+	secret, meta := onlySecret(t, last), last.Meta()
+	for name, made := range map[string]func() []bundle.Secret{
+		"from the future": func() []bundle.Secret {
+			secret := secret
+			secret.Rotated = secret.Rotated.Add(2 * time.Hour)
+			secret.Expires = secret.Expires.Add(2 * time.Hour)
+			return []bundle.Secret{secret}
+		},
+		"of no known age": func() []bundle.Secret { secret := secret; secret.Rotated = time.Time{}; return []bundle.Secret{secret} },
+		"without an end":  func() []bundle.Secret { secret := secret; secret.Expires = time.Time{}; return []bundle.Secret{secret} },
+		"of elsewhere": func() []bundle.Secret {
+			secret := secret
+			secret.Origin.Provider = "env"
+			return []bundle.Secret{secret}
+		},
+		"of several": func() []bundle.Secret { return []bundle.Secret{secret, {Name: "A"}} },
+		"empty":      func() []bundle.Secret { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := len(s.Mints())
+			strange, err := bundle.New(made(), &meta)
+			require.NoError(t, err)
+			got, err := app.Fetch(t.Context(), strange)
+			require.NoError(t, err)
+			require.NotSame(t, strange, got)
+			require.Len(t, s.Mints(), before+1)
+		})
+	}
+}
+
+func TestAGoodTokenOutlastsAnOutageAndADueOneDoesNotHideIt(t *testing.T) {
+	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) {
+		last, err := app.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		s.Instead(plainly(503))
+		next, err := app.Fetch(t.Context(), last)
+		require.NoError(t, err, "nobody has to be asked")
+		require.Same(t, last, next)
+
+		time.Sleep(40 * time.Minute)
+		next, err = app.Fetch(t.Context(), last)
+		require.Nil(t, next)
+		requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 503)
+	})
+}
+
+func TestNothingIsSentWithSettingsThatCannotBeRight(t *testing.T) {
+	long := make([]string, 501)
+	for i := range long {
+		long[i] = fmt.Sprint("repository-", i)
+	}
+	for name, row := range map[string]struct {
+		change func(app *providers.GitHubApp)
+		want   string
+	}{
+		"a URL in the clear":     {func(app *providers.GitHubApp) { app.URL = "http://api.github.com" }, "URL of GitHub: http would send the token to api.github.com in the clear; use https"},
+		"a URL with a token":     {func(app *providers.GitHubApp) { app.URL = "https://canary@api.github.com" }, "URL of GitHub: it has a user or a password"},
+		"no app":                 {func(app *providers.GitHubApp) { app.AppID = "" }, "AppID is empty; copy the client id"},
+		"a secret for an app":    {func(app *providers.GitHubApp) { app.AppID = strings.Repeat("canary99", 5) }, "AppID is not a client id"},
+		"a key for an app":       {func(app *providers.GitHubApp) { app.AppID = "-----BEGIN canary" }, "AppID is not a client id"},
+		"no installation":        {func(app *providers.GitHubApp) { app.InstallationID = 0 }, "InstallationID is not set"},
+		"a negative one":         {func(app *providers.GitHubApp) { app.InstallationID = -42 }, "InstallationID is not set"},
+		"no key":                 {func(app *providers.GitHubApp) { app.Key = nil }, "Key is not set; set it, with ParseGitHubKey"},
+		"an owner":               {func(app *providers.GitHubApp) { app.Repositories = []string{"web", "canary/web"} }, "repository 2 has an owner; write web, not acme/web"},
+		"a strange repository":   {func(app *providers.GitHubApp) { app.Repositories = []string{"canary web"} }, "repository 1 is no name"},
+		"an empty repository":    {func(app *providers.GitHubApp) { app.Repositories = []string{""} }, "repository 1 is no name"},
+		"too many repositories":  {func(app *providers.GitHubApp) { app.Repositories = long }, "501 repositories are named; name at most 500"},
+		"a strange permission":   {func(app *providers.GitHubApp) { app.Permissions = map[string]string{"Canary-1": "read"} }, "a permission has a name that is none"},
+		"a strange level":        {func(app *providers.GitHubApp) { app.Permissions = map[string]string{"contents": "canary"} }, "permission contents has a level that is none; use read, write or admin"},
+		"a name with a hyphen":   {func(app *providers.GitHubApp) { app.Name = "GITHUB-TOKEN" }, `Name: the name "GITHUB-TOKEN" has '-'`},
+		"a key that is not RSA":  {func(app *providers.GitHubApp) { app.Key = ecKey(t) }, "it is not an RSA key"},
+		"a key that is too weak": {func(app *providers.GitHubApp) { app.Key = weakKey }, "it has 1024 bits; use one of at least 2048"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := appOf("https://api.github.com", refuseDial(t))
+			row.change(app)
+			got, err := app.Fetch(t.Context(), nil)
+			require.Nil(t, got)
+			requireKind(t, err, bundle.FetchPermanent)
+			require.ErrorContains(t, err, row.want)
+			require.NotContains(t, err.Error(), "canary", "what may be secret is not quoted")
+
+			_, items := app.Check(t.Context())
+			requireFixes(t, items)
+			require.Contains(t, summary(items), "failed ")
+			require.NotContains(t, fmt.Sprintf("%+v", items), "canary")
+		})
+	}
+}
+
+func TestGitHubAppSaysWhichInstallationItIs(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                                    "github https://api.github.com installation 42",
+		"https://ghe.example.com/api/v3":      "github https://ghe.example.com installation 42",
+		"https://canary@api.github.com":       "github",
+		"https://api.github.com?token=canary": "github",
+	} {
+		require.Equal(t, want, (&providers.GitHubApp{URL: url, InstallationID: 42}).String(), "what may be secret is not shown")
+	}
+}
+
+func TestAContextReachesGitHub(t *testing.T) {
+	appKey()
+	var gone atomic.Bool
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // a server looks for the end behind the body
+		<-r.Context().Done()
+		gone.Store(true)
+	})
+	throughPipes(t, handler, func(t *testing.T, client *http.Client) {
+		app := appOf("http://localhost", client)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := app.Fetch(ctx, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		requireKind(t, err, bundle.FetchUnavailable)
+		require.EqualError(t, err, "github http://localhost installation 42: context deadline exceeded")
+		require.Equal(t, 3*time.Second, time.Since(start))
+		synctest.Wait()
+		require.True(t, gone.Load(), "GitHub learns that nobody is there any more")
+
+		start = time.Now()
+		_, err = app.Fetch(t.Context(), nil)
+		requireKind(t, err, bundle.FetchUnavailable)
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
+		require.ErrorContains(t, err, "POST http://localhost/app/installations/42/access_tokens: no answer in time; check the URL")
+		require.Equal(t, 30*time.Second, time.Since(start), "the default")
+	})
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := appOf("https://api.github.com", refuseDial(t)).Fetch(ctx, nil)
+	require.ErrorIs(t, err, context.Canceled, "nothing is sent for nobody")
+}
+
+func TestGitHubsTokenGoesToNoOtherOrigin(t *testing.T) {
+	var others atomic.Int64
+	other := listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
+	s, app := gitHub(t)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, status) })
+		_, err := app.Fetch(t.Context(), nil)
+		require.Equal(t, "redirect-to-other-origin", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, status).Reason)
+		require.ErrorContains(t, err, "the token is not sent to another origin: if GitHub has moved, set its new URL")
+	}
+	require.Zero(t, others.Load())
+}
+
+func TestARedirectWithinGitHubKeepsTheRequest(t *testing.T) {
+	s, app := gitHub(t)
+	for _, status := range []int{307, 308} {
+		s.Instead(func(w http.ResponseWriter, r *http.Request) {
+			s.Instead(nil)
+			http.Redirect(w, r, r.URL.Path, status)
+		})
+		_, err := app.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"web"}, s.Mints()[1].Repositories, "the body arrives behind a redirect too")
+
+	for _, status := range []int{301, 302, 303} {
+		s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, status) })
+		_, err := app.Fetch(t.Context(), nil)
+		require.Equal(t, "redirect-changes-method", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, status).Reason)
+	}
+	s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 307) })
+	_, err := app.Fetch(t.Context(), nil)
+	require.Equal(t, "too-many-redirects", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 307).Reason)
+}
+
+// writeGrant answers as GitHub does, with changes.
+func writeGrant(w http.ResponseWriter, changes map[string]any) {
+	answer := map[string]any{
+		"token": "ghs_granted", "expires_at": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+		"permissions": map[string]string{"contents": "write", "metadata": "read"}, "repository_selection": "selected",
+		"repositories": []any{map[string]any{"id": 1, "name": "web", "full_name": "acme/web"}},
+	}
+	maps.Copy(answer, changes)
+	maps.DeleteFunc(answer, func(_ string, v any) bool { return v == nil })
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// grantedTo returns the bundle of a token that s gives.
+func grantedTo(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) *bundle.Bundle {
+	t.Helper()
+	s.Instead(nil)
+	b, err := app.Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	return b
+}
+
+// counting returns a client that counts what it sends.
+func counting(client *http.Client, requests *atomic.Int64) *http.Client {
+	counted := *client
+	counted.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		requests.Add(1)
+		return client.Transport.RoundTrip(r)
+	})
+	return &counted
+}

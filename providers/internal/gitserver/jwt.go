@@ -1,0 +1,70 @@
+package gitserver
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Claims are those that GitHub wants in the JSON web token of an app.
+type Claims struct {
+	Issued  int64  `json:"iat"`
+	Expires int64  `json:"exp"`
+	Issuer  string `json:"iss"`
+}
+
+// What GitHub says of a token that it does not accept.
+const (
+	NotDecoded = "A JSON web token could not be decoded"
+	NotYet     = "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
+	Expired    = "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires"
+	TooLong    = "'Expiration time' claim ('exp') is too far in the future"
+)
+
+// Verify returns the claims of a token that one of its issuer's keys has
+// signed by RS256, and that counts now; or else what GitHub says.
+func Verify(token string, keys map[string][]*rsa.PublicKey, now time.Time) (claims Claims, refusal string) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return Claims{}, NotDecoded
+	}
+	var header struct {
+		Algorithm string `json:"alg"`
+		Type      string `json:"typ"`
+	}
+	if !decode(parts[0], &header) || header.Algorithm != "RS256" || header.Type != "JWT" || !decode(parts[1], &claims) {
+		return Claims{}, NotDecoded
+	}
+	signature, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
+	if err != nil || !signed(keys[claims.Issuer], parts[0]+"."+parts[1], signature) {
+		return Claims{}, NotDecoded
+	}
+	switch at := now.Unix(); {
+	case claims.Issued == 0 || claims.Issued > at:
+		return Claims{}, NotYet
+	case claims.Expires <= at:
+		return Claims{}, Expired
+	case claims.Expires > at+600:
+		return Claims{}, TooLong
+	}
+	return claims, ""
+}
+
+func decode(part string, into any) bool {
+	data, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	return err == nil && json.Unmarshal(data, into) == nil
+}
+
+func signed(keys []*rsa.PublicKey, text string, signature []byte) bool {
+	sum := sha256.Sum256([]byte(text))
+	for _, key := range keys {
+		if rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil {
+			return true
+		}
+	}
+	return false
+}
