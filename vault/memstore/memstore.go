@@ -35,6 +35,7 @@ func New() *Store {
 type state struct {
 	newest int64                       // the number of the newest change
 	keys   map[string][]keyring.Record // by tenant
+	audit  map[string][]vault.AuditRow // by tenant, without gaps
 	scopes map[string]*scope
 	homes  map[string]string // the scope of each token, by token id
 }
@@ -44,6 +45,7 @@ type scope struct {
 	changed int64 // the number of the change that wrote seal
 	secrets map[string]*secret
 	tokens  map[string]vault.TokenRow
+	minted  map[string]vault.MintedRow // by integration
 }
 
 // secret is one name of a scope. It outlives its versions, for last.
@@ -88,7 +90,7 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 		q.Scope = home
 	}
 	for _, name := range vault.Path(q.Scope) {
-		snap.Path = append(snap.Path, st.scopes[name].read(name, q.SealsOnly))
+		snap.Path = append(snap.Path, st.scopes[name].read(name, q))
 	}
 	if !q.SealsOnly {
 		for _, record := range st.keys[vault.Tenant(q.Scope)] {
@@ -102,6 +104,9 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 			}
 			snap.Last = sec.last
 		}
+		if q.History {
+			snap.History = sc.history()
+		}
 		if q.Tokens {
 			snap.Tokens = slices.SortedFunc(maps.Values(sc.tokens), func(x, y vault.TokenRow) int {
 				return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.ID, y.ID))
@@ -111,17 +116,28 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 	if q.Below {
 		snap.Below = st.below(q.Scope)
 	}
+	if chain := st.audit[vault.Tenant(q.Scope)]; q.AuditHead && len(chain) > 0 {
+		head := ownEntry(chain[len(chain)-1])
+		snap.AuditHead = &head
+	}
 	return snap, nil
 }
 
 // read returns what s holds; s is nil if nothing was ever stored there.
-func (s *scope) read(name string, sealOnly bool) vault.ScopeState {
+func (s *scope) read(name string, q vault.Query) vault.ScopeState {
 	out := vault.ScopeState{Scope: name}
 	if s == nil {
 		return out
 	}
 	out.Seal = bytes.Clone(s.seal)
-	if sealOnly {
+	if q.Minted {
+		for _, integration := range slices.Sorted(maps.Keys(s.minted)) {
+			row := s.minted[integration]
+			row.Message = bytes.Clone(row.Message)
+			out.Minted = append(out.Minted, row)
+		}
+	}
+	if q.SealsOnly {
 		return out
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.secrets)) {
@@ -138,20 +154,78 @@ func (s *scope) read(name string, sealOnly bool) vault.ScopeState {
 	return out
 }
 
-// below returns the bytes of the active messages of each scope below parent.
+// history returns all that s ever had.
+func (s *scope) history() []vault.NameHistory {
+	var out []vault.NameHistory
+	for _, name := range slices.Sorted(maps.Keys(s.secrets)) {
+		sec := s.secrets[name]
+		h := vault.NameHistory{Name: name, Last: sec.last}
+		for i := range sec.versions {
+			h.Versions = append(h.Versions, sec.row(i))
+		}
+		if _, ok := sec.find(sec.active); ok {
+			h.Active = sec.active
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// below returns the bytes of the active messages of each sealed scope below
+// parent.
 func (st *state) below(parent string) map[string]int64 {
 	sizes := map[string]int64{}
 	for name, s := range st.scopes {
-		if !strings.HasPrefix(name, parent+"/") {
+		if !strings.HasPrefix(name, parent+"/") || s.seal == nil {
 			continue
 		}
+		sizes[name] = 0
 		for _, sec := range s.secrets {
-			if i, ok := sec.find(sec.active); ok && len(sec.versions[i].Message) > 0 {
+			if i, ok := sec.find(sec.active); ok {
 				sizes[name] += int64(len(sec.versions[i].Message))
 			}
 		}
 	}
 	return sizes
+}
+
+// Tenants implements [vault.Storage].
+func (s *Store) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	tenants := slices.Sorted(maps.Keys(s.current.Load().keys))
+	i, found := slices.BinarySearch(tenants, after)
+	if found {
+		i++
+	}
+	return tenants[i:min(i+max(limit, 0), len(tenants))], nil
+}
+
+// Audit implements [vault.Storage].
+func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	chain := s.current.Load().audit[tenant]
+	first, found := slices.BinarySearchFunc(chain, after, func(r vault.AuditRow, after int64) int {
+		return cmp.Compare(r.Seq, after)
+	})
+	if found {
+		first++
+	}
+	chain = chain[first:]
+	var out []vault.AuditRow
+	for _, row := range chain[:min(max(limit, 0), len(chain))] {
+		out = append(out, ownEntry(row))
+	}
+	return out, nil
+}
+
+// ownEntry returns row for a reader, who will own it.
+func ownEntry(row vault.AuditRow) vault.AuditRow {
+	row.Entry = bytes.Clone(row.Entry)
+	return row
 }
 
 // Changes implements [vault.Storage].

@@ -57,6 +57,7 @@ type draft struct {
 func newDraft(st *state) *draft {
 	next := *st
 	next.keys = own(st.keys)
+	next.audit = own(st.audit)
 	next.scopes = own(st.scopes)
 	next.homes = own(st.homes)
 	return &draft{state: &next, own: map[*scope]bool{}}
@@ -79,13 +80,19 @@ func (d *draft) scope(name string) *scope {
 	if d.own[old] {
 		return old
 	}
-	next := &scope{seal: old.seal, changed: old.changed, secrets: own(old.secrets), tokens: own(old.tokens)}
+	next := &scope{seal: old.seal, changed: old.changed, secrets: own(old.secrets), tokens: own(old.tokens), minted: own(old.minted)}
 	d.scopes[name] = next
 	d.own[next] = true
 	return next
 }
 
-// secret returns a secret to write to, whether or not it has versions.
+// stored reports whether a name ever had a version.
+func (d *draft) stored(scope, name string) bool {
+	s := d.scopes[scope]
+	return s != nil && s.secrets[name] != nil
+}
+
+// secret returns a secret to write to, whether or not it was stored.
 func (d *draft) secret(scope, name string) *secret {
 	s := d.scope(scope)
 	next := &secret{}
@@ -97,9 +104,58 @@ func (d *draft) secret(scope, name string) *secret {
 	return next
 }
 
-// apply carries out c, in the order of its fields but for Issue, which comes
-// before what may fail for another reason than a conflict.
+// apply carries out c. What can be a conflict comes first, and otherwise the
+// order is that of the fields: what they write does not overlap.
 func (d *draft) apply(c *vault.Change) error {
+	if err := d.applyExpected(c); err != nil {
+		return err
+	}
+	for _, ref := range c.Activate {
+		sec := d.secret(ref.Scope, ref.Name)
+		if _, ok := sec.find(ref.Version); !ok {
+			return fmt.Errorf("activating a version: %w", errNotStored)
+		}
+		sec.active = ref.Version
+	}
+	for _, ref := range c.Prune {
+		if !d.stored(ref.Scope, ref.Name) {
+			continue
+		}
+		sec := d.secret(ref.Scope, ref.Name)
+		sec.versions = slices.DeleteFunc(sec.versions, func(r vault.SecretRow) bool {
+			return r.Version < ref.Version && r.Version != sec.active
+		})
+	}
+	for _, ref := range c.Delete {
+		if d.stored(ref.Scope, ref.Name) {
+			d.scope(ref.Scope).secrets[ref.Name] = &secret{last: d.secret(ref.Scope, ref.Name).last}
+		}
+	}
+	for _, r := range c.Revoke {
+		err := d.token(r.ID, func(row *vault.TokenRow) { row.Revoked, row.RevokedBy = micro(r.Revoked), r.RevokedBy })
+		if err != nil {
+			return fmt.Errorf("revoking a token: %w", err)
+		}
+	}
+	for _, row := range c.Reseal {
+		if err := d.reseal(row); err != nil {
+			return fmt.Errorf("resealing a version: %w", err)
+		}
+	}
+	for _, r := range c.Remac {
+		err := d.token(r.ID, func(row *vault.TokenRow) { row.KeyID, row.MAC = r.KeyID, r.MAC })
+		if err != nil {
+			return fmt.Errorf("writing the MAC of a token: %w", err)
+		}
+	}
+	for _, ref := range c.DropAudit {
+		d.dropAudit(ref)
+	}
+	return nil
+}
+
+// applyExpected carries out those parts of c that expect something.
+func (d *draft) applyExpected(c *vault.Change) error {
 	for _, k := range c.Keys {
 		if err := d.putKey(k); err != nil {
 			return fmt.Errorf("writing a data key: %w", err)
@@ -123,31 +179,15 @@ func (d *draft) apply(c *vault.Change) error {
 			return fmt.Errorf("issuing a token: %w", err)
 		}
 	}
-	for _, ref := range c.Activate {
-		sec := d.secret(ref.Scope, ref.Name)
-		if _, ok := sec.find(ref.Version); !ok {
-			return errors.New("activating a version: it is not stored")
+	for _, m := range c.Mint {
+		if err := d.mint(m); err != nil {
+			return fmt.Errorf("replacing what was minted: %w", err)
 		}
-		sec.active = ref.Version
 	}
-	for _, ref := range c.Prune {
-		sec := d.secret(ref.Scope, ref.Name)
-		sec.versions = slices.DeleteFunc(sec.versions, func(r vault.SecretRow) bool {
-			return r.Version < ref.Version && r.Version != sec.active
-		})
-	}
-	for _, ref := range c.Delete {
-		d.scope(ref.Scope).secrets[ref.Name] = &secret{last: d.secret(ref.Scope, ref.Name).last}
-	}
-	for _, r := range c.Revoke {
-		home, ok := d.homes[r.ID]
-		if !ok {
-			return errors.New("revoking a token: it is not stored")
+	for _, row := range c.Append {
+		if err := d.append(row); err != nil {
+			return fmt.Errorf("appending to an audit chain: %w", err)
 		}
-		s := d.scope(home)
-		row := s.tokens[r.ID]
-		row.Revoked, row.RevokedBy = micro(r.Revoked), r.RevokedBy
-		s.tokens[r.ID] = row
 	}
 	return nil
 }
@@ -211,20 +251,86 @@ func (d *draft) issue(row vault.TokenRow) error {
 	return nil
 }
 
+var errNotStored = errors.New("it is not stored")
+
+// token changes a stored token.
+func (d *draft) token(id string, change func(*vault.TokenRow)) error {
+	home, ok := d.homes[id]
+	if !ok {
+		return errNotStored
+	}
+	s := d.scope(home)
+	row := s.tokens[id]
+	change(&row)
+	s.tokens[id] = row
+	return nil
+}
+
+func (d *draft) reseal(row vault.SecretRow) error {
+	sec := d.secret(row.Scope, row.Name)
+	i, ok := sec.find(row.Version)
+	if !ok {
+		return errNotStored
+	}
+	old := &sec.versions[i]
+	old.KeyID, old.Message, old.Preview, old.MAC = row.KeyID, bytes.Clone(row.Message), bytes.Clone(row.Preview), row.MAC
+	return nil
+}
+
+func (d *draft) mint(m vault.MintChange) error {
+	s := d.scope(m.New.Scope)
+	if s.minted[m.New.Integration].Identity != m.Old {
+		return vault.ErrConflict
+	}
+	if m.New.Identity == "" {
+		delete(s.minted, m.New.Integration)
+		return nil
+	}
+	row := m.New
+	row.Message = bytes.Clone(row.Message)
+	row.Minted, row.Expires = micro(row.Minted), micro(row.Expires)
+	s.minted[row.Integration] = row
+	return nil
+}
+
+// append adds an entry behind those that readers see, maybe in the same array:
+// they know how many theirs are.
+func (d *draft) append(row vault.AuditRow) error {
+	chain := d.audit[row.Tenant]
+	var newest int64
+	if len(chain) > 0 {
+		newest = chain[len(chain)-1].Seq
+	}
+	if row.Seq != newest+1 {
+		return vault.ErrConflict
+	}
+	d.audit[row.Tenant] = append(chain, ownEntry(row))
+	return nil
+}
+
+func (d *draft) dropAudit(ref vault.AuditRef) {
+	chain := d.audit[ref.Tenant]
+	keep := slices.IndexFunc(chain, func(row vault.AuditRow) bool { return row.Seq > ref.Seq })
+	if keep < 0 {
+		keep = len(chain) - 1
+	}
+	if keep > 0 {
+		d.audit[ref.Tenant] = slices.Clone(chain[keep:])
+	}
+}
+
 func (d *draft) touch(use vault.Use) {
 	at := micro(use.Time)
 	if use.Name == "" {
-		home, ok := d.homes[use.Token]
-		if !ok || d.scopes[home].tokens[use.Token].LastUsed.After(at) {
+		if home, ok := d.homes[use.Token]; !ok || d.scopes[home].tokens[use.Token].LastUsed.After(at) {
 			return
 		}
-		s := d.scope(home)
-		row := s.tokens[use.Token]
-		row.LastUsed, row.LastAddr, row.LastRunner = at, use.Addr, use.Runner
-		s.tokens[use.Token] = row
+		_ = d.token(use.Token, func(row *vault.TokenRow) {
+			row.LastUsed, row.LastAddr, row.LastRunner = at, use.Addr, use.Runner
+		})
 		return
 	}
-	if s := d.scopes[use.Scope]; s == nil || s.secrets[use.Name] == nil {
+	if !d.stored(use.Scope, use.Name) {
 		return
 	}
 	if sec := d.secret(use.Scope, use.Name); len(sec.versions) > 0 && !sec.lastUsed.After(at) {

@@ -40,7 +40,8 @@ type storageRule struct {
 }
 
 func storageRules() []storageRule {
-	return slices.Concat(storageRowRules, storageQueryRules, storageVersionRules, storageExpectationRules, storageUseRules, storageConcurrencyRules)
+	return slices.Concat(storageRowRules, storageQueryRules, storageVersionRules, storageResealRules,
+		storageMintRules, storageAuditRules, storageExpectationRules, storageUseRules, storageConcurrencyRules)
 }
 
 // storageT is what a rule needs of a *testing.T. The suite's own tests have
@@ -90,6 +91,14 @@ func (c *storageCheck) refuse(change vault.Change, why string) {
 func (c *storageCheck) touch(uses ...vault.Use) {
 	c.Helper()
 	require.NoError(c, c.s.Touch(c.Context(), uses), "recording uses")
+}
+
+// audit returns the entries of a tenant's audit chain.
+func (c *storageCheck) audit(tenant string, after int64, limit int) []vault.AuditRow {
+	c.Helper()
+	rows, err := c.s.Audit(c.Context(), tenant, after, limit)
+	require.NoError(c, err, "reading the audit chain of %s after %d", tenant, after)
+	return rows
 }
 
 // changes returns what Changes does, with the scopes in order.

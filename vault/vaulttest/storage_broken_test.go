@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +23,8 @@ type faulty struct {
 	apply   func(ctx context.Context, s vault.Storage, c *vault.Change) error
 	touch   func(ctx context.Context, s vault.Storage, uses []vault.Use) error
 	changes func(ctx context.Context, s vault.Storage, since int64) (int64, []string, error)
+	tenants func(ctx context.Context, s vault.Storage, after string, limit int) ([]string, error)
+	audit   func(ctx context.Context, s vault.Storage, tenant string, after int64, limit int) ([]vault.AuditRow, error)
 }
 
 func (f *faulty) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
@@ -49,6 +53,20 @@ func (f *faulty) Changes(ctx context.Context, since int64) (int64, []string, err
 		return f.Storage.Changes(ctx, since)
 	}
 	return f.changes(ctx, f.Storage, since)
+}
+
+func (f *faulty) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
+	if f.tenants == nil {
+		return f.Storage.Tenants(ctx, after, limit)
+	}
+	return f.tenants(ctx, f.Storage, after, limit)
+}
+
+func (f *faulty) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+	if f.audit == nil {
+		return f.Storage.Audit(ctx, tenant, after, limit)
+	}
+	return f.audit(ctx, f.Storage, tenant, after, limit)
 }
 
 // reading spoils what is read.
@@ -81,6 +99,7 @@ func writing(spoil func(ctx context.Context, s vault.Storage, c *vault.Change)) 
 			own := vault.Change{
 				Keys: slices.Clone(c.Keys), Seals: slices.Clone(c.Seals), Insert: slices.Clone(c.Insert), Activate: slices.Clone(c.Activate),
 				Prune: slices.Clone(c.Prune), Delete: slices.Clone(c.Delete), Issue: slices.Clone(c.Issue), Revoke: slices.Clone(c.Revoke),
+				Reseal: slices.Clone(c.Reseal), Remac: slices.Clone(c.Remac), Mint: slices.Clone(c.Mint), Append: slices.Clone(c.Append), DropAudit: slices.Clone(c.DropAudit),
 			}
 			spoil(ctx, s, &own)
 			return s.Apply(ctx, &own)
@@ -122,10 +141,33 @@ func sealOf(ctx context.Context, s vault.Storage, scope string) []byte {
 	return snap.Path[len(snap.Path)-1].Seal
 }
 
+// mintedOf returns the identity of what is minted where row would go.
+func mintedOf(ctx context.Context, s vault.Storage, row vault.MintedRow) string {
+	snap, err := s.Read(ctx, vault.Query{Scope: row.Scope, Minted: true})
+	if err != nil {
+		return ""
+	}
+	for _, stored := range snap.Path[len(snap.Path)-1].Minted {
+		if stored.Integration == row.Integration {
+			return stored.Identity
+		}
+	}
+	return ""
+}
+
+func headOf(ctx context.Context, s vault.Storage, tenant string) *vault.AuditRow {
+	snap, err := s.Read(ctx, vault.Query{Scope: tenant, AuditHead: true})
+	if err != nil {
+		return nil
+	}
+	return snap.AuditHead
+}
+
 // inSteps applies each part of c by itself, up to the first that fails.
 func inSteps(ctx context.Context, s vault.Storage, c *vault.Change) error {
 	for _, part := range []vault.Change{
 		{Keys: c.Keys}, {Seals: c.Seals}, {Insert: c.Insert}, {Issue: c.Issue}, {Activate: c.Activate}, {Prune: c.Prune}, {Delete: c.Delete}, {Revoke: c.Revoke},
+		{Reseal: c.Reseal}, {Remac: c.Remac}, {Mint: c.Mint}, {Append: c.Append}, {DropAudit: c.DropAudit},
 	} {
 		if err := s.Apply(ctx, &part); err != nil {
 			return err
@@ -241,11 +283,20 @@ var brokenStorages = map[string]func() vault.Storage{
 			return snap, err
 		}}
 	},
-	"below has the bytes of the active messages of the scopes below": reading(func(q vault.Query, snap *vault.Snapshot) {
-		if q.Below {
-			snap.Below[q.Scope] = 100 // the scope itself
-		}
+	"below has the bytes of the active messages of the sealed scopes below": reading(func(_ vault.Query, snap *vault.Snapshot) {
+		maps.DeleteFunc(snap.Below, func(_ string, size int64) bool { return size == 0 })
 	}),
+	"the history has all that a scope ever had": reading(func(_ vault.Query, snap *vault.Snapshot) {
+		snap.History = slices.DeleteFunc(snap.History, func(h vault.NameHistory) bool { return len(h.Versions) == 0 })
+	}),
+	"tenants are those with a key record": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), tenants: func(ctx context.Context, s vault.Storage, after string, limit int) ([]string, error) {
+			if after != "" {
+				after = after[:len(after)-1] + string(after[len(after)-1]-1) // those from it on
+			}
+			return s.Tenants(ctx, after, limit)
+		}}
+	},
 	"rows are in order": reading(func(_ vault.Query, snap *vault.Snapshot) {
 		slices.SortFunc(snap.Tokens, func(x, y vault.TokenRow) int { return x.Created.Compare(y.Created) * -1 })
 	}),
@@ -314,6 +365,94 @@ var brokenStorages = map[string]func() vault.Storage{
 		snap.Last = 0
 		if n := len(snap.Versions); n > 0 {
 			snap.Last = snap.Versions[n-1].Version
+		}
+	}),
+
+	"resealing replaces key, messages and MAC of a version and nothing else": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for _, row := range c.Reseal {
+			c.Activate = append(c.Activate, vault.VersionRef{Scope: row.Scope, Name: row.Name, Version: row.Version})
+		}
+	}),
+	"a new MAC of a token replaces its key and MAC and nothing else": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for _, row := range c.Remac {
+			c.Revoke = append(c.Revoke, vault.RevokedRow{ID: row.ID, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
+		}
+	}),
+	"resealing what is not stored fails and changes nothing": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		c.Reseal = slices.DeleteFunc(c.Reseal, func(r vault.SecretRow) bool {
+			return !stored(ctx, s, vault.VersionRef{Scope: r.Scope, Name: r.Name, Version: r.Version})
+		})
+	}),
+	"revoking again changes when": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		c.Revoke = slices.DeleteFunc(c.Revoke, func(r vault.RevokedRow) bool {
+			snap, err := s.Read(ctx, vault.Query{Token: r.ID})
+			return err == nil && snap.Token != nil && !snap.Token.Revoked.IsZero()
+		})
+	}),
+
+	"what was minted comes back as it went in": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for i := range c.Mint {
+			c.Mint[i].New.Identity = strings.TrimSpace(c.Mint[i].New.Identity)
+		}
+	}),
+	"what was minted is read where it is asked for, for each scope of the path": reading(func(_ vault.Query, snap *vault.Snapshot) {
+		for i := range max(len(snap.Path)-1, 0) {
+			snap.Path[i].Minted = nil // only those of the scope itself
+		}
+	}),
+	"what was minted is replaced only if it is the one expected": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		c.Mint = slices.DeleteFunc(c.Mint, func(m vault.MintChange) bool { return m.New.Identity == "" && mintedOf(ctx, s, m.New) == "" })
+	}),
+	"minting changes nothing but what was minted": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		for _, m := range c.Mint {
+			if seal := sealOf(ctx, s, m.New.Scope); seal != nil {
+				c.Seals = append(c.Seals, vault.SealChange{Scope: m.New.Scope, Old: seal, New: seal}) // to wake the runners
+			}
+		}
+	}),
+
+	"audit entries come back as they went in": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+		for i := range c.Append {
+			c.Append[i].Entry = c.Append[i].Entry[:min(len(c.Append[i].Entry), 1<<16-1)]
+		}
+	}),
+	"an audit chain is read from any number on": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), audit: func(ctx context.Context, s vault.Storage, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+			rows, err := s.Audit(ctx, tenant, after, limit)
+			slices.SortFunc(rows, func(x, y vault.AuditRow) int { return strings.Compare(fmt.Sprint(x.Seq), fmt.Sprint(y.Seq)) })
+			return rows, err
+		}}
+	},
+	"the newest audit entry is read where it is asked for": func() vault.Storage {
+		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			snap, err := s.Read(ctx, q)
+			if err == nil && q.AuditHead && len(snap.Path) > 0 {
+				snap.AuditHead = nil
+				if rows, _ := s.Audit(ctx, vault.Tenant(snap.Path[0].Scope), 0, 10); len(rows) > 0 { // the last of those on the first page
+					snap.AuditHead = &rows[len(rows)-1]
+				}
+			}
+			return snap, err
+		}}
+	},
+	"an entry is appended only after the newest of its chain": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		next := map[string]int64{}
+		for i, row := range c.Append {
+			if next[row.Tenant] == 0 {
+				next[row.Tenant] = 1
+				if head := headOf(ctx, s, row.Tenant); head != nil {
+					next[row.Tenant] = head.Seq + 1
+				}
+			}
+			c.Append[i].Seq = next[row.Tenant] // whatever was expected
+			next[row.Tenant]++
+		}
+	}),
+	"dropping audit entries removes the earlier ones and never the newest": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		for i, ref := range c.DropAudit {
+			if head := headOf(ctx, s, ref.Tenant); head != nil && ref.Seq >= head.Seq {
+				c.DropAudit[i].Seq = head.Seq - 2 // keeps more than the newest
+			}
 		}
 	}),
 
@@ -427,6 +566,20 @@ var brokenStorages = map[string]func() vault.Storage{
 				before[seal.Scope] = now
 			}
 			return s.Apply(ctx, &own)
+		}}
+	},
+	"of those that mint or append at the same time, one wins": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+		for i := range c.Mint {
+			c.Mint[i].Old = mintedOf(ctx, s, c.Mint[i].New)
+		}
+	}),
+	"an audit chain that many append to has no gap and loses no entry": func() vault.Storage {
+		var writes atomic.Int32
+		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			if len(c.Append) > 0 && writes.Add(1)%5 == 0 {
+				return nil // as if another had taken the number: ON CONFLICT DO NOTHING
+			}
+			return s.Apply(ctx, c)
 		}}
 	},
 	"no write is lost among writers that try again": func() vault.Storage {

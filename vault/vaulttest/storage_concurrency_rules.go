@@ -43,6 +43,8 @@ var storageConcurrencyRules = []storageRule{
 				Insert: []vault.SecretRow{storageSecret("acme/web", "NAME", int64(n))},
 				Prune:  []vault.VersionRef{{Scope: "acme/web", Name: "NAME", Version: int64(n - 1)}},
 				Issue:  []vault.TokenRow{storageToken("acme/web", fmt.Sprintf("t%03d", n))},
+				Mint:   []vault.MintChange{storageMint("acme", "github", n-1, n), storageMint("acme/web", "github", n-1, n)},
+				Append: []vault.AuditRow{storageEntry("acme", int64(n))},
 			}
 			if n > 1 {
 				change.Keys[0].Old = storageKey("acme", "first", n-1)
@@ -63,10 +65,10 @@ var storageConcurrencyRules = []storageRule{
 				for finished := false; !finished; {
 					finished = done.Load()
 					for _, q := range []vault.Query{
-						{Scope: "acme/web", Name: "NAME", Tokens: true},
-						{Scope: "acme/web", Tokens: true, SealsOnly: true},
+						{Scope: "acme/web", Name: "NAME", Tokens: true, History: true, Minted: true, AuditHead: true},
+						{Scope: "acme/web", Tokens: true, SealsOnly: true, AuditHead: true},
 						{Token: "t001", Name: "NAME"},
-						{Token: "t001", SealsOnly: true},
+						{Token: "t001", SealsOnly: true, Minted: true},
 					} {
 						n, fault := storageTorn(c.s.Read(c.Context(), q))
 						if n < last && fault == "" {
@@ -100,26 +102,14 @@ var storageConcurrencyRules = []storageRule{
 		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
 		seal := storageSeal("acme", 0)
 		for round := range 10 {
-			errs := make([]error, writers)
-			var wg sync.WaitGroup
-			for i := range writers {
-				wg.Go(func() {
-					tenant := fmt.Sprintf("tenant%d", round)
-					errs[i] = c.s.Apply(c.Context(), &vault.Change{
-						Keys:   []vault.KeyChange{{Tenant: tenant, New: storageKey(tenant, fmt.Sprint(i), 1), First: true}},
-						Seals:  []vault.SealChange{{Scope: "acme", Old: seal, New: storageSeal("acme", 1+round*writers+i)}},
-						Insert: []vault.SecretRow{storageSecret("acme", fmt.Sprintf("BY_%d", i), int64(round+1))},
-					})
-				})
-			}
-			wg.Wait()
-			winner := slices.Index(errs, nil)
-			require.GreaterOrEqual(c, winner, 0, "nobody won: %v", errs)
-			for i, err := range errs {
-				if i != winner {
-					require.ErrorIs(c, err, vault.ErrConflict, "only one of the writers can have found what it expected")
+			winner := c.race(writers, func(i int) *vault.Change {
+				tenant := fmt.Sprintf("tenant%d", round)
+				return &vault.Change{
+					Keys:   []vault.KeyChange{{Tenant: tenant, New: storageKey(tenant, fmt.Sprint(i), 1), First: true}},
+					Seals:  []vault.SealChange{{Scope: "acme", Old: seal, New: storageSeal("acme", 1+round*writers+i)}},
+					Insert: []vault.SecretRow{storageSecret("acme", fmt.Sprintf("BY_%d", i), int64(round+1))},
 				}
-			}
+			})
 			seal = storageSeal("acme", 1+round*writers+winner)
 			snap := c.read(vault.Query{Scope: fmt.Sprintf("tenant%d", round)})
 			require.Len(c, snap.Keys, 1, "a tenant has one first key")
@@ -128,6 +118,30 @@ var storageConcurrencyRules = []storageRule{
 			for i := range writers {
 				last := c.read(vault.Query{Scope: "acme", Name: fmt.Sprintf("BY_%d", i)}).Last
 				require.Equal(c, i == winner, last == int64(round+1), "the rows are the winner's and nobody else's")
+			}
+		}
+	}},
+	{"of those that mint or append at the same time, one wins", func(c *storageCheck) {
+		const writers = 6
+		minted := 0
+		for round := range 10 {
+			winner := c.race(writers, func(i int) *vault.Change {
+				return &vault.Change{Mint: []vault.MintChange{storageMint("acme", "github", minted, 1+round*writers+i)}}
+			})
+			minted = 1 + round*writers + winner
+			c.minted("acme", []vault.MintedRow{storageMinted("acme", "github", minted)}, "what is minted is the winner's")
+
+			winner = c.race(writers, func(i int) *vault.Change {
+				row := storageEntry("acme", int64(round+1))
+				row.Entry = fmt.Append(nil, i)
+				return &vault.Change{Append: []vault.AuditRow{row, storageEntry(fmt.Sprintf("tenant%d-%d", round, i), 1)}}
+			})
+			chain := c.audit("acme", 0, 1000)
+			require.Len(c, chain, round+1, "each number is used once")
+			require.Equal(c, fmt.Sprint(winner), string(chain[round].Entry), "the entry is the winner's")
+			for i := range writers {
+				other := c.audit(fmt.Sprintf("tenant%d-%d", round, i), 0, 10)
+				require.Equal(c, i == winner, len(other) == 1, "the other entry is the winner's too")
 			}
 		}
 	}},
@@ -163,6 +177,47 @@ var storageConcurrencyRules = []storageRule{
 		snap := c.read(vault.Query{Scope: "acme", Name: "NAME"})
 		require.Equal(c, writers*each, storageSealNumber(snap.Path[0].Seal), "each write that succeeded counts")
 		require.Len(c, snap.Versions, writers*each, "each write that succeeded left its version")
+	}},
+	{"an audit chain that many append to has no gap and loses no entry", func(c *storageCheck) {
+		const writers, each = 4, 12
+		var f storageFaults
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for done := 0; done < each; {
+					snap, err := c.s.Read(c.Context(), vault.Query{Scope: "acme", SealsOnly: true, AuditHead: true})
+					if err != nil {
+						f.add("reading: %v", err)
+						return
+					}
+					row := storageEntry("acme", 1)
+					if snap.AuditHead != nil {
+						row.Seq = snap.AuditHead.Seq + 1
+					}
+					row.Entry = fmt.Appendf(nil, "%d-%d", w, done)
+					err = c.s.Apply(c.Context(), &vault.Change{Append: []vault.AuditRow{row}})
+					if err == nil {
+						done++
+					} else if !errors.Is(err, vault.ErrConflict) {
+						f.add("appending: %v", err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		require.Empty(c, f.list)
+		next := [writers]int{} // of each writer, in its own order
+		chain := c.audit("acme", 0, 1000)
+		require.Len(c, chain, writers*each, "each entry that was appended is there once")
+		for i, row := range chain {
+			require.EqualValues(c, i+1, row.Seq, "numbers have no gap")
+			var w, done int
+			_, err := fmt.Sscanf(string(row.Entry), "%d-%d", &w, &done)
+			require.NoError(c, err)
+			require.Equal(c, next[w], done, "the entries of one writer are in their order")
+			next[w]++
+		}
 	}},
 	{"nothing becomes visible behind a number that Changes has returned", func(c *storageCheck) {
 		// Each write is to a scope of its own, so a scope is named by the one
@@ -240,6 +295,26 @@ var storageConcurrencyRules = []storageRule{
 	}},
 }
 
+// race applies the changes of several writers at the same time. It requires
+// that one succeeds and the others meet a conflict, and returns which one did.
+func (c *storageCheck) race(writers int, change func(i int) *vault.Change) int {
+	c.Helper()
+	errs := make([]error, writers)
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() { errs[i] = c.s.Apply(c.Context(), change(i)) })
+	}
+	wg.Wait()
+	winner := slices.Index(errs, nil)
+	require.GreaterOrEqual(c, winner, 0, "nobody won: %v", errs)
+	for i, err := range errs {
+		if i != winner {
+			require.ErrorIs(c, err, vault.ErrConflict, "only one of the writers can have found what it expected")
+		}
+	}
+	return winner
+}
+
 // storageTorn returns the number that the seal of a snapshot is of, and what
 // else in it is not of that number.
 func storageTorn(snap *vault.Snapshot, err error) (n int, fault string) {
@@ -256,6 +331,19 @@ func storageTorn(snap *vault.Snapshot, err error) (n int, fault string) {
 	}
 	if len(snap.Tokens) > 0 && len(snap.Tokens) != n {
 		return n, fmt.Sprintf("there are %d tokens", len(snap.Tokens))
+	}
+	for _, st := range snap.Path {
+		if len(st.Minted) > 0 && st.Minted[0].Identity != storageMinted(st.Scope, "github", n).Identity {
+			return n, "what was minted for " + st.Scope + " is of another change"
+		}
+	}
+	if snap.AuditHead != nil && snap.AuditHead.Seq != int64(n) {
+		return n, fmt.Sprintf("the newest audit entry is number %d", snap.AuditHead.Seq)
+	}
+	for _, h := range snap.History {
+		if h.Last != int64(n) || h.Active != int64(n) || len(h.Versions) != min(n, 2) {
+			return n, fmt.Sprintf("the history goes up to version %d", h.Last)
+		}
 	}
 	if len(snap.Keys) == 0 {
 		return n, "" // only seals were asked for

@@ -85,6 +85,8 @@ var storageExpectationRules = []storageRule{
 			Seals:  []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 1)}},
 			Insert: []vault.SecretRow{storageSecret("acme", "A", 1), storageSecret("acme", "A", 2), storageSecret("acme", "A", 3), storageSecret("acme", "C", 1)},
 			Issue:  []vault.TokenRow{storageToken("acme", "t1")},
+			Mint:   []vault.MintChange{storageMint("acme", "github", 0, 1), storageMint("acme", "bitbucket", 0, 1)},
+			Append: storageEntries("acme", 1, 3),
 		})
 		good := func() *vault.Change {
 			return &vault.Change{
@@ -103,6 +105,13 @@ var storageExpectationRules = []storageRule{
 				Delete:   []vault.NameRef{{Scope: "acme", Name: "C"}},
 				Issue:    []vault.TokenRow{storageToken("acme/web", "t2")},
 				Revoke:   []vault.RevokedRow{storageRevoked("t1")},
+				Reseal:   []vault.SecretRow{storageSecret("acme", "A", 3)},
+				Remac:    []vault.TokenRow{storageToken("other", "t1")},
+				Mint: []vault.MintChange{
+					storageMint("acme", "github", 1, 2), storageMint("acme", "bitbucket", 1, 0), storageMint("acme/web", "github", 0, 1),
+				},
+				Append:    append(storageEntries("acme", 4, 5), storageEntry("other", 1)),
+				DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 2}},
 			}
 		}
 		scopes, names, tokens := []string{"acme", "acme/web", "other"}, []string{"A", "B", "C"}, []string{"t1", "t2"}
@@ -140,15 +149,44 @@ var storageExpectationRules = []storageRule{
 			{"a token to issue is there", true, func(ch *vault.Change) {
 				ch.Issue = append(ch.Issue, storageToken("acme", "t1"))
 			}},
-			{"a conflict comes before any other reason to fail", true, func(ch *vault.Change) {
+			{"what was minted is something else", true, func(ch *vault.Change) {
+				ch.Mint = append(ch.Mint, storageMint("acme", "github", 1, 3))
+			}},
+			{"what was minted is not there", true, func(ch *vault.Change) {
+				ch.Mint = append(ch.Mint, storageMint("other", "github", 1, 0))
+			}},
+			{"something was minted already", true, func(ch *vault.Change) {
+				ch.Mint = append(ch.Mint, storageMint("acme/web", "github", 0, 2))
+			}},
+			{"an audit entry does not follow the newest", true, func(ch *vault.Change) {
+				ch.Append = append(ch.Append, storageEntry("acme", 7))
+			}},
+			{"an audit entry is there", true, func(ch *vault.Change) {
+				ch.Append = append(ch.Append, storageEntry("other", 1))
+			}},
+			{"a conflict comes before a version that is not there", true, func(ch *vault.Change) {
 				ch.Activate = append(ch.Activate, vault.VersionRef{Scope: "acme", Name: "A", Version: 99})
 				ch.Issue = append(ch.Issue, storageToken("acme", "t1"))
+			}},
+			{"a conflict comes before a token that is not there", true, func(ch *vault.Change) {
+				ch.Revoke = append(ch.Revoke, storageRevoked("t3"))
+				ch.Append = append(ch.Append, storageEntry("acme", 7))
+			}},
+			{"a conflict comes before a row to reseal that is not there", true, func(ch *vault.Change) {
+				ch.Reseal = append(ch.Reseal, storageSecret("acme", "A", 99))
+				ch.Mint = append(ch.Mint, storageMint("acme", "github", 1, 3))
 			}},
 			{"a version to activate is not there", false, func(ch *vault.Change) {
 				ch.Activate = append(ch.Activate, vault.VersionRef{Scope: "acme", Name: "A", Version: 99})
 			}},
 			{"a token to revoke is not there", false, func(ch *vault.Change) {
 				ch.Revoke = append(ch.Revoke, storageRevoked("t3"))
+			}},
+			{"a version to reseal is not there", false, func(ch *vault.Change) {
+				ch.Reseal = append(ch.Reseal, storageSecret("acme", "A", 1))
+			}},
+			{"a token for a new MAC is not there", false, func(ch *vault.Change) {
+				ch.Remac = append(ch.Remac, storageToken("acme", "t3"))
 			}},
 		} {
 			change := good()
@@ -184,6 +222,11 @@ var storageExpectationRules = []storageRule{
 			require.ErrorIs(c, err, want, "Touch says that its context is over")
 			_, _, err = c.s.Changes(ctx, 0)
 			require.ErrorIs(c, err, want, "Changes says that its context is over")
+			_, err = c.s.Tenants(ctx, "", 10)
+			require.ErrorIs(c, err, want, "Tenants says that its context is over")
+			_, err = c.s.Audit(ctx, "acme", 0, 10)
+			require.ErrorIs(c, err, want, "Audit says that its context is over")
+			require.ErrorIs(c, c.s.Touch(ctx, nil), want, "Touch says so even where there is nothing to do")
 		}
 		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "something was written under a context that was over")
 	}},

@@ -15,7 +15,7 @@ import (
 var storageQueryRules = []storageRule{
 	{"a path has a state for each scope, whether or not anything is stored there", func(c *storageCheck) {
 		want := []vault.ScopeState{{Scope: "acme"}, {Scope: "acme/web"}, {Scope: "acme/web/pool-a"}}
-		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true}), "an empty storage has an empty state for each scope")
+		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}), "an empty storage has an empty state for each scope")
 		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a", SealsOnly: true}), "also where only seals are asked for")
 
 		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", 1)}}})
@@ -28,7 +28,7 @@ var storageQueryRules = []storageRule{
 	}},
 	{"a token that does not exist gives an empty snapshot", func(c *storageCheck) {
 		c.apply(storageFill("acme", "t1"))
-		got := c.read(vault.Query{Token: "t2", Scope: "acme", Name: "NAME", Tokens: true, Below: true})
+		got := c.read(vault.Query{Token: "t2", Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true})
 		c.same(&vault.Snapshot{}, got, "nothing is told to a token that does not exist")
 	}},
 	{"a token is read with the path of its scope", func(c *storageCheck) {
@@ -93,11 +93,19 @@ var storageQueryRules = []storageRule{
 				if vault.Tenant(s) == vault.Tenant(scope) {
 					want.Keys = append(want.Keys, storageKey(vault.Tenant(s), s, 1))
 				}
-				if strings.HasPrefix(s, scope+"/") && s != "acme/a_b" {
+				if strings.HasPrefix(s, scope+"/") {
 					want.Below[s] = int64(len(storageSecret(s, "NAME", 1).Message))
 				}
 			}
-			c.same(want, c.read(vault.Query{Scope: scope, Name: "NAME", Tokens: true, Below: true}), "scope "+scope+" holds what was stored there and nothing else")
+			if scope == "acme" {
+				want.Below["acme/a_b"] = 0
+			}
+			h := vault.NameHistory{Name: "NAME", Last: 1, Versions: want.Versions}
+			if len(h.Versions) > 0 {
+				h.Active = 1
+			}
+			want.History = []vault.NameHistory{h}
+			c.same(want, c.read(vault.Query{Scope: scope, Name: "NAME", Tokens: true, Below: true, History: true}), "scope "+scope+" holds what was stored there and nothing else")
 		}
 	}},
 	{"names that look alike are different secrets", func(c *storageCheck) {
@@ -111,32 +119,94 @@ var storageQueryRules = []storageRule{
 			require.EqualValues(c, i+1, snap.Last, "the highest version is that of %s", name)
 		}
 	}},
-	{"below has the bytes of the active messages of the scopes below", func(c *storageCheck) {
+	{"below has the bytes of the active messages of the sealed scopes below", func(c *storageCheck) {
 		sized := func(scope, name string, version int64, n int) vault.SecretRow {
 			row := storageSecret(scope, name, version)
 			row.Message = storageBytes(n, name)
 			return row
 		}
-		c.apply(vault.Change{
-			Seals: []vault.SealChange{{Scope: "acme/empty", New: storageSeal("acme/empty", 1)}},
+		change := vault.Change{
 			Insert: []vault.SecretRow{
 				sized("acme", "A", 1, 100),
 				sized("acme/web", "A", 1, 1000), sized("acme/web", "A", 2, 10), sized("acme/web", "B", 1, 5),
 				sized("acme/web/pool", "A", 1, 7), sized("acme/web/pool", "A", 2, 900),
 				sized("acme/gone", "A", 1, 50), storageTombstone("acme/hidden", "A", 1),
-				sized("acme-2/web", "A", 1, 60), sized("acme/website", "A", 1, 70),
+				sized("acme-2/web", "A", 1, 60), sized("acme/website", "A", 1, 70), sized("acme/unsealed", "A", 1, 80),
 			},
 			Activate: []vault.VersionRef{{Scope: "acme/web/pool", Name: "A", Version: 1}},
 			Delete:   []vault.NameRef{{Scope: "acme/gone", Name: "A"}},
 			Issue:    []vault.TokenRow{storageToken("acme/tokens", "t1")},
-		})
+		}
+		for _, scope := range []string{"acme", "acme/empty", "acme/web", "acme/web/pool", "acme/gone", "acme/hidden", "acme/website", "acme-2", "acme-2/web"} {
+			change.Seals = append(change.Seals, vault.SealChange{Scope: scope, New: storageSeal(scope, 1)})
+		}
+		c.apply(change)
 		below := func(scope string) map[string]int64 {
 			return c.read(vault.Query{Scope: scope, Below: true}).Below
 		}
-		require.Equal(c, map[string]int64{"acme/web": 15, "acme/web/pool": 7, "acme/website": 70}, below("acme"), "the active message counts, and nothing else does")
+		require.Equal(c, map[string]int64{"acme/empty": 0, "acme/web": 15, "acme/web/pool": 7, "acme/website": 70, "acme/gone": 0, "acme/hidden": 0}, below("acme"),
+			"the active message counts, and a scope counts if it has a seal")
 		require.Equal(c, map[string]int64{"acme/web/pool": 7}, below("acme/web"))
 		require.Empty(c, below("acme/web/pool"), "there is nothing below")
 		require.Empty(c, c.read(vault.Query{Scope: "acme"}).Below, "the sizes are read only where they are asked for")
+	}},
+	{"the history has all that a scope ever had", func(c *storageCheck) {
+		c.insert(1, 2, 10, 9)
+		c.apply(vault.Change{
+			Insert: []vault.SecretRow{
+				storageSecret("acme", "a", 1), storageSecret("acme", "Z", 1), storageSecret("acme", "Z", 2), storageSecret("acme", "GONE", 4), storageTombstone("acme", "HIDDEN", 3),
+				storageSecret("acme/web", "NAME", 1), storageSecret("acme/web", "WEB", 1), storageSecret("acme_", "NAME", 5),
+			},
+			Activate: []vault.VersionRef{{Scope: "acme", Name: "Z", Version: 1}},
+			Prune:    []vault.VersionRef{storageVersion(2), {Scope: "acme", Name: "NONE", Version: 2}},
+			Delete:   []vault.NameRef{{Scope: "acme", Name: "GONE"}, {Scope: "acme", Name: "NEVER"}},
+			Issue:    []vault.TokenRow{storageToken("acme", "t1")},
+		})
+		c.touch(vault.Use{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "Z"}, vault.Use{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "UNUSED"})
+		used := func(row vault.SecretRow) vault.SecretRow {
+			row.LastUsed, row.LastToken = storageTime("use"), "t1"
+			return row
+		}
+		want := &vault.Snapshot{History: []vault.NameHistory{
+			{Name: "GONE", Last: 4},
+			{Name: "HIDDEN", Active: 3, Last: 3, Versions: []vault.SecretRow{storageTombstone("acme", "HIDDEN", 3)}},
+			{Name: "NAME", Active: 9, Last: 10, Versions: []vault.SecretRow{storageSecret("acme", "NAME", 2), storageSecret("acme", "NAME", 9), storageSecret("acme", "NAME", 10)}},
+			{Name: "Z", Active: 1, Last: 2, Versions: []vault.SecretRow{used(storageSecret("acme", "Z", 1)), used(storageSecret("acme", "Z", 2))}},
+			{Name: "a", Active: 1, Last: 1, Versions: []vault.SecretRow{storageSecret("acme", "a", 1)}},
+		}, Path: []vault.ScopeState{{Scope: "acme"}}}
+		c.same(want, c.read(vault.Query{Scope: "acme", History: true, SealsOnly: true}), "names are in the order of their bytes, versions in rising order")
+		got := c.read(vault.Query{Token: "t1", History: true})
+		want.Token, want.Path = got.Token, got.Path
+		c.same(want, got, "the scope is that of the token")
+		require.Empty(c, c.read(vault.Query{Token: "t1"}).History, "the history is read only where it is asked for")
+		c.same(&vault.Snapshot{Path: []vault.ScopeState{{Scope: "acme"}, {Scope: "acme/none"}}}, c.read(vault.Query{Scope: "acme/none", History: true, SealsOnly: true}), "a scope that had nothing has no history")
+	}},
+	{"tenants are those with a key record", func(c *storageCheck) {
+		tenants := func(after string, limit int) []string {
+			c.Helper()
+			got, err := c.s.Tenants(c.Context(), after, limit)
+			require.NoError(c, err, "asking for the tenants after %q", after)
+			return append([]string{}, got...)
+		}
+		require.Empty(c, tenants("", 10), "an empty storage has none")
+		all := []string{"0", "a", "acme", "acme-2", "acme0", "acme2", "acme_", "acme_2", "acmeb", "b"} // by bytes
+		for _, i := range []int{3, 0, 9, 5, 1, 8, 2, 7, 4, 6} {
+			c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: all[i], New: storageKey(all[i], "first", 1), First: true}}})
+		}
+		c.apply(vault.Change{Keys: []vault.KeyChange{
+			{Tenant: "acme", New: storageKey("acme", "second", 1)}, {Tenant: "acme", New: storageKey("acme", "third", 1)},
+			{Tenant: "b", New: storageKey("b", "second", 1)}, {Tenant: "b", Old: storageKey("b", "first", 1), New: storageKey("b", "first", 2)},
+		}})
+		c.apply(storageFill("nokey", "t1"))
+		require.Equal(c, all, tenants("", 100), "each tenant once, in the order of its bytes")
+		for i, tenant := range all {
+			require.Equal(c, all[i+1:], tenants(tenant, 100), "those after %s", tenant)
+			require.Equal(c, all[i+1:min(i+4, len(all))], tenants(tenant, 3), "at most 3 after %s", tenant)
+		}
+		require.Equal(c, all[:1], tenants("", 1))
+		require.Empty(c, tenants("", 0), "at most none")
+		require.Equal(c, []string{"acme_", "acme_2", "acmeb"}, tenants("acme5", 3), "the one to come after need not exist")
+		require.Empty(c, tenants("zzz", 10))
 	}},
 	{"rows are in order", func(c *storageCheck) {
 		for _, name := range []string{"a", "Z", "_", "B"} {

@@ -63,7 +63,7 @@ var storageRowRules = []storageRule{
 		row.Preview = []byte{0}
 		row.KeyID, row.MAC = [16]byte{}, [32]byte{31: 0xff}
 		row.Kind, row.Delivery, row.Author = "", storageLongText, "it's; NULL"
-		token.Label, token.Author, token.Hash = storageLongText, "", [32]byte{}
+		token.Label, token.Author, token.Waived, token.Hash = storageLongText, "", storageLongText, [32]byte{}
 		record := append(storageKey("acme", "first", 1), every...)
 		c.apply(vault.Change{
 			Keys:   []vault.KeyChange{{Tenant: "acme", New: record}},
@@ -115,14 +115,23 @@ var storageRowRules = []storageRule{
 			Seals:  []vault.SealChange{{Scope: "acme", New: seal}},
 			Insert: []vault.SecretRow{secret},
 			Issue:  []vault.TokenRow{storageToken("acme", "t1")},
+			Mint:   []vault.MintChange{storageMint("acme", "github", 0, 1)},
+			Append: storageEntries("acme", 1, 2),
 		}
 		c.apply(change)
+		reseal := vault.Change{Reseal: []vault.SecretRow{storageSecret("acme", "NAME", 1)}}
+		c.apply(reseal)
 		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
-		for _, b := range [][]byte{secret.Message, secret.Preview, seal, record} {
+		for _, b := range [][]byte{
+			secret.Message, secret.Preview, seal, record, change.Mint[0].New.Message, change.Append[0].Entry, change.Append[1].Entry,
+			reseal.Reseal[0].Message, reseal.Reseal[0].Preview,
+		} {
 			clear(b)
 		}
 		clear(change.Insert)
 		clear(change.Issue)
+		clear(change.Mint)
+		clear(change.Append)
 		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "writing to what Apply was given changed what is stored")
 	}},
 	{"the caller owns what it gets", func(c *storageCheck) {
@@ -132,10 +141,24 @@ var storageRowRules = []storageRule{
 			Insert: []vault.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme/web", "NAME", 1)},
 			Issue:  []vault.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")},
 			Revoke: []vault.RevokedRow{storageRevoked("t2")},
+			Mint:   []vault.MintChange{storageMint("acme", "github", 0, 1)},
+			Append: storageEntries("acme", 1, 2),
 		})
-		q := vault.Query{Scope: "acme", Name: "NAME", Tokens: true, Below: true}
+		q := vault.Query{Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}
 		snap, other := c.read(q), c.read(q)
 		before := storageText(other)
+		for _, row := range append(c.audit("acme", 0, 10), *snap.AuditHead) {
+			clear(row.Entry)
+		}
+		clear(c.audit("acme", 0, 10))
+		tenants, err := c.s.Tenants(c.Context(), "", 10)
+		require.NoError(c, err)
+		clear(tenants)
+		clear(snap.Path[0].Minted[0].Message)
+		clear(snap.Path[0].Minted)
+		clear(snap.History[0].Versions[0].Message)
+		clear(snap.History[0].Versions)
+		clear(snap.History)
 		for _, row := range append(snap.Versions, snap.Path[0].Secrets...) {
 			clear(row.Message)
 			clear(row.Preview)
@@ -153,6 +176,10 @@ var storageRowRules = []storageRule{
 		require.Equal(c, before, storageText(other), "writing to one snapshot changed another")
 		require.Equal(c, before, storageText(c.read(q)), "writing to a snapshot changed what is stored")
 		require.Equal(c, "t1", c.read(vault.Query{Token: "t1"}).Token.ID, "writing to a token's row changed what is stored")
+		require.Equal(c, storageAudit(storageEntries("acme", 1, 2)...), storageAudit(c.audit("acme", 0, 10)...), "writing to an audit entry changed what is stored")
+		tenants, err = c.s.Tenants(c.Context(), "", 10)
+		require.NoError(c, err)
+		require.Equal(c, []string{"acme"}, tenants, "writing to the tenants changed what is stored")
 	}},
 	{"what was applied is there after reopening", func(c *storageCheck) {
 		s, ok := c.s.(Reopener)
@@ -163,6 +190,7 @@ var storageRowRules = []storageRule{
 		c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
 		c.apply(vault.Change{Delete: []vault.NameRef{{Scope: "acme/web", Name: "NAME"}}, Revoke: []vault.RevokedRow{storageRevoked("t1")}})
 		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme/web", "OTHER", 1)}})
+		c.apply(vault.Change{Mint: []vault.MintChange{storageMint("acme/web", "github", 0, 1)}, Append: storageEntries("acme", 1, 5), DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 2}}})
 		c.touch(vault.Use{Token: "t1", Time: storageTime("use"), Addr: "addr", Runner: "runner"})
 		before := c.everything([]string{"acme", "acme/web"}, []string{"NAME", "OTHER"}, []string{"t1"})
 		newest, scopes := c.changes(0)

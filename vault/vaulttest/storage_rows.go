@@ -90,7 +90,7 @@ func storageToken(scope, id string) vault.TokenRow {
 	row := vault.TokenRow{
 		ID: id, Scope: scope,
 		Created: storageTime("created", id), Expires: storageTime("expires", id), RotateBy: storageTime("rotate by", id),
-		Label: "label of " + id, Author: "author of " + id,
+		Label: "label of " + id, Author: "author of " + id, Waived: "WAIVED_BY,TOKEN_" + id,
 	}
 	copy(row.Hash[:], storageBytes(32, "hash", id))
 	copy(row.KeyID[:], storageBytes(16, "key id", vault.Tenant(scope), "first"))
@@ -101,6 +101,45 @@ func storageToken(scope, id string) vault.TokenRow {
 // storageRevoked returns the revocation of a token.
 func storageRevoked(id string) vault.RevokedRow {
 	return vault.RevokedRow{ID: id, Revoked: storageTime("revoked", id), RevokedBy: "revoker of " + id}
+}
+
+// storageMinted returns the n-th token that an integration minted for a scope.
+func storageMinted(scope, integration string, n int) vault.MintedRow {
+	return vault.MintedRow{
+		Scope: scope, Integration: integration, Identity: fmt.Sprintf("identity %d of %s", n, integration),
+		Minted: storageTime("minted", scope, integration, n), Expires: storageTime("expires", scope, integration, n),
+		Message: storageBytes(100+n%50, "minted", scope, integration, n),
+	}
+}
+
+// storageMint returns the change from one minted token to another; 0 is none.
+func storageMint(scope, integration string, from, to int) vault.MintChange {
+	c := vault.MintChange{New: vault.MintedRow{Scope: scope, Integration: integration}}
+	if from > 0 {
+		c.Old = storageMinted(scope, integration, from).Identity
+	}
+	if to > 0 {
+		c.New = storageMinted(scope, integration, to)
+	}
+	return c
+}
+
+// storageEntry returns an entry of a tenant's audit chain.
+func storageEntry(tenant string, seq int64) vault.AuditRow {
+	row := vault.AuditRow{Tenant: tenant, Seq: seq, Entry: storageBytes(40+int(seq%50), "entry", tenant, seq)}
+	copy(row.KeyID[:], storageBytes(16, "key id", tenant, "first"))
+	copy(row.MAC[:], storageBytes(32, "audit mac", tenant, seq))
+	return row
+}
+
+// storageEntries returns the entries of a tenant's audit chain from one number
+// to another.
+func storageEntries(tenant string, from, to int64) []vault.AuditRow {
+	var rows []vault.AuditRow
+	for seq := from; seq <= to; seq++ {
+		rows = append(rows, storageEntry(tenant, seq))
+	}
+	return rows
 }
 
 // storageFill returns the change that gives a scope its first seal, the secret
@@ -126,6 +165,10 @@ func storageText(snap *vault.Snapshot) string {
 		for _, r := range st.Revoked {
 			fmt.Fprintf(&b, "revoked %s %s by %q\n", r.ID, storageInstant(r.Revoked), r.RevokedBy)
 		}
+		for _, r := range st.Minted {
+			fmt.Fprintf(&b, "minted by %s for %s: %q at %s, expires %s, message %s\n", r.Integration, r.Scope, r.Identity,
+				storageInstant(r.Minted), storageInstant(r.Expires), storageDigest(append([]byte{}, r.Message...)))
+		}
 	}
 	var keys []string
 	for _, record := range snap.Keys {
@@ -134,9 +177,15 @@ func storageText(snap *vault.Snapshot) string {
 	slices.Sort(keys)
 	b.WriteString(strings.Join(keys, ""))
 	fmt.Fprintf(&b, "versions up to %d:\n%s", snap.Last, storageSecrets(snap.Versions...))
+	for _, h := range snap.History {
+		fmt.Fprintf(&b, "history of %s, active %d, up to %d:\n%s", h.Name, h.Active, h.Last, storageSecrets(h.Versions...))
+	}
 	fmt.Fprintf(&b, "tokens:\n%s", storageTokens(snap.Tokens...))
 	for _, scope := range slices.Sorted(maps.Keys(snap.Below)) {
 		fmt.Fprintf(&b, "below: %s has %d bytes\n", scope, snap.Below[scope])
+	}
+	if snap.AuditHead != nil {
+		fmt.Fprintf(&b, "head of the audit chain: %s", storageAudit(*snap.AuditHead))
 	}
 	return b.String()
 }
@@ -154,9 +203,17 @@ func storageSecrets(rows ...vault.SecretRow) string {
 func storageTokens(rows ...vault.TokenRow) string {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%s of %s: hash %x, created %s, expires %s, rotate by %s, key id %x, MAC %x, label %q, author %q, revoked %s by %q, used %s from %q by %q\n",
-			r.ID, r.Scope, r.Hash, storageInstant(r.Created), storageInstant(r.Expires), storageInstant(r.RotateBy), r.KeyID, r.MAC, r.Label, r.Author,
+		fmt.Fprintf(&b, "%s of %s: hash %x, created %s, expires %s, rotate by %s, key id %x, MAC %x, label %q, author %q, waived %q, revoked %s by %q, used %s from %q by %q\n",
+			r.ID, r.Scope, r.Hash, storageInstant(r.Created), storageInstant(r.Expires), storageInstant(r.RotateBy), r.KeyID, r.MAC, r.Label, r.Author, r.Waived,
 			storageInstant(r.Revoked), r.RevokedBy, storageInstant(r.LastUsed), r.LastAddr, r.LastRunner)
+	}
+	return b.String()
+}
+
+func storageAudit(rows ...vault.AuditRow) string {
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintf(&b, "entry %d of %s: %s, key id %x, MAC %x\n", r.Seq, r.Tenant, storageDigest(append([]byte{}, r.Entry...)), r.KeyID, r.MAC)
 	}
 	return b.String()
 }
@@ -199,8 +256,12 @@ func (c *storageCheck) sameTokens(want, got []vault.TokenRow, why string) {
 func (c *storageCheck) everything(scopes, names, tokens []string) string {
 	c.Helper()
 	var b strings.Builder
+	tenants, err := c.s.Tenants(c.Context(), "", 1000)
+	require.NoError(c, err, "asking for the tenants")
+	fmt.Fprintf(&b, "tenants %q\n", tenants)
 	for _, scope := range scopes {
-		b.WriteString(storageText(c.read(vault.Query{Scope: scope, Tokens: true, Below: true})))
+		b.WriteString(storageText(c.read(vault.Query{Scope: scope, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})))
+		b.WriteString(storageAudit(c.audit(vault.Tenant(scope), 0, 1000)...))
 		for _, name := range names {
 			b.WriteString(storageText(c.read(vault.Query{Scope: scope, Name: name})))
 		}
