@@ -1,0 +1,362 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/satchelhq/satchel/internal/wire"
+)
+
+// AdminHeader must be in every request to an admin handler that changes
+// something, with the value "1": no form of another site can send it, and no
+// script of another site may.
+const AdminHeader = "Satchel-Admin"
+
+// AdminOptions say how an admin handler answers. The zero value of each field
+// means its default.
+type AdminOptions struct {
+	// AllowPlaintext serves requests that came without TLS over other
+	// interfaces than loopback: for a server behind a proxy that ends TLS.
+	// Default: they are refused.
+	AllowPlaintext bool
+	// Logger gets refusals and failures, at a bounded rate.
+	// Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// NewAdminHandler returns a handler for administrators: JSON over HTTP, below
+// /v1/, for everything that they do with a vault. docs/openapi.yaml describes
+// it. To serve it below a prefix, wrap it in http.StripPrefix. opts may be nil.
+//
+// No answer has a secret's value, and a runner's token is in the answer to its
+// issue or rotation only.
+//
+// authorize says who sent a request; it must not read the body. Its error is
+// answered with 401, or with 403 if it is [ErrForbidden], and never shown.
+// Requests for scopes that the actor does not cover are refused. A nil
+// authorize refuses every request.
+//
+// Other sites cannot make a browser change anything, even if authorize looks at
+// a cookie: what changes something needs [AdminHeader] and the type
+// application/json, and answers allow no other origin to read them.
+func NewAdminHandler(v *Vault, authorize func(*http.Request) (Actor, error), opts *AdminOptions) http.Handler {
+	if opts == nil {
+		opts = &AdminOptions{}
+	}
+	if authorize == nil {
+		authorize = func(*http.Request) (Actor, error) { return Actor{}, ErrForbidden }
+	}
+	return &adminHandler{
+		v:              v,
+		authorize:      authorize,
+		allowPlaintext: opts.AllowPlaintext,
+		log:            boundedLogger(cmp.Or(opts.Logger, slog.Default())),
+	}
+}
+
+type adminHandler struct {
+	v              *Vault
+	authorize      func(*http.Request) (Actor, error)
+	allowPlaintext bool
+	log            *slog.Logger
+}
+
+// adminRoute is one thing that administrators do.
+type adminRoute struct {
+	method string
+	// path has {parameters}, each one segment.
+	path string
+	// query are the parameters that it takes, besides those of at.
+	query []string
+	// at finds the scope that it is about and holds the actor to it.
+	at adminPlace
+	// serve answers, or returns why it does not.
+	serve func(*adminCall) error
+}
+
+var adminRoutes = []adminRoute{
+	{"GET", "/v1/secrets", nil, atScope, (*adminCall).listSecrets},
+	{"GET", "/v1/secrets/{name}", nil, atScope, (*adminCall).showSecret},
+	{"PUT", "/v1/secrets/{name}", nil, atScope, (*adminCall).putSecret},
+	{"DELETE", "/v1/secrets/{name}", nil, atScope, (*adminCall).deleteSecret},
+	{"GET", "/v1/secrets/{name}/versions", nil, atScope, (*adminCall).listVersions},
+	{"POST", "/v1/secrets/{name}/activate", nil, atScope, (*adminCall).activateSecret},
+	{"POST", "/v1/secrets/{name}/hide", nil, atScope, (*adminCall).hideSecret},
+
+	{"GET", "/v1/tokens", nil, atScope, (*adminCall).listTokens},
+	{"POST", "/v1/tokens", nil, atScope, (*adminCall).issueToken},
+	{"GET", "/v1/tokens/{id}", nil, atToken, (*adminCall).showToken},
+	{"POST", "/v1/tokens/{id}/rotate", nil, atToken, (*adminCall).rotateToken},
+	{"POST", "/v1/tokens/{id}/revoke", nil, atToken, (*adminCall).revokeToken},
+
+	{"GET", "/v1/integrations", nil, atScope, (*adminCall).listIntegrations},
+	{"GET", "/v1/readiness", nil, atScope, (*adminCall).showReadiness},
+
+	{"GET", "/v1/audit", []string{"before", "limit"}, atTenant, (*adminCall).listAudit},
+	{"POST", "/v1/audit/verify", nil, atTenant, (*adminCall).verifyAudit},
+}
+
+// changes reports whether the route needs AdminHeader.
+func (r *adminRoute) changes() bool { return r.method != http.MethodGet }
+
+// match returns the parameters of path if it is the route's.
+func (r *adminRoute) match(path string) (params map[string]string, ok bool) {
+	want, got := strings.Split(r.path, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return nil, false
+	}
+	params = map[string]string{}
+	for i, segment := range want {
+		name, isParam := strings.CutPrefix(segment, "{")
+		switch {
+		case isParam && got[i] != "":
+			params[strings.TrimSuffix(name, "}")] = got[i]
+		case segment != got[i]:
+			return nil, false
+		}
+	}
+	return params, true
+}
+
+// adminCall is one request at work.
+type adminCall struct {
+	*adminHandler
+	w      http.ResponseWriter
+	r      *http.Request
+	ctx    context.Context // of r, and of the actor
+	actor  Actor
+	params map[string]string
+	query  url.Values
+	scope  string   // set by the route's place
+	token  TokenRow // set by atToken
+	// condition says that the client sent If-Match or If-None-Match.
+	condition bool
+}
+
+// refusal is a problem document as an error.
+type refusal struct{ wire.Refusal }
+
+func (e *refusal) Error() string { return e.Title }
+
+func requestProblem(status int, title, detail string) error {
+	return &refusal{wire.Refusal{Type: wire.RequestProblem, Title: title, Status: status, Detail: detail}}
+}
+
+func (h *adminHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+	c := &adminCall{adminHandler: h, w: w, r: r, ctx: r.Context()}
+	if err := c.answer(); err != nil {
+		c.fail(err)
+	}
+}
+
+// answer answers the request, or returns why it does not.
+func (c *adminCall) answer() error {
+	if !c.allowPlaintext && !protected(c.r) {
+		return &refusal{needsTLS}
+	}
+	if hasTokenPattern(c.r.URL) {
+		return &refusal{tokenInURL}
+	}
+	route, err := c.route()
+	if err != nil {
+		return err
+	}
+	if route.changes() && c.r.Header.Get(AdminHeader) != "1" {
+		return &refusal{wire.Refusal{
+			Type: wire.NotAllowedProblem, Title: "The request has no " + AdminHeader + " header", Status: http.StatusForbidden,
+			Detail: "Send " + AdminHeader + ": 1 with every request that changes something. No form of another site can.",
+		}}
+	}
+	if err := c.authorized(); err != nil {
+		return err
+	}
+	if err := c.parseQuery(route); err != nil {
+		return err
+	}
+	if route.changes() && route.method != http.MethodPut {
+		if err := c.unconditional(); err != nil {
+			return err
+		}
+	}
+	if err := route.at.find(c); err != nil {
+		return err
+	}
+	return route.serve(c)
+}
+
+// hasTokenPattern reports whether u has what looks like a whole token.
+func hasTokenPattern(u *url.URL) bool {
+	query, err := url.QueryUnescape(u.RawQuery)
+	return wire.TokenPattern.MatchString(u.Path) || wire.TokenPattern.MatchString(u.RawQuery) || err == nil && wire.TokenPattern.MatchString(query)
+}
+
+// route finds what the request asks for. No resource needs a percent escape in
+// its path, so that there is one way to write each: what has one is refused
+// before anybody wonders what is meant.
+func (c *adminCall) route() (*adminRoute, error) {
+	if strings.Contains(c.r.URL.EscapedPath(), "%") {
+		return nil, requestProblem(http.StatusBadRequest, "The path has percent escapes",
+			"Names of secrets and ids of tokens need none. A scope goes into the query.")
+	}
+	method := c.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	var allowed []string
+	for i := range adminRoutes {
+		route := &adminRoutes[i]
+		params, ok := route.match(c.r.URL.Path)
+		if !ok {
+			continue
+		}
+		if route.method == method {
+			c.params = params
+			return route, nil
+		}
+		allowed = append(allowed, route.method)
+		if route.method == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	if allowed == nil {
+		return nil, &refusal{notFound}
+	}
+	slices.Sort(allowed)
+	methods := strings.Join(allowed, ", ")
+	c.w.Header().Set("Allow", methods)
+	return nil, requestProblem(http.StatusMethodNotAllowed, "Use "+methods, "")
+}
+
+// authorized asks who sends the request.
+func (c *adminCall) authorized() error {
+	actor, err := c.authorize(c.r)
+	if err == nil {
+		if err = checkText("the actor's name", actor.Name, maxActor); err == nil {
+			c.actor = actor
+			c.ctx = WithActor(c.ctx, actor.Name)
+			return nil
+		}
+		c.log.ErrorContext(c.ctx, "authorize returned an actor that cannot be used", "error", err)
+		err = ErrForbidden
+	}
+	if errors.Is(err, ErrForbidden) {
+		return &refusal{wire.Refusal{Type: wire.NotAllowedProblem, Title: "You may not do this", Status: http.StatusForbidden}}
+	}
+	c.log.WarnContext(c.ctx, "an administrator was refused", "address", connectionAddr(c.r))
+	c.w.Header().Set("WWW-Authenticate", "Bearer")
+	return &refusal{wire.Refusal{Type: unauthorizedProblem, Title: "It is not known who asks", Status: http.StatusUnauthorized}}
+}
+
+// parseQuery reads the query, in which every parameter is known and there once.
+func (c *adminCall) parseQuery(route *adminRoute) error {
+	var err error
+	if c.query, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
+		return requestProblem(http.StatusBadRequest, "The query cannot be read", "Write it like scope=acme/web&limit=10, with percent escapes.")
+	}
+	for name, values := range c.query {
+		if name != route.at.param && !slices.Contains(route.query, name) {
+			return requestProblem(http.StatusBadRequest, "The query has an unknown parameter", clip(name))
+		}
+		if len(values) != 1 {
+			return requestProblem(http.StatusBadRequest, "The query has a parameter twice", clip(name))
+		}
+	}
+	return nil
+}
+
+// adminPlace is where a route works.
+type adminPlace struct {
+	param string // of the query, or empty
+	find  func(*adminCall) error
+}
+
+var (
+	atScope  = adminPlace{"scope", func(c *adminCall) error { return c.enter("scope") }}
+	atTenant = adminPlace{"tenant", func(c *adminCall) error {
+		if err := c.enter("tenant"); err != nil {
+			return err
+		}
+		if Tenant(c.scope) != c.scope {
+			return requestProblem(http.StatusBadRequest, "The tenant is not one", "Want the first segment of a scope.")
+		}
+		return nil
+	}}
+	atToken = adminPlace{find: (*adminCall).enterToken}
+)
+
+// enter takes the scope out of a parameter of the query.
+func (c *adminCall) enter(param string) error {
+	if !c.query.Has(param) {
+		return requestProblem(http.StatusBadRequest, "The query has no "+param, "Write it like ?"+param+"=acme.")
+	}
+	c.scope = c.query.Get(param)
+	if err := CheckScope(c.scope); err != nil {
+		return err
+	}
+	if !c.actor.Covers(c.scope) {
+		return &refusal{wire.Refusal{
+			Type: wire.NotAllowedProblem, Title: "You may not do this in scope " + c.scope, Status: http.StatusForbidden,
+		}}
+	}
+	return nil
+}
+
+// enterToken takes the scope from the token that the path names. A token of a
+// scope that the actor does not cover is as good as none.
+func (c *adminCall) enterToken() error {
+	id := c.params["id"]
+	row, err := c.v.token(c.ctx, id)
+	if err == nil && !c.actor.Covers(row.Scope) {
+		err = ErrNotFound
+	}
+	if errors.Is(err, ErrNotFound) {
+		return &refusal{wire.Refusal{Type: notFoundProblem, Title: "There is no such token", Status: http.StatusNotFound}}
+	}
+	c.scope, c.token = row.Scope, row
+	return err
+}
+
+// send answers with JSON.
+func (c *adminCall) send(status int, answer any) error {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(append(body, '\n')) // the client has gone if this fails
+	return nil
+}
+
+// fail answers a request that err ended.
+func (c *adminCall) fail(err error) {
+	problem := wire.Refusal{Detail: err.Error()}
+	if e, ok := errors.AsType[*refusal](err); ok {
+		problem = e.Refusal
+	} else {
+		switch {
+		case errors.Is(err, ErrInvalid):
+			problem.Type, problem.Title, problem.Status = wire.RequestProblem, "The request breaks a rule", http.StatusBadRequest
+		case errors.Is(err, ErrNotFound):
+			problem.Type, problem.Title, problem.Status = notFoundProblem, "There is no such thing", http.StatusNotFound
+		case errors.Is(err, ErrConflict) && c.condition:
+			problem.Type, problem.Title, problem.Status = conflictProblem, "It is not as the request expects it", http.StatusPreconditionFailed
+		case errors.Is(err, ErrConflict):
+			problem.Type, problem.Title, problem.Status = conflictProblem, "Others write at the same time", http.StatusConflict
+		default:
+			refuseFailure(c.w, c.r, c.log, "an administrator's request failed", err)
+			return
+		}
+	}
+	refuse(c.w, problem)
+}

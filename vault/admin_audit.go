@@ -1,0 +1,112 @@
+package vault
+
+import (
+	"encoding/hex"
+	"net/http"
+	"strconv"
+
+	"github.com/satchelhq/satchel/internal/wire"
+)
+
+// The JSON of audit chains, as docs/openapi.yaml describes it.
+type (
+	auditList struct {
+		Tenant  string        `json:"tenant"`
+		Entries []AuditRecord `json:"entries"`
+		// Next is what to ask before for the next page; there is none
+		// without it.
+		Next int64 `json:"next,omitzero"`
+	}
+	verifyBody struct {
+		SinceSeq *int64  `json:"since_seq,omitempty"`
+		SinceMAC *string `json:"since_mac,omitempty"`
+	}
+	verifiedChain struct {
+		Tenant string `json:"tenant"`
+		Intact bool   `json:"intact"`
+		Seq    int64  `json:"seq"`
+		MAC    string `json:"mac"`
+	}
+)
+
+// maxAuditPage is the most entries in an answer.
+const maxAuditPage = 500
+
+func (c *adminCall) listAudit() error {
+	before, err := c.number("before", 1<<62, 0)
+	if err != nil {
+		return err
+	}
+	limit, err := c.number("limit", maxAuditPage, 100)
+	if err != nil {
+		return err
+	}
+	records, err := c.v.AuditPage(c.ctx, c.scope, before, int(limit))
+	if err != nil {
+		return err
+	}
+	answer := auditList{Tenant: c.scope, Entries: records}
+	if n := len(records); n > 0 && records[n-1].Seq > 1 {
+		answer.Next = records[n-1].Seq
+	} else if n == 0 {
+		answer.Entries = []AuditRecord{}
+	}
+	return c.send(http.StatusOK, answer)
+}
+
+// number returns a parameter of the query, from 1 to most.
+func (c *adminCall) number(param string, most, def int64) (int64, error) {
+	if !c.query.Has(param) {
+		return def, nil
+	}
+	n, err := strconv.ParseInt(c.query.Get(param), 10, 64)
+	if err != nil || n < 1 || n > most {
+		return 0, requestProblem(http.StatusBadRequest, "The query has an unusable parameter", param+" takes a number from 1 to "+strconv.FormatInt(most, 10)+".")
+	}
+	return n, nil
+}
+
+func (c *adminCall) verifyAudit() error {
+	var body verifyBody
+	if err := c.body(&body); err != nil {
+		return err
+	}
+	since, err := body.since()
+	if err != nil {
+		return err
+	}
+	head, err := c.v.VerifyAudit(c.ctx, c.scope, since, nil)
+	if err != nil && brokenRows(err) {
+		// The finding is what was asked for: it names entries and holds no
+		// more of them than their numbers.
+		c.log.ErrorContext(c.ctx, "an audit chain is broken", "tenant", c.scope, "error", err)
+		return &refusal{wire.Refusal{
+			Type: wire.IntegrityProblem, Title: "The audit chain is broken", Status: http.StatusInternalServerError, Detail: err.Error(),
+		}}
+	}
+	if err != nil {
+		return err
+	}
+	return c.send(http.StatusOK, verifiedChain{Tenant: c.scope, Intact: true, Seq: head.Seq, MAC: hex.EncodeToString(head.MAC[:])})
+}
+
+// since returns the entry that the chain must still have, or nil.
+func (b *verifyBody) since() (*AuditHead, error) {
+	switch {
+	case b.SinceSeq == nil && b.SinceMAC == nil:
+		return nil, nil
+	case b.SinceSeq == nil:
+		return nil, missing("since_seq")
+	case b.SinceMAC == nil:
+		return nil, missing("since_mac")
+	case *b.SinceSeq < 1:
+		return nil, unusable("since_seq", "is not the number of an entry")
+	}
+	head := &AuditHead{Seq: *b.SinceSeq}
+	if mac, err := hex.DecodeString(*b.SinceMAC); err != nil || len(mac) != len(head.MAC) {
+		return nil, unusable("since_mac", "is not 64 hexadecimal digits")
+	} else {
+		copy(head.MAC[:], mac)
+	}
+	return head, nil
+}

@@ -1,0 +1,217 @@
+package vault
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/satchelhq/satchel/internal/wire"
+)
+
+// maxAdminBody is the longest body of a request, in bytes: JSON may escape a
+// byte of a value as six.
+const maxAdminBody = 6*MaxValue + 16<<10
+
+// body reads the JSON object of the request into the fields of dst, a pointer
+// to a struct. It takes what encoding/json lets pass for no error: unknown
+// members, members twice or in another case, text that is no UTF-8. An empty
+// body is an empty object.
+func (c *adminCall) body(dst any) error {
+	if err := c.checkType(); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxAdminBody))
+	defer clear(data)
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return requestProblem(http.StatusRequestEntityTooLarge, "The body is too long", fmt.Sprintf("At most %d bytes are allowed.", maxAdminBody))
+	}
+	if err != nil {
+		return requestProblem(http.StatusBadRequest, "The body could not be read", "")
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil
+	}
+	if problem := decodeStrictly(data, dst); problem != "" {
+		return requestProblem(http.StatusBadRequest, "The body is not what is wanted", problem)
+	}
+	return nil
+}
+
+// checkType holds the request to plain JSON.
+func (c *adminCall) checkType() error {
+	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	charset, hasCharset := params["charset"]
+	if err != nil || kind != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") || c.r.Header.Get("Content-Encoding") != "" {
+		return requestProblem(http.StatusUnsupportedMediaType, "The body is not of a type that is understood", "Send Content-Type: application/json, in UTF-8, without a Content-Encoding.")
+	}
+	return nil
+}
+
+// decodeStrictly decodes an object into the struct that dst points to. It
+// returns what is wrong, without a word of what a member holds.
+func decodeStrictly(data []byte, dst any) string {
+	if !utf8.Valid(data) {
+		return "It is not valid UTF-8." // encoding/json would put U+FFFD into values
+	}
+	if at := loneSurrogate(data); at >= 0 {
+		return fmt.Sprintf("It has half of a surrogate pair at byte %d.", at)
+	}
+	fields := membersOf(dst)
+	dec := json.NewDecoder(bytes.NewReader(data))
+	malformed := func() string { return fmt.Sprintf("It is not JSON at byte %d.", dec.InputOffset()) }
+	if open, err := dec.Token(); err != nil {
+		return malformed()
+	} else if open != json.Delim('{') {
+		return "It is not a JSON object."
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		token, err := dec.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return malformed()
+		}
+		field, known := fields[name]
+		switch {
+		case !known:
+			return fmt.Sprintf("It has an unknown member %s.", clip(name))
+		case seen[name]:
+			return fmt.Sprintf("It has the member %q twice.", name)
+		}
+		seen[name] = true
+		if err := dec.Decode(field.Addr().Interface()); err != nil {
+			if _, ok := errors.AsType[*json.SyntaxError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) {
+				return malformed()
+			}
+			return fmt.Sprintf("Its member %q is not %s.", name, wanted(field.Type()))
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return malformed()
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Sprintf("It has something behind the object, at byte %d.", dec.InputOffset())
+	}
+	return ""
+}
+
+// membersOf returns the fields of the struct that dst points to by the names
+// that they have in JSON.
+func membersOf(dst any) map[string]reflect.Value {
+	fields := map[string]reflect.Value{}
+	s := reflect.ValueOf(dst).Elem()
+	for field, value := range s.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		fields[name] = value
+	}
+	return fields
+}
+
+// wanted says in words what a member has to be.
+func wanted(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return "a time such as 2027-01-31T12:00:00Z"
+	case t.Kind() == reflect.Slice:
+		return "a list of strings"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Int64:
+		return "a whole number"
+	}
+	return "a string"
+}
+
+// loneSurrogate returns where JSON text has an escaped half of a surrogate
+// pair without the other half, or -1.
+func loneSurrogate(data []byte) int {
+	for i := 0; i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		r, ok := escaped(data[i:])
+		if !ok {
+			i++ // the byte behind the backslash, which may be another one
+			continue
+		}
+		if !utf16.IsSurrogate(r) {
+			i += 5
+			continue
+		}
+		low, _ := escaped(data[min(i+6, len(data)):])
+		if utf16.DecodeRune(r, low) == utf8.RuneError {
+			return i
+		}
+		i += 11
+	}
+	return -1
+}
+
+// escaped returns the code unit of an escape such as \u00e9 at the start of b.
+func escaped(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	return rune(n), err == nil
+}
+
+// missing is the refusal of a body without a member that it needs.
+func missing(member string) error {
+	return requestProblem(http.StatusBadRequest, "The body is not what is wanted", fmt.Sprintf("It has no member %q.", member))
+}
+
+// unusable is the refusal of a body with a member that breaks a rule.
+func unusable(member, rule string) error {
+	return requestProblem(http.StatusBadRequest, "The body is not what is wanted", fmt.Sprintf("Its member %q %s.", member, rule))
+}
+
+// unconditional refuses a condition where it would be ignored.
+func (c *adminCall) unconditional() error {
+	for _, header := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
+		if len(c.r.Header.Values(header)) > 0 {
+			return requestProblem(http.StatusBadRequest, header+" does not work here", "Conditions work with PUT only.")
+		}
+	}
+	return nil
+}
+
+// version returns the PutOptions.IfVersion that the headers of the request ask
+// for: If-Match with one version in quotes, or If-None-Match with a star.
+func (c *adminCall) version() (int64, error) {
+	match, noneMatch := c.r.Header.Values("If-Match"), c.r.Header.Values("If-None-Match")
+	c.condition = len(match)+len(noneMatch) > 0
+	switch {
+	case len(c.r.Header.Values("If-Unmodified-Since")) > 0:
+		return 0, requestProblem(http.StatusBadRequest, "If-Unmodified-Since does not work here", "Send If-Match with the version.")
+	case len(match)+len(noneMatch) > 1:
+		return 0, requestProblem(http.StatusBadRequest, "The request has more than one condition", "Send If-Match or If-None-Match, once.")
+	case len(noneMatch) == 1 && noneMatch[0] == "*":
+		return IfAbsent, nil
+	case len(noneMatch) == 1:
+		return 0, requestProblem(http.StatusBadRequest, "If-None-Match is not *", "It asks that the secret does not exist yet.")
+	case len(match) == 0:
+		return 0, nil
+	}
+	version, err := strconv.ParseInt(wire.Revision(match[0]), 10, 64)
+	if err != nil || version < 1 || versionTag(version) != match[0] {
+		return 0, requestProblem(http.StatusBadRequest, "If-Match is not one version", `Write it like "3", with the quotes.`)
+	}
+	return version, nil
+}
+
+// versionTag returns the entity tag of a version.
+func versionTag(version int64) string { return wire.ETag(strconv.FormatInt(version, 10)) }
