@@ -1,0 +1,120 @@
+package postgrestest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) { os.Exit(Run(m)) }
+
+// ask returns the one value that a query yields.
+func ask(t *testing.T, dsn, query string) (answer string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	require.NoError(t, conn.QueryRow(t.Context(), query).Scan(&answer))
+	return answer
+}
+
+func TestEachTestHasAnEmptySchemaOfItsOwnThatIsDroppedAfterIt(t *testing.T) {
+	var first string
+	t.Run("first", func(t *testing.T) {
+		first = Schema(t)
+		run(t, first, "CREATE TABLE here (n INT)")
+		require.Equal(t, "1", ask(t, first, "SELECT count(*)::text FROM pg_tables WHERE schemaname = current_schema()"))
+	})
+	second := Schema(t)
+	require.NotEqual(t, first, second)
+	require.Equal(t, "0", ask(t, second, "SELECT count(*)::text FROM pg_tables WHERE schemaname = current_schema()"))
+	require.Equal(t, "none", ask(t, first, "SELECT coalesce(current_schema(), 'none')"))
+}
+
+func TestAServerStopsAndStartsAndLeavesNothingBehind(t *testing.T) {
+	var s *Server
+	t.Run("a test", func(t *testing.T) {
+		s = Start(t)
+		require.Equal(t, "UTF8", ask(t, s.DSN(), "SHOW server_encoding"))
+		run(t, s.DSN(), "CREATE TABLE here (n INT); INSERT INTO here VALUES (7)")
+		for _, end := range []func(testing.TB){s.Stop, s.Crash} {
+			end(t)
+			_, err := pgx.Connect(t.Context(), s.DSN())
+			require.Error(t, err, "it takes no connections")
+			s.Start(t)
+			require.Equal(t, "7", ask(t, s.DSN(), "SELECT n::text FROM here"), "what was committed is there")
+		}
+	})
+	<-s.over
+	require.NoDirExists(t, s.dir)
+}
+
+func TestWithoutPostgreSQLATestIsSkippedUnlessAllHaveToRun(t *testing.T) {
+	folder := t.TempDir()
+	_, err := programs(folder, filepath.Join(folder, "*", "bin"))
+	require.ErrorIs(t, err, errNoServer)
+	for full, want := range map[string]string{"": "skipped", "1": "failed"} {
+		t.Setenv("SATCHEL_TEST_FULL", full)
+		v := &verdict{TB: t}
+		require.Panics(t, func() { unavailable(v, fmt.Errorf("starting: %w", err)) }, "the test ends there")
+		require.Equal(t, want, v.what)
+	}
+	t.Setenv("SATCHEL_TEST_FULL", "")
+	v := &verdict{TB: t}
+	require.Panics(t, func() { unavailable(v, os.ErrPermission) })
+	require.Equal(t, "failed", v.what, "a server that is there and does not start is no reason to skip")
+}
+
+// verdict is a test that notes how it ended.
+type verdict struct {
+	testing.TB
+	what string
+}
+
+func (v *verdict) Skip(...any)           { v.what = "skipped"; panic(v.what) }
+func (v *verdict) Fatalf(string, ...any) { v.what = "failed"; panic(v.what) }
+
+func TestTheNewestProgramsAreFound(t *testing.T) {
+	folder := t.TempDir()
+	for _, version := range []string{"9.6", "15", "17"} {
+		bin := filepath.Join(folder, version, "bin")
+		require.NoError(t, os.MkdirAll(bin, 0o755))
+		programs := []string{"initdb", "postgres"}
+		if version == "17" {
+			programs = programs[:1] // those of a client only
+		}
+		for _, program := range programs {
+			require.NoError(t, os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\n"), 0o755))
+		}
+	}
+	found, err := programs("", filepath.Join(folder, "*", "bin"))
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(folder, "15", "bin"), found, "by the number, and where the server is")
+
+	linked := t.TempDir()
+	require.NoError(t, os.Symlink(filepath.Join(folder, "9.6", "bin", "initdb"), filepath.Join(linked, "initdb")))
+	found, err = programs(linked, filepath.Join(folder, "*", "bin"))
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(folder, "9.6", "bin"), found, "PATH comes first, and initdb may be a link")
+}
+
+func TestASettingIsAddedToBothKindsOfDataSourceName(t *testing.T) {
+	for dsn, want := range map[string]string{
+		"host=/tmp user=me":             "host=/tmp user=me search_path='a b'",
+		"postgres://me@localhost/db":    "postgres://me@localhost/db?search_path=a+b",
+		"postgresql://h/db?sslmode=off": "postgresql://h/db?search_path=a+b&sslmode=off",
+	} {
+		require.Equal(t, want, With(dsn, "search_path", "a b"))
+	}
+	config, err := pgx.ParseConfig(With("postgres://localhost/db", "search_path", "it's"))
+	require.NoError(t, err)
+	require.Equal(t, "it's", config.RuntimeParams["search_path"])
+	config, err = pgx.ParseConfig(With("host=localhost", "search_path", `it's \`))
+	require.NoError(t, err)
+	require.Equal(t, `it's \`, config.RuntimeParams["search_path"])
+}

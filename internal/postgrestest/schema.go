@@ -1,0 +1,118 @@
+package postgrestest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Variable names the environment variable with the data source name of a
+// database to use instead of a server of our own.
+const Variable = "SATCHEL_POSTGRES"
+
+// shared is the server of all tests of a package.
+var shared struct {
+	sync.Mutex
+	running bool // within Run
+	server  *Server
+	err     error // why there is no server
+}
+
+// Run runs the tests of a package, and stops the server that they shared. It
+// returns the code to exit with.
+func Run(m *testing.M) int {
+	shared.Lock()
+	shared.running = true
+	shared.Unlock()
+	defer func() {
+		shared.Lock()
+		defer shared.Unlock()
+		shared.running = false
+		if shared.server != nil {
+			shared.server.remove()
+			shared.server = nil
+		}
+	}()
+	return m.Run()
+}
+
+// Schema returns the data source name, for pgx, of a database in which the
+// search_path is an empty schema that belongs to the test and is dropped after
+// it. Other processes may use it while the test runs.
+func Schema(t testing.TB) string {
+	t.Helper()
+	dsn := os.Getenv(Variable)
+	if dsn == "" {
+		dsn = sharedDSN(t)
+	}
+	name := "satchel_test_" + strings.ToLower(rand.Text())
+	run(t, dsn, "CREATE SCHEMA "+name)
+	t.Cleanup(func() { run(t, dsn, "SET lock_timeout = '20s'; DROP SCHEMA "+name+" CASCADE") })
+	return With(dsn, "search_path", name)
+}
+
+func sharedDSN(t testing.TB) string {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if !shared.running {
+		t.Fatal("postgrestest: TestMain has to call postgrestest.Run, so that the server ends with the tests")
+	}
+	if shared.server == nil && shared.err == nil {
+		shared.server, shared.err = newServer(false)
+	}
+	if shared.err != nil {
+		unavailable(t, shared.err)
+	}
+	return shared.server.DSN()
+}
+
+// run runs statements on a connection of their own.
+func run(t testing.TB, dsn, statements string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a test's own context is over when it cleans up
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatalf("postgrestest: connecting: %v", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statements); err != nil {
+		t.Fatalf("postgrestest: %s: %v", statements, err)
+	}
+}
+
+// errNoServer means that the machine has no PostgreSQL.
+var errNoServer = errors.New("no PostgreSQL: install its server (apt-get install postgresql), or set " + Variable + " to the URL of a database for tests")
+
+// unavailable skips the test where it may be skipped.
+func unavailable(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, errNoServer) && os.Getenv("SATCHEL_TEST_FULL") != "1" {
+		t.Skip(err)
+	}
+	t.Fatalf("postgrestest: %v", err)
+}
+
+// With returns dsn with a setting: one of pgx, or one of the server for all
+// connections.
+func With(dsn, name, value string) string {
+	if !strings.Contains(dsn, "://") {
+		return dsn + " " + name + "='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+	}
+	base, query, _ := strings.Cut(dsn, "?")
+	settings, err := url.ParseQuery(query)
+	if err != nil {
+		return dsn // pgx says what is wrong with it
+	}
+	settings.Set(name, value)
+	return base + "?" + settings.Encode()
+}

@@ -1,0 +1,240 @@
+package postgrestest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What postgres takes for a request to end.
+const (
+	fast      = syscall.SIGINT
+	immediate = syscall.SIGQUIT
+)
+
+// within bounds how long a server may take to start or to stop.
+const within = time.Minute
+
+// Server is a PostgreSQL server. Its methods are for one goroutine.
+type Server struct {
+	bin   string // the folder with its programs
+	dir   string // holds the data, the socket and the log
+	as    identity
+	fsync bool
+	*child
+}
+
+// Start returns a server of the test's own, which is stopped and removed after
+// it. It does not look at SATCHEL_POSTGRES. Unlike the server of [Schema] it
+// waits for the disk, so what a benchmark measures is what a write costs.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s, err := newServer(true)
+	if err != nil {
+		unavailable(t, err)
+	}
+	t.Cleanup(s.remove)
+	return s
+}
+
+// DSN returns the data source name, for pgx, of a database on the server.
+func (s *Server) DSN() string {
+	return "host='" + s.dir + "' port=5432 user=postgres dbname=postgres sslmode=disable"
+}
+
+// Stop stops the server as an administrator does: it ends all connections, and
+// then itself.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	if err := s.end(fast); err != nil {
+		t.Fatalf("postgrestest: stopping the server: %v", err)
+	}
+}
+
+// Crash ends the server in the middle of what it does, as if the power had
+// failed for it alone.
+func (s *Server) Crash(t testing.TB) {
+	t.Helper()
+	if err := s.end(immediate); err != nil {
+		t.Fatalf("postgrestest: crashing the server: %v", err)
+	}
+}
+
+// Start starts a server again that was stopped.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	if err := s.start(); err != nil {
+		t.Fatalf("postgrestest: starting the server again: %v", err)
+	}
+}
+
+// newServer returns a running server.
+func newServer(fsync bool) (*Server, error) {
+	bin, err := programs(os.Getenv("PATH"), "/usr/lib/postgresql/*/bin")
+	if err != nil {
+		return nil, err
+	}
+	as, err := identify()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "satchel-pg-") // a short name, since it goes into that of a socket
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{bin: bin, dir: dir, as: as, fsync: fsync}
+	if err = s.as.own(dir); err == nil {
+		err = s.initialize()
+	}
+	if err == nil {
+		err = s.start()
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, fmt.Errorf("starting a server: %w", err)
+	}
+	return s, nil
+}
+
+// programs returns the folder with initdb and postgres: the one in path, a list
+// of folders, or the newest that pattern matches.
+func programs(path, pattern string) (string, error) {
+	folders := filepath.SplitList(path)
+	installed, err := filepath.Glob(pattern)
+	if err != nil {
+		return "", err
+	}
+	slices.SortFunc(installed, func(x, y string) int { return compareVersions(y, x) })
+	for _, folder := range append(folders, installed...) {
+		// initdb looks for postgres where it is itself, behind all links.
+		initdb, err := filepath.EvalSymlinks(filepath.Join(folder, "initdb"))
+		if err != nil {
+			continue
+		}
+		if _, err := exec.LookPath(filepath.Join(filepath.Dir(initdb), "postgres")); err == nil {
+			return filepath.Dir(initdb), nil
+		}
+	}
+	return "", errNoServer
+}
+
+// compareVersions compares folders like /usr/lib/postgresql/9.6/bin by the
+// number in them.
+func compareVersions(x, y string) int {
+	number := func(folder string) float64 {
+		n, _ := strconv.ParseFloat(filepath.Base(filepath.Dir(folder)), 64)
+		return n
+	}
+	switch d := number(x) - number(y); {
+	case d < 0:
+		return -1
+	case d > 0:
+		return 1
+	}
+	return 0
+}
+
+// initialize makes the data of the server. Its text is ordered as people do,
+// where the server can, so that tests find who relies on the order of bytes
+// without asking for it.
+func (s *Server) initialize() error {
+	data := filepath.Join(s.dir, "data")
+	arguments := []string{"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"}
+	var out []byte
+	var err error
+	for _, locale := range [][]string{{"--locale-provider=icu", "--icu-locale=en-US"}, nil} {
+		cmd := exec.Command(filepath.Join(s.bin, "initdb"), append(slices.Clone(arguments), locale...)...)
+		cmd.Env = environment
+		cmd.Dir = s.dir
+		s.as.apply(cmd)
+		if out, err = cmd.CombinedOutput(); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("initdb: %w\n%s", err, out)
+}
+
+// environment is that of the server: none of our PG variables is its business.
+var environment = []string{"LC_ALL=C", "PATH=/usr/bin:/bin"}
+
+func (s *Server) start() error {
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-p", "5432",
+		"-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "fsync="+strconv.FormatBool(s.fsync))
+	cmd.Env = environment
+	cmd.Dir = s.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	s.as.apply(cmd)
+	if s.child, err = launch(cmd); err != nil {
+		return err
+	}
+	if err := s.answers(); err != nil {
+		_ = s.end(immediate)
+		said, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%w\n%s", err, said)
+	}
+	return nil
+}
+
+// answers waits until the server takes connections.
+func (s *Server) answers() error {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.DSN())
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-s.over:
+			return errors.New("the server ended by itself")
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// remove stops the server, if it runs, and removes all that is left of it.
+func (s *Server) remove() {
+	_ = s.end(immediate)
+	_ = os.RemoveAll(s.dir)
+}
+
+// child is a process that ends at the latest when this one does.
+type child struct {
+	process *os.Process
+	over    chan struct{} // closed when the process has ended
+}
+
+// end has the process end, and returns when it has.
+func (c *child) end(how os.Signal) error {
+	if c == nil {
+		return nil
+	}
+	if err := c.process.Signal(how); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-c.over:
+		return nil
+	case <-time.After(within):
+		_ = c.process.Kill()
+		<-c.over
+		return fmt.Errorf("it did not end within %s", within)
+	}
+}
