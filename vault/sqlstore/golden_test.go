@@ -15,12 +15,20 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file of the present tables")
 
-// goldenChanges is what the golden files hold, beside goldenUses: a state in
-// which every table and column has something in it. It stays as it is.
+// goldenChange is testChange as it was for the first version of the tables.
+func goldenChange(n int) *vault.Change {
+	change := testChange(n)
+	change.Mint, change.Append = nil, nil
+	return change
+}
+
+// goldenChanges is what the golden files hold, beside goldenUses and, from
+// version 2 on, goldenChange2: a state in which every table and column has
+// something in it. It stays as it is.
 func goldenChanges() []*vault.Change {
 	var changes []*vault.Change
 	for n := range 5 {
-		changes = append(changes, testChange(n+1))
+		changes = append(changes, goldenChange(n+1))
 	}
 	gone := testSecret(3)
 	gone.Name = "GONE"
@@ -36,6 +44,26 @@ func goldenChanges() []*vault.Change {
 			Delete:   []vault.NameRef{{Scope: testScope, Name: "GONE"}},
 		},
 	)
+}
+
+// goldenChange2 fills what version 2 has added.
+func goldenChange2() *vault.Change {
+	var entries []vault.AuditRow
+	for n := range 5 {
+		entries = append(entries, testEntry("acme", n+1))
+	}
+	return &vault.Change{
+		Issue:     []vault.TokenRow{goldenWaived()},
+		Mint:      []vault.MintChange{{New: testMinted(7)}},
+		Append:    append(entries, testEntry("other", 1)),
+		DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 2}},
+	}
+}
+
+func goldenWaived() vault.TokenRow {
+	row := testToken(9)
+	row.Scope, row.Waived = "other", "ANTHROPIC_API_KEY,GITHUB_TOKEN"
+	return row
 }
 
 func goldenTombstone() vault.SecretRow {
@@ -63,12 +91,21 @@ func TestGoldenFilesOpenForEver(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, golden := range files {
-		t.Run(filepath.Base(golden), func(t *testing.T) { requireGolden(t, copyFiles(t, golden)) })
+		t.Run(filepath.Base(golden), func(t *testing.T) {
+			store := openStore(t, copyFiles(t, golden))
+			changes := 7
+			if filepath.Base(golden) != "schema1.db" {
+				requireGolden2(t, store)
+				changes++
+			}
+			requireGolden(t, store, changes)
+		})
 	}
 }
 
-func requireGolden(t *testing.T, file string) {
-	store := openStore(t, file)
+// requireGolden requires what goldenChanges has written, in a store that has
+// had so many changes.
+func requireGolden(t *testing.T, store *sqlstore.Store, changes int) {
 	ctx := t.Context()
 
 	used := func(row vault.SecretRow) vault.SecretRow {
@@ -86,7 +123,7 @@ func requireGolden(t *testing.T, file string) {
 	require.Equal(t, []vault.SecretRow{used(testSecret(3)), used(testSecret(4)), used(testSecret(5))}, snap.Versions)
 	snap.Path[1].Secrets = []vault.SecretRow{testSecret(5)}
 	snap.Versions = []vault.SecretRow{testSecret(3), testSecret(4), testSecret(5)}
-	requireChange(t, 5, snap)
+	requireRows(t, 5, snap)
 
 	gone := mustRead(t, store, vault.Query{Scope: testScope, Name: "GONE"})
 	require.Empty(t, gone.Versions)
@@ -101,10 +138,25 @@ func requireGolden(t *testing.T, file string) {
 
 	newest, scopes, err := store.Changes(ctx, 5)
 	require.NoError(t, err)
-	require.EqualValues(t, 7, newest)
+	require.EqualValues(t, changes, newest)
 	require.ElementsMatch(t, []string{"acme", "other"}, scopes)
 
-	require.NoError(t, store.Apply(ctx, testChange(6)), "it can be written to")
+	next := testChange(6)
+	next.Mint, next.Append = nil, []vault.AuditRow{testEntry("new", 1)}
+	require.NoError(t, store.Apply(ctx, next), "it can be written to")
+}
+
+// requireGolden2 requires what goldenChange2 has written.
+func requireGolden2(t *testing.T, store *sqlstore.Store) {
+	snap := mustRead(t, store, vault.Query{Scope: testScope, Minted: true, AuditHead: true})
+	require.Equal(t, []vault.MintedRow{testMinted(7)}, snap.Path[1].Minted)
+	head := testEntry("acme", 5)
+	require.Equal(t, &head, snap.AuditHead)
+	rows, err := store.Audit(t.Context(), "acme", 0, 10)
+	require.NoError(t, err)
+	require.Equal(t, []vault.AuditRow{testEntry("acme", 3), testEntry("acme", 4), testEntry("acme", 5)}, rows)
+	token := goldenWaived()
+	require.Equal(t, &token, mustRead(t, store, vault.Query{Token: token.ID}).Token)
 }
 
 // writeGolden writes the file of the present version of the tables.
@@ -113,7 +165,7 @@ func writeGolden(t *testing.T) {
 	db := openDB(t, file)
 	store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
 	require.NoError(t, err)
-	for _, change := range goldenChanges() {
+	for _, change := range append(goldenChanges(), goldenChange2()) {
 		require.NoError(t, store.Apply(t.Context(), change))
 	}
 	require.NoError(t, store.Touch(t.Context(), goldenUses))

@@ -68,7 +68,7 @@ func TestADatabaseOfALaterVersionIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 	runSQL(t, file, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
-	requireRefusal(t, file, "its tables are of version 99, and this program knows them up to version 1: it was written by a later version of Satchel; update this program")
+	requireRefusal(t, file, "its tables are of version 99, and this program knows them up to version 2: it was written by a later version of Satchel; update this program")
 }
 
 func TestAnUnknownDialectIsRefused(t *testing.T) {

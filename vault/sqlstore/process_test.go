@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/postgrestest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
@@ -32,7 +33,7 @@ var children = map[string]func(ctx context.Context, file string) error{
 func TestMain(m *testing.M) {
 	child, ok := children[os.Getenv(childVariable)]
 	if !ok {
-		os.Exit(m.Run())
+		os.Exit(postgrestest.Run(m))
 	}
 	if err := child(context.Background(), os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -21,16 +21,35 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 	return snap, nil
 }
 
+// Tenants implements [vault.Storage].
+func (s *Store) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
+	var tenants []string
+	err := s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
+		tenants = nil
+		return x.query(ctx, "reading data_keys", "SELECT DISTINCT tenant FROM [data_keys] WHERE tenant > ? ORDER BY tenant LIMIT ?", []any{after, int64(max(limit, 0))}, func(scan func(...any) error) error {
+			var tenant string
+			err := scan(&tenant)
+			tenants = append(tenants, tenant)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tenants, nil
+}
+
 // Changes implements [vault.Storage].
 func (s *Store) Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error) {
 	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
-		err := x.query(ctx, "reading changes", "SELECT newest FROM changes", nil, func(scan func(...any) error) error {
+		scopes = nil
+		err := x.query(ctx, "reading changes", "SELECT newest FROM [changes]", nil, func(scan func(...any) error) error {
 			return scan((*integer)(&newest))
 		})
 		if err != nil || newest <= since {
 			return err
 		}
-		return x.query(ctx, "reading seals", "SELECT scope FROM seals WHERE changed > ?", []any{since}, func(scan func(...any) error) error {
+		return x.query(ctx, "reading seals", "SELECT scope FROM [seals] WHERE changed > ?", []any{since}, func(scan func(...any) error) error {
 			var scope string
 			err := scan(&scope)
 			scopes = append(scopes, scope)
@@ -72,6 +91,25 @@ func (x *tx) read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
 	if q.Name != "" {
 		if err := x.readVersions(ctx, snap, q.Scope, q.Name); err != nil {
 			return nil, err
+		}
+	}
+	if q.History {
+		if err := x.readHistory(ctx, snap, q.Scope); err != nil {
+			return nil, err
+		}
+	}
+	if q.Minted {
+		if err := x.readMinted(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	if q.AuditHead {
+		head, err := x.audit(ctx, "WHERE tenant = ? ORDER BY seq DESC LIMIT 1", vault.Tenant(q.Scope))
+		if err != nil {
+			return nil, err
+		}
+		if len(head) > 0 {
+			snap.AuditHead = &head[0]
 		}
 	}
 	if q.Tokens {
@@ -116,7 +154,7 @@ func (p *path) state(scope string) *vault.ScopeState {
 }
 
 func (x *tx) readSeals(ctx context.Context, p *path) error {
-	return x.query(ctx, "reading seals", "SELECT scope, seal FROM seals WHERE scope"+p.in, p.args, func(scan func(...any) error) error {
+	return x.query(ctx, "reading seals", "SELECT scope, seal FROM [seals] WHERE scope"+p.in, p.args, func(scan func(...any) error) error {
 		var scope string
 		var seal []byte
 		if err := scan(&scope, &seal); err != nil {
@@ -130,7 +168,7 @@ func (x *tx) readSeals(ctx context.Context, p *path) error {
 // selectSecrets is the columns that scanSecret reads.
 const selectSecrets = `SELECT s.scope, s.name, s.version, s.hidden, s.kind, s.delivery, s.author, s.created, s.rotated, s.expires,
 	s.key_id, s.message, s.preview, s.mac, h.last_used, h.last_token
-	FROM heads h JOIN secrets s ON s.scope = h.scope AND s.name = h.name `
+	FROM [heads] h JOIN [secrets] s ON s.scope = h.scope AND s.name = h.name `
 
 func scanSecret(scan func(...any) error) (vault.SecretRow, error) {
 	var r vault.SecretRow
@@ -154,7 +192,7 @@ func (x *tx) readSecrets(ctx context.Context, p *path) error {
 }
 
 func (x *tx) readRevoked(ctx context.Context, p *path) error {
-	query := "SELECT scope, id, revoked, revoked_by FROM tokens WHERE revoked <> 0 AND scope" + p.in + " ORDER BY scope, id"
+	query := "SELECT scope, id, revoked, revoked_by FROM [tokens] WHERE revoked <> 0 AND scope" + p.in + " ORDER BY scope, id"
 	return x.query(ctx, "reading tokens", query, p.args, func(scan func(...any) error) error {
 		var scope string
 		var row vault.RevokedRow
@@ -168,7 +206,7 @@ func (x *tx) readRevoked(ctx context.Context, p *path) error {
 }
 
 func (x *tx) readKeys(ctx context.Context, snap *vault.Snapshot, tenant string) error {
-	return x.query(ctx, "reading data_keys", "SELECT record FROM data_keys WHERE tenant = ?", []any{tenant}, func(scan func(...any) error) error {
+	return x.query(ctx, "reading data_keys", "SELECT record FROM [data_keys] WHERE tenant = ?", []any{tenant}, func(scan func(...any) error) error {
 		var record []byte
 		err := scan(&record)
 		snap.Keys = append(snap.Keys, keyring.Record(record))
@@ -177,7 +215,7 @@ func (x *tx) readKeys(ctx context.Context, snap *vault.Snapshot, tenant string) 
 }
 
 func (x *tx) readVersions(ctx context.Context, snap *vault.Snapshot, scope, name string) error {
-	err := x.query(ctx, "reading heads", "SELECT last FROM heads WHERE scope = ? AND name = ?", []any{scope, name}, func(scan func(...any) error) error {
+	err := x.query(ctx, "reading heads", "SELECT last FROM [heads] WHERE scope = ? AND name = ?", []any{scope, name}, func(scan func(...any) error) error {
 		return scan((*integer)(&snap.Last))
 	})
 	if err != nil {
@@ -191,15 +229,54 @@ func (x *tx) readVersions(ctx context.Context, snap *vault.Snapshot, scope, name
 	})
 }
 
+func (x *tx) readHistory(ctx context.Context, snap *vault.Snapshot, scope string) error {
+	err := x.query(ctx, "reading heads", "SELECT name, coalesce(active, 0), last FROM [heads] WHERE scope = ? ORDER BY name", []any{scope}, func(scan func(...any) error) error {
+		var h vault.NameHistory
+		err := scan(&h.Name, (*integer)(&h.Active), (*integer)(&h.Last))
+		snap.History = append(snap.History, h)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	query := selectSecrets + "WHERE h.scope = ? ORDER BY h.name, s.version"
+	place := map[string]int{}
+	for i, h := range snap.History {
+		place[h.Name] = i
+	}
+	return x.query(ctx, "reading secrets", query, []any{scope}, func(scan func(...any) error) error {
+		row, err := scanSecret(scan)
+		if err != nil {
+			return err
+		}
+		h := &snap.History[place[row.Name]]
+		h.Versions = append(h.Versions, row)
+		return nil
+	})
+}
+
+func (x *tx) readMinted(ctx context.Context, p *path) error {
+	query := "SELECT scope, integration, identity, minted, expires, message FROM [minted] WHERE scope" + p.in + " ORDER BY scope, integration"
+	return x.query(ctx, "reading minted", query, p.args, func(scan func(...any) error) error {
+		var r vault.MintedRow
+		if err := scan(&r.Scope, &r.Integration, &r.Identity, (*instant)(&r.Minted), (*instant)(&r.Expires), &r.Message); err != nil {
+			return err
+		}
+		st := p.state(r.Scope)
+		st.Minted = append(st.Minted, r)
+		return nil
+	})
+}
+
 // tokens returns the tokens that where selects.
 func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]vault.TokenRow, error) {
-	query := `SELECT id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, revoked, revoked_by, last_used, last_addr, last_runner
-		FROM tokens ` + where
+	query := `SELECT id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, waived, revoked, revoked_by, last_used, last_addr, last_runner
+		FROM [tokens] ` + where
 	var rows []vault.TokenRow
 	err := x.query(ctx, "reading tokens", query, args, func(scan func(...any) error) error {
 		var r vault.TokenRow
 		err := scan(&r.ID, fixed(r.Hash[:]), &r.Scope, (*instant)(&r.Created), (*instant)(&r.Expires), (*instant)(&r.RotateBy),
-			fixed(r.KeyID[:]), fixed(r.MAC[:]), &r.Label, &r.Author, (*instant)(&r.Revoked), &r.RevokedBy,
+			fixed(r.KeyID[:]), fixed(r.MAC[:]), &r.Label, &r.Author, &r.Waived, (*instant)(&r.Revoked), &r.RevokedBy,
 			(*instant)(&r.LastUsed), &r.LastAddr, &r.LastRunner)
 		rows = append(rows, r)
 		return err
@@ -210,8 +287,8 @@ func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]vault.Tok
 func (x *tx) readBelow(ctx context.Context, snap *vault.Snapshot, scope string) error {
 	// What begins with "acme/" is what lies between "acme/" and "acme0", since
 	// 0 follows the slash.
-	query := `SELECT h.scope, sum(length(s.message)) FROM heads h JOIN secrets s ON s.scope = h.scope AND s.name = h.name AND s.version = h.active
-		WHERE h.scope > ? AND h.scope < ? GROUP BY h.scope HAVING sum(length(s.message)) > 0`
+	query := `SELECT e.scope, coalesce((SELECT sum(length(s.message)) FROM [heads] h JOIN [secrets] s ON s.scope = h.scope AND s.name = h.name AND s.version = h.active
+		WHERE h.scope = e.scope), 0) FROM [seals] e WHERE e.scope > ? AND e.scope < ?`
 	snap.Below = map[string]int64{}
 	return x.query(ctx, "reading secrets", query, []any{scope + "/", scope + "0"}, func(scan func(...any) error) error {
 		var below string

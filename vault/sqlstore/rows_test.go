@@ -71,6 +71,20 @@ func testToken(n int) vault.TokenRow {
 
 func testTokenID(n int) string { return fmt.Sprintf("token%07d", n) }
 
+func testMinted(n int) vault.MintedRow {
+	return vault.MintedRow{
+		Scope: testScope, Integration: "github", Identity: fmt.Sprint("identity ", n),
+		Minted: testTime(n), Expires: testTime(n + 1000), Message: testBytes(150+n%100, "minted", n),
+	}
+}
+
+func testEntry(tenant string, n int) vault.AuditRow {
+	return vault.AuditRow{
+		Tenant: tenant, Seq: int64(n), Entry: testBytes(120+n%100, "entry "+tenant, n),
+		KeyID: [16]byte(testBytes(16, "key id", 0)), MAC: [32]byte(testBytes(32, "audit mac "+tenant, n)),
+	}
+}
+
 // testChange is the n-th of a chain of changes, each of which expects the one
 // before and touches every table.
 func testChange(n int) *vault.Change {
@@ -80,8 +94,11 @@ func testChange(n int) *vault.Change {
 		Insert: []vault.SecretRow{testSecret(n)},
 		Prune:  []vault.VersionRef{{Scope: testScope, Name: testName, Version: int64(n - 2)}},
 		Issue:  []vault.TokenRow{testToken(n)},
+		Mint:   []vault.MintChange{{New: testMinted(n)}},
+		Append: []vault.AuditRow{testEntry("acme", n)},
 	}
 	if n > 1 {
+		c.Mint[0].Old = testMinted(n - 1).Identity
 		c.Keys[0].Old = testKey(n - 1)
 		c.Seals[0].Old = testSeal(n - 1)
 		c.Revoke = []vault.RevokedRow{{ID: testTokenID(n - 1), Revoked: testTime(n), RevokedBy: fmt.Sprint("revoker ", n)}}
@@ -90,11 +107,25 @@ func testChange(n int) *vault.Change {
 }
 
 // testQuery asks for all that testChange writes.
-var testQuery = vault.Query{Scope: testScope, Name: testName, Tokens: true}
+var testQuery = vault.Query{Scope: testScope, Name: testName, Tokens: true, Minted: true, AuditHead: true}
 
 // requireChange requires that snap, the answer to testQuery, shows the first n
 // changes wholly and nothing else.
 func requireChange(t require.TestingT, n int, snap *vault.Snapshot) {
+	requireRows(t, n, snap)
+	if n == 0 {
+		require.Nil(t, snap.AuditHead)
+		require.Empty(t, snap.Path[1].Minted)
+		return
+	}
+	require.Equal(t, []vault.MintedRow{testMinted(n)}, snap.Path[1].Minted, "what is minted is that of the last change")
+	head := testEntry("acme", n)
+	require.Equal(t, &head, snap.AuditHead, "the newest audit entry is that of the last change")
+}
+
+// requireRows is requireChange for the rows that the first version of the
+// tables had.
+func requireRows(t require.TestingT, n int, snap *vault.Snapshot) {
 	require.Len(t, snap.Path, 2)
 	st := snap.Path[1]
 	require.Equal(t, n, sealNumber(st.Seal), "the seal is that of the last change")

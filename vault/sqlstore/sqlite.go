@@ -19,6 +19,9 @@ var sqlite = dialect{
 	// driver that ends the wait with the context has to see them first.
 	beginRead:  []string{"PRAGMA busy_timeout = 10000; BEGIN"},
 	beginWrite: []string{"PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON", "BEGIN IMMEDIATE"},
+	locate:     func(context.Context, *sql.DB) (string, error) { return "", nil },
+	parameter:  func(int) string { return "?" },
+	table:      func(_, name string) string { return name },
 	version:    sqliteVersion,
 	prepare:    sqlitePrepare,
 	migrations: sqliteMigrations,
@@ -101,6 +104,28 @@ CREATE TABLE tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tokens_scope ON tokens (scope, created, id);
 CREATE INDEX tokens_revoked ON tokens (scope, id) WHERE revoked <> 0;
+`, `
+ALTER TABLE tokens ADD COLUMN waived TEXT NOT NULL DEFAULT '';
+
+-- What integrations minted last.
+CREATE TABLE minted (
+	scope       TEXT NOT NULL,
+	integration TEXT NOT NULL,
+	identity    TEXT NOT NULL,
+	minted      INTEGER NOT NULL,
+	expires     INTEGER NOT NULL,
+	message     BLOB NOT NULL,
+	PRIMARY KEY (scope, integration)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit (
+	tenant TEXT NOT NULL,
+	seq    INTEGER NOT NULL,
+	entry  BLOB NOT NULL,
+	key_id BLOB NOT NULL,
+	mac    BLOB NOT NULL,
+	PRIMARY KEY (tenant, seq)
+) STRICT, WITHOUT ROWID;
 `}
 
 func sqliteVersion(ctx context.Context, x *tx) (int, error) {

@@ -14,26 +14,67 @@ func (s *Store) Apply(ctx context.Context, c *vault.Change) error {
 	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error { return x.apply(ctx, c) })
 }
 
-// Touch implements [vault.Storage].
-func (s *Store) Touch(ctx context.Context, uses []vault.Use) error {
-	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error {
-		for _, use := range uses {
-			if err := x.touch(ctx, use); err != nil {
-				return err
-			}
+// apply carries out c. What can be a conflict comes first, and otherwise the
+// order is that of the fields: what they write does not overlap.
+func (x *tx) apply(ctx context.Context, c *vault.Change) error {
+	if err := x.applyExpected(ctx, c); err != nil {
+		return err
+	}
+	for _, ref := range c.Activate {
+		err := x.require(ctx, "activating a version in heads", `UPDATE [heads] SET active = ? WHERE scope = ? AND name = ?
+			AND EXISTS (SELECT 1 FROM [secrets] WHERE scope = ? AND name = ? AND version = ?)`,
+			ref.Version, ref.Scope, ref.Name, ref.Scope, ref.Name, ref.Version)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	for _, ref := range c.Prune {
+		_, err := x.exec(ctx, "pruning secrets", `DELETE FROM [secrets] WHERE scope = ? AND name = ? AND version < ?
+			AND version <> (SELECT active FROM [heads] WHERE scope = ? AND name = ?)`,
+			ref.Scope, ref.Name, ref.Version, ref.Scope, ref.Name)
+		if err != nil {
+			return err
+		}
+	}
+	for _, ref := range c.Delete {
+		if err := x.delete(ctx, ref); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Revoke {
+		err := x.require(ctx, "revoking a token in tokens", "UPDATE [tokens] SET revoked = ?, revoked_by = ? WHERE id = ?", micros(r.Revoked), r.RevokedBy, r.ID)
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Reseal {
+		err := x.require(ctx, "resealing a version in secrets", "UPDATE [secrets] SET key_id = ?, message = ?, preview = ?, mac = ? WHERE scope = ? AND name = ? AND version = ?",
+			r.KeyID[:], blob(r.Message), blob(r.Preview), r.MAC[:], r.Scope, r.Name, r.Version)
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Remac {
+		err := x.require(ctx, "writing the MAC of a token in tokens", "UPDATE [tokens] SET key_id = ?, mac = ? WHERE id = ?", r.KeyID[:], r.MAC[:], r.ID)
+		if err != nil {
+			return err
+		}
+	}
+	for _, ref := range c.DropAudit {
+		if err := x.dropAudit(ctx, ref); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// apply carries out c, in the order of its fields but for Issue, which comes
-// before what may fail for another reason than a conflict.
-func (x *tx) apply(ctx context.Context, c *vault.Change) error {
+// applyExpected carries out those parts of c that expect something.
+func (x *tx) applyExpected(ctx context.Context, c *vault.Change) error {
 	// This is the first statement because in any database it makes writers
 	// wait for each other.
-	var number integer
-	err := x.query(ctx, "updating changes", "UPDATE changes SET newest = newest + 1 RETURNING newest", nil, func(scan func(...any) error) error {
-		return scan(&number)
+	var number int64
+	err := x.query(ctx, "updating changes", "UPDATE [changes] SET newest = newest + 1 RETURNING newest", nil, func(scan func(...any) error) error {
+		return scan((*integer)(&number))
 	})
 	if err != nil {
 		return err
@@ -44,7 +85,7 @@ func (x *tx) apply(ctx context.Context, c *vault.Change) error {
 		}
 	}
 	for _, seal := range c.Seals {
-		if err := x.putSeal(ctx, seal, int64(number)); err != nil {
+		if err := x.putSeal(ctx, seal, number); err != nil {
 			return err
 		}
 	}
@@ -58,34 +99,12 @@ func (x *tx) apply(ctx context.Context, c *vault.Change) error {
 			return err
 		}
 	}
-	for _, ref := range c.Activate {
-		err := x.require(ctx, "activating a version in heads", `UPDATE heads SET active = ? WHERE scope = ? AND name = ?
-			AND EXISTS (SELECT 1 FROM secrets WHERE scope = ? AND name = ? AND version = ?)`,
-			ref.Version, ref.Scope, ref.Name, ref.Scope, ref.Name, ref.Version)
-		if err != nil {
+	for _, m := range c.Mint {
+		if err := x.mint(ctx, m); err != nil {
 			return err
 		}
 	}
-	for _, ref := range c.Prune {
-		_, err := x.exec(ctx, "pruning secrets", `DELETE FROM secrets WHERE scope = ? AND name = ? AND version < ?
-			AND version <> (SELECT active FROM heads WHERE scope = ? AND name = ?)`,
-			ref.Scope, ref.Name, ref.Version, ref.Scope, ref.Name)
-		if err != nil {
-			return err
-		}
-	}
-	for _, ref := range c.Delete {
-		if err := x.delete(ctx, ref); err != nil {
-			return err
-		}
-	}
-	for _, r := range c.Revoke {
-		err := x.require(ctx, "revoking a token in tokens", "UPDATE tokens SET revoked = ?, revoked_by = ? WHERE id = ?", micros(r.Revoked), r.RevokedBy, r.ID)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.append(ctx, c.Append)
 }
 
 func (x *tx) putKey(ctx context.Context, k vault.KeyChange) error {
@@ -95,14 +114,14 @@ func (x *tx) putKey(ctx context.Context, k vault.KeyChange) error {
 	}
 	switch {
 	case k.Old != nil:
-		return x.expect(ctx, "updating data_keys", "UPDATE data_keys SET record = ? WHERE tenant = ? AND id = ? AND record = ?",
+		return x.expect(ctx, "updating data_keys", "UPDATE [data_keys] SET record = ? WHERE tenant = ? AND id = ? AND record = ?",
 			blob(k.New), k.Tenant, id, blob(k.Old))
 	case k.First:
-		return x.expect(ctx, "inserting into data_keys", `INSERT INTO data_keys (tenant, id, record) SELECT ?, ?, ?
-			WHERE NOT EXISTS (SELECT 1 FROM data_keys WHERE tenant = ?)`,
+		return x.expect(ctx, "inserting into data_keys", `INSERT INTO [data_keys] (tenant, id, record) SELECT ?, ?, ?
+			WHERE NOT EXISTS (SELECT 1 FROM [data_keys] WHERE tenant = ?)`,
 			k.Tenant, id, blob(k.New), k.Tenant)
 	}
-	return x.expect(ctx, "inserting into data_keys", "INSERT INTO data_keys (tenant, id, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+	return x.expect(ctx, "inserting into data_keys", "INSERT INTO [data_keys] (tenant, id, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 		k.Tenant, id, blob(k.New))
 }
 
@@ -116,15 +135,15 @@ func keyID(r keyring.Record) ([]byte, error) {
 
 func (x *tx) putSeal(ctx context.Context, c vault.SealChange, number int64) error {
 	if c.Old == nil {
-		return x.expect(ctx, "inserting into seals", "INSERT INTO seals (scope, seal, changed) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+		return x.expect(ctx, "inserting into seals", "INSERT INTO [seals] (scope, seal, changed) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 			c.Scope, blob(c.New), number)
 	}
-	return x.expect(ctx, "updating seals", "UPDATE seals SET seal = ?, changed = ? WHERE scope = ? AND seal = ?",
+	return x.expect(ctx, "updating seals", "UPDATE [seals] SET seal = ?, changed = ? WHERE scope = ? AND seal = ?",
 		blob(c.New), number, c.Scope, blob(c.Old))
 }
 
 func (x *tx) insert(ctx context.Context, r vault.SecretRow) error {
-	err := x.expect(ctx, "inserting into secrets", `INSERT INTO secrets
+	err := x.expect(ctx, "inserting into secrets", `INSERT INTO [secrets]
 		(scope, name, version, hidden, kind, delivery, author, created, rotated, expires, key_id, message, preview, mac)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		r.Scope, r.Name, r.Version, bit(r.Hidden), r.Kind, r.Delivery, r.Author, micros(r.Created), micros(r.Rotated), micros(r.Expires),
@@ -132,9 +151,9 @@ func (x *tx) insert(ctx context.Context, r vault.SecretRow) error {
 	if err != nil {
 		return err
 	}
-	_, err = x.exec(ctx, "writing heads", `INSERT INTO heads (scope, name, active, last) VALUES (?, ?, ?, ?)
+	_, err = x.exec(ctx, "writing heads", `INSERT INTO [heads] AS h (scope, name, active, last) VALUES (?, ?, ?, ?)
 		ON CONFLICT (scope, name) DO UPDATE SET active = excluded.active,
-			last = CASE WHEN excluded.last > heads.last THEN excluded.last ELSE heads.last END`,
+			last = CASE WHEN excluded.last > h.last THEN excluded.last ELSE h.last END`,
 		r.Scope, r.Name, r.Version, r.Version)
 	return err
 }
@@ -147,29 +166,41 @@ func bit(b bool) int64 {
 }
 
 func (x *tx) delete(ctx context.Context, ref vault.NameRef) error {
-	if _, err := x.exec(ctx, "deleting from secrets", "DELETE FROM secrets WHERE scope = ? AND name = ?", ref.Scope, ref.Name); err != nil {
+	if _, err := x.exec(ctx, "deleting from secrets", "DELETE FROM [secrets] WHERE scope = ? AND name = ?", ref.Scope, ref.Name); err != nil {
 		return err
 	}
-	_, err := x.exec(ctx, "updating heads", "UPDATE heads SET active = NULL, last_used = 0, last_token = '' WHERE scope = ? AND name = ?", ref.Scope, ref.Name)
+	_, err := x.exec(ctx, "updating heads", "UPDATE [heads] SET active = NULL, last_used = 0, last_token = '' WHERE scope = ? AND name = ?", ref.Scope, ref.Name)
 	return err
 }
 
 func (x *tx) issue(ctx context.Context, r vault.TokenRow) error {
-	return x.expect(ctx, "inserting into tokens", `INSERT INTO tokens
-		(id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, revoked, revoked_by)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+	return x.expect(ctx, "inserting into tokens", `INSERT INTO [tokens]
+		(id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, waived, revoked, revoked_by)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		r.ID, r.Hash[:], r.Scope, micros(r.Created), micros(r.Expires), micros(r.RotateBy), r.KeyID[:], r.MAC[:],
-		r.Label, r.Author, micros(r.Revoked), r.RevokedBy)
+		r.Label, r.Author, r.Waived, micros(r.Revoked), r.RevokedBy)
 }
 
-func (x *tx) touch(ctx context.Context, use vault.Use) error {
-	at := micros(use.Time)
-	if use.Name == "" {
-		_, err := x.exec(ctx, "recording a use in tokens", "UPDATE tokens SET last_used = ?, last_addr = ?, last_runner = ? WHERE id = ? AND last_used <= ?",
-			at, use.Addr, use.Runner, use.Token, at)
+func (x *tx) mint(ctx context.Context, c vault.MintChange) error {
+	r := c.New
+	switch {
+	case c.Old == "" && r.Identity == "":
+		var found int64
+		err := x.query(ctx, "reading minted", "SELECT count(*) FROM [minted] WHERE scope = ? AND integration = ?", []any{r.Scope, r.Integration},
+			func(scan func(...any) error) error { return scan((*integer)(&found)) })
+		if err == nil && found > 0 {
+			err = fmt.Errorf("reading minted: %w", vault.ErrConflict)
+		}
 		return err
+	case c.Old == "":
+		return x.expect(ctx, "inserting into minted", `INSERT INTO [minted] (scope, integration, identity, minted, expires, message)
+			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			r.Scope, r.Integration, r.Identity, micros(r.Minted), micros(r.Expires), blob(r.Message))
+	case r.Identity == "":
+		return x.expect(ctx, "deleting from minted", "DELETE FROM [minted] WHERE scope = ? AND integration = ? AND identity = ?",
+			r.Scope, r.Integration, c.Old)
 	}
-	_, err := x.exec(ctx, "recording a use in heads", "UPDATE heads SET last_used = ?, last_token = ? WHERE scope = ? AND name = ? AND active IS NOT NULL AND last_used <= ?",
-		at, use.Token, use.Scope, use.Name, at)
-	return err
+	return x.expect(ctx, "updating minted", `UPDATE [minted] SET identity = ?, minted = ?, expires = ?, message = ?
+		WHERE scope = ? AND integration = ? AND identity = ?`,
+		r.Identity, micros(r.Minted), micros(r.Expires), blob(r.Message), r.Scope, r.Integration, c.Old)
 }

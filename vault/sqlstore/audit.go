@@ -1,0 +1,73 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+const selectAudit = "SELECT tenant, seq, entry, key_id, mac FROM [audit] "
+
+// Audit implements [vault.Storage].
+func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+	var rows []vault.AuditRow
+	err := s.inTx(ctx, s.dialect.beginRead, func(x *tx) (err error) {
+		rows, err = x.audit(ctx, "WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?", tenant, after, int64(max(limit, 0)))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// audit returns the entries that where selects.
+func (x *tx) audit(ctx context.Context, where string, args ...any) ([]vault.AuditRow, error) {
+	var rows []vault.AuditRow
+	err := x.query(ctx, "reading audit", selectAudit+where, args, func(scan func(...any) error) error {
+		var r vault.AuditRow
+		err := scan(&r.Tenant, (*integer)(&r.Seq), &r.Entry, fixed(r.KeyID[:]), fixed(r.MAC[:]))
+		rows = append(rows, r)
+		return err
+	})
+	return rows, err
+}
+
+// append adds entries to audit chains. Other writers wait, so the numbers that
+// it reads first are still true when it writes.
+func (x *tx) append(ctx context.Context, entries []vault.AuditRow) error {
+	newest := map[string]int64{}
+	for _, r := range entries {
+		seq, known := newest[r.Tenant]
+		if !known {
+			err := x.query(ctx, "reading audit", "SELECT coalesce(max(seq), 0) FROM [audit] WHERE tenant = ?", []any{r.Tenant},
+				func(scan func(...any) error) error { return scan((*integer)(&seq)) })
+			if err != nil {
+				return err
+			}
+		}
+		if r.Seq != seq+1 {
+			return fmt.Errorf("inserting into audit: %w", vault.ErrConflict)
+		}
+		newest[r.Tenant] = r.Seq
+	}
+	for batch := range batches(entries) {
+		args := make([]any, 0, 5*len(batch))
+		for i := range batch {
+			r := &batch[i]
+			args = append(args, r.Tenant, r.Seq, blob(r.Entry), r.KeyID[:], r.MAC[:])
+		}
+		query := "INSERT INTO [audit] (tenant, seq, entry, key_id, mac) " + values(len(batch), "(?, ?, ?, ?, ?)")
+		if _, err := x.exec(ctx, "inserting into audit", query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *tx) dropAudit(ctx context.Context, ref vault.AuditRef) error {
+	_, err := x.exec(ctx, "deleting from audit", "DELETE FROM [audit] WHERE tenant = ? AND seq <= ? AND seq < (SELECT max(seq) FROM [audit] WHERE tenant = ?)",
+		ref.Tenant, ref.Seq, ref.Tenant)
+	return err
+}

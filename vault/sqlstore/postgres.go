@@ -1,0 +1,226 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// postgres has all writers wait for the one row of changes, which each locks
+// first. So no two of them can wait for each other, and each statement sees
+// what those before have committed, as READ COMMITTED has it.
+var postgres = dialect{
+	beginRead: []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+	// A process that hangs must not make all others wait for its lock for
+	// ever, and what was acknowledged must be on the disk, whatever the
+	// database's default is.
+	beginWrite: []string{`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+		SET LOCAL lock_timeout = '10s';
+		SET LOCAL idle_in_transaction_session_timeout = '10s';
+		SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`},
+	lockWriters: "SELECT newest FROM [changes] FOR UPDATE",
+	// Any number does that nobody else uses: these are bytes of "satchel".
+	lockTables: "SELECT pg_advisory_xact_lock(32476774833612140)",
+	locate:     postgresLocate,
+	parameter:  func(n int) string { return "$" + strconv.Itoa(n) },
+	table:      postgresTable,
+	version:    postgresVersion,
+	prepare:    func(context.Context, *sql.DB) error { return nil },
+	migrations: postgresMigrations,
+	again:      postgresAgain,
+	remote:     true,
+}
+
+// postgresTable returns a name that no search_path changes.
+func postgresTable(schema, name string) string {
+	return `"` + strings.ReplaceAll(schema, `"`, `""`) + `".satchel_` + strings.TrimPrefix(name, "satchel_")
+}
+
+// postgresTables are the tables of the first version: what has one of these
+// names beside a satchel_schema is the vault's.
+var postgresTables = []string{"satchel_changes", "satchel_data_keys", "satchel_seals", "satchel_secrets", "satchel_heads", "satchel_tokens"}
+
+var postgresMigrations = []string{`
+CREATE TABLE [satchel_schema] (
+	version BIGINT PRIMARY KEY,
+	applied BIGINT NOT NULL
+);
+
+-- The number of the newest change, in one row.
+CREATE TABLE [changes] (
+	one    BIGINT PRIMARY KEY CHECK (one = 1),
+	newest BIGINT NOT NULL
+);
+INSERT INTO [changes] (one, newest) VALUES (1, 0);
+
+CREATE TABLE [data_keys] (
+	tenant TEXT COLLATE "C" NOT NULL,
+	id     BYTEA NOT NULL,
+	record BYTEA NOT NULL,
+	PRIMARY KEY (tenant, id)
+);
+
+-- changed is the number of the change that wrote the seal.
+CREATE TABLE [seals] (
+	scope   TEXT COLLATE "C" PRIMARY KEY,
+	seal    BYTEA NOT NULL,
+	changed BIGINT NOT NULL
+);
+CREATE INDEX satchel_seals_changed ON [seals] (changed);
+
+-- The versions of secrets. Times are Unix microseconds, 0 for none.
+CREATE TABLE [secrets] (
+	scope    TEXT COLLATE "C" NOT NULL,
+	name     TEXT COLLATE "C" NOT NULL,
+	version  BIGINT NOT NULL,
+	hidden   BIGINT NOT NULL,
+	kind     TEXT COLLATE "C" NOT NULL,
+	delivery TEXT COLLATE "C" NOT NULL,
+	author   TEXT COLLATE "C" NOT NULL,
+	created  BIGINT NOT NULL,
+	rotated  BIGINT NOT NULL,
+	expires  BIGINT NOT NULL,
+	key_id   BYTEA NOT NULL,
+	message  BYTEA NOT NULL,
+	preview  BYTEA NOT NULL,
+	mac      BYTEA NOT NULL,
+	PRIMARY KEY (scope, name, version)
+);
+
+-- Each name that ever had a version. active is NULL if all were deleted.
+CREATE TABLE [heads] (
+	scope      TEXT COLLATE "C" NOT NULL,
+	name       TEXT COLLATE "C" NOT NULL,
+	active     BIGINT,
+	last       BIGINT NOT NULL,
+	last_used  BIGINT NOT NULL DEFAULT 0,
+	last_token TEXT COLLATE "C" NOT NULL DEFAULT '',
+	PRIMARY KEY (scope, name)
+);
+
+CREATE TABLE [tokens] (
+	id          TEXT COLLATE "C" PRIMARY KEY,
+	hash        BYTEA NOT NULL,
+	scope       TEXT COLLATE "C" NOT NULL,
+	created     BIGINT NOT NULL,
+	expires     BIGINT NOT NULL,
+	rotate_by   BIGINT NOT NULL,
+	key_id      BYTEA NOT NULL,
+	mac         BYTEA NOT NULL,
+	label       TEXT COLLATE "C" NOT NULL,
+	author      TEXT COLLATE "C" NOT NULL,
+	revoked     BIGINT NOT NULL,
+	revoked_by  TEXT COLLATE "C" NOT NULL,
+	last_used   BIGINT NOT NULL DEFAULT 0,
+	last_addr   TEXT COLLATE "C" NOT NULL DEFAULT '',
+	last_runner TEXT COLLATE "C" NOT NULL DEFAULT ''
+);
+CREATE INDEX satchel_tokens_scope ON [tokens] (scope, created, id);
+CREATE INDEX satchel_tokens_revoked ON [tokens] (scope, id) WHERE revoked <> 0;
+`, `
+ALTER TABLE [tokens] ADD COLUMN waived TEXT COLLATE "C" NOT NULL DEFAULT '';
+
+-- What integrations minted last.
+CREATE TABLE [minted] (
+	scope       TEXT COLLATE "C" NOT NULL,
+	integration TEXT COLLATE "C" NOT NULL,
+	identity    TEXT COLLATE "C" NOT NULL,
+	minted      BIGINT NOT NULL,
+	expires     BIGINT NOT NULL,
+	message     BYTEA NOT NULL,
+	PRIMARY KEY (scope, integration)
+);
+
+CREATE TABLE [audit] (
+	tenant TEXT COLLATE "C" NOT NULL,
+	seq    BIGINT NOT NULL,
+	entry  BYTEA NOT NULL,
+	key_id BYTEA NOT NULL,
+	mac    BYTEA NOT NULL,
+	PRIMARY KEY (tenant, seq)
+);
+`}
+
+// postgresLocate returns the schema on the search_path that has a vault, or
+// else the one where new tables go.
+func postgresLocate(ctx context.Context, db *sql.DB) (schema string, err error) {
+	var encoding string
+	err = db.QueryRowContext(ctx, `SELECT getdatabaseencoding()::text, coalesce(
+		(SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('satchel_schema')),
+		current_schema(), '')::text`).Scan(&encoding, &schema)
+	if err != nil {
+		return "", fmt.Errorf("looking for its schema: %w", err)
+	}
+	if encoding != "UTF8" {
+		return "", fmt.Errorf("its encoding is %s and has to be UTF8; create a database with that", encoding)
+	}
+	if schema == "" {
+		return "", errors.New("no schema on its search_path exists; create one, or name another with search_path")
+	}
+	return schema, nil
+}
+
+func postgresVersion(ctx context.Context, x *tx) (int, error) {
+	found := map[string]string{} // what there is under the names of tables
+	err := x.query(ctx, "reading the list of tables", `SELECT relname::text, relkind::text FROM pg_catalog.pg_class
+		WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = ?)`, []any{x.store.schema},
+		func(scan func(...any) error) error {
+			var name, kind string
+			err := scan(&name, &kind)
+			found[name] = kind
+			return err
+		})
+	if err != nil {
+		return 0, err
+	}
+	taken := func(name string) error {
+		return fmt.Errorf("its schema %q has a %s that is not the vault's; give the vault a schema of its own and name it with search_path", x.store.schema, name)
+	}
+	if found["satchel_schema"] == "" {
+		for _, name := range postgresTables {
+			if found[name] != "" {
+				return 0, taken(name)
+			}
+		}
+		return 0, nil
+	}
+	// Another program may have a table of that name, too.
+	var columns, version integer
+	err = x.query(ctx, "reading the columns of satchel_schema", `SELECT count(*) FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+		WHERE c.relname = 'satchel_schema' AND c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = ?)
+		AND a.attname IN ('version', 'applied') AND a.atttypid = 'bigint'::regtype`, []any{x.store.schema},
+		func(scan func(...any) error) error { return scan(&columns) })
+	if err != nil {
+		return 0, err
+	}
+	if columns == 2 {
+		err = x.query(ctx, "reading satchel_schema", "SELECT coalesce(max(version), 0) FROM [satchel_schema]", nil,
+			func(scan func(...any) error) error { return scan(&version) })
+	}
+	if err == nil && version < 1 {
+		err = taken("satchel_schema")
+	}
+	return int(version), err
+}
+
+// postgresAgain knows the codes of PostgreSQL from drivers whose errors have the
+// method SQLState, as those of pgx and pq do.
+func postgresAgain(err error, came stage) bool {
+	var code string
+	if e, ok := errors.AsType[interface {
+		error
+		SQLState() string
+	}](err); ok {
+		code = e.SQLState()
+	}
+	switch code {
+	case "40001", "40P01": // could not serialize, deadlock: rolled back
+		return came != connecting
+	case "", "57P01", "57P02", "57P05": // the connection broke, maybe long ago in the pool
+		return came == beginning
+	}
+	return false
+}
