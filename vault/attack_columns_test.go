@@ -97,12 +97,13 @@ const (
 	previewsAreChecked = "No bundle takes anything from it: it serves previews and history, and whoever shows those checks it."
 	earlierAreChecked  = "No bundle takes anything from an earlier version: whoever shows or activates it checks it."
 	schemaOpensNothing = "The version of the tables decides only whether the database opens."
+	notInUseYet        = "not in use yet"
 )
 
 // columnAttacks has one or more edits of every column of the database.
 var columnAttacks = []columnAttack{
-	{column: "satchel_schema.version", edit: "UPDATE satchel_schema SET version = 99", closed: true, because: schemaOpensNothing},
-	{column: "satchel_schema.version", edit: "UPDATE satchel_schema SET version = 0", closed: true, because: schemaOpensNothing},
+	{column: "satchel_schema.version", edit: "UPDATE satchel_schema SET version = version + 98", closed: true, because: schemaOpensNothing},
+	{column: "satchel_schema.version", edit: "UPDATE satchel_schema SET version = version - 2", closed: true, because: schemaOpensNothing},
 	{column: "satchel_schema.applied", edit: "UPDATE satchel_schema SET applied = 1", because: "When a migration ran is a note for people; nothing reads it."},
 	{column: "changes.one", edit: "DELETE FROM changes", because: changesDoNotMatter},
 	{column: "changes.newest", edit: "UPDATE changes SET newest = 0", because: changesDoNotMatter},
@@ -185,7 +186,26 @@ var columnAttacks = []columnAttack{
 	{column: "tokens.last_used", edit: "UPDATE tokens SET last_used = 1 WHERE " + rowToken, because: usesDoNotMatter},
 	{column: "tokens.last_addr", edit: "UPDATE tokens SET last_addr = '192.0.2.1' WHERE " + rowToken, because: usesDoNotMatter},
 	{column: "tokens.last_runner", edit: "UPDATE tokens SET last_runner = 'nobody' WHERE " + rowToken, because: usesDoNotMatter},
+	{column: "tokens.waived", edit: "UPDATE tokens SET waived = 'A' WHERE " + rowToken, because: notInUseYet},
+
+	{column: "minted.scope", edit: plantMinted, because: notInUseYet},
+	{column: "minted.integration", edit: plantMinted, because: notInUseYet},
+	{column: "minted.identity", edit: plantMinted, because: notInUseYet},
+	{column: "minted.minted", edit: plantMinted, because: notInUseYet},
+	{column: "minted.expires", edit: plantMinted, because: notInUseYet},
+	{column: "minted.message", edit: plantMinted, because: notInUseYet},
+
+	{column: "audit.tenant", edit: plantAudit, because: notInUseYet},
+	{column: "audit.seq", edit: plantAudit, because: notInUseYet},
+	{column: "audit.entry", edit: plantAudit, because: notInUseYet},
+	{column: "audit.key_id", edit: plantAudit, because: notInUseYet},
+	{column: "audit.mac", edit: plantAudit, because: notInUseYet},
 }
+
+const (
+	plantMinted = "INSERT INTO minted (scope, integration, identity, minted, expires, message) VALUES ('initech', 'github', 'planted', 1, 1, x'00')"
+	plantAudit  = "INSERT INTO audit (tenant, seq, entry, key_id, mac) VALUES ('initech', 1, x'00', zeroblob(16), zeroblob(32))"
+)
 
 func TestEveryColumnThatSomebodyEditsIsRefusedOrDoesNotMatter(t *testing.T) {
 	w := newWorld(t)
