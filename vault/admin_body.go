@@ -90,7 +90,7 @@ func decodeStrictly(data []byte, dst any) string {
 		}
 		seen[name] = true
 		if err := dec.Decode(field.Addr().Interface()); err != nil {
-			if _, ok := errors.AsType[*json.SyntaxError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) {
+			if _, ok := errors.AsType[*json.SyntaxError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 				return malformed()
 			}
 			return fmt.Sprintf("Its member %q is not %s.", name, wanted(field.Type()))

@@ -3,6 +3,7 @@ package vault
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,7 +102,9 @@ func (c *adminCall) putSecret() error {
 	if err := c.body(&body); err != nil {
 		return err
 	}
-	// What the vault would refuse too, in the words of JSON.
+	// What the vault would refuse too, in the words of JSON, and without
+	// quoting a member that may hold what belongs into another.
+	deliveries := []bundle.Delivery{"", bundle.DeliverEnv, bundle.DeliverFile, bundle.DeliverBroker}
 	switch {
 	case body.Value == nil:
 		return missing("value")
@@ -109,6 +112,8 @@ func (c *adminCall) putSecret() error {
 		return requestProblem(http.StatusRequestEntityTooLarge, "The value is too long", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), MaxValue))
 	case strings.TrimRight(*body.Value, "\r\n") != *body.Value && !body.AllowTrailingNewline:
 		return unusable("value", `ends in a line break; remove it, or set "allow_trailing_newline" if it belongs to the value`)
+	case !slices.Contains(deliveries, bundle.Delivery(body.Delivery)):
+		return unusable("delivery", `is none of "env", "file" and "broker"`)
 	}
 	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.params["name"], bundle.NewValue(*body.Value), &PutOptions{
 		Kind: body.Kind, Expires: body.ExpiresAt, Delivery: bundle.Delivery(body.Delivery),

@@ -1,0 +1,100 @@
+package vault
+
+import (
+	"reflect"
+
+	"github.com/satchelhq/satchel/internal/wire"
+)
+
+// AdminRoute is a route for tests.
+type AdminRoute struct {
+	Method, Path string
+	Query        []string // parameters of the query
+	Required     string   // the one that there must be, or empty
+}
+
+// AdminRoutes returns what an admin handler serves.
+func AdminRoutes() []AdminRoute {
+	var routes []AdminRoute
+	for _, r := range adminRoutes {
+		route := AdminRoute{Method: r.method, Path: r.path, Query: append([]string(nil), r.query...), Required: r.at.param}
+		if r.at.param != "" {
+			route.Query = append(route.Query, r.at.param)
+		}
+		routes = append(routes, route)
+	}
+	return routes
+}
+
+// WireTypes are the types behind the schemas of docs/openapi.yaml.
+var WireTypes = map[string]reflect.Type{
+	"Problem":         reflect.TypeFor[wire.Refusal](),
+	"Secret":          reflect.TypeFor[secretInfo](),
+	"SecretList":      reflect.TypeFor[secretList](),
+	"VersionList":     reflect.TypeFor[versionList](),
+	"PutSecret":       reflect.TypeFor[putBody](),
+	"ActivateSecret":  reflect.TypeFor[activateBody](),
+	"NoMembers":       reflect.TypeFor[noMembers](),
+	"Token":           reflect.TypeFor[tokenInfo](),
+	"TokenList":       reflect.TypeFor[tokenList](),
+	"NewToken":        reflect.TypeFor[newToken](),
+	"IssueToken":      reflect.TypeFor[issueBody](),
+	"RotateToken":     reflect.TypeFor[rotateBody](),
+	"Integration":     reflect.TypeFor[integrationInfo](),
+	"IntegrationList": reflect.TypeFor[integrationList](),
+	"Readiness":       reflect.TypeFor[readinessInfo](),
+	"ReadinessItem":   reflect.TypeFor[readinessItem](),
+	"Origin":          reflect.TypeFor[originInfo](),
+	"AuditEntry":      reflect.TypeFor[AuditRecord](),
+	"AuditList":       reflect.TypeFor[auditList](),
+	"VerifyAudit":     reflect.TypeFor[verifyBody](),
+	"VerifiedChain":   reflect.TypeFor[verifiedChain](),
+}
+
+const (
+	MaxAdminBody = maxAdminBody
+	MostBuckets  = mostBuckets
+	LogMost      = logMost
+)
+
+// Limiter is the limiter of a handler, for tests of what it remembers.
+type Limiter struct{ l *limiter }
+
+// NewLimiter returns the limiter of a handler with opts.
+func NewLimiter(opts *HandlerOptions) *Limiter { return &Limiter{newLimiter(opts)} }
+
+// Ask asks for a request to be let in. end settles it; by says which limit is
+// against it.
+func (l *Limiter) Ask(addr, token string, waits bool) (end func(error), by LimitKind) {
+	p, by, _ := l.l.admit(addr, token, waits)
+	return func(err error) { l.l.settle(p, err) }, by
+}
+
+// Accept is a request whose token was accepted.
+func (l *Limiter) Accept(addr, token string) {
+	p, _, _ := l.l.admit(addr, token, false)
+	l.l.settle(p, nil)
+}
+
+// Fail is a request without a token.
+func (l *Limiter) Fail(addr string) {
+	p, _, _ := l.l.admit(addr, "", false)
+	l.l.settle(p, &TokenError{Reason: TokenMissing})
+}
+
+// Knows reports whether the token was accepted before.
+func (l *Limiter) Knows(token string) bool {
+	p, _, _ := l.l.admit("", token, false)
+	return p.known
+}
+
+// Sizes returns how much is remembered.
+func (l *Limiter) Sizes() (tokens, addrs, failures int) {
+	return len(l.l.tokens.young) + len(l.l.tokens.old), len(l.l.addrs.young) + len(l.l.addrs.old), len(l.l.failures.young) + len(l.l.failures.old)
+}
+
+// BoundedLogger is what a vault and its handlers log through.
+var BoundedLogger = boundedLogger
+
+// BreakFile makes the writes of a sink fail.
+func BreakFile(s *FileSink) { _ = s.file.Close() }

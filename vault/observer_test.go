@@ -1,0 +1,100 @@
+package vault_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+func TestEveryBootstrapIsObserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type event struct {
+			outcome vault.Outcome
+			took    time.Duration
+		}
+		var events []event
+		a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
+			o.Observer.Bootstrapped = func(outcome vault.Outcome, took time.Duration) { events = append(events, event{outcome, took}) }
+		})
+		token := a.issue(t, "other")
+		b := a.bundle(t, token)
+		ask := func(ctx context.Context, token bundle.Value, req *vault.BootstrapRequest) {
+			_, _ = a.Bootstrap(ctx, token, req)
+		}
+		ask(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: b.Revision(), Wait: 7 * time.Second})
+		ask(t.Context(), bundle.Value{}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ask(ctx, token, &vault.BootstrapRequest{IfNoneMatch: b.Revision(), Wait: 7 * time.Second})
+		a.storage.fail(keyring.ErrUnavailable)
+		ask(t.Context(), token, nil)
+		ask(t.Context(), token, &vault.BootstrapRequest{Runner: "\n"})
+		require.Equal(t, []event{
+			{vault.OutcomeDelivered, 0},
+			{vault.OutcomeUnchanged, 7 * time.Second},
+			{vault.OutcomeRefused, 0},
+			{vault.OutcomeGone, time.Second},
+			{vault.OutcomeFailed, 0},
+			{vault.OutcomeFailed, 0},
+		}, events)
+	})
+}
+
+func TestEveryWriteThatWasStoredIsObserved(t *testing.T) {
+	var actions []vault.AuditAction
+	a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
+		o.Observer.Written = func(action vault.AuditAction) { actions = append(actions, action) }
+	})
+	ctx := t.Context()
+	a.put(t, "acme", "A", "1")
+	a.put(t, "acme", "A", "1") // changes nothing
+	a.put(t, "acme", "A", "2")
+	_, err := a.Activate(ctx, "acme", "A", 1)
+	require.NoError(t, err)
+	_, err = a.Put(ctx, "acme", "A", bundle.NewValue("3"), &vault.PutOptions{IfVersion: 9})
+	require.ErrorIs(t, err, vault.ErrConflict)
+	_, err = a.Hide(ctx, "acme", "A")
+	require.NoError(t, err)
+	require.NoError(t, a.Delete(ctx, "acme", "A"))
+	token := a.issue(t, "acme")
+	require.NoError(t, a.RevokeToken(ctx, tokenID(t, token)))
+	require.Equal(t, []vault.AuditAction{
+		vault.AuditPut, vault.AuditPut, vault.AuditActivate, vault.AuditHide, vault.AuditDelete, vault.AuditIssue, vault.AuditRevoke,
+	}, actions)
+}
+
+func TestALogIsNotFlooded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := vault.BoundedLogger(slog.New(slog.NewTextHandler(&out, nil)))
+		more := log.With("more", "x").WithGroup("g")
+		lines := func(what string) int { return strings.Count(out.String(), "msg="+what+" ") }
+		for i := range 1_000 {
+			log.Info("often", "i", i)
+			more.Info("often", "i", i)
+			log.Warn("often", "i", i)
+		}
+		require.Equal(t, 2*vault.LogMost, lines("often"), "so many of each level, whoever logs them")
+		log.Info("seldom", "i", 1)
+		require.Equal(t, 1, lines("seldom"), "other messages are not concerned")
+		time.Sleep(10 * time.Second)
+		out.Reset()
+		log.Info("often", "i", 0)
+		require.Contains(t, out.String(), "omitted=1980", "the next line says how many were left out")
+		out.Reset()
+		log.Info("often", "i", 0)
+		require.NotContains(t, out.String(), "omitted")
+		require.Same(t, log, vault.BoundedLogger(log), "a bounded log is bounded once")
+	})
+}

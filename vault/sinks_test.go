@@ -1,0 +1,281 @@
+package vault_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/vaulttest"
+)
+
+func newFileSink(t testing.TB) (*vault.FileSink, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	sink, err := vault.NewFileSink(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sink.Close()) })
+	return sink, path
+}
+
+// readRecords returns what lines of JSON have.
+func readRecords(text []byte) ([]vaulttest.SinkRecord, error) {
+	var out []vaulttest.SinkRecord
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct {
+			Tenant string
+			vault.AuditEntry
+		}
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return nil, err
+		}
+		out = append(out, vaulttest.SinkRecord{Tenant: line.Tenant, Entry: line.AuditEntry})
+	}
+	return out, lines.Err()
+}
+
+func TestFileSink(t *testing.T) {
+	vaulttest.RunSink(t, func(t *testing.T) (vault.AuditSink, func() ([]vaulttest.SinkRecord, error)) {
+		sink, path := newFileSink(t)
+		return sink, func() ([]vaulttest.SinkRecord, error) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			return readRecords(text)
+		}
+	})
+}
+
+func TestSlogSink(t *testing.T) {
+	vaulttest.RunSink(t, func(t *testing.T) (vault.AuditSink, func() ([]vaulttest.SinkRecord, error)) {
+		var out bytes.Buffer
+		sink := vault.NewSlogSink(slog.New(slog.NewJSONHandler(&out, nil)))
+		return sink, func() ([]vaulttest.SinkRecord, error) { return readRecords(out.Bytes()) }
+	})
+}
+
+func entryOf(name string) vault.AuditEntry {
+	return vault.AuditEntry{Time: time.Now(), Action: vault.AuditPut, Scope: "acme", Name: name}
+}
+
+// namesIn returns the names of the entries in a file, and "?" for a line that
+// is none.
+func namesIn(t testing.TB, path string) []string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var out []string
+	for line := range strings.Lines(string(text)) {
+		var e vault.AuditEntry
+		if json.Unmarshal([]byte(line), &e) != nil {
+			e.Name = "?"
+		}
+		out = append(out, e.Name)
+	}
+	return out
+}
+
+func TestAnAuditFileIsItsOwnersAlone(t *testing.T) {
+	sink, path := newFileSink(t)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+	require.NoError(t, sink.Close())
+
+	require.NoError(t, os.Chmod(path, 0o640)) // a log shipper reads it
+	sink, err = vault.NewFileSink(path)
+	require.NoError(t, err)
+	defer sink.Close()
+	info, err = os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o640), info.Mode().Perm(), "what an operator decided stays")
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+	require.Equal(t, []string{"A", "B"}, namesIn(t, path), "what is there stays")
+}
+
+func TestAnAuditFileIsAFile(t *testing.T) {
+	folder := t.TempDir()
+	_, err := vault.NewFileSink(folder)
+	require.ErrorContains(t, err, "is not a regular file")
+	_, err = vault.NewFileSink(filepath.Join(folder, "missing", "audit.jsonl"))
+	require.ErrorContains(t, err, "missing", "the error names the place")
+}
+
+func TestAnEntryAfterACrashStartsALineOfItsOwn(t *testing.T) {
+	for about, row := range map[string]struct {
+		before string
+		want   []string
+	}{
+		"nothing":        {"", []string{"B"}},
+		"a whole line":   {`{"name":"A"}` + "\n", []string{"A", "B"}},
+		"half a line":    {`{"name":"A"}` + "\n" + `{"na`, []string{"A", "?", "B"}},
+		"no line break":  {`{"name":"A"}`, []string{"A", "B"}},
+		"one line break": {"\n", []string{"?", "B"}},
+	} {
+		t.Run(about, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "audit.jsonl")
+			require.NoError(t, os.WriteFile(path, []byte(row.before), 0o600))
+			sink, err := vault.NewFileSink(path)
+			require.NoError(t, err)
+			defer sink.Close()
+			require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+			require.Equal(t, row.want, namesIn(t, path))
+		})
+	}
+}
+
+func TestAFileIsRotatedUnderLoad(t *testing.T) {
+	sink, path := newFileSink(t)
+	const writers, each, rotations = 4, 100, 10
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			for n := range each {
+				if err := sink.Record(t.Context(), "acme", entryOf(fmt.Sprintf("W%d_%d", w, n))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range rotations {
+		require.NoError(t, os.Rename(path, fmt.Sprintf("%s.%d", path, i)))
+		require.NoError(t, sink.Reopen())
+	}
+	group.Wait()
+	require.NoError(t, sink.Close())
+	var names []string
+	for i := range rotations {
+		names = append(names, namesIn(t, fmt.Sprintf("%s.%d", path, i))...)
+	}
+	names = append(names, namesIn(t, path)...)
+	var want []string
+	for w := range writers {
+		for n := range each {
+			want = append(want, fmt.Sprintf("W%d_%d", w, n))
+		}
+	}
+	require.ElementsMatch(t, want, names, "every entry is in one of the files, once")
+}
+
+func TestAfterReopenEntriesGoToTheNewFile(t *testing.T) {
+	sink, path := newFileSink(t)
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("OLD")))
+	require.NoError(t, os.Rename(path, path+".1"))
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("STILL_OLD")))
+	require.NoError(t, sink.Reopen())
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("NEW")))
+	require.Equal(t, []string{"OLD", "STILL_OLD"}, namesIn(t, path+".1"))
+	require.Equal(t, []string{"NEW"}, namesIn(t, path))
+
+	require.NoError(t, os.Rename(path, path+".2"))
+	require.NoError(t, os.Mkdir(path, 0o700))
+	require.ErrorContains(t, sink.Reopen(), "is not a regular file")
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("KEPT")), "it goes on with the file that it has")
+	require.Equal(t, []string{"NEW", "KEPT"}, namesIn(t, path+".2"))
+}
+
+func TestAClosedSinkRecordsNothing(t *testing.T) {
+	sink, path := newFileSink(t)
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+	require.NoError(t, sink.Close())
+	require.NoError(t, sink.Close(), "closing twice is harmless")
+	require.ErrorContains(t, sink.Record(t.Context(), "acme", entryOf("B")), "is closed")
+	require.ErrorContains(t, sink.Reopen(), "is closed")
+	require.Equal(t, []string{"A"}, namesIn(t, path))
+}
+
+func TestWhatIsBeingRecordedIsWrittenBeforeCloseReturns(t *testing.T) {
+	sink, path := newFileSink(t)
+	var kept []string
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for i := range 50 {
+		group.Go(func() {
+			name := fmt.Sprintf("N%d", i)
+			if sink.Record(t.Context(), "acme", entryOf(name)) == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				kept = append(kept, name)
+			}
+		})
+	}
+	require.NoError(t, sink.Close())
+	written := namesIn(t, path)
+	group.Wait()
+	require.Equal(t, written, namesIn(t, path), "nothing is written after Close")
+	slices.Sort(kept)
+	slices.Sort(written)
+	require.Equal(t, kept, written, "what was recorded is there")
+}
+
+func TestAWriteThatFailsIsAnErrorAndTheNextOneIsWhole(t *testing.T) {
+	sink, path := newFileSink(t)
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+	vault.BreakFile(sink) // writes fail from now on, as on a full disk
+	err := sink.Record(t.Context(), "acme", entryOf("LOST"))
+	require.ErrorContains(t, err, path, "the error names the file")
+	require.ErrorIs(t, err, os.ErrClosed)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	_, err = file.WriteString(`{"name":"LO`) // what a full disk leaves
+	require.NoError(t, errors.Join(err, file.Close()))
+	require.Error(t, sink.Reopen(), "the broken file cannot be closed")
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+	require.Equal(t, []string{"A", "?", "B"}, namesIn(t, path))
+}
+
+func TestALoggerThatDropsEntriesIsNoSink(t *testing.T) {
+	var out bytes.Buffer
+	quiet := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	require.ErrorContains(t, vault.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records of level INFO")
+	require.ErrorContains(t, vault.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an operation that was not logged is not recorded")
+	require.NotNil(t, vault.NewSlogSink(nil))
+}
+
+// failing is a handler that logs nowhere.
+type failing struct{ slog.Handler }
+
+func (failing) Enabled(context.Context, slog.Level) bool  { return true }
+func (failing) Handle(context.Context, slog.Record) error { return errors.New("the pipe is broken") }
+
+func TestAVaultRecordsToItsSinks(t *testing.T) {
+	sink, path := newFileSink(t)
+	var out bytes.Buffer
+	a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
+		o.Audit = []vault.AuditSink{sink, vault.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}
+	})
+	a.put(t, "acme", "A", "1")
+	a.bundle(t, a.issue(t, "acme"))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	records, err := readRecords(text)
+	require.NoError(t, err)
+	var actions []vault.AuditAction
+	for _, r := range records {
+		require.Equal(t, "acme", r.Tenant)
+		actions = append(actions, r.Entry.Action)
+	}
+	require.Equal(t, []vault.AuditAction{vault.AuditPut, vault.AuditIssue, vault.AuditDeliver}, actions)
+	require.Equal(t, 3, strings.Count(out.String(), "msg=audit"))
+
+	require.NoError(t, sink.Close())
+	require.Equal(t, 503, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"2"}`).status, "an operation that cannot be recorded is refused")
+}

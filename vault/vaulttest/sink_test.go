@@ -1,0 +1,102 @@
+package vaulttest
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+// heap is a sink in memory, which spoil can break.
+type heap struct {
+	mu      sync.Mutex
+	records []SinkRecord
+	spoil   func(h *heap, r SinkRecord)
+	deaf    bool // to contexts
+	shares  bool // what callers give
+}
+
+func (h *heap) Record(ctx context.Context, tenant string, e vault.AuditEntry) error {
+	if err := ctx.Err(); err != nil && !h.deaf {
+		return err
+	}
+	if !h.shares {
+		e.Delivered = slices.Clone(e.Delivered)
+	}
+	r := SinkRecord{tenant, e}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.spoil != nil {
+		h.spoil(h, r)
+	} else {
+		h.records = append(h.records, r)
+	}
+	return nil
+}
+
+func (h *heap) recorded() ([]SinkRecord, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.records), nil
+}
+
+// spoiling returns a sink that keeps something else than it was given.
+func spoiling(change func(r *SinkRecord)) *heap {
+	return &heap{spoil: func(h *heap, r SinkRecord) {
+		change(&r)
+		h.records = append(h.records, r)
+	}}
+}
+
+var brokenSinks = map[string]*heap{
+	"an entry is kept when Record returns": func() *heap {
+		var held []SinkRecord
+		return &heap{spoil: func(h *heap, r SinkRecord) { // keeps one back
+			h.records = append(h.records, held...)
+			held = []SinkRecord{r}
+		}}
+	}(),
+	"an entry is kept as it was":                 spoiling(func(r *SinkRecord) { r.Entry.Head = "" }),
+	"what is empty stays empty":                  spoiling(func(r *SinkRecord) { r.Entry.Delivered = append([]string{}, r.Entry.Delivered...) }),
+	"text is kept as it was":                     spoiling(func(r *SinkRecord) { r.Entry.Runner = string([]byte(r.Entry.Runner)[:4]) }),
+	"entries keep their order and their tenants": {spoil: func(h *heap, r SinkRecord) { h.records = slices.Insert(h.records, 0, r) }},
+	"entries that come together are kept whole, each once": {spoil: func(h *heap, r SinkRecord) {
+		if len(h.records)%7 == 6 { // as if two had met
+			h.records = append(h.records, r)
+		}
+		h.records = append(h.records, r)
+	}},
+	"the caller keeps what it gave":      {shares: true},
+	"a context that is over is an error": {deaf: true},
+}
+
+func sinkVerdict(t *testing.T, rule sinkRule, h *heap) []string {
+	r := &recorder{ctx: context.WithoutCancel(t.Context())}
+	var wg sync.WaitGroup
+	wg.Go(func() { // Goexit ends a goroutine
+		rule.check(&sinkCheck{storageT: r, sink: h, recorded: h.recorded})
+	})
+	wg.Wait()
+	return r.failures
+}
+
+func TestASoundSinkKeepsEveryRule(t *testing.T) {
+	RunSink(t, func(*testing.T) (vault.AuditSink, func() ([]SinkRecord, error)) {
+		h := &heap{}
+		return h, h.recorded
+	})
+}
+
+func TestABrokenSinkIsRejectedByTheRuleItBreaks(t *testing.T) {
+	for _, rule := range sinkRules {
+		require.Empty(t, sinkVerdict(t, rule, &heap{}), "a sound sink keeps the rule %q", rule.name)
+		broken := brokenSinks[rule.name]
+		require.NotNil(t, broken, "the rule %q has met no sink that it rejects", rule.name)
+		require.NotEmpty(t, sinkVerdict(t, rule, broken), "a sink that breaks the rule %q passed it", rule.name)
+	}
+	require.Len(t, brokenSinks, len(sinkRules), "a broken sink is for a rule that there is")
+}
