@@ -224,8 +224,8 @@ func TestEveryColumnThatSomebodyEditsIsRefusedOrDoesNotMatter(t *testing.T) {
 	}
 }
 
-// run makes the attack on w and probes it, each time with a process that has
-// just started; the bundle also with the one that was there before.
+// run makes the attack on w and probes it, with a process that has just
+// started; the bundle also with the one that was there before.
 func (a columnAttack) run(t *testing.T, w *world) {
 	where := strings.NewReplacer(":token", "'"+tokenID(t, w.token)+"'", ":gone", "'"+tokenID(t, w.gone)+"'")
 	if a.edit != "" {
@@ -241,8 +241,9 @@ func (a columnAttack) run(t *testing.T, w *world) {
 		return
 	}
 	a.check(t, w, w.fixture, probes[0].name, probes[0].look(t, w.fixture, w))
+	process := w.fresh(t)
 	for _, probe := range probes {
-		process := w.fresh(t)
+		process.log.reset()
 		a.check(t, w, process, probe.name, probe.look(t, process, w))
 	}
 }

@@ -174,7 +174,10 @@ func requireRefused(t testing.TB, f *fixture, err error, about string) {
 		known = known || errors.Is(err, class)
 	}
 	require.True(t, known, "%s: refused, but not as tampering: %v", about, err)
-	require.Positive(t, f.log.errors(), "%s: a refusal is logged as an error", about)
+	// Of a flood the vault logs the first ones.
+	if f.refused++; f.refused <= 20 {
+		require.Positive(t, f.log.errors(), "%s: a refusal is logged as an error", about)
+	}
 	requireNoCanary(t, err.Error()+f.log.text(), about)
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -199,7 +200,7 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead
 			return head, fmt.Errorf("reading from storage: %w", err)
 		}
 		for _, row := range rows {
-			key, err := st.key(ctx, row.KeyID)
+			key, err := v.auditKey(ctx, st, row)
 			if err != nil {
 				return head, err
 			}
@@ -218,6 +219,20 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead
 			return head, check.end()
 		}
 	}
+}
+
+// auditKey returns the data key behind a row's MAC, which may be newer than st.
+func (v *Vault) auditKey(ctx context.Context, st *state, row AuditRow) (*keyring.DataKey, error) {
+	key, err := st.key(ctx, row.KeyID)
+	if !errors.Is(err, keyring.ErrTampered) {
+		return key, err
+	}
+	snap, err := v.storage.Read(ctx, Query{Scope: st.Path[0].Scope})
+	if err != nil {
+		return nil, fmt.Errorf("reading from storage: %w", err)
+	}
+	st.Keys = snap.Keys
+	return st.key(ctx, row.KeyID)
 }
 
 // auditCheck follows a chain.
@@ -316,6 +331,7 @@ func (v *Vault) TrimAudit(ctx context.Context, tenant string, before time.Time) 
 	if err != nil {
 		return 0, fmt.Errorf("trimming the audit chain of tenant %s: %w", clip(tenant), err)
 	}
+	before = before.Truncate(time.Microsecond) // as entries' times are
 	var dropped, through int64
 	young := false
 	_, err = v.VerifyAudit(ctx, tenant, nil, func(seq int64, e AuditEntry) error {
@@ -346,13 +362,17 @@ func (v *Vault) trim(ctx context.Context, tenant string, through int64, author s
 		return err
 	}
 	defer st.close()
-	err = v.append(ctx, st, AuditEntry{
-		Time: now(), Action: AuditTrim, Actor: author, Through: through, Head: hex.EncodeToString(rows[0].MAC[:]),
-	})
+	key, err := st.newestKey(ctx)
 	if err != nil {
 		return err
 	}
-	return v.storage.Apply(ctx, &Change{DropAudit: []AuditRef{{Tenant: tenant, Seq: through}}})
+	e := AuditEntry{Time: now(), Action: AuditTrim, Actor: author, Through: through, Head: hex.EncodeToString(rows[0].MAC[:])}
+	if err := v.tell(ctx, tenant, e); err != nil {
+		return err
+	}
+	// Together, whatever is best effort: without its entry the chain could not
+	// be verified any more.
+	return v.writeEntries(ctx, key, tenant, []AuditEntry{e}, AuditRef{Tenant: tenant, Seq: through})
 }
 
 // appends collects entries that are about to be appended, so that those of one
@@ -369,7 +389,8 @@ type appending struct {
 
 type waitingEntry struct {
 	entry AuditEntry
-	done  chan error // has room for one
+	turn  chan struct{} // closed when the one who brought it is to write
+	done  chan error    // has room for one
 }
 
 // appendWithin bounds the writing of entries, which goes on when the request
@@ -383,20 +404,23 @@ func (v *Vault) append(ctx context.Context, st *state, e AuditEntry) error {
 	if err := v.tell(ctx, tenant, e); err != nil {
 		return err
 	}
-	w := &waitingEntry{entry: e, done: make(chan error, 1)}
-	if v.appends.join(tenant, w) {
-		v.write(context.WithoutCancel(ctx), st)
-	}
+	w := &waitingEntry{entry: e, turn: make(chan struct{}), done: make(chan error, 1)}
+	v.appends.join(tenant, w)
 	select {
 	case err := <-w.done:
 		return err
+	case <-w.turn:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		if !v.appends.leave(tenant, w) {
+			return context.Cause(ctx)
+		}
 	}
+	v.write(context.WithoutCancel(ctx), st)
+	return <-w.done
 }
 
-// join adds an entry and reports whether the caller is the one to write.
-func (a *appends) join(tenant string, w *waitingEntry) bool {
+// join adds an entry. It is its turn at once if nobody writes.
+func (a *appends) join(tenant string, w *waitingEntry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.byTenant == nil {
@@ -406,36 +430,57 @@ func (a *appends) join(tenant string, w *waitingEntry) bool {
 	if !writing {
 		queue = &appending{}
 		a.byTenant[tenant] = queue
+		close(w.turn)
 	}
 	queue.waiting = append(queue.waiting, w)
-	return !writing
 }
 
-// take returns the entries that wait, or ends the caller's turn if none do.
+// leave takes an entry back that still waits. It reports whether it is its
+// turn: then it stays, and has to be written.
+func (a *appends) leave(tenant string, w *waitingEntry) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-w.turn:
+		return true
+	default:
+	}
+	if queue := a.byTenant[tenant]; queue != nil {
+		queue.waiting = slices.DeleteFunc(queue.waiting, func(other *waitingEntry) bool { return other == w })
+	}
+	return false
+}
+
+// take returns the entries that wait, to the one whose turn it is.
 func (a *appends) take(tenant string) []*waitingEntry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	queue := a.byTenant[tenant]
 	batch := queue.waiting
 	queue.waiting = nil
-	if len(batch) == 0 {
-		delete(a.byTenant, tenant)
-	}
 	return batch
 }
 
-// write appends what waits until nothing does.
+// pass gives the turn to the first who waits, if anybody does.
+func (a *appends) pass(tenant string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if queue := a.byTenant[tenant]; len(queue.waiting) > 0 {
+		close(queue.waiting[0].turn)
+	} else {
+		delete(a.byTenant, tenant)
+	}
+}
+
+// write appends all that waits, and passes the turn on: nobody writes more than
+// once, however many come meanwhile.
 func (v *Vault) write(ctx context.Context, st *state) {
 	tenant := Tenant(st.Path[0].Scope)
-	for {
-		batch := v.appends.take(tenant)
-		if len(batch) == 0 {
-			return
-		}
-		err := v.unrecorded(ctx, tenant, v.writeBatch(ctx, st, batch))
-		for _, w := range batch {
-			w.done <- err
-		}
+	defer v.appends.pass(tenant)
+	batch := v.appends.take(tenant)
+	err := v.unrecorded(ctx, tenant, v.writeBatch(ctx, st, batch))
+	for _, w := range batch {
+		w.done <- err
 	}
 }
 
@@ -450,8 +495,14 @@ func (v *Vault) writeBatch(ctx context.Context, st *state, batch []*waitingEntry
 	for i, w := range batch {
 		entries[i] = w.entry
 	}
+	return v.writeEntries(ctx, key, Tenant(st.Path[0].Scope), entries)
+}
+
+// writeEntries appends entries to a tenant's chain, and drops others, as soon
+// as nobody else appends.
+func (v *Vault) writeEntries(ctx context.Context, key *keyring.DataKey, tenant string, entries []AuditEntry, drop ...AuditRef) error {
 	for attempt := 0; ; attempt++ {
-		err := v.writeOnce(ctx, key, Tenant(st.Path[0].Scope), entries)
+		err := v.writeOnce(ctx, key, tenant, entries, drop)
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -461,7 +512,7 @@ func (v *Vault) writeBatch(ctx context.Context, st *state, batch []*waitingEntry
 	}
 }
 
-func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries []AuditEntry) error {
+func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries []AuditEntry, drop []AuditRef) error {
 	snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, AuditHead: true})
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
@@ -470,7 +521,7 @@ func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant stri
 	if err != nil {
 		return err
 	}
-	return v.storage.Apply(ctx, &Change{Append: rows})
+	return v.storage.Apply(ctx, &Change{Append: rows, DropAudit: drop})
 }
 
 // unrecorded returns the error for entries that could not be written.

@@ -198,12 +198,13 @@ func admit(st *state, hash [32]byte) error {
 // deliver makes the bundle for a token, records that, and returns it.
 func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest) (*bundle.Bundle, error) {
 	q := Query{Token: id, Minted: v.minters != nil}
+	began := time.Now()
 	st, err := v.admitted(ctx, q, hash)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { st.close() }()
-	if v.mint(ctx, st) {
+	if v.mint(ctx, st, began) {
 		// Only now that something was minted: everything is read again, as one
 		// snapshot.
 		st.close()

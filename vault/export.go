@@ -473,7 +473,8 @@ func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 
 // storeTenant stores a tenant that checkTenant has seen.
 func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
-	change := &Change{Append: rows.audit}
+	change := &Change{}
+	change.restoreAudit(rows.audit)
 	for i, record := range rows.keys {
 		change.Keys = append(change.Keys, KeyChange{Tenant: rows.tenant, New: record, First: i == 0})
 	}
@@ -501,6 +502,23 @@ func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 		return fmt.Errorf("storing times of last use: %w", err)
 	}
 	return nil
+}
+
+// restoreAudit adds to c what brings back an audit chain.
+func (c *Change) restoreAudit(rows []AuditRow) {
+	if len(rows) == 0 {
+		return
+	}
+	// A chain begins at 1: where a trimmed one has dropped entries, rows that
+	// come and go keep their numbers.
+	tenant, dropped := rows[0].Tenant, rows[0].Seq-1
+	for seq := range dropped {
+		c.Append = append(c.Append, AuditRow{Tenant: tenant, Seq: seq + 1, Entry: []byte{}})
+	}
+	if dropped > 0 {
+		c.DropAudit = []AuditRef{{Tenant: tenant, Seq: dropped}}
+	}
+	c.Append = append(c.Append, rows...)
 }
 
 // restore adds to c what brings back a name with its versions, the active one,

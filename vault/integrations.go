@@ -60,6 +60,7 @@ type minter struct {
 	recent  []time.Time   // mintings of the last hour
 	failed  time.Time     // when the last one failed, or zero
 	problem string        // why
+	ended   time.Time     // when the last minting did, well or not, or zero
 }
 
 func newMinters(integrations []Integration) ([]*minter, error) {
@@ -141,8 +142,9 @@ func (v *Vault) mintingDue(st *state) bool {
 }
 
 // mint lets the integrations of st's path mint what is due, side by side, and
-// reports whether storage has something new.
-func (v *Vault) mint(ctx context.Context, st *state) bool {
+// reports whether storage has something new. read is when the reading of st
+// began.
+func (v *Vault) mint(ctx context.Context, st *state, read time.Time) bool {
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var news bool
@@ -150,7 +152,7 @@ func (v *Vault) mint(ctx context.Context, st *state) bool {
 	for _, m := range v.serving(st) {
 		if row := st.minted(m); m.due(row, t) {
 			group.Go(func() {
-				done := v.mintShared(ctx, m, st, row)
+				done := v.mintShared(ctx, m, st, row, read)
 				mu.Lock()
 				defer mu.Unlock()
 				news = news || done
@@ -163,7 +165,7 @@ func (v *Vault) mint(ctx context.Context, st *state) bool {
 
 // mintShared mints, or waits for the one who does, and reports whether storage
 // may have something new.
-func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *MintedRow) bool {
+func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *MintedRow, read time.Time) bool {
 	m.mu.Lock()
 	if flight := m.flight; flight != nil {
 		m.mu.Unlock()
@@ -174,6 +176,11 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *Minte
 			return false
 		}
 	}
+	if !m.ended.IsZero() && !m.ended.Before(read) {
+		// One ended after st was read, which does not show it.
+		m.mu.Unlock()
+		return true
+	}
 	flight := make(chan struct{})
 	m.flight = flight
 	m.mu.Unlock()
@@ -182,7 +189,7 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *Minte
 	err := v.mintOnce(context.WithoutCancel(ctx), m, st, row)
 
 	m.mu.Lock()
-	m.flight = nil
+	m.flight, m.ended = nil, time.Now()
 	m.failed, m.problem = time.Time{}, ""
 	if err != nil && !errors.Is(err, ErrConflict) {
 		m.failed, m.problem = now(), err.Error()

@@ -97,7 +97,7 @@ func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (Ro
 	var report RotateReport
 	err := v.eachTenant(ctx, func(tenant string) error {
 		report.Tenants++
-		st, err := v.read(ctx, Query{Scope: tenant, Below: true})
+		st, err := v.read(ctx, Query{Scope: tenant})
 		if err != nil {
 			return err
 		}
@@ -117,12 +117,22 @@ func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (Ro
 			}
 			report.Keys++
 		}
-		for _, scope := range slices.Sorted(maps.Keys(st.Below)) {
+		// The tenant's own scope first: its entry in the audit chain makes every
+		// write that still has the older key start over, so that the scopes
+		// listed afterwards are all that there can be under it.
+		if err := v.moveScope(ctx, tenant, &report); err != nil {
+			return err
+		}
+		snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, Below: true})
+		if err != nil {
+			return fmt.Errorf("reading from storage: %w", err)
+		}
+		for _, scope := range slices.Sorted(maps.Keys(snap.Below)) {
 			if err := v.moveScope(ctx, scope, &report); err != nil {
 				return err
 			}
 		}
-		return v.moveScope(ctx, tenant, &report)
+		return nil
 	})
 	if err != nil {
 		return report, fmt.Errorf("rotating data keys: %w", err)

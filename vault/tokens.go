@@ -101,7 +101,9 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 		return bundle.Value{}, TokenInfo{}, err
 	}
 	token := row.generate()
-	err = v.update(ctx, Query{Scope: scope}, func(_ *state, key *keyring.DataKey) (*Change, error) {
+	// A first seal must not stand in for one that somebody removed: what lies
+	// below a scope has sealed it.
+	err = v.update(ctx, Query{Scope: scope, Below: true}, func(_ *state, key *keyring.DataKey) (*Change, error) {
 		err := row.authenticate(key)
 		return &Change{Issue: []TokenRow{row}}, err
 	})
@@ -176,10 +178,15 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bund
 	if reason := next.ended(t); reason != "" {
 		return fail(fmt.Errorf("%w: the new token would be %s already", ErrInvalid, reason))
 	}
+	if err := cmp.Or(checkTime("Expires", next.Expires), checkTime("RotateBy", next.RotateBy)); err != nil {
+		return fail(err)
+	}
 	token := next.generate()
 	err = v.update(ctx, Query{Scope: old.Scope}, func(st *state, key *keyring.DataKey) (*Change, error) {
 		end := t.Add(cmp.Or(opts.Overlap, time.Hour))
-		if at, ok := st.revoked(id); ok && at.Before(end) {
+		if at, ok := st.revoked(id); ok && !at.After(now()) {
+			return nil, fmt.Errorf("%w: it has been revoked meanwhile", ErrInvalid)
+		} else if ok && at.Before(end) {
 			end = at // an earlier end stays
 		}
 		err := next.authenticate(key)

@@ -6,67 +6,122 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/postgrestest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/sqlstore"
 )
+
+// benchEach runs a benchmark on a new database of each kind, which waits for
+// the disk with every write.
+func benchEach(b *testing.B, run func(b *testing.B, store *sqlstore.Store)) {
+	b.Run("SQLite", func(b *testing.B) { run(b, openStore(b, newFile(b))) })
+	b.Run("PostgreSQL", func(b *testing.B) { run(b, openPostgres(b, postgrestest.Start(b).DSN())) })
+}
 
 // BenchmarkUnchangedPoll is what a waiting runner costs: the token and the
 // seals of its path.
 func BenchmarkUnchangedPoll(b *testing.B) {
-	store := openStore(b, newFile(b))
-	for n := range 100 {
-		require.NoError(b, store.Apply(b.Context(), testChange(n+1)))
-	}
-	q := vault.Query{Token: testTokenID(100), SealsOnly: true}
-	b.ReportAllocs()
-	for b.Loop() {
-		snap, err := store.Read(b.Context(), q)
-		if err != nil || snap.Token == nil {
-			b.Fatal(err)
+	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+		for n := range 100 {
+			require.NoError(b, store.Apply(b.Context(), testChange(n+1)))
 		}
-	}
+		q := vault.Query{Token: testTokenID(100), SealsOnly: true}
+		b.ReportAllocs()
+		for b.Loop() {
+			snap, err := store.Read(b.Context(), q)
+			if err != nil || snap.Token == nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // BenchmarkChanges is what watching costs where nothing has changed.
 func BenchmarkChanges(b *testing.B) {
-	store := openStore(b, newFile(b))
-	require.NoError(b, store.Apply(b.Context(), testChange(1)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := store.Changes(b.Context(), 1); err != nil {
-			b.Fatal(err)
+	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+		require.NoError(b, store.Apply(b.Context(), testChange(1)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := store.Changes(b.Context(), 1); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
 }
 
 // BenchmarkRead50 reads a whole path with 50 secrets.
 func BenchmarkRead50(b *testing.B) {
-	store := openStore(b, newFile(b))
-	change := testChange(1)
-	for i := range 49 {
-		row := testSecret(1)
-		row.Name = fmt.Sprintf("NAME_%d", i)
-		change.Insert = append(change.Insert, row)
-	}
-	require.NoError(b, store.Apply(b.Context(), change))
-	q := vault.Query{Token: testTokenID(1)}
-	b.ReportAllocs()
-	for b.Loop() {
-		snap, err := store.Read(b.Context(), q)
-		if err != nil || len(snap.Path[1].Secrets) != 50 {
-			b.Fatal(err)
+	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+		change := testChange(1)
+		for i := range 49 {
+			row := testSecret(1)
+			row.Name = fmt.Sprintf("NAME_%d", i)
+			change.Insert = append(change.Insert, row)
 		}
-	}
+		require.NoError(b, store.Apply(b.Context(), change))
+		q := vault.Query{Token: testTokenID(1)}
+		b.ReportAllocs()
+		for b.Loop() {
+			snap, err := store.Read(b.Context(), q)
+			if err != nil || len(snap.Path[1].Secrets) != 50 {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // BenchmarkApply is a write of every table, with its sync to the disk.
 func BenchmarkApply(b *testing.B) {
-	store := openStore(b, newFile(b))
-	n := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		n++
-		if err := store.Apply(b.Context(), testChange(n)); err != nil {
-			b.Fatal(err)
+	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+		n := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			n++
+			if err := store.Apply(b.Context(), testChange(n)); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
+}
+
+// BenchmarkAppend100 is a batch of audit entries.
+func BenchmarkAppend100(b *testing.B) {
+	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+		n := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			change := &vault.Change{}
+			for range 100 {
+				n++
+				change.Append = append(change.Append, testEntry("acme", n))
+			}
+			if err := store.Apply(b.Context(), change); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkTouch1000 records the uses of a thousand tokens.
+func BenchmarkTouch1000(b *testing.B) {
+	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+		change := &vault.Change{}
+		uses := make([]vault.Use, 1000)
+		for n := range uses {
+			change.Issue = append(change.Issue, testToken(n))
+			uses[n] = vault.Use{Token: testTokenID(n), Addr: "192.0.2.7:4711", Runner: "runner-7"}
+		}
+		require.NoError(b, store.Apply(b.Context(), change))
+		at := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			at++
+			for n := range uses {
+				uses[n].Time = testTime(at)
+			}
+			if err := store.Touch(b.Context(), uses); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -98,13 +98,13 @@ func TestOpeningAgainFindsWhatWasThere(t *testing.T) {
 }
 
 func TestOpenCancelledAtAnyStatementCanBeRepeated(t *testing.T) {
-	db, s := openSpied(t, newFile(t))
+	db, s := openSpied(t, openDB(t, ""), newFile(t))
 	count := len(statements(s, func() {
 		_, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
 		require.NoError(t, err)
 	}))
 	for k := range count {
-		db, s := openSpied(t, newFile(t))
+		db, s := openSpied(t, openDB(t, ""), newFile(t))
 		ctx, cancel := context.WithCancel(t.Context())
 		at := 0
 		s.around = func(_ context.Context, _ string, run func() error) error {

@@ -25,7 +25,7 @@ import (
 // says as which of children.
 const childVariable = "SATCHEL_SQLSTORE_CHILD"
 
-var children = map[string]func(ctx context.Context, file string) error{
+var children = map[string]func(context.Context, place) error{
 	"count": countingChild,
 	"write": writingChild,
 }
@@ -35,11 +35,23 @@ func TestMain(m *testing.M) {
 	if !ok {
 		os.Exit(postgrestest.Run(m))
 	}
-	if err := child(context.Background(), os.Args[1]); err != nil {
+	if err := child(context.Background(), place{os.Args[1], os.Args[2]}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// place is where a store is: the name of a driver and of a data source.
+type place struct{ driver, name string }
+
+// open returns the store there. It ends with its process.
+func (p place) open(ctx context.Context) (*sqlstore.Store, error) {
+	db, err := sql.Open(p.driver, p.name)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.Open(ctx, db, map[string]sqlstore.Dialect{"sqlite": sqlstore.SQLite, "pgx": sqlstore.Postgres}[p.driver])
 }
 
 // process is a child. It goes on when its standard input is closed, and ends at
@@ -50,11 +62,11 @@ type process struct {
 	out io.Reader
 }
 
-func start(t *testing.T, child, file string) *process {
+func start(t *testing.T, child string, at place) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	p := &process{Cmd: exec.CommandContext(t.Context(), exe, file)}
+	p := &process{Cmd: exec.CommandContext(t.Context(), exe, at.driver, at.name)}
 	p.Env = append(os.Environ(), childVariable+"="+child)
 	p.Stderr = os.Stderr
 	p.in, err = p.StdinPipe()
@@ -71,25 +83,16 @@ func start(t *testing.T, child, file string) *process {
 	return p
 }
 
-// openChild returns the store in file. The child ends with its process.
-func openChild(ctx context.Context, file string) (*sqlstore.Store, error) {
-	db, err := sql.Open("sqlite", file)
-	if err != nil {
-		return nil, err
-	}
-	return sqlstore.Open(ctx, db, sqlstore.SQLite)
-}
-
 const countEach = 5
 
 // countingChild waits for its input to end, opens the store, and adds to the
 // chain of changes countEach times.
-func countingChild(ctx context.Context, file string) error {
+func countingChild(ctx context.Context, at place) error {
 	fmt.Println("ready")
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return err
 	}
-	store, err := openChild(ctx, file)
+	store, err := at.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,11 +111,32 @@ func countingChild(ctx context.Context, file string) error {
 	return nil
 }
 
-func TestTenProcessesMayStartAtOnceOnANewFile(t *testing.T) {
-	file := newFile(t)
+func TestTenProcessesMayStartAtOnce(t *testing.T) {
+	t.Run("on a new file", func(t *testing.T) {
+		file := newFile(t)
+		startTen(t, place{"sqlite", file})
+		requireChange(t, 10*countEach, mustRead(t, openStore(t, file), testQuery))
+	})
+	t.Run("on an empty PostgreSQL", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		startTen(t, place{"pgx", dsn})
+		requireChange(t, 10*countEach, mustRead(t, openPostgres(t, dsn), testQuery))
+	})
+	t.Run("on a PostgreSQL of the first version", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		openPostgres(t, dsn)
+		runPostgres(t, openPostgresDB(t, dsn), asVersion1)
+		startTen(t, place{"pgx", dsn})
+		requireChange(t, 10*countEach, mustRead(t, openPostgres(t, dsn), testQuery))
+	})
+}
+
+// startTen lets ten processes that wait for it loose on a store.
+func startTen(t *testing.T, at place) {
+	t.Helper()
 	var all []*process
 	for range 10 {
-		p := start(t, "count", file)
+		p := start(t, "count", at)
 		_, err := bufio.NewReader(p.out).ReadString('\n')
 		require.NoError(t, err)
 		all = append(all, p)
@@ -123,17 +147,16 @@ func TestTenProcessesMayStartAtOnceOnANewFile(t *testing.T) {
 	for _, p := range all {
 		require.NoError(t, p.Wait(), "each process opens the store and writes")
 	}
-	requireChange(t, 10*countEach, mustRead(t, openStore(t, file), testQuery))
 }
 
 // writingChild opens the store and adds to the chain of changes until it is
 // killed. It prints the number of each change that is stored.
-func writingChild(ctx context.Context, file string) error {
+func writingChild(ctx context.Context, at place) error {
 	go func() { // the parent is gone if this ends
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(2)
 	}()
-	store, err := openChild(ctx, file)
+	store, err := at.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -158,32 +181,8 @@ func TestAKilledWriterLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
 	stored := 0 // what the last round found
 	inside := 0 // rounds that killed the child between COMMIT and its line
 	for round := range rounds {
-		p := start(t, "write", file)
-		// Every sixth child is killed at its start, which in the first round
-		// makes the tables; the others after a few changes.
-		lines := bufio.NewScanner(p.out)
-		acknowledged := stored
-		read := func() bool {
-			if !lines.Scan() {
-				return false
-			}
-			n, err := strconv.Atoi(lines.Text())
-			require.NoError(t, err, "half a line is no acknowledgment")
-			acknowledged = n
-			return true
-		}
-		if round%6 != 0 {
-			for range 1 + random.IntN(10) {
-				require.True(t, read(), "round %d: the child ended by itself", round)
-			}
-			time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
-		} else {
-			time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond)
-		}
-		require.NoError(t, p.Process.Kill())
-		for read() {
-		}
-		_ = p.Wait()
+		p := start(t, "write", place{"sqlite", file})
+		acknowledged := killSome(t, p, round, random, stored)
 
 		// In every other round the next child finds the files as the killed
 		// one left them, and a copy is looked at.
@@ -206,6 +205,71 @@ func TestAKilledWriterLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, n, newest, "round %d: each change was counted", round)
 		require.NoError(t, db.Close())
+		if n > acknowledged {
+			inside++
+		}
+		stored = n
+	}
+	require.Greater(t, stored, rounds, "the children did write")
+	t.Logf("%d changes in %d rounds; in %d the child was killed between a commit and its acknowledgment", stored, rounds, inside)
+}
+
+// killSome kills a writing child, every sixth at its start and the others after
+// a few changes. It returns the last number that was acknowledged.
+func killSome(t *testing.T, p *process, round int, random *rand.Rand, acknowledged int) int {
+	t.Helper()
+	lines := bufio.NewScanner(p.out)
+	read := func() bool {
+		if !lines.Scan() {
+			return false
+		}
+		n, err := strconv.Atoi(lines.Text())
+		require.NoError(t, err, "half a line is no acknowledgment")
+		acknowledged = n
+		return true
+	}
+	if round%6 != 0 {
+		for range 1 + random.IntN(10) {
+			require.True(t, read(), "round %d: the child ended by itself", round)
+		}
+		time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
+	} else {
+		time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond)
+	}
+	require.NoError(t, p.Process.Kill())
+	for read() {
+	}
+	_ = p.Wait()
+	return acknowledged
+}
+
+func TestAKilledWriterToPostgreSQLLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
+	dsn := postgrestest.Schema(t)
+	db := openPostgresDB(t, dsn)
+	random := rand.New(rand.NewPCG(1, 2))
+	name := "killed " + currentSchema(t, db)
+	const rounds = 30
+	stored, inside := 0, 0 // as in the test above
+	for round := range rounds {
+		acknowledged := killSome(t, start(t, "write", place{"pgx", postgrestest.With(dsn, "application_name", name)}), round, random, stored)
+		// The server notices a moment later, and may until then commit what it
+		// was sent. Its lock is gone then, too.
+		require.Eventually(t, func() bool {
+			var count int
+			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name).Scan(&count))
+			return count == 0
+		}, 30*time.Second, 5*time.Millisecond, "round %d: the server keeps the connections of a process that is gone", round)
+
+		store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		require.NoError(t, err, "round %d", round)
+		snap := mustRead(t, store, testQuery)
+		n := sealNumber(snap.Path[1].Seal)
+		require.GreaterOrEqual(t, n, acknowledged, "round %d: a change that was acknowledged is gone", round)
+		require.LessOrEqual(t, n, acknowledged+1, "round %d: a change is there that the child had not come to", round)
+		requireChange(t, n, snap)
+		newest, _, err := store.Changes(t.Context(), 0)
+		require.NoError(t, err)
+		require.EqualValues(t, n, newest, "round %d: each change was counted", round)
 		if n > acknowledged {
 			inside++
 		}

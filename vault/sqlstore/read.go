@@ -239,7 +239,7 @@ func (x *tx) readHistory(ctx context.Context, snap *vault.Snapshot, scope string
 	if err != nil {
 		return err
 	}
-	query := selectSecrets + "WHERE h.scope = ? ORDER BY h.name, s.version"
+	query := selectSecrets + "WHERE s.scope = ? ORDER BY s.name, s.version"
 	place := map[string]int{}
 	for i, h := range snap.History {
 		place[h.Name] = i

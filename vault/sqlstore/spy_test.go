@@ -10,22 +10,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spy is the SQLite driver with somebody who looks on and interferes.
+// spy is a driver with somebody who looks on and interferes.
 type spy struct {
-	file   string
+	name   string // of the data source
 	driver driver.Driver
-	closed atomic.Int32 // connections
+	closed atomic.Int32        // connections
+	last   *spyConn            // which ran the last statement
+	args   []driver.NamedValue // of the last statement
 
 	// around is called for each statement. run carries it out.
 	around func(ctx context.Context, query string, run func() error) error
 }
 
-// openSpied returns a pool of at most one connection, so that one that is not
-// given back is missed.
-func openSpied(t testing.TB, file string) (*sql.DB, *spy) {
+// openSpied returns a pool like db over the data source of that name. It has at
+// most one connection, so that one that is not given back is missed.
+func openSpied(t testing.TB, db *sql.DB, name string) (*sql.DB, *spy) {
 	t.Helper()
-	s := &spy{file: file, driver: openDB(t, file).Driver()}
-	db := sql.OpenDB(s)
+	s := &spy{name: name, driver: db.Driver()}
+	db = sql.OpenDB(s)
 	db.SetMaxOpenConns(1)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db, s
@@ -34,8 +36,11 @@ func openSpied(t testing.TB, file string) (*sql.DB, *spy) {
 func (s *spy) Driver() driver.Driver { return s.driver }
 
 func (s *spy) Connect(context.Context) (driver.Conn, error) {
-	conn, err := s.driver.Open(s.file)
-	return &spyConn{conn, s}, err
+	conn, err := s.driver.Open(s.name)
+	if err != nil {
+		return nil, err
+	}
+	return &spyConn{conn, s}, nil
 }
 
 type spyConn struct {
@@ -43,7 +48,8 @@ type spyConn struct {
 	spy *spy
 }
 
-func (c *spyConn) watch(ctx context.Context, query string, run func() error) error {
+func (c *spyConn) watch(ctx context.Context, query string, args []driver.NamedValue, run func() error) error {
+	c.spy.last, c.spy.args = c, args
 	if c.spy.around == nil {
 		return run()
 	}
@@ -51,7 +57,7 @@ func (c *spyConn) watch(ctx context.Context, query string, run func() error) err
 }
 
 func (c *spyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
-	err = c.watch(ctx, query, func() (err error) {
+	err = c.watch(ctx, query, args, func() (err error) {
 		result, err = c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 		return err
 	})
@@ -59,7 +65,7 @@ func (c *spyConn) ExecContext(ctx context.Context, query string, args []driver.N
 }
 
 func (c *spyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
-	err = c.watch(ctx, query, func() (err error) {
+	err = c.watch(ctx, query, args, func() (err error) {
 		rows, err = c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 		return err
 	})
@@ -74,7 +80,10 @@ func (c *spyConn) ResetSession(ctx context.Context) error {
 	return c.Conn.(driver.SessionResetter).ResetSession(ctx)
 }
 
-func (c *spyConn) IsValid() bool { return c.Conn.(driver.Validator).IsValid() }
+func (c *spyConn) IsValid() bool {
+	v, ok := c.Conn.(driver.Validator)
+	return !ok || v.IsValid()
+}
 
 func (c *spyConn) Close() error {
 	c.spy.closed.Add(1)

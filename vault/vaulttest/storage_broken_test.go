@@ -509,6 +509,9 @@ var brokenStorages = map[string]func() vault.Storage{
 		}
 		return uses
 	}),
+	"hundreds of uses fit into one batch": using(func(_ context.Context, _ vault.Storage, uses []vault.Use) []vault.Use {
+		return uses[:min(len(uses), 256)]
+	}),
 	"a use of what is gone changes nothing": func() vault.Storage {
 		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
 			for _, use := range uses {

@@ -1,6 +1,7 @@
 package vaulttest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -70,6 +71,34 @@ var storageUseRules = []storageRule{
 		used("the use is the secret's: a new version neither forgets nor sets it", at.Add(time.Second), "t2", 1, 2)
 		require.True(c, c.read(vault.Query{Token: "t1"}).Token.LastUsed.IsZero(), "a use of a secret is not one of the token")
 		require.True(c, c.last(vault.Query{Scope: "acme/web"}).Secrets[0].LastUsed.IsZero(), "a use was recorded in another scope")
+	}},
+	{"hundreds of uses fit into one batch", func(c *storageCheck) {
+		const count = 300
+		var change vault.Change
+		var uses []vault.Use
+		at := storageTime("use")
+		for i := range count {
+			id, name := fmt.Sprintf("t%03d", i), fmt.Sprintf("NAME_%03d", i)
+			change.Issue = append(change.Issue, storageToken("acme", id))
+			change.Insert = append(change.Insert, storageSecret("acme", name, 1))
+			for _, d := range []time.Duration{1, 3, 2} { // of each the one in the middle counts
+				token, secret := vault.Use{Token: id, Time: at.Add(d * time.Second), Runner: fmt.Sprint(id, d)}, vault.Use{Token: fmt.Sprint(id, d), Time: at.Add(d * time.Second), Scope: "acme", Name: name}
+				uses = append(uses, token, secret, vault.Use{Token: "none " + id, Time: at})
+			}
+		}
+		c.apply(change)
+		c.touch(uses...)
+		snap := c.read(vault.Query{Scope: "acme", Tokens: true})
+		require.Len(c, snap.Tokens, count)
+		require.Len(c, snap.Path[0].Secrets, count)
+		for _, row := range snap.Tokens {
+			require.Equal(c, fmt.Sprint(row.ID, time.Duration(3)), row.LastRunner, "the latest use of token %s", row.ID)
+			require.True(c, row.LastUsed.Equal(at.Add(3*time.Second)), "the latest use of token %s", row.ID)
+		}
+		for i, row := range snap.Path[0].Secrets {
+			require.Equal(c, fmt.Sprint(fmt.Sprintf("t%03d", i), time.Duration(3)), row.LastToken, "the latest use of %s", row.Name)
+			require.True(c, row.LastUsed.Equal(at.Add(3*time.Second)), "the latest use of %s", row.Name)
+		}
 	}},
 	{"a use of what is gone changes nothing", func(c *storageCheck) {
 		c.insert(1)

@@ -1,0 +1,549 @@
+package vault_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// auditor is a sink that keeps what it gets, and fails on demand.
+type auditor struct {
+	mu      sync.Mutex
+	entries []vault.AuditEntry
+	failure atomic.Pointer[error]
+}
+
+func (a *auditor) Record(_ context.Context, _ string, e vault.AuditEntry) error {
+	if err := getError(&a.failure); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.entries = append(a.entries, e)
+	return nil
+}
+
+// with returns a vault of another process with options.
+func (f *fixture) with(t testing.TB, opts vault.Options) *fixture {
+	t.Helper()
+	keys, err := keyring.New(f.kek, nil)
+	require.NoError(t, err)
+	next := &fixture{storage: &spy{Storage: f.storage.Storage}, kek: f.kek, log: &logbook{}}
+	opts.Logger = next.log.logger()
+	next.Vault, err = vault.New(t.Context(), next.storage, keys, &opts)
+	require.NoError(t, err)
+	return next
+}
+
+// audit returns the verified entries of a tenant.
+func (f *fixture) audit(t testing.TB, tenant string) []vault.AuditEntry {
+	t.Helper()
+	var entries []vault.AuditEntry
+	_, err := f.VerifyAudit(t.Context(), tenant, nil, func(seq int64, e vault.AuditEntry) error {
+		require.Equal(t, int64(len(entries)+1), seq, "numbers have no gaps")
+		entries = append(entries, e)
+		return nil
+	})
+	require.NoError(t, err)
+	return entries
+}
+
+func TestEveryWriteDeliveryAndRefusalHasAnEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &auditor{}
+		f := newFixture(t).with(t, vault.Options{Audit: []vault.AuditSink{sink}})
+		ctx := vault.WithActor(t.Context(), "ada")
+		put := func(value string) {
+			_, err := f.Put(ctx, "acme", "A", bundle.NewValue(value), nil)
+			require.NoError(t, err)
+		}
+		put(canaryOld)
+		put(canaryTenant)
+		put(canaryTenant) // changes nothing
+		_, err := f.Activate(ctx, "acme", "A", 1)
+		require.NoError(t, err)
+		_, err = f.Hide(ctx, "acme/web", "B")
+		require.NoError(t, err)
+		require.NoError(t, f.Delete(ctx, "acme/web", "B"))
+		token, info, err := f.IssueToken(ctx, "acme/web", nil)
+		require.NoError(t, err)
+		req := &vault.BootstrapRequest{Runner: "r1", RemoteAddr: "10.0.0.1"}
+		_, err = f.Bootstrap(t.Context(), token, req)
+		require.NoError(t, err)
+		next, nextInfo, err := f.RotateToken(ctx, info.ID, nil)
+		require.NoError(t, err)
+		require.NoError(t, f.RevokeToken(ctx, info.ID))
+		for range 3 {
+			_, err = f.Bootstrap(t.Context(), token, req)
+			requireReason(t, err, vault.TokenRevoked, "it was revoked")
+		}
+		time.Sleep(time.Hour)
+		_, err = f.RotateDataKeys(ctx, 0)
+		require.NoError(t, err)
+
+		type line struct {
+			action  vault.AuditAction
+			actor   string
+			scope   string
+			name    string
+			version int64
+			token   string
+		}
+		want := []line{
+			{vault.AuditPut, "ada", "acme", "A", 1, ""},
+			{vault.AuditPut, "ada", "acme", "A", 2, ""},
+			{vault.AuditActivate, "ada", "acme", "A", 1, ""},
+			{vault.AuditHide, "ada", "acme/web", "B", 1, ""},
+			{vault.AuditDelete, "ada", "acme/web", "B", 0, ""},
+			{vault.AuditIssue, "ada", "acme/web", "", 0, info.ID},
+			{vault.AuditDeliver, "", "acme/web", "", 0, info.ID},
+			{vault.AuditIssue, "ada", "acme/web", "", 0, nextInfo.ID},
+			{vault.AuditRevoke, "ada", "acme/web", "", 0, info.ID},
+			{vault.AuditRevoke, "ada", "acme/web", "", 0, info.ID},
+			{vault.AuditRefuse, "", "acme/web", "", 0, info.ID},
+			{vault.AuditMoveKeys, "ada", "acme", "", 0, ""},
+			{vault.AuditMoveKeys, "ada", "acme/web", "", 0, ""},
+		}
+		entries := f.audit(t, "acme")
+		var got []line
+		for _, e := range entries {
+			got = append(got, line{e.Action, e.Actor, e.Scope, e.Name, e.Version, e.Token})
+			require.False(t, e.Time.IsZero())
+		}
+		require.Equal(t, want, got)
+		require.Equal(t, []string{"acme/A@1"}, entries[6].Delivered)
+		require.Equal(t, "r1", entries[6].Runner)
+		require.Equal(t, "10.0.0.1", entries[6].Addr)
+		require.Equal(t, vault.TokenRevoked, entries[10].Reason)
+		require.Equal(t, entries, sink.entries, "sinks get the same, in the same order")
+
+		_, err = f.Bootstrap(t.Context(), token, req)
+		requireReason(t, err, vault.TokenRevoked, "it was revoked")
+		require.Len(t, f.audit(t, "acme"), len(want)+1, "a minute later a refusal is recorded again")
+
+		rows, err := f.storage.Audit(t.Context(), "acme", 0, 1000)
+		require.NoError(t, err)
+		for _, row := range rows {
+			requireNoCanary(t, string(row.Entry), "an audit entry")
+			for _, secret := range []bundle.Value{token, next} {
+				require.NotContains(t, string(row.Entry), secret.Reveal(), "entries name tokens by their ids")
+			}
+		}
+	})
+}
+
+func TestAnUnchangedPollIsNoEntry(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "a")
+	token := f.issue(t, "acme")
+	b := f.bundle(t, token)
+	before := len(f.audit(t, "acme"))
+	for range 5 {
+		_, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: b.Meta().Revision})
+		require.ErrorIs(t, err, vault.ErrUnchanged)
+	}
+	require.Len(t, f.audit(t, "acme"), before)
+}
+
+func TestWhatWasDoneToAnAuditChainIsFound(t *testing.T) {
+	attacks := map[string][]string{
+		"edited":               {"UPDATE audit SET entry = CAST(replace(CAST(entry AS TEXT), '\"version\":2', '\"version\":3') AS BLOB) WHERE tenant = 'acme' AND seq = 2"},
+		"spaces added":         {"UPDATE audit SET entry = CAST(CAST(entry AS TEXT) || ' ' AS BLOB) WHERE tenant = 'acme' AND seq = 2"},
+		"another MAC":          {"UPDATE audit SET mac = zeroblob(32) WHERE tenant = 'acme' AND seq = 3"},
+		"missing":              {"DELETE FROM audit WHERE tenant = 'acme' AND seq = 3"},
+		"the first missing":    {"DELETE FROM audit WHERE tenant = 'acme' AND seq = 1"},
+		"all but the last":     {"DELETE FROM audit WHERE tenant = 'acme' AND seq < (SELECT max(seq) FROM audit WHERE tenant = 'acme')"},
+		"missing, renumbered":  {"DELETE FROM audit WHERE tenant = 'acme' AND seq = 3", "UPDATE audit SET seq = seq + 1000 WHERE tenant = 'acme' AND seq > 3", "UPDATE audit SET seq = seq - 1001 WHERE tenant = 'acme' AND seq > 1000"},
+		"the first renumbered": {"DELETE FROM audit WHERE tenant = 'acme' AND seq = 1", "UPDATE audit SET seq = seq + 1000 WHERE tenant = 'acme'", "UPDATE audit SET seq = seq - 1001 WHERE tenant = 'acme'"},
+		"exchanged":            {"UPDATE audit SET seq = 1000 WHERE tenant = 'acme' AND seq = 2", "UPDATE audit SET seq = 2 WHERE tenant = 'acme' AND seq = 3", "UPDATE audit SET seq = 3 WHERE tenant = 'acme' AND seq = 1000"},
+		"contents exchanged":   {"UPDATE audit SET entry = (SELECT entry FROM audit WHERE tenant = 'acme' AND seq = 1) WHERE tenant = 'acme' AND seq = 2"},
+		"one put in again":     {"INSERT INTO audit SELECT tenant, (SELECT max(seq) + 1 FROM audit WHERE tenant = 'acme'), entry, key_id, mac FROM audit WHERE tenant = 'acme' AND seq = 2"},
+		"one made up":          {"INSERT INTO audit SELECT tenant, (SELECT max(seq) + 1 FROM audit WHERE tenant = 'acme'), entry, key_id, zeroblob(32) FROM audit WHERE tenant = 'acme' AND seq = 2"},
+		"another tenant's":     {"DELETE FROM audit WHERE tenant = 'acme'", "UPDATE audit SET tenant = 'acme' WHERE tenant = 'globex'"},
+		"an unknown key":       {"UPDATE audit SET key_id = zeroblob(16) WHERE tenant = 'acme' AND seq = 2"},
+	}
+	w := newWorld(t)
+	head, err := w.VerifyAudit(t.Context(), "acme", nil, nil)
+	require.NoError(t, err)
+	require.Greater(t, head.Seq, int64(5))
+	for about, statements := range attacks {
+		t.Run(about, func(t *testing.T) {
+			c := w.copy(t)
+			_, err := c.VerifyAudit(t.Context(), "acme", &head, nil)
+			require.NoError(t, err, "until then it is genuine")
+			for _, statement := range statements {
+				c.sql(t, statement)
+			}
+			for _, f := range []*fixture{c.fixture, c.fresh(t)} {
+				_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
+				require.ErrorIs(t, err, keyring.ErrTampered)
+				_, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
+				require.ErrorIs(t, err, keyring.ErrTampered, "trimming must not cover it up")
+			}
+		})
+	}
+}
+
+func TestATailThatWasCutOffIsFoundByWhoKeptAHead(t *testing.T) {
+	w := newWorld(t)
+	head, err := w.VerifyAudit(t.Context(), "acme", nil, nil)
+	require.NoError(t, err)
+
+	cut := w.copy(t)
+	cut.sql(t, "DELETE FROM audit WHERE tenant = 'acme' AND seq >= ?", head.Seq)
+	_, err = cut.VerifyAudit(t.Context(), "acme", nil, nil)
+	require.NoError(t, err, "without a head it cannot be noticed")
+	_, err = cut.VerifyAudit(t.Context(), "acme", &head, nil)
+	require.ErrorIs(t, err, keyring.ErrTampered)
+	cut.put(t, "acme", "Z", "z")
+	cut.put(t, "acme", "Y", "y")
+	_, err = cut.VerifyAudit(t.Context(), "acme", nil, nil)
+	require.NoError(t, err)
+	_, err = cut.VerifyAudit(t.Context(), "acme", &head, nil)
+	require.ErrorIs(t, err, keyring.ErrTampered, "nor does it help that the chain grew again")
+
+	gone := w.copy(t)
+	gone.sql(t, "DELETE FROM audit WHERE tenant = 'acme'")
+	_, err = gone.VerifyAudit(t.Context(), "acme", &head, nil)
+	require.ErrorIs(t, err, keyring.ErrTampered, "a chain that is gone")
+}
+
+func TestATrimmedChainStaysVerifiableAndKeepsTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		for i := range 600 { // more than a page
+			f.put(t, "acme", "A", fmt.Sprint(i))
+		}
+		f.put(t, "globex", "A", "g")
+		early, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		border := time.Now()
+		f.put(t, "acme", "B", "b")
+		f.put(t, "acme", "C", "c")
+		head, err := f.VerifyAudit(t.Context(), "acme", &early, nil)
+		require.NoError(t, err)
+
+		n, err := f.TrimAudit(vault.WithActor(t.Context(), "ada"), "acme", border)
+		require.NoError(t, err)
+		require.Equal(t, int64(600), n)
+		var seqs []int64
+		var actions []vault.AuditAction
+		visit := func(seq int64, e vault.AuditEntry) error {
+			seqs, actions = append(seqs, seq), append(actions, e.Action)
+			return nil
+		}
+		for _, since := range []*vault.AuditHead{nil, &early, &head} {
+			seqs, actions = nil, nil
+			_, err = f.process(t).VerifyAudit(t.Context(), "acme", since, visit)
+			require.NoError(t, err)
+			require.Equal(t, []int64{601, 602, 603}, seqs)
+			require.Equal(t, []vault.AuditAction{vault.AuditPut, vault.AuditPut, vault.AuditTrim}, actions)
+		}
+		require.Len(t, f.audit(t, "globex"), 1, "the other tenant's are as they were")
+
+		n, err = f.TrimAudit(t.Context(), "acme", border)
+		require.NoError(t, err)
+		require.Zero(t, n, "nothing is left to drop, and nothing is appended")
+
+		n, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, int64(3), n, "the entry about the first trim goes too")
+		f.put(t, "acme", "D", "d")
+		seqs, actions = nil, nil
+		_, err = f.VerifyAudit(t.Context(), "acme", &head, visit)
+		require.NoError(t, err)
+		require.Equal(t, []vault.AuditAction{vault.AuditTrim, vault.AuditPut}, actions)
+	})
+}
+
+func TestACutThatATrimDoesNotExplainIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := memstore.New()
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		for i := range 4 {
+			f.put(t, "acme", "A", fmt.Sprint(i))
+		}
+		time.Sleep(time.Hour)
+		border := time.Now()
+		f.put(t, "acme", "B", "b")
+		f.put(t, "acme", "C", "c")
+		_, err := f.TrimAudit(t.Context(), "acme", border)
+		require.NoError(t, err)
+		require.NoError(t, storage.Apply(t.Context(), &vault.Change{DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 5}}}))
+		_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
+		require.ErrorIs(t, err, keyring.ErrTampered, "one more than the trim says")
+	})
+}
+
+func TestWhatCannotBeRecordedIsRefused(t *testing.T) {
+	down := errors.New("the collector is down")
+	for _, bestEffort := range []bool{false, true} {
+		t.Run(fmt.Sprintf("best effort %t", bestEffort), func(t *testing.T) {
+			sink := &auditor{}
+			f := newFixture(t).with(t, vault.Options{Audit: []vault.AuditSink{sink}, AuditBestEffort: bestEffort})
+			f.put(t, "acme", "A", "a")
+			token := f.issue(t, "acme")
+			check := func(err error, what string) {
+				t.Helper()
+				if bestEffort {
+					require.NoError(t, err, what)
+					require.Positive(t, f.log.errors(), "that it was not recorded is logged")
+				} else {
+					require.ErrorIs(t, err, vault.ErrNotRecorded, what)
+				}
+			}
+			setError(&sink.failure, down)
+			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("b"), nil)
+			check(err, "a write")
+			_, _, err = f.IssueToken(t.Context(), "acme", nil)
+			check(err, "a token")
+			b, err := f.Bootstrap(t.Context(), token, nil)
+			check(err, "a delivery")
+			require.Equal(t, bestEffort, b != nil)
+			_, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
+			check(err, "a trim")
+			setError(&sink.failure, nil)
+			want := "a"
+			if bestEffort {
+				want = "b"
+			}
+			require.Equal(t, map[string]string{"A": want}, f.values(t, token), "what was refused has not happened")
+			_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
+			require.NoError(t, err)
+
+			setError(&f.storage.failApply, down)
+			_, err = f.Bootstrap(t.Context(), token, nil)
+			check(err, "a delivery that storage does not take")
+			_, err = f.Put(t.Context(), "acme", "A", bundle.NewValue("c"), nil)
+			require.ErrorIs(t, err, down, "a write is stored with its entry or not at all")
+		})
+	}
+}
+
+// forgetful is a storage that takes no entries.
+type forgetful struct {
+	vault.Storage
+	on atomic.Bool
+}
+
+var errFull = errors.New("the disk is full")
+
+func (s *forgetful) Apply(ctx context.Context, c *vault.Change) error {
+	if s.on.Load() && len(c.Append) > 0 {
+		return errFull
+	}
+	return s.Storage.Apply(ctx, c)
+}
+
+func TestATrimThatCannotBeRecordedDropsNothing(t *testing.T) {
+	for _, bestEffort := range []bool{false, true} {
+		storage := &forgetful{Storage: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek")).with(t, vault.Options{AuditBestEffort: bestEffort})
+		f.put(t, "acme", "A", "a")
+		f.put(t, "acme", "A", "b")
+		storage.on.Store(true)
+		_, err := f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
+		require.ErrorIs(t, err, errFull)
+		require.Len(t, f.audit(t, "acme"), 2, "a chain that lost entries without a word could not be verified")
+	}
+}
+
+// slowAppend is a storage in which an Apply that appends takes a second.
+type slowAppend struct {
+	vault.Storage
+	appends atomic.Int64
+}
+
+func (s *slowAppend) Apply(ctx context.Context, c *vault.Change) error {
+	if len(c.Append) > 0 {
+		s.appends.Add(1)
+		time.Sleep(time.Second)
+	}
+	return s.Storage.Apply(ctx, c)
+}
+
+func TestDeliveriesAtTheSameTimeShareTheirWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &slowAppend{Storage: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		f.put(t, "acme", "A", "a")
+		token := f.issue(t, "acme")
+		f.values(t, token)
+		before := storage.appends.Load()
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				if _, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{Runner: fmt.Sprint(i)}); err != nil {
+					t.Errorf("a delivery failed: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		require.LessOrEqual(t, storage.appends.Load()-before, int64(2), "the first, and all who came meanwhile")
+		runners := map[string]int{}
+		for _, e := range f.audit(t, "acme") {
+			if e.Action == vault.AuditDeliver && e.Runner != "" {
+				runners[e.Runner]++
+			}
+		}
+		require.Len(t, runners, 100, "none is lost")
+		for runner, n := range runners {
+			require.Equal(t, 1, n, "runner %s", runner)
+		}
+	})
+}
+
+func TestADeliveryDoesNotWaitForThoseThatCameLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &slowAppend{Storage: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		f.put(t, "acme", "A", "a")
+		token := f.issue(t, "acme")
+		f.values(t, token)
+		longest := make(chan time.Duration, 20)
+		var wg sync.WaitGroup
+		for i := range 20 { // one every half second
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * time.Second / 2)
+				began := time.Now()
+				if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
+					t.Errorf("a delivery failed: %v", err)
+				}
+				longest <- time.Since(began)
+			})
+		}
+		wg.Wait()
+		close(longest)
+		for took := range longest {
+			require.LessOrEqual(t, took, 2*time.Second, "the write under way, and its own")
+		}
+	})
+}
+
+func TestARunnerThatLeavesTakesNobodysEntryAlong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &slowAppend{Storage: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		f.put(t, "acme", "A", "a")
+		token := f.issue(t, "acme")
+		f.values(t, token)
+		var wg sync.WaitGroup
+		var served atomic.Int64
+		for i := range 30 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+				ctx := t.Context()
+				if i%3 == 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, time.Duration(i%7)*150*time.Millisecond)
+					defer cancel()
+				}
+				_, err := f.Bootstrap(ctx, token, &vault.BootstrapRequest{Runner: fmt.Sprint(i)})
+				if i%3 != 0 && err != nil {
+					t.Errorf("a delivery failed: %v", err)
+				}
+				if err == nil {
+					served.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		recorded := 0
+		for _, e := range f.audit(t, "acme") {
+			if e.Action == vault.AuditDeliver && e.Runner != "" {
+				recorded++
+			}
+		}
+		require.GreaterOrEqual(t, int64(recorded), served.Load(), "whoever was served is recorded")
+		f.values(t, token)
+	})
+}
+
+func TestTwoProcessesWriteOneChain(t *testing.T) {
+	kek := keyringtest.NewFake("kek")
+	file := filepath.Join(t.TempDir(), "vault.db")
+	processes := []*fixture{openSQLite(t, file, kek), openSQLite(t, file, kek)}
+	processes[0].put(t, "acme", "A", "a")
+	token := processes[0].issue(t, "acme")
+	var wg sync.WaitGroup
+	for i := range 20 {
+		process := processes[i%2]
+		wg.Go(func() {
+			if _, err := process.Bootstrap(t.Context(), token, nil); err != nil {
+				t.Errorf("a delivery failed: %v", err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := process.Put(t.Context(), "acme", fmt.Sprintf("S%d", i), bundle.NewValue("x"), nil); err != nil {
+				t.Errorf("a write failed: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	actions := map[vault.AuditAction]int{}
+	for _, e := range processes[1].audit(t, "acme") {
+		actions[e.Action]++
+	}
+	require.Equal(t, map[vault.AuditAction]int{vault.AuditPut: 21, vault.AuditIssue: 1, vault.AuditDeliver: 20}, actions)
+}
+
+// between is a storage that does something before it reads a chain.
+type between struct {
+	vault.Storage
+	do func()
+}
+
+func (b *between) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+	if b.do != nil {
+		do := b.do
+		b.do = nil
+		do()
+	}
+	return b.Storage.Audit(ctx, tenant, after, limit)
+}
+
+func TestAChainThatGrowsUnderANewDataKeyMeanwhileIsGenuine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &between{Storage: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		f.put(t, "acme", "A", "a")
+		time.Sleep(time.Hour)
+		other := newFixtureOver(t, storage.Storage, f.kek)
+		storage.do = func() {
+			if _, err := other.RotateDataKeys(t.Context(), 0); err != nil {
+				t.Errorf("a rotation failed: %v", err)
+			}
+		}
+		_, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
+		require.NoError(t, err)
+	})
+}
+
+func TestOnlyATenantHasAnAuditChain(t *testing.T) {
+	f := newFixture(t)
+	for _, tenant := range []string{"", "acme/web", "Not A Tenant"} {
+		_, err := f.VerifyAudit(t.Context(), tenant, nil, nil)
+		require.ErrorIs(t, err, vault.ErrInvalid)
+		_, err = f.TrimAudit(t.Context(), tenant, time.Unix(math.MaxInt32, 0))
+		require.ErrorIs(t, err, vault.ErrInvalid)
+	}
+	head, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
+	require.NoError(t, err)
+	require.Zero(t, head, "a tenant without entries")
+}

@@ -1,0 +1,93 @@
+package vault_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
+)
+
+func TestTheChecklistSaysWhereEachRequiredSecretIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &mint{life: time.Hour}
+		opts := m.minting(vault.Integration{})
+		opts.Required = []vault.Required{
+			{Scope: "acme", Name: "AI_KEY", Kind: "anthropic", Help: "ask the team lead"},
+			{Scope: "acme/web", Name: "GIT_TOKEN"},
+		}
+		opts.Notices = []string{"The platform pays."}
+		f := newFixture(t).with(t, opts)
+		token := f.issue(t, "acme/web")
+		status := func(name string) vault.ReadyItem {
+			t.Helper()
+			r, err := f.Readiness(t.Context(), "acme/web")
+			require.NoError(t, err)
+			require.Len(t, r.Items, 2)
+			ready := true
+			for _, item := range r.Items {
+				ready = ready && item.Status == vault.ReadyPresent
+			}
+			require.Equal(t, ready, r.Ready)
+			for _, item := range r.Items {
+				if item.Name == name {
+					return item
+				}
+			}
+			t.Fatalf("no item for %s", name)
+			return vault.ReadyItem{}
+		}
+		require.Equal(t, vault.ReadyMissing, status("GIT_TOKEN").Status)
+		require.Zero(t, m.count.Load(), "looking mints nothing")
+
+		b := f.bundle(t, token)
+		require.Equal(t, []string{"The platform pays."}, b.Meta().Notices)
+		require.Len(t, b.Problems(), 1, "what is missing is a problem, and what was minted is not missing")
+		require.Equal(t, "AI_KEY", b.Problems()[0].Name)
+		require.Contains(t, b.Problems()[0].Reason, "ask the team lead")
+		item := status("GIT_TOKEN")
+		require.Equal(t, vault.ReadyPresent, item.Status)
+		require.Equal(t, bundle.Origin{Provider: "github", Location: "acme"}, item.From)
+		require.Equal(t, vault.ReadyMissing, status("AI_KEY").Status)
+
+		f.put(t, "acme", "AI_KEY", "k", vault.PutOptions{Expires: time.Now().Add(time.Minute)})
+		item = status("AI_KEY")
+		require.Equal(t, vault.ReadyPresent, item.Status)
+		require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme"}, item.From)
+		require.Empty(t, item.Detail)
+		require.Empty(t, f.bundle(t, token).Problems())
+		time.Sleep(time.Minute)
+		require.Equal(t, vault.ReadyExpired, status("AI_KEY").Status)
+		require.Len(t, f.bundle(t, token).Problems(), 1, "one problem, not two")
+
+		_, err := f.Hide(t.Context(), "acme/web", "AI_KEY")
+		require.NoError(t, err)
+		require.Equal(t, vault.ReadyHidden, status("AI_KEY").Status)
+		require.Len(t, f.bundle(t, token).Problems(), 1)
+
+		waived := f.issue(t, "acme/web", vault.TokenOptions{Waive: []string{"AI_KEY"}})
+		require.Empty(t, f.bundle(t, waived).Problems(), "a runner that does without is told of nothing")
+		next, _, err := f.RotateToken(t.Context(), tokenID(t, waived), nil)
+		require.NoError(t, err)
+		require.Empty(t, f.bundle(t, next).Problems(), "nor is the runner of its successor")
+		r, err := f.Readiness(t.Context(), "globex")
+		require.NoError(t, err)
+		require.Equal(t, vault.Readiness{Scope: "globex", Ready: true}, r, "another tenant needs nothing")
+	})
+}
+
+func TestRequiredAndWaivedNamesAreChecked(t *testing.T) {
+	f := newFixture(t)
+	keys, err := keyring.New(f.kek, nil)
+	require.NoError(t, err)
+	for _, need := range []vault.Required{{Scope: "acme"}, {Name: "A"}, {Scope: "acme", Name: "not a name"}, {Scope: "acme", Name: "A", Help: "\x00"}} {
+		_, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Required: []vault.Required{need}})
+		require.ErrorIs(t, err, vault.ErrInvalid)
+	}
+	_, _, err = f.IssueToken(t.Context(), "acme", &vault.TokenOptions{Waive: []string{"not a name"}})
+	require.ErrorIs(t, err, vault.ErrInvalid)
+}

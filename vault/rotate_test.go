@@ -1,0 +1,523 @@
+package vault_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+var errKilled = errors.New("killed")
+
+// mortal is a storage that fails from its n-th Apply on, if n is set.
+type mortal struct {
+	vault.Storage
+	applies, dies atomic.Int64
+}
+
+func (m *mortal) Apply(ctx context.Context, c *vault.Change) error {
+	if n := m.applies.Add(1); m.dies.Load() > 0 && n >= m.dies.Load() {
+		return errKilled
+	}
+	return m.Storage.Apply(ctx, c)
+}
+
+// die lets n more calls through, and none after them.
+func (m *mortal) die(n int64) {
+	m.applies.Store(0)
+	m.dies.Store(n + 1)
+}
+
+// runner is a token and what it gets.
+type runner struct {
+	token bundle.Value
+	want  map[string]string
+}
+
+// estate fills a vault with two tenants, and returns a runner of each.
+func (f *fixture) estate(t testing.TB) []runner {
+	t.Helper()
+	f.put(t, "acme", "A", "old-a")
+	f.put(t, "acme", "A", "new-a", vault.PutOptions{Kind: "anthropic"})
+	f.put(t, "acme", "B", "b")
+	f.put(t, "acme/web/api", "C", "c")
+	_, err := f.Hide(t.Context(), "acme/web", "B")
+	require.NoError(t, err)
+	f.put(t, "globex", "A", "g")
+	acme, globex := f.issue(t, "acme/web/api"), f.issue(t, "globex")
+	require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.issue(t, "acme"))))
+	return []runner{{acme, map[string]string{"A": "new-a", "C": "c"}}, {globex, map[string]string{"A": "g"}}}
+}
+
+// requireEstate fails the test unless all of estate is there.
+func (f *fixture) requireEstate(t testing.TB, estate []runner, about string) {
+	t.Helper()
+	for _, r := range estate {
+		require.Equal(t, r.want, f.values(t, r.token), about)
+	}
+	history, err := f.History(t.Context(), "acme", "A")
+	require.NoError(t, err, about)
+	require.Len(t, history, 2, about)
+	require.Equal(t, bundle.NewValue("new-a").Preview(), history[0].Preview, about)
+	require.Equal(t, bundle.NewValue("old-a").Preview(), history[1].Preview, about)
+	for _, scope := range []string{"acme", "acme/web/api", "globex"} {
+		tokens, err := f.Tokens(t.Context(), scope)
+		require.NoError(t, err, about)
+		require.Len(t, tokens, 1, about)
+	}
+	for _, tenant := range []string{"acme", "globex"} {
+		_, err := f.VerifyAudit(t.Context(), tenant, nil, nil)
+		require.NoError(t, err, about)
+	}
+}
+
+// requireUnderNewest fails the test unless all that is active in scopes is
+// under their tenant's newest data key.
+func requireUnderNewest(t testing.TB, s vault.Storage, scopes ...string) {
+	t.Helper()
+	for _, scope := range scopes {
+		snap, err := s.Read(context.Background(), vault.Query{Scope: scope, Tokens: true})
+		require.NoError(t, err)
+		var newest [16]byte
+		var born time.Time
+		for _, record := range snap.Keys {
+			created, err := record.Created()
+			require.NoError(t, err)
+			id, err := record.ID()
+			require.NoError(t, err)
+			if created.After(born) || created.Equal(born) && bytes.Compare(id[:], newest[:]) > 0 {
+				born, newest = created, id
+			}
+		}
+		state := snap.Path[len(snap.Path)-1]
+		require.Equal(t, newest[:], state.Seal[6:22], "the seal of %s", scope)
+		for _, row := range state.Secrets {
+			require.Equal(t, newest, row.KeyID, "secret %s of %s", row.Name, scope)
+		}
+		for _, row := range snap.Tokens {
+			require.Equal(t, newest, row.KeyID, "token %s of %s", row.ID, scope)
+		}
+	}
+}
+
+var estateScopes = []string{"acme", "acme/web", "acme/web/api", "globex"}
+
+func TestARotationOfDataKeysMovesAllThatIsActiveAndLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		estate := f.estate(t)
+		time.Sleep(time.Hour)
+
+		report, err := f.RotateDataKeys(t.Context(), 2*time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, vault.RotateReport{Tenants: 2}, report, "keys younger than that stay")
+
+		report, err = f.RotateDataKeys(t.Context(), time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, vault.RotateReport{Tenants: 2, Keys: 2, Scopes: 4}, report)
+		for _, tenant := range []string{"acme", "globex"} {
+			snap, err := f.storage.Read(t.Context(), vault.Query{Scope: tenant})
+			require.NoError(t, err)
+			require.Len(t, snap.Keys, 2, "the older record stays, for earlier versions")
+		}
+		requireUnderNewest(t, f.storage, estateScopes...)
+		f.requireEstate(t, estate, "in the same process")
+		f.process(t).requireEstate(t, estate, "in another process")
+
+		_, err = f.Activate(t.Context(), "acme", "A", 1)
+		require.NoError(t, err, "an earlier version is under the older key, and can come back")
+		report, err = f.RotateDataKeys(t.Context(), time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, vault.RotateReport{Tenants: 2, Scopes: 1}, report, "and is moved the next time")
+		requireUnderNewest(t, f.storage, estateScopes...)
+	})
+}
+
+func TestEachRotationMakesAKeyThatIsNewerThanTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		f.put(t, "acme", "A", "a")
+		for range 3 { // in the second in which the last key was made
+			_, err := f.RotateDataKeys(t.Context(), 0)
+			require.NoError(t, err)
+			requireUnderNewest(t, f.storage, "acme")
+		}
+		require.Equal(t, map[string]string{"A": "a"}, f.values(t, token))
+	})
+}
+
+func TestARotationThatWasKilledGoesOnWhereItWas(t *testing.T) {
+	for n := int64(0); ; n++ {
+		done := false
+		synctest.Test(t, func(t *testing.T) {
+			storage := &mortal{Storage: memstore.New()}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			estate := f.estate(t)
+			time.Sleep(time.Hour)
+
+			storage.die(n)
+			_, err := f.RotateDataKeys(t.Context(), time.Hour)
+			storage.dies.Store(0)
+			if done = err == nil; done {
+				return
+			}
+			require.ErrorIs(t, err, errKilled)
+			about := fmt.Sprintf("killed at Apply %d", n+1)
+			f.process(t).requireEstate(t, estate, about)
+
+			next := f.process(t)
+			_, err = next.RotateDataKeys(t.Context(), time.Hour)
+			require.NoError(t, err, about)
+			for _, tenant := range []string{"acme", "globex"} {
+				snap, err := storage.Read(t.Context(), vault.Query{Scope: tenant})
+				require.NoError(t, err)
+				require.Len(t, snap.Keys, 2, "%s: no third key", about)
+			}
+			requireUnderNewest(t, storage, estateScopes...)
+			next.requireEstate(t, estate, about)
+			f.requireEstate(t, estate, about)
+		})
+		if done {
+			require.Equal(t, int64(6), n, "two keys and four scopes")
+			return
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func TestWritersAndRunnersDoNotNoticeARotation(t *testing.T) {
+	f := newFixture(t)
+	other := f.process(t)
+	token := f.issue(t, "acme/web")
+	f.put(t, "acme/web", "A", "a")
+	stop := make(chan struct{})
+	var busy, rotating sync.WaitGroup
+	for i := range 4 {
+		process := []*fixture{f, other}[i%2]
+		busy.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				scope := fmt.Sprintf("acme/web/w%d-%d", i, n%20)
+				if _, err := process.Put(t.Context(), scope, "B", bundle.NewValue(fmt.Sprint(n)), nil); err != nil {
+					t.Errorf("a write failed: %v", err)
+				}
+				b, err := process.Bootstrap(t.Context(), token, nil)
+				if err != nil {
+					t.Errorf("a runner was refused: %v", err)
+				} else if got := reveal(b)["A"]; got != "a" {
+					t.Errorf("a runner got %q", got)
+				}
+			}
+		})
+	}
+	for range 2 {
+		rotating.Go(func() {
+			if _, err := f.process(t).RotateDataKeys(t.Context(), 0); err != nil {
+				t.Errorf("a rotation failed: %v", err)
+			}
+		})
+	}
+	rotating.Wait()
+	close(stop)
+	busy.Wait()
+	_, err := f.RotateDataKeys(t.Context(), time.Hour) // two at once: the later key may have come in between
+	require.NoError(t, err)
+	snap, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme", SealsOnly: true, Below: true})
+	require.NoError(t, err)
+	scopes := []string{"acme"}
+	for scope := range snap.Below {
+		scopes = append(scopes, scope)
+	}
+	require.Greater(t, len(scopes), 4)
+	requireUnderNewest(t, f.storage, scopes...)
+	require.Zero(t, f.log.errors()+other.log.errors(), "nothing looked like tampering")
+	_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
+	require.NoError(t, err)
+}
+
+// meanwhile calls do once, in the middle of the n-th Read that comes.
+func (s *spy) meanwhile(n int64, do func()) {
+	var reads atomic.Int64
+	s.onRead(func(vault.Query, *vault.Snapshot) {
+		if reads.Add(1) == n {
+			do()
+		}
+	})
+}
+
+func TestAScopeThatIsMadeDuringARotationIsMovedToo(t *testing.T) {
+	for n := int64(1); n <= 4; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "a")
+			time.Sleep(time.Hour)
+			other := f.process(t)
+			f.storage.meanwhile(n, func() { other.put(t, "acme/new", "B", "b") })
+			_, err := f.RotateDataKeys(t.Context(), time.Hour)
+			require.NoError(t, err)
+			requireUnderNewest(t, f.storage.Storage, "acme")
+			if snap, err := f.storage.Storage.Read(t.Context(), vault.Query{Scope: "acme/new"}); err == nil && snap.Path[1].Seal != nil {
+				requireUnderNewest(t, f.storage.Storage, "acme/new")
+			}
+		})
+	}
+}
+
+func TestAnOlderSealThanTheRotationsIsARollBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "a")
+		token := f.issue(t, "acme")
+		leaked := f.dataKey(t, "acme")
+		time.Sleep(time.Hour)
+		_, err := f.RotateDataKeys(t.Context(), 0)
+		require.NoError(t, err)
+		f.values(t, token)
+
+		f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+			forged := snap.Path[0]
+			old, err := snap.Keys[0].ID()
+			if err != nil {
+				t.Errorf("the older record: %v", err)
+			}
+			forged.Seal = append([]byte{}, forged.Seal...)
+			copy(forged.Seal[6:22], old[:])
+			forged.Seal[22] = 1 // an epoch far ahead
+			reseal(leaked, &forged)
+			snap.Path[0] = forged
+		})
+		_, err = f.Bootstrap(t.Context(), token, nil)
+		require.ErrorIs(t, err, vault.ErrRollback, "whoever has an old data key cannot seal with it")
+	})
+}
+
+// rekeyed returns the fixture's vault over a new primary KEK.
+func (f *fixture) rekeyed(t testing.TB, primary, retired *keyringtest.Fake) *vault.Vault {
+	t.Helper()
+	keys, err := keyring.New(primary, &keyring.Options{Retired: []keyring.KEK{retired}})
+	require.NoError(t, err)
+	v, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Logger: f.log.logger()})
+	require.NoError(t, err)
+	return v
+}
+
+func TestRewrapMovesEachRecordOnceWithOneCallEach(t *testing.T) {
+	f := newFixture(t)
+	estate := f.estate(t)
+	next := keyringtest.NewFake("next")
+	v := f.rekeyed(t, next, f.kek)
+	unwraps, wraps := f.kek.Unwraps(), next.Wraps()
+
+	report, err := v.Rewrap(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, vault.RewrapReport{Tenants: 2, Records: 2, Rewrapped: 2}, report)
+	require.Equal(t, 2, f.kek.Unwraps()-unwraps, "one call to open each record")
+	require.Equal(t, 2, next.Wraps()-wraps, "one call to wrap each")
+
+	calls, applies := next.Wraps()+next.Unwraps()+f.kek.Unwraps(), f.storage.applies.Load()
+	report, err = v.Rewrap(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, vault.RewrapReport{Tenants: 2, Records: 2}, report, "there is nothing left to do")
+	require.Equal(t, calls, next.Wraps()+next.Unwraps()+f.kek.Unwraps())
+	require.Equal(t, applies, f.storage.applies.Load())
+
+	next.Rotate()
+	next.Rotate()
+	f.kek.Break(keyring.ErrDenied)
+	newFixtureOver(t, f.storage.Storage, next).requireEstate(t, estate, "without the retired KEK")
+}
+
+func TestARewrapThatMeetsAnotherLeavesTheOthersRecord(t *testing.T) {
+	f := newFixture(t)
+	estate := f.estate(t)
+	next := keyringtest.NewFake("next")
+	v, other := f.rekeyed(t, next, f.kek), f.rekeyed(t, next, f.kek)
+	f.storage.meanwhile(1, func() {
+		report, err := other.Rewrap(t.Context())
+		if err != nil || report.Rewrapped != 2 {
+			t.Errorf("the other one: %+v, %v", report, err)
+		}
+	})
+	report, err := v.Rewrap(t.Context())
+	require.NoError(t, err)
+	require.LessOrEqual(t, report.Rewrapped, 0, "the first record was rewrapped meanwhile, the second before it was read")
+	newFixtureOver(t, f.storage.Storage, next).requireEstate(t, estate, "without the retired KEK")
+}
+
+func TestARewrapThatWasKilledGoesOnWhereItWas(t *testing.T) {
+	storage := &mortal{Storage: memstore.New()}
+	f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+	estate := f.estate(t)
+	next := keyringtest.NewFake("next")
+	v := f.rekeyed(t, next, f.kek)
+	storage.die(1)
+	report, err := v.Rewrap(t.Context())
+	storage.dies.Store(0)
+	require.ErrorIs(t, err, errKilled)
+	require.Equal(t, 1, report.Rewrapped, "the report counts what was done until then")
+	report, err = v.Rewrap(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Rewrapped)
+	newFixtureOver(t, storage, next).requireEstate(t, estate, "without the retired KEK")
+}
+
+func TestARotatedTokenWorksForTheOverlapAndNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		other := f.process(t)
+		f.put(t, "acme", "A", "a")
+		old, info, err := f.IssueToken(t.Context(), "acme", &vault.TokenOptions{
+			Label: "pool", Waive: []string{"X"}, Expires: time.Now().Add(48 * time.Hour), RotateBy: time.Now().Add(24 * time.Hour),
+		})
+		require.NoError(t, err)
+		time.Sleep(12 * time.Hour)
+
+		ctx := vault.WithActor(t.Context(), "ada")
+		token, next, err := f.RotateToken(ctx, info.ID, &vault.RotateOptions{Overlap: 10 * time.Minute})
+		require.NoError(t, err)
+		require.NotEqual(t, info.ID, next.ID)
+		require.Equal(t, "pool", next.Label)
+		require.Equal(t, []string{"X"}, next.Waived)
+		require.Equal(t, "ada", next.Author)
+		require.Equal(t, info.Expires.Add(12*time.Hour), next.Expires, "it lives as long as the old one did")
+		require.Equal(t, info.RotateBy.Add(12*time.Hour), next.RotateBy)
+
+		for _, process := range []*fixture{f, other} {
+			require.Equal(t, map[string]string{"A": "a"}, process.values(t, old), "both work")
+			require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
+		}
+		end := next.Created.Add(10 * time.Minute)
+		require.Equal(t, end, f.bundle(t, old).Meta().TokenExpires, "the runner is told")
+		time.Sleep(time.Until(end) - time.Microsecond)
+		f.values(t, old)
+		time.Sleep(time.Until(end))
+		for _, process := range []*fixture{f, other} {
+			_, err = process.Bootstrap(t.Context(), old, nil)
+			requireReason(t, err, vault.TokenRevoked, "the overlap is over")
+			require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
+		}
+	})
+}
+
+func TestRotatingATokenAgainDoesNotProlongIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "a")
+		old := f.issue(t, "acme")
+		_, _, err := f.RotateToken(t.Context(), tokenID(t, old), &vault.RotateOptions{Overlap: time.Minute})
+		require.NoError(t, err)
+		_, next, err := f.RotateToken(t.Context(), tokenID(t, old), nil)
+		require.NoError(t, err)
+		require.True(t, next.Expires.IsZero())
+		time.Sleep(time.Minute)
+		_, err = f.Bootstrap(t.Context(), old, nil)
+		requireReason(t, err, vault.TokenRevoked, "the earlier end stays")
+	})
+}
+
+func TestATokenThatHasEndedIsNotRotated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		revoked, expired := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
+		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, revoked)))
+		time.Sleep(time.Minute)
+		for _, token := range []bundle.Value{revoked, expired} {
+			_, _, err := f.RotateToken(t.Context(), tokenID(t, token), nil)
+			require.ErrorIs(t, err, vault.ErrInvalid)
+		}
+		_, _, err := f.RotateToken(t.Context(), "nobody", nil)
+		require.ErrorIs(t, err, vault.ErrNotFound)
+		tokens, err := f.Tokens(t.Context(), "acme")
+		require.NoError(t, err)
+		require.Len(t, tokens, 2, "no new one came of it")
+	})
+}
+
+func TestATokenThatIsRevokedDuringItsRotationHasNoSuccessor(t *testing.T) {
+	f := newFixture(t)
+	other := f.process(t)
+	id := tokenID(t, f.issue(t, "acme"))
+	f.storage.meanwhile(1, func() {
+		if err := other.RevokeToken(t.Context(), id); err != nil {
+			t.Errorf("revoking: %v", err)
+		}
+	})
+	_, _, err := f.RotateToken(t.Context(), id, nil)
+	require.ErrorIs(t, err, vault.ErrInvalid)
+	tokens, err := other.Tokens(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Len(t, tokens, 1)
+}
+
+func TestOptionsOfARotationAreChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		id := tokenID(t, f.issue(t, "acme"))
+		late := tokenID(t, f.issue(t, "acme", vault.TokenOptions{Expires: time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC)}))
+		time.Sleep(2 * time.Hour)
+		for about, try := range map[string]struct {
+			id   string
+			opts *vault.RotateOptions
+		}{
+			"a negative overlap":             {id, &vault.RotateOptions{Overlap: -1}},
+			"an end that is over":            {id, &vault.RotateOptions{Expires: time.Now().Add(-time.Second)}},
+			"an end that no bundle can name": {id, &vault.RotateOptions{Expires: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+			"a hint that no bundle can name": {id, &vault.RotateOptions{RotateBy: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+			"a carried end beyond year 9999": {late, nil},
+		} {
+			_, _, err := f.RotateToken(t.Context(), try.id, try.opts)
+			require.ErrorIs(t, err, vault.ErrInvalid, about)
+		}
+	})
+}
+
+func TestTheEndOfARotatedTokenIsSealed(t *testing.T) {
+	for about, attack := range map[string]string{
+		"taken away":   "UPDATE tokens SET revoked = 0, revoked_by = '' WHERE id = ?",
+		"put off":      "UPDATE tokens SET revoked = revoked + 3600000000 WHERE id = ?",
+		"brought near": "UPDATE tokens SET revoked = 1 WHERE id = ?",
+	} {
+		t.Run(about, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "vault.db")
+			f := openSQLite(t, file, keyringtest.NewFake("kek"))
+			f.put(t, "acme", "A", "a")
+			old := f.issue(t, "acme")
+			token, _, err := f.RotateToken(t.Context(), tokenID(t, old), nil)
+			require.NoError(t, err)
+			f.values(t, old)
+			_, err = openDB(t, file).Exec(attack, tokenID(t, old))
+			require.NoError(t, err)
+			for _, process := range []*fixture{f, openSQLite(t, file, f.kek)} {
+				_, err = process.Bootstrap(t.Context(), old, nil)
+				if about == "brought near" {
+					require.Error(t, err)
+				} else {
+					require.ErrorIs(t, err, keyring.ErrTampered)
+				}
+				_, err = process.Bootstrap(t.Context(), token, nil)
+				require.ErrorIs(t, err, keyring.ErrTampered, "the seal covers when tokens of the scope end")
+			}
+		})
+	}
+}

@@ -1,0 +1,347 @@
+package sqlstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/postgrestest"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/sqlstore"
+)
+
+// raise has the server fail a transaction with a code, as a statement would.
+func raise(code string) string {
+	return "DO $$ BEGIN RAISE EXCEPTION 'by the test' USING ERRCODE = '" + code + "'; END $$"
+}
+
+// failingWith has statements that are text fail with a code so many times.
+func failingWith(s *spy, text, code string, times int) {
+	s.around = func(ctx context.Context, query string, run func() error) error {
+		if times == 0 || !is(query, text) {
+			return run()
+		}
+		times--
+		_, err := s.last.ExecContext(ctx, raise(code), nil)
+		return err
+	}
+}
+
+func TestATransactionThatTheServerGaveUpIsTriedAgain(t *testing.T) {
+	store, s, other := spiedPostgres(t)
+	n := 0
+	next := func() error { return store.Apply(t.Context(), testChange(n+1)) }
+	for _, code := range []string{"40001", "40P01"} { // could not serialize, deadlock
+		for _, text := range []string{"SET newest", `INSERT INTO`, "COMMIT"} {
+			failingWith(s, text, code, 3)
+			require.NoError(t, next(), "%s at %s: whoever lost a race tries again", code, text)
+			n++
+			requireUnlocked(t, other)
+		}
+		failingWith(s, "satchel_tokens", code, 3)
+		requireChange(t, n, mustRead(t, store, testQuery))
+		require.NoError(t, store.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: time.Unix(0, 1)}}))
+		failingWith(s, "FROM \"", code, 2)
+		_, scopes, err := store.Changes(t.Context(), 0)
+		require.NoError(t, err)
+		require.Equal(t, []string{testScope}, scopes, "what an earlier attempt has read does not count")
+
+		failingWith(s, "SET newest", code, 1000)
+		require.ErrorContains(t, next(), code, "but not for ever")
+		requireUnlocked(t, other)
+	}
+	for _, code := range []string{"42601", "53100", "57014", "23505"} {
+		failingWith(s, "SET newest", code, 1)
+		require.ErrorContains(t, next(), code, "another error would come again")
+	}
+	failingWith(s, "SET newest", "40001", 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, store.Apply(ctx, testChange(n+1)), context.Canceled)
+	s.around = nil
+	require.NoError(t, next(), "the store goes on")
+	requireChange(t, n+1, mustRead(t, store, testQuery))
+}
+
+func TestADeadConnectionInThePoolIsReplaced(t *testing.T) {
+	store, s, other := spiedPostgres(t)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	var pid int
+	for n, operation := range []func() error{
+		func() error { return store.Apply(t.Context(), testChange(2)) },
+		func() error { _, err := store.Read(t.Context(), testQuery); return err },
+	} {
+		s.around = func(ctx context.Context, query string, run func() error) error {
+			s.around = nil
+			// Between two uses the server has closed the connection.
+			require.NoError(t, s.last.Conn.(*stdlib.Conn).Conn().QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid))
+			_, err := other.ExecContext(ctx, "SELECT pg_terminate_backend($1, 5000)", pid)
+			require.NoError(t, err)
+			return run()
+		}
+		require.NoError(t, operation(), "operation %d: nothing had begun, so it is tried on another connection", n)
+	}
+	requireChange(t, 2, mustRead(t, store, testQuery))
+
+	failing(s, "BEGIN", false)
+	require.ErrorContains(t, store.Apply(t.Context(), testChange(3)), "disk on fire", "but not for ever")
+}
+
+func TestAConnectionThatBreaksWithinATransactionUndoesIt(t *testing.T) {
+	store, s, other := spiedPostgres(t)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	count := len(statements(s, func() { require.NoError(t, store.Apply(t.Context(), testChange(2))) }))
+	for k := 1; k < count; k++ {
+		at := 0
+		s.around = func(ctx context.Context, query string, run func() error) error {
+			if at++; at == k+1 && query != "ROLLBACK" {
+				var pid int
+				require.NoError(t, s.last.Conn.(*stdlib.Conn).Conn().QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid))
+				_, err := other.ExecContext(ctx, "SELECT pg_terminate_backend($1, 5000)", pid)
+				require.NoError(t, err)
+			}
+			return run()
+		}
+		err := store.Apply(t.Context(), testChange(3))
+		require.Error(t, err, "statement %d", k)
+		require.NotErrorIs(t, err, vault.ErrConflict)
+		require.Equal(t, k == count-1, strings.Contains(err.Error(), "committing, and the database may have done so before this"), "only where COMMIT had no answer it is not known")
+		s.around = nil
+		requireChange(t, 2, mustRead(t, store, testQuery))
+	}
+	require.NoError(t, store.Apply(t.Context(), testChange(3)), "the store goes on")
+}
+
+func TestACommitWithoutAnAnswerIsNotTriedAgain(t *testing.T) {
+	store, s, _ := spiedPostgres(t)
+	failing(s, "COMMIT", true)
+	require.ErrorContains(t, store.Apply(t.Context(), testChange(1)), "committing, and the database may have done so before this: disk on fire")
+	s.around = nil
+	requireChange(t, 1, mustRead(t, store, testQuery))
+}
+
+func TestEveryWriteInPostgreSQLIsDurableAndWaitsTenSeconds(t *testing.T) {
+	for setting, want := range map[string]string{"off": "on", "local": "local", "remote_write": "remote_write"} {
+		dsn := postgrestest.With(postgrestest.Schema(t), "synchronous_commit", setting)
+		db, s := openSpied(t, openPostgresDB(t, dsn), dsn)
+		store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		require.NoError(t, err)
+		for name, write := range map[string]func() error{
+			"Apply": func() error { return store.Apply(t.Context(), testChange(1)) },
+			"Touch": func() error { return store.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: testTime(1)}}) },
+		} {
+			looked := false
+			s.around = func(ctx context.Context, query string, run func() error) error {
+				if query == "COMMIT" {
+					looked = true
+					for name, want := range map[string]string{
+						"synchronous_commit": want, "lock_timeout": "10s", "idle_in_transaction_session_timeout": "10s", "transaction_isolation": "read committed",
+					} {
+						var got string
+						require.NoError(t, s.last.Conn.(*stdlib.Conn).Conn().QueryRow(ctx, "SHOW "+name).Scan(&got))
+						require.Equal(t, want, got, "%s where the default of synchronous_commit is %s", name, setting)
+					}
+				}
+				return run()
+			}
+			require.NoError(t, write())
+			require.True(t, looked, name)
+		}
+		s.around = nil
+		var after string
+		require.NoError(t, db.QueryRowContext(t.Context(), "SHOW synchronous_commit").Scan(&after))
+		require.Equal(t, setting, after, "the connection keeps its own setting")
+	}
+}
+
+func TestAWriterThatWaitsInPostgreSQLCanBeCancelled(t *testing.T) {
+	dsn := postgrestest.Schema(t)
+	name := "satchel " + dsn[len(dsn)-10:len(dsn)-1]
+	store := openPostgres(t, postgrestest.With(dsn, "application_name", name))
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	other := openPostgresDB(t, dsn)
+	holder, err := other.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = holder.ExecContext(t.Context(), "UPDATE satchel_changes SET newest = newest")
+	require.NoError(t, err)
+
+	waiting := func() (count int) {
+		require.NoError(t, other.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'", name).Scan(&count))
+		return count
+	}
+	for what, write := range map[string]func(context.Context) error{
+		"Apply": func(ctx context.Context) error { return store.Apply(ctx, testChange(2)) },
+		"Touch": func(ctx context.Context) error {
+			return store.Touch(ctx, []vault.Use{{Token: testTokenID(1), Time: testTime(1)}})
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		answer := make(chan error, 1)
+		go func() { answer <- write(ctx) }()
+		require.Eventually(t, func() bool { return waiting() == 1 }, 8*time.Second, time.Millisecond, "%s waits for the writer before it", what)
+		cancel()
+		select {
+		case err := <-answer:
+			require.ErrorIs(t, err, context.Canceled)
+		case <-time.After(8 * time.Second):
+			t.Fatal("it went on waiting")
+		}
+		require.Eventually(t, func() bool { return waiting() == 0 }, 8*time.Second, time.Millisecond, "the server goes on waiting for nobody")
+	}
+	require.NoError(t, holder.Rollback())
+	require.NoError(t, store.Apply(t.Context(), testChange(2)), "the store goes on")
+	requireChange(t, 2, mustRead(t, store, testQuery))
+}
+
+func TestAReadInPostgreSQLDoesNotWaitForAWriter(t *testing.T) {
+	dsn := postgrestest.Schema(t)
+	store := openPostgres(t, dsn)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	holder, err := openPostgresDB(t, dsn).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = holder.ExecContext(t.Context(), "UPDATE satchel_changes SET newest = 7; UPDATE satchel_seals SET seal = ''; DELETE FROM satchel_tokens")
+	require.NoError(t, err)
+	requireChange(t, 1, mustRead(t, store, testQuery))
+	newest, _, err := store.Changes(t.Context(), 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, newest)
+	require.NoError(t, holder.Rollback())
+}
+
+func TestErrorsOfPostgreSQLNameTheTableAndNoValues(t *testing.T) {
+	dsn := postgrestest.Schema(t)
+	store := openPostgres(t, dsn)
+	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	require.EqualError(t, store.Apply(t.Context(), testChange(1)), "inserting into data_keys: conflicting change")
+
+	const canary = "canary-4711"
+	for column, change := range map[string]*vault.Change{
+		"label": {Issue: []vault.TokenRow{{ID: "t1", Label: canary + "\x00"}}},
+		"name":  {Insert: []vault.SecretRow{{Scope: "acme", Name: canary + "\xff"}}},
+	} {
+		err := store.Apply(t.Context(), change)
+		require.ErrorContains(t, err, "inserting into ", column)
+		require.NotContains(t, err.Error(), canary)
+	}
+	for table, column := range map[string]string{"tokens": "created", "secrets": "mac", "audit": "seq"} {
+		dsn := postgrestest.Schema(t)
+		store, db := openPostgres(t, dsn), openPostgresDB(t, dsn)
+		require.NoError(t, store.Apply(t.Context(), testChange(1)))
+		runPostgres(t, db, fmt.Sprintf("ALTER TABLE satchel_%s ALTER %s TYPE TEXT USING '%s'", table, column, canary))
+		_, err := openPostgres(t, dsn).Read(t.Context(), testQuery)
+		require.ErrorContains(t, err, "reading "+table)
+		require.ErrorContains(t, err, column)
+		require.NotContains(t, err.Error(), canary)
+		runPostgres(t, db, fmt.Sprintf("DROP TABLE satchel_%s", table))
+		_, err = openPostgres(t, dsn).Read(t.Context(), testQuery)
+		require.ErrorContains(t, err, "reading "+table)
+	}
+}
+
+func TestAPollInPostgreSQLTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
+	store, s, db := spiedPostgres(t)
+	for n := range 5 {
+		require.NoError(t, store.Apply(t.Context(), testChange(n+1)))
+	}
+	ctx := t.Context()
+	poll := statements(s, func() {
+		_, err := store.Read(ctx, vault.Query{Token: testTokenID(3), SealsOnly: true})
+		require.NoError(t, err)
+	})
+	require.Len(t, poll, 4, "BEGIN, the token, the seals, COMMIT")
+	watch := statements(s, func() {
+		_, _, err := store.Changes(ctx, 5)
+		require.NoError(t, err)
+	})
+	require.Len(t, watch, 3, "BEGIN, the number, COMMIT")
+
+	conn, err := db.Conn(ctx)
+	require.NoError(t, err)
+	defer conn.Close()
+	// The tables are small, so the server has to be talked out of reading and
+	// sorting them: what it still does so has no index.
+	_, err = conn.ExecContext(ctx, "SET enable_seqscan = off; SET enable_sort = off; SET enable_incremental_sort = off; SET enable_hashjoin = off; SET enable_bitmapscan = off")
+	require.NoError(t, err)
+	var plans []error
+	s.around = func(_ context.Context, query string, run func() error) error {
+		if !strings.Contains(query, "satchel_") || strings.HasPrefix(query, "INSERT") {
+			return run()
+		}
+		var args []any
+		for _, arg := range s.args {
+			args = append(args, arg.Value)
+		}
+		rows, err := conn.QueryContext(ctx, "EXPLAIN "+query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				return err
+			}
+			if strings.Contains(line, "Seq Scan") && !strings.Contains(line, "satchel_changes") || strings.Contains(line, "Sort") {
+				plans = append(plans, fmt.Errorf("%s\nfor %s", line, query))
+			}
+		}
+		return errors.Join(rows.Err(), run())
+	}
+	everyStatement(t, store, 6)
+	s.around = nil
+	require.Empty(t, plans, "the database reads a whole table, or sorts")
+}
+
+func TestUsesAndWritesDoNotRunIntoEachOther(t *testing.T) {
+	dsn := postgrestest.Schema(t)
+	change := testChange(1)
+	for i := range 50 {
+		row, token := testSecret(1), testToken(1000+i)
+		row.Name = fmt.Sprint("NAME_", i)
+		change.Insert, change.Issue = append(change.Insert, row), append(change.Issue, token)
+	}
+	require.NoError(t, openPostgres(t, dsn).Apply(t.Context(), change))
+
+	// Each process touches the same rows in another order, and writes to them.
+	var failures atomic.Int64
+	var wg sync.WaitGroup
+	for process := range 4 {
+		db, s := openSpied(t, openPostgresDB(t, dsn), dsn)
+		store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		require.NoError(t, err)
+		s.around = func(_ context.Context, _ string, run func() error) error {
+			err := run()
+			if err != nil {
+				failures.Add(1)
+			}
+			return err
+		}
+		random := rand.New(rand.NewPCG(1, uint64(process)))
+		wg.Go(func() {
+			for round := range 10 {
+				var uses []vault.Use
+				change := &vault.Change{}
+				for _, i := range random.Perm(50) {
+					name := fmt.Sprint("NAME_", i)
+					uses = append(uses, vault.Use{Token: testTokenID(1000 + i), Time: testTime(round)}, vault.Use{Time: testTime(round), Scope: testScope, Name: name})
+					change.Activate = append(change.Activate, vault.VersionRef{Scope: testScope, Name: name, Version: 1})
+					change.Revoke = append(change.Revoke, vault.RevokedRow{ID: testTokenID(1000 + i), Revoked: testTime(round)})
+				}
+				if errors.Join(store.Touch(t.Context(), uses), store.Apply(t.Context(), change)) != nil {
+					failures.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Zero(t, failures.Load(), "a deadlock costs a second, and whoever waits behind it")
+}
