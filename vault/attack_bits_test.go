@@ -38,6 +38,7 @@ func TestEveryBitOfASealARecordAndATokenCounts(t *testing.T) {
 				}
 			})
 			for ; !done; bit++ {
+				f.log.reset()
 				b, err := f.Bootstrap(t.Context(), token, nil)
 				if done {
 					require.NoError(t, err)

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"strings"
@@ -153,6 +154,38 @@ func TestRolledBackRowsAreRefused(t *testing.T) {
 	}
 }
 
+func TestWhoOnlyReadsNoticesARollBackToo(t *testing.T) {
+	w := newWorld(t)
+	w.keep(t, "secrets", "heads", "seals")
+	w.put(t, "acme/web", "C", "rotated")
+	reader := w.fresh(t)
+	reader.values(t, w.token)
+	for _, table := range []string{"secrets", "heads", "seals"} {
+		w.restore(t, table, "scope = 'acme/web'")
+	}
+	b, err := reader.Bootstrap(t.Context(), w.token, nil)
+	require.Nil(t, b)
+	require.ErrorIs(t, err, vault.ErrRollback)
+	requireRefused(t, reader, err, "rolled back")
+
+	// Only the process that saw the later state can know. A fresh one is served
+	// what was true once.
+	require.Equal(t, w.genuine, w.fresh(t).values(t, w.token))
+}
+
+func TestAForgedSealLeavesNoMark(t *testing.T) {
+	w := newWorld(t)
+	var seal []byte
+	require.NoError(t, w.forge.QueryRow("SELECT seal FROM seals WHERE scope = 'acme'").Scan(&seal))
+	forged := bytes.Clone(seal)
+	forged[22] = 0x7f // the first byte of the epoch
+	w.sql(t, "UPDATE seals SET seal = ? WHERE scope = 'acme'", forged)
+	_, err := w.Bootstrap(t.Context(), w.token, &vault.BootstrapRequest{IfNoneMatch: "x"})
+	requireRefused(t, w.fixture, err, "forged")
+	w.sql(t, "UPDATE seals SET seal = ? WHERE scope = 'acme'", seal)
+	require.Equal(t, w.genuine, w.values(t, w.token), "what was never genuine must not lock out what is")
+}
+
 func TestARollBackOfAnAncestorIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.keep(t, "secrets", "heads", "seals")
@@ -170,15 +203,17 @@ func TestARollBackOfAnAncestorIsRefused(t *testing.T) {
 
 func TestWhatIsDeletedBehindTheVaultsBackIsMissed(t *testing.T) {
 	for about, statements := range map[string][]string{
-		"a secret":           {"DELETE FROM secrets WHERE scope = 'acme/web' AND name = 'C'"},
-		"its head":           {"DELETE FROM heads WHERE scope = 'acme/web' AND name = 'C'"},
-		"both":               {"DELETE FROM secrets WHERE scope = 'acme/web' AND name = 'C'", "DELETE FROM heads WHERE scope = 'acme/web' AND name = 'C'"},
-		"a tombstone":        {"DELETE FROM secrets WHERE scope = 'acme/web' AND name = 'B'", "DELETE FROM heads WHERE scope = 'acme/web' AND name = 'B'"},
-		"all secrets":        {"DELETE FROM secrets", "DELETE FROM heads"},
-		"the scope's seal":   {"DELETE FROM seals WHERE scope = 'acme/web'"},
-		"the tenant's seal":  {"DELETE FROM seals WHERE scope = 'acme'"},
-		"all seals":          {"DELETE FROM seals"},
-		"a scope":            {"DELETE FROM seals WHERE scope = 'acme/web'", "DELETE FROM secrets WHERE scope = 'acme/web'", "DELETE FROM heads WHERE scope = 'acme/web'"},
+		"a secret":          {"DELETE FROM secrets WHERE scope = 'acme/web' AND name = 'C'"},
+		"its head":          {"DELETE FROM heads WHERE scope = 'acme/web' AND name = 'C'"},
+		"both":              {"DELETE FROM secrets WHERE scope = 'acme/web' AND name = 'C'", "DELETE FROM heads WHERE scope = 'acme/web' AND name = 'C'"},
+		"a tombstone":       {"DELETE FROM secrets WHERE scope = 'acme/web' AND name = 'B'", "DELETE FROM heads WHERE scope = 'acme/web' AND name = 'B'"},
+		"all secrets":       {"DELETE FROM secrets", "DELETE FROM heads"},
+		"the scope's seal":  {"DELETE FROM seals WHERE scope = 'acme/web'"},
+		"the tenant's seal": {"DELETE FROM seals WHERE scope = 'acme'"},
+		"all seals":         {"DELETE FROM seals"},
+		"a scope":           {"DELETE FROM seals WHERE scope = 'acme/web'", "DELETE FROM secrets WHERE scope = 'acme/web'", "DELETE FROM heads WHERE scope = 'acme/web'"},
+		"a scope, but not its tokens": {"DELETE FROM seals WHERE scope = 'acme/web'", "DELETE FROM secrets WHERE scope = 'acme/web'",
+			"DELETE FROM heads WHERE scope = 'acme/web'", "DELETE FROM tokens WHERE revoked <> 0"},
 		"the scope above":    {"DELETE FROM seals WHERE scope = 'acme'", "DELETE FROM secrets WHERE scope = 'acme'", "DELETE FROM heads WHERE scope = 'acme'"},
 		"seals and secrets":  {"DELETE FROM seals", "DELETE FROM secrets", "DELETE FROM heads"},
 		"the data key":       {"DELETE FROM data_keys WHERE tenant = 'acme'"},
@@ -191,7 +226,36 @@ func TestWhatIsDeletedBehindTheVaultsBackIsMissed(t *testing.T) {
 				w.sql(t, statement)
 			}
 			w.requireBundleRefused(t, about)
+			if about == "a scope, but not its tokens" {
+				f := w.fresh(t)
+				_, err := f.Tokens(t.Context(), "acme/web")
+				requireRefused(t, f, err, "tokens of a scope that has no seal")
+			}
 		})
+	}
+}
+
+func TestAScopeThatIsGoneIsMissedByWhoeverHasSeenIt(t *testing.T) {
+	for _, scope := range []string{"acme/web", "acme"} {
+		w := newWorld(t)
+		for _, table := range []string{"seals", "secrets", "heads", "tokens"} {
+			w.sql(t, fmt.Sprintf("DELETE FROM %s WHERE scope = 'acme/web' OR scope = '%s'", table, scope))
+		}
+		for name, call := range map[string]func() error{
+			"List": func() error { _, err := w.List(t.Context(), scope); return err },
+			"Put":  func() error { _, err := w.Put(t.Context(), scope, "A", bundle.NewValue("x"), nil); return err },
+			"Put below": func() error {
+				_, err := w.Put(t.Context(), scope+"/below", "A", bundle.NewValue("x"), nil)
+				return err
+			},
+			"IssueToken": func() error { _, _, err := w.IssueToken(t.Context(), scope, nil); return err },
+		} {
+			require.ErrorIs(t, call(), vault.ErrRollback, "%s of %s", name, scope)
+		}
+		// After a restart the scope cannot be told from one that never was.
+		list, err := w.fresh(t).List(t.Context(), scope)
+		require.NoError(t, err)
+		require.Empty(t, list)
 	}
 }
 
@@ -217,6 +281,21 @@ func TestAWriteDoesNotCoverUpWhatIsMissing(t *testing.T) {
 			w.requireBundleRefused(t, about)
 		})
 	}
+}
+
+func TestATenantIsNotBegunAnewAboveScopesThatAreThere(t *testing.T) {
+	w := newWorld(t)
+	for _, table := range []string{"seals", "secrets", "heads"} {
+		w.sql(t, "DELETE FROM "+table+" WHERE scope = 'acme'")
+	}
+	f := w.fresh(t) // which has not seen the tenant's seal
+	_, err := f.Put(t.Context(), "acme", "NEW", bundle.NewValue("x"), nil)
+	requireRefused(t, f, err, "a write would make a first seal, and cover up that secrets are gone")
+	_, err = f.Hide(t.Context(), "acme", "NEW")
+	requireRefused(t, f, err, "so would a tombstone")
+	_, _, err = f.IssueToken(t.Context(), "acme", nil)
+	requireRefused(t, f, err, "and a token")
+	w.requireBundleRefused(t, "the tenant's seal is gone")
 }
 
 func TestAPlantedTokenOpensNothing(t *testing.T) {
@@ -326,6 +405,7 @@ func TestEveryBitOfAMessageCounts(t *testing.T) {
 	var message []byte
 	require.NoError(t, w.forge.QueryRow("SELECT message FROM secrets WHERE scope = 'acme/web' AND name = 'C'").Scan(&message))
 	for i := range len(message) * 8 {
+		w.log.reset()
 		message[i/8] ^= 1 << (i % 8)
 		w.sql(t, "UPDATE secrets SET message = ? WHERE scope = 'acme/web' AND name = 'C'", message)
 		b, err := w.Bootstrap(t.Context(), w.token, nil)

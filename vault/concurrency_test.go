@@ -1,15 +1,20 @@
 package vault_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 )
 
@@ -31,6 +36,24 @@ func TestThirtyWritersOfOneScopeAllLand(t *testing.T) {
 	for name, value := range values {
 		require.Equal(t, name, value)
 	}
+}
+
+func TestWritersOfTwoProcessesOverOneFileAllLand(t *testing.T) {
+	kek := keyringtest.NewFake("kek")
+	file := filepath.Join(t.TempDir(), "vault.db")
+	processes := []*fixture{openSQLite(t, file, kek), openSQLite(t, file, kek)}
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			name := fmt.Sprintf("S%02d", i)
+			if _, err := processes[i%2].Put(t.Context(), "acme/web", name, bundle.NewValue(name), nil); err != nil {
+				t.Errorf("a write was lost: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, processes[0].values(t, processes[1].issue(t, "acme/web")), 16)
+	require.Zero(t, processes[0].log.errors()+processes[1].log.errors(), "writers in each other's way are no tampering")
 }
 
 func TestThirtyWritersOfOneSecretEachMakeAVersion(t *testing.T) {
@@ -180,6 +203,28 @@ func TestAThousandBundlesDuringRotationsAreEachOfOneMoment(t *testing.T) {
 	close(stop)
 	<-written
 	require.Zero(t, writer.log.errors()+runner.log.errors(), "writes are not mistaken for tampering: %s", writer.log.text()+runner.log.text())
+}
+
+func TestAWriterThatAlwaysMeetsOthersGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		applies := f.storage.applies.Load()
+		setError(&f.storage.failApply, vault.ErrConflict)
+		start := time.Now()
+		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
+		require.ErrorIs(t, err, vault.ErrConflict)
+		require.ErrorContains(t, err, "50 attempts", "the error says what happened")
+		require.EqualValues(t, 50, f.storage.applies.Load()-applies)
+		require.Less(t, time.Since(start), 3*time.Second)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		start = time.Now()
+		_, err = f.Put(ctx, "acme", "A", bundle.NewValue("two"), nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded, "or sooner, with its context")
+		require.Equal(t, 100*time.Millisecond, time.Since(start))
+	})
 }
 
 func TestTokensAreIssuedAndRevokedSideBySide(t *testing.T) {

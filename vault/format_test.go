@@ -1,10 +1,7 @@
 package vault_test
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -25,19 +22,6 @@ import (
 
 // macFunc is MAC(label, data...) under one data key.
 type macFunc func(label string, data ...[]byte) [32]byte
-
-// macUnder is the macFunc of a data key.
-func macUnder(dek []byte) macFunc {
-	return func(label string, data ...[]byte) [32]byte {
-		key, err := hkdf.Expand(sha256.New, dek, label+"\x00", 32)
-		if err != nil {
-			panic(err)
-		}
-		mac := hmac.New(sha256.New, key)
-		mac.Write(bytes.Join(data, nil))
-		return [32]byte(mac.Sum(nil))
-	}
-}
 
 // dataKey returns the macFunc of the tenant's newest data key, for tests that
 // forge what only the vault can write.

@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"hash/crc32"
 	"log/slog"
@@ -125,7 +126,8 @@ type spy struct {
 	vault.Storage
 	reads, applies, touches, changes atomic.Int64
 	failure                          atomic.Pointer[error]
-	failTouch                        atomic.Pointer[error]
+	touched                          atomic.Int64 // uses
+	failTouch, failApply             atomic.Pointer[error]
 	edit                             atomic.Pointer[func(vault.Query, *vault.Snapshot)]
 }
 
@@ -169,7 +171,7 @@ func (s *spy) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) 
 
 func (s *spy) Apply(ctx context.Context, c *vault.Change) error {
 	s.applies.Add(1)
-	if err := getError(&s.failure); err != nil {
+	if err := cmp.Or(getError(&s.failApply), getError(&s.failure)); err != nil {
 		return err
 	}
 	return s.Storage.Apply(ctx, c)
@@ -177,10 +179,8 @@ func (s *spy) Apply(ctx context.Context, c *vault.Change) error {
 
 func (s *spy) Touch(ctx context.Context, uses []vault.Use) error {
 	s.touches.Add(1)
-	if err := getError(&s.failTouch); err != nil {
-		return err
-	}
-	if err := getError(&s.failure); err != nil {
+	s.touched.Add(int64(len(uses)))
+	if err := cmp.Or(getError(&s.failTouch), getError(&s.failure)); err != nil {
 		return err
 	}
 	return s.Storage.Touch(ctx, uses)
@@ -214,6 +214,13 @@ func (l *logbook) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
+}
+
+// reset forgets what was logged.
+func (l *logbook) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.Reset()
 }
 
 // errors returns the number of records at error level.

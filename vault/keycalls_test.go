@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"testing"
@@ -164,6 +165,70 @@ func TestAKeyThatIsDeniedServesNobody(t *testing.T) {
 			f.kek.Break(nil)
 			require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
 		}
+	})
+}
+
+// addKey gives a tenant another data key, as a rotation does.
+func (f *fixture) addKey(t *testing.T, tenant string) {
+	t.Helper()
+	keys, err := keyring.New(f.kek, nil)
+	require.NoError(t, err)
+	key, record, err := keys.NewKey(t.Context(), keyring.Context{"purpose": "data-key", "tenant": tenant})
+	require.NoError(t, err)
+	key.Destroy()
+	require.NoError(t, f.storage.Apply(t.Context(), &vault.Change{Keys: []vault.KeyChange{{Tenant: tenant, New: record}}}))
+}
+
+func TestWritesTakeTheNewestDataKeyAndReadsTheOneOfEachRow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "OLD", "x")
+		token := f.issue(t, "acme/web")
+		time.Sleep(2 * time.Second)
+		f.addKey(t, "acme")
+		f.put(t, "acme", "NEW", "y")
+		f.put(t, "acme/web", "NEAR", "z")
+
+		snap, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme/web"})
+		require.NoError(t, err)
+		rows := map[string][16]byte{}
+		for _, s := range snap.Path {
+			for _, row := range s.Secrets {
+				rows[row.Name] = row.KeyID
+			}
+		}
+		require.NotEqual(t, rows["OLD"], rows["NEW"])
+		require.Equal(t, rows["NEW"], rows["NEAR"])
+
+		cold := f.process(t)
+		unwraps := f.kek.Unwraps()
+		require.Equal(t, map[string]string{"OLD": "x", "NEW": "y", "NEAR": "z"}, cold.values(t, token))
+		require.Equal(t, unwraps+2, f.kek.Unwraps(), "one call for each data key in use")
+		_, err = cold.History(t.Context(), "acme", "OLD")
+		require.NoError(t, err)
+	})
+}
+
+func TestASealUnderAnOlderDataKeyThanSeenIsARollBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "x")
+		token := f.issue(t, "acme")
+		leaked, old := f.dataKey(t, "acme"), f.bundle(t, token)
+		before, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme"})
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		f.addKey(t, "acme")
+		f.put(t, "acme", "A", "y")
+		require.NotEqual(t, reveal(old), f.values(t, token))
+
+		// Whoever has the old data key can make seals under it, of any epoch.
+		forged := before.Path[0]
+		binary.BigEndian.PutUint64(forged.Seal[22:], 1000)
+		reseal(leaked, &forged)
+		f.storage.onRead(func(q vault.Query, snap *vault.Snapshot) { snap.Path[0] = forged })
+		_, err = f.Bootstrap(t.Context(), token, nil)
+		require.ErrorIs(t, err, vault.ErrRollback)
 	})
 }
 

@@ -133,7 +133,7 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 // inherit. Hiding what is hidden changes nothing.
 func (v *Vault) Hide(ctx context.Context, scope, name string) (Info, error) {
 	var info Info
-	err := v.edit(ctx, Query{Scope: scope, Name: name}, func(st *state, key *keyring.DataKey, author string) (*Change, error) {
+	err := v.edit(ctx, Query{Scope: scope, Name: name, Below: true}, func(st *state, key *keyring.DataKey, author string) (*Change, error) {
 		active, exists := st.active(name)
 		if exists && active.Hidden {
 			var err error

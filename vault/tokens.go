@@ -88,7 +88,9 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 	var token string
 	token, row.ID = wire.NewToken()
 	row.Hash = wire.HashToken(token)
-	err = v.update(ctx, Query{Scope: scope}, func(_ *state, key *keyring.DataKey) (*Change, error) {
+	// A first seal must not stand in for one that somebody removed: what lies
+	// below a scope has sealed it.
+	err = v.update(ctx, Query{Scope: scope, Below: true}, func(_ *state, key *keyring.DataKey) (*Change, error) {
 		row.KeyID = key.ID()
 		var err error
 		row.MAC, err = row.mac(key)

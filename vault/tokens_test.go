@@ -117,11 +117,16 @@ func TestOnlyATokenThatExistsCanBeRevoked(t *testing.T) {
 	f := newFixture(t)
 	f.issue(t, "acme")
 	_, never := wire.NewToken()
-	for _, id := range []string{"", never, "acme", "a\x00b", "\xff", "' OR 1=1 --", strings.Repeat("a", 1<<20)} {
+	for _, id := range []string{never, "acme", "' OR 1=1 --"} {
+		require.ErrorIs(t, f.RevokeToken(t.Context(), id), vault.ErrNotFound, id)
+	}
+	calls := f.storage.calls()
+	for _, id := range []string{"", "a\x00b", "\xff", strings.Repeat("a", 1<<20)} {
 		err := f.RevokeToken(t.Context(), id)
 		require.ErrorIs(t, err, vault.ErrNotFound, "%.40q", id)
 		require.Less(t, len(err.Error()), 600)
 	}
+	require.Equal(t, calls, f.storage.calls(), "what cannot be an id is not looked for")
 }
 
 func TestAnExpiredTokenIsRefused(t *testing.T) {
@@ -132,7 +137,7 @@ func TestAnExpiredTokenIsRefused(t *testing.T) {
 		token := f.issue(t, "acme", vault.TokenOptions{Expires: end})
 		time.Sleep(time.Until(end) - 1)
 		revision := f.bundle(t, token).Revision()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: revision}} {
 			_, err := f.Bootstrap(t.Context(), token, req)
 			requireReason(t, err, vault.TokenExpired, "a token ends at the moment it says")

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,7 +120,27 @@ func TestUsesAreStoredEveryTenSecondsWhateverTheLoad(t *testing.T) {
 		require.NoError(t, f.Flush(t.Context()))
 		require.NoError(t, f.Flush(t.Context()))
 		require.LessOrEqual(t, f.storage.touches.Load(), int64(11), "there is nothing to store twice")
+		require.LessOrEqual(t, f.storage.touched.Load(), int64(2*11), "of a token and of a secret, the latest use is stored")
 	})
+}
+
+func TestASecretThatManyTokensGetIsOneUse(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "x")
+	for range 20 {
+		f.use(t, f.issue(t, "acme"), "", "")
+	}
+	require.NoError(t, f.Flush(t.Context()))
+	require.EqualValues(t, 20+1, f.storage.touched.Load())
+}
+
+func TestUsesThatCannotBeStoredTakeBoundedMemory(t *testing.T) {
+	f := newFixture(t)
+	var used []vault.Use
+	for i := range 20_000 {
+		used = append(used, vault.Use{Token: strconv.Itoa(i), Time: time.Now()})
+	}
+	require.Equal(t, 10_000, vault.Collect(f.Vault, used))
 }
 
 func TestTheLatestUseCounts(t *testing.T) {

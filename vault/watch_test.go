@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +38,13 @@ func (f *fixture) wait(ctx context.Context, token bundle.Value, revision string,
 		answered <- answer{b, err, time.Since(begin)}
 	}()
 	return answered
+}
+
+// tryPut is put for other goroutines than the test's.
+func (f *fixture) tryPut(t *testing.T, scope, name, value string) {
+	if _, err := f.Put(t.Context(), scope, name, bundle.NewValue(value), nil); err != nil {
+		t.Errorf("putting while others wait: %v", err)
+	}
 }
 
 // begin returns a fixture in a bubble with one secret, a token for a scope two
@@ -99,7 +107,7 @@ func TestAWriteBeforeTheFirstPollIsNotMissed(t *testing.T) {
 				looks := 0
 				f.storage.onRead(func(vault.Query, *vault.Snapshot) {
 					if looks++; looks == n {
-						other.put(t, "acme", "A", "two")
+						other.tryPut(t, "acme", "A", "two")
 					}
 				})
 				got := <-f.wait(t.Context(), token, revision, 50*time.Second)
@@ -109,6 +117,52 @@ func TestAWriteBeforeTheFirstPollIsNotMissed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAWriteWhileAWaiterSitsDownIsNotMissed(t *testing.T) {
+	for _, local := range []bool{true, false} {
+		t.Run(fmt.Sprintf("local=%t", local), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, token, revision := begin(t)
+				globex := f.issue(t, "globex")
+				polling := f.wait(t.Context(), globex, f.bundle(t, globex).Revision(), 50*time.Second)
+				time.Sleep(time.Second)
+				writer := f
+				if !local {
+					writer = f.process(t)
+				}
+				var looks atomic.Int64
+				f.storage.onRead(func(vault.Query, *vault.Snapshot) {
+					if looks.Add(1) == 1 {
+						writer.tryPut(t, "acme", "A", "two")
+						time.Sleep(2 * poll) // whoever polls has seen it and told nobody
+					}
+				})
+				got := <-f.wait(t.Context(), token, revision, 40*time.Second)
+				require.NoError(t, got.err)
+				require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
+				require.LessOrEqual(t, got.took, 3*poll)
+				require.ErrorIs(t, (<-polling).err, vault.ErrUnchanged)
+			})
+		})
+	}
+}
+
+func TestNobodyIsLeftInTheListOfThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := []<-chan answer{f.wait(t.Context(), token, revision, time.Second), f.wait(t.Context(), token, revision, 50*time.Second), f.wait(ctx, token, revision, 50*time.Second)}
+		synctest.Wait()
+		require.Equal(t, 3, vault.Waiting(f.Vault))
+		cancel()
+		<-ended[2]
+		<-ended[0]
+		require.Equal(t, 1, vault.Waiting(f.Vault))
+		f.put(t, "acme", "A", "two")
+		<-ended[1]
+		require.Zero(t, vault.Waiting(f.Vault))
+	})
 }
 
 func TestWhoWaitsIsToldOfARevocation(t *testing.T) {
@@ -234,6 +288,17 @@ func TestPollingGoesOnWhileThoseWhoPollComeAndGo(t *testing.T) {
 		require.NoError(t, got.err)
 		require.LessOrEqual(t, got.took, 10*time.Second+time.Millisecond+poll)
 		require.LessOrEqual(t, f.storage.changes.Load(), int64(50), "those who come and go do not add to the polling")
+	})
+}
+
+func TestShortWaitsDoNotPollMoreOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		for range 100 {
+			got := <-f.wait(t.Context(), token, revision, 100*time.Millisecond)
+			require.ErrorIs(t, got.err, vault.ErrUnchanged)
+		}
+		require.LessOrEqual(t, f.storage.changes.Load(), int64(41), "four looks a second, for ten seconds")
 	})
 }
 

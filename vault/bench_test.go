@@ -1,0 +1,34 @@
+package vault_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+func BenchmarkBootstrapOf50Warm(b *testing.B) {
+	f := newFixture(b)
+	token := f.fifty(b)
+	require.Equal(b, 50, f.bundle(b, token).Len())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Bootstrap(b.Context(), token, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkUnchangedPoll(b *testing.B) {
+	f := newFixture(b)
+	token := f.fifty(b)
+	req := &vault.BootstrapRequest{IfNoneMatch: f.bundle(b, token).Revision()}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Bootstrap(b.Context(), token, req); !errors.Is(err, vault.ErrUnchanged) {
+			b.Fatal(err)
+		}
+	}
+}

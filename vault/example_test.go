@@ -1,0 +1,93 @@
+package vault_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/local"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// newExample returns a vault in memory under a key that is in the code, which
+// is good for examples and nothing else.
+func newExample(ctx context.Context) (*vault.Vault, error) {
+	kek, err := local.New("example", []byte("thirty-two bytes for the example"))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keyring.New(kek, nil)
+	if err != nil {
+		return nil, err
+	}
+	return vault.New(ctx, memstore.New(), keys, nil)
+}
+
+// An administrator stores a secret for all runners of a tenant and issues a
+// token to one pool of them.
+func ExampleVault() {
+	ctx := vault.WithActor(context.Background(), "ada@example.com")
+	v, err := newExample(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	info, err := v.Put(ctx, "acme", "ANTHROPIC_API_KEY", bundle.NewValue("sk-ant-0123456789abcdefghijklmnopqr"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(info.Name, "version", info.Version, info.Preview, "by", info.Author)
+
+	token, _, err := v.IssueToken(ctx, "acme/web/pool-a", &vault.TokenOptions{Label: "the pool's runners"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token, "is shown once, by token.Reveal()")
+
+	// What a runner with this token gets:
+	b, err := v.Bootstrap(ctx, token, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(b)
+
+	// Output:
+	// ANTHROPIC_API_KEY version 1 sk-a****opqr by ada@example.com
+	// [REDACTED] is shown once, by token.Reveal()
+	// bundle of 1: ANTHROPIC_API_KEY
+}
+
+// A platform mounts the handler beside its own, here below /api.
+func ExampleNewHandler() {
+	ctx := context.Background()
+	v, err := newExample(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, _, err := v.IssueToken(ctx, "acme/web", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/api/", http.StripPrefix("/api", vault.NewHandler(v, nil)))
+	server := httptest.NewTLSServer(mux) // http.ListenAndServeTLS in a program
+	defer server.Close()
+
+	req, err := http.NewRequest(http.MethodGet, server.URL+"/api/runners/bootstrap", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	res, err := server.Client().Do(req)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer res.Body.Close()
+	fmt.Println(res.Status, res.Header.Get("Content-Type"))
+
+	// Output: 200 OK application/json
+}

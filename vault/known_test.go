@@ -1,0 +1,400 @@
+package vault_test
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/local"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// testdata/vault-v1.json holds the rows of a small vault with the key that
+// opens them, and each step from the rows to their seals, MACs and revisions.
+// It was written once; what this version writes must stay readable for ever.
+const knownFile = "testdata/vault-v1.json"
+
+var update = flag.Bool("update", false, "write "+knownFile+" anew: only when a new version of the format is added")
+
+// hexBytes are bytes in hexadecimal.
+type hexBytes []byte
+
+func (h hexBytes) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
+
+func (h *hexBytes) UnmarshalText(text []byte) (err error) {
+	*h, err = hex.DecodeString(string(text))
+	return err
+}
+
+// Times are Unix microseconds, 0 for none.
+type (
+	known struct {
+		About      string   `json:"about"`
+		KEKID      string   `json:"kek_id"`
+		KEK        hexBytes `json:"kek"`
+		Tenant     string   `json:"tenant"`
+		Record     hexBytes `json:"record"`
+		KeyContext hexBytes `json:"key_context"`
+		DEK        hexBytes `json:"dek"`
+		// Derived MAC keys, by label.
+		MACKeys  map[string]hexBytes `json:"mac_keys"`
+		Versions []knownVersion      `json:"versions"`
+		Tokens   []knownToken        `json:"tokens"`
+		Seals    []knownSeal         `json:"seals"`
+		Bundles  []knownBundle       `json:"bundles"`
+	}
+	knownVersion struct {
+		Scope    string   `json:"scope"`
+		Name     string   `json:"name"`
+		Version  int64    `json:"version"`
+		Active   bool     `json:"active"`
+		Hidden   bool     `json:"hidden"`
+		Kind     string   `json:"kind"`
+		Delivery string   `json:"delivery"`
+		Author   string   `json:"author"`
+		Created  int64    `json:"created"`
+		Rotated  int64    `json:"rotated"`
+		Expires  int64    `json:"expires"`
+		KeyID    hexBytes `json:"key_id"`
+		Message  hexBytes `json:"message"`
+		Preview  hexBytes `json:"preview"`
+		Meta     hexBytes `json:"meta"`
+		MACInput hexBytes `json:"mac_input"`
+		MAC      hexBytes `json:"mac"`
+		Value    string   `json:"value"`
+		Shown    string   `json:"shown"`
+	}
+	knownToken struct {
+		Token     string   `json:"token"`
+		ID        string   `json:"id"`
+		Hash      hexBytes `json:"hash"`
+		Scope     string   `json:"scope"`
+		Created   int64    `json:"created"`
+		Expires   int64    `json:"expires"`
+		RotateBy  int64    `json:"rotate_by"`
+		Label     string   `json:"label"`
+		Author    string   `json:"author"`
+		Revoked   int64    `json:"revoked"`
+		RevokedBy string   `json:"revoked_by"`
+		KeyID     hexBytes `json:"key_id"`
+		MACInput  hexBytes `json:"mac_input"`
+		MAC       hexBytes `json:"mac"`
+	}
+	knownSeal struct {
+		Scope   string   `json:"scope"`
+		Epoch   int64    `json:"epoch"`
+		Count   int      `json:"count"`
+		Entries hexBytes `json:"entries"`
+		Root    hexBytes `json:"root"`
+		Context hexBytes `json:"context"`
+		Body    hexBytes `json:"body"`
+		Seal    hexBytes `json:"seal"`
+	}
+	knownBundle struct {
+		Token    string            `json:"token"`
+		Input    hexBytes          `json:"revision_input"`
+		Revision string            `json:"revision"`
+		Values   map[string]string `json:"values"`
+	}
+)
+
+func at(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+func us(t time.Time) int64 { return int64(binary.BigEndian.Uint64(micros(t))) }
+
+func (k *knownVersion) row() vault.SecretRow {
+	return vault.SecretRow{
+		Scope: k.Scope, Name: k.Name, Version: k.Version, Hidden: k.Hidden, Kind: k.Kind, Delivery: k.Delivery, Author: k.Author,
+		Created: at(k.Created), Rotated: at(k.Rotated), Expires: at(k.Expires),
+		KeyID: [16]byte(k.KeyID), Message: k.Message, Preview: k.Preview, MAC: [32]byte(k.MAC),
+	}
+}
+
+func (k *knownToken) row() vault.TokenRow {
+	return vault.TokenRow{
+		ID: k.ID, Hash: [32]byte(k.Hash), Scope: k.Scope, Created: at(k.Created), Expires: at(k.Expires), RotateBy: at(k.RotateBy),
+		KeyID: [16]byte(k.KeyID), MAC: [32]byte(k.MAC), Label: k.Label, Author: k.Author,
+	}
+}
+
+// state returns what a scope held.
+func (k *known) state(scope string) vault.ScopeState {
+	s := vault.ScopeState{Scope: scope}
+	for _, v := range k.Versions {
+		if v.Scope == scope && v.Active {
+			s.Secrets = append(s.Secrets, v.row())
+		}
+	}
+	for _, t := range k.Tokens {
+		if t.Scope == scope && t.Revoked != 0 {
+			s.Revoked = append(s.Revoked, vault.RevokedRow{ID: t.ID, Revoked: at(t.Revoked), RevokedBy: t.RevokedBy})
+		}
+	}
+	for _, seal := range k.Seals {
+		if seal.Scope == scope {
+			s.Seal = seal.Seal
+		}
+	}
+	return s
+}
+
+func readKnown(t *testing.T) *known {
+	t.Helper()
+	if *update {
+		writeKnown(t)
+	}
+	data, err := os.ReadFile(knownFile)
+	require.NoError(t, err)
+	k := &known{}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	require.NoError(t, dec.Decode(k))
+	require.NotEmpty(t, k.Versions)
+	return k
+}
+
+// TestKnownAnswers recomputes each step with package hkdf, hmac and sha256.
+func TestKnownAnswers(t *testing.T) {
+	k := readKnown(t)
+	for label, want := range k.MACKeys {
+		key, err := hkdf.Expand(sha256.New, k.DEK, label+"\x00", 32)
+		require.NoError(t, err)
+		require.EqualValues(t, want, key, "the MAC key for %q", label)
+	}
+	mac := func(label string, input []byte) []byte {
+		require.Contains(t, k.MACKeys, label)
+		h := hmac.New(sha256.New, k.MACKeys[label])
+		h.Write(input)
+		return h.Sum(nil)
+	}
+	require.EqualValues(t, k.KeyContext, canonical(map[string]string{"purpose": "data-key", "tenant": k.Tenant}))
+	body := k.Record[:len(k.Record)-32]
+	require.EqualValues(t, k.Record[len(body):], mac("skr/v1 record mac", slices.Concat(body, k.KeyContext)), "the record commits to the data key")
+
+	for _, v := range k.Versions {
+		row := v.row()
+		require.EqualValues(t, v.Meta, metaInput(&row), "meta of %s %s version %d", v.Scope, v.Name, v.Version)
+		require.EqualValues(t, v.MACInput, versionInput(&row))
+		require.EqualValues(t, v.MAC, mac("skv/v1 version row", v.MACInput))
+	}
+	for _, token := range k.Tokens {
+		row := token.row()
+		require.EqualValues(t, token.Hash, sum([]byte(token.Token)))
+		require.EqualValues(t, token.MACInput, tokenInput(&row))
+		require.EqualValues(t, token.MAC, mac("skt/v1 token", token.MACInput))
+	}
+	for _, seal := range k.Seals {
+		state := k.state(seal.Scope)
+		entries, count := sealEntries(&state)
+		require.EqualValues(t, seal.Entries, entries, "the entries of %s", seal.Scope)
+		require.Equal(t, seal.Count, count)
+		require.EqualValues(t, seal.Root, sum(entries))
+		require.EqualValues(t, seal.Context, sealContext(seal.Scope))
+		require.EqualValues(t, seal.Body, sealBody(&state, [16]byte(k.Record[6:22]), seal.Epoch))
+		require.EqualValues(t, seal.Seal, slices.Concat(seal.Body, mac("sks/v1 scope seal", slices.Concat(seal.Body, seal.Context))))
+		require.Len(t, seal.Seal, 98)
+	}
+	for _, b := range k.Bundles {
+		i := slices.IndexFunc(k.Tokens, func(token knownToken) bool { return token.Token == b.Token })
+		row := k.Tokens[i].row()
+		var path []vault.ScopeState
+		for _, scope := range vault.Path(row.Scope) {
+			path = append(path, k.state(scope))
+		}
+		require.EqualValues(t, b.Input, revisionInput(path, &row))
+		require.Equal(t, b.Revision, revisionOf(b.Input))
+	}
+}
+
+// TestGoldenRowsAreServedForEver loads the rows into a store and a vault.
+func TestGoldenRowsAreServedForEver(t *testing.T) {
+	k := readKnown(t)
+	kek, err := local.New(k.KEKID, k.KEK)
+	require.NoError(t, err)
+	store := memstore.New()
+	change := &vault.Change{Keys: []vault.KeyChange{{Tenant: k.Tenant, New: keyring.Record(k.Record), First: true}}}
+	for _, seal := range k.Seals {
+		change.Seals = append(change.Seals, vault.SealChange{Scope: seal.Scope, New: seal.Seal})
+	}
+	for _, v := range k.Versions {
+		change.Insert = append(change.Insert, v.row())
+		if v.Active {
+			change.Activate = append(change.Activate, vault.VersionRef{Scope: v.Scope, Name: v.Name, Version: v.Version})
+		}
+	}
+	for _, token := range k.Tokens {
+		change.Issue = append(change.Issue, token.row())
+		if token.Revoked != 0 {
+			change.Revoke = append(change.Revoke, vault.RevokedRow{ID: token.ID, Revoked: at(token.Revoked), RevokedBy: token.RevokedBy})
+		}
+	}
+	require.NoError(t, store.Apply(t.Context(), change))
+
+	v := newVault(t, store, kek, &logbook{})
+	for _, want := range k.Bundles {
+		b, err := v.Bootstrap(t.Context(), bundle.NewValue(want.Token), nil)
+		require.NoError(t, err)
+		require.Equal(t, want.Values, reveal(b))
+		require.Equal(t, want.Revision, b.Revision())
+		_, err = v.Bootstrap(t.Context(), bundle.NewValue(want.Token), &vault.BootstrapRequest{IfNoneMatch: want.Revision})
+		require.ErrorIs(t, err, vault.ErrUnchanged)
+	}
+	for _, row := range k.Versions {
+		history, err := v.History(t.Context(), row.Scope, row.Name)
+		require.NoError(t, err)
+		i := slices.IndexFunc(history, func(info vault.Info) bool { return info.Version == row.Version })
+		require.Equal(t, row.Active, history[i].Active)
+		require.Equal(t, row.Hidden, history[i].Hidden)
+		require.Equal(t, row.Shown, history[i].Preview)
+	}
+	for _, token := range k.Tokens {
+		if token.Revoked != 0 {
+			_, err := v.Bootstrap(t.Context(), bundle.NewValue(token.Token), nil)
+			requireReason(t, err, vault.TokenRevoked, "it was revoked then")
+		}
+	}
+	// And each version opens, those that are not active too.
+	for _, row := range k.Versions {
+		_, err := v.Activate(t.Context(), row.Scope, row.Name, row.Version)
+		require.NoError(t, err)
+		token, _, err := v.IssueToken(t.Context(), row.Scope, nil)
+		require.NoError(t, err)
+		b, err := v.Bootstrap(t.Context(), token, nil)
+		require.NoError(t, err)
+		s, ok := b.Get(row.Name)
+		require.Equal(t, !row.Hidden, ok)
+		require.Equal(t, row.Value, s.Value.Reveal())
+	}
+}
+
+// writeKnown makes a vault and writes down what it stores.
+func writeKnown(t *testing.T) {
+	k := &known{
+		About:  "Rows of a vault and the steps to their MACs, seals and revisions. Bytes are in hexadecimal, times in Unix microseconds. The keys are for this file only.",
+		KEKID:  "known-answers",
+		KEK:    sum([]byte("the KEK of the known answers")),
+		Tenant: "acme",
+	}
+	kek, err := local.New(k.KEKID, k.KEK)
+	require.NoError(t, err)
+	f := &fixture{storage: &spy{Storage: memstore.New()}, log: &logbook{}}
+	f.Vault = newVault(t, f.storage, kek, f.log)
+	ctx := vault.WithActor(t.Context(), "ada@example.com")
+	values := map[string]map[int64]string{}
+	put := func(scope, name, value string, opts *vault.PutOptions) {
+		info, err := f.Put(ctx, scope, name, bundle.NewValue(value), opts)
+		require.NoError(t, err)
+		if values[scope+" "+name] == nil {
+			values[scope+" "+name] = map[int64]string{}
+		}
+		values[scope+" "+name][info.Version] = value
+	}
+	end := time.Date(2999, 12, 31, 23, 59, 59, 999999000, time.UTC)
+	put("acme", "API_KEY", "sk-known-0123456789abcdef0123456789", &vault.PutOptions{Kind: "anthropic", Expires: end})
+	put("acme", "API_KEY", "sk-known-fedcba9876543210fedcba9876", nil)
+	put("acme", "EMPTY", "", nil)
+	put("acme", "HIDDEN", "not for acme/web", nil)
+	put("acme/web", "KEY_FILE", "-----BEGIN KEY-----\nZm9v\n-----END KEY-----\n", &vault.PutOptions{Delivery: bundle.DeliverFile, AllowTrailingNewline: true})
+	put("acme/web", "UNICODE", "пароль 密码 🔑 0123456789", nil)
+	_, err = f.Hide(ctx, "acme/web", "HIDDEN")
+	require.NoError(t, err)
+	_, err = f.Activate(ctx, "acme", "API_KEY", 1)
+	require.NoError(t, err)
+	issue := func(scope string, opts *vault.TokenOptions) knownToken {
+		token, info, err := f.IssueToken(ctx, scope, opts)
+		require.NoError(t, err)
+		return knownToken{Token: token.Reveal(), ID: info.ID}
+	}
+	k.Tokens = []knownToken{
+		issue("acme", nil),
+		issue("acme/web", &vault.TokenOptions{Label: "pool", Expires: end, RotateBy: end.Add(-time.Hour)}),
+		issue("acme/web", nil),
+	}
+	require.NoError(t, f.RevokeToken(vault.WithActor(ctx, "grace"), k.Tokens[2].ID))
+
+	for i := range k.Tokens {
+		token := &k.Tokens[i]
+		snap, err := f.storage.Read(ctx, vault.Query{Token: token.ID})
+		require.NoError(t, err)
+		row := snap.Token
+		*token = knownToken{
+			Token: token.Token, ID: row.ID, Hash: row.Hash[:], Scope: row.Scope, Created: us(row.Created), Expires: us(row.Expires), RotateBy: us(row.RotateBy),
+			Label: row.Label, Author: row.Author, Revoked: us(row.Revoked), RevokedBy: row.RevokedBy, KeyID: row.KeyID[:],
+			MACInput: tokenInput(row), MAC: row.MAC[:],
+		}
+		k.Record = hexBytes(snap.Keys[0])
+		if token.Revoked == 0 {
+			b := f.bundle(t, bundle.NewValue(token.Token))
+			k.Bundles = append(k.Bundles, knownBundle{Token: token.Token, Input: revisionInput(snap.Path, row), Revision: b.Revision(), Values: reveal(b)})
+		}
+	}
+	k.KeyContext = canonical(map[string]string{"purpose": "data-key", "tenant": k.Tenant})
+	k.DEK = dekOf(t, kek, k.Record, keyring.Context{"purpose": "data-key", "tenant": k.Tenant})
+	k.MACKeys = map[string]hexBytes{}
+	for _, label := range []string{"skr/v1 record mac", "sks/v1 scope seal", "skt/v1 token", "skv/v1 version row"} {
+		key, err := hkdf.Expand(sha256.New, k.DEK, label+"\x00", 32)
+		require.NoError(t, err)
+		k.MACKeys[label] = key
+	}
+	for _, scope := range []string{"acme", "acme/web"} {
+		snap, err := f.storage.Read(ctx, vault.Query{Scope: scope})
+		require.NoError(t, err)
+		state := snap.Path[len(snap.Path)-1]
+		entries, count := sealEntries(&state)
+		k.Seals = append(k.Seals, knownSeal{
+			Scope: scope, Epoch: int64(binary.BigEndian.Uint64(state.Seal[22:30])), Count: count, Entries: entries, Root: sum(entries),
+			Context: sealContext(scope), Body: state.Seal[:66], Seal: state.Seal,
+		})
+		for _, active := range state.Secrets {
+			snap, err := f.storage.Read(ctx, vault.Query{Scope: scope, Name: active.Name})
+			require.NoError(t, err)
+			history, err := f.History(ctx, scope, active.Name)
+			require.NoError(t, err)
+			for i, row := range snap.Versions {
+				k.Versions = append(k.Versions, knownVersion{
+					Scope: scope, Name: row.Name, Version: row.Version, Active: row.Version == active.Version, Hidden: row.Hidden, Kind: row.Kind, Delivery: row.Delivery,
+					Author: row.Author, Created: us(row.Created), Rotated: us(row.Rotated), Expires: us(row.Expires), KeyID: row.KeyID[:], Message: row.Message, Preview: row.Preview,
+					Meta: metaInput(&row), MACInput: versionInput(&row), MAC: row.MAC[:], Value: values[scope+" "+row.Name][row.Version], Shown: history[len(history)-1-i].Preview,
+				})
+			}
+		}
+	}
+	data, err := json.MarshalIndent(k, "", "  ")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(knownFile, append(data, '\n'), 0o644))
+}
+
+// dekOf unwraps the data key of a record that has one wrap.
+func dekOf(t *testing.T, kek keyring.KEK, record []byte, c keyring.Context) []byte {
+	rest := record[31 : len(record)-32]
+	field := func() []byte {
+		n := int(binary.BigEndian.Uint16(rest))
+		f := rest[2 : 2+n]
+		rest = rest[2+n:]
+		return f
+	}
+	w := keyring.WrappedKey{KEK: keyring.KEKID{Service: string(field()), Key: string(field())}, Version: string(field()), Blob: field()}
+	require.Empty(t, rest)
+	dek, err := kek.Unwrap(t.Context(), w, c)
+	require.NoError(t, err)
+	return dek
+}

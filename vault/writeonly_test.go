@@ -1,0 +1,272 @@
+package vault_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// Bootstrap gives out values and IssueToken a new token. Nothing else may give
+// out what could hold either.
+var givesValues = []string{"Bootstrap", "IssueToken"}
+
+func TestNoMethodButBootstrapCanReturnAValue(t *testing.T) {
+	typ := reflect.TypeFor[*vault.Vault]()
+	require.Positive(t, typ.NumMethod())
+	for method := range typ.Methods() {
+		if slices.Contains(givesValues, method.Name) {
+			continue
+		}
+		for out := range method.Type.Outs() {
+			require.Empty(t, holds(out, nil), "%s can return a value", method.Name)
+		}
+	}
+	require.NotEmpty(t, holds(reflect.TypeFor[*bundle.Bundle](), nil), "the walk finds what it looks for")
+	require.NotEmpty(t, holds(reflect.TypeFor[[]struct {
+		A map[string]*struct{ B bundle.Value }
+	}](), nil))
+	require.NotEmpty(t, holds(reflect.TypeFor[struct{ a [3][]byte }](), nil))
+	require.NotEmpty(t, holds(reflect.TypeFor[[]any](), nil))
+	require.NotEmpty(t, holds(reflect.TypeFor[func() string](), nil))
+	require.Empty(t, holds(reflect.TypeFor[vault.Info](), nil))
+}
+
+// holds returns the place in a type where a value could be, or nothing.
+func holds(t reflect.Type, seen []reflect.Type) string {
+	if slices.Contains(seen, t) {
+		return ""
+	}
+	seen = append(seen, t)
+	in := func(t reflect.Type, what string) string {
+		if inner := holds(t, seen); inner != "" {
+			return what + " " + inner
+		}
+		return ""
+	}
+	switch t {
+	case reflect.TypeFor[bundle.Value](), reflect.TypeFor[bundle.Secret](), reflect.TypeFor[bundle.Bundle]():
+		return t.String()
+	case reflect.TypeFor[error](), reflect.TypeFor[time.Time]():
+		return "" // errors are read below, by what they print
+	}
+	switch t.Kind() {
+	case reflect.Func, reflect.Interface, reflect.Chan, reflect.UnsafePointer:
+		return t.String()
+	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return t.String()
+		}
+		return in(t.Elem(), "element of "+t.String())
+	case reflect.Pointer:
+		return in(t.Elem(), "target of "+t.String())
+	case reflect.Map:
+		return in(t.Key(), "key of "+t.String()) + in(t.Elem(), "element of "+t.String())
+	case reflect.Struct:
+		for field := range t.Fields() {
+			if found := in(field.Type, "field "+field.Name+" of"); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+// calls has a call of every exported method. It returns all that came out.
+var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value) []any{
+	"Put": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		var out []any
+		for _, value := range []string{
+			canaryTenant, canaryWeb, canaryNear + "\n", canaryNear + "\x00", canaryNear + "\xff",
+			strings.Repeat(canaryNear, 1+vault.MaxValue/len(canaryNear)),
+		} {
+			info, err := f.Put(ctx, "acme/web", "PUT", bundle.NewValue(value), nil)
+			out = append(out, info, err)
+			info, err = f.Put(ctx, "acme/web", "PUT", bundle.NewValue(value), &vault.PutOptions{IfVersion: 99, Delivery: "pigeon"})
+			out = append(out, info, err)
+		}
+		for i := range 20 { // more than fit
+			info, err := f.Put(ctx, "acme/web", fmt.Sprintf("BIG_%d", i), bundle.NewValue(strings.Repeat(canaryNear, vault.MaxValue/len(canaryNear))), nil)
+			out = append(out, info, err)
+		}
+		return out
+	},
+	"Hide": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		info, err := f.Hide(ctx, "acme/web", "PUT")
+		return []any{info, err}
+	},
+	"Activate": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		info, err := f.Activate(ctx, "acme", "A", 1)
+		missing, err2 := f.Activate(ctx, "acme", "A", 99)
+		return []any{info, err, missing, err2}
+	},
+	"Delete": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		return []any{f.Delete(ctx, "acme/web", "PUT"), f.Delete(ctx, "acme/web", "NEVER")}
+	},
+	"List": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		list, err := f.List(ctx, "acme")
+		return []any{list, err}
+	},
+	"Info": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		info, err := f.Info(ctx, "acme", "A")
+		return []any{info, err}
+	},
+	"History": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		history, err := f.History(ctx, "acme", "A")
+		return []any{history, err}
+	},
+	"IssueToken": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		token, info, err := f.IssueToken(ctx, "acme", nil)
+		return []any{token, info, err}
+	},
+	"Tokens": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		tokens, err := f.Tokens(ctx, "acme/web")
+		return []any{tokens, err}
+	},
+	"RevokeToken": func(ctx context.Context, f *fixture, token bundle.Value) []any {
+		return []any{f.RevokeToken(ctx, token.Reveal()[4:16]), f.RevokeToken(ctx, "AAAAAAAAAAAA")}
+	},
+	"Bootstrap": func(ctx context.Context, f *fixture, token bundle.Value) []any {
+		b, err := f.Bootstrap(ctx, token, nil)
+		again, err2 := f.Bootstrap(ctx, token, &vault.BootstrapRequest{IfNoneMatch: b.Revision()})
+		bad, err3 := f.Bootstrap(ctx, bundle.NewValue(token.Reveal()[:64]+"_"), nil)
+		return []any{b, err, again, err2, bad, err3}
+	},
+	"Flush": func(ctx context.Context, f *fixture, _ bundle.Value) []any { return []any{f.Flush(ctx)} },
+}
+
+func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
+	for method := range reflect.TypeFor[*vault.Vault]().Methods() {
+		require.Contains(t, calls, method.Name, "there is no call of this method; add one")
+	}
+	for about, trouble := range map[string]func(t *testing.T, f *fixture) context.Context{
+		"all well":     func(t *testing.T, f *fixture) context.Context { return t.Context() },
+		"storage down": func(t *testing.T, f *fixture) context.Context { f.storage.fail(errors.New("down")); return t.Context() },
+		"uses lost": func(t *testing.T, f *fixture) context.Context {
+			setError(&f.storage.failTouch, errors.New("down"))
+			return t.Context()
+		},
+		"key service down": func(t *testing.T, f *fixture) context.Context {
+			f.kek.Break(keyring.ErrUnavailable)
+			return t.Context()
+		},
+		"access denied": func(t *testing.T, f *fixture) context.Context { f.kek.Break(keyring.ErrDenied); return t.Context() },
+		"context over": func(t *testing.T, f *fixture) context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return ctx
+		},
+		"tampered": func(t *testing.T, f *fixture) context.Context {
+			f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+				for i := range snap.Path[0].Secrets {
+					snap.Path[0].Secrets[i].Message[80] ^= 1
+				}
+			})
+			return t.Context()
+		},
+		"forged": func(t *testing.T, f *fixture) context.Context {
+			// A value that does not open below a genuine seal.
+			key := f.dataKey(t, "acme")
+			f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+				for i := range snap.Path[0].Secrets {
+					spoil(t, key, &snap.Path[0].Secrets[i])
+				}
+				if snap.Path[0].Secrets != nil {
+					reseal(key, &snap.Path[0])
+				}
+			})
+			return t.Context()
+		},
+		"not a value": func(t *testing.T, f *fixture) context.Context {
+			// A genuine row that bundle.New refuses.
+			key := f.dataKey(t, "acme")
+			f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+				for i := range snap.Path[0].Secrets {
+					snap.Path[0].Secrets[i].Delivery = "pigeon"
+				}
+				if snap.Path[0].Secrets != nil {
+					reseal(key, &snap.Path[0])
+				}
+			})
+			return t.Context()
+		},
+	} {
+		t.Run(about, func(t *testing.T) {
+			warm := newFixture(t)
+			warm.put(t, "acme", "A", canaryOld)
+			warm.put(t, "acme", "A", canaryTenant)
+			warm.put(t, "acme/web", "B", canaryWeb)
+			token := warm.issue(t, "acme/web")
+			for _, f := range []*fixture{warm, newFixtureOver(t, warm.storage.Storage, warm.kek)} {
+				ctx := trouble(t, f)
+				var out []any
+				for _, name := range slices.Sorted(maps.Keys(calls)) {
+					out = append(out, calls[name](ctx, f, token)...)
+				}
+				out = append(out, f.ask(ctx, token)...)
+				require.Greater(t, len(out), 40)
+				for _, x := range out {
+					text := fmt.Sprintf("%v %+v %#v %s %q", x, x, x, x, x)
+					if data, err := json.Marshal(x); err == nil {
+						text += string(data)
+					}
+					requireNoSecret(t, text, token, "a result")
+				}
+				requireNoSecret(t, f.log.text(), token, "the log")
+				f.kek.Break(nil)
+			}
+		})
+	}
+}
+
+// ask puts requests to the handler and returns the answers, of a 200 without
+// the body.
+func (f *fixture) ask(ctx context.Context, token bundle.Value) []any {
+	h := vault.NewHandler(f.Vault, &vault.HandlerOptions{Logger: f.log.logger()})
+	var out []any
+	for _, authorization := range []string{"", "Bearer " + token.Reveal(), "Bearer " + token.Reveal()[:60], "Basic " + token.Reveal()} {
+		for _, target := range []string{"/runners/bootstrap", "/runners/bootstrap?token=" + token.Reveal(), "/" + token.Reveal()} {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+			r.Header.Set("Authorization", authorization)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != http.StatusOK {
+				out = append(out, w.Body.String())
+			}
+			out = append(out, w.Code, w.Header())
+		}
+	}
+	return out
+}
+
+func requireNoSecret(t *testing.T, text string, token bundle.Value, where string) {
+	t.Helper()
+	requireNoCanary(t, text, where)
+	require.NotContains(t, text, token.Reveal()[16:59], "%s has the token", where)
+	require.NotContains(t, text, token.Reveal()[16:32], "%s has a part of the token", where)
+}
+
+func TestAVaultDoesNotPrintItsKeys(t *testing.T) {
+	kek := keyringtest.NewFake("kek")
+	f := newFixtureOver(t, memstore.New(), kek)
+	f.put(t, "acme", "A", canaryTenant)
+	token := f.issue(t, "acme")
+	f.bundle(t, token)
+	requireNoSecret(t, fmt.Sprintf("%+v %#v", f.Vault, f.Vault), token, "the vault itself")
+}
