@@ -19,7 +19,7 @@ type Client struct {
 	layers  []*layer
 	opts    Options // complete
 	running atomic.Bool
-	// moved tells Run that deadline may be another.
+	// moved tells Run that there may be something to do: see poke.
 	moved chan struct{}
 
 	// mu guards what follows and the record of each layer. It is never held
@@ -29,6 +29,10 @@ type Client struct {
 	// state, or zero.
 	deadline time.Time
 	flight   *flight
+	// replaced is closed when the snapshot is replaced. It is nil if nobody
+	// has asked since the last time.
+	replaced chan struct{}
+	derived  []*derivation
 	// news are the hooks and log lines still to be called, in order.
 	news       []func()
 	announcing bool
@@ -43,7 +47,10 @@ type Client struct {
 // [bundle.FetchRevoked], ends New at once. To start without a layer, wrap it in
 // [bundle.Optional].
 //
-// The error names the layers that failed. It wraps the cause, and if ctx ended
+// Then New fails with a [*MissingError] if the bundle lacks a secret that
+// [Options.Require] names.
+//
+// Any other error names the layers that failed. It wraps the cause, and if ctx ended
 // also the context's error, so that [errors.Is] and [errors.As] find both.
 //
 // New starts nothing in the background: it returns when all its fetches have.
@@ -64,6 +71,9 @@ func New(ctx context.Context, layers []bundle.Provider, opts *Options) (*Client,
 	c.settle(time.Now())
 	c.mu.Unlock()
 	c.announce()
+	if e := missing(c.Bundle(), complete.Require); e != nil {
+		return nil, e
+	}
 	return c, nil
 }
 

@@ -7,10 +7,17 @@
 //	group.Go(func() error { return client.Run(ctx) })  // kept fresh until ctx ends
 //	key, ok := client.Bundle().Get("ANTHROPIC_API_KEY")
 //
-// Start with [New], [Client.Run] and [Client.Bundle]. [Client.Status] says how
-// old each layer is and what ails it; [Client.Refresh] does not wait for the
-// next refresh. Each layer has a clock of its own, and one that fails keeps its
-// last good bundle: stale is better than empty.
+// Start with [New], [Client.Run] and [Client.Bundle]. Each layer has a clock of
+// its own, and one that fails keeps its last good bundle: stale is better than
+// empty. Then, as needed:
+//
+//   - [Check] says before the start whether all is ready, and what to do if not;
+//   - [Options.Require] names what the program cannot do without;
+//   - [Derive] builds a value from secrets, such as a database connection, and
+//     builds it anew when they are rotated;
+//   - [Client.Changes] yields what changes;
+//   - [Client.Refresh] does not wait for the next refresh, and [Client.Status]
+//     says how old each layer is and what ails it.
 //
 // Package bundle has the types: what a secret, a bundle and a provider are.
 // Open it next to use secrets. Package providers has the layers to choose from:

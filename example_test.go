@@ -2,6 +2,7 @@ package satchel_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -80,6 +81,76 @@ func ExampleClient_Status() {
 	// Output:
 	// fresh
 	// fixed fresh <nil>
+}
+
+func ExampleClient_Changes() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	source := fixed{"A": "1", "B": "1"}
+	client, err := satchel.New(ctx, []bundle.Provider{source}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	changes := client.Changes(ctx) // counts from here
+
+	source["A"] = "2"
+	delete(source, "B")
+	if _, err := client.Refresh(ctx); err != nil { // or Run, in the background
+		log.Fatal(err)
+	}
+	for diff := range changes {
+		fmt.Println(diff)
+		stop() // the loop would wait for the next one
+	}
+	// Output: changed A; removed B
+}
+
+// A client of some API that is made anew when its key is rotated.
+func ExampleDerive() {
+	ctx := context.Background()
+	source := fixed{"API_KEY": "first"}
+	client, err := satchel.New(ctx, []bundle.Provider{source}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	type api struct{ key bundle.Value }
+	derived := satchel.Derive(client, func(b *bundle.Bundle) (*api, error) {
+		key, ok := b.Get("API_KEY")
+		if !ok {
+			return nil, errors.New("there is no API_KEY")
+		}
+		return &api{key.Value}, nil
+	}, "API_KEY")
+
+	use := func(a *api) error {
+		fmt.Println("using the", a.key.Reveal(), "key")
+		return nil
+	}
+	fmt.Println(derived.Use(use))
+	source["API_KEY"] = "second"
+	if _, err := client.Refresh(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(derived.Use(use))
+	// Output:
+	// using the first key
+	// <nil>
+	// using the second key
+	// <nil>
+}
+
+func ExampleCheck() {
+	layers := []bundle.Provider{fixed{"ANTHROPIC_API_KEY": "made-up"}}
+	report := satchel.Check(context.Background(), layers, satchel.Requirements{Names: []string{"ANTHROPIC_API_KEY", "DEPLOY_TOKEN"}})
+	fmt.Println(report)
+	fmt.Println(report.OK())
+	// Output:
+	// ok       fixed                     secrets: 1
+	// ok       secret ANTHROPIC_API_KEY  from fixed
+	// failed   secret DEPLOY_TOKEN       no layer has it
+	//                                    fix: add it on the platform, or to a local layer
+	// not ready: 2 ok, 1 failed
+	// false
 }
 
 func ExampleOptions() {

@@ -21,12 +21,16 @@ type layer struct {
 	// name is what logs, hooks and Status call the layer; place is its name
 	// with its index, for errors.
 	name, place string
-	// turn has room for one. Run holds it all the time, and takes what others
-	// want fetched from ask; the answer is an outcome, or none if Run ended.
+	// turn has room for one.
 	turn chan struct{}
-	ask  chan chan<- error
+
+	// Client.mu guards what follows up to the record. wanted counts those of
+	// Refresh who want the turn; while there are any, Run does not take it. stop
+	// ends the wait that has the turn, if one has.
+	wanted int
+	stop   context.CancelFunc
 	// fruitless counts the waits in a row that brought nothing, and waitFrom
-	// is when the next one may begin. They belong to the holder of turn.
+	// is when the next one may begin. Only the holder of turn changes them.
 	fruitless int
 	waitFrom  time.Time
 
@@ -67,12 +71,44 @@ func newLayers(providers []bundle.Provider) ([]*layer, error) {
 			name:     name,
 			place:    fmt.Sprintf("layers[%d] (%s)", i, name),
 			turn:     make(chan struct{}, 1),
-			ask:      make(chan chan<- error),
 		}
 		l.waiter, _ = p.(bundle.Waiter)
 		layers = append(layers, l)
 	}
 	return layers, nil
+}
+
+// take takes the turn if it is free.
+func (l *layer) take() bool {
+	select {
+	case l.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// giveBack gives the turn back.
+func (c *Client) giveBack(l *layer) {
+	c.mu.Lock()
+	if l.stop != nil {
+		l.stop()
+		l.stop = nil
+	}
+	<-l.turn
+	c.mu.Unlock()
+	c.poke()
+}
+
+// waitable reports whether the layer is to be waited on. The caller holds
+// Client.mu.
+func (l *layer) waitable() bool {
+	if l.waiter == nil || l.attempts == 0 {
+		return l.waiter != nil
+	}
+	// What somebody has to mend is worth one wait, which then ends when it is
+	// mended or with the next tick.
+	return kindOf(l.err) == bundle.FetchPermanent && !l.revoked && l.fruitless == 0
 }
 
 // fetch fetches the layer and records the outcome. The caller has the turn.
@@ -120,6 +156,9 @@ func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 			l.bundle, l.expires = nil, time.Time{}
 		}
 		l.next = now.Add(retryDelay(c.opts.Interval, l.attempts, l.revoked, err))
+		if l.attempts == 1 {
+			l.fruitless, l.waitFrom = 0, time.Time{} // see waitable
+		}
 	}
 	switch {
 	case c.current.Load() != nil:

@@ -172,7 +172,7 @@ func TestNewRefusesWhatCannotBeMeant(t *testing.T) {
 	_, err := satchel.New(ctx, []bundle.Provider{ok, nil}, nil)
 	require.EqualError(t, err, "layers[1] is nil; leave it out")
 	_, err = satchel.New(ctx, []bundle.Provider{ok}, &satchel.Options{MaxStale: -time.Second})
-	require.EqualError(t, err, "Options.MaxStale is -1s; want a positive duration, or zero for the default")
+	require.EqualError(t, err, "option MaxStale is -1s; want a positive duration, or zero for the default")
 	require.Empty(t, ok.fetched(), "nothing is fetched with settings that are wrong")
 }
 
@@ -203,26 +203,5 @@ func TestAClientWithoutLayersIsEmptyAndRuns(t *testing.T) {
 		time.Sleep(48 * time.Hour)
 		require.Equal(t, satchel.Fresh, c.Status().State)
 		require.NoError(t, stop())
-	})
-}
-
-func TestReadingTheBundleAllocatesNothing(t *testing.T) {
-	c, err := satchel.New(t.Context(), []bundle.Provider{newSource("s", gives(bundleOf(secret("A", "1"))))}, quiet())
-	require.NoError(t, err)
-	require.Zero(t, testing.AllocsPerRun(100, func() { _ = c.Bundle() }))
-}
-
-func BenchmarkBundle(b *testing.B) {
-	c, err := satchel.New(b.Context(), []bundle.Provider{newSource("s", gives(bundleOf(secret("A", "1"))))}, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, ok := c.Bundle().Get("A"); !ok {
-				b.Error("the secret is missing")
-			}
-		}
 	})
 }

@@ -28,6 +28,13 @@ type Options struct {
 	// [Revoked] either way. It runs while the layer waits, so it must return
 	// soon, and must not call Refresh. Default: they leave the bundle at once.
 	OnRevoked func(layer string, err error) (keep bool)
+	// Require names secrets that the program cannot do without: [New] fails with
+	// a [*MissingError] if the bundle does not have all of them. An empty value
+	// is there. Default: none.
+	Require []string
+	// Grace is how long a value of [Derive] stays open after it was replaced.
+	// Default: one minute.
+	Grace time.Duration
 	// Logger gets a line for each change of a layer's state and for each
 	// change of the secrets, and at debug level one for every attempt and the
 	// names and origins of the secrets. It never gets a value.
@@ -60,14 +67,20 @@ func (o *Options) withDefaults() (Options, error) {
 	for _, field := range []struct {
 		name string
 		d    time.Duration
-	}{{"Interval", out.Interval}, {"Timeout", out.Timeout}, {"MaxStale", out.MaxStale}} {
+	}{{"Interval", out.Interval}, {"Timeout", out.Timeout}, {"MaxStale", out.MaxStale}, {"Grace", out.Grace}} {
 		if field.d < 0 {
-			return Options{}, fmt.Errorf("Options.%s is %s; want a positive duration, or zero for the default", field.name, field.d)
+			return Options{}, fmt.Errorf("option %s is %s; want a positive duration, or zero for the default", field.name, field.d)
+		}
+	}
+	for _, name := range out.Require {
+		if err := bundle.CheckName(name); err != nil {
+			return Options{}, fmt.Errorf("option Require: %w", err)
 		}
 	}
 	out.Interval = min(cmp.Or(out.Interval, 15*time.Minute), maxInterval)
 	out.Timeout = cmp.Or(out.Timeout, time.Minute)
 	out.MaxStale = cmp.Or(out.MaxStale, max(24*time.Hour, 2*out.Interval))
+	out.Grace = cmp.Or(out.Grace, time.Minute)
 	if out.Logger == nil {
 		out.Logger = slog.Default()
 	}

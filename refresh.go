@@ -95,26 +95,25 @@ func (c *Client) fly(ctx context.Context, f *flight) {
 	close(f.done)
 }
 
-// fetchNow fetches the layer, or has Run do it, which ends its wait for that.
+// fetchNow fetches the layer as soon as it has the turn. A wait of Run gives way.
 func (c *Client) fetchNow(ctx context.Context, l *layer) error {
-	for {
-		answer := make(chan error, 1)
-		select {
-		case l.turn <- struct{}{}:
-			defer func() { <-l.turn }()
-			return c.fetch(ctx, l)
-		case l.ask <- answer:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		select {
-		case err, ok := <-answer:
-			if ok {
-				return err
-			}
-			// Run has ended, and the turn is free.
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	c.mu.Lock()
+	l.wanted++
+	if l.stop != nil {
+		l.stop()
 	}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		l.wanted--
+		c.mu.Unlock()
+		c.poke()
+	}()
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer c.giveBack(l)
+	return c.fetch(ctx, l)
 }

@@ -27,8 +27,9 @@ import (
 //
 // Each time is shifted by up to a tenth at random, a margin to the earlier side
 // only. A [bundle.Waiter] is also waited on in between, which brings a change at
-// once. The next wait follows after a second, or after a back-off as below if
-// this one failed, or within 10 seconds brought no other secrets.
+// once. The next wait begins at least a second after this one did, or after a
+// back-off as below if this one failed, or within 10 seconds brought no other
+// secrets.
 //
 // A layer that cannot be fetched keeps its secrets, and is tried again after a
 // time between 1 second and a limit that starts at 2 seconds and doubles with
@@ -38,120 +39,152 @@ import (
 // tenth. If the source says when to come back, the client does not come sooner,
 // except that it never stays away for longer than Interval on that account.
 //
+// What somebody has to mend is noticed sooner in a layer that can be waited on.
+// A wait that ends with a permanent error brings the next fetch forward, once. A
+// fetch that ends with one is followed by a wait, whose success ends the
+// failure; if that wait fails too, none follows until a fetch succeeds.
+//
 // A secret leaves the bundle when it expires, whatever state its layer is in,
 // and the bundle then has a Problem. If a lower layer has a secret of that name
 // that has not expired, it takes its place.
+//
+// Run also keeps the values of [Derive] up to date, and closes those that it
+// has replaced.
 func (c *Client) Run(ctx context.Context) error {
 	if !c.running.CompareAndSwap(false, true) {
 		return errors.New("running the client: it is running already; start Run once")
 	}
 	defer c.running.Store(false)
-	var group sync.WaitGroup
-	for _, l := range c.layers {
-		group.Go(func() { c.keep(ctx, l) })
-	}
-	c.watchClock(ctx)
-	group.Wait()
-	return nil
-}
-
-// keep refreshes one layer until ctx ends.
-func (c *Client) keep(ctx context.Context, l *layer) {
-	select {
-	case l.turn <- struct{}{}: // free, or soon: a Refresh may have it
-	case <-ctx.Done():
-		return
-	}
-	defer func() { <-l.turn }()
+	r := run{Client: c}
+	defer r.group.Wait()
+	timer := time.NewTimer(time.Minute)
+	defer timer.Stop()
 	for ctx.Err() == nil {
-		asked := c.idle(ctx, l)
-		if asked == nil && time.Now().Before(l.next) {
-			continue // the wait brought news, and moved the tick
-		}
-		if ctx.Err() == nil {
-			err := c.fetch(ctx, l)
-			if asked != nil && (err == nil || ctx.Err() == nil) {
-				asked <- err
-			}
-		}
-		if asked != nil {
-			close(asked)
-		}
-	}
-}
-
-// idle returns when the layer is due, when its wait brought news, or when a
-// Refresh asks for a fetch, which it returns the channel of. The wait has
-// ended by then.
-func (c *Client) idle(ctx context.Context, l *layer) (asked chan<- error) {
-	ctx, stop := context.WithDeadline(ctx, l.next)
-	var group sync.WaitGroup
-	defer group.Wait()
-	defer stop()
-	if l.waiter != nil && l.attempts == 0 {
-		group.Go(func() {
-			c.wait(ctx, l)
-			stop()
-		})
-	}
-	select {
-	case <-ctx.Done():
-	case asked = <-l.ask:
-	}
-	return asked
-}
-
-// wait waits on the layer's source until that brings news, which it records, or
-// ctx ends.
-func (c *Client) wait(ctx context.Context, l *layer) {
-	for pause(ctx, time.Until(l.waitFrom)) {
-		start := time.Now()
-		b, err := l.waiter.Wait(ctx, l.bundle)
-		if err != nil && ctx.Err() != nil {
-			return
-		}
-		now := time.Now()
-		took := now.Sub(start)
-		switch {
-		case err == nil && (took >= longWait || !bundle.Compare(l.bundle, b).Empty()):
-			l.fruitless = 0
-		case took >= longWait:
-			l.fruitless = 1
-		default:
-			l.fruitless++
-		}
-		l.waitFrom = now.Add(retryDelay(c.opts.Interval, l.fruitless, false, err))
-		tell := func() { c.logCall("wait", l, took, b, err) }
-		if kindOf(err) == bundle.FetchRevoked || err == nil && !b.Equal(l.bundle) {
-			c.record(l, b, err, tell)
-			c.announce()
-			return
-		}
-		tell()
-	}
-}
-
-// watchClock drops secrets that expire, and announces layers that do, until
-// ctx ends.
-func (c *Client) watchClock(ctx context.Context) {
-	for ctx.Err() == nil {
-		c.mu.Lock()
-		now := time.Now()
-		if !c.deadline.IsZero() && over(c.deadline, now) {
-			c.settle(now)
-		}
-		var tick <-chan time.Time
-		if !c.deadline.IsZero() {
-			// A step of the wall clock, or a machine that slept, is noticed
-			// within a minute.
-			tick = time.After(min(c.deadline.Sub(now.Round(0)), time.Minute))
-		}
-		c.mu.Unlock()
-		c.announce()
+		timer.Reset(r.step(ctx))
 		select {
-		case <-tick:
+		case <-timer.C:
 		case <-c.moved:
 		case <-ctx.Done():
 		}
+	}
+	return nil
+}
+
+// run is one call of Run. While nothing happens it has no goroutine but its own,
+// one for each layer that is waited on, and one for each derived value: a
+// process may have thousands of clients.
+type run struct {
+	*Client
+	group sync.WaitGroup
+	// tended counts the derived values that have their goroutine.
+	tended int
+}
+
+// step starts what is due, and returns how long nothing else will be unless
+// something moves.
+func (r *run) step(ctx context.Context) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if !r.deadline.IsZero() && over(r.deadline, now) {
+		r.settle(now)
+		r.group.Go(r.announce)
+	}
+	// A step of the wall clock, or a machine that slept, is noticed within a
+	// minute.
+	sleep := time.Minute
+	if !r.deadline.IsZero() {
+		sleep = min(sleep, r.deadline.Sub(now.Round(0)))
+	}
+	for _, l := range r.layers {
+		if at := r.visit(ctx, l, now); !at.IsZero() {
+			sleep = min(sleep, at.Sub(now))
+		}
+	}
+	for ; r.tended < len(r.derived); r.tended++ {
+		d := r.derived[r.tended]
+		r.group.Go(func() { r.tend(ctx, d) })
+	}
+	return sleep
+}
+
+// visit starts the fetch of a layer that is due, or else the wait. If it is too
+// early for either it returns when it no longer is. It returns zero if the
+// layer's turn is taken or wanted: whoever has it pokes Run in the end. The
+// caller holds mu.
+func (r *run) visit(ctx context.Context, l *layer, now time.Time) time.Time {
+	due := !now.Before(l.next)
+	switch {
+	case due:
+	case !l.waitable():
+		return l.next
+	case now.Before(l.waitFrom) && l.waitFrom.Before(l.next):
+		return l.waitFrom
+	case now.Before(l.waitFrom):
+		return l.next
+	}
+	if l.wanted > 0 || !l.take() {
+		return time.Time{}
+	}
+	if due {
+		r.group.Go(func() {
+			defer r.giveBack(l)
+			_ = r.fetch(ctx, l) // it is in the record
+		})
+		return time.Time{}
+	}
+	ctx, l.stop = context.WithDeadline(ctx, l.next)
+	r.group.Go(func() {
+		defer r.giveBack(l)
+		r.wait(ctx, l)
+	})
+	return time.Time{}
+}
+
+// wait waits on the layer's source once. The caller has the turn. It is small, as
+// is all that is on the stack while a layer is waited on.
+func (c *Client) wait(ctx context.Context, l *layer) {
+	start := time.Now()
+	b, err := l.waiter.Wait(ctx, l.bundle)
+	if err == nil || ctx.Err() == nil {
+		c.waited(l, start, b, err)
+	}
+}
+
+// waited records what a wait that began at start brought.
+func (c *Client) waited(l *layer, start time.Time, b *bundle.Bundle, err error) {
+	now := time.Now()
+	took := now.Sub(start)
+	c.mu.Lock()
+	switch {
+	case err == nil && (took >= longWait || !bundle.Compare(l.bundle, b).Empty()):
+		l.fruitless = 0
+	case took >= longWait:
+		l.fruitless = 1
+	default:
+		l.fruitless++
+	}
+	l.waitFrom = start.Add(minBackoff)
+	if err != nil || l.fruitless > 0 {
+		l.waitFrom = now.Add(retryDelay(c.opts.Interval, l.fruitless, false, err))
+	}
+	if kindOf(err) == bundle.FetchPermanent && l.err == nil && l.fruitless == 1 {
+		l.next = now
+	}
+	c.mu.Unlock()
+	tell := func() { c.logCall("wait", l, took, b, err) }
+	if kindOf(err) == bundle.FetchRevoked || err == nil && (l.err != nil || !b.Equal(l.bundle)) {
+		c.record(l, b, err, tell)
+		c.announce()
+		return
+	}
+	tell()
+}
+
+// poke makes Run look what there is to do.
+func (c *Client) poke() {
+	select {
+	case c.moved <- struct{}{}:
+	default:
 	}
 }

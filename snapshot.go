@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -21,16 +22,17 @@ func (c *Client) settle(now time.Time) {
 		c.changeState(l, now)
 		shown[i] = l.shown
 	}
-	select {
-	case c.moved <- struct{}{}:
-	default:
-	}
+	c.poke()
 
 	old, merged := c.current.Load(), bundle.Merge(shown...)
 	if old != nil && old.Equal(merged) {
 		return
 	}
 	c.current.Store(merged)
+	if c.replaced != nil {
+		close(c.replaced)
+		c.replaced = nil
+	}
 	diff := bundle.Compare(old, merged)
 	c.log(slog.LevelDebug, "bundle replaced", "change", diff, "secrets", inventory{merged})
 	if old == nil || diff.Empty() {
@@ -42,38 +44,46 @@ func (c *Client) settle(now time.Time) {
 	}
 }
 
-// dropExpired sets what the layer shows: its bundle, with a Problem in place
-// of each secret that is past its expiry.
+// dropExpired sets what the layer shows.
 func (c *Client) dropExpired(l *layer, now time.Time) {
-	var live []bundle.Secret
-	var problems []bundle.Problem
-	for s := range l.bundle.All() {
+	live, expired := liveAt(l.bundle, now)
+	for s := range live.All() {
+		c.settleBy(s.Expires)
+	}
+	for _, name := range expired {
+		if _, shown := l.shown.Get(name); shown {
+			c.log(slog.LevelWarn, "secret expired", "layer", l.name)
+		}
+	}
+	l.shown = live
+}
+
+// liveAt returns b with a Problem in place of each secret that is past its
+// expiry at now, and the names of those. If there are none it returns b itself.
+func liveAt(b *bundle.Bundle, now time.Time) (live *bundle.Bundle, expired []string) {
+	var secrets []bundle.Secret
+	meta := b.Meta()
+	for s := range b.All() {
 		if s.Expires.IsZero() || !over(s.Expires, now) {
-			live = append(live, s)
-			c.settleBy(s.Expires)
+			secrets = append(secrets, s)
 			continue
 		}
-		problems = append(problems, bundle.Problem{
+		expired = append(expired, s.Name)
+		meta.Problems = append(meta.Problems, bundle.Problem{
 			Name:      s.Name,
 			Origin:    s.Origin,
 			Reason:    fmt.Sprintf("expired at %s", s.Expires.UTC().Format(time.RFC3339)),
 			Retryable: true,
 		})
-		if _, shown := l.shown.Get(s.Name); shown {
-			c.log(slog.LevelWarn, "secret expired", "layer", l.name)
-		}
 	}
-	l.shown = l.bundle
-	if problems == nil {
-		return
+	if expired == nil {
+		return b, nil
 	}
-	meta := l.bundle.Meta()
-	meta.Problems = append(meta.Problems, problems...)
-	shown, err := bundle.New(live, &meta)
+	live, err := bundle.New(secrets, &meta)
 	if err != nil {
 		panic(fmt.Sprintf("satchel: a part of a bundle is no bundle: %v", err))
 	}
-	l.shown = shown
+	return live, expired
 }
 
 // changeState announces the layer's state if it is another than before.
@@ -124,12 +134,12 @@ func (c *Client) announce() {
 		c.announcing = true
 		for len(c.news) > 0 {
 			tell := c.news[0]
-			c.news = c.news[1:]
+			c.news = slices.Delete(c.news, 0, 1)
 			c.mu.Unlock()
 			tell()
 			c.mu.Lock()
 		}
-		c.announcing = false
+		c.announcing, c.news = false, nil
 	}
 	c.mu.Unlock()
 }

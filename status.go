@@ -3,6 +3,7 @@ package satchel
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -56,6 +57,9 @@ type Status struct {
 	NextRefresh time.Time
 	// Layers are in rising precedence, as [New] got them.
 	Layers []LayerStatus
+	// Derived are the values of [Derive], in the order of the calls. They have
+	// no part in State and LastError, which are about the secrets.
+	Derived []DerivedStatus
 }
 
 // LayerStatus describes one layer.
@@ -75,9 +79,37 @@ type LayerStatus struct {
 	NextRefresh time.Time
 }
 
+// DerivedStatus describes one value of [Derive].
+type DerivedStatus struct {
+	// Name is the type of the value and the names of the secrets, such as
+	// "*sql.DB from DATABASE_URL".
+	Name string
+	// LastError is why the value is not the one for the secrets of today but an
+	// earlier one: the last call of build failed. Values of secrets are masked in
+	// it. It is nil if the call succeeded, and if there has been no value yet,
+	// since [Derived.Get] then returns the error.
+	LastError error
+	// Attempts counts the calls that failed in a row, and NextAttempt is when
+	// the next one is due if the secrets stay as they are.
+	Attempts    int
+	NextAttempt time.Time
+}
+
 // Status returns how the client and its layers are. It does not block on any
 // refresh.
 func (c *Client) Status() Status {
+	status := c.layerStatus()
+	c.mu.Lock()
+	derived := slices.Clone(c.derived)
+	c.mu.Unlock()
+	for _, d := range derived {
+		status.Derived = append(status.Derived, d.status())
+	}
+	return status
+}
+
+// layerStatus returns the status without the derived values.
+func (c *Client) layerStatus() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
@@ -107,12 +139,18 @@ func (c *Client) Status() Status {
 	return status
 }
 
-// String returns the state, and a line for each layer, for people.
+// String returns the state, and a line for each layer and for each derived value
+// that could not be built, for people.
 func (s Status) String() string {
 	var out strings.Builder
 	fmt.Fprint(&out, s.State)
 	for _, l := range s.Layers {
 		fmt.Fprintf(&out, "\n  %s", l)
+	}
+	for _, d := range s.Derived {
+		if d.LastError != nil {
+			fmt.Fprintf(&out, "\n  %s", d)
+		}
 	}
 	return out.String()
 }
@@ -122,19 +160,35 @@ func (s Status) String() string {
 //	dotenv .env: stale, refreshed 2h0m0s ago, 14 failed attempts, next in 4m0s: cause
 func (s LayerStatus) String() string {
 	line := fmt.Sprintf("%s: %s, refreshed %s ago", s.Name, s.State, s.Age.Round(time.Second))
+	return line + trouble(s.Attempts, s.NextRefresh, s.LastError)
+}
+
+// String returns one line, such as
+//
+//	*sql.DB from DATABASE_URL: stale, 2 failed attempts, next in 3s: cause
+func (s DerivedStatus) String() string {
+	if s.LastError == nil {
+		return s.Name + ": fresh"
+	}
+	return s.Name + ": stale" + trouble(s.Attempts, s.NextAttempt, s.LastError)
+}
+
+// trouble returns how often something failed, why, and when it comes next.
+func trouble(attempts int, next time.Time, err error) string {
+	var text string
 	switch {
-	case s.Attempts == 1:
-		line += ", 1 failed attempt"
-	case s.Attempts > 1:
-		line += fmt.Sprintf(", %d failed attempts", s.Attempts)
+	case attempts == 1:
+		text += ", 1 failed attempt"
+	case attempts > 1:
+		text += fmt.Sprintf(", %d failed attempts", attempts)
 	}
-	if next := time.Until(s.NextRefresh).Round(time.Second); next > 0 {
-		line += fmt.Sprintf(", next in %s", next)
+	if wait := time.Until(next).Round(time.Second); wait > 0 {
+		text += fmt.Sprintf(", next in %s", wait)
 	} else {
-		line += ", due now"
+		text += ", due now"
 	}
-	if s.LastError != nil {
-		line += ": " + strings.ReplaceAll(s.LastError.Error(), "\n", "; ")
+	if err != nil {
+		text += ": " + strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
-	return line
+	return text
 }

@@ -218,3 +218,85 @@ func TestAWaitThatIsRevokedTakesTheSecretsAway(t *testing.T) {
 		require.Len(t, w.fetched(), 1, "and attempts slow down")
 	})
 }
+
+func TestWhatSomebodyMendsIsNoticedThroughTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mended := make(chan *bundle.Bundle)
+		w := &waiting{newSource("dotenv", gives(bundleOf(secret("A", "1")))), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+			select {
+			case b := <-mended:
+				if b == nil {
+					b = last
+				}
+				return b, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}}
+		c := newClient(t, nil, w)
+		run(t, c)
+		for _, b := range []*bundle.Bundle{nil, bundleOf(secret("A", "2"))} {
+			w.become(fails(errPermanent))
+			_, err := c.Refresh(t.Context())
+			require.Error(t, err)
+			time.Sleep(5 * time.Hour)
+			require.Equal(t, satchel.Stale, c.Status().State)
+			fetches := len(w.fetched())
+			mended <- b
+			synctest.Wait()
+			require.Equal(t, satchel.Fresh, c.Status().State, "the next tick would be late, even if the secrets are the same as before")
+			require.NoError(t, c.Status().LastError)
+			require.Len(t, w.fetched(), fetches, "what the wait brought needs no fetch")
+		}
+		require.Equal(t, "2", value(c, "A"))
+		require.False(t, w.overlapped())
+	})
+}
+
+func TestAWaitThatEndsWithAPermanentErrorBringsOneFetchForward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var broken, hopeless atomic.Bool
+		fetch := func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+			if broken.Load() {
+				return nil, errPermanent
+			}
+			return bundleOf(secret("A", "1")), nil
+		}
+		wasBroken := false
+		w := &waiting{newSource("dotenv", fetch), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+			for ctx.Err() == nil {
+				switch now := broken.Load(); {
+				case hopeless.Load():
+					return nil, errPermanent
+				case now && !wasBroken:
+					wasBroken = now
+					return nil, errPermanent
+				case !now && wasBroken:
+					wasBroken = now
+					return last, nil
+				}
+				time.Sleep(time.Second)
+			}
+			return nil, ctx.Err()
+		}}
+		c := newClient(t, nil, w)
+		run(t, c)
+		time.Sleep(10 * time.Second)
+		for range 5 {
+			broken.Store(true)
+			time.Sleep(2 * time.Second)
+			require.Equal(t, satchel.Stale, c.Status().State, "who breaks a file is told at once")
+			require.ErrorIs(t, c.Status().LastError, error(errPermanent))
+			require.Equal(t, 1, c.Status().Attempts)
+			broken.Store(false)
+			time.Sleep(2 * time.Second)
+			require.Equal(t, satchel.Fresh, c.Status().State, "and who mends it too")
+			time.Sleep(time.Minute)
+		}
+		require.Len(t, w.fetched(), 6, "one fetch for each time")
+
+		hopeless.Store(true)
+		time.Sleep(48 * time.Hour)
+		require.InDelta(t, 48*4, len(w.fetched()), 25, "a wait that fails for good does not bring any tick forward but the first")
+	})
+}

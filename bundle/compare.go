@@ -34,6 +34,17 @@ func Compare(old, new *Bundle) Diff {
 // Empty reports whether nothing differs.
 func (d Diff) Empty() bool { return len(d.Added)+len(d.Changed)+len(d.Removed) == 0 }
 
+// Touches reports whether one of names differs, or without names whether
+// anything does.
+func (d Diff) Touches(names ...string) bool {
+	for _, list := range [][]string{d.Added, d.Changed, d.Removed} {
+		if len(names) == 0 && len(list) > 0 || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(list, name) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // String returns the names, such as "added A, B; removed C", or "no change".
 func (d Diff) String() string {
 	var parts []string

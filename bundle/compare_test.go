@@ -30,6 +30,17 @@ func TestCompareWithItselfIsEmpty(t *testing.T) {
 	require.Equal(t, bundle.Diff{Removed: []string{"A"}}, bundle.Compare(b, nil))
 }
 
+func TestADiffTouchesWhatItNames(t *testing.T) {
+	d := bundle.Diff{Added: []string{"A"}, Changed: []string{"C"}, Removed: []string{"R"}}
+	for _, name := range []string{"A", "C", "R"} {
+		require.True(t, d.Touches("X", name))
+	}
+	require.False(t, d.Touches("X", "Y"))
+	require.True(t, d.Touches(), "without names, anything counts")
+	require.False(t, bundle.Diff{}.Touches())
+	require.False(t, bundle.Diff{}.Touches("A"))
+}
+
 func TestNamesAndValuesAreNotJoined(t *testing.T) {
 	diff := bundle.Compare(mustNew(t, secret("DB", "1"), secret("DB_PASS", "x")), mustNew(t, secret("DB", "1DB_PASSx")))
 	require.Equal(t, bundle.Diff{Changed: []string{"DB"}, Removed: []string{"DB_PASS"}}, diff, "each name is compared for itself")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -128,7 +129,8 @@ const optionalRetry = time.Minute
 // as they are, so that the caller keeps what it has. So is the end of the
 // context.
 //
-// The answer is a [Waiter] and a [Checker] if p is one.
+// The answer is a [Waiter] and a [Checker] if p is one. What p's check calls
+// failed is then a warning.
 func Optional(p Provider) Provider {
 	o := optional{p}
 	w, waits := p.(Waiter)
@@ -195,4 +197,14 @@ func (o optionalWaiter) Wait(ctx context.Context, last *Bundle) (*Bundle, error)
 
 type optionalChecker struct{ c Checker }
 
-func (o optionalChecker) Check(ctx context.Context) (*Bundle, []CheckItem) { return o.c.Check(ctx) }
+// Check turns failures into warnings: a first fetch that fails stops nobody.
+func (o optionalChecker) Check(ctx context.Context) (*Bundle, []CheckItem) {
+	b, items := o.c.Check(ctx)
+	items = slices.Clone(items)
+	for i := range items {
+		if items[i].Status == CheckFailed {
+			items[i].Status = CheckWarning
+		}
+	}
+	return b, items
+}

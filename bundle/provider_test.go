@@ -41,8 +41,10 @@ func (w waiting) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle,
 	return w.Fetch(ctx, last)
 }
 
+var checkedItems = []bundle.CheckItem{{Name: "checked"}, {Name: "late", Status: bundle.CheckWarning}, {Name: "down", Status: bundle.CheckFailed}}
+
 func (c checking) Check(context.Context) (*bundle.Bundle, []bundle.CheckItem) {
-	return c.bundle, []bundle.CheckItem{{Name: "checked"}}
+	return c.bundle, checkedItems
 }
 
 func (w waitingChecking) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
@@ -80,7 +82,10 @@ func TestOptionalKeepsWaiterAndChecker(t *testing.T) {
 			if checks {
 				b, items := c.Check(t.Context())
 				require.Same(t, good.bundle, b)
-				require.Equal(t, []bundle.CheckItem{{Name: "checked"}}, items)
+				require.Equal(t, []bundle.CheckItem{
+					{Name: "checked"}, {Name: "late", Status: bundle.CheckWarning}, {Name: "down", Status: bundle.CheckWarning},
+				}, items, "what is optional cannot fail the check")
+				require.Equal(t, bundle.CheckFailed, checkedItems[2].Status, "the checker's own items stay as they were")
 			}
 		})
 	}

@@ -1,8 +1,6 @@
 package keyring
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -17,9 +15,13 @@ const (
 	maxBackoff = 30 * time.Second
 )
 
+// sweepInterval is the time between two looks for keys past their hard age.
+const sweepInterval = time.Minute
+
 // A cache holds the data keys that a keyring opened, and the flights that are
-// opening some. It is keyed by a digest of the whole record and the context, so
-// that a hit stands for both as the KEK and the record's MAC agreed to them.
+// opening some. It is keyed by the digest in a request, of the whole record and
+// the context, so that a hit stands for both as the KEK and the record's MAC
+// agreed to them.
 type cache struct {
 	softAge, hardAge time.Duration
 	log              *slog.Logger
@@ -28,6 +30,7 @@ type cache struct {
 	keys     *lru[*cachedKey]
 	failures *lru[*failure] // apart from keys: an outage pushes out no good key
 	flights  map[[32]byte]*flight
+	swept    time.Time // when sweep last looked at all keys
 }
 
 // A cachedKey is a data key and when a KEK last agreed to it.
@@ -57,14 +60,6 @@ func newCache(o Options) *cache {
 		failures: newLRU[*failure](o.CacheEntries),
 		flights:  make(map[[32]byte]*flight),
 	}
-}
-
-// cacheKey returns the digest that names a record under an encoded context.
-func cacheKey(rec Record, encoded []byte) [32]byte {
-	b := make([]byte, 0, 4+len(rec)+len(encoded))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(rec)))
-	b = append(b, rec...)
-	return sha256.Sum256(append(b, encoded...))
 }
 
 // advice is what find makes of an entry.
@@ -126,7 +121,6 @@ func (c *cache) settle(id [32]byte, key *sharedKey, err error, now time.Time) (_
 		c.confirm(entry, now)
 		return entry.key, "", nil
 	}
-	c.sweep(now)
 	entry = &cachedKey{key: key}
 	c.confirm(entry, now)
 	if old, evicted := c.keys.add(id, entry); evicted {
@@ -161,8 +155,13 @@ func (c *cache) confirm(entry *cachedKey, now time.Time) {
 	entry.soft = time.Duration(float64(c.softAge) * (0.9 + 0.2*rand.Float64()))
 }
 
-// sweep drops the keys that are too old for any use.
+// sweep drops the keys that are too old for any use. It looks at all of them,
+// and so only once in a while.
 func (c *cache) sweep(now time.Time) {
+	if now.Sub(c.swept) < sweepInterval {
+		return
+	}
+	c.swept = now
 	for id, entry := range c.keys.all() {
 		if now.Sub(entry.fetched) >= c.hardAge {
 			c.drop(id, entry)

@@ -565,6 +565,55 @@ func TestAKeyTooOldForAnyUseIsClearedWhenAnotherComes(t *testing.T) {
 	})
 }
 
+func TestAKeyTooOldForAnyUseIsClearedWithinAMinuteWhileOthersCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, keys := newFake(t, "a")
+		key, err := keys.OpenKey(t.Context(), newRecord(t, keys, acme), acme)
+		require.NoError(t, err)
+		bytesOfKey := keyring.KeyBytes(key)
+		key.Destroy()
+		time.Sleep(35 * time.Minute)
+		for range 26 {
+			time.Sleep(time.Minute)
+			require.NoError(t, open(t, keys, newRecord(t, keys, other), other))
+		}
+		require.Equal(t, make([]byte, 32), bytesOfKey)
+	})
+}
+
+func TestAKeyTooOldForAnyUseIsClearedWhenAnotherIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, keys := newFake(t, "a")
+		key, err := keys.OpenKey(t.Context(), newRecord(t, keys, acme), acme)
+		require.NoError(t, err)
+		bytesOfKey := keyring.KeyBytes(key)
+		key.Destroy()
+		inUse := newRecord(t, keys, other)
+		for range 80 {
+			require.NoError(t, open(t, keys, inUse, other))
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, make([]byte, 32), bytesOfKey, "no key stays for want of a new one")
+	})
+}
+
+func TestTheLongestAgeIsAYear(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		kek, _ := newFake(t, "a")
+		keys := newKeyring(t, kek, &keyring.Options{SoftAge: year, HardAge: year})
+		rec := newRecord(t, keys, acme)
+		require.NoError(t, open(t, keys, rec, acme))
+		time.Sleep(year / 2)
+		require.NoError(t, open(t, keys, rec, acme))
+		synctest.Wait()
+		require.Equal(t, 1, kek.Unwraps())
+		time.Sleep(year / 2)
+		require.NoError(t, open(t, keys, rec, acme))
+		require.Equal(t, 2, kek.Unwraps())
+	})
+}
+
 func TestTheAgesCanBeChosen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kek, _ := newFake(t, "a")

@@ -67,8 +67,17 @@ func (k *Keyring) Check(ctx context.Context) error {
 	return s.err
 }
 
-// runCheck checks all KEKs and publishes the result.
+// runCheck checks all KEKs and publishes the result, also if one of them ends
+// the goroutine.
 func (k *Keyring) runCheck(ctx context.Context, done chan struct{}) {
+	failure := fmt.Errorf("checking keyring: %w", errNoReturn)
+	defer func() { k.checks.finish(failure, done) }()
+	failure = k.checkAll(ctx)
+}
+
+// checkAll returns what is wrong with the primary and the replicas. An outage
+// counts least.
+func (k *Keyring) checkAll(ctx context.Context) error {
 	var failure error
 	for _, kek := range k.current {
 		err := k.checkOne(ctx, kek)
@@ -76,12 +85,16 @@ func (k *Keyring) runCheck(ctx context.Context, done chan struct{}) {
 			failure = fmt.Errorf("checking keyring: %w", err)
 		}
 	}
-	s := &k.checks
+	return failure
+}
+
+// finish publishes the result of a check.
+func (s *checks) finish(err error, done chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = failure
+	s.err = err
 	s.until = time.Now().Add(goodCheckAge)
-	if failure != nil {
+	if err != nil {
 		s.until = time.Now().Add(badCheckAge)
 	}
 	s.done = nil

@@ -3,6 +3,8 @@ package keyring
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -71,6 +73,7 @@ func (c Context) AppendTo(dst []byte) ([]byte, error) {
 		return nil, &ContextError{Problem: fmt.Sprintf("%d bytes encoded, the limit is %d", size, maxContextSize)}
 	}
 
+	dst = slices.Grow(dst, size)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(pairs)))
 	for _, p := range pairs {
 		dst = appendShort(dst, p.key)
@@ -103,4 +106,42 @@ func pairProblem(key, value string) string {
 func appendShort[T string | []byte](dst []byte, s T) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(s)))
 	return append(dst, s...)
+}
+
+// A shape is the set of keys of some contexts, checked and encoded once. It
+// encodes a context that has these keys without sorting them.
+type shape []shapeField
+
+type shapeField struct {
+	key    string
+	before []byte // what stands before the length of the value
+}
+
+// newShape returns the shape of a context that is within its limits.
+func newShape(c Context) *shape {
+	var s shape
+	before := binary.BigEndian.AppendUint16(nil, uint16(len(c)))
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		s = append(s, shapeField{key, appendShort(before, key)})
+		before = nil
+	}
+	return &s
+}
+
+// appendTo appends the encoding of c, or reports false if c has other keys or is
+// outside its limits.
+func (s shape) appendTo(dst []byte, c Context) ([]byte, bool) {
+	if len(c) != len(s) {
+		return nil, false
+	}
+	begin := len(dst)
+	for i := range s {
+		value, ok := c[s[i].key]
+		if !ok || len(value) > maxContextPart || !utf8.ValidString(value) {
+			return nil, false
+		}
+		dst = append(dst, s[i].before...)
+		dst = appendShort(dst, value)
+	}
+	return dst, len(dst)-begin <= maxContextSize
 }

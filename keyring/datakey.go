@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"strings"
 	"sync"
@@ -22,7 +21,10 @@ var errDestroyed = fmt.Errorf("data key: %w: the handle was destroyed", ErrKeySt
 // seals and opens messages through its groups, and computes MACs.
 //
 // Each handle is released by one call of [DataKey.Destroy], by whoever got it
-// from the keyring. A DataKey is safe for concurrent use.
+// from the keyring. Until then it works, whatever becomes of the KEK: take one
+// for a piece of work rather than for the life of the program, so that a KEK
+// that is disabled ends what is read under it. A DataKey is safe for concurrent
+// use.
 type DataKey struct {
 	key       *sharedKey
 	destroyed atomic.Bool
@@ -37,11 +39,12 @@ func (d *DataKey) ID() [16]byte { return d.key.id }
 // errors are [ErrMalformed] for a context outside its limits and [ErrKeyState]
 // after Destroy.
 func (d *DataKey) Group(c Context) (*Group, error) {
-	encoded, err := c.Encode()
+	var array [256]byte // most contexts fit
+	encoded, err := c.AppendTo(array[:0])
 	if err != nil {
 		return nil, err
 	}
-	derived, err := d.key.group(d, sha256.Sum256(encoded))
+	derived, err := d.key.group(d, encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -57,17 +60,17 @@ func (d *DataKey) MAC(label string, data ...[]byte) ([32]byte, error) {
 	if err := checkLabel(label); err != nil {
 		return [32]byte{}, err
 	}
-	d.key.mu.RLock()
-	defer d.key.mu.RUnlock()
-	if d.destroyed.Load() {
-		return [32]byte{}, errDestroyed
+	dek, err := d.copyBytes()
+	if err != nil {
+		return [32]byte{}, err
 	}
-	return macUnder(d.key.bytes(), label+"\x00", data...)
+	defer clear(dek)
+	return macUnder(dek, label+"\x00", data...)
 }
 
 // Destroy releases the handle. The key's bytes are cleared when its last handle
-// is released and the keyring's cache has dropped it. A second call does
-// nothing.
+// is released and the keyring's cache has dropped it; keys derived from it are
+// left to the garbage collector. A second call does nothing.
 func (d *DataKey) Destroy() {
 	if d.destroyed.CompareAndSwap(false, true) {
 		d.key.release()
@@ -93,45 +96,43 @@ func checkLabel(label string) error {
 type sharedKey struct {
 	id [16]byte
 
-	mu sync.RWMutex // held for computing only
+	refs atomic.Int64 // handles, and one for the cache
+
+	mu sync.RWMutex // held for copying and deriving only
 	// A function rather than the bytes: whatever prints a struct by reflection
 	// would show those. Nil once cleared.
 	bytes  func() []byte
-	refs   int // handles, and one for the cache
-	groups map[[32]byte]*groupKey
+	groups map[string]*groupKey // by encoded context
 }
 
 // newSharedKey takes over dek, and returns it with one reference, which is the
 // caller's.
 func newSharedKey(id [16]byte, dek []byte) *sharedKey {
-	return &sharedKey{id: id, bytes: func() []byte { return dek }, refs: 1, groups: make(map[[32]byte]*groupKey)}
+	k := &sharedKey{id: id, bytes: func() []byte { return dek }, groups: make(map[string]*groupKey)}
+	k.refs.Store(1)
+	return k
 }
 
 // retain adds n references. The caller holds one already.
-func (k *sharedKey) retain(n int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.refs += n
-}
+func (k *sharedKey) retain(n int) { k.refs.Add(int64(n)) }
 
 // release drops one reference, and clears the key with the last.
 func (k *sharedKey) release() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.refs--
-	if k.refs > 0 {
+	if k.refs.Add(-1) > 0 {
 		return
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	clear(k.bytes())
 	k.bytes = nil
 	k.groups = nil
 }
 
-// group returns the derived key of a group for a handle that is not destroyed.
-// digest is SHA-256 of the encoded context.
-func (k *sharedKey) group(d *DataKey, digest [32]byte) (*groupKey, error) {
+// group returns the derived key of the group of an encoded context, for a handle
+// that is not destroyed.
+func (k *sharedKey) group(d *DataKey, encoded []byte) (*groupKey, error) {
 	k.mu.RLock()
-	derived, ok := k.groups[digest]
+	derived, ok := k.groups[string(encoded)]
 	destroyed := d.destroyed.Load()
 	k.mu.RUnlock()
 	if destroyed {
@@ -146,10 +147,10 @@ func (k *sharedKey) group(d *DataKey, digest [32]byte) (*groupKey, error) {
 	if d.destroyed.Load() {
 		return nil, errDestroyed
 	}
-	if derived, ok = k.groups[digest]; ok {
+	if derived, ok = k.groups[string(encoded)]; ok {
 		return derived, nil
 	}
-	derived, err := newGroupKey(k.bytes(), k.id, digest)
+	derived, err := newGroupKey(k.bytes(), k.id, encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +160,7 @@ func (k *sharedKey) group(d *DataKey, digest [32]byte) (*groupKey, error) {
 			break
 		}
 	}
-	k.groups[digest] = derived
+	k.groups[string(encoded)] = derived
 	return derived, nil
 }
 

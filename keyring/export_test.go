@@ -11,6 +11,10 @@ func Reencode(r Record) (Record, error) {
 	return append(p.body(nil), p.mac[:]...), nil
 }
 
+// EncodeAs encodes c with the keys of first prepared, as a group does, and tells
+// whether that is possible.
+func EncodeAs(first, c Context) ([]byte, bool) { return newShape(first).appendTo(nil, c) }
+
 // KeyBytes returns the bytes of a key themselves, to watch them being cleared.
 func KeyBytes(d *DataKey) []byte { return d.key.bytes() }
 

@@ -1,12 +1,16 @@
 package keyring
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
 )
+
+var errNoReturn = errors.New("the KEK ended its goroutine instead of returning")
 
 // A flight is one unwrapping under way, for any number of waiters. Its fields
 // are guarded by the cache's lock.
@@ -23,9 +27,26 @@ type flight struct {
 // A request is a record to be opened.
 type request struct {
 	id      [32]byte // in the cache
-	rec     Record
-	c       Context
-	encoded []byte // of c
+	rec     Record   // a copy
+	c       Context  // the caller's; a flight makes a copy
+	encoded []byte   // of c
+}
+
+// newRequest refuses a context outside its limits, and what is too long for a
+// record. It does not look into the record.
+func newRequest(rec Record, c Context) (request, error) {
+	if len(rec) > maxRecordSize {
+		return request{}, malformedRecord("it is too long")
+	}
+	b := make([]byte, 0, 4+len(rec)+256) // most contexts fit
+	b = binary.BigEndian.AppendUint32(b, uint32(len(rec)))
+	b = append(b, rec...)
+	b, err := c.AppendTo(b)
+	if err != nil {
+		return request{}, err
+	}
+	end := 4 + len(rec)
+	return request{id: sha256.Sum256(b), rec: b[4:end:end], c: c, encoded: b[end:]}, nil
 }
 
 // openShared returns the data key of a record with a reference for the caller.
@@ -33,14 +54,10 @@ func (k *Keyring) openShared(ctx context.Context, rec Record, c Context) (*share
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("opening key record: %w", err)
 	}
-	encoded, err := c.Encode()
+	r, err := newRequest(rec, c)
 	if err != nil {
 		return nil, err
 	}
-	if len(rec) > maxRecordSize {
-		return nil, malformedRecord("it is too long")
-	}
-	r := request{cacheKey(rec, encoded), rec, c, encoded}
 
 	key, f, err := k.findOrFly(ctx, r)
 	if f == nil {
@@ -79,9 +96,9 @@ func (k *Keyring) findOrFly(ctx context.Context, r request) (*sharedKey, *flight
 }
 
 // takeOff starts a flight. It is detached from its first caller, and keeps
-// copies of what it was given. Its call ends within callLimit of getting a
-// slot; a renewal, for which nobody waits, ends within callLimit in all. The
-// cache's lock is held.
+// nothing of that caller's. Its call ends within callLimit of getting a slot; a
+// renewal, for which nobody waits, ends within callLimit in all. The cache's
+// lock is held.
 func (k *Keyring) takeOff(ctx context.Context, r request, renewal bool) *flight {
 	ctx = context.WithoutCancel(ctx)
 	var (
@@ -97,11 +114,15 @@ func (k *Keyring) takeOff(ctx context.Context, r request, renewal bool) *flight 
 	}
 	f := &flight{done: make(chan struct{}), drop: drop}
 	k.cache.flights[r.id] = f
-	r.rec, r.c = bytes.Clone(r.rec), maps.Clone(r.c)
+	r.c = maps.Clone(r.c)
 	go func() {
 		defer drop()
-		key, err := k.fly(ctx, queue, f, r, deadline)
-		k.cache.land(r, f, key, err)
+		var key *sharedKey
+		err := errNoReturn
+		// Deferred, so that nobody waits for a KEK that ends its goroutine, as a
+		// test's does when an assertion in it fails.
+		defer func() { k.cache.land(r, f, key, err) }()
+		key, err = k.fly(ctx, queue, f, r, deadline)
 	}()
 	return f
 }
@@ -149,7 +170,9 @@ func (c *cache) settleFlight(id [32]byte, f *flight, key *sharedKey, err error) 
 		return "" // given up before it began
 	}
 	delete(c.flights, id)
-	f.key, warning, f.err = c.settle(id, key, err, time.Now())
+	now := time.Now()
+	c.sweep(now)
+	f.key, warning, f.err = c.settle(id, key, err, now)
 	if f.key != nil {
 		f.key.retain(f.waiters)
 	}

@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/satchelhq/satchel/keyring"
@@ -95,8 +96,15 @@ func FuzzContext(f *testing.F) {
 			return
 		}
 		require.Equal(t, maps.Equal(a, b), bytes.Equal(first, second))
+		prepared, ok := keyring.EncodeAs(a, b)
+		if ok {
+			require.Equal(t, second, prepared, "preparing the keys changes no encoding")
+		}
+		require.Equal(t, slices.Equal(keysOf(a), keysOf(b)), ok)
 	})
 }
+
+func keysOf(c keyring.Context) []string { return slices.Sorted(maps.Keys(c)) }
 
 // FuzzOpenEnvelope: no bytes but those that were sealed open, and none panic.
 func FuzzOpenEnvelope(f *testing.F) {

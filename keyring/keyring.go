@@ -20,6 +20,8 @@ const (
 	callLimit = 5 * time.Second
 	// maxCalls bounds the calls that a keyring has in flight.
 	maxCalls = 20
+	// maxAge bounds HardAge: its multiples fit a time.Duration.
+	maxAge = 365 * 24 * time.Hour
 )
 
 // Options are the optional settings of a [Keyring].
@@ -41,7 +43,8 @@ type Options struct {
 	// from 80 % of it. Default: fifteen minutes.
 	SoftAge time.Duration
 	// HardAge is the age up to which a cached data key is still used while the
-	// key service is unavailable. At least SoftAge. Default: one hour.
+	// key service is unavailable. At least SoftAge, at most a year. Default: one
+	// hour.
 	HardAge time.Duration
 
 	// Logger receives a warning when a cached key outlives its soft age or is
@@ -82,6 +85,9 @@ func New(primary KEK, opts *Options) (*Keyring, error) {
 	o.HardAge = cmp.Or(o.HardAge, time.Hour)
 	if o.HardAge < o.SoftAge {
 		return nil, fmt.Errorf("keyring options: HardAge %s is less than SoftAge %s", o.HardAge, o.SoftAge)
+	}
+	if o.HardAge > maxAge {
+		return nil, fmt.Errorf("keyring options: HardAge %s is more than a year (%s)", o.HardAge, maxAge)
 	}
 	if len(o.Replicas) > maxWraps-1 {
 		return nil, fmt.Errorf("keyring options: %d replicas, the limit is %d", len(o.Replicas), maxWraps-1)
@@ -136,8 +142,10 @@ func (k *Keyring) NewKey(ctx context.Context, c Context) (*DataKey, Record, erro
 // The KEKs that the record and the keyring share are tried in configured order,
 // passing over those that fail with anything but [ErrTampered] or
 // [ErrMalformed]. If every KEK fails, the error is [ErrUnavailable] if one of
-// them was, and else the first KEK's. ErrUnavailable is remembered for a second,
-// doubling to thirty, and given without a call in the meantime.
+// them was, and else the first KEK's; if they share none, it is [ErrNoKey].
+// ErrUnavailable is remembered for a second, doubling to thirty, and given
+// without a call in the meantime. [ErrTampered] also stands for a record that
+// was changed, and for another context.
 //
 // Concurrent calls for one record share the work. It ends within five seconds of
 // the moment at which fewer than twenty calls are in flight, and outlives ctx;
@@ -299,7 +307,7 @@ func unwrapOne(ctx context.Context, limit time.Duration, kek namedKEK, w Wrapped
 }
 
 // limited runs one call of a key service, which counts as unavailable if it has
-// not answered within limit.
+// not answered within limit, or within one that the KEK set itself.
 func limited(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -311,6 +319,8 @@ func limited(ctx context.Context, limit time.Duration, call func(context.Context
 		return ctx.Err()
 	case bounded.Err() != nil:
 		return fmt.Errorf("%w: no answer within %s", ErrUnavailable, limit.Round(10*time.Millisecond))
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w: the call was given up: %v", ErrUnavailable, err)
 	}
 	return err
 }

@@ -3,6 +3,8 @@ package keyring_test
 import (
 	"bytes"
 	"context"
+	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -36,6 +38,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		"a negative cache":      {a, keyring.Options{CacheEntries: -1}, "negative"},
 		"a negative age":        {a, keyring.Options{SoftAge: -1}, "negative"},
 		"hard before soft":      {a, keyring.Options{SoftAge: 2 * time.Hour}, "HardAge 1h0m0s is less"},
+		"an age without end":    {a, keyring.Options{SoftAge: math.MaxInt64, HardAge: math.MaxInt64}, "more than a year"},
 	} {
 		_, err := keyring.New(test.primary, &test.opts)
 		require.ErrorContains(t, err, test.says, name)
@@ -216,6 +219,58 @@ func TestAnEndedContextEndsEveryOperation(t *testing.T) {
 			time.Sleep(time.Minute) // what was begun ends on its own
 		})
 	}
+}
+
+// A timed KEK has a limit of its own, shorter than the keyring's.
+type timed struct{ *keyringtest.Fake }
+
+func (k timed) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return k.Fake.Wrap(ctx, dek, c)
+}
+
+func (k timed) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return k.Fake.Unwrap(ctx, w, c)
+}
+
+func TestAKEKsOwnDeadlineIsAnOutageAndNotTheCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kek := keyringtest.NewFake("a")
+		keys := newKeyring(t, timed{kek}, nil)
+		rec := newRecord(t, keys, acme)
+		require.NoError(t, open(t, keys, rec, acme))
+		kek.Delay(time.Hour)
+		time.Sleep(pastSoft)
+		require.NoError(t, open(t, keys, rec, acme), "it leaves a cached key in use")
+		fresh := newKeyring(t, timed{kek}, nil)
+		_, _, wrapping := fresh.NewKey(t.Context(), acme)
+		for _, err := range []error{open(t, fresh, rec, acme), wrapping, fresh.Check(t.Context())} {
+			require.ErrorIs(t, err, keyring.ErrUnavailable)
+			require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
+		}
+	})
+}
+
+// A quitter ends the goroutine it is called in, as an assertion in a test's KEK
+// does when it fails.
+type quitter struct{ *keyringtest.Fake }
+
+func (quitter) Unwrap(context.Context, keyring.WrappedKey, keyring.Context) ([]byte, error) {
+	runtime.Goexit()
+	return nil, nil
+}
+
+func TestNobodyWaitsForAKEKThatEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := newKeyring(t, quitter{keyringtest.NewFake("a")}, nil)
+		rec := newRecord(t, keys, acme)
+		require.ErrorContains(t, open(t, keys, rec, acme), "ended its goroutine")
+		require.ErrorContains(t, open(t, keys, rec, acme), "ended its goroutine", "nor does the next caller")
+		require.ErrorContains(t, keys.Check(t.Context()), "ended its goroutine")
+	})
 }
 
 // A liar's wrapped keys are not what a record can hold.

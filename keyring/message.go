@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -55,7 +56,7 @@ func NewGroup(key []byte, id [16]byte, c Context) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	derived, err := newGroupKey(key, id, sha256.Sum256(encoded))
+	derived, err := newGroupKey(key, id, encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +67,9 @@ func NewGroup(key []byte, id [16]byte, c Context) (*Group, error) {
 // dst and returns the extended slice. The message opens only in this group and
 // under the message context c, and is [Overhead] bytes longer than plaintext.
 //
-// It allocates only when dst has too little capacity or c more than eight pairs.
-// Plaintext may lie in the spare capacity of dst; Seal then works on a copy of
-// it. On an error it returns nil.
+// It allocates only when dst has too little capacity or c more than eight pairs,
+// and for the group's first message. Plaintext may lie in the spare capacity of
+// dst; Seal then works on a copy of it. On an error it returns nil.
 func (g *Group) Seal(dst, plaintext []byte, c Context) ([]byte, error) {
 	if err := g.alive(); err != nil {
 		return nil, fmt.Errorf("sealing message: %w", err)
@@ -95,10 +96,10 @@ func (g *Group) Seal(dst, plaintext []byte, c Context) ([]byte, error) {
 // Open decrypts a message of this group that was sealed under the same message
 // context, appends the plaintext to dst and returns the extended slice.
 //
-// It allocates only when dst has too little capacity or c more than eight pairs.
-// The message may lie in the spare capacity of dst; Open then works on a copy of
-// it. On an error it returns nil, and what it wrote to the spare capacity of dst
-// is zero.
+// It allocates only when dst has too little capacity or c more than eight pairs,
+// and for the group's first message. The message may lie in the spare capacity
+// of dst; Open then works on a copy of it. On an error it returns nil, and what
+// it wrote to the spare capacity of dst is zero.
 //
 // The errors are [ErrMalformed] for what is not a message or a context,
 // [ErrNoKey] for a message under another data key, [ErrKeyState] after Destroy,
@@ -168,10 +169,14 @@ type groupKey struct {
 	// reflection would follow a pointer to the key schedule.
 	seal func(dst, nonce, plaintext, aad []byte) []byte
 	open func(dst, nonce, ciphertext, aad []byte) ([]byte, error)
+	// The keys of the first message context that had any. All messages of a
+	// group usually have the same, and these are encoded faster.
+	shape atomic.Pointer[shape]
 }
 
-// newGroupKey derives a group's key. digest is SHA-256 of the encoded context.
-func newGroupKey(key []byte, id [16]byte, digest [32]byte) (*groupKey, error) {
+// newGroupKey derives the key of the group of an encoded context.
+func newGroupKey(key []byte, id [16]byte, encoded []byte) (*groupKey, error) {
+	digest := sha256.Sum256(encoded)
 	okm, err := hkdf.Expand(sha256.New, key, messageKeyInfo+string(digest[:]), 64)
 	if err != nil {
 		return nil, fmt.Errorf("deriving a message key: %w", err)
@@ -194,7 +199,18 @@ func newGroupKey(key []byte, id [16]byte, digest [32]byte) (*groupKey, error) {
 
 // aad returns the header and the encoded message context, in the buffer.
 func (g *groupKey) aad(buffer *aadBuffer, c Context) ([]byte, error) {
-	return c.AppendTo(append(buffer[:0], g.header[:]...))
+	header := append(buffer[:0], g.header[:]...)
+	s := g.shape.Load()
+	if s != nil {
+		if aad, ok := s.appendTo(header, c); ok {
+			return aad, nil
+		}
+	}
+	aad, err := c.AppendTo(header)
+	if err == nil && s == nil && len(c) > 0 {
+		g.shape.Store(newShape(c))
+	}
+	return aad, err
 }
 
 // An aadBuffer has room for the associated data of any message. Buffers are

@@ -91,7 +91,7 @@ func TestAFailedOpenLeavesNoPlaintext(t *testing.T) {
 	got, err := group.Open(buffer[:4], message, apiKey7)
 	require.ErrorIs(t, err, keyring.ErrTampered)
 	require.Nil(t, got, "nothing is returned with an error")
-	require.NotContains(t, string(buffer), "a secret", "nor left behind")
+	require.Equal(t, make([]byte, len("a secret")), buffer[4:4+len("a secret")], "nor left behind")
 	require.Equal(t, bytes.Repeat([]byte{0xee}, 4), buffer[:4], "what was there is kept")
 }
 
@@ -135,6 +135,42 @@ func TestAMessageWithTheRightKeyAndAnotherCommitmentIsRefused(t *testing.T) {
 	got, err = newGroup(t, web).Open(nil, forge(make([]byte, 32)), apiKey7)
 	require.ErrorIs(t, err, keyring.ErrTampered, "a valid ciphertext does not make up for the commitment")
 	require.Nil(t, got)
+}
+
+// A group prepares the keys of its first message's context.
+func TestTheFirstContextOfAGroupDecidesNothingForTheNext(t *testing.T) {
+	contexts := []keyring.Context{
+		nil, apiKey7, {"name": "OTHER", "version": "8"}, {"name": "", "version": ""}, {"name": "API_KEY"},
+		{"version": "7", "eman": "API_KEY"}, {"name": "API_KEY", "version": "7", "scope": ""}, pairs(9), wide(4096),
+	}
+	for _, first := range contexts {
+		primed := newGroup(t, web)
+		seal(t, primed, "first", first)
+		for _, c := range contexts {
+			for _, pair := range [][2]*keyring.Group{{primed, newGroup(t, web)}, {newGroup(t, web), primed}} {
+				got, err := pair[1].Open(nil, seal(t, pair[0], "a secret", c), c)
+				require.NoError(t, err, "%v after %v", c, first)
+				require.Equal(t, "a secret", string(got))
+			}
+		}
+	}
+}
+
+func TestTheLimitsHoldForEveryContextOfAGroup(t *testing.T) {
+	for name, test := range map[string]struct{ first, c keyring.Context }{
+		"a long value":       {apiKey7, keyring.Context{"name": strings.Repeat("x", 1025), "version": "7"}},
+		"a value not UTF-8":  {apiKey7, keyring.Context{"name": "a\xc3", "version": "7"}},
+		"4,097 bytes in all": {wide(4096), wide(4097)},
+	} {
+		group := newGroup(t, web)
+		message := seal(t, group, "a secret", test.first)
+		got, err := group.Seal(nil, nil, test.c)
+		require.ErrorIs(t, err, keyring.ErrMalformed, name)
+		require.Nil(t, got, name)
+		got, err = group.Open(nil, message, test.c)
+		require.ErrorIs(t, err, keyring.ErrMalformed, name)
+		require.Nil(t, got, name)
+	}
 }
 
 func TestAllAuthenticationFailuresHaveOneText(t *testing.T) {

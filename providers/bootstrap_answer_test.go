@@ -168,7 +168,7 @@ func TestASlowAnswerIsGivenUpAfterTimeout(t *testing.T) {
 		"a trickle": {trickle, "status 200 OK, answer-too-slow; check the network, or raise Timeout"},
 		"no redirect": {func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(9 * time.Second)
-			http.Redirect(w, r, "/", 302)
+			http.Redirect(w, r, "/", http.StatusFound)
 		}, "no answer in time"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,6 +28,9 @@
 //	}
 //	c, err := satchel.New(ctx, layers, nil)
 //
+// The platform and the files are waited on, so that a change arrives in a second
+// or two; the environment of a process does not change by itself.
+//
 // A program reads only the files and variables that it names here. Local files
 // usually hold the runner's own settings too, its token above all: Env, Dotenv,
 // Static and yamlfile leave out every name that starts with SATCHEL_, so that

@@ -22,12 +22,16 @@ import (
 // file, or one that symbolic links lead to. The error is permanent if somebody
 // has to act: the file is missing, may not be read or is no regular file, or
 // holds a [*dotenv.SyntaxError]. Other failures to read may go away.
+//
+// Dotenv is a [bundle.Waiter]: an edit arrives in a second or two.
 type Dotenv struct {
 	// Path is the file. Required.
 	Path string
 	// Optional makes a file that does not exist an empty one. Default: false.
 	Optional bool
 }
+
+var _ bundle.Waiter = (*Dotenv)(nil)
 
 // Fetch implements [bundle.Provider].
 func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -54,6 +58,18 @@ func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 		})
 	}
 	return local.Bundle(last, secrets, nil)
+}
+
+// Wait implements [bundle.Waiter]. It looks at the path once a second, and so
+// sees an edit, another file or symbolic link in its place, a file that goes and
+// one that appears. It reads a file only when it looks different and has stopped
+// changing for a tenth of a second.
+//
+// A file that becomes unusable ends it with the error of Fetch. If it was so at
+// first, Wait goes on until it can be used, and then returns what it holds, even
+// if that is last.
+func (d *Dotenv) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return local.Wait(ctx, d.Path, last, d.Fetch)
 }
 
 // String returns "dotenv" and the path, such as "dotenv .env".

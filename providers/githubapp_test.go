@@ -378,7 +378,9 @@ func TestARedirectWithinGitHubKeepsTheRequest(t *testing.T) {
 		_, err := app.Fetch(t.Context(), nil)
 		require.Equal(t, "redirect-changes-method", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, status).Reason)
 	}
-	s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 307) })
+	s.Instead(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+	})
 	_, err := app.Fetch(t.Context(), nil)
 	require.Equal(t, "too-many-redirects", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 307).Reason)
 }

@@ -162,6 +162,7 @@ var columnAttacks = []columnAttack{
 	{column: "heads.active", edit: "UPDATE heads SET active = NULL WHERE " + rowTomb, refuses: web},
 	{column: "heads.last", edit: "UPDATE heads SET last = 1 WHERE scope = 'acme' AND name = 'A'", refuses: append(past, "put"), because: "The last version only numbers the next one, and is refused below a version that exists."},
 	{column: "heads.last", edit: "UPDATE heads SET last = 1000 WHERE scope = 'acme' AND name = 'A'", because: "A last version that is too high makes the numbers of versions jump, which nothing minds."},
+	{column: "heads.last", edit: "UPDATE heads SET last = 0 WHERE scope = 'acme' AND name = 'D'", because: "Of a name that was deleted nothing is left to hold the last version to: whoever holds the database can make its numbers start again, which lets rows of before the deletion pass as history and never as the active version."},
 	{column: "heads.last_used", edit: "UPDATE heads SET last_used = 1 WHERE scope = 'acme' AND name = 'A'", because: usesDoNotMatter},
 	{column: "heads.last_token", edit: "UPDATE heads SET last_token = 'nobody' WHERE scope = 'acme' AND name = 'A'", because: usesDoNotMatter},
 

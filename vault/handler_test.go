@@ -132,12 +132,14 @@ func TestA304IsHeldBackAsLongAsTheRunnerPrefers(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		f, token, revision := begin(t)
-		go func() {
-			time.Sleep(3 * time.Second)
-			f.put(t, "acme", "A", "two")
-		}()
+		answered := make(chan *httptest.ResponseRecorder, 1)
 		start := time.Now()
-		w := get(t.Context(), f.handler(), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
+		go func() {
+			answered <- get(t.Context(), f.handler(), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
+		}()
+		time.Sleep(3 * time.Second)
+		f.put(t, "acme", "A", "two")
+		w := <-answered
 		require.Equal(t, http.StatusOK, w.Code, "a change ends the wait")
 		require.Equal(t, 3*time.Second, time.Since(start))
 		require.Contains(t, w.Body.String(), "two")

@@ -165,7 +165,9 @@ func TestNoAcknowledgedWriteIsLostWhenThePlatformIsKilled(t *testing.T) {
 // how many were acknowledged.
 func (k *killed) killOne(t *testing.T, file string, round int) int {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(binary)
 	cmd.Env = append(os.Environ(), killFile+"="+file, fmt.Sprintf("%s=%d", killRound, round))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

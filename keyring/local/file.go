@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 )
 
@@ -57,38 +58,57 @@ func GenerateFile(path string) (*KEK, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
-	line := filePrefix + base64.StdEncoding.EncodeToString(key) + "\n"
+	line := base64.StdEncoding.AppendEncode([]byte(filePrefix), key)
+	line = append(line, '\n')
+	defer clear(line)
 	if err := writeAll(file, line); err != nil {
 		return nil, errors.Join(fmt.Errorf("key file: %w", err), os.Remove(path))
 	}
+	syncFolder(filepath.Dir(path))
 	return newKEK(key)
 }
 
-// writeAll writes and closes file, and returns once it is on disk.
-func writeAll(file *os.File, content string) error {
-	_, err := file.WriteString(content)
+// writeAll writes and closes file, and returns once its content is on disk.
+func writeAll(file *os.File, content []byte) error {
+	_, err := file.Write(content)
 	if err == nil {
 		err = file.Sync()
 	}
 	return errors.Join(err, file.Close())
 }
 
+// syncFolder puts the names in a folder on disk too, so that a new key file
+// outlives a loss of power. Not every system and file system can, and the file
+// is good without it, so it tells of no failure.
+func syncFolder(path string) {
+	folder, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer folder.Close()
+	folder.Sync()
+}
+
 // readPrivate returns the content of a file that only its owner can read.
 func readPrivate(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	info, err := os.Stat(path) // before it is opened: to open a pipe is to wait
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("key file: %w; name the file that holds the key, or make one with GenerateFile", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
-	defer file.Close()
-	info, err := file.Stat()
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("key file %q is not a regular file; name the file that holds the key", path)
+	}
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("key file %q is not a regular file", path)
+	defer file.Close()
+	info, err = file.Stat() // of what was opened
+	if err != nil {
+		return nil, fmt.Errorf("key file: %w", err)
 	}
 	// Windows has no such modes: Go reports 0666 or 0444 for every file there.
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {

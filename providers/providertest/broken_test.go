@@ -207,21 +207,6 @@ func neverSees(m *memory) bundle.Provider {
 	}}
 }
 
-// missesWhatWas sees only what changes while it waits.
-func missesWhatWas(m *memory) bundle.Provider {
-	w := waiter{m}
-	return &badWaiter{w, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-		if last == nil {
-			return w.Wait(ctx, nil)
-		}
-		now, _, err := m.look(inMemory)
-		if err != nil {
-			return nil, err
-		}
-		return w.Wait(ctx, now)
-	}}
-}
-
 // waitsForAChangeFirst blocks even where nothing is known yet.
 func waitsForAChangeFirst(m *memory) bundle.Provider {
 	w := waiter{m}

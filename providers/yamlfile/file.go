@@ -8,7 +8,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/local"
 )
 
-// File is a [bundle.Provider] that takes secrets from a YAML file.
+// File takes secrets from a YAML file.
 //
 // Each secret's origin is its line, such as "yaml config.yaml:7". Names that
 // start with SATCHEL_ are left out.
@@ -17,6 +17,8 @@ import (
 // file, or one that symbolic links lead to. The error is permanent if somebody
 // has to act: the file is missing, may not be read, is no regular file, or is
 // refused for what it holds. Other failures to read may go away.
+//
+// File is a [bundle.Waiter]: an edit arrives in a second or two.
 type File struct {
 	// Path is the file. Required.
 	Path string
@@ -27,6 +29,8 @@ type File struct {
 	// Optional makes a file that does not exist an empty one. Default: false.
 	Optional bool
 }
+
+var _ bundle.Waiter = (*File)(nil)
 
 // Fetch implements [bundle.Provider].
 func (f *File) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -47,6 +51,18 @@ func (f *File) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, 
 		}
 	}
 	return local.Bundle(last, secrets, nil)
+}
+
+// Wait implements [bundle.Waiter]. It looks at the path once a second, and so
+// sees an edit, another file or symbolic link in its place, a file that goes and
+// one that appears. It reads a file only when it looks different and has stopped
+// changing for a tenth of a second.
+//
+// A file that becomes unusable ends it with the error of Fetch. If it was so at
+// first, Wait goes on until it can be used, and then returns what it holds, even
+// if that is last.
+func (f *File) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return local.Wait(ctx, f.Path, last, f.Fetch)
 }
 
 // String returns "yaml" and the path, such as "yaml config.yaml".

@@ -1,0 +1,171 @@
+package satchel_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/yamlfile"
+)
+
+// fileLayer is a layer over a file. line returns what the file holds if A has a
+// value.
+type fileLayer struct {
+	name string
+	make func(path string, optional bool) bundle.Provider
+	line func(value string) string
+	bad  string
+}
+
+var fileLayers = []fileLayer{
+	{"dotenv", func(path string, optional bool) bundle.Provider {
+		return &providers.Dotenv{Path: path, Optional: optional}
+	},
+		func(value string) string { return "A=" + value + "\n" }, "A='\n"},
+	{"yaml", func(path string, optional bool) bundle.Provider {
+		return &yamlfile.File{Path: path, Optional: optional}
+	}, func(value string) string { return "A: '" + value + "'\n" }, "A: [\n"},
+}
+
+// eachFileLayer runs a test in a bubble for each layer, with a running client of
+// it and one other layer. In a bubble the clock is made up, and files are real.
+func eachFileLayer(t *testing.T, optional bool, test func(t *testing.T, f fileLayer, path string, c *satchel.Client)) {
+	for _, f := range fileLayers {
+		t.Run(f.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "file")
+				put(t, path, f.line("1"))
+				c := newClient(t, nil, newSource("platform", gives(bundleOf(secret("A", "platform's")))), f.make(path, optional))
+				run(t, c)
+				time.Sleep(time.Minute)
+				require.Equal(t, "1", value(c, "A"))
+				test(t, f, path, c)
+			})
+		})
+	}
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// soon is when a change of a file has arrived: a second between looks, and the
+// time that the file takes to settle.
+const soon = 1300 * time.Millisecond
+
+func TestAnEditArrivesSoon(t *testing.T) {
+	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+		for _, v := range []string{"2", "three", "4"} {
+			put(t, path, f.line(v))
+			time.Sleep(soon)
+			require.Equal(t, v, value(c, "A"))
+		}
+	})
+}
+
+func TestAFileThatTakesAnothersPlaceIsSeen(t *testing.T) {
+	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+		for _, v := range []string{"2", "3", "4"} { // each time: a watcher of the first file would see one
+			put(t, path+"~", f.line(v))
+			require.NoError(t, os.Rename(path+"~", path))
+			time.Sleep(soon)
+			require.Equal(t, v, value(c, "A"))
+		}
+	})
+}
+
+func TestLinksThatAreSwappedAsKubernetesDoesAreSeen(t *testing.T) {
+	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+		// path -> ..data/file, ..data -> a directory that each update replaces.
+		dir := filepath.Dir(path)
+		require.NoError(t, os.Remove(path))
+		update := func(version, v string) {
+			require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o700))
+			put(t, filepath.Join(dir, version, "file"), f.line(v))
+			require.NoError(t, os.Symlink(version, filepath.Join(dir, "..data_tmp")))
+			require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+		}
+		update("..v1", "2")
+		require.NoError(t, os.Symlink(filepath.Join("..data", "file"), path))
+		for i, v := range []string{"3", "4", "5"} {
+			update("..v"+v, v)
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, []string{"..v1", "..v3", "..v4"}[i])))
+			time.Sleep(soon)
+			require.Equal(t, v, value(c, "A"))
+		}
+	})
+}
+
+func TestAFileThatGoesLeavesTheLastGoodValuesAndItsReturnIsSeen(t *testing.T) {
+	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+		for _, v := range []string{"1", "2"} {
+			last := value(c, "A")
+			require.NoError(t, os.Remove(path))
+			time.Sleep(soon)
+			require.Equal(t, satchel.Stale, c.Status().State, "that the file is gone is told at once")
+			require.ErrorIs(t, c.Status().LastError, os.ErrNotExist)
+			time.Sleep(3 * time.Hour)
+			require.Equal(t, last, value(c, "A"), "stale is better than empty")
+			put(t, path, f.line(v))
+			time.Sleep(soon)
+			require.Equal(t, v, value(c, "A"))
+			require.Equal(t, satchel.Fresh, c.Status().State)
+		}
+	})
+}
+
+func TestAnOptionalFileThatGoesUncoversTheLowerLayers(t *testing.T) {
+	eachFileLayer(t, true, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+		for _, v := range []string{"2", "3"} {
+			require.NoError(t, os.Remove(path))
+			time.Sleep(soon)
+			require.Equal(t, "platform's", value(c, "A"))
+			require.Equal(t, satchel.Fresh, c.Status().State)
+			put(t, path, f.line(v))
+			time.Sleep(soon)
+			require.Equal(t, v, value(c, "A"))
+		}
+	})
+}
+
+func TestAFileThatIsMalformedForAWhileIsToldMendedAndNoBusyLoop(t *testing.T) {
+	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+		for _, v := range []string{"1", "2"} {
+			put(t, path, f.bad)
+			time.Sleep(soon)
+			require.Equal(t, satchel.Stale, c.Status().State)
+			time.Sleep(3 * time.Hour)
+			require.LessOrEqual(t, c.Status().Layers[1].Attempts, 3*60*10/135+2, "it is read at the ticks, and when it changes")
+			put(t, path, f.line(v))
+			time.Sleep(soon)
+			require.Equal(t, v, value(c, "A"))
+			require.Equal(t, satchel.Fresh, c.Status().State)
+		}
+	})
+}
+
+func TestAFileThatIsMissingAtFirstArrivesWhenItAppears(t *testing.T) {
+	for _, f := range fileLayers {
+		t.Run(f.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "file")
+				c := newClient(t, nil, bundle.Optional(f.make(path, false)))
+				require.Len(t, c.Bundle().Problems(), 1)
+				run(t, c)
+				time.Sleep(3 * time.Hour)
+				put(t, path, f.line("1"))
+				time.Sleep(soon)
+				require.Equal(t, "1", value(c, "A"))
+				require.Empty(t, c.Bundle().Problems())
+			})
+		})
+	}
+}

@@ -1,0 +1,46 @@
+//go:build linux || darwin
+
+package local_test
+
+import (
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/satchelhq/satchel/keyring/local"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAPipeIsNoKeyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+	_, err := local.FromFile(path)
+	require.ErrorContains(t, err, "not a regular file", "nor does FromFile wait for somebody to write to it")
+}
+
+// The write fails for real: in a process that may write no file of more than 20
+// bytes, so that it breaks off in the middle of the key.
+func TestGenerateRemovesAFileThatItCouldNotWrite(t *testing.T) {
+	const variable = "SATCHEL_TEST_GENERATE"
+	if path := os.Getenv(variable); path != "" {
+		signal.Ignore(syscall.SIGXFSZ)
+		limit := syscall.Rlimit{Cur: 20, Max: 20}
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
+		kek, err := local.GenerateFile(path)
+		require.ErrorIs(t, err, syscall.EFBIG)
+		require.ErrorContains(t, err, path)
+		require.Nil(t, kek)
+		return
+	}
+	dir := t.TempDir()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
+	child.Env = append(os.Environ(), variable+"="+filepath.Join(dir, "kek"))
+	out, err := child.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries, "half a key file is removed")
+}

@@ -1,0 +1,67 @@
+package satchel
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// MissingError says that a bundle does not have secrets that it must have.
+type MissingError struct {
+	// Names are all that are missing, sorted.
+	Names []string
+	// Problems are those of the bundle that explain it: about one of Names, or
+	// about a source as a whole.
+	Problems []bundle.Problem
+}
+
+// Error returns the names, each with what is known about it, and what to do.
+func (e *MissingError) Error() string {
+	var names, sources []string
+	for _, name := range e.Names {
+		var reasons []string
+		for _, p := range e.Problems {
+			if p.Name == name {
+				reasons = append(reasons, explain(p))
+			}
+		}
+		if reasons != nil {
+			name += " (" + strings.Join(reasons, "; ") + ")"
+		}
+		names = append(names, name)
+	}
+	for _, p := range e.Problems {
+		if p.Name == "" {
+			sources = append(sources, "; "+explain(p))
+		}
+	}
+	return "required secrets are missing: " + strings.Join(names, ", ") + strings.Join(sources, "") +
+		"; add them on the platform, or to a local layer"
+}
+
+// missing returns the error for those of names that b does not have, or nil.
+func missing(b *bundle.Bundle, names []string) *MissingError {
+	var e MissingError
+	for _, name := range names {
+		if _, ok := b.Get(name); !ok {
+			e.Names = append(e.Names, name)
+		}
+	}
+	if e.Names == nil {
+		return nil
+	}
+	slices.Sort(e.Names)
+	e.Names = slices.Compact(e.Names)
+	for _, p := range b.Problems() {
+		if p.Name == "" || slices.Contains(e.Names, p.Name) {
+			e.Problems = append(e.Problems, p)
+		}
+	}
+	return &e
+}
+
+// explain returns the problem without its name.
+func explain(p bundle.Problem) string {
+	return strings.TrimPrefix(p.Origin.String()+": "+p.Reason, ": ")
+}

@@ -1,0 +1,188 @@
+package satchel
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// Requirements say what a program needs.
+type Requirements struct {
+	// Names are the secrets that the program cannot do without, as in
+	// [Options.Require]. Default: none.
+	Names []string
+}
+
+// checkTimeout is how long one layer may take to be checked.
+const checkTimeout = time.Minute
+
+// Check says whether a runner with these layers would be ready for work, and
+// what to do if not. It is meant to be shown to people before a runner goes
+// online; see [Report.String].
+//
+// A layer that is a [bundle.Checker] examines itself, and any other is fetched
+// once: no layer makes more than one fetch. They are looked at side by side, and
+// one that takes longer than a minute counts as failed. Check starts nothing
+// that outlives it.
+//
+// The items are those of the layers in their order, then one for each of
+// [Requirements.Names], then a warning for each value that is hidden by one of a
+// later layer. They hold no values.
+func Check(ctx context.Context, layers []bundle.Provider, req Requirements) Report {
+	var r Report
+	given := slices.DeleteFunc(slices.Clone(layers), func(p bundle.Provider) bool { return p == nil })
+	if nils := len(layers) - len(given); nils > 0 {
+		r.fail("layers", fmt.Sprintf("%d of %d are nil", nils, len(layers)), "leave them out")
+	}
+	named, err := newLayers(given)
+	if err != nil {
+		panic(fmt.Sprintf("satchel: layers of which none is nil: %v", err))
+	}
+	reports := make([]Report, len(named))
+	var group sync.WaitGroup
+	for i, l := range named {
+		group.Go(func() { reports[i] = checkLayer(ctx, l) })
+	}
+	group.Wait()
+
+	var bundles []*bundle.Bundle
+	for _, layer := range reports {
+		r.Items = append(r.Items, layer.Items...)
+		bundles = append(bundles, layer.Bundle)
+	}
+	r.Bundle = bundle.Merge(bundles...)
+	complete := r.OK()
+	for i, name := range req.Names {
+		if !slices.Contains(req.Names[:i], name) {
+			r.require(name, complete)
+		}
+	}
+	r.shadows()
+	return r
+}
+
+// checkLayer examines one layer.
+func checkLayer(ctx context.Context, l *layer) Report {
+	bounded, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var r Report
+	var told int // problems that have an item already
+	if checker, ok := l.provider.(bundle.Checker); ok {
+		r.Bundle, r.Items = checker.Check(bounded)
+		told = len(r.Bundle.Problems())
+	} else {
+		b, err := l.provider.Fetch(bounded, nil)
+		if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+			err = fmt.Errorf("no answer within %s: %w", checkTimeout, err)
+		}
+		switch {
+		case err != nil:
+			r.fail(l.name, err.Error(), afterFailure(kindOf(err)))
+			return r
+		case b.Len() > 0 || len(b.Problems()) == 0:
+			r.ok(l.name, fmt.Sprintf("secrets: %d", b.Len()))
+		}
+		r.Bundle = b
+	}
+	r.Bundle, _ = liveAt(r.Bundle, time.Now())
+	for _, p := range r.Bundle.Problems()[told:] {
+		name, detail := "secret "+p.Name, explain(p)
+		if p.Name == "" {
+			name, detail = p.Origin.String(), p.Reason
+		}
+		fix := "mend it where it comes from: it does not go away by itself"
+		if p.Retryable {
+			fix = "it may go away by itself; if it lasts, mend it where it comes from"
+		}
+		r.warn(name, detail, fix)
+	}
+	return r
+}
+
+// afterFailure returns what to do about a failure of that kind.
+func afterFailure(kind bundle.FetchKind) string {
+	switch kind {
+	case bundle.FetchPermanent:
+		return "mend that first: trying again does not help"
+	case bundle.FetchRevoked:
+		return "get new credentials: the source has withdrawn these"
+	}
+	return "check that the source can be reached, and try again"
+}
+
+// require adds the item of a secret that is required. complete says that no
+// layer failed.
+func (r *Report) require(name string, complete bool) {
+	item := "secret " + name
+	if err := bundle.CheckName(name); err != nil {
+		r.fail(item, err.Error(), "correct the name in the requirements")
+		return
+	}
+	if e := missing(r.Bundle, []string{name}); e != nil {
+		var reasons []string
+		for _, p := range e.Problems {
+			reasons = append(reasons, explain(p))
+		}
+		switch {
+		case reasons != nil:
+		case complete:
+			reasons = []string{"no layer has it"}
+		default:
+			reasons = []string{"no layer that could be fetched has it"}
+		}
+		r.fail(item, strings.Join(reasons, "; "), "add it on the platform, or to a local layer")
+		return
+	}
+	s, _ := r.Bundle.Get(name)
+	if s.Value.Reveal() == "" {
+		r.warn(item, "empty, from "+s.Origin.String(), "give it a value, or "+removal(s.Origin))
+		return
+	}
+	detail := "from " + s.Origin.String()
+	if !s.Expires.IsZero() {
+		detail += ", expires " + s.Expires.UTC().Format("2006-01-02 15:04 MST")
+	}
+	r.ok(item, detail)
+}
+
+// shadows adds a warning for each name whose value hides others.
+func (r *Report) shadows() {
+	all := r.Bundle.Shadowed()
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].Name == all[0].Name {
+			n++
+		}
+		var hidden []string
+		for _, s := range all[:n] {
+			which := "another value"
+			if s.Same {
+				which = "the same value"
+			}
+			hidden = append(hidden, which+" of "+s.Hidden.String())
+		}
+		nearest := all[0]
+		fix := removal(nearest.Winner) + ", unless it is meant to win: changes of the other do not arrive"
+		if nearest.Same {
+			fix = removal(nearest.Winner) + ": the value stays the same, and changes of the other arrive"
+		}
+		r.warn("shadow "+nearest.Name, nearest.Winner.String()+" hides "+strings.Join(hidden, " and "), fix)
+		all = all[n:]
+	}
+}
+
+// removal says how to remove the value that is at o, such as "remove line 3 of
+// .env".
+func removal(o bundle.Origin) string {
+	if i := strings.LastIndexByte(o.Location, ':'); i > 0 {
+		if line := o.Location[i+1:]; line != "" && strings.Trim(line, "0123456789") == "" {
+			return "remove line " + line + " of " + o.Location[:i]
+		}
+	}
+	return "remove it from " + o.String()
+}

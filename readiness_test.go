@@ -1,0 +1,187 @@
+package satchel_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/vault/vaulttest"
+)
+
+// checking is a source that examines itself.
+type checking struct {
+	*source
+	items []bundle.CheckItem
+}
+
+func (c *checking) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
+	b, _ := c.Fetch(ctx, nil)
+	return b, c.items
+}
+
+// at is a secret of a place.
+func at(name, value, provider, location string) bundle.Secret {
+	return bundle.Secret{Name: name, Value: bundle.NewValue(value), Origin: bundle.Origin{Provider: provider, Location: location}}
+}
+
+// lines returns the report's items, one a line.
+func lines(r satchel.Report) string {
+	var out strings.Builder
+	for _, i := range r.Items {
+		fmt.Fprintf(&out, "%s | %s | %s | %s\n", i.Status, i.Name, i.Detail, i.Fix)
+	}
+	return out.String()
+}
+
+func TestCheckSaysOfEachRequiredSecretWhereItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		expires := time.Now().Add(time.Hour)
+		short := at("SHORT", "4", "dotenv", ".env:2")
+		short.Expires = expires
+		platform := newSource("platform", gives(bundleOf(at("A", "1", "bootstrap", "https://h"), expiring("GONE", "2", time.Now().Add(-time.Hour)))))
+		local := newSource("dotenv .env", gives(bundleOf(short, at("EMPTY", "", "dotenv", ".env:7"))))
+		r := satchel.Check(t.Context(), []bundle.Provider{platform, local},
+			satchel.Requirements{Names: []string{"A", "SHORT", "EMPTY", "GONE", "NOWHERE", "A", "B C"}})
+		require.False(t, r.OK())
+		require.Equal(t, strings.TrimLeft(`
+ok | platform | secrets: 2 | 
+warning | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | it may go away by itself; if it lasts, mend it where it comes from
+ok | dotenv .env | secrets: 2 | 
+ok | secret A | from bootstrap https://h | 
+ok | secret SHORT | from dotenv .env:2, expires 2000-01-01 01:00 UTC | 
+warning | secret EMPTY | empty, from dotenv .env:7 | give it a value, or remove line 7 of .env
+failed | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | add it on the platform, or to a local layer
+failed | secret NOWHERE | no layer has it | add it on the platform, or to a local layer
+failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and _, not starting with a digit | correct the name in the requirements
+`, "\n"), lines(r))
+		require.Equal(t, []string{"A=1", "EMPTY=", "SHORT=4"}, r.Bundle.Environ(), "what was fetched needs no second fetch")
+	})
+}
+
+func TestCheckFetchesEachLayerOnceAndSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := slowly(10*time.Second, gives(bundleOf(secret("A", "1"))))
+		plain, checked := newSource("plain", slow), &checking{source: newSource("checked", slow), items: []bundle.CheckItem{{Name: "looked at"}}}
+		start := time.Now()
+		r := satchel.Check(t.Context(), []bundle.Provider{plain, checked}, satchel.Requirements{})
+		require.Equal(t, 10*time.Second, time.Since(start))
+		require.Len(t, plain.fetched(), 1)
+		require.Len(t, checked.fetched(), 1)
+		require.Equal(t, "looked at", r.Items[1].Name, "a Checker's items are its own")
+	})
+}
+
+func TestALayerThatFailsIsNamedWithItsFix(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := newSource("stuck", hangs)
+		start := time.Now()
+		r := satchel.Check(t.Context(), []bundle.Provider{
+			newSource("down", fails(errDown)), newSource("broken", fails(errPermanent)), newSource("revoked", fails(errRevoked)), stuck, nil,
+			bundle.Optional(newSource("extra", fails(errDown))), newSource("env", gives(nil)), newSource("env", gives(nil)),
+		}, satchel.Requirements{Names: []string{"A"}})
+		require.Equal(t, time.Minute, time.Since(start), "a layer that hangs is given a minute")
+		require.True(t, stuck.idle())
+		require.Equal(t, strings.TrimLeft(`
+failed | layers | 1 of 8 are nil | leave them out
+failed | down | connection refused | check that the source can be reached, and try again
+failed | broken | line 3 makes no sense | mend that first: trying again does not help
+failed | revoked | the token was revoked | get new credentials: the source has withdrawn these
+failed | stuck | no answer within 1m0s: context deadline exceeded | check that the source can be reached, and try again
+warning | extra | connection refused | it may go away by itself; if it lasts, mend it where it comes from
+ok | env | secrets: 0 | 
+ok | env #2 | secrets: 0 | 
+failed | secret A | extra: connection refused | add it on the platform, or to a local layer
+`, "\n"), lines(r))
+		require.Zero(t, r.Bundle.Len())
+	})
+}
+
+func TestCheckSaysWhichLocalValuesHideThePlatforms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const host = "https://satchel.example.com"
+		r := satchel.Check(t.Context(), []bundle.Provider{
+			newSource("platform", gives(bundleOf(at("SAME", "1", "bootstrap", host), at("OTHER", "1", "bootstrap", host), at("THREE", "1", "bootstrap", host)))),
+			newSource("yaml", gives(bundleOf(at("THREE", "2", "yaml", "c:/x.yaml:9")))),
+			newSource("dotenv", gives(bundleOf(at("SAME", "1", "dotenv", ".env:3"), at("THREE", "1", "dotenv", ".env:4")))),
+			newSource("env", gives(bundleOf(at("OTHER", "2", "env", "OTHER")))),
+		}, satchel.Requirements{Names: []string{"SAME"}})
+		require.True(t, r.OK(), "a warning is no failure")
+		require.Equal(t, strings.TrimLeft(`
+ok | secret SAME | from dotenv .env:3 | 
+warning | shadow OTHER | env OTHER hides another value of bootstrap https://satchel.example.com | remove it from env OTHER, unless it is meant to win: changes of the other do not arrive
+warning | shadow SAME | dotenv .env:3 hides the same value of bootstrap https://satchel.example.com | remove line 3 of .env: the value stays the same, and changes of the other arrive
+warning | shadow THREE | dotenv .env:4 hides another value of yaml c:/x.yaml:9 and the same value of bootstrap https://satchel.example.com | remove line 4 of .env, unless it is meant to win: changes of the other do not arrive
+`, "\n"), strings.Join(strings.SplitAfter(lines(r), "\n")[4:], ""))
+	})
+}
+
+func TestCheckEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		stuck := newSource("stuck", hangs)
+		start := time.Now()
+		require.False(t, satchel.Check(ctx, []bundle.Provider{stuck}, satchel.Requirements{}).OK())
+		require.Equal(t, time.Second, time.Since(start))
+		require.True(t, stuck.idle())
+	})
+}
+
+func TestAReportIsAlignedAndCannotMoveTheCursor(t *testing.T) {
+	r := satchel.Report{Items: []bundle.CheckItem{
+		{Name: "TLS", Detail: "1.3"},
+		{Name: "sécret A", Status: bundle.CheckWarning, Detail: "expires\nsoon\x1b[2J\u202e", Fix: "rotate it"},
+		{Name: "bundle", Status: bundle.CheckFailed, Fix: "try again"},
+	}}
+	require.Equal(t, strings.TrimPrefix(`
+ok       TLS       1.3
+warning  sécret A  expires; soon?[2J?
+                   fix: rotate it
+failed   bundle
+                   fix: try again
+not ready: 1 ok, 1 to look at, 1 failed`, "\n"), r.String())
+	require.Equal(t, "ready: 0 ok", satchel.Report{}.String())
+	require.True(t, satchel.Report{}.OK())
+}
+
+func TestCheckOfARealRunnerMakesOneRequestAndShowsNoValue(t *testing.T) {
+	const canary = "c4n4ry-in-the-m1ne-of-the-platform"
+	p := vaulttest.NewPlatform(t)
+	p.Put(t, "acme", "ANTHROPIC_API_KEY", canary+"-1")
+	p.Put(t, "acme/web", "DEPLOY_TOKEN", canary+"-2")
+	p.Put(t, "acme/web", "SENTRY_DSN", canary+"-3")
+	path := filepath.Join(t.TempDir(), ".env")
+	require.NoError(t, os.WriteFile(path, []byte("# mine\nDEPLOY_TOKEN="+canary+"-2\nSENTRY_DSN="+canary+"-local\n"), 0o600))
+	layers := []bundle.Provider{
+		&providers.Bootstrap{URL: p.URL, Token: p.Token(t, "acme/web"), Client: p.Client},
+		&providers.Dotenv{Path: path},
+	}
+	names := satchel.Requirements{Names: []string{"ANTHROPIC_API_KEY", "DEPLOY_TOKEN"}}
+	r := satchel.Check(t.Context(), layers, names)
+	require.True(t, r.OK(), "%s", r)
+	require.Equal(t, 1, p.Requests(), "one bootstrap request is enough for a whole report")
+	require.Equal(t, 3, r.Bundle.Len())
+	text := r.String()
+	for _, part := range []string{"runner token", "platform reachable", "TLS", "token accepted", "clock", "dotenv " + path, "secret ANTHROPIC_API_KEY", "fix: remove line 2 of " + path + ": the value stays the same", "ready: "} {
+		require.Contains(t, text, part)
+	}
+	require.NotContains(t, text+fmt.Sprintf("%v %+v %#v", r, r, r), canary)
+
+	bad := func(context.Context) (bundle.Value, error) { return bundle.NewValue("rnt_" + canary), nil }
+	r = satchel.Check(t.Context(), []bundle.Provider{&providers.Bootstrap{URL: p.URL, Token: bad, Client: p.Client}}, names)
+	require.False(t, r.OK())
+	require.Equal(t, 1, p.Requests(), "a token that cannot be right is found before anything is sent")
+	require.Contains(t, r.String(), "no layer that could be fetched has it")
+	require.NotContains(t, r.String(), canary)
+
+}

@@ -1,0 +1,85 @@
+package satchel
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// Report is what [Check] found.
+type Report struct {
+	// Items are the findings, in the order in which they are to be read.
+	Items []bundle.CheckItem
+	// Bundle is what the layers that could be fetched hold together, without
+	// what has expired. It is not nil.
+	Bundle *bundle.Bundle
+}
+
+// OK reports whether nothing has failed. Warnings are no failures.
+func (r Report) OK() bool { return r.count(bundle.CheckFailed) == 0 }
+
+func (r Report) count(status bundle.CheckStatus) int {
+	var n int
+	for _, item := range r.Items {
+		if item.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// String returns the report for people: a line for each item, in columns, below
+// it what to do about it, and at the end whether the runner is ready.
+func (r Report) String() string {
+	const widest = 40
+	var width int
+	for _, item := range r.Items {
+		width = max(width, min(utf8.RuneCountInString(plain(item.Name)), widest))
+	}
+	var out strings.Builder
+	for _, item := range r.Items {
+		line := fmt.Sprintf("%-7s  %-*s  %s", item.Status, width, plain(item.Name), plain(item.Detail))
+		fmt.Fprintln(&out, strings.TrimRight(line, " "))
+		if item.Fix != "" {
+			fmt.Fprintf(&out, "%*s fix: %s\n", len("warning  ")+width+1, "", plain(item.Fix))
+		}
+	}
+	verdict := "ready"
+	if !r.OK() {
+		verdict = "not ready"
+	}
+	fmt.Fprintf(&out, "%s: %d ok", verdict, r.count(bundle.CheckOK))
+	if n := r.count(bundle.CheckWarning); n > 0 {
+		fmt.Fprintf(&out, ", %d to look at", n)
+	}
+	if n := r.count(bundle.CheckFailed); n > 0 {
+		fmt.Fprintf(&out, ", %d failed", n)
+	}
+	return out.String()
+}
+
+// plain returns s on one line and without what could move a terminal's cursor:
+// parts of it may come from servers.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ReplaceAll(strings.TrimSpace(s), "\n", "; "))
+}
+
+func (r *Report) ok(name, detail string) {
+	r.Items = append(r.Items, bundle.CheckItem{Name: name, Detail: detail})
+}
+
+func (r *Report) warn(name, detail, fix string) {
+	r.Items = append(r.Items, bundle.CheckItem{Name: name, Status: bundle.CheckWarning, Detail: detail, Fix: fix})
+}
+
+func (r *Report) fail(name, detail, fix string) {
+	r.Items = append(r.Items, bundle.CheckItem{Name: name, Status: bundle.CheckFailed, Detail: detail, Fix: fix})
+}
