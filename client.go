@@ -97,7 +97,7 @@ func (c *Client) fetchFirst(ctx context.Context) error {
 		})
 	}
 	group.Wait()
-	// A refusal cancelled the other layers; their errors say nothing more.
+	// A refusal canceled the other layers; their errors say nothing more.
 	refused := slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return kindOf(err) == bundle.FetchUnavailable })
 	if len(refused) > 0 {
 		return errors.Join(refused...)

@@ -25,7 +25,7 @@ type flight struct {
 //
 // Concurrent callers share one flight, and a caller that joins late gets what
 // the flight finds. One whose context ends returns at once; the flight is
-// cancelled when nobody is left.
+// canceled when nobody is left.
 //
 // A layer that fails keeps its secrets, unless it is revoked, and keeps no other
 // layer from being refreshed. The error names the layers that failed and wraps

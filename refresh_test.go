@@ -134,13 +134,13 @@ func TestAFlightEndsWhenNobodyIsLeft(t *testing.T) {
 		}
 		group.Wait()
 		synctest.Wait()
-		require.True(t, s.idle(), "the fetch was cancelled")
+		require.True(t, s.idle(), "the fetch was canceled")
 		require.Equal(t, "1", value(c, "A"))
 		require.Equal(t, satchel.Fresh, c.Status().State, "that nobody wanted it any more is no failure of the layer")
 
 		changed, err := c.Refresh(t.Context())
 		require.NoError(t, err)
-		require.True(t, changed, "a later caller gets a flight that nobody has cancelled")
+		require.True(t, changed, "a later caller gets a flight that nobody has canceled")
 
 		for range 50 {
 			_, err = c.Refresh(ctx)
@@ -151,7 +151,7 @@ func TestAFlightEndsWhenNobodyIsLeft(t *testing.T) {
 	})
 }
 
-func TestACancelledFlightTakesNoPassengers(t *testing.T) {
+func TestACanceledFlightTakesNoPassengers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource("s", gives(bundleOf(secret("A", "1"))))
 		c := newClient(t, nil, s)

@@ -224,7 +224,7 @@ func TestARefusedRenewalEvictsAtOnce(t *testing.T) {
 	}
 }
 
-func TestACancelledLeaderHarmsNoWaiter(t *testing.T) {
+func TestACanceledLeaderHarmsNoWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kek, keys := newFake(t, "a")
 		rec := newRecord(t, keys, acme)

@@ -20,9 +20,9 @@ import (
 // later one wins. A file is read only if it is needed; then it has to exist. A
 // name that is set and empty counts as set, and is refused.
 //
-// Both settings are checked here, without a request. The token stays in the
-// environment of the process, where its children find it; package satchel's
-// jobs do not pass it on.
+// Both settings are checked here, without a request. A token that came from the
+// environment stays there, where the children of the process find it unless
+// they get an environment of their own.
 func BootstrapFromEnv(files ...string) (*Bootstrap, error) {
 	const op = "bootstrap settings"
 	settings := []setting{

@@ -62,6 +62,9 @@ type PutOptions struct {
 	AllowTrailingNewline bool
 }
 
+// reserved begins the names of a runner's own settings, its token among them.
+const reserved = "SATCHEL_"
+
 // IfAbsent is the PutOptions.IfVersion of a secret that must not exist.
 const IfAbsent = -1
 
@@ -87,6 +90,9 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 	}
 	if err := checkRef(scope, name); err != nil {
 		return Info{}, err
+	}
+	if strings.HasPrefix(name, reserved) {
+		return Info{}, fmt.Errorf("%w: names that begin with %s are the runner's own settings; choose another name", ErrInvalid, reserved)
 	}
 	if err := checkPut(value, opts); err != nil {
 		return Info{}, err

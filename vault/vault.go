@@ -19,7 +19,8 @@ const (
 	// MaxValue is the longest value, in bytes.
 	MaxValue = 64 << 10
 	// MaxBundle is the most bytes that the encrypted values on the path of one
-	// scope may have together: each value and 82 bytes, hidden ones included.
+	// scope may have together: each value and 82 bytes, and those that a nearer
+	// scope's value hides too.
 	MaxBundle = 1 << 20
 	// KeepVersions is how many versions of a secret are kept: the active one
 	// and those before it. Older ones are deleted by the next Put.

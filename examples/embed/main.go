@@ -31,7 +31,7 @@ func run(ctx context.Context, job ...string) error {
 	if err != nil {
 		return err
 	}
-	layers := []bundle.Provider{platform, &providers.Dotenv{Path: ".env"}} // the last one wins
+	layers := []bundle.Provider{platform, &providers.Dotenv{Path: ".env", Optional: true}} // the last one wins
 	client, err := satchel.New(ctx, layers, nil)
 	if err != nil {
 		return err
@@ -40,11 +40,16 @@ func run(ctx context.Context, job ...string) error {
 	for s := range client.Bundle().All() {
 		fmt.Println(s.Name, s.Value.Preview(), "from", s.Origin)
 	}
+	return start(ctx, client.Bundle(), job)
+}
+
+// start runs a job with one of the secrets, and nothing else of the runner's.
+func start(ctx context.Context, b *bundle.Bundle, job []string) error {
 	if len(job) == 0 {
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, job[0], job[1:]...)
-	cmd.Env = append(client.Bundle().Environ("DEPLOY_TOKEN"), "PATH="+os.Getenv("PATH"))
+	cmd.Env = append(b.Environ("DEPLOY_TOKEN"), "PATH="+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
 }

@@ -27,6 +27,10 @@ func TestTheOutputIsTheOneInTheReadme(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	t.Chdir(t.TempDir())
+	for _, name := range []string{"SATCHEL_API_URL", "SATCHEL_RUNNER_TOKEN"} {
+		t.Setenv(name, "") // to be put back
+		require.NoError(t, os.Unsetenv(name))
+	}
 	env := "SATCHEL_API_URL=" + server.URL + "\nSATCHEL_RUNNER_TOKEN=" + token.Reveal() + "\nDEPLOY_TOKEN='deploy token of mine'\n"
 	require.NoError(t, os.WriteFile(".env", []byte(env), 0o600))
 

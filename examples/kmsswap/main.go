@@ -200,9 +200,18 @@ func (d *demo) rotate(ctx context.Context, keys *keyring.Keyring) error {
 		return errors.New("nothing is stale, although its key is retired")
 	}
 	d.say("  stale: %s", why)
+	var v *vault.Vault
 	return d.steps(
+		step{"start the vault, which runs Check", 3, func() (err error) {
+			v, err = d.vault(ctx, keys)
+			return err
+		}},
 		step{"re-wrap the data key", 2, func() error {
-			return rewrap(ctx, d.storage, keys, "acme")
+			report, err := v.Rewrap(ctx)
+			if err == nil && report.Rewrapped != 1 {
+				err = fmt.Errorf("%d key records were re-wrapped; want 1", report.Rewrapped)
+			}
+			return err
 		}},
 		step{"nothing is stale any more", 0, func() error {
 			why, err := stale(ctx, d.storage, keys, "acme")
@@ -263,30 +272,6 @@ func stale(ctx context.Context, s vault.Storage, keys *keyring.Keyring, tenant s
 		}
 	}
 	return "", nil
-}
-
-// rewrap moves the data keys of a tenant to the primary of keys, where they are
-// not there yet. What is sealed under them stays as it is. It may be stopped and
-// run again, and the tenant is served meanwhile.
-func rewrap(ctx context.Context, s vault.Storage, keys *keyring.Keyring, tenant string) error {
-	rows, err := s.Read(ctx, vault.Query{Scope: tenant})
-	if err != nil {
-		return err
-	}
-	for _, record := range rows.Keys {
-		if _, stale := keys.Stale(record); !stale {
-			continue
-		}
-		fresh, err := keys.Rewrap(ctx, record, keyring.Context{"purpose": "data-key", "tenant": tenant})
-		if err != nil {
-			return err
-		}
-		change := vault.KeyChange{Tenant: tenant, Old: record, New: fresh}
-		if err := s.Apply(ctx, &vault.Change{Keys: []vault.KeyChange{change}}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // refused returns nil if err is of the class that is wanted.

@@ -46,6 +46,10 @@ func main() {
 		job()
 		return
 	}
+	// The runner of step 4 takes its settings from its .env; those of this
+	// process would win.
+	os.Unsetenv("SATCHEL_API_URL")
+	os.Unsetenv("SATCHEL_RUNNER_TOKEN")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var printed bytes.Buffer
@@ -138,6 +142,10 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	d.say("the runner has it %s later", time.Since(rotated).Round(time.Millisecond))
+	key, _ := client.Bundle().Get("ANTHROPIC_API_KEY")
+	if err := expect("the version that the runner has", key.Version, 2); err != nil {
+		return err
+	}
 	if err := d.runJob(ctx, client.Bundle(), apiKeyRotated); err != nil {
 		return err
 	}
@@ -158,7 +166,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 
 	d.title("No plaintext in the vault's files, nor in anything printed above")
-	if err := d.grep(dir, env); err != nil {
+	if err := d.grep(dir, env, token); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "\nEvery step was checked. It took %s.\n", time.Since(d.began).Round(time.Millisecond))
@@ -248,8 +256,10 @@ func (d *demo) runJob(ctx context.Context, b *bundle.Bundle, want string) error 
 		return fmt.Errorf("the job: %w", err)
 	}
 	d.say("%s", strings.TrimSpace(string(out)))
-	if !strings.Contains(string(out), "ANTHROPIC_API_KEY="+bundle.NewValue(want).Preview()+"\n") {
-		return errors.New("the job did not get the API key")
+	for name, value := range map[string]string{"ANTHROPIC_API_KEY": want, "WEBHOOK_SECRET": webhookLocal} {
+		if !strings.Contains(string(out), name+"="+bundle.NewValue(value).Preview()+"\n") {
+			return fmt.Errorf("the job did not get %s", name)
+		}
 	}
 	if strings.Contains(string(out), "SATCHEL") || strings.Contains(string(out), "DATABASE_URL") {
 		return errors.New("the job got more than its two secrets")
@@ -308,9 +318,9 @@ func (d *demo) showRevoked(ctx context.Context, client *satchel.Client, platform
 	return errors.Join(expect("state", status.State, satchel.Revoked), expect("secrets left", client.Bundle().Len(), 1))
 }
 
-// grep looks for the values in all files but the runner's own .env, and in
-// what was printed.
-func (d *demo) grep(dir, env string) error {
+// grep looks for the values and the token in all files but the runner's own
+// .env, and for the values in what was printed.
+func (d *demo) grep(dir, env string, token bundle.Value) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -324,10 +334,10 @@ func (d *demo) grep(dir, env string) error {
 		if err != nil {
 			return err
 		}
-		if holdsPlaintext(content) {
+		if holdsPlaintext(content) || bytes.Contains(content, []byte(token.Reveal())) {
 			return fmt.Errorf("%s holds plaintext", entry.Name())
 		}
-		d.say("%s: %d bytes, none of the values", entry.Name(), len(content))
+		d.say("%s: %d bytes, none of the values, nor the token", entry.Name(), len(content))
 	}
 	if holdsPlaintext(d.printed.Bytes()) {
 		return errors.New("a printed line holds plaintext")

@@ -196,7 +196,7 @@ func TestAnEndedContextMakesNoCall(t *testing.T) {
 	require.Zero(t, kek.calls())
 }
 
-func TestACancelledCallEndsAtTheServerToo(t *testing.T) {
+func TestACanceledCallEndsAtTheServerToo(t *testing.T) {
 	kek := newKEK(t)
 	w := kek.wrap(t)
 	kek.calls()
@@ -213,7 +213,7 @@ func TestACancelledCallEndsAtTheServerToo(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, <-result, context.Canceled, "%s returns with its context's error", operation)
 		<-gone
-		require.Equal(t, 1, kek.calls(), "a cancelled call is not tried again")
+		require.Equal(t, 1, kek.calls(), "a canceled call is not tried again")
 	}
 }
 

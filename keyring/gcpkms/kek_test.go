@@ -206,7 +206,7 @@ func TestTheDeadlineAndItsEndReachTheServer(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, <-result, context.Canceled, "%s returns with its context's error", operation)
 		<-gone
-		require.Equal(t, 1, kek.calls(), "a cancelled call is not tried again")
+		require.Equal(t, 1, kek.calls(), "a canceled call is not tried again")
 	}
 }
 

@@ -97,7 +97,7 @@ func TestOpeningAgainFindsWhatWasThere(t *testing.T) {
 	requireChange(t, 2, mustRead(t, first, testQuery))
 }
 
-func TestOpenCancelledAtAnyStatementCanBeRepeated(t *testing.T) {
+func TestOpenCanceledAtAnyStatementCanBeRepeated(t *testing.T) {
 	db, s := openSpied(t, openDB(t, ""), newFile(t))
 	count := len(statements(s, func() {
 		_, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)

@@ -163,7 +163,7 @@ func TestEveryWriteInPostgreSQLIsDurableAndWaitsTenSeconds(t *testing.T) {
 	}
 }
 
-func TestAWriterThatWaitsInPostgreSQLCanBeCancelled(t *testing.T) {
+func TestAWriterThatWaitsInPostgreSQLCanBeCanceled(t *testing.T) {
 	dsn := postgrestest.Schema(t)
 	name := "satchel " + dsn[len(dsn)-10:len(dsn)-1]
 	store := openPostgres(t, postgrestest.With(dsn, "application_name", name))

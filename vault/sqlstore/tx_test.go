@@ -71,7 +71,7 @@ func statements(s *spy, do func()) (list []string) {
 	return list
 }
 
-func TestAWriteCancelledAtAnyStatementIsWholeOrUndone(t *testing.T) {
+func TestAWriteCanceledAtAnyStatementIsWholeOrUndone(t *testing.T) {
 	onEach(t, cancelWrites)
 }
 
@@ -116,7 +116,7 @@ func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *
 			if err == nil {
 				stored++
 			} else {
-				require.ErrorIs(t, err, context.Canceled, "cancelled at statement %d, %s", k, mode)
+				require.ErrorIs(t, err, context.Canceled, "canceled at statement %d, %s", k, mode)
 			}
 			requireUnlocked(t, other)
 			snap, err := store.Read(t.Context(), testQuery)
@@ -124,10 +124,10 @@ func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *
 			requireChange(t, stored, snap)
 		}
 	}
-	require.Equal(t, 2+3, stored, "only a write cancelled at its COMMIT, which nothing stops, is stored")
+	require.Equal(t, 2+3, stored, "only a write canceled at its COMMIT, which nothing stops, is stored")
 }
 
-func TestAReadCancelledAtAnyStatementLeavesNoTransaction(t *testing.T) {
+func TestAReadCanceledAtAnyStatementLeavesNoTransaction(t *testing.T) {
 	onEach(t, cancelReads)
 }
 
@@ -157,7 +157,7 @@ func cancelReads(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *s
 		// The pool has one connection. With the read's transaction still open
 		// there could be no other.
 		n := sealNumber(mustRead(t, store, testQuery).Path[1].Seal)
-		require.NoError(t, store.Apply(t.Context(), testChange(n+1)), "cancelled at statement %d", k)
+		require.NoError(t, store.Apply(t.Context(), testChange(n+1)), "canceled at statement %d", k)
 	}
 }
 
@@ -240,7 +240,7 @@ func TestEveryWriteIsDurableAndOverwritesWhatItDeletes(t *testing.T) {
 	}
 }
 
-func TestAWriterThatWaitsForTheLockCanBeCancelled(t *testing.T) {
+func TestAWriterThatWaitsForTheLockCanBeCanceled(t *testing.T) {
 	store, s, other := spied(t)
 	holder, err := other.Conn(t.Context())
 	require.NoError(t, err)

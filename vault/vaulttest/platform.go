@@ -153,6 +153,7 @@ func Cut() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", "4096")
 		_, _ = w.Write([]byte(`{"version":1,`))
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
 }

@@ -624,7 +624,7 @@ var brokenStorages = map[string]func() vault.Storage{
 			},
 		}
 	},
-	"a write that is cancelled happened wholly or not at all": func() vault.Storage {
+	"a write that is canceled happened wholly or not at all": func() vault.Storage {
 		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
 			if err := s.Apply(ctx, c); err != nil {
 				return err

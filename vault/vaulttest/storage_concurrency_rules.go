@@ -265,7 +265,7 @@ var storageConcurrencyRules = []storageRule{
 			require.True(c, named[scope], "no call of Changes named %s: its number had been returned before it was visible", scope)
 		}
 	}},
-	{"a write that is cancelled happened wholly or not at all", func(c *storageCheck) {
+	{"a write that is canceled happened wholly or not at all", func(c *storageCheck) {
 		stored := 0
 		for n := 1; n <= storageSteps/2; n++ {
 			change := &vault.Change{

@@ -209,11 +209,11 @@ var storageExpectationRules = []storageRule{
 	{"under a context that is over nothing is read or written", func(c *storageCheck) {
 		c.apply(storageFill("acme", "t1"))
 		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
-		cancelled, cancel := context.WithCancel(c.Context())
+		canceled, cancel := context.WithCancel(c.Context())
 		cancel()
 		late, cancel := context.WithDeadline(c.Context(), time.Unix(1, 0))
 		defer cancel()
-		for ctx, want := range map[context.Context]error{cancelled: context.Canceled, late: context.DeadlineExceeded} {
+		for ctx, want := range map[context.Context]error{canceled: context.Canceled, late: context.DeadlineExceeded} {
 			_, err := c.s.Read(ctx, vault.Query{Scope: "acme"})
 			require.ErrorIs(c, err, want, "Read says that its context is over")
 			err = c.s.Apply(ctx, &vault.Change{Seals: []vault.SealChange{{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 2)}}})
