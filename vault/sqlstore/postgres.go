@@ -21,7 +21,7 @@ var postgres = dialect{
 		SET LOCAL lock_timeout = '10s';
 		SET LOCAL idle_in_transaction_session_timeout = '10s';
 		SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`},
-	lockWriters: "",
+	lockWriters: "SELECT newest FROM [changes] FOR UPDATE",
 	// Any number does that nobody else uses: these are bytes of "satchel".
 	lockTables: "SELECT pg_advisory_xact_lock(32476774833612140)",
 	locate:     postgresLocate,
