@@ -118,6 +118,7 @@ func TestAFileThatGoesLeavesTheLastGoodValuesAndItsReturnIsSeen(t *testing.T) {
 			time.Sleep(soon)
 			require.Equal(t, v, value(c, "A"))
 			require.Equal(t, satchel.Fresh, c.Status().State)
+			time.Sleep(time.Minute) // until the next wait is well under way
 		}
 	})
 }
