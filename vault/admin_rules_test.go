@@ -298,7 +298,7 @@ func TestWhatIsTooLongIsRefused(t *testing.T) {
 func TestEveryDescribedMemberIsUnderstood(t *testing.T) {
 	a := newAdmin(t)
 	d := described()
-	for _, op := range d.operations() {
+	for _, op := range d.ops {
 		if op.content["requestBody"] == nil {
 			continue
 		}

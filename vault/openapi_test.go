@@ -27,7 +27,10 @@ import (
 type object = map[string]any
 
 // description is docs/openapi.yaml, in which references can be followed.
-type description struct{ root object }
+type description struct {
+	root object
+	ops  []operation
+}
 
 var described = sync.OnceValue(func() description {
 	data, err := os.ReadFile("../docs/openapi.yaml")
@@ -38,7 +41,9 @@ var described = sync.OnceValue(func() description {
 	if err := yaml.Unmarshal(data, &root); err != nil {
 		panic(err)
 	}
-	return description{root}
+	d := description{root: root}
+	d.ops = d.operations()
+	return d
 })
 
 // at returns what path names, with references followed.
@@ -72,6 +77,7 @@ func (d description) follow(o any) any {
 // operation is a method of a path.
 type operation struct {
 	method, path string
+	pattern      *regexp.Regexp // of its paths
 	content      object
 	parameters   []object
 }
@@ -79,11 +85,12 @@ type operation struct {
 func (d description) operations() []operation {
 	var out []operation
 	for path, item := range d.root["paths"].(object) {
+		pattern := regexp.MustCompile("^" + regexp.MustCompile(`\{[a-z]+\}`).ReplaceAllString(path, `[^/]+`) + "$")
 		for method, content := range item.(object) {
 			if method == "parameters" {
 				continue
 			}
-			op := operation{method: strings.ToUpper(method), path: path, content: content.(object)}
+			op := operation{method: strings.ToUpper(method), path: path, pattern: pattern, content: content.(object)}
 			for _, list := range []any{item.(object)["parameters"], op.content["parameters"]} {
 				list, _ := list.([]any)
 				for _, p := range list {
@@ -99,9 +106,8 @@ func (d description) operations() []operation {
 // find returns the operation for a request; known says that the path is one of
 // those described.
 func (d description) find(method, path string) (op operation, found, known bool) {
-	for _, o := range d.operations() {
-		pattern := "^" + regexp.MustCompile(`\{[a-z]+\}`).ReplaceAllString(o.path, `[^/]+`) + "$"
-		if regexp.MustCompile(pattern).MatchString(path) {
+	for _, o := range d.ops {
+		if o.pattern.MatchString(path) {
 			known = true
 			if o.method == method {
 				return o, true, true
@@ -250,7 +256,7 @@ func TestEveryRouteIsDescribedAndEveryDescriptionIsARoute(t *testing.T) {
 		routes[r.Method+" "+r.Path] = r
 	}
 	ids := map[any]bool{}
-	for _, op := range described().operations() {
+	for _, op := range described().ops {
 		name := op.method + " " + op.path
 		route, ok := routes[name]
 		require.True(t, ok, "%s is described and not served", name)
