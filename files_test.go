@@ -148,6 +148,7 @@ func TestAFileThatIsMalformedForAWhileIsToldMendedAndNoBusyLoop(t *testing.T) {
 			put(t, path, f.line(v))
 			time.Sleep(soon)
 			require.Equal(t, v, value(c, "A"))
+			time.Sleep(time.Minute) // until the next wait is well under way
 			require.Equal(t, satchel.Fresh, c.Status().State)
 		}
 	})
