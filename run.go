@@ -59,15 +59,18 @@ func (c *Client) Run(ctx context.Context) error {
 	defer r.group.Wait()
 	timer := time.NewTimer(time.Minute)
 	defer timer.Stop()
-	for ctx.Err() == nil {
+	// At least once, even if ctx is over: what Derive has replaced is closed.
+	for {
 		timer.Reset(r.step(ctx))
 		select {
 		case <-timer.C:
 		case <-c.moved:
 		case <-ctx.Done():
 		}
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 // run is one call of Run. While nothing happens it has no goroutine but its own,
