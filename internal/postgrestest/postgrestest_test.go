@@ -1,17 +1,37 @@
 package postgrestest
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
-func TestMain(m *testing.M) { os.Exit(Run(m)) }
+// childVariable has this test binary start a server and wait to be killed.
+const childVariable = "SATCHEL_POSTGRESTEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) == "" {
+		os.Exit(Run(m))
+	}
+	s, err := newServer(false)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(s.DSN())
+	_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent
+	s.remove()
+}
 
 // ask returns the one value that a query yields.
 func ask(t *testing.T, dsn, query string) (answer string) {
@@ -52,6 +72,39 @@ func TestAServerStopsAndStartsAndLeavesNothingBehind(t *testing.T) {
 	})
 	<-s.over
 	require.NoDirExists(t, s.dir)
+}
+
+func TestAServerEndsWithAProcessThatIsKilled(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // where only Linux is asked to see to it
+	}
+	Start(t)                           // skips the test where there is no server
+	dir, err := os.MkdirTemp("", "pg") // with a short name, as for newServer
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	require.NoError(t, os.Chmod(dir, 0o755))
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), childVariable+"=1", "TMPDIR="+dir)
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	dsn, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "UTF8", ask(t, dsn, "SHOW server_encoding"))
+	require.NoError(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	require.Eventually(t, func() bool {
+		conn, err := pgx.Connect(t.Context(), dsn)
+		if err == nil {
+			_ = conn.Close(t.Context())
+		}
+		return err != nil
+	}, 30*time.Second, 10*time.Millisecond, "the server runs on")
 }
 
 func TestWithoutPostgreSQLATestIsSkippedUnlessAllHaveToRun(t *testing.T) {

@@ -2,12 +2,14 @@ package sqlstore_test
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/postgrestest"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
@@ -98,13 +100,25 @@ func TestOpeningAgainFindsWhatWasThere(t *testing.T) {
 }
 
 func TestOpenCanceledAtAnyStatementCanBeRepeated(t *testing.T) {
-	db, s := openSpied(t, openDB(t, ""), newFile(t))
+	t.Run("SQLite", func(t *testing.T) {
+		cancelOpen(t, sqlstore.SQLite, func() (*sql.DB, *spy) { return openSpied(t, openDB(t, ""), newFile(t)) })
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		cancelOpen(t, sqlstore.Postgres, func() (*sql.DB, *spy) {
+			dsn := postgrestest.Schema(t)
+			return openSpied(t, openPostgresDB(t, dsn), dsn)
+		})
+	})
+}
+
+func cancelOpen(t *testing.T, d sqlstore.Dialect, fresh func() (*sql.DB, *spy)) {
+	db, s := fresh()
 	count := len(statements(s, func() {
-		_, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+		_, err := sqlstore.Open(t.Context(), db, d)
 		require.NoError(t, err)
 	}))
 	for k := range count {
-		db, s := openSpied(t, openDB(t, ""), newFile(t))
+		db, s := fresh()
 		ctx, cancel := context.WithCancel(t.Context())
 		at := 0
 		s.around = func(_ context.Context, _ string, run func() error) error {
@@ -113,14 +127,14 @@ func TestOpenCanceledAtAnyStatementCanBeRepeated(t *testing.T) {
 			}
 			return run()
 		}
-		_, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
+		_, err := sqlstore.Open(ctx, db, d)
 		cancel()
 		s.around = nil
 		require.Equal(t, k == count-1, err == nil, "only the last statement, COMMIT, is not stopped")
 		if err != nil {
 			require.ErrorIs(t, err, context.Canceled)
 		}
-		store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+		store, err := sqlstore.Open(t.Context(), db, d)
 		require.NoError(t, err, "after a cancellation at statement %d", k)
 		require.NoError(t, store.Apply(t.Context(), testChange(1)))
 	}
