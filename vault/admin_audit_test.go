@@ -86,6 +86,14 @@ func TestAChainIsReadPageByPage(t *testing.T) {
 
 func TestAPageShowsNoEntryThatDoesNotFit(t *testing.T) {
 	for about, spoil := range map[string]func([]vault.AuditRow) []vault.AuditRow{
+		"the oldest edited": func(rows []vault.AuditRow) []vault.AuditRow {
+			for i := range rows {
+				if rows[i].Seq == 3 { // of the page of 3 to 8
+					rows[i].Entry[20] ^= 1
+				}
+			}
+			return rows
+		},
 		"edited":      func(rows []vault.AuditRow) []vault.AuditRow { rows[3].Entry[20] ^= 1; return rows },
 		"cut out":     func(rows []vault.AuditRow) []vault.AuditRow { return slices.Delete(rows, 3, 4) },
 		"cut off":     func(rows []vault.AuditRow) []vault.AuditRow { return rows[:len(rows)-1] },

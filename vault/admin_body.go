@@ -23,9 +23,9 @@ import (
 const maxAdminBody = 6*MaxValue + 16<<10
 
 // body reads the JSON object of the request into the fields of dst, a pointer
-// to a struct. It takes what encoding/json lets pass for no error: unknown
-// members, members twice or in another case, text that is no UTF-8. An empty
-// body is an empty object.
+// to a struct. It refuses what encoding/json lets pass: unknown members, members
+// that are there twice or in another case, text that is not UTF-8. An empty body
+// is an empty object.
 func (c *adminCall) body(dst any) error {
 	if err := c.checkType(); err != nil {
 		return err

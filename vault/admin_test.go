@@ -289,6 +289,11 @@ func TestAnActorMayDoOnlyWhatItsScopesCover(t *testing.T) {
 	}
 }
 
+func TestAnEmptyScopeCoversNothing(t *testing.T) {
+	require.False(t, vault.Actor{Scopes: []string{""}}.Covers(""))
+	require.False(t, vault.Actor{Scopes: []string{""}}.Covers("acme"))
+}
+
 func TestWhoAsksIsKnownBeforeAnythingHappens(t *testing.T) {
 	const clue = "clue-from-the-identity-provider"
 	for about, row := range map[string]struct {

@@ -134,6 +134,26 @@ func TestAStorageThatHangsIsNotReachedAndAskedOnce(t *testing.T) {
 	})
 }
 
+// slow is a storage that takes a second for Changes.
+type slow struct{ vault.Storage }
+
+func (s slow) Changes(ctx context.Context, since int64) (int64, []string, error) {
+	time.Sleep(time.Second)
+	return s.Storage.Changes(ctx, since)
+}
+
+func TestAnAnswerIsGoodForOthersThoughTheFirstHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixtureOver(t, slow{memstore.New()}, keyringtest.NewFake("kek"))
+		ready := f.ReadyHandler()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		go serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
+		synctest.Wait()
+		require.Equal(t, 200, healthOf(t, ready, "GET").status)
+	})
+}
+
 func TestWhoAsksForReadinessMayGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixtureOver(t, &hangs{Storage: memstore.New()}, keyringtest.NewFake("kek"))

@@ -53,8 +53,8 @@ const (
 const (
 	// heldFor is how long a poll must have waited to cost nothing.
 	heldFor = pollEvery
-	// mostBuckets is how many tokens, and addresses, are remembered at least,
-	// and half of how many at most, the latest used ones.
+	// mostBuckets is half of how many tokens are remembered at most, and
+	// addresses. Those among the latest used mostBuckets always are.
 	mostBuckets = 1 << 15
 	// maxRetryAfter is the longest that runners are told to stay away.
 	maxRetryAfter = time.Minute
@@ -83,8 +83,8 @@ func newLimiter(opts *HandlerOptions) *limiter {
 // pass is a request that was let in.
 type pass struct {
 	addr  string
-	token [32]byte
-	known bool // the token was accepted before
+	token [32]byte // its hash
+	known bool     // the token was accepted before
 	waits bool
 	since time.Time
 }

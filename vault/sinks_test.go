@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -192,6 +191,15 @@ func TestAfterReopenEntriesGoToTheNewFile(t *testing.T) {
 	require.Equal(t, []string{"NEW", "KEPT"}, namesIn(t, path+".2"))
 }
 
+func TestAnEntryThatNobodyWaitsForIsNotWritten(t *testing.T) {
+	sink, path := newFileSink(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, sink.Record(ctx, "acme", entryOf("A")), context.Canceled)
+	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+	require.Equal(t, []string{"B"}, namesIn(t, path))
+}
+
 func TestAClosedSinkRecordsNothing(t *testing.T) {
 	sink, path := newFileSink(t)
 	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
@@ -203,27 +211,33 @@ func TestAClosedSinkRecordsNothing(t *testing.T) {
 }
 
 func TestWhatIsBeingRecordedIsWrittenBeforeCloseReturns(t *testing.T) {
-	sink, path := newFileSink(t)
-	var kept []string
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	for i := range 50 {
-		group.Go(func() {
-			name := fmt.Sprintf("N%d", i)
-			if sink.Record(t.Context(), "acme", entryOf(name)) == nil {
+	for range 20 {
+		sink, path := newFileSink(t)
+		var kept []string
+		var mu sync.Mutex
+		var group sync.WaitGroup
+		some := make(chan struct{}, 100)
+		for i := range 50 {
+			group.Go(func() {
+				name := fmt.Sprintf("N%d", i)
+				some <- struct{}{}
+				err := sink.Record(t.Context(), "acme", entryOf(name))
 				mu.Lock()
 				defer mu.Unlock()
-				kept = append(kept, name)
-			}
-		})
+				if err == nil {
+					kept = append(kept, name)
+				} else if errors.Is(err, os.ErrClosed) {
+					t.Errorf("the file was closed under an entry: %v", err)
+				}
+			})
+		}
+		<-some
+		require.NoError(t, sink.Close())
+		written := namesIn(t, path)
+		group.Wait()
+		require.Equal(t, written, namesIn(t, path), "nothing is written after Close")
+		require.ElementsMatch(t, kept, written, "what was recorded is there")
 	}
-	require.NoError(t, sink.Close())
-	written := namesIn(t, path)
-	group.Wait()
-	require.Equal(t, written, namesIn(t, path), "nothing is written after Close")
-	slices.Sort(kept)
-	slices.Sort(written)
-	require.Equal(t, kept, written, "what was recorded is there")
 }
 
 func TestAWriteThatFailsIsAnErrorAndTheNextOneIsWhole(t *testing.T) {

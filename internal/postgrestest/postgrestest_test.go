@@ -81,7 +81,9 @@ func TestAServerEndsWithAProcessThatIsKilled(t *testing.T) {
 	Start(t)                           // skips the test where there is no server
 	dir, err := os.MkdirTemp("", "pg") // with a short name, as for newServer
 	require.NoError(t, err)
-	defer os.RemoveAll(dir)
+	t.Cleanup(func() {
+		require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 30*time.Second, 10*time.Millisecond, "the server still writes")
+	})
 	require.NoError(t, os.Chmod(dir, 0o755))
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -159,15 +161,16 @@ func TestTheNewestProgramsAreFound(t *testing.T) {
 func TestASettingIsAddedToBothKindsOfDataSourceName(t *testing.T) {
 	for dsn, want := range map[string]string{
 		"host=/tmp user=me":             "host=/tmp user=me search_path='a b'",
-		"postgres://me@localhost/db":    "postgres://me@localhost/db?search_path=a+b",
-		"postgresql://h/db?sslmode=off": "postgresql://h/db?search_path=a+b&sslmode=off",
+		"postgres://me@localhost/db":    "postgres://me@localhost/db?search_path=a%20b",
+		"postgresql://h/db?sslmode=off": "postgresql://h/db?search_path=a%20b&sslmode=off",
 	} {
 		require.Equal(t, want, With(dsn, "search_path", "a b"))
 	}
-	config, err := pgx.ParseConfig(With("postgres://localhost/db", "search_path", "it's"))
-	require.NoError(t, err)
-	require.Equal(t, "it's", config.RuntimeParams["search_path"])
-	config, err = pgx.ParseConfig(With("host=localhost", "search_path", `it's \`))
-	require.NoError(t, err)
-	require.Equal(t, `it's \`, config.RuntimeParams["search_path"])
+	for _, dsn := range []string{"postgres://localhost/db", "host=localhost"} {
+		for _, value := range []string{"it's", `\ and "`, "a, b+c & d%20", "größe"} {
+			config, err := pgx.ParseConfig(With(dsn, "search_path", value))
+			require.NoError(t, err)
+			require.Equal(t, value, config.RuntimeParams["search_path"], dsn)
+		}
+	}
 }

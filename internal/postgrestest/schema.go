@@ -114,5 +114,5 @@ func With(dsn, name, value string) string {
 		return dsn // pgx says what is wrong with it
 	}
 	settings.Set(name, value)
-	return base + "?" + settings.Encode()
+	return base + "?" + strings.ReplaceAll(settings.Encode(), "+", "%20") // pgx takes a plus for a plus
 }
