@@ -35,11 +35,12 @@ func next(t *testing.T, changes iter.Seq[bundle.Diff]) string {
 	}
 }
 
-// refreshTo makes the source hold b, and the client fetch it.
+// refreshTo makes the source hold b, and the client fetch it. A test may end as
+// soon as it sees what came, and must not cut off the rest.
 func refreshTo(t *testing.T, c *satchel.Client, s *source, b *bundle.Bundle) {
 	t.Helper()
 	s.become(gives(b))
-	if _, err := c.Refresh(t.Context()); err != nil {
+	if _, err := c.Refresh(context.WithoutCancel(t.Context())); err != nil {
 		t.Error(err)
 	}
 }
