@@ -24,11 +24,12 @@
 //	store, err := sqlstore.Open(ctx, db, sqlstore.Postgres)
 //
 // Any number of processes on any machines may share a database, which has to be
-// in UTF8. The tables are in the schema that comes first on the search_path,
-// or, where there is a vault on it already, in that one's; a vault there is one
-// for each schema. Their names begin with satchel_, so others may use the
-// database, and db, too. Text is compared and ordered by its bytes, whatever
-// the database's own collation. It was tested with PostgreSQL 15, through pgx.
+// in UTF8. The tables are in the first schema of the search_path that has a
+// vault, or, where none has, are made in the first one that exists; so there
+// can be a vault in each schema. Their names begin with satchel_: others may
+// use the schema, and db, too. Text is compared and ordered by its bytes,
+// whatever the database's own collation. It was tested with PostgreSQL 15,
+// through pgx.
 //
 // Writes of all processes take turns, a round trip for each statement: it is
 // the distance to the database that limits how many there are in a second. A

@@ -49,11 +49,24 @@ func TestATransactionThatTheServerGaveUpIsTriedAgain(t *testing.T) {
 		}
 		failingWith(s, "satchel_tokens", code, 3)
 		requireChange(t, n, mustRead(t, store, testQuery))
+		failingWith(s, "satchel_tokens", code, 3)
 		require.NoError(t, store.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: time.Unix(0, 1)}}))
-		failingWith(s, "FROM \"", code, 2)
+
+		// What an attempt that failed has read does not count.
+		failingWith(s, "COMMIT", code, 1)
+		requireChange(t, n, mustRead(t, store, testQuery))
+		failingWith(s, "COMMIT", code, 1)
 		_, scopes, err := store.Changes(t.Context(), 0)
 		require.NoError(t, err)
-		require.Equal(t, []string{testScope}, scopes, "what an earlier attempt has read does not count")
+		require.Equal(t, []string{testScope}, scopes)
+		failingWith(s, "COMMIT", code, 1)
+		tenants, err := store.Tenants(t.Context(), "", 10)
+		require.NoError(t, err)
+		require.Equal(t, []string{"acme"}, tenants)
+		failingWith(s, "COMMIT", code, 1)
+		entries, err := store.Audit(t.Context(), "acme", 0, 100)
+		require.NoError(t, err)
+		require.Len(t, entries, n)
 
 		failingWith(s, "SET newest", code, 1000)
 		require.ErrorContains(t, next(), code, "but not for ever")
