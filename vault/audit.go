@@ -123,25 +123,33 @@ func chainMAC(key *keyring.DataKey, previous [32]byte, tenant string, seq int64,
 	return key.MAC(labelAudit, append(b, entry...))
 }
 
+// encode returns entries as they are stored.
+func encode(entries []AuditEntry) ([][]byte, error) {
+	out := make([][]byte, len(entries))
+	for i, e := range entries {
+		var err error
+		if out[i], err = json.Marshal(e); err != nil {
+			return nil, fmt.Errorf("encoding an audit entry: %w", err)
+		}
+	}
+	return out, nil
+}
+
 // chain returns the rows that follow head.
-func chain(key *keyring.DataKey, tenant string, head *AuditRow, entries []AuditEntry) ([]AuditRow, error) {
+func chain(key *keyring.DataKey, tenant string, head *AuditRow, entries [][]byte) ([]AuditRow, error) {
 	var rows []AuditRow
 	var seq int64
 	var previous [32]byte
 	if head != nil {
 		seq, previous = head.Seq, head.MAC
 	}
-	for _, e := range entries {
+	for _, entry := range entries {
 		seq++
-		encoded, err := json.Marshal(e)
-		if err != nil {
-			return nil, fmt.Errorf("encoding an audit entry: %w", err)
-		}
-		mac, err := chainMAC(key, previous, tenant, seq, encoded)
+		mac, err := chainMAC(key, previous, tenant, seq, entry)
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, AuditRow{Tenant: tenant, Seq: seq, Entry: encoded, KeyID: key.ID(), MAC: mac})
+		rows = append(rows, AuditRow{Tenant: tenant, Seq: seq, Entry: entry, KeyID: key.ID(), MAC: mac})
 		previous = mac
 	}
 	return rows, nil
@@ -180,7 +188,7 @@ func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *AuditHead
 	return head, nil
 }
 
-// auditPage is how many entries are read together.
+// auditPage is how many entries are read, or written, together.
 const auditPage = 500
 
 func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead, visit func(int64, AuditEntry) error) (AuditHead, error) {
@@ -372,7 +380,12 @@ func (v *Vault) trim(ctx context.Context, tenant string, through int64, author s
 	}
 	// Together, whatever is best effort: without its entry the chain could not
 	// be verified any more.
-	return v.writeEntries(ctx, key, tenant, []AuditEntry{e}, AuditRef{Tenant: tenant, Seq: through})
+	entries, err := encode([]AuditEntry{e})
+	if err != nil {
+		return err
+	}
+	_, err = v.writeEntries(ctx, key, tenant, entries, AuditRef{Tenant: tenant, Seq: through})
+	return err
 }
 
 // appends collects entries that are about to be appended, so that those of one
@@ -395,7 +408,7 @@ type waitingEntry struct {
 
 // appendWithin bounds the writing of entries, which goes on when the request
 // that asked for it has ended.
-const appendWithin = 5 * time.Second
+const appendWithin = 10 * time.Second
 
 // append tells the sinks and makes an entry of st's tenant durable, together
 // with those that other requests bring meanwhile.
@@ -478,41 +491,65 @@ func (v *Vault) write(ctx context.Context, st *state) {
 	tenant := Tenant(st.Path[0].Scope)
 	defer v.appends.pass(tenant)
 	batch := v.appends.take(tenant)
-	err := v.unrecorded(ctx, tenant, v.writeBatch(ctx, st, batch))
-	for _, w := range batch {
-		w.done <- err
+	written, err := v.writeBatch(ctx, st, batch)
+	for _, w := range batch[:written] {
+		w.done <- nil
+	}
+	if err = v.unrecorded(ctx, tenant, err); written < len(batch) {
+		for _, w := range batch[written:] {
+			w.done <- err
+		}
 	}
 }
 
-func (v *Vault) writeBatch(ctx context.Context, st *state, batch []*waitingEntry) error {
+// writeBatch returns how many of the batch, from its beginning, are durable.
+func (v *Vault) writeBatch(ctx context.Context, st *state, batch []*waitingEntry) (written int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendWithin)
 	defer cancel()
 	key, err := st.newestKey(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	entries := make([]AuditEntry, len(batch))
 	for i, w := range batch {
 		entries[i] = w.entry
 	}
-	return v.writeEntries(ctx, key, Tenant(st.Path[0].Scope), entries)
+	encoded, err := encode(entries)
+	if err != nil {
+		return 0, err
+	}
+	return v.writeEntries(ctx, key, Tenant(st.Path[0].Scope), encoded)
 }
 
-// writeEntries appends entries to a tenant's chain, and drops others, as soon
-// as nobody else appends.
-func (v *Vault) writeEntries(ctx context.Context, key *keyring.DataKey, tenant string, entries []AuditEntry, drop ...AuditRef) error {
-	for attempt := 0; ; attempt++ {
-		err := v.writeOnce(ctx, key, tenant, entries, drop)
-		if !errors.Is(err, ErrConflict) {
-			return err
+// writeEntries appends entries to a tenant's chain, and with the last of them
+// drops others. It returns how many are durable.
+//
+// Each time that somebody else appends in between, it writes fewer together:
+// writers of few entries would else always be faster than one of many.
+func (v *Vault) writeEntries(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop ...AuditRef) (written int, err error) {
+	together, lost := auditPage, 0
+	for written < len(entries) {
+		n := min(together, len(entries)-written)
+		var dropped []AuditRef
+		if written+n == len(entries) {
+			dropped = drop
 		}
-		if err := yieldTurn(ctx, attempt); err != nil {
-			return err
+		switch err := v.writeOnce(ctx, key, tenant, entries[written:written+n], dropped); {
+		case err == nil:
+			written, together, lost = written+n, min(2*together, auditPage), 0
+		case errors.Is(err, ErrConflict):
+			if err := yieldTurn(ctx, lost); err != nil {
+				return written, err
+			}
+			together, lost = max(1, n/2), lost+1
+		default:
+			return written, err
 		}
 	}
+	return written, nil
 }
 
-func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries []AuditEntry, drop []AuditRef) error {
+func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop []AuditRef) error {
 	snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, AuditHead: true})
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)

@@ -409,6 +409,35 @@ func TestDeliveriesAtTheSameTimeShareTheirWrites(t *testing.T) {
 	})
 }
 
+// busyChain is a storage whose audit chains grow so fast that whoever appends
+// more than four entries is too late.
+type busyChain struct{ vault.Storage }
+
+func (s busyChain) Apply(ctx context.Context, c *vault.Change) error {
+	if len(c.Append) > 4 {
+		return vault.ErrConflict
+	}
+	return s.Storage.Apply(ctx, c)
+}
+
+func TestManyDeliveriesAreRecordedBesideFasterWriters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixtureOver(t, busyChain{memstore.New()}, keyringtest.NewFake("kek"))
+		f.put(t, "acme", "A", "a")
+		token := f.issue(t, "acme")
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
+					t.Errorf("a delivery failed: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		require.Len(t, f.audit(t, "acme"), 1002)
+	})
+}
+
 func TestADeliveryDoesNotWaitForThoseThatCameLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := &slowAppend{Storage: memstore.New()}

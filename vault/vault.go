@@ -216,7 +216,11 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *boo
 		return err
 	}
 	entries := change.entries(q.Scope, author)
-	if change.Append, err = chain(key, Tenant(q.Scope), st.AuditHead, entries); err != nil {
+	encoded, err := encode(entries)
+	if err != nil {
+		return err
+	}
+	if change.Append, err = chain(key, Tenant(q.Scope), st.AuditHead, encoded); err != nil {
 		return err
 	}
 	if !*told {
