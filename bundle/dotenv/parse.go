@@ -46,7 +46,18 @@ func (e *SyntaxError) Error() string {
 //
 // The error is a *[SyntaxError] about the first fault found.
 func Parse(file string, src []byte) ([]Entry, error) {
-	p := parser{file: file, line: 1, seen: map[string]int{}}
+	return parse(file, src, false)
+}
+
+// ParseRepeats is Parse, except that a name may occur more than once: it is for
+// programs that help to mend a file. Which value such a name has is anybody's
+// guess.
+func ParseRepeats(file string, src []byte) ([]Entry, error) {
+	return parse(file, src, true)
+}
+
+func parse(file string, src []byte, repeats bool) ([]Entry, error) {
+	p := parser{file: file, line: 1, repeats: repeats, seen: map[string]int{}}
 	if len(src) > MaxSize {
 		return nil, &SyntaxError{File: file, Msg: fmt.Sprintf("the file has %d bytes; at most %d are read", len(src), MaxSize)}
 	}
@@ -71,7 +82,9 @@ type parser struct {
 	file string
 	rest string // what is not read yet; starts at the start of a line
 	line int    // the number of that line
-	seen map[string]int
+
+	repeats bool           // a name may occur again
+	seen    map[string]int // the lines of names
 }
 
 func (p *parser) fail(line int, msg string) error {
@@ -119,7 +132,7 @@ func (p *parser) statement() (entry Entry, ok bool, err error) {
 	if entry.Name != name {
 		return Entry{}, false, p.fail(p.line, "there are blanks before the =; remove them")
 	}
-	if first, again := p.seen[entry.Name]; again {
+	if first, again := p.seen[entry.Name]; again && !p.repeats {
 		return Entry{}, false, p.fail(p.line, fmt.Sprintf("%s is set a second time, after line %d; remove one of the two", entry.Name, first))
 	}
 	p.seen[entry.Name] = p.line

@@ -117,6 +117,21 @@ func TestEntriesKeepTheirOrderAndTheirLines(t *testing.T) {
 	require.Equal(t, []string{"B 2-2", "A 4-6", "C 7-8", "D 9-9"}, got, "in the order of the file, counted from 1")
 }
 
+func TestAFileToBeMendedMayHaveNamesAgain(t *testing.T) {
+	const src = "A=1\nB=2\nA='3\n4'\n"
+	_, err := dotenv.Parse(".env", []byte(src))
+	require.ErrorContains(t, err, "A is set a second time, after line 1")
+	entries, err := dotenv.ParseRepeats(".env", []byte(src))
+	require.NoError(t, err)
+	var got []string
+	for _, e := range entries {
+		got = append(got, fmt.Sprintf("%s=%q %d-%d", e.Name, e.Value.Reveal(), e.Line, e.EndLine))
+	}
+	require.Equal(t, []string{`A="1" 1-1`, `B="2" 2-2`, `A="3\n4" 3-4`}, got, "all are there, in the order of the file")
+	_, err = dotenv.ParseRepeats(".env", []byte("A=1\nA = "+canary))
+	require.ErrorContains(t, err, ".env:2: there are blanks before the =", "everything else is as strict")
+}
+
 func TestARefusalNamesTheLineAndTheFix(t *testing.T) {
 	for _, row := range []struct{ about, src, want string }{
 		{"no =", canary, ".env:1: there is no =; write NAME= for an empty value, and quotes around a value of several lines"},
