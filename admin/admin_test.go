@@ -1,0 +1,273 @@
+package admin_test
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/satchelhq/satchel/admin"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/vault"
+)
+
+// leftOut are the operations that have no method, and why.
+var leftOut = map[string]string{
+	"GET /runners/bootstrap": "runners use providers.Bootstrap",
+	"GET /v1/audit":          "reading the audit chain is the console's, and no part of a runner's setup",
+	"POST /v1/audit/verify":  "verifying the audit chain takes a head that is kept elsewhere: operators use vault.VerifyAudit",
+}
+
+// operations returns what docs/openapi.yaml describes, such as
+// "GET /v1/secrets/{name}".
+func operations(t *testing.T) []string {
+	t.Helper()
+	data, err := os.ReadFile("../docs/openapi.yaml")
+	require.NoError(t, err)
+	var described struct {
+		Paths map[string]map[string]any `yaml:"paths"`
+	}
+	require.NoError(t, yaml.Unmarshal(data, &described))
+	var out []string
+	for path, item := range described.Paths {
+		for method := range item {
+			if method != "parameters" {
+				out = append(out, strings.ToUpper(method)+" "+path)
+			}
+		}
+	}
+	return out
+}
+
+func TestEveryOperationHasAMethodOrAReasonForNone(t *testing.T) {
+	p := newPlatform(t)
+	c, ctx := p.client(), t.Context()
+	reached := map[string]bool{}
+	names, ids := regexp.MustCompile(`/secrets/[^/]+`), regexp.MustCompile(`/tokens/[^/]+`)
+	note := func(err error) {
+		t.Helper()
+		require.NoError(t, err)
+		r := p.seen.Load()
+		reached[r.Method+" "+ids.ReplaceAllString(names.ReplaceAllString(r.URL.Path, "/secrets/{name}"), "/tokens/{id}")] = true
+	}
+
+	_, err := c.Put(ctx, "acme/web", "A", value(canary), nil)
+	note(err)
+	_, err = c.Info(ctx, "acme/web", "A")
+	note(err)
+	_, err = c.List(ctx, "acme/web")
+	note(err)
+	_, err = c.History(ctx, "acme/web", "A")
+	note(err)
+	_, err = c.Activate(ctx, "acme/web", "A", 1)
+	note(err)
+	_, err = c.Hide(ctx, "acme/web", "A")
+	note(err)
+	note(c.Delete(ctx, "acme/web", "A"))
+	_, info, err := c.IssueToken(ctx, "acme/web", nil)
+	note(err)
+	_, err = c.Tokens(ctx, "acme/web")
+	note(err)
+	_, err = c.Token(ctx, info.ID)
+	note(err)
+	_, _, err = c.RotateToken(ctx, info.ID, nil)
+	note(err)
+	note(c.RevokeToken(ctx, info.ID))
+	_, err = c.Readiness(ctx, "acme/web")
+	note(err)
+	_, err = c.Integrations(ctx, "acme/web")
+	note(err)
+
+	for _, op := range operations(t) {
+		_, out := leftOut[op]
+		require.NotEqual(t, reached[op], out, "%s has either a method, which this test calls, or a reason for none", op)
+		delete(reached, op)
+	}
+	require.Empty(t, reached, "a method asks what docs/openapi.yaml does not describe")
+}
+
+func TestASecretIsWrittenAndNeverReadBack(t *testing.T) {
+	p := newPlatform(t)
+	c, ctx := p.client(), t.Context()
+	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	info, err := c.Put(ctx, "acme/web", "A", value("sk-a-0123456789-canary-of-a-value"), &admin.PutOptions{
+		Kind: "anthropic", Expires: expires, Delivery: bundle.DeliverFile,
+	})
+	require.NoError(t, err)
+	require.Equal(t, "acme/web", info.Scope)
+	require.Equal(t, "sk-a****alue", info.Preview)
+	require.Equal(t, "anthropic", info.Kind)
+	require.Equal(t, bundle.DeliverFile, info.Delivery)
+	require.Equal(t, "alice", info.Author)
+	require.EqualValues(t, 1, info.Version)
+	require.True(t, info.Active)
+	require.True(t, info.Expires.Equal(expires))
+	require.False(t, info.Created.IsZero())
+
+	again, err := c.Put(ctx, "acme/web", "A", value("second"), nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, again.Version)
+	require.False(t, again.Rotated.IsZero())
+
+	history, err := c.History(ctx, "acme/web", "A")
+	require.NoError(t, err)
+	require.Len(t, history, 2)
+	require.EqualValues(t, 2, history[0].Version, "the newest is first")
+
+	back, err := c.Activate(ctx, "acme/web", "A", 1)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, back.Version)
+	shown, err := c.Info(ctx, "acme/web", "A")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, shown.Version)
+
+	hidden, err := c.Hide(ctx, "acme/web", "A")
+	require.NoError(t, err)
+	require.True(t, hidden.Hidden)
+	require.NoError(t, c.Delete(ctx, "acme/web", "A"))
+	list, err := c.List(ctx, "acme/web")
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
+func TestAValueArrivesAsItIs(t *testing.T) {
+	p := newPlatform(t)
+	ctx := t.Context()
+	token, _, err := p.IssueToken(ctx, "acme", nil)
+	require.NoError(t, err)
+	for _, text := range []string{"", "x", "<&>\u2028\"\\", "ends in a line break\n", "é漢😀", strings.Repeat("\x01", admin.MaxValue)} {
+		_, err := p.client().Put(ctx, "acme", "A", value(text), &admin.PutOptions{AllowTrailingNewline: true})
+		require.NoError(t, err)
+		b, err := p.Bootstrap(ctx, token, nil)
+		require.NoError(t, err)
+		got, _ := b.Get("A")
+		require.True(t, got.Value.Equal(value(text)), "%d bytes arrive", len(text))
+	}
+}
+
+func TestAWriteCanBeConditional(t *testing.T) {
+	p := newPlatform(t)
+	c, ctx := p.client(), t.Context()
+	_, err := c.Put(ctx, "acme", "A", value("first"), &admin.PutOptions{IfVersion: admin.IfAbsent})
+	require.NoError(t, err)
+	_, err = c.Put(ctx, "acme", "A", value("first"), &admin.PutOptions{IfVersion: admin.IfAbsent})
+	require.ErrorIs(t, err, admin.ErrConflict, "it exists, whatever it holds")
+	_, err = c.Put(ctx, "acme", "A", value("second"), &admin.PutOptions{IfVersion: 1})
+	require.NoError(t, err)
+	_, err = c.Put(ctx, "acme", "A", value("third"), &admin.PutOptions{IfVersion: 1})
+	require.ErrorIs(t, err, admin.ErrConflict, "another version is active")
+	require.NotErrorIs(t, err, admin.ErrNotFound)
+	_, err = c.Put(ctx, "acme", "A", value("third"), &admin.PutOptions{IfVersion: -7})
+	require.ErrorContains(t, err, "IfVersion is -7")
+	require.Equal(t, admin.IfAbsent, vault.IfAbsent)
+	require.Equal(t, admin.MaxValue, vault.MaxValue)
+}
+
+func TestWhatIsNotThereIsNotFound(t *testing.T) {
+	p := newPlatform(t)
+	c, ctx := p.client(), t.Context()
+	_, err := c.Info(ctx, "acme", "A")
+	require.ErrorIs(t, err, admin.ErrNotFound)
+	require.ErrorContains(t, err, "showing secret A in scope acme: GET "+p.server.URL+"/v1/secrets/A: status 404 Not Found: There is no such thing")
+	require.ErrorIs(t, c.Delete(ctx, "acme", "A"), admin.ErrNotFound)
+	require.ErrorIs(t, c.RevokeToken(ctx, "0123456789ab"), admin.ErrNotFound)
+
+	p.answer(404, "text/html", "<h1>not found</h1>")
+	_, err = c.Info(ctx, "acme", "A")
+	require.NotErrorIs(t, err, admin.ErrNotFound, "only a platform knows what it does not have")
+	require.ErrorContains(t, err, "this is not the answer of a platform's admin API")
+}
+
+func TestATokenIsIssuedRotatedAndRevoked(t *testing.T) {
+	p := newPlatform(t)
+	c, ctx := p.client(), t.Context()
+	expires := time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)
+	token, info, err := c.IssueToken(ctx, "acme/web", &admin.TokenOptions{
+		Label: "laptop", Expires: expires, RotateBy: expires.Add(-time.Hour), Waive: []string{"ANTHROPIC_API_KEY"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "acme/web", info.Scope)
+	require.Equal(t, "laptop", info.Label)
+	require.Equal(t, []string{"ANTHROPIC_API_KEY"}, info.Waived)
+	require.True(t, info.Expires.Equal(expires))
+	require.True(t, info.RotateBy.Equal(expires.Add(-time.Hour)))
+	_, err = p.Bootstrap(ctx, token, nil)
+	require.NoError(t, err, "the token works")
+
+	next, nextInfo, err := c.RotateToken(ctx, info.ID, &admin.RotateOptions{Overlap: 1500 * time.Millisecond, Expires: expires.Add(time.Hour)})
+	require.NoError(t, err)
+	require.False(t, next.Equal(token))
+	require.True(t, nextInfo.Expires.Equal(expires.Add(time.Hour)))
+	old, err := c.Token(ctx, info.ID)
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(2*time.Second), old.Revoked, time.Minute, "the overlap is rounded up, and never the default by mistake")
+
+	require.NoError(t, c.RevokeToken(ctx, nextInfo.ID))
+	_, err = p.Bootstrap(ctx, next, nil)
+	require.Error(t, err, "a revoked token works no more")
+	tokens, err := c.Tokens(ctx, "acme/web")
+	require.NoError(t, err)
+	require.Len(t, tokens, 2)
+	require.Equal(t, "alice", tokens[1].RevokedBy)
+	require.False(t, tokens[0].LastUsed.IsZero())
+}
+
+func TestReadinessSaysWhatIsMissing(t *testing.T) {
+	p := newPlatform(t)
+	c, ctx := p.client(), t.Context()
+	r, err := c.Readiness(ctx, "acme/web")
+	require.NoError(t, err)
+	require.False(t, r.Ready)
+	require.Equal(t, []admin.ReadyItem{{
+		Scope: "acme", Name: "ANTHROPIC_API_KEY", Kind: "anthropic", Help: "get one from the console", Status: admin.ReadyMissing,
+		Detail: "put it into acme, or into the scope of the runner; get one from the console",
+	}}, r.Items)
+
+	_, err = c.Put(ctx, "acme", "ANTHROPIC_API_KEY", value(canary), nil)
+	require.NoError(t, err)
+	r, err = c.Readiness(ctx, "acme/web")
+	require.NoError(t, err)
+	require.True(t, r.Ready)
+	require.Equal(t, admin.ReadyPresent, r.Items[0].Status)
+	require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme"}, r.Items[0].From)
+	require.EqualValues(t, vault.ReadyHidden, admin.ReadyHidden)
+	require.EqualValues(t, vault.ReadyExpired, admin.ReadyExpired)
+}
+
+func TestIntegrationsSayHowTheyAre(t *testing.T) {
+	p := newPlatform(t)
+	list, err := p.client().Integrations(t.Context(), "acme/web")
+	require.NoError(t, err)
+	require.Equal(t, []admin.IntegrationInfo{{Name: "github", Scope: "acme"}}, list)
+}
+
+func TestTheBaseURLMayHaveAPath(t *testing.T) {
+	p := newPlatform(t)
+	p.fault = http.StripPrefix("/api", vault.NewAdminHandler(p.Vault, authorize, nil)).ServeHTTP
+	c := p.client()
+	c.URL += "/api/"
+	_, err := c.Put(t.Context(), "acme", "A", value(canary), nil)
+	require.NoError(t, err)
+	require.Equal(t, "/v1/secrets/A", strings.TrimPrefix(p.seen.Load().URL.Path, "/api"))
+}
+
+func TestAScopeIsWhatThePlatformTakesForOne(t *testing.T) {
+	p := newPlatform(t)
+	for _, scope := range []string{"acme", "acme/web/pool-a", "0_-", "a/b/c/d/e/f/g/h", strings.Repeat("a", 63)} {
+		require.NoError(t, vault.CheckScope(scope))
+		_, err := p.client().List(t.Context(), scope)
+		require.NoError(t, err)
+	}
+	before := p.asked.Load()
+	for _, scope := range []string{"", "/", "acme/", "ACME", "acme web", "-a", "a/b/c/d/e/f/g/h/i", strings.Repeat("a", 64), "acme?x=1", "../acme", "acme\n"} {
+		require.Error(t, vault.CheckScope(scope))
+		_, err := p.client().List(t.Context(), scope)
+		require.ErrorContains(t, err, "this is no scope")
+	}
+	require.Equal(t, before, p.asked.Load(), "nothing was sent")
+}
