@@ -1,0 +1,207 @@
+package migrate
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/satchelhq/satchel/admin"
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// Class says what an entry is.
+type Class string
+
+const (
+	// ClassSecret is a secret, and whatever is not clearly something else.
+	ClassSecret Class = "secret"
+	// ClassSetting is a setting such as PORT=8080.
+	ClassSetting Class = "setting"
+	// ClassPlaceholder is what stands for a value that somebody is to fill in,
+	// or nothing.
+	ClassPlaceholder Class = "placeholder"
+	// ClassDuplicate is an entry whose name the file has again.
+	ClassDuplicate Class = "duplicate"
+	// ClassShort is a secret that is too short to be masked in output.
+	ClassShort Class = "short"
+	// ClassRunner is one of the runner's own lines.
+	ClassRunner Class = "runner"
+	// ClassName is an entry whose name no secret can or should have.
+	ClassName Class = "name"
+	// ClassUnusable is an entry whose value no secret can have.
+	ClassUnusable Class = "unusable"
+	// ClassSame is what the runner has from the platform already.
+	ClassSame Class = "same"
+	// ClassOther is what the runner has from the platform with another value.
+	ClassOther Class = "other"
+)
+
+// finding is what an entry is by itself, and why.
+type finding struct {
+	class  Class
+	reason string
+}
+
+const (
+	// reserved begins the names of the runner's own lines.
+	reserved = "SATCHEL_"
+	// minMasked is the length below which package redact masks nothing, in
+	// bytes.
+	minMasked = 6
+)
+
+// fixed says of an entry what no one can change by naming it, if there is
+// anything.
+func fixed(e Entry) (finding, bool) {
+	switch {
+	case e.Fault != "" && e.Name == "":
+		return finding{ClassName, e.Fault}, true
+	case strings.HasPrefix(e.Name, reserved):
+		return finding{ClassRunner, "the runner's own line: it stays here"}, true
+	case e.Fault != "":
+		return finding{ClassUnusable, e.Fault}, true
+	}
+	if err := bundle.CheckValue(e.Value); err != nil {
+		return finding{ClassUnusable, err.Error()}, true
+	}
+	if n := len(e.Value.Reveal()); n > admin.MaxValue {
+		return finding{ClassUnusable, fmt.Sprintf("the value has %d bytes; a platform takes at most %d", n, admin.MaxValue)}, true
+	}
+	return finding{}, false
+}
+
+// classify says what an entry is that is not fixed. What could be a secret is
+// one: the other classes have to be certain.
+func classify(e Entry) finding {
+	value := e.Value.Reveal()
+	if why := placeholder(value); why != "" {
+		return finding{ClassPlaceholder, why}
+	}
+	if refusedName(e.Name) {
+		return finding{ClassName, "jobs refuse a secret of this name: it says how programs are started"}
+	}
+	if form := knownForm(value); form != "" {
+		return finding{ClassSecret, "has the form of " + form}
+	}
+	telling := secretName(e.Name)
+	if !telling {
+		if why := setting(e.Name, value); why != "" {
+			return finding{ClassSetting, why}
+		}
+	}
+	switch {
+	case len(strings.TrimSpace(value)) < minMasked:
+		return finding{ClassShort, fmt.Sprintf("under %d bytes: it could not be masked in the output of jobs; choose a longer one", minMasked)}
+	case telling:
+		return finding{ClassSecret, "its name says so"}
+	case random(value):
+		return finding{ClassSecret, "it looks random"}
+	}
+	return finding{ClassSecret, "nothing says that it is only a setting"}
+}
+
+// startNames are names that say how programs are started or whom they trust,
+// which jobs refuse: those of them that are found in files of settings.
+var startNames = regexp.MustCompile(`^(?i:(LD|DYLD|BASH|GIT_(CONFIG|SSH|SSL|PROXY|EXEC))_.*|GIT_(CONFIG|SSH|DIR|ASKPASS|EDITOR|PAGER)|.*_PROXY|.*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|` +
+	`PATH|HOME|SHELL|USER|LOGNAME|PWD|TMPDIR|TMP|TEMP|ENV|IFS|EDITOR|VISUAL|PAGER|BROWSER|SSH_ASKPASS|SUDO_ASKPASS|TZDIR|XDG_.*_(HOME|DIRS)|` +
+	`NODE_(OPTIONS|PATH|EXTRA_CA_CERTS|TLS_REJECT_UNAUTHORIZED)|PYTHON(STARTUP|PATH|HOME|USERBASE|BREAKPOINT|INSPECT|WARNINGS)|PERL5?(OPT|LIB|DB)|RUBY(OPT|LIB)|GEM_(HOME|PATH)|` +
+	`(_JAVA|JDK_JAVA|JAVA_TOOL)_OPTIONS|JAVA_HOME|CLASSPATH|MAVEN_OPTS|GRADLE_OPTS|GO(FLAGS|ENV|ROOT|PATH)|RUSTC|RUSTFLAGS|RUSTC_WRAPPER|MAKEFLAGS|OPENSSL_CONF)$`)
+
+func refusedName(name string) bool { return startNames.MatchString(name) }
+
+// secretWords are what tells a secret's name, wherever they are in it;
+// secretEnds, at the end of one of its words.
+var (
+	secretWords = regexp.MustCompile(`SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|PRIVATE|WEBHOOK|COOKIE|SIGNATURE|MNEMONIC|BEARER|LICEN[CS]E`)
+	secretEnds  = regexp.MustCompile(`(KEYS?|PASS|PWD|PAT|AUTH|PIN|CODE|OTP|TOTP|JWT|DSN|SALT|SEED|CERT|PEM|SAS|HMAC|SESSION)(_|[0-9]*$)`)
+)
+
+// secretName reports whether a name speaks of a secret.
+func secretName(name string) bool {
+	name = strings.ToUpper(name)
+	return secretWords.MatchString(name) || secretEnds.MatchString(name)
+}
+
+// settingWords are values that only a setting has.
+var settingWords = regexp.MustCompile(`^(?i:true|false|yes|no|on|off|enabled?|disabled?|trace|debug|info|notice|warn|warning|error|fatal|silent|quiet|verbose|` +
+	`dev|development|prod|production|stage|staging|test|testing|ci|local|localhost|json|text|utf-?8|utc|gmt|auto|always|never)$`)
+
+var (
+	smallNumber = regexp.MustCompile(`^-?[0-9]{1,6}(\.[0-9]{1,3})?$`)
+	amount      = regexp.MustCompile(`^[0-9]{1,6}(?i:ns|us|ms|s|m|h|d|b|k|kb|kib|m|mb|mib|g|gb|gib|%)$`)
+	version     = regexp.MustCompile(`^v?[0-9]{1,4}(\.[0-9]{1,5}){1,3}$`)
+	// host is a name or an address, with a port or without.
+	host = regexp.MustCompile(`^(\[[0-9A-Fa-f:]{2,39}\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?$`)
+	path = regexp.MustCompile(`^(~|\.{1,2})?/[A-Za-z0-9._/-]*$`)
+	// settingName is what the names of settings end in, or are.
+	settingName = regexp.MustCompile(`(^|_)(?i:PORT|HOST|HOSTNAME|ADDR|ADDRESS|LEVEL|ENV|ENVIRONMENT|MODE|REGION|ZONE|TZ|LANG|LOCALE|TIMEOUT|INTERVAL|DIR|DIRECTORY|PATH|FILE|FORMAT|` +
+		`ENABLED|DISABLED|DEBUG|VERBOSE|COUNT|LIMIT|SIZE|WORKERS|CONCURRENCY|VERSION|MODEL|BRANCH|DRIVER|DIALECT|ENGINE|TIMEZONE|NAMESPACE|ORG|DOMAIN)$`)
+	plainWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,31}$`)
+)
+
+// setting returns why an entry is certainly no secret, or nothing. Its name
+// does not speak of one.
+func setting(name, value string) string {
+	named := settingName.MatchString(name)
+	switch {
+	case settingWords.MatchString(value):
+		return "a word that only settings have"
+	case smallNumber.MatchString(value) || amount.MatchString(value) || version.MatchString(value):
+		return "a number"
+	case random(value):
+		return ""
+	case strings.Contains(value, "://"):
+		if plainURL(value) {
+			return "a URL without credentials"
+		}
+	case path.MatchString(value) && plainSegments(value):
+		return "a path of files"
+	case named && (plainWord.MatchString(value) || host.MatchString(value)) && plainSegments(value):
+		return "its name and its value are a setting's"
+	}
+	return ""
+}
+
+// plainURL reports whether a URL has nowhere to hold a secret: no user, no
+// query, no fragment and no long or mixed segment, as addresses of webhooks
+// have them.
+func plainURL(value string) bool {
+	u, err := url.Parse(value)
+	return err == nil && u.Opaque == "" && u.Host != "" && u.User == nil && u.RawQuery == "" && !u.ForceQuery && !strings.Contains(value, "#") &&
+		!strings.Contains(strings.ToLower(u.Host), "hook") && !strings.Contains(strings.ToLower(u.Path), "hook") &&
+		plainSegments(u.Host) && plainSegments(u.Path)
+}
+
+// plainSegments reports whether none of the words between slashes, dots, colons
+// and hyphens could be an identifier that somebody has to keep: none is long, or
+// changes often between small letters, capitals and digits.
+func plainSegments(s string) bool {
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune("/.:-_~[]", r) }) {
+		if len(word) > 20 || turns(word) > 2 {
+			return false
+		}
+	}
+	return true
+}
+
+// turns counts where a word goes over from one kind of character to another,
+// other than from its initial capital.
+func turns(word string) int {
+	kind := func(c byte) int {
+		switch {
+		case c >= '0' && c <= '9':
+			return 1
+		case c >= 'A' && c <= 'Z':
+			return 2
+		}
+		return 3
+	}
+	var n int
+	for i := 1; i < len(word); i++ {
+		if from, to := kind(word[i-1]), kind(word[i]); from != to && (i > 1 || from != 2 || to != 3) {
+			n++
+		}
+	}
+	return n
+}

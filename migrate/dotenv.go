@@ -1,0 +1,16 @@
+package migrate
+
+import "github.com/satchelhq/satchel/bundle/dotenv"
+
+// parseDotenv returns the entries of a .env file. Each has its lines to itself.
+func parseDotenv(path, content string) ([]Entry, error) {
+	read, err := dotenv.ParseRepeats(path, []byte(content))
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, e := range read {
+		entries = append(entries, Entry{Name: e.Name, Value: e.Value, Line: e.Line, EndLine: e.EndLine})
+	}
+	return entries, nil
+}
