@@ -1,0 +1,105 @@
+package redact
+
+import (
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Error returns err, or, where its text holds a match, an error with the text
+// masked. [errors.Is] finds in that one what it finds in err; [errors.As] finds
+// nothing, because what it returns could be printed. Timeout and Temporary
+// answer as those of err do. A nil error gives nil.
+//
+// It is meant for errors that quote what they were about, such as the URL in
+// the errors of [net/http.Client].
+func (r *Redactor) Error(err error) error {
+	if err == nil {
+		return nil
+	}
+	return r.core().matcher().maskError(err)
+}
+
+func (m *matcher) maskError(err error) error {
+	texts, _ := renderings(err)
+	if !slices.ContainsFunc(texts, m.matches) {
+		return err
+	}
+	return &maskedError{
+		text:   m.mask(fmt.Sprint(err)), // fmt survives an Error method that panics
+		detail: m.mask(fmt.Sprintf("%+v", err)),
+		cause:  func() error { return err },
+	}
+}
+
+// matches reports whether text has anything to mask.
+func (m *matcher) matches(text string) bool { return m.mask(text) != text }
+
+// maskedError stands for an error whose text held a match.
+type maskedError struct {
+	text, detail string
+	cause        func() error // a closure: see Redactor
+}
+
+func (e *maskedError) Error() string        { return e.text }
+func (e *maskedError) Is(target error) bool { return errors.Is(e.cause(), target) }
+
+func (e *maskedError) Timeout() bool {
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](e.cause())
+	return ok && t.Timeout()
+}
+
+func (e *maskedError) Temporary() bool {
+	t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](e.cause())
+	return ok && t.Temporary()
+}
+
+// Format implements [fmt.Formatter]: the cause may have more to say to %+v.
+func (e *maskedError) Format(f fmt.State, verb rune) {
+	text := e.text
+	if verb == 'v' && f.Flag('+') {
+		text = e.detail
+	} else if verb == 'q' {
+		text = strconv.Quote(text)
+	}
+	_, _ = io.WriteString(f, text)
+}
+
+// renderings returns the texts that loggers make of x, and false if x refers to
+// itself in a way that fmt may not come back from.
+func renderings(x any) (texts []string, ok bool) {
+	b, err := safely(func() ([]byte, error) { return json.Marshal(x) })
+	if e, ok := errors.AsType[*json.UnsupportedValueError](err); ok && strings.Contains(e.Str, "cycle") {
+		if _, isError := x.(error); !isError { // an error has a text of its own
+			return nil, false
+		}
+	}
+	texts = append(texts, string(b))
+	if t, ok := x.(encoding.TextMarshaler); ok {
+		b, _ := safely(t.MarshalText)
+		texts = append(texts, string(b))
+	}
+	return append(texts, fmt.Sprint(x), fmt.Sprintf("%+v", x)), true
+}
+
+// safely returns what f does, and nothing if it panics: the methods are those
+// of whatever is logged.
+func safely(f func() ([]byte, error)) (b []byte, err error) {
+	defer func() {
+		if recover() != nil {
+			b, err = nil, nil
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,106 @@
+package redact
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// FuzzAnySplitEqualsTheReference takes its texts and its data from small
+// alphabets, so that matches overlap, nest and repeat themselves. An alphabet
+// of less than two letters means all bytes; direct is the length from which
+// sums are compared.
+func FuzzAnySplitEqualsTheReference(f *testing.F) {
+	f.Add([]byte("aaaaaa\x00aaaaaaaa\x00abababab"), []byte("aaaaaaaaaaaaabababababaaa"), []byte{1}, byte(2), byte(1))
+	f.Add([]byte("s3s3cret"), []byte("s3s3s3cret s3s3cret"), []byte{4, 4}, byte(0), byte(100))
+	f.Add([]byte("00042beef"), []byte("000042beef"), []byte{3}, byte(0), byte(100))
+	f.Add(bytes.Repeat([]byte("ab"), 40), bytes.Repeat([]byte("ab"), 100), []byte{7}, byte(0), byte(1))
+	f.Fuzz(func(t *testing.T, texts, data, sizes []byte, alphabet, direct byte) {
+		if len(texts) > 500 || len(data) > 300 {
+			return // the reference is too slow
+		}
+		data = spell(data, alphabet)
+		var r reference
+		for i, b := range bytes.Split(texts, []byte{0}) {
+			if len(b) >= minForm && len(r) < 12 {
+				r = append(r, source{marker: []byte{'[', 'A' + byte(i%26), ']'}, forms: [][]byte{spell(b, alphabet)}})
+			}
+		}
+		m := newMatcher(r)
+		m.long.direct = max(1, int(direct))
+		requireReference(t, m, r, data, sizes)
+	})
+}
+
+// spell returns b with its bytes replaced by letters of an alphabet.
+func spell(b []byte, alphabet byte) []byte {
+	b = bytes.Clone(b)
+	if alphabet > 1 {
+		for i, c := range b {
+			b[i] = 'a' + c%alphabet
+		}
+	}
+	return b
+}
+
+// FuzzEveryFormIsMasked hides some form of two values in a text. Any way of
+// writing it must agree with the reference, and no form may be left.
+func FuzzEveryFormIsMasked(f *testing.F) {
+	f.Add("ghp_R4nd0mLett3rs", "p4$$ \"w0rd'é", "before|between|after", uint16(3), uint16(70), []byte{5, 1})
+	f.Add("{\"type\":\"service_account\",\"private_key\":\"line one\\nline two\"}", "-----BEGIN X-----\nMIIEvQIBADAN\n-----END X-----\n", "a\nb\n", uint16(9), uint16(1), []byte{64})
+	f.Add("aaaaaaaaaaaaaaaaaaaaaaaa", "YWFhYWFhYWFhYWFh", "aaaYWFhYW|aaa|YWF", uint16(0), uint16(7), []byte{1})
+	f.Add("+/+/+/+/\xff\xfe", "\u2028<script>&\x00", "%2B", uint16(20), uint16(30), []byte{2})
+	f.Fuzz(func(t *testing.T, first, second, text string, pickFirst, pickSecond uint16, sizes []byte) {
+		if len(first) > 60 || len(second) > 60 || len(text) > 100 {
+			return // the reference is too slow
+		}
+		r := New(
+			bundle.Secret{Name: "A", Value: bundle.NewValue(first)},
+			bundle.Secret{Name: "B", Value: bundle.NewValue(second)},
+		)
+		all := reference{{marker: []byte("[A]"), forms: forms(first)}, {marker: []byte("[B]"), forms: forms(second)}}
+		pick := func(s source, n uint16) string {
+			if len(s.forms) == 0 {
+				return ""
+			}
+			return string(s.forms[int(n)%len(s.forms)])
+		}
+		parts := strings.SplitN(text+"||", "|", 3)
+		data := parts[0] + pick(all[0], pickFirst) + parts[1] + pick(all[1], pickSecond) + parts[2]
+		requireReference(t, r.core().matcher(), all, []byte(data), sizes)
+		got := r.String(data)
+		require.Equal(t, string(all.mask([]byte(data))), got, "one piece")
+		for _, s := range all {
+			for _, form := range s.forms {
+				// A form with the characters of a marker may come to be by masking.
+				if !bytes.ContainsAny(form, "[]AB") {
+					require.NotContains(t, got, string(form))
+				}
+			}
+		}
+	})
+}
+
+// FuzzJSONLeavesAgreesWithAWalk compares the leaves that are found in one pass
+// with those of a walk through what encoding/json makes of the text.
+func FuzzJSONLeavesAgreesWithAWalk(f *testing.F) {
+	for _, seed := range []string{
+		`{"type":"service_account","a":["long enough",{"b_uri":"https://example.com"}],"c":{"type":["not this one"]}}`,
+		`["long enough"]`, `"long enough"`, `{"db_url":"https://user:password@host"}`, `{`, `[]x`, `12`, `{"a":"x"}{"b":"long enough"}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		leaves, ok := jsonLeaves(s)
+		want, valid := walkLeaves(s)
+		if !valid {
+			return // several values in a row are accepted, as logs have them
+		}
+		require.True(t, ok, "this is JSON")
+		require.ElementsMatch(t, want, leaves)
+	})
+}

@@ -1,0 +1,195 @@
+package redact
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// A matcher knows the texts to mask. It is immutable, and shared by everything
+// that a Redactor feeds.
+//
+// The texts are sorted, so that those that begin with what was read so far are
+// neighbors, and indexed by their first minForm bytes.
+type matcher struct {
+	texts   []text
+	markers [][]byte
+	// groups are the runs of texts with the same first bytes. slots is a hash
+	// table of them: a number there is one more than an index of groups.
+	groups    []group
+	slots     []uint32
+	slotShift uint
+	// byFirst has, for each byte, where the texts that begin with it start; the
+	// next entry is where they end.
+	byFirst [257]uint32
+	// brief says of a beginning of 2 to minForm-1 bytes that no text has it, or
+	// that one may.
+	brief      []uint64
+	briefShift uint
+	filters    []*filter
+	// room is how many bytes a filter may look beyond the start of a text.
+	room int
+	long longTexts
+	// expires is when a text is to be forgotten, or zero.
+	expires time.Time
+}
+
+// A text is one form of one value.
+type text struct {
+	b      []byte
+	marker uint32
+	// parent is the longest other text that this one begins with, or -1.
+	parent int32
+}
+
+type group struct {
+	key    uint64
+	lo, hi uint32
+}
+
+// A source is a marker and the texts that it stands for.
+type source struct {
+	marker []byte
+	forms  [][]byte
+}
+
+// newMatcher returns a matcher of sources. Of a text that several have, the
+// first gets it.
+func newMatcher(sources []source) *matcher {
+	m := &matcher{long: longTexts{direct: maxDirect}}
+	for i, s := range sources {
+		m.markers = append(m.markers, s.marker)
+		for _, form := range s.forms {
+			m.texts = append(m.texts, text{b: form, marker: uint32(i)})
+		}
+	}
+	slices.SortFunc(m.texts, func(x, y text) int {
+		return cmp.Or(bytes.Compare(x.b, y.b), cmp.Compare(x.marker, y.marker))
+	})
+	m.texts = slices.CompactFunc(m.texts, func(x, y text) bool { return bytes.Equal(x.b, y.b) })
+	m.texts = slices.Clip(m.texts)
+	m.findParents()
+	m.indexBeginnings()
+	m.filters, m.room = newFilters(m.texts)
+	return m
+}
+
+func (m *matcher) findParents() {
+	var open []int32 // the texts that the current one begins with
+	for i := range m.texts {
+		t := &m.texts[i]
+		for len(open) > 0 && !bytes.HasPrefix(t.b, m.texts[open[len(open)-1]].b) {
+			open = open[:len(open)-1]
+		}
+		t.parent = -1
+		if len(open) > 0 {
+			t.parent = open[len(open)-1]
+		}
+		open = append(open, int32(i))
+	}
+}
+
+func (m *matcher) indexBeginnings() {
+	for i, t := range m.texts {
+		m.byFirst[int(t.b[0])+1] = uint32(i + 1)
+		if key := beginning(t.b, minForm); len(m.groups) == 0 || m.groups[len(m.groups)-1].key != key {
+			m.groups = append(m.groups, group{key: key, lo: uint32(i)})
+		}
+		m.groups[len(m.groups)-1].hi = uint32(i + 1)
+	}
+	for c := 1; c < len(m.byFirst); c++ {
+		m.byFirst[c] = max(m.byFirst[c], m.byFirst[c-1])
+	}
+
+	width := bits.Len(uint(4*len(m.groups) + 63))
+	m.slots, m.slotShift = make([]uint32, 1<<width), uint(64-width)
+	for i, g := range m.groups {
+		at := scatter(g.key) >> m.slotShift
+		for m.slots[at] != 0 {
+			at = (at + 1) % uint64(len(m.slots))
+		}
+		m.slots[at] = uint32(i + 1)
+	}
+
+	width = bits.Len(uint(32*len(m.groups) + 1023))
+	m.brief, m.briefShift = make([]uint64, 1<<(width-6)), uint(64-width)
+	for _, g := range m.groups {
+		for size := 2; size < minForm; size++ {
+			bit := briefHash(m.texts[g.lo].b, size) >> m.briefShift
+			m.brief[bit/64] |= 1 << (bit % 64)
+		}
+	}
+}
+
+// beginning returns the first size bytes of b, at most 8, as a number.
+func beginning(b []byte, size int) uint64 {
+	var n uint64
+	for i := range size {
+		n |= uint64(b[i]) << (8 * i)
+	}
+	return n
+}
+
+func briefHash(b []byte, size int) uint64 {
+	return scatter(beginning(b, size) | uint64(size)<<56)
+}
+
+// scatter is a hash: all its bits depend on all of n.
+func scatter(n uint64) uint64 {
+	hi, lo := bits.Mul64(n, 0xd6e8feb86659fd93)
+	return hi ^ lo
+}
+
+// group returns the texts that begin as b does, which has at least minForm
+// bytes, or two equal numbers.
+func (m *matcher) group(b []byte) (lo, hi int) {
+	var key uint64
+	if len(b) >= 8 {
+		key = binary.LittleEndian.Uint64(b) & (1<<(8*minForm) - 1)
+	} else {
+		key = beginning(b, minForm)
+	}
+	at := scatter(key) >> m.slotShift
+	if m.slots[at] == 0 {
+		return 0, 0
+	}
+	return m.probe(key, at)
+}
+
+// probe goes through the slots from at on.
+func (m *matcher) probe(key, at uint64) (lo, hi int) {
+	for {
+		n := m.slots[at]
+		if n == 0 {
+			return 0, 0
+		}
+		if g := &m.groups[n-1]; g.key == key {
+			return int(g.lo), int(g.hi)
+		}
+		at = (at + 1) & uint64(len(m.slots)-1)
+	}
+}
+
+// begins reports whether a text longer than b begins with b, which has 1 to
+// minForm-1 bytes.
+func (m *matcher) begins(b []byte) bool {
+	lo, hi := m.byFirst[b[0]], m.byFirst[int(b[0])+1]
+	if lo == hi || len(b) == 1 {
+		return lo < hi
+	}
+	bit := briefHash(b, len(b)) >> m.briefShift
+	if m.brief[bit/64]>>(bit%64)&1 == 0 {
+		return false
+	}
+	for lo < hi {
+		if mid := (lo + hi) / 2; bytes.Compare(m.texts[mid].b, b) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return int(lo) < len(m.texts) && bytes.HasPrefix(m.texts[lo].b, b)
+}

@@ -1,0 +1,144 @@
+package redact
+
+import (
+	"encoding/json"
+	"io"
+	"net/url"
+	"strings"
+	"unicode"
+)
+
+// jsonLeaves returns the strings inside the JSON text s that are masked on
+// their own, and whether s is a JSON object, list or string.
+func jsonLeaves(s string) (leaves []string, ok bool) {
+	if s == "" || strings.IndexByte(`{["`, s[0]) < 0 {
+		return nil, false
+	}
+	decoder := json.NewDecoder(strings.NewReader(s))
+	decoder.UseNumber()
+	// within are the objects and lists that are open; key is the last key read
+	// in each, and that of the object around it in a list.
+	type level struct {
+		key           string
+		object, value bool // value: the next token is one, not a key
+	}
+	within := []level{{value: true}}
+	for {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			return leaves, len(within) == 1
+		}
+		if err != nil {
+			return nil, false
+		}
+		top := &within[len(within)-1]
+		switch token := token.(type) {
+		case json.Delim:
+			switch token {
+			case '{', '[':
+				top.value = !top.object
+				within = append(within, level{key: top.key, object: token == '{', value: token == '['})
+			default:
+				within = within[:len(within)-1]
+			}
+		case string:
+			if !top.value {
+				top.key, top.value = token, true
+				continue
+			}
+			top.value = !top.object
+			if len(token) >= minPart && !publicLeaf(top.key, token) {
+				leaves = append(leaves, token)
+			}
+		default:
+			top.value = !top.object
+		}
+	}
+}
+
+// publicLeaf reports whether a leaf under key is the same in the secrets of
+// many people, and so occurs in ordinary output. An address that has a
+// password in it is not.
+func publicLeaf(key, leaf string) bool {
+	switch {
+	case key == "type", key == "universe_domain":
+		return true
+	case strings.HasSuffix(key, "_uri"), strings.HasSuffix(key, "_url"):
+		u, err := url.Parse(leaf)
+		if err != nil || u.User == nil {
+			return true
+		}
+		_, hasPassword := u.User.Password()
+		return !hasPassword
+	}
+	return false
+}
+
+// secretLines returns the lines of a value of several lines that are masked on
+// their own: those of minPart bytes or more, without the blanks around them,
+// that are not boilerplate.
+func secretLines(s string) []string {
+	if !strings.ContainsAny(s, "\r\n") {
+		return nil
+	}
+	var lines []string
+	for line := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		line = strings.TrimSpace(line)
+		if len(line) >= minPart && !boilerplate(line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// commonKeys are settings whose line says the same in the files of many
+// people.
+var commonKeys = map[string]bool{
+	"apiversion": true, "kind": true, "type": true, "version": true, "region": true, "output": true,
+	"proc-type": true, "comment": true, "hash": true, "charset": true, "preferences": true,
+}
+
+// boilerplate reports whether a line of a value occurs in ordinary output too,
+// such as the frame of a PEM block, a bracket or a key without its value.
+func boilerplate(line string) bool {
+	switch {
+	case !strings.ContainsFunc(line, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }):
+		return true // a rule, or brackets
+	case strings.HasPrefix(line, "-----BEGIN "), strings.HasPrefix(line, "-----END "),
+		strings.HasPrefix(line, "---- BEGIN "), strings.HasPrefix(line, "---- END "),
+		strings.HasPrefix(line, "#!"), strings.HasPrefix(line, "<?xml"):
+		return true
+	case line[0] == '[' && line[len(line)-1] == ']' && isWord(line[1:len(line)-1]):
+		return true // the heading of a section
+	}
+	key, value, ok := strings.Cut(strings.TrimLeft(line, "- "), ":")
+	if ok && isLetters(key) && (strings.TrimSpace(value) == "" || strings.TrimSpace(value) == "{}") {
+		return true // a key without its value
+	}
+	if !ok {
+		// Base64 ends with = too, so a value has to follow.
+		key, value, ok = strings.Cut(line, "=")
+	}
+	return ok && commonKeys[strings.ToLower(strings.TrimSpace(key))] && len(strings.TrimSpace(value)) < 16
+}
+
+// isWord reports whether s could be the name of a section.
+func isWord(s string) bool {
+	for i := range len(s) {
+		if !isAlnum(s[i]) && strings.IndexByte("_-. ", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 40
+}
+
+// isLetters reports whether s could be the name of a setting.
+func isLetters(s string) bool {
+	s = strings.Trim(s, `"'`)
+	for i := range len(s) {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && strings.IndexByte("_-.", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 40
+}

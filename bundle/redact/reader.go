@@ -1,0 +1,50 @@
+package redact
+
+import "io"
+
+// reader masks what is read from src.
+type reader struct {
+	src io.Reader
+	r   *core
+	s   stream
+	buf []byte
+	out []byte // of the stream, still to be read
+	err error  // of src; comes after out
+}
+
+// Reader returns a reader of what src holds, masked. It holds back what could
+// still begin a match until src goes on or ends. Like most readers it is for
+// one goroutine at a time. An error of src other than [io.EOF] comes after what
+// was read before it.
+func (r *Redactor) Reader(src io.Reader) io.Reader {
+	c := &reader{src: src, r: r.core(), buf: make([]byte, chunk/2)}
+	return readFunc(func(p []byte) (int, error) { return c.read(p) })
+}
+
+// readFunc is a closure, because a reader holds parts of secrets.
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+func (c *reader) read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for idle := 0; len(c.out) == 0; idle++ {
+		if c.err != nil {
+			return 0, c.err
+		}
+		if idle == 100 {
+			return 0, io.ErrNoProgress
+		}
+		n, err := c.src.Read(c.buf)
+		if n > 0 {
+			idle = 0
+		}
+		c.err = err
+		c.out = c.s.feed(c.r.matcher(), c.buf[:n], err != nil)
+	}
+	n := copy(p, c.out)
+	c.out = c.out[n:]
+	return n, nil
+}

@@ -1,0 +1,121 @@
+package redact
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A reference masks by trying every text at every place. It is slow, and meant
+// to be right at a glance.
+type reference []source
+
+// matchAt returns the longest text at place i of data, and the number of its
+// source; of equal ones the first.
+func (r reference) matchAt(data []byte, i int) (length, number int) {
+	for n, s := range r {
+		for _, form := range s.forms {
+			if len(form) > length && bytes.HasPrefix(data[i:], form) {
+				length, number = len(form), n
+			}
+		}
+	}
+	return length, number
+}
+
+// mask returns the whole of data, masked.
+func (r reference) mask(data []byte) []byte { return r.maskUpTo(data, len(data)) }
+
+// maskUpTo returns what is masked of data[:limit], where matches may reach
+// beyond limit.
+func (r reference) maskUpTo(data []byte, limit int) []byte {
+	var out []byte
+	end := 0 // of the last match
+	for i := range limit {
+		length, number := r.matchAt(data, i)
+		switch {
+		case length > 0 && i >= end: // touching matches are two
+			out = append(out, r[number].marker...)
+			end = i + length
+		case length > 0:
+			end = max(end, i+length)
+		case i >= end:
+			out = append(out, data[i])
+		}
+	}
+	return out
+}
+
+// certain returns how many bytes of data have no influence on a match that
+// begins with the end of data and is not complete.
+func (r reference) certain(data []byte) int {
+	for i := range data {
+		for _, s := range r {
+			for _, form := range s.forms {
+				if len(form) > len(data)-i && bytes.HasPrefix(form, data[i:]) {
+					return i
+				}
+			}
+		}
+	}
+	return len(data)
+}
+
+// requireReference checks that a stream fed with data in pieces of the given
+// sizes, the last one repeated, agrees with the reference at every step.
+func requireReference(t *testing.T, m *matcher, r reference, data []byte, sizes []byte) {
+	t.Helper()
+	var s stream
+	var got []byte
+	for at, step := 0, 0; at < len(data); step++ {
+		size := 1
+		if len(sizes) > 0 {
+			size = int(sizes[min(step, len(sizes)-1)])
+		}
+		piece := data[at:min(at+size, len(data))]
+		at += len(piece)
+		got = append(got, s.feed(m, bytes.Clone(piece), false)...)
+		want := r.maskUpTo(data[:at], r.certain(data[:at]))
+		require.Equal(t, string(want), string(got), "after %d bytes exactly what is certain must be out", at)
+		if size == 0 {
+			sizes = sizes[min(step+1, len(sizes)):]
+			step = -1
+		}
+	}
+	got = append(got, s.feed(m, nil, true)...)
+	require.Equal(t, string(r.mask(data)), string(got), "the whole must be that of the reference")
+	require.Zero(t, s.held(), "nothing is held back at the end")
+}
+
+// walkLeaves returns the secret leaves of a single JSON object, list or string.
+// It does not take text in which a key may be lost, because it occurs twice.
+func walkLeaves(s string) (leaves []string, valid bool) {
+	var root any
+	if s == "" || !strings.ContainsAny(s[:1], `{["`) || json.Unmarshal([]byte(s), &root) != nil {
+		return nil, false
+	}
+	keys := 0
+	var walk func(key string, x any)
+	walk = func(key string, x any) {
+		switch x := x.(type) {
+		case string:
+			if len(x) >= minPart && !publicLeaf(key, x) {
+				leaves = append(leaves, x)
+			}
+		case []any:
+			for _, y := range x {
+				walk(key, y)
+			}
+		case map[string]any:
+			for k, y := range x {
+				keys++
+				walk(k, y)
+			}
+		}
+	}
+	walk("", root)
+	return leaves, keys == strings.Count(s, ":")
+}

@@ -1,0 +1,184 @@
+package redact
+
+// A stream masks one stream of bytes, in pieces. It keeps what could still
+// begin a match.
+type stream struct {
+	m *matcher
+	// buf[start:] is held back.
+	buf   []byte
+	start int
+	// covered is how many of the first bytes held back a marker that is out
+	// already stands for.
+	covered int
+	front   front
+	out     []byte
+	in      []byte // of matcher.mask
+	// offset is where the bytes held back begin in the stream.
+	offset uint64
+	sums   inputSums
+}
+
+// A front is what is known of the match that may begin at the first byte held
+// back. It saves comparing that from its beginning with every piece.
+type front struct {
+	size   int // how many bytes were compared, or 0 if nothing is known
+	lo, hi int // the texts that are longer and begin with those bytes
+	best   int // the longest text that these bytes begin with, or -1
+}
+
+func (s *stream) held() int { return len(s.buf) - s.start }
+
+// feed takes the next bytes of the stream, and returns what goes out for now.
+// With final it holds nothing back. The answer is valid until the next call
+// and as long as p is; feed changes nothing in p.
+func (s *stream) feed(m *matcher, p []byte, final bool) []byte {
+	if m != s.m {
+		s.m, s.front = m, front{}
+	}
+	data, own := p, s.held() > 0
+	if own {
+		s.makeRoom(len(p))
+		s.buf = append(s.buf, p...)
+		data = s.buf[s.start:]
+	}
+	out, rest := s.scan(data, final)
+	if own {
+		s.start = len(s.buf) - rest
+	} else {
+		s.buf, s.start = append(s.buf[:0], data[len(data)-rest:]...), 0
+	}
+	base := s.offset
+	s.offset += uint64(len(data) - rest)
+	switch {
+	case rest == 0:
+		s.sums.sums = s.sums.sums[:0]
+	case len(s.sums.sums) > 0:
+		s.sums.seek(s.offset, base, data) // while the bytes before are there
+	}
+	return out
+}
+
+// once masks all of data, on a stream that holds nothing back, and says
+// whether there was anything to mask.
+func (s *stream) once(m *matcher, data []byte) (out []byte, changed bool) {
+	out = s.feed(m, data, true)
+	return out, len(s.out) > 0
+}
+
+// makeRoom moves what is held back to the start of the buffer before that has
+// to grow, unless there is too little to win.
+func (s *stream) makeRoom(n int) {
+	if len(s.buf)+n > cap(s.buf) && s.start >= len(s.buf)/2 {
+		s.buf, s.start = append(s.buf[:0], s.buf[s.start:]...), 0
+	}
+}
+
+// scan returns what goes out of data, and how many bytes at its end do not yet.
+// The marks of the stream, front and covered, are those of these bytes then.
+func (s *stream) scan(data []byte, final bool) (out []byte, rest int) {
+	var (
+		m     = s.m
+		ready = s.covered // what is before is out, or a marker stands for it
+		end   = s.covered // of what the last marker stands for
+		seek  seeker
+		at    int
+	)
+	s.out = s.out[:0]
+	for ; ; at++ {
+		known := s.front
+		s.front = front{}
+		if known.size == 0 {
+			if at = m.next(data, at, &seek); at == len(data) {
+				break
+			}
+			if len(data)-at < minForm {
+				if final {
+					continue
+				}
+				break
+			}
+			known.size, known.best = minForm, -1
+			known.lo, known.hi = m.group(data[at:])
+		}
+		known = s.narrow(data, at, known)
+		if known.lo < known.hi && !final {
+			s.front = known
+			break
+		}
+		if known.best >= 0 {
+			t := &m.texts[known.best]
+			if at >= end { // else the match before goes on
+				s.out = append(append(s.out, data[ready:at]...), m.markers[t.marker]...)
+			}
+			end = max(end, at+len(t.b))
+			ready = end
+		}
+	}
+	s.covered = max(0, end-at)
+	out = s.out
+	if ready < at {
+		if len(out) == 0 {
+			out = data[ready:at]
+		} else {
+			s.out = append(out, data[ready:at]...)
+			out = s.out
+		}
+	}
+	return out, len(data) - at
+}
+
+// narrow compares data[at:], of which known.size bytes have been compared, to
+// its end.
+func (s *stream) narrow(data []byte, at int, known front) front {
+	texts, size := s.m.texts, len(data)-at
+	lo, hi := known.lo, known.hi
+	under, over := 0, -1 // what the neighbors of lo-1, hi have in common with data[at:]
+	for lo < hi {
+		mid := (lo + hi) / 2
+		b := texts[mid].b
+		n := s.common(data, at, mid, known.size)
+		if n == len(b) || n < size && b[n] < data[at+n] {
+			lo, under = mid+1, n
+		} else {
+			hi, over = mid, n
+		}
+	}
+	if lo > known.lo {
+		i := int32(lo - 1)
+		for i >= 0 && len(texts[i].b) > under {
+			i = texts[i].parent
+		}
+		if i >= 0 {
+			known.best = int(i)
+		}
+	}
+	last := lo // the end of the texts that begin with all of data[at:]
+	if over == size {
+		last++
+		for more := known.hi; last < more; {
+			if mid := (last + more) / 2; s.common(data, at, mid, known.size) == size {
+				last = mid + 1
+			} else {
+				more = mid
+			}
+		}
+	}
+	return front{size: size, lo: lo, hi: last, best: known.best}
+}
+
+// common returns how many bytes data[at:] and text number i have in common, of
+// which they have the first have.
+func (s *stream) common(data []byte, at, i, have int) int {
+	b := s.m.texts[i].b
+	x := data[at:]
+	n, direct := min(len(x), len(b)), s.m.long.direct
+	stop := min(n, have+direct)
+	got := have + agree(x[have:stop], b[have:stop])
+	if got < stop || got == n {
+		return got
+	}
+	if n-got > direct {
+		got = s.m.long.agreeBySums(&s.sums, s.offset+uint64(at), s.offset, data, i, b, got)
+	}
+	return got + agree(x[got:n], b[got:n])
+}

@@ -1,0 +1,172 @@
+package redact
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	lowerHex = "0123456789abcdef"
+	upperHex = "0123456789ABCDEF"
+)
+
+// A urlStyle is one way of escaping text for a URL.
+type urlStyle struct {
+	// safe are the characters left alone besides letters and digits.
+	safe string
+	// plus says that a blank becomes a plus sign.
+	plus bool
+}
+
+// urlStyles are the ways in use. Values of letters, digits, - and _ alone are
+// the same in all of them.
+var urlStyles = []urlStyle{
+	{"-_.~", true},            // query values: Go, Python's quote_plus
+	{"*-._", true},            // HTML forms: URLSearchParams
+	{"-_.~", false},           // RFC 3986: jq's @uri, curl
+	{"-_.~$&+:=@", false},     // path segments: Go
+	{"-_.!~*'()", false},      // encodeURIComponent
+	{"-_.~/", false},          // Python's quote
+	{"-_.~$&+,;=", false},     // user and password: Go
+	{"-_.~!$&'()*+,%", false}, // user and password: browsers
+}
+
+func (u urlStyle) escape(s, digits string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isAlnum(c) || strings.IndexByte(u.safe, c) >= 0:
+			b.WriteByte(c)
+		case c == ' ' && u.plus:
+			b.WriteByte('+')
+		default:
+			b.Write([]byte{'%', digits[c>>4], digits[c&15]})
+		}
+	}
+	return b.String()
+}
+
+func isAlnum(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+}
+
+// A jsonStyle is one way of writing text inside a JSON string. All of them
+// escape quotes, backslashes and control characters.
+type jsonStyle struct {
+	also  string // ASCII characters that become \u and digits
+	ascii bool   // what is not ASCII does
+	lines bool   // U+2028 and U+2029 do, which JavaScript took for line ends
+	slash bool   // / becomes \/
+	hex   string // the digits
+}
+
+const html = "<>&"
+
+var jsonStyles = []jsonStyle{
+	{hex: lowerHex},                                        // JavaScript
+	{hex: lowerHex, also: html, lines: true},               // Go
+	{hex: lowerHex, lines: true},                           // Go without HTML escaping
+	{hex: lowerHex, also: html + "'=", lines: true},        // Gson
+	{hex: lowerHex, also: "\x7f"},                          // jq
+	{hex: lowerHex, ascii: true, also: "\x7f"},             // jq -a, Python
+	{hex: lowerHex, ascii: true},                           // others
+	{hex: lowerHex, ascii: true, slash: true},              // PHP
+	{hex: lowerHex, ascii: true, also: html},               // HTML in templates
+	{hex: upperHex},                                        // Java
+	{hex: upperHex, also: html, lines: true},               // Java in web pages
+	{hex: upperHex, ascii: true},                           // Java in ASCII
+	{hex: upperHex, ascii: true, also: "\x7f"},             // others
+	{hex: upperHex, ascii: true, also: html},               // Java in ASCII in web pages
+	{hex: upperHex, ascii: true, also: html + "\"'+`\x7f"}, // .NET
+}
+
+var jsonShort = map[rune]string{
+	'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`,
+}
+
+func (j jsonStyle) escape(s string) string {
+	var b strings.Builder
+	for _, r := range s { // a byte that is not UTF-8 counts as U+FFFD, as encoders have it
+		short, ok := jsonShort[r]
+		switch {
+		case strings.ContainsRune(j.also, r):
+			b.WriteString(j.unicode(r))
+		case ok:
+			b.WriteString(short)
+		case r == '/' && j.slash:
+			b.WriteString(`\/`)
+		case r < 0x20,
+			j.lines && (r == '\u2028' || r == '\u2029' || r == utf8.RuneError),
+			j.ascii && r > 0x7f && r <= 0xffff:
+			b.WriteString(j.unicode(r))
+		case j.ascii && r > 0xffff:
+			r -= 0x10000
+			b.WriteString(j.unicode(0xd800 + r>>10))
+			b.WriteString(j.unicode(0xdc00 + r&0x3ff))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func (j jsonStyle) unicode(r rune) string {
+	return string([]byte{'\\', 'u', j.hex[r>>12], j.hex[r>>8&15], j.hex[r>>4&15], j.hex[r&15]})
+}
+
+// shellQuotes write text as shells show it, without the quotes around it.
+var shellQuotes = []func(string) string{
+	strings.NewReplacer(`'`, `'\''`).Replace,                                    // between single quotes
+	strings.NewReplacer(`'`, `'"'"'`).Replace,                                   // the same, another habit
+	strings.NewReplacer("\\", "\\\\", `"`, `\"`, "$", `\$`, "`", "\\`").Replace, // between double quotes
+	shellBackslashes,
+	func(s string) string { return shellDollar(s, true) },
+	func(s string) string { return shellDollar(s, false) },
+}
+
+// shellBackslashes writes s as the %q of bash does where no character needs
+// more than a backslash.
+func shellBackslashes(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case strings.IndexByte(" '\"\\|&;()<>!{}*[]?^$`,", c) >= 0,
+			c == '#' && i == 0,
+			c == '~' && (i == 0 || s[i-1] == ':' || s[i-1] == '='):
+			b.WriteByte('\\')
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// shellDollar writes s as it stands in $'…'. Where the locale cannot print
+// what is not ASCII, every byte of it becomes an octal number.
+func shellDollar(s string, prints bool) string {
+	short := map[rune]string{
+		'\a': `\a`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\v': `\v`,
+		0x1b: `\E`, '\\': `\\`, '\'': `\'`,
+	}
+	var b strings.Builder
+	for i, r := range s {
+		width := max(1, utf8.RuneLen(r))
+		if r == utf8.RuneError {
+			_, width = utf8.DecodeRuneInString(s[i:])
+		}
+		escape, ok := short[r]
+		switch {
+		case ok:
+			b.WriteString(escape)
+		case r < 0x80 && unicode.IsPrint(r), r >= 0x80 && prints && width > 1:
+			b.WriteRune(r)
+		default:
+			for _, c := range []byte(s[i : i+width]) {
+				fmt.Fprintf(&b, `\%03o`, c)
+			}
+		}
+	}
+	return b.String()
+}
