@@ -21,6 +21,7 @@ func TestImportsPointOneWay(t *testing.T) {
 	}{
 		{"bundle", nil, "bundle is what everything shares: it knows the standard library only"},
 		{"bundle/dotenv", []string{"bundle"}, "the .env format needs values and nothing else"},
+		{"bundle/redact", []string{"bundle"}, "masking needs values and nothing else"},
 		{"keyring", xcrypto, "keyring knows none of our packages and no SDK"},
 		{"keyring/local", append(xcrypto, "keyring"), "a key service knows keyring and nothing beside it"},
 		{"keyring/awskms", []string{"keyring", "github.com/aws/"}, "a key service knows keyring and its own SDK"},
@@ -36,7 +37,9 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"providers", []string{"bundle", "bundle/dotenv", "internal/wire", "providers/internal/local"}, "providers know bundle; what needs a library has a package of its own"},
 		{"providers/yamlfile", []string{"bundle", "providers/internal/local", "go.yaml.in/yaml/"}, "the YAML provider brings its library and nothing else"},
 		{"providers/hashivault", []string{"bundle", "bundle/dotenv", "internal/wire", "providers", "providers/internal/local"}, "the provider speaks HTTP itself: reading from Vault takes none of its libraries"},
-		{".", []string{"bundle"}, "the client takes any provider: it knows neither ours nor the vault"},
+		{".", []string{"bundle", "bundle/redact", "golang.org/x/sys/"}, "the client takes any provider: it knows neither ours nor the vault"},
+		{"admin", []string{"bundle", "internal/wire"}, "a client of the platform does not compile the platform"},
+		{"migrate", []string{"admin", "bundle", "bundle/dotenv", "internal/wire", "go.yaml.in/yaml/"}, "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
 		{"vault", append(xcrypto, "bundle", "keyring", "internal/wire"), "the vault takes any key service and any driver: it knows none"},
 		{"vault/memstore", append(xcrypto, "bundle", "keyring", "internal/wire", "vault"), "a storage knows vault and no driver"},
 		{"vault/sqlstore", append(xcrypto, "bundle", "keyring", "internal/wire", "vault"), "a storage knows vault and no driver"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/redact"
 )
 
 // Options are the settings of a [Client].
@@ -35,9 +36,16 @@ type Options struct {
 	// Grace is how long a value of [Derive] stays open after it was replaced.
 	// Default: one minute.
 	Grace time.Duration
-	// Logger gets a line for each change of a layer's state and for each
-	// change of the secrets, and at debug level one for every attempt and the
-	// names and origins of the secrets. It never gets a value.
+	// Redactor, if there is one, is kept up to date: it gets each new bundle
+	// before Bundle returns it, so that a log handler made with it masks all that
+	// the client holds. What was rotated away, withdrawn or has expired stays
+	// masked for a while: see [redact.Options]. A redactor is for one client.
+	// Default: none.
+	Redactor *redact.Redactor
+	// Logger gets a line for each change of a layer's state and of the secrets,
+	// and one when a value begins to hide that of an earlier layer, with how to
+	// end that; and at debug level one for every attempt, and the names and
+	// origins of the secrets. It never gets a value.
 	// Default: slog.Default().
 	Logger *slog.Logger
 	// Observer is told what happens, for metrics. Default: nobody is.

@@ -28,11 +28,15 @@ func (c *Client) settle(now time.Time) {
 	if old != nil && old.Equal(merged) {
 		return
 	}
+	if c.opts.Redactor != nil {
+		c.opts.Redactor.Update(merged)
+	}
 	c.current.Store(merged)
 	if c.replaced != nil {
 		close(c.replaced)
 		c.replaced = nil
 	}
+	c.tellShadows(old, merged)
 	diff := bundle.Compare(old, merged)
 	c.log(slog.LevelDebug, "bundle replaced", "change", diff, "secrets", inventory{merged})
 	if old == nil || diff.Empty() {
@@ -41,6 +45,18 @@ func (c *Client) settle(now time.Time) {
 	c.log(slog.LevelInfo, "secrets changed", "added", len(diff.Added), "changed", len(diff.Changed), "removed", len(diff.Removed))
 	if c.opts.Observer.Changed != nil {
 		c.news = append(c.news, func() { c.opts.Observer.Changed(diff) })
+	}
+}
+
+// tellShadows says, once, which values newly hide those of earlier layers: changes
+// of the hidden ones do not arrive.
+func (c *Client) tellShadows(old, merged *bundle.Bundle) {
+	told := old.Shadowed()
+	for _, s := range merged.Shadowed() {
+		if !slices.Contains(told, s) {
+			c.log(slog.LevelInfo, "a value hides another layer's", "secret", s.Name, "winner", s.Winner, "hidden", s.Hidden, "same", s.Same,
+				"to_end_this", removal(s.Winner))
+		}
 	}
 }
 

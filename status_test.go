@@ -134,6 +134,33 @@ func TestRevokedSecretsLeaveAtOnceAndTheOthersStay(t *testing.T) {
 	})
 }
 
+func TestAValueThatHidesAnotherIsToldOnceWithHowToFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := func(value string) bundle.Secret {
+			return bundle.Secret{Name: "A", Value: bundle.NewValue(value), Origin: bundle.Origin{Provider: "dotenv", Location: ".env:3"}}
+		}
+		platform := newSource("platform", gives(bundleOf(secret("A", "old"), secret("B", "1"))))
+		local := newSource("local", gives(bundleOf(line("old"))))
+		var log notes
+		c := newClient(t, &satchel.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, platform, local)
+		run(t, c)
+		told := func() int { return strings.Count(log.String(), "hides") }
+		require.Equal(t, 1, told())
+		require.Contains(t, log.String(), `to_end_this="remove line 3 of .env"`)
+		require.Contains(t, log.String(), "same=true")
+
+		platform.become(gives(bundleOf(secret("A", "old"), secret("B", "2"))))
+		time.Sleep(time.Hour)
+		require.Equal(t, 1, told(), "another secret's change is no news about this one")
+		platform.become(gives(bundleOf(secret("A", "rotated"), secret("B", "2"))))
+		time.Sleep(time.Hour)
+		require.Equal(t, 2, told(), "from now on jobs get another value than the platform's")
+		require.Contains(t, log.String(), "same=false")
+		time.Sleep(24 * time.Hour)
+		require.Equal(t, 2, told())
+	})
+}
+
 func TestOnRevokedMayKeepTheSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource("s", gives(bundleOf(secret("A", "1"))))

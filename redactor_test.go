@@ -1,0 +1,170 @@
+package satchel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/redact"
+)
+
+func TestALogHandlerMasksWhatTheClientHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log notes
+		r := redact.New()
+		logger := slog.New(redact.Handler(slog.NewTextHandler(&log, nil), r))
+		logger.Info("before there is a client: value-one")
+		require.Contains(t, log.String(), "value-one")
+		s := newSource("s", gives(bundleOf(secret("KEY", "value-one"))))
+		c := newClient(t, &satchel.Options{Redactor: r, Logger: logger}, s)
+		logger.Info("calling", "url", "https://ci:value-one@example.com")
+		require.Contains(t, log.String(), "https://ci:[KEY]@example.com", "the first bundle counts")
+
+		refreshTo(t, c, s, bundleOf(secret("KEY", "value-two"), secret("NEW", "value-new")))
+		logger.Info("got value-two and value-new, had value-one")
+		require.Contains(t, log.String(), "got [KEY] and [NEW], had [KEY]", "and so does each that follows")
+
+		s.become(fails(fmt.Errorf("asking with value-two: %w", errDown)))
+		_, err := c.Refresh(t.Context())
+		require.ErrorIs(t, err, errDown)
+		require.Contains(t, log.String(), "asking with [KEY]: connection refused", "the client's own lines go through the handler too")
+	})
+}
+
+func TestARotatedValueStaysMaskedForAsLongAsTheRedactorKeepsIt(t *testing.T) {
+	for _, keep := range []time.Duration{0, time.Hour} {
+		t.Run(fmt.Sprintf("KeepFor is %s", keep), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := redact.NewWithOptions(&redact.Options{KeepFor: keep})
+				s := newSource("s", gives(bundleOf(secret("KEY", "value-one"))))
+				c := newClient(t, &satchel.Options{Redactor: r}, s)
+				run(t, c)
+				time.Sleep(48 * time.Hour)
+				require.Equal(t, "[KEY]", r.String("value-one"), "a value in use does not grow old")
+
+				refreshTo(t, c, s, bundleOf(secret("KEY", "value-two")))
+				if keep == 0 {
+					keep = 24 * time.Hour // the default
+				}
+				time.Sleep(keep - time.Nanosecond)
+				require.Equal(t, "[KEY] [KEY]", r.String("value-one value-two"), "old values are in logs still")
+				time.Sleep(time.Nanosecond)
+				require.Equal(t, "value-one [KEY]", r.String("value-one value-two"), "what is forgotten is found no more")
+			})
+		})
+	}
+}
+
+func TestWhatLeavesTheBundleInOtherWaysStaysMaskedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := redact.NewWithOptions(&redact.Options{KeepFor: time.Hour})
+		s := newSource("platform", gives(bundleOf(secret("TOKEN", "revoked-value"), secret("OLD", "removed-value"))))
+		brief := expiring("BRIEF", "expired-value", time.Now().Add(time.Minute))
+		c := newClient(t, &satchel.Options{Redactor: r}, s, newSource("local", gives(bundleOf(brief))))
+		run(t, c)
+		const text = "revoked-value removed-value expired-value"
+		require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text))
+
+		refreshTo(t, c, s, bundleOf(secret("TOKEN", "revoked-value")))
+		require.Equal(t, "(none)", value(c, "OLD"))
+		require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "removed")
+
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, "(none)", value(c, "BRIEF"))
+		require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "expired")
+
+		s.become(fails(errRevoked))
+		_, err := c.Refresh(t.Context())
+		require.ErrorIs(t, err, errRevoked)
+		require.Zero(t, c.Bundle().Len())
+		require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "revoked")
+
+		time.Sleep(time.Hour)
+		require.Equal(t, text, r.String(text), "each is forgotten in the end")
+	})
+}
+
+func TestTwoClientsTakeOneHandlerAroundTheOther(t *testing.T) {
+	var log notes
+	first, second := redact.New(), redact.New()
+	newClient(t, &satchel.Options{Redactor: first}, newSource("s", gives(bundleOf(secret("A", "value-one")))))
+	newClient(t, &satchel.Options{Redactor: second}, newSource("s", gives(bundleOf(secret("B", "value-two")))))
+	logger := slog.New(redact.Handler(redact.Handler(slog.NewTextHandler(&log, nil), first), second))
+	logger.With("k", "value-one").Info("value-one value-two")
+	require.Contains(t, log.String(), `msg="[A] [B]" k=[A]`)
+}
+
+// A reader that looks as often as it can never sees a value that is not masked.
+func TestAValueIsMaskedBeforeTheBundleShowsIt(t *testing.T) {
+	for range 10 {
+		r := redact.New()
+		s := newSource("s", gives(bundleOf(secret("KEY", "value-000"))))
+		c := newClient(t, &satchel.Options{Redactor: r}, s)
+		ctx, stop := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if got := r.String(value(c, "KEY")); got != "[KEY]" {
+					t.Errorf("the bundle has %q, and it is not masked", got)
+					return
+				}
+				runtime.Gosched()
+			}
+		})
+		for i := range 50 {
+			refreshTo(t, c, s, bundleOf(secret("KEY", fmt.Sprintf("value-%03d", i))))
+		}
+		stop()
+		group.Wait()
+	}
+}
+
+func TestTheErrorOfABuildIsMaskedHoweverShortTheValue(t *testing.T) {
+	for _, row := range []struct {
+		about, value, other string
+		failure             func(value string) error
+		want                string
+	}{
+		{"as it is", "s3cr3t-value", "x", func(v string) error { return errors.New("using " + v) }, "using [A]"},
+		{"quoted", "pass \"word\"\n", "x", func(v string) error { return fmt.Errorf("using %q", v) }, `using "[A]"`},
+		{"short", "8675", "x", func(v string) error { return errors.New("using " + v) }, "using [A]"},
+		{"short and quoted", "a\tb", "x", func(v string) error { return fmt.Errorf("using %q", v) }, `using "[A]"`},
+		{"short and escaped", "a/b?", "x", func(v string) error { return errors.New("using " + url.QueryEscape(v)) }, "using [A]"},
+		{"short inside a long one", "86", "value-8675309", func(v string) error { return errors.New("86 value-8675309") }, "[A] [B]"},
+		{"short inside a marker", "B", "s3cr3t-value", func(v string) error { return errors.New("B s3cr3t-value") }, "[A] [B]"},
+		{"the longer of two short ones", "12", "1234", func(v string) error { return errors.New("12 1234") }, "[A] [B]"},
+		{"an address that does not parse", "postgres://u:p4ssw0rd@[::1", "x", func(v string) error { _, err := url.Parse(v); return err }, `parse "[A]": missing ']' in host`},
+		{"without a value", "s3cr3t-value", "x", func(v string) error { return errors.New("no such host") }, "no such host"},
+	} {
+		t.Run(row.about, func(t *testing.T) {
+			var log notes
+			s := newSource("s", gives(bundleOf(secret("A", "at first"))))
+			c := newClient(t, &satchel.Options{Logger: loggerTo(&log, 0)}, s)
+			d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
+				if a := value(c, "A"); a != "at first" {
+					return "", errors.Join(row.failure(a), errDown)
+				}
+				return "built", nil
+			}, "A")
+			require.Equal(t, "built", mustGet(t, d))
+			refreshTo(t, c, s, bundleOf(secret("A", row.value), secret("B", row.other)))
+			require.Equal(t, "built", mustGet(t, d))
+			err := c.Status().Derived[0].LastError
+			require.EqualError(t, err, row.want+"\nconnection refused")
+			if len(row.value) >= 6 {
+				require.ErrorIs(t, err, errDown, "the cause can be recognized")
+			}
+		})
+	}
+}
