@@ -43,9 +43,10 @@ type Options struct {
 	// Default: none.
 	Redactor *redact.Redactor
 	// Logger gets a line for each change of a layer's state and of the secrets,
-	// and one when a value begins to hide that of an earlier layer, with how to
-	// end that; and at debug level one for every attempt, and the names and
-	// origins of the secrets. It never gets a value.
+	// one when a value begins to hide that of an earlier layer, with how to end
+	// that, and one a day while a layer's token has to be rotated; and at debug
+	// level one for every attempt, and the names and origins of the secrets. It
+	// never gets a value.
 	// Default: slog.Default().
 	Logger *slog.Logger
 	// Observer is told what happens, for metrics. Default: nobody is.

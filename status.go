@@ -77,6 +77,11 @@ type LayerStatus struct {
 	// NextRefresh is when the layer is due. It passes if [Client.Run] does not
 	// run.
 	NextRefresh time.Time
+	// TokenExpires is when the token that the source was asked with ends, and
+	// TokenDue says that it should be rotated: the time that the source named for
+	// that has passed, or if it named none, the token ends within seven days.
+	TokenExpires time.Time
+	TokenDue     bool
 }
 
 // DerivedStatus describes one value of [Derive].
@@ -123,6 +128,9 @@ func (c *Client) layerStatus() Status {
 			LastError:   l.err,
 			Attempts:    l.attempts,
 			NextRefresh: l.next,
+
+			TokenExpires: l.bundle.Meta().TokenExpires,
+			TokenDue:     l.tokenDue(now),
 		}
 		if l.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", l.name, l.err))
@@ -160,6 +168,12 @@ func (s Status) String() string {
 //	dotenv .env: stale, refreshed 2h0m0s ago, 14 failed attempts, next in 4m0s: cause
 func (s LayerStatus) String() string {
 	line := fmt.Sprintf("%s: %s, refreshed %s ago", s.Name, s.State, s.Age.Round(time.Second))
+	if s.TokenDue {
+		line += ", rotate its token"
+		if !s.TokenExpires.IsZero() {
+			line += " before " + s.TokenExpires.UTC().Format("2006-01-02 15:04 MST")
+		}
+	}
 	return line + trouble(s.Attempts, s.NextRefresh, s.LastError)
 }
 

@@ -134,6 +134,38 @@ func TestRevokedSecretsLeaveAtOnceAndTheOthersStay(t *testing.T) {
 	})
 }
 
+func TestATokenThatEndsSoonIsToldOnceADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		give := func(meta bundle.Meta) fetchFunc {
+			b, err := bundle.New([]bundle.Secret{secret("A", "1")}, &meta)
+			require.NoError(t, err)
+			return gives(b)
+		}
+		start := time.Now()
+		day := 24 * time.Hour
+		s := newSource("s", give(bundle.Meta{TokenID: "first", TokenExpires: start.Add(30 * day)}))
+		var log notes
+		c := newClient(t, &satchel.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, s)
+		run(t, c)
+		told := func() int { return strings.Count(log.String(), "has to be rotated") }
+		time.Sleep(23*day - time.Hour)
+		require.Zero(t, told())
+		require.False(t, c.Status().Layers[0].TokenDue)
+		time.Sleep(2*time.Hour + 2*day)
+		require.Equal(t, 3, told(), "on each of the days since it has less than a week left")
+		require.Contains(t, log.String(), "token=first")
+		require.True(t, c.Status().Layers[0].TokenDue)
+		require.Equal(t, start.Add(30*day), c.Status().Layers[0].TokenExpires)
+		require.Contains(t, c.Status().String(), "rotate its token before "+start.Add(30*day).UTC().Format("2006-01-02"))
+
+		s.become(give(bundle.Meta{TokenID: "second", RotateBy: time.Now().Add(day)}))
+		time.Sleep(day - time.Hour)
+		require.Equal(t, 3, told(), "the new one is not due")
+		time.Sleep(2 * time.Hour)
+		require.Equal(t, 4, told(), "now it is: its time for that has passed")
+	})
+}
+
 func TestAValueThatHidesAnotherIsToldOnceWithHowToFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		line := func(value string) bundle.Secret {
