@@ -8,6 +8,7 @@ import (
 
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/envnames"
 )
 
 // Class says what an entry is.
@@ -78,8 +79,8 @@ func classify(e Entry) finding {
 	if why := placeholder(value); why != "" {
 		return finding{ClassPlaceholder, why}
 	}
-	if refusedName(e.Name) {
-		return finding{ClassName, "jobs refuse a secret of this name: it says how programs are started"}
+	if envnames.Risky(e.Name) {
+		return finding{ClassName, "jobs refuse a secret of this name: it decides what programs do"}
 	}
 	if form := knownForm(value); form != "" {
 		return finding{ClassSecret, "has the form of " + form}
@@ -100,15 +101,6 @@ func classify(e Entry) finding {
 	}
 	return finding{ClassSecret, "nothing says that it is only a setting"}
 }
-
-// startNames are names that say how programs are started or whom they trust,
-// which jobs refuse: those of them that are found in files of settings.
-var startNames = regexp.MustCompile(`^(?i:(LD|DYLD|BASH|GIT_(CONFIG|SSH|SSL|PROXY|EXEC))_.*|GIT_(CONFIG|SSH|DIR|ASKPASS|EDITOR|PAGER)|.*_PROXY|.*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|` +
-	`PATH|HOME|SHELL|USER|LOGNAME|PWD|TMPDIR|TMP|TEMP|ENV|IFS|EDITOR|VISUAL|PAGER|BROWSER|SSH_ASKPASS|SUDO_ASKPASS|TZDIR|XDG_.*_(HOME|DIRS)|` +
-	`NODE_(OPTIONS|PATH|EXTRA_CA_CERTS|TLS_REJECT_UNAUTHORIZED)|PYTHON(STARTUP|PATH|HOME|USERBASE|BREAKPOINT|INSPECT|WARNINGS)|PERL5?(OPT|LIB|DB)|RUBY(OPT|LIB)|GEM_(HOME|PATH)|` +
-	`(_JAVA|JDK_JAVA|JAVA_TOOL)_OPTIONS|JAVA_HOME|CLASSPATH|MAVEN_OPTS|GRADLE_OPTS|GO(FLAGS|ENV|ROOT|PATH)|RUSTC|RUSTFLAGS|RUSTC_WRAPPER|MAKEFLAGS|OPENSSL_CONF)$`)
-
-func refusedName(name string) bool { return startNames.MatchString(name) }
 
 // secretWords are what tells a secret's name, wherever they are in it;
 // secretEnds, at the end of one of its words.

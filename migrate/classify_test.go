@@ -123,6 +123,8 @@ func TestWhatAnEntryIs(t *testing.T) {
 		{"HTTPS_PROXY", "http://user:password@proxy:3128", ClassName},
 		{"NODE_OPTIONS", "--inspect", ClassName},
 		{"GIT_SSH_COMMAND", "ssh -i key", ClassName},
+		{"ELECTRON_RUN_AS_NODE", "1", ClassName},
+		{"REQUESTS_CA_BUNDLE", "/etc/ca.pem", ClassName},
 		{"BIG", strings.Repeat("x", admin.MaxValue+1), ClassUnusable},
 	} {
 		e := Entry{Name: row.name, Value: bundle.NewValue(row.value)}

@@ -60,7 +60,8 @@ type Item struct {
 	EndLine int    `json:"end_line"`
 	Class   Class  `json:"class"`
 	Action  Action `json:"action"`
-	// Preview is the masked form of the value; see [bundle.Value.Preview].
+	// Preview is the masked form of the value; see [bundle.Value.Preview]. It
+	// is empty if the value is, and for the runner's own lines.
 	Preview string `json:"preview,omitempty"`
 	// Reason says why the entry is of its class, and Action what it is.
 	Reason string `json:"reason"`
@@ -97,13 +98,17 @@ func (f *File) checkNames(opts *Options) error {
 	for _, e := range f.Entries {
 		have[e.Name] = e.Name != ""
 	}
-	for field, names := range map[string][]string{"Include": opts.Include, "Exclude": opts.Exclude, "Overwrite": opts.Overwrite} {
-		for _, name := range names {
+	for _, list := range []struct {
+		field string
+		names []string
+	}{{"Include", opts.Include}, {"Exclude", opts.Exclude}, {"Overwrite", opts.Overwrite}} {
+		for i, name := range list.names {
 			if !have[name] {
-				return fmt.Errorf("planning the migration of %s: %s has a name that is not in the file; correct it", f.Path, field)
+				// Not quoted: it may be a value.
+				return fmt.Errorf("planning the migration of %s: entry %d of %s is no name in the file; correct it", f.Path, i+1, list.field)
 			}
-			if field != "Exclude" && slices.Contains(opts.Exclude, name) {
-				return fmt.Errorf("planning the migration of %s: %s is in %s and in Exclude; choose", f.Path, name, field)
+			if list.field != "Exclude" && slices.Contains(opts.Exclude, name) {
+				return fmt.Errorf("planning the migration of %s: %s is in %s and in Exclude; choose", f.Path, name, list.field)
 			}
 		}
 	}
@@ -114,11 +119,12 @@ func (f *File) checkNames(opts *Options) error {
 func (f *File) item(i int, opts *Options) Item {
 	e := f.Entries[i]
 	item := Item{Name: e.Name, Line: e.Line, EndLine: e.EndLine, Action: ActionKeep, value: e.Value}
-	if e.Value.Reveal() != "" {
+	is := func(found finding) { item.Class, item.Reason = found.class, found.reason }
+	found, settled := fixed(e)
+	if e.Value.Reveal() != "" && found.class != ClassRunner {
 		item.Preview = e.Value.Preview()
 	}
-	is := func(found finding) { item.Class, item.Reason = found.class, found.reason }
-	if found, ok := fixed(e); ok {
+	if settled {
 		is(found)
 		return item
 	}

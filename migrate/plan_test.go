@@ -57,8 +57,8 @@ func TestAPlanSaysWhatWillHappen(t *testing.T) {
 	path := write(t, ".env", sample)
 	p := plan(t, path, &migrate.Options{Bundle: fromPlatform(t, map[string]string{"GITHUB_TOKEN": "hunter2-of-github-0123456789", "PIN_CODE": "4321"})})
 	want := `LINE   NAME                  CLASS        ACTION  PREVIEW       WHY
-2      SATCHEL_API_URL       runner       keep    ht****om      the runner's own line: it stays here
-3      SATCHEL_RUNNER_TOKEN  runner       keep    rn****er      the runner's own line: it stays here
+2      SATCHEL_API_URL       runner       keep                  the runner's own line: it stays here
+3      SATCHEL_RUNNER_TOKEN  runner       keep                  the runner's own line: it stays here
 6      PORT                  setting      keep    ****          a number
 7      LOG_LEVEL             setting      keep    ****          a word that only settings have
 9      ANTHROPIC_API_KEY     secret       move    sk-a****abcd  has the form of an Anthropic key
@@ -71,6 +71,7 @@ func TestAPlanSaysWhatWillHappen(t *testing.T) {
 	require.Equal(t, want, p.String())
 	require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(want, path, ".env"), "the page shows it as it is")
 	require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(sample, "hunter2", "0123456"), "and the file that it is about")
+	require.Empty(t, p.Items[1].Preview, "the runner's own token is not shown, not even masked")
 	require.Equal(t, sample, read(t, path), "nothing has happened yet")
 	require.False(t, p.Empty())
 	require.True(t, p.Compared)
@@ -131,8 +132,8 @@ func TestPeopleDecideByName(t *testing.T) {
 
 	file, err := migrate.Read(path)
 	require.NoError(t, err)
-	_, err = file.Plan(&migrate.Options{Include: []string{"hunter2"}})
-	require.ErrorContains(t, err, "Include has a name that is not in the file")
+	_, err = file.Plan(&migrate.Options{Include: []string{"PORT", "hunter2"}})
+	require.ErrorContains(t, err, "entry 2 of Include is no name in the file; correct it")
 	require.NotContains(t, err.Error(), "hunter2")
 	_, err = file.Plan(&migrate.Options{Exclude: []string{""}})
 	require.Error(t, err)

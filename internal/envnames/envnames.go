@@ -1,0 +1,64 @@
+// Package envnames knows the names of environment variables that decide what
+// programs do, rather than what they know.
+package envnames
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// risky are variables that decide what code a program runs, which files it
+// trusts or to whom it talks. A secret of such a name would let whoever may write
+// secrets take over the jobs of others. A * at the end stands for anything.
+var risky = []string{
+	// The loader and the C library.
+	"LD_*", "DYLD_*", "LIBPATH", "SHLIB_PATH", "GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "MALLOC_TRACE", "LOCPATH", "NLSPATH", "TZDIR",
+	"HOSTALIASES", "LOCALDOMAIN", "RESOLV_HOST_CONF", "RES_OPTIONS",
+	// Shells.
+	"BASH_ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS", "ENV", "ZDOTDIR", "IFS", "CDPATH", "FPATH", "PS0", "PS1", "PS2", "PS3", "PS4", "PROMPT_COMMAND", "INPUTRC",
+	// Where programs and their settings are.
+	"PATH", "HOME", "SHELL", "USER", "LOGNAME", "TMPDIR", "PWD", "TERMINFO", "TERMINFO_DIRS", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_DIRS",
+	"PATHEXT", "COMSPEC", "SYSTEMROOT", "WINDIR", "PSMODULEPATH", "TMP", "TEMP",
+	// Interpreters, and tools that load code.
+	"NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS", "NODE_TLS_REJECT_UNAUTHORIZED", "ELECTRON_RUN_AS_NODE",
+	"PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONEXECUTABLE", "PYTHONBREAKPOINT", "PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX",
+	"PERL5OPT", "PERL5LIB", "PERLLIB", "PERL5DB", "RUBYOPT", "RUBYLIB", "GEM_HOME", "GEM_PATH", "BUNDLE_GEMFILE",
+	"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JAVA_HOME", "CLASSPATH", "MAVEN_OPTS", "GRADLE_OPTS",
+	"PHPRC", "PHP_INI_SCAN_DIR", "LUA_INIT*", "LUA_PATH*", "LUA_CPATH*", "R_PROFILE*", "R_ENVIRON*", "ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS",
+	"DOTNET_STARTUP_HOOKS", "DOTNET_ADDITIONAL_DEPS", "CORECLR_*", "COR_ENABLE_PROFILING", "COR_PROFILER*",
+	"GOFLAGS", "GOENV", "GOROOT", "GOPATH", "RUSTC", "RUSTC_WRAPPER", "RUSTFLAGS", "MAKEFLAGS", "OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES",
+	// git, beyond what it takes as a password.
+	"GIT_CONFIG*", "GIT_SSH*", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR",
+	"GIT_PROXY_COMMAND", "GIT_SSL_*", "GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+	// Programs that other programs start.
+	"EDITOR", "VISUAL", "PAGER", "MANPAGER", "LESSOPEN", "LESSCLOSE", "BROWSER", "SSH_ASKPASS", "SUDO_ASKPASS", "RSYNC_RSH", "CVS_RSH", "SVN_SSH",
+	// The engine that a container client talks to, and what it trusts.
+	"DOCKER_*", "BUILDKIT_HOST", "CONTAINER_HOST",
+	// Whom to trust in the network, besides proxies.
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "SSLKEYLOGFILE",
+	// Ours.
+	"SATCHEL_*",
+}
+
+// Risky reports whether a variable of that name can change what a program does:
+// jobs refuse a secret of such a name. Names differ in case, except on Windows and
+// for proxies, which programs read in either.
+func Risky(name string) bool {
+	if strings.HasSuffix(strings.ToUpper(name), "_PROXY") {
+		return true
+	}
+	name = Fold(name)
+	return slices.ContainsFunc(risky, func(pattern string) bool {
+		start, open := strings.CutSuffix(pattern, "*")
+		return name == pattern || open && strings.HasPrefix(name, start)
+	})
+}
+
+// Fold returns name in the one form that it has in an environment.
+func Fold(name string) string {
+	if runtime.GOOS == "windows" {
+		return strings.ToUpper(name)
+	}
+	return name
+}

@@ -1,0 +1,222 @@
+//go:build unix
+
+package satchel_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+)
+
+func TestExitCodesAreExact(t *testing.T) {
+	c, _ := jobClient(t)
+	for script, want := range map[string]int{
+		"exit 0": 0, "exit 1": 1, "exit 42": 42, "exit 255": 255,
+		"kill -TERM $$": 128 + 15, "kill -KILL $$": 128 + 9, "kill -INT $$": 128 + 2, "kill -USR1 $$": 128 + int(syscall.SIGUSR1),
+		"exit 143": 143,
+	} {
+		code, _ := runs(t, shell(c, script, nil))
+		require.Equal(t, want, code, script)
+	}
+}
+
+func TestAProgramThatCannotStartHasTheCodeOfAShellAndAnError(t *testing.T) {
+	c, _ := jobClient(t)
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "plain"), "text")
+	for path, want := range map[string]int{
+		"no-such-program-anywhere":   127,
+		filepath.Join(dir, "absent"): 127,
+		filepath.Join(dir, "plain"):  126,
+		dir:                          126,
+	} {
+		code, err := satchel.Job{Client: c, Path: path}.Run(t.Context())
+		require.ErrorContains(t, err, "running the job: ")
+		require.Equal(t, want, code, path)
+	}
+}
+
+func TestAContextThatHasEndedStartsNothing(t *testing.T) {
+	c, _ := jobClient(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ran := filepath.Join(t.TempDir(), "ran")
+	code, err := shell(c, "touch "+ran, nil).Run(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, -1, code)
+	require.NoFileExists(t, ran)
+}
+
+func TestTheEndOfTheContextTerminatesTheJob(t *testing.T) {
+	c, _ := jobClient(t)
+	r := begin(t, shell(c, `trap 'echo cleaning up; exit 9' TERM; echo ready; while ! read line; do :; done; echo never`, nil))
+	r.await(t, "ready")
+	r.cancel()
+	require.Equal(t, 9, r.ends(t), "the job ends as it likes, and that is no error")
+	require.Equal(t, "ready\ncleaning up\n", r.String())
+}
+
+func TestAJobThatDoesNotEndIsKilledAfterItsGrace(t *testing.T) {
+	c, _ := jobClient(t)
+	job := shell(c, `trap '' TERM; echo ready; while :; do read line; done`, nil)
+	job.Grace = 50 * time.Millisecond
+	r := begin(t, job)
+	r.await(t, "ready")
+	r.cancel()
+	require.Equal(t, 137, r.ends(t))
+}
+
+// inOwnGroup skips a test where jobs stay in the terminal's foreground.
+func inOwnGroup(t *testing.T) {
+	t.Helper()
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return
+	}
+	require.NoError(t, tty.Close())
+	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
+		t.Fatal("there is a controlling terminal: run the full tests without one, with setsid for instance")
+	}
+	t.Skip("there is a controlling terminal")
+}
+
+func TestNothingOfTheGroupIsLeftRunning(t *testing.T) {
+	inOwnGroup(t)
+	c, _ := jobClient(t)
+	for name, script := range map[string]string{
+		"in the background":              `sleep 1000 >/dev/null 2>&1 & echo $!; exit 4`,
+		"with the job's output":          `sleep 1000 & echo $!; exit 4`,
+		"without a parent":               `mkfifo up; (sh -c 'trap "" TERM; echo $$; echo >up; exec >/dev/null 2>&1; while :; do sleep 1000; done' &); read line <up; exit 4`,
+		"although it ignores all it can": `mkfifo up; sh -c 'trap "" TERM HUP INT; echo $$; echo >up; while :; do sleep 1000; done' & read line <up; exit 4`,
+	} {
+		job := shell(c, script, nil)
+		job.Dir = t.TempDir()
+		code, out := runs(t, job)
+		require.Equal(t, 4, code, name)
+		eventually(t, "the process is gone "+name, func() bool { return !alive(t, out) })
+	}
+}
+
+func TestTheWholeGroupIsTerminatedAndThenKilled(t *testing.T) {
+	inOwnGroup(t)
+	c, _ := jobClient(t)
+	job := shell(c, `trap 'exit 0' TERM
+		sh -c 'trap "echo child cleaning up; exit" TERM; echo one; while :; do sleep 0.01; done' &
+		sh -c 'trap "" TERM; echo "pid $$"; while :; do sleep 0.01; done' &
+		while :; do sleep 0.01; done`, nil)
+	job.Grace = 500 * time.Millisecond
+	r := begin(t, job)
+	r.await(t, "one")
+	r.await(t, "pid ")
+	r.cancel()
+	require.Zero(t, r.ends(t))
+	require.Contains(t, r.String(), "child cleaning up\n")
+	_, rest, _ := strings.Cut(r.String(), "pid ")
+	pid, _, _ := strings.Cut(rest, "\n")
+	eventually(t, "what ignores SIGTERM is gone", func() bool { return !alive(t, pid) })
+}
+
+func TestAPipeThatSomebodyElseHoldsDoesNotHangTheJob(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("setsid is a program of Linux")
+	}
+	inOwnGroup(t)
+	c, _ := jobClient(t)
+	job := shell(c, `mkfifo up; setsid sh -c 'echo $$; echo >up; exec sleep 1000' & read line <up; echo last words; exit 6`, nil)
+	job.Dir = t.TempDir()
+	code, out := runs(t, job)
+	require.Equal(t, 6, code)
+	pid, rest, _ := strings.Cut(out, "\n")
+	require.True(t, alive(t, pid), "what has left the group is not the job's any more")
+	require.NoError(t, syscall.Kill(atoi(t, pid), syscall.SIGKILL))
+	require.Equal(t, "last words\n", rest, "what is in the pipe is passed on")
+}
+
+func TestSecretFilesArePrivateInMemoryAndGoneAtTheEnd(t *testing.T) {
+	c, _ := jobClient(t, delivered("KEY", "line one of it\nline two of it\n", bundle.DeliverFile))
+	r := begin(t, shell(c, `echo "path $KEY_FILE end"; [ -z "$KEY" ] && echo unset; cat "$KEY_FILE"; while ! read line; do :; done`, nil, "KEY"))
+	r.await(t, "unset")
+	_, rest, _ := strings.Cut(r.String(), "path ")
+	path, _, _ := strings.Cut(rest, " end")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o600), info.Mode(), "a private file")
+	info, err = os.Stat(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Equal(t, fs.ModeDir|0o700, info.Mode(), "in a private directory")
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "line one of it\nline two of it\n", string(content), "the value as it is")
+	require.True(t, inMemory(t, filepath.Dir(path)), "on tmpfs where there is one")
+	r.say(t, "go")
+	require.Zero(t, r.ends(t))
+	require.NoDirExists(t, filepath.Dir(path))
+	require.NotContains(t, r.String(), "line one of it", "what is in a file is masked too")
+
+	r = begin(t, shell(c, `echo "path $KEY_FILE end"; exec sleep 1000`, nil, "KEY"))
+	r.await(t, " end")
+	_, rest, _ = strings.Cut(r.String(), "path ")
+	path, _, _ = strings.Cut(rest, " end")
+	r.cancel()
+	require.Equal(t, 143, r.ends(t))
+	require.NoDirExists(t, filepath.Dir(path), "also when the job is ended")
+}
+
+func TestAJobThatDoesNotStartLeavesNoFile(t *testing.T) {
+	places := []string{"/dev/shm", t.TempDir()}
+	t.Setenv("TMPDIR", places[1])
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	count := func() (n int) {
+		for _, place := range places {
+			found, err := filepath.Glob(filepath.Join(place, "satchel-*"))
+			require.NoError(t, err)
+			n += len(found)
+		}
+		return n
+	}
+	before := count()
+	c, _ := jobClient(t, delivered("KEY", "value-of-key", bundle.DeliverFile))
+	code, err := satchel.Job{Client: c, Path: "no-such-program-anywhere", Secrets: []string{"KEY"}, Socket: true}.Run(t.Context())
+	require.Error(t, err)
+	require.Equal(t, 127, code)
+	require.Equal(t, before, count())
+}
+
+func TestAJobLeavesNoGoroutineAndNoOpenFile(t *testing.T) {
+	c, s := jobClient(t, delivered("KEY", "value-of-key", bundle.DeliverFile), secret("A", "value-of-a"))
+	live := func(value string) {
+		job := shell(c, `trap 'exit 0' TERM; echo ready $A; while ! read line; do :; done`, nil, "A", "KEY")
+		job.OnRotate, job.RestartDelay, job.Socket = satchel.RestartJob, time.Millisecond, true
+		r := begin(t, job)
+		r.await(t, "ready")
+		refreshTo(t, c, s, bundleOf(delivered("KEY", value, bundle.DeliverFile), secret("A", value)))
+		eventually(t, "the job is restarted", func() bool { return strings.Count(r.String(), "ready") == 2 })
+		r.cancel()
+		require.Zero(t, r.ends(t))
+		require.NoError(t, r.stdin.Close())
+		job.Stdin, job.OnRotate = strings.NewReader("go\n"), satchel.LeaveJob
+		code, _ := runs(t, job)
+		require.Zero(t, code)
+		job.Path = "no-such-program-anywhere"
+		_, err := job.Run(t.Context())
+		require.Error(t, err)
+	}
+	live("value-0")
+	files, goroutines := openFiles(t), runtime.NumGoroutine()
+	for i := range 5 {
+		live("value-of-" + itoa(i))
+	}
+	eventually(t, "no file stays open", func() bool { return openFiles(t) <= files })
+	eventually(t, "no goroutine stays", func() bool { return runtime.NumGoroutine() <= goroutines })
+}
