@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"os/exec"
-	"os/signal"
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
@@ -19,37 +17,41 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:]...); err != nil {
-		log.Fatal(err)
+	code, err := run(context.Background(), os.Args[1:]...)
+	if err != nil {
+		log.Print(err)
+		code = max(code, 1) // it is -1 where no job was started
 	}
+	os.Exit(code)
 }
 
-func run(ctx context.Context, job ...string) error {
+func run(ctx context.Context, job ...string) (code int, err error) {
 	platform, err := providers.BootstrapFromEnv(".env") // SATCHEL_API_URL, SATCHEL_RUNNER_TOKEN
 	if err != nil {
-		return err
+		return 1, err
 	}
 	layers := []bundle.Provider{platform, &providers.Dotenv{Path: ".env", Optional: true}} // the last one wins
 	client, err := satchel.New(ctx, layers, nil)
 	if err != nil {
-		return err
+		return 1, err
 	}
 	go client.Run(ctx) // until ctx ends: every 15 minutes, and when something changes
 	for s := range client.Bundle().All() {
 		fmt.Println(s.Name, s.Value.Preview(), "from", s.Origin)
 	}
-	return start(ctx, client.Bundle(), job)
+	return start(ctx, client, job)
 }
 
-// start runs a job with one of the secrets, and nothing else of the runner's.
-func start(ctx context.Context, b *bundle.Bundle, job []string) error {
-	if len(job) == 0 {
-		return nil
+// start runs a job with one of the secrets, and nothing else of the runner's. What
+// the job prints of the secret is masked. Signals go to the job.
+func start(ctx context.Context, client *satchel.Client, command []string) (code int, err error) {
+	if len(command) == 0 {
+		return 0, nil
 	}
-	cmd := exec.CommandContext(ctx, job[0], job[1:]...)
-	cmd.Env = append(b.Environ("DEPLOY_TOKEN"), "PATH="+os.Getenv("PATH"))
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
+	job := satchel.Job{
+		Client: client, Secrets: []string{"DEPLOY_TOKEN"},
+		Path: command[0], Args: command[1:],
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}
+	return job.Run(ctx)
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -16,6 +18,44 @@ import (
 
 // TestTheOutputIsTheOneInTheReadme runs the program against a platform.
 func TestTheOutputIsTheOneInTheReadme(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	url := platform(t)
+	ctx, stop := context.WithCancel(t.Context())
+	output := capture(t, func() {
+		code, err := run(ctx)
+		require.NoError(t, err)
+		require.Zero(t, code)
+	})
+	stop() // or the server would wait for the client, which waits for news
+	output = strings.ReplaceAll(output, url, "https://satchel.example.com")
+	require.Contains(t, string(readme), "```text\n"+output+"```\n", "the README shows what the program prints")
+}
+
+func TestTheJobHasItsSecretMaskedAndItsExitCodeIsTheProgramsOwn(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		if os.Getenv("SATCHEL_TEST_FULL") == "1" {
+			t.Fatal("there is no sh on this machine")
+		}
+		t.Skip("there is no sh on this machine")
+	}
+	platform(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var code int
+	output := capture(t, func() {
+		var err error
+		code, err = run(ctx, "sh", "-c", `echo "${#DEPLOY_TOKEN}: $DEPLOY_TOKEN, $SATCHEL_RUNNER_TOKEN$ANTHROPIC_API_KEY."; exit 42`)
+		require.NoError(t, err)
+	})
+	stop()
+	require.Equal(t, 42, code)
+	require.Contains(t, output, fmt.Sprintf("\n%d: [DEPLOY_TOKEN], .\n", len("deploy token of mine")))
+}
+
+// platform starts a platform, enters a directory with a .env for it, and returns
+// its URL.
+func platform(t *testing.T) string {
+	t.Helper()
 	p := vaulttest.NewPlatform(t)
 	p.Put(t, "acme", "ANTHROPIC_API_KEY", "sk-ant-api03-made-up-for-the-readme-4fGk")
 	p.Put(t, "acme/web", "DEPLOY_TOKEN", "deploy-token-of-the-platform")
@@ -23,10 +63,8 @@ func TestTheOutputIsTheOneInTheReadme(t *testing.T) {
 	require.NoError(t, err)
 	// Without TLS, since the program trusts the system's authorities only.
 	server := httptest.NewServer(vault.NewHandler(p.Vault, nil))
-	defer server.Close()
+	t.Cleanup(server.Close)
 
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"SATCHEL_API_URL", "SATCHEL_RUNNER_TOKEN"} {
 		t.Setenv(name, "") // to be put back
@@ -34,12 +72,7 @@ func TestTheOutputIsTheOneInTheReadme(t *testing.T) {
 	}
 	env := "SATCHEL_API_URL=" + server.URL + "\nSATCHEL_RUNNER_TOKEN=" + token.Reveal() + "\nDEPLOY_TOKEN='deploy token of mine'\n"
 	require.NoError(t, os.WriteFile(".env", []byte(env), 0o600))
-
-	ctx, stop := context.WithCancel(t.Context())
-	output := capture(t, func() { require.NoError(t, run(ctx)) })
-	stop() // or the server would wait for the client, which waits for news
-	output = strings.ReplaceAll(output, server.URL, "https://satchel.example.com")
-	require.Contains(t, string(readme), "```text\n"+output+"```\n", "the README shows what the program prints")
+	return server.URL
 }
 
 // capture returns what f writes to the standard output.

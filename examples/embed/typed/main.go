@@ -1,0 +1,102 @@
+// Command typed has its configuration in a struct, and an HTTP client that is
+// built from it and built anew when a secret is rotated. It posts every line that
+// it reads, as a log shipper would.
+//
+//	tail -f app.log | go run ./examples/embed/typed
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+)
+
+// config is what the program needs of its bundle.
+type config struct {
+	URL  string       `secret:"COLLECTOR_URL"`
+	Key  bundle.Value `secret:"COLLECTOR_KEY"` // does not print, wherever config ends up
+	Team string       `secret:"COLLECTOR_TEAM,optional"`
+}
+
+// collector is a client for one configuration.
+type collector struct {
+	config
+	http http.Client
+}
+
+// newCollector is called again when one of the secrets changes. Its error names
+// all that are missing.
+func newCollector(b *bundle.Bundle) (*collector, error) {
+	c := &collector{config: config{Team: "nobody"}}
+	if err := bundle.Decode(b, &c.config); err != nil {
+		return nil, err
+	}
+	c.http = http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone(), Timeout: 30 * time.Second}
+	return c, nil
+}
+
+// post sends one line.
+func (c *collector) post(ctx context.Context, line string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, strings.NewReader(line))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.Key.Reveal())
+	r.Header.Set("Team", c.Team)
+	response, err := c.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= 300 {
+		return fmt.Errorf("posting a line: status %d", response.StatusCode)
+	}
+	return nil
+}
+
+// Close is called when another collector has replaced this one, and nobody uses
+// it any more.
+func (c *collector) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+func main() {
+	platform, err := providers.BootstrapFromEnv(".env")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := ship(context.Background(), os.Stdin, platform, &providers.Dotenv{Path: ".env", Optional: true}); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// ship posts every line of in.
+func ship(ctx context.Context, in io.Reader, layers ...bundle.Provider) error {
+	client, err := satchel.New(ctx, layers, nil)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go client.Run(ctx) // until ship returns
+
+	current := satchel.Derive(client, newCollector, "COLLECTOR_URL", "COLLECTOR_KEY", "COLLECTOR_TEAM")
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		if err := current.Use(func(c *collector) error { return c.post(ctx, lines.Text()) }); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/vault/vaulttest"
+)
+
+// TestARotationReachesTheHTTPClient runs the program against a platform, and
+// rotates its key while it works.
+func TestARotationReachesTheHTTPClient(t *testing.T) {
+	posts := make(chan string)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		posts <- fmt.Sprintf("%s says %s with %s", r.Header.Get("Team"), body, r.Header.Get("Authorization"))
+	}))
+	defer receiver.Close()
+
+	p := vaulttest.NewPlatform(t)
+	p.Put(t, "acme", "COLLECTOR_URL", receiver.URL)
+	p.Put(t, "acme", "COLLECTOR_KEY", "first key")
+	platform := &providers.Bootstrap{URL: p.URL, Token: p.Token(t, "acme"), Client: p.Client}
+
+	in, out := io.Pipe()
+	var program sync.WaitGroup
+	program.Go(func() {
+		if err := ship(t.Context(), in, platform); err != nil {
+			t.Errorf("the program ended with %v", err)
+		}
+	})
+	post := func(line string) string {
+		_, err := io.WriteString(out, line+"\n")
+		require.NoError(t, err)
+		return <-posts
+	}
+	require.Equal(t, "nobody says one with Bearer first key", post("one"))
+	p.Put(t, "acme", "COLLECTOR_KEY", "second key")
+	for begin := time.Now(); strings.HasSuffix(post("meanwhile"), "first key"); {
+		require.Less(t, time.Since(begin), 20*time.Second, "the platform tells at once what is new")
+	}
+	require.Equal(t, "nobody says two with Bearer second key", post("two"))
+	require.NoError(t, out.Close())
+	program.Wait()
+}
+
+func TestTheErrorNamesAllThatIsMissing(t *testing.T) {
+	_, err := newCollector(nil)
+	require.ErrorContains(t, err, "COLLECTOR_KEY")
+	require.ErrorContains(t, err, "COLLECTOR_URL")
+}
+
+func TestTheConfigurationDoesNotPrintItsKey(t *testing.T) {
+	b, err := bundle.New([]bundle.Secret{
+		{Name: "COLLECTOR_URL", Value: bundle.NewValue("https://collector.example.com")},
+		{Name: "COLLECTOR_KEY", Value: bundle.NewValue("c4n4ry")},
+	}, nil)
+	require.NoError(t, err)
+	c, err := newCollector(b)
+	require.NoError(t, err)
+	require.Equal(t, "c4n4ry", c.Key.Reveal())
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", c.config, c.config, c.config), "c4n4ry")
+}
