@@ -509,16 +509,10 @@ func (c *Change) restoreAudit(rows []AuditRow) {
 	if len(rows) == 0 {
 		return
 	}
-	// A chain begins at 1: where a trimmed one has dropped entries, rows that
-	// come and go keep their numbers.
-	tenant, dropped := rows[0].Tenant, rows[0].Seq-1
-	for seq := range dropped {
-		c.Append = append(c.Append, AuditRow{Tenant: tenant, Seq: seq + 1, Entry: []byte{}})
+	if dropped := rows[0].Seq - 1; dropped > 0 { // by TrimAudit
+		c.StartAudit = []AuditRef{{Tenant: rows[0].Tenant, Seq: dropped}}
 	}
-	if dropped > 0 {
-		c.DropAudit = []AuditRef{{Tenant: tenant, Seq: dropped}}
-	}
-	c.Append = append(c.Append, rows...)
+	c.Append = rows
 }
 
 // restore adds to c what brings back a name with its versions, the active one,

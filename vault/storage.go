@@ -28,7 +28,8 @@ type Storage interface {
 
 	// Apply makes all of c durable, or returns an error and changes nothing.
 	// The error is ErrConflict if an expectation of c does not hold, and only
-	// then.
+	// then. Where a connection to the database is lost while it commits, Apply
+	// returns an error that says so, although all of c may be stored.
 	Apply(ctx context.Context, c *Change) error
 
 	// Touch records uses. A use older than the recorded one of the same token
@@ -194,8 +195,8 @@ type AuditRow struct {
 }
 
 // Change is one atomic write. Its parts are applied together, in the order of
-// the fields; the expectations are those of Keys, Seals, Mint and Append, and that no
-// inserted row exists.
+// the fields; the expectations are those of Keys, Seals, Mint, StartAudit and
+// Append, and that no inserted row exists.
 type Change struct {
 	Keys  []KeyChange
 	Seals []SealChange
@@ -221,8 +222,13 @@ type Change struct {
 	Remac  []TokenRow
 	// Mint replaces what an integration minted.
 	Mint []MintChange
+	// StartAudit has chains that this change begins start behind a number
+	// rather than with 1, as those do that were shortened elsewhere. It expects
+	// that they are empty.
+	StartAudit []AuditRef
 	// Append adds entries to audit chains. Each expects to follow the newest
-	// of its chain, or to be number 1 of an empty one.
+	// of its chain, or to be the first of an empty one, which is number 1
+	// unless StartAudit says otherwise.
 	Append []AuditRow
 	// DropAudit removes the entries of a tenant's chain up to and including a
 	// number, but never the newest.

@@ -51,7 +51,8 @@ func (s *Store) write(ctx context.Context, change func(*draft) error) error {
 // readers of the current state see none of it.
 type draft struct {
 	*state
-	own map[*scope]bool
+	own    map[*scope]bool
+	starts map[string]int64 // what the first entry of an empty audit chain follows, by tenant
 }
 
 func newDraft(st *state) *draft {
@@ -60,7 +61,7 @@ func newDraft(st *state) *draft {
 	next.audit = own(st.audit)
 	next.scopes = own(st.scopes)
 	next.homes = own(st.homes)
-	return &draft{state: &next, own: map[*scope]bool{}}
+	return &draft{state: &next, own: map[*scope]bool{}, starts: map[string]int64{}}
 }
 
 // own returns a copy of m that can be written to.
@@ -184,6 +185,12 @@ func (d *draft) applyExpected(c *vault.Change) error {
 			return fmt.Errorf("replacing what was minted: %w", err)
 		}
 	}
+	for _, ref := range c.StartAudit {
+		if len(d.audit[ref.Tenant]) > 0 {
+			return fmt.Errorf("starting an audit chain: %w", vault.ErrConflict)
+		}
+		d.starts[ref.Tenant] = ref.Seq
+	}
 	for _, row := range c.Append {
 		if err := d.append(row); err != nil {
 			return fmt.Errorf("appending to an audit chain: %w", err)
@@ -297,7 +304,7 @@ func (d *draft) mint(m vault.MintChange) error {
 // they know how many theirs are.
 func (d *draft) append(row vault.AuditRow) error {
 	chain := d.audit[row.Tenant]
-	var newest int64
+	newest := d.starts[row.Tenant]
 	if len(chain) > 0 {
 		newest = chain[len(chain)-1].Seq
 	}

@@ -36,14 +36,21 @@ func (x *tx) audit(ctx context.Context, where string, args ...any) ([]vault.Audi
 
 // append adds entries to audit chains. Other writers wait, so the numbers that
 // it reads first are still true when it writes.
-func (x *tx) append(ctx context.Context, entries []vault.AuditRow) error {
+func (x *tx) append(ctx context.Context, c *vault.Change) error {
 	newest := map[string]int64{}
-	for _, r := range entries {
+	for _, ref := range c.StartAudit {
+		if seq, err := x.newestEntry(ctx, ref.Tenant); err != nil {
+			return err
+		} else if seq != 0 {
+			return fmt.Errorf("starting a chain in audit: %w", vault.ErrConflict)
+		}
+		newest[ref.Tenant] = ref.Seq
+	}
+	for _, r := range c.Append {
 		seq, known := newest[r.Tenant]
 		if !known {
-			err := x.query(ctx, "reading audit", "SELECT coalesce(max(seq), 0) FROM [audit] WHERE tenant = ?", []any{r.Tenant},
-				func(scan func(...any) error) error { return scan((*integer)(&seq)) })
-			if err != nil {
+			var err error
+			if seq, err = x.newestEntry(ctx, r.Tenant); err != nil {
 				return err
 			}
 		}
@@ -52,7 +59,7 @@ func (x *tx) append(ctx context.Context, entries []vault.AuditRow) error {
 		}
 		newest[r.Tenant] = r.Seq
 	}
-	for batch := range batches(entries) {
+	for batch := range batches(c.Append) {
 		args := make([]any, 0, 5*len(batch))
 		for i := range batch {
 			r := &batch[i]
@@ -64,6 +71,13 @@ func (x *tx) append(ctx context.Context, entries []vault.AuditRow) error {
 		}
 	}
 	return nil
+}
+
+// newestEntry returns the number of a tenant's newest audit entry, or 0.
+func (x *tx) newestEntry(ctx context.Context, tenant string) (seq int64, err error) {
+	err = x.query(ctx, "reading audit", "SELECT coalesce(max(seq), 0) FROM [audit] WHERE tenant = ?", []any{tenant},
+		func(scan func(...any) error) error { return scan((*integer)(&seq)) })
+	return seq, err
 }
 
 func (x *tx) dropAudit(ctx context.Context, ref vault.AuditRef) error {

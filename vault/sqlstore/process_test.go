@@ -196,14 +196,7 @@ func TestAKilledWriterLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
 		require.Equal(t, "ok", verdict, "round %d", round)
 		store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
 		require.NoError(t, err, "round %d", round)
-		snap := mustRead(t, store, testQuery)
-		n := sealNumber(snap.Path[1].Seal)
-		require.GreaterOrEqual(t, n, acknowledged, "round %d: a change that was acknowledged is gone", round)
-		require.LessOrEqual(t, n, acknowledged+1, "round %d: a change is there that the child had not come to", round)
-		requireChange(t, n, snap)
-		newest, _, err := store.Changes(t.Context(), 0)
-		require.NoError(t, err)
-		require.EqualValues(t, n, newest, "round %d: each change was counted", round)
+		n := requireAcknowledged(t, store, round, acknowledged)
 		require.NoError(t, db.Close())
 		if n > acknowledged {
 			inside++
@@ -243,6 +236,21 @@ func killSome(t *testing.T, p *process, round int, random *rand.Rand, acknowledg
 	return acknowledged
 }
 
+// requireAcknowledged fails the test unless store holds what a child has
+// acknowledged, or one change more. It returns the number of the newest.
+func requireAcknowledged(t *testing.T, store *sqlstore.Store, round, acknowledged int) int {
+	t.Helper()
+	snap := mustRead(t, store, testQuery)
+	n := sealNumber(snap.Path[1].Seal)
+	require.GreaterOrEqual(t, n, acknowledged, "round %d: a change that was acknowledged is gone", round)
+	require.LessOrEqual(t, n, acknowledged+1, "round %d: a change is there that the child had not come to", round)
+	requireChange(t, n, snap)
+	newest, _, err := store.Changes(t.Context(), 0)
+	require.NoError(t, err)
+	require.EqualValues(t, n, newest, "round %d: each change was counted", round)
+	return n
+}
+
 func TestAKilledWriterToPostgreSQLLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
 	dsn := postgrestest.Schema(t)
 	db := openPostgresDB(t, dsn)
@@ -262,14 +270,7 @@ func TestAKilledWriterToPostgreSQLLosesNothingAndLeavesNothingHalfDone(t *testin
 
 		store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 		require.NoError(t, err, "round %d", round)
-		snap := mustRead(t, store, testQuery)
-		n := sealNumber(snap.Path[1].Seal)
-		require.GreaterOrEqual(t, n, acknowledged, "round %d: a change that was acknowledged is gone", round)
-		require.LessOrEqual(t, n, acknowledged+1, "round %d: a change is there that the child had not come to", round)
-		requireChange(t, n, snap)
-		newest, _, err := store.Changes(t.Context(), 0)
-		require.NoError(t, err)
-		require.EqualValues(t, n, newest, "round %d: each change was counted", round)
+		n := requireAcknowledged(t, store, round, acknowledged)
 		if n > acknowledged {
 			inside++
 		}

@@ -104,7 +104,7 @@ func (x *tx) applyExpected(ctx context.Context, c *vault.Change) error {
 			return err
 		}
 	}
-	return x.append(ctx, c.Append)
+	return x.append(ctx, c)
 }
 
 func (x *tx) putKey(ctx context.Context, k vault.KeyChange) error {

@@ -103,6 +103,23 @@ var storageAuditRules = []storageRule{
 		c.refuse(vault.Change{Append: append(storageEntries("acme", 1001, 1500), storageEntry("acme", 1502))}, "a gap is found behind hundreds of entries")
 		c.chain("acme", 1, 1000, "nothing was appended")
 	}},
+	{"an audit chain that is empty may start behind a number", func(c *storageCheck) {
+		start := func(seq int64, rows ...vault.AuditRow) vault.Change {
+			return vault.Change{StartAudit: []vault.AuditRef{{Tenant: "acme", Seq: seq}}, Append: rows}
+		}
+		c.refuse(start(7, storageEntry("acme", 1)), "the first entry is number 8")
+		c.refuse(start(7, storageEntry("acme", 8), storageEntry("acme", 10)), "number 9 follows number 8")
+		c.refuse(start(7, storageEntry("acme", 8), storageEntry("other", 8)), "another tenant's chain starts as ever")
+		c.apply(start(7))
+		c.refuse(vault.Change{Append: storageEntries("acme", 8, 8)}, "it counts for its change only")
+		c.apply(start(7, append(storageEntries("acme", 8, 12), storageEntry("other", 1))...))
+		c.chain("acme", 8, 12, "the chain starts with number 8")
+		c.chain("other", 1, 1, "another tenant's chain starts as ever")
+		c.refuse(start(12, storageEntry("acme", 13)), "the chain is not empty")
+		c.refuse(start(0), "the chain is not empty")
+		c.apply(vault.Change{Append: storageEntries("acme", 13, 14)})
+		c.chain("acme", 8, 14, "the chain goes on")
+	}},
 	{"dropping audit entries removes the earlier ones and never the newest", func(c *storageCheck) {
 		drop := func(tenant string, seq int64) vault.Change {
 			return vault.Change{DropAudit: []vault.AuditRef{{Tenant: tenant, Seq: seq}}}
