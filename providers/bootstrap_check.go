@@ -72,8 +72,8 @@ func (r *report) token(meta bundle.Meta, now time.Time) {
 		detail += ", to be rotated by " + day(meta.RotateBy)
 	}
 	late := endsSoon(time.Time{}, meta.TokenExpires, now)
-	if !meta.RotateBy.IsZero() {
-		late = meta.RotateBy.Before(now)
+	if hint := meta.RotateBy; !hint.IsZero() && (meta.TokenExpires.IsZero() || hint.Before(meta.TokenExpires)) {
+		late = hint.Before(now)
 	}
 	if late {
 		r.warn(name, detail, fix)

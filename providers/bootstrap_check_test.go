@@ -171,6 +171,7 @@ func TestCheckWarnsOfWhatEndsSoon(t *testing.T) {
 		"in a month":               {bundle.Meta{TokenExpires: now.AddDate(0, 1, 0)}, bundle.CheckOK},
 		"in six days":              {bundle.Meta{TokenExpires: now.AddDate(0, 0, 6)}, bundle.CheckWarning},
 		"soon, but not to rotate":  {bundle.Meta{TokenExpires: now.AddDate(0, 0, 6), RotateBy: now.AddDate(0, 0, 5)}, bundle.CheckOK},
+		"soon, to rotate never":    {bundle.Meta{TokenExpires: now.Add(time.Hour), RotateBy: now.AddDate(0, 1, 0)}, bundle.CheckWarning},
 		"should have been rotated": {bundle.Meta{TokenExpires: now.AddDate(1, 0, 0), RotateBy: now.AddDate(0, 0, -1)}, bundle.CheckWarning},
 	} {
 		t.Run(name, func(t *testing.T) {
