@@ -67,17 +67,10 @@ func compareScopes(granted string, asked []string) []string {
 	included = withIncluded(got)
 	for _, scope := range asked {
 		if !included[scope] {
-			less = append(less, scope)
+			less = append(less, "no "+scope)
 		}
 	}
-	var reasons []string
-	if len(more) > 0 {
-		reasons = append(reasons, "the token can do more than was asked for: "+some(more, ""))
-	}
-	if len(less) > 0 {
-		reasons = append(reasons, "the token can do less than was asked for: no "+some(less, ""))
-	}
-	return reasons
+	return differences(more, less)
 }
 
 // withIncluded returns scopes and what they include by Bitbucket's

@@ -35,14 +35,7 @@ func (g grant) differs(repositories []string, permissions map[string]string) []s
 		wider, narrower := g.compareRepositories(repositories)
 		more, less = append(more, wider...), append(less, narrower...)
 	}
-	var reasons []string
-	if len(more) > 0 {
-		reasons = append(reasons, "the token can do more than was asked for: "+some(more, ""))
-	}
-	if len(less) > 0 {
-		reasons = append(reasons, "the token can do less than was asked for: "+some(less, ""))
-	}
-	return reasons
+	return differences(more, less)
 }
 
 func comparePermissions(granted, asked map[string]string) (more, less []string) {

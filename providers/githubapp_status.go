@@ -120,18 +120,6 @@ func (g *GitHubApp) notGranted(message string) (reason, fix string) {
 	return "", repositories + "; " + permissions
 }
 
-// some lists a few names, or says what stands for none.
-func some(names []string, none string) string {
-	const few = 8
-	switch {
-	case len(names) == 0:
-		return none
-	case len(names) > few:
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
-	}
-	return strings.Join(names, ", ")
-}
-
 // revoked returns the error for the answer to a revocation. A token that
 // GitHub does not accept needs none.
 func revoked(c *call, response *http.Response) error {

@@ -60,6 +60,31 @@ func (m minted) problem(reason string) bundle.Problem {
 	return bundle.Problem{Name: m.name, Origin: m.origin, Reason: reason}
 }
 
+// differences returns a sentence for what a token can do more than was asked
+// for, and one for what it can do less.
+func differences(more, less []string) []string {
+	var reasons []string
+	if len(more) > 0 {
+		reasons = append(reasons, "the token can do more than was asked for: "+some(more, ""))
+	}
+	if len(less) > 0 {
+		reasons = append(reasons, "the token can do less than was asked for: "+some(less, ""))
+	}
+	return reasons
+}
+
+// some lists a few names, or says what stands for none.
+func some(names []string, none string) string {
+	const few = 8
+	switch {
+	case len(names) == 0:
+		return none
+	case len(names) > few:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+	}
+	return strings.Join(names, ", ")
+}
+
 // maxToken is the length of the longest token, in bytes. GitHub's of the form
 // ghs_APPID_JWT have some hundreds.
 const maxToken = 16 << 10

@@ -1,0 +1,92 @@
+package providers_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// platform serves a vault over storage, as a process of its own, that mints for
+// the runners of acme.
+func platform(t *testing.T, storage vault.Storage, kek keyring.KEK, github, bitbucket bundle.Provider) (*vault.Vault, *httptest.Server) {
+	t.Helper()
+	keys, err := keyring.New(kek, nil)
+	require.NoError(t, err)
+	quiet := slog.New(slog.DiscardHandler)
+	v, err := vault.New(t.Context(), storage, keys, &vault.Options{Logger: quiet, Integrations: []vault.Integration{
+		{Name: "github", Scope: "acme", Provider: github},
+		{Name: "bitbucket", Scope: "acme", Provider: bitbucket},
+	}})
+	require.NoError(t, err)
+	server := httptest.NewTLSServer(vault.NewHandler(v, &vault.HandlerOptions{Logger: quiet}))
+	t.Cleanup(server.Close)
+	return v, server
+}
+
+func TestAPlatformMintsForItsRunners(t *testing.T) {
+	hub, app := gitHub(t)
+	bucket, consumer := consumer(t)
+	storage, kek := memstore.New(), keyringtest.NewFake("kek")
+	v, first := platform(t, storage, kek, app, consumer)
+	_, second := platform(t, storage, kek, app, consumer)
+	token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
+	require.NoError(t, err)
+
+	var seen []*bundle.Bundle
+	for _, server := range []*httptest.Server{first, second, first} {
+		runner := &providers.Bootstrap{URL: server.URL, Token: valueOf(token.Reveal()), Client: server.Client()}
+		b, err := runner.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, b.Problems())
+		seen = append(seen, b)
+	}
+	git, ok := seen[0].Get("GITHUB_TOKEN")
+	require.True(t, ok)
+	require.True(t, hub.Alive(git.Value.Reveal()), "GitHub accepts what the runner got")
+	require.WithinDuration(t, time.Now().Add(time.Hour), git.Expires, time.Minute, "the runner knows when it ends")
+	require.Equal(t, "github", git.Kind)
+	require.Equal(t, "acme", git.Scope)
+	for _, name := range []string{"GITHUB_TOKEN", "BITBUCKET_TOKEN"} {
+		one, ok := seen[0].Get(name)
+		require.True(t, ok)
+		for _, b := range seen[1:] {
+			other, _ := b.Get(name)
+			require.True(t, other.Value.Equal(one.Value), "all runners of all processes share what was minted")
+		}
+	}
+	require.Len(t, hub.Mints(), 1)
+	require.Equal(t, []string{"web"}, hub.Mints()[0].Repositories, "no more is asked for than what it is for")
+	require.Equal(t, 1, bucket.Mints())
+}
+
+func TestAPlatformServesWhatItCanWhileGitHubRefuses(t *testing.T) {
+	hub, app := gitHub(t)
+	_, consumer := consumer(t)
+	hub.Instead(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`{"message":"This installation has been suspended, canary"}`))
+	})
+	v, server := platform(t, memstore.New(), keyringtest.NewFake("kek"), app, consumer)
+	token, _, err := v.IssueToken(t.Context(), "acme", nil)
+	require.NoError(t, err)
+	_, err = v.Put(t.Context(), "acme", "AI_KEY", bundle.NewValue("k"), nil)
+	require.NoError(t, err)
+	b, err := (&providers.Bootstrap{URL: server.URL, Token: valueOf(token.Reveal()), Client: server.Client()}).Fetch(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, 2, b.Len(), "the others are there")
+	require.Len(t, b.Problems(), 1)
+	require.Contains(t, b.Problems()[0].Reason, "installation 42 is suspended", "the people at the runner are told why")
+	require.NotContains(t, b.Problems()[0].Reason, "canary", "and nothing of the answer")
+}
