@@ -26,6 +26,9 @@ type AdminOptions struct {
 	// interfaces than loopback: for a server behind a proxy that ends TLS.
 	// Default: they are refused.
 	AllowPlaintext bool
+	// RemoteAddr returns the address of who asks, for the log, as in
+	// HandlerOptions. Default: that of the connection, without the port.
+	RemoteAddr func(*http.Request) string
 	// Logger gets refusals and failures, at a bounded rate.
 	// Default: slog.Default().
 	Logger *slog.Logger
@@ -57,6 +60,7 @@ func NewAdminHandler(v *Vault, authorize func(*http.Request) (Actor, error), opt
 		v:              v,
 		authorize:      authorize,
 		allowPlaintext: opts.AllowPlaintext,
+		remoteAddr:     opts.RemoteAddr,
 		log:            boundedLogger(cmp.Or(opts.Logger, slog.Default())),
 	}
 }
@@ -65,6 +69,7 @@ type adminHandler struct {
 	v              *Vault
 	authorize      func(*http.Request) (Actor, error)
 	allowPlaintext bool
+	remoteAddr     func(*http.Request) string // or nil
 	log            *slog.Logger
 }
 
@@ -252,7 +257,7 @@ func (c *adminCall) authorized() error {
 	if errors.Is(err, ErrForbidden) {
 		return &refusal{wire.Refusal{Type: wire.NotAllowedProblem, Title: "You may not do this", Status: http.StatusForbidden}}
 	}
-	c.log.WarnContext(c.ctx, "an administrator was refused", "address", connectionAddr(c.r))
+	c.log.WarnContext(c.ctx, "an administrator was refused", "address", addrOf(c.r, c.remoteAddr))
 	c.w.Header().Set("WWW-Authenticate", "Bearer")
 	return &refusal{wire.Refusal{Type: unauthorizedProblem, Title: "It is not known who asks", Status: http.StatusUnauthorized}}
 }

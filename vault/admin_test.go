@@ -323,6 +323,18 @@ func TestWhoAsksIsKnownBeforeAnythingHappens(t *testing.T) {
 			require.NotContains(t, a.log.text(), clue, "what authorize says stays there")
 		})
 	}
+	t.Run("behind a proxy", func(t *testing.T) {
+		a := newAdmin(t)
+		refuse := func(*http.Request) (vault.Actor, error) { return vault.Actor{}, errors.New(clue) }
+		a.handler = vault.NewAdminHandler(a.Vault, refuse, &vault.AdminOptions{
+			Logger:     a.log.logger(),
+			RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Real-IP") },
+		})
+		require.Equal(t, 401, a.do(t, "GET", "/v1/secrets?scope=acme", "", "X-Real-IP", "198.51.100.9").status)
+		require.Contains(t, a.log.text(), "address=198.51.100.9", "the log says who it was, not the proxy")
+		require.Equal(t, 401, a.do(t, "GET", "/v1/secrets?scope=acme", "", "X-Real-IP", strings.Repeat("9", 257)).status)
+		require.NotContains(t, a.log.text(), "9999", "what cannot be an address is left out")
+	})
 	t.Run("no authorize", func(t *testing.T) {
 		a := newAdmin(t)
 		a.handler = vault.NewAdminHandler(a.Vault, nil, nil)

@@ -33,6 +33,7 @@ const (
 	rowTomb  = "scope = 'acme/web' AND name = 'B'"
 	rowToken = "id = :token"
 	rowGone  = "id = :gone"
+	rowEntry = "tenant = 'acme' AND seq = 3"
 )
 
 // probes look at all that a vault shows. Those that write come last.
@@ -68,6 +69,10 @@ var probes = []struct {
 		_, err := f.Tokens(t.Context(), "acme/web")
 		return err
 	}},
+	{"audit", func(t testing.TB, f *fixture, _ *world) error {
+		_, err := f.AuditPage(t.Context(), "acme", 0, 100)
+		return err
+	}},
 	{"activate", func(t testing.TB, f *fixture, w *world) error {
 		_, err := f.Activate(t.Context(), "acme", "A", 1)
 		if err == nil {
@@ -82,11 +87,12 @@ var probes = []struct {
 }
 
 var (
-	everyone = []string{"bootstrap", "revoked", "list", "list web", "history", "tokens", "activate", "put"} // whose path goes through acme
-	web      = []string{"bootstrap", "revoked", "list web", "tokens"}                                       // through acme/web
-	shown    = []string{"list", "history"}                                                                  // who shows the active version
-	past     = []string{"history", "activate"}                                                              // who reads earlier ones
-	holder   = []string{"bootstrap", "tokens"}                                                              // who reads the token's row
+	everyone = []string{"bootstrap", "revoked", "list", "list web", "history", "tokens", "audit", "activate", "put"} // whose path goes through acme
+	web      = []string{"bootstrap", "revoked", "list web", "tokens"}                                                // through acme/web
+	shown    = []string{"list", "history"}                                                                           // who shows the active version
+	past     = []string{"history", "activate"}                                                                       // who reads earlier ones
+	holder   = []string{"bootstrap", "tokens"}                                                                       // who reads the token's row
+	reader   = []string{"audit"}                                                                                     // who reads the audit chain
 )
 
 // What several columns have in common.
@@ -97,7 +103,9 @@ const (
 	previewsAreChecked = "No bundle takes anything from it: it serves previews and history, and whoever shows those checks it."
 	earlierAreChecked  = "No bundle takes anything from an earlier version: whoever shows or activates it checks it."
 	schemaOpensNothing = "The version of the tables decides only whether the database opens."
-	notInUseYet        = "not in use yet"
+	waiversGiveNothing = "A waiver leaves a problem out of the bundle; it gives no right, and whoever holds the database can make it say anything."
+	mintedElsewhere    = "Nothing mints here; TestAMintedRowThatWasEditedIsRefused has the attacks on what was minted."
+	auditServesNobody  = "No bundle takes anything from the audit chain: whoever reads or verifies it checks it."
 )
 
 // columnAttacks has one or more edits of every column of the database.
@@ -187,26 +195,24 @@ var columnAttacks = []columnAttack{
 	{column: "tokens.last_used", edit: "UPDATE tokens SET last_used = 1 WHERE " + rowToken, because: usesDoNotMatter},
 	{column: "tokens.last_addr", edit: "UPDATE tokens SET last_addr = '192.0.2.1' WHERE " + rowToken, because: usesDoNotMatter},
 	{column: "tokens.last_runner", edit: "UPDATE tokens SET last_runner = 'nobody' WHERE " + rowToken, because: usesDoNotMatter},
-	{column: "tokens.waived", edit: "UPDATE tokens SET waived = 'A' WHERE " + rowToken, because: notInUseYet},
+	{column: "tokens.waived", edit: "UPDATE tokens SET waived = 'A' WHERE " + rowToken, because: waiversGiveNothing},
 
-	{column: "minted.scope", edit: plantMinted, because: notInUseYet},
-	{column: "minted.integration", edit: plantMinted, because: notInUseYet},
-	{column: "minted.identity", edit: plantMinted, because: notInUseYet},
-	{column: "minted.minted", edit: plantMinted, because: notInUseYet},
-	{column: "minted.expires", edit: plantMinted, because: notInUseYet},
-	{column: "minted.message", edit: plantMinted, because: notInUseYet},
+	{column: "minted.scope", edit: plantMinted, because: mintedElsewhere},
+	{column: "minted.integration", edit: plantMinted, because: mintedElsewhere},
+	{column: "minted.identity", edit: plantMinted, because: mintedElsewhere},
+	{column: "minted.minted", edit: plantMinted, because: mintedElsewhere},
+	{column: "minted.expires", edit: plantMinted, because: mintedElsewhere},
+	{column: "minted.message", edit: plantMinted, because: mintedElsewhere},
 
-	{column: "audit.tenant", edit: plantAudit, because: notInUseYet},
-	{column: "audit.seq", edit: plantAudit, because: notInUseYet},
-	{column: "audit.entry", edit: plantAudit, because: notInUseYet},
-	{column: "audit.key_id", edit: plantAudit, because: notInUseYet},
-	{column: "audit.mac", edit: plantAudit, because: notInUseYet},
+	{column: "audit.tenant", edit: "UPDATE audit SET tenant = 'initech' WHERE " + rowEntry, refuses: reader, because: auditServesNobody},
+	{column: "audit.seq", edit: "UPDATE audit SET seq = seq + 40 WHERE " + rowEntry, refuses: reader, because: auditServesNobody},
+	{column: "audit.entry", where: rowEntry, refuses: reader, because: auditServesNobody},
+	{column: "audit.entry", edit: "UPDATE audit SET entry = (SELECT entry FROM audit WHERE tenant = 'acme' AND seq = 4) WHERE " + rowEntry, refuses: reader, because: auditServesNobody},
+	{column: "audit.key_id", where: rowEntry, refuses: reader, because: auditServesNobody},
+	{column: "audit.mac", where: rowEntry, refuses: reader, because: auditServesNobody},
 }
 
-const (
-	plantMinted = "INSERT INTO minted (scope, integration, identity, minted, expires, message) VALUES ('initech', 'github', 'planted', 1, 1, x'00')"
-	plantAudit  = "INSERT INTO audit (tenant, seq, entry, key_id, mac) VALUES ('initech', 1, x'00', zeroblob(16), zeroblob(32))"
-)
+const plantMinted = "INSERT INTO minted (scope, integration, identity, minted, expires, message) VALUES ('acme', 'github', 'planted', 1, 1, x'00')"
 
 func TestEveryColumnThatSomebodyEditsIsRefusedOrDoesNotMatter(t *testing.T) {
 	w := newWorld(t)

@@ -178,12 +178,12 @@ func (v *Vault) tell(ctx context.Context, tenant string, entries ...AuditEntry) 
 // since is one that was kept before, or nil: the chain must still have it,
 // unless TrimAudit dropped it.
 //
-// What was edited, cut out or cut off is keyring.ErrTampered. Without since,
+// What was edited, cut out or cut off is keyring.ErrTampered, and logged. Without since,
 // entries that were cut off at the end cannot be noticed.
 func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *AuditHead, visit func(seq int64, e AuditEntry) error) (AuditHead, error) {
 	head, err := v.verifyAudit(ctx, tenant, since, visit)
 	if err != nil {
-		return AuditHead{}, fmt.Errorf("verifying the audit chain of tenant %s: %w", clip(tenant), err)
+		return AuditHead{}, fmt.Errorf("verifying the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
 	}
 	return head, nil
 }
@@ -552,13 +552,17 @@ func (v *Vault) writeEntries(ctx context.Context, key *keyring.DataKey, tenant s
 func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop []AuditRef) error {
 	snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, AuditHead: true})
 	if err != nil {
-		return fmt.Errorf("reading from storage: %w", err)
+		return &outage{fmt.Errorf("reading from storage: %w", err)}
 	}
 	rows, err := chain(key, tenant, snap.AuditHead, entries)
 	if err != nil {
 		return err
 	}
-	return v.storage.Apply(ctx, &Change{Append: rows, DropAudit: drop})
+	err = v.storage.Apply(ctx, &Change{Append: rows, DropAudit: drop})
+	if err == nil || errors.Is(err, ErrConflict) {
+		return err
+	}
+	return &outage{fmt.Errorf("writing to storage: %w", err)}
 }
 
 // unrecorded returns the error for entries that could not be written.

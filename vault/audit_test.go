@@ -192,6 +192,7 @@ func TestWhatWasDoneToAnAuditChainIsFound(t *testing.T) {
 			for _, f := range []*fixture{c.fixture, c.fresh(t)} {
 				_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
 				require.ErrorIs(t, err, keyring.ErrTampered)
+				require.Positive(t, f.log.errors(), "and logged")
 				_, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 				require.ErrorIs(t, err, keyring.ErrTampered, "trimming must not cover it up")
 			}

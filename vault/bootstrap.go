@@ -63,7 +63,9 @@ func (e *TokenError) Error() string {
 // is refused, and ErrInvalid if req is. req may be nil.
 //
 // While a runner waits, Bootstrap holds nothing but a place in a list. An
-// unchanged answer opens no message and makes no key-service call.
+// unchanged answer opens no message and makes no key-service call. A runner
+// that may wait is not told of an outage of the storage of less than eight
+// seconds; its answer may take that much longer.
 func (v *Vault) Bootstrap(ctx context.Context, token bundle.Value, req *BootstrapRequest) (*bundle.Bundle, error) {
 	if req == nil {
 		req = &BootstrapRequest{}
@@ -87,8 +89,25 @@ func (v *Vault) bootstrap(ctx context.Context, token bundle.Value, req *Bootstra
 		return nil, &TokenError{Reason: TokenMalformed, Detail: err.Error()}
 	}
 	hash := wire.HashToken(plain)
+	if req.IfNoneMatch == "" || req.Wait <= 0 {
+		return v.answer(ctx, id, hash, req, time.Now())
+	}
+	deadline := time.Now().Add(min(req.Wait, wire.MaxWait))
+	hold := holding{end: deadline.Add(holdFor)}
+	for {
+		began := time.Now()
+		b, err := v.answer(ctx, id, hash, req, deadline)
+		if !hold.again(ctx, v, began, err) {
+			return b, err
+		}
+	}
+}
+
+// answer returns the bundle as soon as it is not what the runner has, and
+// ErrUnchanged if that does not happen before deadline.
+func (v *Vault) answer(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) (*bundle.Bundle, error) {
 	if req.IfNoneMatch != "" {
-		if err := v.unchanged(ctx, id, hash, req); err != nil {
+		if err := v.unchanged(ctx, id, hash, req, deadline); err != nil {
 			return nil, v.denied(ctx, id, req, v.refused(ctx, err))
 		}
 	}
@@ -110,7 +129,7 @@ func (v *Vault) denied(ctx context.Context, id string, req *BootstrapRequest, er
 	if !ok || refused.Reason == TokenUnknown || !v.denials.first(id, time.Now()) {
 		return err
 	}
-	st, failed := v.read(ctx, Query{Token: id})
+	st, failed := v.readFor(ctx, Query{Token: id})
 	if failed != nil {
 		_ = v.refused(ctx, failed)
 		return err
@@ -149,11 +168,10 @@ func (d *denials) first(id string, t time.Time) bool {
 
 // unchanged returns ErrUnchanged if the runner has the current revision at the
 // end of its wait, and nil as soon as it does not.
-func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest) error {
-	deadline := time.Now().Add(min(req.Wait, wire.MaxWait))
+func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) error {
 	var seat *seat
 	for {
-		st, err := v.read(ctx, Query{Token: id, SealsOnly: true, Minted: v.minters != nil})
+		st, err := v.readFor(ctx, Query{Token: id, SealsOnly: true, Minted: v.minters != nil})
 		if err != nil {
 			return fmt.Errorf("reading the state of token %s: %w", id, err)
 		}
@@ -174,7 +192,7 @@ func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *Bo
 		if seat == nil {
 			// Take a place and look again: a change may have come between
 			// the reading and this.
-			seat = v.watch.join(st.Token.Scope)
+			seat = v.watch.join(Path(st.Token.Scope)...)
 			defer v.watch.leave(seat)
 			continue
 		}
@@ -233,7 +251,7 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 
 // admitted reads for a token, and checks that.
 func (v *Vault) admitted(ctx context.Context, q Query, hash [32]byte) (*state, error) {
-	st, err := v.read(ctx, q)
+	st, err := v.readFor(ctx, q)
 	if err != nil {
 		return nil, err
 	}

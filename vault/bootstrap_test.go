@@ -159,6 +159,9 @@ func TestOptionsOfAVaultAreChecked(t *testing.T) {
 		_, err := vault.New(t.Context(), memstore.New(), keys, &vault.Options{RefreshAfter: d})
 		require.ErrorIs(t, err, vault.ErrInvalid)
 	}
+	_, err = vault.New(t.Context(), memstore.New(), keys, &vault.Options{Audit: []vault.AuditSink{vault.NewSlogSink(nil), nil}})
+	require.ErrorIs(t, err, vault.ErrInvalid)
+	require.ErrorContains(t, err, "Options.Audit[1]")
 	v, err := vault.New(t.Context(), memstore.New(), keys, &vault.Options{RefreshAfter: time.Minute})
 	require.NoError(t, err)
 	token, _, err := v.IssueToken(t.Context(), "acme", nil)

@@ -18,5 +18,16 @@
 // vault logs them as errors. docs/threat-model.md says what this does not
 // cover.
 //
-// [Storage] is where the rows go: packages memstore and sqlstore.
+// [Storage] is where the rows go: packages memstore and sqlstore. Beside that, a
+// platform takes what it needs:
+//
+//   - [NewAdminHandler] for administrators over HTTP, write-only;
+//   - [HealthHandler] and [Vault.ReadyHandler] for whoever starts and stops it,
+//     and [Observer] for metrics;
+//   - [Integration] for secrets that are minted when runners need them, and
+//     [Required] and [Vault.Readiness] for what runners cannot do without;
+//   - [AuditSink], [Vault.VerifyAudit] and [Vault.TrimAudit] for the record of
+//     what happened; docs/audit.md;
+//   - [Vault.Rewrap], [Vault.RotateDataKeys], [Vault.Export] and [Vault.Import]
+//     for moving to other keys and databases.
 package vault

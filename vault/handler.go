@@ -23,7 +23,9 @@ type HandlerOptions struct {
 	// Default: they are refused.
 	AllowPlaintext bool
 	// RemoteAddr returns the address of who asks, for a server behind a
-	// proxy. Default: that of the connection, without the port.
+	// proxy: from a header that the proxy sets itself whatever came in, since
+	// anybody can send one. Without it all runners have the proxy's address,
+	// and share its limits. Default: that of the connection, without the port.
 	RemoteAddr func(*http.Request) string
 	// TokenLimit and AddressLimit bound the requests with one token and from
 	// one address, or from one /64 of IPv6; what is beyond them is answered
@@ -47,38 +49,39 @@ type HandlerOptions struct {
 // http.StripPrefix. opts may be nil.
 //
 // Refusals are problem documents (RFC 9457) of a fixed text. While runners
-// wait, answers take up to 50 seconds: a server's WriteTimeout must be longer.
+// wait, answers take up to 58 seconds: a server's WriteTimeout must be longer.
 func NewHandler(v *Vault, opts *HandlerOptions) http.Handler {
 	if opts == nil {
 		opts = &HandlerOptions{}
 	}
-	h := &handler{
+	return &handler{
 		v:              v,
 		allowPlaintext: opts.AllowPlaintext,
 		remoteAddr:     opts.RemoteAddr,
 		limits:         newLimiter(opts),
 		log:            boundedLogger(cmp.Or(opts.Logger, slog.Default())),
 	}
-	if h.remoteAddr == nil {
-		h.remoteAddr = connectionAddr
-	}
-	return h
 }
 
 type handler struct {
 	v              *Vault
 	allowPlaintext bool
-	remoteAddr     func(*http.Request) string
+	remoteAddr     func(*http.Request) string // or nil
 	limits         *limiter
 	log            *slog.Logger
 }
 
-func connectionAddr(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
+// addrOf returns the address of who sent r, by remoteAddr unless that is nil. It
+// is empty if it cannot be one: a proxy's header may hold anything.
+func addrOf(r *http.Request, remoteAddr func(*http.Request) string) string {
+	addr, _, _ := net.SplitHostPort(r.RemoteAddr)
+	if remoteAddr != nil {
+		addr = remoteAddr(r)
+	}
+	if checkText("", addr, maxAddr) != nil {
 		return ""
 	}
-	return host
+	return addr
 }
 
 // refusals that need no look at the vault.
@@ -148,10 +151,7 @@ func protected(r *http.Request) bool {
 }
 
 func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request, runner string) {
-	addr := h.remoteAddr(r)
-	if checkText("", addr, maxAddr) != nil {
-		addr = "" // a proxy's header may hold anything
-	}
+	addr := addrOf(r, h.remoteAddr)
 	token := bearer(r)
 	req := &BootstrapRequest{
 		IfNoneMatch: wire.Revision(r.Header.Get("If-None-Match")),

@@ -128,6 +128,7 @@ type spy struct {
 	reads, applies, touches, changes atomic.Int64
 	failure                          atomic.Pointer[error]
 	touched                          atomic.Int64 // uses
+	appended                         atomic.Int64 // audit entries
 	failTouch, failApply             atomic.Pointer[error]
 	edit                             atomic.Pointer[func(vault.Query, *vault.Snapshot)]
 }
@@ -173,6 +174,7 @@ func (s *spy) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) 
 
 func (s *spy) Apply(ctx context.Context, c *vault.Change) error {
 	s.applies.Add(1)
+	s.appended.Add(int64(len(c.Append)))
 	if err := cmp.Or(getError(&s.failApply), getError(&s.failure)); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,7 +25,9 @@ import (
 type mint struct {
 	life    time.Duration // zero: no expiry
 	delay   time.Duration
+	size    int // of what follows the value
 	count   atomic.Int64
+	stuck   atomic.Pointer[chan struct{}] // Fetch returns when it is closed, and not before
 	failure atomic.Pointer[error]
 }
 
@@ -32,6 +35,9 @@ const canaryMinted = "canary-minted-4e6a8c0b2d1f3579"
 
 func (m *mint) Fetch(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundle, error) {
 	n := m.count.Add(1)
+	if stuck := m.stuck.Load(); stuck != nil {
+		<-*stuck
+	}
 	if m.delay > 0 {
 		select {
 		case <-time.After(m.delay):
@@ -42,7 +48,7 @@ func (m *mint) Fetch(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundle, err
 	if err := getError(&m.failure); err != nil {
 		return nil, err
 	}
-	s := bundle.Secret{Name: "GIT_TOKEN", Value: bundle.NewValue(fmt.Sprint(canaryMinted, n)), Kind: "github"}
+	s := bundle.Secret{Name: "GIT_TOKEN", Value: bundle.NewValue(fmt.Sprint(canaryMinted, n, strings.Repeat("x", m.size))), Kind: "github"}
 	if m.life > 0 {
 		s.Expires = time.Now().Add(m.life)
 	}
@@ -170,6 +176,72 @@ func TestAMintingHasABudgetAndADeadline(t *testing.T) {
 	})
 }
 
+func TestAnIntegrationThatDoesNotHeedItsDeadlineHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &mint{life: time.Hour}
+		release := make(chan struct{})
+		m.stuck.Store(&release)
+		f := newFixture(t).with(t, m.minting(vault.Integration{Timeout: 3 * time.Second}))
+		f.put(t, "acme", "A", "a")
+		token := f.issue(t, "acme")
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				began := time.Now()
+				b, err := f.Bootstrap(t.Context(), token, nil)
+				if err != nil || reveal(b)["A"] != "a" || len(b.Problems()) != 1 || !b.Problems()[0].Retryable {
+					t.Errorf("the bundle without it: %v", err)
+				}
+				if took := time.Since(began); took > 4*time.Second {
+					t.Errorf("the bundle took %s", took)
+				}
+			})
+		}
+		wg.Wait()
+		require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "3s", "the problem says how long it had")
+		time.Sleep(time.Hour)
+		require.Len(t, f.bundle(t, token).Problems(), 1)
+		require.Equal(t, int64(1), m.count.Load(), "while it is stuck it is not asked again")
+		close(release)
+		m.stuck.Store(nil)
+		time.Sleep(time.Minute)
+		require.Contains(t, f.values(t, token), "GIT_TOKEN", "and afterwards it is")
+	})
+}
+
+func TestAnIntegrationIsLeftAloneAsLongAsItAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &mint{life: time.Hour}
+		f := newFixture(t).with(t, m.minting(vault.Integration{}))
+		token := f.issue(t, "acme")
+		setError(&m.failure, &bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errors.New("too many requests")})
+		for range 10 {
+			require.Len(t, f.bundle(t, token).Problems(), 1)
+			time.Sleep(time.Minute - time.Second)
+		}
+		require.Equal(t, int64(1), m.count.Load(), "it asked for ten minutes")
+		time.Sleep(10 * time.Second)
+		f.bundle(t, token)
+		require.Equal(t, int64(2), m.count.Load())
+
+		setError(&m.failure, &bundle.FetchError{RetryAfter: 1000 * time.Hour, Err: errors.New("too many requests")})
+		time.Sleep(10 * time.Minute)
+		f.bundle(t, token)
+		setError(&m.failure, nil)
+		time.Sleep(time.Hour)
+		require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour is the longest")
+	})
+}
+
+func TestAnIntegrationThatYieldsTooMuchIsAProblem(t *testing.T) {
+	m := &mint{life: time.Hour, size: vault.MaxBundle}
+	f := newFixture(t).with(t, m.minting(vault.Integration{}))
+	f.put(t, "acme", "A", "a")
+	b := f.bundle(t, f.issue(t, "acme"))
+	require.Equal(t, map[string]string{"A": "a"}, reveal(b), "runners could not read such an answer")
+	require.Contains(t, b.Problems()[0].Reason, "the limit is 1048576")
+}
+
 func TestASecretOrTombstoneOfTheVaultWinsOverAMintedOne(t *testing.T) {
 	m := &mint{life: time.Hour}
 	f := newFixture(t).with(t, m.minting(vault.Integration{}))
@@ -201,16 +273,22 @@ func TestWhatWasMintedIsStoredSealed(t *testing.T) {
 
 func TestAMintedRowThatWasEditedIsRefused(t *testing.T) {
 	for about, attack := range map[string]string{
-		"another identity": "UPDATE minted SET identity = 'X'",
-		"another scope":    "UPDATE minted SET scope = 'acme/web'",
-		"another message":  "UPDATE minted SET message = zeroblob(length(message))",
-		"no message":       "UPDATE minted SET message = zeroblob(0)",
+		"another integration": "UPDATE minted SET integration = 'near2' WHERE integration = 'near'",
+		"another identity":    "UPDATE minted SET identity = 'X'",
+		"another scope":       "UPDATE minted SET scope = 'acme/web'",
+		"another beginning":   "UPDATE minted SET minted = minted + 1",
+		"a later end":         "UPDATE minted SET expires = expires + 1000000",
+		"an earlier end":      "UPDATE minted SET expires = expires - 1",
+		"no end":              "UPDATE minted SET expires = 0",
+		"another message":     "UPDATE minted SET message = zeroblob(length(message))",
+		"no message":          "UPDATE minted SET message = zeroblob(0)",
 	} {
 		t.Run(about, func(t *testing.T) {
 			m := &mint{life: time.Hour}
 			file := filepath.Join(t.TempDir(), "vault.db")
 			opts := m.minting(vault.Integration{})
 			opts.Integrations = append(opts.Integrations, vault.Integration{Name: "near", Scope: "acme/web", Provider: m})
+			elsewhere := about == "another scope" || about == "another integration"
 			if about == "another scope" {
 				opts.Integrations[1].Name = "other"
 			}
@@ -224,7 +302,7 @@ func TestAMintedRowThatWasEditedIsRefused(t *testing.T) {
 			require.NoError(t, err)
 			require.Positive(t, n)
 			b, err := f.Bootstrap(t.Context(), token, nil)
-			if about == "another scope" && err == nil {
+			if elsewhere && err == nil {
 				require.Equal(t, int64(3), m.count.Load(), "a row in another place is none: it is minted anew")
 				require.Len(t, reveal(b), 1)
 				return

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -22,20 +23,25 @@ import (
 // What it minted is kept sealed in storage and serves all runners and all
 // processes until less than 40 % of its life is left; then one of them mints
 // anew. What has no expiry is minted anew after an hour. While the integration
-// fails, runners get what there is until that expires, and then a Problem. A
-// secret of the vault with the same name wins, and so does a tombstone.
+// fails, it is asked again each minute, or after the RetryAfter of a
+// bundle.FetchError where that is longer, though within an hour; runners get
+// what there is until that expires, and then a Problem. A secret of the vault
+// with the same name wins, and so does a tombstone.
 type Integration struct {
 	// Name names it in origins and problems. It matches
 	// [a-z0-9][a-z0-9-]{0,62}. Required, and no two are the same.
 	Name string
 	// Scope is the scope that it serves. Required.
 	Scope string
-	// Provider mints: each Fetch is one minting. Required.
+	// Provider mints: each Fetch is one minting, which may yield at most 1 MiB as
+	// JSON. Required.
 	Provider bundle.Provider
 	// Budget is how many mintings a process does in an hour at most.
 	// Default: 60.
 	Budget int
-	// Timeout bounds a minting, for which runners wait. Default: 10 seconds.
+	// Timeout bounds a minting, for which runners wait. A Fetch that goes on a
+	// second after its context has ended counts as failed, and there is no other
+	// before it returns. Default: 10 seconds.
 	Timeout time.Duration
 }
 
@@ -46,8 +52,12 @@ const (
 	// life at whose beginning what was minted is replaced.
 	mintedLife   = time.Hour
 	mintFraction = 0.4
-	// mintAgain is when a failed minting is tried again.
-	mintAgain = time.Minute
+	// mintAgain is when a failed minting is tried again, unless the integration
+	// asks for longer, and mintLatest the longest that it may ask for.
+	mintAgain  = time.Minute
+	mintLatest = time.Hour
+	// mintGrace is what a provider has to return after its context has ended.
+	mintGrace = time.Second
 )
 
 var integrationName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -58,9 +68,11 @@ type minter struct {
 	mu      sync.Mutex
 	flight  chan struct{} // closed at the end of the minting under way; nil without one
 	recent  []time.Time   // mintings of the last hour
-	failed  time.Time     // when the last one failed, or zero
-	problem string        // why
+	rests   time.Time     // until when it is left alone after a failure, or zero
+	problem string        // why the last one failed
 	ended   time.Time     // when the last minting did, well or not, or zero
+
+	asking atomic.Bool // a Fetch has not returned
 }
 
 func newMinters(integrations []Integration) ([]*minter, error) {
@@ -118,7 +130,7 @@ func (st *state) minted(m *minter) *MintedRow {
 func (m *minter) due(row *MintedRow, t time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if t.Before(m.failed.Add(mintAgain)) {
+	if t.Before(m.rests) {
 		return false
 	}
 	if row == nil {
@@ -190,9 +202,9 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *Minte
 
 	m.mu.Lock()
 	m.flight, m.ended = nil, time.Now()
-	m.failed, m.problem = time.Time{}, ""
+	m.rests, m.problem = time.Time{}, ""
 	if err != nil && !errors.Is(err, ErrConflict) {
-		m.failed, m.problem = now(), err.Error()
+		m.rests, m.problem = now().Add(restAfter(err)), err.Error()
 	}
 	m.mu.Unlock()
 	close(flight)
@@ -203,19 +215,17 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *Minte
 }
 
 func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedRow) error {
-	if !m.spend(now()) {
-		return fmt.Errorf("its budget of %d mintings an hour is spent", m.Budget)
-	}
 	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
 	defer cancel()
-	b, err := m.Provider.Fetch(ctx, nil)
+	b, err := m.fetch(ctx)
 	if err != nil {
 		return err
 	}
-	next := MintedRow{Scope: m.Scope, Integration: m.Name, Identity: rand.Text(), Minted: now(), Expires: b.Expires().UTC().Truncate(time.Microsecond)}
-	// Only the platform itself reads this; a revision is what Decode wants.
+	next := MintedRow{Scope: m.Scope, Integration: m.Name, Identity: rand.Text(), Minted: now(), Expires: endOf(b)}
+	// Only the platform itself reads this; a revision is what Decode wants, and
+	// the time is what openMinted holds the row to.
 	meta := b.Meta()
-	meta.Revision = next.Identity
+	meta.Revision, meta.IssuedAt = next.Identity, next.Minted
 	b, err = bundle.New(slices.Collect(b.All()), &meta)
 	if err != nil {
 		return err
@@ -244,6 +254,46 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedR
 		return fmt.Errorf("storing what was minted: %w", err)
 	}
 	return nil
+}
+
+// fetch asks the provider, if the budget allows it, and does not wait for one
+// that goes on although ctx has ended.
+func (m *minter) fetch(ctx context.Context) (*bundle.Bundle, error) {
+	if !m.asking.CompareAndSwap(false, true) {
+		return nil, errors.New("its last minting goes on still, long after its deadline")
+	}
+	if !m.spend(now()) {
+		m.asking.Store(false)
+		return nil, fmt.Errorf("its budget of %d mintings an hour is spent", m.Budget)
+	}
+	var b *bundle.Bundle
+	err := errors.New("its provider did not return")
+	done := make(chan struct{})
+	go func() {
+		defer func() {
+			m.asking.Store(false)
+			close(done)
+		}()
+		b, err = m.Provider.Fetch(ctx, nil)
+	}()
+	late := time.NewTimer(m.Timeout + mintGrace)
+	defer late.Stop()
+	select {
+	case <-done:
+		return b, err
+	case <-late.C:
+		return nil, fmt.Errorf("it did not answer within %s", m.Timeout)
+	}
+}
+
+// restAfter returns for how long an integration is left alone that failed with
+// err.
+func restAfter(err error) time.Duration {
+	rest := mintAgain
+	if e, ok := errors.AsType[*bundle.FetchError](err); ok {
+		rest = max(rest, min(e.RetryAfter, mintLatest))
+	}
+	return rest
 }
 
 // spend takes one minting out of the budget, and reports whether there was one.
@@ -304,20 +354,9 @@ func (m *minter) reason() string {
 	return "minting failed: " + m.problem
 }
 
+// openMinted returns what row holds, after it has held the row's times to that.
 func (st *state) openMinted(ctx context.Context, row *MintedRow) (*bundle.Bundle, error) {
-	id, err := keyring.MessageKeyID(row.Message)
-	if err != nil {
-		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
-	}
-	key, err := st.key(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	group, err := key.Group(groupContext(purposeIntegrations, row.Scope))
-	if err != nil {
-		return nil, err
-	}
-	plain, err := group.Open(nil, row.Message, row.messageContext())
+	plain, err := st.openMessage(ctx, groupContext(purposeIntegrations, row.Scope), row.Message, row.messageContext())
 	if err != nil {
 		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
 	}
@@ -326,8 +365,14 @@ func (st *state) openMinted(ctx context.Context, row *MintedRow) (*bundle.Bundle
 	if err != nil {
 		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
 	}
+	if !row.Minted.Equal(b.Meta().IssuedAt) || !row.Expires.Equal(endOf(b)) {
+		return nil, fmt.Errorf("%w: the times of what integration %s minted", keyring.ErrTampered, row.Integration)
+	}
 	return b, nil
 }
+
+// endOf returns when the first secret of b ends, as it is stored, or zero.
+func endOf(b *bundle.Bundle) time.Time { return b.Expires().UTC().Truncate(time.Microsecond) }
 
 // IntegrationState is what an administrator sees of an integration.
 type IntegrationState struct {

@@ -56,7 +56,8 @@ type Readiness struct {
 }
 
 // Readiness says which of the secrets that the runners of scope need are there,
-// and where from. It opens no value, and mints nothing.
+// and where from. It mints nothing, and opens none of the vault's values; what
+// integrations minted last it opens, to see what that is.
 func (v *Vault) Readiness(ctx context.Context, scope string) (Readiness, error) {
 	st, err := v.inspect(ctx, Query{Scope: scope, Minted: true})
 	if err != nil {

@@ -3,7 +3,6 @@ package vault
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
 	"fmt"
 	"slices"
 	"strconv"
@@ -48,7 +47,8 @@ type PutOptions struct {
 	// Kind is who issued the value, such as "anthropic". Default: that of the
 	// version before.
 	Kind string
-	// Expires is when the value ends. Default: it does not.
+	// Expires is when the value ends. Default: it does not; for the value that
+	// is active already, as before.
 	Expires time.Time
 	// Delivery is how jobs get the value. Default: that of the version
 	// before, or bundle.DeliverEnv.
@@ -70,8 +70,8 @@ const IfAbsent = -1
 
 // Put stores value as the next version of a secret and makes it the active
 // one. The value must be valid UTF-8 without NUL and have at most MaxValue
-// bytes; see MaxBundle for all of them. Putting the value that is active already changes nothing, unless
-// opts changes what is said about it. opts may be nil.
+// bytes; see MaxBundle for all of them. Putting the value that is active already
+// changes nothing, unless opts changes what is said about it. opts may be nil.
 func (v *Vault) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (Info, error) {
 	if opts == nil {
 		opts = &PutOptions{}
@@ -165,8 +165,8 @@ func (v *Vault) Hide(ctx context.Context, scope, name string) (Info, error) {
 }
 
 // Activate makes an earlier or later version of a secret the active one
-// again. It is ErrNotFound if the vault does not have that version any more;
-// see KeepVersions.
+// again. It is ErrNotFound if the vault does not have that version any more,
+// see KeepVersions, and ErrInvalid if its value has expired.
 func (v *Vault) Activate(ctx context.Context, scope, name string, version int64) (Info, error) {
 	var info Info
 	err := v.edit(ctx, Query{Scope: scope, Name: name, Below: true}, func(st *state, _ *keyring.DataKey, _ string) (*Change, error) {
@@ -175,17 +175,20 @@ func (v *Vault) Activate(ctx context.Context, scope, name string, version int64)
 			return nil, fmt.Errorf("version %d: %w", version, ErrNotFound)
 		}
 		row := st.Versions[i]
-		if !row.Hidden {
-			if err := st.checkSizes(name, len(row.Message)); err != nil {
-				return nil, err
-			}
-		}
 		var err error
 		if info, err = st.info(ctx, row, version); err != nil {
 			return nil, err
 		}
 		if active, ok := st.active(name); ok && active.Version == version {
 			return nil, nil
+		}
+		if row.expired(time.Now()) {
+			return nil, fmt.Errorf("%w: version %d expired at %s; put a new value", ErrInvalid, version, row.Expires.Format(time.RFC3339))
+		}
+		if !row.Hidden {
+			if err := st.checkSizes(name, len(row.Message)); err != nil {
+				return nil, err
+			}
 		}
 		return &Change{Activate: []VersionRef{{Scope: scope, Name: name, Version: version}}}, nil
 	})
@@ -340,18 +343,11 @@ func insert(row SecretRow) *Change {
 
 // checkRow verifies that row is as this vault wrote it.
 func (st *state) checkRow(ctx context.Context, row SecretRow) error {
-	key, err := st.key(ctx, row.KeyID)
-	if err != nil {
-		return err
+	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, row.mac)
+	if err == nil && !genuine {
+		err = fmt.Errorf("%w: version %d is not as it was written", keyring.ErrTampered, row.Version)
 	}
-	mac, err := row.mac(key)
-	if err != nil {
-		return err
-	}
-	if !hmac.Equal(mac[:], row.MAC[:]) {
-		return fmt.Errorf("%w: version %d is not as it was written", keyring.ErrTampered, row.Version)
-	}
-	return nil
+	return err
 }
 
 // info returns what may be shown of row, after verifying it: a seal does not
@@ -384,19 +380,7 @@ func (st *state) holds(ctx context.Context, row SecretRow, value bundle.Value) (
 
 // open opens a message of row.
 func (st *state) open(ctx context.Context, purpose string, row SecretRow, message []byte) ([]byte, error) {
-	id, err := keyring.MessageKeyID(message)
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", row.Name, err)
-	}
-	key, err := st.key(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	group, err := key.Group(groupContext(purpose, row.Scope))
-	if err != nil {
-		return nil, err
-	}
-	plain, err := group.Open(nil, message, row.messageContext())
+	plain, err := st.openMessage(ctx, groupContext(purpose, row.Scope), message, row.messageContext())
 	if err != nil {
 		return nil, fmt.Errorf("secret %s: %w", row.Name, err)
 	}

@@ -151,6 +151,24 @@ func TestOnlyAVersionThatIsThereCanBeActivated(t *testing.T) {
 	require.ErrorIs(t, err, vault.ErrNotFound)
 }
 
+func TestAVersionThatHasExpiredIsNotActivated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		f.put(t, "acme", "A", "one", vault.PutOptions{Expires: time.Now().Add(time.Hour)})
+		f.put(t, "acme", "A", "two", vault.PutOptions{Expires: time.Now().Add(2 * time.Hour)})
+		time.Sleep(time.Hour)
+		_, err := f.Activate(t.Context(), "acme", "A", 1)
+		require.ErrorIs(t, err, vault.ErrInvalid, "going back must not take the secret away")
+		require.ErrorContains(t, err, "put a new value")
+		require.Equal(t, map[string]string{"A": "two"}, f.values(t, token))
+		time.Sleep(time.Hour)
+		info, err := f.Activate(t.Context(), "acme", "A", 2)
+		require.NoError(t, err, "the active version stays what it is")
+		require.True(t, info.Active)
+	})
+}
+
 func TestVersionsNeverStartAgainNotEvenAfterDelete(t *testing.T) {
 	f := newFixture(t)
 	token := f.issue(t, "acme")

@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,6 +52,34 @@ func (st *state) key(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 		return key, nil
 	}
 	return nil, fmt.Errorf("%w: tenant %s has no record of the data key %x", keyring.ErrTampered, tenant, id)
+}
+
+// openMessage opens a message that belongs to a group and has a context.
+func (st *state) openMessage(ctx context.Context, group keyring.Context, message []byte, c keyring.Context) ([]byte, error) {
+	id, err := keyring.MessageKeyID(message)
+	if err != nil {
+		return nil, err
+	}
+	key, err := st.key(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	g, err := key.Group(group)
+	if err != nil {
+		return nil, err
+	}
+	return g.Open(nil, message, c)
+}
+
+// genuine reports whether want is the MAC that mac returns under the data key
+// with the given id.
+func (st *state) genuine(ctx context.Context, id [16]byte, want [32]byte, mac func(*keyring.DataKey) ([32]byte, error)) (bool, error) {
+	key, err := st.key(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	got, err := mac(key)
+	return hmac.Equal(got[:], want[:]), err
 }
 
 // newestKey returns the data key under which the tenant's next message goes.
@@ -154,7 +183,12 @@ func (st *state) apply(change *Change) {
 // caller closes it. If a token was asked for and there is none, the state's
 // Token is nil and the rest of it is empty.
 func (v *Vault) read(ctx context.Context, q Query) (*state, error) {
-	st, err := v.readOnce(ctx, q)
+	return v.readThrough(ctx, q, v.storage.Read)
+}
+
+// readThrough is read, with get to ask the storage.
+func (v *Vault) readThrough(ctx context.Context, q Query, get getter) (*state, error) {
+	st, err := v.readOnce(ctx, q, get)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +196,7 @@ func (v *Vault) read(ctx context.Context, q Query) (*state, error) {
 		// The marks may have risen since that read began. One that begins now
 		// must not be behind them.
 		st.close()
-		if st, err = v.readOnce(ctx, q); err != nil {
+		if st, err = v.readOnce(ctx, q, get); err != nil {
 			return nil, err
 		}
 		if err := st.behind(floor); err != nil {
@@ -176,10 +210,13 @@ func (v *Vault) read(ctx context.Context, q Query) (*state, error) {
 	return st, nil
 }
 
-func (v *Vault) readOnce(ctx context.Context, q Query) (*state, error) {
-	snap, err := v.storage.Read(ctx, q)
+// getter is Storage.Read, or one that has it wait for its turn.
+type getter func(context.Context, Query) (*Snapshot, error)
+
+func (v *Vault) readOnce(ctx context.Context, q Query, get getter) (*state, error) {
+	snap, err := get(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("reading from storage: %w", err)
+		return nil, &outage{fmt.Errorf("reading from storage: %w", err)}
 	}
 	st := &state{Snapshot: snap, keys: v.keys, opened: map[[16]byte]*keyring.DataKey{}}
 	if err := st.verify(ctx, q); err != nil {

@@ -3,7 +3,6 @@ package vault
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
 	"fmt"
 	"strings"
 	"time"
@@ -298,15 +297,11 @@ func (v *Vault) token(ctx context.Context, id string) (TokenRow, error) {
 
 // checkToken verifies that row is as this vault wrote it.
 func (st *state) checkToken(ctx context.Context, row TokenRow) error {
-	key, err := st.key(ctx, row.KeyID)
+	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, row.mac)
 	if err != nil {
 		return err
 	}
-	mac, err := row.mac(key)
-	if err != nil {
-		return err
-	}
-	if !hmac.Equal(mac[:], row.MAC[:]) {
+	if !genuine {
 		return fmt.Errorf("%w: token %s is not as it was issued", keyring.ErrTampered, row.ID)
 	}
 	if at, _ := st.revoked(row.ID); !at.Equal(row.Revoked) {

@@ -47,7 +47,8 @@ var (
 )
 
 // Vault keeps secrets. It is safe for concurrent use, and several processes
-// may share a Storage. It starts no goroutines.
+// may share a Storage. When its methods return they leave no goroutine behind,
+// but for an integration that does not heed its deadline.
 type Vault struct {
 	storage Storage
 	keys    *keyring.Keyring
@@ -65,14 +66,16 @@ type Vault struct {
 	marks   marks
 	uses    uses
 	watch   watch
+	turns   chan struct{} // has room for those who read for a runner
 	appends appends
 	denials denials
 }
 
 // Options of a Vault. The zero value of each field means its default.
 type Options struct {
-	// Logger gets refusals of tampered rows and failures to record uses, at a
-	// bounded rate. Default: slog.Default().
+	// Logger gets what somebody should look at: rows that were refused,
+	// integrations and audit sinks that fail, uses that could not be recorded.
+	// At a bounded rate. Default: slog.Default().
 	Logger *slog.Logger
 	// RefreshAfter is when runners are told to ask again. Default: 15 minutes.
 	RefreshAfter time.Duration
@@ -94,6 +97,13 @@ type Options struct {
 	Notices []string
 	// Observer is told what happens, for metrics. Default: nobody is.
 	Observer Observer
+	// Wake says that another process may have written: while runners wait,
+	// what is received from it has the vault look for changes at once rather
+	// than within 250 milliseconds. While nobody waits, nothing is received,
+	// so whoever sends must not block; a buffer of one is enough, since one
+	// look finds all that was written before it. The channel belongs to one
+	// vault, and may be closed. Default: the vault only looks by itself.
+	Wake <-chan struct{}
 }
 
 // New returns a vault over s whose data keys are wrapped by keys. It proves
@@ -115,13 +125,19 @@ func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (
 		required:        slices.Clone(opts.Required),
 		notices:         slices.Clone(opts.Notices),
 		observer:        opts.Observer,
+
+		turns: make(chan struct{}, mostReads),
 	}
+	v.watch.init(opts.Wake)
 	var err error
 	if v.minters, err = newMinters(opts.Integrations); err != nil {
 		return nil, err
 	}
 	if err := checkRequired(opts.Required); err != nil {
 		return nil, err
+	}
+	if i := slices.Index(opts.Audit, nil); i >= 0 {
+		return nil, fmt.Errorf("%w: Options.Audit[%d] is nil; leave it out", ErrInvalid, i)
 	}
 	if v.refresh < time.Second {
 		return nil, fmt.Errorf("%w: RefreshAfter is %s; want a second or more", ErrInvalid, v.refresh)
@@ -236,7 +252,9 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *boo
 		return fmt.Errorf("storing the change to scope %s: %w", q.Scope, err)
 	}
 	v.marks.raise(st)
-	v.watch.wake(q.Scope)
+	for _, seal := range change.Seals {
+		v.watch.wake(seal.Scope)
+	}
 	v.observer.written(entries)
 	return nil
 }

@@ -13,17 +13,33 @@ import (
 // changes that other processes made.
 const pollEvery = 250 * time.Millisecond
 
+// lookWithin bounds one such question: while one who waits asks, nobody else
+// does.
+const lookWithin = 2 * time.Second
+
 // watch wakes runners that wait for a change on the path of their scope. It
 // has no goroutine of its own: one of those who wait polls for all.
 type watch struct {
-	mu      sync.Mutex
-	seats   map[string]map[*seat]struct{} // by each scope on the path
-	polling bool
-	idle    chan struct{} // closed when the one who polls leaves
-	looked  time.Time     // when storage was last asked, by whoever had the turn
-	newest  int64         // the number of the newest change seen
-	primed  bool          // newest is set
+	turn   chan struct{}   // holds a token while nobody polls
+	signal <-chan struct{} // Options.Wake; only for the one who polls
+
+	mu     sync.Mutex
+	seats  map[string]map[*seat]struct{} // by each scope on the path
+	looked time.Time                     // when storage was last asked, by whoever had the turn
+	newest int64                         // the number of the newest change seen
+	primed bool                          // newest is set
 }
+
+func (w *watch) init(signal <-chan struct{}) {
+	w.signal = signal
+	w.turn = make(chan struct{}, 1)
+	w.turn <- struct{}{}
+	w.seats = map[string]map[*seat]struct{}{}
+}
+
+// anyScope stands for the path of those who wait for a sign of life of the
+// storage.
+const anyScope = ""
 
 // seat is one waiting runner's place.
 type seat struct {
@@ -31,14 +47,11 @@ type seat struct {
 	woken chan struct{} // holds a token if something changed
 }
 
-func (w *watch) join(scope string) *seat {
-	s := &seat{path: Path(scope), woken: make(chan struct{}, 1)}
+// join gives a place to somebody who waits for a change on path.
+func (w *watch) join(path ...string) *seat {
+	s := &seat{path: path, woken: make(chan struct{}, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.seats == nil {
-		w.seats = map[string]map[*seat]struct{}{}
-		w.idle = make(chan struct{})
-	}
 	for _, scope := range s.path {
 		if w.seats[scope] == nil {
 			w.seats[scope] = map[*seat]struct{}{}
@@ -77,47 +90,21 @@ func (w *watch) wake(scopes ...string) {
 func (w *watch) wait(ctx context.Context, storage Storage, s *seat, end time.Time) error {
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
-	for {
-		idle, mine := w.takeTurn()
-		if mine {
-			return w.poll(ctx, storage, s, timer.C)
-		}
-		select {
-		case <-idle:
-		case <-s.woken:
-			return nil
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	select {
+	case <-w.turn:
+		defer func() { w.turn <- struct{}{} }()
+		return w.poll(ctx, storage, s, timer.C)
+	case <-s.woken:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-}
-
-// takeTurn makes the caller the one who polls, or returns a channel that tells
-// when there is nobody.
-func (w *watch) takeTurn() (idle <-chan struct{}, mine bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.polling {
-		return w.idle, false
-	}
-	w.polling = true
-	return nil, true
-}
-
-// yield ends the caller's turn at polling.
-func (w *watch) yield() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.polling = false
-	close(w.idle)
-	w.idle = make(chan struct{})
 }
 
 // poll is wait for the one whose turn it is.
 func (w *watch) poll(ctx context.Context, storage Storage, s *seat, end <-chan time.Time) error {
-	defer w.yield()
 	// Turns may be short; what counts is the time since anybody looked.
 	w.mu.Lock()
 	next := time.NewTimer(time.Until(w.looked.Add(pollEvery)))
@@ -127,7 +114,12 @@ func (w *watch) poll(ctx context.Context, storage Storage, s *seat, end <-chan t
 		select {
 		case <-next.C:
 			w.look(ctx, storage)
-			next.Reset(pollEvery)
+		case _, open := <-w.signal:
+			if !open {
+				w.signal = nil
+				continue
+			}
+			w.look(ctx, storage)
 		case <-s.woken:
 			return nil
 		case <-end:
@@ -135,6 +127,7 @@ func (w *watch) poll(ctx context.Context, storage Storage, s *seat, end <-chan t
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		next.Reset(pollEvery)
 	}
 }
 
@@ -147,6 +140,8 @@ func (w *watch) look(ctx context.Context, storage Storage) {
 	if !primed {
 		since = math.MaxInt64 // only the number is of interest
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
 	newest, scopes, err := storage.Changes(ctx, since)
 	if err != nil {
 		return // waiting goes on; its end is a read, which reports the failure
@@ -158,5 +153,5 @@ func (w *watch) look(ctx context.Context, storage Storage) {
 		scopes = slices.Collect(maps.Keys(w.seats))
 	}
 	w.mu.Unlock()
-	w.wake(scopes...)
+	w.wake(append(scopes, anyScope)...)
 }

@@ -318,25 +318,6 @@ func TestAnIdleVaultDoesNotPoll(t *testing.T) {
 	})
 }
 
-func TestWaitersOutlastAStorageThatIsDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		long, short := f.wait(t.Context(), token, revision, 50*time.Second), f.wait(t.Context(), token, revision, 5*time.Second)
-		time.Sleep(time.Second)
-		f.storage.fail(errors.New("connection refused"))
-		time.Sleep(time.Second)
-		f.process(t).put(t, "acme", "A", "two")
-		got := <-short
-		require.ErrorContains(t, got.err, "connection refused", "whose wait ends meanwhile is told")
-		f.storage.fail(nil)
-		got = <-long
-		require.NoError(t, got.err)
-		require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
-		require.LessOrEqual(t, got.took, 5*time.Second+poll, "the others are told when it is back")
-		require.Less(t, f.storage.changes.Load(), int64(40), "a storage that is down is not asked more often")
-	})
-}
-
 func TestWhoWaitsIsToldOfARollBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, token, _ := begin(t)
