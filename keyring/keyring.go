@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -244,12 +245,25 @@ func (k *Keyring) wrapOne(ctx context.Context, kek namedKEK, dek []byte, c Conte
 		return WrappedKey{}, fmt.Errorf("wrapping data key with %q: %w: the wrapped key names another KEK or is outside its limits",
 			kek.id, ErrMalformed)
 	}
-	if w.Version != "" {
-		k.versionsMu.Lock()
-		defer k.versionsMu.Unlock()
-		k.versions[kek.id] = w.Version
-	}
+	k.sawVersion(kek.id, w.Version)
 	return w, nil
+}
+
+// sawVersion notes a version that wrapped a key. A service may go on wrapping
+// under an older one for a while after a rotation, so the lower of two numbers
+// changes nothing; of words that are no numbers the latest counts.
+func (k *Keyring) sawVersion(id KEKID, version string) {
+	if version == "" {
+		return
+	}
+	k.versionsMu.Lock()
+	defer k.versionsMu.Unlock()
+	seen, err := strconv.ParseUint(k.versions[id], 10, 64)
+	number, errNumber := strconv.ParseUint(version, 10, 64)
+	if err == nil && errNumber == nil && number < seen {
+		return
+	}
+	k.versions[id] = version
 }
 
 func (k *Keyring) newestVersion(id KEKID) string {
