@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -214,6 +215,9 @@ func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) erro
 	if err != nil {
 		return err
 	}
+	// A change may hit what names a key or a version. None is an outage, which
+	// would be asked about again and again.
+	refusals := slices.DeleteFunc(slices.Clone(classes), func(class error) bool { return class == keyring.ErrUnavailable })
 	blob := w.Blob
 	for i := range blob {
 		w.Blob = bytes.Clone(blob)
@@ -222,20 +226,20 @@ func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) erro
 		if err == nil && bytes.Equal(got, dek) {
 			continue // bits that mean nothing, as the last ones of base64 do
 		}
-		if err := refused(got, err, classes...); err != nil {
+		if err := refused(got, err, refusals...); err != nil {
 			return fmt.Errorf("byte %d of %d changed: %w", i, len(blob), err)
 		}
 	}
 	for n := range len(blob) {
 		w.Blob = bytes.Clone(blob[:n])
 		got, err := kek.Unwrap(ctx, w, tenant())
-		if err := refused(got, err, classes...); err != nil {
+		if err := refused(got, err, refusals...); err != nil {
 			return fmt.Errorf("cut to %d of %d bytes: %w", n, len(blob), err)
 		}
 	}
 	w.Blob = append(bytes.Clone(blob), 0)
 	got, err := kek.Unwrap(ctx, w, tenant())
-	if err := refused(got, err, classes...); err != nil {
+	if err := refused(got, err, refusals...); err != nil {
 		return fmt.Errorf("with a byte after it: %w", err)
 	}
 	return nil

@@ -59,6 +59,7 @@ func TestTheSuiteRejectsBrokenKEKs(t *testing.T) {
 		"clears the key it is given":          {clearsDEK, "ArgumentsAreLeftAsTheyAre", "changed the key"},
 		"adds to the context it is given":     {addsToContext, "ArgumentsAreLeftAsTheyAre", "changed the context"},
 		"calls a refusal unavailable":         {callsTamperedUnavailable, "AnotherContextIsRefused", "want an error that wraps"},
+		"calls a changed blob unavailable":    {callsChangedUnavailable, "AChangedBlobIsRefused", "want an error that wraps"},
 		"calls denied unavailable":            {callsDeniedUnavailable, "EachFailureHasItsClass", "access denied"},
 		"wraps two classes":                   {wrapsTwoClasses, "EachFailureHasItsClass", "too"},
 		"refuses without a class":             {refusesWithoutClass, "GarbageIsRefusedWithAClass", "want an error that wraps"},
@@ -227,6 +228,19 @@ func callsTamperedUnavailable(id string) keyring.KEK {
 	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
 		dek, err := b.Fake.Unwrap(ctx, w, c)
 		if errors.Is(err, keyring.ErrTampered) {
+			err = keyring.ErrUnavailable
+		}
+		return dek, err
+	}
+	return b
+}
+
+// callsChangedUnavailable takes what it cannot parse for an answer that was cut.
+func callsChangedUnavailable(id string) keyring.KEK {
+	b := newBroken(id)
+	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+		dek, err := b.Fake.Unwrap(ctx, w, c)
+		if errors.Is(err, keyring.ErrMalformed) {
 			err = keyring.ErrUnavailable
 		}
 		return dek, err
