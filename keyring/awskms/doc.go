@@ -14,10 +14,10 @@
 // wrapped key is its encryption context, the map as it is, so that a key policy
 // can ask for kms:EncryptionContext:tenant; CloudTrail records it.
 //
-// KMS does not tell which key material wrapped a key, so a wrapped key has no
-// version, and [keyring.Keyring.Stale] does not see a rotation of the material.
-// KMS goes on opening what older material wrapped. To leave that behind, re-wrap
-// every record, or make a new key and retire the old one.
+// KMS tells which key material wrapped a key only when it unwraps it, so a
+// wrapped key has no version, and [keyring.Keyring.Stale] does not see a rotation
+// of the material. KMS goes on opening what older material wrapped. To leave that
+// behind, re-wrap every record, or make a new key and retire the old one.
 //
 // Retries are the client's own: three tries by default, with pauses of a few
 // seconds at most, all within the context of the call. A keyring gives a call

@@ -81,6 +81,12 @@ func statusOf(err error) int {
 
 // noAnswer tells why there is no answer, in words that are not the server's.
 func noAnswer(err error) string {
+	if call, ok := errors.AsType[*smithy.OperationError](err); ok {
+		// What failed was a call that the client made for its credentials.
+		if _, other := errors.AsType[*smithy.OperationError](call.Err); other {
+			return "the client has no credentials, since what gives them does not answer as it should; check where it takes them from"
+		}
+	}
 	if status := statusOf(err); status >= http.StatusMultipleChoices {
 		return fmt.Sprintf("an answer with status %d and no error code of KMS; is there a proxy on the way?", status)
 	} else if status != 0 {

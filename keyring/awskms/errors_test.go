@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/satchelhq/satchel/internal/awskmsserver"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/awskms"
@@ -134,12 +135,18 @@ func TestAServiceThatIsNotThereIsUnavailable(t *testing.T) {
 }
 
 func TestCredentialsThatFailAreTheCauseOfTheirOwnError(t *testing.T) {
+	metadata := &smithy.OperationError{ServiceID: "ec2imds", OperationName: "GetMetadata", Err: &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}},
+		Err:      errors.New("request to EC2 IMDS failed"),
+	}}
 	for _, row := range []struct {
 		failure error
 		class   error
+		says    string
 	}{
-		{&smithy.GenericAPIError{Code: "AccessDenied", Message: "not allowed to assume the role"}, keyring.ErrDenied},
-		{errors.New("no metadata service"), keyring.ErrUnavailable},
+		{&smithy.GenericAPIError{Code: "AccessDenied", Message: "not allowed to assume the role"}, keyring.ErrDenied, "AccessDenied"},
+		{errors.New("no metadata service"), keyring.ErrUnavailable, "check the client's endpoint, network and credentials"},
+		{metadata, keyring.ErrUnavailable, "the client has no credentials"},
 	} {
 		kek, err := awskms.New(kms.New(kms.Options{
 			Region:      region,
@@ -148,6 +155,7 @@ func TestCredentialsThatFailAreTheCauseOfTheirOwnError(t *testing.T) {
 		require.NoError(t, err)
 		_, err = kek.Wrap(t.Context(), dek, acme)
 		requireClass(t, err, row.class)
+		require.ErrorContains(t, err, row.says)
 		require.NotContains(t, err.Error(), row.failure.Error(), "only codes are repeated")
 	}
 }

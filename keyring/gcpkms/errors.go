@@ -48,5 +48,8 @@ func serviceError(err, invalid error) error {
 	case !ok:
 		class = keyring.ErrDenied
 	}
+	if code == codes.Unavailable { // the client's own word for no connection, too
+		return fmt.Errorf("%w: %s; if this stays, check the client's endpoint and network", class, code)
+	}
 	return fmt.Errorf("%w: %s", class, code)
 }

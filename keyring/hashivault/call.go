@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/satchelhq/satchel/keyring"
 )
@@ -55,6 +56,9 @@ func (k *KEK) call(ctx context.Context, operation string, r request) (*answer, e
 	if ctx.Err() != nil && err != nil {
 		return nil, fmt.Errorf("%s: %w", k.path(operation), ctx.Err())
 	}
+	if errors.Is(err, errToken) {
+		return nil, fmt.Errorf("%w: %s: %w", keyring.ErrDenied, k.path(operation), err)
+	}
 	if err != nil {
 		return nil, k.strange(operation, reason(err)+"; asked "+k.host())
 	}
@@ -75,6 +79,9 @@ func (k *KEK) call(ctx context.Context, operation string, r request) (*answer, e
 // send returns the status and the body of the answer.
 func (k *KEK) send(ctx context.Context, operation string, r request) (status int, data []byte, err error) {
 	client, own := k.clients()
+	if strings.ContainsFunc(client.Token(), unicode.IsControl) {
+		return 0, nil, errToken
+	}
 	if limit := client.ClientTimeout(); limit > 0 {
 		bounded, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
@@ -133,6 +140,10 @@ func ignored(warnings []string) bool {
 func (k *KEK) strange(operation, what string) error {
 	return fmt.Errorf("%w: %s: %s", keyring.ErrUnavailable, k.path(operation), what)
 }
+
+// errToken means that the token does not fit into a request. It comes of a file
+// that was read with its final newline.
+var errToken = errors.New("the client's token has a line end or another control character in it; cut it off")
 
 var errTooLarge = errors.New("the answer is too large to be Vault's")
 

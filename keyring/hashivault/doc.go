@@ -33,4 +33,8 @@
 // "vault write -f transit/keys/satchel/rotate" adds a version, which wraps from
 // then on. Old versions go on unwrapping until min_decryption_version is raised
 // above them, so [keyring.Keyring.Rewrap] comes first.
+//
+// # What it is tested against
+//
+// A real HashiCorp Vault 1.21, with the policy above. OpenBao was not tried.
 package hashivault

@@ -120,7 +120,9 @@ func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.
 	return keyring.WrappedKey{KEK: k.id, Version: version, Blob: []byte(blob)}, nil
 }
 
-// Unwrap decrypts what Wrap returned under the same context.
+// Unwrap decrypts what Wrap returned under the same context. Another context, and
+// what another key of the engine wrapped, is [keyring.ErrTampered]; a version below
+// the key's min_decryption_version is [keyring.ErrKeyState].
 func (k *KEK) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
 	if w.KEK != k.id {
 		return nil, fmt.Errorf("%w: it was wrapped under %.200q", keyring.ErrNoKey, w.KEK)

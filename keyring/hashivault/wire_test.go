@@ -465,7 +465,10 @@ func TestWithoutAnAnswerTheErrorSaysWhy(t *testing.T) {
 		kek, err := hashivault.New(client, "transit", "satchel")
 		require.NoError(t, err)
 		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
+		requireClass(t, keyring.ErrDenied, err)
+		require.ErrorContains(t, err, "has a line end or another control character in it; cut it off")
 		requireNoCanary(t, err)
+		require.Empty(t, d.requests())
 	})
 }
 

@@ -1,0 +1,29 @@
+package local_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"testing"
+
+	"github.com/satchelhq/satchel/keyring/local"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzKeyFile shows that a key has one spelling, apart from a final newline.
+func FuzzKeyFile(f *testing.F) {
+	line := "satchel-kek-1:" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
+	for _, content := range []string{
+		"", "satchel-kek-1:", line, line + "\n", line + "\n\n", line + "\r\n", line + " ", line[:len(line)-1], "satchel-kek-1:\n", line + line,
+	} {
+		f.Add([]byte(content))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		key, err := local.ParseFile(content)
+		if err != nil {
+			require.Nil(t, key, "with an error there is no key")
+			return
+		}
+		require.Len(t, key, 32)
+		require.Equal(t, "satchel-kek-1:"+base64.StdEncoding.EncodeToString(key), string(bytes.TrimSuffix(content, []byte("\n"))))
+	})
+}
