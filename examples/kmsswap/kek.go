@@ -42,6 +42,9 @@ var services = map[string]func(context.Context, choice) (keyring.KEK, error){
 	"hashivault": inVault,
 }
 
+// defaultMount is where HashiCorp Vault mounts a transit engine.
+const defaultMount = "transit"
+
 // choice is what the flags say.
 type choice struct {
 	service  string // a key of services
@@ -114,19 +117,26 @@ func inVault(_ context.Context, c choice) (keyring.KEK, error) {
 	return hashivault.New(client, c.mount, c.key)
 }
 
-// parse reads the flags. Its errors have been written to out with the usage.
+// parse reads the flags. Asked for help, it writes the usage to out and returns
+// [flag.ErrHelp].
 func parse(args []string, out io.Writer) (choice, error) {
 	var c choice
 	names := strings.Join(slices.Sorted(maps.Keys(services)), ", ")
 	flags := flag.NewFlagSet("kmsswap", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags.SetOutput(io.Discard) // errors are the caller's to print
 	flags.StringVar(&c.service, "kek", "local", "the `service` that has the key: "+names)
 	flags.StringVar(&c.key, "key", "", "the key's `name`: a key file for local (default a new one), an ARN for aws,\n"+
 		"projects/…/cryptoKeys/… for gcp, the name of a transit key for hashivault")
-	flags.StringVar(&c.mount, "mount", "transit", "hashivault: the `path` of the transit engine")
+	flags.StringVar(&c.mount, "mount", defaultMount, "hashivault: the `path` of the transit engine")
 	flags.StringVar(&c.endpoint, "endpoint", "", "aws and gcp: `address` and port of a test server on this machine")
-	if err := flags.Parse(args); err != nil {
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(out)
+		flags.Usage()
 		return choice{}, err
+	}
+	if err != nil {
+		return choice{}, fmt.Errorf("%w; -h lists the flags", err)
 	}
 	return c, c.check(flags.Args(), names)
 }
@@ -139,6 +149,12 @@ func (c choice) check(rest []string, names string) error {
 	}
 	if services[c.service] == nil {
 		return fmt.Errorf("-kek %q: want one of %s", c.service, names)
+	}
+	if c.key != "" && c.service == "fake" {
+		return errors.New("-key is not for fake, whose key is new each time")
+	}
+	if c.mount != defaultMount && c.service != "hashivault" {
+		return errors.New("-mount is for hashivault")
 	}
 	if c.endpoint == "" {
 		return nil

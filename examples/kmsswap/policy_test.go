@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/awskmsserver"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/awskms"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// policy is the part of IAM's policy language that the page's policy is in.
+type policy struct {
+	Version   string
+	Statement []struct {
+		Sid       string
+		Effect    string
+		Action    []string
+		Resource  string
+		Condition struct{ StringEquals map[string]oneOrMore }
+	}
+}
+
+// oneOrMore is a string or a list of them.
+type oneOrMore []string
+
+func (o *oneOrMore) UnmarshalJSON(data []byte) error {
+	if data[0] == '[' {
+		return json.Unmarshal(data, (*[]string)(o))
+	}
+	*o = make(oneOrMore, 1)
+	return json.Unmarshal(data, &(*o)[0])
+}
+
+// allows tells whether a statement allows a request: all of its conditions have
+// to hold, and a condition on what the request does not have does not hold.
+func (p policy) allows(r awskmsserver.Request) bool {
+	for _, s := range p.Statement {
+		allowed := s.Effect == "Allow" && slices.Contains(s.Action, "kms:"+r.Operation) && s.Resource == r.KeyID
+		for key, values := range s.Condition.StringEquals {
+			name, ok := strings.CutPrefix(key, "kms:EncryptionContext:")
+			value, there := r.EncryptionContext[name]
+			allowed = allowed && ok && there && slices.Contains(values, value)
+		}
+		if allowed {
+			return true
+		}
+	}
+	return false
+}
+
+// enforce makes a server refuse what the policy does not allow.
+func (p policy) enforce(next http.Handler, body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request := awskmsserver.Request{Operation: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "TrentService.")}
+		if json.Unmarshal(body, &request) != nil || !p.allows(request) {
+			next = awskmsserver.Refuse(http.StatusBadRequest, "AccessDeniedException")(next, body)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// pagesPolicy returns the page's policy for AWS.
+func pagesPolicy(t *testing.T) policy {
+	t.Helper()
+	decoder := json.NewDecoder(strings.NewReader(blocks(t, "json")[0]))
+	decoder.DisallowUnknownFields() // what is not understood here would not be enforced
+	var p policy
+	require.NoError(t, decoder.Decode(&p))
+	return p
+}
+
+func TestThePolicyForAWSIsEnoughForAVaultAndNoMore(t *testing.T) {
+	server := awskmsserver.New(t)
+	server.Break(pagesPolicy(t).enforce)
+	kek, err := awskms.New(server.Client("eu-central-1"), server.CreateKey("eu-central-1", "1234abcd-12ab-34cd-56ef-1234567890ab"))
+	require.NoError(t, err)
+
+	storage := memstore.New()
+	v := newVault(t, storage, kek) // with Check
+	_, err = v.Put(t.Context(), "acme", "API_KEY", bundle.NewValue("made-up-value-of-acme"), nil)
+	require.NoError(t, err)
+	token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
+	require.NoError(t, err)
+	require.Equal(t, "made-up-value-of-acme", value(t, newVault(t, storage, kek), token, "API_KEY"), "a cold process opens it")
+
+	cold := newVault(t, storage, kek)
+	server.Requests()
+	var export bytes.Buffer
+	_, err = cold.Export(t.Context(), &export)
+	require.NoError(t, err, "a vault is exported")
+	require.Len(t, server.Requests(), 1, "for the export's own data key")
+	moved := newVault(t, memstore.New(), kek)
+	server.Requests()
+	_, err = moved.Import(t.Context(), bytes.NewReader(export.Bytes()))
+	require.NoError(t, err, "and imported")
+	require.Len(t, server.Requests(), 2, "for the export's data key and the tenant's")
+	require.Equal(t, "made-up-value-of-acme", value(t, moved, token, "API_KEY"))
+
+	_, err = v.Put(t.Context(), "initech", "API_KEY", bundle.NewValue("made-up-value-of-initech"), nil)
+	require.ErrorIs(t, err, keyring.ErrDenied, "a tenant that the policy does not name")
+	for _, c := range []keyring.Context{
+		nil,
+		{"purpose": "backup", "tenant": "acme"},
+		{"purpose": "data-key"},
+		{"tenant": "acme"},
+		{"purpose": "check", "tenant": "acme"},
+		{"purpose": "data-key", "tenant": "satchel-check"},
+	} {
+		_, err = kek.Wrap(t.Context(), bytes.Repeat([]byte{7}, 32), c)
+		require.ErrorIs(t, err, keyring.ErrDenied, "under the context %v", c)
+	}
+}
