@@ -48,6 +48,38 @@ func TestTheLinesOfAValueAreFoundWhateverIsAroundThem(t *testing.T) {
 		r.String("12: MIIEvQIBADANBgkq\r\n\thkiG9w0BAQEFAASC # MIIEvQIBADANBgkq\n-----BEGIN TEST KEY-----\nshort\n"))
 }
 
+func TestALineThatOnlyBeginsLikeBoilerplateIsMasked(t *testing.T) {
+	for _, line := range []string{
+		"-----BEGIN TEST KEY-----MIIEvQIBADANBgkqhkiG9w0BAQEFAASC-----END TEST KEY-----",
+		"-----BEGIN TEST KEY-----MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+		"-----END TEST KEY----- s3cr3t",
+		`<?xml version="1.0"?><password>s3cr3t</password>`,
+		"#!/usr/bin/env -S TOKEN=s3cr3t bash",
+	} {
+		r := redact.New(secret("KEY", "first line\n"+line+"\n"))
+		require.Equal(t, "<[KEY]>", r.String("<"+line+">"))
+	}
+}
+
+func TestAnAddressThatHoldsASecretIsMaskedUnderAnyKey(t *testing.T) {
+	for _, address := range []string{
+		"postgres://app:p4ssw0rd@db/app",
+		"postgres://app:p4ss/w0rd@db/app", // not escaped, so it does not parse
+		"postgres://app:p4ss%w0rd@db/app",
+		"https://storage.example.com/file?sig=s3cr3t",
+		"amqp://s3cr3t-t0ken@queue",
+	} {
+		r := redact.New(secret("KEY", fmt.Sprintf(`{"service_url": %q, "service_uri": "https://example.com/public"}`, address)))
+		require.Equal(t, "<[KEY]> https://example.com/public", r.String("<"+address+"> https://example.com/public"))
+	}
+}
+
+func TestPartsOfLessThanEightBytesAreNotMasked(t *testing.T) {
+	r := redact.New(secret("LINES", "first-7\nsecond-8\nthird-line"), secret("JSON", `{"a":"seven-7","b":"eight--8","c":["nested7"]}`))
+	require.Equal(t, "first-7 [LINES] [LINES]", r.String("first-7 second-8 third-line"))
+	require.Equal(t, "seven-7 [JSON] nested7", r.String("seven-7 eight--8 nested7"))
+}
+
 func TestTheStringsOfAJSONValueAreFoundInAllForms(t *testing.T) {
 	inner, err := json.Marshal(map[string]string{"deep": "inner/s3cr3t"})
 	require.NoError(t, err)

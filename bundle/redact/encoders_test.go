@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,6 +101,7 @@ var encoders = []encoder{
 	python("json, large digits", `re.sub(r"\\(u....|.)",lambda m:"\\u"+m[1][1:].upper() if m[1][0]=="u" else m[0],json.dumps(v))`),
 	python("shlex", "shlex.quote(v)"),
 	node("encodeURIComponent", "encodeURIComponent(v)"),
+	node("encodeURIComponent, small digits", "encodeURIComponent(v).replace(/%../g, x => x.toLowerCase())"),
 	node("URLSearchParams", "new URLSearchParams({v}).toString().slice(2)"),
 	node("JSON", "JSON.stringify(v)"),
 	node("base64url", "Buffer.from(v).toString('base64url')"),
@@ -169,6 +171,11 @@ func TestWhatOtherEncodersWriteIsMasked(t *testing.T) {
 	}
 }
 
+var percent = regexp.MustCompile("%..")
+
+// smallEscapes returns text with small digits in what is escaped for a URL.
+func smallEscapes(text string) string { return percent.ReplaceAllStringFunc(text, strings.ToLower) }
+
 // TestWhatTheStandardLibraryWritesIsMasked needs no other programs.
 func TestWhatTheStandardLibraryWritesIsMasked(t *testing.T) {
 	plainJSON := func(v string) string {
@@ -190,6 +197,8 @@ func TestWhatTheStandardLibraryWritesIsMasked(t *testing.T) {
 		"HEX":           func(v string) string { return fmt.Sprintf("%X", v) },
 		"query":         url.QueryEscape,
 		"path segment":  url.PathEscape,
+		"query, small":  func(v string) string { return smallEscapes(url.QueryEscape(v)) },
+		"path, small":   func(v string) string { return smallEscapes(url.PathEscape(v)) },
 		"user info":     func(v string) string { return strings.TrimPrefix(url.UserPassword("", v).String(), ":") },
 		"JSON":          func(v string) string { b, _ := json.Marshal(v); return strings.Trim(string(b), `"`) },
 		"JSON, no HTML": func(v string) string { s := plainJSON(v); return s[1 : len(s)-1] },

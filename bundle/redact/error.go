@@ -8,12 +8,11 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Error returns err, or, where its text holds a match, an error with the text
 // masked. [errors.Is] finds in that one what it finds in err; [errors.As] finds
-// nothing, because what it returns could be printed. Timeout and Temporary
+// nothing of err, because what it returns could be printed. Timeout and Temporary
 // answer as those of err do. A nil error gives nil.
 //
 // It is meant for errors that quote what they were about, such as the URL in
@@ -26,8 +25,7 @@ func (r *Redactor) Error(err error) error {
 }
 
 func (m *matcher) maskError(err error) error {
-	texts, _ := renderings(err)
-	if !slices.ContainsFunc(texts, m.matches) {
+	if !slices.ContainsFunc(renderings(err), m.matches) {
 		return err
 	}
 	return &maskedError{
@@ -76,21 +74,16 @@ func (e *maskedError) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, text)
 }
 
-// renderings returns the texts that loggers make of x, and false if x refers to
-// itself in a way that fmt may not come back from.
-func renderings(x any) (texts []string, ok bool) {
-	b, err := safely(func() ([]byte, error) { return json.Marshal(x) })
-	if e, ok := errors.AsType[*json.UnsupportedValueError](err); ok && strings.Contains(e.Str, "cycle") {
-		if _, isError := x.(error); !isError { // an error has a text of its own
-			return nil, false
-		}
-	}
-	texts = append(texts, string(b))
+// renderings returns the texts that loggers make of x: its JSON first, what
+// %+v makes of it last.
+func renderings(x any) []string {
+	b, _ := safely(func() ([]byte, error) { return json.Marshal(x) })
+	texts := []string{string(b)}
 	if t, ok := x.(encoding.TextMarshaler); ok {
 		b, _ := safely(t.MarshalText)
 		texts = append(texts, string(b))
 	}
-	return append(texts, fmt.Sprint(x), fmt.Sprintf("%+v", x)), true
+	return append(texts, fmt.Sprint(x), fmt.Sprintf("%+v", x))
 }
 
 // safely returns what f does, and nothing if it panics: the methods are those

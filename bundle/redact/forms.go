@@ -77,6 +77,9 @@ func (f formSet) encodings(s string) {
 	f.base64(s)
 	f.add(hex.EncodeToString([]byte(s)))
 	f.add(strings.ToUpper(hex.EncodeToString([]byte(s))))
+	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) && !strings.ContainsRune("-_.", r) }) {
+		return // the others leave these characters alone
+	}
 	for _, style := range urlStyles {
 		f.add(style.escape(s, upperHex))
 		f.add(style.escape(s, lowerHex))

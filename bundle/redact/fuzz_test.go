@@ -2,6 +2,12 @@ package redact
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,6 +88,58 @@ func FuzzEveryFormIsMasked(f *testing.F) {
 				}
 			}
 		}
+	})
+}
+
+// FuzzWhatTheStandardLibraryWritesIsAForm compares the forms with what encoders
+// make of any value. It does not use those of this package.
+func FuzzWhatTheStandardLibraryWritesIsAForm(f *testing.F) {
+	f.Add("p4$$ \"w0rd'é\u2028<\x7f>😀", byte(1), byte(2))
+	f.Add("a \xff of no\ufffdUTF-8, and <one> of it", byte(0), byte(0))
+	f.Fuzz(func(t *testing.T, value string, before, after byte) {
+		if len(strings.TrimSpace(value)) < minForm {
+			return
+		}
+		known := map[string]bool{}
+		for _, form := range forms(value) {
+			known[string(form)] = true
+		}
+		asJSON := func(html bool) string {
+			var b strings.Builder
+			e := json.NewEncoder(&b)
+			e.SetEscapeHTML(html)
+			require.NoError(t, e.Encode(value))
+			return strings.Trim(b.String(), "\n")
+		}
+		within := func(quoted string) string { return quoted[1 : len(quoted)-1] }
+		for encoder, text := range map[string]string{
+			"itself":         value,
+			"hex":            hex.EncodeToString([]byte(value)),
+			"HEX":            fmt.Sprintf("%X", value),
+			"query":          url.QueryEscape(value),
+			"path segment":   url.PathEscape(value),
+			"user info":      strings.TrimPrefix(url.UserPassword("", value).String(), ":"),
+			"JSON":           within(asJSON(true)),
+			"JSON, no HTML":  within(asJSON(false)),
+			"Go":             within(strconv.Quote(value)),
+			"Go, ASCII":      within(strconv.QuoteToASCII(value)),
+			"base64":         base64.StdEncoding.EncodeToString([]byte(value)),
+			"base64, no pad": base64.RawStdEncoding.EncodeToString([]byte(value)),
+			"base64url":      base64.URLEncoding.EncodeToString([]byte(value)),
+		} {
+			require.True(t, known[text], "%s: %q", encoder, text)
+		}
+		// Of longer base64 it has the characters that do not depend on what is around.
+		long := func(around string) string {
+			return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(around, int(before)) + value + strings.Repeat(around, 3+int(after))))
+		}
+		x, y := long("\x00"), long("\xff")
+		first := 0
+		for x[first] != y[first] || first*6 < int(before)*8 {
+			first++
+		}
+		end := (int(before) + len(value)) * 8 / 6
+		require.True(t, known[x[first:end]], "base64 inside longer base64: %q", x[first:end])
 	})
 }
 

@@ -41,8 +41,9 @@ type matcher struct {
 type text struct {
 	b      []byte
 	marker uint32
-	// parent is the longest other text that this one begins with, or -1.
-	parent int32
+	// parent is the longest other text that this one begins with, or -1, and jump
+	// one that is mostly shorter: see matcher.upTo.
+	parent, jump int32
 }
 
 type group struct {
@@ -84,12 +85,27 @@ func (m *matcher) findParents() {
 		for len(open) > 0 && !bytes.HasPrefix(t.b, m.texts[open[len(open)-1]].b) {
 			open = open[:len(open)-1]
 		}
-		t.parent = -1
-		if len(open) > 0 {
-			t.parent = open[len(open)-1]
+		t.parent, t.jump = -1, -1
+		if depth := len(open); depth > 0 {
+			// Up by as many texts as the lowest bit of the depth says: few such
+			// jumps lead to any place.
+			t.parent, t.jump = open[depth-1], open[depth-depth&-depth]
 		}
 		open = append(open, int32(i))
 	}
+}
+
+// upTo returns the longest text of at most size bytes among text number i and
+// those that it begins with, or -1.
+func (m *matcher) upTo(size int, i int32) int32 {
+	for i >= 0 && len(m.texts[i].b) > size {
+		if jump := m.texts[i].jump; jump >= 0 && len(m.texts[jump].b) > size {
+			i = jump
+		} else {
+			i = m.texts[i].parent
+		}
+	}
+	return i
 }
 
 func (m *matcher) indexBeginnings() {

@@ -57,19 +57,15 @@ func jsonLeaves(s string) (leaves []string, ok bool) {
 }
 
 // publicLeaf reports whether a leaf under key is the same in the secrets of
-// many people, and so occurs in ordinary output. An address that has a
-// password in it is not.
+// many people, and so occurs in ordinary output. An address that has a user or a
+// query in it, or that is none, is not.
 func publicLeaf(key, leaf string) bool {
 	switch {
 	case key == "type", key == "universe_domain":
 		return true
 	case strings.HasSuffix(key, "_uri"), strings.HasSuffix(key, "_url"):
 		u, err := url.Parse(leaf)
-		if err != nil || u.User == nil {
-			return true
-		}
-		_, hasPassword := u.User.Password()
-		return !hasPassword
+		return err == nil && u.User == nil && u.RawQuery == ""
 	}
 	return false
 }
@@ -104,9 +100,11 @@ func boilerplate(line string) bool {
 	switch {
 	case !strings.ContainsFunc(line, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }):
 		return true // a rule, or brackets
-	case strings.HasPrefix(line, "-----BEGIN "), strings.HasPrefix(line, "-----END "),
-		strings.HasPrefix(line, "---- BEGIN "), strings.HasPrefix(line, "---- END "),
-		strings.HasPrefix(line, "#!"), strings.HasPrefix(line, "<?xml"):
+	case isFrame(line, "-----"), isFrame(line, "----"):
+		return true
+	case strings.HasPrefix(line, "#!") && !strings.Contains(line, "="):
+		return true
+	case strings.HasPrefix(line, "<?xml ") && strings.Index(line, ">") == len(line)-1:
 		return true
 	case line[0] == '[' && line[len(line)-1] == ']' && isWord(line[1:len(line)-1]):
 		return true // the heading of a section
@@ -120,6 +118,18 @@ func boilerplate(line string) bool {
 		key, value, ok = strings.Cut(line, "=")
 	}
 	return ok && commonKeys[strings.ToLower(strings.TrimSpace(key))] && len(strings.TrimSpace(value)) < 16
+}
+
+// isFrame reports whether line is the first or last of a block such as PEM, with
+// rules of the given dashes, and nothing else.
+func isFrame(line, dashes string) bool {
+	label, ok := strings.CutPrefix(line, dashes)
+	if !ok {
+		return false
+	}
+	label, ok = strings.CutSuffix(label, dashes)
+	label = strings.TrimSpace(label)
+	return ok && (strings.HasPrefix(label, "BEGIN ") || strings.HasPrefix(label, "END ")) && !strings.Contains(label, "--")
 }
 
 // isWord reports whether s could be the name of a section.

@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -91,18 +92,24 @@ func requireReference(t *testing.T, m *matcher, r reference, data []byte, sizes 
 }
 
 // walkLeaves returns the secret leaves of a single JSON object, list or string.
-// It does not take text in which a key may be lost, because it occurs twice.
+// It does not take text in which a key may be lost, because it occurs twice, nor
+// addresses that may hold a secret.
 func walkLeaves(s string) (leaves []string, valid bool) {
 	var root any
 	if s == "" || !strings.ContainsAny(s[:1], `{["`) || json.Unmarshal([]byte(s), &root) != nil {
 		return nil, false
 	}
 	keys := 0
+	valid = true
 	var walk func(key string, x any)
 	walk = func(key string, x any) {
 		switch x := x.(type) {
 		case string:
-			if len(x) >= minPart && !publicLeaf(key, x) {
+			address := strings.HasSuffix(key, "_uri") || strings.HasSuffix(key, "_url")
+			if _, err := url.Parse(x); address && (err != nil || strings.ContainsAny(x, "@?")) {
+				valid = false
+			}
+			if len(x) >= 8 && !address && key != "type" && key != "universe_domain" {
 				leaves = append(leaves, x)
 			}
 		case []any:
@@ -117,5 +124,5 @@ func walkLeaves(s string) (leaves []string, valid bool) {
 		}
 	}
 	walk("", root)
-	return leaves, keys == strings.Count(s, ":")
+	return leaves, valid && keys == strings.Count(s, ":")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -14,11 +15,15 @@ import (
 // [slog.Logger.With] included. What r learns later is masked in those too.
 //
 // Values are resolved first. Strings and byte slices are masked; numbers are
-// replaced by a string where their digits are a match. Any other value is
-// passed on as it is if none of its renderings (its JSON, its text, the %v and
-// %+v of fmt) has a match. Otherwise h gets the masked JSON, or the masked %+v
-// where the JSON does not tell, or an error with a masked text. A value that
-// refers to itself cannot be examined and becomes "[REDACTED]".
+// replaced by a string where their digits are a match; booleans, times and
+// durations are passed on. Any other value is passed on as it is if none of its
+// renderings (its JSON, its text, the %v and %+v of fmt) has a match. Otherwise
+// h gets the masked JSON, or the masked %+v where the JSON does not tell, or an
+// error with a masked text. A value that contains itself, or is nested a
+// thousand deep, cannot be examined and becomes "[REDACTED]".
+//
+// What is given to With is formatted when a record comes, so it must not change
+// after that, while other handlers may have formatted it at once.
 //
 // A handler that prints values in other ways, say as decimal bytes, may show
 // more than was examined. To mask whatever it writes, give it a [Writer].
@@ -154,10 +159,10 @@ func (m *matcher) maskAny(v slog.Value) slog.Value {
 	case error:
 		return slog.AnyValue(m.maskError(x))
 	default:
-		texts, ok := renderings(x)
-		if !ok {
+		if endless(reflect.Indirect(reflect.ValueOf(x)), maxNesting) {
 			return slog.StringValue("[REDACTED]")
 		}
+		texts := renderings(x)
 		if !slices.ContainsFunc(texts, m.matches) {
 			return v
 		}
@@ -167,4 +172,44 @@ func (m *matcher) maskAny(v slog.Value) slog.Value {
 		}
 		return slog.StringValue(m.mask(texts[len(texts)-1]))
 	}
+}
+
+// maxNesting is how deep a value may be nested to be printed.
+const maxNesting = 1000
+
+// endless reports whether v is nested deeper than left, as what contains itself
+// is: there fmt overflows the stack, which ends the process. Like fmt it does not
+// follow pointers inside.
+func endless(v reflect.Value, left int) bool {
+	if left == 0 {
+		return true
+	}
+	switch v.Kind() {
+	case reflect.Interface:
+		return endless(v.Elem(), left-1)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if endless(v.Field(i), left-1) {
+				return true
+			}
+		}
+	case reflect.Map:
+		for entries := v.MapRange(); entries.Next(); {
+			if endless(entries.Value(), left-1) {
+				return true
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		switch v.Type().Elem().Kind() {
+		case reflect.Interface, reflect.Struct, reflect.Map, reflect.Slice, reflect.Array:
+		default:
+			return false // most are long and flat
+		}
+		for i := range v.Len() {
+			if endless(v.Index(i), left-1) {
+				return true
+			}
+		}
+	}
+	return false
 }

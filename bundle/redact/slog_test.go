@@ -29,6 +29,8 @@ type (
 	failing  struct{ token string }
 	raw      struct{ Bytes []byte }
 	panicky  struct{ Token string }
+	noValue  struct{ token string }
+	noString struct{ token string }
 )
 
 func (s stringer) String() string             { return "stringer " + s.token }
@@ -39,6 +41,8 @@ func (j jsoner) MarshalJSON() ([]byte, error) {
 func (v valuer) LogValue() slog.Value          { return slog.GroupValue(slog.String("token", v.token)) }
 func (f *failing) Error() string               { return "failing " + f.token }
 func (p panicky) MarshalJSON() ([]byte, error) { panic("no") }
+func (n noValue) LogValue() slog.Value         { panic("no " + n.token) }
+func (n noString) String() string              { panic("no " + n.token) }
 
 func TestNoKindOfAttributeShowsASecret(t *testing.T) {
 	r := redact.New(secret("KEY", logged), secret("PIN", "8675309"))
@@ -46,6 +50,13 @@ func TestNoKindOfAttributeShowsASecret(t *testing.T) {
 	loop := list{logged}
 	loop = append(loop, loop)
 	loop[1] = loop
+	// encoding/json gives up at the function, before it is in the loop.
+	loopWithFunction := map[string]any{"a": func() {}, "b": logged}
+	loopWithFunction["c"] = loopWithFunction
+	type inside struct{ unexported any }
+	type ring struct{ Next any }
+	circle := &ring{}
+	circle.Next = &ring{circle}
 	for about, args := range map[string][]any{
 		"string":            {"k", logged},
 		"key":               {logged, 1},
@@ -67,7 +78,13 @@ func TestNoKindOfAttributeShowsASecret(t *testing.T) {
 		"json.Marshaler":    {"k", jsoner{logged}},
 		"LogValuer":         {"k", valuer{logged}},
 		"panics":            {"k", panicky{logged}},
+		"LogValuer panics":  {"k", noValue{logged}},
+		"Stringer panics":   {"k", noString{logged}},
 		"refers to itself":  {"k", loop},
+		"itself, function":  {"k", loopWithFunction},
+		"itself, hidden":    {"k", inside{loopWithFunction}},
+		"itself, pointer":   {"k", &inside{loopWithFunction}},
+		"ring of pointers":  {"k", circle, "l", logged},
 		"map":               {"k", map[string]any{"a": []string{logged}}},
 		"map key":           {"k", map[string]int{logged: 1}},
 		"slice":             {"k", []string{"a", logged}},

@@ -144,11 +144,7 @@ func (s *stream) narrow(data []byte, at int, known front) front {
 		}
 	}
 	if lo > known.lo {
-		i := int32(lo - 1)
-		for i >= 0 && len(texts[i].b) > under {
-			i = texts[i].parent
-		}
-		if i >= 0 {
+		if i := s.m.upTo(under, int32(lo-1)); i >= 0 {
 			known.best = int(i)
 		}
 	}

@@ -20,8 +20,8 @@ type urlStyle struct {
 	plus bool
 }
 
-// urlStyles are the ways in use. Values of letters, digits, - and _ alone are
-// the same in all of them.
+// urlStyles are the ways in use. Letters, digits, "-", "_" and "." are the same in
+// all of them.
 var urlStyles = []urlStyle{
 	{"-_.~", true},            // query values: Go, Python's quote_plus
 	{"*-._", true},            // HTML forms: URLSearchParams
@@ -35,6 +35,7 @@ var urlStyles = []urlStyle{
 
 func (u urlStyle) escape(s, digits string) string {
 	var b strings.Builder
+	b.Grow(len(s))
 	for i := range len(s) {
 		switch c := s[i]; {
 		case isAlnum(c) || strings.IndexByte(u.safe, c) >= 0:
@@ -88,8 +89,14 @@ var jsonShort = map[rune]string{
 
 func (j jsonStyle) escape(s string) string {
 	var b strings.Builder
-	for _, r := range s { // a byte that is not UTF-8 counts as U+FFFD, as encoders have it
+	b.Grow(len(s))
+	for i, r := range s { // a byte that is not UTF-8 counts as U+FFFD, as encoders have it
+		if r < 0x80 && isAlnum(byte(r)) {
+			b.WriteByte(byte(r))
+			continue
+		}
 		short, ok := jsonShort[r]
+		invalid := r == utf8.RuneError && !strings.HasPrefix(s[i:], "\ufffd")
 		switch {
 		case strings.ContainsRune(j.also, r):
 			b.WriteString(j.unicode(r))
@@ -98,7 +105,7 @@ func (j jsonStyle) escape(s string) string {
 		case r == '/' && j.slash:
 			b.WriteString(`\/`)
 		case r < 0x20,
-			j.lines && (r == '\u2028' || r == '\u2029' || r == utf8.RuneError),
+			j.lines && (r == '\u2028' || r == '\u2029' || invalid),
 			j.ascii && r > 0x7f && r <= 0xffff:
 			b.WriteString(j.unicode(r))
 		case j.ascii && r > 0xffff:

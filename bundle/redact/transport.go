@@ -21,7 +21,8 @@ type Transport struct {
 	// run side by side. What Dump returns is ignored. Default: none.
 	Dump io.Writer
 	// Bodies adds the bodies to the dumps. They are read into memory for this,
-	// so answers that never end must not be dumped so. Default: heads only.
+	// so answers that never end must not be dumped so. In those that are
+	// compressed nothing is found. Default: heads only.
 	Bodies bool
 }
 

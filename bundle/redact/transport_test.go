@@ -2,12 +2,15 @@ package redact_test
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -81,6 +84,59 @@ func TestATransportMasksItsErrors(t *testing.T) {
 	_, err = (&http.Client{Transport: transport}).Do(req)
 	require.ErrorContains(t, err, token, "the client puts the URL around the error")
 	require.NotContains(t, r.Error(err).Error(), token, "which Error takes out again")
+}
+
+func TestADumpLeavesWhatIsReceivedAlone(t *testing.T) {
+	const token = "s3cr3t-token"
+	// A dump in pieces of the usual 32 KiB would cut the token.
+	long := strings.Repeat("x", 32<<10-6) + token + strings.Repeat("y", 32<<10)
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	_, err := io.WriteString(zip, long)
+	require.NoError(t, err)
+	require.NoError(t, zip.Close())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch req.URL.Path {
+		case "/zipped":
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Content-Length", strconv.Itoa(zipped.Len()))
+			_, _ = w.Write(zipped.Bytes())
+		case "/chunked":
+			_ = http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, long)
+		case "/long":
+			w.Header().Set("Content-Length", strconv.Itoa(len(long)))
+			_, _ = io.WriteString(w, long)
+		}
+	}))
+	defer server.Close()
+	for _, row := range []struct {
+		path, accept, want string
+		length             int
+		dumped             int
+	}{
+		{"/long", "", long, len(long), 1},
+		{"/chunked", "", long, -1, 1},
+		{"/zipped", "", long, -1, 1},                          // the transport below unzips it
+		{"/zipped", "gzip", zipped.String(), zipped.Len(), 0}, // or not
+	} {
+		var dump safeBuffer
+		transport := &redact.Transport{Redactor: redact.New(secret("TOKEN", token)), Base: server.Client().Transport, Dump: &dump, Bodies: true}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+row.path, nil)
+		require.NoError(t, err)
+		if row.accept != "" {
+			req.Header.Set("Accept-Encoding", row.accept)
+		}
+		resp, err := transport.RoundTrip(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.True(t, row.want == string(body), "%s %s: the body is not changed", row.path, row.accept)
+		require.EqualValues(t, row.length, resp.ContentLength, "%s %s", row.path, row.accept)
+		require.NotContains(t, dump.String(), token)
+		require.Equal(t, row.dumped, strings.Count(dump.String(), "[TOKEN]"), "%s %s", row.path, row.accept)
+	}
 }
 
 type brokenBody struct{ closed bool }
