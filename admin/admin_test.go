@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"regexp"
@@ -234,7 +235,11 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, r.Ready)
 	require.Equal(t, admin.ReadyPresent, r.Items[0].Status)
-	require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme"}, r.Items[0].From)
+	require.Equal(t, admin.Origin{Provider: "vault", Location: "acme"}, r.Items[0].From)
+	text, err := json.Marshal(r.Items[0])
+	require.NoError(t, err)
+	require.JSONEq(t, `{"scope":"acme","name":"ANTHROPIC_API_KEY","kind":"anthropic","help":"get one from the console","status":"present","from":{"provider":"vault","location":"acme"}}`,
+		string(text), "it is written with the names of the description")
 	require.EqualValues(t, vault.ReadyHidden, admin.ReadyHidden)
 	require.EqualValues(t, vault.ReadyExpired, admin.ReadyExpired)
 }

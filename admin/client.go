@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/satchelhq/satchel/internal/outgoing"
 	"github.com/satchelhq/satchel/internal/wire"
 )
 
@@ -28,9 +29,11 @@ import (
 // concurrent use and leaves nothing running between calls. Its fields must not
 // change after the first use.
 type Client struct {
-	// URL is the base URL of the admin API, which ends before /v1. It has to
-	// be https, unless the host is this machine (localhost, 127.0.0.0/8 or
-	// ::1), and cannot have a user, a query or a fragment. Required.
+	// URL is the base URL of the admin API, which ends before /v1. It is where
+	// the platform serves NewAdminHandler, not the URL that runners have:
+	// with examples/platform it is that and /admin. It has to be https, unless
+	// the host is this machine (localhost, 127.0.0.0/8 or ::1), and cannot
+	// have a user, a query or a fragment. Required.
 	URL string
 	// Authorize sets the headers that say who asks, such as Authorization. It
 	// is called at each request, possibly by several goroutines at once, and
@@ -55,6 +58,9 @@ const (
 	// can send it.
 	header = "Satchel-Admin"
 )
+
+// platform is who is asked.
+var platform = outgoing.Peer{Name: "the platform", Sends: "credentials and values", Example: "https://satchel.example.com/admin", Client: "HTTPClient"}
 
 // request is what is asked of the platform.
 type request struct {
@@ -82,9 +88,9 @@ func (c *Client) do(ctx context.Context, r request, answer any) error {
 }
 
 func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
-	base, err := baseURL(c.URL)
-	if err != nil {
-		return err
+	base, what, fix := platform.BaseURL(c.URL)
+	if base == nil {
+		return fmt.Errorf("URL of the platform: %s; %s", what, fix)
 	}
 	timeout := c.Timeout
 	if timeout <= 0 {
@@ -100,12 +106,13 @@ func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
 	if err != nil {
 		return err
 	}
-	response, err := clientFor(c.HTTPClient).Do(sent)
+	response, err := outgoing.Client(c.HTTPClient).Do(sent)
 	if err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s %s: %w", r.method, shown, ctx.Err())
 		}
-		return fmt.Errorf("%s %s: %s", r.method, shown, explain(err))
+		what, fix, _ := platform.Explain(err)
+		return fmt.Errorf("%s %s: %s; %s", r.method, shown, what, fix)
 	}
 	defer response.Body.Close()
 	failed := &Error{Method: r.method, URL: shown, StatusCode: response.StatusCode}

@@ -2,7 +2,7 @@
 // NewAdminHandler serves and docs/openapi.yaml describes: what the setup of a
 // runner, a migration and scripts need of it.
 //
-//	platform := &admin.Client{URL: "https://satchel.example.com/api", Authorize: authorize}
+//	platform := &admin.Client{URL: "https://satchel.example.com/admin", Authorize: authorize}
 //	_, err := platform.Put(ctx, "acme/web", "ANTHROPIC_API_KEY", key, nil)
 //	token, info, err := platform.IssueToken(ctx, "acme/web", nil)
 //

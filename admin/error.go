@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/satchelhq/satchel/internal/wire"
 )
@@ -121,7 +119,7 @@ const telling = 6
 // bytes with a hidden text, or holds the whole of a shorter one. A server, or
 // what stands before it, may quote what it was sent.
 func shown(text string, hidden []string) string {
-	text = plainText(text, maxShown)
+	text = wire.Text(text, maxShown)
 	for _, h := range hidden {
 		if h == "" {
 			continue
@@ -138,30 +136,6 @@ func shown(text string, hidden []string) string {
 	return text
 }
 
-// plainText returns s as far as it can be shown and logged: at most limit
-// bytes, with blanks for line breaks, and without control characters and
-// tokens.
-func plainText(s string, limit int) string {
-	s = wire.TokenPattern.ReplaceAllLiteralString(s, wire.TokenPrefix+"…")
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-	if len(s) <= limit {
-		return s
-	}
-	end := limit - len("…")
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
-
 // plain makes all text in an answer such as can be shown and logged. answer is
 // a pointer to structs, lists and strings; a [secret] stays as it is.
 func plain(answer any) { plainValue(reflect.ValueOf(answer).Elem()) }
@@ -170,7 +144,7 @@ func plainValue(v reflect.Value) {
 	switch {
 	case v.Type() == reflect.TypeFor[secret]() || v.Type() == reflect.TypeFor[time.Time]():
 	case v.Kind() == reflect.String:
-		v.SetString(plainText(v.String(), maxShown))
+		v.SetString(wire.Text(v.String(), maxShown))
 	case v.Kind() == reflect.Struct:
 		for _, field := range v.Fields() {
 			plainValue(field)

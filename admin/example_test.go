@@ -15,7 +15,7 @@ import (
 func Example() {
 	setup := func(ctx context.Context, adminToken, key bundle.Value) (bundle.Value, error) {
 		platform := &admin.Client{
-			URL: "https://satchel.example.com/api",
+			URL: "https://satchel.example.com/admin",
 			Authorize: func(r *http.Request) error {
 				r.Header.Set("Authorization", "Bearer "+adminToken.Reveal())
 				return nil
@@ -36,5 +36,5 @@ func Example() {
 	cancel() // so that this example asks nobody
 	_, err := setup(ctx, bundle.NewValue("an administrator's token"), bundle.NewValue("sk-ant-0123456789abcdefghijklmnopqr"))
 	fmt.Println(err)
-	// Output: putting secret ANTHROPIC_API_KEY in scope acme/web: PUT https://satchel.example.com/api/v1/secrets/ANTHROPIC_API_KEY: context canceled
+	// Output: putting secret ANTHROPIC_API_KEY in scope acme/web: PUT https://satchel.example.com/admin/v1/secrets/ANTHROPIC_API_KEY: context canceled
 }

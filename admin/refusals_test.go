@@ -260,7 +260,7 @@ func TestAServerThatIsNotTrustedGetsNothing(t *testing.T) {
 	defer plain.Close()
 	c.URL = strings.Replace(plain.URL, "http:", "https:", 1)
 	_, err = c.Put(t.Context(), "acme", "A", value(canary), nil)
-	require.ErrorContains(t, err, "the server does not speak TLS there")
+	require.ErrorContains(t, err, "the server speaks plain HTTP there")
 }
 
 func TestTextOfAnswersCanBeShown(t *testing.T) {

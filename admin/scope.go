@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
 )
 
 // IntegrationInfo is the state of an integration that serves a scope.
@@ -50,12 +51,23 @@ type ReadyItem struct {
 	Kind   string      `json:"kind,omitempty"`
 	Help   string      `json:"help,omitempty"`
 	Status ReadyStatus `json:"status"`
-	// From is the scope or the integration that it comes from.
-	From    bundle.Origin `json:"from,omitzero"`
-	Expires time.Time     `json:"expires_at,omitzero"`
+	// From is the scope or the integration that it comes from. It is zero if
+	// there is none.
+	From    Origin    `json:"from,omitzero"`
+	Expires time.Time `json:"expires_at,omitzero"`
 	// Detail says what to do. It is empty if nothing is.
 	Detail string `json:"detail,omitempty"`
 }
+
+// Origin is a [bundle.Origin] with the names that the platform's API gives to its
+// fields.
+type Origin struct {
+	Provider string `json:"provider"`
+	Location string `json:"location,omitempty"`
+}
+
+// String returns both, such as "vault acme/web".
+func (o Origin) String() string { return bundle.Origin(o).String() }
 
 // Readiness says which of the secrets that runners of a scope need are there,
 // by name.
@@ -97,5 +109,5 @@ func clip(s string) string {
 	if len(s) > bundle.MaxName {
 		s = s[:16] + "…"
 	}
-	return plainText(s, bundle.MaxName)
+	return wire.Text(s, bundle.MaxName)
 }

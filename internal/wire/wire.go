@@ -178,18 +178,18 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 	meta := &bundle.Meta{
 		Revision:     a.Revision,
 		RefreshAfter: seconds(a.RefreshAfterSeconds),
-		Scope:        text(a.Scope, maxWord),
-		TokenID:      text(a.Token.ID, maxWord),
+		Scope:        Text(a.Scope, maxWord),
+		TokenID:      Text(a.Token.ID, maxWord),
 		IssuedAt:     a.IssuedAt,
 		TokenExpires: a.Token.ExpiresAt,
 		RotateBy:     a.Token.RotateBy,
 	}
 	for _, notice := range a.Notices {
-		meta.Notices = append(meta.Notices, text(notice, maxSentence))
+		meta.Notices = append(meta.Notices, Text(notice, maxSentence))
 	}
 	for _, p := range a.Problems {
 		meta.Problems = append(meta.Problems, bundle.Problem{
-			Name: text(p.Name, bundle.MaxName), Origin: origin(source, p.Origin), Reason: text(p.Reason, maxSentence), Retryable: p.Retryable,
+			Name: Text(p.Name, bundle.MaxName), Origin: origin(source, p.Origin), Reason: Text(p.Reason, maxSentence), Retryable: p.Retryable,
 		})
 	}
 	secrets := make([]bundle.Secret, 0, len(a.Secrets))
@@ -214,7 +214,7 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 			return nil, fmt.Errorf("secret %q of the answer has no value", s.Name)
 		}
 		secrets = append(secrets, bundle.Secret{
-			Name: s.Name, Value: bundle.NewValue(*s.Value), Origin: from, Kind: text(s.Kind, maxWord), Scope: text(s.Scope, maxWord), Version: s.Version,
+			Name: s.Name, Value: bundle.NewValue(*s.Value), Origin: from, Kind: Text(s.Kind, maxWord), Scope: Text(s.Scope, maxWord), Version: s.Version,
 			Created: s.CreatedAt, Rotated: s.RotatedAt, Expires: s.ExpiresAt, Delivery: delivery,
 		})
 	}
@@ -257,9 +257,9 @@ const (
 	maxSentence = 1024
 )
 
-// text returns s as far as it can be shown and logged: at most max bytes, with
+// Text returns s as far as it can be shown and logged: at most max bytes, with
 // blanks for line breaks, and without control characters and tokens.
-func text(s string, max int) string {
+func Text(s string, max int) string {
 	s = TokenPattern.ReplaceAllLiteralString(s, TokenPrefix+ellipsis)
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -290,7 +290,7 @@ func seconds(n int64) time.Duration {
 // origin names the platform, and the integration behind it if there is one.
 func origin(source, behind string) bundle.Origin {
 	if behind != "" && behind != vaultOrigin {
-		source += " via " + text(behind, maxWord)
+		source += " via " + Text(behind, maxWord)
 	}
 	return bundle.Origin{Provider: "bootstrap", Location: source}
 }

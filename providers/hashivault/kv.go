@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/outgoing"
 )
 
 // KV is a [bundle.Provider] that takes the secrets from one path of a key-value
@@ -184,18 +184,12 @@ func parseAddress(address string) (*url.URL, error) {
 		problem = "does not start with https://"
 	case u.Hostname() == "" || u.Opaque != "":
 		problem = "has no host"
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !outgoing.Loopback(u.Hostname()):
 		problem, fix = fmt.Sprintf("would send the token to %s in the clear", u.Host), "use https; http is for this machine only"
 	default:
 		return u, nil
 	}
 	return nil, fmt.Errorf("the Address %s; %s", problem, fix)
-}
-
-// loopback reports whether host is this machine, whatever a name server says.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // checkPath refuses what could lead out of where it belongs.

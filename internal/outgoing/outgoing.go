@@ -1,0 +1,146 @@
+// Package outgoing has what requests that carry secrets share: which URLs are fit
+// for one, a client that follows no redirect, and plain words for what went wrong.
+package outgoing
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/satchelhq/satchel/internal/wire"
+)
+
+// Peer is who is asked, in the words of errors.
+type Peer struct {
+	Name    string // such as "the platform"
+	Sends   string // what it is shown, such as "the token"
+	Example string // a base URL
+	Client  string // the field of the caller with the HTTP client
+}
+
+// BaseURL reads a base URL. If it is not fit, u is nil, and what and fix say why;
+// they quote of it at most the host, and only where that is neither a token nor a
+// part of something else.
+func (p Peer) BaseURL(base string) (u *url.URL, what, fix string) {
+	example := "write it like " + p.Example
+	if base == "" {
+		return nil, "it is empty", example
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, "it cannot be read as a URL", example
+	}
+	switch {
+	case strings.Contains(base, wire.TokenPrefix) || strings.Contains(u.Path, wire.TokenPrefix):
+		return nil, "it holds a runner token, or a part of one", "remove it there and, since URLs get logged, replace the token"
+	case u.User != nil:
+		return nil, "it has a user or a password", "remove all from // to @"
+	case u.RawQuery != "" || u.ForceQuery:
+		return nil, "it has a query", "remove all from the ? on"
+	case strings.Contains(base, "#"):
+		return nil, "it has a fragment", "remove all from the # on"
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, "it does not start with https://", example
+	case u.Hostname() == "" || u.Opaque != "":
+		return nil, "it has no host", example
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
+		return nil, "http would send " + p.Sends + " to " + u.Host + " in the clear", "use https; http is for localhost only"
+	}
+	if u.Path == "" {
+		u.Path = "/" // JoinPath would make a relative path
+	}
+	return u, "", ""
+}
+
+// Loopback reports whether host is this machine, whatever a name server says.
+func Loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// Client returns the client to send with, given the caller's, which may be nil.
+// It follows no redirect, and leaves limits of time to contexts.
+func Client(given *http.Client) *http.Client {
+	client := http.Client{}
+	if given != nil {
+		client = *given
+	} else {
+		client.Transport = ownTransport()
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.Timeout = 0
+	return &client
+}
+
+// ownTransport has no limit on the time until the header of an answer: a
+// platform may hold it back. All callers can share it, since no request leaves a
+// connection behind.
+var ownTransport = sync.OnceValue(func() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+})
+
+// Explain says in words of its own what a failed request means, and what to do:
+// the text of the cause may quote what the server sent, or a proxy's URL with its
+// password. untrusted is for a server that was reached and whose TLS was not
+// accepted.
+func (p Peer) Explain(cause error) (what, fix string, untrusted bool) {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](cause); ok {
+		return "the server's certificate is from an authority that this system does not trust",
+			"add the authority's certificate to the system's, or to the RootCAs of " + p.Client, true
+	}
+	if _, ok := errors.AsType[x509.HostnameError](cause); ok {
+		return "the server's certificate is for another host", "check the URL of " + p.Name, true
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](cause); ok && invalid.Reason == x509.Expired {
+		return "the server's certificate has expired or does not count yet",
+			"check the clock of this machine; if it is right, have the certificate of " + p.Name + " renewed", true
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](cause); ok {
+		return "the server's certificate cannot be trusted", "check the certificate of " + p.Name + " and this system's authorities", true
+	}
+	op, isOp := errors.AsType[*net.OpError](cause)
+	errno, isErrno := errors.AsType[syscall.Errno](cause)
+	_, isDNS := errors.AsType[*net.DNSError](cause)
+	_, isRecord := errors.AsType[tls.RecordHeaderError](cause)
+	network, isNetwork := errors.AsType[net.Error](cause)
+	const checkNetwork = "check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy"
+	switch {
+	case errors.Is(cause, http.ErrSchemeMismatch):
+		return "the server speaks plain HTTP there", "check the scheme and the port of the URL", true
+	case isRecord:
+		return "the server does not speak TLS there", "check the scheme and the port of the URL", true
+	case isOp && (op.Op == "remote error" || op.Op == "local error"):
+		// An alert's text is one of a fixed set (RFC 8446, section 6).
+		return op.Err.Error(), "check which versions of TLS " + p.Name + " speaks; 1.2 is the oldest that is used", true
+	case isOp && op.Op == "proxyconnect":
+		return "the proxy cannot be reached", "check HTTPS_PROXY and NO_PROXY", false
+	case isDNS:
+		return "the host's name cannot be resolved", checkNetwork, false
+	case isErrno:
+		return errno.Error(), checkNetwork, false
+	case errors.Is(cause, context.DeadlineExceeded), isNetwork && network.Timeout():
+		return "no answer in time", checkNetwork + "; or raise Timeout", false
+	case errors.Is(cause, io.EOF), errors.Is(cause, io.ErrUnexpectedEOF):
+		return "the connection was closed without an answer", checkNetwork, false
+	}
+	return "no proper HTTP answer came", checkNetwork, false
+}

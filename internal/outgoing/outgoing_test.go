@@ -1,0 +1,82 @@
+package outgoing
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var peer = Peer{Name: "the platform", Sends: "the token", Example: "https://satchel.example.com", Client: "Client"}
+
+func TestABaseURLThatCannotBeMeantIsRefusedWithItsFix(t *testing.T) {
+	for base, says := range map[string]string{
+		"":                              "it is empty; write it like https://satchel.example.com",
+		"https://satchel.example.com:x": "it cannot be read as a URL; write it like",
+		"satchel.example.com":           "it does not start with https://",
+		"https://":                      "it has no host",
+		"https:opaque":                  "it has no host",
+		"https://u:c4n4ry@host":         "it has a user or a password; remove all from // to @",
+		"https://host?c4n4ry":           "it has a query",
+		"https://host?":                 "it has a query",
+		"https://host/#c4n4ry":          "it has a fragment",
+		"https://host/rnt_c4n4ry":       "it holds a runner token, or a part of one",
+		"https://host/%72nt_c4n4ry":     "it holds a runner token, or a part of one",
+		"http://satchel.example.com":    "http would send the token to satchel.example.com in the clear; use https",
+	} {
+		u, what, fix := peer.BaseURL(base)
+		require.Nil(t, u, base)
+		require.Contains(t, what+"; "+fix, says)
+		require.NotContains(t, what+fix, "c4n4ry", "what may be a secret is not quoted")
+	}
+	for _, base := range []string{"https://satchel.example.com/api", "http://localhost:1", "http://LOCALHOST", "http://127.9.9.9", "http://[::1]:8443"} {
+		u, what, fix := peer.BaseURL(base)
+		require.NotNil(t, u, "%s: %s; %s", base, what, fix)
+	}
+	u, _, _ := peer.BaseURL("https://satchel.example.com")
+	require.Equal(t, "https://satchel.example.com/v1", u.JoinPath("v1").String())
+}
+
+func TestThisMachineIsKnownByItsNumberOrItsName(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "127.0.0.1": true, "::1": true, "::ffff:127.0.0.1": true,
+		"localhost.example.com": false, "127.0.0.1.example.com": false, "0.0.0.0": false, "": false,
+	} {
+		require.Equal(t, want, Loopback(host), host)
+	}
+}
+
+func TestARedirectIsAnAnswerAndTheCallersClientStaysAsItIs(t *testing.T) {
+	server := httptest.NewServer(http.RedirectHandler("https://elsewhere.example.com", http.StatusFound))
+	defer server.Close()
+	given := server.Client()
+	given.Timeout = 1 // would end every request
+	response, err := Client(given).Get(server.URL)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusFound, response.StatusCode)
+	require.Nil(t, given.CheckRedirect)
+	require.EqualValues(t, 1, given.Timeout)
+}
+
+func TestTheCauseIsSaidInWordsOfOurOwn(t *testing.T) {
+	unknown := &net.DNSError{Err: "no such host", Name: "c4n4ry.example.com", IsNotFound: true}
+	for says, cause := range map[string]error{
+		"the host's name cannot be resolved; check the URL":   &net.OpError{Op: "dial", Err: unknown},
+		"the proxy cannot be reached; check HTTPS_PROXY":      &net.OpError{Op: "proxyconnect", Err: unknown},
+		"no answer in time; check the URL":                    context.DeadlineExceeded,
+		"no proper HTTP answer came; check the URL":           errors.New("malformed HTTP response c4n4ry"),
+		"the server speaks plain HTTP there; check the schem": http.ErrSchemeMismatch,
+	} {
+		what, fix, _ := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: cause})
+		text := what + "; " + fix
+		require.True(t, strings.HasPrefix(text, says), text)
+		require.NotContains(t, text, "c4n4ry")
+	}
+}
