@@ -8,10 +8,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -49,13 +51,16 @@ func newCollector(b *bundle.Bundle) (*collector, error) {
 func (c *collector) post(ctx context.Context, line string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, strings.NewReader(line))
 	if err != nil {
-		return err
+		return errors.New("COLLECTOR_URL is no URL; write it like https://collector.example.com") // err quotes it, and it came as a secret
 	}
 	r.Header.Set("Authorization", "Bearer "+c.Key.Reveal())
 	r.Header.Set("Team", c.Team)
 	response, err := c.http.Do(r)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err // without the URL
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("posting a line: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode >= 300 {

@@ -60,6 +60,18 @@ func TestTheErrorNamesAllThatIsMissing(t *testing.T) {
 	require.ErrorContains(t, err, "COLLECTOR_URL")
 }
 
+func TestAnErrorDoesNotShowTheURLThatCameAsASecret(t *testing.T) {
+	for _, url := range []string{"http://127.0.0.1:1/c4n4ry?key=c4n4ry", "http://127.0.0.1:c4n4ry/"} {
+		b, err := bundle.New([]bundle.Secret{{Name: "COLLECTOR_URL", Value: bundle.NewValue(url)}, {Name: "COLLECTOR_KEY", Value: bundle.NewValue("key")}}, nil)
+		require.NoError(t, err)
+		c, err := newCollector(b)
+		require.NoError(t, err)
+		err = c.post(t.Context(), "line")
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "c4n4ry")
+	}
+}
+
 func TestTheConfigurationDoesNotPrintItsKey(t *testing.T) {
 	b, err := bundle.New([]bundle.Secret{
 		{Name: "COLLECTOR_URL", Value: bundle.NewValue("https://collector.example.com")},
