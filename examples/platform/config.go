@@ -1,0 +1,499 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+// config is everything that can be set. Each field is a flag, and the variable
+// of the environment that envName makes of its name; a flag wins.
+type config struct {
+	command string
+	file    string // the argument of export, import and keygen
+
+	listen           string
+	insecureLoopback bool
+	tlsCert, tlsKey  string
+	trustedProxies   []netip.Prefix
+	shutdownDelay    time.Duration
+	shutdownTimeout  time.Duration
+
+	data        string
+	database    string
+	connections int
+
+	kek      keyRef // the primary
+	replicas []keyRef
+	retired  []keyRef
+
+	adminTokenFile string
+	adminToken     string // of the environment alone
+
+	required []vault.Required
+	notices  []string
+	refresh  time.Duration
+
+	github    githubConfig
+	bitbucket bitbucketConfig
+
+	auditFile string
+	auditKeep time.Duration
+
+	limitToken, limitAddress, limitFailures vault.Limit
+
+	logFormat string
+	logLevel  slog.Level
+}
+
+// keyRef names a key-encryption key.
+type keyRef struct {
+	service string // a key of services
+	key     string // the service's name for it
+}
+
+type githubConfig struct {
+	appID, keyFile, scope, name, url string
+	installation                     int64
+	repositories                     []string
+	permissions                      map[string]string
+}
+
+type bitbucketConfig struct {
+	consumerKey, secretFile, scope, name, url string
+	scopes                                    []string
+}
+
+const (
+	// envPrefix begins the variables that stand for flags.
+	envPrefix = "SATCHEL_PLATFORM_"
+	// adminTokenEnv holds the administrators' token. It is no flag: arguments
+	// of a process are readable by others.
+	adminTokenEnv = "SATCHEL_ADMIN_TOKEN"
+)
+
+// defaultNotices are told to the people who run runners.
+var defaultNotices = []string{
+	"What is done with a key is paid by its owner: set a budget and limits for it at its provider.",
+	"Keep secrets, and the runner's own token, out of repositories and images.",
+}
+
+// groups are the flags, as -help shows them.
+var groups = []struct {
+	title string
+	flags func(*config, *flag.FlagSet)
+}{
+	{"Where it listens", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.listen, "listen", "127.0.0.1:8443", "`address` and port")
+		f.StringVar(&c.tlsCert, "tls-cert", "", "PEM `file` with the certificate, read again when it changes\n(without: one that is made for this machine alone)")
+		f.StringVar(&c.tlsKey, "tls-key", "", "PEM `file` with the certificate's key")
+		f.BoolVar(&c.insecureLoopback, "insecure-loopback", false, "no TLS; on a loopback address only, for tests or behind a proxy on this machine")
+		f.Var(list[netip.Prefix]{&c.trustedProxies, netip.ParsePrefix}, "trusted-proxy", "`CIDR` of a proxy whose X-Forwarded-For is believed; may be repeated")
+		f.DurationVar(&c.shutdownDelay, "shutdown-delay", 0, "`time` for which it serves on after a signal, and says at /readyz that it is not ready")
+		f.DurationVar(&c.shutdownTimeout, "shutdown-timeout", 15*time.Second, "`time` after which requests that are still being answered are cut off")
+	}},
+	{"Where it keeps things", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.data, "data", "satchel-data", "`folder` for the files that have no other place")
+		f.StringVar(&c.database, "database", "", "SQLite `file`, or postgres://user@host/database, or host=… dbname=…\n(without: satchel.db in -data)")
+		f.IntVar(&c.connections, "database-connections", 20, "`number` of connections to the database at most")
+	}},
+	{"The key-encryption key", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.kek.service, "kek", "local", "`service` that has it: "+serviceNames())
+		f.StringVar(&c.kek.key, "kek-key", "", "its `name`: a file for local (without: kek in -data, made when the database is new),\nan ARN for aws, projects/…/cryptoKeys/… for gcp, MOUNT/KEY for hashivault")
+		f.Var(list[keyRef]{&c.replicas, parseKeyRef}, "kek-replica", "`SERVICE:NAME` of a further key that can open everything by itself; may be repeated")
+		f.Var(list[keyRef]{&c.retired, parseKeyRef}, "kek-retired", "`SERVICE:NAME` of a key that still opens what rewrap has not moved yet; may be repeated")
+	}},
+	{"Administrators", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.adminTokenFile, "admin-token-file", "", "`file` with the token of the admin API, made if it is not there\n(without: "+adminTokenEnv+", or else admin-token in -data)")
+	}},
+	{"What runners are told", func(c *config, f *flag.FlagSet) {
+		f.Var(list[vault.Required]{&c.required, parseRequired}, "require", "`SCOPE=NAME[:KIND]` of a secret that its runners need; may be repeated")
+		f.Var(list[string]{&c.notices, func(s string) (string, error) { return s, nil }}, "notice", "`sentence` for the people who run them, in place of the default ones; may be repeated; an empty one is none")
+		f.DurationVar(&c.refresh, "refresh-after", 15*time.Minute, "`time` after which they ask again, if nothing tells them to before")
+	}},
+	{"Tokens from GitHub, minted for the runners of a scope", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.github.appID, "github-app-id", "", "`id` of the app, or its client id")
+		f.StringVar(&c.github.keyFile, "github-app-key-file", "", "PEM `file` with the app's private key")
+		f.Int64Var(&c.github.installation, "github-installation", 0, "`number` of the installation")
+		f.StringVar(&c.github.scope, "github-scope", "", "`scope` whose runners get the token")
+		f.StringVar(&c.github.name, "github-name", "GITHUB_TOKEN", "`name` of the secret")
+		f.Var(list[string]{&c.github.repositories, notEmpty}, "github-repository", "`name` of a repository that tokens are for; may be repeated (without: all of the installation)")
+		f.Var(pairs{&c.github.permissions}, "github-permission", "`PERMISSION=LEVEL`, such as contents=write; may be repeated (without: all of the installation)")
+		f.StringVar(&c.github.url, "github-url", "https://api.github.com", "base `URL` of the API, for GitHub Enterprise Server")
+	}},
+	{"Tokens from Bitbucket, minted for the runners of a scope", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.bitbucket.consumerKey, "bitbucket-consumer-key", "", "`key` of the OAuth consumer")
+		f.StringVar(&c.bitbucket.secretFile, "bitbucket-consumer-secret-file", "", "`file` with the consumer's secret, read at each minting")
+		f.StringVar(&c.bitbucket.scope, "bitbucket-scope", "", "`scope` whose runners get the token")
+		f.StringVar(&c.bitbucket.name, "bitbucket-name", "BITBUCKET_TOKEN", "`name` of the secret")
+		f.Var(list[string]{&c.bitbucket.scopes, notEmpty}, "bitbucket-oauth-scope", "`scope` that the consumer should have, such as repository:write; may be repeated")
+		f.StringVar(&c.bitbucket.url, "bitbucket-url", "https://bitbucket.org", "base `URL`, for tests")
+	}},
+	{"Audit", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.auditFile, "audit-file", "", "`file` that gets all entries too, a line of JSON each; opened again at SIGHUP")
+		f.DurationVar(&c.auditKeep, "audit-keep", 0, "`time` for which the database keeps entries, at least 24h (without: for ever)")
+	}},
+	{"Limits, as requests a second and a burst, or off", func(c *config, f *flag.FlagSet) {
+		f.Var(limit{&c.limitToken}, "limit-token", "`RATE[:BURST]` for each runner token (without: 200:50000)")
+		f.Var(limit{&c.limitAddress}, "limit-address", "`RATE[:BURST]` for each address (without: 1000:100000)")
+		f.Var(limit{&c.limitFailures}, "limit-failures", "`RATE[:BURST]` for tokens that are no good, from each address (without: 10:1000)")
+	}},
+	{"Log, on standard error", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.logFormat, "log-format", "text", "`format`: text or json")
+		f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")
+	}},
+}
+
+// parse reads the arguments and the environment.
+func parse(args, environ []string) (*config, error) {
+	c := &config{command: "serve"}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		c.command, args = args[0], args[1:]
+		if commands[c.command] == nil {
+			return nil, fmt.Errorf("%s is no command; want one of %s", quoted(c.command), strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
+		}
+	}
+	flags := flag.NewFlagSet("platform", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	for _, group := range groups {
+		group.flags(c, flags)
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	// In this order: the last one looks at what the others have set.
+	if err := errors.Join(c.takeArguments(flags.Args()), c.takeEnvironment(flags, environ), c.check()); err != nil {
+		return nil, err
+	}
+	c.complete()
+	return c, nil
+}
+
+// takeArguments takes what follows the flags.
+func (c *config) takeArguments(rest []string) error {
+	switch c.command {
+	case "export", "import", "keygen":
+		if len(rest) != 1 {
+			return fmt.Errorf("%s takes one file, after the flags; %d arguments are there", c.command, len(rest))
+		}
+		c.file = rest[0]
+	default:
+		if len(rest) > 0 {
+			return fmt.Errorf("%s is no flag; a command comes before all flags", quoted(rest[0]))
+		}
+	}
+	return nil
+}
+
+// takeEnvironment sets the flags that are not there from their variables.
+func (c *config) takeEnvironment(flags *flag.FlagSet, environ []string) error {
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	byVariable := map[string]*flag.Flag{}
+	flags.VisitAll(func(f *flag.Flag) { byVariable[envName(f.Name)] = f })
+	var errs []error
+	for _, variable := range slices.Sorted(slices.Values(environ)) {
+		name, value, _ := strings.Cut(variable, "=")
+		if name == adminTokenEnv {
+			c.adminToken = value
+		}
+		if !strings.HasPrefix(name, envPrefix) {
+			continue
+		}
+		f := byVariable[name]
+		switch {
+		case f == nil:
+			errs = append(errs, fmt.Errorf("%s is in the environment, and there is no such setting; remove it", name))
+			continue
+		case given[f.Name] || value == "":
+			continue
+		}
+		values := []string{value}
+		if _, ok := f.Value.(interface{ repeated() }); ok {
+			values = strings.Split(value, ";")
+		}
+		for _, value := range values {
+			if err := f.Value.Set(strings.TrimSpace(value)); err != nil {
+				errs = append(errs, fmt.Errorf("%s (-%s): %w", name, f.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// envName returns the variable that stands for a flag.
+func envName(name string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// check returns everything that is wrong, one error for each.
+func (c *config) check() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	local := loopback(c.listen)
+	if _, _, err := net.SplitHostPort(c.listen); err != nil {
+		wrong("-listen %q: want an address and a port, such as 127.0.0.1:8443", c.listen)
+	} else if !local && c.insecureLoopback {
+		wrong("-insecure-loopback: -listen %s is not a loopback address, and secrets would cross the network in plain text; listen on 127.0.0.1, or set -tls-cert and -tls-key", c.listen)
+	} else if !local && c.tlsCert == "" {
+		wrong("-listen %s can be reached from outside: set -tls-cert and -tls-key, or listen on 127.0.0.1", c.listen)
+	}
+	if (c.tlsCert == "") != (c.tlsKey == "") {
+		wrong("-tls-cert and -tls-key belong together: set both, or neither")
+	}
+	if c.insecureLoopback && c.tlsCert != "" {
+		wrong("-insecure-loopback and -tls-cert exclude each other: remove one")
+	}
+	if c.shutdownDelay < 0 || c.shutdownTimeout <= 0 {
+		wrong("-shutdown-delay and -shutdown-timeout: want times such as 5s, the second longer than nothing")
+	}
+	if !c.postgres() && otherDatabase.MatchString(c.database) {
+		wrong("-database: want the name of a file without a question mark, or an address that begins with postgres://") // not quoted: it may hold a password
+	}
+	if c.connections < 2 {
+		wrong("-database-connections %d: want 2 or more", c.connections)
+	}
+	if services[c.kek.service] == nil {
+		wrong("-kek %q: want one of %s", c.kek.service, serviceNames())
+	} else if c.kek.service != "local" && c.kek.key == "" {
+		wrong("-kek %s needs the name of the key in -kek-key", c.kek.service)
+	}
+	if c.adminToken != "" && c.adminTokenFile != "" {
+		wrong("-admin-token-file and %s are both set: remove one", adminTokenEnv)
+	}
+	if c.adminToken != "" && !usableToken(c.adminToken) {
+		wrong("%s: %s", adminTokenEnv, tokenRule)
+	}
+	if c.refresh < time.Second {
+		wrong("-refresh-after %s: want 1s or more", c.refresh)
+	}
+	if c.auditKeep != 0 && c.auditKeep < 24*time.Hour {
+		wrong("-audit-keep %s: want 24h or more, or nothing to keep all entries", c.auditKeep)
+	}
+	if c.logFormat != "text" && c.logFormat != "json" {
+		wrong("-log-format %q: want text or json", c.logFormat)
+	}
+	g, b := c.github, c.bitbucket
+	if g.appID != "" || g.keyFile != "" || g.installation != 0 || g.scope != "" {
+		missing(wrong, "-github-app-id", g.appID, "-github-app-key-file", g.keyFile, "-github-scope", g.scope)
+		if g.installation <= 0 {
+			wrong("-github-installation is missing: the other -github settings need it")
+		}
+	}
+	if b.consumerKey != "" || b.secretFile != "" || b.scope != "" {
+		missing(wrong, "-bitbucket-consumer-key", b.consumerKey, "-bitbucket-consumer-secret-file", b.secretFile, "-bitbucket-scope", b.scope)
+	}
+	for _, at := range []struct{ flag, scope string }{{"-github-scope", g.scope}, {"-bitbucket-scope", b.scope}} {
+		if at.scope != "" && vault.CheckScope(at.scope) != nil {
+			wrong("%s %q: want a scope such as acme/web", at.flag, at.scope)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// missing complains of each flag without a value.
+func missing(wrong func(string, ...any), flagsAndValues ...string) {
+	for pair := range slices.Chunk(flagsAndValues, 2) {
+		if pair[1] == "" {
+			service, _, _ := strings.Cut(pair[0][1:], "-")
+			wrong("%s is missing: the other -%s settings need it", pair[0], service)
+		}
+	}
+}
+
+// complete fills in what depends on other settings.
+func (c *config) complete() {
+	c.database = cmp.Or(c.database, filepath.Join(c.data, "satchel.db"))
+	if c.kek.service == "local" {
+		c.kek.key = cmp.Or(c.kek.key, filepath.Join(c.data, "kek"))
+	}
+	if c.adminToken == "" {
+		c.adminTokenFile = cmp.Or(c.adminTokenFile, filepath.Join(c.data, "admin-token"))
+	}
+	if c.notices == nil {
+		c.notices = defaultNotices
+	}
+	c.notices = slices.DeleteFunc(slices.Clone(c.notices), func(s string) bool { return s == "" })
+}
+
+var (
+	keywords      = regexp.MustCompile(`^\s*[a-z_]+\s*=`)
+	otherDatabase = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]+:|\?`)
+)
+
+// postgres reports whether the database is PostgreSQL.
+func (c *config) postgres() bool {
+	return strings.HasPrefix(c.database, "postgres://") || strings.HasPrefix(c.database, "postgresql://") || keywords.MatchString(c.database)
+}
+
+// logger returns the program's logger.
+func (c *config) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.logLevel}
+	if c.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// loopback reports whether an address to listen on is this machine's alone.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// quoted shows an argument if it looks like a word. Others may hold a password.
+func quoted(argument string) string {
+	if regexp.MustCompile(`^-?[A-Za-z_-]{1,30}$`).MatchString(argument) {
+		return strconv.Quote(argument)
+	}
+	return "an argument"
+}
+
+// list is a flag that may be repeated. In the environment, semicolons are
+// between its values.
+type list[T any] struct {
+	to    *[]T
+	parse func(string) (T, error)
+}
+
+func (l list[T]) String() string { return "" }
+func (l list[T]) repeated()      {}
+
+func (l list[T]) Set(s string) error {
+	v, err := l.parse(s)
+	if err == nil {
+		*l.to = append(*l.to, v)
+	}
+	return err
+}
+
+// pairs is a flag of KEY=VALUE that may be repeated.
+type pairs struct{ to *map[string]string }
+
+func (p pairs) String() string { return "" }
+func (p pairs) repeated()      {}
+
+func (p pairs) Set(s string) error {
+	key, value, ok := strings.Cut(s, "=")
+	if !ok || key == "" || value == "" {
+		return errors.New("want one like contents=write")
+	}
+	if *p.to == nil {
+		*p.to = map[string]string{}
+	}
+	(*p.to)[key] = value
+	return nil
+}
+
+// limit is a flag of RATE[:BURST].
+type limit struct{ to *vault.Limit }
+
+func (l limit) String() string { return "" }
+
+func (l limit) Set(s string) error {
+	if s == "off" {
+		*l.to = vault.Limit{PerSecond: -1}
+		return nil
+	}
+	rate, burst, hasBurst := strings.Cut(s, ":")
+	perSecond, err := strconv.ParseFloat(rate, 64)
+	if err != nil || !(perSecond > 0) || math.IsInf(perSecond, 0) {
+		return errors.New("want one like 200:50000, or off")
+	}
+	*l.to = vault.Limit{PerSecond: perSecond}
+	if hasBurst {
+		if l.to.Burst, err = strconv.Atoi(burst); err != nil || l.to.Burst < 1 {
+			return errors.New("want one like 200:50000, or off")
+		}
+	}
+	return nil
+}
+
+func notEmpty(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("it is empty")
+	}
+	return s, nil
+}
+
+func parseKeyRef(s string) (keyRef, error) {
+	service, key, _ := strings.Cut(s, ":")
+	if services[service] == nil || key == "" {
+		return keyRef{}, fmt.Errorf("want SERVICE:NAME, such as local:/etc/satchel/kek; services are %s", serviceNames())
+	}
+	return keyRef{service, key}, nil
+}
+
+func parseRequired(s string) (vault.Required, error) {
+	scope, secret, ok := strings.Cut(s, "=")
+	name, kind, _ := strings.Cut(secret, ":")
+	if !ok || vault.CheckScope(scope) != nil || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`).MatchString(name) {
+		return vault.Required{}, errors.New("want SCOPE=NAME[:KIND], such as acme/web=ANTHROPIC_API_KEY:anthropic")
+	}
+	return vault.Required{Scope: scope, Name: name, Kind: kind}, nil
+}
+
+const helpHead = `platform serves secrets to runners: bootstrap under /, the admin API under /admin/,
+probes at /healthz and /readyz.
+
+  platform [serve] [flags]        serve until SIGTERM or SIGINT; a second one ends it at once
+  platform rewrap  [flags]        move all data keys to -kek, away from -kek-retired
+  platform export  [flags] FILE   write everything to a new file, sealed; - is standard output
+  platform import  [flags] FILE   take in what export wrote
+  platform keygen  FILE           make a key file for -kek local
+
+Every flag can be a variable of the environment: -log-level is ` + envPrefix + `LOG_LEVEL.
+A flag wins. Where a flag may be repeated, the variable has semicolons between the
+values. All commands take all flags, so that one environment does for all.
+
+Examples:
+
+  platform
+  platform -listen :8443 -tls-cert /etc/satchel/tls.crt -tls-key /etc/satchel/tls.key \
+           -database postgres://satchel@db.internal/satchel -kek aws -kek-key arn:aws:kms:…
+  platform -require acme=ANTHROPIC_API_KEY:anthropic -limit-token 5:50
+  platform rewrap -kek hashivault -kek-key transit/satchel -kek-retired local:satchel-data/kek
+`
+
+const helpTail = `
+Exit status: 0 done or ended by a signal, 1 could not start or go on, 2 unusable settings;
+a second signal ends the process by that signal.
+`
+
+// help writes what -help shows.
+func help(w io.Writer) {
+	fmt.Fprint(w, helpHead)
+	for _, group := range groups {
+		fmt.Fprintf(w, "\n%s:\n", group.title)
+		flags := flag.NewFlagSet("", flag.ContinueOnError)
+		group.flags(&config{}, flags)
+		flags.VisitAll(func(f *flag.Flag) {
+			value, usage := flag.UnquoteUsage(f)
+			if def := f.DefValue; def != "" && def != "0" && def != "0s" && def != "false" {
+				usage += " (default " + def + ")"
+			}
+			fmt.Fprintf(w, "  -%s %s\n        %s\n", f.Name, value, strings.ReplaceAll(usage, "\n", "\n        "))
+		})
+	}
+	fmt.Fprint(w, helpTail)
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"flag"
+	"net/http"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+func TestUnusableSettingsAreNamedWithTheirFix(t *testing.T) {
+	for _, test := range []struct {
+		args, environ []string
+		says          string
+	}{
+		{args: []string{"serv"}, says: `"serv" is no command; want one of export, import, keygen, rewrap, serve`},
+		{args: []string{"postgres://u:canary@h/d"}, says: `an argument is no command`},
+		{args: []string{"serve", "rewrap"}, says: `"rewrap" is no flag; a command comes before all flags`},
+		{args: []string{"export"}, says: `export takes one file, after the flags; 0 arguments are there`},
+		{args: []string{"-liste", ":1"}, says: `flag provided but not defined: -liste`},
+		{args: []string{"-listen", "8443"}, says: `-listen "8443": want an address and a port, such as 127.0.0.1:8443`},
+		{args: []string{"-listen", ":8443"}, says: `-listen :8443 can be reached from outside: set -tls-cert and -tls-key, or listen on 127.0.0.1`},
+		{args: []string{"-listen", "0.0.0.0:8443", "-insecure-loopback"}, says: `-insecure-loopback: -listen 0.0.0.0:8443 is not a loopback address`},
+		{args: []string{"-listen", "platform.example.com:1", "-insecure-loopback"}, says: `is not a loopback address`},
+		{args: []string{"-tls-cert", "x"}, says: `-tls-cert and -tls-key belong together: set both, or neither`},
+		{args: []string{"-tls-cert", "x", "-tls-key", "y", "-insecure-loopback"}, says: `exclude each other: remove one`},
+		{args: []string{"-shutdown-timeout", "0s"}, says: `-shutdown-delay and -shutdown-timeout: want times such as 5s`},
+		{args: []string{"-database", "mysql://u:canary@h/d"}, says: `-database: want the name of a file without a question mark, or an address that begins with postgres://`},
+		{args: []string{"-database", "file:x.db?mode=ro"}, says: `-database: want the name of a file`},
+		{args: []string{"-database-connections", "1"}, says: `-database-connections 1: want 2 or more`},
+		{args: []string{"-kek", "azure"}, says: `-kek "azure": want one of aws, gcp, hashivault, local`},
+		{args: []string{"-kek", "aws"}, says: `-kek aws needs the name of the key in -kek-key`},
+		{args: []string{"-kek-retired", "satchel-data/kek"}, says: `want SERVICE:NAME, such as local:/etc/satchel/kek; services are aws, gcp, hashivault, local`},
+		{args: []string{"-require", "ANTHROPIC_API_KEY"}, says: `want SCOPE=NAME[:KIND], such as acme/web=ANTHROPIC_API_KEY:anthropic`},
+		{args: []string{"-require", "Acme=KEY"}, says: `want SCOPE=NAME[:KIND]`},
+		{args: []string{"-refresh-after", "1ms"}, says: `-refresh-after 1ms: want 1s or more`},
+		{args: []string{"-audit-keep", "1h"}, says: `-audit-keep 1h0m0s: want 24h or more`},
+		{args: []string{"-limit-token", "-3"}, says: `want one like 200:50000, or off`},
+		{args: []string{"-limit-token", "NaN"}, says: `want one like 200:50000, or off`},
+		{args: []string{"-limit-token", "1:0"}, says: `want one like 200:50000, or off`},
+		{args: []string{"-trusted-proxy", "10.0.0.1"}, says: `invalid value "10.0.0.1" for flag -trusted-proxy`},
+		{args: []string{"-log-format", "xml"}, says: `-log-format "xml": want text or json`},
+		{args: []string{"-log-level", "loud"}, says: `-log-level`},
+		{args: []string{"-github-app-id", "1"}, says: `-github-scope is missing: the other -github settings need it`},
+		{args: []string{"-github-scope", "acme"}, says: `-github-installation is missing`},
+		{args: []string{"-github-scope", "ACME"}, says: `-github-scope "ACME": want a scope such as acme/web`},
+		{args: []string{"-github-permission", "contents"}, says: `want one like contents=write`},
+		{args: []string{"-bitbucket-scope", "acme"}, says: `-bitbucket-consumer-key is missing: the other -bitbucket settings need it`},
+		{environ: []string{"SATCHEL_PLATFORM_LISTN=:1"}, says: `SATCHEL_PLATFORM_LISTN is in the environment, and there is no such setting; remove it`},
+		{environ: []string{"SATCHEL_PLATFORM_LIMIT_TOKEN=much"}, says: `SATCHEL_PLATFORM_LIMIT_TOKEN (-limit-token): want one like 200:50000, or off`},
+		{environ: []string{"SATCHEL_ADMIN_TOKEN=canary"}, says: `SATCHEL_ADMIN_TOKEN: want 32 to 512 printable ASCII characters`},
+		{environ: []string{"SATCHEL_ADMIN_TOKEN=" + strings.Repeat("canary", 9)}, args: []string{"-admin-token-file", "x"},
+			says: `-admin-token-file and SATCHEL_ADMIN_TOKEN are both set: remove one`},
+	} {
+		var out, stderr text
+		require.Equal(t, exitUsage, run(t.Context(), test.args, test.environ, &out, &stderr), "%v %v", test.args, test.environ)
+		require.Contains(t, stderr.String(), test.says)
+		require.NotContains(t, stderr.String(), "canary", "what may be a secret is not quoted")
+		require.Empty(t, out.String())
+	}
+}
+
+func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
+	var out, stderr text
+	require.Equal(t, exitUsage, run(t.Context(), []string{"-listen", ":1", "-kek", "azure"}, []string{"SATCHEL_PLATFORM_LISTN=1"}, &out, &stderr))
+	require.Equal(t, 4, strings.Count(stderr.String(), "\n"), "three problems, and that nothing was started:\n%s", &stderr)
+}
+
+func TestEveryFlagHasAVariableAndWinsOverIt(t *testing.T) {
+	c, err := parse(nil, []string{
+		"SATCHEL_PLATFORM_LISTEN=127.0.0.1:1", "SATCHEL_PLATFORM_INSECURE_LOOPBACK=true", "SATCHEL_PLATFORM_DATA=", "SATCHEL_PLATFORM_LOG_LEVEL=debug",
+		"SATCHEL_PLATFORM_REQUIRE=acme=ONE:github; acme/web=TWO", "SATCHEL_PLATFORM_GITHUB_PERMISSION=contents=write;issues=read", "OTHER=x",
+	})
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:1", c.listen)
+	require.True(t, c.insecureLoopback)
+	require.Equal(t, "satchel-data", c.data, "an empty variable is as good as none")
+	require.Equal(t, []vault.Required{{Scope: "acme", Name: "ONE", Kind: "github"}, {Scope: "acme/web", Name: "TWO"}}, c.required)
+	require.Equal(t, map[string]string{"contents": "write", "issues": "read"}, c.github.permissions)
+
+	c, err = parse([]string{"-listen", "127.0.0.1:2", "-require", "acme=THREE"}, []string{"SATCHEL_PLATFORM_LISTEN=127.0.0.1:1", "SATCHEL_PLATFORM_REQUIRE=acme=ONE"})
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:2", c.listen)
+	require.Equal(t, []vault.Required{{Scope: "acme", Name: "THREE"}}, c.required, "a list of flags replaces that of the variable")
+
+	eachFlag(func(f *flag.Flag) {
+		if _, err := parse(nil, []string{envName(f.Name) + "=\x00"}); err != nil {
+			require.NotContains(t, err.Error(), "no such setting", f.Name)
+		}
+	})
+}
+
+// eachFlag calls f for every flag.
+func eachFlag(f func(*flag.Flag)) {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	for _, group := range groups {
+		group.flags(&config{}, flags)
+	}
+	flags.VisitAll(f)
+}
+
+func TestWhatIsNotSetHasADefault(t *testing.T) {
+	c, err := parse([]string{"-data", "d"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"serve", "d/satchel.db", "d/kek", "d/admin-token", "127.0.0.1:8443"}, []string{c.command, c.database, c.kek.key, c.adminTokenFile, c.listen})
+	require.Equal(t, defaultNotices, c.notices)
+	require.Equal(t, 15*time.Minute, c.refresh)
+	require.Equal(t, vault.Limit{}, c.limitToken, "the vault knows the default")
+
+	c, err = parse([]string{"-notice", "", "-limit-token", "off", "-limit-address", "2.5", "-limit-failures", "1:9"}, nil)
+	require.NoError(t, err)
+	require.Empty(t, c.notices, "an empty notice is none")
+	require.Equal(t, []vault.Limit{{PerSecond: -1}, {PerSecond: 2.5}, {PerSecond: 1, Burst: 9}}, []vault.Limit{c.limitToken, c.limitAddress, c.limitFailures})
+}
+
+func TestPostgreSQLIsKnownByItsAddress(t *testing.T) {
+	for database, want := range map[string]bool{
+		"postgres://h/d": true, "postgresql://h/d": true, "host=/run/postgresql dbname=satchel": true, "host = h": true,
+		"satchel.db": false, "/var/lib/satchel/satchel.db": false, "./a=b.db": false,
+	} {
+		c, err := parse([]string{"-database", database}, nil)
+		require.NoError(t, err, database)
+		require.Equal(t, want, c.postgres(), database)
+	}
+}
+
+func TestHelpShowsEveryFlagAndEndsWell(t *testing.T) {
+	for _, arg := range []string{"-h", "-help", "--help"} {
+		code, out, stderr := command(t, arg)
+		require.Equal(t, exitOK, code)
+		require.Empty(t, stderr)
+		eachFlag(func(f *flag.Flag) { require.Contains(t, out, "\n  -"+f.Name+" ") })
+		for name := range commands {
+			require.Contains(t, out, name)
+		}
+	}
+}
+
+func TestThePageNamesFlagsAndCommandsThatExist(t *testing.T) {
+	page, err := os.ReadFile("../../docs/platform.md")
+	require.NoError(t, err)
+	known := map[string]bool{"-help": true}
+	eachFlag(func(f *flag.Flag) {
+		known["-"+f.Name] = true
+		known[envName(f.Name)] = true
+	})
+	named := map[string]bool{}
+	for _, match := range regexp.MustCompile("`(-[a-z][a-z-]+)|(?:platform|^ +)[^\n]*? (-[a-z][a-z-]+)|(SATCHEL_PLATFORM_[A-Z_]+)").FindAllStringSubmatch(string(page), -1) {
+		name := match[1] + match[2] + match[3]
+		require.True(t, known[name], "%s is no setting", name)
+		named[name] = true
+	}
+	for _, name := range []string{"-database", "-kek", "-kek-retired", "-tls-cert", "-trusted-proxy", "-audit-file", "-shutdown-delay"} {
+		require.True(t, named[name], "the page says nothing of %s", name)
+	}
+}
+
+func TestOnlyATrustedProxyIsBelieved(t *testing.T) {
+	s := &server{config: &config{trustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}}
+	for _, test := range []struct {
+		from      string
+		forwarded []string
+		want      string
+	}{
+		{"192.0.2.7:1234", nil, "192.0.2.7"},
+		{"192.0.2.7:1234", []string{"198.51.100.1"}, "192.0.2.7"},
+		{"10.1.1.1:1234", nil, "10.1.1.1"},
+		{"10.1.1.1:1234", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"[::1]:1234", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"[::ffff:10.1.1.1]:1234", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"10.1.1.1:1234", []string{"203.0.113.9, 198.51.100.1"}, "198.51.100.1"},
+		{"10.1.1.1:1234", []string{"203.0.113.9", "198.51.100.1, 10.2.2.2"}, "198.51.100.1"},
+		{"10.1.1.1:1234", []string{"198.51.100.1, "}, "10.1.1.1"},
+	} {
+		r := &http.Request{RemoteAddr: test.from, Header: http.Header{"X-Forwarded-For": test.forwarded}}
+		require.Equal(t, test.want, s.remoteAddr(r), "%s %s", test.from, strings.Join(slices.Clone(test.forwarded), " | "))
+	}
+}

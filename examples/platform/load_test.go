@@ -1,0 +1,553 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/postgrestest"
+	"github.com/satchelhq/satchel/vault"
+)
+
+const (
+	// loadRunners is how many runners there are in the full tests, and
+	// fewRunners in others. The variable overrides both.
+	loadRunners         = 10_000
+	fewRunners          = 200
+	loadRunnersVariable = "SATCHEL_LOAD_RUNNERS"
+	loadProcesses       = 4 // full of runners; half of them for each platform
+	// convergeWithin bounds what the test prints, on a machine that is busy.
+	convergeWithin = 2 * time.Minute
+	// shortOutage is what runners that wait are not to notice; see
+	// vault.Bootstrap.
+	shortOutage = 7 * time.Second
+)
+
+// Runners with a token each wait at two platforms on one database. All of them
+// see every rotation, and none of them an error. Then the database is
+// restarted, and a platform is killed, while an administrator writes: what was
+// acknowledged is there afterwards.
+func TestThousandsOfRunnersOnTwoPlatforms(t *testing.T) {
+	began := time.Now()
+	l := newLoad(t)
+	stage := func(format string, args ...any) {
+		t.Logf("%5.1fs  %s", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	stage("two platforms run; PostgreSQL takes %s connections", l.setting("max_connections"))
+	l.put(0, loadScope, loadSecret, "round-0")
+	for i := range 9 {
+		l.put(0, loadScope, fmt.Sprintf("OTHER_%d", i), strings.Repeat("x", 64))
+	}
+	tokens := l.issue()
+	stage("%d tokens are issued", len(tokens))
+	l.startRunners()
+	l.converge("round-0", time.Now())
+	stage("%d runners have their first bundle and wait; answers: %v", l.runners, l.counts())
+	time.Sleep(time.Second)
+
+	// Steady.
+	for round := 1; round <= 2; round++ {
+		stage("%s", l.rotate(round%2, fmt.Sprint("round-", round)))
+		time.Sleep(2 * time.Second) // a client does not wait again sooner than a second after it began to
+	}
+	stage("memory of the platforms: %s", l.memory())
+	counts := l.counts()
+	stage("steady answers: %v", counts)
+	for what, n := range counts {
+		require.True(t, strings.HasPrefix(what, "200") || strings.HasPrefix(what, "304"), "in the steady phase, %d answers were %s", n, what)
+	}
+
+	// The database goes away and comes back.
+	stop := l.administer()
+	time.Sleep(time.Second)
+	l.put(0, loadScope, loadSecret, "round-3") // which is being delivered when it stops
+	time.Sleep(200 * time.Millisecond)
+	away := time.Now()
+	l.server.Stop(t)
+	time.Sleep(time.Second)
+	l.server.Start(t)
+	outage := time.Since(away)
+	stage("the database was away for %s", outage.Round(10*time.Millisecond))
+	stage("%s", l.rotate(1, "round-4"))
+	counts = l.counts()
+	stage("answers since before the outage: %v", counts)
+	for what, n := range counts {
+		unavailable := strings.HasPrefix(what, "503") && outage >= shortOutage
+		require.True(t, unavailable || strings.HasPrefix(what, "200") || strings.HasPrefix(what, "304"), "during an outage of %s, %d answers were %s", outage, n, what)
+	}
+
+	// A platform is killed.
+	l.platforms[1].kill()
+	killed := time.Now()
+	stage("a platform was killed")
+	at := time.Now()
+	l.put(0, loadScope, loadSecret, "round-5")
+	time.Sleep(time.Until(killed.Add(2 * time.Second)))
+	l.platforms[1].start()
+	stage("and started again after %s", time.Since(killed).Round(10*time.Millisecond))
+	stage("round-5, written meanwhile: %s", l.converge("round-5", at))
+	time.Sleep(2 * time.Second)
+	stage("%s", l.rotate(1, "round-6"))
+	counts = l.counts()
+	stage("answers since the kill: %v", counts)
+	for what, n := range counts {
+		require.NotRegexp(t, "^5", what, "%d answers", n)
+	}
+
+	acknowledged := stop()
+	stage("meanwhile, an administrator made %d writes, and these failed: %v", acknowledged.n, acknowledged.failed)
+	for why := range acknowledged.failed {
+		require.Contains(t, []string{"no answer", "503"}, why, "nobody is in the administrator's way")
+	}
+	l.verify(acknowledged)
+	stage("every write that was acknowledged is there, and the audit chain has no gap")
+	stage("memory of the platforms: %s", l.memory())
+}
+
+// load is the database, the platforms and the runners.
+type load struct {
+	t         *testing.T
+	server    *postgrestest.Server
+	dir       string // of both platforms
+	runners   int
+	platforms []*loadPlatform
+	children  []*loadProcess
+	client    *http.Client // for administrators
+	token     string
+
+	mu   sync.Mutex
+	seen map[string]map[int]time.Time // by round and runner
+}
+
+// newLoad starts the database and the platforms.
+func newLoad(t *testing.T) *load {
+	t.Helper()
+	l := &load{t: t, dir: t.TempDir(), runners: fewRunners, seen: map[string]map[int]time.Time{}}
+	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
+		l.runners = loadRunners
+	}
+	if n, err := strconv.Atoi(os.Getenv(loadRunnersVariable)); err == nil {
+		l.runners = n
+	}
+	l.server = postgrestest.Start(t)
+	program := filepath.Join(t.TempDir(), "platform")
+	l.build("build", "-o", program, ".")
+	for range 2 {
+		p := &loadPlatform{l: l, program: program, listen: "127.0.0.1:0"}
+		l.platforms = append(l.platforms, p)
+		p.start()
+		t.Cleanup(func() {
+			p.kill()
+			if t.Failed() {
+				t.Logf("a platform wrote: %s", p.log.tail())
+			}
+		})
+	}
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(l.file("tls-cert.pem")))
+	l.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}, Timeout: time.Minute}
+	t.Cleanup(l.client.CloseIdleConnections)
+	l.token = strings.TrimSpace(string(l.file("admin-token")))
+	return l
+}
+
+// build runs the go command in this folder.
+func (l *load) build(args ...string) {
+	l.t.Helper()
+	out, err := exec.CommandContext(l.t.Context(), "go", args...).CombinedOutput()
+	require.NoError(l.t, err, "go %v: %s", args, out)
+}
+
+// file returns what a platform has put into its folder.
+func (l *load) file(name string) []byte {
+	l.t.Helper()
+	content, err := os.ReadFile(filepath.Join(l.dir, name))
+	require.NoError(l.t, err)
+	return content
+}
+
+// setting returns a setting of the database.
+func (l *load) setting(name string) (value string) {
+	l.t.Helper()
+	_, db, err := openLoadVault(l.t.Context(), l.server.DSN(), filepath.Join(l.dir, "kek"))
+	require.NoError(l.t, err)
+	defer db.Close()
+	require.NoError(l.t, db.QueryRowContext(l.t.Context(), "SELECT current_setting($1)", name).Scan(&value))
+	return value
+}
+
+// loadPlatform is a platform's process.
+type loadPlatform struct {
+	l       *load
+	program string
+	listen  string // the port is kept from one start to the next
+	cmd     *exec.Cmd
+	log     *loadLog
+}
+
+var servingLine = regexp.MustCompile(`Serving https://(\S+)`)
+
+// start starts the platform, and returns when it serves.
+func (p *loadPlatform) start() {
+	t := p.l.t
+	t.Helper()
+	p.cmd = exec.Command(p.program, "-listen", p.listen, "-data", p.l.dir, "-database", p.l.server.DSN(), "-refresh-after", "1h")
+	p.log = &loadLog{}
+	p.cmd.Stderr = p.log
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if found := servingLine.FindStringSubmatch(lines.Text()); found != nil {
+			p.listen = found[1]
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return
+		}
+	}
+	t.Fatalf("a platform did not start: %s", p.log.tail())
+}
+
+// kill ends the platform at once.
+func (p *loadPlatform) kill() {
+	if p.cmd != nil && p.cmd.Process != nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	}
+}
+
+// loadLog keeps what a process wrote.
+type loadLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (w *loadLog) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(b)
+}
+
+func (w *loadLog) tail() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := w.text.String()
+	return text[max(0, len(text)-4000):]
+}
+
+// refusedPut is a write that the admin API did not acknowledge.
+type refusedPut struct{ status int }
+
+func (e *refusedPut) Error() string { return fmt.Sprint("the admin API answered ", e.status) }
+
+// tryPut stores a secret through the admin API of a platform.
+func (l *load) tryPut(ctx context.Context, platform int, scope, name, value string) error {
+	body, err := json.Marshal(map[string]string{"value": value})
+	if err != nil {
+		return err
+	}
+	url := fmt.Sprintf("https://%s/admin/v1/secrets/%s?scope=%s", l.platforms[platform].listen, name, scope)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+l.token)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(vault.AdminHeader, "1")
+	response, err := l.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return &refusedPut{response.StatusCode}
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
+
+func (l *load) put(platform int, scope, name, value string) {
+	l.t.Helper()
+	require.NoError(l.t, l.tryPut(l.t.Context(), platform, scope, name, value))
+}
+
+// issue returns a token for each runner.
+func (l *load) issue() []string {
+	l.t.Helper()
+	binary := filepath.Join(l.t.TempDir(), "runners")
+	l.build("test", "-c", "-o", binary, ".")
+	p := l.startProcess(binary, loadOrder{DSN: l.server.DSN(), KEK: filepath.Join(l.dir, "kek"), Issue: l.runners})
+	var tokens []string
+	lines := bufio.NewScanner(p.out)
+	for lines.Scan() {
+		tokens = append(tokens, lines.Text())
+	}
+	require.NoError(l.t, p.cmd.Wait())
+	require.Len(l.t, tokens, l.runners)
+	for i := range loadProcesses {
+		from, to := i*l.runners/loadProcesses, (i+1)*l.runners/loadProcesses
+		p := &loadProcess{platform: i % len(l.platforms)}
+		p.order = loadOrder{
+			URL: "https://" + l.platforms[p.platform].listen, Certificate: string(l.file("tls-cert.pem")),
+			Tokens: tokens[from:to], First: from,
+		}
+		p.binary = binary
+		l.children = append(l.children, p)
+	}
+	return tokens
+}
+
+// loadProcess is a process full of runners.
+type loadProcess struct {
+	binary   string
+	order    loadOrder
+	platform int
+	cmd      *exec.Cmd
+	in       io.WriteCloser
+	out      io.Reader
+	counts   chan map[string]int
+}
+
+// startProcess starts this test's binary with an order.
+func (l *load) startProcess(binary string, order loadOrder) *loadProcess {
+	l.t.Helper()
+	p := &loadProcess{cmd: exec.Command(binary), counts: make(chan map[string]int, 1)}
+	p.cmd.Env = append(os.Environ(), loadVariable+"=1")
+	p.cmd.Stderr = os.Stderr
+	var err error
+	p.in, err = p.cmd.StdinPipe()
+	require.NoError(l.t, err)
+	p.out, err = p.cmd.StdoutPipe()
+	require.NoError(l.t, err)
+	require.NoError(l.t, p.cmd.Start())
+	l.t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	})
+	text, err := json.Marshal(order)
+	require.NoError(l.t, err)
+	_, err = p.in.Write(append(text, '\n'))
+	require.NoError(l.t, err)
+	return p
+}
+
+// startRunners starts the processes with runners.
+func (l *load) startRunners() {
+	l.t.Helper()
+	for i, planned := range l.children {
+		p := l.startProcess(planned.binary, planned.order)
+		p.platform, p.order = planned.platform, planned.order
+		l.children[i] = p
+		go l.listen(p)
+	}
+}
+
+// listen takes note of what a process of runners says.
+func (l *load) listen(p *loadProcess) {
+	lines := bufio.NewScanner(p.out)
+	for lines.Scan() {
+		what, rest, _ := strings.Cut(lines.Text(), " ")
+		if what == "counts" {
+			counts := map[string]int{}
+			_ = json.Unmarshal([]byte(rest), &counts)
+			p.counts <- counts
+			continue
+		}
+		var runner int
+		var round string
+		var at int64
+		if _, err := fmt.Sscan(rest, &runner, &round, &at); err != nil {
+			continue
+		}
+		l.mu.Lock()
+		if l.seen[round] == nil {
+			l.seen[round] = map[int]time.Time{}
+		}
+		if _, ok := l.seen[round][runner]; !ok {
+			l.seen[round][runner] = time.Unix(0, at)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// rotate gives the shared secret a new value on one platform, and returns when
+// all runners have it.
+func (l *load) rotate(platform int, value string) string {
+	l.t.Helper()
+	at := time.Now()
+	l.put(platform, loadScope, loadSecret, value)
+	written := time.Since(at)
+	return fmt.Sprintf("%s, written on platform %d in %s: %s", value, platform, written.Round(time.Millisecond), l.converge(value, at))
+}
+
+// converge waits until all runners have a value, and says how long after at
+// they had it.
+func (l *load) converge(value string, at time.Time) string {
+	l.t.Helper()
+	var times map[int]time.Time
+	for end := time.Now().Add(convergeWithin); ; time.Sleep(10 * time.Millisecond) {
+		l.mu.Lock()
+		times = maps.Clone(l.seen[value])
+		l.mu.Unlock()
+		if len(times) == l.runners {
+			break
+		}
+		require.True(l.t, time.Now().Before(end), "%d of %d runners have %s after %s", len(times), l.runners, value, convergeWithin)
+	}
+	all := []time.Duration{}
+	each := make([][]time.Duration, len(l.platforms))
+	for runner, seen := range times {
+		all = append(all, seen.Sub(at))
+		for _, p := range l.children {
+			if runner >= p.order.First && runner < p.order.First+len(p.order.Tokens) {
+				each[p.platform] = append(each[p.platform], seen.Sub(at))
+			}
+		}
+	}
+	return fmt.Sprintf("%s (platform 0: %s; platform 1: %s)", percentiles(all), percentiles(each[0]), percentiles(each[1]))
+}
+
+func percentiles(all []time.Duration) string {
+	slices.Sort(all)
+	at := func(share float64) time.Duration {
+		return all[min(int(share*float64(len(all))), len(all)-1)].Round(time.Millisecond)
+	}
+	return fmt.Sprintf("p50 %s p90 %s p99 %s max %s", at(0.5), at(0.9), at(0.99), at(1))
+}
+
+// counts returns the answers that runners got since the last call.
+func (l *load) counts() map[string]int {
+	l.t.Helper()
+	sum := map[string]int{}
+	for _, p := range l.children {
+		_, err := io.WriteString(p.in, "\n")
+		require.NoError(l.t, err)
+		select {
+		case counts := <-p.counts:
+			for what, n := range counts {
+				sum[what] += n
+			}
+		case <-time.After(time.Minute):
+			l.t.Fatal("a process of runners does not answer")
+		}
+	}
+	return sum
+}
+
+// memory says how much memory the platforms take, where the system tells.
+func (l *load) memory() string {
+	var all []string
+	for _, p := range l.platforms {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+		if err != nil {
+			return "unknown here"
+		}
+		now := regexp.MustCompile(`VmRSS:\s*(\d+)`).FindSubmatch(status)
+		most := regexp.MustCompile(`VmHWM:\s*(\d+)`).FindSubmatch(status)
+		if now == nil || most == nil {
+			return "unknown here"
+		}
+		kib := func(b []byte) int { n, _ := strconv.Atoi(string(b)); return n >> 10 }
+		all = append(all, fmt.Sprintf("%d MiB, and %d at most", kib(now[1]), kib(most[1])))
+	}
+	return strings.Join(all, "; ")
+}
+
+// writes are what an administrator wrote.
+type writes struct {
+	n      int
+	latest map[string]int // by name, the newest that was acknowledged
+	tried  map[string]int // and the newest that was tried
+	failed map[string]int // how many failed, by status code
+}
+
+const adminScope = loadScope + "/administrator"
+
+// administer has an administrator write, at one platform and the other in turn,
+// until the function that it returns is called.
+func (l *load) administer() (stop func() writes) {
+	ctx, cancel := context.WithCancel(l.t.Context())
+	var group sync.WaitGroup
+	done := writes{latest: map[string]int{}, tried: map[string]int{}, failed: map[string]int{}}
+	group.Go(func() {
+		for n := 1; ctx.Err() == nil; n++ {
+			name := fmt.Sprintf("WRITE_%d", n%20)
+			done.tried[name] = n
+			// A write under way is not cut short, so that all is known of it.
+			err := l.tryPut(context.WithoutCancel(ctx), n%len(l.platforms), adminScope, name, fmt.Sprint("write-", n))
+			if refused, ok := errors.AsType[*refusedPut](err); ok {
+				done.failed[strconv.Itoa(refused.status)]++
+			} else if err != nil {
+				done.failed["no answer"]++
+			} else {
+				done.n++
+				done.latest[name] = n
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	l.t.Cleanup(func() { cancel(); group.Wait() })
+	return func() writes {
+		cancel()
+		group.Wait()
+		return done
+	}
+}
+
+// verify looks for the writes in the database.
+func (l *load) verify(w writes) {
+	t := l.t
+	t.Helper()
+	v, db, err := openLoadVault(t.Context(), l.server.DSN(), filepath.Join(l.dir, "kek"))
+	require.NoError(t, err)
+	defer db.Close()
+	token, _, err := v.IssueToken(t.Context(), adminScope, nil)
+	require.NoError(t, err)
+	b, err := v.Bootstrap(t.Context(), token, nil)
+	require.NoError(t, err)
+	shared, _ := b.Get(loadSecret)
+	require.Equal(t, "round-6", shared.Value.Reveal(), "the last rotation")
+	require.NotEmpty(t, w.latest)
+	for name, latest := range w.latest {
+		s, ok := b.Get(name)
+		require.True(t, ok, "%s was acknowledged and is gone", name)
+		var found int
+		_, err := fmt.Sscanf(s.Value.Reveal(), "write-%d", &found)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, found, latest, "%s was acknowledged with a later value", name)
+		require.LessOrEqual(t, found, w.tried[name])
+	}
+	puts, deliveries := 0, 0
+	_, err = v.VerifyAudit(t.Context(), loadScope, nil, func(_ int64, e vault.AuditEntry) error {
+		switch e.Action {
+		case vault.AuditPut:
+			puts++
+		case vault.AuditDeliver:
+			deliveries++
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, puts, w.n)
+	require.GreaterOrEqual(t, deliveries, l.runners)
+}

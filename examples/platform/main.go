@@ -1,0 +1,84 @@
+// Command platform is a complete server for the platform's side of Satchel: the
+// bootstrap protocol for runners, the admin API for administrators, and probes
+// for what watches it. SQLite and a key in a file are its defaults; flags, or the
+// environment, choose PostgreSQL and a key service.
+//
+//	go run ./examples/platform                      # on https://127.0.0.1:8443, files in ./satchel-data
+//	go run ./examples/platform -help                # everything that can be set
+//	go run ./examples/platform rewrap -kek …        # move to another key
+//	go run ./examples/platform export backup.skx    # a sealed backup
+//
+// All settings are in config.go. open.go makes the vault of them, serve.go serves
+// it, commands.go does what needs no server. docs/platform.md is for those who run
+// it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// What the program exits with.
+const (
+	exitOK     = 0
+	exitFailed = 1 // it could not start, or could not go on
+	exitUsage  = 2 // the settings are not usable; nothing was started
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// From the first signal on, the next one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// commands are what the first argument may be. Without one, it is serve.
+var commands = map[string]func(context.Context, *config, *slog.Logger, io.Writer) error{
+	"serve":  serve,
+	"rewrap": rewrap,
+	"export": export,
+	"import": importFile,
+	"keygen": keygen,
+}
+
+// run is the program: it returns what to exit with, when ctx is over or the
+// command is done.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	c, err := parse(args, environ)
+	if errors.Is(err, flag.ErrHelp) {
+		help(stdout)
+		return exitOK
+	}
+	if err != nil {
+		for _, problem := range problems(err) {
+			fmt.Fprintln(stderr, "platform:", problem)
+		}
+		fmt.Fprintln(stderr, "platform: nothing was started; -help shows all settings")
+		return exitUsage
+	}
+	if err := commands[c.command](ctx, c, c.logger(stderr), stdout); err != nil {
+		fmt.Fprintf(stderr, "platform: %s: %v\n", c.command, err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// problems returns the errors that errors.Join has put together.
+func problems(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, err := range joined.Unwrap() {
+		all = append(all, problems(err)...)
+	}
+	return all
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/sqlstore"
+)
+
+// platform is a vault with what it stands on.
+type platform struct {
+	vault   *vault.Vault
+	storage *sqlstore.Store
+	audit   *vault.FileSink // nil without -audit-file
+	counts  *counts
+	// hints are lines for the person who started the program.
+	hints []string
+	close func() error
+}
+
+// open makes the vault that the settings describe.
+func open(ctx context.Context, c *config, log *slog.Logger) (*platform, error) {
+	db, dialect, err := c.openDatabase()
+	if err != nil {
+		return nil, err
+	}
+	// Clients of key services are needed until the last request has been
+	// answered, which is after the end of ctx.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	p := &platform{counts: &counts{}, close: func() error { end(); return db.Close() }}
+	if err := p.open(ctx, life, c, log, db, dialect); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, db *sql.DB, dialect sqlstore.Dialect) error {
+	var err error
+	if p.storage, err = sqlstore.Open(ctx, db, dialect); err != nil {
+		return fmt.Errorf("-database: %w", err)
+	}
+	tenants, err := p.storage.Tenants(ctx, "", 20)
+	if err != nil {
+		return fmt.Errorf("-database: %w", err)
+	}
+	if len(tenants) == 0 && !c.startsEmpty() {
+		return errors.New("-database: it is empty; name the right one with -database or -data")
+	}
+	if c.command == "serve" && c.kek.service == "local" && len(tenants) == 0 {
+		made, err := makeKeyFile(c.kek.key)
+		if err != nil {
+			return fmt.Errorf("-kek-key: %w", err)
+		}
+		if made {
+			p.hints = append(p.hints, "A key was made in "+c.kek.key+": keep a copy where backups of the database do not go")
+			if c.postgres() {
+				p.hints = append(p.hints, "Every process that uses this database needs this very key file")
+			}
+		}
+	}
+	if c.kek.service == "local" {
+		if _, err := os.Stat(c.kek.key); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("-kek-key: there is no %s; name the file with the key that opens the data, or put it back from its copy: no other key does", c.kek.key)
+		}
+	}
+	keys, ids, err := c.openKeyring(life, &keyring.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	if err := p.checkKeys(ctx, tenants, ids); err != nil {
+		return err
+	}
+	integrations, err := c.integrations()
+	if err != nil {
+		return err
+	}
+	var sinks []vault.AuditSink
+	if c.auditFile != "" {
+		if p.audit, err = vault.NewFileSink(c.auditFile); err != nil {
+			return fmt.Errorf("-audit-file: %w", err)
+		}
+		sinks = append(sinks, p.audit)
+		rest := p.close
+		p.close = func() error { return errors.Join(p.audit.Close(), rest()) }
+	}
+	p.vault, err = vault.New(ctx, p.storage, keys, &vault.Options{
+		Logger: log, RefreshAfter: c.refresh, Audit: sinks, Integrations: integrations,
+		Required: c.required, Notices: c.notices, Observer: p.counts.observer(),
+	})
+	return err
+}
+
+// openDatabase opens the pool of connections, without a connection yet. No
+// error quotes the setting, which may hold a password.
+func (c *config) openDatabase() (*sql.DB, sqlstore.Dialect, error) {
+	var db *sql.DB
+	dialect := sqlstore.SQLite
+	if c.postgres() {
+		dialect = sqlstore.Postgres
+		settings, err := pgx.ParseConfig(c.database)
+		if err != nil {
+			return nil, 0, errors.New("-database: pgx cannot read this as a PostgreSQL URL; write one such as postgres://user@host:5432/database?sslmode=verify-full, with the password in PGPASSWORD or a file that PGPASSFILE names")
+		}
+		if !strings.Contains(c.database, "connect_timeout") {
+			settings.ConnectTimeout = 5 * time.Second
+		}
+		db = stdlib.OpenDB(*settings)
+	} else {
+		_, err := os.Stat(c.database)
+		if c.startsEmpty() {
+			err = makePrivate(c.database)
+		}
+		if err == nil {
+			db, err = sql.Open("sqlite", c.database)
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("-database: %w", err)
+		}
+	}
+	db.SetMaxOpenConns(c.connections)
+	db.SetMaxIdleConns(c.connections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return db, dialect, nil
+}
+
+// startsEmpty reports whether the command works with a new database. For the
+// others, one that is empty is another than was meant.
+func (c *config) startsEmpty() bool { return c.command == "serve" || c.command == "import" }
+
+// checkKeys refuses a keyring that cannot open what these tenants have: better
+// now than when the first runner asks. It makes no call of a key service.
+func (p *platform) checkKeys(ctx context.Context, tenants []string, ids []keyring.KEKID) error {
+	for _, tenant := range tenants {
+		snap, err := p.storage.Read(ctx, vault.Query{Scope: tenant})
+		if err != nil {
+			return fmt.Errorf("-database: %w", err)
+		}
+		for _, record := range snap.Keys {
+			wrapped, err := record.KEKs()
+			if err != nil {
+				return fmt.Errorf("-database: a key record of tenant %s: %w", tenant, err)
+			}
+			if !slices.ContainsFunc(wrapped, func(id keyring.KEKID) bool { return slices.Contains(ids, id) }) {
+				return fmt.Errorf("-kek: the data of tenant %s is under %q, and the key given is %q: name the right one with -kek and -kek-key, or add it with -kek-retired", tenant, wrapped, ids)
+			}
+		}
+	}
+	return nil
+}
+
+// integrations returns those that the settings describe.
+func (c *config) integrations() ([]vault.Integration, error) {
+	var all []vault.Integration
+	if g := c.github; g.appID != "" {
+		file, err := readPrivate(g.keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("-github-app-key-file: %w", err)
+		}
+		key, err := providers.ParseGitHubKey(bundle.NewValue(file + "\n"))
+		if err != nil {
+			return nil, fmt.Errorf("-github-app-key-file: %w", err)
+		}
+		all = append(all, vault.Integration{Name: "github", Scope: g.scope, Provider: &providers.GitHubApp{
+			AppID: g.appID, Key: key, InstallationID: g.installation, Repositories: g.repositories, Permissions: g.permissions, Name: g.name, URL: g.url,
+		}})
+	}
+	if b := c.bitbucket; b.consumerKey != "" {
+		secret := func(context.Context) (bundle.Value, error) {
+			file, err := readPrivate(b.secretFile)
+			if err != nil {
+				return bundle.Value{}, fmt.Errorf("-bitbucket-consumer-secret-file: %w", err)
+			}
+			return bundle.NewValue(file), nil
+		}
+		if _, err := secret(context.Background()); err != nil {
+			return nil, err
+		}
+		all = append(all, vault.Integration{Name: "bitbucket", Scope: b.scope, Provider: &providers.Bitbucket{
+			ConsumerKey: b.consumerKey, ConsumerSecret: secret, Scopes: b.scopes, Name: b.name, URL: b.url,
+		}})
+	}
+	return all, nil
+}

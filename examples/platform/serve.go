@@ -1,0 +1,336 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+const (
+	// answerWithin bounds a request. Runners wait for 50 seconds at most, and a
+	// deadline for reading would end their wait too.
+	answerWithin = 75 * time.Second
+	headerWithin = 10 * time.Second
+	idleFor      = 2 * time.Minute
+	maxHeader    = 16 << 10
+
+	flushEvery  = 30 * time.Second
+	flushWithin = 5 * time.Second
+	trimEvery   = 24 * time.Hour
+)
+
+// serve serves until ctx ends.
+func serve(ctx context.Context, c *config, log *slog.Logger, out io.Writer) (err error) {
+	token, made, err := c.loadAdminToken()
+	if err != nil {
+		return err
+	}
+	p, err := open(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	if made != "" {
+		p.hints = append(p.hints, "The administrators' token was made in "+made)
+	}
+	s := &server{platform: p, config: c, log: log, admin: sha256.Sum256([]byte(token))}
+	defer s.sayHints(out) // of what was made, if it did not come to serving
+	return s.run(ctx, out)
+}
+
+// server serves a platform.
+type server struct {
+	*platform
+	config *config
+	log    *slog.Logger
+	admin  [sha256.Size]byte // of the administrators' token
+
+	leaving atomic.Bool // it was told to end
+}
+
+func (s *server) run(ctx context.Context, out io.Writer) error {
+	// When waits ends, runners are to wait no longer.
+	waits, endWaits := context.WithCancel(context.Background())
+	defer endWaits()
+	web := &http.Server{
+		Handler:           s.handler(waits),
+		ReadHeaderTimeout: headerWithin,
+		ReadTimeout:       answerWithin,
+		WriteTimeout:      answerWithin,
+		IdleTimeout:       idleFor,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(&handshakes{s.log.Handler()}, slog.LevelWarn),
+	}
+	scheme := "http"
+	if !s.config.insecureLoopback {
+		scheme = "https"
+		certificate, err := s.certificate()
+		if err != nil {
+			return err
+		}
+		web.TLSConfig = &tls.Config{GetCertificate: certificate.get, MinVersion: tls.VersionTLS12}
+	}
+	listener, err := net.Listen("tcp", s.config.listen)
+	if err != nil {
+		return fmt.Errorf("-listen: %w", err)
+	}
+	serving := fmt.Sprintf("Serving %s://%s", scheme, listener.Addr())
+	s.hints = append([]string{serving}, s.hints...)
+	s.sayHints(out)
+	s.log.Info("serving", "address", listener.Addr().String(), "postgres", s.config.postgres(), "kek", s.config.kek.service)
+
+	var group sync.WaitGroup
+	defer group.Wait()
+	work, endWork := context.WithCancel(context.Background())
+	defer endWork()
+	group.Go(func() { s.maintain(work) })
+	failed := make(chan error, 1)
+	group.Go(func() {
+		if scheme == "https" {
+			failed <- web.ServeTLS(listener, "", "")
+		} else {
+			failed <- web.Serve(listener)
+		}
+	})
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return s.leave(web, endWaits)
+	}
+}
+
+// sayHints prints the hints, once and at one go.
+func (s *server) sayHints(out io.Writer) {
+	if len(s.hints) > 0 {
+		fmt.Fprintln(out, strings.Join(s.hints, "\n"))
+	}
+	s.hints = nil
+}
+
+// leave ends the server: first whoever balances load is told, then the runners
+// that wait, and then the rest is answered.
+func (s *server) leave(web *http.Server, endWaits func()) error {
+	s.log.Info("ending", "delay", s.config.shutdownDelay, "timeout", s.config.shutdownTimeout)
+	s.leaving.Store(true)
+	time.Sleep(s.config.shutdownDelay)
+	endWaits()
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.shutdownTimeout)
+	defer cancel()
+	if err := web.Shutdown(ctx); err != nil {
+		s.log.Warn("cutting off requests that are still being answered", "error", err)
+		_ = web.Close()
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), flushWithin)
+	defer cancel()
+	if err := s.vault.Flush(ctx); err != nil {
+		s.log.Warn("could not record when secrets were last used", "error", err)
+	}
+	s.counts.log(ctx, s.log)
+	s.log.Info("ended")
+	return nil
+}
+
+// handler serves everything. It does not clean paths: what is not written as it
+// should be is not found.
+func (s *server) handler(waits context.Context) http.Handler {
+	runners := until(waits, vault.NewHandler(s.vault, &vault.HandlerOptions{
+		RemoteAddr: s.remoteAddr,
+		TokenLimit: s.config.limitToken, AddressLimit: s.config.limitAddress, FailureLimit: s.config.limitFailures,
+		Logger: s.log,
+	}))
+	admin := http.StripPrefix("/admin", vault.NewAdminHandler(s.vault, s.authorize, &vault.AdminOptions{RemoteAddr: s.remoteAddr, Logger: s.log}))
+	health, ready := vault.HealthHandler(), s.vault.ReadyHandler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case path == "/healthz":
+			health.ServeHTTP(w, r)
+		case path == "/readyz" && s.leaving.Load():
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, `{"title":"This process is about to end","status":503}`)
+		case path == "/readyz":
+			ready.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/admin/"):
+			admin.ServeHTTP(w, r)
+		default:
+			runners.ServeHTTP(w, r)
+		}
+	})
+}
+
+// until ends the requests of runners that wait when waits does. They are answered
+// with 503 and Retry-After, and go to another process, or to the next one.
+func until(waits context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Prefer") != "" {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(waits, cancel)()
+			r = r.WithContext(ctx)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// authorize knows one administrator, by the token.
+func (s *server) authorize(r *http.Request) (vault.Actor, error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got := sha256.Sum256([]byte(token))
+	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], s.admin[:]) != 1 {
+		return vault.Actor{}, errors.New("not the administrators' token")
+	}
+	return vault.Actor{Name: "admin", Scopes: []string{vault.AllScopes}}, nil
+}
+
+// remoteAddr returns who asks: the connection's other end, unless that is a
+// proxy that is trusted to say for whom it asks. What others write in front of
+// what it says counts for nothing.
+func (s *server) remoteAddr(r *http.Request) string {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !s.trusted(host) || strings.TrimSpace(hop) == "" {
+			break
+		}
+		host = strings.TrimSpace(hop)
+	}
+	return host
+}
+
+func (s *server) trusted(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && slices.ContainsFunc(s.config.trustedProxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
+}
+
+// certificate returns that of the settings, or one that is made here.
+func (s *server) certificate() (*certificate, error) {
+	certFile, keyFile := s.config.tlsCert, s.config.tlsKey
+	if certFile == "" {
+		var err error
+		if certFile, keyFile, err = selfSigned(s.config.data); err != nil {
+			return nil, fmt.Errorf("making a certificate: %w", err)
+		}
+		s.hints = append(s.hints, "For runners on this machine to trust it: SSL_CERT_FILE="+certFile)
+	}
+	return newCertificate(certFile, keyFile, s.log)
+}
+
+// maintain does what has to be done now and then, until ctx ends.
+func (s *server) maintain(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
+	trim := time.NewTimer(time.Minute + rand.N(10*time.Minute)) // processes that start together do not do it together
+	defer trim.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			s.reopenAudit()
+		case <-flush.C:
+			s.flush(ctx)
+		case <-minute.C:
+			s.counts.log(ctx, s.log)
+		case <-trim.C:
+			s.trim(ctx)
+			trim.Reset(trimEvery)
+		}
+	}
+}
+
+// flush stores times of last use, for those that look at them in another
+// process.
+func (s *server) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushWithin)
+	defer cancel()
+	if err := s.vault.Flush(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("could not record when secrets were last used", "error", err)
+	}
+}
+
+// reopenAudit makes the audit file anew after somebody renamed it.
+func (s *server) reopenAudit() {
+	if s.audit == nil {
+		return
+	}
+	if err := s.audit.Reopen(); err != nil {
+		s.log.Error("could not reopen the audit file", "error", err)
+		return
+	}
+	s.log.Info("the audit file was reopened")
+}
+
+// trim drops audit entries that are too old.
+func (s *server) trim(ctx context.Context) {
+	if s.config.auditKeep == 0 {
+		return
+	}
+	before := time.Now().Add(-s.config.auditKeep)
+	err := s.eachTenant(ctx, func(tenant string) error {
+		dropped, err := s.vault.TrimAudit(ctx, tenant, before)
+		if err != nil {
+			s.log.Error("could not drop old audit entries", "tenant", tenant, "error", err)
+		} else if dropped > 0 {
+			s.log.Info("old audit entries were dropped", "tenant", tenant, "entries", dropped)
+		}
+		return ctx.Err()
+	})
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("could not drop old audit entries", "error", err)
+	}
+}
+
+// eachTenant calls f for every tenant until it fails.
+func (p *platform) eachTenant(ctx context.Context, f func(tenant string) error) error {
+	var after string
+	for {
+		tenants, err := p.storage.Tenants(ctx, after, 100)
+		if err != nil || len(tenants) == 0 {
+			return err
+		}
+		for _, after = range tenants {
+			if err := f(after); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// handshakes lowers what net/http says of clients that break off, which
+// anybody can make it say, to debug.
+type handshakes struct{ slog.Handler }
+
+func (h *handshakes) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "http: TLS handshake error") {
+		r.Level = slog.LevelDebug
+	}
+	if !h.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}

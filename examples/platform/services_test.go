@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/hashivaulttest"
+	"github.com/satchelhq/satchel/internal/postgrestest"
+)
+
+func TestProcessesShareAPostgreSQL(t *testing.T) {
+	database, key := postgrestest.Schema(t), filepath.Join(t.TempDir(), "kek")
+	dir := t.TempDir()
+	one := start(t, dir, "-database", database, "-kek-key", key)
+	require.Contains(t, one.out.String(), "needs this very key file")
+	require.NoFileExists(t, filepath.Join(dir, "satchel.db"))
+	one.put("acme", "API_KEY", "made-up-first-value")
+	token := one.issue("acme/web")
+
+	two := start(t, t.TempDir(), "-database", database, "-kek-key", key)
+	b := two.fetch(token)
+	require.Equal(t, "made-up-first-value", value(t, b, "API_KEY"))
+	type outcome struct {
+		b   *bundle.Bundle
+		err error
+	}
+	waited := make(chan outcome, 1)
+	go func() {
+		b, err := two.runner(token).Wait(t.Context(), b)
+		waited <- outcome{b, err}
+	}()
+	one.put("acme", "API_KEY", "made-up-second-value")
+	got := <-waited
+	require.NoError(t, got.err)
+	require.Equal(t, "made-up-second-value", value(t, got.b, "API_KEY"), "who waits on one process sees what another one writes")
+
+	require.Equal(t, exitOK, one.stop())
+	require.Equal(t, exitOK, two.stop())
+	other := filepath.Join(t.TempDir(), "kek")
+	require.Equal(t, exitOK, first(command(t, "keygen", other)))
+	code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-database", database, "-kek-key", other)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "the data of tenant acme is under")
+}
+
+func TestAVaultMovesFromSQLiteToPostgreSQL(t *testing.T) {
+	database, dir := postgrestest.Schema(t), t.TempDir()
+	p := start(t, dir)
+	p.put("acme", "API_KEY", "made-up-value-of-acme")
+	token := p.issue("acme")
+	p.stop()
+	backup := filepath.Join(t.TempDir(), "backup.skx")
+	require.Equal(t, exitOK, first(command(t, "export", "-data", dir, backup)))
+	code, _, stderr := command(t, "import", "-data", dir, "-database", database, backup)
+	require.Equal(t, exitOK, code, stderr)
+	require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-database", database).fetch(token), "API_KEY"))
+}
+
+func TestAVaultMovesFromAKeyFileToHashiCorpVault(t *testing.T) {
+	server := hashivaulttest.Start(t)
+	server.Mount(t, "transit", "transit", nil)
+	server.Write(t, "transit/keys/satchel", nil)
+	t.Setenv("VAULT_ADDR", server.Address)
+	t.Setenv("VAULT_NAMESPACE", "")
+	t.Setenv("VAULT_TOKEN", server.Token(t, `path "transit/encrypt/satchel" { capabilities = ["update"] }
+		path "transit/decrypt/satchel" { capabilities = ["update"] }`))
+
+	dir := t.TempDir()
+	p := start(t, dir)
+	p.put("acme", "API_KEY", "made-up-value-of-acme")
+	token := p.issue("acme")
+	p.stop()
+	code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "hashivault", "-kek-key", "transit/satchel")
+	require.Equal(t, exitFailed, code, "nothing is under the new key yet")
+	require.Contains(t, stderr, "the data of tenant acme is under")
+
+	code, out, stderr := command(t, "rewrap", "-data", dir, "-kek", "hashivault", "-kek-key", "transit/satchel", "-kek-retired", "local:"+filepath.Join(dir, "kek"))
+	require.Equal(t, exitOK, code, stderr)
+	require.Contains(t, out, "Re-wrapped 1 of 1")
+	require.NoError(t, os.Remove(filepath.Join(dir, "kek")))
+	p = start(t, dir, "-kek", "hashivault", "-kek-key", "transit/satchel")
+	require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"), "the key file is of no more use")
+	require.Equal(t, 200, p.do("GET", "/readyz", "").status)
+}
+
+func TestTokensAreMintedForTheRunnersOfAScope(t *testing.T) {
+	services := http.NewServeMux()
+	services.HandleFunc("POST /app/installations/42/access_tokens", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprintf(w, `{"token":"ghs_madeup0123456789","expires_at":%q,"permissions":{"contents":"write","metadata":"read"},"repository_selection":"selected","repositories":[{"name":"web"}]}`,
+			time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	})
+	services.HandleFunc("POST /site/oauth2/access_token", func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "consumer" || password != "made-up-consumer-secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"access_token":"bb-madeup0123456789","token_type":"bearer","expires_in":7200,"scopes":"repository:write"}`)
+	})
+	server := httptest.NewServer(services)
+	defer server.Close()
+
+	dir := t.TempDir()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	keyFile, secretFile := filepath.Join(dir, "app.pem"), filepath.Join(dir, "consumer")
+	require.NoError(t, writePrivate(keyFile, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
+	require.NoError(t, writePrivate(secretFile, []byte("made-up-consumer-secret\n")))
+	p := start(t, dir,
+		"-github-app-id", "123456", "-github-app-key-file", keyFile, "-github-installation", "42", "-github-scope", "acme/web",
+		"-github-repository", "web", "-github-permission", "contents=write", "-github-url", server.URL,
+		"-bitbucket-consumer-key", "consumer", "-bitbucket-consumer-secret-file", secretFile, "-bitbucket-scope", "acme",
+		"-bitbucket-oauth-scope", "repository:write", "-bitbucket-name", "BB_TOKEN", "-bitbucket-url", server.URL)
+	p.put("acme", "API_KEY", "made-up-value-of-acme")
+
+	b := p.fetch(p.issue("acme/web/pool-a"))
+	require.Empty(t, b.Problems())
+	require.Equal(t, "ghs_madeup0123456789", value(t, b, "GITHUB_TOKEN"))
+	require.Equal(t, "bb-madeup0123456789", value(t, b, "BB_TOKEN"))
+	_, ok := p.fetch(p.issue("acme")).Get("GITHUB_TOKEN")
+	require.False(t, ok, "the scope above gets none")
+
+	for file, flag := range map[string]string{keyFile: "-github-app-key-file", secretFile: "-bitbucket-consumer-secret-file"} {
+		require.NoError(t, os.Chmod(file, 0o644))
+		code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", flag, file,
+			"-github-app-id", "1", "-github-installation", "42", "-github-scope", "acme", "-github-app-key-file", keyFile,
+			"-bitbucket-consumer-key", "c", "-bitbucket-scope", "acme", "-bitbucket-consumer-secret-file", secretFile)
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, flag+": "+file+" can be read by others than its owner: chmod 600 it")
+		require.NoError(t, os.Chmod(file, 0o600))
+	}
+}
+
+// Everything that the program writes is searched for everything that it should
+// keep to itself.
+func TestNothingSecretIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	const canary = "canary-made-up-0123456789"
+	p := start(t, dir, "-log-level", "debug", "-log-format", "json")
+	p.put("acme", "API_KEY", canary)
+	token := p.issue("acme")
+	b := p.fetch(token)
+	p.do("GET", "/runners/bootstrap?token="+token.Reveal(), "")
+	p.do("GET", "/"+token.Reveal(), "")
+	p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer "+canary)
+	p.do("GET", "/admin/v1/secrets?scope=acme", "", "Authorization", "Bearer "+canary)
+	p.do("PUT", "/admin/v1/secrets/API_KEY?scope=acme", `{"valu":"`+canary+`"}`, "Authorization", "Bearer "+p.adminToken(), "Satchel-Admin", "1", "Content-Type", "application/json")
+	p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer "+token.Reveal(), "If-None-Match", `"`+b.Revision()+`"`)
+	p.admin("POST", "/tokens/"+token.Reveal()[4:16]+"/revoke", "{}")
+	_, err := p.runner(token).Fetch(t.Context(), nil)
+	require.Error(t, err)
+	admin := p.adminToken()
+	require.Equal(t, exitOK, p.stop())
+	written := p.out.String() + p.err.String()
+
+	for _, database := range []string{"postgres://u:" + canary + "@127.0.0.1:1/d", "host=127.0.0.1 port=1 password=" + canary, "postgres://u:" + canary + "@[", "host=h " + canary} {
+		code, out, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-database", database)
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, "-database")
+		written += out + stderr
+	}
+	kek, err := readPrivate(filepath.Join(dir, "kek"))
+	require.NoError(t, err)
+	for what, secret := range map[string]string{"a value or a password": canary, "a runner's token": token.Reveal()[16:], "the administrators' token": admin, "the key": kek[len("satchel-kek-1:"):]} {
+		require.NotContains(t, written, secret, what)
+		require.NotContains(t, written, url.QueryEscape(secret), what)
+	}
+	require.Contains(t, written, `"msg":"serving"`, "the log was read")
+}
+
+func TestADatabaseThatIsAwayIsReportedSoon(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var out, stderr text
+	code := run(ctx, []string{"-data", t.TempDir(), "-database", "postgres://127.0.0.1:1/d"}, nil, &out, &stderr)
+	require.Equal(t, exitFailed, code)
+	require.NoError(t, ctx.Err())
+	require.Contains(t, stderr.String(), "platform: serve: -database: ")
+}
