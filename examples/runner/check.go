@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+)
+
+const checkHelp = `It asks the platform for the bundle once, and changes nothing.
+
+Examples:
+  runner check
+  runner check --require DEPLOY_TOKEN --require NPM_TOKEN
+  runner check --json | jq .ready
+`
+
+func (p *program) check(ctx context.Context, args []string) error {
+	flags := p.flags("check")
+	where := flags.homeFlag()
+	asJSON := flags.jsonFlag()
+	required := flags.list("require", "a secret that must be there, besides those that the platform requires; may be repeated")
+	if _, err := flags.parseNone(args); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	layers, _, err := where.layers()
+	if err != nil {
+		return err
+	}
+	report := readiness(ctx, layers, *required)
+	if *asJSON {
+		err = p.printJSON(describeReport(report))
+	} else {
+		p.printReport(report)
+	}
+	if err == nil && !report.OK() {
+		err = exitCode(codeFailed)
+	}
+	return err
+}
+
+// readiness is satchel.Check where the platform says which secrets are required:
+// one that it misses, and that no local layer has, is a failure.
+func readiness(ctx context.Context, layers []bundle.Provider, required []string) satchel.Report {
+	report := satchel.Check(ctx, layers, satchel.Requirements{Names: required})
+	for _, problem := range report.Bundle.Problems() {
+		_, there := report.Bundle.Get(problem.Name)
+		if there || problem.Name == "" || problem.Retryable || slices.Contains(required, problem.Name) {
+			continue
+		}
+		for i, item := range report.Items {
+			if item.Name == "secret "+problem.Name && item.Status == bundle.CheckWarning {
+				report.Items[i].Status = bundle.CheckFailed
+				report.Items[i].Fix = "add it on the platform, or to a local layer"
+			}
+		}
+	}
+	return report
+}
+
+// printReport prints a report for people, with the verdict in a color.
+func (p *program) printReport(report satchel.Report) {
+	for line := range strings.Lines(report.String()) {
+		line = inFlags(strings.TrimSuffix(line, "\n"))
+		for _, word := range []string{"ok     ", "warning", "failed ", "not ready", "ready"} {
+			if rest, found := strings.CutPrefix(line, word); found {
+				line = p.status(p.out, word) + rest
+				break
+			}
+		}
+		fmt.Fprintln(p.out, line)
+	}
+	for _, notice := range report.Bundle.Meta().Notices {
+		fmt.Fprintln(p.out, "notice: "+printable(notice))
+	}
+}
+
+// The JSON of a report.
+type (
+	reportJSON struct {
+		Ready   bool       `json:"ready"`
+		Items   []itemJSON `json:"items"`
+		Notices []string   `json:"notices,omitempty"`
+	}
+	itemJSON struct {
+		Status string `json:"status"`
+		Name   string `json:"name"`
+		Detail string `json:"detail,omitempty"`
+		Fix    string `json:"fix,omitempty"`
+	}
+)
+
+func describeReport(report satchel.Report) reportJSON {
+	answer := reportJSON{Ready: report.OK(), Items: []itemJSON{}, Notices: report.Bundle.Meta().Notices}
+	for _, item := range report.Items {
+		answer.Items = append(answer.Items, itemJSON{Status: item.Status.String(), Name: item.Name, Detail: item.Detail, Fix: inFlags(item.Fix)})
+	}
+	return answer
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+func TestCheckSaysInItsExitCodeWhetherTheRunnerIsReady(t *testing.T) {
+	p := startPlatform(t)
+	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+	p.setUp(t)
+	before := p.bootstraps.Load()
+	p.runner(t, "check").must(t, 0)
+	require.EqualValues(t, before+1, p.bootstraps.Load(), "one request is enough")
+	p.runner(t, "check", "--require", "DEPLOY_TOKEN").must(t, 0)
+	got := p.runner(t, "check", "--require", "NPM_TOKEN").must(t, codeFailed)
+	require.Contains(t, got.out, "fix: add it on the platform, or to a local layer")
+
+	require.NoError(t, p.vault.RevokeToken(t.Context(), tokenID(lineOf(t, tokenName))))
+	got = p.runner(t, "check").must(t, codeFailed)
+	require.Contains(t, got.out, "revoked")
+}
+
+func TestCheckTellsProgramsInJSON(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	var got reportJSON
+	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "check", "--json").must(t, 0).out), &got))
+	require.True(t, got.Ready)
+	require.Equal(t, itemJSON{Status: "ok", Name: "URL of the platform", Detail: p.url + "/runners/bootstrap"}, got.Items[0])
+	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "check", "--json", "--require", "NPM_TOKEN").must(t, codeFailed).out), &got))
+	require.False(t, got.Ready)
+}
+
+func TestARequiredSecretOfThisMachineIsNotMissing(t *testing.T) {
+	p := startPlatform(t, needsKey)
+	p.runner(t, p.flagsOf()...).must(t, codeFailed)
+	p.runner(t, "check").must(t, codeFailed)
+	appendTo(t, ".env", "ANTHROPIC_API_KEY="+localKey+"\n")
+	p.runner(t, "check").must(t, 0)
+}
+
+func TestARunnerThatIsNotSetUpSaysHowToStart(t *testing.T) {
+	p := startPlatform(t)
+	for _, args := range [][]string{{"check"}, {"explain"}, {"serve", "--stdin"}, {"run", "--", "true"}} {
+		got := p.runner(t, args...)
+		require.NotZero(t, got.code)
+		require.Contains(t, got.errOut, "`runner setup` writes both lines into .env")
+	}
+}
+
+func TestExplainSaysWhereASecretComesFrom(t *testing.T) {
+	p := startPlatform(t, needsKey)
+	expires := time.Now().Add(240 * time.Hour).UTC().Truncate(time.Second)
+	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, &vault.PutOptions{Kind: "custom", Expires: expires})
+	p.runner(t, p.flagsOf()...).must(t, codeFailed)
+
+	var got explanation
+	explain := func(name string) {
+		got = explanation{}
+		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "explain", name, "--json").must(t, 0).out), &got))
+	}
+	explain("DEPLOY_TOKEN")
+	require.Equal(t, "bootstrap "+p.url, got.From)
+	require.Equal(t, "acme", got.Scope)
+	require.EqualValues(t, 1, got.Version)
+	require.Equal(t, expires, got.Expires)
+	require.WithinDuration(t, time.Now(), got.Fetched, time.Minute)
+	require.Equal(t, "de****R2", got.Preview)
+	require.Empty(t, got.Hides)
+
+	appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
+	explain("DEPLOY_TOKEN")
+	require.Equal(t, "dotenv .env:3", got.From, "the local value wins")
+	require.Equal(t, []hiddenJSON{{From: "bootstrap " + p.url}}, got.Hides)
+	text := p.runner(t, "explain", "DEPLOY_TOKEN").must(t, 0).out
+	require.Contains(t, text, "hides     another value of bootstrap "+p.url)
+
+	unknown := p.runner(t, "explain", "DEPLOY_TOKNE").must(t, codeFailed)
+	require.Contains(t, unknown.errOut, "did you mean DEPLOY_TOKEN?")
+	missing := p.runner(t, "explain", "ANTHROPIC_API_KEY").must(t, codeFailed)
+	require.Contains(t, missing.errOut, "it is required and missing", "what the platform says of it is passed on")
+	slip := p.runner(t, "explain", "ANTHROPIC_APY_KEY").must(t, codeFailed)
+	require.Contains(t, slip.errOut, "did you mean ANTHROPIC_API_KEY?", "what is missing has a name too")
+	require.Contains(t, p.runner(t, "explain").must(t, 0).errOut, "ANTHROPIC_API_KEY is not there: bootstrap "+p.url+": it is required and missing")
+	require.Contains(t, p.runner(t, "explain").must(t, 0).out, "DEPLOY_TOKEN  lo****8o  dotenv .env:3  bootstrap "+p.url)
+}
+
+func TestARunnerWithoutSecretsHasAnEmptyList(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	require.Equal(t, "[]\n", p.runner(t, "explain", "--json").must(t, 0).out)
+}
+
+func TestARevokedTokenIsSpokenOfOnceWithItsFix(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	require.NoError(t, p.vault.RevokeToken(t.Context(), tokenID(lineOf(t, tokenName))))
+	for code, args := range map[int][]string{codeNoJob: {"run", "--", "true"}, codeFailed: {"explain"}} {
+		got := p.runner(t, args...).must(t, code)
+		require.Equal(t, 1, strings.Count(got.errOut, "the token was revoked"), "nobody has to read it twice, nor waits for it:\n%s", got.errOut)
+		require.Contains(t, got.errOut, "`runner setup` gives the runner a new token")
+	}
+	got := p.runner(t, "migrate", ".env").must(t, codeFailed)
+	require.Contains(t, got.errOut, "`runner setup` gives the runner a new token")
+}
+
+func TestAPlatformThatIsDownIsGivenUpAfterTheTimeout(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	p.down.Store(new(http.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))))
+	got := p.runner(t, "run", "--timeout", "2s", "--", "true").must(t, codeNoJob)
+	require.Equal(t, 1, strings.Count(got.errOut, "waiting for bootstrap "+p.url), "it says once what takes long:\n%s", got.errOut)
+	require.NotContains(t, got.errOut, "level=WARN")
+	require.Contains(t, got.errOut, "502")
+	p.runner(t, "explain", "--timeout", "100ms").must(t, codeFailed)
+}

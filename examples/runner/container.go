@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// dockerVariables tell docker where its daemon is, and how to log in there.
+var dockerVariables = []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "XDG_RUNTIME_DIR"}
+
+// inContainer makes a job run in a container. Docker takes the value of a
+// variable from its own environment where it is told no more than the name.
+func inContainer(job *satchel.Job, docker string, dockerArgs []string, image string, command []string) error {
+	if strings.HasPrefix(image, "-") {
+		return &usageError{"--container: the name of an image cannot start with -"}
+	}
+	if job.Socket || len(job.Git) > 0 {
+		return &usageError{"--socket and --git do not work with --container: a container does not see the socket; name the secrets with --secret"}
+	}
+	args := []string{"run", "--rm", "-i"}
+	b := job.Client.Bundle()
+	for _, name := range job.Secrets {
+		if slices.Contains(dockerVariables, name) { // even if --allow names it
+			return fmt.Errorf("secret %s would mean something to docker itself; rename it", name)
+		}
+		if s, _ := b.Get(name); s.Delivery == bundle.DeliverFile {
+			return fmt.Errorf("secret %s is delivered as a file, which a container does not see; have it delivered by environment", name)
+		}
+		args = append(args, "-e", name)
+	}
+	for _, line := range job.Env {
+		name, _, _ := strings.Cut(line, "=")
+		args = append(args, "-e", name)
+	}
+	args = append(append(args, dockerArgs...), image)
+	job.Path, job.Args = docker, append(args, command...)
+	job.Env = append(job.Env, passed(dockerVariables)...)
+	return nil
+}

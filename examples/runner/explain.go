@@ -1,0 +1,194 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+)
+
+const explainHelp = `Without a NAME it lists all secrets of the runner. It prints previews, never
+values.
+
+Examples:
+  runner explain
+  runner explain DEPLOY_TOKEN
+  runner explain DEPLOY_TOKEN --json
+`
+
+// explanation is what is known about a secret, without its value.
+type explanation struct {
+	Name     string       `json:"name"`
+	Preview  string       `json:"preview"`
+	From     string       `json:"from"`
+	Hides    []hiddenJSON `json:"hides,omitempty"`
+	Kind     string       `json:"kind,omitempty"`
+	Scope    string       `json:"scope,omitempty"`
+	Version  int64        `json:"version,omitempty"`
+	Delivery string       `json:"delivery"`
+	Fetched  time.Time    `json:"fetched_at"`
+	Rotated  time.Time    `json:"rotated_at,omitzero"`
+	Expires  time.Time    `json:"expires_at,omitzero"`
+	Problems []string     `json:"problems,omitempty"`
+}
+
+type hiddenJSON struct {
+	From string `json:"from"`
+	Same bool   `json:"same_value"`
+}
+
+func (p *program) explain(ctx context.Context, args []string) error {
+	flags := p.flags("explain")
+	where := flags.homeFlag()
+	asJSON := flags.jsonFlag()
+	limit := flags.Duration("timeout", time.Minute, "how `LONG` to try to reach the platform")
+	names, err := flags.parse(args)
+	if err != nil {
+		return err
+	}
+	if len(names) > 1 {
+		return flags.wrong("it explains one name at a time")
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	layers, _, err := where.layers()
+	if err != nil {
+		return err
+	}
+	client, err := p.connect(ctx, layers, *limit, satchel.Options{})
+	if err != nil {
+		return err
+	}
+	fetched := time.Now().Add(-client.Status().Age)
+	b := client.Bundle()
+	if len(names) == 0 {
+		all := []explanation{}
+		for s := range b.All() {
+			all = append(all, explainSecret(b, s, fetched))
+		}
+		if *asJSON {
+			return p.printJSON(all)
+		}
+		p.printAll(all)
+		p.sayMissing(b)
+		return nil
+	}
+	s, ok := b.Get(names[0])
+	if !ok {
+		return unknownSecret(b, names[0])
+	}
+	if e := explainSecret(b, s, fetched); *asJSON {
+		return p.printJSON(e)
+	} else {
+		p.printExplanation(e)
+	}
+	return nil
+}
+
+// unknownSecret says why a secret is not there, as far as that is known.
+func unknownSecret(b *bundle.Bundle, name string) error {
+	if err := bundle.CheckName(name); err != nil {
+		return &usageError{err.Error()}
+	}
+	var known, reasons []string
+	for _, problem := range b.Problems() {
+		known = append(known, problem.Name)
+		if problem.Name == name {
+			reasons = append(reasons, problem.Origin.String()+": "+problem.Reason)
+		}
+	}
+	for s := range b.All() {
+		known = append(known, s.Name)
+	}
+	if reasons != nil {
+		return fmt.Errorf("the runner does not have %s; %s", name, strings.Join(reasons, "; "))
+	}
+	return errors.New("no layer has " + name + nearest(name, known) + "; `runner explain` lists what there is")
+}
+
+func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explanation {
+	e := explanation{
+		Name: s.Name, Preview: s.Value.Preview(), From: s.Origin.String(), Kind: s.Kind, Scope: s.Scope, Version: s.Version,
+		Delivery: string(s.Delivery), Fetched: fetched.UTC().Truncate(time.Second), Rotated: s.Rotated, Expires: s.Expires,
+	}
+	for _, shadow := range b.Shadowed() {
+		if shadow.Name == s.Name {
+			e.Hides = append(e.Hides, hiddenJSON{From: shadow.Hidden.String(), Same: shadow.Same})
+		}
+	}
+	for _, problem := range b.Problems() {
+		if problem.Name == s.Name {
+			e.Problems = append(e.Problems, problem.Origin.String()+": "+problem.Reason)
+		}
+	}
+	return e
+}
+
+// sayMissing says why the runner does not have what it could have.
+func (p *program) sayMissing(b *bundle.Bundle) {
+	for _, problem := range b.Problems() {
+		if _, there := b.Get(problem.Name); !there {
+			p.note("%s", strings.TrimSpace(problem.Name+" is not there: "+problem.Origin.String()+": "+problem.Reason))
+		}
+	}
+}
+
+func (p *program) printAll(all []explanation) {
+	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tPREVIEW\tFROM\tHIDES")
+	for _, e := range all {
+		var hides []string
+		for _, h := range e.Hides {
+			hides = append(hides, h.From)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Name, e.Preview, printable(e.From), printable(cmp.Or(strings.Join(hides, ", "), "-")))
+	}
+	w.Flush()
+}
+
+func (p *program) printExplanation(e explanation) {
+	row := func(word, text string) {
+		if text != "" {
+			fmt.Fprintf(p.out, "  %-9s %s\n", word, printable(text))
+		}
+	}
+	fmt.Fprintln(p.out, p.paint(p.out, bold, e.Name))
+	row("preview", e.Preview)
+	row("from", e.From)
+	for _, h := range e.Hides {
+		which := "another value"
+		if h.Same {
+			which = "the same value"
+		}
+		row("hides", which+" of "+h.From)
+	}
+	row("kind", e.Kind)
+	row("scope", e.Scope)
+	if e.Version > 0 {
+		row("version", fmt.Sprint(e.Version))
+	}
+	row("delivery", e.Delivery)
+	row("fetched", moment(e.Fetched))
+	row("rotated", moment(e.Rotated))
+	row("expires", moment(e.Expires))
+	for _, problem := range e.Problems {
+		row("problem", problem)
+	}
+}
+
+// moment returns a time for people, or nothing for none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 MST")
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// flagSet is the flags of one command.
+type flagSet struct {
+	*flag.FlagSet
+	p       *program
+	command string
+}
+
+// flags returns an empty set for a command.
+func (p *program) flags(command string) *flagSet {
+	set := flag.NewFlagSet(command, flag.ContinueOnError)
+	set.SetOutput(io.Discard) // parse says it
+	set.Usage = func() {}
+	return &flagSet{set, p, command}
+}
+
+func (f *flagSet) jsonFlag() *bool {
+	return f.Bool("json", false, "print JSON, for programs")
+}
+
+// given reports whether a flag is on the command line. It is for after parsing.
+func (f *flagSet) given(name string) bool {
+	found := false
+	f.Visit(func(known *flag.Flag) { found = found || known.Name == name })
+	return found
+}
+
+// list adds a flag that may be given several times.
+func (f *flagSet) list(name, usage string) *[]string {
+	values := &[]string{}
+	f.Func(name, usage, func(s string) error {
+		*values = append(*values, s)
+		return nil
+	})
+	return values
+}
+
+// parse returns the arguments that are no flags. Flags may come after them, up
+// to "--".
+func (f *flagSet) parse(args []string) ([]string, error) {
+	var others []string
+	for {
+		rest, err := f.parseLeading(args)
+		if err != nil {
+			return nil, err
+		}
+		ended := len(args) > len(rest) && args[len(args)-len(rest)-1] == "--"
+		if len(rest) == 0 || ended {
+			return append(others, rest...), nil
+		}
+		others, args = append(others, rest[0]), rest[1:]
+	}
+}
+
+// parseNone is parse for a command that takes flags only.
+func (f *flagSet) parseNone(args []string) ([]string, error) {
+	others, err := f.parse(args)
+	if err == nil && len(others) > 0 {
+		err = f.wrong("it takes no arguments, only flags")
+	}
+	return others, err
+}
+
+// parseLeading is parse for a command line that has another one in it: the
+// first argument that is no flag ends the flags.
+func (f *flagSet) parseLeading(args []string) ([]string, error) {
+	err := f.Parse(args)
+	if err == nil {
+		return f.Args(), nil
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		f.printHelp()
+		return nil, exitCode(0)
+	}
+	if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
+		var names []string
+		f.VisitAll(func(known *flag.Flag) { names = append(names, known.Name) })
+		return nil, f.wrong("there is no flag --" + strings.TrimPrefix(name, "-") + nearestWith(name, names, "--"))
+	}
+	return nil, f.wrong(err.Error())
+}
+
+// wrong returns the error for a command line that cannot be meant.
+func (f *flagSet) wrong(text string) error {
+	return &usageError{fmt.Sprintf("%s; see `runner %s --help`", text, f.command)}
+}
+
+// printHelp prints what the command does, its flags and examples.
+func (f *flagSet) printHelp() {
+	c, _ := find(f.command)
+	p := f.p
+	fmt.Fprintf(p.out, "%s\n  runner %s %s\n\n%s%s.\n", p.paint(p.out, bold, "Usage:"), c.name, c.args, strings.ToUpper(c.summary[:1]), c.summary[1:])
+	about, examples, _ := strings.Cut(c.help, "\nExamples:\n")
+	if about = strings.TrimSpace(about); about != "" {
+		fmt.Fprintf(p.out, "\n%s\n", about)
+	}
+	var flags strings.Builder
+	w := tabwriter.NewWriter(&flags, 0, 0, 2, ' ', 0)
+	f.VisitAll(func(known *flag.Flag) {
+		argument, usage := flag.UnquoteUsage(known)
+		if argument == "value" {
+			argument = "NAME"
+		}
+		if known.DefValue != "" && known.DefValue != "false" && known.DefValue != "0" {
+			usage += " (default " + known.DefValue + ")"
+		}
+		fmt.Fprintf(w, "  --%s\t%s\n", strings.TrimSpace(known.Name+" "+argument), usage)
+	})
+	w.Flush()
+	if flags.Len() > 0 {
+		fmt.Fprintf(p.out, "\n%s\n%s", p.paint(p.out, bold, "Flags:"), flags.String())
+	}
+	fmt.Fprintf(p.out, "\n%s\n%s", p.paint(p.out, bold, "Examples:"), examples)
+	fmt.Fprintf(p.out, "\n%s", p.headed(exitCodes))
+}
+
+// nearest returns "; did you mean X?" if one of names is close to what was
+// written.
+func nearest(written string, names []string) string { return nearestWith(written, names, "") }
+
+func nearestWith(written string, names []string, prefix string) string {
+	best, at := "", 1+max(2, len(written)/3)
+	for _, name := range names {
+		if d := distance(written, name); d < at && d < len(name) {
+			best, at = name, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s%s?", prefix, best)
+}
+
+// distance returns how many letters differ between two words: changed, added,
+// left out.
+func distance(x, y string) int {
+	row := make([]int, len(y)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(x) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(y) {
+			change := diagonal
+			if x[i] != y[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(y)]
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
+)
+
+// asMain makes the test's executable the program.
+const asMain = "SATCHEL_TEST_AS_RUNNER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Canaries: no output of any command may hold one of them.
+const (
+	adminToken = "admin-canary-9fK2mQ7xL4"
+	aiKey      = "sk-ant-canary-4fGk2Lw9Zq7RtY1m-first"
+	aiKeyNext  = "sk-ant-canary-8Hs6Dn3Vb5Xc0Pz2-second"
+	deployKey  = "deploy-canary-Vb3nM8xK5tR2"
+	localKey   = "local-canary-77aPqW3eUi8o"
+)
+
+var canaries = []string{adminToken, aiKey, aiKeyNext, deployKey, localKey}
+
+// platform is a platform with its admin API below /admin, over TLS.
+type platform struct {
+	url   string
+	ca    string // a file with its certificate
+	vault *vault.Vault
+	// bootstraps counts the requests of runners.
+	bootstraps atomic.Int64
+	// down answers them in place of the platform, if it is set.
+	down atomic.Pointer[http.Handler]
+}
+
+// needsKey is what a platform requires of the runners of acme.
+var needsKey = vault.Required{Scope: "acme", Name: "ANTHROPIC_API_KEY", Kind: "anthropic", Help: "get one from the console of Anthropic"}
+
+// startPlatform starts a platform, changes into a new folder and forgets what
+// the environment says about runners.
+func startPlatform(t *testing.T, required ...vault.Required) *platform {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for _, name := range []string{urlName, tokenName, "DOCKER", "DOCKER_HOST", "NO_COLOR"} {
+		t.Setenv(name, "") // to be put back
+		require.NoError(t, os.Unsetenv(name))
+	}
+	t.Setenv(adminTokenName, adminToken)
+
+	keys, err := keyring.New(keyringtest.NewFake("platform"), nil)
+	require.NoError(t, err)
+	quiet := slog.New(slog.DiscardHandler)
+	p := &platform{}
+	p.vault, err = vault.New(t.Context(), memstore.New(), keys, &vault.Options{Logger: quiet, Required: required})
+	require.NoError(t, err)
+	authorize := func(r *http.Request) (vault.Actor, error) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+adminToken)) != 1 {
+			return vault.Actor{}, errors.New("unknown")
+		}
+		return vault.Actor{Name: "ada", Scopes: []string{"acme"}}, nil
+	}
+	runners := vault.NewHandler(p.vault, &vault.HandlerOptions{Logger: quiet})
+	mux := http.NewServeMux()
+	mux.Handle("/admin/", http.StripPrefix("/admin", vault.NewAdminHandler(p.vault, authorize, &vault.AdminOptions{Logger: quiet})))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		p.bootstraps.Add(1)
+		if down := p.down.Load(); down != nil {
+			(*down).ServeHTTP(w, r)
+			return
+		}
+		runners.ServeHTTP(w, r)
+	})
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that the end of a command cuts
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections) // of runners that wait
+	p.url, p.ca = server.URL, filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	require.NoError(t, os.WriteFile(p.ca, certificate, 0o600))
+	return p
+}
+
+// put stores a value, or the next one.
+func (p *platform) put(t *testing.T, scope, name, value string, opts *vault.PutOptions) {
+	t.Helper()
+	_, err := p.vault.Put(vault.WithActor(t.Context(), "ada"), scope, name, bundle.NewValue(value), opts)
+	require.NoError(t, err)
+}
+
+// setUp makes the folder that of a runner of acme/web.
+func (p *platform) setUp(t *testing.T, flags ...string) {
+	t.Helper()
+	p.runner(t, append([]string{"setup", "--yes", "--platform", p.url, "--ca", p.ca, "--scope", "acme/web"}, flags...)...).must(t, 0)
+}
+
+// ran is what a command did.
+type ran struct {
+	code        int
+	out, errOut string
+}
+
+// must holds the exit code.
+func (r ran) must(t *testing.T, code int) ran {
+	t.Helper()
+	require.Equal(t, code, r.code, "exit code\n--- output\n%s--- errors\n%s", r.out, r.errOut)
+	return r
+}
+
+// runner runs a command of the program, without a terminal and an input.
+func (p *platform) runner(t *testing.T, args ...string) ran {
+	t.Helper()
+	return runCommand(t, t.Context(), "", args...)
+}
+
+// runCommand runs the program, and looks for canaries and tokens in what it prints.
+func runCommand(t *testing.T, ctx context.Context, stdin string, args ...string) ran {
+	t.Helper()
+	var out, errOut safeBuffer
+	code := run(ctx, args, strings.NewReader(stdin), &out, &errOut)
+	r := ran{code: code, out: out.String(), errOut: errOut.String()}
+	requireNoCanary(t, r.out+r.errOut)
+	return r
+}
+
+// requireNoCanary looks for values, and for the runner's token.
+func requireNoCanary(t *testing.T, text string) {
+	t.Helper()
+	for _, canary := range canaries {
+		require.NotContains(t, text, canary, "a value was printed")
+	}
+	require.NotRegexp(t, `rnt_[0-9A-Za-z]{20}`, text, "a token was printed")
+}
+
+// safeBuffer is a buffer for several goroutines.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+	// grown is signaled when something is written, if it is not nil.
+	grown chan struct{}
+}
+
+func (b *safeBuffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.grown != nil {
+		select {
+		case b.grown <- struct{}{}:
+		default:
+		}
+	}
+	return b.b.Write(data)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// await waits until text was written.
+func (b *safeBuffer) await(t testing.TB, text string) {
+	t.Helper()
+	limit := time.NewTimer(time.Minute)
+	defer limit.Stop()
+	for !strings.Contains(b.String(), text) {
+		select {
+		case <-b.grown:
+		case <-limit.C:
+			require.Fail(t, "it was not written", "%q is not in\n%s", text, b.String())
+		}
+	}
+}
+
+// appendTo adds text to a file.
+func appendTo(t *testing.T, path, text string) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	_, err = file.WriteString(text)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+}
+
+// overwriteFile replaces what a file holds.
+func overwriteFile(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// lacking skips a test for want of something that not every machine has, or
+// fails it where everything has to be tried.
+func lacking(t *testing.T, what string, err error) {
+	t.Helper()
+	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
+		require.NoError(t, err, "%s is needed", what)
+	}
+	t.Skipf("this machine does not have %s: %v", what, err)
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel"
+)
+
+// work takes jobs until there are no more or ctx ends. running is the context
+// of the jobs, and stop ends all workers.
+func (w *workers) work(ctx, running context.Context, stop context.CancelCauseFunc) {
+	for {
+		a, err := w.jobs.next(ctx)
+		switch {
+		case errors.Is(err, io.EOF) || ctx.Err() != nil && a == nil:
+			return
+		case err != nil:
+			stop(err)
+			return
+		}
+		r := w.run(running, a)
+		if err := a.done(r); err != nil {
+			stop(err)
+			return
+		}
+		w.say(event{Event: "ended", Job: a.name, Text: r.Error, Code: &r.Code, Seconds: r.Ended.Sub(r.Started).Seconds()})
+	}
+}
+
+// run runs one job with its own secrets.
+func (w *workers) run(ctx context.Context, a *assignment) result {
+	r := result{Started: time.Now().UTC(), Code: codeNoJob}
+	if a.err == nil {
+		names := w.settings.wanted(a.task.Secrets, w.program)
+		text := strings.Join(a.task.Command[:1], "")
+		if len(names) > 0 {
+			text += " with " + strings.Join(names, ", ")
+		}
+		w.say(event{Event: "started", Job: a.name, Text: text})
+		r.Code, a.err = w.start(ctx, a, names)
+	}
+	if a.err != nil {
+		// A job cannot allow itself what its secrets must not do.
+		r.Error = strings.ReplaceAll(a.err.Error(), "rename them, or allow them in AllowNames", "rename them")
+		if r.Code < 0 {
+			r.Code = codeNoJob
+		}
+	}
+	r.Ended = time.Now().UTC()
+	return r
+}
+
+func (w *workers) start(ctx context.Context, a *assignment, names []string) (int, error) {
+	rotate, err := onRotate(a.task.OnRotate)
+	if err != nil {
+		return codeNoJob, err
+	}
+	out := a.out
+	if out == nil {
+		byLine := &lines{line: func(text string) { w.say(event{Event: "output", Job: a.name, Text: text}) }}
+		defer byLine.end()
+		out = byLine
+	}
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(a.task.Env)) {
+		env = append(env, name+"="+a.task.Env[name])
+	}
+	return satchel.Job{
+		Client: w.client, Path: a.task.Command[0], Args: a.task.Command[1:], Dir: a.task.Dir, Env: env,
+		Secrets: names, OnRotate: rotate, Stdout: out, Stderr: out,
+		Background: true, // serve decides when jobs end
+	}.Run(ctx)
+}
+
+// onRotate reads what is to happen when a secret of a job changes.
+func onRotate(text string) (satchel.RotateAction, error) {
+	switch text {
+	case "", "leave":
+		return satchel.LeaveJob, nil
+	case "restart":
+		return satchel.RestartJob, nil
+	}
+	name := "SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG")
+	if s := signalNamed(name); s != 0 {
+		return satchel.SignalJob(s), nil
+	}
+	return 0, fmt.Errorf("%q is no signal of this system; want one such as HUP or USR1, or leave or restart", text)
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	overview := runCommand(t, t.Context(), "", "help").must(t, 0).out
+	require.Equal(t, overview, runCommand(t, t.Context(), "").must(t, 0).out, "without a command there is help")
+	require.Equal(t, overview, runCommand(t, t.Context(), "", "--help").must(t, 0).out)
+	for _, c := range commands() {
+		if c.hidden {
+			require.NotContains(t, overview, c.name, "what only programs call is not listed")
+			continue
+		}
+		require.Contains(t, overview, "  "+c.name)
+		help := runCommand(t, t.Context(), "", c.name, "--help").must(t, 0).out
+		require.Equal(t, help, runCommand(t, t.Context(), "", "help", c.name).must(t, 0).out)
+		require.Contains(t, help, "Usage:\n  runner "+c.name)
+		require.Contains(t, help, "Exit codes:\n")
+		_, examples, ok := strings.Cut(help, "Examples:\n")
+		require.True(t, ok)
+		require.Contains(t, examples, "runner "+c.name)
+		for line := range strings.Lines(help) {
+			require.LessOrEqual(t, len(line), 160, "a line of the help of %s fits a wide terminal", c.name)
+		}
+	}
+}
+
+func TestAWrongCommandLineNamesTheNearestRightOne(t *testing.T) {
+	for says, args := range map[string][]string{
+		"did you mean check?":             {"chekc"},
+		"`runner help` lists them":        {"frobnicate"},
+		"did you mean --secret?":          {"run", "--secrt", "A", "--", "true"},
+		"did you mean --json?":            {"explain", "A", "--jsn"},
+		"see `runner check --help`":       {"check", "--frobnicate"},
+		"it takes no arguments":           {"check", "extra"},
+		"it explains one name at a time":  {"explain", "A", "B"},
+		"there is no command":             {"run", "--secret", "A"},
+		"exclude each other":              {"run", "--restart", "--signal", "HUP", "--", "true"},
+		"is no signal of this system":     {"run", "--signal", "LOUDLY", "--", "true"},
+		"want SECRET=URL":                 {"run", "--git", "GITHUB_TOKEN", "--", "true"},
+		"it takes jobs from one place":    {"serve"},
+		"invalid value \"many\" for flag": {"serve", "--stdin", "--pool", "many"},
+		"--pool: want 1 to":               {"serve", "--stdin", "--pool", "5000"},
+		"--pool: want 1 to 1000":          {"serve", "--stdin", "--pool", "0"},
+		"name one file, such as .env":     {"migrate"},
+	} {
+		got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
+		require.Contains(t, got.errOut, says)
+		require.Empty(t, got.out, "errors go to the standard error")
+	}
+}
+
+func TestVersionIsForPeopleAndPrograms(t *testing.T) {
+	require.True(t, strings.HasPrefix(runCommand(t, t.Context(), "", "version").must(t, 0).out, "runner "))
+	require.Equal(t, runCommand(t, t.Context(), "", "version").out, runCommand(t, t.Context(), "", "--version").out)
+	var got map[string]string
+	require.NoError(t, json.Unmarshal([]byte(runCommand(t, t.Context(), "", "version", "--json").must(t, 0).out), &got))
+	require.NotEmpty(t, got["version"])
+}
+
+func TestColorsAreForTerminalsOnly(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	for _, args := range [][]string{{"help"}, {"check"}, {"check", "--require", "A"}, {"explain"}, {"nonsense"}} {
+		got := p.runner(t, args...)
+		require.NotContains(t, got.out+got.errOut, "\x1b", "runner %s", strings.Join(args, " "))
+	}
+}
+
+func TestSettingsThatCannotBeMeantAreRefused(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	for says, text := range map[string]string{
+		"runner.yaml":           "pool: [",
+		"the pool is 0":         "backend: platform\npool: 0\n",
+		`the backend is "ours"`: "backend: ours\npool: 1\n",
+		"bakend":                "bakend: local\n",
+	} {
+		overwriteFile(t, "runner.yaml", text)
+		require.Contains(t, p.runner(t, "check").must(t, codeFailed).errOut, says)
+	}
+}

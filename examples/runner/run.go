@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+)
+
+const runHelp = `The job gets the secrets that are named, and of the runner's environment PATH,
+HOME, LANG, TMPDIR, TERM, USER and TZ only. Values are masked in what it prints.
+The exit code is the job's.
+
+With --container the job is a container: docker gets the values in its environment
+and is told their names, so none of them is in its arguments or in a file.
+"docker inspect" shows the values to whoever may use docker, while the container
+exists.
+
+Examples:
+  runner run --secret NPM_TOKEN -- npm publish
+  runner run --secret DATABASE_URL --restart -- ./server
+  runner run --secret TLS_KEY --file TLS_KEY --signal HUP -- nginx -g 'daemon off;'
+  runner run --git GITHUB_TOKEN=https://github.com -- git fetch
+  runner run --container node:24 --secret NPM_TOKEN -- npm publish
+  runner run --container node:24 --docker-arg -v --docker-arg "$PWD:/src" -- ls /src
+`
+
+func (p *program) runJob(ctx context.Context, args []string) error {
+	flags := p.flags("run")
+	where := flags.homeFlag()
+	secrets := flags.list("secret", "a secret that the job gets; may be repeated")
+	files := flags.list("file", "a secret that the job gets as a file, whose path is in NAME_FILE; may be repeated")
+	allow := flags.list("allow", "a secret that is passed on although its name means something to programs, such as HTTPS_PROXY; may be repeated")
+	pass := flags.list("pass", "a variable of the runner's environment that the job gets too; may be repeated")
+	git := flags.list("git", "`SECRET=URL`: git in the job gets this secret as password for the place; may be repeated")
+	socket := flags.Bool("socket", false, "serve the secrets, as they are then, on the socket in SATCHEL_SOCKET")
+	restart := flags.Bool("restart", false, "start the job again when one of its secrets changes")
+	sig := flags.String("signal", "", "send the job this `SIGNAL`, such as HUP, when one of its secrets changes")
+	grace := flags.Duration("grace", 10*time.Second, "how `LONG` the job has to end when it is told to")
+	limit := flags.Duration("timeout", time.Minute, "how `LONG` to try to reach the platform")
+	container := flags.String("container", "", "run the job in a container of this `IMAGE`")
+	docker := flags.String("docker", envOr("DOCKER", "docker"), "`COMMAND` that runs containers")
+	dockerArgs := flags.list("docker-arg", "`ARGUMENT` for docker run; may be repeated")
+	command, err := flags.parseLeading(args)
+	if err != nil {
+		return err
+	}
+	if len(command) == 0 && *container == "" {
+		return flags.wrong("there is no command; write it behind --")
+	}
+	if *container == "" && (flags.given("docker") || flags.given("docker-arg")) {
+		return flags.wrong("--docker and --docker-arg are for containers; give --container too")
+	}
+	if slices.Contains(*pass, adminTokenName) {
+		return flags.wrong("--pass: the credential of an administrator is not for jobs")
+	}
+	if *restart && *sig != "" {
+		return flags.wrong("--restart and --signal exclude each other")
+	}
+	action := *sig
+	if *restart {
+		action = "restart"
+	}
+	rotate, err := onRotate(action)
+	if err != nil {
+		return flags.wrong(err.Error())
+	}
+	credentials, err := gitCredentials(*git)
+	if err != nil {
+		return flags.wrong(err.Error())
+	}
+
+	layers, settings, err := where.layers()
+	if err != nil {
+		return err
+	}
+	for i, layer := range layers {
+		layers[i] = deliverFiles(layer, *files)
+	}
+	client, err := p.connect(ctx, layers, *limit, satchel.Options{})
+	if err != nil {
+		return err
+	}
+	job := satchel.Job{
+		Client: client, Secrets: settings.wanted(append(*secrets, *files...), p), AllowNames: *allow, Env: p.pass(*pass), Git: credentials,
+		Socket: *socket, OnRotate: rotate, Grace: *grace, Stdin: p.in, Stdout: p.out, Stderr: p.err,
+	}
+	if _, isFile := p.in.(*os.File); *restart && !isFile {
+		job.Stdin = nil // a restarted job cannot read again what was copied
+	}
+	if *container == "" {
+		job.Path, job.Args = command[0], command[1:]
+	} else if err := inContainer(&job, *docker, *dockerArgs, *container, command); err != nil {
+		return err
+	}
+	if len(job.Secrets) > 0 {
+		p.sayHidden(client.Bundle(), job.Secrets...)
+	}
+	return exit(p.alongside(ctx, client, job.Run))
+}
+
+// alongside runs a job while the client keeps its secrets fresh.
+func (p *program) alongside(ctx context.Context, client *satchel.Client, job func(context.Context) (int, error)) (int, error) {
+	refreshing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer stop()
+	background.Go(func() { _ = client.Run(refreshing) }) // ends with its context only
+	return job(ctx)
+}
+
+// exit returns what ends the program with the code of a job. Where a job could
+// not be started, that is what a shell says, or else codeNoJob. A job that went
+// well and whose output was lost is a failure.
+func exit(code int, err error) error {
+	switch {
+	case err == nil && code == 0:
+		return nil
+	case err == nil:
+		return exitCode(code)
+	case code == -1:
+		code = codeNoJob
+	}
+	return &jobError{max(code, codeFailed), err}
+}
+
+// jobError is an error that has the exit code of a job.
+type jobError struct {
+	code int
+	err  error
+}
+
+func (e *jobError) Error() string { return e.err.Error() }
+func (e *jobError) Unwrap() error { return e.err }
+
+// wanted returns the names without those that jobs run without, because of the
+// backend.
+func (s settings) wanted(names []string, p *program) []string {
+	return slices.DeleteFunc(names, func(name string) bool {
+		without := slices.Contains(s.Without, name)
+		if without {
+			p.note("%s is left out: the backend is local", name)
+		}
+		return without
+	})
+}
+
+// pass is passed for the names of --pass, where one that is not set may be a slip.
+func (p *program) pass(names []string) []string {
+	for _, name := range names {
+		if _, ok := os.LookupEnv(name); !ok {
+			p.note("%s is not set, and not passed", name)
+		}
+	}
+	return passed(names)
+}
+
+// passed returns variables of this process as Job.Env takes them: PassEnv would
+// replace the list that every job gets.
+func passed(names []string) []string {
+	var env []string
+	for _, name := range names {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// gitCredentials reads flags of the form SECRET=URL or USER:SECRET=URL.
+func gitCredentials(flags []string) ([]satchel.GitCredential, error) {
+	var out []satchel.GitCredential
+	for _, text := range flags {
+		secret, url, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, errors.New("--git: want SECRET=URL, such as GITHUB_TOKEN=https://github.com, or USER:SECRET=URL")
+		}
+		c := satchel.GitCredential{URL: url, Secret: secret}
+		if user, name, ok := strings.Cut(secret, ":"); ok {
+			c.Username, c.Secret = user, name
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// gitCredential is what git starts inside a job.
+func (p *program) gitCredential(ctx context.Context, args []string) error {
+	return satchel.GitCredentialHelper(ctx, args, p.in, p.out)
+}
+
+func envOr(name, standard string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return standard
+}
+
+// deliverFiles returns a layer that has the named secrets delivered as files,
+// whatever it says of them itself: a .env cannot say it.
+func deliverFiles(layer bundle.Provider, names []string) bundle.Provider {
+	w, ok := layer.(bundle.Waiter)
+	if len(names) == 0 || !ok {
+		return layer
+	}
+	return &delivery{waiter: w, names: names}
+}
+
+type delivery struct {
+	waiter bundle.Waiter
+	names  []string
+
+	mu sync.Mutex
+	// theirs is what the layer returned last, and ours what was made of it.
+	theirs, ours *bundle.Bundle
+}
+
+func (d *delivery) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return d.convert(ctx, last, d.waiter.Fetch)
+}
+
+func (d *delivery) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return d.convert(ctx, last, d.waiter.Wait)
+}
+
+func (d *delivery) String() string { return fmt.Sprint(d.waiter) }
+
+func (d *delivery) convert(ctx context.Context, last *bundle.Bundle, get func(context.Context, *bundle.Bundle) (*bundle.Bundle, error)) (*bundle.Bundle, error) {
+	var before *bundle.Bundle
+	d.mu.Lock()
+	if last != nil && last == d.ours {
+		before = d.theirs
+	}
+	d.mu.Unlock()
+	b, err := get(ctx, before)
+	if err != nil || b == before && before != nil {
+		return last, err
+	}
+	secrets := slices.Collect(b.All())
+	for i := range secrets {
+		if slices.Contains(d.names, secrets[i].Name) {
+			secrets[i].Delivery = bundle.DeliverFile
+		}
+	}
+	ours, err := bundle.New(secrets, new(b.Meta()))
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.theirs, d.ours = b, ours
+	d.mu.Unlock()
+	return ours, nil
+}

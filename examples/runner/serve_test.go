@@ -1,0 +1,323 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// server is a serve at work.
+type server struct {
+	out   *safeBuffer
+	stop  context.CancelFunc
+	ended chan int
+}
+
+// serving starts serve and waits until it is online.
+func serving(t *testing.T, args ...string) *server {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	s := &server{out: &safeBuffer{grown: make(chan struct{}, 1)}, stop: stop, ended: make(chan int, 1)}
+	go func() { s.ended <- run(ctx, append([]string{"serve"}, args...), strings.NewReader(""), s.out, s.out) }()
+	t.Cleanup(func() { requireNoCanary(t, s.out.String()) })
+	s.out.await(t, "online")
+	return s
+}
+
+// must waits for the end and holds the exit code.
+func (s *server) must(t *testing.T, code int) {
+	t.Helper()
+	select {
+	case got := <-s.ended:
+		require.Equal(t, code, got, "exit code; it printed\n%s", s.out)
+	case <-time.After(time.Minute):
+		require.Fail(t, "serve did not end", "it printed\n%s", s.out)
+	}
+}
+
+// addJob puts a job into the folder in one step.
+func addJob(t *testing.T, name string, j task) {
+	t.Helper()
+	data, err := json.Marshal(map[string]any{"command": j.Command, "secrets": j.Secrets, "env": j.Env, "on_rotate": j.OnRotate})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile("queue/."+name, data, 0o600))
+	require.NoError(t, os.Rename("queue/."+name, "queue/"+name+waiting))
+}
+
+// jobResult reads what a job left behind.
+func jobResult(t *testing.T, name string) (r result, out string) {
+	t.Helper()
+	data, err := os.ReadFile("queue/" + name + results)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, &r))
+	text, err := os.ReadFile("queue/" + name + output)
+	require.NoError(t, err)
+	_, err = os.Lstat("queue/" + name + finished)
+	require.NoError(t, err)
+	requireNoCanary(t, string(text)+string(data))
+	return r, string(text)
+}
+
+// sh is a job of one line of shell.
+func sh(script string, secrets ...string) task {
+	return task{Command: []string{"sh", "-c", script}, Secrets: secrets}
+}
+
+// meet makes a job wait until another one is there too.
+func meet(me, other string) string {
+	return "touch " + me + "; until [ -e " + other + " ]; do sleep 0.02; done; "
+}
+
+// checksum returns what cksum says of a value.
+func checksum(t *testing.T, value string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "cksum")
+	cmd.Stdin = strings.NewReader(value)
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	return string(out)
+}
+
+const printSum = `printf %s "$ANTHROPIC_API_KEY" | cksum`
+
+func TestJobsRunSideBySideEachWithItsOwnSecretsAndRotationsArrive(t *testing.T) {
+	p := startPlatform(t)
+	p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
+	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+	p.setUp(t)
+	require.NoError(t, os.Mkdir("queue", 0o700))
+	s := serving(t, "--jobs", "queue", "--pool", "2")
+	const names = "env | cut -d= -f1 | grep -E 'ANTHROPIC_API_KEY|DEPLOY_TOKEN'; "
+	addJob(t, "a", sh(meet("a-there", "b-there")+names+printSum, "ANTHROPIC_API_KEY"))
+	addJob(t, "b", sh(meet("b-there", "a-there")+names+`echo "$DEPLOY_TOKEN"`, "DEPLOY_TOKEN"))
+	s.out.await(t, "ended a")
+	s.out.await(t, "ended b")
+	_, a := jobResult(t, "a")
+	require.Equal(t, "ANTHROPIC_API_KEY\n"+checksum(t, aiKey), a)
+	_, b := jobResult(t, "b")
+	require.Equal(t, "DEPLOY_TOKEN\n[DEPLOY_TOKEN]\n", b)
+
+	signaled := sh("trap 'touch told' HUP; touch waits; until [ -e told ]; do sleep 0.02; done; "+printSum, "ANTHROPIC_API_KEY")
+	signaled.OnRotate = "HUP"
+	addJob(t, "told", signaled)
+	awaitFile(t, "waits")
+	p.put(t, "acme", "ANTHROPIC_API_KEY", aiKeyNext, nil)
+	s.out.await(t, "changed: changed ANTHROPIC_API_KEY")
+	s.out.await(t, "ended told")
+	_, told := jobResult(t, "told")
+	require.Equal(t, checksum(t, aiKey), strings.TrimPrefix(told, "Hangup\n"), "the variables of a running program do not change")
+	addJob(t, "next", sh(printSum, "ANTHROPIC_API_KEY"))
+	s.out.await(t, "ended next")
+	_, next := jobResult(t, "next")
+	require.Equal(t, checksum(t, aiKeyNext), next, "a rotation arrives without a restart")
+
+	s.stop()
+	s.must(t, 0)
+	left, err := filepath.Glob("queue/*" + taken)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// awaitFile waits for a file that a job makes.
+func awaitFile(t *testing.T, path string) {
+	t.Helper()
+	require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, time.Minute, 5*time.Millisecond, "%s is made", path)
+}
+
+func TestAtTheEndRunningJobsFinishAndNoMoreAreTaken(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	require.NoError(t, os.Mkdir("queue", 0o700))
+	s := serving(t, "--jobs", "queue", "--pool", "1")
+	addJob(t, "first", sh("touch runs; until [ -e go ]; do sleep 0.02; done; echo finished"))
+	awaitFile(t, "runs")
+	addJob(t, "second", sh("touch taken"))
+	s.stop()
+	require.NoError(t, os.WriteFile("go", nil, 0o600))
+	s.must(t, 0)
+	r, out := jobResult(t, "first")
+	require.Zero(t, r.Code)
+	require.Equal(t, "finished\n", out)
+	require.FileExists(t, "queue/second.json", "what was not taken waits for the next runner")
+	require.NoFileExists(t, "taken")
+}
+
+func TestJobsThatDoNotFinishInTimeAreEnded(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	require.NoError(t, os.Mkdir("queue", 0o700))
+	s := serving(t, "--jobs", "queue", "--drain", "1ms")
+	addJob(t, "long", sh("touch runs; sleep 600"))
+	awaitFile(t, "runs")
+	s.stop()
+	s.must(t, 0)
+	r, _ := jobResult(t, "long")
+	require.Equal(t, 128+15, r.Code)
+}
+
+func TestTermEndsServeInOrder(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	require.NoError(t, os.Mkdir("queue", 0o700))
+	addJob(t, "polite", sh("trap 'echo bye; exit 3' TERM; touch runs; while :; do sleep 0.02; done"))
+	executable, err := os.Executable()
+	require.NoError(t, err)
+	var out safeBuffer
+	cmd := exec.CommandContext(t.Context(), executable, "serve", "--jobs", "queue", "--drain", "1ms")
+	cmd.Env = append(os.Environ(), asMain+"=1")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	require.NoError(t, cmd.Start())
+	awaitFile(t, "runs")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, cmd.Wait(), "an orderly end is code 0; it printed\n%s", &out)
+	r, printed := jobResult(t, "polite")
+	require.Equal(t, 3, r.Code, "a job that is not done by then is told, and ends as it likes")
+	require.Contains(t, printed, "bye\n")
+	require.Contains(t, out.String(), "offline: told to stop: terminated")
+}
+
+func TestARevokedTokenEndsServe(t *testing.T) {
+	p := startPlatform(t)
+	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+	p.setUp(t)
+	require.NoError(t, os.Mkdir("queue", 0o700))
+	s := serving(t, "--jobs", "queue")
+	require.NoError(t, p.vault.RevokeToken(t.Context(), tokenID(lineOf(t, tokenName))))
+	s.must(t, codeFailed)
+	require.Contains(t, s.out.String(), "is revoked; give the runner a new token with `runner setup`")
+	addJob(t, "late", sh("true", "DEPLOY_TOKEN"))
+	require.FileExists(t, "queue/late.json", "jobs are not used up on a runner that cannot run them")
+}
+
+func TestServeTakesNoJobsUnlessTheRunnerIsReady(t *testing.T) {
+	p := startPlatform(t, needsKey)
+	p.runner(t, p.flagsOf()...).must(t, codeFailed)
+	require.NoError(t, os.Mkdir("queue", 0o700))
+	addJob(t, "a", sh("touch ran"))
+	got := p.runner(t, "serve", "--jobs", "queue").must(t, codeFailed)
+	require.Contains(t, got.errOut, "failed   secret ANTHROPIC_API_KEY")
+	require.FileExists(t, "queue/a.json")
+	require.NoFileExists(t, "ran")
+}
+
+func TestAJobThatCannotBeRunSaysWhy(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	require.NoError(t, os.Mkdir("queue", 0o700))
+	for name, src := range map[string]string{
+		"broken":  `{"command": [`,
+		"misspel": `{"command": ["true"], "secret": ["A"]}`,
+		"nothing": `{"secrets": ["A"]}`,
+		"two":     `{"command": ["true"]} {"command": ["true"]}`,
+		"signal":  `{"command": ["true"], "on_rotate": "LOUDLY"}`,
+		"missing": `{"command": ["true"], "secrets": ["NOBODY_HAS_IT"]}`,
+		"unknown": `{"command": ["no-such-program-here"]}`,
+		"risky":   `{"command": ["true"], "secrets": ["LD_PRELOAD"]}`,
+	} {
+		require.NoError(t, os.WriteFile("queue/"+name+waiting, []byte(src), 0o600))
+	}
+	require.NoError(t, os.Mkdir("queue/folder.json", 0o700))
+	require.NoError(t, os.Mkdir("queue/taken.out", 0o700))
+	require.NoError(t, os.WriteFile("queue/taken.json", []byte(`{"command": ["touch", "ran"]}`), 0o600))
+	s := serving(t, "--jobs", "queue")
+	for name, says := range map[string]string{
+		"broken": "cannot be read", "misspel": "unknown field", "nothing": `write "command"`, "two": "something behind it",
+		"signal": "no signal", "missing": "NOBODY_HAS_IT", "unknown": "no-such-program-here", "folder": "no regular file",
+		"risky": "which can change what programs do; rename them",
+	} {
+		s.out.await(t, "ended "+name)
+		r, _ := jobResult(t, name)
+		require.NotZero(t, r.Code)
+		require.Contains(t, r.Error, says)
+		require.NotContains(t, r.Error, "AllowNames", "a field of the library helps nobody here")
+	}
+	s.out.await(t, "ended taken")
+	data, err := os.ReadFile("queue/taken.result")
+	require.NoError(t, err)
+	require.Contains(t, string(data), "opening the output", "one job with a bad name ends no other")
+	require.NoFileExists(t, "ran")
+	s.stop()
+	s.must(t, 0)
+}
+
+func TestAJobIsNotDoneUntilItsResultIsKept(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	require.NoError(t, os.MkdirAll("queue/a.result", 0o700))
+	s := serving(t, "--jobs", "queue")
+	addJob(t, "a", sh("true"))
+	s.must(t, codeFailed)
+	require.Contains(t, s.out.String(), "keeping the result of job a")
+	left, err := filepath.Glob("queue/.*")
+	require.NoError(t, err)
+	require.Empty(t, left)
+	require.FileExists(t, "queue/a.running", "what is called done has a result")
+}
+
+func TestRunnersShareAFolderAndRunEachJobOnce(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	require.NoError(t, os.Mkdir("queue", 0o700))
+	first := serving(t, "--jobs", "queue", "--pool", "2")
+	second := serving(t, "--jobs", "queue", "--pool", "2")
+	var want []string
+	for i := range 20 {
+		name := fmt.Sprintf("job-%02d", i)
+		want = append(want, name)
+		addJob(t, name, sh("echo "+name+" >> ran"))
+	}
+	for _, name := range want {
+		awaitFile(t, "queue/"+name+finished)
+	}
+	first.stop()
+	second.stop()
+	first.must(t, 0)
+	second.must(t, 0)
+	ran, err := os.ReadFile("ran")
+	require.NoError(t, err)
+	got := strings.Fields(string(ran))
+	slices.Sort(got)
+	require.Equal(t, want, got)
+}
+
+func TestJobsComeFromTheInput(t *testing.T) {
+	p := startPlatform(t)
+	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+	p.setUp(t)
+	jobs := `{"name": "hello", "command": ["sh", "-c", "echo $GREETING $DEPLOY_TOKEN; printf more"], "secrets": ["DEPLOY_TOKEN"], "env": {"GREETING": "hi"}}
+
+{"command": ["sh", "-c", "exit 9"]}
+no job
+`
+	got := runCommand(t, t.Context(), jobs, "serve", "--stdin", "--pool", "1").must(t, 0)
+	require.Contains(t, got.out, "started hello: sh with DEPLOY_TOKEN\n[hello] hi [DEPLOY_TOKEN]\n[hello] more\n")
+	require.Regexp(t, `ended job-1: code 9 after [0-9.]+s\n`, got.out)
+	require.Contains(t, got.out, "the job cannot be read")
+	require.True(t, strings.HasSuffix(got.out, "offline: the jobs ended\n"))
+
+	long := runCommand(t, t.Context(), jobs+strings.Repeat("x", maxTask+1)+"\n", "serve", "--stdin", "--pool", "1").must(t, codeFailed)
+	require.Contains(t, long.errOut, "reading jobs: a line has more than 1048576 bytes", "jobs that are not read are not passed over in silence")
+	require.Contains(t, long.out, "ended job-1", "those before are run")
+	forged := runCommand(t, t.Context(), `{"name": "a\nended b: code 0", "command": ["true"]}`, "serve", "--stdin").must(t, 0)
+	require.NotContains(t, forged.out, "\nended b", "a name cannot make up events")
+
+	var events []string
+	for line := range strings.Lines(runCommand(t, t.Context(), jobs, "serve", "--stdin", "--json", "--pool", "1").must(t, 0).out) {
+		var e event
+		require.NoError(t, json.Unmarshal([]byte(line), &e), "each line is JSON: %s", line)
+		events = append(events, e.Event)
+	}
+	require.Equal(t, []string{"online", "started", "output", "output", "ended", "started", "ended", "ended", "offline"}, events)
+}

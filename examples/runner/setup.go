@@ -1,0 +1,305 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/satchelhq/satchel/admin"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
+)
+
+const setupHelp = `It asks for the AI backend and for the size of the pool, shows what the platform
+knows, creates a token, and writes the runner's two lines into .env, for its owner
+alone, and the settings into runner.yaml. It does not connect while a required
+secret is missing, and says where to add it. Flags answer questions in advance;
+what the platform knows is not asked.
+
+Creating the token takes an administrator's credential: it is read from
+SATCHEL_ADMIN_TOKEN or asked for, sent to the platform, and kept nowhere. The
+admin API is asked at the platform's URL and /admin, or where --admin says.
+
+Examples:
+  runner setup
+  runner setup --platform https://satchel.example.com --scope acme/web
+  SATCHEL_ADMIN_TOKEN=... runner setup --yes --platform https://satchel.example.com \
+      --scope acme/web --backend local --pool 4
+`
+
+// adminTokenName is the variable with an administrator's credential.
+const adminTokenName = "SATCHEL_ADMIN_TOKEN"
+
+// aiKinds are the issuers whose keys an AI on this machine makes superfluous.
+var aiKinds = []string{"ai", "anthropic", "azure-openai", "bedrock", "cohere", "deepseek", "gemini", "google-ai", "groq", "mistral", "openai", "openrouter", "vertex", "xai"}
+
+// setup is the state that the steps share.
+type setup struct {
+	*program
+	where home
+	yes   bool
+	// result gets the JSON, and the program's own output what is said on the
+	// way. It is nil where no JSON was asked for.
+	result io.Writer
+
+	file     *envFile
+	url      string
+	settings settings
+	admin    *admin.Client
+
+	needs        admin.Readiness
+	integrations []admin.IntegrationInfo
+	local        map[string]string // what this machine has: the place by name
+}
+
+func (p *program) setup(ctx context.Context, args []string) error {
+	s := &setup{program: p}
+	flags := p.flags("setup")
+	where := flags.homeFlag()
+	asJSON := flags.jsonFlag()
+	flags.BoolVar(&s.yes, "yes", false, "ask nothing: take the flags, and the defaults for what they leave open")
+	url := flags.String("platform", "", "base `URL` of the platform")
+	adminURL := flags.String("admin", "", "`URL` of the platform's admin API (default: the URL of the platform, and /admin)")
+	scope := flags.String("scope", "", "`SCOPE` of the runner, such as acme/web")
+	backend := flags.String("backend", "", "AI `BACKEND` of the jobs: platform (its key) or local (an installation that needs none)")
+	pool := flags.Int("pool", 0, "how `MANY` jobs to run at a time")
+	ca := flags.String("ca", "", "`FILE` with certificate authorities to trust besides the system's")
+	if _, err := flags.parseNone(args); err != nil {
+		return err
+	}
+	if flags.given("backend") {
+		if err := checkBackend(*backend); err != nil {
+			return flags.wrong("--backend: " + err.Error())
+		}
+	}
+	if flags.given("pool") {
+		if err := checkPool(strconv.Itoa(*pool)); err != nil {
+			return flags.wrong("--pool: " + err.Error())
+		}
+	}
+	s.where = *where
+	if *asJSON {
+		s.program, s.result = &program{in: p.in, lines: p.lines, out: p.err, err: p.err}, p.out
+	}
+	if !s.yes && !s.interactive() {
+		return flags.wrong("it asks questions, and this is no terminal; answer with flags, and add --yes")
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	var err error
+	if s.settings, err = s.where.readSettings(); err != nil {
+		return err
+	}
+	if s.file, err = readEnvFile(s.where.env()); err != nil {
+		return err
+	}
+	if _, set := os.LookupEnv(tokenName); set {
+		return fmt.Errorf("%s is set in the environment, and would win over the token in %s; unset it first", tokenName, s.file.path)
+	}
+	known, _ := s.file.get(urlName)
+	s.url = strings.TrimSuffix(cmp.Or(*url, os.Getenv(urlName), known.Reveal()), "/")
+	if set := os.Getenv(urlName); set != "" && strings.TrimSuffix(set, "/") != s.url {
+		return fmt.Errorf("%s in the environment names another platform, and would win over %s; unset it first", urlName, s.file.path)
+	}
+	s.settings.Admin = cmp.Or(*adminURL, s.settings.Admin)
+	s.settings.Scope = cmp.Or(*scope, s.settings.Scope)
+	if s.settings.CA = cmp.Or(*ca, s.settings.CA); s.settings.CA != "" {
+		// The program may be started elsewhere next time.
+		if s.settings.CA, err = filepath.Abs(s.settings.CA); err != nil {
+			return err
+		}
+	}
+
+	if err := s.reach(ctx); err != nil {
+		return err
+	}
+	if err := s.chooseBackend(ctx, *backend); err != nil {
+		return err
+	}
+	if err := s.choosePool(ctx, *pool); err != nil {
+		return err
+	}
+	return s.connect(ctx)
+}
+
+// reach finds the platform, the scope and the credential, and asks the platform
+// what it knows.
+func (s *setup) reach(ctx context.Context) error {
+	if err := s.findPlace(ctx); err != nil {
+		return err
+	}
+	credential, err := s.adminCredential(ctx, s.settings.Scope)
+	if err != nil {
+		return err
+	}
+	if s.admin, err = s.settings.adminClient(s.url, credential); err != nil {
+		return err
+	}
+	s.note("asking %s about %s", s.url, s.settings.Scope)
+	if s.needs, err = s.admin.Readiness(ctx, s.settings.Scope); err != nil {
+		return err
+	}
+	if s.integrations, err = s.admin.Integrations(ctx, s.settings.Scope); err != nil {
+		return err
+	}
+	s.local = map[string]string{}
+	for _, layer := range s.where.localLayers() {
+		b, err := layer.Fetch(ctx, nil)
+		if err != nil {
+			return err
+		}
+		for secret := range b.All() {
+			s.local[secret.Name] = secret.Origin.String()
+		}
+	}
+	return nil
+}
+
+// findPlace asks for the URL and the scope, unless they are known.
+func (s *setup) findPlace(ctx context.Context) error {
+	if s.yes && (s.url == "" || s.settings.Scope == "") {
+		return &usageError{"it is not known where to connect; give --platform and --scope"}
+	}
+	usable := func(url string) error {
+		// Without a token this sends nothing, and says whether it could.
+		_, items := (&providers.Bootstrap{URL: url}).Check(ctx)
+		if items[0].Status == bundle.CheckFailed {
+			return fmt.Errorf("%s: %s; %s", items[0].Name, items[0].Detail, items[0].Fix)
+		}
+		return nil
+	}
+	if s.url != "" {
+		if err := usable(s.url); err != nil {
+			return err
+		}
+	} else {
+		url, err := s.ask(ctx, "URL of the platform", "", usable)
+		if err != nil {
+			return err
+		}
+		s.url = strings.TrimSuffix(url, "/")
+	}
+	if s.settings.Scope != "" {
+		return nil
+	}
+	var err error
+	s.settings.Scope, err = s.ask(ctx, "Scope of the runner, such as acme/web", "", func(answer string) error {
+		if answer == "" {
+			return errors.New("there is no default; write one")
+		}
+		return nil
+	})
+	return err
+}
+
+// adminClient returns a client of the admin API of the platform at url.
+func (s settings) adminClient(url string, credential bundle.Value) (*admin.Client, error) {
+	client, err := s.httpClient()
+	return &admin.Client{
+		URL:        cmp.Or(s.Admin, url+"/admin"),
+		HTTPClient: client,
+		Authorize: func(r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer "+credential.Reveal())
+			return nil
+		},
+	}, err
+}
+
+// chooseBackend is step 1.
+func (s *setup) chooseBackend(ctx context.Context, choice string) error {
+	var keys, described []string
+	for _, need := range s.needs.Items {
+		if slices.Contains(aiKinds, need.Kind) {
+			keys = append(keys, need.Name)
+			described = append(described, need.Name+", "+s.state(need))
+		}
+	}
+	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 1 of 3: the AI backend"))
+	fmt.Fprintf(s.out, "  %-8s  the platform's key: %s\n", backendPlatform, cmp.Or(strings.Join(described, "; "), "none is required"))
+	fmt.Fprintf(s.out, "  %-8s  an installation on this machine, without a key\n", backendLocal)
+	var err error
+	switch {
+	case choice != "":
+	case s.yes || keys == nil:
+		choice = s.settings.Backend
+	default:
+		if choice, err = s.ask(ctx, "Backend", s.settings.Backend, checkBackend); err != nil {
+			return err
+		}
+	}
+	s.settings.Backend, s.settings.Without = choice, nil
+	if choice == backendLocal {
+		s.settings.Without = keys
+	}
+	fmt.Fprintf(s.out, "  backend: %s\n", choice)
+	return nil
+}
+
+func checkBackend(answer string) error {
+	if answer != backendPlatform && answer != backendLocal {
+		return fmt.Errorf("the backend is %s or %s", backendPlatform, backendLocal)
+	}
+	return nil
+}
+
+// choosePool is step 2.
+func (s *setup) choosePool(ctx context.Context, choice int) error {
+	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 2 of 3: the size of the pool"))
+	switch {
+	case choice != 0:
+	case s.yes:
+		choice = s.settings.Pool
+	default:
+		answer, err := s.ask(ctx, "Jobs at a time", strconv.Itoa(s.settings.Pool), checkPool)
+		if err != nil {
+			return err
+		}
+		if choice, err = strconv.Atoi(answer); err != nil {
+			return err
+		}
+	}
+	s.settings.Pool = choice
+	fmt.Fprintf(s.out, "  jobs at a time: %d\n", choice)
+	return nil
+}
+
+func checkPool(answer string) error {
+	if n, err := strconv.Atoi(answer); err != nil || n < 1 || n > maxPool {
+		return fmt.Errorf("want a number from 1 to %d", maxPool)
+	}
+	return nil
+}
+
+// missing returns what is required and neither on the platform nor here, nor
+// done without.
+func (s *setup) missing() []admin.ReadyItem {
+	return slices.DeleteFunc(slices.Clone(s.needs.Items), func(need admin.ReadyItem) bool {
+		_, local := s.local[need.Name]
+		return need.Status == admin.ReadyPresent || local || slices.Contains(s.settings.Without, need.Name)
+	})
+}
+
+// state says in a few words how a required secret is.
+func (s *setup) state(need admin.ReadyItem) string {
+	place, local := s.local[need.Name]
+	switch {
+	case slices.Contains(s.settings.Without, need.Name):
+		return "not needed"
+	case local:
+		return "present, from " + place
+	case need.Status == admin.ReadyPresent:
+		return "present, from " + need.From.String()
+	}
+	return string(need.Status)
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/satchelhq/satchel/admin"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/dotenv"
+)
+
+// setupJSON is the result of setup for programs.
+type setupJSON struct {
+	Ready   bool        `json:"ready"`
+	TokenID string      `json:"token_id"`
+	Created bool        `json:"token_created"`
+	Missing []string    `json:"missing"`
+	Report  *reportJSON `json:"report,omitempty"`
+}
+
+// connect is step 3: it shows what it is about to do, creates the token, writes
+// the files, and connects unless something is missing.
+func (s *setup) connect(ctx context.Context) error {
+	s.review()
+	if !s.yes {
+		answer, err := s.ask(ctx, "Connect (yes or no)", "yes", yesOrNo)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(strings.ToLower(answer), "n") {
+			fmt.Fprintln(s.out, "nothing was changed")
+			return exitCode(codeFailed)
+		}
+	}
+	id, created, err := s.token(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.where.writeSettings(s.settings); err != nil {
+		return fmt.Errorf("writing %s: %w", s.where.settings(), err)
+	}
+	fmt.Fprintf(s.out, "  settings written to %s\n\n", s.where.settings())
+
+	result := setupJSON{TokenID: id, Created: created, Missing: []string{}}
+	for _, need := range s.missing() {
+		result.Missing = append(result.Missing, need.Name)
+	}
+	if len(result.Missing) > 0 {
+		s.sayMissing()
+	} else {
+		layers, _, err := s.where.layers()
+		if err != nil {
+			return err
+		}
+		report := readiness(ctx, layers, nil)
+		s.printReport(report)
+		result.Ready, result.Report = report.OK(), new(describeReport(report))
+		if result.Ready {
+			fmt.Fprintln(s.out, "\nStart it with `runner serve`, or run one job with `runner run`.")
+		}
+	}
+	if s.result != nil {
+		if err := (&program{out: s.result}).printJSON(result); err != nil {
+			return err
+		}
+	}
+	if !result.Ready {
+		return exitCode(codeFailed)
+	}
+	return nil
+}
+
+// review prints what is about to be done, and what the platform knows.
+func (s *setup) review() {
+	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 3 of 3: review and connect"))
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "  platform\t%s\n", printable(s.url))
+	fmt.Fprintf(w, "  scope\t%s\n", printable(s.settings.Scope))
+	fmt.Fprintf(w, "  backend\t%s\n", s.settings.Backend)
+	fmt.Fprintf(w, "  jobs at a time\t%d\n", s.settings.Pool)
+	for _, need := range s.needs.Items {
+		fmt.Fprintf(w, "  required\t%s, %s\n", printable(need.Name), printable(s.state(need)))
+	}
+	for _, i := range s.integrations {
+		state := "has not minted yet"
+		switch {
+		case i.Problem != "":
+			state = i.Problem
+		case !i.Minted.IsZero():
+			state = "minted " + moment(i.Minted)
+		}
+		fmt.Fprintf(w, "  integration\t%s of %s, %s\n", printable(i.Name), printable(i.Scope), printable(state))
+	}
+	w.Flush()
+}
+
+// token sees to it that .env has a token for the scope, and returns its id: the
+// one that is there if it still serves, else a new one.
+func (s *setup) token(ctx context.Context) (id string, created bool, err error) {
+	before, _ := s.file.get(tokenName)
+	ended := false
+	if id := tokenID(before.Reveal()); id != "" {
+		info, err := s.admin.Token(ctx, id)
+		if err == nil && s.serves(info) {
+			fmt.Fprintf(s.out, "  the token in %s is kept: %s\n", s.file.path, id)
+			return id, false, s.file.write(s.urlLine())
+		}
+		ended = err == nil && !alive(info)
+		// A token that this administrator may not see is another one's.
+		if refused, ok := errors.AsType[*admin.Error](err); err != nil && (!ok || refused.StatusCode >= 500) {
+			return "", false, err
+		}
+	}
+	token, info, err := s.admin.IssueToken(ctx, s.settings.Scope, &admin.TokenOptions{Label: "runner " + runnerName(), Waive: s.settings.Without})
+	if err != nil {
+		return "", false, err
+	}
+	if err := s.file.write(s.urlLine(), dotenv.Entry{Name: tokenName, Value: token}); err != nil {
+		return "", false, errors.Join(err, s.admin.RevokeToken(context.WithoutCancel(ctx), info.ID))
+	}
+	fmt.Fprintf(s.out, "  token %s created, and written to %s\n", info.ID, s.file.path)
+	if id := tokenID(before.Reveal()); id != "" && !ended {
+		fmt.Fprintf(s.out, "  the one before, %s, is not revoked by this\n", id)
+	}
+	return info.ID, true, nil
+}
+
+func (s *setup) urlLine() dotenv.Entry {
+	return dotenv.Entry{Name: urlName, Value: bundle.NewValue(s.url)}
+}
+
+// serves reports whether a token is what setup would create.
+func (s *setup) serves(info admin.TokenInfo) bool {
+	return info.Scope == s.settings.Scope && slices.Equal(info.Waived, s.settings.Without) && alive(info)
+}
+
+// alive reports whether a token has not ended yet.
+func alive(info admin.TokenInfo) bool {
+	now := time.Now()
+	return (info.Expires.IsZero() || info.Expires.After(now)) && (info.Revoked.IsZero() || info.Revoked.After(now))
+}
+
+// tokenID returns the part of a token that names it, and is no secret.
+func tokenID(token string) string {
+	rest, ok := strings.CutPrefix(token, "rnt_")
+	if !ok || len(rest) != 61 {
+		return ""
+	}
+	return rest[:12]
+}
+
+// sayMissing says what keeps the runner from going online, and where to add it.
+func (s *setup) sayMissing() {
+	fmt.Fprintf(s.out, "%s: the runner does not go online without what is required.\n", s.status(s.out, "not ready"))
+	for _, need := range s.missing() {
+		fmt.Fprintf(s.out, "  %s is %s: %s\n", printable(need.Name), s.status(s.out, string(need.Status)), printable(need.Detail))
+	}
+	fmt.Fprintf(s.out, "The token is created. When that is done, `runner check` says whether the runner is ready.\n")
+}

@@ -1,0 +1,12 @@
+//go:build unix
+
+package main
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// signalNamed returns the signal called name, such as SIGHUP, or 0.
+func signalNamed(name string) syscall.Signal { return unix.SignalNum(name) }

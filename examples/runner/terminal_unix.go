@@ -1,0 +1,32 @@
+//go:build linux || darwin
+
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal reports whether f is a terminal.
+func terminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), getTermios)
+	return err == nil
+}
+
+// hideInput makes a terminal not show what is written, until restore is called.
+func hideInput(f *os.File) (restore func() error, err error) {
+	fd := int(f.Fd())
+	was, err := unix.IoctlGetTermios(fd, getTermios)
+	if err != nil {
+		return nil, os.NewSyscallError("reading the terminal's settings", err)
+	}
+	quiet := *was
+	quiet.Lflag &^= unix.ECHO
+	quiet.Lflag |= unix.ICANON | unix.ISIG
+	quiet.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(fd, setTermios, &quiet); err != nil {
+		return nil, os.NewSyscallError("changing the terminal's settings", err)
+	}
+	return func() error { return unix.IoctlSetTermios(fd, setTermios, was) }, nil
+}
