@@ -20,8 +20,8 @@ import (
 // The field is a [Value], a string or a []byte, or of any type with the json
 // option. With the optional option a secret that is missing leaves the field
 // as it is; otherwise it is an error, which names all that are missing.
-// Exported struct fields without a tag are looked into if they are structs,
-// and otherwise left alone.
+// Exported and embedded fields without a tag are looked into if they are
+// structs, and otherwise left alone.
 //
 // Decode stores everything or nothing. Its errors name secrets and fields and
 // hold no values. Only a Value keeps what it holds out of logs; prefer it.
@@ -63,7 +63,7 @@ func (d *decoder) fields(v reflect.Value, path string) {
 			d.fail("field %s has a secret tag and is not exported; export it", name)
 		case tagged:
 			d.field(v.Field(i), name, tag)
-		case field.IsExported() && field.Type.Kind() == reflect.Struct && field.Type != valueType:
+		case (field.IsExported() || field.Anonymous) && field.Type.Kind() == reflect.Struct && field.Type != valueType:
 			d.fields(v.Field(i), name+".")
 		}
 	}

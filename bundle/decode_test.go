@@ -28,8 +28,12 @@ func TestDecodeFillsEveryKindOfField(t *testing.T) {
 	type Embedded struct {
 		Up string `secret:"A"`
 	}
+	type embedded struct {
+		Under string `secret:"B"`
+	}
 	type config struct {
 		Embedded
+		embedded
 		Value    bundle.Value      `secret:"A"`
 		String   string            `secret:"A"`
 		Named    name              `secret:"B"`
@@ -59,6 +63,7 @@ func TestDecodeFillsEveryKindOfField(t *testing.T) {
 	got.Value, got.Nested.Inner = bundle.Value{}, bundle.Value{}
 	want := start
 	want.Up, want.String, want.Present, want.Bytes = "a\x7f", "a\x7f", "a\x7f", []byte("a\x7f")
+	want.Under = "b"
 	want.Named, want.Blob, want.Nested.Deep.Leaf = "b", blob("b"), "b"
 	want.Empty = ""
 	want.JSON = account{"u", []string{"r"}}

@@ -127,7 +127,8 @@ const optionalRetry = time.Minute
 // nothing was fetched before, a failure of p becomes a [Problem] in an empty
 // bundle that asks for a refresh after a minute. Later failures are returned
 // as they are, so that the caller keeps what it has. So is the end of the
-// context.
+// context, unless its cause is a *[FetchError]: then the caller has cut off an
+// attempt that took too long, and that is a failure of p.
 //
 // The answer is a [Waiter] and a [Checker] if p is one. What p's check calls
 // failed is then a warning.
@@ -160,8 +161,17 @@ type optional struct{ p Provider }
 
 func (o optional) Fetch(ctx context.Context, last *Bundle) (*Bundle, error) {
 	b, err := o.p.Fetch(ctx, fetched(last))
-	if err == nil || last != nil || ctx.Err() != nil {
+	if err == nil || last != nil {
 		return b, err
+	}
+	if ctx.Err() != nil {
+		cause := context.Cause(ctx)
+		if _, cutOff := errors.AsType[*FetchError](cause); !cutOff {
+			return b, err
+		}
+		if !errors.Is(err, cause) { // which package http returns
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
 	}
 	var kind FetchKind
 	if e, ok := errors.AsType[*FetchError](err); ok {

@@ -134,6 +134,15 @@ func TestAnOptionalProviderReportsTheEndOfTheContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled, "an end that the caller asked for is no problem of the source")
 }
 
+func TestAnAttemptThatItsCallerCutsOffIsAFailureOfAnOptionalProvider(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(&bundle.FetchError{Err: errors.New("no answer within a minute")})
+	b, err := bundle.Optional(&source{err: ctx.Err()}).Fetch(ctx, nil)
+	require.NoError(t, err, "the caller is still there, and wants to go on without it")
+	require.Equal(t, []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no answer within a minute: context canceled", Retryable: true}},
+		b.Problems())
+}
+
 func TestTheStandInOfAnOptionalProviderIsNotHandedOn(t *testing.T) {
 	s := &source{err: errors.New("no route")}
 	o := bundle.Optional(waiting{s}).(bundle.Waiter)
