@@ -146,12 +146,12 @@ func (a RotateAction) String() string {
 // large for the system. A restart that would be refused does not happen: the
 // program keeps what it has, and the log says so.
 //
-// While it runs, unless it is in the Background, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 that
-// reach this process do not end it but go on to the job. Where there is no
-// controlling terminal the job is a process group of its own and the whole group
-// gets them. Where there is one, the job stays in the terminal's foreground, the
-// terminal itself sends SIGINT, SIGQUIT and SIGHUP, and only the others are
-// passed on, to the program alone.
+// While it runs, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 that reach
+// this process do not end it but go on to the job, unless that is in the
+// Background. Where there is no controlling terminal the job is a process group of
+// its own and the whole group gets them. Where there is one, the job stays in the
+// terminal's foreground, the terminal itself sends SIGINT, SIGQUIT and SIGHUP, and
+// only the others are passed on, to the program alone.
 //
 // When ctx ends the job gets SIGTERM, and after Grace SIGKILL. When the program
 // has ended, what is left of its group can write for another second, or for the

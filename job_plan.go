@@ -17,7 +17,8 @@ type jobPlan struct {
 }
 
 // update makes the plan that of the client's bundle, writes the job's files and
-// masks the new values. If it fails, the plan and the files stay as they are.
+// masks the new values. If it fails, the plan stays as it is, and so do the files
+// unless it was in writing one of them.
 func (r *jobRun) update() error {
 	b := r.Client.Bundle()
 	for _, name := range r.names {

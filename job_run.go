@@ -206,7 +206,7 @@ func (r *jobRun) attend(ctx context.Context, p *process) (again bool) {
 			}
 		case <-due:
 			due = nil
-			if again = r.refresh() && kill == nil && r.outdated(p); again {
+			if again = r.refresh() && kill == nil && r.wantsRestart(p); again {
 				r.log.Info("restarting the job: its secrets have changed", "path", r.Path)
 				end()
 			}
@@ -221,7 +221,7 @@ func spread(delay time.Duration) time.Duration { return delay + rand.N(delay) }
 // that is a restart.
 func (r *jobRun) rotated(p *process) (restart bool) {
 	if r.OnRotate == RestartJob {
-		return r.outdated(p)
+		return r.wantsRestart(p)
 	}
 	if r.OnRotate > 0 && r.outdated(p) {
 		sig := numberedSignal(int(r.OnRotate))
@@ -231,6 +231,10 @@ func (r *jobRun) rotated(p *process) (restart bool) {
 	}
 	return false
 }
+
+// wantsRestart reports whether the process lacks a change and may go for it. One
+// that was sent SIGTERM is on its way out: nobody wants the next.
+func (r *jobRun) wantsRestart(p *process) bool { return p.forwarded.IsZero() && r.outdated(p) }
 
 // outdated reports whether the plan has other secrets than the process got.
 func (r *jobRun) outdated(p *process) bool { return changed(p.plan.bundle, r.plan.bundle, r.Secrets) }

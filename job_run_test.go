@@ -56,6 +56,8 @@ func TestOnlyWhatTheProgramWasGivenAndHasChangedSinceIsWorthARestart(t *testing.
 	delete(source, "A")
 	require.False(t, restarts("B", "fourth-value"), "a program that would lack a secret is not started")
 	require.True(t, restarts("A", "third-value"))
+	p.forwarded = time.Now().Add(-time.Hour)
+	require.False(t, restarts("A", "fourth-value"), "whoever sent SIGTERM wants the job to end, however long that takes it")
 }
 
 func TestAServedValueIsMaskedBeforeItIsHandedOut(t *testing.T) {

@@ -75,13 +75,31 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-func TestOnATerminalTheJobIsInTheForegroundAndIsInterruptedOnce(t *testing.T) {
+// startRunnerOnTerminal starts a runner whose controlling terminal is a new one,
+// and returns our end of that.
+func startRunnerOnTerminal(t *testing.T, script string, env ...string) (*runner, *os.File) {
+	t.Helper()
 	ours, theirs := openTerminal(t)
-	r := startRunner(t, `n=0; trap 'n=$((n+1)); echo "interrupt $n"' INT; trap 'echo got TERM; exit $n' TERM; read line; echo "read $line"; `+waits, func(cmd *exec.Cmd) {
+	r := startRunner(t, script, func(cmd *exec.Cmd) {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, theirs
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	})
+	}, env...)
 	r.lines = bufio.NewReader(ours)
+	return r, ours
+}
+
+func TestABackgroundJobIsAGroupOfItsOwnEvenOnATerminal(t *testing.T) {
+	const script = `read -r _ _ _ _ group _ <"/proc/$$/stat"; [ "$group" = $$ ] && echo "group its own" || echo "group the terminal's"`
+	r, _ := startRunnerOnTerminal(t, script, "SATCHEL_TEST_BACKGROUND=1")
+	require.Equal(t, "its own", r.expect(t, "group "), "what is typed at the terminal is for the runner")
+	require.Zero(t, r.ends(t).ExitStatus())
+	r, _ = startRunnerOnTerminal(t, script)
+	require.Equal(t, "the terminal's", r.expect(t, "group "), "otherwise the job shares the runner's")
+	require.Zero(t, r.ends(t).ExitStatus())
+}
+
+func TestOnATerminalTheJobIsInTheForegroundAndIsInterruptedOnce(t *testing.T) {
+	r, ours := startRunnerOnTerminal(t, `n=0; trap 'n=$((n+1)); echo "interrupt $n"' INT; trap 'echo got TERM; exit $n' TERM; read line; echo "read $line"; `+waits)
 	_, err := ours.WriteString("from the terminal\n")
 	require.NoError(t, err)
 	r.expect(t, "read from the terminal")

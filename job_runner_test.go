@@ -168,8 +168,14 @@ func TestTheSixSignalsAreForwardedAndTheCodeIsTheJobs(t *testing.T) {
 	}
 }
 
+func TestSignalsAreForwardedFromTheJobsFirstMomentOn(t *testing.T) {
+	r := startRunner(t, `trap 'exit 33' USR1; kill -USR1 $PPID; `+waits, nil)
+	require.Equal(t, " 33 error <nil>", r.expect(t, "runner: code"), "the handlers are there before the program is")
+	require.Equal(t, 33, r.ends(t).ExitStatus())
+}
+
 func TestASignalReachesTheWholeGroup(t *testing.T) {
-	r := startRunner(t, `trap 'sleep 0.05; exit 0' USR1; sh -c 'trap "echo child got it" USR1; echo ready; while :; do sleep 0.01; done' & `+waits, nil)
+	r := startRunner(t, `trap 'wait; exit 0' USR1; sh -c 'trap "echo child got it; exit" USR1; echo ready; while :; do sleep 0.01; done' & `+waits, nil)
 	r.expect(t, "ready")
 	r.sends(t, syscall.SIGUSR1)
 	r.expect(t, "child got it")

@@ -116,14 +116,9 @@ func (l *layer) waitable() bool {
 // fetch fetches the layer and records the outcome. The caller has the turn.
 // That ctx ended is no outcome.
 func (c *Client) fetch(ctx context.Context, l *layer) error {
-	attempt, cancel := context.WithTimeout(ctx, c.opts.Timeout)
-	defer cancel()
 	start := time.Now()
-	b, err := l.provider.Fetch(attempt, l.bundle)
+	b, err := fetchWithin(ctx, c.opts.Timeout, l.provider, l.bundle)
 	took := time.Since(start)
-	if err != nil && ctx.Err() == nil && attempt.Err() != nil {
-		err = fmt.Errorf("no answer within %s: %w", c.opts.Timeout, err)
-	}
 	if err == nil || ctx.Err() == nil || kindOf(err) != bundle.FetchUnavailable {
 		c.record(l, b, err, func() {
 			c.logCall("fetch", l, took, b, err)
@@ -135,6 +130,28 @@ func (c *Client) fetch(ctx context.Context, l *layer) error {
 	}
 	return err
 }
+
+// fetchWithin fetches from p. What takes longer than limit has failed.
+func fetchWithin(ctx context.Context, limit time.Duration, p bundle.Provider, last *bundle.Bundle) (*bundle.Bundle, error) {
+	late := &lateError{limit}
+	attempt, cancel := context.WithTimeoutCause(ctx, limit, late)
+	defer cancel()
+	b, err := p.Fetch(attempt, last)
+	if err != nil && ctx.Err() == nil && attempt.Err() != nil && !errors.Is(err, late) { // which package http returns
+		err = fmt.Errorf("%s: %w", late, err)
+	}
+	return b, err
+}
+
+// lateError is why the context of an attempt that takes too long ends. It counts
+// for whatever [context.DeadlineExceeded] does, and tells [bundle.Optional] that
+// only the attempt is over.
+type lateError struct{ limit time.Duration }
+
+func (e *lateError) Error() string      { return fmt.Sprintf("no answer within %s", e.limit) }
+func (*lateError) Timeout() bool        { return true }
+func (*lateError) Is(target error) bool { return target == context.DeadlineExceeded }
+func (*lateError) Unwrap() error        { return new(bundle.FetchError) }
 
 // record takes note of what the layer's source answered: a bundle, or an error
 // and no bundle. What tell says comes before what follows from the answer.

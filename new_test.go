@@ -166,6 +166,39 @@ func TestOneOptionalLayerThatIsDownDoesNotHoldUpNew(t *testing.T) {
 	})
 }
 
+func TestAnOptionalLayerThatHangsDoesNotHoldUpNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		stuck := newSource("platform", hangs)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		c, err := satchel.New(ctx, []bundle.Provider{bundle.Optional(stuck), newSource("local", gives(bundleOf(secret("A", "1"))))}, quiet())
+		require.NoError(t, err)
+		require.Equal(t, time.Minute, time.Since(start), "one attempt is enough to know that there is nothing to be had")
+		require.Len(t, stuck.fetched(), 1)
+		require.Equal(t, "1", value(c, "A"))
+		require.Equal(t, []bundle.Problem{{Origin: bundle.Origin{Provider: "platform"}, Reason: "no answer within 1m0s: context deadline exceeded", Retryable: true}},
+			c.Bundle().Problems())
+
+		stuck.become(func(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundle, error) {
+			<-ctx.Done()
+			return nil, fmt.Errorf("asking: %w", context.Cause(ctx)) // as package http does
+		})
+		b, err := satchel.New(ctx, []bundle.Provider{bundle.Optional(stuck)}, quiet())
+		require.NoError(t, err)
+		require.Equal(t, "asking: no answer within 1m0s", b.Bundle().Problems()[0].Reason, "it is said once")
+		_, err = c.Refresh(ctx)
+		require.EqualError(t, err, "fetching layers[0] (platform): asking: no answer within 1m0s")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		stuck.become(hangs)
+
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = satchel.New(ctx, []bundle.Provider{bundle.Optional(stuck)}, quiet())
+		require.ErrorIs(t, err, context.DeadlineExceeded, "the end of the context is no problem of the layer")
+	})
+}
+
 func TestNewRefusesWhatCannotBeMeant(t *testing.T) {
 	ctx := t.Context()
 	ok := newSource("ok", gives(nil))

@@ -32,7 +32,9 @@ const checkTimeout = time.Minute
 //
 // The items are those of the layers in their order, then one for each of
 // [Requirements.Names], then a warning for each value that is hidden by one of a
-// later layer. They hold no values.
+// later layer. They hold no values. What a layer says is missing, as a platform
+// does of what it requires, is a failure if no other layer has it and it does not
+// come by itself.
 func Check(ctx context.Context, layers []bundle.Provider, req Requirements) Report {
 	var r Report
 	given := slices.DeleteFunc(slices.Clone(layers), func(p bundle.Provider) bool { return p == nil })
@@ -62,24 +64,26 @@ func Check(ctx context.Context, layers []bundle.Provider, req Requirements) Repo
 			r.require(name, complete)
 		}
 	}
+	for _, p := range r.Bundle.Problems() {
+		if p.Name != "" && !p.Retryable && !slices.Contains(req.Names, p.Name) {
+			r.lacks(p, complete)
+		}
+	}
 	r.shadows()
 	return r
 }
 
 // checkLayer examines one layer.
 func checkLayer(ctx context.Context, l *layer) Report {
-	bounded, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	var r Report
 	var told int // problems that have an item already
 	if checker, ok := l.provider.(bundle.Checker); ok {
+		bounded, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
 		r.Bundle, r.Items = checker.Check(bounded)
 		told = len(r.Bundle.Problems())
 	} else {
-		b, err := l.provider.Fetch(bounded, nil)
-		if err != nil && ctx.Err() == nil && bounded.Err() != nil {
-			err = fmt.Errorf("no answer within %s: %w", checkTimeout, err)
-		}
+		b, err := fetchWithin(ctx, checkTimeout, l.provider, nil)
 		switch {
 		case err != nil:
 			r.fail(l.name, err.Error(), afterFailure(kindOf(err)))
@@ -115,6 +119,30 @@ func afterFailure(kind bundle.FetchKind) string {
 	return "check that the source can be reached, and try again"
 }
 
+const addIt = "add it on the platform, or to a local layer"
+
+// lacks makes a failure of a layer's warning that a secret is missing which no
+// other layer has, or adds one where there is no warning.
+func (r *Report) lacks(p bundle.Problem, complete bool) {
+	if _, ok := r.Bundle.Get(p.Name); ok {
+		return
+	}
+	told := false
+	for i := range r.Items {
+		item := &r.Items[i]
+		if item.Name != "secret "+p.Name {
+			continue
+		}
+		told = true
+		if item.Status == bundle.CheckWarning {
+			item.Status, item.Fix = bundle.CheckFailed, addIt
+		}
+	}
+	if !told {
+		r.require(p.Name, complete)
+	}
+}
+
 // require adds the item of a secret that is required. complete says that no
 // layer failed.
 func (r *Report) require(name string, complete bool) {
@@ -135,7 +163,7 @@ func (r *Report) require(name string, complete bool) {
 		default:
 			reasons = []string{"no layer that could be fetched has it"}
 		}
-		r.fail(item, strings.Join(reasons, "; "), "add it on the platform, or to a local layer")
+		r.fail(item, strings.Join(reasons, "; "), addIt)
 		return
 	}
 	s, _ := r.Bundle.Get(name)
@@ -179,10 +207,19 @@ func (r *Report) shadows() {
 // removal says how to remove the value that is at o, such as "remove line 3 of
 // .env".
 func removal(o bundle.Origin) string {
-	if i := strings.LastIndexByte(o.Location, ':'); i > 0 {
-		if line := o.Location[i+1:]; line != "" && strings.Trim(line, "0123456789") == "" {
-			return "remove line " + line + " of " + o.Location[:i]
-		}
+	if file, line, ok := fileLine(o.Location); ok {
+		return "remove line " + line + " of " + file
 	}
 	return "remove it from " + o.String()
+}
+
+// fileLine reports whether location is a line of a file, such as ".env:3", and
+// returns both.
+func fileLine(location string) (file, line string, ok bool) {
+	i := strings.LastIndexByte(location, ':')
+	if i <= 0 || strings.Contains(location, "://") { // a URL's number is its port
+		return "", "", false
+	}
+	file, line = location[:i], location[i+1:]
+	return file, line, line != "" && strings.Trim(line, "0123456789") == ""
 }

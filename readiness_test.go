@@ -48,23 +48,24 @@ func TestCheckSaysOfEachRequiredSecretWhereItIs(t *testing.T) {
 		expires := time.Now().Add(time.Hour)
 		short := at("SHORT", "4", "dotenv", ".env:2")
 		short.Expires = expires
-		platform := newSource("platform", gives(bundleOf(at("A", "1", "bootstrap", "https://h"), expiring("GONE", "2", time.Now().Add(-time.Hour)))))
+		platform := newSource("platform", gives(bundleOf(at("A", "1", "bootstrap", "https://h"), at("BLANK", "", "bootstrap", "https://h:8443"), expiring("GONE", "2", time.Now().Add(-time.Hour)))))
 		local := newSource("dotenv .env", gives(bundleOf(short, at("EMPTY", "", "dotenv", ".env:7"))))
 		r := satchel.Check(t.Context(), []bundle.Provider{platform, local},
-			satchel.Requirements{Names: []string{"A", "SHORT", "EMPTY", "GONE", "NOWHERE", "A", "B C"}})
+			satchel.Requirements{Names: []string{"A", "SHORT", "EMPTY", "BLANK", "GONE", "NOWHERE", "A", "B C"}})
 		require.False(t, r.OK())
 		require.Equal(t, strings.TrimLeft(`
-ok | platform | secrets: 2 | 
+ok | platform | secrets: 3 | 
 warning | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | it may go away by itself; if it lasts, mend it where it comes from
 ok | dotenv .env | secrets: 2 | 
 ok | secret A | from bootstrap https://h | 
 ok | secret SHORT | from dotenv .env:2, expires 2000-01-01 01:00 UTC | 
 warning | secret EMPTY | empty, from dotenv .env:7 | give it a value, or remove line 7 of .env
+warning | secret BLANK | empty, from bootstrap https://h:8443 | give it a value, or remove it from bootstrap https://h:8443
 failed | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | add it on the platform, or to a local layer
 failed | secret NOWHERE | no layer has it | add it on the platform, or to a local layer
 failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and _, not starting with a digit | correct the name in the requirements
 `, "\n"), lines(r))
-		require.Equal(t, []string{"A=1", "EMPTY=", "SHORT=4"}, r.Bundle.Environ(), "what was fetched needs no second fetch")
+		require.Equal(t, []string{"A=1", "BLANK=", "EMPTY=", "SHORT=4"}, r.Bundle.Environ(), "what was fetched needs no second fetch")
 	})
 }
 
@@ -87,22 +88,50 @@ func TestALayerThatFailsIsNamedWithItsFix(t *testing.T) {
 		start := time.Now()
 		r := satchel.Check(t.Context(), []bundle.Provider{
 			newSource("down", fails(errDown)), newSource("broken", fails(errPermanent)), newSource("revoked", fails(errRevoked)), stuck, nil,
-			bundle.Optional(newSource("extra", fails(errDown))), newSource("env", gives(nil)), newSource("env", gives(nil)),
+			bundle.Optional(newSource("extra", fails(errDown))), bundle.Optional(newSource("stuck too", hangs)), newSource("env", gives(nil)), newSource("env", gives(nil)),
 		}, satchel.Requirements{Names: []string{"A"}})
 		require.Equal(t, time.Minute, time.Since(start), "a layer that hangs is given a minute")
 		require.True(t, stuck.idle())
 		require.Equal(t, strings.TrimLeft(`
-failed | layers | 1 of 8 are nil | leave them out
+failed | layers | 1 of 9 are nil | leave them out
 failed | down | connection refused | check that the source can be reached, and try again
 failed | broken | line 3 makes no sense | mend that first: trying again does not help
 failed | revoked | the token was revoked | get new credentials: the source has withdrawn these
 failed | stuck | no answer within 1m0s: context deadline exceeded | check that the source can be reached, and try again
 warning | extra | connection refused | it may go away by itself; if it lasts, mend it where it comes from
+warning | stuck too | no answer within 1m0s: context deadline exceeded | it may go away by itself; if it lasts, mend it where it comes from
 ok | env | secrets: 0 | 
 ok | env #2 | secrets: 0 | 
-failed | secret A | extra: connection refused | add it on the platform, or to a local layer
+failed | secret A | extra: connection refused; stuck too: no answer within 1m0s: context deadline exceeded | add it on the platform, or to a local layer
 `, "\n"), lines(r))
 		require.Zero(t, r.Bundle.Len())
+	})
+}
+
+func TestWhatAPlatformRequiresAndNoLayerHasIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		required := func(name string) bundle.Problem {
+			return bundle.Problem{Name: name, Origin: bundle.Origin{Provider: "vault", Location: "acme"}, Reason: "it is required"}
+		}
+		down := bundle.Problem{Name: "MINTED", Origin: bundle.Origin{Provider: "github"}, Reason: "it is down", Retryable: true}
+		answer := bundleWith(bundle.Meta{Problems: []bundle.Problem{required("A"), required("LOCAL"), required("NAMED"), required("UNTOLD"), down}})
+		platform := &checking{newSource("platform", gives(answer)), []bundle.CheckItem{
+			{Name: "secret A", Status: bundle.CheckWarning, Detail: "vault acme: it is required", Fix: "mend it"},
+			{Name: "secret LOCAL", Status: bundle.CheckWarning, Detail: "vault acme: it is required", Fix: "mend it"},
+			{Name: "secret MINTED", Status: bundle.CheckWarning, Detail: "github: it is down", Fix: "wait"},
+		}}
+		plain := newSource("plain", gives(bundleWith(bundle.Meta{Problems: []bundle.Problem{required("B")}}, secret("LOCAL", "1"))))
+		r := satchel.Check(t.Context(), []bundle.Provider{platform, plain}, satchel.Requirements{Names: []string{"NAMED"}})
+		require.False(t, r.OK())
+		require.Equal(t, strings.TrimLeft(`
+failed | secret A | vault acme: it is required | add it on the platform, or to a local layer
+warning | secret LOCAL | vault acme: it is required | mend it
+warning | secret MINTED | github: it is down | wait
+ok | plain | secrets: 1 | 
+failed | secret B | vault acme: it is required | add it on the platform, or to a local layer
+failed | secret NAMED | vault acme: it is required | add it on the platform, or to a local layer
+failed | secret UNTOLD | vault acme: it is required | add it on the platform, or to a local layer
+`, "\n"), lines(r), "what another layer has is only a warning, and so is what may go away by itself")
 	})
 }
 
@@ -183,5 +212,4 @@ func TestCheckOfARealRunnerMakesOneRequestAndShowsNoValue(t *testing.T) {
 	require.Equal(t, 1, p.Requests(), "a token that cannot be right is found before anything is sent")
 	require.Contains(t, r.String(), "no layer that could be fetched has it")
 	require.NotContains(t, r.String(), canary)
-
 }

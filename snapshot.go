@@ -49,15 +49,29 @@ func (c *Client) settle(now time.Time) {
 }
 
 // tellShadows says, once, which values newly hide those of earlier layers: changes
-// of the hidden ones do not arrive.
+// of the hidden ones do not arrive. Where in its file a value is does not make it a
+// new one.
 func (c *Client) tellShadows(old, merged *bundle.Bundle) {
-	told := old.Shadowed()
+	told := map[bundle.Shadow]bool{}
+	for _, s := range old.Shadowed() {
+		told[withoutLines(s)] = true
+	}
 	for _, s := range merged.Shadowed() {
-		if !slices.Contains(told, s) {
+		if !told[withoutLines(s)] {
 			c.log(slog.LevelInfo, "a value hides another layer's", "secret", s.Name, "winner", s.Winner, "hidden", s.Hidden, "same", s.Same,
 				"to_end_this", removal(s.Winner))
 		}
 	}
+}
+
+// withoutLines returns s with files in place of their lines.
+func withoutLines(s bundle.Shadow) bundle.Shadow {
+	for _, o := range []*bundle.Origin{&s.Winner, &s.Hidden} {
+		if file, _, ok := fileLine(o.Location); ok {
+			o.Location = file
+		}
+	}
+	return s
 }
 
 // dropExpired sets what the layer shows.

@@ -168,11 +168,9 @@ func TestATokenThatEndsSoonIsToldOnceADay(t *testing.T) {
 
 func TestAValueThatHidesAnotherIsToldOnceWithHowToFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		line := func(value string) bundle.Secret {
-			return bundle.Secret{Name: "A", Value: bundle.NewValue(value), Origin: bundle.Origin{Provider: "dotenv", Location: ".env:3"}}
-		}
+		line := func(value, number string) bundle.Secret { return at("A", value, "dotenv", ".env:"+number) }
 		platform := newSource("platform", gives(bundleOf(secret("A", "old"), secret("B", "1"))))
-		local := newSource("local", gives(bundleOf(line("old"))))
+		local := newSource("local", gives(bundleOf(line("old", "3"))))
 		var log notes
 		c := newClient(t, &satchel.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, platform, local)
 		run(t, c)
@@ -188,8 +186,29 @@ func TestAValueThatHidesAnotherIsToldOnceWithHowToFinish(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Equal(t, 2, told(), "from now on jobs get another value than the platform's")
 		require.Contains(t, log.String(), "same=false")
+		local.become(gives(bundleOf(line("old", "4"))))
 		time.Sleep(24 * time.Hour)
-		require.Equal(t, 2, told())
+		require.Equal(t, 2, told(), "a line that moved within its file is the same one")
+	})
+}
+
+func TestNamesAndOriginsAreLoggedAtDebugLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
+			var log notes
+			token := expiring("DEPLOY_TOKEN", "first", time.Now().Add(time.Hour))
+			s := newSource("s", gives(bundleOf(token)))
+			stop := run(t, newClient(t, &satchel.Options{Logger: loggerTo(&log, level)}, s))
+			time.Sleep(2 * time.Hour)
+			s.become(gives(bundleOf(secret("DEPLOY_TOKEN", "second"))))
+			time.Sleep(time.Hour)
+			s.become(fails(errRevoked))
+			time.Sleep(time.Hour)
+			require.NoError(t, stop())
+			require.Contains(t, log.String(), "secret expired")
+			require.Equal(t, level == slog.LevelDebug, strings.Contains(log.String(), "DEPLOY_TOKEN"), "what a job has is not everybody's business")
+			require.Equal(t, level == slog.LevelDebug, strings.Contains(log.String(), "second-place"))
+		}
 	})
 }
 

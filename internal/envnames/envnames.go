@@ -33,8 +33,10 @@ var risky = []string{
 	"GIT_PROXY_COMMAND", "GIT_SSL_*", "GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
 	// Programs that other programs start.
 	"EDITOR", "VISUAL", "PAGER", "MANPAGER", "LESSOPEN", "LESSCLOSE", "BROWSER", "SSH_ASKPASS", "SUDO_ASKPASS", "RSYNC_RSH", "CVS_RSH", "SVN_SSH",
-	// The engine that a container client talks to, and what it trusts.
-	"DOCKER_*", "BUILDKIT_HOST", "CONTAINER_HOST",
+	// The engine that a container client talks to, and what it trusts. What it logs
+	// in with, such as DOCKER_PASSWORD, is an ordinary secret.
+	"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS*", "DOCKER_API_VERSION", "DOCKER_CLI_*", "DOCKER_CUSTOM_HEADERS",
+	"DOCKER_CONTENT_TRUST", "DOCKER_CONTENT_TRUST_SERVER", "DOCKER_DEFAULT_PLATFORM", "DOCKER_BUILDKIT", "BUILDKIT_HOST", "CONTAINER_HOST",
 	// Whom to trust in the network, besides proxies.
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "SSLKEYLOGFILE",
 	// Ours.

@@ -8,10 +8,10 @@ import (
 )
 
 func TestANameIsRiskyIfProgramsActOnIt(t *testing.T) {
-	for _, name := range []string{"LD_PRELOAD", "LD_", "PATH", "GIT_CONFIG", "GIT_CONFIG_KEY_0", "LUA_PATH_5_4", "HTTPS_PROXY", "https_proxy", "No_Proxy", "SATCHEL_RUNNER_TOKEN"} {
+	for _, name := range []string{"LD_PRELOAD", "LD_", "PATH", "GIT_CONFIG", "GIT_CONFIG_KEY_0", "LUA_PATH_5_4", "HTTPS_PROXY", "https_proxy", "No_Proxy", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "SATCHEL_RUNNER_TOKEN"} {
 		require.True(t, Risky(name), name)
 	}
-	for _, name := range []string{"", "PROXY", "PATHS", "MY_PATH", "GIT_TOKEN", "LDAP_PASSWORD", "ENVIRONMENT", "GIT_DIRECTORY"} {
+	for _, name := range []string{"", "DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "PROXY", "PATHS", "MY_PATH", "GIT_TOKEN", "LDAP_PASSWORD", "ENVIRONMENT", "GIT_DIRECTORY"} {
 		require.False(t, Risky(name), name)
 	}
 	require.Equal(t, runtime.GOOS == "windows", Risky("Path"), "only on Windows it is the same variable as PATH")
