@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/satchelhq/satchel"
-	"github.com/satchelhq/satchel/bundle"
 )
 
 const checkHelp = `It asks the platform for the bundle once, and changes nothing.
@@ -35,7 +33,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	report := readiness(ctx, layers, *required)
+	report := satchel.Check(ctx, layers, satchel.Requirements{Names: *required})
 	if *asJSON {
 		err = p.printJSON(describeReport(report))
 	} else {
@@ -45,25 +43,6 @@ func (p *program) check(ctx context.Context, args []string) error {
 		err = exitCode(codeFailed)
 	}
 	return err
-}
-
-// readiness is satchel.Check where the platform says which secrets are required:
-// one that it misses, and that no local layer has, is a failure.
-func readiness(ctx context.Context, layers []bundle.Provider, required []string) satchel.Report {
-	report := satchel.Check(ctx, layers, satchel.Requirements{Names: required})
-	for _, problem := range report.Bundle.Problems() {
-		_, there := report.Bundle.Get(problem.Name)
-		if there || problem.Name == "" || problem.Retryable || slices.Contains(required, problem.Name) {
-			continue
-		}
-		for i, item := range report.Items {
-			if item.Name == "secret "+problem.Name && item.Status == bundle.CheckWarning {
-				report.Items[i].Status = bundle.CheckFailed
-				report.Items[i].Fix = "add it on the platform, or to a local layer"
-			}
-		}
-	}
-	return report
 }
 
 // printReport prints a report for people, with the verdict in a color.

@@ -75,7 +75,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 		settings.Pool = *pool
 	}
 	checking, done := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	report := readiness(checking, layers, nil)
+	report := satchel.Check(checking, layers, satchel.Requirements{})
 	stopped := checking.Err() != nil
 	done()
 	if stopped {

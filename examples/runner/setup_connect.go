@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
@@ -57,7 +58,7 @@ func (s *setup) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		report := readiness(ctx, layers, nil)
+		report := satchel.Check(ctx, layers, satchel.Requirements{})
 		s.printReport(report)
 		result.Ready, result.Report = report.OK(), new(describeReport(report))
 		if result.Ready {
