@@ -104,6 +104,13 @@ func (r *jobRun) run(ctx context.Context) (code int, err error) {
 		signal.Notify(r.signals, caughtSignals(r.terminal)...)
 		defer signal.Stop(r.signals)
 	}
+	if sig := numberedSignal(int(r.OnRotate)); r.OnRotate > 0 && signal.Ignored(sig) {
+		// As under nohup. A program cannot listen to what was ignored when it
+		// started; this process goes on without heeding it.
+		heard := make(chan os.Signal, 1)
+		signal.Notify(heard, sig)
+		defer signal.Stop(heard)
+	}
 	notifyOrphans(r.orphans)
 	defer signal.Stop(r.orphans)
 

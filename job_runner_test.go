@@ -38,7 +38,8 @@ func runnerMain(script string) int {
 		defer stop()
 	}
 	secret := bundle.Secret{Name: "KEY", Value: bundle.NewValue("value-of-key"), Delivery: bundle.DeliverFile}
-	client, err := satchel.New(ctx, []bundle.Provider{newSource("s", gives(bundleOf(secret)))}, quiet())
+	source := newSource("s", gives(bundleOf(secret)))
+	client, err := satchel.New(ctx, []bundle.Provider{source}, quiet())
 	if err != nil {
 		fmt.Println(err)
 		return 99
@@ -52,6 +53,15 @@ func runnerMain(script string) int {
 		go func() {
 			<-caught
 			fmt.Println("runner: caught it")
+		}()
+	}
+	if os.Getenv("SATCHEL_TEST_ROTATE") != "" {
+		job.Stdin, job.Background, job.OnRotate = nil, true, satchel.SignalJob(syscall.SIGHUP)
+		go func() {
+			_, _ = os.Stdin.Read(make([]byte, 1))
+			secret.Value = bundle.NewValue("next-value-of-key")
+			source.become(gives(bundleOf(secret)))
+			_, _ = client.Refresh(ctx)
 		}()
 	}
 	code, err := job.Run(ctx)
@@ -199,6 +209,17 @@ func TestABackgroundJobLeavesSignalsToItsProgram(t *testing.T) {
 	_, err := io.WriteString(r.in, "go on\n")
 	require.NoError(t, err)
 	require.Equal(t, " 0 error <nil>", r.expect(t, "runner: code"), "the job was not told")
+}
+
+func TestAJobUnderNohupHearsOfARotation(t *testing.T) {
+	r := startRunner(t, `trap 'exit 31' HUP; echo ready; `+waits, func(cmd *exec.Cmd) {
+		cmd.Args = []string{"sh", "-c", `trap '' HUP; exec "$0"`, cmd.Path}
+		cmd.Path = "/bin/sh"
+	}, "SATCHEL_TEST_ROTATE=1")
+	r.expect(t, "ready")
+	_, err := io.WriteString(r.in, "rotate\n")
+	require.NoError(t, err)
+	require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), "the signal is for the job, whatever its runner ignores")
 }
 
 func TestSignalsAreTheProgramsAgainAfterTheJob(t *testing.T) {
