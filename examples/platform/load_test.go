@@ -220,7 +220,9 @@ func (p *loadPlatform) start() {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if found := servingLine.FindStringSubmatch(lines.Text()); found != nil {
-			p.listen = found[1]
+			if p.listen != found[1] { // the second time others read it
+				p.listen = found[1]
+			}
 			go func() { _, _ = io.Copy(io.Discard, out) }()
 			return
 		}
