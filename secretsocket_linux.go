@@ -1,27 +1,12 @@
 package satchel
 
-import (
-	"net"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-const peersAreKnown = true
-
-// peerUID returns the effective user of the process that opened a connection.
-func peerUID(conn *net.UnixConn) (int, error) {
-	raw, err := conn.SyscallConn()
+// userBehind returns the effective user at the other end of a socket.
+func userBehind(fd int) (int, error) {
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return 0, err
-	}
-	var peer *unix.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) { peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err != nil {
-		return 0, err
-	}
-	if failed != nil {
-		return 0, failed
 	}
 	return int(peer.Uid), nil
 }
