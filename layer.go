@@ -207,29 +207,14 @@ func (l *layer) succeed(now time.Time, b *bundle.Bundle, interval time.Duration)
 	l.next = now.Add(l.cadence(interval, now, later))
 }
 
-// tokenSoon is how long before its end a token that has no time for its rotation
-// is due for one.
-const tokenSoon = 7 * 24 * time.Hour
-
-// tokenDue reports whether the token that the layer's source was asked with, if it
-// says anything about one, should be rotated.
-func (l *layer) tokenDue(now time.Time) bool {
-	meta := l.bundle.Meta()
-	due := meta.RotateBy
-	if end := meta.TokenExpires; due.IsZero() && !end.IsZero() {
-		due = end.Add(-tokenSoon)
-	}
-	return !due.IsZero() && over(due, now)
-}
-
 // warnOfToken says once a day that a token has to be rotated: after it has ended
 // the layer is revoked.
 func (c *Client) warnOfToken(l *layer, now time.Time) {
-	if !l.tokenDue(now) || !l.warned.IsZero() && now.Sub(l.warned) < 24*time.Hour {
+	meta := l.bundle.Meta()
+	if !meta.TokenDue(now) || !l.warned.IsZero() && now.Sub(l.warned) < 24*time.Hour {
 		return
 	}
 	l.warned = now
-	meta := l.bundle.Meta()
 	args := []any{"layer", l.name, "token", meta.TokenID}
 	if end := meta.TokenExpires; !end.IsZero() {
 		args = append(args, "expires", end)

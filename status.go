@@ -79,7 +79,8 @@ type LayerStatus struct {
 	NextRefresh time.Time
 	// TokenExpires is when the token that the source was asked with ends, and
 	// TokenDue says that it should be rotated: the time that the source named for
-	// that has passed, or if it named none, the token ends within seven days.
+	// that has passed, or the token ends within seven days; see
+	// [bundle.Meta.TokenDue].
 	TokenExpires time.Time
 	TokenDue     bool
 }
@@ -121,6 +122,7 @@ func (c *Client) layerStatus() Status {
 	var status Status
 	var errs []error
 	for _, l := range c.layers {
+		meta := l.bundle.Meta()
 		s := LayerStatus{
 			Name:        l.name,
 			State:       l.stateAt(now, c.opts.MaxStale),
@@ -129,8 +131,8 @@ func (c *Client) layerStatus() Status {
 			Attempts:    l.attempts,
 			NextRefresh: l.next,
 
-			TokenExpires: l.bundle.Meta().TokenExpires,
-			TokenDue:     l.tokenDue(now),
+			TokenExpires: meta.TokenExpires,
+			TokenDue:     meta.TokenDue(now),
 		}
 		if l.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", l.name, l.err))

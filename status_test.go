@@ -163,6 +163,10 @@ func TestATokenThatEndsSoonIsToldOnceADay(t *testing.T) {
 		require.Equal(t, 3, told(), "the new one is not due")
 		time.Sleep(2 * time.Hour)
 		require.Equal(t, 4, told(), "now it is: its time for that has passed")
+
+		s.become(give(bundle.Meta{TokenID: "third", TokenExpires: time.Now().Add(3 * day), RotateBy: time.Now().Add(30 * day)}))
+		time.Sleep(day)
+		require.Equal(t, 5, told(), "a time for its rotation that is after its end does not hide that")
 	})
 }
 

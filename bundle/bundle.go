@@ -44,6 +44,21 @@ type Meta struct {
 	TokenExpires, RotateBy time.Time
 }
 
+// tokenSoon is how long before its end a token is due for its rotation, unless
+// its source names an earlier time for that.
+const tokenSoon = 7 * 24 * time.Hour
+
+// TokenDue reports whether the token should have been rotated by now: the time
+// that the source named for that has passed or, if it named none before the
+// token ends, the token ends within seven days.
+func (m Meta) TokenDue(now time.Time) bool {
+	end, hint := m.TokenExpires.Round(0), m.RotateBy.Round(0)
+	if !hint.IsZero() && (end.IsZero() || hint.Before(end)) {
+		return hint.Before(now.Round(0))
+	}
+	return !end.IsZero() && end.Sub(now.Round(0)) < tokenSoon
+}
+
 // Problem is something that is missing from a bundle.
 type Problem struct {
 	// Name is the secret's. It is empty if the problem is the source's.

@@ -71,11 +71,7 @@ func (r *report) token(meta bundle.Meta, now time.Time) {
 	if !meta.RotateBy.IsZero() {
 		detail += ", to be rotated by " + day(meta.RotateBy)
 	}
-	late := endsSoon(time.Time{}, meta.TokenExpires, now)
-	if hint := meta.RotateBy; !hint.IsZero() && (meta.TokenExpires.IsZero() || hint.Before(meta.TokenExpires)) {
-		late = hint.Before(now)
-	}
-	if late {
+	if meta.TokenDue(now) {
 		r.warn(name, detail, fix)
 		return
 	}
