@@ -16,8 +16,8 @@ import (
 const (
 	// maxSkew is how far a clock may be off before it is worth a word.
 	maxSkew = time.Minute
-	// soon is when the end of a token or a certificate is worth a word. For
-	// short-lived ones it is the last fifth of their life.
+	// soon is when the end of a certificate is worth a word. For short-lived
+	// ones it is the last fifth of their life.
 	soon = 7 * 24 * time.Hour
 )
 
@@ -102,16 +102,9 @@ func (r *report) clock(p peer, response *http.Response, now time.Time) {
 }
 
 // endsSoon reports whether what counts from one time until another ends soon,
-// or has. A zero end is none.
+// or has.
 func endsSoon(from, until, now time.Time) bool {
-	if until.IsZero() {
-		return false
-	}
-	margin := soon
-	if !from.IsZero() {
-		margin = min(margin, until.Sub(from)/5)
-	}
-	return until.Sub(now) < margin
+	return until.Sub(now) < min(soon, until.Sub(from)/5)
 }
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
