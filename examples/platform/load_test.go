@@ -1,4 +1,4 @@
-package main_test
+package main
 
 import (
 	"bufio"
@@ -159,7 +159,7 @@ func newLoad(t *testing.T) *load {
 		t.Cleanup(func() {
 			p.kill()
 			if t.Failed() {
-				t.Logf("a platform wrote: %s", p.log.tail())
+				t.Logf("a platform wrote: %s", p.tail())
 			}
 		})
 	}
@@ -202,7 +202,7 @@ type loadPlatform struct {
 	program string
 	listen  string // the port is kept from one start to the next
 	cmd     *exec.Cmd
-	log     *loadLog
+	log     *text
 }
 
 var servingLine = regexp.MustCompile(`Serving https://(\S+)`)
@@ -212,7 +212,7 @@ func (p *loadPlatform) start() {
 	t := p.l.t
 	t.Helper()
 	p.cmd = exec.Command(p.program, "-listen", p.listen, "-data", p.l.dir, "-database", p.l.server.DSN(), "-refresh-after", "1h")
-	p.log = &loadLog{}
+	p.log = &text{}
 	p.cmd.Stderr = p.log
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -227,7 +227,7 @@ func (p *loadPlatform) start() {
 			return
 		}
 	}
-	t.Fatalf("a platform did not start: %s", p.log.tail())
+	t.Fatalf("a platform did not start: %s", p.tail())
 }
 
 // kill ends the platform at once.
@@ -238,23 +238,10 @@ func (p *loadPlatform) kill() {
 	}
 }
 
-// loadLog keeps what a process wrote.
-type loadLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (w *loadLog) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(b)
-}
-
-func (w *loadLog) tail() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	text := w.text.String()
-	return text[max(0, len(text)-4000):]
+// tail returns the end of what the platform wrote.
+func (p *loadPlatform) tail() string {
+	all := p.log.String()
+	return all[max(0, len(all)-4000):]
 }
 
 // refusedPut is a write that the admin API did not acknowledge.
