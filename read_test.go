@@ -10,11 +10,11 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// reading returns a client of fifty secrets, of which NAME_25 is one, and that
-// one as a derived value.
-func reading(t testing.TB) (*satchel.Client, *satchel.Derived[string]) {
+// reading returns a client of n secrets, of which NAME_25 is one, and that one
+// as a derived value.
+func reading(t testing.TB, n int) (*satchel.Client, *satchel.Derived[string]) {
 	var secrets []bundle.Secret
-	for i := range 50 {
+	for i := range n {
 		secrets = append(secrets, secret(fmt.Sprintf("NAME_%02d", i), "value"))
 	}
 	c, err := satchel.New(t.Context(), []bundle.Provider{newSource("s", gives(bundleOf(secrets...)))}, quiet())
@@ -26,7 +26,7 @@ func reading(t testing.TB) (*satchel.Client, *satchel.Derived[string]) {
 }
 
 func TestReadingAllocatesNothing(t *testing.T) {
-	c, d := reading(t)
+	c, d := reading(t, 50)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		s, _ := c.Bundle().Get("NAME_25")
 		_ = s.Value.Reveal()
@@ -36,7 +36,7 @@ func TestReadingAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkBundle(b *testing.B) {
-	c, _ := reading(b)
+	c, _ := reading(b, 50)
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = c.Bundle()
@@ -44,17 +44,21 @@ func BenchmarkBundle(b *testing.B) {
 }
 
 func BenchmarkBundleGet(b *testing.B) {
-	c, _ := reading(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, ok := c.Bundle().Get("NAME_25"); !ok {
-			b.Fatal("the secret is missing")
-		}
+	for _, n := range []int{50, 1000, 5000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c, _ := reading(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, ok := c.Bundle().Get("NAME_25"); !ok {
+					b.Fatal("the secret is missing")
+				}
+			}
+		})
 	}
 }
 
 func BenchmarkBundleGetByAllProcessors(b *testing.B) {
-	c, _ := reading(b)
+	c, _ := reading(b, 50)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
@@ -66,7 +70,7 @@ func BenchmarkBundleGetByAllProcessors(b *testing.B) {
 }
 
 func BenchmarkDerivedGet(b *testing.B) {
-	_, d := reading(b)
+	_, d := reading(b, 50)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := d.Get(); err != nil {

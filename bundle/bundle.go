@@ -13,7 +13,8 @@ import (
 // Bundle is an immutable set of secrets with distinct names. A nil *Bundle is
 // an empty one. Bundles are safe for concurrent use.
 type Bundle struct {
-	secrets []Secret // sorted by name
+	secrets []Secret       // sorted by name
+	index   map[string]int // of secrets, by name
 	// hidden holds, by name, the secrets that a Merge put this one's secret of
 	// that name before: nearest first.
 	hidden map[string][]Secret
@@ -83,7 +84,7 @@ func New(secrets []Secret, meta *Meta) (*Bundle, error) {
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(b.secrets, func(x, y Secret) int { return strings.Compare(x.Name, y.Name) })
+	b.sort()
 	for i := 1; i < len(b.secrets); i++ {
 		if x, y := b.secrets[i-1], b.secrets[i]; x.Name == y.Name {
 			return nil, fmt.Errorf("secret %q occurs twice: %s and %s; remove one", x.Name, x.Origin, y.Origin)
@@ -115,25 +116,21 @@ func (b *Bundle) Get(name string) (Secret, bool) {
 	if b == nil {
 		return Secret{}, false
 	}
-	i, ok := b.find(name)
+	i, ok := b.index[name]
 	if !ok {
 		return Secret{}, false
 	}
 	return b.secrets[i], true
 }
 
-func (b *Bundle) find(name string) (int, bool) {
-	// A loop of its own: slices.BinarySearchFunc would copy a Secret a step.
-	lo, hi := 0, len(b.secrets)
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if b.secrets[mid].Name < name {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+// sort puts the secrets in order and makes the index. The last step of making
+// a bundle.
+func (b *Bundle) sort() {
+	slices.SortStableFunc(b.secrets, func(x, y Secret) int { return strings.Compare(x.Name, y.Name) })
+	b.index = make(map[string]int, len(b.secrets))
+	for i := range b.secrets {
+		b.index[b.secrets[i].Name] = i
 	}
-	return lo, lo < len(b.secrets) && b.secrets[lo].Name == name
 }
 
 // All yields the secrets in the order of their names.

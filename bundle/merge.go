@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -42,7 +41,7 @@ func Merge(layers ...*Bundle) *Bundle {
 			out.hidden[name] = stack[1:]
 		}
 	}
-	slices.SortFunc(out.secrets, func(x, y Secret) int { return strings.Compare(x.Name, y.Name) })
+	out.sort()
 
 	for _, layer := range layers {
 		out.meta = mergeMeta(out.meta, layer.Meta())
