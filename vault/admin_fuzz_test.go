@@ -111,8 +111,10 @@ func memberNames(operation string) object {
 // FuzzBootstrapRequest sends whole requests to the handler for runners.
 func FuzzBootstrapRequest(f *testing.F) {
 	a, tokens := leaky(f, nil)
-	// Addresses are as many as requests: the limits are for another test.
-	handler := vault.NewHandler(a.Vault, &vault.HandlerOptions{Logger: a.log.logger(), FailureLimit: vault.Limit{PerSecond: -1}})
+	unlimited := vault.Limit{PerSecond: -1} // all requests come from one address
+	handler := vault.NewHandler(a.Vault, &vault.HandlerOptions{
+		Logger: a.log.logger(), TokenLimit: unlimited, AddressLimit: unlimited, FailureLimit: unlimited,
+	})
 	for _, headers := range []string{
 		"Authorization: Bearer " + tokens[0], "Authorization: bearer  " + tokens[0] + " ", "Authorization: Bearer rnt_x", "Authorization: Basic eDp5", "",
 		"Authorization: Bearer " + tokens[0] + "\r\nIf-None-Match: \"x\"\r\nSatchel-Runner: ci-7",

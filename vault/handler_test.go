@@ -379,7 +379,11 @@ func FuzzHandler(f *testing.F) {
 	fix.put(f, "acme", "A", canaryTenant)
 	token := fix.issue(f, "acme")
 	tag := get(f.Context(), fix.handler(), path, token).Header().Get("ETag")
-	h := fix.handler(vault.HandlerOptions{RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }})
+	unlimited := vault.Limit{PerSecond: -1}
+	h := fix.handler(vault.HandlerOptions{
+		RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") },
+		TokenLimit: unlimited, AddressLimit: unlimited, FailureLimit: unlimited,
+	})
 	f.Add("GET", path, "", "Bearer "+token.Reveal(), "", "wait=1", "runner", "192.0.2.1", true)
 	f.Add("GET", path, "token=x", "Bearer rnt_", tag, "wait=50", "", "", false)
 	f.Add("POST", "/", "a=%zz", "Basic x", `W/"x", *`, "wait=x;y", "a\nb", "\xff", false)
