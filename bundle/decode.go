@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,8 @@ import (
 // option. With the optional option a secret that is missing leaves the field
 // as it is; otherwise it is an error, which names all that are missing.
 // Exported and embedded fields without a tag are looked into if they are
-// structs, and otherwise left alone.
+// structs, and otherwise left alone. A struct with such tags that is embedded by
+// a pointer is an error.
 //
 // Decode stores everything or nothing. Its errors name secrets and fields and
 // hold no values. Only a Value keeps what it holds out of logs; prefer it.
@@ -56,17 +58,27 @@ var valueType = reflect.TypeFor[Value]()
 func (d *decoder) fields(v reflect.Value, path string) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
-		tag, tagged := field.Tag.Lookup("secret")
+		tag, ok := field.Tag.Lookup("secret")
 		name := path + field.Name
 		switch {
-		case tagged && !field.IsExported():
+		case ok && !field.IsExported():
 			d.fail("field %s has a secret tag and is not exported; export it", name)
-		case tagged:
+		case ok:
 			d.field(v.Field(i), name, tag)
 		case (field.IsExported() || field.Anonymous) && field.Type.Kind() == reflect.Struct && field.Type != valueType:
 			d.fields(v.Field(i), name+".")
+		case field.Anonymous && field.Type.Kind() == reflect.Pointer && tagged(field.Type.Elem()):
+			d.fail("field %s is embedded by a pointer and has secret tags; embed the struct", name)
 		}
 	}
+}
+
+// tagged reports whether t is a struct that has a field with a secret tag.
+func tagged(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
+		_, ok := f.Tag.Lookup("secret")
+		return ok
+	})
 }
 
 func (d *decoder) field(v reflect.Value, field, tag string) {
@@ -88,6 +100,11 @@ func (d *decoder) field(v reflect.Value, field, tag string) {
 			return
 		}
 	}
+	isBytes := v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8
+	if !asJSON && v.Type() != valueType && v.Kind() != reflect.String && !isBytes {
+		d.fail("field %s is a %s; want bundle.Value, string, []byte, or the json option", field, v.Type())
+		return
+	}
 	s, ok := d.b.Get(name)
 	if !ok {
 		if !optional {
@@ -101,19 +118,17 @@ func (d *decoder) field(v reflect.Value, field, tag string) {
 		// its pointers and maps.
 		fresh := reflect.New(v.Type())
 		if err := json.Unmarshal([]byte(s.Value.Reveal()), fresh.Interface()); err != nil {
-			// The error of package json quotes what it read.
+			// The errors of package json, and of decoders, quote what they read.
 			d.fail("secret %s (%s) is not JSON that fits field %s, a %s", name, s.Origin, field, v.Type())
 			return
 		}
 		v.Set(fresh.Elem())
 	case v.Type() == valueType:
 		v.Set(reflect.ValueOf(s.Value))
-	case v.Kind() == reflect.String:
-		v.SetString(s.Value.Reveal())
-	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
+	case isBytes:
 		v.SetBytes([]byte(s.Value.Reveal()))
 	default:
-		d.fail("field %s is a %s; want bundle.Value, string, []byte, or the json option", field, v.Type())
+		v.SetString(s.Value.Reveal())
 	}
 }
 

@@ -125,8 +125,12 @@ func TestDecodeErrorsNeverQuoteTheValue(t *testing.T) {
 	}
 }
 
+type Base struct {
+	N string `secret:"A"`
+}
+
 func TestDecodeExplainsWhatItCannotFill(t *testing.T) {
-	b := mustNew(t, secret("A", canary))
+	b := mustNew(t, secret("A", canary), secret("OBJECT", `{"a":1}`))
 	for _, row := range []struct {
 		about, want string
 		dst         any
@@ -152,6 +156,13 @@ func TestDecodeExplainsWhatItCannotFill(t *testing.T) {
 		}{}},
 		{"a bad name", `field N: the name "A-B" has '-' at byte 1`, &struct {
 			N string `secret:"A-B"`
+		}{}},
+		{"a type without json, of a secret that is not there", "field N is a int; want", &struct {
+			N int `secret:"MISSING,optional"`
+		}{}},
+		{"an embedded pointer", "field Base is embedded by a pointer and has secret tags; embed the struct", &struct{ *Base }{}},
+		{"JSON that is no string in a Value", "is not JSON that fits field N, a bundle.Value", &struct {
+			N bundle.Value `secret:"OBJECT,json"`
 		}{}},
 		{"an unexported field", "field n has a secret tag and is not exported; export it", &struct {
 			n string `secret:"A"`

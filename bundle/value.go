@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"crypto/subtle"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -98,3 +100,18 @@ func (v Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalJSON returns "[REDACTED]" as a JSON string.
 func (v Value) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// UnmarshalJSON takes a JSON string, so that secrets can stay Values in a
+// structure that is read from JSON. It takes nothing else, and not "[REDACTED]",
+// which stands where a Value was written. The error holds nothing of the input.
+func (v *Value) UnmarshalJSON(data []byte) error {
+	var s *string
+	if err := json.Unmarshal(data, &s); err != nil || s == nil {
+		return errors.New("a secret's value is not a JSON string")
+	}
+	if *s == redacted {
+		return errors.New("a secret's value was left out where this JSON was written")
+	}
+	*v = NewValue(*s)
+	return nil
+}

@@ -1,6 +1,8 @@
 package bundle_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode"
@@ -80,4 +82,29 @@ func TestValuesAreComparedByContent(t *testing.T) {
 	require.False(t, a.Equal(bundle.NewValue("abcd")))
 	require.False(t, a.Equal(bundle.Value{}))
 	require.True(t, bundle.NewValue("").Equal(bundle.Value{}), "the zero Value is the empty string")
+}
+
+func TestAValueIsReadFromAJSONString(t *testing.T) {
+	var account struct {
+		User     string
+		Password bundle.Value
+	}
+	require.NoError(t, json.Unmarshal([]byte(`{"User":"u","Password":"`+canary+`\n"}`), &account))
+	require.Equal(t, canary+"\n", account.Password.Reveal())
+	require.Empty(t, leak(fmt.Sprintf("%+v", account)))
+
+	written, err := json.Marshal(account)
+	require.NoError(t, err)
+	for name, data := range map[string]string{
+		"what was written in its place": string(written),
+		"null":                          `{"Password":null}`,
+		"a number":                      `{"Password":8317}`,
+		"an object":                     `{"Password":{"` + canary + `":1}}`,
+	} {
+		err := json.Unmarshal([]byte(data), &account)
+		require.Error(t, err, "%s is no value: a secret must not get lost", name)
+		require.Empty(t, leak(err.Error()))
+		require.NotContains(t, err.Error(), "8317")
+		require.Equal(t, canary+"\n", account.Password.Reveal())
+	}
 }
