@@ -19,9 +19,10 @@ type Shadow struct {
 // remembers what was hidden, for [Bundle.Trace] and [Bundle.Shadowed]. Nil
 // layers count as empty.
 //
-// Of the [Meta], Problems and Notices are those of all layers and RefreshAfter
-// is the shortest. The rest, which identifies one source, comes from the last
-// layer that has any of it.
+// Of the [Meta], Notices are those of all layers, and so are Problems, without
+// those of names that a later layer has. RefreshAfter is the shortest. The rest
+// is about one source: the last layer with more of it than a Revision, or else
+// the last with a Revision.
 //
 // Merging is associative: a merged bundle is as good a layer as any.
 func Merge(layers ...*Bundle) *Bundle {
@@ -44,6 +45,10 @@ func Merge(layers ...*Bundle) *Bundle {
 	out.sort()
 
 	for _, layer := range layers {
+		out.meta.Problems = slices.DeleteFunc(out.meta.Problems, func(p Problem) bool {
+			_, ok := layer.Get(p.Name)
+			return ok
+		})
 		out.meta = mergeMeta(out.meta, layer.Meta())
 	}
 	return out
@@ -52,7 +57,7 @@ func Merge(layers ...*Bundle) *Bundle {
 // mergeMeta lays upper over lower.
 func mergeMeta(lower, upper Meta) Meta {
 	out := upper
-	if !upper.identifies() {
+	if upper.about() < lower.about() {
 		out = lower
 	}
 	out.Problems = append(slices.Clip(lower.Problems), upper.Problems...)
@@ -61,10 +66,16 @@ func mergeMeta(lower, upper Meta) Meta {
 	return out
 }
 
-// identifies reports whether m says which source it is about.
-func (m Meta) identifies() bool {
-	return m.Revision != "" || m.Scope != "" || m.TokenID != "" ||
-		!m.IssuedAt.IsZero() || !m.TokenExpires.IsZero() || !m.RotateBy.IsZero()
+// about says how much m tells about its source: a platform's more than that of
+// one that only has revisions.
+func (m Meta) about() int {
+	switch {
+	case m.Scope != "" || m.TokenID != "" || !m.IssuedAt.IsZero() || !m.TokenExpires.IsZero() || !m.RotateBy.IsZero():
+		return 2
+	case m.Revision != "":
+		return 1
+	}
+	return 0
 }
 
 // shorter returns the smaller of two durations of which zero means none.

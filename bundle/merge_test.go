@@ -88,10 +88,31 @@ func TestMergeKeepsEverySourcesWordAboutTheBundle(t *testing.T) {
 	want.Notices = []string{"two", "one"}
 	require.Equal(t, want, bundle.Merge(with(local), with(platform)).Meta(), "problems and notices come in the order of the layers")
 
-	other := bundle.Merge(with(platform), with(bundle.Meta{Revision: "r2"})).Meta()
-	require.Equal(t, "r2", other.Revision, "the last layer that identifies itself does so")
+	other := bundle.Merge(with(platform), with(bundle.Meta{TokenID: "t2"})).Meta()
+	require.Equal(t, "t2", other.TokenID, "the last layer that identifies itself does so")
 	require.Empty(t, other.Scope, "and its identity is not mixed with another's")
+	require.Empty(t, other.Revision)
 	require.Equal(t, time.Hour, other.RefreshAfter, "a layer that asks for no refresh does not undo another's wish")
+
+	revised := with(bundle.Meta{Revision: "r2"})
+	require.Equal(t, platform.TokenExpires, bundle.Merge(with(platform), revised).Meta().TokenExpires, "a layer that only has revisions does not hide the platform")
+	require.Equal(t, "r1", bundle.Merge(with(platform), revised).Meta().Revision)
+	require.Equal(t, "r2", bundle.Merge(with(local), with(bundle.Meta{Revision: "r0"}), revised).Meta().Revision)
+}
+
+func TestWhatALaterLayerHasIsNoProblem(t *testing.T) {
+	expired := func(name string) *bundle.Bundle {
+		b, err := bundle.New([]bundle.Secret{secret("OTHER", "")}, &bundle.Meta{Problems: []bundle.Problem{{Name: name, Reason: "it expired"}}})
+		require.NoError(t, err)
+		return b
+	}
+	local := mustNew(t, secret("A", canary))
+	require.Empty(t, bundle.Merge(expired("A"), local).Problems(), "the bundle has A, and from where it should")
+	require.Empty(t, bundle.Merge(expired("A"), bundle.Merge(nil, local)).Problems())
+	require.Empty(t, bundle.Merge(bundle.Merge(nil, expired("A")), local).Problems())
+	require.Len(t, bundle.Merge(expired("B"), local).Problems(), 1)
+	require.Len(t, bundle.Merge(local, expired("A")).Problems(), 1, "what takes the place of a missing value is not what was wanted")
+	require.Len(t, bundle.Merge(expired(""), local).Problems(), 1, "a source's problem stays")
 }
 
 func TestMergeChangesNoLayer(t *testing.T) {
