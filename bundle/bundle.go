@@ -87,7 +87,11 @@ func New(secrets []Secret, meta *Meta) (*Bundle, error) {
 	b.sort()
 	for i := 1; i < len(b.secrets); i++ {
 		if x, y := b.secrets[i-1], b.secrets[i]; x.Name == y.Name {
-			return nil, fmt.Errorf("secret %q occurs twice: %s and %s; remove one", x.Name, x.Origin, y.Origin)
+			places := ""
+			if x.Origin != (Origin{}) || y.Origin != (Origin{}) {
+				places = fmt.Sprintf(": %s and %s", x.Origin, y.Origin)
+			}
+			return nil, fmt.Errorf("secret %q occurs twice%s; remove one", x.Name, places)
 		}
 	}
 	if meta != nil {
@@ -183,7 +187,8 @@ func (b *Bundle) Problems() []Problem { return b.Meta().Problems }
 // Environ returns the secrets as "NAME=value", for [os/exec.Cmd.Env]: all of
 // them in the order of their names, or those with the given names in the order
 // given. It leaves out names that the bundle does not have, and secrets that
-// are not delivered by environment.
+// are not delivered by environment. A list of names that may be empty has to be
+// looked at before: no name means all.
 //
 // The answer holds plaintext.
 func (b *Bundle) Environ(names ...string) []string {

@@ -89,6 +89,10 @@ func TestNewRefusesANameThatOccursTwice(t *testing.T) {
 	x.Origin, y.Origin = bundle.Origin{Provider: "dotenv", Location: ".env:1"}, bundle.Origin{Provider: "dotenv", Location: ".env:7"}
 	_, err := bundle.New([]bundle.Secret{x, secret("B", ""), y}, nil)
 	require.EqualError(t, err, `secret "A" occurs twice: dotenv .env:1 and dotenv .env:7; remove one`)
+
+	x.Origin, y.Origin = bundle.Origin{}, bundle.Origin{}
+	_, err = bundle.New([]bundle.Secret{x, y}, nil)
+	require.EqualError(t, err, `secret "A" occurs twice; remove one`)
 }
 
 func TestTheLongestNameIsAllowed(t *testing.T) {

@@ -131,8 +131,11 @@ const optionalRetry = time.Minute
 // attempt that took too long, and that is a failure of p.
 //
 // The answer is a [Waiter] and a [Checker] if p is one. What p's check calls
-// failed is then a warning.
+// failed is then a warning. Optional of nil is nil, which no client takes.
 func Optional(p Provider) Provider {
+	if p == nil {
+		return nil
+	}
 	o := optional{p}
 	w, waits := p.(Waiter)
 	c, checks := p.(Checker)

@@ -169,6 +169,10 @@ func TestAnOptionalProviderWithoutANameGoesByItsType(t *testing.T) {
 	require.Equal(t, "bundle_test.nameless", fmt.Sprint(bundle.Optional(nameless{})))
 }
 
+func TestNoProviderStaysNone(t *testing.T) {
+	require.Nil(t, bundle.Optional(nil), "whoever takes layers refuses it")
+}
+
 func TestFetchErrorsReadLikeTheirCause(t *testing.T) {
 	cause := errors.New("no route")
 	err := &bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}

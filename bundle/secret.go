@@ -26,7 +26,8 @@ type Secret struct {
 	// where the source has no versions.
 	Version int64
 	// Created is when the name got its first value, Rotated when it got this
-	// one and Expires when this one ends. Each is zero where it is not known.
+	// one, if this is another, and Expires when this one ends. Each is zero
+	// where it is not known.
 	Created, Rotated, Expires time.Time
 	// Delivery is how the value reaches a job. The zero value means DeliverEnv.
 	Delivery Delivery
@@ -72,8 +73,7 @@ func CheckName(name string) error {
 	if len(name) > MaxName {
 		return fmt.Errorf("the name that starts with %q has %d bytes; at most %d are allowed", name[:16], len(name), MaxName)
 	}
-	for i := range len(name) {
-		c := name[i]
+	for i, c := range name {
 		if letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_'; !letter && (i == 0 || c < '0' || c > '9') {
 			return fmt.Errorf("the name %q has %q at byte %d; want letters, digits and _, not starting with a digit", name, c, i)
 		}

@@ -25,8 +25,7 @@ func CheckScope(scope string) error {
 		if len(s) > maxSegment {
 			return fmt.Errorf("%w: segment %d of the scope has %d characters; at most %d are allowed", ErrInvalid, i+1, len(s), maxSegment)
 		}
-		for j := range len(s) {
-			c := s[j]
+		for j, c := range s {
 			if plain := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'; !plain && (j == 0 || c != '-' && c != '_') {
 				return fmt.Errorf("%w: segment %d of the scope has %q; want a-z, 0-9, and - or _ after the first character", ErrInvalid, i+1, c)
 			}
