@@ -38,15 +38,16 @@ func TestAnAnswerThatIsNoneIsRefusedWithoutBeingQuoted(t *testing.T) {
 		"revision too long": {`{"version":1,"revision":"` + strings.Repeat("r", 257) + `","secrets":[]}`, "no revision"},
 		"no secrets":        {`{"version":1,"revision":"r"}`, "has no list of secrets"},
 		"null secrets":      {`{"version":1,"revision":"r","secrets":null}`, "has no list of secrets"},
-		"a null secret":     {`{"version":1,"revision":"r","secrets":[null]}`, "secret 1 of the answer: the name is empty"},
-		"no value":          {`{"version":1,"revision":"r","secrets":[{"name":"A"}]}`, `secret "A" of the answer has no value`},
-		"a null value":      {`{"version":1,"revision":"r","secrets":[{"name":"A","value":null}]}`, `secret "A" of the answer has no value`},
+		"a null secret":     {`{"version":1,"revision":"r","secrets":[null]}`, "secret 1 of the answer: its name is not of 1 to 128 letters, digits and _"},
+		"no value":          {`{"version":1,"revision":"r","secrets":[{"name":"A"}]}`, "secret 1 of the answer has no value"},
+		"a null value":      {`{"version":1,"revision":"r","secrets":[{"name":"A","value":null}]}`, "secret 1 of the answer has no value"},
 		"a NUL":             {`{"version":1,"revision":"r","secrets":[{"name":"A","value":"` + canary + `\u0000"}]}`, "has a NUL at byte 13"},
 		"twice": {
 			`{"version":1,"revision":"r","secrets":[{"name":"A","value":"` + canary + `"},{"name":"A","value":"` + canary + `"}]}`, `secret "A" occurs twice`,
 		},
 		"not UTF-8":     {"{\"version\":1,\"revision\":\"r\",\"secrets\":[{\"name\":\"A\",\"value\":\"" + canary + "\xff\"}]}", "not valid UTF-8"},
-		"a bad name":    {`{"version":1,"revision":"r","secrets":[{"name":"A-B","value":"` + canary + `"}]}`, `secret 1 of the answer: the name "A-B" has '-' at byte 1`},
+		"a bad name":    {`{"version":1,"revision":"r","secrets":[{"name":"A-B","value":"` + canary + `"}]}`, "secret 1 of the answer: its name is not of 1 to 128 letters, digits and _"},
+		"exchanged":     {`{"version":1,"revision":"r","secrets":[{"name":"` + canary + `-1","value":"A"}]}`, "secret 1 of the answer: its name is not"},
 		"second secret": {`{"version":1,"revision":"r","secrets":[{"name":"A","value":""},{"name":"","value":"` + canary + `"}]}`, "secret 2 of the answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +121,7 @@ func TestAllTextOfAnAnswerCanBeShown(t *testing.T) {
 func TestANameCannotBeAToken(t *testing.T) {
 	token, _ := wire.NewToken()
 	_, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[{"name":"`+token+`","value":""}]}`), source)
-	require.ErrorContains(t, err, "the name has the form of a token", "names get logged")
+	require.ErrorContains(t, err, "its name has the form of a token", "names get logged")
 	require.NotContains(t, err.Error(), token)
 }
 

@@ -194,12 +194,12 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 	}
 	secrets := make([]bundle.Secret, 0, len(a.Secrets))
 	for i, s := range a.Secrets {
-		err := bundle.CheckName(s.Name)
-		if err == nil && TokenPattern.MatchString(s.Name) {
-			err = errors.New("the name has the form of a token")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("secret %d of the answer: %w", i+1, err)
+		switch {
+		case bundle.CheckName(s.Name) != nil:
+			// Its error shows the name, which may be a value that was put there.
+			return nil, fmt.Errorf("secret %d of the answer: its name is not of 1 to %d letters, digits and _, not starting with a digit", i+1, bundle.MaxName)
+		case TokenPattern.MatchString(s.Name):
+			return nil, fmt.Errorf("secret %d of the answer: its name has the form of a token", i+1)
 		}
 		from := origin(source, s.Origin)
 		delivery := bundle.Delivery(s.Delivery)
@@ -211,7 +211,7 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 		}
 		if s.Value == nil {
 			// Not the empty value, which would hide a local one.
-			return nil, fmt.Errorf("secret %q of the answer has no value", s.Name)
+			return nil, fmt.Errorf("secret %d of the answer has no value", i+1)
 		}
 		secrets = append(secrets, bundle.Secret{
 			Name: s.Name, Value: bundle.NewValue(*s.Value), Origin: from, Kind: Text(s.Kind, maxWord), Scope: Text(s.Scope, maxWord), Version: s.Version,
