@@ -10,7 +10,8 @@ import (
 
 // Append appends the entries to a file's content, a line or more each, and
 // returns the extended slice. [Parse] and a POSIX shell read the same values
-// back. Lines and EndLines do not count.
+// back, but for names that the shell keeps to itself. Lines and EndLines do not
+// count.
 //
 // It fails, and returns dst as it was, if a name or a value breaks the rules
 // of package bundle, if a name occurs twice among the entries, or if the

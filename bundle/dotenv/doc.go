@@ -3,10 +3,10 @@
 //	entries, err := dotenv.Parse(".env", src)
 //	// err: .env:12: the quote that opens here is never closed; …
 //
-// The reader is strict. Where two readers of .env files would disagree about a
-// value it refuses the file, says on which line, and says what to write
-// instead. It executes and expands nothing. Its errors never hold a part of a
-// value.
+// The reader is strict: it refuses a file that breaks the rules below, says on
+// which line, and says what to write instead. It executes and expands nothing,
+// so it is no shell: to it $ is a character, and an unquoted value goes to the end
+// of the line. Its errors never hold a part of a value.
 //
 //	# A comment has its own line, or follows a blank.
 //	export TOKEN=abc            # export is allowed and means nothing
@@ -25,4 +25,7 @@
 // [Append] writes files that [Parse] and a POSIX shell read alike:
 //
 //	set -a; . ./.env
+//
+// But for names that a shell keeps to itself, such as OPTIND, PPID and UID: it
+// refuses them, or has values of its own.
 package dotenv
