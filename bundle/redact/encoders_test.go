@@ -252,6 +252,7 @@ func TestWhatFurtherEncodersWriteIsMasked(t *testing.T) {
 		"System.Text.Json of .NET": `a\u0022b\u0027c\u002Bd/e\u003Cf\u003Eg\u0026h=i\u0060j\\k\t\u00E9\uD83D\uDE00\u007F`,
 		"Gson":                     `a\"b\u0027c+d/e\u003cf\u003eg\u0026h\u003di` + "`" + `j\\k\té😀` + "\x7f",
 		"json_encode of PHP":       `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\t\u00e9\ud83d\ude00` + "\x7f",
+		"the same, unescaped":      `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\té😀` + "\x7f",
 		"Jackson, not ASCII":       `a\"b'c+d/e<f>g&h=i` + "`" + `j\\k\t\u00E9\uD83D\uDE00` + "\x7f",
 	} {
 		require.Equal(t, `"[KEY]"`, redact.New(secret("KEY", value)).String(`"`+text+`"`), encoder)

@@ -74,6 +74,7 @@ var jsonStyles = []jsonStyle{
 	{hex: lowerHex, ascii: true, also: "\x7f"},             // jq -a, Python
 	{hex: lowerHex, ascii: true},                           // others
 	{hex: lowerHex, ascii: true, slash: true},              // PHP
+	{hex: lowerHex, lines: true, slash: true},              // PHP without Unicode escaping
 	{hex: lowerHex, ascii: true, also: html},               // HTML in templates
 	{hex: upperHex},                                        // Java
 	{hex: upperHex, also: html, lines: true},               // Java in web pages
