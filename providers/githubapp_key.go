@@ -81,7 +81,7 @@ func (k *githubKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts
 
 // publicKey returns the public key of Key, or what is wrong with Key.
 func (g *GitHubApp) publicKey() (*rsa.PublicKey, error) {
-	if g.Key == nil {
+	if key, ok := g.Key.(*rsa.PrivateKey); g.Key == nil || ok && (key == nil || key.N == nil) {
 		return nil, permanent(&mendable{err: errors.New("key of the GitHub App: Key is not set"), fix: "set it, with ParseGitHubKey for instance"})
 	}
 	public, ok := g.Key.Public().(*rsa.PublicKey)

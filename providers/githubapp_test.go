@@ -275,6 +275,8 @@ func TestNothingIsSentWithSettingsThatCannotBeRight(t *testing.T) {
 		"no installation":        {func(app *providers.GitHubApp) { app.InstallationID = 0 }, "InstallationID is not set"},
 		"a negative one":         {func(app *providers.GitHubApp) { app.InstallationID = -42 }, "InstallationID is not set"},
 		"no key":                 {func(app *providers.GitHubApp) { app.Key = nil }, "Key is not set; set it, with ParseGitHubKey"},
+		"a nil RSA key":          {func(app *providers.GitHubApp) { app.Key = (*rsa.PrivateKey)(nil) }, "Key is not set; set it, with ParseGitHubKey"},
+		"an RSA key of zero":     {func(app *providers.GitHubApp) { app.Key = &rsa.PrivateKey{} }, "Key is not set; set it, with ParseGitHubKey"},
 		"an owner":               {func(app *providers.GitHubApp) { app.Repositories = []string{"web", "canary/web"} }, "repository 2 has an owner; write web, not acme/web"},
 		"a strange repository":   {func(app *providers.GitHubApp) { app.Repositories = []string{"canary web"} }, "repository 1 is no name"},
 		"an empty repository":    {func(app *providers.GitHubApp) { app.Repositories = []string{""} }, "repository 1 is no name"},
