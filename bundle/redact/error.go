@@ -75,24 +75,27 @@ func (e *maskedError) Format(f fmt.State, verb rune) {
 }
 
 // renderings returns the texts that loggers make of x: its JSON first, what
-// %+v makes of it last.
+// %+v makes of it last. In between are those of failures too, which handlers of
+// package slog print in place of what failed.
 func renderings(x any) []string {
-	b, _ := safely(func() ([]byte, error) { return json.Marshal(x) })
-	texts := []string{string(b)}
+	texts := safely(func() ([]byte, error) { return json.Marshal(x) })
 	if t, ok := x.(encoding.TextMarshaler); ok {
-		b, _ := safely(t.MarshalText)
-		texts = append(texts, string(b))
+		texts = append(texts, safely(t.MarshalText)...)
 	}
 	return append(texts, fmt.Sprint(x), fmt.Sprintf("%+v", x))
 }
 
-// safely returns what f does, and nothing if it panics: the methods are those
+// safely returns what f does, and how it fails or panics: the methods are those
 // of whatever is logged.
-func safely(f func() ([]byte, error)) (b []byte, err error) {
+func safely(f func() ([]byte, error)) (texts []string) {
 	defer func() {
-		if recover() != nil {
-			b, err = nil, nil
+		if failure := recover(); failure != nil {
+			texts = []string{"", fmt.Sprint(failure)}
 		}
 	}()
-	return f()
+	b, err := f()
+	if err != nil {
+		return []string{"", err.Error()}
+	}
+	return []string{string(b)}
 }

@@ -31,6 +31,11 @@ type (
 	panicky  struct{ Token string }
 	noValue  struct{ token string }
 	noString struct{ token string }
+	// fmt shows nothing of these.
+	failsJSON  struct{ token *string }
+	failsText  struct{ token *string }
+	panicsJSON struct{ token *string }
+	panicsText struct{ token *string }
 )
 
 func (s stringer) String() string             { return "stringer " + s.token }
@@ -38,11 +43,15 @@ func (x texter) MarshalText() ([]byte, error) { return []byte("texter " + x.toke
 func (j jsoner) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"jsoner": j.token})
 }
-func (v valuer) LogValue() slog.Value          { return slog.GroupValue(slog.String("token", v.token)) }
-func (f *failing) Error() string               { return "failing " + f.token }
-func (p panicky) MarshalJSON() ([]byte, error) { panic("no") }
-func (n noValue) LogValue() slog.Value         { panic("no " + n.token) }
-func (n noString) String() string              { panic("no " + n.token) }
+func (v valuer) LogValue() slog.Value             { return slog.GroupValue(slog.String("token", v.token)) }
+func (f *failing) Error() string                  { return "failing " + f.token }
+func (p panicky) MarshalJSON() ([]byte, error)    { panic("no") }
+func (n noValue) LogValue() slog.Value            { panic("no " + n.token) }
+func (n noString) String() string                 { panic("no " + n.token) }
+func (f failsJSON) MarshalJSON() ([]byte, error)  { return nil, errors.New("no " + *f.token) }
+func (f failsText) MarshalText() ([]byte, error)  { return nil, errors.New("no " + *f.token) }
+func (p panicsJSON) MarshalJSON() ([]byte, error) { panic("no " + *p.token) }
+func (p panicsText) MarshalText() ([]byte, error) { panic(errors.New("no " + *p.token)) }
 
 func TestNoKindOfAttributeShowsASecret(t *testing.T) {
 	r := redact.New(secret("KEY", logged), secret("PIN", "8675309"))
@@ -57,6 +66,7 @@ func TestNoKindOfAttributeShowsASecret(t *testing.T) {
 	type ring struct{ Next any }
 	circle := &ring{}
 	circle.Next = &ring{circle}
+	token := logged
 	for about, args := range map[string][]any{
 		"string":            {"k", logged},
 		"key":               {logged, 1},
@@ -80,6 +90,11 @@ func TestNoKindOfAttributeShowsASecret(t *testing.T) {
 		"panics":            {"k", panicky{logged}},
 		"LogValuer panics":  {"k", noValue{logged}},
 		"Stringer panics":   {"k", noString{logged}},
+		"JSON fails":        {"k", failsJSON{&token}, "l", logged},
+		"JSON fails inside": {"k", struct{ F any }{failsJSON{&token}}, "l", logged},
+		"text fails":        {"k", failsText{&token}, "l", logged},
+		"JSON panics":       {"k", panicsJSON{&token}, "l", logged},
+		"text panics":       {"k", panicsText{&token}, "l", logged},
 		"refers to itself":  {"k", loop},
 		"itself, function":  {"k", loopWithFunction},
 		"itself, hidden":    {"k", inside{loopWithFunction}},
