@@ -46,9 +46,9 @@ type Job struct {
 	// where its delivery is bundle.DeliverFile, as the path of a private file in
 	// NAME_FILE. Default: none.
 	Secrets []string
-	// AllowNames names those of Secrets that are passed on although they mean
+	// AllowNames names variables that Secrets may set although they mean
 	// something to the loader, a shell, an interpreter or git, such as
-	// HTTPS_PROXY. Default: none.
+	// HTTPS_PROXY. It may name more than this job uses. Default: none.
 	AllowNames []string
 	// PassEnv names the variables of this process that the job gets. An empty
 	// list that is not nil passes none. Default: those of [DefaultPassEnv].
