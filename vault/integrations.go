@@ -1,11 +1,14 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -33,8 +36,11 @@ type Integration struct {
 	Name string
 	// Scope is the scope that it serves. Required.
 	Scope string
-	// Provider mints: each Fetch is one minting, which may yield at most 1 MiB as
-	// JSON. Required.
+	// Provider mints: each Fetch is one minting. One that panics has failed, and
+	// so has one that yields no secret, one that has expired or is called
+	// SATCHEL_ and something, a value of more than MaxValue bytes, or more than
+	// 1 MiB as JSON. Runners get the text of its error as the reason of a
+	// Problem, and administrators see it: it must hold no secret. Required.
 	Provider bundle.Provider
 	// Budget is how many mintings a process does in an hour at most.
 	// Default: 60.
@@ -56,6 +62,8 @@ const (
 	// asks for longer, and mintLatest the longest that it may ask for.
 	mintAgain  = time.Minute
 	mintLatest = time.Hour
+	// maxMinted is the most bytes that a minting may have as JSON.
+	maxMinted = keyring.MaxPlaintext
 	// mintGrace is what a provider has to return after its context has ended.
 	mintGrace = time.Second
 )
@@ -217,8 +225,11 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *Minte
 func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedRow) error {
 	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
 	defer cancel()
-	b, err := m.fetch(ctx)
+	b, err := m.fetch(ctx, v.log)
 	if err != nil {
+		return err
+	}
+	if err := checkMinted(b, now()); err != nil {
 		return err
 	}
 	next := MintedRow{Scope: m.Scope, Integration: m.Name, Identity: rand.Text(), Minted: now(), Expires: endOf(b)}
@@ -235,6 +246,9 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedR
 		return err
 	}
 	defer clear(plain)
+	if len(plain) > maxMinted {
+		return fmt.Errorf("%w: what it returned has %d bytes as JSON; at most %d are allowed", ErrInvalid, len(plain), maxMinted)
+	}
 	key, err := st.newestKey(ctx)
 	if err != nil {
 		return err
@@ -258,7 +272,7 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedR
 
 // fetch asks the provider, if the budget allows it, and does not wait for one
 // that goes on although ctx has ended.
-func (m *minter) fetch(ctx context.Context) (*bundle.Bundle, error) {
+func (m *minter) fetch(ctx context.Context, log *slog.Logger) (*bundle.Bundle, error) {
 	if !m.asking.CompareAndSwap(false, true) {
 		return nil, errors.New("its last minting goes on still, long after its deadline")
 	}
@@ -274,7 +288,7 @@ func (m *minter) fetch(ctx context.Context) (*bundle.Bundle, error) {
 			m.asking.Store(false)
 			close(done)
 		}()
-		b, err = m.Provider.Fetch(ctx, nil)
+		b, err = m.ask(ctx, log)
 	}()
 	late := time.NewTimer(m.Timeout + mintGrace)
 	defer late.Stop()
@@ -284,6 +298,43 @@ func (m *minter) fetch(ctx context.Context) (*bundle.Bundle, error) {
 	case <-late.C:
 		return nil, fmt.Errorf("it did not answer within %s", m.Timeout)
 	}
+}
+
+// ask asks the provider. It does so in a goroutine of its own, where nobody else
+// would catch a panic. Of an error it keeps the text and the rest: the methods of
+// errors panic too, a nil *FetchError's for one.
+func (m *minter) ask(ctx context.Context, log *slog.Logger) (b *bundle.Bundle, err error) {
+	defer func() {
+		if recover() != nil {
+			// Not with what it panicked, which may hold a secret.
+			log.ErrorContext(ctx, "an integration panicked", "integration", m.Name, "scope", m.Scope, "stack", string(debug.Stack()))
+			b, err = nil, errors.New("its provider panicked")
+		}
+	}()
+	if b, err = m.Provider.Fetch(ctx, nil); err != nil {
+		return nil, &bundle.FetchError{RetryAfter: restAfter(err), Err: errors.New(err.Error())}
+	}
+	return b, nil
+}
+
+// checkMinted refuses what was minted if runners could not use it at time t, or
+// must not get it.
+func checkMinted(b *bundle.Bundle, t time.Time) error {
+	if b.Len() == 0 {
+		if problems := b.Problems(); len(problems) > 0 {
+			return fmt.Errorf("it returned nothing: %s", problems[0].Reason)
+		}
+		return errors.New("it returned nothing")
+	}
+	if end := endOf(b); !end.IsZero() && !t.Before(end) {
+		return errors.New("it returned secrets that had expired")
+	}
+	for s := range b.All() {
+		if err := cmp.Or(checkReserved(s.Name), checkLength(s.Value)); err != nil {
+			return fmt.Errorf("it returned secret %s: %w", s.Name, err)
+		}
+	}
+	return nil
 }
 
 // restAfter returns for how long an integration is left alone that failed with

@@ -91,8 +91,8 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 	if err := checkRef(scope, name); err != nil {
 		return Info{}, err
 	}
-	if strings.HasPrefix(name, reserved) {
-		return Info{}, fmt.Errorf("%w: names that begin with %s are the runner's own settings; choose another name", ErrInvalid, reserved)
+	if err := checkReserved(name); err != nil {
+		return Info{}, err
 	}
 	if err := checkPut(value, opts); err != nil {
 		return Info{}, err
@@ -255,16 +255,14 @@ func (v *Vault) list(ctx context.Context, scope string) ([]Info, error) {
 // Info returns the active version of a secret or tombstone of scope itself, or
 // ErrNotFound.
 func (v *Vault) Info(ctx context.Context, scope, name string) (Info, error) {
-	infos, err := v.History(ctx, scope, name)
-	if err != nil {
-		return Info{}, err
-	}
-	for _, info := range infos {
-		if info.Active {
-			return info, nil
+	infos, err := v.history(ctx, scope, name)
+	if err == nil {
+		if i := slices.IndexFunc(infos, func(info Info) bool { return info.Active }); i >= 0 {
+			return infos[i], nil
 		}
+		err = ErrNotFound
 	}
-	return Info{}, fmt.Errorf("secret %s of scope %s: %w", clip(name), clip(scope), ErrNotFound)
+	return Info{}, fmt.Errorf("reading secret %s in scope %s: %w", clip(name), clip(scope), v.refused(ctx, err))
 }
 
 // History returns the versions of a secret that the vault still has, newest
@@ -458,10 +456,25 @@ func checkRef(scope, name string) error {
 	return nil
 }
 
+// checkReserved refuses a name that is not for secrets.
+func checkReserved(name string) error {
+	if strings.HasPrefix(name, reserved) {
+		return fmt.Errorf("%w: names that begin with %s are the runner's own settings; choose another name", ErrInvalid, reserved)
+	}
+	return nil
+}
+
+func checkLength(value bundle.Value) error {
+	if n := len(value.Reveal()); n > MaxValue {
+		return fmt.Errorf("%w: the value has %d bytes; at most %d are allowed", ErrInvalid, n, MaxValue)
+	}
+	return nil
+}
+
 func checkPut(value bundle.Value, opts PutOptions) error {
 	s := value.Reveal()
-	if len(s) > MaxValue {
-		return fmt.Errorf("%w: the value has %d bytes; at most %d are allowed", ErrInvalid, len(s), MaxValue)
+	if err := checkLength(value); err != nil {
+		return err
 	}
 	if err := bundle.CheckValue(value); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
