@@ -127,6 +127,12 @@ func TestAnAdministratorManagesTokensOverHTTP(t *testing.T) {
 	}
 }
 
+func TestARefusalSaysWhatWasAskedFor(t *testing.T) {
+	a := newAdmin(t)
+	requireRefusal(t, a.do(t, "GET", "/v1/secrets/A?scope=acme", ""), 404, `reading secret "A" in scope "acme": not found`, "of the secret")
+	requireRefusal(t, a.do(t, "GET", "/v1/secrets/A/versions?scope=acme", ""), 404, `reading the history of secret "A" in scope "acme": not found`, "of its versions")
+}
+
 func TestATokenOfAnotherScopeIsAsGoodAsNone(t *testing.T) {
 	a := newAdmin(t)
 	id := tokenID(t, a.issue(t, "acme/web"))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
@@ -162,6 +163,12 @@ func TestOptionsOfAVaultAreChecked(t *testing.T) {
 	_, err = vault.New(t.Context(), memstore.New(), keys, &vault.Options{Audit: []vault.AuditSink{vault.NewSlogSink(nil), nil}})
 	require.ErrorIs(t, err, vault.ErrInvalid)
 	require.ErrorContains(t, err, "Options.Audit[1]")
+	_, err = vault.New(t.Context(), nil, keys, nil)
+	require.ErrorIs(t, err, vault.ErrInvalid)
+	require.ErrorContains(t, err, "Storage is nil")
+	_, err = vault.New(t.Context(), memstore.New(), nil, nil)
+	require.ErrorIs(t, err, vault.ErrInvalid)
+	require.ErrorContains(t, err, "keyring is nil")
 	v, err := vault.New(t.Context(), memstore.New(), keys, &vault.Options{RefreshAfter: time.Minute})
 	require.NoError(t, err)
 	token, _, err := v.IssueToken(t.Context(), "acme", nil)
@@ -169,6 +176,23 @@ func TestOptionsOfAVaultAreChecked(t *testing.T) {
 	b, err := v.Bootstrap(t.Context(), token, nil)
 	require.NoError(t, err)
 	require.Equal(t, time.Minute, b.Meta().RefreshAfter)
+}
+
+func TestANoticeIsASentenceThatRunnersGetWhole(t *testing.T) {
+	f := newFixture(t)
+	keys, err := keyring.New(f.kek, nil)
+	require.NoError(t, err)
+	longest := strings.Repeat("é", 512)
+	for _, notice := range []string{"", " ", "two\nlines", "\x1b[31mred", "\xff", longest + "."} {
+		_, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Notices: []string{"fine", notice}})
+		require.ErrorIs(t, err, vault.ErrInvalid, "%q", notice)
+		require.ErrorContains(t, err, "Options.Notices[1]", "the error names the option")
+	}
+	f = f.with(t, vault.Options{Notices: []string{"fine", longest}})
+	w := get(t.Context(), f.handler(), path, f.issue(t, "acme"))
+	b, err := wire.Decode(w.Body.Bytes(), "https://host")
+	require.NoError(t, err)
+	require.Equal(t, []string{"fine", longest}, b.Meta().Notices, "runners cut nothing off")
 }
 
 func TestAFailingStorageFailsTheCallAndSaysSo(t *testing.T) {

@@ -369,6 +369,7 @@ func TestARequestThatIsOverIsNotAnsweredAsIfItWereFine(t *testing.T) {
 		defer cancel()
 		w := get(ctx, f.handler(), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
 		require.Equal(t, "5", w.Header().Get("Retry-After"))
+		require.Contains(t, w.Body.String(), "The platform ended the request", "nothing is wrong with the vault")
 		requireProblem(t, w, http.StatusServiceUnavailable, wire.UnavailableProblem, "")
 		require.Zero(t, f.log.errors(), "runners come and go")
 	})

@@ -91,3 +91,13 @@ func TestRequiredAndWaivedNamesAreChecked(t *testing.T) {
 	_, _, err = f.IssueToken(t.Context(), "acme", &vault.TokenOptions{Waive: []string{"not a name"}})
 	require.ErrorIs(t, err, vault.ErrInvalid)
 }
+
+func TestANameThatIsWaivedTwiceIsStoredOnce(t *testing.T) {
+	f := newFixture(t)
+	_, info, err := f.IssueToken(t.Context(), "acme", &vault.TokenOptions{Waive: []string{"B", "A", "B", "A"}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"B", "A"}, info.Waived, "in the order given")
+	tokens, err := f.Tokens(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, []string{"B", "A"}, tokens[0].Waived)
+}

@@ -521,3 +521,18 @@ func TestTheEndOfARotatedTokenIsSealed(t *testing.T) {
 		})
 	}
 }
+
+func TestAKeyThatIsNotConfiguredIsNotLoggedAsChangedRows(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "a")
+	token := f.issue(t, "acme")
+	// Another process has moved on to a key that this one does not have.
+	_, err := f.rekeyed(t, keyringtest.NewFake("next"), f.kek).Rewrap(t.Context())
+	require.NoError(t, err)
+	behind := f.process(t)
+	_, err = behind.Bootstrap(t.Context(), token, nil)
+	require.ErrorIs(t, err, keyring.ErrNoKey)
+	require.Equal(t, 1, behind.log.errors(), "somebody has to configure it")
+	require.Contains(t, behind.log.text(), `msg="stored rows need a key that is not configured"`)
+	require.NotContains(t, behind.log.text(), "refused stored rows", "that would say that somebody changed rows")
+}

@@ -227,13 +227,15 @@ func (v *Vault) readOnce(ctx context.Context, q Query, get getter) (*state, erro
 }
 
 // refused logs err if it says that stored rows are not as this vault wrote
-// them, and returns it.
+// them, or that it has no key for them, and returns it.
 func (v *Vault) refused(ctx context.Context, err error) error {
-	for _, class := range []error{keyring.ErrTampered, keyring.ErrMalformed, keyring.ErrNoKey, ErrRollback} {
-		if errors.Is(err, class) {
-			v.log.ErrorContext(ctx, "refused stored rows", "error", err)
-			break
-		}
+	switch {
+	case brokenRows(err):
+		v.log.ErrorContext(ctx, "refused stored rows", "error", err)
+	case errors.Is(err, keyring.ErrNoKey):
+		// Most likely nobody has changed a row: another process has a newer
+		// keyring.
+		v.log.ErrorContext(ctx, "stored rows need a key that is not configured", "error", err)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,11 +88,17 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 	if len(opts.Waive) > maxWaived {
 		return bundle.Value{}, TokenInfo{}, fmt.Errorf("%w: TokenOptions.Waive has %d names; at most %d are allowed", ErrInvalid, len(opts.Waive), maxWaived)
 	}
+	var waived []string
+	for _, name := range opts.Waive {
+		if !slices.Contains(waived, name) {
+			waived = append(waived, name)
+		}
+	}
 	row := TokenRow{
 		Scope: scope, Created: now(),
 		Expires:  opts.Expires.UTC().Truncate(time.Microsecond),
 		RotateBy: opts.RotateBy.UTC().Truncate(time.Microsecond),
-		Label:    opts.Label, Author: author, Waived: strings.Join(opts.Waive, ","),
+		Label:    opts.Label, Author: author, Waived: strings.Join(waived, ","),
 	}
 	if row.ended(row.Created) != "" {
 		return bundle.Value{}, TokenInfo{}, fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, row.Expires.Format(time.RFC3339))

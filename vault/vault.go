@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,7 @@ const (
 	maxActor  = 256
 	maxWaived = 100
 	maxAddr   = 256
+	maxNotice = 1024 // what runners keep of a sentence
 )
 
 var (
@@ -93,7 +95,8 @@ type Options struct {
 	// each that is missing, and Readiness lists them. Default: none.
 	Required []Required
 	// Notices are sentences that every bundle carries for the people who run
-	// the runner, such as who pays for a key. Default: none.
+	// the runner, such as who pays for a key: each of at most 1024 bytes, without
+	// control characters, and not blank. Default: none.
 	Notices []string
 	// Observer is told what happens, for metrics. Default: nobody is.
 	Observer Observer
@@ -108,11 +111,17 @@ type Options struct {
 
 // New returns a vault over s whose data keys are wrapped by keys. It proves
 // that the keyring works (see keyring.Keyring.Check) and fails if it does not,
-// unless the key service is only unavailable. opts may be nil. The caller
-// keeps owning s and keys.
+// unless the key service is only unavailable. It is [ErrInvalid] if s, keys or
+// opts cannot be used. opts may be nil. The caller keeps owning s and keys.
 func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (*Vault, error) {
 	if opts == nil {
 		opts = &Options{}
+	}
+	if s == nil {
+		return nil, fmt.Errorf("%w: the Storage is nil; open one, of package sqlstore say", ErrInvalid)
+	}
+	if keys == nil {
+		return nil, fmt.Errorf("%w: the keyring is nil; make one with keyring.New", ErrInvalid)
 	}
 	v := &Vault{
 		storage: s,
@@ -136,6 +145,9 @@ func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (
 	if err := checkRequired(opts.Required); err != nil {
 		return nil, err
 	}
+	if err := checkNotices(opts.Notices); err != nil {
+		return nil, err
+	}
 	if i := slices.Index(opts.Audit, nil); i >= 0 {
 		return nil, fmt.Errorf("%w: Options.Audit[%d] is nil; leave it out", ErrInvalid, i)
 	}
@@ -151,6 +163,20 @@ func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (
 		v.log.WarnContext(ctx, "the key service is unavailable; starting without it", "error", err)
 	}
 	return v, nil
+}
+
+// checkNotices holds Options.Notices to its rules.
+func checkNotices(notices []string) error {
+	for i, notice := range notices {
+		option := fmt.Sprintf("Options.Notices[%d]", i)
+		if strings.TrimSpace(notice) == "" {
+			return fmt.Errorf("%w: %s is blank; leave it out", ErrInvalid, option)
+		}
+		if err := checkText(option, notice, maxNotice); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type actorKey struct{}
