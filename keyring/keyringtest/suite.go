@@ -61,8 +61,12 @@ var rules = []rule{
 	{"TheIDIsConstant", checkID},
 	{"AWrappedKeyNamesItsKEK", checkWrappedKey},
 	{"TheBlobHidesTheKey", checkHidden},
+	{"NoNonceComesTwice", checkUnrelated},
+	{"ErrorsHideTheKey", checkErrors},
 	{"AnotherContextIsRefused", checkOtherContext},
 	{"ContextsThatJoinAlikeDiffer", checkJoinedContexts},
+	{"ContextsThatLookAlikeDiffer", checkAlikeContexts},
+	{"EveryByteOfAContextCounts", checkLongContexts},
 	{"AnotherKeyIsRefused", checkOtherKey},
 	{"AChangedBlobIsRefused", checkChangedBlob},
 	{"GarbageIsRefusedWithAClass", checkGarbage},
@@ -89,6 +93,9 @@ var classes = []error{
 	keyring.ErrMalformed, keyring.ErrTampered, keyring.ErrNoKey,
 	keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable,
 }
+
+// serviceClasses are those that a Breaker may know.
+var serviceClasses = []error{keyring.ErrNoKey, keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable}
 
 // refused returns an error unless a call failed with one of the wanted classes
 // and gave nothing out. It does not print what was given out.

@@ -3,6 +3,8 @@ package keyringtest
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -50,6 +52,16 @@ func TestTheSuiteRejectsBrokenKEKs(t *testing.T) {
 	}{
 		"ignores its context":                 {ignoresContext, "AnotherContextIsRefused", "it was unwrapped"},
 		"joins its context with separators":   {joinsContext, "ContextsThatJoinAlikeDiffer", "it was unwrapped"},
+		"binds the beginning of its context":  {rewrites(beginning), "EveryByteOfAContextCounts", "a value of 1024"},
+		"binds the two ends of its context":   {rewrites(bothEnds), "EveryByteOfAContextCounts", "a value of 1024"},
+		"binds the beginning of each value":   {rewrites(values(beginningOf)), "EveryByteOfAContextCounts", "a value of 1024"},
+		"binds the first of many pairs":       {rewrites(firstPairs), "EveryByteOfAContextCounts", "32 pairs"},
+		"folds the case of values":            {rewrites(values(strings.ToLower)), "ContextsThatLookAlikeDiffer", "the same value"},
+		"folds the case of keys":              {rewrites(keys(strings.ToLower)), "ContextsThatLookAlikeDiffer", "TENANT"},
+		"trims values":                        {rewrites(values(strings.TrimSpace)), "ContextsThatLookAlikeDiffer", "the same value"},
+		"trims the ends of values":            {rewrites(values(trimEnd)), "ContextsThatLookAlikeDiffer", "with a blank after it"},
+		"trims keys":                          {rewrites(keys(strings.TrimSpace)), "ContextsThatLookAlikeDiffer", "tenant"},
+		"ends values at a zero byte":          {rewrites(values(untilZero)), "ContextsThatLookAlikeDiffer", "with a zero byte after it"},
 		"ignores which key it is":             {ignoresKey(), "AnotherKeyIsRefused", "it was unwrapped"},
 		"panics on short input":               {panicsOnShort, "GarbageIsRefusedWithAClass", "panicked"},
 		"does not authenticate":               {malleable, "AChangedBlobIsRefused", "it was unwrapped"},
@@ -71,6 +83,23 @@ func TestTheSuiteRejectsBrokenKEKs(t *testing.T) {
 		"names another KEK":                   {namesAnother, "AWrappedKeyNamesItsKEK", "names"},
 		"rotates by itself":                   {rotates, "AWrappedKeyNamesItsKEK", "the version changed"},
 		"shows the key":                       {showsKey, "TheBlobHidesTheKey", "shows the key"},
+		"shows the key in hexadecimal":        {showsEncoded(hex.EncodeToString), "TheBlobHidesTheKey", "shows the key"},
+		"shows the key in base64":             {showsEncoded(base64.StdEncoding.EncodeToString), "TheBlobHidesTheKey", "shows the key"},
+		"shows the key for URLs":              {showsEncoded(base64.RawURLEncoding.EncodeToString), "TheBlobHidesTheKey", "shows the key"},
+		"shows the key after other bytes":     {showsEncoded(afterOthers), "TheBlobHidesTheKey", "shows the key"},
+		"shows the key encoded twice":         {showsEncoded(encodedTwice), "TheBlobHidesTheKey", "shows the key"},
+		"has the key as its version":          {hasKeyAsVersion, "TheBlobHidesTheKey", "shows the key"},
+		"has one nonce":                       {oneNonce(bytes.Clone), "NoNonceComesTwice", "how the keys differ"},
+		"has one nonce and writes base64":     {oneNonce(likeVault), "NoNonceComesTwice", "how the keys differ"},
+		"quotes the key when it cannot wrap":  {quotesWrapped(raw), "ErrorsHideTheKey", "the error of Wrap"},
+		"quotes the key in hexadecimal":       {quotesWrapped(hex.EncodeToString), "ErrorsHideTheKey", "the error of Wrap"},
+		"quotes the key in base64":            {quotesWrapped(base64.StdEncoding.EncodeToString), "ErrorsHideTheKey", "the error of Wrap"},
+		"prints the key":                      {quotesWrapped(printed), "ErrorsHideTheKey", "the error of Wrap"},
+		"quotes the key when denied":          {quotesWhen(keyring.ErrDenied), "ErrorsHideTheKey", "access denied"},
+		"quotes the key at an end":            {quotesWhen(context.Canceled), "ErrorsHideTheKey", "an ended context"},
+		"quotes the key when refused":         {quotesWhen(keyring.ErrTampered), "ErrorsHideTheKey", "another context"},
+		"quotes the key of a changed blob":    {quotesWhen(keyring.ErrMalformed), "ErrorsHideTheKey", "the error of Unwrap"},
+		"quotes the key of another KEK":       {quotesWhen(keyring.ErrNoKey), "ErrorsHideTheKey", "a changed wrapped key"},
 		"serves one caller at a time":         {servesOne, "ManyCallersAtOnce", "callers at once"},
 		"unwraps to a key of another length":  {shortens, "AWrappedKeyUnwraps", "other bytes"},
 		"cannot wrap under an empty context":  {refusesEmpty, "AWrappedKeyUnwraps", "nil context failed"},

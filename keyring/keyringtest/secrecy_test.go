@@ -1,0 +1,159 @@
+package keyringtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/stretchr/testify/require"
+)
+
+func raw(dek []byte) string { return string(dek) }
+
+func printed(dek []byte) string { return fmt.Sprint(dek) }
+
+// afterOthers encodes a key in the middle of other bytes, so that the base64 of the
+// key is not in it.
+func afterOthers(dek []byte) string {
+	return "v1" + base64.StdEncoding.EncodeToString(append([]byte("header."), dek...))
+}
+
+func encodedTwice(dek []byte) string {
+	return base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(dek)))
+}
+
+func showsEncoded(encode func([]byte) string) func(id string) keyring.KEK {
+	return func(id string) keyring.KEK {
+		b := newBroken(id)
+		b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+			w, err := b.Fake.Wrap(ctx, dek, c)
+			w.Blob = append(w.Blob, encode(dek)...)
+			return w, err
+		}
+		return b
+	}
+}
+
+func hasKeyAsVersion(id string) keyring.KEK {
+	b := newBroken(id)
+	b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+		w, err := b.Fake.Wrap(ctx, dek, c)
+		w.Version = hex.EncodeToString(dek)
+		return w, err
+	}
+	return b
+}
+
+// likeVault writes a blob as the transit engine of HashiCorp Vault does.
+func likeVault(blob []byte) []byte {
+	return []byte("vault:v1:" + base64.StdEncoding.EncodeToString(blob))
+}
+
+// oneNonce hides each key with the same bytes, as GCM does under one nonce. The tag
+// is different each time, as it is there.
+func oneNonce(encode func([]byte) []byte) func(id string) keyring.KEK {
+	return func(id string) keyring.KEK {
+		pad := newDEK()
+		b := newBroken(id)
+		b.wrap = func(_ context.Context, dek []byte, _ keyring.Context) (keyring.WrappedKey, error) {
+			nonce, tag := make([]byte, 12), newDEK()[:16]
+			blob := slices.Concat(nonce, difference(dek, pad), tag)
+			return keyring.WrappedKey{KEK: b.ID(), Blob: encode(blob)}, nil
+		}
+		return b
+	}
+}
+
+// quotesWrapped returns broken KEKs that say which key they could not wrap.
+func quotesWrapped(encode func([]byte) string) func(id string) keyring.KEK {
+	return func(id string) keyring.KEK {
+		b := newBroken(id)
+		b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+			w, err := b.Fake.Wrap(ctx, dek, c)
+			if err != nil {
+				err = fmt.Errorf("wrapping %s: %w", encode(dek), err)
+			}
+			return w, err
+		}
+		return b
+	}
+}
+
+// quotesWhen returns broken KEKs that know the key they do not unwrap, as one
+// does that looks at the context only after it decrypted, and say it in the
+// errors of one class.
+func quotesWhen(class error) func(id string) keyring.KEK {
+	return func(id string) keyring.KEK {
+		var wrapped []byte // the latest
+		b := newBroken(id)
+		b.wrap = func(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+			wrapped = bytes.Clone(dek)
+			return b.Fake.Wrap(ctx, dek, c)
+		}
+		b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+			dek, err := b.Fake.Unwrap(ctx, w, c)
+			if errors.Is(err, class) {
+				err = fmt.Errorf("%w: it is %x", err, wrapped)
+			}
+			return dek, err
+		}
+		return b
+	}
+}
+
+func TestAKeyIsFoundHoweverItIsWritten(t *testing.T) {
+	dek := newDEK()
+	for name, out := range map[string]string{
+		"as it is":                    raw(dek),
+		"one half":                    string(dek[16:]),
+		"the other half":              string(dek[:16]),
+		"hexadecimal":                 hex.EncodeToString(dek),
+		"capital hexadecimal":         fmt.Sprintf("%X", dek),
+		"hexadecimal after one digit": "a" + hex.EncodeToString(dek),
+		"spaced hexadecimal":          fmt.Sprintf("% x", dek),
+		"base64":                      base64.StdEncoding.EncodeToString(dek),
+		"base64 for URLs":             base64.RawURLEncoding.EncodeToString(dek),
+		"base64 after a letter":       "k" + base64.StdEncoding.EncodeToString(dek),
+		"base64 after bytes":          afterOthers(dek),
+		"base64 of hexadecimal":       encodedTwice(dek),
+		"hexadecimal of base64":       hex.EncodeToString([]byte(base64.StdEncoding.EncodeToString(dek))),
+		"printed":                     printed(dek),
+		"printed as Go":               fmt.Sprintf("%#v", dek),
+		"quoted":                      fmt.Sprintf("%q", dek),
+	} {
+		require.True(t, shows([]byte("key: "+out+"!"), dek), name)
+	}
+	other := newDEK()
+	for name, out := range map[string]string{
+		"nothing":                  "",
+		"another key":              string(other),
+		"another key, hexadecimal": hex.EncodeToString(other),
+		"another key, base64":      base64.StdEncoding.EncodeToString(other),
+		"a few bytes of the key":   string(dek[:8]),
+	} {
+		require.False(t, shows([]byte("key: "+out+"!"), dek), name)
+	}
+}
+
+func TestWrappingWithoutANonceIsAllowed(t *testing.T) {
+	err := checkUnrelated(t.Context(), func(id string) keyring.KEK {
+		pad, key := newDEK(), newDEK()
+		b := newBroken(id)
+		b.wrap = func(_ context.Context, dek []byte, _ keyring.Context) (keyring.WrappedKey, error) {
+			mac := hmac.New(sha256.New, key)
+			mac.Write(dek)
+			synthetic := mac.Sum(nil)
+			return keyring.WrappedKey{KEK: b.ID(), Blob: append(synthetic, difference(difference(dek, pad), synthetic)...)}, nil
+		}
+		return b
+	})
+	require.NoError(t, err, "a blob that depends on all of the key tells nothing of another's")
+}
