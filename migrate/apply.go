@@ -89,7 +89,11 @@ func (p *Plan) Apply(ctx context.Context, to Uploader, opts *ApplyOptions) (*Res
 		}
 	}
 	err := p.file.check()
-	if err == nil {
+	if err != nil {
+		for _, f := range a.names {
+			f.detail = "not tried: " + err.Error()
+		}
+	} else {
 		err = a.upload(ctx)
 		if fetchErr := a.compare(ctx); err == nil {
 			err = fetchErr

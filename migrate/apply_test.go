@@ -274,7 +274,7 @@ func TestAFileThatHasChangedIsRefused(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("A_KEY=hunter2-b\n"), 0o600))
 	result, err := old.Apply(t.Context(), p.to(), nil)
 	require.ErrorContains(t, err, "the file has changed since it was read; run it again")
-	require.Equal(t, "not tried; run it again", result.Outcomes[0].Detail)
+	require.Equal(t, "not tried: the file has changed since it was read; run it again", result.Outcomes[0].Detail)
 	require.Zero(t, p.writes.Load(), "nothing was uploaded")
 
 	old = plan(t, path, nil)
@@ -311,8 +311,11 @@ func TestAFileOfManyNamesIsRefused(t *testing.T) {
 	p := newPlatform(t)
 	path := write(t, ".env", "A_KEY=hunter2-a\n")
 	require.NoError(t, os.Link(path, path+".link"))
-	_, err := plan(t, path, nil).Apply(t.Context(), p.to(), nil)
-	require.ErrorContains(t, err, "has 2 hard links, of which the others would keep the secrets")
+	result, err := plan(t, path, nil).Apply(t.Context(), p.to(), nil)
+	const why = "has 2 hard links, of which the others would keep the secrets; remove those first"
+	require.ErrorContains(t, err, why)
+	require.Equal(t, migrate.StatusKept, result.Outcomes[0].Status)
+	require.Equal(t, "not tried: "+path+" "+why, result.Outcomes[0].Detail, "the table says what the error says")
 	require.Zero(t, p.writes.Load())
 }
 

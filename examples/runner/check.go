@@ -27,6 +27,9 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if _, err := flags.parseNone(args); err != nil {
 		return err
 	}
+	if err := flags.checkNames("require", *required); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	layers, _, err := where.layers()

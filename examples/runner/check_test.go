@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,30 @@ func TestARunnerThatIsNotSetUpSaysHowToStart(t *testing.T) {
 		got := p.runner(t, args...)
 		require.NotZero(t, got.code)
 		require.Contains(t, got.errOut, "`runner setup` writes both lines into .env")
+	}
+}
+
+func TestSetupIsAdvisedOnlyWhereALineIsMissing(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	own, err := os.ReadFile(".env")
+	require.NoError(t, err)
+	const advice = "`runner setup` writes both lines into .env"
+	for content, missing := range map[string]bool{
+		"":                           true,
+		urlName + "=" + p.url + "\n": true,
+		string(own) + "A=1\nA=2\n":   false, // setup would refuse it too
+		string(own) + "no entry\n":   false,
+		"no entry\n":                 false,
+		urlName + "=" + p.url + "\n" + tokenName + "=mistyped\n": false,
+	} {
+		overwriteFile(t, ".env", content)
+		got := p.runner(t, "check").must(t, codeFailed)
+		if missing {
+			require.Contains(t, got.errOut, advice)
+		} else {
+			require.NotContains(t, got.errOut, advice, "it is not what is wrong with\n%s", got.errOut)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ func (p *program) explain(ctx context.Context, args []string) error {
 	flags := p.flags("explain")
 	where := flags.homeFlag()
 	asJSON := flags.jsonFlag()
-	limit := flags.Duration("timeout", time.Minute, "how `LONG` to try to reach the platform")
+	limit := flags.duration("timeout", time.Minute, timeoutUsage)
 	names, err := flags.parse(args)
 	if err != nil {
 		return err

@@ -7,6 +7,9 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
 )
 
 // flagSet is the flags of one command.
@@ -43,6 +46,37 @@ func (f *flagSet) list(name, usage string) *[]string {
 		return nil
 	})
 	return values
+}
+
+// duration adds a flag for a time that is not negative.
+func (f *flagSet) duration(name string, standard time.Duration, usage string) *time.Duration {
+	f.Var((*duration)(&standard), name, usage)
+	return &standard
+}
+
+// duration is the value of such a flag.
+type duration time.Duration
+
+func (d *duration) String() string { return time.Duration(*d).String() }
+
+func (d *duration) Set(text string) error {
+	got, err := time.ParseDuration(text)
+	if err != nil || got < 0 {
+		return errors.New("want a time such as 30s or 5m, not below 0")
+	}
+	*d = duration(got)
+	return nil
+}
+
+// checkNames refuses what cannot be the name of a secret. It is for after
+// parsing.
+func (f *flagSet) checkNames(flag string, names []string) error {
+	for _, name := range names {
+		if err := bundle.CheckName(name); err != nil {
+			return f.wrong("--" + flag + ": " + err.Error())
+		}
+	}
+	return nil
 }
 
 // parse returns the arguments that are no flags. Flags may come after them, up
@@ -87,8 +121,15 @@ func (f *flagSet) parseLeading(args []string) ([]string, error) {
 		f.VisitAll(func(known *flag.Flag) { names = append(names, known.Name) })
 		return nil, f.wrong("there is no flag --" + strings.TrimPrefix(name, "-") + nearestWith(name, names, "--"))
 	}
-	return nil, f.wrong(err.Error())
+	return nil, f.wrong(twoDashes.Replace(err.Error()))
 }
+
+// twoDashes writes flags as the help does, where package flag speaks of them.
+var twoDashes = strings.NewReplacer(
+	"flag needs an argument: -", "flag needs an argument: --",
+	"\" for flag -", "\" for flag --",
+	"\" for -", "\" for --", // of flags without an argument
+)
 
 // wrong returns the error for a command line that cannot be meant.
 func (f *flagSet) wrong(text string) error {

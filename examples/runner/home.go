@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/dotenv"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/providers/yamlfile"
 )
@@ -67,7 +67,7 @@ const maxPool = 1000
 // readSettings returns the settings, or those of a runner that has none.
 func (h home) readSettings() (settings, error) {
 	s := settings{Backend: backendPlatform, Pool: 2}
-	src, err := os.ReadFile(h.settings())
+	src, err := readFile(h.settings())
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
@@ -109,7 +109,7 @@ func (s settings) httpClient() (*http.Client, error) {
 	if s.CA == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(s.CA)
+	pem, err := readFile(s.CA)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authorities: %w", err)
 	}
@@ -142,8 +142,68 @@ func (h home) platform(s settings) (*providers.Bootstrap, error) {
 	}
 	platform, err := providers.BootstrapFromEnv(files...)
 	if err != nil {
-		return nil, fmt.Errorf("%w\n`runner setup` writes both lines into %s", err, h.env())
+		if h.lacksLine() {
+			err = fmt.Errorf("%w\n`runner setup` writes both lines into %s", err, h.env())
+		}
+		return nil, err
 	}
+	return s.complete(platform)
+}
+
+// lacksLine reports whether one of the two lines is nowhere, which setup mends.
+func (h home) lacksLine() bool {
+	file, err := readEnvFile(h.env())
+	if err != nil {
+		return false // and setup would say the same
+	}
+	return slices.ContainsFunc([]string{urlName, tokenName}, func(name string) bool {
+		_, set := os.LookupEnv(name)
+		value, _ := file.get(name)
+		return !set && value.Reveal() == ""
+	})
+}
+
+// platformDespiteRepeats is platform where .env may have a name twice: it is for
+// migrate, which lists such names.
+func (h home) platformDespiteRepeats(ctx context.Context, s settings) (*providers.Bootstrap, error) {
+	platform, strict := h.platform(s)
+	if _, ok := errors.AsType[*dotenv.SyntaxError](strict); !ok {
+		return platform, strict
+	}
+	file, err := readRepeats(h.env())
+	if err != nil {
+		return nil, err
+	}
+	url, err := file.own(urlName)
+	if err != nil {
+		return nil, err
+	}
+	token, err := file.own(tokenName)
+	if err != nil {
+		return nil, err
+	}
+	if err := usableURL(ctx, url.Reveal()); err != nil {
+		return nil, err
+	}
+	return s.complete(&providers.Bootstrap{
+		URL:   url.Reveal(),
+		Token: func(context.Context) (bundle.Value, error) { return token, nil },
+	})
+}
+
+// usableURL says what is wrong with the URL of a platform.
+func usableURL(ctx context.Context, url string) error {
+	// Without a token this sends nothing, and says whether it could.
+	_, items := (&providers.Bootstrap{URL: url}).Check(ctx)
+	if items[0].Status == bundle.CheckFailed {
+		return fmt.Errorf("%s: %s; %s", items[0].Name, items[0].Detail, items[0].Fix)
+	}
+	return nil
+}
+
+// complete adds to the platform what the two lines do not have.
+func (s settings) complete(platform *providers.Bootstrap) (*providers.Bootstrap, error) {
+	var err error
 	platform.Runner = runnerName()
 	platform.Client, err = s.httpClient()
 	return platform, err
@@ -233,28 +293,4 @@ func lineAt(location string) string {
 		return "line " + location[i+1:] + " of " + location[:i]
 	}
 	return "it from " + location
-}
-
-// replaceFile puts a file in the place of another, at once. Where the path is a
-// symbolic link, what it leads to is replaced.
-func replaceFile(path string, content []byte, mode fs.FileMode) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
-		return os.Chmod(path, mode)
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
 }

@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -35,17 +38,49 @@ func parseTask(src []byte) (task, error) {
 	err := decoder.Decode(&t)
 	if err == nil {
 		if _, more := decoder.Token(); more != io.EOF {
-			err = errors.New("there is something behind it")
+			err = errors.New("there is something behind it; want one object alone")
 		}
 	}
 	if err != nil {
-		return t, fmt.Errorf("the job cannot be read: %w; `runner serve --help` has one", err)
+		return t, fmt.Errorf("the job cannot be read: %w; `runner serve --help` has an example", inJobs(err))
 	}
 	if len(t.Command) == 0 || t.Command[0] == "" {
 		return t, errors.New(`the job has no command; write "command": ["make", "deploy"]`)
 	}
 	_, err = onRotate(t.OnRotate)
 	return t, err
+}
+
+// wantedOf says what the fields of a job are.
+var wantedOf = map[string]string{
+	"name":      `a string such as "nightly"`,
+	"command":   `a list of strings such as ["make", "deploy"]`,
+	"secrets":   `a list of names such as ["DEPLOY_TOKEN"]`,
+	"env":       `an object of strings such as {"STAGE": "test"}`,
+	"dir":       `a string such as "/srv/app"`,
+	"on_rotate": `a string: "leave", "restart" or the name of a signal`,
+}
+
+// inJobs puts what a job is where package json speaks of Go.
+func inJobs(err error) error {
+	unknown, isUnknown := strings.CutPrefix(err.Error(), "json: unknown field ")
+	mismatch, isMismatch := errors.AsType[*json.UnmarshalTypeError](err)
+	malformed, isMalformed := errors.AsType[*json.SyntaxError](err)
+	switch {
+	case isUnknown:
+		return errors.New("unknown field " + unknown + nearest(strings.Trim(unknown, `"`), slices.Sorted(maps.Keys(wantedOf))))
+	case isMismatch && mismatch.Field == "":
+		return fmt.Errorf("it is of the type %s; want an object", mismatch.Value)
+	case isMismatch:
+		return fmt.Errorf("%q is wrong; want %s", mismatch.Field, wantedOf[mismatch.Field])
+	case isMalformed:
+		return fmt.Errorf("it is no JSON, at byte %d: %w", malformed.Offset, err)
+	case errors.Is(err, io.EOF):
+		return errors.New("it is empty; want an object")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it ends too early")
+	}
+	return err
 }
 
 // assignment is a job that a worker has taken.

@@ -87,6 +87,48 @@ func TestMigrateMovesTheSecretsOfYAML(t *testing.T) {
 	require.Len(t, infos, 1, "it is in the scope that was named")
 }
 
+func TestMigrateListsTheNamesThatTheRunnersFileHasTwice(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	before, err := os.ReadFile(".env")
+	require.NoError(t, err)
+	appendTo(t, ".env", "DUP_KEY="+localKey+"\nDUP_KEY="+localKey+"\n")
+	refused := p.runner(t, "run", "--", "true").must(t, codeNoJob)
+	require.Contains(t, refused.errOut, ".env:4: DUP_KEY is set a second time", "a runner does not guess which one counts")
+
+	var plan migrate.Plan
+	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "migrate", ".env", "--json").must(t, 0).out), &plan))
+	require.Len(t, plan.Items, 4)
+	for _, item := range plan.Items[2:] {
+		require.Equal(t, "DUP_KEY", item.Name)
+		require.Equal(t, migrate.ClassDuplicate, item.Class)
+	}
+	p.runner(t, "migrate", ".env", "--yes").must(t, 0)
+	after, err := os.ReadFile(".env")
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(after), "both lines are gone, and the file can be read again")
+	p.runner(t, "check", "--require", "DUP_KEY").must(t, 0)
+}
+
+func TestMigrateDoesNotGuessTheRunnersOwnLines(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	own, err := os.ReadFile(".env")
+	require.NoError(t, err)
+	const twice = "DUP_KEY=1234567\nDUP_KEY=7654321\n"
+	overwriteFile(t, ".env", twice+string(own)+urlName+"="+p.url+"\n")
+	p.runner(t, "migrate", ".env").must(t, 0) // the same value again leaves nothing to guess
+	for says, content := range map[string]string{
+		".env:5: " + urlName + " is set a second time, after line 3, to another value": twice + string(own) + urlName + "=https://elsewhere.example.com\n",
+		tokenName + " is not set; write it into the environment or .env":               twice + urlName + "=" + p.url + "\n",
+		"URL of the platform: ": twice + urlName + "=https://user:" + localKey + "@example.com\n" + tokenName + "=rnt_x\n",
+		".env:3: ":              twice + "no entry\n" + string(own),
+	} {
+		overwriteFile(t, ".env", content)
+		require.Contains(t, p.runner(t, "migrate", ".env").must(t, codeFailed).errOut, says)
+	}
+}
+
 func TestMigrateThatIsRefusedChangesNothing(t *testing.T) {
 	p := startPlatform(t)
 	require.NoError(t, os.WriteFile(".env", []byte(mine), 0o600))

@@ -31,7 +31,7 @@ func normal(t *testing.T, p *platform, screen string) string {
 		{`\btoken [0-9A-Za-z]{12}\b`, "token 4hT9wQ2mZx7K"},
 		{`\bid [0-9A-Za-z]{12}\b`, "id 4hT9wQ2mZx7K"},
 		{`\b2[0-9]{3}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} UTC`, "2026-11-23 09:30:00 UTC"},
-		{`\.bak-[0-9A-Za-z.-]*[0-9A-Za-z]`, ".bak-20261123-093000"},
+		{`\.bak-[0-9]{8}T[0-9]{6}Z`, ".bak-20261123T093000Z"},
 		{`after [0-9]+\.[0-9]s`, "after 0.1s"},
 		{`(?m) +$`, ""},
 	} {

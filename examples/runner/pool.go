@@ -87,9 +87,22 @@ func onRotate(text string) (satchel.RotateAction, error) {
 	case "restart":
 		return satchel.RestartJob, nil
 	}
-	name := "SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG")
-	if s := signalNamed(name); s != 0 {
-		return satchel.SignalJob(s), nil
+	action, err := onSignal(text)
+	if err != nil {
+		return 0, fmt.Errorf(`"on_rotate": %w, or "leave" or "restart"`, err)
 	}
-	return 0, fmt.Errorf("%q is no signal of this system; want one such as HUP or USR1, or leave or restart", text)
+	return action, nil
+}
+
+// onSignal reads the name of a signal that a job is to get.
+func onSignal(text string) (satchel.RotateAction, error) {
+	name := "SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG")
+	s := signalNamed(name)
+	switch {
+	case s == 0:
+		return 0, fmt.Errorf("%q is no signal of this system; want one such as HUP or USR1", text)
+	case name == "SIGKILL" || name == "SIGSTOP":
+		return 0, fmt.Errorf("%q is no signal that a program can answer; want one such as HUP or USR1", text)
+	}
+	return satchel.SignalJob(s), nil
 }

@@ -56,6 +56,36 @@ func TestAWrongCommandLineNamesTheNearestRightOne(t *testing.T) {
 	}
 }
 
+func TestAFlagThatCannotBeMeantIsRefusedBeforeAnythingStarts(t *testing.T) {
+	startPlatform(t) // and no setup: what comes as far as to read that has another code
+	for says, args := range map[string][]string{
+		`invalid value "-1s" for flag --grace: want a time`:   {"run", "--grace", "-1s", "--", "true"},
+		`invalid value "-1s" for flag --timeout: want a time`: {"run", "--timeout", "-1s", "--", "true"},
+		`invalid value "10" for flag --timeout: want a time`:  {"explain", "--timeout", "10"},
+		`invalid value "-2m" for flag --drain: want a time`:   {"serve", "--stdin", "--drain", "-2m"},
+		"flag needs an argument: --secret;":                   {"run", "--secret"},
+		`invalid value "many" for flag --pool:`:               {"serve", "--stdin", "--pool", "many"},
+		`invalid boolean value "x" for --json:`:               {"check", "--json=x"},
+		`--secret: the name "A B" has`:                        {"run", "--secret", "A B", "--", "true"},
+		`--file: the name "A-B" has`:                          {"run", "--file", "A-B", "--", "true"},
+		`--allow: the name "1A" has`:                          {"run", "--allow", "1A", "--", "true"},
+		`--require: the name "A B" has`:                       {"check", "--require", "A B"},
+		`--git: http would send the secret to "example.com"`:  {"run", "--git", "GITHUB_TOKEN=http://example.com", "--", "true"},
+		"and write USER:SECRET=URL":                           {"run", "--git", "GITHUB_TOKEN=https://bot@example.com", "--", "true"},
+		"--git: the name of the secret":                       {"run", "--git", "A B=https://example.com", "--", "true"},
+		`--signal: "restart" is no signal of this system`:     {"run", "--signal", "restart", "--", "true"},
+		`--signal: "leave" is no signal of this system`:       {"run", "--signal", "leave", "--", "true"},
+		`--signal: "" is no signal of this system`:            {"run", "--signal", "", "--", "true"},
+	} {
+		got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
+		require.Contains(t, got.errOut, says)
+		require.Contains(t, got.errOut, "; see `runner "+args[0]+" --help`")
+	}
+	for _, command := range []string{"run", "explain"} {
+		require.Contains(t, runCommand(t, t.Context(), "", command, "--help").must(t, 0).out, "with 0, until it answers (default 1m0s)", "0 has a meaning, and the help has it")
+	}
+}
+
 func TestVersionIsForPeopleAndPrograms(t *testing.T) {
 	require.True(t, strings.HasPrefix(runCommand(t, t.Context(), "", "version").must(t, 0).out, "runner "))
 	require.Equal(t, runCommand(t, t.Context(), "", "version").out, runCommand(t, t.Context(), "", "--version").out)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,9 @@ Examples:
   runner run --container node:24 --docker-arg -v --docker-arg "$PWD:/src" -- ls /src
 `
 
+// timeoutUsage is the help of --timeout.
+const timeoutUsage = "how `LONG` to try to reach the platform; with 0, until it answers"
+
 func (p *program) runJob(ctx context.Context, args []string) error {
 	flags := p.flags("run")
 	where := flags.homeFlag()
@@ -43,8 +47,8 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	socket := flags.Bool("socket", false, "serve the secrets, as they are then, on the socket in SATCHEL_SOCKET")
 	restart := flags.Bool("restart", false, "start the job again when one of its secrets changes")
 	sig := flags.String("signal", "", "send the job this `SIGNAL`, such as HUP, when one of its secrets changes")
-	grace := flags.Duration("grace", 10*time.Second, "how `LONG` the job has to end when it is told to")
-	limit := flags.Duration("timeout", time.Minute, "how `LONG` to try to reach the platform")
+	grace := flags.duration("grace", 10*time.Second, "how `LONG` the job has to end when it is told to; with 0 it is killed at once")
+	limit := flags.duration("timeout", time.Minute, timeoutUsage)
 	container := flags.String("container", "", "run the job in a container of this `IMAGE`")
 	docker := flags.String("docker", envOr("DOCKER", "docker"), "`COMMAND` that runs containers")
 	dockerArgs := flags.list("docker-arg", "`ARGUMENT` for docker run; may be repeated")
@@ -61,18 +65,21 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	if slices.Contains(*pass, adminTokenName) {
 		return flags.wrong("--pass: the credential of an administrator is not for jobs")
 	}
-	if *restart && *sig != "" {
+	if err := cmp.Or(flags.checkNames("secret", *secrets), flags.checkNames("file", *files), flags.checkNames("allow", *allow)); err != nil {
+		return err
+	}
+	rotate := satchel.LeaveJob
+	switch {
+	case *restart && flags.given("signal"):
 		return flags.wrong("--restart and --signal exclude each other")
+	case *restart:
+		rotate = satchel.RestartJob
+	case flags.given("signal"):
+		if rotate, err = onSignal(*sig); err != nil {
+			return flags.wrong("--signal: " + err.Error())
+		}
 	}
-	action := *sig
-	if *restart {
-		action = "restart"
-	}
-	rotate, err := onRotate(action)
-	if err != nil {
-		return flags.wrong(err.Error())
-	}
-	credentials, err := gitCredentials(*git)
+	credentials, err := gitCredentials(ctx, *git)
 	if err != nil {
 		return flags.wrong(err.Error())
 	}
@@ -90,7 +97,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	}
 	job := satchel.Job{
 		Client: client, Secrets: settings.wanted(append(*secrets, *files...), p), AllowNames: *allow, Env: p.pass(*pass), Git: credentials,
-		Socket: *socket, OnRotate: rotate, Grace: *grace, Stdin: p.in, Stdout: p.out, Stderr: p.err,
+		Socket: *socket, OnRotate: rotate, Grace: max(*grace, 1), Stdin: p.in, Stdout: p.out, Stderr: p.err,
 	}
 	if _, isFile := p.in.(*os.File); *restart && !isFile {
 		job.Stdin = nil // a restarted job cannot read again what was copied
@@ -175,7 +182,7 @@ func passed(names []string) []string {
 }
 
 // gitCredentials reads flags of the form SECRET=URL or USER:SECRET=URL.
-func gitCredentials(flags []string) ([]satchel.GitCredential, error) {
+func gitCredentials(ctx context.Context, flags []string) ([]satchel.GitCredential, error) {
 	var out []satchel.GitCredential
 	for _, text := range flags {
 		secret, url, ok := strings.Cut(text, "=")
@@ -185,6 +192,10 @@ func gitCredentials(flags []string) ([]satchel.GitCredential, error) {
 		c := satchel.GitCredential{URL: url, Secret: secret}
 		if user, name, ok := strings.Cut(secret, ":"); ok {
 			c.Username, c.Secret = user, name
+		}
+		// Asked to store a password, the helper does no more than check the place.
+		if err := satchel.GitCredentialHelper(ctx, []string{c.URL, c.Username, c.Secret, "store"}, nil, nil); err != nil {
+			return nil, errors.New("--git: " + strings.TrimPrefix(err.Error(), "git credential: "))
 		}
 		out = append(out, c)
 	}

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +49,29 @@ func TestTheExitCodeIsTheJobs(t *testing.T) {
 	} {
 		p.runner(t, args...).must(t, code)
 	}
+}
+
+func TestASignalThatNoProgramCanAnswerIsRefused(t *testing.T) {
+	startPlatform(t)
+	for _, name := range []string{"KILL", "sigkill", "STOP"} {
+		got := runCommand(t, t.Context(), "", "run", "--signal", name, "--", "true").must(t, codeUsage)
+		require.Contains(t, got.errOut, "is no signal that a program can answer")
+		_, err := parseTask([]byte(`{"command": ["true"], "on_rotate": "` + name + `"}`))
+		require.ErrorContains(t, err, "is no signal that a program can answer", "jobs of serve ask for signals too")
+	}
+}
+
+func TestWithoutGraceAJobIsKilledAtOnce(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"run", "--grace", "0", "--", "sh", "-c", "trap 'sleep 5; exit 5' TERM; touch runs; while :; do sleep 0.02; done"}, strings.NewReader(""), io.Discard, io.Discard)
+	}()
+	awaitFile(t, "runs")
+	stop()
+	require.Equal(t, 128+9, <-ended, "0 is not the default, in which the job would have ended by itself")
 }
 
 func TestAMissingSecretIsNamedBeforeTheJobStarts(t *testing.T) {

@@ -50,7 +50,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	folder := flags.String("jobs", "", "take jobs from this `FOLDER`")
 	stdin := flags.Bool("stdin", false, "take jobs from the input, one a line, until it ends")
 	pool := flags.Int("pool", 0, "how `MANY` jobs to run at a time (default: as set up)")
-	drain := flags.Duration("drain", time.Minute, "how `LONG` running jobs may go on when it ends")
+	drain := flags.duration("drain", time.Minute, "how `LONG` running jobs may go on when it ends; with 0, not at all")
 	asJSON := flags.jsonFlag()
 	if _, err := flags.parseNone(args); err != nil {
 		return err

@@ -17,7 +17,6 @@ import (
 
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/providers"
 )
 
 const setupHelp = `It asks for the AI backend and for the size of the pool, shows what the platform
@@ -171,14 +170,7 @@ func (s *setup) findPlace(ctx context.Context) error {
 	if s.yes && (s.url == "" || s.settings.Scope == "") {
 		return &usageError{"it is not known where to connect; give --platform and --scope"}
 	}
-	usable := func(url string) error {
-		// Without a token this sends nothing, and says whether it could.
-		_, items := (&providers.Bootstrap{URL: url}).Check(ctx)
-		if items[0].Status == bundle.CheckFailed {
-			return fmt.Errorf("%s: %s; %s", items[0].Name, items[0].Detail, items[0].Fix)
-		}
-		return nil
-	}
+	usable := func(url string) error { return usableURL(ctx, url) }
 	if s.url != "" {
 		if err := usable(s.url); err != nil {
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -131,6 +132,8 @@ func TestSetupTellsProgramsInJSON(t *testing.T) {
 }
 
 func TestSetupThatCannotBeMeantChangesNothing(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "ca.pem")
+	overwriteFile(t, empty, "")
 	for name, c := range map[string]struct {
 		args []string
 		env  map[string]string
@@ -151,7 +154,7 @@ func TestSetupThatCannotBeMeantChangesNothing(t *testing.T) {
 		"a pool of none":     {args: []string{"--pool", "0"}, code: codeUsage, says: "from 1 to"},
 		"a token around":     {env: map[string]string{tokenName: "rnt_x"}, code: codeFailed, says: "is set in the environment"},
 		"another platform":   {env: map[string]string{urlName: "https://elsewhere.example.com"}, code: codeFailed, says: "names another platform"},
-		"no certificates":    {args: []string{"--ca", os.DevNull}, code: codeFailed, says: "no certificate"},
+		"no certificates":    {args: []string{"--ca", empty}, code: codeFailed, says: "no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startPlatform(t, needsKey)

@@ -18,6 +18,7 @@ var fieldsAsFlags = strings.NewReplacer(
 	"or to the RootCAs of HTTPClient", "or name its file with --ca of `runner setup`",
 	"or to the RootCAs of Client", "or name its file with --ca of `runner setup`",
 	"; or raise Timeout", "",
+	"and use Username", "and write USER:SECRET=URL",
 	" of Include is ", " of --include is ",
 	" of Exclude is ", " of --exclude is ",
 	" of Overwrite is ", " of --overwrite is ",
