@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
@@ -57,21 +58,57 @@ func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 	})
 }
 
-// importFile takes in what export wrote.
+// importFile takes in what export wrote. A SQLite database that is not there yet
+// is there only once all of it is in: what fails leaves no empty one behind, for
+// which the next start would make a key that opens no backup.
 func importFile(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
 	file, err := os.Open(c.file)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	return opened(ctx, c, log, func(v *vault.Vault) error {
-		report, err := v.Import(ctx, file)
-		if err != nil {
+	var report vault.ExportReport
+	into := func(c *config) error {
+		return opened(ctx, c, log, func(v *vault.Vault) (err error) {
+			report, err = v.Import(ctx, file)
+			return err
+		})
+	}
+	if _, gone := os.Stat(c.database); c.postgres() || !errors.Is(gone, fs.ErrNotExist) {
+		err = into(c)
+	} else {
+		err = importNew(c, into)
+	}
+	if err == nil {
+		say(out, "Imported", report)
+	}
+	return err
+}
+
+// importNew makes the SQLite database that into fills.
+func importNew(c *config, into func(*config) error) error {
+	folder := filepath.Dir(c.database)
+	_, noFolder := os.Stat(folder)
+	made, err := createOnce(c.database, func(draft string) error {
+		log := draft + "-wal" // of SQLite, which merges and removes it at the end
+		defer func() { _, _ = os.Remove(log), os.Remove(draft+"-shm") }()
+		own := *c
+		own.database = draft
+		if err := into(&own); err != nil {
 			return err
 		}
-		say(out, "Imported", report)
+		if _, err := os.Stat(log); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("-database: SQLite could not finish %s; see whether the disk is full", draft)
+		}
 		return nil
 	})
+	switch {
+	case err != nil && noFolder != nil:
+		_ = os.Remove(folder) // which is refused if something else is in it
+	case err == nil && !made:
+		err = fmt.Errorf("-database: somebody else made %s meanwhile, and it was left as it is; import again", c.database)
+	}
+	return err
 }
 
 func say(out io.Writer, what string, r vault.ExportReport) {

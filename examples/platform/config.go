@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"math"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -24,7 +23,7 @@ import (
 // config is everything that can be set. Each field is a flag, and the variable
 // of the environment that envName makes of its name; a flag wins.
 type config struct {
-	command string
+	command string // empty if it, or a flag, does not exist
 	file    string // the argument of export, import and keygen
 
 	listen           string
@@ -103,7 +102,7 @@ var groups = []struct {
 		f.StringVar(&c.tlsCert, "tls-cert", "", "PEM `file` with the certificate, read again when it changes\n(without: one that is made for this machine alone)")
 		f.StringVar(&c.tlsKey, "tls-key", "", "PEM `file` with the certificate's key")
 		f.BoolVar(&c.insecureLoopback, "insecure-loopback", false, "no TLS; on a loopback address only, for tests or behind a proxy on this machine")
-		f.Var(list[netip.Prefix]{&c.trustedProxies, netip.ParsePrefix}, "trusted-proxy", "`CIDR` of a proxy whose X-Forwarded-For is believed; may be repeated")
+		f.Var(list[netip.Prefix]{&c.trustedProxies, parseProxy}, "trusted-proxy", "`CIDR` of a proxy whose X-Forwarded-For is believed; may be repeated")
 		f.DurationVar(&c.shutdownDelay, "shutdown-delay", 0, "`time` for which it serves on after a signal, and says at /readyz that it is not ready")
 		f.DurationVar(&c.shutdownTimeout, "shutdown-timeout", 15*time.Second, "`time` after which requests that are still being answered are cut off")
 	}},
@@ -159,13 +158,16 @@ var groups = []struct {
 	}},
 }
 
-// parse reads the arguments and the environment.
+// parse reads the arguments and the environment. Beside an error, which has all
+// that is wrong with them, it returns what it could read.
 func parse(args, environ []string) (*config, error) {
 	c := &config{command: "serve"}
+	var errs []error
+	wrong := func(err error) { errs = append(errs, err) }
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		c.command, args = args[0], args[1:]
 		if commands[c.command] == nil {
-			return nil, fmt.Errorf("%s is no command; want one of %s", quoted(c.command), strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
+			wrong(fmt.Errorf("%s is no command; want one of %s", quoted(c.command), strings.Join(slices.Sorted(maps.Keys(commands)), ", ")))
 		}
 	}
 	flags := flag.NewFlagSet("platform", flag.ContinueOnError)
@@ -173,15 +175,34 @@ func parse(args, environ []string) (*config, error) {
 	for _, group := range groups {
 		group.flags(c, flags)
 	}
-	if err := flags.Parse(args); err != nil {
-		return nil, err
+	flags.VisitAll(func(f *flag.Flag) { f.Value = collected{f.Value, "-" + f.Name, wrong} })
+	known := commands[c.command] != nil
+	for {
+		err := flags.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			return c, err
+		}
+		if err == nil {
+			break
+		}
+		// There is no such flag: the word behind it may be its value, and what
+		// it was to set stays as it was.
+		wrong(err)
+		known, args = false, flags.Args()
+		if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+			args = args[1:]
+		}
 	}
-	// In this order: the last one looks at what the others have set.
-	if err := errors.Join(c.takeArguments(flags.Args()), c.takeEnvironment(flags, environ), c.check()); err != nil {
-		return nil, err
+	if known {
+		wrong(c.takeArguments(flags.Args()))
+	} else {
+		c.command = "" // which has no files for inspect to look at
 	}
+	// In this order: check looks at what the others have set.
+	wrong(c.takeEnvironment(flags, environ))
+	wrong(c.check())
 	c.complete()
-	return c, nil
+	return c, errors.Join(errs...)
 }
 
 // takeArguments takes what follows the flags.
@@ -223,12 +244,12 @@ func (c *config) takeEnvironment(flags *flag.FlagSet, environ []string) error {
 		case given[f.Name] || value == "":
 			continue
 		}
-		values := []string{value}
-		if _, ok := f.Value.(interface{ repeated() }); ok {
+		setting, values := f.Value.(collected).Value, []string{value}
+		if _, ok := setting.(interface{ repeated() }); ok {
 			values = strings.Split(value, ";")
 		}
 		for _, value := range values {
-			if err := f.Value.Set(strings.TrimSpace(value)); err != nil {
+			if err := set(setting, strings.TrimSpace(value)); err != nil {
 				errs = append(errs, fmt.Errorf("%s (-%s): %w", name, f.Name, err))
 			}
 		}
@@ -247,7 +268,7 @@ func (c *config) check() error {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
 	local := loopback(c.listen)
-	if _, _, err := net.SplitHostPort(c.listen); err != nil {
+	if !listenable(c.listen) {
 		wrong("-listen %q: want an address and a port, such as 127.0.0.1:8443", c.listen)
 	} else if !local && c.insecureLoopback {
 		wrong("-insecure-loopback: -listen %s is not a loopback address, and secrets would cross the network in plain text; listen on 127.0.0.1, or set -tls-cert and -tls-key", c.listen)
@@ -273,6 +294,9 @@ func (c *config) check() error {
 		wrong("-kek %q: want one of %s", c.kek.service, serviceNames())
 	} else if c.kek.service != "local" && c.kek.key == "" {
 		wrong("-kek %s needs the name of the key in -kek-key", c.kek.service)
+	}
+	if len(c.replicas) > 7 {
+		wrong("-kek-replica: %d keys are given; want 7 at most", len(c.replicas))
 	}
 	if c.adminToken != "" && c.adminTokenFile != "" {
 		wrong("-admin-token-file and %s are both set: remove one", adminTokenEnv)
@@ -351,6 +375,15 @@ func (c *config) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
+// listenable reports whether an address has a port that there is.
+func listenable(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	return err == nil
+}
+
 // loopback reports whether an address to listen on is this machine's alone.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
@@ -367,90 +400,6 @@ func quoted(argument string) string {
 		return strconv.Quote(argument)
 	}
 	return "an argument"
-}
-
-// list is a flag that may be repeated. In the environment, semicolons are
-// between its values.
-type list[T any] struct {
-	to    *[]T
-	parse func(string) (T, error)
-}
-
-func (l list[T]) String() string { return "" }
-func (l list[T]) repeated()      {}
-
-func (l list[T]) Set(s string) error {
-	v, err := l.parse(s)
-	if err == nil {
-		*l.to = append(*l.to, v)
-	}
-	return err
-}
-
-// pairs is a flag of KEY=VALUE that may be repeated.
-type pairs struct{ to *map[string]string }
-
-func (p pairs) String() string { return "" }
-func (p pairs) repeated()      {}
-
-func (p pairs) Set(s string) error {
-	key, value, ok := strings.Cut(s, "=")
-	if !ok || key == "" || value == "" {
-		return errors.New("want one like contents=write")
-	}
-	if *p.to == nil {
-		*p.to = map[string]string{}
-	}
-	(*p.to)[key] = value
-	return nil
-}
-
-// limit is a flag of RATE[:BURST].
-type limit struct{ to *vault.Limit }
-
-func (l limit) String() string { return "" }
-
-func (l limit) Set(s string) error {
-	if s == "off" {
-		*l.to = vault.Limit{PerSecond: -1}
-		return nil
-	}
-	rate, burst, hasBurst := strings.Cut(s, ":")
-	perSecond, err := strconv.ParseFloat(rate, 64)
-	if err != nil || !(perSecond > 0) || math.IsInf(perSecond, 0) {
-		return errors.New("want one like 200:50000, or off")
-	}
-	*l.to = vault.Limit{PerSecond: perSecond}
-	if hasBurst {
-		if l.to.Burst, err = strconv.Atoi(burst); err != nil || l.to.Burst < 1 {
-			return errors.New("want one like 200:50000, or off")
-		}
-	}
-	return nil
-}
-
-func notEmpty(s string) (string, error) {
-	if s == "" {
-		return "", errors.New("it is empty")
-	}
-	return s, nil
-}
-
-func parseKeyRef(s string) (keyRef, error) {
-	service, key, _ := strings.Cut(s, ":")
-	if services[service] == nil || key == "" {
-		return keyRef{}, fmt.Errorf("want SERVICE:NAME, such as local:/etc/satchel/kek; services are %s", serviceNames())
-	}
-	return keyRef{service, key}, nil
-}
-
-func parseRequired(s string) (vault.Required, error) {
-	scope, secret, ok := strings.Cut(s, "=")
-	name, kind, _ := strings.Cut(secret, ":")
-	if !ok || vault.CheckScope(scope) != nil || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`).MatchString(name) {
-		return vault.Required{}, errors.New("want SCOPE=NAME[:KIND], such as acme/web=ANTHROPIC_API_KEY:anthropic")
-	}
-	return vault.Required{Scope: scope, Name: name, Kind: kind}, nil
 }
 
 const helpHead = `platform serves secrets to runners: bootstrap under /, the admin API under /admin/,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,15 +47,22 @@ func TestUnusableSettingsAreNamedWithTheirFix(t *testing.T) {
 		{args: []string{"-limit-token", "-3"}, says: `want one like 200:50000, or off`},
 		{args: []string{"-limit-token", "NaN"}, says: `want one like 200:50000, or off`},
 		{args: []string{"-limit-token", "1:0"}, says: `want one like 200:50000, or off`},
-		{args: []string{"-trusted-proxy", "10.0.0.1"}, says: `invalid value "10.0.0.1" for flag -trusted-proxy`},
+		{args: []string{"-trusted-proxy", "10.0.0.1"}, says: `-trusted-proxy: want addresses as CIDR, such as 10.0.0.0/8, or 192.0.2.7/32 for one alone`},
 		{args: []string{"-log-format", "xml"}, says: `-log-format "xml": want text or json`},
-		{args: []string{"-log-level", "loud"}, says: `-log-level`},
+		{args: []string{"-log-level", "loud"}, says: `-log-level: want debug, info, warn or error`},
+		{args: []string{"-shutdown-delay", "soon"}, says: `-shutdown-delay: want a time, such as 90s, 15m or 2160h`},
+		{args: []string{"-database-connections", "many"}, says: `-database-connections: want a whole number, such as 20`},
+		{args: []string{"-insecure-loopback=maybe"}, says: `-insecure-loopback: want true or false`},
+		{args: []string{"-listen", "127.0.0.1:99999"}, says: `-listen "127.0.0.1:99999": want an address and a port`},
+		{args: []string{"-require", "acme=KEY:" + strings.Repeat("k", 65)}, says: `-require: want a KIND of one word`},
+		{args: []string{"-require", "acme=KEY=canary"}, says: `-require: want SCOPE=NAME[:KIND]`},
 		{args: []string{"-github-app-id", "1"}, says: `-github-scope is missing: the other -github settings need it`},
 		{args: []string{"-github-scope", "acme"}, says: `-github-installation is missing`},
 		{args: []string{"-github-scope", "ACME"}, says: `-github-scope "ACME": want a scope such as acme/web`},
 		{args: []string{"-github-permission", "contents"}, says: `want one like contents=write`},
 		{args: []string{"-bitbucket-scope", "acme"}, says: `-bitbucket-consumer-key is missing: the other -bitbucket settings need it`},
 		{environ: []string{"SATCHEL_PLATFORM_LISTN=:1"}, says: `SATCHEL_PLATFORM_LISTN is in the environment, and there is no such setting; remove it`},
+		{environ: []string{"SATCHEL_PLATFORM_LOG_LEVEL=loud"}, says: `SATCHEL_PLATFORM_LOG_LEVEL (-log-level): want debug, info, warn or error`},
 		{environ: []string{"SATCHEL_PLATFORM_LIMIT_TOKEN=much"}, says: `SATCHEL_PLATFORM_LIMIT_TOKEN (-limit-token): want one like 200:50000, or off`},
 		{environ: []string{"SATCHEL_ADMIN_TOKEN=canary"}, says: `SATCHEL_ADMIN_TOKEN: want 32 to 512 printable ASCII characters`},
 		{environ: []string{"SATCHEL_ADMIN_TOKEN=" + strings.Repeat("canary", 9)}, args: []string{"-admin-token-file", "x"},
@@ -64,14 +72,41 @@ func TestUnusableSettingsAreNamedWithTheirFix(t *testing.T) {
 		require.Equal(t, exitUsage, run(t.Context(), test.args, test.environ, &out, &stderr), "%v %v", test.args, test.environ)
 		require.Contains(t, stderr.String(), test.says)
 		require.NotContains(t, stderr.String(), "canary", "what may be a secret is not quoted")
+		for _, internal := range []string{"netip", "slog", "parse error", "GenerateFile"} {
+			require.NotContains(t, stderr.String(), internal, "it is said in the words of the page")
+		}
 		require.Empty(t, out.String())
 	}
 }
 
 func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
-	var out, stderr text
-	require.Equal(t, exitUsage, run(t.Context(), []string{"-listen", ":1", "-kek", "azure"}, []string{"SATCHEL_PLATFORM_LISTN=1"}, &out, &stderr))
-	require.Equal(t, 4, strings.Count(stderr.String(), "\n"), "three problems, and that nothing was started:\n%s", &stderr)
+	key := filepath.Join(t.TempDir(), "kek")
+	require.Equal(t, exitOK, first(command(t, "keygen", key)))
+	require.NoError(t, os.Chmod(key, 0o644))
+	for _, test := range []struct {
+		args, environ []string
+		says          []string // the beginning of each line
+	}{
+		{args: []string{"-listen", ":1", "-kek", "azure"}, environ: []string{"SATCHEL_PLATFORM_LISTN=1"},
+			says: []string{"SATCHEL_PLATFORM_LISTN is in the environment", "-listen :1 can be reached", `-kek "azure"`}},
+		{args: []string{"-limit-address", "5:0", "-limit-failures", "-1"}, says: []string{"-limit-address: ", "-limit-failures: "}},
+		{args: []string{"-database-connections", "many", "-shutdown-timeout", "soon", "-refresh-after", "x", "-log-format", "xml"},
+			says: []string{"-database-connections: ", "-shutdown-timeout: ", "-refresh-after: ", "-log-format "}},
+		{args: []string{"-liste", ":1", "-limit-tokens=5", "-limit-token", "-3"},
+			says: []string{"flag provided but not defined: -liste", "flag provided but not defined: -limit-tokens", "-limit-token: "}},
+		{args: []string{"export", "-daat", "d", "-log-level", "loud", "x.skx"}, says: []string{"flag provided but not defined: -daat", "-log-level: "}},
+		{args: []string{"-audit-keep", "1h", "-kek-key", key, "-kek-retired", "local:/nope", "-tls-cert", "/x", "-tls-key", "/y"},
+			says: []string{"-audit-keep 1h0m0s: ", "-kek-key: key file ", "-kek-retired: there is no /nope; ", "-tls-cert and -tls-key: "}},
+	} {
+		var out, stderr text
+		environ := append(test.environ, "SATCHEL_PLATFORM_DATA="+filepath.Join(t.TempDir(), "new"))
+		require.Equal(t, exitUsage, run(t.Context(), test.args, environ, &out, &stderr))
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		require.Len(t, lines, len(test.says)+1, "each problem once, and that nothing was started:\n%s", &stderr)
+		for i, says := range test.says {
+			require.True(t, strings.HasPrefix(lines[i], "platform: "+says), "%s\nwant %s", lines[i], says)
+		}
+	}
 }
 
 func TestEveryFlagHasAVariableAndWinsOverIt(t *testing.T) {

@@ -106,24 +106,29 @@ func (c *config) loadAdminToken() (token, made string, err error) {
 	if c.adminToken != "" {
 		return c.adminToken, "", nil
 	}
-	wrong := func(err error) error { return fmt.Errorf("-admin-token-file: %w", err) }
 	if _, err := os.Stat(c.adminTokenFile); errors.Is(err, fs.ErrNotExist) {
 		isMine, err := createOnce(c.adminTokenFile, func(draft string) error {
 			return writePrivate(draft, []byte(rand.Text()+rand.Text()+"\n"))
 		})
 		if err != nil {
-			return "", "", wrong(err)
+			return "", "", fmt.Errorf("-admin-token-file: %w", err)
 		}
 		if isMine {
 			made = c.adminTokenFile
 		}
 	}
-	token, err = readPrivate(c.adminTokenFile)
+	token, err = c.readAdminToken()
+	return token, made, err
+}
+
+// readAdminToken returns the token in the file.
+func (c *config) readAdminToken() (string, error) {
+	token, err := readPrivate(c.adminTokenFile)
+	if err == nil && !usableToken(token) {
+		err = fmt.Errorf("%s: %s", c.adminTokenFile, tokenRule)
+	}
 	if err != nil {
-		return "", "", wrong(err)
+		return "", fmt.Errorf("-admin-token-file: %w", err)
 	}
-	if !usableToken(token) {
-		return "", "", wrong(fmt.Errorf("%s: %s", c.adminTokenFile, tokenRule))
-	}
-	return token, made, nil
+	return token, nil
 }

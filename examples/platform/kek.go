@@ -72,38 +72,82 @@ func shortRetries() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Second })
 }
 
+// namedKey is a key with the flag that names it.
+type namedKey struct {
+	flag string
+	keyRef
+}
+
+// keyRefs returns all keys that the settings name: the primary, the replicas and
+// the retired.
+func (c *config) keyRefs() []namedKey {
+	primary := "-kek"
+	if c.kek.service == "local" {
+		primary = "-kek-key"
+	}
+	refs := []namedKey{{primary, c.kek}}
+	for _, ref := range c.replicas {
+		refs = append(refs, namedKey{"-kek-replica", ref})
+	}
+	for _, ref := range c.retired {
+		refs = append(refs, namedKey{"-kek-retired", ref})
+	}
+	return refs
+}
+
 // openKey returns the KEK that a flag names. Clients that it makes are closed
 // when ctx ends.
-func openKey(ctx context.Context, flag string, ref keyRef) (keyring.KEK, error) {
+func openKey(ctx context.Context, ref namedKey) (keyring.KEK, error) {
 	kek, err := services[ref.service](ctx, ref.key)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %s key %q: %w", flag, ref.service, ref.key, err)
+	switch {
+	case err == nil:
+		return kek, nil
+	case ref.service != "local":
+		return nil, fmt.Errorf("%s: %s key %q: %w", ref.flag, ref.service, ref.key, err)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: %w", ref.flag, err)
+	case ref.flag == "-kek-replica":
+		return nil, fmt.Errorf("%s: there is no %s; name a key file, or make one with the command keygen", ref.flag, ref.key)
+	default:
+		return nil, fmt.Errorf("%s: there is no %s; name the file with the key that opens the data, or put it back from its copy: no other key does", ref.flag, ref.key)
 	}
-	return kek, nil
+}
+
+// openKeys returns the KEKs of refs and their IDs, or everything that is wrong
+// with refs.
+func openKeys(ctx context.Context, refs []namedKey) ([]keyring.KEK, []keyring.KEKID, error) {
+	var (
+		keks []keyring.KEK
+		ids  []keyring.KEKID
+		errs []error
+	)
+	first := map[keyring.KEKID]namedKey{}
+	for _, ref := range refs {
+		kek, err := openKey(ctx, ref)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		id := kek.ID()
+		if same, ok := first[id]; ok {
+			errs = append(errs, fmt.Errorf("%s: %s is the key %s of %s once more; remove one of them", ref.flag, ref.key, same.key, same.flag))
+			continue
+		}
+		first[id] = ref
+		keks, ids = append(keks, kek), append(ids, id)
+	}
+	return keks, ids, errors.Join(errs...)
 }
 
 // openKeyring returns the keyring of all keys that the settings name.
 func (c *config) openKeyring(ctx context.Context, opts *keyring.Options) (*keyring.Keyring, []keyring.KEKID, error) {
-	primary, err := openKey(ctx, "-kek", c.kek)
+	keks, ids, err := openKeys(ctx, c.keyRefs())
 	if err != nil {
 		return nil, nil, err
 	}
-	ids := []keyring.KEKID{primary.ID()}
-	for _, more := range []struct {
-		flag string
-		refs []keyRef
-		to   *[]keyring.KEK
-	}{{"-kek-replica", c.replicas, &opts.Replicas}, {"-kek-retired", c.retired, &opts.Retired}} {
-		for _, ref := range more.refs {
-			kek, err := openKey(ctx, more.flag, ref)
-			if err != nil {
-				return nil, nil, err
-			}
-			*more.to = append(*more.to, kek)
-			ids = append(ids, kek.ID())
-		}
-	}
-	keys, err := keyring.New(primary, opts)
+	retired := 1 + len(c.replicas)
+	opts.Replicas, opts.Retired = keks[1:retired], keks[retired:]
+	keys, err := keyring.New(keks[0], opts)
 	return keys, ids, err
 }
 

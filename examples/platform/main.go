@@ -8,7 +8,8 @@
 //	go run ./examples/platform rewrap -kek …        # move to another key
 //	go run ./examples/platform export backup.skx    # a sealed backup
 //
-// All settings are in config.go. open.go makes the vault of them, serve.go serves
+// All settings are in config.go; inspect.go looks at the files that they name
+// before anything is made. open.go makes the vault of them, serve.go serves
 // it, commands.go does what needs no server. docs/platform.md is for those who run
 // it.
 package main
@@ -56,18 +57,30 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		help(stdout)
 		return exitOK
 	}
-	if err != nil {
-		for _, problem := range problems(err) {
-			fmt.Fprintln(stderr, "platform:", problem)
-		}
-		fmt.Fprintln(stderr, "platform: nothing was started; -help shows all settings")
-		return exitUsage
+	if err := errors.Join(err, c.inspect(ctx)); err != nil {
+		return refuse(stderr, err)
 	}
-	if err := commands[c.command](ctx, c, c.logger(stderr), stdout); err != nil {
+	err = commands[c.command](ctx, c, c.logger(stderr), stdout)
+	if _, ok := errors.AsType[unusable](err); ok {
+		return refuse(stderr, err)
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "platform: %s: %v\n", c.command, err)
 		return exitFailed
 	}
 	return exitOK
+}
+
+// unusable is what only other settings mend, found after the program had begun.
+type unusable struct{ error }
+
+// refuse says what is wrong with the settings, and returns what to exit with.
+func refuse(stderr io.Writer, err error) int {
+	for _, problem := range problems(err) {
+		fmt.Fprintln(stderr, "platform:", problem)
+	}
+	fmt.Fprintln(stderr, "platform: nothing was started; -help shows all settings")
+	return exitUsage
 }
 
 // problems returns the errors that errors.Join has put together.

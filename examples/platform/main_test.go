@@ -59,11 +59,11 @@ func TestATokenFileThatOthersCanReadIsRefused(t *testing.T) {
 	start(t, dir).stop()
 	require.NoError(t, os.Chmod(filepath.Join(dir, "admin-token"), 0o640))
 	code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "can be read by others than its owner: chmod 600 it")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "short"), []byte("short\n"), 0o600))
 	code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0", "-admin-token-file", filepath.Join(dir, "short"))
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, tokenRule)
 }
 
@@ -168,14 +168,14 @@ func TestAWrongKeyIsRefusedAtTheStart(t *testing.T) {
 	code, _, _ := command(t, "keygen", other)
 	require.Equal(t, exitOK, code)
 	code, out, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek-key", other)
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Empty(t, out, "it did not serve")
 	require.Contains(t, stderr, "the data of tenant acme is under")
 	require.Contains(t, stderr, "add it with -kek-retired")
 
 	require.NoError(t, os.Rename(filepath.Join(dir, "kek"), filepath.Join(dir, "away")))
 	code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "name the file with the key that opens the data, or put it back from its copy")
 	require.NoFileExists(t, filepath.Join(dir, "kek"), "no new key is made for data that it cannot open")
 }
@@ -212,7 +212,7 @@ func TestAKeyIsReplacedWhileThePlatformServes(t *testing.T) {
 	require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"))
 	p.stop()
 	require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-kek-key", to).fetch(token), "API_KEY"), "the new key alone is enough")
-	require.Equal(t, exitFailed, first(command(t, "-data", dir, "-listen", "127.0.0.1:0")), "the old key is of no more use")
+	require.Equal(t, exitUsage, first(command(t, "-data", dir, "-listen", "127.0.0.1:0")), "the old key is of no more use")
 }
 
 func TestEachReplicaOpensEverything(t *testing.T) {
@@ -261,11 +261,11 @@ func TestAnEmptyDatabaseIsNotExported(t *testing.T) {
 	dir := t.TempDir()
 	backup := filepath.Join(dir, "backup.skx")
 	code, _, stderr := command(t, "export", "-data", filepath.Join(dir, "mistyped"), backup)
-	require.Equal(t, exitFailed, code, "there is no database")
+	require.Equal(t, exitUsage, code, "there is no database")
 	require.NoDirExists(t, filepath.Join(dir, "mistyped"), stderr)
 	start(t, dir).stop()
 	code, _, stderr = command(t, "export", "-data", dir, backup)
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "it is empty")
 	require.NoFileExists(t, backup)
 }

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -60,7 +60,7 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 		return fmt.Errorf("-database: %w", err)
 	}
 	if len(tenants) == 0 && !c.startsEmpty() {
-		return errors.New("-database: it is empty; name the right one with -database or -data")
+		return unusable{errors.New("-database: it is empty; name the right one with -database or -data")}
 	}
 	if c.command == "serve" && c.kek.service == "local" && len(tenants) == 0 {
 		made, err := makeKeyFile(c.kek.key)
@@ -74,14 +74,9 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 			}
 		}
 	}
-	if c.kek.service == "local" {
-		if _, err := os.Stat(c.kek.key); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("-kek-key: there is no %s; name the file with the key that opens the data, or put it back from its copy: no other key does", c.kek.key)
-		}
-	}
 	keys, ids, err := c.openKeyring(life, &keyring.Options{Logger: log})
 	if err != nil {
-		return err
+		return unusable{err}
 	}
 	if err := p.checkKeys(ctx, tenants, ids); err != nil {
 		return err
@@ -113,12 +108,9 @@ func (c *config) openDatabase() (*sql.DB, sqlstore.Dialect, error) {
 	dialect := sqlstore.SQLite
 	if c.postgres() {
 		dialect = sqlstore.Postgres
-		settings, err := pgx.ParseConfig(c.database)
+		settings, err := c.postgresSettings()
 		if err != nil {
-			return nil, 0, errors.New("-database: pgx cannot read this as a PostgreSQL URL; write one such as postgres://user@host:5432/database?sslmode=verify-full, with the password in PGPASSWORD or a file that PGPASSFILE names")
-		}
-		if !strings.Contains(c.database, "connect_timeout") {
-			settings.ConnectTimeout = 5 * time.Second
+			return nil, 0, err
 		}
 		db = stdlib.OpenDB(*settings)
 	} else {
@@ -139,6 +131,19 @@ func (c *config) openDatabase() (*sql.DB, sqlstore.Dialect, error) {
 	return db, dialect, nil
 }
 
+// postgresSettings returns what -database says of PostgreSQL. It connects to
+// nothing.
+func (c *config) postgresSettings() (*pgx.ConnConfig, error) {
+	settings, err := pgx.ParseConfig(c.database)
+	if err != nil {
+		return nil, errors.New("-database: this is no address of a PostgreSQL, or names a file that cannot be read; write one such as postgres://user@host:5432/database?sslmode=verify-full, with the password in PGPASSWORD or a file that PGPASSFILE names")
+	}
+	if !strings.Contains(c.database, "connect_timeout") {
+		settings.ConnectTimeout = 5 * time.Second
+	}
+	return settings, nil
+}
+
 // startsEmpty reports whether the command works with a new database. For the
 // others, one that is empty is another than was meant.
 func (c *config) startsEmpty() bool { return c.command == "serve" || c.command == "import" }
@@ -157,7 +162,7 @@ func (p *platform) checkKeys(ctx context.Context, tenants []string, ids []keyrin
 				return fmt.Errorf("-database: a key record of tenant %s: %w", tenant, err)
 			}
 			if !slices.ContainsFunc(wrapped, func(id keyring.KEKID) bool { return slices.Contains(ids, id) }) {
-				return fmt.Errorf("-kek: the data of tenant %s is under %q, and the key given is %q: name the right one with -kek and -kek-key, or add it with -kek-retired", tenant, wrapped, ids)
+				return unusable{fmt.Errorf("-kek: the data of tenant %s is under %q, and the key given is %q: name the right one with -kek and -kek-key, or add it with -kek-retired", tenant, wrapped, ids)}
 			}
 		}
 	}
@@ -168,32 +173,40 @@ func (p *platform) checkKeys(ctx context.Context, tenants []string, ids []keyrin
 func (c *config) integrations() ([]vault.Integration, error) {
 	var all []vault.Integration
 	if g := c.github; g.appID != "" {
-		file, err := readPrivate(g.keyFile)
+		key, err := g.key()
 		if err != nil {
-			return nil, fmt.Errorf("-github-app-key-file: %w", err)
-		}
-		key, err := providers.ParseGitHubKey(bundle.NewValue(file + "\n"))
-		if err != nil {
-			return nil, fmt.Errorf("-github-app-key-file: %w", err)
+			return nil, err
 		}
 		all = append(all, vault.Integration{Name: "github", Scope: g.scope, Provider: &providers.GitHubApp{
 			AppID: g.appID, Key: key, InstallationID: g.installation, Repositories: g.repositories, Permissions: g.permissions, Name: g.name, URL: g.url,
 		}})
 	}
 	if b := c.bitbucket; b.consumerKey != "" {
-		secret := func(context.Context) (bundle.Value, error) {
-			file, err := readPrivate(b.secretFile)
-			if err != nil {
-				return bundle.Value{}, fmt.Errorf("-bitbucket-consumer-secret-file: %w", err)
-			}
-			return bundle.NewValue(file), nil
-		}
-		if _, err := secret(context.Background()); err != nil {
-			return nil, err
-		}
 		all = append(all, vault.Integration{Name: "bitbucket", Scope: b.scope, Provider: &providers.Bitbucket{
-			ConsumerKey: b.consumerKey, ConsumerSecret: secret, Scopes: b.scopes, Name: b.name, URL: b.url,
+			ConsumerKey: b.consumerKey, ConsumerSecret: b.secret, Scopes: b.scopes, Name: b.name, URL: b.url,
 		}})
 	}
 	return all, nil
+}
+
+// key returns the app's private key.
+func (g githubConfig) key() (crypto.Signer, error) {
+	file, err := readPrivate(g.keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("-github-app-key-file: %w", err)
+	}
+	key, err := providers.ParseGitHubKey(bundle.NewValue(file + "\n"))
+	if err != nil {
+		return nil, fmt.Errorf("-github-app-key-file: %w", err)
+	}
+	return key, nil
+}
+
+// secret reads the consumer's secret.
+func (b bitbucketConfig) secret(context.Context) (bundle.Value, error) {
+	file, err := readPrivate(b.secretFile)
+	if err != nil {
+		return bundle.Value{}, fmt.Errorf("-bitbucket-consumer-secret-file: %w", err)
+	}
+	return bundle.NewValue(file), nil
 }

@@ -53,7 +53,7 @@ func TestProcessesShareAPostgreSQL(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "kek")
 	require.Equal(t, exitOK, first(command(t, "keygen", other)))
 	code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-database", database, "-kek-key", other)
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "the data of tenant acme is under")
 }
 
@@ -85,7 +85,7 @@ func TestAVaultMovesFromAKeyFileToHashiCorpVault(t *testing.T) {
 	token := p.issue("acme")
 	p.stop()
 	code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "hashivault", "-kek-key", "transit/satchel")
-	require.Equal(t, exitFailed, code, "nothing is under the new key yet")
+	require.Equal(t, exitUsage, code, "nothing is under the new key yet")
 	require.Contains(t, stderr, "the data of tenant acme is under")
 
 	code, out, stderr := command(t, "rewrap", "-data", dir, "-kek", "hashivault", "-kek-key", "transit/satchel", "-kek-retired", "local:"+filepath.Join(dir, "kek"))
@@ -141,7 +141,7 @@ func TestTokensAreMintedForTheRunnersOfAScope(t *testing.T) {
 		code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", flag, file,
 			"-github-app-id", "1", "-github-installation", "42", "-github-scope", "acme", "-github-app-key-file", keyFile,
 			"-bitbucket-consumer-key", "c", "-bitbucket-scope", "acme", "-bitbucket-consumer-secret-file", secretFile)
-		require.Equal(t, exitFailed, code)
+		require.Equal(t, exitUsage, code)
 		require.Contains(t, stderr, flag+": "+file+" can be read by others than its owner: chmod 600 it")
 		require.NoError(t, os.Chmod(file, 0o600))
 	}
@@ -171,7 +171,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 
 	for _, database := range []string{"postgres://u:" + canary + "@127.0.0.1:1/d", "host=127.0.0.1 port=1 password=" + canary, "postgres://u:" + canary + "@[", "host=h " + canary} {
 		code, out, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-database", database)
-		require.Equal(t, exitFailed, code)
+		require.NotEqual(t, exitOK, code)
 		require.Contains(t, stderr, "-database")
 		written += out + stderr
 	}

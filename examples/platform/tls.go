@@ -100,10 +100,15 @@ func (c *certificate) stamp() (string, error) {
 	return stamp, nil
 }
 
+// selfSignedFiles are those that selfSigned makes.
+func selfSignedFiles(dir string) (certFile, keyFile string) {
+	return filepath.Join(dir, "tls-cert.pem"), filepath.Join(dir, "tls-key.pem")
+}
+
 // selfSigned returns the files of a certificate for this machine's own names, in
 // dir. It makes what is not there.
 func selfSigned(dir string) (certFile, keyFile string, err error) {
-	certFile, keyFile = filepath.Join(dir, "tls-cert.pem"), filepath.Join(dir, "tls-key.pem")
+	certFile, keyFile = selfSignedFiles(dir)
 	_, err = os.Stat(certFile)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return certFile, keyFile, err

@@ -93,7 +93,7 @@ func TestTheMadeCertificateIsForThisMachineAlone(t *testing.T) {
 func TestACertificateThatCannotBeReadIsRefusedAtTheStart(t *testing.T) {
 	certFile, _ := pair(t)
 	code, out, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-tls-cert", certFile, "-tls-key", filepath.Join(t.TempDir(), "none"))
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.NotContains(t, out, "Serving")
 	require.Contains(t, stderr, "-tls-cert and -tls-key")
 }

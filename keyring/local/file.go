@@ -125,7 +125,7 @@ func readPrivate(path string) ([]byte, error) {
 func parseFile(content []byte) ([]byte, error) {
 	text, ok := bytes.CutPrefix(content, []byte(filePrefix))
 	if !ok {
-		return nil, fmt.Errorf("it does not begin with %q, so it is not a key file; name the file that GenerateFile wrote", filePrefix)
+		return nil, fmt.Errorf("it does not begin with %q, so it is not a key file; name the file that holds the key", filePrefix)
 	}
 	text = bytes.TrimSuffix(text, []byte("\n"))
 	if bytes.ContainsAny(text, "\r\n") {

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/vault"
+)
+
+// collected is a flag that tells wrong of a value it refuses, and lets the rest
+// of the arguments be read.
+type collected struct {
+	flag.Value
+	name  string
+	wrong func(error)
+}
+
+func (c collected) Set(s string) error {
+	if err := set(c.Value, s); err != nil {
+		c.wrong(fmt.Errorf("%s: %w", c.name, err))
+	}
+	return nil
+}
+
+// IsBoolFlag is how package flag asks whether a flag stands without a value.
+func (c collected) IsBoolFlag() bool {
+	b, ok := c.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
+}
+
+// set sets a flag. One that refuses the value keeps what it had, and says what it
+// wants. No error quotes the value: it may be a secret in the wrong place.
+func set(v flag.Value, s string) error {
+	before := v.String()
+	err := v.Set(s)
+	getter, ok := v.(flag.Getter)
+	if err == nil || !ok {
+		return err
+	}
+	_ = v.Set(before) // those of package flag may have become zero
+	switch getter.Get().(type) {
+	case bool:
+		return errors.New("want true or false")
+	case time.Duration:
+		return errors.New("want a time, such as 90s, 15m or 2160h")
+	case *slog.Level:
+		return errors.New("want debug, info, warn or error")
+	default:
+		return errors.New("want a whole number, such as 20")
+	}
+}
+
+// list is a flag that may be repeated. In the environment, semicolons are
+// between its values.
+type list[T any] struct {
+	to    *[]T
+	parse func(string) (T, error)
+}
+
+func (l list[T]) String() string { return "" }
+func (l list[T]) repeated()      {}
+
+func (l list[T]) Set(s string) error {
+	v, err := l.parse(s)
+	if err == nil {
+		*l.to = append(*l.to, v)
+	}
+	return err
+}
+
+// pairs is a flag of KEY=VALUE that may be repeated.
+type pairs struct{ to *map[string]string }
+
+func (p pairs) String() string { return "" }
+func (p pairs) repeated()      {}
+
+func (p pairs) Set(s string) error {
+	key, value, ok := strings.Cut(s, "=")
+	if !ok || key == "" || value == "" {
+		return errors.New("want one like contents=write")
+	}
+	if *p.to == nil {
+		*p.to = map[string]string{}
+	}
+	(*p.to)[key] = value
+	return nil
+}
+
+// limit is a flag of RATE[:BURST].
+type limit struct{ to *vault.Limit }
+
+func (l limit) String() string { return "" }
+
+func (l limit) Set(s string) error {
+	if s == "off" {
+		*l.to = vault.Limit{PerSecond: -1}
+		return nil
+	}
+	rate, burst, hasBurst := strings.Cut(s, ":")
+	perSecond, err := strconv.ParseFloat(rate, 64)
+	if err != nil || !(perSecond > 0) || math.IsInf(perSecond, 0) {
+		return errors.New("want one like 200:50000, or off")
+	}
+	*l.to = vault.Limit{PerSecond: perSecond}
+	if hasBurst {
+		if l.to.Burst, err = strconv.Atoi(burst); err != nil || l.to.Burst < 1 {
+			return errors.New("want one like 200:50000, or off")
+		}
+	}
+	return nil
+}
+
+func notEmpty(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("it is empty")
+	}
+	return s, nil
+}
+
+func parseProxy(s string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, errors.New("want addresses as CIDR, such as 10.0.0.0/8, or 192.0.2.7/32 for one alone")
+	}
+	return prefix, nil
+}
+
+func parseKeyRef(s string) (keyRef, error) {
+	service, key, _ := strings.Cut(s, ":")
+	if services[service] == nil || key == "" {
+		return keyRef{}, fmt.Errorf("want SERVICE:NAME, such as local:/etc/satchel/kek; services are %s", serviceNames())
+	}
+	return keyRef{service, key}, nil
+}
+
+func parseRequired(s string) (vault.Required, error) {
+	scope, secret, ok := strings.Cut(s, "=")
+	name, kind, _ := strings.Cut(secret, ":")
+	if !ok || vault.CheckScope(scope) != nil || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`).MatchString(name) {
+		return vault.Required{}, errors.New("want SCOPE=NAME[:KIND], such as acme/web=ANTHROPIC_API_KEY:anthropic")
+	}
+	if !regexp.MustCompile(`^[!-~]{0,64}$`).MatchString(kind) {
+		return vault.Required{}, errors.New("want a KIND of one word, such as anthropic in acme/web=ANTHROPIC_API_KEY:anthropic")
+	}
+	return vault.Required{Scope: scope, Name: name, Kind: kind}, nil
+}

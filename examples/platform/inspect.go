@@ -1,0 +1,152 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// inspect reads every file that the settings name for the command, and returns
+// everything that is wrong, one error for each. It makes nothing and asks no
+// service. What check complains of already it passes over.
+func (c *config) inspect(ctx context.Context) error {
+	if c.command == "" || c.command == "keygen" {
+		return nil
+	}
+	errs := []error{c.inspectData(), c.inspectDatabase(), c.inspectKeys(ctx), c.inspectAuditFile()}
+	if c.github.keyFile != "" {
+		_, err := c.github.key()
+		errs = append(errs, err)
+	}
+	if c.bitbucket.secretFile != "" {
+		_, err := c.bitbucket.secret(ctx)
+		errs = append(errs, err)
+	}
+	if c.command == "serve" {
+		errs = append(errs, c.inspectAdminToken(), c.inspectCertificate())
+	}
+	return errors.Join(errs...)
+}
+
+func (c *config) inspectData() error {
+	info, err := os.Stat(c.data)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it will be made
+		return nil
+	case err != nil:
+		return fmt.Errorf("-data: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("-data: %s is not a folder; name one, which is made if it is not there", c.data)
+	}
+	return nil
+}
+
+func (c *config) inspectDatabase() error {
+	if c.postgres() {
+		_, err := c.postgresSettings()
+		return err
+	}
+	if otherDatabase.MatchString(c.database) {
+		return nil
+	}
+	err := writable(c.database)
+	if errors.Is(err, fs.ErrNotExist) {
+		if c.startsEmpty() {
+			return nil
+		}
+		err = fmt.Errorf("there is no %s; name the right one with -database or -data", c.database)
+	}
+	if err != nil {
+		return fmt.Errorf("-database: %w", err)
+	}
+	return nil
+}
+
+func (c *config) inspectKeys(ctx context.Context) error {
+	refs := c.keyRefs()
+	if services[c.kek.service] == nil || c.kek.key == "" || c.makesKey() {
+		refs = refs[1:]
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	_, _, err := openKeys(ctx, refs)
+	return err
+}
+
+// makesKey reports whether the key is a file that is not there, which a new
+// platform makes.
+func (c *config) makesKey() bool {
+	if c.command != "serve" || c.kek.service != "local" {
+		return false
+	}
+	_, err := os.Stat(c.kek.key)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func (c *config) inspectAuditFile() error {
+	if c.auditFile == "" {
+		return nil
+	}
+	err := writable(c.auditFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		// It will be made, and these folders before it.
+		folder := filepath.Dir(c.auditFile)
+		if slices.Contains([]string{filepath.Clean(c.data), filepath.Dir(c.database)}, folder) {
+			return nil
+		}
+		_, err = os.Stat(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("there is no folder %s; make it, or name another file", folder)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("-audit-file: %w", err)
+	}
+	return nil
+}
+
+func (c *config) inspectAdminToken() error {
+	if c.adminToken != "" {
+		return nil
+	}
+	if _, err := os.Stat(c.adminTokenFile); errors.Is(err, fs.ErrNotExist) { // it will be made
+		return nil
+	}
+	_, err := c.readAdminToken()
+	return err
+}
+
+func (c *config) inspectCertificate() error {
+	if c.insecureLoopback || (c.tlsCert == "") != (c.tlsKey == "") {
+		return nil
+	}
+	made, madeKey := selfSignedFiles(c.data)
+	if c.tlsCert == "" {
+		if _, err := os.Stat(made); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	_, err := newCertificate(cmp.Or(c.tlsCert, made), cmp.Or(c.tlsKey, madeKey), nil)
+	return err
+}
+
+// writable returns nil if there is a regular file that can be read and written.
+func writable(path string) error {
+	info, err := os.Stat(path) // before it is opened: to open a pipe is to wait
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
