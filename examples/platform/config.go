@@ -168,6 +168,7 @@ func parse(args, environ []string) (*config, error) {
 		c.command, args = args[0], args[1:]
 		if commands[c.command] == nil {
 			wrong(fmt.Errorf("%s is no command; want one of %s", quoted(c.command), strings.Join(slices.Sorted(maps.Keys(commands)), ", ")))
+			c.command = ""
 		}
 	}
 	flags := flag.NewFlagSet("platform", flag.ContinueOnError)
@@ -176,27 +177,15 @@ func parse(args, environ []string) (*config, error) {
 		group.flags(c, flags)
 	}
 	flags.VisitAll(func(f *flag.Flag) { f.Value = collected{f.Value, "-" + f.Name, wrong} })
-	known := commands[c.command] != nil
-	for {
-		err := flags.Parse(args)
-		if errors.Is(err, flag.ErrHelp) {
-			return c, err
-		}
-		if err == nil {
-			break
-		}
-		// There is no such flag: the word behind it may be its value, and what
-		// it was to set stays as it was.
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return c, err
+	} else if err != nil {
 		wrong(err)
-		known, args = false, flags.Args()
-		if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-			args = args[1:]
-		}
+		c.command = "" // what comes after is not known, so nothing is looked at
+		return c, errors.Join(errs...)
 	}
-	if known {
+	if c.command != "" {
 		wrong(c.takeArguments(flags.Args()))
-	} else {
-		c.command = "" // which has no files for inspect to look at
 	}
 	// In this order: check looks at what the others have set.
 	wrong(c.takeEnvironment(flags, environ))
