@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -73,12 +72,17 @@ func (d *decoder) fields(v reflect.Value, path string) {
 	}
 }
 
-// tagged reports whether t is a struct that has a field with a secret tag.
+// tagged reports whether t is a struct that fields would find a secret tag in.
 func tagged(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
-		_, ok := f.Tag.Lookup("secret")
-		return ok
-	})
+	if t.Kind() != reflect.Struct || t == valueType {
+		return false
+	}
+	for field := range t.Fields() {
+		if _, ok := field.Tag.Lookup("secret"); ok || (field.IsExported() || field.Anonymous) && tagged(field.Type) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *decoder) field(v reflect.Value, field, tag string) {

@@ -125,9 +125,12 @@ func TestDecodeErrorsNeverQuoteTheValue(t *testing.T) {
 	}
 }
 
-type Base struct {
-	N string `secret:"A"`
-}
+type (
+	Base struct{ Nested leaf }
+	leaf struct {
+		N string `secret:"A"`
+	}
+)
 
 func TestDecodeExplainsWhatItCannotFill(t *testing.T) {
 	b := mustNew(t, secret("A", canary), secret("OBJECT", `{"a":1}`))
