@@ -66,7 +66,7 @@ var rules = []rule{
 	{"AnotherContextIsRefused", checkOtherContext},
 	{"ContextsThatJoinAlikeDiffer", checkJoinedContexts},
 	{"ContextsThatLookAlikeDiffer", checkAlikeContexts},
-	{"EveryByteOfAContextCounts", checkLongContexts},
+	{"TheWholeOfAContextCounts", checkLongContexts},
 	{"AnotherKeyIsRefused", checkOtherKey},
 	{"AChangedBlobIsRefused", checkChangedBlob},
 	{"GarbageIsRefusedWithAClass", checkGarbage},
