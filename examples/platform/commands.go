@@ -59,7 +59,7 @@ func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 }
 
 // importFile takes in what export wrote. A SQLite database that is not there yet
-// is there only once all of it is in: what fails leaves no empty one behind, for
+// is there only once all of it is in: what fails leaves no database behind, for
 // which the next start would make a key that opens no backup.
 func importFile(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
 	file, err := os.Open(c.file)

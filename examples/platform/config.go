@@ -122,7 +122,7 @@ var groups = []struct {
 	}},
 	{"What runners are told", func(c *config, f *flag.FlagSet) {
 		f.Var(list[vault.Required]{&c.required, parseRequired}, "require", "`SCOPE=NAME[:KIND]` of a secret that its runners need; may be repeated")
-		f.Var(list[string]{&c.notices, func(s string) (string, error) { return s, nil }}, "notice", "`sentence` for the people who run them, in place of the default ones; may be repeated; an empty one is none")
+		f.Var(list[string]{&c.notices, parseNotice}, "notice", "`sentence` for the people who run them, in place of the default ones; may be repeated; an empty one is none")
 		f.DurationVar(&c.refresh, "refresh-after", 15*time.Minute, "`time` after which they ask again, if nothing tells them to before")
 	}},
 	{"Tokens from GitHub, minted for the runners of a scope", func(c *config, f *flag.FlagSet) {
@@ -131,7 +131,7 @@ var groups = []struct {
 		f.Int64Var(&c.github.installation, "github-installation", 0, "`number` of the installation")
 		f.StringVar(&c.github.scope, "github-scope", "", "`scope` whose runners get the token")
 		f.StringVar(&c.github.name, "github-name", "GITHUB_TOKEN", "`name` of the secret")
-		f.Var(list[string]{&c.github.repositories, notEmpty}, "github-repository", "`name` of a repository that tokens are for; may be repeated (without: all of the installation)")
+		f.Var(list[string]{&c.github.repositories, parseRepository}, "github-repository", "`name` of a repository that tokens are for; may be repeated (without: all of the installation)")
 		f.Var(pairs{&c.github.permissions}, "github-permission", "`PERMISSION=LEVEL`, such as contents=write; may be repeated (without: all of the installation)")
 		f.StringVar(&c.github.url, "github-url", "https://api.github.com", "base `URL` of the API, for GitHub Enterprise Server")
 	}},
@@ -180,6 +180,9 @@ func parse(args, environ []string) (*config, error) {
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return c, err
 	} else if err != nil {
+		if strings.HasPrefix(err.Error(), "bad flag syntax") {
+			err = errors.New("an argument starts like a flag and is none; write flags like -listen :8443")
+		}
 		wrong(err)
 		c.command = "" // what comes after is not known, so nothing is looked at
 		return c, errors.Join(errs...)
@@ -317,6 +320,11 @@ func (c *config) check() error {
 			wrong("%s %q: want a scope such as acme/web", at.flag, at.scope)
 		}
 	}
+	for _, secret := range []struct{ flag, name string }{{"-github-name", g.name}, {"-bitbucket-name", b.name}} {
+		if !secretName.MatchString(secret.name) || strings.HasPrefix(secret.name, "SATCHEL_") {
+			wrong("%s: want the name of a secret, of letters, digits and _, that does not begin with SATCHEL_", secret.flag)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -346,6 +354,7 @@ func (c *config) complete() {
 }
 
 var (
+	secretName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 	keywords      = regexp.MustCompile(`^\s*[a-z_]+\s*=`)
 	otherDatabase = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]+:|\?`)
 )

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/satchelhq/satchel/vault"
 )
@@ -118,6 +120,21 @@ func (l limit) Set(s string) error {
 	return nil
 }
 
+func parseRepository(s string) (string, error) {
+	if s == "" || strings.Contains(s, "/") {
+		return "", errors.New("want the name of a repository without its owner, such as web")
+	}
+	return s, nil
+}
+
+// parseNotice takes what every runner can show. The empty one is none.
+func parseNotice(s string) (string, error) {
+	if len(s) > 1024 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) || s != "" && strings.TrimSpace(s) == "" {
+		return "", errors.New("want a sentence in one line, of at most 1024 bytes")
+	}
+	return s, nil
+}
+
 func notEmpty(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("it is empty")
@@ -144,7 +161,7 @@ func parseKeyRef(s string) (keyRef, error) {
 func parseRequired(s string) (vault.Required, error) {
 	scope, secret, ok := strings.Cut(s, "=")
 	name, kind, _ := strings.Cut(secret, ":")
-	if !ok || vault.CheckScope(scope) != nil || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`).MatchString(name) {
+	if !ok || vault.CheckScope(scope) != nil || !secretName.MatchString(name) {
 		return vault.Required{}, errors.New("want SCOPE=NAME[:KIND], such as acme/web=ANTHROPIC_API_KEY:anthropic")
 	}
 	if !regexp.MustCompile(`^[!-~]{0,64}$`).MatchString(kind) {

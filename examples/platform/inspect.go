@@ -19,11 +19,11 @@ func (c *config) inspect(ctx context.Context) error {
 		return nil
 	}
 	errs := []error{c.inspectData(), c.inspectDatabase(), c.inspectKeys(ctx), c.inspectAuditFile()}
-	if c.github.keyFile != "" {
+	if keeps(c.github.keyFile) {
 		_, err := c.github.key()
 		errs = append(errs, err)
 	}
-	if c.bitbucket.secretFile != "" {
+	if keeps(c.bitbucket.secretFile) {
 		_, err := c.bitbucket.secret(ctx)
 		errs = append(errs, err)
 	}
@@ -114,7 +114,7 @@ func (c *config) inspectAdminToken() error {
 	if c.adminToken != "" {
 		return nil
 	}
-	if _, err := os.Stat(c.adminTokenFile); errors.Is(err, fs.ErrNotExist) { // it will be made
+	if _, err := os.Stat(c.adminTokenFile); errors.Is(err, fs.ErrNotExist) || !keeps(c.adminTokenFile) { // it will be made
 		return nil
 	}
 	_, err := c.readAdminToken()
@@ -133,6 +133,16 @@ func (c *config) inspectCertificate() error {
 	}
 	_, err := newCertificate(cmp.Or(c.tlsCert, made), cmp.Or(c.tlsKey, madeKey), nil)
 	return err
+}
+
+// keeps reports whether a file can be read twice: what comes through a pipe is for
+// the one who uses it.
+func keeps(path string) bool {
+	if path == "" {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().IsRegular()
 }
 
 // writable returns nil if there is a regular file that can be read and written.

@@ -54,3 +54,16 @@ func TestAuditEntriesGoToAFileThatMayBeRotated(t *testing.T) {
 		require.Equal(t, struct{ Tenant, Action, Actor, Name string }{"acme", "secret.put", "admin", name}, entry)
 	}
 }
+
+// Whoever reads a pipe takes what is in it, and to open one may be to wait.
+func TestAPipeIsLeftToTheOneWhoUsesWhatIsInIt(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	c, err := parse([]string{
+		"-data", t.TempDir(), "-admin-token-file", pipe,
+		"-github-scope", "acme", "-github-app-id", "1", "-github-installation", "1", "-github-app-key-file", pipe,
+		"-bitbucket-scope", "acme", "-bitbucket-consumer-key", "k", "-bitbucket-consumer-secret-file", pipe,
+	}, nil)
+	require.NoError(t, err)
+	require.NoError(t, c.inspect(t.Context()))
+}
