@@ -81,7 +81,7 @@ func TestNoValueReachesALogAnErrorAHookOrAStatus(t *testing.T) {
 				require.NotContains(t, rest.String(), "c4n4ry")
 				require.Contains(t, log.String(), "SHORT", "at debug level the log has names")
 				require.Contains(t, log.String(), "vault acme/web", "and origins")
-				for _, state := range []string{"fresh", "stale", "expired", "revoked"} {
+				for _, state := range []string{"fresh", "stale", "outdated", "revoked"} {
 					require.Contains(t, log.String(), state, "the run must have come by every state")
 				}
 			})

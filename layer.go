@@ -228,7 +228,7 @@ func (l *layer) stateAt(now time.Time, maxStale time.Duration) State {
 	case l.revoked:
 		return Revoked
 	case over(l.refreshed.Add(maxStale), now):
-		return Expired
+		return Outdated
 	case l.err != nil:
 		return Stale
 	}

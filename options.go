@@ -21,7 +21,7 @@ type Options struct {
 	// Default: one minute.
 	Timeout time.Duration
 	// MaxStale is the age from which a layer that was not refreshed counts as
-	// [Expired]. It changes what the client says and not what it holds.
+	// [Outdated]. It changes what the client says and not what it holds.
 	// Default: 24 hours, or twice the Interval where that is longer.
 	MaxStale time.Duration
 	// OnRevoked is asked whether a layer keeps its secrets although its source
@@ -30,7 +30,7 @@ type Options struct {
 	// soon, and must not call Refresh. Default: they leave the bundle at once.
 	OnRevoked func(layer string, err error) (keep bool)
 	// Require names secrets that the program cannot do without: [New] fails with
-	// a [*MissingError] if the bundle does not have all of them. An empty value
+	// a [*bundle.MissingError] if the bundle does not have all of them. An empty value
 	// is there. Default: none.
 	Require []string
 	// Grace is how long a value of [Derive] stays open after it was replaced.

@@ -26,7 +26,7 @@ func TestAnOutageKeepsTheLastGoodBundle(t *testing.T) {
 		s.become(fails(errDown))
 		time.Sleep(72 * time.Hour)
 		require.Same(t, good, c.Bundle(), "an outage must not touch the bundle")
-		require.Equal(t, satchel.Expired, c.Status().State)
+		require.Equal(t, satchel.Outdated, c.Status().State)
 		require.InDelta(t, 72*4, len(local.fetched()), 30, "the other layer keeps its own clock")
 
 		s.become(gives(bundleOf(secret("A", "new"))))

@@ -18,24 +18,24 @@ const (
 	// Stale means that the last refresh failed: the secrets are the last good
 	// ones.
 	Stale
-	// Expired means that no refresh succeeded for [Options.MaxStale]. The
+	// Outdated means that no refresh succeeded for [Options.MaxStale]. The
 	// secrets are still the last good ones; those whose own expiry has passed
 	// are gone in any state.
-	Expired
+	Outdated
 	// Revoked means that the source has withdrawn the secrets. They are gone,
 	// unless [Options.OnRevoked] kept them.
 	Revoked
 )
 
-// String returns "fresh", "stale", "expired" or "revoked".
+// String returns "fresh", "stale", "outdated" or "revoked".
 func (s State) String() string {
 	switch s {
 	case Fresh:
 		return "fresh"
 	case Stale:
 		return "stale"
-	case Expired:
-		return "expired"
+	case Outdated:
+		return "outdated"
 	case Revoked:
 		return "revoked"
 	}

@@ -41,9 +41,9 @@ func TestStatesFollowTheRefreshes(t *testing.T) {
 		require.Equal(t, satchel.Stale, c.Status().State)
 		time.Sleep(time.Nanosecond)
 		status = c.Status()
-		require.Equal(t, satchel.Expired, status.State, "at MaxStale, and not at the next attempt")
+		require.Equal(t, satchel.Outdated, status.State, "at MaxStale, and not at the next attempt")
 		synctest.Wait()
-		require.Equal(t, []string{"stale", "expired"}, announced.all(), "nor is the observer told later")
+		require.Equal(t, []string{"stale", "outdated"}, announced.all(), "nor is the observer told later")
 		require.Equal(t, 2*time.Hour, status.Age)
 		require.Equal(t, "1", value(c, "A"), "an expired layer keeps its secrets; the state says so")
 
@@ -66,7 +66,7 @@ func TestStatesFollowTheRefreshes(t *testing.T) {
 		require.NoError(t, stop())
 
 		time.Sleep(2 * time.Hour)
-		require.Equal(t, satchel.Expired, c.Status().State, "a client that does not run says how old it is")
+		require.Equal(t, satchel.Outdated, c.Status().State, "a client that does not run says how old it is")
 	})
 }
 
@@ -268,8 +268,8 @@ func TestALongOutageLogsItsBeginningAndItsEnd(t *testing.T) {
 		time.Sleep(6 * time.Minute)
 		for _, part := range []string{
 			`level=WARN msg="layer changed state" layer=platform from=fresh to=stale error="connection refused"`,
-			`level=WARN msg="layer changed state" layer=platform from=stale to=expired error="connection refused"`,
-			`level=INFO msg="layer changed state" layer=platform from=expired to=fresh`,
+			`level=WARN msg="layer changed state" layer=platform from=stale to=outdated error="connection refused"`,
+			`level=INFO msg="layer changed state" layer=platform from=outdated to=fresh`,
 			`level=INFO msg="secrets changed" added=0 changed=1 removed=0`,
 		} {
 			require.Equal(t, 1, strings.Count(log.String(), part), "want %s once in\n%s", part, &log)
