@@ -47,7 +47,7 @@ type Client struct {
 // [bundle.FetchRevoked], ends New at once. To start without a layer, wrap it in
 // [bundle.Optional].
 //
-// Then New fails with a [*MissingError] if the bundle lacks a secret that
+// Then New fails with a [*bundle.MissingError] if the bundle lacks a secret that
 // [Options.Require] names.
 //
 // Any other error names the layers that failed. It wraps the cause, and if ctx ended
@@ -71,8 +71,8 @@ func New(ctx context.Context, layers []bundle.Provider, opts *Options) (*Client,
 	c.settle(time.Now())
 	c.mu.Unlock()
 	c.announce()
-	if e := missing(c.Bundle(), complete.Require); e != nil {
-		return nil, e
+	if err := c.Bundle().Require(complete.Require...); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

@@ -141,7 +141,7 @@ func ExampleDerive() {
 
 func ExampleCheck() {
 	layers := []bundle.Provider{fixed{"ANTHROPIC_API_KEY": "made-up"}}
-	report := satchel.Check(context.Background(), layers, satchel.Requirements{Names: []string{"ANTHROPIC_API_KEY", "DEPLOY_TOKEN"}})
+	report := satchel.Check(context.Background(), layers, "ANTHROPIC_API_KEY", "DEPLOY_TOKEN")
 	fmt.Println(report)
 	fmt.Println(report.OK())
 	// Output:

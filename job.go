@@ -141,7 +141,7 @@ func (a RotateAction) String() string {
 // could not be removed.
 //
 // Before anything starts Run refuses, naming the variables and no value: secrets
-// that the bundle does not have (a [*MissingError] with all of them), names that
+// that the bundle does not have (a [*bundle.MissingError] with all of them), names that
 // are not allowed (see AllowNames), what holds a runner token, and what is too
 // large for the system. A restart that would be refused does not happen: the
 // program keeps what it has, and the log says so.

@@ -145,7 +145,7 @@ func TestAllMissingSecretsAreNamedBeforeAnythingStarts(t *testing.T) {
 	job.Git = []satchel.GitCredential{{URL: "https://github.com", Secret: "G"}}
 	code, err := job.Run(t.Context())
 	require.Equal(t, -1, code)
-	e, ok := errors.AsType[*satchel.MissingError](err)
+	e, ok := errors.AsType[*bundle.MissingError](err)
 	require.True(t, ok)
 	require.Equal(t, []string{"G", "M", "Z"}, e.Names)
 	require.NoFileExists(t, ran)

@@ -29,8 +29,8 @@ func (r *jobRun) update() error {
 	if r.plan.env != nil && !changed(r.plan.bundle, b, r.names) {
 		return nil
 	}
-	if e := missing(b, r.names); e != nil {
-		return e
+	if err := b.Require(r.names...); err != nil {
+		return err
 	}
 	for _, name := range r.names {
 		if err := checkSecret(secretOf(b, name)); err != nil {

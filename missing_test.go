@@ -29,7 +29,7 @@ func TestNewFailsWithoutWhatIsRequiredAndListsAllAtOnce(t *testing.T) {
 			requiring("OLD", "GITHUB_TOKEN", "A", "ANTHROPIC_API_KEY", "OLD"))
 		require.EqualError(t, err, "required secrets are missing: ANTHROPIC_API_KEY, GITHUB_TOKEN (github acme: the installation is suspended), "+
 			"OLD (test 1-place: expired at 1999-12-31T23:00:00Z); shared: connection refused; add them on the platform, or to a local layer")
-		e, ok := errors.AsType[*satchel.MissingError](err)
+		e, ok := errors.AsType[*bundle.MissingError](err)
 		require.True(t, ok, "a program can read the names")
 		require.Equal(t, []string{"ANTHROPIC_API_KEY", "GITHUB_TOKEN", "OLD"}, e.Names)
 		require.Len(t, e.Problems, 3, "those of other secrets explain nothing")

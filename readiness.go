@@ -2,6 +2,7 @@ package satchel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,13 +11,6 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 )
-
-// Requirements say what a program needs.
-type Requirements struct {
-	// Names are the secrets that the program cannot do without, as in
-	// [Options.Require]. Default: none.
-	Names []string
-}
 
 // checkTimeout is how long one layer may take to be checked.
 const checkTimeout = time.Minute
@@ -30,12 +24,13 @@ const checkTimeout = time.Minute
 // one that takes longer than a minute counts as failed. Check starts nothing
 // that outlives it.
 //
-// The items are those of the layers in their order, then one for each of
-// [Requirements.Names], then a warning for each value that is hidden by one of a
+// The items are those of the layers in their order, then one for each of names,
+// which are the secrets that the program cannot do without, as in
+// [Options.Require], then a warning for each value that is hidden by one of a
 // later layer. They hold no values. What a layer says is missing, as a platform
 // does of what it requires, is a failure if no other layer has it and it does not
 // come by itself.
-func Check(ctx context.Context, layers []bundle.Provider, req Requirements) Report {
+func Check(ctx context.Context, layers []bundle.Provider, names ...string) Report {
 	var r Report
 	given := slices.DeleteFunc(slices.Clone(layers), func(p bundle.Provider) bool { return p == nil })
 	if nils := len(layers) - len(given); nils > 0 {
@@ -59,13 +54,13 @@ func Check(ctx context.Context, layers []bundle.Provider, req Requirements) Repo
 	}
 	r.Bundle = bundle.Merge(bundles...)
 	complete := r.OK()
-	for i, name := range req.Names {
-		if !slices.Contains(req.Names[:i], name) {
+	for i, name := range names {
+		if !slices.Contains(names[:i], name) {
 			r.require(name, complete)
 		}
 	}
 	for _, p := range r.Bundle.Problems() {
-		if p.Name != "" && !p.Retryable && !slices.Contains(req.Names, p.Name) {
+		if p.Name != "" && !p.Retryable && !slices.Contains(names, p.Name) {
 			r.lacks(p, complete)
 		}
 	}
@@ -95,7 +90,7 @@ func checkLayer(ctx context.Context, l *layer) Report {
 	}
 	r.Bundle, _ = liveAt(r.Bundle, time.Now())
 	for _, p := range r.Bundle.Problems()[told:] {
-		name, detail := "secret "+p.Name, explain(p)
+		name, detail := "secret "+p.Name, p.Explain()
 		if p.Name == "" {
 			name, detail = p.Origin.String(), p.Reason
 		}
@@ -151,10 +146,10 @@ func (r *Report) require(name string, complete bool) {
 		r.fail(item, err.Error(), "correct the name in the requirements")
 		return
 	}
-	if e := missing(r.Bundle, []string{name}); e != nil {
+	if e, ok := errors.AsType[*bundle.MissingError](r.Bundle.Require(name)); ok {
 		var reasons []string
 		for _, p := range e.Problems {
-			reasons = append(reasons, explain(p))
+			reasons = append(reasons, p.Explain())
 		}
 		switch {
 		case reasons != nil:
@@ -168,7 +163,7 @@ func (r *Report) require(name string, complete bool) {
 	}
 	s, _ := r.Bundle.Get(name)
 	if s.Value.Reveal() == "" {
-		r.warn(item, "empty, from "+s.Origin.String(), "give it a value, or "+removal(s.Origin))
+		r.warn(item, "empty, from "+s.Origin.String(), "give it a value, or "+s.Origin.Removal())
 		return
 	}
 	detail := "from " + s.Origin.String()
@@ -195,31 +190,11 @@ func (r *Report) shadows() {
 			hidden = append(hidden, which+" of "+s.Hidden.String())
 		}
 		nearest := all[0]
-		fix := removal(nearest.Winner) + ", unless it is meant to win: changes of the other do not arrive"
+		fix := nearest.Fix() + ", unless it is meant to win: changes of the other do not arrive"
 		if nearest.Same {
-			fix = removal(nearest.Winner) + ": the value stays the same, and changes of the other arrive"
+			fix = nearest.Fix() + ": the value stays the same, and changes of the other arrive"
 		}
 		r.warn("shadow "+nearest.Name, nearest.Winner.String()+" hides "+strings.Join(hidden, " and "), fix)
 		all = all[n:]
 	}
-}
-
-// removal says how to remove the value that is at o, such as "remove line 3 of
-// .env".
-func removal(o bundle.Origin) string {
-	if file, line, ok := fileLine(o.Location); ok {
-		return "remove line " + line + " of " + file
-	}
-	return "remove it from " + o.String()
-}
-
-// fileLine reports whether location is a line of a file, such as ".env:3", and
-// returns both.
-func fileLine(location string) (file, line string, ok bool) {
-	i := strings.LastIndexByte(location, ':')
-	if i <= 0 || strings.Contains(location, "://") { // a URL's number is its port
-		return "", "", false
-	}
-	file, line = location[:i], location[i+1:]
-	return file, line, line != "" && strings.Trim(line, "0123456789") == ""
 }

@@ -51,7 +51,7 @@ func TestCheckSaysOfEachRequiredSecretWhereItIs(t *testing.T) {
 		platform := newSource("platform", gives(bundleOf(at("A", "1", "bootstrap", "https://h"), at("BLANK", "", "bootstrap", "https://h:8443"), expiring("GONE", "2", time.Now().Add(-time.Hour)))))
 		local := newSource("dotenv .env", gives(bundleOf(short, at("EMPTY", "", "dotenv", ".env:7"))))
 		r := satchel.Check(t.Context(), []bundle.Provider{platform, local},
-			satchel.Requirements{Names: []string{"A", "SHORT", "EMPTY", "BLANK", "GONE", "NOWHERE", "A", "B C"}})
+			"A", "SHORT", "EMPTY", "BLANK", "GONE", "NOWHERE", "A", "B C")
 		require.False(t, r.OK())
 		require.Equal(t, strings.TrimLeft(`
 ok | platform | secrets: 3 | 
@@ -74,7 +74,7 @@ func TestCheckFetchesEachLayerOnceAndSideBySide(t *testing.T) {
 		slow := slowly(10*time.Second, gives(bundleOf(secret("A", "1"))))
 		plain, checked := newSource("plain", slow), &checking{source: newSource("checked", slow), items: []bundle.CheckItem{{Name: "looked at"}}}
 		start := time.Now()
-		r := satchel.Check(t.Context(), []bundle.Provider{plain, checked}, satchel.Requirements{})
+		r := satchel.Check(t.Context(), []bundle.Provider{plain, checked})
 		require.Equal(t, 10*time.Second, time.Since(start))
 		require.Len(t, plain.fetched(), 1)
 		require.Len(t, checked.fetched(), 1)
@@ -89,7 +89,7 @@ func TestALayerThatFailsIsNamedWithItsFix(t *testing.T) {
 		r := satchel.Check(t.Context(), []bundle.Provider{
 			newSource("down", fails(errDown)), newSource("broken", fails(errPermanent)), newSource("revoked", fails(errRevoked)), stuck, nil,
 			bundle.Optional(newSource("extra", fails(errDown))), bundle.Optional(newSource("stuck too", hangs)), newSource("env", gives(nil)), newSource("env", gives(nil)),
-		}, satchel.Requirements{Names: []string{"A"}})
+		}, "A")
 		require.Equal(t, time.Minute, time.Since(start), "a layer that hangs is given a minute")
 		require.True(t, stuck.idle())
 		require.Equal(t, strings.TrimLeft(`
@@ -121,7 +121,7 @@ func TestWhatAPlatformRequiresAndNoLayerHasIsAFailure(t *testing.T) {
 			{Name: "secret MINTED", Status: bundle.CheckWarning, Detail: "github: it is down", Fix: "wait"},
 		}}
 		plain := newSource("plain", gives(bundleWith(bundle.Meta{Problems: []bundle.Problem{required("B")}}, secret("LOCAL", "1"))))
-		r := satchel.Check(t.Context(), []bundle.Provider{platform, plain}, satchel.Requirements{Names: []string{"NAMED"}})
+		r := satchel.Check(t.Context(), []bundle.Provider{platform, plain}, "NAMED")
 		require.False(t, r.OK())
 		require.Equal(t, strings.TrimLeft(`
 failed | secret A | vault acme: it is required | add it on the platform, or to a local layer
@@ -143,7 +143,7 @@ func TestCheckSaysWhichLocalValuesHideThePlatforms(t *testing.T) {
 			newSource("yaml", gives(bundleOf(at("THREE", "2", "yaml", "c:/x.yaml:9")))),
 			newSource("dotenv", gives(bundleOf(at("SAME", "1", "dotenv", ".env:3"), at("THREE", "1", "dotenv", ".env:4")))),
 			newSource("env", gives(bundleOf(at("OTHER", "2", "env", "OTHER")))),
-		}, satchel.Requirements{Names: []string{"SAME"}})
+		}, "SAME")
 		require.True(t, r.OK(), "a warning is no failure")
 		require.Equal(t, strings.TrimLeft(`
 ok | secret SAME | from dotenv .env:3 | 
@@ -160,7 +160,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		stuck := newSource("stuck", hangs)
 		start := time.Now()
-		require.False(t, satchel.Check(ctx, []bundle.Provider{stuck}, satchel.Requirements{}).OK())
+		require.False(t, satchel.Check(ctx, []bundle.Provider{stuck}).OK())
 		require.Equal(t, time.Second, time.Since(start))
 		require.True(t, stuck.idle())
 	})
@@ -195,8 +195,8 @@ func TestCheckOfARealRunnerMakesOneRequestAndShowsNoValue(t *testing.T) {
 		&providers.Bootstrap{URL: p.URL, Token: p.Token(t, "acme/web"), Client: p.Client},
 		&providers.Dotenv{Path: path},
 	}
-	names := satchel.Requirements{Names: []string{"ANTHROPIC_API_KEY", "DEPLOY_TOKEN"}}
-	r := satchel.Check(t.Context(), layers, names)
+	names := []string{"ANTHROPIC_API_KEY", "DEPLOY_TOKEN"}
+	r := satchel.Check(t.Context(), layers, names...)
 	require.True(t, r.OK(), "%s", r)
 	require.Equal(t, 1, p.Requests(), "one bootstrap request is enough for a whole report")
 	require.Equal(t, 3, r.Bundle.Len())
@@ -207,7 +207,7 @@ func TestCheckOfARealRunnerMakesOneRequestAndShowsNoValue(t *testing.T) {
 	require.NotContains(t, text+fmt.Sprintf("%v %+v %#v", r, r, r), canary)
 
 	bad := func(context.Context) (bundle.Value, error) { return bundle.NewValue("rnt_" + canary), nil }
-	r = satchel.Check(t.Context(), []bundle.Provider{&providers.Bootstrap{URL: p.URL, Token: bad, Client: p.Client}}, names)
+	r = satchel.Check(t.Context(), []bundle.Provider{&providers.Bootstrap{URL: p.URL, Token: bad, Client: p.Client}}, names...)
 	require.False(t, r.OK())
 	require.Equal(t, 1, p.Requests(), "a token that cannot be right is found before anything is sent")
 	require.Contains(t, r.String(), "no layer that could be fetched has it")

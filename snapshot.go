@@ -59,7 +59,7 @@ func (c *Client) tellShadows(old, merged *bundle.Bundle) {
 	for _, s := range merged.Shadowed() {
 		if !told[withoutLines(s)] {
 			c.log(slog.LevelInfo, "a value hides another layer's", "secret", s.Name, "winner", s.Winner, "hidden", s.Hidden, "same", s.Same,
-				"to_end_this", removal(s.Winner))
+				"to_end_this", s.Fix())
 		}
 	}
 }
@@ -67,7 +67,7 @@ func (c *Client) tellShadows(old, merged *bundle.Bundle) {
 // withoutLines returns s with files in place of their lines.
 func withoutLines(s bundle.Shadow) bundle.Shadow {
 	for _, o := range []*bundle.Origin{&s.Winner, &s.Hidden} {
-		if file, _, ok := fileLine(o.Location); ok {
+		if file, _, ok := o.FileLine(); ok {
 			o.Location = file
 		}
 	}

@@ -72,6 +72,12 @@ type Problem struct {
 	Retryable bool
 }
 
+// Explain returns the origin and the reason, such as "github acme: the
+// installation is suspended".
+func (p Problem) Explain() string {
+	return strings.TrimPrefix(p.Origin.String()+": "+p.Reason, ": ")
+}
+
 // New returns a bundle of secrets. It copies what it is given; meta may be
 // nil. It fails if a name occurs twice or a secret breaks the rules of
 // [CheckName] and [CheckValue]; the error names the secret and its origin.

@@ -47,12 +47,12 @@ func ExampleMerge() {
 	fmt.Println(key.Value.Reveal())
 	fmt.Println(b.Trace("API_KEY"))
 	for _, s := range b.Shadowed() {
-		fmt.Printf("%s: %s hides %s\n", s.Name, s.Winner, s.Hidden)
+		fmt.Printf("%s: %s hides %s; %s\n", s.Name, s.Winner, s.Hidden, s.Fix())
 	}
 	// Output:
 	// my own
 	// [dotenv .env:12 bootstrap https://host]
-	// API_KEY: dotenv .env:12 hides bootstrap https://host
+	// API_KEY: dotenv .env:12 hides bootstrap https://host; remove line 12 of .env
 }
 
 func ExampleDecode() {

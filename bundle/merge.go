@@ -14,6 +14,10 @@ type Shadow struct {
 	Same bool
 }
 
+// Fix returns how to end the shadowing: the instruction that removes the winner,
+// such as "remove line 3 of .env".
+func (s Shadow) Fix() string { return s.Winner.Removal() }
+
 // Merge lays bundles over each other in rising precedence: where several hold
 // a name, the last one's secret wins, even if its value is empty. The answer
 // remembers what was hidden, for [Bundle.Trace] and [Bundle.Shadowed]. Nil

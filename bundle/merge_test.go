@@ -173,3 +173,27 @@ func has(b *bundle.Bundle, name string) int {
 	}
 	return 0
 }
+
+func TestShadow_Fix(t *testing.T) {
+	for origin, want := range map[bundle.Origin]string{
+		{Provider: "dotenv", Location: ".env:3"}:               "remove line 3 of .env",
+		{Provider: "yaml", Location: "c:/x.yaml:12"}:           "remove line 12 of c:/x.yaml",
+		{Provider: "yaml", Location: "c:/x.yaml"}:              "remove it from yaml c:/x.yaml",
+		{Provider: "env", Location: "A"}:                       "remove it from env A",
+		{Provider: "bootstrap", Location: "https://host:8443"}: "remove it from bootstrap https://host:8443",
+		{Provider: "static", Location: ":3"}:                   "remove it from static :3",
+	} {
+		require.Equal(t, want, bundle.Shadow{Winner: origin}.Fix())
+		require.Equal(t, want, origin.Removal())
+	}
+}
+
+func TestOrigin_FileLine(t *testing.T) {
+	file, line, ok := bundle.Origin{Location: "a/.env:3"}.FileLine()
+	require.True(t, ok)
+	require.Equal(t, []string{"a/.env", "3"}, []string{file, line})
+	for _, location := range []string{"", ".env", ".env:", ".env:x", ":3", "https://host:8443"} {
+		_, _, ok := bundle.Origin{Location: location}.FileLine()
+		require.False(t, ok, "%s is no line of a file", location)
+	}
+}

@@ -42,6 +42,26 @@ func (o Origin) String() string {
 	return strings.TrimSpace(o.Provider + " " + o.Location)
 }
 
+// FileLine returns the parts of a location that is a line of a file, such as
+// ".env:3", and whether it is one.
+func (o Origin) FileLine() (file, line string, ok bool) {
+	i := strings.LastIndexByte(o.Location, ':')
+	if i <= 0 || strings.Contains(o.Location, "://") { // a URL's number is its port
+		return "", "", false
+	}
+	file, line = o.Location[:i], o.Location[i+1:]
+	return file, line, line != "" && strings.Trim(line, "0123456789") == ""
+}
+
+// Removal returns how to remove the value found there, as an instruction such as
+// "remove line 3 of .env".
+func (o Origin) Removal() string {
+	if file, line, ok := o.FileLine(); ok {
+		return "remove line " + line + " of " + file
+	}
+	return "remove it from " + o.String()
+}
+
 // aside returns the origin in brackets, or nothing if it is empty.
 func (o Origin) aside() string {
 	if o == (Origin{}) {

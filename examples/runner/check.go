@@ -36,7 +36,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	report := satchel.Check(ctx, layers, satchel.Requirements{Names: *required})
+	report := satchel.Check(ctx, layers, *required...)
 	if *asJSON {
 		err = p.printJSON(describeReport(report))
 	} else {

@@ -103,7 +103,7 @@ func unknownSecret(b *bundle.Bundle, name string) error {
 	for _, problem := range b.Problems() {
 		known = append(known, problem.Name)
 		if problem.Name == name {
-			reasons = append(reasons, problem.Origin.String()+": "+problem.Reason)
+			reasons = append(reasons, problem.Explain())
 		}
 	}
 	for s := range b.All() {
@@ -127,7 +127,7 @@ func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explana
 	}
 	for _, problem := range b.Problems() {
 		if problem.Name == s.Name {
-			e.Problems = append(e.Problems, problem.Origin.String()+": "+problem.Reason)
+			e.Problems = append(e.Problems, problem.Explain())
 		}
 	}
 	return e
@@ -137,7 +137,7 @@ func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explana
 func (p *program) sayMissing(b *bundle.Bundle) {
 	for _, problem := range b.Problems() {
 		if _, there := b.Get(problem.Name); !there {
-			p.note("%s", strings.TrimSpace(problem.Name+" is not there: "+problem.Origin.String()+": "+problem.Reason))
+			p.note("%s", strings.TrimSpace(problem.Name+" is not there: "+problem.Explain()))
 		}
 	}
 }

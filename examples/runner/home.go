@@ -283,14 +283,6 @@ func (p *program) sayHidden(b *bundle.Bundle, names ...string) {
 		if shadow.Same {
 			which, otherwise = "the same value", "let `runner migrate` do it"
 		}
-		p.note("%s: %s hides %s of %s; to use that, remove %s, or %s", shadow.Name, shadow.Winner, which, shadow.Hidden, lineAt(shadow.Winner.Location), otherwise)
+		p.note("%s: %s hides %s of %s; to use that, %s, or %s", shadow.Name, shadow.Winner, which, shadow.Hidden, shadow.Fix(), otherwise)
 	}
-}
-
-// lineAt names the line at a location such as .env:3.
-func lineAt(location string) string {
-	if i := strings.LastIndexByte(location, ':'); i > 0 {
-		return "line " + location[i+1:] + " of " + location[:i]
-	}
-	return "it from " + location
 }

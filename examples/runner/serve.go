@@ -75,7 +75,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 		settings.Pool = *pool
 	}
 	checking, done := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	report := satchel.Check(checking, layers, satchel.Requirements{})
+	report := satchel.Check(checking, layers)
 	stopped := checking.Err() != nil
 	done()
 	if stopped {

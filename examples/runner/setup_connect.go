@@ -58,7 +58,7 @@ func (s *setup) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		report := satchel.Check(ctx, layers, satchel.Requirements{})
+		report := satchel.Check(ctx, layers)
 		s.printReport(report)
 		result.Ready, result.Report = report.OK(), new(describeReport(report))
 		if result.Ready {

@@ -1,19 +1,18 @@
-package satchel
+package bundle
 
 import (
 	"slices"
 	"strings"
-
-	"github.com/satchelhq/satchel/bundle"
 )
 
-// MissingError says that a bundle does not have secrets that it must have.
+// MissingError is the error of [Bundle.Require]: the bundle does not have secrets
+// that it must have.
 type MissingError struct {
 	// Names are all that are missing, sorted.
 	Names []string
 	// Problems are those of the bundle that explain it: about one of Names, or
 	// about a source as a whole.
-	Problems []bundle.Problem
+	Problems []Problem
 }
 
 // Error returns the names, each with what is known about it, and what to do.
@@ -23,7 +22,7 @@ func (e *MissingError) Error() string {
 		var reasons []string
 		for _, p := range e.Problems {
 			if p.Name == name {
-				reasons = append(reasons, explain(p))
+				reasons = append(reasons, p.Explain())
 			}
 		}
 		if reasons != nil {
@@ -33,15 +32,16 @@ func (e *MissingError) Error() string {
 	}
 	for _, p := range e.Problems {
 		if p.Name == "" {
-			sources = append(sources, "; "+explain(p))
+			sources = append(sources, "; "+p.Explain())
 		}
 	}
 	return "required secrets are missing: " + strings.Join(names, ", ") + strings.Join(sources, "") +
 		"; add them on the platform, or to a local layer"
 }
 
-// missing returns the error for those of names that b does not have, or nil.
-func missing(b *bundle.Bundle, names []string) *MissingError {
+// Require returns nil if the bundle has all the named secrets, and otherwise a
+// [*MissingError] with those that it lacks. An empty value counts as present.
+func (b *Bundle) Require(names ...string) error {
 	var e MissingError
 	for _, name := range names {
 		if _, ok := b.Get(name); !ok {
@@ -59,9 +59,4 @@ func missing(b *bundle.Bundle, names []string) *MissingError {
 		}
 	}
 	return &e
-}
-
-// explain returns the problem without its name.
-func explain(p bundle.Problem) string {
-	return strings.TrimPrefix(p.Origin.String()+": "+p.Reason, ": ")
 }
