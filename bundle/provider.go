@@ -47,6 +47,22 @@ type CheckItem struct {
 	Status CheckStatus
 	// Detail says what was found, and Fix what to do about it.
 	Detail, Fix string
+	// Err is the error that the item reports, or nil. A [Fault] in it lets a
+	// program print the item in its own words; see Parts.
+	Err error
+}
+
+// Parts returns Detail and Fix in the words of a program, as [Fault.Parts] does
+// with a Fault.
+func (i CheckItem) Parts(name func(setting string) string) (detail, fix string) {
+	detail, fix = i.Detail, i.Fix
+	for f := range faults(i.Err) {
+		problemInGo, fixInGo := f.Parts(fieldName)
+		problem, fixed := f.Parts(name)
+		detail = replace(replace(detail, f.Error(), f.Text(name)), problemInGo, problem)
+		fix = replace(fix, fixInGo, fixed)
+	}
+	return detail, fix
 }
 
 // CheckStatus is the outcome of one check.
