@@ -22,6 +22,9 @@
 //	…
 //	secret, err := group.Open(nil, message, keyring.Context{"name": "API_KEY", "version": "7"})
 //
+// Data that is too long for one message is a stream of a group, sealed with
+// [Group.SealStream] and opened with [Group.OpenStream].
+//
 // Everything is bound to a [Context]: what was sealed for one tenant, name or
 // version does not open as another's. The caller computes contexts from what it
 // asked for, and takes none from where the ciphertext came from.

@@ -1,9 +1,12 @@
 package keyring_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"log"
 
 	"github.com/satchelhq/satchel/keyring"
@@ -83,4 +86,59 @@ func ExampleKeyring_OpenKey() {
 	// Output:
 	// a secret, <nil>
 	// opening message: authentication failed
+}
+
+// A stream seals data that is too long for one message, or of unknown length.
+func ExampleGroup_SealStream() {
+	ctx := context.Background()
+	keys := newExampleKeyring()
+	purpose := keyring.Context{"purpose": "backup"}
+	key, record, err := keys.NewKey(ctx, purpose) // the record is stored beside the stream
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer key.Destroy()
+	group, err := key.Group(purpose)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var file bytes.Buffer
+	w, err := group.SealStream(&file, keyring.Context{"backup": "2026-05-01"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 3 {
+		if _, err := io.WriteString(w, "a line\n"); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil { // writes the last chunk
+		log.Fatal(err)
+	}
+
+	opened, err := keys.OpenKey(ctx, record, purpose)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer opened.Destroy()
+	if group, err = opened.Group(purpose); err != nil {
+		log.Fatal(err)
+	}
+	truncated := bytes.NewReader(file.Bytes()[:file.Len()-1])
+	r, err := group.OpenStream(&file, keyring.Context{"backup": "2026-05-01"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := io.ReadAll(r)
+	fmt.Printf("%q %v\n", plaintext, err)
+
+	if r, err = group.OpenStream(truncated, keyring.Context{"backup": "2026-05-01"}); err != nil {
+		log.Fatal(err)
+	}
+	_, err = io.ReadAll(r)
+	fmt.Println(errors.Is(err, keyring.ErrTampered))
+	// Output:
+	// "a line\na line\na line\n" <nil>
+	// true
 }
