@@ -2,7 +2,6 @@ package vault
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -13,21 +12,18 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// An export (SKX, version 1; docs/format.md) is a header and a number of
-// chunks, each a message whose context holds the export's id, the chunk's
-// number and whether it is the last:
+// An export (SKX, version 1; docs/format.md) is a header and a stream of package
+// keyring whose context holds the export's id:
 //
-//	"SKX" 0x01 | u16 suite | export id[16] | u32 length, key record | each chunk: u32 length, message
+//	"SKX" 0x01 | u16 suite | export id[16] | u32 length, key record | stream
 const (
 	exportMagic  = "SKX\x01"
 	exportSuite  = 1
 	exportHeader = 4 + 2 + 16 + 4
-	exportChunk  = 64 << 10
 	// maxRecord is more than any key record has.
 	maxRecord = 64 << 10
 )
@@ -54,7 +50,7 @@ func (v *Vault) Export(ctx context.Context, w io.Writer) (ExportReport, error) {
 	defer out.key.Destroy()
 	err = v.eachTenant(ctx, func(tenant string) error { return v.exportTenant(ctx, tenant, out, &report) })
 	if err == nil {
-		err = out.close()
+		err = out.stream.Close()
 	}
 	if err != nil {
 		return report, fmt.Errorf("exporting: %w", err)
@@ -140,45 +136,51 @@ func (r *ExportReport) count(s exportScope) {
 	}
 }
 
-// exporter seals lines in chunks.
+// exporter seals lines in a stream.
 type exporter struct {
-	w     io.Writer
-	key   *keyring.DataKey
-	group *keyring.Group
-	id    string
-	plain bytes.Buffer
-	chunk int
+	key    *keyring.DataKey
+	stream io.WriteCloser
 }
 
+// exportContext is the context of an export's data key and of its group.
 func exportContext(id string) keyring.Context {
 	return keyring.Context{"purpose": "export", "export": id}
 }
 
-func chunkContext(id string, number int, last bool) keyring.Context {
-	return keyring.Context{"export": id, "chunk": strconv.Itoa(number), "last": strconv.FormatBool(last)}
-}
+// streamContext is the context of an export's stream.
+func streamContext(id string) keyring.Context { return keyring.Context{"export": id} }
 
 func (v *Vault) newExport(ctx context.Context, w io.Writer) (*exporter, error) {
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails; see crypto/rand
-	out := &exporter{w: w, id: hex.EncodeToString(id)}
-	key, record, err := v.keys.NewKey(ctx, exportContext(out.id))
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails; see crypto/rand
+	name := hex.EncodeToString(id[:])
+	key, record, err := v.keys.NewKey(ctx, exportContext(name))
 	if err != nil {
 		return nil, err
 	}
-	out.key = key
-	if out.group, err = key.Group(exportContext(out.id)); err != nil {
+	stream, err := startExport(w, id, key, record)
+	if err != nil {
+		key.Destroy()
+		return nil, err
+	}
+	return &exporter{key: key, stream: stream}, nil
+}
+
+// startExport writes the header of an export and returns the writer of the rest.
+func startExport(w io.Writer, id [16]byte, key *keyring.DataKey, record keyring.Record) (io.WriteCloser, error) {
+	name := hex.EncodeToString(id[:])
+	group, err := key.Group(exportContext(name))
+	if err != nil {
 		return nil, err
 	}
 	header := []byte(exportMagic)
 	header = binary.BigEndian.AppendUint16(header, exportSuite)
-	header = append(header, id...)
+	header = append(header, id[:]...)
 	header = binary.BigEndian.AppendUint32(header, uint32(len(record)))
 	if _, err := w.Write(append(header, record...)); err != nil {
-		key.Destroy()
 		return nil, err
 	}
-	return out, nil
+	return group.SealStream(w, streamContext(name))
 }
 
 func (e *exporter) line(l exportLine) error {
@@ -186,27 +188,7 @@ func (e *exporter) line(l exportLine) error {
 	if err != nil {
 		return fmt.Errorf("encoding a row: %w", err)
 	}
-	e.plain.Write(encoded)
-	e.plain.WriteByte('\n')
-	for e.plain.Len() > exportChunk {
-		if err := e.flush(e.plain.Next(exportChunk), false); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// close writes the last chunk.
-func (e *exporter) close() error { return e.flush(e.plain.Next(e.plain.Len()), true) }
-
-func (e *exporter) flush(plain []byte, last bool) error {
-	message, err := e.group.Seal(make([]byte, 4), plain, chunkContext(e.id, e.chunk, last))
-	if err != nil {
-		return err
-	}
-	e.chunk++
-	binary.BigEndian.PutUint32(message, uint32(len(message)-4))
-	_, err = e.w.Write(message)
+	_, err = e.stream.Write(append(encoded, '\n'))
 	return err
 }
 
@@ -246,12 +228,12 @@ type tenantRows struct {
 // importFrom calls take for each tenant of a stream.
 func (v *Vault) importFrom(ctx context.Context, r io.Reader, take func(context.Context, *tenantRows) error) (ExportReport, error) {
 	var report ExportReport
-	in, err := v.openExport(ctx, r)
+	stream, key, err := v.openExport(ctx, bufio.NewReader(r))
 	if err != nil {
 		return report, err
 	}
-	defer in.key.Destroy()
-	lines := bufio.NewReader(in)
+	defer key.Destroy()
+	lines := bufio.NewReader(stream)
 	var rows *tenantRows
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -293,81 +275,37 @@ func (v *Vault) importFrom(ctx context.Context, r io.Reader, take func(context.C
 	}
 }
 
-// importer opens chunks.
-type importer struct {
-	r     *bufio.Reader
-	key   *keyring.DataKey
-	group *keyring.Group
-	id    string
-	plain []byte
-	chunk int
-	last  bool
-}
-
-func (v *Vault) openExport(ctx context.Context, r io.Reader) (*importer, error) {
-	in := &importer{r: bufio.NewReader(r)}
+// openExport reads the header of an export. It returns the reader of the rest
+// and the data key, which the caller destroys.
+func (v *Vault) openExport(ctx context.Context, r io.Reader) (io.Reader, *keyring.DataKey, error) {
 	var header [exportHeader]byte
-	if _, err := io.ReadFull(in.r, header[:]); err != nil {
-		return nil, fmt.Errorf("%w: it is too short for an export", keyring.ErrMalformed)
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return nil, nil, fmt.Errorf("%w: it is too short for an export", keyring.ErrMalformed)
 	}
 	size := binary.BigEndian.Uint32(header[22:])
 	if string(header[:4]) != exportMagic || binary.BigEndian.Uint16(header[4:]) != exportSuite || size > maxRecord {
-		return nil, fmt.Errorf("%w: it does not begin as an export", keyring.ErrMalformed)
+		return nil, nil, fmt.Errorf("%w: it does not begin as an export", keyring.ErrMalformed)
 	}
-	in.id = hex.EncodeToString(header[6:22])
+	id := hex.EncodeToString(header[6:22])
 	record := make(keyring.Record, size)
-	if _, err := io.ReadFull(in.r, record); err != nil {
-		return nil, fmt.Errorf("%w: its key record is cut off", keyring.ErrMalformed)
+	if _, err := io.ReadFull(r, record); err != nil {
+		return nil, nil, fmt.Errorf("%w: its key record is cut off", keyring.ErrMalformed)
 	}
-	key, err := v.keys.OpenKey(ctx, record, exportContext(in.id))
+	key, err := v.keys.OpenKey(ctx, record, exportContext(id))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if in.group, err = key.Group(exportContext(in.id)); err != nil {
+	group, err := key.Group(exportContext(id))
+	if err != nil {
 		key.Destroy()
-		return nil, err
+		return nil, nil, err
 	}
-	in.key = key
-	return in, nil
-}
-
-// Read implements io.Reader: the plaintext of all chunks.
-func (in *importer) Read(p []byte) (int, error) {
-	for len(in.plain) == 0 {
-		if in.last {
-			return 0, io.EOF
-		}
-		if err := in.next(); err != nil {
-			return 0, err
-		}
+	stream, err := group.OpenStream(r, streamContext(id))
+	if err != nil {
+		key.Destroy()
+		return nil, nil, err
 	}
-	n := copy(p, in.plain)
-	in.plain = in.plain[n:]
-	return n, nil
-}
-
-func (in *importer) next() error {
-	var size [4]byte
-	if _, err := io.ReadFull(in.r, size[:]); err != nil {
-		return fmt.Errorf("%w: the export is cut off: its last chunk is missing", keyring.ErrTampered)
-	}
-	n := binary.BigEndian.Uint32(size[:])
-	if n > exportChunk+keyring.Overhead {
-		return fmt.Errorf("%w: chunk %d of the export is too long", keyring.ErrMalformed, in.chunk)
-	}
-	message := make([]byte, n)
-	if _, err := io.ReadFull(in.r, message); err != nil {
-		return fmt.Errorf("%w: chunk %d of the export is cut off", keyring.ErrTampered, in.chunk)
-	}
-	if _, err := in.r.Peek(1); errors.Is(err, io.EOF) {
-		in.last = true // its context has to say so too
-	}
-	var err error
-	if in.plain, err = in.group.Open(in.plain[:0], message, chunkContext(in.id, in.chunk, in.last)); err != nil {
-		return fmt.Errorf("chunk %d of the export: %w", in.chunk, err)
-	}
-	in.chunk++
-	return nil
+	return stream, key, nil
 }
 
 // checkTenant verifies everything that an export has of a tenant.
