@@ -43,7 +43,7 @@ func open() {}
 
 type Base struct {
 	Size, Weight int
-	Header       url.Values `json:"query"`
+	Query        url.Values `json:"query"`
 	secret       string
 }
 
