@@ -65,7 +65,7 @@ func answers(code int, retryAfter string) func(*failing) {
 // fail.
 type failing struct {
 	platform    *vaulttest.Platform
-	provider    *providers.Bootstrap
+	provider    *providers.Platform
 	unreachable atomic.Bool
 	revoke      func()
 }
@@ -87,7 +87,7 @@ func newFailing(t *testing.T) *failing {
 		}
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
-	f.provider = &providers.Bootstrap{
+	f.provider = &providers.Platform{
 		URL:     f.platform.URL,
 		Token:   func(context.Context) (bundle.Value, error) { return token, nil },
 		Client:  &http.Client{Transport: transport},

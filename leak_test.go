@@ -67,7 +67,7 @@ func TestNothingIsLeftWhenTheContextEnds(t *testing.T) {
 	put(t, filepath.Join(dir, ".env"), "B=1\n")
 	put(t, filepath.Join(dir, "config.yaml"), "C: 1\n")
 	layers := []bundle.Provider{
-		&providers.Bootstrap{URL: p.URL, Token: p.Token(t, "acme"), Client: p.Client},
+		&providers.Platform{URL: p.URL, Token: p.Token(t, "acme"), Client: p.Client},
 		&yamlfile.File{Path: filepath.Join(dir, "config.yaml")},
 		&providers.Dotenv{Path: filepath.Join(dir, ".env")},
 		&providers.Env{Names: []string{"PATH"}},
@@ -117,7 +117,7 @@ func TestNothingIsLeftWhenTheContextEnds(t *testing.T) {
 func TestAFailedNewLeavesNothing(t *testing.T) {
 	p := vaulttest.NewPlatform(t)
 	p.Fail(vaulttest.Hang())
-	layers := []bundle.Provider{&providers.Bootstrap{URL: p.URL, Token: p.Token(t, "acme"), Client: p.Client}}
+	layers := []bundle.Provider{&providers.Platform{URL: p.URL, Token: p.Token(t, "acme"), Client: p.Client}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	group.Go(func() {

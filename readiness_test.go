@@ -192,7 +192,7 @@ func TestCheckOfARealRunnerMakesOneRequestAndShowsNoValue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".env")
 	require.NoError(t, os.WriteFile(path, []byte("# mine\nDEPLOY_TOKEN="+canary+"-2\nSENTRY_DSN="+canary+"-local\n"), 0o600))
 	layers := []bundle.Provider{
-		&providers.Bootstrap{URL: p.URL, Token: p.Token(t, "acme/web"), Client: p.Client},
+		&providers.Platform{URL: p.URL, Token: p.Token(t, "acme/web"), Client: p.Client},
 		&providers.Dotenv{Path: path},
 	}
 	names := []string{"ANTHROPIC_API_KEY", "DEPLOY_TOKEN"}
@@ -207,7 +207,7 @@ func TestCheckOfARealRunnerMakesOneRequestAndShowsNoValue(t *testing.T) {
 	require.NotContains(t, text+fmt.Sprintf("%v %+v %#v", r, r, r), canary)
 
 	bad := func(context.Context) (bundle.Value, error) { return bundle.NewValue("rnt_" + canary), nil }
-	r = satchel.Check(t.Context(), []bundle.Provider{&providers.Bootstrap{URL: p.URL, Token: bad, Client: p.Client}}, names...)
+	r = satchel.Check(t.Context(), []bundle.Provider{&providers.Platform{URL: p.URL, Token: bad, Client: p.Client}}, names...)
 	require.False(t, r.OK())
 	require.Equal(t, 1, p.Requests(), "a token that cannot be right is found before anything is sent")
 	require.Contains(t, r.String(), "no layer that could be fetched has it")

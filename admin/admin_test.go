@@ -19,7 +19,7 @@ import (
 
 // leftOut are the operations that have no method, and why.
 var leftOut = map[string]string{
-	"GET /runners/bootstrap": "runners use providers.Bootstrap",
+	"GET /runners/bootstrap": "runners use providers.Platform",
 	"GET /v1/audit":          "reading the audit chain is the console's, and no part of a runner's setup",
 	"POST /v1/audit/verify":  "verifying the audit chain takes a head that is kept elsewhere: operators use vault.VerifyAudit",
 }

@@ -8,7 +8,7 @@
 //
 // Administrators write secrets and never read them: no answer has a value, and
 // a runner's token is in the answer to its issue or rotation only. A runner
-// fetches its bundle with providers.Bootstrap instead.
+// fetches its bundle with providers.Platform instead.
 //
 // An answer that is a refusal is an [*Error]. [ErrNotFound] and [ErrConflict]
 // are what callers branch on.

@@ -14,7 +14,7 @@ import (
 // means its default.
 type ApplyOptions struct {
 	// Fetch returns what the runner gets from the platform, as the Fetch of
-	// providers.Bootstrap does. A line then goes only if that has its value.
+	// providers.Platform does. A line then goes only if that has its value.
 	// It is called once, after the uploads. Default: the platform's answer to
 	// each upload counts, and the bundle that the plan was made with.
 	Fetch func(context.Context) (*bundle.Bundle, error)

@@ -25,7 +25,7 @@ import (
 type platform struct {
 	*vaulttest.Platform
 	client *admin.Client
-	runner *providers.Bootstrap
+	runner *providers.Platform
 	// writes counts the requests that change something.
 	writes atomic.Int64
 }
@@ -44,7 +44,7 @@ func newPlatform(t testing.TB) *platform {
 	}))
 	t.Cleanup(server.Close)
 	p.client = &admin.Client{URL: server.URL, Authorize: func(*http.Request) error { return nil }, HTTPClient: server.Client()}
-	p.runner = &providers.Bootstrap{URL: p.URL, Token: p.Token(t, "acme/web"), Client: p.Client}
+	p.runner = &providers.Platform{URL: p.URL, Token: p.Token(t, "acme/web"), Client: p.Client}
 	return p
 }
 

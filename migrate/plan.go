@@ -208,7 +208,7 @@ func onPlatform(b *bundle.Bundle, e Entry) (there, same bool, as string) {
 	return false, false, ""
 }
 
-// platformProvider is in the origin of what providers.Bootstrap fetched.
+// platformProvider is in the origin of what providers.Platform fetched.
 const platformProvider = "bootstrap"
 
 // checkCuts leaves lines to people if the rest of the file would not be read as

@@ -3,7 +3,7 @@
 // is asked, and caches nothing; package satchel asks on time and keeps the
 // answers.
 //
-//   - [Bootstrap]: the platform that this runner belongs to, shown one token
+//   - [Platform]: the platform that this runner belongs to, shown one token
 //   - [GitHubApp]: tokens of a GitHub App's installation, for an hour each
 //   - [Bitbucket]: tokens of an OAuth consumer, or an access token
 //   - [Env]: variables of this process's environment
@@ -18,7 +18,7 @@
 // later layer's wins, even if it is empty. Local values go last, so that they
 // win over the platform's:
 //
-//	platform, err := providers.BootstrapFromEnv(".env")
+//	platform, err := providers.PlatformFromEnv(".env")
 //	…
 //	layers := []bundle.Provider{
 //		platform,

@@ -45,7 +45,7 @@ func TestAPlatformMintsForItsRunners(t *testing.T) {
 
 	var seen []*bundle.Bundle
 	for _, server := range []*httptest.Server{first, second, first} {
-		runner := &providers.Bootstrap{URL: server.URL, Token: valueOf(token.Reveal()), Client: server.Client()}
+		runner := &providers.Platform{URL: server.URL, Token: valueOf(token.Reveal()), Client: server.Client()}
 		b, err := runner.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		require.Empty(t, b.Problems())
@@ -83,7 +83,7 @@ func TestAPlatformServesWhatItCanWhileGitHubRefuses(t *testing.T) {
 	require.NoError(t, err)
 	_, err = v.Put(t.Context(), "acme", "AI_KEY", bundle.NewValue("k"), nil)
 	require.NoError(t, err)
-	b, err := (&providers.Bootstrap{URL: server.URL, Token: valueOf(token.Reveal()), Client: server.Client()}).Fetch(t.Context(), nil)
+	b, err := (&providers.Platform{URL: server.URL, Token: valueOf(token.Reveal()), Client: server.Client()}).Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, b.Len(), "the others are there")
 	require.Len(t, b.Problems(), 1)

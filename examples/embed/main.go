@@ -26,7 +26,7 @@ func main() {
 }
 
 func run(ctx context.Context, job ...string) (code int, err error) {
-	platform, err := providers.BootstrapFromEnv(".env") // SATCHEL_API_URL, SATCHEL_RUNNER_TOKEN
+	platform, err := providers.PlatformFromEnv(".env") // SATCHEL_API_URL, SATCHEL_RUNNER_TOKEN
 	if err != nil {
 		return 1, err
 	}

@@ -201,8 +201,8 @@ func (p *running) issue(scope string) bundle.Value {
 }
 
 // runner returns what a runner asks the platform with.
-func (p *running) runner(token bundle.Value) *providers.Bootstrap {
-	return &providers.Bootstrap{URL: p.url, Client: p.client, Token: func(context.Context) (bundle.Value, error) { return token, nil }}
+func (p *running) runner(token bundle.Value) *providers.Platform {
+	return &providers.Platform{URL: p.url, Client: p.client, Token: func(context.Context) (bundle.Value, error) { return token, nil }}
 }
 
 // fetch returns a runner's bundle.

@@ -167,7 +167,7 @@ func runRunners(order loadOrder, in *bufio.Reader) error {
 
 // run is one runner.
 func (r *runners) run(ctx context.Context, number int, client *http.Client, token string, started func()) error {
-	platform := &providers.Bootstrap{
+	platform := &providers.Platform{
 		URL: r.order.URL, Client: client, Runner: fmt.Sprint("runner-", number),
 		Token: func(context.Context) (bundle.Value, error) { return bundle.NewValue(token), nil },
 	}
@@ -211,7 +211,7 @@ func (r *runners) report() {
 }
 
 // counted counts answers, and sends requests over a connection that others use
-// too, which providers.Bootstrap by itself does not.
+// too, which providers.Platform by itself does not.
 type counted struct {
 	next http.RoundTripper
 	r    *runners

@@ -107,7 +107,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := os.WriteFile(env, []byte(lines+"WEBHOOK_SECRET='"+webhookLocal+"' # mine\n"), 0o600); err != nil {
 		return err
 	}
-	platform, err := providers.BootstrapFromEnv(env)
+	platform, err := providers.PlatformFromEnv(env)
 	if err != nil {
 		return err
 	}
@@ -295,7 +295,7 @@ func (d *demo) await(ctx context.Context, changes <-chan bundle.Diff, want strin
 
 // showRevoked prints what the runner says of itself, and what a new one that
 // shows the token is told.
-func (d *demo) showRevoked(ctx context.Context, client *satchel.Client, platform *providers.Bootstrap, token bundle.Value) error {
+func (d *demo) showRevoked(ctx context.Context, client *satchel.Client, platform *providers.Platform, token bundle.Value) error {
 	status := client.Status()
 	d.say("the runner is %s, and has nothing left but its own:", status.State)
 	for s := range client.Bundle().All() {
@@ -307,7 +307,7 @@ func (d *demo) showRevoked(ctx context.Context, client *satchel.Client, platform
 	if !ok || refused.Reason != "revoked" {
 		return errors.New("the revoked token was not refused as revoked")
 	}
-	mistyped := &providers.Bootstrap{URL: platform.URL, Token: func(context.Context) (bundle.Value, error) {
+	mistyped := &providers.Platform{URL: platform.URL, Token: func(context.Context) (bundle.Value, error) {
 		return bundle.NewValue(token.Reveal()[:64] + "?"), nil
 	}}
 	_, err = mistyped.Fetch(ctx, nil)

@@ -135,12 +135,12 @@ func (h home) localLayers() []bundle.Provider {
 }
 
 // platform returns the platform as the two lines have it.
-func (h home) platform(s settings) (*providers.Bootstrap, error) {
+func (h home) platform(s settings) (*providers.Platform, error) {
 	var files []string
 	if _, err := os.Stat(h.env()); !errors.Is(err, fs.ErrNotExist) {
 		files = append(files, h.env())
 	}
-	platform, err := providers.BootstrapFromEnv(files...)
+	platform, err := providers.PlatformFromEnv(files...)
 	if err != nil {
 		if h.lacksLine() {
 			err = fmt.Errorf("%w\n`runner setup` writes both lines into %s", err, h.env())
@@ -165,7 +165,7 @@ func (h home) lacksLine() bool {
 
 // platformDespiteRepeats is platform where .env may have a name twice: it is for
 // migrate, which lists such names.
-func (h home) platformDespiteRepeats(ctx context.Context, s settings) (*providers.Bootstrap, error) {
+func (h home) platformDespiteRepeats(ctx context.Context, s settings) (*providers.Platform, error) {
 	platform, strict := h.platform(s)
 	if _, ok := errors.AsType[*dotenv.SyntaxError](strict); !ok {
 		return platform, strict
@@ -185,7 +185,7 @@ func (h home) platformDespiteRepeats(ctx context.Context, s settings) (*provider
 	if err := usableURL(ctx, url.Reveal()); err != nil {
 		return nil, err
 	}
-	return s.complete(&providers.Bootstrap{
+	return s.complete(&providers.Platform{
 		URL:   url.Reveal(),
 		Token: func(context.Context) (bundle.Value, error) { return token, nil },
 	})
@@ -194,7 +194,7 @@ func (h home) platformDespiteRepeats(ctx context.Context, s settings) (*provider
 // usableURL says what is wrong with the URL of a platform.
 func usableURL(ctx context.Context, url string) error {
 	// Without a token this sends nothing, and says whether it could.
-	_, items := (&providers.Bootstrap{URL: url}).Check(ctx)
+	_, items := (&providers.Platform{URL: url}).Check(ctx)
 	if items[0].Status == bundle.CheckFailed {
 		return fmt.Errorf("%s: %s; %s", items[0].Name, items[0].Detail, items[0].Fix)
 	}
@@ -202,7 +202,7 @@ func usableURL(ctx context.Context, url string) error {
 }
 
 // complete adds to the platform what the two lines do not have.
-func (s settings) complete(platform *providers.Bootstrap) (*providers.Bootstrap, error) {
+func (s settings) complete(platform *providers.Platform) (*providers.Platform, error) {
 	var err error
 	platform.Runner = runnerName()
 	platform.Client, err = s.httpClient()

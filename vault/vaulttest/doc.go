@@ -4,5 +4,5 @@
 //
 //	p := vaulttest.NewPlatform(t)
 //	p.Put(t, "acme/web", "ANTHROPIC_API_KEY", "sk-ant-…")
-//	runner := &providers.Bootstrap{URL: p.URL, Client: p.Client, Token: p.Token(t, "acme/web")}
+//	runner := &providers.Platform{URL: p.URL, Client: p.Client, Token: p.Token(t, "acme/web")}
 package vaulttest

@@ -21,7 +21,7 @@ import (
 // Platform is a platform for tests: a vault in memory, served over TLS on
 // loopback until the test ends. Its fields may be used and not replaced.
 type Platform struct {
-	// URL is the base URL to give to providers.Bootstrap.
+	// URL is the base URL to give to providers.Platform.
 	URL string
 	// Client trusts the platform's certificate.
 	Client *http.Client
@@ -70,7 +70,7 @@ func (p *Platform) Put(t testing.TB, scope, name, value string) vault.Info {
 }
 
 // Token issues a token for scope and returns it in the form that
-// providers.Bootstrap asks for.
+// providers.Platform asks for.
 func (p *Platform) Token(t testing.TB, scope string) func(context.Context) (bundle.Value, error) {
 	t.Helper()
 	token, _, err := p.Vault.IssueToken(t.Context(), scope, nil)

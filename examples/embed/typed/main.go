@@ -77,7 +77,7 @@ func (c *collector) Close() error {
 }
 
 func main() {
-	platform, err := providers.BootstrapFromEnv(".env")
+	platform, err := providers.PlatformFromEnv(".env")
 	if err != nil {
 		log.Fatal(err)
 	}

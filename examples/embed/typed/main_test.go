@@ -30,7 +30,7 @@ func TestARotationReachesTheHTTPClient(t *testing.T) {
 	p := vaulttest.NewPlatform(t)
 	p.Put(t, "acme", "COLLECTOR_URL", receiver.URL)
 	p.Put(t, "acme", "COLLECTOR_KEY", "first key")
-	platform := &providers.Bootstrap{URL: p.URL, Token: p.Token(t, "acme"), Client: p.Client}
+	platform := &providers.Platform{URL: p.URL, Token: p.Token(t, "acme"), Client: p.Client}
 
 	in, out := io.Pipe()
 	var program sync.WaitGroup

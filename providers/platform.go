@@ -13,11 +13,11 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 )
 
-// Bootstrap fetches a runner's bundle from a platform, with nothing but the
+// Platform fetches a runner's bundle from a platform, with nothing but the
 // runner's token (docs/protocol.md). It is a
 // [bundle.Waiter] and a [bundle.Checker].
 //
-//	platform := &providers.Bootstrap{URL: "https://satchel.example.com/api", Token: token}
+//	platform := &providers.Platform{URL: "https://satchel.example.com/api", Token: token}
 //
 // Every error is a [*bundle.FetchError]. Inside it is a [*StatusError] if the
 // platform answered, and the context's error if the context ended. A URL or a
@@ -29,9 +29,9 @@ import (
 // nothing is left open between them, and package net/http logs what a server
 // sends unasked on a connection that it keeps.
 //
-// The fields must not change after the first use. Bootstrap is safe for
+// The fields must not change after the first use. Platform is safe for
 // concurrent use, never logs and leaves nothing running between calls.
-type Bootstrap struct {
+type Platform struct {
 	// URL is the base URL of the platform. It has to be https, unless the
 	// host is this machine (localhost, 127.0.0.0/8 or ::1), and cannot have a
 	// user, a query or a fragment. Required.
@@ -54,15 +54,15 @@ type Bootstrap struct {
 }
 
 var (
-	_ bundle.Waiter  = (*Bootstrap)(nil)
-	_ bundle.Checker = (*Bootstrap)(nil)
+	_ bundle.Waiter  = (*Platform)(nil)
+	_ bundle.Checker = (*Platform)(nil)
 )
 
 var platform = peer{name: "the platform", answer: "a platform's answer", sends: "the token", example: "https://satchel.example.com/api"}
 
 // Fetch returns the token's bundle. It returns last itself if the platform
 // says that it still holds.
-func (b *Bootstrap) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+func (b *Platform) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	return b.fetch(ctx, last, 0)
 }
 
@@ -73,7 +73,7 @@ func (b *Bootstrap) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bun
 // seconds.
 //
 // Without last, Wait is Fetch.
-func (b *Bootstrap) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+func (b *Platform) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	over := time.NewTimer(wire.MaxWait)
 	defer over.Stop()
 	next, err := b.fetch(ctx, last, wire.MaxWait)
@@ -90,7 +90,7 @@ func (b *Bootstrap) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bund
 
 // String returns "bootstrap" and the origin of the URL, such as
 // "bootstrap https://satchel.example.com".
-func (b *Bootstrap) String() string {
+func (b *Platform) String() string {
 	endpoint, err := b.endpoint()
 	if err != nil {
 		return "bootstrap" // the URL may hold anything
@@ -107,7 +107,7 @@ type reply struct {
 }
 
 // fetch makes one request, which the platform may hold back for wait.
-func (b *Bootstrap) fetch(ctx context.Context, last *bundle.Bundle, wait time.Duration) (*bundle.Bundle, error) {
+func (b *Platform) fetch(ctx context.Context, last *bundle.Bundle, wait time.Duration) (*bundle.Bundle, error) {
 	endpoint, err := b.endpoint()
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (b *Bootstrap) fetch(ctx context.Context, last *bundle.Bundle, wait time.Du
 
 // exchange sends a request and reads the answer. What it has seen of that it
 // returns even with an error.
-func (b *Bootstrap) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (reply, error) {
+func (b *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (reply, error) {
 	c := &call{to: platform, method: http.MethodGet, url: endpoint, header: header}
 	response, err := c.send(ctx, b.Client)
 	got := reply{response: response, at: time.Now()}
@@ -157,7 +157,7 @@ func (b *Bootstrap) exchange(ctx context.Context, endpoint *url.URL, header http
 }
 
 // endpoint returns the URL to ask.
-func (b *Bootstrap) endpoint() (*url.URL, error) {
+func (b *Platform) endpoint() (*url.URL, error) {
 	base, err := platform.baseURL(b.URL)
 	if err != nil {
 		return nil, err
@@ -166,9 +166,9 @@ func (b *Bootstrap) endpoint() (*url.URL, error) {
 }
 
 // token asks for the token, and checks its form.
-func (b *Bootstrap) token(ctx context.Context) (token bundle.Value, id string, err error) {
+func (b *Platform) token(ctx context.Context) (token bundle.Value, id string, err error) {
 	if b.Token == nil {
-		return token, "", permanent(&mendable{err: errors.New("runner token: the Token function is not set"), fix: "set it, or use BootstrapFromEnv"})
+		return token, "", permanent(&mendable{err: errors.New("runner token: the Token function is not set"), fix: "set it, or use PlatformFromEnv"})
 	}
 	token, err = b.Token(ctx)
 	if err != nil {
@@ -181,7 +181,7 @@ func (b *Bootstrap) token(ctx context.Context) (token bundle.Value, id string, e
 	return token, id, nil
 }
 
-func (b *Bootstrap) checkRunner() error {
+func (b *Platform) checkRunner() error {
 	plain := !strings.ContainsFunc(b.Runner, func(r rune) bool { return r < ' ' || r > '~' })
 	if plain && len(b.Runner) <= wire.MaxRunner {
 		return nil
@@ -193,7 +193,7 @@ func (b *Bootstrap) checkRunner() error {
 }
 
 // header returns the header of a request.
-func (b *Bootstrap) header(token bundle.Value, last *bundle.Bundle, wait time.Duration) http.Header {
+func (b *Platform) header(token bundle.Value, last *bundle.Bundle, wait time.Duration) http.Header {
 	header := http.Header{}
 	header.Set("Accept", "application/json, "+wire.ProblemType)
 	header.Set("Authorization", "Bearer "+token.Reveal())

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/local"
 )
 
-// BootstrapFromEnv returns a [Bootstrap] with the URL in SATCHEL_API_URL and
+// PlatformFromEnv returns a [Platform] with the URL in SATCHEL_API_URL and
 // the token in SATCHEL_RUNNER_TOKEN. It takes each from the environment of the
 // process or, where it is not set there, from the named .env files, of which a
 // later one wins. A file is read only if it is needed; then it has to exist. A
@@ -23,7 +23,7 @@ import (
 // Both settings are checked here, without a request. A token that came from the
 // environment stays there, where the children of the process find it unless
 // they get an environment of their own.
-func BootstrapFromEnv(files ...string) (*Bootstrap, error) {
+func PlatformFromEnv(files ...string) (*Platform, error) {
 	const op = "bootstrap settings"
 	settings := []setting{
 		{name: "SATCHEL_API_URL", example: "https://satchel.example.com/api"},
@@ -33,7 +33,7 @@ func BootstrapFromEnv(files ...string) (*Bootstrap, error) {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	address, token := settings[0], settings[1]
-	b := &Bootstrap{
+	b := &Platform{
 		URL:   address.value.Reveal(),
 		Token: func(context.Context) (bundle.Value, error) { return token.value, nil },
 	}

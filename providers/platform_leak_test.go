@@ -143,7 +143,7 @@ func TestNothingThatAPlatformSendsBackIsShown(t *testing.T) {
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.StartTLS()
 			defer server.Close()
-			b := &providers.Bootstrap{URL: server.URL, Token: give, Client: server.Client(), Runner: "r"}
+			b := &providers.Platform{URL: server.URL, Token: give, Client: server.Client(), Runner: "r"}
 			got, err := b.Fetch(t.Context(), nil)
 			if name == "a good answer" {
 				require.NoError(t, err)
@@ -178,7 +178,7 @@ func TestNoErrorBeforeARequestShowsTheToken(t *testing.T) {
 	token, _ := wire.NewToken()
 	for _, given := range []string{token + " ", token[:64], token[:30] + "-" + token[31:], token + token, "x" + token} {
 		for _, url := range []string{"https://" + given, "https://satchel.example.com/?" + given, "https://satchel.example.com", "http://" + secretCanary + "@satchel.example.com"} {
-			b := &providers.Bootstrap{URL: url, Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) { return bundle.NewValue(given), nil }}
+			b := &providers.Platform{URL: url, Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) { return bundle.NewValue(given), nil }}
 			_, err := b.Fetch(t.Context(), nil)
 			require.Error(t, err)
 			_, items := b.Check(t.Context())

@@ -36,10 +36,10 @@ func listen(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// runnerOf returns a Bootstrap for a server, with a token of its own.
-func runnerOf(server *httptest.Server) *providers.Bootstrap {
+// runnerOf returns a Platform for a server, with a token of its own.
+func runnerOf(server *httptest.Server) *providers.Platform {
 	_, give := newToken()
-	return &providers.Bootstrap{URL: server.URL, Token: give, Client: server.Client()}
+	return &providers.Platform{URL: server.URL, Token: give, Client: server.Client()}
 }
 
 // writeAnswer answers with one secret called A.
@@ -122,7 +122,7 @@ func (p *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(data)
 }
 
-func TestBootstrapConforms(t *testing.T) {
+func TestPlatformConforms(t *testing.T) {
 	providertest.Run(t, func(t *testing.T) providertest.Fixture {
 		token, give := newToken()
 		first := map[string]string{"API_KEY": "first-value-of-the-key", "EMPTY": ""}
@@ -130,7 +130,7 @@ func TestBootstrapConforms(t *testing.T) {
 		server := httptest.NewTLSServer(platform)
 		t.Cleanup(server.Close)
 		return providertest.Fixture{
-			Provider: &providers.Bootstrap{URL: server.URL + "/api/", Token: give, Client: server.Client()},
+			Provider: &providers.Platform{URL: server.URL + "/api/", Token: give, Client: server.Client()},
 			Want:     first,
 			Change: func() map[string]string {
 				second := map[string]string{"API_KEY": "second-value-of-the-key", "ANOTHER": "x"}
@@ -152,7 +152,7 @@ func TestARequestIsTheOneOfTheProtocol(t *testing.T) {
 		got = r.Clone(context.Background())
 		writeAnswer(w, "rev-1", "x")
 	})
-	b := &providers.Bootstrap{URL: server.URL + "/deep/api/", Token: give, Client: server.Client(), Runner: "runner 7 (eu)"}
+	b := &providers.Platform{URL: server.URL + "/deep/api/", Token: give, Client: server.Client(), Runner: "runner 7 (eu)"}
 	first, err := b.Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, "GET", got.Method)
@@ -184,7 +184,7 @@ func TestTheTokenIsAskedForAtEachRequest(t *testing.T) {
 		writeAnswer(w, "r", "x")
 	})
 	var given []string
-	b := &providers.Bootstrap{URL: server.URL, Client: server.Client(), Token: func(context.Context) (bundle.Value, error) {
+	b := &providers.Platform{URL: server.URL, Client: server.Client(), Token: func(context.Context) (bundle.Value, error) {
 		token, _ := wire.NewToken()
 		given = append(given, token)
 		return bundle.NewValue(token), nil
@@ -250,7 +250,7 @@ func requireStatusOf(t *testing.T, method string, err error, kind bundle.FetchKi
 	return status
 }
 
-func TestOneBootstrapServesManyGoroutines(t *testing.T) {
+func TestOnePlatformServesManyGoroutines(t *testing.T) {
 	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
@@ -258,7 +258,7 @@ func TestOneBootstrapServesManyGoroutines(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	_, give := newToken()
-	b := &providers.Bootstrap{URL: server.URL, Token: give} // its own client, made by whoever is first
+	b := &providers.Platform{URL: server.URL, Token: give} // its own client, made by whoever is first
 	var all sync.WaitGroup
 	errs := make(chan error, 64)
 	for range 16 {
@@ -288,7 +288,7 @@ func TestStringNamesTheOrigin(t *testing.T) {
 		"https://" + token:                "bootstrap",
 		"":                                "bootstrap",
 	} {
-		require.Equal(t, want, (&providers.Bootstrap{URL: url}).String(), "what may be secret is not shown")
+		require.Equal(t, want, (&providers.Platform{URL: url}).String(), "what may be secret is not shown")
 	}
 }
 
@@ -337,7 +337,7 @@ func TestAURLThatCannotBeRightIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		"http://" + token + ".example.com/" + strings.Repeat("x", 9): "it holds a runner token",
 	} {
 		t.Run(url, func(t *testing.T) {
-			b := &providers.Bootstrap{URL: url, Token: give, Client: refuseDial(t)}
+			b := &providers.Platform{URL: url, Token: give, Client: refuseDial(t)}
 			_, err := b.Fetch(t.Context(), nil)
 			requireKind(t, err, bundle.FetchPermanent)
 			require.ErrorContains(t, err, "URL of the platform: ")
@@ -361,7 +361,7 @@ func TestHTTPIsForThisMachineOnly(t *testing.T) {
 	_, give := newToken()
 	for _, url := range []string{"http://localhost", "http://LOCALHOST:1234/api", "http://127.0.0.1:80", "http://127.255.3.4", "http://[::1]:8080"} {
 		var sent []string
-		b := &providers.Bootstrap{URL: url, Token: give, Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		b := &providers.Platform{URL: url, Token: give, Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			sent = append(sent, r.URL.String())
 			return nil, errors.New("sent")
 		})}}
@@ -383,7 +383,7 @@ func TestAMalformedTokenIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		if given == token {
 			continue // two equal neighbors were swapped
 		}
-		b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+		b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 			return bundle.NewValue(given), nil
 		}}
 		_, err := b.Fetch(t.Context(), nil)
@@ -394,10 +394,10 @@ func TestAMalformedTokenIsRefusedBeforeAnythingIsSent(t *testing.T) {
 }
 
 func TestAMissingTokenFunctionIsRefused(t *testing.T) {
-	b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t)}
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t)}
 	_, err := b.Fetch(t.Context(), nil)
 	requireKind(t, err, bundle.FetchPermanent)
-	require.EqualError(t, err, "runner token: the Token function is not set; set it, or use BootstrapFromEnv")
+	require.EqualError(t, err, "runner token: the Token function is not set; set it, or use PlatformFromEnv")
 }
 
 func TestTheErrorOfTheTokenFunctionKeepsItsKind(t *testing.T) {
@@ -410,7 +410,7 @@ func TestTheErrorOfTheTokenFunctionKeepsItsKind(t *testing.T) {
 		{&bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}, bundle.FetchError{Kind: bundle.FetchPermanent}},
 		{fmt.Errorf("reading: %w", &bundle.FetchError{RetryAfter: time.Minute, Err: cause}), bundle.FetchError{RetryAfter: time.Minute}},
 	} {
-		b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+		b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 			return bundle.Value{}, row.err
 		}}
 		_, err := b.Fetch(t.Context(), nil)
@@ -426,7 +426,7 @@ func TestTheErrorOfTheTokenFunctionKeepsItsKind(t *testing.T) {
 func TestTheNameOfARunnerIsPlainAndShort(t *testing.T) {
 	_, give := newToken()
 	for _, name := range []string{"a\r\nX-Evil: 1", "läufer", "\x00", strings.Repeat("x", 129)} {
-		b := &providers.Bootstrap{URL: "https://satchel.example.com", Token: give, Client: refuseDial(t), Runner: name}
+		b := &providers.Platform{URL: "https://satchel.example.com", Token: give, Client: refuseDial(t), Runner: name}
 		_, err := b.Fetch(t.Context(), nil)
 		requireKind(t, err, bundle.FetchPermanent)
 		require.ErrorContains(t, err, "name of the runner")
@@ -440,7 +440,7 @@ func TestTheAnswersSecretsArriveWhole(t *testing.T) {
 	platform := newStandIn(token, want)
 	server := httptest.NewTLSServer(platform)
 	t.Cleanup(server.Close)
-	b := &providers.Bootstrap{URL: server.URL + "/api", Token: give, Client: server.Client()}
+	b := &providers.Platform{URL: server.URL + "/api", Token: give, Client: server.Client()}
 	got, err := b.Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	values := map[string]string{}

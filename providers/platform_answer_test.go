@@ -172,7 +172,7 @@ func TestASlowAnswerIsGivenUpAfterTimeout(t *testing.T) {
 		}, "no answer in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, row.handler, func(t *testing.T, b *providers.Bootstrap) {
+			inBubble(t, row.handler, func(t *testing.T, b *providers.Platform) {
 				start := time.Now()
 				_, err := b.Fetch(t.Context(), nil)
 				requireKind(t, err, bundle.FetchUnavailable)
@@ -225,7 +225,7 @@ func TestAServerThatIsNotTrustedGetsNoToken(t *testing.T) {
 	touched := func(http.ResponseWriter, *http.Request) { t.Error("a request arrived") }
 	_, give := newToken()
 	fetch := func(url string, client *http.Client) error {
-		_, err := (&providers.Bootstrap{URL: url, Token: give, Client: client}).Fetch(t.Context(), nil)
+		_, err := (&providers.Platform{URL: url, Token: give, Client: client}).Fetch(t.Context(), nil)
 		requireKind(t, err, bundle.FetchUnavailable)
 		require.NotContains(t, err.Error(), "canary")
 		return err
@@ -288,7 +288,7 @@ func TestWhatIsNotHTTPIsNotQuoted(t *testing.T) {
 		"a chunk":        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", "answer-cut"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := (&providers.Bootstrap{URL: raw(t, row.response), Token: give}).Fetch(t.Context(), nil)
+			_, err := (&providers.Platform{URL: raw(t, row.response), Token: give}).Fetch(t.Context(), nil)
 			requireKind(t, err, bundle.FetchUnavailable)
 			require.ErrorContains(t, err, row.want)
 			require.NotContains(t, err.Error(), "canary")
@@ -302,7 +302,7 @@ func TestAnUnreachablePlatformIsUnavailable(t *testing.T) {
 	require.NoError(t, err)
 	url := "http://" + l.Addr().String()
 	require.NoError(t, l.Close())
-	_, err = (&providers.Bootstrap{URL: url, Token: give}).Fetch(t.Context(), nil)
+	_, err = (&providers.Platform{URL: url, Token: give}).Fetch(t.Context(), nil)
 	requireKind(t, err, bundle.FetchUnavailable)
 	require.EqualError(t, err, "GET "+url+"/runners/bootstrap: connection refused; check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy")
 
@@ -315,7 +315,7 @@ func TestAnUnreachablePlatformIsUnavailable(t *testing.T) {
 		if _, ok := errors.AsType[*net.DNSError](cause); ok {
 			want = "the host's name cannot be resolved"
 		}
-		b := &providers.Bootstrap{URL: "https://satchel.example.com", Token: give, Client: &http.Client{
+		b := &providers.Platform{URL: "https://satchel.example.com", Token: give, Client: &http.Client{
 			Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, cause }},
 		}}
 		_, err := b.Fetch(t.Context(), nil)
@@ -341,7 +341,7 @@ func TestWhatComesBehindAnAnswerIsNotLogged(t *testing.T) {
 		const body = `{"version":1,"revision":"r","secrets":[]}`
 		_, _ = fmt.Fprintf(connection, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%scanary", len(body), body)
 	}
-	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+	inBubble(t, handler, func(t *testing.T, b *providers.Platform) {
 		_, err := b.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 	})
@@ -355,7 +355,7 @@ func TestNoConnectionIsLeftOpen(t *testing.T) {
 	server.Start()
 	t.Cleanup(server.Close)
 	_, give := newToken()
-	_, err := (&providers.Bootstrap{URL: server.URL, Token: give}).Fetch(t.Context(), nil)
+	_, err := (&providers.Platform{URL: server.URL, Token: give}).Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	for s := range states {
 		require.NotEqual(t, http.StateIdle, s, "a connection is used once")

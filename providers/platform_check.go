@@ -15,7 +15,7 @@ import (
 // when, and what it could not put into the bundle. It sends nothing if the URL
 // or the token cannot be right, and otherwise makes one Fetch without a last
 // bundle. It returns the bundle if it got one.
-func (b *Bootstrap) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
+func (b *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	var r report
 	endpoint, err := b.endpoint()
 	if err != nil {

@@ -29,7 +29,7 @@ func TestWaitReturnsAsSoonAsThePlatformAnswers(t *testing.T) {
 		<-*changed.Load()
 		writeAnswer(w, "rev-2", "new")
 	}
-	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+	inBubble(t, handler, func(t *testing.T, b *providers.Platform) {
 		c := make(chan struct{})
 		changed.Store(&c)
 		last, err := b.Wait(t.Context(), nil)
@@ -53,7 +53,7 @@ func TestWaitReturnsLastWhenThePlatformHasWaited(t *testing.T) {
 		}
 		writeAnswer(w, "rev-1", "x")
 	}
-	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+	inBubble(t, handler, func(t *testing.T, b *providers.Platform) {
 		last, err := b.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		start := time.Now()
@@ -80,7 +80,7 @@ func TestAPlatformThatCannotWaitIsAskedOnceIn50Seconds(t *testing.T) {
 				}
 				unchanged(w, r)
 			}
-			inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+			inBubble(t, handler, func(t *testing.T, b *providers.Platform) {
 				last, err := b.Fetch(t.Context(), nil)
 				require.NoError(t, err)
 				requests.Store(0)
@@ -105,7 +105,7 @@ func TestWaitIsBoundedEvenIfThePlatformNeverAnswers(t *testing.T) {
 		}
 		<-r.Context().Done()
 	}
-	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+	inBubble(t, handler, func(t *testing.T, b *providers.Platform) {
 		last, err := b.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		b.Timeout = 20 * time.Second
@@ -133,7 +133,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 				}
 				unchanged(w, r)
 			}
-			inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+			inBubble(t, handler, func(t *testing.T, b *providers.Platform) {
 				last, err := b.Fetch(t.Context(), nil)
 				require.NoError(t, err)
 				ctx, cancel := context.WithCancel(t.Context())
@@ -169,7 +169,7 @@ func TestCancellationReachesThePlatform(t *testing.T) {
 		<-r.Context().Done()
 		gone.Store(true)
 	}
-	inBubble(t, handler, func(t *testing.T, b *providers.Bootstrap) {
+	inBubble(t, handler, func(t *testing.T, b *providers.Platform) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		_, err := b.Fetch(ctx, nil)
@@ -182,7 +182,7 @@ func TestCancellationReachesThePlatform(t *testing.T) {
 func TestAContextThatIsOverSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 		t.Error("the token was asked for")
 		return bundle.Value{}, nil
 	}}
@@ -194,7 +194,7 @@ func TestAContextThatIsOverSendsNothing(t *testing.T) {
 
 func TestATokenFunctionIsBoundedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(ctx context.Context) (bundle.Value, error) {
+		b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(ctx context.Context) (bundle.Value, error) {
 			<-ctx.Done()
 			return bundle.Value{}, ctx.Err()
 		}}

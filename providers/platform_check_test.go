@@ -79,7 +79,7 @@ func TestCheckOfAGoodPlatform(t *testing.T) {
 		writeMeta(w, bundle.Meta{Scope: "acme/web", TokenExpires: expires, RotateBy: rotate})
 	})
 	token, give := newToken()
-	b := &providers.Bootstrap{URL: server.URL + "/api", Token: give, Client: client}
+	b := &providers.Platform{URL: server.URL + "/api", Token: give, Client: client}
 	got, items := b.Check(t.Context())
 	require.Equal(t, 1, got.Len(), "what was fetched is returned")
 	requireFixes(t, items)
@@ -94,7 +94,7 @@ func TestCheckOfAGoodPlatform(t *testing.T) {
 }
 
 func TestCheckNamesAllThatIsWrongBeforeAnythingIsSent(t *testing.T) {
-	b := &providers.Bootstrap{URL: "http://satchel.example.com", Runner: "\n", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+	b := &providers.Platform{URL: "http://satchel.example.com", Runner: "\n", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 		return bundle.NewValue("rnt_canary"), nil
 	}}
 	got, items := b.Check(t.Context())
@@ -108,17 +108,17 @@ func TestCheckNamesAllThatIsWrongBeforeAnythingIsSent(t *testing.T) {
 }
 
 func TestCheckOfATokenThatIsNotThere(t *testing.T) {
-	b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t)}
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t)}
 	_, items := b.Check(t.Context())
 	requireFixes(t, items)
-	require.Equal(t, "set it, or use BootstrapFromEnv", item(t, items, "runner token").Fix)
+	require.Equal(t, "set it, or use PlatformFromEnv", item(t, items, "runner token").Fix)
 }
 
 func TestCheckOfAPlatformThatIsNotThere(t *testing.T) {
 	server := httptest.NewServer(nil)
 	server.Close()
 	_, give := newToken()
-	got, items := (&providers.Bootstrap{URL: server.URL, Token: give}).Check(t.Context())
+	got, items := (&providers.Platform{URL: server.URL, Token: give}).Check(t.Context())
 	require.Nil(t, got)
 	requireFixes(t, items)
 	require.Equal(t, "ok URL of the platform\nok runner token\nfailed platform reachable", summary(items))
@@ -128,7 +128,7 @@ func TestCheckOfAPlatformThatIsNotThere(t *testing.T) {
 func TestCheckTellsTLSFromReachability(t *testing.T) {
 	server := listenTLS(t, nil, nil)
 	_, give := newToken()
-	_, items := (&providers.Bootstrap{URL: server.URL, Token: give}).Check(t.Context())
+	_, items := (&providers.Platform{URL: server.URL, Token: give}).Check(t.Context())
 	requireFixes(t, items)
 	require.Equal(t, "ok URL of the platform\nok runner token\nok platform reachable\nfailed TLS", summary(items))
 	require.Contains(t, items[3].Fix, "add the authority's certificate")
@@ -194,7 +194,7 @@ func TestCheckWarnsOfWhatEndsSoon(t *testing.T) {
 			valid, client := certificate(t, row.from, row.until)
 			server := listenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}}, func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, bundle.Meta{}) })
 			_, give := newToken()
-			_, items := (&providers.Bootstrap{URL: server.URL, Token: give, Client: client}).Check(t.Context())
+			_, items := (&providers.Platform{URL: server.URL, Token: give, Client: client}).Check(t.Context())
 			requireFixes(t, items)
 			require.Equal(t, row.want.String(), item(t, items, "TLS").Status.String())
 		})
@@ -252,14 +252,14 @@ func TestCheckOnLoopbackWithoutTLS(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, bundle.Meta{}) }))
 	t.Cleanup(server.Close)
 	_, give := newToken()
-	_, items := (&providers.Bootstrap{URL: server.URL, Token: give}).Check(t.Context())
+	_, items := (&providers.Platform{URL: server.URL, Token: give}).Check(t.Context())
 	requireFixes(t, items)
 	require.Equal(t, bundle.CheckOK, item(t, items, "TLS").Status)
 	require.Contains(t, item(t, items, "TLS").Detail, "this machine")
 }
 
 func TestCheckEndsWithItsContextAndInTime(t *testing.T) {
-	inBubble(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, func(t *testing.T, b *providers.Bootstrap) {
+	inBubble(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, func(t *testing.T, b *providers.Platform) {
 		start := time.Now()
 		_, items := b.Check(t.Context())
 		requireFixes(t, items)
@@ -276,7 +276,7 @@ func TestCheckEndsWithItsContextAndInTime(t *testing.T) {
 }
 
 func TestCheckOfATokenFunctionThatFails(t *testing.T) {
-	b := &providers.Bootstrap{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 		return bundle.Value{}, errors.New("the key chain is locked")
 	}}
 	_, items := b.Check(t.Context())

@@ -35,7 +35,7 @@ func settingsFile(t *testing.T, text string) string {
 	return path
 }
 
-func requireSettings(t *testing.T, b *providers.Bootstrap, url, token string) {
+func requireSettings(t *testing.T, b *providers.Platform, url, token string) {
 	t.Helper()
 	require.Equal(t, url, b.URL)
 	got, err := b.Token(t.Context())
@@ -46,12 +46,12 @@ func requireSettings(t *testing.T, b *providers.Bootstrap, url, token string) {
 func TestSettingsComeFromTheEnvironment(t *testing.T) {
 	token, _ := wire.NewToken()
 	setSettings(t, "https://satchel.example.com/api", token)
-	b, err := providers.BootstrapFromEnv()
+	b, err := providers.PlatformFromEnv()
 	require.NoError(t, err)
 	requireSettings(t, b, "https://satchel.example.com/api", token)
 	require.Equal(t, "bootstrap https://satchel.example.com", b.String())
 
-	b, err = providers.BootstrapFromEnv("no such file")
+	b, err = providers.PlatformFromEnv("no such file")
 	require.NoError(t, err, "a file that is not needed is not read")
 	requireSettings(t, b, "https://satchel.example.com/api", token)
 }
@@ -61,18 +61,18 @@ func TestSettingsComeFromFilesWhereTheEnvironmentHasNone(t *testing.T) {
 	other, _ := wire.NewToken()
 	file := settingsFile(t, "# the runner\nexport SATCHEL_API_URL='https://file.example.com'\nSATCHEL_RUNNER_TOKEN="+token+"\nOTHER=x\n")
 	setSettings(t, "-", "-")
-	b, err := providers.BootstrapFromEnv(file)
+	b, err := providers.PlatformFromEnv(file)
 	require.NoError(t, err)
 	requireSettings(t, b, "https://file.example.com", token)
 
 	setSettings(t, "-", other)
-	b, err = providers.BootstrapFromEnv(file)
+	b, err = providers.PlatformFromEnv(file)
 	require.NoError(t, err)
 	requireSettings(t, b, "https://file.example.com", other)
 
 	local := settingsFile(t, "SATCHEL_API_URL=https://local.example.com\n")
 	setSettings(t, "-", "-")
-	b, err = providers.BootstrapFromEnv(file, local)
+	b, err = providers.PlatformFromEnv(file, local)
 	require.NoError(t, err)
 	requireSettings(t, b, "https://local.example.com", token)
 }
@@ -80,17 +80,17 @@ func TestSettingsComeFromFilesWhereTheEnvironmentHasNone(t *testing.T) {
 func TestMissingSettingsAreNamedAtOnceWithTheLinesToWrite(t *testing.T) {
 	token, _ := wire.NewToken()
 	setSettings(t, "-", "-")
-	_, err := providers.BootstrapFromEnv()
+	_, err := providers.PlatformFromEnv()
 	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; write into the environment:\n"+
 		"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
 	file := settingsFile(t, "SATCHEL_API_URL=\n")
-	_, err = providers.BootstrapFromEnv(file)
+	_, err = providers.PlatformFromEnv(file)
 	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; write into the environment or "+file+":\n"+
 		"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
 	setSettings(t, "", token)
-	_, err = providers.BootstrapFromEnv(settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\n"))
+	_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\n"))
 	require.ErrorContains(t, err, "SATCHEL_API_URL is empty in the environment; write into")
 	require.NotContains(t, err.Error(), runToken, "only what is missing is named")
 }
@@ -99,25 +99,25 @@ func TestABadSettingIsRefusedAtOnceWithItsPlace(t *testing.T) {
 	token, _ := wire.NewToken()
 	setSettings(t, "https://satchel.example.com", "-")
 	file := settingsFile(t, "\n\nSATCHEL_RUNNER_TOKEN="+token[:60]+"\n")
-	_, err := providers.BootstrapFromEnv(file)
+	_, err := providers.PlatformFromEnv(file)
 	require.EqualError(t, err, "bootstrap settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has a length of 60 characters; want 65: copy all of it")
 
 	setSettings(t, "http://satchel.example.com", token)
-	_, err = providers.BootstrapFromEnv()
+	_, err = providers.PlatformFromEnv()
 	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL in the environment: URL of the platform: http would send the token to satchel.example.com in the clear; use https; http is for localhost only")
 }
 
 func TestAFileOfSettingsHasToBeReadable(t *testing.T) {
 	setSettings(t, "-", "-")
 	missing := filepath.Join(t.TempDir(), ".env")
-	_, err := providers.BootstrapFromEnv(missing)
+	_, err := providers.PlatformFromEnv(missing)
 	require.EqualError(t, err, "bootstrap settings: "+missing+" does not exist; create it, or do not name it")
 
-	_, err = providers.BootstrapFromEnv(t.TempDir())
+	_, err = providers.PlatformFromEnv(t.TempDir())
 	require.ErrorContains(t, err, "is a directory")
 
 	file := settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_RUNNER_TOKEN = canary\n")
-	_, err = providers.BootstrapFromEnv(file)
+	_, err = providers.PlatformFromEnv(file)
 	require.ErrorContains(t, err, file+":2")
 	require.NotContains(t, err.Error(), "canary")
 }

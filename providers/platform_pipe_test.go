@@ -13,13 +13,13 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-// inBubble runs test with a Bootstrap that reaches handler through pipes, with
+// inBubble runs test with a Platform that reaches handler through pipes, with
 // the real HTTP stack on both sides and a clock that costs nothing.
-func inBubble(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, b *providers.Bootstrap)) {
+func inBubble(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, b *providers.Platform)) {
 	t.Helper()
 	throughPipes(t, handler, func(t *testing.T, client *http.Client) {
 		_, give := newToken()
-		test(t, &providers.Bootstrap{URL: "http://localhost/api", Token: give, Client: client})
+		test(t, &providers.Platform{URL: "http://localhost/api", Token: give, Client: client})
 	})
 }
 

@@ -264,7 +264,7 @@ func TestTheCallersClientIsNotChanged(t *testing.T) {
 	b.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return errors.New("not used") }
 	b.Client.Timeout = time.Nanosecond
 	_, err := b.Fetch(t.Context(), nil)
-	require.NoError(t, err, "Timeout of Bootstrap takes the place of the client's")
+	require.NoError(t, err, "Timeout of Platform takes the place of the client's")
 	require.NotNil(t, b.Client.CheckRedirect)
 	require.Equal(t, time.Nanosecond, b.Client.Timeout)
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // A token that something else keeps in a file and rotates there.
-func ExampleBootstrap() {
-	platform := &providers.Bootstrap{
+func ExamplePlatform() {
+	platform := &providers.Platform{
 		URL: "https://satchel.example.com/api",
 		Token: func(context.Context) (bundle.Value, error) {
 			token, err := os.ReadFile("/run/secrets/runner-token")
@@ -25,13 +25,13 @@ func ExampleBootstrap() {
 	// Output: bootstrap https://satchel.example.com
 }
 
-func ExampleBootstrapFromEnv() {
+func ExamplePlatformFromEnv() {
 	os.Setenv("SATCHEL_API_URL", "https://satchel.example.com/api")
 	os.Setenv("SATCHEL_RUNNER_TOKEN", "rnt_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs1QvrO2")
 	defer os.Unsetenv("SATCHEL_API_URL")
 	defer os.Unsetenv("SATCHEL_RUNNER_TOKEN")
 
-	platform, err := providers.BootstrapFromEnv()
+	platform, err := providers.PlatformFromEnv()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -41,8 +41,8 @@ func ExampleBootstrapFromEnv() {
 
 // The readiness report of the platform alone, here with a token that was cut
 // when it was copied.
-func ExampleBootstrap_Check() {
-	platform := &providers.Bootstrap{
+func ExamplePlatform_Check() {
+	platform := &providers.Platform{
 		URL: "https://satchel.example.com/api",
 		Token: func(context.Context) (bundle.Value, error) {
 			return bundle.NewValue("rnt_0123456789ABCDEF"), nil
