@@ -1,7 +1,11 @@
 package satchel_test
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,67 +14,166 @@ import (
 
 const module = "github.com/satchelhq/satchel"
 
-// TestImportsPointOneWay holds which packages each part may compile. Standard
-// library packages are always allowed.
-func TestImportsPointOneWay(t *testing.T) {
-	xcrypto := []string{"golang.org/x/crypto/", "golang.org/x/sys/"}
-	for _, rule := range []struct {
-		pkg     string
-		allowed []string
-		why     string
-	}{
-		{"bundle", nil, "bundle is what everything shares: it knows the standard library only"},
-		{"bundle/dotenv", []string{"bundle"}, "the .env format needs values and nothing else"},
-		{"bundle/redact", []string{"bundle"}, "masking needs values and nothing else"},
-		{"keyring", xcrypto, "keyring knows none of our packages and no SDK"},
-		{"keyring/local", append(xcrypto, "keyring"), "a key service knows keyring and nothing beside it"},
-		{"keyring/awskms", []string{"keyring", "github.com/aws/"}, "a key service knows keyring and its own SDK"},
-		{"keyring/gcpkms", []string{
-			"keyring", "cloud.google.com/go/", "google.golang.org/", "github.com/google/", "github.com/googleapis/", "golang.org/x/",
-			"go.opentelemetry.io/", "github.com/go-logr/", "github.com/felixge/", "github.com/cespare/",
-		}, "a key service knows keyring and its own SDK"},
-		{"keyring/hashivault", []string{
-			"keyring", "github.com/hashicorp/", "golang.org/x/",
-			"github.com/cenkalti/", "github.com/go-jose/", "github.com/mitchellh/", "github.com/ryanuber/",
-		}, "a key service knows keyring and its own SDK"},
-		{"internal/envnames", nil, "names of variables are text"},
-		{"internal/wire", []string{"bundle"}, "the protocol is about bundles"},
-		{"internal/outgoing", []string{"bundle", "internal/wire"}, "a request knows what a token looks like, and nothing of who sends it"},
-		{"providers", []string{"bundle", "bundle/dotenv", "internal/outgoing", "internal/wire", "providers/internal/local"}, "providers know bundle; what needs a library has a package of its own"},
-		{"providers/yamlfile", []string{"bundle", "providers/internal/local", "go.yaml.in/yaml/"}, "the YAML provider brings its library and nothing else"},
-		{"providers/hashivault", []string{"bundle", "bundle/dotenv", "internal/outgoing", "internal/wire", "providers", "providers/internal/local"}, "the provider speaks HTTP itself: reading from Vault takes none of its libraries"},
-		{".", []string{"bundle", "bundle/redact", "internal/envnames", "golang.org/x/sys/"}, "the client takes any provider: it knows neither ours nor the vault"},
-		{"admin", []string{"bundle", "internal/outgoing", "internal/wire"}, "a client of the platform does not compile the platform"},
-		{"migrate", []string{"admin", "bundle", "bundle/dotenv", "internal/envnames", "internal/outgoing", "internal/wire", "go.yaml.in/yaml/"}, "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
-		{"vault", append(xcrypto, "bundle", "keyring", "internal/wire"), "the vault takes any key service and any driver: it knows none"},
-		{"vault/memstore", append(xcrypto, "bundle", "keyring", "internal/wire", "vault"), "a storage knows vault and no driver"},
-		{"vault/sqlstore", append(xcrypto, "bundle", "keyring", "internal/wire", "vault"), "a storage knows vault and no driver"},
-	} {
-		t.Run(rule.pkg, func(t *testing.T) {
-			for _, dep := range dependencies(t, rule.pkg) {
-				require.True(t, allowed(dep, rule.pkg, rule.allowed), "%s compiles %s, and must not: %s", rule.pkg, dep, rule.why)
+// arrows says which packages each part may compile, itself and through others. The
+// standard library, which "std" stands for, is always allowed. A word is "std", one
+// of our packages below the module's path, or a name of others.
+var arrows = []struct{ pkg, compiles, why string }{
+	{"bundle", "std", "bundle is what everything shares: it knows the standard library only"},
+	{"bundle/dotenv", "bundle", "the .env format needs values and nothing else"},
+	{"bundle/redact", "bundle", "masking needs values and nothing else"},
+	{"keyring", "x/crypto, x/sys", "keyring knows none of our packages and no SDK"},
+	{"keyring/local", "keyring, x/crypto, x/sys", "a key service knows keyring and nothing beside it"},
+	{"keyring/awskms", "keyring, AWS", "a key service knows keyring and its own SDK"},
+	{"keyring/gcpkms", "keyring, Google", "a key service knows keyring and its own SDK"},
+	{"keyring/hashivault", "keyring, HashiCorp", "a key service knows keyring and its own SDK"},
+	{"keyring/keyringtest", "keyring, testify, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
+	{"internal/envnames", "std", "names of variables are text"},
+	{"internal/wire", "bundle", "the protocol is about bundles"},
+	{"internal/outgoing", "bundle, internal/wire", "a request knows what a token looks like, and nothing of who sends it"},
+	{"providers", "bundle, bundle/dotenv, internal/outgoing, internal/wire, providers/internal/local", "providers know bundle; what needs a library has a package of its own"},
+	{"providers/yamlfile", "bundle, providers/internal/local, yaml", "the YAML provider brings its library and nothing else"},
+	{"providers/hashivault", "bundle, bundle/dotenv, internal/outgoing, internal/wire, providers, providers/internal/local", "the provider speaks HTTP itself: reading from Vault takes none of its libraries"},
+	{"providers/providertest", "bundle, testify", "a suite knows the contract that it checks and no implementation"},
+	{".", "bundle, bundle/redact, internal/envnames, x/sys", "the client takes any provider: it knows neither ours nor the vault"},
+	{"admin", "bundle, internal/outgoing, internal/wire", "a client of the platform does not compile the platform"},
+	{"migrate", "admin, bundle, bundle/dotenv, internal/envnames, internal/outgoing, internal/wire, yaml", "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
+	{"vault", "bundle, keyring, internal/wire, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
+	{"vault/memstore", "bundle, keyring, internal/wire, vault, x/crypto, x/sys", "a storage knows vault and no driver"},
+	{"vault/sqlstore", "bundle, keyring, internal/wire, vault, x/crypto, x/sys", "a storage knows vault and no driver"},
+	{"vault/vaulttest", "bundle, keyring, keyring/keyringtest, internal/wire, vault, vault/memstore, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
+}
+
+// others are the names that the table has for packages outside the module: where
+// their import paths start.
+var others = map[string][]string{
+	"AWS":      {"github.com/aws/"},
+	"x/crypto": {"golang.org/x/crypto/"},
+	"x/sys":    {"golang.org/x/sys/"},
+	"yaml":     {"go.yaml.in/yaml/"},
+	"testify":  {"github.com/stretchr/testify/", "go.yaml.in/yaml/"},
+	"Google": {
+		"cloud.google.com/go/", "google.golang.org/", "github.com/google/", "github.com/googleapis/", "golang.org/x/",
+		"go.opentelemetry.io/", "github.com/go-logr/", "github.com/felixge/", "github.com/cespare/",
+	},
+	"HashiCorp": {
+		"github.com/hashicorp/", "golang.org/x/",
+		"github.com/cenkalti/", "github.com/go-jose/", "github.com/mitchellh/", "github.com/ryanuber/",
+	},
+}
+
+// TestImports holds the table, and that it is complete.
+func TestImports(t *testing.T) {
+	packages := listPackages(t, "", "./...")
+	for _, arrow := range arrows {
+		t.Run(arrow.pkg, func(t *testing.T) {
+			path := fullPath(arrow.pkg)
+			require.Contains(t, packages, path, "the table has a row for a package that is not there")
+			var allowed []string
+			for _, word := range strings.Split(arrow.compiles, ", ") {
+				if prefixes, ok := others[word]; ok {
+					allowed = append(allowed, prefixes...)
+				} else if word != "std" {
+					require.Contains(t, packages, fullPath(word), "the table allows %q, which is neither a package nor a name of others", word)
+					allowed = append(allowed, fullPath(word))
+				}
+			}
+			for dep := range dependencies(packages, path) {
+				require.True(t, matches(dep, allowed), "%s compiles %s, and must not: %s", arrow.pkg, dep, arrow.why)
+			}
+		})
+	}
+	t.Run("each package that users import has a row", func(t *testing.T) {
+		var rows []string
+		for _, arrow := range arrows {
+			rows = append(rows, fullPath(arrow.pkg))
+		}
+		for _, p := range packages {
+			elements := strings.Split(p.ImportPath, "/")
+			inside := slices.ContainsFunc(elements, func(e string) bool { return e == "internal" || e == "examples" || e == "cmd" })
+			if p.ours() && !inside {
+				require.Contains(t, rows, p.ImportPath, "a package needs a row in imports_test.go that says what it may compile")
+			}
+		}
+		require.Len(t, slices.Compact(slices.Sorted(slices.Values(rows))), len(rows), "a package has two rows")
+	})
+}
+
+// TestImports_freshSecrets holds that a program that only wants fresh secrets
+// compiles the standard library alone, on each platform.
+func TestImports_freshSecrets(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		t.Run(goos, func(t *testing.T) {
+			packages := listPackages(t, goos, "./bundle", "./providers")
+			require.Contains(t, packages, fullPath("bundle"))
+			for _, p := range packages {
+				require.True(t, p.Standard || p.ours(), "it compiles %s", p.ImportPath)
 			}
 		})
 	}
 }
 
-// dependencies returns what pkg compiles besides the standard library.
-func dependencies(t *testing.T, pkg string) []string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./"+pkg)
-	out, err := cmd.Output()
-	require.NoError(t, err, "listing the dependencies of %s", pkg)
-	return strings.Fields(string(out))
+// A listedPackage is what go list says about a package.
+type listedPackage struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
 }
 
-// allowed reports whether pkg may compile dep. A pattern is one of our
-// packages, or the start of an import path of others.
-func allowed(dep, pkg string, patterns []string) bool {
-	for _, p := range append(patterns, pkg) {
-		ours := strings.TrimSuffix(module+"/"+strings.TrimPrefix(p, "."), "/")
-		if dep == ours || strings.HasSuffix(p, "/") && strings.HasPrefix(dep, p) {
-			return true
+func (p listedPackage) ours() bool {
+	return p.ImportPath == module || strings.HasPrefix(p.ImportPath, module+"/")
+}
+
+// listPackages returns the packages that the patterns match and all that they
+// compile, by import path, on goos or else here.
+func listPackages(t *testing.T, goos string, patterns ...string) map[string]listedPackage {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps", "-json=ImportPath,Standard,Imports"}, patterns...)...)
+	if goos != "" {
+		cmd.Env = append(cmd.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+	}
+	out, err := cmd.Output()
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		t.Log(string(e.Stderr))
+	}
+	require.NoError(t, err, "listing packages")
+	packages := map[string]listedPackage{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listedPackage
+		err := dec.Decode(&p)
+		if err == io.EOF {
+			return packages
+		}
+		require.NoError(t, err, "output of go list")
+		packages[p.ImportPath] = p
+	}
+}
+
+// dependencies returns what the package compiles besides itself and the standard
+// library.
+func dependencies(packages map[string]listedPackage, path string) map[string]bool {
+	found := map[string]bool{}
+	var visit func(string)
+	visit = func(path string) {
+		for _, imported := range packages[path].Imports {
+			if p, ok := packages[imported]; ok && !p.Standard && !found[imported] {
+				found[imported] = true
+				visit(imported)
+			}
 		}
 	}
-	return false
+	visit(path)
+	return found
+}
+
+// fullPath returns the import path of one of our packages.
+func fullPath(pkg string) string {
+	return strings.TrimSuffix(module+"/"+strings.TrimPrefix(pkg, "."), "/")
+}
+
+// matches reports whether an import path is one of those allowed, or starts with
+// one that ends with a slash.
+func matches(path string, allowed []string) bool {
+	return slices.ContainsFunc(allowed, func(a string) bool {
+		return path == a || strings.HasSuffix(a, "/") && strings.HasPrefix(path, a)
+	})
 }
