@@ -17,6 +17,7 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 )
 
 // conn is something to close, which remembers when that happened.
@@ -356,13 +357,13 @@ func TestFilesOfReplacedValuesAreClosed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	group.Go(func() { _ = c.Run(ctx) })
-	before := openFiles(t)
+	before := leaktest.OpenFiles(t)
 	for i := range 100 {
 		refreshTo(t, c, s, bundleOf(secret("A", fmt.Sprint(i))))
 		require.NoError(t, d.Use(func(f *os.File) error { _, err := f.Stat(); return err }))
 	}
 	cancel()
 	group.Wait()
-	require.LessOrEqual(t, openFiles(t), before+1, "only the current value's file is open")
+	require.LessOrEqual(t, leaktest.OpenFiles(t), before+1, "only the current value's file is open")
 	require.NoError(t, mustGet(t, d).Close())
 }

@@ -16,15 +16,13 @@
 //   - [Derive] builds a value from secrets, such as a database connection, and
 //     builds it anew when they are rotated;
 //   - [Client.Changes] yields what changes;
-//   - [Job] runs a program with the secrets that it needs, and masks them in what
-//     it prints; with [Job.Socket] and [Job.Git] it can ask for the current ones;
 //   - [Options.Redactor] masks secrets in the program's own logs;
 //   - [Client.Refresh] does not wait for the next refresh, and [Client.Status]
 //     says how old each layer is and what ails it.
 //
 // Package bundle has the types: what a secret, a bundle and a provider are.
 // Open it next to use secrets. Package providers has the layers to choose from:
-// the platform, files, the environment. Package bundle/redact masks secrets,
-// package migrate moves local ones to the platform, and package vault is the
-// platform's side.
+// the platform, files, the environment. Package job runs programs with secrets.
+// Package bundle/redact masks secrets, package migrate moves local ones to the
+// platform, and package vault is the platform's side.
 package satchel

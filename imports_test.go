@@ -34,7 +34,8 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"providers/yamlfile", "bundle, providers/internal/local, yaml", "the YAML provider brings its library and nothing else"},
 	{"providers/hashivault", "bundle, bundle/dotenv, internal/outgoing, internal/wire, providers, providers/internal/local", "the provider speaks HTTP itself: reading from Vault takes none of its libraries"},
 	{"providers/providertest", "bundle, testify", "a suite knows the contract that it checks and no implementation"},
-	{".", "bundle, bundle/redact, internal/envnames, x/sys", "the client takes any provider: it knows neither ours nor the vault"},
+	{".", "bundle, bundle/redact", "the client takes any provider, and needs the standard library alone"},
+	{"job", "bundle, bundle/redact, internal/envnames, x/sys", "a job takes any source of secrets: it does not know the client"},
 	{"admin", "bundle, internal/outgoing, internal/wire", "a client of the platform does not compile the platform"},
 	{"migrate", "admin, bundle, bundle/dotenv, internal/envnames, internal/outgoing, internal/wire, yaml", "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
 	{"vault", "bundle, keyring, internal/wire, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
@@ -103,7 +104,7 @@ func TestImports(t *testing.T) {
 func TestImports_freshSecrets(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin", "windows"} {
 		t.Run(goos, func(t *testing.T) {
-			packages := listPackages(t, goos, "./bundle", "./providers")
+			packages := listPackages(t, goos, ".", "./bundle", "./providers")
 			require.True(t, known(packages, fullPath("providers")), "go list has listed nothing")
 			for _, p := range packages {
 				require.True(t, p.Standard || p.ours(), "it compiles %s", p.ImportPath)

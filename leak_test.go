@@ -18,24 +18,11 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/providers/yamlfile"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
-
-// openFiles returns how many file descriptors this process has open.
-func openFiles(t *testing.T) int {
-	t.Helper()
-	if runtime.GOOS == "windows" {
-		if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-			t.Fatal("there is no /dev/fd to count open files in: run the full tests on Linux")
-		}
-		t.Skip("there is no /dev/fd to count open files in")
-	}
-	files, err := os.ReadDir("/dev/fd")
-	require.NoError(t, err)
-	return len(files)
-}
 
 // ours returns the stacks of the goroutines that run a client or a provider,
 // one or several to an entry.
@@ -50,14 +37,6 @@ func ours(t *testing.T) []string {
 		}
 	}
 	return found
-}
-
-// eventually waits for what others do when they get to it.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for begin := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
-		require.Less(t, time.Since(begin), 20*time.Second, what)
-	}
 }
 
 func TestNothingIsLeftWhenTheContextEnds(t *testing.T) {
@@ -90,7 +69,7 @@ func TestNothingIsLeftWhenTheContextEnds(t *testing.T) {
 		put(t, filepath.Join(dir, ".env"), fmt.Sprintf("B=%d\n", time.Now().UnixNano()))
 		_, err = c.Refresh(ctx)
 		require.NoError(t, err)
-		eventually(t, "Run waits on the platform", func() bool { return p.Requests() >= requests+3 })
+		leaktest.Eventually(t, "Run waits on the platform", func() bool { return p.Requests() >= requests+3 })
 		closer, err := d.Get()
 		require.NoError(t, err)
 		require.NotEmpty(t, ours(t), "what runs must be seen, or the check would prove nothing")
@@ -104,14 +83,14 @@ func TestNothingIsLeftWhenTheContextEnds(t *testing.T) {
 	}
 	live()                          // what is made once is there from now on
 	p.Client.CloseIdleConnections() // which are the test's, as its client is
-	files, goroutines := openFiles(t), runtime.NumGoroutine()
+	files, goroutines := leaktest.OpenFiles(t), runtime.NumGoroutine()
 	for range 5 {
 		live()
 	}
 	p.Client.CloseIdleConnections()
 	// The server has to notice that its clients are gone.
-	eventually(t, "no file or connection stays open", func() bool { return openFiles(t) <= files })
-	eventually(t, "no goroutine stays", func() bool { return runtime.NumGoroutine() <= goroutines })
+	leaktest.Eventually(t, "no file or connection stays open", func() bool { return leaktest.OpenFiles(t) <= files })
+	leaktest.Eventually(t, "no goroutine stays", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
 func TestAFailedNewLeavesNothing(t *testing.T) {
@@ -126,7 +105,7 @@ func TestAFailedNewLeavesNothing(t *testing.T) {
 			t.Error("a platform that hangs has no bundle")
 		}
 	})
-	eventually(t, "the request arrives", func() bool { return p.Requests() > 0 })
+	leaktest.Eventually(t, "the request arrives", func() bool { return p.Requests() > 0 })
 	cancel()
 	group.Wait()
 	require.Empty(t, ours(t), "no goroutine outlives New")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job"
 	"github.com/satchelhq/satchel/providers"
 )
 
@@ -25,7 +26,7 @@ func main() {
 	os.Exit(code)
 }
 
-func run(ctx context.Context, job ...string) (code int, err error) {
+func run(ctx context.Context, command ...string) (code int, err error) {
 	platform, err := providers.PlatformFromEnv(".env") // SATCHEL_API_URL, SATCHEL_RUNNER_TOKEN
 	if err != nil {
 		return 1, err
@@ -39,7 +40,7 @@ func run(ctx context.Context, job ...string) (code int, err error) {
 	for s := range client.Bundle().All() {
 		fmt.Println(s.Name, s.Value.Preview(), "from", s.Origin)
 	}
-	return start(ctx, client, job)
+	return start(ctx, client, command)
 }
 
 // start runs a job with one of the secrets, and nothing else of the runner's. What
@@ -48,10 +49,10 @@ func start(ctx context.Context, client *satchel.Client, command []string) (code 
 	if len(command) == 0 {
 		return 0, nil
 	}
-	job := satchel.Job{
+	j := job.Job{
 		Client: client, Secrets: []string{"DEPLOY_TOKEN"},
 		Path: command[0], Args: command[1:],
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}
-	return job.Run(ctx)
+	return j.Run(ctx)
 }

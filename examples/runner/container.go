@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job"
 )
 
 // dockerVariables tell docker where its daemon is, and how to log in there.
@@ -14,16 +14,16 @@ var dockerVariables = []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG",
 
 // inContainer makes a job run in a container. Docker takes the value of a
 // variable from its own environment where it is told no more than the name.
-func inContainer(job *satchel.Job, docker string, dockerArgs []string, image string, command []string) error {
+func inContainer(j *job.Job, docker string, dockerArgs []string, image string, command []string) error {
 	if strings.HasPrefix(image, "-") {
 		return &usageError{"--container: the name of an image cannot start with -"}
 	}
-	if job.Socket || len(job.Git) > 0 {
+	if j.Socket || len(j.Git) > 0 {
 		return &usageError{"--socket and --git do not work with --container: a container does not see the socket; name the secrets with --secret"}
 	}
 	args := []string{"run", "--rm", "-i"}
-	b := job.Client.Bundle()
-	for _, name := range job.Secrets {
+	b := j.Client.Bundle()
+	for _, name := range j.Secrets {
 		if slices.Contains(dockerVariables, name) { // even if --allow names it
 			return fmt.Errorf("secret %s would mean something to docker itself; rename it", name)
 		}
@@ -32,12 +32,12 @@ func inContainer(job *satchel.Job, docker string, dockerArgs []string, image str
 		}
 		args = append(args, "-e", name)
 	}
-	for _, line := range job.Env {
+	for _, line := range j.Env {
 		name, _, _ := strings.Cut(line, "=")
 		args = append(args, "-e", name)
 	}
 	args = append(append(args, dockerArgs...), image)
-	job.Path, job.Args = docker, append(args, command...)
-	job.Env = append(job.Env, passed(dockerVariables)...)
+	j.Path, j.Args = docker, append(args, command...)
+	j.Env = append(j.Env, passed(dockerVariables)...)
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/job"
 )
 
 // work takes jobs until there are no more or ctx ends. running is the context
@@ -72,7 +72,7 @@ func (w *workers) start(ctx context.Context, a *assignment, names []string) (int
 	for _, name := range slices.Sorted(maps.Keys(a.task.Env)) {
 		env = append(env, name+"="+a.task.Env[name])
 	}
-	return satchel.Job{
+	return job.Job{
 		Client: w.client, Path: a.task.Command[0], Args: a.task.Command[1:], Dir: a.task.Dir, Env: env,
 		Secrets: names, OnRotate: rotate, Stdout: out, Stderr: out,
 		Background: true, // serve decides when jobs end
@@ -80,12 +80,12 @@ func (w *workers) start(ctx context.Context, a *assignment, names []string) (int
 }
 
 // onRotate reads what is to happen when a secret of a job changes.
-func onRotate(text string) (satchel.RotateAction, error) {
+func onRotate(text string) (job.RotateAction, error) {
 	switch text {
 	case "", "leave":
-		return satchel.LeaveJob, nil
+		return job.Leave, nil
 	case "restart":
-		return satchel.RestartJob, nil
+		return job.Restart, nil
 	}
 	action, err := onSignal(text)
 	if err != nil {
@@ -95,7 +95,7 @@ func onRotate(text string) (satchel.RotateAction, error) {
 }
 
 // onSignal reads the name of a signal that a job is to get.
-func onSignal(text string) (satchel.RotateAction, error) {
+func onSignal(text string) (job.RotateAction, error) {
 	name := "SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG")
 	s := signalNamed(name)
 	switch {
@@ -104,5 +104,5 @@ func onSignal(text string) (satchel.RotateAction, error) {
 	case name == "SIGKILL" || name == "SIGSTOP":
 		return 0, fmt.Errorf("%q is no signal that a program can answer; want one such as HUP or USR1", text)
 	}
-	return satchel.SignalJob(s), nil
+	return job.Signal(s), nil
 }

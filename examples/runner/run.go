@@ -13,6 +13,7 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job"
 )
 
 const runHelp = `The job gets the secrets that are named, and of the runner's environment PATH,
@@ -68,12 +69,12 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	if err := cmp.Or(flags.checkNames("secret", *secrets), flags.checkNames("file", *files), flags.checkNames("allow", *allow)); err != nil {
 		return err
 	}
-	rotate := satchel.LeaveJob
+	rotate := job.Leave
 	switch {
 	case *restart && flags.given("signal"):
 		return flags.wrong("--restart and --signal exclude each other")
 	case *restart:
-		rotate = satchel.RestartJob
+		rotate = job.Restart
 	case flags.given("signal"):
 		if rotate, err = onSignal(*sig); err != nil {
 			return flags.wrong("--signal: " + err.Error())
@@ -95,32 +96,32 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	job := satchel.Job{
+	j := job.Job{
 		Client: client, Secrets: settings.wanted(append(*secrets, *files...), p), AllowNames: *allow, Env: p.pass(*pass), Git: credentials,
 		Socket: *socket, OnRotate: rotate, Grace: max(*grace, 1), Stdin: p.in, Stdout: p.out, Stderr: p.err,
 	}
 	if _, isFile := p.in.(*os.File); *restart && !isFile {
-		job.Stdin = nil // a restarted job cannot read again what was copied
+		j.Stdin = nil // a restarted job cannot read again what was copied
 	}
 	if *container == "" {
-		job.Path, job.Args = command[0], command[1:]
-	} else if err := inContainer(&job, *docker, *dockerArgs, *container, command); err != nil {
+		j.Path, j.Args = command[0], command[1:]
+	} else if err := inContainer(&j, *docker, *dockerArgs, *container, command); err != nil {
 		return err
 	}
-	if len(job.Secrets) > 0 {
-		p.sayHidden(client.Bundle(), job.Secrets...)
+	if len(j.Secrets) > 0 {
+		p.sayHidden(client.Bundle(), j.Secrets...)
 	}
-	return exit(p.alongside(ctx, client, job.Run))
+	return exit(p.alongside(ctx, client, j.Run))
 }
 
 // alongside runs a job while the client keeps its secrets fresh.
-func (p *program) alongside(ctx context.Context, client *satchel.Client, job func(context.Context) (int, error)) (int, error) {
+func (p *program) alongside(ctx context.Context, client *satchel.Client, j func(context.Context) (int, error)) (int, error) {
 	refreshing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer stop()
 	background.Go(func() { _ = client.Run(refreshing) }) // ends with its context only
-	return job(ctx)
+	return j(ctx)
 }
 
 // exit returns what ends the program with the code of a job. Where a job could
@@ -182,19 +183,19 @@ func passed(names []string) []string {
 }
 
 // gitCredentials reads flags of the form SECRET=URL or USER:SECRET=URL.
-func gitCredentials(ctx context.Context, flags []string) ([]satchel.GitCredential, error) {
-	var out []satchel.GitCredential
+func gitCredentials(ctx context.Context, flags []string) ([]job.GitCredential, error) {
+	var out []job.GitCredential
 	for _, text := range flags {
 		secret, url, ok := strings.Cut(text, "=")
 		if !ok {
 			return nil, errors.New("--git: want SECRET=URL, such as GITHUB_TOKEN=https://github.com, or USER:SECRET=URL")
 		}
-		c := satchel.GitCredential{URL: url, Secret: secret}
+		c := job.GitCredential{URL: url, Secret: secret}
 		if user, name, ok := strings.Cut(secret, ":"); ok {
 			c.Username, c.Secret = user, name
 		}
 		// Asked to store a password, the helper does no more than check the place.
-		if err := satchel.GitCredentialHelper(ctx, []string{c.URL, c.Username, c.Secret, "store"}, nil, nil); err != nil {
+		if err := job.GitCredentialHelper(ctx, []string{c.URL, c.Username, c.Secret, "store"}, nil, nil); err != nil {
 			return nil, errors.New("--git: " + strings.TrimPrefix(err.Error(), "git credential: "))
 		}
 		out = append(out, c)
@@ -204,7 +205,7 @@ func gitCredentials(ctx context.Context, flags []string) ([]satchel.GitCredentia
 
 // gitCredential is what git starts inside a job.
 func (p *program) gitCredential(ctx context.Context, args []string) error {
-	return satchel.GitCredentialHelper(ctx, args, p.in, p.out)
+	return job.GitCredentialHelper(ctx, args, p.in, p.out)
 }
 
 func envOr(name, standard string) string {

@@ -1,0 +1,222 @@
+package job
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/envnames"
+)
+
+// runnerToken finds what opens a platform's whole bundle.
+var runnerToken = regexp.MustCompile(`rnt_[0-9A-Za-z]{61}`)
+
+const runnerTokenVariable = "SATCHEL_RUNNER_TOKEN"
+
+// maxVariable is the longest "NAME=value" with the NUL at its end. It is that of
+// Linux, and holds everywhere, so that a job that runs here runs there.
+const maxVariable = 128 << 10
+
+// DefaultPassEnv returns the names of the variables that a [Job] gets of its
+// runner's, to be added to: PATH, HOME, LANG, TMPDIR, TERM, USER and TZ, and on
+// Windows what programs need there to start.
+func DefaultPassEnv() []string {
+	names := []string{"PATH", "HOME", "LANG", "TMPDIR", "TERM", "USER", "TZ"}
+	if runtime.GOOS == "windows" {
+		names = append(names, "SYSTEMROOT", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA")
+	}
+	return names
+}
+
+// variable is one "NAME=value" of an environment.
+type variable struct{ name, value string }
+
+// environment is a set of variables. The last of a name wins.
+type environment []variable
+
+func (e *environment) set(name, value string) {
+	for i, v := range *e {
+		if envnames.Fold(v.name) == envnames.Fold(name) {
+			(*e)[i] = variable{name, value}
+			return
+		}
+	}
+	*e = append(*e, variable{name, value})
+}
+
+// lines returns the environment as exec takes it. It is never nil, which exec
+// would take for the environment of this process.
+func (e environment) lines() []string {
+	lines := make([]string, 0, len(e))
+	for _, v := range e {
+		lines = append(lines, v.name+"="+v.value)
+	}
+	return lines
+}
+
+// plainEnvironment returns what the job gets besides its secrets.
+func (j *Job) plainEnvironment() (environment, error) {
+	var env environment
+	for _, name := range j.PassEnv {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			return nil, fmt.Errorf("field PassEnv: %q cannot be the name of a variable", name)
+		}
+		if value, ok := os.LookupEnv(name); ok {
+			env.set(name, value)
+		}
+	}
+	for i, line := range j.Env {
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || name == "" || strings.Contains(name, "\x00") {
+			return nil, fmt.Errorf(`field Env: entry %d is not of the form "NAME=value"`, i+1)
+		}
+		if runnerToken.MatchString(name) {
+			return nil, fmt.Errorf("field Env: the name in entry %d holds a runner token", i+1)
+		}
+		env.set(name, value)
+	}
+	for _, v := range env {
+		if envnames.Fold(v.name) == runnerTokenVariable {
+			return nil, fmt.Errorf("%s is the runner's own and must not reach a job; take it out of PassEnv and Env", v.name)
+		}
+	}
+	return env, env.check()
+}
+
+// check refuses what must not or cannot reach a job.
+func (e environment) check() error {
+	for _, v := range e {
+		if err := checkText(v.value); err != nil {
+			return fmt.Errorf("the variable %s %w", v.name, err)
+		}
+	}
+	return nil
+}
+
+// checkText says what is wrong with a value or an argument, without showing it.
+func checkText(text string) error {
+	if runnerToken.MatchString(text) {
+		return errors.New("holds a runner token, which must not reach a job; remove it, and revoke the token if it was shown to others")
+	}
+	if i := strings.IndexByte(text, 0); i >= 0 {
+		return fmt.Errorf("has a NUL at byte %d, which no environment or argument can hold; encode it", i)
+	}
+	return nil
+}
+
+// checkArgs checks what stands beside the environment.
+func (j *Job) checkArgs() error {
+	if err := checkText(j.Path); err != nil {
+		return fmt.Errorf("the path of the program %w", err)
+	}
+	if err := checkText(j.Dir); err != nil {
+		return fmt.Errorf("the working directory %w", err)
+	}
+	for i, arg := range j.Args {
+		if err := checkText(arg); err != nil {
+			return fmt.Errorf("argument %d %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// checkNames checks what the job asks for, before any value is looked at.
+func (j *Job) checkNames() error {
+	folded := map[string]string{}
+	for _, name := range j.Secrets {
+		if err := bundle.CheckName(name); err != nil {
+			return fmt.Errorf("field Secrets: %w", err)
+		}
+		if runnerToken.MatchString(name) {
+			return errors.New("field Secrets: a name has the form of a runner token")
+		}
+		if other, ok := folded[envnames.Fold(name)]; ok && other != name {
+			return fmt.Errorf("field Secrets: %s and %s are one variable here; ask for one of them", other, name)
+		}
+		folded[envnames.Fold(name)] = name
+	}
+	for _, name := range j.AllowNames {
+		if err := bundle.CheckName(name); err != nil {
+			return fmt.Errorf("field AllowNames: %w", err)
+		}
+	}
+	for _, c := range j.Git {
+		if err := bundle.CheckName(c.Secret); err != nil {
+			return fmt.Errorf("field Git: %w", err)
+		}
+	}
+	return j.checkRisky(j.Secrets)
+}
+
+// checkRisky refuses variables that can change what a program does.
+func (j *Job) checkRisky(names []string) error {
+	var refused []string
+	for _, name := range names {
+		if envnames.Risky(name) && !slices.Contains(j.AllowNames, name) && !slices.Contains(refused, name) {
+			refused = append(refused, name)
+		}
+	}
+	if refused == nil {
+		return nil
+	}
+	return fmt.Errorf("secrets must not set %s, which can change what programs do; rename them, or allow them in AllowNames", strings.Join(refused, ", "))
+}
+
+// execLimits are what the system takes of arguments and environment together.
+type execLimits struct {
+	variable int // one variable or argument, with its NUL
+	total    int // all of them
+	each     int // counted for each beside its text
+}
+
+const pointerSize = bits.UintSize / 8
+
+// checkSize refuses what exec would. It names what is too large.
+func (l execLimits) checkSize(path string, args []string, env environment) error {
+	type item struct {
+		name string
+		size int
+	}
+	items := []item{}
+	for _, v := range env {
+		items = append(items, item{v.name, len(v.name) + 1 + len(v.value) + 1})
+	}
+	for i, arg := range args {
+		items = append(items, item{fmt.Sprintf("argument %d", i+1), len(arg) + 1})
+	}
+	slices.SortStableFunc(items, func(x, y item) int { return cmp.Compare(y.size, x.size) })
+	list := func(items []item) string {
+		var texts []string
+		for _, i := range items {
+			texts = append(texts, fmt.Sprintf("%s (%d bytes)", i.name, i.size))
+		}
+		return strings.Join(texts, ", ")
+	}
+	over := 0
+	for over < len(items) && items[over].size > l.variable {
+		over++
+	}
+	if over > 0 {
+		return fmt.Errorf("too large for an environment: %s; at most %d bytes each are possible: deliver them as files", list(items[:over]), l.variable)
+	}
+	total := 2*(len(path)+1) + l.each // the program's path is also its argument 0
+	for _, i := range items {
+		total += i.size + l.each
+	}
+	if total <= l.total {
+		return nil
+	}
+	rest := total
+	for over < len(items) && rest > l.total {
+		rest -= items[over].size + l.each
+		over++
+	}
+	return fmt.Errorf("the environment and the arguments have %d bytes and the system takes %d; the largest are %s: deliver them as files, or leave them out", total, l.total, list(items[:over]))
+}

@@ -1,0 +1,277 @@
+package job
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// GitCredential lets a job's git use a secret as the password of a place. Git
+// asks for it when it needs it, and gets the value of that moment.
+type GitCredential struct {
+	// URL is the place: a host, or a part of one such as
+	// https://github.com/acme, which then counts before the host. Segments of
+	// the path are compared whole and as git has them: /acme/web does not cover
+	// /acme/web.git. It has to be https, unless the host is this machine, and
+	// has no user. Required.
+	URL string
+	// Username is what goes with the secret: x-access-token for GitHub's
+	// tokens, x-token-auth for Bitbucket's. Default: x-access-token.
+	Username string
+	// Secret is the name of the secret. Required.
+	Secret string
+}
+
+// maxCredentialInput is far more than git writes to a helper.
+const maxCredentialInput = 256 << 10
+
+// GitCredentialHelper is the other end of a job's git credentials: what the
+// runner's program calls when git starts it, as it does with the arguments
+// git-credential URL USERNAME SECRET get. args are those after git-credential.
+//
+//	if len(os.Args) > 1 && os.Args[1] == "git-credential" {
+//		err := job.GitCredentialHelper(ctx, os.Args[2:], os.Stdin, os.Stdout)
+//		…
+//	}
+//
+// It reads from stdin what git wants to open, and if that is within the URL, asks
+// the job's socket (SATCHEL_SOCKET) for the secret as it is now and writes it to
+// stdout. For anything else it writes nothing and returns nil, so that git goes
+// on. Nothing is ever stored or erased. The error holds no value; it belongs on
+// the standard error.
+//
+// gitcredentials(7) of git has the protocol.
+func GitCredentialHelper(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
+	if len(args) != 4 {
+		return fmt.Errorf("git credential: got %d arguments, want four: URL USERNAME SECRET get", len(args))
+	}
+	place, err := readGitCredential(GitCredential{URL: args[0], Username: args[1], Secret: args[2]})
+	if err != nil {
+		return err
+	}
+	if args[3] != "get" {
+		return nil // store and erase, which are not ours to do, and what later gits may say
+	}
+	wanted, err := readCredentialInput(stdin)
+	if err != nil {
+		return fmt.Errorf("git credential for %s: %w", place, err)
+	}
+	if !place.covers(wanted) {
+		return nil
+	}
+	socket := os.Getenv(socketVariable)
+	if socket == "" {
+		return fmt.Errorf("git credential for %s: %s is not set: run git in a job, and pass it that variable", place, socketVariable)
+	}
+	secret, err := askSocket(ctx, socket, place.secret)
+	if err != nil {
+		return fmt.Errorf("git credential for %s: %w", place, err)
+	}
+	value := secret.Value.Reveal()
+	if value == "" || strings.ContainsAny(value, "\r\n\x00") {
+		return fmt.Errorf("git credential for %s: %s cannot be a password for git: it is empty, or has a line break; its value has to be the password alone", place, place.secret)
+	}
+	answer := "username=" + place.username + "\npassword=" + value + "\n"
+	if !secret.Expires.IsZero() {
+		// Git before 2.41 leaves out what it does not know.
+		answer += "password_expiry_utc=" + strconv.FormatInt(secret.Expires.Unix(), 10) + "\n"
+	}
+	_, err = io.WriteString(stdout, answer)
+	return err
+}
+
+// gitEnviron returns the variables that make git ask helper, and nothing that is
+// configured elsewhere, for the passwords of creds. They hold names and no
+// values. Git reads them from version 2.31 on.
+func gitEnviron(creds []GitCredential, helper []string) ([]string, error) {
+	if len(creds) == 0 {
+		return nil, nil
+	}
+	if len(helper) == 0 || helper[0] == "" {
+		return nil, errors.New("git credentials: there is no command that answers git")
+	}
+	if slices.ContainsFunc(helper, hasControl) {
+		return nil, fmt.Errorf("git credentials: the command %q that answers git has a control character", helper)
+	}
+	places := make([]gitPlace, len(creds))
+	for i, c := range creds {
+		var err error
+		if places[i], err = readGitCredential(c); err != nil {
+			return nil, err
+		}
+	}
+	// Each place starts with an empty list of helpers. So the narrower one has
+	// to come later, to be asked alone.
+	slices.SortStableFunc(places, func(a, b gitPlace) int { return cmp.Compare(len(a.path), len(b.path)) })
+	var config [][2]string
+	known := map[string][]string{} // the users of each place
+	for _, p := range places {
+		section := "credential." + p.String()
+		if slices.Contains(known[p.String()], p.username) {
+			return nil, fmt.Errorf("git credentials: there are two for %s with the user %s", p, p.username)
+		}
+		if known[p.String()] == nil {
+			config = append(config, [2]string{section + ".helper", ""})
+			if p.path != "" {
+				config = append(config, [2]string{section + ".useHttpPath", "true"})
+			}
+		}
+		known[p.String()] = append(known[p.String()], p.username)
+		command := slices.Concat(helper, []string{p.String(), p.username, p.secret})
+		config = append(config, [2]string{section + ".helper", "!" + shellCommand(command)})
+	}
+	env := []string{"GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_COUNT=" + strconv.Itoa(len(config))}
+	for i, entry := range config {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, entry[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, entry[1]))
+	}
+	return env, nil
+}
+
+// shellCommand quotes words so that a POSIX shell reads them as they are.
+func shellCommand(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return strings.Join(quoted, " ")
+}
+
+// hasControl reports whether s has what ends a line or a value of git's, or
+// another control character of ASCII.
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// gitPlace is a GitCredential that was checked.
+type gitPlace struct {
+	scheme, host string // see plainHost
+	path         string // without slashes at the ends, not escaped
+	username     string
+	secret       string
+}
+
+// readGitCredential checks c. Its errors quote of the URL at most the host.
+func readGitCredential(c GitCredential) (gitPlace, error) {
+	fail := func(what string) (gitPlace, error) {
+		return gitPlace{}, errors.New("git credential: " + what)
+	}
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "":
+		return fail("the URL cannot be read; write it like https://github.com")
+	case u.User != nil:
+		return fail("the URL has a user; remove all from // to @, and use Username")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(c.URL, "#"):
+		return fail("the URL of " + strconv.Quote(u.Host) + " has a query or a fragment; remove it")
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '*' }):
+		return fail("the host " + strconv.Quote(u.Host) + " is no plain name; write one host in ASCII, without patterns")
+	case hasControl(u.Path) || u.Path != "" && !cleanPath(u.Path):
+		return fail("the path of the URL of " + strconv.Quote(u.Host) + " has dots, empty segments or control characters; remove them")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return fail("http would send the secret to " + strconv.Quote(u.Host) + " in the clear; use https")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fail("the URL of " + strconv.Quote(u.Host) + " does not start with https://")
+	}
+	if err := bundle.CheckName(c.Secret); err != nil {
+		return fail("the name of the secret for " + strconv.Quote(u.Host) + ": " + err.Error())
+	}
+	username := cmp.Or(c.Username, "x-access-token")
+	if hasControl(username) || strings.Contains(username, ":") {
+		return fail("the user for " + strconv.Quote(u.Host) + " has a colon or a control character; no user of git over HTTP can")
+	}
+	return gitPlace{u.Scheme, plainHost(u.Scheme, u.Host), strings.Trim(u.Path, "/"), username, c.Secret}, nil
+}
+
+// String returns the URL.
+func (p gitPlace) String() string {
+	u := url.URL{Scheme: p.scheme, Host: p.host}
+	if p.path != "" {
+		u.Path = "/" + p.path
+	}
+	return u.String()
+}
+
+// covers reports whether p is the credential for what git wants.
+func (p gitPlace) covers(wanted map[string]string) bool {
+	if wanted["protocol"] != p.scheme || plainHost(p.scheme, wanted["host"]) != p.host {
+		return false
+	}
+	if user, ok := wanted["username"]; ok && user != p.username {
+		return false
+	}
+	if p.path == "" {
+		return true
+	}
+	at := "/" + strings.TrimPrefix(wanted["path"], "/")
+	return cleanPath(at) && strings.HasPrefix(strings.TrimSuffix(at, "/")+"/", "/"+p.path+"/")
+}
+
+// cleanPath reports whether the path of a URL means what it says, but for a
+// slash at its end: one with dots leads elsewhere than to where it begins.
+func cleanPath(p string) bool {
+	return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")
+}
+
+// plainHost returns host, with or without a port, in the form that is compared.
+func plainHost(scheme, host string) string {
+	host = strings.Map(func(r rune) rune { // ASCII only: other letters must not turn into its
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, host)
+	usual := map[string]string{"http": "80", "https": "443"}[scheme]
+	if _, port, err := net.SplitHostPort(host); err == nil && (port == "" || port == usual) {
+		return strings.TrimSuffix(host, ":"+port)
+	}
+	return host
+}
+
+// isLoopback reports whether host is this machine, whatever a name server says.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// readCredentialInput reads what git tells a helper: lines of name=value, until
+// an empty line or the end. Of a name that comes again, the last one counts.
+// Errors give the number of a line and nothing of what is in it.
+func readCredentialInput(r io.Reader) (map[string]string, error) {
+	limited := &io.LimitedReader{R: r, N: maxCredentialInput + 1}
+	input := bufio.NewReader(limited)
+	wanted := map[string]string{}
+	for number := 1; ; number++ {
+		line, err := input.ReadString('\n')
+		if limited.N == 0 {
+			return nil, fmt.Errorf("what git says is longer than %d bytes", maxCredentialInput)
+		}
+		if err != nil && err != io.EOF {
+			return nil, fmt.Errorf("reading what git says: %w", err)
+		}
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" {
+			return wanted, nil
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || name == "" || strings.Contains(line, "\x00") {
+			return nil, fmt.Errorf("line %d of what git says is not name=value", number)
+		}
+		wanted[name] = value
+		if err == io.EOF {
+			return wanted, nil
+		}
+	}
+}

@@ -1,0 +1,254 @@
+//go:build linux || darwin
+
+package job
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheGitHelperAnswersWithTheValueOfTheMomentAndItsEnd(t *testing.T) {
+	var v served
+	s := openSocket(t, io.Discard, v.lookup, "TOKEN")
+	t.Setenv(socketVariable, s.path())
+	ask := func() (string, error) {
+		var out bytes.Buffer
+		err := GitCredentialHelper(t.Context(), []string{"https://github.com", "", "TOKEN", "get"}, strings.NewReader("protocol=https\nhost=github.com\n\n"), &out)
+		return out.String(), err
+	}
+	_, err := ask()
+	require.ErrorContains(t, err, "the job has no such secret")
+	v.put("TOKEN", "first", time.Time{})
+	out, err := ask()
+	require.NoError(t, err)
+	require.Equal(t, "username=x-access-token\npassword=first\n", out)
+	v.put("TOKEN", "second", time.Unix(1999999999, 0))
+	out, err = ask()
+	require.NoError(t, err)
+	require.Equal(t, "username=x-access-token\npassword=second\npassword_expiry_utc=1999999999\n", out)
+	for _, value := range []string{"", "c4n4ry\n", "c4n4ry\nhost=evil.example", "c4n4ry\r", "c4n4ry\x00"} {
+		v.put("TOKEN", value, time.Time{})
+		out, err = ask()
+		require.ErrorContains(t, err, "TOKEN cannot be a password for git")
+		require.NotContains(t, err.Error(), "c4n4ry")
+		require.Empty(t, out)
+	}
+}
+
+// gitServer serves one repository to whoever has the password.
+type gitServer struct {
+	*httptest.Server
+	repository string // bare, on disk
+
+	mu       sync.Mutex
+	password string
+	requests int
+	offered  []string // every password that came, refused or not
+}
+
+// newGitServer starts a server of git over HTTP, with the repository acme/web.git.
+func newGitServer(t *testing.T, password string) *gitServer {
+	t.Helper()
+	root := t.TempDir()
+	s := &gitServer{repository: filepath.Join(root, "acme", "web.git"), password: password}
+	require.NoError(t, os.MkdirAll(s.repository, 0o755))
+	git(t, s.repository, nil, "init", "--quiet", "--bare", "--initial-branch=main")
+	s.commit(t, "first")
+	programs := strings.TrimSpace(git(t, root, nil, "--exec-path"))
+	backend := &cgi.Handler{
+		Path:   filepath.Join(programs, "git-http-backend"),
+		Env:    []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "HOME=" + root, "GIT_CONFIG_NOSYSTEM=1"},
+		Stderr: io.Discard,
+	}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.admits(r) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		backend.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// admits takes note of a request, and reports whether it has the password.
+func (s *gitServer) admits(r *http.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	user, password, ok := r.BasicAuth()
+	if ok {
+		s.offered = append(s.offered, password)
+	}
+	return ok && user == "x-access-token" && password == s.password
+}
+
+// commit adds a commit to the branch main.
+func (s *gitServer) commit(t *testing.T, message string) {
+	t.Helper()
+	env := []string{
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
+	}
+	empty := strings.TrimSpace(git(t, s.repository, nil, "hash-object", "-w", "-t", "tree", "/dev/null"))
+	args := []string{"commit-tree", empty, "-m", message}
+	if message != "first" {
+		args = append(args, "-p", "main")
+	}
+	id := strings.TrimSpace(git(t, s.repository, env, args...))
+	git(t, s.repository, nil, "update-ref", "refs/heads/main", id)
+}
+
+// changePassword refuses the old password from now on.
+func (s *gitServer) changePassword(password string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.password, s.offered = password, nil
+}
+
+func (s *gitServer) passwords() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.offered
+}
+
+func (s *gitServer) requested() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
+// gitCommand returns a git without the configuration of this machine, and a
+// terminal it could ask.
+func gitCommand(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	program, err := exec.LookPath("git")
+	if err != nil {
+		skipOrFail(t, "there is no git on this machine")
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir = dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1"}, env...)
+	return cmd
+}
+
+// git runs a git that has to succeed, and returns what it prints.
+func git(t *testing.T, dir string, env []string, args ...string) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := gitCommand(t, dir, env, args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "git %v: %s", args, &stderr)
+	return string(out)
+}
+
+func TestAGitThatOutlivesItsTokenGoesOnWithTheNext(t *testing.T) {
+	var v served
+	v.put("GITHUB_TOKEN", "token of the first hour", time.Now().Add(time.Hour))
+	server := newGitServer(t, "token of the first hour")
+	s := openSocket(t, io.Discard, v.lookup, "GITHUB_TOKEN")
+	env := gitJobEnviron(t, s, GitCredential{URL: server.URL, Secret: "GITHUB_TOKEN"})
+
+	dir := t.TempDir()
+	git(t, dir, env, "clone", "--quiet", server.URL+"/acme/web.git")
+	clone := filepath.Join(dir, "web")
+	require.Equal(t, "first\n", git(t, clone, nil, "log", "--format=%s", "origin/main"))
+	require.Contains(t, server.passwords(), "token of the first hour")
+	config, err := os.ReadFile(filepath.Join(clone, ".git", "config"))
+	require.NoError(t, err)
+	require.NotContains(t, string(config), "token", "the clone keeps nothing of it")
+
+	server.changePassword("token of the second hour")
+	server.commit(t, "second")
+	out, err := gitCommand(t, clone, env, "fetch", "--quiet").CombinedOutput()
+	require.Error(t, err, "the token of the first hour must not do any more: %s", out)
+
+	v.put("GITHUB_TOKEN", "token of the second hour", time.Now().Add(time.Hour))
+	server.changePassword("token of the second hour")
+	git(t, clone, env, "fetch", "--quiet") // the same job, in the same environment
+	require.Equal(t, "second\nfirst\n", git(t, clone, nil, "log", "--format=%s", "origin/main"))
+	for _, password := range server.passwords() {
+		require.Equal(t, "token of the second hour", password)
+	}
+	require.NotContains(t, strings.Join(env, "\n"), "token of", "the environment has names and no values")
+}
+
+// gitJobEnviron returns what a job with these credentials gets.
+func gitJobEnviron(t *testing.T, s *secretSocket, creds ...GitCredential) []string {
+	t.Helper()
+	runner, err := os.Executable()
+	require.NoError(t, err)
+	env, err := gitEnviron(creds, []string{runner, "git-credential"})
+	require.NoError(t, err)
+	// Under the race detector a program waits for a second before it ends.
+	return append(env, socketVariable+"="+s.path(), "GORACE=atexit_sleep_ms=0")
+}
+
+func TestAnotherHostNeverSeesTheToken(t *testing.T) {
+	var v served
+	v.put("GITHUB_TOKEN", "the token", time.Time{})
+	ours, theirs := newGitServer(t, "the token"), newGitServer(t, "the token")
+	s := openSocket(t, io.Discard, v.lookup, "GITHUB_TOKEN")
+	env := gitJobEnviron(t, s, GitCredential{URL: ours.URL, Secret: "GITHUB_TOKEN"})
+	git(t, t.TempDir(), env, "ls-remote", ours.URL+"/acme/web.git")
+	out, err := gitCommand(t, t.TempDir(), env, "ls-remote", theirs.URL+"/acme/web.git").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "terminal prompts disabled", "git fails, and asks nobody")
+	require.Empty(t, theirs.passwords())
+	before := theirs.requested()
+
+	away := httptest.NewServer(http.RedirectHandler(theirs.URL+"/acme/web.git/info/refs?service=git-upload-pack", http.StatusFound))
+	defer away.Close()
+	env = gitJobEnviron(t, s, GitCredential{URL: away.URL, Secret: "GITHUB_TOKEN"})
+	require.Error(t, gitCommand(t, t.TempDir(), env, "ls-remote", away.URL+"/acme/web.git").Run())
+	require.Greater(t, theirs.requested(), before, "git has followed the redirect")
+	require.Empty(t, theirs.passwords(), "nor does one that our host sends git to")
+}
+
+func TestWhatIsConfiguredElsewhereIsNotAskedNorTold(t *testing.T) {
+	var v served
+	v.put("GITHUB_TOKEN", "the token", time.Time{})
+	server := newGitServer(t, "the token")
+	s := openSocket(t, io.Discard, v.lookup, "GITHUB_TOKEN")
+	home := t.TempDir()
+	seen := filepath.Join(home, "seen")
+	config := "[credential]\n\thelper = \"!echo asked >>'" + seen + "'; cat >>'" + seen + "'; echo username=x-access-token; echo password=old; :\"\n"
+	require.NoError(t, os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(config), 0o600))
+
+	env := gitJobEnviron(t, s, GitCredential{URL: server.URL, Secret: "GITHUB_TOKEN"})
+	git(t, home, env, "ls-remote", server.URL+"/acme/web.git")
+	require.NoFileExists(t, seen, "a helper of the machine would get the token, to store it")
+	require.NotContains(t, server.passwords(), "old")
+
+	require.Error(t, gitCommand(t, home, nil, "ls-remote", server.URL+"/acme/web.git").Run())
+	require.FileExists(t, seen, "without our variables git asks it")
+}
+
+func TestTheNarrowerPlaceOfTwoCounts(t *testing.T) {
+	var v served
+	v.put("WIDE", "the wide one", time.Time{})
+	v.put("NARROW", "the narrow one", time.Time{})
+	server := newGitServer(t, "the narrow one")
+	s := openSocket(t, io.Discard, v.lookup, "WIDE", "NARROW")
+	env := gitJobEnviron(t, s, GitCredential{URL: server.URL + "/acme", Secret: "NARROW"}, GitCredential{URL: server.URL, Secret: "WIDE"})
+	git(t, t.TempDir(), env, "ls-remote", server.URL+"/acme/web.git")
+	require.NotContains(t, server.passwords(), "the wide one")
+
+	server.changePassword("none")
+	require.Error(t, gitCommand(t, t.TempDir(), env, "ls-remote", server.URL+"/other/web.git").Run())
+	require.Contains(t, server.passwords(), "the wide one")
+	require.NotContains(t, server.passwords(), "the narrow one")
+}

@@ -1,0 +1,199 @@
+package job
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+// plan is what one process of a job gets.
+type plan struct {
+	bundle *bundle.Bundle // that it was made of
+	env    []string
+}
+
+// update makes the plan that of the client's bundle, writes the job's files and
+// masks the new values. If it fails, the plan stays as it is, and so do the files
+// unless it was in writing one of them.
+func (r *run) update() error {
+	b := r.Client.Bundle()
+	for _, name := range r.names {
+		if s, ok := b.Get(name); ok {
+			r.mask(s) // before anything can print it
+		}
+	}
+	if r.plan.env != nil && !changed(r.plan.bundle, b, r.names) {
+		return nil
+	}
+	if err := b.Require(r.names...); err != nil {
+		return err
+	}
+	for _, name := range r.names {
+		if err := checkSecret(secretOf(b, name)); err != nil {
+			return err
+		}
+	}
+	if err := r.serve(); err != nil {
+		return err
+	}
+	env, err := r.environment(b)
+	if err != nil {
+		return err
+	}
+	if err := r.limits.checkSize(r.Path, r.Args, env); err != nil {
+		return err
+	}
+	if err := r.writeFiles(b); err != nil {
+		return err
+	}
+	r.plan = plan{bundle: b, env: env.lines()}
+	return nil
+}
+
+// secretOf returns a secret that b has.
+func secretOf(b *bundle.Bundle, name string) bundle.Secret {
+	s, _ := b.Get(name)
+	return s
+}
+
+// checkSecret refuses what must not reach a job in any way.
+func checkSecret(s bundle.Secret) error {
+	if s.Delivery == bundle.DeliverBroker {
+		return fmt.Errorf("the secret %s is to be used by a broker on the job's behalf, and there is none yet; deliver it by environment or file", s.Name)
+	}
+	if err := checkText(s.Value.Reveal()); err != nil {
+		return fmt.Errorf("the secret %s %w", s.Name, err)
+	}
+	return nil
+}
+
+// environment returns the variables of a process, from the weakest to the
+// strongest.
+func (r *run) environment(b *bundle.Bundle) (environment, error) {
+	env := slices.Clone(r.plain)
+	for _, name := range r.Secrets {
+		s := secretOf(b, name)
+		if s.Delivery != bundle.DeliverFile {
+			env.set(name, s.Value.Reveal())
+			continue
+		}
+		variable := name + "_FILE"
+		if slices.Contains(r.Secrets, variable) {
+			return nil, fmt.Errorf("the secret %s is delivered as a file, whose path is in %s, which is a secret of the job too; rename one", name, variable)
+		}
+		if err := r.checkRisky([]string{variable}); err != nil {
+			return nil, err
+		}
+		if err := r.dir.open(); err != nil {
+			return nil, err
+		}
+		env.set(variable, r.dir.file(name))
+	}
+	for _, v := range r.served {
+		env.set(v.name, v.value)
+	}
+	return env, nil
+}
+
+// writeFiles writes the files of b's secrets, and those of secrets that had one
+// before: a running program may still read it.
+func (r *run) writeFiles(b *bundle.Bundle) error {
+	names := slices.Collect(maps.Keys(r.dir.files))
+	for _, name := range r.Secrets {
+		if secretOf(b, name).Delivery == bundle.DeliverFile {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if err := r.dir.write(secretOf(b, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve starts what the job can ask while it runs, once.
+func (r *run) serve() error {
+	if r.served != nil || !r.Socket && len(r.Git) == 0 {
+		return nil
+	}
+	if err := r.dir.open(); err != nil {
+		return err
+	}
+	var served environment
+	if len(r.Git) > 0 {
+		helper := r.GitHelper
+		if len(helper) == 0 {
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("finding this executable, which is to answer git: %w; set GitHelper", err)
+			}
+			helper = []string{self, "git-credential"}
+		}
+		lines, err := gitEnviron(r.Git, helper)
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			name, value, _ := strings.Cut(line, "=")
+			served.set(name, value)
+		}
+	}
+	names := gitSecrets(r.Git)
+	if r.Socket {
+		names = r.names
+	}
+	socket, err := serveSocket(r.dir.path, names, r.lookup, r.Logger)
+	if err != nil {
+		return err
+	}
+	r.socket = socket
+	served.set(socketVariable, socket.path())
+	r.served = served
+	return served.check()
+}
+
+// lookup returns a secret as it is now, for the socket. It is called by several
+// goroutines at once.
+func (r *run) lookup(name string) (bundle.Secret, bool) {
+	s, ok := r.Client.Bundle().Get(name)
+	if !ok {
+		return bundle.Secret{}, false
+	}
+	if err := checkSecret(s); err != nil {
+		r.Logger.Warn("the job was refused a secret that it asked for", "path", r.Path, "error", err)
+		return bundle.Secret{}, false
+	}
+	r.mask(s)
+	return s, true
+}
+
+// mask masks the value of s in what the job prints from now on.
+func (r *run) mask(s bundle.Secret) {
+	for _, name := range r.addMask(s) {
+		r.Logger.Warn("a secret of the job is too short to be masked in its output; use a longer one", "path", r.Path, "secret", name)
+	}
+}
+
+// addMask returns the names that turn out not to be maskable.
+func (r *run) addMask(s bundle.Secret) (short []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.masked[s.Name]; ok && last.Equal(s.Value) {
+		return nil
+	}
+	r.masked[s.Name] = s.Value
+	r.redactor.Add(s)
+	for _, name := range r.redactor.Unmaskable() {
+		if !r.short[name] {
+			r.short[name] = true
+			short = append(short, name)
+		}
+	}
+	return short
+}

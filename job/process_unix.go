@@ -1,0 +1,60 @@
+//go:build unix
+
+package job
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+)
+
+// caughtSignals returns what a job needs to be told of, or must not die of.
+func caughtSignals(terminal bool) []os.Signal {
+	caught := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
+	if terminal {
+		// What was ignored from the start, as nohup has it, stays ignored: here
+		// and in the job, which inherits that.
+		caught = slices.DeleteFunc(caught, signal.Ignored)
+	}
+	return caught
+}
+
+// sentByTerminal reports whether a terminal sends sig to all who use it.
+func sentByTerminal(sig os.Signal) bool {
+	return sig == syscall.SIGINT || sig == syscall.SIGQUIT || sig == syscall.SIGHUP
+}
+
+// endsJob reports whether whoever sends sig wants the job to end.
+func endsJob(sig os.Signal) bool { return sig == syscall.SIGTERM || sentByTerminal(sig) }
+
+func signalNumber(sig os.Signal) (int, bool) {
+	number, ok := sig.(syscall.Signal)
+	return int(number), ok && number > 0
+}
+
+func numberedSignal(number int) syscall.Signal { return syscall.Signal(number) }
+
+func checkRotateAction(a RotateAction) error {
+	if a < Restart {
+		return errors.New("field OnRotate is a Signal of no signal; use one such as syscall.SIGHUP")
+	}
+	return nil
+}
+
+// hasTerminal reports whether this process has a controlling terminal.
+func hasTerminal() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+func send(p *os.Process, group bool, sig syscall.Signal) error {
+	if group {
+		return syscall.Kill(-p.Pid, sig)
+	}
+	return p.Signal(sig)
+}

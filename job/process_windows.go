@@ -1,0 +1,47 @@
+package job
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// caughtSignals returns the signal of Ctrl-C: the console sends it to the job too,
+// and this process has to outlive that.
+func caughtSignals(bool) []os.Signal { return []os.Signal{os.Interrupt} }
+
+func sentByTerminal(sig os.Signal) bool { return sig == os.Interrupt }
+
+func endsJob(sig os.Signal) bool { return sentByTerminal(sig) }
+
+func signalNumber(sig os.Signal) (int, bool) {
+	number, ok := sig.(syscall.Signal)
+	return int(number), ok && number > 0
+}
+
+func numberedSignal(number int) syscall.Signal { return syscall.Signal(number) }
+
+func checkRotateAction(a RotateAction) error {
+	if a != Leave && a != Restart {
+		return errors.New("field OnRotate is a Signal, and Windows has no signals; use Restart, or files or the socket with Leave")
+	}
+	return nil
+}
+
+// hasTerminal is true: a process group of its own would keep Ctrl-C from the job.
+func hasTerminal() bool { return true }
+
+// send ends the process, whatever the signal: nothing else can be sent.
+func send(p *os.Process, _ bool, _ syscall.Signal) error { return p.Kill() }
+
+func prepare(*exec.Cmd, bool) {}
+
+// awaitEnd returns when the process has ended.
+func awaitEnd(cmd *exec.Cmd) { _ = cmd.Wait() }
+
+func notifyOrphans(chan<- os.Signal) {}
+
+func (p *process) reapOrphans() {}
+
+func (p *process) reapAll() {}

@@ -1,0 +1,79 @@
+package job
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+)
+
+func TestRestartsAreSpread(t *testing.T) {
+	const delay = 10 * time.Second
+	seen := map[time.Duration]bool{}
+	for range 1000 {
+		d := spread(delay)
+		require.GreaterOrEqual(t, d, delay, "a burst must be over")
+		require.Less(t, d, 2*delay)
+		seen[d/time.Second] = true
+	}
+	require.Len(t, seen, 10, "a thousand runners restart at all times in between")
+}
+
+// values is a provider of what is in it.
+type values map[string]string
+
+func (v values) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+	var secrets []bundle.Secret
+	for name, value := range v {
+		secrets = append(secrets, bundle.Secret{Name: name, Value: bundle.NewValue(value)})
+	}
+	return bundle.New(secrets, nil)
+}
+
+func TestOnlyWhatTheProgramWasGivenAndHasChangedSinceIsWorthARestart(t *testing.T) {
+	source := values{"A": "first-value", "B": "first-value", "G": "first-value"}
+	c, err := satchel.New(t.Context(), []bundle.Provider{source}, &satchel.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	r, err := newRun(t.Context(), Job{Client: c, Path: "program", Secrets: []string{"A"}, OnRotate: Restart})
+	require.NoError(t, err)
+	require.NoError(t, r.update())
+	p := &process{plan: r.plan}
+	restarts := func(name, value string) bool {
+		source[name] = value
+		_, err := c.Refresh(t.Context())
+		require.NoError(t, err)
+		return r.refresh() && r.rotated(p)
+	}
+	require.False(t, restarts("B", "second-value"), "it is not the job's")
+	require.False(t, restarts("NEW", "first-value"))
+	require.True(t, restarts("A", "second-value"))
+	require.True(t, restarts("B", "third-value"), "it still has the old value of A")
+	require.False(t, restarts("A", "first-value"), "what changed back is no change")
+	delete(source, "A")
+	require.False(t, restarts("B", "fourth-value"), "a program that would lack a secret is not started")
+	require.True(t, restarts("A", "third-value"))
+	p.forwarded = time.Now().Add(-time.Hour)
+	require.False(t, restarts("A", "fourth-value"), "whoever sent SIGTERM wants the job to end, however long that takes it")
+}
+
+func TestAServedValueIsMaskedBeforeItIsHandedOut(t *testing.T) {
+	source := values{"A": "first-value"}
+	c, err := satchel.New(t.Context(), []bundle.Provider{source}, &satchel.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	r, err := newRun(t.Context(), Job{Client: c, Path: "program", Secrets: []string{"A"}})
+	require.NoError(t, err)
+	require.NoError(t, r.update())
+	source["A"] = "second-value"
+	_, err = c.Refresh(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "second-value", r.redactor.String("second-value"), "the job has not taken notice yet")
+	s, ok := r.lookup("A")
+	require.True(t, ok)
+	require.Equal(t, "second-value", s.Value.Reveal())
+	require.Equal(t, "[A] [A]", r.redactor.String("second-value first-value"))
+}

@@ -1,0 +1,12 @@
+package job
+
+import "golang.org/x/sys/unix"
+
+// userBehind returns the effective user at the other end of a socket.
+func userBehind(fd int) (int, error) {
+	peer, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return int(peer.Uid), nil
+}

@@ -1,0 +1,94 @@
+//go:build linux || darwin
+
+package job_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/job"
+)
+
+// asks asks a job's socket, as curl would, and returns the status and the body.
+func asks(t *testing.T, socket, name string) (int, string) {
+	t.Helper()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://satchel/secrets/"+name, nil)
+	require.NoError(t, err)
+	res, err := transport.RoundTrip(req)
+	require.NoError(t, err)
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(body)
+}
+
+func TestTheSocketServesTheJobsSecretsAsTheyAreNow(t *testing.T) {
+	token, _ := wire.NewToken()
+	c, s := jobClient(t, secret("A", "first-value"), secret("B", "not-the-jobs"), secret("G", "gits-value"))
+	j := shell(c, `echo "socket $SATCHEL_SOCKET end"; read line; echo "$line"`, nil, "A")
+	j.Socket = true
+	r := begin(t, j)
+	r.await(t, " end")
+	_, rest, _ := strings.Cut(r.String(), "socket ")
+	socket, _, _ := strings.Cut(rest, " end")
+	status, body := asks(t, socket, "A")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "first-value", body)
+	status, body = asks(t, socket, "B")
+	require.Equal(t, http.StatusNotFound, status, "it is not the job's")
+	require.NotContains(t, body, "not-the-jobs")
+
+	refreshTo(t, c, s, bundleOf(secret("A", "second-value")))
+	_, body = asks(t, socket, "A")
+	require.Equal(t, "second-value", body)
+	for _, unfit := range []bundle.Secret{secret("A", "x"+token), delivered("A", "third-value", bundle.DeliverBroker)} {
+		refreshTo(t, c, s, bundleOf(unfit))
+		status, body = asks(t, socket, "A")
+		require.Equal(t, http.StatusNotFound, status, "what must not reach a job is not served either")
+		require.NotContains(t, body, token)
+	}
+	r.say(t, "got second-value")
+	require.Zero(t, r.ends(t))
+	require.Contains(t, r.String(), "got [A]\n", "what was served is masked")
+	require.NoDirExists(t, filepath.Dir(socket))
+}
+
+func TestGitAloneServesOnlyItsSecrets(t *testing.T) {
+	c, _ := jobClient(t, secret("A", "first-value"), secret("G", "gits-value"))
+	j := shell(c, `echo "socket $SATCHEL_SOCKET end"; env | grep -c '^G='; env | grep GIT; read line`, nil, "A")
+	j.Git = []job.GitCredential{{URL: "https://github.com/acme", Secret: "G"}}
+	j.GitHelper = []string{"/opt/runner", "git-credential"}
+	r := begin(t, j)
+	r.await(t, " end")
+	_, rest, _ := strings.Cut(r.String(), "socket ")
+	socket, _, _ := strings.Cut(rest, " end")
+	status, body := asks(t, socket, "G")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "gits-value", body)
+	status, _ = asks(t, socket, "A")
+	require.Equal(t, http.StatusNotFound, status)
+	r.say(t, "go")
+	require.Zero(t, r.ends(t))
+	require.Contains(t, r.String(), " end\n0\n", "it is not in the environment")
+	require.Contains(t, r.String(), "'/opt/runner' 'git-credential' 'https://github.com/acme'")
+}
+
+func TestGitCredentialsThatCannotBeAreRefused(t *testing.T) {
+	c, _ := jobClient(t, secret("G", "gits-value"))
+	j := shell(c, "echo ran", nil)
+	j.Git = []job.GitCredential{{URL: "http://github.com", Secret: "G"}}
+	require.Contains(t, refused(t, j), "github.com")
+}

@@ -1,0 +1,66 @@
+package job
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// dialAs opens a connection to a unix socket as another user. Linux has the user
+// of a thread, which this one then takes along to its end.
+func dialAs(uid int, address string) (net.Conn, error) {
+	type dialed struct {
+		conn net.Conn
+		err  error
+	}
+	answer := make(chan dialed)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); errno != 0 {
+			answer <- dialed{nil, errno}
+			return
+		}
+		conn, err := net.Dial("unix", address)
+		answer <- dialed{conn, err}
+	}()
+	d := <-answer
+	return d.conn, d.err
+}
+
+func TestAnotherUserIsRefusedOnASocketEvenIfTheFilesLetItIn(t *testing.T) {
+	if os.Geteuid() != 0 {
+		skipOrFail(t, "only root can connect as somebody else")
+	}
+	var v served
+	v.put("TOKEN", "value", time.Time{})
+	var log bytes.Buffer
+	s := openSocket(t, &log, v.lookup, "TOKEN")
+	const nobody = 65534
+	_, err := dialAs(nobody, s.path())
+	require.ErrorIs(t, err, os.ErrPermission, "the file's mode keeps others away already")
+
+	require.NoError(t, os.Chmod(s.path(), 0o666))
+	require.NoError(t, os.Chmod(filepath.Dir(s.path()), 0o755))
+	conn, err := dialAs(nobody, s.path())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	_, _ = conn.Write([]byte("GET /secrets/TOKEN HTTP/1.1\r\nHost: satchel\r\n\r\n"))
+	n, err := conn.Read(make([]byte, 1))
+	require.Zero(t, n, "nothing is said to another user")
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the connection is closed at once")
+
+	secret, err := askSocket(t.Context(), s.path(), "TOKEN")
+	require.NoError(t, err, "and its own user is still served")
+	require.Equal(t, "value", secret.Value.Reveal())
+	require.NoError(t, s.close())
+	require.Contains(t, log.String(), "refused a process of another user")
+	require.Contains(t, log.String(), "uid=65534")
+}

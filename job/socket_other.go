@@ -1,0 +1,12 @@
+//go:build !linux && !darwin
+
+package job
+
+import (
+	"errors"
+	"net"
+)
+
+const peersAreKnown = false
+
+func peerUID(*net.UnixConn) (int, error) { return 0, errors.ErrUnsupported }

@@ -1,0 +1,15 @@
+//go:build !linux && !darwin
+
+package job
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhereAPeerCannotBeKnownNothingIsServed(t *testing.T) {
+	_, err := serveSocket(t.TempDir(), nil, nil, slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "run the job on Linux or macOS, or without the socket")
+}
