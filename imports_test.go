@@ -27,6 +27,7 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"keyring/gcpkms", "keyring, Google", "a key service knows keyring and its own SDK"},
 	{"keyring/hashivault", "keyring, HashiCorp", "a key service knows keyring and its own SDK"},
 	{"keyring/keyringtest", "keyring, testify, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
+	{"internal/batch", "std", "a group commit knows nothing of what it commits"},
 	{"internal/envnames", "std", "names of variables are text"},
 	{"internal/wire", "bundle", "the protocol is about bundles"},
 	{"internal/outgoing", "bundle, internal/wire", "a request knows what a token looks like, and nothing of who sends it"},
@@ -38,10 +39,10 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"job", "bundle, bundle/redact, internal/envnames, x/sys", "a job takes any source of secrets: it does not know the client"},
 	{"admin", "bundle, internal/outgoing, internal/wire", "a client of the platform does not compile the platform"},
 	{"migrate", "admin, bundle, bundle/dotenv, internal/envnames, internal/outgoing, internal/wire, yaml", "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
-	{"vault", "bundle, keyring, internal/wire, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
-	{"vault/memstore", "bundle, keyring, internal/wire, vault, x/crypto, x/sys", "a storage knows vault and no driver"},
-	{"vault/sqlstore", "bundle, keyring, internal/wire, vault, x/crypto, x/sys", "a storage knows vault and no driver"},
-	{"vault/vaulttest", "bundle, keyring, keyring/keyringtest, internal/wire, vault, vault/memstore, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
+	{"vault", "bundle, keyring, internal/batch, internal/wire, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
+	{"vault/memstore", "bundle, keyring, internal/batch, internal/wire, vault, x/crypto, x/sys", "a storage knows vault and no driver"},
+	{"vault/sqlstore", "bundle, keyring, internal/batch, internal/wire, vault, x/crypto, x/sys", "a storage knows vault and no driver"},
+	{"vault/vaulttest", "bundle, keyring, keyring/keyringtest, internal/batch, internal/wire, vault, vault/memstore, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
 }
 
 // others are the names that the table has for packages outside the module: where

@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/satchelhq/satchel/internal/batch"
 	"github.com/satchelhq/satchel/keyring"
 )
 
@@ -392,18 +392,14 @@ func (v *Vault) trim(ctx context.Context, tenant string, through int64, author s
 // tenant are written together.
 type appends struct {
 	mu       sync.Mutex
-	byTenant map[string]*appending
+	byTenant map[string]*batch.Group[pendingEntry]
 }
 
-// appending is a tenant's entries that wait for the one who writes.
-type appending struct {
-	waiting []*waitingEntry
-}
-
-type waitingEntry struct {
-	entry AuditEntry
-	turn  chan struct{} // closed when the one who brought it is to write
-	done  chan error    // has room for one
+// pendingEntry is an entry that is about to be appended, and the record of the
+// data key that its caller saw as the tenant's newest.
+type pendingEntry struct {
+	entry  AuditEntry
+	record keyring.Record
 }
 
 // appendWithin bounds the writing of entries, which goes on when the request
@@ -417,108 +413,51 @@ func (v *Vault) append(ctx context.Context, st *state, e AuditEntry) error {
 	if err := v.tell(ctx, tenant, e); err != nil {
 		return err
 	}
-	w := &waitingEntry{entry: e, turn: make(chan struct{}), done: make(chan error, 1)}
-	v.appends.join(tenant, w)
-	select {
-	case err := <-w.done:
-		return err
-	case <-w.turn:
-	case <-ctx.Done():
-		if !v.appends.leave(tenant, w) {
-			return context.Cause(ctx)
+	newest, err := st.newestRecord()
+	if err != nil {
+		return v.unrecorded(ctx, tenant, err)
+	}
+	return v.appendsOf(tenant).Do(ctx, pendingEntry{e, newest.record})
+}
+
+// appendsOf returns the group of a tenant's entries.
+func (v *Vault) appendsOf(tenant string) *batch.Group[pendingEntry] {
+	v.appends.mu.Lock()
+	defer v.appends.mu.Unlock()
+	group := v.appends.byTenant[tenant]
+	if group == nil {
+		group = &batch.Group[pendingEntry]{Most: auditPage, Commit: func(ctx context.Context, pending []pendingEntry) (int, error) {
+			written, err := v.write(ctx, tenant, pending)
+			return written, v.unrecorded(ctx, tenant, err)
+		}}
+		if v.appends.byTenant == nil {
+			v.appends.byTenant = map[string]*batch.Group[pendingEntry]{}
 		}
+		v.appends.byTenant[tenant] = group
 	}
-	v.write(context.WithoutCancel(ctx), st)
-	return <-w.done
+	return group
 }
 
-// join adds an entry. It is its turn at once if nobody writes.
-func (a *appends) join(tenant string, w *waitingEntry) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.byTenant == nil {
-		a.byTenant = map[string]*appending{}
-	}
-	queue, writing := a.byTenant[tenant]
-	if !writing {
-		queue = &appending{}
-		a.byTenant[tenant] = queue
-		close(w.turn)
-	}
-	queue.waiting = append(queue.waiting, w)
-}
-
-// leave takes an entry back that still waits. It reports whether it is its
-// turn: then it stays, and has to be written.
-func (a *appends) leave(tenant string, w *waitingEntry) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	select {
-	case <-w.turn:
-		return true
-	default:
-	}
-	if queue := a.byTenant[tenant]; queue != nil {
-		queue.waiting = slices.DeleteFunc(queue.waiting, func(other *waitingEntry) bool { return other == w })
-	}
-	return false
-}
-
-// take returns the entries that wait, to the one whose turn it is.
-func (a *appends) take(tenant string) []*waitingEntry {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	queue := a.byTenant[tenant]
-	batch := queue.waiting
-	queue.waiting = nil
-	return batch
-}
-
-// pass gives the turn to the first who waits, if anybody does.
-func (a *appends) pass(tenant string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if queue := a.byTenant[tenant]; len(queue.waiting) > 0 {
-		close(queue.waiting[0].turn)
-	} else {
-		delete(a.byTenant, tenant)
-	}
-}
-
-// write appends all that waits, and passes the turn on: nobody writes more than
-// once, however many come meanwhile.
-func (v *Vault) write(ctx context.Context, st *state) {
-	tenant := Tenant(st.Path[0].Scope)
-	defer v.appends.pass(tenant)
-	batch := v.appends.take(tenant)
-	written, err := v.writeBatch(ctx, st, batch)
-	for _, w := range batch[:written] {
-		w.done <- nil
-	}
-	if err = v.unrecorded(ctx, tenant, err); written < len(batch) {
-		for _, w := range batch[written:] {
-			w.done <- err
-		}
-	}
-}
-
-// writeBatch returns how many of the batch, from its beginning, are durable.
-func (v *Vault) writeBatch(ctx context.Context, st *state, batch []*waitingEntry) (written int, err error) {
+// write appends entries to a tenant's chain. It returns how many of them, from
+// the first on, are durable.
+func (v *Vault) write(ctx context.Context, tenant string, pending []pendingEntry) (written int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendWithin)
 	defer cancel()
-	key, err := st.newestKey(ctx)
+	// A handle of its own: the callers may leave, and with them their states.
+	key, err := v.keys.OpenKey(ctx, pending[0].record, keyContext(tenant))
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("opening the data key of tenant %s: %w", tenant, err)
 	}
-	entries := make([]AuditEntry, len(batch))
-	for i, w := range batch {
-		entries[i] = w.entry
+	defer key.Destroy()
+	entries := make([]AuditEntry, len(pending))
+	for i, p := range pending {
+		entries[i] = p.entry
 	}
 	encoded, err := encode(entries)
 	if err != nil {
 		return 0, err
 	}
-	return v.writeEntries(ctx, key, Tenant(st.Path[0].Scope), encoded)
+	return v.writeEntries(ctx, key, tenant, encoded)
 }
 
 // writeEntries appends entries to a tenant's chain, and with the last of them

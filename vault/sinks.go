@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/satchelhq/satchel/internal/batch"
 )
 
 // FileSink is an [AuditSink] that appends to a file, one line of JSON for each
@@ -20,24 +22,23 @@ import (
 // After a crash or a full disk the file may end in the beginning of a line. The
 // next entry starts a line of its own.
 type FileSink struct {
-	path string
+	path  string
+	lines *batch.Group[[]byte]
 
 	mu      sync.Mutex // never held during reads and writes
 	closed  bool
+	writing bool
 	file    *os.File
-	replace *os.File // takes the place of file before the next write, if there is one
+	replace *os.File // takes the place of file at the end of the write under way, if there is one
 	ragged  bool     // file may end without a line break
-	waiting []*sinkLine
-	idle    chan struct{} // closed when the writing ends; nil while nobody writes
 }
 
-// maxWaiting is how many lines a FileSink keeps at most for a disk that hangs.
-const maxWaiting = 100_000
-
-type sinkLine struct {
-	text []byte
-	done chan error // has room for one
-}
+const (
+	// maxWaiting is how many lines a FileSink keeps at most for a disk that
+	// hangs, and maxTogether how many it writes together.
+	maxWaiting  = 100_000
+	maxTogether = 10_000
+)
 
 // fileLine is a line of a FileSink.
 type fileLine struct {
@@ -58,7 +59,9 @@ func NewFileSink(path string) (*FileSink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &FileSink{path: path, file: file, ragged: true}, nil
+	s := &FileSink{path: path, file: file, ragged: true}
+	s.lines = &batch.Group[[]byte]{Commit: s.write, Most: maxTogether, MostWaiting: maxWaiting}
+	return s, nil
 }
 
 // openAudit opens an audit file for appending, and makes sure that a new one is
@@ -98,91 +101,62 @@ func (s *FileSink) Record(ctx context.Context, tenant string, e AuditEntry) erro
 }
 
 func (s *FileSink) record(ctx context.Context, tenant string, e AuditEntry) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	text, err := json.Marshal(fileLine{tenant, e})
 	if err != nil {
 		return err
 	}
-	line := &sinkLine{text: append(text, '\n'), done: make(chan error, 1)}
-	if err := s.enqueue(line); err != nil {
-		return err
-	}
-	select {
-	case err := <-line.done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// enqueue leaves a line to the goroutine that writes, and starts it if there is
-// none: a disk that hangs must not hold up those whose context ends. It ends
-// when nothing waits.
-func (s *FileSink) enqueue(line *sinkLine) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	err = s.lines.Do(ctx, append(text, '\n'))
+	switch {
+	case errors.Is(err, batch.ErrClosed):
 		return errSinkClosed
-	}
-	if len(s.waiting) >= maxWaiting {
+	case errors.Is(err, batch.ErrFull):
 		return errSinkBehind
 	}
-	s.waiting = append(s.waiting, line)
-	if s.idle == nil {
-		s.idle = make(chan struct{})
-		go s.write()
-	}
-	return nil
+	return err
 }
 
-// write writes what waits until nothing does.
-func (s *FileSink) write() {
-	for {
-		lines, file, old, ragged := s.take()
-		if old != nil {
-			_ = old.Close() // all that was recorded there is synced
-		}
-		if file == nil {
-			return
-		}
-		err := writeLines(file, lines, ragged)
-		s.mu.Lock()
-		s.ragged = err != nil
-		s.mu.Unlock()
-		for _, line := range lines {
-			line.done <- err
-		}
-	}
-}
-
-// take returns the lines that wait and the file that they go to; no file when
-// the writing is over. old is a file that is of no more use.
-func (s *FileSink) take() (lines []*sinkLine, file, old *os.File, ragged bool) {
+// write appends lines to the file.
+func (s *FileSink) write(_ context.Context, lines [][]byte) (written int, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.writing = true
+	file, ragged := s.file, s.ragged
+	s.mu.Unlock()
+
+	err = writeLines(file, lines, ragged)
+
+	s.mu.Lock()
+	s.writing, s.ragged = false, err != nil
+	var old *os.File
 	if s.replace != nil {
-		old, s.file, s.replace, s.ragged = s.file, s.replace, nil, true
+		old = s.put(s.replace)
+		s.replace = nil
 	}
-	if len(s.waiting) == 0 {
-		close(s.idle)
-		s.idle = nil
-		return nil, nil, old, false
+	s.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // all that was recorded there is synced
 	}
-	lines, s.waiting = s.waiting, nil
-	return lines, s.file, old, s.ragged
+	if err != nil {
+		return 0, err
+	}
+	return len(lines), nil
+}
+
+// put makes file the one for what is recorded from now on, and returns the one
+// before. The lock is held.
+func (s *FileSink) put(file *os.File) (old *os.File) {
+	old, s.file, s.ragged = s.file, file, true
+	return old
 }
 
 // writeLines appends lines and syncs them. ragged says that the file may end
 // without a line break.
-func writeLines(file *os.File, lines []*sinkLine, ragged bool) error {
+func writeLines(file *os.File, lines [][]byte, ragged bool) error {
 	var text []byte
 	if ragged && !endsLine(file) {
 		text = append(text, '\n')
 	}
 	for _, line := range lines {
-		text = append(text, line.text...)
+		text = append(text, line...)
 	}
 	if _, err := file.Write(text); err != nil {
 		return err
@@ -212,7 +186,7 @@ func (s *FileSink) Reopen() error {
 	if err != nil {
 		return fmt.Errorf("reopening: %w", err)
 	}
-	old, err := s.put(file)
+	old, err := s.change(file)
 	if old != nil {
 		err = errors.Join(err, old.Close())
 	}
@@ -222,21 +196,19 @@ func (s *FileSink) Reopen() error {
 	return nil
 }
 
-// put makes file the one for what is recorded from now on, and returns one that
-// is of no more use.
-func (s *FileSink) put(file *os.File) (old *os.File, err error) {
+// change is put for a file that may be written to, and returns one that is of no
+// more use.
+func (s *FileSink) change(file *os.File) (old *os.File, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
 		return file, errSinkClosed
-	case s.idle != nil:
-		// The goroutine that writes changes over, and closes the other.
-		old, s.replace = s.replace, file
-	default:
-		old, s.file, s.ragged = s.file, file, true
+	case s.writing:
+		old, s.replace = s.replace, file // write changes over, and closes the other
+		return old, nil
 	}
-	return old, nil
+	return s.put(file), nil
 }
 
 // Close waits until what is being recorded is written, and closes the file.
@@ -248,11 +220,8 @@ func (s *FileSink) Close() error {
 		return nil
 	}
 	s.closed = true
-	idle := s.idle
 	s.mu.Unlock()
-	if idle != nil {
-		<-idle
-	}
+	s.lines.Close()
 	return s.file.Close()
 }
 

@@ -93,6 +93,7 @@ func (st *state) newestKey(ctx context.Context) (*keyring.DataKey, error) {
 
 // keyRecord is what a key record says of its data key.
 type keyRecord struct {
+	record  keyring.Record
 	id      [16]byte
 	created time.Time
 }
@@ -101,7 +102,7 @@ type keyRecord struct {
 func (st *state) newestRecord() (keyRecord, error) {
 	var newest keyRecord
 	for _, record := range st.Keys {
-		var r keyRecord
+		r := keyRecord{record: record}
 		var err error
 		if r.id, err = record.ID(); err != nil {
 			return newest, err
