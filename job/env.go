@@ -66,28 +66,45 @@ func (j *Job) plainEnvironment() (environment, error) {
 	var env environment
 	for _, name := range j.PassEnv {
 		if name == "" || strings.ContainsAny(name, "=\x00") {
-			return nil, fmt.Errorf("field PassEnv: %q cannot be the name of a variable", name)
+			return nil, invalid("PassEnv", fmt.Errorf("%q cannot be the name of a variable", name))
 		}
 		if value, ok := os.LookupEnv(name); ok {
+			if err := checkOwn(name, "PassEnv"); err != nil {
+				return nil, err
+			}
 			env.set(name, value)
 		}
 	}
 	for i, line := range j.Env {
 		name, value, ok := strings.Cut(line, "=")
 		if !ok || name == "" || strings.Contains(name, "\x00") {
-			return nil, fmt.Errorf(`field Env: entry %d is not of the form "NAME=value"`, i+1)
+			return nil, invalid("Env", fmt.Errorf(`entry %d is not of the form "NAME=value"`, i+1))
 		}
 		if runnerToken.MatchString(name) {
-			return nil, fmt.Errorf("field Env: the name in entry %d holds a runner token", i+1)
+			return nil, invalid("Env", fmt.Errorf("the name in entry %d holds a runner token", i+1))
+		}
+		if err := checkOwn(name, "Env"); err != nil {
+			return nil, err
 		}
 		env.set(name, value)
 	}
-	for _, v := range env {
-		if envnames.Fold(v.name) == runnerTokenVariable {
-			return nil, fmt.Errorf("%s is the runner's own and must not reach a job; take it out of PassEnv and Env", v.name)
-		}
-	}
 	return env, env.check()
+}
+
+// checkOwn refuses the runner's token by its variable's name, in a field of Job.
+func checkOwn(name, field string) error {
+	if envnames.Fold(name) != runnerTokenVariable {
+		return nil
+	}
+	return &bundle.Fault{
+		Problem: name + " is the runner's own and must not reach a job",
+		Setting: "job.Job." + field, Fix: "take it out of {job.Job." + field + "}",
+	}
+}
+
+// invalid returns the error of a field of Job that cannot be as it is.
+func invalid(field string, err error) error {
+	return &bundle.Fault{Problem: fmt.Sprintf("field {job.Job.%s}: %v", field, err), Setting: "job.Job." + field, Err: err}
 }
 
 // check refuses what must not or cannot reach a job.
@@ -130,29 +147,36 @@ func (j *Job) checkArgs() error {
 // checkNames checks what the job asks for, before any value is looked at.
 func (j *Job) checkNames() error {
 	folded := map[string]string{}
-	for _, name := range j.Secrets {
+	for i, name := range slices.Concat(j.Secrets, j.Files) {
+		field := "Secrets"
+		if i >= len(j.Secrets) {
+			field = "Files"
+		}
 		if err := bundle.CheckName(name); err != nil {
-			return fmt.Errorf("field Secrets: %w", err)
+			return invalid(field, err)
 		}
 		if runnerToken.MatchString(name) {
-			return errors.New("field Secrets: a name has the form of a runner token")
+			return invalid(field, errors.New("a name has the form of a runner token"))
 		}
 		if other, ok := folded[envnames.Fold(name)]; ok && other != name {
-			return fmt.Errorf("field Secrets: %s and %s are one variable here; ask for one of them", other, name)
+			return &bundle.Fault{
+				Problem: fmt.Sprintf("field {job.Job.%s}: %s and %s are one variable here", field, other, name),
+				Setting: "job.Job." + field, Fix: "ask for one of them",
+			}
 		}
 		folded[envnames.Fold(name)] = name
 	}
 	for _, name := range j.AllowNames {
 		if err := bundle.CheckName(name); err != nil {
-			return fmt.Errorf("field AllowNames: %w", err)
+			return invalid("AllowNames", err)
 		}
 	}
 	for _, c := range j.Git {
 		if err := bundle.CheckName(c.Secret); err != nil {
-			return fmt.Errorf("field Git: %w", err)
+			return invalid("Git", err)
 		}
 	}
-	return j.checkRisky(j.Secrets)
+	return j.checkRisky(slices.Concat(j.Secrets, j.Files))
 }
 
 // checkRisky refuses variables that can change what a program does.
@@ -166,7 +190,10 @@ func (j *Job) checkRisky(names []string) error {
 	if refused == nil {
 		return nil
 	}
-	return fmt.Errorf("secrets must not set %s, which can change what programs do; rename them, or allow them in AllowNames", strings.Join(refused, ", "))
+	return &bundle.Fault{
+		Problem: fmt.Sprintf("secrets must not set %s, which can change what programs do", strings.Join(refused, ", ")),
+		Setting: "job.Job.AllowNames", Fix: "rename them", Or: "allow them with {job.Job.AllowNames}",
+	}
 }
 
 // execLimits are what the system takes of arguments and environment together.
@@ -204,7 +231,10 @@ func (l execLimits) checkSize(path string, args []string, env environment) error
 		over++
 	}
 	if over > 0 {
-		return fmt.Errorf("too large for an environment: %s; at most %d bytes each are possible: deliver them as files", list(items[:over]), l.variable)
+		return &bundle.Fault{
+			Problem: fmt.Sprintf("too large for an environment: %s; at most %d bytes each are possible", list(items[:over]), l.variable),
+			Setting: "job.Job.Files", Fix: "deliver them as files",
+		}
 	}
 	total := 2*(len(path)+1) + l.each // the program's path is also its argument 0
 	for _, i := range items {
@@ -218,5 +248,8 @@ func (l execLimits) checkSize(path string, args []string, env environment) error
 		rest -= items[over].size + l.each
 		over++
 	}
-	return fmt.Errorf("the environment and the arguments have %d bytes and the system takes %d; the largest are %s: deliver them as files, or leave them out", total, l.total, list(items[:over]))
+	return &bundle.Fault{
+		Problem: fmt.Sprintf("the environment and the arguments have %d bytes and the system takes %d; the largest are %s", total, l.total, list(items[:over])),
+		Setting: "job.Job.Files", Fix: "deliver them as files, or leave them out",
+	}
 }

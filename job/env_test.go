@@ -112,7 +112,7 @@ func TestLoaderAndInterpreterVariablesAreRefusedUnlessAllowedByName(t *testing.T
 	for _, name := range risky {
 		c, _ := jobClient(t, secret(name, "value-of-it"))
 		j := job.Job{Client: c, Path: "echo", Secrets: []string{name}}
-		require.Equal(t, "running the job: secrets must not set "+name+", which can change what programs do; rename them, or allow them in AllowNames", refused(t, j))
+		require.Equal(t, "running the job: secrets must not set "+name+", which can change what programs do; rename them, or allow them with AllowNames", refused(t, j))
 	}
 	var all []bundle.Secret
 	for _, name := range risky {
@@ -160,7 +160,7 @@ func TestAVariableTooLargeForTheSystemIsRefusedByName(t *testing.T) {
 	c, _ = jobClient(t, secret("HUGE", strings.Repeat("x", limit-len("HUGE="))), secret("SMALL", "value"))
 	j.Client, j.Secrets = c, []string{"SMALL", "HUGE"}
 	j.Args = []string{"", strings.Repeat("z", limit)}
-	require.Equal(t, "running the job: too large for an environment: HUGE (131073 bytes), argument 2 (131073 bytes); at most 131072 bytes each are possible: deliver them as files", refused(t, j))
+	require.Equal(t, "running the job: too large for an environment: HUGE (131073 bytes), argument 2 (131073 bytes); at most 131072 bytes each are possible; deliver them as files", refused(t, j))
 }
 
 func TestAnEnvironmentOverTheSystemsLimitIsRefusedByName(t *testing.T) {

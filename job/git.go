@@ -58,9 +58,9 @@ func GitCredentialHelper(ctx context.Context, args []string, stdin io.Reader, st
 	if len(args) != 4 {
 		return fmt.Errorf("git credential: got %d arguments, want four: URL USERNAME SECRET get", len(args))
 	}
-	place, err := readGitCredential(GitCredential{URL: args[0], Username: args[1], Secret: args[2]})
+	place, err := GitCredential{URL: args[0], Username: args[1], Secret: args[2]}.place()
 	if err != nil {
-		return err
+		return fmt.Errorf("git credential: %w", err)
 	}
 	if args[3] != "get" {
 		return nil // store and erase, which are not ours to do, and what later gits may say
@@ -109,8 +109,8 @@ func gitEnviron(creds []GitCredential, helper []string) ([]string, error) {
 	places := make([]gitPlace, len(creds))
 	for i, c := range creds {
 		var err error
-		if places[i], err = readGitCredential(c); err != nil {
-			return nil, err
+		if places[i], err = c.place(); err != nil {
+			return nil, fmt.Errorf("git credential: %w", err)
 		}
 	}
 	// Each place starts with an empty list of helpers. So the narrower one has
@@ -163,34 +163,44 @@ type gitPlace struct {
 	secret       string
 }
 
-// readGitCredential checks c. Its errors quote of the URL at most the host.
-func readGitCredential(c GitCredential) (gitPlace, error) {
-	fail := func(what string) (gitPlace, error) {
-		return gitPlace{}, errors.New("git credential: " + what)
+// Check returns nil if a job can have the credential, and otherwise a
+// [*bundle.Fault] about its URL, Username or Secret. Whether there is such a secret
+// does not matter. The error quotes of the URL at most the host.
+func (c GitCredential) Check() error {
+	_, err := c.place()
+	return err
+}
+
+// place returns what c says, checked.
+func (c GitCredential) place() (gitPlace, error) {
+	fail := func(field, problem, fix string) (gitPlace, error) {
+		return gitPlace{}, &bundle.Fault{Problem: problem, Setting: "job.GitCredential." + field, Fix: fix}
 	}
 	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" || u.Opaque != "" {
+		return fail("URL", "the URL cannot be read", "write it like https://github.com")
+	}
+	host := strconv.Quote(u.Host)
 	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
-		return fail("the URL cannot be read; write it like https://github.com")
 	case u.User != nil:
-		return fail("the URL has a user; remove all from // to @, and use Username")
+		return fail("Username", "the URL has a user", "remove all from // to @, and use {job.GitCredential.Username}")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(c.URL, "#"):
-		return fail("the URL of " + strconv.Quote(u.Host) + " has a query or a fragment; remove it")
+		return fail("URL", "the URL of "+host+" has a query or a fragment", "remove it")
 	case strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '*' }):
-		return fail("the host " + strconv.Quote(u.Host) + " is no plain name; write one host in ASCII, without patterns")
+		return fail("URL", "the host "+host+" is no plain name", "write one host in ASCII, without patterns")
 	case hasControl(u.Path) || u.Path != "" && !cleanPath(u.Path):
-		return fail("the path of the URL of " + strconv.Quote(u.Host) + " has dots, empty segments or control characters; remove them")
+		return fail("URL", "the path of the URL of "+host+" has dots, empty segments or control characters", "remove them")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return fail("http would send the secret to " + strconv.Quote(u.Host) + " in the clear; use https")
+		return fail("URL", "http would send the secret to "+host+" in the clear", "use https")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return fail("the URL of " + strconv.Quote(u.Host) + " does not start with https://")
+		return fail("URL", "the URL of "+host+" does not start with https://", "")
 	}
 	if err := bundle.CheckName(c.Secret); err != nil {
-		return fail("the name of the secret for " + strconv.Quote(u.Host) + ": " + err.Error())
+		return fail("Secret", "the name of the secret for "+host+": "+err.Error(), "")
 	}
 	username := cmp.Or(c.Username, "x-access-token")
 	if hasControl(username) || strings.Contains(username, ":") {
-		return fail("the user for " + strconv.Quote(u.Host) + " has a colon or a control character; no user of git over HTTP can")
+		return fail("Username", "the user for "+host+" has a colon or a control character; no user of git over HTTP can", "")
 	}
 	return gitPlace{u.Scheme, plainHost(u.Scheme, u.Host), strings.Trim(u.Path, "/"), username, c.Secret}, nil
 }

@@ -13,6 +13,8 @@ import (
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
 )
 
 // The test binary is a runner as far as git is concerned.
@@ -69,7 +71,7 @@ func FuzzCredentialInput(f *testing.F) {
 	f.Add("protocol=http\nhost=github.com\n")
 	f.Add("host=github.com\npath=acme/../other\nprotocol=https")
 	f.Add("host=github.com\npath=acme/0...\nprotocol=https")
-	place, err := readGitCredential(GitCredential{URL: "https://github.com/acme", Secret: "TOKEN"})
+	place, err := GitCredential{URL: "https://github.com/acme", Secret: "TOKEN"}.place()
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, input string) {
 		wanted, err := readCredentialInput(strings.NewReader(input))
@@ -131,7 +133,7 @@ func TestOnlyItsOwnPlaceGetsACredential(t *testing.T) {
 		{"http://[::1]:3000", "protocol=http\nhost=[::1]:3000", true},
 		{"http://127.0.0.1", "protocol=http\nhost=127.0.0.1:80", true},
 	} {
-		place, err := readGitCredential(GitCredential{URL: row.url, Secret: "TOKEN"})
+		place, err := GitCredential{URL: row.url, Secret: "TOKEN"}.place()
 		require.NoError(t, err, row.url)
 		wanted, err := readCredentialInput(strings.NewReader(row.input))
 		require.NoError(t, err)
@@ -165,6 +167,12 @@ func TestAGitCredentialThatCannotBeRightIsRefused(t *testing.T) {
 		_, err := gitEnviron([]GitCredential{row.c}, []string{"/runner"})
 		require.ErrorContains(t, err, row.want, "%+v", row.c)
 		require.NotContains(t, err.Error(), "c4n4ry")
+		err = row.c.Check()
+		require.ErrorContains(t, err, row.want)
+		require.NotContains(t, err.Error(), "c4n4ry")
+		fault, ok := errors.AsType[*bundle.Fault](err)
+		require.True(t, ok, "%+v", row.c)
+		require.Contains(t, []string{"job.GitCredential.URL", "job.GitCredential.Username", "job.GitCredential.Secret"}, fault.Setting)
 	}
 	good := []GitCredential{{URL: "https://github.com", Secret: "A"}}
 	_, err := gitEnviron(good, nil)
@@ -173,6 +181,15 @@ func TestAGitCredentialThatCannotBeRightIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "control character")
 	_, err = gitEnviron(append(good, GitCredential{URL: "https://GitHub.com:443/", Secret: "B"}), []string{"/runner"})
 	require.ErrorContains(t, err, "there are two for https://github.com with the user x-access-token")
+}
+
+func TestGitCredential_Check(t *testing.T) {
+	require.NoError(t, GitCredential{URL: "https://github.com/acme", Secret: "NOT_THERE_YET"}.Check(), "it looks for no secret, and runs nothing")
+	err := GitCredential{URL: "https://c4n4ry@github.com", Secret: "A"}.Check()
+	require.EqualError(t, err, "the URL has a user; remove all from // to @, and use Username")
+	require.Equal(t, "the URL has a user; remove all from // to @, and use USER:SECRET=URL", bundle.Explain(err, func(setting string) string {
+		return map[string]string{"job.GitCredential.Username": "USER:SECRET=URL"}[setting]
+	}), "a program can speak of its own flag")
 }
 
 func TestGitIsConfiguredByNamesAndTheNarrowerPlaceComesLater(t *testing.T) {

@@ -55,7 +55,12 @@ type Job struct {
 	// where its delivery is bundle.DeliverFile, as the path of a private file in
 	// NAME_FILE. Default: none.
 	Secrets []string
-	// AllowNames names variables that Secrets may set although they mean
+	// Files names secrets that the job gets as files, as above, whatever their
+	// delivery is: a .env cannot say it. They need not be in Secrets, and one that
+	// is in both is a file only. One that is delivered by a broker is refused all
+	// the same. Default: none.
+	Files []string
+	// AllowNames names variables that Secrets and Files may set although they mean
 	// something to the loader, a shell, an interpreter or git, such as
 	// HTTPS_PROXY. It may name more than this job uses. Default: none.
 	AllowNames []string
@@ -66,7 +71,7 @@ type Job struct {
 	// PassEnv, and secrets win over them. Default: none.
 	Env []string
 
-	// OnRotate is what happens when one of Secrets changes. Default: Leave.
+	// OnRotate is what happens when one of Secrets or Files changes. Default: Leave.
 	OnRotate RotateAction
 	// RestartDelay is how long [Restart] waits after a change, so that a
 	// burst of rotations is one restart. A random time of up to as much again
@@ -88,7 +93,7 @@ type Job struct {
 	// the job was given is masked to its end. Default: those of package redact.
 	Redact redact.Options
 
-	// Socket serves Secrets, as they are at the time of each request, on a unix
+	// Socket serves Secrets and Files, as they are at the time of each request, on a unix
 	// socket whose path is in SATCHEL_SOCKET:
 	//
 	//	curl --unix-socket "$SATCHEL_SOCKET" http://satchel/secrets/NAME

@@ -71,13 +71,18 @@ func checkSecret(s bundle.Secret) error {
 	return nil
 }
 
+// asFile reports whether the job gets the secret as a file.
+func (r *run) asFile(s bundle.Secret) bool {
+	return s.Delivery == bundle.DeliverFile || slices.Contains(r.Files, s.Name)
+}
+
 // environment returns the variables of a process, from the weakest to the
 // strongest.
 func (r *run) environment(b *bundle.Bundle) (environment, error) {
 	env := slices.Clone(r.plain)
 	for _, name := range r.Secrets {
 		s := secretOf(b, name)
-		if s.Delivery != bundle.DeliverFile {
+		if !r.asFile(s) {
 			env.set(name, s.Value.Reveal())
 			continue
 		}
@@ -104,7 +109,7 @@ func (r *run) environment(b *bundle.Bundle) (environment, error) {
 func (r *run) writeFiles(b *bundle.Bundle) error {
 	names := slices.Collect(maps.Keys(r.dir.files))
 	for _, name := range r.Secrets {
-		if secretOf(b, name).Delivery == bundle.DeliverFile {
+		if r.asFile(secretOf(b, name)) {
 			names = append(names, name)
 		}
 	}
@@ -131,7 +136,10 @@ func (r *run) serve() error {
 		if len(helper) == 0 {
 			self, err := os.Executable()
 			if err != nil {
-				return fmt.Errorf("finding this executable, which is to answer git: %w; set GitHelper", err)
+				return &bundle.Fault{
+					Problem: fmt.Sprintf("finding this executable, which is to answer git: %v", err),
+					Setting: "job.Job.GitHelper", Fix: "set {job.Job.GitHelper}", Err: err,
+				}
 			}
 			helper = []string{self, "git-credential"}
 		}

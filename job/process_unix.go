@@ -3,11 +3,12 @@
 package job
 
 import (
-	"errors"
 	"os"
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"github.com/satchelhq/satchel/bundle"
 )
 
 // caughtSignals returns what a job needs to be told of, or must not die of.
@@ -38,7 +39,7 @@ func numberedSignal(number int) syscall.Signal { return syscall.Signal(number) }
 
 func checkRotateAction(a RotateAction) error {
 	if a < Restart {
-		return errors.New("field OnRotate is a Signal of no signal; use one such as syscall.SIGHUP")
+		return &bundle.Fault{Problem: "field {job.Job.OnRotate} is a Signal of no signal", Setting: "job.Job.OnRotate", Fix: "use one such as syscall.SIGHUP"}
 	}
 	return nil
 }

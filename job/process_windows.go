@@ -1,10 +1,11 @@
 package job
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"syscall"
+
+	"github.com/satchelhq/satchel/bundle"
 )
 
 // caughtSignals returns the signal of Ctrl-C: the console sends it to the job too,
@@ -24,7 +25,10 @@ func numberedSignal(number int) syscall.Signal { return syscall.Signal(number) }
 
 func checkRotateAction(a RotateAction) error {
 	if a != Leave && a != Restart {
-		return errors.New("field OnRotate is a Signal, and Windows has no signals; use Restart, or files or the socket with Leave")
+		return &bundle.Fault{
+			Problem: "field {job.Job.OnRotate} is a Signal, and Windows has no signals",
+			Setting: "job.Job.OnRotate", Fix: "use Restart, or files or the socket with Leave",
+		}
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 
 // run is one call of Job.Run.
 type run struct {
-	Job               // complete
+	Job               // complete; Secrets has Files too
 	plain environment // what does not come from secrets
 	// names are the secrets that the job can get in any way, without repeats.
 	names    []string
@@ -48,23 +48,34 @@ type run struct {
 // newRun checks what can be checked without a secret.
 func newRun(ctx context.Context, j Job) (*run, error) {
 	if j.Client == nil {
-		return nil, errors.New("field Client is nil; set it to the client that has the secrets")
+		return nil, &bundle.Fault{Problem: "field {job.Job.Client} is nil", Setting: "job.Job.Client", Fix: "set it to the client that has the secrets"}
 	}
 	if j.Path == "" {
-		return nil, errors.New("field Path is empty; set it to the program to run")
+		return nil, &bundle.Fault{Problem: "field {job.Job.Path} is empty", Setting: "job.Job.Path", Fix: "set it to the program to run"}
 	}
 	if j.Grace < 0 || j.RestartDelay < 0 {
-		return nil, fmt.Errorf("field Grace is %s and RestartDelay %s; want positive durations, or zero for the default", j.Grace, j.RestartDelay)
+		setting := "job.Job.Grace"
+		if j.Grace >= 0 {
+			setting = "job.Job.RestartDelay"
+		}
+		return nil, &bundle.Fault{
+			Problem: fmt.Sprintf("field {job.Job.Grace} is %s and {job.Job.RestartDelay} %s", j.Grace, j.RestartDelay),
+			Setting: setting, Fix: "want positive durations, or zero for the default",
+		}
 	}
 	if err := checkRotateAction(j.OnRotate); err != nil {
 		return nil, err
 	}
 	if _, file := j.Stdin.(*os.File); j.OnRotate == Restart && j.Stdin != nil && !file {
-		return nil, errors.New("field Stdin can be read once, and Restart may start the program again; use an *os.File, or another OnRotate")
+		return nil, &bundle.Fault{
+			Problem: "field {job.Job.Stdin} can be read once, and Restart may start the program again",
+			Setting: "job.Job.Stdin", Fix: "use an *os.File, or another {job.Job.OnRotate}",
+		}
 	}
 	if err := errors.Join(j.checkNames(), j.checkArgs()); err != nil {
 		return nil, err
 	}
+	j.Secrets = distinct(slices.Concat(j.Secrets, j.Files))
 	if j.PassEnv == nil {
 		j.PassEnv = DefaultPassEnv()
 	}
@@ -83,13 +94,20 @@ func newRun(ctx context.Context, j Job) (*run, error) {
 		signals:  make(chan os.Signal, 16), orphans: make(chan os.Signal, 1), moved: make(chan struct{}, 1),
 		masked: map[string]bundle.Value{}, short: map[string]bool{},
 	}
-	for _, name := range append(slices.Clone(j.Secrets), gitSecrets(j.Git)...) {
-		if !slices.Contains(r.names, name) {
-			r.names = append(r.names, name)
-		}
-	}
+	r.names = distinct(slices.Concat(j.Secrets, gitSecrets(j.Git)))
 	r.streams = newStreams(r.redactor, j.Stdout, j.Stderr)
 	return r, ctx.Err()
+}
+
+// distinct returns the names without repeats.
+func distinct(names []string) []string {
+	var out []string
+	for _, name := range names {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func gitSecrets(creds []GitCredential) []string {
