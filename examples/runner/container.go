@@ -23,11 +23,11 @@ func inContainer(j *job.Job, docker string, dockerArgs []string, image string, c
 	}
 	args := []string{"run", "--rm", "-i"}
 	b := j.Client.Bundle()
-	for _, name := range j.Secrets {
+	for _, name := range slices.Concat(j.Secrets, j.Files) {
 		if slices.Contains(dockerVariables, name) { // even if --allow names it
 			return fmt.Errorf("secret %s would mean something to docker itself; rename it", name)
 		}
-		if s, _ := b.Get(name); s.Delivery == bundle.DeliverFile {
+		if s, _ := b.Get(name); s.Delivery == bundle.DeliverFile || slices.Contains(j.Files, name) {
 			return fmt.Errorf("secret %s is delivered as a file, which a container does not see; have it delivered by environment", name)
 		}
 		args = append(args, "-e", name)

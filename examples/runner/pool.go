@@ -47,8 +47,7 @@ func (w *workers) run(ctx context.Context, a *assignment) result {
 		r.Code, a.err = w.start(ctx, a, names)
 	}
 	if a.err != nil {
-		// A job cannot allow itself what its secrets must not do.
-		r.Error = strings.ReplaceAll(a.err.Error(), "rename them, or allow them in AllowNames", "rename them")
+		r.Error = explained(a.err, taskNames)
 		if r.Code < 0 {
 			r.Code = codeNoJob
 		}

@@ -71,7 +71,7 @@ func TestAFlagThatCannotBeMeantIsRefusedBeforeAnythingStarts(t *testing.T) {
 		`--allow: the name "1A" has`:                          {"run", "--allow", "1A", "--", "true"},
 		`--require: the name "A B" has`:                       {"check", "--require", "A B"},
 		`--git: http would send the secret to "example.com"`:  {"run", "--git", "GITHUB_TOKEN=http://example.com", "--", "true"},
-		"and write USER:SECRET=URL":                           {"run", "--git", "GITHUB_TOKEN=https://bot@example.com", "--", "true"},
+		"and use USER:SECRET=URL":                             {"run", "--git", "GITHUB_TOKEN=https://bot@example.com", "--", "true"},
 		"--git: the name of the secret":                       {"run", "--git", "A B=https://example.com", "--", "true"},
 		`--signal: "restart" is no signal of this system`:     {"run", "--signal", "restart", "--", "true"},
 		`--signal: "leave" is no signal of this system`:       {"run", "--signal", "leave", "--", "true"},

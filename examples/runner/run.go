@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel"
-	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/job"
 )
 
@@ -80,7 +78,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 			return flags.wrong("--signal: " + err.Error())
 		}
 	}
-	credentials, err := gitCredentials(ctx, *git)
+	credentials, err := gitCredentials(*git)
 	if err != nil {
 		return flags.wrong(err.Error())
 	}
@@ -89,15 +87,12 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	for i, layer := range layers {
-		layers[i] = deliverFiles(layer, *files)
-	}
 	client, err := p.connect(ctx, layers, *limit, satchel.Options{})
 	if err != nil {
 		return err
 	}
 	j := job.Job{
-		Client: client, Secrets: settings.wanted(append(*secrets, *files...), p), AllowNames: *allow, Env: p.pass(*pass), Git: credentials,
+		Client: client, Secrets: settings.wanted(*secrets, p), Files: settings.wanted(*files, p), AllowNames: *allow, Env: p.pass(*pass), Git: credentials,
 		Socket: *socket, OnRotate: rotate, Grace: max(*grace, 1), Stdin: p.in, Stdout: p.out, Stderr: p.err,
 	}
 	if _, isFile := p.in.(*os.File); *restart && !isFile {
@@ -108,8 +103,8 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	} else if err := inContainer(&j, *docker, *dockerArgs, *container, command); err != nil {
 		return err
 	}
-	if len(j.Secrets) > 0 {
-		p.sayHidden(client.Bundle(), j.Secrets...)
+	if given := slices.Concat(j.Secrets, j.Files); len(given) > 0 {
+		p.sayHidden(client.Bundle(), given...)
 	}
 	return exit(p.alongside(ctx, client, j.Run))
 }
@@ -183,7 +178,7 @@ func passed(names []string) []string {
 }
 
 // gitCredentials reads flags of the form SECRET=URL or USER:SECRET=URL.
-func gitCredentials(ctx context.Context, flags []string) ([]job.GitCredential, error) {
+func gitCredentials(flags []string) ([]job.GitCredential, error) {
 	var out []job.GitCredential
 	for _, text := range flags {
 		secret, url, ok := strings.Cut(text, "=")
@@ -194,9 +189,8 @@ func gitCredentials(ctx context.Context, flags []string) ([]job.GitCredential, e
 		if user, name, ok := strings.Cut(secret, ":"); ok {
 			c.Username, c.Secret = user, name
 		}
-		// Asked to store a password, the helper does no more than check the place.
-		if err := job.GitCredentialHelper(ctx, []string{c.URL, c.Username, c.Secret, "store"}, nil, nil); err != nil {
-			return nil, errors.New("--git: " + strings.TrimPrefix(err.Error(), "git credential: "))
+		if err := c.Check(); err != nil {
+			return nil, errors.New("--git: " + explained(err, flagNames))
 		}
 		out = append(out, c)
 	}
@@ -213,60 +207,4 @@ func envOr(name, standard string) string {
 		return value
 	}
 	return standard
-}
-
-// deliverFiles returns a layer that has the named secrets delivered as files,
-// whatever it says of them itself: a .env cannot say it.
-func deliverFiles(layer bundle.Provider, names []string) bundle.Provider {
-	w, ok := layer.(bundle.Waiter)
-	if len(names) == 0 || !ok {
-		return layer
-	}
-	return &delivery{waiter: w, names: names}
-}
-
-type delivery struct {
-	waiter bundle.Waiter
-	names  []string
-
-	mu sync.Mutex
-	// theirs is what the layer returned last, and ours what was made of it.
-	theirs, ours *bundle.Bundle
-}
-
-func (d *delivery) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-	return d.convert(ctx, last, d.waiter.Fetch)
-}
-
-func (d *delivery) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-	return d.convert(ctx, last, d.waiter.Wait)
-}
-
-func (d *delivery) String() string { return fmt.Sprint(d.waiter) }
-
-func (d *delivery) convert(ctx context.Context, last *bundle.Bundle, get func(context.Context, *bundle.Bundle) (*bundle.Bundle, error)) (*bundle.Bundle, error) {
-	var before *bundle.Bundle
-	d.mu.Lock()
-	if last != nil && last == d.ours {
-		before = d.theirs
-	}
-	d.mu.Unlock()
-	b, err := get(ctx, before)
-	if err != nil || b == before && before != nil {
-		return last, err
-	}
-	secrets := slices.Collect(b.All())
-	for i := range secrets {
-		if slices.Contains(d.names, secrets[i].Name) {
-			secrets[i].Delivery = bundle.DeliverFile
-		}
-	}
-	ours, err := bundle.New(secrets, new(b.Meta()))
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	d.theirs, d.ours = b, ours
-	d.mu.Unlock()
-	return ours, nil
 }

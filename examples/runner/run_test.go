@@ -93,7 +93,7 @@ func TestASecretThatCouldTakeOverTheJobHasToBeAllowed(t *testing.T) {
 	p.runner(t, append(args, "--allow", "HTTPS_PROXY", "--", "true")...).must(t, 0)
 	t.Setenv(tokenName, lineOf(t, tokenName))
 	got = p.runner(t, "run", "--pass", tokenName, "--", "true").must(t, codeNoJob)
-	require.Contains(t, got.errOut, "do not --pass it", "the runner's own token does not reach a job")
+	require.Contains(t, got.errOut, "take it out of --pass", "the runner's own token does not reach a job")
 }
 
 func TestASecretIsDeliveredAsAFileWhereverItComesFrom(t *testing.T) {

@@ -9,16 +9,37 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
+// flagNames are this program's names of settings of the library.
+var flagNames = map[string]string{
+	"job.Job.Secrets":            "--secret",
+	"job.Job.Files":              "--file",
+	"job.Job.AllowNames":         "--allow",
+	"job.Job.Env":                "--pass",
+	"job.Job.Git":                "--git",
+	"job.GitCredential.Username": "USER:SECRET=URL",
+}
+
+// taskNames are those of a job that serve was asked for. Such a job cannot allow
+// itself what its secrets must not do.
+var taskNames = map[string]string{
+	"job.Job.Path":     `"command"`,
+	"job.Job.Secrets":  `"secrets"`,
+	"job.Job.Env":      `"env"`,
+	"job.Job.OnRotate": `"on_rotate"`,
+}
+
+// explained returns the text of err with the names of settings that names has.
+func explained(err error, names map[string]string) string {
+	return bundle.Explain(err, func(setting string) string { return names[setting] })
+}
+
 // inFlags puts this program's flags where the library speaks of its fields.
 func inFlags(text string) string { return fieldsAsFlags.Replace(text) }
 
 var fieldsAsFlags = strings.NewReplacer(
-	"allow them in AllowNames", "allow them with --allow",
-	"take it out of PassEnv and Env", "do not --pass it",
 	"or to the RootCAs of HTTPClient", "or name its file with --ca of `runner setup`",
 	"or to the RootCAs of Client", "or name its file with --ca of `runner setup`",
 	"; or raise Timeout", "",
-	"and use Username", "and write USER:SECRET=URL",
 	" of Include is ", " of --include is ",
 	" of Exclude is ", " of --exclude is ",
 	" of Overwrite is ", " of --overwrite is ",
