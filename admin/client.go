@@ -60,7 +60,7 @@ const (
 )
 
 // platform is who is asked.
-var platform = outgoing.Peer{Name: "the platform", Sends: "credentials and values", Example: "https://satchel.example.com/admin", Client: "HTTPClient"}
+var platform = outgoing.Peer{Name: "the platform", Sends: "credentials and values", Example: "https://satchel.example.com/admin", URL: "admin.Client.URL", Client: "admin.Client.HTTPClient", Timeout: "admin.Client.Timeout"}
 
 // request is what is asked of the platform.
 type request struct {
@@ -88,9 +88,9 @@ func (c *Client) do(ctx context.Context, r request, answer any) error {
 }
 
 func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
-	base, what, fix := platform.BaseURL(c.URL)
-	if base == nil {
-		return fmt.Errorf("URL of the platform: %s; %s", what, fix)
+	base, fault := platform.BaseURL(c.URL)
+	if fault != nil {
+		return fmt.Errorf("URL of the platform: %w", fault)
 	}
 	timeout := c.Timeout
 	if timeout <= 0 {
@@ -111,8 +111,7 @@ func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s %s: %w", r.method, shown, ctx.Err())
 		}
-		what, fix, _ := platform.Explain(err)
-		return fmt.Errorf("%s %s: %s; %s", r.method, shown, what, fix)
+		return fmt.Errorf("%s %s: %w", r.method, shown, platform.Explain(err))
 	}
 	defer response.Body.Close()
 	failed := &Error{Method: r.method, URL: shown, StatusCode: response.StatusCode}

@@ -37,7 +37,7 @@ type Fault struct {
 }
 
 // Error returns "problem; fix, or alternative", with settings as Go fields.
-func (f *Fault) Error() string { return f.Text(fieldName) }
+func (f *Fault) Error() string { return f.Text(nil) }
 
 // Unwrap returns the cause.
 func (f *Fault) Unwrap() error { return f.Err }
@@ -45,7 +45,7 @@ func (f *Fault) Unwrap() error { return f.Err }
 // Text is Error in the words of a program. name returns the program's name of a
 // setting, such as "--allow" for "job.Job.AllowNames", or "" if the program
 // does not have it: then Or is left out if it refers to the setting, and
-// elsewhere the Go field is shown.
+// elsewhere the Go field is shown. A nil name shows Go fields.
 func (f *Fault) Text(name func(setting string) string) string {
 	problem, fix := f.Parts(name)
 	if fix == "" {
@@ -56,6 +56,9 @@ func (f *Fault) Text(name func(setting string) string) string {
 
 // Parts returns the two halves of Text. fix is empty if there is no advice.
 func (f *Fault) Parts(name func(setting string) string) (problem, fix string) {
+	if name == nil {
+		name = fieldName
+	}
 	problem, fix = f.Problem, f.Fix
 	if problem == "" && f.Err != nil {
 		problem = Explain(f.Err, name)

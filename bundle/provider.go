@@ -57,7 +57,7 @@ type CheckItem struct {
 func (i CheckItem) Parts(name func(setting string) string) (detail, fix string) {
 	detail, fix = i.Detail, i.Fix
 	for f := range faults(i.Err) {
-		problemInGo, fixInGo := f.Parts(fieldName)
+		problemInGo, fixInGo := f.Parts(nil)
 		problem, fixed := f.Parts(name)
 		detail = replace(replace(detail, f.Error(), f.Text(name)), problemInGo, problem)
 		fix = replace(fix, fixInGo, fixed)

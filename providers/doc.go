@@ -4,15 +4,14 @@
 // answers.
 //
 //   - [Platform]: the platform that this runner belongs to, shown one token
-//   - [GitHubApp]: tokens of a GitHub App's installation, for an hour each
-//   - [Bitbucket]: tokens of an OAuth consumer, or an access token
 //   - [Env]: variables of this process's environment
 //   - [Dotenv]: a .env file
 //   - [Static]: a list that the program has already
 //   - [Func]: any function
 //
-// Beside this one, package yamlfile reads YAML files, and package hashivault
-// reads from HashiCorp Vault.
+// Beside this one, packages github and bitbucket mint short-lived git tokens,
+// package yamlfile reads YAML files, and package hashivault reads from HashiCorp
+// Vault.
 //
 // Layers are given in rising precedence: of two secrets with one name the
 // later layer's wins, even if it is empty. Local values go last, so that they

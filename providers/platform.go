@@ -2,7 +2,6 @@ package providers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
 // Platform fetches a runner's bundle from a platform, with nothing but the
@@ -58,7 +58,7 @@ var (
 	_ bundle.Checker = (*Platform)(nil)
 )
 
-var platform = peer{name: "the platform", answer: "a platform's answer", sends: "the token", example: "https://satchel.example.com/api"}
+var platform = remote.Peer{Name: "the platform", Answer: "a platform's answer", Sends: "the token", Example: "https://satchel.example.com/api", Type: "providers.Platform"}
 
 // Fetch returns the token's bundle. It returns last itself if the platform
 // says that it still holds.
@@ -84,7 +84,7 @@ func (b *Platform) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundl
 	case <-over.C:
 		return last, nil
 	case <-ctx.Done():
-		return nil, orEnd(ctx, b, nil)
+		return nil, remote.OrEnd(ctx, b, nil)
 	}
 }
 
@@ -95,15 +95,7 @@ func (b *Platform) String() string {
 	if err != nil {
 		return "bootstrap" // the URL may hold anything
 	}
-	return "bootstrap " + origin(endpoint)
-}
-
-// reply is what came of a request. Without an answer, response is nil; its
-// body is closed.
-type reply struct {
-	bundle   *bundle.Bundle
-	response *http.Response
-	at       time.Time // when the response came
+	return "bootstrap " + remote.Origin(endpoint)
 }
 
 // fetch makes one request, which the platform may hold back for wait.
@@ -116,27 +108,27 @@ func (b *Platform) fetch(ctx context.Context, last *bundle.Bundle, wait time.Dur
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, orEnd(ctx, b, nil)
+		return nil, remote.OrEnd(ctx, b, nil)
 	}
-	bounded, cancel := context.WithTimeout(ctx, limit(b.Timeout)+wait)
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout)+wait)
 	defer cancel()
 	token, _, err := b.token(bounded)
 	if err != nil {
-		return nil, orEnd(ctx, b, err)
+		return nil, remote.OrEnd(ctx, b, err)
 	}
 	got, err := b.exchange(bounded, endpoint, b.header(token, last, wait), last)
 	if err != nil {
-		return nil, orEnd(ctx, b, err)
+		return nil, remote.OrEnd(ctx, b, err)
 	}
-	return got.bundle, nil
+	return got.Bundle, nil
 }
 
 // exchange sends a request and reads the answer. What it has seen of that it
 // returns even with an error.
-func (b *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (reply, error) {
-	c := &call{to: platform, method: http.MethodGet, url: endpoint, header: header}
-	response, err := c.send(ctx, b.Client)
-	got := reply{response: response, at: time.Now()}
+func (b *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (remote.Reply, error) {
+	c := &remote.Call{To: platform, Method: http.MethodGet, URL: endpoint, Header: header}
+	response, err := c.Send(ctx, b.Client)
+	got := remote.Reply{Response: response, At: time.Now()}
 	if err != nil {
 		return got, err
 	}
@@ -144,12 +136,12 @@ func (b *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.
 	asked := header.Get("If-None-Match") != ""
 	switch {
 	case response.StatusCode == http.StatusOK:
-		got.bundle, err = readAnswer(c, response)
-		if err == nil && asked && got.bundle.Revision() == last.Revision() {
-			got.bundle = last // a platform need not understand the question
+		got.Bundle, err = readAnswer(c, response)
+		if err == nil && asked && got.Bundle.Revision() == last.Revision() {
+			got.Bundle = last // a platform need not understand the question
 		}
 	case response.StatusCode == http.StatusNotModified && asked:
-		got.bundle = last
+		got.Bundle = last
 	default:
 		err = refused(c, response)
 	}
@@ -158,7 +150,7 @@ func (b *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.
 
 // endpoint returns the URL to ask.
 func (b *Platform) endpoint() (*url.URL, error) {
-	base, err := platform.baseURL(b.URL)
+	base, err := platform.BaseURL(b.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -168,15 +160,15 @@ func (b *Platform) endpoint() (*url.URL, error) {
 // token asks for the token, and checks its form.
 func (b *Platform) token(ctx context.Context) (token bundle.Value, id string, err error) {
 	if b.Token == nil {
-		return token, "", permanent(&mendable{err: errors.New("runner token: the Token function is not set"), fix: "set it, or use PlatformFromEnv"})
+		return token, "", remote.Permanent(&bundle.Fault{Problem: "runner token: the Token function is not set", Setting: "providers.Platform.Token", Fix: "set it, or use PlatformFromEnv"})
 	}
 	token, err = b.Token(ctx)
 	if err != nil {
-		return bundle.Value{}, "", passedOn("getting the runner token", err)
+		return bundle.Value{}, "", remote.PassedOn("getting the runner token", err)
 	}
 	id, err = wire.ParseToken(token.Reveal())
 	if err != nil {
-		return bundle.Value{}, "", permanent(fmt.Errorf("runner token: %w", err))
+		return bundle.Value{}, "", remote.Permanent(fmt.Errorf("runner token: %w", err))
 	}
 	return token, id, nil
 }
@@ -186,9 +178,9 @@ func (b *Platform) checkRunner() error {
 	if plain && len(b.Runner) <= wire.MaxRunner {
 		return nil
 	}
-	return permanent(&mendable{
-		err: errors.New("name of the runner: it is too long or not plain"),
-		fix: fmt.Sprintf("use at most %d printable ASCII characters", wire.MaxRunner),
+	return remote.Permanent(&bundle.Fault{
+		Problem: "name of the runner: it is too long or not plain", Setting: "providers.Platform.Runner",
+		Fix: fmt.Sprintf("use at most %d printable ASCII characters", wire.MaxRunner),
 	})
 }
 
@@ -210,14 +202,14 @@ func (b *Platform) header(token bundle.Value, last *bundle.Bundle, wait time.Dur
 }
 
 // readAnswer returns the bundle of a 200.
-func readAnswer(c *call, response *http.Response) (*bundle.Bundle, error) {
-	data, err := c.readJSON(response, wire.MaxAnswer, "a bundle")
+func readAnswer(c *remote.Call, response *http.Response) (*bundle.Bundle, error) {
+	data, err := c.ReadJSON(response, wire.MaxAnswer, "a bundle")
 	if err != nil {
 		return nil, err
 	}
-	answer, err := wire.Decode(data, origin(c.url))
+	answer, err := wire.Decode(data, remote.Origin(c.URL))
 	if err != nil {
-		return nil, c.statusError(response).because(reasonMalformed, err.Error())
+		return nil, c.Unusable(response, remote.ReasonMalformed, err.Error())
 	}
 	return answer, nil
 }

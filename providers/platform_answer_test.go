@@ -29,18 +29,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
-
-// respond answers 200 with a body.
-func respond(contentType, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header()["Content-Type"] = nil // no guess
-		if contentType != "" {
-			w.Header().Set("Content-Type", contentType)
-		}
-		_, _ = io.WriteString(w, body)
-	}
-}
 
 func TestA200ThatIsNoBundleIsRefused(t *testing.T) {
 	const smallest = `{"version":1,"revision":"r","secrets":[]}`
@@ -49,15 +39,15 @@ func TestA200ThatIsNoBundleIsRefused(t *testing.T) {
 		reason  string
 		why     string
 	}{
-		"a login page":     {respond("text/html; charset=utf-8", "<html>canary"), "not-json", "not a platform's answer"},
-		"no type":          {respond("", smallest), "not-json", "not a platform's answer"},
-		"a broken type":    {respond("application/json; =canary", smallest), "not-json", "not a platform's answer"},
-		"another JSON":     {respond("application/problem+json", smallest), "not-json", "not a platform's answer"},
-		"nothing":          {respond("application/json", ""), "malformed-answer", "at or after byte 0"},
-		"garbage":          {respond("application/json", "canary"), "malformed-answer", "not the JSON of a bundle"},
-		"something behind": {respond("application/json", smallest+`"canary"`), "malformed-answer", "behind the bundle"},
-		"a later version":  {respond("application/json", `{"version":2,"revision":"r","secrets":[]}`), "malformed-answer", "protocol version 2"},
-		"a bad secret":     {respond("application/json", `{"version":1,"revision":"r","secrets":[{"name":"A","value":"canary\u0000"}]}`), "malformed-answer", `secret "A"`},
+		"a login page":     {remotetest.Respond("text/html; charset=utf-8", "<html>canary"), "not-json", "not a platform's answer"},
+		"no type":          {remotetest.Respond("", smallest), "not-json", "not a platform's answer"},
+		"a broken type":    {remotetest.Respond("application/json; =canary", smallest), "not-json", "not a platform's answer"},
+		"another JSON":     {remotetest.Respond("application/problem+json", smallest), "not-json", "not a platform's answer"},
+		"nothing":          {remotetest.Respond("application/json", ""), "malformed-answer", "at or after byte 0"},
+		"garbage":          {remotetest.Respond("application/json", "canary"), "malformed-answer", "not the JSON of a bundle"},
+		"something behind": {remotetest.Respond("application/json", smallest+`"canary"`), "malformed-answer", "behind the bundle"},
+		"a later version":  {remotetest.Respond("application/json", `{"version":2,"revision":"r","secrets":[]}`), "malformed-answer", "protocol version 2"},
+		"a bad secret":     {remotetest.Respond("application/json", `{"version":1,"revision":"r","secrets":[{"name":"A","value":"canary\u0000"}]}`), "malformed-answer", `secret "A"`},
 		"half an answer": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Length", "1000")
@@ -76,7 +66,7 @@ func TestA200ThatIsNoBundleIsRefused(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, "canary canary")
 		}, "answer-cut", "check the network"},
-		"one byte too many": {respond("application/json", strings.Repeat(" ", wire.MaxAnswer-len(smallest)+1)+smallest), "answer-too-large", "at most 8388608 bytes"},
+		"one byte too many": {remotetest.Respond("application/json", strings.Repeat(" ", wire.MaxAnswer-len(smallest)+1)+smallest), "answer-too-large", "at most 8388608 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewUnstartedServer(row.handler)
@@ -95,13 +85,13 @@ func TestA200ThatIsNoBundleIsRefused(t *testing.T) {
 
 func TestTheLongestAnswerIsRead(t *testing.T) {
 	const smallest = `{"version":1,"revision":"r","secrets":[]}`
-	b := runnerOf(listen(t, respond("application/json; charset=utf-8", strings.Repeat(" ", wire.MaxAnswer-len(smallest))+smallest)))
+	b := runnerOf(remotetest.Listen(t, remotetest.Respond("application/json; charset=utf-8", strings.Repeat(" ", wire.MaxAnswer-len(smallest))+smallest)))
 	_, err := b.Fetch(t.Context(), nil)
 	require.NoError(t, err)
 }
 
 func TestACompressedAnswerIsRead(t *testing.T) {
-	b := runnerOf(listen(t, func(w http.ResponseWriter, r *http.Request) {
+	b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 			w.WriteHeader(http.StatusNotAcceptable)
 			return
@@ -147,7 +137,7 @@ func TestAnAnswerOf30MegabytesTakesBoundedMemory(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := runnerOf(listen(t, handler))
+			b := runnerOf(remotetest.Listen(t, handler))
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			_, err := b.Fetch(t.Context(), nil)
@@ -175,7 +165,7 @@ func TestASlowAnswerIsGivenUpAfterTimeout(t *testing.T) {
 			inBubble(t, row.handler, func(t *testing.T, b *providers.Platform) {
 				start := time.Now()
 				_, err := b.Fetch(t.Context(), nil)
-				requireKind(t, err, bundle.FetchUnavailable)
+				remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 				require.ErrorContains(t, err, row.want)
 				require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
 				require.Equal(t, 30*time.Second, time.Since(start), "the default")
@@ -210,36 +200,25 @@ func certificate(t *testing.T, from, until time.Time) (tls.Certificate, *http.Cl
 		&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 }
 
-// listenTLS serves with a TLS configuration, and logs nothing.
-func listenTLS(t *testing.T, config *tls.Config, handler http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.TLS = config
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server
-}
-
 func TestAServerThatIsNotTrustedGetsNoToken(t *testing.T) {
 	touched := func(http.ResponseWriter, *http.Request) { t.Error("a request arrived") }
 	_, give := newToken()
 	fetch := func(url string, client *http.Client) error {
 		_, err := (&providers.Platform{URL: url, Token: give, Client: client}).Fetch(t.Context(), nil)
-		requireKind(t, err, bundle.FetchUnavailable)
+		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 		require.NotContains(t, err.Error(), "canary")
 		return err
 	}
-	server := listenTLS(t, nil, touched)
+	server := remotetest.ListenTLS(t, nil, touched)
 	require.ErrorContains(t, fetch(server.URL, nil), "from an authority that this system does not trust; add the authority's certificate")
 	require.ErrorContains(t, fetch(strings.Replace(server.URL, "127.0.0.1", "localhost", 1), server.Client()), "certificate is for another host; check the URL")
 
 	now := time.Now()
 	expired, client := certificate(t, now.Add(-2*time.Hour), now.Add(-time.Hour))
-	require.ErrorContains(t, fetch(listenTLS(t, &tls.Config{Certificates: []tls.Certificate{expired}}, touched).URL, client), "has expired or does not count yet; check the clock")
+	require.ErrorContains(t, fetch(remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{expired}}, touched).URL, client), "has expired or does not count yet; check the clock")
 
 	valid, client := certificate(t, now.Add(-time.Hour), now.Add(time.Hour))
-	old := listenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, touched)
+	old := remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, touched)
 	err := fetch(old.URL, client)
 	require.ErrorContains(t, err, "protocol version not supported; check which versions of TLS")
 	require.ErrorContains(t, fetch(old.URL, nil), "protocol version not supported", "the client of its own does not speak old TLS either")
@@ -289,7 +268,7 @@ func TestWhatIsNotHTTPIsNotQuoted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := (&providers.Platform{URL: raw(t, row.response), Token: give}).Fetch(t.Context(), nil)
-			requireKind(t, err, bundle.FetchUnavailable)
+			remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 			require.ErrorContains(t, err, row.want)
 			require.NotContains(t, err.Error(), "canary")
 		})
@@ -303,7 +282,7 @@ func TestAnUnreachablePlatformIsUnavailable(t *testing.T) {
 	url := "http://" + l.Addr().String()
 	require.NoError(t, l.Close())
 	_, err = (&providers.Platform{URL: url, Token: give}).Fetch(t.Context(), nil)
-	requireKind(t, err, bundle.FetchUnavailable)
+	remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 	require.EqualError(t, err, "GET "+url+"/runners/bootstrap: connection refused; check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy")
 
 	for want, cause := range map[string]error{
@@ -319,7 +298,7 @@ func TestAnUnreachablePlatformIsUnavailable(t *testing.T) {
 			Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, cause }},
 		}}
 		_, err := b.Fetch(t.Context(), nil)
-		requireKind(t, err, bundle.FetchUnavailable)
+		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "canary")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
 // Check examines, in this order, the URL, the token, the connection, its TLS,
@@ -16,75 +17,75 @@ import (
 // or the token cannot be right, and otherwise makes one Fetch without a last
 // bundle. It returns the bundle if it got one.
 func (b *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
-	var r report
+	var r remote.Report
 	endpoint, err := b.endpoint()
 	if err != nil {
-		r.failed("URL of the platform", err, "")
+		r.Failed("URL of the platform", err, "")
 	} else {
-		r.ok("URL of the platform", endpoint.String())
+		r.OK("URL of the platform", endpoint.String())
 	}
 	if err := b.checkRunner(); err != nil {
-		r.failed("name of the runner", err, "")
+		r.Failed("name of the runner", err, "")
 	}
-	bounded, cancel := context.WithTimeout(ctx, limit(b.Timeout))
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout))
 	defer cancel()
 	token, id, err := b.token(bounded)
 	if err != nil {
-		r.failed("runner token", err, "use the whole token as it was issued: "+wire.TokenPrefix+" and 61 letters and digits")
+		r.Failed("runner token", err, "use the whole token as it was issued: "+wire.TokenPrefix+" and 61 letters and digits")
 	} else {
-		r.ok("runner token", "well formed, id "+id)
+		r.OK("runner token", "well formed, id "+id)
 	}
-	if r.hasFailed {
-		return nil, r.items
+	if r.HasFailed {
+		return nil, r.Items
 	}
 
 	const more = "give the check more time"
 	got, err := b.exchange(bounded, endpoint, b.header(token, nil, 0), nil)
 	if err != nil {
-		err = orEnd(ctx, b, err)
+		err = remote.OrEnd(ctx, b, err)
 	}
-	if !r.reached(platform, endpoint, got.response, got.at, err, more) {
-		return nil, r.items
+	if !r.Reached(platform, endpoint, got, err, more) {
+		return nil, r.Items
 	}
-	r.clock(platform, got.response, got.at)
+	r.Clock(platform, got)
 	switch {
 	case err == nil:
-		r.token(got.bundle.Meta(), got.at)
-		r.bundle(got.bundle)
-	case got.response.StatusCode == http.StatusUnauthorized:
-		r.failed("token accepted", err, more)
+		tokenItem(&r, got.Bundle.Meta(), got.At)
+		bundleItems(&r, got.Bundle)
+	case got.Response.StatusCode == http.StatusUnauthorized:
+		r.Failed("token accepted", err, more)
 	default:
-		r.failed("bundle", err, more)
+		r.Failed("bundle", err, more)
 	}
-	return got.bundle, r.items
+	return got.Bundle, r.Items
 }
 
-func (r *report) token(meta bundle.Meta, now time.Time) {
+func tokenItem(r *remote.Report, meta bundle.Meta, now time.Time) {
 	const (
 		name = "token accepted"
 		fix  = "rotate the token on the platform and give the new one to the runner"
 	)
 	detail := "does not expire"
 	if !meta.TokenExpires.IsZero() {
-		detail = "expires " + day(meta.TokenExpires)
+		detail = "expires " + remote.Day(meta.TokenExpires)
 	}
 	if !meta.RotateBy.IsZero() {
-		detail += ", to be rotated by " + day(meta.RotateBy)
+		detail += ", to be rotated by " + remote.Day(meta.RotateBy)
 	}
 	if meta.TokenDue(now) {
-		r.warn(name, detail, fix)
+		r.Warn(name, &bundle.Fault{Problem: detail, Fix: fix})
 		return
 	}
-	r.ok(name, detail)
+	r.OK(name, detail)
 }
 
-func (r *report) bundle(b *bundle.Bundle) {
+func bundleItems(r *remote.Report, b *bundle.Bundle) {
 	meta := b.Meta()
 	detail := fmt.Sprintf("secrets: %d", b.Len())
 	if meta.Scope != "" {
 		detail = "scope " + meta.Scope + ", " + detail
 	}
-	r.ok("bundle", detail)
+	r.OK("bundle", detail)
 	for _, p := range meta.Problems {
 		name := p.Origin.String()
 		if p.Name != "" {
@@ -94,6 +95,6 @@ func (r *report) bundle(b *bundle.Bundle) {
 		if p.Retryable {
 			fix = "it may go away by itself; if it lasts, mend it on the platform"
 		}
-		r.warn(name, p.Origin.String()+": "+p.Reason, fix)
+		r.Warn(name, &bundle.Fault{Problem: p.Origin.String() + ": " + p.Reason, Fix: fix, Retryable: p.Retryable})
 	}
 }

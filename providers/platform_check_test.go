@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,42 +16,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
-
-// summary returns an item a line: its status and its name.
-func summary(items []bundle.CheckItem) string {
-	var lines []string
-	for _, item := range items {
-		lines = append(lines, item.Status.String()+" "+item.Name)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// item returns the one with that name.
-func item(t *testing.T, items []bundle.CheckItem, name string) bundle.CheckItem {
-	t.Helper()
-	for _, item := range items {
-		if item.Name == name {
-			return item
-		}
-	}
-	require.Fail(t, "no such item", "%s is not among\n%s", name, summary(items))
-	return bundle.CheckItem{}
-}
-
-// requireFixes checks what holds for every report.
-func requireFixes(t *testing.T, items []bundle.CheckItem) {
-	t.Helper()
-	for _, item := range items {
-		require.NotEmpty(t, item.Name)
-		require.NotEmpty(t, item.Detail, "%s says what was found", item.Name)
-		if item.Status == bundle.CheckOK {
-			require.Empty(t, item.Fix, "%s needs no fix", item.Name)
-		} else {
-			require.NotEmpty(t, item.Fix, "%s says what to do", item.Name)
-		}
-	}
-}
 
 // writeMeta answers with an empty bundle that has that Meta.
 func writeMeta(w http.ResponseWriter, meta bundle.Meta) {
@@ -74,7 +39,7 @@ func TestCheckOfAGoodPlatform(t *testing.T) {
 	now := time.Now()
 	valid, client := certificate(t, now.AddDate(-1, 0, 0), now.AddDate(1, 0, 0))
 	expires, rotate := now.AddDate(0, 2, 0), now.AddDate(0, 1, 0)
-	server := listenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}}, func(w http.ResponseWriter, r *http.Request) {
+	server := remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}}, func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		writeMeta(w, bundle.Meta{Scope: "acme/web", TokenExpires: expires, RotateBy: rotate})
 	})
@@ -82,25 +47,25 @@ func TestCheckOfAGoodPlatform(t *testing.T) {
 	b := &providers.Platform{URL: server.URL + "/api", Token: give, Client: client}
 	got, items := b.Check(t.Context())
 	require.Equal(t, 1, got.Len(), "what was fetched is returned")
-	requireFixes(t, items)
-	require.Equal(t, "ok URL of the platform\nok runner token\nok platform reachable\nok TLS\nok clock\nok token accepted\nok bundle", summary(items))
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, "ok URL of the platform\nok runner token\nok platform reachable\nok TLS\nok clock\nok token accepted\nok bundle", remotetest.Summary(items))
 	require.EqualValues(t, 1, requests.Load(), "one request is enough")
 	const form = "2006-01-02 15:04 MST"
-	require.Equal(t, server.URL+"/api/runners/bootstrap", item(t, items, "URL of the platform").Detail)
-	require.Equal(t, "well formed, id "+token[4:16], item(t, items, "runner token").Detail)
-	require.Equal(t, "TLS 1.3, certificate until "+now.AddDate(1, 0, 0).UTC().Format(form), item(t, items, "TLS").Detail)
-	require.Equal(t, "expires "+expires.UTC().Format(form)+", to be rotated by "+rotate.UTC().Format(form), item(t, items, "token accepted").Detail)
-	require.Equal(t, "scope acme/web, secrets: 1", item(t, items, "bundle").Detail)
+	require.Equal(t, server.URL+"/api/runners/bootstrap", remotetest.Item(t, items, "URL of the platform").Detail)
+	require.Equal(t, "well formed, id "+token[4:16], remotetest.Item(t, items, "runner token").Detail)
+	require.Equal(t, "TLS 1.3, certificate until "+now.AddDate(1, 0, 0).UTC().Format(form), remotetest.Item(t, items, "TLS").Detail)
+	require.Equal(t, "expires "+expires.UTC().Format(form)+", to be rotated by "+rotate.UTC().Format(form), remotetest.Item(t, items, "token accepted").Detail)
+	require.Equal(t, "scope acme/web, secrets: 1", remotetest.Item(t, items, "bundle").Detail)
 }
 
 func TestCheckNamesAllThatIsWrongBeforeAnythingIsSent(t *testing.T) {
-	b := &providers.Platform{URL: "http://satchel.example.com", Runner: "\n", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+	b := &providers.Platform{URL: "http://satchel.example.com", Runner: "\n", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 		return bundle.NewValue("rnt_canary"), nil
 	}}
 	got, items := b.Check(t.Context())
 	require.Nil(t, got)
-	requireFixes(t, items)
-	require.Equal(t, "failed URL of the platform\nfailed name of the runner\nfailed runner token", summary(items))
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, "failed URL of the platform\nfailed name of the runner\nfailed runner token", remotetest.Summary(items))
 	require.Equal(t, "use https; http is for localhost only", items[0].Fix)
 	require.Equal(t, "use at most 128 printable ASCII characters", items[1].Fix)
 	require.Equal(t, "use the whole token as it was issued: rnt_ and 61 letters and digits", items[2].Fix)
@@ -108,10 +73,10 @@ func TestCheckNamesAllThatIsWrongBeforeAnythingIsSent(t *testing.T) {
 }
 
 func TestCheckOfATokenThatIsNotThere(t *testing.T) {
-	b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t)}
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t)}
 	_, items := b.Check(t.Context())
-	requireFixes(t, items)
-	require.Equal(t, "set it, or use PlatformFromEnv", item(t, items, "runner token").Fix)
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, "set it, or use PlatformFromEnv", remotetest.Item(t, items, "runner token").Fix)
 }
 
 func TestCheckOfAPlatformThatIsNotThere(t *testing.T) {
@@ -120,44 +85,44 @@ func TestCheckOfAPlatformThatIsNotThere(t *testing.T) {
 	_, give := newToken()
 	got, items := (&providers.Platform{URL: server.URL, Token: give}).Check(t.Context())
 	require.Nil(t, got)
-	requireFixes(t, items)
-	require.Equal(t, "ok URL of the platform\nok runner token\nfailed platform reachable", summary(items))
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, "ok URL of the platform\nok runner token\nfailed platform reachable", remotetest.Summary(items))
 	require.Contains(t, items[2].Detail, "connection refused")
 }
 
 func TestCheckTellsTLSFromReachability(t *testing.T) {
-	server := listenTLS(t, nil, nil)
+	server := remotetest.ListenTLS(t, nil, nil)
 	_, give := newToken()
 	_, items := (&providers.Platform{URL: server.URL, Token: give}).Check(t.Context())
-	requireFixes(t, items)
-	require.Equal(t, "ok URL of the platform\nok runner token\nok platform reachable\nfailed TLS", summary(items))
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, "ok URL of the platform\nok runner token\nok platform reachable\nfailed TLS", remotetest.Summary(items))
 	require.Contains(t, items[3].Fix, "add the authority's certificate")
 }
 
 func TestCheckOfARefusedToken(t *testing.T) {
-	_, items := runnerOf(listen(t, refuse(401, wire.TokenProblem, "expired"))).Check(t.Context())
-	requireFixes(t, items)
-	failed := item(t, items, "token accepted")
+	_, items := runnerOf(remotetest.Listen(t, refuse(401, wire.TokenProblem, "expired"))).Check(t.Context())
+	remotetest.RequireFixes(t, items)
+	failed := remotetest.Item(t, items, "token accepted")
 	require.Equal(t, bundle.CheckFailed, failed.Status)
 	require.Contains(t, failed.Detail, "status 401 Unauthorized, expired")
 	require.Equal(t, "the token has expired: issue a new one on the platform", failed.Fix)
-	require.Equal(t, bundle.CheckOK, item(t, items, "platform reachable").Status, "an answer is an answer")
-	require.Equal(t, bundle.CheckOK, item(t, items, "clock").Status)
+	require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "platform reachable").Status, "an answer is an answer")
+	require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "clock").Status)
 }
 
 func TestCheckOfAPlatformThatIsDown(t *testing.T) {
-	_, items := runnerOf(listen(t, plainly(503))).Check(t.Context())
-	requireFixes(t, items)
-	require.Equal(t, bundle.CheckFailed, item(t, items, "bundle").Status)
-	require.Equal(t, bundle.CheckOK, item(t, items, "platform reachable").Status)
+	_, items := runnerOf(remotetest.Listen(t, remotetest.Plainly(503))).Check(t.Context())
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, "bundle").Status)
+	require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "platform reachable").Status)
 }
 
 func TestCheckOfARedirectToAnotherOrigin(t *testing.T) {
-	_, items := runnerOf(listen(t, func(w http.ResponseWriter, r *http.Request) {
+	_, items := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://canary.example.com/", http.StatusFound)
 	})).Check(t.Context())
-	requireFixes(t, items)
-	require.Contains(t, item(t, items, "bundle").Detail, "redirect-to-other-origin")
+	remotetest.RequireFixes(t, items)
+	require.Contains(t, remotetest.Item(t, items, "bundle").Detail, "redirect-to-other-origin")
 	require.NotContains(t, fmt.Sprintf("%+v", items), "canary")
 }
 
@@ -175,10 +140,10 @@ func TestCheckWarnsOfWhatEndsSoon(t *testing.T) {
 		"should have been rotated": {bundle.Meta{TokenExpires: now.AddDate(1, 0, 0), RotateBy: now.AddDate(0, 0, -1)}, bundle.CheckWarning},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, row.meta) }))
+			b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, row.meta) }))
 			_, items := b.Check(t.Context())
-			requireFixes(t, items)
-			require.Equal(t, row.want.String(), item(t, items, "token accepted").Status.String())
+			remotetest.RequireFixes(t, items)
+			require.Equal(t, row.want.String(), remotetest.Item(t, items, "token accepted").Status.String())
 		})
 	}
 	for name, row := range map[string]struct {
@@ -192,11 +157,11 @@ func TestCheckWarnsOfWhatEndsSoon(t *testing.T) {
 	} {
 		t.Run("certificate of "+name, func(t *testing.T) {
 			valid, client := certificate(t, row.from, row.until)
-			server := listenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}}, func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, bundle.Meta{}) })
+			server := remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}}, func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, bundle.Meta{}) })
 			_, give := newToken()
 			_, items := (&providers.Platform{URL: server.URL, Token: give, Client: client}).Check(t.Context())
-			requireFixes(t, items)
-			require.Equal(t, row.want.String(), item(t, items, "TLS").Status.String())
+			remotetest.RequireFixes(t, items)
+			require.Equal(t, row.want.String(), remotetest.Item(t, items, "TLS").Status.String())
 		})
 	}
 }
@@ -214,7 +179,7 @@ func TestCheckComparesTheClocks(t *testing.T) {
 		"ahead here":  {time.Now().UTC().Add(-2 * time.Hour).Format(http.TimeFormat), bundle.CheckWarning, "ahead of the platform"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) {
+			b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header()["Date"] = nil
 				if row.date != "" {
 					w.Header().Set("Date", row.date)
@@ -222,15 +187,15 @@ func TestCheckComparesTheClocks(t *testing.T) {
 				writeMeta(w, bundle.Meta{})
 			}))
 			_, items := b.Check(t.Context())
-			requireFixes(t, items)
-			require.Equal(t, row.want.String(), item(t, items, "clock").Status.String())
-			require.Contains(t, item(t, items, "clock").Detail, row.text)
+			remotetest.RequireFixes(t, items)
+			require.Equal(t, row.want.String(), remotetest.Item(t, items, "clock").Status.String())
+			require.Contains(t, remotetest.Item(t, items, "clock").Detail, row.text)
 		})
 	}
 }
 
 func TestCheckListsEachProblem(t *testing.T) {
-	b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) {
+	b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
 		writeMeta(w, bundle.Meta{Problems: []bundle.Problem{
 			{Name: "GITHUB_TOKEN", Origin: bundle.Origin{Provider: "github"}, Reason: "GitHub does not answer", Retryable: true},
 			{Origin: bundle.Origin{Provider: "bitbucket"}, Reason: "the app was removed"},
@@ -238,12 +203,12 @@ func TestCheckListsEachProblem(t *testing.T) {
 	}))
 	got, items := b.Check(t.Context())
 	require.Equal(t, 1, got.Len(), "the rest of the bundle is there")
-	requireFixes(t, items)
-	github := item(t, items, "secret GITHUB_TOKEN")
+	remotetest.RequireFixes(t, items)
+	github := remotetest.Item(t, items, "secret GITHUB_TOKEN")
 	require.Equal(t, bundle.CheckWarning, github.Status)
 	require.Equal(t, "bootstrap "+b.URL+" via github: GitHub does not answer", github.Detail)
 	require.Contains(t, github.Fix, "may go away by itself")
-	bitbucket := item(t, items, "bootstrap "+b.URL+" via bitbucket")
+	bitbucket := remotetest.Item(t, items, "bootstrap "+b.URL+" via bitbucket")
 	require.Contains(t, bitbucket.Detail, "the app was removed")
 	require.Contains(t, bitbucket.Fix, "mend it on the platform")
 }
@@ -253,33 +218,33 @@ func TestCheckOnLoopbackWithoutTLS(t *testing.T) {
 	t.Cleanup(server.Close)
 	_, give := newToken()
 	_, items := (&providers.Platform{URL: server.URL, Token: give}).Check(t.Context())
-	requireFixes(t, items)
-	require.Equal(t, bundle.CheckOK, item(t, items, "TLS").Status)
-	require.Contains(t, item(t, items, "TLS").Detail, "this machine")
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "TLS").Status)
+	require.Contains(t, remotetest.Item(t, items, "TLS").Detail, "this machine")
 }
 
 func TestCheckEndsWithItsContextAndInTime(t *testing.T) {
 	inBubble(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, func(t *testing.T, b *providers.Platform) {
 		start := time.Now()
 		_, items := b.Check(t.Context())
-		requireFixes(t, items)
-		require.Contains(t, item(t, items, "platform reachable").Detail, "no answer in time")
+		remotetest.RequireFixes(t, items)
+		require.Contains(t, remotetest.Item(t, items, "platform reachable").Detail, "no answer in time")
 		require.Equal(t, 30*time.Second, time.Since(start))
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, items = b.Check(ctx)
-		requireFixes(t, items)
-		require.Contains(t, item(t, items, "platform reachable").Detail, "context deadline exceeded")
-		require.Equal(t, "give the check more time", item(t, items, "platform reachable").Fix)
+		remotetest.RequireFixes(t, items)
+		require.Contains(t, remotetest.Item(t, items, "platform reachable").Detail, "context deadline exceeded")
+		require.Equal(t, "give the check more time", remotetest.Item(t, items, "platform reachable").Fix)
 	})
 }
 
 func TestCheckOfATokenFunctionThatFails(t *testing.T) {
-	b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 		return bundle.Value{}, errors.New("the key chain is locked")
 	}}
 	_, items := b.Check(t.Context())
-	requireFixes(t, items)
-	require.Contains(t, item(t, items, "runner token").Detail, "the key chain is locked")
+	remotetest.RequireFixes(t, items)
+	require.Contains(t, remotetest.Item(t, items, "runner token").Detail, "the key chain is locked")
 }

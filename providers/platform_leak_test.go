@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -19,34 +18,10 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 const secretCanary = "canary-9b2e77"
-
-// everything returns all that can be printed of an error and its causes.
-func everything(err error) string {
-	var out strings.Builder
-	var walk func(err error)
-	walk = func(err error) {
-		if err == nil {
-			return
-		}
-		fmt.Fprintf(&out, "%v\n%+v\n%#v\n%q\n", err, err, err, err)
-		switch e := err.(type) {
-		case interface{ Unwrap() error }:
-			walk(e.Unwrap())
-		case interface{ Unwrap() []error }:
-			for _, inner := range e.Unwrap() {
-				walk(inner)
-			}
-		}
-		if e, ok := errors.AsType[*providers.StatusError](err); ok {
-			fmt.Fprintf(&out, "%+v\n", *e)
-		}
-	}
-	walk(err)
-	return out.String()
-}
 
 // echo fills an answer with what must not be shown.
 func echo(text string) map[string]any {
@@ -151,7 +126,7 @@ func TestNothingThatAPlatformSendsBackIsShown(t *testing.T) {
 				require.Error(t, err)
 			}
 			fromCheck, items := b.Check(t.Context())
-			shown := everything(err) + b.String() + fmt.Sprintf("%v %+v %v %+v", b, b, items, items)
+			shown := remotetest.Everything(err) + b.String() + fmt.Sprintf("%v %+v %v %+v", b, b, items, items)
 			for _, b := range []*bundle.Bundle{got, fromCheck} {
 				shown += fmt.Sprintf("%v %+v %+v", b, b, b.Meta())
 				for s := range b.All() {
@@ -178,11 +153,11 @@ func TestNoErrorBeforeARequestShowsTheToken(t *testing.T) {
 	token, _ := wire.NewToken()
 	for _, given := range []string{token + " ", token[:64], token[:30] + "-" + token[31:], token + token, "x" + token} {
 		for _, url := range []string{"https://" + given, "https://satchel.example.com/?" + given, "https://satchel.example.com", "http://" + secretCanary + "@satchel.example.com"} {
-			b := &providers.Platform{URL: url, Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) { return bundle.NewValue(given), nil }}
+			b := &providers.Platform{URL: url, Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) { return bundle.NewValue(given), nil }}
 			_, err := b.Fetch(t.Context(), nil)
 			require.Error(t, err)
 			_, items := b.Check(t.Context())
-			requireSilent(t, token, everything(err)+b.String()+fmt.Sprintf("%+v", items))
+			requireSilent(t, token, remotetest.Everything(err)+b.String()+fmt.Sprintf("%+v", items))
 		}
 	}
 }

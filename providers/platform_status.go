@@ -5,11 +5,12 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
 // refused returns the error for an answer that is not 200. It reads the body.
-func refused(c *call, response *http.Response) error {
-	e := c.statusError(response)
+func refused(c *remote.Call, response *http.Response) error {
+	e := c.Status(response)
 	problem := readProblem(response)
 	e.Reason = problem.Reason
 	kind, fix := bundle.FetchPermanent, ""
@@ -17,7 +18,7 @@ func refused(c *call, response *http.Response) error {
 	case code == http.StatusUnauthorized:
 		kind, fix = refusedToken(problem)
 	case code == http.StatusNotModified:
-		e.Reason = reasonUnasked
+		e.Reason = remote.ReasonUnasked
 		kind, fix = bundle.FetchUnavailable, "nothing was fetched before: check what caches answers on the way to the platform"
 	case code == http.StatusBadRequest:
 		fix = "check the name of the runner, and that the URL is a platform's"
@@ -26,9 +27,9 @@ func refused(c *call, response *http.Response) error {
 	case code == http.StatusNotFound, code == http.StatusGone, code == http.StatusMethodNotAllowed:
 		fix = "no platform is there: check the base URL, which goes without " + wire.BootstrapPath
 	default:
-		kind, fix = c.to.kindOf(code)
+		kind, fix = c.To.KindOf(code)
 	}
-	return e.failure(kind, fix)
+	return remote.Failure(e, kind, fix)
 }
 
 // refusedToken says what a 401 means. One that is not the platform's, but a
@@ -55,7 +56,7 @@ func refusedToken(problem wire.Refusal) (bundle.FetchKind, string) {
 // and a reason of one word. Whatever else came leaves them empty.
 func readProblem(response *http.Response) wire.Refusal {
 	var said wire.Refusal
-	if !readRefusal(response, &said) {
+	if !remote.ReadRefusal(response, &said) {
 		return wire.Refusal{}
 	}
 	var plain wire.Refusal
@@ -63,7 +64,7 @@ func readProblem(response *http.Response) wire.Refusal {
 	case wire.TokenProblem, wire.RequestProblem, wire.NotAllowedProblem, wire.UnavailableProblem, wire.IntegrityProblem:
 		plain.Type = said.Type
 	}
-	if plainWord(said.Reason) {
+	if remote.PlainWord(said.Reason) {
 		plain.Reason = said.Reason
 	}
 	return plain

@@ -16,6 +16,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 // refuse answers with a problem document.
@@ -24,13 +25,6 @@ func refuse(status int, problemType, reason string) http.HandlerFunc {
 		w.Header().Set("Content-Type", wire.ProblemType)
 		w.WriteHeader(status)
 		_ = json.NewEncoder(w).Encode(wire.Refusal{Type: problemType, Title: "canary-title", Status: status, Detail: "canary-detail", Reason: reason})
-	}
-}
-
-// plainly answers with a status and a page.
-func plainly(status int) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "canary-page", status)
 	}
 }
 
@@ -54,25 +48,25 @@ func TestEachRefusalSaysHowToGoOn(t *testing.T) {
 		"malformed":                {refuse(401, wire.TokenProblem, "malformed"), 401, permanent, "malformed", "arrived changed"},
 		"401 of a later version":   {refuse(401, wire.TokenProblem, "on-holiday"), 401, unavailable, "on-holiday", "check the URL"},
 		"401 of another type":      {refuse(401, "about:blank", "revoked"), 401, unavailable, "revoked", "check the URL"},
-		"401 of a proxy":           {plainly(401), 401, unavailable, "", "check the URL, and the proxy"},
+		"401 of a proxy":           {remotetest.Plainly(401), 401, unavailable, "", "check the URL, and the proxy"},
 		"revoked without a 401":    {refuse(403, wire.TokenProblem, "revoked"), 403, permanent, "revoked", "does not allow"},
 		"too many":                 {refuse(429, wire.UnavailableProblem, ""), 429, unavailable, "", "ask again later"},
-		"timeout":                  {plainly(408), 408, unavailable, "", "ask again later"},
-		"too early":                {plainly(425), 425, unavailable, "", "ask again later"},
-		"error":                    {plainly(500), 500, unavailable, "", "look at the platform"},
-		"bad gateway":              {plainly(502), 502, unavailable, "", "look at the platform"},
+		"timeout":                  {remotetest.Plainly(408), 408, unavailable, "", "ask again later"},
+		"too early":                {remotetest.Plainly(425), 425, unavailable, "", "ask again later"},
+		"error":                    {remotetest.Plainly(500), 500, unavailable, "", "look at the platform"},
+		"bad gateway":              {remotetest.Plainly(502), 502, unavailable, "", "look at the platform"},
 		"down":                     {refuse(503, wire.UnavailableProblem, "key-service"), 503, unavailable, "key-service", "look at the platform"},
-		"599":                      {plainly(599), 599, unavailable, "", "look at the platform"},
+		"599":                      {remotetest.Plainly(599), 599, unavailable, "", "look at the platform"},
 		"bad request":              {refuse(400, wire.RequestProblem, ""), 400, permanent, "", "check the name of the runner"},
 		"not allowed":              {refuse(403, wire.NotAllowedProblem, "address"), 403, permanent, "address", "what its token may do"},
-		"not found":                {plainly(404), 404, permanent, "", "check the base URL, which goes without /runners/bootstrap"},
-		"method":                   {plainly(405), 405, permanent, "", "check the base URL"},
-		"gone":                     {plainly(410), 410, permanent, "", "check the base URL"},
-		"teapot":                   {plainly(418), 418, permanent, "", "check the URL"},
-		"legal":                    {plainly(451), 451, permanent, "", "check the URL"},
+		"not found":                {remotetest.Plainly(404), 404, permanent, "", "check the base URL, which goes without /runners/bootstrap"},
+		"method":                   {remotetest.Plainly(405), 405, permanent, "", "check the base URL"},
+		"gone":                     {remotetest.Plainly(410), 410, permanent, "", "check the base URL"},
+		"teapot":                   {remotetest.Plainly(418), 418, permanent, "", "check the URL"},
+		"legal":                    {remotetest.Plainly(451), 451, permanent, "", "check the URL"},
 		"no content":               {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "check the URL"},
-		"accepted":                 {plainly(202), 202, unavailable, "", "check the URL"},
-		"choices":                  {plainly(300), 300, unavailable, "", "check the URL"},
+		"accepted":                 {remotetest.Plainly(202), 202, unavailable, "", "check the URL"},
+		"choices":                  {remotetest.Plainly(300), 300, unavailable, "", "check the URL"},
 		"a reason of many words":   {refuse(403, wire.NotAllowedProblem, "canary says hello"), 403, permanent, "", "does not allow"},
 		"a reason like a token":    {refuse(403, wire.NotAllowedProblem, "rnt_abc"), 403, permanent, "", "does not allow"},
 		"a reason that is long":    {refuse(403, wire.NotAllowedProblem, strings.Repeat("canary", 10)), 403, permanent, "", "does not allow"},
@@ -81,7 +75,7 @@ func TestEachRefusalSaysHowToGoOn(t *testing.T) {
 		"a problem that is a list": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = w.Write([]byte(`["canary"]`)) }, 401, unavailable, "", "check the URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := runnerOf(listen(t, row.handler))
+			b := runnerOf(remotetest.Listen(t, row.handler))
 			got, err := b.Fetch(t.Context(), nil)
 			require.Nil(t, got)
 			status := requireStatus(t, err, row.kind, row.status)
@@ -107,9 +101,9 @@ func TestAProblemIsReadUpToItsLimit(t *testing.T) {
 			_, _ = w.Write([]byte(document + strings.Repeat(" ", size-len(document))))
 		}
 	}
-	_, err := runnerOf(listen(t, padded(wire.MaxRefusal))).Fetch(t.Context(), nil)
+	_, err := runnerOf(remotetest.Listen(t, padded(wire.MaxRefusal))).Fetch(t.Context(), nil)
 	requireStatus(t, err, bundle.FetchRevoked, 401)
-	_, err = runnerOf(listen(t, padded(wire.MaxRefusal+1))).Fetch(t.Context(), nil)
+	_, err = runnerOf(remotetest.Listen(t, padded(wire.MaxRefusal+1))).Fetch(t.Context(), nil)
 	requireStatus(t, err, bundle.FetchUnavailable, 401)
 }
 
@@ -133,7 +127,7 @@ func TestRetryAfterIsHonoredWithinReason(t *testing.T) {
 		date.AddDate(5, 0, 0).Format(http.TimeFormat):      time.Hour,
 	} {
 		for _, code := range []int{429, 503, 408, 425, 500} {
-			b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) {
+			b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Date", date.Format(http.TimeFormat))
 				w.Header().Set("Retry-After", value)
 				w.WriteHeader(code)
@@ -148,7 +142,7 @@ func TestRetryAfterIsHonoredWithinReason(t *testing.T) {
 func TestRedirectsWithinTheOriginAreFollowed(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		var paths, methods, tokens, referers []string
-		b := runnerOf(listen(t, func(w http.ResponseWriter, r *http.Request) {
+		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
 			paths = append(paths, r.URL.Path)
 			methods = append(methods, r.Method)
 			tokens = append(tokens, r.Header.Get("Authorization"))
@@ -177,7 +171,7 @@ func TestRedirectsWithinTheOriginAreFollowed(t *testing.T) {
 
 func TestAFourthRedirectIsRefused(t *testing.T) {
 	var requests atomic.Int64
-	b := runnerOf(listen(t, func(w http.ResponseWriter, r *http.Request) {
+	b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		http.Redirect(w, r, r.URL.Path, http.StatusFound)
 	}))
@@ -190,7 +184,7 @@ func TestAFourthRedirectIsRefused(t *testing.T) {
 func TestTheTokenGoesToNoOtherOrigin(t *testing.T) {
 	var strayed atomic.Int64
 	stranger := func(http.ResponseWriter, *http.Request) { strayed.Add(1) }
-	other := listen(t, stranger)
+	other := remotetest.Listen(t, stranger)
 	plain := httptest.NewServer(http.HandlerFunc(stranger))
 	t.Cleanup(plain.Close)
 	var own string // the address of the platform
@@ -206,7 +200,7 @@ func TestTheTokenGoesToNoOtherOrigin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var requests atomic.Int64
-			server := listen(t, func(w http.ResponseWriter, _ *http.Request) {
+			server := remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
 				requests.Add(1)
 				w.Header().Set("Location", target()+"?canary=1")
 				w.WriteHeader(http.StatusTemporaryRedirect)
@@ -228,14 +222,14 @@ func TestTheTokenGoesToNoOtherOrigin(t *testing.T) {
 
 func TestARedirectToNowhereIsRefused(t *testing.T) {
 	for _, location := range []string{"", "http://%zz-canary"} {
-		b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) {
+		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
 			if location != "" {
 				w.Header().Set("Location", location)
 			}
 			w.WriteHeader(http.StatusFound)
 		}))
 		_, err := b.Fetch(t.Context(), nil)
-		requireKind(t, err, bundle.FetchUnavailable)
+		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 		require.NotContains(t, err.Error(), "canary")
 		if location == "" {
 			require.Equal(t, "redirect-without-target", requireStatus(t, err, bundle.FetchUnavailable, 302).Reason)
@@ -245,7 +239,7 @@ func TestARedirectToNowhereIsRefused(t *testing.T) {
 
 // A redirect by which a server echoes the token must not bring it into errors.
 func TestAnErrorNamesTheURLThatWasAskedAndNotTheOneOfARedirect(t *testing.T) {
-	b := runnerOf(listen(t, func(w http.ResponseWriter, r *http.Request) {
+	b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == wire.BootstrapPath {
 			http.Redirect(w, r, "/"+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")+"?canary", http.StatusFound)
 			return
@@ -259,7 +253,7 @@ func TestAnErrorNamesTheURLThatWasAskedAndNotTheOneOfARedirect(t *testing.T) {
 }
 
 func TestTheCallersClientIsNotChanged(t *testing.T) {
-	server := listen(t, func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, "r", "x") })
+	server := remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, "r", "x") })
 	b := runnerOf(server)
 	b.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return errors.New("not used") }
 	b.Client.Timeout = time.Nanosecond

@@ -19,6 +19,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
@@ -26,14 +27,6 @@ import (
 func newToken() (token string, give func(context.Context) (bundle.Value, error)) {
 	token, _ = wire.NewToken()
 	return token, func(context.Context) (bundle.Value, error) { return bundle.NewValue(token), nil }
-}
-
-// listen serves on loopback, over TLS.
-func listen(t *testing.T, handler http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	server := httptest.NewTLSServer(handler)
-	t.Cleanup(server.Close)
-	return server
 }
 
 // runnerOf returns a Platform for a server, with a token of its own.
@@ -148,7 +141,7 @@ func TestPlatformConforms(t *testing.T) {
 func TestARequestIsTheOneOfTheProtocol(t *testing.T) {
 	token, give := newToken()
 	var got *http.Request
-	server := listen(t, func(w http.ResponseWriter, r *http.Request) {
+	server := remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
 		got = r.Clone(context.Background())
 		writeAnswer(w, "rev-1", "x")
 	})
@@ -177,7 +170,7 @@ func TestARequestIsTheOneOfTheProtocol(t *testing.T) {
 func TestTheTokenIsAskedForAtEachRequest(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string
-	server := listen(t, func(w http.ResponseWriter, r *http.Request) {
+	server := remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
@@ -208,7 +201,7 @@ func TestUnchangedIsLastItself(t *testing.T) {
 		"200 with the same revision": func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, "rev-1", "x") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := runnerOf(listen(t, handler))
+			b := runnerOf(remotetest.Listen(t, handler))
 			last, err := b.Fetch(t.Context(), nil)
 			require.NoError(t, err)
 			again, err := b.Fetch(t.Context(), last)
@@ -219,7 +212,7 @@ func TestUnchangedIsLastItself(t *testing.T) {
 }
 
 func TestA304WithoutLastIsAnError(t *testing.T) {
-	b := runnerOf(listen(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }))
+	b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }))
 	foreign, err := bundle.New(nil, &bundle.Meta{Revision: "not a tag\r\n"})
 	require.NoError(t, err)
 	for _, last := range []*bundle.Bundle{nil, foreign} {
@@ -234,20 +227,7 @@ func TestA304WithoutLastIsAnError(t *testing.T) {
 // and status.
 func requireStatus(t *testing.T, err error, kind bundle.FetchKind, code int) *providers.StatusError {
 	t.Helper()
-	return requireStatusOf(t, http.MethodGet, err, kind, code)
-}
-
-func requireStatusOf(t *testing.T, method string, err error, kind bundle.FetchKind, code int) *providers.StatusError {
-	t.Helper()
-	failure, ok := errors.AsType[*bundle.FetchError](err)
-	require.True(t, ok, "a failed fetch is a FetchError: %v", err)
-	require.Equal(t, kind.String(), failure.Kind.String(), "%v", err)
-	status, ok := errors.AsType[*providers.StatusError](err)
-	require.True(t, ok, "an answer that is no bundle is a StatusError: %v", err)
-	require.Equal(t, code, status.StatusCode)
-	require.Equal(t, method, status.Method)
-	require.Equal(t, failure.RetryAfter, status.RetryAfter, "both tell how long to wait")
-	return status
+	return remotetest.RequireStatus(t, http.MethodGet, err, kind, code)
 }
 
 func TestOnePlatformServesManyGoroutines(t *testing.T) {
@@ -292,18 +272,6 @@ func TestStringNamesTheOrigin(t *testing.T) {
 	}
 }
 
-// refuseDial is a client that must not be used.
-func refuseDial(t *testing.T) *http.Client {
-	return &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
-		t.Error("something was sent")
-		return nil, errors.New("nothing should be sent")
-	})}
-}
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func TestAURLThatCannotBeRightIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	token, give := newToken()
 	for url, want := range map[string]string{
@@ -337,31 +305,24 @@ func TestAURLThatCannotBeRightIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		"http://" + token + ".example.com/" + strings.Repeat("x", 9): "it holds a runner token",
 	} {
 		t.Run(url, func(t *testing.T) {
-			b := &providers.Platform{URL: url, Token: give, Client: refuseDial(t)}
+			b := &providers.Platform{URL: url, Token: give, Client: remotetest.RefuseDial(t)}
 			_, err := b.Fetch(t.Context(), nil)
-			requireKind(t, err, bundle.FetchPermanent)
+			remotetest.RequireKind(t, err, bundle.FetchPermanent)
 			require.ErrorContains(t, err, "URL of the platform: ")
 			require.ErrorContains(t, err, want)
 			require.NotContains(t, err.Error(), "canary", "what may be secret is not shown")
 			require.NotContains(t, err.Error(), token[4:], "the token is not shown")
 			_, err = b.Wait(t.Context(), nil)
-			requireKind(t, err, bundle.FetchPermanent)
+			remotetest.RequireKind(t, err, bundle.FetchPermanent)
 		})
 	}
-}
-
-func requireKind(t *testing.T, err error, kind bundle.FetchKind) {
-	t.Helper()
-	failure, ok := errors.AsType[*bundle.FetchError](err)
-	require.True(t, ok, "a failed fetch is a FetchError: %v", err)
-	require.Equal(t, kind.String(), failure.Kind.String(), "%v", err)
 }
 
 func TestHTTPIsForThisMachineOnly(t *testing.T) {
 	_, give := newToken()
 	for _, url := range []string{"http://localhost", "http://LOCALHOST:1234/api", "http://127.0.0.1:80", "http://127.255.3.4", "http://[::1]:8080"} {
 		var sent []string
-		b := &providers.Platform{URL: url, Token: give, Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		b := &providers.Platform{URL: url, Token: give, Client: &http.Client{Transport: remotetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 			sent = append(sent, r.URL.String())
 			return nil, errors.New("sent")
 		})}}
@@ -383,20 +344,20 @@ func TestAMalformedTokenIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		if given == token {
 			continue // two equal neighbors were swapped
 		}
-		b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+		b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 			return bundle.NewValue(given), nil
 		}}
 		_, err := b.Fetch(t.Context(), nil)
-		requireKind(t, err, bundle.FetchPermanent)
+		remotetest.RequireKind(t, err, bundle.FetchPermanent)
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), token[5:15], "the error shows no part of the token")
 	}
 }
 
 func TestAMissingTokenFunctionIsRefused(t *testing.T) {
-	b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t)}
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t)}
 	_, err := b.Fetch(t.Context(), nil)
-	requireKind(t, err, bundle.FetchPermanent)
+	remotetest.RequireKind(t, err, bundle.FetchPermanent)
 	require.EqualError(t, err, "runner token: the Token function is not set; set it, or use PlatformFromEnv")
 }
 
@@ -410,7 +371,7 @@ func TestTheErrorOfTheTokenFunctionKeepsItsKind(t *testing.T) {
 		{&bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}, bundle.FetchError{Kind: bundle.FetchPermanent}},
 		{fmt.Errorf("reading: %w", &bundle.FetchError{RetryAfter: time.Minute, Err: cause}), bundle.FetchError{RetryAfter: time.Minute}},
 	} {
-		b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+		b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 			return bundle.Value{}, row.err
 		}}
 		_, err := b.Fetch(t.Context(), nil)
@@ -426,9 +387,9 @@ func TestTheErrorOfTheTokenFunctionKeepsItsKind(t *testing.T) {
 func TestTheNameOfARunnerIsPlainAndShort(t *testing.T) {
 	_, give := newToken()
 	for _, name := range []string{"a\r\nX-Evil: 1", "läufer", "\x00", strings.Repeat("x", 129)} {
-		b := &providers.Platform{URL: "https://satchel.example.com", Token: give, Client: refuseDial(t), Runner: name}
+		b := &providers.Platform{URL: "https://satchel.example.com", Token: give, Client: remotetest.RefuseDial(t), Runner: name}
 		_, err := b.Fetch(t.Context(), nil)
-		requireKind(t, err, bundle.FetchPermanent)
+		remotetest.RequireKind(t, err, bundle.FetchPermanent)
 		require.ErrorContains(t, err, "name of the runner")
 		require.ErrorContains(t, err, "at most 128 printable ASCII characters")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 func TestWaitReturnsAsSoonAsThePlatformAnswers(t *testing.T) {
@@ -111,7 +112,7 @@ func TestWaitIsBoundedEvenIfThePlatformNeverAnswers(t *testing.T) {
 		b.Timeout = 20 * time.Second
 		start := time.Now()
 		got, err := b.Wait(t.Context(), last)
-		requireKind(t, err, bundle.FetchUnavailable)
+		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 		require.Nil(t, got)
 		require.Equal(t, 70*time.Second, time.Since(start), "the time to wait and Timeout")
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
@@ -142,7 +143,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 				got, err := b.Wait(ctx, last)
 				require.Nil(t, got)
 				require.ErrorIs(t, err, context.Canceled)
-				requireKind(t, err, bundle.FetchUnavailable)
+				remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 				require.EqualError(t, err, "bootstrap http://localhost: context canceled")
 				require.Equal(t, 7*time.Second, time.Since(start))
 			})
@@ -182,7 +183,7 @@ func TestCancellationReachesThePlatform(t *testing.T) {
 func TestAContextThatIsOverSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
 		t.Error("the token was asked for")
 		return bundle.Value{}, nil
 	}}
@@ -194,7 +195,7 @@ func TestAContextThatIsOverSendsNothing(t *testing.T) {
 
 func TestATokenFunctionIsBoundedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &providers.Platform{URL: "https://satchel.example.com", Client: refuseDial(t), Token: func(ctx context.Context) (bundle.Value, error) {
+		b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(ctx context.Context) (bundle.Value, error) {
 			<-ctx.Done()
 			return bundle.Value{}, ctx.Err()
 		}}

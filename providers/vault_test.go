@@ -13,6 +13,10 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/bitbucket"
+	"github.com/satchelhq/satchel/providers/github"
+	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
 )
@@ -34,9 +38,30 @@ func platform(t *testing.T, storage vault.Storage, kek keyring.KEK, github, bitb
 	return v, server
 }
 
+// appOf returns an app that asks for a part of what the installation has.
+func appOf(server *httptest.Server) *github.App {
+	return &github.App{
+		AppID: gitserver.AppID, Key: gitserver.AppKey(), InstallationID: 42, URL: server.URL, Client: server.Client(),
+		Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"},
+	}
+}
+
+func consumerOf(server *httptest.Server) *bitbucket.Consumer {
+	return &bitbucket.Consumer{ConsumerKey: gitserver.ConsumerKey, ConsumerSecret: remotetest.Give(gitserver.ConsumerSecret), URL: server.URL, Client: server.Client()}
+}
+
+// gitHosts returns a GitHub and a Bitbucket that listen, and a provider for each.
+func gitHosts(t *testing.T) (*gitserver.GitHub, *github.App, *gitserver.Bitbucket, *bitbucket.Consumer) {
+	t.Helper()
+	hub, bucket := gitserver.NewInstalled(""), gitserver.NewBitbucket()
+	hubServer, bucketServer := httptest.NewTLSServer(hub), httptest.NewTLSServer(bucket)
+	t.Cleanup(hubServer.Close)
+	t.Cleanup(bucketServer.Close)
+	return hub, appOf(hubServer), bucket, consumerOf(bucketServer)
+}
+
 func TestAPlatformMintsForItsRunners(t *testing.T) {
-	hub, app := gitHub(t)
-	bucket, consumer := consumer(t)
+	hub, app, bucket, consumer := gitHosts(t)
 	storage, kek := memstore.New(), keyringtest.NewFake("kek")
 	v, first := platform(t, storage, kek, app, consumer)
 	_, second := platform(t, storage, kek, app, consumer)
@@ -45,7 +70,7 @@ func TestAPlatformMintsForItsRunners(t *testing.T) {
 
 	var seen []*bundle.Bundle
 	for _, server := range []*httptest.Server{first, second, first} {
-		runner := &providers.Platform{URL: server.URL, Token: valueOf(token.Reveal()), Client: server.Client()}
+		runner := &providers.Platform{URL: server.URL, Token: remotetest.Give(token.Reveal()), Client: server.Client()}
 		b, err := runner.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		require.Empty(t, b.Problems())
@@ -71,8 +96,7 @@ func TestAPlatformMintsForItsRunners(t *testing.T) {
 }
 
 func TestAPlatformServesWhatItCanWhileGitHubRefuses(t *testing.T) {
-	hub, app := gitHub(t)
-	_, consumer := consumer(t)
+	hub, app, _, consumer := gitHosts(t)
 	hub.Instead(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusForbidden)
@@ -83,7 +107,7 @@ func TestAPlatformServesWhatItCanWhileGitHubRefuses(t *testing.T) {
 	require.NoError(t, err)
 	_, err = v.Put(t.Context(), "acme", "AI_KEY", bundle.NewValue("k"), nil)
 	require.NoError(t, err)
-	b, err := (&providers.Platform{URL: server.URL, Token: valueOf(token.Reveal()), Client: server.Client()}).Fetch(t.Context(), nil)
+	b, err := (&providers.Platform{URL: server.URL, Token: remotetest.Give(token.Reveal()), Client: server.Client()}).Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, b.Len(), "the others are there")
 	require.Len(t, b.Problems(), 1)

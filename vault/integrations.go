@@ -21,7 +21,7 @@ import (
 )
 
 // Integration is a source that mints short-lived secrets, such as
-// providers.GitHubApp, for the runners of a scope and of those below it.
+// github.App, for the runners of a scope and of those below it.
 //
 // What it minted is kept sealed in storage and serves all runners and all
 // processes until less than 40 % of its life is left; then one of them mints

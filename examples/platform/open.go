@@ -18,7 +18,8 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/bitbucket"
+	"github.com/satchelhq/satchel/providers/github"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
@@ -177,12 +178,12 @@ func (c *config) integrations() ([]vault.Integration, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, vault.Integration{Name: "github", Scope: g.scope, Provider: &providers.GitHubApp{
+		all = append(all, vault.Integration{Name: "github", Scope: g.scope, Provider: &github.App{
 			AppID: g.appID, Key: key, InstallationID: g.installation, Repositories: g.repositories, Permissions: g.permissions, Name: g.name, URL: g.url,
 		}})
 	}
 	if b := c.bitbucket; b.consumerKey != "" {
-		all = append(all, vault.Integration{Name: "bitbucket", Scope: b.scope, Provider: &providers.Bitbucket{
+		all = append(all, vault.Integration{Name: "bitbucket", Scope: b.scope, Provider: &bitbucket.Consumer{
 			ConsumerKey: b.consumerKey, ConsumerSecret: b.secret, Scopes: b.scopes, Name: b.name, URL: b.url,
 		}})
 	}
@@ -195,7 +196,7 @@ func (g githubConfig) key() (crypto.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-github-app-key-file: %w", err)
 	}
-	key, err := providers.ParseGitHubKey(bundle.NewValue(file + "\n"))
+	key, err := github.ParseKey(bundle.NewValue(file + "\n"))
 	if err != nil {
 		return nil, fmt.Errorf("-github-app-key-file: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 )
 
@@ -25,41 +26,45 @@ type Peer struct {
 	Name    string // such as "the platform"
 	Sends   string // what it is shown, such as "the token"
 	Example string // a base URL
-	Client  string // the field of the caller with the HTTP client
+	// Settings of the caller, for a [bundle.Fault].
+	URL, Client, Timeout string
 }
 
-// BaseURL reads a base URL. If it is not fit, u is nil, and what and fix say why;
-// they quote of it at most the host, and only where that is neither a token nor a
-// part of something else.
-func (p Peer) BaseURL(base string) (u *url.URL, what, fix string) {
+// BaseURL reads a base URL. If it is not fit, u is nil, and the fault quotes of it
+// at most the host, and only where that is neither a token nor a part of something
+// else.
+func (p Peer) BaseURL(base string) (u *url.URL, fault *bundle.Fault) {
+	bad := func(problem, fix string) (*url.URL, *bundle.Fault) {
+		return nil, &bundle.Fault{Problem: problem, Setting: p.URL, Fix: fix}
+	}
 	example := "write it like " + p.Example
 	if base == "" {
-		return nil, "it is empty", example
+		return bad("it is empty", example)
 	}
 	u, err := url.Parse(base)
 	if err != nil {
-		return nil, "it cannot be read as a URL", example
+		return bad("it cannot be read as a URL", example)
 	}
 	switch {
 	case strings.Contains(base, wire.TokenPrefix) || strings.Contains(u.Path, wire.TokenPrefix):
-		return nil, "it holds a runner token, or a part of one", "remove it there and, since URLs get logged, replace the token"
+		return bad("it holds a runner token, or a part of one", "remove it there and, since URLs get logged, replace the token")
 	case u.User != nil:
-		return nil, "it has a user or a password", "remove all from // to @"
+		return bad("it has a user or a password", "remove all from // to @")
 	case u.RawQuery != "" || u.ForceQuery:
-		return nil, "it has a query", "remove all from the ? on"
+		return bad("it has a query", "remove all from the ? on")
 	case strings.Contains(base, "#"):
-		return nil, "it has a fragment", "remove all from the # on"
+		return bad("it has a fragment", "remove all from the # on")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, "it does not start with https://", example
+		return bad("it does not start with https://", example)
 	case u.Hostname() == "" || u.Opaque != "":
-		return nil, "it has no host", example
+		return bad("it has no host", example)
 	case u.Scheme == "http" && !Loopback(u.Hostname()):
-		return nil, "http would send " + p.Sends + " to " + u.Host + " in the clear", "use https; http is for localhost only"
+		return bad("http would send "+p.Sends+" to "+u.Host+" in the clear", "use https; http is for localhost only")
 	}
 	if u.Path == "" {
 		u.Path = "/" // JoinPath would make a relative path
 	}
-	return u, "", ""
+	return u, nil
 }
 
 // Loopback reports whether host is this machine, whatever a name server says.
@@ -98,49 +103,74 @@ var ownTransport = sync.OnceValue(func() *http.Transport {
 	}
 })
 
+// ErrUntrusted is in the fault for a server that was reached and whose TLS was
+// not accepted.
+var ErrUntrusted = errors.New("untrusted server")
+
 // Explain says in words of its own what a failed request means, and what to do:
 // the text of the cause may quote what the server sent, or a proxy's URL with its
-// password. untrusted is for a server that was reached and whose TLS was not
-// accepted.
-func (p Peer) Explain(cause error) (what, fix string, untrusted bool) {
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](cause); ok {
-		return "the server's certificate is from an authority that this system does not trust",
-			"add the authority's certificate to the system's, or to the RootCAs of " + p.Client, true
-	}
-	if _, ok := errors.AsType[x509.HostnameError](cause); ok {
-		return "the server's certificate is for another host", "check the URL of " + p.Name, true
-	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](cause); ok && invalid.Reason == x509.Expired {
-		return "the server's certificate has expired or does not count yet",
-			"check the clock of this machine; if it is right, have the certificate of " + p.Name + " renewed", true
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](cause); ok {
-		return "the server's certificate cannot be trusted", "check the certificate of " + p.Name + " and this system's authorities", true
+// password.
+func (p Peer) Explain(cause error) *bundle.Fault {
+	if fault := p.explainTLS(cause); fault != nil {
+		fault.Err = ErrUntrusted
+		return fault
 	}
 	op, isOp := errors.AsType[*net.OpError](cause)
 	errno, isErrno := errors.AsType[syscall.Errno](cause)
 	_, isDNS := errors.AsType[*net.DNSError](cause)
-	_, isRecord := errors.AsType[tls.RecordHeaderError](cause)
 	network, isNetwork := errors.AsType[net.Error](cause)
 	const checkNetwork = "check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy"
+	unreached := func(problem string) *bundle.Fault {
+		return &bundle.Fault{Problem: problem, Setting: p.URL, Fix: checkNetwork}
+	}
+	switch {
+	case isOp && op.Op == "proxyconnect":
+		return &bundle.Fault{Problem: "the proxy cannot be reached", Fix: "check HTTPS_PROXY and NO_PROXY"}
+	case isDNS:
+		return unreached("the host's name cannot be resolved")
+	case isErrno:
+		return unreached(errno.Error())
+	case errors.Is(cause, context.DeadlineExceeded), isNetwork && network.Timeout():
+		return &bundle.Fault{Problem: "no answer in time", Setting: p.Timeout, Fix: checkNetwork, Or: "raise {" + p.Timeout + "}"}
+	case errors.Is(cause, io.EOF), errors.Is(cause, io.ErrUnexpectedEOF):
+		return unreached("the connection was closed without an answer")
+	}
+	return unreached("no proper HTTP answer came")
+}
+
+// explainTLS is Explain for a server whose TLS was not accepted, and nil for all
+// else.
+func (p Peer) explainTLS(cause error) *bundle.Fault {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](cause); ok {
+		roots := p.Client + ".RootCAs"
+		return &bundle.Fault{
+			Problem: "the server's certificate is from an authority that this system does not trust", Setting: roots,
+			Fix: "add the authority's certificate to the system's", Or: "to {" + roots + "}",
+		}
+	}
+	if _, ok := errors.AsType[x509.HostnameError](cause); ok {
+		return &bundle.Fault{Problem: "the server's certificate is for another host", Setting: p.URL, Fix: "check the URL of " + p.Name}
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](cause); ok && invalid.Reason == x509.Expired {
+		return &bundle.Fault{
+			Problem: "the server's certificate has expired or does not count yet",
+			Fix:     "check the clock of this machine; if it is right, have the certificate of " + p.Name + " renewed",
+		}
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](cause); ok {
+		return &bundle.Fault{Problem: "the server's certificate cannot be trusted", Fix: "check the certificate of " + p.Name + " and this system's authorities"}
+	}
+	const checkScheme = "check the scheme and the port of the URL"
+	op, isOp := errors.AsType[*net.OpError](cause)
+	_, isRecord := errors.AsType[tls.RecordHeaderError](cause)
 	switch {
 	case errors.Is(cause, http.ErrSchemeMismatch):
-		return "the server speaks plain HTTP there", "check the scheme and the port of the URL", true
+		return &bundle.Fault{Problem: "the server speaks plain HTTP there", Setting: p.URL, Fix: checkScheme}
 	case isRecord:
-		return "the server does not speak TLS there", "check the scheme and the port of the URL", true
+		return &bundle.Fault{Problem: "the server does not speak TLS there", Setting: p.URL, Fix: checkScheme}
 	case isOp && (op.Op == "remote error" || op.Op == "local error"):
 		// An alert's text is one of a fixed set (RFC 8446, section 6).
-		return op.Err.Error(), "check which versions of TLS " + p.Name + " speaks; 1.2 is the oldest that is used", true
-	case isOp && op.Op == "proxyconnect":
-		return "the proxy cannot be reached", "check HTTPS_PROXY and NO_PROXY", false
-	case isDNS:
-		return "the host's name cannot be resolved", checkNetwork, false
-	case isErrno:
-		return errno.Error(), checkNetwork, false
-	case errors.Is(cause, context.DeadlineExceeded), isNetwork && network.Timeout():
-		return "no answer in time", checkNetwork + "; or raise Timeout", false
-	case errors.Is(cause, io.EOF), errors.Is(cause, io.ErrUnexpectedEOF):
-		return "the connection was closed without an answer", checkNetwork, false
+		return &bundle.Fault{Problem: op.Err.Error(), Fix: "check which versions of TLS " + p.Name + " speaks; 1.2 is the oldest that is used"}
 	}
-	return "no proper HTTP answer came", checkNetwork, false
+	return nil
 }

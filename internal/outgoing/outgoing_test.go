@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var peer = Peer{Name: "the platform", Sends: "the token", Example: "https://satchel.example.com", Client: "Client"}
+var peer = Peer{Name: "the platform", Sends: "the token", Example: "https://satchel.example.com", URL: "providers.Platform.URL", Client: "providers.Platform.Client", Timeout: "providers.Platform.Timeout"}
 
 func TestABaseURLThatCannotBeMeantIsRefusedWithItsFix(t *testing.T) {
 	for base, says := range map[string]string{
@@ -30,16 +30,18 @@ func TestABaseURLThatCannotBeMeantIsRefusedWithItsFix(t *testing.T) {
 		"https://host/%72nt_c4n4ry":     "it holds a runner token, or a part of one",
 		"http://satchel.example.com":    "http would send the token to satchel.example.com in the clear; use https",
 	} {
-		u, what, fix := peer.BaseURL(base)
+		u, fault := peer.BaseURL(base)
 		require.Nil(t, u, base)
-		require.Contains(t, what+"; "+fix, says)
-		require.NotContains(t, what+fix, "c4n4ry", "what may be a secret is not quoted")
+		require.ErrorContains(t, fault, says)
+		require.NotContains(t, fault.Error(), "c4n4ry", "what may be a secret is not quoted")
+		require.Equal(t, "providers.Platform.URL", fault.Setting)
 	}
 	for _, base := range []string{"https://satchel.example.com/api", "http://localhost:1", "http://LOCALHOST", "http://127.9.9.9", "http://[::1]:8443"} {
-		u, what, fix := peer.BaseURL(base)
-		require.NotNil(t, u, "%s: %s; %s", base, what, fix)
+		u, fault := peer.BaseURL(base)
+		require.Nil(t, fault, base)
+		require.NotNil(t, u, base)
 	}
-	u, _, _ := peer.BaseURL("https://satchel.example.com")
+	u, _ := peer.BaseURL("https://satchel.example.com")
 	require.Equal(t, "https://satchel.example.com/v1", u.JoinPath("v1").String())
 }
 
@@ -68,14 +70,13 @@ func TestARedirectIsAnAnswerAndTheCallersClientStaysAsItIs(t *testing.T) {
 func TestTheCauseIsSaidInWordsOfOurOwn(t *testing.T) {
 	unknown := &net.DNSError{Err: "no such host", Name: "c4n4ry.example.com", IsNotFound: true}
 	for says, cause := range map[string]error{
-		"the host's name cannot be resolved; check the URL":   &net.OpError{Op: "dial", Err: unknown},
-		"the proxy cannot be reached; check HTTPS_PROXY":      &net.OpError{Op: "proxyconnect", Err: unknown},
-		"no answer in time; check the URL":                    context.DeadlineExceeded,
-		"no proper HTTP answer came; check the URL":           errors.New("malformed HTTP response c4n4ry"),
-		"the server speaks plain HTTP there; check the schem": http.ErrSchemeMismatch,
+		"the host's name cannot be resolved; check the URL":                                                                 &net.OpError{Op: "dial", Err: unknown},
+		"the proxy cannot be reached; check HTTPS_PROXY":                                                                    &net.OpError{Op: "proxyconnect", Err: unknown},
+		"no answer in time; check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy, or raise Timeout": context.DeadlineExceeded,
+		"no proper HTTP answer came; check the URL":                                                                         errors.New("malformed HTTP response c4n4ry"),
+		"the server speaks plain HTTP there; check the schem":                                                               http.ErrSchemeMismatch,
 	} {
-		what, fix, _ := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: cause})
-		text := what + "; " + fix
+		text := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: cause}).Error()
 		require.True(t, strings.HasPrefix(text, says), text)
 		require.NotContains(t, text, "c4n4ry")
 	}

@@ -25,7 +25,7 @@ const (
 	maxAnswer     = 8 << 20
 	maxRetryAfter = time.Hour
 
-	notVault = "this is not Vault's answer: check the Address, and what stands before the server"
+	notVault = "this is not Vault's answer: check the {hashivault.KV.Address}, and what stands before the server"
 )
 
 var transport = &http.Transport{
@@ -94,7 +94,7 @@ func (k *KV) get(ctx context.Context, endpoint *url.URL, token bundle.Value) (*a
 		return nil, refusal(bundle.FetchUnavailable, status, notVault)
 	case decoding != nil, m == nil, a.Data.Data == nil, m.Version < 1, k.Version > 0 && m.Version != int64(k.Version):
 		status.Reason = "not-kv-2"
-		return nil, refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine of version 2: check the Mount, or upgrade the engine")
+		return nil, refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine of version 2: check the {hashivault.KV.Mount}, or upgrade the engine")
 	}
 	return &a, nil
 }
@@ -124,7 +124,7 @@ func (k *KV) send(ctx context.Context, endpoint *url.URL, token bundle.Value) (*
 func (k *KV) refused(status *providers.StatusError, a *answer, decoding error) error {
 	switch code := status.StatusCode; {
 	case code < 300:
-		return refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine: check the Mount")
+		return refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine: check the {hashivault.KV.Mount}")
 	case code < 400:
 		return refusal(bundle.FetchUnavailable, status, "redirects are not followed, so that the token reaches nobody else: use the address of the active node")
 	case code == http.StatusBadRequest && strings.Contains(strings.Join(a.Errors, "\n"), "Upgrading from non-versioned"):
@@ -140,7 +140,7 @@ func (k *KV) refused(status *providers.StatusError, a *answer, decoding error) e
 	case decoding != nil, code == http.StatusUnauthorized:
 		return refusal(bundle.FetchUnavailable, status, notVault)
 	}
-	return refusal(bundle.FetchPermanent, status, "check the Address, the Mount and the Path")
+	return refusal(bundle.FetchPermanent, status, "check the {hashivault.KV.Address}, the {hashivault.KV.Mount} and the {hashivault.KV.Path}")
 }
 
 // missing tells apart why Vault answers 404.
@@ -155,19 +155,19 @@ func (k *KV) missing(status *providers.StatusError, a *answer) error {
 		what, fix = fmt.Sprintf("version %d was deleted at %s", m.Version, m.Deletion.UTC().Format(time.RFC3339)), "undelete it, or write a new one"
 	case strings.Contains(strings.Join(a.Errors, "\n"), "no handler for route"):
 		status.Reason = "no-such-mount"
-		what, fix = fmt.Sprintf("no engine is mounted at %s", k.mount()), "check the Mount and the Namespace"
+		what, fix = fmt.Sprintf("no engine is mounted at %s", k.mount()), "check the {hashivault.KV.Mount} and the {hashivault.KV.Namespace}"
 	case k.Version > 0:
 		status.Reason = "no-such-path"
-		what, fix = fmt.Sprintf("nothing is at %s, or it has no version %d", k.location(), k.Version), "check the Version and the Path, and that the engine is of version 2"
+		what, fix = fmt.Sprintf("nothing is at %s, or it has no version %d", k.location(), k.Version), "check the {hashivault.KV.Version} and the {hashivault.KV.Path}, and that the engine is of version 2"
 	default:
 		status.Reason = "no-such-path"
-		what, fix = fmt.Sprintf("nothing is at %s", k.location()), "check the Path, which goes without data/, and that the engine is of version 2"
+		what, fix = fmt.Sprintf("nothing is at %s", k.location()), "check the {hashivault.KV.Path}, which goes without data/, and that the engine is of version 2"
 	}
 	return refusal(bundle.FetchPermanent, status, what+": "+fix)
 }
 
 func refusal(kind bundle.FetchKind, status *providers.StatusError, advice string) error {
-	return &bundle.FetchError{Kind: kind, RetryAfter: status.RetryAfter, Err: fmt.Errorf("%w; %s", status, advice)}
+	return &bundle.FetchError{Kind: kind, RetryAfter: status.RetryAfter, Err: &bundle.Fault{Err: status, Fix: advice, Retryable: kind == bundle.FetchUnavailable}}
 }
 
 func withoutQuery(u *url.URL) string {

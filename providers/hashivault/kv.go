@@ -146,15 +146,15 @@ func (k *KV) endpoint() (*url.URL, error) {
 	}
 	switch {
 	case k.Version < 0:
-		return nil, fmt.Errorf("the Version is %d; write 1 or more, or leave it out for the newest", k.Version)
+		return nil, setting("Version", fmt.Sprintf("is %d", k.Version), "write 1 or more, or leave it out for the newest")
 	case k.Token == nil:
-		return nil, errors.New("the Token function is not set; set it")
+		return nil, &bundle.Fault{Problem: "the {hashivault.KV.Token} function is not set", Setting: "hashivault.KV.Token", Fix: "set it"}
 	case !plain(k.Namespace):
-		return nil, errors.New("the Namespace has characters other than printable ASCII; write it like team-a/ci")
+		return nil, setting("Namespace", "has characters other than printable ASCII", "write it like team-a/ci")
 	}
 	for key, name := range k.Names {
 		if err := bundle.CheckName(name); err != nil {
-			return nil, fmt.Errorf("the Names, for the key %.64q: %w", key, err)
+			return nil, &bundle.Fault{Problem: fmt.Sprintf("the {hashivault.KV.Names}, for the key %.64q: %v", key, err), Setting: "hashivault.KV.Names", Err: err}
 		}
 	}
 	segments := append([]string{"v1"}, strings.Split(k.mount()+"/data/"+k.Path, "/")...)
@@ -189,7 +189,7 @@ func parseAddress(address string) (*url.URL, error) {
 	default:
 		return u, nil
 	}
-	return nil, fmt.Errorf("the Address %s; %s", problem, fix)
+	return nil, setting("Address", problem, fix)
 }
 
 // checkPath refuses what could lead out of where it belongs.
@@ -209,7 +209,13 @@ func checkPath(what, path, example string) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("the %s %.80q %s; write it like %q", what, path, problem, example)
+	return setting(what, fmt.Sprintf("%.80q %s", path, problem), fmt.Sprintf("write it like %q", example))
+}
+
+// setting returns the fault of a field.
+func setting(field, problem, fix string) error {
+	name := "hashivault.KV." + field
+	return &bundle.Fault{Problem: "the {" + name + "} " + problem, Setting: name, Fix: fix}
 }
 
 // plain reports whether s can stand in a header.

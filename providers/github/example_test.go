@@ -1,4 +1,4 @@
-package providers_test
+package github_test
 
 import (
 	"context"
@@ -10,20 +10,21 @@ import (
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/github"
 )
 
 // A runner that has the app's key itself. At the end it revokes its token,
 // which would be good for up to an hour more.
-func ExampleGitHubApp() {
+func ExampleApp() {
 	file, err := os.ReadFile("/run/secrets/github-app.pem")
 	if err != nil {
 		log.Fatal(err)
 	}
-	key, err := providers.ParseGitHubKey(bundle.NewValue(string(file)))
+	key, err := github.ParseKey(bundle.NewValue(string(file)))
 	if err != nil {
 		log.Fatal(err)
 	}
-	app := &providers.GitHubApp{
+	app := &github.App{
 		AppID:          "Iv23liAbCdEfGhIjKlMn",
 		Key:            key,
 		InstallationID: 42,
@@ -49,8 +50,8 @@ func ExampleGitHubApp() {
 }
 
 // GitHub Enterprise Server has its API below a path of its own host.
-func ExampleGitHubApp_enterprise() {
-	app := &providers.GitHubApp{
+func ExampleApp_enterprise() {
+	app := &github.App{
 		AppID:          "Iv23liAbCdEfGhIjKlMn",
 		InstallationID: 42,
 		URL:            "https://github.example.com/api/v3",

@@ -1,4 +1,4 @@
-package providers
+package github
 
 import (
 	"crypto/rsa"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
 // Reasons of a StatusError from GitHub.
@@ -23,14 +24,10 @@ const (
 	reasonPermissions  = "permissions"
 )
 
-// leastLimit is how long a server is left alone that was asked too much and
-// names no time. It is GitHub's word for its secondary rate limits.
-const leastLimit = time.Minute
-
 // refused returns the error for an answer that is not 201. It reads the body,
 // for the few sentences of GitHub that say more than the status.
-func (g *GitHubApp) refused(c *call, response *http.Response, sent claims, public *rsa.PublicKey) error {
-	e := c.statusError(response)
+func (g *App) refused(c *remote.Call, response *http.Response, sent claims, public *rsa.PublicKey) error {
+	e := c.Status(response)
 	message, githubs := githubMessage(response)
 	says := func(word string) bool { return strings.Contains(message, word) }
 	kind, fix := bundle.FetchPermanent, ""
@@ -42,7 +39,7 @@ func (g *GitHubApp) refused(c *call, response *http.Response, sent claims, publi
 		kind, fix = bundle.FetchUnavailable, "set the clock of this machine, by NTP for instance"
 	case code == http.StatusUnauthorized:
 		e.Reason = reasonAppKey
-		fix = fmt.Sprintf("the app %s does not have the key %s: look among the private keys in its settings, give this program one of those, and check AppID", g.AppID, fingerprint(public))
+		fix = fmt.Sprintf("the app %s does not have the key %s: look among the private keys in its settings, give this program one of those, and check {github.App.AppID}", g.AppID, fingerprint(public))
 	case code == http.StatusForbidden && says("suspended"):
 		e.Reason = reasonSuspended
 		fix = fmt.Sprintf("installation %d is suspended: have its owner, or the app's, unsuspend it", g.InstallationID)
@@ -51,20 +48,20 @@ func (g *GitHubApp) refused(c *call, response *http.Response, sent claims, publi
 	case code == http.StatusForbidden:
 		fix = fmt.Sprintf("GitHub does not allow it: check installation %d, and the list of allowed addresses that its owner may have", g.InstallationID)
 	case code == http.StatusNotFound:
-		fix = fmt.Sprintf("the app %s has no installation %d: check whether it was removed, InstallationID, AppID, and the URL, which is https://api.github.com or ends in /api/v3", g.AppID, g.InstallationID)
+		fix = fmt.Sprintf("the app %s has no installation %d: check whether it was removed, {github.App.InstallationID}, {github.App.AppID}, and the URL, which is https://api.github.com or ends in /api/v3", g.AppID, g.InstallationID)
 	case code == http.StatusUnprocessableEntity:
 		e.Reason, fix = g.notGranted(message)
 	default:
-		kind, fix = github.kindOf(code)
+		kind, fix = peer.KindOf(code)
 	}
-	return e.failure(kind, fix)
+	return remote.Failure(e, kind, fix)
 }
 
 // githubMessage returns what GitHub says in small letters, and whether it is
 // GitHub that says it.
 func githubMessage(response *http.Response) (string, bool) {
 	var said struct{ Message string }
-	if !readRefusal(response, &said) {
+	if !remote.ReadRefusal(response, &said) {
 		return "", false
 	}
 	return strings.ToLower(said.Message), said.Message != ""
@@ -79,7 +76,7 @@ func countThere(sent claims, response *http.Response) bool {
 
 // rateLimited reports whether GitHub was asked too much, and then sets the
 // reason and how long it is to be left alone.
-func rateLimited(e *StatusError, header http.Header, message string) bool {
+func rateLimited(e *remote.StatusError, header http.Header, message string) bool {
 	spent := header.Get("X-RateLimit-Remaining") == "0"
 	switch {
 	case e.StatusCode == http.StatusTooManyRequests:
@@ -93,23 +90,23 @@ func rateLimited(e *StatusError, header http.Header, message string) bool {
 		if date, err := http.ParseTime(header.Get("Date")); err == nil {
 			now = date
 		}
-		e.RetryAfter = min(max(time.Unix(reset, 0).Sub(now), time.Second), maxRetryAfter)
+		e.RetryAfter = min(max(time.Unix(reset, 0).Sub(now), time.Second), remote.MaxRetryAfter)
 	}
 	if e.RetryAfter == 0 {
-		e.RetryAfter = leastLimit
+		e.RetryAfter = remote.LeastLimit
 	}
 	return true
 }
 
 // notGranted says what to check where the installation does not have what was
 // asked for.
-func (g *GitHubApp) notGranted(message string) (reason, fix string) {
-	repositories := fmt.Sprintf("check that %s exist under those names, and that installation %d has access to them", some(g.Repositories, "all repositories"), g.InstallationID)
+func (g *App) notGranted(message string) (reason, fix string) {
+	repositories := fmt.Sprintf("check that %s exist under those names, and that installation %d has access to them", remote.Some(g.Repositories, "all repositories"), g.InstallationID)
 	var asked []string
 	for _, name := range slices.Sorted(maps.Keys(g.Permissions)) {
 		asked = append(asked, name+": "+g.Permissions[name])
 	}
-	permissions := fmt.Sprintf("check that the app has %s, and that the owner of installation %d has accepted that", some(asked, "permissions"), g.InstallationID)
+	permissions := fmt.Sprintf("check that the app has %s, and that the owner of installation %d has accepted that", remote.Some(asked, "permissions"), g.InstallationID)
 	aboutPermissions, aboutRepositories := strings.Contains(message, "permission"), strings.Contains(message, "repositor")
 	switch {
 	case aboutPermissions && !aboutRepositories:
@@ -122,14 +119,15 @@ func (g *GitHubApp) notGranted(message string) (reason, fix string) {
 
 // revoked returns the error for the answer to a revocation. A token that
 // GitHub does not accept needs none.
-func revoked(c *call, response *http.Response) error {
+func revoked(c *remote.Call, response *http.Response) error {
 	if response.StatusCode == http.StatusNoContent || response.StatusCode == http.StatusUnauthorized {
 		return nil
 	}
-	e := c.statusError(response)
+	e := c.Status(response)
 	message, _ := githubMessage(response)
 	if rateLimited(e, response.Header, message) {
-		return e.failure(bundle.FetchUnavailable, "ask again later; the token ends by itself within the hour")
+		return remote.Failure(e, bundle.FetchUnavailable, "ask again later; the token ends by itself within the hour")
 	}
-	return e.failure(github.kindOf(e.StatusCode))
+	kind, fix := peer.KindOf(e.StatusCode)
+	return remote.Failure(e, kind, fix)
 }

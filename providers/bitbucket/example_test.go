@@ -1,4 +1,4 @@
-package providers_test
+package bitbucket_test
 
 import (
 	"context"
@@ -7,12 +7,12 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/bitbucket"
 )
 
 // A consumer of a workspace, whose tokens live for two hours.
-func ExampleBitbucket() {
-	bitbucket := &providers.Bitbucket{
+func ExampleConsumer() {
+	bitbucket := &bitbucket.Consumer{
 		ConsumerKey: "AbCdEfGhIjKlMnOpQr",
 		ConsumerSecret: func(context.Context) (bundle.Value, error) {
 			secret, err := os.ReadFile("/run/secrets/bitbucket-consumer")
@@ -25,8 +25,8 @@ func ExampleBitbucket() {
 }
 
 // An access token of one repository. Git wants it with a user of a set name.
-func ExampleBitbucket_accessToken() {
-	bitbucket := &providers.Bitbucket{
+func ExampleConsumer_accessToken() {
+	bitbucket := &bitbucket.Consumer{
 		AccessToken: func(context.Context) (bundle.Value, error) {
 			return bundle.NewValue("ATCTT3xFfGN0ExampleExample"), nil
 		},

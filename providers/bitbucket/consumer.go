@@ -1,11 +1,15 @@
-package providers
+// Package bitbucket mints tokens of Bitbucket Cloud: a [Consumer] is a
+// [bundle.Provider] of the token of an OAuth consumer, which lives for two hours,
+// or of an access token that exists.
+//
+//	consumer := &bitbucket.Consumer{ConsumerKey: "AbCdEfGhIjKlMnOpQr", ConsumerSecret: secret}
+package bitbucket
 
 import (
 	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,15 +17,16 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// Bitbucket yields a token of Bitbucket Cloud, in one of two ways. It is a
+// Consumer yields a token of Bitbucket Cloud, in one of two ways. It is a
 // [bundle.Checker].
 //
 // With a consumer, it mints access tokens by OAuth's client credentials grant
 // (RFC 6749, section 4.4), which live for two hours:
 //
-//	bitbucket := &providers.Bitbucket{
+//	bitbucket := &bitbucket.Consumer{
 //		ConsumerKey: "AbCdEfGhIjKlMnOpQr", ConsumerSecret: secret,
 //		Scopes: []string{"repository:write", "pullrequest:write"},
 //	}
@@ -44,7 +49,7 @@ import (
 // [bundle.Problem] that says so. Each secret has the Kind "bitbucket", and a
 // minted one has Rotated and Expires.
 //
-// Every error is a [*bundle.FetchError]. Inside it is a [*StatusError] if
+// Every error is a [*bundle.FetchError]. Inside it is a [*providers.StatusError] if
 // Bitbucket answered, and the context's error if the context ended. A consumer
 // that Bitbucket does not accept is permanent. No error holds a token, a part
 // of an answer, or the consumer's secret.
@@ -52,9 +57,9 @@ import (
 // Redirects are followed within the same origin only. Nothing is left open
 // between requests.
 //
-// The fields must not change after the first use. Bitbucket is safe for
+// The fields must not change after the first use. Consumer is safe for
 // concurrent use, never logs and leaves nothing running between calls.
-type Bitbucket struct {
+type Consumer struct {
 	// ConsumerKey is the key of an OAuth consumer. It is no secret. Required
 	// with ConsumerSecret.
 	ConsumerKey string
@@ -84,9 +89,9 @@ type Bitbucket struct {
 	Timeout time.Duration
 }
 
-var _ bundle.Checker = (*Bitbucket)(nil)
+var _ bundle.Checker = (*Consumer)(nil)
 
-var bitbucket = peer{name: "Bitbucket", answer: "Bitbucket's answer", sends: "the secret", example: "https://bitbucket.org"}
+var peer = remote.Peer{Name: "Bitbucket", Answer: "Bitbucket's answer", Sends: "the secret", Example: "https://bitbucket.org", Type: "bitbucket.Consumer"}
 
 const (
 	// maxOAuth bounds the answer, which holds a token and little else.
@@ -98,19 +103,19 @@ const (
 // Fetch returns last itself while nothing has changed: a minted token is good
 // for long enough, or AccessToken returns the same one. Otherwise it returns
 // the bundle of a new token.
-func (b *Bitbucket) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+func (b *Consumer) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := b.checkSettings(); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, orEnd(ctx, b, nil)
+		return nil, remote.OrEnd(ctx, b, nil)
 	}
-	bounded, cancel := context.WithTimeout(ctx, limit(b.Timeout))
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout))
 	defer cancel()
 	if b.AccessToken != nil {
 		next, err := b.existing(bounded)
 		if err != nil {
-			return nil, orEnd(ctx, b, err)
+			return nil, remote.OrEnd(ctx, b, err)
 		}
 		if last != nil && next.Equal(last) {
 			return last, nil
@@ -121,23 +126,23 @@ func (b *Bitbucket) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bun
 	if err != nil {
 		return nil, err
 	}
-	if b.minted(base).holds(last, time.Now()) {
+	if b.minted(base).Holds(last, time.Now()) {
 		return last, nil
 	}
 	secret, err := given(bounded, "consumer's secret", b.ConsumerSecret)
 	if err != nil {
-		return nil, orEnd(ctx, b, err)
+		return nil, remote.OrEnd(ctx, b, err)
 	}
 	got, err := b.mint(bounded, base, secret)
 	if err != nil {
-		return nil, orEnd(ctx, b, err)
+		return nil, remote.OrEnd(ctx, b, err)
 	}
-	return got.bundle, nil
+	return got.Bundle, nil
 }
 
 // String returns "bitbucket", and the origin of the URL or "access token", such
 // as "bitbucket https://bitbucket.org".
-func (b *Bitbucket) String() string {
+func (b *Consumer) String() string {
 	if b.AccessToken != nil {
 		return accessTokenOrigin.String()
 	}
@@ -145,53 +150,53 @@ func (b *Bitbucket) String() string {
 	if err != nil {
 		return "bitbucket" // the URL may hold anything
 	}
-	return b.minted(base).origin.String()
+	return b.minted(base).Origin.String()
 }
 
 var accessTokenOrigin = bundle.Origin{Provider: "bitbucket", Location: "access token"}
 
-func (b *Bitbucket) base() (*url.URL, error) {
-	return bitbucket.baseURL(cmp.Or(b.URL, bitbucket.example))
+func (b *Consumer) base() (*url.URL, error) {
+	return peer.BaseURL(cmp.Or(b.URL, peer.Example))
 }
 
-func (b *Bitbucket) name() string { return cmp.Or(b.Name, "BITBUCKET_TOKEN") }
+func (b *Consumer) name() string { return cmp.Or(b.Name, "BITBUCKET_TOKEN") }
 
-func (b *Bitbucket) minted(base *url.URL) minted {
-	return minted{
-		name: b.name(), kind: "bitbucket",
-		origin:   bundle.Origin{Provider: "bitbucket", Location: origin(base)}, // not the key: the secret may stand in its place
-		settings: digest(base.String(), b.ConsumerKey, b.Scopes),
+func (b *Consumer) minted(base *url.URL) remote.Minted {
+	return remote.Minted{
+		Name: b.name(), Kind: "bitbucket",
+		Origin:   bundle.Origin{Provider: "bitbucket", Location: remote.Origin(base)}, // not the key: the secret may stand in its place
+		Settings: remote.Digest(base.String(), b.ConsumerKey, b.Scopes),
 	}
 }
 
 // checkSettings says what cannot be right in the fields besides URL. It quotes
 // no key: the secret may stand in its place.
-func (b *Bitbucket) checkSettings() error {
-	fail := func(what, fix string) error {
-		return permanent(&mendable{err: errors.New("Bitbucket consumer: " + what), fix: fix})
+func (b *Consumer) checkSettings() error {
+	fail := func(field, what, fix string) error {
+		return remote.Permanent(&bundle.Fault{Problem: "Bitbucket consumer: " + what, Setting: "bitbucket.Consumer." + field, Fix: fix})
 	}
 	hasConsumer := b.ConsumerKey != "" || b.ConsumerSecret != nil
 	switch {
 	case b.AccessToken != nil && hasConsumer:
-		return fail("AccessToken is set besides it", "set one of them")
+		return fail("AccessToken", "{bitbucket.Consumer.AccessToken} is set besides it", "set one of them")
 	case b.AccessToken == nil && b.ConsumerSecret == nil:
-		return fail("ConsumerSecret is not set", "set it with ConsumerKey, or set AccessToken")
-	case b.AccessToken == nil && !made(b.ConsumerKey, 128, "._-"):
-		return fail("ConsumerKey is not a key", "copy the key from the consumer's settings")
+		return fail("ConsumerSecret", "{bitbucket.Consumer.ConsumerSecret} is not set", "set it with {bitbucket.Consumer.ConsumerKey}, or set {bitbucket.Consumer.AccessToken}")
+	case b.AccessToken == nil && !remote.Made(b.ConsumerKey, 128, "._-"):
+		return fail("ConsumerKey", "{bitbucket.Consumer.ConsumerKey} is not a key", "copy the key from the consumer's settings")
 	}
 	for i, scope := range b.Scopes {
 		if !plainScope(scope) {
-			return fail(fmt.Sprintf("scope %d is none", i+1), "use those of Bitbucket's API, such as repository:write")
+			return fail("Scopes", fmt.Sprintf("scope %d is none", i+1), "use those of Bitbucket's API, such as repository:write")
 		}
 	}
 	if err := bundle.CheckName(b.name()); err != nil {
-		return permanent(fmt.Errorf("Bitbucket consumer: Name: %w", err))
+		return remote.Permanent(&bundle.Fault{Problem: fmt.Sprintf("Bitbucket consumer: {bitbucket.Consumer.Name}: %v", err), Setting: "bitbucket.Consumer.Name", Err: err})
 	}
 	return nil
 }
 
 // existing returns the bundle of the token that AccessToken returns.
-func (b *Bitbucket) existing(ctx context.Context) (*bundle.Bundle, error) {
+func (b *Consumer) existing(ctx context.Context) (*bundle.Bundle, error) {
 	token, err := given(ctx, "access token", b.AccessToken)
 	if err != nil {
 		return nil, err
@@ -203,32 +208,32 @@ func (b *Bitbucket) existing(ctx context.Context) (*bundle.Bundle, error) {
 func given(ctx context.Context, what string, give func(context.Context) (bundle.Value, error)) (bundle.Value, error) {
 	value, err := give(ctx)
 	if err != nil {
-		return bundle.Value{}, passedOn("getting the "+what, err)
+		return bundle.Value{}, remote.PassedOn("getting the "+what, err)
 	}
-	if err := checkToken(value.Reveal()); err != nil {
-		return bundle.Value{}, permanent(&mendable{err: fmt.Errorf("%s: %w", what, err), fix: "copy it again, whole and alone"})
+	if err := remote.CheckToken(value.Reveal()); err != nil {
+		return bundle.Value{}, remote.Permanent(&bundle.Fault{Problem: fmt.Sprintf("%s: %v", what, err), Fix: "copy it again, whole and alone"})
 	}
 	return value, nil
 }
 
 // mint makes one request for a token. What it has seen of the answer it
 // returns even with an error.
-func (b *Bitbucket) mint(ctx context.Context, base *url.URL, secret bundle.Value) (reply, error) {
+func (b *Consumer) mint(ctx context.Context, base *url.URL, secret bundle.Value) (remote.Reply, error) {
 	header := http.Header{}
 	header.Set("Accept", "application/json")
 	header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(b.ConsumerKey+":"+secret.Reveal())))
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
 	header.Set("User-Agent", "satchel")
-	c := &call{to: bitbucket, method: http.MethodPost, url: base.JoinPath("site/oauth2/access_token"), header: header, body: "grant_type=client_credentials"}
+	c := &remote.Call{To: peer, Method: http.MethodPost, URL: base.JoinPath("site/oauth2/access_token"), Header: header, Body: "grant_type=client_credentials"}
 	asked := time.Now()
-	response, err := c.send(ctx, b.Client)
-	got := reply{response: response, at: time.Now()}
+	response, err := c.Send(ctx, b.Client)
+	got := remote.Reply{Response: response, At: time.Now()}
 	if err != nil {
 		return got, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusOK {
-		got.bundle, err = b.read(c, response, b.minted(base), asked)
+		got.Bundle, err = b.read(c, response, b.minted(base), asked)
 	} else {
 		err = refusedConsumer(c, response)
 	}
@@ -237,13 +242,13 @@ func (b *Bitbucket) mint(ctx context.Context, base *url.URL, secret bundle.Value
 
 // read returns the bundle of a 200 (RFC 6749, section 5.1; Bitbucket says
 // scopes where that says scope).
-func (b *Bitbucket) read(c *call, response *http.Response, m minted, asked time.Time) (*bundle.Bundle, error) {
-	data, err := c.readJSON(response, maxOAuth, "a token")
+func (b *Consumer) read(c *remote.Call, response *http.Response, m remote.Minted, asked time.Time) (*bundle.Bundle, error) {
+	data, err := c.ReadJSON(response, maxOAuth, "a token")
 	if err != nil {
 		return nil, err
 	}
 	bad := func(why string) (*bundle.Bundle, error) {
-		return nil, c.statusError(response).because(reasonMalformed, why+": check the URL")
+		return nil, c.Unusable(response, remote.ReasonMalformed, why+": check the URL")
 	}
 	var granted struct {
 		AccessToken string `json:"access_token"`
@@ -255,7 +260,7 @@ func (b *Bitbucket) read(c *call, response *http.Response, m minted, asked time.
 	if json.Unmarshal(data, &granted) != nil {
 		return bad("the answer is not the JSON of a token")
 	}
-	if err := checkToken(granted.AccessToken); err != nil {
+	if err := remote.CheckToken(granted.AccessToken); err != nil {
 		return bad("the token in the answer cannot be one: " + err.Error())
 	}
 	switch {
@@ -267,7 +272,7 @@ func (b *Bitbucket) read(c *call, response *http.Response, m minted, asked time.
 	life := time.Duration(min(granted.ExpiresIn, int64(maxLife/time.Second))) * time.Second
 	var problems []bundle.Problem
 	for _, reason := range compareScopes(cmp.Or(granted.Scopes, granted.Scope), b.Scopes) {
-		problems = append(problems, m.problem(reason))
+		problems = append(problems, m.Problem(reason))
 	}
-	return m.bundle(granted.AccessToken, asked, asked.Add(life).Round(0), problems)
+	return m.Bundle(granted.AccessToken, asked, asked.Add(life).Round(0), problems)
 }

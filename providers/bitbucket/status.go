@@ -1,4 +1,4 @@
-package providers
+package bitbucket
 
 import (
 	"net/http"
@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
 // oauthErrors are those of RFC 6749, section 5.2, and no others are shown.
@@ -13,24 +14,24 @@ var oauthErrors = []string{"invalid_request", "invalid_client", "invalid_grant",
 
 // refusedConsumer returns the error for an answer that is not 200. It reads the
 // body, for OAuth's word for it.
-func refusedConsumer(c *call, response *http.Response) error {
-	e := c.statusError(response)
+func refusedConsumer(c *remote.Call, response *http.Response) error {
+	e := c.Status(response)
 	var said struct{ Error any }
-	bitbuckets := readRefusal(response, &said) && said.Error != nil
+	bitbuckets := remote.ReadRefusal(response, &said) && said.Error != nil
 	if word, ok := said.Error.(string); ok && slices.Contains(oauthErrors, word) {
 		e.Reason = word
 	}
 	const (
-		credentials = "check that ConsumerKey and ConsumerSecret belong together, and that the consumer is still there"
+		credentials = "check that {bitbucket.Consumer.ConsumerKey} and {bitbucket.Consumer.ConsumerSecret} belong together, and that the consumer is still there"
 		consumer    = "check that the consumer is marked as a private one, and has a callback URL, any will do"
 	)
 	kind, fix := bundle.FetchPermanent, ""
 	switch code := e.StatusCode; {
 	case code >= 500 || code == http.StatusTooManyRequests:
 		if code == http.StatusTooManyRequests && e.RetryAfter == 0 {
-			e.RetryAfter = leastLimit
+			e.RetryAfter = remote.LeastLimit
 		}
-		kind, fix = bitbucket.kindOf(code)
+		kind, fix = peer.KindOf(code)
 	case e.Reason == "unauthorized_client":
 		fix = credentials + "; " + consumer
 	case e.Reason == "invalid_client", code == http.StatusUnauthorized && bitbuckets:
@@ -40,9 +41,9 @@ func refusedConsumer(c *call, response *http.Response) error {
 	case e.Reason != "":
 		fix = consumer
 	default:
-		kind, fix = bitbucket.kindOf(code)
+		kind, fix = peer.KindOf(code)
 	}
-	return e.failure(kind, fix)
+	return remote.Failure(e, kind, fix)
 }
 
 // compareScopes says how scopes, separated by spaces, are wider or narrower
@@ -70,7 +71,7 @@ func compareScopes(granted string, asked []string) []string {
 			less = append(less, "no "+scope)
 		}
 	}
-	return differences(more, less)
+	return remote.Differences(more, less)
 }
 
 // withIncluded returns scopes and what they include by Bitbucket's

@@ -1,9 +1,11 @@
-package providers_test
+package github_test
 
 import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 
 	"github.com/stretchr/testify/require"
 
@@ -48,12 +50,12 @@ func TestATokenThatIsWiderOrNarrowerIsDeliveredWithAProblem(t *testing.T) {
 			s.Instead(func(w http.ResponseWriter, _ *http.Request) { writeGrant(w, row.changes) })
 			b, err := app.Fetch(t.Context(), nil)
 			require.NoError(t, err)
-			require.Equal(t, "ghs_granted", onlySecret(t, b).Value.Reveal(), "the token is delivered all the same")
+			require.Equal(t, "ghs_granted", remotetest.OnlySecret(t, b).Value.Reveal(), "the token is delivered all the same")
 			var reasons []string
 			for _, p := range b.Problems() {
 				reasons = append(reasons, p.Reason)
 				require.Equal(t, "GITHUB_TOKEN", p.Name)
-				require.Equal(t, onlySecret(t, b).Origin, p.Origin)
+				require.Equal(t, remotetest.OnlySecret(t, b).Origin, p.Origin)
 				require.False(t, p.Retryable, "somebody has to change the settings")
 				require.NotContains(t, p.Reason, "anary", "what may be secret is not shown")
 			}

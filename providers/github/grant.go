@@ -1,4 +1,4 @@
-package providers
+package github
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
 // levels orders those of a permission.
@@ -35,7 +37,7 @@ func (g grant) differs(repositories []string, permissions map[string]string) []s
 		wider, narrower := g.compareRepositories(repositories)
 		more, less = append(more, wider...), append(less, narrower...)
 	}
-	return differences(more, less)
+	return remote.Differences(more, less)
 }
 
 func comparePermissions(granted, asked map[string]string) (more, less []string) {

@@ -1,8 +1,7 @@
-package providers_test
+package github_test
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,68 +18,39 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/github"
 	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
-const testApp = "Iv23liTestTestTest00"
+const testApp = gitserver.AppID
 
-// appKey and nextAppKey are keys of an app.
-var appKey, nextAppKey = sync.OnceValue(newAppKey), sync.OnceValue(newAppKey)
-
-func newAppKey() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return key
-}
-
-// newGitHub returns a GitHub with one installation of one app.
-func newGitHub(path string) *gitserver.GitHub {
-	s := gitserver.NewGitHub(path)
-	s.SetKeys(testApp, &appKey().PublicKey)
-	s.Install(42, gitserver.Installation{
-		App: testApp, Repositories: []string{"web", "API", "docs"},
-		Permissions: map[string]string{"contents": "write", "issues": "read", "metadata": "read"},
-	})
-	return s
-}
+var appKey, nextAppKey = gitserver.AppKey, gitserver.NextAppKey
 
 // appOf returns an app that asks for a part of what the installation has.
-func appOf(url string, client *http.Client) *providers.GitHubApp {
-	return &providers.GitHubApp{
+func appOf(url string, client *http.Client) *github.App {
+	return &github.App{
 		AppID: testApp, Key: appKey(), InstallationID: 42, URL: url, Client: client,
 		Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"},
 	}
 }
 
 // gitHub returns a GitHub that listens on loopback, and an app of it.
-func gitHub(t *testing.T) (*gitserver.GitHub, *providers.GitHubApp) {
+func gitHub(t *testing.T) (*gitserver.GitHub, *github.App) {
 	t.Helper()
-	s := newGitHub("")
+	s := gitserver.NewInstalled("")
 	server := httptest.NewTLSServer(s)
 	t.Cleanup(server.Close)
 	return s, appOf(server.URL, server.Client())
 }
 
 // gitHubInBubble does so through pipes, with a clock that costs nothing.
-func gitHubInBubble(t *testing.T, test func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp)) {
+func gitHubInBubble(t *testing.T, test func(t *testing.T, s *gitserver.GitHub, app *github.App)) {
 	t.Helper()
 	appKey() // made once, and outside
-	s := newGitHub("")
-	throughPipes(t, s, func(t *testing.T, client *http.Client) { test(t, s, appOf("http://localhost", client)) })
-}
-
-// onlySecret returns the secret of a bundle that has one.
-func onlySecret(t *testing.T, b *bundle.Bundle) bundle.Secret {
-	t.Helper()
-	require.Equal(t, 1, b.Len())
-	for s := range b.All() {
-		return s
-	}
-	return bundle.Secret{}
+	s := gitserver.NewInstalled("")
+	remotetest.ThroughPipes(t, s, func(t *testing.T, client *http.Client) { test(t, s, appOf("http://localhost", client)) })
 }
 
 // What a GitHub holds is a token as long as one lasts, so the suite can neither
@@ -95,7 +64,7 @@ func TestGitHubAppConforms(t *testing.T) {
 }
 
 func TestATokenIsMintedForWhatWasAskedAndNoMore(t *testing.T) {
-	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) {
+	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
 		app.Repositories = []string{"web", "api"}
 		app.Permissions = map[string]string{"contents": "read", "issues": "read"}
 		b, err := app.Fetch(t.Context(), nil)
@@ -108,7 +77,7 @@ func TestATokenIsMintedForWhatWasAskedAndNoMore(t *testing.T) {
 		require.Equal(t, now.Add(-time.Minute).Unix(), mint.Claims.Issued, "a clock that is a little ahead does no harm")
 		require.Less(t, mint.Claims.Expires-now.Unix(), int64(600), "GitHub takes no more than ten minutes")
 
-		secret := onlySecret(t, b)
+		secret := remotetest.OnlySecret(t, b)
 		require.Equal(t, "GITHUB_TOKEN", secret.Name)
 		require.Equal(t, mint.Token, secret.Value.Reveal())
 		require.Equal(t, "github", secret.Kind)
@@ -133,7 +102,7 @@ func TestWhatIsNotNamedIsNotNarrowed(t *testing.T) {
 	b, err := app.Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	require.Empty(t, body.Load(), "GitHub reads an empty list as one too")
-	require.Equal(t, "GH_TOKEN", onlySecret(t, b).Name)
+	require.Equal(t, "GH_TOKEN", remotetest.OnlySecret(t, b).Name)
 	require.Empty(t, b.Problems(), "there is nothing to compare with")
 }
 
@@ -148,7 +117,7 @@ func TestAnAppHasItsOldIDToo(t *testing.T) {
 }
 
 func TestGitHubEnterpriseHasItsAPIBelowAPath(t *testing.T) {
-	s := newGitHub("/api/v3")
+	s := gitserver.NewInstalled("/api/v3")
 	server := httptest.NewTLSServer(s)
 	t.Cleanup(server.Close)
 	for _, path := range []string{"/api/v3", "/api/v3/"} {
@@ -156,16 +125,16 @@ func TestGitHubEnterpriseHasItsAPIBelowAPath(t *testing.T) {
 		b, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		require.NoError(t, app.Revoke(t.Context(), b))
-		require.False(t, s.Alive(onlySecret(t, b).Value.Reveal()))
+		require.False(t, s.Alive(remotetest.OnlySecret(t, b).Value.Reveal()))
 	}
 	_, err := appOf(server.URL, server.Client()).Fetch(t.Context(), nil)
-	status := requireStatusOf(t, "POST", err, bundle.FetchPermanent, 404)
+	status := remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 404)
 	require.Equal(t, server.URL+"/app/installations/42/access_tokens", status.URL)
 	require.ErrorContains(t, err, "or ends in /api/v3")
 }
 
 func TestATokenIsRenewedWhenLessThan40PercentOfItsLifeIsLeft(t *testing.T) {
-	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) {
+	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
 		last, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		for range 36 {
@@ -182,7 +151,7 @@ func TestATokenIsRenewedWhenLessThan40PercentOfItsLifeIsLeft(t *testing.T) {
 		require.Equal(t, []string{"GITHUB_TOKEN"}, bundle.Compare(last, next).Changed)
 		require.NotEqual(t, last.Revision(), next.Revision())
 		require.Len(t, s.Mints(), 2)
-		require.True(t, s.Alive(onlySecret(t, last).Value.Reveal()), "jobs that have the one before go on with it")
+		require.True(t, s.Alive(remotetest.OnlySecret(t, last).Value.Reveal()), "jobs that have the one before go on with it")
 	})
 }
 
@@ -194,15 +163,15 @@ func TestOnlyAGoodTokenOfTheSameSettingsIsKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Same(t, last, next)
 
-	for name, change := range map[string]func(app *providers.GitHubApp){
-		"other repositories":  func(app *providers.GitHubApp) { app.Repositories = []string{"docs"} },
-		"another permission":  func(app *providers.GitHubApp) { app.Permissions = map[string]string{"issues": "read"} },
-		"another level":       func(app *providers.GitHubApp) { app.Permissions = map[string]string{"contents": "read"} },
-		"another name":        func(app *providers.GitHubApp) { app.Name = "GH_TOKEN" },
-		"another address":     func(app *providers.GitHubApp) { app.URL = strings.Replace(app.URL, "127.0.0.1", "example.com", 1) },
-		"all repositories":    func(app *providers.GitHubApp) { app.Repositories = nil },
-		"another path":        func(app *providers.GitHubApp) { app.URL += "/api" },
-		"another way to name": func(app *providers.GitHubApp) { app.AppID = "123456" },
+	for name, change := range map[string]func(app *github.App){
+		"other repositories":  func(app *github.App) { app.Repositories = []string{"docs"} },
+		"another permission":  func(app *github.App) { app.Permissions = map[string]string{"issues": "read"} },
+		"another level":       func(app *github.App) { app.Permissions = map[string]string{"contents": "read"} },
+		"another name":        func(app *github.App) { app.Name = "GH_TOKEN" },
+		"another address":     func(app *github.App) { app.URL = strings.Replace(app.URL, "127.0.0.1", "example.com", 1) },
+		"all repositories":    func(app *github.App) { app.Repositories = nil },
+		"another path":        func(app *github.App) { app.URL += "/api" },
+		"another way to name": func(app *github.App) { app.AppID = "123456" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			other := appOf(app.URL, app.Client)
@@ -212,7 +181,7 @@ func TestOnlyAGoodTokenOfTheSameSettingsIsKept(t *testing.T) {
 		})
 	}
 
-	secret, meta := onlySecret(t, last), last.Meta()
+	secret, meta := remotetest.OnlySecret(t, last), last.Meta()
 	for name, made := range map[string]func() []bundle.Secret{
 		"from the future": func() []bundle.Secret {
 			secret := secret
@@ -243,10 +212,10 @@ func TestOnlyAGoodTokenOfTheSameSettingsIsKept(t *testing.T) {
 }
 
 func TestAGoodTokenOutlastsAnOutageAndADueOneDoesNotHideIt(t *testing.T) {
-	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) {
+	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
 		last, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		s.Instead(plainly(503))
+		s.Instead(remotetest.Plainly(503))
 		next, err := app.Fetch(t.Context(), last)
 		require.NoError(t, err, "nobody has to be asked")
 		require.Same(t, last, next)
@@ -254,7 +223,7 @@ func TestAGoodTokenOutlastsAnOutageAndADueOneDoesNotHideIt(t *testing.T) {
 		time.Sleep(40 * time.Minute)
 		next, err = app.Fetch(t.Context(), last)
 		require.Nil(t, next)
-		requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 503)
+		remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 503)
 	})
 }
 
@@ -264,41 +233,41 @@ func TestNothingIsSentWithSettingsThatCannotBeRight(t *testing.T) {
 		long[i] = fmt.Sprint("repository-", i)
 	}
 	for name, row := range map[string]struct {
-		change func(app *providers.GitHubApp)
+		change func(app *github.App)
 		want   string
 	}{
-		"a URL in the clear":     {func(app *providers.GitHubApp) { app.URL = "http://api.github.com" }, "URL of GitHub: http would send the token to api.github.com in the clear; use https"},
-		"a URL with a token":     {func(app *providers.GitHubApp) { app.URL = "https://canary@api.github.com" }, "URL of GitHub: it has a user or a password"},
-		"no app":                 {func(app *providers.GitHubApp) { app.AppID = "" }, "AppID is empty; copy the client id"},
-		"a secret for an app":    {func(app *providers.GitHubApp) { app.AppID = strings.Repeat("canary99", 5) }, "AppID is not a client id"},
-		"a key for an app":       {func(app *providers.GitHubApp) { app.AppID = "-----BEGIN canary" }, "AppID is not a client id"},
-		"no installation":        {func(app *providers.GitHubApp) { app.InstallationID = 0 }, "InstallationID is not set"},
-		"a negative one":         {func(app *providers.GitHubApp) { app.InstallationID = -42 }, "InstallationID is not set"},
-		"no key":                 {func(app *providers.GitHubApp) { app.Key = nil }, "Key is not set; set it, with ParseGitHubKey"},
-		"a nil RSA key":          {func(app *providers.GitHubApp) { app.Key = (*rsa.PrivateKey)(nil) }, "Key is not set; set it, with ParseGitHubKey"},
-		"an RSA key of zero":     {func(app *providers.GitHubApp) { app.Key = &rsa.PrivateKey{} }, "Key is not set; set it, with ParseGitHubKey"},
-		"an owner":               {func(app *providers.GitHubApp) { app.Repositories = []string{"web", "canary/web"} }, "repository 2 has an owner; write web, not acme/web"},
-		"a strange repository":   {func(app *providers.GitHubApp) { app.Repositories = []string{"canary web"} }, "repository 1 is no name"},
-		"an empty repository":    {func(app *providers.GitHubApp) { app.Repositories = []string{""} }, "repository 1 is no name"},
-		"too many repositories":  {func(app *providers.GitHubApp) { app.Repositories = long }, "501 repositories are named; name at most 500"},
-		"a strange permission":   {func(app *providers.GitHubApp) { app.Permissions = map[string]string{"Canary-1": "read"} }, "a permission has a name that is none"},
-		"a strange level":        {func(app *providers.GitHubApp) { app.Permissions = map[string]string{"contents": "canary"} }, "permission contents has a level that is none; use read, write or admin"},
-		"a name with a hyphen":   {func(app *providers.GitHubApp) { app.Name = "GITHUB-TOKEN" }, `Name: the name "GITHUB-TOKEN" has '-'`},
-		"a key that is not RSA":  {func(app *providers.GitHubApp) { app.Key = ecKey(t) }, "it is not an RSA key"},
-		"a key that is too weak": {func(app *providers.GitHubApp) { app.Key = weakKey }, "it has 1024 bits; use one of at least 2048"},
+		"a URL in the clear":     {func(app *github.App) { app.URL = "http://api.github.com" }, "URL of GitHub: http would send the token to api.github.com in the clear; use https"},
+		"a URL with a token":     {func(app *github.App) { app.URL = "https://canary@api.github.com" }, "URL of GitHub: it has a user or a password"},
+		"no app":                 {func(app *github.App) { app.AppID = "" }, "AppID is empty; copy the client id"},
+		"a secret for an app":    {func(app *github.App) { app.AppID = strings.Repeat("canary99", 5) }, "AppID is not a client id"},
+		"a key for an app":       {func(app *github.App) { app.AppID = "-----BEGIN canary" }, "AppID is not a client id"},
+		"no installation":        {func(app *github.App) { app.InstallationID = 0 }, "InstallationID is not set"},
+		"a negative one":         {func(app *github.App) { app.InstallationID = -42 }, "InstallationID is not set"},
+		"no key":                 {func(app *github.App) { app.Key = nil }, "Key is not set; set it, with ParseKey"},
+		"a nil RSA key":          {func(app *github.App) { app.Key = (*rsa.PrivateKey)(nil) }, "Key is not set; set it, with ParseKey"},
+		"an RSA key of zero":     {func(app *github.App) { app.Key = &rsa.PrivateKey{} }, "Key is not set; set it, with ParseKey"},
+		"an owner":               {func(app *github.App) { app.Repositories = []string{"web", "canary/web"} }, "repository 2 has an owner; write web, not acme/web"},
+		"a strange repository":   {func(app *github.App) { app.Repositories = []string{"canary web"} }, "repository 1 is no name"},
+		"an empty repository":    {func(app *github.App) { app.Repositories = []string{""} }, "repository 1 is no name"},
+		"too many repositories":  {func(app *github.App) { app.Repositories = long }, "501 repositories are named; name at most 500"},
+		"a strange permission":   {func(app *github.App) { app.Permissions = map[string]string{"Canary-1": "read"} }, "a permission has a name that is none"},
+		"a strange level":        {func(app *github.App) { app.Permissions = map[string]string{"contents": "canary"} }, "permission contents has a level that is none; use read, write or admin"},
+		"a name with a hyphen":   {func(app *github.App) { app.Name = "GITHUB-TOKEN" }, `Name: the name "GITHUB-TOKEN" has '-'`},
+		"a key that is not RSA":  {func(app *github.App) { app.Key = ecKey(t) }, "it is not an RSA key"},
+		"a key that is too weak": {func(app *github.App) { app.Key = weakKey }, "it has 1024 bits; use one of at least 2048"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			app := appOf("https://api.github.com", refuseDial(t))
+			app := appOf("https://api.github.com", remotetest.RefuseDial(t))
 			row.change(app)
 			got, err := app.Fetch(t.Context(), nil)
 			require.Nil(t, got)
-			requireKind(t, err, bundle.FetchPermanent)
+			remotetest.RequireKind(t, err, bundle.FetchPermanent)
 			require.ErrorContains(t, err, row.want)
 			require.NotContains(t, err.Error(), "canary", "what may be secret is not quoted")
 
 			_, items := app.Check(t.Context())
-			requireFixes(t, items)
-			require.Contains(t, summary(items), "failed ")
+			remotetest.RequireFixes(t, items)
+			require.Contains(t, remotetest.Summary(items), "failed ")
 			require.NotContains(t, fmt.Sprintf("%+v", items), "canary")
 		})
 	}
@@ -311,7 +280,7 @@ func TestGitHubAppSaysWhichInstallationItIs(t *testing.T) {
 		"https://canary@api.github.com":       "github",
 		"https://api.github.com?token=canary": "github",
 	} {
-		require.Equal(t, want, (&providers.GitHubApp{URL: url, InstallationID: 42}).String(), "what may be secret is not shown")
+		require.Equal(t, want, (&github.App{URL: url, InstallationID: 42}).String(), "what may be secret is not shown")
 	}
 }
 
@@ -323,14 +292,14 @@ func TestAContextReachesGitHub(t *testing.T) {
 		<-r.Context().Done()
 		gone.Store(true)
 	})
-	throughPipes(t, handler, func(t *testing.T, client *http.Client) {
+	remotetest.ThroughPipes(t, handler, func(t *testing.T, client *http.Client) {
 		app := appOf("http://localhost", client)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		start := time.Now()
 		_, err := app.Fetch(ctx, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		requireKind(t, err, bundle.FetchUnavailable)
+		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 		require.EqualError(t, err, "github http://localhost installation 42: context deadline exceeded")
 		require.Equal(t, 3*time.Second, time.Since(start))
 		synctest.Wait()
@@ -338,7 +307,7 @@ func TestAContextReachesGitHub(t *testing.T) {
 
 		start = time.Now()
 		_, err = app.Fetch(t.Context(), nil)
-		requireKind(t, err, bundle.FetchUnavailable)
+		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
 		require.ErrorContains(t, err, "POST http://localhost/app/installations/42/access_tokens: no answer in time; check the URL")
 		require.Equal(t, 30*time.Second, time.Since(start), "the default")
@@ -346,18 +315,18 @@ func TestAContextReachesGitHub(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := appOf("https://api.github.com", refuseDial(t)).Fetch(ctx, nil)
+	_, err := appOf("https://api.github.com", remotetest.RefuseDial(t)).Fetch(ctx, nil)
 	require.ErrorIs(t, err, context.Canceled, "nothing is sent for nobody")
 }
 
 func TestGitHubsTokenGoesToNoOtherOrigin(t *testing.T) {
 	var others atomic.Int64
-	other := listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
+	other := remotetest.Listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
 	s, app := gitHub(t)
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, status) })
 		_, err := app.Fetch(t.Context(), nil)
-		require.Equal(t, "redirect-to-other-origin", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, status).Reason)
+		require.Equal(t, "redirect-to-other-origin", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, status).Reason)
 		require.ErrorContains(t, err, "the token is not sent to another origin: if GitHub has moved, set its new URL")
 	}
 	require.Zero(t, others.Load())
@@ -378,13 +347,13 @@ func TestARedirectWithinGitHubKeepsTheRequest(t *testing.T) {
 	for _, status := range []int{301, 302, 303} {
 		s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, status) })
 		_, err := app.Fetch(t.Context(), nil)
-		require.Equal(t, "redirect-changes-method", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, status).Reason)
+		require.Equal(t, "redirect-changes-method", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, status).Reason)
 	}
 	s.Instead(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 	})
 	_, err := app.Fetch(t.Context(), nil)
-	require.Equal(t, "too-many-redirects", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 307).Reason)
+	require.Equal(t, "too-many-redirects", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 307).Reason)
 }
 
 // writeGrant answers as GitHub does, with changes.
@@ -402,7 +371,7 @@ func writeGrant(w http.ResponseWriter, changes map[string]any) {
 }
 
 // grantedTo returns the bundle of a token that s gives.
-func grantedTo(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) *bundle.Bundle {
+func grantedTo(t *testing.T, s *gitserver.GitHub, app *github.App) *bundle.Bundle {
 	t.Helper()
 	s.Instead(nil)
 	b, err := app.Fetch(t.Context(), nil)
@@ -413,7 +382,7 @@ func grantedTo(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) *bun
 // counting returns a client that counts what it sends.
 func counting(client *http.Client, requests *atomic.Int64) *http.Client {
 	counted := *client
-	counted.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+	counted.Transport = remotetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 		requests.Add(1)
 		return client.Transport.RoundTrip(r)
 	})

@@ -1,4 +1,4 @@
-package providers
+package github
 
 import (
 	"crypto"
@@ -9,25 +9,25 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
 // minKeyBits is the size of the smallest key. GitHub's have 2048.
 const minKeyBits = 2048
 
-// ParseGitHubKey reads the private key of a GitHub App from the file that
+// ParseKey reads the private key of a GitHub App from the file that
 // GitHub hands out: PEM with an RSA key, as PKCS #1 or PKCS #8. The answer does
 // not print its key by any route. Errors show nothing of the file.
-func ParseGitHubKey(file bundle.Value) (crypto.Signer, error) {
+func ParseKey(file bundle.Value) (crypto.Signer, error) {
 	const where = "key of the GitHub App: "
 	fail := func(what, fix string) (crypto.Signer, error) {
-		return nil, permanent(&mendable{err: errors.New(where + what), fix: fix})
+		return nil, remote.Permanent(&bundle.Fault{Problem: where + what, Fix: fix})
 	}
 	text := file.Reveal()
 	block, rest := pem.Decode([]byte(text))
@@ -80,20 +80,20 @@ func (k *githubKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts
 }
 
 // publicKey returns the public key of Key, or what is wrong with Key.
-func (g *GitHubApp) publicKey() (*rsa.PublicKey, error) {
+func (g *App) publicKey() (*rsa.PublicKey, error) {
 	if key, ok := g.Key.(*rsa.PrivateKey); g.Key == nil || ok && (key == nil || key.N == nil) {
-		return nil, permanent(&mendable{err: errors.New("key of the GitHub App: Key is not set"), fix: "set it, with ParseGitHubKey for instance"})
+		return nil, remote.Permanent(&bundle.Fault{Problem: "key of the GitHub App: {github.App.Key} is not set", Setting: "github.App.Key", Fix: "set it, with ParseKey for instance"})
 	}
 	public, ok := g.Key.Public().(*rsa.PublicKey)
 	if !ok {
-		return nil, permanent(&mendable{err: errors.New("key of the GitHub App: it is not an RSA key"), fix: "GitHub takes RSA keys only"})
+		return nil, remote.Permanent(&bundle.Fault{Problem: "key of the GitHub App: it is not an RSA key", Setting: "github.App.Key", Fix: "GitHub takes RSA keys only"})
 	}
 	return public, checkPublicKey(public)
 }
 
 func checkPublicKey(public *rsa.PublicKey) error {
 	if bits := public.N.BitLen(); bits < minKeyBits {
-		return permanent(&mendable{err: fmt.Errorf("key of the GitHub App: it has %d bits", bits), fix: fmt.Sprintf("use one of at least %d", minKeyBits)})
+		return remote.Permanent(&bundle.Fault{Problem: fmt.Sprintf("key of the GitHub App: it has %d bits", bits), Setting: "github.App.Key", Fix: fmt.Sprintf("use one of at least %d", minKeyBits)})
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ const (
 	maxExpires   = 10 * time.Minute
 )
 
-func (g *GitHubApp) claims(now time.Time) claims {
+func (g *App) claims(now time.Time) claims {
 	return claims{Issued: now.Add(-issuedAgo).Unix(), Expires: now.Add(expiresAfter).Unix(), Issuer: g.AppID}
 }
 
@@ -136,17 +136,17 @@ func (c claims) countAt(clock time.Time) bool {
 }
 
 // sign returns the JSON web token (RFC 7519) of claims, by RS256.
-func (g *GitHubApp) sign(c claims) (string, error) {
+func (g *App) sign(c claims) (string, error) {
 	payload, err := json.Marshal(c)
 	if err != nil {
-		panic(fmt.Sprintf("providers: claims are not JSON: %v", err))
+		panic(fmt.Sprintf("github: claims are not JSON: %v", err))
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	signed := encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(payload)
 	sum := sha256.Sum256([]byte(signed))
 	signature, err := g.Key.Sign(rand.Reader, sum[:], crypto.SHA256)
 	if err != nil {
-		return "", passedOn("signing with the key of the GitHub App", err)
+		return "", remote.PassedOn("signing with the key of the GitHub App", err)
 	}
 	return signed + "." + encode(signature), nil
 }

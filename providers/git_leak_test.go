@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 // Servers that turn on their callers by sending back what these must not
@@ -90,8 +92,8 @@ func TestNothingThatAGitServerSendsBackIsShown(t *testing.T) {
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.StartTLS()
 			defer server.Close()
-			app := appOf(server.URL, server.Client())
-			bucket := consumerOf(server.URL, server.Client())
+			app := appOf(server)
+			bucket := consumerOf(server)
 			bucket.Scopes = []string{"repository"}
 			for _, p := range []bundle.Checker{app, bucket} {
 				got, err := p.Fetch(t.Context(), nil)
@@ -102,7 +104,7 @@ func TestNothingThatAGitServerSendsBackIsShown(t *testing.T) {
 					require.Error(t, err)
 				}
 				fromCheck, items := p.Check(t.Context())
-				all := everything(err) + fmt.Sprintf("%v %+v %+v", p, p, items)
+				all := remotetest.Everything(err) + fmt.Sprintf("%v %+v %+v", p, p, items)
 				for _, b := range []*bundle.Bundle{got, fromCheck} {
 					all += fmt.Sprintf("%v %+v %+v", b, b, b.Meta())
 					for s := range b.All() {
@@ -110,7 +112,7 @@ func TestNothingThatAGitServerSendsBackIsShown(t *testing.T) {
 					}
 					slog.Info("fetched", "provider", p, "bundle", b, "meta", b.Meta(), "err", err, "items", items)
 				}
-				require.NotContains(t, all+logged.String(), testConsumerSecret, "the consumer's secret is shown")
+				require.NotContains(t, all+logged.String(), gitserver.ConsumerSecret, "the consumer's secret is shown")
 				requireSilent(t, shown, all+logged.String())
 			}
 
@@ -120,7 +122,7 @@ func TestNothingThatAGitServerSendsBackIsShown(t *testing.T) {
 			require.NoError(t, err)
 			err = app.Revoke(t.Context(), b)
 			slog.Info("revoked", "err", err)
-			requireSilent(t, shown, everything(err)+logged.String())
+			requireSilent(t, shown, remotetest.Everything(err)+logged.String())
 			require.Equal(t, "Bearer "+secret.Value.Reveal(), shown, "the token to revoke was sent")
 		})
 	}

@@ -1,4 +1,14 @@
-package providers
+// Package github mints tokens of a GitHub App: an [App] is a [bundle.Provider] of
+// the token of one installation, which lives for an hour.
+//
+//	key, err := github.ParseKey(file)
+//	…
+//	app := &github.App{
+//		AppID: "Iv23liAbCdEfGhIjKlMn", Key: key, InstallationID: 42,
+//		Repositories: []string{"web"},
+//		Permissions:  map[string]string{"contents": "write"},
+//	}
+package github
 
 import (
 	"cmp"
@@ -17,12 +27,13 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// GitHubApp mints tokens of one installation of a GitHub App, which live for
+// App mints tokens of one installation of a GitHub App, which live for
 // an hour. It is a [bundle.Checker].
 //
-//	app := &providers.GitHubApp{
+//	app := &github.App{
 //		AppID: "Iv23liAbCdEfGhIjKlMn", Key: key, InstallationID: 42,
 //		Repositories: []string{"web"},
 //		Permissions:  map[string]string{"contents": "write", "pull_requests": "write"},
@@ -44,7 +55,7 @@ import (
 // does not accept the times in a request, that is made once more with GitHub's
 // own time.
 //
-// Every error is a [*bundle.FetchError]. Inside it is a [*StatusError] if
+// Every error is a [*bundle.FetchError]. Inside it is a [*providers.StatusError] if
 // GitHub answered, and the context's error if the context ended. Permanent are
 // a key that GitHub does not accept, an installation that is suspended or not
 // there, and repositories or permissions that it was not granted. No error
@@ -54,15 +65,15 @@ import (
 // Redirects are followed within the same origin only. Nothing is left open
 // between requests.
 //
-// The fields must not change after the first use. GitHubApp is safe for
+// The fields must not change after the first use. App is safe for
 // concurrent use if Key is, never logs and leaves nothing running between
 // calls.
-type GitHubApp struct {
+type App struct {
 	// AppID is the client id of the app, such as Iv23liAbCdEfGhIjKlMn, or its
 	// app id, such as 123456. Required.
 	AppID string
 	// Key signs as the app, by RSA with 2048 bits or more. It may be in a key
-	// service; [ParseGitHubKey] reads the file that GitHub hands out. Its
+	// service; [ParseKey] reads the file that GitHub hands out. Its
 	// errors are passed on with the kind that they have, and must not hold the
 	// key. A context does not end its Sign. Required.
 	Key crypto.Signer `json:"-"` // encoding/json would print an *rsa.PrivateKey
@@ -80,7 +91,7 @@ type GitHubApp struct {
 	// Name is that of the secret. Default: GITHUB_TOKEN.
 	Name string
 	// URL is the base URL of the API. That of GitHub Enterprise Server is like
-	// https://github.example.com/api/v3. It has to be https, unless the host
+	// https://peer.Example.com/api/v3. It has to be https, unless the host
 	// is this machine, and cannot have a user, a query or a fragment.
 	// Default: https://api.github.com.
 	URL string
@@ -92,9 +103,9 @@ type GitHubApp struct {
 	Timeout time.Duration
 }
 
-var _ bundle.Checker = (*GitHubApp)(nil)
+var _ bundle.Checker = (*App)(nil)
 
-var github = peer{name: "GitHub", answer: "GitHub's answer", sends: "the token", example: "https://api.github.com"}
+var peer = remote.Peer{Name: "GitHub", Answer: "GitHub's answer", Sends: "the token", Example: "https://api.github.com", Type: "github.App"}
 
 const (
 	githubVersion   = "2022-11-28"
@@ -105,7 +116,7 @@ const (
 
 // Fetch returns last itself while it is good for long enough, and otherwise
 // the bundle of a new token.
-func (g *GitHubApp) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+func (g *App) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	base, err := g.base()
 	if err != nil {
 		return nil, err
@@ -118,18 +129,18 @@ func (g *GitHubApp) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bun
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, orEnd(ctx, g, nil)
+		return nil, remote.OrEnd(ctx, g, nil)
 	}
-	if g.minted(base).holds(last, time.Now()) {
+	if g.minted(base).Holds(last, time.Now()) {
 		return last, nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, limit(g.Timeout))
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(g.Timeout))
 	defer cancel()
 	got, err := g.mint(bounded, base, public)
 	if err != nil {
-		return nil, orEnd(ctx, g, err)
+		return nil, remote.OrEnd(ctx, g, err)
 	}
-	return got.bundle, nil
+	return got.Bundle, nil
 }
 
 // Revoke ends the token in b, so that nobody can use it after the work is
@@ -139,109 +150,97 @@ func (g *GitHubApp) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bun
 //
 // b is a bundle that Fetch returned, or one that it was merged into. Where the
 // context of the program has ended by then, ctx has to be another.
-func (g *GitHubApp) Revoke(ctx context.Context, b *bundle.Bundle) error {
+func (g *App) Revoke(ctx context.Context, b *bundle.Bundle) error {
 	base, err := g.base()
 	if err != nil {
 		return err
 	}
 	m := g.minted(base)
-	s, ok := b.Get(m.name)
-	if !ok || s.Origin != m.origin || !time.Now().Before(s.Expires) {
+	s, ok := b.Get(m.Name)
+	if !ok || s.Origin != m.Origin || !time.Now().Before(s.Expires) {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return orEnd(ctx, g, nil)
+		return remote.OrEnd(ctx, g, nil)
 	}
-	bounded, cancel := context.WithTimeout(ctx, limit(g.Timeout))
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(g.Timeout))
 	defer cancel()
-	c := &call{to: github, method: http.MethodDelete, url: base.JoinPath("installation/token"), header: githubHeader(s.Value.Reveal())}
-	response, err := c.send(bounded, g.Client)
+	c := &remote.Call{To: peer, Method: http.MethodDelete, URL: base.JoinPath("installation/token"), Header: githubHeader(s.Value.Reveal())}
+	response, err := c.Send(bounded, g.Client)
 	if err == nil {
 		defer response.Body.Close()
 		err = revoked(c, response)
 	}
 	if err != nil {
-		return fmt.Errorf("revoking %s: %w", m.name, orEnd(ctx, g, err))
+		return fmt.Errorf("revoking %s: %w", m.Name, remote.OrEnd(ctx, g, err))
 	}
 	return nil
 }
 
 // String returns "github", the origin of the URL and the installation, such as
 // "github https://api.github.com installation 42".
-func (g *GitHubApp) String() string {
+func (g *App) String() string {
 	base, err := g.base()
 	if err != nil {
 		return "github" // the URL may hold anything
 	}
-	return g.minted(base).origin.String()
+	return g.minted(base).Origin.String()
 }
 
-func (g *GitHubApp) base() (*url.URL, error) { return github.baseURL(cmp.Or(g.URL, github.example)) }
+func (g *App) base() (*url.URL, error) { return peer.BaseURL(cmp.Or(g.URL, peer.Example)) }
 
-func (g *GitHubApp) minted(base *url.URL) minted {
-	return minted{
-		name: cmp.Or(g.Name, "GITHUB_TOKEN"), kind: "github",
-		origin:   bundle.Origin{Provider: "github", Location: fmt.Sprintf("%s installation %d", origin(base), g.InstallationID)},
-		settings: digest(base.String(), g.AppID, g.InstallationID, g.Repositories, g.Permissions),
+func (g *App) minted(base *url.URL) remote.Minted {
+	return remote.Minted{
+		Name: cmp.Or(g.Name, "GITHUB_TOKEN"), Kind: "github",
+		Origin:   bundle.Origin{Provider: "github", Location: fmt.Sprintf("%s installation %d", remote.Origin(base), g.InstallationID)},
+		Settings: remote.Digest(base.String(), g.AppID, g.InstallationID, g.Repositories, g.Permissions),
 	}
 }
 
 // checkSettings says what cannot be right in the fields besides URL and Key.
 // It quotes what is a plain name, and nothing else: it may be the key.
-func (g *GitHubApp) checkSettings() error {
-	fail := func(what, fix string) error {
-		return permanent(&mendable{err: errors.New("GitHub App: " + what), fix: fix})
+func (g *App) checkSettings() error {
+	fail := func(field, what, fix string) error {
+		return remote.Permanent(&bundle.Fault{Problem: "GitHub App: " + what, Setting: "github.App." + field, Fix: fix})
 	}
 	switch {
 	case g.AppID == "":
-		return fail("AppID is empty", "copy the client id from the app's settings")
-	case !made(g.AppID, 32, "."):
-		return fail("AppID is not a client id or an app id", "copy it from the app's settings; it looks like Iv23liAbCdEfGhIjKlMn or 123456")
+		return fail("AppID", "{github.App.AppID} is empty", "copy the client id from the app's settings")
+	case !remote.Made(g.AppID, 32, "."):
+		return fail("AppID", "{github.App.AppID} is not a client id or an app id", "copy it from the app's settings; it looks like Iv23liAbCdEfGhIjKlMn or 123456")
 	case g.InstallationID <= 0:
-		return fail("InstallationID is not set", "copy the number at the end of the address of the installation's settings page")
+		return fail("InstallationID", "{github.App.InstallationID} is not set", "copy the number at the end of the address of the installation's settings page")
 	case len(g.Repositories) > maxRepositories:
-		return fail(fmt.Sprintf("%d repositories are named", len(g.Repositories)), fmt.Sprintf("name at most %d, or none for all that the installation has", maxRepositories))
+		return fail("Repositories", fmt.Sprintf("%d repositories are named", len(g.Repositories)), fmt.Sprintf("name at most %d, or none for all that the installation has", maxRepositories))
 	}
 	for i, name := range g.Repositories {
 		if strings.Contains(name, "/") {
-			return fail(fmt.Sprintf("repository %d has an owner", i+1), "write web, not acme/web: an installation has one owner")
+			return fail("Repositories", fmt.Sprintf("repository %d has an owner", i+1), "write web, not acme/web: an installation has one owner")
 		}
-		if !made(name, 100, "._-") {
-			return fail(fmt.Sprintf("repository %d is no name of a repository", i+1), "use its letters, digits, and . _ -, at most 100")
+		if !remote.Made(name, 100, "._-") {
+			return fail("Repositories", fmt.Sprintf("repository %d is no name of a repository", i+1), "use its letters, digits, and . _ -, at most 100")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.Permissions)) {
 		if !plainPermission(name) {
-			return fail("a permission has a name that is none", "use those of GitHub's API, such as contents or pull_requests")
+			return fail("Permissions", "a permission has a name that is none", "use those of GitHub's API, such as contents or pull_requests")
 		}
 		if levels[g.Permissions[name]] == 0 {
-			return fail(fmt.Sprintf("permission %s has a level that is none", name), "use read, write or admin")
+			return fail("Permissions", fmt.Sprintf("permission %s has a level that is none", name), "use read, write or admin")
 		}
 	}
 	if err := bundle.CheckName(cmp.Or(g.Name, "GITHUB_TOKEN")); err != nil {
-		return permanent(fmt.Errorf("GitHub App: Name: %w", err))
+		return remote.Permanent(&bundle.Fault{Problem: fmt.Sprintf("GitHub App: {github.App.Name}: %v", err), Setting: "github.App.Name", Err: err})
 	}
 	return nil
 }
 
-// made reports whether s is made of ASCII letters, digits and the characters of
-// more, at least one and at most longest.
-func made(s string, longest int, more string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if letter := c|0x20 >= 'a' && c|0x20 <= 'z'; !letter && (c < '0' || c > '9') && strings.IndexByte(more, c) < 0 {
-			return false
-		}
-	}
-	return s != "" && len(s) <= longest
-}
-
 // mint asks for a token, and once more if only the clock of this machine was
 // against it.
-func (g *GitHubApp) mint(ctx context.Context, base *url.URL, public *rsa.PublicKey) (reply, error) {
+func (g *App) mint(ctx context.Context, base *url.URL, public *rsa.PublicKey) (remote.Reply, error) {
 	got, err := g.ask(ctx, base, public, 0)
-	if e, ok := errors.AsType[*StatusError](err); ok && e.Reason == reasonClock {
-		if skew, told := clockSkew(got.response, got.at); told {
+	if e, ok := errors.AsType[*remote.StatusError](err); ok && e.Reason == reasonClock {
+		if skew, told := got.ClockSkew(); told {
 			return g.ask(ctx, base, public, skew)
 		}
 	}
@@ -251,33 +250,33 @@ func (g *GitHubApp) mint(ctx context.Context, base *url.URL, public *rsa.PublicK
 // ask makes one request for a token, on a clock that is ahead of this
 // machine's by that much. What it has seen of the answer it returns even with
 // an error.
-func (g *GitHubApp) ask(ctx context.Context, base *url.URL, public *rsa.PublicKey, ahead time.Duration) (reply, error) {
+func (g *App) ask(ctx context.Context, base *url.URL, public *rsa.PublicKey, ahead time.Duration) (remote.Reply, error) {
 	asked := time.Now()
 	claims := g.claims(asked.Add(ahead))
 	jwt, err := g.sign(claims)
 	if err != nil {
-		return reply{}, err
+		return remote.Reply{}, err
 	}
 	body, err := json.Marshal(struct {
 		Repositories []string          `json:"repositories,omitempty"`
 		Permissions  map[string]string `json:"permissions,omitempty"`
 	}{g.Repositories, g.Permissions})
 	if err != nil {
-		panic(fmt.Sprintf("providers: names are not JSON: %v", err))
+		panic(fmt.Sprintf("github: names are not JSON: %v", err))
 	}
-	c := &call{
-		to: github, method: http.MethodPost, header: githubHeader(jwt), body: string(body),
-		url: base.JoinPath("app/installations", strconv.FormatInt(g.InstallationID, 10), "access_tokens"),
+	c := &remote.Call{
+		To: peer, Method: http.MethodPost, Header: githubHeader(jwt), Body: string(body),
+		URL: base.JoinPath("app/installations", strconv.FormatInt(g.InstallationID, 10), "access_tokens"),
 	}
-	c.header.Set("Content-Type", "application/json")
-	response, err := c.send(ctx, g.Client)
-	got := reply{response: response, at: time.Now()}
+	c.Header.Set("Content-Type", "application/json")
+	response, err := c.Send(ctx, g.Client)
+	got := remote.Reply{Response: response, At: time.Now()}
 	if err != nil {
 		return got, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusCreated {
-		got.bundle, err = g.read(c, got, g.minted(base), asked)
+		got.Bundle, err = g.read(c, got, g.minted(base), asked)
 	} else {
 		err = g.refused(c, response, claims, public)
 	}
@@ -294,32 +293,32 @@ func githubHeader(token string) http.Header {
 }
 
 // read returns the bundle of a 201.
-func (g *GitHubApp) read(c *call, got reply, m minted, asked time.Time) (*bundle.Bundle, error) {
-	data, err := c.readJSON(got.response, maxGrant, "a token")
+func (g *App) read(c *remote.Call, got remote.Reply, m remote.Minted, asked time.Time) (*bundle.Bundle, error) {
+	data, err := c.ReadJSON(got.Response, maxGrant, "a token")
 	if err != nil {
 		return nil, err
 	}
 	bad := func(why string) (*bundle.Bundle, error) {
-		return nil, c.statusError(got.response).because(reasonMalformed, why+": check the URL")
+		return nil, c.Unusable(got.Response, remote.ReasonMalformed, why+": check the URL")
 	}
 	var granted grant
 	if json.Unmarshal(data, &granted) != nil {
 		return bad("the answer is not the JSON of a token")
 	}
-	if err := checkToken(granted.Token); err != nil {
+	if err := remote.CheckToken(granted.Token); err != nil {
 		return bad("the token in the answer cannot be one: " + err.Error())
 	}
 	// Within a minute GitHub's time is as good as ours.
 	expires := granted.ExpiresAt
-	if skew, told := clockSkew(got.response, got.at); told && skew.Abs() > maxSkew {
+	if skew, told := got.ClockSkew(); told && skew.Abs() > remote.MaxSkew {
 		expires = expires.Add(-skew)
 	}
-	if !got.at.Before(expires) {
+	if !got.At.Before(expires) {
 		return bad("the token in the answer has expired")
 	}
 	var problems []bundle.Problem
 	for _, reason := range granted.differs(g.Repositories, g.Permissions) {
-		problems = append(problems, m.problem(reason))
+		problems = append(problems, m.Problem(reason))
 	}
-	return m.bundle(granted.Token, asked, expires, problems)
+	return m.Bundle(granted.Token, asked, expires, problems)
 }

@@ -1,4 +1,4 @@
-package providers_test
+package github_test
 
 import (
 	"errors"
@@ -13,7 +13,9 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/github"
 	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 // says answers as GitHub refuses.
@@ -42,22 +44,22 @@ func TestEachRefusalOfGitHubSaysHowToGoOn(t *testing.T) {
 	}{
 		"a key":             {says(401, gitserver.NotDecoded), 401, permanent, "app-key", "does not have the key SHA256:"},
 		"bad credentials":   {says(401, "Bad credentials"), 401, permanent, "app-key", "does not have the key SHA256:"},
-		"401 of a proxy":    {plainly(401), 401, unavailable, "", "does not come from GitHub: check the URL, and the proxy"},
+		"401 of a proxy":    {remotetest.Plainly(401), 401, unavailable, "", "does not come from GitHub: check the URL, and the proxy"},
 		"401 of another":    {says(401, ""), 401, unavailable, "", "does not come from GitHub"},
 		"suspended":         {says(403, "This installation has been suspended"), 403, permanent, "suspended", "have its owner, or the app's, unsuspend it"},
 		"403":               {says(403, "Resource not accessible by integration, canary"), 403, permanent, "", "check installation 42, and the list of allowed addresses"},
-		"403 of a proxy":    {plainly(403), 403, permanent, "", "check installation 42"},
+		"403 of a proxy":    {remotetest.Plainly(403), 403, permanent, "", "check installation 42"},
 		"not there":         {says(404, "Not Found"), 404, permanent, "", "the app " + testApp + " has no installation 42: check whether it was removed"},
-		"404 of a page":     {plainly(404), 404, permanent, "", "and the URL, which is https://api.github.com or ends in /api/v3"},
+		"404 of a page":     {remotetest.Plainly(404), 404, permanent, "", "and the URL, which is https://api.github.com or ends in /api/v3"},
 		"repositories":      {says(422, "There is at least one repository that does not exist or is not accessible to the parent installation."), 422, permanent, "repositories", "check that web exist under those names, and that installation 42 has access"},
 		"permissions":       {says(422, "The permissions requested are not granted to this installation."), 422, permanent, "permissions", "check that the app has contents: write, and that the owner of installation 42 has accepted"},
 		"something of both": {says(422, "canary"), 422, permanent, "", "installation 42 has access to them; check that the app has contents: write"},
 		"a bad request":     {says(400, "Problems parsing JSON"), 400, permanent, "", "check the URL"},
-		"timeout":           {plainly(408), 408, unavailable, "", "ask again later"},
-		"error":             {plainly(500), 500, unavailable, "", "look at GitHub"},
+		"timeout":           {remotetest.Plainly(408), 408, unavailable, "", "ask again later"},
+		"error":             {remotetest.Plainly(500), 500, unavailable, "", "look at GitHub"},
 		"bad gateway":       {says(502, "Server Error"), 502, unavailable, "", "look at GitHub"},
-		"down":              {plainly(503), 503, unavailable, "", "look at GitHub"},
-		"200":               {plainly(200), 200, unavailable, "", "this is not GitHub's answer"},
+		"down":              {remotetest.Plainly(503), 503, unavailable, "", "look at GitHub"},
+		"200":               {remotetest.Plainly(200), 200, unavailable, "", "this is not GitHub's answer"},
 		"no content":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "this is not GitHub's answer"},
 		"a login page": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(201)
@@ -70,7 +72,7 @@ func TestEachRefusalOfGitHubSaysHowToGoOn(t *testing.T) {
 			s.Instead(row.handler)
 			got, err := app.Fetch(t.Context(), nil)
 			require.Nil(t, got)
-			status := requireStatusOf(t, "POST", err, row.kind, row.status)
+			status := remotetest.RequireStatus(t, "POST", err, row.kind, row.status)
 			require.Equal(t, row.reason, status.Reason)
 			require.Equal(t, app.URL+"/app/installations/42/access_tokens", status.URL)
 			require.ErrorContains(t, err, row.fix)
@@ -103,13 +105,13 @@ func TestGitHubIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 		"a reset that is far away":       {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "99999999999999"), 403, time.Hour, time.Hour},
 		"a reset that is none":           {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "soon"), 403, time.Minute, time.Minute},
 		"a limit that is not spent":      {says(429, secondary, "X-RateLimit-Remaining", "17", "X-RateLimit-Reset", in(10*time.Minute)), 429, time.Minute, time.Minute},
-		"429 of a proxy, without a word": {plainly(429), 429, time.Minute, time.Minute},
+		"429 of a proxy, without a word": {remotetest.Plainly(429), 429, time.Minute, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, app := gitHub(t)
 			s.Instead(row.handler)
 			_, err := app.Fetch(t.Context(), nil)
-			status := requireStatusOf(t, "POST", err, bundle.FetchUnavailable, row.status)
+			status := remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, row.status)
 			require.Equal(t, "rate-limit", status.Reason)
 			require.GreaterOrEqual(t, status.RetryAfter, row.least)
 			require.LessOrEqual(t, status.RetryAfter, row.most)
@@ -118,7 +120,7 @@ func TestGitHubIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 			b := grantedTo(t, s, app)
 			s.Instead(row.handler)
 			err = app.Revoke(t.Context(), b)
-			status = requireStatusOf(t, "DELETE", err, bundle.FetchUnavailable, row.status)
+			status = remotetest.RequireStatus(t, "DELETE", err, bundle.FetchUnavailable, row.status)
 			require.Equal(t, "rate-limit", status.Reason, "a revocation is limited too")
 		})
 	}
@@ -126,18 +128,18 @@ func TestGitHubIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 	s, app := gitHub(t)
 	s.Instead(says(403, "This installation has been suspended", "X-RateLimit-Remaining", "0"))
 	_, err := app.Fetch(t.Context(), nil)
-	require.Equal(t, "suspended", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 403).Reason, "waiting does not unsuspend")
+	require.Equal(t, "suspended", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 403).Reason, "waiting does not unsuspend")
 
 	s.Instead(says(503, "canary", "Retry-After", "30"))
 	_, err = app.Fetch(t.Context(), nil)
-	require.Equal(t, 30*time.Second, requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 503).RetryAfter)
+	require.Equal(t, 30*time.Second, remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 503).RetryAfter)
 }
 
 func TestAnInstallationThatIsSuspendedOrGoneNeedsSomebody(t *testing.T) {
 	s, app := gitHub(t)
 	s.Install(42, gitserver.Installation{App: testApp, Suspended: true})
 	_, err := app.Fetch(t.Context(), nil)
-	require.Equal(t, "suspended", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 403).Reason)
+	require.Equal(t, "suspended", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 403).Reason)
 
 	s.Install(42, gitserver.Installation{App: testApp, Repositories: []string{"web"}, Permissions: map[string]string{"contents": "admin"}})
 	_, err = app.Fetch(t.Context(), nil)
@@ -145,24 +147,24 @@ func TestAnInstallationThatIsSuspendedOrGoneNeedsSomebody(t *testing.T) {
 
 	s.Remove(42)
 	_, err = app.Fetch(t.Context(), nil)
-	requireStatusOf(t, "POST", err, bundle.FetchPermanent, 404)
+	remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 404)
 
 	s.Install(42, gitserver.Installation{App: "another"})
 	_, err = app.Fetch(t.Context(), nil)
-	requireStatusOf(t, "POST", err, bundle.FetchPermanent, 404)
+	remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 404)
 }
 
 func TestWhatTheInstallationDoesNotHaveIsNotMinted(t *testing.T) {
 	s, app := gitHub(t)
 	app.Repositories = []string{"web", "secret-plans"}
 	_, err := app.Fetch(t.Context(), nil)
-	require.Equal(t, "repositories", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 422).Reason)
+	require.Equal(t, "repositories", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 422).Reason)
 	require.ErrorContains(t, err, "check that web, secret-plans exist under those names")
 
 	app = appOf(app.URL, app.Client)
 	app.Permissions = map[string]string{"issues": "write", "contents": "read"}
 	_, err = app.Fetch(t.Context(), nil)
-	require.Equal(t, "permissions", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 422).Reason)
+	require.Equal(t, "permissions", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 422).Reason)
 	require.ErrorContains(t, err, "check that the app has contents: read, issues: write, and that the owner of installation 42 has accepted")
 	require.Empty(t, s.Mints())
 
@@ -208,7 +210,7 @@ func TestAnAnswerThatIsNoTokenIsRefused(t *testing.T) {
 			s.Instead(row.handler)
 			got, err := app.Fetch(t.Context(), nil)
 			require.Nil(t, got)
-			require.Equal(t, row.reason, requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 201).Reason)
+			require.Equal(t, row.reason, remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 201).Reason)
 			require.ErrorContains(t, err, row.why)
 			require.NotContains(t, err.Error(), "canary")
 		})
@@ -219,7 +221,7 @@ func TestAnAnswerThatIsNoTokenIsRefused(t *testing.T) {
 	s.Instead(grants(map[string]any{"token": stateless}))
 	b, err := app.Fetch(t.Context(), nil)
 	require.NoError(t, err, "a token has no set length")
-	require.Equal(t, stateless, onlySecret(t, b).Value.Reveal())
+	require.Equal(t, stateless, remotetest.OnlySecret(t, b).Value.Reveal())
 }
 
 // A clock that is wrong must neither stop a runner nor make it ask in a loop.
@@ -240,7 +242,7 @@ func TestAMachineWhoseClockIsWrongGetsItsTokenWithOneMoreRequest(t *testing.T) {
 		"twenty years further": {20 * 365 * 24 * time.Hour, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) {
+			gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
 				time.Sleep(20 * 365 * 24 * time.Hour) // so that clocks can be behind
 				s.SetClock(row.ahead)
 				var requests atomic.Int64
@@ -249,7 +251,7 @@ func TestAMachineWhoseClockIsWrongGetsItsTokenWithOneMoreRequest(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, row.requests, requests.Load())
 
-				off := onlySecret(t, b).Expires.Sub(time.Now().Add(time.Hour)).Abs()
+				off := remotetest.OnlySecret(t, b).Expires.Sub(time.Now().Add(time.Hour)).Abs()
 				require.LessOrEqual(t, off, time.Minute, "an expiry counts on the clock of this machine")
 				again, err := app.Fetch(t.Context(), b)
 				require.NoError(t, err)
@@ -281,7 +283,7 @@ func TestGitHubIsAskedTwiceAtMost(t *testing.T) {
 			var requests atomic.Int64
 			app.Client = counting(app.Client, &requests)
 			_, err := app.Fetch(t.Context(), nil)
-			requireKind(t, err, row.kind)
+			remotetest.RequireKind(t, err, row.kind)
 			require.ErrorContains(t, err, row.fix)
 			require.Equal(t, row.requests, requests.Load())
 			status, _ := errors.AsType[*providers.StatusError](err)
@@ -295,5 +297,5 @@ func TestAWrongClockDoesNotHideAWrongKey(t *testing.T) {
 	s.SetClock(3 * time.Hour)
 	s.SetKeys(testApp, &nextAppKey().PublicKey)
 	_, err := app.Fetch(t.Context(), nil)
-	require.Equal(t, "app-key", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 401).Reason)
+	require.Equal(t, "app-key", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 401).Reason)
 }

@@ -1,4 +1,4 @@
-package providers_test
+package bitbucket_test
 
 import (
 	"context"
@@ -14,33 +14,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/bitbucket"
 	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
 const (
-	testConsumer       = "AbCdEfGhIjKlMnOpQr"
-	testConsumerSecret = "canary9b2e77ConsumerSecret0123456"
+	testConsumer       = gitserver.ConsumerKey
+	testConsumerSecret = gitserver.ConsumerSecret
 )
 
-func newBitbucket() *gitserver.Bitbucket {
-	return &gitserver.Bitbucket{Key: testConsumer, Secret: testConsumerSecret, Scopes: "pullrequest:write webhook"}
-}
-
-// valueOf returns a function that hands out a value.
-func valueOf(value string) func(context.Context) (bundle.Value, error) {
-	return func(context.Context) (bundle.Value, error) { return bundle.NewValue(value), nil }
-}
-
-func consumerOf(url string, client *http.Client) *providers.Bitbucket {
-	return &providers.Bitbucket{ConsumerKey: testConsumer, ConsumerSecret: valueOf(testConsumerSecret), URL: url, Client: client}
+func consumerOf(url string, client *http.Client) *bitbucket.Consumer {
+	return &bitbucket.Consumer{ConsumerKey: testConsumer, ConsumerSecret: remotetest.Give(testConsumerSecret), URL: url, Client: client}
 }
 
 // consumer returns a Bitbucket that listens on loopback, and a provider for it.
-func consumer(t *testing.T) (*gitserver.Bitbucket, *providers.Bitbucket) {
+func consumer(t *testing.T) (*gitserver.Bitbucket, *bitbucket.Consumer) {
 	t.Helper()
-	s := newBitbucket()
+	s := gitserver.NewBitbucket()
 	server := httptest.NewTLSServer(s)
 	t.Cleanup(server.Close)
 	return s, consumerOf(server.URL, server.Client())
@@ -60,7 +52,7 @@ func TestBitbucketAccessTokenConforms(t *testing.T) {
 		var token atomic.Value
 		token.Store("ATCTT3xFfGN0-first-access-token")
 		return providertest.Fixture{
-			Provider: &providers.Bitbucket{AccessToken: func(ctx context.Context) (bundle.Value, error) {
+			Provider: &bitbucket.Consumer{AccessToken: func(ctx context.Context) (bundle.Value, error) {
 				if token.Load() == "" {
 					return bundle.Value{}, errors.New("the file is not there")
 				}
@@ -80,13 +72,13 @@ func TestBitbucketAccessTokenConforms(t *testing.T) {
 }
 
 func TestAConsumersTokenIsMintedAndRenewed(t *testing.T) {
-	s := newBitbucket()
-	throughPipes(t, s, func(t *testing.T, client *http.Client) {
+	s := gitserver.NewBitbucket()
+	remotetest.ThroughPipes(t, s, func(t *testing.T, client *http.Client) {
 		b := consumerOf("http://localhost/", client)
 		b.Name = "BB_TOKEN"
 		last, err := b.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		secret := onlySecret(t, last)
+		secret := remotetest.OnlySecret(t, last)
 		require.Equal(t, "BB_TOKEN", secret.Name)
 		require.NotEmpty(t, secret.Value.Reveal())
 		require.Equal(t, "bitbucket", secret.Kind)
@@ -172,7 +164,7 @@ func TestScopesAreComparedWithWhatTheyInclude(t *testing.T) {
 
 	s, b := consumer(t)
 	b.Scopes = []string{"repository"}
-	s.Instead(respond("application/json", `{"access_token":"t","token_type":"Bearer","expires_in":7200,"scope":"account"}`))
+	s.Instead(remotetest.Respond("application/json", `{"access_token":"t","token_type":"Bearer","expires_in":7200,"scope":"account"}`))
 	got, err := b.Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	require.Len(t, got.Problems(), 2, "the word of RFC 6749 is read too")
@@ -180,16 +172,16 @@ func TestScopesAreComparedWithWhatTheyInclude(t *testing.T) {
 
 func TestAConsumerThatBitbucketRefusesNeedsSomebody(t *testing.T) {
 	s, b := consumer(t)
-	b.ConsumerSecret = valueOf("canary-of-another-consumer")
+	b.ConsumerSecret = remotetest.Give("canary-of-another-consumer")
 	_, err := b.Fetch(t.Context(), nil)
-	require.Equal(t, "unauthorized_client", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 400).Reason)
+	require.Equal(t, "unauthorized_client", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 400).Reason)
 	require.ErrorContains(t, err, "check that ConsumerKey and ConsumerSecret belong together")
 	require.NotContains(t, err.Error(), "canary")
 
 	b = consumerOf(b.URL, b.Client)
 	s.MakePublic()
 	_, err = b.Fetch(t.Context(), nil)
-	require.Equal(t, "invalid_grant", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 400).Reason)
+	require.Equal(t, "invalid_grant", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 400).Reason)
 	require.ErrorContains(t, err, "marked as a private one")
 }
 
@@ -221,22 +213,22 @@ func TestEachRefusalOfBitbucketSaysHowToGoOn(t *testing.T) {
 		"no such grant":       {oauth(400, `{"error":"unsupported_grant_type"}`), 400, permanent, "unsupported_grant_type", "marked as a private one", 0},
 		"an error of the API": {oauth(401, `{"type":"error","error":{"message":"canary"}}`), 401, permanent, "", "belong together", 0},
 		"a word that is none": {oauth(400, `{"error":"canary"}`), 400, permanent, "", "check the URL", 0},
-		"401 of a proxy":      {plainly(401), 401, unavailable, "", "does not come from Bitbucket", 0},
-		"forbidden":           {plainly(403), 403, permanent, "", "check the URL", 0},
-		"not there":           {plainly(404), 404, permanent, "", "check the URL", 0},
-		"too many":            {plainly(429), 429, unavailable, "", "ask again later", time.Minute},
+		"401 of a proxy":      {remotetest.Plainly(401), 401, unavailable, "", "does not come from Bitbucket", 0},
+		"forbidden":           {remotetest.Plainly(403), 403, permanent, "", "check the URL", 0},
+		"not there":           {remotetest.Plainly(404), 404, permanent, "", "check the URL", 0},
+		"too many":            {remotetest.Plainly(429), 429, unavailable, "", "ask again later", time.Minute},
 		"too many for a time": {oauth(429, `{"error":"invalid_request"}`, "Retry-After", "120"), 429, unavailable, "invalid_request", "ask again later", 2 * time.Minute},
-		"timeout":             {plainly(408), 408, unavailable, "", "ask again later", 0},
+		"timeout":             {remotetest.Plainly(408), 408, unavailable, "", "ask again later", 0},
 		"error":               {oauth(500, `{"error":"invalid_client"}`), 500, unavailable, "invalid_client", "look at Bitbucket", 0},
 		"down":                {oauth(503, ``, "Retry-After", "7"), 503, unavailable, "", "look at Bitbucket", 7 * time.Second},
-		"created":             {plainly(201), 201, unavailable, "", "this is not Bitbucket's answer", 0},
+		"created":             {remotetest.Plainly(201), 201, unavailable, "", "this is not Bitbucket's answer", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, b := consumer(t)
 			s.Instead(row.handler)
 			got, err := b.Fetch(t.Context(), nil)
 			require.Nil(t, got)
-			status := requireStatusOf(t, "POST", err, row.kind, row.status)
+			status := remotetest.RequireStatus(t, "POST", err, row.kind, row.status)
 			require.Equal(t, row.reason, status.Reason)
 			require.Equal(t, row.retry, status.RetryAfter)
 			require.Equal(t, b.URL+"/site/oauth2/access_token", status.URL)
@@ -259,17 +251,17 @@ func TestAnAnswerOfBitbucketThatIsNoTokenIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, b := consumer(t)
-			s.Instead(respond(row.kind, row.body))
+			s.Instead(remotetest.Respond(row.kind, row.body))
 			got, err := b.Fetch(t.Context(), nil)
 			require.Nil(t, got)
-			require.Equal(t, row.reason, requireStatusOf(t, "POST", err, bundle.FetchUnavailable, 200).Reason)
+			require.Equal(t, row.reason, remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 200).Reason)
 			require.ErrorContains(t, err, row.why)
 			require.NotContains(t, err.Error(), "canary")
 		})
 	}
 
 	s, b := consumer(t)
-	s.Instead(respond("application/json", `{"access_token":"t","token_type":"bearer","expires_in":9223372036854775807}`))
+	s.Instead(remotetest.Respond("application/json", `{"access_token":"t","token_type":"bearer","expires_in":9223372036854775807}`))
 	got, err := b.Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now().AddDate(1, 0, 0), got.Expires(), 48*time.Hour, "no token lives longer than a year")
@@ -280,33 +272,33 @@ func TestAnAnswerOfBitbucketThatIsNoTokenIsRefused(t *testing.T) {
 
 func TestNothingIsSentForAConsumerThatCannotBeRight(t *testing.T) {
 	for name, row := range map[string]struct {
-		change func(b *providers.Bitbucket)
+		change func(b *bitbucket.Consumer)
 		want   string
 	}{
-		"a URL in the clear":  {func(b *providers.Bitbucket) { b.URL = "http://bitbucket.org" }, "http would send the secret to bitbucket.org in the clear"},
-		"nothing":             {func(b *providers.Bitbucket) { *b = providers.Bitbucket{} }, "ConsumerSecret is not set; set it with ConsumerKey, or set AccessToken"},
-		"no key":              {func(b *providers.Bitbucket) { b.ConsumerKey = "" }, "ConsumerKey is not a key"},
-		"a colon in the key":  {func(b *providers.Bitbucket) { b.ConsumerKey = "canary:canary" }, "ConsumerKey is not a key"},
-		"both ways":           {func(b *providers.Bitbucket) { b.AccessToken = valueOf("x") }, "AccessToken is set besides it; set one of them"},
-		"a key and a token":   {func(b *providers.Bitbucket) { b.ConsumerSecret, b.AccessToken = nil, valueOf("x") }, "set one of them"},
-		"a strange scope":     {func(b *providers.Bitbucket) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is none"},
-		"a strange name":      {func(b *providers.Bitbucket) { b.Name = "A B" }, `the name "A B" has ' '`},
-		"an empty secret":     {func(b *providers.Bitbucket) { b.ConsumerSecret = valueOf("") }, "consumer's secret: it is empty"},
-		"a secret and a line": {func(b *providers.Bitbucket) { b.ConsumerSecret = valueOf("canary\n") }, "consumer's secret: it has a space or a line break around it"},
-		"an empty token":      {func(b *providers.Bitbucket) { *b = providers.Bitbucket{AccessToken: valueOf("")} }, "access token: it is empty"},
-		"a token of lines":    {func(b *providers.Bitbucket) { *b = providers.Bitbucket{AccessToken: valueOf("canary\ncanary")} }, "access token: it has characters other than"},
+		"a URL in the clear":  {func(b *bitbucket.Consumer) { b.URL = "http://bitbucket.org" }, "http would send the secret to bitbucket.org in the clear"},
+		"nothing":             {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{} }, "ConsumerSecret is not set; set it with ConsumerKey, or set AccessToken"},
+		"no key":              {func(b *bitbucket.Consumer) { b.ConsumerKey = "" }, "ConsumerKey is not a key"},
+		"a colon in the key":  {func(b *bitbucket.Consumer) { b.ConsumerKey = "canary:canary" }, "ConsumerKey is not a key"},
+		"both ways":           {func(b *bitbucket.Consumer) { b.AccessToken = remotetest.Give("x") }, "AccessToken is set besides it; set one of them"},
+		"a key and a token":   {func(b *bitbucket.Consumer) { b.ConsumerSecret, b.AccessToken = nil, remotetest.Give("x") }, "set one of them"},
+		"a strange scope":     {func(b *bitbucket.Consumer) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is none"},
+		"a strange name":      {func(b *bitbucket.Consumer) { b.Name = "A B" }, `the name "A B" has ' '`},
+		"an empty secret":     {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("") }, "consumer's secret: it is empty"},
+		"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has a space or a line break around it"},
+		"an empty token":      {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("")} }, "access token: it is empty"},
+		"a token of lines":    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has characters other than"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := consumerOf("https://bitbucket.org", refuseDial(t))
+			b := consumerOf("https://bitbucket.org", remotetest.RefuseDial(t))
 			row.change(b)
 			got, err := b.Fetch(t.Context(), nil)
 			require.Nil(t, got)
-			requireKind(t, err, bundle.FetchPermanent)
+			remotetest.RequireKind(t, err, bundle.FetchPermanent)
 			require.ErrorContains(t, err, row.want)
 			require.NotContains(t, err.Error(), "anary")
 			_, items := b.Check(t.Context())
-			requireFixes(t, items)
-			require.Contains(t, summary(items), "failed ")
+			remotetest.RequireFixes(t, items)
+			require.Contains(t, remotetest.Summary(items), "failed ")
 			require.NotContains(t, fmt.Sprintf("%+v", items), "anary")
 		})
 	}
@@ -315,38 +307,38 @@ func TestNothingIsSentForAConsumerThatCannotBeRight(t *testing.T) {
 func TestTheErrorOfAFunctionOfTheCallersKeepsItsKind(t *testing.T) {
 	locked := &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: time.Minute, Err: errors.New("the key chain is locked")}
 	fails := func(context.Context) (bundle.Value, error) { return bundle.Value{}, locked }
-	for want, b := range map[string]*providers.Bitbucket{
-		"getting the consumer's secret: the key chain is locked": {ConsumerKey: testConsumer, ConsumerSecret: fails, Client: refuseDial(t)},
+	for want, b := range map[string]*bitbucket.Consumer{
+		"getting the consumer's secret: the key chain is locked": {ConsumerKey: testConsumer, ConsumerSecret: fails, Client: remotetest.RefuseDial(t)},
 		"getting the access token: the key chain is locked":      {AccessToken: fails},
 	} {
 		_, err := b.Fetch(t.Context(), nil)
 		require.EqualError(t, err, want)
-		requireKind(t, err, bundle.FetchPermanent)
+		remotetest.RequireKind(t, err, bundle.FetchPermanent)
 		require.ErrorIs(t, err, locked)
 		_, items := b.Check(t.Context())
-		requireFixes(t, items)
+		remotetest.RequireFixes(t, items)
 		require.Contains(t, items[len(items)-1].Detail, "the key chain is locked")
 	}
 }
 
 func TestTheConsumersSecretGoesToNoOtherOrigin(t *testing.T) {
 	var others atomic.Int64
-	other := listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
+	other := remotetest.Listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
 	s, b := consumer(t)
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, status) })
 		_, err := b.Fetch(t.Context(), nil)
-		require.Equal(t, "redirect-to-other-origin", requireStatusOf(t, "POST", err, bundle.FetchUnavailable, status).Reason)
+		require.Equal(t, "redirect-to-other-origin", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, status).Reason)
 	}
 	require.Zero(t, others.Load())
 }
 
 func TestBitbucketSaysWhatItIs(t *testing.T) {
-	for want, b := range map[string]*providers.Bitbucket{
+	for want, b := range map[string]*bitbucket.Consumer{
 		"bitbucket https://bitbucket.org": {ConsumerKey: "canary"},
 		"bitbucket http://localhost:8080": {URL: "http://localhost:8080/deep"},
 		"bitbucket":                       {URL: "https://canary@bitbucket.org"},
-		"bitbucket access token":          {AccessToken: valueOf("canary")},
+		"bitbucket access token":          {AccessToken: remotetest.Give("canary")},
 	} {
 		require.Equal(t, want, b.String(), "what may be secret is not shown")
 	}
@@ -357,29 +349,29 @@ func TestCheckOfAConsumer(t *testing.T) {
 	b.Scopes = []string{"pullrequest:write", "webhook"}
 	got, items := b.Check(t.Context())
 	require.Equal(t, 1, got.Len())
-	requireFixes(t, items)
-	require.Equal(t, "ok URL of Bitbucket\nok Bitbucket consumer\nok Bitbucket reachable\nok TLS\nok token\nok token as asked for", summary(items))
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, "ok URL of Bitbucket\nok Bitbucket consumer\nok Bitbucket reachable\nok TLS\nok token\nok token as asked for", remotetest.Summary(items))
 	require.Equal(t, 1, s.Mints())
 
 	b.Scopes = []string{"repository"}
 	_, items = b.Check(t.Context())
-	requireFixes(t, items)
-	require.Equal(t, "the token can do more than was asked for: pullrequest:write, webhook", item(t, items, "token as asked for").Detail)
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, "the token can do more than was asked for: pullrequest:write, webhook", remotetest.Item(t, items, "token as asked for").Detail)
 
-	b.ConsumerSecret = valueOf("another")
+	b.ConsumerSecret = remotetest.Give("another")
 	_, items = b.Check(t.Context())
-	requireFixes(t, items)
-	require.Equal(t, bundle.CheckFailed, item(t, items, "token").Status)
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, "token").Status)
 
-	s.Instead(plainly(503))
+	s.Instead(remotetest.Plainly(503))
 	_, items = b.Check(t.Context())
-	requireFixes(t, items)
-	require.Equal(t, bundle.CheckOK, item(t, items, "Bitbucket reachable").Status)
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "Bitbucket reachable").Status)
 
-	got, items = (&providers.Bitbucket{AccessToken: valueOf("ATCTT3xFfGN0")}).Check(t.Context())
+	got, items = (&bitbucket.Consumer{AccessToken: remotetest.Give("ATCTT3xFfGN0")}).Check(t.Context())
 	require.Equal(t, 1, got.Len())
-	requireFixes(t, items)
-	require.Equal(t, "ok access token", summary(items))
+	remotetest.RequireFixes(t, items)
+	require.Equal(t, "ok access token", remotetest.Summary(items))
 }
 
 func TestAContextReachesBitbucket(t *testing.T) {
@@ -387,7 +379,7 @@ func TestAContextReachesBitbucket(t *testing.T) {
 		_ = r.ParseForm()
 		<-r.Context().Done()
 	})
-	throughPipes(t, handler, func(t *testing.T, client *http.Client) {
+	remotetest.ThroughPipes(t, handler, func(t *testing.T, client *http.Client) {
 		b := consumerOf("http://localhost", client)
 		b.Timeout = 5 * time.Second
 		start := time.Now()

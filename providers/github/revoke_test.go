@@ -1,4 +1,4 @@
-package providers_test
+package github_test
 
 import (
 	"context"
@@ -10,15 +10,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/github"
 	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 func TestARevokedTokenIsOver(t *testing.T) {
 	s, app := gitHub(t)
 	b, err := app.Fetch(t.Context(), nil)
 	require.NoError(t, err)
-	token := onlySecret(t, b).Value.Reveal()
+	token := remotetest.OnlySecret(t, b).Value.Reveal()
 	require.True(t, s.Alive(token))
 
 	local, err := bundle.New([]bundle.Secret{{Name: "DEBUG", Value: bundle.NewValue("1"), Origin: bundle.Origin{Provider: "env"}}}, nil)
@@ -29,15 +30,15 @@ func TestARevokedTokenIsOver(t *testing.T) {
 }
 
 func TestATokenThatHasEndedNeedsNoRevocation(t *testing.T) {
-	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *providers.GitHubApp) {
+	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
 		b, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		s.SetClock(2 * time.Hour)
-		require.False(t, s.Alive(onlySecret(t, b).Value.Reveal()))
+		require.False(t, s.Alive(remotetest.OnlySecret(t, b).Value.Reveal()))
 		require.NoError(t, app.Revoke(t.Context(), b), "it ended by GitHub's clock: that is a 401")
 
 		time.Sleep(time.Hour)
-		app.Client = refuseDial(t)
+		app.Client = remotetest.RefuseDial(t)
 		require.NoError(t, app.Revoke(t.Context(), b), "it ended by ours")
 	})
 }
@@ -46,9 +47,9 @@ func TestWhatIsNotFromTheInstallationIsLeftAlone(t *testing.T) {
 	_, app := gitHub(t)
 	b, err := app.Fetch(t.Context(), nil)
 	require.NoError(t, err)
-	secret := onlySecret(t, b)
+	secret := remotetest.OnlySecret(t, b)
 
-	app.Client = refuseDial(t)
+	app.Client = remotetest.RefuseDial(t)
 	local := bundle.Secret{Name: "GITHUB_TOKEN", Value: bundle.NewValue("ghp_of-a-person"), Origin: bundle.Origin{Provider: "dotenv", Location: ".env:1"}}
 	shared := secret
 	shared.Origin = bundle.Origin{Provider: "bootstrap", Location: "https://satchel.example.com via " + secret.Origin.String()}
@@ -74,9 +75,9 @@ func TestARevocationThatFailsSaysSo(t *testing.T) {
 	b, err := app.Fetch(t.Context(), nil)
 	require.NoError(t, err)
 	for status, kind := range map[int]bundle.FetchKind{500: bundle.FetchUnavailable, 503: bundle.FetchUnavailable, 403: bundle.FetchPermanent, 404: bundle.FetchPermanent, 200: bundle.FetchUnavailable} {
-		s.Instead(plainly(status))
+		s.Instead(remotetest.Plainly(status))
 		err := app.Revoke(t.Context(), b)
-		require.Equal(t, app.URL+"/installation/token", requireStatusOf(t, "DELETE", err, kind, status).URL)
+		require.Equal(t, app.URL+"/installation/token", remotetest.RequireStatus(t, "DELETE", err, kind, status).URL)
 		require.ErrorContains(t, err, "revoking GITHUB_TOKEN: DELETE ")
 		require.NotContains(t, err.Error(), "canary")
 	}
@@ -86,12 +87,12 @@ func TestARevocationThatFailsSaysSo(t *testing.T) {
 	require.ErrorIs(t, app.Revoke(ctx, b), context.Canceled)
 
 	app.URL = "http://api.github.com"
-	requireKind(t, app.Revoke(t.Context(), b), bundle.FetchPermanent)
+	remotetest.RequireKind(t, app.Revoke(t.Context(), b), bundle.FetchPermanent)
 }
 
 func TestTheTokenToRevokeGoesToNoOtherOrigin(t *testing.T) {
 	var others atomic.Int64
-	other := listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
+	other := remotetest.Listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
 	s, app := gitHub(t)
 	b, err := app.Fetch(t.Context(), nil)
 	require.NoError(t, err)

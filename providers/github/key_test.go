@@ -1,4 +1,4 @@
-package providers_test
+package github_test
 
 import (
 	"crypto"
@@ -22,7 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/github"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 func ecKey(t *testing.T) *ecdsa.PrivateKey {
@@ -61,7 +62,7 @@ func encodeKey(t *testing.T, kind string, key any) string {
 
 func TestAKeyIsReadFromTheFileThatGitHubHandsOut(t *testing.T) {
 	for _, kind := range []string{"RSA PRIVATE KEY", "PRIVATE KEY"} {
-		key, err := providers.ParseGitHubKey(bundle.NewValue(encodeKey(t, kind, appKey()) + "\n"))
+		key, err := github.ParseKey(bundle.NewValue(encodeKey(t, kind, appKey()) + "\n"))
 		require.NoError(t, err)
 		require.Equal(t, &appKey().PublicKey, key.Public())
 
@@ -91,9 +92,9 @@ func TestAFileThatIsNoKeyIsRefusedWithoutBeingQuoted(t *testing.T) {
 		"an elliptic curve":    {encodeKey(t, "PRIVATE KEY", ecKey(t)), "it is not an RSA key; GitHub takes RSA keys only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			key, err := providers.ParseGitHubKey(bundle.NewValue(row.file))
+			key, err := github.ParseKey(bundle.NewValue(row.file))
 			require.Nil(t, key)
-			requireKind(t, err, bundle.FetchPermanent)
+			remotetest.RequireKind(t, err, bundle.FetchPermanent)
 			require.ErrorContains(t, err, "key of the GitHub App: "+row.want)
 			require.NotContains(t, err.Error(), "canary")
 		})
@@ -106,7 +107,7 @@ type recorder string
 func (r *recorder) Errorf(format string, args ...any) { *r += recorder(fmt.Sprintf(format, args...)) }
 
 func TestAKeyDoesNotPrint(t *testing.T) {
-	key, err := providers.ParseGitHubKey(bundle.NewValue(encodeKey(t, "RSA PRIVATE KEY", appKey())))
+	key, err := github.ParseKey(bundle.NewValue(encodeKey(t, "RSA PRIVATE KEY", appKey())))
 	require.NoError(t, err)
 	inside := []string{appKey().D.String(), appKey().D.Text(16), appKey().Primes[0].String(), appKey().Primes[0].Text(16)}
 	silent := func(how, shown string) {
@@ -118,7 +119,7 @@ func TestAKeyDoesNotPrint(t *testing.T) {
 	app.Key = key
 	held := struct {
 		key crypto.Signer
-		app *providers.GitHubApp
+		app *github.App
 	}{key, app}
 	for _, v := range []any{key, app, held, *app} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
@@ -149,18 +150,18 @@ func TestTheErrorOfAKeyServiceKeepsItsKind(t *testing.T) {
 		{&bundle.FetchError{Kind: bundle.FetchPermanent, Err: down}, bundle.FetchError{Kind: bundle.FetchPermanent}},
 		{&bundle.FetchError{RetryAfter: time.Minute, Err: down}, bundle.FetchError{RetryAfter: time.Minute}},
 	} {
-		app := appOf("https://api.github.com", refuseDial(t))
+		app := appOf("https://api.github.com", remotetest.RefuseDial(t))
 		app.Key = signer{&appKey().PublicKey, row.err}
 		_, err := app.Fetch(t.Context(), nil)
-		requireKind(t, err, row.want.Kind)
+		remotetest.RequireKind(t, err, row.want.Kind)
 		failure, _ := errors.AsType[*bundle.FetchError](err)
 		require.Equal(t, row.want.RetryAfter, failure.RetryAfter)
 		require.ErrorIs(t, err, down)
 		require.ErrorContains(t, err, "signing with the key of the GitHub App: ")
 
 		_, items := app.Check(t.Context())
-		requireFixes(t, items)
-		require.Contains(t, item(t, items, "key of the GitHub App").Detail, "the key service does not answer")
+		remotetest.RequireFixes(t, items)
+		require.Contains(t, remotetest.Item(t, items, "key of the GitHub App").Detail, "the key service does not answer")
 	}
 }
 
@@ -184,7 +185,7 @@ vQIDAQAB
 	_, app := gitHub(t)
 	app.Key = signer{public: public}
 	_, err = app.Fetch(t.Context(), nil)
-	require.Equal(t, "app-key", requireStatusOf(t, "POST", err, bundle.FetchPermanent, 401).Reason)
+	require.Equal(t, "app-key", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 401).Reason)
 	require.ErrorContains(t, err, "SHA256:pcr/6pRB1fO3KxNegL05/AodYULUFmh3qcGUGMmmzdw=")
 }
 
@@ -195,7 +196,7 @@ func TestAReplacedKeyIsRefusedUntilTheProgramHasTheNewOne(t *testing.T) {
 
 	s.SetKeys(testApp, &nextAppKey().PublicKey)
 	_, err = app.Fetch(t.Context(), nil)
-	status := requireStatusOf(t, "POST", err, bundle.FetchPermanent, 401)
+	status := remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 401)
 	require.Equal(t, "app-key", status.Reason)
 	require.ErrorContains(t, err, "the app "+testApp+" does not have the key SHA256:")
 

@@ -1,0 +1,62 @@
+package bitbucket
+
+import (
+	"context"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/remote"
+)
+
+// Check examines, in this order, the fields, the connection, its TLS, and
+// whether the consumer gives a token with the scopes that it should have. It
+// sends nothing if the fields cannot be right, and otherwise makes one Fetch
+// without a last bundle, which mints a token. Of an access token it says only
+// whether there is one: nobody is asked about it. It returns the bundle if it
+// got one.
+func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
+	var r remote.Report
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout))
+	defer cancel()
+	const name, more = "Bitbucket consumer", "give the check more time"
+	if err := b.checkSettings(); err != nil {
+		r.Failed(name, err, "use letters, digits and _")
+		return nil, r.Items
+	}
+	if b.AccessToken != nil {
+		got, err := b.existing(bounded)
+		if err != nil {
+			r.Failed("access token", remote.OrEnd(ctx, b, err), "look at where it comes from")
+			return nil, r.Items
+		}
+		r.OK("access token", "there is one; Bitbucket was not asked about it")
+		return got, r.Items
+	}
+	base, err := b.base()
+	if err != nil {
+		r.Failed("URL of Bitbucket", err, "")
+		return nil, r.Items
+	}
+	r.OK("URL of Bitbucket", base.String())
+	secret, err := given(bounded, "consumer's secret", b.ConsumerSecret)
+	if err != nil {
+		r.Failed(name, remote.OrEnd(ctx, b, err), "look at where its secret comes from")
+		return nil, r.Items
+	}
+	r.OK(name, "has a key and a secret")
+
+	got, err := b.mint(bounded, base, secret)
+	if err != nil {
+		err = remote.OrEnd(ctx, b, err)
+	}
+	if !r.Reached(peer, base, got, err, more) {
+		return nil, r.Items
+	}
+	if err != nil {
+		r.Failed("token", err, more)
+		return nil, r.Items
+	}
+	s, _ := got.Bundle.Get(b.name())
+	r.OK("token", "until "+remote.Day(s.Expires))
+	r.Granted(got.Bundle, "set the scopes of the consumer to what the work needs, and {bitbucket.Consumer.Scopes} to the same")
+	return got.Bundle, r.Items
+}

@@ -1,0 +1,84 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/remote"
+)
+
+// Check examines, in this order, the URL, the key, the other fields, the
+// connection, its TLS, the clock, and whether the installation gives a token
+// that can do what was asked for and no more. It sends nothing if the fields
+// cannot be right, and otherwise makes one Fetch without a last bundle, which
+// mints a token. It returns the bundle if it got one.
+func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
+	var r remote.Report
+	base, err := g.base()
+	if err != nil {
+		r.Failed("URL of GitHub", err, "")
+	} else {
+		r.OK("URL of GitHub", base.String())
+	}
+	const key = "key of the GitHub App"
+	public, err := g.publicKey()
+	if err == nil {
+		_, err = g.sign(g.claims(time.Now()))
+	}
+	if err != nil {
+		r.Failed(key, err, "look at what signs with the key")
+	} else {
+		r.OK(key, fmt.Sprintf("signs, %d bits, %s", public.N.BitLen(), fingerprint(public)))
+	}
+	if err := g.checkSettings(); err != nil {
+		r.Failed("GitHub App", err, "use letters, digits and _")
+	} else {
+		r.OK("GitHub App", fmt.Sprintf("%s, installation %d", g.AppID, g.InstallationID))
+	}
+	if r.HasFailed {
+		return nil, r.Items
+	}
+
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(g.Timeout))
+	defer cancel()
+	got, err := g.mint(bounded, base, public)
+	if err != nil {
+		err = remote.OrEnd(ctx, g, err)
+	}
+	const more = "give the check more time"
+	if !r.Reached(peer, base, got, err, more) {
+		return nil, r.Items
+	}
+	r.Clock(peer, got)
+	if err != nil {
+		r.Failed(itemOf(err), err, more)
+		return nil, r.Items
+	}
+	s, _ := got.Bundle.Get(g.minted(base).Name)
+	r.OK("installation", "gives a token until "+remote.Day(s.Expires))
+	r.Granted(got.Bundle, "ask for what the work needs, and have that granted to the installation")
+	if len(g.Repositories) == 0 || len(g.Permissions) == 0 {
+		r.Warn("least privilege", &bundle.Fault{
+			Problem: "tokens are for all repositories, or may do all, that the installation has", Setting: "github.App.Permissions",
+			Fix: "name {github.App.Repositories} and {github.App.Permissions}",
+		})
+	}
+	return got.Bundle, r.Items
+}
+
+// itemOf names the item of a refusal.
+func itemOf(err error) string {
+	e, ok := errors.AsType[*remote.StatusError](err)
+	switch {
+	case !ok:
+		return "token"
+	case e.Reason == reasonAppKey:
+		return "key accepted"
+	case e.Reason == reasonRepositories || e.Reason == reasonPermissions:
+		return e.Reason
+	}
+	return "installation"
+}
