@@ -81,7 +81,7 @@ func checkLayer(ctx context.Context, l *layer) Report {
 		b, err := fetchWithin(ctx, checkTimeout, l.provider, nil)
 		switch {
 		case err != nil:
-			r.fail(l.name, err.Error(), afterFailure(kindOf(err)))
+			r.Items = append(r.Items, bundle.CheckItem{Name: l.name, Status: bundle.CheckFailed, Detail: err.Error(), Fix: afterFailure(kindOf(err)), Err: err})
 			return r
 		case b.Len() > 0 || len(b.Problems()) == 0:
 			r.ok(l.name, fmt.Sprintf("secrets: %d", b.Len()))

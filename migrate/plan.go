@@ -98,17 +98,21 @@ func (f *File) checkNames(opts *Options) error {
 	for _, e := range f.Entries {
 		have[e.Name] = e.Name != ""
 	}
+	const include, exclude, overwrite = "migrate.Options.Include", "migrate.Options.Exclude", "migrate.Options.Overwrite"
 	for _, list := range []struct {
-		field string
-		names []string
-	}{{"Include", opts.Include}, {"Exclude", opts.Exclude}, {"Overwrite", opts.Overwrite}} {
+		setting string
+		names   []string
+	}{{include, opts.Include}, {exclude, opts.Exclude}, {overwrite, opts.Overwrite}} {
+		wrong := func(problem, fix string) error {
+			return fmt.Errorf("planning the migration of %s: %w", f.Path, &bundle.Fault{Problem: problem, Setting: list.setting, Fix: fix})
+		}
 		for i, name := range list.names {
 			if !have[name] {
 				// Not quoted: it may be a value.
-				return fmt.Errorf("planning the migration of %s: entry %d of %s is no name in the file; correct it", f.Path, i+1, list.field)
+				return wrong(fmt.Sprintf("entry %d of {%s} is no name in the file", i+1, list.setting), "correct it")
 			}
-			if list.field != "Exclude" && slices.Contains(opts.Exclude, name) {
-				return fmt.Errorf("planning the migration of %s: %s is in %s and in Exclude; choose", f.Path, name, list.field)
+			if list.setting != exclude && slices.Contains(opts.Exclude, name) {
+				return wrong(fmt.Sprintf("%s is in {%s} and in {%s}", name, list.setting, exclude), "choose")
 			}
 		}
 	}

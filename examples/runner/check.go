@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -50,8 +51,8 @@ func (p *program) check(ctx context.Context, args []string) error {
 
 // printReport prints a report for people, with the verdict in a color.
 func (p *program) printReport(report satchel.Report) {
-	for line := range strings.Lines(report.String()) {
-		line = inFlags(strings.TrimSuffix(line, "\n"))
+	for line := range strings.Lines(inFlags(report).String()) {
+		line = strings.TrimSuffix(line, "\n")
 		for _, word := range []string{"ok     ", "warning", "failed ", "not ready", "ready"} {
 			if rest, found := strings.CutPrefix(line, word); found {
 				line = p.status(p.out, word) + rest
@@ -63,6 +64,15 @@ func (p *program) printReport(report satchel.Report) {
 	for _, notice := range report.Bundle.Meta().Notices {
 		fmt.Fprintln(p.out, "notice: "+printable(notice))
 	}
+}
+
+// inFlags returns a report in terms of this program's flags.
+func inFlags(report satchel.Report) satchel.Report {
+	report.Items = slices.Clone(report.Items)
+	for i, item := range report.Items {
+		report.Items[i].Detail, report.Items[i].Fix = item.Parts(flagName)
+	}
+	return report
 }
 
 // The JSON of a report.
@@ -82,8 +92,8 @@ type (
 
 func describeReport(report satchel.Report) reportJSON {
 	answer := reportJSON{Ready: report.OK(), Items: []itemJSON{}, Notices: report.Bundle.Meta().Notices}
-	for _, item := range report.Items {
-		answer.Items = append(answer.Items, itemJSON{Status: item.Status.String(), Name: item.Name, Detail: item.Detail, Fix: inFlags(item.Fix)})
+	for _, item := range inFlags(report).Items {
+		answer.Items = append(answer.Items, itemJSON{Status: item.Status.String(), Name: item.Name, Detail: item.Detail, Fix: item.Fix})
 	}
 	return answer
 }

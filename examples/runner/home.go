@@ -249,7 +249,7 @@ func (p *program) connect(ctx context.Context, layers []bundle.Provider, limit t
 		}
 		saying.Lock()
 		defer saying.Unlock()
-		if text := err.Error(); said != nil && said[layer] != text {
+		if text := explained(err, flagNames); said != nil && said[layer] != text {
 			said[layer] = text
 			p.note("waiting for %s: %s", layer, text)
 		}

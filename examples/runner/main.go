@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if _, ok := find(name); !ok {
 		place = "runner"
 	}
-	fmt.Fprintf(p.err, "%s %s\n", p.paint(p.err, red, place+":"), printable(inFlags(explained(err, flagNames))))
+	fmt.Fprintf(p.err, "%s %s\n", p.paint(p.err, red, place+":"), printable(explained(err, flagNames)))
 	if advice := hint(err); advice != "" {
 		fmt.Fprintln(p.err, advice)
 	}

@@ -51,7 +51,7 @@ func (p *program) printJSON(v any) error {
 
 // note prints a line for people beside the result.
 func (p *program) note(format string, args ...any) {
-	fmt.Fprintln(p.err, p.paint(p.err, dim, printable(inFlags(fmt.Sprintf(format, args...)))))
+	fmt.Fprintln(p.err, p.paint(p.err, dim, printable(fmt.Sprintf(format, args...))))
 }
 
 // isTerminal reports whether a stream is a terminal.

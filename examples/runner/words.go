@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
@@ -17,7 +16,16 @@ var flagNames = map[string]string{
 	"job.Job.Env":                "--pass",
 	"job.Job.Git":                "--git",
 	"job.GitCredential.Username": "USER:SECRET=URL",
+
+	"migrate.Options.Include":   "--include",
+	"migrate.Options.Exclude":   "--exclude",
+	"migrate.Options.Overwrite": "--overwrite",
+
+	"admin.Client.HTTPClient.RootCAs":   caFile,
+	"providers.Platform.Client.RootCAs": caFile,
 }
+
+const caFile = "the file of --ca of `runner setup`"
 
 // taskNames are those of a job that serve was asked for. Such a job cannot allow
 // itself what its secrets must not do.
@@ -33,19 +41,8 @@ func explained(err error, names map[string]string) string {
 	return bundle.Explain(err, func(setting string) string { return names[setting] })
 }
 
-// inFlags puts this program's flags where the library speaks of its fields.
-func inFlags(text string) string { return fieldsAsFlags.Replace(text) }
-
-var fieldsAsFlags = strings.NewReplacer(
-	"or to the RootCAs of HTTPClient", "or name its file with --ca of `runner setup`",
-	"or to the RootCAs of Client", "or name its file with --ca of `runner setup`",
-	"; or raise Timeout", "",
-	" of Include is ", " of --include is ",
-	" of Exclude is ", " of --exclude is ",
-	" of Overwrite is ", " of --overwrite is ",
-	" is in Include and in Exclude;", " is in --include and in --exclude;",
-	" is in Overwrite and in Exclude;", " is in --overwrite and in --exclude;",
-)
+// flagName returns this program's name of a setting.
+func flagName(setting string) string { return flagNames[setting] }
 
 // hint says what to do about an error in this program, beyond what its text
 // says, or nothing.

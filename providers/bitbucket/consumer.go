@@ -49,7 +49,7 @@ import (
 // [bundle.Problem] that says so. Each secret has the Kind "bitbucket", and a
 // minted one has Rotated and Expires.
 //
-// Every error is a [*bundle.FetchError]. Inside it is a [*providers.StatusError] if
+// Every error is a [*bundle.FetchError]. Inside it is a *providers.StatusError if
 // Bitbucket answered, and the context's error if the context ended. A consumer
 // that Bitbucket does not accept is permanent. No error holds a token, a part
 // of an answer, or the consumer's secret.

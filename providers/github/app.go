@@ -55,7 +55,7 @@ import (
 // does not accept the times in a request, that is made once more with GitHub's
 // own time.
 //
-// Every error is a [*bundle.FetchError]. Inside it is a [*providers.StatusError] if
+// Every error is a [*bundle.FetchError]. Inside it is a *providers.StatusError if
 // GitHub answered, and the context's error if the context ended. Permanent are
 // a key that GitHub does not accept, an installation that is suspended or not
 // there, and repositories or permissions that it was not granted. No error

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
 const (
@@ -74,7 +74,7 @@ func (k *KV) get(ctx context.Context, endpoint *url.URL, token bundle.Value) (*a
 	if err != nil {
 		return nil, failure(bundle.FetchUnavailable, fmt.Errorf("%s: %s; asked %s", k, reason(err), endpoint.Host))
 	}
-	status := &providers.StatusError{
+	status := &remote.StatusError{
 		Method: http.MethodGet, URL: withoutQuery(endpoint), StatusCode: response.StatusCode,
 		RetryAfter: retryAfter(response.Header),
 	}
@@ -121,7 +121,7 @@ func (k *KV) send(ctx context.Context, endpoint *url.URL, token bundle.Value) (*
 }
 
 // refused returns the error for an answer that is not 200.
-func (k *KV) refused(status *providers.StatusError, a *answer, decoding error) error {
+func (k *KV) refused(status *remote.StatusError, a *answer, decoding error) error {
 	switch code := status.StatusCode; {
 	case code < 300:
 		return refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine: check the {hashivault.KV.Mount}")
@@ -144,7 +144,7 @@ func (k *KV) refused(status *providers.StatusError, a *answer, decoding error) e
 }
 
 // missing tells apart why Vault answers 404.
-func (k *KV) missing(status *providers.StatusError, a *answer) error {
+func (k *KV) missing(status *remote.StatusError, a *answer) error {
 	what, fix := "", ""
 	switch m := a.Data.Metadata; {
 	case m != nil && m.Destroyed:
@@ -166,7 +166,7 @@ func (k *KV) missing(status *providers.StatusError, a *answer) error {
 	return refusal(bundle.FetchPermanent, status, what+": "+fix)
 }
 
-func refusal(kind bundle.FetchKind, status *providers.StatusError, advice string) error {
+func refusal(kind bundle.FetchKind, status *remote.StatusError, advice string) error {
 	return &bundle.FetchError{Kind: kind, RetryAfter: status.RetryAfter, Err: &bundle.Fault{Err: status, Fix: advice, Retryable: kind == bundle.FetchUnavailable}}
 }
 

@@ -25,7 +25,7 @@ import (
 //
 // Fetch asks Vault each time, with one request, and returns last itself if
 // nothing has changed. Every error is a [*bundle.FetchError]. Inside it is a
-// [*providers.StatusError] if there was an answer, whose Reason may be
+// *providers.StatusError if there was an answer, whose Reason may be
 // "no-such-path", "no-such-mount", "deleted-version", "destroyed-version",
 // "not-kv-2", "not-json" or "answer-too-large", and the context's error if the
 // context ended. The kind is
