@@ -77,7 +77,7 @@ func (c *adminCall) listTokens() error {
 }
 
 func (c *adminCall) showToken() error {
-	return c.send(http.StatusOK, describeToken(c.token.info()))
+	return c.send(http.StatusOK, describeToken(infoOf(&c.token)))
 }
 
 func (c *adminCall) issueToken() error {

@@ -78,8 +78,8 @@ type AuditHead struct {
 	MAC [32]byte
 }
 
-// entries says what a change to scope is, for the audit chain.
-func (c *Change) entries(scope, author string) []AuditEntry {
+// auditEntries says what a change to scope is, for the audit chain.
+func auditEntries(c *Change, scope, author string) []AuditEntry {
 	t := now()
 	var entries []AuditEntry
 	add := func(action AuditAction, name string, version int64, token string) {
@@ -104,7 +104,7 @@ func (c *Change) entries(scope, author string) []AuditEntry {
 	for _, row := range c.Revoke {
 		add(AuditRevoke, "", 0, row.ID)
 	}
-	if c.reseals || len(c.Reseal)+len(c.Remac) > 0 {
+	if c.Reseals || len(c.Reseal)+len(c.Remac) > 0 {
 		add(AuditMoveKeys, "", 0, "")
 	}
 	return entries

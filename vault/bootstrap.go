@@ -183,7 +183,7 @@ func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *Bo
 		}
 		v.record(ctx, Use{Token: id, Time: now(), Addr: req.RemoteAddr, Runner: req.Runner})
 		end := deadline
-		if ends := st.Token.end(); !ends.IsZero() && ends.Before(end) {
+		if ends := tokenEnd(st.Token); !ends.IsZero() && ends.Before(end) {
 			end = ends
 		}
 		if !time.Now().Before(end) {
@@ -207,7 +207,7 @@ func admit(st *state, hash [32]byte) error {
 	if st.Token == nil || subtle.ConstantTimeCompare(st.Token.Hash[:], hash[:]) != 1 {
 		return &TokenError{Reason: TokenUnknown}
 	}
-	if reason := st.Token.ended(time.Now()); reason != "" {
+	if reason := tokenEnded(st.Token, time.Now()); reason != "" {
 		return &TokenError{Reason: reason}
 	}
 	return nil
@@ -274,7 +274,7 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 	}
 	meta := &bundle.Meta{
 		Revision: v.revision(st), RefreshAfter: v.refresh, Problems: problems, Notices: v.notices,
-		Scope: st.Token.Scope, TokenID: st.Token.ID, IssuedAt: t, TokenExpires: st.Token.end(), RotateBy: st.Token.RotateBy,
+		Scope: st.Token.Scope, TokenID: st.Token.ID, IssuedAt: t, TokenExpires: tokenEnd(st.Token), RotateBy: st.Token.RotateBy,
 	}
 	waived := strings.Split(st.Token.Waived, ",")
 	for _, item := range v.ready(st, minted) {
@@ -292,7 +292,7 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 			continue
 		}
 		origin := bundle.Origin{Provider: "vault", Location: row.Scope}
-		if row.expired(t) {
+		if expired(&row, t) {
 			if !slices.ContainsFunc(meta.Problems, func(p bundle.Problem) bool { return p.Name == name }) {
 				meta.Problems = append(meta.Problems, bundle.Problem{
 					Name: name, Origin: origin,
@@ -339,7 +339,7 @@ func (v *Vault) revision(st *state) string {
 	t := now()
 	for _, m := range v.serving(st) {
 		b = appendLP(b, m.Name)
-		if row := st.minted(m); row != nil && t.Before(row.ends()) {
+		if row := st.minted(m); row != nil && t.Before(mintedEnd(row)) {
 			b = appendLP(b, row.Identity)
 		} else {
 			b = appendLP(b, "")

@@ -412,7 +412,7 @@ func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 // storeTenant stores a tenant that checkTenant has seen.
 func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 	change := &Change{}
-	change.restoreAudit(rows.audit)
+	restoreAudit(change, rows.audit)
 	for i, record := range rows.keys {
 		change.Keys = append(change.Keys, KeyChange{Tenant: rows.tenant, New: record, First: i == 0})
 	}
@@ -420,7 +420,7 @@ func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 	for _, s := range rows.scopes {
 		change.Seals = append(change.Seals, SealChange{Scope: s.Scope, New: s.Seal})
 		for _, h := range s.History {
-			change.restore(s.Scope, h)
+			restoreName(change, s.Scope, h)
 			if n := len(h.Versions); n > 0 && !h.Versions[n-1].LastUsed.IsZero() {
 				last := h.Versions[n-1]
 				uses = append(uses, Use{Scope: s.Scope, Name: h.Name, Token: last.LastToken, Time: last.LastUsed})
@@ -443,7 +443,7 @@ func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 }
 
 // restoreAudit adds to c what brings back an audit chain.
-func (c *Change) restoreAudit(rows []AuditRow) {
+func restoreAudit(c *Change, rows []AuditRow) {
 	if len(rows) == 0 {
 		return
 	}
@@ -453,9 +453,9 @@ func (c *Change) restoreAudit(rows []AuditRow) {
 	c.Append = rows
 }
 
-// restore adds to c what brings back a name with its versions, the active one,
+// restoreName adds to c what brings back a name with its versions, the active one,
 // and the highest number there ever was.
-func (c *Change) restore(scope string, h NameHistory) {
+func restoreName(c *Change, scope string, h NameHistory) {
 	c.Insert = append(c.Insert, h.Versions...)
 	if len(h.Versions) == 0 {
 		// All were deleted: a row that comes and goes leaves its number.

@@ -144,11 +144,11 @@ func (m *minter) due(row *MintedRow, t time.Time) bool {
 	if row == nil {
 		return true
 	}
-	return float64(row.ends().Sub(t)) < mintFraction*float64(row.ends().Sub(row.Minted))
+	return float64(mintedEnd(row).Sub(t)) < mintFraction*float64(mintedEnd(row).Sub(row.Minted))
 }
 
-// ends returns when what was minted is of no more use.
-func (r *MintedRow) ends() time.Time {
+// mintedEnd returns when what was minted is of no more use.
+func mintedEnd(r *MintedRow) time.Time {
 	if r.Expires.IsZero() {
 		return r.Minted.Add(mintedLife)
 	}
@@ -257,7 +257,7 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedR
 	if err != nil {
 		return err
 	}
-	if next.Message, err = group.Seal(nil, plain, next.messageContext()); err != nil {
+	if next.Message, err = group.Seal(nil, plain, mintedContext(&next)); err != nil {
 		return err
 	}
 	change := MintChange{New: next}
@@ -359,7 +359,7 @@ func (m *minter) spend(t time.Time) bool {
 	return true
 }
 
-func (r *MintedRow) messageContext() keyring.Context {
+func mintedContext(r *MintedRow) keyring.Context {
 	return keyring.Context{"name": r.Integration, "version": r.Identity}
 }
 
@@ -372,7 +372,7 @@ func (v *Vault) mintedSecrets(ctx context.Context, st *state) (map[string]bundle
 	for _, m := range v.serving(st) {
 		origin := bundle.Origin{Provider: m.Name, Location: m.Scope}
 		row := st.minted(m)
-		if row == nil || !t.Before(row.ends()) {
+		if row == nil || !t.Before(mintedEnd(row)) {
 			problems = append(problems, bundle.Problem{Origin: origin, Reason: m.reason(), Retryable: true})
 			continue
 		}
@@ -407,7 +407,7 @@ func (m *minter) reason() string {
 
 // openMinted returns what row holds, after it has held the row's times to that.
 func (st *state) openMinted(ctx context.Context, row *MintedRow) (*bundle.Bundle, error) {
-	plain, err := st.openMessage(ctx, groupContext(purposeIntegrations, row.Scope), row.Message, row.messageContext())
+	plain, err := st.openMessage(ctx, groupContext(purposeIntegrations, row.Scope), row.Message, mintedContext(row))
 	if err != nil {
 		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
 	}

@@ -94,7 +94,7 @@ func (v *Vault) ready(st *state, minted map[string]bundle.Secret) []ReadyItem {
 				switch {
 				case row.Hidden:
 					item.Status, item.Detail = ReadyHidden, "delete the tombstone in "+row.Scope
-				case row.expired(t):
+				case expired(&row, t):
 					item.Status, item.Detail = ReadyExpired, "put a new value into "+row.Scope
 				default:
 					item.Status, item.Detail = ReadyPresent, ""

@@ -165,15 +165,15 @@ func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateRepor
 			}
 			row.KeyID = key.ID()
 			var err error
-			if row.MAC, err = row.mac(key); err != nil {
+			if row.MAC, err = tokenMAC(&row, key); err != nil {
 				return nil, err
 			}
 			change.Remac = append(change.Remac, row)
 		}
 		if i := len(st.Path) - 1; i < len(st.seals) && st.seals[i].keyID != key.ID() {
-			change.reseals = true
+			change.Reseals = true
 		}
-		moved = !change.empty()
+		moved = !emptyChange(change)
 		return change, nil
 	})
 	if err != nil {
@@ -201,14 +201,14 @@ func (st *state) move(ctx context.Context, row SecretRow, key *keyring.DataKey) 
 			if err != nil {
 				return row, err
 			}
-			*part.to, err = next.seal(key, part.purpose, plain)
+			*part.to, err = sealPart(&next, key, part.purpose, plain)
 			clear(plain)
 			if err != nil {
 				return row, err
 			}
 		}
 	}
-	return next, next.authenticate(key)
+	return next, authenticateSecret(&next, key)
 }
 
 // pause returns after d, or with an error when ctx ends.

@@ -120,7 +120,7 @@ func contents(st *ScopeState) (root [32]byte, count uint32) {
 	}
 	entries := make([]entry, 0, len(st.Secrets)+len(st.Revoked))
 	for _, row := range st.Secrets {
-		e := entry{kind: entryTombstone, name: row.Name, version: row.Version, meta: sha256.Sum256(row.meta())}
+		e := entry{kind: entryTombstone, name: row.Name, version: row.Version, meta: sha256.Sum256(secretMeta(&row))}
 		if !row.Hidden {
 			e.kind = entryActive
 			e.h = sha256.Sum256(row.Message)
@@ -148,8 +148,8 @@ func contents(st *ScopeState) (root [32]byte, count uint32) {
 	return root, uint32(len(entries))
 }
 
-// meta returns the canonical encoding of what a row says besides its value.
-func (r *SecretRow) meta() []byte {
+// secretMeta returns the canonical encoding of what a row says besides its value.
+func secretMeta(r *SecretRow) []byte {
 	return encodeMeta(r.Kind, r.Delivery, r.Created, r.Rotated, r.Expires, r.Author)
 }
 
@@ -163,9 +163,9 @@ func encodeMeta(kind, delivery string, created, rotated, expires time.Time, auth
 	return appendLP(b, author)
 }
 
-// mac authenticates a version, so that those which no seal covers (history)
+// secretMAC authenticates a version, so that those which no seal covers (history)
 // cannot be edited either.
-func (r *SecretRow) mac(key *keyring.DataKey) ([32]byte, error) {
+func secretMAC(r *SecretRow, key *keyring.DataKey) ([32]byte, error) {
 	var b []byte
 	b = appendLP(b, r.Scope)
 	b = appendLP(b, r.Name)
@@ -175,16 +175,16 @@ func (r *SecretRow) mac(key *keyring.DataKey) ([32]byte, error) {
 	} else {
 		b = append(b, 0)
 	}
-	for _, part := range [][]byte{r.meta(), r.Message, r.Preview} {
+	for _, part := range [][]byte{secretMeta(r), r.Message, r.Preview} {
 		sum := sha256.Sum256(part)
 		b = append(b, sum[:]...)
 	}
 	return key.MAC(labelVersion, b)
 }
 
-// mac authenticates a token row, so that nobody can plant a token with the
+// tokenMAC authenticates a token row, so that nobody can plant a token with the
 // database alone.
-func (t *TokenRow) mac(key *keyring.DataKey) ([32]byte, error) {
+func tokenMAC(t *TokenRow, key *keyring.DataKey) ([32]byte, error) {
 	var b []byte
 	b = appendLP(b, t.ID)
 	b = append(b, t.Hash[:]...)

@@ -110,8 +110,8 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 			Delivery: cmp.Or(string(opts.Delivery), active.Delivery, string(bundle.DeliverEnv)),
 			Author:   author, Expires: opts.Expires.UTC().Truncate(time.Microsecond),
 		}
-		row.Created, row.Rotated = active.times()
-		if exists && !active.Hidden && !active.expired(time.Now()) {
+		row.Created, row.Rotated = timesOf(&active)
+		if exists && !active.Hidden && !expired(&active, time.Now()) {
 			same, err := st.holds(ctx, active, value)
 			if err != nil {
 				return nil, err
@@ -122,7 +122,7 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 				return nil, err
 			}
 		}
-		if err := row.encrypt(key, value); err != nil {
+		if err := encrypt(&row, key, value); err != nil {
 			return nil, err
 		}
 		if err := st.checkSizes(name, len(row.Message)); err != nil {
@@ -150,8 +150,8 @@ func (v *Vault) Hide(ctx context.Context, scope, name string) (Info, error) {
 			Scope: scope, Name: name, Version: st.Last + 1, Hidden: true,
 			Kind: active.Kind, Delivery: cmp.Or(active.Delivery, string(bundle.DeliverEnv)), Author: author,
 		}
-		row.Created, row.Rotated = active.times()
-		err := row.authenticate(key)
+		row.Created, row.Rotated = timesOf(&active)
+		err := authenticateSecret(&row, key)
 		if err != nil {
 			return nil, err
 		}
@@ -182,7 +182,7 @@ func (v *Vault) Activate(ctx context.Context, scope, name string, version int64)
 		if active, ok := st.active(name); ok && active.Version == version {
 			return nil, nil
 		}
-		if row.expired(time.Now()) {
+		if expired(&row, time.Now()) {
 			return nil, fmt.Errorf("%w: version %d expired at %s; put a new value", ErrInvalid, version, row.Expires.Format(time.RFC3339))
 		}
 		if !row.Hidden {
@@ -318,9 +318,9 @@ func (st *state) active(name string) (SecretRow, bool) {
 	return SecretRow{}, false
 }
 
-// times returns the times of the version that follows r, which is the zero row
+// timesOf returns the times of the version that follows r, which is the zero row
 // if there was none.
-func (r *SecretRow) times() (created, rotated time.Time) {
+func timesOf(r *SecretRow) (created, rotated time.Time) {
 	t := now()
 	if r.Version == 0 {
 		return t, time.Time{}
@@ -329,7 +329,7 @@ func (r *SecretRow) times() (created, rotated time.Time) {
 }
 
 // expired reports whether r's value has ended at time t.
-func (r *SecretRow) expired(t time.Time) bool { return !r.Expires.IsZero() && !t.Before(r.Expires) }
+func expired(r *SecretRow, t time.Time) bool { return !r.Expires.IsZero() && !t.Before(r.Expires) }
 
 // insert returns the change that stores row as the newest version.
 func insert(row SecretRow) *Change {
@@ -341,7 +341,7 @@ func insert(row SecretRow) *Change {
 
 // checkRow verifies that row is as this vault wrote it.
 func (st *state) checkRow(ctx context.Context, row SecretRow) error {
-	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, row.mac)
+	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return secretMAC(&row, key) })
 	if err == nil && !genuine {
 		err = fmt.Errorf("%w: version %d is not as it was written", keyring.ErrTampered, row.Version)
 	}
@@ -378,7 +378,7 @@ func (st *state) holds(ctx context.Context, row SecretRow, value bundle.Value) (
 
 // open opens a message of row.
 func (st *state) open(ctx context.Context, purpose string, row SecretRow, message []byte) ([]byte, error) {
-	plain, err := st.openMessage(ctx, groupContext(purpose, row.Scope), message, row.messageContext())
+	plain, err := st.openMessage(ctx, groupContext(purpose, row.Scope), message, secretContext(&row))
 	if err != nil {
 		return nil, fmt.Errorf("secret %s: %w", row.Name, err)
 	}
@@ -386,35 +386,35 @@ func (st *state) open(ctx context.Context, purpose string, row SecretRow, messag
 }
 
 // encrypt seals value and its preview into r.
-func (r *SecretRow) encrypt(key *keyring.DataKey, value bundle.Value) error {
+func encrypt(r *SecretRow, key *keyring.DataKey, value bundle.Value) error {
 	var err error
-	if r.Message, err = r.seal(key, purposeSecrets, []byte(value.Reveal())); err != nil {
+	if r.Message, err = sealPart(r, key, purposeSecrets, []byte(value.Reveal())); err != nil {
 		return err
 	}
-	if r.Preview, err = r.seal(key, purposePreviews, []byte(value.Preview())); err != nil {
+	if r.Preview, err = sealPart(r, key, purposePreviews, []byte(value.Preview())); err != nil {
 		return err
 	}
-	return r.authenticate(key)
+	return authenticateSecret(r, key)
 }
 
-// seal returns a message of r.
-func (r *SecretRow) seal(key *keyring.DataKey, purpose string, plain []byte) ([]byte, error) {
+// sealPart returns a message of r.
+func sealPart(r *SecretRow, key *keyring.DataKey, purpose string, plain []byte) ([]byte, error) {
 	group, err := key.Group(groupContext(purpose, r.Scope))
 	if err != nil {
 		return nil, err
 	}
-	return group.Seal(nil, plain, r.messageContext())
+	return group.Seal(nil, plain, secretContext(r))
 }
 
-// authenticate writes the MAC of r, whose other fields are set.
-func (r *SecretRow) authenticate(key *keyring.DataKey) error {
+// authenticateSecret writes the MAC of r, whose other fields are set.
+func authenticateSecret(r *SecretRow, key *keyring.DataKey) error {
 	r.KeyID = key.ID()
 	var err error
-	r.MAC, err = r.mac(key)
+	r.MAC, err = secretMAC(r, key)
 	return err
 }
 
-func (r *SecretRow) messageContext() keyring.Context {
+func secretContext(r *SecretRow) keyring.Context {
 	return keyring.Context{"name": r.Name, "version": strconv.FormatInt(r.Version, 10)}
 }
 

@@ -129,14 +129,14 @@ func (st *state) seal(key *keyring.DataKey, change *Change) error {
 		s := &st.Path[i]
 		last := i == len(st.Path)-1
 		// A token changes nothing that a seal covers; it only needs one.
-		if s.Seal != nil && !(last && change.sealed()) {
+		if s.Seal != nil && !(last && changesSealed(change)) {
 			continue
 		}
 		// The first seal is that of an empty scope; a write makes the next.
 		epoch := uint64(1)
 		if i < len(st.seals) {
 			epoch = st.seals[i].epoch + 1
-		} else if last && change.sealed() {
+		} else if last && changesSealed(change) {
 			epoch = 2
 		}
 		sealed, err := makeSeal(key, s, epoch)

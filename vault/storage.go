@@ -234,7 +234,9 @@ type Change struct {
 	// number, but never the newest.
 	DropAudit []AuditRef
 
-	reseals bool // the seal of the scope is to be replaced in any case
+	// Reseals says that the change is made to replace the seal of a scope even
+	// where no row changes. A Store ignores it.
+	Reseals bool
 }
 
 // MintChange replaces what an integration minted for a scope, whose identity

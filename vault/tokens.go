@@ -100,37 +100,37 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 		RotateBy: opts.RotateBy.UTC().Truncate(time.Microsecond),
 		Label:    opts.Label, Author: author, Waived: strings.Join(waived, ","),
 	}
-	if row.ended(row.Created) != "" {
+	if tokenEnded(&row, row.Created) != "" {
 		return bundle.Value{}, TokenInfo{}, fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, row.Expires.Format(time.RFC3339))
 	}
 	if err := cmp.Or(checkTime("Expires", opts.Expires), checkTime("RotateBy", opts.RotateBy)); err != nil {
 		return bundle.Value{}, TokenInfo{}, err
 	}
-	token := row.generate()
+	token := generateToken(&row)
 	// A first seal must not stand in for one that somebody removed: what lies
 	// below a scope has sealed it.
 	err = v.update(ctx, Query{Scope: scope, Below: true}, func(_ *state, key *keyring.DataKey) (*Change, error) {
-		err := row.authenticate(key)
+		err := authenticateToken(&row, key)
 		return &Change{Issue: []TokenRow{row}}, err
 	})
 	if err != nil {
 		return bundle.Value{}, TokenInfo{}, err
 	}
-	return token, row.info(), nil
+	return token, infoOf(&row), nil
 }
 
-// generate gives t a new token, and returns that.
-func (t *TokenRow) generate() bundle.Value {
+// generateToken gives t a new token, and returns that.
+func generateToken(t *TokenRow) bundle.Value {
 	token, id := wire.NewToken()
 	t.ID, t.Hash = id, wire.HashToken(token)
 	return bundle.NewValue(token)
 }
 
-// authenticate writes the MAC of t, whose other fields are set.
-func (t *TokenRow) authenticate(key *keyring.DataKey) error {
+// authenticateToken writes the MAC of t, whose other fields are set.
+func authenticateToken(t *TokenRow, key *keyring.DataKey) error {
 	t.KeyID = key.ID()
 	var err error
-	t.MAC, err = t.mac(key)
+	t.MAC, err = tokenMAC(t, key)
 	return err
 }
 
@@ -173,7 +173,7 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bund
 		return fail(err)
 	}
 	t := now()
-	if reason := old.ended(t); reason != "" {
+	if reason := tokenEnded(&old, t); reason != "" {
 		return fail(fmt.Errorf("%w: it is %s; issue a new one", ErrInvalid, reason))
 	}
 	next := TokenRow{
@@ -181,13 +181,13 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bund
 		Expires:  carry(opts.Expires, old.Expires, t.Sub(old.Created)),
 		RotateBy: carry(opts.RotateBy, old.RotateBy, t.Sub(old.Created)),
 	}
-	if reason := next.ended(t); reason != "" {
+	if reason := tokenEnded(&next, t); reason != "" {
 		return fail(fmt.Errorf("%w: the new token would be %s already", ErrInvalid, reason))
 	}
 	if err := cmp.Or(checkTime("Expires", next.Expires), checkTime("RotateBy", next.RotateBy)); err != nil {
 		return fail(err)
 	}
-	token := next.generate()
+	token := generateToken(&next)
 	err = v.update(ctx, Query{Scope: old.Scope}, func(st *state, key *keyring.DataKey) (*Change, error) {
 		end := t.Add(cmp.Or(opts.Overlap, time.Hour))
 		if at, ok := st.revoked(id); ok && !at.After(now()) {
@@ -195,13 +195,13 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bund
 		} else if ok && at.Before(end) {
 			end = at // an earlier end stays
 		}
-		err := next.authenticate(key)
+		err := authenticateToken(&next, key)
 		return &Change{Issue: []TokenRow{next}, Revoke: []RevokedRow{{ID: id, Revoked: end, RevokedBy: author}}}, err
 	})
 	if err != nil {
 		return fail(err)
 	}
-	return token, next.info(), nil
+	return token, infoOf(&next), nil
 }
 
 // carry returns the time that was asked for, or else the old one moved by
@@ -213,8 +213,8 @@ func carry(asked, old time.Time, shift time.Duration) time.Time {
 	return asked.UTC().Truncate(time.Microsecond)
 }
 
-// ended returns why the token does not work at time at, or nothing if it does.
-func (t *TokenRow) ended(at time.Time) TokenReason {
+// tokenEnded returns why the token does not work at time at, or nothing if it does.
+func tokenEnded(t *TokenRow, at time.Time) TokenReason {
 	switch {
 	case !t.Revoked.IsZero() && !at.Before(t.Revoked):
 		return TokenRevoked
@@ -224,8 +224,8 @@ func (t *TokenRow) ended(at time.Time) TokenReason {
 	return ""
 }
 
-// end returns when the token stops to work, or zero.
-func (t *TokenRow) end() time.Time {
+// tokenEnd returns when the token stops to work, or zero.
+func tokenEnd(t *TokenRow) time.Time {
 	if t.Expires.IsZero() || !t.Revoked.IsZero() && t.Revoked.Before(t.Expires) {
 		return t.Revoked
 	}
@@ -253,7 +253,7 @@ func (v *Vault) tokens(ctx context.Context, scope string) ([]TokenInfo, error) {
 		if err := st.checkToken(ctx, row); err != nil {
 			return nil, err
 		}
-		infos = append(infos, row.info())
+		infos = append(infos, infoOf(&row))
 	}
 	return infos, nil
 }
@@ -304,7 +304,7 @@ func (v *Vault) token(ctx context.Context, id string) (TokenRow, error) {
 
 // checkToken verifies that row is as this vault wrote it.
 func (st *state) checkToken(ctx context.Context, row TokenRow) error {
-	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, row.mac)
+	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return tokenMAC(&row, key) })
 	if err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func (st *state) revoked(id string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func (t *TokenRow) info() TokenInfo {
+func infoOf(t *TokenRow) TokenInfo {
 	var waived []string
 	if t.Waived != "" {
 		waived = strings.Split(t.Waived, ",")

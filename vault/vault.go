@@ -247,7 +247,7 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *boo
 		return err
 	}
 	change, err := plan(st, key)
-	if err != nil || change.empty() {
+	if err != nil || emptyChange(change) {
 		return err
 	}
 	if err := st.seal(key, change); err != nil {
@@ -257,7 +257,7 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *boo
 	if err != nil {
 		return err
 	}
-	entries := change.entries(q.Scope, author)
+	entries := auditEntries(change, q.Scope, author)
 	encoded, err := encode(entries)
 	if err != nil {
 		return err
@@ -303,10 +303,12 @@ func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
 	return nil
 }
 
-// empty reports whether c changes nothing; a nil one does not.
-func (c *Change) empty() bool { return c == nil || !c.sealed() && len(c.Issue)+len(c.Remac) == 0 }
+// emptyChange reports whether c changes nothing; a nil one does not.
+func emptyChange(c *Change) bool {
+	return c == nil || !changesSealed(c) && len(c.Issue)+len(c.Remac) == 0
+}
 
-// sealed reports whether c changes something that a seal covers.
-func (c *Change) sealed() bool {
-	return c.reseals || len(c.Insert)+len(c.Activate)+len(c.Delete)+len(c.Revoke)+len(c.Reseal) > 0
+// changesSealed reports whether c changes something that a seal covers.
+func changesSealed(c *Change) bool {
+	return c.Reseals || len(c.Insert)+len(c.Activate)+len(c.Delete)+len(c.Revoke)+len(c.Reseal) > 0
 }
