@@ -24,9 +24,9 @@ import (
 // openSQLite returns a vault over the SQLite database in file.
 func openSQLite(t testing.TB, file string, kek *keyringtest.Fake) *fixture {
 	t.Helper()
-	store, err := sqlstore.Open(t.Context(), openDB(t, file), sqlstore.SQLite)
+	storage, err := sqlstore.Open(t.Context(), openDB(t, file), sqlstore.SQLite)
 	require.NoError(t, err)
-	return newFixtureOver(t, store, kek)
+	return newFixtureOver(t, storage, kek)
 }
 
 func openDB(t testing.TB, file string) *sql.DB {

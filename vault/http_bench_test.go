@@ -85,9 +85,9 @@ func openSQL(t testing.TB, driver, name string, d sqlstore.Dialect) vault.Storag
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	db.SetMaxOpenConns(20)
 	db.SetMaxIdleConns(20)
-	store, err := sqlstore.Open(t.Context(), db, d)
+	storage, err := sqlstore.Open(t.Context(), db, d)
 	require.NoError(t, err)
-	return store
+	return storage
 }
 
 func rawRequest(token bundle.Value, more string) string {

@@ -54,11 +54,11 @@ func killVault(ctx context.Context, file string) (*vault.Vault, *sql.DB, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
+	storage, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := vault.New(ctx, store, keys, &vault.Options{Logger: slog.New(slog.DiscardHandler)})
+	v, err := vault.New(ctx, storage, keys, &vault.Options{Logger: slog.New(slog.DiscardHandler)})
 	return v, db, err
 }
 

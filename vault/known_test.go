@@ -230,7 +230,7 @@ func TestGoldenRowsAreServedForEver(t *testing.T) {
 	k := readKnown(t)
 	kek, err := local.New(k.KEKID, k.KEK)
 	require.NoError(t, err)
-	store := memstore.New()
+	storage := memstore.New()
 	change := &vault.Change{Keys: []vault.KeyChange{{Tenant: k.Tenant, New: keyring.Record(k.Record), First: true}}}
 	for _, seal := range k.Seals {
 		change.Seals = append(change.Seals, vault.SealChange{Scope: seal.Scope, New: seal.Seal})
@@ -247,9 +247,9 @@ func TestGoldenRowsAreServedForEver(t *testing.T) {
 			change.Revoke = append(change.Revoke, vault.RevokedRow{ID: token.ID, Revoked: at(token.Revoked), RevokedBy: token.RevokedBy})
 		}
 	}
-	require.NoError(t, store.Apply(t.Context(), change))
+	require.NoError(t, storage.Apply(t.Context(), change))
 
-	v := newVault(t, store, kek, &logbook{})
+	v := newVault(t, storage, kek, &logbook{})
 	for _, want := range k.Bundles {
 		b, err := v.Bootstrap(t.Context(), bundle.NewValue(want.Token), nil)
 		require.NoError(t, err)

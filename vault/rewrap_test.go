@@ -100,7 +100,7 @@ func openVault(ctx context.Context, file string, primary, retired keyring.KEK) (
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
+	storage, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
 	if err != nil {
 		return nil, db, err
 	}
@@ -108,7 +108,7 @@ func openVault(ctx context.Context, file string, primary, retired keyring.KEK) (
 	if err != nil {
 		return nil, db, err
 	}
-	v, err := vault.New(ctx, store, keys, &vault.Options{Logger: slog.New(slog.DiscardHandler)})
+	v, err := vault.New(ctx, storage, keys, &vault.Options{Logger: slog.New(slog.DiscardHandler)})
 	return v, db, err
 }
 
@@ -206,11 +206,11 @@ func fill(t *testing.T, file string, home place, tenants, scopes, names int) map
 	db, err := sql.Open("sqlite", file)
 	require.NoError(t, err)
 	defer db.Close()
-	store, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
+	storage, err := sqlstore.Open(ctx, db, sqlstore.SQLite)
 	require.NoError(t, err)
 	keys, err := keyring.New(kek, nil)
 	require.NoError(t, err)
-	v, err := vault.New(ctx, store, keys, nil)
+	v, err := vault.New(ctx, storage, keys, nil)
 	require.NoError(t, err)
 	tokens := map[string]bundle.Value{}
 	for i := range tenants {
@@ -305,13 +305,13 @@ func requireAllUnder(t *testing.T, file string, p place, want int) {
 	db, err := sql.Open("sqlite", file)
 	require.NoError(t, err)
 	defer db.Close()
-	store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+	storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
 	require.NoError(t, err)
-	tenants, err := store.Tenants(t.Context(), "", want+1)
+	tenants, err := storage.Tenants(t.Context(), "", want+1)
 	require.NoError(t, err)
 	require.Len(t, tenants, want)
 	for _, tenant := range tenants {
-		snap, err := store.Read(t.Context(), vault.Query{Scope: tenant})
+		snap, err := storage.Read(t.Context(), vault.Query{Scope: tenant})
 		require.NoError(t, err)
 		for _, record := range snap.Keys {
 			ids, err := record.KEKs()

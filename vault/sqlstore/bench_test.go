@@ -13,7 +13,7 @@ import (
 
 // benchEach runs a benchmark on a new database of each kind, which waits for
 // the disk with every write.
-func benchEach(b *testing.B, run func(b *testing.B, store *sqlstore.Store)) {
+func benchEach(b *testing.B, run func(b *testing.B, storage *sqlstore.Store)) {
 	b.Run("SQLite", func(b *testing.B) { run(b, openStore(b, newFile(b))) })
 	b.Run("PostgreSQL", func(b *testing.B) { run(b, openPostgres(b, postgrestest.Start(b).DSN())) })
 }
@@ -21,14 +21,14 @@ func benchEach(b *testing.B, run func(b *testing.B, store *sqlstore.Store)) {
 // BenchmarkUnchangedPoll is what a waiting runner costs: the token and the
 // seals of its path.
 func BenchmarkUnchangedPoll(b *testing.B) {
-	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		for n := range 100 {
-			require.NoError(b, store.Apply(b.Context(), testChange(n+1)))
+			require.NoError(b, storage.Apply(b.Context(), testChange(n+1)))
 		}
 		q := vault.Query{Token: testTokenID(100), SealsOnly: true}
 		b.ReportAllocs()
 		for b.Loop() {
-			snap, err := store.Read(b.Context(), q)
+			snap, err := storage.Read(b.Context(), q)
 			if err != nil || snap.Token == nil {
 				b.Fatal(err)
 			}
@@ -38,11 +38,11 @@ func BenchmarkUnchangedPoll(b *testing.B) {
 
 // BenchmarkChanges is what watching costs where nothing has changed.
 func BenchmarkChanges(b *testing.B) {
-	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
-		require.NoError(b, store.Apply(b.Context(), testChange(1)))
+	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
+		require.NoError(b, storage.Apply(b.Context(), testChange(1)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, _, err := store.Changes(b.Context(), 1); err != nil {
+			if _, _, err := storage.Changes(b.Context(), 1); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -51,18 +51,18 @@ func BenchmarkChanges(b *testing.B) {
 
 // BenchmarkRead50 reads a whole path with 50 secrets.
 func BenchmarkRead50(b *testing.B) {
-	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		change := testChange(1)
 		for i := range 49 {
 			row := testSecret(1)
 			row.Name = fmt.Sprintf("NAME_%d", i)
 			change.Insert = append(change.Insert, row)
 		}
-		require.NoError(b, store.Apply(b.Context(), change))
+		require.NoError(b, storage.Apply(b.Context(), change))
 		q := vault.Query{Token: testTokenID(1)}
 		b.ReportAllocs()
 		for b.Loop() {
-			snap, err := store.Read(b.Context(), q)
+			snap, err := storage.Read(b.Context(), q)
 			if err != nil || len(snap.Path[1].Secrets) != 50 {
 				b.Fatal(err)
 			}
@@ -72,12 +72,12 @@ func BenchmarkRead50(b *testing.B) {
 
 // BenchmarkApply is a write of every table, with its sync to the disk.
 func BenchmarkApply(b *testing.B) {
-	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		n := 0
 		b.ReportAllocs()
 		for b.Loop() {
 			n++
-			if err := store.Apply(b.Context(), testChange(n)); err != nil {
+			if err := storage.Apply(b.Context(), testChange(n)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -86,7 +86,7 @@ func BenchmarkApply(b *testing.B) {
 
 // BenchmarkAppend100 is a batch of audit entries.
 func BenchmarkAppend100(b *testing.B) {
-	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		n := 0
 		b.ReportAllocs()
 		for b.Loop() {
@@ -95,7 +95,7 @@ func BenchmarkAppend100(b *testing.B) {
 				n++
 				change.Append = append(change.Append, testEntry("acme", n))
 			}
-			if err := store.Apply(b.Context(), change); err != nil {
+			if err := storage.Apply(b.Context(), change); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -104,14 +104,14 @@ func BenchmarkAppend100(b *testing.B) {
 
 // BenchmarkTouch1000 records the uses of a thousand tokens.
 func BenchmarkTouch1000(b *testing.B) {
-	benchEach(b, func(b *testing.B, store *sqlstore.Store) {
+	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		change := &vault.Change{}
 		uses := make([]vault.Use, 1000)
 		for n := range uses {
 			change.Issue = append(change.Issue, testToken(n))
 			uses[n] = vault.Use{Token: testTokenID(n), Addr: "192.0.2.7:4711", Runner: "runner-7"}
 		}
-		require.NoError(b, store.Apply(b.Context(), change))
+		require.NoError(b, storage.Apply(b.Context(), change))
 		at := 0
 		b.ReportAllocs()
 		for b.Loop() {
@@ -119,7 +119,7 @@ func BenchmarkTouch1000(b *testing.B) {
 			for n := range uses {
 				uses[n].Time = testTime(at)
 			}
-			if err := store.Touch(b.Context(), uses); err != nil {
+			if err := storage.Touch(b.Context(), uses); err != nil {
 				b.Fatal(err)
 			}
 		}

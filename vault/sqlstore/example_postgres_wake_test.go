@@ -57,14 +57,14 @@ func announce(ctx context.Context, db *sql.DB, written <-chan struct{}) {
 // newAnnounced returns a vault whose writes reach the runners that wait at
 // other processes without their waiting for a poll.
 func newAnnounced(ctx context.Context, dsn string, db *sql.DB, keys *keyring.Keyring) (*vault.Vault, error) {
-	store, err := sqlstore.Open(ctx, db, sqlstore.Postgres)
+	storage, err := sqlstore.Open(ctx, db, sqlstore.Postgres)
 	if err != nil {
 		return nil, err
 	}
 	wake, written := make(chan struct{}, 1), make(chan struct{}, 1)
 	go listen(ctx, dsn, wake)
 	go announce(ctx, db, written)
-	return vault.New(ctx, store, keys, &vault.Options{
+	return vault.New(ctx, storage, keys, &vault.Options{
 		Wake:     wake,
 		Observer: vault.Observer{Written: func(vault.AuditAction) { signal(written) }},
 	})

@@ -92,27 +92,27 @@ func TestGoldenFilesOpenForEver(t *testing.T) {
 	require.NotEmpty(t, files)
 	for _, golden := range files {
 		t.Run(filepath.Base(golden), func(t *testing.T) {
-			store := openStore(t, copyFiles(t, golden))
+			storage := openStore(t, copyFiles(t, golden))
 			changes := 7
 			if filepath.Base(golden) != "schema1.db" {
-				requireGolden2(t, store)
+				requireGolden2(t, storage)
 				changes++
 			}
-			requireGolden(t, store, changes)
+			requireGolden(t, storage, changes)
 		})
 	}
 }
 
 // requireGolden requires what goldenChanges has written, in a store that has
 // had so many changes.
-func requireGolden(t *testing.T, store *sqlstore.Store, changes int) {
+func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 	ctx := t.Context()
 
 	used := func(row vault.SecretRow) vault.SecretRow {
 		row.LastUsed, row.LastToken = testTime(78), testTokenID(2)
 		return row
 	}
-	snap := mustRead(t, store, testQuery)
+	snap := mustRead(t, storage, testQuery)
 	require.Equal(t, testSeal(100), snap.Path[0].Seal)
 	require.Len(t, snap.Path[1].Secrets, 2)
 	tombstone := &snap.Path[1].Secrets[0]
@@ -125,50 +125,50 @@ func requireGolden(t *testing.T, store *sqlstore.Store, changes int) {
 	snap.Versions = []vault.SecretRow{testSecret(3), testSecret(4), testSecret(5)}
 	requireRows(t, 5, snap)
 
-	gone := mustRead(t, store, vault.Query{Scope: testScope, Name: "GONE"})
+	gone := mustRead(t, storage, vault.Query{Scope: testScope, Name: "GONE"})
 	require.Empty(t, gone.Versions)
 	require.EqualValues(t, 3, gone.Last, "a deleted name keeps its highest version")
 
 	token := goldenToken()
 	token.LastUsed, token.LastAddr, token.LastRunner = testTime(77), "[fe80::1]:443", "runner-7"
-	other := mustRead(t, store, vault.Query{Token: testTokenID(0)})
+	other := mustRead(t, storage, vault.Query{Token: testTokenID(0)})
 	require.Equal(t, &token, other.Token)
 	require.Equal(t, testSeal(200), other.Path[0].Seal)
 	require.EqualValues(t, testKey(300), other.Keys[0])
 
-	newest, scopes, err := store.Changes(ctx, 5)
+	newest, scopes, err := storage.Changes(ctx, 5)
 	require.NoError(t, err)
 	require.EqualValues(t, changes, newest)
 	require.ElementsMatch(t, []string{"acme", "other"}, scopes)
 
 	next := testChange(6)
 	next.Mint, next.Append = nil, []vault.AuditRow{testEntry("new", 1)}
-	require.NoError(t, store.Apply(ctx, next), "it can be written to")
+	require.NoError(t, storage.Apply(ctx, next), "it can be written to")
 }
 
 // requireGolden2 requires what goldenChange2 has written.
-func requireGolden2(t *testing.T, store *sqlstore.Store) {
-	snap := mustRead(t, store, vault.Query{Scope: testScope, Minted: true, AuditHead: true})
+func requireGolden2(t *testing.T, storage *sqlstore.Store) {
+	snap := mustRead(t, storage, vault.Query{Scope: testScope, Minted: true, AuditHead: true})
 	require.Equal(t, []vault.MintedRow{testMinted(7)}, snap.Path[1].Minted)
 	head := testEntry("acme", 5)
 	require.Equal(t, &head, snap.AuditHead)
-	rows, err := store.Audit(t.Context(), "acme", 0, 10)
+	rows, err := storage.Audit(t.Context(), "acme", 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []vault.AuditRow{testEntry("acme", 3), testEntry("acme", 4), testEntry("acme", 5)}, rows)
 	token := goldenWaived()
-	require.Equal(t, &token, mustRead(t, store, vault.Query{Token: token.ID}).Token)
+	require.Equal(t, &token, mustRead(t, storage, vault.Query{Token: token.ID}).Token)
 }
 
 // writeGolden writes the file of the present version of the tables.
 func writeGolden(t *testing.T) {
 	file := newFile(t)
 	db := openDB(t, file)
-	store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+	storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
 	require.NoError(t, err)
 	for _, change := range append(goldenChanges(), goldenChange2()) {
-		require.NoError(t, store.Apply(t.Context(), change))
+		require.NoError(t, storage.Apply(t.Context(), change))
 	}
-	require.NoError(t, store.Touch(t.Context(), goldenUses))
+	require.NoError(t, storage.Touch(t.Context(), goldenUses))
 	var version int
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT max(version) FROM satchel_schema").Scan(&version))
 	require.NoError(t, db.Close())

@@ -134,8 +134,8 @@ func cancelOpen(t *testing.T, d sqlstore.Dialect, fresh func() (*sql.DB, *spy)) 
 		if err != nil {
 			require.ErrorIs(t, err, context.Canceled)
 		}
-		store, err := sqlstore.Open(t.Context(), db, d)
+		storage, err := sqlstore.Open(t.Context(), db, d)
 		require.NoError(t, err, "after a cancellation at statement %d", k)
-		require.NoError(t, store.Apply(t.Context(), testChange(1)))
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	}
 }

@@ -100,11 +100,11 @@ const asVersion1 = "DROP TABLE satchel_minted, satchel_audit; ALTER TABLE satche
 
 func TestAPostgreSQLOfTheFirstVersionIsUpdated(t *testing.T) {
 	dsn := postgrestest.Schema(t)
-	db, store := openPostgresDB(t, dsn), openPostgres(t, dsn)
+	db, storage := openPostgresDB(t, dsn), openPostgres(t, dsn)
 	for _, change := range goldenChanges() {
-		require.NoError(t, store.Apply(t.Context(), change))
+		require.NoError(t, storage.Apply(t.Context(), change))
 	}
-	require.NoError(t, store.Touch(t.Context(), goldenUses))
+	require.NoError(t, storage.Touch(t.Context(), goldenUses))
 	runPostgres(t, db, asVersion1)
 	requireGolden(t, openPostgres(t, dsn), 7)
 }
@@ -121,9 +121,9 @@ func TestAnUpdateThatFailsChangesNothing(t *testing.T) {
 	require.Equal(t, before, tables(t, db), "what the update had made is gone")
 
 	runPostgres(t, db, "DROP TABLE satchel_audit")
-	store := openPostgres(t, dsn)
-	requireRows(t, 1, mustRead(t, store, testQuery))
-	require.NoError(t, store.Apply(t.Context(), &vault.Change{Append: []vault.AuditRow{testEntry("acme", 1)}}))
+	storage := openPostgres(t, dsn)
+	requireRows(t, 1, mustRead(t, storage, testQuery))
+	require.NoError(t, storage.Apply(t.Context(), &vault.Change{Append: []vault.AuditRow{testEntry("acme", 1)}}))
 }
 
 func TestAVaultIsFoundBehindASchemaThatCameLater(t *testing.T) {
@@ -144,15 +144,15 @@ func TestTheStoreKeepsToItsSchemaWhateverTheSearchPath(t *testing.T) {
 	odd := currentSchema(t, admin) + ` has "quotes"?` // a name that has to be quoted
 	createSchema(t, admin, odd)
 	db := openPostgresDB(t, postgrestest.With(dsn, "search_path", quoted(odd)))
-	store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+	storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 	require.NoError(t, err)
 	db.SetMaxOpenConns(1)
 	runPostgres(t, db, "SET search_path = pg_catalog")
 	for n := range 3 {
-		require.NoError(t, store.Apply(t.Context(), testChange(n+1)))
+		require.NoError(t, storage.Apply(t.Context(), testChange(n+1)))
 	}
-	requireChange(t, 3, mustRead(t, store, testQuery))
-	everyStatement(t, store, 4)
+	requireChange(t, 3, mustRead(t, storage, testQuery))
+	everyStatement(t, storage, 4)
 	var count int
 	require.NoError(t, admin.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname = $1", odd).Scan(&count))
 	require.Equal(t, 9, count)
@@ -160,8 +160,8 @@ func TestTheStoreKeepsToItsSchemaWhateverTheSearchPath(t *testing.T) {
 
 func TestOpeningAVaultThatIsUpToDateWaitsForNobody(t *testing.T) {
 	dsn := postgrestest.Schema(t)
-	store := openPostgres(t, dsn)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	storage := openPostgres(t, dsn)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	holder, err := openPostgresDB(t, dsn).BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, holder.Rollback()) }()

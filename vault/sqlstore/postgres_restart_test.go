@@ -18,7 +18,7 @@ import (
 
 // worker adds to the chain of changes all the while, and reads.
 type worker struct {
-	store        *sqlstore.Store
+	storage        *sqlstore.Store
 	acknowledged atomic.Int64 // the newest change that Apply returned nil for
 	failed       atomic.Int64 // how many operations failed with another error than a conflict
 	uncertain    atomic.Int64 // changes that were stored although Apply failed
@@ -26,7 +26,7 @@ type worker struct {
 
 func (w *worker) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		snap, err := w.store.Read(ctx, testQuery)
+		snap, err := w.storage.Read(ctx, testQuery)
 		if err != nil {
 			w.failed.Add(1)
 			time.Sleep(time.Millisecond)
@@ -38,7 +38,7 @@ func (w *worker) run(ctx context.Context) error {
 		} else if n > acknowledged {
 			w.uncertain.Add(1)
 		}
-		switch err := w.store.Apply(ctx, testChange(n+1)); {
+		switch err := w.storage.Apply(ctx, testChange(n+1)); {
 		case err == nil:
 			w.acknowledged.Store(int64(n + 1))
 		case errors.Is(err, vault.ErrConflict):
@@ -59,8 +59,8 @@ func reaches(t *testing.T, counter *atomic.Int64, more int64, why string) {
 
 func TestTheStoreOutlivesARestartOfPostgreSQL(t *testing.T) {
 	server := postgrestest.Start(t)
-	store := openPostgres(t, server.DSN())
-	w := &worker{store: store}
+	storage := openPostgres(t, server.DSN())
+	w := &worker{storage: storage}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var wg sync.WaitGroup
@@ -85,7 +85,7 @@ func TestTheStoreOutlivesARestartOfPostgreSQL(t *testing.T) {
 	require.GreaterOrEqual(t, n, acknowledged, "a change that was acknowledged is gone")
 	require.LessOrEqual(t, n, acknowledged+1)
 	requireChange(t, n, snap)
-	newest, _, err := store.Changes(t.Context(), 0)
+	newest, _, err := storage.Changes(t.Context(), 0)
 	require.NoError(t, err)
 	require.EqualValues(t, n, newest, "each change was counted once")
 	t.Logf("%d changes and %d failures; %d changes were stored although the connection broke", n, w.failed.Load(), w.uncertain.Load())
@@ -95,9 +95,9 @@ func TestIdleConnectionsThatARestartEndedCostNoOperation(t *testing.T) {
 	server := postgrestest.Start(t)
 	db := openPostgresDB(t, server.DSN())
 	db.SetMaxIdleConns(8)
-	store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+	storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 	require.NoError(t, err)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	fill := func() {
 		var conns []*sql.Conn
 		for len(conns) < 8 { // all at once, so that each is another one
@@ -116,7 +116,7 @@ func TestIdleConnectionsThatARestartEndedCostNoOperation(t *testing.T) {
 		require.Equal(t, 8, db.Stats().Idle)
 		stop(t)
 		server.Start(t)
-		require.NoError(t, store.Apply(t.Context(), testChange(n+2)), "none of the connections in the pool lives, and none had begun anything")
+		require.NoError(t, storage.Apply(t.Context(), testChange(n+2)), "none of the connections in the pool lives, and none had begun anything")
 	}
-	requireChange(t, 3, mustRead(t, store, testQuery))
+	requireChange(t, 3, mustRead(t, storage, testQuery))
 }

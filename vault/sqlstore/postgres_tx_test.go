@@ -37,9 +37,9 @@ func failingWith(s *spy, text, code string, times int) {
 }
 
 func TestATransactionThatTheServerGaveUpIsTriedAgain(t *testing.T) {
-	store, s, other := spiedPostgres(t)
+	storage, s, other := spiedPostgres(t)
 	n := 0
-	next := func() error { return store.Apply(t.Context(), testChange(n+1)) }
+	next := func() error { return storage.Apply(t.Context(), testChange(n+1)) }
 	for _, code := range []string{"40001", "40P01"} { // could not serialize, deadlock
 		for _, text := range []string{"SET newest", `INSERT INTO`, "COMMIT"} {
 			failingWith(s, text, code, 3)
@@ -48,23 +48,23 @@ func TestATransactionThatTheServerGaveUpIsTriedAgain(t *testing.T) {
 			requireUnlocked(t, other)
 		}
 		failingWith(s, "satchel_tokens", code, 3)
-		requireChange(t, n, mustRead(t, store, testQuery))
+		requireChange(t, n, mustRead(t, storage, testQuery))
 		failingWith(s, "satchel_tokens", code, 3)
-		require.NoError(t, store.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: time.Unix(0, 1)}}))
+		require.NoError(t, storage.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: time.Unix(0, 1)}}))
 
 		// What an attempt that failed has read does not count.
 		failingWith(s, "COMMIT", code, 1)
-		requireChange(t, n, mustRead(t, store, testQuery))
+		requireChange(t, n, mustRead(t, storage, testQuery))
 		failingWith(s, "COMMIT", code, 1)
-		_, scopes, err := store.Changes(t.Context(), 0)
+		_, scopes, err := storage.Changes(t.Context(), 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{testScope}, scopes)
 		failingWith(s, "COMMIT", code, 1)
-		tenants, err := store.Tenants(t.Context(), "", 10)
+		tenants, err := storage.Tenants(t.Context(), "", 10)
 		require.NoError(t, err)
 		require.Equal(t, []string{"acme"}, tenants)
 		failingWith(s, "COMMIT", code, 1)
-		entries, err := store.Audit(t.Context(), "acme", 0, 100)
+		entries, err := storage.Audit(t.Context(), "acme", 0, 100)
 		require.NoError(t, err)
 		require.Len(t, entries, n)
 
@@ -79,19 +79,19 @@ func TestATransactionThatTheServerGaveUpIsTriedAgain(t *testing.T) {
 	failingWith(s, "SET newest", "40001", 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, store.Apply(ctx, testChange(n+1)), context.Canceled)
+	require.ErrorIs(t, storage.Apply(ctx, testChange(n+1)), context.Canceled)
 	s.around = nil
 	require.NoError(t, next(), "the store goes on")
-	requireChange(t, n+1, mustRead(t, store, testQuery))
+	requireChange(t, n+1, mustRead(t, storage, testQuery))
 }
 
 func TestADeadConnectionInThePoolIsReplaced(t *testing.T) {
-	store, s, other := spiedPostgres(t)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	storage, s, other := spiedPostgres(t)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	var pid int
 	for n, operation := range []func() error{
-		func() error { return store.Apply(t.Context(), testChange(2)) },
-		func() error { _, err := store.Read(t.Context(), testQuery); return err },
+		func() error { return storage.Apply(t.Context(), testChange(2)) },
+		func() error { _, err := storage.Read(t.Context(), testQuery); return err },
 	} {
 		s.around = func(ctx context.Context, query string, run func() error) error {
 			s.around = nil
@@ -103,16 +103,16 @@ func TestADeadConnectionInThePoolIsReplaced(t *testing.T) {
 		}
 		require.NoError(t, operation(), "operation %d: nothing had begun, so it is tried on another connection", n)
 	}
-	requireChange(t, 2, mustRead(t, store, testQuery))
+	requireChange(t, 2, mustRead(t, storage, testQuery))
 
 	failing(s, "BEGIN", false)
-	require.ErrorContains(t, store.Apply(t.Context(), testChange(3)), "disk on fire", "but not for ever")
+	require.ErrorContains(t, storage.Apply(t.Context(), testChange(3)), "disk on fire", "but not for ever")
 }
 
 func TestAConnectionThatBreaksWithinATransactionUndoesIt(t *testing.T) {
-	store, s, other := spiedPostgres(t)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
-	count := len(statements(s, func() { require.NoError(t, store.Apply(t.Context(), testChange(2))) }))
+	storage, s, other := spiedPostgres(t)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+	count := len(statements(s, func() { require.NoError(t, storage.Apply(t.Context(), testChange(2))) }))
 	for k := 1; k < count; k++ {
 		at := 0
 		s.around = func(ctx context.Context, query string, run func() error) error {
@@ -124,33 +124,33 @@ func TestAConnectionThatBreaksWithinATransactionUndoesIt(t *testing.T) {
 			}
 			return run()
 		}
-		err := store.Apply(t.Context(), testChange(3))
+		err := storage.Apply(t.Context(), testChange(3))
 		require.Error(t, err, "statement %d", k)
 		require.NotErrorIs(t, err, vault.ErrConflict)
 		require.Equal(t, k == count-1, strings.Contains(err.Error(), "committing, and the database may have done so before this"), "only where COMMIT had no answer it is not known")
 		s.around = nil
-		requireChange(t, 2, mustRead(t, store, testQuery))
+		requireChange(t, 2, mustRead(t, storage, testQuery))
 	}
-	require.NoError(t, store.Apply(t.Context(), testChange(3)), "the store goes on")
+	require.NoError(t, storage.Apply(t.Context(), testChange(3)), "the store goes on")
 }
 
 func TestACommitWithoutAnAnswerIsNotTriedAgain(t *testing.T) {
-	store, s, _ := spiedPostgres(t)
+	storage, s, _ := spiedPostgres(t)
 	failing(s, "COMMIT", true)
-	require.ErrorContains(t, store.Apply(t.Context(), testChange(1)), "committing, and the database may have done so before this: disk on fire")
+	require.ErrorContains(t, storage.Apply(t.Context(), testChange(1)), "committing, and the database may have done so before this: disk on fire")
 	s.around = nil
-	requireChange(t, 1, mustRead(t, store, testQuery))
+	requireChange(t, 1, mustRead(t, storage, testQuery))
 }
 
 func TestEveryWriteInPostgreSQLIsDurableAndWaitsTenSeconds(t *testing.T) {
 	for setting, want := range map[string]string{"off": "on", "local": "local", "remote_write": "remote_write"} {
 		dsn := postgrestest.With(postgrestest.Schema(t), "synchronous_commit", setting)
 		db, s := openSpied(t, openPostgresDB(t, dsn), dsn)
-		store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 		require.NoError(t, err)
 		for name, write := range map[string]func() error{
-			"Apply": func() error { return store.Apply(t.Context(), testChange(1)) },
-			"Touch": func() error { return store.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: testTime(1)}}) },
+			"Apply": func() error { return storage.Apply(t.Context(), testChange(1)) },
+			"Touch": func() error { return storage.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: testTime(1)}}) },
 		} {
 			looked := false
 			s.around = func(ctx context.Context, query string, run func() error) error {
@@ -179,8 +179,8 @@ func TestEveryWriteInPostgreSQLIsDurableAndWaitsTenSeconds(t *testing.T) {
 func TestAWriterThatWaitsInPostgreSQLCanBeCanceled(t *testing.T) {
 	dsn := postgrestest.Schema(t)
 	name := "satchel " + dsn[len(dsn)-10:len(dsn)-1]
-	store := openPostgres(t, postgrestest.With(dsn, "application_name", name))
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	storage := openPostgres(t, postgrestest.With(dsn, "application_name", name))
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	other := openPostgresDB(t, dsn)
 	holder, err := other.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
@@ -192,9 +192,9 @@ func TestAWriterThatWaitsInPostgreSQLCanBeCanceled(t *testing.T) {
 		return count
 	}
 	for what, write := range map[string]func(context.Context) error{
-		"Apply": func(ctx context.Context) error { return store.Apply(ctx, testChange(2)) },
+		"Apply": func(ctx context.Context) error { return storage.Apply(ctx, testChange(2)) },
 		"Touch": func(ctx context.Context) error {
-			return store.Touch(ctx, []vault.Use{{Token: testTokenID(1), Time: testTime(1)}})
+			return storage.Touch(ctx, []vault.Use{{Token: testTokenID(1), Time: testTime(1)}})
 		},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -211,20 +211,20 @@ func TestAWriterThatWaitsInPostgreSQLCanBeCanceled(t *testing.T) {
 		require.Eventually(t, func() bool { return waiting() == 0 }, 8*time.Second, time.Millisecond, "the server goes on waiting for nobody")
 	}
 	require.NoError(t, holder.Rollback())
-	require.NoError(t, store.Apply(t.Context(), testChange(2)), "the store goes on")
-	requireChange(t, 2, mustRead(t, store, testQuery))
+	require.NoError(t, storage.Apply(t.Context(), testChange(2)), "the store goes on")
+	requireChange(t, 2, mustRead(t, storage, testQuery))
 }
 
 func TestAReadInPostgreSQLDoesNotWaitForAWriter(t *testing.T) {
 	dsn := postgrestest.Schema(t)
-	store := openPostgres(t, dsn)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	storage := openPostgres(t, dsn)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	holder, err := openPostgresDB(t, dsn).BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	_, err = holder.ExecContext(t.Context(), "UPDATE satchel_changes SET newest = 7; UPDATE satchel_seals SET seal = ''; DELETE FROM satchel_tokens")
 	require.NoError(t, err)
-	requireChange(t, 1, mustRead(t, store, testQuery))
-	newest, _, err := store.Changes(t.Context(), 0)
+	requireChange(t, 1, mustRead(t, storage, testQuery))
+	newest, _, err := storage.Changes(t.Context(), 0)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, newest)
 	require.NoError(t, holder.Rollback())
@@ -232,23 +232,23 @@ func TestAReadInPostgreSQLDoesNotWaitForAWriter(t *testing.T) {
 
 func TestErrorsOfPostgreSQLNameTheTableAndNoValues(t *testing.T) {
 	dsn := postgrestest.Schema(t)
-	store := openPostgres(t, dsn)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
-	require.EqualError(t, store.Apply(t.Context(), testChange(1)), "inserting into data_keys: conflicting change")
+	storage := openPostgres(t, dsn)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+	require.EqualError(t, storage.Apply(t.Context(), testChange(1)), "inserting into data_keys: conflicting change")
 
 	const canary = "canary-4711"
 	for column, change := range map[string]*vault.Change{
 		"label": {Issue: []vault.TokenRow{{ID: "t1", Label: canary + "\x00"}}},
 		"name":  {Insert: []vault.SecretRow{{Scope: "acme", Name: canary + "\xff"}}},
 	} {
-		err := store.Apply(t.Context(), change)
+		err := storage.Apply(t.Context(), change)
 		require.ErrorContains(t, err, "inserting into ", column)
 		require.NotContains(t, err.Error(), canary)
 	}
 	for table, column := range map[string]string{"tokens": "created", "secrets": "mac", "audit": "seq"} {
 		dsn := postgrestest.Schema(t)
-		store, db := openPostgres(t, dsn), openPostgresDB(t, dsn)
-		require.NoError(t, store.Apply(t.Context(), testChange(1)))
+		storage, db := openPostgres(t, dsn), openPostgresDB(t, dsn)
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 		runPostgres(t, db, fmt.Sprintf("ALTER TABLE satchel_%s ALTER %s TYPE TEXT USING '%s'", table, column, canary))
 		_, err := openPostgres(t, dsn).Read(t.Context(), testQuery)
 		require.ErrorContains(t, err, "reading "+table)
@@ -261,18 +261,18 @@ func TestErrorsOfPostgreSQLNameTheTableAndNoValues(t *testing.T) {
 }
 
 func TestAPollInPostgreSQLTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
-	store, s, db := spiedPostgres(t)
+	storage, s, db := spiedPostgres(t)
 	for n := range 5 {
-		require.NoError(t, store.Apply(t.Context(), testChange(n+1)))
+		require.NoError(t, storage.Apply(t.Context(), testChange(n+1)))
 	}
 	ctx := t.Context()
 	poll := statements(s, func() {
-		_, err := store.Read(ctx, vault.Query{Token: testTokenID(3), SealsOnly: true})
+		_, err := storage.Read(ctx, vault.Query{Token: testTokenID(3), SealsOnly: true})
 		require.NoError(t, err)
 	})
 	require.Len(t, poll, 4, "BEGIN, the token, the seals, COMMIT")
 	watch := statements(s, func() {
-		_, _, err := store.Changes(ctx, 5)
+		_, _, err := storage.Changes(ctx, 5)
 		require.NoError(t, err)
 	})
 	require.Len(t, watch, 3, "BEGIN, the number, COMMIT")
@@ -309,7 +309,7 @@ func TestAPollInPostgreSQLTakesFewStatementsAndReadsNoTableThrough(t *testing.T)
 		}
 		return errors.Join(rows.Err(), run())
 	}
-	everyStatement(t, store, 6)
+	everyStatement(t, storage, 6)
 	s.around = nil
 	require.Empty(t, plans, "the database reads a whole table, or sorts")
 }
@@ -329,7 +329,7 @@ func TestUsesAndWritesDoNotRunIntoEachOther(t *testing.T) {
 	var wg sync.WaitGroup
 	for process := range 4 {
 		db, s := openSpied(t, openPostgresDB(t, dsn), dsn)
-		store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 		require.NoError(t, err)
 		s.around = func(_ context.Context, _ string, run func() error) error {
 			err := run()
@@ -349,7 +349,7 @@ func TestUsesAndWritesDoNotRunIntoEachOther(t *testing.T) {
 					change.Activate = append(change.Activate, vault.VersionRef{Scope: testScope, Name: name, Version: 1})
 					change.Revoke = append(change.Revoke, vault.RevokedRow{ID: testTokenID(1000 + i), Revoked: testTime(round)})
 				}
-				if errors.Join(store.Touch(t.Context(), uses), store.Apply(t.Context(), change)) != nil {
+				if errors.Join(storage.Touch(t.Context(), uses), storage.Apply(t.Context(), change)) != nil {
 					failures.Add(1)
 				}
 			}

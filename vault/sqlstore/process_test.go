@@ -92,16 +92,16 @@ func countingChild(ctx context.Context, at place) error {
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return err
 	}
-	store, err := at.open(ctx)
+	storage, err := at.open(ctx)
 	if err != nil {
 		return err
 	}
 	for done := 0; done < countEach; {
-		snap, err := store.Read(ctx, testQuery)
+		snap, err := storage.Read(ctx, testQuery)
 		if err != nil {
 			return err
 		}
-		err = store.Apply(ctx, testChange(sealNumber(snap.Path[1].Seal)+1))
+		err = storage.Apply(ctx, testChange(sealNumber(snap.Path[1].Seal)+1))
 		if err == nil {
 			done++
 		} else if !errors.Is(err, vault.ErrConflict) {
@@ -156,16 +156,16 @@ func writingChild(ctx context.Context, at place) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(2)
 	}()
-	store, err := at.open(ctx)
+	storage, err := at.open(ctx)
 	if err != nil {
 		return err
 	}
-	snap, err := store.Read(ctx, testQuery)
+	snap, err := storage.Read(ctx, testQuery)
 	if err != nil {
 		return err
 	}
 	for n := sealNumber(snap.Path[1].Seal) + 1; ; n++ {
-		if err := store.Apply(ctx, testChange(n)); err != nil {
+		if err := storage.Apply(ctx, testChange(n)); err != nil {
 			return err
 		}
 		if _, err := os.Stdout.WriteString(strconv.Itoa(n) + "\n"); err != nil {
@@ -194,9 +194,9 @@ func TestAKilledWriterLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
 		var verdict string
 		require.NoError(t, db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict))
 		require.Equal(t, "ok", verdict, "round %d", round)
-		store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+		storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
 		require.NoError(t, err, "round %d", round)
-		n := requireAcknowledged(t, store, round, acknowledged)
+		n := requireAcknowledged(t, storage, round, acknowledged)
 		require.NoError(t, db.Close())
 		if n > acknowledged {
 			inside++
@@ -238,14 +238,14 @@ func killSome(t *testing.T, p *process, round int, random *rand.Rand, acknowledg
 
 // requireAcknowledged fails the test unless store holds what a child has
 // acknowledged, or one change more. It returns the number of the newest.
-func requireAcknowledged(t *testing.T, store *sqlstore.Store, round, acknowledged int) int {
+func requireAcknowledged(t *testing.T, storage *sqlstore.Store, round, acknowledged int) int {
 	t.Helper()
-	snap := mustRead(t, store, testQuery)
+	snap := mustRead(t, storage, testQuery)
 	n := sealNumber(snap.Path[1].Seal)
 	require.GreaterOrEqual(t, n, acknowledged, "round %d: a change that was acknowledged is gone", round)
 	require.LessOrEqual(t, n, acknowledged+1, "round %d: a change is there that the child had not come to", round)
 	requireChange(t, n, snap)
-	newest, _, err := store.Changes(t.Context(), 0)
+	newest, _, err := storage.Changes(t.Context(), 0)
 	require.NoError(t, err)
 	require.EqualValues(t, n, newest, "round %d: each change was counted", round)
 	return n
@@ -268,9 +268,9 @@ func TestAKilledWriterToPostgreSQLLosesNothingAndLeavesNothingHalfDone(t *testin
 			return count == 0
 		}, 30*time.Second, 5*time.Millisecond, "round %d: the server keeps the connections of a process that is gone", round)
 
-		store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 		require.NoError(t, err, "round %d", round)
-		n := requireAcknowledged(t, store, round, acknowledged)
+		n := requireAcknowledged(t, storage, round, acknowledged)
 		if n > acknowledged {
 			inside++
 		}

@@ -23,9 +23,9 @@ func spied(t *testing.T) (*sqlstore.Store, *spy, *sql.DB) {
 	file := newFile(t)
 	other := openDB(t, file)
 	db, s := openSpied(t, other, file)
-	store, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+	storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
 	require.NoError(t, err)
-	return store, s, other
+	return storage, s, other
 }
 
 // spiedPostgres is spied for PostgreSQL.
@@ -34,9 +34,9 @@ func spiedPostgres(t *testing.T) (*sqlstore.Store, *spy, *sql.DB) {
 	dsn := postgrestest.Schema(t)
 	other := openPostgresDB(t, dsn)
 	db, s := openSpied(t, other, dsn)
-	store, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+	storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 	require.NoError(t, err)
-	return store, s, other
+	return storage, s, other
 }
 
 // onEach runs a test on each database.
@@ -76,11 +76,11 @@ func TestAWriteCanceledAtAnyStatementIsWholeOrUndone(t *testing.T) {
 }
 
 func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *sql.DB)) {
-	store, s, other := spied(t)
+	storage, s, other := spied(t)
 	ctx := t.Context()
-	require.NoError(t, store.Apply(ctx, testChange(1)))
+	require.NoError(t, storage.Apply(ctx, testChange(1)))
 	stored := 1
-	count := len(statements(s, func() { require.NoError(t, store.Apply(ctx, testChange(2))) }))
+	count := len(statements(s, func() { require.NoError(t, storage.Apply(ctx, testChange(2))) }))
 	stored++
 	require.Greater(t, count, 8, "a change takes several statements")
 
@@ -110,7 +110,7 @@ func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *
 				}
 				return run()
 			}
-			err := store.Apply(ctx, testChange(stored+1))
+			err := storage.Apply(ctx, testChange(stored+1))
 			s.around = nil
 			cancel()
 			if err == nil {
@@ -119,7 +119,7 @@ func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *
 				require.ErrorIs(t, err, context.Canceled, "canceled at statement %d, %s", k, mode)
 			}
 			requireUnlocked(t, other)
-			snap, err := store.Read(t.Context(), testQuery)
+			snap, err := storage.Read(t.Context(), testQuery)
 			require.NoError(t, err, "the connection is usable or replaced")
 			requireChange(t, stored, snap)
 		}
@@ -132,11 +132,11 @@ func TestAReadCanceledAtAnyStatementLeavesNoTransaction(t *testing.T) {
 }
 
 func cancelReads(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *sql.DB)) {
-	store, s, _ := spied(t)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	storage, s, _ := spied(t)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	q := vault.Query{Token: testTokenID(1), Name: testName, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}
 	list := statements(s, func() {
-		_, err := store.Read(t.Context(), q)
+		_, err := storage.Read(t.Context(), q)
 		require.NoError(t, err)
 	})
 	for k := range list {
@@ -148,7 +148,7 @@ func cancelReads(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *s
 			}
 			return run()
 		}
-		_, err := store.Read(ctx, q)
+		_, err := storage.Read(ctx, q)
 		s.around = nil
 		cancel()
 		if err != nil {
@@ -156,14 +156,14 @@ func cancelReads(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *s
 		}
 		// The pool has one connection. With the read's transaction still open
 		// there could be no other.
-		n := sealNumber(mustRead(t, store, testQuery).Path[1].Seal)
-		require.NoError(t, store.Apply(t.Context(), testChange(n+1)), "canceled at statement %d", k)
+		n := sealNumber(mustRead(t, storage, testQuery).Path[1].Seal)
+		require.NoError(t, storage.Apply(t.Context(), testChange(n+1)), "canceled at statement %d", k)
 	}
 }
 
-func mustRead(t testing.TB, store *sqlstore.Store, q vault.Query) *vault.Snapshot {
+func mustRead(t testing.TB, storage *sqlstore.Store, q vault.Query) *vault.Snapshot {
 	t.Helper()
-	snap, err := store.Read(t.Context(), q)
+	snap, err := storage.Read(t.Context(), q)
 	require.NoError(t, err)
 	return snap
 }
@@ -193,43 +193,43 @@ func TestAConnectionThatMayHaveATransactionIsThrownAway(t *testing.T) {
 		"its ROLLBACK failed": func(s *spy) { failing(s, "ROLLBACK", false) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			store, s, other := spied(t)
-			require.NoError(t, store.Apply(t.Context(), testChange(1)))
+			storage, s, other := spied(t)
+			require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 			before := s.closed.Load()
 			fail(s)
-			require.Error(t, store.Apply(t.Context(), testChange(1)), "a conflict, if it comes so far")
+			require.Error(t, storage.Apply(t.Context(), testChange(1)), "a conflict, if it comes so far")
 			require.Equal(t, before+1, s.closed.Load(), "the connection was put back")
 			s.around = nil
 			requireUnlocked(t, other)
-			require.NoError(t, store.Apply(t.Context(), testChange(2)), "the store goes on with another connection")
+			require.NoError(t, storage.Apply(t.Context(), testChange(2)), "the store goes on with another connection")
 		})
 	}
 }
 
 func TestAWriteWhoseCommitFailsIsUndone(t *testing.T) {
-	store, s, other := spied(t)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	storage, s, other := spied(t)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	failing(s, "COMMIT", false)
-	require.ErrorContains(t, store.Apply(t.Context(), testChange(2)), "committing: disk on fire")
+	require.ErrorContains(t, storage.Apply(t.Context(), testChange(2)), "committing: disk on fire")
 	s.around = nil
 	requireUnlocked(t, other)
-	requireChange(t, 1, mustRead(t, store, testQuery))
+	requireChange(t, 1, mustRead(t, storage, testQuery))
 }
 
 func TestAPanicLeavesNoTransaction(t *testing.T) {
 	onEach(t, func(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *sql.DB)) {
-		store, _, other := spied(t)
-		require.Panics(t, func() { _ = store.Apply(t.Context(), nil) }, "a nil change is the caller's bug")
+		storage, _, other := spied(t)
+		require.Panics(t, func() { _ = storage.Apply(t.Context(), nil) }, "a nil change is the caller's bug")
 		requireUnlocked(t, other)
-		require.NoError(t, store.Apply(t.Context(), testChange(1)))
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	})
 }
 
 func TestEveryWriteIsDurableAndOverwritesWhatItDeletes(t *testing.T) {
-	store, s, _ := spied(t)
+	storage, s, _ := spied(t)
 	for name, write := range map[string]func() error{
-		"Apply": func() error { return store.Apply(t.Context(), testChange(1)) },
-		"Touch": func() error { return store.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: testTime(1)}}) },
+		"Apply": func() error { return storage.Apply(t.Context(), testChange(1)) },
+		"Touch": func() error { return storage.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: testTime(1)}}) },
 	} {
 		list := statements(s, func() { require.NoError(t, write()) })
 		for _, setting := range []string{"synchronous = FULL", "secure_delete = ON", "busy_timeout = 10000"} {
@@ -241,7 +241,7 @@ func TestEveryWriteIsDurableAndOverwritesWhatItDeletes(t *testing.T) {
 }
 
 func TestAWriterThatWaitsForTheLockCanBeCanceled(t *testing.T) {
-	store, s, other := spied(t)
+	storage, s, other := spied(t)
 	holder, err := other.Conn(t.Context())
 	require.NoError(t, err)
 	defer holder.Close()
@@ -256,7 +256,7 @@ func TestAWriterThatWaitsForTheLockCanBeCanceled(t *testing.T) {
 		return run()
 	}
 	answer := make(chan error, 1)
-	go func() { answer <- store.Apply(ctx, testChange(1)) }()
+	go func() { answer <- storage.Apply(ctx, testChange(1)) }()
 	select {
 	case err := <-answer:
 		require.ErrorIs(t, err, context.Canceled)
@@ -266,28 +266,28 @@ func TestAWriterThatWaitsForTheLockCanBeCanceled(t *testing.T) {
 	s.around = nil
 	_, err = holder.ExecContext(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)), "the store goes on")
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)), "the store goes on")
 }
 
 func TestAReadDoesNotWaitForAWriter(t *testing.T) {
 	file := newFile(t)
-	store := openStore(t, file)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
+	storage := openStore(t, file)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	holder, err := openDB(t, file).Conn(t.Context())
 	require.NoError(t, err)
 	defer holder.Close()
 	_, err = holder.ExecContext(t.Context(), "BEGIN IMMEDIATE; UPDATE seals SET seal = x'00'; DELETE FROM tokens")
 	require.NoError(t, err)
-	requireChange(t, 1, mustRead(t, store, testQuery))
+	requireChange(t, 1, mustRead(t, storage, testQuery))
 	_, err = holder.ExecContext(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
 }
 
 func TestErrorsNameTheTableAndNoValues(t *testing.T) {
 	file := newFile(t)
-	store, db := openStore(t, file), openDB(t, file)
-	require.NoError(t, store.Apply(t.Context(), testChange(1)))
-	err := store.Apply(t.Context(), testChange(1))
+	storage, db := openStore(t, file), openDB(t, file)
+	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+	err := storage.Apply(t.Context(), testChange(1))
 	require.ErrorIs(t, err, vault.ErrConflict)
 	require.EqualError(t, err, "inserting into data_keys: conflicting change")
 
@@ -297,7 +297,7 @@ func TestErrorsNameTheTableAndNoValues(t *testing.T) {
 	for table, column := range map[string]string{"tokens": "created", "secrets": "mac"} {
 		_, err := db.ExecContext(t.Context(), fmt.Sprintf("ALTER TABLE %s RENAME TO was_%[1]s; CREATE TABLE %[1]s AS SELECT * FROM was_%[1]s; UPDATE %[1]s SET %s = '%s'", table, column, canary))
 		require.NoError(t, err)
-		_, err = store.Read(t.Context(), testQuery)
+		_, err = storage.Read(t.Context(), testQuery)
 		require.ErrorContains(t, err, "reading "+table)
 		require.ErrorContains(t, err, column)
 		require.NotContains(t, err.Error(), canary)
@@ -309,34 +309,34 @@ func TestErrorsNameTheTableAndNoValues(t *testing.T) {
 func TestBytesOfAnotherLengthAreRefused(t *testing.T) {
 	for table, column := range map[string]string{"tokens": "hash", "secrets": "mac"} {
 		file := newFile(t)
-		store := openStore(t, file)
-		require.NoError(t, store.Apply(t.Context(), testChange(1)))
+		storage := openStore(t, file)
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 		_, err := openDB(t, file).ExecContext(t.Context(), fmt.Sprintf("UPDATE %s SET %s = substr(%[2]s, 1, 31)", table, column))
 		require.NoError(t, err)
-		_, err = store.Read(t.Context(), testQuery)
+		_, err = storage.Read(t.Context(), testQuery)
 		require.ErrorContains(t, err, "reading "+table)
 		require.ErrorContains(t, err, column)
 	}
 }
 
 func TestAPollTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
-	store, s, db := spied(t)
+	storage, s, db := spied(t)
 	for n := range 5 {
-		require.NoError(t, store.Apply(t.Context(), testChange(n+1)))
+		require.NoError(t, storage.Apply(t.Context(), testChange(n+1)))
 	}
 	ctx := t.Context()
 	poll := statements(s, func() {
-		_, err := store.Read(ctx, vault.Query{Token: testTokenID(3), SealsOnly: true})
+		_, err := storage.Read(ctx, vault.Query{Token: testTokenID(3), SealsOnly: true})
 		require.NoError(t, err)
 	})
 	require.Len(t, poll, 4, "BEGIN, the token, the seals, COMMIT")
 	watch := statements(s, func() {
-		_, _, err := store.Changes(ctx, 5)
+		_, _, err := storage.Changes(ctx, 5)
 		require.NoError(t, err)
 	})
 	require.Len(t, watch, 3, "BEGIN, the number, COMMIT")
 
-	all := statements(s, func() { everyStatement(t, store, 6) })
+	all := statements(s, func() { everyStatement(t, storage, 6) })
 	for _, query := range all {
 		if !strings.HasPrefix(query, "SELECT") && !strings.HasPrefix(query, "UPDATE") && !strings.HasPrefix(query, "DELETE") && !strings.HasPrefix(query, "WITH") {
 			continue
@@ -360,16 +360,16 @@ func TestAPollTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
 
 // everyStatement has a store that has had n-1 changes run every statement that
 // it has for rows.
-func everyStatement(t *testing.T, store *sqlstore.Store, n int) {
+func everyStatement(t *testing.T, storage *sqlstore.Store, n int) {
 	t.Helper()
 	ctx := t.Context()
-	_, err := store.Read(ctx, vault.Query{Token: testTokenID(1), Name: testName, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})
+	_, err := storage.Read(ctx, vault.Query{Token: testTokenID(1), Name: testName, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})
 	require.NoError(t, err)
-	_, _, err = store.Changes(ctx, int64(n-2))
+	_, _, err = storage.Changes(ctx, int64(n-2))
 	require.NoError(t, err)
-	_, err = store.Tenants(ctx, "acme", 10)
+	_, err = storage.Tenants(ctx, "acme", 10)
 	require.NoError(t, err)
-	_, err = store.Audit(ctx, "acme", 1, 10)
+	_, err = storage.Audit(ctx, "acme", 1, 10)
 	require.NoError(t, err)
 	change := testChange(n)
 	change.Keys = append(change.Keys, vault.KeyChange{Tenant: fmt.Sprint("tenant", n), New: testKey(n), First: true})
@@ -380,13 +380,13 @@ func everyStatement(t *testing.T, store *sqlstore.Store, n int) {
 	change.Remac = []vault.TokenRow{testToken(n)}
 	change.Mint = append(change.Mint, vault.MintChange{New: vault.MintedRow{Scope: "none", Integration: "none"}})
 	change.DropAudit = []vault.AuditRef{{Tenant: "acme", Seq: 1}}
-	require.NoError(t, store.Apply(ctx, change))
-	require.NoError(t, store.Apply(ctx, &vault.Change{Mint: []vault.MintChange{{Old: testMinted(n).Identity, New: vault.MintedRow{Scope: testScope, Integration: "github"}}}}))
+	require.NoError(t, storage.Apply(ctx, change))
+	require.NoError(t, storage.Apply(ctx, &vault.Change{Mint: []vault.MintChange{{Old: testMinted(n).Identity, New: vault.MintedRow{Scope: testScope, Integration: "github"}}}}))
 	for _, count := range []int{1, 16} {
 		var uses []vault.Use
 		for i := range count {
 			uses = append(uses, vault.Use{Token: testTokenID(i), Time: testTime(1)}, vault.Use{Token: testTokenID(1), Time: testTime(1), Scope: testScope, Name: testName + fmt.Sprint(i)})
 		}
-		require.NoError(t, store.Touch(ctx, uses))
+		require.NoError(t, storage.Touch(ctx, uses))
 	}
 }
