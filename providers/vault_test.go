@@ -19,11 +19,12 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // platform serves a vault over storage, as a process of its own, that mints for
 // the runners of acme.
-func platform(t *testing.T, storage vault.Storage, kek keyring.KEK, github, bitbucket bundle.Provider) (*vault.Vault, *httptest.Server) {
+func platform(t *testing.T, storage store.Store, kek keyring.KEK, github, bitbucket bundle.Provider) (*vault.Vault, *httptest.Server) {
 	t.Helper()
 	keys, err := keyring.New(kek, nil)
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // AdminHeader must be in every request to an admin handler that changes
@@ -139,8 +140,8 @@ type adminCall struct {
 	actor  Actor
 	params map[string]string
 	query  url.Values
-	scope  string   // set by the route's place
-	token  TokenRow // set by atToken
+	scope  string         // set by the route's place
+	token  store.TokenRow // set by atToken
 	// condition says that the client sent If-Match or If-None-Match.
 	condition bool
 }
@@ -291,7 +292,7 @@ var (
 		if err := c.enter("tenant"); err != nil {
 			return err
 		}
-		if Tenant(c.scope) != c.scope {
+		if store.Tenant(c.scope) != c.scope {
 			return requestProblem(http.StatusBadRequest, "The tenant is not one", "Want the first segment of a scope.")
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 type auditJSON struct {
@@ -31,12 +32,12 @@ type verifiedJSON struct {
 
 // chained is a storage whose audit rows can be spoiled on their way out.
 type chained struct {
-	vault.Storage
-	spoil func([]vault.AuditRow) []vault.AuditRow
+	store.Store
+	spoil func([]store.AuditRow) []store.AuditRow
 }
 
-func (c *chained) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
-	rows, err := c.Storage.Audit(ctx, tenant, after, limit)
+func (c *chained) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
+	rows, err := c.Store.Audit(ctx, tenant, after, limit)
 	if c.spoil != nil {
 		rows = c.spoil(rows)
 	}
@@ -46,7 +47,7 @@ func (c *chained) Audit(ctx context.Context, tenant string, after int64, limit i
 // newChain returns an administrator of a tenant whose chain has n entries.
 func newChain(t *testing.T, n int) (*admin, *chained) {
 	t.Helper()
-	c := &chained{Storage: memstore.New()}
+	c := &chained{Store: memstore.New()}
 	a := newAdminOver(t, c, nil)
 	for i := range n {
 		a.put(t, "acme", fmt.Sprintf("S%d", i+1), "x")
@@ -85,8 +86,8 @@ func TestAChainIsReadPageByPage(t *testing.T) {
 }
 
 func TestAPageShowsNoEntryThatDoesNotFit(t *testing.T) {
-	for about, spoil := range map[string]func([]vault.AuditRow) []vault.AuditRow{
-		"the oldest edited": func(rows []vault.AuditRow) []vault.AuditRow {
+	for about, spoil := range map[string]func([]store.AuditRow) []store.AuditRow{
+		"the oldest edited": func(rows []store.AuditRow) []store.AuditRow {
 			for i := range rows {
 				if rows[i].Seq == 3 { // of the page of 3 to 8
 					rows[i].Entry[20] ^= 1
@@ -94,12 +95,12 @@ func TestAPageShowsNoEntryThatDoesNotFit(t *testing.T) {
 			}
 			return rows
 		},
-		"edited":      func(rows []vault.AuditRow) []vault.AuditRow { rows[3].Entry[20] ^= 1; return rows },
-		"cut out":     func(rows []vault.AuditRow) []vault.AuditRow { return slices.Delete(rows, 3, 4) },
-		"cut off":     func(rows []vault.AuditRow) []vault.AuditRow { return rows[:len(rows)-1] },
-		"replaced":    func(rows []vault.AuditRow) []vault.AuditRow { rows[3].Entry = rows[4].Entry; return rows },
-		"another key": func(rows []vault.AuditRow) []vault.AuditRow { rows[3].KeyID[0] ^= 1; return rows },
-		"another MAC": func(rows []vault.AuditRow) []vault.AuditRow { rows[3].MAC[0] ^= 1; return rows },
+		"edited":      func(rows []store.AuditRow) []store.AuditRow { rows[3].Entry[20] ^= 1; return rows },
+		"cut out":     func(rows []store.AuditRow) []store.AuditRow { return slices.Delete(rows, 3, 4) },
+		"cut off":     func(rows []store.AuditRow) []store.AuditRow { return rows[:len(rows)-1] },
+		"replaced":    func(rows []store.AuditRow) []store.AuditRow { rows[3].Entry = rows[4].Entry; return rows },
+		"another key": func(rows []store.AuditRow) []store.AuditRow { rows[3].KeyID[0] ^= 1; return rows },
+		"another MAC": func(rows []store.AuditRow) []store.AuditRow { rows[3].MAC[0] ^= 1; return rows },
 	} {
 		a, c := newChain(t, 8)
 		c.spoil = spoil
@@ -148,10 +149,10 @@ func TestAChainIsVerifiedOverHTTP(t *testing.T) {
 	a.put(t, "acme", "MORE", "x")
 	require.Equal(t, int64(6), decode[verifiedJSON](t, a.do(t, "POST", target, since), 200).Seq)
 
-	c.spoil = func(rows []vault.AuditRow) []vault.AuditRow { return rows[:4] }
+	c.spoil = func(rows []store.AuditRow) []store.AuditRow { return rows[:4] }
 	require.Equal(t, int64(4), decode[verifiedJSON](t, a.do(t, "POST", target, ""), 200).Seq, "by itself a chain that was cut off looks whole")
 	requireRefusal(t, a.do(t, "POST", target, since), 500, "the chain ends before entry 5", "a head that was kept elsewhere shows it")
-	c.spoil = func(rows []vault.AuditRow) []vault.AuditRow { rows[2].Entry[20] ^= 1; return rows }
+	c.spoil = func(rows []store.AuditRow) []store.AuditRow { rows[2].Entry[20] ^= 1; return rows }
 	requireRefusal(t, a.do(t, "POST", target, ""), 500, "entry 3 is not as it was written", "the answer says where")
 	require.Contains(t, a.log.text(), "an audit chain is broken")
 	c.spoil = nil

@@ -16,6 +16,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // admin is a vault behind an admin handler, whose requests come from an actor.
@@ -33,9 +34,9 @@ func newAdmin(t testing.TB) *admin {
 	return newAdminOver(t, memstore.New(), nil)
 }
 
-func newAdminOver(t testing.TB, s vault.Storage, change func(*vault.Options)) *admin {
+func newAdminOver(t testing.TB, s store.Store, change func(*vault.Options)) *admin {
 	t.Helper()
-	a := &admin{fixture: &fixture{storage: &spy{Storage: s}, kek: keyringtest.NewFake("kek"), log: &logbook{}}}
+	a := &admin{fixture: &fixture{storage: &spy{Store: s}, kek: keyringtest.NewFake("kek"), log: &logbook{}}}
 	keys, err := keyring.New(a.kek, nil)
 	require.NoError(t, err)
 	opts := &vault.Options{
@@ -143,10 +144,10 @@ func serve(h http.Handler, r *http.Request) *reply {
 // requireUnchanged fails the test if do stored anything.
 func (a *admin) requireUnchanged(t testing.TB, why string, do func()) {
 	t.Helper()
-	before, _, err := a.storage.Storage.Changes(t.Context(), 0)
+	before, _, err := a.storage.Store.Changes(t.Context(), 0)
 	require.NoError(t, err)
 	do()
-	after, _, err := a.storage.Storage.Changes(t.Context(), 0)
+	after, _, err := a.storage.Store.Changes(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, before, after, why)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // The values of this file. What a preview shows of one is at most four
@@ -132,7 +133,7 @@ func TestNoFailureShowsAValue(t *testing.T) {
 		"key service down": func(a *admin) { a.kek.Break(keyring.ErrUnavailable) },
 		"forbidden":        func(a *admin) { a.who = func(*http.Request) (vault.Actor, error) { return vault.Actor{}, nil } },
 		"tampered": func(a *admin) {
-			a.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+			a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					if row := &snap.Path[0].Secrets[i]; len(row.Message) > 80 {
 						row.Message[80] ^= 1
@@ -141,7 +142,7 @@ func TestNoFailureShowsAValue(t *testing.T) {
 			})
 		},
 		"shortened": func(a *admin) {
-			a.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+			a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					row := &snap.Path[0].Secrets[i]
 					row.Preview = row.Preview[:min(len(row.Preview), 40)]

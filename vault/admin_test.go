@@ -21,6 +21,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // secretJSON, tokenJSON and the like are what the tests look at.
@@ -241,13 +242,13 @@ func TestOfConcurrentConditionalWritesOneWins(t *testing.T) {
 }
 
 // contended is a storage in which another write is always faster.
-type contended struct{ vault.Storage }
+type contended struct{ store.Store }
 
-func (c contended) Apply(ctx context.Context, change *vault.Change) error {
+func (c contended) Apply(ctx context.Context, change *store.Change) error {
 	if len(change.Insert) > 0 {
-		return vault.ErrConflict
+		return store.ErrConflict
 	}
-	return c.Storage.Apply(ctx, change)
+	return c.Store.Apply(ctx, change)
 }
 
 func TestAWriteThatNeverGetsThroughIsAConflict(t *testing.T) {
@@ -290,8 +291,8 @@ func TestAnActorMayDoOnlyWhatItsScopesCover(t *testing.T) {
 				requireRefusal(t, got, 403, "in scope "+row.scope, fmt.Sprintf("%s may not %s %s", row.actor.Name, route.Method, target))
 			}
 		}
-		got := a.do(t, "GET", "/v1/audit?tenant="+vault.Tenant(row.scope), "")
-		require.Equal(t, row.actor.Covers(vault.Tenant(row.scope)), got.status == 200, "the audit chain takes an administrator of the whole tenant: %v", row.actor.Scopes)
+		got := a.do(t, "GET", "/v1/audit?tenant="+store.Tenant(row.scope), "")
+		require.Equal(t, row.actor.Covers(store.Tenant(row.scope)), got.status == 200, "the audit chain takes an administrator of the whole tenant: %v", row.actor.Scopes)
 	}
 }
 
@@ -384,7 +385,7 @@ func TestAFailureOfThePlatformIsNotTheRequestsFault(t *testing.T) {
 		"key service down": {func(a *admin) { a.kek.Break(keyring.ErrUnavailable) }, 503},
 		"access denied":    {func(a *admin) { a.kek.Break(keyring.ErrDenied) }, 503},
 		"tampered": {func(a *admin) {
-			a.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+			a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					snap.Path[0].Secrets[i].Kind = clue
 				}
@@ -395,7 +396,7 @@ func TestAFailureOfThePlatformIsNotTheRequestsFault(t *testing.T) {
 			warm := newAdmin(t)
 			warm.put(t, "acme", "A", "1")
 			id := tokenID(t, warm.issue(t, "acme"))
-			a := newAdminOver(t, warm.storage.Storage, nil) // has no keys in memory
+			a := newAdminOver(t, warm.storage.Store, nil) // has no keys in memory
 			a.kek = warm.kek
 			keys, err := keyring.New(a.kek, nil)
 			require.NoError(t, err)

@@ -10,18 +10,19 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // TestEveryBitOfASealARecordAndATokenCounts edits what storage answers with, a
 // bit at a time. Messages have a test of their own, in SQL.
 func TestEveryBitOfASealARecordAndATokenCounts(t *testing.T) {
-	for what, part := range map[string]func(*vault.Snapshot) []byte{
-		"the scope's seal":  func(s *vault.Snapshot) []byte { return s.Path[1].Seal },
-		"the tenant's seal": func(s *vault.Snapshot) []byte { return s.Path[0].Seal },
-		"the key record":    func(s *vault.Snapshot) []byte { return s.Keys[0] },
-		"the token's hash":  func(s *vault.Snapshot) []byte { return s.Token.Hash[:] },
-		"the token's MAC":   func(s *vault.Snapshot) []byte { return s.Token.MAC[:] },
-		"the token's key":   func(s *vault.Snapshot) []byte { return s.Token.KeyID[:] },
+	for what, part := range map[string]func(*store.Snapshot) []byte{
+		"the scope's seal":  func(s *store.Snapshot) []byte { return s.Path[1].Seal },
+		"the tenant's seal": func(s *store.Snapshot) []byte { return s.Path[0].Seal },
+		"the key record":    func(s *store.Snapshot) []byte { return s.Keys[0] },
+		"the token's hash":  func(s *store.Snapshot) []byte { return s.Token.Hash[:] },
+		"the token's MAC":   func(s *store.Snapshot) []byte { return s.Token.MAC[:] },
+		"the token's key":   func(s *store.Snapshot) []byte { return s.Token.KeyID[:] },
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newFixture(t)
@@ -31,7 +32,7 @@ func TestEveryBitOfASealARecordAndATokenCounts(t *testing.T) {
 			genuine := f.values(t, token)
 			bit := 0
 			done := false
-			f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				b := part(snap)
 				if done = bit >= len(b)*8; !done {
 					b[bit/8] ^= 1 << (bit % 8)
@@ -62,7 +63,7 @@ func TestEveryTruncationOfASealIsMalformed(t *testing.T) {
 	f.put(t, "acme", "A", canaryTenant)
 	token := f.issue(t, "acme")
 	length := 0
-	f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+	f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 		seal := append(snap.Path[0].Seal, 0)
 		snap.Path[0].Seal = seal[:length]
 	})
@@ -81,24 +82,24 @@ func TestEveryTruncationOfASealIsMalformed(t *testing.T) {
 
 // A storage that answers what was not asked for must not get anything served.
 func TestAStorageThatLiesIsRefused(t *testing.T) {
-	for about, lie := range map[string]func(*vault.Snapshot){
-		"another token's row":     func(s *vault.Snapshot) { s.Token.ID = "AAAAAAAAAAAA" },
-		"a scope that is none":    func(s *vault.Snapshot) { s.Token.Scope = "acme/../web" },
-		"a secret twice":          func(s *vault.Snapshot) { s.Path[1].Secrets = append(s.Path[1].Secrets, s.Path[1].Secrets[0]) },
-		"a secret of elsewhere":   func(s *vault.Snapshot) { s.Path[1].Secrets[0].Scope = "acme" },
-		"no secrets":              func(s *vault.Snapshot) { s.Path[1].Secrets = nil },
-		"secrets one scope up":    func(s *vault.Snapshot) { s.Path[0].Secrets, s.Path[1].Secrets = s.Path[1].Secrets, s.Path[0].Secrets },
-		"scopes the wrong way":    func(s *vault.Snapshot) { s.Path[0], s.Path[1] = s.Path[1], s.Path[0] },
-		"no keys":                 func(s *vault.Snapshot) { s.Keys = nil },
-		"a version that is later": func(s *vault.Snapshot) { s.Path[1].Secrets[0].Version++ },
-		"a revoked stranger":      func(s *vault.Snapshot) { s.Path[1].Revoked = append(s.Path[1].Revoked, vault.RevokedRow{ID: "x"}) },
+	for about, lie := range map[string]func(*store.Snapshot){
+		"another token's row":     func(s *store.Snapshot) { s.Token.ID = "AAAAAAAAAAAA" },
+		"a scope that is none":    func(s *store.Snapshot) { s.Token.Scope = "acme/../web" },
+		"a secret twice":          func(s *store.Snapshot) { s.Path[1].Secrets = append(s.Path[1].Secrets, s.Path[1].Secrets[0]) },
+		"a secret of elsewhere":   func(s *store.Snapshot) { s.Path[1].Secrets[0].Scope = "acme" },
+		"no secrets":              func(s *store.Snapshot) { s.Path[1].Secrets = nil },
+		"secrets one scope up":    func(s *store.Snapshot) { s.Path[0].Secrets, s.Path[1].Secrets = s.Path[1].Secrets, s.Path[0].Secrets },
+		"scopes the wrong way":    func(s *store.Snapshot) { s.Path[0], s.Path[1] = s.Path[1], s.Path[0] },
+		"no keys":                 func(s *store.Snapshot) { s.Keys = nil },
+		"a version that is later": func(s *store.Snapshot) { s.Path[1].Secrets[0].Version++ },
+		"a revoked stranger":      func(s *store.Snapshot) { s.Path[1].Revoked = append(s.Path[1].Revoked, store.RevokedRow{ID: "x"}) },
 	} {
 		t.Run(about, func(t *testing.T) {
 			f := newFixture(t)
 			f.put(t, "acme", "A", canaryTenant)
 			f.put(t, "acme/web", "B", canaryWeb)
 			token := f.issue(t, "acme/web")
-			f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) { lie(snap) })
+			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) { lie(snap) })
 			b, err := f.Bootstrap(t.Context(), token, nil)
 			require.Nil(t, b)
 			requireRefused(t, f, err, about)
@@ -110,7 +111,7 @@ func TestAnUnknownTokenIsNoNewsForTheLog(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", canaryTenant)
 	token := f.issue(t, "acme")
-	f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) { *snap = vault.Snapshot{} })
+	f.storage.onRead(func(_ store.Query, snap *store.Snapshot) { *snap = store.Snapshot{} })
 	_, err := f.Bootstrap(t.Context(), token, nil)
 	refused, ok := errors.AsType[*vault.TokenError](err)
 	require.True(t, ok)

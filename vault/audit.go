@@ -13,6 +13,7 @@ import (
 
 	"github.com/satchelhq/satchel/internal/batch"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // AuditAction says what an audit entry is about.
@@ -79,7 +80,7 @@ type AuditHead struct {
 }
 
 // auditEntries says what a change to scope is, for the audit chain.
-func auditEntries(c *Change, scope, author string) []AuditEntry {
+func auditEntries(c *store.Change, scope, author string) []AuditEntry {
 	t := now()
 	var entries []AuditEntry
 	add := func(action AuditAction, name string, version int64, token string) {
@@ -136,8 +137,8 @@ func encode(entries []AuditEntry) ([][]byte, error) {
 }
 
 // chain returns the rows that follow head.
-func chain(key *keyring.DataKey, tenant string, head *AuditRow, entries [][]byte) ([]AuditRow, error) {
-	var rows []AuditRow
+func chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries [][]byte) ([]store.AuditRow, error) {
+	var rows []store.AuditRow
 	var seq int64
 	var previous [32]byte
 	if head != nil {
@@ -149,7 +150,7 @@ func chain(key *keyring.DataKey, tenant string, head *AuditRow, entries [][]byte
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, AuditRow{Tenant: tenant, Seq: seq, Entry: entry, KeyID: key.ID(), MAC: mac})
+		rows = append(rows, store.AuditRow{Tenant: tenant, Seq: seq, Entry: entry, KeyID: key.ID(), MAC: mac})
 		previous = mac
 	}
 	return rows, nil
@@ -193,10 +194,10 @@ const auditPage = 500
 
 func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead, visit func(int64, AuditEntry) error) (AuditHead, error) {
 	var head AuditHead
-	if err := CheckScope(tenant); err != nil || Tenant(tenant) != tenant {
+	if err := CheckScope(tenant); err != nil || store.Tenant(tenant) != tenant {
 		return head, fmt.Errorf("%w: want the name of a tenant, the first segment of a scope", ErrInvalid)
 	}
-	st, err := v.read(ctx, Query{Scope: tenant})
+	st, err := v.read(ctx, store.Query{Scope: tenant})
 	if err != nil {
 		return head, err
 	}
@@ -230,12 +231,12 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead
 }
 
 // auditKey returns the data key behind a row's MAC, which may be newer than st.
-func (v *Vault) auditKey(ctx context.Context, st *state, row AuditRow) (*keyring.DataKey, error) {
+func (v *Vault) auditKey(ctx context.Context, st *state, row store.AuditRow) (*keyring.DataKey, error) {
 	key, err := st.key(ctx, row.KeyID)
 	if !errors.Is(err, keyring.ErrTampered) {
 		return key, err
 	}
-	snap, err := v.storage.Read(ctx, Query{Scope: st.Path[0].Scope})
+	snap, err := v.storage.Read(ctx, store.Query{Scope: st.Path[0].Scope})
 	if err != nil {
 		return nil, fmt.Errorf("reading from storage: %w", err)
 	}
@@ -247,16 +248,16 @@ func (v *Vault) auditKey(ctx context.Context, st *state, row AuditRow) (*keyring
 type auditCheck struct {
 	tenant string
 	since  *AuditHead
-	last   *AuditRow
+	last   *store.AuditRow
 	// first is the oldest row if entries before it were dropped, until the
 	// entry that says so has been found; firstKey is behind its MAC.
-	first    *AuditRow
+	first    *store.AuditRow
 	firstKey *keyring.DataKey
 	met      bool // since was found, or dropped
 }
 
 // next checks the row that follows.
-func (c *auditCheck) next(key *keyring.DataKey, row AuditRow) (AuditEntry, error) {
+func (c *auditCheck) next(key *keyring.DataKey, row store.AuditRow) (AuditEntry, error) {
 	tampered := func(what string) (AuditEntry, error) {
 		return AuditEntry{}, fmt.Errorf("%w: entry %d %s", keyring.ErrTampered, row.Seq, what)
 	}
@@ -365,7 +366,7 @@ func (v *Vault) trim(ctx context.Context, tenant string, through int64, author s
 	if len(rows) == 0 || rows[0].Seq != through {
 		return fmt.Errorf("%w: somebody else trims it", ErrConflict)
 	}
-	st, err := v.read(ctx, Query{Scope: tenant})
+	st, err := v.read(ctx, store.Query{Scope: tenant})
 	if err != nil {
 		return err
 	}
@@ -384,7 +385,7 @@ func (v *Vault) trim(ctx context.Context, tenant string, through int64, author s
 	if err != nil {
 		return err
 	}
-	_, err = v.writeEntries(ctx, key, tenant, entries, AuditRef{Tenant: tenant, Seq: through})
+	_, err = v.writeEntries(ctx, key, tenant, entries, store.AuditRef{Tenant: tenant, Seq: through})
 	return err
 }
 
@@ -409,7 +410,7 @@ const appendWithin = 10 * time.Second
 // append tells the sinks and makes an entry of st's tenant durable, together
 // with those that other requests bring meanwhile.
 func (v *Vault) append(ctx context.Context, st *state, e AuditEntry) error {
-	tenant := Tenant(st.Path[0].Scope)
+	tenant := store.Tenant(st.Path[0].Scope)
 	if err := v.tell(ctx, tenant, e); err != nil {
 		return err
 	}
@@ -465,18 +466,18 @@ func (v *Vault) write(ctx context.Context, tenant string, pending []pendingEntry
 //
 // Each time that somebody else appends in between, it writes fewer together:
 // writers of few entries would else always be faster than one of many.
-func (v *Vault) writeEntries(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop ...AuditRef) (written int, err error) {
+func (v *Vault) writeEntries(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop ...store.AuditRef) (written int, err error) {
 	together, lost := auditPage, 0
 	for written < len(entries) {
 		n := min(together, len(entries)-written)
-		var dropped []AuditRef
+		var dropped []store.AuditRef
 		if written+n == len(entries) {
 			dropped = drop
 		}
 		switch err := v.writeOnce(ctx, key, tenant, entries[written:written+n], dropped); {
 		case err == nil:
 			written, together, lost = written+n, min(2*together, auditPage), 0
-		case errors.Is(err, ErrConflict):
+		case errors.Is(err, store.ErrConflict):
 			if err := yieldTurn(ctx, lost); err != nil {
 				return written, err
 			}
@@ -488,8 +489,8 @@ func (v *Vault) writeEntries(ctx context.Context, key *keyring.DataKey, tenant s
 	return written, nil
 }
 
-func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop []AuditRef) error {
-	snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, AuditHead: true})
+func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop []store.AuditRef) error {
+	snap, err := v.storage.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, AuditHead: true})
 	if err != nil {
 		return &outage{fmt.Errorf("reading from storage: %w", err)}
 	}
@@ -497,8 +498,8 @@ func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant stri
 	if err != nil {
 		return err
 	}
-	err = v.storage.Apply(ctx, &Change{Append: rows, DropAudit: drop})
-	if err == nil || errors.Is(err, ErrConflict) {
+	err = v.storage.Apply(ctx, &store.Change{Append: rows, DropAudit: drop})
+	if err == nil || errors.Is(err, store.ErrConflict) {
 		return err
 	}
 	return &outage{fmt.Errorf("writing to storage: %w", err)}

@@ -19,6 +19,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // auditor is a sink that keeps what it gets, and fails on demand.
@@ -43,7 +44,7 @@ func (f *fixture) with(t testing.TB, opts vault.Options) *fixture {
 	t.Helper()
 	keys, err := keyring.New(f.kek, nil)
 	require.NoError(t, err)
-	next := &fixture{storage: &spy{Storage: f.storage.Storage}, kek: f.kek, log: &logbook{}}
+	next := &fixture{storage: &spy{Store: f.storage.Store}, kek: f.kek, log: &logbook{}}
 	opts.Logger = next.log.logger()
 	next.Vault, err = vault.New(t.Context(), next.storage, keys, &opts)
 	require.NoError(t, err)
@@ -286,7 +287,7 @@ func TestACutThatATrimDoesNotExplainIsFound(t *testing.T) {
 		f.put(t, "acme", "C", "c")
 		_, err := f.TrimAudit(t.Context(), "acme", border)
 		require.NoError(t, err)
-		require.NoError(t, storage.Apply(t.Context(), &vault.Change{DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 5}}}))
+		require.NoError(t, storage.Apply(t.Context(), &store.Change{DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 5}}}))
 		_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
 		require.ErrorIs(t, err, keyring.ErrTampered, "one more than the trim says")
 	})
@@ -339,22 +340,22 @@ func TestWhatCannotBeRecordedIsRefused(t *testing.T) {
 
 // forgetful is a storage that takes no entries.
 type forgetful struct {
-	vault.Storage
+	store.Store
 	on atomic.Bool
 }
 
 var errFull = errors.New("the disk is full")
 
-func (s *forgetful) Apply(ctx context.Context, c *vault.Change) error {
+func (s *forgetful) Apply(ctx context.Context, c *store.Change) error {
 	if s.on.Load() && len(c.Append) > 0 {
 		return errFull
 	}
-	return s.Storage.Apply(ctx, c)
+	return s.Store.Apply(ctx, c)
 }
 
 func TestATrimThatCannotBeRecordedDropsNothing(t *testing.T) {
 	for _, bestEffort := range []bool{false, true} {
-		storage := &forgetful{Storage: memstore.New()}
+		storage := &forgetful{Store: memstore.New()}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek")).with(t, vault.Options{AuditBestEffort: bestEffort})
 		f.put(t, "acme", "A", "a")
 		f.put(t, "acme", "A", "b")
@@ -367,21 +368,21 @@ func TestATrimThatCannotBeRecordedDropsNothing(t *testing.T) {
 
 // slowAppend is a storage in which an Apply that appends takes a second.
 type slowAppend struct {
-	vault.Storage
+	store.Store
 	appends atomic.Int64
 }
 
-func (s *slowAppend) Apply(ctx context.Context, c *vault.Change) error {
+func (s *slowAppend) Apply(ctx context.Context, c *store.Change) error {
 	if len(c.Append) > 0 {
 		s.appends.Add(1)
 		time.Sleep(time.Second)
 	}
-	return s.Storage.Apply(ctx, c)
+	return s.Store.Apply(ctx, c)
 }
 
 func TestDeliveriesAtTheSameTimeShareTheirWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &slowAppend{Storage: memstore.New()}
+		storage := &slowAppend{Store: memstore.New()}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		f.put(t, "acme", "A", "a")
 		token := f.issue(t, "acme")
@@ -412,13 +413,13 @@ func TestDeliveriesAtTheSameTimeShareTheirWrites(t *testing.T) {
 
 // busyChain is a storage whose audit chains grow so fast that whoever appends
 // more than four entries is too late.
-type busyChain struct{ vault.Storage }
+type busyChain struct{ store.Store }
 
-func (s busyChain) Apply(ctx context.Context, c *vault.Change) error {
+func (s busyChain) Apply(ctx context.Context, c *store.Change) error {
 	if len(c.Append) > 4 {
-		return vault.ErrConflict
+		return store.ErrConflict
 	}
-	return s.Storage.Apply(ctx, c)
+	return s.Store.Apply(ctx, c)
 }
 
 func TestManyDeliveriesAreRecordedBesideFasterWriters(t *testing.T) {
@@ -441,7 +442,7 @@ func TestManyDeliveriesAreRecordedBesideFasterWriters(t *testing.T) {
 
 func TestADeliveryDoesNotWaitForThoseThatCameLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &slowAppend{Storage: memstore.New()}
+		storage := &slowAppend{Store: memstore.New()}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		f.put(t, "acme", "A", "a")
 		token := f.issue(t, "acme")
@@ -468,7 +469,7 @@ func TestADeliveryDoesNotWaitForThoseThatCameLater(t *testing.T) {
 
 func TestARunnerThatLeavesTakesNobodysEntryAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &slowAppend{Storage: memstore.New()}
+		storage := &slowAppend{Store: memstore.New()}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		f.put(t, "acme", "A", "a")
 		token := f.issue(t, "acme")
@@ -535,26 +536,26 @@ func TestTwoProcessesWriteOneChain(t *testing.T) {
 
 // between is a storage that does something before it reads a chain.
 type between struct {
-	vault.Storage
+	store.Store
 	do func()
 }
 
-func (b *between) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+func (b *between) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
 	if b.do != nil {
 		do := b.do
 		b.do = nil
 		do()
 	}
-	return b.Storage.Audit(ctx, tenant, after, limit)
+	return b.Store.Audit(ctx, tenant, after, limit)
 }
 
 func TestAChainThatGrowsUnderANewDataKeyMeanwhileIsGenuine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &between{Storage: memstore.New()}
+		storage := &between{Store: memstore.New()}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		f.put(t, "acme", "A", "a")
 		time.Sleep(time.Hour)
-		other := newFixtureOver(t, storage.Storage, f.kek)
+		other := newFixtureOver(t, storage.Store, f.kek)
 		storage.do = func() {
 			if _, err := other.RotateDataKeys(t.Context(), 0); err != nil {
 				t.Errorf("a rotation failed: %v", err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // AuditRecord is an entry with its number in the tenant's chain.
@@ -31,13 +32,13 @@ func (v *Vault) AuditPage(ctx context.Context, tenant string, before int64, limi
 }
 
 func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limit int) ([]AuditRecord, error) {
-	if err := CheckScope(tenant); err != nil || Tenant(tenant) != tenant {
+	if err := CheckScope(tenant); err != nil || store.Tenant(tenant) != tenant {
 		return nil, fmt.Errorf("%w: want the name of a tenant, the first segment of a scope", ErrInvalid)
 	}
 	if before < 0 || limit < 1 {
 		return nil, fmt.Errorf("%w: before is %d and limit %d; want 0 or more, and 1 or more", ErrInvalid, before, limit)
 	}
-	st, err := v.read(ctx, Query{Scope: tenant, AuditHead: true})
+	st, err := v.read(ctx, store.Query{Scope: tenant, AuditHead: true})
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limi
 	if err != nil {
 		return nil, fmt.Errorf("reading from storage: %w", err)
 	}
-	rows = slices.DeleteFunc(rows, func(row AuditRow) bool { return row.Seq > newest })
+	rows = slices.DeleteFunc(rows, func(row store.AuditRow) bool { return row.Seq > newest })
 	if n := len(rows); n > 0 && rows[n-1].Seq != newest {
 		return nil, fmt.Errorf("%w: entries before number %d are missing", keyring.ErrTampered, newest+1)
 	}

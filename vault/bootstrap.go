@@ -16,6 +16,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // BootstrapRequest says how a runner asks for its bundle.
@@ -129,7 +130,7 @@ func (v *Vault) denied(ctx context.Context, id string, req *BootstrapRequest, er
 	if !ok || refused.Reason == TokenUnknown || !v.denials.first(id, time.Now()) {
 		return err
 	}
-	st, failed := v.readFor(ctx, Query{Token: id})
+	st, failed := v.readFor(ctx, store.Query{Token: id})
 	if failed != nil {
 		_ = v.refused(ctx, failed)
 		return err
@@ -171,7 +172,7 @@ func (d *denials) first(id string, t time.Time) bool {
 func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) error {
 	var seat *seat
 	for {
-		st, err := v.readFor(ctx, Query{Token: id, SealsOnly: true, Minted: v.minters != nil})
+		st, err := v.readFor(ctx, store.Query{Token: id, SealsOnly: true, Minted: v.minters != nil})
 		if err != nil {
 			return fmt.Errorf("reading the state of token %s: %w", id, err)
 		}
@@ -181,7 +182,7 @@ func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *Bo
 		if v.revision(st) != req.IfNoneMatch || v.mintingDue(st) {
 			return nil
 		}
-		v.record(ctx, Use{Token: id, Time: now(), Addr: req.RemoteAddr, Runner: req.Runner})
+		v.record(ctx, store.Usage{Token: id, Time: now(), Addr: req.RemoteAddr, Runner: req.Runner})
 		end := deadline
 		if ends := tokenEnd(st.Token); !ends.IsZero() && ends.Before(end) {
 			end = ends
@@ -192,7 +193,7 @@ func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *Bo
 		if seat == nil {
 			// Take a place and look again: a change may have come between
 			// the reading and this.
-			seat = v.watch.join(Path(st.Token.Scope)...)
+			seat = v.watch.join(store.Path(st.Token.Scope)...)
 			defer v.watch.leave(seat)
 			continue
 		}
@@ -215,7 +216,7 @@ func admit(st *state, hash [32]byte) error {
 
 // deliver makes the bundle for a token, records that, and returns it.
 func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest) (*bundle.Bundle, error) {
-	q := Query{Token: id, Minted: v.minters != nil}
+	q := store.Query{Token: id, Minted: v.minters != nil}
 	began := time.Now()
 	st, err := v.admitted(ctx, q, hash)
 	if err != nil {
@@ -237,10 +238,10 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 	}
 	t := b.Meta().IssuedAt
 	entry := AuditEntry{Time: t, Action: AuditDeliver, Scope: st.Token.Scope, Token: id, Runner: req.Runner, Addr: req.RemoteAddr}
-	used := []Use{{Token: id, Time: t, Addr: req.RemoteAddr, Runner: req.Runner}}
+	used := []store.Usage{{Token: id, Time: t, Addr: req.RemoteAddr, Runner: req.Runner}}
 	for s := range b.All() {
 		entry.Delivered = append(entry.Delivered, fmt.Sprintf("%s/%s@%d", s.Scope, s.Name, s.Version))
-		used = append(used, Use{Token: id, Time: t, Scope: s.Scope, Name: s.Name})
+		used = append(used, store.Usage{Token: id, Time: t, Scope: s.Scope, Name: s.Name})
 	}
 	if err := v.append(ctx, st, entry); err != nil {
 		return nil, err
@@ -250,7 +251,7 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 }
 
 // admitted reads for a token, and checks that.
-func (v *Vault) admitted(ctx context.Context, q Query, hash [32]byte) (*state, error) {
+func (v *Vault) admitted(ctx context.Context, q store.Query, hash [32]byte) (*state, error) {
 	st, err := v.readFor(ctx, q)
 	if err != nil {
 		return nil, err
@@ -317,8 +318,8 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 
 // nearest returns the row of each name that counts for a runner of the path:
 // a secret, or the tombstone that hides it.
-func (st *state) nearest() map[string]SecretRow {
-	nearest := map[string]SecretRow{}
+func (st *state) nearest() map[string]store.SecretRow {
+	nearest := map[string]store.SecretRow{}
 	for i := range st.Path {
 		for _, row := range st.Path[i].Secrets {
 			nearest[row.Name] = row

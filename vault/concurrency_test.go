@@ -16,6 +16,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 func TestThirtyWritersOfOneScopeAllLand(t *testing.T) {
@@ -131,7 +132,7 @@ func TestTwoProcessesMakeOneDataKeyForATenant(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	snap, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme"})
+	snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
 	require.NoError(t, err)
 	require.Len(t, snap.Keys, 1)
 	require.Len(t, f.values(t, f.issue(t, "acme")), 4)
@@ -210,7 +211,7 @@ func TestAWriterThatAlwaysMeetsOthersGivesUp(t *testing.T) {
 		f := newFixture(t)
 		f.put(t, "acme", "A", "one")
 		applies := f.storage.applies.Load()
-		setError(&f.storage.failApply, vault.ErrConflict)
+		setError(&f.storage.failApply, store.ErrConflict)
 		start := time.Now()
 		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
 		require.ErrorIs(t, err, vault.ErrConflict)

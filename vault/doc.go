@@ -18,7 +18,7 @@
 // vault logs them as errors. docs/threat-model.md says what this does not
 // cover.
 //
-// [Storage] is where the rows go: packages memstore and sqlstore. Beside that, a
+// [store.Store] is where the rows go: packages memstore and sqlstore. Beside that, a
 // platform takes what it needs:
 //
 //   - [NewAdminHandler] for administrators over HTTP, write-only;

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // An export (SKX, version 1; docs/format.md) is a header and a stream of package
@@ -61,23 +62,23 @@ func (v *Vault) Export(ctx context.Context, w io.Writer) (ExportReport, error) {
 // exportLine is one line of what the chunks hold together. Exactly one of its
 // fields is set.
 type exportLine struct {
-	Tenant  string         `json:"tenant,omitempty"` // begins a tenant
-	Key     keyring.Record `json:"key,omitempty"`
-	Scope   *exportScope   `json:"scope,omitempty"`
-	Audit   *AuditRow      `json:"audit,omitempty"`
-	EndOfIt string         `json:"end,omitempty"` // ends a tenant
+	Tenant  string          `json:"tenant,omitempty"` // begins a tenant
+	Key     keyring.Record  `json:"key,omitempty"`
+	Scope   *exportScope    `json:"scope,omitempty"`
+	Audit   *store.AuditRow `json:"audit,omitempty"`
+	EndOfIt string          `json:"end,omitempty"` // ends a tenant
 }
 
 // exportScope is all that is stored for a scope.
 type exportScope struct {
 	Scope   string
 	Seal    []byte
-	History []NameHistory
-	Tokens  []TokenRow
+	History []store.NameHistory
+	Tokens  []store.TokenRow
 }
 
 func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, report *ExportReport) error {
-	snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, Below: true})
+	snap, err := v.storage.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, Below: true})
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
 	}
@@ -85,7 +86,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 		return err
 	}
 	for _, scope := range append([]string{tenant}, slices.Sorted(maps.Keys(snap.Below))...) {
-		snap, err := v.storage.Read(ctx, Query{Scope: scope, History: true, Tokens: true})
+		snap, err := v.storage.Read(ctx, store.Query{Scope: scope, History: true, Tokens: true})
 		if err != nil {
 			return fmt.Errorf("reading from storage: %w", err)
 		}
@@ -116,7 +117,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 		}
 	}
 	// Last: data keys are never removed, so all that was used above is there.
-	if snap, err = v.storage.Read(ctx, Query{Scope: tenant}); err != nil {
+	if snap, err = v.storage.Read(ctx, store.Query{Scope: tenant}); err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
 	}
 	for _, record := range snap.Keys {
@@ -222,7 +223,7 @@ type tenantRows struct {
 	tenant string
 	keys   []keyring.Record
 	scopes []exportScope
-	audit  []AuditRow
+	audit  []store.AuditRow
 }
 
 // importFrom calls take for each tenant of a stream.
@@ -310,29 +311,29 @@ func (v *Vault) openExport(ctx context.Context, r io.Reader) (io.Reader, *keyrin
 
 // checkTenant verifies everything that an export has of a tenant.
 func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
-	there, err := v.storage.Read(ctx, Query{Scope: rows.tenant})
+	there, err := v.storage.Read(ctx, store.Query{Scope: rows.tenant})
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
 	}
 	if len(there.Keys) > 0 || there.Path[0].Seal != nil {
 		return fmt.Errorf("%w: it exists already; import into an empty vault, or one without it", ErrConflict)
 	}
-	states := map[string]ScopeState{}
+	states := map[string]store.ScopeState{}
 	for i := range rows.scopes {
 		s := &rows.scopes[i]
-		if err := CheckScope(s.Scope); err != nil || Tenant(s.Scope) != rows.tenant {
+		if err := CheckScope(s.Scope); err != nil || store.Tenant(s.Scope) != rows.tenant {
 			return fmt.Errorf("%w: a scope of the export is not the tenant's", keyring.ErrMalformed)
 		}
 		states[s.Scope] = s.state()
 	}
 	opened := map[[16]byte]*keyring.DataKey{}
-	all := &state{Snapshot: &Snapshot{Path: []ScopeState{states[rows.tenant]}, Keys: rows.keys}, keys: v.keys, opened: opened}
+	all := &state{Snapshot: &store.Snapshot{Path: []store.ScopeState{states[rows.tenant]}, Keys: rows.keys}, keys: v.keys, opened: opened}
 	all.Path[0].Scope = rows.tenant
 	defer all.close()
 	for i := range rows.scopes {
 		s := &rows.scopes[i]
-		snap := &Snapshot{Keys: rows.keys, Tokens: s.Tokens}
-		for _, scope := range Path(s.Scope) {
+		snap := &store.Snapshot{Keys: rows.keys, Tokens: s.Tokens}
+		for _, scope := range store.Path(s.Scope) {
 			st, ok := states[scope]
 			if !ok {
 				return fmt.Errorf("%w: scope %s of the export is missing", keyring.ErrTampered, clip(scope))
@@ -340,7 +341,7 @@ func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 			snap.Path = append(snap.Path, st)
 		}
 		st := &state{Snapshot: snap, keys: v.keys, opened: opened}
-		if err := st.verify(ctx, Query{Scope: s.Scope}); err != nil {
+		if err := st.verify(ctx, store.Query{Scope: s.Scope}); err != nil {
 			return err
 		}
 		if err := st.checkAll(ctx, s); err != nil {
@@ -361,8 +362,8 @@ func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 }
 
 // state returns what the seal of s covers.
-func (s *exportScope) state() ScopeState {
-	st := ScopeState{Scope: s.Scope, Seal: s.Seal}
+func (s *exportScope) state() store.ScopeState {
+	st := store.ScopeState{Scope: s.Scope, Seal: s.Seal}
 	for _, h := range s.History {
 		for _, row := range h.Versions {
 			if row.Version == h.Active {
@@ -372,7 +373,7 @@ func (s *exportScope) state() ScopeState {
 	}
 	for _, t := range s.Tokens {
 		if !t.Revoked.IsZero() {
-			st.Revoked = append(st.Revoked, RevokedRow{ID: t.ID, Revoked: t.Revoked, RevokedBy: t.RevokedBy})
+			st.Revoked = append(st.Revoked, store.RevokedRow{ID: t.ID, Revoked: t.Revoked, RevokedBy: t.RevokedBy})
 		}
 	}
 	return st
@@ -411,29 +412,33 @@ func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 
 // storeTenant stores a tenant that checkTenant has seen.
 func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
-	change := &Change{}
+	change := &store.Change{}
 	restoreAudit(change, rows.audit)
 	for i, record := range rows.keys {
-		change.Keys = append(change.Keys, KeyChange{Tenant: rows.tenant, New: record, First: i == 0})
+		change.Keys = append(change.Keys, store.KeyChange{Tenant: rows.tenant, New: record, First: i == 0})
 	}
-	var uses []Use
+	var uses []store.Usage
 	for _, s := range rows.scopes {
-		change.Seals = append(change.Seals, SealChange{Scope: s.Scope, New: s.Seal})
+		change.Seals = append(change.Seals, store.SealChange{Scope: s.Scope, New: s.Seal})
 		for _, h := range s.History {
 			restoreName(change, s.Scope, h)
 			if n := len(h.Versions); n > 0 && !h.Versions[n-1].LastUsed.IsZero() {
 				last := h.Versions[n-1]
-				uses = append(uses, Use{Scope: s.Scope, Name: h.Name, Token: last.LastToken, Time: last.LastUsed})
+				uses = append(uses, store.Usage{Scope: s.Scope, Name: h.Name, Token: last.LastToken, Time: last.LastUsed})
 			}
 		}
 		change.Issue = append(change.Issue, s.Tokens...)
 		for _, t := range s.Tokens {
 			if !t.LastUsed.IsZero() {
-				uses = append(uses, Use{Token: t.ID, Time: t.LastUsed, Addr: t.LastAddr, Runner: t.LastRunner})
+				uses = append(uses, store.Usage{Token: t.ID, Time: t.LastUsed, Addr: t.LastAddr, Runner: t.LastRunner})
 			}
 		}
 	}
-	if err := v.storage.Apply(ctx, change); err != nil {
+	err := v.storage.Apply(ctx, change)
+	if errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("%w: another process writes to it", ErrConflict)
+	}
+	if err != nil {
 		return fmt.Errorf("storing: %w", err)
 	}
 	if err := v.storage.Touch(ctx, uses); err != nil {
@@ -443,26 +448,26 @@ func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 }
 
 // restoreAudit adds to c what brings back an audit chain.
-func restoreAudit(c *Change, rows []AuditRow) {
+func restoreAudit(c *store.Change, rows []store.AuditRow) {
 	if len(rows) == 0 {
 		return
 	}
 	if dropped := rows[0].Seq - 1; dropped > 0 { // by TrimAudit
-		c.StartAudit = []AuditRef{{Tenant: rows[0].Tenant, Seq: dropped}}
+		c.StartAudit = []store.AuditRef{{Tenant: rows[0].Tenant, Seq: dropped}}
 	}
 	c.Append = rows
 }
 
 // restoreName adds to c what brings back a name with its versions, the active one,
 // and the highest number there ever was.
-func restoreName(c *Change, scope string, h NameHistory) {
+func restoreName(c *store.Change, scope string, h store.NameHistory) {
 	c.Insert = append(c.Insert, h.Versions...)
 	if len(h.Versions) == 0 {
 		// All were deleted: a row that comes and goes leaves its number.
-		c.Insert = append(c.Insert, SecretRow{Scope: scope, Name: h.Name, Version: h.Last, Hidden: true})
-		c.Delete = append(c.Delete, NameRef{Scope: scope, Name: h.Name})
+		c.Insert = append(c.Insert, store.SecretRow{Scope: scope, Name: h.Name, Version: h.Last, Hidden: true})
+		c.Delete = append(c.Delete, store.NameRef{Scope: scope, Name: h.Name})
 	}
 	if h.Active != 0 {
-		c.Activate = append(c.Activate, VersionRef{Scope: scope, Name: h.Name, Version: h.Active})
+		c.Activate = append(c.Activate, store.VersionRef{Scope: scope, Name: h.Name, Version: h.Active})
 	}
 }

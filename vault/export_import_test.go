@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // exported returns what Export writes.
@@ -30,7 +31,7 @@ func (f *fixture) exported(t testing.TB) ([]byte, vault.ExportReport) {
 }
 
 // requireEmpty fails the test unless nothing is stored.
-func requireEmpty(t testing.TB, s vault.Storage, about string) {
+func requireEmpty(t testing.TB, s store.Store, about string) {
 	t.Helper()
 	tenants, err := s.Tenants(t.Context(), "", 10)
 	require.NoError(t, err, about)

@@ -1,7 +1,9 @@
 package vault
 
+import "github.com/satchelhq/satchel/vault/store"
+
 // Collect notes uses and returns how many v keeps.
-func Collect(v *Vault, used []Use) int {
+func Collect(v *Vault, used []store.Usage) int {
 	v.uses.add(used)
 	return len(v.uses.pending)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // This file computes seals, MACs and revisions once more, from the description
@@ -27,7 +27,7 @@ type macFunc func(label string, data ...[]byte) [32]byte
 // forge what only the vault can write.
 func (f *fixture) dataKey(t testing.TB, tenant string) macFunc {
 	t.Helper()
-	snap, err := f.storage.Storage.Read(t.Context(), vault.Query{Scope: tenant})
+	snap, err := f.storage.Store.Read(t.Context(), store.Query{Scope: tenant})
 	require.NoError(t, err)
 	keys, err := keyring.New(f.kek, nil)
 	require.NoError(t, err)
@@ -74,17 +74,17 @@ func sealContext(scope string) []byte {
 }
 
 // metaInput is the meta of a version.
-func metaInput(r *vault.SecretRow) []byte {
+func metaInput(r *store.SecretRow) []byte {
 	return slices.Concat(lp(r.Kind), lp(r.Delivery), micros(r.Created), micros(r.Rotated), micros(r.Expires), lp(r.Author))
 }
 
 // revokedMeta is the meta of a revoked token.
-func revokedMeta(r *vault.RevokedRow) []byte {
+func revokedMeta(r *store.RevokedRow) []byte {
 	return slices.Concat(lp(""), lp(""), micros(r.Revoked), u64(0), u64(0), lp(r.RevokedBy))
 }
 
 // versionInput is what the MAC of a version covers.
-func versionInput(r *vault.SecretRow) []byte {
+func versionInput(r *store.SecretRow) []byte {
 	hidden := byte(0)
 	if r.Hidden {
 		hidden = 1
@@ -93,12 +93,12 @@ func versionInput(r *vault.SecretRow) []byte {
 }
 
 // tokenInput is what the MAC of a token covers.
-func tokenInput(r *vault.TokenRow) []byte {
+func tokenInput(r *store.TokenRow) []byte {
 	return slices.Concat(lp(r.ID), r.Hash[:], lp(r.Scope), micros(r.Created), micros(r.Expires), micros(r.RotateBy))
 }
 
 // sealEntries is what the root of a seal is the hash of, and how many there are.
-func sealEntries(s *vault.ScopeState) ([]byte, int) {
+func sealEntries(s *store.ScopeState) ([]byte, int) {
 	type entry struct {
 		kind byte
 		name string
@@ -126,21 +126,21 @@ func sealEntries(s *vault.ScopeState) ([]byte, int) {
 }
 
 // sealBody is all of a seal but its MAC.
-func sealBody(s *vault.ScopeState, keyID [16]byte, epoch int64) []byte {
+func sealBody(s *store.ScopeState, keyID [16]byte, epoch int64) []byte {
 	entries, count := sealEntries(s)
 	return slices.Concat([]byte("SKS\x01\x00\x01"), keyID[:], u64(epoch), binary.BigEndian.AppendUint32(nil, uint32(count)), sum(entries))
 }
 
 // reseal gives s the seal that a vault would write for what is in it now, with
 // the key id and the epoch of the one that it has.
-func reseal(mac macFunc, s *vault.ScopeState) {
+func reseal(mac macFunc, s *store.ScopeState) {
 	body := sealBody(s, [16]byte(s.Seal[6:22]), int64(binary.BigEndian.Uint64(s.Seal[22:30])))
 	tag := mac("sks/v1 scope seal", body, sealContext(s.Scope))
 	s.Seal = append(body, tag[:]...)
 }
 
 // revisionInput is what the revision of a token's bundle is the hash of.
-func revisionInput(path []vault.ScopeState, token *vault.TokenRow) []byte {
+func revisionInput(path []store.ScopeState, token *store.TokenRow) []byte {
 	out := []byte("satchel/v1 etag\x00")
 	for _, s := range path {
 		out = slices.Concat(out, lp(s.Scope), lp(s.Seal))

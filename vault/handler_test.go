@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 const path = "/runners/bootstrap"
@@ -346,7 +347,7 @@ func TestTamperedRowsAreA500WithoutDetail(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", canaryTenant)
 	token := f.issue(t, "acme")
-	f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+	f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 		for i := range snap.Path[0].Secrets {
 			snap.Path[0].Secrets[i].Kind = "edited"
 		}

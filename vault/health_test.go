@@ -17,6 +17,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // healthOf asks a handler, by a path that says nothing.
@@ -27,7 +28,7 @@ func healthOf(t testing.TB, h http.Handler, method string) *reply {
 
 // hangs is a storage that answers no Changes until the context ends.
 type hangs struct {
-	vault.Storage
+	store.Store
 	asked atomic.Int64
 }
 
@@ -116,7 +117,7 @@ func TestAKeyServiceThatHangsIsUnavailable(t *testing.T) {
 
 func TestAStorageThatHangsIsNotReachedAndAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &hangs{Storage: memstore.New()}
+		storage := &hangs{Store: memstore.New()}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		ready := f.ReadyHandler()
 		began := time.Now()
@@ -135,11 +136,11 @@ func TestAStorageThatHangsIsNotReachedAndAskedOnce(t *testing.T) {
 }
 
 // slow is a storage that takes a second for Changes.
-type slow struct{ vault.Storage }
+type slow struct{ store.Store }
 
 func (s slow) Changes(ctx context.Context, since int64) (int64, []string, error) {
 	time.Sleep(time.Second)
-	return s.Storage.Changes(ctx, since)
+	return s.Store.Changes(ctx, since)
 }
 
 func TestAnAnswerIsGoodForOthersThoughTheFirstHasGone(t *testing.T) {
@@ -156,7 +157,7 @@ func TestAnAnswerIsGoodForOthersThoughTheFirstHasGone(t *testing.T) {
 
 func TestWhoAsksForReadinessMayGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixtureOver(t, &hangs{Storage: memstore.New()}, keyringtest.NewFake("kek"))
+		f := newFixtureOver(t, &hangs{Store: memstore.New()}, keyringtest.NewFake("kek"))
 		ready := f.ReadyHandler()
 		go healthOf(t, ready, "GET")
 		synctest.Wait()

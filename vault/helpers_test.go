@@ -20,6 +20,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // fixture is a vault and what is behind it.
@@ -38,9 +39,9 @@ func newFixture(t testing.TB) *fixture {
 }
 
 // newFixtureOver returns a vault over s that has seen and cached nothing.
-func newFixtureOver(t testing.TB, s vault.Storage, kek *keyringtest.Fake) *fixture {
+func newFixtureOver(t testing.TB, s store.Store, kek *keyringtest.Fake) *fixture {
 	t.Helper()
-	f := &fixture{storage: &spy{Storage: s}, kek: kek, log: &logbook{}}
+	f := &fixture{storage: &spy{Store: s}, kek: kek, log: &logbook{}}
 	f.Vault = newVault(t, f.storage, kek, f.log)
 	return f
 }
@@ -48,10 +49,10 @@ func newFixtureOver(t testing.TB, s vault.Storage, kek *keyringtest.Fake) *fixtu
 // process returns a vault of another process over the same storage.
 func (f *fixture) process(t testing.TB) *fixture {
 	t.Helper()
-	return newFixtureOver(t, f.storage.Storage, f.kek)
+	return newFixtureOver(t, f.storage.Store, f.kek)
 }
 
-func newVault(t testing.TB, s vault.Storage, kek keyring.KEK, log *logbook) *vault.Vault {
+func newVault(t testing.TB, s store.Store, kek keyring.KEK, log *logbook) *vault.Vault {
 	t.Helper()
 	keys, err := keyring.New(kek, nil)
 	require.NoError(t, err)
@@ -124,13 +125,13 @@ func requireReason(t testing.TB, err error, reason vault.TokenReason, why string
 
 // spy counts what a vault asks of its storage, and fails on demand.
 type spy struct {
-	vault.Storage
+	store.Store
 	reads, applies, touches, changes atomic.Int64
 	failure                          atomic.Pointer[error]
 	touched                          atomic.Int64 // uses
 	appended                         atomic.Int64 // audit entries
 	failTouch, failApply             atomic.Pointer[error]
-	edit                             atomic.Pointer[func(vault.Query, *vault.Snapshot)]
+	edit                             atomic.Pointer[func(store.Query, *store.Snapshot)]
 }
 
 func (s *spy) calls() int64 {
@@ -139,7 +140,7 @@ func (s *spy) calls() int64 {
 
 // onRead lets edit see, and change, what the storage answers from now on, if
 // that is something.
-func (s *spy) onRead(edit func(vault.Query, *vault.Snapshot)) { s.edit.Store(&edit) }
+func (s *spy) onRead(edit func(store.Query, *store.Snapshot)) { s.edit.Store(&edit) }
 
 // fail makes every call fail with err until fail(nil).
 func (s *spy) fail(err error) { setError(&s.failure, err) }
@@ -159,12 +160,12 @@ func getError(p *atomic.Pointer[error]) error {
 	return nil
 }
 
-func (s *spy) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+func (s *spy) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	s.reads.Add(1)
 	if err := getError(&s.failure); err != nil {
 		return nil, err
 	}
-	snap, err := s.Storage.Read(ctx, q)
+	snap, err := s.Store.Read(ctx, q)
 	auditing := q.SealsOnly && q.AuditHead // what an entry is appended to
 	if edit := s.edit.Load(); edit != nil && err == nil && len(snap.Path) > 0 && !auditing {
 		(*edit)(q, snap)
@@ -172,22 +173,22 @@ func (s *spy) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) 
 	return snap, err
 }
 
-func (s *spy) Apply(ctx context.Context, c *vault.Change) error {
+func (s *spy) Apply(ctx context.Context, c *store.Change) error {
 	s.applies.Add(1)
 	s.appended.Add(int64(len(c.Append)))
 	if err := cmp.Or(getError(&s.failApply), getError(&s.failure)); err != nil {
 		return err
 	}
-	return s.Storage.Apply(ctx, c)
+	return s.Store.Apply(ctx, c)
 }
 
-func (s *spy) Touch(ctx context.Context, uses []vault.Use) error {
+func (s *spy) Touch(ctx context.Context, uses []store.Usage) error {
 	s.touches.Add(1)
 	s.touched.Add(int64(len(uses)))
 	if err := cmp.Or(getError(&s.failTouch), getError(&s.failure)); err != nil {
 		return err
 	}
-	return s.Storage.Touch(ctx, uses)
+	return s.Store.Touch(ctx, uses)
 }
 
 func (s *spy) Changes(ctx context.Context, since int64) (int64, []string, error) {
@@ -195,7 +196,7 @@ func (s *spy) Changes(ctx context.Context, since int64) (int64, []string, error)
 	if err := getError(&s.failure); err != nil {
 		return 0, nil, err
 	}
-	return s.Storage.Changes(ctx, since)
+	return s.Store.Changes(ctx, since)
 }
 
 // logbook keeps what was logged, at every level.

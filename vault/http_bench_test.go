@@ -23,6 +23,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // BenchmarkBootstrapOverHTTP is a request for a bundle of fifty secrets of 256
@@ -31,7 +32,7 @@ import (
 // that stay open, and reads past the answers, so that what is counted is the
 // server.
 func BenchmarkBootstrapOverHTTP(b *testing.B) {
-	for name, open := range map[string]func(testing.TB) vault.Storage{"memory": openMemory, "SQLite": openFile, "PostgreSQL": openServer} {
+	for name, open := range map[string]func(testing.TB) store.Store{"memory": openMemory, "SQLite": openFile, "PostgreSQL": openServer} {
 		b.Run(name, func(b *testing.B) {
 			f := newFixtureOver(b, open(b), keyringtest.NewFake("kek"))
 			token := f.fifty(b)
@@ -67,18 +68,18 @@ func BenchmarkBootstrapOverHTTP(b *testing.B) {
 	}
 }
 
-func openMemory(testing.TB) vault.Storage { return memstore.New() }
+func openMemory(testing.TB) store.Store { return memstore.New() }
 
-func openFile(t testing.TB) vault.Storage {
+func openFile(t testing.TB) store.Store {
 	return openSQL(t, "sqlite", filepath.Join(t.TempDir(), "vault.db"), sqlstore.SQLite)
 }
 
-func openServer(t testing.TB) vault.Storage {
+func openServer(t testing.TB) store.Store {
 	return openSQL(t, "pgx", postgrestest.Start(t).DSN(), sqlstore.Postgres)
 }
 
 // openSQL returns a store whose pool is bounded, as docs/scale.md advises.
-func openSQL(t testing.TB, driver, name string, d sqlstore.Dialect) vault.Storage {
+func openSQL(t testing.TB, driver, name string, d sqlstore.Dialect) store.Store {
 	t.Helper()
 	db, err := sql.Open(driver, name)
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // mint is a provider that mints GIT_TOKEN.
@@ -250,7 +251,7 @@ func TestWhatWasMintedIsStoredSealed(t *testing.T) {
 	f := newFixtureOver(t, storage, keyringtest.NewFake("kek")).with(t, m.minting(vault.Integration{}))
 	token := f.issue(t, "acme")
 	f.values(t, token)
-	snap, err := storage.Read(t.Context(), vault.Query{Scope: "acme", Minted: true, History: true, Tokens: true, AuditHead: true})
+	snap, err := storage.Read(t.Context(), store.Query{Scope: "acme", Minted: true, History: true, Tokens: true, AuditHead: true})
 	require.NoError(t, err)
 	require.Len(t, snap.Path[0].Minted, 1)
 	require.NotContains(t, string(snap.Path[0].Minted[0].Message), canaryMinted)

@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Integration is a source that mints short-lived secrets, such as
@@ -123,7 +124,7 @@ func (v *Vault) serving(st *state) []*minter {
 }
 
 // minted returns what m minted last, or nil.
-func (st *state) minted(m *minter) *MintedRow {
+func (st *state) minted(m *minter) *store.MintedRow {
 	for i := range st.Path {
 		for j := range st.Path[i].Minted {
 			if row := &st.Path[i].Minted[j]; row.Scope == m.Scope && row.Integration == m.Name {
@@ -135,7 +136,7 @@ func (st *state) minted(m *minter) *MintedRow {
 }
 
 // due reports whether m should mint at time t, when row is what it minted last.
-func (m *minter) due(row *MintedRow, t time.Time) bool {
+func (m *minter) due(row *store.MintedRow, t time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if t.Before(m.rests) {
@@ -148,7 +149,7 @@ func (m *minter) due(row *MintedRow, t time.Time) bool {
 }
 
 // mintedEnd returns when what was minted is of no more use.
-func mintedEnd(r *MintedRow) time.Time {
+func mintedEnd(r *store.MintedRow) time.Time {
 	if r.Expires.IsZero() {
 		return r.Minted.Add(mintedLife)
 	}
@@ -185,7 +186,7 @@ func (v *Vault) mint(ctx context.Context, st *state, read time.Time) bool {
 
 // mintShared mints, or waits for the one who does, and reports whether storage
 // may have something new.
-func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *MintedRow, read time.Time) bool {
+func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *store.MintedRow, read time.Time) bool {
 	m.mu.Lock()
 	if flight := m.flight; flight != nil {
 		m.mu.Unlock()
@@ -211,7 +212,7 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *Minte
 	m.mu.Lock()
 	m.flight, m.ended = nil, time.Now()
 	m.rests, m.problem = time.Time{}, ""
-	if err != nil && !errors.Is(err, ErrConflict) {
+	if err != nil && !errors.Is(err, store.ErrConflict) {
 		m.rests, m.problem = now().Add(restAfter(err)), err.Error()
 	}
 	m.mu.Unlock()
@@ -219,10 +220,10 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *Minte
 	if err != nil {
 		v.log.WarnContext(ctx, "an integration did not mint", "integration", m.Name, "scope", m.Scope, "error", err)
 	}
-	return err == nil || errors.Is(err, ErrConflict) // another process was faster
+	return err == nil || errors.Is(err, store.ErrConflict) // another process was faster
 }
 
-func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedRow) error {
+func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *store.MintedRow) error {
 	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
 	defer cancel()
 	b, err := m.fetch(ctx, v.log)
@@ -232,7 +233,7 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedR
 	if err := checkMinted(b, now()); err != nil {
 		return err
 	}
-	next := MintedRow{Scope: m.Scope, Integration: m.Name, Identity: rand.Text(), Minted: now(), Expires: endOf(b)}
+	next := store.MintedRow{Scope: m.Scope, Integration: m.Name, Identity: rand.Text(), Minted: now(), Expires: endOf(b)}
 	// Only the platform itself reads this; a revision is what Decode wants, and
 	// the time is what openMinted holds the row to.
 	meta := b.Meta()
@@ -260,11 +261,11 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *MintedR
 	if next.Message, err = group.Seal(nil, plain, mintedContext(&next)); err != nil {
 		return err
 	}
-	change := MintChange{New: next}
+	change := store.MintChange{New: next}
 	if row != nil {
 		change.Old = row.Identity
 	}
-	if err := v.storage.Apply(ctx, &Change{Mint: []MintChange{change}}); err != nil {
+	if err := v.storage.Apply(ctx, &store.Change{Mint: []store.MintChange{change}}); err != nil {
 		return fmt.Errorf("storing what was minted: %w", err)
 	}
 	return nil
@@ -359,7 +360,7 @@ func (m *minter) spend(t time.Time) bool {
 	return true
 }
 
-func mintedContext(r *MintedRow) keyring.Context {
+func mintedContext(r *store.MintedRow) keyring.Context {
 	return keyring.Context{"name": r.Integration, "version": r.Identity}
 }
 
@@ -406,7 +407,7 @@ func (m *minter) reason() string {
 }
 
 // openMinted returns what row holds, after it has held the row's times to that.
-func (st *state) openMinted(ctx context.Context, row *MintedRow) (*bundle.Bundle, error) {
+func (st *state) openMinted(ctx context.Context, row *store.MintedRow) (*bundle.Bundle, error) {
 	plain, err := st.openMessage(ctx, groupContext(purposeIntegrations, row.Scope), row.Message, mintedContext(row))
 	if err != nil {
 		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
@@ -436,7 +437,7 @@ type IntegrationState struct {
 
 // Integrations returns the state of the integrations that serve scope.
 func (v *Vault) Integrations(ctx context.Context, scope string) ([]IntegrationState, error) {
-	st, err := v.inspect(ctx, Query{Scope: scope, Minted: true})
+	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {
 		return nil, fmt.Errorf("reading the integrations of scope %s: %w", clip(scope), v.refused(ctx, err))
 	}

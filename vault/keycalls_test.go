@@ -13,6 +13,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // fifty stores fifty secrets over the three scopes of a path, and returns a
@@ -77,7 +78,7 @@ func TestAnUnchangedPollOpensNothing(t *testing.T) {
 	wraps, unwraps := f.kek.Wraps(), f.kek.Unwraps()
 	f.kek.Break(keyring.ErrUnavailable)
 	onlySeals := true
-	cold.storage.onRead(func(q vault.Query, _ *vault.Snapshot) { onlySeals = onlySeals && q.SealsOnly })
+	cold.storage.onRead(func(q store.Query, _ *store.Snapshot) { onlySeals = onlySeals && q.SealsOnly })
 	reads := cold.storage.reads.Load()
 	for range 5 {
 		_, err := cold.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
@@ -96,7 +97,7 @@ func TestListingOpensNoValue(t *testing.T) {
 	// A message that no key opens stands in for the value, below a MAC and a
 	// seal that cover it: whoever opens it fails.
 	key := f.dataKey(t, "acme")
-	f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+	f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 		for i := range snap.Path[0].Secrets {
 			spoil(t, key, &snap.Path[0].Secrets[i])
 		}
@@ -176,7 +177,7 @@ func (f *fixture) addKey(t *testing.T, tenant string) {
 	key, record, err := keys.NewKey(t.Context(), keyring.Context{"purpose": "data-key", "tenant": tenant})
 	require.NoError(t, err)
 	key.Destroy()
-	require.NoError(t, f.storage.Apply(t.Context(), &vault.Change{Keys: []vault.KeyChange{{Tenant: tenant, New: record}}}))
+	require.NoError(t, f.storage.Apply(t.Context(), &store.Change{Keys: []store.KeyChange{{Tenant: tenant, New: record}}}))
 }
 
 func TestWritesTakeTheNewestDataKeyAndReadsTheOneOfEachRow(t *testing.T) {
@@ -189,7 +190,7 @@ func TestWritesTakeTheNewestDataKeyAndReadsTheOneOfEachRow(t *testing.T) {
 		f.put(t, "acme", "NEW", "y")
 		f.put(t, "acme/web", "NEAR", "z")
 
-		snap, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme/web"})
+		snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme/web"})
 		require.NoError(t, err)
 		rows := map[string][16]byte{}
 		for _, s := range snap.Path {
@@ -215,7 +216,7 @@ func TestASealUnderAnOlderDataKeyThanSeenIsARollBack(t *testing.T) {
 		f.put(t, "acme", "A", "x")
 		token := f.issue(t, "acme")
 		leaked, old := f.dataKey(t, "acme"), f.bundle(t, token)
-		before, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme"})
+		before, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
 		require.NoError(t, err)
 		time.Sleep(2 * time.Second)
 		f.addKey(t, "acme")
@@ -226,14 +227,14 @@ func TestASealUnderAnOlderDataKeyThanSeenIsARollBack(t *testing.T) {
 		forged := before.Path[0]
 		binary.BigEndian.PutUint64(forged.Seal[22:], 1000)
 		reseal(leaked, &forged)
-		f.storage.onRead(func(q vault.Query, snap *vault.Snapshot) { snap.Path[0] = forged })
+		f.storage.onRead(func(q store.Query, snap *store.Snapshot) { snap.Path[0] = forged })
 		_, err = f.Bootstrap(t.Context(), token, nil)
 		require.ErrorIs(t, err, vault.ErrRollback)
 	})
 }
 
 // spoil makes a row's value impossible to open, and the row genuine again.
-func spoil(t *testing.T, mac macFunc, row *vault.SecretRow) {
+func spoil(t *testing.T, mac macFunc, row *store.SecretRow) {
 	t.Helper()
 	row.Message[len(row.Message)-1] ^= 1
 	row.MAC = mac("skv/v1 version row", versionInput(row))

@@ -21,6 +21,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // testdata/vault-v1.json holds the rows of a small vault with the key that
@@ -121,24 +122,24 @@ func at(us int64) time.Time {
 
 func us(t time.Time) int64 { return int64(binary.BigEndian.Uint64(micros(t))) }
 
-func (k *knownVersion) row() vault.SecretRow {
-	return vault.SecretRow{
+func (k *knownVersion) row() store.SecretRow {
+	return store.SecretRow{
 		Scope: k.Scope, Name: k.Name, Version: k.Version, Hidden: k.Hidden, Kind: k.Kind, Delivery: k.Delivery, Author: k.Author,
 		Created: at(k.Created), Rotated: at(k.Rotated), Expires: at(k.Expires),
 		KeyID: [16]byte(k.KeyID), Message: k.Message, Preview: k.Preview, MAC: [32]byte(k.MAC),
 	}
 }
 
-func (k *knownToken) row() vault.TokenRow {
-	return vault.TokenRow{
+func (k *knownToken) row() store.TokenRow {
+	return store.TokenRow{
 		ID: k.ID, Hash: [32]byte(k.Hash), Scope: k.Scope, Created: at(k.Created), Expires: at(k.Expires), RotateBy: at(k.RotateBy),
 		KeyID: [16]byte(k.KeyID), MAC: [32]byte(k.MAC), Label: k.Label, Author: k.Author,
 	}
 }
 
 // state returns what a scope held.
-func (k *known) state(scope string) vault.ScopeState {
-	s := vault.ScopeState{Scope: scope}
+func (k *known) state(scope string) store.ScopeState {
+	s := store.ScopeState{Scope: scope}
 	for _, v := range k.Versions {
 		if v.Scope == scope && v.Active {
 			s.Secrets = append(s.Secrets, v.row())
@@ -146,7 +147,7 @@ func (k *known) state(scope string) vault.ScopeState {
 	}
 	for _, t := range k.Tokens {
 		if t.Scope == scope && t.Revoked != 0 {
-			s.Revoked = append(s.Revoked, vault.RevokedRow{ID: t.ID, Revoked: at(t.Revoked), RevokedBy: t.RevokedBy})
+			s.Revoked = append(s.Revoked, store.RevokedRow{ID: t.ID, Revoked: at(t.Revoked), RevokedBy: t.RevokedBy})
 		}
 	}
 	for _, seal := range k.Seals {
@@ -216,8 +217,8 @@ func TestKnownAnswers(t *testing.T) {
 	for _, b := range k.Bundles {
 		i := slices.IndexFunc(k.Tokens, func(token knownToken) bool { return token.Token == b.Token })
 		row := k.Tokens[i].row()
-		var path []vault.ScopeState
-		for _, scope := range vault.Path(row.Scope) {
+		var path []store.ScopeState
+		for _, scope := range store.Path(row.Scope) {
 			path = append(path, k.state(scope))
 		}
 		require.EqualValues(t, b.Input, revisionInput(path, &row))
@@ -231,20 +232,20 @@ func TestGoldenRowsAreServedForEver(t *testing.T) {
 	kek, err := local.New(k.KEKID, k.KEK)
 	require.NoError(t, err)
 	storage := memstore.New()
-	change := &vault.Change{Keys: []vault.KeyChange{{Tenant: k.Tenant, New: keyring.Record(k.Record), First: true}}}
+	change := &store.Change{Keys: []store.KeyChange{{Tenant: k.Tenant, New: keyring.Record(k.Record), First: true}}}
 	for _, seal := range k.Seals {
-		change.Seals = append(change.Seals, vault.SealChange{Scope: seal.Scope, New: seal.Seal})
+		change.Seals = append(change.Seals, store.SealChange{Scope: seal.Scope, New: seal.Seal})
 	}
 	for _, v := range k.Versions {
 		change.Insert = append(change.Insert, v.row())
 		if v.Active {
-			change.Activate = append(change.Activate, vault.VersionRef{Scope: v.Scope, Name: v.Name, Version: v.Version})
+			change.Activate = append(change.Activate, store.VersionRef{Scope: v.Scope, Name: v.Name, Version: v.Version})
 		}
 	}
 	for _, token := range k.Tokens {
 		change.Issue = append(change.Issue, token.row())
 		if token.Revoked != 0 {
-			change.Revoke = append(change.Revoke, vault.RevokedRow{ID: token.ID, Revoked: at(token.Revoked), RevokedBy: token.RevokedBy})
+			change.Revoke = append(change.Revoke, store.RevokedRow{ID: token.ID, Revoked: at(token.Revoked), RevokedBy: token.RevokedBy})
 		}
 	}
 	require.NoError(t, storage.Apply(t.Context(), change))
@@ -296,7 +297,7 @@ func writeKnown(t *testing.T) {
 	}
 	kek, err := local.New(k.KEKID, k.KEK)
 	require.NoError(t, err)
-	f := &fixture{storage: &spy{Storage: memstore.New()}, log: &logbook{}}
+	f := &fixture{storage: &spy{Store: memstore.New()}, log: &logbook{}}
 	f.Vault = newVault(t, f.storage, kek, f.log)
 	ctx := vault.WithActor(t.Context(), "ada@example.com")
 	values := map[string]map[int64]string{}
@@ -333,7 +334,7 @@ func writeKnown(t *testing.T) {
 
 	for i := range k.Tokens {
 		token := &k.Tokens[i]
-		snap, err := f.storage.Read(ctx, vault.Query{Token: token.ID})
+		snap, err := f.storage.Read(ctx, store.Query{Token: token.ID})
 		require.NoError(t, err)
 		row := snap.Token
 		*token = knownToken{
@@ -356,7 +357,7 @@ func writeKnown(t *testing.T) {
 		k.MACKeys[label] = key
 	}
 	for _, scope := range []string{"acme", "acme/web"} {
-		snap, err := f.storage.Read(ctx, vault.Query{Scope: scope})
+		snap, err := f.storage.Read(ctx, store.Query{Scope: scope})
 		require.NoError(t, err)
 		state := snap.Path[len(snap.Path)-1]
 		entries, count := sealEntries(&state)
@@ -365,7 +366,7 @@ func writeKnown(t *testing.T) {
 			Context: sealContext(scope), Body: state.Seal[:66], Seal: state.Seal,
 		})
 		for _, active := range state.Secrets {
-			snap, err := f.storage.Read(ctx, vault.Query{Scope: scope, Name: active.Name})
+			snap, err := f.storage.Read(ctx, store.Query{Scope: scope, Name: active.Name})
 			require.NoError(t, err)
 			history, err := f.History(ctx, scope, active.Name)
 			require.NoError(t, err)

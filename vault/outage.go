@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"github.com/satchelhq/satchel/vault/store"
 	"time"
 )
 
@@ -18,13 +19,13 @@ const (
 )
 
 // readFor is read for a runner.
-func (v *Vault) readFor(ctx context.Context, q Query) (*state, error) {
+func (v *Vault) readFor(ctx context.Context, q store.Query) (*state, error) {
 	return v.readThrough(ctx, q, v.inTurn)
 }
 
 // inTurn reads from the storage as one of mostReads. What comes after, such as
 // asking the key service, is in nobody's way.
-func (v *Vault) inTurn(ctx context.Context, q Query) (*Snapshot, error) {
+func (v *Vault) inTurn(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	select {
 	case v.turns <- struct{}{}:
 		defer func() { <-v.turns }()

@@ -17,6 +17,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 var errDown = errors.New("connection refused")
@@ -142,7 +143,7 @@ func TestAnOutageDuringADeliveryIsOutlasted(t *testing.T) {
 				time.Sleep(time.Second)
 				if about == "reading the bundle" {
 					// The seals are read, and then nothing more.
-					f.storage.onRead(func(q vault.Query, _ *vault.Snapshot) {
+					f.storage.onRead(func(q store.Query, _ *store.Snapshot) {
 						if q.SealsOnly {
 							f.storage.fail(errDown)
 						}
@@ -152,7 +153,7 @@ func TestAnOutageDuringADeliveryIsOutlasted(t *testing.T) {
 				}
 				f.process(t).put(t, "acme", "A", "two")
 				time.Sleep(2 * time.Second)
-				f.storage.onRead(func(vault.Query, *vault.Snapshot) {})
+				f.storage.onRead(func(store.Query, *store.Snapshot) {})
 				setError(&f.storage.failApply, nil)
 				f.storage.fail(nil)
 				got := <-answered
@@ -215,14 +216,14 @@ func TestAKeyServiceThatIsDownHoldsNobody(t *testing.T) {
 // sluggish is a storage in which reads take a while, and questions for changes hang
 // on demand.
 type sluggish struct {
-	vault.Storage
+	store.Store
 	read      time.Duration
 	hang      atomic.Bool
 	broken    atomic.Bool  // reads for tokens fail when they have taken their time
 	now, most atomic.Int64 // reads for tokens under way
 }
 
-func (s *sluggish) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+func (s *sluggish) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	if q.Token != "" {
 		n := s.now.Add(1)
 		defer s.now.Add(-1)
@@ -233,7 +234,7 @@ func (s *sluggish) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, er
 			return nil, errDown
 		}
 	}
-	return s.Storage.Read(ctx, q)
+	return s.Store.Read(ctx, q)
 }
 
 func (s *sluggish) Changes(ctx context.Context, since int64) (int64, []string, error) {
@@ -241,12 +242,12 @@ func (s *sluggish) Changes(ctx context.Context, since int64) (int64, []string, e
 		<-ctx.Done()
 		return 0, nil, ctx.Err()
 	}
-	return s.Storage.Changes(ctx, since)
+	return s.Store.Changes(ctx, since)
 }
 
 func TestRunnersThatAskTogetherQueueBeforeTheStorage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &sluggish{Storage: memstore.New(), read: 10 * time.Millisecond}
+		storage := &sluggish{Store: memstore.New(), read: 10 * time.Millisecond}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		f.put(t, "acme", "A", "one")
 		f.put(t, "globex", "A", "one")
@@ -305,7 +306,7 @@ func TestNobodyIsHeldForEver(t *testing.T) {
 	for _, takes := range []time.Duration{0, time.Second, 10 * time.Second} { // until a read fails
 		t.Run(takes.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				storage := &sluggish{Storage: memstore.New(), read: takes}
+				storage := &sluggish{Store: memstore.New(), read: takes}
 				f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 				f.put(t, "acme", "A", "one")
 				token := f.issue(t, "acme")
@@ -323,7 +324,7 @@ func TestNobodyIsHeldForEver(t *testing.T) {
 
 func TestARunnerThatGoesLeavesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &sluggish{Storage: memstore.New(), read: time.Second}
+		storage := &sluggish{Store: memstore.New(), read: time.Second}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		f.put(t, "acme", "A", "one")
 		token := f.issue(t, "acme")
@@ -344,7 +345,7 @@ func TestARunnerThatGoesLeavesTheQueue(t *testing.T) {
 
 func TestAQuestionThatHangsHoldsUpNobodyForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		storage := &sluggish{Storage: memstore.New()}
+		storage := &sluggish{Store: memstore.New()}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		f.put(t, "acme", "A", "one")
 		token := f.issue(t, "acme")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Required is a secret that the runners of a scope, and of those below it,
@@ -59,7 +60,7 @@ type Readiness struct {
 // and where from. It mints nothing, and opens none of the vault's values; what
 // integrations minted last it opens, to see what that is.
 func (v *Vault) Readiness(ctx context.Context, scope string) (Readiness, error) {
-	st, err := v.inspect(ctx, Query{Scope: scope, Minted: true})
+	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {
 		return Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.refused(ctx, err))
 	}

@@ -36,6 +36,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // place says where a key-encryption key is, in a form that a child process
@@ -311,7 +312,7 @@ func requireAllUnder(t *testing.T, file string, p place, want int) {
 	require.NoError(t, err)
 	require.Len(t, tenants, want)
 	for _, tenant := range tenants {
-		snap, err := storage.Read(t.Context(), vault.Query{Scope: tenant})
+		snap, err := storage.Read(t.Context(), store.Query{Scope: tenant})
 		require.NoError(t, err)
 		for _, record := range snap.Keys {
 			ids, err := record.KEKs()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // tenantsAtATime is how many tenants a walk over all of them reads together.
@@ -35,7 +36,7 @@ func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
 	var report RewrapReport
 	err := v.eachTenant(ctx, func(tenant string) error {
 		report.Tenants++
-		snap, err := v.storage.Read(ctx, Query{Scope: tenant})
+		snap, err := v.storage.Read(ctx, store.Query{Scope: tenant})
 		if err != nil {
 			return fmt.Errorf("reading from storage: %w", err)
 		}
@@ -65,8 +66,8 @@ func (v *Vault) rewrap(ctx context.Context, tenant string, record keyring.Record
 	if err != nil {
 		return false, fmt.Errorf("tenant %s: %w", tenant, err)
 	}
-	err = v.storage.Apply(ctx, &Change{Keys: []KeyChange{{Tenant: tenant, Old: record, New: next}}})
-	if errors.Is(err, ErrConflict) {
+	err = v.storage.Apply(ctx, &store.Change{Keys: []store.KeyChange{{Tenant: tenant, Old: record, New: next}}})
+	if errors.Is(err, store.ErrConflict) {
 		return false, nil // somebody else has rewrapped it meanwhile
 	}
 	if err != nil {
@@ -97,7 +98,7 @@ func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (Ro
 	var report RotateReport
 	err := v.eachTenant(ctx, func(tenant string) error {
 		report.Tenants++
-		st, err := v.read(ctx, Query{Scope: tenant})
+		st, err := v.read(ctx, store.Query{Scope: tenant})
 		if err != nil {
 			return err
 		}
@@ -123,7 +124,7 @@ func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (Ro
 		if err := v.moveScope(ctx, tenant, &report); err != nil {
 			return err
 		}
-		snap, err := v.storage.Read(ctx, Query{Scope: tenant, SealsOnly: true, Below: true})
+		snap, err := v.storage.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, Below: true})
 		if err != nil {
 			return fmt.Errorf("reading from storage: %w", err)
 		}
@@ -143,9 +144,9 @@ func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (Ro
 // moveScope seals what is active in a scope under its tenant's newest data key.
 func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateReport) error {
 	var moved bool
-	err := v.update(ctx, Query{Scope: scope, Tokens: true}, func(st *state, key *keyring.DataKey) (*Change, error) {
+	err := v.update(ctx, store.Query{Scope: scope, Tokens: true}, func(st *state, key *keyring.DataKey) (*store.Change, error) {
 		moved = false
-		change := &Change{}
+		change := &store.Change{}
 		for _, row := range st.scope().Secrets {
 			if row.KeyID == key.ID() {
 				continue
@@ -186,7 +187,7 @@ func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateRepor
 }
 
 // move returns row with its value and its preview sealed under key.
-func (st *state) move(ctx context.Context, row SecretRow, key *keyring.DataKey) (SecretRow, error) {
+func (st *state) move(ctx context.Context, row store.SecretRow, key *keyring.DataKey) (store.SecretRow, error) {
 	if err := st.checkRow(ctx, row); err != nil {
 		return row, err
 	}

@@ -19,21 +19,22 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 var errKilled = errors.New("killed")
 
 // mortal is a storage that fails from its n-th Apply on, if n is set.
 type mortal struct {
-	vault.Storage
+	store.Store
 	applies, dies atomic.Int64
 }
 
-func (m *mortal) Apply(ctx context.Context, c *vault.Change) error {
+func (m *mortal) Apply(ctx context.Context, c *store.Change) error {
 	if n := m.applies.Add(1); m.dies.Load() > 0 && n >= m.dies.Load() {
 		return errKilled
 	}
-	return m.Storage.Apply(ctx, c)
+	return m.Store.Apply(ctx, c)
 }
 
 // die lets n more calls through, and none after them.
@@ -87,10 +88,10 @@ func (f *fixture) requireEstate(t testing.TB, estate []runner, about string) {
 
 // requireUnderNewest fails the test unless all that is active in scopes is
 // under their tenant's newest data key.
-func requireUnderNewest(t testing.TB, s vault.Storage, scopes ...string) {
+func requireUnderNewest(t testing.TB, s store.Store, scopes ...string) {
 	t.Helper()
 	for _, scope := range scopes {
-		snap, err := s.Read(context.Background(), vault.Query{Scope: scope, Tokens: true})
+		snap, err := s.Read(context.Background(), store.Query{Scope: scope, Tokens: true})
 		require.NoError(t, err)
 		var newest [16]byte
 		var born time.Time
@@ -130,7 +131,7 @@ func TestARotationOfDataKeysMovesAllThatIsActiveAndLosesNothing(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, vault.RotateReport{Tenants: 2, Keys: 2, Scopes: 4}, report)
 		for _, tenant := range []string{"acme", "globex"} {
-			snap, err := f.storage.Read(t.Context(), vault.Query{Scope: tenant})
+			snap, err := f.storage.Read(t.Context(), store.Query{Scope: tenant})
 			require.NoError(t, err)
 			require.Len(t, snap.Keys, 2, "the older record stays, for earlier versions")
 		}
@@ -165,7 +166,7 @@ func TestARotationThatWasKilledGoesOnWhereItWas(t *testing.T) {
 	for n := int64(0); ; n++ {
 		done := false
 		synctest.Test(t, func(t *testing.T) {
-			storage := &mortal{Storage: memstore.New()}
+			storage := &mortal{Store: memstore.New()}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 			estate := f.estate(t)
 			time.Sleep(time.Hour)
@@ -184,7 +185,7 @@ func TestARotationThatWasKilledGoesOnWhereItWas(t *testing.T) {
 			_, err = next.RotateDataKeys(t.Context(), time.Hour)
 			require.NoError(t, err, about)
 			for _, tenant := range []string{"acme", "globex"} {
-				snap, err := storage.Read(t.Context(), vault.Query{Scope: tenant})
+				snap, err := storage.Read(t.Context(), store.Query{Scope: tenant})
 				require.NoError(t, err)
 				require.Len(t, snap.Keys, 2, "%s: no third key", about)
 			}
@@ -243,7 +244,7 @@ func TestWritersAndRunnersDoNotNoticeARotation(t *testing.T) {
 	busy.Wait()
 	_, err := f.RotateDataKeys(t.Context(), time.Hour) // two at once: the later key may have come in between
 	require.NoError(t, err)
-	snap, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme", SealsOnly: true, Below: true})
+	snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme", SealsOnly: true, Below: true})
 	require.NoError(t, err)
 	scopes := []string{"acme"}
 	for scope := range snap.Below {
@@ -259,7 +260,7 @@ func TestWritersAndRunnersDoNotNoticeARotation(t *testing.T) {
 // meanwhile calls do once, in the middle of the n-th Read that comes.
 func (s *spy) meanwhile(n int64, do func()) {
 	var reads atomic.Int64
-	s.onRead(func(vault.Query, *vault.Snapshot) {
+	s.onRead(func(store.Query, *store.Snapshot) {
 		if reads.Add(1) == n {
 			do()
 		}
@@ -276,9 +277,9 @@ func TestAScopeThatIsMadeDuringARotationIsMovedToo(t *testing.T) {
 			f.storage.meanwhile(n, func() { other.put(t, "acme/new", "B", "b") })
 			_, err := f.RotateDataKeys(t.Context(), time.Hour)
 			require.NoError(t, err)
-			requireUnderNewest(t, f.storage.Storage, "acme")
-			if snap, err := f.storage.Storage.Read(t.Context(), vault.Query{Scope: "acme/new"}); err == nil && snap.Path[1].Seal != nil {
-				requireUnderNewest(t, f.storage.Storage, "acme/new")
+			requireUnderNewest(t, f.storage.Store, "acme")
+			if snap, err := f.storage.Store.Read(t.Context(), store.Query{Scope: "acme/new"}); err == nil && snap.Path[1].Seal != nil {
+				requireUnderNewest(t, f.storage.Store, "acme/new")
 			}
 		})
 	}
@@ -295,7 +296,7 @@ func TestAnOlderSealThanTheRotationsIsARollBack(t *testing.T) {
 		require.NoError(t, err)
 		f.values(t, token)
 
-		f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+		f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 			forged := snap.Path[0]
 			old, err := snap.Keys[0].ID()
 			if err != nil {
@@ -345,7 +346,7 @@ func TestRewrapMovesEachRecordOnceWithOneCallEach(t *testing.T) {
 	next.Rotate()
 	next.Rotate()
 	f.kek.Break(keyring.ErrDenied)
-	newFixtureOver(t, f.storage.Storage, next).requireEstate(t, estate, "without the retired KEK")
+	newFixtureOver(t, f.storage.Store, next).requireEstate(t, estate, "without the retired KEK")
 }
 
 func TestARewrapThatMeetsAnotherLeavesTheOthersRecord(t *testing.T) {
@@ -362,11 +363,11 @@ func TestARewrapThatMeetsAnotherLeavesTheOthersRecord(t *testing.T) {
 	report, err := v.Rewrap(t.Context())
 	require.NoError(t, err)
 	require.LessOrEqual(t, report.Rewrapped, 0, "the first record was rewrapped meanwhile, the second before it was read")
-	newFixtureOver(t, f.storage.Storage, next).requireEstate(t, estate, "without the retired KEK")
+	newFixtureOver(t, f.storage.Store, next).requireEstate(t, estate, "without the retired KEK")
 }
 
 func TestARewrapThatWasKilledGoesOnWhereItWas(t *testing.T) {
-	storage := &mortal{Storage: memstore.New()}
+	storage := &mortal{Store: memstore.New()}
 	f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 	estate := f.estate(t)
 	next := keyringtest.NewFake("next")

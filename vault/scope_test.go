@@ -9,6 +9,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // badScopes are paths that look like scopes to somebody.
@@ -94,10 +95,10 @@ func TestNoMethodLooksAtABadScope(t *testing.T) {
 }
 
 func TestThePathOfAScopeGoesFromTheTenantDown(t *testing.T) {
-	require.Equal(t, []string{"acme"}, vault.Path("acme"))
-	require.Equal(t, []string{"acme", "acme/web", "acme/web/pool-a"}, vault.Path("acme/web/pool-a"))
-	require.Equal(t, "acme", vault.Tenant("acme"))
-	require.Equal(t, "acme", vault.Tenant("acme/web/pool-a"))
+	require.Equal(t, []string{"acme"}, store.Path("acme"))
+	require.Equal(t, []string{"acme", "acme/web", "acme/web/pool-a"}, store.Path("acme/web/pool-a"))
+	require.Equal(t, "acme", store.Tenant("acme"))
+	require.Equal(t, "acme", store.Tenant("acme/web/pool-a"))
 }
 
 func TestScopesWithACommonPrefixAreStrangers(t *testing.T) {
@@ -127,8 +128,8 @@ func FuzzCheckScope(f *testing.F) {
 		if err != nil {
 			return
 		}
-		path := vault.Path(scope)
-		require.Equal(t, vault.Tenant(scope), path[0])
+		path := store.Path(scope)
+		require.Equal(t, store.Tenant(scope), path[0])
 		require.Equal(t, scope, path[len(path)-1])
 		require.Len(t, path, strings.Count(scope, "/")+1)
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // A scope seal (SKS, version 1; docs/format.md) says what a scope holds, so
@@ -62,7 +63,7 @@ func parseSeal(b []byte) (seal, error) {
 }
 
 // makeSeal returns the seal of st at epoch.
-func makeSeal(key *keyring.DataKey, st *ScopeState, epoch uint64) ([]byte, error) {
+func makeSeal(key *keyring.DataKey, st *store.ScopeState, epoch uint64) ([]byte, error) {
 	if epoch > maxEpoch {
 		return nil, fmt.Errorf("scope %s has been written %d times, the most that one data key allows; rotate the tenant's data key", st.Scope, maxEpoch)
 	}
@@ -83,7 +84,7 @@ func makeSeal(key *keyring.DataKey, st *ScopeState, epoch uint64) ([]byte, error
 }
 
 // checkSeal verifies that the seal of st is genuine and covers what st holds.
-func checkSeal(key *keyring.DataKey, st *ScopeState) error {
+func checkSeal(key *keyring.DataKey, st *store.ScopeState) error {
 	s, err := parseSeal(st.Seal)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func sealMAC(key *keyring.DataKey, body []byte, scope string) ([32]byte, error) 
 
 // contents returns the root over the entries of st, sorted by type and name,
 // and their number.
-func contents(st *ScopeState) (root [32]byte, count uint32) {
+func contents(st *store.ScopeState) (root [32]byte, count uint32) {
 	type entry struct {
 		kind    byte
 		name    string
@@ -149,7 +150,7 @@ func contents(st *ScopeState) (root [32]byte, count uint32) {
 }
 
 // secretMeta returns the canonical encoding of what a row says besides its value.
-func secretMeta(r *SecretRow) []byte {
+func secretMeta(r *store.SecretRow) []byte {
 	return encodeMeta(r.Kind, r.Delivery, r.Created, r.Rotated, r.Expires, r.Author)
 }
 
@@ -165,7 +166,7 @@ func encodeMeta(kind, delivery string, created, rotated, expires time.Time, auth
 
 // secretMAC authenticates a version, so that those which no seal covers (history)
 // cannot be edited either.
-func secretMAC(r *SecretRow, key *keyring.DataKey) ([32]byte, error) {
+func secretMAC(r *store.SecretRow, key *keyring.DataKey) ([32]byte, error) {
 	var b []byte
 	b = appendLP(b, r.Scope)
 	b = appendLP(b, r.Name)
@@ -184,7 +185,7 @@ func secretMAC(r *SecretRow, key *keyring.DataKey) ([32]byte, error) {
 
 // tokenMAC authenticates a token row, so that nobody can plant a token with the
 // database alone.
-func tokenMAC(t *TokenRow, key *keyring.DataKey) ([32]byte, error) {
+func tokenMAC(t *store.TokenRow, key *keyring.DataKey) ([32]byte, error) {
 	var b []byte
 	b = appendLP(b, t.ID)
 	b = append(b, t.Hash[:]...)
@@ -217,7 +218,7 @@ func keyContext(tenant string) keyring.Context {
 }
 
 func groupContext(purpose, scope string) keyring.Context {
-	return keyring.Context{"purpose": purpose, "tenant": Tenant(scope), "scope": scope}
+	return keyring.Context{"purpose": purpose, "tenant": store.Tenant(scope), "scope": scope}
 }
 
 func sealContext(scope string) keyring.Context { return groupContext("seal", scope) }

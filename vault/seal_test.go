@@ -6,13 +6,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // sealed returns the epoch and the count in the seal of each scope on a path.
 func (f *fixture) sealed(t *testing.T, scope string) (epochs []uint64, counts []uint32) {
 	t.Helper()
-	snap, err := f.storage.Read(t.Context(), vault.Query{Scope: scope})
+	snap, err := f.storage.Read(t.Context(), store.Query{Scope: scope})
 	require.NoError(t, err)
 	for _, s := range snap.Path {
 		if s.Seal == nil {
@@ -64,7 +64,7 @@ func TestAScopeIsNotWrittenMoreOftenThanItsKeyAllows(t *testing.T) {
 	f.put(t, "acme", "A", "one")
 	token := f.issue(t, "acme")
 	key := f.dataKey(t, "acme")
-	f.storage.onRead(func(q vault.Query, snap *vault.Snapshot) {
+	f.storage.onRead(func(q store.Query, snap *store.Snapshot) {
 		binary.BigEndian.PutUint64(snap.Path[0].Seal[22:], 1<<30)
 		if !q.SealsOnly {
 			reseal(key, &snap.Path[0])

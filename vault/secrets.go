@@ -13,6 +13,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Info is what an administrator sees of a secret: everything but its value.
@@ -98,13 +99,13 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 		return Info{}, err
 	}
 	var info Info
-	q := Query{Scope: scope, Name: name, Below: true}
-	err = v.update(ctx, q, func(st *state, key *keyring.DataKey) (*Change, error) {
+	q := store.Query{Scope: scope, Name: name, Below: true}
+	err = v.update(ctx, q, func(st *state, key *keyring.DataKey) (*store.Change, error) {
 		active, exists := st.active(name)
 		if err := checkVersion(opts.IfVersion, active, exists); err != nil {
 			return nil, err
 		}
-		row := SecretRow{
+		row := store.SecretRow{
 			Scope: scope, Name: name, Version: st.Last + 1,
 			Kind:     cmp.Or(opts.Kind, active.Kind),
 			Delivery: cmp.Or(string(opts.Delivery), active.Delivery, string(bundle.DeliverEnv)),
@@ -139,14 +140,14 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 // inherit. Hiding what is hidden changes nothing.
 func (v *Vault) Hide(ctx context.Context, scope, name string) (Info, error) {
 	var info Info
-	err := v.edit(ctx, Query{Scope: scope, Name: name, Below: true}, func(st *state, key *keyring.DataKey, author string) (*Change, error) {
+	err := v.edit(ctx, store.Query{Scope: scope, Name: name, Below: true}, func(st *state, key *keyring.DataKey, author string) (*store.Change, error) {
 		active, exists := st.active(name)
 		if exists && active.Hidden {
 			var err error
 			info, err = st.info(ctx, active, active.Version)
 			return nil, err
 		}
-		row := SecretRow{
+		row := store.SecretRow{
 			Scope: scope, Name: name, Version: st.Last + 1, Hidden: true,
 			Kind: active.Kind, Delivery: cmp.Or(active.Delivery, string(bundle.DeliverEnv)), Author: author,
 		}
@@ -169,8 +170,8 @@ func (v *Vault) Hide(ctx context.Context, scope, name string) (Info, error) {
 // see KeepVersions, and ErrInvalid if its value has expired.
 func (v *Vault) Activate(ctx context.Context, scope, name string, version int64) (Info, error) {
 	var info Info
-	err := v.edit(ctx, Query{Scope: scope, Name: name, Below: true}, func(st *state, _ *keyring.DataKey, _ string) (*Change, error) {
-		i := slices.IndexFunc(st.Versions, func(r SecretRow) bool { return r.Version == version })
+	err := v.edit(ctx, store.Query{Scope: scope, Name: name, Below: true}, func(st *state, _ *keyring.DataKey, _ string) (*store.Change, error) {
+		i := slices.IndexFunc(st.Versions, func(r store.SecretRow) bool { return r.Version == version })
 		if i < 0 {
 			return nil, fmt.Errorf("version %d: %w", version, ErrNotFound)
 		}
@@ -190,7 +191,7 @@ func (v *Vault) Activate(ctx context.Context, scope, name string, version int64)
 				return nil, err
 			}
 		}
-		return &Change{Activate: []VersionRef{{Scope: scope, Name: name, Version: version}}}, nil
+		return &store.Change{Activate: []store.VersionRef{{Scope: scope, Name: name, Version: version}}}, nil
 	})
 	if err != nil {
 		return Info{}, fmt.Errorf("activating secret %s in scope %s: %w", clip(name), clip(scope), err)
@@ -201,11 +202,11 @@ func (v *Vault) Activate(ctx context.Context, scope, name string, version int64)
 // Delete removes a secret with all of its versions, or a tombstone: runners
 // then get what they inherit under the name, if anything. It cannot be undone.
 func (v *Vault) Delete(ctx context.Context, scope, name string) error {
-	err := v.edit(ctx, Query{Scope: scope, Name: name}, func(st *state, _ *keyring.DataKey, _ string) (*Change, error) {
+	err := v.edit(ctx, store.Query{Scope: scope, Name: name}, func(st *state, _ *keyring.DataKey, _ string) (*store.Change, error) {
 		if _, exists := st.active(name); !exists {
 			return nil, ErrNotFound
 		}
-		return &Change{Delete: []NameRef{{Scope: scope, Name: name}}}, nil
+		return &store.Change{Delete: []store.NameRef{{Scope: scope, Name: name}}}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("deleting secret %s in scope %s: %w", clip(name), clip(scope), err)
@@ -214,7 +215,7 @@ func (v *Vault) Delete(ctx context.Context, scope, name string) error {
 }
 
 // edit is update for one name of a scope, after checking both and the actor.
-func (v *Vault) edit(ctx context.Context, q Query, plan func(st *state, key *keyring.DataKey, author string) (*Change, error)) error {
+func (v *Vault) edit(ctx context.Context, q store.Query, plan func(st *state, key *keyring.DataKey, author string) (*store.Change, error)) error {
 	author, err := actor(ctx)
 	if err != nil {
 		return err
@@ -222,7 +223,7 @@ func (v *Vault) edit(ctx context.Context, q Query, plan func(st *state, key *key
 	if err := checkRef(q.Scope, q.Name); err != nil {
 		return err
 	}
-	return v.update(ctx, q, func(st *state, key *keyring.DataKey) (*Change, error) { return plan(st, key, author) })
+	return v.update(ctx, q, func(st *state, key *keyring.DataKey) (*store.Change, error) { return plan(st, key, author) })
 }
 
 // List returns the active secrets and tombstones of scope itself, by name. It
@@ -236,7 +237,7 @@ func (v *Vault) List(ctx context.Context, scope string) ([]Info, error) {
 }
 
 func (v *Vault) list(ctx context.Context, scope string) ([]Info, error) {
-	st, err := v.inspect(ctx, Query{Scope: scope})
+	st, err := v.inspect(ctx, store.Query{Scope: scope})
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +280,7 @@ func (v *Vault) history(ctx context.Context, scope, name string) ([]Info, error)
 	if err := checkRef(scope, name); err != nil {
 		return nil, err
 	}
-	st, err := v.inspect(ctx, Query{Scope: scope, Name: name})
+	st, err := v.inspect(ctx, store.Query{Scope: scope, Name: name})
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +301,7 @@ func (v *Vault) history(ctx context.Context, scope, name string) ([]Info, error)
 }
 
 // inspect reads for an administrator, who expects to see uses up to now.
-func (v *Vault) inspect(ctx context.Context, q Query) (*state, error) {
+func (v *Vault) inspect(ctx context.Context, q store.Query) (*state, error) {
 	if err := CheckScope(q.Scope); err != nil {
 		return nil, err
 	}
@@ -309,18 +310,18 @@ func (v *Vault) inspect(ctx context.Context, q Query) (*state, error) {
 }
 
 // active returns the active version of name in the scope.
-func (st *state) active(name string) (SecretRow, bool) {
+func (st *state) active(name string) (store.SecretRow, bool) {
 	for _, row := range st.scope().Secrets {
 		if row.Name == name {
 			return row, true
 		}
 	}
-	return SecretRow{}, false
+	return store.SecretRow{}, false
 }
 
 // timesOf returns the times of the version that follows r, which is the zero row
 // if there was none.
-func timesOf(r *SecretRow) (created, rotated time.Time) {
+func timesOf(r *store.SecretRow) (created, rotated time.Time) {
 	t := now()
 	if r.Version == 0 {
 		return t, time.Time{}
@@ -329,18 +330,20 @@ func timesOf(r *SecretRow) (created, rotated time.Time) {
 }
 
 // expired reports whether r's value has ended at time t.
-func expired(r *SecretRow, t time.Time) bool { return !r.Expires.IsZero() && !t.Before(r.Expires) }
+func expired(r *store.SecretRow, t time.Time) bool {
+	return !r.Expires.IsZero() && !t.Before(r.Expires)
+}
 
 // insert returns the change that stores row as the newest version.
-func insert(row SecretRow) *Change {
-	return &Change{
-		Insert: []SecretRow{row},
-		Prune:  []VersionRef{{Scope: row.Scope, Name: row.Name, Version: row.Version - KeepVersions + 1}},
+func insert(row store.SecretRow) *store.Change {
+	return &store.Change{
+		Insert: []store.SecretRow{row},
+		Prune:  []store.VersionRef{{Scope: row.Scope, Name: row.Name, Version: row.Version - KeepVersions + 1}},
 	}
 }
 
 // checkRow verifies that row is as this vault wrote it.
-func (st *state) checkRow(ctx context.Context, row SecretRow) error {
+func (st *state) checkRow(ctx context.Context, row store.SecretRow) error {
 	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return secretMAC(&row, key) })
 	if err == nil && !genuine {
 		err = fmt.Errorf("%w: version %d is not as it was written", keyring.ErrTampered, row.Version)
@@ -350,7 +353,7 @@ func (st *state) checkRow(ctx context.Context, row SecretRow) error {
 
 // info returns what may be shown of row, after verifying it: a seal does not
 // cover previews, nor rows that are not active.
-func (st *state) info(ctx context.Context, row SecretRow, active int64) (Info, error) {
+func (st *state) info(ctx context.Context, row store.SecretRow, active int64) (Info, error) {
 	if err := st.checkRow(ctx, row); err != nil {
 		return Info{}, err
 	}
@@ -368,7 +371,7 @@ func (st *state) info(ctx context.Context, row SecretRow, active int64) (Info, e
 }
 
 // holds reports whether row's value is value.
-func (st *state) holds(ctx context.Context, row SecretRow, value bundle.Value) (bool, error) {
+func (st *state) holds(ctx context.Context, row store.SecretRow, value bundle.Value) (bool, error) {
 	plain, err := st.open(ctx, purposeSecrets, row, row.Message)
 	if err != nil {
 		return false, err
@@ -377,7 +380,7 @@ func (st *state) holds(ctx context.Context, row SecretRow, value bundle.Value) (
 }
 
 // open opens a message of row.
-func (st *state) open(ctx context.Context, purpose string, row SecretRow, message []byte) ([]byte, error) {
+func (st *state) open(ctx context.Context, purpose string, row store.SecretRow, message []byte) ([]byte, error) {
 	plain, err := st.openMessage(ctx, groupContext(purpose, row.Scope), message, secretContext(&row))
 	if err != nil {
 		return nil, fmt.Errorf("secret %s: %w", row.Name, err)
@@ -386,7 +389,7 @@ func (st *state) open(ctx context.Context, purpose string, row SecretRow, messag
 }
 
 // encrypt seals value and its preview into r.
-func encrypt(r *SecretRow, key *keyring.DataKey, value bundle.Value) error {
+func encrypt(r *store.SecretRow, key *keyring.DataKey, value bundle.Value) error {
 	var err error
 	if r.Message, err = sealPart(r, key, purposeSecrets, []byte(value.Reveal())); err != nil {
 		return err
@@ -398,7 +401,7 @@ func encrypt(r *SecretRow, key *keyring.DataKey, value bundle.Value) error {
 }
 
 // sealPart returns a message of r.
-func sealPart(r *SecretRow, key *keyring.DataKey, purpose string, plain []byte) ([]byte, error) {
+func sealPart(r *store.SecretRow, key *keyring.DataKey, purpose string, plain []byte) ([]byte, error) {
 	group, err := key.Group(groupContext(purpose, r.Scope))
 	if err != nil {
 		return nil, err
@@ -407,14 +410,14 @@ func sealPart(r *SecretRow, key *keyring.DataKey, purpose string, plain []byte) 
 }
 
 // authenticateSecret writes the MAC of r, whose other fields are set.
-func authenticateSecret(r *SecretRow, key *keyring.DataKey) error {
+func authenticateSecret(r *store.SecretRow, key *keyring.DataKey) error {
 	r.KeyID = key.ID()
 	var err error
 	r.MAC, err = secretMAC(r, key)
 	return err
 }
 
-func secretContext(r *SecretRow) keyring.Context {
+func secretContext(r *store.SecretRow) keyring.Context {
 	return keyring.Context{"name": r.Name, "version": strconv.FormatInt(r.Version, 10)}
 }
 
@@ -433,7 +436,7 @@ func (st *state) checkSizes(name string, n int) error {
 	worst, where := path, st.scope().Scope
 	for scope := range st.Below {
 		total := path
-		for _, s := range Path(scope) {
+		for _, s := range store.Path(scope) {
 			total += st.Below[s]
 		}
 		if total > worst {
@@ -500,7 +503,7 @@ func checkPut(value bundle.Value, opts PutOptions) error {
 }
 
 // checkVersion holds a Put to its IfVersion.
-func checkVersion(want int64, active SecretRow, exists bool) error {
+func checkVersion(want int64, active store.SecretRow, exists bool) error {
 	switch {
 	case want == 0 || want == IfAbsent && !exists || exists && want == active.Version:
 		return nil

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // state is a verified snapshot and the data keys that open it.
 type state struct {
-	*Snapshot
+	*store.Snapshot
 	keys   *keyring.Keyring
 	opened map[[16]byte]*keyring.DataKey
 	seals  []seal // parsed; one for each sealed scope of Path
@@ -29,7 +30,7 @@ func (st *state) close() {
 }
 
 // scope returns the state of the scope that was asked for.
-func (st *state) scope() *ScopeState { return &st.Path[len(st.Path)-1] }
+func (st *state) scope() *store.ScopeState { return &st.Path[len(st.Path)-1] }
 
 // errNoDataKey means that a tenant has no data key yet.
 var errNoDataKey = errors.New("the tenant has no data key")
@@ -39,7 +40,7 @@ func (st *state) key(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 	if key, ok := st.opened[id]; ok {
 		return key, nil
 	}
-	tenant := Tenant(st.Path[0].Scope)
+	tenant := store.Tenant(st.Path[0].Scope)
 	for _, record := range st.Keys {
 		if rid, err := record.ID(); err != nil || rid != id {
 			continue
@@ -123,7 +124,7 @@ func (st *state) newestRecord() (keyRecord, error) {
 // seal carries out change on the state of the scope, and adds to it the seals
 // that it needs: the scope's next one, and a first one for each ancestor that
 // has none.
-func (st *state) seal(key *keyring.DataKey, change *Change) error {
+func (st *state) seal(key *keyring.DataKey, change *store.Change) error {
 	st.apply(change)
 	for i := range st.Path {
 		s := &st.Path[i]
@@ -143,17 +144,17 @@ func (st *state) seal(key *keyring.DataKey, change *Change) error {
 		if err != nil {
 			return err
 		}
-		change.Seals = append(change.Seals, SealChange{Scope: s.Scope, Old: s.Seal, New: sealed})
+		change.Seals = append(change.Seals, store.SealChange{Scope: s.Scope, Old: s.Seal, New: sealed})
 		s.Seal = sealed
 	}
 	return nil
 }
 
 // apply carries out change on the state of the scope, as Storage will.
-func (st *state) apply(change *Change) {
+func (st *state) apply(change *store.Change) {
 	s := st.scope()
 	drop := func(name string) {
-		s.Secrets = slices.DeleteFunc(s.Secrets, func(r SecretRow) bool { return r.Name == name })
+		s.Secrets = slices.DeleteFunc(s.Secrets, func(r store.SecretRow) bool { return r.Name == name })
 	}
 	for _, row := range change.Insert {
 		drop(row.Name)
@@ -171,7 +172,7 @@ func (st *state) apply(change *Change) {
 		drop(ref.Name)
 	}
 	for _, t := range change.Revoke {
-		s.Revoked = slices.DeleteFunc(s.Revoked, func(r RevokedRow) bool { return r.ID == t.ID })
+		s.Revoked = slices.DeleteFunc(s.Revoked, func(r store.RevokedRow) bool { return r.ID == t.ID })
 		s.Revoked = append(s.Revoked, t)
 	}
 	for _, row := range change.Reseal {
@@ -183,12 +184,12 @@ func (st *state) apply(change *Change) {
 // read returns the verified state that q asks for, with its data keys. The
 // caller closes it. If a token was asked for and there is none, the state's
 // Token is nil and the rest of it is empty.
-func (v *Vault) read(ctx context.Context, q Query) (*state, error) {
+func (v *Vault) read(ctx context.Context, q store.Query) (*state, error) {
 	return v.readThrough(ctx, q, v.storage.Read)
 }
 
 // readThrough is read, with get to ask the storage.
-func (v *Vault) readThrough(ctx context.Context, q Query, get getter) (*state, error) {
+func (v *Vault) readThrough(ctx context.Context, q store.Query, get getter) (*state, error) {
 	st, err := v.readOnce(ctx, q, get)
 	if err != nil {
 		return nil, err
@@ -212,9 +213,9 @@ func (v *Vault) readThrough(ctx context.Context, q Query, get getter) (*state, e
 }
 
 // getter is Storage.Read, or one that has it wait for its turn.
-type getter func(context.Context, Query) (*Snapshot, error)
+type getter func(context.Context, store.Query) (*store.Snapshot, error)
 
-func (v *Vault) readOnce(ctx context.Context, q Query, get getter) (*state, error) {
+func (v *Vault) readOnce(ctx context.Context, q store.Query, get getter) (*state, error) {
 	snap, err := get(ctx, q)
 	if err != nil {
 		return nil, &outage{fmt.Errorf("reading from storage: %w", err)}
@@ -243,7 +244,7 @@ func (v *Vault) refused(ctx context.Context, err error) error {
 
 // verify checks the shape of a snapshot and, unless only seals were read, each
 // seal against its rows.
-func (st *state) verify(ctx context.Context, q Query) error {
+func (st *state) verify(ctx context.Context, q store.Query) error {
 	if q.Token != "" && st.Token == nil {
 		return nil
 	}
@@ -254,7 +255,7 @@ func (st *state) verify(ctx context.Context, q Query) error {
 			return fmt.Errorf("%w: the row of a token", keyring.ErrTampered)
 		}
 	}
-	if !slices.EqualFunc(st.Path, Path(scope), func(s ScopeState, want string) bool { return s.Scope == want }) {
+	if !slices.EqualFunc(st.Path, store.Path(scope), func(s store.ScopeState, want string) bool { return s.Scope == want }) {
 		return fmt.Errorf("%w: the path of scope %s", keyring.ErrTampered, scope)
 	}
 	for _, row := range st.Versions {
@@ -290,7 +291,7 @@ func (st *state) verify(ctx context.Context, q Query) error {
 }
 
 func (st *state) sealedBelow(i int) bool {
-	return slices.ContainsFunc(st.Path[i+1:], func(s ScopeState) bool { return s.Seal != nil })
+	return slices.ContainsFunc(st.Path[i+1:], func(s store.ScopeState) bool { return s.Seal != nil })
 }
 
 // marks are the highest epochs seen, by scope. An epoch below the mark that
@@ -306,7 +307,7 @@ type mark struct {
 }
 
 // of returns the marks of the scopes of path.
-func (m *marks) of(path []ScopeState) map[string]mark {
+func (m *marks) of(path []store.ScopeState) map[string]mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := make(map[string]mark, len(path))

@@ -11,6 +11,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // TokenInfo is what an administrator sees of a runner's token. The token
@@ -94,7 +95,7 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 			waived = append(waived, name)
 		}
 	}
-	row := TokenRow{
+	row := store.TokenRow{
 		Scope: scope, Created: now(),
 		Expires:  opts.Expires.UTC().Truncate(time.Microsecond),
 		RotateBy: opts.RotateBy.UTC().Truncate(time.Microsecond),
@@ -109,9 +110,9 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 	token := generateToken(&row)
 	// A first seal must not stand in for one that somebody removed: what lies
 	// below a scope has sealed it.
-	err = v.update(ctx, Query{Scope: scope, Below: true}, func(_ *state, key *keyring.DataKey) (*Change, error) {
+	err = v.update(ctx, store.Query{Scope: scope, Below: true}, func(_ *state, key *keyring.DataKey) (*store.Change, error) {
 		err := authenticateToken(&row, key)
-		return &Change{Issue: []TokenRow{row}}, err
+		return &store.Change{Issue: []store.TokenRow{row}}, err
 	})
 	if err != nil {
 		return bundle.Value{}, TokenInfo{}, err
@@ -120,14 +121,14 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 }
 
 // generateToken gives t a new token, and returns that.
-func generateToken(t *TokenRow) bundle.Value {
+func generateToken(t *store.TokenRow) bundle.Value {
 	token, id := wire.NewToken()
 	t.ID, t.Hash = id, wire.HashToken(token)
 	return bundle.NewValue(token)
 }
 
 // authenticateToken writes the MAC of t, whose other fields are set.
-func authenticateToken(t *TokenRow, key *keyring.DataKey) error {
+func authenticateToken(t *store.TokenRow, key *keyring.DataKey) error {
 	t.KeyID = key.ID()
 	var err error
 	t.MAC, err = tokenMAC(t, key)
@@ -176,7 +177,7 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bund
 	if reason := tokenEnded(&old, t); reason != "" {
 		return fail(fmt.Errorf("%w: it is %s; issue a new one", ErrInvalid, reason))
 	}
-	next := TokenRow{
+	next := store.TokenRow{
 		Scope: old.Scope, Label: old.Label, Author: author, Waived: old.Waived, Created: t,
 		Expires:  carry(opts.Expires, old.Expires, t.Sub(old.Created)),
 		RotateBy: carry(opts.RotateBy, old.RotateBy, t.Sub(old.Created)),
@@ -188,7 +189,7 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bund
 		return fail(err)
 	}
 	token := generateToken(&next)
-	err = v.update(ctx, Query{Scope: old.Scope}, func(st *state, key *keyring.DataKey) (*Change, error) {
+	err = v.update(ctx, store.Query{Scope: old.Scope}, func(st *state, key *keyring.DataKey) (*store.Change, error) {
 		end := t.Add(cmp.Or(opts.Overlap, time.Hour))
 		if at, ok := st.revoked(id); ok && !at.After(now()) {
 			return nil, fmt.Errorf("%w: it has been revoked meanwhile", ErrInvalid)
@@ -196,7 +197,7 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bund
 			end = at // an earlier end stays
 		}
 		err := authenticateToken(&next, key)
-		return &Change{Issue: []TokenRow{next}, Revoke: []RevokedRow{{ID: id, Revoked: end, RevokedBy: author}}}, err
+		return &store.Change{Issue: []store.TokenRow{next}, Revoke: []store.RevokedRow{{ID: id, Revoked: end, RevokedBy: author}}}, err
 	})
 	if err != nil {
 		return fail(err)
@@ -214,7 +215,7 @@ func carry(asked, old time.Time, shift time.Duration) time.Time {
 }
 
 // tokenEnded returns why the token does not work at time at, or nothing if it does.
-func tokenEnded(t *TokenRow, at time.Time) TokenReason {
+func tokenEnded(t *store.TokenRow, at time.Time) TokenReason {
 	switch {
 	case !t.Revoked.IsZero() && !at.Before(t.Revoked):
 		return TokenRevoked
@@ -225,7 +226,7 @@ func tokenEnded(t *TokenRow, at time.Time) TokenReason {
 }
 
 // tokenEnd returns when the token stops to work, or zero.
-func tokenEnd(t *TokenRow) time.Time {
+func tokenEnd(t *store.TokenRow) time.Time {
 	if t.Expires.IsZero() || !t.Revoked.IsZero() && t.Revoked.Before(t.Expires) {
 		return t.Revoked
 	}
@@ -243,7 +244,7 @@ func (v *Vault) Tokens(ctx context.Context, scope string) ([]TokenInfo, error) {
 }
 
 func (v *Vault) tokens(ctx context.Context, scope string) ([]TokenInfo, error) {
-	st, err := v.inspect(ctx, Query{Scope: scope, Tokens: true})
+	st, err := v.inspect(ctx, store.Query{Scope: scope, Tokens: true})
 	if err != nil {
 		return nil, err
 	}
@@ -277,33 +278,33 @@ func (v *Vault) revoke(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return v.update(ctx, Query{Scope: row.Scope}, func(st *state, _ *keyring.DataKey) (*Change, error) {
+	return v.update(ctx, store.Query{Scope: row.Scope}, func(st *state, _ *keyring.DataKey) (*store.Change, error) {
 		t := now()
 		if at, ok := st.revoked(id); ok && !at.After(t) {
 			return nil, nil
 		}
-		return &Change{Revoke: []RevokedRow{{ID: id, Revoked: t, RevokedBy: author}}}, nil
+		return &store.Change{Revoke: []store.RevokedRow{{ID: id, Revoked: t, RevokedBy: author}}}, nil
 	})
 }
 
 // token returns the verified row of a token.
-func (v *Vault) token(ctx context.Context, id string) (TokenRow, error) {
+func (v *Vault) token(ctx context.Context, id string) (store.TokenRow, error) {
 	if id == "" || checkText("the id", id, maxLabel) != nil {
-		return TokenRow{}, ErrNotFound // no storage has to look for it
+		return store.TokenRow{}, ErrNotFound // no storage has to look for it
 	}
-	st, err := v.read(ctx, Query{Token: id})
+	st, err := v.read(ctx, store.Query{Token: id})
 	if err != nil {
-		return TokenRow{}, v.refused(ctx, err)
+		return store.TokenRow{}, v.refused(ctx, err)
 	}
 	defer st.close()
 	if st.Token == nil {
-		return TokenRow{}, ErrNotFound
+		return store.TokenRow{}, ErrNotFound
 	}
 	return *st.Token, v.refused(ctx, st.checkToken(ctx, *st.Token))
 }
 
 // checkToken verifies that row is as this vault wrote it.
-func (st *state) checkToken(ctx context.Context, row TokenRow) error {
+func (st *state) checkToken(ctx context.Context, row store.TokenRow) error {
 	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return tokenMAC(&row, key) })
 	if err != nil {
 		return err
@@ -328,7 +329,7 @@ func (st *state) revoked(id string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func infoOf(t *TokenRow) TokenInfo {
+func infoOf(t *store.TokenRow) TokenInfo {
 	var waived []string
 	if t.Waived != "" {
 		waived = strings.Split(t.Waived, ",")

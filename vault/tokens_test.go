@@ -15,6 +15,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 func TestATokenIsStoredAsItsHashOnly(t *testing.T) {
@@ -25,7 +26,7 @@ func TestATokenIsStoredAsItsHashOnly(t *testing.T) {
 	require.Regexp(t, regexp.MustCompile(`\Arnt_[0-9A-Za-z]{61}\z`), plain)
 	require.Equal(t, plain[4:16], info.ID)
 
-	snap, err := f.storage.Read(t.Context(), vault.Query{Token: info.ID, Tokens: true})
+	snap, err := f.storage.Read(t.Context(), store.Query{Token: info.ID, Tokens: true})
 	require.NoError(t, err)
 	require.Equal(t, sha256.Sum256([]byte(plain)), snap.Token.Hash)
 	stored, err := json.Marshal(snap)

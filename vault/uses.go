@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"github.com/satchelhq/satchel/vault/store"
 	"sync"
 	"time"
 )
@@ -20,7 +21,7 @@ const (
 // uses collects the latest use of each token and secret.
 type uses struct {
 	mu      sync.Mutex
-	pending map[useKey]Use
+	pending map[useKey]store.Usage
 	since   time.Time // of the first pending use
 }
 
@@ -28,7 +29,7 @@ type useKey struct{ token, scope, name string }
 
 // record notes uses and now and then stores what has been collected. A failure
 // to store is logged and costs the runner nothing.
-func (v *Vault) record(ctx context.Context, used ...Use) {
+func (v *Vault) record(ctx context.Context, used ...store.Usage) {
 	if v.uses.add(used) {
 		v.flush(ctx)
 	}
@@ -58,11 +59,11 @@ func (v *Vault) flush(ctx context.Context) {
 }
 
 // add reports whether it is time to store what there is.
-func (u *uses) add(used []Use) bool {
+func (u *uses) add(used []store.Usage) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.pending == nil {
-		u.pending = map[useKey]Use{}
+		u.pending = map[useKey]store.Usage{}
 	}
 	if len(u.pending) == 0 {
 		u.since = time.Now()
@@ -80,10 +81,10 @@ func (u *uses) add(used []Use) bool {
 }
 
 // take empties the collection.
-func (u *uses) take() []Use {
+func (u *uses) take() []store.Usage {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	out := make([]Use, 0, len(u.pending))
+	out := make([]store.Usage, 0, len(u.pending))
 	for _, use := range u.pending {
 		out = append(out, use)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 func (f *fixture) use(t *testing.T, token bundle.Value, runner, addr string) {
@@ -136,9 +137,9 @@ func TestASecretThatManyTokensGetIsOneUse(t *testing.T) {
 
 func TestUsesThatCannotBeStoredTakeBoundedMemory(t *testing.T) {
 	f := newFixture(t)
-	var used []vault.Use
+	var used []store.Usage
 	for i := range 20_000 {
-		used = append(used, vault.Use{Token: strconv.Itoa(i), Time: time.Now()})
+		used = append(used, store.Usage{Token: strconv.Itoa(i), Time: time.Now()})
 	}
 	require.Equal(t, 10_000, vault.Collect(f.Vault, used))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Limits of what a vault takes.
@@ -41,6 +42,10 @@ var (
 	// ErrNotFound is in errors about a secret, version or token that does not
 	// exist.
 	ErrNotFound = errors.New("not found")
+	// ErrConflict is in errors about a write whose condition does not hold, such
+	// as [PutOptions.IfVersion], or that other writes overtook each time it was
+	// tried. Nothing was written.
+	ErrConflict = errors.New("conflicting change")
 	// ErrUnchanged is the answer to a bootstrap whose revision the runner has.
 	ErrUnchanged = errors.New("unchanged")
 	// ErrRollback is in errors about stored state that is older than what this
@@ -52,7 +57,7 @@ var (
 // may share a Storage. When its methods return they leave no goroutine behind,
 // but for an integration that does not heed its deadline.
 type Vault struct {
-	storage Storage
+	storage store.Store
 	keys    *keyring.Keyring
 	log     *slog.Logger
 	refresh time.Duration
@@ -113,7 +118,7 @@ type Options struct {
 // that the keyring works (see keyring.Keyring.Check) and fails if it does not,
 // unless the key service is only unavailable. It is [ErrInvalid] if s, keys or
 // opts cannot be used. opts may be nil. The caller keeps owning s and keys.
-func New(ctx context.Context, s Storage, keys *keyring.Keyring, opts *Options) (*Vault, error) {
+func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Options) (*Vault, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
@@ -202,7 +207,7 @@ const attempts = 50
 // update reads what q asks for, lets plan say what is to change in q.Scope,
 // seals the outcome and stores it. It starts over if another write came in
 // between. An empty change is not stored.
-func (v *Vault) update(ctx context.Context, q Query, plan planner) error {
+func (v *Vault) update(ctx context.Context, q store.Query, plan planner) error {
 	q.AuditHead = true
 	var told bool
 	for attempt := range attempts {
@@ -228,9 +233,9 @@ var errRetry = errors.New("another write came in between")
 
 // A planner says what is to change in the scope of st. New rows are
 // authenticated under key.
-type planner func(st *state, key *keyring.DataKey) (*Change, error)
+type planner func(st *state, key *keyring.DataKey) (*store.Change, error)
 
-func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *bool) error {
+func (v *Vault) updateOnce(ctx context.Context, q store.Query, plan planner, told *bool) error {
 	st, err := v.read(ctx, q)
 	if err != nil {
 		return err
@@ -238,7 +243,7 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *boo
 	defer st.close()
 	key, err := st.newestKey(ctx)
 	if errors.Is(err, errNoDataKey) {
-		if err := v.addKey(ctx, Tenant(q.Scope), true); err != nil {
+		if err := v.addKey(ctx, store.Tenant(q.Scope), true); err != nil {
 			return err
 		}
 		return errRetry
@@ -262,17 +267,17 @@ func (v *Vault) updateOnce(ctx context.Context, q Query, plan planner, told *boo
 	if err != nil {
 		return err
 	}
-	if change.Append, err = chain(key, Tenant(q.Scope), st.AuditHead, encoded); err != nil {
+	if change.Append, err = chain(key, store.Tenant(q.Scope), st.AuditHead, encoded); err != nil {
 		return err
 	}
 	if !*told {
-		if err := v.tell(ctx, Tenant(q.Scope), entries...); err != nil {
+		if err := v.tell(ctx, store.Tenant(q.Scope), entries...); err != nil {
 			return err
 		}
 		*told = true
 	}
 	if err := v.storage.Apply(ctx, change); err != nil {
-		if errors.Is(err, ErrConflict) {
+		if errors.Is(err, store.ErrConflict) {
 			return errRetry
 		}
 		return fmt.Errorf("storing the change to scope %s: %w", q.Scope, err)
@@ -293,8 +298,8 @@ func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
 		return fmt.Errorf("making the data key of tenant %s: %w", tenant, err)
 	}
 	key.Destroy()
-	err = v.storage.Apply(ctx, &Change{Keys: []KeyChange{{Tenant: tenant, New: record, First: first}}})
-	if first && errors.Is(err, ErrConflict) {
+	err = v.storage.Apply(ctx, &store.Change{Keys: []store.KeyChange{{Tenant: tenant, New: record, First: first}}})
+	if first && errors.Is(err, store.ErrConflict) {
 		return nil // somebody else has given it its first one
 	}
 	if err != nil {
@@ -304,11 +309,11 @@ func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
 }
 
 // emptyChange reports whether c changes nothing; a nil one does not.
-func emptyChange(c *Change) bool {
+func emptyChange(c *store.Change) bool {
 	return c == nil || !changesSealed(c) && len(c.Issue)+len(c.Remac) == 0
 }
 
 // changesSealed reports whether c changes something that a seal covers.
-func changesSealed(c *Change) bool {
+func changesSealed(c *store.Change) bool {
 	return c.Reseals || len(c.Insert)+len(c.Activate)+len(c.Delete)+len(c.Revoke)+len(c.Reseal) > 0
 }

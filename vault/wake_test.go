@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 func TestASignalFromOutsideHasTheVaultLookAtOnce(t *testing.T) {
@@ -122,7 +123,7 @@ func TestATokenThatIsIssuedWakesNobody(t *testing.T) {
 		answered := f.wait(t.Context(), token, revision, 50*time.Second)
 		time.Sleep(time.Second)
 		var looks atomic.Int64
-		f.storage.onRead(func(q vault.Query, _ *vault.Snapshot) {
+		f.storage.onRead(func(q store.Query, _ *store.Snapshot) {
 			if q.Token != "" {
 				looks.Add(1)
 			}

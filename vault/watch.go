@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"github.com/satchelhq/satchel/vault/store"
 	"maps"
 	"math"
 	"slices"
@@ -87,7 +88,7 @@ func (w *watch) wake(scopes ...string) {
 }
 
 // wait blocks until something changed on the path of s, or end.
-func (w *watch) wait(ctx context.Context, storage Storage, s *seat, end time.Time) error {
+func (w *watch) wait(ctx context.Context, storage store.Store, s *seat, end time.Time) error {
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
@@ -104,7 +105,7 @@ func (w *watch) wait(ctx context.Context, storage Storage, s *seat, end time.Tim
 }
 
 // poll is wait for the one whose turn it is.
-func (w *watch) poll(ctx context.Context, storage Storage, s *seat, end <-chan time.Time) error {
+func (w *watch) poll(ctx context.Context, storage store.Store, s *seat, end <-chan time.Time) error {
 	// Turns may be short; what counts is the time since anybody looked.
 	w.mu.Lock()
 	next := time.NewTimer(time.Until(w.looked.Add(pollEvery)))
@@ -132,7 +133,7 @@ func (w *watch) poll(ctx context.Context, storage Storage, s *seat, end <-chan t
 }
 
 // look asks storage for changes and wakes those concerned.
-func (w *watch) look(ctx context.Context, storage Storage) {
+func (w *watch) look(ctx context.Context, storage store.Store) {
 	w.mu.Lock()
 	since, primed := w.newest, w.primed
 	w.looked = time.Now()

@@ -14,6 +14,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // These run in bubbles, which end only when every goroutine that a vault may
@@ -105,7 +106,7 @@ func TestAWriteBeforeTheFirstPollIsNotMissed(t *testing.T) {
 				f, token, revision := begin(t)
 				other := f.process(t)
 				looks := 0
-				f.storage.onRead(func(vault.Query, *vault.Snapshot) {
+				f.storage.onRead(func(store.Query, *store.Snapshot) {
 					if looks++; looks == n {
 						other.tryPut(t, "acme", "A", "two")
 					}
@@ -132,7 +133,7 @@ func TestAWriteWhileAWaiterSitsDownIsNotMissed(t *testing.T) {
 					writer = f.process(t)
 				}
 				var looks atomic.Int64
-				f.storage.onRead(func(vault.Query, *vault.Snapshot) {
+				f.storage.onRead(func(store.Query, *store.Snapshot) {
 					if looks.Add(1) == 1 {
 						writer.tryPut(t, "acme", "A", "two")
 						time.Sleep(2 * poll) // whoever polls has seen it and told nobody
@@ -321,16 +322,16 @@ func TestAnIdleVaultDoesNotPoll(t *testing.T) {
 func TestWhoWaitsIsToldOfARollBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, token, _ := begin(t)
-		before, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme"})
+		before, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
 		require.NoError(t, err)
 		f.put(t, "acme", "A", "two")
 		f.put(t, "acme", "A", "one")
 		revision := f.bundle(t, token).Revision()
 		answered := f.wait(t.Context(), token, revision, 50*time.Second)
 		time.Sleep(time.Second)
-		after, err := f.storage.Read(t.Context(), vault.Query{Scope: "acme"})
+		after, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
 		require.NoError(t, err)
-		require.NoError(t, f.storage.Apply(t.Context(), &vault.Change{Seals: []vault.SealChange{
+		require.NoError(t, f.storage.Apply(t.Context(), &store.Change{Seals: []store.SealChange{
 			{Scope: "acme", Old: after.Path[0].Seal, New: before.Path[0].Seal},
 		}}))
 		got := <-answered

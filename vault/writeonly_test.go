@@ -21,6 +21,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Bootstrap gives out values and IssueToken a new token. Nothing else may give
@@ -233,7 +234,7 @@ func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
 			return ctx
 		},
 		"tampered": func(t *testing.T, f *fixture) context.Context {
-			f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					snap.Path[0].Secrets[i].Message[80] ^= 1
 				}
@@ -243,7 +244,7 @@ func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
 		"forged": func(t *testing.T, f *fixture) context.Context {
 			// A value that does not open below a genuine seal.
 			key := f.dataKey(t, "acme")
-			f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					spoil(t, key, &snap.Path[0].Secrets[i])
 				}
@@ -256,7 +257,7 @@ func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
 		"not a value": func(t *testing.T, f *fixture) context.Context {
 			// A genuine row that bundle.New refuses.
 			key := f.dataKey(t, "acme")
-			f.storage.onRead(func(_ vault.Query, snap *vault.Snapshot) {
+			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					snap.Path[0].Secrets[i].Delivery = "pigeon"
 				}
@@ -273,7 +274,7 @@ func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
 			warm.put(t, "acme", "A", canaryTenant)
 			warm.put(t, "acme/web", "B", canaryWeb)
 			token := warm.issue(t, "acme/web")
-			for _, f := range []*fixture{warm, newFixtureOver(t, warm.storage.Storage, warm.kek)} {
+			for _, f := range []*fixture{warm, newFixtureOver(t, warm.storage.Store, warm.kek)} {
 				ctx := trouble(t, f)
 				var out []any
 				for _, name := range slices.Sorted(maps.Keys(calls)) {

@@ -32,6 +32,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 func main() {
@@ -261,8 +262,8 @@ func (d *demo) vault(ctx context.Context, keys *keyring.Keyring) (*vault.Vault, 
 }
 
 // stale tells why a data key of a tenant is to be re-wrapped, or nothing.
-func stale(ctx context.Context, s vault.Storage, keys *keyring.Keyring, tenant string) (why string, err error) {
-	rows, err := s.Read(ctx, vault.Query{Scope: tenant})
+func stale(ctx context.Context, s store.Store, keys *keyring.Keyring, tenant string) (why string, err error) {
+	rows, err := s.Read(ctx, store.Query{Scope: tenant})
 	if err != nil {
 		return "", err
 	}

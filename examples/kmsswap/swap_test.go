@@ -20,6 +20,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // keyServices makes a new KEK in each key service. To copy this file, keep "fake"
@@ -61,7 +62,7 @@ var keyServices = map[string]func(t testing.TB) keyring.KEK{
 
 // newVault returns a vault as a process has it that starts: it has cached
 // nothing.
-func newVault(t testing.TB, storage vault.Storage, primary keyring.KEK, retired ...keyring.KEK) *vault.Vault {
+func newVault(t testing.TB, storage store.Store, primary keyring.KEK, retired ...keyring.KEK) *vault.Vault {
 	t.Helper()
 	keys, err := keyring.New(primary, &keyring.Options{Retired: retired})
 	require.NoError(t, err)
@@ -93,7 +94,7 @@ func TestAValueIsServedUnderEveryKeyService(t *testing.T) {
 			require.Equal(t, "made-up-value-of-acme", value(t, v, token, "API_KEY"))
 			require.Equal(t, "made-up-value-of-acme", value(t, newVault(t, storage, kek), token, "API_KEY"), "a new process serves it too")
 
-			rows, err := storage.Read(t.Context(), vault.Query{Scope: "acme"})
+			rows, err := storage.Read(t.Context(), store.Query{Scope: "acme"})
 			require.NoError(t, err)
 			require.False(t, bytes.Contains(rows.Path[0].Secrets[0].Message, []byte("made-up")), "it is stored encrypted")
 		})

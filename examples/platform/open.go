@@ -22,6 +22,7 @@ import (
 	"github.com/satchelhq/satchel/providers/github"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // platform is a vault with what it stands on.
@@ -153,7 +154,7 @@ func (c *config) startsEmpty() bool { return c.command == "serve" || c.command =
 // now than when the first runner asks. It makes no call of a key service.
 func (p *platform) checkKeys(ctx context.Context, tenants []string, ids []keyring.KEKID) error {
 	for _, tenant := range tenants {
-		snap, err := p.storage.Read(ctx, vault.Query{Scope: tenant})
+		snap, err := p.storage.Read(ctx, store.Query{Scope: tenant})
 		if err != nil {
 			return fmt.Errorf("-database: %w", err)
 		}

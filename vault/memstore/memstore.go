@@ -12,16 +12,16 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Store is a [vault.Storage] in memory. It is safe for concurrent use.
+// Store is a [store.Store] in memory. It is safe for concurrent use.
 type Store struct {
 	writing sync.Mutex // held by the one writer; readers do not take it
 	current atomic.Pointer[state]
 }
 
-var _ vault.Storage = (*Store)(nil)
+var _ store.Store = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
@@ -35,7 +35,7 @@ func New() *Store {
 type state struct {
 	newest int64                       // the number of the newest change
 	keys   map[string][]keyring.Record // by tenant
-	audit  map[string][]vault.AuditRow // by tenant, without gaps
+	audit  map[string][]store.AuditRow // by tenant, without gaps
 	scopes map[string]*scope
 	homes  map[string]string // the scope of each token, by token id
 }
@@ -44,13 +44,13 @@ type scope struct {
 	seal    []byte
 	changed int64 // the number of the change that wrote seal
 	secrets map[string]*secret
-	tokens  map[string]vault.TokenRow
-	minted  map[string]vault.MintedRow // by integration
+	tokens  map[string]store.TokenRow
+	minted  map[string]store.MintedRow // by integration
 }
 
 // secret is one name of a scope. It outlives its versions, for last.
 type secret struct {
-	versions  []vault.SecretRow // in rising order
+	versions  []store.SecretRow // in rising order
 	active    int64             // counts only if that version is there
 	last      int64
 	lastUsed  time.Time
@@ -59,13 +59,13 @@ type secret struct {
 
 // find returns where version is, or belongs, in s.versions.
 func (s *secret) find(version int64) (int, bool) {
-	return slices.BinarySearchFunc(s.versions, version, func(r vault.SecretRow, v int64) int {
+	return slices.BinarySearchFunc(s.versions, version, func(r store.SecretRow, v int64) int {
 		return cmp.Compare(r.Version, v)
 	})
 }
 
 // row returns the i-th version for a reader, who will own it.
-func (s *secret) row(i int) vault.SecretRow {
+func (s *secret) row(i int) store.SecretRow {
 	r := s.versions[i]
 	r.Message = bytes.Clone(r.Message)
 	r.Preview = bytes.Clone(r.Preview)
@@ -73,13 +73,13 @@ func (s *secret) row(i int) vault.SecretRow {
 	return r
 }
 
-// Read implements [vault.Storage].
-func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+// Read implements [store.Store].
+func (s *Store) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	st := s.current.Load()
-	snap := &vault.Snapshot{}
+	snap := &store.Snapshot{}
 	if q.Token != "" {
 		home, ok := st.homes[q.Token]
 		if !ok {
@@ -89,11 +89,11 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 		snap.Token = &row
 		q.Scope = home
 	}
-	for _, name := range vault.Path(q.Scope) {
+	for _, name := range store.Path(q.Scope) {
 		snap.Path = append(snap.Path, st.scopes[name].read(name, q))
 	}
 	if !q.SealsOnly {
-		for _, record := range st.keys[vault.Tenant(q.Scope)] {
+		for _, record := range st.keys[store.Tenant(q.Scope)] {
 			snap.Keys = append(snap.Keys, bytes.Clone(record))
 		}
 	}
@@ -108,7 +108,7 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 			snap.History = sc.history()
 		}
 		if q.Tokens {
-			snap.Tokens = slices.SortedFunc(maps.Values(sc.tokens), func(x, y vault.TokenRow) int {
+			snap.Tokens = slices.SortedFunc(maps.Values(sc.tokens), func(x, y store.TokenRow) int {
 				return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.ID, y.ID))
 			})
 		}
@@ -116,7 +116,7 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 	if q.Below {
 		snap.Below = st.below(q.Scope)
 	}
-	if chain := st.audit[vault.Tenant(q.Scope)]; q.AuditHead && len(chain) > 0 {
+	if chain := st.audit[store.Tenant(q.Scope)]; q.AuditHead && len(chain) > 0 {
 		head := ownEntry(chain[len(chain)-1])
 		snap.AuditHead = &head
 	}
@@ -124,8 +124,8 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 }
 
 // read returns what s holds; s is nil if nothing was ever stored there.
-func (s *scope) read(name string, q vault.Query) vault.ScopeState {
-	out := vault.ScopeState{Scope: name}
+func (s *scope) read(name string, q store.Query) store.ScopeState {
+	out := store.ScopeState{Scope: name}
 	if s == nil {
 		return out
 	}
@@ -148,18 +148,18 @@ func (s *scope) read(name string, q vault.Query) vault.ScopeState {
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.tokens)) {
 		if row := s.tokens[id]; !row.Revoked.IsZero() {
-			out.Revoked = append(out.Revoked, vault.RevokedRow{ID: id, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
+			out.Revoked = append(out.Revoked, store.RevokedRow{ID: id, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
 		}
 	}
 	return out
 }
 
 // history returns all that s ever had.
-func (s *scope) history() []vault.NameHistory {
-	var out []vault.NameHistory
+func (s *scope) history() []store.NameHistory {
+	var out []store.NameHistory
 	for _, name := range slices.Sorted(maps.Keys(s.secrets)) {
 		sec := s.secrets[name]
-		h := vault.NameHistory{Name: name, Last: sec.last}
+		h := store.NameHistory{Name: name, Last: sec.last}
 		for i := range sec.versions {
 			h.Versions = append(h.Versions, sec.row(i))
 		}
@@ -189,7 +189,7 @@ func (st *state) below(parent string) map[string]int64 {
 	return sizes
 }
 
-// Tenants implements [vault.Storage].
+// Tenants implements [store.Store].
 func (s *Store) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -202,20 +202,20 @@ func (s *Store) Tenants(ctx context.Context, after string, limit int) ([]string,
 	return tenants[i:min(i+max(limit, 0), len(tenants))], nil
 }
 
-// Audit implements [vault.Storage].
-func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+// Audit implements [store.Store].
+func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	chain := s.current.Load().audit[tenant]
-	first, found := slices.BinarySearchFunc(chain, after, func(r vault.AuditRow, after int64) int {
+	first, found := slices.BinarySearchFunc(chain, after, func(r store.AuditRow, after int64) int {
 		return cmp.Compare(r.Seq, after)
 	})
 	if found {
 		first++
 	}
 	chain = chain[first:]
-	var out []vault.AuditRow
+	var out []store.AuditRow
 	for _, row := range chain[:min(max(limit, 0), len(chain))] {
 		out = append(out, ownEntry(row))
 	}
@@ -223,12 +223,12 @@ func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int
 }
 
 // ownEntry returns row for a reader, who will own it.
-func ownEntry(row vault.AuditRow) vault.AuditRow {
+func ownEntry(row store.AuditRow) store.AuditRow {
 	row.Entry = bytes.Clone(row.Entry)
 	return row
 }
 
-// Changes implements [vault.Storage].
+// Changes implements [store.Store].
 func (s *Store) Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, nil, err

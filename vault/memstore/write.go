@@ -10,19 +10,19 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Apply implements [vault.Storage].
-func (s *Store) Apply(ctx context.Context, c *vault.Change) error {
+// Apply implements [store.Store].
+func (s *Store) Apply(ctx context.Context, c *store.Change) error {
 	return s.write(ctx, func(d *draft) error {
 		d.newest++
 		return d.apply(c)
 	})
 }
 
-// Touch implements [vault.Storage].
-func (s *Store) Touch(ctx context.Context, uses []vault.Use) error {
+// Touch implements [store.Store].
+func (s *Store) Touch(ctx context.Context, uses []store.Usage) error {
 	return s.write(ctx, func(d *draft) error {
 		for _, use := range uses {
 			d.touch(use)
@@ -107,7 +107,7 @@ func (d *draft) secret(scope, name string) *secret {
 
 // apply carries out c. What can be a conflict comes first, and otherwise the
 // order is that of the fields: what they write does not overlap.
-func (d *draft) apply(c *vault.Change) error {
+func (d *draft) apply(c *store.Change) error {
 	if err := d.applyExpected(c); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (d *draft) apply(c *vault.Change) error {
 			continue
 		}
 		sec := d.secret(ref.Scope, ref.Name)
-		sec.versions = slices.DeleteFunc(sec.versions, func(r vault.SecretRow) bool {
+		sec.versions = slices.DeleteFunc(sec.versions, func(r store.SecretRow) bool {
 			return r.Version < ref.Version && r.Version != sec.active
 		})
 	}
@@ -133,7 +133,7 @@ func (d *draft) apply(c *vault.Change) error {
 		}
 	}
 	for _, r := range c.Revoke {
-		err := d.token(r.ID, func(row *vault.TokenRow) { row.Revoked, row.RevokedBy = micro(r.Revoked), r.RevokedBy })
+		err := d.token(r.ID, func(row *store.TokenRow) { row.Revoked, row.RevokedBy = micro(r.Revoked), r.RevokedBy })
 		if err != nil {
 			return fmt.Errorf("revoking a token: %w", err)
 		}
@@ -144,7 +144,7 @@ func (d *draft) apply(c *vault.Change) error {
 		}
 	}
 	for _, r := range c.Remac {
-		err := d.token(r.ID, func(row *vault.TokenRow) { row.KeyID, row.MAC = r.KeyID, r.MAC })
+		err := d.token(r.ID, func(row *store.TokenRow) { row.KeyID, row.MAC = r.KeyID, r.MAC })
 		if err != nil {
 			return fmt.Errorf("writing the MAC of a token: %w", err)
 		}
@@ -156,7 +156,7 @@ func (d *draft) apply(c *vault.Change) error {
 }
 
 // applyExpected carries out those parts of c that expect something.
-func (d *draft) applyExpected(c *vault.Change) error {
+func (d *draft) applyExpected(c *store.Change) error {
 	for _, k := range c.Keys {
 		if err := d.putKey(k); err != nil {
 			return fmt.Errorf("writing a data key: %w", err)
@@ -165,7 +165,7 @@ func (d *draft) applyExpected(c *vault.Change) error {
 	for _, seal := range c.Seals {
 		s := d.scope(seal.Scope)
 		if (seal.Old == nil) != (s.seal == nil) || !bytes.Equal(seal.Old, s.seal) {
-			return fmt.Errorf("replacing a seal: %w", vault.ErrConflict)
+			return fmt.Errorf("replacing a seal: %w", store.ErrConflict)
 		}
 		s.seal = append([]byte{}, seal.New...)
 		s.changed = d.newest
@@ -187,7 +187,7 @@ func (d *draft) applyExpected(c *vault.Change) error {
 	}
 	for _, ref := range c.StartAudit {
 		if len(d.audit[ref.Tenant]) > 0 {
-			return fmt.Errorf("starting an audit chain: %w", vault.ErrConflict)
+			return fmt.Errorf("starting an audit chain: %w", store.ErrConflict)
 		}
 		d.starts[ref.Tenant] = ref.Seq
 	}
@@ -199,7 +199,7 @@ func (d *draft) applyExpected(c *vault.Change) error {
 	return nil
 }
 
-func (d *draft) putKey(k vault.KeyChange) error {
+func (d *draft) putKey(k store.KeyChange) error {
 	id, err := keyID(k.New)
 	if err != nil {
 		return err
@@ -211,11 +211,11 @@ func (d *draft) putKey(k vault.KeyChange) error {
 	})
 	switch {
 	case k.Old == nil && (i >= 0 || k.First && len(records) > 0):
-		return vault.ErrConflict
+		return store.ErrConflict
 	case k.Old == nil:
 		records = append(records, bytes.Clone(k.New))
 	case i < 0 || !bytes.Equal(records[i], k.Old):
-		return vault.ErrConflict
+		return store.ErrConflict
 	default:
 		records[i] = bytes.Clone(k.New)
 	}
@@ -231,11 +231,11 @@ func keyID(r keyring.Record) ([16]byte, error) {
 	return [16]byte(r[6:22]), nil
 }
 
-func (d *draft) insert(row vault.SecretRow) error {
+func (d *draft) insert(row store.SecretRow) error {
 	sec := d.secret(row.Scope, row.Name)
 	i, exists := sec.find(row.Version)
 	if exists {
-		return vault.ErrConflict
+		return store.ErrConflict
 	}
 	row.Message = bytes.Clone(row.Message)
 	row.Preview = bytes.Clone(row.Preview)
@@ -246,9 +246,9 @@ func (d *draft) insert(row vault.SecretRow) error {
 	return nil
 }
 
-func (d *draft) issue(row vault.TokenRow) error {
+func (d *draft) issue(row store.TokenRow) error {
 	if _, exists := d.homes[row.ID]; exists {
-		return vault.ErrConflict
+		return store.ErrConflict
 	}
 	row.Created, row.Expires, row.RotateBy = micro(row.Created), micro(row.Expires), micro(row.RotateBy)
 	row.Revoked = micro(row.Revoked)
@@ -261,7 +261,7 @@ func (d *draft) issue(row vault.TokenRow) error {
 var errNotStored = errors.New("it is not stored")
 
 // token changes a stored token.
-func (d *draft) token(id string, change func(*vault.TokenRow)) error {
+func (d *draft) token(id string, change func(*store.TokenRow)) error {
 	home, ok := d.homes[id]
 	if !ok {
 		return errNotStored
@@ -273,7 +273,7 @@ func (d *draft) token(id string, change func(*vault.TokenRow)) error {
 	return nil
 }
 
-func (d *draft) reseal(row vault.SecretRow) error {
+func (d *draft) reseal(row store.SecretRow) error {
 	sec := d.secret(row.Scope, row.Name)
 	i, ok := sec.find(row.Version)
 	if !ok {
@@ -284,10 +284,10 @@ func (d *draft) reseal(row vault.SecretRow) error {
 	return nil
 }
 
-func (d *draft) mint(m vault.MintChange) error {
+func (d *draft) mint(m store.MintChange) error {
 	s := d.scope(m.New.Scope)
 	if s.minted[m.New.Integration].Identity != m.Old {
-		return vault.ErrConflict
+		return store.ErrConflict
 	}
 	if m.New.Identity == "" {
 		delete(s.minted, m.New.Integration)
@@ -302,22 +302,22 @@ func (d *draft) mint(m vault.MintChange) error {
 
 // append adds an entry behind those that readers see, maybe in the same array:
 // they know how many theirs are.
-func (d *draft) append(row vault.AuditRow) error {
+func (d *draft) append(row store.AuditRow) error {
 	chain := d.audit[row.Tenant]
 	newest := d.starts[row.Tenant]
 	if len(chain) > 0 {
 		newest = chain[len(chain)-1].Seq
 	}
 	if row.Seq != newest+1 {
-		return vault.ErrConflict
+		return store.ErrConflict
 	}
 	d.audit[row.Tenant] = append(chain, ownEntry(row))
 	return nil
 }
 
-func (d *draft) dropAudit(ref vault.AuditRef) {
+func (d *draft) dropAudit(ref store.AuditRef) {
 	chain := d.audit[ref.Tenant]
-	keep := slices.IndexFunc(chain, func(row vault.AuditRow) bool { return row.Seq > ref.Seq })
+	keep := slices.IndexFunc(chain, func(row store.AuditRow) bool { return row.Seq > ref.Seq })
 	if keep < 0 {
 		keep = len(chain) - 1
 	}
@@ -326,13 +326,13 @@ func (d *draft) dropAudit(ref vault.AuditRef) {
 	}
 }
 
-func (d *draft) touch(use vault.Use) {
+func (d *draft) touch(use store.Usage) {
 	at := micro(use.Time)
 	if use.Name == "" {
 		if home, ok := d.homes[use.Token]; !ok || d.scopes[home].tokens[use.Token].LastUsed.After(at) {
 			return
 		}
-		_ = d.token(use.Token, func(row *vault.TokenRow) {
+		_ = d.token(use.Token, func(row *store.TokenRow) {
 			row.LastUsed, row.LastAddr, row.LastRunner = at, use.Addr, use.Runner
 		})
 		return

@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 const selectAudit = "SELECT tenant, seq, entry, key_id, mac FROM [audit] "
 
-// Audit implements [vault.Storage].
-func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
-	var rows []vault.AuditRow
+// Audit implements [store.Store].
+func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
+	var rows []store.AuditRow
 	err := s.inTx(ctx, s.dialect.beginRead, func(x *tx) (err error) {
 		rows, err = x.audit(ctx, "WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?", tenant, after, int64(max(limit, 0)))
 		return err
@@ -23,10 +23,10 @@ func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int
 }
 
 // audit returns the entries that where selects.
-func (x *tx) audit(ctx context.Context, where string, args ...any) ([]vault.AuditRow, error) {
-	var rows []vault.AuditRow
+func (x *tx) audit(ctx context.Context, where string, args ...any) ([]store.AuditRow, error) {
+	var rows []store.AuditRow
 	err := x.query(ctx, "reading audit", selectAudit+where, args, func(scan func(...any) error) error {
-		var r vault.AuditRow
+		var r store.AuditRow
 		err := scan(&r.Tenant, (*integer)(&r.Seq), &r.Entry, fixed(r.KeyID[:]), fixed(r.MAC[:]))
 		rows = append(rows, r)
 		return err
@@ -36,13 +36,13 @@ func (x *tx) audit(ctx context.Context, where string, args ...any) ([]vault.Audi
 
 // append adds entries to audit chains. Other writers wait, so the numbers that
 // it reads first are still true when it writes.
-func (x *tx) append(ctx context.Context, c *vault.Change) error {
+func (x *tx) append(ctx context.Context, c *store.Change) error {
 	newest := map[string]int64{}
 	for _, ref := range c.StartAudit {
 		if seq, err := x.newestEntry(ctx, ref.Tenant); err != nil {
 			return err
 		} else if seq != 0 {
-			return fmt.Errorf("starting a chain in audit: %w", vault.ErrConflict)
+			return fmt.Errorf("starting a chain in audit: %w", store.ErrConflict)
 		}
 		newest[ref.Tenant] = ref.Seq
 	}
@@ -55,7 +55,7 @@ func (x *tx) append(ctx context.Context, c *vault.Change) error {
 			}
 		}
 		if r.Seq != seq+1 {
-			return fmt.Errorf("inserting into audit: %w", vault.ErrConflict)
+			return fmt.Errorf("inserting into audit: %w", store.ErrConflict)
 		}
 		newest[r.Tenant] = r.Seq
 	}
@@ -80,7 +80,7 @@ func (x *tx) newestEntry(ctx context.Context, tenant string) (seq int64, err err
 	return seq, err
 }
 
-func (x *tx) dropAudit(ctx context.Context, ref vault.AuditRef) error {
+func (x *tx) dropAudit(ctx context.Context, ref store.AuditRef) error {
 	_, err := x.exec(ctx, "deleting from audit", "DELETE FROM [audit] WHERE tenant = ? AND seq <= ? AND seq < (SELECT max(seq) FROM [audit] WHERE tenant = ?)",
 		ref.Tenant, ref.Seq, ref.Tenant)
 	return err

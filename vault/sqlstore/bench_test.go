@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // benchEach runs a benchmark on a new database of each kind, which waits for
@@ -25,7 +25,7 @@ func BenchmarkUnchangedPoll(b *testing.B) {
 		for n := range 100 {
 			require.NoError(b, storage.Apply(b.Context(), testChange(n+1)))
 		}
-		q := vault.Query{Token: testTokenID(100), SealsOnly: true}
+		q := store.Query{Token: testTokenID(100), SealsOnly: true}
 		b.ReportAllocs()
 		for b.Loop() {
 			snap, err := storage.Read(b.Context(), q)
@@ -59,7 +59,7 @@ func BenchmarkRead50(b *testing.B) {
 			change.Insert = append(change.Insert, row)
 		}
 		require.NoError(b, storage.Apply(b.Context(), change))
-		q := vault.Query{Token: testTokenID(1)}
+		q := store.Query{Token: testTokenID(1)}
 		b.ReportAllocs()
 		for b.Loop() {
 			snap, err := storage.Read(b.Context(), q)
@@ -90,7 +90,7 @@ func BenchmarkAppend100(b *testing.B) {
 		n := 0
 		b.ReportAllocs()
 		for b.Loop() {
-			change := &vault.Change{}
+			change := &store.Change{}
 			for range 100 {
 				n++
 				change.Append = append(change.Append, testEntry("acme", n))
@@ -105,11 +105,11 @@ func BenchmarkAppend100(b *testing.B) {
 // BenchmarkTouch1000 records the uses of a thousand tokens.
 func BenchmarkTouch1000(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
-		change := &vault.Change{}
-		uses := make([]vault.Use, 1000)
+		change := &store.Change{}
+		uses := make([]store.Usage, 1000)
 		for n := range uses {
 			change.Issue = append(change.Issue, testToken(n))
-			uses[n] = vault.Use{Token: testTokenID(n), Addr: "192.0.2.7:4711", Runner: "runner-7"}
+			uses[n] = store.Usage{Token: testTokenID(n), Addr: "192.0.2.7:4711", Runner: "runner-7"}
 		}
 		require.NoError(b, storage.Apply(b.Context(), change))
 		at := 0

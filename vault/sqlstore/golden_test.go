@@ -9,14 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 var update = flag.Bool("update", false, "write the golden file of the present tables")
 
 // goldenChange is testChange as it was for the first version of the tables.
-func goldenChange(n int) *vault.Change {
+func goldenChange(n int) *store.Change {
 	change := testChange(n)
 	change.Mint, change.Append = nil, nil
 	return change
@@ -25,60 +25,60 @@ func goldenChange(n int) *vault.Change {
 // goldenChanges is what the golden files hold, beside goldenUses and, from
 // version 2 on, goldenChange2: a state in which every table and column has
 // something in it. It stays as it is.
-func goldenChanges() []*vault.Change {
-	var changes []*vault.Change
+func goldenChanges() []*store.Change {
+	var changes []*store.Change
 	for n := range 5 {
 		changes = append(changes, goldenChange(n+1))
 	}
 	gone := testSecret(3)
 	gone.Name = "GONE"
 	return append(changes,
-		&vault.Change{
-			Seals:  []vault.SealChange{{Scope: "acme", New: testSeal(100)}, {Scope: "other", New: testSeal(200)}},
-			Insert: []vault.SecretRow{goldenTombstone(), gone},
-			Issue:  []vault.TokenRow{goldenToken()},
+		&store.Change{
+			Seals:  []store.SealChange{{Scope: "acme", New: testSeal(100)}, {Scope: "other", New: testSeal(200)}},
+			Insert: []store.SecretRow{goldenTombstone(), gone},
+			Issue:  []store.TokenRow{goldenToken()},
 		},
-		&vault.Change{
-			Keys:     []vault.KeyChange{{Tenant: "other", New: testKey(300), First: true}},
-			Activate: []vault.VersionRef{{Scope: testScope, Name: testName, Version: 4}},
-			Delete:   []vault.NameRef{{Scope: testScope, Name: "GONE"}},
+		&store.Change{
+			Keys:     []store.KeyChange{{Tenant: "other", New: testKey(300), First: true}},
+			Activate: []store.VersionRef{{Scope: testScope, Name: testName, Version: 4}},
+			Delete:   []store.NameRef{{Scope: testScope, Name: "GONE"}},
 		},
 	)
 }
 
 // goldenChange2 fills what version 2 has added.
-func goldenChange2() *vault.Change {
-	var entries []vault.AuditRow
+func goldenChange2() *store.Change {
+	var entries []store.AuditRow
 	for n := range 5 {
 		entries = append(entries, testEntry("acme", n+1))
 	}
-	return &vault.Change{
-		Issue:     []vault.TokenRow{goldenWaived()},
-		Mint:      []vault.MintChange{{New: testMinted(7)}},
+	return &store.Change{
+		Issue:     []store.TokenRow{goldenWaived()},
+		Mint:      []store.MintChange{{New: testMinted(7)}},
 		Append:    append(entries, testEntry("other", 1)),
-		DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 2}},
+		DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}},
 	}
 }
 
-func goldenWaived() vault.TokenRow {
+func goldenWaived() store.TokenRow {
 	row := testToken(9)
 	row.Scope, row.Waived = "other", "ANTHROPIC_API_KEY,GITHUB_TOKEN"
 	return row
 }
 
-func goldenTombstone() vault.SecretRow {
+func goldenTombstone() store.SecretRow {
 	row := testSecret(8)
 	row.Name, row.Hidden, row.Kind, row.Message, row.Preview = "HIDDEN", true, "", nil, nil
 	return row
 }
 
-func goldenToken() vault.TokenRow {
+func goldenToken() store.TokenRow {
 	row := testToken(0)
 	row.Scope, row.Label = "other", "größe ☃ '\";--"
 	return row
 }
 
-var goldenUses = []vault.Use{
+var goldenUses = []store.Usage{
 	{Token: testTokenID(0), Time: testTime(77), Addr: "[fe80::1]:443", Runner: "runner-7"},
 	{Token: testTokenID(2), Time: testTime(78), Scope: testScope, Name: testName},
 }
@@ -108,7 +108,7 @@ func TestGoldenFilesOpenForEver(t *testing.T) {
 func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 	ctx := t.Context()
 
-	used := func(row vault.SecretRow) vault.SecretRow {
+	used := func(row store.SecretRow) store.SecretRow {
 		row.LastUsed, row.LastToken = testTime(78), testTokenID(2)
 		return row
 	}
@@ -119,19 +119,19 @@ func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 	require.Empty(t, tombstone.Message)
 	require.Empty(t, tombstone.Preview)
 	tombstone.Message, tombstone.Preview = nil, nil // drivers differ in how they give back no bytes
-	require.Equal(t, []vault.SecretRow{goldenTombstone(), used(testSecret(4))}, snap.Path[1].Secrets, "version 4 was activated")
-	require.Equal(t, []vault.SecretRow{used(testSecret(3)), used(testSecret(4)), used(testSecret(5))}, snap.Versions)
-	snap.Path[1].Secrets = []vault.SecretRow{testSecret(5)}
-	snap.Versions = []vault.SecretRow{testSecret(3), testSecret(4), testSecret(5)}
+	require.Equal(t, []store.SecretRow{goldenTombstone(), used(testSecret(4))}, snap.Path[1].Secrets, "version 4 was activated")
+	require.Equal(t, []store.SecretRow{used(testSecret(3)), used(testSecret(4)), used(testSecret(5))}, snap.Versions)
+	snap.Path[1].Secrets = []store.SecretRow{testSecret(5)}
+	snap.Versions = []store.SecretRow{testSecret(3), testSecret(4), testSecret(5)}
 	requireRows(t, 5, snap)
 
-	gone := mustRead(t, storage, vault.Query{Scope: testScope, Name: "GONE"})
+	gone := mustRead(t, storage, store.Query{Scope: testScope, Name: "GONE"})
 	require.Empty(t, gone.Versions)
 	require.EqualValues(t, 3, gone.Last, "a deleted name keeps its highest version")
 
 	token := goldenToken()
 	token.LastUsed, token.LastAddr, token.LastRunner = testTime(77), "[fe80::1]:443", "runner-7"
-	other := mustRead(t, storage, vault.Query{Token: testTokenID(0)})
+	other := mustRead(t, storage, store.Query{Token: testTokenID(0)})
 	require.Equal(t, &token, other.Token)
 	require.Equal(t, testSeal(200), other.Path[0].Seal)
 	require.EqualValues(t, testKey(300), other.Keys[0])
@@ -142,21 +142,21 @@ func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 	require.ElementsMatch(t, []string{"acme", "other"}, scopes)
 
 	next := testChange(6)
-	next.Mint, next.Append = nil, []vault.AuditRow{testEntry("new", 1)}
+	next.Mint, next.Append = nil, []store.AuditRow{testEntry("new", 1)}
 	require.NoError(t, storage.Apply(ctx, next), "it can be written to")
 }
 
 // requireGolden2 requires what goldenChange2 has written.
 func requireGolden2(t *testing.T, storage *sqlstore.Store) {
-	snap := mustRead(t, storage, vault.Query{Scope: testScope, Minted: true, AuditHead: true})
-	require.Equal(t, []vault.MintedRow{testMinted(7)}, snap.Path[1].Minted)
+	snap := mustRead(t, storage, store.Query{Scope: testScope, Minted: true, AuditHead: true})
+	require.Equal(t, []store.MintedRow{testMinted(7)}, snap.Path[1].Minted)
 	head := testEntry("acme", 5)
 	require.Equal(t, &head, snap.AuditHead)
 	rows, err := storage.Audit(t.Context(), "acme", 0, 10)
 	require.NoError(t, err)
-	require.Equal(t, []vault.AuditRow{testEntry("acme", 3), testEntry("acme", 4), testEntry("acme", 5)}, rows)
+	require.Equal(t, []store.AuditRow{testEntry("acme", 3), testEntry("acme", 4), testEntry("acme", 5)}, rows)
 	token := goldenWaived()
-	require.Equal(t, &token, mustRead(t, storage, vault.Query{Token: token.ID}).Token)
+	require.Equal(t, &token, mustRead(t, storage, store.Query{Token: token.ID}).Token)
 }
 
 // writeGolden writes the file of the present version of the tables.

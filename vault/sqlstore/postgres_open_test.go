@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // runPostgres runs statements on a connection of their own.
@@ -123,7 +123,7 @@ func TestAnUpdateThatFailsChangesNothing(t *testing.T) {
 	runPostgres(t, db, "DROP TABLE satchel_audit")
 	storage := openPostgres(t, dsn)
 	requireRows(t, 1, mustRead(t, storage, testQuery))
-	require.NoError(t, storage.Apply(t.Context(), &vault.Change{Append: []vault.AuditRow{testEntry("acme", 1)}}))
+	require.NoError(t, storage.Apply(t.Context(), &store.Change{Append: []store.AuditRow{testEntry("acme", 1)}}))
 }
 
 func TestAVaultIsFoundBehindASchemaThatCameLater(t *testing.T) {

@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // worker adds to the chain of changes all the while, and reads.
 type worker struct {
-	storage        *sqlstore.Store
+	storage      *sqlstore.Store
 	acknowledged atomic.Int64 // the newest change that Apply returned nil for
 	failed       atomic.Int64 // how many operations failed with another error than a conflict
 	uncertain    atomic.Int64 // changes that were stored although Apply failed
@@ -41,7 +41,7 @@ func (w *worker) run(ctx context.Context) error {
 		switch err := w.storage.Apply(ctx, testChange(n+1)); {
 		case err == nil:
 			w.acknowledged.Store(int64(n + 1))
-		case errors.Is(err, vault.ErrConflict):
+		case errors.Is(err, store.ErrConflict):
 			return err // nobody else writes
 		default:
 			w.failed.Add(1)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
@@ -34,19 +34,19 @@ func openPostgres(t testing.TB, dsn string) *sqlstore.Store {
 
 // postgresReopener is a reopener over PostgreSQL.
 type postgresReopener struct {
-	vault.Storage
+	store.Store
 	t   testing.TB
 	dsn string
 }
 
-func (r *postgresReopener) Reopen(ctx context.Context) (vault.Storage, error) {
+func (r *postgresReopener) Reopen(ctx context.Context) (store.Store, error) {
 	return sqlstore.Open(ctx, openPostgresDB(r.t, r.dsn), sqlstore.Postgres)
 }
 
 func TestStorageInPostgreSQL(t *testing.T) {
-	vaulttest.RunStorage(t, func(t *testing.T) vault.Storage {
+	vaulttest.RunStorage(t, func(t *testing.T) store.Store {
 		dsn := postgrestest.Schema(t)
-		return &postgresReopener{Storage: openPostgres(t, dsn), t: t, dsn: dsn}
+		return &postgresReopener{Store: openPostgres(t, dsn), t: t, dsn: dsn}
 	})
 }
 
@@ -54,22 +54,22 @@ func TestStorageInPostgreSQL(t *testing.T) {
 // goes to the other one than the call before.
 type twins struct {
 	calls  atomic.Int64
-	stores [2]vault.Storage
+	stores [2]store.Store
 }
 
-func (t *twins) next() vault.Storage { return t.stores[t.calls.Add(1)%2] }
+func (t *twins) next() store.Store { return t.stores[t.calls.Add(1)%2] }
 
-func (t *twins) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+func (t *twins) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	return t.next().Read(ctx, q)
 }
-func (t *twins) Apply(ctx context.Context, c *vault.Change) error { return t.next().Apply(ctx, c) }
-func (t *twins) Touch(ctx context.Context, uses []vault.Use) error {
+func (t *twins) Apply(ctx context.Context, c *store.Change) error { return t.next().Apply(ctx, c) }
+func (t *twins) Touch(ctx context.Context, uses []store.Usage) error {
 	return t.next().Touch(ctx, uses)
 }
 func (t *twins) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
 	return t.next().Tenants(ctx, after, limit)
 }
-func (t *twins) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+func (t *twins) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
 	return t.next().Audit(ctx, tenant, after, limit)
 }
 func (t *twins) Changes(ctx context.Context, since int64) (int64, []string, error) {
@@ -77,8 +77,8 @@ func (t *twins) Changes(ctx context.Context, since int64) (int64, []string, erro
 }
 
 func TestTwoStoresOnOnePostgreSQLAreOneStorage(t *testing.T) {
-	vaulttest.RunStorage(t, func(t *testing.T) vault.Storage {
+	vaulttest.RunStorage(t, func(t *testing.T) store.Store {
 		dsn := postgrestest.Schema(t)
-		return &twins{stores: [2]vault.Storage{openPostgres(t, dsn), openPostgres(t, dsn)}}
+		return &twins{stores: [2]store.Store{openPostgres(t, dsn), openPostgres(t, dsn)}}
 	})
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // raise has the server fail a transaction with a code, as a statement would.
@@ -50,7 +50,7 @@ func TestATransactionThatTheServerGaveUpIsTriedAgain(t *testing.T) {
 		failingWith(s, "satchel_tokens", code, 3)
 		requireChange(t, n, mustRead(t, storage, testQuery))
 		failingWith(s, "satchel_tokens", code, 3)
-		require.NoError(t, storage.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: time.Unix(0, 1)}}))
+		require.NoError(t, storage.Touch(t.Context(), []store.Usage{{Token: testTokenID(1), Time: time.Unix(0, 1)}}))
 
 		// What an attempt that failed has read does not count.
 		failingWith(s, "COMMIT", code, 1)
@@ -126,7 +126,7 @@ func TestAConnectionThatBreaksWithinATransactionUndoesIt(t *testing.T) {
 		}
 		err := storage.Apply(t.Context(), testChange(3))
 		require.Error(t, err, "statement %d", k)
-		require.NotErrorIs(t, err, vault.ErrConflict)
+		require.NotErrorIs(t, err, store.ErrConflict)
 		require.Equal(t, k == count-1, strings.Contains(err.Error(), "committing, and the database may have done so before this"), "only where COMMIT had no answer it is not known")
 		s.around = nil
 		requireChange(t, 2, mustRead(t, storage, testQuery))
@@ -150,7 +150,9 @@ func TestEveryWriteInPostgreSQLIsDurableAndWaitsTenSeconds(t *testing.T) {
 		require.NoError(t, err)
 		for name, write := range map[string]func() error{
 			"Apply": func() error { return storage.Apply(t.Context(), testChange(1)) },
-			"Touch": func() error { return storage.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: testTime(1)}}) },
+			"Touch": func() error {
+				return storage.Touch(t.Context(), []store.Usage{{Token: testTokenID(1), Time: testTime(1)}})
+			},
 		} {
 			looked := false
 			s.around = func(ctx context.Context, query string, run func() error) error {
@@ -194,7 +196,7 @@ func TestAWriterThatWaitsInPostgreSQLCanBeCanceled(t *testing.T) {
 	for what, write := range map[string]func(context.Context) error{
 		"Apply": func(ctx context.Context) error { return storage.Apply(ctx, testChange(2)) },
 		"Touch": func(ctx context.Context) error {
-			return storage.Touch(ctx, []vault.Use{{Token: testTokenID(1), Time: testTime(1)}})
+			return storage.Touch(ctx, []store.Usage{{Token: testTokenID(1), Time: testTime(1)}})
 		},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -237,9 +239,9 @@ func TestErrorsOfPostgreSQLNameTheTableAndNoValues(t *testing.T) {
 	require.EqualError(t, storage.Apply(t.Context(), testChange(1)), "inserting into data_keys: conflicting change")
 
 	const canary = "canary-4711"
-	for column, change := range map[string]*vault.Change{
-		"label": {Issue: []vault.TokenRow{{ID: "t1", Label: canary + "\x00"}}},
-		"name":  {Insert: []vault.SecretRow{{Scope: "acme", Name: canary + "\xff"}}},
+	for column, change := range map[string]*store.Change{
+		"label": {Issue: []store.TokenRow{{ID: "t1", Label: canary + "\x00"}}},
+		"name":  {Insert: []store.SecretRow{{Scope: "acme", Name: canary + "\xff"}}},
 	} {
 		err := storage.Apply(t.Context(), change)
 		require.ErrorContains(t, err, "inserting into ", column)
@@ -267,7 +269,7 @@ func TestAPollInPostgreSQLTakesFewStatementsAndReadsNoTableThrough(t *testing.T)
 	}
 	ctx := t.Context()
 	poll := statements(s, func() {
-		_, err := storage.Read(ctx, vault.Query{Token: testTokenID(3), SealsOnly: true})
+		_, err := storage.Read(ctx, store.Query{Token: testTokenID(3), SealsOnly: true})
 		require.NoError(t, err)
 	})
 	require.Len(t, poll, 4, "BEGIN, the token, the seals, COMMIT")
@@ -341,13 +343,13 @@ func TestUsesAndWritesDoNotRunIntoEachOther(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, uint64(process)))
 		wg.Go(func() {
 			for round := range 10 {
-				var uses []vault.Use
-				change := &vault.Change{}
+				var uses []store.Usage
+				change := &store.Change{}
 				for _, i := range random.Perm(50) {
 					name := fmt.Sprint("NAME_", i)
-					uses = append(uses, vault.Use{Token: testTokenID(1000 + i), Time: testTime(round)}, vault.Use{Time: testTime(round), Scope: testScope, Name: name})
-					change.Activate = append(change.Activate, vault.VersionRef{Scope: testScope, Name: name, Version: 1})
-					change.Revoke = append(change.Revoke, vault.RevokedRow{ID: testTokenID(1000 + i), Revoked: testTime(round)})
+					uses = append(uses, store.Usage{Token: testTokenID(1000 + i), Time: testTime(round)}, store.Usage{Time: testTime(round), Scope: testScope, Name: name})
+					change.Activate = append(change.Activate, store.VersionRef{Scope: testScope, Name: name, Version: 1})
+					change.Revoke = append(change.Revoke, store.RevokedRow{ID: testTokenID(1000 + i), Revoked: testTime(round)})
 				}
 				if errors.Join(storage.Touch(t.Context(), uses), storage.Apply(t.Context(), change)) != nil {
 					failures.Add(1)

@@ -14,17 +14,18 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // counting counts what a vault asks of its storage.
 type counting struct {
-	vault.Storage
+	store.Store
 	seals, messages atomic.Int64 // reads without and with what can be decrypted
 	writes          atomic.Int64 // besides uses
 }
 
-func (c *counting) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
-	snap, err := c.Storage.Read(ctx, q)
+func (c *counting) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
+	snap, err := c.Store.Read(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -40,22 +41,22 @@ func (c *counting) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, er
 	return snap, nil
 }
 
-func (c *counting) Apply(ctx context.Context, change *vault.Change) error {
+func (c *counting) Apply(ctx context.Context, change *store.Change) error {
 	c.writes.Add(1)
-	return c.Storage.Apply(ctx, change)
+	return c.Store.Apply(ctx, change)
 }
 
 // A poll that finds nothing new costs one read of seals. It is counted at a
 // process that has no data key and gets none, so that it could not decrypt
 // anything if it tried; and it reads no message and no key record.
 func TestAnUnchangedPollOverHTTPDecryptsNothing(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T) vault.Storage{
-		"SQLite":     func(t *testing.T) vault.Storage { return openStore(t, newFile(t)) },
-		"PostgreSQL": func(t *testing.T) vault.Storage { return openPostgres(t, postgrestest.Schema(t)) },
+	for name, open := range map[string]func(t *testing.T) store.Store{
+		"SQLite":     func(t *testing.T) store.Store { return openStore(t, newFile(t)) },
+		"PostgreSQL": func(t *testing.T) store.Store { return openPostgres(t, postgrestest.Schema(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			kek := keyringtest.NewFake("kek")
-			storage := &counting{Storage: open(t)}
+			storage := &counting{Store: open(t)}
 			writer := openVault(t, storage, kek, nil)
 			for i := range 50 {
 				put(t, writer, []string{"acme", "acme/web", "acme/web/pool-a"}[i%3], "SECRET_"+string(rune('A'+i/10))+string(rune('0'+i%10)), "a value of some length")

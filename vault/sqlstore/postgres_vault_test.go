@@ -19,10 +19,11 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // openVault returns a vault as another process would have it.
-func openVault(t testing.TB, s vault.Storage, kek keyring.KEK, wake <-chan struct{}) *vault.Vault {
+func openVault(t testing.TB, s store.Store, kek keyring.KEK, wake <-chan struct{}) *vault.Vault {
 	t.Helper()
 	keys, err := keyring.New(kek, nil)
 	require.NoError(t, err)

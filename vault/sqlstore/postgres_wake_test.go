@@ -14,11 +14,12 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // deaf is a store whose poll finds nothing until it is woken.
 type deaf struct {
-	vault.Storage
+	store.Store
 	mu    sync.Mutex
 	awake bool
 }
@@ -29,7 +30,7 @@ func (d *deaf) Changes(ctx context.Context, since int64) (int64, []string, error
 	if !d.awake {
 		return 0, nil, nil
 	}
-	return d.Storage.Changes(ctx, since)
+	return d.Store.Changes(ctx, since)
 }
 
 // A notification of PostgreSQL wakes runners that the poll of their own vault
@@ -46,7 +47,7 @@ func TestANotificationOfPostgreSQLWakesRunners(t *testing.T) {
 	// The process that waits hears of writes by notifications alone.
 	heard, wake := make(chan struct{}, 1), make(chan struct{}, 1)
 	group.Go(func() { listen(ctx, dsn, heard) })
-	storage := &deaf{Storage: openPostgres(t, dsn)}
+	storage := &deaf{Store: openPostgres(t, dsn)}
 	group.Go(func() {
 		for {
 			select {

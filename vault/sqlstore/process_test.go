@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // The tests below run this test binary again, as another process. The variable
@@ -104,7 +104,7 @@ func countingChild(ctx context.Context, at place) error {
 		err = storage.Apply(ctx, testChange(sealNumber(snap.Path[1].Seal)+1))
 		if err == nil {
 			done++
-		} else if !errors.Is(err, vault.ErrConflict) {
+		} else if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}

@@ -5,12 +5,12 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Read implements [vault.Storage].
-func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
-	var snap *vault.Snapshot
+// Read implements [store.Store].
+func (s *Store) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
+	var snap *store.Snapshot
 	err := s.inTx(ctx, s.dialect.beginRead, func(x *tx) (err error) {
 		snap, err = x.read(ctx, q)
 		return err
@@ -21,7 +21,7 @@ func (s *Store) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error
 	return snap, nil
 }
 
-// Tenants implements [vault.Storage].
+// Tenants implements [store.Store].
 func (s *Store) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
 	var tenants []string
 	err := s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
@@ -39,7 +39,7 @@ func (s *Store) Tenants(ctx context.Context, after string, limit int) ([]string,
 	return tenants, nil
 }
 
-// Changes implements [vault.Storage].
+// Changes implements [store.Store].
 func (s *Store) Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error) {
 	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
 		scopes = nil
@@ -62,8 +62,8 @@ func (s *Store) Changes(ctx context.Context, since int64) (newest int64, scopes 
 	return newest, scopes, nil
 }
 
-func (x *tx) read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
-	snap := &vault.Snapshot{}
+func (x *tx) read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
+	snap := &store.Snapshot{}
 	if q.Token != "" {
 		tokens, err := x.tokens(ctx, "WHERE id = ?", q.Token)
 		if err != nil || len(tokens) == 0 {
@@ -84,7 +84,7 @@ func (x *tx) read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
 		if err := x.readRevoked(ctx, path); err != nil {
 			return nil, err
 		}
-		if err := x.readKeys(ctx, snap, vault.Tenant(q.Scope)); err != nil {
+		if err := x.readKeys(ctx, snap, store.Tenant(q.Scope)); err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +104,7 @@ func (x *tx) read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
 		}
 	}
 	if q.AuditHead {
-		head, err := x.audit(ctx, "WHERE tenant = ? ORDER BY seq DESC LIMIT 1", vault.Tenant(q.Scope))
+		head, err := x.audit(ctx, "WHERE tenant = ? ORDER BY seq DESC LIMIT 1", store.Tenant(q.Scope))
 		if err != nil {
 			return nil, err
 		}
@@ -128,15 +128,15 @@ func (x *tx) read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
 
 // path is the states of a scope and its ancestors, to be filled in.
 type path struct {
-	states []vault.ScopeState
+	states []store.ScopeState
 	in     string // a condition on the column before it: the scope is on the path
 	args   []any  // of in
 }
 
 func newPath(scope string) *path {
 	p := &path{}
-	for _, s := range vault.Path(scope) {
-		p.states = append(p.states, vault.ScopeState{Scope: s})
+	for _, s := range store.Path(scope) {
+		p.states = append(p.states, store.ScopeState{Scope: s})
 		p.args = append(p.args, s)
 	}
 	p.in = " IN (?" + strings.Repeat(", ?", len(p.args)-1) + ")"
@@ -144,13 +144,13 @@ func newPath(scope string) *path {
 }
 
 // state returns the state of a scope on the path.
-func (p *path) state(scope string) *vault.ScopeState {
+func (p *path) state(scope string) *store.ScopeState {
 	for i := range p.states {
 		if p.states[i].Scope == scope {
 			return &p.states[i]
 		}
 	}
-	return &vault.ScopeState{} // not reached: the condition excludes it
+	return &store.ScopeState{} // not reached: the condition excludes it
 }
 
 func (x *tx) readSeals(ctx context.Context, p *path) error {
@@ -170,8 +170,8 @@ const selectSecrets = `SELECT s.scope, s.name, s.version, s.hidden, s.kind, s.de
 	s.key_id, s.message, s.preview, s.mac, h.last_used, h.last_token
 	FROM [heads] h JOIN [secrets] s ON s.scope = h.scope AND s.name = h.name `
 
-func scanSecret(scan func(...any) error) (vault.SecretRow, error) {
-	var r vault.SecretRow
+func scanSecret(scan func(...any) error) (store.SecretRow, error) {
+	var r store.SecretRow
 	err := scan(&r.Scope, &r.Name, (*integer)(&r.Version), (*flag)(&r.Hidden), &r.Kind, &r.Delivery, &r.Author,
 		(*instant)(&r.Created), (*instant)(&r.Rotated), (*instant)(&r.Expires),
 		fixed(r.KeyID[:]), &r.Message, &r.Preview, fixed(r.MAC[:]), (*instant)(&r.LastUsed), &r.LastToken)
@@ -195,7 +195,7 @@ func (x *tx) readRevoked(ctx context.Context, p *path) error {
 	query := "SELECT scope, id, revoked, revoked_by FROM [tokens] WHERE revoked <> 0 AND scope" + p.in + " ORDER BY scope, id"
 	return x.query(ctx, "reading tokens", query, p.args, func(scan func(...any) error) error {
 		var scope string
-		var row vault.RevokedRow
+		var row store.RevokedRow
 		if err := scan(&scope, &row.ID, (*instant)(&row.Revoked), &row.RevokedBy); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (x *tx) readRevoked(ctx context.Context, p *path) error {
 	})
 }
 
-func (x *tx) readKeys(ctx context.Context, snap *vault.Snapshot, tenant string) error {
+func (x *tx) readKeys(ctx context.Context, snap *store.Snapshot, tenant string) error {
 	return x.query(ctx, "reading data_keys", "SELECT record FROM [data_keys] WHERE tenant = ?", []any{tenant}, func(scan func(...any) error) error {
 		var record []byte
 		err := scan(&record)
@@ -214,7 +214,7 @@ func (x *tx) readKeys(ctx context.Context, snap *vault.Snapshot, tenant string) 
 	})
 }
 
-func (x *tx) readVersions(ctx context.Context, snap *vault.Snapshot, scope, name string) error {
+func (x *tx) readVersions(ctx context.Context, snap *store.Snapshot, scope, name string) error {
 	err := x.query(ctx, "reading heads", "SELECT last FROM [heads] WHERE scope = ? AND name = ?", []any{scope, name}, func(scan func(...any) error) error {
 		return scan((*integer)(&snap.Last))
 	})
@@ -229,9 +229,9 @@ func (x *tx) readVersions(ctx context.Context, snap *vault.Snapshot, scope, name
 	})
 }
 
-func (x *tx) readHistory(ctx context.Context, snap *vault.Snapshot, scope string) error {
+func (x *tx) readHistory(ctx context.Context, snap *store.Snapshot, scope string) error {
 	err := x.query(ctx, "reading heads", "SELECT name, coalesce(active, 0), last FROM [heads] WHERE scope = ? ORDER BY name", []any{scope}, func(scan func(...any) error) error {
-		var h vault.NameHistory
+		var h store.NameHistory
 		err := scan(&h.Name, (*integer)(&h.Active), (*integer)(&h.Last))
 		snap.History = append(snap.History, h)
 		return err
@@ -258,7 +258,7 @@ func (x *tx) readHistory(ctx context.Context, snap *vault.Snapshot, scope string
 func (x *tx) readMinted(ctx context.Context, p *path) error {
 	query := "SELECT scope, integration, identity, minted, expires, message FROM [minted] WHERE scope" + p.in + " ORDER BY scope, integration"
 	return x.query(ctx, "reading minted", query, p.args, func(scan func(...any) error) error {
-		var r vault.MintedRow
+		var r store.MintedRow
 		if err := scan(&r.Scope, &r.Integration, &r.Identity, (*instant)(&r.Minted), (*instant)(&r.Expires), &r.Message); err != nil {
 			return err
 		}
@@ -269,12 +269,12 @@ func (x *tx) readMinted(ctx context.Context, p *path) error {
 }
 
 // tokens returns the tokens that where selects.
-func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]vault.TokenRow, error) {
+func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]store.TokenRow, error) {
 	query := `SELECT id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, waived, revoked, revoked_by, last_used, last_addr, last_runner
 		FROM [tokens] ` + where
-	var rows []vault.TokenRow
+	var rows []store.TokenRow
 	err := x.query(ctx, "reading tokens", query, args, func(scan func(...any) error) error {
-		var r vault.TokenRow
+		var r store.TokenRow
 		err := scan(&r.ID, fixed(r.Hash[:]), &r.Scope, (*instant)(&r.Created), (*instant)(&r.Expires), (*instant)(&r.RotateBy),
 			fixed(r.KeyID[:]), fixed(r.MAC[:]), &r.Label, &r.Author, &r.Waived, (*instant)(&r.Revoked), &r.RevokedBy,
 			(*instant)(&r.LastUsed), &r.LastAddr, &r.LastRunner)
@@ -284,7 +284,7 @@ func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]vault.Tok
 	return rows, err
 }
 
-func (x *tx) readBelow(ctx context.Context, snap *vault.Snapshot, scope string) error {
+func (x *tx) readBelow(ctx context.Context, snap *store.Snapshot, scope string) error {
 	// What begins with "acme/" is what lies between "acme/" and "acme0", since
 	// 0 follows the slash.
 	query := `SELECT e.scope, coalesce((SELECT sum(length(s.message)) FROM [heads] h JOIN [secrets] s ON s.scope = h.scope AND s.name = h.name AND s.version = h.active

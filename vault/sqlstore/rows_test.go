@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // The rows of these tests depend on n alone, so that what is read can be
@@ -51,8 +51,8 @@ func testKey(n int) keyring.Record {
 	return append([]byte("SKR\x01\x00\x01"), append(testBytes(16, "key id", 0), testBytes(150, "record", n)...)...)
 }
 
-func testSecret(n int) vault.SecretRow {
-	return vault.SecretRow{
+func testSecret(n int) store.SecretRow {
+	return store.SecretRow{
 		Scope: testScope, Name: testName, Version: int64(n), Kind: "custom", Delivery: "env", Author: fmt.Sprint("author ", n),
 		Created: testTime(0), Rotated: testTime(n), Expires: testTime(n + 1000),
 		KeyID: [16]byte(testBytes(16, "key id", 0)), Message: testBytes(200+n%100, "message", n), Preview: testBytes(95, "preview", n),
@@ -60,8 +60,8 @@ func testSecret(n int) vault.SecretRow {
 	}
 }
 
-func testToken(n int) vault.TokenRow {
-	return vault.TokenRow{
+func testToken(n int) store.TokenRow {
+	return store.TokenRow{
 		ID: testTokenID(n), Hash: [32]byte(testBytes(32, "hash", n)), Scope: testScope,
 		Created: testTime(n), Expires: testTime(n + 1), RotateBy: testTime(n + 2),
 		KeyID: [16]byte(testBytes(16, "key id", 0)), MAC: [32]byte(testBytes(32, "token mac", n)),
@@ -71,15 +71,15 @@ func testToken(n int) vault.TokenRow {
 
 func testTokenID(n int) string { return fmt.Sprintf("token%07d", n) }
 
-func testMinted(n int) vault.MintedRow {
-	return vault.MintedRow{
+func testMinted(n int) store.MintedRow {
+	return store.MintedRow{
 		Scope: testScope, Integration: "github", Identity: fmt.Sprint("identity ", n),
 		Minted: testTime(n), Expires: testTime(n + 1000), Message: testBytes(150+n%100, "minted", n),
 	}
 }
 
-func testEntry(tenant string, n int) vault.AuditRow {
-	return vault.AuditRow{
+func testEntry(tenant string, n int) store.AuditRow {
+	return store.AuditRow{
 		Tenant: tenant, Seq: int64(n), Entry: testBytes(120+n%100, "entry "+tenant, n),
 		KeyID: [16]byte(testBytes(16, "key id", 0)), MAC: [32]byte(testBytes(32, "audit mac "+tenant, n)),
 	}
@@ -87,45 +87,45 @@ func testEntry(tenant string, n int) vault.AuditRow {
 
 // testChange is the n-th of a chain of changes, each of which expects the one
 // before and touches every table.
-func testChange(n int) *vault.Change {
-	c := &vault.Change{
-		Keys:   []vault.KeyChange{{Tenant: "acme", New: testKey(n), First: n == 1}},
-		Seals:  []vault.SealChange{{Scope: testScope, New: testSeal(n)}},
-		Insert: []vault.SecretRow{testSecret(n)},
-		Prune:  []vault.VersionRef{{Scope: testScope, Name: testName, Version: int64(n - 2)}},
-		Issue:  []vault.TokenRow{testToken(n)},
-		Mint:   []vault.MintChange{{New: testMinted(n)}},
-		Append: []vault.AuditRow{testEntry("acme", n)},
+func testChange(n int) *store.Change {
+	c := &store.Change{
+		Keys:   []store.KeyChange{{Tenant: "acme", New: testKey(n), First: n == 1}},
+		Seals:  []store.SealChange{{Scope: testScope, New: testSeal(n)}},
+		Insert: []store.SecretRow{testSecret(n)},
+		Prune:  []store.VersionRef{{Scope: testScope, Name: testName, Version: int64(n - 2)}},
+		Issue:  []store.TokenRow{testToken(n)},
+		Mint:   []store.MintChange{{New: testMinted(n)}},
+		Append: []store.AuditRow{testEntry("acme", n)},
 	}
 	if n > 1 {
 		c.Mint[0].Old = testMinted(n - 1).Identity
 		c.Keys[0].Old = testKey(n - 1)
 		c.Seals[0].Old = testSeal(n - 1)
-		c.Revoke = []vault.RevokedRow{{ID: testTokenID(n - 1), Revoked: testTime(n), RevokedBy: fmt.Sprint("revoker ", n)}}
+		c.Revoke = []store.RevokedRow{{ID: testTokenID(n - 1), Revoked: testTime(n), RevokedBy: fmt.Sprint("revoker ", n)}}
 	}
 	return c
 }
 
 // testQuery asks for all that testChange writes.
-var testQuery = vault.Query{Scope: testScope, Name: testName, Tokens: true, Minted: true, AuditHead: true}
+var testQuery = store.Query{Scope: testScope, Name: testName, Tokens: true, Minted: true, AuditHead: true}
 
 // requireChange requires that snap, the answer to testQuery, shows the first n
 // changes wholly and nothing else.
-func requireChange(t require.TestingT, n int, snap *vault.Snapshot) {
+func requireChange(t require.TestingT, n int, snap *store.Snapshot) {
 	requireRows(t, n, snap)
 	if n == 0 {
 		require.Nil(t, snap.AuditHead)
 		require.Empty(t, snap.Path[1].Minted)
 		return
 	}
-	require.Equal(t, []vault.MintedRow{testMinted(n)}, snap.Path[1].Minted, "what is minted is that of the last change")
+	require.Equal(t, []store.MintedRow{testMinted(n)}, snap.Path[1].Minted, "what is minted is that of the last change")
 	head := testEntry("acme", n)
 	require.Equal(t, &head, snap.AuditHead, "the newest audit entry is that of the last change")
 }
 
 // requireRows is requireChange for the rows that the first version of the
 // tables had.
-func requireRows(t require.TestingT, n int, snap *vault.Snapshot) {
+func requireRows(t require.TestingT, n int, snap *store.Snapshot) {
 	require.Len(t, snap.Path, 2)
 	st := snap.Path[1]
 	require.Equal(t, n, sealNumber(st.Seal), "the seal is that of the last change")
@@ -137,8 +137,8 @@ func requireRows(t require.TestingT, n int, snap *vault.Snapshot) {
 	}
 	require.True(t, bytes.Equal(testSeal(n), st.Seal), "the seal is unharmed")
 	require.Equal(t, []keyring.Record{testKey(n)}, snap.Keys, "the key record is that of the last change")
-	require.Equal(t, []vault.SecretRow{testSecret(n)}, st.Secrets, "the active version is that of the last change")
-	var versions []vault.SecretRow
+	require.Equal(t, []store.SecretRow{testSecret(n)}, st.Secrets, "the active version is that of the last change")
+	var versions []store.SecretRow
 	for v := max(1, n-2); v <= n; v++ {
 		versions = append(versions, testSecret(v))
 	}

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Dialect says which database is behind a *sql.DB.
@@ -58,10 +58,10 @@ var dialects = map[Dialect]*dialect{
 	Postgres: &postgres,
 }
 
-// Store is a [vault.Storage] in an SQL database. It is safe for concurrent use,
+// Store is a [store.Store] in an SQL database. It is safe for concurrent use,
 // and several processes may open the same database.
 //
-// Its errors wrap vault.ErrConflict, those of the context, and those of the
+// Its errors wrap store.ErrConflict, those of the context, and those of the
 // driver. Beside what the driver says they name the operation and the table.
 type Store struct {
 	db         *sql.DB
@@ -70,7 +70,7 @@ type Store struct {
 	statements sync.Map // from what is written in this package to what the database takes
 }
 
-var _ vault.Storage = (*Store)(nil)
+var _ store.Store = (*Store)(nil)
 
 // Open returns the store in db, after it has made or updated the tables there.
 // Several processes may do that at the same time. It refuses, and leaves as it

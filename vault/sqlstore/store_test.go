@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
 
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
@@ -42,7 +42,7 @@ type reopener struct {
 	db   *sql.DB
 }
 
-func (r *reopener) Reopen(ctx context.Context) (vault.Storage, error) {
+func (r *reopener) Reopen(ctx context.Context) (store.Store, error) {
 	if err := r.db.Close(); err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (r *reopener) Reopen(ctx context.Context) (vault.Storage, error) {
 }
 
 func TestStorage(t *testing.T) {
-	vaulttest.RunStorage(t, func(t *testing.T) vault.Storage {
+	vaulttest.RunStorage(t, func(t *testing.T) store.Store {
 		file := newFile(t)
 		db := openDB(t, file)
 		s, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)

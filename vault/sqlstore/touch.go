@@ -3,11 +3,11 @@ package sqlstore
 import (
 	"context"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Touch implements [vault.Storage].
-func (s *Store) Touch(ctx context.Context, uses []vault.Use) error {
+// Touch implements [store.Store].
+func (s *Store) Touch(ctx context.Context, uses []store.Usage) error {
 	if len(uses) == 0 {
 		return ctx.Err()
 	}
@@ -26,7 +26,7 @@ func (s *Store) Touch(ctx context.Context, uses []vault.Use) error {
 }
 
 // latest returns the last use of each token and of each secret.
-func latest(uses []vault.Use) (tokens, secrets []vault.Use) {
+func latest(uses []store.Usage) (tokens, secrets []store.Usage) {
 	type key struct{ token, scope, name string }
 	at := map[key]int{}
 	for _, use := range uses {
@@ -46,7 +46,7 @@ func latest(uses []vault.Use) (tokens, secrets []vault.Use) {
 	return tokens, secrets
 }
 
-func (x *tx) touchTokens(ctx context.Context, uses []vault.Use) error {
+func (x *tx) touchTokens(ctx context.Context, uses []store.Usage) error {
 	for batch := range batches(uses) {
 		args := make([]any, 0, 4*len(batch))
 		for _, use := range batch {
@@ -62,7 +62,7 @@ func (x *tx) touchTokens(ctx context.Context, uses []vault.Use) error {
 	return nil
 }
 
-func (x *tx) touchSecrets(ctx context.Context, uses []vault.Use) error {
+func (x *tx) touchSecrets(ctx context.Context, uses []store.Usage) error {
 	for batch := range batches(uses) {
 		args := make([]any, 0, 4*len(batch))
 		for _, use := range batch {

@@ -9,7 +9,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 const (
@@ -45,7 +45,7 @@ const (
 func (s *Store) inTx(ctx context.Context, begin []string, do func(*tx) error) (err error) {
 	defer func() {
 		// Not every driver says that it stopped because of the context.
-		if over := ctx.Err(); err != nil && over != nil && !errors.Is(err, over) && !errors.Is(err, vault.ErrConflict) {
+		if over := ctx.Err(); err != nil && over != nil && !errors.Is(err, over) && !errors.Is(err, store.ErrConflict) {
 			err = fmt.Errorf("%w: %w", over, err)
 		}
 	}()
@@ -143,7 +143,7 @@ func (x *tx) exec(ctx context.Context, what, query string, args ...any) (changed
 func (x *tx) expect(ctx context.Context, what, query string, args ...any) error {
 	changed, err := x.exec(ctx, what, query, args...)
 	if err == nil && changed == 0 {
-		err = fmt.Errorf("%s: %w", what, vault.ErrConflict)
+		err = fmt.Errorf("%s: %w", what, store.ErrConflict)
 	}
 	return err
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // spied returns a store with a spy, and a second pool over its file.
@@ -134,7 +134,7 @@ func TestAReadCanceledAtAnyStatementLeavesNoTransaction(t *testing.T) {
 func cancelReads(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *sql.DB)) {
 	storage, s, _ := spied(t)
 	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
-	q := vault.Query{Token: testTokenID(1), Name: testName, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}
+	q := store.Query{Token: testTokenID(1), Name: testName, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}
 	list := statements(s, func() {
 		_, err := storage.Read(t.Context(), q)
 		require.NoError(t, err)
@@ -161,7 +161,7 @@ func cancelReads(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *s
 	}
 }
 
-func mustRead(t testing.TB, storage *sqlstore.Store, q vault.Query) *vault.Snapshot {
+func mustRead(t testing.TB, storage *sqlstore.Store, q store.Query) *store.Snapshot {
 	t.Helper()
 	snap, err := storage.Read(t.Context(), q)
 	require.NoError(t, err)
@@ -229,7 +229,9 @@ func TestEveryWriteIsDurableAndOverwritesWhatItDeletes(t *testing.T) {
 	storage, s, _ := spied(t)
 	for name, write := range map[string]func() error{
 		"Apply": func() error { return storage.Apply(t.Context(), testChange(1)) },
-		"Touch": func() error { return storage.Touch(t.Context(), []vault.Use{{Token: testTokenID(1), Time: testTime(1)}}) },
+		"Touch": func() error {
+			return storage.Touch(t.Context(), []store.Usage{{Token: testTokenID(1), Time: testTime(1)}})
+		},
 	} {
 		list := statements(s, func() { require.NoError(t, write()) })
 		for _, setting := range []string{"synchronous = FULL", "secure_delete = ON", "busy_timeout = 10000"} {
@@ -288,7 +290,7 @@ func TestErrorsNameTheTableAndNoValues(t *testing.T) {
 	storage, db := openStore(t, file), openDB(t, file)
 	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 	err := storage.Apply(t.Context(), testChange(1))
-	require.ErrorIs(t, err, vault.ErrConflict)
+	require.ErrorIs(t, err, store.ErrConflict)
 	require.EqualError(t, err, "inserting into data_keys: conflicting change")
 
 	// Somebody rebuilds a table without the types, and puts text where there
@@ -326,7 +328,7 @@ func TestAPollTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
 	}
 	ctx := t.Context()
 	poll := statements(s, func() {
-		_, err := storage.Read(ctx, vault.Query{Token: testTokenID(3), SealsOnly: true})
+		_, err := storage.Read(ctx, store.Query{Token: testTokenID(3), SealsOnly: true})
 		require.NoError(t, err)
 	})
 	require.Len(t, poll, 4, "BEGIN, the token, the seals, COMMIT")
@@ -363,7 +365,7 @@ func TestAPollTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
 func everyStatement(t *testing.T, storage *sqlstore.Store, n int) {
 	t.Helper()
 	ctx := t.Context()
-	_, err := storage.Read(ctx, vault.Query{Token: testTokenID(1), Name: testName, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})
+	_, err := storage.Read(ctx, store.Query{Token: testTokenID(1), Name: testName, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})
 	require.NoError(t, err)
 	_, _, err = storage.Changes(ctx, int64(n-2))
 	require.NoError(t, err)
@@ -372,20 +374,20 @@ func everyStatement(t *testing.T, storage *sqlstore.Store, n int) {
 	_, err = storage.Audit(ctx, "acme", 1, 10)
 	require.NoError(t, err)
 	change := testChange(n)
-	change.Keys = append(change.Keys, vault.KeyChange{Tenant: fmt.Sprint("tenant", n), New: testKey(n), First: true})
-	change.Seals = append(change.Seals, vault.SealChange{Scope: fmt.Sprint("tenant", n), New: testSeal(n)})
-	change.Activate = []vault.VersionRef{{Scope: testScope, Name: testName, Version: int64(n)}}
-	change.Delete = []vault.NameRef{{Scope: testScope, Name: "GONE"}}
-	change.Reseal = []vault.SecretRow{testSecret(n)}
-	change.Remac = []vault.TokenRow{testToken(n)}
-	change.Mint = append(change.Mint, vault.MintChange{New: vault.MintedRow{Scope: "none", Integration: "none"}})
-	change.DropAudit = []vault.AuditRef{{Tenant: "acme", Seq: 1}}
+	change.Keys = append(change.Keys, store.KeyChange{Tenant: fmt.Sprint("tenant", n), New: testKey(n), First: true})
+	change.Seals = append(change.Seals, store.SealChange{Scope: fmt.Sprint("tenant", n), New: testSeal(n)})
+	change.Activate = []store.VersionRef{{Scope: testScope, Name: testName, Version: int64(n)}}
+	change.Delete = []store.NameRef{{Scope: testScope, Name: "GONE"}}
+	change.Reseal = []store.SecretRow{testSecret(n)}
+	change.Remac = []store.TokenRow{testToken(n)}
+	change.Mint = append(change.Mint, store.MintChange{New: store.MintedRow{Scope: "none", Integration: "none"}})
+	change.DropAudit = []store.AuditRef{{Tenant: "acme", Seq: 1}}
 	require.NoError(t, storage.Apply(ctx, change))
-	require.NoError(t, storage.Apply(ctx, &vault.Change{Mint: []vault.MintChange{{Old: testMinted(n).Identity, New: vault.MintedRow{Scope: testScope, Integration: "github"}}}}))
+	require.NoError(t, storage.Apply(ctx, &store.Change{Mint: []store.MintChange{{Old: testMinted(n).Identity, New: store.MintedRow{Scope: testScope, Integration: "github"}}}}))
 	for _, count := range []int{1, 16} {
-		var uses []vault.Use
+		var uses []store.Usage
 		for i := range count {
-			uses = append(uses, vault.Use{Token: testTokenID(i), Time: testTime(1)}, vault.Use{Token: testTokenID(1), Time: testTime(1), Scope: testScope, Name: testName + fmt.Sprint(i)})
+			uses = append(uses, store.Usage{Token: testTokenID(i), Time: testTime(1)}, store.Usage{Token: testTokenID(1), Time: testTime(1), Scope: testScope, Name: testName + fmt.Sprint(i)})
 		}
 		require.NoError(t, storage.Touch(ctx, uses))
 	}

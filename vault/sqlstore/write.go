@@ -6,17 +6,17 @@ import (
 	"fmt"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Apply implements [vault.Storage].
-func (s *Store) Apply(ctx context.Context, c *vault.Change) error {
+// Apply implements [store.Store].
+func (s *Store) Apply(ctx context.Context, c *store.Change) error {
 	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error { return x.apply(ctx, c) })
 }
 
 // apply carries out c. What can be a conflict comes first, and otherwise the
 // order is that of the fields: what they write does not overlap.
-func (x *tx) apply(ctx context.Context, c *vault.Change) error {
+func (x *tx) apply(ctx context.Context, c *store.Change) error {
 	if err := x.applyExpected(ctx, c); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (x *tx) apply(ctx context.Context, c *vault.Change) error {
 }
 
 // applyExpected carries out those parts of c that expect something.
-func (x *tx) applyExpected(ctx context.Context, c *vault.Change) error {
+func (x *tx) applyExpected(ctx context.Context, c *store.Change) error {
 	// This is the first statement because in any database it makes writers
 	// wait for each other.
 	var number int64
@@ -107,7 +107,7 @@ func (x *tx) applyExpected(ctx context.Context, c *vault.Change) error {
 	return x.append(ctx, c)
 }
 
-func (x *tx) putKey(ctx context.Context, k vault.KeyChange) error {
+func (x *tx) putKey(ctx context.Context, k store.KeyChange) error {
 	id, err := keyID(k.New)
 	if err != nil {
 		return fmt.Errorf("writing data_keys: %w", err)
@@ -133,7 +133,7 @@ func keyID(r keyring.Record) ([]byte, error) {
 	return r[6:22], nil
 }
 
-func (x *tx) putSeal(ctx context.Context, c vault.SealChange, number int64) error {
+func (x *tx) putSeal(ctx context.Context, c store.SealChange, number int64) error {
 	if c.Old == nil {
 		return x.expect(ctx, "inserting into seals", "INSERT INTO [seals] (scope, seal, changed) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 			c.Scope, blob(c.New), number)
@@ -142,7 +142,7 @@ func (x *tx) putSeal(ctx context.Context, c vault.SealChange, number int64) erro
 		blob(c.New), number, c.Scope, blob(c.Old))
 }
 
-func (x *tx) insert(ctx context.Context, r vault.SecretRow) error {
+func (x *tx) insert(ctx context.Context, r store.SecretRow) error {
 	err := x.expect(ctx, "inserting into secrets", `INSERT INTO [secrets]
 		(scope, name, version, hidden, kind, delivery, author, created, rotated, expires, key_id, message, preview, mac)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -165,7 +165,7 @@ func bit(b bool) int64 {
 	return 0
 }
 
-func (x *tx) delete(ctx context.Context, ref vault.NameRef) error {
+func (x *tx) delete(ctx context.Context, ref store.NameRef) error {
 	if _, err := x.exec(ctx, "deleting from secrets", "DELETE FROM [secrets] WHERE scope = ? AND name = ?", ref.Scope, ref.Name); err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (x *tx) delete(ctx context.Context, ref vault.NameRef) error {
 	return err
 }
 
-func (x *tx) issue(ctx context.Context, r vault.TokenRow) error {
+func (x *tx) issue(ctx context.Context, r store.TokenRow) error {
 	return x.expect(ctx, "inserting into tokens", `INSERT INTO [tokens]
 		(id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, waived, revoked, revoked_by)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -181,7 +181,7 @@ func (x *tx) issue(ctx context.Context, r vault.TokenRow) error {
 		r.Label, r.Author, r.Waived, micros(r.Revoked), r.RevokedBy)
 }
 
-func (x *tx) mint(ctx context.Context, c vault.MintChange) error {
+func (x *tx) mint(ctx context.Context, c store.MintChange) error {
 	r := c.New
 	switch {
 	case c.Old == "" && r.Identity == "":
@@ -189,7 +189,7 @@ func (x *tx) mint(ctx context.Context, c vault.MintChange) error {
 		err := x.query(ctx, "reading minted", "SELECT count(*) FROM [minted] WHERE scope = ? AND integration = ?", []any{r.Scope, r.Integration},
 			func(scan func(...any) error) error { return scan((*integer)(&found)) })
 		if err == nil && found > 0 {
-			err = fmt.Errorf("reading minted: %w", vault.ErrConflict)
+			err = fmt.Errorf("reading minted: %w", store.ErrConflict)
 		}
 		return err
 	case c.Old == "":

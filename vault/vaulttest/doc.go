@@ -1,5 +1,5 @@
 // Package vaulttest helps to test against a vault: [NewPlatform] starts a whole
-// platform in one call, [RunStorage] checks an implementation of vault.Storage,
+// platform in one call, [RunStorage] checks an implementation of store.Store,
 // and [RunSink] one of vault.AuditSink.
 //
 //	p := vaulttest.NewPlatform(t)

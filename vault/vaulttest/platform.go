@@ -16,6 +16,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Platform is a platform for tests: a vault in memory, served over TLS on
@@ -27,7 +28,7 @@ type Platform struct {
 	Client *http.Client
 	// Vault is the vault behind the platform, and Storage its rows.
 	Vault   *vault.Vault
-	Storage vault.Storage
+	Storage store.Store
 	// KEK is the key service. It counts calls and fails on demand.
 	KEK *keyringtest.Fake
 

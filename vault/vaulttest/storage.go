@@ -7,16 +7,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // RunStorage checks that what open returns keeps the contract of
-// [vault.Storage]. It runs one subtest for each rule, named by the rule, and
+// [store.Store]. It runs one subtest for each rule, named by the rule, and
 // each on its own: open returns an empty storage every time, and uses t.Cleanup
 // to close it.
 //
 // If that storage is a [Reopener], durability is checked too.
-func RunStorage(t *testing.T, open func(t *testing.T) vault.Storage) {
+func RunStorage(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, rule := range storageRules() {
 		t.Run(rule.name, func(t *testing.T) {
 			rule.check(&storageCheck{storageT: t, s: open(t)})
@@ -27,10 +27,10 @@ func RunStorage(t *testing.T, open func(t *testing.T) vault.Storage) {
 // A Reopener is a Storage that outlives its process. RunStorage wants it where
 // rows should survive: wrap the storage for the test and add the method.
 type Reopener interface {
-	vault.Storage
+	store.Store
 	// Reopen closes the storage and opens it again, as another process would
 	// that knows its place and nothing else.
-	Reopen(ctx context.Context) (vault.Storage, error)
+	Reopen(ctx context.Context) (store.Store, error)
 }
 
 // storageRule is one sentence of the contract. check runs on an empty storage.
@@ -55,11 +55,11 @@ type storageT interface {
 // storageCheck is one run of one rule.
 type storageCheck struct {
 	storageT
-	s vault.Storage
+	s store.Store
 }
 
 // read returns the answer to q.
-func (c *storageCheck) read(q vault.Query) *vault.Snapshot {
+func (c *storageCheck) read(q store.Query) *store.Snapshot {
 	c.Helper()
 	snap, err := c.s.Read(c.Context(), q)
 	require.NoError(c, err, "reading %+v", q)
@@ -68,7 +68,7 @@ func (c *storageCheck) read(q vault.Query) *vault.Snapshot {
 }
 
 // last returns the state of the scope itself in the answer to q.
-func (c *storageCheck) last(q vault.Query) vault.ScopeState {
+func (c *storageCheck) last(q store.Query) store.ScopeState {
 	c.Helper()
 	snap := c.read(q)
 	require.NotEmpty(c, snap.Path, "the answer to %+v has no path", q)
@@ -76,25 +76,25 @@ func (c *storageCheck) last(q vault.Query) vault.ScopeState {
 }
 
 // apply applies a change that must succeed.
-func (c *storageCheck) apply(change vault.Change) {
+func (c *storageCheck) apply(change store.Change) {
 	c.Helper()
 	require.NoError(c, c.s.Apply(c.Context(), &change), "applying a change whose expectations hold")
 }
 
 // refuse applies a change that must be a conflict.
-func (c *storageCheck) refuse(change vault.Change, why string) {
+func (c *storageCheck) refuse(change store.Change, why string) {
 	c.Helper()
-	require.ErrorIs(c, c.s.Apply(c.Context(), &change), vault.ErrConflict, why)
+	require.ErrorIs(c, c.s.Apply(c.Context(), &change), store.ErrConflict, why)
 }
 
 // touch records uses.
-func (c *storageCheck) touch(uses ...vault.Use) {
+func (c *storageCheck) touch(uses ...store.Usage) {
 	c.Helper()
 	require.NoError(c, c.s.Touch(c.Context(), uses), "recording uses")
 }
 
 // audit returns the entries of a tenant's audit chain.
-func (c *storageCheck) audit(tenant string, after int64, limit int) []vault.AuditRow {
+func (c *storageCheck) audit(tenant string, after int64, limit int) []store.AuditRow {
 	c.Helper()
 	rows, err := c.s.Audit(c.Context(), tenant, after, limit)
 	require.NoError(c, err, "reading the audit chain of %s after %d", tenant, after)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // chain requires that a tenant's audit chain has the entries from one number to
@@ -14,12 +14,12 @@ func (c *storageCheck) chain(tenant string, from, to int64, why string) {
 	c.Helper()
 	want := storageAudit(storageEntries(tenant, from, to)...)
 	require.Equal(c, want, storageAudit(c.audit(tenant, 0, 1000)...), why)
-	var head *vault.AuditRow
+	var head *store.AuditRow
 	if to > 0 {
 		head = &storageEntries(tenant, to, to)[0]
 	}
-	got := c.read(vault.Query{Scope: tenant, AuditHead: true})
-	c.same(&vault.Snapshot{Path: got.Path, Keys: got.Keys, AuditHead: head}, got, why)
+	got := c.read(store.Query{Scope: tenant, AuditHead: true})
+	c.same(&store.Snapshot{Path: got.Path, Keys: got.Keys, AuditHead: head}, got, why)
 }
 
 // Rules about audit chains.
@@ -33,12 +33,12 @@ var storageAuditRules = []storageRule{
 		rows[0].Entry = storageBytes(70_000, "long entry")
 		rows[1].Entry, rows[1].KeyID, rows[1].MAC = every, [16]byte{}, [32]byte{31: 0xff}
 		rows[2].Entry = nil
-		c.apply(vault.Change{Append: rows})
+		c.apply(store.Change{Append: rows})
 		require.Equal(c, storageAudit(rows...), storageAudit(c.audit("acme", 0, 10)...))
 	}},
 	{"an audit chain is read from any number on", func(c *storageCheck) {
 		for seq := int64(1); seq <= 12; seq += 3 {
-			c.apply(vault.Change{Append: append(storageEntries("acme", seq, seq+2), storageEntry("acme_2", (seq+2)/3))})
+			c.apply(store.Change{Append: append(storageEntries("acme", seq, seq+2), storageEntry("acme_2", (seq+2)/3))})
 		}
 		for _, q := range []struct {
 			after    int64
@@ -58,22 +58,22 @@ var storageAuditRules = []storageRule{
 	{"the newest audit entry is read where it is asked for", func(c *storageCheck) {
 		c.apply(storageFill("acme/web", "t1"))
 		token := storageToken("acme/web", "t1")
-		want := &vault.Snapshot{Token: &token, Path: []vault.ScopeState{{Scope: "acme"}, {Scope: "acme/web", Seal: storageSeal("acme/web", 1)}}}
-		q := vault.Query{Token: "t1", SealsOnly: true, AuditHead: true}
-		c.apply(vault.Change{Append: storageEntries("other", 1, 3)})
+		want := &store.Snapshot{Token: &token, Path: []store.ScopeState{{Scope: "acme"}, {Scope: "acme/web", Seal: storageSeal("acme/web", 1)}}}
+		q := store.Query{Token: "t1", SealsOnly: true, AuditHead: true}
+		c.apply(store.Change{Append: storageEntries("other", 1, 3)})
 		c.same(want, c.read(q), "an empty chain has no newest entry, whatever other tenants have")
 		for seq := int64(1); seq <= 11; seq++ {
-			c.apply(vault.Change{Append: storageEntries("acme", seq, seq)})
+			c.apply(store.Change{Append: storageEntries("acme", seq, seq)})
 			want.AuditHead = &storageEntries("acme", seq, seq)[0]
 			c.same(want, c.read(q), "the newest entry is that of the tenant of the token's scope")
 		}
-		c.same(&vault.Snapshot{}, c.read(vault.Query{Token: "t2", Scope: "acme", AuditHead: true}), "nothing is told to a token that does not exist")
+		c.same(&store.Snapshot{}, c.read(store.Query{Token: "t2", Scope: "acme", AuditHead: true}), "nothing is told to a token that does not exist")
 		q.AuditHead, want.AuditHead = false, nil
 		c.same(want, c.read(q), "nothing where it is not asked for")
 	}},
 	{"an entry is appended only after the newest of its chain", func(c *storageCheck) {
-		entries := func(seqs ...int64) vault.Change {
-			var change vault.Change
+		entries := func(seqs ...int64) store.Change {
+			var change store.Change
 			for _, seq := range seqs {
 				change.Append = append(change.Append, storageEntry("acme", seq))
 			}
@@ -92,41 +92,41 @@ var storageAuditRules = []storageRule{
 		c.refuse(entries(2, 3, 3), "a number is used once")
 		c.chain("acme", 1, 1, "nothing was appended")
 		c.apply(entries(2, 3, 4))
-		c.apply(vault.Change{Append: []vault.AuditRow{storageEntry("other", 1), storageEntry("acme", 5), storageEntry("other", 2), storageEntry("acme", 6)}})
+		c.apply(store.Change{Append: []store.AuditRow{storageEntry("other", 1), storageEntry("acme", 5), storageEntry("other", 2), storageEntry("acme", 6)}})
 		c.chain("acme", 1, 6, "entries of several chains may be mixed")
 		c.chain("other", 1, 2, "entries of several chains may be mixed")
-		c.refuse(vault.Change{Append: []vault.AuditRow{storageEntry("acme", 7), storageEntry("other", 2)}}, "each chain has its own numbers")
+		c.refuse(store.Change{Append: []store.AuditRow{storageEntry("acme", 7), storageEntry("other", 2)}}, "each chain has its own numbers")
 		c.chain("acme", 1, 6, "nothing was appended")
 
-		c.apply(vault.Change{Append: storageEntries("acme", 7, 1000)})
+		c.apply(store.Change{Append: storageEntries("acme", 7, 1000)})
 		c.chain("acme", 1, 1000, "hundreds of entries fit into one change")
-		c.refuse(vault.Change{Append: append(storageEntries("acme", 1001, 1500), storageEntry("acme", 1502))}, "a gap is found behind hundreds of entries")
+		c.refuse(store.Change{Append: append(storageEntries("acme", 1001, 1500), storageEntry("acme", 1502))}, "a gap is found behind hundreds of entries")
 		c.chain("acme", 1, 1000, "nothing was appended")
 	}},
 	{"an audit chain that is empty may start behind a number", func(c *storageCheck) {
-		start := func(seq int64, rows ...vault.AuditRow) vault.Change {
-			return vault.Change{StartAudit: []vault.AuditRef{{Tenant: "acme", Seq: seq}}, Append: rows}
+		start := func(seq int64, rows ...store.AuditRow) store.Change {
+			return store.Change{StartAudit: []store.AuditRef{{Tenant: "acme", Seq: seq}}, Append: rows}
 		}
 		c.refuse(start(7, storageEntry("acme", 1)), "the first entry is number 8")
 		c.refuse(start(7, storageEntry("acme", 8), storageEntry("acme", 10)), "number 9 follows number 8")
 		c.refuse(start(7, storageEntry("acme", 8), storageEntry("other", 8)), "another tenant's chain starts as ever")
 		c.apply(start(7))
-		c.refuse(vault.Change{Append: storageEntries("acme", 8, 8)}, "it counts for its change only")
+		c.refuse(store.Change{Append: storageEntries("acme", 8, 8)}, "it counts for its change only")
 		c.apply(start(7, append(storageEntries("acme", 8, 12), storageEntry("other", 1))...))
 		c.chain("acme", 8, 12, "the chain starts with number 8")
 		c.chain("other", 1, 1, "another tenant's chain starts as ever")
 		c.refuse(start(12, storageEntry("acme", 13)), "the chain is not empty")
 		c.refuse(start(0), "the chain is not empty")
-		c.apply(vault.Change{Append: storageEntries("acme", 13, 14)})
+		c.apply(store.Change{Append: storageEntries("acme", 13, 14)})
 		c.chain("acme", 8, 14, "the chain goes on")
 	}},
 	{"dropping audit entries removes the earlier ones and never the newest", func(c *storageCheck) {
-		drop := func(tenant string, seq int64) vault.Change {
-			return vault.Change{DropAudit: []vault.AuditRef{{Tenant: tenant, Seq: seq}}}
+		drop := func(tenant string, seq int64) store.Change {
+			return store.Change{DropAudit: []store.AuditRef{{Tenant: tenant, Seq: seq}}}
 		}
 		c.apply(drop("acme", 5))
 		c.chain("acme", 1, 0, "there is nothing to drop from an empty chain")
-		c.apply(vault.Change{Append: append(storageEntries("acme", 1, 10), storageEntries("acme_2", 1, 3)...)})
+		c.apply(store.Change{Append: append(storageEntries("acme", 1, 10), storageEntries("acme_2", 1, 3)...)})
 		c.apply(drop("acme", 0))
 		c.apply(drop("acme", -7))
 		c.chain("acme", 1, 10, "there is nothing up to a number before the first")
@@ -140,9 +140,9 @@ var storageAuditRules = []storageRule{
 		c.apply(drop("acme", math.MaxInt64))
 		c.chain("acme", 10, 10, "the newest entry stays")
 		c.chain("acme_2", 1, 3, "another tenant's entries stay")
-		c.refuse(vault.Change{Append: storageEntries("acme", 1, 1)}, "a chain does not begin again")
-		c.refuse(vault.Change{Append: storageEntries("acme", 10, 10)}, "number 10 is there")
-		c.apply(vault.Change{Append: storageEntries("acme", 11, 12), DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 11}, {Tenant: "acme_2", Seq: 1}}})
+		c.refuse(store.Change{Append: storageEntries("acme", 1, 1)}, "a chain does not begin again")
+		c.refuse(store.Change{Append: storageEntries("acme", 10, 10)}, "number 10 is there")
+		c.apply(store.Change{Append: storageEntries("acme", 11, 12), DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 11}, {Tenant: "acme_2", Seq: 1}}})
 		c.chain("acme", 12, 12, "what was appended by the same change counts")
 		c.chain("acme_2", 2, 3, "several chains may be shortened at once")
 	}},

@@ -12,67 +12,67 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // faulty is a sound storage behind functions that spoil what it does.
 type faulty struct {
-	vault.Storage
-	read    func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error)
-	apply   func(ctx context.Context, s vault.Storage, c *vault.Change) error
-	touch   func(ctx context.Context, s vault.Storage, uses []vault.Use) error
-	changes func(ctx context.Context, s vault.Storage, since int64) (int64, []string, error)
-	tenants func(ctx context.Context, s vault.Storage, after string, limit int) ([]string, error)
-	audit   func(ctx context.Context, s vault.Storage, tenant string, after int64, limit int) ([]vault.AuditRow, error)
+	store.Store
+	read    func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error)
+	apply   func(ctx context.Context, s store.Store, c *store.Change) error
+	touch   func(ctx context.Context, s store.Store, uses []store.Usage) error
+	changes func(ctx context.Context, s store.Store, since int64) (int64, []string, error)
+	tenants func(ctx context.Context, s store.Store, after string, limit int) ([]string, error)
+	audit   func(ctx context.Context, s store.Store, tenant string, after int64, limit int) ([]store.AuditRow, error)
 }
 
-func (f *faulty) Read(ctx context.Context, q vault.Query) (*vault.Snapshot, error) {
+func (f *faulty) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	if f.read == nil {
-		return f.Storage.Read(ctx, q)
+		return f.Store.Read(ctx, q)
 	}
-	return f.read(ctx, f.Storage, q)
+	return f.read(ctx, f.Store, q)
 }
 
-func (f *faulty) Apply(ctx context.Context, c *vault.Change) error {
+func (f *faulty) Apply(ctx context.Context, c *store.Change) error {
 	if f.apply == nil {
-		return f.Storage.Apply(ctx, c)
+		return f.Store.Apply(ctx, c)
 	}
-	return f.apply(ctx, f.Storage, c)
+	return f.apply(ctx, f.Store, c)
 }
 
-func (f *faulty) Touch(ctx context.Context, uses []vault.Use) error {
+func (f *faulty) Touch(ctx context.Context, uses []store.Usage) error {
 	if f.touch == nil {
-		return f.Storage.Touch(ctx, uses)
+		return f.Store.Touch(ctx, uses)
 	}
-	return f.touch(ctx, f.Storage, uses)
+	return f.touch(ctx, f.Store, uses)
 }
 
 func (f *faulty) Changes(ctx context.Context, since int64) (int64, []string, error) {
 	if f.changes == nil {
-		return f.Storage.Changes(ctx, since)
+		return f.Store.Changes(ctx, since)
 	}
-	return f.changes(ctx, f.Storage, since)
+	return f.changes(ctx, f.Store, since)
 }
 
 func (f *faulty) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
 	if f.tenants == nil {
-		return f.Storage.Tenants(ctx, after, limit)
+		return f.Store.Tenants(ctx, after, limit)
 	}
-	return f.tenants(ctx, f.Storage, after, limit)
+	return f.tenants(ctx, f.Store, after, limit)
 }
 
-func (f *faulty) Audit(ctx context.Context, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+func (f *faulty) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
 	if f.audit == nil {
-		return f.Storage.Audit(ctx, tenant, after, limit)
+		return f.Store.Audit(ctx, tenant, after, limit)
 	}
-	return f.audit(ctx, f.Storage, tenant, after, limit)
+	return f.audit(ctx, f.Store, tenant, after, limit)
 }
 
 // reading spoils what is read.
-func reading(spoil func(q vault.Query, snap *vault.Snapshot)) func() vault.Storage {
-	return func() vault.Storage {
-		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+func reading(spoil func(q store.Query, snap *store.Snapshot)) func() store.Store {
+	return func() store.Store {
+		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err == nil {
 				spoil(q, snap)
@@ -83,9 +83,9 @@ func reading(spoil func(q vault.Query, snap *vault.Snapshot)) func() vault.Stora
 }
 
 // asking spoils what is asked for.
-func asking(spoil func(q *vault.Query)) func() vault.Storage {
-	return func() vault.Storage {
-		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+func asking(spoil func(q *store.Query)) func() store.Store {
+	return func() store.Store {
+		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			spoil(&q)
 			return s.Read(ctx, q)
 		}}
@@ -93,10 +93,10 @@ func asking(spoil func(q *vault.Query)) func() vault.Storage {
 }
 
 // writing spoils what is written. c is spoil's own, down to its lists.
-func writing(spoil func(ctx context.Context, s vault.Storage, c *vault.Change)) func() vault.Storage {
-	return func() vault.Storage {
-		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
-			own := vault.Change{
+func writing(spoil func(ctx context.Context, s store.Store, c *store.Change)) func() store.Store {
+	return func() store.Store {
+		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
+			own := store.Change{
 				Keys: slices.Clone(c.Keys), Seals: slices.Clone(c.Seals), Insert: slices.Clone(c.Insert), Activate: slices.Clone(c.Activate),
 				Prune: slices.Clone(c.Prune), Delete: slices.Clone(c.Delete), Issue: slices.Clone(c.Issue), Revoke: slices.Clone(c.Revoke),
 				Reseal: slices.Clone(c.Reseal), Remac: slices.Clone(c.Remac), Mint: slices.Clone(c.Mint), StartAudit: slices.Clone(c.StartAudit), Append: slices.Clone(c.Append), DropAudit: slices.Clone(c.DropAudit),
@@ -108,33 +108,33 @@ func writing(spoil func(ctx context.Context, s vault.Storage, c *vault.Change)) 
 }
 
 // using spoils what is recorded as used.
-func using(spoil func(ctx context.Context, s vault.Storage, uses []vault.Use) []vault.Use) func() vault.Storage {
-	return func() vault.Storage {
-		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+func using(spoil func(ctx context.Context, s store.Store, uses []store.Usage) []store.Usage) func() store.Store {
+	return func() store.Store {
+		return &faulty{Store: memstore.New(), touch: func(ctx context.Context, s store.Store, uses []store.Usage) error {
 			return s.Touch(ctx, spoil(ctx, s, slices.Clone(uses)))
 		}}
 	}
 }
 
-func versionsOf(ctx context.Context, s vault.Storage, scope, name string) []vault.SecretRow {
-	snap, err := s.Read(ctx, vault.Query{Scope: scope, Name: name})
+func versionsOf(ctx context.Context, s store.Store, scope, name string) []store.SecretRow {
+	snap, err := s.Read(ctx, store.Query{Scope: scope, Name: name})
 	if err != nil {
 		return nil
 	}
 	return snap.Versions
 }
 
-func stored(ctx context.Context, s vault.Storage, ref vault.VersionRef) bool {
-	return slices.ContainsFunc(versionsOf(ctx, s, ref.Scope, ref.Name), func(r vault.SecretRow) bool { return r.Version == ref.Version })
+func stored(ctx context.Context, s store.Store, ref store.VersionRef) bool {
+	return slices.ContainsFunc(versionsOf(ctx, s, ref.Scope, ref.Name), func(r store.SecretRow) bool { return r.Version == ref.Version })
 }
 
-func issued(ctx context.Context, s vault.Storage, id string) bool {
-	snap, err := s.Read(ctx, vault.Query{Token: id})
+func issued(ctx context.Context, s store.Store, id string) bool {
+	snap, err := s.Read(ctx, store.Query{Token: id})
 	return err == nil && snap.Token != nil
 }
 
-func sealOf(ctx context.Context, s vault.Storage, scope string) []byte {
-	snap, err := s.Read(ctx, vault.Query{Scope: scope, SealsOnly: true})
+func sealOf(ctx context.Context, s store.Store, scope string) []byte {
+	snap, err := s.Read(ctx, store.Query{Scope: scope, SealsOnly: true})
 	if err != nil {
 		return nil
 	}
@@ -142,8 +142,8 @@ func sealOf(ctx context.Context, s vault.Storage, scope string) []byte {
 }
 
 // mintedOf returns the identity of what is minted where row would go.
-func mintedOf(ctx context.Context, s vault.Storage, row vault.MintedRow) string {
-	snap, err := s.Read(ctx, vault.Query{Scope: row.Scope, Minted: true})
+func mintedOf(ctx context.Context, s store.Store, row store.MintedRow) string {
+	snap, err := s.Read(ctx, store.Query{Scope: row.Scope, Minted: true})
 	if err != nil {
 		return ""
 	}
@@ -155,8 +155,8 @@ func mintedOf(ctx context.Context, s vault.Storage, row vault.MintedRow) string 
 	return ""
 }
 
-func headOf(ctx context.Context, s vault.Storage, tenant string) *vault.AuditRow {
-	snap, err := s.Read(ctx, vault.Query{Scope: tenant, AuditHead: true})
+func headOf(ctx context.Context, s store.Store, tenant string) *store.AuditRow {
+	snap, err := s.Read(ctx, store.Query{Scope: tenant, AuditHead: true})
 	if err != nil {
 		return nil
 	}
@@ -164,8 +164,8 @@ func headOf(ctx context.Context, s vault.Storage, tenant string) *vault.AuditRow
 }
 
 // inSteps applies each part of c by itself, up to the first that fails.
-func inSteps(ctx context.Context, s vault.Storage, c *vault.Change) error {
-	for _, part := range []vault.Change{
+func inSteps(ctx context.Context, s store.Store, c *store.Change) error {
+	for _, part := range []store.Change{
 		{Keys: c.Keys}, {Seals: c.Seals}, {Insert: c.Insert}, {Issue: c.Issue}, {Activate: c.Activate}, {Prune: c.Prune}, {Delete: c.Delete}, {Revoke: c.Revoke},
 		{Reseal: c.Reseal}, {Remac: c.Remac}, {Mint: c.Mint}, {StartAudit: c.StartAudit, Append: c.Append}, {DropAudit: c.DropAudit},
 	} {
@@ -177,51 +177,51 @@ func inSteps(ctx context.Context, s vault.Storage, c *vault.Change) error {
 }
 
 // forgetful opens empty again.
-type forgetful struct{ vault.Storage }
+type forgetful struct{ store.Store }
 
-func (f forgetful) Reopen(context.Context) (vault.Storage, error) { return memstore.New(), nil }
+func (f forgetful) Reopen(context.Context) (store.Store, error) { return memstore.New(), nil }
 
 // brokenStorages has, for each rule by its name, a storage that breaks it.
-var brokenStorages = map[string]func() vault.Storage{
-	"every field comes back as it went in": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+var brokenStorages = map[string]func() store.Store{
+	"every field comes back as it went in": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Issue {
 			c.Issue[i].RotateBy = c.Issue[i].Expires
 		}
 	}),
-	"a time is kept to the microsecond, and the zero time stays zero": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+	"a time is kept to the microsecond, and the zero time stays zero": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Insert {
 			c.Insert[i].Created = c.Insert[i].Created.Truncate(time.Millisecond)
 		}
 	}),
-	"bytes and text that are unusual come back unchanged": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+	"bytes and text that are unusual come back unchanged": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Insert {
 			c.Insert[i].Message = bytes.TrimRight(c.Insert[i].Message, "\xff")
 		}
 	}),
-	"what differs only in case is different": asking(func(q *vault.Query) {
+	"what differs only in case is different": asking(func(q *store.Query) {
 		if strings.EqualFold(q.Token, "abcdef") {
 			q.Token = "ABCdef"
 		}
 	}),
-	"hundreds of rows fit into one change": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+	"hundreds of rows fit into one change": func() store.Store {
+		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			if len(c.Insert) > 99 {
 				return errors.New("too many parameters")
 			}
 			return s.Apply(ctx, c)
 		}}
 	},
-	"the caller keeps what it gives": func() vault.Storage {
+	"the caller keeps what it gives": func() store.Store {
 		given := map[string][]byte{}
 		return &faulty{
-			Storage: memstore.New(),
-			apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			Store: memstore.New(),
+			apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 				for _, seal := range c.Seals {
 					given[seal.Scope] = seal.New
 				}
 				return s.Apply(ctx, c)
 			},
-			read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 				snap, err := s.Read(ctx, q)
 				if err == nil && len(snap.Path) > 0 {
 					snap.Path[0].Seal = given[snap.Path[0].Scope]
@@ -230,9 +230,9 @@ var brokenStorages = map[string]func() vault.Storage{
 			},
 		}
 	},
-	"the caller owns what it gets": func() vault.Storage {
-		cache := map[vault.Query]*vault.Snapshot{}
-		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+	"the caller owns what it gets": func() store.Store {
+		cache := map[store.Query]*store.Snapshot{}
+		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			if snap, ok := cache[q]; ok {
 				return snap, nil
 			}
@@ -241,41 +241,41 @@ var brokenStorages = map[string]func() vault.Storage{
 			return snap, err
 		}}
 	},
-	"what was applied is there after reopening": func() vault.Storage { return forgetful{memstore.New()} },
+	"what was applied is there after reopening": func() store.Store { return forgetful{memstore.New()} },
 
-	"a path has a state for each scope, whether or not anything is stored there": reading(func(_ vault.Query, snap *vault.Snapshot) {
-		snap.Path = slices.DeleteFunc(snap.Path, func(st vault.ScopeState) bool { return st.Seal == nil })
+	"a path has a state for each scope, whether or not anything is stored there": reading(func(_ store.Query, snap *store.Snapshot) {
+		snap.Path = slices.DeleteFunc(snap.Path, func(st store.ScopeState) bool { return st.Seal == nil })
 	}),
-	"a token that does not exist gives an empty snapshot": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+	"a token that does not exist gives an empty snapshot": func() store.Store {
+		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err == nil && q.Token != "" && snap.Token == nil {
-				return s.Read(ctx, vault.Query{Scope: q.Scope})
+				return s.Read(ctx, store.Query{Scope: q.Scope})
 			}
 			return snap, err
 		}}
 	},
-	"a token is read with the path of its scope": reading(func(q vault.Query, snap *vault.Snapshot) {
+	"a token is read with the path of its scope": reading(func(q store.Query, snap *store.Snapshot) {
 		if q.Token != "" && len(snap.Path) > 1 {
 			snap.Path = snap.Path[1:]
 		}
 	}),
-	"seals only leaves out keys, secrets and revoked tokens": asking(func(q *vault.Query) { q.SealsOnly = false }),
-	"scopes that look alike are strangers": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+	"seals only leaves out keys, secrets and revoked tokens": asking(func(q *store.Query) { q.SealsOnly = false }),
+	"scopes that look alike are strangers": func() store.Store {
+		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err != nil || q.Scope != "acme/a_b" {
 				return snap, err
 			}
-			like, err := s.Read(ctx, vault.Query{Scope: "acme/axb", Tokens: true}) // LIKE 'acme/a_b'
+			like, err := s.Read(ctx, store.Query{Scope: "acme/axb", Tokens: true}) // LIKE 'acme/a_b'
 			if err == nil {
 				snap.Tokens = append(snap.Tokens, like.Tokens...)
 			}
 			return snap, err
 		}}
 	},
-	"names that look alike are different secrets": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+	"names that look alike are different secrets": func() store.Store {
+		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err == nil && q.Name == "A_B" {
 				snap.Versions = append(snap.Versions, versionsOf(ctx, s, q.Scope, "AXB")...)
@@ -283,72 +283,72 @@ var brokenStorages = map[string]func() vault.Storage{
 			return snap, err
 		}}
 	},
-	"below has the bytes of the active messages of the sealed scopes below": reading(func(_ vault.Query, snap *vault.Snapshot) {
+	"below has the bytes of the active messages of the sealed scopes below": reading(func(_ store.Query, snap *store.Snapshot) {
 		maps.DeleteFunc(snap.Below, func(_ string, size int64) bool { return size == 0 })
 	}),
-	"the history has all that a scope ever had": reading(func(_ vault.Query, snap *vault.Snapshot) {
-		snap.History = slices.DeleteFunc(snap.History, func(h vault.NameHistory) bool { return len(h.Versions) == 0 })
+	"the history has all that a scope ever had": reading(func(_ store.Query, snap *store.Snapshot) {
+		snap.History = slices.DeleteFunc(snap.History, func(h store.NameHistory) bool { return len(h.Versions) == 0 })
 	}),
-	"tenants are those with a key record": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), tenants: func(ctx context.Context, s vault.Storage, after string, limit int) ([]string, error) {
+	"tenants are those with a key record": func() store.Store {
+		return &faulty{Store: memstore.New(), tenants: func(ctx context.Context, s store.Store, after string, limit int) ([]string, error) {
 			if after != "" {
 				after = after[:len(after)-1] + string(after[len(after)-1]-1) // those from it on
 			}
 			return s.Tenants(ctx, after, limit)
 		}}
 	},
-	"rows are in order": reading(func(_ vault.Query, snap *vault.Snapshot) {
-		slices.SortFunc(snap.Tokens, func(x, y vault.TokenRow) int { return x.Created.Compare(y.Created) * -1 })
+	"rows are in order": reading(func(_ store.Query, snap *store.Snapshot) {
+		slices.SortFunc(snap.Tokens, func(x, y store.TokenRow) int { return x.Created.Compare(y.Created) * -1 })
 	}),
-	"tokens are revoked where they are": reading(func(_ vault.Query, snap *vault.Snapshot) {
+	"tokens are revoked where they are": reading(func(_ store.Query, snap *store.Snapshot) {
 		for i := range snap.Path {
 			snap.Path[i].Revoked = snap.Path[len(snap.Path)-1].Revoked
 		}
 	}),
-	"all key records of the tenant are read": reading(func(_ vault.Query, snap *vault.Snapshot) {
+	"all key records of the tenant are read": reading(func(_ store.Query, snap *store.Snapshot) {
 		snap.Keys = snap.Keys[:min(len(snap.Keys), 1)]
 	}),
 
-	"the version inserted last is the active one": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+	"the version inserted last is the active one": func() store.Store {
+		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			own := *c
 			for _, row := range c.Insert {
 				if old := versionsOf(ctx, s, row.Scope, row.Name); len(old) > 0 {
-					own.Activate = append(own.Activate, vault.VersionRef{Scope: row.Scope, Name: row.Name, Version: old[0].Version})
+					own.Activate = append(own.Activate, store.VersionRef{Scope: row.Scope, Name: row.Name, Version: old[0].Version})
 				}
 			}
 			return s.Apply(ctx, &own)
 		}}
 	},
-	"a tombstone is a version like any other": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+	"a tombstone is a version like any other": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for _, row := range c.Insert {
 			if row.Hidden {
-				c.Prune = append(c.Prune, vault.VersionRef{Scope: row.Scope, Name: row.Name, Version: row.Version})
+				c.Prune = append(c.Prune, store.VersionRef{Scope: row.Scope, Name: row.Name, Version: row.Version})
 			}
 		}
 	}),
-	"activating a version makes it the active one": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+	"activating a version makes it the active one": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for i, ref := range c.Activate {
 			versions := versionsOf(ctx, s, ref.Scope, ref.Name)
 			c.Activate[i].Version = versions[len(versions)-1].Version
 		}
 	}),
-	"activating a version that is not stored fails and changes nothing": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
-		c.Activate = slices.DeleteFunc(c.Activate, func(ref vault.VersionRef) bool { return !stored(ctx, s, ref) })
+	"activating a version that is not stored fails and changes nothing": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+		c.Activate = slices.DeleteFunc(c.Activate, func(ref store.VersionRef) bool { return !stored(ctx, s, ref) })
 	}),
-	"revoking a token that is not stored fails and changes nothing": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
-		c.Revoke = slices.DeleteFunc(c.Revoke, func(r vault.RevokedRow) bool { return !issued(ctx, s, r.ID) })
+	"revoking a token that is not stored fails and changes nothing": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+		c.Revoke = slices.DeleteFunc(c.Revoke, func(r store.RevokedRow) bool { return !issued(ctx, s, r.ID) })
 	}),
-	"pruning removes lower versions and never the active one": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+	"pruning removes lower versions and never the active one": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for _, ref := range c.Prune {
 			versions := versionsOf(ctx, s, ref.Scope, ref.Name)
-			if slices.ContainsFunc(versions, func(r vault.SecretRow) bool { return r.Version >= ref.Version }) {
-				c.Activate = append(c.Activate, vault.VersionRef{Scope: ref.Scope, Name: ref.Name, Version: versions[len(versions)-1].Version})
+			if slices.ContainsFunc(versions, func(r store.SecretRow) bool { return r.Version >= ref.Version }) {
+				c.Activate = append(c.Activate, store.VersionRef{Scope: ref.Scope, Name: ref.Name, Version: versions[len(versions)-1].Version})
 			}
 		}
 	}),
-	"deleting removes all versions": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+	"deleting removes all versions": func() store.Store {
+		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			own := *c
 			for _, ref := range c.Delete { // the newest survives as a tombstone
 				if old := versionsOf(ctx, s, ref.Scope, ref.Name); len(old) > 0 {
@@ -361,81 +361,81 @@ var brokenStorages = map[string]func() vault.Storage{
 			return s.Apply(ctx, &own)
 		}}
 	},
-	"versions never start again": reading(func(_ vault.Query, snap *vault.Snapshot) {
+	"versions never start again": reading(func(_ store.Query, snap *store.Snapshot) {
 		snap.Last = 0
 		if n := len(snap.Versions); n > 0 {
 			snap.Last = snap.Versions[n-1].Version
 		}
 	}),
 
-	"resealing replaces key, messages and MAC of a version and nothing else": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+	"resealing replaces key, messages and MAC of a version and nothing else": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for _, row := range c.Reseal {
-			c.Activate = append(c.Activate, vault.VersionRef{Scope: row.Scope, Name: row.Name, Version: row.Version})
+			c.Activate = append(c.Activate, store.VersionRef{Scope: row.Scope, Name: row.Name, Version: row.Version})
 		}
 	}),
-	"a new MAC of a token replaces its key and MAC and nothing else": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+	"a new MAC of a token replaces its key and MAC and nothing else": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for _, row := range c.Remac {
-			c.Revoke = append(c.Revoke, vault.RevokedRow{ID: row.ID, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
+			c.Revoke = append(c.Revoke, store.RevokedRow{ID: row.ID, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
 		}
 	}),
-	"resealing what is not stored fails and changes nothing": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
-		c.Reseal = slices.DeleteFunc(c.Reseal, func(r vault.SecretRow) bool {
-			return !stored(ctx, s, vault.VersionRef{Scope: r.Scope, Name: r.Name, Version: r.Version})
+	"resealing what is not stored fails and changes nothing": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+		c.Reseal = slices.DeleteFunc(c.Reseal, func(r store.SecretRow) bool {
+			return !stored(ctx, s, store.VersionRef{Scope: r.Scope, Name: r.Name, Version: r.Version})
 		})
 	}),
-	"revoking again changes when": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
-		c.Revoke = slices.DeleteFunc(c.Revoke, func(r vault.RevokedRow) bool {
-			snap, err := s.Read(ctx, vault.Query{Token: r.ID})
+	"revoking again changes when": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+		c.Revoke = slices.DeleteFunc(c.Revoke, func(r store.RevokedRow) bool {
+			snap, err := s.Read(ctx, store.Query{Token: r.ID})
 			return err == nil && snap.Token != nil && !snap.Token.Revoked.IsZero()
 		})
 	}),
 
-	"what was minted comes back as it went in": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+	"what was minted comes back as it went in": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Mint {
 			c.Mint[i].New.Identity = strings.TrimSpace(c.Mint[i].New.Identity)
 		}
 	}),
-	"what was minted is read where it is asked for, for each scope of the path": reading(func(_ vault.Query, snap *vault.Snapshot) {
+	"what was minted is read where it is asked for, for each scope of the path": reading(func(_ store.Query, snap *store.Snapshot) {
 		for i := range max(len(snap.Path)-1, 0) {
 			snap.Path[i].Minted = nil // only those of the scope itself
 		}
 	}),
-	"what was minted is replaced only if it is the one expected": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
-		c.Mint = slices.DeleteFunc(c.Mint, func(m vault.MintChange) bool { return m.New.Identity == "" && mintedOf(ctx, s, m.New) == "" })
+	"what was minted is replaced only if it is the one expected": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+		c.Mint = slices.DeleteFunc(c.Mint, func(m store.MintChange) bool { return m.New.Identity == "" && mintedOf(ctx, s, m.New) == "" })
 	}),
-	"minting changes nothing but what was minted": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+	"minting changes nothing but what was minted": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for _, m := range c.Mint {
 			if seal := sealOf(ctx, s, m.New.Scope); seal != nil {
-				c.Seals = append(c.Seals, vault.SealChange{Scope: m.New.Scope, Old: seal, New: seal}) // to wake the runners
+				c.Seals = append(c.Seals, store.SealChange{Scope: m.New.Scope, Old: seal, New: seal}) // to wake the runners
 			}
 		}
 	}),
 
-	"audit entries come back as they went in": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+	"audit entries come back as they went in": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Append {
 			c.Append[i].Entry = c.Append[i].Entry[:min(len(c.Append[i].Entry), 1<<16-1)]
 		}
 	}),
-	"an audit chain is read from any number on": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), audit: func(ctx context.Context, s vault.Storage, tenant string, after int64, limit int) ([]vault.AuditRow, error) {
+	"an audit chain is read from any number on": func() store.Store {
+		return &faulty{Store: memstore.New(), audit: func(ctx context.Context, s store.Store, tenant string, after int64, limit int) ([]store.AuditRow, error) {
 			rows, err := s.Audit(ctx, tenant, after, limit)
-			slices.SortFunc(rows, func(x, y vault.AuditRow) int { return strings.Compare(fmt.Sprint(x.Seq), fmt.Sprint(y.Seq)) })
+			slices.SortFunc(rows, func(x, y store.AuditRow) int { return strings.Compare(fmt.Sprint(x.Seq), fmt.Sprint(y.Seq)) })
 			return rows, err
 		}}
 	},
-	"the newest audit entry is read where it is asked for": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+	"the newest audit entry is read where it is asked for": func() store.Store {
+		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err == nil && q.AuditHead && len(snap.Path) > 0 {
 				snap.AuditHead = nil
-				if rows, _ := s.Audit(ctx, vault.Tenant(snap.Path[0].Scope), 0, 10); len(rows) > 0 { // the last of those on the first page
+				if rows, _ := s.Audit(ctx, store.Tenant(snap.Path[0].Scope), 0, 10); len(rows) > 0 { // the last of those on the first page
 					snap.AuditHead = &rows[len(rows)-1]
 				}
 			}
 			return snap, err
 		}}
 	},
-	"an entry is appended only after the newest of its chain": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+	"an entry is appended only after the newest of its chain": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		next := map[string]int64{}
 		for i, row := range c.Append {
 			if next[row.Tenant] == 0 {
@@ -448,10 +448,10 @@ var brokenStorages = map[string]func() vault.Storage{
 			next[row.Tenant]++
 		}
 	}),
-	"an audit chain that is empty may start behind a number": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
-		c.StartAudit = slices.DeleteFunc(c.StartAudit, func(ref vault.AuditRef) bool { return headOf(ctx, s, ref.Tenant) != nil })
+	"an audit chain that is empty may start behind a number": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+		c.StartAudit = slices.DeleteFunc(c.StartAudit, func(ref store.AuditRef) bool { return headOf(ctx, s, ref.Tenant) != nil })
 	}),
-	"dropping audit entries removes the earlier ones and never the newest": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+	"dropping audit entries removes the earlier ones and never the newest": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for i, ref := range c.DropAudit {
 			if head := headOf(ctx, s, ref.Tenant); head != nil && ref.Seq >= head.Seq {
 				c.DropAudit[i].Seq = head.Seq - 2 // keeps more than the newest
@@ -459,42 +459,42 @@ var brokenStorages = map[string]func() vault.Storage{
 		}
 	}),
 
-	"a seal is replaced only if it is the one expected": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+	"a seal is replaced only if it is the one expected": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for i := range c.Seals {
 			c.Seals[i].Old = sealOf(ctx, s, c.Seals[i].Scope)
 		}
 	}),
-	"a key record is inserted or replaced only as expected": writing(func(_ context.Context, _ vault.Storage, c *vault.Change) {
+	"a key record is inserted or replaced only as expected": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Keys {
 			c.Keys[i].First = false
 		}
 	}),
-	"a version that exists is not inserted again": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
-		c.Insert = slices.DeleteFunc(c.Insert, func(r vault.SecretRow) bool {
-			return stored(ctx, s, vault.VersionRef{Scope: r.Scope, Name: r.Name, Version: r.Version})
+	"a version that exists is not inserted again": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+		c.Insert = slices.DeleteFunc(c.Insert, func(r store.SecretRow) bool {
+			return stored(ctx, s, store.VersionRef{Scope: r.Scope, Name: r.Name, Version: r.Version})
 		})
 	}),
-	"a token that exists is not issued again": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
-		c.Issue = slices.DeleteFunc(c.Issue, func(r vault.TokenRow) bool { return issued(ctx, s, r.ID) })
+	"a token that exists is not issued again": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+		c.Issue = slices.DeleteFunc(c.Issue, func(r store.TokenRow) bool { return issued(ctx, s, r.ID) })
 	}),
-	"a change that fails changes nothing": func() vault.Storage { return &faulty{Storage: memstore.New(), apply: inSteps} },
-	"under a context that is over nothing is read or written": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+	"a change that fails changes nothing": func() store.Store { return &faulty{Store: memstore.New(), apply: inSteps} },
+	"under a context that is over nothing is read or written": func() store.Store {
+		return &faulty{Store: memstore.New(), touch: func(ctx context.Context, s store.Store, uses []store.Usage) error {
 			return s.Touch(context.WithoutCancel(ctx), uses)
 		}}
 	},
 
-	"the latest use of a token is recorded": func() vault.Storage {
-		last := map[string]vault.Use{}
+	"the latest use of a token is recorded": func() store.Store {
+		last := map[string]store.Usage{}
 		return &faulty{
-			Storage: memstore.New(),
-			touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+			Store: memstore.New(),
+			touch: func(ctx context.Context, s store.Store, uses []store.Usage) error {
 				for _, use := range uses {
 					last[use.Token] = use
 				}
 				return s.Touch(ctx, uses)
 			},
-			read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+			read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 				snap, err := s.Read(ctx, q)
 				if use, ok := last[q.Token]; err == nil && ok {
 					snap.Token.LastUsed, snap.Token.LastAddr, snap.Token.LastRunner = use.Time, use.Addr, use.Runner
@@ -503,7 +503,7 @@ var brokenStorages = map[string]func() vault.Storage{
 			},
 		}
 	},
-	"the latest use of a secret is recorded": using(func(_ context.Context, _ vault.Storage, uses []vault.Use) []vault.Use {
+	"the latest use of a secret is recorded": using(func(_ context.Context, _ store.Store, uses []store.Usage) []store.Usage {
 		for _, use := range uses {
 			if use.Name != "" {
 				use.Scope, use.Name = "", ""
@@ -512,11 +512,11 @@ var brokenStorages = map[string]func() vault.Storage{
 		}
 		return uses
 	}),
-	"hundreds of uses fit into one batch": using(func(_ context.Context, _ vault.Storage, uses []vault.Use) []vault.Use {
+	"hundreds of uses fit into one batch": using(func(_ context.Context, _ store.Store, uses []store.Usage) []store.Usage {
 		return uses[:min(len(uses), 256)]
 	}),
-	"a use of what is gone changes nothing": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
+	"a use of what is gone changes nothing": func() store.Store {
+		return &faulty{Store: memstore.New(), touch: func(ctx context.Context, s store.Store, uses []store.Usage) error {
 			for _, use := range uses {
 				if use.Name == "" && !issued(ctx, s, use.Token) {
 					return errors.New("no such token")
@@ -525,13 +525,13 @@ var brokenStorages = map[string]func() vault.Storage{
 			return s.Touch(ctx, uses)
 		}}
 	},
-	"a use does not count as a change": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), touch: func(ctx context.Context, s vault.Storage, uses []vault.Use) error {
-			return errors.Join(s.Touch(ctx, uses), s.Apply(ctx, &vault.Change{}))
+	"a use does not count as a change": func() store.Store {
+		return &faulty{Store: memstore.New(), touch: func(ctx context.Context, s store.Store, uses []store.Usage) error {
+			return errors.Join(s.Touch(ctx, uses), s.Apply(ctx, &store.Change{}))
 		}}
 	},
-	"changes names the scopes whose seals were changed": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), changes: func(ctx context.Context, s vault.Storage, since int64) (int64, []string, error) {
+	"changes names the scopes whose seals were changed": func() store.Store {
+		return &faulty{Store: memstore.New(), changes: func(ctx context.Context, s store.Store, since int64) (int64, []string, error) {
 			newest, scopes, err := s.Changes(ctx, since)
 			if newest > since {
 				_, scopes, err = s.Changes(ctx, 0)
@@ -540,10 +540,10 @@ var brokenStorages = map[string]func() vault.Storage{
 		}}
 	},
 
-	"a read shows all or nothing of every change": func() vault.Storage {
+	"a read shows all or nothing of every change": func() store.Store {
 		var mu sync.Mutex
-		paths := map[vault.Query][]vault.ScopeState{}
-		return &faulty{Storage: memstore.New(), read: func(ctx context.Context, s vault.Storage, q vault.Query) (*vault.Snapshot, error) {
+		paths := map[store.Query][]store.ScopeState{}
+		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			snap, err := s.Read(ctx, q)
@@ -557,13 +557,13 @@ var brokenStorages = map[string]func() vault.Storage{
 			return snap, err
 		}}
 	},
-	"of writers that expect the same, one wins": func() vault.Storage {
+	"of writers that expect the same, one wins": func() store.Store {
 		var mu sync.Mutex
 		before := map[string][]byte{}
-		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			mu.Lock()
 			defer mu.Unlock()
-			own := vault.Change{Seals: slices.Clone(c.Seals), Insert: c.Insert}
+			own := store.Change{Seals: slices.Clone(c.Seals), Insert: c.Insert}
 			for i, seal := range c.Seals {
 				now := sealOf(ctx, s, seal.Scope)
 				if bytes.Equal(seal.Old, before[seal.Scope]) {
@@ -574,36 +574,36 @@ var brokenStorages = map[string]func() vault.Storage{
 			return s.Apply(ctx, &own)
 		}}
 	},
-	"of those that mint or append at the same time, one wins": writing(func(ctx context.Context, s vault.Storage, c *vault.Change) {
+	"of those that mint or append at the same time, one wins": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for i := range c.Mint {
 			c.Mint[i].Old = mintedOf(ctx, s, c.Mint[i].New)
 		}
 	}),
-	"an audit chain that many append to has no gap and loses no entry": func() vault.Storage {
+	"an audit chain that many append to has no gap and loses no entry": func() store.Store {
 		var writes atomic.Int32
-		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			if len(c.Append) > 0 && writes.Add(1)%5 == 0 {
 				return nil // as if another had taken the number: ON CONFLICT DO NOTHING
 			}
 			return s.Apply(ctx, c)
 		}}
 	},
-	"no write is lost among writers that try again": func() vault.Storage {
+	"no write is lost among writers that try again": func() store.Store {
 		var writes atomic.Int32
-		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			if writes.Add(1)%5 == 0 {
 				return nil
 			}
 			return s.Apply(ctx, c)
 		}}
 	},
-	"nothing becomes visible behind a number that Changes has returned": func() vault.Storage {
+	"nothing becomes visible behind a number that Changes has returned": func() store.Store {
 		var taken atomic.Int64
 		var written sync.Map // the number of each scope's seal
 		asked := make(chan struct{})
 		return &faulty{
-			Storage: memstore.New(),
-			apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+			Store: memstore.New(),
+			apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 				number := taken.Add(1) // a sequence: it does not wait for the commit
 				<-asked
 				for _, seal := range c.Seals {
@@ -611,7 +611,7 @@ var brokenStorages = map[string]func() vault.Storage{
 				}
 				return s.Apply(ctx, c)
 			},
-			changes: func(_ context.Context, _ vault.Storage, since int64) (newest int64, scopes []string, err error) {
+			changes: func(_ context.Context, _ store.Store, since int64) (newest int64, scopes []string, err error) {
 				newest = taken.Load()
 				written.Range(func(scope, number any) bool {
 					if number.(int64) > since {
@@ -627,8 +627,8 @@ var brokenStorages = map[string]func() vault.Storage{
 			},
 		}
 	},
-	"a write that is canceled happened wholly or not at all": func() vault.Storage {
-		return &faulty{Storage: memstore.New(), apply: func(ctx context.Context, s vault.Storage, c *vault.Change) error {
+	"a write that is canceled happened wholly or not at all": func() store.Store {
+		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			if err := s.Apply(ctx, c); err != nil {
 				return err
 			}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // storageFaults gathers what goes wrong in the goroutines of a rule.
@@ -36,20 +36,20 @@ var storageConcurrencyRules = []storageRule{
 	{"a read shows all or nothing of every change", func(c *storageCheck) {
 		// The n-th change writes n into every place, so all that one read
 		// returns must speak of the same n.
-		step := func(n int) *vault.Change {
-			change := &vault.Change{
-				Keys:   []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", n)}},
-				Seals:  []vault.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", n)}},
-				Insert: []vault.SecretRow{storageSecret("acme/web", "NAME", int64(n))},
-				Prune:  []vault.VersionRef{{Scope: "acme/web", Name: "NAME", Version: int64(n - 1)}},
-				Issue:  []vault.TokenRow{storageToken("acme/web", fmt.Sprintf("t%03d", n))},
-				Mint:   []vault.MintChange{storageMint("acme", "github", n-1, n), storageMint("acme/web", "github", n-1, n)},
-				Append: []vault.AuditRow{storageEntry("acme", int64(n))},
+		step := func(n int) *store.Change {
+			change := &store.Change{
+				Keys:   []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", n)}},
+				Seals:  []store.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", n)}},
+				Insert: []store.SecretRow{storageSecret("acme/web", "NAME", int64(n))},
+				Prune:  []store.VersionRef{{Scope: "acme/web", Name: "NAME", Version: int64(n - 1)}},
+				Issue:  []store.TokenRow{storageToken("acme/web", fmt.Sprintf("t%03d", n))},
+				Mint:   []store.MintChange{storageMint("acme", "github", n-1, n), storageMint("acme/web", "github", n-1, n)},
+				Append: []store.AuditRow{storageEntry("acme", int64(n))},
 			}
 			if n > 1 {
 				change.Keys[0].Old = storageKey("acme", "first", n-1)
 				change.Seals[0].Old = storageSeal("acme/web", n-1)
-				change.Revoke = []vault.RevokedRow{storageRevoked(fmt.Sprintf("t%03d", n-1))}
+				change.Revoke = []store.RevokedRow{storageRevoked(fmt.Sprintf("t%03d", n-1))}
 			}
 			return change
 		}
@@ -64,7 +64,7 @@ var storageConcurrencyRules = []storageRule{
 				last := 0
 				for finished := false; !finished; {
 					finished = done.Load()
-					for _, q := range []vault.Query{
+					for _, q := range []store.Query{
 						{Scope: "acme/web", Name: "NAME", Tokens: true, History: true, Minted: true, AuditHead: true},
 						{Scope: "acme/web", Tokens: true, SealsOnly: true, AuditHead: true},
 						{Token: "t001", Name: "NAME"},
@@ -99,24 +99,24 @@ var storageConcurrencyRules = []storageRule{
 	}},
 	{"of writers that expect the same, one wins", func(c *storageCheck) {
 		const writers = 6
-		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
 		seal := storageSeal("acme", 0)
 		for round := range 10 {
-			winner := c.race(writers, func(i int) *vault.Change {
+			winner := c.race(writers, func(i int) *store.Change {
 				tenant := fmt.Sprintf("tenant%d", round)
-				return &vault.Change{
-					Keys:   []vault.KeyChange{{Tenant: tenant, New: storageKey(tenant, fmt.Sprint(i), 1), First: true}},
-					Seals:  []vault.SealChange{{Scope: "acme", Old: seal, New: storageSeal("acme", 1+round*writers+i)}},
-					Insert: []vault.SecretRow{storageSecret("acme", fmt.Sprintf("BY_%d", i), int64(round+1))},
+				return &store.Change{
+					Keys:   []store.KeyChange{{Tenant: tenant, New: storageKey(tenant, fmt.Sprint(i), 1), First: true}},
+					Seals:  []store.SealChange{{Scope: "acme", Old: seal, New: storageSeal("acme", 1+round*writers+i)}},
+					Insert: []store.SecretRow{storageSecret("acme", fmt.Sprintf("BY_%d", i), int64(round+1))},
 				}
 			})
 			seal = storageSeal("acme", 1+round*writers+winner)
-			snap := c.read(vault.Query{Scope: fmt.Sprintf("tenant%d", round)})
+			snap := c.read(store.Query{Scope: fmt.Sprintf("tenant%d", round)})
 			require.Len(c, snap.Keys, 1, "a tenant has one first key")
 			require.EqualValues(c, storageKey(fmt.Sprintf("tenant%d", round), fmt.Sprint(winner), 1), snap.Keys[0], "the key is the winner's")
-			require.Equal(c, seal, c.last(vault.Query{Scope: "acme"}).Seal, "the seal is the winner's")
+			require.Equal(c, seal, c.last(store.Query{Scope: "acme"}).Seal, "the seal is the winner's")
 			for i := range writers {
-				last := c.read(vault.Query{Scope: "acme", Name: fmt.Sprintf("BY_%d", i)}).Last
+				last := c.read(store.Query{Scope: "acme", Name: fmt.Sprintf("BY_%d", i)}).Last
 				require.Equal(c, i == winner, last == int64(round+1), "the rows are the winner's and nobody else's")
 			}
 		}
@@ -125,16 +125,16 @@ var storageConcurrencyRules = []storageRule{
 		const writers = 6
 		minted := 0
 		for round := range 10 {
-			winner := c.race(writers, func(i int) *vault.Change {
-				return &vault.Change{Mint: []vault.MintChange{storageMint("acme", "github", minted, 1+round*writers+i)}}
+			winner := c.race(writers, func(i int) *store.Change {
+				return &store.Change{Mint: []store.MintChange{storageMint("acme", "github", minted, 1+round*writers+i)}}
 			})
 			minted = 1 + round*writers + winner
-			c.minted("acme", []vault.MintedRow{storageMinted("acme", "github", minted)}, "what is minted is the winner's")
+			c.minted("acme", []store.MintedRow{storageMinted("acme", "github", minted)}, "what is minted is the winner's")
 
-			winner = c.race(writers, func(i int) *vault.Change {
+			winner = c.race(writers, func(i int) *store.Change {
 				row := storageEntry("acme", int64(round+1))
 				row.Entry = fmt.Append(nil, i)
-				return &vault.Change{Append: []vault.AuditRow{row, storageEntry(fmt.Sprintf("tenant%d-%d", round, i), 1)}}
+				return &store.Change{Append: []store.AuditRow{row, storageEntry(fmt.Sprintf("tenant%d-%d", round, i), 1)}}
 			})
 			chain := c.audit("acme", 0, 1000)
 			require.Len(c, chain, round+1, "each number is used once")
@@ -147,25 +147,25 @@ var storageConcurrencyRules = []storageRule{
 	}},
 	{"no write is lost among writers that try again", func(c *storageCheck) {
 		const writers, each = 4, 12
-		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
 		var f storageFaults
 		var wg sync.WaitGroup
 		for range writers {
 			wg.Go(func() {
 				for done := 0; done < each; {
-					snap, err := c.s.Read(c.Context(), vault.Query{Scope: "acme", Name: "NAME"})
+					snap, err := c.s.Read(c.Context(), store.Query{Scope: "acme", Name: "NAME"})
 					if err != nil {
 						f.add("reading: %v", err)
 						return
 					}
 					n := storageSealNumber(snap.Path[0].Seal)
-					err = c.s.Apply(c.Context(), &vault.Change{
-						Seals:  []vault.SealChange{{Scope: "acme", Old: snap.Path[0].Seal, New: storageSeal("acme", n+1)}},
-						Insert: []vault.SecretRow{storageSecret("acme", "NAME", snap.Last+1)},
+					err = c.s.Apply(c.Context(), &store.Change{
+						Seals:  []store.SealChange{{Scope: "acme", Old: snap.Path[0].Seal, New: storageSeal("acme", n+1)}},
+						Insert: []store.SecretRow{storageSecret("acme", "NAME", snap.Last+1)},
 					})
 					if err == nil {
 						done++
-					} else if !errors.Is(err, vault.ErrConflict) {
+					} else if !errors.Is(err, store.ErrConflict) {
 						f.add("writing: %v", err)
 						return
 					}
@@ -174,7 +174,7 @@ var storageConcurrencyRules = []storageRule{
 		}
 		wg.Wait()
 		require.Empty(c, f.list)
-		snap := c.read(vault.Query{Scope: "acme", Name: "NAME"})
+		snap := c.read(store.Query{Scope: "acme", Name: "NAME"})
 		require.Equal(c, writers*each, storageSealNumber(snap.Path[0].Seal), "each write that succeeded counts")
 		require.Len(c, snap.Versions, writers*each, "each write that succeeded left its version")
 	}},
@@ -185,7 +185,7 @@ var storageConcurrencyRules = []storageRule{
 		for w := range writers {
 			wg.Go(func() {
 				for done := 0; done < each; {
-					snap, err := c.s.Read(c.Context(), vault.Query{Scope: "acme", SealsOnly: true, AuditHead: true})
+					snap, err := c.s.Read(c.Context(), store.Query{Scope: "acme", SealsOnly: true, AuditHead: true})
 					if err != nil {
 						f.add("reading: %v", err)
 						return
@@ -195,10 +195,10 @@ var storageConcurrencyRules = []storageRule{
 						row.Seq = snap.AuditHead.Seq + 1
 					}
 					row.Entry = fmt.Appendf(nil, "%d-%d", w, done)
-					err = c.s.Apply(c.Context(), &vault.Change{Append: []vault.AuditRow{row}})
+					err = c.s.Apply(c.Context(), &store.Change{Append: []store.AuditRow{row}})
 					if err == nil {
 						done++
-					} else if !errors.Is(err, vault.ErrConflict) {
+					} else if !errors.Is(err, store.ErrConflict) {
 						f.add("appending: %v", err)
 						return
 					}
@@ -233,7 +233,7 @@ var storageConcurrencyRules = []storageRule{
 				defer writing.Add(-1)
 				for n := 1; n <= storageSteps/4 || polls.Load() < storageSteps && n < 100*storageSteps; n++ {
 					scope := fmt.Sprintf("acme/w%d-%d", w, n)
-					if err := c.s.Apply(c.Context(), &vault.Change{Seals: []vault.SealChange{{Scope: scope, New: storageSeal(scope, 1)}}}); err != nil {
+					if err := c.s.Apply(c.Context(), &store.Change{Seals: []store.SealChange{{Scope: scope, New: storageSeal(scope, 1)}}}); err != nil {
 						f.add("writing: %v", err)
 						return
 					}
@@ -268,10 +268,10 @@ var storageConcurrencyRules = []storageRule{
 	{"a write that is canceled happened wholly or not at all", func(c *storageCheck) {
 		stored := 0
 		for n := 1; n <= storageSteps/2; n++ {
-			change := &vault.Change{
-				Seals:  []vault.SealChange{{Scope: "acme", New: storageSeal("acme", n)}},
-				Insert: []vault.SecretRow{storageSecret("acme", "NAME", int64(n))},
-				Issue:  []vault.TokenRow{storageToken("acme", fmt.Sprintf("t%03d", n))},
+			change := &store.Change{
+				Seals:  []store.SealChange{{Scope: "acme", New: storageSeal("acme", n)}},
+				Insert: []store.SecretRow{storageSecret("acme", "NAME", int64(n))},
+				Issue:  []store.TokenRow{storageToken("acme", fmt.Sprintf("t%03d", n))},
 			}
 			if stored > 0 {
 				change.Seals[0].Old = storageSeal("acme", stored)
@@ -286,10 +286,10 @@ var storageConcurrencyRules = []storageRule{
 			} else {
 				require.ErrorIs(c, err, context.Canceled, "nothing else is wrong with the change")
 			}
-			snap := c.read(vault.Query{Scope: "acme", Name: "NAME", Tokens: true})
+			snap := c.read(store.Query{Scope: "acme", Name: "NAME", Tokens: true})
 			require.Equal(c, stored, storageSealNumber(snap.Path[0].Seal), "an error means that nothing was written, and none that all was")
 			require.Equal(c, err == nil, snap.Last == int64(n), "the version is there if and only if the seal is")
-			require.Equal(c, err == nil, c.read(vault.Query{Token: fmt.Sprintf("t%03d", n)}).Token != nil, "the token is there if and only if the seal is")
+			require.Equal(c, err == nil, c.read(store.Query{Token: fmt.Sprintf("t%03d", n)}).Token != nil, "the token is there if and only if the seal is")
 		}
 		c.apply(storageFill("acme/web", "after"))
 	}},
@@ -297,7 +297,7 @@ var storageConcurrencyRules = []storageRule{
 
 // race applies the changes of several writers at the same time. It requires
 // that one succeeds and the others meet a conflict, and returns which one did.
-func (c *storageCheck) race(writers int, change func(i int) *vault.Change) int {
+func (c *storageCheck) race(writers int, change func(i int) *store.Change) int {
 	c.Helper()
 	errs := make([]error, writers)
 	var wg sync.WaitGroup
@@ -309,7 +309,7 @@ func (c *storageCheck) race(writers int, change func(i int) *vault.Change) int {
 	require.GreaterOrEqual(c, winner, 0, "nobody won: %v", errs)
 	for i, err := range errs {
 		if i != winner {
-			require.ErrorIs(c, err, vault.ErrConflict, "only one of the writers can have found what it expected")
+			require.ErrorIs(c, err, store.ErrConflict, "only one of the writers can have found what it expected")
 		}
 	}
 	return winner
@@ -317,7 +317,7 @@ func (c *storageCheck) race(writers int, change func(i int) *vault.Change) int {
 
 // storageTorn returns the number that the seal of a snapshot is of, and what
 // else in it is not of that number.
-func storageTorn(snap *vault.Snapshot, err error) (n int, fault string) {
+func storageTorn(snap *store.Snapshot, err error) (n int, fault string) {
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -7,19 +7,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Rules about what a change expects, and about changes that fail.
 var storageExpectationRules = []storageRule{
 	{"a seal is replaced only if it is the one expected", func(c *storageCheck) {
 		seal := func(n int) []byte { return storageSeal("acme", n) }
-		change := func(old, new []byte) vault.Change {
-			return vault.Change{Seals: []vault.SealChange{{Scope: "acme", Old: old, New: new}}}
+		change := func(old, new []byte) store.Change {
+			return store.Change{Seals: []store.SealChange{{Scope: "acme", Old: old, New: new}}}
 		}
 		stored := func(want []byte) {
 			c.Helper()
-			require.Equal(c, want, c.last(vault.Query{Scope: "acme"}).Seal)
+			require.Equal(c, want, c.last(store.Query{Scope: "acme"}).Seal)
 		}
 		c.refuse(change(seal(1), seal(2)), "there is no seal to replace")
 		stored(nil)
@@ -32,86 +32,86 @@ var storageExpectationRules = []storageRule{
 		stored(seal(1))
 		c.apply(change(seal(1), seal(2)))
 		stored(seal(2))
-		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme", Old: seal(2), New: seal(3)}, {Scope: "acme", Old: seal(3), New: seal(4)}}})
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", Old: seal(2), New: seal(3)}, {Scope: "acme", Old: seal(3), New: seal(4)}}})
 		stored(seal(4))
 	}},
 	{"a key record is inserted or replaced only as expected", func(c *storageCheck) {
 		record := func(key string, n int) keyring.Record { return storageKey("acme", key, n) }
-		change := func(k vault.KeyChange) vault.Change {
+		change := func(k store.KeyChange) store.Change {
 			k.Tenant = "acme"
-			return vault.Change{Keys: []vault.KeyChange{k}}
+			return store.Change{Keys: []store.KeyChange{k}}
 		}
 		stored := func(want ...keyring.Record) {
 			c.Helper()
-			got := c.read(vault.Query{Scope: "acme"})
-			require.Equal(c, storageText(&vault.Snapshot{Keys: want, Path: got.Path}), storageText(got))
+			got := c.read(store.Query{Scope: "acme"})
+			require.Equal(c, storageText(&store.Snapshot{Keys: want, Path: got.Path}), storageText(got))
 		}
-		c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "other", New: storageKey("other", "first", 1), First: true}}})
-		c.refuse(change(vault.KeyChange{Old: record("first", 1), New: record("first", 2)}), "there is no record to replace")
-		c.apply(change(vault.KeyChange{New: record("first", 1), First: true}))
-		c.refuse(change(vault.KeyChange{New: record("second", 1), First: true}), "the tenant has a record already")
-		c.refuse(change(vault.KeyChange{New: record("first", 1)}), "the record exists already")
-		c.refuse(change(vault.KeyChange{New: record("first", 2)}), "a record of the same key exists already")
+		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "other", New: storageKey("other", "first", 1), First: true}}})
+		c.refuse(change(store.KeyChange{Old: record("first", 1), New: record("first", 2)}), "there is no record to replace")
+		c.apply(change(store.KeyChange{New: record("first", 1), First: true}))
+		c.refuse(change(store.KeyChange{New: record("second", 1), First: true}), "the tenant has a record already")
+		c.refuse(change(store.KeyChange{New: record("first", 1)}), "the record exists already")
+		c.refuse(change(store.KeyChange{New: record("first", 2)}), "a record of the same key exists already")
 		stored(record("first", 1))
-		c.apply(change(vault.KeyChange{New: record("second", 1)}))
-		c.refuse(change(vault.KeyChange{Old: record("first", 2), New: record("first", 3)}), "the record is another one")
-		c.refuse(change(vault.KeyChange{Old: record("second", 1), New: record("first", 3)}), "the record of that key is another one")
+		c.apply(change(store.KeyChange{New: record("second", 1)}))
+		c.refuse(change(store.KeyChange{Old: record("first", 2), New: record("first", 3)}), "the record is another one")
+		c.refuse(change(store.KeyChange{Old: record("second", 1), New: record("first", 3)}), "the record of that key is another one")
 		stored(record("first", 1), record("second", 1))
-		c.apply(change(vault.KeyChange{Old: record("first", 1), New: record("first", 2)}))
+		c.apply(change(store.KeyChange{Old: record("first", 1), New: record("first", 2)}))
 		stored(record("first", 2), record("second", 1))
-		require.Equal(c, []keyring.Record{storageKey("other", "first", 1)}, c.read(vault.Query{Scope: "other"}).Keys, "another tenant's record stays as it is")
+		require.Equal(c, []keyring.Record{storageKey("other", "first", 1)}, c.read(store.Query{Scope: "other"}).Keys, "another tenant's record stays as it is")
 	}},
 	{"a version that exists is not inserted again", func(c *storageCheck) {
 		c.insert(1, 2)
 		other := storageSecret("acme", "NAME", 1)
 		other.Message = []byte("another message")
-		c.refuse(vault.Change{Insert: []vault.SecretRow{other}}, "version 1 exists")
-		c.refuse(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "NAME", 3), storageSecret("acme", "NAME", 3)}}, "a change cannot insert a version twice")
+		c.refuse(store.Change{Insert: []store.SecretRow{other}}, "version 1 exists")
+		c.refuse(store.Change{Insert: []store.SecretRow{storageSecret("acme", "NAME", 3), storageSecret("acme", "NAME", 3)}}, "a change cannot insert a version twice")
 		c.versions(2, 2, []int64{1, 2}, "what is stored stays as it is")
 	}},
 	{"a token that exists is not issued again", func(c *storageCheck) {
-		c.apply(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t1")}})
-		c.refuse(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t1")}}, "t1 exists")
-		c.refuse(vault.Change{Issue: []vault.TokenRow{storageToken("other", "t1")}}, "a token id is used once in the whole storage")
-		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("t1")}})
-		c.refuse(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t1")}}, "a revoked token exists too")
+		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}})
+		c.refuse(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}}, "t1 exists")
+		c.refuse(store.Change{Issue: []store.TokenRow{storageToken("other", "t1")}}, "a token id is used once in the whole storage")
+		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("t1")}})
+		c.refuse(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}}, "a revoked token exists too")
 		token := storageToken("acme", "t1")
 		token.Revoked, token.RevokedBy = storageRevoked("t1").Revoked, storageRevoked("t1").RevokedBy
-		c.sameTokens([]vault.TokenRow{token}, c.read(vault.Query{Scope: "acme", Tokens: true}).Tokens, "what is stored stays as it is")
+		c.sameTokens([]store.TokenRow{token}, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, "what is stored stays as it is")
 	}},
 	{"a change that fails changes nothing", func(c *storageCheck) {
-		c.apply(vault.Change{
-			Keys:   []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1), First: true}},
-			Seals:  []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 1)}},
-			Insert: []vault.SecretRow{storageSecret("acme", "A", 1), storageSecret("acme", "A", 2), storageSecret("acme", "A", 3), storageSecret("acme", "C", 1)},
-			Issue:  []vault.TokenRow{storageToken("acme", "t1")},
-			Mint:   []vault.MintChange{storageMint("acme", "github", 0, 1), storageMint("acme", "bitbucket", 0, 1)},
+		c.apply(store.Change{
+			Keys:   []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1), First: true}},
+			Seals:  []store.SealChange{{Scope: "acme", New: storageSeal("acme", 1)}},
+			Insert: []store.SecretRow{storageSecret("acme", "A", 1), storageSecret("acme", "A", 2), storageSecret("acme", "A", 3), storageSecret("acme", "C", 1)},
+			Issue:  []store.TokenRow{storageToken("acme", "t1")},
+			Mint:   []store.MintChange{storageMint("acme", "github", 0, 1), storageMint("acme", "bitbucket", 0, 1)},
 			Append: storageEntries("acme", 1, 3),
 		})
-		good := func() *vault.Change {
-			return &vault.Change{
-				Keys: []vault.KeyChange{
+		good := func() *store.Change {
+			return &store.Change{
+				Keys: []store.KeyChange{
 					{Tenant: "acme", Old: storageKey("acme", "first", 1), New: storageKey("acme", "first", 2)},
 					{Tenant: "acme", New: storageKey("acme", "second", 1)},
 					{Tenant: "other", New: storageKey("other", "first", 1), First: true},
 				},
-				Seals: []vault.SealChange{
+				Seals: []store.SealChange{
 					{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 2)},
 					{Scope: "acme/web", New: storageSeal("acme/web", 1)},
 				},
-				Insert:   []vault.SecretRow{storageSecret("acme", "A", 4), storageSecret("acme/web", "B", 1)},
-				Activate: []vault.VersionRef{{Scope: "acme", Name: "A", Version: 2}},
-				Prune:    []vault.VersionRef{{Scope: "acme", Name: "A", Version: 3}},
-				Delete:   []vault.NameRef{{Scope: "acme", Name: "C"}},
-				Issue:    []vault.TokenRow{storageToken("acme/web", "t2")},
-				Revoke:   []vault.RevokedRow{storageRevoked("t1")},
-				Reseal:   []vault.SecretRow{storageSecret("acme", "A", 3)},
-				Remac:    []vault.TokenRow{storageToken("other", "t1")},
-				Mint: []vault.MintChange{
+				Insert:   []store.SecretRow{storageSecret("acme", "A", 4), storageSecret("acme/web", "B", 1)},
+				Activate: []store.VersionRef{{Scope: "acme", Name: "A", Version: 2}},
+				Prune:    []store.VersionRef{{Scope: "acme", Name: "A", Version: 3}},
+				Delete:   []store.NameRef{{Scope: "acme", Name: "C"}},
+				Issue:    []store.TokenRow{storageToken("acme/web", "t2")},
+				Revoke:   []store.RevokedRow{storageRevoked("t1")},
+				Reseal:   []store.SecretRow{storageSecret("acme", "A", 3)},
+				Remac:    []store.TokenRow{storageToken("other", "t1")},
+				Mint: []store.MintChange{
 					storageMint("acme", "github", 1, 2), storageMint("acme", "bitbucket", 1, 0), storageMint("acme/web", "github", 0, 1),
 				},
 				Append:    append(storageEntries("acme", 4, 5), storageEntry("other", 1)),
-				DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 2}},
+				DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}},
 			}
 		}
 		scopes, names, tokens := []string{"acme", "acme/web", "other"}, []string{"A", "B", "C"}, []string{"t1", "t2"}
@@ -120,72 +120,72 @@ var storageExpectationRules = []storageRule{
 		for _, broken := range []struct {
 			why      string
 			conflict bool
-			spoil    func(*vault.Change)
+			spoil    func(*store.Change)
 		}{
-			{"a key record to replace is another one", true, func(ch *vault.Change) {
-				ch.Keys = append(ch.Keys, vault.KeyChange{Tenant: "acme", Old: storageKey("acme", "second", 9), New: storageKey("acme", "second", 2)})
+			{"a key record to replace is another one", true, func(ch *store.Change) {
+				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", Old: storageKey("acme", "second", 9), New: storageKey("acme", "second", 2)})
 			}},
-			{"a key record to replace is not there", true, func(ch *vault.Change) {
-				ch.Keys = append(ch.Keys, vault.KeyChange{Tenant: "acme", Old: storageKey("acme", "third", 1), New: storageKey("acme", "third", 2)})
+			{"a key record to replace is not there", true, func(ch *store.Change) {
+				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", Old: storageKey("acme", "third", 1), New: storageKey("acme", "third", 2)})
 			}},
-			{"a key record to insert is there", true, func(ch *vault.Change) {
-				ch.Keys = append(ch.Keys, vault.KeyChange{Tenant: "acme", New: storageKey("acme", "first", 1)})
+			{"a key record to insert is there", true, func(ch *store.Change) {
+				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", New: storageKey("acme", "first", 1)})
 			}},
-			{"a first key record is not the first", true, func(ch *vault.Change) {
-				ch.Keys = append(ch.Keys, vault.KeyChange{Tenant: "acme", New: storageKey("acme", "third", 1), First: true})
+			{"a first key record is not the first", true, func(ch *store.Change) {
+				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", New: storageKey("acme", "third", 1), First: true})
 			}},
-			{"a seal to replace is another one", true, func(ch *vault.Change) {
-				ch.Seals = append(ch.Seals, vault.SealChange{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 3)})
+			{"a seal to replace is another one", true, func(ch *store.Change) {
+				ch.Seals = append(ch.Seals, store.SealChange{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 3)})
 			}},
-			{"a seal to replace is not there", true, func(ch *vault.Change) {
-				ch.Seals = append(ch.Seals, vault.SealChange{Scope: "other", Old: storageSeal("other", 1), New: storageSeal("other", 2)})
+			{"a seal to replace is not there", true, func(ch *store.Change) {
+				ch.Seals = append(ch.Seals, store.SealChange{Scope: "other", Old: storageSeal("other", 1), New: storageSeal("other", 2)})
 			}},
-			{"a first seal is not the first", true, func(ch *vault.Change) {
-				ch.Seals = append(ch.Seals, vault.SealChange{Scope: "acme", New: storageSeal("acme", 1)})
+			{"a first seal is not the first", true, func(ch *store.Change) {
+				ch.Seals = append(ch.Seals, store.SealChange{Scope: "acme", New: storageSeal("acme", 1)})
 			}},
-			{"a version to insert is there", true, func(ch *vault.Change) {
+			{"a version to insert is there", true, func(ch *store.Change) {
 				ch.Insert = append(ch.Insert, storageSecret("acme", "A", 2))
 			}},
-			{"a token to issue is there", true, func(ch *vault.Change) {
+			{"a token to issue is there", true, func(ch *store.Change) {
 				ch.Issue = append(ch.Issue, storageToken("acme", "t1"))
 			}},
-			{"what was minted is something else", true, func(ch *vault.Change) {
+			{"what was minted is something else", true, func(ch *store.Change) {
 				ch.Mint = append(ch.Mint, storageMint("acme", "github", 1, 3))
 			}},
-			{"what was minted is not there", true, func(ch *vault.Change) {
+			{"what was minted is not there", true, func(ch *store.Change) {
 				ch.Mint = append(ch.Mint, storageMint("other", "github", 1, 0))
 			}},
-			{"something was minted already", true, func(ch *vault.Change) {
+			{"something was minted already", true, func(ch *store.Change) {
 				ch.Mint = append(ch.Mint, storageMint("acme/web", "github", 0, 2))
 			}},
-			{"an audit entry does not follow the newest", true, func(ch *vault.Change) {
+			{"an audit entry does not follow the newest", true, func(ch *store.Change) {
 				ch.Append = append(ch.Append, storageEntry("acme", 7))
 			}},
-			{"an audit entry is there", true, func(ch *vault.Change) {
+			{"an audit entry is there", true, func(ch *store.Change) {
 				ch.Append = append(ch.Append, storageEntry("other", 1))
 			}},
-			{"a conflict comes before a version that is not there", true, func(ch *vault.Change) {
-				ch.Activate = append(ch.Activate, vault.VersionRef{Scope: "acme", Name: "A", Version: 99})
+			{"a conflict comes before a version that is not there", true, func(ch *store.Change) {
+				ch.Activate = append(ch.Activate, store.VersionRef{Scope: "acme", Name: "A", Version: 99})
 				ch.Issue = append(ch.Issue, storageToken("acme", "t1"))
 			}},
-			{"a conflict comes before a token that is not there", true, func(ch *vault.Change) {
+			{"a conflict comes before a token that is not there", true, func(ch *store.Change) {
 				ch.Revoke = append(ch.Revoke, storageRevoked("t3"))
 				ch.Append = append(ch.Append, storageEntry("acme", 7))
 			}},
-			{"a conflict comes before a row to reseal that is not there", true, func(ch *vault.Change) {
+			{"a conflict comes before a row to reseal that is not there", true, func(ch *store.Change) {
 				ch.Reseal = append(ch.Reseal, storageSecret("acme", "A", 99))
 				ch.Mint = append(ch.Mint, storageMint("acme", "github", 1, 3))
 			}},
-			{"a version to activate is not there", false, func(ch *vault.Change) {
-				ch.Activate = append(ch.Activate, vault.VersionRef{Scope: "acme", Name: "A", Version: 99})
+			{"a version to activate is not there", false, func(ch *store.Change) {
+				ch.Activate = append(ch.Activate, store.VersionRef{Scope: "acme", Name: "A", Version: 99})
 			}},
-			{"a token to revoke is not there", false, func(ch *vault.Change) {
+			{"a token to revoke is not there", false, func(ch *store.Change) {
 				ch.Revoke = append(ch.Revoke, storageRevoked("t3"))
 			}},
-			{"a version to reseal is not there", false, func(ch *vault.Change) {
+			{"a version to reseal is not there", false, func(ch *store.Change) {
 				ch.Reseal = append(ch.Reseal, storageSecret("acme", "A", 1))
 			}},
-			{"a token for a new MAC is not there", false, func(ch *vault.Change) {
+			{"a token for a new MAC is not there", false, func(ch *store.Change) {
 				ch.Remac = append(ch.Remac, storageToken("acme", "t3"))
 			}},
 		} {
@@ -194,9 +194,9 @@ var storageExpectationRules = []storageRule{
 			err := c.s.Apply(c.Context(), change)
 			require.Error(c, err, broken.why)
 			if broken.conflict {
-				require.ErrorIs(c, err, vault.ErrConflict, broken.why)
+				require.ErrorIs(c, err, store.ErrConflict, broken.why)
 			} else {
-				require.NotErrorIs(c, err, vault.ErrConflict, broken.why)
+				require.NotErrorIs(c, err, store.ErrConflict, broken.why)
 			}
 			require.Equal(c, before, c.everything(scopes, names, tokens), "a part of the change was applied, although %s", broken.why)
 			n, sc := c.changes(newest)
@@ -214,11 +214,11 @@ var storageExpectationRules = []storageRule{
 		late, cancel := context.WithDeadline(c.Context(), time.Unix(1, 0))
 		defer cancel()
 		for ctx, want := range map[context.Context]error{canceled: context.Canceled, late: context.DeadlineExceeded} {
-			_, err := c.s.Read(ctx, vault.Query{Scope: "acme"})
+			_, err := c.s.Read(ctx, store.Query{Scope: "acme"})
 			require.ErrorIs(c, err, want, "Read says that its context is over")
-			err = c.s.Apply(ctx, &vault.Change{Seals: []vault.SealChange{{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 2)}}})
+			err = c.s.Apply(ctx, &store.Change{Seals: []store.SealChange{{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 2)}}})
 			require.ErrorIs(c, err, want, "Apply says that its context is over")
-			err = c.s.Touch(ctx, []vault.Use{{Token: "t1", Time: storageTime("use")}})
+			err = c.s.Touch(ctx, []store.Usage{{Token: "t1", Time: storageTime("use")}})
 			require.ErrorIs(c, err, want, "Touch says that its context is over")
 			_, _, err = c.s.Changes(ctx, 0)
 			require.ErrorIs(c, err, want, "Changes says that its context is over")

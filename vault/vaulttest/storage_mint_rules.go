@@ -5,16 +5,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // minted requires what is minted for the last scope of a path.
-func (c *storageCheck) minted(scope string, want []vault.MintedRow, why string) {
+func (c *storageCheck) minted(scope string, want []store.MintedRow, why string) {
 	c.Helper()
-	got := c.last(vault.Query{Scope: scope, Minted: true, SealsOnly: true})
+	got := c.last(store.Query{Scope: scope, Minted: true, SealsOnly: true})
 	c.same(
-		&vault.Snapshot{Path: []vault.ScopeState{{Scope: scope, Seal: got.Seal, Minted: want}}},
-		&vault.Snapshot{Path: []vault.ScopeState{got}}, why)
+		&store.Snapshot{Path: []store.ScopeState{{Scope: scope, Seal: got.Seal, Minted: want}}},
+		&store.Snapshot{Path: []store.ScopeState{got}}, why)
 }
 
 // Rules about what integrations mint.
@@ -25,42 +25,42 @@ var storageMintRules = []storageRule{
 		row.Minted = time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.FixedZone("east", 5*3600))
 		row.Expires = time.Time{}
 		row.Message = append([]byte{0, 0xff}, storageBytes(70_000, "minted")...)
-		c.apply(vault.Change{Mint: []vault.MintChange{{New: row}, storageMint("acme/web", "bitbucket", 0, 1)}})
+		c.apply(store.Change{Mint: []store.MintChange{{New: row}, storageMint("acme/web", "bitbucket", 0, 1)}})
 		row.Minted = row.Minted.Truncate(time.Microsecond)
-		c.minted("acme/web", []vault.MintedRow{storageMinted("acme/web", "bitbucket", 1), row}, "rows come back as they were stored, by integration")
+		c.minted("acme/web", []store.MintedRow{storageMinted("acme/web", "bitbucket", 1), row}, "rows come back as they were stored, by integration")
 
-		empty := vault.MintedRow{Scope: "acme/web", Integration: "github", Identity: "empty"}
-		c.apply(vault.Change{Mint: []vault.MintChange{{Old: row.Identity, New: empty}}})
-		c.minted("acme/web", []vault.MintedRow{storageMinted("acme/web", "bitbucket", 1), empty}, "a new row replaces all of the old one")
+		empty := store.MintedRow{Scope: "acme/web", Integration: "github", Identity: "empty"}
+		c.apply(store.Change{Mint: []store.MintChange{{Old: row.Identity, New: empty}}})
+		c.minted("acme/web", []store.MintedRow{storageMinted("acme/web", "bitbucket", 1), empty}, "a new row replaces all of the old one")
 	}},
 	{"what was minted is read where it is asked for, for each scope of the path", func(c *storageCheck) {
 		c.apply(storageFill("acme/web", "t1"))
 		for _, scope := range []string{"acme", "acme/web", "acme/web/pool", "acme/web-2", "acme/we_"} {
-			c.apply(vault.Change{Mint: []vault.MintChange{storageMint(scope, "b", 0, 1), storageMint(scope, "a", 0, 2), storageMint(scope, "Z", 0, 3)}})
+			c.apply(store.Change{Mint: []store.MintChange{storageMint(scope, "b", 0, 1), storageMint(scope, "a", 0, 2), storageMint(scope, "Z", 0, 3)}})
 		}
-		minted := func(scope string) []vault.MintedRow {
-			return []vault.MintedRow{storageMinted(scope, "Z", 3), storageMinted(scope, "a", 2), storageMinted(scope, "b", 1)}
+		minted := func(scope string) []store.MintedRow {
+			return []store.MintedRow{storageMinted(scope, "Z", 3), storageMinted(scope, "a", 2), storageMinted(scope, "b", 1)}
 		}
 		token := storageToken("acme/web", "t1")
-		want := &vault.Snapshot{Token: &token, Path: []vault.ScopeState{
+		want := &store.Snapshot{Token: &token, Path: []store.ScopeState{
 			{Scope: "acme", Minted: minted("acme")},
 			{Scope: "acme/web", Minted: minted("acme/web"), Seal: storageSeal("acme/web", 1)},
 		}}
-		c.same(want, c.read(vault.Query{Token: "t1", Minted: true, SealsOnly: true}), "the scopes of the token's path, also where only seals are asked for")
-		want.Path[1].Secrets = []vault.SecretRow{storageSecret("acme/web", "NAME", 1)}
-		c.same(want, c.read(vault.Query{Token: "t1", Minted: true}), "beside everything else")
+		c.same(want, c.read(store.Query{Token: "t1", Minted: true, SealsOnly: true}), "the scopes of the token's path, also where only seals are asked for")
+		want.Path[1].Secrets = []store.SecretRow{storageSecret("acme/web", "NAME", 1)}
+		c.same(want, c.read(store.Query{Token: "t1", Minted: true}), "beside everything else")
 		want.Path[0].Minted, want.Path[1].Minted = nil, nil
-		c.same(want, c.read(vault.Query{Token: "t1"}), "nothing where it is not asked for")
-		c.same(&vault.Snapshot{}, c.read(vault.Query{Token: "t2", Minted: true}), "nothing for a token that does not exist")
+		c.same(want, c.read(store.Query{Token: "t1"}), "nothing where it is not asked for")
+		c.same(&store.Snapshot{}, c.read(store.Query{Token: "t2", Minted: true}), "nothing for a token that does not exist")
 		c.minted("acme/none", nil, "nothing for a scope that has nothing")
 	}},
 	{"what was minted is replaced only if it is the one expected", func(c *storageCheck) {
-		mint := func(from, to int) vault.Change {
-			return vault.Change{Mint: []vault.MintChange{storageMint("acme", "github", from, to)}}
+		mint := func(from, to int) store.Change {
+			return store.Change{Mint: []store.MintChange{storageMint("acme", "github", from, to)}}
 		}
 		stored := func(n int) {
 			c.Helper()
-			var want []vault.MintedRow
+			var want []store.MintedRow
 			if n > 0 {
 				want = append(want, storageMinted("acme", "github", n))
 			}
@@ -78,14 +78,14 @@ var storageMintRules = []storageRule{
 		c.refuse(mint(0, 0), "there is something")
 		c.refuse(mint(3, 2), "it is another one")
 		c.refuse(mint(3, 0), "it is another one")
-		c.refuse(vault.Change{Mint: []vault.MintChange{storageMint("acme", "bitbucket", 1, 2)}}, "it is another integration's")
-		c.refuse(vault.Change{Mint: []vault.MintChange{{Old: storageMinted("acme", "github", 1).Identity, New: storageMinted("acme/web", "github", 2)}}}, "it is another scope's")
+		c.refuse(store.Change{Mint: []store.MintChange{storageMint("acme", "bitbucket", 1, 2)}}, "it is another integration's")
+		c.refuse(store.Change{Mint: []store.MintChange{{Old: storageMinted("acme", "github", 1).Identity, New: storageMinted("acme/web", "github", 2)}}}, "it is another scope's")
 		stored(1)
 		c.apply(mint(1, 2))
 		stored(2)
-		c.apply(vault.Change{Mint: []vault.MintChange{storageMint("acme", "github", 2, 3), storageMint("acme", "github", 3, 4)}})
+		c.apply(store.Change{Mint: []store.MintChange{storageMint("acme", "github", 2, 3), storageMint("acme", "github", 3, 4)}})
 		stored(4)
-		c.refuse(vault.Change{Mint: []vault.MintChange{storageMint("acme", "github", 4, 5), storageMint("acme", "github", 4, 6)}}, "the second finds what the first has written")
+		c.refuse(store.Change{Mint: []store.MintChange{storageMint("acme", "github", 4, 5), storageMint("acme", "github", 4, 6)}}, "the second finds what the first has written")
 		stored(4)
 		c.apply(mint(4, 0))
 		stored(0)
@@ -94,14 +94,14 @@ var storageMintRules = []storageRule{
 	}},
 	{"minting changes nothing but what was minted", func(c *storageCheck) {
 		c.apply(storageFill("acme", "t1"))
-		c.apply(vault.Change{Mint: []vault.MintChange{storageMint("acme", "a", 0, 1), storageMint("acme/web", "a", 0, 1), storageMint("acme", "b", 0, 1)}})
+		c.apply(store.Change{Mint: []store.MintChange{storageMint("acme", "a", 0, 1), storageMint("acme/web", "a", 0, 1), storageMint("acme", "b", 0, 1)}})
 		newest, _ := c.changes(0)
 		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
-		c.apply(vault.Change{Mint: []vault.MintChange{storageMint("acme/web", "a", 1, 2)}})
+		c.apply(store.Change{Mint: []store.MintChange{storageMint("acme/web", "a", 1, 2)}})
 		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "another scope was changed")
-		c.apply(vault.Change{Mint: []vault.MintChange{storageMint("acme", "a", 1, 0)}})
-		c.minted("acme", []vault.MintedRow{storageMinted("acme", "b", 1)}, "another integration's stays")
-		c.minted("acme/web", []vault.MintedRow{storageMinted("acme/web", "a", 2)}, "another scope's stays")
+		c.apply(store.Change{Mint: []store.MintChange{storageMint("acme", "a", 1, 0)}})
+		c.minted("acme", []store.MintedRow{storageMinted("acme", "b", 1)}, "another integration's stays")
+		c.minted("acme/web", []store.MintedRow{storageMinted("acme/web", "a", 2)}, "another scope's stays")
 		n, scopes := c.changes(newest)
 		require.Greater(c, n, newest, "it is counted as a change")
 		require.Empty(c, scopes, "and changes no seal")

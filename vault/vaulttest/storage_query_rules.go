@@ -8,56 +8,56 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Rules about what a query answers.
 var storageQueryRules = []storageRule{
 	{"a path has a state for each scope, whether or not anything is stored there", func(c *storageCheck) {
-		want := []vault.ScopeState{{Scope: "acme"}, {Scope: "acme/web"}, {Scope: "acme/web/pool-a"}}
-		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}), "an empty storage has an empty state for each scope")
-		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a", SealsOnly: true}), "also where only seals are asked for")
+		want := []store.ScopeState{{Scope: "acme"}, {Scope: "acme/web"}, {Scope: "acme/web/pool-a"}}
+		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}), "an empty storage has an empty state for each scope")
+		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", SealsOnly: true}), "also where only seals are asked for")
 
-		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", 1)}}})
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", 1)}}})
 		want[1].Seal = storageSeal("acme/web", 1)
-		c.same(&vault.Snapshot{Path: want}, c.read(vault.Query{Scope: "acme/web/pool-a"}), "the seal is that of the middle scope")
-		require.Nil(c, c.last(vault.Query{Scope: "acme/web/pool-a"}).Seal, "a scope without a seal has a nil one")
+		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a"}), "the seal is that of the middle scope")
+		require.Nil(c, c.last(store.Query{Scope: "acme/web/pool-a"}).Seal, "a scope without a seal has a nil one")
 
 		deep := "a" + strings.Repeat("/a", 7)
-		require.Len(c, c.read(vault.Query{Scope: deep}).Path, 8, "a scope has up to eight segments")
+		require.Len(c, c.read(store.Query{Scope: deep}).Path, 8, "a scope has up to eight segments")
 	}},
 	{"a token that does not exist gives an empty snapshot", func(c *storageCheck) {
 		c.apply(storageFill("acme", "t1"))
-		got := c.read(vault.Query{Token: "t2", Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true})
-		c.same(&vault.Snapshot{}, got, "nothing is told to a token that does not exist")
+		got := c.read(store.Query{Token: "t2", Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true})
+		c.same(&store.Snapshot{}, got, "nothing is told to a token that does not exist")
 	}},
 	{"a token is read with the path of its scope", func(c *storageCheck) {
 		c.apply(storageFill("acme", "t1"))
 		c.apply(storageFill("acme/web", "t2"))
 		c.apply(storageFill("acme/db", "t3"))
 		token := storageToken("acme/web", "t2")
-		c.same(&vault.Snapshot{
+		c.same(&store.Snapshot{
 			Token: &token,
-			Path: []vault.ScopeState{
-				{Scope: "acme", Seal: storageSeal("acme", 1), Secrets: []vault.SecretRow{storageSecret("acme", "NAME", 1)}},
-				{Scope: "acme/web", Seal: storageSeal("acme/web", 1), Secrets: []vault.SecretRow{storageSecret("acme/web", "NAME", 1)}},
+			Path: []store.ScopeState{
+				{Scope: "acme", Seal: storageSeal("acme", 1), Secrets: []store.SecretRow{storageSecret("acme", "NAME", 1)}},
+				{Scope: "acme/web", Seal: storageSeal("acme/web", 1), Secrets: []store.SecretRow{storageSecret("acme/web", "NAME", 1)}},
 			},
-			Versions: []vault.SecretRow{storageSecret("acme/web", "NAME", 1)},
+			Versions: []store.SecretRow{storageSecret("acme/web", "NAME", 1)},
 			Last:     1,
-			Tokens:   []vault.TokenRow{token},
-		}, c.read(vault.Query{Token: "t2", Scope: "acme/db", Name: "NAME", Tokens: true}), "Query.Scope does not count where a token is named")
+			Tokens:   []store.TokenRow{token},
+		}, c.read(store.Query{Token: "t2", Scope: "acme/db", Name: "NAME", Tokens: true}), "Query.Scope does not count where a token is named")
 	}},
 	{"seals only leaves out keys, secrets and revoked tokens", func(c *storageCheck) {
-		c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
+		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
 		c.apply(storageFill("acme", "t1"))
 		c.apply(storageFill("acme/web", "t2"))
-		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("t1"), storageRevoked("t2")}})
+		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("t1"), storageRevoked("t2")}})
 		token := storageToken("acme/web", "t2")
 		token.Revoked, token.RevokedBy = storageRevoked("t2").Revoked, storageRevoked("t2").RevokedBy
-		c.same(&vault.Snapshot{
+		c.same(&store.Snapshot{
 			Token: &token,
-			Path:  []vault.ScopeState{{Scope: "acme", Seal: storageSeal("acme", 1)}, {Scope: "acme/web", Seal: storageSeal("acme/web", 1)}},
-		}, c.read(vault.Query{Token: "t2", SealsOnly: true}), "a poll reads the token's row and the seals")
+			Path:  []store.ScopeState{{Scope: "acme", Seal: storageSeal("acme", 1)}, {Scope: "acme/web", Seal: storageSeal("acme/web", 1)}},
+		}, c.read(store.Query{Token: "t2", SealsOnly: true}), "a poll reads the token's row and the seals")
 	}},
 	{"scopes that look alike are strangers", func(c *storageCheck) {
 		scopes := []string{
@@ -65,21 +65,21 @@ var storageQueryRules = []storageRule{
 		}
 		for _, scope := range scopes {
 			c.apply(storageFill(scope, "t-"+scope))
-			c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: vault.Tenant(scope), New: storageKey(vault.Tenant(scope), scope, 1)}}})
+			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: store.Tenant(scope), New: storageKey(store.Tenant(scope), scope, 1)}}})
 		}
-		c.apply(vault.Change{Delete: []vault.NameRef{{Scope: "acme/a_b", Name: "NAME"}}, Revoke: []vault.RevokedRow{storageRevoked("t-acme/a_b")}})
-		c.touch(vault.Use{Token: "t-acme/a_b", Time: storageTime("use"), Scope: "acme/a-b", Name: "NAME"})
+		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme/a_b", Name: "NAME"}}, Revoke: []store.RevokedRow{storageRevoked("t-acme/a_b")}})
+		c.touch(store.Usage{Token: "t-acme/a_b", Time: storageTime("use"), Scope: "acme/a-b", Name: "NAME"})
 
 		for _, scope := range scopes {
-			want := &vault.Snapshot{Last: 1, Below: map[string]int64{}}
-			for _, s := range vault.Path(scope) {
+			want := &store.Snapshot{Last: 1, Below: map[string]int64{}}
+			for _, s := range store.Path(scope) {
 				row := storageSecret(s, "NAME", 1)
 				if s == "acme/a-b" {
 					row.LastUsed, row.LastToken = storageTime("use"), "t-acme/a_b"
 				}
-				st := vault.ScopeState{Scope: s, Seal: storageSeal(s, 1), Secrets: []vault.SecretRow{row}}
+				st := store.ScopeState{Scope: s, Seal: storageSeal(s, 1), Secrets: []store.SecretRow{row}}
 				if s == "acme/a_b" {
-					st.Secrets, st.Revoked = nil, []vault.RevokedRow{storageRevoked("t-acme/a_b")}
+					st.Secrets, st.Revoked = nil, []store.RevokedRow{storageRevoked("t-acme/a_b")}
 				}
 				want.Path = append(want.Path, st)
 			}
@@ -88,10 +88,10 @@ var storageQueryRules = []storageRule{
 			if scope == "acme/a_b" {
 				token.Revoked, token.RevokedBy = storageRevoked(token.ID).Revoked, storageRevoked(token.ID).RevokedBy
 			}
-			want.Tokens = []vault.TokenRow{token}
+			want.Tokens = []store.TokenRow{token}
 			for _, s := range scopes {
-				if vault.Tenant(s) == vault.Tenant(scope) {
-					want.Keys = append(want.Keys, storageKey(vault.Tenant(s), s, 1))
+				if store.Tenant(s) == store.Tenant(scope) {
+					want.Keys = append(want.Keys, storageKey(store.Tenant(s), s, 1))
 				}
 				if strings.HasPrefix(s, scope+"/") {
 					want.Below[s] = int64(len(storageSecret(s, "NAME", 1).Message))
@@ -100,86 +100,86 @@ var storageQueryRules = []storageRule{
 			if scope == "acme" {
 				want.Below["acme/a_b"] = 0
 			}
-			h := vault.NameHistory{Name: "NAME", Last: 1, Versions: want.Versions}
+			h := store.NameHistory{Name: "NAME", Last: 1, Versions: want.Versions}
 			if len(h.Versions) > 0 {
 				h.Active = 1
 			}
-			want.History = []vault.NameHistory{h}
-			c.same(want, c.read(vault.Query{Scope: scope, Name: "NAME", Tokens: true, Below: true, History: true}), "scope "+scope+" holds what was stored there and nothing else")
+			want.History = []store.NameHistory{h}
+			c.same(want, c.read(store.Query{Scope: scope, Name: "NAME", Tokens: true, Below: true, History: true}), "scope "+scope+" holds what was stored there and nothing else")
 		}
 	}},
 	{"names that look alike are different secrets", func(c *storageCheck) {
 		names := []string{"A", "AB", "AXB", "A_B", "A__B", "_", "a_b"} // by bytes
 		for i, name := range names {
-			c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", name, int64(i+1))}})
+			c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", name, int64(i+1))}})
 		}
 		for i, name := range names {
-			snap := c.read(vault.Query{Scope: "acme", Name: name})
-			c.sameSecrets([]vault.SecretRow{storageSecret("acme", name, int64(i+1))}, snap.Versions, "the versions are those of "+name)
+			snap := c.read(store.Query{Scope: "acme", Name: name})
+			c.sameSecrets([]store.SecretRow{storageSecret("acme", name, int64(i+1))}, snap.Versions, "the versions are those of "+name)
 			require.EqualValues(c, i+1, snap.Last, "the highest version is that of %s", name)
 		}
 	}},
 	{"below has the bytes of the active messages of the sealed scopes below", func(c *storageCheck) {
-		sized := func(scope, name string, version int64, n int) vault.SecretRow {
+		sized := func(scope, name string, version int64, n int) store.SecretRow {
 			row := storageSecret(scope, name, version)
 			row.Message = storageBytes(n, name)
 			return row
 		}
-		change := vault.Change{
-			Insert: []vault.SecretRow{
+		change := store.Change{
+			Insert: []store.SecretRow{
 				sized("acme", "A", 1, 100),
 				sized("acme/web", "A", 1, 1000), sized("acme/web", "A", 2, 10), sized("acme/web", "B", 1, 5),
 				sized("acme/web/pool", "A", 1, 7), sized("acme/web/pool", "A", 2, 900),
 				sized("acme/gone", "A", 1, 50), storageTombstone("acme/hidden", "A", 1),
 				sized("acme-2/web", "A", 1, 60), sized("acme/website", "A", 1, 70), sized("acme/unsealed", "A", 1, 80),
 			},
-			Activate: []vault.VersionRef{{Scope: "acme/web/pool", Name: "A", Version: 1}},
-			Delete:   []vault.NameRef{{Scope: "acme/gone", Name: "A"}},
-			Issue:    []vault.TokenRow{storageToken("acme/tokens", "t1")},
+			Activate: []store.VersionRef{{Scope: "acme/web/pool", Name: "A", Version: 1}},
+			Delete:   []store.NameRef{{Scope: "acme/gone", Name: "A"}},
+			Issue:    []store.TokenRow{storageToken("acme/tokens", "t1")},
 		}
 		for _, scope := range []string{"acme", "acme/empty", "acme/web", "acme/web/pool", "acme/gone", "acme/hidden", "acme/website", "acme-2", "acme-2/web"} {
-			change.Seals = append(change.Seals, vault.SealChange{Scope: scope, New: storageSeal(scope, 1)})
+			change.Seals = append(change.Seals, store.SealChange{Scope: scope, New: storageSeal(scope, 1)})
 		}
 		c.apply(change)
 		below := func(scope string) map[string]int64 {
-			return c.read(vault.Query{Scope: scope, Below: true}).Below
+			return c.read(store.Query{Scope: scope, Below: true}).Below
 		}
 		require.Equal(c, map[string]int64{"acme/empty": 0, "acme/web": 15, "acme/web/pool": 7, "acme/website": 70, "acme/gone": 0, "acme/hidden": 0}, below("acme"),
 			"the active message counts, and a scope counts if it has a seal")
 		require.Equal(c, map[string]int64{"acme/web/pool": 7}, below("acme/web"))
 		require.Empty(c, below("acme/web/pool"), "there is nothing below")
-		require.Empty(c, c.read(vault.Query{Scope: "acme"}).Below, "the sizes are read only where they are asked for")
+		require.Empty(c, c.read(store.Query{Scope: "acme"}).Below, "the sizes are read only where they are asked for")
 	}},
 	{"the history has all that a scope ever had", func(c *storageCheck) {
 		c.insert(1, 2, 10, 9)
-		c.apply(vault.Change{
-			Insert: []vault.SecretRow{
+		c.apply(store.Change{
+			Insert: []store.SecretRow{
 				storageSecret("acme", "a", 1), storageSecret("acme", "Z", 1), storageSecret("acme", "Z", 2), storageSecret("acme", "GONE", 4), storageTombstone("acme", "HIDDEN", 3),
 				storageSecret("acme/web", "NAME", 1), storageSecret("acme/web", "WEB", 1), storageSecret("acme_", "NAME", 5),
 			},
-			Activate: []vault.VersionRef{{Scope: "acme", Name: "Z", Version: 1}},
-			Prune:    []vault.VersionRef{storageVersion(2), {Scope: "acme", Name: "NONE", Version: 2}},
-			Delete:   []vault.NameRef{{Scope: "acme", Name: "GONE"}, {Scope: "acme", Name: "NEVER"}},
-			Issue:    []vault.TokenRow{storageToken("acme", "t1")},
+			Activate: []store.VersionRef{{Scope: "acme", Name: "Z", Version: 1}},
+			Prune:    []store.VersionRef{storageVersion(2), {Scope: "acme", Name: "NONE", Version: 2}},
+			Delete:   []store.NameRef{{Scope: "acme", Name: "GONE"}, {Scope: "acme", Name: "NEVER"}},
+			Issue:    []store.TokenRow{storageToken("acme", "t1")},
 		})
-		c.touch(vault.Use{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "Z"}, vault.Use{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "UNUSED"})
-		used := func(row vault.SecretRow) vault.SecretRow {
+		c.touch(store.Usage{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "Z"}, store.Usage{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "UNUSED"})
+		used := func(row store.SecretRow) store.SecretRow {
 			row.LastUsed, row.LastToken = storageTime("use"), "t1"
 			return row
 		}
-		want := &vault.Snapshot{History: []vault.NameHistory{
+		want := &store.Snapshot{History: []store.NameHistory{
 			{Name: "GONE", Last: 4},
-			{Name: "HIDDEN", Active: 3, Last: 3, Versions: []vault.SecretRow{storageTombstone("acme", "HIDDEN", 3)}},
-			{Name: "NAME", Active: 9, Last: 10, Versions: []vault.SecretRow{storageSecret("acme", "NAME", 2), storageSecret("acme", "NAME", 9), storageSecret("acme", "NAME", 10)}},
-			{Name: "Z", Active: 1, Last: 2, Versions: []vault.SecretRow{used(storageSecret("acme", "Z", 1)), used(storageSecret("acme", "Z", 2))}},
-			{Name: "a", Active: 1, Last: 1, Versions: []vault.SecretRow{storageSecret("acme", "a", 1)}},
-		}, Path: []vault.ScopeState{{Scope: "acme"}}}
-		c.same(want, c.read(vault.Query{Scope: "acme", History: true, SealsOnly: true}), "names are in the order of their bytes, versions in rising order")
-		got := c.read(vault.Query{Token: "t1", History: true})
+			{Name: "HIDDEN", Active: 3, Last: 3, Versions: []store.SecretRow{storageTombstone("acme", "HIDDEN", 3)}},
+			{Name: "NAME", Active: 9, Last: 10, Versions: []store.SecretRow{storageSecret("acme", "NAME", 2), storageSecret("acme", "NAME", 9), storageSecret("acme", "NAME", 10)}},
+			{Name: "Z", Active: 1, Last: 2, Versions: []store.SecretRow{used(storageSecret("acme", "Z", 1)), used(storageSecret("acme", "Z", 2))}},
+			{Name: "a", Active: 1, Last: 1, Versions: []store.SecretRow{storageSecret("acme", "a", 1)}},
+		}, Path: []store.ScopeState{{Scope: "acme"}}}
+		c.same(want, c.read(store.Query{Scope: "acme", History: true, SealsOnly: true}), "names are in the order of their bytes, versions in rising order")
+		got := c.read(store.Query{Token: "t1", History: true})
 		want.Token, want.Path = got.Token, got.Path
 		c.same(want, got, "the scope is that of the token")
-		require.Empty(c, c.read(vault.Query{Token: "t1"}).History, "the history is read only where it is asked for")
-		c.same(&vault.Snapshot{Path: []vault.ScopeState{{Scope: "acme"}, {Scope: "acme/none"}}}, c.read(vault.Query{Scope: "acme/none", History: true, SealsOnly: true}), "a scope that had nothing has no history")
+		require.Empty(c, c.read(store.Query{Token: "t1"}).History, "the history is read only where it is asked for")
+		c.same(&store.Snapshot{Path: []store.ScopeState{{Scope: "acme"}, {Scope: "acme/none"}}}, c.read(store.Query{Scope: "acme/none", History: true, SealsOnly: true}), "a scope that had nothing has no history")
 	}},
 	{"tenants are those with a key record", func(c *storageCheck) {
 		tenants := func(after string, limit int) []string {
@@ -191,9 +191,9 @@ var storageQueryRules = []storageRule{
 		require.Empty(c, tenants("", 10), "an empty storage has none")
 		all := []string{"0", "a", "acme", "acme-2", "acme0", "acme2", "acme_", "acme_2", "acmeb", "b"} // by bytes
 		for _, i := range []int{3, 0, 9, 5, 1, 8, 2, 7, 4, 6} {
-			c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: all[i], New: storageKey(all[i], "first", 1), First: true}}})
+			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: all[i], New: storageKey(all[i], "first", 1), First: true}}})
 		}
-		c.apply(vault.Change{Keys: []vault.KeyChange{
+		c.apply(store.Change{Keys: []store.KeyChange{
 			{Tenant: "acme", New: storageKey("acme", "second", 1)}, {Tenant: "acme", New: storageKey("acme", "third", 1)},
 			{Tenant: "b", New: storageKey("b", "second", 1)}, {Tenant: "b", Old: storageKey("b", "first", 1), New: storageKey("b", "first", 2)},
 		}})
@@ -210,20 +210,20 @@ var storageQueryRules = []storageRule{
 	}},
 	{"rows are in order", func(c *storageCheck) {
 		for _, name := range []string{"a", "Z", "_", "B"} {
-			c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", name, 1)}})
+			c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", name, 1)}})
 		}
 		for _, version := range []int64{2, 11, 10, 9} {
-			c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "B", version)}})
+			c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", "B", version)}})
 		}
 		at := storageTime("at")
 		for id, created := range map[string]time.Time{"b": at, "Z": at, "a": at.Add(time.Microsecond), "c": at.Add(-time.Hour)} {
 			token := storageToken("acme", id)
 			token.Created = created
-			c.apply(vault.Change{Issue: []vault.TokenRow{token}, Revoke: []vault.RevokedRow{storageRevoked(id)}})
+			c.apply(store.Change{Issue: []store.TokenRow{token}, Revoke: []store.RevokedRow{storageRevoked(id)}})
 		}
 		var names, ids, revoked []string
 		var versions []int64
-		snap := c.read(vault.Query{Scope: "acme", Name: "B", Tokens: true})
+		snap := c.read(store.Query{Scope: "acme", Name: "B", Tokens: true})
 		for _, row := range snap.Path[0].Secrets {
 			names = append(names, row.Name)
 		}
@@ -243,15 +243,15 @@ var storageQueryRules = []storageRule{
 	}},
 	{"tokens are revoked where they are", func(c *storageCheck) {
 		for _, scope := range []string{"acme", "acme/web"} {
-			c.apply(vault.Change{Issue: []vault.TokenRow{storageToken(scope, scope+" 1"), storageToken(scope, scope+" 2")}})
+			c.apply(store.Change{Issue: []store.TokenRow{storageToken(scope, scope+" 1"), storageToken(scope, scope+" 2")}})
 		}
-		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("acme 1"), storageRevoked("acme/web 2")}})
-		c.same(&vault.Snapshot{Path: []vault.ScopeState{
-			{Scope: "acme", Revoked: []vault.RevokedRow{storageRevoked("acme 1")}},
-			{Scope: "acme/web", Revoked: []vault.RevokedRow{storageRevoked("acme/web 2")}},
-		}}, c.read(vault.Query{Scope: "acme/web"}), "the state of a scope has its revoked tokens and no other")
+		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("acme 1"), storageRevoked("acme/web 2")}})
+		c.same(&store.Snapshot{Path: []store.ScopeState{
+			{Scope: "acme", Revoked: []store.RevokedRow{storageRevoked("acme 1")}},
+			{Scope: "acme/web", Revoked: []store.RevokedRow{storageRevoked("acme/web 2")}},
+		}}, c.read(store.Query{Scope: "acme/web"}), "the state of a scope has its revoked tokens and no other")
 		for _, id := range []string{"acme 1", "acme 2", "acme/web 1", "acme/web 2"} {
-			token := c.read(vault.Query{Token: id}).Token
+			token := c.read(store.Query{Token: id}).Token
 			require.NotNil(c, token, "a revoked token stays stored")
 			require.Equal(c, slices.Contains([]string{"acme 1", "acme/web 2"}, id), token.RevokedBy != "" && !token.Revoked.IsZero(), "token %s", id)
 		}
@@ -260,10 +260,10 @@ var storageQueryRules = []storageRule{
 		var want []keyring.Record
 		for _, key := range []string{"first", "second", "third"} {
 			want = append(want, storageKey("acme", key, 1))
-			c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", key, 1)}}})
+			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: storageKey("acme", key, 1)}}})
 		}
-		c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "other", New: storageKey("other", "first", 1)}}})
-		got := c.read(vault.Query{Scope: "acme/web/pool"})
-		require.Equal(c, storageText(&vault.Snapshot{Keys: want, Path: got.Path}), storageText(got))
+		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "other", New: storageKey("other", "first", 1)}}})
+		got := c.read(store.Query{Scope: "acme/web/pool"})
+		require.Equal(c, storageText(&store.Snapshot{Keys: want, Path: got.Path}), storageText(got))
 	}},
 }

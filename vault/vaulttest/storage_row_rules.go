@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Rules about single rows: what goes in comes out.
@@ -16,19 +16,19 @@ var storageRowRules = []storageRule{
 	{"every field comes back as it went in", func(c *storageCheck) {
 		secret, tombstone, token := storageSecret("acme/web", "NAME", 7), storageTombstone("acme/web", "HIDDEN", 9), storageToken("acme/web", "t1")
 		seal, record := storageSeal("acme/web", 1), storageKey("acme", "first", 1)
-		c.apply(vault.Change{
-			Keys:   []vault.KeyChange{{Tenant: "acme", New: record, First: true}},
-			Seals:  []vault.SealChange{{Scope: "acme/web", New: seal}},
-			Insert: []vault.SecretRow{secret, tombstone},
-			Issue:  []vault.TokenRow{token},
+		c.apply(store.Change{
+			Keys:   []store.KeyChange{{Tenant: "acme", New: record, First: true}},
+			Seals:  []store.SealChange{{Scope: "acme/web", New: seal}},
+			Insert: []store.SecretRow{secret, tombstone},
+			Issue:  []store.TokenRow{token},
 		})
-		c.same(&vault.Snapshot{
-			Path:     []vault.ScopeState{{Scope: "acme"}, {Scope: "acme/web", Seal: seal, Secrets: []vault.SecretRow{tombstone, secret}}},
+		c.same(&store.Snapshot{
+			Path:     []store.ScopeState{{Scope: "acme"}, {Scope: "acme/web", Seal: seal, Secrets: []store.SecretRow{tombstone, secret}}},
 			Keys:     []keyring.Record{record},
-			Versions: []vault.SecretRow{secret},
+			Versions: []store.SecretRow{secret},
 			Last:     7,
-			Tokens:   []vault.TokenRow{token},
-		}, c.read(vault.Query{Scope: "acme/web", Name: "NAME", Tokens: true}), "rows come back as they were stored")
+			Tokens:   []store.TokenRow{token},
+		}, c.read(store.Query{Scope: "acme/web", Name: "NAME", Tokens: true}), "rows come back as they were stored")
 	}},
 	{"a time is kept to the microsecond, and the zero time stays zero", func(c *storageCheck) {
 		zone := time.FixedZone("east", 5*3600+1800)
@@ -38,9 +38,9 @@ var storageRowRules = []storageRule{
 		row.Expires = time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
 		token.Created = time.Date(1969, 7, 20, 20, 17, 40, 1999, time.UTC)
 		token.Expires, token.RotateBy = time.Time{}, time.Time{}
-		c.apply(vault.Change{Insert: []vault.SecretRow{row}, Issue: []vault.TokenRow{token}})
+		c.apply(store.Change{Insert: []store.SecretRow{row}, Issue: []store.TokenRow{token}})
 
-		snap := c.read(vault.Query{Scope: "acme", Name: "NAME", Tokens: true})
+		snap := c.read(store.Query{Scope: "acme", Name: "NAME", Tokens: true})
 		require.Len(c, snap.Versions, 1)
 		got := snap.Versions[0]
 		require.True(c, got.Created.Equal(time.Date(2026, 3, 4, 5, 6, 7, 123456000, zone)), "stored %s, read %s", row.Created, got.Created)
@@ -65,61 +65,61 @@ var storageRowRules = []storageRule{
 		row.Kind, row.Delivery, row.Author = "", storageLongText, "it's; NULL"
 		token.Label, token.Author, token.Waived, token.Hash = storageLongText, "", storageLongText, [32]byte{}
 		record := append(storageKey("acme", "first", 1), every...)
-		c.apply(vault.Change{
-			Keys:   []vault.KeyChange{{Tenant: "acme", New: record}},
-			Seals:  []vault.SealChange{{Scope: "acme", New: every}},
-			Insert: []vault.SecretRow{row},
-			Issue:  []vault.TokenRow{token},
+		c.apply(store.Change{
+			Keys:   []store.KeyChange{{Tenant: "acme", New: record}},
+			Seals:  []store.SealChange{{Scope: "acme", New: every}},
+			Insert: []store.SecretRow{row},
+			Issue:  []store.TokenRow{token},
 		})
-		use := vault.Use{Token: "t1", Time: storageTime("use"), Addr: "[fe80::1%eth0]:443", Runner: storageLongText}
+		use := store.Usage{Token: "t1", Time: storageTime("use"), Addr: "[fe80::1%eth0]:443", Runner: storageLongText}
 		c.touch(use)
 		token.LastUsed, token.LastAddr, token.LastRunner = use.Time, use.Addr, use.Runner
-		c.same(&vault.Snapshot{
-			Path:   []vault.ScopeState{{Scope: "acme", Seal: every, Secrets: []vault.SecretRow{row}}},
+		c.same(&store.Snapshot{
+			Path:   []store.ScopeState{{Scope: "acme", Seal: every, Secrets: []store.SecretRow{row}}},
 			Keys:   []keyring.Record{record},
-			Tokens: []vault.TokenRow{token},
-		}, c.read(vault.Query{Scope: "acme", Tokens: true}), "storage neither trims nor converts what it keeps")
+			Tokens: []store.TokenRow{token},
+		}, c.read(store.Query{Scope: "acme", Tokens: true}), "storage neither trims nor converts what it keeps")
 	}},
 	{"what differs only in case is different", func(c *storageCheck) {
-		c.apply(vault.Change{
-			Insert: []vault.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme", "name", 2)},
-			Issue:  []vault.TokenRow{storageToken("acme", "abcDEF"), storageToken("acme", "ABCdef")},
+		c.apply(store.Change{
+			Insert: []store.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme", "name", 2)},
+			Issue:  []store.TokenRow{storageToken("acme", "abcDEF"), storageToken("acme", "ABCdef")},
 		})
-		c.touch(vault.Use{Token: "abcDEF", Time: storageTime("use")}, vault.Use{Token: "abcDEF", Time: storageTime("use"), Scope: "acme", Name: "name"})
-		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("ABCdef")}})
-		c.apply(vault.Change{Delete: []vault.NameRef{{Scope: "acme", Name: "NAME"}}})
+		c.touch(store.Usage{Token: "abcDEF", Time: storageTime("use")}, store.Usage{Token: "abcDEF", Time: storageTime("use"), Scope: "acme", Name: "name"})
+		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("ABCdef")}})
+		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme", Name: "NAME"}}})
 
 		name := storageSecret("acme", "name", 2)
 		name.LastUsed, name.LastToken = storageTime("use"), "abcDEF"
-		st := c.last(vault.Query{Scope: "acme"})
-		c.sameSecrets([]vault.SecretRow{name}, st.Secrets, "NAME and name are two secrets")
+		st := c.last(store.Query{Scope: "acme"})
+		c.sameSecrets([]store.SecretRow{name}, st.Secrets, "NAME and name are two secrets")
 		require.Len(c, st.Revoked, 1, "abcDEF and ABCdef are two tokens")
 		require.Equal(c, "ABCdef", st.Revoked[0].ID)
-		require.Nil(c, c.read(vault.Query{Token: "ABCDEF"}).Token, "a token id is matched to the letter")
-		require.True(c, c.read(vault.Query{Token: "ABCdef"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
+		require.Nil(c, c.read(store.Query{Token: "ABCDEF"}).Token, "a token id is matched to the letter")
+		require.True(c, c.read(store.Query{Token: "ABCdef"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
 	}},
 	{"hundreds of rows fit into one change", func(c *storageCheck) {
-		change := vault.Change{}
+		change := store.Change{}
 		for i := range 300 {
 			change.Insert = append(change.Insert, storageSecret("acme", fmt.Sprintf("NAME_%03d", i), 1))
 			change.Issue = append(change.Issue, storageToken("acme", fmt.Sprintf("t%03d", i)))
 		}
 		c.apply(change)
-		c.sameSecrets(change.Insert, c.last(vault.Query{Scope: "acme"}).Secrets, "all of them are read, by name")
-		require.Len(c, c.read(vault.Query{Scope: "acme", Tokens: true}).Tokens, 300)
+		c.sameSecrets(change.Insert, c.last(store.Query{Scope: "acme"}).Secrets, "all of them are read, by name")
+		require.Len(c, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, 300)
 	}},
 	{"the caller keeps what it gives", func(c *storageCheck) {
 		secret, seal, record := storageSecret("acme", "NAME", 1), storageSeal("acme", 1), storageKey("acme", "first", 1)
-		change := vault.Change{
-			Keys:   []vault.KeyChange{{Tenant: "acme", New: record}},
-			Seals:  []vault.SealChange{{Scope: "acme", New: seal}},
-			Insert: []vault.SecretRow{secret},
-			Issue:  []vault.TokenRow{storageToken("acme", "t1")},
-			Mint:   []vault.MintChange{storageMint("acme", "github", 0, 1)},
+		change := store.Change{
+			Keys:   []store.KeyChange{{Tenant: "acme", New: record}},
+			Seals:  []store.SealChange{{Scope: "acme", New: seal}},
+			Insert: []store.SecretRow{secret},
+			Issue:  []store.TokenRow{storageToken("acme", "t1")},
+			Mint:   []store.MintChange{storageMint("acme", "github", 0, 1)},
 			Append: storageEntries("acme", 1, 2),
 		}
 		c.apply(change)
-		reseal := vault.Change{Reseal: []vault.SecretRow{storageSecret("acme", "NAME", 1)}}
+		reseal := store.Change{Reseal: []store.SecretRow{storageSecret("acme", "NAME", 1)}}
 		c.apply(reseal)
 		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
 		for _, b := range [][]byte{
@@ -135,16 +135,16 @@ var storageRowRules = []storageRule{
 		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "writing to what Apply was given changed what is stored")
 	}},
 	{"the caller owns what it gets", func(c *storageCheck) {
-		c.apply(vault.Change{
-			Keys:   []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}},
-			Seals:  []vault.SealChange{{Scope: "acme", New: storageSeal("acme", 1)}, {Scope: "acme/web", New: storageSeal("acme/web", 1)}},
-			Insert: []vault.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme/web", "NAME", 1)},
-			Issue:  []vault.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")},
-			Revoke: []vault.RevokedRow{storageRevoked("t2")},
-			Mint:   []vault.MintChange{storageMint("acme", "github", 0, 1)},
+		c.apply(store.Change{
+			Keys:   []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}},
+			Seals:  []store.SealChange{{Scope: "acme", New: storageSeal("acme", 1)}, {Scope: "acme/web", New: storageSeal("acme/web", 1)}},
+			Insert: []store.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme/web", "NAME", 1)},
+			Issue:  []store.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")},
+			Revoke: []store.RevokedRow{storageRevoked("t2")},
+			Mint:   []store.MintChange{storageMint("acme", "github", 0, 1)},
 			Append: storageEntries("acme", 1, 2),
 		})
-		q := vault.Query{Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}
+		q := store.Query{Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}
 		snap, other := c.read(q), c.read(q)
 		before := storageText(other)
 		for _, row := range append(c.audit("acme", 0, 10), *snap.AuditHead) {
@@ -172,10 +172,10 @@ var storageRowRules = []storageRule{
 		clear(snap.Versions)
 		clear(snap.Tokens)
 		clear(snap.Below)
-		*c.read(vault.Query{Token: "t1"}).Token = vault.TokenRow{}
+		*c.read(store.Query{Token: "t1"}).Token = store.TokenRow{}
 		require.Equal(c, before, storageText(other), "writing to one snapshot changed another")
 		require.Equal(c, before, storageText(c.read(q)), "writing to a snapshot changed what is stored")
-		require.Equal(c, "t1", c.read(vault.Query{Token: "t1"}).Token.ID, "writing to a token's row changed what is stored")
+		require.Equal(c, "t1", c.read(store.Query{Token: "t1"}).Token.ID, "writing to a token's row changed what is stored")
 		require.Equal(c, storageAudit(storageEntries("acme", 1, 2)...), storageAudit(c.audit("acme", 0, 10)...), "writing to an audit entry changed what is stored")
 		tenants, err = c.s.Tenants(c.Context(), "", 10)
 		require.NoError(c, err)
@@ -187,11 +187,11 @@ var storageRowRules = []storageRule{
 			return // it does not claim to outlive its process
 		}
 		c.apply(storageFill("acme/web", "t1"))
-		c.apply(vault.Change{Keys: []vault.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
-		c.apply(vault.Change{Delete: []vault.NameRef{{Scope: "acme/web", Name: "NAME"}}, Revoke: []vault.RevokedRow{storageRevoked("t1")}})
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme/web", "OTHER", 1)}})
-		c.apply(vault.Change{Mint: []vault.MintChange{storageMint("acme/web", "github", 0, 1)}, Append: storageEntries("acme", 1, 5), DropAudit: []vault.AuditRef{{Tenant: "acme", Seq: 2}}})
-		c.touch(vault.Use{Token: "t1", Time: storageTime("use"), Addr: "addr", Runner: "runner"})
+		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
+		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme/web", Name: "NAME"}}, Revoke: []store.RevokedRow{storageRevoked("t1")}})
+		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme/web", "OTHER", 1)}})
+		c.apply(store.Change{Mint: []store.MintChange{storageMint("acme/web", "github", 0, 1)}, Append: storageEntries("acme", 1, 5), DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}}})
+		c.touch(store.Usage{Token: "t1", Time: storageTime("use"), Addr: "addr", Runner: "runner"})
 		before := c.everything([]string{"acme", "acme/web"}, []string{"NAME", "OTHER"}, []string{"t1"})
 		newest, scopes := c.changes(0)
 
@@ -202,7 +202,7 @@ var storageRowRules = []storageRule{
 		n, sc := c.changes(0)
 		require.Equal(c, newest, n, "the number of the newest change goes on where it was")
 		require.Equal(c, scopes, sc, "the scopes that were changed are known as before")
-		c.apply(vault.Change{Seals: []vault.SealChange{{Scope: "acme/web", Old: storageSeal("acme/web", 1), New: storageSeal("acme/web", 2)}}})
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", Old: storageSeal("acme/web", 1), New: storageSeal("acme/web", 2)}}})
 		n, sc = c.changes(newest)
 		require.Greater(c, n, newest, "numbers rise across reopening")
 		require.Equal(c, []string{"acme/web"}, sc)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // The rows below have every field set, each to something else, so that a
@@ -64,8 +64,8 @@ func storageKey(tenant, key string, n int) keyring.Record {
 }
 
 // storageSecret returns a version with a message of about 100 bytes.
-func storageSecret(scope, name string, version int64) vault.SecretRow {
-	row := vault.SecretRow{
+func storageSecret(scope, name string, version int64) store.SecretRow {
+	row := store.SecretRow{
 		Scope: scope, Name: name, Version: version,
 		Kind: "kind-" + name, Delivery: "env", Author: fmt.Sprintf("author %d", version),
 		Created: storageTime("created", scope, name), Rotated: storageTime("rotated", scope, name, version),
@@ -73,39 +73,39 @@ func storageSecret(scope, name string, version int64) vault.SecretRow {
 		Message: storageBytes(100+int(version%50), "message", scope, name, version),
 		Preview: storageBytes(90, "preview", scope, name, version),
 	}
-	copy(row.KeyID[:], storageBytes(16, "key id", vault.Tenant(scope), "first"))
+	copy(row.KeyID[:], storageBytes(16, "key id", store.Tenant(scope), "first"))
 	copy(row.MAC[:], storageBytes(32, "mac", scope, name, version))
 	return row
 }
 
 // storageTombstone returns a version that hides an inherited secret.
-func storageTombstone(scope, name string, version int64) vault.SecretRow {
+func storageTombstone(scope, name string, version int64) store.SecretRow {
 	row := storageSecret(scope, name, version)
 	row.Hidden, row.Message, row.Preview = true, nil, nil
 	return row
 }
 
 // storageToken returns a token that is not revoked and was never used.
-func storageToken(scope, id string) vault.TokenRow {
-	row := vault.TokenRow{
+func storageToken(scope, id string) store.TokenRow {
+	row := store.TokenRow{
 		ID: id, Scope: scope,
 		Created: storageTime("created", id), Expires: storageTime("expires", id), RotateBy: storageTime("rotate by", id),
 		Label: "label of " + id, Author: "author of " + id, Waived: "WAIVED_BY,TOKEN_" + id,
 	}
 	copy(row.Hash[:], storageBytes(32, "hash", id))
-	copy(row.KeyID[:], storageBytes(16, "key id", vault.Tenant(scope), "first"))
+	copy(row.KeyID[:], storageBytes(16, "key id", store.Tenant(scope), "first"))
 	copy(row.MAC[:], storageBytes(32, "mac", id))
 	return row
 }
 
 // storageRevoked returns the revocation of a token.
-func storageRevoked(id string) vault.RevokedRow {
-	return vault.RevokedRow{ID: id, Revoked: storageTime("revoked", id), RevokedBy: "revoker of " + id}
+func storageRevoked(id string) store.RevokedRow {
+	return store.RevokedRow{ID: id, Revoked: storageTime("revoked", id), RevokedBy: "revoker of " + id}
 }
 
 // storageMinted returns the n-th token that an integration minted for a scope.
-func storageMinted(scope, integration string, n int) vault.MintedRow {
-	return vault.MintedRow{
+func storageMinted(scope, integration string, n int) store.MintedRow {
+	return store.MintedRow{
 		Scope: scope, Integration: integration, Identity: fmt.Sprintf("identity %d of %s", n, integration),
 		Minted: storageTime("minted", scope, integration, n), Expires: storageTime("expires", scope, integration, n),
 		Message: storageBytes(100+n%50, "minted", scope, integration, n),
@@ -113,8 +113,8 @@ func storageMinted(scope, integration string, n int) vault.MintedRow {
 }
 
 // storageMint returns the change from one minted token to another; 0 is none.
-func storageMint(scope, integration string, from, to int) vault.MintChange {
-	c := vault.MintChange{New: vault.MintedRow{Scope: scope, Integration: integration}}
+func storageMint(scope, integration string, from, to int) store.MintChange {
+	c := store.MintChange{New: store.MintedRow{Scope: scope, Integration: integration}}
 	if from > 0 {
 		c.Old = storageMinted(scope, integration, from).Identity
 	}
@@ -125,8 +125,8 @@ func storageMint(scope, integration string, from, to int) vault.MintChange {
 }
 
 // storageEntry returns an entry of a tenant's audit chain.
-func storageEntry(tenant string, seq int64) vault.AuditRow {
-	row := vault.AuditRow{Tenant: tenant, Seq: seq, Entry: storageBytes(40+int(seq%50), "entry", tenant, seq)}
+func storageEntry(tenant string, seq int64) store.AuditRow {
+	row := store.AuditRow{Tenant: tenant, Seq: seq, Entry: storageBytes(40+int(seq%50), "entry", tenant, seq)}
 	copy(row.KeyID[:], storageBytes(16, "key id", tenant, "first"))
 	copy(row.MAC[:], storageBytes(32, "audit mac", tenant, seq))
 	return row
@@ -134,8 +134,8 @@ func storageEntry(tenant string, seq int64) vault.AuditRow {
 
 // storageEntries returns the entries of a tenant's audit chain from one number
 // to another.
-func storageEntries(tenant string, from, to int64) []vault.AuditRow {
-	var rows []vault.AuditRow
+func storageEntries(tenant string, from, to int64) []store.AuditRow {
+	var rows []store.AuditRow
 	for seq := from; seq <= to; seq++ {
 		rows = append(rows, storageEntry(tenant, seq))
 	}
@@ -144,18 +144,18 @@ func storageEntries(tenant string, from, to int64) []vault.AuditRow {
 
 // storageFill returns the change that gives a scope its first seal, the secret
 // NAME and the token id.
-func storageFill(scope, id string) vault.Change {
-	return vault.Change{
-		Seals:  []vault.SealChange{{Scope: scope, New: storageSeal(scope, 1)}},
-		Insert: []vault.SecretRow{storageSecret(scope, "NAME", 1)},
-		Issue:  []vault.TokenRow{storageToken(scope, id)},
+func storageFill(scope, id string) store.Change {
+	return store.Change{
+		Seals:  []store.SealChange{{Scope: scope, New: storageSeal(scope, 1)}},
+		Insert: []store.SecretRow{storageSecret(scope, "NAME", 1)},
+		Issue:  []store.TokenRow{storageToken(scope, id)},
 	}
 }
 
 // storageText describes a snapshot in lines. Equal snapshots have the same text:
 // an empty list is as good as none, the order is free where the contract leaves
 // it free, and a time may be in any zone.
-func storageText(snap *vault.Snapshot) string {
+func storageText(snap *store.Snapshot) string {
 	var b strings.Builder
 	if snap.Token != nil {
 		fmt.Fprintf(&b, "token %s", storageTokens(*snap.Token))
@@ -190,7 +190,7 @@ func storageText(snap *vault.Snapshot) string {
 	return b.String()
 }
 
-func storageSecrets(rows ...vault.SecretRow) string {
+func storageSecrets(rows ...store.SecretRow) string {
 	var b strings.Builder
 	for _, r := range rows {
 		fmt.Fprintf(&b, "secret %s of %s, version %d (hidden: %t) kind %q, delivery %q, author %q, created %s, rotated %s, expires %s, key id %x, message %s, preview %s, MAC %x, used %s by %q\n",
@@ -200,7 +200,7 @@ func storageSecrets(rows ...vault.SecretRow) string {
 	return b.String()
 }
 
-func storageTokens(rows ...vault.TokenRow) string {
+func storageTokens(rows ...store.TokenRow) string {
 	var b strings.Builder
 	for _, r := range rows {
 		fmt.Fprintf(&b, "%s of %s: hash %x, created %s, expires %s, rotate by %s, key id %x, MAC %x, label %q, author %q, waived %q, revoked %s by %q, used %s from %q by %q\n",
@@ -210,7 +210,7 @@ func storageTokens(rows ...vault.TokenRow) string {
 	return b.String()
 }
 
-func storageAudit(rows ...vault.AuditRow) string {
+func storageAudit(rows ...store.AuditRow) string {
 	var b strings.Builder
 	for _, r := range rows {
 		fmt.Fprintf(&b, "entry %d of %s: %s, key id %x, MAC %x\n", r.Seq, r.Tenant, storageDigest(append([]byte{}, r.Entry...)), r.KeyID, r.MAC)
@@ -234,19 +234,19 @@ func storageDigest(b []byte) string {
 }
 
 // same requires that got is want in all that the contract promises.
-func (c *storageCheck) same(want, got *vault.Snapshot, why string) {
+func (c *storageCheck) same(want, got *store.Snapshot, why string) {
 	c.Helper()
 	require.Equal(c, storageText(want), storageText(got), why)
 }
 
 // sameSecrets requires that got is want.
-func (c *storageCheck) sameSecrets(want, got []vault.SecretRow, why string) {
+func (c *storageCheck) sameSecrets(want, got []store.SecretRow, why string) {
 	c.Helper()
 	require.Equal(c, storageSecrets(want...), storageSecrets(got...), why)
 }
 
 // sameTokens requires that got is want.
-func (c *storageCheck) sameTokens(want, got []vault.TokenRow, why string) {
+func (c *storageCheck) sameTokens(want, got []store.TokenRow, why string) {
 	c.Helper()
 	require.Equal(c, storageTokens(want...), storageTokens(got...), why)
 }
@@ -260,14 +260,14 @@ func (c *storageCheck) everything(scopes, names, tokens []string) string {
 	require.NoError(c, err, "asking for the tenants")
 	fmt.Fprintf(&b, "tenants %q\n", tenants)
 	for _, scope := range scopes {
-		b.WriteString(storageText(c.read(vault.Query{Scope: scope, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})))
-		b.WriteString(storageAudit(c.audit(vault.Tenant(scope), 0, 1000)...))
+		b.WriteString(storageText(c.read(store.Query{Scope: scope, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})))
+		b.WriteString(storageAudit(c.audit(store.Tenant(scope), 0, 1000)...))
 		for _, name := range names {
-			b.WriteString(storageText(c.read(vault.Query{Scope: scope, Name: name})))
+			b.WriteString(storageText(c.read(store.Query{Scope: scope, Name: name})))
 		}
 	}
 	for _, id := range tokens {
-		b.WriteString(storageText(c.read(vault.Query{Token: id})))
+		b.WriteString(storageText(c.read(store.Query{Token: id})))
 	}
 	return b.String()
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // recorder is a storageT that may fail.
@@ -32,7 +32,7 @@ func (r *recorder) Errorf(format string, args ...any) {
 }
 
 // verdict runs a rule and returns what it found wrong.
-func verdict(t *testing.T, rule storageRule, s vault.Storage) []string {
+func verdict(t *testing.T, rule storageRule, s store.Store) []string {
 	r := &recorder{ctx: context.WithoutCancel(t.Context())}
 	var wg sync.WaitGroup
 	wg.Go(func() { // Goexit ends a goroutine
@@ -70,7 +70,7 @@ func TestABrokenStorageIsRejectedByTheRuleItBreaks(t *testing.T) {
 
 func TestRunStorageRunsEveryRuleOnAStorageOfItsOwn(t *testing.T) {
 	opened := 0
-	RunStorage(t, func(*testing.T) vault.Storage {
+	RunStorage(t, func(*testing.T) store.Store {
 		opened++
 		return memstore.New()
 	})

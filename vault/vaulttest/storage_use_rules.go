@@ -6,48 +6,48 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // Rules about Touch and Changes.
 var storageUseRules = []storageRule{
 	{"the latest use of a token is recorded", func(c *storageCheck) {
-		c.apply(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")}})
+		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")}})
 		at := storageTime("use")
 		used := func(why string, at time.Time, addr, runner string) {
 			c.Helper()
 			token := storageToken("acme", "t1")
 			token.LastUsed, token.LastAddr, token.LastRunner = at, addr, runner
-			c.sameTokens([]vault.TokenRow{token}, []vault.TokenRow{*c.read(vault.Query{Token: "t1"}).Token}, why)
+			c.sameTokens([]store.TokenRow{token}, []store.TokenRow{*c.read(store.Query{Token: "t1"}).Token}, why)
 		}
-		c.touch(vault.Use{Token: "t1", Time: at, Addr: "addr 1", Runner: "runner 1"})
+		c.touch(store.Usage{Token: "t1", Time: at, Addr: "addr 1", Runner: "runner 1"})
 		used("a use is recorded with who used the token", at, "addr 1", "runner 1")
-		c.touch(vault.Use{Token: "t1", Time: at.Add(-time.Microsecond), Addr: "addr 0", Runner: "runner 0"})
+		c.touch(store.Usage{Token: "t1", Time: at.Add(-time.Microsecond), Addr: "addr 0", Runner: "runner 0"})
 		used("a use before the recorded one changes nothing", at, "addr 1", "runner 1")
 		c.touch(
-			vault.Use{Token: "t1", Time: at.Add(3 * time.Second), Addr: "addr 3", Runner: "runner 3"},
-			vault.Use{Token: "t1", Time: at.Add(2 * time.Second), Addr: "addr 2", Runner: "runner 2"},
+			store.Usage{Token: "t1", Time: at.Add(3 * time.Second), Addr: "addr 3", Runner: "runner 3"},
+			store.Usage{Token: "t1", Time: at.Add(2 * time.Second), Addr: "addr 2", Runner: "runner 2"},
 		)
 		used("the latest of a batch counts, whatever the order", at.Add(3*time.Second), "addr 3", "runner 3")
-		c.touch(vault.Use{Token: "t1", Time: at.Add(time.Hour)})
+		c.touch(store.Usage{Token: "t1", Time: at.Add(time.Hour)})
 		used("each use replaces all that was recorded", at.Add(time.Hour), "", "")
 		c.touch()
-		require.True(c, c.read(vault.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
+		require.True(c, c.read(store.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
 
-		c.apply(vault.Change{Revoke: []vault.RevokedRow{storageRevoked("t2")}})
-		c.touch(vault.Use{Token: "t2", Time: at})
-		require.False(c, c.read(vault.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use of a revoked token is recorded like any other")
+		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("t2")}})
+		c.touch(store.Usage{Token: "t2", Time: at})
+		require.False(c, c.read(store.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use of a revoked token is recorded like any other")
 	}},
 	{"the latest use of a secret is recorded", func(c *storageCheck) {
-		c.apply(vault.Change{
-			Insert: []vault.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme", "OTHER", 1), storageSecret("acme/web", "NAME", 1)},
-			Issue:  []vault.TokenRow{storageToken("acme/web", "t1")},
+		c.apply(store.Change{
+			Insert: []store.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme", "OTHER", 1), storageSecret("acme/web", "NAME", 1)},
+			Issue:  []store.TokenRow{storageToken("acme/web", "t1")},
 		})
 		at := storageTime("use")
 		used := func(why string, at time.Time, token string, versions ...int64) {
 			c.Helper()
-			snap := c.read(vault.Query{Scope: "acme", Name: "NAME"})
-			var want []vault.SecretRow
+			snap := c.read(store.Query{Scope: "acme", Name: "NAME"})
+			var want []store.SecretRow
 			for _, v := range versions {
 				row := storageSecret("acme", "NAME", v)
 				row.LastUsed, row.LastToken = at, token
@@ -56,8 +56,8 @@ var storageUseRules = []storageRule{
 			c.sameSecrets(want, snap.Versions, why)
 			c.sameSecrets(append(want[len(want)-1:], storageSecret("acme", "OTHER", 1)), snap.Path[0].Secrets, why)
 		}
-		use := func(at time.Time, token string) vault.Use {
-			return vault.Use{Token: token, Time: at, Addr: "addr", Runner: "runner", Scope: "acme", Name: "NAME"}
+		use := func(at time.Time, token string) store.Usage {
+			return store.Usage{Token: token, Time: at, Addr: "addr", Runner: "runner", Scope: "acme", Name: "NAME"}
 		}
 		c.touch(use(at, "t1"))
 		used("a use is recorded with the token", at, "t1", 1)
@@ -67,28 +67,28 @@ var storageUseRules = []storageRule{
 		used("the latest of a batch counts, whatever the order", at.Add(time.Second), "t2", 1)
 		row := storageSecret("acme", "NAME", 2)
 		row.LastUsed, row.LastToken = at.Add(time.Hour), "t9"
-		c.apply(vault.Change{Insert: []vault.SecretRow{row}})
+		c.apply(store.Change{Insert: []store.SecretRow{row}})
 		used("the use is the secret's: a new version neither forgets nor sets it", at.Add(time.Second), "t2", 1, 2)
-		require.True(c, c.read(vault.Query{Token: "t1"}).Token.LastUsed.IsZero(), "a use of a secret is not one of the token")
-		require.True(c, c.last(vault.Query{Scope: "acme/web"}).Secrets[0].LastUsed.IsZero(), "a use was recorded in another scope")
+		require.True(c, c.read(store.Query{Token: "t1"}).Token.LastUsed.IsZero(), "a use of a secret is not one of the token")
+		require.True(c, c.last(store.Query{Scope: "acme/web"}).Secrets[0].LastUsed.IsZero(), "a use was recorded in another scope")
 	}},
 	{"hundreds of uses fit into one batch", func(c *storageCheck) {
 		const count = 300
-		var change vault.Change
-		var uses []vault.Use
+		var change store.Change
+		var uses []store.Usage
 		at := storageTime("use")
 		for i := range count {
 			id, name := fmt.Sprintf("t%03d", i), fmt.Sprintf("NAME_%03d", i)
 			change.Issue = append(change.Issue, storageToken("acme", id))
 			change.Insert = append(change.Insert, storageSecret("acme", name, 1))
 			for _, d := range []time.Duration{1, 3, 2} { // of each the one in the middle counts
-				token, secret := vault.Use{Token: id, Time: at.Add(d * time.Second), Runner: fmt.Sprint(id, d)}, vault.Use{Token: fmt.Sprint(id, d), Time: at.Add(d * time.Second), Scope: "acme", Name: name}
-				uses = append(uses, token, secret, vault.Use{Token: "none " + id, Time: at})
+				token, secret := store.Usage{Token: id, Time: at.Add(d * time.Second), Runner: fmt.Sprint(id, d)}, store.Usage{Token: fmt.Sprint(id, d), Time: at.Add(d * time.Second), Scope: "acme", Name: name}
+				uses = append(uses, token, secret, store.Usage{Token: "none " + id, Time: at})
 			}
 		}
 		c.apply(change)
 		c.touch(uses...)
-		snap := c.read(vault.Query{Scope: "acme", Tokens: true})
+		snap := c.read(store.Query{Scope: "acme", Tokens: true})
 		require.Len(c, snap.Tokens, count)
 		require.Len(c, snap.Path[0].Secrets, count)
 		for _, row := range snap.Tokens {
@@ -103,31 +103,31 @@ var storageUseRules = []storageRule{
 	{"a use of what is gone changes nothing", func(c *storageCheck) {
 		c.insert(1)
 		at := storageTime("use")
-		use := vault.Use{Token: "t1", Time: at, Scope: "acme", Name: "NAME"}
+		use := store.Usage{Token: "t1", Time: at, Scope: "acme", Name: "NAME"}
 		c.touch(use)
-		c.apply(vault.Change{Delete: []vault.NameRef{storageName}})
-		c.touch(vault.Use{Token: "t1", Time: at}, use, vault.Use{Token: "t1", Time: at, Scope: "none", Name: "NAME"}, vault.Use{Token: "t1", Time: at, Scope: "acme", Name: "NONE"})
+		c.apply(store.Change{Delete: []store.NameRef{storageName}})
+		c.touch(store.Usage{Token: "t1", Time: at}, use, store.Usage{Token: "t1", Time: at, Scope: "none", Name: "NAME"}, store.Usage{Token: "t1", Time: at, Scope: "acme", Name: "NONE"})
 		c.versions(0, 1, nil, "a deleted secret does not come back")
-		c.same(&vault.Snapshot{}, c.read(vault.Query{Token: "t1"}), "a token does not appear")
-		c.same(&vault.Snapshot{Path: []vault.ScopeState{{Scope: "none"}}}, c.read(vault.Query{Scope: "none", Name: "NAME"}), "a scope does not appear")
+		c.same(&store.Snapshot{}, c.read(store.Query{Token: "t1"}), "a token does not appear")
+		c.same(&store.Snapshot{Path: []store.ScopeState{{Scope: "none"}}}, c.read(store.Query{Scope: "none", Name: "NAME"}), "a scope does not appear")
 		c.insert(2)
 		c.versions(2, 2, []int64{2}, "Delete forgets the use, and none was recorded after it")
 
-		c.apply(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t2")}})
-		c.touch(vault.Use{Token: "t3", Time: at}, vault.Use{Token: "t2", Time: at, Addr: "addr"})
-		require.Equal(c, "addr", c.read(vault.Query{Token: "t2"}).Token.LastAddr, "the rest of the batch is recorded")
+		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t2")}})
+		c.touch(store.Usage{Token: "t3", Time: at}, store.Usage{Token: "t2", Time: at, Addr: "addr"})
+		require.Equal(c, "addr", c.read(store.Query{Token: "t2"}).Token.LastAddr, "the rest of the batch is recorded")
 	}},
 	{"a use does not count as a change", func(c *storageCheck) {
 		c.apply(storageFill("acme", "t1"))
 		newest, _ := c.changes(0)
-		c.touch(vault.Use{Token: "t1", Time: storageTime("use")}, vault.Use{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "NAME"})
+		c.touch(store.Usage{Token: "t1", Time: storageTime("use")}, store.Usage{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "NAME"})
 		n, scopes := c.changes(newest)
 		require.Equal(c, newest, n, "Touch moved the number of the newest change")
 		require.Empty(c, scopes, "Touch changes no seal")
 	}},
 	{"changes names the scopes whose seals were changed", func(c *storageCheck) {
-		replace := func(scope string, n int) vault.SealChange {
-			change := vault.SealChange{Scope: scope, New: storageSeal(scope, n)}
+		replace := func(scope string, n int) store.SealChange {
+			change := store.SealChange{Scope: scope, New: storageSeal(scope, n)}
 			if n > 1 {
 				change.Old = storageSeal(scope, n-1)
 			}
@@ -136,17 +136,17 @@ var storageUseRules = []storageRule{
 		start, scopes := c.changes(0)
 		require.Empty(c, scopes, "an empty storage has no changes")
 
-		c.apply(vault.Change{Seals: []vault.SealChange{replace("acme", 1), replace("acme/web", 1), replace("acme/db", 1)}})
+		c.apply(store.Change{Seals: []store.SealChange{replace("acme", 1), replace("acme/web", 1), replace("acme/db", 1)}})
 		first, scopes := c.changes(start)
 		require.Greater(c, first, start, "numbers rise")
 		require.Equal(c, []string{"acme", "acme/db", "acme/web"}, scopes)
 
-		c.apply(vault.Change{Seals: []vault.SealChange{replace("acme/web", 2)}})
+		c.apply(store.Change{Seals: []store.SealChange{replace("acme/web", 2)}})
 		second, scopes := c.changes(first)
 		require.Greater(c, second, first, "numbers rise")
 		require.Equal(c, []string{"acme/web"}, scopes, "only what was changed after the number that was asked for")
 
-		c.apply(vault.Change{Seals: []vault.SealChange{replace("acme/web", 3), replace("acme/db", 2)}})
+		c.apply(store.Change{Seals: []store.SealChange{replace("acme/web", 3), replace("acme/db", 2)}})
 		third, scopes := c.changes(first)
 		require.Equal(c, []string{"acme/db", "acme/web"}, scopes, "a scope that was changed twice is named once")
 		_, scopes = c.changes(start)
@@ -159,7 +159,7 @@ var storageUseRules = []storageRule{
 		require.Equal(c, third, n, "a number from the future does not move the storage's own")
 		require.Empty(c, scopes)
 
-		c.apply(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t1")}})
+		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}})
 		n, scopes = c.changes(third)
 		require.Greater(c, n, third, "a change without a seal is counted")
 		require.Empty(c, scopes, "and names no scope")

@@ -3,29 +3,29 @@ package vaulttest
 import (
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // storageName is the secret that the version rules are about.
-var storageName = vault.NameRef{Scope: "acme", Name: "NAME"}
+var storageName = store.NameRef{Scope: "acme", Name: "NAME"}
 
-func storageVersion(version int64) vault.VersionRef {
-	return vault.VersionRef{Scope: storageName.Scope, Name: storageName.Name, Version: version}
+func storageVersion(version int64) store.VersionRef {
+	return store.VersionRef{Scope: storageName.Scope, Name: storageName.Name, Version: version}
 }
 
 // insert stores versions of NAME, each in a change of its own.
 func (c *storageCheck) insert(versions ...int64) {
 	c.Helper()
 	for _, v := range versions {
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "NAME", v)}})
+		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", "NAME", v)}})
 	}
 }
 
 // versions requires what is stored of NAME. active is 0 if no version is.
 func (c *storageCheck) versions(active, last int64, stored []int64, why string) {
 	c.Helper()
-	snap := c.read(vault.Query{Scope: "acme", Name: "NAME"})
-	var want, got []vault.SecretRow
+	snap := c.read(store.Query{Scope: "acme", Name: "NAME"})
+	var want, got []store.SecretRow
 	for _, v := range stored {
 		want = append(want, storageSecret("acme", "NAME", v))
 	}
@@ -51,20 +51,20 @@ var storageVersionRules = []storageRule{
 		c.versions(1, 1, []int64{1}, "the first version is active")
 		c.insert(2, 5)
 		c.versions(5, 5, []int64{1, 2, 5}, "the newest version is active, and numbers may be left out")
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "NAME", 7), storageSecret("acme", "NAME", 6)}})
+		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", "NAME", 7), storageSecret("acme", "NAME", 6)}})
 		c.versions(6, 7, []int64{1, 2, 5, 6, 7}, "the last of a change is active, and the highest number is remembered")
 	}},
 	{"a tombstone is a version like any other", func(c *storageCheck) {
 		c.insert(1)
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageTombstone("acme", "NAME", 2)}})
-		c.sameSecrets([]vault.SecretRow{storageTombstone("acme", "NAME", 2)}, c.last(vault.Query{Scope: "acme"}).Secrets, "the tombstone is the active version")
-		c.apply(vault.Change{Activate: []vault.VersionRef{storageVersion(1)}})
-		c.sameSecrets([]vault.SecretRow{storageSecret("acme", "NAME", 1)}, c.last(vault.Query{Scope: "acme"}).Secrets, "activating the version before takes the tombstone out of the way")
+		c.apply(store.Change{Insert: []store.SecretRow{storageTombstone("acme", "NAME", 2)}})
+		c.sameSecrets([]store.SecretRow{storageTombstone("acme", "NAME", 2)}, c.last(store.Query{Scope: "acme"}).Secrets, "the tombstone is the active version")
+		c.apply(store.Change{Activate: []store.VersionRef{storageVersion(1)}})
+		c.sameSecrets([]store.SecretRow{storageSecret("acme", "NAME", 1)}, c.last(store.Query{Scope: "acme"}).Secrets, "activating the version before takes the tombstone out of the way")
 	}},
 	{"activating a version makes it the active one", func(c *storageCheck) {
 		c.insert(1, 2, 3)
 		for _, v := range []int64{1, 3, 2, 2} {
-			c.apply(vault.Change{Activate: []vault.VersionRef{storageVersion(v)}})
+			c.apply(store.Change{Activate: []store.VersionRef{storageVersion(v)}})
 			c.versions(v, 3, []int64{1, 2, 3}, "activating changes what is active and nothing else")
 		}
 		c.insert(4)
@@ -72,69 +72,69 @@ var storageVersionRules = []storageRule{
 	}},
 	{"activating a version that is not stored fails and changes nothing", func(c *storageCheck) {
 		c.insert(1, 2)
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme/web", "NAME", 3), storageSecret("acme", "OTHER", 3)}})
+		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme/web", "NAME", 3), storageSecret("acme", "OTHER", 3)}})
 		newest, _ := c.changes(0)
-		for _, ref := range []vault.VersionRef{storageVersion(3), storageVersion(0), {Scope: "acme", Name: "NONE", Version: 1}, {Scope: "none", Name: "NAME", Version: 1}} {
-			change := vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "MORE", 1)}, Activate: []vault.VersionRef{ref}}
+		for _, ref := range []store.VersionRef{storageVersion(3), storageVersion(0), {Scope: "acme", Name: "NONE", Version: 1}, {Scope: "none", Name: "NAME", Version: 1}} {
+			change := store.Change{Insert: []store.SecretRow{storageSecret("acme", "MORE", 1)}, Activate: []store.VersionRef{ref}}
 			err := c.s.Apply(c.Context(), &change)
 			require.Error(c, err, "%+v is not stored", ref)
-			require.NotErrorIs(c, err, vault.ErrConflict, "a conflict would be tried again for nothing")
+			require.NotErrorIs(c, err, store.ErrConflict, "a conflict would be tried again for nothing")
 		}
 		c.versions(2, 2, []int64{1, 2}, "the active version is what it was")
-		require.Zero(c, c.read(vault.Query{Scope: "acme", Name: "MORE"}).Last, "the rest of the change was applied")
+		require.Zero(c, c.read(store.Query{Scope: "acme", Name: "MORE"}).Last, "the rest of the change was applied")
 		n, _ := c.changes(0)
 		require.Equal(c, newest, n, "what fails is no change")
 	}},
 	{"revoking a token that is not stored fails and changes nothing", func(c *storageCheck) {
-		c.apply(vault.Change{Issue: []vault.TokenRow{storageToken("acme", "t1")}})
-		err := c.s.Apply(c.Context(), &vault.Change{Revoke: []vault.RevokedRow{storageRevoked("t1"), storageRevoked("t2")}})
+		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}})
+		err := c.s.Apply(c.Context(), &store.Change{Revoke: []store.RevokedRow{storageRevoked("t1"), storageRevoked("t2")}})
 		require.Error(c, err, "there is no token t2")
-		require.NotErrorIs(c, err, vault.ErrConflict, "a conflict would be tried again for nothing")
-		require.True(c, c.read(vault.Query{Token: "t1"}).Token.Revoked.IsZero(), "the rest of the change was applied")
+		require.NotErrorIs(c, err, store.ErrConflict, "a conflict would be tried again for nothing")
+		require.True(c, c.read(store.Query{Token: "t1"}).Token.Revoked.IsZero(), "the rest of the change was applied")
 	}},
 	{"pruning removes lower versions and never the active one", func(c *storageCheck) {
 		c.insert(1, 2, 3, 4, 5)
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "OTHER", 1), storageSecret("acme/web", "NAME", 1)}})
-		c.apply(vault.Change{Prune: []vault.VersionRef{storageVersion(3)}})
+		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", "OTHER", 1), storageSecret("acme/web", "NAME", 1)}})
+		c.apply(store.Change{Prune: []store.VersionRef{storageVersion(3)}})
 		c.versions(5, 5, []int64{3, 4, 5}, "versions below 3 are removed")
-		c.apply(vault.Change{Activate: []vault.VersionRef{storageVersion(3)}})
-		c.apply(vault.Change{Prune: []vault.VersionRef{storageVersion(5)}})
+		c.apply(store.Change{Activate: []store.VersionRef{storageVersion(3)}})
+		c.apply(store.Change{Prune: []store.VersionRef{storageVersion(5)}})
 		c.versions(3, 5, []int64{3, 5}, "the active version is kept, however low it is")
-		c.apply(vault.Change{Activate: []vault.VersionRef{storageVersion(5)}, Prune: []vault.VersionRef{storageVersion(100)}})
+		c.apply(store.Change{Activate: []store.VersionRef{storageVersion(5)}, Prune: []store.VersionRef{storageVersion(100)}})
 		c.versions(5, 5, []int64{5}, "what was activated by the same change is the active version")
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "NAME", 6)}, Prune: []vault.VersionRef{storageVersion(6)}})
+		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", "NAME", 6)}, Prune: []store.VersionRef{storageVersion(6)}})
 		c.versions(6, 6, []int64{6}, "so is what was inserted by it")
-		c.apply(vault.Change{Prune: []vault.VersionRef{storageVersion(-5), {Scope: "acme", Name: "NONE", Version: 3}, {Scope: "none", Name: "NAME", Version: 3}}})
+		c.apply(store.Change{Prune: []store.VersionRef{storageVersion(-5), {Scope: "acme", Name: "NONE", Version: 3}, {Scope: "none", Name: "NAME", Version: 3}}})
 		c.versions(6, 6, []int64{6}, "where there is nothing to prune nothing happens")
-		require.Len(c, c.read(vault.Query{Scope: "acme", Name: "OTHER"}).Versions, 1, "other names keep theirs")
-		require.Len(c, c.read(vault.Query{Scope: "acme/web", Name: "NAME"}).Versions, 1, "other scopes keep theirs")
+		require.Len(c, c.read(store.Query{Scope: "acme", Name: "OTHER"}).Versions, 1, "other names keep theirs")
+		require.Len(c, c.read(store.Query{Scope: "acme/web", Name: "NAME"}).Versions, 1, "other scopes keep theirs")
 	}},
 	{"deleting removes all versions", func(c *storageCheck) {
 		c.insert(1, 2, 3)
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "OTHER", 1), storageSecret("acme/web", "NAME", 1)}})
-		c.apply(vault.Change{Delete: []vault.NameRef{storageName}})
-		snap := c.read(vault.Query{Scope: "acme", Name: "NAME"})
+		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", "OTHER", 1), storageSecret("acme/web", "NAME", 1)}})
+		c.apply(store.Change{Delete: []store.NameRef{storageName}})
+		snap := c.read(store.Query{Scope: "acme", Name: "NAME"})
 		require.Empty(c, snap.Versions, "a deleted name has no versions")
-		c.sameSecrets([]vault.SecretRow{storageSecret("acme", "OTHER", 1)}, snap.Path[0].Secrets, "other names of the scope stay")
-		require.Len(c, c.read(vault.Query{Scope: "acme/web", Name: "NAME"}).Versions, 1, "the name stays in other scopes")
-		require.Error(c, c.s.Apply(c.Context(), &vault.Change{Activate: []vault.VersionRef{storageVersion(2)}}), "a deleted version cannot be activated")
-		c.apply(vault.Change{Delete: []vault.NameRef{storageName, {Scope: "none", Name: "NAME"}, {Scope: "acme", Name: "NONE"}}})
-		require.Zero(c, c.read(vault.Query{Scope: "acme", Name: "NONE"}).Last, "deleting what is not there does nothing")
+		c.sameSecrets([]store.SecretRow{storageSecret("acme", "OTHER", 1)}, snap.Path[0].Secrets, "other names of the scope stay")
+		require.Len(c, c.read(store.Query{Scope: "acme/web", Name: "NAME"}).Versions, 1, "the name stays in other scopes")
+		require.Error(c, c.s.Apply(c.Context(), &store.Change{Activate: []store.VersionRef{storageVersion(2)}}), "a deleted version cannot be activated")
+		c.apply(store.Change{Delete: []store.NameRef{storageName, {Scope: "none", Name: "NAME"}, {Scope: "acme", Name: "NONE"}}})
+		require.Zero(c, c.read(store.Query{Scope: "acme", Name: "NONE"}).Last, "deleting what is not there does nothing")
 	}},
 	{"versions never start again", func(c *storageCheck) {
 		c.insert(1, 2, 3)
-		c.apply(vault.Change{Delete: []vault.NameRef{storageName}})
+		c.apply(store.Change{Delete: []store.NameRef{storageName}})
 		c.versions(0, 3, nil, "the highest version outlives Delete")
-		c.apply(vault.Change{Delete: []vault.NameRef{storageName}})
+		c.apply(store.Change{Delete: []store.NameRef{storageName}})
 		c.versions(0, 3, nil, "and a second Delete")
 		c.insert(4)
 		c.versions(4, 4, []int64{4}, "a name that comes back goes on counting")
 		c.insert(6)
-		c.apply(vault.Change{Activate: []vault.VersionRef{storageVersion(4)}})
-		c.apply(vault.Change{Prune: []vault.VersionRef{storageVersion(7)}})
+		c.apply(store.Change{Activate: []store.VersionRef{storageVersion(4)}})
+		c.apply(store.Change{Prune: []store.VersionRef{storageVersion(7)}})
 		c.versions(4, 6, []int64{4}, "the highest version outlives Prune")
-		c.apply(vault.Change{Insert: []vault.SecretRow{storageSecret("acme", "NAME", 9)}, Delete: []vault.NameRef{storageName}})
+		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", "NAME", 9)}, Delete: []store.NameRef{storageName}})
 		c.versions(0, 9, nil, "the parts of a change are applied in order, so Delete comes after Insert")
-		require.Zero(c, c.read(vault.Query{Scope: "acme/web", Name: "NAME"}).Last, "another scope counts for itself")
+		require.Zero(c, c.read(store.Query{Scope: "acme/web", Name: "NAME"}).Last, "another scope counts for itself")
 	}},
 }

@@ -1,4 +1,4 @@
-package vault
+package store
 
 import (
 	"context"
@@ -21,7 +21,7 @@ var ErrConflict = errors.New("conflicting change")
 // are any. The caller owns what it gets and keeps what it gives. A method whose
 // context is over returns the context's error. Package vaulttest checks an
 // implementation.
-type Storage interface {
+type Store interface {
 	// Read returns what q asks for as one consistent snapshot: it shows all or
 	// nothing of every Apply.
 	Read(ctx context.Context, q Query) (*Snapshot, error)
@@ -35,7 +35,7 @@ type Storage interface {
 	// Touch records uses. A use older than the recorded one of the same token
 	// or secret changes nothing; so does one of a token or secret that is
 	// gone. It does not count as a change.
-	Touch(ctx context.Context, uses []Use) error
+	Touch(ctx context.Context, uses []Usage) error
 
 	// Tenants returns the tenants that have a key record, in the order of
 	// their bytes: those after the given one, at most limit.
@@ -278,7 +278,7 @@ type VersionRef struct {
 }
 
 // Use is the use of a token, or of a secret by a token if Name is set.
-type Use struct {
+type Usage struct {
 	Token string
 	Time  time.Time
 	// Addr and Runner say who used the token.
