@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/suite"
 	"github.com/satchelhq/satchel/vault"
 )
 
@@ -29,7 +30,7 @@ func RunSink(t *testing.T, open func(t *testing.T) (sink vault.AuditSink, record
 	for _, rule := range sinkRules {
 		t.Run(rule.name, func(t *testing.T) {
 			sink, recorded := open(t)
-			rule.check(&sinkCheck{storageT: t, sink: sink, recorded: recorded})
+			rule.check(&sinkCheck{T: t, sink: sink, recorded: recorded})
 		})
 	}
 }
@@ -42,7 +43,7 @@ type sinkRule struct {
 
 // sinkCheck is one run of one rule.
 type sinkCheck struct {
-	storageT
+	suite.T
 	sink     vault.AuditSink
 	recorded func() ([]SinkRecord, error)
 }

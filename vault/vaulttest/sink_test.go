@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/suite"
 	"github.com/satchelhq/satchel/vault"
 )
 
@@ -81,13 +82,7 @@ var brokenSinks = map[string]func() *heap{
 }
 
 func sinkVerdict(t *testing.T, rule sinkRule, h *heap) []string {
-	r := &recorder{ctx: context.WithoutCancel(t.Context())}
-	var wg sync.WaitGroup
-	wg.Go(func() { // Goexit ends a goroutine
-		rule.check(&sinkCheck{storageT: r, sink: h, recorded: h.recorded})
-	})
-	wg.Wait()
-	return r.failures
+	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&sinkCheck{T: c, sink: h, recorded: h.recorded}) })
 }
 
 func TestASoundSinkKeepsEveryRule(t *testing.T) {

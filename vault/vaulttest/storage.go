@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/suite"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -19,7 +20,7 @@ import (
 func RunStorage(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, rule := range storageRules() {
 		t.Run(rule.name, func(t *testing.T) {
-			rule.check(&storageCheck{storageT: t, s: open(t)})
+			rule.check(&storageCheck{T: t, s: open(t)})
 		})
 	}
 }
@@ -44,17 +45,9 @@ func storageRules() []storageRule {
 		storageMintRules, storageAuditRules, storageExpectationRules, storageUseRules, storageConcurrencyRules)
 }
 
-// storageT is what a rule needs of a *testing.T. The suite's own tests have
-// another one, which is allowed to fail.
-type storageT interface {
-	require.TestingT
-	Helper()
-	Context() context.Context
-}
-
 // storageCheck is one run of one rule.
 type storageCheck struct {
-	storageT
+	suite.T
 	s store.Store
 }
 

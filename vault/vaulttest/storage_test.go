@@ -1,45 +1,19 @@
 package vaulttest
 
 import (
-	"context"
-	"fmt"
-	"runtime"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/suite"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// recorder is a storageT that may fail.
-type recorder struct {
-	ctx      context.Context
-	mu       sync.Mutex
-	failures []string
-}
-
-func (r *recorder) Helper()                  {}
-func (r *recorder) Context() context.Context { return r.ctx }
-func (r *recorder) FailNow()                 { runtime.Goexit() }
-
-func (r *recorder) Errorf(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.failures = append(r.failures, fmt.Sprintf(format, args...))
-}
-
 // verdict runs a rule and returns what it found wrong.
 func verdict(t *testing.T, rule storageRule, s store.Store) []string {
-	r := &recorder{ctx: context.WithoutCancel(t.Context())}
-	var wg sync.WaitGroup
-	wg.Go(func() { // Goexit ends a goroutine
-		rule.check(&storageCheck{storageT: r, s: s})
-	})
-	wg.Wait()
-	return r.failures
+	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&storageCheck{T: c, s: s}) })
 }
 
 func TestASoundStorageKeepsEveryRule(t *testing.T) {
