@@ -42,10 +42,12 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"job", "bundle, bundle/redact, internal/envnames, x/sys", "a job takes any source of secrets: it does not know the client"},
 	{"admin", "bundle, internal/outgoing, internal/wire", "a client of the platform does not compile the platform"},
 	{"migrate", "admin, bundle, bundle/dotenv, internal/envnames, internal/outgoing, internal/wire, yaml", "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
-	{"vault", "bundle, keyring, internal/batch, internal/wire, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
-	{"vault/memstore", "bundle, keyring, internal/batch, internal/wire, vault, x/crypto, x/sys", "a storage knows vault and no driver"},
-	{"vault/sqlstore", "bundle, keyring, internal/batch, internal/wire, vault, x/crypto, x/sys", "a storage knows vault and no driver"},
-	{"vault/vaulttest", "bundle, keyring, keyring/keyringtest, internal/batch, internal/wire, vault, vault/memstore, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
+	{"vault/store", "keyring, x/crypto, x/sys", "the contract of a storage is about rows: it does not know the vault"},
+	{"vault/store/storetest", "internal/suite, keyring, testify, vault/store, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
+	{"vault", "bundle, keyring, internal/batch, internal/wire, vault/store, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
+	{"vault/memstore", "keyring, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
+	{"vault/sqlstore", "keyring, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
+	{"vault/vaulttest", "bundle, internal/suite, keyring, keyring/keyringtest, internal/batch, internal/wire, vault, vault/memstore, vault/store, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
 }
 
 // others are the names that the table has for packages outside the module: where

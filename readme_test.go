@@ -31,7 +31,7 @@ func TestSnippetsOfThePagesAreCompiledExamples(t *testing.T) {
 		require.NoError(t, err)
 		for _, match := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 			snippets++
-			require.Contains(t, strings.Join(sources, "\n"), match[1], "%s has a snippet that is in no compiled example", page)
+			require.True(t, strings.Contains(strings.Join(sources, "\n"), match[1]), "%s has a snippet that is in no compiled example:\n%s", page, match[1])
 		}
 	}
 	require.NotZero(t, snippets, "the pages have Go snippets")

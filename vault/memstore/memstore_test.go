@@ -5,9 +5,9 @@ import (
 
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
-	"github.com/satchelhq/satchel/vault/vaulttest"
+	"github.com/satchelhq/satchel/vault/store/storetest"
 )
 
 func TestStorage(t *testing.T) {
-	vaulttest.RunStorage(t, func(*testing.T) store.Store { return memstore.New() })
+	storetest.Run(t, func(*testing.T) store.Store { return memstore.New() })
 }

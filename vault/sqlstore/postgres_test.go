@@ -12,7 +12,7 @@ import (
 	"github.com/satchelhq/satchel/internal/postgrestest"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 	"github.com/satchelhq/satchel/vault/store"
-	"github.com/satchelhq/satchel/vault/vaulttest"
+	"github.com/satchelhq/satchel/vault/store/storetest"
 )
 
 // openPostgresDB returns a pool over a PostgreSQL database.
@@ -44,7 +44,7 @@ func (r *postgresReopener) Reopen(ctx context.Context) (store.Store, error) {
 }
 
 func TestStorageInPostgreSQL(t *testing.T) {
-	vaulttest.RunStorage(t, func(t *testing.T) store.Store {
+	storetest.Run(t, func(t *testing.T) store.Store {
 		dsn := postgrestest.Schema(t)
 		return &postgresReopener{Store: openPostgres(t, dsn), t: t, dsn: dsn}
 	})
@@ -77,7 +77,7 @@ func (t *twins) Changes(ctx context.Context, since int64) (int64, []string, erro
 }
 
 func TestTwoStoresOnOnePostgreSQLAreOneStorage(t *testing.T) {
-	vaulttest.RunStorage(t, func(t *testing.T) store.Store {
+	storetest.Run(t, func(t *testing.T) store.Store {
 		dsn := postgrestest.Schema(t)
 		return &twins{stores: [2]store.Store{openPostgres(t, dsn), openPostgres(t, dsn)}}
 	})

@@ -11,7 +11,7 @@ import (
 
 	"github.com/satchelhq/satchel/vault/sqlstore"
 	"github.com/satchelhq/satchel/vault/store"
-	"github.com/satchelhq/satchel/vault/vaulttest"
+	"github.com/satchelhq/satchel/vault/store/storetest"
 )
 
 // openDB returns a pool over a file, which may not exist yet.
@@ -50,7 +50,7 @@ func (r *reopener) Reopen(ctx context.Context) (store.Store, error) {
 }
 
 func TestStorage(t *testing.T) {
-	vaulttest.RunStorage(t, func(t *testing.T) store.Store {
+	storetest.Run(t, func(t *testing.T) store.Store {
 		file := newFile(t)
 		db := openDB(t, file)
 		s, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)

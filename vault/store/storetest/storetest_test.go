@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"slices"
@@ -12,12 +12,12 @@ import (
 )
 
 // verdict runs a rule and returns what it found wrong.
-func verdict(t *testing.T, rule storageRule, s store.Store) []string {
-	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&storageCheck{T: c, s: s}) })
+func verdict(t *testing.T, rule contractRule, s store.Store) []string {
+	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&checker{T: c, s: s}) })
 }
 
 func TestASoundStorageKeepsEveryRule(t *testing.T) {
-	for _, rule := range storageRules() {
+	for _, rule := range allRules() {
 		require.Empty(t, verdict(t, rule, memstore.New()), "rule %q", rule.name)
 	}
 }
@@ -26,8 +26,8 @@ func TestASoundStorageKeepsEveryRule(t *testing.T) {
 // rule, so no rule is there in vain.
 func TestABrokenStorageIsRejectedByTheRuleItBreaks(t *testing.T) {
 	var untried []string
-	rules := map[string]storageRule{}
-	for _, rule := range storageRules() {
+	rules := map[string]contractRule{}
+	for _, rule := range allRules() {
 		require.NotContains(t, rules, rule.name, "a rule's name is its own")
 		rules[rule.name] = rule
 		untried = append(untried, rule.name)
@@ -42,11 +42,11 @@ func TestABrokenStorageIsRejectedByTheRuleItBreaks(t *testing.T) {
 	require.Empty(t, untried, "these rules have met no storage that they reject")
 }
 
-func TestRunStorageRunsEveryRuleOnAStorageOfItsOwn(t *testing.T) {
+func TestRunRunsEveryRuleOnAStorageOfItsOwn(t *testing.T) {
 	opened := 0
-	RunStorage(t, func(*testing.T) store.Store {
+	Run(t, func(*testing.T) store.Store {
 		opened++
 		return memstore.New()
 	})
-	require.Equal(t, len(storageRules()), opened)
+	require.Equal(t, len(allRules()), opened)
 }

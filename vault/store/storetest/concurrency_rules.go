@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"bytes"
@@ -15,12 +15,12 @@ import (
 )
 
 // storageFaults gathers what goes wrong in the goroutines of a rule.
-type storageFaults struct {
+type faultsOf struct {
 	mu   sync.Mutex
 	list []string
 }
 
-func (f *storageFaults) add(format string, args ...any) {
+func (f *faultsOf) add(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.list) < 10 {
@@ -29,33 +29,33 @@ func (f *storageFaults) add(format string, args ...any) {
 }
 
 // storageSteps is how many changes a rule with concurrent readers makes.
-const storageSteps = 40
+const steps = 40
 
 // Rules about reading and writing at the same time.
-var storageConcurrencyRules = []storageRule{
-	{"a read shows all or nothing of every change", func(c *storageCheck) {
+var concurrencyRules = []contractRule{
+	{"a read shows all or nothing of every change", func(c *checker) {
 		// The n-th change writes n into every place, so all that one read
 		// returns must speak of the same n.
 		step := func(n int) *store.Change {
 			change := &store.Change{
-				Keys:   []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", n)}},
-				Seals:  []store.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", n)}},
-				Insert: []store.SecretRow{storageSecret("acme/web", "NAME", int64(n))},
+				Keys:   []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", n)}},
+				Seals:  []store.SealChange{{Scope: "acme/web", New: sealOf("acme/web", n)}},
+				Insert: []store.SecretRow{secretRow("acme/web", "NAME", int64(n))},
 				Prune:  []store.VersionRef{{Scope: "acme/web", Name: "NAME", Version: int64(n - 1)}},
-				Issue:  []store.TokenRow{storageToken("acme/web", fmt.Sprintf("t%03d", n))},
-				Mint:   []store.MintChange{storageMint("acme", "github", n-1, n), storageMint("acme/web", "github", n-1, n)},
-				Append: []store.AuditRow{storageEntry("acme", int64(n))},
+				Issue:  []store.TokenRow{tokenRow("acme/web", fmt.Sprintf("t%03d", n))},
+				Mint:   []store.MintChange{mintChange("acme", "github", n-1, n), mintChange("acme/web", "github", n-1, n)},
+				Append: []store.AuditRow{entryOf("acme", int64(n))},
 			}
 			if n > 1 {
-				change.Keys[0].Old = storageKey("acme", "first", n-1)
-				change.Seals[0].Old = storageSeal("acme/web", n-1)
-				change.Revoke = []store.RevokedRow{storageRevoked(fmt.Sprintf("t%03d", n-1))}
+				change.Keys[0].Old = keyRecord("acme", "first", n-1)
+				change.Seals[0].Old = sealOf("acme/web", n-1)
+				change.Revoke = []store.RevokedRow{revokedRow(fmt.Sprintf("t%03d", n-1))}
 			}
 			return change
 		}
 		c.apply(*step(1))
 
-		var f storageFaults
+		var f faultsOf
 		var done atomic.Bool
 		read := make(chan struct{}, 1) // has something after a read
 		var wg sync.WaitGroup
@@ -70,7 +70,7 @@ var storageConcurrencyRules = []storageRule{
 						{Token: "t001", Name: "NAME"},
 						{Token: "t001", SealsOnly: true, Minted: true},
 					} {
-						n, fault := storageTorn(c.s.Read(c.Context(), q))
+						n, fault := tornAt(c.s.Read(c.Context(), q))
 						if n < last && fault == "" {
 							fault = fmt.Sprintf("an earlier read showed change %d", last)
 						}
@@ -86,7 +86,7 @@ var storageConcurrencyRules = []storageRule{
 				}
 			})
 		}
-		for n := 2; n <= storageSteps; n++ {
+		for n := 2; n <= steps; n++ {
 			<-read // so that reads and writes do meet
 			if err := c.s.Apply(c.Context(), step(n)); err != nil {
 				f.add("writing beside readers: %v", err)
@@ -97,23 +97,23 @@ var storageConcurrencyRules = []storageRule{
 		wg.Wait()
 		require.Empty(c, f.list)
 	}},
-	{"of writers that expect the same, one wins", func(c *storageCheck) {
+	{"of writers that expect the same, one wins", func(c *checker) {
 		const writers = 6
-		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
-		seal := storageSeal("acme", 0)
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", New: sealOf("acme", 0)}}})
+		seal := sealOf("acme", 0)
 		for round := range 10 {
 			winner := c.race(writers, func(i int) *store.Change {
 				tenant := fmt.Sprintf("tenant%d", round)
 				return &store.Change{
-					Keys:   []store.KeyChange{{Tenant: tenant, New: storageKey(tenant, fmt.Sprint(i), 1), First: true}},
-					Seals:  []store.SealChange{{Scope: "acme", Old: seal, New: storageSeal("acme", 1+round*writers+i)}},
-					Insert: []store.SecretRow{storageSecret("acme", fmt.Sprintf("BY_%d", i), int64(round+1))},
+					Keys:   []store.KeyChange{{Tenant: tenant, New: keyRecord(tenant, fmt.Sprint(i), 1), First: true}},
+					Seals:  []store.SealChange{{Scope: "acme", Old: seal, New: sealOf("acme", 1+round*writers+i)}},
+					Insert: []store.SecretRow{secretRow("acme", fmt.Sprintf("BY_%d", i), int64(round+1))},
 				}
 			})
-			seal = storageSeal("acme", 1+round*writers+winner)
+			seal = sealOf("acme", 1+round*writers+winner)
 			snap := c.read(store.Query{Scope: fmt.Sprintf("tenant%d", round)})
 			require.Len(c, snap.Keys, 1, "a tenant has one first key")
-			require.EqualValues(c, storageKey(fmt.Sprintf("tenant%d", round), fmt.Sprint(winner), 1), snap.Keys[0], "the key is the winner's")
+			require.EqualValues(c, keyRecord(fmt.Sprintf("tenant%d", round), fmt.Sprint(winner), 1), snap.Keys[0], "the key is the winner's")
 			require.Equal(c, seal, c.last(store.Query{Scope: "acme"}).Seal, "the seal is the winner's")
 			for i := range writers {
 				last := c.read(store.Query{Scope: "acme", Name: fmt.Sprintf("BY_%d", i)}).Last
@@ -121,20 +121,20 @@ var storageConcurrencyRules = []storageRule{
 			}
 		}
 	}},
-	{"of those that mint or append at the same time, one wins", func(c *storageCheck) {
+	{"of those that mint or append at the same time, one wins", func(c *checker) {
 		const writers = 6
 		minted := 0
 		for round := range 10 {
 			winner := c.race(writers, func(i int) *store.Change {
-				return &store.Change{Mint: []store.MintChange{storageMint("acme", "github", minted, 1+round*writers+i)}}
+				return &store.Change{Mint: []store.MintChange{mintChange("acme", "github", minted, 1+round*writers+i)}}
 			})
 			minted = 1 + round*writers + winner
-			c.minted("acme", []store.MintedRow{storageMinted("acme", "github", minted)}, "what is minted is the winner's")
+			c.minted("acme", []store.MintedRow{mintedRow("acme", "github", minted)}, "what is minted is the winner's")
 
 			winner = c.race(writers, func(i int) *store.Change {
-				row := storageEntry("acme", int64(round+1))
+				row := entryOf("acme", int64(round+1))
 				row.Entry = fmt.Append(nil, i)
-				return &store.Change{Append: []store.AuditRow{row, storageEntry(fmt.Sprintf("tenant%d-%d", round, i), 1)}}
+				return &store.Change{Append: []store.AuditRow{row, entryOf(fmt.Sprintf("tenant%d-%d", round, i), 1)}}
 			})
 			chain := c.audit("acme", 0, 1000)
 			require.Len(c, chain, round+1, "each number is used once")
@@ -145,10 +145,10 @@ var storageConcurrencyRules = []storageRule{
 			}
 		}
 	}},
-	{"no write is lost among writers that try again", func(c *storageCheck) {
+	{"no write is lost among writers that try again", func(c *checker) {
 		const writers, each = 4, 12
-		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", New: storageSeal("acme", 0)}}})
-		var f storageFaults
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", New: sealOf("acme", 0)}}})
+		var f faultsOf
 		var wg sync.WaitGroup
 		for range writers {
 			wg.Go(func() {
@@ -158,10 +158,10 @@ var storageConcurrencyRules = []storageRule{
 						f.add("reading: %v", err)
 						return
 					}
-					n := storageSealNumber(snap.Path[0].Seal)
+					n := sealNumber(snap.Path[0].Seal)
 					err = c.s.Apply(c.Context(), &store.Change{
-						Seals:  []store.SealChange{{Scope: "acme", Old: snap.Path[0].Seal, New: storageSeal("acme", n+1)}},
-						Insert: []store.SecretRow{storageSecret("acme", "NAME", snap.Last+1)},
+						Seals:  []store.SealChange{{Scope: "acme", Old: snap.Path[0].Seal, New: sealOf("acme", n+1)}},
+						Insert: []store.SecretRow{secretRow("acme", "NAME", snap.Last+1)},
 					})
 					if err == nil {
 						done++
@@ -175,12 +175,12 @@ var storageConcurrencyRules = []storageRule{
 		wg.Wait()
 		require.Empty(c, f.list)
 		snap := c.read(store.Query{Scope: "acme", Name: "NAME"})
-		require.Equal(c, writers*each, storageSealNumber(snap.Path[0].Seal), "each write that succeeded counts")
+		require.Equal(c, writers*each, sealNumber(snap.Path[0].Seal), "each write that succeeded counts")
 		require.Len(c, snap.Versions, writers*each, "each write that succeeded left its version")
 	}},
-	{"an audit chain that many append to has no gap and loses no entry", func(c *storageCheck) {
+	{"an audit chain that many append to has no gap and loses no entry", func(c *checker) {
 		const writers, each = 4, 12
-		var f storageFaults
+		var f faultsOf
 		var wg sync.WaitGroup
 		for w := range writers {
 			wg.Go(func() {
@@ -190,7 +190,7 @@ var storageConcurrencyRules = []storageRule{
 						f.add("reading: %v", err)
 						return
 					}
-					row := storageEntry("acme", 1)
+					row := entryOf("acme", 1)
 					if snap.AuditHead != nil {
 						row.Seq = snap.AuditHead.Seq + 1
 					}
@@ -219,11 +219,11 @@ var storageConcurrencyRules = []storageRule{
 			next[w]++
 		}
 	}},
-	{"nothing becomes visible behind a number that Changes has returned", func(c *storageCheck) {
+	{"nothing becomes visible behind a number that Changes has returned", func(c *checker) {
 		// Each write is to a scope of its own, so a scope is named by the one
 		// call after its write, or never.
 		const writers = 4
-		var f storageFaults
+		var f faultsOf
 		var polls, writing atomic.Int32
 		writing.Store(writers)
 		var written [writers][]string
@@ -231,9 +231,9 @@ var storageConcurrencyRules = []storageRule{
 		for w := range writers {
 			wg.Go(func() {
 				defer writing.Add(-1)
-				for n := 1; n <= storageSteps/4 || polls.Load() < storageSteps && n < 100*storageSteps; n++ {
+				for n := 1; n <= steps/4 || polls.Load() < steps && n < 100*steps; n++ {
 					scope := fmt.Sprintf("acme/w%d-%d", w, n)
-					if err := c.s.Apply(c.Context(), &store.Change{Seals: []store.SealChange{{Scope: scope, New: storageSeal(scope, 1)}}}); err != nil {
+					if err := c.s.Apply(c.Context(), &store.Change{Seals: []store.SealChange{{Scope: scope, New: sealOf(scope, 1)}}}); err != nil {
 						f.add("writing: %v", err)
 						return
 					}
@@ -258,23 +258,23 @@ var storageConcurrencyRules = []storageRule{
 				named[scope] = true
 			}
 		}
-		polls.Store(storageSteps)
+		polls.Store(steps)
 		wg.Wait()
 		require.Empty(c, f.list)
 		for _, scope := range slices.Concat(written[:]...) {
 			require.True(c, named[scope], "no call of Changes named %s: its number had been returned before it was visible", scope)
 		}
 	}},
-	{"a write that is canceled happened wholly or not at all", func(c *storageCheck) {
+	{"a write that is canceled happened wholly or not at all", func(c *checker) {
 		stored := 0
-		for n := 1; n <= storageSteps/2; n++ {
+		for n := 1; n <= steps/2; n++ {
 			change := &store.Change{
-				Seals:  []store.SealChange{{Scope: "acme", New: storageSeal("acme", n)}},
-				Insert: []store.SecretRow{storageSecret("acme", "NAME", int64(n))},
-				Issue:  []store.TokenRow{storageToken("acme", fmt.Sprintf("t%03d", n))},
+				Seals:  []store.SealChange{{Scope: "acme", New: sealOf("acme", n)}},
+				Insert: []store.SecretRow{secretRow("acme", "NAME", int64(n))},
+				Issue:  []store.TokenRow{tokenRow("acme", fmt.Sprintf("t%03d", n))},
 			}
 			if stored > 0 {
-				change.Seals[0].Old = storageSeal("acme", stored)
+				change.Seals[0].Old = sealOf("acme", stored)
 			}
 			ctx, cancel := context.WithCancel(c.Context())
 			var wg sync.WaitGroup
@@ -287,17 +287,17 @@ var storageConcurrencyRules = []storageRule{
 				require.ErrorIs(c, err, context.Canceled, "nothing else is wrong with the change")
 			}
 			snap := c.read(store.Query{Scope: "acme", Name: "NAME", Tokens: true})
-			require.Equal(c, stored, storageSealNumber(snap.Path[0].Seal), "an error means that nothing was written, and none that all was")
+			require.Equal(c, stored, sealNumber(snap.Path[0].Seal), "an error means that nothing was written, and none that all was")
 			require.Equal(c, err == nil, snap.Last == int64(n), "the version is there if and only if the seal is")
 			require.Equal(c, err == nil, c.read(store.Query{Token: fmt.Sprintf("t%03d", n)}).Token != nil, "the token is there if and only if the seal is")
 		}
-		c.apply(storageFill("acme/web", "after"))
+		c.apply(fillScope("acme/web", "after"))
 	}},
 }
 
 // race applies the changes of several writers at the same time. It requires
 // that one succeeds and the others meet a conflict, and returns which one did.
-func (c *storageCheck) race(writers int, change func(i int) *store.Change) int {
+func (c *checker) race(writers int, change func(i int) *store.Change) int {
 	c.Helper()
 	errs := make([]error, writers)
 	var wg sync.WaitGroup
@@ -317,7 +317,7 @@ func (c *storageCheck) race(writers int, change func(i int) *store.Change) int {
 
 // storageTorn returns the number that the seal of a snapshot is of, and what
 // else in it is not of that number.
-func storageTorn(snap *store.Snapshot, err error) (n int, fault string) {
+func tornAt(snap *store.Snapshot, err error) (n int, fault string) {
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -325,7 +325,7 @@ func storageTorn(snap *store.Snapshot, err error) (n int, fault string) {
 		return 0, "the path is incomplete"
 	}
 	st := snap.Path[1]
-	n = storageSealNumber(st.Seal)
+	n = sealNumber(st.Seal)
 	if snap.Token != nil && snap.Token.Revoked.IsZero() != (n == 1) {
 		return n, "the token is revoked as by another change"
 	}
@@ -333,7 +333,7 @@ func storageTorn(snap *store.Snapshot, err error) (n int, fault string) {
 		return n, fmt.Sprintf("there are %d tokens", len(snap.Tokens))
 	}
 	for _, st := range snap.Path {
-		if len(st.Minted) > 0 && st.Minted[0].Identity != storageMinted(st.Scope, "github", n).Identity {
+		if len(st.Minted) > 0 && st.Minted[0].Identity != mintedRow(st.Scope, "github", n).Identity {
 			return n, "what was minted for " + st.Scope + " is of another change"
 		}
 	}
@@ -348,7 +348,7 @@ func storageTorn(snap *store.Snapshot, err error) (n int, fault string) {
 	if len(snap.Keys) == 0 {
 		return n, "" // only seals were asked for
 	}
-	if !bytes.Equal(snap.Keys[0], storageKey("acme", "first", n)) {
+	if !bytes.Equal(snap.Keys[0], keyRecord("acme", "first", n)) {
 		return n, "the key record is of another change"
 	}
 	if len(st.Secrets) != 1 || st.Secrets[0].Version != int64(n) {

@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 )
 
 // Rules about what a change expects, and about changes that fail.
-var storageExpectationRules = []storageRule{
-	{"a seal is replaced only if it is the one expected", func(c *storageCheck) {
-		seal := func(n int) []byte { return storageSeal("acme", n) }
+var expectationRules = []contractRule{
+	{"a seal is replaced only if it is the one expected", func(c *checker) {
+		seal := func(n int) []byte { return sealOf("acme", n) }
 		change := func(old, new []byte) store.Change {
 			return store.Change{Seals: []store.SealChange{{Scope: "acme", Old: old, New: new}}}
 		}
@@ -35,8 +35,8 @@ var storageExpectationRules = []storageRule{
 		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", Old: seal(2), New: seal(3)}, {Scope: "acme", Old: seal(3), New: seal(4)}}})
 		stored(seal(4))
 	}},
-	{"a key record is inserted or replaced only as expected", func(c *storageCheck) {
-		record := func(key string, n int) keyring.Record { return storageKey("acme", key, n) }
+	{"a key record is inserted or replaced only as expected", func(c *checker) {
+		record := func(key string, n int) keyring.Record { return keyRecord("acme", key, n) }
 		change := func(k store.KeyChange) store.Change {
 			k.Tenant = "acme"
 			return store.Change{Keys: []store.KeyChange{k}}
@@ -44,9 +44,9 @@ var storageExpectationRules = []storageRule{
 		stored := func(want ...keyring.Record) {
 			c.Helper()
 			got := c.read(store.Query{Scope: "acme"})
-			require.Equal(c, storageText(&store.Snapshot{Keys: want, Path: got.Path}), storageText(got))
+			require.Equal(c, textOf(&store.Snapshot{Keys: want, Path: got.Path}), textOf(got))
 		}
-		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "other", New: storageKey("other", "first", 1), First: true}}})
+		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "other", New: keyRecord("other", "first", 1), First: true}}})
 		c.refuse(change(store.KeyChange{Old: record("first", 1), New: record("first", 2)}), "there is no record to replace")
 		c.apply(change(store.KeyChange{New: record("first", 1), First: true}))
 		c.refuse(change(store.KeyChange{New: record("second", 1), First: true}), "the tenant has a record already")
@@ -59,58 +59,58 @@ var storageExpectationRules = []storageRule{
 		stored(record("first", 1), record("second", 1))
 		c.apply(change(store.KeyChange{Old: record("first", 1), New: record("first", 2)}))
 		stored(record("first", 2), record("second", 1))
-		require.Equal(c, []keyring.Record{storageKey("other", "first", 1)}, c.read(store.Query{Scope: "other"}).Keys, "another tenant's record stays as it is")
+		require.Equal(c, []keyring.Record{keyRecord("other", "first", 1)}, c.read(store.Query{Scope: "other"}).Keys, "another tenant's record stays as it is")
 	}},
-	{"a version that exists is not inserted again", func(c *storageCheck) {
+	{"a version that exists is not inserted again", func(c *checker) {
 		c.insert(1, 2)
-		other := storageSecret("acme", "NAME", 1)
+		other := secretRow("acme", "NAME", 1)
 		other.Message = []byte("another message")
 		c.refuse(store.Change{Insert: []store.SecretRow{other}}, "version 1 exists")
-		c.refuse(store.Change{Insert: []store.SecretRow{storageSecret("acme", "NAME", 3), storageSecret("acme", "NAME", 3)}}, "a change cannot insert a version twice")
+		c.refuse(store.Change{Insert: []store.SecretRow{secretRow("acme", "NAME", 3), secretRow("acme", "NAME", 3)}}, "a change cannot insert a version twice")
 		c.versions(2, 2, []int64{1, 2}, "what is stored stays as it is")
 	}},
-	{"a token that exists is not issued again", func(c *storageCheck) {
-		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}})
-		c.refuse(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}}, "t1 exists")
-		c.refuse(store.Change{Issue: []store.TokenRow{storageToken("other", "t1")}}, "a token id is used once in the whole storage")
-		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("t1")}})
-		c.refuse(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}}, "a revoked token exists too")
-		token := storageToken("acme", "t1")
-		token.Revoked, token.RevokedBy = storageRevoked("t1").Revoked, storageRevoked("t1").RevokedBy
+	{"a token that exists is not issued again", func(c *checker) {
+		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}})
+		c.refuse(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}}, "t1 exists")
+		c.refuse(store.Change{Issue: []store.TokenRow{tokenRow("other", "t1")}}, "a token id is used once in the whole storage")
+		c.apply(store.Change{Revoke: []store.RevokedRow{revokedRow("t1")}})
+		c.refuse(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}}, "a revoked token exists too")
+		token := tokenRow("acme", "t1")
+		token.Revoked, token.RevokedBy = revokedRow("t1").Revoked, revokedRow("t1").RevokedBy
 		c.sameTokens([]store.TokenRow{token}, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, "what is stored stays as it is")
 	}},
-	{"a change that fails changes nothing", func(c *storageCheck) {
+	{"a change that fails changes nothing", func(c *checker) {
 		c.apply(store.Change{
-			Keys:   []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1), First: true}},
-			Seals:  []store.SealChange{{Scope: "acme", New: storageSeal("acme", 1)}},
-			Insert: []store.SecretRow{storageSecret("acme", "A", 1), storageSecret("acme", "A", 2), storageSecret("acme", "A", 3), storageSecret("acme", "C", 1)},
-			Issue:  []store.TokenRow{storageToken("acme", "t1")},
-			Mint:   []store.MintChange{storageMint("acme", "github", 0, 1), storageMint("acme", "bitbucket", 0, 1)},
-			Append: storageEntries("acme", 1, 3),
+			Keys:   []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", 1), First: true}},
+			Seals:  []store.SealChange{{Scope: "acme", New: sealOf("acme", 1)}},
+			Insert: []store.SecretRow{secretRow("acme", "A", 1), secretRow("acme", "A", 2), secretRow("acme", "A", 3), secretRow("acme", "C", 1)},
+			Issue:  []store.TokenRow{tokenRow("acme", "t1")},
+			Mint:   []store.MintChange{mintChange("acme", "github", 0, 1), mintChange("acme", "bitbucket", 0, 1)},
+			Append: entriesOf("acme", 1, 3),
 		})
 		good := func() *store.Change {
 			return &store.Change{
 				Keys: []store.KeyChange{
-					{Tenant: "acme", Old: storageKey("acme", "first", 1), New: storageKey("acme", "first", 2)},
-					{Tenant: "acme", New: storageKey("acme", "second", 1)},
-					{Tenant: "other", New: storageKey("other", "first", 1), First: true},
+					{Tenant: "acme", Old: keyRecord("acme", "first", 1), New: keyRecord("acme", "first", 2)},
+					{Tenant: "acme", New: keyRecord("acme", "second", 1)},
+					{Tenant: "other", New: keyRecord("other", "first", 1), First: true},
 				},
 				Seals: []store.SealChange{
-					{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 2)},
-					{Scope: "acme/web", New: storageSeal("acme/web", 1)},
+					{Scope: "acme", Old: sealOf("acme", 1), New: sealOf("acme", 2)},
+					{Scope: "acme/web", New: sealOf("acme/web", 1)},
 				},
-				Insert:   []store.SecretRow{storageSecret("acme", "A", 4), storageSecret("acme/web", "B", 1)},
+				Insert:   []store.SecretRow{secretRow("acme", "A", 4), secretRow("acme/web", "B", 1)},
 				Activate: []store.VersionRef{{Scope: "acme", Name: "A", Version: 2}},
 				Prune:    []store.VersionRef{{Scope: "acme", Name: "A", Version: 3}},
 				Delete:   []store.NameRef{{Scope: "acme", Name: "C"}},
-				Issue:    []store.TokenRow{storageToken("acme/web", "t2")},
-				Revoke:   []store.RevokedRow{storageRevoked("t1")},
-				Reseal:   []store.SecretRow{storageSecret("acme", "A", 3)},
-				Remac:    []store.TokenRow{storageToken("other", "t1")},
+				Issue:    []store.TokenRow{tokenRow("acme/web", "t2")},
+				Revoke:   []store.RevokedRow{revokedRow("t1")},
+				Reseal:   []store.SecretRow{secretRow("acme", "A", 3)},
+				Remac:    []store.TokenRow{tokenRow("other", "t1")},
 				Mint: []store.MintChange{
-					storageMint("acme", "github", 1, 2), storageMint("acme", "bitbucket", 1, 0), storageMint("acme/web", "github", 0, 1),
+					mintChange("acme", "github", 1, 2), mintChange("acme", "bitbucket", 1, 0), mintChange("acme/web", "github", 0, 1),
 				},
-				Append:    append(storageEntries("acme", 4, 5), storageEntry("other", 1)),
+				Append:    append(entriesOf("acme", 4, 5), entryOf("other", 1)),
 				DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}},
 			}
 		}
@@ -123,70 +123,70 @@ var storageExpectationRules = []storageRule{
 			spoil    func(*store.Change)
 		}{
 			{"a key record to replace is another one", true, func(ch *store.Change) {
-				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", Old: storageKey("acme", "second", 9), New: storageKey("acme", "second", 2)})
+				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", Old: keyRecord("acme", "second", 9), New: keyRecord("acme", "second", 2)})
 			}},
 			{"a key record to replace is not there", true, func(ch *store.Change) {
-				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", Old: storageKey("acme", "third", 1), New: storageKey("acme", "third", 2)})
+				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", Old: keyRecord("acme", "third", 1), New: keyRecord("acme", "third", 2)})
 			}},
 			{"a key record to insert is there", true, func(ch *store.Change) {
-				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", New: storageKey("acme", "first", 1)})
+				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", New: keyRecord("acme", "first", 1)})
 			}},
 			{"a first key record is not the first", true, func(ch *store.Change) {
-				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", New: storageKey("acme", "third", 1), First: true})
+				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", New: keyRecord("acme", "third", 1), First: true})
 			}},
 			{"a seal to replace is another one", true, func(ch *store.Change) {
-				ch.Seals = append(ch.Seals, store.SealChange{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 3)})
+				ch.Seals = append(ch.Seals, store.SealChange{Scope: "acme", Old: sealOf("acme", 1), New: sealOf("acme", 3)})
 			}},
 			{"a seal to replace is not there", true, func(ch *store.Change) {
-				ch.Seals = append(ch.Seals, store.SealChange{Scope: "other", Old: storageSeal("other", 1), New: storageSeal("other", 2)})
+				ch.Seals = append(ch.Seals, store.SealChange{Scope: "other", Old: sealOf("other", 1), New: sealOf("other", 2)})
 			}},
 			{"a first seal is not the first", true, func(ch *store.Change) {
-				ch.Seals = append(ch.Seals, store.SealChange{Scope: "acme", New: storageSeal("acme", 1)})
+				ch.Seals = append(ch.Seals, store.SealChange{Scope: "acme", New: sealOf("acme", 1)})
 			}},
 			{"a version to insert is there", true, func(ch *store.Change) {
-				ch.Insert = append(ch.Insert, storageSecret("acme", "A", 2))
+				ch.Insert = append(ch.Insert, secretRow("acme", "A", 2))
 			}},
 			{"a token to issue is there", true, func(ch *store.Change) {
-				ch.Issue = append(ch.Issue, storageToken("acme", "t1"))
+				ch.Issue = append(ch.Issue, tokenRow("acme", "t1"))
 			}},
 			{"what was minted is something else", true, func(ch *store.Change) {
-				ch.Mint = append(ch.Mint, storageMint("acme", "github", 1, 3))
+				ch.Mint = append(ch.Mint, mintChange("acme", "github", 1, 3))
 			}},
 			{"what was minted is not there", true, func(ch *store.Change) {
-				ch.Mint = append(ch.Mint, storageMint("other", "github", 1, 0))
+				ch.Mint = append(ch.Mint, mintChange("other", "github", 1, 0))
 			}},
 			{"something was minted already", true, func(ch *store.Change) {
-				ch.Mint = append(ch.Mint, storageMint("acme/web", "github", 0, 2))
+				ch.Mint = append(ch.Mint, mintChange("acme/web", "github", 0, 2))
 			}},
 			{"an audit entry does not follow the newest", true, func(ch *store.Change) {
-				ch.Append = append(ch.Append, storageEntry("acme", 7))
+				ch.Append = append(ch.Append, entryOf("acme", 7))
 			}},
 			{"an audit entry is there", true, func(ch *store.Change) {
-				ch.Append = append(ch.Append, storageEntry("other", 1))
+				ch.Append = append(ch.Append, entryOf("other", 1))
 			}},
 			{"a conflict comes before a version that is not there", true, func(ch *store.Change) {
 				ch.Activate = append(ch.Activate, store.VersionRef{Scope: "acme", Name: "A", Version: 99})
-				ch.Issue = append(ch.Issue, storageToken("acme", "t1"))
+				ch.Issue = append(ch.Issue, tokenRow("acme", "t1"))
 			}},
 			{"a conflict comes before a token that is not there", true, func(ch *store.Change) {
-				ch.Revoke = append(ch.Revoke, storageRevoked("t3"))
-				ch.Append = append(ch.Append, storageEntry("acme", 7))
+				ch.Revoke = append(ch.Revoke, revokedRow("t3"))
+				ch.Append = append(ch.Append, entryOf("acme", 7))
 			}},
 			{"a conflict comes before a row to reseal that is not there", true, func(ch *store.Change) {
-				ch.Reseal = append(ch.Reseal, storageSecret("acme", "A", 99))
-				ch.Mint = append(ch.Mint, storageMint("acme", "github", 1, 3))
+				ch.Reseal = append(ch.Reseal, secretRow("acme", "A", 99))
+				ch.Mint = append(ch.Mint, mintChange("acme", "github", 1, 3))
 			}},
 			{"a version to activate is not there", false, func(ch *store.Change) {
 				ch.Activate = append(ch.Activate, store.VersionRef{Scope: "acme", Name: "A", Version: 99})
 			}},
 			{"a token to revoke is not there", false, func(ch *store.Change) {
-				ch.Revoke = append(ch.Revoke, storageRevoked("t3"))
+				ch.Revoke = append(ch.Revoke, revokedRow("t3"))
 			}},
 			{"a version to reseal is not there", false, func(ch *store.Change) {
-				ch.Reseal = append(ch.Reseal, storageSecret("acme", "A", 1))
+				ch.Reseal = append(ch.Reseal, secretRow("acme", "A", 1))
 			}},
 			{"a token for a new MAC is not there", false, func(ch *store.Change) {
-				ch.Remac = append(ch.Remac, storageToken("acme", "t3"))
+				ch.Remac = append(ch.Remac, tokenRow("acme", "t3"))
 			}},
 		} {
 			change := good()
@@ -206,8 +206,8 @@ var storageExpectationRules = []storageRule{
 		c.apply(*good())
 		require.NotEqual(c, before, c.everything(scopes, names, tokens), "the change without the fault is applied")
 	}},
-	{"under a context that is over nothing is read or written", func(c *storageCheck) {
-		c.apply(storageFill("acme", "t1"))
+	{"under a context that is over nothing is read or written", func(c *checker) {
+		c.apply(fillScope("acme", "t1"))
 		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
 		canceled, cancel := context.WithCancel(c.Context())
 		cancel()
@@ -216,9 +216,9 @@ var storageExpectationRules = []storageRule{
 		for ctx, want := range map[context.Context]error{canceled: context.Canceled, late: context.DeadlineExceeded} {
 			_, err := c.s.Read(ctx, store.Query{Scope: "acme"})
 			require.ErrorIs(c, err, want, "Read says that its context is over")
-			err = c.s.Apply(ctx, &store.Change{Seals: []store.SealChange{{Scope: "acme", Old: storageSeal("acme", 1), New: storageSeal("acme", 2)}}})
+			err = c.s.Apply(ctx, &store.Change{Seals: []store.SealChange{{Scope: "acme", Old: sealOf("acme", 1), New: sealOf("acme", 2)}}})
 			require.ErrorIs(c, err, want, "Apply says that its context is over")
-			err = c.s.Touch(ctx, []store.Usage{{Token: "t1", Time: storageTime("use")}})
+			err = c.s.Touch(ctx, []store.Usage{{Token: "t1", Time: timeOf("use")}})
 			require.ErrorIs(c, err, want, "Touch says that its context is over")
 			_, _, err = c.s.Changes(ctx, 0)
 			require.ErrorIs(c, err, want, "Changes says that its context is over")

@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"bytes"
@@ -133,7 +133,7 @@ func issued(ctx context.Context, s store.Store, id string) bool {
 	return err == nil && snap.Token != nil
 }
 
-func sealOf(ctx context.Context, s store.Store, scope string) []byte {
+func storedSeal(ctx context.Context, s store.Store, scope string) []byte {
 	snap, err := s.Read(ctx, store.Query{Scope: scope, SealsOnly: true})
 	if err != nil {
 		return nil
@@ -405,7 +405,7 @@ var brokenStorages = map[string]func() store.Store{
 	}),
 	"minting changes nothing but what was minted": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for _, m := range c.Mint {
-			if seal := sealOf(ctx, s, m.New.Scope); seal != nil {
+			if seal := storedSeal(ctx, s, m.New.Scope); seal != nil {
 				c.Seals = append(c.Seals, store.SealChange{Scope: m.New.Scope, Old: seal, New: seal}) // to wake the runners
 			}
 		}
@@ -461,7 +461,7 @@ var brokenStorages = map[string]func() store.Store{
 
 	"a seal is replaced only if it is the one expected": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for i := range c.Seals {
-			c.Seals[i].Old = sealOf(ctx, s, c.Seals[i].Scope)
+			c.Seals[i].Old = storedSeal(ctx, s, c.Seals[i].Scope)
 		}
 	}),
 	"a key record is inserted or replaced only as expected": writing(func(_ context.Context, _ store.Store, c *store.Change) {
@@ -565,7 +565,7 @@ var brokenStorages = map[string]func() store.Store{
 			defer mu.Unlock()
 			own := store.Change{Seals: slices.Clone(c.Seals), Insert: c.Insert}
 			for i, seal := range c.Seals {
-				now := sealOf(ctx, s, seal.Scope)
+				now := storedSeal(ctx, s, seal.Scope)
 				if bytes.Equal(seal.Old, before[seal.Scope]) {
 					own.Seals[i].Old = now // as if it had looked before another's write
 				}

@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"fmt"
@@ -10,13 +10,13 @@ import (
 )
 
 // Rules about Touch and Changes.
-var storageUseRules = []storageRule{
-	{"the latest use of a token is recorded", func(c *storageCheck) {
-		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")}})
-		at := storageTime("use")
+var useRules = []contractRule{
+	{"the latest use of a token is recorded", func(c *checker) {
+		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1"), tokenRow("acme", "t2")}})
+		at := timeOf("use")
 		used := func(why string, at time.Time, addr, runner string) {
 			c.Helper()
-			token := storageToken("acme", "t1")
+			token := tokenRow("acme", "t1")
 			token.LastUsed, token.LastAddr, token.LastRunner = at, addr, runner
 			c.sameTokens([]store.TokenRow{token}, []store.TokenRow{*c.read(store.Query{Token: "t1"}).Token}, why)
 		}
@@ -34,27 +34,27 @@ var storageUseRules = []storageRule{
 		c.touch()
 		require.True(c, c.read(store.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
 
-		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("t2")}})
+		c.apply(store.Change{Revoke: []store.RevokedRow{revokedRow("t2")}})
 		c.touch(store.Usage{Token: "t2", Time: at})
 		require.False(c, c.read(store.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use of a revoked token is recorded like any other")
 	}},
-	{"the latest use of a secret is recorded", func(c *storageCheck) {
+	{"the latest use of a secret is recorded", func(c *checker) {
 		c.apply(store.Change{
-			Insert: []store.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme", "OTHER", 1), storageSecret("acme/web", "NAME", 1)},
-			Issue:  []store.TokenRow{storageToken("acme/web", "t1")},
+			Insert: []store.SecretRow{secretRow("acme", "NAME", 1), secretRow("acme", "OTHER", 1), secretRow("acme/web", "NAME", 1)},
+			Issue:  []store.TokenRow{tokenRow("acme/web", "t1")},
 		})
-		at := storageTime("use")
+		at := timeOf("use")
 		used := func(why string, at time.Time, token string, versions ...int64) {
 			c.Helper()
 			snap := c.read(store.Query{Scope: "acme", Name: "NAME"})
 			var want []store.SecretRow
 			for _, v := range versions {
-				row := storageSecret("acme", "NAME", v)
+				row := secretRow("acme", "NAME", v)
 				row.LastUsed, row.LastToken = at, token
 				want = append(want, row)
 			}
 			c.sameSecrets(want, snap.Versions, why)
-			c.sameSecrets(append(want[len(want)-1:], storageSecret("acme", "OTHER", 1)), snap.Path[0].Secrets, why)
+			c.sameSecrets(append(want[len(want)-1:], secretRow("acme", "OTHER", 1)), snap.Path[0].Secrets, why)
 		}
 		use := func(at time.Time, token string) store.Usage {
 			return store.Usage{Token: token, Time: at, Addr: "addr", Runner: "runner", Scope: "acme", Name: "NAME"}
@@ -65,22 +65,22 @@ var storageUseRules = []storageRule{
 		used("a use before the recorded one changes nothing", at, "t1", 1)
 		c.touch(use(at.Add(time.Second), "t2"), use(at.Add(time.Millisecond), "t3"))
 		used("the latest of a batch counts, whatever the order", at.Add(time.Second), "t2", 1)
-		row := storageSecret("acme", "NAME", 2)
+		row := secretRow("acme", "NAME", 2)
 		row.LastUsed, row.LastToken = at.Add(time.Hour), "t9"
 		c.apply(store.Change{Insert: []store.SecretRow{row}})
 		used("the use is the secret's: a new version neither forgets nor sets it", at.Add(time.Second), "t2", 1, 2)
 		require.True(c, c.read(store.Query{Token: "t1"}).Token.LastUsed.IsZero(), "a use of a secret is not one of the token")
 		require.True(c, c.last(store.Query{Scope: "acme/web"}).Secrets[0].LastUsed.IsZero(), "a use was recorded in another scope")
 	}},
-	{"hundreds of uses fit into one batch", func(c *storageCheck) {
+	{"hundreds of uses fit into one batch", func(c *checker) {
 		const count = 300
 		var change store.Change
 		var uses []store.Usage
-		at := storageTime("use")
+		at := timeOf("use")
 		for i := range count {
 			id, name := fmt.Sprintf("t%03d", i), fmt.Sprintf("NAME_%03d", i)
-			change.Issue = append(change.Issue, storageToken("acme", id))
-			change.Insert = append(change.Insert, storageSecret("acme", name, 1))
+			change.Issue = append(change.Issue, tokenRow("acme", id))
+			change.Insert = append(change.Insert, secretRow("acme", name, 1))
 			for _, d := range []time.Duration{1, 3, 2} { // of each the one in the middle counts
 				token, secret := store.Usage{Token: id, Time: at.Add(d * time.Second), Runner: fmt.Sprint(id, d)}, store.Usage{Token: fmt.Sprint(id, d), Time: at.Add(d * time.Second), Scope: "acme", Name: name}
 				uses = append(uses, token, secret, store.Usage{Token: "none " + id, Time: at})
@@ -100,12 +100,12 @@ var storageUseRules = []storageRule{
 			require.True(c, row.LastUsed.Equal(at.Add(3*time.Second)), "the latest use of %s", row.Name)
 		}
 	}},
-	{"a use of what is gone changes nothing", func(c *storageCheck) {
+	{"a use of what is gone changes nothing", func(c *checker) {
 		c.insert(1)
-		at := storageTime("use")
+		at := timeOf("use")
 		use := store.Usage{Token: "t1", Time: at, Scope: "acme", Name: "NAME"}
 		c.touch(use)
-		c.apply(store.Change{Delete: []store.NameRef{storageName}})
+		c.apply(store.Change{Delete: []store.NameRef{theName}})
 		c.touch(store.Usage{Token: "t1", Time: at}, use, store.Usage{Token: "t1", Time: at, Scope: "none", Name: "NAME"}, store.Usage{Token: "t1", Time: at, Scope: "acme", Name: "NONE"})
 		c.versions(0, 1, nil, "a deleted secret does not come back")
 		c.same(&store.Snapshot{}, c.read(store.Query{Token: "t1"}), "a token does not appear")
@@ -113,23 +113,23 @@ var storageUseRules = []storageRule{
 		c.insert(2)
 		c.versions(2, 2, []int64{2}, "Delete forgets the use, and none was recorded after it")
 
-		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t2")}})
+		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t2")}})
 		c.touch(store.Usage{Token: "t3", Time: at}, store.Usage{Token: "t2", Time: at, Addr: "addr"})
 		require.Equal(c, "addr", c.read(store.Query{Token: "t2"}).Token.LastAddr, "the rest of the batch is recorded")
 	}},
-	{"a use does not count as a change", func(c *storageCheck) {
-		c.apply(storageFill("acme", "t1"))
+	{"a use does not count as a change", func(c *checker) {
+		c.apply(fillScope("acme", "t1"))
 		newest, _ := c.changes(0)
-		c.touch(store.Usage{Token: "t1", Time: storageTime("use")}, store.Usage{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "NAME"})
+		c.touch(store.Usage{Token: "t1", Time: timeOf("use")}, store.Usage{Token: "t1", Time: timeOf("use"), Scope: "acme", Name: "NAME"})
 		n, scopes := c.changes(newest)
 		require.Equal(c, newest, n, "Touch moved the number of the newest change")
 		require.Empty(c, scopes, "Touch changes no seal")
 	}},
-	{"changes names the scopes whose seals were changed", func(c *storageCheck) {
+	{"changes names the scopes whose seals were changed", func(c *checker) {
 		replace := func(scope string, n int) store.SealChange {
-			change := store.SealChange{Scope: scope, New: storageSeal(scope, n)}
+			change := store.SealChange{Scope: scope, New: sealOf(scope, n)}
 			if n > 1 {
-				change.Old = storageSeal(scope, n-1)
+				change.Old = sealOf(scope, n-1)
 			}
 			return change
 		}
@@ -159,7 +159,7 @@ var storageUseRules = []storageRule{
 		require.Equal(c, third, n, "a number from the future does not move the storage's own")
 		require.Empty(c, scopes)
 
-		c.apply(store.Change{Issue: []store.TokenRow{storageToken("acme", "t1")}})
+		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}})
 		n, scopes = c.changes(third)
 		require.Greater(c, n, third, "a change without a seal is counted")
 		require.Empty(c, scopes, "and names no scope")

@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"fmt"
@@ -12,10 +12,10 @@ import (
 )
 
 // Rules about single rows: what goes in comes out.
-var storageRowRules = []storageRule{
-	{"every field comes back as it went in", func(c *storageCheck) {
-		secret, tombstone, token := storageSecret("acme/web", "NAME", 7), storageTombstone("acme/web", "HIDDEN", 9), storageToken("acme/web", "t1")
-		seal, record := storageSeal("acme/web", 1), storageKey("acme", "first", 1)
+var rowRules = []contractRule{
+	{"every field comes back as it went in", func(c *checker) {
+		secret, tombstone, token := secretRow("acme/web", "NAME", 7), tombstoneRow("acme/web", "HIDDEN", 9), tokenRow("acme/web", "t1")
+		seal, record := sealOf("acme/web", 1), keyRecord("acme", "first", 1)
 		c.apply(store.Change{
 			Keys:   []store.KeyChange{{Tenant: "acme", New: record, First: true}},
 			Seals:  []store.SealChange{{Scope: "acme/web", New: seal}},
@@ -30,9 +30,9 @@ var storageRowRules = []storageRule{
 			Tokens:   []store.TokenRow{token},
 		}, c.read(store.Query{Scope: "acme/web", Name: "NAME", Tokens: true}), "rows come back as they were stored")
 	}},
-	{"a time is kept to the microsecond, and the zero time stays zero", func(c *storageCheck) {
+	{"a time is kept to the microsecond, and the zero time stays zero", func(c *checker) {
 		zone := time.FixedZone("east", 5*3600+1800)
-		row, token := storageSecret("acme", "NAME", 1), storageToken("acme", "t1")
+		row, token := secretRow("acme", "NAME", 1), tokenRow("acme", "t1")
 		row.Created = time.Date(2026, 3, 4, 5, 6, 7, 123456789, zone)
 		row.Rotated = time.Time{}
 		row.Expires = time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
@@ -53,25 +53,25 @@ var storageRowRules = []storageRule{
 			require.True(c, at.IsZero(), "the zero time of a token came back as %s", at)
 		}
 	}},
-	{"bytes and text that are unusual come back unchanged", func(c *storageCheck) {
+	{"bytes and text that are unusual come back unchanged", func(c *checker) {
 		every := make([]byte, 256)
 		for i := range every {
 			every[i] = byte(i)
 		}
-		row, token := storageSecret("acme", "NAME", 1), storageToken("acme", "t1")
+		row, token := secretRow("acme", "NAME", 1), tokenRow("acme", "t1")
 		row.Message = []byte(strings.Repeat(string(every), 400)) // more than 64 KiB
 		row.Preview = []byte{0}
 		row.KeyID, row.MAC = [16]byte{}, [32]byte{31: 0xff}
-		row.Kind, row.Delivery, row.Author = "", storageLongText, "it's; NULL"
-		token.Label, token.Author, token.Waived, token.Hash = storageLongText, "", storageLongText, [32]byte{}
-		record := append(storageKey("acme", "first", 1), every...)
+		row.Kind, row.Delivery, row.Author = "", longText, "it's; NULL"
+		token.Label, token.Author, token.Waived, token.Hash = longText, "", longText, [32]byte{}
+		record := append(keyRecord("acme", "first", 1), every...)
 		c.apply(store.Change{
 			Keys:   []store.KeyChange{{Tenant: "acme", New: record}},
 			Seals:  []store.SealChange{{Scope: "acme", New: every}},
 			Insert: []store.SecretRow{row},
 			Issue:  []store.TokenRow{token},
 		})
-		use := store.Usage{Token: "t1", Time: storageTime("use"), Addr: "[fe80::1%eth0]:443", Runner: storageLongText}
+		use := store.Usage{Token: "t1", Time: timeOf("use"), Addr: "[fe80::1%eth0]:443", Runner: longText}
 		c.touch(use)
 		token.LastUsed, token.LastAddr, token.LastRunner = use.Time, use.Addr, use.Runner
 		c.same(&store.Snapshot{
@@ -80,17 +80,17 @@ var storageRowRules = []storageRule{
 			Tokens: []store.TokenRow{token},
 		}, c.read(store.Query{Scope: "acme", Tokens: true}), "storage neither trims nor converts what it keeps")
 	}},
-	{"what differs only in case is different", func(c *storageCheck) {
+	{"what differs only in case is different", func(c *checker) {
 		c.apply(store.Change{
-			Insert: []store.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme", "name", 2)},
-			Issue:  []store.TokenRow{storageToken("acme", "abcDEF"), storageToken("acme", "ABCdef")},
+			Insert: []store.SecretRow{secretRow("acme", "NAME", 1), secretRow("acme", "name", 2)},
+			Issue:  []store.TokenRow{tokenRow("acme", "abcDEF"), tokenRow("acme", "ABCdef")},
 		})
-		c.touch(store.Usage{Token: "abcDEF", Time: storageTime("use")}, store.Usage{Token: "abcDEF", Time: storageTime("use"), Scope: "acme", Name: "name"})
-		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("ABCdef")}})
+		c.touch(store.Usage{Token: "abcDEF", Time: timeOf("use")}, store.Usage{Token: "abcDEF", Time: timeOf("use"), Scope: "acme", Name: "name"})
+		c.apply(store.Change{Revoke: []store.RevokedRow{revokedRow("ABCdef")}})
 		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme", Name: "NAME"}}})
 
-		name := storageSecret("acme", "name", 2)
-		name.LastUsed, name.LastToken = storageTime("use"), "abcDEF"
+		name := secretRow("acme", "name", 2)
+		name.LastUsed, name.LastToken = timeOf("use"), "abcDEF"
 		st := c.last(store.Query{Scope: "acme"})
 		c.sameSecrets([]store.SecretRow{name}, st.Secrets, "NAME and name are two secrets")
 		require.Len(c, st.Revoked, 1, "abcDEF and ABCdef are two tokens")
@@ -98,28 +98,28 @@ var storageRowRules = []storageRule{
 		require.Nil(c, c.read(store.Query{Token: "ABCDEF"}).Token, "a token id is matched to the letter")
 		require.True(c, c.read(store.Query{Token: "ABCdef"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
 	}},
-	{"hundreds of rows fit into one change", func(c *storageCheck) {
+	{"hundreds of rows fit into one change", func(c *checker) {
 		change := store.Change{}
 		for i := range 300 {
-			change.Insert = append(change.Insert, storageSecret("acme", fmt.Sprintf("NAME_%03d", i), 1))
-			change.Issue = append(change.Issue, storageToken("acme", fmt.Sprintf("t%03d", i)))
+			change.Insert = append(change.Insert, secretRow("acme", fmt.Sprintf("NAME_%03d", i), 1))
+			change.Issue = append(change.Issue, tokenRow("acme", fmt.Sprintf("t%03d", i)))
 		}
 		c.apply(change)
 		c.sameSecrets(change.Insert, c.last(store.Query{Scope: "acme"}).Secrets, "all of them are read, by name")
 		require.Len(c, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, 300)
 	}},
-	{"the caller keeps what it gives", func(c *storageCheck) {
-		secret, seal, record := storageSecret("acme", "NAME", 1), storageSeal("acme", 1), storageKey("acme", "first", 1)
+	{"the caller keeps what it gives", func(c *checker) {
+		secret, seal, record := secretRow("acme", "NAME", 1), sealOf("acme", 1), keyRecord("acme", "first", 1)
 		change := store.Change{
 			Keys:   []store.KeyChange{{Tenant: "acme", New: record}},
 			Seals:  []store.SealChange{{Scope: "acme", New: seal}},
 			Insert: []store.SecretRow{secret},
-			Issue:  []store.TokenRow{storageToken("acme", "t1")},
-			Mint:   []store.MintChange{storageMint("acme", "github", 0, 1)},
-			Append: storageEntries("acme", 1, 2),
+			Issue:  []store.TokenRow{tokenRow("acme", "t1")},
+			Mint:   []store.MintChange{mintChange("acme", "github", 0, 1)},
+			Append: entriesOf("acme", 1, 2),
 		}
 		c.apply(change)
-		reseal := store.Change{Reseal: []store.SecretRow{storageSecret("acme", "NAME", 1)}}
+		reseal := store.Change{Reseal: []store.SecretRow{secretRow("acme", "NAME", 1)}}
 		c.apply(reseal)
 		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
 		for _, b := range [][]byte{
@@ -134,19 +134,19 @@ var storageRowRules = []storageRule{
 		clear(change.Append)
 		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "writing to what Apply was given changed what is stored")
 	}},
-	{"the caller owns what it gets", func(c *storageCheck) {
+	{"the caller owns what it gets", func(c *checker) {
 		c.apply(store.Change{
-			Keys:   []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}},
-			Seals:  []store.SealChange{{Scope: "acme", New: storageSeal("acme", 1)}, {Scope: "acme/web", New: storageSeal("acme/web", 1)}},
-			Insert: []store.SecretRow{storageSecret("acme", "NAME", 1), storageSecret("acme/web", "NAME", 1)},
-			Issue:  []store.TokenRow{storageToken("acme", "t1"), storageToken("acme", "t2")},
-			Revoke: []store.RevokedRow{storageRevoked("t2")},
-			Mint:   []store.MintChange{storageMint("acme", "github", 0, 1)},
-			Append: storageEntries("acme", 1, 2),
+			Keys:   []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", 1)}},
+			Seals:  []store.SealChange{{Scope: "acme", New: sealOf("acme", 1)}, {Scope: "acme/web", New: sealOf("acme/web", 1)}},
+			Insert: []store.SecretRow{secretRow("acme", "NAME", 1), secretRow("acme/web", "NAME", 1)},
+			Issue:  []store.TokenRow{tokenRow("acme", "t1"), tokenRow("acme", "t2")},
+			Revoke: []store.RevokedRow{revokedRow("t2")},
+			Mint:   []store.MintChange{mintChange("acme", "github", 0, 1)},
+			Append: entriesOf("acme", 1, 2),
 		})
 		q := store.Query{Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}
 		snap, other := c.read(q), c.read(q)
-		before := storageText(other)
+		before := textOf(other)
 		for _, row := range append(c.audit("acme", 0, 10), *snap.AuditHead) {
 			clear(row.Entry)
 		}
@@ -173,25 +173,25 @@ var storageRowRules = []storageRule{
 		clear(snap.Tokens)
 		clear(snap.Below)
 		*c.read(store.Query{Token: "t1"}).Token = store.TokenRow{}
-		require.Equal(c, before, storageText(other), "writing to one snapshot changed another")
-		require.Equal(c, before, storageText(c.read(q)), "writing to a snapshot changed what is stored")
+		require.Equal(c, before, textOf(other), "writing to one snapshot changed another")
+		require.Equal(c, before, textOf(c.read(q)), "writing to a snapshot changed what is stored")
 		require.Equal(c, "t1", c.read(store.Query{Token: "t1"}).Token.ID, "writing to a token's row changed what is stored")
-		require.Equal(c, storageAudit(storageEntries("acme", 1, 2)...), storageAudit(c.audit("acme", 0, 10)...), "writing to an audit entry changed what is stored")
+		require.Equal(c, auditRow(entriesOf("acme", 1, 2)...), auditRow(c.audit("acme", 0, 10)...), "writing to an audit entry changed what is stored")
 		tenants, err = c.s.Tenants(c.Context(), "", 10)
 		require.NoError(c, err)
 		require.Equal(c, []string{"acme"}, tenants, "writing to the tenants changed what is stored")
 	}},
-	{"what was applied is there after reopening", func(c *storageCheck) {
+	{"what was applied is there after reopening", func(c *checker) {
 		s, ok := c.s.(Reopener)
 		if !ok {
 			return // it does not claim to outlive its process
 		}
-		c.apply(storageFill("acme/web", "t1"))
-		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
-		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme/web", Name: "NAME"}}, Revoke: []store.RevokedRow{storageRevoked("t1")}})
-		c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme/web", "OTHER", 1)}})
-		c.apply(store.Change{Mint: []store.MintChange{storageMint("acme/web", "github", 0, 1)}, Append: storageEntries("acme", 1, 5), DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}}})
-		c.touch(store.Usage{Token: "t1", Time: storageTime("use"), Addr: "addr", Runner: "runner"})
+		c.apply(fillScope("acme/web", "t1"))
+		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", 1)}}})
+		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme/web", Name: "NAME"}}, Revoke: []store.RevokedRow{revokedRow("t1")}})
+		c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme/web", "OTHER", 1)}})
+		c.apply(store.Change{Mint: []store.MintChange{mintChange("acme/web", "github", 0, 1)}, Append: entriesOf("acme", 1, 5), DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}}})
+		c.touch(store.Usage{Token: "t1", Time: timeOf("use"), Addr: "addr", Runner: "runner"})
 		before := c.everything([]string{"acme", "acme/web"}, []string{"NAME", "OTHER"}, []string{"t1"})
 		newest, scopes := c.changes(0)
 
@@ -202,7 +202,7 @@ var storageRowRules = []storageRule{
 		n, sc := c.changes(0)
 		require.Equal(c, newest, n, "the number of the newest change goes on where it was")
 		require.Equal(c, scopes, sc, "the scopes that were changed are known as before")
-		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", Old: storageSeal("acme/web", 1), New: storageSeal("acme/web", 2)}}})
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", Old: sealOf("acme/web", 1), New: sealOf("acme/web", 2)}}})
 		n, sc = c.changes(newest)
 		require.Greater(c, n, newest, "numbers rise across reopening")
 		require.Equal(c, []string{"acme/web"}, sc)

@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"context"
@@ -11,21 +11,21 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// RunStorage checks that what open returns keeps the contract of
+// Run checks that what open returns keeps the contract of
 // [store.Store]. It runs one subtest for each rule, named by the rule, and
 // each on its own: open returns an empty storage every time, and uses t.Cleanup
 // to close it.
 //
 // If that storage is a [Reopener], durability is checked too.
-func RunStorage(t *testing.T, open func(t *testing.T) store.Store) {
-	for _, rule := range storageRules() {
+func Run(t *testing.T, open func(t *testing.T) store.Store) {
+	for _, rule := range allRules() {
 		t.Run(rule.name, func(t *testing.T) {
-			rule.check(&storageCheck{T: t, s: open(t)})
+			rule.check(&checker{T: t, s: open(t)})
 		})
 	}
 }
 
-// A Reopener is a Storage that outlives its process. RunStorage wants it where
+// A Reopener is a Storage that outlives its process. Run wants it where
 // rows should survive: wrap the storage for the test and add the method.
 type Reopener interface {
 	store.Store
@@ -35,24 +35,24 @@ type Reopener interface {
 }
 
 // storageRule is one sentence of the contract. check runs on an empty storage.
-type storageRule struct {
+type contractRule struct {
 	name  string
-	check func(*storageCheck)
+	check func(*checker)
 }
 
-func storageRules() []storageRule {
-	return slices.Concat(storageRowRules, storageQueryRules, storageVersionRules, storageResealRules,
-		storageMintRules, storageAuditRules, storageExpectationRules, storageUseRules, storageConcurrencyRules)
+func allRules() []contractRule {
+	return slices.Concat(rowRules, queryRules, versionRules, resealRules,
+		mintRules, auditRules, expectationRules, useRules, concurrencyRules)
 }
 
 // storageCheck is one run of one rule.
-type storageCheck struct {
+type checker struct {
 	suite.T
 	s store.Store
 }
 
 // read returns the answer to q.
-func (c *storageCheck) read(q store.Query) *store.Snapshot {
+func (c *checker) read(q store.Query) *store.Snapshot {
 	c.Helper()
 	snap, err := c.s.Read(c.Context(), q)
 	require.NoError(c, err, "reading %+v", q)
@@ -61,7 +61,7 @@ func (c *storageCheck) read(q store.Query) *store.Snapshot {
 }
 
 // last returns the state of the scope itself in the answer to q.
-func (c *storageCheck) last(q store.Query) store.ScopeState {
+func (c *checker) last(q store.Query) store.ScopeState {
 	c.Helper()
 	snap := c.read(q)
 	require.NotEmpty(c, snap.Path, "the answer to %+v has no path", q)
@@ -69,25 +69,25 @@ func (c *storageCheck) last(q store.Query) store.ScopeState {
 }
 
 // apply applies a change that must succeed.
-func (c *storageCheck) apply(change store.Change) {
+func (c *checker) apply(change store.Change) {
 	c.Helper()
 	require.NoError(c, c.s.Apply(c.Context(), &change), "applying a change whose expectations hold")
 }
 
 // refuse applies a change that must be a conflict.
-func (c *storageCheck) refuse(change store.Change, why string) {
+func (c *checker) refuse(change store.Change, why string) {
 	c.Helper()
 	require.ErrorIs(c, c.s.Apply(c.Context(), &change), store.ErrConflict, why)
 }
 
 // touch records uses.
-func (c *storageCheck) touch(uses ...store.Usage) {
+func (c *checker) touch(uses ...store.Usage) {
 	c.Helper()
 	require.NoError(c, c.s.Touch(c.Context(), uses), "recording uses")
 }
 
 // audit returns the entries of a tenant's audit chain.
-func (c *storageCheck) audit(tenant string, after int64, limit int) []store.AuditRow {
+func (c *checker) audit(tenant string, after int64, limit int) []store.AuditRow {
 	c.Helper()
 	rows, err := c.s.Audit(c.Context(), tenant, after, limit)
 	require.NoError(c, err, "reading the audit chain of %s after %d", tenant, after)
@@ -95,7 +95,7 @@ func (c *storageCheck) audit(tenant string, after int64, limit int) []store.Audi
 }
 
 // changes returns what Changes does, with the scopes in order.
-func (c *storageCheck) changes(since int64) (int64, []string) {
+func (c *checker) changes(since int64) (int64, []string) {
 	c.Helper()
 	newest, scopes, err := c.s.Changes(c.Context(), since)
 	require.NoError(c, err, "asking for the changes since %d", since)

@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"math"
@@ -10,35 +10,35 @@ import (
 
 // chain requires that a tenant's audit chain has the entries from one number to
 // another, read in whatever way.
-func (c *storageCheck) chain(tenant string, from, to int64, why string) {
+func (c *checker) chain(tenant string, from, to int64, why string) {
 	c.Helper()
-	want := storageAudit(storageEntries(tenant, from, to)...)
-	require.Equal(c, want, storageAudit(c.audit(tenant, 0, 1000)...), why)
+	want := auditRow(entriesOf(tenant, from, to)...)
+	require.Equal(c, want, auditRow(c.audit(tenant, 0, 1000)...), why)
 	var head *store.AuditRow
 	if to > 0 {
-		head = &storageEntries(tenant, to, to)[0]
+		head = &entriesOf(tenant, to, to)[0]
 	}
 	got := c.read(store.Query{Scope: tenant, AuditHead: true})
 	c.same(&store.Snapshot{Path: got.Path, Keys: got.Keys, AuditHead: head}, got, why)
 }
 
 // Rules about audit chains.
-var storageAuditRules = []storageRule{
-	{"audit entries come back as they went in", func(c *storageCheck) {
+var auditRules = []contractRule{
+	{"audit entries come back as they went in", func(c *checker) {
 		every := make([]byte, 256)
 		for i := range every {
 			every[i] = byte(i)
 		}
-		rows := storageEntries("acme", 1, 3)
-		rows[0].Entry = storageBytes(70_000, "long entry")
+		rows := entriesOf("acme", 1, 3)
+		rows[0].Entry = bytesOf(70_000, "long entry")
 		rows[1].Entry, rows[1].KeyID, rows[1].MAC = every, [16]byte{}, [32]byte{31: 0xff}
 		rows[2].Entry = nil
 		c.apply(store.Change{Append: rows})
-		require.Equal(c, storageAudit(rows...), storageAudit(c.audit("acme", 0, 10)...))
+		require.Equal(c, auditRow(rows...), auditRow(c.audit("acme", 0, 10)...))
 	}},
-	{"an audit chain is read from any number on", func(c *storageCheck) {
+	{"an audit chain is read from any number on", func(c *checker) {
 		for seq := int64(1); seq <= 12; seq += 3 {
-			c.apply(store.Change{Append: append(storageEntries("acme", seq, seq+2), storageEntry("acme_2", (seq+2)/3))})
+			c.apply(store.Change{Append: append(entriesOf("acme", seq, seq+2), entryOf("acme_2", (seq+2)/3))})
 		}
 		for _, q := range []struct {
 			after    int64
@@ -48,34 +48,34 @@ var storageAuditRules = []storageRule{
 			{0, 1000, 1, 12}, {0, 12, 1, 12}, {0, 5, 1, 5}, {0, 1, 1, 1}, {5, 3, 6, 8}, {5, 1000, 6, 12}, {8, 4, 9, 12}, {11, 10, 12, 12},
 			{-1, 2, 1, 2}, {math.MinInt64, 2, 1, 2}, {12, 10, 1, 0}, {13, 10, 1, 0}, {math.MaxInt64, 10, 1, 0}, {0, 0, 1, 0},
 		} {
-			require.Equal(c, storageAudit(storageEntries("acme", q.from, q.to)...), storageAudit(c.audit("acme", q.after, q.limit)...),
+			require.Equal(c, auditRow(entriesOf("acme", q.from, q.to)...), auditRow(c.audit("acme", q.after, q.limit)...),
 				"the entries after %d, at most %d", q.after, q.limit)
 		}
 		c.chain("acme", 1, 12, "entries are in the order of their numbers, 9 before 10")
 		c.chain("acme_2", 1, 4, "another tenant has a chain of its own")
 		c.chain("acme-2", 1, 0, "and who has none has none, whatever it is called")
 	}},
-	{"the newest audit entry is read where it is asked for", func(c *storageCheck) {
-		c.apply(storageFill("acme/web", "t1"))
-		token := storageToken("acme/web", "t1")
-		want := &store.Snapshot{Token: &token, Path: []store.ScopeState{{Scope: "acme"}, {Scope: "acme/web", Seal: storageSeal("acme/web", 1)}}}
+	{"the newest audit entry is read where it is asked for", func(c *checker) {
+		c.apply(fillScope("acme/web", "t1"))
+		token := tokenRow("acme/web", "t1")
+		want := &store.Snapshot{Token: &token, Path: []store.ScopeState{{Scope: "acme"}, {Scope: "acme/web", Seal: sealOf("acme/web", 1)}}}
 		q := store.Query{Token: "t1", SealsOnly: true, AuditHead: true}
-		c.apply(store.Change{Append: storageEntries("other", 1, 3)})
+		c.apply(store.Change{Append: entriesOf("other", 1, 3)})
 		c.same(want, c.read(q), "an empty chain has no newest entry, whatever other tenants have")
 		for seq := int64(1); seq <= 11; seq++ {
-			c.apply(store.Change{Append: storageEntries("acme", seq, seq)})
-			want.AuditHead = &storageEntries("acme", seq, seq)[0]
+			c.apply(store.Change{Append: entriesOf("acme", seq, seq)})
+			want.AuditHead = &entriesOf("acme", seq, seq)[0]
 			c.same(want, c.read(q), "the newest entry is that of the tenant of the token's scope")
 		}
 		c.same(&store.Snapshot{}, c.read(store.Query{Token: "t2", Scope: "acme", AuditHead: true}), "nothing is told to a token that does not exist")
 		q.AuditHead, want.AuditHead = false, nil
 		c.same(want, c.read(q), "nothing where it is not asked for")
 	}},
-	{"an entry is appended only after the newest of its chain", func(c *storageCheck) {
+	{"an entry is appended only after the newest of its chain", func(c *checker) {
 		entries := func(seqs ...int64) store.Change {
 			var change store.Change
 			for _, seq := range seqs {
-				change.Append = append(change.Append, storageEntry("acme", seq))
+				change.Append = append(change.Append, entryOf("acme", seq))
 			}
 			return change
 		}
@@ -92,41 +92,41 @@ var storageAuditRules = []storageRule{
 		c.refuse(entries(2, 3, 3), "a number is used once")
 		c.chain("acme", 1, 1, "nothing was appended")
 		c.apply(entries(2, 3, 4))
-		c.apply(store.Change{Append: []store.AuditRow{storageEntry("other", 1), storageEntry("acme", 5), storageEntry("other", 2), storageEntry("acme", 6)}})
+		c.apply(store.Change{Append: []store.AuditRow{entryOf("other", 1), entryOf("acme", 5), entryOf("other", 2), entryOf("acme", 6)}})
 		c.chain("acme", 1, 6, "entries of several chains may be mixed")
 		c.chain("other", 1, 2, "entries of several chains may be mixed")
-		c.refuse(store.Change{Append: []store.AuditRow{storageEntry("acme", 7), storageEntry("other", 2)}}, "each chain has its own numbers")
+		c.refuse(store.Change{Append: []store.AuditRow{entryOf("acme", 7), entryOf("other", 2)}}, "each chain has its own numbers")
 		c.chain("acme", 1, 6, "nothing was appended")
 
-		c.apply(store.Change{Append: storageEntries("acme", 7, 1000)})
+		c.apply(store.Change{Append: entriesOf("acme", 7, 1000)})
 		c.chain("acme", 1, 1000, "hundreds of entries fit into one change")
-		c.refuse(store.Change{Append: append(storageEntries("acme", 1001, 1500), storageEntry("acme", 1502))}, "a gap is found behind hundreds of entries")
+		c.refuse(store.Change{Append: append(entriesOf("acme", 1001, 1500), entryOf("acme", 1502))}, "a gap is found behind hundreds of entries")
 		c.chain("acme", 1, 1000, "nothing was appended")
 	}},
-	{"an audit chain that is empty may start behind a number", func(c *storageCheck) {
+	{"an audit chain that is empty may start behind a number", func(c *checker) {
 		start := func(seq int64, rows ...store.AuditRow) store.Change {
 			return store.Change{StartAudit: []store.AuditRef{{Tenant: "acme", Seq: seq}}, Append: rows}
 		}
-		c.refuse(start(7, storageEntry("acme", 1)), "the first entry is number 8")
-		c.refuse(start(7, storageEntry("acme", 8), storageEntry("acme", 10)), "number 9 follows number 8")
-		c.refuse(start(7, storageEntry("acme", 8), storageEntry("other", 8)), "another tenant's chain starts as ever")
+		c.refuse(start(7, entryOf("acme", 1)), "the first entry is number 8")
+		c.refuse(start(7, entryOf("acme", 8), entryOf("acme", 10)), "number 9 follows number 8")
+		c.refuse(start(7, entryOf("acme", 8), entryOf("other", 8)), "another tenant's chain starts as ever")
 		c.apply(start(7))
-		c.refuse(store.Change{Append: storageEntries("acme", 8, 8)}, "it counts for its change only")
-		c.apply(start(7, append(storageEntries("acme", 8, 12), storageEntry("other", 1))...))
+		c.refuse(store.Change{Append: entriesOf("acme", 8, 8)}, "it counts for its change only")
+		c.apply(start(7, append(entriesOf("acme", 8, 12), entryOf("other", 1))...))
 		c.chain("acme", 8, 12, "the chain starts with number 8")
 		c.chain("other", 1, 1, "another tenant's chain starts as ever")
-		c.refuse(start(12, storageEntry("acme", 13)), "the chain is not empty")
+		c.refuse(start(12, entryOf("acme", 13)), "the chain is not empty")
 		c.refuse(start(0), "the chain is not empty")
-		c.apply(store.Change{Append: storageEntries("acme", 13, 14)})
+		c.apply(store.Change{Append: entriesOf("acme", 13, 14)})
 		c.chain("acme", 8, 14, "the chain goes on")
 	}},
-	{"dropping audit entries removes the earlier ones and never the newest", func(c *storageCheck) {
+	{"dropping audit entries removes the earlier ones and never the newest", func(c *checker) {
 		drop := func(tenant string, seq int64) store.Change {
 			return store.Change{DropAudit: []store.AuditRef{{Tenant: tenant, Seq: seq}}}
 		}
 		c.apply(drop("acme", 5))
 		c.chain("acme", 1, 0, "there is nothing to drop from an empty chain")
-		c.apply(store.Change{Append: append(storageEntries("acme", 1, 10), storageEntries("acme_2", 1, 3)...)})
+		c.apply(store.Change{Append: append(entriesOf("acme", 1, 10), entriesOf("acme_2", 1, 3)...)})
 		c.apply(drop("acme", 0))
 		c.apply(drop("acme", -7))
 		c.chain("acme", 1, 10, "there is nothing up to a number before the first")
@@ -134,15 +134,15 @@ var storageAuditRules = []storageRule{
 		c.chain("acme", 4, 10, "entries up to number 3 are removed")
 		c.apply(drop("acme", 3))
 		c.chain("acme", 4, 10, "what is gone is gone")
-		require.Equal(c, storageAudit(storageEntries("acme", 4, 6)...), storageAudit(c.audit("acme", 0, 3)...), "the chain is read from where it now begins")
+		require.Equal(c, auditRow(entriesOf("acme", 4, 6)...), auditRow(c.audit("acme", 0, 3)...), "the chain is read from where it now begins")
 		c.apply(drop("acme", 10))
 		c.chain("acme", 10, 10, "the newest entry stays")
 		c.apply(drop("acme", math.MaxInt64))
 		c.chain("acme", 10, 10, "the newest entry stays")
 		c.chain("acme_2", 1, 3, "another tenant's entries stay")
-		c.refuse(store.Change{Append: storageEntries("acme", 1, 1)}, "a chain does not begin again")
-		c.refuse(store.Change{Append: storageEntries("acme", 10, 10)}, "number 10 is there")
-		c.apply(store.Change{Append: storageEntries("acme", 11, 12), DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 11}, {Tenant: "acme_2", Seq: 1}}})
+		c.refuse(store.Change{Append: entriesOf("acme", 1, 1)}, "a chain does not begin again")
+		c.refuse(store.Change{Append: entriesOf("acme", 10, 10)}, "number 10 is there")
+		c.apply(store.Change{Append: entriesOf("acme", 11, 12), DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 11}, {Tenant: "acme_2", Seq: 1}}})
 		c.chain("acme", 12, 12, "what was appended by the same change counts")
 		c.chain("acme_2", 2, 3, "several chains may be shortened at once")
 	}},

@@ -1,4 +1,4 @@
-package vaulttest
+package storetest
 
 import (
 	"slices"
@@ -12,89 +12,89 @@ import (
 )
 
 // Rules about what a query answers.
-var storageQueryRules = []storageRule{
-	{"a path has a state for each scope, whether or not anything is stored there", func(c *storageCheck) {
+var queryRules = []contractRule{
+	{"a path has a state for each scope, whether or not anything is stored there", func(c *checker) {
 		want := []store.ScopeState{{Scope: "acme"}, {Scope: "acme/web"}, {Scope: "acme/web/pool-a"}}
 		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}), "an empty storage has an empty state for each scope")
 		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", SealsOnly: true}), "also where only seals are asked for")
 
-		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", New: storageSeal("acme/web", 1)}}})
-		want[1].Seal = storageSeal("acme/web", 1)
+		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", New: sealOf("acme/web", 1)}}})
+		want[1].Seal = sealOf("acme/web", 1)
 		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a"}), "the seal is that of the middle scope")
 		require.Nil(c, c.last(store.Query{Scope: "acme/web/pool-a"}).Seal, "a scope without a seal has a nil one")
 
 		deep := "a" + strings.Repeat("/a", 7)
 		require.Len(c, c.read(store.Query{Scope: deep}).Path, 8, "a scope has up to eight segments")
 	}},
-	{"a token that does not exist gives an empty snapshot", func(c *storageCheck) {
-		c.apply(storageFill("acme", "t1"))
+	{"a token that does not exist gives an empty snapshot", func(c *checker) {
+		c.apply(fillScope("acme", "t1"))
 		got := c.read(store.Query{Token: "t2", Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true})
 		c.same(&store.Snapshot{}, got, "nothing is told to a token that does not exist")
 	}},
-	{"a token is read with the path of its scope", func(c *storageCheck) {
-		c.apply(storageFill("acme", "t1"))
-		c.apply(storageFill("acme/web", "t2"))
-		c.apply(storageFill("acme/db", "t3"))
-		token := storageToken("acme/web", "t2")
+	{"a token is read with the path of its scope", func(c *checker) {
+		c.apply(fillScope("acme", "t1"))
+		c.apply(fillScope("acme/web", "t2"))
+		c.apply(fillScope("acme/db", "t3"))
+		token := tokenRow("acme/web", "t2")
 		c.same(&store.Snapshot{
 			Token: &token,
 			Path: []store.ScopeState{
-				{Scope: "acme", Seal: storageSeal("acme", 1), Secrets: []store.SecretRow{storageSecret("acme", "NAME", 1)}},
-				{Scope: "acme/web", Seal: storageSeal("acme/web", 1), Secrets: []store.SecretRow{storageSecret("acme/web", "NAME", 1)}},
+				{Scope: "acme", Seal: sealOf("acme", 1), Secrets: []store.SecretRow{secretRow("acme", "NAME", 1)}},
+				{Scope: "acme/web", Seal: sealOf("acme/web", 1), Secrets: []store.SecretRow{secretRow("acme/web", "NAME", 1)}},
 			},
-			Versions: []store.SecretRow{storageSecret("acme/web", "NAME", 1)},
+			Versions: []store.SecretRow{secretRow("acme/web", "NAME", 1)},
 			Last:     1,
 			Tokens:   []store.TokenRow{token},
 		}, c.read(store.Query{Token: "t2", Scope: "acme/db", Name: "NAME", Tokens: true}), "Query.Scope does not count where a token is named")
 	}},
-	{"seals only leaves out keys, secrets and revoked tokens", func(c *storageCheck) {
-		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: storageKey("acme", "first", 1)}}})
-		c.apply(storageFill("acme", "t1"))
-		c.apply(storageFill("acme/web", "t2"))
-		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("t1"), storageRevoked("t2")}})
-		token := storageToken("acme/web", "t2")
-		token.Revoked, token.RevokedBy = storageRevoked("t2").Revoked, storageRevoked("t2").RevokedBy
+	{"seals only leaves out keys, secrets and revoked tokens", func(c *checker) {
+		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", 1)}}})
+		c.apply(fillScope("acme", "t1"))
+		c.apply(fillScope("acme/web", "t2"))
+		c.apply(store.Change{Revoke: []store.RevokedRow{revokedRow("t1"), revokedRow("t2")}})
+		token := tokenRow("acme/web", "t2")
+		token.Revoked, token.RevokedBy = revokedRow("t2").Revoked, revokedRow("t2").RevokedBy
 		c.same(&store.Snapshot{
 			Token: &token,
-			Path:  []store.ScopeState{{Scope: "acme", Seal: storageSeal("acme", 1)}, {Scope: "acme/web", Seal: storageSeal("acme/web", 1)}},
+			Path:  []store.ScopeState{{Scope: "acme", Seal: sealOf("acme", 1)}, {Scope: "acme/web", Seal: sealOf("acme/web", 1)}},
 		}, c.read(store.Query{Token: "t2", SealsOnly: true}), "a poll reads the token's row and the seals")
 	}},
-	{"scopes that look alike are strangers", func(c *storageCheck) {
+	{"scopes that look alike are strangers", func(c *checker) {
 		scopes := []string{
 			"ac", "acme", "acme-2", "acme_2", "acme0", "acme2", "acme/a", "acme/ab", "acme/a-b", "acme/a_b", "acme/axb", "acme/a/b", "acme/a0", "acme-2/a",
 		}
 		for _, scope := range scopes {
-			c.apply(storageFill(scope, "t-"+scope))
-			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: store.Tenant(scope), New: storageKey(store.Tenant(scope), scope, 1)}}})
+			c.apply(fillScope(scope, "t-"+scope))
+			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: store.Tenant(scope), New: keyRecord(store.Tenant(scope), scope, 1)}}})
 		}
-		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme/a_b", Name: "NAME"}}, Revoke: []store.RevokedRow{storageRevoked("t-acme/a_b")}})
-		c.touch(store.Usage{Token: "t-acme/a_b", Time: storageTime("use"), Scope: "acme/a-b", Name: "NAME"})
+		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme/a_b", Name: "NAME"}}, Revoke: []store.RevokedRow{revokedRow("t-acme/a_b")}})
+		c.touch(store.Usage{Token: "t-acme/a_b", Time: timeOf("use"), Scope: "acme/a-b", Name: "NAME"})
 
 		for _, scope := range scopes {
 			want := &store.Snapshot{Last: 1, Below: map[string]int64{}}
 			for _, s := range store.Path(scope) {
-				row := storageSecret(s, "NAME", 1)
+				row := secretRow(s, "NAME", 1)
 				if s == "acme/a-b" {
-					row.LastUsed, row.LastToken = storageTime("use"), "t-acme/a_b"
+					row.LastUsed, row.LastToken = timeOf("use"), "t-acme/a_b"
 				}
-				st := store.ScopeState{Scope: s, Seal: storageSeal(s, 1), Secrets: []store.SecretRow{row}}
+				st := store.ScopeState{Scope: s, Seal: sealOf(s, 1), Secrets: []store.SecretRow{row}}
 				if s == "acme/a_b" {
-					st.Secrets, st.Revoked = nil, []store.RevokedRow{storageRevoked("t-acme/a_b")}
+					st.Secrets, st.Revoked = nil, []store.RevokedRow{revokedRow("t-acme/a_b")}
 				}
 				want.Path = append(want.Path, st)
 			}
 			want.Versions = want.Path[len(want.Path)-1].Secrets
-			token := storageToken(scope, "t-"+scope)
+			token := tokenRow(scope, "t-"+scope)
 			if scope == "acme/a_b" {
-				token.Revoked, token.RevokedBy = storageRevoked(token.ID).Revoked, storageRevoked(token.ID).RevokedBy
+				token.Revoked, token.RevokedBy = revokedRow(token.ID).Revoked, revokedRow(token.ID).RevokedBy
 			}
 			want.Tokens = []store.TokenRow{token}
 			for _, s := range scopes {
 				if store.Tenant(s) == store.Tenant(scope) {
-					want.Keys = append(want.Keys, storageKey(store.Tenant(s), s, 1))
+					want.Keys = append(want.Keys, keyRecord(store.Tenant(s), s, 1))
 				}
 				if strings.HasPrefix(s, scope+"/") {
-					want.Below[s] = int64(len(storageSecret(s, "NAME", 1).Message))
+					want.Below[s] = int64(len(secretRow(s, "NAME", 1).Message))
 				}
 			}
 			if scope == "acme" {
@@ -108,21 +108,21 @@ var storageQueryRules = []storageRule{
 			c.same(want, c.read(store.Query{Scope: scope, Name: "NAME", Tokens: true, Below: true, History: true}), "scope "+scope+" holds what was stored there and nothing else")
 		}
 	}},
-	{"names that look alike are different secrets", func(c *storageCheck) {
+	{"names that look alike are different secrets", func(c *checker) {
 		names := []string{"A", "AB", "AXB", "A_B", "A__B", "_", "a_b"} // by bytes
 		for i, name := range names {
-			c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", name, int64(i+1))}})
+			c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme", name, int64(i+1))}})
 		}
 		for i, name := range names {
 			snap := c.read(store.Query{Scope: "acme", Name: name})
-			c.sameSecrets([]store.SecretRow{storageSecret("acme", name, int64(i+1))}, snap.Versions, "the versions are those of "+name)
+			c.sameSecrets([]store.SecretRow{secretRow("acme", name, int64(i+1))}, snap.Versions, "the versions are those of "+name)
 			require.EqualValues(c, i+1, snap.Last, "the highest version is that of %s", name)
 		}
 	}},
-	{"below has the bytes of the active messages of the sealed scopes below", func(c *storageCheck) {
+	{"below has the bytes of the active messages of the sealed scopes below", func(c *checker) {
 		sized := func(scope, name string, version int64, n int) store.SecretRow {
-			row := storageSecret(scope, name, version)
-			row.Message = storageBytes(n, name)
+			row := secretRow(scope, name, version)
+			row.Message = bytesOf(n, name)
 			return row
 		}
 		change := store.Change{
@@ -130,15 +130,15 @@ var storageQueryRules = []storageRule{
 				sized("acme", "A", 1, 100),
 				sized("acme/web", "A", 1, 1000), sized("acme/web", "A", 2, 10), sized("acme/web", "B", 1, 5),
 				sized("acme/web/pool", "A", 1, 7), sized("acme/web/pool", "A", 2, 900),
-				sized("acme/gone", "A", 1, 50), storageTombstone("acme/hidden", "A", 1),
+				sized("acme/gone", "A", 1, 50), tombstoneRow("acme/hidden", "A", 1),
 				sized("acme-2/web", "A", 1, 60), sized("acme/website", "A", 1, 70), sized("acme/unsealed", "A", 1, 80),
 			},
 			Activate: []store.VersionRef{{Scope: "acme/web/pool", Name: "A", Version: 1}},
 			Delete:   []store.NameRef{{Scope: "acme/gone", Name: "A"}},
-			Issue:    []store.TokenRow{storageToken("acme/tokens", "t1")},
+			Issue:    []store.TokenRow{tokenRow("acme/tokens", "t1")},
 		}
 		for _, scope := range []string{"acme", "acme/empty", "acme/web", "acme/web/pool", "acme/gone", "acme/hidden", "acme/website", "acme-2", "acme-2/web"} {
-			change.Seals = append(change.Seals, store.SealChange{Scope: scope, New: storageSeal(scope, 1)})
+			change.Seals = append(change.Seals, store.SealChange{Scope: scope, New: sealOf(scope, 1)})
 		}
 		c.apply(change)
 		below := func(scope string) map[string]int64 {
@@ -150,29 +150,29 @@ var storageQueryRules = []storageRule{
 		require.Empty(c, below("acme/web/pool"), "there is nothing below")
 		require.Empty(c, c.read(store.Query{Scope: "acme"}).Below, "the sizes are read only where they are asked for")
 	}},
-	{"the history has all that a scope ever had", func(c *storageCheck) {
+	{"the history has all that a scope ever had", func(c *checker) {
 		c.insert(1, 2, 10, 9)
 		c.apply(store.Change{
 			Insert: []store.SecretRow{
-				storageSecret("acme", "a", 1), storageSecret("acme", "Z", 1), storageSecret("acme", "Z", 2), storageSecret("acme", "GONE", 4), storageTombstone("acme", "HIDDEN", 3),
-				storageSecret("acme/web", "NAME", 1), storageSecret("acme/web", "WEB", 1), storageSecret("acme_", "NAME", 5),
+				secretRow("acme", "a", 1), secretRow("acme", "Z", 1), secretRow("acme", "Z", 2), secretRow("acme", "GONE", 4), tombstoneRow("acme", "HIDDEN", 3),
+				secretRow("acme/web", "NAME", 1), secretRow("acme/web", "WEB", 1), secretRow("acme_", "NAME", 5),
 			},
 			Activate: []store.VersionRef{{Scope: "acme", Name: "Z", Version: 1}},
-			Prune:    []store.VersionRef{storageVersion(2), {Scope: "acme", Name: "NONE", Version: 2}},
+			Prune:    []store.VersionRef{theVersion(2), {Scope: "acme", Name: "NONE", Version: 2}},
 			Delete:   []store.NameRef{{Scope: "acme", Name: "GONE"}, {Scope: "acme", Name: "NEVER"}},
-			Issue:    []store.TokenRow{storageToken("acme", "t1")},
+			Issue:    []store.TokenRow{tokenRow("acme", "t1")},
 		})
-		c.touch(store.Usage{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "Z"}, store.Usage{Token: "t1", Time: storageTime("use"), Scope: "acme", Name: "UNUSED"})
+		c.touch(store.Usage{Token: "t1", Time: timeOf("use"), Scope: "acme", Name: "Z"}, store.Usage{Token: "t1", Time: timeOf("use"), Scope: "acme", Name: "UNUSED"})
 		used := func(row store.SecretRow) store.SecretRow {
-			row.LastUsed, row.LastToken = storageTime("use"), "t1"
+			row.LastUsed, row.LastToken = timeOf("use"), "t1"
 			return row
 		}
 		want := &store.Snapshot{History: []store.NameHistory{
 			{Name: "GONE", Last: 4},
-			{Name: "HIDDEN", Active: 3, Last: 3, Versions: []store.SecretRow{storageTombstone("acme", "HIDDEN", 3)}},
-			{Name: "NAME", Active: 9, Last: 10, Versions: []store.SecretRow{storageSecret("acme", "NAME", 2), storageSecret("acme", "NAME", 9), storageSecret("acme", "NAME", 10)}},
-			{Name: "Z", Active: 1, Last: 2, Versions: []store.SecretRow{used(storageSecret("acme", "Z", 1)), used(storageSecret("acme", "Z", 2))}},
-			{Name: "a", Active: 1, Last: 1, Versions: []store.SecretRow{storageSecret("acme", "a", 1)}},
+			{Name: "HIDDEN", Active: 3, Last: 3, Versions: []store.SecretRow{tombstoneRow("acme", "HIDDEN", 3)}},
+			{Name: "NAME", Active: 9, Last: 10, Versions: []store.SecretRow{secretRow("acme", "NAME", 2), secretRow("acme", "NAME", 9), secretRow("acme", "NAME", 10)}},
+			{Name: "Z", Active: 1, Last: 2, Versions: []store.SecretRow{used(secretRow("acme", "Z", 1)), used(secretRow("acme", "Z", 2))}},
+			{Name: "a", Active: 1, Last: 1, Versions: []store.SecretRow{secretRow("acme", "a", 1)}},
 		}, Path: []store.ScopeState{{Scope: "acme"}}}
 		c.same(want, c.read(store.Query{Scope: "acme", History: true, SealsOnly: true}), "names are in the order of their bytes, versions in rising order")
 		got := c.read(store.Query{Token: "t1", History: true})
@@ -181,7 +181,7 @@ var storageQueryRules = []storageRule{
 		require.Empty(c, c.read(store.Query{Token: "t1"}).History, "the history is read only where it is asked for")
 		c.same(&store.Snapshot{Path: []store.ScopeState{{Scope: "acme"}, {Scope: "acme/none"}}}, c.read(store.Query{Scope: "acme/none", History: true, SealsOnly: true}), "a scope that had nothing has no history")
 	}},
-	{"tenants are those with a key record", func(c *storageCheck) {
+	{"tenants are those with a key record", func(c *checker) {
 		tenants := func(after string, limit int) []string {
 			c.Helper()
 			got, err := c.s.Tenants(c.Context(), after, limit)
@@ -191,13 +191,13 @@ var storageQueryRules = []storageRule{
 		require.Empty(c, tenants("", 10), "an empty storage has none")
 		all := []string{"0", "a", "acme", "acme-2", "acme0", "acme2", "acme_", "acme_2", "acmeb", "b"} // by bytes
 		for _, i := range []int{3, 0, 9, 5, 1, 8, 2, 7, 4, 6} {
-			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: all[i], New: storageKey(all[i], "first", 1), First: true}}})
+			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: all[i], New: keyRecord(all[i], "first", 1), First: true}}})
 		}
 		c.apply(store.Change{Keys: []store.KeyChange{
-			{Tenant: "acme", New: storageKey("acme", "second", 1)}, {Tenant: "acme", New: storageKey("acme", "third", 1)},
-			{Tenant: "b", New: storageKey("b", "second", 1)}, {Tenant: "b", Old: storageKey("b", "first", 1), New: storageKey("b", "first", 2)},
+			{Tenant: "acme", New: keyRecord("acme", "second", 1)}, {Tenant: "acme", New: keyRecord("acme", "third", 1)},
+			{Tenant: "b", New: keyRecord("b", "second", 1)}, {Tenant: "b", Old: keyRecord("b", "first", 1), New: keyRecord("b", "first", 2)},
 		}})
-		c.apply(storageFill("nokey", "t1"))
+		c.apply(fillScope("nokey", "t1"))
 		require.Equal(c, all, tenants("", 100), "each tenant once, in the order of its bytes")
 		for i, tenant := range all {
 			require.Equal(c, all[i+1:], tenants(tenant, 100), "those after %s", tenant)
@@ -208,18 +208,18 @@ var storageQueryRules = []storageRule{
 		require.Equal(c, []string{"acme_", "acme_2", "acmeb"}, tenants("acme5", 3), "the one to come after need not exist")
 		require.Empty(c, tenants("zzz", 10))
 	}},
-	{"rows are in order", func(c *storageCheck) {
+	{"rows are in order", func(c *checker) {
 		for _, name := range []string{"a", "Z", "_", "B"} {
-			c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", name, 1)}})
+			c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme", name, 1)}})
 		}
 		for _, version := range []int64{2, 11, 10, 9} {
-			c.apply(store.Change{Insert: []store.SecretRow{storageSecret("acme", "B", version)}})
+			c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme", "B", version)}})
 		}
-		at := storageTime("at")
+		at := timeOf("at")
 		for id, created := range map[string]time.Time{"b": at, "Z": at, "a": at.Add(time.Microsecond), "c": at.Add(-time.Hour)} {
-			token := storageToken("acme", id)
+			token := tokenRow("acme", id)
 			token.Created = created
-			c.apply(store.Change{Issue: []store.TokenRow{token}, Revoke: []store.RevokedRow{storageRevoked(id)}})
+			c.apply(store.Change{Issue: []store.TokenRow{token}, Revoke: []store.RevokedRow{revokedRow(id)}})
 		}
 		var names, ids, revoked []string
 		var versions []int64
@@ -241,14 +241,14 @@ var storageQueryRules = []storageRule{
 		require.Equal(c, []string{"c", "Z", "b", "a"}, ids, "tokens are by creation and then by id")
 		require.Equal(c, []string{"Z", "a", "b", "c"}, revoked, "revoked tokens are by id")
 	}},
-	{"tokens are revoked where they are", func(c *storageCheck) {
+	{"tokens are revoked where they are", func(c *checker) {
 		for _, scope := range []string{"acme", "acme/web"} {
-			c.apply(store.Change{Issue: []store.TokenRow{storageToken(scope, scope+" 1"), storageToken(scope, scope+" 2")}})
+			c.apply(store.Change{Issue: []store.TokenRow{tokenRow(scope, scope+" 1"), tokenRow(scope, scope+" 2")}})
 		}
-		c.apply(store.Change{Revoke: []store.RevokedRow{storageRevoked("acme 1"), storageRevoked("acme/web 2")}})
+		c.apply(store.Change{Revoke: []store.RevokedRow{revokedRow("acme 1"), revokedRow("acme/web 2")}})
 		c.same(&store.Snapshot{Path: []store.ScopeState{
-			{Scope: "acme", Revoked: []store.RevokedRow{storageRevoked("acme 1")}},
-			{Scope: "acme/web", Revoked: []store.RevokedRow{storageRevoked("acme/web 2")}},
+			{Scope: "acme", Revoked: []store.RevokedRow{revokedRow("acme 1")}},
+			{Scope: "acme/web", Revoked: []store.RevokedRow{revokedRow("acme/web 2")}},
 		}}, c.read(store.Query{Scope: "acme/web"}), "the state of a scope has its revoked tokens and no other")
 		for _, id := range []string{"acme 1", "acme 2", "acme/web 1", "acme/web 2"} {
 			token := c.read(store.Query{Token: id}).Token
@@ -256,14 +256,14 @@ var storageQueryRules = []storageRule{
 			require.Equal(c, slices.Contains([]string{"acme 1", "acme/web 2"}, id), token.RevokedBy != "" && !token.Revoked.IsZero(), "token %s", id)
 		}
 	}},
-	{"all key records of the tenant are read", func(c *storageCheck) {
+	{"all key records of the tenant are read", func(c *checker) {
 		var want []keyring.Record
 		for _, key := range []string{"first", "second", "third"} {
-			want = append(want, storageKey("acme", key, 1))
-			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: storageKey("acme", key, 1)}}})
+			want = append(want, keyRecord("acme", key, 1))
+			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", key, 1)}}})
 		}
-		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "other", New: storageKey("other", "first", 1)}}})
+		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "other", New: keyRecord("other", "first", 1)}}})
 		got := c.read(store.Query{Scope: "acme/web/pool"})
-		require.Equal(c, storageText(&store.Snapshot{Keys: want, Path: got.Path}), storageText(got))
+		require.Equal(c, textOf(&store.Snapshot{Keys: want, Path: got.Path}), textOf(got))
 	}},
 }
