@@ -148,6 +148,22 @@ func (b *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.
 	return got, err
 }
 
+// CheckURL returns nil if a [Platform] takes url as its URL, and otherwise its
+// error, a [*bundle.FetchError] of the kind permanent. It sends nothing. Of the
+// URL the error quotes at most the host.
+func CheckURL(url string) error {
+	_, err := (&Platform{URL: url}).endpoint()
+	return err
+}
+
+// TokenID returns the id of a runner token: the 12 characters by which the
+// platform lists and revokes it. The id is public. ok is false if the token is
+// not well formed; its checksum is verified, and the platform is not asked.
+func TokenID(token bundle.Value) (id string, ok bool) {
+	id, err := wire.ParseToken(token.Reveal())
+	return id, err == nil
+}
+
 // endpoint returns the URL to ask.
 func (b *Platform) endpoint() (*url.URL, error) {
 	base, err := platform.BaseURL(b.URL)

@@ -318,6 +318,42 @@ func TestAURLThatCannotBeRightIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
+func TestCheckURL(t *testing.T) {
+	for _, url := range []string{"https://satchel.example.com", "https://satchel.example.com/api/", "http://localhost:8080"} {
+		require.NoError(t, providers.CheckURL(url), url)
+	}
+	for _, url := range []string{"", "satchel.example.com", "http://satchel.example.com", "https://u:canary@satchel.example.com", "https://satchel.example.com?canary"} {
+		err := providers.CheckURL(url)
+		remotetest.RequireKind(t, err, bundle.FetchPermanent)
+		fault, ok := errors.AsType[*bundle.Fault](err)
+		require.True(t, ok)
+		require.Equal(t, "providers.Platform.URL", fault.Setting)
+		require.NotEmpty(t, fault.Fix)
+		require.NotContains(t, err.Error(), "canary")
+		_, fetching := (&providers.Platform{URL: url, Client: remotetest.RefuseDial(t)}).Fetch(t.Context(), nil)
+		require.EqualError(t, fetching, err.Error(), "Fetch says the same")
+	}
+}
+
+func TestTokenID(t *testing.T) {
+	token, id := wire.NewToken()
+	got, ok := providers.TokenID(bundle.NewValue(token))
+	require.True(t, ok)
+	require.Equal(t, id, got)
+	last := byte('0')
+	if token[len(token)-1] == last {
+		last = '1'
+	}
+	for name, bad := range map[string]string{
+		"empty": "", "a part": token[:64], "more": token + "0", "around": " " + token, "another kind": "ghp" + token[3:],
+		"a changed character": token[:len(token)-1] + string(last),
+	} {
+		id, ok := providers.TokenID(bundle.NewValue(bad))
+		require.False(t, ok, name)
+		require.Empty(t, id, name)
+	}
+}
+
 func TestHTTPIsForThisMachineOnly(t *testing.T) {
 	_, give := newToken()
 	for _, url := range []string{"http://localhost", "http://LOCALHOST:1234/api", "http://127.0.0.1:80", "http://127.255.3.4", "http://[::1]:8080"} {

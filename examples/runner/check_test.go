@@ -24,7 +24,7 @@ func TestCheckSaysInItsExitCodeWhetherTheRunnerIsReady(t *testing.T) {
 	got := p.runner(t, "check", "--require", "NPM_TOKEN").must(t, codeFailed)
 	require.Contains(t, got.out, "fix: add it on the platform, or to a local layer")
 
-	require.NoError(t, p.vault.RevokeToken(t.Context(), tokenID(lineOf(t, tokenName))))
+	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
 	got = p.runner(t, "check").must(t, codeFailed)
 	require.Contains(t, got.out, "revoked")
 }
@@ -127,7 +127,7 @@ func TestARunnerWithoutSecretsHasAnEmptyList(t *testing.T) {
 func TestARevokedTokenIsSpokenOfOnceWithItsFix(t *testing.T) {
 	p := startPlatform(t)
 	p.setUp(t)
-	require.NoError(t, p.vault.RevokeToken(t.Context(), tokenID(lineOf(t, tokenName))))
+	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
 	for code, args := range map[int][]string{codeNoJob: {"run", "--", "true"}, codeFailed: {"explain"}} {
 		got := p.runner(t, args...).must(t, code)
 		require.Equal(t, 1, strings.Count(got.errOut, "the token was revoked"), "nobody has to read it twice, nor waits for it:\n%s", got.errOut)

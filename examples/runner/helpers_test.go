@@ -24,6 +24,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
 )
@@ -224,4 +225,12 @@ func lacking(t *testing.T, what string, err error) {
 		require.NoError(t, err, "%s is needed", what)
 	}
 	t.Skipf("this machine does not have %s: %v", what, err)
+}
+
+// idOf returns the id of a token.
+func idOf(t *testing.T, token string) string {
+	t.Helper()
+	id, ok := providers.TokenID(bundle.NewValue(token))
+	require.True(t, ok)
+	return id
 }

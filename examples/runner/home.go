@@ -182,23 +182,13 @@ func (h home) platformDespiteRepeats(ctx context.Context, s settings) (*provider
 	if err != nil {
 		return nil, err
 	}
-	if err := usableURL(ctx, url.Reveal()); err != nil {
+	if err := providers.CheckURL(url.Reveal()); err != nil {
 		return nil, err
 	}
 	return s.complete(&providers.Platform{
 		URL:   url.Reveal(),
 		Token: func(context.Context) (bundle.Value, error) { return token, nil },
 	})
-}
-
-// usableURL says what is wrong with the URL of a platform.
-func usableURL(ctx context.Context, url string) error {
-	// Without a token this sends nothing, and says whether it could.
-	_, items := (&providers.Platform{URL: url}).Check(ctx)
-	if items[0].Status == bundle.CheckFailed {
-		return fmt.Errorf("%s: %s; %s", items[0].Name, items[0].Detail, items[0].Fix)
-	}
-	return nil
 }
 
 // complete adds to the platform what the two lines do not have.

@@ -196,7 +196,7 @@ func TestARevokedTokenEndsServe(t *testing.T) {
 	p.setUp(t)
 	require.NoError(t, os.Mkdir("queue", 0o700))
 	s := serving(t, "--jobs", "queue")
-	require.NoError(t, p.vault.RevokeToken(t.Context(), tokenID(lineOf(t, tokenName))))
+	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
 	s.must(t, codeFailed)
 	require.Contains(t, s.out.String(), "is revoked; give the runner a new token with `runner setup`")
 	addJob(t, "late", sh("true", "DEPLOY_TOKEN"))

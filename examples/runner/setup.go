@@ -17,6 +17,7 @@ import (
 
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers"
 )
 
 const setupHelp = `It asks for the AI backend and for the size of the pool, shows what the platform
@@ -170,13 +171,12 @@ func (s *setup) findPlace(ctx context.Context) error {
 	if s.yes && (s.url == "" || s.settings.Scope == "") {
 		return &usageError{"it is not known where to connect; give --platform and --scope"}
 	}
-	usable := func(url string) error { return usableURL(ctx, url) }
 	if s.url != "" {
-		if err := usable(s.url); err != nil {
+		if err := providers.CheckURL(s.url); err != nil {
 			return err
 		}
 	} else {
-		url, err := s.ask(ctx, "URL of the platform", "", usable)
+		url, err := s.ask(ctx, "URL of the platform", "", providers.CheckURL)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
+	"github.com/satchelhq/satchel/providers"
 )
 
 // setupJSON is the result of setup for programs.
@@ -105,11 +106,12 @@ func (s *setup) review() {
 func (s *setup) token(ctx context.Context) (id string, created bool, err error) {
 	before, _ := s.file.get(tokenName)
 	ended := false
-	if id := tokenID(before.Reveal()); id != "" {
-		info, err := s.admin.Token(ctx, id)
+	old, wellFormed := providers.TokenID(before)
+	if wellFormed {
+		info, err := s.admin.Token(ctx, old)
 		if err == nil && s.serves(info) {
-			fmt.Fprintf(s.out, "  the token in %s is kept: %s\n", s.file.path, id)
-			return id, false, s.file.write(s.urlLine())
+			fmt.Fprintf(s.out, "  the token in %s is kept: %s\n", s.file.path, old)
+			return old, false, s.file.write(s.urlLine())
 		}
 		ended = err == nil && !alive(info)
 		// A token that this administrator may not see is another one's.
@@ -125,8 +127,8 @@ func (s *setup) token(ctx context.Context) (id string, created bool, err error) 
 		return "", false, errors.Join(err, s.admin.RevokeToken(context.WithoutCancel(ctx), info.ID))
 	}
 	fmt.Fprintf(s.out, "  token %s created, and written to %s\n", info.ID, s.file.path)
-	if id := tokenID(before.Reveal()); id != "" && !ended {
-		fmt.Fprintf(s.out, "  the one before, %s, is not revoked by this\n", id)
+	if wellFormed && !ended {
+		fmt.Fprintf(s.out, "  the one before, %s, is not revoked by this\n", old)
 	}
 	return info.ID, true, nil
 }
@@ -144,15 +146,6 @@ func (s *setup) serves(info admin.TokenInfo) bool {
 func alive(info admin.TokenInfo) bool {
 	now := time.Now()
 	return (info.Expires.IsZero() || info.Expires.After(now)) && (info.Revoked.IsZero() || info.Revoked.After(now))
-}
-
-// tokenID returns the part of a token that names it, and is no secret.
-func tokenID(token string) string {
-	rest, ok := strings.CutPrefix(token, "rnt_")
-	if !ok || len(rest) != 61 {
-		return ""
-	}
-	return rest[:12]
 }
 
 // sayMissing says what keeps the runner from going online, and where to add it.

@@ -42,7 +42,7 @@ func TestSetupCreatesATokenAndConnects(t *testing.T) {
 	tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 	require.NoError(t, err)
 	require.Len(t, tokens, 1)
-	require.Equal(t, tokens[0].ID, tokenID(lineOf(t, tokenName)), "the token of the platform is in .env")
+	require.Equal(t, tokens[0].ID, idOf(t, lineOf(t, tokenName)), "the token of the platform is in .env")
 	require.Empty(t, tokens[0].Waived, "the platform's key is used")
 	src, err := os.ReadFile(".env")
 	require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestSetupWithAMissingKeyCreatesTheTokenAndDoesNotGoOnline(t *testing.T) {
 	tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 	require.NoError(t, err)
 	require.Len(t, tokens, 1, "the token is created all the same")
-	require.Equal(t, tokens[0].ID, tokenID(lineOf(t, tokenName)))
+	require.Equal(t, tokens[0].ID, idOf(t, lineOf(t, tokenName)))
 
 	got = p.runner(t, "check").must(t, codeFailed)
 	require.Contains(t, got.out, "failed   secret ANTHROPIC_API_KEY", "the runner knows what the platform requires")
@@ -103,11 +103,11 @@ func TestSetupKeepsATokenThatServes(t *testing.T) {
 	require.Equal(t, before, lineOf(t, tokenName))
 
 	again = p.runner(t, "setup", "--yes", "--backend", "local").must(t, 0)
-	require.Contains(t, again.out, "the one before, "+tokenID(before)+", is not revoked by this")
+	require.Contains(t, again.out, "the one before, "+idOf(t, before)+", is not revoked by this")
 	after := lineOf(t, tokenName)
 	require.NotEqual(t, before, after, "another backend needs another token")
 
-	require.NoError(t, p.vault.RevokeToken(t.Context(), tokenID(after)))
+	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, after)))
 	again = p.runner(t, "setup", "--yes").must(t, 0)
 	require.NotEqual(t, after, lineOf(t, tokenName), "a revoked token is replaced")
 	require.NotContains(t, again.out, "the one before", "nothing is left to be done about it")
