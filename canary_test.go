@@ -44,6 +44,7 @@ func TestNoValueReachesALogAnErrorAHookOrAStatus(t *testing.T) {
 					OnRevoked: func(layer string, err error) bool { say(layer, err); return false },
 					Observer: satchel.Observer{
 						Fetched:      func(layer string, took time.Duration, err error) { say(layer, took, err) },
+						Waiting:      func(layer string, err error) { say(layer, err) },
 						Changed:      func(d bundle.Diff) { say(d) },
 						StateChanged: func(layer string, from, to satchel.State) { say(layer, from, to) },
 					},

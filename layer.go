@@ -183,6 +183,11 @@ func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 	switch {
 	case c.current.Load() != nil:
 		c.settle(now)
+	case err == nil:
+	case c.opts.Observer.Waiting != nil:
+		if kindOf(err) == bundle.FetchUnavailable {
+			c.news = append(c.news, func() { c.opts.Observer.Waiting(l.name, err) })
+		}
 	case l.attempts == 1:
 		// New publishes when it has every layer; until then this is the only
 		// sign of what it waits for.

@@ -60,6 +60,10 @@ type Options struct {
 type Observer struct {
 	// Fetched is called after every fetch with the time that it took.
 	Fetched func(layer string, took time.Duration, err error)
+	// Waiting is called while [New] waits for a layer: after each attempt that
+	// failed and is going to be repeated. The log then says nothing of first
+	// fetches that failed.
+	Waiting func(layer string, err error)
 	// Changed is called when the bundle holds other secrets than before. The
 	// first bundle is no change.
 	Changed func(diff bundle.Diff)

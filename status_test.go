@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -275,6 +276,37 @@ func TestALongOutageLogsItsBeginningAndItsEnd(t *testing.T) {
 			require.Equal(t, 1, strings.Count(log.String(), part), "want %s once in\n%s", part, &log)
 		}
 		require.Len(t, log.all(), 4, "and no line for any retry:\n%s", &log)
+	})
+}
+
+func TestObserver_Waiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log notes
+		var attempts atomic.Int32
+		waiting := map[string]int{}
+		flaky := newSource("flaky", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+			if attempts.Add(1) < 4 {
+				return nil, errDown
+			}
+			return bundle.New([]bundle.Secret{{Name: "A"}}, nil)
+		})
+		opts := &satchel.Options{Logger: loggerTo(&log, slog.LevelInfo), Observer: satchel.Observer{
+			Waiting: func(layer string, err error) { waiting[layer+": "+err.Error()]++ },
+		}}
+		c := newClient(t, opts, newSource("good", gives(nil)), flaky)
+		require.Equal(t, map[string]int{"flaky: connection refused": 3}, waiting, "one call for each attempt that failed")
+		require.Empty(t, log.String(), "the observer says it, and the log does not")
+
+		flaky.become(fails(errDown))
+		_, err := c.Refresh(t.Context())
+		require.Error(t, err)
+		require.Equal(t, map[string]int{"flaky: connection refused": 3}, waiting, "New waits for nothing any more")
+		require.Contains(t, log.String(), `msg="layer changed state" layer=flaky from=fresh to=stale`)
+
+		permanent := &bundle.FetchError{Kind: bundle.FetchPermanent, Err: errDown}
+		_, err = satchel.New(t.Context(), []bundle.Provider{newSource("broken", fails(permanent))}, opts)
+		require.ErrorIs(t, err, errDown)
+		require.Len(t, waiting, 1, "New returns what is not repeated")
 	})
 }
 

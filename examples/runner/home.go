@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -230,36 +229,15 @@ func (p *program) connect(ctx context.Context, layers []bundle.Provider, limit t
 		defer cancel()
 		ctx = bounded
 	}
-	var saying sync.Mutex
-	said := map[string]string{} // by layer; nil when there is a client
-	opts.Observer.Fetched = func(layer string, _ time.Duration, err error) {
-		failed, ok := errors.AsType[*bundle.FetchError](err)
-		if err == nil || ok && failed.Kind != bundle.FetchUnavailable {
-			return // of what does not go away by itself, New says it
-		}
-		saying.Lock()
-		defer saying.Unlock()
-		if text := explained(err, flagNames); said != nil && said[layer] != text {
+	said := map[string]string{} // by layer
+	opts.Observer.Waiting = func(layer string, err error) {
+		if text := explained(err, flagNames); said[layer] != text {
 			said[layer] = text
 			p.note("waiting for %s: %s", layer, text)
 		}
 	}
-	opts.Logger = slog.New(waitless{slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn})})
-	client, err := satchel.New(ctx, layers, &opts)
-	saying.Lock()
-	defer saying.Unlock()
-	said = nil
-	return client, err
-}
-
-// waitless leaves out of a log what connect says itself.
-type waitless struct{ slog.Handler }
-
-func (h waitless) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == "first fetch failed" {
-		return nil
-	}
-	return h.Handler.Handle(ctx, r)
+	opts.Logger = slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return satchel.New(ctx, layers, &opts)
 }
 
 // sayHidden says which local values hide others: of the named secrets, or of all
