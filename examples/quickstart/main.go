@@ -1,7 +1,8 @@
 // Command quickstart shows Satchel's main job from end to end, on real parts
 // in one process: a platform with a vault in a SQLite file, served over TLS on
-// loopback, and a runner that starts with one token. It needs no set-up and no
-// network, checks every step, and exits with 0 only if all of them held.
+// loopback, and a runner that starts with one token and runs a job whose output is
+// masked. It needs no set-up and no network, checks every step, and exits with 0
+// only if all of them held.
 //
 //	go run ./examples/quickstart
 //
@@ -15,15 +16,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/vault"
 )
@@ -43,7 +45,7 @@ const childFlag = "-job"
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == childFlag {
-		job()
+		printEnvironment()
 		return
 	}
 	// The runner of step 4 takes its settings from its .env; those of this
@@ -128,8 +130,8 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 
-	d.title("A job gets the variables that it needs, and nothing else of the runner's")
-	if err := d.runJob(ctx, client.Bundle(), apiKey); err != nil {
+	d.title("A job gets the secrets that it names and no other, masked in what it prints")
+	if err := d.runJob(ctx, client, apiKey); err != nil {
 		return err
 	}
 
@@ -146,7 +148,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := expect("the version that the runner has", key.Version, 2); err != nil {
 		return err
 	}
-	if err := d.runJob(ctx, client.Bundle(), apiKeyRotated); err != nil {
+	if err := d.runJob(ctx, client, apiKeyRotated); err != nil {
 		return err
 	}
 	d.say("the administrator sees")
@@ -244,35 +246,41 @@ func (d *demo) showBundle(b *bundle.Bundle, dir string) error {
 }
 
 // runJob runs this program again as a job with two of the secrets.
-func (d *demo) runJob(ctx context.Context, b *bundle.Bundle, want string) error {
+func (d *demo) runJob(ctx context.Context, client *satchel.Client, want string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, self, childFlag)
-	cmd.Env = append(b.Environ("ANTHROPIC_API_KEY", "WEBHOOK_SECRET"), "PATH="+os.Getenv("PATH"))
-	out, err := cmd.CombinedOutput()
+	var out bytes.Buffer
+	code, err := job.Job{
+		Client: client, Path: self, Args: []string{childFlag},
+		Secrets: []string{"ANTHROPIC_API_KEY", "WEBHOOK_SECRET"},
+		Stdout:  &out, Stderr: &out,
+	}.Run(ctx)
 	if err != nil {
-		return fmt.Errorf("the job: %w", err)
+		return err
 	}
-	d.say("%s", strings.TrimSpace(string(out)))
+	d.say("%s", out.String())
 	for name, value := range map[string]string{"ANTHROPIC_API_KEY": want, "WEBHOOK_SECRET": webhookLocal} {
-		if !strings.Contains(string(out), name+"="+bundle.NewValue(value).Preview()+"\n") {
-			return fmt.Errorf("the job did not get %s", name)
+		line := fmt.Sprintf("%s=[%s] (%s)\n", name, name, bundle.NewValue(value).Preview())
+		if !strings.Contains(out.String(), line) {
+			return fmt.Errorf("the job did not get %s, or its output is not masked", name)
 		}
 	}
-	if strings.Contains(string(out), "SATCHEL") || strings.Contains(string(out), "DATABASE_URL") {
+	if strings.Contains(out.String(), "SATCHEL") || strings.Contains(out.String(), "DATABASE_URL") {
 		return errors.New("the job got more than its two secrets")
 	}
-	return nil
+	return expect("the job's exit code", code, 0)
 }
 
-// job is what the child process does: it prints its environment, masked.
-func job() {
+// printEnvironment is the job. It prints its variables as they are, with the
+// preview of each value, but for those that every job gets, such as PATH.
+func printEnvironment() {
 	fmt.Println("job: my environment is")
 	for _, variable := range os.Environ() {
-		if name, value, _ := strings.Cut(variable, "="); name != "PATH" {
-			fmt.Printf("  %s=%s\n", name, bundle.NewValue(value).Preview())
+		name, value, _ := strings.Cut(variable, "=")
+		if !slices.Contains(job.DefaultPassEnv(), name) {
+			fmt.Printf("  %s=%s (%s)\n", name, value, bundle.NewValue(value).Preview())
 		}
 	}
 }
