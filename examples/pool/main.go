@@ -1,0 +1,149 @@
+// Command pool is a small complete runner to copy from. It takes jobs as JSON from
+// its input and runs several at a time, each with the secrets that it names. Their
+// output is masked. SATCHEL_API_URL and SATCHEL_RUNNER_TOKEN come from the
+// environment or from .env.
+//
+//	echo '{"name": "web", "command": ["make", "deploy"], "secrets": ["DEPLOY_TOKEN"]}' | go run ./examples/pool
+//
+// SIGINT and SIGTERM end it: it takes no more jobs, and those that run get SIGTERM.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job"
+	"github.com/satchelhq/satchel/providers"
+)
+
+const workers = 4 // how many jobs run at a time
+
+type task struct {
+	Name    string   `json:"name"` // in front of each line of output; default: the program
+	Command []string `json:"command"`
+	Secrets []string `json:"secrets"`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "pool:", err)
+		os.Exit(1)
+	}
+}
+
+// run takes jobs until the input or ctx ends, and returns when all have ended.
+func run(ctx context.Context, in io.Reader, out io.Writer) error {
+	platform, err := providers.PlatformFromEnv(".env")
+	if err != nil {
+		return err
+	}
+	env := &providers.Env{Names: []string{"DEPLOY_TOKEN", "NPM_TOKEN"}}
+	layers := []bundle.Provider{platform, &providers.Dotenv{Path: ".env", Optional: true}, env} // the last one wins
+	client, err := satchel.New(ctx, layers, nil)
+	if err != nil {
+		return err
+	}
+	// Secrets stay fresh until the last job has ended, which is after ctx.
+	refreshing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var background, jobs sync.WaitGroup
+	background.Go(func() { _ = client.Run(refreshing) }) // fails only when refreshing ends
+	defer background.Wait()
+	defer stop()
+
+	p := &pool{client: client, tasks: make(chan task), out: out}
+	go p.read(ctx, in) // may outlive run, in a Read of the input
+	for range workers {
+		jobs.Go(func() { p.work(ctx) })
+	}
+	jobs.Wait()
+	if ctx.Err() != nil || p.ended == io.EOF {
+		return nil
+	}
+	return fmt.Errorf("reading jobs: %w", p.ended)
+}
+
+type pool struct {
+	client *satchel.Client
+	tasks  chan task
+	ended  error      // why there are no more tasks; set before tasks is closed
+	mu     sync.Mutex // guards out
+	out    io.Writer
+}
+
+// read passes on the jobs in the input.
+func (p *pool) read(ctx context.Context, in io.Reader) {
+	defer close(p.tasks)
+	input := json.NewDecoder(in)
+	for {
+		var t task
+		err := input.Decode(&t)
+		if err == nil && len(t.Command) == 0 {
+			err = errors.New(`a job has no "command"`)
+		}
+		if err != nil {
+			p.ended = err
+			return
+		}
+		select {
+		case p.tasks <- t:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// work runs one job after the other.
+func (p *pool) work(ctx context.Context) {
+	for {
+		select {
+		case t, more := <-p.tasks:
+			if !more {
+				return
+			}
+			out := &output{pool: p, name: cmp.Or(t.Name, t.Command[0])}
+			code, err := job.Job{
+				Client: p.client, Path: t.Command[0], Args: t.Command[1:], Secrets: t.Secrets,
+				Stdout: out, Stderr: out, Background: true, // signals are for the pool
+			}.Run(ctx)
+			if len(out.line) > 0 {
+				fmt.Fprintln(out) // a last line without its end
+			}
+			slog.Info("job ended", "job", out.name, "code", code, "error", err)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// output prints what a job writes, which is masked already, by the line.
+type output struct {
+	pool *pool
+	name string
+	line []byte
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	for part := range bytes.Lines(text) {
+		if o.line = append(o.line, part...); bytes.HasSuffix(part, []byte("\n")) {
+			o.pool.mu.Lock()
+			fmt.Fprintf(o.pool.out, "[%s] %s", o.name, o.line)
+			o.pool.mu.Unlock()
+			o.line = o.line[:0]
+		}
+	}
+	return len(text), nil
+}
