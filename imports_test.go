@@ -29,6 +29,7 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"keyring/keyringtest", "keyring, testify, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
 	{"internal/batch", "std", "a group commit knows nothing of what it commits"},
 	{"internal/envnames", "std", "names of variables are text"},
+	{"internal/shared", "std", "a flight knows nothing of what it runs"},
 	{"internal/wire", "bundle", "the protocol is about bundles"},
 	{"internal/outgoing", "bundle, internal/wire", "a request knows what a token looks like, and nothing of who sends it"},
 	{"providers", "bundle, bundle/dotenv, internal/outgoing, internal/wire, providers/internal/local, providers/internal/remote", "providers know bundle; what needs a library has a package of its own"},
@@ -44,10 +45,10 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"migrate", "admin, bundle, bundle/dotenv, internal/envnames, internal/outgoing, internal/wire, yaml", "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
 	{"vault/store", "keyring, x/crypto, x/sys", "the contract of a storage is about rows: it does not know the vault"},
 	{"vault/store/storetest", "internal/suite, keyring, testify, vault/store, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
-	{"vault", "bundle, keyring, internal/batch, internal/wire, vault/store, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
+	{"vault", "bundle, keyring, internal/batch, internal/shared, internal/wire, vault/store, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
 	{"vault/memstore", "keyring, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
 	{"vault/sqlstore", "keyring, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
-	{"vault/vaulttest", "bundle, internal/suite, keyring, keyring/keyringtest, internal/batch, internal/wire, vault, vault/memstore, vault/store, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
+	{"vault/vaulttest", "bundle, internal/shared, internal/suite, keyring, keyring/keyringtest, internal/batch, internal/wire, vault, vault/memstore, vault/store, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
 }
 
 // others are the names that the table has for packages outside the module: where

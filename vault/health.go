@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/satchelhq/satchel/internal/shared"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 )
@@ -46,19 +47,23 @@ func HealthHandler() http.Handler {
 // take up to two seconds, hold for one, and say nothing that an error does; the
 // log does.
 func (v *Vault) ReadyHandler() http.Handler {
-	p := &probe{v: v}
+	// Those who ask at the same time share a look.
+	looks := &shared.Flight[finding]{Stay: true, Hold: func(finding) time.Duration { return readyFor }}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !canRead(w, r) {
 			return
 		}
-		found, problem := p.result(r.Context())
-		if problem == "" {
-			sendHealth(w, found)
+		found, err := looks.Do(r.Context(), v.look)
+		if err != nil {
+			found.problem = "Nobody waits for the answer."
+		}
+		if found.problem == "" {
+			sendHealth(w, found.health)
 			return
 		}
 		setRetryAfter(w, readyFor)
 		refuse(w, wire.Refusal{
-			Type: wire.UnavailableProblem, Title: "This process is not ready", Status: http.StatusServiceUnavailable, Detail: problem,
+			Type: wire.UnavailableProblem, Title: "This process is not ready", Status: http.StatusServiceUnavailable, Detail: found.problem,
 		})
 	})
 }
@@ -84,51 +89,14 @@ func sendHealth(w http.ResponseWriter, found health) {
 	_, _ = w.Write(append(body, '\n')) // nobody is there if this fails
 }
 
-// probe is the latest look at what a vault needs. Those who ask at the same
-// time share one.
-type probe struct {
-	v *Vault
-
-	mu      sync.Mutex    // never held during a look
-	done    chan struct{} // closed at the end of the look under way; nil without one
-	until   time.Time     // how long the rest holds
-	found   health
+// finding is what a look found, or a problem as a sentence.
+type finding struct {
+	health  health
 	problem string
 }
 
-// result returns what was found, or a problem as a sentence.
-func (p *probe) result(ctx context.Context) (health, string) {
-	p.mu.Lock()
-	if time.Now().Before(p.until) {
-		defer p.mu.Unlock()
-		return p.found, p.problem
-	}
-	done := p.done
-	if done == nil {
-		p.done = make(chan struct{})
-		p.mu.Unlock()
-		// Others wait for this, even if the one who asked first has gone.
-		found, problem := p.v.look(context.WithoutCancel(ctx))
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.found, p.problem, p.until = found, problem, time.Now().Add(readyFor)
-		close(p.done)
-		p.done = nil
-		return found, problem
-	}
-	p.mu.Unlock()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return health{}, "Nobody waits for the answer."
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.found, p.problem
-}
-
 // look asks the storage and the keyring.
-func (v *Vault) look(ctx context.Context) (health, string) {
+func (v *Vault) look(ctx context.Context) finding {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	var group sync.WaitGroup
@@ -138,22 +106,22 @@ func (v *Vault) look(ctx context.Context) (health, string) {
 	group.Wait()
 	if stored != nil {
 		v.log.ErrorContext(ctx, "not ready: the storage cannot be reached", "error", stored)
-		return health{}, "The storage cannot be reached."
+		return finding{problem: "The storage cannot be reached."}
 	}
 	if keys == nil {
 		v.keysWorked.Store(true)
-		return health{Status: "ready"}, ""
+		return finding{health: health{Status: "ready"}}
 	}
 	// The keyring's own deadlines are longer than this one.
 	unavailable := errors.Is(keys, keyring.ErrUnavailable) || errors.Is(keys, context.DeadlineExceeded)
 	switch {
 	case !unavailable:
 		v.log.ErrorContext(ctx, "not ready: the key service refuses the vault", "error", keys)
-		return health{}, "The key service refuses the vault."
+		return finding{problem: "The key service refuses the vault."}
 	case !v.keysWorked.Load():
 		v.log.ErrorContext(ctx, "not ready: the key service has not answered yet", "error", keys)
-		return health{}, "The key service has not answered since this process began."
+		return finding{problem: "The key service has not answered since this process began."}
 	}
 	v.log.WarnContext(ctx, "the key service is unavailable; serving from memory", "error", keys)
-	return health{Status: "ready", Detail: "The key service is unavailable; data keys in memory serve."}, ""
+	return finding{health: health{Status: "ready", Detail: "The key service is unavailable; data keys in memory serve."}}
 }
