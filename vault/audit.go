@@ -396,11 +396,11 @@ type appends struct {
 	byTenant map[string]*batch.Group[pendingEntry]
 }
 
-// pendingEntry is an entry that is about to be appended, and the record of the
-// data key that its caller saw as the tenant's newest.
+// pendingEntry is an entry that is about to be appended, and the tenant's key
+// records as its caller read them.
 type pendingEntry struct {
-	entry  AuditEntry
-	record keyring.Record
+	entry AuditEntry
+	keys  []keyring.Record
 }
 
 // appendWithin bounds the writing of entries, which goes on when the request
@@ -414,11 +414,7 @@ func (v *Vault) append(ctx context.Context, st *state, e AuditEntry) error {
 	if err := v.tell(ctx, tenant, e); err != nil {
 		return err
 	}
-	newest, err := st.newestRecord()
-	if err != nil {
-		return v.unrecorded(ctx, tenant, err)
-	}
-	return v.appendsOf(tenant).Do(ctx, pendingEntry{e, newest.record})
+	return v.appendsOf(tenant).Do(ctx, pendingEntry{e, st.Keys})
 }
 
 // appendsOf returns the group of a tenant's entries.
@@ -444,10 +440,9 @@ func (v *Vault) appendsOf(tenant string) *batch.Group[pendingEntry] {
 func (v *Vault) write(ctx context.Context, tenant string, pending []pendingEntry) (written int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendWithin)
 	defer cancel()
-	// A handle of its own: the callers may leave, and with them their states.
-	key, err := v.keys.OpenKey(ctx, pending[0].record, keyContext(tenant))
+	key, err := v.openNewest(ctx, tenant, pending[0].keys)
 	if err != nil {
-		return 0, fmt.Errorf("opening the data key of tenant %s: %w", tenant, err)
+		return 0, err
 	}
 	defer key.Destroy()
 	entries := make([]AuditEntry, len(pending))

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/shared"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/store"
@@ -74,12 +75,13 @@ var integrationName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 // minter is an integration at work.
 type minter struct {
 	Integration
+	flight shared.Flight[mintResult]
+
 	mu      sync.Mutex
-	flight  chan struct{} // closed at the end of the minting under way; nil without one
-	recent  []time.Time   // mintings of the last hour
-	rests   time.Time     // until when it is left alone after a failure, or zero
-	problem string        // why the last one failed
-	ended   time.Time     // when the last minting did, well or not, or zero
+	recent  []time.Time // mintings of the last hour
+	rests   time.Time   // until when it is left alone after a failure, or zero
+	problem string      // why the last one failed
+	ended   time.Time   // when the last minting did, well or not, or zero
 
 	asking atomic.Bool // a Fetch has not returned
 }
@@ -105,7 +107,8 @@ func newMinters(integrations []Integration) ([]*minter, error) {
 		if in.Timeout == 0 {
 			in.Timeout = 10 * time.Second
 		}
-		minters = append(minters, &minter{Integration: in})
+		// What was paid for is kept, even if the runner that asked has gone.
+		minters = append(minters, &minter{Integration: in, flight: shared.Flight[mintResult]{Stay: true}})
 	}
 	return minters, nil
 }
@@ -167,63 +170,61 @@ func (v *Vault) mintingDue(st *state) bool {
 // began.
 func (v *Vault) mint(ctx context.Context, st *state, read time.Time) bool {
 	var group sync.WaitGroup
-	var mu sync.Mutex
-	var news bool
+	var news atomic.Bool
 	t := now()
 	for _, m := range v.serving(st) {
 		if row := st.minted(m); m.due(row, t) {
 			group.Go(func() {
-				done := v.mintShared(ctx, m, st, row, read)
-				mu.Lock()
-				defer mu.Unlock()
-				news = news || done
+				if v.mintShared(ctx, m, st.Keys, row, read) {
+					news.Store(true)
+				}
 			})
 		}
 	}
 	group.Wait()
-	return news
+	return news.Load()
 }
 
-// mintShared mints, or waits for the one who does, and reports whether storage
-// may have something new.
-func (v *Vault) mintShared(ctx context.Context, m *minter, st *state, row *store.MintedRow, read time.Time) bool {
-	m.mu.Lock()
-	if flight := m.flight; flight != nil {
+// mintResult is how a minting ended.
+type mintResult struct {
+	news   bool      // storage may have something new
+	before time.Time // when the minting before it ended, or zero
+}
+
+// mintShared mints, or waits for the minting under way, and reports whether
+// storage may have something new since row was read.
+func (v *Vault) mintShared(ctx context.Context, m *minter, keys []keyring.Record, row *store.MintedRow, read time.Time) bool {
+	unread := func(ended time.Time) bool { return !ended.IsZero() && !ended.Before(read) }
+	result, err := m.flight.Do(ctx, func(ctx context.Context) mintResult {
+		m.mu.Lock()
+		before := m.ended
 		m.mu.Unlock()
-		select {
-		case <-flight:
-			return true
-		case <-ctx.Done():
-			return false
+		if unread(before) {
+			return mintResult{before: before}
 		}
-	}
-	if !m.ended.IsZero() && !m.ended.Before(read) {
-		// One ended after st was read, which does not show it.
-		m.mu.Unlock()
-		return true
-	}
-	flight := make(chan struct{})
-	m.flight = flight
-	m.mu.Unlock()
+		return mintResult{v.mintLogged(ctx, m, keys, row), before}
+	})
+	return err == nil && (result.news || unread(result.before))
+}
 
-	// What was paid for is kept, even if the runner that asked has gone.
-	err := v.mintOnce(context.WithoutCancel(ctx), m, st, row)
-
+// mintLogged mints, takes note of how that ended, and reports whether storage
+// has something new.
+func (v *Vault) mintLogged(ctx context.Context, m *minter, keys []keyring.Record, row *store.MintedRow) bool {
+	err := v.mintOnce(ctx, m, keys, row)
 	m.mu.Lock()
-	m.flight, m.ended = nil, time.Now()
+	m.ended = time.Now()
 	m.rests, m.problem = time.Time{}, ""
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		m.rests, m.problem = now().Add(restAfter(err)), err.Error()
 	}
 	m.mu.Unlock()
-	close(flight)
 	if err != nil {
 		v.log.WarnContext(ctx, "an integration did not mint", "integration", m.Name, "scope", m.Scope, "error", err)
 	}
 	return err == nil || errors.Is(err, store.ErrConflict) // another process was faster
 }
 
-func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *store.MintedRow) error {
+func (v *Vault) mintOnce(ctx context.Context, m *minter, keys []keyring.Record, row *store.MintedRow) error {
 	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
 	defer cancel()
 	b, err := m.fetch(ctx, v.log)
@@ -250,10 +251,11 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, st *state, row *store.M
 	if len(plain) > maxMinted {
 		return fmt.Errorf("%w: what it returned has %d bytes as JSON; at most %d are allowed", ErrInvalid, len(plain), maxMinted)
 	}
-	key, err := st.newestKey(ctx)
+	key, err := v.openNewest(ctx, store.Tenant(m.Scope), keys)
 	if err != nil {
 		return err
 	}
+	defer key.Destroy()
 	group, err := key.Group(groupContext(purposeIntegrations, m.Scope))
 	if err != nil {
 		return err

@@ -103,7 +103,7 @@ func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (Ro
 			return err
 		}
 		defer st.close()
-		newest, err := st.newestRecord()
+		newest, err := newestRecord(st.Keys)
 		if err != nil {
 			return err
 		}

@@ -45,9 +45,9 @@ func (st *state) key(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 		if rid, err := record.ID(); err != nil || rid != id {
 			continue
 		}
-		key, err := st.keys.OpenKey(ctx, record, keyContext(tenant))
+		key, err := openKey(ctx, st.keys, tenant, record)
 		if err != nil {
-			return nil, fmt.Errorf("opening the data key of tenant %s: %w", tenant, err)
+			return nil, err
 		}
 		st.opened[id] = key
 		return key, nil
@@ -85,11 +85,30 @@ func (st *state) genuine(ctx context.Context, id [16]byte, want [32]byte, mac fu
 
 // newestKey returns the data key under which the tenant's next message goes.
 func (st *state) newestKey(ctx context.Context) (*keyring.DataKey, error) {
-	newest, err := st.newestRecord()
+	newest, err := newestRecord(st.Keys)
 	if err != nil {
 		return nil, err
 	}
 	return st.key(ctx, newest.id)
+}
+
+// openNewest is newestKey for work that outlasts a state. The caller destroys
+// the key.
+func (v *Vault) openNewest(ctx context.Context, tenant string, records []keyring.Record) (*keyring.DataKey, error) {
+	newest, err := newestRecord(records)
+	if err != nil {
+		return nil, err
+	}
+	return openKey(ctx, v.keys, tenant, newest.record)
+}
+
+// openKey opens a record of a tenant's data key.
+func openKey(ctx context.Context, keys *keyring.Keyring, tenant string, record keyring.Record) (*keyring.DataKey, error) {
+	key, err := keys.OpenKey(ctx, record, keyContext(tenant))
+	if err != nil {
+		return nil, fmt.Errorf("opening the data key of tenant %s: %w", tenant, err)
+	}
+	return key, nil
 }
 
 // keyRecord is what a key record says of its data key.
@@ -99,10 +118,10 @@ type keyRecord struct {
 	created time.Time
 }
 
-// newestRecord returns the tenant's newest key record, or errNoDataKey.
-func (st *state) newestRecord() (keyRecord, error) {
+// newestRecord returns the newest of a tenant's key records, or errNoDataKey.
+func newestRecord(records []keyring.Record) (keyRecord, error) {
 	var newest keyRecord
-	for _, record := range st.Keys {
+	for _, record := range records {
 		r := keyRecord{record: record}
 		var err error
 		if r.id, err = record.ID(); err != nil {
@@ -115,7 +134,7 @@ func (st *state) newestRecord() (keyRecord, error) {
 			newest = r
 		}
 	}
-	if len(st.Keys) == 0 {
+	if len(records) == 0 {
 		return newest, errNoDataKey
 	}
 	return newest, nil

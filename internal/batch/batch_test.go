@@ -131,6 +131,7 @@ func TestGroup_AllWaitingLeave(t *testing.T) {
 		defer cancel()
 		require.Len(t, do(ctx, group, 1, 2, 3), 3)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		require.Equal(t, [][]int{{1}}, s.batches)
 		require.NoError(t, group.Do(t.Context(), 4))
 		require.Equal(t, [][]int{{1}, {4}}, s.batches)
