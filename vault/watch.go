@@ -8,33 +8,32 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/satchelhq/satchel/internal/shared"
 )
 
 // pollEvery is how often a process with waiting runners asks its storage for
 // changes that other processes made.
 const pollEvery = 250 * time.Millisecond
 
-// lookWithin bounds one such question: while one who waits asks, nobody else
-// does.
+// lookWithin bounds one such question.
 const lookWithin = 2 * time.Second
 
 // watch wakes runners that wait for a change on the path of their scope. It
-// has no goroutine of its own: one of those who wait polls for all.
+// polls the storage while there are any.
 type watch struct {
-	turn   chan struct{}   // holds a token while nobody polls
-	signal <-chan struct{} // Options.Wake; only for the one who polls
+	signal  <-chan struct{} // Options.Wake
+	polling shared.Flight[struct{}]
 
 	mu     sync.Mutex
 	seats  map[string]map[*seat]struct{} // by each scope on the path
-	looked time.Time                     // when storage was last asked, by whoever had the turn
+	looked time.Time                     // when storage was last asked
 	newest int64                         // the number of the newest change seen
 	primed bool                          // newest is set
 }
 
 func (w *watch) init(signal <-chan struct{}) {
 	w.signal = signal
-	w.turn = make(chan struct{}, 1)
-	w.turn <- struct{}{}
 	w.seats = map[string]map[*seat]struct{}{}
 }
 
@@ -89,12 +88,14 @@ func (w *watch) wake(scopes ...string) {
 
 // wait blocks until something changed on the path of s, or end.
 func (w *watch) wait(ctx context.Context, storage store.Store, s *seat, end time.Time) error {
+	leave := w.polling.Join(context.Background(), func(ctx context.Context) struct{} {
+		w.poll(ctx, storage)
+		return struct{}{}
+	})
+	defer leave()
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
-	case <-w.turn:
-		defer func() { w.turn <- struct{}{} }()
-		return w.poll(ctx, storage, s, timer.C)
 	case <-s.woken:
 		return nil
 	case <-timer.C:
@@ -104,32 +105,47 @@ func (w *watch) wait(ctx context.Context, storage store.Store, s *seat, end time
 	}
 }
 
-// poll is wait for the one whose turn it is.
-func (w *watch) poll(ctx context.Context, storage store.Store, s *seat, end <-chan time.Time) error {
-	// Turns may be short; what counts is the time since anybody looked.
-	w.mu.Lock()
-	next := time.NewTimer(time.Until(w.looked.Add(pollEvery)))
-	w.mu.Unlock()
+// poll looks for changes until ctx ends.
+func (w *watch) poll(ctx context.Context, storage store.Store) {
+	signal := w.signal
+	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
 		select {
 		case <-next.C:
-			w.look(ctx, storage)
-		case _, open := <-w.signal:
-			if !open {
-				w.signal = nil
+			if ctx.Err() != nil {
+				return
+			}
+			if left := w.due(); left > 0 {
+				next.Reset(left)
 				continue
 			}
 			w.look(ctx, storage)
-		case <-s.woken:
-			return nil
-		case <-end:
-			return nil
+		case _, open := <-signal:
+			if !open {
+				signal = nil
+				continue
+			}
+			w.look(ctx, storage)
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return
 		}
 		next.Reset(pollEvery)
 	}
+}
+
+// due returns zero if a look is due, which then counts as made, and otherwise the
+// time until the next one. Polling may be short: the time since the last look of
+// any poll counts.
+func (w *watch) due() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	left := time.Until(w.looked.Add(pollEvery))
+	if left > 0 {
+		return left
+	}
+	w.looked = time.Now()
+	return 0
 }
 
 // look asks storage for changes and wakes those concerned.
