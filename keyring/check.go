@@ -6,8 +6,9 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"github.com/satchelhq/satchel/internal/shared"
 )
 
 // How long Check's answer holds.
@@ -22,12 +23,12 @@ var (
 	wrongContext = Context{"purpose": "check", "tenant": "satchel-check-other"}
 )
 
-// checks is the latest check and its result.
-type checks struct {
-	mu    sync.Mutex    // never held during a call
-	done  chan struct{} // closed at the end of the check under way; nil without one
-	until time.Time     // how long err holds
-	err   error
+// holds returns how long the result of a check holds.
+func holds(err error) time.Duration {
+	if err != nil {
+		return badCheckAge
+	}
+	return goodCheckAge
 }
 
 // Check proves that the primary and each replica work: each wraps a random key,
@@ -41,38 +42,14 @@ type checks struct {
 // share one check, of three calls to each KEK, at most five seconds each, which
 // goes on whatever becomes of ctx. When ctx ends first, the error wraps its own.
 func (k *Keyring) Check(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
+	result, err := k.checks.Do(ctx, k.checkAll)
+	if errors.Is(err, shared.ErrNoReturn) {
+		err = errNoReturn
+	}
+	if err != nil {
 		return fmt.Errorf("checking keyring: %w", err)
 	}
-	s := &k.checks
-	s.mu.Lock()
-	if time.Now().Before(s.until) {
-		defer s.mu.Unlock()
-		return s.err
-	}
-	if s.done == nil {
-		s.done = make(chan struct{})
-		go k.runCheck(context.WithoutCancel(ctx), s.done)
-	}
-	done := s.done
-	s.mu.Unlock()
-
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return fmt.Errorf("checking keyring: %w", ctx.Err())
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// runCheck checks all KEKs and publishes the result, also if one of them ends
-// the goroutine.
-func (k *Keyring) runCheck(ctx context.Context, done chan struct{}) {
-	failure := fmt.Errorf("checking keyring: %w", errNoReturn)
-	defer func() { k.checks.finish(failure, done) }()
-	failure = k.checkAll(ctx)
+	return result
 }
 
 // checkAll returns what is wrong with the primary and the replicas. An outage
@@ -86,19 +63,6 @@ func (k *Keyring) checkAll(ctx context.Context) error {
 		}
 	}
 	return failure
-}
-
-// finish publishes the result of a check.
-func (s *checks) finish(err error, done chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.err = err
-	s.until = time.Now().Add(goodCheckAge)
-	if err != nil {
-		s.until = time.Now().Add(badCheckAge)
-	}
-	s.done = nil
-	close(done)
 }
 
 // checkOne proves that one KEK opens what it wrapped, under that context only.

@@ -13,7 +13,9 @@ import (
 var errNoReturn = errors.New("the KEK ended its goroutine instead of returning")
 
 // A flight is one unwrapping under way, for any number of waiters. Its fields
-// are guarded by the cache's lock.
+// are guarded by the cache's lock. It is no flight of package shared: looking into the
+// cache and joining are one step, each waiter gets a counted reference to the
+// key, and one without waiters is given up only while it queues for a slot.
 type flight struct {
 	done     chan struct{}
 	finished bool

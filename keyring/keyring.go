@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/satchelhq/satchel/internal/shared"
 )
 
 const (
@@ -60,7 +62,7 @@ type Keyring struct {
 	current []namedKEK // the primary, then the replicas
 	all     []namedKEK // current, then the retired
 	cache   *cache
-	checks  checks
+	checks  shared.Flight[error]
 	slots   chan struct{} // one for each call in flight
 
 	versionsMu sync.Mutex
@@ -96,6 +98,7 @@ func New(primary KEK, opts *Options) (*Keyring, error) {
 
 	k := &Keyring{
 		cache:    newCache(o),
+		checks:   shared.Flight[error]{Stay: true, Hold: holds},
 		slots:    make(chan struct{}, maxCalls),
 		versions: make(map[KEKID]string),
 	}
