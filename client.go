@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/shared"
 )
 
 // Client holds the merged bundle of several layers. Its methods are safe for
@@ -20,7 +21,8 @@ type Client struct {
 	opts    Options // complete
 	running atomic.Bool
 	// moved tells Run that there may be something to do: see poke.
-	moved chan struct{}
+	moved     chan struct{}
+	refreshes shared.Flight[refreshed]
 
 	// mu guards what follows and the record of each layer. It is never held
 	// while a provider, a hook or the logger runs.
@@ -28,7 +30,6 @@ type Client struct {
 	// deadline is when time alone next changes the snapshot or a layer's
 	// state, or zero.
 	deadline time.Time
-	flight   *flight
 	// replaced is closed when the snapshot is replaced. It is nil if nobody
 	// has asked since the last time.
 	replaced chan struct{}

@@ -48,7 +48,9 @@ type built struct {
 	due               time.Time
 }
 
-// work is one call of build, which others may wait for.
+// work is one call of build, which others may wait for. It is no flight of
+// package shared: it runs in the goroutine of its caller, which gets a panic of
+// build, and ends under the derivation's lock.
 type work struct {
 	from *bundle.Bundle
 	done chan struct{} // closed when err is set

@@ -9,12 +9,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// flight is a refresh of all layers that any number of callers share.
-type flight struct {
-	cancel  context.CancelFunc
-	callers int           // guarded by Client.mu
-	done    chan struct{} // closed when the outcome is there
-
+// refreshed is how a refresh of all layers ended.
+type refreshed struct {
 	changed bool
 	err     error
 }
@@ -31,48 +27,14 @@ type flight struct {
 // layer from being refreshed. The error names the layers that failed and wraps
 // the causes.
 func (c *Client) Refresh(ctx context.Context) (changed bool, err error) {
-	if err := ctx.Err(); err != nil {
+	r, err := c.refreshes.Do(ctx, c.refreshAll)
+	if err != nil {
 		return false, fmt.Errorf("refreshing secrets: %w", err)
 	}
-	f := c.board(ctx)
-	select {
-	case <-f.done:
-		return f.changed, f.err
-	case <-ctx.Done():
-		c.leave(f)
-		return false, fmt.Errorf("refreshing secrets: %w", ctx.Err())
-	}
+	return r.changed, r.err
 }
 
-// board joins the flight that is under way, or starts one.
-func (c *Client) board(ctx context.Context) *flight {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flight == nil {
-		// The flight may outlast its first caller.
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		c.flight = &flight{cancel: cancel, done: make(chan struct{})}
-		go c.fly(ctx, c.flight)
-	}
-	c.flight.callers++
-	return c.flight
-}
-
-// leave ends the flight if its last caller goes.
-func (c *Client) leave(f *flight) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f.callers--; f.callers > 0 {
-		return
-	}
-	f.cancel()
-	if c.flight == f {
-		c.flight = nil
-	}
-}
-
-func (c *Client) fly(ctx context.Context, f *flight) {
-	defer f.cancel()
+func (c *Client) refreshAll(ctx context.Context) refreshed {
 	before := c.Bundle()
 	errs := make([]error, len(c.layers))
 	var group sync.WaitGroup
@@ -85,14 +47,7 @@ func (c *Client) fly(ctx context.Context, f *flight) {
 	}
 	group.Wait()
 
-	f.changed = !bundle.Compare(before, c.Bundle()).Empty()
-	f.err = errors.Join(errs...)
-	c.mu.Lock()
-	if c.flight == f {
-		c.flight = nil
-	}
-	c.mu.Unlock()
-	close(f.done)
+	return refreshed{changed: !bundle.Compare(before, c.Bundle()).Empty(), err: errors.Join(errs...)}
 }
 
 // fetchNow fetches the layer as soon as it has the turn. A wait of Run gives way.
