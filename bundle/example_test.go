@@ -104,3 +104,11 @@ func ExampleValue_Preview() {
 	// sk-a****abcd
 	// ****
 }
+
+func ExampleBundle_Require() {
+	b, _ := bundle.New([]bundle.Secret{{Name: "API_KEY", Value: bundle.NewValue("k")}}, &bundle.Meta{Problems: []bundle.Problem{
+		{Name: "GITHUB_TOKEN", Origin: bundle.Origin{Provider: "github", Location: "acme"}, Reason: "the installation is suspended"},
+	}})
+	fmt.Println(b.Require("API_KEY", "GITHUB_TOKEN", "NPM_TOKEN"))
+	// Output: required secrets are missing: GITHUB_TOKEN (github acme: the installation is suspended), NPM_TOKEN; add them on the platform, or to a local layer
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/redact"
 	"github.com/satchelhq/satchel/internal/leaktest"
@@ -205,6 +206,7 @@ func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 	c, _ := jobClient(t)
 	for why, change := range map[string]func(*job.Job){
 		"field Client is nil":                                   func(j *job.Job) { j.Client = nil },
+		"set it to the client that has":                         func(j *job.Job) { j.Client = (*satchel.Client)(nil) },
 		"field Path is empty":                                   func(j *job.Job) { j.Path = "" },
 		"want positive durations, or zero for the default":      func(j *job.Job) { j.Grace = -1 },
 		"and RestartDelay -1ns":                                 func(j *job.Job) { j.RestartDelay = -1 },

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -47,7 +48,7 @@ type run struct {
 
 // newRun checks what can be checked without a secret.
 func newRun(ctx context.Context, j Job) (*run, error) {
-	if j.Client == nil {
+	if v := reflect.ValueOf(j.Client); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, &bundle.Fault{Problem: "field {job.Job.Client} is nil", Setting: "job.Job.Client", Fix: "set it to the client that has the secrets"}
 	}
 	if j.Path == "" {
