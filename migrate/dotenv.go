@@ -14,3 +14,13 @@ func parseDotenv(path, content string) ([]Entry, error) {
 	}
 	return entries, nil
 }
+
+// cutDotenv returns the content of a .env file without some of its entries.
+func cutDotenv(content string, gone []Entry) (string, error) {
+	starts := map[int]bool{}
+	for _, e := range gone {
+		starts[e.Line] = true
+	}
+	out, err := dotenv.CutFunc([]byte(content), func(e dotenv.Entry) bool { return starts[e.Line] })
+	return string(out), err
+}

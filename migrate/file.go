@@ -26,6 +26,8 @@ type File struct {
 
 	content bundle.Value // all of the file
 	parse   func(content string) ([]Entry, error)
+	// cut returns the content without the lines of some entries.
+	cut func(content string, gone []Entry) (string, error)
 }
 
 // Entry is a name and a value in a file.
@@ -51,10 +53,10 @@ func Read(path string) (*File, error) { return ReadSection(path, "") }
 
 // ReadSection is Read for the entries under a key at the top of a YAML file.
 func ReadSection(path, section string) (*File, error) {
-	f := &File{Path: path, Section: section}
+	f := &File{Path: path, Section: section, cut: cutDotenv}
 	switch ext := strings.ToLower(filepath.Ext(path)); {
 	case ext == ".yaml" || ext == ".yml":
-		f.parse = func(content string) ([]Entry, error) { return parseYAML(path, section, content) }
+		f.parse, f.cut = func(content string) ([]Entry, error) { return parseYAML(path, section, content) }, cutYAML
 	case section != "":
 		return nil, fmt.Errorf("reading section %q of %s: only YAML files have sections, and their names end in .yaml or .yml", section, path)
 	default:
@@ -96,37 +98,25 @@ func readFile(path string) (string, error) {
 	return string(data), nil
 }
 
-const byteOrderMark = "\ufeff"
-
 // without returns the content of the file without the lines of the entries with
 // these indices. It makes sure that what is left is read as before.
 func (f *File) without(cut []int) (string, error) {
-	content := f.content.Reveal()
-	rest, mark := strings.CutPrefix(content, byteOrderMark)
-	gone := map[int]bool{}
+	var gone []Entry
 	for _, i := range cut {
 		if f.Entries[i].ByHand != "" {
 			return "", fmt.Errorf("%s:%d: %s", f.Path, f.Entries[i].Line, f.Entries[i].ByHand)
 		}
-		for line := f.Entries[i].Line; line <= f.Entries[i].EndLine; line++ {
-			gone[line] = true
-		}
+		gone = append(gone, f.Entries[i])
 	}
-	var out strings.Builder
-	if mark {
-		out.WriteString(byteOrderMark)
+	out, err := f.cut(f.content.Reveal(), gone)
+	if err != nil {
+		return "", err
 	}
-	var line int
-	for text := range strings.Lines(rest) {
-		if line++; !gone[line] {
-			out.WriteString(text)
-		}
-	}
-	left, err := f.parse(out.String())
+	left, err := f.parse(out)
 	if err != nil || !f.sameBut(cut, left) {
 		return "", errors.New("without these lines, what is left of " + f.Path + " would not be read as before")
 	}
-	return out.String(), nil
+	return out, nil
 }
 
 // misfits returns those of the entries with these indices that cannot be cut out

@@ -17,10 +17,10 @@ import (
 // file returns a File that was not read from a disk.
 func file(t testing.TB, name, section, content string) (*File, error) {
 	t.Helper()
-	f := &File{Path: name, Section: section, content: bundle.NewValue(content)}
+	f := &File{Path: name, Section: section, content: bundle.NewValue(content), cut: cutDotenv}
 	f.parse = func(s string) ([]Entry, error) { return parseDotenv(name, s) }
 	if strings.HasSuffix(name, ".yaml") {
-		f.parse = func(s string) ([]Entry, error) { return parseYAML(name, section, s) }
+		f.parse, f.cut = func(s string) ([]Entry, error) { return parseYAML(name, section, s) }, cutYAML
 	}
 	var err error
 	f.Entries, err = f.parse(content)

@@ -13,6 +13,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
+const byteOrderMark = "\ufeff"
+
 // parseYAML returns the entries of a flat mapping, at the top of a file or
 // under a key there.
 func parseYAML(path, section, content string) ([]Entry, error) {
@@ -270,4 +272,27 @@ func quotedEnd(lines []string, n *yaml.Node) int {
 			return line
 		}
 	}
+}
+
+// cutYAML returns the content of a YAML file without the lines of some of its
+// entries.
+func cutYAML(content string, gone []Entry) (string, error) {
+	lines := map[int]bool{}
+	for _, e := range gone {
+		for line := e.Line; line <= e.EndLine; line++ {
+			lines[line] = true
+		}
+	}
+	rest, mark := strings.CutPrefix(content, byteOrderMark)
+	var out strings.Builder
+	if mark {
+		out.WriteString(byteOrderMark)
+	}
+	var line int
+	for text := range strings.Lines(rest) {
+		if line++; !lines[line] {
+			out.WriteString(text)
+		}
+	}
+	return out.String(), nil
 }

@@ -22,7 +22,8 @@
 // closing quote ends in CRLF too, and otherwise the CR belongs to the value. A
 // byte order mark at the start is skipped.
 //
-// [Append] writes files that [Parse] and a POSIX shell read alike:
+// [Set] and [Cut] change one entry of a file and keep all other bytes. [Append] and
+// Set write lines that [Parse] and a POSIX shell read alike:
 //
 //	set -a; . ./.env
 //

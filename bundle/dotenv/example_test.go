@@ -35,3 +35,23 @@ func ExampleAppend() {
 	// TITLE='two words'
 	// <nil>
 }
+
+func ExampleSet() {
+	file := []byte("# for the tests\nTITLE=old # a comment\nexport MODE='dev'\n")
+	file, err := dotenv.Set(file, "TITLE", bundle.NewValue("two words"))
+	fmt.Printf("%s%v\n", file, err)
+	// Output:
+	// # for the tests
+	// TITLE='two words'
+	// export MODE='dev'
+	// <nil>
+}
+
+func ExampleCut() {
+	file, err := dotenv.Cut([]byte("# for the tests\nTITLE='two\nlines'\nMODE=dev\n"), "TITLE")
+	fmt.Printf("%s%v\n", file, err)
+	// Output:
+	// # for the tests
+	// MODE=dev
+	// <nil>
+}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
@@ -75,44 +73,15 @@ func (f *envFile) own(name string) (bundle.Value, error) {
 	return found.Value, nil
 }
 
-// with returns the content of the file with the entries in it: in the place of
-// those of the same names, or at the end. All other lines stay as they are.
-func (f *envFile) with(entries ...dotenv.Entry) ([]byte, error) {
-	lines := slices.Collect(bytes.Lines(f.src))
-	var added []dotenv.Entry
-	for _, e := range entries {
-		at := slices.IndexFunc(f.entries, func(old dotenv.Entry) bool { return old.Name == e.Name })
-		if at < 0 {
-			added = append(added, e)
-			continue
-		}
-		text, err := dotenv.Append(nil, e)
-		if err != nil {
-			return nil, err
-		}
-		old := f.entries[at]
-		if old.Line == 1 && bytes.HasPrefix(f.src, []byte("\ufeff")) {
-			text = append([]byte("\ufeff"), text...)
-		}
-		if bytes.HasSuffix(lines[old.EndLine-1], []byte("\r\n")) {
-			text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
-		}
-		lines[old.Line-1] = text
-		for i := old.Line; i < old.EndLine; i++ {
-			lines[i] = nil // the rest of an entry of several lines
-		}
-	}
-	kept := bytes.Join(lines, nil)
-	all, err := dotenv.Append(kept, added...)
-	if err != nil || !bytes.Contains(f.src, []byte("\r\n")) {
-		return all, err
-	}
-	return append(slices.Clip(kept), bytes.ReplaceAll(all[len(kept):], []byte("\n"), []byte("\r\n"))...), nil
-}
-
-// write puts the entries into the file, for its owner alone.
+// write sets the entries in the file, for its owner alone.
 func (f *envFile) write(entries ...dotenv.Entry) error {
-	content, err := f.with(entries...)
+	content := f.src
+	var err error
+	for _, e := range entries {
+		if err == nil {
+			content, err = dotenv.Set(content, e.Name, e.Value)
+		}
+	}
 	if err == nil {
 		err = replaceFile(f.path, content, 0o600)
 	}
