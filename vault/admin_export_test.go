@@ -95,6 +95,3 @@ func (l *Limiter) Sizes() (tokens, addrs, failures int) {
 
 // BoundedLogger is what a vault and its handlers log through.
 var BoundedLogger = boundedLogger
-
-// BreakFile makes the writes of a sink fail.
-func BreakFile(s *FileSink) { _ = s.file.Close() }

@@ -2,10 +2,7 @@ package vault
 
 import (
 	"context"
-	"crypto/hmac"
-	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -15,69 +12,6 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/store"
 )
-
-// AuditAction says what an audit entry is about.
-type AuditAction string
-
-const (
-	AuditPut      AuditAction = "secret.put"
-	AuditHide     AuditAction = "secret.hide"
-	AuditActivate AuditAction = "secret.activate"
-	AuditDelete   AuditAction = "secret.delete"
-	AuditIssue    AuditAction = "token.issue"
-	AuditRevoke   AuditAction = "token.revoke"
-	AuditMoveKeys AuditAction = "scope.move" // to the tenant's newest data key
-	AuditDeliver  AuditAction = "bootstrap.deliver"
-	AuditRefuse   AuditAction = "bootstrap.refuse"
-	AuditTrim     AuditAction = "audit.trim"
-)
-
-// AuditEntry is one thing that happened within a tenant. It has names and
-// versions, and never a value.
-type AuditEntry struct {
-	Time   time.Time   `json:"time"`
-	Action AuditAction `json:"action"`
-	// Actor is who wrote; see WithActor.
-	Actor string `json:"actor,omitempty"`
-	Scope string `json:"scope,omitempty"`
-	// Name and Version are the secret's.
-	Name    string `json:"name,omitempty"`
-	Version int64  `json:"version,omitempty"`
-	// Token is the id of the token that was issued or shown.
-	Token string `json:"token,omitempty"`
-	// Runner and Addr say who showed it.
-	Runner string `json:"runner,omitempty"`
-	Addr   string `json:"addr,omitempty"`
-	// Reason says why a token was refused.
-	Reason TokenReason `json:"reason,omitempty"`
-	// Delivered lists the secrets of a bundle as scope, name and version.
-	Delivered []string `json:"delivered,omitempty"`
-	// Through and Head say which entries were dropped: those up to that
-	// number, whose last had that MAC in hex.
-	Through int64  `json:"through,omitempty"`
-	Head    string `json:"head,omitempty"`
-}
-
-// An AuditSink keeps audit entries somewhere besides storage, which always has
-// them. Record is called before the operation takes effect, and an error
-// refuses the operation, unless Options.AuditBestEffort says otherwise. An
-// operation that fails later has been recorded all the same.
-//
-// A sink is safe for concurrent use. Record returns soon after ctx ends.
-type AuditSink interface {
-	Record(ctx context.Context, tenant string, e AuditEntry) error
-}
-
-// ErrNotRecorded is in errors of operations that were refused because they
-// could not be recorded.
-var ErrNotRecorded = errors.New("not recorded, and therefore refused")
-
-// AuditHead names the newest entry of a chain. Kept elsewhere, it shows later
-// whether the chain was cut.
-type AuditHead struct {
-	Seq int64
-	MAC [32]byte
-}
 
 // auditEntries says what a change to scope is, for the audit chain.
 func auditEntries(c *store.Change, scope, author string) []AuditEntry {
@@ -109,51 +43,6 @@ func auditEntries(c *store.Change, scope, author string) []AuditEntry {
 		add(AuditMoveKeys, "", 0, "")
 	}
 	return entries
-}
-
-// labelAudit is the label of entries' MACs.
-const labelAudit = "ska/v1 audit"
-
-// chainMAC returns the MAC that binds an entry to its tenant, its number and
-// the entry before it.
-func chainMAC(key *keyring.DataKey, previous [32]byte, tenant string, seq int64, entry []byte) ([32]byte, error) {
-	var b []byte
-	b = append(b, previous[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(seq))
-	b = appendLP(b, tenant)
-	return key.MAC(labelAudit, append(b, entry...))
-}
-
-// encode returns entries as they are stored.
-func encode(entries []AuditEntry) ([][]byte, error) {
-	out := make([][]byte, len(entries))
-	for i, e := range entries {
-		var err error
-		if out[i], err = json.Marshal(e); err != nil {
-			return nil, fmt.Errorf("encoding an audit entry: %w", err)
-		}
-	}
-	return out, nil
-}
-
-// chain returns the rows that follow head.
-func chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries [][]byte) ([]store.AuditRow, error) {
-	var rows []store.AuditRow
-	var seq int64
-	var previous [32]byte
-	if head != nil {
-		seq, previous = head.Seq, head.MAC
-	}
-	for _, entry := range entries {
-		seq++
-		mac, err := chainMAC(key, previous, tenant, seq, entry)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, store.AuditRow{Tenant: tenant, Seq: seq, Entry: entry, KeyID: key.ID(), MAC: mac})
-		previous = mac
-	}
-	return rows, nil
 }
 
 // tell gives entries to the sinks.
@@ -242,94 +131,6 @@ func (v *Vault) auditKey(ctx context.Context, st *state, row store.AuditRow) (*k
 	}
 	st.Keys = snap.Keys
 	return st.key(ctx, row.KeyID)
-}
-
-// auditCheck follows a chain.
-type auditCheck struct {
-	tenant string
-	since  *AuditHead
-	last   *store.AuditRow
-	// first is the oldest row if entries before it were dropped, until the
-	// entry that says so has been found; firstKey is behind its MAC.
-	first    *store.AuditRow
-	firstKey *keyring.DataKey
-	met      bool // since was found, or dropped
-}
-
-// next checks the row that follows.
-func (c *auditCheck) next(key *keyring.DataKey, row store.AuditRow) (AuditEntry, error) {
-	tampered := func(what string) (AuditEntry, error) {
-		return AuditEntry{}, fmt.Errorf("%w: entry %d %s", keyring.ErrTampered, row.Seq, what)
-	}
-	var previous [32]byte
-	switch {
-	case c.last != nil && row.Seq != c.last.Seq+1:
-		return tampered("does not follow the one before it: entries are missing")
-	case c.last != nil:
-		previous = c.last.MAC
-	case row.Seq > 1:
-		c.first, c.firstKey = &row, key
-	case row.Seq < 1:
-		return tampered("has no number that a chain gives")
-	}
-	if c.first == nil || c.last != nil {
-		mac, err := chainMAC(key, previous, c.tenant, row.Seq, row.Entry)
-		if err != nil {
-			return AuditEntry{}, err
-		}
-		if !hmac.Equal(mac[:], row.MAC[:]) {
-			return tampered("is not as it was written")
-		}
-	}
-	c.last = &row
-	if c.since != nil && row.Seq == c.since.Seq {
-		if row.MAC != c.since.MAC {
-			return tampered("is not the one that was kept elsewhere")
-		}
-		c.met = true
-	}
-	var entry AuditEntry
-	if err := json.Unmarshal(row.Entry, &entry); err != nil {
-		return tampered("cannot be read")
-	}
-	if entry.Action == AuditTrim {
-		return entry, c.trimmed(entry)
-	}
-	return entry, nil
-}
-
-// trimmed takes note of an entry that says which others were dropped.
-func (c *auditCheck) trimmed(e AuditEntry) error {
-	if c.since != nil && c.since.Seq <= e.Through {
-		c.met = true
-	}
-	if c.first == nil || c.first.Seq != e.Through+1 {
-		return nil
-	}
-	var previous [32]byte
-	if n, err := hex.Decode(previous[:], []byte(e.Head)); err != nil || n != len(previous) {
-		return fmt.Errorf("%w: entry %d does not say what it dropped", keyring.ErrTampered, c.last.Seq)
-	}
-	mac, err := chainMAC(c.firstKey, previous, c.tenant, c.first.Seq, c.first.Entry)
-	if err != nil {
-		return err
-	}
-	if !hmac.Equal(mac[:], c.first.MAC[:]) {
-		return fmt.Errorf("%w: entry %d is not as it was written", keyring.ErrTampered, c.first.Seq)
-	}
-	c.first = nil
-	return nil
-}
-
-// end checks what the chain as a whole has to have.
-func (c *auditCheck) end() error {
-	if c.first != nil {
-		return fmt.Errorf("%w: the entries before number %d are missing, and none says that they were dropped", keyring.ErrTampered, c.first.Seq)
-	}
-	if c.since != nil && !c.met {
-		return fmt.Errorf("%w: the chain ends before entry %d, which was kept elsewhere", keyring.ErrTampered, c.since.Seq)
-	}
-	return nil
 }
 
 // TrimAudit drops the entries of a tenant that are older than before, after it

@@ -1,11 +1,16 @@
 package vault_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,7 +135,7 @@ func TestEveryWriteDeliveryAndRefusalHasAnEntry(t *testing.T) {
 		require.Equal(t, []string{"acme/A@1"}, entries[6].Delivered)
 		require.Equal(t, "r1", entries[6].Runner)
 		require.Equal(t, "10.0.0.1", entries[6].Addr)
-		require.Equal(t, vault.TokenRevoked, entries[10].Reason)
+		require.Equal(t, string(vault.TokenRevoked), entries[10].Reason)
 		require.Equal(t, entries, sink.entries, "sinks get the same, in the same order")
 
 		_, err = f.Bootstrap(t.Context(), token, req)
@@ -577,4 +582,34 @@ func TestOnlyATenantHasAnAuditChain(t *testing.T) {
 	head, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
 	require.NoError(t, err)
 	require.Zero(t, head, "a tenant without entries")
+}
+
+func TestAVaultRecordsToItsSinks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	sink, err := vault.NewFileSink(path)
+	require.NoError(t, err)
+	defer sink.Close()
+	var out bytes.Buffer
+	a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
+		o.Audit = []vault.AuditSink{sink, vault.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}
+	})
+	a.put(t, "acme", "A", "1")
+	a.bundle(t, a.issue(t, "acme"))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var actions []vault.AuditAction
+	for line := range strings.Lines(string(text)) {
+		var e struct {
+			Tenant string
+			vault.AuditEntry
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &e))
+		require.Equal(t, "acme", e.Tenant)
+		actions = append(actions, e.Action)
+	}
+	require.Equal(t, []vault.AuditAction{vault.AuditPut, vault.AuditIssue, vault.AuditDeliver}, actions)
+	require.Equal(t, 3, strings.Count(out.String(), "msg=audit"))
+
+	require.NoError(t, sink.Close())
+	require.Equal(t, 503, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"2"}`).status, "an operation that cannot be recorded is refused")
 }

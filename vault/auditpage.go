@@ -9,12 +9,6 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// AuditRecord is an entry with its number in the tenant's chain.
-type AuditRecord struct {
-	Seq int64 `json:"seq"`
-	AuditEntry
-}
-
 // AuditPage returns entries of a tenant's audit chain for people to read, the
 // newest first: those with numbers below before, or the newest ones if that is
 // zero, at most limit. A page may be empty, and one with fewer entries is the

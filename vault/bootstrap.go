@@ -138,7 +138,7 @@ func (v *Vault) denied(ctx context.Context, id string, req *BootstrapRequest, er
 	defer st.close()
 	if st.Token != nil && st.checkToken(ctx, *st.Token) == nil {
 		_ = v.append(ctx, st, AuditEntry{
-			Time: now(), Action: AuditRefuse, Scope: st.Token.Scope, Token: id, Reason: refused.Reason, Runner: req.Runner, Addr: req.RemoteAddr,
+			Time: now(), Action: AuditRefuse, Scope: st.Token.Scope, Token: id, Reason: string(refused.Reason), Runner: req.Runner, Addr: req.RemoteAddr,
 		})
 	}
 	return err

@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/vault"
-	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
@@ -269,27 +268,3 @@ type failing struct{ slog.Handler }
 
 func (failing) Enabled(context.Context, slog.Level) bool  { return true }
 func (failing) Handle(context.Context, slog.Record) error { return errors.New("the pipe is broken") }
-
-func TestAVaultRecordsToItsSinks(t *testing.T) {
-	sink, path := newFileSink(t)
-	var out bytes.Buffer
-	a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
-		o.Audit = []vault.AuditSink{sink, vault.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}
-	})
-	a.put(t, "acme", "A", "1")
-	a.bundle(t, a.issue(t, "acme"))
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
-	records, err := readRecords(text)
-	require.NoError(t, err)
-	var actions []vault.AuditAction
-	for _, r := range records {
-		require.Equal(t, "acme", r.Tenant)
-		actions = append(actions, r.Entry.Action)
-	}
-	require.Equal(t, []vault.AuditAction{vault.AuditPut, vault.AuditIssue, vault.AuditDeliver}, actions)
-	require.Equal(t, 3, strings.Count(out.String(), "msg=audit"))
-
-	require.NoError(t, sink.Close())
-	require.Equal(t, 503, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"2"}`).status, "an operation that cannot be recorded is refused")
-}

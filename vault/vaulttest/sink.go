@@ -72,7 +72,7 @@ func sinkEntry(n int) vault.AuditEntry {
 	return vault.AuditEntry{
 		Time:   time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Microsecond),
 		Action: vault.AuditDeliver, Actor: "ada@example.com", Scope: "acme/web", Name: fmt.Sprintf("NAME_%d", n), Version: int64(n) + 1,
-		Token: "0aB3dE6gH9jK", Runner: "ci-7", Addr: "192.0.2.1", Reason: vault.TokenExpired,
+		Token: "0aB3dE6gH9jK", Runner: "ci-7", Addr: "192.0.2.1", Reason: "expired",
 		Delivered: []string{"acme/A@1", "acme/web/B@2"}, Through: 1 << 40, Head: strings.Repeat("ab", 32),
 	}
 }

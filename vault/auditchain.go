@@ -1,0 +1,146 @@
+package vault
+
+import (
+	"crypto/hmac"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/store"
+)
+
+// labelAudit is the label of entries' MACs.
+const labelAudit = "ska/v1 audit"
+
+// chainMAC returns the MAC that binds an entry to its tenant, its number and
+// the entry before it.
+func chainMAC(key *keyring.DataKey, previous [32]byte, tenant string, seq int64, entry []byte) ([32]byte, error) {
+	var b []byte
+	b = append(b, previous[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(seq))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(tenant)))
+	b = append(b, tenant...)
+	return key.MAC(labelAudit, append(b, entry...))
+}
+
+// encode returns entries as they are stored.
+func encode(entries []AuditEntry) ([][]byte, error) {
+	out := make([][]byte, len(entries))
+	for i, e := range entries {
+		var err error
+		if out[i], err = json.Marshal(e); err != nil {
+			return nil, fmt.Errorf("encoding an audit entry: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// chain returns the rows that follow head.
+func chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries [][]byte) ([]store.AuditRow, error) {
+	var rows []store.AuditRow
+	var seq int64
+	var previous [32]byte
+	if head != nil {
+		seq, previous = head.Seq, head.MAC
+	}
+	for _, entry := range entries {
+		seq++
+		mac, err := chainMAC(key, previous, tenant, seq, entry)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, store.AuditRow{Tenant: tenant, Seq: seq, Entry: entry, KeyID: key.ID(), MAC: mac})
+		previous = mac
+	}
+	return rows, nil
+}
+
+// auditCheck follows a chain.
+type auditCheck struct {
+	tenant string
+	since  *AuditHead
+	last   *store.AuditRow
+	// first is the oldest row if entries before it were dropped, until the
+	// entry that says so has been found; firstKey is behind its MAC.
+	first    *store.AuditRow
+	firstKey *keyring.DataKey
+	met      bool // since was found, or dropped
+}
+
+// next checks the row that follows.
+func (c *auditCheck) next(key *keyring.DataKey, row store.AuditRow) (AuditEntry, error) {
+	tampered := func(what string) (AuditEntry, error) {
+		return AuditEntry{}, fmt.Errorf("%w: entry %d %s", keyring.ErrTampered, row.Seq, what)
+	}
+	var previous [32]byte
+	switch {
+	case c.last != nil && row.Seq != c.last.Seq+1:
+		return tampered("does not follow the one before it: entries are missing")
+	case c.last != nil:
+		previous = c.last.MAC
+	case row.Seq > 1:
+		c.first, c.firstKey = &row, key
+	case row.Seq < 1:
+		return tampered("has no number that a chain gives")
+	}
+	if c.first == nil || c.last != nil {
+		mac, err := chainMAC(key, previous, c.tenant, row.Seq, row.Entry)
+		if err != nil {
+			return AuditEntry{}, err
+		}
+		if !hmac.Equal(mac[:], row.MAC[:]) {
+			return tampered("is not as it was written")
+		}
+	}
+	c.last = &row
+	if c.since != nil && row.Seq == c.since.Seq {
+		if row.MAC != c.since.MAC {
+			return tampered("is not the one that was kept elsewhere")
+		}
+		c.met = true
+	}
+	var entry AuditEntry
+	if err := json.Unmarshal(row.Entry, &entry); err != nil {
+		return tampered("cannot be read")
+	}
+	if entry.Action == AuditTrim {
+		return entry, c.trimmed(entry)
+	}
+	return entry, nil
+}
+
+// trimmed takes note of an entry that says which others were dropped.
+func (c *auditCheck) trimmed(e AuditEntry) error {
+	if c.since != nil && c.since.Seq <= e.Through {
+		c.met = true
+	}
+	if c.first == nil || c.first.Seq != e.Through+1 {
+		return nil
+	}
+	var previous [32]byte
+	if n, err := hex.Decode(previous[:], []byte(e.Head)); err != nil || n != len(previous) {
+		return fmt.Errorf("%w: entry %d does not say what it dropped", keyring.ErrTampered, c.last.Seq)
+	}
+	mac, err := chainMAC(c.firstKey, previous, c.tenant, c.first.Seq, c.first.Entry)
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(mac[:], c.first.MAC[:]) {
+		return fmt.Errorf("%w: entry %d is not as it was written", keyring.ErrTampered, c.first.Seq)
+	}
+	c.first = nil
+	return nil
+}
+
+// end checks what the chain as a whole has to have.
+func (c *auditCheck) end() error {
+	if c.first != nil {
+		return fmt.Errorf("%w: the entries before number %d are missing, and none says that they were dropped", keyring.ErrTampered, c.first.Seq)
+	}
+	if c.since != nil && !c.met {
+		return fmt.Errorf("%w: the chain ends before entry %d, which was kept elsewhere", keyring.ErrTampered, c.since.Seq)
+	}
+	return nil
+}

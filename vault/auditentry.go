@@ -1,0 +1,76 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// AuditAction says what an audit entry is about.
+type AuditAction string
+
+const (
+	AuditPut      AuditAction = "secret.put"
+	AuditHide     AuditAction = "secret.hide"
+	AuditActivate AuditAction = "secret.activate"
+	AuditDelete   AuditAction = "secret.delete"
+	AuditIssue    AuditAction = "token.issue"
+	AuditRevoke   AuditAction = "token.revoke"
+	AuditMoveKeys AuditAction = "scope.move" // to the tenant's newest data key
+	AuditDeliver  AuditAction = "bootstrap.deliver"
+	AuditRefuse   AuditAction = "bootstrap.refuse"
+	AuditTrim     AuditAction = "audit.trim"
+)
+
+// AuditEntry is one thing that happened within a tenant. It has names and
+// versions, and never a value.
+type AuditEntry struct {
+	Time   time.Time   `json:"time"`
+	Action AuditAction `json:"action"`
+	// Actor is who wrote; see WithActor.
+	Actor string `json:"actor,omitempty"`
+	Scope string `json:"scope,omitempty"`
+	// Name and Version are the secret's.
+	Name    string `json:"name,omitempty"`
+	Version int64  `json:"version,omitempty"`
+	// Token is the id of the token that was issued or shown.
+	Token string `json:"token,omitempty"`
+	// Runner and Addr say who showed it.
+	Runner string `json:"runner,omitempty"`
+	Addr   string `json:"addr,omitempty"`
+	// Reason says why a token was refused.
+	Reason string `json:"reason,omitempty"`
+	// Delivered lists the secrets of a bundle as scope, name and version.
+	Delivered []string `json:"delivered,omitempty"`
+	// Through and Head say which entries were dropped: those up to that
+	// number, whose last had that MAC in hex.
+	Through int64  `json:"through,omitempty"`
+	Head    string `json:"head,omitempty"`
+}
+
+// An AuditSink keeps audit entries somewhere besides storage, which always has
+// them. Record is called before the operation takes effect, and an error
+// refuses the operation, unless Options.AuditBestEffort says otherwise. An
+// operation that fails later has been recorded all the same.
+//
+// A sink is safe for concurrent use. Record returns soon after ctx ends.
+type AuditSink interface {
+	Record(ctx context.Context, tenant string, e AuditEntry) error
+}
+
+// ErrNotRecorded is in errors of operations that were refused because they
+// could not be recorded.
+var ErrNotRecorded = errors.New("not recorded, and therefore refused")
+
+// AuditHead names the newest entry of a chain. Kept elsewhere, it shows later
+// whether the chain was cut.
+type AuditHead struct {
+	Seq int64
+	MAC [32]byte
+}
+
+// AuditRecord is an entry with its number in the tenant's chain.
+type AuditRecord struct {
+	Seq int64 `json:"seq"`
+	AuditEntry
+}

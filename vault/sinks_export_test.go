@@ -1,0 +1,4 @@
+package vault
+
+// BreakFile makes the writes of a sink fail.
+func BreakFile(s *FileSink) { _ = s.file.Close() }
