@@ -6,13 +6,14 @@ import (
 	"strconv"
 
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // The JSON of audit chains, as docs/openapi.yaml describes it.
 type (
 	auditList struct {
-		Tenant  string        `json:"tenant"`
-		Entries []AuditRecord `json:"entries"`
+		Tenant  string         `json:"tenant"`
+		Entries []audit.Record `json:"entries"`
 		// Next is what to ask before for the next page; there is none
 		// without it.
 		Next int64 `json:"next,omitzero"`
@@ -49,7 +50,7 @@ func (c *adminCall) listAudit() error {
 	if n := len(records); n > 0 && records[n-1].Seq > 1 {
 		answer.Next = records[n-1].Seq
 	} else if n == 0 {
-		answer.Entries = []AuditRecord{}
+		answer.Entries = []audit.Record{}
 	}
 	return c.send(http.StatusOK, answer)
 }
@@ -91,7 +92,7 @@ func (c *adminCall) verifyAudit() error {
 }
 
 // since returns the entry that the chain must still have, or nil.
-func (b *verifyBody) since() (*AuditHead, error) {
+func (b *verifyBody) since() (*audit.Head, error) {
 	switch {
 	case b.SinceSeq == nil && b.SinceMAC == nil:
 		return nil, nil
@@ -102,7 +103,7 @@ func (b *verifyBody) since() (*AuditHead, error) {
 	case *b.SinceSeq < 1:
 		return nil, unusable("since_seq", "is not the number of an entry")
 	}
-	head := &AuditHead{Seq: *b.SinceSeq}
+	head := &audit.Head{Seq: *b.SinceSeq}
 	if mac, err := hex.DecodeString(*b.SinceMAC); err != nil || len(mac) != len(head.MAC) {
 		return nil, unusable("since_mac", "is not 64 hexadecimal digits")
 	} else {

@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // AdminRoute is a route for tests.
@@ -45,7 +46,7 @@ var WireTypes = map[string]reflect.Type{
 	"Readiness":       reflect.TypeFor[readinessInfo](),
 	"ReadinessItem":   reflect.TypeFor[readinessItem](),
 	"Origin":          reflect.TypeFor[originInfo](),
-	"AuditEntry":      reflect.TypeFor[AuditRecord](),
+	"AuditEntry":      reflect.TypeFor[audit.Record](),
 	"AuditList":       reflect.TypeFor[auditList](),
 	"VerifyAudit":     reflect.TypeFor[verifyBody](),
 	"VerifiedChain":   reflect.TypeFor[verifiedChain](),

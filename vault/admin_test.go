@@ -20,6 +20,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -434,12 +435,12 @@ func bodyFor(path string) string {
 // stubborn is a sink that records nothing.
 type stubborn struct{}
 
-func (stubborn) Record(context.Context, string, vault.AuditEntry) error {
+func (stubborn) Record(context.Context, string, audit.Entry) error {
 	return errors.New("the sink is full")
 }
 
 func TestAWriteThatCannotBeRecordedIsRefused(t *testing.T) {
-	a := newAdminOver(t, memstore.New(), func(o *vault.Options) { o.Audit = []vault.AuditSink{stubborn{}} })
+	a := newAdminOver(t, memstore.New(), func(o *vault.Options) { o.Audit = []audit.Sink{stubborn{}} })
 	got := a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"1"}`)
 	requireRefusal(t, got, 503, "", "by default nothing happens unrecorded")
 	require.NotContains(t, string(got.body), "the sink is full")

@@ -10,43 +10,44 @@ import (
 
 	"github.com/satchelhq/satchel/internal/batch"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
 // auditEntries says what a change to scope is, for the audit chain.
-func auditEntries(c *store.Change, scope, author string) []AuditEntry {
+func auditEntries(c *store.Change, scope, author string) []audit.Entry {
 	t := now()
-	var entries []AuditEntry
-	add := func(action AuditAction, name string, version int64, token string) {
-		entries = append(entries, AuditEntry{Time: t, Action: action, Actor: author, Scope: scope, Name: name, Version: version, Token: token})
+	var entries []audit.Entry
+	add := func(action audit.Action, name string, version int64, token string) {
+		entries = append(entries, audit.Entry{Time: t, Action: action, Actor: author, Scope: scope, Name: name, Version: version, Token: token})
 	}
 	for _, row := range c.Insert {
 		if row.Hidden {
-			add(AuditHide, row.Name, row.Version, "")
+			add(audit.Hide, row.Name, row.Version, "")
 		} else {
-			add(AuditPut, row.Name, row.Version, "")
+			add(audit.Put, row.Name, row.Version, "")
 		}
 	}
 	for _, ref := range c.Activate {
-		add(AuditActivate, ref.Name, ref.Version, "")
+		add(audit.Activate, ref.Name, ref.Version, "")
 	}
 	for _, ref := range c.Delete {
-		add(AuditDelete, ref.Name, 0, "")
+		add(audit.Delete, ref.Name, 0, "")
 	}
 	for _, row := range c.Issue {
-		add(AuditIssue, "", 0, row.ID)
+		add(audit.Issue, "", 0, row.ID)
 	}
 	for _, row := range c.Revoke {
-		add(AuditRevoke, "", 0, row.ID)
+		add(audit.Revoke, "", 0, row.ID)
 	}
 	if c.Reseals || len(c.Reseal)+len(c.Remac) > 0 {
-		add(AuditMoveKeys, "", 0, "")
+		add(audit.MoveKeys, "", 0, "")
 	}
 	return entries
 }
 
 // tell gives entries to the sinks.
-func (v *Vault) tell(ctx context.Context, tenant string, entries ...AuditEntry) error {
+func (v *Vault) tell(ctx context.Context, tenant string, entries ...audit.Entry) error {
 	for _, e := range entries {
 		for _, sink := range v.sinks {
 			err := sink.Record(ctx, tenant, e)
@@ -54,7 +55,7 @@ func (v *Vault) tell(ctx context.Context, tenant string, entries ...AuditEntry) 
 				continue
 			}
 			if !v.auditBestEffort {
-				return fmt.Errorf("%w: %w", ErrNotRecorded, err)
+				return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
 			}
 			v.log.ErrorContext(ctx, "an audit sink failed", "tenant", tenant, "action", string(e.Action), "error", err)
 		}
@@ -70,10 +71,10 @@ func (v *Vault) tell(ctx context.Context, tenant string, entries ...AuditEntry) 
 //
 // What was edited, cut out or cut off is keyring.ErrTampered, and logged. Without since,
 // entries that were cut off at the end cannot be noticed.
-func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *AuditHead, visit func(seq int64, e AuditEntry) error) (AuditHead, error) {
+func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *audit.Head, visit func(seq int64, e audit.Entry) error) (audit.Head, error) {
 	head, err := v.verifyAudit(ctx, tenant, since, visit)
 	if err != nil {
-		return AuditHead{}, fmt.Errorf("verifying the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
+		return audit.Head{}, fmt.Errorf("verifying the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
 	}
 	return head, nil
 }
@@ -81,8 +82,8 @@ func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *AuditHead
 // auditPage is how many entries are read, or written, together.
 const auditPage = 500
 
-func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead, visit func(int64, AuditEntry) error) (AuditHead, error) {
-	var head AuditHead
+func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *audit.Head, visit func(int64, audit.Entry) error) (audit.Head, error) {
+	var head audit.Head
 	if err := CheckScope(tenant); err != nil || store.Tenant(tenant) != tenant {
 		return head, fmt.Errorf("%w: want the name of a tenant, the first segment of a scope", ErrInvalid)
 	}
@@ -91,7 +92,7 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead
 		return head, err
 	}
 	defer st.close()
-	check := auditCheck{tenant: tenant, since: since}
+	check := audit.Check{Tenant: tenant, Since: since}
 	for {
 		rows, err := v.storage.Audit(ctx, tenant, head.Seq, auditPage)
 		if err != nil {
@@ -102,7 +103,7 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead
 			if err != nil {
 				return head, err
 			}
-			entry, err := check.next(key, row)
+			entry, err := check.Next(key, row)
 			if err != nil {
 				return head, err
 			}
@@ -111,10 +112,10 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *AuditHead
 					return head, err
 				}
 			}
-			head = AuditHead{Seq: row.Seq, MAC: row.MAC}
+			head = audit.Head{Seq: row.Seq, MAC: row.MAC}
 		}
 		if len(rows) < auditPage {
-			return head, check.end()
+			return head, check.End()
 		}
 	}
 }
@@ -144,7 +145,7 @@ func (v *Vault) TrimAudit(ctx context.Context, tenant string, before time.Time) 
 	before = before.Truncate(time.Microsecond) // as entries' times are
 	var dropped, through int64
 	young := false
-	_, err = v.VerifyAudit(ctx, tenant, nil, func(seq int64, e AuditEntry) error {
+	_, err = v.VerifyAudit(ctx, tenant, nil, func(seq int64, e audit.Entry) error {
 		if young = young || !e.Time.Before(before); !young {
 			dropped, through = dropped+1, seq
 		}
@@ -176,13 +177,13 @@ func (v *Vault) trim(ctx context.Context, tenant string, through int64, author s
 	if err != nil {
 		return err
 	}
-	e := AuditEntry{Time: now(), Action: AuditTrim, Actor: author, Through: through, Head: hex.EncodeToString(rows[0].MAC[:])}
+	e := audit.Entry{Time: now(), Action: audit.Trim, Actor: author, Through: through, Head: hex.EncodeToString(rows[0].MAC[:])}
 	if err := v.tell(ctx, tenant, e); err != nil {
 		return err
 	}
 	// Together, whatever is best effort: without its entry the chain could not
 	// be verified any more.
-	entries, err := encode([]AuditEntry{e})
+	entries, err := audit.Encode([]audit.Entry{e})
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,7 @@ type appends struct {
 // pendingEntry is an entry that is about to be appended, and the tenant's key
 // records as its caller read them.
 type pendingEntry struct {
-	entry AuditEntry
+	entry audit.Entry
 	keys  []keyring.Record
 }
 
@@ -210,7 +211,7 @@ const appendWithin = 10 * time.Second
 
 // append tells the sinks and makes an entry of st's tenant durable, together
 // with those that other requests bring meanwhile.
-func (v *Vault) append(ctx context.Context, st *state, e AuditEntry) error {
+func (v *Vault) append(ctx context.Context, st *state, e audit.Entry) error {
 	tenant := store.Tenant(st.Path[0].Scope)
 	if err := v.tell(ctx, tenant, e); err != nil {
 		return err
@@ -246,11 +247,11 @@ func (v *Vault) write(ctx context.Context, tenant string, pending []pendingEntry
 		return 0, err
 	}
 	defer key.Destroy()
-	entries := make([]AuditEntry, len(pending))
+	entries := make([]audit.Entry, len(pending))
 	for i, p := range pending {
 		entries[i] = p.entry
 	}
-	encoded, err := encode(entries)
+	encoded, err := audit.Encode(entries)
 	if err != nil {
 		return 0, err
 	}
@@ -290,7 +291,7 @@ func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant stri
 	if err != nil {
 		return &outage{fmt.Errorf("reading from storage: %w", err)}
 	}
-	rows, err := chain(key, tenant, snap.AuditHead, entries)
+	rows, err := audit.Chain(key, tenant, snap.AuditHead, entries)
 	if err != nil {
 		return err
 	}
@@ -310,5 +311,5 @@ func (v *Vault) unrecorded(ctx context.Context, tenant string, err error) error 
 	if v.auditBestEffort {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrNotRecorded, err)
+	return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -30,11 +31,11 @@ import (
 // auditor is a sink that keeps what it gets, and fails on demand.
 type auditor struct {
 	mu      sync.Mutex
-	entries []vault.AuditEntry
+	entries []audit.Entry
 	failure atomic.Pointer[error]
 }
 
-func (a *auditor) Record(_ context.Context, _ string, e vault.AuditEntry) error {
+func (a *auditor) Record(_ context.Context, _ string, e audit.Entry) error {
 	if err := getError(&a.failure); err != nil {
 		return err
 	}
@@ -57,10 +58,10 @@ func (f *fixture) with(t testing.TB, opts vault.Options) *fixture {
 }
 
 // audit returns the verified entries of a tenant.
-func (f *fixture) audit(t testing.TB, tenant string) []vault.AuditEntry {
+func (f *fixture) audit(t testing.TB, tenant string) []audit.Entry {
 	t.Helper()
-	var entries []vault.AuditEntry
-	_, err := f.VerifyAudit(t.Context(), tenant, nil, func(seq int64, e vault.AuditEntry) error {
+	var entries []audit.Entry
+	_, err := f.VerifyAudit(t.Context(), tenant, nil, func(seq int64, e audit.Entry) error {
 		require.Equal(t, int64(len(entries)+1), seq, "numbers have no gaps")
 		entries = append(entries, e)
 		return nil
@@ -72,7 +73,7 @@ func (f *fixture) audit(t testing.TB, tenant string) []vault.AuditEntry {
 func TestEveryWriteDeliveryAndRefusalHasAnEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := &auditor{}
-		f := newFixture(t).with(t, vault.Options{Audit: []vault.AuditSink{sink}})
+		f := newFixture(t).with(t, vault.Options{Audit: []audit.Sink{sink}})
 		ctx := vault.WithActor(t.Context(), "ada")
 		put := func(value string) {
 			_, err := f.Put(ctx, "acme", "A", bundle.NewValue(value), nil)
@@ -103,7 +104,7 @@ func TestEveryWriteDeliveryAndRefusalHasAnEntry(t *testing.T) {
 		require.NoError(t, err)
 
 		type line struct {
-			action  vault.AuditAction
+			action  audit.Action
 			actor   string
 			scope   string
 			name    string
@@ -111,19 +112,19 @@ func TestEveryWriteDeliveryAndRefusalHasAnEntry(t *testing.T) {
 			token   string
 		}
 		want := []line{
-			{vault.AuditPut, "ada", "acme", "A", 1, ""},
-			{vault.AuditPut, "ada", "acme", "A", 2, ""},
-			{vault.AuditActivate, "ada", "acme", "A", 1, ""},
-			{vault.AuditHide, "ada", "acme/web", "B", 1, ""},
-			{vault.AuditDelete, "ada", "acme/web", "B", 0, ""},
-			{vault.AuditIssue, "ada", "acme/web", "", 0, info.ID},
-			{vault.AuditDeliver, "", "acme/web", "", 0, info.ID},
-			{vault.AuditIssue, "ada", "acme/web", "", 0, nextInfo.ID},
-			{vault.AuditRevoke, "ada", "acme/web", "", 0, info.ID},
-			{vault.AuditRevoke, "ada", "acme/web", "", 0, info.ID},
-			{vault.AuditRefuse, "", "acme/web", "", 0, info.ID},
-			{vault.AuditMoveKeys, "ada", "acme", "", 0, ""},
-			{vault.AuditMoveKeys, "ada", "acme/web", "", 0, ""},
+			{audit.Put, "ada", "acme", "A", 1, ""},
+			{audit.Put, "ada", "acme", "A", 2, ""},
+			{audit.Activate, "ada", "acme", "A", 1, ""},
+			{audit.Hide, "ada", "acme/web", "B", 1, ""},
+			{audit.Delete, "ada", "acme/web", "B", 0, ""},
+			{audit.Issue, "ada", "acme/web", "", 0, info.ID},
+			{audit.Deliver, "", "acme/web", "", 0, info.ID},
+			{audit.Issue, "ada", "acme/web", "", 0, nextInfo.ID},
+			{audit.Revoke, "ada", "acme/web", "", 0, info.ID},
+			{audit.Revoke, "ada", "acme/web", "", 0, info.ID},
+			{audit.Refuse, "", "acme/web", "", 0, info.ID},
+			{audit.MoveKeys, "ada", "acme", "", 0, ""},
+			{audit.MoveKeys, "ada", "acme/web", "", 0, ""},
 		}
 		entries := f.audit(t, "acme")
 		var got []line
@@ -250,17 +251,17 @@ func TestATrimmedChainStaysVerifiableAndKeepsTheRest(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, int64(600), n)
 		var seqs []int64
-		var actions []vault.AuditAction
-		visit := func(seq int64, e vault.AuditEntry) error {
+		var actions []audit.Action
+		visit := func(seq int64, e audit.Entry) error {
 			seqs, actions = append(seqs, seq), append(actions, e.Action)
 			return nil
 		}
-		for _, since := range []*vault.AuditHead{nil, &early, &head} {
+		for _, since := range []*audit.Head{nil, &early, &head} {
 			seqs, actions = nil, nil
 			_, err = f.process(t).VerifyAudit(t.Context(), "acme", since, visit)
 			require.NoError(t, err)
 			require.Equal(t, []int64{601, 602, 603}, seqs)
-			require.Equal(t, []vault.AuditAction{vault.AuditPut, vault.AuditPut, vault.AuditTrim}, actions)
+			require.Equal(t, []audit.Action{audit.Put, audit.Put, audit.Trim}, actions)
 		}
 		require.Len(t, f.audit(t, "globex"), 1, "the other tenant's are as they were")
 
@@ -275,7 +276,7 @@ func TestATrimmedChainStaysVerifiableAndKeepsTheRest(t *testing.T) {
 		seqs, actions = nil, nil
 		_, err = f.VerifyAudit(t.Context(), "acme", &head, visit)
 		require.NoError(t, err)
-		require.Equal(t, []vault.AuditAction{vault.AuditTrim, vault.AuditPut}, actions)
+		require.Equal(t, []audit.Action{audit.Trim, audit.Put}, actions)
 	})
 }
 
@@ -303,7 +304,7 @@ func TestWhatCannotBeRecordedIsRefused(t *testing.T) {
 	for _, bestEffort := range []bool{false, true} {
 		t.Run(fmt.Sprintf("best effort %t", bestEffort), func(t *testing.T) {
 			sink := &auditor{}
-			f := newFixture(t).with(t, vault.Options{Audit: []vault.AuditSink{sink}, AuditBestEffort: bestEffort})
+			f := newFixture(t).with(t, vault.Options{Audit: []audit.Sink{sink}, AuditBestEffort: bestEffort})
 			f.put(t, "acme", "A", "a")
 			token := f.issue(t, "acme")
 			check := func(err error, what string) {
@@ -312,7 +313,7 @@ func TestWhatCannotBeRecordedIsRefused(t *testing.T) {
 					require.NoError(t, err, what)
 					require.Positive(t, f.log.errors(), "that it was not recorded is logged")
 				} else {
-					require.ErrorIs(t, err, vault.ErrNotRecorded, what)
+					require.ErrorIs(t, err, audit.ErrNotRecorded, what)
 				}
 			}
 			setError(&sink.failure, down)
@@ -405,7 +406,7 @@ func TestDeliveriesAtTheSameTimeShareTheirWrites(t *testing.T) {
 		require.LessOrEqual(t, storage.appends.Load()-before, int64(2), "the first, and all who came meanwhile")
 		runners := map[string]int{}
 		for _, e := range f.audit(t, "acme") {
-			if e.Action == vault.AuditDeliver && e.Runner != "" {
+			if e.Action == audit.Deliver && e.Runner != "" {
 				runners[e.Runner]++
 			}
 		}
@@ -502,7 +503,7 @@ func TestARunnerThatLeavesTakesNobodysEntryAlong(t *testing.T) {
 		wg.Wait()
 		recorded := 0
 		for _, e := range f.audit(t, "acme") {
-			if e.Action == vault.AuditDeliver && e.Runner != "" {
+			if e.Action == audit.Deliver && e.Runner != "" {
 				recorded++
 			}
 		}
@@ -532,11 +533,11 @@ func TestTwoProcessesWriteOneChain(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	actions := map[vault.AuditAction]int{}
+	actions := map[audit.Action]int{}
 	for _, e := range processes[1].audit(t, "acme") {
 		actions[e.Action]++
 	}
-	require.Equal(t, map[vault.AuditAction]int{vault.AuditPut: 21, vault.AuditIssue: 1, vault.AuditDeliver: 20}, actions)
+	require.Equal(t, map[audit.Action]int{audit.Put: 21, audit.Issue: 1, audit.Deliver: 20}, actions)
 }
 
 // between is a storage that does something before it reads a chain.
@@ -586,28 +587,28 @@ func TestOnlyATenantHasAnAuditChain(t *testing.T) {
 
 func TestAVaultRecordsToItsSinks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
-	sink, err := vault.NewFileSink(path)
+	sink, err := audit.NewFileSink(path)
 	require.NoError(t, err)
 	defer sink.Close()
 	var out bytes.Buffer
 	a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
-		o.Audit = []vault.AuditSink{sink, vault.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}
+		o.Audit = []audit.Sink{sink, audit.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}
 	})
 	a.put(t, "acme", "A", "1")
 	a.bundle(t, a.issue(t, "acme"))
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	var actions []vault.AuditAction
+	var actions []audit.Action
 	for line := range strings.Lines(string(text)) {
 		var e struct {
 			Tenant string
-			vault.AuditEntry
+			audit.Entry
 		}
 		require.NoError(t, json.Unmarshal([]byte(line), &e))
 		require.Equal(t, "acme", e.Tenant)
 		actions = append(actions, e.Action)
 	}
-	require.Equal(t, []vault.AuditAction{vault.AuditPut, vault.AuditIssue, vault.AuditDeliver}, actions)
+	require.Equal(t, []audit.Action{audit.Put, audit.Issue, audit.Deliver}, actions)
 	require.Equal(t, 3, strings.Count(out.String(), "msg=audit"))
 
 	require.NoError(t, sink.Close())

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -17,7 +18,7 @@ import (
 // Each entry is checked against the one before it, unless [Vault.TrimAudit] has
 // dropped that; what does not fit is keyring.ErrTampered. Only
 // [Vault.VerifyAudit] checks the whole.
-func (v *Vault) AuditPage(ctx context.Context, tenant string, before int64, limit int) ([]AuditRecord, error) {
+func (v *Vault) AuditPage(ctx context.Context, tenant string, before int64, limit int) ([]audit.Record, error) {
 	records, err := v.auditPage(ctx, tenant, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
@@ -25,7 +26,7 @@ func (v *Vault) AuditPage(ctx context.Context, tenant string, before int64, limi
 	return records, nil
 }
 
-func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limit int) ([]AuditRecord, error) {
+func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limit int) ([]audit.Record, error) {
 	if err := CheckScope(tenant); err != nil || store.Tenant(tenant) != tenant {
 		return nil, fmt.Errorf("%w: want the name of a tenant, the first segment of a scope", ErrInvalid)
 	}
@@ -55,19 +56,19 @@ func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limi
 	if n := len(rows); n > 0 && rows[n-1].Seq != newest {
 		return nil, fmt.Errorf("%w: entries before number %d are missing", keyring.ErrTampered, newest+1)
 	}
-	check := auditCheck{tenant: tenant}
-	var records []AuditRecord
+	check := audit.Check{Tenant: tenant}
+	var records []audit.Record
 	for _, row := range rows {
 		key, err := st.key(ctx, row.KeyID)
 		if err != nil {
 			return nil, err
 		}
-		entry, err := check.next(key, row)
+		entry, err := check.Next(key, row)
 		if err != nil {
 			return nil, err
 		}
 		if row.Seq >= oldest {
-			records = append(records, AuditRecord{Seq: row.Seq, AuditEntry: entry})
+			records = append(records, audit.Record{Seq: row.Seq, Entry: entry})
 		}
 	}
 	slices.Reverse(records)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -137,8 +138,8 @@ func (v *Vault) denied(ctx context.Context, id string, req *BootstrapRequest, er
 	}
 	defer st.close()
 	if st.Token != nil && st.checkToken(ctx, *st.Token) == nil {
-		_ = v.append(ctx, st, AuditEntry{
-			Time: now(), Action: AuditRefuse, Scope: st.Token.Scope, Token: id, Reason: string(refused.Reason), Runner: req.Runner, Addr: req.RemoteAddr,
+		_ = v.append(ctx, st, audit.Entry{
+			Time: now(), Action: audit.Refuse, Scope: st.Token.Scope, Token: id, Reason: string(refused.Reason), Runner: req.Runner, Addr: req.RemoteAddr,
 		})
 	}
 	return err
@@ -237,7 +238,7 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 		return nil, err
 	}
 	t := b.Meta().IssuedAt
-	entry := AuditEntry{Time: t, Action: AuditDeliver, Scope: st.Token.Scope, Token: id, Runner: req.Runner, Addr: req.RemoteAddr}
+	entry := audit.Entry{Time: t, Action: audit.Deliver, Scope: st.Token.Scope, Token: id, Runner: req.Runner, Addr: req.RemoteAddr}
 	used := []store.Usage{{Token: id, Time: t, Addr: req.RemoteAddr, Runner: req.Runner}}
 	for s := range b.All() {
 		entry.Delivered = append(entry.Delivered, fmt.Sprintf("%s/%s@%d", s.Scope, s.Name, s.Version))

@@ -14,6 +14,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/memstore"
 )
 
@@ -160,7 +161,7 @@ func TestOptionsOfAVaultAreChecked(t *testing.T) {
 		_, err := vault.New(t.Context(), memstore.New(), keys, &vault.Options{RefreshAfter: d})
 		require.ErrorIs(t, err, vault.ErrInvalid)
 	}
-	_, err = vault.New(t.Context(), memstore.New(), keys, &vault.Options{Audit: []vault.AuditSink{vault.NewSlogSink(nil), nil}})
+	_, err = vault.New(t.Context(), memstore.New(), keys, &vault.Options{Audit: []audit.Sink{audit.NewSlogSink(nil), nil}})
 	require.ErrorIs(t, err, vault.ErrInvalid)
 	require.ErrorContains(t, err, "Options.Audit[1]")
 	_, err = vault.New(t.Context(), nil, keys, nil)

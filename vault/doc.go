@@ -26,7 +26,7 @@
 //     and [Observer] for metrics;
 //   - [Integration] for secrets that are minted when runners need them, and
 //     [Required] and [Vault.Readiness] for what runners cannot do without;
-//   - [AuditSink], [Vault.VerifyAudit] and [Vault.TrimAudit] for the record of
+//   - [audit.Sink], [Vault.VerifyAudit] and [Vault.TrimAudit] for the record of
 //     what happened; docs/audit.md;
 //   - [Vault.Rewrap], [Vault.RotateDataKeys], [Vault.Export] and [Vault.Import]
 //     for moving to other keys and databases.

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -348,17 +349,17 @@ func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 			return err
 		}
 	}
-	check := auditCheck{tenant: rows.tenant}
+	check := audit.Check{Tenant: rows.tenant}
 	for _, row := range rows.audit {
 		key, err := all.key(ctx, row.KeyID)
 		if err != nil {
 			return err
 		}
-		if _, err := check.next(key, row); err != nil {
+		if _, err := check.Next(key, row); err != nil {
 			return err
 		}
 	}
-	return check.end()
+	return check.End()
 }
 
 // state returns what the seal of s covers.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // Observer is a set of functions that a [Vault] and its handlers call when
@@ -19,7 +21,7 @@ type Observer struct {
 	// Limited is called for every request that a handler held off with 429.
 	Limited func(by LimitKind)
 	// Written is called for every change that was stored, and says what it was.
-	Written func(action AuditAction)
+	Written func(action audit.Action)
 }
 
 // Outcome says how a bootstrap ended.
@@ -62,7 +64,7 @@ func (o *Observer) limited(by LimitKind) {
 	}
 }
 
-func (o *Observer) written(entries []AuditEntry) {
+func (o *Observer) written(entries []audit.Entry) {
 	if o.Written != nil {
 		for _, e := range entries {
 			o.Written(e.Action)

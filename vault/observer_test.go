@@ -14,6 +14,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/memstore"
 )
 
@@ -52,9 +53,9 @@ func TestEveryBootstrapIsObserved(t *testing.T) {
 }
 
 func TestEveryWriteThatWasStoredIsObserved(t *testing.T) {
-	var actions []vault.AuditAction
+	var actions []audit.Action
 	a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
-		o.Observer.Written = func(action vault.AuditAction) { actions = append(actions, action) }
+		o.Observer.Written = func(action audit.Action) { actions = append(actions, action) }
 	})
 	ctx := t.Context()
 	a.put(t, "acme", "A", "1")
@@ -69,8 +70,8 @@ func TestEveryWriteThatWasStoredIsObserved(t *testing.T) {
 	require.NoError(t, a.Delete(ctx, "acme", "A"))
 	token := a.issue(t, "acme")
 	require.NoError(t, a.RevokeToken(ctx, tokenID(t, token)))
-	require.Equal(t, []vault.AuditAction{
-		vault.AuditPut, vault.AuditPut, vault.AuditActivate, vault.AuditHide, vault.AuditDelete, vault.AuditIssue, vault.AuditRevoke,
+	require.Equal(t, []audit.Action{
+		audit.Put, audit.Put, audit.Activate, audit.Hide, audit.Delete, audit.Issue, audit.Revoke,
 	}, actions)
 }
 

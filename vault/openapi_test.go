@@ -21,6 +21,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // object is a mapping of the description.
@@ -413,9 +414,9 @@ func TestEveryReferenceLeadsSomewhere(t *testing.T) {
 func TestAnEntryHasAnActionOfTheDescription(t *testing.T) {
 	d := described()
 	var want []any
-	for _, action := range []vault.AuditAction{
-		vault.AuditPut, vault.AuditHide, vault.AuditActivate, vault.AuditDelete, vault.AuditIssue, vault.AuditRevoke,
-		vault.AuditMoveKeys, vault.AuditDeliver, vault.AuditRefuse, vault.AuditTrim,
+	for _, action := range []audit.Action{
+		audit.Put, audit.Hide, audit.Activate, audit.Delete, audit.Issue, audit.Revoke,
+		audit.MoveKeys, audit.Deliver, audit.Refuse, audit.Trim,
 	} {
 		want = append(want, string(action))
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -62,7 +63,7 @@ type Vault struct {
 	log     *slog.Logger
 	refresh time.Duration
 
-	sinks           []AuditSink
+	sinks           []audit.Sink
 	auditBestEffort bool
 	minters         []*minter
 	required        []Required
@@ -88,7 +89,7 @@ type Options struct {
 	RefreshAfter time.Duration
 	// Audit keeps audit entries elsewhere too. Default: they are in storage
 	// only.
-	Audit []AuditSink
+	Audit []audit.Sink
 	// AuditBestEffort lets operations go on that cannot be recorded; that they
 	// could not is logged. Writes are recorded with what they write in any
 	// case. Default: such operations are refused with ErrNotRecorded.
@@ -263,11 +264,11 @@ func (v *Vault) updateOnce(ctx context.Context, q store.Query, plan planner, tol
 		return err
 	}
 	entries := auditEntries(change, q.Scope, author)
-	encoded, err := encode(entries)
+	encoded, err := audit.Encode(entries)
 	if err != nil {
 		return err
 	}
-	if change.Append, err = chain(key, store.Tenant(q.Scope), st.AuditHead, encoded); err != nil {
+	if change.Append, err = audit.Chain(key, store.Tenant(q.Scope), st.AuditHead, encoded); err != nil {
 		return err
 	}
 	if !*told {

@@ -20,6 +20,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -30,8 +31,8 @@ var givesValues = []string{"Bootstrap", "IssueToken", "RotateToken"}
 
 // harmless are types that could hold a value by their form, and do not.
 var harmless = []reflect.Type{
-	reflect.TypeFor[http.Handler](),    // what it answers is read below
-	reflect.TypeFor[vault.AuditHead](), // the MAC of a chain
+	reflect.TypeFor[http.Handler](), // what it answers is read below
+	reflect.TypeFor[audit.Head](),   // the MAC of a chain
 }
 
 func TestNoMethodButBootstrapCanReturnAValue(t *testing.T) {
@@ -183,7 +184,7 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 	},
 	"VerifyAudit": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
 		var entries []any
-		head, err := f.VerifyAudit(ctx, "acme", nil, func(_ int64, e vault.AuditEntry) error {
+		head, err := f.VerifyAudit(ctx, "acme", nil, func(_ int64, e audit.Entry) error {
 			entries = append(entries, e)
 			return nil
 		})

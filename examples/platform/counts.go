@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // counts is what happened since the last line about it. A program with a metrics
@@ -27,7 +28,7 @@ func (c *counts) observer() vault.Observer {
 			}
 		},
 		Limited: func(vault.LimitKind) { c.limited.Add(1) },
-		Written: func(vault.AuditAction) { c.written.Add(1) },
+		Written: func(audit.Action) { c.written.Add(1) },
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 const (
@@ -527,11 +528,11 @@ func (l *load) verify(w writes) {
 		require.LessOrEqual(t, found, w.tried[name])
 	}
 	puts, deliveries := 0, 0
-	_, err = v.VerifyAudit(t.Context(), loadScope, nil, func(_ int64, e vault.AuditEntry) error {
+	_, err = v.VerifyAudit(t.Context(), loadScope, nil, func(_ int64, e audit.Entry) error {
 		switch e.Action {
-		case vault.AuditPut:
+		case audit.Put:
 			puts++
-		case vault.AuditDeliver:
+		case audit.Deliver:
 			deliveries++
 		}
 		return nil

@@ -21,6 +21,7 @@ import (
 	"github.com/satchelhq/satchel/providers/bitbucket"
 	"github.com/satchelhq/satchel/providers/github"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -29,7 +30,7 @@ import (
 type platform struct {
 	vault   *vault.Vault
 	storage *sqlstore.Store
-	audit   *vault.FileSink // nil without -audit-file
+	audit   *audit.FileSink // nil without -audit-file
 	counts  *counts
 	// hints are lines for the person who started the program.
 	hints []string
@@ -87,9 +88,9 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	if err != nil {
 		return err
 	}
-	var sinks []vault.AuditSink
+	var sinks []audit.Sink
 	if c.auditFile != "" {
-		if p.audit, err = vault.NewFileSink(c.auditFile); err != nil {
+		if p.audit, err = audit.NewFileSink(c.auditFile); err != nil {
 			return fmt.Errorf("-audit-file: %w", err)
 		}
 		sinks = append(sinks, p.audit)

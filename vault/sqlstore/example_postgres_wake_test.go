@@ -10,6 +10,7 @@ import (
 
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
@@ -66,7 +67,7 @@ func newAnnounced(ctx context.Context, dsn string, db *sql.DB, keys *keyring.Key
 	go announce(ctx, db, written)
 	return vault.New(ctx, storage, keys, &vault.Options{
 		Wake:     wake,
-		Observer: vault.Observer{Written: func(vault.AuditAction) { signal(written) }},
+		Observer: vault.Observer{Written: func(audit.Action) { signal(written) }},
 	})
 }
 

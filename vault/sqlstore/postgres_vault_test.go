@@ -19,6 +19,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -162,7 +163,7 @@ func TestARevocationCountsInAllProcessesWhenItReturns(t *testing.T) {
 	runners := newRunners(t, writer, "acme", 30)
 	for _, r := range runners {
 		_, err := other.Bootstrap(t.Context(), r.token, &vault.BootstrapRequest{IfNoneMatch: r.last.Revision()})
-		require.NotErrorIs(t, err, vault.ErrNotRecorded)
+		require.NotErrorIs(t, err, audit.ErrNotRecorded)
 		require.NoError(t, writer.RevokeToken(t.Context(), r.id))
 		for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: r.last.Revision()}, {IfNoneMatch: r.last.Revision(), Wait: time.Minute}} {
 			_, err := other.Bootstrap(t.Context(), r.token, req)

@@ -14,6 +14,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -66,7 +67,7 @@ func TestANotificationOfPostgreSQLWakesRunners(t *testing.T) {
 	written := make(chan struct{}, 1)
 	group.Go(func() { announce(ctx, openPostgresDB(t, dsn), written) })
 	writer, err := vault.New(ctx, openPostgres(t, dsn), keys, &vault.Options{
-		Observer: vault.Observer{Written: func(vault.AuditAction) { signal(written) }},
+		Observer: vault.Observer{Written: func(audit.Action) { signal(written) }},
 	})
 	require.NoError(t, err)
 	put(t, writer, "acme", "A", "one")

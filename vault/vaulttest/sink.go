@@ -12,21 +12,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/suite"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // SinkRecord is what an audit sink kept of one call of Record.
 type SinkRecord struct {
 	Tenant string
-	Entry  vault.AuditEntry
+	Entry  audit.Entry
 }
 
 // RunSink checks that what open returns keeps the contract of
-// [vault.AuditSink]. It runs one subtest for each rule, named by the rule, and
+// [audit.Sink]. It runs one subtest for each rule, named by the rule, and
 // each on its own: open returns an empty sink every time, and uses t.Cleanup to
 // close it. recorded returns what is kept of all calls so far, in the order in
 // which it is kept, read from where the sink puts it.
-func RunSink(t *testing.T, open func(t *testing.T) (sink vault.AuditSink, recorded func() ([]SinkRecord, error))) {
+func RunSink(t *testing.T, open func(t *testing.T) (sink audit.Sink, recorded func() ([]SinkRecord, error))) {
 	for _, rule := range sinkRules {
 		t.Run(rule.name, func(t *testing.T) {
 			sink, recorded := open(t)
@@ -44,12 +44,12 @@ type sinkRule struct {
 // sinkCheck is one run of one rule.
 type sinkCheck struct {
 	suite.T
-	sink     vault.AuditSink
+	sink     audit.Sink
 	recorded func() ([]SinkRecord, error)
 }
 
 // record records an entry, which must succeed.
-func (c *sinkCheck) record(tenant string, e vault.AuditEntry) {
+func (c *sinkCheck) record(tenant string, e audit.Entry) {
 	c.Helper()
 	require.NoError(c, c.sink.Record(c.Context(), tenant, e), "recording an entry")
 }
@@ -68,10 +68,10 @@ func (c *sinkCheck) kept(why string, want ...SinkRecord) {
 }
 
 // sinkEntry returns an entry that uses every field.
-func sinkEntry(n int) vault.AuditEntry {
-	return vault.AuditEntry{
+func sinkEntry(n int) audit.Entry {
+	return audit.Entry{
 		Time:   time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Microsecond),
-		Action: vault.AuditDeliver, Actor: "ada@example.com", Scope: "acme/web", Name: fmt.Sprintf("NAME_%d", n), Version: int64(n) + 1,
+		Action: audit.Deliver, Actor: "ada@example.com", Scope: "acme/web", Name: fmt.Sprintf("NAME_%d", n), Version: int64(n) + 1,
 		Token: "0aB3dE6gH9jK", Runner: "ci-7", Addr: "192.0.2.1", Reason: "expired",
 		Delivered: []string{"acme/A@1", "acme/web/B@2"}, Through: 1 << 40, Head: strings.Repeat("ab", 32),
 	}
@@ -91,7 +91,7 @@ var sinkRules = []sinkRule{
 		c.kept("every field", SinkRecord{"acme", sinkEntry(0)})
 	}},
 	{"what is empty stays empty", func(c *sinkCheck) {
-		e := vault.AuditEntry{Time: sinkEntry(0).Time, Action: vault.AuditPut}
+		e := audit.Entry{Time: sinkEntry(0).Time, Action: audit.Put}
 		c.record("acme", e)
 		c.kept("an entry of two fields", SinkRecord{"acme", e})
 	}},

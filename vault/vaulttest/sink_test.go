@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/suite"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // heap is a sink in memory, which spoil can break.
@@ -21,7 +21,7 @@ type heap struct {
 	shares  bool // what callers give
 }
 
-func (h *heap) Record(ctx context.Context, tenant string, e vault.AuditEntry) error {
+func (h *heap) Record(ctx context.Context, tenant string, e audit.Entry) error {
 	if err := ctx.Err(); err != nil && !h.deaf {
 		return err
 	}
@@ -86,7 +86,7 @@ func sinkVerdict(t *testing.T, rule sinkRule, h *heap) []string {
 }
 
 func TestASoundSinkKeepsEveryRule(t *testing.T) {
-	RunSink(t, func(*testing.T) (vault.AuditSink, func() ([]SinkRecord, error)) {
+	RunSink(t, func(*testing.T) (audit.Sink, func() ([]SinkRecord, error)) {
 		h := &heap{}
 		return h, h.recorded
 	})

@@ -1,4 +1,4 @@
-package vault
+package audit
 
 import (
 	"context"
@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// AuditAction says what an audit entry is about.
-type AuditAction string
+// Action says what an audit entry is about.
+type Action string
 
 const (
-	AuditPut      AuditAction = "secret.put"
-	AuditHide     AuditAction = "secret.hide"
-	AuditActivate AuditAction = "secret.activate"
-	AuditDelete   AuditAction = "secret.delete"
-	AuditIssue    AuditAction = "token.issue"
-	AuditRevoke   AuditAction = "token.revoke"
-	AuditMoveKeys AuditAction = "scope.move" // to the tenant's newest data key
-	AuditDeliver  AuditAction = "bootstrap.deliver"
-	AuditRefuse   AuditAction = "bootstrap.refuse"
-	AuditTrim     AuditAction = "audit.trim"
+	Put      Action = "secret.put"
+	Hide     Action = "secret.hide"
+	Activate Action = "secret.activate"
+	Delete   Action = "secret.delete"
+	Issue    Action = "token.issue"
+	Revoke   Action = "token.revoke"
+	MoveKeys Action = "scope.move" // to the tenant's newest data key
+	Deliver  Action = "bootstrap.deliver"
+	Refuse   Action = "bootstrap.refuse"
+	Trim     Action = "audit.trim"
 )
 
-// AuditEntry is one thing that happened within a tenant. It has names and
+// Entry is one thing that happened within a tenant. It has names and
 // versions, and never a value.
-type AuditEntry struct {
-	Time   time.Time   `json:"time"`
-	Action AuditAction `json:"action"`
-	// Actor is who wrote; see WithActor.
+type Entry struct {
+	Time   time.Time `json:"time"`
+	Action Action    `json:"action"`
+	// Actor is who wrote; see vault.WithActor.
 	Actor string `json:"actor,omitempty"`
 	Scope string `json:"scope,omitempty"`
 	// Name and Version are the secret's.
@@ -48,29 +48,29 @@ type AuditEntry struct {
 	Head    string `json:"head,omitempty"`
 }
 
-// An AuditSink keeps audit entries somewhere besides storage, which always has
+// A Sink keeps audit entries somewhere besides storage, which always has
 // them. Record is called before the operation takes effect, and an error
-// refuses the operation, unless Options.AuditBestEffort says otherwise. An
+// refuses the operation, unless vault.Options.AuditBestEffort says otherwise. An
 // operation that fails later has been recorded all the same.
 //
 // A sink is safe for concurrent use. Record returns soon after ctx ends.
-type AuditSink interface {
-	Record(ctx context.Context, tenant string, e AuditEntry) error
+type Sink interface {
+	Record(ctx context.Context, tenant string, e Entry) error
 }
 
 // ErrNotRecorded is in errors of operations that were refused because they
 // could not be recorded.
 var ErrNotRecorded = errors.New("not recorded, and therefore refused")
 
-// AuditHead names the newest entry of a chain. Kept elsewhere, it shows later
+// Head names the newest entry of a chain. Kept elsewhere, it shows later
 // whether the chain was cut.
-type AuditHead struct {
+type Head struct {
 	Seq int64
 	MAC [32]byte
 }
 
-// AuditRecord is an entry with its number in the tenant's chain.
-type AuditRecord struct {
+// Record is an entry with its number in the tenant's chain.
+type Record struct {
 	Seq int64 `json:"seq"`
-	AuditEntry
+	Entry
 }

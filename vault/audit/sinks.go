@@ -1,4 +1,4 @@
-package vault
+package audit
 
 import (
 	"cmp"
@@ -15,8 +15,8 @@ import (
 	"github.com/satchelhq/satchel/internal/batch"
 )
 
-// FileSink is an [AuditSink] that appends to a file, one line of JSON for each
-// entry: the tenant, and the members of [AuditEntry]. An entry is on disk when
+// FileSink is an [Sink] that appends to a file, one line of JSON for each
+// entry: the tenant, and the members of [Entry]. An entry is on disk when
 // Record returns; those that arrive together share one fsync.
 //
 // After a crash or a full disk the file may end in the beginning of a line. The
@@ -43,7 +43,7 @@ const (
 // fileLine is a line of a FileSink.
 type fileLine struct {
 	Tenant string `json:"tenant"`
-	AuditEntry
+	Entry
 }
 
 var (
@@ -92,15 +92,15 @@ func syncFolder(path string) {
 	_ = folder.Sync() // some systems cannot sync folders
 }
 
-// Record implements [AuditSink].
-func (s *FileSink) Record(ctx context.Context, tenant string, e AuditEntry) error {
+// Record implements [Sink].
+func (s *FileSink) Record(ctx context.Context, tenant string, e Entry) error {
 	if err := s.record(ctx, tenant, e); err != nil {
 		return fmt.Errorf("recording to audit file %q: %w", s.path, err)
 	}
 	return nil
 }
 
-func (s *FileSink) record(ctx context.Context, tenant string, e AuditEntry) error {
+func (s *FileSink) record(ctx context.Context, tenant string, e Entry) error {
 	text, err := json.Marshal(fileLine{tenant, e})
 	if err != nil {
 		return err
@@ -228,7 +228,7 @@ func (s *FileSink) Close() error {
 // NewSlogSink returns a sink that logs each entry as one record of level Info,
 // with the message "audit" and the entry's time. It fails if the logger's
 // handler does, or drops that level. Without a log, it is slog.Default().
-func NewSlogSink(log *slog.Logger) AuditSink {
+func NewSlogSink(log *slog.Logger) Sink {
 	return &slogSink{log: cmp.Or(log, slog.Default())}
 }
 
@@ -236,8 +236,8 @@ type slogSink struct{ log *slog.Logger }
 
 var errLevelDropped = errors.New("the logger drops records of level INFO: enable it, or give the sink another logger")
 
-// Record implements [AuditSink].
-func (s *slogSink) Record(ctx context.Context, tenant string, e AuditEntry) error {
+// Record implements [Sink].
+func (s *slogSink) Record(ctx context.Context, tenant string, e Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package vault
+package audit
 
 import (
 	"crypto/hmac"
@@ -25,8 +25,8 @@ func chainMAC(key *keyring.DataKey, previous [32]byte, tenant string, seq int64,
 	return key.MAC(labelAudit, append(b, entry...))
 }
 
-// encode returns entries as they are stored.
-func encode(entries []AuditEntry) ([][]byte, error) {
+// Encode returns entries as they are stored.
+func Encode(entries []Entry) ([][]byte, error) {
 	out := make([][]byte, len(entries))
 	for i, e := range entries {
 		var err error
@@ -37,8 +37,8 @@ func encode(entries []AuditEntry) ([][]byte, error) {
 	return out, nil
 }
 
-// chain returns the rows that follow head.
-func chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries [][]byte) ([]store.AuditRow, error) {
+// Chain returns the rows that follow head.
+func Chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries [][]byte) ([]store.AuditRow, error) {
 	var rows []store.AuditRow
 	var seq int64
 	var previous [32]byte
@@ -57,10 +57,10 @@ func chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries []
 	return rows, nil
 }
 
-// auditCheck follows a chain.
-type auditCheck struct {
-	tenant string
-	since  *AuditHead
+// Check follows a chain.
+type Check struct {
+	Tenant string
+	Since  *Head
 	last   *store.AuditRow
 	// first is the oldest row if entries before it were dropped, until the
 	// entry that says so has been found; firstKey is behind its MAC.
@@ -69,10 +69,10 @@ type auditCheck struct {
 	met      bool // since was found, or dropped
 }
 
-// next checks the row that follows.
-func (c *auditCheck) next(key *keyring.DataKey, row store.AuditRow) (AuditEntry, error) {
-	tampered := func(what string) (AuditEntry, error) {
-		return AuditEntry{}, fmt.Errorf("%w: entry %d %s", keyring.ErrTampered, row.Seq, what)
+// Next checks the row that follows.
+func (c *Check) Next(key *keyring.DataKey, row store.AuditRow) (Entry, error) {
+	tampered := func(what string) (Entry, error) {
+		return Entry{}, fmt.Errorf("%w: entry %d %s", keyring.ErrTampered, row.Seq, what)
 	}
 	var previous [32]byte
 	switch {
@@ -86,34 +86,34 @@ func (c *auditCheck) next(key *keyring.DataKey, row store.AuditRow) (AuditEntry,
 		return tampered("has no number that a chain gives")
 	}
 	if c.first == nil || c.last != nil {
-		mac, err := chainMAC(key, previous, c.tenant, row.Seq, row.Entry)
+		mac, err := chainMAC(key, previous, c.Tenant, row.Seq, row.Entry)
 		if err != nil {
-			return AuditEntry{}, err
+			return Entry{}, err
 		}
 		if !hmac.Equal(mac[:], row.MAC[:]) {
 			return tampered("is not as it was written")
 		}
 	}
 	c.last = &row
-	if c.since != nil && row.Seq == c.since.Seq {
-		if row.MAC != c.since.MAC {
+	if c.Since != nil && row.Seq == c.Since.Seq {
+		if row.MAC != c.Since.MAC {
 			return tampered("is not the one that was kept elsewhere")
 		}
 		c.met = true
 	}
-	var entry AuditEntry
+	var entry Entry
 	if err := json.Unmarshal(row.Entry, &entry); err != nil {
 		return tampered("cannot be read")
 	}
-	if entry.Action == AuditTrim {
+	if entry.Action == Trim {
 		return entry, c.trimmed(entry)
 	}
 	return entry, nil
 }
 
 // trimmed takes note of an entry that says which others were dropped.
-func (c *auditCheck) trimmed(e AuditEntry) error {
-	if c.since != nil && c.since.Seq <= e.Through {
+func (c *Check) trimmed(e Entry) error {
+	if c.Since != nil && c.Since.Seq <= e.Through {
 		c.met = true
 	}
 	if c.first == nil || c.first.Seq != e.Through+1 {
@@ -123,7 +123,7 @@ func (c *auditCheck) trimmed(e AuditEntry) error {
 	if n, err := hex.Decode(previous[:], []byte(e.Head)); err != nil || n != len(previous) {
 		return fmt.Errorf("%w: entry %d does not say what it dropped", keyring.ErrTampered, c.last.Seq)
 	}
-	mac, err := chainMAC(c.firstKey, previous, c.tenant, c.first.Seq, c.first.Entry)
+	mac, err := chainMAC(c.firstKey, previous, c.Tenant, c.first.Seq, c.first.Entry)
 	if err != nil {
 		return err
 	}
@@ -134,13 +134,13 @@ func (c *auditCheck) trimmed(e AuditEntry) error {
 	return nil
 }
 
-// end checks what the chain as a whole has to have.
-func (c *auditCheck) end() error {
+// End checks what the chain as a whole has to have.
+func (c *Check) End() error {
 	if c.first != nil {
 		return fmt.Errorf("%w: the entries before number %d are missing, and none says that they were dropped", keyring.ErrTampered, c.first.Seq)
 	}
-	if c.since != nil && !c.met {
-		return fmt.Errorf("%w: the chain ends before entry %d, which was kept elsewhere", keyring.ErrTampered, c.since.Seq)
+	if c.Since != nil && !c.met {
+		return fmt.Errorf("%w: the chain ends before entry %d, which was kept elsewhere", keyring.ErrTampered, c.Since.Seq)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package vault_test
+package audit_test
 
 import (
 	"bufio"
@@ -17,14 +17,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
-func newFileSink(t testing.TB) (*vault.FileSink, string) {
+func newFileSink(t testing.TB) (*audit.FileSink, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
-	sink, err := vault.NewFileSink(path)
+	sink, err := audit.NewFileSink(path)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sink.Close()) })
 	return sink, path
@@ -38,18 +38,18 @@ func readRecords(text []byte) ([]vaulttest.SinkRecord, error) {
 	for lines.Scan() {
 		var line struct {
 			Tenant string
-			vault.AuditEntry
+			audit.Entry
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return nil, err
 		}
-		out = append(out, vaulttest.SinkRecord{Tenant: line.Tenant, Entry: line.AuditEntry})
+		out = append(out, vaulttest.SinkRecord{Tenant: line.Tenant, Entry: line.Entry})
 	}
 	return out, lines.Err()
 }
 
 func TestFileSink(t *testing.T) {
-	vaulttest.RunSink(t, func(t *testing.T) (vault.AuditSink, func() ([]vaulttest.SinkRecord, error)) {
+	vaulttest.RunSink(t, func(t *testing.T) (audit.Sink, func() ([]vaulttest.SinkRecord, error)) {
 		sink, path := newFileSink(t)
 		return sink, func() ([]vaulttest.SinkRecord, error) {
 			text, err := os.ReadFile(path)
@@ -62,15 +62,15 @@ func TestFileSink(t *testing.T) {
 }
 
 func TestSlogSink(t *testing.T) {
-	vaulttest.RunSink(t, func(t *testing.T) (vault.AuditSink, func() ([]vaulttest.SinkRecord, error)) {
+	vaulttest.RunSink(t, func(t *testing.T) (audit.Sink, func() ([]vaulttest.SinkRecord, error)) {
 		var out bytes.Buffer
-		sink := vault.NewSlogSink(slog.New(slog.NewJSONHandler(&out, nil)))
+		sink := audit.NewSlogSink(slog.New(slog.NewJSONHandler(&out, nil)))
 		return sink, func() ([]vaulttest.SinkRecord, error) { return readRecords(out.Bytes()) }
 	})
 }
 
-func entryOf(name string) vault.AuditEntry {
-	return vault.AuditEntry{Time: time.Now(), Action: vault.AuditPut, Scope: "acme", Name: name}
+func entryOf(name string) audit.Entry {
+	return audit.Entry{Time: time.Now(), Action: audit.Put, Scope: "acme", Name: name}
 }
 
 // namesIn returns the names of the entries in a file, and "?" for a line that
@@ -81,7 +81,7 @@ func namesIn(t testing.TB, path string) []string {
 	require.NoError(t, err)
 	var out []string
 	for line := range strings.Lines(string(text)) {
-		var e vault.AuditEntry
+		var e audit.Entry
 		if json.Unmarshal([]byte(line), &e) != nil {
 			e.Name = "?"
 		}
@@ -99,7 +99,7 @@ func TestAnAuditFileIsItsOwnersAlone(t *testing.T) {
 	require.NoError(t, sink.Close())
 
 	require.NoError(t, os.Chmod(path, 0o640)) // a log shipper reads it
-	sink, err = vault.NewFileSink(path)
+	sink, err = audit.NewFileSink(path)
 	require.NoError(t, err)
 	defer sink.Close()
 	info, err = os.Stat(path)
@@ -111,9 +111,9 @@ func TestAnAuditFileIsItsOwnersAlone(t *testing.T) {
 
 func TestAnAuditFileIsAFile(t *testing.T) {
 	folder := t.TempDir()
-	_, err := vault.NewFileSink(folder)
+	_, err := audit.NewFileSink(folder)
 	require.ErrorContains(t, err, "is not a regular file")
-	_, err = vault.NewFileSink(filepath.Join(folder, "missing", "audit.jsonl"))
+	_, err = audit.NewFileSink(filepath.Join(folder, "missing", "audit.jsonl"))
 	require.ErrorContains(t, err, "missing", "the error names the place")
 }
 
@@ -131,7 +131,7 @@ func TestAnEntryAfterACrashStartsALineOfItsOwn(t *testing.T) {
 		t.Run(about, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "audit.jsonl")
 			require.NoError(t, os.WriteFile(path, []byte(row.before), 0o600))
-			sink, err := vault.NewFileSink(path)
+			sink, err := audit.NewFileSink(path)
 			require.NoError(t, err)
 			defer sink.Close()
 			require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
@@ -242,7 +242,7 @@ func TestWhatIsBeingRecordedIsWrittenBeforeCloseReturns(t *testing.T) {
 func TestAWriteThatFailsIsAnErrorAndTheNextOneIsWhole(t *testing.T) {
 	sink, path := newFileSink(t)
 	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
-	vault.BreakFile(sink) // writes fail from now on, as on a full disk
+	audit.BreakFile(sink) // writes fail from now on, as on a full disk
 	err := sink.Record(t.Context(), "acme", entryOf("LOST"))
 	require.ErrorContains(t, err, path, "the error names the file")
 	require.ErrorIs(t, err, os.ErrClosed)
@@ -258,9 +258,9 @@ func TestAWriteThatFailsIsAnErrorAndTheNextOneIsWhole(t *testing.T) {
 func TestALoggerThatDropsEntriesIsNoSink(t *testing.T) {
 	var out bytes.Buffer
 	quiet := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	require.ErrorContains(t, vault.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records of level INFO")
-	require.ErrorContains(t, vault.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an operation that was not logged is not recorded")
-	require.NotNil(t, vault.NewSlogSink(nil))
+	require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records of level INFO")
+	require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an operation that was not logged is not recorded")
+	require.NotNil(t, audit.NewSlogSink(nil))
 }
 
 // failing is a handler that logs nowhere.
