@@ -54,6 +54,7 @@ type Entry struct {
 // operation that fails later has been recorded all the same.
 //
 // A sink is safe for concurrent use. Record returns soon after ctx ends.
+// Package audittest checks an implementation.
 type Sink interface {
 	Record(ctx context.Context, tenant string, e Entry) error
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/vault/audit"
-	"github.com/satchelhq/satchel/vault/vaulttest"
+	"github.com/satchelhq/satchel/vault/audit/audittest"
 )
 
 func newFileSink(t testing.TB) (*audit.FileSink, string) {
@@ -31,8 +31,8 @@ func newFileSink(t testing.TB) (*audit.FileSink, string) {
 }
 
 // readRecords returns what lines of JSON have.
-func readRecords(text []byte) ([]vaulttest.SinkRecord, error) {
-	var out []vaulttest.SinkRecord
+func readRecords(text []byte) ([]audittest.Record, error) {
+	var out []audittest.Record
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -43,15 +43,15 @@ func readRecords(text []byte) ([]vaulttest.SinkRecord, error) {
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return nil, err
 		}
-		out = append(out, vaulttest.SinkRecord{Tenant: line.Tenant, Entry: line.Entry})
+		out = append(out, audittest.Record{Tenant: line.Tenant, Entry: line.Entry})
 	}
 	return out, lines.Err()
 }
 
 func TestFileSink(t *testing.T) {
-	vaulttest.RunSink(t, func(t *testing.T) (audit.Sink, func() ([]vaulttest.SinkRecord, error)) {
+	audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
 		sink, path := newFileSink(t)
-		return sink, func() ([]vaulttest.SinkRecord, error) {
+		return sink, func() ([]audittest.Record, error) {
 			text, err := os.ReadFile(path)
 			if err != nil {
 				return nil, err
@@ -62,10 +62,10 @@ func TestFileSink(t *testing.T) {
 }
 
 func TestSlogSink(t *testing.T) {
-	vaulttest.RunSink(t, func(t *testing.T) (audit.Sink, func() ([]vaulttest.SinkRecord, error)) {
+	audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
 		var out bytes.Buffer
 		sink := audit.NewSlogSink(slog.New(slog.NewJSONHandler(&out, nil)))
-		return sink, func() ([]vaulttest.SinkRecord, error) { return readRecords(out.Bytes()) }
+		return sink, func() ([]audittest.Record, error) { return readRecords(out.Bytes()) }
 	})
 }
 

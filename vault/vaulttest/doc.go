@@ -1,6 +1,5 @@
 // Package vaulttest helps to test against a vault: [NewPlatform] starts a whole
-// platform in one call, and [RunSink] checks an implementation of
-// audit.Sink.
+// platform in one call.
 //
 //	p := vaulttest.NewPlatform(t)
 //	p.Put(t, "acme/web", "ANTHROPIC_API_KEY", "sk-ant-…")

@@ -1,4 +1,4 @@
-package vaulttest
+package audittest
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 // heap is a sink in memory, which spoil can break.
 type heap struct {
 	mu      sync.Mutex
-	records []SinkRecord
-	spoil   func(h *heap, r SinkRecord)
+	records []Record
+	spoil   func(h *heap, r Record)
 	deaf    bool // to contexts
 	shares  bool // what callers give
 }
@@ -28,7 +28,7 @@ func (h *heap) Record(ctx context.Context, tenant string, e audit.Entry) error {
 	if !h.shares {
 		e.Delivered = slices.Clone(e.Delivered)
 	}
-	r := SinkRecord{tenant, e}
+	r := Record{tenant, e}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.spoil != nil {
@@ -39,38 +39,38 @@ func (h *heap) Record(ctx context.Context, tenant string, e audit.Entry) error {
 	return nil
 }
 
-func (h *heap) recorded() ([]SinkRecord, error) {
+func (h *heap) recorded() ([]Record, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.records), nil
 }
 
 // spoiling returns a sink that keeps something else than it was given.
-func spoiling(change func(r *SinkRecord)) *heap {
-	return &heap{spoil: func(h *heap, r SinkRecord) {
+func spoiling(change func(r *Record)) *heap {
+	return &heap{spoil: func(h *heap, r Record) {
 		change(&r)
 		h.records = append(h.records, r)
 	}}
 }
 
-var brokenSinks = map[string]func() *heap{
+var broken = map[string]func() *heap{
 	"an entry is kept when Record returns": func() *heap {
-		var held []SinkRecord
-		return &heap{spoil: func(h *heap, r SinkRecord) { // keeps one back
+		var held []Record
+		return &heap{spoil: func(h *heap, r Record) { // keeps one back
 			h.records = append(h.records, held...)
-			held = []SinkRecord{r}
+			held = []Record{r}
 		}}
 	},
-	"an entry is kept as it was": func() *heap { return spoiling(func(r *SinkRecord) { r.Entry.Head = "" }) },
+	"an entry is kept as it was": func() *heap { return spoiling(func(r *Record) { r.Entry.Head = "" }) },
 	"what is empty stays empty": func() *heap {
-		return spoiling(func(r *SinkRecord) { r.Entry.Delivered = append([]string{}, r.Entry.Delivered...) })
+		return spoiling(func(r *Record) { r.Entry.Delivered = append([]string{}, r.Entry.Delivered...) })
 	},
-	"text is kept as it was": func() *heap { return spoiling(func(r *SinkRecord) { r.Entry.Runner = r.Entry.Runner[:4] }) },
+	"text is kept as it was": func() *heap { return spoiling(func(r *Record) { r.Entry.Runner = r.Entry.Runner[:4] }) },
 	"entries keep their order and their tenants": func() *heap {
-		return &heap{spoil: func(h *heap, r SinkRecord) { h.records = slices.Insert(h.records, 0, r) }}
+		return &heap{spoil: func(h *heap, r Record) { h.records = slices.Insert(h.records, 0, r) }}
 	},
 	"entries that come together are kept whole, each once": func() *heap {
-		return &heap{spoil: func(h *heap, r SinkRecord) {
+		return &heap{spoil: func(h *heap, r Record) {
 			if len(h.records)%7 == 6 { // as if two had met
 				h.records = append(h.records, r)
 			}
@@ -81,23 +81,23 @@ var brokenSinks = map[string]func() *heap{
 	"a context that is over is an error": func() *heap { return &heap{deaf: true} },
 }
 
-func sinkVerdict(t *testing.T, rule sinkRule, h *heap) []string {
-	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&sinkCheck{T: c, sink: h, recorded: h.recorded}) })
+func verdict(t *testing.T, rule contractRule, h *heap) []string {
+	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&checker{T: c, sink: h, recorded: h.recorded}) })
 }
 
 func TestASoundSinkKeepsEveryRule(t *testing.T) {
-	RunSink(t, func(*testing.T) (audit.Sink, func() ([]SinkRecord, error)) {
+	Run(t, func(*testing.T) (audit.Sink, func() ([]Record, error)) {
 		h := &heap{}
 		return h, h.recorded
 	})
 }
 
 func TestABrokenSinkIsRejectedByTheRuleItBreaks(t *testing.T) {
-	for _, rule := range sinkRules {
-		require.Empty(t, sinkVerdict(t, rule, &heap{}), "a sound sink keeps the rule %q", rule.name)
-		broken := brokenSinks[rule.name]
+	for _, rule := range allRules {
+		require.Empty(t, verdict(t, rule, &heap{}), "a sound sink keeps the rule %q", rule.name)
+		broken := broken[rule.name]
 		require.NotNil(t, broken, "the rule %q has met no sink that it rejects", rule.name)
-		require.NotEmpty(t, sinkVerdict(t, rule, broken()), "a sink that breaks the rule %q passed it", rule.name)
+		require.NotEmpty(t, verdict(t, rule, broken()), "a sink that breaks the rule %q passed it", rule.name)
 	}
-	require.Len(t, brokenSinks, len(sinkRules), "a broken sink is for a rule that there is")
+	require.Len(t, broken, len(allRules), "a broken sink is for a rule that there is")
 }
