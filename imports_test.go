@@ -41,16 +41,17 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"providers/providertest", "bundle, testify", "a suite knows the contract that it checks and no implementation"},
 	{".", "bundle, bundle/redact, internal/shared", "the client takes any provider, and needs the standard library alone"},
 	{"job", "bundle, bundle/redact, internal/envnames, x/sys", "a job takes any source of secrets: it does not know the client"},
-	{"admin", "bundle, internal/outgoing, internal/wire", "a client of the platform does not compile the platform"},
-	{"migrate", "admin, bundle, bundle/dotenv, internal/envnames, internal/outgoing, internal/wire, yaml", "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
+	{"admin", "bundle, internal/outgoing, internal/wire, vault/api", "a client of the platform knows what it sends and gets, and does not compile the platform"},
+	{"migrate", "admin, bundle, bundle/dotenv, internal/envnames, internal/outgoing, internal/wire, vault/api, yaml", "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
 	{"vault/store", "keyring, internal/shared, x/crypto, x/sys", "the contract of a storage is about rows: it does not know the vault"},
 	{"vault/store/storetest", "internal/shared, internal/suite, keyring, testify, vault/store, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
 	{"vault/audit", "internal/batch, internal/shared, keyring, vault/store, x/crypto, x/sys", "the record of what happened knows storages and keys, and nothing of secrets"},
 	{"vault/audit/audittest", "internal/batch, internal/shared, internal/suite, keyring, testify, vault/audit, vault/store, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
-	{"vault", "bundle, keyring, internal/batch, internal/shared, internal/wire, vault/audit, vault/store, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
+	{"vault/api", "bundle", "types that both ends of the admin API share know neither end"},
+	{"vault", "bundle, keyring, internal/batch, internal/shared, internal/wire, vault/api, vault/audit, vault/store, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
 	{"vault/memstore", "keyring, internal/shared, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
 	{"vault/sqlstore", "keyring, internal/shared, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
-	{"vault/vaulttest", "bundle, internal/shared, keyring, keyring/keyringtest, internal/batch, internal/wire, vault, vault/audit, vault/memstore, vault/store, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
+	{"vault/vaulttest", "bundle, internal/shared, keyring, keyring/keyringtest, internal/batch, internal/wire, vault, vault/api, vault/audit, vault/memstore, vault/store, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
 }
 
 // others are the names that the table has for packages outside the module: where

@@ -15,6 +15,7 @@ import (
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 )
 
 // leftOut are the operations that have no method, and why.
@@ -200,7 +201,7 @@ func TestATokenIsIssuedRotatedAndRevoked(t *testing.T) {
 	_, err = p.Bootstrap(ctx, token, nil)
 	require.NoError(t, err, "the token works")
 
-	next, nextInfo, err := c.RotateToken(ctx, info.ID, &admin.RotateOptions{Overlap: 1500 * time.Millisecond, Expires: expires.Add(time.Hour)})
+	next, nextInfo, err := c.RotateToken(ctx, info.ID, &admin.RotateTokenOptions{Overlap: 1500 * time.Millisecond, Expires: expires.Add(time.Hour)})
 	require.NoError(t, err)
 	require.False(t, next.Equal(token))
 	require.True(t, nextInfo.Expires.Equal(expires.Add(time.Hour)))
@@ -224,8 +225,8 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	r, err := c.Readiness(ctx, "acme/web")
 	require.NoError(t, err)
 	require.False(t, r.Ready)
-	require.Equal(t, []admin.ReadyItem{{
-		Scope: "acme", Name: "ANTHROPIC_API_KEY", Kind: "anthropic", Help: "get one from the console", Status: admin.ReadyMissing,
+	require.Equal(t, []api.ReadyItem{{
+		Scope: "acme", Name: "ANTHROPIC_API_KEY", Kind: "anthropic", Help: "get one from the console", Status: api.ReadyMissing,
 		Detail: "put it into acme, or into the scope of the runner; get one from the console",
 	}}, r.Items)
 
@@ -234,21 +235,19 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	r, err = c.Readiness(ctx, "acme/web")
 	require.NoError(t, err)
 	require.True(t, r.Ready)
-	require.Equal(t, admin.ReadyPresent, r.Items[0].Status)
-	require.Equal(t, admin.Origin{Provider: "vault", Location: "acme"}, r.Items[0].From)
+	require.Equal(t, api.ReadyPresent, r.Items[0].Status)
+	require.Equal(t, api.Origin{Provider: "vault", Location: "acme"}, r.Items[0].From)
 	text, err := json.Marshal(r.Items[0])
 	require.NoError(t, err)
 	require.JSONEq(t, `{"scope":"acme","name":"ANTHROPIC_API_KEY","kind":"anthropic","help":"get one from the console","status":"present","from":{"provider":"vault","location":"acme"}}`,
 		string(text), "it is written with the names of the description")
-	require.EqualValues(t, vault.ReadyHidden, admin.ReadyHidden)
-	require.EqualValues(t, vault.ReadyExpired, admin.ReadyExpired)
 }
 
 func TestIntegrationsSayHowTheyAre(t *testing.T) {
 	p := newPlatform(t)
 	list, err := p.client().Integrations(t.Context(), "acme/web")
 	require.NoError(t, err)
-	require.Equal(t, []admin.IntegrationInfo{{Name: "github", Scope: "acme"}}, list)
+	require.Equal(t, []api.Integration{{Name: "github", Scope: "acme"}}, list)
 }
 
 func TestTheBaseURLMayHaveAPath(t *testing.T) {

@@ -10,39 +10,11 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/api"
 )
 
 // MaxValue is the longest value that a platform takes, in bytes.
 const MaxValue = 64 << 10
-
-// SecretInfo is what an administrator sees of a version of a secret:
-// everything but its value.
-type SecretInfo struct {
-	Scope string `json:"scope"`
-	Name  string `json:"name"`
-	// Kind is who issued the value.
-	Kind    string `json:"kind,omitempty"`
-	Version int64  `json:"version"`
-	// Active says that this version is the one that runners get.
-	Active bool `json:"active"`
-	// Hidden says that this version is a tombstone: runners get nothing under
-	// this name, not even what they would inherit.
-	Hidden bool `json:"hidden"`
-	// Preview is the masked form of the value; see [bundle.Value.Preview].
-	Preview string `json:"preview,omitempty"`
-	// Created is when the name got its first version, Rotated when this
-	// version replaced another, or zero, and Expires when the value ends, or
-	// zero.
-	Created  time.Time       `json:"created_at"`
-	Rotated  time.Time       `json:"rotated_at,omitzero"`
-	Expires  time.Time       `json:"expires_at,omitzero"`
-	Delivery bundle.Delivery `json:"delivery"`
-	Author   string          `json:"author,omitempty"`
-	// LastUsed is when a runner last received the secret, or zero, and
-	// LastToken the id of the token that it showed.
-	LastUsed  time.Time `json:"last_used_at,omitzero"`
-	LastToken string    `json:"last_token,omitempty"`
-}
 
 // PutOptions say more about a value. The zero value of each field means its
 // default.
@@ -70,18 +42,13 @@ const IfAbsent = -1
 
 // putBody holds plaintext.
 type putBody struct {
-	Value                string          `json:"value"`
-	Kind                 string          `json:"kind,omitempty"`
-	Expires              time.Time       `json:"expires_at,omitzero"`
-	Delivery             bundle.Delivery `json:"delivery,omitempty"`
-	AllowTrailingNewline bool            `json:"allow_trailing_newline,omitempty"`
+	Value string `json:"value"`
+	api.PutSecret
 }
 
 // List returns the secrets and tombstones of a scope itself, by name.
-func (c *Client) List(ctx context.Context, scope string) ([]SecretInfo, error) {
-	var answer struct {
-		Secrets []SecretInfo `json:"secrets"`
-	}
+func (c *Client) List(ctx context.Context, scope string) ([]api.Secret, error) {
+	var answer api.SecretList
 	err := c.inScope(ctx, request{
 		doing: "listing secrets", method: http.MethodGet, path: "/v1/secrets", sound: func() bool { return answer.Secrets != nil },
 	}, scope, &answer)
@@ -90,20 +57,20 @@ func (c *Client) List(ctx context.Context, scope string) ([]SecretInfo, error) {
 
 // Info returns the active version of a secret of the scope itself, or an error
 // that is [ErrNotFound].
-func (c *Client) Info(ctx context.Context, scope, name string) (SecretInfo, error) {
+func (c *Client) Info(ctx context.Context, scope, name string) (api.Secret, error) {
 	return c.secret(ctx, request{doing: "showing", method: http.MethodGet}, scope, name, "")
 }
 
 // Put stores value as the next version of a secret and makes it the active
 // one. Putting the value that is active already changes nothing, unless opts
 // changes what is said about it. opts may be nil.
-func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (SecretInfo, error) {
+func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (api.Secret, error) {
 	if opts == nil {
 		opts = &PutOptions{}
 	}
 	text := value.Reveal()
 	r := request{doing: "putting", method: http.MethodPut, secret: text, header: http.Header{}, body: putBody{
-		Value: text, Kind: opts.Kind, Expires: opts.Expires, Delivery: opts.Delivery, AllowTrailingNewline: opts.AllowTrailingNewline,
+		text, api.PutSecret{Kind: opts.Kind, Expires: opts.Expires, Delivery: opts.Delivery, AllowTrailingNewline: opts.AllowTrailingNewline},
 	}}
 	err := bundle.CheckValue(value) // encoding/json would change it
 	switch {
@@ -118,7 +85,7 @@ func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value
 		r.header.Set("If-Match", wire.ETag(strconv.FormatInt(opts.IfVersion, 10)))
 	}
 	if err != nil {
-		return SecretInfo{}, fmt.Errorf("putting secret %s in scope %s: %w", clip(name), clip(scope), err)
+		return api.Secret{}, fmt.Errorf("putting secret %s in scope %s: %w", clip(name), clip(scope), err)
 	}
 	return c.secret(ctx, r, scope, name, "")
 }
@@ -131,10 +98,8 @@ func (c *Client) Delete(ctx context.Context, scope, name string) error {
 
 // History returns the versions of a secret that the platform still has, newest
 // first.
-func (c *Client) History(ctx context.Context, scope, name string) ([]SecretInfo, error) {
-	var answer struct {
-		Versions []SecretInfo `json:"versions"`
-	}
+func (c *Client) History(ctx context.Context, scope, name string) ([]api.Secret, error) {
+	var answer api.VersionList
 	err := c.ofSecret(ctx, request{
 		doing: "listing the versions of", method: http.MethodGet, sound: func() bool { return answer.Versions != nil },
 	}, scope, name, "/versions", &answer)
@@ -143,25 +108,23 @@ func (c *Client) History(ctx context.Context, scope, name string) ([]SecretInfo,
 
 // Activate makes an earlier or later version of a secret the active one. A
 // version that has expired is refused.
-func (c *Client) Activate(ctx context.Context, scope, name string, version int64) (SecretInfo, error) {
-	body := struct {
-		Version int64 `json:"version"`
-	}{version}
+func (c *Client) Activate(ctx context.Context, scope, name string, version int64) (api.Secret, error) {
+	body := api.ActivateSecret{Version: &version}
 	return c.secret(ctx, request{doing: "activating a version of", method: http.MethodPost, body: body}, scope, name, "/activate")
 }
 
 // Hide makes a tombstone the active version: runners of the scope, and of
 // those below it, get no secret of this name, not even an inherited one.
-func (c *Client) Hide(ctx context.Context, scope, name string) (SecretInfo, error) {
+func (c *Client) Hide(ctx context.Context, scope, name string) (api.Secret, error) {
 	return c.secret(ctx, request{doing: "hiding", method: http.MethodPost}, scope, name, "/hide")
 }
 
 // secret asks r below the path of a secret, for one of its versions.
-func (c *Client) secret(ctx context.Context, r request, scope, name, below string) (SecretInfo, error) {
-	var answer SecretInfo
+func (c *Client) secret(ctx context.Context, r request, scope, name, below string) (api.Secret, error) {
+	var answer api.Secret
 	r.sound = func() bool { return answer.Scope == scope && answer.Name == name && answer.Version > 0 }
 	if err := c.ofSecret(ctx, r, scope, name, below, &answer); err != nil {
-		return SecretInfo{}, err
+		return api.Secret{}, err
 	}
 	return answer, nil
 }

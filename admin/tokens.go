@@ -9,52 +9,27 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/api"
 )
-
-// TokenInfo is what is known of a runner's token.
-type TokenInfo struct {
-	// ID is the part of the token that names it. It is no secret.
-	ID    string `json:"id"`
-	Scope string `json:"scope"`
-	// Label says what the token is for, and Author is who issued it.
-	Label   string    `json:"label,omitempty"`
-	Author  string    `json:"author,omitempty"`
-	Created time.Time `json:"created_at"`
-	// Expires is when the token ends and RotateBy when its owner should
-	// replace it. Each may be zero.
-	Expires  time.Time `json:"expires_at,omitzero"`
-	RotateBy time.Time `json:"rotate_by,omitzero"`
-	// Revoked is when the token was or will be revoked, or zero; RevokedBy is
-	// who said so.
-	Revoked   time.Time `json:"revoked_at,omitzero"`
-	RevokedBy string    `json:"revoked_by,omitempty"`
-	// LastUsed is when a runner last showed the token, or zero; LastAddr and
-	// LastRunner say which.
-	LastUsed   time.Time `json:"last_used_at,omitzero"`
-	LastAddr   string    `json:"last_addr,omitempty"`
-	LastRunner string    `json:"last_runner,omitempty"`
-	// Waived are the required secrets that its runner does without.
-	Waived []string `json:"waived,omitempty"`
-}
 
 // TokenOptions say more about a token. The zero value of each field means its
 // default.
 type TokenOptions struct {
 	// Label says what the token is for, to administrators. Default: nothing.
-	Label string `json:"label,omitempty"`
+	Label string
 	// Expires is when the token ends. Default: it does not.
-	Expires time.Time `json:"expires_at,omitzero"`
+	Expires time.Time
 	// RotateBy is when its owner should replace it; runners are told.
 	// Default: no hint.
-	RotateBy time.Time `json:"rotate_by,omitzero"`
+	RotateBy time.Time
 	// Waive names required secrets that the runner does without, such as the
 	// key of an AI service where it has a model of its own. Default: none.
-	Waive []string `json:"waive,omitempty"`
+	Waive []string
 }
 
-// RotateOptions say how a token is replaced. The zero value of each field
+// RotateTokenOptions say how a token is replaced. The zero value of each field
 // means its default.
-type RotateOptions struct {
+type RotateTokenOptions struct {
 	// Overlap is how long both tokens work, in whole seconds, which it is
 	// rounded up to. Default: one hour.
 	Overlap time.Duration
@@ -66,26 +41,25 @@ type RotateOptions struct {
 // newToken is an answer with a token.
 type newToken struct {
 	Token secret    `json:"token"`
-	Info  TokenInfo `json:"info"`
+	Info  api.Token `json:"info"`
 }
 
 // IssueToken returns a new token for runners of a scope. Nobody can read it
 // later. opts may be nil.
-func (c *Client) IssueToken(ctx context.Context, scope string, opts *TokenOptions) (bundle.Value, TokenInfo, error) {
+func (c *Client) IssueToken(ctx context.Context, scope string, opts *TokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &TokenOptions{}
 	}
+	body := api.IssueToken{Label: opts.Label, Expires: opts.Expires, RotateBy: opts.RotateBy, Waive: opts.Waive}
 	var answer newToken
-	err := c.inScope(ctx, request{doing: "issuing a token", method: http.MethodPost, path: "/v1/tokens", body: opts, sound: answer.sound}, scope, &answer)
+	err := c.inScope(ctx, request{doing: "issuing a token", method: http.MethodPost, path: "/v1/tokens", body: body, sound: answer.sound}, scope, &answer)
 	return answer.unless(err)
 }
 
 // Tokens returns the tokens of a scope itself, oldest first, with those that
 // have ended.
-func (c *Client) Tokens(ctx context.Context, scope string) ([]TokenInfo, error) {
-	var answer struct {
-		Tokens []TokenInfo `json:"tokens"`
-	}
+func (c *Client) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
+	var answer api.TokenList
 	err := c.inScope(ctx, request{
 		doing: "listing tokens", method: http.MethodGet, path: "/v1/tokens", sound: func() bool { return answer.Tokens != nil },
 	}, scope, &answer)
@@ -93,26 +67,25 @@ func (c *Client) Tokens(ctx context.Context, scope string) ([]TokenInfo, error) 
 }
 
 // Token returns what is known of a token by its id.
-func (c *Client) Token(ctx context.Context, id string) (TokenInfo, error) {
-	var answer TokenInfo
+func (c *Client) Token(ctx context.Context, id string) (api.Token, error) {
+	var answer api.Token
 	err := c.ofToken(ctx, request{doing: "showing", method: http.MethodGet, sound: func() bool { return answer.ID == id }}, id, "", &answer)
 	if err != nil {
-		return TokenInfo{}, err
+		return api.Token{}, err
 	}
 	return answer, nil
 }
 
 // RotateToken returns a new token in place of the one with this id, which works
 // on for an overlap. opts may be nil.
-func (c *Client) RotateToken(ctx context.Context, id string, opts *RotateOptions) (bundle.Value, TokenInfo, error) {
+func (c *Client) RotateToken(ctx context.Context, id string, opts *RotateTokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
-		opts = &RotateOptions{}
+		opts = &RotateTokenOptions{}
 	}
-	body := struct {
-		OverlapSeconds int64     `json:"overlap_seconds,omitzero"`
-		Expires        time.Time `json:"expires_at,omitzero"`
-		RotateBy       time.Time `json:"rotate_by,omitzero"`
-	}{int64((opts.Overlap + time.Second - 1) / time.Second), opts.Expires, opts.RotateBy}
+	body := api.RotateToken{Expires: opts.Expires, RotateBy: opts.RotateBy}
+	if overlap := int64((opts.Overlap + time.Second - 1) / time.Second); overlap != 0 {
+		body.OverlapSeconds = &overlap
+	}
 	var answer newToken
 	err := c.ofToken(ctx, request{doing: "rotating", method: http.MethodPost, body: body, sound: answer.sound}, id, "/rotate", &answer)
 	return answer.unless(err)
@@ -131,9 +104,9 @@ func (n *newToken) sound() bool {
 }
 
 // unless returns the token, or err.
-func (n *newToken) unless(err error) (bundle.Value, TokenInfo, error) {
+func (n *newToken) unless(err error) (bundle.Value, api.Token, error) {
 	if err != nil {
-		return bundle.Value{}, TokenInfo{}, err
+		return bundle.Value{}, api.Token{}, err
 	}
 	return bundle.NewValue(string(n.Token)), n.Info, nil
 }

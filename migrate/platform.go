@@ -7,6 +7,7 @@ import (
 
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/vault/api"
 )
 
 // An Uploader is where secrets go: a scope of a platform. [To] returns the
@@ -77,6 +78,6 @@ func (s scoped) Lookup(ctx context.Context, name string) (Stored, bool, error) {
 	return stored(info), err == nil, err
 }
 
-func stored(info admin.SecretInfo) Stored {
+func stored(info api.Secret) Stored {
 	return Stored{Version: info.Version, Preview: info.Preview, Hidden: info.Hidden}
 }

@@ -332,6 +332,14 @@ func (c *adminCall) enterToken() error {
 	return err
 }
 
+// list returns items, or an empty list for none: in JSON a list is never null.
+func list[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
 // send answers with JSON.
 func (c *adminCall) send(status int, answer any) error {
 	body, err := json.Marshal(answer)

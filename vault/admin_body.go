@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"reflect"
@@ -109,8 +110,11 @@ func decodeStrictly(data []byte, dst any) string {
 // that they have in JSON.
 func membersOf(dst any) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
-	s := reflect.ValueOf(dst).Elem()
-	for field, value := range s.Fields() {
+	for field, value := range reflect.ValueOf(dst).Elem().Fields() {
+		if field.Anonymous {
+			maps.Copy(fields, membersOf(value.Addr().Interface()))
+			continue
+		}
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		fields[name] = value
 	}

@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
@@ -30,22 +31,22 @@ func AdminRoutes() []AdminRoute {
 // WireTypes are the types behind the schemas of docs/openapi.yaml.
 var WireTypes = map[string]reflect.Type{
 	"Problem":         reflect.TypeFor[wire.Refusal](),
-	"Secret":          reflect.TypeFor[secretInfo](),
-	"SecretList":      reflect.TypeFor[secretList](),
-	"VersionList":     reflect.TypeFor[versionList](),
+	"Secret":          reflect.TypeFor[api.Secret](),
+	"SecretList":      reflect.TypeFor[api.SecretList](),
+	"VersionList":     reflect.TypeFor[api.VersionList](),
 	"PutSecret":       reflect.TypeFor[putBody](),
-	"ActivateSecret":  reflect.TypeFor[activateBody](),
+	"ActivateSecret":  reflect.TypeFor[api.ActivateSecret](),
 	"NoMembers":       reflect.TypeFor[noMembers](),
-	"Token":           reflect.TypeFor[tokenInfo](),
-	"TokenList":       reflect.TypeFor[tokenList](),
+	"Token":           reflect.TypeFor[api.Token](),
+	"TokenList":       reflect.TypeFor[api.TokenList](),
 	"NewToken":        reflect.TypeFor[newToken](),
-	"IssueToken":      reflect.TypeFor[issueBody](),
-	"RotateToken":     reflect.TypeFor[rotateBody](),
-	"Integration":     reflect.TypeFor[integrationInfo](),
-	"IntegrationList": reflect.TypeFor[integrationList](),
-	"Readiness":       reflect.TypeFor[readinessInfo](),
-	"ReadinessItem":   reflect.TypeFor[readinessItem](),
-	"Origin":          reflect.TypeFor[originInfo](),
+	"IssueToken":      reflect.TypeFor[api.IssueToken](),
+	"RotateToken":     reflect.TypeFor[api.RotateToken](),
+	"Integration":     reflect.TypeFor[api.Integration](),
+	"IntegrationList": reflect.TypeFor[api.IntegrationList](),
+	"Readiness":       reflect.TypeFor[api.Readiness](),
+	"ReadinessItem":   reflect.TypeFor[api.ReadyItem](),
+	"Origin":          reflect.TypeFor[api.Origin](),
 	"AuditEntry":      reflect.TypeFor[audit.Record](),
 	"AuditList":       reflect.TypeFor[auditList](),
 	"VerifyAudit":     reflect.TypeFor[verifyBody](),

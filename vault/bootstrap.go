@@ -16,6 +16,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -280,7 +281,7 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 	}
 	waived := strings.Split(st.Token.Waived, ",")
 	for _, item := range v.ready(st, minted) {
-		if item.Status != ReadyPresent && !slices.Contains(waived, item.Name) {
+		if item.Status != api.ReadyPresent && !slices.Contains(waived, item.Name) {
 			meta.Problems = append(meta.Problems, bundle.Problem{
 				Name: item.Name, Origin: bundle.Origin{Provider: "vault", Location: item.Scope},
 				Reason: fmt.Sprintf("it is required and %s; %s", item.Status, item.Detail),

@@ -19,6 +19,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -62,7 +63,7 @@ func newVault(t testing.TB, s store.Store, kek keyring.KEK, log *logbook) *vault
 }
 
 // put stores a secret, or fails the test.
-func (f *fixture) put(t testing.TB, scope, name, value string, opts ...vault.PutOptions) vault.Info {
+func (f *fixture) put(t testing.TB, scope, name, value string, opts ...vault.PutOptions) api.Secret {
 	t.Helper()
 	var o *vault.PutOptions
 	if len(opts) > 0 {

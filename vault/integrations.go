@@ -19,6 +19,7 @@ import (
 	"github.com/satchelhq/satchel/internal/shared"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -428,25 +429,16 @@ func (st *state) openMinted(ctx context.Context, row *store.MintedRow) (*bundle.
 // endOf returns when the first secret of b ends, as it is stored, or zero.
 func endOf(b *bundle.Bundle) time.Time { return b.Expires().UTC().Truncate(time.Microsecond) }
 
-// IntegrationState is what an administrator sees of an integration.
-type IntegrationState struct {
-	Name, Scope string
-	// Minted and Expires are those of what it minted last; zero for nothing.
-	Minted, Expires time.Time
-	// Problem is why this process could not mint last time, or empty.
-	Problem string
-}
-
 // Integrations returns the state of the integrations that serve scope.
-func (v *Vault) Integrations(ctx context.Context, scope string) ([]IntegrationState, error) {
+func (v *Vault) Integrations(ctx context.Context, scope string) ([]api.Integration, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {
 		return nil, fmt.Errorf("reading the integrations of scope %s: %w", clip(scope), v.refused(ctx, err))
 	}
 	defer st.close()
-	var states []IntegrationState
+	var states []api.Integration
 	for _, m := range v.serving(st) {
-		s := IntegrationState{Name: m.Name, Scope: m.Scope}
+		s := api.Integration{Name: m.Name, Scope: m.Scope}
 		if row := st.minted(m); row != nil {
 			s.Minted, s.Expires = row.Minted, row.Expires
 		}
@@ -455,6 +447,6 @@ func (v *Vault) Integrations(ctx context.Context, scope string) ([]IntegrationSt
 		m.mu.Unlock()
 		states = append(states, s)
 	}
-	slices.SortFunc(states, func(x, y IntegrationState) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(states, func(x, y api.Integration) int { return strings.Compare(x.Name, y.Name) })
 	return states, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -262,7 +263,7 @@ func TestGoldenRowsAreServedForEver(t *testing.T) {
 	for _, row := range k.Versions {
 		history, err := v.History(t.Context(), row.Scope, row.Name)
 		require.NoError(t, err)
-		i := slices.IndexFunc(history, func(info vault.Info) bool { return info.Version == row.Version })
+		i := slices.IndexFunc(history, func(info api.Secret) bool { return info.Version == row.Version })
 		require.Equal(t, row.Active, history[i].Active)
 		require.Equal(t, row.Hidden, history[i].Hidden)
 		require.Equal(t, row.Shown, history[i].Preview)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -25,89 +25,61 @@ type Required struct {
 	Help string
 }
 
-// ReadyStatus says how a required secret is.
-type ReadyStatus string
-
-const (
-	ReadyPresent ReadyStatus = "present"
-	ReadyMissing ReadyStatus = "missing"
-	ReadyExpired ReadyStatus = "expired"
-	// ReadyHidden means that a tombstone takes it away.
-	ReadyHidden ReadyStatus = "hidden"
-)
-
-// ReadyItem is one line of the readiness checklist.
-type ReadyItem struct {
-	Required
-	Status ReadyStatus
-	// From is the scope or the integration that it comes from.
-	From bundle.Origin
-	// Expires is zero if it does not.
-	Expires time.Time
-	// Detail is a sentence about what to do, empty if nothing is.
-	Detail string
-}
-
-// Readiness is the checklist of a scope.
-type Readiness struct {
-	Scope string
-	// Ready says that nothing required is missing.
-	Ready bool
-	Items []ReadyItem
-}
-
 // Readiness says which of the secrets that the runners of scope need are there,
 // and where from. It mints nothing, and opens none of the vault's values; what
 // integrations minted last it opens, to see what that is.
-func (v *Vault) Readiness(ctx context.Context, scope string) (Readiness, error) {
+func (v *Vault) Readiness(ctx context.Context, scope string) (api.Readiness, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {
-		return Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.refused(ctx, err))
+		return api.Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.refused(ctx, err))
 	}
 	defer st.close()
 	minted, _, err := v.mintedSecrets(ctx, st)
 	if err != nil {
-		return Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.refused(ctx, err))
+		return api.Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.refused(ctx, err))
 	}
-	r := Readiness{Scope: scope, Ready: true, Items: v.ready(st, minted)}
+	r := api.Readiness{Scope: scope, Ready: true, Items: v.ready(st, minted)}
 	for _, item := range r.Items {
-		r.Ready = r.Ready && item.Status == ReadyPresent
+		r.Ready = r.Ready && item.Status == api.ReadyPresent
 	}
 	return r, nil
 }
 
 // ready returns an item for everything that the path of st requires.
-func (v *Vault) ready(st *state, minted map[string]bundle.Secret) []ReadyItem {
+func (v *Vault) ready(st *state, minted map[string]bundle.Secret) []api.ReadyItem {
 	t := now()
 	nearest := st.nearest()
-	var items []ReadyItem
+	var items []api.ReadyItem
 	for i := range st.Path {
 		for _, need := range v.required {
 			if need.Scope != st.Path[i].Scope {
 				continue
 			}
-			item := ReadyItem{Required: need, Status: ReadyMissing, Detail: "put it into " + need.Scope + ", or into the scope of the runner"}
+			item := api.ReadyItem{
+				Scope: need.Scope, Name: need.Name, Kind: need.Kind, Help: need.Help,
+				Status: api.ReadyMissing, Detail: "put it into " + need.Scope + ", or into the scope of the runner",
+			}
 			if s, ok := minted[need.Name]; ok {
-				item.Status, item.From, item.Expires, item.Detail = ReadyPresent, s.Origin, s.Expires, ""
+				item.Status, item.From, item.Expires, item.Detail = api.ReadyPresent, api.Origin(s.Origin), s.Expires, ""
 			}
 			if row, ok := nearest[need.Name]; ok {
-				item.From, item.Expires = bundle.Origin{Provider: "vault", Location: row.Scope}, row.Expires
+				item.From, item.Expires = api.Origin{Provider: "vault", Location: row.Scope}, row.Expires
 				switch {
 				case row.Hidden:
-					item.Status, item.Detail = ReadyHidden, "delete the tombstone in "+row.Scope
+					item.Status, item.Detail = api.ReadyHidden, "delete the tombstone in "+row.Scope
 				case expired(&row, t):
-					item.Status, item.Detail = ReadyExpired, "put a new value into "+row.Scope
+					item.Status, item.Detail = api.ReadyExpired, "put a new value into "+row.Scope
 				default:
-					item.Status, item.Detail = ReadyPresent, ""
+					item.Status, item.Detail = api.ReadyPresent, ""
 				}
 			}
-			if item.Status != ReadyPresent && need.Help != "" {
+			if item.Status != api.ReadyPresent && need.Help != "" {
 				item.Detail += "; " + need.Help
 			}
 			items = append(items, item)
 		}
 	}
-	slices.SortFunc(items, func(x, y ReadyItem) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(items, func(x, y api.ReadyItem) int { return strings.Compare(x.Name, y.Name) })
 	return items
 }
 

@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 )
 
 func TestTheChecklistSaysWhereEachRequiredSecretIs(t *testing.T) {
@@ -23,14 +23,14 @@ func TestTheChecklistSaysWhereEachRequiredSecretIs(t *testing.T) {
 		opts.Notices = []string{"The platform pays."}
 		f := newFixture(t).with(t, opts)
 		token := f.issue(t, "acme/web")
-		status := func(name string) vault.ReadyItem {
+		status := func(name string) api.ReadyItem {
 			t.Helper()
 			r, err := f.Readiness(t.Context(), "acme/web")
 			require.NoError(t, err)
 			require.Len(t, r.Items, 2)
 			ready := true
 			for _, item := range r.Items {
-				ready = ready && item.Status == vault.ReadyPresent
+				ready = ready && item.Status == api.ReadyPresent
 			}
 			require.Equal(t, ready, r.Ready)
 			for _, item := range r.Items {
@@ -39,9 +39,9 @@ func TestTheChecklistSaysWhereEachRequiredSecretIs(t *testing.T) {
 				}
 			}
 			t.Fatalf("no item for %s", name)
-			return vault.ReadyItem{}
+			return api.ReadyItem{}
 		}
-		require.Equal(t, vault.ReadyMissing, status("GIT_TOKEN").Status)
+		require.Equal(t, api.ReadyMissing, status("GIT_TOKEN").Status)
 		require.Zero(t, m.count.Load(), "looking mints nothing")
 
 		b := f.bundle(t, token)
@@ -50,23 +50,23 @@ func TestTheChecklistSaysWhereEachRequiredSecretIs(t *testing.T) {
 		require.Equal(t, "AI_KEY", b.Problems()[0].Name)
 		require.Contains(t, b.Problems()[0].Reason, "ask the team lead")
 		item := status("GIT_TOKEN")
-		require.Equal(t, vault.ReadyPresent, item.Status)
-		require.Equal(t, bundle.Origin{Provider: "github", Location: "acme"}, item.From)
-		require.Equal(t, vault.ReadyMissing, status("AI_KEY").Status)
+		require.Equal(t, api.ReadyPresent, item.Status)
+		require.Equal(t, api.Origin{Provider: "github", Location: "acme"}, item.From)
+		require.Equal(t, api.ReadyMissing, status("AI_KEY").Status)
 
 		f.put(t, "acme", "AI_KEY", "k", vault.PutOptions{Expires: time.Now().Add(time.Minute)})
 		item = status("AI_KEY")
-		require.Equal(t, vault.ReadyPresent, item.Status)
-		require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme"}, item.From)
+		require.Equal(t, api.ReadyPresent, item.Status)
+		require.Equal(t, api.Origin{Provider: "vault", Location: "acme"}, item.From)
 		require.Empty(t, item.Detail)
 		require.Empty(t, f.bundle(t, token).Problems())
 		time.Sleep(time.Minute)
-		require.Equal(t, vault.ReadyExpired, status("AI_KEY").Status)
+		require.Equal(t, api.ReadyExpired, status("AI_KEY").Status)
 		require.Len(t, f.bundle(t, token).Problems(), 1, "one problem, not two")
 
 		_, err := f.Hide(t.Context(), "acme/web", "AI_KEY")
 		require.NoError(t, err)
-		require.Equal(t, vault.ReadyHidden, status("AI_KEY").Status)
+		require.Equal(t, api.ReadyHidden, status("AI_KEY").Status)
 		require.Len(t, f.bundle(t, token).Problems(), 1)
 
 		waived := f.issue(t, "acme/web", vault.TokenOptions{Waive: []string{"AI_KEY"}})
@@ -76,7 +76,7 @@ func TestTheChecklistSaysWhereEachRequiredSecretIs(t *testing.T) {
 		require.Empty(t, f.bundle(t, next).Problems(), "nor is the runner of its successor")
 		r, err := f.Readiness(t.Context(), "globex")
 		require.NoError(t, err)
-		require.Equal(t, vault.Readiness{Scope: "globex", Ready: true}, r, "another tenant needs nothing")
+		require.Equal(t, api.Readiness{Scope: "globex", Ready: true}, r, "another tenant needs nothing")
 	})
 }
 

@@ -76,8 +76,8 @@ func (v *Vault) rewrap(ctx context.Context, tenant string, record keyring.Record
 	return true, nil
 }
 
-// RotateReport counts what RotateDataKeys did.
-type RotateReport struct {
+// RotateKeysReport counts what RotateDataKeys did.
+type RotateKeysReport struct {
 	// Tenants is how many were looked at, and Keys how many got a new data
 	// key.
 	Tenants, Keys int
@@ -94,8 +94,8 @@ type RotateReport struct {
 // revisions change. RotateDataKeys may be stopped at any time, by a crash too,
 // and run again with the same argument: it goes on where it was. The report
 // counts what was done until an error.
-func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateReport, error) {
-	var report RotateReport
+func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateKeysReport, error) {
+	var report RotateKeysReport
 	err := v.eachTenant(ctx, func(tenant string) error {
 		report.Tenants++
 		st, err := v.read(ctx, store.Query{Scope: tenant})
@@ -142,7 +142,7 @@ func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (Ro
 }
 
 // moveScope seals what is active in a scope under its tenant's newest data key.
-func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateReport) error {
+func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateKeysReport) error {
 	var moved bool
 	err := v.update(ctx, store.Query{Scope: scope, Tokens: true}, func(st *state, key *keyring.DataKey) (*store.Change, error) {
 		moved = false

@@ -125,11 +125,11 @@ func TestARotationOfDataKeysMovesAllThatIsActiveAndLosesNothing(t *testing.T) {
 
 		report, err := f.RotateDataKeys(t.Context(), 2*time.Hour)
 		require.NoError(t, err)
-		require.Equal(t, vault.RotateReport{Tenants: 2}, report, "keys younger than that stay")
+		require.Equal(t, vault.RotateKeysReport{Tenants: 2}, report, "keys younger than that stay")
 
 		report, err = f.RotateDataKeys(t.Context(), time.Hour)
 		require.NoError(t, err)
-		require.Equal(t, vault.RotateReport{Tenants: 2, Keys: 2, Scopes: 4}, report)
+		require.Equal(t, vault.RotateKeysReport{Tenants: 2, Keys: 2, Scopes: 4}, report)
 		for _, tenant := range []string{"acme", "globex"} {
 			snap, err := f.storage.Read(t.Context(), store.Query{Scope: tenant})
 			require.NoError(t, err)
@@ -143,7 +143,7 @@ func TestARotationOfDataKeysMovesAllThatIsActiveAndLosesNothing(t *testing.T) {
 		require.NoError(t, err, "an earlier version is under the older key, and can come back")
 		report, err = f.RotateDataKeys(t.Context(), time.Hour)
 		require.NoError(t, err)
-		require.Equal(t, vault.RotateReport{Tenants: 2, Scopes: 1}, report, "and is moved the next time")
+		require.Equal(t, vault.RotateKeysReport{Tenants: 2, Scopes: 1}, report, "and is moved the next time")
 		requireUnderNewest(t, f.storage, estateScopes...)
 	})
 }
@@ -395,7 +395,7 @@ func TestARotatedTokenWorksForTheOverlapAndNoLonger(t *testing.T) {
 		time.Sleep(12 * time.Hour)
 
 		ctx := vault.WithActor(t.Context(), "ada")
-		token, next, err := f.RotateToken(ctx, info.ID, &vault.RotateOptions{Overlap: 10 * time.Minute})
+		token, next, err := f.RotateToken(ctx, info.ID, &vault.RotateTokenOptions{Overlap: 10 * time.Minute})
 		require.NoError(t, err)
 		require.NotEqual(t, info.ID, next.ID)
 		require.Equal(t, "pool", next.Label)
@@ -426,7 +426,7 @@ func TestRotatingATokenAgainDoesNotProlongIt(t *testing.T) {
 		f := newFixture(t)
 		f.put(t, "acme", "A", "a")
 		old := f.issue(t, "acme")
-		_, _, err := f.RotateToken(t.Context(), tokenID(t, old), &vault.RotateOptions{Overlap: time.Minute})
+		_, _, err := f.RotateToken(t.Context(), tokenID(t, old), &vault.RotateTokenOptions{Overlap: time.Minute})
 		require.NoError(t, err)
 		_, next, err := f.RotateToken(t.Context(), tokenID(t, old), nil)
 		require.NoError(t, err)
@@ -479,12 +479,12 @@ func TestOptionsOfARotationAreChecked(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		for about, try := range map[string]struct {
 			id   string
-			opts *vault.RotateOptions
+			opts *vault.RotateTokenOptions
 		}{
-			"a negative overlap":             {id, &vault.RotateOptions{Overlap: -1}},
-			"an end that is over":            {id, &vault.RotateOptions{Expires: time.Now().Add(-time.Second)}},
-			"an end that no bundle can name": {id, &vault.RotateOptions{Expires: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
-			"a hint that no bundle can name": {id, &vault.RotateOptions{RotateBy: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+			"a negative overlap":             {id, &vault.RotateTokenOptions{Overlap: -1}},
+			"an end that is over":            {id, &vault.RotateTokenOptions{Expires: time.Now().Add(-time.Second)}},
+			"an end that no bundle can name": {id, &vault.RotateTokenOptions{Expires: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+			"a hint that no bundle can name": {id, &vault.RotateTokenOptions{RotateBy: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
 			"a carried end beyond year 9999": {late, nil},
 		} {
 			_, _, err := f.RotateToken(t.Context(), try.id, try.opts)

@@ -13,34 +13,9 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
 )
-
-// Info is what an administrator sees of a secret: everything but its value.
-type Info struct {
-	Scope, Name string
-	Kind        string
-	Version     int64
-	// Active says that this version is the one that runners get.
-	Active bool
-	// Hidden says that this version is a tombstone: runners of the scope do
-	// not get the secret that they would inherit under this name.
-	Hidden bool
-	// Preview is the masked form of the value; see bundle.Value.Preview.
-	Preview string
-	// Created is when the name got its first version, Rotated when this
-	// version replaced another. Rotated is zero for the first.
-	Created, Rotated time.Time
-	// Expires is zero if the value does not.
-	Expires  time.Time
-	Delivery bundle.Delivery
-	// Author is who wrote this version; see WithActor.
-	Author string
-	// LastUsed is when a runner last received the secret, to about ten
-	// seconds, and LastToken is the id of the token that it showed.
-	LastUsed  time.Time
-	LastToken string
-}
 
 // PutOptions say more about a value. The zero value of each field means its
 // default.
@@ -73,32 +48,32 @@ const IfAbsent = -1
 // one. The value must be valid UTF-8 without NUL and have at most MaxValue
 // bytes; see MaxBundle for all of them. Putting the value that is active already
 // changes nothing, unless opts changes what is said about it. opts may be nil.
-func (v *Vault) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (Info, error) {
+func (v *Vault) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (api.Secret, error) {
 	if opts == nil {
 		opts = &PutOptions{}
 	}
 	info, err := v.put(ctx, scope, name, value, *opts)
 	if err != nil {
-		return Info{}, fmt.Errorf("putting secret %s in scope %s: %w", clip(name), clip(scope), err)
+		return api.Secret{}, fmt.Errorf("putting secret %s in scope %s: %w", clip(name), clip(scope), err)
 	}
 	return info, nil
 }
 
-func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value, opts PutOptions) (Info, error) {
+func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value, opts PutOptions) (api.Secret, error) {
 	author, err := actor(ctx)
 	if err != nil {
-		return Info{}, err
+		return api.Secret{}, err
 	}
 	if err := checkRef(scope, name); err != nil {
-		return Info{}, err
+		return api.Secret{}, err
 	}
 	if err := checkReserved(name); err != nil {
-		return Info{}, err
+		return api.Secret{}, err
 	}
 	if err := checkPut(value, opts); err != nil {
-		return Info{}, err
+		return api.Secret{}, err
 	}
-	var info Info
+	var info api.Secret
 	q := store.Query{Scope: scope, Name: name, Below: true}
 	err = v.update(ctx, q, func(st *state, key *keyring.DataKey) (*store.Change, error) {
 		active, exists := st.active(name)
@@ -138,8 +113,8 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 // Hide makes a tombstone the active version of a name: runners of the scope,
 // and of those below it, no longer get the secret, nor one that they would
 // inherit. Hiding what is hidden changes nothing.
-func (v *Vault) Hide(ctx context.Context, scope, name string) (Info, error) {
-	var info Info
+func (v *Vault) Hide(ctx context.Context, scope, name string) (api.Secret, error) {
+	var info api.Secret
 	err := v.edit(ctx, store.Query{Scope: scope, Name: name, Below: true}, func(st *state, key *keyring.DataKey, author string) (*store.Change, error) {
 		active, exists := st.active(name)
 		if exists && active.Hidden {
@@ -160,7 +135,7 @@ func (v *Vault) Hide(ctx context.Context, scope, name string) (Info, error) {
 		return insert(row), err
 	})
 	if err != nil {
-		return Info{}, fmt.Errorf("hiding secret %s in scope %s: %w", clip(name), clip(scope), err)
+		return api.Secret{}, fmt.Errorf("hiding secret %s in scope %s: %w", clip(name), clip(scope), err)
 	}
 	return info, nil
 }
@@ -168,8 +143,8 @@ func (v *Vault) Hide(ctx context.Context, scope, name string) (Info, error) {
 // Activate makes an earlier or later version of a secret the active one
 // again. It is ErrNotFound if the vault does not have that version any more,
 // see KeepVersions, and ErrInvalid if its value has expired.
-func (v *Vault) Activate(ctx context.Context, scope, name string, version int64) (Info, error) {
-	var info Info
+func (v *Vault) Activate(ctx context.Context, scope, name string, version int64) (api.Secret, error) {
+	var info api.Secret
 	err := v.edit(ctx, store.Query{Scope: scope, Name: name, Below: true}, func(st *state, _ *keyring.DataKey, _ string) (*store.Change, error) {
 		i := slices.IndexFunc(st.Versions, func(r store.SecretRow) bool { return r.Version == version })
 		if i < 0 {
@@ -194,7 +169,7 @@ func (v *Vault) Activate(ctx context.Context, scope, name string, version int64)
 		return &store.Change{Activate: []store.VersionRef{{Scope: scope, Name: name, Version: version}}}, nil
 	})
 	if err != nil {
-		return Info{}, fmt.Errorf("activating secret %s in scope %s: %w", clip(name), clip(scope), err)
+		return api.Secret{}, fmt.Errorf("activating secret %s in scope %s: %w", clip(name), clip(scope), err)
 	}
 	return info, nil
 }
@@ -228,7 +203,7 @@ func (v *Vault) edit(ctx context.Context, q store.Query, plan func(st *state, ke
 
 // List returns the active secrets and tombstones of scope itself, by name. It
 // opens previews and never a value. It is empty for a scope that has none.
-func (v *Vault) List(ctx context.Context, scope string) ([]Info, error) {
+func (v *Vault) List(ctx context.Context, scope string) ([]api.Secret, error) {
 	infos, err := v.list(ctx, scope)
 	if err != nil {
 		return nil, fmt.Errorf("listing scope %s: %w", clip(scope), v.refused(ctx, err))
@@ -236,13 +211,13 @@ func (v *Vault) List(ctx context.Context, scope string) ([]Info, error) {
 	return infos, nil
 }
 
-func (v *Vault) list(ctx context.Context, scope string) ([]Info, error) {
+func (v *Vault) list(ctx context.Context, scope string) ([]api.Secret, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope})
 	if err != nil {
 		return nil, err
 	}
 	defer st.close()
-	var infos []Info
+	var infos []api.Secret
 	for _, row := range st.scope().Secrets {
 		info, err := st.info(ctx, row, row.Version)
 		if err != nil {
@@ -255,20 +230,20 @@ func (v *Vault) list(ctx context.Context, scope string) ([]Info, error) {
 
 // Info returns the active version of a secret or tombstone of scope itself, or
 // ErrNotFound.
-func (v *Vault) Info(ctx context.Context, scope, name string) (Info, error) {
+func (v *Vault) Info(ctx context.Context, scope, name string) (api.Secret, error) {
 	infos, err := v.history(ctx, scope, name)
 	if err == nil {
-		if i := slices.IndexFunc(infos, func(info Info) bool { return info.Active }); i >= 0 {
+		if i := slices.IndexFunc(infos, func(info api.Secret) bool { return info.Active }); i >= 0 {
 			return infos[i], nil
 		}
 		err = ErrNotFound
 	}
-	return Info{}, fmt.Errorf("reading secret %s in scope %s: %w", clip(name), clip(scope), v.refused(ctx, err))
+	return api.Secret{}, fmt.Errorf("reading secret %s in scope %s: %w", clip(name), clip(scope), v.refused(ctx, err))
 }
 
 // History returns the versions of a secret that the vault still has, newest
 // first. It is ErrNotFound if there are none.
-func (v *Vault) History(ctx context.Context, scope, name string) ([]Info, error) {
+func (v *Vault) History(ctx context.Context, scope, name string) ([]api.Secret, error) {
 	infos, err := v.history(ctx, scope, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading the history of secret %s in scope %s: %w", clip(name), clip(scope), v.refused(ctx, err))
@@ -276,7 +251,7 @@ func (v *Vault) History(ctx context.Context, scope, name string) ([]Info, error)
 	return infos, nil
 }
 
-func (v *Vault) history(ctx context.Context, scope, name string) ([]Info, error) {
+func (v *Vault) history(ctx context.Context, scope, name string) ([]api.Secret, error) {
 	if err := checkRef(scope, name); err != nil {
 		return nil, err
 	}
@@ -289,7 +264,7 @@ func (v *Vault) history(ctx context.Context, scope, name string) ([]Info, error)
 	if !exists {
 		return nil, ErrNotFound
 	}
-	var infos []Info
+	var infos []api.Secret
 	for _, row := range slices.Backward(st.Versions) {
 		info, err := st.info(ctx, row, active.Version)
 		if err != nil {
@@ -353,11 +328,11 @@ func (st *state) checkRow(ctx context.Context, row store.SecretRow) error {
 
 // info returns what may be shown of row, after verifying it: a seal does not
 // cover previews, nor rows that are not active.
-func (st *state) info(ctx context.Context, row store.SecretRow, active int64) (Info, error) {
+func (st *state) info(ctx context.Context, row store.SecretRow, active int64) (api.Secret, error) {
 	if err := st.checkRow(ctx, row); err != nil {
-		return Info{}, err
+		return api.Secret{}, err
 	}
-	info := Info{
+	info := api.Secret{
 		Scope: row.Scope, Name: row.Name, Kind: row.Kind, Version: row.Version, Active: row.Version == active, Hidden: row.Hidden,
 		Created: row.Created, Rotated: row.Rotated, Expires: row.Expires, Delivery: bundle.Delivery(row.Delivery), Author: row.Author,
 		LastUsed: row.LastUsed, LastToken: row.LastToken,

@@ -11,35 +11,9 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
 )
-
-// TokenInfo is what an administrator sees of a runner's token. The token
-// itself is not stored.
-type TokenInfo struct {
-	// ID is the part of the token that names it. It is no secret.
-	ID    string
-	Scope string
-	// Label says what the token is for.
-	Label string
-	// Author is who issued it; see WithActor.
-	Author  string
-	Created time.Time
-	// Expires is when the token ends and RotateBy when its owner should
-	// replace it. Each may be zero.
-	Expires, RotateBy time.Time
-	// Revoked is when the token was or will be revoked, or zero; RevokedBy is
-	// who said so.
-	Revoked   time.Time
-	RevokedBy string
-	// LastUsed is when the token last fetched a bundle or found it unchanged,
-	// to about ten seconds; LastAddr and LastRunner say who showed it.
-	LastUsed   time.Time
-	LastAddr   string
-	LastRunner string
-	// Waived are the required secrets that its runner does without.
-	Waived []string
-}
 
 // TokenOptions say more about a token. The zero value of each field means its
 // default.
@@ -59,35 +33,35 @@ type TokenOptions struct {
 // IssueToken returns a new token for the bundle of scope. This is the only
 // time that the token can be read: the vault keeps its SHA-256. opts may be
 // nil.
-func (v *Vault) IssueToken(ctx context.Context, scope string, opts *TokenOptions) (bundle.Value, TokenInfo, error) {
+func (v *Vault) IssueToken(ctx context.Context, scope string, opts *TokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &TokenOptions{}
 	}
 	token, info, err := v.issue(ctx, scope, *opts)
 	if err != nil {
-		return bundle.Value{}, TokenInfo{}, fmt.Errorf("issuing a token for scope %s: %w", clip(scope), err)
+		return bundle.Value{}, api.Token{}, fmt.Errorf("issuing a token for scope %s: %w", clip(scope), err)
 	}
 	return token, info, nil
 }
 
-func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bundle.Value, TokenInfo, error) {
+func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bundle.Value, api.Token, error) {
 	author, err := actor(ctx)
 	if err != nil {
-		return bundle.Value{}, TokenInfo{}, err
+		return bundle.Value{}, api.Token{}, err
 	}
 	if err := CheckScope(scope); err != nil {
-		return bundle.Value{}, TokenInfo{}, err
+		return bundle.Value{}, api.Token{}, err
 	}
 	if err := checkText("the label", opts.Label, maxLabel); err != nil {
-		return bundle.Value{}, TokenInfo{}, err
+		return bundle.Value{}, api.Token{}, err
 	}
 	for _, name := range opts.Waive {
 		if err := checkRef(scope, name); err != nil {
-			return bundle.Value{}, TokenInfo{}, fmt.Errorf("TokenOptions.Waive: %w", err)
+			return bundle.Value{}, api.Token{}, fmt.Errorf("TokenOptions.Waive: %w", err)
 		}
 	}
 	if len(opts.Waive) > maxWaived {
-		return bundle.Value{}, TokenInfo{}, fmt.Errorf("%w: TokenOptions.Waive has %d names; at most %d are allowed", ErrInvalid, len(opts.Waive), maxWaived)
+		return bundle.Value{}, api.Token{}, fmt.Errorf("%w: TokenOptions.Waive has %d names; at most %d are allowed", ErrInvalid, len(opts.Waive), maxWaived)
 	}
 	var waived []string
 	for _, name := range opts.Waive {
@@ -102,10 +76,10 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 		Label:    opts.Label, Author: author, Waived: strings.Join(waived, ","),
 	}
 	if tokenEnded(&row, row.Created) != "" {
-		return bundle.Value{}, TokenInfo{}, fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, row.Expires.Format(time.RFC3339))
+		return bundle.Value{}, api.Token{}, fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, row.Expires.Format(time.RFC3339))
 	}
 	if err := cmp.Or(checkTime("Expires", opts.Expires), checkTime("RotateBy", opts.RotateBy)); err != nil {
-		return bundle.Value{}, TokenInfo{}, err
+		return bundle.Value{}, api.Token{}, err
 	}
 	token := generateToken(&row)
 	// A first seal must not stand in for one that somebody removed: what lies
@@ -115,7 +89,7 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 		return &store.Change{Issue: []store.TokenRow{row}}, err
 	})
 	if err != nil {
-		return bundle.Value{}, TokenInfo{}, err
+		return bundle.Value{}, api.Token{}, err
 	}
 	return token, infoOf(&row), nil
 }
@@ -135,9 +109,9 @@ func authenticateToken(t *store.TokenRow, key *keyring.DataKey) error {
 	return err
 }
 
-// RotateOptions say how a token is replaced. The zero value of each field
+// RotateTokenOptions say how a token is replaced. The zero value of each field
 // means its default.
-type RotateOptions struct {
+type RotateTokenOptions struct {
 	// Overlap is how long both tokens work. Default: one hour.
 	Overlap time.Duration
 	// Expires and RotateBy are the new token's, as in TokenOptions. Default:
@@ -149,19 +123,19 @@ type RotateOptions struct {
 // works on for an overlap and is revoked then. The label stays. It is
 // ErrNotFound if there is no such token, and ErrInvalid if it has ended. opts
 // may be nil.
-func (v *Vault) RotateToken(ctx context.Context, id string, opts *RotateOptions) (bundle.Value, TokenInfo, error) {
+func (v *Vault) RotateToken(ctx context.Context, id string, opts *RotateTokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
-		opts = &RotateOptions{}
+		opts = &RotateTokenOptions{}
 	}
 	token, info, err := v.rotate(ctx, id, *opts)
 	if err != nil {
-		return bundle.Value{}, TokenInfo{}, fmt.Errorf("rotating token %s: %w", clip(id), err)
+		return bundle.Value{}, api.Token{}, fmt.Errorf("rotating token %s: %w", clip(id), err)
 	}
 	return token, info, nil
 }
 
-func (v *Vault) rotate(ctx context.Context, id string, opts RotateOptions) (bundle.Value, TokenInfo, error) {
-	fail := func(err error) (bundle.Value, TokenInfo, error) { return bundle.Value{}, TokenInfo{}, err }
+func (v *Vault) rotate(ctx context.Context, id string, opts RotateTokenOptions) (bundle.Value, api.Token, error) {
+	fail := func(err error) (bundle.Value, api.Token, error) { return bundle.Value{}, api.Token{}, err }
 	author, err := actor(ctx)
 	if err != nil {
 		return fail(err)
@@ -235,7 +209,7 @@ func tokenEnd(t *store.TokenRow) time.Time {
 
 // Tokens returns the tokens of scope itself, oldest first, with the revoked
 // and the expired ones.
-func (v *Vault) Tokens(ctx context.Context, scope string) ([]TokenInfo, error) {
+func (v *Vault) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	infos, err := v.tokens(ctx, scope)
 	if err != nil {
 		return nil, fmt.Errorf("listing the tokens of scope %s: %w", clip(scope), v.refused(ctx, err))
@@ -243,13 +217,13 @@ func (v *Vault) Tokens(ctx context.Context, scope string) ([]TokenInfo, error) {
 	return infos, nil
 }
 
-func (v *Vault) tokens(ctx context.Context, scope string) ([]TokenInfo, error) {
+func (v *Vault) tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope, Tokens: true})
 	if err != nil {
 		return nil, err
 	}
 	defer st.close()
-	var infos []TokenInfo
+	var infos []api.Token
 	for _, row := range st.Tokens {
 		if err := st.checkToken(ctx, row); err != nil {
 			return nil, err
@@ -329,12 +303,12 @@ func (st *state) revoked(id string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func infoOf(t *store.TokenRow) TokenInfo {
+func infoOf(t *store.TokenRow) api.Token {
 	var waived []string
 	if t.Waived != "" {
 		waived = strings.Split(t.Waived, ",")
 	}
-	return TokenInfo{
+	return api.Token{
 		Waived: waived,
 		ID:     t.ID, Scope: t.Scope, Label: t.Label, Author: t.Author, Created: t.Created, Expires: t.Expires, RotateBy: t.RotateBy,
 		Revoked: t.Revoked, RevokedBy: t.RevokedBy, LastUsed: t.LastUsed, LastAddr: t.LastAddr, LastRunner: t.LastRunner,

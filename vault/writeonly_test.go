@@ -20,6 +20,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
@@ -53,7 +54,7 @@ func TestNoMethodButBootstrapCanReturnAValue(t *testing.T) {
 	require.NotEmpty(t, holds(reflect.TypeFor[struct{ a [3][]byte }](), nil))
 	require.NotEmpty(t, holds(reflect.TypeFor[[]any](), nil))
 	require.NotEmpty(t, holds(reflect.TypeFor[func() string](), nil))
-	require.Empty(t, holds(reflect.TypeFor[vault.Info](), nil))
+	require.Empty(t, holds(reflect.TypeFor[api.Secret](), nil))
 }
 
 // holds returns the place in a type where a value could be, or nothing.

@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/vault/api"
 )
 
 const setupHelp = `It asks for the AI backend and for the size of the pool, shows what the platform
@@ -57,8 +58,8 @@ type setup struct {
 	settings settings
 	admin    *admin.Client
 
-	needs        admin.Readiness
-	integrations []admin.IntegrationInfo
+	needs        api.Readiness
+	integrations []api.Integration
 	local        map[string]string // what this machine has: the place by name
 }
 
@@ -275,22 +276,22 @@ func checkPool(answer string) error {
 
 // missing returns what is required and neither on the platform nor here, nor
 // done without.
-func (s *setup) missing() []admin.ReadyItem {
-	return slices.DeleteFunc(slices.Clone(s.needs.Items), func(need admin.ReadyItem) bool {
+func (s *setup) missing() []api.ReadyItem {
+	return slices.DeleteFunc(slices.Clone(s.needs.Items), func(need api.ReadyItem) bool {
 		_, local := s.local[need.Name]
-		return need.Status == admin.ReadyPresent || local || slices.Contains(s.settings.Without, need.Name)
+		return need.Status == api.ReadyPresent || local || slices.Contains(s.settings.Without, need.Name)
 	})
 }
 
 // state says in a few words how a required secret is.
-func (s *setup) state(need admin.ReadyItem) string {
+func (s *setup) state(need api.ReadyItem) string {
 	place, local := s.local[need.Name]
 	switch {
 	case slices.Contains(s.settings.Without, need.Name):
 		return "not needed"
 	case local:
 		return "present, from " + place
-	case need.Status == admin.ReadyPresent:
+	case need.Status == api.ReadyPresent:
 		return "present, from " + need.From.String()
 	}
 	return string(need.Status)

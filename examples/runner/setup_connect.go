@@ -14,6 +14,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/vault/api"
 )
 
 // setupJSON is the result of setup for programs.
@@ -138,12 +139,12 @@ func (s *setup) urlLine() dotenv.Entry {
 }
 
 // serves reports whether a token is what setup would create.
-func (s *setup) serves(info admin.TokenInfo) bool {
+func (s *setup) serves(info api.Token) bool {
 	return info.Scope == s.settings.Scope && slices.Equal(info.Waived, s.settings.Without) && alive(info)
 }
 
 // alive reports whether a token has not ended yet.
-func alive(info admin.TokenInfo) bool {
+func alive(info api.Token) bool {
 	now := time.Now()
 	return (info.Expires.IsZero() || info.Expires.After(now)) && (info.Revoked.IsZero() || info.Revoked.After(now))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -63,7 +64,7 @@ func NewPlatform(t testing.TB) *Platform {
 }
 
 // Put stores a secret, or fails the test.
-func (p *Platform) Put(t testing.TB, scope, name, value string) vault.Info {
+func (p *Platform) Put(t testing.TB, scope, name, value string) api.Secret {
 	t.Helper()
 	info, err := p.Vault.Put(t.Context(), scope, name, bundle.NewValue(value), nil)
 	require.NoError(t, err)
