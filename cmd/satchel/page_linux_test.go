@@ -119,7 +119,7 @@ func TestThePageShowsRealSessions(t *testing.T) {
 		name, text := recorded.FindStringSubmatch(block)[1], recorded.FindStringSubmatch(block)[2]
 		shown = append(shown, name)
 		if !*update {
-			require.Equal(t, sessions[name], text, "the page shows what the program prints; go test ./examples/runner -run RealSessions -update writes it anew")
+			require.Equal(t, sessions[name], text, "the page shows what the program prints; go test ./cmd/satchel -run RealSessions -update rewrites it")
 		}
 		return "<!-- session " + name + " -->\n```text\n" + sessions[name] + "```\n"
 	})

@@ -3,7 +3,7 @@
 // job or serves many, and moves local secrets to the platform. Its page is
 // docs/runner.md.
 //
-//	go run ./examples/runner help
+//	go run ./cmd/satchel help
 //
 // Read commands.go first: each command has a file of its own name.
 package main
