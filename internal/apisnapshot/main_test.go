@@ -61,7 +61,8 @@ func TestCompare(t *testing.T) {
 
 // TestLines holds that exported names are listed with their types, those of the
 // files for linux/amd64 without cgo, and that unexported names, names promoted from
-// embedded fields and names of tests are not.
+// embedded fields and names of tests are not. An alias of a type that cannot be
+// imported has the lines of that type.
 func TestLines(t *testing.T) {
 	packages, err := load(".", "./testdata/shapes")
 	require.NoError(t, err)
@@ -84,6 +85,8 @@ type Base struct, Query url.Values
 type Base struct, Size int
 type Base struct, Weight int
 type Clock = time.Time
+type Fault = deep.Fault
+type Fault struct, Code int
 type Handler func(*url.URL, url.Values) error
 type Level int
 type List[T any] = []Pair[string, T]
@@ -109,6 +112,7 @@ type Store interface, embedded interface{Inline()}
 type Store interface, embedded io.Closer
 type Store interface, unexported methods
 method (*Base) Close() error
+method (*Fault) Error() string
 method (*Level) Set(string) error
 method (*Pair[K, V]) All() iter.Seq2[K, V]
 method (Level) String() string

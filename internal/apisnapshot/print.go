@@ -83,6 +83,7 @@ func (pr *printer) typeName(object *types.TypeName) {
 	name := pr.text(object.Type()) // with type parameters
 	if alias, ok := object.Type().(*types.Alias); ok {
 		pr.add("type %s = %s", name, pr.text(alias.Rhs()))
+		pr.hidden(name, alias.Rhs())
 		return
 	}
 	named := object.Type().(*types.Named)
@@ -99,6 +100,23 @@ func (pr *printer) typeName(object *types.TypeName) {
 	for method := range named.Methods() {
 		if method.Exported() {
 			pr.add("method (%s) %s%s", pr.text(method.Signature().Recv().Type()), method.Name(), pr.signature(method))
+		}
+	}
+}
+
+// hidden adds the fields and methods of a type that the alias called name makes
+// public: one of a package that users cannot import.
+func (pr *printer) hidden(name string, t types.Type) {
+	named, ok := t.(*types.Named)
+	if !ok || named.Obj().Pkg() == nil || named.Obj().Pkg() == pr.pkg || importable(named.Obj().Pkg().Path()) {
+		return
+	}
+	if s, ok := named.Underlying().(*types.Struct); ok {
+		pr.fields(name, s)
+	}
+	for method := range named.Methods() {
+		if method.Exported() {
+			pr.add("method (%s) %s%s", strings.ReplaceAll(pr.text(method.Signature().Recv().Type()), pr.text(named), name), method.Name(), pr.signature(method))
 		}
 	}
 }

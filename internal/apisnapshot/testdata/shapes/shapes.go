@@ -7,6 +7,8 @@ import (
 	"iter"
 	"net/url"
 	"time"
+
+	"github.com/satchelhq/satchel/internal/apisnapshot/testdata/shapes/internal/deep"
 )
 
 type Level int
@@ -85,6 +87,7 @@ type (
 	Names       []string
 	Handler     func(to *url.URL, values url.Values) error
 	Clock       = time.Time
+	Fault       = deep.Fault
 	List[T any] = []Pair[string, T]
 )
 
