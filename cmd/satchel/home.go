@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -236,7 +235,7 @@ func (p *program) connect(ctx context.Context, layers []bundle.Provider, limit t
 			p.note("waiting for %s: %s", layer, text)
 		}
 	}
-	opts.Logger = slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	opts.Logger = p.logger()
 	return satchel.New(ctx, layers, &opts)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 )
@@ -52,6 +53,17 @@ func (p *program) printJSON(v any) error {
 // note prints a line for people beside the result.
 func (p *program) note(format string, args ...any) {
 	fmt.Fprintln(p.err, p.paint(p.err, dim, printable(fmt.Sprintf(format, args...))))
+}
+
+// logger returns the logger for the library's warnings, with this program's flags
+// in its errors.
+func (p *program) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if err, ok := a.Value.Any().(error); ok {
+			a.Value = slog.StringValue(explained(err, flagNames))
+		}
+		return a
+	}}))
 }
 
 // isTerminal reports whether a stream is a terminal.
