@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/outgoing"
 	"github.com/satchelhq/satchel/internal/wire"
 )
@@ -143,17 +144,17 @@ func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
 // request returns what to send.
 func (c *Client) request(ctx context.Context, r *request, at *url.URL) (*http.Request, error) {
 	if c.Authorize == nil {
-		return nil, errors.New("the Authorize function of the client is not set; have it set the Authorization header")
+		return nil, &bundle.Fault{Problem: "the {admin.Client.Authorize} function of the client is not set", Setting: "admin.Client.Authorize", Fix: "have it set the Authorization header"}
 	}
 	sent, err := http.NewRequestWithContext(ctx, r.method, at.String(), nil)
 	if err != nil {
-		return nil, errors.New("the request cannot be made; check the URL of the platform")
+		return nil, &bundle.Fault{Problem: "the request cannot be made", Setting: "admin.Client.URL", Fix: "check the URL of the platform"}
 	}
 	if err := c.Authorize(sent); err != nil {
 		return nil, fmt.Errorf("authorizing the request: %w", err)
 	}
 	if sent.URL.String() != at.String() || sent.Method != r.method || sent.Body != nil {
-		return nil, errors.New("authorizing the request: the Authorize function changed more than headers; let it set headers only")
+		return nil, &bundle.Fault{Problem: "authorizing the request: the {admin.Client.Authorize} function changed more than headers", Setting: "admin.Client.Authorize", Fix: "let it set headers only"}
 	}
 	// Package net/http would log what arrives behind an answer on a connection
 	// that it keeps, and that may be a token.

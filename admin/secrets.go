@@ -80,7 +80,7 @@ func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value
 	case opts.IfVersion == IfAbsent:
 		r.header.Set("If-None-Match", "*")
 	case opts.IfVersion < 0:
-		err = fmt.Errorf("PutOptions.IfVersion is %d; want a version, IfAbsent or 0", opts.IfVersion)
+		err = &bundle.Fault{Problem: fmt.Sprintf("PutOptions.{admin.PutOptions.IfVersion} is %d", opts.IfVersion), Setting: "admin.PutOptions.IfVersion", Fix: "want a version, IfAbsent or 0"}
 	case opts.IfVersion > 0:
 		r.header.Set("If-Match", wire.ETag(strconv.FormatInt(opts.IfVersion, 10)))
 	}

@@ -2,7 +2,6 @@ package providers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -39,9 +38,9 @@ func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 		return nil, err
 	}
 	if d.Path == "" {
-		return nil, local.Permanent(errors.New(`providers.Dotenv has no Path; write Path: ".env"`))
+		return nil, local.Permanent(&bundle.Fault{Problem: "providers.Dotenv has no {providers.Dotenv.Path}", Setting: "providers.Dotenv.Path", Fix: `write {providers.Dotenv.Path}: ".env"`})
 	}
-	src, err := local.ReadFile(d.Path, d.Optional)
+	src, err := local.ReadFile(d.Path, d.Optional, "providers.Dotenv.Optional")
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package providers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -38,12 +37,15 @@ func (e *Env) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 		return nil, err
 	}
 	if len(e.Names) == 0 && e.Prefix == "" {
-		return nil, local.Permanent(errors.New(`providers.Env takes no variable; write Names: []string{"ANTHROPIC_API_KEY"}, or a Prefix`))
+		return nil, local.Permanent(&bundle.Fault{
+			Problem: "providers.Env takes no variable", Setting: "providers.Env.Names",
+			Fix: `write {providers.Env.Names}: []string{"ANTHROPIC_API_KEY"}`, Or: "a {providers.Env.Prefix}",
+		})
 	}
 	names := slices.Clone(e.Names)
 	for _, name := range names {
 		if err := bundle.CheckName(name); err != nil {
-			return nil, local.Permanent(fmt.Errorf("providers.Env: %w", err))
+			return nil, local.Permanent(&bundle.Fault{Problem: fmt.Sprintf("providers.Env: %v", err), Setting: "providers.Env.Names", Err: err})
 		}
 	}
 	var meta bundle.Meta

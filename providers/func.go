@@ -2,7 +2,6 @@ package providers
 
 import (
 	"context"
-	"errors"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/providers/internal/local"
@@ -21,7 +20,7 @@ func (f Func) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 		return nil, err
 	}
 	if f == nil {
-		return nil, local.Permanent(errors.New("providers.Func is nil; give it a function"))
+		return nil, local.Permanent(&bundle.Fault{Problem: "providers.Func is nil", Fix: "give it a function"})
 	}
 	b, err := f(ctx, last)
 	if err != nil {

@@ -102,9 +102,9 @@ func find(settings []setting, files []string) error {
 }
 
 func readSettings(file string) ([]dotenv.Entry, error) {
-	src, err := local.ReadFile(file, false)
+	src, err := local.ReadFile(file, false, "")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s does not exist; create it, or do not name it", file)
+		return nil, &bundle.Fault{Problem: file + " does not exist", Fix: "create it, or do not name it", Err: fs.ErrNotExist}
 	} else if err != nil {
 		return nil, err
 	}

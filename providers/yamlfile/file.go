@@ -2,7 +2,6 @@ package yamlfile
 
 import (
 	"context"
-	"errors"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/providers/internal/local"
@@ -38,9 +37,9 @@ func (f *File) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, 
 		return nil, err
 	}
 	if f.Path == "" {
-		return nil, local.Permanent(errors.New(`yamlfile.File has no Path; write Path: "config.yaml"`))
+		return nil, local.Permanent(&bundle.Fault{Problem: "yamlfile.File has no {yamlfile.File.Path}", Setting: "yamlfile.File.Path", Fix: `write {yamlfile.File.Path}: "config.yaml"`})
 	}
-	src, err := local.ReadFile(f.Path, f.Optional)
+	src, err := local.ReadFile(f.Path, f.Optional, "yamlfile.File.Optional")
 	if err != nil {
 		return nil, err
 	}

@@ -40,29 +40,34 @@ func Bundle(last *bundle.Bundle, secrets []bundle.Secret, meta *bundle.Meta) (*b
 
 // ReadFile returns the content of a regular file, or of the one that symbolic
 // links lead to. It opens nothing else: a pipe could block. A file that does
-// not exist is empty if optional says so.
+// not exist is empty if optional says so. setting is the field that says it, for
+// errors, or empty.
 //
 // Errors are a [*bundle.FetchError], permanent where somebody has to act.
-func ReadFile(path string, optional bool) ([]byte, error) {
+func ReadFile(path string, optional bool, setting string) ([]byte, error) {
 	src, err := read(path)
 	switch {
 	case optional && errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, classed(err)
+		return nil, classed(err, setting)
 	case len(src) > MaxSize:
-		return nil, Permanent(fmt.Errorf("%s has more than %d bytes, which is the limit; is it the right file?", path, MaxSize))
+		return nil, Permanent(&bundle.Fault{Problem: fmt.Sprintf("%s has more than %d bytes, which is the limit", path, MaxSize), Fix: "is it the right file?"})
 	}
 	return src, nil
 }
 
 // classed says of an error of read whether somebody has to act, and how.
-func classed(err error) error {
+func classed(err error, setting string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Permanent(fmt.Errorf("%w; create the file, or set Optional", err))
+		missing := &bundle.Fault{Err: err, Setting: setting, Fix: "create the file"}
+		if setting != "" {
+			missing.Or = "set {" + setting + "}"
+		}
+		return Permanent(missing)
 	case errors.Is(err, fs.ErrPermission):
-		return Permanent(fmt.Errorf("%w; let the user that runs this program read the file", err))
+		return Permanent(&bundle.Fault{Err: err, Fix: "let the user that runs this program read the file"})
 	case errors.Is(err, errNotRegular):
 		return Permanent(err)
 	}

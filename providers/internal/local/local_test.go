@@ -24,7 +24,7 @@ func TestAFailureToReadSaysWhetherSomebodyHasToAct(t *testing.T) {
 		{"too many open files", syscall.EMFILE, bundle.FetchUnavailable, "open .env: too many open files"},
 	} {
 		t.Run(row.about, func(t *testing.T) {
-			err := classed(&fs.PathError{Op: "open", Path: ".env", Err: row.err})
+			err := classed(&fs.PathError{Op: "open", Path: ".env", Err: row.err}, "providers.Dotenv.Optional")
 			fault, ok := errors.AsType[*bundle.FetchError](err)
 			require.True(t, ok, "every failure to read has a kind")
 			require.Equal(t, row.kind.String(), fault.Kind.String())

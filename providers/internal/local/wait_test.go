@@ -27,7 +27,7 @@ func (r *reader) fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 		return nil, err
 	}
 	r.reads.Add(1)
-	src, err := ReadFile(r.path, r.optional)
+	src, err := ReadFile(r.path, r.optional, "")
 	if err != nil {
 		return nil, err
 	}
