@@ -1,0 +1,11 @@
+//go:build !unix
+
+package atomicfile
+
+import (
+	"io/fs"
+	"os"
+)
+
+// keepOwner has nothing to do where a file has the owner of its folder.
+func keepOwner(*os.File, fs.FileInfo) error { return nil }
