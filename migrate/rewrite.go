@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
 // check fails if the file cannot be rewritten, as far as that can be told before
@@ -45,43 +47,14 @@ func (f *File) rewrite(cut []int) (backup string, err error) {
 	if err != nil {
 		return "", err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
 	if backup, err = f.keepBackup(path); err != nil {
 		return "", fmt.Errorf("keeping a backup: %w", err)
 	}
-	if err := f.replace(path, content, info); err != nil {
+	err = atomicfile.Replace(path, []byte(content), &atomicfile.ReplaceOptions{Ready: f.unchanged})
+	if err != nil {
 		return "", errors.Join(err, os.Remove(backup))
 	}
 	return backup, nil
-}
-
-// replace puts a file with this content in the place of the one at path.
-func (f *File) replace(path, content string, old fs.FileInfo) error {
-	fresh, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	err = fill(fresh, content)
-	if err == nil {
-		err = likeOld(fresh, old)
-	}
-	if closeErr := fresh.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = f.unchanged()
-	}
-	if err == nil {
-		err = os.Rename(fresh.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(fresh.Name()))
-	}
-	syncDir(filepath.Dir(path))
-	return nil
 }
 
 // keepBackup writes what was read to a new file beside path, for its owner
@@ -93,28 +66,10 @@ func (f *File) keepBackup(path string) (string, error) {
 		if n > 0 {
 			name = fmt.Sprintf("%s-%d", base, n)
 		}
-		file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		err := atomicfile.Create(name, []byte(f.content.Reveal()))
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		if err != nil {
-			return "", err
-		}
-		err = fill(file, f.content.Reveal())
-		if closeErr := file.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			return "", errors.Join(err, os.Remove(name))
-		}
-		return name, nil
+		return name, err
 	}
-}
-
-// fill writes content to file, down to the disk.
-func fill(file *os.File, content string) error {
-	if _, err := file.WriteString(content); err != nil {
-		return err
-	}
-	return file.Sync()
 }

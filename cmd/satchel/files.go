@@ -2,13 +2,13 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
+
+	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
 // maxFile is the size of the longest file of the runner's that is read, in
@@ -57,26 +57,10 @@ func checkRegular(path string, info fs.FileInfo) error {
 	return fmt.Errorf("%s is %s; want a regular file", path, what)
 }
 
-// replaceFile puts a file in the place of another, at once. Where the path is a
-// symbolic link, what it leads to is replaced.
+// replaceFile is [atomicfile.Replace], unless the file has the content already.
 func replaceFile(path string, content []byte, mode fs.FileMode) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
 	if old, err := readFile(path); err == nil && bytes.Equal(old, content) {
 		return os.Chmod(path, mode)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
+	return atomicfile.Replace(path, content, &atomicfile.ReplaceOptions{Mode: mode})
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/satchelhq/satchel/internal/atomicfile"
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
 )
@@ -39,19 +40,16 @@ func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 			_, err := v.Export(ctx, out)
 			return err
 		}
-		file, err := os.OpenFile(c.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		var report vault.ExportReport
+		err := atomicfile.CreateFrom(c.file, func(w io.Writer) (err error) {
+			report, err = v.Export(ctx, w)
+			return err
+		})
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s is there already, and is not replaced; name a new file", c.file)
 		}
 		if err != nil {
 			return err
-		}
-		report, err := v.Export(ctx, file)
-		if err == nil {
-			err = file.Sync()
-		}
-		if err = errors.Join(err, file.Close()); err != nil {
-			return errors.Join(err, os.Remove(c.file))
 		}
 		say(out, "Exported", report)
 		return nil

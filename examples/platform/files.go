@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
 // createOnce makes a file that is either not there or complete: write writes it
@@ -31,19 +33,8 @@ func createOnce(path string, write func(draft string) error) (made bool, err err
 	if err != nil {
 		return false, err
 	}
-	syncFolder(filepath.Dir(path))
+	atomicfile.SyncFolder(filepath.Dir(path))
 	return true, nil
-}
-
-// syncFolder makes the names in a folder outlive a loss of power, where the
-// system can: a key must not go while what is under it stays.
-func syncFolder(path string) {
-	folder, err := os.Open(path)
-	if err != nil {
-		return
-	}
-	defer folder.Close()
-	_ = folder.Sync()
 }
 
 // makePrivate makes an empty file that only its owner can read, if there is none.
@@ -56,20 +47,6 @@ func makePrivate(path string) error {
 		return err
 	}
 	return file.Close()
-}
-
-// writePrivate writes a new file that only its owner can read, and returns once
-// it is on disk.
-func writePrivate(path string, content []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close())
 }
 
 // readPrivate reads a small file with a secret in it, without the line break at
@@ -108,7 +85,7 @@ func (c *config) loadAdminToken() (token, made string, err error) {
 	}
 	if _, err := os.Stat(c.adminTokenFile); errors.Is(err, fs.ErrNotExist) {
 		isMine, err := createOnce(c.adminTokenFile, func(draft string) error {
-			return writePrivate(draft, []byte(rand.Text()+rand.Text()+"\n"))
+			return atomicfile.Create(draft, []byte(rand.Text()+rand.Text()+"\n"))
 		})
 		if err != nil {
 			return "", "", fmt.Errorf("-admin-token-file: %w", err)

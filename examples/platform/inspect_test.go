@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
 func TestFilesThatCannotBeUsedAreRefusedBeforeAnythingIsMade(t *testing.T) {
@@ -23,7 +25,7 @@ func TestFilesThatCannotBeUsedAreRefusedBeforeAnythingIsMade(t *testing.T) {
 	}
 	content, err := os.ReadFile(key)
 	require.NoError(t, err)
-	require.NoError(t, writePrivate(copied, content))
+	require.NoError(t, atomicfile.Create(copied, content))
 	token := write("token", strings.Repeat("made-up-", 5), 0o644)
 	noKey := write("no-key", "made-up", 0o600)
 	plain := write("plain", "", 0o600)

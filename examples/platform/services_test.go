@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/atomicfile"
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
 	"github.com/satchelhq/satchel/internal/postgrestest"
 )
@@ -120,8 +121,8 @@ func TestTokensAreMintedForTheRunnersOfAScope(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	keyFile, secretFile := filepath.Join(dir, "app.pem"), filepath.Join(dir, "consumer")
-	require.NoError(t, writePrivate(keyFile, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
-	require.NoError(t, writePrivate(secretFile, []byte("made-up-consumer-secret\n")))
+	require.NoError(t, atomicfile.Create(keyFile, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
+	require.NoError(t, atomicfile.Create(secretFile, []byte("made-up-consumer-secret\n")))
 	p := start(t, dir,
 		"-github-app-id", "123456", "-github-app-key-file", keyFile, "-github-installation", "42", "-github-scope", "acme/web",
 		"-github-repository", "web", "-github-permission", "contents=write", "-github-url", server.URL,

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
 // lookEvery is how often the certificate's files are looked at.
@@ -124,7 +126,7 @@ func selfSigned(dir string) (certFile, keyFile string, err error) {
 		if err != nil {
 			return err
 		}
-		return writePrivate(draft, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		return atomicfile.Create(draft, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	})
 	if err != nil {
 		return "", "", err
@@ -134,7 +136,7 @@ func selfSigned(dir string) (certFile, keyFile string, err error) {
 		if err != nil {
 			return err
 		}
-		if err := writePrivate(draft, text); err != nil {
+		if err := atomicfile.Create(draft, text); err != nil {
 			return err
 		}
 		return os.Chmod(draft, 0o644) // it is public

@@ -9,8 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
+
+	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
 const (
@@ -51,42 +52,17 @@ func GenerateFile(path string) (*KEK, error) {
 	key := make([]byte, KeySize)
 	defer clear(key)
 	rand.Read(key)
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	line := base64.StdEncoding.AppendEncode([]byte(filePrefix), key)
+	line = append(line, '\n')
+	defer clear(line)
+	err := atomicfile.Create(path, line)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("key file: %w; a key is never replaced: load it with FromFile, or name a new file", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
-	line := base64.StdEncoding.AppendEncode([]byte(filePrefix), key)
-	line = append(line, '\n')
-	defer clear(line)
-	if err := writeAll(file, line); err != nil {
-		return nil, errors.Join(fmt.Errorf("key file: %w", err), os.Remove(path))
-	}
-	syncFolder(filepath.Dir(path))
 	return newKEK(key)
-}
-
-// writeAll writes and closes file, and returns once its content is on disk.
-func writeAll(file *os.File, content []byte) error {
-	_, err := file.Write(content)
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close())
-}
-
-// syncFolder puts the names in a folder on disk too, so that a new key file
-// outlives a loss of power. Not every system and file system can, and the file
-// is good without it, so it tells of no failure.
-func syncFolder(path string) {
-	folder, err := os.Open(path)
-	if err != nil {
-		return
-	}
-	defer folder.Close()
-	folder.Sync()
 }
 
 // readPrivate returns the content of a file that only its owner can read.

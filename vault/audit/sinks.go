@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/satchelhq/satchel/internal/atomicfile"
 	"github.com/satchelhq/satchel/internal/batch"
 )
 
@@ -77,19 +78,9 @@ func openAudit(path string) (*os.File, error) {
 		return nil, fmt.Errorf("audit file: %w", err)
 	}
 	if isNew {
-		syncFolder(filepath.Dir(path))
+		atomicfile.SyncFolder(filepath.Dir(path))
 	}
 	return file, nil
-}
-
-// syncFolder makes the names in a folder durable, where the system can.
-func syncFolder(path string) {
-	folder, err := os.Open(path)
-	if err != nil {
-		return
-	}
-	defer folder.Close()
-	_ = folder.Sync() // some systems cannot sync folders
 }
 
 // Record implements [Sink].
