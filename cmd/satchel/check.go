@@ -15,9 +15,9 @@ import (
 const checkHelp = `It asks the platform for the bundle once, and changes nothing.
 
 Examples:
-  runner check
-  runner check --require DEPLOY_TOKEN --require NPM_TOKEN
-  runner check --json | jq .ready
+  satchel check
+  satchel check --require DEPLOY_TOKEN --require NPM_TOKEN
+  satchel check --json | jq .ready
 `
 
 func (p *program) check(ctx context.Context, args []string) error {

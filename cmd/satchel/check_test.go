@@ -53,7 +53,7 @@ func TestARunnerThatIsNotSetUpSaysHowToStart(t *testing.T) {
 	for _, args := range [][]string{{"check"}, {"explain"}, {"serve", "--stdin"}, {"run", "--", "true"}} {
 		got := p.runner(t, args...)
 		require.NotZero(t, got.code)
-		require.Contains(t, got.errOut, "`runner setup` writes both lines into .env")
+		require.Contains(t, got.errOut, "`satchel setup` writes both lines into .env")
 	}
 }
 
@@ -62,7 +62,7 @@ func TestSetupIsAdvisedOnlyWhereALineIsMissing(t *testing.T) {
 	p.setUp(t)
 	own, err := os.ReadFile(".env")
 	require.NoError(t, err)
-	const advice = "`runner setup` writes both lines into .env"
+	const advice = "`satchel setup` writes both lines into .env"
 	for content, missing := range map[string]bool{
 		"":                           true,
 		urlName + "=" + p.url + "\n": true,
@@ -131,10 +131,10 @@ func TestARevokedTokenIsSpokenOfOnceWithItsFix(t *testing.T) {
 	for code, args := range map[int][]string{codeNoJob: {"run", "--", "true"}, codeFailed: {"explain"}} {
 		got := p.runner(t, args...).must(t, code)
 		require.Equal(t, 1, strings.Count(got.errOut, "the token was revoked"), "nobody has to read it twice, nor waits for it:\n%s", got.errOut)
-		require.Contains(t, got.errOut, "`runner setup` gives the runner a new token")
+		require.Contains(t, got.errOut, "`satchel setup` gives the runner a new token")
 	}
 	got := p.runner(t, "migrate", ".env").must(t, codeFailed)
-	require.Contains(t, got.errOut, "`runner setup` gives the runner a new token")
+	require.Contains(t, got.errOut, "`satchel setup` gives the runner a new token")
 }
 
 func TestAPlatformThatIsDownIsGivenUpAfterTheTimeout(t *testing.T) {

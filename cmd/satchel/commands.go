@@ -46,8 +46,8 @@ func find(name string) (command, bool) {
 
 const helpHelp = `
 Examples:
-  runner help
-  runner help run
+  satchel help
+  satchel help run
 `
 
 const exitCodes = `Exit codes:
@@ -68,7 +68,7 @@ func (p *program) help(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		return p.command(ctx, args[0], []string{"--help"})
 	}
-	fmt.Fprintf(p.out, "A runner that starts with one token, on Satchel.\n\n%s\n  runner COMMAND [flags]\n\n%s\n",
+	fmt.Fprintf(p.out, "A runner that starts with one token, on Satchel.\n\n%s\n  satchel COMMAND [flags]\n\n%s\n",
 		p.paint(p.out, bold, "Usage:"), p.paint(p.out, bold, "Commands:"))
 	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	for _, c := range commands() {
@@ -77,7 +77,7 @@ func (p *program) help(ctx context.Context, args []string) error {
 		}
 	}
 	w.Flush()
-	fmt.Fprintf(p.out, "\n`runner COMMAND --help` has its flags and examples.\n\n%s", p.headed(exitCodes))
+	fmt.Fprintf(p.out, "\n`satchel COMMAND --help` has its flags and examples.\n\n%s", p.headed(exitCodes))
 	return nil
 }
 
@@ -96,8 +96,8 @@ func (p *program) headed(text string) string {
 
 const versionHelp = `
 Examples:
-  runner version
-  runner version --json
+  satchel version
+  satchel version --json
 `
 
 func (p *program) version(_ context.Context, args []string) error {
@@ -118,6 +118,6 @@ func (p *program) version(_ context.Context, args []string) error {
 	if *asJSON {
 		return p.printJSON(map[string]string{"version": version, "revision": revision, "go": goVersion})
 	}
-	fmt.Fprintln(p.out, strings.Join(strings.Fields("runner "+version+" "+revision+" "+goVersion), " "))
+	fmt.Fprintln(p.out, strings.Join(strings.Fields("satchel "+version+" "+revision+" "+goVersion), " "))
 	return nil
 }

@@ -20,9 +20,9 @@ const explainHelp = `Without a NAME it lists all secrets of the runner. It print
 values.
 
 Examples:
-  runner explain
-  runner explain DEPLOY_TOKEN
-  runner explain DEPLOY_TOKEN --json
+  satchel explain
+  satchel explain DEPLOY_TOKEN
+  satchel explain DEPLOY_TOKEN --json
 `
 
 // explanation is what is known about a secret, without its value.
@@ -112,7 +112,7 @@ func unknownSecret(b *bundle.Bundle, name string) error {
 	if reasons != nil {
 		return fmt.Errorf("the runner does not have %s; %s", name, strings.Join(reasons, "; "))
 	}
-	return errors.New("no layer has " + name + nearest(name, known) + "; `runner explain` lists what there is")
+	return errors.New("no layer has " + name + nearest(name, known) + "; `satchel explain` lists what there is")
 }
 
 func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explanation {

@@ -133,14 +133,14 @@ var twoDashes = strings.NewReplacer(
 
 // wrong returns the error for a command line that cannot be meant.
 func (f *flagSet) wrong(text string) error {
-	return &usageError{fmt.Sprintf("%s; see `runner %s --help`", text, f.command)}
+	return &usageError{fmt.Sprintf("%s; see `satchel %s --help`", text, f.command)}
 }
 
 // printHelp prints what the command does, its flags and examples.
 func (f *flagSet) printHelp() {
 	c, _ := find(f.command)
 	p := f.p
-	fmt.Fprintf(p.out, "%s\n  runner %s %s\n\n%s%s.\n", p.paint(p.out, bold, "Usage:"), c.name, c.args, strings.ToUpper(c.summary[:1]), c.summary[1:])
+	fmt.Fprintf(p.out, "%s\n  satchel %s %s\n\n%s%s.\n", p.paint(p.out, bold, "Usage:"), c.name, c.args, strings.ToUpper(c.summary[:1]), c.summary[1:])
 	about, examples, _ := strings.Cut(c.help, "\nExamples:\n")
 	if about = strings.TrimSpace(about); about != "" {
 		fmt.Fprintf(p.out, "\n%s\n", about)

@@ -73,7 +73,7 @@ func (h home) readSettings() (settings, error) {
 		err = yaml.Load(src, &s, yaml.WithKnownFields())
 	}
 	if err != nil {
-		return s, fmt.Errorf("settings in %s: %w; mend it, or remove it and run `runner setup`", h.settings(), err)
+		return s, fmt.Errorf("settings in %s: %w; mend it, or remove it and run `satchel setup`", h.settings(), err)
 	}
 	if s.CA != "" && !filepath.IsAbs(s.CA) {
 		s.CA = filepath.Join(string(h), s.CA)
@@ -97,7 +97,7 @@ func (h home) writeSettings(s settings) error {
 	if err != nil {
 		return err
 	}
-	text := "# Settings of the runner, written by `runner setup`. No secrets: those come\n# from the platform, or from local files that win over it.\n" + string(src)
+	text := "# Settings of the runner, written by `satchel setup`. No secrets: those come\n# from the platform, or from local files that win over it.\n" + string(src)
 	return replaceFile(h.settings(), []byte(text), 0o644)
 }
 
@@ -141,7 +141,7 @@ func (h home) platform(s settings) (*providers.Platform, error) {
 	platform, err := providers.PlatformFromEnv(files...)
 	if err != nil {
 		if h.lacksLine() {
-			err = fmt.Errorf("%w\n`runner setup` writes both lines into %s", err, h.env())
+			err = fmt.Errorf("%w\n`satchel setup` writes both lines into %s", err, h.env())
 		}
 		return nil, err
 	}
@@ -246,9 +246,9 @@ func (p *program) sayHidden(b *bundle.Bundle, names ...string) {
 		if names != nil && !slices.Contains(names, shadow.Name) {
 			continue
 		}
-		which, otherwise := "another value", "put yours in its place with `runner migrate --overwrite "+shadow.Name+"`"
+		which, otherwise := "another value", "put yours in its place with `satchel migrate --overwrite "+shadow.Name+"`"
 		if shadow.Same {
-			which, otherwise = "the same value", "let `runner migrate` do it"
+			which, otherwise = "the same value", "let `satchel migrate` do it"
 		}
 		p.note("%s: %s hides %s of %s; to use that, %s, or %s", shadow.Name, shadow.Winner, which, shadow.Hidden, shadow.Fix(), otherwise)
 	}

@@ -42,7 +42,7 @@ func parseTask(src []byte) (task, error) {
 		}
 	}
 	if err != nil {
-		return t, fmt.Errorf("the job cannot be read: %w; `runner serve --help` has an example", inJobs(err))
+		return t, fmt.Errorf("the job cannot be read: %w; `satchel serve --help` has an example", inJobs(err))
 	}
 	if len(t.Command) == 0 || t.Command[0] == "" {
 		return t, errors.New(`the job has no command; write "command": ["make", "deploy"]`)

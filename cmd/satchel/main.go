@@ -1,4 +1,4 @@
-// Command runner is a complete runner on Satchel: it is set up in three steps,
+// Command satchel is a complete runner on Satchel: it is set up in three steps,
 // shows whether it is ready, says where each of its secrets comes from, runs one
 // job or serves many, and moves local secrets to the platform. Its page is
 // docs/runner.md.
@@ -68,9 +68,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
-	place := "runner " + name
+	place := "satchel " + name
 	if _, ok := find(name); !ok {
-		place = "runner"
+		place = "satchel"
 	}
 	fmt.Fprintf(p.err, "%s %s\n", p.paint(p.err, red, place+":"), printable(explained(err, flagNames)))
 	if advice := hint(err); advice != "" {
@@ -98,7 +98,7 @@ func (p *program) command(ctx context.Context, name string, args []string) error
 				names = append(names, c.name)
 			}
 		}
-		return &usageError{"there is no such command" + nearest(name, names) + "; `runner help` lists them"}
+		return &usageError{"there is no such command" + nearest(name, names) + "; `satchel help` lists them"}
 	}
 	return c.run(p, ctx, args)
 }

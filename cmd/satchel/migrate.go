@@ -23,10 +23,10 @@ It takes an administrator's credential, as setup does, and asks the admin API wh
 setup did: at the platform's URL and /admin, unless --admin named another place.
 
 Examples:
-  runner migrate .env
-  runner migrate .env --yes
-  runner migrate .env --exclude DATABASE_URL --include LICENSE --yes
-  runner migrate secrets.yaml --scope acme --json
+  satchel migrate .env
+  satchel migrate .env --yes
+  satchel migrate .env --exclude DATABASE_URL --include LICENSE --yes
+  satchel migrate secrets.yaml --scope acme --json
 `
 
 func (p *program) migrate(ctx context.Context, args []string) error {

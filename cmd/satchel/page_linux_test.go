@@ -81,7 +81,7 @@ func TestThePageShowsRealSessions(t *testing.T) {
 		code, screen := s.end(t)
 		require.Equal(t, wantCode, code, screen)
 		requireNoCanary(t, screen)
-		line := "$ runner"
+		line := "$ satchel"
 		for _, arg := range args {
 			if strings.ContainsAny(arg, " $") {
 				arg = "'" + arg + "'"
@@ -110,7 +110,7 @@ func TestThePageShowsRealSessions(t *testing.T) {
 	record("explain", 0, nil, "explain", "WEBHOOK_SECRET")
 	record("explain", 0, nil, "explain")
 	require.NoError(t, os.WriteFile("jobs.jsonl", []byte(jobs), 0o600))
-	sessions["serve"] = "$ cat jobs.jsonl\n" + jobs + "$ runner serve --stdin --pool 1 < jobs.jsonl\n" + normal(t, p, serveAll(t, env))
+	sessions["serve"] = "$ cat jobs.jsonl\n" + jobs + "$ satchel serve --stdin --pool 1 < jobs.jsonl\n" + normal(t, p, serveAll(t, env))
 	record("help", 0, nil, "help")
 	record("help", 0, nil, "run", "--help")
 

@@ -20,11 +20,11 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		require.Contains(t, overview, "  "+c.name)
 		help := runCommand(t, t.Context(), "", c.name, "--help").must(t, 0).out
 		require.Equal(t, help, runCommand(t, t.Context(), "", "help", c.name).must(t, 0).out)
-		require.Contains(t, help, "Usage:\n  runner "+c.name)
+		require.Contains(t, help, "Usage:\n  satchel "+c.name)
 		require.Contains(t, help, "Exit codes:\n")
 		_, examples, ok := strings.Cut(help, "Examples:\n")
 		require.True(t, ok)
-		require.Contains(t, examples, "runner "+c.name)
+		require.Contains(t, examples, "satchel "+c.name)
 		for line := range strings.Lines(help) {
 			require.LessOrEqual(t, len(line), 160, "a line of the help of %s fits a wide terminal", c.name)
 		}
@@ -34,10 +34,10 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 func TestAWrongCommandLineNamesTheNearestRightOne(t *testing.T) {
 	for says, args := range map[string][]string{
 		"did you mean check?":             {"chekc"},
-		"`runner help` lists them":        {"frobnicate"},
+		"`satchel help` lists them":       {"frobnicate"},
 		"did you mean --secret?":          {"run", "--secrt", "A", "--", "true"},
 		"did you mean --json?":            {"explain", "A", "--jsn"},
-		"see `runner check --help`":       {"check", "--frobnicate"},
+		"see `satchel check --help`":      {"check", "--frobnicate"},
 		"it takes no arguments":           {"check", "extra"},
 		"it explains one name at a time":  {"explain", "A", "B"},
 		"there is no command":             {"run", "--secret", "A"},
@@ -79,7 +79,7 @@ func TestAFlagThatCannotBeMeantIsRefusedBeforeAnythingStarts(t *testing.T) {
 	} {
 		got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
 		require.Contains(t, got.errOut, says)
-		require.Contains(t, got.errOut, "; see `runner "+args[0]+" --help`")
+		require.Contains(t, got.errOut, "; see `satchel "+args[0]+" --help`")
 	}
 	for _, command := range []string{"run", "explain"} {
 		require.Contains(t, runCommand(t, t.Context(), "", command, "--help").must(t, 0).out, "with 0, until it answers (default 1m0s)", "0 has a meaning, and the help has it")
@@ -87,7 +87,7 @@ func TestAFlagThatCannotBeMeantIsRefusedBeforeAnythingStarts(t *testing.T) {
 }
 
 func TestVersionIsForPeopleAndPrograms(t *testing.T) {
-	require.True(t, strings.HasPrefix(runCommand(t, t.Context(), "", "version").must(t, 0).out, "runner "))
+	require.True(t, strings.HasPrefix(runCommand(t, t.Context(), "", "version").must(t, 0).out, "satchel "))
 	require.Equal(t, runCommand(t, t.Context(), "", "version").out, runCommand(t, t.Context(), "", "--version").out)
 	var got map[string]string
 	require.NoError(t, json.Unmarshal([]byte(runCommand(t, t.Context(), "", "version", "--json").must(t, 0).out), &got))
@@ -99,7 +99,7 @@ func TestColorsAreForTerminalsOnly(t *testing.T) {
 	p.setUp(t)
 	for _, args := range [][]string{{"help"}, {"check"}, {"check", "--require", "A"}, {"explain"}, {"nonsense"}} {
 		got := p.runner(t, args...)
-		require.NotContains(t, got.out+got.errOut, "\x1b", "runner %s", strings.Join(args, " "))
+		require.NotContains(t, got.out+got.errOut, "\x1b", "satchel %s", strings.Join(args, " "))
 	}
 }
 

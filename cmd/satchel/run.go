@@ -24,12 +24,12 @@ and is told their names, so none of them is in its arguments or in a file.
 exists.
 
 Examples:
-  runner run --secret NPM_TOKEN -- npm publish
-  runner run --secret DATABASE_URL --restart -- ./server
-  runner run --secret TLS_KEY --file TLS_KEY --signal HUP -- nginx -g 'daemon off;'
-  runner run --git GITHUB_TOKEN=https://github.com -- git fetch
-  runner run --container node:24 --secret NPM_TOKEN -- npm publish
-  runner run --container node:24 --docker-arg -v --docker-arg "$PWD:/src" -- ls /src
+  satchel run --secret NPM_TOKEN -- npm publish
+  satchel run --secret DATABASE_URL --restart -- ./server
+  satchel run --secret TLS_KEY --file TLS_KEY --signal HUP -- nginx -g 'daemon off;'
+  satchel run --git GITHUB_TOKEN=https://github.com -- git fetch
+  satchel run --container node:24 --secret NPM_TOKEN -- npm publish
+  satchel run --container node:24 --docker-arg -v --docker-arg "$PWD:/src" -- ls /src
 `
 
 // timeoutUsage is the help of --timeout.

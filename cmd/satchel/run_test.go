@@ -204,7 +204,7 @@ func TestAHiddenValueOfThePlatformIsSpokenOf(t *testing.T) {
 	const says = "DEPLOY_TOKEN: dotenv .env:3 hides another value of bootstrap "
 	errOut := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "true").must(t, 0).errOut
 	require.Contains(t, errOut, says)
-	require.Contains(t, errOut, "to use that, remove line 3 of .env, or put yours in its place with `runner migrate --overwrite DEPLOY_TOKEN`", "it says how to finish")
+	require.Contains(t, errOut, "to use that, remove line 3 of .env, or put yours in its place with `satchel migrate --overwrite DEPLOY_TOKEN`", "it says how to finish")
 	require.Contains(t, p.runner(t, "serve", "--stdin").must(t, 0).errOut, says)
 	require.NotContains(t, p.runner(t, "run", "--", "true").must(t, 0).errOut, says, "a job that does not get it has nothing to do with it")
 }

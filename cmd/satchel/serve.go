@@ -35,10 +35,10 @@ it takes no more jobs, the running ones go on, and those that have not ended aft
 revoked.
 
 Examples:
-  runner serve --jobs queue
-  runner serve --jobs queue --pool 8 --drain 10m
-  runner serve --stdin < jobs.jsonl
-  echo '{"command": ["env"], "secrets": ["NPM_TOKEN"]}' | runner serve --stdin --json
+  satchel serve --jobs queue
+  satchel serve --jobs queue --pool 8 --drain 10m
+  satchel serve --stdin < jobs.jsonl
+  echo '{"command": ["env"], "secrets": ["NPM_TOKEN"]}' | satchel serve --stdin --json
 `
 
 // errStopped is why serve takes no more jobs after a signal.
@@ -141,7 +141,7 @@ func (w *workers) serve(ctx context.Context, layers []bundle.Provider, signals <
 		StateChanged: func(layer string, from, to satchel.State) {
 			w.say(event{Event: "state", Text: fmt.Sprintf("%s is %s and was %s", layer, to, from)})
 			if to == satchel.Revoked {
-				stop(fmt.Errorf("%s is revoked; give the runner a new token with `runner setup`", layer))
+				stop(fmt.Errorf("%s is revoked; give the runner a new token with `satchel setup`", layer))
 			}
 		},
 	}})

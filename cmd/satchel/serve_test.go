@@ -198,7 +198,7 @@ func TestARevokedTokenEndsServe(t *testing.T) {
 	s := serving(t, "--jobs", "queue")
 	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
 	s.must(t, codeFailed)
-	require.Contains(t, s.out.String(), "is revoked; give the runner a new token with `runner setup`")
+	require.Contains(t, s.out.String(), "is revoked; give the runner a new token with `satchel setup`")
 	addJob(t, "late", sh("true", "DEPLOY_TOKEN"))
 	require.FileExists(t, "queue/late.json", "jobs are not used up on a runner that cannot run them")
 }
@@ -273,7 +273,7 @@ func TestAJobThatCannotBeReadSaysWhatIsWanted(t *testing.T) {
 	} {
 		_, err := parseTask([]byte(src))
 		require.ErrorContains(t, err, "the job cannot be read: "+says)
-		require.ErrorContains(t, err, "; `runner serve --help` has an example")
+		require.ErrorContains(t, err, "; `satchel serve --help` has an example")
 		for _, internal := range []string{"json:", "Go ", "EOF", "[]string", "task"} {
 			require.NotContains(t, err.Error(), internal, "who writes a job need not know Go")
 		}

@@ -32,9 +32,9 @@ SATCHEL_ADMIN_TOKEN or asked for, sent to the platform, and kept nowhere. The
 admin API is asked at the platform's URL and /admin, or where --admin says.
 
 Examples:
-  runner setup
-  runner setup --platform https://satchel.example.com --scope acme/web
-  SATCHEL_ADMIN_TOKEN=... runner setup --yes --platform https://satchel.example.com \
+  satchel setup
+  satchel setup --platform https://satchel.example.com --scope acme/web
+  SATCHEL_ADMIN_TOKEN=... satchel setup --yes --platform https://satchel.example.com \
       --scope acme/web --backend local --pool 4
 `
 

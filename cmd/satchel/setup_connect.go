@@ -64,7 +64,7 @@ func (s *setup) connect(ctx context.Context) error {
 		s.printReport(report)
 		result.Ready, result.Report = report.OK(), new(describeReport(report))
 		if result.Ready {
-			fmt.Fprintln(s.out, "\nStart it with `runner serve`, or run one job with `runner run`.")
+			fmt.Fprintln(s.out, "\nStart it with `satchel serve`, or run one job with `satchel run`.")
 		}
 	}
 	if s.result != nil {
@@ -155,5 +155,5 @@ func (s *setup) sayMissing() {
 	for _, need := range s.missing() {
 		fmt.Fprintf(s.out, "  %s is %s: %s\n", printable(need.Name), s.status(s.out, string(need.Status)), printable(need.Detail))
 	}
-	fmt.Fprintf(s.out, "The token is created. When that is done, `runner check` says whether the runner is ready.\n")
+	fmt.Fprintf(s.out, "The token is created. When that is done, `satchel check` says whether the runner is ready.\n")
 }

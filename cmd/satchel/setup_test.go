@@ -180,9 +180,9 @@ func TestSetupThatCannotBeMeantChangesNothing(t *testing.T) {
 func TestSetupSaysWhereItExpectsTheAdminAPI(t *testing.T) {
 	p := startPlatform(t)
 	got := p.runner(t, p.flagsOf("--admin", p.url+"/elsewhere")...).must(t, codeFailed)
-	require.Contains(t, got.errOut, "expected at the platform's URL and /admin; --admin of `runner setup` names another place")
+	require.Contains(t, got.errOut, "expected at the platform's URL and /admin; --admin of `satchel setup` names another place")
 	got = p.runner(t, "setup", "--yes", "--platform", p.url, "--scope", "acme/web").must(t, codeFailed)
-	require.Contains(t, got.errOut, "or to the file of --ca of `runner setup`", "who has no Go program has flags")
+	require.Contains(t, got.errOut, "or to the file of --ca of `satchel setup`", "who has no Go program has flags")
 }
 
 func TestTheAuthoritiesAreFoundFromEverywhere(t *testing.T) {

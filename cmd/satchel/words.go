@@ -25,7 +25,7 @@ var flagNames = map[string]string{
 	"providers.Platform.Client.RootCAs": caFile,
 }
 
-const caFile = "the file of --ca of `runner setup`"
+const caFile = "the file of --ca of `satchel setup`"
 
 // taskNames are those of a job that serve was asked for. Such a job cannot allow
 // itself what its secrets must not do.
@@ -48,7 +48,7 @@ func flagName(setting string) string { return flagNames[setting] }
 // says, or nothing.
 func hint(err error) string {
 	if fetch, ok := errors.AsType[*bundle.FetchError](err); ok && fetch.Kind == bundle.FetchRevoked {
-		return "`runner setup` gives the runner a new token"
+		return "`satchel setup` gives the runner a new token"
 	}
 	refused, ok := errors.AsType[*admin.Error](err)
 	switch {
@@ -56,7 +56,7 @@ func hint(err error) string {
 	case refused.StatusCode == http.StatusUnauthorized:
 		return "give the credential of an administrator, in " + adminTokenName + " or when asked"
 	case refused.StatusCode == http.StatusNotFound || refused.Type == "" && refused.StatusCode < 500:
-		return "the admin API is expected at the platform's URL and /admin; --admin of `runner setup` names another place"
+		return "the admin API is expected at the platform's URL and /admin; --admin of `satchel setup` names another place"
 	}
 	return ""
 }
