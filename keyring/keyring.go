@@ -121,6 +121,16 @@ func New(primary KEK, opts *Options) (*Keyring, error) {
 	return k, nil
 }
 
+// KEKs returns the ids of the keys that k can open records with: the primary
+// first, then the replicas, then the retired. It makes no call.
+func (k *Keyring) KEKs() []KEKID {
+	ids := make([]KEKID, len(k.all))
+	for i, kek := range k.all {
+		ids[i] = kek.id
+	}
+	return ids
+}
+
 // NewKey makes a data key and returns a handle on it, to be released with
 // [DataKey.Destroy], and its record, to be stored. The key is wrapped under the
 // primary and each replica, one call to each of at most five seconds; if one

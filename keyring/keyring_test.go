@@ -54,6 +54,15 @@ type renamed struct {
 
 func (k renamed) ID() keyring.KEKID { return k.id }
 
+func TestKeyring_KEKs(t *testing.T) {
+	primary, replica, retired := keyringtest.NewFake("primary"), keyringtest.NewFake("replica"), keyringtest.NewFake("retired")
+	k, err := keyring.New(primary, &keyring.Options{Replicas: []keyring.KEK{replica}, Retired: []keyring.KEK{retired}})
+	require.NoError(t, err)
+	require.Equal(t, []keyring.KEKID{primary.ID(), replica.ID(), retired.ID()}, k.KEKs())
+	k.KEKs()[0] = keyring.KEKID{}
+	require.Equal(t, primary.ID(), k.KEKs()[0], "the caller owns the slice")
+}
+
 func TestANewKeyOpensFromItsRecord(t *testing.T) {
 	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
 	before := time.Now().Truncate(time.Second)
