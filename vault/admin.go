@@ -320,7 +320,7 @@ func (c *adminCall) enter(param string) error {
 // enterToken takes the scope from the token that the path names. A token of a
 // scope that the actor does not cover is as good as none.
 func (c *adminCall) enterToken() error {
-	c.v.flush(c.ctx) // administrators expect to see uses up to now
+	c.v.flush(c.ctx, recordWithin) // administrators expect to see uses up to now
 	row, err := c.v.token(c.ctx, c.params["id"])
 	if err == nil && !c.actor.Covers(row.Scope) {
 		err = ErrNotFound

@@ -24,6 +24,8 @@
 //   - [NewAdminHandler] for administrators over HTTP, write-only;
 //   - [HealthHandler] and [Vault.ReadyHandler] for whoever starts and stops it,
 //     and [Observer] for metrics;
+//   - [Vault.Check] before it serves, [Vault.Run] while it does, and
+//     [Vault.Tenants] for work of its own;
 //   - [Integration] for secrets that are minted when runners need them, and
 //     [Required] and [Vault.Readiness] for what runners cannot do without;
 //   - [audit.Sink], [Vault.VerifyAudit] and [Vault.TrimAudit] for the record of

@@ -50,11 +50,15 @@ func (v *Vault) Export(ctx context.Context, w io.Writer) (ExportReport, error) {
 		return report, fmt.Errorf("exporting: %w", err)
 	}
 	defer out.key.Destroy()
-	err = v.eachTenant(ctx, func(tenant string) error { return v.exportTenant(ctx, tenant, out, &report) })
-	if err == nil {
-		err = out.stream.Close()
+	for tenant, err := range v.Tenants(ctx) {
+		if err == nil {
+			err = v.exportTenant(ctx, tenant, out, &report)
+		}
+		if err != nil {
+			return report, fmt.Errorf("exporting: %w", err)
+		}
 	}
-	if err != nil {
+	if err := out.stream.Close(); err != nil {
 		return report, fmt.Errorf("exporting: %w", err)
 	}
 	return report, nil

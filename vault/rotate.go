@@ -12,9 +12,6 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// tenantsAtATime is how many tenants a walk over all of them reads together.
-const tenantsAtATime = 100
-
 // RewrapReport counts what Rewrap did.
 type RewrapReport struct {
 	// Tenants is how many were looked at, and Records how many key records
@@ -34,28 +31,34 @@ type RewrapReport struct {
 // until an error.
 func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
 	var report RewrapReport
-	err := v.eachTenant(ctx, func(tenant string) error {
-		report.Tenants++
-		snap, err := v.storage.Read(ctx, store.Query{Scope: tenant})
+	for tenant, err := range v.Tenants(ctx) {
+		if err == nil {
+			err = v.rewrapTenant(ctx, tenant, &report)
+		}
 		if err != nil {
-			return fmt.Errorf("reading from storage: %w", err)
+			return report, fmt.Errorf("rewrapping key records: %w", err)
 		}
-		for _, record := range snap.Keys {
-			report.Records++
-			done, err := v.rewrap(ctx, tenant, record)
-			if err != nil {
-				return err
-			}
-			if done {
-				report.Rewrapped++
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return report, fmt.Errorf("rewrapping key records: %w", err)
 	}
 	return report, nil
+}
+
+func (v *Vault) rewrapTenant(ctx context.Context, tenant string, report *RewrapReport) error {
+	report.Tenants++
+	snap, err := v.storage.Read(ctx, store.Query{Scope: tenant})
+	if err != nil {
+		return fmt.Errorf("reading from storage: %w", err)
+	}
+	for _, record := range snap.Keys {
+		report.Records++
+		done, err := v.rewrap(ctx, tenant, record)
+		if err != nil {
+			return err
+		}
+		if done {
+			report.Rewrapped++
+		}
+	}
+	return nil
 }
 
 func (v *Vault) rewrap(ctx context.Context, tenant string, record keyring.Record) (bool, error) {
@@ -96,49 +99,55 @@ type RotateKeysReport struct {
 // counts what was done until an error.
 func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateKeysReport, error) {
 	var report RotateKeysReport
-	err := v.eachTenant(ctx, func(tenant string) error {
-		report.Tenants++
-		st, err := v.read(ctx, store.Query{Scope: tenant})
+	for tenant, err := range v.Tenants(ctx) {
+		if err == nil {
+			err = v.rotateTenant(ctx, tenant, olderThan, &report)
+		}
 		if err != nil {
-			return err
+			return report, fmt.Errorf("rotating data keys: %w", err)
 		}
-		defer st.close()
-		newest, err := newestRecord(st.Keys)
-		if err != nil {
-			return err
-		}
-		if time.Since(newest.created) >= olderThan {
-			// Records tell their age to the second: the new key must not look
-			// as old as the other.
-			if err := pause(ctx, time.Until(newest.created.Add(time.Second))); err != nil {
-				return err
-			}
-			if err := v.addKey(ctx, tenant, false); err != nil {
-				return err
-			}
-			report.Keys++
-		}
-		// The tenant's own scope first: its entry in the audit chain makes every
-		// write that still has the older key start over, so that the scopes
-		// listed afterwards are all that there can be under it.
-		if err := v.moveScope(ctx, tenant, &report); err != nil {
-			return err
-		}
-		snap, err := v.storage.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, Below: true})
-		if err != nil {
-			return fmt.Errorf("reading from storage: %w", err)
-		}
-		for _, scope := range slices.Sorted(maps.Keys(snap.Below)) {
-			if err := v.moveScope(ctx, scope, &report); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return report, fmt.Errorf("rotating data keys: %w", err)
 	}
 	return report, nil
+}
+
+func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.Duration, report *RotateKeysReport) error {
+	report.Tenants++
+	st, err := v.read(ctx, store.Query{Scope: tenant})
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	newest, err := newestRecord(st.Keys)
+	if err != nil {
+		return err
+	}
+	if time.Since(newest.created) >= olderThan {
+		// Records tell their age to the second: the new key must not look
+		// as old as the other.
+		if err := pause(ctx, time.Until(newest.created.Add(time.Second))); err != nil {
+			return err
+		}
+		if err := v.addKey(ctx, tenant, false); err != nil {
+			return err
+		}
+		report.Keys++
+	}
+	// The tenant's own scope first: its entry in the audit chain makes every
+	// write that still has the older key start over, so that the scopes
+	// listed afterwards are all that there can be under it.
+	if err := v.moveScope(ctx, tenant, report); err != nil {
+		return err
+	}
+	snap, err := v.storage.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, Below: true})
+	if err != nil {
+		return fmt.Errorf("reading from storage: %w", err)
+	}
+	for _, scope := range slices.Sorted(maps.Keys(snap.Below)) {
+		if err := v.moveScope(ctx, scope, report); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // moveScope seals what is active in a scope under its tenant's newest data key.
@@ -221,28 +230,5 @@ func pause(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-}
-
-// eachTenant calls f for every tenant, in order, until it fails.
-func (v *Vault) eachTenant(ctx context.Context, f func(tenant string) error) error {
-	var after string
-	for {
-		tenants, err := v.storage.Tenants(ctx, after, tenantsAtATime)
-		if err != nil {
-			return fmt.Errorf("listing tenants: %w", err)
-		}
-		for _, tenant := range tenants {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := f(tenant); err != nil {
-				return err
-			}
-			after = tenant
-		}
-		if len(tenants) < tenantsAtATime {
-			return nil
-		}
 	}
 }

@@ -280,7 +280,7 @@ func (v *Vault) inspect(ctx context.Context, q store.Query) (*state, error) {
 	if err := CheckScope(q.Scope); err != nil {
 		return nil, err
 	}
-	v.flush(ctx)
+	v.flush(ctx, recordWithin)
 	return v.read(ctx, q)
 }
 

@@ -31,13 +31,15 @@ type useKey struct{ token, scope, name string }
 // to store is logged and costs the runner nothing.
 func (v *Vault) record(ctx context.Context, used ...store.Usage) {
 	if v.uses.add(used) {
-		v.flush(ctx)
+		v.flush(ctx, recordWithin)
 	}
 }
 
 // Flush stores the uses of secrets and tokens that were collected since the
 // last time. A vault does so by itself about every ten seconds while it is in
-// use; a program calls Flush before it exits.
+// use, and [Vault.Run] does so in between and at its end; a program without Run
+// calls Flush before it exits. After an error, of storage or of ctx, the uses are
+// kept for the next time.
 func (v *Vault) Flush(ctx context.Context) error {
 	pending := v.uses.take()
 	if len(pending) == 0 {
@@ -50,8 +52,9 @@ func (v *Vault) Flush(ctx context.Context) error {
 	return err
 }
 
-func (v *Vault) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+// flush is Flush for at most within, even if ctx is over. A failure is logged.
+func (v *Vault) flush(ctx context.Context, within time.Duration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	if err := v.Flush(ctx); err != nil {
 		v.log.WarnContext(ctx, "could not record when secrets were last used", "error", err)

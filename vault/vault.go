@@ -65,11 +65,13 @@ type Vault struct {
 
 	sinks           []audit.Sink
 	auditBestEffort bool
+	auditKeep       time.Duration
 	minters         []*minter
 	required        []Required
 	notices         []string
 	observer        Observer
 	keysWorked      atomic.Bool // the keyring passed its check at least once
+	running         atomic.Bool // Run is
 
 	marks   marks
 	uses    uses
@@ -94,6 +96,9 @@ type Options struct {
 	// could not is logged. Writes are recorded with what they write in any
 	// case. Default: such operations are refused with ErrNotRecorded.
 	AuditBestEffort bool
+	// AuditKeep is for how long storage keeps audit entries: [Vault.Run] drops
+	// older ones. Default: for ever.
+	AuditKeep time.Duration
 	// Integrations mint short-lived secrets for the runners of their scopes.
 	// Default: none.
 	Integrations []Integration
@@ -137,6 +142,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 
 		sinks:           slices.Clone(opts.Audit),
 		auditBestEffort: opts.AuditBestEffort,
+		auditKeep:       opts.AuditKeep,
 		required:        slices.Clone(opts.Required),
 		notices:         slices.Clone(opts.Notices),
 		observer:        opts.Observer,
@@ -159,6 +165,9 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 	}
 	if v.refresh < time.Second {
 		return nil, fmt.Errorf("%w: RefreshAfter is %s; want a second or more", ErrInvalid, v.refresh)
+	}
+	if v.auditKeep < 0 {
+		return nil, fmt.Errorf("%w: AuditKeep is %s; want a positive duration, or zero to keep all entries", ErrInvalid, v.auditKeep)
 	}
 	err = keys.Check(ctx)
 	if err != nil && !errors.Is(err, keyring.ErrUnavailable) {

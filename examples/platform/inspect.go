@@ -74,7 +74,7 @@ func (c *config) inspectKeys(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	_, _, err := openKeys(ctx, refs)
+	_, err := openKeys(ctx, refs)
 	return err
 }
 

@@ -113,12 +113,10 @@ func openKey(ctx context.Context, ref namedKey) (keyring.KEK, error) {
 	}
 }
 
-// openKeys returns the KEKs of refs and their IDs, or everything that is wrong
-// with refs.
-func openKeys(ctx context.Context, refs []namedKey) ([]keyring.KEK, []keyring.KEKID, error) {
+// openKeys returns the KEKs of refs, or everything that is wrong with refs.
+func openKeys(ctx context.Context, refs []namedKey) ([]keyring.KEK, error) {
 	var (
 		keks []keyring.KEK
-		ids  []keyring.KEKID
 		errs []error
 	)
 	first := map[keyring.KEKID]namedKey{}
@@ -134,21 +132,20 @@ func openKeys(ctx context.Context, refs []namedKey) ([]keyring.KEK, []keyring.KE
 			continue
 		}
 		first[id] = ref
-		keks, ids = append(keks, kek), append(ids, id)
+		keks = append(keks, kek)
 	}
-	return keks, ids, errors.Join(errs...)
+	return keks, errors.Join(errs...)
 }
 
 // openKeyring returns the keyring of all keys that the settings name.
-func (c *config) openKeyring(ctx context.Context, opts *keyring.Options) (*keyring.Keyring, []keyring.KEKID, error) {
-	keks, ids, err := openKeys(ctx, c.keyRefs())
+func (c *config) openKeyring(ctx context.Context, opts *keyring.Options) (*keyring.Keyring, error) {
+	keks, err := openKeys(ctx, c.keyRefs())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	retired := 1 + len(c.replicas)
 	opts.Replicas, opts.Retired = keks[1:retired], keks[retired:]
-	keys, err := keyring.New(keks[0], opts)
-	return keys, ids, err
+	return keyring.New(keks[0], opts)
 }
 
 // makeKeyFile makes the key file of a new platform. It never replaces one.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io/fs"
 	"net"
 	"net/http"
@@ -9,9 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
 )
 
 func TestARunnerGetsWhatAnAdministratorPut(t *testing.T) {
@@ -281,24 +285,31 @@ func TestLimitsHoldRunnersOff(t *testing.T) {
 
 func TestOldAuditEntriesAreDropped(t *testing.T) {
 	p := start(t, t.TempDir())
-	p.put("acme", "API_KEY", "made-up-value-of-acme")
-	p.put("globex", "API_KEY", "made-up-value-of-globex")
 	p.stop()
-	c, err := parse([]string{"-data", p.dir}, nil)
-	require.NoError(t, err)
-	c.auditKeep = time.Nanosecond // flags want a day
-	var log text
-	opened, err := open(t.Context(), c, c.logger(&log))
-	require.NoError(t, err)
-	defer func() { require.NoError(t, opened.close()) }()
-	s := &server{platform: opened, config: c, log: c.logger(&log)}
-	s.trim(t.Context())
-	for _, tenant := range []string{"acme", "globex"} {
-		page, err := opened.vault.AuditPage(t.Context(), tenant, 0, 10)
+	synctest.Test(t, func(t *testing.T) {
+		c, err := parse([]string{"-data", p.dir, "-audit-keep", "24h"}, nil)
 		require.NoError(t, err)
-		require.Equal(t, "audit.trim", string(page[0].Action), tenant)
-		_, err = opened.vault.VerifyAudit(t.Context(), tenant, nil, nil)
-		require.NoError(t, err, "what is left is a chain")
-	}
-	require.Contains(t, log.String(), "old audit entries were dropped")
+		var log text
+		opened, err := open(t.Context(), c, c.logger(&log))
+		require.NoError(t, err)
+		defer func() { require.NoError(t, opened.close()) }()
+		for _, tenant := range []string{"acme", "globex"} {
+			_, err := opened.vault.Put(t.Context(), tenant, "API_KEY", bundle.NewValue("made-up-value-of-"+tenant), nil)
+			require.NoError(t, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- opened.vault.Run(ctx) }()
+		time.Sleep(49 * time.Hour)
+		for _, tenant := range []string{"acme", "globex"} {
+			page, err := opened.vault.AuditPage(t.Context(), tenant, 0, 10)
+			require.NoError(t, err)
+			require.Equal(t, "audit.trim", string(page[0].Action), tenant)
+			_, err = opened.vault.VerifyAudit(t.Context(), tenant, nil, nil)
+			require.NoError(t, err, "what is left is a chain")
+		}
+		require.Contains(t, log.String(), "old audit entries were dropped")
+		cancel()
+		require.NoError(t, <-ended)
+	})
 }

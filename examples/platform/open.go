@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +22,6 @@ import (
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/sqlstore"
-	"github.com/satchelhq/satchel/vault/store"
 )
 
 // platform is a vault with what it stands on.
@@ -58,7 +56,7 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	if p.storage, err = sqlstore.Open(ctx, db, dialect); err != nil {
 		return fmt.Errorf("-database: %w", err)
 	}
-	tenants, err := p.storage.Tenants(ctx, "", 20)
+	tenants, err := p.storage.Tenants(ctx, "", 1)
 	if err != nil {
 		return fmt.Errorf("-database: %w", err)
 	}
@@ -77,12 +75,9 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 			}
 		}
 	}
-	keys, ids, err := c.openKeyring(life, &keyring.Options{Logger: log})
+	keys, err := c.openKeyring(life, &keyring.Options{Logger: log})
 	if err != nil {
 		return unusable{err}
-	}
-	if err := p.checkKeys(ctx, tenants, ids); err != nil {
-		return err
 	}
 	integrations, err := c.integrations()
 	if err != nil {
@@ -98,10 +93,25 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 		p.close = func() error { return errors.Join(p.audit.Close(), rest()) }
 	}
 	p.vault, err = vault.New(ctx, p.storage, keys, &vault.Options{
-		Logger: log, RefreshAfter: c.refresh, Audit: sinks, Integrations: integrations,
+		Logger: log, RefreshAfter: c.refresh, Audit: sinks, AuditKeep: c.auditKeep, Integrations: integrations,
 		Required: c.required, Notices: c.notices, Observer: p.counts.observer(),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	err = p.vault.Check(ctx)
+	if errors.Is(err, keyring.ErrNoKey) {
+		return unusable{fmt.Errorf("-kek and -kek-key: %s", bundle.Explain(err, flagOf))}
+	}
+	if err != nil {
+		return fmt.Errorf("-database: %w", err)
+	}
+	return nil
+}
+
+// flagOf returns the flag of a setting of the library.
+func flagOf(setting string) string {
+	return map[string]string{"keyring.Options.Retired": "-kek-retired"}[setting]
 }
 
 // openDatabase opens the pool of connections, without a connection yet. No
@@ -150,27 +160,6 @@ func (c *config) postgresSettings() (*pgx.ConnConfig, error) {
 // startsEmpty reports whether the command works with a new database. For the
 // others, one that is empty is another than was meant.
 func (c *config) startsEmpty() bool { return c.command == "serve" || c.command == "import" }
-
-// checkKeys refuses a keyring that cannot open what these tenants have: better
-// now than when the first runner asks. It makes no call of a key service.
-func (p *platform) checkKeys(ctx context.Context, tenants []string, ids []keyring.KEKID) error {
-	for _, tenant := range tenants {
-		snap, err := p.storage.Read(ctx, store.Query{Scope: tenant})
-		if err != nil {
-			return fmt.Errorf("-database: %w", err)
-		}
-		for _, record := range snap.Keys {
-			wrapped, err := record.KEKs()
-			if err != nil {
-				return fmt.Errorf("-database: a key record of tenant %s: %w", tenant, err)
-			}
-			if !slices.ContainsFunc(wrapped, func(id keyring.KEKID) bool { return slices.Contains(ids, id) }) {
-				return unusable{fmt.Errorf("-kek: the data of tenant %s is under %q, and the key given is %q: name the right one with -kek and -kek-key, or add it with -kek-retired", tenant, wrapped, ids)}
-			}
-		}
-	}
-	return nil
-}
 
 // integrations returns those that the settings describe.
 func (c *config) integrations() ([]vault.Integration, error) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -32,10 +31,6 @@ const (
 	headerWithin = 10 * time.Second
 	idleFor      = 2 * time.Minute
 	maxHeader    = 16 << 10
-
-	flushEvery  = 30 * time.Second
-	flushWithin = 5 * time.Second
-	trimEvery   = 24 * time.Hour
 )
 
 // serve serves until ctx ends.
@@ -103,6 +98,11 @@ func (s *server) run(ctx context.Context, out io.Writer) error {
 	work, endWork := context.WithCancel(context.Background())
 	defer endWork()
 	group.Go(func() { s.maintain(work) })
+	group.Go(func() {
+		if err := s.vault.Run(work); err != nil {
+			s.log.Error("the vault's recurring work does not run", "error", err)
+		}
+	})
 	failed := make(chan error, 1)
 	group.Go(func() {
 		if scheme == "https" {
@@ -115,7 +115,12 @@ func (s *server) run(ctx context.Context, out io.Writer) error {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
-		return s.leave(web, endWaits)
+		s.leave(web, endWaits)
+		endWork()
+		group.Wait() // the vault stores what it has collected
+		s.counts.log(context.WithoutCancel(ctx), s.log)
+		s.log.Info("ended")
+		return nil
 	}
 }
 
@@ -129,7 +134,7 @@ func (s *server) sayHints(out io.Writer) {
 
 // leave ends the server: first whoever balances load is told, then the runners
 // that wait, and then the rest is answered.
-func (s *server) leave(web *http.Server, endWaits func()) error {
+func (s *server) leave(web *http.Server, endWaits func()) {
 	s.log.Info("ending", "delay", s.config.shutdownDelay, "timeout", s.config.shutdownTimeout)
 	s.leaving.Store(true)
 	time.Sleep(s.config.shutdownDelay)
@@ -140,14 +145,6 @@ func (s *server) leave(web *http.Server, endWaits func()) error {
 		s.log.Warn("cutting off requests that are still being answered", "error", err)
 		_ = web.Close()
 	}
-	ctx, cancel = context.WithTimeout(context.Background(), flushWithin)
-	defer cancel()
-	if err := s.vault.Flush(ctx); err != nil {
-		s.log.Warn("could not record when secrets were last used", "error", err)
-	}
-	s.counts.log(ctx, s.log)
-	s.log.Info("ended")
-	return nil
 }
 
 // handler serves everything. It does not clean paths: what is not written as it
@@ -235,41 +232,23 @@ func (s *server) certificate() (*certificate, error) {
 	return newCertificate(certFile, keyFile, s.log)
 }
 
-// maintain does what has to be done now and then, until ctx ends.
+// maintain reopens the audit file at SIGHUP and logs a line of counts every
+// minute, until ctx is done.
 func (s *server) maintain(ctx context.Context) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	flush := time.NewTicker(flushEvery)
-	defer flush.Stop()
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
-	trim := time.NewTimer(time.Minute + rand.N(10*time.Minute)) // processes that start together do not do it together
-	defer trim.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
 			s.reopenAudit()
-		case <-flush.C:
-			s.flush(ctx)
 		case <-minute.C:
 			s.counts.log(ctx, s.log)
-		case <-trim.C:
-			s.trim(ctx)
-			trim.Reset(trimEvery)
 		}
-	}
-}
-
-// flush stores times of last use, for those that look at them in another
-// process.
-func (s *server) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, flushWithin)
-	defer cancel()
-	if err := s.vault.Flush(ctx); err != nil && ctx.Err() == nil {
-		s.log.Warn("could not record when secrets were last used", "error", err)
 	}
 }
 
@@ -283,42 +262,6 @@ func (s *server) reopenAudit() {
 		return
 	}
 	s.log.Info("the audit file was reopened")
-}
-
-// trim drops audit entries that are too old.
-func (s *server) trim(ctx context.Context) {
-	if s.config.auditKeep == 0 {
-		return
-	}
-	before := time.Now().Add(-s.config.auditKeep)
-	err := s.eachTenant(ctx, func(tenant string) error {
-		dropped, err := s.vault.TrimAudit(ctx, tenant, before)
-		if err != nil {
-			s.log.Error("could not drop old audit entries", "tenant", tenant, "error", err)
-		} else if dropped > 0 {
-			s.log.Info("old audit entries were dropped", "tenant", tenant, "entries", dropped)
-		}
-		return ctx.Err()
-	})
-	if err != nil && ctx.Err() == nil {
-		s.log.Error("could not drop old audit entries", "error", err)
-	}
-}
-
-// eachTenant calls f for every tenant until it fails.
-func (p *platform) eachTenant(ctx context.Context, f func(tenant string) error) error {
-	var after string
-	for {
-		tenants, err := p.storage.Tenants(ctx, after, 100)
-		if err != nil || len(tenants) == 0 {
-			return err
-		}
-		for _, after = range tenants {
-			if err := f(after); err != nil {
-				return err
-			}
-		}
-	}
 }
 
 // handshakes lowers what net/http says of clients that break off, which
