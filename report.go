@@ -32,7 +32,9 @@ func (r Report) count(status bundle.CheckStatus) int {
 }
 
 // String returns the report for people: a line for each item, in columns, below
-// it what to do about it, and at the end whether the runner is ready.
+// it what to do about it, and at the end whether the runner is ready. A program
+// with flags replaces Detail and Fix of the items by [bundle.CheckItem.Parts]
+// first.
 func (r Report) String() string {
 	const widest = 40
 	var width int

@@ -2,6 +2,7 @@ package outgoing
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -79,5 +80,28 @@ func TestTheCauseIsSaidInWordsOfOurOwn(t *testing.T) {
 		text := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: cause}).Error()
 		require.True(t, strings.HasPrefix(text, says), text)
 		require.NotContains(t, text, "c4n4ry")
+	}
+}
+
+func TestExplain_settings(t *testing.T) {
+	for name, row := range map[string]struct {
+		cause     error
+		setting   string
+		untrusted bool
+	}{
+		"an authority":  {x509.UnknownAuthorityError{}, "providers.Platform.Client.RootCAs", true},
+		"another host":  {x509.HostnameError{Certificate: &x509.Certificate{}}, "providers.Platform.URL", true},
+		"an old one":    {x509.CertificateInvalidError{Reason: x509.Expired}, "", true},
+		"plain HTTP":    {http.ErrSchemeMismatch, "providers.Platform.URL", true},
+		"no time":       {context.DeadlineExceeded, "providers.Platform.Timeout", false},
+		"another error": {errors.New("c4n4ry"), "providers.Platform.URL", false},
+	} {
+		fault := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: row.cause})
+		require.Equal(t, row.setting, fault.Setting, name)
+		require.Equal(t, row.untrusted, errors.Is(fault, ErrUntrusted), name)
+		require.NotEmpty(t, fault.Fix, name)
+		without := fault.Text(func(string) string { return "" })
+		require.NotContains(t, without, "RootCAs", "a program without the setting does not name it")
+		require.NotContains(t, without, "Timeout", "a program without the setting does not name it")
 	}
 }
