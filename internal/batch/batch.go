@@ -43,6 +43,7 @@ type Group[T any] struct {
 	waiting list.List     // of *waiter[T]
 	idle    chan struct{} // closed at the end of the last commit; nil while there is none
 	closed  bool
+	atRest  func() // called without the lock when the last commit has ended; may be nil
 }
 
 // waiter is a caller and its item.
@@ -183,11 +184,22 @@ func (g *Group[T]) commit(batch []*waiter[T]) {
 // next has the next batch committed, if anything waits.
 func (g *Group[T]) next() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if batch := g.take(); len(batch) > 0 {
-		go g.commit(batch)
-		return
+	batch := g.take()
+	if len(batch) == 0 {
+		close(g.idle)
+		g.idle = nil
 	}
-	close(g.idle)
-	g.idle = nil
+	g.mu.Unlock()
+	if len(batch) > 0 {
+		go g.commit(batch)
+	} else if g.atRest != nil {
+		g.atRest()
+	}
+}
+
+// resting reports whether nothing waits and no commit is under way.
+func (g *Group[T]) resting() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.idle == nil
 }
