@@ -2,13 +2,10 @@ package vault
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
-	"github.com/satchelhq/satchel/internal/batch"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
@@ -46,21 +43,41 @@ func auditEntries(c *store.Change, scope, author string) []audit.Entry {
 	return entries
 }
 
-// tell gives entries to the sinks.
-func (v *Vault) tell(ctx context.Context, tenant string, entries ...audit.Entry) error {
-	for _, e := range entries {
-		for _, sink := range v.sinks {
-			err := sink.Record(ctx, tenant, e)
-			if err == nil {
-				continue
-			}
-			if !v.auditBestEffort {
-				return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
-			}
-			v.log.ErrorContext(ctx, "an audit sink failed", "tenant", tenant, "action", string(e.Action), "error", err)
+// append records an entry of st's tenant.
+func (v *Vault) append(ctx context.Context, st *state, e audit.Entry) error {
+	tenant := store.Tenant(st.Path[0].Scope)
+	return v.audit.Append(ctx, tenant, v.opensNewest(tenant, st), e)
+}
+
+// opensNewest opens the newest data key of st's tenant for the audit log, which
+// may do so when st is closed.
+func (v *Vault) opensNewest(tenant string, st *state) audit.Open {
+	return func(ctx context.Context) (*keyring.DataKey, error) { return v.openNewest(ctx, tenant, st.Keys) }
+}
+
+// findsKey finds the data key behind a row of the audit chain, which may be newer
+// than st.
+func (v *Vault) findsKey(st *state) audit.Find {
+	return func(ctx context.Context, id [16]byte) (*keyring.DataKey, error) {
+		key, err := st.key(ctx, id)
+		if !errors.Is(err, keyring.ErrTampered) {
+			return key, err
 		}
+		snap, err := v.storage.Read(ctx, store.Query{Scope: st.Path[0].Scope})
+		if err != nil {
+			return nil, fmt.Errorf("reading from storage: %w", err)
+		}
+		st.Keys = snap.Keys
+		return st.key(ctx, id)
 	}
-	return nil
+}
+
+// readTenant reads for a use of the audit chain of a tenant.
+func (v *Vault) readTenant(ctx context.Context, tenant string, head bool) (*state, error) {
+	if err := CheckScope(tenant); err != nil || store.Tenant(tenant) != tenant {
+		return nil, fmt.Errorf("%w: want the name of a tenant, the first segment of a scope", ErrInvalid)
+	}
+	return v.read(ctx, store.Query{Scope: tenant, AuditHead: head})
 }
 
 // VerifyAudit reads the audit chain of a tenant and checks that every entry is
@@ -79,237 +96,74 @@ func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *audit.Hea
 	return head, nil
 }
 
-// auditPage is how many entries are read, or written, together.
-const auditPage = 500
-
 func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *audit.Head, visit func(int64, audit.Entry) error) (audit.Head, error) {
-	var head audit.Head
-	if err := CheckScope(tenant); err != nil || store.Tenant(tenant) != tenant {
-		return head, fmt.Errorf("%w: want the name of a tenant, the first segment of a scope", ErrInvalid)
-	}
-	st, err := v.read(ctx, store.Query{Scope: tenant})
+	st, err := v.readTenant(ctx, tenant, false)
 	if err != nil {
-		return head, err
+		return audit.Head{}, err
 	}
 	defer st.close()
-	check := audit.Check{Tenant: tenant, Since: since}
-	for {
-		rows, err := v.storage.Audit(ctx, tenant, head.Seq, auditPage)
-		if err != nil {
-			return head, fmt.Errorf("reading from storage: %w", err)
-		}
-		for _, row := range rows {
-			key, err := v.auditKey(ctx, st, row)
-			if err != nil {
-				return head, err
-			}
-			entry, err := check.Next(key, row)
-			if err != nil {
-				return head, err
-			}
-			if visit != nil {
-				if err := visit(row.Seq, entry); err != nil {
-					return head, err
-				}
-			}
-			head = audit.Head{Seq: row.Seq, MAC: row.MAC}
-		}
-		if len(rows) < auditPage {
-			return head, check.End()
-		}
-	}
+	return v.audit.Verify(ctx, tenant, v.findsKey(st), since, visit)
 }
 
-// auditKey returns the data key behind a row's MAC, which may be newer than st.
-func (v *Vault) auditKey(ctx context.Context, st *state, row store.AuditRow) (*keyring.DataKey, error) {
-	key, err := st.key(ctx, row.KeyID)
-	if !errors.Is(err, keyring.ErrTampered) {
-		return key, err
-	}
-	snap, err := v.storage.Read(ctx, store.Query{Scope: st.Path[0].Scope})
+// AuditPage returns entries of a tenant's audit chain for people to read, the
+// newest first: those with numbers below before, or the newest ones if that is
+// zero, at most limit. A page may be empty, and one with fewer entries is the
+// last.
+//
+// Each entry is checked against the one before it, unless [Vault.TrimAudit] has
+// dropped that; what does not fit is keyring.ErrTampered. Only
+// [Vault.VerifyAudit] checks the whole.
+func (v *Vault) AuditPage(ctx context.Context, tenant string, before int64, limit int) ([]audit.Record, error) {
+	records, err := v.auditPage(ctx, tenant, before, limit)
 	if err != nil {
-		return nil, fmt.Errorf("reading from storage: %w", err)
+		return nil, fmt.Errorf("reading the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
 	}
-	st.Keys = snap.Keys
-	return st.key(ctx, row.KeyID)
+	return records, nil
+}
+
+func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limit int) ([]audit.Record, error) {
+	if before < 0 || limit < 1 {
+		return nil, fmt.Errorf("%w: before is %d and limit %d; want 0 or more, and 1 or more", ErrInvalid, before, limit)
+	}
+	st, err := v.readTenant(ctx, tenant, true)
+	if err != nil {
+		return nil, err
+	}
+	defer st.close()
+	if st.AuditHead == nil {
+		return nil, nil
+	}
+	newest := st.AuditHead.Seq
+	if before > 0 {
+		newest = min(newest, before-1)
+	}
+	return v.audit.Page(ctx, tenant, st.key, newest, limit)
 }
 
 // TrimAudit drops the entries of a tenant that are older than before, after it
 // has appended one that says so: the rest stays verifiable. It verifies the
 // chain first. It returns how many were dropped.
 func (v *Vault) TrimAudit(ctx context.Context, tenant string, before time.Time) (int64, error) {
-	author, err := actor(ctx)
+	dropped, err := v.trimAudit(ctx, tenant, before)
 	if err != nil {
-		return 0, fmt.Errorf("trimming the audit chain of tenant %s: %w", clip(tenant), err)
-	}
-	before = before.Truncate(time.Microsecond) // as entries' times are
-	var dropped, through int64
-	young := false
-	_, err = v.VerifyAudit(ctx, tenant, nil, func(seq int64, e audit.Entry) error {
-		if young = young || !e.Time.Before(before); !young {
-			dropped, through = dropped+1, seq
-		}
-		return nil
-	})
-	if err != nil || dropped == 0 {
-		return 0, err
-	}
-	if err := v.trim(ctx, tenant, through, author); err != nil {
-		return 0, fmt.Errorf("trimming the audit chain of tenant %s: %w", tenant, err)
+		return 0, fmt.Errorf("trimming the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
 	}
 	return dropped, nil
 }
 
-func (v *Vault) trim(ctx context.Context, tenant string, through int64, author string) error {
-	rows, err := v.storage.Audit(ctx, tenant, through-1, 1)
+func (v *Vault) trimAudit(ctx context.Context, tenant string, before time.Time) (int64, error) {
+	author, err := actor(ctx)
 	if err != nil {
-		return fmt.Errorf("reading from storage: %w", err)
+		return 0, err
 	}
-	if len(rows) == 0 || rows[0].Seq != through {
-		return fmt.Errorf("%w: somebody else trims it", ErrConflict)
-	}
-	st, err := v.read(ctx, store.Query{Scope: tenant})
+	st, err := v.readTenant(ctx, tenant, false)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer st.close()
-	key, err := st.newestKey(ctx)
-	if err != nil {
-		return err
+	dropped, err := v.audit.Trim(ctx, tenant, before, author, v.findsKey(st), v.opensNewest(tenant, st))
+	if errors.Is(err, store.ErrConflict) {
+		return 0, fmt.Errorf("%w: another process trims it", ErrConflict)
 	}
-	e := audit.Entry{Time: now(), Action: audit.Trim, Actor: author, Through: through, Head: hex.EncodeToString(rows[0].MAC[:])}
-	if err := v.tell(ctx, tenant, e); err != nil {
-		return err
-	}
-	// Together, whatever is best effort: without its entry the chain could not
-	// be verified any more.
-	entries, err := audit.Encode([]audit.Entry{e})
-	if err != nil {
-		return err
-	}
-	_, err = v.writeEntries(ctx, key, tenant, entries, store.AuditRef{Tenant: tenant, Seq: through})
-	return err
-}
-
-// appends collects entries that are about to be appended, so that those of one
-// tenant are written together.
-type appends struct {
-	mu       sync.Mutex
-	byTenant map[string]*batch.Group[pendingEntry]
-}
-
-// pendingEntry is an entry that is about to be appended, and the tenant's key
-// records as its caller read them.
-type pendingEntry struct {
-	entry audit.Entry
-	keys  []keyring.Record
-}
-
-// appendWithin bounds the writing of entries, which goes on when the request
-// that asked for it has ended.
-const appendWithin = 10 * time.Second
-
-// append tells the sinks and makes an entry of st's tenant durable, together
-// with those that other requests bring meanwhile.
-func (v *Vault) append(ctx context.Context, st *state, e audit.Entry) error {
-	tenant := store.Tenant(st.Path[0].Scope)
-	if err := v.tell(ctx, tenant, e); err != nil {
-		return err
-	}
-	return v.appendsOf(tenant).Do(ctx, pendingEntry{e, st.Keys})
-}
-
-// appendsOf returns the group of a tenant's entries.
-func (v *Vault) appendsOf(tenant string) *batch.Group[pendingEntry] {
-	v.appends.mu.Lock()
-	defer v.appends.mu.Unlock()
-	group := v.appends.byTenant[tenant]
-	if group == nil {
-		group = &batch.Group[pendingEntry]{Most: auditPage, Commit: func(ctx context.Context, pending []pendingEntry) (int, error) {
-			written, err := v.write(ctx, tenant, pending)
-			return written, v.unrecorded(ctx, tenant, err)
-		}}
-		if v.appends.byTenant == nil {
-			v.appends.byTenant = map[string]*batch.Group[pendingEntry]{}
-		}
-		v.appends.byTenant[tenant] = group
-	}
-	return group
-}
-
-// write appends entries to a tenant's chain. It returns how many of them, from
-// the first on, are durable.
-func (v *Vault) write(ctx context.Context, tenant string, pending []pendingEntry) (written int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, appendWithin)
-	defer cancel()
-	key, err := v.openNewest(ctx, tenant, pending[0].keys)
-	if err != nil {
-		return 0, err
-	}
-	defer key.Destroy()
-	entries := make([]audit.Entry, len(pending))
-	for i, p := range pending {
-		entries[i] = p.entry
-	}
-	encoded, err := audit.Encode(entries)
-	if err != nil {
-		return 0, err
-	}
-	return v.writeEntries(ctx, key, tenant, encoded)
-}
-
-// writeEntries appends entries to a tenant's chain, and with the last of them
-// drops others. It returns how many are durable.
-//
-// Each time that somebody else appends in between, it writes fewer together:
-// writers of few entries would else always be faster than one of many.
-func (v *Vault) writeEntries(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop ...store.AuditRef) (written int, err error) {
-	together, lost := auditPage, 0
-	for written < len(entries) {
-		n := min(together, len(entries)-written)
-		var dropped []store.AuditRef
-		if written+n == len(entries) {
-			dropped = drop
-		}
-		switch err := v.writeOnce(ctx, key, tenant, entries[written:written+n], dropped); {
-		case err == nil:
-			written, together, lost = written+n, min(2*together, auditPage), 0
-		case errors.Is(err, store.ErrConflict):
-			if err := yieldTurn(ctx, lost); err != nil {
-				return written, err
-			}
-			together, lost = max(1, n/2), lost+1
-		default:
-			return written, err
-		}
-	}
-	return written, nil
-}
-
-func (v *Vault) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop []store.AuditRef) error {
-	snap, err := v.storage.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, AuditHead: true})
-	if err != nil {
-		return &outage{fmt.Errorf("reading from storage: %w", err)}
-	}
-	rows, err := audit.Chain(key, tenant, snap.AuditHead, entries)
-	if err != nil {
-		return err
-	}
-	err = v.storage.Apply(ctx, &store.Change{Append: rows, DropAudit: drop})
-	if err == nil || errors.Is(err, store.ErrConflict) {
-		return err
-	}
-	return &outage{fmt.Errorf("writing to storage: %w", err)}
-}
-
-// unrecorded returns the error for entries that could not be written.
-func (v *Vault) unrecorded(ctx context.Context, tenant string, err error) error {
-	if err == nil {
-		return nil
-	}
-	v.log.ErrorContext(ctx, "could not append to the audit chain", "tenant", tenant, "error", err)
-	if v.auditBestEffort {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
+	return dropped, err
 }

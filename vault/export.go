@@ -26,6 +26,8 @@ const (
 	exportMagic  = "SKX\x01"
 	exportSuite  = 1
 	exportHeader = 4 + 2 + 16 + 4
+	// auditAtATime is how many audit entries are read together.
+	auditAtATime = 500
 	// maxRecord is more than any key record has.
 	maxRecord = 64 << 10
 )
@@ -106,7 +108,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 	}
 	var seq int64
 	for {
-		rows, err := v.storage.Audit(ctx, tenant, seq, auditPage)
+		rows, err := v.storage.Audit(ctx, tenant, seq, auditAtATime)
 		if err != nil {
 			return fmt.Errorf("reading from storage: %w", err)
 		}
@@ -117,7 +119,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 			seq = row.Seq
 		}
 		report.AuditEntries += len(rows)
-		if len(rows) < auditPage {
+		if len(rows) < auditAtATime {
 			break
 		}
 	}
@@ -353,17 +355,7 @@ func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 			return err
 		}
 	}
-	check := audit.Check{Tenant: rows.tenant}
-	for _, row := range rows.audit {
-		key, err := all.key(ctx, row.KeyID)
-		if err != nil {
-			return err
-		}
-		if _, err := check.Next(key, row); err != nil {
-			return err
-		}
-	}
-	return check.End()
+	return audit.Check(ctx, rows.tenant, all.key, rows.audit)
 }
 
 // state returns what the seal of s covers.

@@ -40,6 +40,25 @@ type outage struct{ error }
 
 func (o *outage) Unwrap() error { return o.error }
 
+// outages is a storage whose Read and Apply say that the error is its own.
+type outages struct{ store.Store }
+
+func (s outages) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
+	snap, err := s.Store.Read(ctx, q)
+	if err != nil {
+		return nil, &outage{err}
+	}
+	return snap, nil
+}
+
+func (s outages) Apply(ctx context.Context, c *store.Change) error {
+	err := s.Store.Apply(ctx, c)
+	if err == nil || errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	return &outage{err}
+}
+
 // holding is a poll that outlasts a short outage.
 type holding struct {
 	until time.Time // zero while the storage works

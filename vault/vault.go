@@ -63,21 +63,19 @@ type Vault struct {
 	log     *slog.Logger
 	refresh time.Duration
 
-	sinks           []audit.Sink
-	auditBestEffort bool
-	auditKeep       time.Duration
-	minters         []*minter
-	required        []Required
-	notices         []string
-	observer        Observer
-	keysWorked      atomic.Bool // the keyring passed its check at least once
-	running         atomic.Bool // Run is
+	audit      *audit.Log
+	auditKeep  time.Duration
+	minters    []*minter
+	required   []Required
+	notices    []string
+	observer   Observer
+	keysWorked atomic.Bool // the keyring passed its check at least once
+	running    atomic.Bool // Run is
 
 	marks   marks
 	uses    uses
 	watch   watch
 	turns   chan struct{} // has room for those who read for a runner
-	appends appends
 	denials denials
 }
 
@@ -140,15 +138,14 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 		log:     boundedLogger(cmp.Or(opts.Logger, slog.Default())),
 		refresh: cmp.Or(opts.RefreshAfter, 15*time.Minute),
 
-		sinks:           slices.Clone(opts.Audit),
-		auditBestEffort: opts.AuditBestEffort,
-		auditKeep:       opts.AuditKeep,
-		required:        slices.Clone(opts.Required),
-		notices:         slices.Clone(opts.Notices),
-		observer:        opts.Observer,
+		auditKeep: opts.AuditKeep,
+		required:  slices.Clone(opts.Required),
+		notices:   slices.Clone(opts.Notices),
+		observer:  opts.Observer,
 
 		turns: make(chan struct{}, mostReads),
 	}
+	v.audit = audit.NewLog(outages{s}, &audit.Options{Sinks: slices.Clone(opts.Audit), BestEffort: opts.AuditBestEffort, Logger: v.log})
 	v.watch.init(opts.Wake)
 	var err error
 	if v.minters, err = newMinters(opts.Integrations); err != nil {
@@ -273,18 +270,14 @@ func (v *Vault) updateOnce(ctx context.Context, q store.Query, plan planner, tol
 		return err
 	}
 	entries := auditEntries(change, q.Scope, author)
-	encoded, err := audit.Encode(entries)
-	if err != nil {
-		return err
-	}
-	if change.Append, err = audit.Chain(key, store.Tenant(q.Scope), st.AuditHead, encoded); err != nil {
-		return err
-	}
 	if !*told {
-		if err := v.tell(ctx, store.Tenant(q.Scope), entries...); err != nil {
+		if err := v.audit.Tell(ctx, store.Tenant(q.Scope), entries...); err != nil {
 			return err
 		}
 		*told = true
+	}
+	if change.Append, err = audit.Chain(key, store.Tenant(q.Scope), st.AuditHead, entries...); err != nil {
+		return err
 	}
 	if err := v.storage.Apply(ctx, change); err != nil {
 		if errors.Is(err, store.ErrConflict) {

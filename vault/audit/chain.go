@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"crypto/hmac"
 	"encoding/binary"
 	"encoding/hex"
@@ -25,8 +26,8 @@ func chainMAC(key *keyring.DataKey, previous [32]byte, tenant string, seq int64,
 	return key.MAC(labelAudit, append(b, entry...))
 }
 
-// Encode returns entries as they are stored.
-func Encode(entries []Entry) ([][]byte, error) {
+// encode returns entries as they are stored.
+func encode(entries []Entry) ([][]byte, error) {
 	out := make([][]byte, len(entries))
 	for i, e := range entries {
 		var err error
@@ -37,8 +38,19 @@ func Encode(entries []Entry) ([][]byte, error) {
 	return out, nil
 }
 
-// Chain returns the rows that follow head.
-func Chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries [][]byte) ([]store.AuditRow, error) {
+// Chain returns the rows of entries that follow head, the newest one of a
+// tenant's chain, or nil if there is none. They are to be stored, in
+// store.Change.Append, together with the change that the entries are about.
+func Chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries ...Entry) ([]store.AuditRow, error) {
+	encoded, err := encode(entries)
+	if err != nil {
+		return nil, err
+	}
+	return chain(key, tenant, head, encoded)
+}
+
+// chain is Chain for entries that are encoded.
+func chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries [][]byte) ([]store.AuditRow, error) {
 	var rows []store.AuditRow
 	var seq int64
 	var previous [32]byte
@@ -57,10 +69,10 @@ func Chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries []
 	return rows, nil
 }
 
-// Check follows a chain.
-type Check struct {
-	Tenant string
-	Since  *Head
+// check follows a chain.
+type check struct {
+	tenant string
+	since  *Head
 	last   *store.AuditRow
 	// first is the oldest row if entries before it were dropped, until the
 	// entry that says so has been found; firstKey is behind its MAC.
@@ -69,8 +81,12 @@ type Check struct {
 	met      bool // since was found, or dropped
 }
 
-// Next checks the row that follows.
-func (c *Check) Next(key *keyring.DataKey, row store.AuditRow) (Entry, error) {
+// next checks the row that follows.
+func (c *check) next(ctx context.Context, find Find, row store.AuditRow) (Entry, error) {
+	key, err := find(ctx, row.KeyID)
+	if err != nil {
+		return Entry{}, err
+	}
 	tampered := func(what string) (Entry, error) {
 		return Entry{}, fmt.Errorf("%w: entry %d %s", keyring.ErrTampered, row.Seq, what)
 	}
@@ -86,7 +102,7 @@ func (c *Check) Next(key *keyring.DataKey, row store.AuditRow) (Entry, error) {
 		return tampered("has no number that a chain gives")
 	}
 	if c.first == nil || c.last != nil {
-		mac, err := chainMAC(key, previous, c.Tenant, row.Seq, row.Entry)
+		mac, err := chainMAC(key, previous, c.tenant, row.Seq, row.Entry)
 		if err != nil {
 			return Entry{}, err
 		}
@@ -95,8 +111,8 @@ func (c *Check) Next(key *keyring.DataKey, row store.AuditRow) (Entry, error) {
 		}
 	}
 	c.last = &row
-	if c.Since != nil && row.Seq == c.Since.Seq {
-		if row.MAC != c.Since.MAC {
+	if c.since != nil && row.Seq == c.since.Seq {
+		if row.MAC != c.since.MAC {
 			return tampered("is not the one that was kept elsewhere")
 		}
 		c.met = true
@@ -112,8 +128,8 @@ func (c *Check) Next(key *keyring.DataKey, row store.AuditRow) (Entry, error) {
 }
 
 // trimmed takes note of an entry that says which others were dropped.
-func (c *Check) trimmed(e Entry) error {
-	if c.Since != nil && c.Since.Seq <= e.Through {
+func (c *check) trimmed(e Entry) error {
+	if c.since != nil && c.since.Seq <= e.Through {
 		c.met = true
 	}
 	if c.first == nil || c.first.Seq != e.Through+1 {
@@ -123,7 +139,7 @@ func (c *Check) trimmed(e Entry) error {
 	if n, err := hex.Decode(previous[:], []byte(e.Head)); err != nil || n != len(previous) {
 		return fmt.Errorf("%w: entry %d does not say what it dropped", keyring.ErrTampered, c.last.Seq)
 	}
-	mac, err := chainMAC(c.firstKey, previous, c.Tenant, c.first.Seq, c.first.Entry)
+	mac, err := chainMAC(c.firstKey, previous, c.tenant, c.first.Seq, c.first.Entry)
 	if err != nil {
 		return err
 	}
@@ -134,13 +150,13 @@ func (c *Check) trimmed(e Entry) error {
 	return nil
 }
 
-// End checks what the chain as a whole has to have.
-func (c *Check) End() error {
+// end checks what the chain as a whole has to have.
+func (c *check) end() error {
 	if c.first != nil {
 		return fmt.Errorf("%w: the entries before number %d are missing, and none says that they were dropped", keyring.ErrTampered, c.first.Seq)
 	}
-	if c.Since != nil && !c.met {
-		return fmt.Errorf("%w: the chain ends before entry %d, which was kept elsewhere", keyring.ErrTampered, c.Since.Seq)
+	if c.since != nil && !c.met {
+		return fmt.Errorf("%w: the chain ends before entry %d, which was kept elsewhere", keyring.ErrTampered, c.since.Seq)
 	}
 	return nil
 }
