@@ -3,10 +3,10 @@ package satchel
 import (
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 // Report is what [Check] found.
@@ -66,12 +66,7 @@ func (r Report) String() string {
 // plain returns s on one line and without what could move a terminal's cursor:
 // parts of it may come from servers.
 func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, strings.ReplaceAll(strings.TrimSpace(s), "\n", "; "))
+	return text.Line(strings.ReplaceAll(strings.TrimSpace(s), "\n", "; "))
 }
 
 func (r *Report) ok(name, detail string) {

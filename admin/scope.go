@@ -7,6 +7,7 @@ import (
 	"regexp"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault/api"
 )
@@ -45,9 +46,4 @@ func checkScope(scope string) error {
 }
 
 // clip shortens what may be anything before it goes into an error.
-func clip(s string) string {
-	if len(s) > bundle.MaxName {
-		s = s[:16] + "…"
-	}
-	return wire.Text(s, bundle.MaxName)
-}
+func clip(s string) string { return wire.Text(text.Clip(s, bundle.MaxName, 19), bundle.MaxName) }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 // ApplyOptions say how a plan is carried out. The zero value of each field
@@ -306,7 +307,7 @@ func (r *Result) String() string {
 		}
 		rows = append(rows, []string{lineRange(o.Line, o.EndLine), o.Name, string(o.Status), o.Detail})
 	}
-	out := table(rows) + fmt.Sprintf("%s: %d of %d gone from the file", r.Path, moved, len(r.Outcomes))
+	out := text.Columns(rows) + fmt.Sprintf("%s: %d of %d gone from the file", r.Path, moved, len(r.Outcomes))
 	if r.Backup != "" {
 		out += fmt.Sprintf("\nWhat it held is in %s. Delete that when the runner works without.", r.Backup)
 	}

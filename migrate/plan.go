@@ -3,9 +3,11 @@ package migrate
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 // Options say how a file is migrated. The zero value of each field means its
@@ -254,7 +256,7 @@ func (p *Plan) String() string {
 		}
 		rows = append(rows, []string{lineRange(item.Line, item.EndLine), name, string(item.Class), string(item.Action), item.Preview, why})
 	}
-	out := table(rows)
+	out := text.Columns(rows)
 	var todo []string
 	for _, a := range []Action{ActionMove, ActionReplace, ActionRemove, ActionKeep} {
 		if n := count[a]; n > 0 {
@@ -269,4 +271,12 @@ func (p *Plan) String() string {
 		out += "\nIt is not known what the platform has: nothing was compared."
 	}
 	return out
+}
+
+// lineRange returns lines for people, such as "3" or "3-7".
+func lineRange(from, to int) string {
+	if to <= from {
+		return strconv.Itoa(from)
+	}
+	return strconv.Itoa(from) + "-" + strconv.Itoa(to)
 }

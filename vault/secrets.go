@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
@@ -511,9 +512,4 @@ func checkTime(what string, t time.Time) error {
 }
 
 // clip quotes and shortens what may be anything before it goes into an error.
-func clip(s string) string {
-	if len(s) > bundle.MaxName {
-		return strconv.Quote(s[:32] + "…")
-	}
-	return strconv.Quote(s)
-}
+func clip(s string) string { return strconv.Quote(text.Clip(s, bundle.MaxName, 35)) }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/satchelhq/satchel"
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 const checkHelp = `It asks the platform for the bundle once, and changes nothing.
@@ -62,7 +63,7 @@ func (p *program) printReport(report satchel.Report) {
 		fmt.Fprintln(p.out, line)
 	}
 	for _, notice := range report.Bundle.Meta().Notices {
-		fmt.Fprintln(p.out, "notice: "+printable(notice))
+		fmt.Fprintln(p.out, "notice: "+text.Printable(notice))
 	}
 }
 

@@ -9,11 +9,11 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 const explainHelp = `Without a NAME it lists all secrets of the runner. It prints previews, never
@@ -143,22 +143,21 @@ func (p *program) sayMissing(b *bundle.Bundle) {
 }
 
 func (p *program) printAll(all []explanation) {
-	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tPREVIEW\tFROM\tHIDES")
+	rows := [][]string{{"NAME", "PREVIEW", "FROM", "HIDES"}}
 	for _, e := range all {
 		var hides []string
 		for _, h := range e.Hides {
 			hides = append(hides, h.From)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Name, e.Preview, printable(e.From), printable(cmp.Or(strings.Join(hides, ", "), "-")))
+		rows = append(rows, []string{e.Name, e.Preview, e.From, cmp.Or(strings.Join(hides, ", "), "-")})
 	}
-	w.Flush()
+	fmt.Fprint(p.out, text.Columns(rows))
 }
 
 func (p *program) printExplanation(e explanation) {
-	row := func(word, text string) {
-		if text != "" {
-			fmt.Fprintf(p.out, "  %-9s %s\n", word, printable(text))
+	row := func(word, value string) {
+		if value != "" {
+			fmt.Fprintf(p.out, "  %-9s %s\n", word, text.Printable(value))
 		}
 	}
 	fmt.Fprintln(p.out, p.paint(p.out, bold, e.Name))

@@ -15,8 +15,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"unicode"
+
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 func main() {
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if _, ok := find(name); !ok {
 		place = "satchel"
 	}
-	fmt.Fprintf(p.err, "%s %s\n", p.paint(p.err, red, place+":"), printable(explained(err, flagNames)))
+	fmt.Fprintf(p.err, "%s %s\n", p.paint(p.err, red, place+":"), text.Printable(explained(err, flagNames)))
 	if advice := hint(err); advice != "" {
 		fmt.Fprintln(p.err, advice)
 	}
@@ -101,18 +101,4 @@ func (p *program) command(ctx context.Context, name string, args []string) error
 		return &usageError{"there is no such command" + nearest(name, names) + "; `satchel help` lists them"}
 	}
 	return c.run(p, ctx, args)
-}
-
-// oneLine is printable for what has to stay on a line, such as the name of a job.
-func oneLine(s string) string { return strings.ReplaceAll(printable(s), "\n", "?") }
-
-// printable returns s without what could move a terminal's cursor: parts of it
-// may come from servers.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
 }

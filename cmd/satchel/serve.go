@@ -14,6 +14,7 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 const serveHelp = `It takes jobs from a folder, or from the input with --stdin, and runs several at a
@@ -185,7 +186,7 @@ type event struct {
 func (w *workers) say(e event) {
 	w.printing.Lock()
 	defer w.printing.Unlock()
-	job := oneLine(e.Job)
+	job := text.Line(e.Job)
 	if w.json {
 		e.Time = time.Now().UTC()
 		_ = printLine(w.out, e)
@@ -195,9 +196,9 @@ func (w *workers) say(e event) {
 	case e.Event == "output":
 		fmt.Fprintf(w.out, "[%s] %s\n", job, e.Text)
 	case e.Job == "":
-		fmt.Fprintf(w.out, "%s: %s\n", w.paint(w.out, bold, e.Event), printable(e.Text))
+		fmt.Fprintf(w.out, "%s: %s\n", w.paint(w.out, bold, e.Event), text.Printable(e.Text))
 	case e.Code == nil:
-		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, printable(e.Text))
+		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, text.Printable(e.Text))
 	default:
 		code := fmt.Sprintf("code %d after %.1fs", *e.Code, e.Seconds)
 		if e.Text != "" {
@@ -207,7 +208,7 @@ func (w *workers) say(e event) {
 		if *e.Code != 0 {
 			color = red
 		}
-		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, w.paint(w.out, color, printable(code)))
+		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, w.paint(w.out, color, text.Printable(code)))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
+	"github.com/satchelhq/satchel/internal/text"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/vault/api"
 )
@@ -82,12 +83,12 @@ func (s *setup) connect(ctx context.Context) error {
 func (s *setup) review() {
 	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 3 of 3: review and connect"))
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "  platform\t%s\n", printable(s.url))
-	fmt.Fprintf(w, "  scope\t%s\n", printable(s.settings.Scope))
+	fmt.Fprintf(w, "  platform\t%s\n", text.Printable(s.url))
+	fmt.Fprintf(w, "  scope\t%s\n", text.Printable(s.settings.Scope))
 	fmt.Fprintf(w, "  backend\t%s\n", s.settings.Backend)
 	fmt.Fprintf(w, "  jobs at a time\t%d\n", s.settings.Pool)
 	for _, need := range s.needs.Items {
-		fmt.Fprintf(w, "  required\t%s, %s\n", printable(need.Name), printable(s.state(need)))
+		fmt.Fprintf(w, "  required\t%s, %s\n", text.Printable(need.Name), text.Printable(s.state(need)))
 	}
 	for _, i := range s.integrations {
 		state := "has not minted yet"
@@ -97,7 +98,7 @@ func (s *setup) review() {
 		case !i.Minted.IsZero():
 			state = "minted " + moment(i.Minted)
 		}
-		fmt.Fprintf(w, "  integration\t%s of %s, %s\n", printable(i.Name), printable(i.Scope), printable(state))
+		fmt.Fprintf(w, "  integration\t%s of %s, %s\n", text.Printable(i.Name), text.Printable(i.Scope), text.Printable(state))
 	}
 	w.Flush()
 }
@@ -153,7 +154,7 @@ func alive(info api.Token) bool {
 func (s *setup) sayMissing() {
 	fmt.Fprintf(s.out, "%s: the runner does not go online without what is required.\n", s.status(s.out, "not ready"))
 	for _, need := range s.missing() {
-		fmt.Fprintf(s.out, "  %s is %s: %s\n", printable(need.Name), s.status(s.out, string(need.Status)), printable(need.Detail))
+		fmt.Fprintf(s.out, "  %s is %s: %s\n", text.Printable(need.Name), s.status(s.out, string(need.Status)), text.Printable(need.Detail))
 	}
 	fmt.Fprintf(s.out, "The token is created. When that is done, `satchel check` says whether the runner is ready.\n")
 }

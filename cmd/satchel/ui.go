@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 // Colors, as terminals know them.
@@ -52,7 +54,7 @@ func (p *program) printJSON(v any) error {
 
 // note prints a line for people beside the result.
 func (p *program) note(format string, args ...any) {
-	fmt.Fprintln(p.err, p.paint(p.err, dim, printable(fmt.Sprintf(format, args...))))
+	fmt.Fprintln(p.err, p.paint(p.err, dim, text.Printable(fmt.Sprintf(format, args...))))
 }
 
 // logger returns the logger for the library's warnings, with this program's flags

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 )
 
 const (
@@ -270,14 +271,7 @@ func Text(s string, max int) string {
 		}
 		return r
 	}, s)
-	if len(s) <= max {
-		return s
-	}
-	end := max - len(ellipsis)
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + ellipsis
+	return text.Clip(s, max, max)
 }
 
 const ellipsis = "…"
