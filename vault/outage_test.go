@@ -219,6 +219,7 @@ type sluggish struct {
 	store.Store
 	read      time.Duration
 	hang      atomic.Bool
+	asked     atomic.Int64 // questions for changes under way
 	broken    atomic.Bool  // reads for tokens fail when they have taken their time
 	now, most atomic.Int64 // reads for tokens under way
 }
@@ -238,8 +239,11 @@ func (s *sluggish) Read(ctx context.Context, q store.Query) (*store.Snapshot, er
 }
 
 func (s *sluggish) Changes(ctx context.Context, since int64) (int64, []string, error) {
+	s.asked.Add(1)
+	defer s.asked.Add(-1)
 	if s.hang.Load() {
 		<-ctx.Done()
+		time.Sleep(time.Millisecond)
 		return 0, nil, ctx.Err()
 	}
 	return s.Store.Changes(ctx, since)
@@ -365,5 +369,22 @@ func TestAQuestionThatHangsHoldsUpNobodyForLong(t *testing.T) {
 			require.Equal(t, "two", reveal(got.b)["A"])
 			require.LessOrEqual(t, got.took, 7*time.Second)
 		}
+	})
+}
+
+func TestPollingEndsWithTheLastWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &sluggish{Store: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		f.put(t, "acme", "A", "one")
+		token := f.issue(t, "acme")
+		revision := f.bundle(t, token).Revision()
+		storage.hang.Store(true)
+		first := f.wait(t.Context(), token, revision, time.Second)
+		last := f.wait(t.Context(), token, revision, 1500*time.Millisecond)
+		require.ErrorIs(t, (<-first).err, vault.ErrUnchanged)
+		require.EqualValues(t, 1, storage.asked.Load(), "one question for all, and it goes on for those who are left")
+		require.ErrorIs(t, (<-last).err, vault.ErrUnchanged)
+		require.Zero(t, storage.asked.Load(), "no goroutine is left behind, not even in the middle of a question")
 	})
 }

@@ -63,10 +63,16 @@ func (f *Flight[T]) Do(ctx context.Context, fly func(context.Context) T) (T, err
 }
 
 // Join joins the run under way, or starts one of fly as Do does, and returns at
-// once. The caller calls leave once, when it does not need the run any more.
+// once. The caller calls leave once, when it does not need the run any more. A
+// leave that cancels the run, as the last one does without Stay, returns when the
+// run has ended: no goroutine is left behind.
 func (f *Flight[T]) Join(ctx context.Context, fly func(context.Context) T) (leave func()) {
 	r := f.join(ctx, fly)
-	return func() { f.leave(r) }
+	return func() {
+		if f.leave(r) {
+			<-r.done
+		}
+	}
 }
 
 func (f *Flight[T]) join(ctx context.Context, fly func(context.Context) T) *run[T] {
@@ -109,14 +115,15 @@ func (f *Flight[T]) land(r *run[T]) {
 	}
 }
 
-// leave gives up a caller's place in a run.
-func (f *Flight[T]) leave(r *run[T]) {
+// leave gives up a caller's place in a run, and reports whether that canceled it.
+func (f *Flight[T]) leave(r *run[T]) (canceled bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.callers--
 	if r.callers > 0 || f.Stay || f.run != r {
-		return
+		return false
 	}
 	r.cancel()
 	f.run = nil
+	return true
 }
