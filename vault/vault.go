@@ -56,7 +56,7 @@ var (
 
 // Vault keeps secrets. It is safe for concurrent use, and several processes
 // may share a Storage. When its methods return they leave no goroutine behind,
-// but for an integration that does not heed its deadline.
+// but for a minting that is under way.
 type Vault struct {
 	storage store.Store
 	keys    *keyring.Keyring

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -54,6 +55,7 @@ func TestNoMethodButBootstrapCanReturnAValue(t *testing.T) {
 	require.NotEmpty(t, holds(reflect.TypeFor[struct{ a [3][]byte }](), nil))
 	require.NotEmpty(t, holds(reflect.TypeFor[[]any](), nil))
 	require.NotEmpty(t, holds(reflect.TypeFor[func() string](), nil))
+	require.NotEmpty(t, holds(reflect.TypeFor[iter.Seq2[string, bundle.Secret]](), nil))
 	require.Empty(t, holds(reflect.TypeFor[api.Secret](), nil))
 }
 
@@ -79,7 +81,16 @@ func holds(t reflect.Type, seen []reflect.Type) string {
 		return ""
 	}
 	switch t.Kind() {
-	case reflect.Func, reflect.Interface, reflect.Chan, reflect.UnsafePointer:
+	case reflect.Func:
+		if !t.CanSeq() && !t.CanSeq2() {
+			return t.String()
+		}
+		for yielded := range t.In(0).Ins() {
+			if found := in(yielded, "element of "+t.String()); found != "" {
+				return found
+			}
+		}
+	case reflect.Interface, reflect.Chan, reflect.UnsafePointer:
 		return t.String()
 	case reflect.Slice, reflect.Array:
 		if t.Elem().Kind() == reflect.Uint8 {
@@ -160,6 +171,19 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 		bad, err3 := f.Bootstrap(ctx, bundle.NewValue(token.Reveal()[:64]+"_"), nil)
 		return []any{b, err, again, err2, bad, err3}
 	},
+	"Run": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		return []any{f.Run(ctx)}
+	},
+	"Tenants": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		var out []any
+		for tenant, err := range f.Tenants(ctx) {
+			out = append(out, tenant, err)
+		}
+		return out
+	},
+	"Check": func(ctx context.Context, f *fixture, _ bundle.Value) []any { return []any{f.Check(ctx)} },
 	"Flush": func(ctx context.Context, f *fixture, _ bundle.Value) []any { return []any{f.Flush(ctx)} },
 	"RotateToken": func(ctx context.Context, f *fixture, token bundle.Value) []any {
 		next, info, err := f.RotateToken(ctx, token.Reveal()[4:16], nil)
