@@ -68,6 +68,16 @@ func (d *DataKey) MAC(label string, data ...[]byte) ([32]byte, error) {
 	return macUnder(dek, label+"\x00", data...)
 }
 
+// Clone returns another handle on the key, for work that goes on after this one
+// is destroyed. It asks no key service. The caller destroys both. The error is
+// [ErrKeyState] after Destroy.
+func (d *DataKey) Clone() (*DataKey, error) {
+	if d.destroyed.Load() || !d.key.retainLive() {
+		return nil, errDestroyed
+	}
+	return &DataKey{key: d.key}, nil
+}
+
 // Destroy releases the handle. The key's bytes are cleared when its last handle
 // is released and the keyring's cache has dropped it; keys derived from it are
 // left to the garbage collector. A second call does nothing.
@@ -115,6 +125,19 @@ func newSharedKey(id [16]byte, dek []byte) *sharedKey {
 
 // retain adds n references. The caller holds one already.
 func (k *sharedKey) retain(n int) { k.refs.Add(int64(n)) }
+
+// retainLive adds a reference unless the last one was dropped already.
+func (k *sharedKey) retainLive() bool {
+	for {
+		n := k.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if k.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
 
 // release drops one reference, and clears the key with the last.
 func (k *sharedKey) release() {

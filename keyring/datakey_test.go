@@ -96,6 +96,52 @@ func TestEachHandleIsReleasedOnItsOwn(t *testing.T) {
 	require.NoError(t, open(t, keys, rec, acme), "nor does it touch the cache")
 }
 
+func TestDataKey_Clone(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	key, _, err := keys.NewKey(t.Context(), acme)
+	require.NoError(t, err)
+	bytesOfKey := keyring.KeyBytes(key)
+	want, err := key.MAC("label")
+	require.NoError(t, err)
+	clone, err := key.Clone()
+	require.NoError(t, err)
+	require.Equal(t, key.ID(), clone.ID())
+
+	key.Destroy()
+	_, err = key.Clone()
+	require.ErrorIs(t, err, keyring.ErrKeyState, "a destroyed handle has no clones")
+	got, err := clone.MAC("label")
+	require.NoError(t, err, "the clone works on")
+	require.Equal(t, want, got)
+	clone.Destroy()
+	require.Equal(t, make([]byte, 32), bytesOfKey, "the last handle clears the key")
+}
+
+func TestDataKey_Clone_whileItIsDestroyed(t *testing.T) {
+	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+	for range 100 {
+		key, _, err := keys.NewKey(t.Context(), acme)
+		require.NoError(t, err)
+		bytesOfKey := keyring.KeyBytes(key)
+		var callers sync.WaitGroup
+		for range 4 {
+			callers.Go(func() {
+				clone, err := key.Clone()
+				if err != nil {
+					return // it came too late
+				}
+				defer clone.Destroy()
+				if _, err := clone.MAC("label"); err != nil {
+					t.Errorf("a clone that exists does not work: %v", err)
+				}
+			})
+		}
+		callers.Go(key.Destroy)
+		callers.Wait()
+		require.Equal(t, make([]byte, 32), bytesOfKey)
+	}
+}
+
 func TestAKeyIsClearedAfterEvictionAndItsLastHandle(t *testing.T) {
 	keys := newKeyring(t, newLocal(t, "kek", 1), &keyring.Options{CacheEntries: 1})
 	rec, pushes := newRecord(t, keys, acme), newRecord(t, keys, other)
