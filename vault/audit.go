@@ -50,9 +50,21 @@ func (v *Vault) append(ctx context.Context, st *state, e audit.Entry) error {
 }
 
 // opensNewest opens the newest data key of st's tenant for the audit log, which
-// may do so when st is closed.
+// may do so when st is closed already. A key that st has open costs no call of the
+// key service.
 func (v *Vault) opensNewest(tenant string, st *state) audit.Open {
-	return func(ctx context.Context) (*keyring.DataKey, error) { return v.openNewest(ctx, tenant, st.Keys) }
+	return func(ctx context.Context) (*keyring.DataKey, error) {
+		newest, err := newestRecord(st.Keys)
+		if err != nil {
+			return nil, err
+		}
+		if key, ok := st.opened[newest.id]; ok {
+			if clone, err := key.Clone(); err == nil {
+				return clone, nil
+			}
+		}
+		return openKey(ctx, v.keys, tenant, newest.record)
+	}
 }
 
 // findsKey finds the data key behind a row of the audit chain, which may be newer

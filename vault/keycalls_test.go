@@ -61,6 +61,22 @@ func TestAHundredColdBootstrapsShareOneCall(t *testing.T) {
 	})
 }
 
+func TestRecordingADeliveryTakesNoCallOfItsOwn(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "x")
+	token := f.issue(t, "acme")
+	keys, err := keyring.New(f.kek, &keyring.Options{SoftAge: 1}) // each OpenKey is a call
+	require.NoError(t, err)
+	v, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Logger: f.log.logger()})
+	require.NoError(t, err)
+	unwraps := f.kek.Unwraps()
+	for i := range 3 {
+		_, err := v.Bootstrap(t.Context(), token, nil)
+		require.NoError(t, err)
+		require.Equal(t, unwraps+i+1, f.kek.Unwraps(), "the entry goes under the data key that the delivery has open")
+	}
+}
+
 func TestATenantHasOneDataKey(t *testing.T) {
 	f := newFixture(t)
 	wraps := f.kek.Wraps()
