@@ -14,11 +14,17 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/local"
 )
 
+// ErrNotSet is what an error of [PlatformFromEnv] wraps if a setting is nowhere or
+// empty, and nothing else is wrong.
+var ErrNotSet = errors.New("not set")
+
 // PlatformFromEnv returns a [Platform] with the URL in SATCHEL_API_URL and
 // the token in SATCHEL_RUNNER_TOKEN. It takes each from the environment of the
 // process or, where it is not set there, from the named .env files, of which a
 // later one wins. A file is read only if it is needed; then it has to exist. A
-// name that is set and empty counts as set, and is refused.
+// name that is set and empty counts as set, and is refused, and so is one of the
+// two that a file sets twice to different values. Other names that a file sets
+// twice are left to [Dotenv] to refuse.
 //
 // Both settings are checked here, without a request. A token that came from the
 // environment stays there, where the children of the process find it unless
@@ -71,8 +77,19 @@ func find(settings []setting, files []string) error {
 			if err != nil {
 				return err
 			}
+			inFile := map[string]dotenv.Entry{}
 			for _, e := range entries {
-				if s, ok := wanted[e.Name]; ok {
+				s, ok := wanted[e.Name]
+				if !ok {
+					continue
+				}
+				if first, again := inFile[e.Name]; again && !e.Value.Equal(first.Value) {
+					return &bundle.Fault{
+						Problem: fmt.Sprintf("%s:%d: %s is set a second time, after line %d, to another value", file, e.Line, e.Name, first.Line),
+						Fix:     "remove the wrong one",
+					}
+				} else if !again {
+					inFile[e.Name] = e
 					s.place, s.value = fmt.Sprintf("%s:%d", file, e.Line), e.Value
 				}
 			}
@@ -98,7 +115,11 @@ func find(settings []setting, files []string) error {
 	if len(files) > 0 {
 		where += " or " + strings.Join(files, ", ")
 	}
-	return fmt.Errorf("%s; write into %s:\n%s", strings.Join(missing, " and "), where, strings.Join(lines, "\n"))
+	return &bundle.Fault{
+		Problem: strings.Join(missing, " and "),
+		Fix:     fmt.Sprintf("write into %s:\n%s", where, strings.Join(lines, "\n")),
+		Err:     ErrNotSet,
+	}
 }
 
 func readSettings(file string) ([]dotenv.Entry, error) {
@@ -108,5 +129,5 @@ func readSettings(file string) ([]dotenv.Entry, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return dotenv.Parse(file, src)
+	return dotenv.ParseRepeats(file, src)
 }

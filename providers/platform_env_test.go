@@ -121,3 +121,41 @@ func TestAFileOfSettingsHasToBeReadable(t *testing.T) {
 	require.ErrorContains(t, err, file+":2")
 	require.NotContains(t, err.Error(), "canary")
 }
+
+func TestPlatformFromEnv_notSet(t *testing.T) {
+	token, _ := wire.NewToken()
+	setSettings(t, "https://satchel.example.com", "-")
+	_, err := providers.PlatformFromEnv()
+	require.ErrorIs(t, err, providers.ErrNotSet)
+	_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_RUNNER_TOKEN=\n"))
+	require.ErrorIs(t, err, providers.ErrNotSet, "an empty one")
+
+	for name, text := range map[string]string{
+		"a bad token":        "SATCHEL_RUNNER_TOKEN=" + token[:60] + "\n",
+		"a file with errors": "no entry\n",
+		"two tokens":         "SATCHEL_RUNNER_TOKEN=" + token + "\nSATCHEL_RUNNER_TOKEN=\n",
+	} {
+		_, err = providers.PlatformFromEnv(settingsFile(t, text))
+		require.Error(t, err, name)
+		require.NotErrorIs(t, err, providers.ErrNotSet, name)
+	}
+}
+
+func TestPlatformFromEnv_repeats(t *testing.T) {
+	token, _ := wire.NewToken()
+	other, _ := wire.NewToken()
+	const url = "SATCHEL_API_URL=https://satchel.example.com\n"
+	setSettings(t, "-", "-")
+	file := settingsFile(t, "A=1\n"+url+"A=2\n"+url+"SATCHEL_RUNNER_TOKEN="+token+"\n")
+	b, err := providers.PlatformFromEnv(file)
+	require.NoError(t, err, "nothing about the two settings is in doubt")
+	requireSettings(t, b, "https://satchel.example.com", token)
+
+	file = settingsFile(t, url+"SATCHEL_RUNNER_TOKEN="+token+"\n\nSATCHEL_RUNNER_TOKEN="+other+"\n")
+	_, err = providers.PlatformFromEnv(file)
+	require.EqualError(t, err, "bootstrap settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set a second time, after line 2, to another value; remove the wrong one")
+	setSettings(t, "-", other)
+	b, err = providers.PlatformFromEnv(file)
+	require.NoError(t, err, "the environment decides")
+	requireSettings(t, b, "https://satchel.example.com", other)
+}

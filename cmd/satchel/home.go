@@ -19,7 +19,6 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/bundle/dotenv"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/providers/yamlfile"
 )
@@ -132,7 +131,7 @@ func (h home) localLayers() []bundle.Provider {
 	}
 }
 
-// platform returns the platform as the two lines have it.
+// platform returns the platform that the two lines name.
 func (h home) platform(s settings) (*providers.Platform, error) {
 	var files []string
 	if _, err := os.Stat(h.env()); !errors.Is(err, fs.ErrNotExist) {
@@ -140,58 +139,11 @@ func (h home) platform(s settings) (*providers.Platform, error) {
 	}
 	platform, err := providers.PlatformFromEnv(files...)
 	if err != nil {
-		if h.lacksLine() {
+		if errors.Is(err, providers.ErrNotSet) {
 			err = fmt.Errorf("%w\n`satchel setup` writes both lines into %s", err, h.env())
 		}
 		return nil, err
 	}
-	return s.complete(platform)
-}
-
-// lacksLine reports whether one of the two lines is nowhere, which setup mends.
-func (h home) lacksLine() bool {
-	file, err := readEnvFile(h.env())
-	if err != nil {
-		return false // and setup would say the same
-	}
-	return slices.ContainsFunc([]string{urlName, tokenName}, func(name string) bool {
-		_, set := os.LookupEnv(name)
-		value, _ := file.get(name)
-		return !set && value.Reveal() == ""
-	})
-}
-
-// platformDespiteRepeats is platform where .env may have a name twice: it is for
-// migrate, which lists such names.
-func (h home) platformDespiteRepeats(ctx context.Context, s settings) (*providers.Platform, error) {
-	platform, strict := h.platform(s)
-	if _, ok := errors.AsType[*dotenv.SyntaxError](strict); !ok {
-		return platform, strict
-	}
-	file, err := readRepeats(h.env())
-	if err != nil {
-		return nil, err
-	}
-	url, err := file.own(urlName)
-	if err != nil {
-		return nil, err
-	}
-	token, err := file.own(tokenName)
-	if err != nil {
-		return nil, err
-	}
-	if err := providers.CheckURL(url.Reveal()); err != nil {
-		return nil, err
-	}
-	return s.complete(&providers.Platform{
-		URL:   url.Reveal(),
-		Token: func(context.Context) (bundle.Value, error) { return token, nil },
-	})
-}
-
-// complete adds to the platform what the two lines do not have.
-func (s settings) complete(platform *providers.Platform) (*providers.Platform, error) {
-	var err error
 	platform.Runner = runnerName()
 	platform.Client, err = s.httpClient()
 	return platform, err

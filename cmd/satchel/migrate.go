@@ -56,7 +56,7 @@ func (p *program) migrate(ctx context.Context, args []string) error {
 	if *scope != "" {
 		settings.Scope = *scope
 	}
-	platform, err := where.platformDespiteRepeats(ctx, settings)
+	platform, err := where.platform(settings)
 	if err != nil {
 		return err
 	}

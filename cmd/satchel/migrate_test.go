@@ -120,7 +120,7 @@ func TestMigrateDoesNotGuessTheRunnersOwnLines(t *testing.T) {
 	p.runner(t, "migrate", ".env").must(t, 0) // the same value again leaves nothing to guess
 	for says, content := range map[string]string{
 		".env:5: " + urlName + " is set a second time, after line 3, to another value": twice + string(own) + urlName + "=https://elsewhere.example.com\n",
-		tokenName + " is not set; write it into the environment or .env":               twice + urlName + "=" + p.url + "\n",
+		tokenName + " is not set; write into the environment or .env":                  twice + urlName + "=" + p.url + "\n",
 		"URL of the platform: ": twice + urlName + "=https://user:" + localKey + "@example.com\n" + tokenName + "=rnt_x\n",
 		".env:3: ":              twice + "no entry\n" + string(own),
 	} {
