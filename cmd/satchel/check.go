@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -42,7 +43,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if *asJSON {
 		err = p.printJSON(describeReport(report))
 	} else {
-		p.printReport(report)
+		p.printReport(p.out, report)
 	}
 	if err == nil && !report.OK() {
 		err = exitCode(codeFailed)
@@ -51,19 +52,19 @@ func (p *program) check(ctx context.Context, args []string) error {
 }
 
 // printReport prints a report for people, with the verdict in a color.
-func (p *program) printReport(report satchel.Report) {
+func (p *program) printReport(w io.Writer, report satchel.Report) {
 	for line := range strings.Lines(inFlags(report).String()) {
 		line = strings.TrimSuffix(line, "\n")
 		for _, word := range []string{"ok     ", "warning", "failed ", "not ready", "ready"} {
 			if rest, found := strings.CutPrefix(line, word); found {
-				line = p.status(p.out, word) + rest
+				line = p.status(w, word) + rest
 				break
 			}
 		}
-		fmt.Fprintln(p.out, line)
+		fmt.Fprintln(w, line)
 	}
 	for _, notice := range report.Bundle.Meta().Notices {
-		fmt.Fprintln(p.out, "notice: "+text.Printable(notice))
+		fmt.Fprintln(w, "notice: "+text.Printable(notice))
 	}
 }
 

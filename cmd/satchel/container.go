@@ -12,9 +12,10 @@ import (
 // dockerVariables tell docker where its daemon is, and how to log in there.
 var dockerVariables = []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "XDG_RUNTIME_DIR"}
 
-// inContainer makes a job run in a container. Docker takes the value of a
-// variable from its own environment where it is told no more than the name.
-func inContainer(j *job.Job, docker string, dockerArgs []string, image string, command []string) error {
+// inContainer makes a job run in a container. passed are variables of this process
+// that the container gets too. Docker takes the value of a variable from its own
+// environment where it is told no more than the name.
+func inContainer(j *job.Job, docker string, dockerArgs []string, image string, command, passed []string) error {
 	if strings.HasPrefix(image, "-") {
 		return &usageError{"--container: the name of an image cannot start with -"}
 	}
@@ -32,12 +33,11 @@ func inContainer(j *job.Job, docker string, dockerArgs []string, image string, c
 		}
 		args = append(args, "-e", name)
 	}
-	for _, line := range j.Env {
-		name, _, _ := strings.Cut(line, "=")
+	for _, name := range passed {
 		args = append(args, "-e", name)
 	}
 	args = append(append(args, dockerArgs...), image)
 	j.Path, j.Args = docker, append(args, command...)
-	j.Env = append(j.Env, passed(dockerVariables)...)
+	j.PassEnv = append(j.PassEnv, dockerVariables...)
 	return nil
 }

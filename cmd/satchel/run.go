@@ -91,8 +91,10 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	passed := p.set(*pass)
 	j := job.Job{
-		Client: client, Secrets: settings.wanted(*secrets, p), Files: settings.wanted(*files, p), AllowNames: *allow, Env: p.pass(*pass), Git: credentials,
+		Client: client, Secrets: settings.wanted(*secrets, p), Files: settings.wanted(*files, p), AllowNames: *allow,
+		PassEnv: append(job.DefaultPassEnv(), passed...), Git: credentials,
 		Socket: *socket, OnRotate: rotate, Grace: max(*grace, 1), Stdin: p.in, Stdout: p.out, Stderr: p.err, Logger: p.logger(),
 	}
 	if _, isFile := p.in.(*os.File); *restart && !isFile {
@@ -100,7 +102,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	}
 	if *container == "" {
 		j.Path, j.Args = command[0], command[1:]
-	} else if err := inContainer(&j, *docker, *dockerArgs, *container, command); err != nil {
+	} else if err := inContainer(&j, *docker, *dockerArgs, *container, command, passed); err != nil {
 		return err
 	}
 	if given := slices.Concat(j.Secrets, j.Files); len(given) > 0 {
@@ -155,26 +157,16 @@ func (s settings) wanted(names []string, p *program) []string {
 	})
 }
 
-// pass is passed for the names of --pass, where one that is not set may be a slip.
-func (p *program) pass(names []string) []string {
-	for _, name := range names {
-		if _, ok := os.LookupEnv(name); !ok {
+// set returns those of the names of --pass that are set. One that is not may be a
+// slip.
+func (p *program) set(names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, ok := os.LookupEnv(name)
+		if !ok {
 			p.note("%s is not set, and not passed", name)
 		}
-	}
-	return passed(names)
-}
-
-// passed returns variables of this process as Job.Env takes them: PassEnv would
-// replace the list that every job gets.
-func passed(names []string) []string {
-	var env []string
-	for _, name := range names {
-		if value, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
+		return !ok
+	})
 }
 
 // gitCredentials reads flags of the form SECRET=URL or USER:SECRET=URL.

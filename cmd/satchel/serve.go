@@ -83,7 +83,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 		return nil
 	}
 	if !report.OK() {
-		fmt.Fprint(p.err, report.String()+"\n")
+		p.printReport(p.err, report)
 		return errors.New("the runner is not ready, and takes no jobs")
 	}
 	var jobs source

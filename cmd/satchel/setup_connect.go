@@ -62,7 +62,7 @@ func (s *setup) connect(ctx context.Context) error {
 			return err
 		}
 		report := satchel.Check(ctx, layers)
-		s.printReport(report)
+		s.printReport(s.out, report)
 		result.Ready, result.Report = report.OK(), new(describeReport(report))
 		if result.Ready {
 			fmt.Fprintln(s.out, "\nStart it with `satchel serve`, or run one job with `satchel run`.")

@@ -13,7 +13,7 @@ var flagNames = map[string]string{
 	"job.Job.Secrets":            "--secret",
 	"job.Job.Files":              "--file",
 	"job.Job.AllowNames":         "--allow",
-	"job.Job.Env":                "--pass",
+	"job.Job.PassEnv":            "--pass",
 	"job.Job.Git":                "--git",
 	"job.GitCredential.Username": "USER:SECRET=URL",
 
