@@ -31,6 +31,13 @@ func (k *Keyed[K, T]) Do(ctx context.Context, key K, item T) error {
 	return group.Do(ctx, item)
 }
 
+// Len returns the number of keys that take memory.
+func (k *Keyed[K, T]) Len() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.groups)
+}
+
 func (k *Keyed[K, T]) enter(key K) *keyedGroup[T] {
 	k.mu.Lock()
 	defer k.mu.Unlock()

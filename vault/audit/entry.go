@@ -10,21 +10,29 @@ import (
 type Action string
 
 const (
+	// Put is a new version of a secret, Hide a tombstone over an inherited one,
+	// Activate a return to a stored version, and Delete the end of all versions.
 	Put      Action = "secret.put"
 	Hide     Action = "secret.hide"
 	Activate Action = "secret.activate"
 	Delete   Action = "secret.delete"
-	Issue    Action = "token.issue"
-	Revoke   Action = "token.revoke"
-	MoveKeys Action = "scope.move" // to the tenant's newest data key
-	Deliver  Action = "bootstrap.deliver"
-	Refuse   Action = "bootstrap.refuse"
-	Trim     Action = "audit.trim"
+	// Issue is a new token, and Revoke the end of one, at once or at a later time.
+	Issue  Action = "token.issue"
+	Revoke Action = "token.revoke"
+	// MoveKeys is the move of a scope to the tenant's newest data key.
+	MoveKeys Action = "scope.move"
+	// Deliver is a bundle that went to a runner, and Refuse a token that was
+	// refused: of one token, the first refusal in a minute.
+	Deliver Action = "bootstrap.deliver"
+	Refuse  Action = "bootstrap.refuse"
+	// Trim is the removal of old entries.
+	Trim Action = "audit.trim"
 )
 
 // Entry is one thing that happened within a tenant. It has names and
 // versions, and never a value.
 type Entry struct {
+	// Time is in UTC, to the microsecond.
 	Time   time.Time `json:"time"`
 	Action Action    `json:"action"`
 	// Actor is who wrote; see vault.WithActor.
@@ -38,7 +46,7 @@ type Entry struct {
 	// Runner and Addr say who showed it.
 	Runner string `json:"runner,omitempty"`
 	Addr   string `json:"addr,omitempty"`
-	// Reason says why a token was refused.
+	// Reason says why a token was refused: a vault.TokenReason.
 	Reason string `json:"reason,omitempty"`
 	// Delivered lists the secrets of a bundle as scope, name and version.
 	Delivered []string `json:"delivered,omitempty"`
@@ -65,6 +73,7 @@ var ErrNotRecorded = errors.New("not recorded, and therefore refused")
 
 // Head names the newest entry of a chain. Kept elsewhere, it shows later
 // whether the chain was cut.
+// A Head of zeros is that of an empty chain.
 type Head struct {
 	Seq int64
 	MAC [32]byte

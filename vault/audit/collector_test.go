@@ -1,0 +1,41 @@
+package audit_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/satchelhq/satchel/vault/audit"
+	"github.com/satchelhq/satchel/vault/audit/audittest"
+)
+
+// TestCollector holds the sink of the example to the contract.
+func TestCollector(t *testing.T) {
+	audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
+		var mu sync.Mutex
+		var kept []audittest.Record
+		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var line struct {
+				Tenant string
+				audit.Entry
+			}
+			if err := json.NewDecoder(r.Body).Decode(&line); err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			kept = append(kept, audittest.Record{Tenant: line.Tenant, Entry: line.Entry})
+			w.WriteHeader(http.StatusNoContent)
+		}))
+		t.Cleanup(service.Close)
+		sink := &collector{url: service.URL, client: service.Client()}
+		return sink, func() ([]audittest.Record, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(kept), nil
+		}
+	})
+}
