@@ -103,7 +103,7 @@ func (v *Vault) readTenant(ctx context.Context, tenant string, head bool) (*stat
 func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *audit.Head, visit func(seq int64, e audit.Entry) error) (audit.Head, error) {
 	head, err := v.verifyAudit(ctx, tenant, since, visit)
 	if err != nil {
-		return audit.Head{}, fmt.Errorf("verifying the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
+		return audit.Head{}, fmt.Errorf("verifying the audit chain of tenant %s: %w", clip(tenant), v.logRefusal(ctx, err))
 	}
 	return head, nil
 }
@@ -128,7 +128,7 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *audit.Hea
 func (v *Vault) AuditPage(ctx context.Context, tenant string, before int64, limit int) ([]audit.Record, error) {
 	records, err := v.auditPage(ctx, tenant, before, limit)
 	if err != nil {
-		return nil, fmt.Errorf("reading the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
+		return nil, fmt.Errorf("reading the audit chain of tenant %s: %w", clip(tenant), v.logRefusal(ctx, err))
 	}
 	return records, nil
 }
@@ -158,7 +158,7 @@ func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limi
 func (v *Vault) TrimAudit(ctx context.Context, tenant string, before time.Time) (int64, error) {
 	dropped, err := v.trimAudit(ctx, tenant, before)
 	if err != nil {
-		return 0, fmt.Errorf("trimming the audit chain of tenant %s: %w", clip(tenant), v.refused(ctx, err))
+		return 0, fmt.Errorf("trimming the audit chain of tenant %s: %w", clip(tenant), v.logRefusal(ctx, err))
 	}
 	return dropped, nil
 }

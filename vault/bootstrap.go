@@ -100,7 +100,7 @@ func (v *Vault) bootstrap(ctx context.Context, token bundle.Value, req *Bootstra
 	for {
 		began := time.Now()
 		b, err := v.answer(ctx, id, hash, req, deadline)
-		if !hold.again(ctx, v, began, err) {
+		if !hold.waitToRetry(ctx, v, began, err) {
 			return b, err
 		}
 	}
@@ -110,31 +110,31 @@ func (v *Vault) bootstrap(ctx context.Context, token bundle.Value, req *Bootstra
 // ErrUnchanged if that does not happen before deadline.
 func (v *Vault) answer(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) (*bundle.Bundle, error) {
 	if req.IfNoneMatch != "" {
-		if err := v.unchanged(ctx, id, hash, req, deadline); err != nil {
-			return nil, v.denied(ctx, id, req, v.refused(ctx, err))
+		if err := v.awaitChange(ctx, id, hash, req, deadline); err != nil {
+			return nil, v.recordDenial(ctx, id, req, v.logRefusal(ctx, err))
 		}
 	}
 	b, err := v.deliver(ctx, id, hash, req)
 	if _, ok := errors.AsType[*TokenError](err); ok {
-		return nil, v.denied(ctx, id, req, err)
+		return nil, v.recordDenial(ctx, id, req, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("making the bundle of token %s: %w", id, v.refused(ctx, err))
+		return nil, fmt.Errorf("making the bundle of token %s: %w", id, v.logRefusal(ctx, err))
 	}
 	return b, nil
 }
 
-// denied records that a token which exists was refused, at most once a minute
+// recordDenial records that a token which exists was refused, at most once a minute
 // for each, and returns err. A failure to record changes nothing: there is
 // nothing left to refuse.
-func (v *Vault) denied(ctx context.Context, id string, req *BootstrapRequest, err error) error {
+func (v *Vault) recordDenial(ctx context.Context, id string, req *BootstrapRequest, err error) error {
 	refused, ok := errors.AsType[*TokenError](err)
 	if !ok || refused.Reason == TokenUnknown || !v.denials.first(id, time.Now()) {
 		return err
 	}
 	st, failed := v.readFor(ctx, store.Query{Token: id})
 	if failed != nil {
-		_ = v.refused(ctx, failed)
+		_ = v.logRefusal(ctx, failed)
 		return err
 	}
 	defer st.close()
@@ -169,9 +169,9 @@ func (d *denials) first(id string, t time.Time) bool {
 	return true
 }
 
-// unchanged returns ErrUnchanged if the runner has the current revision at the
+// awaitChange returns ErrUnchanged if the runner has the current revision at the
 // end of its wait, and nil as soon as it does not.
-func (v *Vault) unchanged(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) error {
+func (v *Vault) awaitChange(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) error {
 	var seat *seat
 	for {
 		st, err := v.readFor(ctx, store.Query{Token: id, SealsOnly: true, Minted: v.minters != nil})
@@ -220,7 +220,7 @@ func admit(st *state, hash [32]byte) error {
 func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest) (*bundle.Bundle, error) {
 	q := store.Query{Token: id, Minted: v.minters != nil}
 	began := time.Now()
-	st, err := v.admitted(ctx, q, hash)
+	st, err := v.readAdmitted(ctx, q, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +229,7 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 		// Only now that something was minted: everything is read again, as one
 		// snapshot.
 		st.close()
-		if st, err = v.admitted(ctx, q, hash); err != nil {
+		if st, err = v.readAdmitted(ctx, q, hash); err != nil {
 			st = &state{}
 			return nil, err
 		}
@@ -252,8 +252,8 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 	return b, nil
 }
 
-// admitted reads for a token, and checks that.
-func (v *Vault) admitted(ctx context.Context, q store.Query, hash [32]byte) (*state, error) {
+// readAdmitted reads for a token, and checks that.
+func (v *Vault) readAdmitted(ctx context.Context, q store.Query, hash [32]byte) (*state, error) {
 	st, err := v.readFor(ctx, q)
 	if err != nil {
 		return nil, err
@@ -295,7 +295,7 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 			continue
 		}
 		origin := bundle.Origin{Provider: "vault", Location: row.Scope}
-		if expired(&row, t) {
+		if secretExpired(&row, t) {
 			if !slices.ContainsFunc(meta.Problems, func(p bundle.Problem) bool { return p.Name == name }) {
 				meta.Problems = append(meta.Problems, bundle.Problem{
 					Name: name, Origin: origin,

@@ -383,7 +383,7 @@ func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 			if row.Scope != s.Scope || row.Name != h.Name {
 				return fmt.Errorf("%w: a version of the export is out of place", keyring.ErrTampered)
 			}
-			if err := st.checkRow(ctx, row); err != nil {
+			if err := st.checkSecret(ctx, row); err != nil {
 				return err
 			}
 			if row.Hidden {

@@ -127,18 +127,6 @@ func (v *Vault) serving(st *state) []*minter {
 	return out
 }
 
-// minted returns what m minted last, or nil.
-func (st *state) minted(m *minter) *store.MintedRow {
-	for i := range st.Path {
-		for j := range st.Path[i].Minted {
-			if row := &st.Path[i].Minted[j]; row.Scope == m.Scope && row.Integration == m.Name {
-				return row
-			}
-		}
-	}
-	return nil
-}
-
 // due reports whether m should mint at time t, when row is what it minted last.
 func (m *minter) due(row *store.MintedRow, t time.Time) bool {
 	m.mu.Lock()
@@ -150,14 +138,6 @@ func (m *minter) due(row *store.MintedRow, t time.Time) bool {
 		return true
 	}
 	return float64(mintedEnd(row).Sub(t)) < mintFraction*float64(mintedEnd(row).Sub(row.Minted))
-}
-
-// mintedEnd returns when what was minted is of no more use.
-func mintedEnd(r *store.MintedRow) time.Time {
-	if r.Expires.IsZero() {
-		return r.Minted.Add(mintedLife)
-	}
-	return r.Expires
 }
 
 // mintingDue reports whether a bundle for st's path would mint.
@@ -363,10 +343,6 @@ func (m *minter) spend(t time.Time) bool {
 	return true
 }
 
-func mintedContext(r *store.MintedRow) keyring.Context {
-	return keyring.Context{"name": r.Integration, "version": r.Identity}
-}
-
 // mintedSecrets returns what the integrations of st's path have minted, and
 // problems for those that have nothing. A nearer integration wins.
 func (v *Vault) mintedSecrets(ctx context.Context, st *state) (map[string]bundle.Secret, []bundle.Problem, error) {
@@ -409,31 +385,11 @@ func (m *minter) reason() string {
 	return "minting failed: " + m.problem
 }
 
-// openMinted returns what row holds, after it has held the row's times to that.
-func (st *state) openMinted(ctx context.Context, row *store.MintedRow) (*bundle.Bundle, error) {
-	plain, err := st.openMessage(ctx, groupContext(purposeIntegrations, row.Scope), row.Message, mintedContext(row))
-	if err != nil {
-		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
-	}
-	defer clear(plain)
-	b, err := wire.Decode(plain, "")
-	if err != nil {
-		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
-	}
-	if !row.Minted.Equal(b.Meta().IssuedAt) || !row.Expires.Equal(endOf(b)) {
-		return nil, fmt.Errorf("%w: the times of what integration %s minted", keyring.ErrTampered, row.Integration)
-	}
-	return b, nil
-}
-
-// endOf returns when the first secret of b ends, as it is stored, or zero.
-func endOf(b *bundle.Bundle) time.Time { return b.Expires().UTC().Truncate(time.Microsecond) }
-
 // Integrations returns the state of the integrations that serve scope.
 func (v *Vault) Integrations(ctx context.Context, scope string) ([]api.Integration, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {
-		return nil, fmt.Errorf("reading the integrations of scope %s: %w", clip(scope), v.refused(ctx, err))
+		return nil, fmt.Errorf("reading the integrations of scope %s: %w", clip(scope), v.logRefusal(ctx, err))
 	}
 	defer st.close()
 	var states []api.Integration

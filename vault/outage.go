@@ -20,12 +20,12 @@ const (
 
 // readFor is read for a runner.
 func (v *Vault) readFor(ctx context.Context, q store.Query) (*state, error) {
-	return v.readThrough(ctx, q, v.inTurn)
+	return v.readThrough(ctx, q, v.readInTurn)
 }
 
-// inTurn reads from the storage as one of mostReads. What comes after, such as
+// readInTurn reads from the storage as one of mostReads. What comes after, such as
 // asking the key service, is in nobody's way.
-func (v *Vault) inTurn(ctx context.Context, q store.Query) (*store.Snapshot, error) {
+func (v *Vault) readInTurn(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	select {
 	case v.turns <- struct{}{}:
 		defer func() { <-v.turns }()
@@ -65,10 +65,10 @@ type holding struct {
 	end   time.Time // of all holding, whatever the storage does
 }
 
-// again reports whether an attempt that began then and ended with err is to be
+// waitToRetry reports whether an attempt that began then and ended with err is to be
 // made again, after it has waited for the storage to answer. The runner has a
 // bundle, so nothing is lost by that.
-func (h *holding) again(ctx context.Context, v *Vault, began time.Time, err error) bool {
+func (h *holding) waitToRetry(ctx context.Context, v *Vault, began time.Time, err error) bool {
 	if _, ok := errors.AsType[*outage](err); !ok || ctx.Err() != nil {
 		return false
 	}

@@ -31,12 +31,12 @@ type Required struct {
 func (v *Vault) Readiness(ctx context.Context, scope string) (api.Readiness, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {
-		return api.Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.refused(ctx, err))
+		return api.Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.logRefusal(ctx, err))
 	}
 	defer st.close()
 	minted, _, err := v.mintedSecrets(ctx, st)
 	if err != nil {
-		return api.Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.refused(ctx, err))
+		return api.Readiness{}, fmt.Errorf("reading the readiness of scope %s: %w", clip(scope), v.logRefusal(ctx, err))
 	}
 	r := api.Readiness{Scope: scope, Ready: true, Items: v.ready(st, minted)}
 	for _, item := range r.Items {
@@ -67,7 +67,7 @@ func (v *Vault) ready(st *state, minted map[string]bundle.Secret) []api.ReadyIte
 				switch {
 				case row.Hidden:
 					item.Status, item.Detail = api.ReadyHidden, "delete the tombstone in "+row.Scope
-				case expired(&row, t):
+				case secretExpired(&row, t):
 					item.Status, item.Detail = api.ReadyExpired, "put a new value into "+row.Scope
 				default:
 					item.Status, item.Detail = api.ReadyPresent, ""

@@ -149,11 +149,6 @@ func contents(st *store.ScopeState) (root [32]byte, count uint32) {
 	return root, uint32(len(entries))
 }
 
-// secretMeta returns the canonical encoding of what a row says besides its value.
-func secretMeta(r *store.SecretRow) []byte {
-	return encodeMeta(r.Kind, r.Delivery, r.Created, r.Rotated, r.Expires, r.Author)
-}
-
 func encodeMeta(kind, delivery string, created, rotated, expires time.Time, author string) []byte {
 	var b []byte
 	b = appendLP(b, kind)
@@ -162,38 +157,6 @@ func encodeMeta(kind, delivery string, created, rotated, expires time.Time, auth
 	b = appendTime(b, rotated)
 	b = appendTime(b, expires)
 	return appendLP(b, author)
-}
-
-// secretMAC authenticates a version, so that those which no seal covers (history)
-// cannot be edited either.
-func secretMAC(r *store.SecretRow, key *keyring.DataKey) ([32]byte, error) {
-	var b []byte
-	b = appendLP(b, r.Scope)
-	b = appendLP(b, r.Name)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.Version))
-	if r.Hidden {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
-	}
-	for _, part := range [][]byte{secretMeta(r), r.Message, r.Preview} {
-		sum := sha256.Sum256(part)
-		b = append(b, sum[:]...)
-	}
-	return key.MAC(labelVersion, b)
-}
-
-// tokenMAC authenticates a token row, so that nobody can plant a token with the
-// database alone.
-func tokenMAC(t *store.TokenRow, key *keyring.DataKey) ([32]byte, error) {
-	var b []byte
-	b = appendLP(b, t.ID)
-	b = append(b, t.Hash[:]...)
-	b = appendLP(b, t.Scope)
-	b = appendTime(b, t.Created)
-	b = appendTime(b, t.Expires)
-	b = appendTime(b, t.RotateBy)
-	return key.MAC(labelToken, b)
 }
 
 // appendLP appends a u16 length and s, whose length every caller has bounded.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/satchelhq/satchel/keyring"
@@ -140,66 +139,6 @@ func newestRecord(records []keyring.Record) (keyRecord, error) {
 	return newest, nil
 }
 
-// seal carries out change on the state of the scope, and adds to it the seals
-// that it needs: the scope's next one, and a first one for each ancestor that
-// has none.
-func (st *state) seal(key *keyring.DataKey, change *store.Change) error {
-	st.apply(change)
-	for i := range st.Path {
-		s := &st.Path[i]
-		last := i == len(st.Path)-1
-		// A token changes nothing that a seal covers; it only needs one.
-		if s.Seal != nil && !(last && changesSealed(change)) {
-			continue
-		}
-		// The first seal is that of an empty scope; a write makes the next.
-		epoch := uint64(1)
-		if i < len(st.seals) {
-			epoch = st.seals[i].epoch + 1
-		} else if last && changesSealed(change) {
-			epoch = 2
-		}
-		sealed, err := makeSeal(key, s, epoch)
-		if err != nil {
-			return err
-		}
-		change.Seals = append(change.Seals, store.SealChange{Scope: s.Scope, Old: s.Seal, New: sealed})
-		s.Seal = sealed
-	}
-	return nil
-}
-
-// apply carries out change on the state of the scope, as Storage will.
-func (st *state) apply(change *store.Change) {
-	s := st.scope()
-	drop := func(name string) {
-		s.Secrets = slices.DeleteFunc(s.Secrets, func(r store.SecretRow) bool { return r.Name == name })
-	}
-	for _, row := range change.Insert {
-		drop(row.Name)
-		s.Secrets = append(s.Secrets, row)
-	}
-	for _, ref := range change.Activate {
-		drop(ref.Name)
-		for _, row := range st.Versions {
-			if row.Version == ref.Version {
-				s.Secrets = append(s.Secrets, row)
-			}
-		}
-	}
-	for _, ref := range change.Delete {
-		drop(ref.Name)
-	}
-	for _, t := range change.Revoke {
-		s.Revoked = slices.DeleteFunc(s.Revoked, func(r store.RevokedRow) bool { return r.ID == t.ID })
-		s.Revoked = append(s.Revoked, t)
-	}
-	for _, row := range change.Reseal {
-		drop(row.Name)
-		s.Secrets = append(s.Secrets, row)
-	}
-}
-
 // read returns the verified state that q asks for, with its data keys. The
 // caller closes it. If a token was asked for and there is none, the state's
 // Token is nil and the rest of it is empty.
@@ -247,9 +186,9 @@ func (v *Vault) readOnce(ctx context.Context, q store.Query, get getter) (*state
 	return st, nil
 }
 
-// refused logs err if it says that stored rows are not as this vault wrote
+// logRefusal logs err if it says that stored rows are not as this vault wrote
 // them, or that it has no key for them, and returns it.
-func (v *Vault) refused(ctx context.Context, err error) error {
+func (v *Vault) logRefusal(ctx context.Context, err error) error {
 	switch {
 	case brokenRows(err):
 		v.log.ErrorContext(ctx, "refused stored rows", "error", err)
@@ -311,78 +250,4 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 
 func (st *state) sealedBelow(i int) bool {
 	return slices.ContainsFunc(st.Path[i+1:], func(s store.ScopeState) bool { return s.Seal != nil })
-}
-
-// marks are the highest epochs seen, by scope. An epoch below the mark that
-// stood before a read began is a roll-back.
-type marks struct {
-	mu      sync.Mutex
-	byScope map[string]mark
-}
-
-type mark struct {
-	epoch uint64
-	born  time.Time // of the data key behind the seal
-}
-
-// of returns the marks of the scopes of path.
-func (m *marks) of(path []store.ScopeState) map[string]mark {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := make(map[string]mark, len(path))
-	for i := range path {
-		out[path[i].Scope] = m.byScope[path[i].Scope]
-	}
-	return out
-}
-
-// raise records the verified seals of st.
-func (m *marks) raise(st *state) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.byScope == nil {
-		m.byScope = map[string]mark{}
-	}
-	for i := range st.Path {
-		s, err := parseSeal(st.Path[i].Seal)
-		if err != nil {
-			continue // no seal yet
-		}
-		if was := m.byScope[st.Path[i].Scope]; s.epoch > was.epoch {
-			m.byScope[st.Path[i].Scope] = mark{epoch: s.epoch, born: st.born(s.keyID)}
-		}
-	}
-}
-
-// born returns when the data key with the given id was made.
-func (st *state) born(id [16]byte) time.Time {
-	for _, record := range st.Keys {
-		if rid, err := record.ID(); err == nil && rid == id {
-			created, _ := record.Created()
-			return created
-		}
-	}
-	return time.Time{}
-}
-
-// behind says in which way st is older than the marks of floor.
-func (st *state) behind(floor map[string]mark) error {
-	for i := range st.Path {
-		scope := st.Path[i].Scope
-		m := floor[scope]
-		if m.epoch == 0 {
-			continue
-		}
-		if i >= len(st.seals) {
-			return fmt.Errorf("%w: the seal of scope %s is gone", ErrRollback, scope)
-		}
-		s := st.seals[i]
-		if s.epoch < m.epoch {
-			return fmt.Errorf("%w: scope %s is at write %d and was at %d", ErrRollback, scope, s.epoch, m.epoch)
-		}
-		if born := st.born(s.keyID); !born.IsZero() && born.Before(m.born) {
-			return fmt.Errorf("%w: scope %s is sealed under an older data key than before", ErrRollback, scope)
-		}
-	}
-	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
@@ -91,22 +90,7 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 	if err != nil {
 		return bundle.Value{}, api.Token{}, err
 	}
-	return token, infoOf(&row), nil
-}
-
-// generateToken gives t a new token, and returns that.
-func generateToken(t *store.TokenRow) bundle.Value {
-	token, id := wire.NewToken()
-	t.ID, t.Hash = id, wire.HashToken(token)
-	return bundle.NewValue(token)
-}
-
-// authenticateToken writes the MAC of t, whose other fields are set.
-func authenticateToken(t *store.TokenRow, key *keyring.DataKey) error {
-	t.KeyID = key.ID()
-	var err error
-	t.MAC, err = tokenMAC(t, key)
-	return err
+	return token, apiToken(&row), nil
 }
 
 // RotateTokenOptions say how a token is replaced. The zero value of each field
@@ -176,7 +160,7 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateTokenOptions) 
 	if err != nil {
 		return fail(err)
 	}
-	return token, infoOf(&next), nil
+	return token, apiToken(&next), nil
 }
 
 // carry returns the time that was asked for, or else the old one moved by
@@ -188,31 +172,12 @@ func carry(asked, old time.Time, shift time.Duration) time.Time {
 	return asked.UTC().Truncate(time.Microsecond)
 }
 
-// tokenEnded returns why the token does not work at time at, or nothing if it does.
-func tokenEnded(t *store.TokenRow, at time.Time) TokenReason {
-	switch {
-	case !t.Revoked.IsZero() && !at.Before(t.Revoked):
-		return TokenRevoked
-	case !t.Expires.IsZero() && !at.Before(t.Expires):
-		return TokenExpired
-	}
-	return ""
-}
-
-// tokenEnd returns when the token stops to work, or zero.
-func tokenEnd(t *store.TokenRow) time.Time {
-	if t.Expires.IsZero() || !t.Revoked.IsZero() && t.Revoked.Before(t.Expires) {
-		return t.Revoked
-	}
-	return t.Expires
-}
-
 // Tokens returns the tokens of scope itself, oldest first, with the revoked
 // and the expired ones.
 func (v *Vault) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	infos, err := v.tokens(ctx, scope)
 	if err != nil {
-		return nil, fmt.Errorf("listing the tokens of scope %s: %w", clip(scope), v.refused(ctx, err))
+		return nil, fmt.Errorf("listing the tokens of scope %s: %w", clip(scope), v.logRefusal(ctx, err))
 	}
 	return infos, nil
 }
@@ -228,7 +193,7 @@ func (v *Vault) tokens(ctx context.Context, scope string) ([]api.Token, error) {
 		if err := st.checkToken(ctx, row); err != nil {
 			return nil, err
 		}
-		infos = append(infos, infoOf(&row))
+		infos = append(infos, apiToken(&row))
 	}
 	return infos, nil
 }
@@ -268,49 +233,11 @@ func (v *Vault) token(ctx context.Context, id string) (store.TokenRow, error) {
 	}
 	st, err := v.read(ctx, store.Query{Token: id})
 	if err != nil {
-		return store.TokenRow{}, v.refused(ctx, err)
+		return store.TokenRow{}, v.logRefusal(ctx, err)
 	}
 	defer st.close()
 	if st.Token == nil {
 		return store.TokenRow{}, ErrNotFound
 	}
-	return *st.Token, v.refused(ctx, st.checkToken(ctx, *st.Token))
-}
-
-// checkToken verifies that row is as this vault wrote it.
-func (st *state) checkToken(ctx context.Context, row store.TokenRow) error {
-	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return tokenMAC(&row, key) })
-	if err != nil {
-		return err
-	}
-	if !genuine {
-		return fmt.Errorf("%w: token %s is not as it was issued", keyring.ErrTampered, row.ID)
-	}
-	if at, _ := st.revoked(row.ID); !at.Equal(row.Revoked) {
-		return fmt.Errorf("%w: token %s and the seal of its scope differ on whether it is revoked", keyring.ErrTampered, row.ID)
-	}
-	return nil
-}
-
-// revoked returns when the token ends by the scope's seal, and whether that
-// has it.
-func (st *state) revoked(id string) (time.Time, bool) {
-	for _, t := range st.scope().Revoked {
-		if t.ID == id {
-			return t.Revoked, true
-		}
-	}
-	return time.Time{}, false
-}
-
-func infoOf(t *store.TokenRow) api.Token {
-	var waived []string
-	if t.Waived != "" {
-		waived = strings.Split(t.Waived, ",")
-	}
-	return api.Token{
-		Waived: waived,
-		ID:     t.ID, Scope: t.Scope, Label: t.Label, Author: t.Author, Created: t.Created, Expires: t.Expires, RotateBy: t.RotateBy,
-		Revoked: t.Revoked, RevokedBy: t.RevokedBy, LastUsed: t.LastUsed, LastAddr: t.LastAddr, LastRunner: t.LastRunner,
-	}
+	return *st.Token, v.logRefusal(ctx, st.checkToken(ctx, *st.Token))
 }

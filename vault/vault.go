@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -177,20 +175,6 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 	return v, nil
 }
 
-// checkNotices holds Options.Notices to its rules.
-func checkNotices(notices []string) error {
-	for i, notice := range notices {
-		option := fmt.Sprintf("Options.Notices[%d]", i)
-		if strings.TrimSpace(notice) == "" {
-			return fmt.Errorf("%w: %s is blank; leave it out", ErrInvalid, option)
-		}
-		if err := checkText(option, notice, maxNotice); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 type actorKey struct{}
 
 // WithActor returns a context that says who acts: what is written under it
@@ -207,116 +191,3 @@ func actor(ctx context.Context) (string, error) {
 
 // now is the time in storage's precision.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
-
-// attempts bounds how often an update is tried again after conflicts.
-const attempts = 50
-
-// update reads what q asks for, lets plan say what is to change in q.Scope,
-// seals the outcome and stores it. It starts over if another write came in
-// between. An empty change is not stored.
-func (v *Vault) update(ctx context.Context, q store.Query, plan planner) error {
-	q.AuditHead = true
-	var told bool
-	for attempt := range attempts {
-		err := v.updateOnce(ctx, q, plan, &told)
-		if !errors.Is(err, errRetry) {
-			return v.refused(ctx, err)
-		}
-		if err := yieldTurn(ctx, attempt); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: scope %s was written by others at each of %d attempts", ErrConflict, q.Scope, attempts)
-}
-
-// yieldTurn lets others write after a conflict: a random pause keeps them from
-// meeting again.
-func yieldTurn(ctx context.Context, attempt int) error {
-	return pause(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond))
-}
-
-// errRetry is what updateOnce returns if another write came in between.
-var errRetry = errors.New("another write came in between")
-
-// A planner says what is to change in the scope of st. New rows are
-// authenticated under key.
-type planner func(st *state, key *keyring.DataKey) (*store.Change, error)
-
-func (v *Vault) updateOnce(ctx context.Context, q store.Query, plan planner, told *bool) error {
-	st, err := v.read(ctx, q)
-	if err != nil {
-		return err
-	}
-	defer st.close()
-	key, err := st.newestKey(ctx)
-	if errors.Is(err, errNoDataKey) {
-		if err := v.addKey(ctx, store.Tenant(q.Scope), true); err != nil {
-			return err
-		}
-		return errRetry
-	}
-	if err != nil {
-		return err
-	}
-	change, err := plan(st, key)
-	if err != nil || emptyChange(change) {
-		return err
-	}
-	if err := st.seal(key, change); err != nil {
-		return err
-	}
-	author, err := actor(ctx)
-	if err != nil {
-		return err
-	}
-	entries := auditEntries(change, q.Scope, author)
-	if !*told {
-		if err := v.audit.Tell(ctx, store.Tenant(q.Scope), entries...); err != nil {
-			return err
-		}
-		*told = true
-	}
-	if change.Append, err = audit.Chain(key, store.Tenant(q.Scope), st.AuditHead, entries...); err != nil {
-		return err
-	}
-	if err := v.storage.Apply(ctx, change); err != nil {
-		if errors.Is(err, store.ErrConflict) {
-			return errRetry
-		}
-		return fmt.Errorf("storing the change to scope %s: %w", q.Scope, err)
-	}
-	v.marks.raise(st)
-	for _, seal := range change.Seals {
-		v.watch.wake(seal.Scope)
-	}
-	v.observer.written(entries)
-	return nil
-}
-
-// addKey gives a tenant a data key: its first one, if it has none yet, or
-// another one.
-func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
-	key, record, err := v.keys.NewKey(ctx, keyContext(tenant))
-	if err != nil {
-		return fmt.Errorf("making the data key of tenant %s: %w", tenant, err)
-	}
-	key.Destroy()
-	err = v.storage.Apply(ctx, &store.Change{Keys: []store.KeyChange{{Tenant: tenant, New: record, First: first}}})
-	if first && errors.Is(err, store.ErrConflict) {
-		return nil // somebody else has given it its first one
-	}
-	if err != nil {
-		return fmt.Errorf("storing the data key of tenant %s: %w", tenant, err)
-	}
-	return nil
-}
-
-// emptyChange reports whether c changes nothing; a nil one does not.
-func emptyChange(c *store.Change) bool {
-	return c == nil || !changesSealed(c) && len(c.Issue)+len(c.Remac) == 0
-}
-
-// changesSealed reports whether c changes something that a seal covers.
-func changesSealed(c *store.Change) bool {
-	return c.Reseals || len(c.Insert)+len(c.Activate)+len(c.Delete)+len(c.Revoke)+len(c.Reseal) > 0
-}

@@ -1,0 +1,135 @@
+package vault
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
+)
+
+const (
+	maxSegments = 8
+	maxSegment  = 63
+)
+
+// CheckScope returns nil if scope is a path of 1 to 8 segments, each
+// [a-z0-9][a-z0-9_-]{0,62}, and otherwise an error that says which rule it
+// breaks and is [ErrInvalid].
+func CheckScope(scope string) error {
+	segments := strings.Split(scope, "/")
+	if len(segments) > maxSegments {
+		return fmt.Errorf("%w: the scope has %d segments; at most %d are allowed", ErrInvalid, len(segments), maxSegments)
+	}
+	for i, s := range segments {
+		if s == "" {
+			return fmt.Errorf("%w: segment %d of the scope is empty; write it like acme/web/pool-a", ErrInvalid, i+1)
+		}
+		if len(s) > maxSegment {
+			return fmt.Errorf("%w: segment %d of the scope has %d characters; at most %d are allowed", ErrInvalid, i+1, len(s), maxSegment)
+		}
+		for j, c := range s {
+			if plain := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'; !plain && (j == 0 || c != '-' && c != '_') {
+				return fmt.Errorf("%w: segment %d of the scope has %q; want a-z, 0-9, and - or _ after the first character", ErrInvalid, i+1, c)
+			}
+		}
+	}
+	return nil
+}
+
+// reserved begins the names of a runner's own settings, its token among them.
+const reserved = "SATCHEL_"
+
+func checkRef(scope, name string) error {
+	if err := CheckScope(scope); err != nil {
+		return err
+	}
+	if err := bundle.CheckName(name); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// checkReserved refuses a name that is not for secrets.
+func checkReserved(name string) error {
+	if strings.HasPrefix(name, reserved) {
+		return fmt.Errorf("%w: names that begin with %s are the runner's own settings; choose another name", ErrInvalid, reserved)
+	}
+	return nil
+}
+
+func checkPut(value bundle.Value, opts PutOptions) error {
+	s := value.Reveal()
+	if err := checkLength(value); err != nil {
+		return err
+	}
+	if err := bundle.CheckValue(value); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if !opts.AllowTrailingNewline && strings.TrimRight(s, "\r\n") != s {
+		return fmt.Errorf("%w: the value ends in a line break; remove it, or set AllowTrailingNewline if it belongs to the value", ErrInvalid)
+	}
+	switch opts.Delivery {
+	case "", bundle.DeliverEnv, bundle.DeliverFile, bundle.DeliverBroker:
+	default:
+		return fmt.Errorf("%w: unknown delivery %s", ErrInvalid, clip(string(opts.Delivery)))
+	}
+	if opts.IfVersion < IfAbsent {
+		return fmt.Errorf("%w: IfVersion is %d; want a version, 0 for no condition, or IfAbsent", ErrInvalid, opts.IfVersion)
+	}
+	if !opts.Expires.IsZero() && !opts.Expires.After(time.Now()) {
+		return fmt.Errorf("%w: the value has expired already, at %s", ErrInvalid, opts.Expires.Format(time.RFC3339))
+	}
+	if err := checkTime("Expires", opts.Expires); err != nil {
+		return err
+	}
+	return checkText("the kind", opts.Kind, maxKind)
+}
+
+func checkLength(value bundle.Value) error {
+	if n := len(value.Reveal()); n > MaxValue {
+		return fmt.Errorf("%w: the value has %d bytes; at most %d are allowed", ErrInvalid, n, MaxValue)
+	}
+	return nil
+}
+
+// checkText bounds a text that is stored and shown.
+func checkText(what, s string, most int) error {
+	if len(s) > most {
+		return fmt.Errorf("%w: %s has %d bytes; at most %d are allowed", ErrInvalid, what, len(s), most)
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return fmt.Errorf("%w: %s has control characters or is not valid UTF-8", ErrInvalid, what)
+	}
+	return nil
+}
+
+// checkTime bounds a time that is stored and sent: JSON has no years beyond
+// 9999.
+func checkTime(what string, t time.Time) error {
+	if year := t.UTC().Year(); !t.IsZero() && (year < 1970 || year > 9999) {
+		return fmt.Errorf("%w: %s is in the year %d; want 1970 to 9999", ErrInvalid, what, year)
+	}
+	return nil
+}
+
+// clip quotes and shortens what may be anything before it goes into an error.
+func clip(s string) string { return strconv.Quote(text.Clip(s, bundle.MaxName, 35)) }
+
+// checkNotices holds Options.Notices to its rules.
+func checkNotices(notices []string) error {
+	for i, notice := range notices {
+		option := fmt.Sprintf("Options.Notices[%d]", i)
+		if strings.TrimSpace(notice) == "" {
+			return fmt.Errorf("%w: %s is blank; leave it out", ErrInvalid, option)
+		}
+		if err := checkText(option, notice, maxNotice); err != nil {
+			return err
+		}
+	}
+	return nil
+}

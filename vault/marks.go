@@ -1,0 +1,83 @@
+package vault
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/satchelhq/satchel/vault/store"
+)
+
+// marks are the highest epochs seen, by scope. An epoch below the mark that
+// stood before a read began is a roll-back.
+type marks struct {
+	mu      sync.Mutex
+	byScope map[string]mark
+}
+
+type mark struct {
+	epoch uint64
+	born  time.Time // of the data key behind the seal
+}
+
+// of returns the marks of the scopes of path.
+func (m *marks) of(path []store.ScopeState) map[string]mark {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[string]mark, len(path))
+	for i := range path {
+		out[path[i].Scope] = m.byScope[path[i].Scope]
+	}
+	return out
+}
+
+// raise records the verified seals of st.
+func (m *marks) raise(st *state) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byScope == nil {
+		m.byScope = map[string]mark{}
+	}
+	for i := range st.Path {
+		s, err := parseSeal(st.Path[i].Seal)
+		if err != nil {
+			continue // no seal yet
+		}
+		if was := m.byScope[st.Path[i].Scope]; s.epoch > was.epoch {
+			m.byScope[st.Path[i].Scope] = mark{epoch: s.epoch, born: st.born(s.keyID)}
+		}
+	}
+}
+
+// born returns when the data key with the given id was made.
+func (st *state) born(id [16]byte) time.Time {
+	for _, record := range st.Keys {
+		if rid, err := record.ID(); err == nil && rid == id {
+			created, _ := record.Created()
+			return created
+		}
+	}
+	return time.Time{}
+}
+
+// behind says in which way st is older than the marks of floor.
+func (st *state) behind(floor map[string]mark) error {
+	for i := range st.Path {
+		scope := st.Path[i].Scope
+		m := floor[scope]
+		if m.epoch == 0 {
+			continue
+		}
+		if i >= len(st.seals) {
+			return fmt.Errorf("%w: the seal of scope %s is gone", ErrRollback, scope)
+		}
+		s := st.seals[i]
+		if s.epoch < m.epoch {
+			return fmt.Errorf("%w: scope %s is at write %d and was at %d", ErrRollback, scope, s.epoch, m.epoch)
+		}
+		if born := st.born(s.keyID); !born.IsZero() && born.Before(m.born) {
+			return fmt.Errorf("%w: scope %s is sealed under an older data key than before", ErrRollback, scope)
+		}
+	}
+	return nil
+}

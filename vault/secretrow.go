@@ -1,0 +1,177 @@
+package vault
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/api"
+	"github.com/satchelhq/satchel/vault/store"
+)
+
+// active returns the active version of name in the scope.
+func (st *state) active(name string) (store.SecretRow, bool) {
+	for _, row := range st.scope().Secrets {
+		if row.Name == name {
+			return row, true
+		}
+	}
+	return store.SecretRow{}, false
+}
+
+// secretMeta returns the canonical encoding of what a row says besides its value.
+func secretMeta(r *store.SecretRow) []byte {
+	return encodeMeta(r.Kind, r.Delivery, r.Created, r.Rotated, r.Expires, r.Author)
+}
+
+// secretMAC authenticates a version, so that those which no seal covers (history)
+// cannot be edited either.
+func secretMAC(r *store.SecretRow, key *keyring.DataKey) ([32]byte, error) {
+	var b []byte
+	b = appendLP(b, r.Scope)
+	b = appendLP(b, r.Name)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Version))
+	if r.Hidden {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	for _, part := range [][]byte{secretMeta(r), r.Message, r.Preview} {
+		sum := sha256.Sum256(part)
+		b = append(b, sum[:]...)
+	}
+	return key.MAC(labelVersion, b)
+}
+
+func secretContext(r *store.SecretRow) keyring.Context {
+	return keyring.Context{"name": r.Name, "version": strconv.FormatInt(r.Version, 10)}
+}
+
+// authenticateSecret writes the MAC of r, whose other fields are set.
+func authenticateSecret(r *store.SecretRow, key *keyring.DataKey) error {
+	r.KeyID = key.ID()
+	var err error
+	r.MAC, err = secretMAC(r, key)
+	return err
+}
+
+// sealSecret seals value and its preview into r.
+func sealSecret(r *store.SecretRow, key *keyring.DataKey, value bundle.Value) error {
+	var err error
+	if r.Message, err = sealPart(r, key, purposeSecrets, []byte(value.Reveal())); err != nil {
+		return err
+	}
+	if r.Preview, err = sealPart(r, key, purposePreviews, []byte(value.Preview())); err != nil {
+		return err
+	}
+	return authenticateSecret(r, key)
+}
+
+// sealPart returns a message of r.
+func sealPart(r *store.SecretRow, key *keyring.DataKey, purpose string, plain []byte) ([]byte, error) {
+	group, err := key.Group(groupContext(purpose, r.Scope))
+	if err != nil {
+		return nil, err
+	}
+	return group.Seal(nil, plain, secretContext(r))
+}
+
+// checkSecret verifies that row is as this vault wrote it.
+func (st *state) checkSecret(ctx context.Context, row store.SecretRow) error {
+	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return secretMAC(&row, key) })
+	if err == nil && !genuine {
+		err = fmt.Errorf("%w: version %d is not as it was written", keyring.ErrTampered, row.Version)
+	}
+	return err
+}
+
+// apiSecret returns what may be shown of row, after verifying it: a seal does not
+// cover previews, nor rows that are not active.
+func (st *state) apiSecret(ctx context.Context, row store.SecretRow, active int64) (api.Secret, error) {
+	if err := st.checkSecret(ctx, row); err != nil {
+		return api.Secret{}, err
+	}
+	info := api.Secret{
+		Scope: row.Scope, Name: row.Name, Kind: row.Kind, Version: row.Version, Active: row.Version == active, Hidden: row.Hidden,
+		Created: row.Created, Rotated: row.Rotated, Expires: row.Expires, Delivery: bundle.Delivery(row.Delivery), Author: row.Author,
+		LastUsed: row.LastUsed, LastToken: row.LastToken,
+	}
+	if row.Hidden {
+		return info, nil
+	}
+	preview, err := st.open(ctx, purposePreviews, row, row.Preview)
+	info.Preview = string(preview)
+	return info, err
+}
+
+// open opens a message of row.
+func (st *state) open(ctx context.Context, purpose string, row store.SecretRow, message []byte) ([]byte, error) {
+	plain, err := st.openMessage(ctx, groupContext(purpose, row.Scope), message, secretContext(&row))
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w", row.Name, err)
+	}
+	return plain, nil
+}
+
+// holds reports whether row's value is value.
+func (st *state) holds(ctx context.Context, row store.SecretRow, value bundle.Value) (bool, error) {
+	plain, err := st.open(ctx, purposeSecrets, row, row.Message)
+	if err != nil {
+		return false, err
+	}
+	return bundle.NewValue(string(plain)).Equal(value), nil
+}
+
+// move returns row with its value and its preview sealed under key.
+func (st *state) move(ctx context.Context, row store.SecretRow, key *keyring.DataKey) (store.SecretRow, error) {
+	if err := st.checkSecret(ctx, row); err != nil {
+		return row, err
+	}
+	next := row
+	if !row.Hidden {
+		for _, part := range []struct {
+			purpose string
+			message []byte
+			to      *[]byte
+		}{{purposeSecrets, row.Message, &next.Message}, {purposePreviews, row.Preview, &next.Preview}} {
+			plain, err := st.open(ctx, part.purpose, row, part.message)
+			if err != nil {
+				return row, err
+			}
+			*part.to, err = sealPart(&next, key, part.purpose, plain)
+			clear(plain)
+			if err != nil {
+				return row, err
+			}
+		}
+	}
+	return next, authenticateSecret(&next, key)
+}
+
+// secretExpired reports whether r's value has ended at time t.
+func secretExpired(r *store.SecretRow, t time.Time) bool {
+	return !r.Expires.IsZero() && !t.Before(r.Expires)
+}
+
+// nextTimes returns the times of the version that follows r, which is the zero row
+// if there was none.
+func nextTimes(r *store.SecretRow) (created, rotated time.Time) {
+	t := now()
+	if r.Version == 0 {
+		return t, time.Time{}
+	}
+	return r.Created, t
+}
+
+// addVersion returns the change that stores row as the newest version.
+func addVersion(row store.SecretRow) *store.Change {
+	return &store.Change{
+		Insert: []store.SecretRow{row},
+		Prune:  []store.VersionRef{{Scope: row.Scope, Name: row.Name, Version: row.Version - KeepVersions + 1}},
+	}
+}

@@ -1,0 +1,100 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/api"
+	"github.com/satchelhq/satchel/vault/store"
+)
+
+// generateToken gives t a new token, and returns that.
+func generateToken(t *store.TokenRow) bundle.Value {
+	token, id := wire.NewToken()
+	t.ID, t.Hash = id, wire.HashToken(token)
+	return bundle.NewValue(token)
+}
+
+// authenticateToken writes the MAC of t, whose other fields are set.
+func authenticateToken(t *store.TokenRow, key *keyring.DataKey) error {
+	t.KeyID = key.ID()
+	var err error
+	t.MAC, err = tokenMAC(t, key)
+	return err
+}
+
+// tokenMAC authenticates a token row, so that nobody can plant a token with the
+// database alone.
+func tokenMAC(t *store.TokenRow, key *keyring.DataKey) ([32]byte, error) {
+	var b []byte
+	b = appendLP(b, t.ID)
+	b = append(b, t.Hash[:]...)
+	b = appendLP(b, t.Scope)
+	b = appendTime(b, t.Created)
+	b = appendTime(b, t.Expires)
+	b = appendTime(b, t.RotateBy)
+	return key.MAC(labelToken, b)
+}
+
+// checkToken verifies that row is as this vault wrote it.
+func (st *state) checkToken(ctx context.Context, row store.TokenRow) error {
+	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return tokenMAC(&row, key) })
+	if err != nil {
+		return err
+	}
+	if !genuine {
+		return fmt.Errorf("%w: token %s is not as it was issued", keyring.ErrTampered, row.ID)
+	}
+	if at, _ := st.revoked(row.ID); !at.Equal(row.Revoked) {
+		return fmt.Errorf("%w: token %s and the seal of its scope differ on whether it is revoked", keyring.ErrTampered, row.ID)
+	}
+	return nil
+}
+
+// revoked returns when the token ends by the scope's seal, and whether that
+// has it.
+func (st *state) revoked(id string) (time.Time, bool) {
+	for _, t := range st.scope().Revoked {
+		if t.ID == id {
+			return t.Revoked, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// tokenEnded returns why the token does not work at time at, or nothing if it does.
+func tokenEnded(t *store.TokenRow, at time.Time) TokenReason {
+	switch {
+	case !t.Revoked.IsZero() && !at.Before(t.Revoked):
+		return TokenRevoked
+	case !t.Expires.IsZero() && !at.Before(t.Expires):
+		return TokenExpired
+	}
+	return ""
+}
+
+// tokenEnd returns when the token stops to work, or zero.
+func tokenEnd(t *store.TokenRow) time.Time {
+	if t.Expires.IsZero() || !t.Revoked.IsZero() && t.Revoked.Before(t.Expires) {
+		return t.Revoked
+	}
+	return t.Expires
+}
+
+// apiToken returns what may be shown of t.
+func apiToken(t *store.TokenRow) api.Token {
+	var waived []string
+	if t.Waived != "" {
+		waived = strings.Split(t.Waived, ",")
+	}
+	return api.Token{
+		Waived: waived,
+		ID:     t.ID, Scope: t.Scope, Label: t.Label, Author: t.Author, Created: t.Created, Expires: t.Expires, RotateBy: t.RotateBy,
+		Revoked: t.Revoked, RevokedBy: t.RevokedBy, LastUsed: t.LastUsed, LastAddr: t.LastAddr, LastRunner: t.LastRunner,
+	}
+}
