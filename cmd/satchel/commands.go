@@ -1,12 +1,6 @@
 package main
 
-import (
-	"context"
-	"fmt"
-	"runtime/debug"
-	"strings"
-	"text/tabwriter"
-)
+import "context"
 
 // command is one of the program's.
 type command struct {
@@ -42,82 +36,4 @@ func find(name string) (command, bool) {
 		}
 	}
 	return command{}, false
-}
-
-const helpHelp = `
-Examples:
-  satchel help
-  satchel help run
-`
-
-const exitCodes = `Exit codes:
-  0    done; of check: the runner is ready
-  1    it failed; of check: the runner is not ready
-  2    the command line cannot be meant
-  run has the exit code of the job: 128 and the number of the signal if one ended
-  it, 127 if the command was not found, 126 if it cannot be executed, and 125 if
-  the runner did not come as far as to start it.
-`
-
-func (p *program) help(ctx context.Context, args []string) error {
-	flags := p.flags("help")
-	args, err := flags.parse(args)
-	if err != nil {
-		return err
-	}
-	if len(args) > 0 {
-		return p.command(ctx, args[0], []string{"--help"})
-	}
-	fmt.Fprintf(p.out, "A runner that starts with one token, on Satchel.\n\n%s\n  satchel COMMAND [flags]\n\n%s\n",
-		p.paint(p.out, bold, "Usage:"), p.paint(p.out, bold, "Commands:"))
-	w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-	for _, c := range commands() {
-		if !c.hidden {
-			fmt.Fprintf(w, "  %s\t%s\n", c.name, c.summary)
-		}
-	}
-	w.Flush()
-	fmt.Fprintf(p.out, "\n`satchel COMMAND --help` has its flags and examples.\n\n%s", p.headed(exitCodes))
-	return nil
-}
-
-// headed paints the lines that are headings: those that end in a colon at the
-// left margin.
-func (p *program) headed(text string) string {
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		if heading := strings.TrimSuffix(line, "\n"); strings.HasSuffix(heading, ":") && !strings.HasPrefix(heading, " ") {
-			line = p.paint(p.out, bold, heading) + "\n"
-		}
-		out.WriteString(line)
-	}
-	return out.String()
-}
-
-const versionHelp = `
-Examples:
-  satchel version
-  satchel version --json
-`
-
-func (p *program) version(_ context.Context, args []string) error {
-	flags := p.flags("version")
-	asJSON := flags.jsonFlag()
-	if _, err := flags.parseNone(args); err != nil {
-		return err
-	}
-	version, revision, goVersion := "(devel)", "", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version, goVersion = info.Main.Version, info.GoVersion
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value
-			}
-		}
-	}
-	if *asJSON {
-		return p.printJSON(map[string]string{"version": version, "revision": revision, "go": goVersion})
-	}
-	fmt.Fprintln(p.out, strings.Join(strings.Fields("satchel "+version+" "+revision+" "+goVersion), " "))
-	return nil
 }

@@ -183,11 +183,3 @@ func (p *program) printExplanation(e explanation) {
 		row("problem", problem)
 	}
 }
-
-// moment returns a time for people, or nothing for none.
-func moment(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02 15:04:05 MST")
-}

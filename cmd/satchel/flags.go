@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -134,72 +133,4 @@ var twoDashes = strings.NewReplacer(
 // wrong returns the error for a command line that cannot be meant.
 func (f *flagSet) wrong(text string) error {
 	return &usageError{fmt.Sprintf("%s; see `satchel %s --help`", text, f.command)}
-}
-
-// printHelp prints what the command does, its flags and examples.
-func (f *flagSet) printHelp() {
-	c, _ := find(f.command)
-	p := f.p
-	fmt.Fprintf(p.out, "%s\n  satchel %s %s\n\n%s%s.\n", p.paint(p.out, bold, "Usage:"), c.name, c.args, strings.ToUpper(c.summary[:1]), c.summary[1:])
-	about, examples, _ := strings.Cut(c.help, "\nExamples:\n")
-	if about = strings.TrimSpace(about); about != "" {
-		fmt.Fprintf(p.out, "\n%s\n", about)
-	}
-	var flags strings.Builder
-	w := tabwriter.NewWriter(&flags, 0, 0, 2, ' ', 0)
-	f.VisitAll(func(known *flag.Flag) {
-		argument, usage := flag.UnquoteUsage(known)
-		if argument == "value" {
-			argument = "NAME"
-		}
-		if known.DefValue != "" && known.DefValue != "false" && known.DefValue != "0" {
-			usage += " (default " + known.DefValue + ")"
-		}
-		fmt.Fprintf(w, "  --%s\t%s\n", strings.TrimSpace(known.Name+" "+argument), usage)
-	})
-	w.Flush()
-	if flags.Len() > 0 {
-		fmt.Fprintf(p.out, "\n%s\n%s", p.paint(p.out, bold, "Flags:"), flags.String())
-	}
-	fmt.Fprintf(p.out, "\n%s\n%s", p.paint(p.out, bold, "Examples:"), examples)
-	fmt.Fprintf(p.out, "\n%s", p.headed(exitCodes))
-}
-
-// nearest returns "; did you mean X?" if one of names is close to what was
-// written.
-func nearest(written string, names []string) string { return nearestWith(written, names, "") }
-
-func nearestWith(written string, names []string, prefix string) string {
-	best, at := "", 1+max(2, len(written)/3)
-	for _, name := range names {
-		if d := distance(written, name); d < at && d < len(name) {
-			best, at = name, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s%s?", prefix, best)
-}
-
-// distance returns how many letters differ between two words: changed, added,
-// left out.
-func distance(x, y string) int {
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(x) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(y) {
-			change := diagonal
-			if x[i] != y[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(y)]
 }

@@ -1,11 +1,17 @@
-// Command satchel is a complete runner on Satchel: it is set up in three steps,
-// shows whether it is ready, says where each of its secrets comes from, runs one
-// job or serves many, and moves local secrets to the platform. Its page is
-// docs/runner.md.
+// Command satchel is a complete runner on the library of that name. Its page is
+// docs/runner.md. Its commands are
 //
-//	go run ./cmd/satchel help
+//	satchel setup      set the runner up, in three steps
+//	satchel check      say whether the runner is ready
+//	satchel explain    say where a secret comes from
+//	satchel run        run one job with its secrets
+//	satchel serve      take jobs from a folder or from the input
+//	satchel migrate    move secrets of a local file to the platform
+//	satchel version    print the version
+//	satchel help       explain a command
 //
-// Read commands.go first: each command has a file of its own name.
+// Each has a file of its name, and commands.go the list. git-credential, which git
+// starts inside a job, is in git.go.
 package main
 
 import (
@@ -22,23 +28,6 @@ import (
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
-
-// Exit codes. Those of a job are the job's own.
-const (
-	codeFailed = 1   // it did not work, or the runner is not ready
-	codeUsage  = 2   // the command line cannot be meant
-	codeNoJob  = 125 // of run: the job was not started, and the runner is why
-)
-
-// exitCode ends the program with a code when everything is said.
-type exitCode int
-
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
-
-// usageError is a command line that cannot be meant.
-type usageError struct{ text string }
-
-func (e *usageError) Error() string { return e.text }
 
 // program is what the commands share: the streams of one run.
 type program struct {

@@ -130,14 +130,6 @@ func (p *program) sure(ctx context.Context, plan *migrate.Plan, yes bool, scope 
 	return true, nil
 }
 
-func yesOrNo(answer string) error {
-	switch strings.ToLower(answer) {
-	case "y", "yes", "n", "no":
-		return nil
-	}
-	return errors.New("write yes or no")
-}
-
 // adminCredential returns the credential of an administrator: from the
 // environment, or from somebody at the terminal.
 func (p *program) adminCredential(ctx context.Context, scope string) (bundle.Value, error) {

@@ -3,15 +3,51 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/job"
 )
+
+// assignment is a job that a worker has taken.
+type assignment struct {
+	name string
+	task task
+	err  error     // why it cannot be run at all
+	out  io.Writer // its output, masked; nil means the pool's
+	// done keeps the result.
+	done func(result) error
+}
+
+// result is how a job ended.
+type result struct {
+	Code    int       `json:"code"`
+	Error   string    `json:"error,omitempty"`
+	Started time.Time `json:"started_at"`
+	Ended   time.Time `json:"ended_at"`
+}
+
+// source is where jobs come from. next waits for one, and fails with io.EOF when
+// there are no more.
+type source interface {
+	next(ctx context.Context) (*assignment, error)
+	close()
+}
+
+// workers is a pool at work.
+type workers struct {
+	*program
+	json     bool
+	settings settings
+	client   *satchel.Client
+	jobs     source
+	printing sync.Mutex
+}
 
 // work takes jobs until there are no more or ctx ends. running is the context
 // of the jobs, and stop ends all workers.
@@ -77,32 +113,4 @@ func (w *workers) start(ctx context.Context, a *assignment, names []string) (int
 		Logger:     w.logger(),
 		Background: true, // serve decides when jobs end
 	}.Run(ctx)
-}
-
-// onRotate reads what is to happen when a secret of a job changes.
-func onRotate(text string) (job.RotateAction, error) {
-	switch text {
-	case "", "leave":
-		return job.Leave, nil
-	case "restart":
-		return job.Restart, nil
-	}
-	action, err := onSignal(text)
-	if err != nil {
-		return 0, fmt.Errorf(`"on_rotate": %w, or "leave" or "restart"`, err)
-	}
-	return action, nil
-}
-
-// onSignal reads the name of a signal that a job is to get.
-func onSignal(text string) (job.RotateAction, error) {
-	name := "SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG")
-	s := signalNamed(name)
-	switch {
-	case s == 0:
-		return 0, fmt.Errorf("%q is no signal of this system; want one such as HUP or USR1", text)
-	case name == "SIGKILL" || name == "SIGSTOP":
-		return 0, fmt.Errorf("%q is no signal that a program can answer; want one such as HUP or USR1", text)
-	}
-	return job.Signal(s), nil
 }

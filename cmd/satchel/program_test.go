@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -114,5 +115,15 @@ func TestSettingsThatCannotBeMeantAreRefused(t *testing.T) {
 	} {
 		overwriteFile(t, "runner.yaml", text)
 		require.Contains(t, p.runner(t, "check").must(t, codeFailed).errOut, says)
+	}
+}
+
+func TestCommand_doc(t *testing.T) {
+	source, err := os.ReadFile("main.go")
+	require.NoError(t, err)
+	for _, c := range commands() {
+		if !c.hidden {
+			require.Regexp(t, `\n//\tsatchel `+c.name+` +`+c.summary+`\n`, string(source), "go doc lists each command")
+		}
 	}
 }

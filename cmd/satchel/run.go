@@ -3,10 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -136,27 +134,6 @@ func exit(code int, err error) error {
 	return &jobError{max(code, codeFailed), err}
 }
 
-// jobError is an error that has the exit code of a job.
-type jobError struct {
-	code int
-	err  error
-}
-
-func (e *jobError) Error() string { return e.err.Error() }
-func (e *jobError) Unwrap() error { return e.err }
-
-// wanted returns the names without those that jobs run without, because of the
-// backend.
-func (s settings) wanted(names []string, p *program) []string {
-	return slices.DeleteFunc(names, func(name string) bool {
-		without := slices.Contains(s.Without, name)
-		if without {
-			p.note("%s is left out: the backend is local", name)
-		}
-		return without
-	})
-}
-
 // set returns those of the names of --pass that are set. One that is not may be a
 // slip.
 func (p *program) set(names []string) []string {
@@ -167,31 +144,6 @@ func (p *program) set(names []string) []string {
 		}
 		return !ok
 	})
-}
-
-// gitCredentials reads flags of the form SECRET=URL or USER:SECRET=URL.
-func gitCredentials(flags []string) ([]job.GitCredential, error) {
-	var out []job.GitCredential
-	for _, text := range flags {
-		secret, url, ok := strings.Cut(text, "=")
-		if !ok {
-			return nil, errors.New("--git: want SECRET=URL, such as GITHUB_TOKEN=https://github.com, or USER:SECRET=URL")
-		}
-		c := job.GitCredential{URL: url, Secret: secret}
-		if user, name, ok := strings.Cut(secret, ":"); ok {
-			c.Username, c.Secret = user, name
-		}
-		if err := c.Check(); err != nil {
-			return nil, errors.New("--git: " + explained(err, flagNames))
-		}
-		out = append(out, c)
-	}
-	return out, nil
-}
-
-// gitCredential is what git starts inside a job.
-func (p *program) gitCredential(ctx context.Context, args []string) error {
-	return job.GitCredentialHelper(ctx, args, p.in, p.out)
 }
 
 func envOr(name, standard string) string {

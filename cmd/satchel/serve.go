@@ -4,17 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/internal/text"
 )
 
 const serveHelp = `It takes jobs from a folder, or from the input with --stdin, and runs several at a
@@ -98,16 +95,6 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	return w.serve(ctx, layers, signals, stop, *drain)
 }
 
-// workers is a pool at work.
-type workers struct {
-	*program
-	json     bool
-	settings settings
-	client   *satchel.Client
-	jobs     source
-	printing sync.Mutex
-}
-
 // serve runs the pool until the jobs end, ctx does, or a signal comes; ctx is
 // that of stop.
 func (w *workers) serve(ctx context.Context, layers []bundle.Provider, signals <-chan os.Signal, stop context.CancelCauseFunc, drain time.Duration) error {
@@ -171,76 +158,3 @@ func (w *workers) serve(ctx context.Context, layers []bundle.Provider, signals <
 	}
 	return cause
 }
-
-// event is something that happened, for people and programs.
-type event struct {
-	Time    time.Time `json:"time"`
-	Event   string    `json:"event"` // online, started, output, ended, changed, state, offline
-	Job     string    `json:"job,omitempty"`
-	Text    string    `json:"text,omitempty"`
-	Code    *int      `json:"code,omitempty"`
-	Seconds float64   `json:"seconds,omitempty"`
-}
-
-// say prints an event: as a line of JSON, or for people.
-func (w *workers) say(e event) {
-	w.printing.Lock()
-	defer w.printing.Unlock()
-	job := text.Line(e.Job)
-	if w.json {
-		e.Time = time.Now().UTC()
-		_ = printLine(w.out, e)
-		return
-	}
-	switch {
-	case e.Event == "output":
-		fmt.Fprintf(w.out, "[%s] %s\n", job, e.Text)
-	case e.Job == "":
-		fmt.Fprintf(w.out, "%s: %s\n", w.paint(w.out, bold, e.Event), text.Printable(e.Text))
-	case e.Code == nil:
-		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, text.Printable(e.Text))
-	default:
-		code := fmt.Sprintf("code %d after %.1fs", *e.Code, e.Seconds)
-		if e.Text != "" {
-			code += ": " + e.Text
-		}
-		color := green
-		if *e.Code != 0 {
-			color = red
-		}
-		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, w.paint(w.out, color, text.Printable(code)))
-	}
-}
-
-// lines hands on what is written to it line by line.
-type lines struct {
-	line func(string)
-	rest strings.Builder
-}
-
-// longestLine is where a line is cut, in bytes.
-const longestLine = 64 << 10
-
-func (l *lines) Write(b []byte) (int, error) {
-	for part := range strings.Lines(string(b)) {
-		l.rest.WriteString(strings.TrimSuffix(part, "\n"))
-		if strings.HasSuffix(part, "\n") || l.rest.Len() > longestLine {
-			l.flush()
-		}
-	}
-	return len(b), nil
-}
-
-func (l *lines) flush() {
-	l.line(l.rest.String())
-	l.rest.Reset()
-}
-
-// end hands on a last line without an end.
-func (l *lines) end() {
-	if l.rest.Len() > 0 {
-		l.flush()
-	}
-}
-
-var _ io.Writer = (*lines)(nil)

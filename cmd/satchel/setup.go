@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"syscall"
 
 	"github.com/satchelhq/satchel/admin"
-	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/vault/api"
 )
@@ -194,19 +192,6 @@ func (s *setup) findPlace(ctx context.Context) error {
 		return nil
 	})
 	return err
-}
-
-// adminClient returns a client of the admin API of the platform at url.
-func (s settings) adminClient(url string, credential bundle.Value) (*admin.Client, error) {
-	client, err := s.httpClient()
-	return &admin.Client{
-		URL:        cmp.Or(s.Admin, url+"/admin"),
-		HTTPClient: client,
-		Authorize: func(r *http.Request) error {
-			r.Header.Set("Authorization", "Bearer "+credential.Reveal())
-			return nil
-		},
-	}, err
 }
 
 // chooseBackend is step 1.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/satchelhq/satchel"
@@ -82,13 +82,14 @@ func (s *setup) connect(ctx context.Context) error {
 // review prints what is about to be done, and what the platform knows.
 func (s *setup) review() {
 	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 3 of 3: review and connect"))
-	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "  platform\t%s\n", text.Printable(s.url))
-	fmt.Fprintf(w, "  scope\t%s\n", text.Printable(s.settings.Scope))
-	fmt.Fprintf(w, "  backend\t%s\n", s.settings.Backend)
-	fmt.Fprintf(w, "  jobs at a time\t%d\n", s.settings.Pool)
+	rows := [][]string{
+		{"  platform", s.url},
+		{"  scope", s.settings.Scope},
+		{"  backend", s.settings.Backend},
+		{"  jobs at a time", strconv.Itoa(s.settings.Pool)},
+	}
 	for _, need := range s.needs.Items {
-		fmt.Fprintf(w, "  required\t%s, %s\n", text.Printable(need.Name), text.Printable(s.state(need)))
+		rows = append(rows, []string{"  required", need.Name + ", " + s.state(need)})
 	}
 	for _, i := range s.integrations {
 		state := "has not minted yet"
@@ -98,9 +99,9 @@ func (s *setup) review() {
 		case !i.Minted.IsZero():
 			state = "minted " + moment(i.Minted)
 		}
-		fmt.Fprintf(w, "  integration\t%s of %s, %s\n", text.Printable(i.Name), text.Printable(i.Scope), text.Printable(state))
+		rows = append(rows, []string{"  integration", i.Name + " of " + i.Scope + ", " + state})
 	}
-	w.Flush()
+	fmt.Fprint(s.out, text.Columns(rows))
 }
 
 // token sees to it that .env has a token for the scope, and returns its id: the

@@ -154,7 +154,7 @@ func TestSetupThatIsCalledOffChangesNothing(t *testing.T) {
 	s.answer(t, "(it is not shown)", "\x03") // an interrupt
 	code, screen = s.end(t)
 	require.Equal(t, codeFailed, code, screen)
-	terminal, err := unix.IoctlGetTermios(int(s.keyboard.Fd()), getTermios)
+	terminal, err := unix.IoctlGetTermios(int(s.keyboard.Fd()), unix.TCGETS)
 	require.NoError(t, err)
 	require.NotZero(t, terminal.Lflag&unix.ECHO, "the terminal shows what is written again")
 

@@ -2,11 +2,38 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
 )
+
+// Exit codes. Those of a job are the job's own.
+const (
+	codeFailed = 1   // it did not work, or the runner is not ready
+	codeUsage  = 2   // the command line cannot be meant
+	codeNoJob  = 125 // of run: the job was not started, and the runner is why
+)
+
+// exitCode ends the program with a code when everything is said.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+// jobError is an error that has the exit code of a job.
+type jobError struct {
+	code int
+	err  error
+}
+
+func (e *jobError) Error() string { return e.err.Error() }
+func (e *jobError) Unwrap() error { return e.err }
 
 // flagNames are this program's names of settings of the library.
 var flagNames = map[string]string{

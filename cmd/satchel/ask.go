@@ -2,76 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"strings"
 
-	"github.com/satchelhq/satchel/internal/text"
+	"github.com/satchelhq/satchel/cmd/satchel/internal/terminal"
 )
-
-// Colors, as terminals know them.
-const (
-	bold   = "1"
-	dim    = "2"
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-)
-
-// paint returns text in a color if w is a terminal that shows them, and NO_COLOR
-// is not set.
-func (p *program) paint(w io.Writer, color, text string) string {
-	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !isTerminal(w) {
-		return text
-	}
-	return "\x1b[" + color + "m" + text + "\x1b[0m"
-}
-
-// status paints the words of checks by what they mean.
-func (p *program) status(w io.Writer, word string) string {
-	switch strings.TrimSpace(word) {
-	case "ok", "present", "ready":
-		return p.paint(w, green, word)
-	case "warning":
-		return p.paint(w, yellow, word)
-	case "failed", "missing", "expired", "hidden", "not ready":
-		return p.paint(w, red, word)
-	}
-	return word
-}
-
-// printJSON prints v on lines of its own, indented.
-func (p *program) printJSON(v any) error {
-	encoder := json.NewEncoder(p.out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
-}
-
-// note prints a line for people beside the result.
-func (p *program) note(format string, args ...any) {
-	fmt.Fprintln(p.err, p.paint(p.err, dim, text.Printable(fmt.Sprintf(format, args...))))
-}
-
-// logger returns the logger for the library's warnings, with this program's flags
-// in its errors.
-func (p *program) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if err, ok := a.Value.Any().(error); ok {
-			a.Value = slog.StringValue(explained(err, flagNames))
-		}
-		return a
-	}}))
-}
 
 // isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
-	return ok && terminal(f)
+	return ok && terminal.Is(f)
 }
 
 // interactive reports whether there is somebody to ask.
@@ -111,7 +53,7 @@ func (p *program) askHidden(ctx context.Context, question string) (answer string
 	if !ok {
 		return "", errors.New("there is no terminal to ask at")
 	}
-	restore, err := hideInput(file)
+	restore, err := terminal.HideInput(file)
 	if err != nil {
 		return "", err
 	}
@@ -144,4 +86,12 @@ func (p *program) line(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
+}
+
+func yesOrNo(answer string) error {
+	switch strings.ToLower(answer) {
+	case "y", "yes", "n", "no":
+		return nil
+	}
+	return errors.New("write yes or no")
 }

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,8 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
-	"time"
 )
 
 // task is a job as it is asked for.
@@ -81,90 +76,4 @@ func inJobs(err error) error {
 		return errors.New("it ends too early")
 	}
 	return err
-}
-
-// assignment is a job that a worker has taken.
-type assignment struct {
-	name string
-	task task
-	err  error     // why it cannot be run at all
-	out  io.Writer // its output, masked; nil means the pool's
-	// done keeps the result.
-	done func(result) error
-}
-
-// result is how a job ended.
-type result struct {
-	Code    int       `json:"code"`
-	Error   string    `json:"error,omitempty"`
-	Started time.Time `json:"started_at"`
-	Ended   time.Time `json:"ended_at"`
-}
-
-// source is where jobs come from. next waits for one, and fails with io.EOF when
-// there are no more.
-type source interface {
-	next(ctx context.Context) (*assignment, error)
-	close()
-}
-
-// input is the source of the jobs on the program's input.
-type input struct {
-	lines  chan []byte // closed when the input ends
-	failed error       // why it ended, if not as it should; for after that
-	closed chan struct{}
-	count  atomic.Int64
-}
-
-// newInput starts to read lines. The reader ends with the input, or with the
-// line that comes after close.
-func newInput(r io.Reader) *input {
-	in := &input{lines: make(chan []byte), closed: make(chan struct{})}
-	go func() {
-		defer close(in.lines)
-		scanner := bufio.NewScanner(r)
-		scanner.Buffer(nil, maxTask)
-		for scanner.Scan() {
-			if len(bytes.TrimSpace(scanner.Bytes())) == 0 {
-				continue
-			}
-			select {
-			case in.lines <- bytes.Clone(scanner.Bytes()):
-			case <-in.closed:
-				return
-			}
-		}
-		if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-			in.failed = fmt.Errorf("reading jobs: a line has more than %d bytes", maxTask)
-		} else if err != nil {
-			in.failed = fmt.Errorf("reading jobs: %w", err)
-		}
-	}()
-	return in
-}
-
-func (in *input) next(ctx context.Context) (*assignment, error) {
-	select {
-	case line, ok := <-in.lines:
-		if !ok {
-			return nil, cmp.Or(in.failed, io.EOF)
-		}
-		t, err := parseTask(line)
-		name := t.Name
-		if name == "" {
-			name = fmt.Sprintf("job-%d", in.count.Add(1))
-		}
-		return &assignment{name: name, task: t, err: err, done: func(result) error { return nil }}, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (in *input) close() { close(in.closed) }
-
-// printLine prints v as one line of JSON.
-func printLine(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
 }

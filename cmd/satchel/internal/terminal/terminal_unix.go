@@ -1,6 +1,7 @@
 //go:build linux || darwin
 
-package main
+// Package terminal asks a terminal not to show what is written there.
+package terminal
 
 import (
 	"os"
@@ -8,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal reports whether f is a terminal.
-func terminal(f *os.File) bool {
+// Is reports whether f is a terminal.
+func Is(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), getTermios)
 	return err == nil
 }
 
-// hideInput makes a terminal not show what is written, until restore is called.
-func hideInput(f *os.File) (restore func() error, err error) {
+// HideInput makes a terminal not show what is written, until restore is called.
+func HideInput(f *os.File) (restore func() error, err error) {
 	fd := int(f.Fd())
 	was, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/satchelhq/satchel/internal/text"
+)
+
+// event is something that happened, for people and programs.
+type event struct {
+	Time    time.Time `json:"time"`
+	Event   string    `json:"event"` // online, started, output, ended, changed, state, offline
+	Job     string    `json:"job,omitempty"`
+	Text    string    `json:"text,omitempty"`
+	Code    *int      `json:"code,omitempty"`
+	Seconds float64   `json:"seconds,omitempty"`
+}
+
+// say prints an event: as a line of JSON, or for people.
+func (w *workers) say(e event) {
+	w.printing.Lock()
+	defer w.printing.Unlock()
+	job := text.Line(e.Job)
+	if w.json {
+		e.Time = time.Now().UTC()
+		_ = printLine(w.out, e)
+		return
+	}
+	switch {
+	case e.Event == "output":
+		fmt.Fprintf(w.out, "[%s] %s\n", job, e.Text)
+	case e.Job == "":
+		fmt.Fprintf(w.out, "%s: %s\n", w.paint(w.out, bold, e.Event), text.Printable(e.Text))
+	case e.Code == nil:
+		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, text.Printable(e.Text))
+	default:
+		code := fmt.Sprintf("code %d after %.1fs", *e.Code, e.Seconds)
+		if e.Text != "" {
+			code += ": " + e.Text
+		}
+		color := green
+		if *e.Code != 0 {
+			color = red
+		}
+		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, w.paint(w.out, color, text.Printable(code)))
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/satchelhq/satchel/internal/text"
+)
+
+const helpHelp = `
+Examples:
+  satchel help
+  satchel help run
+`
+
+func (p *program) help(ctx context.Context, args []string) error {
+	flags := p.flags("help")
+	args, err := flags.parse(args)
+	if err != nil {
+		return err
+	}
+	if len(args) > 0 {
+		return p.command(ctx, args[0], []string{"--help"})
+	}
+	fmt.Fprintf(p.out, "A runner that starts with one token, on Satchel.\n\n%s\n  satchel COMMAND [flags]\n\n%s\n",
+		p.paint(p.out, bold, "Usage:"), p.paint(p.out, bold, "Commands:"))
+	var rows [][]string
+	for _, c := range commands() {
+		if !c.hidden {
+			rows = append(rows, []string{"  " + c.name, c.summary})
+		}
+	}
+	fmt.Fprintf(p.out, "%s\n`satchel COMMAND --help` has its flags and examples.\n\n%s", text.Columns(rows), p.headed(exitCodes))
+	return nil
+}
+
+const exitCodes = `Exit codes:
+  0    done; of check: the runner is ready
+  1    it failed; of check: the runner is not ready
+  2    the command line cannot be meant
+  run has the exit code of the job: 128 and the number of the signal if one ended
+  it, 127 if the command was not found, 126 if it cannot be executed, and 125 if
+  the runner did not come as far as to start it.
+`
+
+// printHelp prints what the command does, its flags and examples.
+func (f *flagSet) printHelp() {
+	c, _ := find(f.command)
+	p := f.p
+	fmt.Fprintf(p.out, "%s\n  satchel %s %s\n\n%s%s.\n", p.paint(p.out, bold, "Usage:"), c.name, c.args, strings.ToUpper(c.summary[:1]), c.summary[1:])
+	about, examples, _ := strings.Cut(c.help, "\nExamples:\n")
+	if about = strings.TrimSpace(about); about != "" {
+		fmt.Fprintf(p.out, "\n%s\n", about)
+	}
+	var rows [][]string
+	f.VisitAll(func(known *flag.Flag) {
+		argument, usage := flag.UnquoteUsage(known)
+		if argument == "value" {
+			argument = "NAME"
+		}
+		if known.DefValue != "" && known.DefValue != "false" && known.DefValue != "0" {
+			usage += " (default " + known.DefValue + ")"
+		}
+		rows = append(rows, []string{"  --" + strings.TrimSpace(known.Name+" "+argument), usage})
+	})
+	if rows != nil {
+		fmt.Fprintf(p.out, "\n%s\n%s", p.paint(p.out, bold, "Flags:"), text.Columns(rows))
+	}
+	fmt.Fprintf(p.out, "\n%s\n%s", p.paint(p.out, bold, "Examples:"), examples)
+	fmt.Fprintf(p.out, "\n%s", p.headed(exitCodes))
+}
+
+// headed paints the lines that are headings: those that end in a colon at the
+// left margin.
+func (p *program) headed(prose string) string {
+	var out strings.Builder
+	for line := range strings.Lines(prose) {
+		if heading := strings.TrimSuffix(line, "\n"); strings.HasSuffix(heading, ":") && !strings.HasPrefix(heading, " ") {
+			line = p.paint(p.out, bold, heading) + "\n"
+		}
+		out.WriteString(line)
+	}
+	return out.String()
+}

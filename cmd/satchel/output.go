@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/satchelhq/satchel/internal/text"
+)
+
+// Colors, as terminals know them.
+const (
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+// paint returns text in a color if w is a terminal that shows them, and NO_COLOR
+// is not set.
+func (p *program) paint(w io.Writer, color, text string) string {
+	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !isTerminal(w) {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
+
+// status paints the words of checks by what they mean.
+func (p *program) status(w io.Writer, word string) string {
+	switch strings.TrimSpace(word) {
+	case "ok", "present", "ready":
+		return p.paint(w, green, word)
+	case "warning":
+		return p.paint(w, yellow, word)
+	case "failed", "missing", "expired", "hidden", "not ready":
+		return p.paint(w, red, word)
+	}
+	return word
+}
+
+// printJSON prints v on lines of its own, indented.
+func (p *program) printJSON(v any) error {
+	encoder := json.NewEncoder(p.out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
+
+// note prints a line for people beside the result.
+func (p *program) note(format string, args ...any) {
+	fmt.Fprintln(p.err, p.paint(p.err, dim, text.Printable(fmt.Sprintf(format, args...))))
+}
+
+// logger returns the logger for the library's warnings, with this program's flags
+// in its errors.
+func (p *program) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if err, ok := a.Value.Any().(error); ok {
+			a.Value = slog.StringValue(explained(err, flagNames))
+		}
+		return a
+	}}))
+}
+
+// moment returns a time for people, or nothing for none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 MST")
+}
+
+// printLine prints v as one line of JSON.
+func printLine(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
