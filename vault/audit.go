@@ -46,13 +46,13 @@ func auditEntries(c *store.Change, scope, author string) []audit.Entry {
 // append records an entry of st's tenant.
 func (v *Vault) append(ctx context.Context, st *state, e audit.Entry) error {
 	tenant := store.Tenant(st.Path[0].Scope)
-	return v.audit.Append(ctx, tenant, v.opensNewest(tenant, st), e)
+	return v.audit.Append(ctx, tenant, v.newestOpener(tenant, st), e)
 }
 
-// opensNewest opens the newest data key of st's tenant for the audit log, which
-// may do so when st is closed already. A key that st has open costs no call of the
-// key service.
-func (v *Vault) opensNewest(tenant string, st *state) audit.Open {
+// newestOpener returns how the audit log opens the newest data key of st's tenant,
+// which may be when st is closed already. A key that st has open costs no call of
+// the key service.
+func (v *Vault) newestOpener(tenant string, st *state) audit.Open {
 	return func(ctx context.Context) (*keyring.DataKey, error) {
 		newest, err := newestRecord(st.Keys)
 		if err != nil {
@@ -67,9 +67,9 @@ func (v *Vault) opensNewest(tenant string, st *state) audit.Open {
 	}
 }
 
-// findsKey finds the data key behind a row of the audit chain, which may be newer
-// than st.
-func (v *Vault) findsKey(st *state) audit.Find {
+// keyFinder returns how the audit log finds the data key behind a row, which may be
+// newer than st.
+func (v *Vault) keyFinder(st *state) audit.Find {
 	return func(ctx context.Context, id [16]byte) (*keyring.DataKey, error) {
 		key, err := st.key(ctx, id)
 		if !errors.Is(err, keyring.ErrTampered) {
@@ -114,7 +114,7 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *audit.Hea
 		return audit.Head{}, err
 	}
 	defer st.close()
-	return v.audit.Verify(ctx, tenant, v.findsKey(st), since, visit)
+	return v.audit.Verify(ctx, tenant, v.keyFinder(st), since, visit)
 }
 
 // AuditPage returns entries of a tenant's audit chain for people to read, the
@@ -173,7 +173,7 @@ func (v *Vault) trimAudit(ctx context.Context, tenant string, before time.Time) 
 		return 0, err
 	}
 	defer st.close()
-	dropped, err := v.audit.Trim(ctx, tenant, before, author, v.findsKey(st), v.opensNewest(tenant, st))
+	dropped, err := v.audit.Trim(ctx, tenant, before, author, v.keyFinder(st), v.newestOpener(tenant, st))
 	if errors.Is(err, store.ErrConflict) {
 		return 0, fmt.Errorf("%w: another process trims it", ErrConflict)
 	}

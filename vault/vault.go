@@ -90,7 +90,7 @@ type Options struct {
 	Audit []audit.Sink
 	// AuditBestEffort lets operations go on that cannot be recorded; that they
 	// could not is logged. Writes are recorded with what they write in any
-	// case. Default: such operations are refused with ErrNotRecorded.
+	// case. Default: such operations are refused with audit.ErrNotRecorded.
 	AuditBestEffort bool
 	// AuditKeep is for how long storage keeps audit entries: [Vault.Run] drops
 	// older ones. Default: for ever.
@@ -143,7 +143,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 
 		turns: make(chan struct{}, mostReads),
 	}
-	v.audit = audit.NewLog(outages{s}, &audit.Options{Sinks: slices.Clone(opts.Audit), BestEffort: opts.AuditBestEffort, Logger: v.log})
+	v.audit = audit.NewLog(outages{s}, &audit.Options{Sinks: opts.Audit, BestEffort: opts.AuditBestEffort, Logger: v.log})
 	v.watch.init(opts.Wake)
 	var err error
 	if v.minters, err = newMinters(opts.Integrations); err != nil {

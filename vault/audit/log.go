@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/satchelhq/satchel/internal/batch"
@@ -44,7 +45,7 @@ func NewLog(s store.Store, opts *Options) *Log {
 	if opts == nil {
 		opts = &Options{}
 	}
-	l := &Log{store: s, sinks: opts.Sinks, bestEffort: opts.BestEffort, log: cmp.Or(opts.Logger, slog.Default())}
+	l := &Log{store: s, sinks: slices.Clone(opts.Sinks), bestEffort: opts.BestEffort, log: cmp.Or(opts.Logger, slog.Default())}
 	l.appends.Commit, l.appends.Most = l.commit, together
 	return l
 }
