@@ -3,13 +3,12 @@ package migrate
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/regularfile"
 )
 
 // maxSize is the size of the longest file that is read, in bytes.
@@ -73,29 +72,10 @@ func ReadSection(path, section string) (*File, error) {
 	return f, nil
 }
 
-// readFile returns the content of a regular file, or of the one that symbolic
-// links lead to.
+// readFile returns the content of a file.
 func readFile(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is no regular file; name the file itself", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSize+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > maxSize {
-		return "", fmt.Errorf("%s has more than %d bytes, which is the limit; is it the right file?", path, maxSize)
-	}
-	return string(data), nil
+	content, err := regularfile.Read(path, maxSize)
+	return string(content), err
 }
 
 // without returns the content of the file without the lines of the entries with

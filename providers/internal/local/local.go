@@ -4,15 +4,12 @@ package local
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/regularfile"
 )
 
 // MaxSize is the size of the longest file that is read, in bytes.
@@ -45,21 +42,22 @@ func Bundle(last *bundle.Bundle, secrets []bundle.Secret, meta *bundle.Meta) (*b
 //
 // Errors are a [*bundle.FetchError], permanent where somebody has to act.
 func ReadFile(path string, optional bool, setting string) ([]byte, error) {
-	src, err := read(path)
+	src, err := regularfile.Read(path, MaxSize)
 	switch {
 	case optional && errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, classed(err, setting)
-	case len(src) > MaxSize:
-		return nil, Permanent(&bundle.Fault{Problem: fmt.Sprintf("%s has more than %d bytes, which is the limit", path, MaxSize), Fix: "is it the right file?"})
 	}
 	return src, nil
 }
 
-// classed says of an error of read whether somebody has to act, and how.
+// classed says of an error of reading whether somebody has to act, and how.
 func classed(err error, setting string) error {
+	_, refused := errors.AsType[*bundle.Fault](err)
 	switch {
+	case refused:
+		return Permanent(err)
 	case errors.Is(err, fs.ErrNotExist):
 		missing := &bundle.Fault{Err: err, Setting: setting, Fix: "create the file"}
 		if setting != "" {
@@ -68,49 +66,8 @@ func classed(err error, setting string) error {
 		return Permanent(missing)
 	case errors.Is(err, fs.ErrPermission):
 		return Permanent(&bundle.Fault{Err: err, Fix: "let the user that runs this program read the file"})
-	case errors.Is(err, errNotRegular):
-		return Permanent(err)
 	}
 	return &bundle.FetchError{Kind: bundle.FetchUnavailable, Err: err}
-}
-
-// read returns at most one byte more than may be read.
-func read(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkRegular(path, info); err != nil {
-		return nil, err
-	}
-	// Another file may be there by now: a pipe must neither block nor be read.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err = f.Stat(); err != nil {
-		return nil, err
-	}
-	if err := checkRegular(path, info); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(f, MaxSize+1))
-}
-
-var errNotRegular = errors.New("want a regular file")
-
-func checkRegular(path string, info fs.FileInfo) error {
-	what := "something else"
-	switch {
-	case info.Mode().IsRegular():
-		return nil
-	case info.IsDir():
-		what = "a directory"
-	case info.Mode()&fs.ModeNamedPipe != 0:
-		what = "a pipe"
-	}
-	return fmt.Errorf("%s is %s; %w", path, what, errNotRegular)
 }
 
 // Permanent returns err as one that needs somebody to act.

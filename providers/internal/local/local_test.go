@@ -34,27 +34,6 @@ func TestAFailureToReadSaysWhetherSomebodyHasToAct(t *testing.T) {
 	}
 }
 
-func TestWhatTakesTheNameOfAFileIsLookedAtAgain(t *testing.T) {
-	for name, mode := range map[string]fs.FileMode{
-		"a directory":    fs.ModeDir,
-		"a pipe":         fs.ModeNamedPipe,
-		"something else": fs.ModeSocket,
-	} {
-		err := checkRegular("x", info{mode: mode})
-		require.ErrorIs(t, err, errNotRegular)
-		require.EqualError(t, err, "x is "+name+"; want a regular file")
-	}
-	require.NoError(t, checkRegular("x", info{}))
-}
-
-type info struct {
-	fs.FileInfo
-	mode fs.FileMode
-}
-
-func (i info) Mode() fs.FileMode { return i.mode }
-func (i info) IsDir() bool       { return i.mode.IsDir() }
-
 func TestAnEqualBundleIsLastItself(t *testing.T) {
 	secrets := []bundle.Secret{{Name: "A"}, {Name: "SATCHEL_A"}, {Name: "SATCHEL"}}
 	first, err := Bundle(nil, secrets, nil)

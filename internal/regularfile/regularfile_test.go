@@ -1,0 +1,62 @@
+package regularfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+)
+
+func TestRead(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("x", 8)), 0o600))
+	content, err := Read(path, 8)
+	require.NoError(t, err)
+	require.Equal(t, "xxxxxxxx", string(content))
+	link := filepath.Join(dir, "link")
+	if os.Symlink(path, link) == nil {
+		content, err = Read(link, 8)
+		require.NoError(t, err, "a link to it")
+		require.Len(t, content, 8)
+	}
+	_, err = Read(path, 7)
+	requireFault(t, err, path+" has more than 7 bytes, which is the limit; is it the right file?")
+	_, err = Read(dir, 8)
+	requireFault(t, err, dir+" is a directory; want a regular file")
+	_, err = Read(filepath.Join(dir, "none"), 8)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
+// TestRead_swapped holds that what takes the name of a file is looked at again.
+func TestRead_swapped(t *testing.T) {
+	for name, mode := range map[string]fs.FileMode{
+		"a directory":    fs.ModeDir,
+		"a pipe":         fs.ModeNamedPipe,
+		"something else": fs.ModeSocket,
+	} {
+		requireFault(t, check("x", info{mode: mode}), "x is "+name+"; want a regular file")
+	}
+	require.NoError(t, check("x", info{}))
+}
+
+func requireFault(t *testing.T, err error, text string) {
+	t.Helper()
+	require.EqualError(t, err, text)
+	_, ok := errors.AsType[*bundle.Fault](err)
+	require.True(t, ok, "its fix is data")
+}
+
+type info struct {
+	fs.FileInfo
+	mode fs.FileMode
+}
+
+func (i info) Mode() fs.FileMode { return i.mode }
+func (i info) IsDir() bool       { return i.mode.IsDir() }
