@@ -29,6 +29,7 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"keyring/keyringtest", "keyring, internal/shared, testify, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
 	{"internal/atomicfile", "std", "a file is bytes"},
 	{"internal/batch", "std", "a group commit knows nothing of what it commits"},
+	{"internal/calmlog", "std", "a log knows nothing of what is logged"},
 	{"internal/envnames", "std", "names of variables are text"},
 	{"internal/regularfile", "bundle", "a file is bytes, and an error has its advice as data"},
 	{"internal/shared", "std", "a flight knows nothing of what it runs"},
@@ -51,10 +52,10 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"vault/audit", "internal/atomicfile, internal/batch, internal/shared, keyring, vault/store, x/crypto, x/sys", "the record of what happened knows storages and keys, and nothing of secrets"},
 	{"vault/audit/audittest", "internal/atomicfile, internal/batch, internal/shared, internal/suite, keyring, testify, vault/audit, vault/store, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
 	{"vault/api", "bundle", "types that both ends of the admin API share know neither end"},
-	{"vault", "bundle, keyring, internal/atomicfile, internal/batch, internal/shared, internal/text, internal/wire, vault/api, vault/audit, vault/store, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
+	{"vault", "bundle, keyring, internal/atomicfile, internal/batch, internal/calmlog, internal/shared, internal/text, internal/wire, vault/api, vault/audit, vault/store, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
 	{"vault/memstore", "keyring, internal/shared, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
 	{"vault/sqlstore", "keyring, internal/shared, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
-	{"vault/vaulttest", "bundle, internal/atomicfile, internal/shared, keyring, keyring/keyringtest, internal/batch, internal/text, internal/wire, vault, vault/api, vault/audit, vault/memstore, vault/store, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
+	{"vault/vaulttest", "bundle, internal/atomicfile, internal/calmlog, internal/shared, keyring, keyring/keyringtest, internal/batch, internal/text, internal/wire, vault, vault/api, vault/audit, vault/memstore, vault/store, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
 }
 
 // others are the names that the table has for packages outside the module: where

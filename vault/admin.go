@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/satchelhq/satchel/internal/calmlog"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -62,7 +63,7 @@ func NewAdminHandler(v *Vault, authorize func(*http.Request) (Actor, error), opt
 		authorize:      authorize,
 		allowPlaintext: opts.AllowPlaintext,
 		remoteAddr:     opts.RemoteAddr,
-		log:            boundedLogger(cmp.Or(opts.Logger, slog.Default())),
+		log:            calmlog.New(cmp.Or(opts.Logger, slog.Default())),
 	}
 }
 

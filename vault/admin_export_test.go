@@ -56,7 +56,6 @@ var WireTypes = map[string]reflect.Type{
 const (
 	MaxAdminBody = maxAdminBody
 	MostBuckets  = mostBuckets
-	LogMost      = logMost
 )
 
 // Limiter is the limiter of a handler, for tests of what it remembers.
@@ -94,6 +93,3 @@ func (l *Limiter) Knows(token string) bool {
 func (l *Limiter) Sizes() (tokens, addrs, failures int) {
 	return len(l.l.tokens.young) + len(l.l.tokens.old), len(l.l.addrs.young) + len(l.l.addrs.old), len(l.l.failures.young) + len(l.l.failures.old)
 }
-
-// BoundedLogger is what a vault and its handlers log through.
-var BoundedLogger = boundedLogger

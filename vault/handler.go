@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/calmlog"
 	"github.com/satchelhq/satchel/internal/wire"
 )
 
@@ -59,7 +60,7 @@ func NewHandler(v *Vault, opts *HandlerOptions) http.Handler {
 		allowPlaintext: opts.AllowPlaintext,
 		remoteAddr:     opts.RemoteAddr,
 		limits:         newLimiter(opts),
-		log:            boundedLogger(cmp.Or(opts.Logger, slog.Default())),
+		log:            calmlog.New(cmp.Or(opts.Logger, slog.Default())),
 	}
 }
 

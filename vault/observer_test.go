@@ -1,10 +1,7 @@
 package vault_test
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +12,6 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/audit"
-	"github.com/satchelhq/satchel/vault/memstore"
 )
 
 func TestEveryBootstrapIsObserved(t *testing.T) {
@@ -25,9 +21,9 @@ func TestEveryBootstrapIsObserved(t *testing.T) {
 			took    time.Duration
 		}
 		var events []event
-		a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
-			o.Observer.Bootstrapped = func(outcome vault.Outcome, took time.Duration) { events = append(events, event{outcome, took}) }
-		})
+		a := newFixture(t).with(t, vault.Options{Observer: vault.Observer{
+			Bootstrapped: func(outcome vault.Outcome, took time.Duration) { events = append(events, event{outcome, took}) },
+		}})
 		token := a.issue(t, "other")
 		b := a.bundle(t, token)
 		ask := func(ctx context.Context, token bundle.Value, req *vault.BootstrapRequest) {
@@ -54,9 +50,9 @@ func TestEveryBootstrapIsObserved(t *testing.T) {
 
 func TestEveryWriteThatWasStoredIsObserved(t *testing.T) {
 	var actions []audit.Action
-	a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
-		o.Observer.Written = func(action audit.Action) { actions = append(actions, action) }
-	})
+	a := newFixture(t).with(t, vault.Options{Observer: vault.Observer{
+		Written: func(action audit.Action) { actions = append(actions, action) },
+	}})
 	ctx := t.Context()
 	a.put(t, "acme", "A", "1")
 	a.put(t, "acme", "A", "1") // changes nothing
@@ -73,29 +69,4 @@ func TestEveryWriteThatWasStoredIsObserved(t *testing.T) {
 	require.Equal(t, []audit.Action{
 		audit.Put, audit.Put, audit.Activate, audit.Hide, audit.Delete, audit.Issue, audit.Revoke,
 	}, actions)
-}
-
-func TestALogIsNotFlooded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		log := vault.BoundedLogger(slog.New(slog.NewTextHandler(&out, nil)))
-		more := log.With("more", "x").WithGroup("g")
-		lines := func(what string) int { return strings.Count(out.String(), "msg="+what+" ") }
-		for i := range 1_000 {
-			log.Info("often", "i", i)
-			more.Info("often", "i", i)
-			log.Warn("often", "i", i)
-		}
-		require.Equal(t, 2*vault.LogMost, lines("often"), "so many of each level, whoever logs them")
-		log.Info("seldom", "i", 1)
-		require.Equal(t, 1, lines("seldom"), "other messages are not concerned")
-		time.Sleep(10 * time.Second)
-		out.Reset()
-		log.Info("often", "i", 0)
-		require.Contains(t, out.String(), "omitted=1980", "the next line says how many were left out")
-		out.Reset()
-		log.Info("often", "i", 0)
-		require.NotContains(t, out.String(), "omitted")
-		require.Same(t, log, vault.BoundedLogger(log), "a bounded log is bounded once")
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/satchelhq/satchel/internal/calmlog"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
@@ -133,7 +134,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 	v := &Vault{
 		storage: s,
 		keys:    keys,
-		log:     boundedLogger(cmp.Or(opts.Logger, slog.Default())),
+		log:     calmlog.New(cmp.Or(opts.Logger, slog.Default())),
 		refresh: cmp.Or(opts.RefreshAfter, 15*time.Minute),
 
 		auditKeep: opts.AuditKeep,

@@ -1,0 +1,39 @@
+package calmlog_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/calmlog"
+)
+
+func TestALogIsNotFlooded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := calmlog.New(slog.New(slog.NewTextHandler(&out, nil)))
+		more := log.With("more", "x").WithGroup("g")
+		lines := func(what string) int { return strings.Count(out.String(), "msg="+what+" ") }
+		for i := range 1_000 {
+			log.Info("often", "i", i)
+			more.Info("often", "i", i)
+			log.Warn("often", "i", i)
+		}
+		require.Equal(t, 2*calmlog.Most, lines("often"), "so many of each level, whoever logs them")
+		log.Info("seldom", "i", 1)
+		require.Equal(t, 1, lines("seldom"), "other messages are not concerned")
+		time.Sleep(10 * time.Second)
+		out.Reset()
+		log.Info("often", "i", 0)
+		require.Contains(t, out.String(), "omitted=1980", "the next line says how many were left out")
+		out.Reset()
+		log.Info("often", "i", 0)
+		require.NotContains(t, out.String(), "omitted")
+		require.Same(t, log, calmlog.New(log), "a bounded log is bounded once")
+	})
+}
