@@ -16,6 +16,9 @@ type Actor struct {
 	Scopes []string
 }
 
+// maxActorName is the longest name of an actor, in bytes.
+const maxActorName = 256
+
 // AllScopes in Actor.Scopes covers every scope.
 const AllScopes = "*"
 

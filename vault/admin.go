@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/satchelhq/satchel/internal/calmlog"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -141,8 +143,8 @@ type adminCall struct {
 	actor  Actor
 	params map[string]string
 	query  url.Values
-	scope  string         // set by the route's place
-	token  store.TokenRow // set by atToken
+	scope  string    // set by the route's place
+	token  api.Token // set by atToken
 	// condition says that the client sent If-Match or If-None-Match.
 	condition bool
 }
@@ -248,12 +250,13 @@ func (c *adminCall) route() (*adminRoute, error) {
 func (c *adminCall) authorized() error {
 	actor, err := c.authorize(c.r)
 	if err == nil {
-		if err = checkText("the actor's name", actor.Name, maxActor); err == nil {
+		if isText(actor.Name, maxActorName) {
 			c.actor = actor
 			c.ctx = WithActor(c.ctx, actor.Name)
 			return nil
 		}
-		c.log.ErrorContext(c.ctx, "authorize returned an actor that cannot be used", "error", err)
+		c.log.ErrorContext(c.ctx, "authorize returned an actor that cannot be used",
+			"error", "the name has control characters, is not valid UTF-8 or has more than "+strconv.Itoa(maxActorName)+" bytes")
 		err = ErrForbidden
 	}
 	if errors.Is(err, ErrForbidden) {
@@ -321,15 +324,14 @@ func (c *adminCall) enter(param string) error {
 // enterToken takes the scope from the token that the path names. A token of a
 // scope that the actor does not cover is as good as none.
 func (c *adminCall) enterToken() error {
-	c.v.flush(c.ctx, recordWithin) // administrators expect to see uses up to now
-	row, err := c.v.token(c.ctx, c.params["id"])
-	if err == nil && !c.actor.Covers(row.Scope) {
+	token, err := c.v.Token(c.ctx, c.params["id"])
+	if err == nil && !c.actor.Covers(token.Scope) {
 		err = ErrNotFound
 	}
 	if errors.Is(err, ErrNotFound) {
 		return &refusal{wire.Refusal{Type: notFoundProblem, Title: "There is no such token", Status: http.StatusNotFound}}
 	}
-	c.scope, c.token = row.Scope, row
+	c.scope, c.token = token.Scope, token
 	return err
 }
 

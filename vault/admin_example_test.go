@@ -30,7 +30,7 @@ func ExampleNewAdminHandler() {
 	mux.Handle("/runners/", vault.NewHandler(v, nil))
 	mux.Handle("/v1/", vault.NewAdminHandler(v, authorize, nil))
 	mux.Handle("/healthz", vault.HealthHandler())
-	mux.Handle("/readyz", v.ReadyHandler())
+	mux.Handle("/readyz", vault.ReadyHandler(v))
 
 	r := httptest.NewRequest("PUT", "/v1/secrets/ANTHROPIC_API_KEY?scope=acme/web", strings.NewReader(`{"value":"sk-ant-0123456789abcdefghijklmnopqr"}`))
 	r.Header.Set("Authorization", "Bearer the administrator's token")

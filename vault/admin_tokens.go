@@ -35,7 +35,7 @@ func (c *adminCall) listTokens() error {
 }
 
 func (c *adminCall) showToken() error {
-	return c.send(http.StatusOK, apiToken(&c.token))
+	return c.send(http.StatusOK, c.token)
 }
 
 func (c *adminCall) issueToken() error {

@@ -591,9 +591,7 @@ func TestAVaultRecordsToItsSinks(t *testing.T) {
 	require.NoError(t, err)
 	defer sink.Close()
 	var out bytes.Buffer
-	a := newAdminOver(t, memstore.New(), func(o *vault.Options) {
-		o.Audit = []audit.Sink{sink, audit.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}
-	})
+	a := newFixture(t).with(t, vault.Options{Audit: []audit.Sink{sink, audit.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}})
 	a.put(t, "acme", "A", "1")
 	a.bundle(t, a.issue(t, "acme"))
 	text, err := os.ReadFile(path)
@@ -612,5 +610,6 @@ func TestAVaultRecordsToItsSinks(t *testing.T) {
 	require.Equal(t, 3, strings.Count(out.String(), "msg=audit"))
 
 	require.NoError(t, sink.Close())
-	require.Equal(t, 503, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"2"}`).status, "an operation that cannot be recorded is refused")
+	_, err = a.Put(t.Context(), "acme", "A", bundle.NewValue("2"), nil)
+	require.ErrorIs(t, err, audit.ErrNotRecorded, "an operation that cannot be recorded is refused")
 }

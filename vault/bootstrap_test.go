@@ -190,8 +190,9 @@ func TestANoticeIsASentenceThatRunnersGetWhole(t *testing.T) {
 		require.ErrorContains(t, err, "Options.Notices[1]", "the error names the option")
 	}
 	f = f.with(t, vault.Options{Notices: []string{"fine", longest}})
-	w := get(t.Context(), f.handler(), path, f.issue(t, "acme"))
-	b, err := wire.Decode(w.Body.Bytes(), "https://host")
+	sent, err := wire.Encode(f.bundle(t, f.issue(t, "acme")))
+	require.NoError(t, err)
+	b, err := wire.Decode(sent, "https://host")
 	require.NoError(t, err)
 	require.Equal(t, []string{"fine", longest}, b.Meta().Notices, "runners cut nothing off")
 }

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/calmlog"
@@ -40,6 +42,9 @@ type HandlerOptions struct {
 	// tokens that were not accepted before are held off from there with 429,
 	// unseen; the others go on. Default: 10 a second and bursts of 1,000.
 	FailureLimit Limit
+	// Limited is called for every request that a limit held off with 429, for
+	// metrics, from many goroutines at once; it must return soon. Default: none.
+	Limited func(by LimitKind)
 	// Logger gets refusals and failures, at a bounded rate.
 	// Default: slog.Default().
 	Logger *slog.Logger
@@ -60,6 +65,7 @@ func NewHandler(v *Vault, opts *HandlerOptions) http.Handler {
 		allowPlaintext: opts.AllowPlaintext,
 		remoteAddr:     opts.RemoteAddr,
 		limits:         newLimiter(opts),
+		limited:        opts.Limited,
 		log:            calmlog.New(cmp.Or(opts.Logger, slog.Default())),
 	}
 }
@@ -69,6 +75,7 @@ type handler struct {
 	allowPlaintext bool
 	remoteAddr     func(*http.Request) string // or nil
 	limits         *limiter
+	limited        func(LimitKind) // or nil
 	log            *slog.Logger
 }
 
@@ -79,10 +86,18 @@ func addrOf(r *http.Request, remoteAddr func(*http.Request) string) string {
 	if remoteAddr != nil {
 		addr = remoteAddr(r)
 	}
-	if checkText("", addr, maxAddr) != nil {
+	if !isText(addr, maxAddress) {
 		return ""
 	}
 	return addr
+}
+
+// maxAddress is the longest address that a vault takes, in bytes.
+const maxAddress = 256
+
+// isText reports whether s is text of at most so many bytes.
+func isText(s string, most int) bool {
+	return len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // refusals that need no look at the vault.
@@ -99,7 +114,6 @@ var (
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	runner := r.Header.Get(wire.RunnerHeader)
 	switch {
 	case r.URL.Path != wire.BootstrapPath:
 		refuse(w, notFound)
@@ -110,10 +124,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, needsTLS)
 	case hasToken(r.URL):
 		refuse(w, tokenInURL)
-	case checkText("", runner, wire.MaxRunner) != nil:
-		refuse(w, badName)
 	default:
-		h.bootstrap(w, r, runner)
+		h.bootstrap(w, r)
 	}
 }
 
@@ -151,13 +163,13 @@ func protected(r *http.Request) bool {
 	return false
 }
 
-func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request, runner string) {
+func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request) {
 	addr := addrOf(r, h.remoteAddr)
 	token := bearer(r)
 	req := &BootstrapRequest{
 		IfNoneMatch: wire.Revision(r.Header.Get("If-None-Match")),
 		Wait:        wire.Wait(r.Header.Values("Prefer")),
-		Runner:      runner,
+		Runner:      r.Header.Get(wire.RunnerHeader),
 		RemoteAddr:  addr,
 	}
 	pass, limit, wait := h.limits.admit(addr, token.Reveal(), req.IfNoneMatch != "" && req.Wait > 0)
@@ -197,7 +209,9 @@ func bearer(r *http.Request) bundle.Value {
 
 // holdOff answers a request that a limit is against.
 func (h *handler) holdOff(w http.ResponseWriter, r *http.Request, addr string, limit LimitKind, wait time.Duration) {
-	h.v.observer.limited(limit)
+	if h.limited != nil {
+		h.limited(limit)
+	}
 	h.log.WarnContext(r.Context(), "a limit holds requests off", "limit", string(limit), "address", addr)
 	setRetryAfter(w, wait)
 	refuse(w, wire.Refusal{
@@ -209,6 +223,10 @@ func (h *handler) holdOff(w http.ResponseWriter, r *http.Request, addr string, l
 // fail answers a bootstrap that err ended. What the vault says goes to the
 // log; the runner gets a fixed text.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, addr string, err error) {
+	if errors.Is(err, ErrInvalid) { // addrOf has checked the rest
+		refuse(w, badName)
+		return
+	}
 	if refused, ok := errors.AsType[*TokenError](err); ok {
 		h.log.WarnContext(r.Context(), "a runner's token was refused", "reason", string(refused.Reason), "address", addr)
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)

@@ -31,13 +31,13 @@ func newAsks(t *testing.T, opts vault.HandlerOptions) *asks {
 	s := &asks{limited: map[vault.LimitKind]int{}}
 	s.admin = newAdminOver(t, memstore.New(), func(o *vault.Options) {
 		o.Integrations = nil
-		o.Observer.Limited = func(by vault.LimitKind) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.limited[by]++
-		}
 	})
 	opts.Logger = s.log.logger()
+	opts.Limited = func(by vault.LimitKind) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.limited[by]++
+	}
 	s.handler = vault.NewHandler(s.Vault, &opts)
 	return s
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
-// Observer is a set of functions that a [Vault] and its handlers call when
-// something has happened, for metrics; any of them may be nil. They are called
+// Observer is a set of functions that a [Vault] calls when something has
+// happened, for metrics; any of them may be nil. They are called
 // from many goroutines at once, must return soon, and must not call the vault.
 //
 // For calls of a key service and of an integration, wrap the keyring.KEK or the
@@ -18,8 +18,6 @@ type Observer struct {
 	// Bootstrapped is called after every [Vault.Bootstrap] with the time that
 	// it took, in which the runner may have asked to wait.
 	Bootstrapped func(outcome Outcome, took time.Duration)
-	// Limited is called for every request that a handler held off with 429.
-	Limited func(by LimitKind)
 	// Written is called for every change that was stored, and says what it was.
 	Written func(action audit.Action)
 }
@@ -56,12 +54,6 @@ func outcomeOf(ctx context.Context, err error) Outcome {
 		return OutcomeGone
 	}
 	return OutcomeFailed
-}
-
-func (o *Observer) limited(by LimitKind) {
-	if o.Limited != nil {
-		o.Limited(by)
-	}
 }
 
 func (o *Observer) written(entries []audit.Entry) {

@@ -198,6 +198,17 @@ func (v *Vault) tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	return infos, nil
 }
 
+// Token returns what is known of a token by its id, or an error that is
+// ErrNotFound.
+func (v *Vault) Token(ctx context.Context, id string) (api.Token, error) {
+	v.flush(ctx, recordWithin) // administrators expect to see uses up to now
+	row, err := v.token(ctx, id)
+	if err != nil {
+		return api.Token{}, fmt.Errorf("reading token %s: %w", clip(id), err)
+	}
+	return apiToken(&row), nil
+}
+
 // RevokeToken ends a token at once: runners that show it are refused from now
 // on, and those that wait with it are told. Revoking it again changes nothing.
 // It is ErrNotFound if there is no token with this id.

@@ -224,3 +224,20 @@ func TestOptionsOfATokenAreChecked(t *testing.T) {
 	}
 	require.Zero(t, f.storage.calls())
 }
+
+func TestVault_Token(t *testing.T) {
+	f := newFixture(t)
+	token, issued, err := f.IssueToken(t.Context(), "acme/web", &vault.TokenOptions{Label: "laptop"})
+	require.NoError(t, err)
+	info, err := f.Token(t.Context(), issued.ID)
+	require.NoError(t, err)
+	require.Equal(t, issued, info)
+	f.bundle(t, token)
+	info, err = f.Token(t.Context(), issued.ID)
+	require.NoError(t, err)
+	require.False(t, info.LastUsed.IsZero(), "uses up to now are stored first")
+	for _, id := range []string{"", "AAAAAAAAAAAA", token.Reveal()} {
+		_, err = f.Token(t.Context(), id)
+		require.ErrorIs(t, err, vault.ErrNotFound)
+	}
+}

@@ -33,7 +33,6 @@ var givesValues = []string{"Bootstrap", "IssueToken", "RotateToken"}
 
 // harmless are types that could hold a value by their form, and do not.
 var harmless = []reflect.Type{
-	reflect.TypeFor[http.Handler](), // what it answers is read below
 	reflect.TypeFor[audit.Head](),   // the MAC of a chain
 }
 
@@ -162,6 +161,11 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 		tokens, err := f.Tokens(ctx, "acme/web")
 		return []any{tokens, err}
 	},
+	"Token": func(ctx context.Context, f *fixture, token bundle.Value) []any {
+		info, err := f.Token(ctx, token.Reveal()[4:16])
+		missing, err2 := f.Token(ctx, "AAAAAAAAAAAA")
+		return []any{info, err, missing, err2}
+	},
 	"RevokeToken": func(ctx context.Context, f *fixture, token bundle.Value) []any {
 		return []any{f.RevokeToken(ctx, token.Reveal()[4:16]), f.RevokeToken(ctx, "AAAAAAAAAAAA")}
 	},
@@ -194,11 +198,7 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 		ready, err := f.Readiness(ctx, "acme/web")
 		return []any{ready, err}
 	},
-	"ReadyHandler": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
-		w := httptest.NewRecorder()
-		f.ReadyHandler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
-		return []any{w.Header(), w.Body.String()}
-	},
+	"Health": func(ctx context.Context, f *fixture, _ bundle.Value) []any { return []any{f.Health(ctx)} },
 	"Integrations": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
 		states, err := f.Integrations(ctx, "acme/web")
 		return []any{states, err}

@@ -27,7 +27,6 @@ func (c *counts) observer() vault.Observer {
 				n.Add(1)
 			}
 		},
-		Limited: func(vault.LimitKind) { c.limited.Add(1) },
 		Written: func(audit.Action) { c.written.Add(1) },
 	}
 }

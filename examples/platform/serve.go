@@ -153,10 +153,11 @@ func (s *server) handler(waits context.Context) http.Handler {
 	runners := until(waits, vault.NewHandler(s.vault, &vault.HandlerOptions{
 		RemoteAddr: s.remoteAddr,
 		TokenLimit: s.config.limitToken, AddressLimit: s.config.limitAddress, FailureLimit: s.config.limitFailures,
-		Logger: s.log,
+		Limited: func(vault.LimitKind) { s.counts.limited.Add(1) },
+		Logger:  s.log,
 	}))
 	admin := http.StripPrefix("/admin", vault.NewAdminHandler(s.vault, s.authorize, &vault.AdminOptions{RemoteAddr: s.remoteAddr, Logger: s.log}))
-	health, ready := vault.HealthHandler(), s.vault.ReadyHandler()
+	health, ready := vault.HealthHandler(), vault.ReadyHandler(s.vault)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == "/healthz":
