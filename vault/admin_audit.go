@@ -77,7 +77,7 @@ func (c *adminCall) verifyAudit() error {
 		return err
 	}
 	head, err := c.v.VerifyAudit(c.ctx, c.scope, since, nil)
-	if err != nil && brokenRows(err) {
+	if err != nil && broken(err) {
 		// The finding is what was asked for: it names entries and holds no
 		// more of them than their numbers.
 		c.log.ErrorContext(c.ctx, "an audit chain is broken", "tenant", c.scope, "error", err)

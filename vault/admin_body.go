@@ -16,6 +16,8 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/text"
 	"github.com/satchelhq/satchel/internal/wire"
 )
 
@@ -85,7 +87,7 @@ func decodeStrictly(data []byte, dst any) string {
 		field, known := fields[name]
 		switch {
 		case !known:
-			return fmt.Sprintf("It has an unknown member %s.", clip(name))
+			return fmt.Sprintf("It has an unknown member %s.", quote(name))
 		case seen[name]:
 			return fmt.Sprintf("It has the member %q twice.", name)
 		}
@@ -120,6 +122,9 @@ func membersOf(dst any) map[string]reflect.Value {
 	}
 	return fields
 }
+
+// quote quotes and shortens what may be anything before it goes into an answer.
+func quote(s string) string { return strconv.Quote(text.Clip(s, bundle.MaxName, 35)) }
 
 // wanted says in words what a member has to be.
 func wanted(t reflect.Type) string {

@@ -52,7 +52,7 @@ const (
 
 const (
 	// heldFor is how long a poll must have waited to cost nothing.
-	heldFor = pollEvery
+	heldFor = 250 * time.Millisecond
 	// mostBuckets is half of how many tokens are remembered at most, and
 	// addresses. Those among the latest used mostBuckets always are.
 	mostBuckets = 1 << 15

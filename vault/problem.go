@@ -35,7 +35,7 @@ func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, wha
 	if r.Context().Err() == nil {
 		log.ErrorContext(r.Context(), what, "error", err)
 	}
-	if brokenRows(err) {
+	if broken(err) {
 		refuse(w, wire.Refusal{
 			Type: wire.IntegrityProblem, Title: "The vault refuses what it has stored", Status: http.StatusInternalServerError,
 			Detail: "Somebody has to look at the platform's log.",
@@ -55,8 +55,8 @@ func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, wha
 	})
 }
 
-// brokenRows reports whether err says that stored rows are not as this vault
-// wrote them.
-func brokenRows(err error) bool {
+// broken reports whether err says that stored rows are not as the vault wrote
+// them.
+func broken(err error) bool {
 	return errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed) || errors.Is(err, ErrRollback)
 }

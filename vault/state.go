@@ -251,3 +251,9 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 func (st *state) sealedBelow(i int) bool {
 	return slices.ContainsFunc(st.Path[i+1:], func(s store.ScopeState) bool { return s.Seal != nil })
 }
+
+// brokenRows reports whether err says that stored rows are not as this vault
+// wrote them.
+func brokenRows(err error) bool {
+	return errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed) || errors.Is(err, ErrRollback)
+}
