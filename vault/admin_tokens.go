@@ -15,6 +15,9 @@ type newToken struct {
 	Info  api.Token `json:"info"`
 }
 
+// mostWaived is how many names a token may waive.
+const mostWaived = 100
+
 // maxOverlap is the longest time for which two tokens work side by side.
 const maxOverlap = 90 * 24 * time.Hour
 
@@ -48,8 +51,8 @@ func (c *adminCall) issueToken() error {
 			return unusable("waive", "has what is no name of a secret: "+err.Error())
 		}
 	}
-	if len(body.Waive) > maxWaived {
-		return unusable("waive", fmt.Sprintf("has %d names; at most %d are allowed", len(body.Waive), maxWaived))
+	if len(body.Waive) > mostWaived {
+		return unusable("waive", fmt.Sprintf("has %d names; at most %d are allowed", len(body.Waive), mostWaived))
 	}
 	return c.sendNewToken(c.v.IssueToken(c.ctx, c.scope, &TokenOptions{
 		Label: body.Label, Expires: body.Expires, RotateBy: body.RotateBy, Waive: body.Waive,

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net/http"
-	"net/http/httptest"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
@@ -59,35 +57,4 @@ func ExampleVault() {
 	// ANTHROPIC_API_KEY version 1 sk-a****opqr by ada@example.com
 	// [REDACTED] is shown once, by token.Reveal()
 	// bundle of 1: ANTHROPIC_API_KEY
-}
-
-// A platform mounts the handler beside its own, here below /api.
-func ExampleNewHandler() {
-	ctx := context.Background()
-	v, err := newExample(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
-	token, _, err := v.IssueToken(ctx, "acme/web", nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/api/", http.StripPrefix("/api", vault.NewHandler(v, nil)))
-	server := httptest.NewTLSServer(mux) // http.ListenAndServeTLS in a program
-	defer server.Close()
-
-	req, err := http.NewRequest(http.MethodGet, server.URL+"/api/runners/bootstrap", nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token.Reveal())
-	res, err := server.Client().Do(req)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer res.Body.Close()
-	fmt.Println(res.Status, res.Header.Get("Content-Type"))
-
-	// Output: 200 OK application/json
 }

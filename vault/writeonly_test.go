@@ -33,7 +33,7 @@ var givesValues = []string{"Bootstrap", "IssueToken", "RotateToken"}
 
 // harmless are types that could hold a value by their form, and do not.
 var harmless = []reflect.Type{
-	reflect.TypeFor[audit.Head](),   // the MAC of a chain
+	reflect.TypeFor[audit.Head](), // the MAC of a chain
 }
 
 func TestNoMethodButBootstrapCanReturnAValue(t *testing.T) {
@@ -322,11 +322,13 @@ func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
 	}
 }
 
-// ask puts requests to the handler and returns the answers, of a 200 without
+// ask puts requests to the handlers and returns the answers, of a 200 without
 // the body.
 func (f *fixture) ask(ctx context.Context, token bundle.Value) []any {
 	h := vault.NewHandler(f.Vault, &vault.HandlerOptions{Logger: f.log.logger()})
-	var out []any
+	ready := httptest.NewRecorder()
+	vault.ReadyHandler(f.Vault).ServeHTTP(ready, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
+	out := []any{ready.Header(), ready.Body.String()}
 	for _, authorization := range []string{"", "Bearer " + token.Reveal(), "Bearer " + token.Reveal()[:60], "Basic " + token.Reveal()} {
 		for _, target := range []string{"/runners/bootstrap", "/runners/bootstrap?token=" + token.Reveal(), "/" + token.Reveal()} {
 			r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
