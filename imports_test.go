@@ -53,9 +53,10 @@ var arrows = []struct{ pkg, compiles, why string }{
 	{"vault/audit/audittest", "internal/atomicfile, internal/batch, internal/shared, internal/suite, keyring, testify, vault/audit, vault/store, x/crypto, x/sys", "a suite knows the contract that it checks and no implementation"},
 	{"vault/api", "bundle", "types that both ends of the admin API share know neither end"},
 	{"vault", "bundle, keyring, internal/atomicfile, internal/batch, internal/calmlog, internal/shared, internal/text, internal/wire, vault/api, vault/audit, vault/store, x/crypto, x/sys", "the vault takes any key service and any driver: it knows none"},
+	{"vault/vaulthttp", "bundle, keyring, internal/atomicfile, internal/batch, internal/calmlog, internal/shared, internal/text, internal/wire, vault, vault/api, vault/audit, vault/store, x/crypto, x/sys", "handlers know the vault and translate between it and HTTP; they know no driver"},
 	{"vault/memstore", "keyring, internal/shared, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
 	{"vault/sqlstore", "keyring, internal/shared, vault/store, x/crypto, x/sys", "a storage knows its contract and no driver: it does not compile the vault"},
-	{"vault/vaulttest", "bundle, internal/atomicfile, internal/calmlog, internal/shared, keyring, keyring/keyringtest, internal/batch, internal/text, internal/wire, vault, vault/api, vault/audit, vault/memstore, vault/store, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
+	{"vault/vaulttest", "bundle, internal/atomicfile, internal/calmlog, internal/shared, keyring, keyring/keyringtest, internal/batch, internal/text, internal/wire, vault, vault/api, vault/audit, vault/memstore, vault/store, vault/vaulthttp, testify, x/crypto, x/sys", "a suite brings the fakes that its faults need, and no driver"},
 }
 
 // others are the names that the table has for packages outside the module: where
@@ -125,6 +126,13 @@ func TestImports_freshSecrets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestImports_vaultWithoutHTTP holds that HTTP stays in vaulthttp.
+func TestImports_vaultWithoutHTTP(t *testing.T) {
+	packages := listPackages(t, "", "./vault")
+	require.True(t, known(packages, fullPath("vault")), "go list has listed nothing")
+	require.False(t, known(packages, "net/http"), "the vault serves nothing itself")
 }
 
 // A listedPackage is what go list says about a package.

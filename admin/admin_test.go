@@ -16,6 +16,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/api"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // leftOut are the operations that have no method, and why.
@@ -252,7 +253,7 @@ func TestIntegrationsSayHowTheyAre(t *testing.T) {
 
 func TestTheBaseURLMayHaveAPath(t *testing.T) {
 	p := newPlatform(t)
-	p.fault = http.StripPrefix("/api", vault.NewAdminHandler(p.Vault, authorize, nil)).ServeHTTP
+	p.fault = http.StripPrefix("/api", vaulthttp.Admin(p.Vault, authorize, nil)).ServeHTTP
 	c := p.client()
 	c.URL += "/api/"
 	_, err := c.Put(t.Context(), "acme", "A", value(canary), nil)

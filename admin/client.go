@@ -31,7 +31,7 @@ import (
 // change after the first use.
 type Client struct {
 	// URL is the base URL of the admin API, which ends before /v1. It is where
-	// the platform serves NewAdminHandler, not the URL that runners have:
+	// the platform serves vaulthttp.Admin, not the URL that runners have:
 	// with examples/platform it is that and /admin. It has to be https, unless
 	// the host is this machine (localhost, 127.0.0.0/8 or ::1), and cannot
 	// have a user, a query or a fragment. Required.

@@ -1,6 +1,6 @@
-// Package admin is a client of a platform's admin API, which package vault's
-// NewAdminHandler serves and docs/openapi.yaml describes: what the setup of a
-// runner, a migration and scripts need of it.
+// Package admin is a client of a platform's admin API, which vaulthttp.Admin
+// serves and docs/openapi.yaml describes: what the setup of a runner, a migration
+// and scripts need of it.
 //
 //	platform := &admin.Client{URL: "https://satchel.example.com/admin", Authorize: authorize}
 //	_, err := platform.Put(ctx, "acme/web", "ANTHROPIC_API_KEY", key, nil)

@@ -19,6 +19,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // credential is what administrators show, and canary what every value holds.
@@ -60,7 +61,7 @@ func newPlatform(t testing.TB) *platform {
 		Integrations: []vault.Integration{{Name: "github", Scope: "acme", Provider: &github{}}},
 	})
 	require.NoError(t, err)
-	handler := vault.NewAdminHandler(p.Vault, authorize, &vault.AdminOptions{Logger: quiet})
+	handler := vaulthttp.Admin(p.Vault, authorize, &vaulthttp.AdminOptions{Logger: quiet})
 	p.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.asked.Add(1)
 		p.seen.Store(r)
@@ -75,14 +76,14 @@ func newPlatform(t testing.TB) *platform {
 }
 
 // authorize knows two administrators.
-func authorize(r *http.Request) (vault.Actor, error) {
+func authorize(r *http.Request) (vaulthttp.Actor, error) {
 	switch r.Header.Get("Authorization") {
 	case "Bearer " + credential:
-		return vault.Actor{Name: "alice", Scopes: []string{vault.AllScopes}}, nil
+		return vaulthttp.Actor{Name: "alice", Scopes: []string{vaulthttp.AllScopes}}, nil
 	case "Bearer web":
-		return vault.Actor{Name: "bob", Scopes: []string{"acme/web"}}, nil
+		return vaulthttp.Actor{Name: "bob", Scopes: []string{"acme/web"}}, nil
 	}
-	return vault.Actor{}, errors.New("nobody")
+	return vaulthttp.Actor{}, errors.New("nobody")
 }
 
 // bearer returns an Authorize function.

@@ -17,7 +17,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/migrate"
 	"github.com/satchelhq/satchel/providers"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
@@ -33,9 +33,9 @@ type platform struct {
 func newPlatform(t testing.TB) *platform {
 	t.Helper()
 	p := &platform{Platform: vaulttest.NewPlatform(t)}
-	handler := vault.NewAdminHandler(p.Vault, func(*http.Request) (vault.Actor, error) {
-		return vault.Actor{Name: "alice", Scopes: []string{vault.AllScopes}}, nil
-	}, &vault.AdminOptions{Logger: slog.New(slog.DiscardHandler)})
+	handler := vaulthttp.Admin(p.Vault, func(*http.Request) (vaulthttp.Actor, error) {
+		return vaulthttp.Actor{Name: "alice", Scopes: []string{vaulthttp.AllScopes}}, nil
+	}, &vaulthttp.AdminOptions{Logger: slog.New(slog.DiscardHandler)})
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
 			p.writes.Add(1)

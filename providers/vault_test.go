@@ -20,6 +20,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // platform serves a vault over storage, as a process of its own, that mints for
@@ -34,7 +35,7 @@ func platform(t *testing.T, storage store.Store, kek keyring.KEK, github, bitbuc
 		{Name: "bitbucket", Scope: "acme", Provider: bitbucket},
 	}})
 	require.NoError(t, err)
-	server := httptest.NewTLSServer(vault.NewHandler(v, &vault.HandlerOptions{Logger: quiet}))
+	server := httptest.NewTLSServer(vaulthttp.Runners(v, &vaulthttp.Options{Logger: quiet}))
 	t.Cleanup(server.Close)
 	return v, server
 }

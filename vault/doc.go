@@ -5,7 +5,7 @@
 //	v, err := vault.New(ctx, storage, keys, nil)
 //	info, err := v.Put(ctx, "acme/web", "ANTHROPIC_API_KEY", value, nil)
 //	token, _, err := v.IssueToken(ctx, "acme/web/pool-a", nil)
-//	http.Handle("/", vault.NewHandler(v, nil))     // GET /runners/bootstrap
+//	http.Handle("/", vaulthttp.Runners(v, nil))  // GET /runners/bootstrap
 //
 // Start with [Vault]. Scopes are paths such as acme/web/pool-a, of which the
 // first segment is the tenant. A runner's bundle holds the secrets of every
@@ -21,9 +21,9 @@
 // [store.Store] is where the rows go: packages memstore and sqlstore. Beside that, a
 // platform takes what it needs:
 //
-//   - [NewAdminHandler] for administrators over HTTP, write-only;
-//   - [HealthHandler] and [Vault.ReadyHandler] for whoever starts and stops it,
-//     and [Observer] for metrics;
+//   - [vaulthttp.Admin] for administrators over HTTP, write-only;
+//   - [vaulthttp.Health] and [vaulthttp.Ready] for whoever starts and stops it, and
+//     [Observer] for metrics;
 //   - [Vault.Check] before it serves, [Vault.Run] while it does, and
 //     [Vault.Tenants] for work of its own;
 //   - [Integration] for secrets that are minted when runners need them, and

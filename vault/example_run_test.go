@@ -14,6 +14,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // servePlatform serves runners until ctx is done.
@@ -27,7 +28,7 @@ func servePlatform(ctx context.Context, v *vault.Vault, listener net.Listener) e
 	defer endWork() // after the last request, so that its use is stored
 	group.Go(func() { _ = v.Run(work) })
 
-	server := &http.Server{Handler: vault.NewHandler(v, nil)}
+	server := &http.Server{Handler: vaulthttp.Runners(v, nil)}
 	served := make(chan error, 1)
 	group.Go(func() { served <- server.Serve(listener) })
 	select {

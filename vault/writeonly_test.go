@@ -25,6 +25,7 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // Bootstrap gives out values and IssueToken a new token. Nothing else may give
@@ -325,9 +326,9 @@ func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
 // ask puts requests to the handlers and returns the answers, of a 200 without
 // the body.
 func (f *fixture) ask(ctx context.Context, token bundle.Value) []any {
-	h := vault.NewHandler(f.Vault, &vault.HandlerOptions{Logger: f.log.logger()})
+	h := vaulthttp.Runners(f.Vault, &vaulthttp.Options{Logger: f.log.logger()})
 	ready := httptest.NewRecorder()
-	vault.ReadyHandler(f.Vault).ServeHTTP(ready, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
+	vaulthttp.Ready(f.Vault).ServeHTTP(ready, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
 	out := []any{ready.Header(), ready.Body.String()}
 	for _, authorization := range []string{"", "Bearer " + token.Reveal(), "Bearer " + token.Reveal()[:60], "Basic " + token.Reveal()} {
 		for _, target := range []string{"/runners/bootstrap", "/runners/bootstrap?token=" + token.Reveal(), "/" + token.Reveal()} {

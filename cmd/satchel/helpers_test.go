@@ -27,6 +27,7 @@ import (
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // asMain makes the test's executable the program.
@@ -82,15 +83,15 @@ func startPlatform(t *testing.T, required ...vault.Required) *platform {
 	p := &platform{}
 	p.vault, err = vault.New(t.Context(), memstore.New(), keys, &vault.Options{Logger: quiet, Required: required})
 	require.NoError(t, err)
-	authorize := func(r *http.Request) (vault.Actor, error) {
+	authorize := func(r *http.Request) (vaulthttp.Actor, error) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+adminToken)) != 1 {
-			return vault.Actor{}, errors.New("unknown")
+			return vaulthttp.Actor{}, errors.New("unknown")
 		}
-		return vault.Actor{Name: "ada", Scopes: []string{"acme"}}, nil
+		return vaulthttp.Actor{Name: "ada", Scopes: []string{"acme"}}, nil
 	}
-	runners := vault.NewHandler(p.vault, &vault.HandlerOptions{Logger: quiet})
+	runners := vaulthttp.Runners(p.vault, &vaulthttp.Options{Logger: quiet})
 	mux := http.NewServeMux()
-	mux.Handle("/admin/", http.StripPrefix("/admin", vault.NewAdminHandler(p.vault, authorize, &vault.AdminOptions{Logger: quiet})))
+	mux.Handle("/admin/", http.StripPrefix("/admin", vaulthttp.Admin(p.vault, authorize, &vaulthttp.AdminOptions{Logger: quiet})))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		p.bootstraps.Add(1)
 		if down := p.down.Load(); down != nil {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
@@ -62,7 +62,7 @@ func platform(t *testing.T) string {
 	token, err := p.Token(t, "acme/web")(t.Context())
 	require.NoError(t, err)
 	// Without TLS, since the program trusts the system's authorities only.
-	server := httptest.NewServer(vault.NewHandler(p.Vault, nil))
+	server := httptest.NewServer(vaulthttp.Runners(p.Vault, nil))
 	t.Cleanup(server.Close)
 
 	t.Chdir(t.TempDir())

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // config is everything that can be set. Each field is a flag, and the variable
@@ -54,7 +55,7 @@ type config struct {
 	auditFile string
 	auditKeep time.Duration
 
-	limitToken, limitAddress, limitFailures vault.Limit
+	limitToken, limitAddress, limitFailures vaulthttp.Limit
 
 	logFormat string
 	logLevel  slog.Level

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 func TestUnusableSettingsAreNamedWithTheirFix(t *testing.T) {
@@ -155,12 +156,12 @@ func TestWhatIsNotSetHasADefault(t *testing.T) {
 	require.Equal(t, []string{"serve", "d/satchel.db", "d/kek", "d/admin-token", "127.0.0.1:8443"}, []string{c.command, c.database, c.kek.key, c.adminTokenFile, c.listen})
 	require.Equal(t, defaultNotices, c.notices)
 	require.Equal(t, 15*time.Minute, c.refresh)
-	require.Equal(t, vault.Limit{}, c.limitToken, "the vault knows the default")
+	require.Equal(t, vaulthttp.Limit{}, c.limitToken, "the vault knows the default")
 
 	c, err = parse([]string{"-notice", "", "-limit-token", "off", "-limit-address", "2.5", "-limit-failures", "1:9"}, nil)
 	require.NoError(t, err)
 	require.Empty(t, c.notices, "an empty notice is none")
-	require.Equal(t, []vault.Limit{{PerSecond: -1}, {PerSecond: 2.5}, {PerSecond: 1, Burst: 9}}, []vault.Limit{c.limitToken, c.limitAddress, c.limitFailures})
+	require.Equal(t, []vaulthttp.Limit{{PerSecond: -1}, {PerSecond: 2.5}, {PerSecond: 1, Burst: 9}}, []vaulthttp.Limit{c.limitToken, c.limitAddress, c.limitFailures})
 }
 
 func TestPostgreSQLIsKnownByItsAddress(t *testing.T) {

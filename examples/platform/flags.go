@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // collected is a flag that tells wrong of a value it refuses, and lets the rest
@@ -97,13 +98,13 @@ func (p pairs) Set(s string) error {
 }
 
 // limit is a flag of RATE[:BURST].
-type limit struct{ to *vault.Limit }
+type limit struct{ to *vaulthttp.Limit }
 
 func (l limit) String() string { return "" }
 
 func (l limit) Set(s string) error {
 	if s == "off" {
-		*l.to = vault.Limit{PerSecond: -1}
+		*l.to = vaulthttp.Limit{PerSecond: -1}
 		return nil
 	}
 	rate, burst, hasBurst := strings.Cut(s, ":")
@@ -111,7 +112,7 @@ func (l limit) Set(s string) error {
 	if err != nil || !(perSecond > 0) || math.IsInf(perSecond, 0) {
 		return errors.New("want one like 200:50000, or off")
 	}
-	*l.to = vault.Limit{PerSecond: perSecond}
+	*l.to = vaulthttp.Limit{PerSecond: perSecond}
 	if hasBurst {
 		if l.to.Burst, err = strconv.Atoi(burst); err != nil || l.to.Burst < 1 {
 			return errors.New("want one like 200:50000, or off")

@@ -26,8 +26,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/audit"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 const (
@@ -263,7 +263,7 @@ func (l *load) tryPut(ctx context.Context, platform int, scope, name, value stri
 	}
 	req.Header.Set("Authorization", "Bearer "+l.token)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(vault.AdminHeader, "1")
+	req.Header.Set(vaulthttp.AdminHeader, "1")
 	response, err := l.client.Do(req)
 	if err != nil {
 		return err

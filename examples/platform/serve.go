@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 const (
@@ -150,14 +150,14 @@ func (s *server) leave(web *http.Server, endWaits func()) {
 // handler serves everything. It does not clean paths: what is not written as it
 // should be is not found.
 func (s *server) handler(waits context.Context) http.Handler {
-	runners := until(waits, vault.NewHandler(s.vault, &vault.HandlerOptions{
+	runners := until(waits, vaulthttp.Runners(s.vault, &vaulthttp.Options{
 		RemoteAddr: s.remoteAddr,
 		TokenLimit: s.config.limitToken, AddressLimit: s.config.limitAddress, FailureLimit: s.config.limitFailures,
-		Limited: func(vault.LimitKind) { s.counts.limited.Add(1) },
+		Limited: func(vaulthttp.LimitKind) { s.counts.limited.Add(1) },
 		Logger:  s.log,
 	}))
-	admin := http.StripPrefix("/admin", vault.NewAdminHandler(s.vault, s.authorize, &vault.AdminOptions{RemoteAddr: s.remoteAddr, Logger: s.log}))
-	health, ready := vault.HealthHandler(), vault.ReadyHandler(s.vault)
+	admin := http.StripPrefix("/admin", vaulthttp.Admin(s.vault, s.authorize, &vaulthttp.AdminOptions{RemoteAddr: s.remoteAddr, Logger: s.log}))
+	health, ready := vaulthttp.Health(), vaulthttp.Ready(s.vault)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == "/healthz":
@@ -191,13 +191,13 @@ func until(waits context.Context, next http.Handler) http.Handler {
 }
 
 // authorize knows one administrator, by the token.
-func (s *server) authorize(r *http.Request) (vault.Actor, error) {
+func (s *server) authorize(r *http.Request) (vaulthttp.Actor, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got := sha256.Sum256([]byte(token))
 	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], s.admin[:]) != 1 {
-		return vault.Actor{}, errors.New("not the administrators' token")
+		return vaulthttp.Actor{}, errors.New("not the administrators' token")
 	}
-	return vault.Actor{Name: "admin", Scopes: []string{vault.AllScopes}}, nil
+	return vaulthttp.Actor{Name: "admin", Scopes: []string{vaulthttp.AllScopes}}, nil
 }
 
 // remoteAddr returns who asks: the connection's other end, unless that is a

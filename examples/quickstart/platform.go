@@ -15,6 +15,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // platform is what a team runs for its runners.
@@ -52,7 +53,7 @@ func startPlatform(ctx context.Context, dir string) (*platform, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	// A server of package httptest, because it brings its own certificate.
-	server := httptest.NewTLSServer(vault.NewHandler(v, &vault.HandlerOptions{Logger: log}))
+	server := httptest.NewTLSServer(vaulthttp.Runners(v, &vaulthttp.Options{Logger: log}))
 	return &platform{
 		vault: v, kek: kek.ID(), url: server.URL, client: server.Client(), log: log,
 		close: func() error {

@@ -87,5 +87,5 @@ func ExampleOpen_wake() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_ = v // serve it with vault.NewHandler
+	_ = v // serve it with vaulthttp.Runners
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/internal/postgrestest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // counting counts what a vault asks of its storage.
@@ -66,7 +66,7 @@ func TestAnUnchangedPollOverHTTPDecryptsNothing(t *testing.T) {
 			require.Positive(t, storage.messages.Load(), "what is counted does happen elsewhere")
 
 			cold := openVault(t, storage, kek, nil)
-			web := httptest.NewServer(vault.NewHandler(cold, &vault.HandlerOptions{Logger: slog.New(slog.DiscardHandler)}))
+			web := httptest.NewServer(vaulthttp.Runners(cold, &vaulthttp.Options{Logger: slog.New(slog.DiscardHandler)}))
 			t.Cleanup(web.Close)
 			ask := func(revision, prefer string) int {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL+"/runners/bootstrap", nil)

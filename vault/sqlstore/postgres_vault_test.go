@@ -21,6 +21,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // openVault returns a vault as another process would have it.
@@ -197,7 +198,7 @@ func TestRunnersThatWaitOutlastARestartOfPostgreSQL(t *testing.T) {
 	writer, other := openVaults(t, server.DSN())
 	put(t, writer, "acme", "A", "one")
 	runners := newRunners(t, writer, "acme/web", 60)
-	web := httptest.NewServer(vault.NewHandler(other, &vault.HandlerOptions{Logger: slog.New(slog.DiscardHandler)}))
+	web := httptest.NewServer(vaulthttp.Runners(other, &vaulthttp.Options{Logger: slog.New(slog.DiscardHandler)}))
 	t.Cleanup(web.Close)
 	ask := func(r *runner) *http.Response {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL+"/runners/bootstrap", nil)

@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // Platform is a platform for tests: a vault in memory, served over TLS on
@@ -47,7 +48,7 @@ func NewPlatform(t testing.TB) *Platform {
 	p.Vault, err = vault.New(t.Context(), p.Storage, keys, &vault.Options{Logger: quiet})
 	require.NoError(t, err)
 
-	handler := vault.NewHandler(p.Vault, &vault.HandlerOptions{Logger: quiet})
+	handler := vaulthttp.Runners(p.Vault, &vaulthttp.Options{Logger: quiet})
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.requests.Add(1)
 		if fault := p.fault.Load(); fault != nil {

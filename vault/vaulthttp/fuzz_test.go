@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"bufio"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // requireSound fails the test unless the answer to a request that may be
@@ -31,7 +31,7 @@ func requireSound(t testing.TB, r *http.Request, got *reply) {
 func FuzzAdminRequest(f *testing.F) {
 	a, tokens := leaky(f, nil)
 	id := tokenID(f, bundle.NewValue(tokens[0]))
-	for _, route := range vault.AdminRoutes() {
+	for _, route := range vaulthttp.AdminRoutes() {
 		target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
 		if route.Required != "" {
 			target += "?" + route.Required + "=acme"
@@ -67,7 +67,7 @@ func FuzzAdminRequest(f *testing.F) {
 // FuzzAdminBody sends bodies to each route that takes one.
 func FuzzAdminBody(f *testing.F) {
 	var targets [][2]string
-	for _, route := range vault.AdminRoutes() {
+	for _, route := range vaulthttp.AdminRoutes() {
 		if route.Method != "PUT" && route.Method != "POST" {
 			continue
 		}
@@ -91,7 +91,7 @@ func FuzzAdminBody(f *testing.F) {
 		target := targets[which%uint(len(targets))]
 		r, err := http.NewRequestWithContext(t.Context(), target[0], strings.ReplaceAll(target[1], "{id}", id), bytes.NewReader(body))
 		require.NoError(t, err)
-		r.Header.Set(vault.AdminHeader, "1")
+		r.Header.Set(vaulthttp.AdminHeader, "1")
 		r.Header.Set("Content-Type", "application/json")
 		requireSound(t, r, serve(a.handler, r))
 		// Whatever was written can be delivered.
@@ -111,8 +111,8 @@ func memberNames(operation string) object {
 // FuzzBootstrapRequest sends whole requests to the handler for runners.
 func FuzzBootstrapRequest(f *testing.F) {
 	a, tokens := leaky(f, nil)
-	unlimited := vault.Limit{PerSecond: -1} // all requests come from one address
-	handler := vault.NewHandler(a.Vault, &vault.HandlerOptions{
+	unlimited := vaulthttp.Limit{PerSecond: -1} // all requests come from one address
+	handler := vaulthttp.Runners(a.Vault, &vaulthttp.Options{
 		Logger: a.log.logger(), TokenLimit: unlimited, AddressLimit: unlimited, FailureLimit: unlimited,
 	})
 	for _, headers := range []string{

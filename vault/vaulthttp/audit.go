@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"encoding/hex"

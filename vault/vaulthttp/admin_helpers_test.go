@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // admin is a vault behind an admin handler, whose requests come from an actor.
@@ -24,7 +25,7 @@ type admin struct {
 	*fixture
 	handler http.Handler
 	// who says who asks.
-	who func(*http.Request) (vault.Actor, error)
+	who func(*http.Request) (vaulthttp.Actor, error)
 }
 
 // newAdmin returns a vault with everything that an administrator can look at:
@@ -52,11 +53,11 @@ func newAdminOver(t testing.TB, s store.Store, change func(*vault.Options)) *adm
 	}
 	a.Vault, err = vault.New(t.Context(), a.storage, keys, opts)
 	require.NoError(t, err)
-	a.who = func(*http.Request) (vault.Actor, error) {
-		return vault.Actor{Name: "alice", Scopes: []string{vault.AllScopes}}, nil
+	a.who = func(*http.Request) (vaulthttp.Actor, error) {
+		return vaulthttp.Actor{Name: "alice", Scopes: []string{vaulthttp.AllScopes}}, nil
 	}
-	authorize := func(r *http.Request) (vault.Actor, error) { return a.who(r) }
-	a.handler = vault.NewAdminHandler(a.Vault, authorize, &vault.AdminOptions{Logger: a.log.logger()})
+	authorize := func(r *http.Request) (vaulthttp.Actor, error) { return a.who(r) }
+	a.handler = vaulthttp.Admin(a.Vault, authorize, &vaulthttp.AdminOptions{Logger: a.log.logger()})
 	return a
 }
 
@@ -108,7 +109,7 @@ func (a *admin) do(t testing.TB, method, target, body string, header ...string) 
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 	if method != http.MethodGet && method != http.MethodHead {
-		r.Header.Set(vault.AdminHeader, "1")
+		r.Header.Set(vaulthttp.AdminHeader, "1")
 		if method != http.MethodDelete {
 			r.Header.Set("Content-Type", "application/json")
 		}

@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/api"
 )
 
@@ -63,14 +64,14 @@ func (c *adminCall) putSecret() error {
 	switch {
 	case body.Value == nil:
 		return missing("value")
-	case len(*body.Value) > MaxValue:
-		return requestProblem(http.StatusRequestEntityTooLarge, "The value is too long", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), MaxValue))
+	case len(*body.Value) > vault.MaxValue:
+		return requestProblem(http.StatusRequestEntityTooLarge, "The value is too long", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), vault.MaxValue))
 	case strings.TrimRight(*body.Value, "\r\n") != *body.Value && !body.AllowTrailingNewline:
 		return unusable("value", `ends in a line break; remove it, or set "allow_trailing_newline" if it belongs to the value`)
 	case !slices.Contains(deliveries, body.Delivery):
 		return unusable("delivery", `is none of "env", "file" and "broker"`)
 	}
-	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.params["name"], bundle.NewValue(*body.Value), &PutOptions{
+	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.params["name"], bundle.NewValue(*body.Value), &vault.PutOptions{
 		Kind: body.Kind, Expires: body.Expires, Delivery: body.Delivery,
 		IfVersion: ifVersion, AllowTrailingNewline: body.AllowTrailingNewline,
 	}))

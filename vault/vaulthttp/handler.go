@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"cmp"
@@ -16,11 +16,12 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/calmlog"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault"
 )
 
-// HandlerOptions say how a handler answers. The zero value of each field means
+// Options say how the handler of runners answers. The zero value of each field means
 // its default.
-type HandlerOptions struct {
+type Options struct {
 	// AllowPlaintext serves requests that came without TLS over other
 	// interfaces than loopback: for a server behind a proxy that ends TLS.
 	// Default: they are refused.
@@ -50,15 +51,15 @@ type HandlerOptions struct {
 	Logger *slog.Logger
 }
 
-// NewHandler returns the handler of the bootstrap protocol, which serves
+// Runners returns the handler of the bootstrap protocol, which serves
 // GET /runners/bootstrap. To serve it below a prefix, wrap it in
 // http.StripPrefix. opts may be nil.
 //
 // Refusals are problem documents (RFC 9457) of a fixed text. While runners
 // wait, answers take up to 58 seconds: a server's WriteTimeout must be longer.
-func NewHandler(v *Vault, opts *HandlerOptions) http.Handler {
+func Runners(v *vault.Vault, opts *Options) http.Handler {
 	if opts == nil {
-		opts = &HandlerOptions{}
+		opts = &Options{}
 	}
 	return &handler{
 		v:              v,
@@ -71,7 +72,7 @@ func NewHandler(v *Vault, opts *HandlerOptions) http.Handler {
 }
 
 type handler struct {
-	v              *Vault
+	v              *vault.Vault
 	allowPlaintext bool
 	remoteAddr     func(*http.Request) string // or nil
 	limits         *limiter
@@ -166,7 +167,7 @@ func protected(r *http.Request) bool {
 func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request) {
 	addr := addrOf(r, h.remoteAddr)
 	token := bearer(r)
-	req := &BootstrapRequest{
+	req := &vault.BootstrapRequest{
 		IfNoneMatch: wire.Revision(r.Header.Get("If-None-Match")),
 		Wait:        wire.Wait(r.Header.Values("Prefer")),
 		Runner:      r.Header.Get(wire.RunnerHeader),
@@ -179,7 +180,7 @@ func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request) {
 	}
 	b, err := h.v.Bootstrap(r.Context(), token, req)
 	h.limits.settle(pass, err)
-	if errors.Is(err, ErrUnchanged) {
+	if errors.Is(err, vault.ErrUnchanged) {
 		w.Header().Set("ETag", wire.ETag(req.IfNoneMatch))
 		w.WriteHeader(http.StatusNotModified)
 		return
@@ -223,11 +224,11 @@ func (h *handler) holdOff(w http.ResponseWriter, r *http.Request, addr string, l
 // fail answers a bootstrap that err ended. What the vault says goes to the
 // log; the runner gets a fixed text.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, addr string, err error) {
-	if errors.Is(err, ErrInvalid) { // addrOf has checked the rest
+	if errors.Is(err, vault.ErrInvalid) { // addrOf has checked the rest
 		refuse(w, badName)
 		return
 	}
-	if refused, ok := errors.AsType[*TokenError](err); ok {
+	if refused, ok := errors.AsType[*vault.TokenError](err); ok {
 		h.log.WarnContext(r.Context(), "a runner's token was refused", "reason", string(refused.Reason), "address", addr)
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		refuse(w, wire.Refusal{

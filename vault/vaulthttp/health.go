@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"encoding/json"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/satchelhq/satchel/internal/shared"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault"
 )
 
 // readyFor is how long the answer to one look at storage and keys holds.
@@ -18,10 +19,10 @@ type healthBody struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// HealthHandler returns a handler for /healthz. It answers 200 as long as the
+// Health returns a handler for /healthz. It answers 200 as long as the
 // process answers at all, and looks at nothing: a process is not better after a
 // restart because its database is down.
-func HealthHandler() http.Handler {
+func Health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if canRead(w, r) {
 			sendHealth(w, healthBody{Status: "ok"})
@@ -29,7 +30,7 @@ func HealthHandler() http.Handler {
 	})
 }
 
-// ReadyHandler returns a handler for /readyz. It answers 503 if the storage
+// Ready returns a handler for /readyz. It answers 503 if the storage
 // cannot be reached, if the key service refuses the vault, or if this process
 // has not met a key service that works since it began.
 //
@@ -37,9 +38,9 @@ func HealthHandler() http.Handler {
 // in memory go on serving, and polls that find nothing new need none. Answers
 // take up to two seconds, hold for one, and say nothing that an error does; the
 // log does.
-func ReadyHandler(v *Vault) http.Handler {
+func Ready(v *vault.Vault) http.Handler {
 	// Those who ask at the same time share a look.
-	looks := &shared.Flight[Health]{Stay: true, Hold: func(Health) time.Duration { return readyFor }}
+	looks := &shared.Flight[vault.Health]{Stay: true, Hold: func(vault.Health) time.Duration { return readyFor }}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !canRead(w, r) {
 			return

@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"context"
@@ -19,17 +19,18 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 const path = "/runners/bootstrap"
 
-func (f *fixture) handler(opts ...vault.HandlerOptions) http.Handler {
-	o := vault.HandlerOptions{}
+func (f *fixture) handler(opts ...vaulthttp.Options) http.Handler {
+	o := vaulthttp.Options{}
 	if len(opts) > 0 {
 		o = opts[0]
 	}
 	o.Logger = f.log.logger()
-	return vault.NewHandler(f.Vault, &o)
+	return vaulthttp.Runners(f.Vault, &o)
 }
 
 // get asks h for a bundle. Headers are pairs of names and values.
@@ -249,7 +250,7 @@ func TestTLSIsRequiredExceptOnLoopback(t *testing.T) {
 	} {
 		w := get(arrived(addr), f.handler(), path, token)
 		requireProblem(t, w, http.StatusForbidden, wire.NotAllowedProblem, "")
-		w = get(arrived(addr), f.handler(vault.HandlerOptions{AllowPlaintext: true}), path, token)
+		w = get(arrived(addr), f.handler(vaulthttp.Options{AllowPlaintext: true}), path, token)
 		require.Equal(t, http.StatusOK, w.Code, "behind a proxy that ends TLS it can be allowed")
 	}
 	for _, addr := range []net.Addr{
@@ -303,7 +304,7 @@ func TestTheRunnersNameIsChecked(t *testing.T) {
 func TestTheAddressIsTheConnectionsUnlessThePlatformKnowsBetter(t *testing.T) {
 	f := newFixture(t)
 	token := f.issue(t, "acme")
-	forwarded := vault.HandlerOptions{RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }}
+	forwarded := vaulthttp.Options{RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }}
 	last := func() string {
 		tokens, err := f.Tokens(t.Context(), "acme")
 		require.NoError(t, err)
@@ -381,8 +382,8 @@ func FuzzHandler(f *testing.F) {
 	fix.put(f, "acme", "A", canaryTenant)
 	token := fix.issue(f, "acme")
 	tag := get(f.Context(), fix.handler(), path, token).Header().Get("ETag")
-	unlimited := vault.Limit{PerSecond: -1}
-	h := fix.handler(vault.HandlerOptions{
+	unlimited := vaulthttp.Limit{PerSecond: -1}
+	h := fix.handler(vaulthttp.Options{
 		RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") },
 		TokenLimit: unlimited, AddressLimit: unlimited, FailureLimit: unlimited,
 	})

@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"bytes"
@@ -19,11 +19,12 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/text"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault"
 )
 
 // maxAdminBody is the longest body of a request, in bytes: JSON may escape a
 // byte of a value as six.
-const maxAdminBody = 6*MaxValue + 16<<10
+const maxAdminBody = 6*vault.MaxValue + 16<<10
 
 // body reads the JSON object of the request into the fields of dst, a pointer
 // to a struct. It refuses what encoding/json lets pass: unknown members, members
@@ -209,7 +210,7 @@ func (c *adminCall) version() (int64, error) {
 	case len(match)+len(noneMatch) > 1:
 		return 0, requestProblem(http.StatusBadRequest, "The request has more than one condition", "Send If-Match or If-None-Match, once.")
 	case len(noneMatch) == 1 && noneMatch[0] == "*":
-		return IfAbsent, nil
+		return vault.IfAbsent, nil
 	case len(noneMatch) == 1:
 		return 0, requestProblem(http.StatusBadRequest, "If-None-Match is not *", "It asks that the secret does not exist yet.")
 	case len(match) == 0:

@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"fmt"
@@ -16,6 +16,7 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // asks is a handler for runners, and what its limits did.
@@ -23,22 +24,22 @@ type asks struct {
 	*admin
 	handler http.Handler
 	mu      sync.Mutex
-	limited map[vault.LimitKind]int
+	limited map[vaulthttp.LimitKind]int
 }
 
-func newAsks(t *testing.T, opts vault.HandlerOptions) *asks {
+func newAsks(t *testing.T, opts vaulthttp.Options) *asks {
 	t.Helper()
-	s := &asks{limited: map[vault.LimitKind]int{}}
+	s := &asks{limited: map[vaulthttp.LimitKind]int{}}
 	s.admin = newAdminOver(t, memstore.New(), func(o *vault.Options) {
 		o.Integrations = nil
 	})
 	opts.Logger = s.log.logger()
-	opts.Limited = func(by vault.LimitKind) {
+	opts.Limited = func(by vaulthttp.LimitKind) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.limited[by]++
 	}
-	s.handler = vault.NewHandler(s.Vault, &opts)
+	s.handler = vaulthttp.Runners(s.Vault, &opts)
 	return s
 }
 
@@ -75,7 +76,7 @@ const nat = "203.0.113.7:4711"
 
 func TestATokenIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vault.HandlerOptions{TokenLimit: vault.Limit{PerSecond: 0.5, Burst: 3}})
+		s := newAsks(t, vaulthttp.Options{TokenLimit: vaulthttp.Limit{PerSecond: 0.5, Burst: 3}})
 		token, other := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
 		for range 3 {
 			require.Equal(t, 200, s.ask(t, nat, token).status, "a burst is let in")
@@ -87,7 +88,7 @@ func TestATokenIsLimited(t *testing.T) {
 		time.Sleep(wait)
 		require.Equal(t, 200, s.ask(t, nat, token).status, "who stays away as told is let in")
 		requireHeldOff(t, s.ask(t, nat, token), "token", "once")
-		require.Equal(t, 3, s.limited[vault.LimitedByToken], "what is held off is counted")
+		require.Equal(t, 3, s.limited[vaulthttp.LimitedByToken], "what is held off is counted")
 		time.Sleep(time.Hour)
 		for range 3 {
 			require.Equal(t, 200, s.ask(t, nat, token).status, "a rest brings a burst back")
@@ -98,7 +99,7 @@ func TestATokenIsLimited(t *testing.T) {
 
 func TestAnAddressIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vault.HandlerOptions{AddressLimit: vault.Limit{PerSecond: 1, Burst: 5}})
+		s := newAsks(t, vaulthttp.Options{AddressLimit: vaulthttp.Limit{PerSecond: 1, Burst: 5}})
 		for range 5 {
 			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
 		}
@@ -126,8 +127,8 @@ func TestAHostHasOneAddress(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			addr := row.one
-			s := newAsks(t, vault.HandlerOptions{
-				AddressLimit: vault.Limit{PerSecond: 0.001, Burst: 1},
+			s := newAsks(t, vaulthttp.Options{
+				AddressLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 1},
 				RemoteAddr:   func(*http.Request) string { return addr },
 			})
 			token := s.issue(t, "acme").Reveal()
@@ -140,7 +141,7 @@ func TestAHostHasOneAddress(t *testing.T) {
 
 func TestFailuresSlowAnAddressAndNotItsRunners(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vault.HandlerOptions{FailureLimit: vault.Limit{PerSecond: 0.1, Burst: 5}})
+		s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.1, Burst: 5}})
 		good, fresh := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
 		require.Equal(t, 200, s.ask(t, nat, good).status)
 		guess := func() string { token, _ := wire.NewToken(); return token }
@@ -162,7 +163,7 @@ func TestFailuresSlowAnAddressAndNotItsRunners(t *testing.T) {
 
 func TestATokenThatEndedIsNoGuess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vault.HandlerOptions{FailureLimit: vault.Limit{PerSecond: 0.001, Burst: 2}, TokenLimit: vault.Limit{PerSecond: 0.001, Burst: 10}})
+		s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 2}, TokenLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 10}})
 		revoked := s.issue(t, "acme")
 		require.NoError(t, s.RevokeToken(t.Context(), tokenID(t, revoked)))
 		expired := s.issue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
@@ -181,8 +182,8 @@ func TestATokenThatEndedIsNoGuess(t *testing.T) {
 
 func TestAPollThatWaitsCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vault.HandlerOptions{
-			TokenLimit: vault.Limit{PerSecond: 1e-9, Burst: 3}, AddressLimit: vault.Limit{PerSecond: 1e-9, Burst: 3},
+		s := newAsks(t, vaulthttp.Options{
+			TokenLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3}, AddressLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3},
 		})
 		token := s.issue(t, "acme").Reveal()
 		etag := s.ask(t, nat, token).header.Get("ETag")
@@ -211,7 +212,7 @@ func TestTenThousandRunnersBehindOneAddressAreLetIn(t *testing.T) {
 	for about, shared := range map[string]bool{"with tokens of their own": false, "with one token": true} {
 		t.Run(about, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := vault.NewLimiter(&vault.HandlerOptions{})
+				l := vaulthttp.NewLimiter(&vaulthttp.Options{})
 				one, _ := wire.NewToken()
 				tokens := make([]string, runners)
 				polls := make([]func(error), runners)
@@ -254,8 +255,8 @@ func TestTenThousandRunnersBehindOneAddressAreLetIn(t *testing.T) {
 
 func TestALimitCanBeLifted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		none := vault.Limit{PerSecond: -1}
-		s := newAsks(t, vault.HandlerOptions{TokenLimit: none, AddressLimit: none, FailureLimit: none})
+		none := vaulthttp.Limit{PerSecond: -1}
+		s := newAsks(t, vaulthttp.Options{TokenLimit: none, AddressLimit: none, FailureLimit: none})
 		token := s.issue(t, "acme").Reveal()
 		for range 2_000 {
 			require.Equal(t, 401, s.ask(t, nat, "").status)
@@ -268,7 +269,7 @@ func TestALimitCanBeLifted(t *testing.T) {
 
 func TestTheDefaultForFailuresHoldsAFloodOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vault.HandlerOptions{})
+		s := newAsks(t, vaulthttp.Options{})
 		statuses := map[int]int{}
 		for range 5_000 {
 			statuses[s.ask(t, nat, "rnt_guess").status]++
@@ -283,15 +284,15 @@ func TestTheDefaultForFailuresHoldsAFloodOff(t *testing.T) {
 		lines := strings.Count(s.log.text(), "\n")
 		require.Less(t, lines, 200, "the log is not flooded")
 		require.Contains(t, s.log.text(), "omitted=", "and says how much it left out")
-		require.Equal(t, 4_900, s.limited[vault.LimitedByFailures], "metrics are exact")
+		require.Equal(t, 4_900, s.limited[vaulthttp.LimitedByFailures], "metrics are exact")
 	})
 }
 
 func TestWhatALimiterRemembersIsBounded(t *testing.T) {
-	l := vault.NewLimiter(&vault.HandlerOptions{})
+	l := vaulthttp.NewLimiter(&vaulthttp.Options{})
 	token, _ := wire.NewToken()
 	l.Accept("192.0.2.1", token)
-	for i := range 3 * vault.MostBuckets {
+	for i := range 3 * vaulthttp.MostBuckets {
 		addr := fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
 		l.Fail(addr)
 		if i%2 == 0 {
@@ -305,7 +306,7 @@ func TestWhatALimiterRemembersIsBounded(t *testing.T) {
 	}
 	tokens, addrs, failures := l.Sizes()
 	for _, size := range []int{tokens, addrs, failures} {
-		require.LessOrEqual(t, size, 2*vault.MostBuckets)
+		require.LessOrEqual(t, size, 2*vaulthttp.MostBuckets)
 	}
-	require.Greater(t, failures, vault.MostBuckets/2, "the latest are remembered")
+	require.Greater(t, failures, vaulthttp.MostBuckets/2, "the latest are remembered")
 }

@@ -1,9 +1,10 @@
-package vault
+package vaulthttp
 
 import (
 	"reflect"
 
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/audit"
 )
@@ -62,7 +63,7 @@ const (
 type Limiter struct{ l *limiter }
 
 // NewLimiter returns the limiter of a handler with opts.
-func NewLimiter(opts *HandlerOptions) *Limiter { return &Limiter{newLimiter(opts)} }
+func NewLimiter(opts *Options) *Limiter { return &Limiter{newLimiter(opts)} }
 
 // Ask asks for a request to be let in. end settles it; by says which limit is
 // against it.
@@ -80,7 +81,7 @@ func (l *Limiter) Accept(addr, token string) {
 // Fail is a request without a token.
 func (l *Limiter) Fail(addr string) {
 	p, _, _ := l.l.admit(addr, "", false)
-	l.l.settle(p, &TokenError{Reason: TokenMissing})
+	l.l.settle(p, &vault.TokenError{Reason: vault.TokenMissing})
 }
 
 // Knows reports whether the token was accepted before.

@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 func TestAScopeThatIsNoneIsRefusedBeforeStorageIsAsked(t *testing.T) {
@@ -26,7 +27,7 @@ func TestAScopeThatIsNoneIsRefusedBeforeStorageIsAsked(t *testing.T) {
 		"ａcme", "acmé", "acme\u200b", "acme\u202e", "ſcme", "\u212acme", "acme\xff",
 		"-acme", "_acme", strings.Repeat("a", 64), "a/b/c/d/e/f/g/h/i", strings.Repeat("a", 100_000),
 	} {
-		for _, route := range vault.AdminRoutes() {
+		for _, route := range vaulthttp.AdminRoutes() {
 			if route.Required == "" {
 				continue
 			}
@@ -123,7 +124,7 @@ func TestAnotherSiteCannotChangeAnything(t *testing.T) {
 	a.put(t, "acme", "A", "2")
 	id := tokenID(t, a.issue(t, "acme"))
 	a.requireUnchanged(t, "a form of another site changes nothing", func() {
-		for _, route := range vault.AdminRoutes() {
+		for _, route := range vaulthttp.AdminRoutes() {
 			if route.Method == "GET" {
 				continue
 			}
@@ -136,11 +137,11 @@ func TestAnotherSiteCannotChangeAnything(t *testing.T) {
 				body = bodyFor(route.Path)
 			}
 			for _, header := range []string{"", "0", "true", "1, 1"} {
-				headers := []string{vault.AdminHeader, ""}
+				headers := []string{vaulthttp.AdminHeader, ""}
 				if header != "" {
-					headers = append(headers, vault.AdminHeader, header)
+					headers = append(headers, vaulthttp.AdminHeader, header)
 				}
-				requireRefusal(t, a.do(t, route.Method, target, body, headers...), 403, vault.AdminHeader, fmt.Sprintf("%s %s with %q", route.Method, target, header))
+				requireRefusal(t, a.do(t, route.Method, target, body, headers...), 403, vaulthttp.AdminHeader, fmt.Sprintf("%s %s with %q", route.Method, target, header))
 			}
 			if route.Method == "DELETE" {
 				continue
@@ -166,7 +167,7 @@ func TestReadingChangesNothing(t *testing.T) {
 	a.put(t, "acme", "A", "1")
 	id := tokenID(t, a.issue(t, "acme"))
 	a.requireUnchanged(t, "GET and HEAD change nothing", func() {
-		for _, route := range vault.AdminRoutes() {
+		for _, route := range vaulthttp.AdminRoutes() {
 			if route.Method != "GET" {
 				continue
 			}
@@ -281,7 +282,7 @@ func TestWhatIsTooLongIsRefused(t *testing.T) {
 	require.Equal(t, 200, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"`+longest+`"}`).status, "the longest value fits in any spelling")
 	a.requireUnchanged(t, "nothing is written", func() {
 		requireRefusal(t, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"`+strings.Repeat("x", vault.MaxValue+1)+`"}`), 413, "65537 bytes; at most 65536", "a value")
-		for _, route := range vault.AdminRoutes() {
+		for _, route := range vaulthttp.AdminRoutes() {
 			if route.Method == "GET" || route.Method == "DELETE" {
 				continue
 			}
@@ -289,7 +290,7 @@ func TestWhatIsTooLongIsRefused(t *testing.T) {
 			if route.Required != "" {
 				target += "?" + route.Required + "=acme"
 			}
-			body := "{" + strings.Repeat(" ", vault.MaxAdminBody) + "}"
+			body := "{" + strings.Repeat(" ", vaulthttp.MaxAdminBody) + "}"
 			requireRefusal(t, a.do(t, route.Method, target, body), 413, "The body is too long", target)
 		}
 	})
@@ -342,7 +343,7 @@ func TestAnIDOfATokenIsNoPath(t *testing.T) {
 func TestABodyThatBreaksOffIsRefused(t *testing.T) {
 	a := newAdmin(t)
 	r := httptest.NewRequestWithContext(t.Context(), "PUT", "/v1/secrets/A?scope=acme", brokenReader{})
-	r.Header.Set(vault.AdminHeader, "1")
+	r.Header.Set(vaulthttp.AdminHeader, "1")
 	r.Header.Set("Content-Type", "application/json")
 	requireRefusal(t, a.send(t, r), 400, "could not be read", "what arrived may be half of it")
 }

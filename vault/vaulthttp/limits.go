@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault"
 )
 
 // Limit says how many requests are let in. The zero Limit means the default of
@@ -72,7 +73,7 @@ type limiter struct {
 	failures *buckets[string] // by address
 }
 
-func newLimiter(opts *HandlerOptions) *limiter {
+func newLimiter(opts *Options) *limiter {
 	return &limiter{
 		tokens:   &buckets[[32]byte]{limit: opts.TokenLimit.or(defaultTokenLimit)},
 		addrs:    &buckets[string]{limit: opts.AddressLimit.or(defaultAddressLimit)},
@@ -112,12 +113,12 @@ func (l *limiter) admit(addr, token string, waits bool) (pass, LimitKind, time.D
 
 // settle takes note of how the request of p ended.
 func (l *limiter) settle(p pass, err error) {
-	refused, ok := errors.AsType[*TokenError](err)
+	refused, ok := errors.AsType[*vault.TokenError](err)
 	switch {
-	case ok && refused.Reason != TokenRevoked && refused.Reason != TokenExpired:
+	case ok && refused.Reason != vault.TokenRevoked && refused.Reason != vault.TokenExpired:
 		l.failures.charge(p.addr)
 		return
-	case !p.known && (err == nil || ok || errors.Is(err, ErrUnchanged)):
+	case !p.known && (err == nil || ok || errors.Is(err, vault.ErrUnchanged)):
 		// A token that has ended is not a guess: it existed.
 		l.tokens.charge(p.token)
 	}

@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/audit"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // object is a mapping of the description.
@@ -34,7 +34,7 @@ type description struct {
 }
 
 var described = sync.OnceValue(func() description {
-	data, err := os.ReadFile("../docs/openapi.yaml")
+	data, err := os.ReadFile("../../docs/openapi.yaml")
 	if err != nil {
 		panic(err)
 	}
@@ -252,8 +252,8 @@ func requiredOf(schema object) []string {
 }
 
 func TestEveryRouteIsDescribedAndEveryDescriptionIsARoute(t *testing.T) {
-	routes := map[string]vault.AdminRoute{"GET " + wire.BootstrapPath: {}}
-	for _, r := range vault.AdminRoutes() {
+	routes := map[string]vaulthttp.AdminRoute{"GET " + wire.BootstrapPath: {}}
+	for _, r := range vaulthttp.AdminRoutes() {
 		routes[r.Method+" "+r.Path] = r
 	}
 	ids := map[any]bool{}
@@ -272,10 +272,10 @@ func TestEveryRouteIsDescribedAndEveryDescriptionIsARoute(t *testing.T) {
 		}
 		require.ElementsMatch(t, params, op.names("path"), "%s: parameters of the path", name)
 		for _, p := range op.parameters {
-			needed := p["in"] == "path" || p["name"] == route.Required || p["name"] == vault.AdminHeader
+			needed := p["in"] == "path" || p["name"] == route.Required || p["name"] == vaulthttp.AdminHeader
 			require.Equal(t, needed, p["required"] == true, "%s: whether %s is required", name, p["name"])
 		}
-		require.Equal(t, op.method != "GET", slices.Contains(op.names("header"), vault.AdminHeader), "%s: what changes something needs the header, and nothing else does", name)
+		require.Equal(t, op.method != "GET", slices.Contains(op.names("header"), vaulthttp.AdminHeader), "%s: what changes something needs the header, and nothing else does", name)
 		require.Equal(t, op.method == "PUT" || op.method == "POST", op.content["requestBody"] != nil, "%s: whether it has a body", name)
 	}
 	require.Empty(t, slices.Collect(maps.Keys(routes)), "these are served and not described")
@@ -291,7 +291,7 @@ func TestEverySchemaHasTheMembersOfItsType(t *testing.T) {
 		if strings.HasPrefix(name, "Bundle") {
 			continue // see TestTheBundleIsDescribed
 		}
-		typ, ok := vault.WireTypes[name]
+		typ, ok := vaulthttp.WireTypes[name]
 		require.True(t, ok, "no type is behind schema %s", name)
 		properties, required := membersOf(typ)
 		got, _ := s["properties"].(object)
@@ -301,7 +301,7 @@ func TestEverySchemaHasTheMembersOfItsType(t *testing.T) {
 			requireType(t, name+"."+member, field, got[member])
 		}
 	}
-	for name := range vault.WireTypes {
+	for name := range vaulthttp.WireTypes {
 		require.Contains(t, schemas, name, "a type has no schema")
 	}
 }
@@ -348,7 +348,7 @@ func requireType(t *testing.T, where string, field reflect.Type, property any) {
 	case reflect.Struct:
 		if want == "object" {
 			ref, _ := property.(object)["$ref"].(string)
-			require.Equal(t, field, vault.WireTypes[strings.TrimPrefix(ref, "#/components/schemas/")], "the schema of %s", where)
+			require.Equal(t, field, vaulthttp.WireTypes[strings.TrimPrefix(ref, "#/components/schemas/")], "the schema of %s", where)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"bufio"
@@ -16,15 +16,27 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/postgrestest"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
-	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
+
+// fifty stores fifty secrets over the three scopes of a path, and returns a
+// token for the last.
+func (f *fixture) fifty(t testing.TB) bundle.Value {
+	t.Helper()
+	for i := range 50 {
+		scope := []string{"acme", "acme/web", "acme/web/pool-a"}[i%3]
+		f.put(t, scope, fmt.Sprintf("SECRET_%02d", i), fmt.Sprintf("%0256d", i))
+	}
+	return f.issue(t, "acme/web/pool-a")
+}
 
 // BenchmarkBootstrapOverHTTP is a request for a bundle of fifty secrets of 256
 // bytes over HTTP/1.1 on loopback, without TLS: new, with its audit entry, and
@@ -37,8 +49,8 @@ func BenchmarkBootstrapOverHTTP(b *testing.B) {
 			f := newFixtureOver(b, open(b), keyringtest.NewFake("kek"))
 			token := f.fifty(b)
 			revision := f.bundle(b, token).Revision()
-			unlimited := vault.Limit{PerSecond: -1}
-			server := httptest.NewServer(vault.NewHandler(f.Vault, &vault.HandlerOptions{
+			unlimited := vaulthttp.Limit{PerSecond: -1}
+			server := httptest.NewServer(vaulthttp.Runners(f.Vault, &vaulthttp.Options{
 				TokenLimit: unlimited, AddressLimit: unlimited, Logger: slog.New(slog.DiscardHandler),
 			}))
 			b.Cleanup(server.Close)

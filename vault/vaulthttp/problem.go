@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault"
 )
 
 // Types of problem documents besides those of package wire.
@@ -58,5 +59,5 @@ func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, wha
 // broken reports whether err says that stored rows are not as the vault wrote
 // them.
 func broken(err error) bool {
-	return errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed) || errors.Is(err, ErrRollback)
+	return errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed) || errors.Is(err, vault.ErrRollback)
 }

@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"errors"
@@ -22,7 +22,7 @@ const maxActorName = 256
 // AllScopes in Actor.Scopes covers every scope.
 const AllScopes = "*"
 
-// ErrForbidden is for authorize functions of [NewAdminHandler]: it says that
+// ErrForbidden is for authorize functions of [Admin]: it says that
 // they know who asks, and that this administrator may not do it.
 var ErrForbidden = errors.New("forbidden")
 

@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"context"
@@ -23,6 +23,7 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // secretJSON, tokenJSON and the like are what the tests look at.
@@ -138,8 +139,8 @@ func TestARefusalSaysWhatWasAskedFor(t *testing.T) {
 func TestATokenOfAnotherScopeIsAsGoodAsNone(t *testing.T) {
 	a := newAdmin(t)
 	id := tokenID(t, a.issue(t, "acme/web"))
-	a.who = func(*http.Request) (vault.Actor, error) {
-		return vault.Actor{Scopes: []string{"acme/api", "other"}}, nil
+	a.who = func(*http.Request) (vaulthttp.Actor, error) {
+		return vaulthttp.Actor{Scopes: []string{"acme/api", "other"}}, nil
 	}
 	var replies []*reply
 	for _, id := range []string{id, "AAAAAAAAAAAA"} {
@@ -261,9 +262,9 @@ func TestAWriteThatNeverGetsThroughIsAConflict(t *testing.T) {
 
 func TestAnActorMayDoOnlyWhatItsScopesCover(t *testing.T) {
 	a := newAdmin(t)
-	web := vault.Actor{Name: "bob", Scopes: []string{"acme/web"}}
+	web := vaulthttp.Actor{Name: "bob", Scopes: []string{"acme/web"}}
 	for _, row := range []struct {
-		actor vault.Actor
+		actor vaulthttp.Actor
 		scope string
 		may   bool
 	}{
@@ -274,13 +275,13 @@ func TestAnActorMayDoOnlyWhatItsScopesCover(t *testing.T) {
 		{web, "acme/we", false},
 		{web, "acme/api", false},
 		{web, "other", false},
-		{vault.Actor{Name: "root", Scopes: []string{"x", vault.AllScopes}}, "other", true},
-		{vault.Actor{Name: "nobody"}, "acme", false},
-		{vault.Actor{Name: "odd", Scopes: []string{"", "acme/", "/", "acme/*", "ACME"}}, "acme/web", false},
+		{vaulthttp.Actor{Name: "root", Scopes: []string{"x", vaulthttp.AllScopes}}, "other", true},
+		{vaulthttp.Actor{Name: "nobody"}, "acme", false},
+		{vaulthttp.Actor{Name: "odd", Scopes: []string{"", "acme/", "/", "acme/*", "ACME"}}, "acme/web", false},
 	} {
-		a.who = func(*http.Request) (vault.Actor, error) { return row.actor, nil }
+		a.who = func(*http.Request) (vaulthttp.Actor, error) { return row.actor, nil }
 		require.Equal(t, row.may, row.actor.Covers(row.scope), "%v covers %s", row.actor.Scopes, row.scope)
-		for _, route := range vault.AdminRoutes() {
+		for _, route := range vaulthttp.AdminRoutes() {
 			if route.Required != "scope" {
 				continue
 			}
@@ -298,29 +299,29 @@ func TestAnActorMayDoOnlyWhatItsScopesCover(t *testing.T) {
 }
 
 func TestAnEmptyScopeCoversNothing(t *testing.T) {
-	require.False(t, vault.Actor{Scopes: []string{""}}.Covers(""))
-	require.False(t, vault.Actor{Scopes: []string{""}}.Covers("acme"))
+	require.False(t, vaulthttp.Actor{Scopes: []string{""}}.Covers(""))
+	require.False(t, vaulthttp.Actor{Scopes: []string{""}}.Covers("acme"))
 }
 
 func TestWhoAsksIsKnownBeforeAnythingHappens(t *testing.T) {
 	const clue = "clue-from-the-identity-provider"
 	for about, row := range map[string]struct {
-		actor  vault.Actor
+		actor  vaulthttp.Actor
 		err    error
 		status int
 	}{
 		"an error":                   {err: errors.New(clue), status: 401},
-		"forbidden":                  {err: fmt.Errorf("%s: %w", clue, vault.ErrForbidden), status: 403},
-		"an actor beside an error":   {actor: vault.Actor{Name: "root", Scopes: []string{"*"}}, err: errors.New(clue), status: 401},
-		"a name with a control code": {actor: vault.Actor{Name: clue + "\n", Scopes: []string{"*"}}, status: 403},
-		"a name that is too long":    {actor: vault.Actor{Name: strings.Repeat("x", 257), Scopes: []string{"*"}}, status: 403},
+		"forbidden":                  {err: fmt.Errorf("%s: %w", clue, vaulthttp.ErrForbidden), status: 403},
+		"an actor beside an error":   {actor: vaulthttp.Actor{Name: "root", Scopes: []string{"*"}}, err: errors.New(clue), status: 401},
+		"a name with a control code": {actor: vaulthttp.Actor{Name: clue + "\n", Scopes: []string{"*"}}, status: 403},
+		"a name that is too long":    {actor: vaulthttp.Actor{Name: strings.Repeat("x", 257), Scopes: []string{"*"}}, status: 403},
 	} {
 		t.Run(about, func(t *testing.T) {
 			a := newAdmin(t)
 			id := tokenID(t, a.issue(t, "acme"))
-			a.who = func(*http.Request) (vault.Actor, error) { return row.actor, row.err }
+			a.who = func(*http.Request) (vaulthttp.Actor, error) { return row.actor, row.err }
 			before := a.storage.calls()
-			for _, route := range vault.AdminRoutes() {
+			for _, route := range vaulthttp.AdminRoutes() {
 				target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
 				got := a.do(t, route.Method, target+"?scope=acme", `{"value":"1"}`)
 				require.Equal(t, row.status, got.status, "%s %s", route.Method, target)
@@ -333,8 +334,8 @@ func TestWhoAsksIsKnownBeforeAnythingHappens(t *testing.T) {
 	}
 	t.Run("behind a proxy", func(t *testing.T) {
 		a := newAdmin(t)
-		refuse := func(*http.Request) (vault.Actor, error) { return vault.Actor{}, errors.New(clue) }
-		a.handler = vault.NewAdminHandler(a.Vault, refuse, &vault.AdminOptions{
+		refuse := func(*http.Request) (vaulthttp.Actor, error) { return vaulthttp.Actor{}, errors.New(clue) }
+		a.handler = vaulthttp.Admin(a.Vault, refuse, &vaulthttp.AdminOptions{
 			Logger:     a.log.logger(),
 			RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Real-IP") },
 		})
@@ -345,7 +346,7 @@ func TestWhoAsksIsKnownBeforeAnythingHappens(t *testing.T) {
 	})
 	t.Run("no authorize", func(t *testing.T) {
 		a := newAdmin(t)
-		a.handler = vault.NewAdminHandler(a.Vault, nil, nil)
+		a.handler = vaulthttp.Admin(a.Vault, nil, nil)
 		require.Equal(t, 403, a.do(t, "GET", "/v1/secrets?scope=acme", "").status)
 	})
 }
@@ -372,7 +373,7 @@ func TestAdministratorsNeedTLSExceptOnLoopback(t *testing.T) {
 	require.NotNil(t, secure.TLS)
 	require.Equal(t, 200, a.send(t, secure).status)
 	who := a.who
-	a.handler = vault.NewAdminHandler(a.Vault, who, &vault.AdminOptions{AllowPlaintext: true, Logger: a.log.logger()})
+	a.handler = vaulthttp.Admin(a.Vault, who, &vaulthttp.AdminOptions{AllowPlaintext: true, Logger: a.log.logger()})
 	require.Equal(t, 200, a.send(t, remotely(t, "GET", "/v1/secrets?scope=acme")).status, "a proxy may end TLS")
 }
 
@@ -403,9 +404,9 @@ func TestAFailureOfThePlatformIsNotTheRequestsFault(t *testing.T) {
 			require.NoError(t, err)
 			a.Vault, err = vault.New(t.Context(), a.storage, keys, &vault.Options{Logger: a.log.logger()})
 			require.NoError(t, err)
-			a.handler = vault.NewAdminHandler(a.Vault, a.who, &vault.AdminOptions{Logger: a.log.logger()})
+			a.handler = vaulthttp.Admin(a.Vault, a.who, &vaulthttp.AdminOptions{Logger: a.log.logger()})
 			row.trouble(a)
-			for _, route := range vault.AdminRoutes() {
+			for _, route := range vaulthttp.AdminRoutes() {
 				target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
 				if route.Required != "" {
 					target += "?" + route.Required + "=acme"
@@ -455,7 +456,7 @@ func TestAnAdminHandlerWorksBelowAPrefixAndOverANetwork(t *testing.T) {
 	defer server.Close()
 	r, err := http.NewRequestWithContext(t.Context(), "PUT", server.URL+"/admin/v1/secrets/A?scope=acme", strings.NewReader(`{"value":"1"}`))
 	require.NoError(t, err)
-	r.Header.Set(vault.AdminHeader, "1")
+	r.Header.Set(vaulthttp.AdminHeader, "1")
 	r.Header.Set("Content-Type", "application/json; charset=UTF-8")
 	response, err := server.Client().Do(r)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package vault_test
+package vaulthttp_test
 
 import (
 	"encoding/base64"
@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 // The values of this file. What a preview shows of one is at most four
@@ -70,7 +71,7 @@ func TestNoRouteShowsAValueAndTokensAreShownOnce(t *testing.T) {
 	a, tokens := leaky(t, nil)
 	statuses := map[int]bool{}
 	var all strings.Builder
-	for _, route := range vault.AdminRoutes() {
+	for _, route := range vaulthttp.AdminRoutes() {
 		for _, name := range []string{"A", "QUOTED", "HIDDEN", "NEVER", "A-B"} {
 			id := tokenID(t, bundle.NewValue(tokens[len(name)%3]))
 			target := strings.NewReplacer("{name}", name, "{id}", id).Replace(route.Path)
@@ -131,7 +132,7 @@ func TestNoFailureShowsAValue(t *testing.T) {
 	for about, trouble := range map[string]func(*admin){
 		"storage down":     func(a *admin) { a.storage.fail(errors.New("down")) },
 		"key service down": func(a *admin) { a.kek.Break(keyring.ErrUnavailable) },
-		"forbidden":        func(a *admin) { a.who = func(*http.Request) (vault.Actor, error) { return vault.Actor{}, nil } },
+		"forbidden":        func(a *admin) { a.who = func(*http.Request) (vaulthttp.Actor, error) { return vaulthttp.Actor{}, nil } },
 		"tampered": func(a *admin) {
 			a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
@@ -153,7 +154,7 @@ func TestNoFailureShowsAValue(t *testing.T) {
 		t.Run(about, func(t *testing.T) {
 			a, tokens := leaky(t, nil)
 			trouble(a)
-			for _, route := range vault.AdminRoutes() {
+			for _, route := range vaulthttp.AdminRoutes() {
 				target := strings.NewReplacer("{name}", "A", "{id}", tokenID(t, bundle.NewValue(tokens[0]))).Replace(route.Path)
 				if route.Required != "" {
 					target += "?" + route.Required + "=acme"

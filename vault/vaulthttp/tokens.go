@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/api"
 )
 
@@ -54,7 +55,7 @@ func (c *adminCall) issueToken() error {
 	if len(body.Waive) > mostWaived {
 		return unusable("waive", fmt.Sprintf("has %d names; at most %d are allowed", len(body.Waive), mostWaived))
 	}
-	return c.sendNewToken(c.v.IssueToken(c.ctx, c.scope, &TokenOptions{
+	return c.sendNewToken(c.v.IssueToken(c.ctx, c.scope, &vault.TokenOptions{
 		Label: body.Label, Expires: body.Expires, RotateBy: body.RotateBy, Waive: body.Waive,
 	}))
 }
@@ -64,7 +65,7 @@ func (c *adminCall) rotateToken() error {
 	if err := c.body(&body); err != nil {
 		return err
 	}
-	opts := &RotateTokenOptions{Expires: body.Expires, RotateBy: body.RotateBy}
+	opts := &vault.RotateTokenOptions{Expires: body.Expires, RotateBy: body.RotateBy}
 	if s := body.OverlapSeconds; s != nil {
 		if *s < 1 || *s > int64(maxOverlap/time.Second) {
 			return unusable("overlap_seconds", fmt.Sprintf("is not 1 to %d; to end the old token at once, revoke it", int64(maxOverlap/time.Second)))

@@ -1,4 +1,4 @@
-package vault
+package vaulthttp
 
 import (
 	"cmp"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/satchelhq/satchel/internal/calmlog"
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/api"
 )
 
@@ -30,14 +31,14 @@ type AdminOptions struct {
 	// Default: they are refused.
 	AllowPlaintext bool
 	// RemoteAddr returns the address of who asks, for the log, as in
-	// HandlerOptions. Default: that of the connection, without the port.
+	// [Options]. Default: that of the connection, without the port.
 	RemoteAddr func(*http.Request) string
 	// Logger gets refusals and failures, at a bounded rate.
 	// Default: slog.Default().
 	Logger *slog.Logger
 }
 
-// NewAdminHandler returns a handler for administrators: JSON over HTTP, below
+// Admin returns a handler for administrators: JSON over HTTP, below
 // /v1/, for everything that they do with a vault. docs/openapi.yaml describes
 // it. To serve it below a prefix, wrap it in http.StripPrefix. opts may be nil.
 //
@@ -52,7 +53,7 @@ type AdminOptions struct {
 // Other sites cannot make a browser change anything, even if authorize looks at
 // a cookie: what changes something needs [AdminHeader] and the type
 // application/json, and answers allow no other origin to read them.
-func NewAdminHandler(v *Vault, authorize func(*http.Request) (Actor, error), opts *AdminOptions) http.Handler {
+func Admin(v *vault.Vault, authorize func(*http.Request) (Actor, error), opts *AdminOptions) http.Handler {
 	if opts == nil {
 		opts = &AdminOptions{}
 	}
@@ -69,7 +70,7 @@ func NewAdminHandler(v *Vault, authorize func(*http.Request) (Actor, error), opt
 }
 
 type adminHandler struct {
-	v              *Vault
+	v              *vault.Vault
 	authorize      func(*http.Request) (Actor, error)
 	allowPlaintext bool
 	remoteAddr     func(*http.Request) string // or nil
@@ -251,7 +252,7 @@ func (c *adminCall) authorized() error {
 	if err == nil {
 		if isText(actor.Name, maxActorName) {
 			c.actor = actor
-			c.ctx = WithActor(c.ctx, actor.Name)
+			c.ctx = vault.WithActor(c.ctx, actor.Name)
 			return nil
 		}
 		c.log.ErrorContext(c.ctx, "authorize returned an actor that cannot be used",
@@ -309,7 +310,7 @@ func (c *adminCall) enter(param string) error {
 		return requestProblem(http.StatusBadRequest, "The query has no "+param, "Write it like ?"+param+"=acme.")
 	}
 	c.scope = c.query.Get(param)
-	if err := CheckScope(c.scope); err != nil {
+	if err := vault.CheckScope(c.scope); err != nil {
 		return err
 	}
 	if !c.actor.Covers(c.scope) {
@@ -325,9 +326,9 @@ func (c *adminCall) enter(param string) error {
 func (c *adminCall) enterToken() error {
 	token, err := c.v.Token(c.ctx, c.params["id"])
 	if err == nil && !c.actor.Covers(token.Scope) {
-		err = ErrNotFound
+		err = vault.ErrNotFound
 	}
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, vault.ErrNotFound) {
 		return &refusal{wire.Refusal{Type: notFoundProblem, Title: "There is no such token", Status: http.StatusNotFound}}
 	}
 	c.scope, c.token = token.Scope, token
@@ -361,13 +362,13 @@ func (c *adminCall) fail(err error) {
 		problem = e.Refusal
 	} else {
 		switch {
-		case errors.Is(err, ErrInvalid):
+		case errors.Is(err, vault.ErrInvalid):
 			problem.Type, problem.Title, problem.Status = wire.RequestProblem, "The request breaks a rule", http.StatusBadRequest
-		case errors.Is(err, ErrNotFound):
+		case errors.Is(err, vault.ErrNotFound):
 			problem.Type, problem.Title, problem.Status = notFoundProblem, "There is no such thing", http.StatusNotFound
-		case errors.Is(err, ErrConflict) && c.condition:
+		case errors.Is(err, vault.ErrConflict) && c.condition:
 			problem.Type, problem.Title, problem.Status = conflictProblem, "It is not as the request expects it", http.StatusPreconditionFailed
-		case errors.Is(err, ErrConflict):
+		case errors.Is(err, vault.ErrConflict):
 			problem.Type, problem.Title, problem.Status = conflictProblem, "Others write at the same time", http.StatusConflict
 		default:
 			refuseFailure(c.w, c.r, c.log, "an administrator's request failed", err)

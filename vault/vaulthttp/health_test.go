@@ -1,0 +1,171 @@
+package vaulthttp_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
+)
+
+// healthOf asks a handler, by a path that says nothing.
+func healthOf(t testing.TB, h http.Handler, method string) *reply {
+	t.Helper()
+	return serve(h, httptest.NewRequestWithContext(t.Context(), method, "/", nil))
+}
+
+// hangs is a storage that answers no Changes until the context ends.
+type hangs struct {
+	store.Store
+	asked atomic.Int64
+}
+
+func (h *hangs) Changes(ctx context.Context, _ int64) (int64, []string, error) {
+	h.asked.Add(1)
+	<-ctx.Done()
+	return 0, nil, context.Cause(ctx)
+}
+
+func TestAProcessThatAnswersIsHealthy(t *testing.T) {
+	h := vaulthttp.Health()
+	got := healthOf(t, h, "GET")
+	require.Equal(t, 200, got.status)
+	require.JSONEq(t, `{"status":"ok"}`, string(got.body))
+	require.Equal(t, "no-store", got.header.Get("Cache-Control"))
+	require.Equal(t, 200, healthOf(t, h, "HEAD").status)
+	post := healthOf(t, h, "POST")
+	requireRefusal(t, post, 405, "", "there is nothing to write")
+	require.Equal(t, "GET, HEAD", post.header.Get("Allow"))
+}
+
+func TestAVaultIsReadyWhileItCanServe(t *testing.T) {
+	const clue = "clue-from-the-database"
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		ready := vaulthttp.Ready(f.Vault)
+		status := func() int { return healthOf(t, ready, "GET").status }
+		require.JSONEq(t, `{"status":"ready"}`, string(healthOf(t, ready, "GET").body))
+
+		f.storage.fail(errors.New(clue))
+		require.Equal(t, 200, status(), "an answer holds for a second")
+		time.Sleep(time.Second)
+		got := healthOf(t, ready, "GET")
+		requireRefusal(t, got, 503, "The storage cannot be reached", "without a storage nothing works")
+		require.NotContains(t, string(got.body), clue, "the answer does not say why")
+		require.Contains(t, f.log.text(), clue, "the log does")
+		require.Equal(t, "1", got.header.Get("Retry-After"))
+		f.storage.fail(nil)
+		time.Sleep(time.Second)
+		require.Equal(t, 200, status(), "a storage that comes back is noticed")
+
+		f.kek.Break(keyring.ErrUnavailable)
+		time.Sleep(2 * time.Minute) // the keyring's check holds for one
+		blip := healthOf(t, ready, "GET")
+		require.Equal(t, 200, blip.status, "a key service that is away for a while is no reason: keys in memory serve")
+		require.Contains(t, string(blip.body), "unavailable", "the answer mentions it")
+
+		f.kek.Break(keyring.ErrDenied)
+		time.Sleep(2 * time.Minute)
+		requireRefusal(t, healthOf(t, ready, "GET"), 503, "The key service refuses the vault", "this does not go away by itself")
+		f.kek.Break(nil)
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, 200, status())
+	})
+}
+
+func TestAVaultThatNeverMetItsKeyServiceIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kek := keyringtest.NewFake("kek")
+		kek.Break(keyring.ErrUnavailable)
+		f := newFixtureOver(t, memstore.New(), kek)
+		ready := vaulthttp.Ready(f.Vault)
+		requireRefusal(t, healthOf(t, ready, "GET"), 503, "has not answered since this process began", "it has no keys in memory")
+		kek.Break(nil)
+		time.Sleep(time.Minute)
+		require.Equal(t, 200, healthOf(t, ready, "GET").status)
+		kek.Break(keyring.ErrUnavailable)
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, 200, healthOf(t, ready, "GET").status, "now it has")
+	})
+}
+
+func TestAKeyServiceThatHangsIsUnavailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		ready := vaulthttp.Ready(f.Vault)
+		require.Equal(t, 200, healthOf(t, ready, "GET").status)
+		f.kek.Delay(time.Hour)
+		time.Sleep(2 * time.Minute)
+		began := time.Now()
+		require.Equal(t, 200, healthOf(t, ready, "GET").status, "no answer is no refusal")
+		require.LessOrEqual(t, time.Since(began), 2*time.Second)
+		time.Sleep(time.Minute) // lets the keyring's own check end
+	})
+}
+
+func TestAStorageThatHangsIsNotReachedAndAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &hangs{Store: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		ready := vaulthttp.Ready(f.Vault)
+		began := time.Now()
+		var group sync.WaitGroup
+		for range 100 {
+			group.Go(func() {
+				if got := healthOf(t, ready, "GET"); got.status != 503 {
+					t.Errorf("a storage that hangs is not reached; the answer is %d", got.status)
+				}
+			})
+		}
+		group.Wait()
+		require.Equal(t, 2*time.Second, time.Since(began), "an answer takes two seconds at most")
+		require.Equal(t, int64(1), storage.asked.Load(), "who asks at the same time shares an answer")
+	})
+}
+
+// slow is a storage that takes a second for Changes.
+type slow struct{ store.Store }
+
+func (s slow) Changes(ctx context.Context, since int64) (int64, []string, error) {
+	time.Sleep(time.Second)
+	return s.Store.Changes(ctx, since)
+}
+
+func TestAnAnswerIsGoodForOthersThoughTheFirstHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixtureOver(t, slow{memstore.New()}, keyringtest.NewFake("kek"))
+		ready := vaulthttp.Ready(f.Vault)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		go serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
+		synctest.Wait()
+		require.Equal(t, 200, healthOf(t, ready, "GET").status)
+	})
+}
+
+func TestWhoAsksForReadinessMayGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixtureOver(t, &hangs{Store: memstore.New()}, keyringtest.NewFake("kek"))
+		ready := vaulthttp.Ready(f.Vault)
+		go healthOf(t, ready, "GET")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
+		require.Equal(t, time.Second, time.Since(began), "it does not wait for others longer than it wants")
+		time.Sleep(2 * time.Second)
+	})
+}
