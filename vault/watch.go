@@ -72,16 +72,19 @@ func (w *watch) leave(s *seat) {
 	}
 }
 
-// wake tells those whose path goes through one of scopes.
+// wake tells those whose path goes through one of scopes, each once: one that is
+// told twice may have read in between, and would read again.
 func (w *watch) wake(scopes ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	concerned := map[*seat]struct{}{}
 	for _, scope := range scopes {
-		for s := range w.seats[scope] {
-			select {
-			case s.woken <- struct{}{}:
-			default:
-			}
+		maps.Copy(concerned, w.seats[scope])
+	}
+	for s := range concerned {
+		select {
+		case s.woken <- struct{}{}:
+		default:
 		}
 	}
 }
