@@ -17,8 +17,9 @@ import (
 )
 
 // A Log writes and reads the audit chains of all tenants. Every entry takes the
-// same way: the sinks are told, then it is chained, and then it is stored, either
-// by Append or, with Tell and Chain, together with the change that it is about.
+// same way: the sinks are told, then it is chained, and then it is stored. Append
+// does all of that; for an entry that is stored together with the change that it
+// is about, the caller does it with Tell and [Chain].
 //
 // Its methods are safe for concurrent use. A Log must not be copied.
 type Log struct {
@@ -72,8 +73,8 @@ type pending struct {
 	open  Open
 }
 
-// Tell gives entries to the sinks. What a sink does not take is [ErrNotRecorded],
-// or logged if the log works by best effort.
+// Tell gives entries to the sinks, in order. It stops with [ErrNotRecorded] at the
+// first failure, or logs failures and goes on if the log works by best effort.
 func (l *Log) Tell(ctx context.Context, tenant string, entries ...Entry) error {
 	for _, e := range entries {
 		for _, sink := range l.sinks {
