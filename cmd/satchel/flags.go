@@ -4,14 +4,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// flagSet is the flags of one command.
+// flagSet is the flags of one command. Its own parse takes the place of Parse, which
+// has no errors but text, and ends at the first argument that is no flag.
 type flagSet struct {
 	*flag.FlagSet
 	p       *program
@@ -20,10 +20,7 @@ type flagSet struct {
 
 // flags returns an empty set for a command.
 func (p *program) flags(command string) *flagSet {
-	set := flag.NewFlagSet(command, flag.ContinueOnError)
-	set.SetOutput(io.Discard) // parse says it
-	set.Usage = func() {}
-	return &flagSet{set, p, command}
+	return &flagSet{flag.NewFlagSet(command, flag.ContinueOnError), p, command}
 }
 
 func (f *flagSet) jsonFlag() *bool {
@@ -83,11 +80,10 @@ func (f *flagSet) checkNames(flag string, names []string) error {
 func (f *flagSet) parse(args []string) ([]string, error) {
 	var others []string
 	for {
-		rest, err := f.parseLeading(args)
+		rest, ended, err := f.leading(args)
 		if err != nil {
 			return nil, err
 		}
-		ended := len(args) > len(rest) && args[len(args)-len(rest)-1] == "--"
 		if len(rest) == 0 || ended {
 			return append(others, rest...), nil
 		}
@@ -107,28 +103,61 @@ func (f *flagSet) parseNone(args []string) ([]string, error) {
 // parseLeading is parse for a command line that has another one in it: the
 // first argument that is no flag ends the flags.
 func (f *flagSet) parseLeading(args []string) ([]string, error) {
-	err := f.Parse(args)
-	if err == nil {
-		return f.Args(), nil
-	}
-	if errors.Is(err, flag.ErrHelp) {
-		f.printHelp()
-		return nil, exitCode(0)
-	}
-	if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
-		var names []string
-		f.VisitAll(func(known *flag.Flag) { names = append(names, known.Name) })
-		return nil, f.wrong("there is no flag --" + strings.TrimPrefix(name, "-") + nearestWith(name, names, "--"))
-	}
-	return nil, f.wrong(twoDashes.Replace(err.Error()))
+	rest, _, err := f.leading(args)
+	return rest, err
 }
 
-// twoDashes writes flags as the help does, where package flag speaks of them.
-var twoDashes = strings.NewReplacer(
-	"flag needs an argument: -", "flag needs an argument: --",
-	"\" for flag -", "\" for flag --",
-	"\" for -", "\" for --", // of flags without an argument
-)
+// leading sets the flags that args start with, and returns the arguments after
+// them. ended reports whether "--" ended the flags.
+func (f *flagSet) leading(args []string) (rest []string, ended bool, err error) {
+	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
+		if args[0] == "--" {
+			return args[1:], true, nil
+		}
+		if args, err = f.setFirst(args); err != nil {
+			return nil, false, err
+		}
+	}
+	return args, false, nil
+}
+
+// setFirst sets the flag that is the first of args, and returns the arguments after
+// it and its value.
+func (f *flagSet) setFirst(args []string) (rest []string, err error) {
+	name, value, hasValue := strings.Cut(strings.TrimPrefix(args[0][1:], "-"), "=")
+	args = args[1:]
+	known := f.Lookup(name)
+	switch {
+	case known == nil && (name == "h" || name == "help"):
+		f.printHelp()
+		return nil, exitCode(0)
+	case known == nil:
+		var names []string
+		f.VisitAll(func(known *flag.Flag) { names = append(names, known.Name) })
+		return nil, f.wrong("there is no flag --" + name + nearestWith(name, names, "--"))
+	case hasValue:
+	case isSwitch(known):
+		value = "true"
+	case len(args) == 0:
+		return nil, f.wrong("flag needs an argument: --" + name)
+	default:
+		value, args = args[0], args[1:]
+	}
+	if err := f.Set(name, value); err != nil {
+		text := "invalid value %q for flag --%s: %v"
+		if isSwitch(known) {
+			text = "invalid boolean value %q for --%s: %v"
+		}
+		return nil, f.wrong(fmt.Sprintf(text, value, name, err))
+	}
+	return args, nil
+}
+
+// isSwitch reports whether a flag needs no value.
+func isSwitch(known *flag.Flag) bool {
+	value, ok := known.Value.(interface{ IsBoolFlag() bool })
+	return ok && value.IsBoolFlag()
+}
 
 // wrong returns the error for a command line that cannot be meant.
 func (f *flagSet) wrong(text string) error {
