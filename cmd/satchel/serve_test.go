@@ -256,20 +256,21 @@ func TestAJobThatCannotBeRunSaysWhy(t *testing.T) {
 
 func TestAJobThatCannotBeReadSaysWhatIsWanted(t *testing.T) {
 	for src, says := range map[string]string{
-		`{"command": "echo hi"}`:   `"command" is wrong; want a list of strings such as ["make", "deploy"]`,
-		`{"command": ["echo", 1]}`: `"command" is wrong; want a list of strings such as ["make", "deploy"]`,
-		`{"name": 7}`:              `"name" is wrong; want a string such as "nightly"`,
-		`{"secrets": "A"}`:         `"secrets" is wrong; want a list of names such as ["DEPLOY_TOKEN"]`,
-		`{"env": {"A": 1}}`:        `"env" is wrong; want an object of strings such as {"STAGE": "test"}`,
-		`{"env": ["A=1"]}`:         `"env" is wrong; want an object of strings such as {"STAGE": "test"}`,
-		`{"dir": []}`:              `"dir" is wrong; want a string such as "/srv/app"`,
-		`{"on_rotate": 1}`:         `"on_rotate" is wrong; want a string: "leave", "restart" or the name of a signal`,
-		`{"comand": ["true"]}`:     `unknown field "comand"; did you mean command?`,
-		`["true"]`:                 "it is of the type array; want an object",
-		``:                         "it is empty; want an object",
-		`{"command": ["true"]`:     "it ends too early",
-		`no job`:                   "it is no JSON, at byte 2: invalid character 'o'",
-		`{"command": ["true"]} {}`: "there is something behind it; want one object alone",
+		`{"command": "echo hi"}`:             `"command" is wrong; want a list of strings such as ["make", "deploy"]`,
+		`{"command": ["echo", 1]}`:           `"command" is wrong; want a list of strings such as ["make", "deploy"]`,
+		`{"name": 7}`:                        `"name" is wrong; want a string such as "nightly"`,
+		`{"secrets": "A"}`:                   `"secrets" is wrong; want a list of names such as ["DEPLOY_TOKEN"]`,
+		`{"env": {"A": 1}}`:                  `"env" is wrong; want an object of strings such as {"STAGE": "test"}`,
+		`{"env": ["A=1"]}`:                   `"env" is wrong; want an object of strings such as {"STAGE": "test"}`,
+		`{"dir": []}`:                        `"dir" is wrong; want a string such as "/srv/app"`,
+		`{"on_rotate": 1}`:                   `"on_rotate" is wrong; want a string: "leave", "restart" or the name of a signal`,
+		`{"comand": ["true"]}`:               `unknown field "comand"; did you mean command?`,
+		`{"Command": ["true"], "comand": 1}`: `unknown field "comand"`,
+		`["true"]`:                           "it is of the type array; want an object",
+		``:                                   "it is empty; want an object",
+		`{"command": ["true"]`:               "it ends too early",
+		`no job`:                             "it is no JSON, at byte 2: invalid character 'o'",
+		`{"command": ["true"]} {}`:           "there is something behind it; want one object alone",
 	} {
 		_, err := parseTask([]byte(src))
 		require.ErrorContains(t, err, "the job cannot be read: "+says)

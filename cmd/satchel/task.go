@@ -37,7 +37,7 @@ func parseTask(src []byte) (task, error) {
 		}
 	}
 	if err != nil {
-		return t, fmt.Errorf("the job cannot be read: %w; `satchel serve --help` has an example", inJobs(err))
+		return t, fmt.Errorf("the job cannot be read: %w; `satchel serve --help` has an example", inJobs(src, err))
 	}
 	if len(t.Command) == 0 || t.Command[0] == "" {
 		return t, errors.New(`the job has no command; write "command": ["make", "deploy"]`)
@@ -56,14 +56,31 @@ var wantedOf = map[string]string{
 	"on_rotate": `a string: "leave", "restart" or the name of a signal`,
 }
 
-// inJobs puts what a job is where package json speaks of Go.
-func inJobs(err error) error {
-	unknown, isUnknown := strings.CutPrefix(err.Error(), "json: unknown field ")
+// unknownField returns a name in src that is no field of a job.
+func unknownField(src []byte) (name string, found bool) {
+	var all map[string]json.RawMessage
+	if json.NewDecoder(bytes.NewReader(src)).Decode(&all) != nil {
+		return "", false
+	}
+	known := slices.Collect(maps.Keys(wantedOf))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		// Package json does not care about case either.
+		if !slices.ContainsFunc(known, func(field string) bool { return strings.EqualFold(field, name) }) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// inJobs puts what a job is where package json, which could not decode src,
+// speaks of Go.
+func inJobs(src []byte, err error) error {
+	unknown, isUnknown := unknownField(src)
 	mismatch, isMismatch := errors.AsType[*json.UnmarshalTypeError](err)
 	malformed, isMalformed := errors.AsType[*json.SyntaxError](err)
 	switch {
 	case isUnknown:
-		return errors.New("unknown field " + unknown + nearest(strings.Trim(unknown, `"`), slices.Sorted(maps.Keys(wantedOf))))
+		return fmt.Errorf("unknown field %q%s", unknown, nearest(unknown, slices.Sorted(maps.Keys(wantedOf))))
 	case isMismatch && mismatch.Field == "":
 		return fmt.Errorf("it is of the type %s; want an object", mismatch.Value)
 	case isMismatch:
