@@ -88,10 +88,14 @@ func (p *program) line(ctx context.Context) (string, error) {
 	}
 }
 
-func yesOrNo(answer string) error {
-	switch strings.ToLower(answer) {
-	case "y", "yes", "n", "no":
-		return nil
-	}
-	return errors.New("write yes or no")
+// confirm asks a question, to be answered with yes or no.
+func (p *program) confirm(ctx context.Context, question, standard string) (bool, error) {
+	answer, err := p.ask(ctx, question+" (yes or no)", standard, func(answer string) error {
+		switch strings.ToLower(answer) {
+		case "y", "yes", "n", "no":
+			return nil
+		}
+		return errors.New("write yes or no")
+	})
+	return err == nil && strings.ToLower(answer)[0] == 'y', err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -122,12 +121,11 @@ func (p *program) sure(ctx context.Context, plan *migrate.Plan, yes bool, scope 
 		p.note("nothing was changed; with --yes this is done, into scope %s", scope)
 		return false, nil
 	}
-	answer, err := p.ask(ctx, "\nDo this, into scope "+scope+" (yes or no)", "no", yesOrNo)
-	if err != nil || !strings.HasPrefix(strings.ToLower(answer), "y") {
+	sure, err := p.confirm(ctx, "\nDo this, into scope "+scope, "no")
+	if !sure {
 		fmt.Fprintln(p.out, "nothing was changed")
-		return false, err
 	}
-	return true, nil
+	return sure, err
 }
 
 // adminCredential returns the credential of an administrator: from the

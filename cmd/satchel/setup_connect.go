@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/satchelhq/satchel"
@@ -32,11 +31,11 @@ type setupJSON struct {
 func (s *setup) connect(ctx context.Context) error {
 	s.review()
 	if !s.yes {
-		answer, err := s.ask(ctx, "Connect (yes or no)", "yes", yesOrNo)
+		sure, err := s.confirm(ctx, "Connect", "yes")
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(strings.ToLower(answer), "n") {
+		if !sure {
 			fmt.Fprintln(s.out, "nothing was changed")
 			return exitCode(codeFailed)
 		}
