@@ -11,41 +11,9 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// auditEntries says what a change to scope is, for the audit chain.
-func auditEntries(c *store.Change, scope, author string) []audit.Entry {
-	t := now()
-	var entries []audit.Entry
-	add := func(action audit.Action, name string, version int64, token string) {
-		entries = append(entries, audit.Entry{Time: t, Action: action, Actor: author, Scope: scope, Name: name, Version: version, Token: token})
-	}
-	for _, row := range c.Insert {
-		if row.Hidden {
-			add(audit.Hide, row.Name, row.Version, "")
-		} else {
-			add(audit.Put, row.Name, row.Version, "")
-		}
-	}
-	for _, ref := range c.Activate {
-		add(audit.Activate, ref.Name, ref.Version, "")
-	}
-	for _, ref := range c.Delete {
-		add(audit.Delete, ref.Name, 0, "")
-	}
-	for _, row := range c.Issue {
-		add(audit.Issue, "", 0, row.ID)
-	}
-	for _, row := range c.Revoke {
-		add(audit.Revoke, "", 0, row.ID)
-	}
-	if c.Reseals || len(c.Reseal)+len(c.Remac) > 0 {
-		add(audit.MoveKeys, "", 0, "")
-	}
-	return entries
-}
-
 // append records an entry of st's tenant.
 func (v *Vault) append(ctx context.Context, st *state, e audit.Entry) error {
-	tenant := store.Tenant(st.Path[0].Scope)
+	tenant := st.tenant()
 	return v.audit.Append(ctx, tenant, v.newestOpener(tenant, st), e)
 }
 

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -62,7 +63,14 @@ func checkReserved(name string) error {
 	return nil
 }
 
-func checkPut(value bundle.Value, opts PutOptions) error {
+// checkPut holds the arguments of Put to their rules.
+func checkPut(scope, name string, value bundle.Value, opts PutOptions) error {
+	if err := checkRef(scope, name); err != nil {
+		return err
+	}
+	if err := checkReserved(name); err != nil {
+		return err
+	}
 	s := value.Reveal()
 	if err := checkLength(value); err != nil {
 		return err
@@ -130,6 +138,37 @@ func checkNotices(notices []string) error {
 		if err := checkText(option, notice, maxNotice); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkIssue holds the arguments of IssueToken to their rules.
+func checkIssue(scope string, opts TokenOptions) error {
+	if err := CheckScope(scope); err != nil {
+		return err
+	}
+	if err := checkText("the label", opts.Label, maxLabel); err != nil {
+		return err
+	}
+	for _, name := range opts.Waive {
+		if err := checkRef(scope, name); err != nil {
+			return fmt.Errorf("TokenOptions.Waive: %w", err)
+		}
+	}
+	if len(opts.Waive) > maxWaived {
+		return fmt.Errorf("%w: TokenOptions.Waive has %d names; at most %d are allowed", ErrInvalid, len(opts.Waive), maxWaived)
+	}
+	if expires := stored(opts.Expires); !expires.IsZero() && !now().Before(expires) {
+		return fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, expires.Format(time.RFC3339))
+	}
+	return cmp.Or(checkTime("Expires", opts.Expires), checkTime("RotateBy", opts.RotateBy))
+}
+
+// checkTokenID returns ErrNotFound for an id that no token has, so that no storage
+// has to look for it.
+func checkTokenID(id string) error {
+	if id == "" || checkText("the id", id, maxLabel) != nil {
+		return ErrNotFound
 	}
 	return nil
 }

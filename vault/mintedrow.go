@@ -53,4 +53,4 @@ func (st *state) openMinted(ctx context.Context, row *store.MintedRow) (*bundle.
 }
 
 // endOf returns when the first secret of b ends, as it is stored, or zero.
-func endOf(b *bundle.Bundle) time.Time { return b.Expires().UTC().Truncate(time.Microsecond) }
+func endOf(b *bundle.Bundle) time.Time { return stored(b.Expires()) }

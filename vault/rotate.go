@@ -152,40 +152,7 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 
 // moveScope seals what is active in a scope under its tenant's newest data key.
 func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateKeysReport) error {
-	var moved bool
-	err := v.update(ctx, store.Query{Scope: scope, Tokens: true}, func(st *state, key *keyring.DataKey) (*store.Change, error) {
-		moved = false
-		change := &store.Change{}
-		for _, row := range st.scope().Secrets {
-			if row.KeyID == key.ID() {
-				continue
-			}
-			next, err := st.move(ctx, row, key)
-			if err != nil {
-				return nil, err
-			}
-			change.Reseal = append(change.Reseal, next)
-		}
-		for _, row := range st.Tokens {
-			if row.KeyID == key.ID() {
-				continue
-			}
-			if err := st.checkToken(ctx, row); err != nil {
-				return nil, err
-			}
-			row.KeyID = key.ID()
-			var err error
-			if row.MAC, err = tokenMAC(&row, key); err != nil {
-				return nil, err
-			}
-			change.Remac = append(change.Remac, row)
-		}
-		if i := len(st.Path) - 1; i < len(st.seals) && st.seals[i].keyID != key.ID() {
-			change.Reseals = true
-		}
-		moved = !emptyChange(change)
-		return change, nil
-	})
+	moved, err := update(ctx, v, store.Query{Scope: scope, Tokens: true}, planMove)
 	if err != nil {
 		return fmt.Errorf("scope %s: %w", scope, err)
 	}
@@ -193,4 +160,36 @@ func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateKeysR
 		report.Scopes++
 	}
 	return nil
+}
+
+// planMove seals under the newest data key what is under another one, and reports
+// whether that is anything.
+func planMove(ctx context.Context, st *state, w write) (*plan, bool, error) {
+	p := &plan{}
+	for _, row := range st.scope().Secrets {
+		if row.KeyID == w.key.ID() {
+			continue
+		}
+		next, err := st.move(ctx, row, w.key)
+		if err != nil {
+			return nil, false, err
+		}
+		p.Reseal = append(p.Reseal, next)
+	}
+	for _, row := range st.Tokens {
+		if row.KeyID == w.key.ID() {
+			continue
+		}
+		if err := st.checkToken(ctx, row); err != nil {
+			return nil, false, err
+		}
+		if err := authenticateToken(&row, w.key); err != nil {
+			return nil, false, err
+		}
+		p.Remac = append(p.Remac, row)
+	}
+	if i := len(st.Path) - 1; i < len(st.seals) && st.seals[i].keyID != w.key.ID() {
+		p.reseal = true
+	}
+	return p, !p.empty(), nil
 }

@@ -158,20 +158,21 @@ func secretExpired(r *store.SecretRow, t time.Time) bool {
 	return !r.Expires.IsZero() && !t.Before(r.Expires)
 }
 
-// nextTimes returns the times of the version that follows r, which is the zero row
-// if there was none.
-func nextTimes(r *store.SecretRow) (created, rotated time.Time) {
-	t := now()
-	if r.Version == 0 {
-		return t, time.Time{}
+// nextVersion returns the row that follows active, which is the zero row if the
+// name has no active version. What is said about the value, the value and the MAC
+// are left to the caller.
+func nextVersion(st *state, w write, name string, active *store.SecretRow) store.SecretRow {
+	row := store.SecretRow{Scope: st.scope().Scope, Name: name, Version: st.Last + 1, Author: w.author, Created: w.time}
+	if active.Version != 0 {
+		row.Created, row.Rotated = active.Created, w.time
 	}
-	return r.Created, t
+	return row
 }
 
-// addVersion returns the change that stores row as the newest version.
-func addVersion(row store.SecretRow) *store.Change {
-	return &store.Change{
+// addVersion returns the plan that stores row as the newest version.
+func addVersion(row store.SecretRow) *plan {
+	return &plan{Change: store.Change{
 		Insert: []store.SecretRow{row},
 		Prune:  []store.VersionRef{{Scope: row.Scope, Name: row.Name, Version: row.Version - KeepVersions + 1}},
-	}
+	}}
 }

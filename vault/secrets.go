@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -53,128 +52,125 @@ func (v *Vault) Put(ctx context.Context, scope, name string, value bundle.Value,
 }
 
 func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value, opts PutOptions) (api.Secret, error) {
-	author, err := actor(ctx)
-	if err != nil {
+	if err := checkPut(scope, name, value, opts); err != nil {
 		return api.Secret{}, err
 	}
-	if err := checkRef(scope, name); err != nil {
-		return api.Secret{}, err
-	}
-	if err := checkReserved(name); err != nil {
-		return api.Secret{}, err
-	}
-	if err := checkPut(value, opts); err != nil {
-		return api.Secret{}, err
-	}
-	var info api.Secret
 	q := store.Query{Scope: scope, Name: name, Below: true}
-	err = v.update(ctx, q, func(st *state, key *keyring.DataKey) (*store.Change, error) {
-		active, exists := st.active(name)
-		if err := checkVersion(opts.IfVersion, active, exists); err != nil {
-			return nil, err
-		}
-		row := store.SecretRow{
-			Scope: scope, Name: name, Version: st.Last + 1,
-			Kind:     cmp.Or(opts.Kind, active.Kind),
-			Delivery: cmp.Or(string(opts.Delivery), active.Delivery, string(bundle.DeliverEnv)),
-			Author:   author, Expires: opts.Expires.UTC().Truncate(time.Microsecond),
-		}
-		row.Created, row.Rotated = nextTimes(&active)
-		if exists && !active.Hidden && !secretExpired(&active, time.Now()) {
-			same, err := st.holds(ctx, active, value)
-			if err != nil {
-				return nil, err
-			}
-			if same && row.Kind == active.Kind && row.Delivery == active.Delivery &&
-				(row.Expires.IsZero() || row.Expires.Equal(active.Expires)) {
-				info, err = st.apiSecret(ctx, active, active.Version)
-				return nil, err
-			}
-		}
-		if err := sealSecret(&row, key, value); err != nil {
-			return nil, err
-		}
-		if err := st.checkSizes(name, len(row.Message)); err != nil {
-			return nil, err
-		}
-		info, err = st.apiSecret(ctx, row, row.Version)
-		return addVersion(row), err
+	return update(ctx, v, q, func(ctx context.Context, st *state, w write) (*plan, api.Secret, error) {
+		return planPut(ctx, st, w, name, value, opts)
 	})
-	return info, err
+}
+
+// planPut makes value the active one, unless it is already.
+func planPut(ctx context.Context, st *state, w write, name string, value bundle.Value, opts PutOptions) (*plan, api.Secret, error) {
+	fail := func(err error) (*plan, api.Secret, error) { return nil, api.Secret{}, err }
+	active, exists := st.active(name)
+	if err := checkVersion(opts.IfVersion, active, exists); err != nil {
+		return fail(err)
+	}
+	row := nextVersion(st, w, name, &active)
+	row.Kind = cmp.Or(opts.Kind, active.Kind)
+	row.Delivery = cmp.Or(string(opts.Delivery), active.Delivery, string(bundle.DeliverEnv))
+	row.Expires = stored(opts.Expires)
+	if exists && !active.Hidden && !secretExpired(&active, w.time) {
+		same, err := st.holds(ctx, active, value)
+		if err != nil {
+			return fail(err)
+		}
+		if same && row.Kind == active.Kind && row.Delivery == active.Delivery &&
+			(row.Expires.IsZero() || row.Expires.Equal(active.Expires)) {
+			secret, err := st.apiSecret(ctx, active, active.Version)
+			return nil, secret, err
+		}
+	}
+	if err := sealSecret(&row, w.key, value); err != nil {
+		return fail(err)
+	}
+	if err := st.checkSizes(name, len(row.Message)); err != nil {
+		return fail(err)
+	}
+	secret, err := st.apiSecret(ctx, row, row.Version)
+	return addVersion(row), secret, err
 }
 
 // Hide makes a tombstone the active version of a name: runners of the scope,
 // and of those below it, no longer get the secret, nor one that they would
 // inherit. Hiding what is hidden changes nothing.
 func (v *Vault) Hide(ctx context.Context, scope, name string) (api.Secret, error) {
-	var info api.Secret
-	err := v.edit(ctx, store.Query{Scope: scope, Name: name, Below: true}, func(st *state, key *keyring.DataKey, author string) (*store.Change, error) {
-		active, exists := st.active(name)
-		if exists && active.Hidden {
-			var err error
-			info, err = st.apiSecret(ctx, active, active.Version)
-			return nil, err
-		}
-		row := store.SecretRow{
-			Scope: scope, Name: name, Version: st.Last + 1, Hidden: true,
-			Kind: active.Kind, Delivery: cmp.Or(active.Delivery, string(bundle.DeliverEnv)), Author: author,
-		}
-		row.Created, row.Rotated = nextTimes(&active)
-		err := authenticateSecret(&row, key)
-		if err != nil {
-			return nil, err
-		}
-		info, err = st.apiSecret(ctx, row, row.Version)
-		return addVersion(row), err
+	q := store.Query{Scope: scope, Name: name, Below: true}
+	secret, err := edit(ctx, v, q, func(ctx context.Context, st *state, w write) (*plan, api.Secret, error) {
+		return planHide(ctx, st, w, name)
 	})
 	if err != nil {
 		return api.Secret{}, fmt.Errorf("hiding secret %s in scope %s: %w", clip(name), clip(scope), err)
 	}
-	return info, nil
+	return secret, nil
+}
+
+// planHide makes a tombstone the active version, unless one is already.
+func planHide(ctx context.Context, st *state, w write, name string) (*plan, api.Secret, error) {
+	active, exists := st.active(name)
+	if exists && active.Hidden {
+		secret, err := st.apiSecret(ctx, active, active.Version)
+		return nil, secret, err
+	}
+	row := nextVersion(st, w, name, &active)
+	row.Hidden = true
+	row.Kind, row.Delivery = active.Kind, cmp.Or(active.Delivery, string(bundle.DeliverEnv))
+	if err := authenticateSecret(&row, w.key); err != nil {
+		return nil, api.Secret{}, err
+	}
+	secret, err := st.apiSecret(ctx, row, row.Version)
+	return addVersion(row), secret, err
 }
 
 // Activate makes an earlier or later version of a secret the active one
 // again. It is ErrNotFound if the vault does not have that version any more,
 // see KeepVersions, and ErrInvalid if its value has expired.
 func (v *Vault) Activate(ctx context.Context, scope, name string, version int64) (api.Secret, error) {
-	var info api.Secret
-	err := v.edit(ctx, store.Query{Scope: scope, Name: name, Below: true}, func(st *state, _ *keyring.DataKey, _ string) (*store.Change, error) {
-		i := slices.IndexFunc(st.Versions, func(r store.SecretRow) bool { return r.Version == version })
-		if i < 0 {
-			return nil, fmt.Errorf("version %d: %w", version, ErrNotFound)
-		}
-		row := st.Versions[i]
-		var err error
-		if info, err = st.apiSecret(ctx, row, version); err != nil {
-			return nil, err
-		}
-		if active, ok := st.active(name); ok && active.Version == version {
-			return nil, nil
-		}
-		if secretExpired(&row, time.Now()) {
-			return nil, fmt.Errorf("%w: version %d expired at %s; put a new value", ErrInvalid, version, row.Expires.Format(time.RFC3339))
-		}
-		if !row.Hidden {
-			if err := st.checkSizes(name, len(row.Message)); err != nil {
-				return nil, err
-			}
-		}
-		return &store.Change{Activate: []store.VersionRef{{Scope: scope, Name: name, Version: version}}}, nil
+	q := store.Query{Scope: scope, Name: name, Below: true}
+	secret, err := edit(ctx, v, q, func(ctx context.Context, st *state, w write) (*plan, api.Secret, error) {
+		return planActivate(ctx, st, w, name, version)
 	})
 	if err != nil {
 		return api.Secret{}, fmt.Errorf("activating secret %s in scope %s: %w", clip(name), clip(scope), err)
 	}
-	return info, nil
+	return secret, nil
+}
+
+// planActivate makes a version the active one, unless it is already.
+func planActivate(ctx context.Context, st *state, w write, name string, version int64) (*plan, api.Secret, error) {
+	fail := func(err error) (*plan, api.Secret, error) { return nil, api.Secret{}, err }
+	i := slices.IndexFunc(st.Versions, func(r store.SecretRow) bool { return r.Version == version })
+	if i < 0 {
+		return fail(fmt.Errorf("version %d: %w", version, ErrNotFound))
+	}
+	row := st.Versions[i]
+	secret, err := st.apiSecret(ctx, row, version)
+	if err != nil {
+		return fail(err)
+	}
+	if active, ok := st.active(name); ok && active.Version == version {
+		return nil, secret, nil
+	}
+	if secretExpired(&row, w.time) {
+		return fail(fmt.Errorf("%w: version %d expired at %s; put a new value", ErrInvalid, version, row.Expires.Format(time.RFC3339)))
+	}
+	if !row.Hidden {
+		if err := st.checkSizes(name, len(row.Message)); err != nil {
+			return fail(err)
+		}
+	}
+	ref := store.VersionRef{Scope: row.Scope, Name: name, Version: version}
+	return &plan{Change: store.Change{Activate: []store.VersionRef{ref}}}, secret, nil
 }
 
 // Delete removes a secret with all of its versions, or a tombstone: runners
 // then get what they inherit under the name, if anything. It cannot be undone.
 func (v *Vault) Delete(ctx context.Context, scope, name string) error {
-	err := v.edit(ctx, store.Query{Scope: scope, Name: name}, func(st *state, _ *keyring.DataKey, _ string) (*store.Change, error) {
-		if _, exists := st.active(name); !exists {
-			return nil, ErrNotFound
-		}
-		return &store.Change{Delete: []store.NameRef{{Scope: scope, Name: name}}}, nil
+	_, err := edit(ctx, v, store.Query{Scope: scope, Name: name}, func(_ context.Context, st *state, _ write) (*plan, struct{}, error) {
+		p, err := planDelete(st, name)
+		return p, struct{}{}, err
 	})
 	if err != nil {
 		return fmt.Errorf("deleting secret %s in scope %s: %w", clip(name), clip(scope), err)
@@ -182,16 +178,21 @@ func (v *Vault) Delete(ctx context.Context, scope, name string) error {
 	return nil
 }
 
-// edit is update for one name of a scope, after checking both and the actor.
-func (v *Vault) edit(ctx context.Context, q store.Query, plan func(st *state, key *keyring.DataKey, author string) (*store.Change, error)) error {
-	author, err := actor(ctx)
-	if err != nil {
-		return err
+func planDelete(st *state, name string) (*plan, error) {
+	if _, exists := st.active(name); !exists {
+		return nil, ErrNotFound
 	}
+	ref := store.NameRef{Scope: st.scope().Scope, Name: name}
+	return &plan{Change: store.Change{Delete: []store.NameRef{ref}}}, nil
+}
+
+// edit is update for one name of a scope, after checking both.
+func edit[T any](ctx context.Context, v *Vault, q store.Query, decide planner[T]) (T, error) {
 	if err := checkRef(q.Scope, q.Name); err != nil {
-		return err
+		var none T
+		return none, err
 	}
-	return v.update(ctx, q, func(st *state, key *keyring.DataKey) (*store.Change, error) { return plan(st, key, author) })
+	return update(ctx, v, q, decide)
 }
 
 // List returns the active secrets and tombstones of scope itself, by name. It

@@ -31,6 +31,9 @@ func (st *state) close() {
 // scope returns the state of the scope that was asked for.
 func (st *state) scope() *store.ScopeState { return &st.Path[len(st.Path)-1] }
 
+// tenant returns the tenant of the path.
+func (st *state) tenant() string { return st.Path[0].Scope }
+
 // errNoDataKey means that a tenant has no data key yet.
 var errNoDataKey = errors.New("the tenant has no data key")
 
@@ -39,7 +42,7 @@ func (st *state) key(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 	if key, ok := st.opened[id]; ok {
 		return key, nil
 	}
-	tenant := store.Tenant(st.Path[0].Scope)
+	tenant := st.tenant()
 	for _, record := range st.Keys {
 		if rid, err := record.ID(); err != nil || rid != id {
 			continue

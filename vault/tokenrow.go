@@ -13,11 +13,16 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// generateToken gives t a new token, and returns that.
-func generateToken(t *store.TokenRow) bundle.Value {
+// tokenIdentity is what is stored of a token itself.
+type tokenIdentity struct {
+	id   string
+	hash [32]byte
+}
+
+// generateToken returns a new token, and what to store of it.
+func generateToken() (bundle.Value, tokenIdentity) {
 	token, id := wire.NewToken()
-	t.ID, t.Hash = id, wire.HashToken(token)
-	return bundle.NewValue(token)
+	return bundle.NewValue(token), tokenIdentity{id, wire.HashToken(token)}
 }
 
 // authenticateToken writes the MAC of t, whose other fields are set.

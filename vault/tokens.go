@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -44,24 +43,24 @@ func (v *Vault) IssueToken(ctx context.Context, scope string, opts *TokenOptions
 }
 
 func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bundle.Value, api.Token, error) {
-	author, err := actor(ctx)
+	if err := checkIssue(scope, opts); err != nil {
+		return bundle.Value{}, api.Token{}, err
+	}
+	token, identity := generateToken()
+	// A first seal must not stand in for one that somebody removed: what lies
+	// below a scope has sealed it.
+	q := store.Query{Scope: scope, Below: true}
+	info, err := update(ctx, v, q, func(_ context.Context, st *state, w write) (*plan, api.Token, error) {
+		return planIssue(st, w, identity, opts)
+	})
 	if err != nil {
 		return bundle.Value{}, api.Token{}, err
 	}
-	if err := CheckScope(scope); err != nil {
-		return bundle.Value{}, api.Token{}, err
-	}
-	if err := checkText("the label", opts.Label, maxLabel); err != nil {
-		return bundle.Value{}, api.Token{}, err
-	}
-	for _, name := range opts.Waive {
-		if err := checkRef(scope, name); err != nil {
-			return bundle.Value{}, api.Token{}, fmt.Errorf("TokenOptions.Waive: %w", err)
-		}
-	}
-	if len(opts.Waive) > maxWaived {
-		return bundle.Value{}, api.Token{}, fmt.Errorf("%w: TokenOptions.Waive has %d names; at most %d are allowed", ErrInvalid, len(opts.Waive), maxWaived)
-	}
+	return token, info, nil
+}
+
+// planIssue adds a token to the scope.
+func planIssue(st *state, w write, identity tokenIdentity, opts TokenOptions) (*plan, api.Token, error) {
 	var waived []string
 	for _, name := range opts.Waive {
 		if !slices.Contains(waived, name) {
@@ -69,28 +68,11 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 		}
 	}
 	row := store.TokenRow{
-		Scope: scope, Created: now(),
-		Expires:  opts.Expires.UTC().Truncate(time.Microsecond),
-		RotateBy: opts.RotateBy.UTC().Truncate(time.Microsecond),
-		Label:    opts.Label, Author: author, Waived: strings.Join(waived, ","),
+		ID: identity.id, Hash: identity.hash, Scope: st.scope().Scope, Label: opts.Label, Author: w.author, Waived: strings.Join(waived, ","),
+		Created: w.time, Expires: stored(opts.Expires), RotateBy: stored(opts.RotateBy),
 	}
-	if tokenEnded(&row, row.Created) != "" {
-		return bundle.Value{}, api.Token{}, fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, row.Expires.Format(time.RFC3339))
-	}
-	if err := cmp.Or(checkTime("Expires", opts.Expires), checkTime("RotateBy", opts.RotateBy)); err != nil {
-		return bundle.Value{}, api.Token{}, err
-	}
-	token := generateToken(&row)
-	// A first seal must not stand in for one that somebody removed: what lies
-	// below a scope has sealed it.
-	err = v.update(ctx, store.Query{Scope: scope, Below: true}, func(_ *state, key *keyring.DataKey) (*store.Change, error) {
-		err := authenticateToken(&row, key)
-		return &store.Change{Issue: []store.TokenRow{row}}, err
-	})
-	if err != nil {
-		return bundle.Value{}, api.Token{}, err
-	}
-	return token, apiToken(&row), nil
+	err := authenticateToken(&row, w.key)
+	return &plan{Change: store.Change{Issue: []store.TokenRow{row}}}, apiToken(&row), err
 }
 
 // RotateTokenOptions say how a token is replaced. The zero value of each field
@@ -119,48 +101,54 @@ func (v *Vault) RotateToken(ctx context.Context, id string, opts *RotateTokenOpt
 }
 
 func (v *Vault) rotate(ctx context.Context, id string, opts RotateTokenOptions) (bundle.Value, api.Token, error) {
-	fail := func(err error) (bundle.Value, api.Token, error) { return bundle.Value{}, api.Token{}, err }
-	author, err := actor(ctx)
-	if err != nil {
-		return fail(err)
-	}
 	if opts.Overlap < 0 {
-		return fail(fmt.Errorf("%w: the overlap is %s; want a positive duration, or zero for the default", ErrInvalid, opts.Overlap))
+		return bundle.Value{}, api.Token{}, fmt.Errorf("%w: the overlap is %s; want a positive duration, or zero for the default", ErrInvalid, opts.Overlap)
 	}
-	old, err := v.token(ctx, id)
+	if err := checkTokenID(id); err != nil {
+		return bundle.Value{}, api.Token{}, err
+	}
+	token, identity := generateToken()
+	info, err := update(ctx, v, store.Query{Token: id}, func(ctx context.Context, st *state, w write) (*plan, api.Token, error) {
+		return planRotate(ctx, st, w, identity, opts)
+	})
 	if err != nil {
+		return bundle.Value{}, api.Token{}, err
+	}
+	return token, info, nil
+}
+
+// planRotate adds a token that follows st's, which ends after the overlap.
+func planRotate(ctx context.Context, st *state, w write, identity tokenIdentity, opts RotateTokenOptions) (*plan, api.Token, error) {
+	fail := func(err error) (*plan, api.Token, error) { return nil, api.Token{}, err }
+	old := *st.Token
+	if err := st.checkToken(ctx, old); err != nil {
 		return fail(err)
 	}
-	t := now()
-	if reason := tokenEnded(&old, t); reason != "" {
+	if reason := tokenEnded(&old, w.time); reason != "" {
 		return fail(fmt.Errorf("%w: it is %s; issue a new one", ErrInvalid, reason))
 	}
+	age := w.time.Sub(old.Created)
 	next := store.TokenRow{
-		Scope: old.Scope, Label: old.Label, Author: author, Waived: old.Waived, Created: t,
-		Expires:  carry(opts.Expires, old.Expires, t.Sub(old.Created)),
-		RotateBy: carry(opts.RotateBy, old.RotateBy, t.Sub(old.Created)),
+		ID: identity.id, Hash: identity.hash, Scope: old.Scope, Label: old.Label, Author: w.author, Waived: old.Waived,
+		Created: w.time, Expires: carry(opts.Expires, old.Expires, age), RotateBy: carry(opts.RotateBy, old.RotateBy, age),
 	}
-	if reason := tokenEnded(&next, t); reason != "" {
+	if reason := tokenEnded(&next, w.time); reason != "" {
 		return fail(fmt.Errorf("%w: the new token would be %s already", ErrInvalid, reason))
 	}
 	if err := cmp.Or(checkTime("Expires", next.Expires), checkTime("RotateBy", next.RotateBy)); err != nil {
 		return fail(err)
 	}
-	token := generateToken(&next)
-	err = v.update(ctx, store.Query{Scope: old.Scope}, func(st *state, key *keyring.DataKey) (*store.Change, error) {
-		end := t.Add(cmp.Or(opts.Overlap, time.Hour))
-		if at, ok := st.revoked(id); ok && !at.After(now()) {
-			return nil, fmt.Errorf("%w: it has been revoked meanwhile", ErrInvalid)
-		} else if ok && at.Before(end) {
-			end = at // an earlier end stays
-		}
-		err := authenticateToken(&next, key)
-		return &store.Change{Issue: []store.TokenRow{next}, Revoke: []store.RevokedRow{{ID: id, Revoked: end, RevokedBy: author}}}, err
-	})
-	if err != nil {
+	end := w.time.Add(cmp.Or(opts.Overlap, time.Hour))
+	if !old.Revoked.IsZero() && old.Revoked.Before(end) {
+		end = old.Revoked // an earlier end stays
+	}
+	if err := authenticateToken(&next, w.key); err != nil {
 		return fail(err)
 	}
-	return token, apiToken(&next), nil
+	return &plan{Change: store.Change{
+		Issue:  []store.TokenRow{next},
+		Revoke: []store.RevokedRow{{ID: old.ID, Revoked: end, RevokedBy: w.author}},
+	}}, apiToken(&next), nil
 }
 
 // carry returns the time that was asked for, or else the old one moved by
@@ -169,7 +157,7 @@ func carry(asked, old time.Time, shift time.Duration) time.Time {
 	if asked.IsZero() && !old.IsZero() {
 		return old.Add(shift)
 	}
-	return asked.UTC().Truncate(time.Microsecond)
+	return stored(asked)
 }
 
 // Tokens returns the tokens of scope itself, oldest first, with the revoked
@@ -220,27 +208,32 @@ func (v *Vault) RevokeToken(ctx context.Context, id string) error {
 }
 
 func (v *Vault) revoke(ctx context.Context, id string) error {
-	author, err := actor(ctx)
-	if err != nil {
+	if err := checkTokenID(id); err != nil {
 		return err
 	}
-	row, err := v.token(ctx, id)
-	if err != nil {
-		return err
-	}
-	return v.update(ctx, store.Query{Scope: row.Scope}, func(st *state, _ *keyring.DataKey) (*store.Change, error) {
-		t := now()
-		if at, ok := st.revoked(id); ok && !at.After(t) {
-			return nil, nil
-		}
-		return &store.Change{Revoke: []store.RevokedRow{{ID: id, Revoked: t, RevokedBy: author}}}, nil
+	_, err := update(ctx, v, store.Query{Token: id}, func(ctx context.Context, st *state, w write) (*plan, struct{}, error) {
+		p, err := planRevoke(ctx, st, w)
+		return p, struct{}{}, err
 	})
+	return err
+}
+
+// planRevoke ends st's token, unless it has been revoked already.
+func planRevoke(ctx context.Context, st *state, w write) (*plan, error) {
+	if err := st.checkToken(ctx, *st.Token); err != nil {
+		return nil, err
+	}
+	if at := st.Token.Revoked; !at.IsZero() && !at.After(w.time) {
+		return nil, nil
+	}
+	end := store.RevokedRow{ID: st.Token.ID, Revoked: w.time, RevokedBy: w.author}
+	return &plan{Change: store.Change{Revoke: []store.RevokedRow{end}}}, nil
 }
 
 // token returns the verified row of a token.
 func (v *Vault) token(ctx context.Context, id string) (store.TokenRow, error) {
-	if id == "" || checkText("the id", id, maxLabel) != nil {
-		return store.TokenRow{}, ErrNotFound // no storage has to look for it
+	if err := checkTokenID(id); err != nil {
+		return store.TokenRow{}, err
 	}
 	st, err := v.read(ctx, store.Query{Token: id})
 	if err != nil {

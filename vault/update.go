@@ -13,115 +13,190 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// attempts bounds how often an update is tried again after conflicts.
-const attempts = 50
+// A write is read · decide · commit: update reads a verified state, a planner
+// decides what is to change in its scope, and commit seals the outcome and stores
+// it together with its audit entries.
 
-// update reads what q asks for, lets plan say what is to change in q.Scope,
-// seals the outcome and stores it. It starts over if another write came in
-// between. An empty change is not stored.
-func (v *Vault) update(ctx context.Context, q store.Query, plan planner) error {
-	q.AuditHead = true
-	var told bool
-	for attempt := range attempts {
-		err := v.updateOnce(ctx, q, plan, &told)
-		if !errors.Is(err, errRetry) {
-			return v.logRefusal(ctx, err)
-		}
-		if err := yieldTurn(ctx, attempt); err != nil {
-			return err
+// write is what a planner knows besides the state: the data key that new rows go
+// under, the author of the change, and its time.
+type write struct {
+	key    *keyring.DataKey
+	author string
+	time   time.Time
+}
+
+// plan is what a write changes in the scope of a state. Seals and audit entries
+// are added by commit.
+type plan struct {
+	store.Change
+	// reseal replaces the seal of the scope even if no row changes, to have it
+	// under the newest data key.
+	reseal bool
+}
+
+// empty reports whether p changes nothing; a nil one does not.
+func (p *plan) empty() bool {
+	return p == nil || !p.changesSealed() && len(p.Issue)+len(p.Remac) == 0
+}
+
+// changesSealed reports whether p changes something that a seal covers.
+func (p *plan) changesSealed() bool {
+	return p.reseal || len(p.Insert)+len(p.Activate)+len(p.Delete)+len(p.Revoke)+len(p.Reseal) > 0
+}
+
+// entries returns what the audit chain says of p, a plan for scope.
+func (p *plan) entries(scope string, w write) []audit.Entry {
+	var entries []audit.Entry
+	add := func(action audit.Action, name string, version int64, token string) {
+		entries = append(entries, audit.Entry{Time: w.time, Action: action, Actor: w.author, Scope: scope, Name: name, Version: version, Token: token})
+	}
+	for _, row := range p.Insert {
+		if row.Hidden {
+			add(audit.Hide, row.Name, row.Version, "")
+		} else {
+			add(audit.Put, row.Name, row.Version, "")
 		}
 	}
-	return fmt.Errorf("%w: scope %s was written by others at each of %d attempts", ErrConflict, q.Scope, attempts)
+	for _, ref := range p.Activate {
+		add(audit.Activate, ref.Name, ref.Version, "")
+	}
+	for _, ref := range p.Delete {
+		add(audit.Delete, ref.Name, 0, "")
+	}
+	for _, row := range p.Issue {
+		add(audit.Issue, "", 0, row.ID)
+	}
+	for _, row := range p.Revoke {
+		add(audit.Revoke, "", 0, row.ID)
+	}
+	if p.reseal || len(p.Reseal)+len(p.Remac) > 0 {
+		add(audit.MoveKeys, "", 0, "")
+	}
+	return entries
 }
 
-// yieldTurn lets others write after a conflict: a random pause keeps them from
-// meeting again.
-func yieldTurn(ctx context.Context, attempt int) error {
-	return pause(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond))
-}
+// A planner decides what is to change in the scope of st, and what the caller of
+// the write gets. It changes nothing itself, and runs again if another write comes
+// in between. ctx is there for opening data keys.
+type planner[T any] func(ctx context.Context, st *state, w write) (*plan, T, error)
+
+// attempts bounds how often an update is tried again after conflicts.
+const attempts = 50
 
 // errRetry is what updateOnce returns if another write came in between.
 var errRetry = errors.New("another write came in between")
 
-// A planner says what is to change in the scope of st. New rows are
-// authenticated under key.
-type planner func(st *state, key *keyring.DataKey) (*store.Change, error)
-
-func (v *Vault) updateOnce(ctx context.Context, q store.Query, plan planner, told *bool) error {
-	st, err := v.read(ctx, q)
-	if err != nil {
-		return err
-	}
-	defer st.close()
-	key, err := st.newestKey(ctx)
-	if errors.Is(err, errNoDataKey) {
-		if err := v.addKey(ctx, store.Tenant(q.Scope), true); err != nil {
-			return err
-		}
-		return errRetry
-	}
-	if err != nil {
-		return err
-	}
-	change, err := plan(st, key)
-	if err != nil || emptyChange(change) {
-		return err
-	}
-	if err := st.seal(key, change); err != nil {
-		return err
-	}
+// update reads what q asks for, lets decide say what is to change in the scope
+// that was read, and commits that. It starts over if another write came in
+// between. An empty plan is not stored. If q asks for a token and there is none,
+// that is ErrNotFound.
+func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[T]) (T, error) {
+	var none T
 	author, err := actor(ctx)
 	if err != nil {
+		return none, err
+	}
+	q.AuditHead = true
+	told := false
+	for attempt := range attempts {
+		result, err := updateOnce(ctx, v, q, author, &told, decide)
+		if err == nil {
+			return result, nil
+		}
+		if !errors.Is(err, errRetry) {
+			return none, v.logRefusal(ctx, err)
+		}
+		if err := yieldTurn(ctx, attempt); err != nil {
+			return none, err
+		}
+	}
+	return none, fmt.Errorf("%w: it was written by others at each of %d attempts", ErrConflict, attempts)
+}
+
+// updateOnce is one attempt of update.
+func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author string, told *bool, decide planner[T]) (T, error) {
+	var none T
+	st, err := v.read(ctx, q)
+	if err != nil {
+		return none, err
+	}
+	defer st.close()
+	if q.Token != "" && st.Token == nil {
+		return none, ErrNotFound
+	}
+	key, err := st.newestKey(ctx)
+	if errors.Is(err, errNoDataKey) {
+		if err := v.addKey(ctx, st.tenant(), true); err != nil {
+			return none, err
+		}
+		return none, errRetry
+	}
+	if err != nil {
+		return none, err
+	}
+	w := write{key: key, author: author, time: now()}
+	p, result, err := decide(ctx, st, w)
+	if err != nil || p.empty() {
+		return result, err
+	}
+	return result, v.commit(ctx, st, w, p, told)
+}
+
+// commit seals what p changes in st and stores it with its audit entries, of which
+// it tells the sinks unless told says that they know.
+func (v *Vault) commit(ctx context.Context, st *state, w write, p *plan, told *bool) error {
+	if err := st.seal(w.key, p); err != nil {
 		return err
 	}
-	entries := auditEntries(change, q.Scope, author)
+	entries := p.entries(st.scope().Scope, w)
 	if !*told {
-		if err := v.audit.Tell(ctx, store.Tenant(q.Scope), entries...); err != nil {
+		if err := v.audit.Tell(ctx, st.tenant(), entries...); err != nil {
 			return err
 		}
 		*told = true
 	}
-	if change.Append, err = audit.Chain(key, store.Tenant(q.Scope), st.AuditHead, entries...); err != nil {
+	var err error
+	if p.Append, err = audit.Chain(w.key, st.tenant(), st.AuditHead, entries...); err != nil {
 		return err
 	}
-	if err := v.storage.Apply(ctx, change); err != nil {
+	if err := v.storage.Apply(ctx, &p.Change); err != nil {
 		if errors.Is(err, store.ErrConflict) {
 			return errRetry
 		}
-		return fmt.Errorf("storing the change to scope %s: %w", q.Scope, err)
+		return fmt.Errorf("storing the change to scope %s: %w", st.scope().Scope, err)
 	}
 	v.marks.raise(st)
-	for _, seal := range change.Seals {
+	for _, seal := range p.Seals {
 		v.watch.wake(seal.Scope)
 	}
 	v.observer.written(entries)
 	return nil
 }
 
-// seal carries out change on the state of the scope, and adds to it the seals
+// seal carries out p on the state of the scope, and adds to it the seals
 // that it needs: the scope's next one, and a first one for each ancestor that
 // has none.
-func (st *state) seal(key *keyring.DataKey, change *store.Change) error {
-	st.apply(change)
+func (st *state) seal(key *keyring.DataKey, p *plan) error {
+	st.apply(&p.Change)
 	for i := range st.Path {
 		s := &st.Path[i]
 		last := i == len(st.Path)-1
 		// A token changes nothing that a seal covers; it only needs one.
-		if s.Seal != nil && !(last && changesSealed(change)) {
+		if s.Seal != nil && !(last && p.changesSealed()) {
 			continue
 		}
 		// The first seal is that of an empty scope; a write makes the next.
 		epoch := uint64(1)
 		if i < len(st.seals) {
 			epoch = st.seals[i].epoch + 1
-		} else if last && changesSealed(change) {
+		} else if last && p.changesSealed() {
 			epoch = 2
 		}
 		sealed, err := makeSeal(key, s, epoch)
 		if err != nil {
 			return err
 		}
-		change.Seals = append(change.Seals, store.SealChange{Scope: s.Scope, Old: s.Seal, New: sealed})
+		p.Seals = append(p.Seals, store.SealChange{Scope: s.Scope, Old: s.Seal, New: sealed})
 		s.Seal = sealed
 	}
 	return nil
@@ -158,16 +233,6 @@ func (st *state) apply(change *store.Change) {
 	}
 }
 
-// emptyChange reports whether c changes nothing; a nil one does not.
-func emptyChange(c *store.Change) bool {
-	return c == nil || !changesSealed(c) && len(c.Issue)+len(c.Remac) == 0
-}
-
-// changesSealed reports whether c changes something that a seal covers.
-func changesSealed(c *store.Change) bool {
-	return c.Reseals || len(c.Insert)+len(c.Activate)+len(c.Delete)+len(c.Revoke)+len(c.Reseal) > 0
-}
-
 // addKey gives a tenant a data key: its first one, if it has none yet, or
 // another one.
 func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
@@ -184,6 +249,12 @@ func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
 		return fmt.Errorf("storing the data key of tenant %s: %w", tenant, err)
 	}
 	return nil
+}
+
+// yieldTurn lets others write after a conflict: a random pause keeps them from
+// meeting again.
+func yieldTurn(ctx context.Context, attempt int) error {
+	return pause(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond))
 }
 
 // pause returns after d, or with an error when ctx ends.

@@ -191,4 +191,7 @@ func actor(ctx context.Context) (string, error) {
 }
 
 // now is the time in storage's precision.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+func now() time.Time { return stored(time.Now()) }
+
+// stored returns t in storage's precision.
+func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -41,10 +41,6 @@ type Change struct {
 	// DropAudit removes the entries of a tenant's chain up to and including a
 	// number, but never the newest.
 	DropAudit []AuditRef
-
-	// Reseals says that the change is made to replace the seal of a scope even
-	// where no row changes. A Store ignores it.
-	Reseals bool
 }
 
 // MintChange replaces what an integration minted for a scope, whose identity
