@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/internal/text"
@@ -33,8 +30,6 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err := flags.checkNames("require", *required); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	layers, _, err := where.layers()
 	if err != nil {
 		return err

@@ -10,7 +10,10 @@ type command struct {
 	// summary is one line, and help what --help says besides the flags.
 	summary, help string
 	hidden        bool
-	run           func(*program, context.Context, []string) error
+	// signals says that the command has its own answer to SIGINT and SIGTERM. The
+	// context of any other ends then.
+	signals bool
+	run     func(*program, context.Context, []string) error
 }
 
 // commands returns them in the order in which people need them.
@@ -19,12 +22,12 @@ func commands() []command {
 		{name: "setup", args: "[flags]", summary: "set the runner up, in three steps", help: setupHelp, run: (*program).setup},
 		{name: "check", args: "[flags]", summary: "say whether the runner is ready", help: checkHelp, run: (*program).check},
 		{name: "explain", args: "[flags] [NAME]", summary: "say where a secret comes from", help: explainHelp, run: (*program).explain},
-		{name: "run", args: "[flags] -- COMMAND [ARG]...", summary: "run one job with its secrets", help: runHelp, run: (*program).runJob},
-		{name: "serve", args: "[flags]", summary: "take jobs from a folder or from the input", help: serveHelp, run: (*program).serve},
+		{name: "run", args: "[flags] -- COMMAND [ARG]...", summary: "run one job with its secrets", help: runHelp, signals: true, run: (*program).runJob},
+		{name: "serve", args: "[flags]", summary: "take jobs from a folder or from the input", help: serveHelp, signals: true, run: (*program).serve},
 		{name: "migrate", args: "[flags] FILE", summary: "move secrets of a local file to the platform", help: migrateHelp, run: (*program).migrate},
 		{name: "version", args: "[flags]", summary: "print the version", help: versionHelp, run: (*program).version},
 		{name: "help", args: "[COMMAND]", summary: "explain a command", help: helpHelp, run: (*program).help},
-		{name: "git-credential", args: "OPERATION", summary: "answer git, inside a job", hidden: true, run: (*program).gitCredential},
+		{name: "git-credential", args: "OPERATION", summary: "answer git, inside a job", hidden: true, signals: true, run: (*program).gitCredential},
 	}
 }
 

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/satchelhq/satchel"
@@ -58,8 +55,6 @@ func (p *program) explain(ctx context.Context, args []string) error {
 	if len(names) > 1 {
 		return flags.wrong("it explains one name at a time")
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	layers, _, err := where.layers()
 	if err != nil {
 		return err

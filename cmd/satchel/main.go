@@ -21,6 +21,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/satchelhq/satchel/internal/text"
 )
@@ -88,6 +90,11 @@ func (p *program) command(ctx context.Context, name string, args []string) error
 			}
 		}
 		return &usageError{"there is no such command" + nearest(name, names) + "; `satchel help` lists them"}
+	}
+	if !c.signals {
+		interruptible, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		ctx = interruptible
 	}
 	return c.run(p, ctx, args)
 }

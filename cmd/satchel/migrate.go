@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/migrate"
@@ -46,8 +44,6 @@ func (p *program) migrate(ctx context.Context, args []string) error {
 	if len(files) != 1 {
 		return flags.wrong("name one file, such as .env")
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	settings, err := where.readSettings()
 	if err != nil {
 		return err

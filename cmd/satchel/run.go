@@ -47,7 +47,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	grace := flags.duration("grace", 10*time.Second, "how `LONG` the job has to end when it is told to; with 0 it is killed at once")
 	limit := flags.duration("timeout", time.Minute, timeoutUsage)
 	container := flags.String("container", "", "run the job in a container of this `IMAGE`")
-	docker := flags.String("docker", envOr("DOCKER", "docker"), "`COMMAND` that runs containers")
+	docker := flags.String("docker", cmp.Or(os.Getenv("DOCKER"), "docker"), "`COMMAND` that runs containers")
 	dockerArgs := flags.list("docker-arg", "`ARGUMENT` for docker run; may be repeated")
 	command, err := flags.parseLeading(args)
 	if err != nil {
@@ -106,17 +106,17 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	if given := slices.Concat(j.Secrets, j.Files); len(given) > 0 {
 		p.sayHidden(client.Bundle(), given...)
 	}
-	return exit(p.alongside(ctx, client, j.Run))
+	return exit(runFresh(ctx, client, j))
 }
 
-// alongside runs a job while the client keeps its secrets fresh.
-func (p *program) alongside(ctx context.Context, client *satchel.Client, j func(context.Context) (int, error)) (int, error) {
+// runFresh runs a job while the client keeps its secrets fresh.
+func runFresh(ctx context.Context, client *satchel.Client, j job.Job) (int, error) {
 	refreshing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer stop()
 	background.Go(func() { _ = client.Run(refreshing) }) // ends with its context only
-	return j(ctx)
+	return j.Run(ctx)
 }
 
 // exit returns what ends the program with the code of a job. Where a job could
@@ -144,11 +144,4 @@ func (p *program) set(names []string) []string {
 		}
 		return !ok
 	})
-}
-
-func envOr(name, standard string) string {
-	if value := os.Getenv(name); value != "" {
-		return value
-	}
-	return standard
 }

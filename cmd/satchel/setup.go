@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/providers"
@@ -93,8 +91,6 @@ func (p *program) setup(ctx context.Context, args []string) error {
 	if !s.yes && !s.interactive() {
 		return flags.wrong("it asks questions, and this is no terminal; answer with flags, and add --yes")
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 
 	var err error
 	if s.settings, err = s.where.readSettings(); err != nil {
