@@ -28,7 +28,11 @@ func servePlatform(ctx context.Context, v *vault.Vault, listener net.Listener) e
 	defer endWork() // after the last request, so that its use is stored
 	group.Go(func() { _ = v.Run(work) })
 
-	server := &http.Server{Handler: vaulthttp.Runners(v, nil)}
+	var drain vaulthttp.Drain
+	mux := http.NewServeMux()
+	mux.Handle("/runners/", vaulthttp.Runners(v, &vaulthttp.Options{Drain: &drain}))
+	mux.Handle("/readyz", vaulthttp.Ready(v, &drain))
+	server := &http.Server{Handler: mux}
 	served := make(chan error, 1)
 	group.Go(func() { served <- server.Serve(listener) })
 	select {
@@ -38,6 +42,7 @@ func servePlatform(ctx context.Context, v *vault.Vault, listener net.Listener) e
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
+	drain.Start(ctx, 0) // runners that wait are answered now, and not after 50 seconds
 	return server.Shutdown(ctx)
 }
 

@@ -328,7 +328,7 @@ func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
 func (f *fixture) ask(ctx context.Context, token bundle.Value) []any {
 	h := vaulthttp.Runners(f.Vault, &vaulthttp.Options{Logger: f.log.logger()})
 	ready := httptest.NewRecorder()
-	vaulthttp.Ready(f.Vault).ServeHTTP(ready, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
+	vaulthttp.Ready(f.Vault, nil).ServeHTTP(ready, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
 	out := []any{ready.Header(), ready.Body.String()}
 	for _, authorization := range []string{"", "Bearer " + token.Reveal(), "Bearer " + token.Reveal()[:60], "Basic " + token.Reveal()} {
 		for _, target := range []string{"/runners/bootstrap", "/runners/bootstrap?token=" + token.Reveal(), "/" + token.Reveal()} {

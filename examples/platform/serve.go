@@ -11,13 +11,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,15 +56,12 @@ type server struct {
 	log    *slog.Logger
 	admin  [sha256.Size]byte // of the administrators' token
 
-	leaving atomic.Bool // it was told to end
+	drain vaulthttp.Drain
 }
 
 func (s *server) run(ctx context.Context, out io.Writer) error {
-	// When waits ends, runners are to wait no longer.
-	waits, endWaits := context.WithCancel(context.Background())
-	defer endWaits()
 	web := &http.Server{
-		Handler:           s.handler(waits),
+		Handler:           s.handler(),
 		ReadHeaderTimeout: headerWithin,
 		ReadTimeout:       answerWithin,
 		WriteTimeout:      answerWithin,
@@ -115,7 +109,7 @@ func (s *server) run(ctx context.Context, out io.Writer) error {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
-		s.leave(web, endWaits)
+		s.leave(web)
 		endWork()
 		group.Wait() // the vault stores what it has collected
 		s.counts.log(context.WithoutCancel(ctx), s.log)
@@ -134,11 +128,9 @@ func (s *server) sayHints(out io.Writer) {
 
 // leave ends the server: first whoever balances load is told, then the runners
 // that wait, and then the rest is answered.
-func (s *server) leave(web *http.Server, endWaits func()) {
+func (s *server) leave(web *http.Server) {
 	s.log.Info("ending", "delay", s.config.shutdownDelay, "timeout", s.config.shutdownTimeout)
-	s.leaving.Store(true)
-	time.Sleep(s.config.shutdownDelay)
-	endWaits()
+	s.drain.Start(context.Background(), s.config.shutdownDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.shutdownTimeout)
 	defer cancel()
 	if err := web.Shutdown(ctx); err != nil {
@@ -149,23 +141,21 @@ func (s *server) leave(web *http.Server, endWaits func()) {
 
 // handler serves everything. It does not clean paths: what is not written as it
 // should be is not found.
-func (s *server) handler(waits context.Context) http.Handler {
-	runners := until(waits, vaulthttp.Runners(s.vault, &vaulthttp.Options{
-		RemoteAddr: s.remoteAddr,
+func (s *server) handler() http.Handler {
+	remoteAddr := vaulthttp.TrustedProxies(s.config.trustedProxies...)
+	runners := vaulthttp.Runners(s.vault, &vaulthttp.Options{
+		RemoteAddr: remoteAddr,
 		TokenLimit: s.config.limitToken, AddressLimit: s.config.limitAddress, FailureLimit: s.config.limitFailures,
 		Limited: func(vaulthttp.LimitKind) { s.counts.limited.Add(1) },
+		Drain:   &s.drain,
 		Logger:  s.log,
-	}))
-	admin := http.StripPrefix("/admin", vaulthttp.Admin(s.vault, s.authorize, &vaulthttp.AdminOptions{RemoteAddr: s.remoteAddr, Logger: s.log}))
-	health, ready := vaulthttp.Health(), vaulthttp.Ready(s.vault)
+	})
+	admin := http.StripPrefix("/admin", vaulthttp.Admin(s.vault, s.authorize, &vaulthttp.AdminOptions{RemoteAddr: remoteAddr, Logger: s.log}))
+	health, ready := vaulthttp.Health(), vaulthttp.Ready(s.vault, &s.drain)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == "/healthz":
 			health.ServeHTTP(w, r)
-		case path == "/readyz" && s.leaving.Load():
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintln(w, `{"title":"This process is about to end","status":503}`)
 		case path == "/readyz":
 			ready.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/admin/"):
@@ -173,20 +163,6 @@ func (s *server) handler(waits context.Context) http.Handler {
 		default:
 			runners.ServeHTTP(w, r)
 		}
-	})
-}
-
-// until ends the requests of runners that wait when waits does. They are answered
-// with 503 and Retry-After, and go to another process, or to the next one.
-func until(waits context.Context, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Prefer") != "" {
-			ctx, cancel := context.WithCancel(r.Context())
-			defer cancel()
-			defer context.AfterFunc(waits, cancel)()
-			r = r.WithContext(ctx)
-		}
-		next.ServeHTTP(w, r)
 	})
 }
 
@@ -198,26 +174,6 @@ func (s *server) authorize(r *http.Request) (vaulthttp.Actor, error) {
 		return vaulthttp.Actor{}, errors.New("not the administrators' token")
 	}
 	return vaulthttp.Actor{Name: "admin", Scopes: []string{vaulthttp.AllScopes}}, nil
-}
-
-// remoteAddr returns who asks: the connection's other end, unless that is a
-// proxy that is trusted to say for whom it asks. What others write in front of
-// what it says counts for nothing.
-func (s *server) remoteAddr(r *http.Request) string {
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		if !s.trusted(host) || strings.TrimSpace(hop) == "" {
-			break
-		}
-		host = strings.TrimSpace(hop)
-	}
-	return host
-}
-
-func (s *server) trusted(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return err == nil && slices.ContainsFunc(s.config.trustedProxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
 }
 
 // certificate returns that of the settings, or one that is made here.

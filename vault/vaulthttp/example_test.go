@@ -8,7 +8,9 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/local"
@@ -29,6 +31,36 @@ func newExample(ctx context.Context) (*vault.Vault, error) {
 		return nil, err
 	}
 	return vault.New(ctx, memstore.New(), keys, nil)
+}
+
+// A platform mounts all handlers in a server of its own.
+func Example() {
+	v, err := newExample(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	authorize := func(r *http.Request) (vaulthttp.Actor, error) {
+		return vaulthttp.Actor{}, vaulthttp.ErrForbidden // see the example of Admin
+	}
+	var drain vaulthttp.Drain
+	remoteAddr := vaulthttp.TrustedProxies(netip.MustParsePrefix("10.0.0.0/8"))
+
+	mux := http.NewServeMux()
+	mux.Handle("/runners/", vaulthttp.Runners(v, &vaulthttp.Options{RemoteAddr: remoteAddr, Drain: &drain}))
+	mux.Handle("/admin/", http.StripPrefix("/admin", vaulthttp.Admin(v, authorize, &vaulthttp.AdminOptions{RemoteAddr: remoteAddr})))
+	mux.Handle("/healthz", vaulthttp.Health())
+	mux.Handle("/readyz", vaulthttp.Ready(v, &drain))
+
+	for _, path := range []string{"/runners/bootstrap", "/admin/v1/secrets?scope=acme", "/healthz", "/readyz"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		fmt.Println(w.Code, path)
+	}
+	// Output:
+	// 401 /runners/bootstrap
+	// 403 /admin/v1/secrets?scope=acme
+	// 200 /healthz
+	// 200 /readyz
 }
 
 // A platform mounts the handler beside its own, here below /api.
@@ -62,7 +94,7 @@ func ExampleRunners() {
 	// Output: 200 OK application/json
 }
 
-// A platform serves runners, administrators and whoever watches the process.
+// Administrators of one tenant show a token that the platform knows.
 func ExampleAdmin() {
 	v, err := newExample(context.Background())
 	if err != nil {
@@ -75,18 +107,58 @@ func ExampleAdmin() {
 		}
 		return vaulthttp.Actor{Name: "ada@example.com", Scopes: []string{"acme"}}, nil
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/runners/", vaulthttp.Runners(v, nil))
-	mux.Handle("/v1/", vaulthttp.Admin(v, authorize, nil))
-	mux.Handle("/healthz", vaulthttp.Health())
-	mux.Handle("/readyz", vaulthttp.Ready(v))
+	handler := vaulthttp.Admin(v, authorize, nil)
 
 	r := httptest.NewRequest("PUT", "/v1/secrets/ANTHROPIC_API_KEY?scope=acme/web", strings.NewReader(`{"value":"sk-ant-0123456789abcdefghijklmnopqr"}`))
 	r.Header.Set("Authorization", "Bearer the administrator's token")
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(vaulthttp.AdminHeader, "1")
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, r)
+	handler.ServeHTTP(w, r)
 	fmt.Println(w.Code, w.Header().Get("ETag"))
 	// Output: 200 "1"
+}
+
+// A process that ends first tells its load balancer, and then answers the
+// runners that wait.
+func ExampleDrain() {
+	ctx := context.Background()
+	v, err := newExample(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var drain vaulthttp.Drain
+	mux := http.NewServeMux()
+	mux.Handle("/runners/", vaulthttp.Runners(v, &vaulthttp.Options{Drain: &drain}))
+	mux.Handle("/readyz", vaulthttp.Ready(v, &drain))
+	server := httptest.NewTLSServer(mux) // an http.Server in a program
+	defer server.Close()
+
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	drain.Start(ctx, 10*time.Millisecond) // 10 seconds in a program
+	res, err := server.Client().Get(server.URL + "/readyz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer res.Body.Close()
+	fmt.Println(res.Status)
+	fmt.Println(server.Config.Shutdown(ctx))
+	// Output:
+	// 503 Service Unavailable
+	// <nil>
+}
+
+// The limits of a platform behind proxies count for the runners' own addresses.
+func ExampleTrustedProxies() {
+	remoteAddr := vaulthttp.TrustedProxies(netip.MustParsePrefix("10.0.0.0/8"))
+	r := httptest.NewRequest(http.MethodGet, "/runners/bootstrap", nil)
+	r.RemoteAddr = "10.0.0.7:41234" // the proxy's
+	r.Header.Set("X-Forwarded-For", "203.0.113.9, 198.51.100.1")
+	fmt.Println(remoteAddr(r))
+	r.RemoteAddr = "192.0.2.1:41234" // a stranger's
+	fmt.Println(remoteAddr(r))
+	// Output:
+	// 198.51.100.1
+	// 192.0.2.1
 }

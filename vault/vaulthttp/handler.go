@@ -19,17 +19,18 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// Options say how the handler of runners answers. The zero value of each field means
-// its default.
+// Options say how the handler of runners answers. The zero value of each field
+// means its default.
 type Options struct {
 	// AllowPlaintext serves requests that came without TLS over other
 	// interfaces than loopback: for a server behind a proxy that ends TLS.
 	// Default: they are refused.
 	AllowPlaintext bool
 	// RemoteAddr returns the address of who asks, for a server behind a
-	// proxy: from a header that the proxy sets itself whatever came in, since
-	// anybody can send one. Without it all runners have the proxy's address,
-	// and share its limits. Default: that of the connection, without the port.
+	// proxy; see [TrustedProxies]. One of your own takes it from a header that
+	// the proxy sets itself whatever came in, since anybody can send one.
+	// Without it all runners have the proxy's address, and share its limits.
+	// Default: that of the connection, without the port.
 	RemoteAddr func(*http.Request) string
 	// TokenLimit and AddressLimit bound the requests with one token and from
 	// one address, or from one /64 of IPv6; what is beyond them is answered
@@ -46,6 +47,9 @@ type Options struct {
 	// Limited is called for every request that a limit held off with 429, for
 	// metrics, from many goroutines at once; it must return soon. Default: none.
 	Limited func(by LimitKind)
+	// Drain ends the waits of runners before the process ends. Default: they
+	// wait as long as they asked to.
+	Drain *Drain
 	// Logger gets refusals and failures, at a bounded rate.
 	// Default: slog.Default().
 	Logger *slog.Logger
@@ -67,6 +71,7 @@ func Runners(v *vault.Vault, opts *Options) http.Handler {
 		remoteAddr:     opts.RemoteAddr,
 		limits:         newLimiter(opts),
 		limited:        opts.Limited,
+		drain:          opts.Drain,
 		log:            calmlog.New(cmp.Or(opts.Logger, slog.Default())),
 	}
 }
@@ -77,6 +82,7 @@ type handler struct {
 	remoteAddr     func(*http.Request) string // or nil
 	limits         *limiter
 	limited        func(LimitKind) // or nil
+	drain          *Drain          // or nil
 	log            *slog.Logger
 }
 
@@ -173,13 +179,26 @@ func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request) {
 		Runner:      r.Header.Get(wire.RunnerHeader),
 		RemoteAddr:  addr,
 	}
-	pass, limit, wait := h.limits.admit(addr, token.Reveal(), req.IfNoneMatch != "" && req.Wait > 0)
+	waits := req.IfNoneMatch != "" && req.Wait > 0
+	pass, limit, wait := h.limits.admit(addr, token.Reveal(), waits)
 	if wait > 0 {
 		h.holdOff(w, r, addr, limit, wait)
 		return
 	}
+	drained := waits && h.drain.ended()
+	if drained {
+		req.Wait = 0
+	} else if waits {
+		ctx, cancel := h.drain.bound(r.Context())
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
 	b, err := h.v.Bootstrap(r.Context(), token, req)
 	h.limits.settle(pass, err)
+	if errors.Is(err, vault.ErrUnchanged) && drained {
+		refuseEnding(w) // a 304 would have the runner ask again at once
+		return
+	}
 	if errors.Is(err, vault.ErrUnchanged) {
 		w.Header().Set("ETag", wire.ETag(req.IfNoneMatch))
 		w.WriteHeader(http.StatusNotModified)

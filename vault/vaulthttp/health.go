@@ -19,9 +19,9 @@ type healthBody struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Health returns a handler for /healthz. It answers 200 as long as the
-// process answers at all, and looks at nothing: a process is not better after a
-// restart because its database is down.
+// Health returns a handler for /healthz. It answers 200 as long as the process
+// answers at all, and looks at nothing: a process is not better after a restart
+// because its database is down.
 func Health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if canRead(w, r) {
@@ -30,19 +30,27 @@ func Health() http.Handler {
 	})
 }
 
-// Ready returns a handler for /readyz. It answers 503 if the storage
-// cannot be reached, if the key service refuses the vault, or if this process
-// has not met a key service that works since it began.
+// Ready returns a handler for /readyz. It answers 503 if the storage cannot be
+// reached, if the key service refuses the vault, if this process has not met a
+// key service that works since it began, or once drain has started. drain may be
+// nil.
 //
 // A key service that worked and is unavailable now is no such reason: data keys
 // in memory go on serving, and polls that find nothing new need none. Answers
 // take up to two seconds, hold for one, and say nothing that an error does; the
 // log does.
-func Ready(v *vault.Vault) http.Handler {
+func Ready(v *vault.Vault, drain *Drain) http.Handler {
 	// Those who ask at the same time share a look.
 	looks := &shared.Flight[vault.Health]{Stay: true, Hold: func(vault.Health) time.Duration { return readyFor }}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !canRead(w, r) {
+			return
+		}
+		if drain.started() {
+			setRetryAfter(w, readyFor)
+			refuse(w, wire.Refusal{
+				Type: wire.UnavailableProblem, Title: "This process is about to end", Status: http.StatusServiceUnavailable,
+			})
 			return
 		}
 		found, err := looks.Do(r.Context(), v.Health)

@@ -54,7 +54,7 @@ func TestAVaultIsReadyWhileItCanServe(t *testing.T) {
 	const clue = "clue-from-the-database"
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		ready := vaulthttp.Ready(f.Vault)
+		ready := vaulthttp.Ready(f.Vault, nil)
 		status := func() int { return healthOf(t, ready, "GET").status }
 		require.JSONEq(t, `{"status":"ready"}`, string(healthOf(t, ready, "GET").body))
 
@@ -90,7 +90,7 @@ func TestAVaultThatNeverMetItsKeyServiceIsNotReady(t *testing.T) {
 		kek := keyringtest.NewFake("kek")
 		kek.Break(keyring.ErrUnavailable)
 		f := newFixtureOver(t, memstore.New(), kek)
-		ready := vaulthttp.Ready(f.Vault)
+		ready := vaulthttp.Ready(f.Vault, nil)
 		requireRefusal(t, healthOf(t, ready, "GET"), 503, "has not answered since this process began", "it has no keys in memory")
 		kek.Break(nil)
 		time.Sleep(time.Minute)
@@ -104,7 +104,7 @@ func TestAVaultThatNeverMetItsKeyServiceIsNotReady(t *testing.T) {
 func TestAKeyServiceThatHangsIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		ready := vaulthttp.Ready(f.Vault)
+		ready := vaulthttp.Ready(f.Vault, nil)
 		require.Equal(t, 200, healthOf(t, ready, "GET").status)
 		f.kek.Delay(time.Hour)
 		time.Sleep(2 * time.Minute)
@@ -119,7 +119,7 @@ func TestAStorageThatHangsIsNotReachedAndAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := &hangs{Store: memstore.New()}
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-		ready := vaulthttp.Ready(f.Vault)
+		ready := vaulthttp.Ready(f.Vault, nil)
 		began := time.Now()
 		var group sync.WaitGroup
 		for range 100 {
@@ -146,7 +146,7 @@ func (s slow) Changes(ctx context.Context, since int64) (int64, []string, error)
 func TestAnAnswerIsGoodForOthersThoughTheFirstHasGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixtureOver(t, slow{memstore.New()}, keyringtest.NewFake("kek"))
-		ready := vaulthttp.Ready(f.Vault)
+		ready := vaulthttp.Ready(f.Vault, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		go serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
@@ -158,7 +158,7 @@ func TestAnAnswerIsGoodForOthersThoughTheFirstHasGone(t *testing.T) {
 func TestWhoAsksForReadinessMayGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixtureOver(t, &hangs{Store: memstore.New()}, keyringtest.NewFake("kek"))
-		ready := vaulthttp.Ready(f.Vault)
+		ready := vaulthttp.Ready(f.Vault, nil)
 		go healthOf(t, ready, "GET")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -43,16 +43,23 @@ func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, wha
 		})
 		return
 	}
-	setRetryAfter(w, retryAfter)
 	if r.Context().Err() != nil {
-		refuse(w, wire.Refusal{
-			Type: wire.UnavailableProblem, Title: "The platform ended the request", Status: http.StatusServiceUnavailable,
-			Detail: "It may be about to restart. Ask again after the time that Retry-After says.",
-		})
+		refuseEnding(w)
 		return
 	}
+	setRetryAfter(w, retryAfter)
 	refuse(w, wire.Refusal{
 		Type: wire.UnavailableProblem, Title: "The vault cannot open its secrets for now", Status: http.StatusServiceUnavailable,
+	})
+}
+
+// refuseEnding answers a request that the platform does not answer itself any
+// more.
+func refuseEnding(w http.ResponseWriter) {
+	setRetryAfter(w, retryAfter)
+	refuse(w, wire.Refusal{
+		Type: wire.UnavailableProblem, Title: "The platform ended the request", Status: http.StatusServiceUnavailable,
+		Detail: "It may be about to restart. Ask again after the time that Retry-After says.",
 	})
 }
 

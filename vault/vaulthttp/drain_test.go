@@ -1,0 +1,111 @@
+package vaulthttp_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/vaulthttp"
+)
+
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		var drain vaulthttp.Drain
+		runners, ready := f.handler(vaulthttp.Options{Drain: &drain}), vaulthttp.Ready(f.Vault, &drain)
+		poll := func(etag string) *httptest.ResponseRecorder {
+			return get(t.Context(), runners, path, token, "If-None-Match", etag, "Prefer", "wait=50")
+		}
+		ask := func(etag string) <-chan *httptest.ResponseRecorder {
+			answer := make(chan *httptest.ResponseRecorder, 1)
+			go func() { answer <- poll(etag) }()
+			synctest.Wait()
+			return answer
+		}
+		tag := `"` + revision + `"`
+		waiting := ask(tag)
+		require.Equal(t, 200, healthOf(t, ready, "GET").status)
+
+		began := time.Now()
+		started := make(chan time.Duration, 1)
+		go func() {
+			drain.Start(t.Context(), 10*time.Second)
+			started <- time.Since(began)
+		}()
+		synctest.Wait()
+		got := healthOf(t, ready, "GET")
+		requireRefusal(t, got, 503, "This process is about to end", "load balancers are told at once")
+		require.NotEmpty(t, got.header.Get("Retry-After"))
+		late := ask(tag)
+		require.Equal(t, 200, poll("").Code, "requests are served as usual")
+		time.Sleep(9 * time.Second)
+		require.Empty(t, waiting, "runners wait on meanwhile")
+
+		require.Equal(t, 10*time.Second, <-started)
+		for _, answer := range []<-chan *httptest.ResponseRecorder{waiting, late} {
+			w := <-answer
+			require.Equal(t, 10*time.Second, time.Since(began))
+			require.Equal(t, "5", w.Header().Get("Retry-After"))
+			requireProblem(t, w, 503, wire.UnavailableProblem, "")
+		}
+		w := poll(tag)
+		require.Equal(t, 10*time.Second, time.Since(began), "a new request does not wait")
+		require.Equal(t, "5", w.Header().Get("Retry-After"))
+		requireProblem(t, w, 503, wire.UnavailableProblem, "")
+		require.Equal(t, 304, get(t.Context(), runners, path, token, "If-None-Match", tag).Code, "one that would not have waited is answered")
+		require.Equal(t, 200, poll(`"other"`).Code, "a runner that needs a bundle gets it")
+		require.NotContains(t, f.log.text(), "level=ERROR", "the end of a process is no failure")
+		require.Equal(t, 200, healthOf(t, vaulthttp.Health(), "GET").status, "the process lives")
+	})
+}
+
+func TestDrain_Start(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, token, revision := begin(t)
+		var drain vaulthttp.Drain
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		drain.Start(ctx, time.Hour)
+		require.Equal(t, time.Second, time.Since(began), "the end of the context ends the delay")
+		drain.Start(ctx, time.Hour)
+		w := get(t.Context(), f.handler(vaulthttp.Options{Drain: &drain}), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
+		require.Equal(t, 503, w.Code, "it may be called before a handler is asked, and twice")
+		require.Equal(t, time.Second, time.Since(began))
+	})
+}
+
+func TestDrain_Start_beforeShutdown(t *testing.T) {
+	f, token, revision := begin(t)
+	var drain vaulthttp.Drain
+	server := httptest.NewServer(f.handler(vaulthttp.Options{Drain: &drain}))
+	defer server.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+token.Reveal())
+	r.Header.Set("If-None-Match", `"`+revision+`"`)
+	r.Header.Set("Prefer", "wait=50")
+	before := f.storage.calls()
+	status := make(chan int, 1)
+	go func() {
+		res, err := server.Client().Do(r)
+		if err != nil {
+			status <- 0
+			return
+		}
+		defer res.Body.Close()
+		status <- res.StatusCode
+	}()
+	require.Eventually(t, func() bool { return f.storage.calls() > before+3 }, 10*time.Second, 10*time.Millisecond, "the runner waits: the storage is asked for changes")
+	began := time.Now()
+	drain.Start(t.Context(), 0)
+	require.NoError(t, server.Config.Shutdown(t.Context()))
+	require.Less(t, time.Since(began), 20*time.Second, "a server ends before the waits would")
+	require.Equal(t, 503, <-status)
+}
