@@ -92,6 +92,23 @@ func (p *program) setup(ctx context.Context, args []string) error {
 		return flags.wrong("it asks questions, and this is no terminal; answer with flags, and add --yes")
 	}
 
+	if err := s.begin(*url, settings{Admin: *adminURL, Scope: *scope, CA: *ca}); err != nil {
+		return err
+	}
+	if err := s.reach(ctx); err != nil {
+		return err
+	}
+	if err := s.chooseBackend(ctx, *backend); err != nil {
+		return err
+	}
+	if err := s.choosePool(ctx, *pool); err != nil {
+		return err
+	}
+	return s.reviewAndConnect(ctx)
+}
+
+// begin reads what setup wrote before, in which the flags in given win.
+func (s *setup) begin(url string, given settings) error {
 	var err error
 	if s.settings, err = s.where.readSettings(); err != nil {
 		return err
@@ -103,29 +120,17 @@ func (p *program) setup(ctx context.Context, args []string) error {
 		return fmt.Errorf("%s is set in the environment, and would win over the token in %s; unset it first", tokenName, s.file.path)
 	}
 	known, _ := s.file.get(urlName)
-	s.url = strings.TrimSuffix(cmp.Or(*url, os.Getenv(urlName), known.Reveal()), "/")
+	s.url = strings.TrimSuffix(cmp.Or(url, os.Getenv(urlName), known.Reveal()), "/")
 	if set := os.Getenv(urlName); set != "" && strings.TrimSuffix(set, "/") != s.url {
 		return fmt.Errorf("%s in the environment names another platform, and would win over %s; unset it first", urlName, s.file.path)
 	}
-	s.settings.Admin = cmp.Or(*adminURL, s.settings.Admin)
-	s.settings.Scope = cmp.Or(*scope, s.settings.Scope)
-	if s.settings.CA = cmp.Or(*ca, s.settings.CA); s.settings.CA != "" {
+	s.settings.Admin = cmp.Or(given.Admin, s.settings.Admin)
+	s.settings.Scope = cmp.Or(given.Scope, s.settings.Scope)
+	if s.settings.CA = cmp.Or(given.CA, s.settings.CA); s.settings.CA != "" {
 		// The program may be started elsewhere next time.
-		if s.settings.CA, err = filepath.Abs(s.settings.CA); err != nil {
-			return err
-		}
+		s.settings.CA, err = filepath.Abs(s.settings.CA)
 	}
-
-	if err := s.reach(ctx); err != nil {
-		return err
-	}
-	if err := s.chooseBackend(ctx, *backend); err != nil {
-		return err
-	}
-	if err := s.choosePool(ctx, *pool); err != nil {
-		return err
-	}
-	return s.connect(ctx)
+	return err
 }
 
 // reach finds the platform, the scope and the credential, and asks the platform

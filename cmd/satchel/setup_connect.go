@@ -26,9 +26,9 @@ type setupJSON struct {
 	Report  *reportJSON `json:"report,omitempty"`
 }
 
-// connect is step 3: it shows what it is about to do, creates the token, writes
-// the files, and connects unless something is missing.
-func (s *setup) connect(ctx context.Context) error {
+// reviewAndConnect is step 3: it shows what it is about to do, creates the token,
+// writes the files, and connects unless something is missing.
+func (s *setup) reviewAndConnect(ctx context.Context) error {
 	s.review()
 	if !s.yes {
 		sure, err := s.confirm(ctx, "Connect", "yes")
