@@ -82,11 +82,17 @@ func Explain(err error, name func(setting string) string) string {
 	if err == nil {
 		return ""
 	}
-	text := err.Error()
+	// Whatever wraps a fault has its text as it was and nothing else of it, so each
+	// is looked for, once, after the one before it.
+	var out strings.Builder
+	rest := err.Error()
 	for f := range faults(err) {
-		text = replace(text, f.Error(), f.Text(name))
+		if before, after, found := strings.Cut(rest, f.Error()); found {
+			out.WriteString(before + f.Text(name))
+			rest = after
+		}
 	}
-	return text
+	return out.String() + rest
 }
 
 // replace is strings.ReplaceAll that finds nothing of an empty text.
