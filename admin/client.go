@@ -32,7 +32,7 @@ import (
 type Client struct {
 	// URL is the base URL of the admin API, which ends before /v1. It is where
 	// the platform serves vaulthttp.Admin, not the URL that runners have:
-	// with examples/platform it is that and /admin. It has to be https, unless
+	// with satchel-platform it is that and /admin. It has to be https, unless
 	// the host is this machine (localhost, 127.0.0.0/8 or ::1), and cannot
 	// have a user, a query or a fragment. Required.
 	URL string

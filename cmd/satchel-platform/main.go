@@ -1,12 +1,14 @@
-// Command platform is a complete server for the platform's side of Satchel: the
-// bootstrap protocol for runners, the admin API for administrators, and probes
+// Command satchel-platform is a complete server for the platform's side of Satchel:
+// the bootstrap protocol for runners, the admin API for administrators, and probes
 // for what watches it. SQLite and a key in a file are its defaults; flags, or the
-// environment, choose PostgreSQL and a key service.
+// environment, choose PostgreSQL and a key service. Its commands:
 //
-//	go run ./examples/platform                      # on https://127.0.0.1:8443, files in ./satchel-data
-//	go run ./examples/platform -help                # everything that can be set
-//	go run ./examples/platform rewrap -kek …        # move to another key
-//	go run ./examples/platform export backup.skx    # a sealed backup
+//	satchel-platform [serve]        # on https://127.0.0.1:8443, files in ./satchel-data
+//	satchel-platform rewrap         # moves all data keys to the primary key
+//	satchel-platform export FILE    # a sealed backup
+//	satchel-platform import FILE    # takes in a backup
+//	satchel-platform keygen FILE    # a key file
+//	satchel-platform -help          # everything that can be set
 //
 // All settings are in config.go; inspect.go looks at the files that they name
 // before anything is made. open.go makes the vault of them, serve.go serves
@@ -65,7 +67,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return refuse(stderr, err)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "platform: %s: %v\n", c.command, err)
+		fmt.Fprintf(stderr, "satchel-platform: %s: %v\n", c.command, err)
 		return exitFailed
 	}
 	return exitOK
@@ -77,9 +79,9 @@ type unusable struct{ error }
 // refuse says what is wrong with the settings, and returns what to exit with.
 func refuse(stderr io.Writer, err error) int {
 	for _, problem := range problems(err) {
-		fmt.Fprintln(stderr, "platform:", problem)
+		fmt.Fprintln(stderr, "satchel-platform:", problem)
 	}
-	fmt.Fprintln(stderr, "platform: nothing was started; -help shows all settings")
+	fmt.Fprintln(stderr, "satchel-platform: nothing was started; -help shows all settings")
 	return exitUsage
 }
 

@@ -109,7 +109,7 @@ func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 		require.Len(t, lines, len(test.says)+1, "each problem once, and that nothing was started:\n%s", &stderr)
 		for i, says := range test.says {
-			require.True(t, strings.HasPrefix(lines[i], "platform: "+says), "%s\nwant %s", lines[i], says)
+			require.True(t, strings.HasPrefix(lines[i], "satchel-platform: "+says), "%s\nwant %s", lines[i], says)
 		}
 	}
 }

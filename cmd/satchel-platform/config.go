@@ -172,7 +172,7 @@ func parse(args, environ []string) (*config, error) {
 			c.command = ""
 		}
 	}
-	flags := flag.NewFlagSet("platform", flag.ContinueOnError)
+	flags := flag.NewFlagSet("satchel-platform", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	for _, group := range groups {
 		group.flags(c, flags)
@@ -401,14 +401,14 @@ func quoted(argument string) string {
 	return "an argument"
 }
 
-const helpHead = `platform serves secrets to runners: bootstrap under /, the admin API under /admin/,
-probes at /healthz and /readyz.
+const helpHead = `satchel-platform serves secrets to runners: bootstrap under /, the admin API under
+/admin/, probes at /healthz and /readyz.
 
-  platform [serve] [flags]        serve until SIGTERM or SIGINT; a second one ends it at once
-  platform rewrap  [flags]        move all data keys to -kek, away from -kek-retired
-  platform export  [flags] FILE   write everything to a new file, sealed; - is standard output
-  platform import  [flags] FILE   take in what export wrote
-  platform keygen  FILE           make a key file for -kek local
+  satchel-platform [serve] [flags]        serve until SIGTERM or SIGINT; a second one ends it at once
+  satchel-platform rewrap  [flags]        move all data keys to -kek, away from -kek-retired
+  satchel-platform export  [flags] FILE   write everything to a new file, sealed; - is standard output
+  satchel-platform import  [flags] FILE   take in what export wrote
+  satchel-platform keygen  FILE           make a key file for -kek local
 
 Every flag can be a variable of the environment: -log-level is ` + envPrefix + `LOG_LEVEL.
 A flag wins. Where a flag may be repeated, the variable has semicolons between the
@@ -416,11 +416,11 @@ values. All commands take all flags, so that one environment does for all.
 
 Examples:
 
-  platform
-  platform -listen :8443 -tls-cert /etc/satchel/tls.crt -tls-key /etc/satchel/tls.key \
-           -database postgres://satchel@db.internal/satchel -kek aws -kek-key arn:aws:kms:…
-  platform -require acme=ANTHROPIC_API_KEY:anthropic -limit-token 5:50
-  platform rewrap -kek hashivault -kek-key transit/satchel -kek-retired local:satchel-data/kek
+  satchel-platform
+  satchel-platform -listen :8443 -tls-cert /etc/satchel/tls.crt -tls-key /etc/satchel/tls.key \
+      -database postgres://satchel@db.internal/satchel -kek aws -kek-key arn:aws:kms:…
+  satchel-platform -require acme=ANTHROPIC_API_KEY:anthropic -limit-token 5:50
+  satchel-platform rewrap -kek hashivault -kek-key transit/satchel -kek-retired local:satchel-data/kek
 `
 
 const helpTail = `

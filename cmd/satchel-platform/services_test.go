@@ -192,5 +192,5 @@ func TestADatabaseThatIsAwayIsReportedSoon(t *testing.T) {
 	code := run(ctx, []string{"-data", t.TempDir(), "-database", "postgres://127.0.0.1:1/d"}, nil, &out, &stderr)
 	require.Equal(t, exitFailed, code)
 	require.NoError(t, ctx.Err())
-	require.Contains(t, stderr.String(), "platform: serve: -database: ")
+	require.Contains(t, stderr.String(), "satchel-platform: serve: -database: ")
 }
