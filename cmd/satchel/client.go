@@ -24,7 +24,7 @@ func (p *program) connect(ctx context.Context, layers []bundle.Provider, limit t
 			p.note("waiting for %s: %s", layer, text)
 		}
 	}
-	opts.Logger = p.logger()
+	opts.Logger = p.logger(flagNames)
 	return satchel.New(ctx, layers, &opts)
 }
 

@@ -56,12 +56,12 @@ func (p *program) note(format string, args ...any) {
 	fmt.Fprintln(p.err, p.paint(p.err, dim, text.Printable(fmt.Sprintf(format, args...))))
 }
 
-// logger returns the logger for the library's warnings, with this program's flags
+// logger returns the logger for the library's warnings. names are those of settings
 // in its errors.
-func (p *program) logger() *slog.Logger {
+func (p *program) logger(names map[string]string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if err, ok := a.Value.Any().(error); ok {
-			a.Value = slog.StringValue(explained(err, flagNames))
+			a.Value = slog.StringValue(explained(err, names))
 		}
 		return a
 	}}))

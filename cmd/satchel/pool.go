@@ -110,7 +110,7 @@ func (w *workers) start(ctx context.Context, a *assignment, names []string) (int
 	return job.Job{
 		Client: w.client, Path: a.task.Command[0], Args: a.task.Command[1:], Dir: a.task.Dir, Env: env,
 		Secrets: names, OnRotate: rotate, Stdout: out, Stderr: out,
-		Logger:     w.logger(),
+		Logger:     w.logger(taskNames),
 		Background: true, // serve decides when jobs end
 	}.Run(ctx)
 }

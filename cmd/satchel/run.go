@@ -93,7 +93,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	j := job.Job{
 		Client: client, Secrets: settings.wanted(*secrets, p), Files: settings.wanted(*files, p), AllowNames: *allow,
 		PassEnv: append(job.DefaultPassEnv(), passed...), Git: credentials,
-		Socket: *socket, OnRotate: rotate, Grace: max(*grace, 1), Stdin: p.in, Stdout: p.out, Stderr: p.err, Logger: p.logger(),
+		Socket: *socket, OnRotate: rotate, Grace: max(*grace, 1), Stdin: p.in, Stdout: p.out, Stderr: p.err, Logger: p.logger(flagNames),
 	}
 	if _, isFile := p.in.(*os.File); *restart && !isFile {
 		j.Stdin = nil // a restarted job cannot read again what was copied
