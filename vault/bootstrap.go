@@ -75,7 +75,7 @@ func (v *Vault) Bootstrap(ctx context.Context, token bundle.Value, req *Bootstra
 	}
 	began := time.Now()
 	b, err := v.bootstrap(ctx, token, req)
-	v.observer.bootstrapped(ctx, err, time.Since(began))
+	v.observer.reportBootstrap(ctx, err, time.Since(began))
 	return b, err
 }
 
@@ -129,7 +129,7 @@ func (v *Vault) answer(ctx context.Context, id string, hash [32]byte, req *Boots
 // nothing left to refuse.
 func (v *Vault) recordDenial(ctx context.Context, id string, req *BootstrapRequest, err error) error {
 	refused, ok := errors.AsType[*TokenError](err)
-	if !ok || refused.Reason == TokenUnknown || !v.denials.first(id, time.Now()) {
+	if !ok || refused.Reason == TokenUnknown || !v.denials.add(id, time.Now()) {
 		return err
 	}
 	st, failed := v.readFor(ctx, store.Query{Token: id})
@@ -156,7 +156,8 @@ type denials struct {
 // mostDenials bounds what is remembered; refusals beyond it are not recorded.
 const mostDenials = 10_000
 
-func (d *denials) first(id string, t time.Time) bool {
+// add takes note of a refusal, and reports whether it is to be recorded.
+func (d *denials) add(id string, t time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if t.Sub(d.since) >= time.Minute || d.ids == nil {
@@ -304,7 +305,7 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 			}
 			continue
 		}
-		plain, err := st.open(ctx, purposeSecrets, row, row.Message)
+		plain, err := st.openSecret(ctx, purposeSecrets, row, row.Message)
 		if err != nil {
 			return nil, err
 		}

@@ -389,7 +389,7 @@ func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 			if row.Hidden {
 				continue
 			}
-			plain, err := st.open(ctx, purposeSecrets, row, row.Message)
+			plain, err := st.openSecret(ctx, purposeSecrets, row, row.Message)
 			if err != nil {
 				return err
 			}

@@ -35,7 +35,7 @@ const (
 	OutcomeFailed Outcome = "failed"
 )
 
-func (o *Observer) bootstrapped(ctx context.Context, err error, took time.Duration) {
+func (o *Observer) reportBootstrap(ctx context.Context, err error, took time.Duration) {
 	if o.Bootstrapped != nil {
 		o.Bootstrapped(outcomeOf(ctx, err), took)
 	}
@@ -56,7 +56,7 @@ func outcomeOf(ctx context.Context, err error) Outcome {
 	return OutcomeFailed
 }
 
-func (o *Observer) written(entries []audit.Entry) {
+func (o *Observer) reportWrites(entries []audit.Entry) {
 	if o.Written != nil {
 		for _, e := range entries {
 			o.Written(e.Action)

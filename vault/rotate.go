@@ -170,7 +170,7 @@ func planMove(ctx context.Context, st *state, w write) (*plan, bool, error) {
 		if row.KeyID == w.key.ID() {
 			continue
 		}
-		next, err := st.move(ctx, row, w.key)
+		next, err := st.moveSecret(ctx, row, w.key)
 		if err != nil {
 			return nil, false, err
 		}

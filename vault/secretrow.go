@@ -104,13 +104,13 @@ func (st *state) apiSecret(ctx context.Context, row store.SecretRow, active int6
 	if row.Hidden {
 		return info, nil
 	}
-	preview, err := st.open(ctx, purposePreviews, row, row.Preview)
+	preview, err := st.openSecret(ctx, purposePreviews, row, row.Preview)
 	info.Preview = string(preview)
 	return info, err
 }
 
-// open opens a message of row.
-func (st *state) open(ctx context.Context, purpose string, row store.SecretRow, message []byte) ([]byte, error) {
+// openSecret opens a message of row.
+func (st *state) openSecret(ctx context.Context, purpose string, row store.SecretRow, message []byte) ([]byte, error) {
 	plain, err := st.openMessage(ctx, groupContext(purpose, row.Scope), message, secretContext(&row))
 	if err != nil {
 		return nil, fmt.Errorf("secret %s: %w", row.Name, err)
@@ -120,15 +120,15 @@ func (st *state) open(ctx context.Context, purpose string, row store.SecretRow, 
 
 // holds reports whether row's value is value.
 func (st *state) holds(ctx context.Context, row store.SecretRow, value bundle.Value) (bool, error) {
-	plain, err := st.open(ctx, purposeSecrets, row, row.Message)
+	plain, err := st.openSecret(ctx, purposeSecrets, row, row.Message)
 	if err != nil {
 		return false, err
 	}
 	return bundle.NewValue(string(plain)).Equal(value), nil
 }
 
-// move returns row with its value and its preview sealed under key.
-func (st *state) move(ctx context.Context, row store.SecretRow, key *keyring.DataKey) (store.SecretRow, error) {
+// moveSecret returns row with its value and its preview sealed under key.
+func (st *state) moveSecret(ctx context.Context, row store.SecretRow, key *keyring.DataKey) (store.SecretRow, error) {
 	if err := st.checkSecret(ctx, row); err != nil {
 		return row, err
 	}
@@ -139,7 +139,7 @@ func (st *state) move(ctx context.Context, row store.SecretRow, key *keyring.Dat
 			message []byte
 			to      *[]byte
 		}{{purposeSecrets, row.Message, &next.Message}, {purposePreviews, row.Preview, &next.Preview}} {
-			plain, err := st.open(ctx, part.purpose, row, part.message)
+			plain, err := st.openSecret(ctx, part.purpose, row, part.message)
 			if err != nil {
 				return row, err
 			}

@@ -169,7 +169,7 @@ func (v *Vault) commit(ctx context.Context, st *state, w write, p *plan, told *b
 	for _, seal := range p.Seals {
 		v.watch.wake(seal.Scope)
 	}
-	v.observer.written(entries)
+	v.observer.reportWrites(entries)
 	return nil
 }
 
