@@ -60,91 +60,36 @@ func Admin(v *vault.Vault, authorize func(*http.Request) (Actor, error), opts *A
 	if authorize == nil {
 		authorize = func(*http.Request) (Actor, error) { return Actor{}, ErrForbidden }
 	}
-	return &adminHandler{
+	a := &administrators{
 		v:              v,
 		authorize:      authorize,
 		allowPlaintext: opts.AllowPlaintext,
 		remoteAddr:     opts.RemoteAddr,
 		log:            calmlog.New(cmp.Or(opts.Logger, slog.Default())),
 	}
+	a.mux = newMux(a)
+	return a
 }
 
-type adminHandler struct {
+type administrators struct {
 	v              *vault.Vault
 	authorize      func(*http.Request) (Actor, error)
 	allowPlaintext bool
 	remoteAddr     func(*http.Request) string // or nil
 	log            *slog.Logger
+	mux            *http.ServeMux
 }
 
-// adminRoute is one thing that administrators do.
-type adminRoute struct {
-	method string
-	// path has {parameters}, each one segment.
-	path string
-	// query are the parameters that it takes, besides those of at.
-	query []string
-	// at finds the scope that it is about and holds the actor to it.
-	at adminPlace
-	// serve answers, or returns why it does not.
-	serve func(*adminCall) error
-}
-
-var adminRoutes = []adminRoute{
-	{"GET", "/v1/secrets", nil, atScope, (*adminCall).listSecrets},
-	{"GET", "/v1/secrets/{name}", nil, atScope, (*adminCall).showSecret},
-	{"PUT", "/v1/secrets/{name}", nil, atScope, (*adminCall).putSecret},
-	{"DELETE", "/v1/secrets/{name}", nil, atScope, (*adminCall).deleteSecret},
-	{"GET", "/v1/secrets/{name}/versions", nil, atScope, (*adminCall).listVersions},
-	{"POST", "/v1/secrets/{name}/activate", nil, atScope, (*adminCall).activateSecret},
-	{"POST", "/v1/secrets/{name}/hide", nil, atScope, (*adminCall).hideSecret},
-
-	{"GET", "/v1/tokens", nil, atScope, (*adminCall).listTokens},
-	{"POST", "/v1/tokens", nil, atScope, (*adminCall).issueToken},
-	{"GET", "/v1/tokens/{id}", nil, atToken, (*adminCall).showToken},
-	{"POST", "/v1/tokens/{id}/rotate", nil, atToken, (*adminCall).rotateToken},
-	{"POST", "/v1/tokens/{id}/revoke", nil, atToken, (*adminCall).revokeToken},
-
-	{"GET", "/v1/integrations", nil, atScope, (*adminCall).listIntegrations},
-	{"GET", "/v1/readiness", nil, atScope, (*adminCall).showReadiness},
-
-	{"GET", "/v1/audit", []string{"before", "limit"}, atTenant, (*adminCall).listAudit},
-	{"POST", "/v1/audit/verify", nil, atTenant, (*adminCall).verifyAudit},
-}
-
-// changes reports whether the route needs AdminHeader.
-func (r *adminRoute) changes() bool { return r.method != http.MethodGet }
-
-// match returns the parameters of path if it is the route's.
-func (r *adminRoute) match(path string) (params map[string]string, ok bool) {
-	want, got := strings.Split(r.path, "/"), strings.Split(path, "/")
-	if len(want) != len(got) {
-		return nil, false
-	}
-	params = map[string]string{}
-	for i, segment := range want {
-		name, isParam := strings.CutPrefix(segment, "{")
-		switch {
-		case isParam && got[i] != "":
-			params[strings.TrimSuffix(name, "}")] = got[i]
-		case segment != got[i]:
-			return nil, false
-		}
-	}
-	return params, true
-}
-
-// adminCall is one request at work.
-type adminCall struct {
-	*adminHandler
-	w      http.ResponseWriter
-	r      *http.Request
-	ctx    context.Context // of r, and of the actor
-	actor  Actor
-	params map[string]string
-	query  url.Values
-	scope  string    // set by the route's place
-	token  api.Token // set by atToken
+// A call is one request at work.
+type call struct {
+	*administrators
+	w     http.ResponseWriter
+	r     *http.Request
+	ctx   context.Context // of r, and of the actor
+	actor Actor
+	query url.Values
+	scope string    // set by the route's place
+	token api.Token // set by atToken
 	// condition says that the client sent If-Match or If-None-Match.
 	condition bool
 }
@@ -158,49 +103,55 @@ func requestProblem(status int, title, detail string) error {
 	return &refusal{wire.Refusal{Type: wire.RequestProblem, Title: title, Status: status, Detail: detail}}
 }
 
-func (h *adminHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *administrators) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
-	c := &adminCall{adminHandler: h, w: w, r: r, ctx: r.Context()}
-	if err := c.answer(); err != nil {
+	switch path := r.URL.EscapedPath(); {
+	case !a.allowPlaintext && !protected(r):
+		refuse(w, needsTLS)
+	case hasTokenPattern(r.URL):
+		refuse(w, tokenInURL)
+	case strings.Contains(path, "%"):
+		refuse(w, hasEscapes)
+	case !strings.HasPrefix(path, "/") || strings.Contains(path, "//"):
+		refuse(w, notFound) // where a ServeMux would redirect
+	default:
+		a.mux.ServeHTTP(w, withoutDots(r))
+	}
+}
+
+// serve answers a request for a route.
+func (a *administrators) serve(w http.ResponseWriter, r *http.Request, to *route) {
+	c := &call{administrators: a, w: w, r: r, ctx: r.Context()}
+	if err := c.answer(to); err != nil {
 		c.fail(err)
 	}
 }
 
 // answer answers the request, or returns why it does not.
-func (c *adminCall) answer() error {
-	if !c.allowPlaintext && !protected(c.r) {
-		return &refusal{needsTLS}
-	}
-	if hasTokenPattern(c.r.URL) {
-		return &refusal{tokenInURL}
-	}
-	route, err := c.route()
-	if err != nil {
-		return err
-	}
-	if route.changes() && c.r.Header.Get(AdminHeader) != "1" {
+func (c *call) answer(to *route) error {
+	if to.changes() && c.r.Header.Get(AdminHeader) != "1" {
 		return &refusal{wire.Refusal{
 			Type: wire.NotAllowedProblem, Title: "The request has no " + AdminHeader + " header", Status: http.StatusForbidden,
 			Detail: "Send " + AdminHeader + ": 1 with every request that changes something. No form of another site can.",
 		}}
 	}
-	if err := c.authorized(); err != nil {
+	if err := c.identify(); err != nil {
 		return err
 	}
-	if err := c.parseQuery(route); err != nil {
+	if err := c.parseQuery(to); err != nil {
 		return err
 	}
-	if route.changes() && route.method != http.MethodPut {
-		if err := c.unconditional(); err != nil {
+	if to.changes() && to.method != http.MethodPut {
+		if err := c.refuseConditions(); err != nil {
 			return err
 		}
 	}
-	if err := route.at.find(c); err != nil {
+	if err := to.at.find(c); err != nil {
 		return err
 	}
-	return route.serve(c)
+	return to.serve(c)
 }
 
 // hasTokenPattern reports whether u has what looks like a whole token.
@@ -209,45 +160,8 @@ func hasTokenPattern(u *url.URL) bool {
 	return wire.TokenPattern.MatchString(u.Path) || wire.TokenPattern.MatchString(u.RawQuery) || err == nil && wire.TokenPattern.MatchString(query)
 }
 
-// route finds what the request asks for. No resource needs a percent escape in
-// its path, so that there is one way to write each: what has one is refused
-// before anybody wonders what is meant.
-func (c *adminCall) route() (*adminRoute, error) {
-	if strings.Contains(c.r.URL.EscapedPath(), "%") {
-		return nil, requestProblem(http.StatusBadRequest, "The path has percent escapes",
-			"Names of secrets and ids of tokens need none. A scope goes into the query.")
-	}
-	method := c.r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	var allowed []string
-	for i := range adminRoutes {
-		route := &adminRoutes[i]
-		params, ok := route.match(c.r.URL.Path)
-		if !ok {
-			continue
-		}
-		if route.method == method {
-			c.params = params
-			return route, nil
-		}
-		allowed = append(allowed, route.method)
-		if route.method == http.MethodGet {
-			allowed = append(allowed, http.MethodHead)
-		}
-	}
-	if allowed == nil {
-		return nil, &refusal{notFound}
-	}
-	slices.Sort(allowed)
-	methods := strings.Join(allowed, ", ")
-	c.w.Header().Set("Allow", methods)
-	return nil, requestProblem(http.StatusMethodNotAllowed, "Use "+methods, "")
-}
-
-// authorized asks who sends the request.
-func (c *adminCall) authorized() error {
+// identify asks who sends the request.
+func (c *call) identify() error {
 	actor, err := c.authorize(c.r)
 	if err == nil {
 		if isText(actor.Name, maxActorName) {
@@ -268,13 +182,13 @@ func (c *adminCall) authorized() error {
 }
 
 // parseQuery reads the query, in which every parameter is known and there once.
-func (c *adminCall) parseQuery(route *adminRoute) error {
+func (c *call) parseQuery(to *route) error {
 	var err error
 	if c.query, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
 		return requestProblem(http.StatusBadRequest, "The query cannot be read", "Write it like scope=acme/web&limit=10, with percent escapes.")
 	}
 	for name, values := range c.query {
-		if name != route.at.param && !slices.Contains(route.query, name) {
+		if name != to.at.param && !slices.Contains(to.query, name) {
 			return requestProblem(http.StatusBadRequest, "The query has an unknown parameter", quote(name))
 		}
 		if len(values) != 1 {
@@ -284,28 +198,8 @@ func (c *adminCall) parseQuery(route *adminRoute) error {
 	return nil
 }
 
-// adminPlace is where a route works.
-type adminPlace struct {
-	param string // of the query, or empty
-	find  func(*adminCall) error
-}
-
-var (
-	atScope  = adminPlace{"scope", func(c *adminCall) error { return c.enter("scope") }}
-	atTenant = adminPlace{"tenant", func(c *adminCall) error {
-		if err := c.enter("tenant"); err != nil {
-			return err
-		}
-		if strings.Contains(c.scope, "/") {
-			return requestProblem(http.StatusBadRequest, "The tenant is not one", "Want the first segment of a scope.")
-		}
-		return nil
-	}}
-	atToken = adminPlace{find: (*adminCall).enterToken}
-)
-
 // enter takes the scope out of a parameter of the query.
-func (c *adminCall) enter(param string) error {
+func (c *call) enter(param string) error {
 	if !c.query.Has(param) {
 		return requestProblem(http.StatusBadRequest, "The query has no "+param, "Write it like ?"+param+"=acme.")
 	}
@@ -323,8 +217,8 @@ func (c *adminCall) enter(param string) error {
 
 // enterToken takes the scope from the token that the path names. A token of a
 // scope that the actor does not cover is as good as none.
-func (c *adminCall) enterToken() error {
-	token, err := c.v.Token(c.ctx, c.params["id"])
+func (c *call) enterToken() error {
+	token, err := c.v.Token(c.ctx, c.r.PathValue("id"))
 	if err == nil && !c.actor.Covers(token.Scope) {
 		err = vault.ErrNotFound
 	}
@@ -344,7 +238,7 @@ func list[T any](items []T) []T {
 }
 
 // send answers with JSON.
-func (c *adminCall) send(status int, answer any) error {
+func (c *call) send(status int, answer any) error {
 	body, err := json.Marshal(answer)
 	if err != nil {
 		return err
@@ -356,7 +250,7 @@ func (c *adminCall) send(status int, answer any) error {
 }
 
 // fail answers a request that err ended.
-func (c *adminCall) fail(err error) {
+func (c *call) fail(err error) {
 	problem := wire.Refusal{Detail: err.Error()}
 	if e, ok := errors.AsType[*refusal](err); ok {
 		problem = e.Refusal

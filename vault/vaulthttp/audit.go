@@ -33,7 +33,7 @@ type (
 // maxAuditPage is the most entries in an answer.
 const maxAuditPage = 500
 
-func (c *adminCall) listAudit() error {
+func (c *call) listAudit() error {
 	before, err := c.number("before", 1<<62, 0)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (c *adminCall) listAudit() error {
 }
 
 // number returns a parameter of the query, from 1 to most.
-func (c *adminCall) number(param string, most, def int64) (int64, error) {
+func (c *call) number(param string, most, def int64) (int64, error) {
 	if !c.query.Has(param) {
 		return def, nil
 	}
@@ -67,9 +67,9 @@ func (c *adminCall) number(param string, most, def int64) (int64, error) {
 	return n, nil
 }
 
-func (c *adminCall) verifyAudit() error {
+func (c *call) verifyAudit() error {
 	var body verifyBody
-	if err := c.body(&body); err != nil {
+	if err := c.readBody(&body); err != nil {
 		return err
 	}
 	since, err := body.since()

@@ -24,20 +24,20 @@ import (
 
 // maxAdminBody is the longest body of a request, in bytes: JSON may escape a
 // byte of a value as six.
-const maxAdminBody = 6*vault.MaxValue + 16<<10
+const maxBody = 6*vault.MaxValue + 16<<10
 
 // body reads the JSON object of the request into the fields of dst, a pointer
 // to a struct. It refuses what encoding/json lets pass: unknown members, members
 // that are there twice or in another case, text that is not UTF-8. An empty body
 // is an empty object.
-func (c *adminCall) body(dst any) error {
+func (c *call) readBody(dst any) error {
 	if err := c.checkType(); err != nil {
 		return err
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxAdminBody))
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
 	defer clear(data)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return requestProblem(http.StatusRequestEntityTooLarge, "The body is too long", fmt.Sprintf("At most %d bytes are allowed.", maxAdminBody))
+		return requestProblem(http.StatusRequestEntityTooLarge, "The body is too long", fmt.Sprintf("At most %d bytes are allowed.", maxBody))
 	}
 	if err != nil {
 		return requestProblem(http.StatusBadRequest, "The body could not be read", "")
@@ -52,7 +52,7 @@ func (c *adminCall) body(dst any) error {
 }
 
 // checkType holds the request to plain JSON.
-func (c *adminCall) checkType() error {
+func (c *call) checkType() error {
 	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	charset, hasCharset := params["charset"]
 	if err != nil || kind != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") || c.r.Header.Get("Content-Encoding") != "" {
@@ -190,7 +190,7 @@ func unusable(member, rule string) error {
 }
 
 // unconditional refuses a condition where it would be ignored.
-func (c *adminCall) unconditional() error {
+func (c *call) refuseConditions() error {
 	for _, header := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 		if len(c.r.Header.Values(header)) > 0 {
 			return requestProblem(http.StatusBadRequest, header+" does not work here", "Conditions work with PUT only.")
@@ -201,7 +201,7 @@ func (c *adminCall) unconditional() error {
 
 // version returns the PutOptions.IfVersion that the headers of the request ask
 // for: If-Match with one version in quotes, or If-None-Match with a star.
-func (c *adminCall) version() (int64, error) {
+func (c *call) ifVersion() (int64, error) {
 	match, noneMatch := c.r.Header.Values("If-Match"), c.r.Header.Values("If-None-Match")
 	c.condition = len(match)+len(noneMatch) > 0
 	switch {

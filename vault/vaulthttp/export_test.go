@@ -18,15 +18,15 @@ type AdminRoute struct {
 
 // AdminRoutes returns what an admin handler serves.
 func AdminRoutes() []AdminRoute {
-	var routes []AdminRoute
-	for _, r := range adminRoutes {
+	var out []AdminRoute
+	for _, r := range routes {
 		route := AdminRoute{Method: r.method, Path: r.path, Query: append([]string(nil), r.query...), Required: r.at.param}
 		if r.at.param != "" {
 			route.Query = append(route.Query, r.at.param)
 		}
-		routes = append(routes, route)
+		out = append(out, route)
 	}
-	return routes
+	return out
 }
 
 // WireTypes are the types behind the schemas of docs/openapi.yaml.
@@ -55,7 +55,7 @@ var WireTypes = map[string]reflect.Type{
 }
 
 const (
-	MaxAdminBody = maxAdminBody
+	MaxAdminBody = maxBody
 	MostBuckets  = mostBuckets
 )
 

@@ -97,6 +97,10 @@ func TestAPathIsWrittenInOneWay(t *testing.T) {
 		got := a.do(t, "GET", target, "")
 		require.Equal(t, status, got.status, "%.60s: %s", target, got.body)
 	}
+	star := httptest.NewRequestWithContext(t.Context(), "OPTIONS", "*", nil)
+	requireRefusal(t, serve(a.handler, star), 404, "There is nothing here", "the whole server is no path")
+	connect := httptest.NewRequestWithContext(t.Context(), "CONNECT", "/v1//secrets", nil)
+	require.Equal(t, 404, serve(a.handler, connect).status)
 	long := a.do(t, "GET", "/v1/secrets/"+strings.Repeat("A", 100_000)+"?scope=acme", "")
 	requireRefusal(t, long, 400, "", "a name has at most 128 bytes")
 	require.Less(t, len(long.body), 1000, "the answer does not repeat it")

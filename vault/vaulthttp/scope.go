@@ -6,7 +6,7 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-func (c *adminCall) listIntegrations() error {
+func (c *call) listIntegrations() error {
 	integrations, err := c.v.Integrations(c.ctx, c.scope)
 	if err != nil {
 		return err
@@ -14,7 +14,7 @@ func (c *adminCall) listIntegrations() error {
 	return c.send(http.StatusOK, api.IntegrationList{Integrations: list(integrations)})
 }
 
-func (c *adminCall) showReadiness() error {
+func (c *call) showReadiness() error {
 	readiness, err := c.v.Readiness(c.ctx, c.scope)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ type putBody struct {
 type noMembers struct{}
 
 // sendSecret answers with a secret and the entity tag of its version.
-func (c *adminCall) sendSecret(secret api.Secret, err error) error {
+func (c *call) sendSecret(secret api.Secret, err error) error {
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (c *adminCall) sendSecret(secret api.Secret, err error) error {
 	return c.send(http.StatusOK, secret)
 }
 
-func (c *adminCall) listSecrets() error {
+func (c *call) listSecrets() error {
 	secrets, err := c.v.List(c.ctx, c.scope)
 	if err != nil {
 		return err
@@ -37,25 +37,25 @@ func (c *adminCall) listSecrets() error {
 	return c.send(http.StatusOK, api.SecretList{Secrets: list(secrets)})
 }
 
-func (c *adminCall) showSecret() error {
-	return c.sendSecret(c.v.Info(c.ctx, c.scope, c.params["name"]))
+func (c *call) showSecret() error {
+	return c.sendSecret(c.v.Info(c.ctx, c.scope, c.r.PathValue("name")))
 }
 
-func (c *adminCall) listVersions() error {
-	versions, err := c.v.History(c.ctx, c.scope, c.params["name"])
+func (c *call) listVersions() error {
+	versions, err := c.v.History(c.ctx, c.scope, c.r.PathValue("name"))
 	if err != nil {
 		return err
 	}
 	return c.send(http.StatusOK, api.VersionList{Versions: list(versions)})
 }
 
-func (c *adminCall) putSecret() error {
-	ifVersion, err := c.version()
+func (c *call) putSecret() error {
+	ifVersion, err := c.ifVersion()
 	if err != nil {
 		return err
 	}
 	var body putBody
-	if err := c.body(&body); err != nil {
+	if err := c.readBody(&body); err != nil {
 		return err
 	}
 	// What the vault would refuse too, in the words of JSON, and without
@@ -71,32 +71,32 @@ func (c *adminCall) putSecret() error {
 	case !slices.Contains(deliveries, body.Delivery):
 		return unusable("delivery", `is none of "env", "file" and "broker"`)
 	}
-	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.params["name"], bundle.NewValue(*body.Value), &vault.PutOptions{
+	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.r.PathValue("name"), bundle.NewValue(*body.Value), &vault.PutOptions{
 		Kind: body.Kind, Expires: body.Expires, Delivery: body.Delivery,
 		IfVersion: ifVersion, AllowTrailingNewline: body.AllowTrailingNewline,
 	}))
 }
 
-func (c *adminCall) activateSecret() error {
+func (c *call) activateSecret() error {
 	var body api.ActivateSecret
-	if err := c.body(&body); err != nil {
+	if err := c.readBody(&body); err != nil {
 		return err
 	}
 	if body.Version == nil {
 		return missing("version")
 	}
-	return c.sendSecret(c.v.Activate(c.ctx, c.scope, c.params["name"], *body.Version))
+	return c.sendSecret(c.v.Activate(c.ctx, c.scope, c.r.PathValue("name"), *body.Version))
 }
 
-func (c *adminCall) hideSecret() error {
-	if err := c.body(&noMembers{}); err != nil {
+func (c *call) hideSecret() error {
+	if err := c.readBody(&noMembers{}); err != nil {
 		return err
 	}
-	return c.sendSecret(c.v.Hide(c.ctx, c.scope, c.params["name"]))
+	return c.sendSecret(c.v.Hide(c.ctx, c.scope, c.r.PathValue("name")))
 }
 
-func (c *adminCall) deleteSecret() error {
-	if err := c.v.Delete(c.ctx, c.scope, c.params["name"]); err != nil {
+func (c *call) deleteSecret() error {
+	if err := c.v.Delete(c.ctx, c.scope, c.r.PathValue("name")); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)

@@ -23,14 +23,14 @@ const mostWaived = 100
 const maxOverlap = 90 * 24 * time.Hour
 
 // sendNewToken answers with a token, which nobody can read later.
-func (c *adminCall) sendNewToken(token bundle.Value, info api.Token, err error) error {
+func (c *call) sendNewToken(token bundle.Value, info api.Token, err error) error {
 	if err != nil {
 		return err
 	}
 	return c.send(http.StatusCreated, newToken{Token: token.Reveal(), Info: info})
 }
 
-func (c *adminCall) listTokens() error {
+func (c *call) listTokens() error {
 	tokens, err := c.v.Tokens(c.ctx, c.scope)
 	if err != nil {
 		return err
@@ -38,13 +38,13 @@ func (c *adminCall) listTokens() error {
 	return c.send(http.StatusOK, api.TokenList{Tokens: list(tokens)})
 }
 
-func (c *adminCall) showToken() error {
+func (c *call) showToken() error {
 	return c.send(http.StatusOK, c.token)
 }
 
-func (c *adminCall) issueToken() error {
+func (c *call) issueToken() error {
 	var body api.IssueToken
-	if err := c.body(&body); err != nil {
+	if err := c.readBody(&body); err != nil {
 		return err
 	}
 	for _, name := range body.Waive {
@@ -60,9 +60,9 @@ func (c *adminCall) issueToken() error {
 	}))
 }
 
-func (c *adminCall) rotateToken() error {
+func (c *call) rotateToken() error {
 	var body api.RotateToken
-	if err := c.body(&body); err != nil {
+	if err := c.readBody(&body); err != nil {
 		return err
 	}
 	opts := &vault.RotateTokenOptions{Expires: body.Expires, RotateBy: body.RotateBy}
@@ -75,8 +75,8 @@ func (c *adminCall) rotateToken() error {
 	return c.sendNewToken(c.v.RotateToken(c.ctx, c.token.ID, opts))
 }
 
-func (c *adminCall) revokeToken() error {
-	if err := c.body(&noMembers{}); err != nil {
+func (c *call) revokeToken() error {
+	if err := c.readBody(&noMembers{}); err != nil {
 		return err
 	}
 	if err := c.v.RevokeToken(c.ctx, c.token.ID); err != nil {

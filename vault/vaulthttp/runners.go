@@ -65,7 +65,7 @@ func Runners(v *vault.Vault, opts *Options) http.Handler {
 	if opts == nil {
 		opts = &Options{}
 	}
-	return &handler{
+	return &runners{
 		v:              v,
 		allowPlaintext: opts.AllowPlaintext,
 		remoteAddr:     opts.RemoteAddr,
@@ -76,7 +76,7 @@ func Runners(v *vault.Vault, opts *Options) http.Handler {
 	}
 }
 
-type handler struct {
+type runners struct {
 	v              *vault.Vault
 	allowPlaintext bool
 	remoteAddr     func(*http.Request) string // or nil
@@ -118,7 +118,7 @@ var (
 		Detail: "Satchel-Runner takes at most 128 bytes of UTF-8 without control characters."}
 )
 
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *runners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	switch {
@@ -170,7 +170,7 @@ func protected(r *http.Request) bool {
 	return false
 }
 
-func (h *handler) bootstrap(w http.ResponseWriter, r *http.Request) {
+func (h *runners) bootstrap(w http.ResponseWriter, r *http.Request) {
 	addr := addrOf(r, h.remoteAddr)
 	token := bearer(r)
 	req := &vault.BootstrapRequest{
@@ -228,7 +228,7 @@ func bearer(r *http.Request) bundle.Value {
 }
 
 // holdOff answers a request that a limit is against.
-func (h *handler) holdOff(w http.ResponseWriter, r *http.Request, addr string, limit LimitKind, wait time.Duration) {
+func (h *runners) holdOff(w http.ResponseWriter, r *http.Request, addr string, limit LimitKind, wait time.Duration) {
 	if h.limited != nil {
 		h.limited(limit)
 	}
@@ -242,7 +242,7 @@ func (h *handler) holdOff(w http.ResponseWriter, r *http.Request, addr string, l
 
 // fail answers a bootstrap that err ended. What the vault says goes to the
 // log; the runner gets a fixed text.
-func (h *handler) fail(w http.ResponseWriter, r *http.Request, addr string, err error) {
+func (h *runners) fail(w http.ResponseWriter, r *http.Request, addr string, err error) {
 	if errors.Is(err, vault.ErrInvalid) { // addrOf has checked the rest
 		refuse(w, badName)
 		return

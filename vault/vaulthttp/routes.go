@@ -1,0 +1,119 @@
+package vaulthttp
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/satchelhq/satchel/internal/wire"
+)
+
+// A route is one thing that administrators do.
+type route struct {
+	method string
+	// path has {parameters}, each one segment.
+	path string
+	// query are the parameters that it takes, besides those of at.
+	query []string
+	// at finds the scope that it is about and holds the actor to it.
+	at place
+	// serve answers, or returns why it does not.
+	serve func(*call) error
+}
+
+var routes = []route{
+	{"GET", "/v1/secrets", nil, atScope, (*call).listSecrets},
+	{"GET", "/v1/secrets/{name}", nil, atScope, (*call).showSecret},
+	{"PUT", "/v1/secrets/{name}", nil, atScope, (*call).putSecret},
+	{"DELETE", "/v1/secrets/{name}", nil, atScope, (*call).deleteSecret},
+	{"GET", "/v1/secrets/{name}/versions", nil, atScope, (*call).listVersions},
+	{"POST", "/v1/secrets/{name}/activate", nil, atScope, (*call).activateSecret},
+	{"POST", "/v1/secrets/{name}/hide", nil, atScope, (*call).hideSecret},
+
+	{"GET", "/v1/tokens", nil, atScope, (*call).listTokens},
+	{"POST", "/v1/tokens", nil, atScope, (*call).issueToken},
+	{"GET", "/v1/tokens/{id}", nil, atToken, (*call).showToken},
+	{"POST", "/v1/tokens/{id}/rotate", nil, atToken, (*call).rotateToken},
+	{"POST", "/v1/tokens/{id}/revoke", nil, atToken, (*call).revokeToken},
+
+	{"GET", "/v1/integrations", nil, atScope, (*call).listIntegrations},
+	{"GET", "/v1/readiness", nil, atScope, (*call).showReadiness},
+
+	{"GET", "/v1/audit", []string{"before", "limit"}, atTenant, (*call).listAudit},
+	{"POST", "/v1/audit/verify", nil, atTenant, (*call).verifyAudit},
+}
+
+// A place is where a route works.
+type place struct {
+	param string // of the query, or empty
+	find  func(*call) error
+}
+
+var (
+	atScope  = place{"scope", func(c *call) error { return c.enter("scope") }}
+	atTenant = place{"tenant", func(c *call) error {
+		if err := c.enter("tenant"); err != nil {
+			return err
+		}
+		if strings.Contains(c.scope, "/") {
+			return requestProblem(http.StatusBadRequest, "The tenant is not one", "Want the first segment of a scope.")
+		}
+		return nil
+	}}
+	atToken = place{find: (*call).enterToken}
+)
+
+// changes reports whether the route needs AdminHeader.
+func (r *route) changes() bool { return r.method != http.MethodGet }
+
+// newMux returns a mux of all routes. It answers other methods and paths with
+// problem documents too.
+func newMux(a *administrators) *http.ServeMux {
+	mux := http.NewServeMux()
+	methods := map[string][]string{}
+	for i := range routes {
+		to := &routes[i]
+		mux.HandleFunc(to.method+" "+to.path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, to) })
+		methods[to.path] = append(methods[to.path], to.method)
+		if to.method == http.MethodGet {
+			methods[to.path] = append(methods[to.path], http.MethodHead)
+		}
+	}
+	for path, allowed := range methods {
+		slices.Sort(allowed)
+		allow := strings.Join(allowed, ", ")
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Allow", allow)
+			refuse(w, wire.Refusal{Type: wire.RequestProblem, Title: "Use " + allow, Status: http.StatusMethodNotAllowed})
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound) })
+	return mux
+}
+
+// hasEscapes is the refusal of a path with percent escapes. No resource needs
+// one, so that there is one way to write each: what has one is refused before
+// anybody wonders what is meant.
+var hasEscapes = wire.Refusal{Type: wire.RequestProblem, Title: "The path has percent escapes", Status: http.StatusBadRequest,
+	Detail: "Names of secrets and ids of tokens need none. A scope goes into the query."}
+
+// withoutDots returns r with the segments . and .. of its path escaped, for a
+// ServeMux to take them for names, as which they are refused: it would redirect
+// to the path without them.
+func withoutDots(r *http.Request) *http.Request {
+	if !strings.Contains(r.URL.Path, "/.") {
+		return r
+	}
+	segments := strings.Split(r.URL.Path, "/")
+	for i, segment := range segments {
+		if segment == "." || segment == ".." {
+			segments[i] = strings.ReplaceAll(segment, ".", "%2E")
+		}
+	}
+	escaped := *r
+	escaped.URL = &url.URL{}
+	*escaped.URL = *r.URL
+	escaped.URL.RawPath = strings.Join(segments, "/")
+	return &escaped
+}
