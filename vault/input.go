@@ -79,12 +79,20 @@ func checkPut(scope, name string, value bundle.Value, opts PutOptions) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if !opts.AllowTrailingNewline && strings.TrimRight(s, "\r\n") != s {
-		return fmt.Errorf("%w: the value ends in a line break; remove it, or set AllowTrailingNewline if it belongs to the value", ErrInvalid)
+		return fmt.Errorf("%w: %w", ErrInvalid, &bundle.Fault{
+			Problem: "the value ends in a line break",
+			Setting: "vault.PutOptions.AllowTrailingNewline",
+			Fix:     "remove it",
+			Or:      "set {vault.PutOptions.AllowTrailingNewline} if it belongs to the value",
+		})
 	}
 	switch opts.Delivery {
 	case "", bundle.DeliverEnv, bundle.DeliverFile, bundle.DeliverBroker:
 	default:
-		return fmt.Errorf("%w: unknown delivery %s", ErrInvalid, clip(string(opts.Delivery)))
+		return fmt.Errorf("%w: %w", ErrInvalid, &bundle.Fault{
+			Problem: `{vault.PutOptions.Delivery} is none of "env", "file" and "broker"`,
+			Setting: "vault.PutOptions.Delivery",
+		})
 	}
 	if opts.IfVersion < IfAbsent {
 		return fmt.Errorf("%w: IfVersion is %d; want a version, 0 for no condition, or IfAbsent", ErrInvalid, opts.IfVersion)
@@ -151,17 +159,21 @@ func checkIssue(scope string, opts TokenOptions) error {
 		return err
 	}
 	for _, name := range opts.Waive {
-		if err := checkRef(scope, name); err != nil {
-			return fmt.Errorf("TokenOptions.Waive: %w", err)
+		if err := bundle.CheckName(name); err != nil {
+			return badWaive("has what is no name of a secret: " + err.Error())
 		}
 	}
 	if len(opts.Waive) > maxWaived {
-		return fmt.Errorf("%w: TokenOptions.Waive has %d names; at most %d are allowed", ErrInvalid, len(opts.Waive), maxWaived)
+		return badWaive(fmt.Sprintf("has %d names; at most %d are allowed", len(opts.Waive), maxWaived))
 	}
 	if expires := stored(opts.Expires); !expires.IsZero() && !now().Before(expires) {
 		return fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, expires.Format(time.RFC3339))
 	}
 	return cmp.Or(checkTime("Expires", opts.Expires), checkTime("RotateBy", opts.RotateBy))
+}
+
+func badWaive(rule string) error {
+	return fmt.Errorf("%w: %w", ErrInvalid, &bundle.Fault{Problem: "{vault.TokenOptions.Waive} " + rule, Setting: "vault.TokenOptions.Waive"})
 }
 
 // checkTokenID returns ErrNotFound for an id that no token has, so that no storage

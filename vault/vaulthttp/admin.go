@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/calmlog"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault"
@@ -249,9 +250,17 @@ func (c *call) send(status int, answer any) error {
 	return nil
 }
 
-// fail answers a request that err ended.
+// members are the names that settings of the vault have in bodies.
+var members = map[string]string{
+	"vault.PutOptions.AllowTrailingNewline": `"allow_trailing_newline"`,
+	"vault.PutOptions.Delivery":             `"delivery"`,
+	"vault.TokenOptions.Waive":              `"waive"`,
+}
+
+// fail answers a request that err ended. The vault checks what it is given; its
+// advice is put in the words of JSON.
 func (c *call) fail(err error) {
-	problem := wire.Refusal{Detail: err.Error()}
+	problem := wire.Refusal{Detail: bundle.Explain(err, func(setting string) string { return members[setting] })}
 	if e, ok := errors.AsType[*refusal](err); ok {
 		problem = e.Refusal
 	} else {

@@ -3,8 +3,6 @@ package vaulthttp
 import (
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
@@ -58,18 +56,11 @@ func (c *call) putSecret() error {
 	if err := c.readBody(&body); err != nil {
 		return err
 	}
-	// What the vault would refuse too, in the words of JSON, and without
-	// quoting a member that may hold what belongs into another.
-	deliveries := []bundle.Delivery{"", bundle.DeliverEnv, bundle.DeliverFile, bundle.DeliverBroker}
 	switch {
 	case body.Value == nil:
 		return missing("value")
-	case len(*body.Value) > vault.MaxValue:
+	case len(*body.Value) > vault.MaxValue: // which is 413, as for the body
 		return requestProblem(http.StatusRequestEntityTooLarge, "The value is too long", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), vault.MaxValue))
-	case strings.TrimRight(*body.Value, "\r\n") != *body.Value && !body.AllowTrailingNewline:
-		return unusable("value", `ends in a line break; remove it, or set "allow_trailing_newline" if it belongs to the value`)
-	case !slices.Contains(deliveries, body.Delivery):
-		return unusable("delivery", `is none of "env", "file" and "broker"`)
 	}
 	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.r.PathValue("name"), bundle.NewValue(*body.Value), &vault.PutOptions{
 		Kind: body.Kind, Expires: body.Expires, Delivery: body.Delivery,

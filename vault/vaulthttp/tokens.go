@@ -16,9 +16,6 @@ type newToken struct {
 	Info  api.Token `json:"info"`
 }
 
-// mostWaived is how many names a token may waive.
-const mostWaived = 100
-
 // maxOverlap is the longest time for which two tokens work side by side.
 const maxOverlap = 90 * 24 * time.Hour
 
@@ -46,14 +43,6 @@ func (c *call) issueToken() error {
 	var body api.IssueToken
 	if err := c.readBody(&body); err != nil {
 		return err
-	}
-	for _, name := range body.Waive {
-		if err := bundle.CheckName(name); err != nil {
-			return unusable("waive", "has what is no name of a secret: "+err.Error())
-		}
-	}
-	if len(body.Waive) > mostWaived {
-		return unusable("waive", fmt.Sprintf("has %d names; at most %d are allowed", len(body.Waive), mostWaived))
 	}
 	return c.sendNewToken(c.v.IssueToken(c.ctx, c.scope, &vault.TokenOptions{
 		Label: body.Label, Expires: body.Expires, RotateBy: body.RotateBy, Waive: body.Waive,
