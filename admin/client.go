@@ -55,9 +55,6 @@ const (
 	// maxAnswer is the size of the largest answer that is read, in bytes. The
 	// lists of a scope may be long.
 	maxAnswer = 16 << 20
-	// header must be in whatever changes something: no form of another site
-	// can send it.
-	header = "Satchel-Admin"
 )
 
 // platform is who is asked.
@@ -166,7 +163,7 @@ func (c *Client) request(ctx context.Context, r *request, at *url.URL) (*http.Re
 	if r.method == http.MethodGet {
 		return sent, nil
 	}
-	sent.Header.Set(header, "1")
+	sent.Header.Set(wire.AdminHeader, "1")
 	if r.body == nil && r.method == http.MethodDelete {
 		return sent, nil
 	}
@@ -187,7 +184,7 @@ func credentials(r *http.Request) []string {
 	var out []string
 	for name, values := range r.Header {
 		switch name {
-		case "Accept", "Content-Type", header, "If-Match", "If-None-Match":
+		case "Accept", "Content-Type", wire.AdminHeader, "If-Match", "If-None-Match":
 		default:
 			out = append(out, values...)
 		}

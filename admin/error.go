@@ -24,14 +24,6 @@ var (
 	ErrConflict = errors.New("conflict")
 )
 
-// Types of problem documents besides those of package wire.
-const (
-	tooManyProblem      = "urn:satchel:problem:too-many"
-	unauthorizedProblem = "urn:satchel:problem:unauthorized"
-	notFoundProblem     = "urn:satchel:problem:not-found"
-	conflictProblem     = "urn:satchel:problem:conflict"
-)
-
 // Error is an answer other than the one that was wanted. It holds nothing of
 // the answer but the words of a platform's own problem document (RFC 9457),
 // and not even those if they show a part of the value that was sent, of the
@@ -74,9 +66,9 @@ func (e *Error) Error() string {
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
-		return e.Type == notFoundProblem
+		return e.Type == wire.NotFoundProblem
 	case ErrConflict:
-		return e.Type == conflictProblem
+		return e.Type == wire.ConflictProblem
 	}
 	return false
 }
@@ -96,7 +88,7 @@ func (e *Error) read(response *http.Response, hidden []string) {
 	if kind == wire.ProblemType && err == nil && len(data) <= wire.MaxRefusal && json.Unmarshal(data, &said) == nil {
 		switch said.Type {
 		case wire.TokenProblem, wire.RequestProblem, wire.NotAllowedProblem, wire.UnavailableProblem, wire.IntegrityProblem,
-			tooManyProblem, unauthorizedProblem, notFoundProblem, conflictProblem:
+			wire.TooManyProblem, wire.UnauthorizedProblem, wire.NotFoundProblem, wire.ConflictProblem:
 			e.Type = said.Type
 			e.Title, e.Detail = shown(said.Title, hidden), shown(said.Detail, hidden)
 			return

@@ -26,6 +26,9 @@ const (
 	BootstrapPath = "/runners/bootstrap"
 	// RunnerHeader names the runner that asks.
 	RunnerHeader = "Satchel-Runner"
+	// AdminHeader must be in whatever administrators send to change something:
+	// no form of another site can send it.
+	AdminHeader = "Satchel-Admin"
 	// MaxRunner is the longest name of a runner, in bytes.
 	MaxRunner = 128
 	// MaxWait is the longest that an answer may be held back for.
@@ -52,6 +55,11 @@ const (
 	NotAllowedProblem  = "urn:satchel:problem:not-allowed"
 	UnavailableProblem = "urn:satchel:problem:unavailable"
 	IntegrityProblem   = "urn:satchel:problem:integrity"
+	TooManyProblem     = "urn:satchel:problem:too-many"
+	// The rest are those of the administrators' API alone.
+	UnauthorizedProblem = "urn:satchel:problem:unauthorized"
+	NotFoundProblem     = "urn:satchel:problem:not-found"
+	ConflictProblem     = "urn:satchel:problem:conflict"
 )
 
 // Refusal is a problem document (RFC 9457). Reason says more where the type

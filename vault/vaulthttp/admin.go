@@ -22,7 +22,7 @@ import (
 // AdminHeader must be in every request to an admin handler that changes
 // something, with the value "1": no form of another site can send it, and no
 // script of another site may.
-const AdminHeader = "Satchel-Admin"
+const AdminHeader = wire.AdminHeader
 
 // AdminOptions say how an admin handler answers. The zero value of each field
 // means its default.
@@ -179,7 +179,7 @@ func (c *call) identify() error {
 	}
 	c.log.WarnContext(c.ctx, "an administrator was refused", "address", addrOf(c.r, c.remoteAddr))
 	c.w.Header().Set("WWW-Authenticate", "Bearer")
-	return &refusal{wire.Refusal{Type: unauthorizedProblem, Title: "It is not known who asks", Status: http.StatusUnauthorized}}
+	return &refusal{wire.Refusal{Type: wire.UnauthorizedProblem, Title: "It is not known who asks", Status: http.StatusUnauthorized}}
 }
 
 // parseQuery reads the query, in which every parameter is known and there once.
@@ -224,7 +224,7 @@ func (c *call) enterToken() error {
 		err = vault.ErrNotFound
 	}
 	if errors.Is(err, vault.ErrNotFound) {
-		return &refusal{wire.Refusal{Type: notFoundProblem, Title: "There is no such token", Status: http.StatusNotFound}}
+		return &refusal{wire.Refusal{Type: wire.NotFoundProblem, Title: "There is no such token", Status: http.StatusNotFound}}
 	}
 	c.scope, c.token = token.Scope, token
 	return err
@@ -268,11 +268,11 @@ func (c *call) fail(err error) {
 		case errors.Is(err, vault.ErrInvalid):
 			problem.Type, problem.Title, problem.Status = wire.RequestProblem, "The request breaks a rule", http.StatusBadRequest
 		case errors.Is(err, vault.ErrNotFound):
-			problem.Type, problem.Title, problem.Status = notFoundProblem, "There is no such thing", http.StatusNotFound
+			problem.Type, problem.Title, problem.Status = wire.NotFoundProblem, "There is no such thing", http.StatusNotFound
 		case errors.Is(err, vault.ErrConflict) && c.condition:
-			problem.Type, problem.Title, problem.Status = conflictProblem, "It is not as the request expects it", http.StatusPreconditionFailed
+			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "It is not as the request expects it", http.StatusPreconditionFailed
 		case errors.Is(err, vault.ErrConflict):
-			problem.Type, problem.Title, problem.Status = conflictProblem, "Others write at the same time", http.StatusConflict
+			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "Others write at the same time", http.StatusConflict
 		default:
 			refuseFailure(c.w, c.r, c.log, "an administrator's request failed", err)
 			return

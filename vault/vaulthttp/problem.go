@@ -12,14 +12,6 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// Types of problem documents besides those of package wire.
-const (
-	tooManyProblem      = "urn:satchel:problem:too-many"
-	unauthorizedProblem = "urn:satchel:problem:unauthorized"
-	notFoundProblem     = "urn:satchel:problem:not-found"
-	conflictProblem     = "urn:satchel:problem:conflict"
-)
-
 // retryAfter is what clients are told when the vault cannot answer for now.
 const retryAfter = 5 * time.Second
 

@@ -235,7 +235,7 @@ func (h *runners) holdOff(w http.ResponseWriter, r *http.Request, addr string, l
 	h.log.WarnContext(r.Context(), "a limit holds requests off", "limit", string(limit), "address", addr)
 	setRetryAfter(w, wait)
 	refuse(w, wire.Refusal{
-		Type: tooManyProblem, Title: "Too many requests", Status: http.StatusTooManyRequests,
+		Type: wire.TooManyProblem, Title: "Too many requests", Status: http.StatusTooManyRequests,
 		Detail: "Ask again after the time that Retry-After says.", Reason: string(limit),
 	})
 }
