@@ -96,17 +96,13 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 		Logger: log, RefreshAfter: c.refresh, Audit: sinks, AuditKeep: c.auditKeep, Integrations: integrations,
 		Required: c.required, Notices: c.notices, Observer: p.counts.observer(),
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.vault.Check(ctx)
 	}
-	err = p.vault.Check(ctx)
-	if errors.Is(err, keyring.ErrNoKey) {
+	if errors.Is(err, keyring.ErrNoKey) { // the key service has none of that name, or the data is under another
 		return unusable{fmt.Errorf("-kek and -kek-key: %s", bundle.Explain(err, flagOf))}
 	}
-	if err != nil {
-		return fmt.Errorf("-database: %w", err)
-	}
-	return nil
+	return err
 }
 
 // flagOf returns the flag of a setting of the library.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/atomicfile"
+	"github.com/satchelhq/satchel/internal/awskmsserver"
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
 	"github.com/satchelhq/satchel/internal/postgrestest"
 )
@@ -69,6 +71,24 @@ func TestAVaultMovesFromSQLiteToPostgreSQL(t *testing.T) {
 	code, _, stderr := command(t, "import", "-data", dir, "-database", database, backup)
 	require.Equal(t, exitOK, code, stderr)
 	require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-database", database).fetch(token), "API_KEY"))
+}
+
+func TestAKeyThatTheServiceDoesNotHave(t *testing.T) {
+	server := awskmsserver.New(t)
+	t.Setenv("AWS_ENDPOINT_URL", "http://"+server.Address())
+	t.Setenv("AWS_ACCESS_KEY_ID", awskmsserver.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "a-secret-access-key-of-some-length")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	arn := server.CreateKey("eu-central-1", "11111111-2222-3333-4444-555555555555")
+	dir := t.TempDir()
+	p := start(t, dir, "-kek", "aws", "-kek-key", arn)
+	p.put("acme", "API_KEY", "made-up-value-of-acme")
+	p.stop()
+	missing := strings.Replace(arn, "11111111", "99999999", 1)
+	code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "aws", "-kek-key", missing)
+	require.Equal(t, exitUsage, code, "only other settings help")
+	require.Contains(t, stderr, "-kek and -kek-key: checking the keyring: ")
+	require.Equal(t, exitOK, start(t, dir, "-kek", "aws", "-kek-key", arn).stop())
 }
 
 func TestAVaultMovesFromAKeyFileToHashiCorpVault(t *testing.T) {
