@@ -3,9 +3,9 @@
 // bundle for a token.
 //
 //	v, err := vault.New(ctx, storage, keys, nil)
-//	info, err := v.Put(ctx, "acme/web", "ANTHROPIC_API_KEY", value, nil)
+//	secret, err := v.Put(ctx, "acme/web", "ANTHROPIC_API_KEY", value, nil)
 //	token, _, err := v.IssueToken(ctx, "acme/web/pool-a", nil)
-//	http.Handle("/", vaulthttp.Runners(v, nil))  // GET /runners/bootstrap
+//	http.Handle("/", vaulthttp.Runners(v, nil)) // GET /runners/bootstrap
 //
 // Start with [Vault]. Scopes are paths such as acme/web/pool-a, of which the
 // first segment is the tenant. A runner's bundle holds the secrets of every
@@ -21,9 +21,9 @@
 // [store.Store] is where the rows go: packages memstore and sqlstore. Beside that, a
 // platform takes what it needs:
 //
-//   - [vaulthttp.Admin] for administrators over HTTP, write-only;
-//   - [vaulthttp.Health] and [vaulthttp.Ready] for whoever starts and stops it, and
-//     [Observer] for metrics;
+//   - package vaulthttp for runners and administrators over HTTP, and for
+//     health checks; package api has what administrators see;
+//   - [Observer] for metrics, and [Vault.Health] for health checks of its own;
 //   - [Vault.Check] before it serves, [Vault.Run] while it does, and
 //     [Vault.Tenants] for work of its own;
 //   - [Integration] for secrets that are minted when runners need them, and

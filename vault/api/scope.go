@@ -57,8 +57,11 @@ type ReadyItem struct {
 type ReadyStatus string
 
 const (
+	// ReadyPresent means that runners get it.
 	ReadyPresent ReadyStatus = "present"
+	// ReadyMissing means that neither a scope nor an integration has it.
 	ReadyMissing ReadyStatus = "missing"
+	// ReadyExpired means that the nearest value has ended.
 	ReadyExpired ReadyStatus = "expired"
 	// ReadyHidden means that a tombstone takes it away.
 	ReadyHidden ReadyStatus = "hidden"

@@ -19,9 +19,9 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// AdminHeader must be in every request to an admin handler that changes
-// something, with the value "1": no form of another site can send it, and no
-// script of another site may.
+// AdminHeader, Satchel-Admin, must be in every request to an admin handler that
+// changes something, with the value "1": no form of another site can send it, and
+// no script of another site may.
 const AdminHeader = wire.AdminHeader
 
 // AdminOptions say how an admin handler answers. The zero value of each field

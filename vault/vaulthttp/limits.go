@@ -46,8 +46,11 @@ func (l Limit) or(def Limit) Limit {
 type LimitKind string
 
 const (
-	LimitedByToken    LimitKind = "token"
-	LimitedByAddress  LimitKind = "address"
+	// LimitedByToken is [Options.TokenLimit].
+	LimitedByToken LimitKind = "token"
+	// LimitedByAddress is [Options.AddressLimit].
+	LimitedByAddress LimitKind = "address"
+	// LimitedByFailures is [Options.FailureLimit].
 	LimitedByFailures LimitKind = "failures"
 )
 
