@@ -3,8 +3,9 @@ package vault
 import (
 	"context"
 	"errors"
-	"github.com/satchelhq/satchel/vault/store"
 	"time"
+
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 const (

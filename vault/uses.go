@@ -2,9 +2,10 @@ package vault
 
 import (
 	"context"
-	"github.com/satchelhq/satchel/vault/store"
 	"sync"
 	"time"
+
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 const (

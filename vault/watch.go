@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"github.com/satchelhq/satchel/vault/store"
 	"maps"
 	"math"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/internal/shared"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // pollEvery is how often a process with waiting runners asks its storage for
