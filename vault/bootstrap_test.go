@@ -163,7 +163,7 @@ func TestOptionsOfAVaultAreChecked(t *testing.T) {
 	}
 	_, err = vault.New(t.Context(), memstore.New(), keys, &vault.Options{Audit: []audit.Sink{audit.NewSlogSink(nil), nil}})
 	require.ErrorIs(t, err, vault.ErrInvalid)
-	require.ErrorContains(t, err, "Options.Audit[1]")
+	requireOption(t, err, "vault.Options.Audit", "Audit[1] is nil; leave it out")
 	_, err = vault.New(t.Context(), nil, keys, nil)
 	require.ErrorIs(t, err, vault.ErrInvalid)
 	require.ErrorContains(t, err, "Storage is nil")
@@ -187,7 +187,7 @@ func TestANoticeIsASentenceThatRunnersGetWhole(t *testing.T) {
 	for _, notice := range []string{"", " ", "two\nlines", "\x1b[31mred", "\xff", longest + "."} {
 		_, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Notices: []string{"fine", notice}})
 		require.ErrorIs(t, err, vault.ErrInvalid, "%q", notice)
-		require.ErrorContains(t, err, "Options.Notices[1]", "the error names the option")
+		requireOption(t, err, "vault.Options.Notices", "Notices[1] ")
 	}
 	f = f.with(t, vault.Options{Notices: []string{"fine", longest}})
 	sent, err := wire.Encode(f.bundle(t, f.issue(t, "acme")))

@@ -118,10 +118,15 @@ func checkText(what, s string, most int) error {
 	if len(s) > most {
 		return fmt.Errorf("%w: %s has %d bytes; at most %d are allowed", ErrInvalid, what, len(s), most)
 	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+	if !isPlain(s) {
 		return fmt.Errorf("%w: %s has control characters or is not valid UTF-8", ErrInvalid, what)
 	}
 	return nil
+}
+
+// isPlain reports whether a text is valid UTF-8 without control characters.
+func isPlain(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // checkTime bounds a time that is stored and sent: JSON has no years beyond
@@ -137,17 +142,20 @@ func checkTime(what string, t time.Time) error {
 func clip(s string) string { return strconv.Quote(text.Clip(s, bundle.MaxName, 35)) }
 
 // checkNotices holds Options.Notices to its rules.
-func checkNotices(notices []string) error {
+func checkNotices(notices []string) (errs []error) {
+	const setting = "vault.Options.Notices"
 	for i, notice := range notices {
-		option := fmt.Sprintf("Options.Notices[%d]", i)
-		if strings.TrimSpace(notice) == "" {
-			return fmt.Errorf("%w: %s is blank; leave it out", ErrInvalid, option)
-		}
-		if err := checkText(option, notice, maxNotice); err != nil {
-			return err
+		option := fmt.Sprintf("{vault.Options.Notices}[%d]", i)
+		switch {
+		case strings.TrimSpace(notice) == "":
+			errs = append(errs, invalidOption(option+" is blank", setting, "leave it out"))
+		case len(notice) > maxNotice:
+			errs = append(errs, invalidOption(fmt.Sprintf("%s has %d bytes", option, len(notice)), setting, fmt.Sprintf("at most %d are allowed", maxNotice)))
+		case !isPlain(notice):
+			errs = append(errs, invalidOption(option+" has control characters or is not valid UTF-8", setting, "write it in one line"))
 		}
 	}
-	return nil
+	return errs
 }
 
 // checkIssue holds the arguments of IssueToken to their rules.

@@ -87,31 +87,42 @@ type minter struct {
 	asking atomic.Bool // a Fetch has not returned
 }
 
-func newMinters(integrations []Integration) ([]*minter, error) {
-	var minters []*minter
+// checkIntegrations holds Options.Integrations to its rules.
+func checkIntegrations(integrations []Integration) (errs []error) {
 	for i, in := range integrations {
-		if !integrationName.MatchString(in.Name) {
-			return nil, fmt.Errorf("%w: the name of integration %d does not match %s", ErrInvalid, i, integrationName)
+		if err := in.check(integrations[:i]); err != nil {
+			errs = append(errs, &bundle.Fault{Problem: fmt.Sprintf("{vault.Options.Integrations}[%d]: %v", i, err), Setting: "vault.Options.Integrations", Err: err})
 		}
-		if slices.ContainsFunc(minters, func(m *minter) bool { return m.Name == in.Name }) {
-			return nil, fmt.Errorf("%w: two integrations are called %s", ErrInvalid, in.Name)
-		}
-		if err := CheckScope(in.Scope); err != nil {
-			return nil, fmt.Errorf("integration %s: %w", in.Name, err)
-		}
-		if in.Provider == nil || in.Budget < 0 || in.Timeout < 0 {
-			return nil, fmt.Errorf("%w: integration %s has no Provider, or a negative Budget or Timeout", ErrInvalid, in.Name)
-		}
-		if in.Budget == 0 {
-			in.Budget = 60
-		}
-		if in.Timeout == 0 {
-			in.Timeout = 10 * time.Second
-		}
+	}
+	return errs
+}
+
+// check holds an integration to its rules. others are those before it.
+func (in Integration) check(others []Integration) error {
+	if !integrationName.MatchString(in.Name) {
+		return fmt.Errorf("%w: the name does not match %s", ErrInvalid, integrationName)
+	}
+	if slices.ContainsFunc(others, func(other Integration) bool { return other.Name == in.Name }) {
+		return fmt.Errorf("%w: another integration is called %s too", ErrInvalid, in.Name)
+	}
+	if err := CheckScope(in.Scope); err != nil {
+		return err
+	}
+	if in.Provider == nil || in.Budget < 0 || in.Timeout < 0 {
+		return fmt.Errorf("%w: it has no Provider, or a negative Budget or Timeout", ErrInvalid)
+	}
+	return nil
+}
+
+func newMinters(integrations []Integration) []*minter {
+	var minters []*minter
+	for _, in := range integrations {
+		in.Budget = cmp.Or(in.Budget, 60)
+		in.Timeout = cmp.Or(in.Timeout, 10*time.Second)
 		// What was paid for is kept, even if the runner that asked has gone.
 		minters = append(minters, &minter{Integration: in, flight: shared.Flight[mintResult]{Stay: true}})
 	}
-	return minters, nil
+	return minters
 }
 
 // serving returns the integrations for a path, the tenant's first.

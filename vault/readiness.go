@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -84,17 +85,12 @@ func (v *Vault) ready(st *state, minted map[string]bundle.Secret) []api.ReadyIte
 }
 
 // checkRequired holds Options.Required to its rules.
-func checkRequired(required []Required) error {
+func checkRequired(required []Required) (errs []error) {
 	for i, need := range required {
-		if err := checkRef(need.Scope, need.Name); err != nil {
-			return fmt.Errorf("Options.Required[%d]: %w", i, err)
-		}
-		if err := checkText("the kind", need.Kind, maxKind); err != nil {
-			return fmt.Errorf("Options.Required[%d]: %w", i, err)
-		}
-		if err := checkText("the help", need.Help, maxLabel); err != nil {
-			return fmt.Errorf("Options.Required[%d]: %w", i, err)
+		err := cmp.Or(checkRef(need.Scope, need.Name), checkText("the kind", need.Kind, maxKind), checkText("the help", need.Help, maxLabel))
+		if err != nil {
+			errs = append(errs, &bundle.Fault{Problem: fmt.Sprintf("{vault.Options.Required}[%d]: %v", i, err), Setting: "vault.Options.Required", Err: err})
 		}
 	}
-	return nil
+	return errs
 }

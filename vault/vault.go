@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/calmlog"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/audit"
@@ -117,10 +118,40 @@ type Options struct {
 	Wake <-chan struct{}
 }
 
+// Check returns nil if New accepts o, and otherwise everything that is wrong with
+// it: a [*bundle.Fault] for each problem, whose setting is a field of Options, all
+// of which are [ErrInvalid] and joined by errors.Join. It calls nothing that o
+// refers to, so a program can use it before it makes or opens anything. o may be
+// nil.
+func (o *Options) Check() error {
+	if o == nil {
+		return nil
+	}
+	errs := slices.Concat(checkIntegrations(o.Integrations), checkRequired(o.Required), checkNotices(o.Notices))
+	for i, sink := range o.Audit {
+		if sink == nil {
+			errs = append(errs, invalidOption(fmt.Sprintf("{vault.Options.Audit}[%d] is nil", i), "vault.Options.Audit", "leave it out"))
+		}
+	}
+	if o.RefreshAfter != 0 && o.RefreshAfter < time.Second {
+		errs = append(errs, invalidOption(fmt.Sprintf("{vault.Options.RefreshAfter} is %s", o.RefreshAfter), "vault.Options.RefreshAfter", "want 1s or more"))
+	}
+	if o.AuditKeep < 0 {
+		errs = append(errs, invalidOption(fmt.Sprintf("{vault.Options.AuditKeep} is %s", o.AuditKeep), "vault.Options.AuditKeep", "want a positive duration, or zero to keep all entries"))
+	}
+	return errors.Join(errs...)
+}
+
+// invalidOption returns the error for a field of Options.
+func invalidOption(problem, setting, fix string) error {
+	return &bundle.Fault{Problem: problem, Setting: setting, Fix: fix, Err: ErrInvalid}
+}
+
 // New returns a vault over s whose data keys are wrapped by keys. It proves
 // that the keyring works (see keyring.Keyring.Check) and fails if it does not,
 // unless the key service is only unavailable. It is [ErrInvalid] if s, keys or
-// opts cannot be used. opts may be nil. The caller keeps owning s and keys.
+// opts cannot be used; see [Options.Check]. opts may be nil. The caller keeps
+// owning s and keys.
 func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Options) (*Vault, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -131,6 +162,9 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 	if keys == nil {
 		return nil, fmt.Errorf("%w: the keyring is nil; make one with keyring.New", ErrInvalid)
 	}
+	if err := opts.Check(); err != nil {
+		return nil, err
+	}
 	v := &Vault{
 		storage: s,
 		keys:    keys,
@@ -138,6 +172,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 		refresh: cmp.Or(opts.RefreshAfter, 15*time.Minute),
 
 		auditKeep: opts.AuditKeep,
+		minters:   newMinters(opts.Integrations),
 		required:  slices.Clone(opts.Required),
 		notices:   slices.Clone(opts.Notices),
 		observer:  opts.Observer,
@@ -146,26 +181,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 	}
 	v.audit = audit.NewLog(outages{s}, &audit.Options{Sinks: opts.Audit, BestEffort: opts.AuditBestEffort, Logger: v.log})
 	v.watch.init(opts.Wake)
-	var err error
-	if v.minters, err = newMinters(opts.Integrations); err != nil {
-		return nil, err
-	}
-	if err := checkRequired(opts.Required); err != nil {
-		return nil, err
-	}
-	if err := checkNotices(opts.Notices); err != nil {
-		return nil, err
-	}
-	if i := slices.Index(opts.Audit, nil); i >= 0 {
-		return nil, fmt.Errorf("%w: Options.Audit[%d] is nil; leave it out", ErrInvalid, i)
-	}
-	if v.refresh < time.Second {
-		return nil, fmt.Errorf("%w: RefreshAfter is %s; want a second or more", ErrInvalid, v.refresh)
-	}
-	if v.auditKeep < 0 {
-		return nil, fmt.Errorf("%w: AuditKeep is %s; want a positive duration, or zero to keep all entries", ErrInvalid, v.auditKeep)
-	}
-	err = keys.Check(ctx)
+	err := keys.Check(ctx)
 	if err != nil && !errors.Is(err, keyring.ErrUnavailable) {
 		return nil, fmt.Errorf("checking the keyring: %w", err)
 	}
