@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
@@ -159,102 +158,6 @@ var groups = []struct {
 	}},
 }
 
-// parse reads the arguments and the environment. Beside an error, which has all
-// that is wrong with them, it returns what it could read.
-func parse(args, environ []string) (*config, error) {
-	c := &config{command: "serve"}
-	var errs []error
-	wrong := func(err error) { errs = append(errs, err) }
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		c.command, args = args[0], args[1:]
-		if commands[c.command] == nil {
-			wrong(fmt.Errorf("%s is no command; want one of %s", quoted(c.command), strings.Join(slices.Sorted(maps.Keys(commands)), ", ")))
-			c.command = ""
-		}
-	}
-	flags := flag.NewFlagSet("satchel-platform", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	for _, group := range groups {
-		group.flags(c, flags)
-	}
-	flags.VisitAll(func(f *flag.Flag) { f.Value = collected{f.Value, "-" + f.Name, wrong} })
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return c, err
-	} else if err != nil {
-		if strings.HasPrefix(err.Error(), "bad flag syntax") {
-			err = errors.New("an argument starts like a flag and is none; write flags like -listen :8443")
-		}
-		wrong(err)
-		c.command = "" // what comes after is not known, so nothing is looked at
-		return c, errors.Join(errs...)
-	}
-	if c.command != "" {
-		wrong(c.takeArguments(flags.Args()))
-	}
-	// In this order: check looks at what the others have set.
-	wrong(c.takeEnvironment(flags, environ))
-	wrong(c.check())
-	c.complete()
-	return c, errors.Join(errs...)
-}
-
-// takeArguments takes what follows the flags.
-func (c *config) takeArguments(rest []string) error {
-	switch c.command {
-	case "export", "import", "keygen":
-		if len(rest) != 1 {
-			return fmt.Errorf("%s takes one file, after the flags; %d arguments are there", c.command, len(rest))
-		}
-		c.file = rest[0]
-	default:
-		if len(rest) > 0 {
-			return fmt.Errorf("%s is no flag; a command comes before all flags", quoted(rest[0]))
-		}
-	}
-	return nil
-}
-
-// takeEnvironment sets the flags that are not there from their variables.
-func (c *config) takeEnvironment(flags *flag.FlagSet, environ []string) error {
-	given := map[string]bool{}
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	byVariable := map[string]*flag.Flag{}
-	flags.VisitAll(func(f *flag.Flag) { byVariable[envName(f.Name)] = f })
-	var errs []error
-	for _, variable := range slices.Sorted(slices.Values(environ)) {
-		name, value, _ := strings.Cut(variable, "=")
-		if name == adminTokenEnv {
-			c.adminToken = value
-		}
-		if !strings.HasPrefix(name, envPrefix) {
-			continue
-		}
-		f := byVariable[name]
-		switch {
-		case f == nil:
-			errs = append(errs, fmt.Errorf("%s is in the environment, and there is no such setting; remove it", name))
-			continue
-		case given[f.Name] || value == "":
-			continue
-		}
-		setting, values := f.Value.(collected).Value, []string{value}
-		if _, ok := setting.(interface{ repeated() }); ok {
-			values = strings.Split(value, ";")
-		}
-		for _, value := range values {
-			if err := set(setting, strings.TrimSpace(value)); err != nil {
-				errs = append(errs, fmt.Errorf("%s (-%s): %w", name, f.Name, err))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// envName returns the variable that stands for a flag.
-func envName(name string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
-
 // check returns everything that is wrong, one error for each.
 func (c *config) check() error {
 	var errs []error
@@ -322,7 +225,7 @@ func (c *config) check() error {
 		}
 	}
 	for _, secret := range []struct{ flag, name string }{{"-github-name", g.name}, {"-bitbucket-name", b.name}} {
-		if !secretName.MatchString(secret.name) || strings.HasPrefix(secret.name, "SATCHEL_") {
+		if bundle.CheckName(secret.name) != nil || strings.HasPrefix(secret.name, "SATCHEL_") {
 			wrong("%s: want the name of a secret, of letters, digits and _, that does not begin with SATCHEL_", secret.flag)
 		}
 	}
@@ -355,7 +258,6 @@ func (c *config) complete() {
 }
 
 var (
-	secretName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 	keywords      = regexp.MustCompile(`^\s*[a-z_]+\s*=`)
 	otherDatabase = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]+:|\?`)
 )
@@ -391,12 +293,4 @@ func loopback(address string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-// quoted shows an argument if it looks like a word. Others may hold a password.
-func quoted(argument string) string {
-	if regexp.MustCompile(`^-?[A-Za-z_-]{1,30}$`).MatchString(argument) {
-		return strconv.Quote(argument)
-	}
-	return "an argument"
 }

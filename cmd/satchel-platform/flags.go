@@ -11,33 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
-
-// collected is a flag that tells wrong of a value it refuses, and lets the rest
-// of the arguments be read.
-type collected struct {
-	flag.Value
-	name  string
-	wrong func(error)
-}
-
-func (c collected) Set(s string) error {
-	if err := set(c.Value, s); err != nil {
-		c.wrong(fmt.Errorf("%s: %w", c.name, err))
-	}
-	return nil
-}
-
-// IsBoolFlag is how package flag asks whether a flag stands without a value.
-func (c collected) IsBoolFlag() bool {
-	b, ok := c.Value.(interface{ IsBoolFlag() bool })
-	return ok && b.IsBoolFlag()
-}
 
 // set sets a flag. One that refuses the value keeps what it had, and says what it
 // wants. No error quotes the value: it may be a secret in the wrong place.
@@ -130,7 +108,7 @@ func parseRepository(s string) (string, error) {
 
 // parseNotice takes what every runner can show. The empty one is none.
 func parseNotice(s string) (string, error) {
-	if len(s) > 1024 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) || s != "" && strings.TrimSpace(s) == "" {
+	if s != "" && (&vault.Options{Notices: []string{s}}).Check() != nil {
 		return "", errors.New("want a sentence in one line, of at most 1024 bytes")
 	}
 	return s, nil
@@ -162,7 +140,7 @@ func parseKeyRef(s string) (keyRef, error) {
 func parseRequired(s string) (vault.Required, error) {
 	scope, secret, ok := strings.Cut(s, "=")
 	name, kind, _ := strings.Cut(secret, ":")
-	if !ok || vault.CheckScope(scope) != nil || !secretName.MatchString(name) {
+	if !ok || vault.CheckScope(scope) != nil || bundle.CheckName(name) != nil {
 		return vault.Required{}, errors.New("want SCOPE=NAME[:KIND], such as acme/web=ANTHROPIC_API_KEY:anthropic")
 	}
 	if !regexp.MustCompile(`^[!-~]{0,64}$`).MatchString(kind) {

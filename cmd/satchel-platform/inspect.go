@@ -111,13 +111,13 @@ func (c *config) inspectAuditFile() error {
 }
 
 func (c *config) inspectAdminToken() error {
-	if c.adminToken != "" {
-		return nil
-	}
-	if _, err := os.Stat(c.adminTokenFile); errors.Is(err, fs.ErrNotExist) || !keeps(c.adminTokenFile) { // it will be made
+	if c.adminToken != "" || !keeps(c.adminTokenFile) {
 		return nil
 	}
 	_, err := c.readAdminToken()
+	if errors.Is(err, fs.ErrNotExist) { // it will be made
+		return nil
+	}
 	return err
 }
 
