@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"flag"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,6 +27,8 @@ func TestUnusableSettingsAreNamedWithTheirFix(t *testing.T) {
 		{args: []string{"serve", "rewrap"}, says: `"rewrap" is no flag; a command comes before all flags`},
 		{args: []string{"export"}, says: `export takes one file, after the flags; 0 arguments are there`},
 		{args: []string{"-liste", ":1"}, says: `flag provided but not defined: -liste`},
+		{args: []string{"-log-level"}, says: `flag needs an argument: -log-level`},
+		{args: []string{"rewrap", "--", "-listen"}, says: `"-listen" is no flag; a command comes before all flags`},
 		{args: []string{"-listen", "8443"}, says: `-listen "8443": want an address and a port, such as 127.0.0.1:8443`},
 		{args: []string{"-listen", ":8443"}, says: `-listen :8443 can be reached from outside: set -tls-cert and -tls-key, or listen on 127.0.0.1`},
 		{args: []string{"-listen", "0.0.0.0:8443", "-insecure-loopback"}, says: `-insecure-loopback: -listen 0.0.0.0:8443 is not a loopback address`},
@@ -136,6 +140,42 @@ func TestEveryFlagHasAVariableAndWinsOverIt(t *testing.T) {
 			require.NotContains(t, err.Error(), "no such setting", f.Name)
 		}
 	})
+}
+
+func TestParse_flags(t *testing.T) {
+	c, err := parse([]string{"export", "--insecure-loopback", "-data=d=1", "--database", "-", "-insecure-loopback=false", "-log-level", "debug", "--", "-file"}, nil)
+	require.NoError(t, err)
+	require.False(t, c.insecureLoopback, "the last one counts")
+	require.Equal(t, "d=1", c.data, "the first = ends the name")
+	require.Equal(t, "-", c.database)
+	require.Equal(t, slog.LevelDebug, c.logLevel)
+	require.Equal(t, "-file", c.file, "-- ends the flags")
+
+	c, err = parse([]string{"export", "-insecure-loopback", "-"}, nil)
+	require.NoError(t, err)
+	require.True(t, c.insecureLoopback, "it takes no value from the next argument")
+	require.Equal(t, "-", c.file)
+}
+
+func TestFlagNames(t *testing.T) {
+	flags := map[string]bool{}
+	eachFlag(func(f *flag.Flag) { flags["-"+f.Name] = true })
+	for setting, name := range flagNames {
+		require.True(t, flags[name], "%s is the flag of %s", name, setting)
+	}
+
+	dir := t.TempDir()
+	c, err := parse([]string{"-data", dir}, nil)
+	require.NoError(t, err)
+	c.notices, c.refresh = []string{"fine", "two\nlines"}, time.Millisecond // which parse refuses
+	_, err = open(t.Context(), c, slog.New(slog.DiscardHandler))
+	wrong, ok := errors.AsType[unusable](err)
+	require.True(t, ok, err)
+	var stderr text
+	require.Equal(t, exitUsage, refuse(&stderr, wrong.error))
+	require.Equal(t, "satchel-platform: -notice[1] has control characters or is not valid UTF-8; write it in one line\n"+
+		"satchel-platform: -refresh-after is 1ms; want 1s or more\n"+
+		"satchel-platform: nothing was started; -help shows all settings\n", stderr.String())
 }
 
 // eachFlag calls f for every flag.

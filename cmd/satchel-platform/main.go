@@ -10,10 +10,10 @@
 //	satchel-platform keygen FILE    # a key file
 //	satchel-platform -help          # everything that can be set
 //
-// All settings are in config.go; inspect.go looks at the files that they name
-// before anything is made. open.go makes the vault of them, serve.go serves
-// it, commands.go does what needs no server. docs/platform.md is for those who run
-// it.
+// All settings are in config.go; parse.go reads them, and inspect.go looks at the
+// files that they name before anything is made. open.go makes the vault of them,
+// serve.go serves it, commands.go does what needs no server. docs/platform.md is for
+// those who run it.
 package main
 
 import (
@@ -26,6 +26,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/satchelhq/satchel/bundle"
 )
 
 // What the program exits with.
@@ -63,11 +65,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return refuse(stderr, err)
 	}
 	err = commands[c.command](ctx, c, c.logger(stderr), stdout)
-	if _, ok := errors.AsType[unusable](err); ok {
-		return refuse(stderr, err)
+	if wrong, ok := errors.AsType[unusable](err); ok {
+		return refuse(stderr, wrong.error)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "satchel-platform: %s: %v\n", c.command, err)
+		fmt.Fprintf(stderr, "satchel-platform: %s: %s\n", c.command, bundle.Explain(err, flagName))
 		return exitFailed
 	}
 	return exitOK
@@ -79,11 +81,23 @@ type unusable struct{ error }
 // refuse says what is wrong with the settings, and returns what to exit with.
 func refuse(stderr io.Writer, err error) int {
 	for _, problem := range problems(err) {
-		fmt.Fprintln(stderr, "satchel-platform:", problem)
+		fmt.Fprintln(stderr, "satchel-platform:", bundle.Explain(problem, flagName))
 	}
 	fmt.Fprintln(stderr, "satchel-platform: nothing was started; -help shows all settings")
 	return exitUsage
 }
+
+// flagNames are the flags of settings of the library.
+var flagNames = map[string]string{
+	"keyring.Options.Retired":    "-kek-retired",
+	"vault.Options.AuditKeep":    "-audit-keep",
+	"vault.Options.Notices":      "-notice",
+	"vault.Options.RefreshAfter": "-refresh-after",
+	"vault.Options.Required":     "-require",
+}
+
+// flagName returns the flag of a setting of the library, or "" if it has none.
+func flagName(setting string) string { return flagNames[setting] }
 
 // problems returns the errors that errors.Join has put together.
 func problems(err error) []error {

@@ -96,18 +96,16 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 		Logger: log, RefreshAfter: c.refresh, Audit: sinks, AuditKeep: c.auditKeep, Integrations: integrations,
 		Required: c.required, Notices: c.notices, Observer: p.counts.observer(),
 	})
+	if errors.Is(err, vault.ErrInvalid) {
+		return unusable{err}
+	}
 	if err == nil {
 		err = p.vault.Check(ctx)
 	}
 	if errors.Is(err, keyring.ErrNoKey) { // the key service has none of that name, or the data is under another
-		return unusable{fmt.Errorf("-kek and -kek-key: %s", bundle.Explain(err, flagOf))}
+		return unusable{fmt.Errorf("-kek and -kek-key: %w", err)}
 	}
 	return err
-}
-
-// flagOf returns the flag of a setting of the library.
-func flagOf(setting string) string {
-	return map[string]string{"keyring.Options.Retired": "-kek-retired"}[setting]
 }
 
 // openDatabase opens the pool of connections, without a connection yet. No
