@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"sync"
@@ -147,7 +148,7 @@ func (d *derivation) take(value any, w *work) {
 	}
 	d.failures++
 	d.failed, d.err = w.from, masked(w.err, w.from)
-	d.next = time.Now().Add(backoff(d.failures))
+	d.next = time.Now().Add(backoff(d.failures, rand.N))
 	if d.failures == 1 {
 		d.log(slog.LevelWarn, "building a derived value failed; the last good one stays in use", "error", d.err)
 	}

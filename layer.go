@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -29,25 +30,15 @@ type layer struct {
 	// ends the wait that has the turn, if one has.
 	wanted int
 	stop   context.CancelFunc
-	// fruitless counts the waits in a row that brought nothing, and waitFrom
-	// is when the next one may begin. Only the holder of turn changes them.
-	fruitless int
-	waitFrom  time.Time
 
 	// The record:
 
 	bundle *bundle.Bundle // the last good one, or nil if it was revoked
 	// shown is bundle without what has expired.
-	shown     *bundle.Bundle
-	refreshed time.Time // the last success, by the wall clock
-	err       error     // of the last attempt; nil if that succeeded
-	attempts  int       // failures since the last success
-	revoked   bool
-	next      time.Time // when the next fetch is due
-	// expires is when the first secret of bundle expires, or zero, and since
-	// when that secret's lifetime began.
-	expires, since time.Time
-	state          State // as last announced
+	shown *bundle.Bundle
+	// schedule is never changed in part: each event replaces it.
+	schedule
+	state State // as last announced
 	// warned is when the log last said that the layer's token ends soon.
 	warned time.Time
 }
@@ -102,17 +93,6 @@ func (c *Client) giveBack(l *layer) {
 	c.poke()
 }
 
-// waitable reports whether the layer is to be waited on. The caller holds
-// Client.mu.
-func (l *layer) waitable() bool {
-	if l.waiter == nil || l.attempts == 0 {
-		return l.waiter != nil
-	}
-	// What somebody has to mend is worth one wait, which then ends when it is
-	// mended or with the next tick.
-	return kindOf(l.err) == bundle.FetchPermanent && !l.revoked && l.fruitless == 0
-}
-
 // fetch fetches the layer and records the outcome. The caller has the turn.
 // That ctx ended is no outcome.
 func (c *Client) fetch(ctx context.Context, l *layer) error {
@@ -165,20 +145,15 @@ func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	c.news = append(c.news, tell)
-	l.err = err
+	switch {
+	case withdrawn:
+		l.bundle = nil
+	case err == nil && !b.Equal(l.bundle): // of equal bundles the older stays
+		l.bundle = b
+	}
+	l.schedule = l.schedule.fetched(now, l.bundle, err, c.opts.Interval, rand.N)
 	if err == nil {
-		l.succeed(now, b, c.opts.Interval)
 		c.warnOfToken(l, now)
-	} else {
-		l.attempts++
-		l.revoked = l.revoked || kindOf(err) == bundle.FetchRevoked
-		if withdrawn {
-			l.bundle, l.expires = nil, time.Time{}
-		}
-		l.next = now.Add(retryDelay(c.opts.Interval, l.attempts, l.revoked, err))
-		if l.attempts == 1 {
-			l.fruitless, l.waitFrom = 0, time.Time{} // see waitable
-		}
 	}
 	switch {
 	case c.current.Load() != nil:
@@ -195,23 +170,6 @@ func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 	}
 }
 
-// succeed records a bundle. Of equal bundles the older stays.
-func (l *layer) succeed(now time.Time, b *bundle.Bundle, interval time.Duration) {
-	if l.attempts > 0 {
-		l.fruitless = 0
-	}
-	l.refreshed, l.attempts, l.revoked = now.Round(0), 0, false
-	if !b.Equal(l.bundle) {
-		l.bundle = b
-	}
-	expires, since := firstExpiry(b, now)
-	later := expires.After(l.expires)
-	if !expires.Equal(l.expires) {
-		l.expires, l.since = expires, since
-	}
-	l.next = now.Add(l.cadence(interval, now, later))
-}
-
 // warnOfToken says once a day that a token has to be rotated: after it has ended
 // the layer is revoked.
 func (c *Client) warnOfToken(l *layer, now time.Time) {
@@ -225,19 +183,6 @@ func (c *Client) warnOfToken(l *layer, now time.Time) {
 		args = append(args, "expires", end)
 	}
 	c.log(slog.LevelWarn, "the token has to be rotated", args...)
-}
-
-// stateAt returns the layer's state at now.
-func (l *layer) stateAt(now time.Time, maxStale time.Duration) State {
-	switch {
-	case l.revoked:
-		return Revoked
-	case over(l.refreshed.Add(maxStale), now):
-		return Outdated
-	case l.err != nil:
-		return Stale
-	}
-	return Fresh
 }
 
 // kindOf returns what err, which may be nil, means for the next fetch.

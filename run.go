@@ -3,6 +3,7 @@ package satchel
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -116,27 +117,21 @@ func (r *run) step(ctx context.Context) time.Duration {
 // layer's turn is taken or wanted: whoever has it pokes Run in the end. The
 // caller holds mu.
 func (r *run) visit(ctx context.Context, l *layer, now time.Time) time.Time {
-	due := !now.Before(l.next)
-	switch {
-	case due:
-	case !l.waitable():
-		return l.next
-	case now.Before(l.waitFrom) && l.waitFrom.Before(l.next):
-		return l.waitFrom
-	case now.Before(l.waitFrom):
-		return l.next
+	what, until := l.due(now, l.waiter != nil)
+	if what == nothing {
+		return until
 	}
 	if l.wanted > 0 || !l.take() {
 		return time.Time{}
 	}
-	if due {
+	if what == fetch {
 		r.group.Go(func() {
 			defer r.giveBack(l)
 			_ = r.fetch(ctx, l) // it is in the record
 		})
 		return time.Time{}
 	}
-	ctx, l.stop = context.WithDeadline(ctx, l.next)
+	ctx, l.stop = context.WithDeadline(ctx, until)
 	r.group.Go(func() {
 		defer r.giveBack(l)
 		r.wait(ctx, l)
@@ -157,25 +152,11 @@ func (c *Client) wait(ctx context.Context, l *layer) {
 // waited records what a wait that began at start brought.
 func (c *Client) waited(l *layer, start time.Time, b *bundle.Bundle, err error) {
 	now := time.Now()
-	took := now.Sub(start)
+	changed := err == nil && !bundle.Compare(l.bundle, b).Empty()
 	c.mu.Lock()
-	switch {
-	case err == nil && (took >= longWait || !bundle.Compare(l.bundle, b).Empty()):
-		l.fruitless = 0
-	case took >= longWait:
-		l.fruitless = 1
-	default:
-		l.fruitless++
-	}
-	l.waitFrom = start.Add(minBackoff)
-	if err != nil || l.fruitless > 0 {
-		l.waitFrom = now.Add(retryDelay(c.opts.Interval, l.fruitless, false, err))
-	}
-	if kindOf(err) == bundle.FetchPermanent && l.err == nil && l.fruitless == 1 {
-		l.next = now
-	}
+	l.schedule = l.schedule.waited(start, now, changed, err, c.opts.Interval, rand.N)
 	c.mu.Unlock()
-	tell := func() { c.logCall("wait", l, took, b, err) }
+	tell := func() { c.logCall("wait", l, now.Sub(start), b, err) }
 	if kindOf(err) == bundle.FetchRevoked || err == nil && (l.err != nil || !b.Equal(l.bundle)) {
 		c.record(l, b, err, tell)
 		c.announce()

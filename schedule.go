@@ -2,7 +2,6 @@ package satchel
 
 import (
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -25,27 +24,143 @@ const (
 	longWait = 10 * time.Second
 )
 
-// cadence returns the time from a success at now to the next fetch. later says
-// that the success brought a later first expiry.
-func (l *layer) cadence(interval time.Duration, now time.Time, later bool) time.Duration {
-	if after := l.bundle.Meta().RefreshAfter; after > 0 {
+// schedule is the part of a layer's record that says when to fetch and to wait
+// next, and which state the layer is in. Its methods are the rules in the comment
+// of [Client.Run]. They are pure: they read no clock, and change nothing but return
+// the schedule that follows.
+type schedule struct {
+	next      time.Time // when the next fetch is due
+	refreshed time.Time // the last success, by the wall clock
+	err       error     // of the last attempt; nil if that succeeded
+	attempts  int       // failures since the last success
+	revoked   bool      // one of them says so
+	// expires is when the first secret of the layer's bundle expires, or zero, and
+	// since when that secret's lifetime began.
+	expires, since time.Time
+	// fruitless counts the waits in a row that brought nothing, and waitFrom is
+	// when the next one may begin.
+	fruitless int
+	waitFrom  time.Time
+}
+
+// draw returns a random time that is at least 0 and less than limit, which is
+// positive. Outside of tests it is [math/rand/v2.N].
+type draw func(limit time.Duration) time.Duration
+
+// fetched returns the schedule after an attempt that ended at now: a fetch, or a
+// wait that counts as one. b is the bundle that the layer has then, which is nil
+// after a failure that took it away.
+func (s schedule) fetched(now time.Time, b *bundle.Bundle, err error, interval time.Duration, random draw) schedule {
+	s.err = err
+	if err != nil {
+		s.attempts++
+		s.revoked = s.revoked || kindOf(err) == bundle.FetchRevoked
+		if b == nil {
+			s.expires = time.Time{}
+		}
+		if s.attempts == 1 {
+			s.fruitless, s.waitFrom = 0, time.Time{} // see waitable
+		}
+		s.next = now.Add(retryDelay(s.attempts, s.revoked, err, interval, random))
+		return s
+	}
+	if s.attempts > 0 {
+		s.fruitless = 0
+	}
+	s.refreshed, s.attempts, s.revoked = now.Round(0), 0, false
+	expires, since := firstExpiry(b, now)
+	later := expires.After(s.expires)
+	if !expires.Equal(s.expires) {
+		s.expires, s.since = expires, since
+	}
+	if after := b.Meta().RefreshAfter; after > 0 {
 		interval = min(interval, max(after, minTick))
 	}
-	tick := jitter(interval)
-	if l.expires.IsZero() {
-		return tick
+	tick := jitter(interval, random)
+	if !s.expires.IsZero() {
+		least := minHope
+		if later {
+			least = minTick
+		}
+		tick = min(tick, renewal(s.expires.Sub(now.Round(0)), s.expires.Sub(s.since), least, random))
 	}
-	least := minHope
-	if later {
-		least = minTick
+	s.next = now.Add(tick)
+	return s
+}
+
+// waited returns the schedule after a wait from start to now. changed says that it
+// brought other secrets than the layer has.
+func (s schedule) waited(start, now time.Time, changed bool, err error, interval time.Duration, random draw) schedule {
+	long := now.Sub(start) >= longWait
+	switch {
+	case err == nil && (long || changed):
+		s.fruitless = 0
+		s.waitFrom = start.Add(minBackoff)
+		return s
+	case long:
+		s.fruitless = 1
+	default:
+		s.fruitless++
 	}
-	left := l.expires.Sub(now.Round(0))
-	ahead := left - margin(l.expires.Sub(l.since))
-	if ahead >= least {
+	s.waitFrom = now.Add(retryDelay(s.fruitless, false, err, interval, random))
+	if kindOf(err) == bundle.FetchPermanent && s.attempts == 0 && s.fruitless == 1 {
+		s.next = now
+	}
+	return s
+}
+
+// action is the next call of a layer's provider.
+type action int
+
+const (
+	nothing action = iota
+	fetch
+	wait
+)
+
+// due returns the call to make at now. Of nothing and of a wait, until is the end.
+// waiter says that the provider can be waited on.
+func (s schedule) due(now time.Time, waiter bool) (a action, until time.Time) {
+	switch {
+	case !now.Before(s.next):
+		return fetch, time.Time{}
+	case !waiter || !s.waitable():
+		return nothing, s.next
+	case !now.Before(s.waitFrom):
+		return wait, s.next
+	case s.waitFrom.Before(s.next):
+		return nothing, s.waitFrom
+	}
+	return nothing, s.next
+}
+
+// waitable reports whether a wait may follow the last attempt: a success, or a
+// permanent error, which is worth one wait that ends with the correction.
+func (s schedule) waitable() bool {
+	return s.attempts == 0 || kindOf(s.err) == bundle.FetchPermanent && !s.revoked && s.fruitless == 0
+}
+
+// stateAt returns the layer's state at now.
+func (s schedule) stateAt(now time.Time, maxStale time.Duration) State {
+	switch {
+	case s.revoked:
+		return Revoked
+	case over(s.refreshed.Add(maxStale), now):
+		return Outdated
+	case s.err != nil:
+		return Stale
+	}
+	return Fresh
+}
+
+// renewal returns the time to the fetch that renews a secret which has so much of
+// its lifetime left. It is never less than least.
+func renewal(left, lifetime, least time.Duration, random draw) time.Duration {
+	if ahead := left - margin(lifetime); ahead >= least {
 		// Only earlier: the margin is the last moment.
-		return min(tick, max(least, ahead-rand.N(ahead/10)))
+		return max(least, ahead-random(ahead/10))
 	}
-	return min(tick, max(least, jitter(left/2)))
+	return max(least, jitter(left/2, random))
 }
 
 // margin returns how long before its end a secret of that lifetime is renewed.
@@ -82,37 +197,37 @@ func firstExpiry(b *bundle.Bundle, now time.Time) (expires, since time.Time) {
 
 // retryDelay returns the time from the latest of attempts failures in a row to
 // the next attempt.
-func retryDelay(interval time.Duration, attempts int, revoked bool, err error) time.Duration {
+func retryDelay(attempts int, revoked bool, err error, interval time.Duration, random draw) time.Duration {
 	var d time.Duration
 	switch {
 	case revoked:
-		d = jitter(interval << min(attempts-1, 2))
+		d = jitter(interval<<min(attempts-1, 2), random)
 	case kindOf(err) == bundle.FetchPermanent:
-		d = jitter(interval)
+		d = jitter(interval, random)
 	default:
-		d = backoff(attempts)
+		d = backoff(attempts, random)
 	}
 	d = max(d, minBackoff)
 	if e, ok := errors.AsType[*bundle.FetchError](err); ok && e.RetryAfter > 0 {
 		// Spread, and never sooner than asked: everybody was told the same.
 		after := min(max(e.RetryAfter, minBackoff), max(interval, minBackoff))
-		d = max(d, after+rand.N(after/10))
+		d = max(d, after+random(after/10))
 	}
 	return d
 }
 
 // backoff returns a random time of at least a second, and at most as many as
 // doubling for each failure gives, up to five minutes.
-func backoff(failures int) time.Duration {
+func backoff(failures int, random draw) time.Duration {
 	ceiling := maxBackoff
 	if failures < 9 { // 2^9 s is more than five minutes
 		ceiling = min(ceiling, minBackoff<<failures)
 	}
-	return minBackoff + rand.N(ceiling-minBackoff+1)
+	return minBackoff + random(ceiling-minBackoff+1)
 }
 
 // jitter returns d give or take a random tenth.
-func jitter(d time.Duration) time.Duration {
+func jitter(d time.Duration, random draw) time.Duration {
 	tenth := d / 10
-	return d - tenth + rand.N(2*tenth+1)
+	return d - tenth + random(2*tenth+1)
 }
