@@ -68,44 +68,28 @@ func readPrivate(path string) (string, error) {
 	return strings.TrimRight(string(content), "\r\n"), err
 }
 
-const tokenRule = "want 32 to 512 printable ASCII characters without spaces; one that is made for you is best"
-
-// usableToken reports whether a token of administrators is long enough, and can
-// be in a header.
-func usableToken(token string) bool {
-	unusual := func(r rune) bool { return r <= ' ' || r > '~' }
-	return len(token) >= 32 && len(token) <= 512 && !strings.ContainsFunc(token, unusual)
+// keeps reports whether a file can be read twice: what comes through a pipe is for
+// the one who uses it.
+func keeps(path string) bool {
+	if path == "" {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().IsRegular()
 }
 
-// loadAdminToken returns the administrators' token, and the file that it made
-// for it, if it did.
-func (c *config) loadAdminToken() (token, made string, err error) {
-	if c.adminToken != "" {
-		return c.adminToken, "", nil
-	}
-	if _, err := os.Stat(c.adminTokenFile); errors.Is(err, fs.ErrNotExist) {
-		isMine, err := createOnce(c.adminTokenFile, func(draft string) error {
-			return atomicfile.Create(draft, []byte(rand.Text()+rand.Text()+"\n"))
-		})
-		if err != nil {
-			return "", "", fmt.Errorf("-admin-token-file: %w", err)
-		}
-		if isMine {
-			made = c.adminTokenFile
-		}
-	}
-	token, err = c.readAdminToken()
-	return token, made, err
-}
-
-// readAdminToken returns the token in the file.
-func (c *config) readAdminToken() (string, error) {
-	token, err := readPrivate(c.adminTokenFile)
-	if err == nil && !usableToken(token) {
-		err = fmt.Errorf("%s: %s", c.adminTokenFile, tokenRule)
-	}
+// writable returns nil if there is a regular file that can be read and written.
+func writable(path string) error {
+	info, err := os.Stat(path) // before it is opened: to open a pipe is to wait
 	if err != nil {
-		return "", fmt.Errorf("-admin-token-file: %w", err)
+		return err
 	}
-	return token, nil
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }

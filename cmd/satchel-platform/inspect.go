@@ -134,29 +134,3 @@ func (c *config) inspectCertificate() error {
 	_, err := newCertificate(cmp.Or(c.tlsCert, made), cmp.Or(c.tlsKey, madeKey), nil)
 	return err
 }
-
-// keeps reports whether a file can be read twice: what comes through a pipe is for
-// the one who uses it.
-func keeps(path string) bool {
-	if path == "" {
-		return false
-	}
-	info, err := os.Stat(path)
-	return err != nil || info.Mode().IsRegular()
-}
-
-// writable returns nil if there is a regular file that can be read and written.
-func writable(path string) error {
-	info, err := os.Stat(path) // before it is opened: to open a pipe is to wait
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", path)
-	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	return file.Close()
-}

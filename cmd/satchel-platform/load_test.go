@@ -151,7 +151,7 @@ func newLoad(t *testing.T) *load {
 		l.runners = n
 	}
 	l.server = postgrestest.Start(t)
-	program := filepath.Join(t.TempDir(), "platform")
+	program := filepath.Join(t.TempDir(), "satchel-platform")
 	l.build("build", "-o", program, ".")
 	for range 2 {
 		p := &loadPlatform{l: l, program: program, listen: "127.0.0.1:0"}

@@ -23,6 +23,7 @@ import (
 	"github.com/satchelhq/satchel/internal/awskmsserver"
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
 	"github.com/satchelhq/satchel/internal/postgrestest"
+	"github.com/satchelhq/satchel/providers"
 )
 
 func TestProcessesShareAPostgreSQL(t *testing.T) {
@@ -183,7 +184,9 @@ func TestNothingSecretIsWritten(t *testing.T) {
 	p.do("GET", "/admin/v1/secrets?scope=acme", "", "Authorization", "Bearer "+canary)
 	p.do("PUT", "/admin/v1/secrets/API_KEY?scope=acme", `{"valu":"`+canary+`"}`, "Authorization", "Bearer "+p.adminToken(), "Satchel-Admin", "1", "Content-Type", "application/json")
 	p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer "+token.Reveal(), "If-None-Match", `"`+b.Revision()+`"`)
-	p.admin("POST", "/tokens/"+token.Reveal()[4:16]+"/revoke", "{}")
+	id, ok := providers.TokenID(token)
+	require.True(t, ok)
+	p.admin("POST", "/tokens/"+id+"/revoke", "{}")
 	_, err := p.runner(token).Fetch(t.Context(), nil)
 	require.Error(t, err)
 	admin := p.adminToken()
