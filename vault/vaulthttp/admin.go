@@ -86,7 +86,8 @@ type call struct {
 	*administrators
 	w     http.ResponseWriter
 	r     *http.Request
-	ctx   context.Context // of r, and of the actor
+	param func(name string) string // of the route's path
+	ctx   context.Context          // of r, and of the actor
 	actor Actor
 	query url.Values
 	scope string    // set by the route's place
@@ -118,13 +119,14 @@ func (a *administrators) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !strings.HasPrefix(path, "/") || strings.Contains(path, "//"):
 		refuse(w, notFound) // where a ServeMux would redirect
 	default:
-		a.mux.ServeHTTP(w, withoutDots(r))
+		a.mux.ServeHTTP(w, forMux(r))
 	}
 }
 
-// serve answers a request for a route.
-func (a *administrators) serve(w http.ResponseWriter, r *http.Request, to *route) {
-	c := &call{administrators: a, w: w, r: r, ctx: r.Context()}
+// serve answers a request for a route; see forMux.
+func (a *administrators) serve(w http.ResponseWriter, routed *http.Request, to *route) {
+	r := routed.Context().Value(routedRequest{}).(*http.Request)
+	c := &call{administrators: a, w: w, r: r, param: routed.PathValue, ctx: r.Context()}
 	if err := c.answer(to); err != nil {
 		c.fail(err)
 	}
@@ -219,7 +221,7 @@ func (c *call) enter(param string) error {
 // enterToken takes the scope from the token that the path names. A token of a
 // scope that the actor does not cover is as good as none.
 func (c *call) enterToken() error {
-	token, err := c.v.Token(c.ctx, c.r.PathValue("id"))
+	token, err := c.v.Token(c.ctx, c.param("id"))
 	if err == nil && !c.actor.Covers(token.Scope) {
 		err = vault.ErrNotFound
 	}

@@ -469,3 +469,27 @@ func TestAnAdminHandlerWorksBelowAPrefixAndOverANetwork(t *testing.T) {
 	defer response.Body.Close()
 	require.Equal(t, 200, response.StatusCode)
 }
+
+func TestAuthorizeGetsTheRequestOfTheOuterMux(t *testing.T) {
+	a := newAdmin(t)
+	a.put(t, "acme", "A", "1")
+	a.who = func(r *http.Request) (vaulthttp.Actor, error) {
+		return vaulthttp.Actor{Name: r.PathValue("tenant"), Scopes: []string{r.PathValue("tenant")}}, nil
+	}
+	pattern := "/t/{tenant}/v1/{rest...}"
+	mux := http.NewServeMux()
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		http.StripPrefix("/t/"+r.PathValue("tenant"), a.handler).ServeHTTP(w, r)
+		require.Equal(t, pattern, r.Pattern)
+	})
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		a.handler.ServeHTTP(w, r)
+		require.Equal(t, "/v1/", r.Pattern, "the caller's request is the caller's")
+	})
+	status := func(target string) int {
+		return serve(mux, httptest.NewRequestWithContext(t.Context(), "GET", target, nil)).status
+	}
+	require.Equal(t, 200, status("/t/acme/v1/secrets/A?scope=acme"))
+	require.Equal(t, 403, status("/t/other/v1/secrets/A?scope=acme"))
+	require.Equal(t, 403, status("/v1/secrets/A?scope=acme"))
+}

@@ -1,6 +1,7 @@
 package vaulthttp
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -98,12 +99,19 @@ func newMux(a *administrators) *http.ServeMux {
 var hasEscapes = wire.Refusal{Type: wire.RequestProblem, Title: "The path has percent escapes", Status: http.StatusBadRequest,
 	Detail: "Names of secrets and ids of tokens need none. A scope goes into the query."}
 
-// withoutDots returns r with the segments . and .. of its path escaped, for a
-// ServeMux to take them for names, as which they are refused: it would redirect
-// to the path without them.
-func withoutDots(r *http.Request) *http.Request {
+// routedRequest is the key of the request that came, in the context of the one
+// that the mux gets.
+type routedRequest struct{}
+
+// forMux returns a copy of r for the mux, which writes its pattern and the
+// parameters of the path into it: r keeps those of a mux that it came through.
+//
+// The segments . and .. of the path are escaped, for the mux to take them for
+// names, as which they are refused: it would redirect to the path without them.
+func forMux(r *http.Request) *http.Request {
+	routed := r.WithContext(context.WithValue(r.Context(), routedRequest{}, r))
 	if !strings.Contains(r.URL.Path, "/.") {
-		return r
+		return routed
 	}
 	segments := strings.Split(r.URL.Path, "/")
 	for i, segment := range segments {
@@ -111,9 +119,8 @@ func withoutDots(r *http.Request) *http.Request {
 			segments[i] = strings.ReplaceAll(segment, ".", "%2E")
 		}
 	}
-	escaped := *r
-	escaped.URL = &url.URL{}
-	*escaped.URL = *r.URL
-	escaped.URL.RawPath = strings.Join(segments, "/")
-	return &escaped
+	routed.URL = &url.URL{}
+	*routed.URL = *r.URL
+	routed.URL.RawPath = strings.Join(segments, "/")
+	return routed
 }

@@ -36,11 +36,11 @@ func (c *call) listSecrets() error {
 }
 
 func (c *call) showSecret() error {
-	return c.sendSecret(c.v.Info(c.ctx, c.scope, c.r.PathValue("name")))
+	return c.sendSecret(c.v.Info(c.ctx, c.scope, c.param("name")))
 }
 
 func (c *call) listVersions() error {
-	versions, err := c.v.History(c.ctx, c.scope, c.r.PathValue("name"))
+	versions, err := c.v.History(c.ctx, c.scope, c.param("name"))
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (c *call) putSecret() error {
 	case len(*body.Value) > vault.MaxValue: // which is 413, as for the body
 		return requestProblem(http.StatusRequestEntityTooLarge, "The value is too long", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), vault.MaxValue))
 	}
-	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.r.PathValue("name"), bundle.NewValue(*body.Value), &vault.PutOptions{
+	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.param("name"), bundle.NewValue(*body.Value), &vault.PutOptions{
 		Kind: body.Kind, Expires: body.Expires, Delivery: body.Delivery,
 		IfVersion: ifVersion, AllowTrailingNewline: body.AllowTrailingNewline,
 	}))
@@ -76,18 +76,18 @@ func (c *call) activateSecret() error {
 	if body.Version == nil {
 		return missing("version")
 	}
-	return c.sendSecret(c.v.Activate(c.ctx, c.scope, c.r.PathValue("name"), *body.Version))
+	return c.sendSecret(c.v.Activate(c.ctx, c.scope, c.param("name"), *body.Version))
 }
 
 func (c *call) hideSecret() error {
 	if err := c.readBody(&noMembers{}); err != nil {
 		return err
 	}
-	return c.sendSecret(c.v.Hide(c.ctx, c.scope, c.r.PathValue("name")))
+	return c.sendSecret(c.v.Hide(c.ctx, c.scope, c.param("name")))
 }
 
 func (c *call) deleteSecret() error {
-	if err := c.v.Delete(c.ctx, c.scope, c.r.PathValue("name")); err != nil {
+	if err := c.v.Delete(c.ctx, c.scope, c.param("name")); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)
