@@ -200,13 +200,13 @@ func (d *draft) applyExpected(c *store.Change) error {
 }
 
 func (d *draft) putKey(k store.KeyChange) error {
-	id, err := keyID(k.New)
+	id, err := store.KeyID(k.New)
 	if err != nil {
 		return err
 	}
 	records := slices.Clone(d.keys[k.Tenant])
 	i := slices.IndexFunc(records, func(r keyring.Record) bool {
-		stored, _ := keyID(r)
+		stored, _ := store.KeyID(r)
 		return stored == id
 	})
 	switch {
@@ -221,14 +221,6 @@ func (d *draft) putKey(k store.KeyChange) error {
 	}
 	d.keys[k.Tenant] = records
 	return nil
-}
-
-// keyID returns the key id in a record.
-func keyID(r keyring.Record) ([16]byte, error) {
-	if len(r) < 22 {
-		return [16]byte{}, errors.New("the record is too short to have a key id")
-	}
-	return [16]byte(r[6:22]), nil
 }
 
 func (d *draft) insert(row store.SecretRow) error {

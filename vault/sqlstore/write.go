@@ -2,10 +2,8 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -108,10 +106,11 @@ func (x *tx) applyExpected(ctx context.Context, c *store.Change) error {
 }
 
 func (x *tx) putKey(ctx context.Context, k store.KeyChange) error {
-	id, err := keyID(k.New)
+	key, err := store.KeyID(k.New)
 	if err != nil {
 		return fmt.Errorf("writing data_keys: %w", err)
 	}
+	id := key[:]
 	switch {
 	case k.Old != nil:
 		return x.expect(ctx, "updating data_keys", "UPDATE [data_keys] SET record = ? WHERE tenant = ? AND id = ? AND record = ?",
@@ -123,14 +122,6 @@ func (x *tx) putKey(ctx context.Context, k store.KeyChange) error {
 	}
 	return x.expect(ctx, "inserting into data_keys", "INSERT INTO [data_keys] (tenant, id, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 		k.Tenant, id, blob(k.New))
-}
-
-// keyID returns the key id in a record.
-func keyID(r keyring.Record) ([]byte, error) {
-	if len(r) < 22 {
-		return nil, errors.New("the record is too short to have a key id")
-	}
-	return r[6:22], nil
 }
 
 func (x *tx) putSeal(ctx context.Context, c store.SealChange, number int64) error {

@@ -32,7 +32,7 @@ type Change struct {
 	Mint []MintChange
 	// StartAudit has chains that this change begins start behind a number
 	// rather than with 1, as those do that were shortened elsewhere. It expects
-	// that they are empty.
+	// that they are empty, and has no effect on later changes.
 	StartAudit []AuditRef
 	// Append adds entries to audit chains. Each expects to follow the newest
 	// of its chain, or to be the first of an empty one, which is number 1
@@ -60,10 +60,12 @@ type AuditRef struct {
 // KeyChange inserts or replaces a key record of a tenant.
 type KeyChange struct {
 	Tenant string
-	// Old is the record to replace, by one with the same key id. If it is nil,
-	// New is inserted, and First expects that the tenant has no record yet.
+	// New is the record of a data key, which [KeyID] identifies among those of
+	// the tenant. Old is the record of that key that it replaces; nil means that
+	// there must be none.
 	Old, New keyring.Record
-	First    bool
+	// First expects that the tenant has no record of any key. Old is then nil.
+	First bool
 }
 
 // SealChange replaces the seal of a scope, which must be Old; nil means none.

@@ -11,10 +11,10 @@ import (
 // that nothing was written.
 var ErrConflict = errors.New("conflicting change")
 
-// Storage keeps the rows of a vault. It holds ciphertext and knows no keys and
+// A Store keeps the rows of a vault. It holds ciphertext and knows no keys and
 // no rules: the vault makes every row, and checks every row that it reads.
 //
-// A Storage is safe for concurrent use, by several processes too where its
+// A Store is safe for concurrent use, by several processes too where its
 // database is. Times are stored to the microsecond, and what is finer is
 // dropped; the zero time stays zero. Strings are valid UTF-8 without NUL, bytes
 // are any. The caller owns what it gets and keeps what it gives. A method whose
@@ -27,7 +27,7 @@ type Store interface {
 
 	// Apply makes all of c durable, or returns an error and changes nothing.
 	// The error is ErrConflict if an expectation of c does not hold, and only
-	// then. Where a connection to the database is lost while it commits, Apply
+	// then, also if c fails for another reason too. Where a connection to the database is lost while it commits, Apply
 	// returns an error that says so, although all of c may be stored.
 	Apply(ctx context.Context, c *Change) error
 

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// storageFaults gathers what goes wrong in the goroutines of a rule.
+// faultsOf gathers what goes wrong in the goroutines of a rule.
 type faultsOf struct {
 	mu   sync.Mutex
 	list []string
@@ -28,7 +28,7 @@ func (f *faultsOf) add(format string, args ...any) {
 	}
 }
 
-// storageSteps is how many changes a rule with concurrent readers makes.
+// steps is how many changes a rule with concurrent readers makes.
 const steps = 40
 
 // Rules about reading and writing at the same time.
@@ -315,7 +315,7 @@ func (c *checker) race(writers int, change func(i int) *store.Change) int {
 	return winner
 }
 
-// storageTorn returns the number that the seal of a snapshot is of, and what
+// tornAt returns the number that the seal of a snapshot is of, and what
 // else in it is not of that number.
 func tornAt(snap *store.Snapshot, err error) (n int, fault string) {
 	if err != nil {

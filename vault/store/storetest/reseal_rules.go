@@ -8,7 +8,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// storageResealed returns a version as it is stored after a Reseal by a row
+// resealed returns a version as it is stored after a Reseal by a row
 // that differs from it in every field.
 func resealed(old store.SecretRow) (reseal, want store.SecretRow) {
 	other := secretRow("other", "OTHER", old.Version+1)
@@ -21,7 +21,7 @@ func resealed(old store.SecretRow) (reseal, want store.SecretRow) {
 	return reseal, want
 }
 
-// storageRemacked is storageResealed for Remac.
+// remacked is resealed for Remac.
 func remacked(old store.TokenRow) (remac, want store.TokenRow) {
 	other := tokenRow("other", "other")
 	remac = other

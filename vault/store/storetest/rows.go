@@ -18,7 +18,7 @@ import (
 // The rows below have every field set, each to something else, so that a
 // storage which leaves one out or exchanges two is found.
 
-// storageBytes returns n bytes that depend on seed.
+// bytesOf returns n bytes that depend on seed.
 func bytesOf(n int, seed ...any) []byte {
 	var b []byte
 	for i := 0; len(b) < n; i++ {
@@ -28,20 +28,20 @@ func bytesOf(n int, seed ...any) []byte {
 	return b[:n]
 }
 
-// storageTime returns a time that depends on seed, to the microsecond.
+// timeOf returns a time that depends on seed, to the microsecond.
 func timeOf(seed ...any) time.Time {
 	n := binary.BigEndian.Uint32(bytesOf(4, seed...))
 	return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Microsecond)
 }
 
-// storageSeal returns the n-th seal of a scope.
+// sealOf returns the n-th seal of a scope.
 func sealOf(scope string, n int) []byte {
 	seal := bytesOf(98, "seal", scope, n)
 	binary.BigEndian.PutUint64(seal, uint64(n))
 	return seal
 }
 
-// storageSealNumber returns the n of a storageSeal.
+// sealNumber returns the n of a seal that sealOf made.
 func sealNumber(seal []byte) int {
 	if len(seal) < 8 {
 		return 0
@@ -49,7 +49,7 @@ func sealNumber(seal []byte) int {
 	return int(binary.BigEndian.Uint64(seal))
 }
 
-// storageKey returns a key record with an id of its own for each tenant and
+// keyRecord returns a key record with an id of its own for each tenant and
 // key. Records of one key differ by n.
 func keyRecord(tenant, key string, n int) keyring.Record {
 	r := []byte("SKR\x01\x00\x01")
@@ -63,7 +63,7 @@ func keyRecord(tenant, key string, n int) keyring.Record {
 	return append(r, bytesOf(32, "mac", tenant, key, n)...)
 }
 
-// storageSecret returns a version with a message of about 100 bytes.
+// secretRow returns a version with a message of about 100 bytes.
 func secretRow(scope, name string, version int64) store.SecretRow {
 	row := store.SecretRow{
 		Scope: scope, Name: name, Version: version,
@@ -78,14 +78,14 @@ func secretRow(scope, name string, version int64) store.SecretRow {
 	return row
 }
 
-// storageTombstone returns a version that hides an inherited secret.
+// tombstoneRow returns a version that hides an inherited secret.
 func tombstoneRow(scope, name string, version int64) store.SecretRow {
 	row := secretRow(scope, name, version)
 	row.Hidden, row.Message, row.Preview = true, nil, nil
 	return row
 }
 
-// storageToken returns a token that is not revoked and was never used.
+// tokenRow returns a token that is not revoked and was never used.
 func tokenRow(scope, id string) store.TokenRow {
 	row := store.TokenRow{
 		ID: id, Scope: scope,
@@ -98,12 +98,12 @@ func tokenRow(scope, id string) store.TokenRow {
 	return row
 }
 
-// storageRevoked returns the revocation of a token.
+// revokedRow returns the revocation of a token.
 func revokedRow(id string) store.RevokedRow {
 	return store.RevokedRow{ID: id, Revoked: timeOf("revoked", id), RevokedBy: "revoker of " + id}
 }
 
-// storageMinted returns the n-th token that an integration minted for a scope.
+// mintedRow returns the n-th token that an integration minted for a scope.
 func mintedRow(scope, integration string, n int) store.MintedRow {
 	return store.MintedRow{
 		Scope: scope, Integration: integration, Identity: fmt.Sprintf("identity %d of %s", n, integration),
@@ -112,7 +112,7 @@ func mintedRow(scope, integration string, n int) store.MintedRow {
 	}
 }
 
-// storageMint returns the change from one minted token to another; 0 is none.
+// mintChange returns the change from one minted token to another; 0 is none.
 func mintChange(scope, integration string, from, to int) store.MintChange {
 	c := store.MintChange{New: store.MintedRow{Scope: scope, Integration: integration}}
 	if from > 0 {
@@ -124,7 +124,7 @@ func mintChange(scope, integration string, from, to int) store.MintChange {
 	return c
 }
 
-// storageEntry returns an entry of a tenant's audit chain.
+// entryOf returns an entry of a tenant's audit chain.
 func entryOf(tenant string, seq int64) store.AuditRow {
 	row := store.AuditRow{Tenant: tenant, Seq: seq, Entry: bytesOf(40+int(seq%50), "entry", tenant, seq)}
 	copy(row.KeyID[:], bytesOf(16, "key id", tenant, "first"))
@@ -132,7 +132,7 @@ func entryOf(tenant string, seq int64) store.AuditRow {
 	return row
 }
 
-// storageEntries returns the entries of a tenant's audit chain from one number
+// entriesOf returns the entries of a tenant's audit chain from one number
 // to another.
 func entriesOf(tenant string, from, to int64) []store.AuditRow {
 	var rows []store.AuditRow
@@ -142,7 +142,7 @@ func entriesOf(tenant string, from, to int64) []store.AuditRow {
 	return rows
 }
 
-// storageFill returns the change that gives a scope its first seal, the secret
+// fillScope returns the change that gives a scope its first seal, the secret
 // NAME and the token id.
 func fillScope(scope, id string) store.Change {
 	return store.Change{
@@ -152,7 +152,7 @@ func fillScope(scope, id string) store.Change {
 	}
 }
 
-// storageText describes a snapshot in lines. Equal snapshots have the same text:
+// textOf describes a snapshot in lines. Equal snapshots have the same text:
 // an empty list is as good as none, the order is free where the contract leaves
 // it free, and a time may be in any zone.
 func textOf(snap *store.Snapshot) string {
@@ -272,5 +272,5 @@ func (c *checker) everything(scopes, names, tokens []string) string {
 	return b.String()
 }
 
-// storageLongText is text that a careless query, collation or escape changes.
+// longText is text that a careless query, collation or escape changes.
 var longText = strings.Repeat(`%_' "\; -- Größe ☃ 😀 `, 5)

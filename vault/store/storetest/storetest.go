@@ -25,7 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	}
 }
 
-// A Reopener is a Storage that outlives its process. Run wants it where
+// A Reopener is a Store that outlives its process. Run wants it where
 // rows should survive: wrap the storage for the test and add the method.
 type Reopener interface {
 	store.Store
@@ -34,7 +34,7 @@ type Reopener interface {
 	Reopen(ctx context.Context) (store.Store, error)
 }
 
-// storageRule is one sentence of the contract. check runs on an empty storage.
+// contractRule is one sentence of the contract. check runs on an empty storage.
 type contractRule struct {
 	name  string
 	check func(*checker)
@@ -45,7 +45,7 @@ func allRules() []contractRule {
 		mintRules, auditRules, expectationRules, useRules, concurrencyRules)
 }
 
-// storageCheck is one run of one rule.
+// checker is one run of one rule.
 type checker struct {
 	suite.T
 	s store.Store

@@ -6,7 +6,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// storageName is the secret that the version rules are about.
+// theName is the secret that the version rules are about.
 var theName = store.NameRef{Scope: "acme", Name: "NAME"}
 
 func theVersion(version int64) store.VersionRef {
