@@ -173,7 +173,7 @@ func (v *Vault) readThrough(ctx context.Context, q store.Query, get getter) (*st
 	return st, nil
 }
 
-// getter is Storage.Read, or one that has it wait for its turn.
+// getter is Store.Read, or one that has it wait for its turn.
 type getter func(context.Context, store.Query) (*store.Snapshot, error)
 
 func (v *Vault) readOnce(ctx context.Context, q store.Query, get getter) (*state, error) {

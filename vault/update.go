@@ -202,7 +202,7 @@ func (st *state) seal(key *keyring.DataKey, p *plan) error {
 	return nil
 }
 
-// apply carries out change on the state of the scope, as Storage will.
+// apply carries out change on the state of the scope, as the store will.
 func (st *state) apply(change *store.Change) {
 	s := st.scope()
 	drop := func(name string) {

@@ -55,7 +55,7 @@ var (
 )
 
 // Vault keeps secrets. It is safe for concurrent use, and several processes
-// may share a Storage. When its methods return they leave no goroutine behind,
+// may share a store. When its methods return they leave no goroutine behind,
 // but for a minting that is under way.
 type Vault struct {
 	storage store.Store
@@ -157,7 +157,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 		opts = &Options{}
 	}
 	if s == nil {
-		return nil, fmt.Errorf("%w: the Storage is nil; open one, of package sqlstore say", ErrInvalid)
+		return nil, fmt.Errorf("%w: the store is nil; open one, of package sqlstore say", ErrInvalid)
 	}
 	if keys == nil {
 		return nil, fmt.Errorf("%w: the keyring is nil; make one with keyring.New", ErrInvalid)

@@ -61,8 +61,8 @@ type Entry struct {
 // refuses the operation, unless vault.Options.AuditBestEffort says otherwise. An
 // operation that fails later has been recorded all the same.
 //
-// A sink is safe for concurrent use. Record returns soon after ctx ends.
-// Package audittest checks an implementation.
+// A sink is safe for concurrent use, and keeps no reference to e.Delivered. Record
+// returns soon after ctx ends. Package audittest checks an implementation.
 type Sink interface {
 	Record(ctx context.Context, tenant string, e Entry) error
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/satchelhq/satchel/internal/batch"
 )
 
-// FileSink is an [Sink] that appends to a file, one line of JSON for each
+// FileSink is a [Sink] that appends to a file, one line of JSON for each
 // entry: the tenant, and the members of [Entry]. An entry is on disk when
 // Record returns; those that arrive together share one fsync.
 //

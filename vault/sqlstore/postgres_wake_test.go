@@ -92,7 +92,7 @@ func TestANotificationOfPostgreSQLWakesRunners(t *testing.T) {
 	requireNamed(t, runners[0].last, "A", "round 4")
 }
 
-// newAnnounced is the whole of it.
+// The vaults are those of the example, by newAnnounced.
 func TestProcessesTellEachOtherOfWrites(t *testing.T) {
 	dsn := postgrestest.Schema(t)
 	ctx, cancel := context.WithCancel(t.Context())

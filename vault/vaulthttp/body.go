@@ -22,11 +22,11 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// maxAdminBody is the longest body of a request, in bytes: JSON may escape a
+// maxBody is the longest body of a request, in bytes: JSON may escape a
 // byte of a value as six.
 const maxBody = 6*vault.MaxValue + 16<<10
 
-// body reads the JSON object of the request into the fields of dst, a pointer
+// readBody reads the JSON object of the request into the fields of dst, a pointer
 // to a struct. It refuses what encoding/json lets pass: unknown members, members
 // that are there twice or in another case, text that is not UTF-8. An empty body
 // is an empty object.
@@ -189,7 +189,7 @@ func unusable(member, rule string) error {
 	return requestProblem(http.StatusBadRequest, "The body is not what is wanted", fmt.Sprintf("Its member %q %s.", member, rule))
 }
 
-// unconditional refuses a condition where it would be ignored.
+// refuseConditions refuses a condition where it would be ignored.
 func (c *call) refuseConditions() error {
 	for _, header := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 		if len(c.r.Header.Values(header)) > 0 {
@@ -199,7 +199,7 @@ func (c *call) refuseConditions() error {
 	return nil
 }
 
-// version returns the PutOptions.IfVersion that the headers of the request ask
+// ifVersion returns the PutOptions.IfVersion that the headers of the request ask
 // for: If-Match with one version in quotes, or If-None-Match with a star.
 func (c *call) ifVersion() (int64, error) {
 	match, noneMatch := c.r.Header.Values("If-Match"), c.r.Header.Values("If-None-Match")
