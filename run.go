@@ -145,12 +145,12 @@ func (c *Client) wait(ctx context.Context, l *layer) {
 	start := time.Now()
 	b, err := l.waiter.Wait(ctx, l.bundle)
 	if err == nil || ctx.Err() == nil {
-		c.waited(l, start, b, err)
+		c.recordWait(l, start, b, err)
 	}
 }
 
-// waited records what a wait that began at start brought.
-func (c *Client) waited(l *layer, start time.Time, b *bundle.Bundle, err error) {
+// recordWait records what a wait that began at start brought.
+func (c *Client) recordWait(l *layer, start time.Time, b *bundle.Bundle, err error) {
 	now := time.Now()
 	changed := err == nil && !bundle.Compare(l.bundle, b).Empty()
 	c.mu.Lock()

@@ -139,7 +139,7 @@ func TestAProgramIsSignaledOnceForEachChange(t *testing.T) {
 		_, err := r.Client.(*satchel.Client).Refresh(t.Context())
 		require.NoError(t, err)
 		require.True(t, r.refresh())
-		require.False(t, r.rotated(p), "a signal is no restart")
+		require.False(t, r.applyRotation(p), "a signal is no restart")
 		require.Equal(t, change.want, log.count("signaling the job"), "change %d", i)
 		out.await(t, "told", change.want)
 	}

@@ -229,7 +229,7 @@ func (r *run) attend(ctx context.Context, p *process) (again bool) {
 		case <-r.orphans:
 			p.reapOrphans()
 		case <-r.moved:
-			if r.refresh() && r.rotated(p) && due == nil && !again {
+			if r.refresh() && r.applyRotation(p) && due == nil && !again {
 				due = time.After(spread(r.RestartDelay))
 			}
 		case <-due:
@@ -245,9 +245,9 @@ func (r *run) attend(ctx context.Context, p *process) (again bool) {
 // spread returns a random time between delay and twice that.
 func spread(delay time.Duration) time.Duration { return delay + rand.N(delay) }
 
-// rotated does for a running program what OnRotate wants, and reports whether
+// applyRotation does for a running program what OnRotate wants, and reports whether
 // that is a restart.
-func (r *run) rotated(p *process) (restart bool) {
+func (r *run) applyRotation(p *process) (restart bool) {
 	if r.OnRotate == Restart {
 		return r.wantsRestart(p)
 	}

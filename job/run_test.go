@@ -47,7 +47,7 @@ func TestOnlyWhatTheProgramWasGivenAndHasChangedSinceIsWorthARestart(t *testing.
 		source[name] = value
 		_, err := c.Refresh(t.Context())
 		require.NoError(t, err)
-		return r.refresh() && r.rotated(p)
+		return r.refresh() && r.applyRotation(p)
 	}
 	require.False(t, restarts("B", "second-value"), "it is not the job's")
 	require.False(t, restarts("NEW", "first-value"))

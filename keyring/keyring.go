@@ -247,7 +247,7 @@ func (k *Keyring) wrapOne(ctx context.Context, kek namedKEK, dek []byte, c Conte
 	}
 	defer k.release()
 	var w WrappedKey
-	err := limited(ctx, callLimit, func(ctx context.Context) (err error) {
+	err := callWithin(ctx, callLimit, func(ctx context.Context) (err error) {
 		w, err = kek.Wrap(ctx, dek, c)
 		return err
 	})
@@ -308,7 +308,7 @@ func (k *Keyring) unwrap(ctx context.Context, deadline time.Time, r request) (*s
 		w, _ := p.wrapFor(kek.id)
 		dek, err := unwrapOne(ctx, limit, kek, w, r.c)
 		if err == nil {
-			return p.verified(dek, r)
+			return p.verify(dek, r)
 		}
 		if errors.Is(err, ErrTampered) || errors.Is(err, ErrMalformed) {
 			return nil, err
@@ -323,7 +323,7 @@ func (k *Keyring) unwrap(ctx context.Context, deadline time.Time, r request) (*s
 // unwrapOne calls one KEK. The result is the caller's to clear.
 func unwrapOne(ctx context.Context, limit time.Duration, kek namedKEK, w WrappedKey, c Context) ([]byte, error) {
 	var dek []byte
-	err := limited(ctx, limit, func(ctx context.Context) (err error) {
+	err := callWithin(ctx, limit, func(ctx context.Context) (err error) {
 		dek, err = kek.Unwrap(ctx, w, c)
 		return err
 	})
@@ -333,9 +333,9 @@ func unwrapOne(ctx context.Context, limit time.Duration, kek namedKEK, w Wrapped
 	return dek, nil
 }
 
-// limited runs one call of a key service, which counts as unavailable if it has
+// callWithin runs one call of a key service, which counts as unavailable if it has
 // not answered within limit, or within one that the KEK set itself.
-func limited(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
+func callWithin(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := call(bounded)
@@ -364,9 +364,9 @@ func (k *Keyring) acquire(ctx context.Context) error {
 
 func (k *Keyring) release() { <-k.slots }
 
-// verified returns dek as a shared key, if the MAC of the record commits to it.
+// verify returns dek as a shared key, if the MAC of the record commits to it.
 // It clears what it refuses.
-func (p *parsedRecord) verified(dek []byte, r request) (*sharedKey, error) {
+func (p *parsedRecord) verify(dek []byte, r request) (*sharedKey, error) {
 	if len(dek) == dataKeySize {
 		mac, err := recordMAC(dek, r.rec[:len(r.rec)-recordMACSize], r.encoded)
 		if err == nil && subtle.ConstantTimeCompare(mac[:], p.mac[:]) == 1 {

@@ -175,7 +175,7 @@ func (a *application) store(ctx context.Context, item Item, f *fate) error {
 		got, err = a.to.Create(ctx, item.Name, f.value)
 	}
 	if errors.Is(err, ErrExists) {
-		return a.collided(ctx, item, f)
+		return a.explainCollision(ctx, item, f)
 	}
 	if err != nil {
 		return err
@@ -188,8 +188,8 @@ func (a *application) store(ctx context.Context, item Item, f *fate) error {
 	return nil
 }
 
-// collided says what is there in place of a value.
-func (a *application) collided(ctx context.Context, item Item, f *fate) error {
+// explainCollision says what is there in place of a value.
+func (a *application) explainCollision(ctx context.Context, item Item, f *fate) error {
 	got, exists, err := a.to.Lookup(ctx, item.Name)
 	if err != nil {
 		return err

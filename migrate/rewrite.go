@@ -14,7 +14,7 @@ import (
 // check fails if the file cannot be rewritten, as far as that can be told before
 // anything is uploaded.
 func (f *File) check() error {
-	if err := f.unchanged(); err != nil {
+	if err := f.checkUnchanged(); err != nil {
 		return err
 	}
 	info, err := os.Stat(f.Path)
@@ -24,8 +24,8 @@ func (f *File) check() error {
 	return checkLinks(f.Path, info)
 }
 
-// unchanged fails if the file is not what it was when it was read.
-func (f *File) unchanged() error {
+// checkUnchanged fails if the file is not what it was when it was read.
+func (f *File) checkUnchanged() error {
 	content, err := readFile(f.Path)
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (f *File) rewrite(cut []int) (backup string, err error) {
 	if backup, err = f.keepBackup(path); err != nil {
 		return "", fmt.Errorf("keeping a backup: %w", err)
 	}
-	err = atomicfile.Replace(path, []byte(content), &atomicfile.ReplaceOptions{Ready: f.unchanged})
+	err = atomicfile.Replace(path, []byte(content), &atomicfile.ReplaceOptions{Ready: f.checkUnchanged})
 	if err != nil {
 		return "", errors.Join(err, os.Remove(backup))
 	}

@@ -143,7 +143,7 @@ func (b *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.
 	case response.StatusCode == http.StatusNotModified && asked:
 		got.Bundle = last
 	default:
-		err = refused(c, response)
+		err = readRefusal(c, response)
 	}
 	return got, err
 }

@@ -20,18 +20,18 @@ func (b *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	var r remote.Report
 	endpoint, err := b.endpoint()
 	if err != nil {
-		r.Failed("URL of the platform", err, "")
+		r.Fail("URL of the platform", err, "")
 	} else {
 		r.OK("URL of the platform", endpoint.String())
 	}
 	if err := b.checkRunner(); err != nil {
-		r.Failed("name of the runner", err, "")
+		r.Fail("name of the runner", err, "")
 	}
 	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout))
 	defer cancel()
 	token, id, err := b.token(bounded)
 	if err != nil {
-		r.Failed("runner token", err, "use the whole token as it was issued: "+wire.TokenPrefix+" and 61 letters and digits")
+		r.Fail("runner token", err, "use the whole token as it was issued: "+wire.TokenPrefix+" and 61 letters and digits")
 	} else {
 		r.OK("runner token", "well formed, id "+id)
 	}
@@ -44,18 +44,18 @@ func (b *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	if err != nil {
 		err = remote.OrEnd(ctx, b, err)
 	}
-	if !r.Reached(platform, endpoint, got, err, more) {
+	if !r.CheckReached(platform, endpoint, got, err, more) {
 		return nil, r.Items
 	}
-	r.Clock(platform, got)
+	r.CheckClock(platform, got)
 	switch {
 	case err == nil:
 		tokenItem(&r, got.Bundle.Meta(), got.At)
 		bundleItems(&r, got.Bundle)
 	case got.Response.StatusCode == http.StatusUnauthorized:
-		r.Failed("token accepted", err, more)
+		r.Fail("token accepted", err, more)
 	default:
-		r.Failed("bundle", err, more)
+		r.Fail("bundle", err, more)
 	}
 	return got.Bundle, r.Items
 }

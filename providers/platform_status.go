@@ -8,8 +8,8 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// refused returns the error for an answer that is not 200. It reads the body.
-func refused(c *remote.Call, response *http.Response) error {
+// readRefusal returns the error for an answer that is not 200. It reads the body.
+func readRefusal(c *remote.Call, response *http.Response) error {
 	e := c.Status(response)
 	problem := readProblem(response)
 	e.Reason = problem.Reason

@@ -89,7 +89,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
 	}
-	if err := out.line(exportLine{Tenant: tenant}); err != nil {
+	if err := out.writeLine(exportLine{Tenant: tenant}); err != nil {
 		return err
 	}
 	for _, scope := range append([]string{tenant}, slices.Sorted(maps.Keys(snap.Below))...) {
@@ -102,7 +102,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 			continue // a tenant that got a data key and nothing else
 		}
 		report.count(s)
-		if err := out.line(exportLine{Scope: &s}); err != nil {
+		if err := out.writeLine(exportLine{Scope: &s}); err != nil {
 			return err
 		}
 	}
@@ -113,7 +113,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 			return fmt.Errorf("reading from storage: %w", err)
 		}
 		for _, row := range rows {
-			if err := out.line(exportLine{Audit: &row}); err != nil {
+			if err := out.writeLine(exportLine{Audit: &row}); err != nil {
 				return err
 			}
 			seq = row.Seq
@@ -128,12 +128,12 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 		return fmt.Errorf("reading from storage: %w", err)
 	}
 	for _, record := range snap.Keys {
-		if err := out.line(exportLine{Key: record}); err != nil {
+		if err := out.writeLine(exportLine{Key: record}); err != nil {
 			return err
 		}
 	}
 	report.Tenants++
-	return out.line(exportLine{EndOfIt: tenant})
+	return out.writeLine(exportLine{EndOfIt: tenant})
 }
 
 func (r *ExportReport) count(s exportScope) {
@@ -191,7 +191,7 @@ func startExport(w io.Writer, id [16]byte, key *keyring.DataKey, record keyring.
 	return group.SealStream(w, streamContext(name))
 }
 
-func (e *exporter) line(l exportLine) error {
+func (e *exporter) writeLine(l exportLine) error {
 	encoded, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("encoding a row: %w", err)

@@ -139,9 +139,9 @@ func (p *parser) statement() (entry Entry, ok bool, err error) {
 
 	var text string
 	if value != "" && (value[0] == '\'' || value[0] == '"') {
-		text, err = p.quoted(p.rest[len(line)-len(value):])
+		text, err = p.readQuoted(p.rest[len(line)-len(value):])
 	} else {
-		text, err = p.unquoted(value)
+		text, err = p.readUnquoted(value)
 	}
 	if err != nil {
 		return Entry{}, false, err
@@ -151,8 +151,8 @@ func (p *parser) statement() (entry Entry, ok bool, err error) {
 	return entry, true, nil
 }
 
-// unquoted reads the value that is the rest of the line.
-func (p *parser) unquoted(s string) (string, error) {
+// readUnquoted reads the value that is the rest of the line.
+func (p *parser) readUnquoted(s string) (string, error) {
 	value := strings.TrimRight(s, blanks)
 	for i := 1; i < len(s); i++ {
 		if s[i] == '#' && isBlank(s[i-1]) {
@@ -169,9 +169,9 @@ func (p *parser) unquoted(s string) (string, error) {
 	return value, p.endLine(p.rest)
 }
 
-// quoted reads the value that starts with its quote at the start of s, and all
+// readQuoted reads the value that starts with its quote at the start of s, and all
 // of the line that it ends on.
-func (p *parser) quoted(s string) (string, error) {
+func (p *parser) readQuoted(s string) (string, error) {
 	opened := p.line
 	raw, after, err := cutQuoted(s)
 	if err != nil {

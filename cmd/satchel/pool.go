@@ -74,7 +74,7 @@ func (w *workers) work(ctx, running context.Context, stop context.CancelCauseFun
 func (w *workers) run(ctx context.Context, a *assignment) result {
 	r := result{Started: time.Now().UTC(), Code: codeNoJob}
 	if a.err == nil {
-		names := w.settings.wanted(a.task.Secrets, w.program)
+		names := w.settings.leaveOut(a.task.Secrets, w.program)
 		text := strings.Join(a.task.Command[:1], "")
 		if len(names) > 0 {
 			text += " with " + strings.Join(names, ", ")

@@ -91,7 +91,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	}
 	passed := p.set(*pass)
 	j := job.Job{
-		Client: client, Secrets: settings.wanted(*secrets, p), Files: settings.wanted(*files, p), AllowNames: *allow,
+		Client: client, Secrets: settings.leaveOut(*secrets, p), Files: settings.leaveOut(*files, p), AllowNames: *allow,
 		PassEnv: append(job.DefaultPassEnv(), passed...), Git: credentials,
 		Socket: *socket, OnRotate: rotate, Grace: max(*grace, 1), Stdin: p.in, Stdout: p.out, Stderr: p.err, Logger: p.logger(flagNames),
 	}

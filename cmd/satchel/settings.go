@@ -116,9 +116,9 @@ func (s settings) adminClient(url string, credential bundle.Value) (*admin.Clien
 	}, err
 }
 
-// wanted returns the names without those that jobs run without, because of the
+// leaveOut returns the names without those that jobs run without, because of the
 // backend.
-func (s settings) wanted(names []string, p *program) []string {
+func (s settings) leaveOut(names []string, p *program) []string {
 	return slices.DeleteFunc(names, func(name string) bool {
 		without := slices.Contains(s.Without, name)
 		if without {

@@ -155,7 +155,7 @@ func (d *demo) envelope(ctx context.Context, keys *keyring.Keyring) error {
 		}},
 		step{"as another tenant's it does not open", 1, func() error {
 			globex := keyring.Context{"purpose": "backup", "tenant": "globex"}
-			return refused(opens(ctx, keys, sealed, globex, secret), keyring.ErrTampered)
+			return expectClass(opens(ctx, keys, sealed, globex, secret), keyring.ErrTampered)
 		}},
 	)
 }
@@ -275,8 +275,8 @@ func stale(ctx context.Context, s store.Store, keys *keyring.Keyring, tenant str
 	return "", nil
 }
 
-// refused returns nil if err is of the class that is wanted.
-func refused(err, class error) error {
+// expectClass returns nil if err is of the class that is wanted.
+func expectClass(err, class error) error {
 	if errors.Is(err, class) {
 		return nil
 	}

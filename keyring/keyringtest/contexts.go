@@ -11,7 +11,7 @@ import (
 
 func checkOtherContext(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
-	dek, w, err := wrapped(ctx, kek)
+	dek, w, err := wrapNew(ctx, kek)
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func checkOtherContext(ctx context.Context, newKEK func(string) keyring.KEK) err
 		"that is nil":                nil,
 	} {
 		got, err := kek.Unwrap(ctx, w, c)
-		if err := refused(got, err, keyring.ErrTampered); err != nil {
+		if err := checkRefused(got, err, keyring.ErrTampered); err != nil {
 			return fmt.Errorf("under a context %s: %w", change, err)
 		}
 	}
@@ -97,12 +97,12 @@ func checkLongContexts(ctx context.Context, newKEK func(string) keyring.KEK) err
 	for n := 0; n < longest; n += step {
 		other := long[:n] + "w" + long[n+1:]
 		got, err := kek.Unwrap(ctx, w, keyring.Context{"purpose": "data-key", "tenant": other})
-		if err := refused(got, err, keyring.ErrTampered); err != nil {
+		if err := checkRefused(got, err, keyring.ErrTampered); err != nil {
 			return fmt.Errorf("under a context with another byte %d of a value of %d: %w", n+1, longest, err)
 		}
 	}
 	got, err := kek.Unwrap(ctx, w, keyring.Context{"purpose": "data-key", "tenant": long[1:]})
-	if err := refused(got, err, keyring.ErrTampered); err != nil {
+	if err := checkRefused(got, err, keyring.ErrTampered); err != nil {
 		return fmt.Errorf("under a context with a byte less in a value of %d: %w", longest, err)
 	}
 	return checkFullContexts(ctx, kek)
@@ -123,7 +123,7 @@ func checkFullContexts(ctx context.Context, kek keyring.KEK) error {
 		renamed[key[:len(key)-1]+"x"] = value
 		for _, c := range []keyring.Context{changed, renamed} {
 			got, err := kek.Unwrap(ctx, w, c)
-			if err := refused(got, err, keyring.ErrTampered); err != nil {
+			if err := checkRefused(got, err, keyring.ErrTampered); err != nil {
 				return fmt.Errorf("under a context of %d pairs, of which %q is another: %w", len(full), key, err)
 			}
 		}
@@ -148,7 +148,7 @@ func differ(ctx context.Context, kek keyring.KEK, c, other keyring.Context) erro
 		return fmt.Errorf("Wrap failed with nothing wrong: %w", err)
 	}
 	got, err := kek.Unwrap(ctx, w, other)
-	if err := refused(got, err, keyring.ErrTampered); err != nil {
+	if err := checkRefused(got, err, keyring.ErrTampered); err != nil {
 		return fmt.Errorf("wrapped under %q, unwrapped under %q: %w", c, other, err)
 	}
 	return nil

@@ -25,8 +25,8 @@ func newDEK() []byte {
 	return dek
 }
 
-// wrapped wraps a new key under a tenant's context.
-func wrapped(ctx context.Context, kek keyring.KEK) (dek []byte, w keyring.WrappedKey, err error) {
+// wrapNew wraps a new key under a tenant's context.
+func wrapNew(ctx context.Context, kek keyring.KEK) (dek []byte, w keyring.WrappedKey, err error) {
 	dek = newDEK()
 	w, err = kek.Wrap(ctx, dek, tenant())
 	if err != nil {
@@ -84,7 +84,7 @@ func checkID(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	if id == b.ID() {
 		return fmt.Errorf("two keys have the ID %q", id)
 	}
-	if _, _, err := wrapped(ctx, a); err != nil {
+	if _, _, err := wrapNew(ctx, a); err != nil {
 		return err
 	}
 	for range 3 {
@@ -99,7 +99,7 @@ func checkWrappedKey(ctx context.Context, newKEK func(string) keyring.KEK) error
 	kek := newKEK("suite")
 	var version string
 	for i := range 3 {
-		_, w, err := wrapped(ctx, kek)
+		_, w, err := wrapNew(ctx, kek)
 		if err != nil {
 			return err
 		}
@@ -122,17 +122,17 @@ func checkWrappedKey(ctx context.Context, newKEK func(string) keyring.KEK) error
 
 func checkOtherKey(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	a, b := newKEK("suite-a"), newKEK("suite-b")
-	_, w, err := wrapped(ctx, a)
+	_, w, err := wrapNew(ctx, a)
 	if err != nil {
 		return err
 	}
 	got, err := b.Unwrap(ctx, w, tenant())
-	if err := refused(got, err, keyring.ErrNoKey, keyring.ErrTampered); err != nil {
+	if err := checkRefused(got, err, keyring.ErrNoKey, keyring.ErrTampered); err != nil {
 		return fmt.Errorf("wrapped under another KEK: %w", err)
 	}
 	w.KEK = b.ID()
 	got, err = b.Unwrap(ctx, w, tenant())
-	if err := refused(got, err, keyring.ErrNoKey, keyring.ErrTampered); err != nil {
+	if err := checkRefused(got, err, keyring.ErrNoKey, keyring.ErrTampered); err != nil {
 		return fmt.Errorf("wrapped under another KEK and relabeled: %w", err)
 	}
 	return nil
@@ -140,7 +140,7 @@ func checkOtherKey(ctx context.Context, newKEK func(string) keyring.KEK) error {
 
 func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
-	dek, w, err := wrapped(ctx, kek)
+	dek, w, err := wrapNew(ctx, kek)
 	if err != nil {
 		return err
 	}
@@ -155,20 +155,20 @@ func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) erro
 		if err == nil && bytes.Equal(got, dek) {
 			continue // bits that mean nothing, as the last ones of base64 do
 		}
-		if err := refused(got, err, refusals...); err != nil {
+		if err := checkRefused(got, err, refusals...); err != nil {
 			return fmt.Errorf("byte %d of %d changed: %w", i, len(blob), err)
 		}
 	}
 	for n := range len(blob) {
 		w.Blob = bytes.Clone(blob[:n])
 		got, err := kek.Unwrap(ctx, w, tenant())
-		if err := refused(got, err, refusals...); err != nil {
+		if err := checkRefused(got, err, refusals...); err != nil {
 			return fmt.Errorf("cut to %d of %d bytes: %w", n, len(blob), err)
 		}
 	}
 	w.Blob = append(bytes.Clone(blob), 0)
 	got, err := kek.Unwrap(ctx, w, tenant())
-	if err := refused(got, err, refusals...); err != nil {
+	if err := checkRefused(got, err, refusals...); err != nil {
 		return fmt.Errorf("with a byte after it: %w", err)
 	}
 	return nil
@@ -186,7 +186,7 @@ func checkGarbage(ctx context.Context, newKEK func(string) keyring.KEK) error {
 			w := keyring.WrappedKey{KEK: kek.ID(), Version: version, Blob: blob}
 			got, err := kek.Unwrap(ctx, w, tenant())
 			refusals := []error{keyring.ErrMalformed, keyring.ErrTampered, keyring.ErrNoKey}
-			if err := refused(got, err, refusals...); err != nil {
+			if err := checkRefused(got, err, refusals...); err != nil {
 				return fmt.Errorf("a blob of %d bytes that no KEK wrote: %w", len(blob), err)
 			}
 		}
@@ -236,7 +236,7 @@ func checkKept(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	}
 
 	blob := bytes.Clone(w.Blob)
-	if _, _, err := wrapped(ctx, kek); err != nil {
+	if _, _, err := wrapNew(ctx, kek); err != nil {
 		return err
 	}
 	if !bytes.Equal(w.Blob, blob) {
@@ -261,7 +261,7 @@ func checkKept(ctx context.Context, newKEK func(string) keyring.KEK) error {
 
 func checkEndedContext(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
-	_, w, err := wrapped(ctx, kek)
+	_, w, err := wrapNew(ctx, kek)
 	if err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func checkEndedContext(ctx context.Context, newKEK func(string) keyring.KEK) err
 // within reports whether call returns in time, and the error that it returns.
 func within(limit time.Duration, call func() error) (prompt bool, err error) {
 	result := make(chan error, 1)
-	go func() { result <- recovered(call) }()
+	go func() { result <- catchPanic(call) }()
 	select {
 	case err := <-result:
 		return true, err
@@ -301,7 +301,7 @@ func checkConcurrency(ctx context.Context, newKEK func(string) keyring.KEK) erro
 	var group sync.WaitGroup
 	for i := range cap(failures) {
 		group.Go(func() {
-			failures <- recovered(func() error { return caller(ctx, kek, i) })
+			failures <- catchPanic(func() error { return caller(ctx, kek, i) })
 		})
 	}
 	group.Wait()
@@ -335,7 +335,7 @@ func checkClasses(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	if !ok {
 		return errors.New("only some of the KEKs are Breakers")
 	}
-	dek, w, err := wrapped(ctx, kek)
+	dek, w, err := wrapNew(ctx, kek)
 	if err != nil {
 		return err
 	}
@@ -344,11 +344,11 @@ func checkClasses(ctx context.Context, newKEK func(string) keyring.KEK) error {
 			continue
 		}
 		got, err := kek.Unwrap(ctx, w, tenant())
-		if err := onlyClass(refused(got, err, class), err, class); err != nil {
+		if err := onlyClass(checkRefused(got, err, class), err, class); err != nil {
 			return fmt.Errorf("Unwrap with the service in the state %q: %w", class, err)
 		}
 		_, err = kek.Wrap(ctx, dek, tenant())
-		if err := onlyClass(refused(nil, err, class), err, class); err != nil {
+		if err := onlyClass(checkRefused(nil, err, class), err, class); err != nil {
 			return fmt.Errorf("Wrap with the service in the state %q: %w", class, err)
 		}
 		kek.Break(nil)

@@ -14,7 +14,7 @@ import (
 )
 
 func checkHidden(ctx context.Context, newKEK func(string) keyring.KEK) error {
-	dek, w, err := wrapped(ctx, newKEK("suite"))
+	dek, w, err := wrapNew(ctx, newKEK("suite"))
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func checkUnrelated(ctx context.Context, newKEK func(string) keyring.KEK) error 
 	kek := newKEK("suite")
 	var deks, blobs [8][]byte
 	for i := range deks {
-		dek, w, err := wrapped(ctx, kek)
+		dek, w, err := wrapNew(ctx, kek)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func difference(a, b []byte) []byte {
 // looks for the key in what they say.
 func checkErrors(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
-	dek, w, err := wrapped(ctx, kek)
+	dek, w, err := wrapNew(ctx, kek)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func Run(t *testing.T, newKEK func(t *testing.T, id string) keyring.KEK) {
 	}
 	for _, r := range suite {
 		t.Run(r.name, func(t *testing.T) {
-			err := recovered(func() error {
+			err := catchPanic(func() error {
 				return r.check(t.Context(), func(id string) keyring.KEK { return newKEK(t, id) })
 			})
 			if err != nil {
@@ -79,8 +79,8 @@ var rules = []rule{
 // breakerRule is for a KEK that is a Breaker.
 var breakerRule = rule{"EachFailureHasItsClass", checkClasses}
 
-// recovered runs check, and reports a panic as a breach of the rule.
-func recovered(check func() error) (err error) {
+// catchPanic runs check, and reports a panic as a breach of the rule.
+func catchPanic(check func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the KEK panicked: %v", p)
@@ -97,9 +97,9 @@ var classes = []error{
 // serviceClasses are those that a Breaker may know.
 var serviceClasses = []error{keyring.ErrNoKey, keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable}
 
-// refused returns an error unless a call failed with one of the wanted classes
+// checkRefused returns an error unless a call failed with one of the wanted classes
 // and gave nothing out. It does not print what was given out.
-func refused(got []byte, err error, want ...error) error {
+func checkRefused(got []byte, err error, want ...error) error {
 	if err == nil {
 		return errors.New("it was unwrapped, and has to be refused")
 	}

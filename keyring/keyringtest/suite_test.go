@@ -110,7 +110,7 @@ func TestTheSuiteRejectsBrokenKEKs(t *testing.T) {
 			all := append(slices.Clone(rules), breakerRule)
 			i := slices.IndexFunc(all, func(r rule) bool { return r.name == test.rule })
 			require.NotEqual(t, -1, i, "the suite has the rule")
-			err := recovered(func() error { return all[i].check(t.Context(), test.newKEK) })
+			err := catchPanic(func() error { return all[i].check(t.Context(), test.newKEK) })
 			require.ErrorContains(t, err, test.says, "the rule rejects it, and says why")
 		})
 	}

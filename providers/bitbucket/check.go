@@ -19,13 +19,13 @@ func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	defer cancel()
 	const name, more = "Bitbucket consumer", "give the check more time"
 	if err := b.checkSettings(); err != nil {
-		r.Failed(name, err, "use letters, digits and _")
+		r.Fail(name, err, "use letters, digits and _")
 		return nil, r.Items
 	}
 	if b.AccessToken != nil {
 		got, err := b.existing(bounded)
 		if err != nil {
-			r.Failed("access token", remote.OrEnd(ctx, b, err), "look at where it comes from")
+			r.Fail("access token", remote.OrEnd(ctx, b, err), "look at where it comes from")
 			return nil, r.Items
 		}
 		r.OK("access token", "there is one; Bitbucket was not asked about it")
@@ -33,13 +33,13 @@ func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	}
 	base, err := b.base()
 	if err != nil {
-		r.Failed("URL of Bitbucket", err, "")
+		r.Fail("URL of Bitbucket", err, "")
 		return nil, r.Items
 	}
 	r.OK("URL of Bitbucket", base.String())
 	secret, err := given(bounded, "consumer's secret", b.ConsumerSecret)
 	if err != nil {
-		r.Failed(name, remote.OrEnd(ctx, b, err), "look at where its secret comes from")
+		r.Fail(name, remote.OrEnd(ctx, b, err), "look at where its secret comes from")
 		return nil, r.Items
 	}
 	r.OK(name, "has a key and a secret")
@@ -48,15 +48,15 @@ func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	if err != nil {
 		err = remote.OrEnd(ctx, b, err)
 	}
-	if !r.Reached(peer, base, got, err, more) {
+	if !r.CheckReached(peer, base, got, err, more) {
 		return nil, r.Items
 	}
 	if err != nil {
-		r.Failed("token", err, more)
+		r.Fail("token", err, more)
 		return nil, r.Items
 	}
 	s, _ := got.Bundle.Get(b.name())
 	r.OK("token", "until "+remote.Day(s.Expires))
-	r.Granted(got.Bundle, "set the scopes of the consumer to what the work needs, and {bitbucket.Consumer.Scopes} to the same")
+	r.CheckGranted(got.Bundle, "set the scopes of the consumer to what the work needs, and {bitbucket.Consumer.Scopes} to the same")
 	return got.Bundle, r.Items
 }

@@ -169,7 +169,7 @@ func (g *App) Revoke(ctx context.Context, b *bundle.Bundle) error {
 	response, err := c.Send(bounded, g.Client)
 	if err == nil {
 		defer response.Body.Close()
-		err = revoked(c, response)
+		err = checkRevoked(c, response)
 	}
 	if err != nil {
 		return fmt.Errorf("revoking %s: %w", m.Name, remote.OrEnd(ctx, g, err))
@@ -278,7 +278,7 @@ func (g *App) ask(ctx context.Context, base *url.URL, public *rsa.PublicKey, ahe
 	if response.StatusCode == http.StatusCreated {
 		got.Bundle, err = g.read(c, got, g.minted(base), asked)
 	} else {
-		err = g.refused(c, response, claims, public)
+		err = g.readRefusal(c, response, claims, public)
 	}
 	return got, err
 }

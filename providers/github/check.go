@@ -19,7 +19,7 @@ func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	var r remote.Report
 	base, err := g.base()
 	if err != nil {
-		r.Failed("URL of GitHub", err, "")
+		r.Fail("URL of GitHub", err, "")
 	} else {
 		r.OK("URL of GitHub", base.String())
 	}
@@ -29,12 +29,12 @@ func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 		_, err = g.sign(g.claims(time.Now()))
 	}
 	if err != nil {
-		r.Failed(key, err, "look at what signs with the key")
+		r.Fail(key, err, "look at what signs with the key")
 	} else {
 		r.OK(key, fmt.Sprintf("signs, %d bits, %s", public.N.BitLen(), fingerprint(public)))
 	}
 	if err := g.checkSettings(); err != nil {
-		r.Failed("GitHub App", err, "use letters, digits and _")
+		r.Fail("GitHub App", err, "use letters, digits and _")
 	} else {
 		r.OK("GitHub App", fmt.Sprintf("%s, installation %d", g.AppID, g.InstallationID))
 	}
@@ -49,17 +49,17 @@ func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 		err = remote.OrEnd(ctx, g, err)
 	}
 	const more = "give the check more time"
-	if !r.Reached(peer, base, got, err, more) {
+	if !r.CheckReached(peer, base, got, err, more) {
 		return nil, r.Items
 	}
-	r.Clock(peer, got)
+	r.CheckClock(peer, got)
 	if err != nil {
-		r.Failed(itemOf(err), err, more)
+		r.Fail(itemOf(err), err, more)
 		return nil, r.Items
 	}
 	s, _ := got.Bundle.Get(g.minted(base).Name)
 	r.OK("installation", "gives a token until "+remote.Day(s.Expires))
-	r.Granted(got.Bundle, "ask for what the work needs, and have that granted to the installation")
+	r.CheckGranted(got.Bundle, "ask for what the work needs, and have that granted to the installation")
 	if len(g.Repositories) == 0 || len(g.Permissions) == 0 {
 		r.Warn("least privilege", &bundle.Fault{
 			Problem: "tokens are for all repositories, or may do all, that the installation has", Setting: "github.App.Permissions",

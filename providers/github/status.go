@@ -24,9 +24,9 @@ const (
 	reasonPermissions  = "permissions"
 )
 
-// refused returns the error for an answer that is not 201. It reads the body,
+// readRefusal returns the error for an answer that is not 201. It reads the body,
 // for the few sentences of GitHub that say more than the status.
-func (g *App) refused(c *remote.Call, response *http.Response, sent claims, public *rsa.PublicKey) error {
+func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, public *rsa.PublicKey) error {
 	e := c.Status(response)
 	message, githubs := githubMessage(response)
 	says := func(word string) bool { return strings.Contains(message, word) }
@@ -50,7 +50,7 @@ func (g *App) refused(c *remote.Call, response *http.Response, sent claims, publ
 	case code == http.StatusNotFound:
 		fix = fmt.Sprintf("the app %s has no installation %d: check whether it was removed, {github.App.InstallationID}, {github.App.AppID}, and the URL, which is https://api.github.com or ends in /api/v3", g.AppID, g.InstallationID)
 	case code == http.StatusUnprocessableEntity:
-		e.Reason, fix = g.notGranted(message)
+		e.Reason, fix = g.explainGrant(message)
 	default:
 		kind, fix = peer.KindOf(code)
 	}
@@ -98,9 +98,9 @@ func rateLimited(e *remote.StatusError, header http.Header, message string) bool
 	return true
 }
 
-// notGranted says what to check where the installation does not have what was
+// explainGrant says what to check where the installation does not have what was
 // asked for.
-func (g *App) notGranted(message string) (reason, fix string) {
+func (g *App) explainGrant(message string) (reason, fix string) {
 	repositories := fmt.Sprintf("check that %s exist under those names, and that installation %d has access to them", remote.Some(g.Repositories, "all repositories"), g.InstallationID)
 	var asked []string
 	for _, name := range slices.Sorted(maps.Keys(g.Permissions)) {
@@ -117,9 +117,9 @@ func (g *App) notGranted(message string) (reason, fix string) {
 	return "", repositories + "; " + permissions
 }
 
-// revoked returns the error for the answer to a revocation. A token that
+// checkRevoked returns the error for the answer to a revocation. A token that
 // GitHub does not accept needs none.
-func revoked(c *remote.Call, response *http.Response) error {
+func checkRevoked(c *remote.Call, response *http.Response) error {
 	if response.StatusCode == http.StatusNoContent || response.StatusCode == http.StatusUnauthorized {
 		return nil
 	}

@@ -122,13 +122,13 @@ func (c *check) next(ctx context.Context, find Find, row store.AuditRow) (Entry,
 		return tampered("cannot be read")
 	}
 	if entry.Action == Trim {
-		return entry, c.trimmed(entry)
+		return entry, c.checkTrim(entry)
 	}
 	return entry, nil
 }
 
-// trimmed takes note of an entry that says which others were dropped.
-func (c *check) trimmed(e Entry) error {
+// checkTrim takes note of an entry that says which others were dropped.
+func (c *check) checkTrim(e Entry) error {
 	if c.since != nil && c.since.Seq <= e.Through {
 		c.met = true
 	}

@@ -40,8 +40,8 @@ func (r *Report) Warn(name string, f *bundle.Fault) {
 	r.Items = append(r.Items, bundle.CheckItem{Name: name, Status: bundle.CheckWarning, Detail: detail, Fix: fix, Err: f})
 }
 
-// Failed adds an error with the fix that it has, or else with the one given.
-func (r *Report) Failed(name string, err error, fix string) {
+// Fail adds an error with the fix that it has, or else with the one given.
+func (r *Report) Fail(name string, err error, fix string) {
 	r.HasFailed = true
 	detail := err.Error()
 	if f, ok := errors.AsType[*bundle.Fault](err); ok {
@@ -53,25 +53,25 @@ func (r *Report) Failed(name string, err error, fix string) {
 	r.Items = append(r.Items, bundle.CheckItem{Name: name, Status: bundle.CheckFailed, Detail: detail, Fix: fix, Err: err})
 }
 
-// Reached reports whether a peer was reached, and its TLS accepted. more is what
+// CheckReached reports whether a peer was reached, and its TLS accepted. more is what
 // to do about an error that does not say so.
-func (r *Report) Reached(p Peer, endpoint *url.URL, got Reply, err error, more string) bool {
+func (r *Report) CheckReached(p Peer, endpoint *url.URL, got Reply, err error, more string) bool {
 	name := strings.TrimPrefix(p.Name, "the ") + " reachable"
 	if got.Response != nil {
 		r.OK(name, endpoint.Host)
-		r.tls(p, got.Response.TLS, got.At)
+		r.checkTLS(p, got.Response.TLS, got.At)
 		return true
 	}
 	if errors.Is(err, outgoing.ErrUntrusted) {
 		r.OK(name, endpoint.Host)
-		r.Failed("TLS", err, "")
+		r.Fail("TLS", err, "")
 	} else {
-		r.Failed(name, err, more)
+		r.Fail(name, err, more)
 	}
 	return false
 }
 
-func (r *Report) tls(p Peer, state *tls.ConnectionState, now time.Time) {
+func (r *Report) checkTLS(p Peer, state *tls.ConnectionState, now time.Time) {
 	if state == nil {
 		r.OK("TLS", "none, which is allowed because the host is this machine")
 		return
@@ -89,8 +89,8 @@ func (r *Report) tls(p Peer, state *tls.ConnectionState, now time.Time) {
 	r.OK("TLS", detail)
 }
 
-// Clock compares the clock of a peer with this machine's.
-func (r *Report) Clock(p Peer, got Reply) {
+// CheckClock compares the clock of a peer with this machine's.
+func (r *Report) CheckClock(p Peer, got Reply) {
 	const name = "clock"
 	date, err := http.ParseTime(got.Response.Header.Get("Date"))
 	if err != nil {
@@ -109,9 +109,9 @@ func (r *Report) Clock(p Peer, got Reply) {
 	r.OK(name, "agrees with that of "+p.Name)
 }
 
-// Granted says whether a minted token is as it was asked for. fix is what to do
+// CheckGranted says whether a minted token is as it was asked for. fix is what to do
 // if not.
-func (r *Report) Granted(b *bundle.Bundle, fix string) {
+func (r *Report) CheckGranted(b *bundle.Bundle, fix string) {
 	for _, p := range b.Problems() {
 		r.Warn("token as asked for", &bundle.Fault{Problem: p.Reason, Fix: fix})
 	}

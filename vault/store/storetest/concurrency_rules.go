@@ -129,7 +129,7 @@ var concurrencyRules = []contractRule{
 				return &store.Change{Mint: []store.MintChange{mintChange("acme", "github", minted, 1+round*writers+i)}}
 			})
 			minted = 1 + round*writers + winner
-			c.minted("acme", []store.MintedRow{mintedRow("acme", "github", minted)}, "what is minted is the winner's")
+			c.checkMinted("acme", []store.MintedRow{mintedRow("acme", "github", minted)}, "what is minted is the winner's")
 
 			winner = c.race(writers, func(i int) *store.Change {
 				row := entryOf("acme", int64(round+1))

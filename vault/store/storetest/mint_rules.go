@@ -8,8 +8,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// minted requires what is minted for the last scope of a path.
-func (c *checker) minted(scope string, want []store.MintedRow, why string) {
+// checkMinted requires what is minted for the last scope of a path.
+func (c *checker) checkMinted(scope string, want []store.MintedRow, why string) {
 	c.Helper()
 	got := c.last(store.Query{Scope: scope, Minted: true, SealsOnly: true})
 	c.same(
@@ -27,11 +27,11 @@ var mintRules = []contractRule{
 		row.Message = append([]byte{0, 0xff}, bytesOf(70_000, "minted")...)
 		c.apply(store.Change{Mint: []store.MintChange{{New: row}, mintChange("acme/web", "bitbucket", 0, 1)}})
 		row.Minted = row.Minted.Truncate(time.Microsecond)
-		c.minted("acme/web", []store.MintedRow{mintedRow("acme/web", "bitbucket", 1), row}, "rows come back as they were stored, by integration")
+		c.checkMinted("acme/web", []store.MintedRow{mintedRow("acme/web", "bitbucket", 1), row}, "rows come back as they were stored, by integration")
 
 		empty := store.MintedRow{Scope: "acme/web", Integration: "github", Identity: "empty"}
 		c.apply(store.Change{Mint: []store.MintChange{{Old: row.Identity, New: empty}}})
-		c.minted("acme/web", []store.MintedRow{mintedRow("acme/web", "bitbucket", 1), empty}, "a new row replaces all of the old one")
+		c.checkMinted("acme/web", []store.MintedRow{mintedRow("acme/web", "bitbucket", 1), empty}, "a new row replaces all of the old one")
 	}},
 	{"what was minted is read where it is asked for, for each scope of the path", func(c *checker) {
 		c.apply(fillScope("acme/web", "t1"))
@@ -52,7 +52,7 @@ var mintRules = []contractRule{
 		want.Path[0].Minted, want.Path[1].Minted = nil, nil
 		c.same(want, c.read(store.Query{Token: "t1"}), "nothing where it is not asked for")
 		c.same(&store.Snapshot{}, c.read(store.Query{Token: "t2", Minted: true}), "nothing for a token that does not exist")
-		c.minted("acme/none", nil, "nothing for a scope that has nothing")
+		c.checkMinted("acme/none", nil, "nothing for a scope that has nothing")
 	}},
 	{"what was minted is replaced only if it is the one expected", func(c *checker) {
 		mint := func(from, to int) store.Change {
@@ -64,7 +64,7 @@ var mintRules = []contractRule{
 			if n > 0 {
 				want = append(want, mintedRow("acme", "github", n))
 			}
-			c.minted("acme", want, "what is stored is what was written last")
+			c.checkMinted("acme", want, "what is stored is what was written last")
 		}
 		c.refuse(mint(1, 2), "there is nothing to replace")
 		c.refuse(mint(1, 0), "there is nothing to remove")
@@ -100,8 +100,8 @@ var mintRules = []contractRule{
 		c.apply(store.Change{Mint: []store.MintChange{mintChange("acme/web", "a", 1, 2)}})
 		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "another scope was changed")
 		c.apply(store.Change{Mint: []store.MintChange{mintChange("acme", "a", 1, 0)}})
-		c.minted("acme", []store.MintedRow{mintedRow("acme", "b", 1)}, "another integration's stays")
-		c.minted("acme/web", []store.MintedRow{mintedRow("acme/web", "a", 2)}, "another scope's stays")
+		c.checkMinted("acme", []store.MintedRow{mintedRow("acme", "b", 1)}, "another integration's stays")
+		c.checkMinted("acme/web", []store.MintedRow{mintedRow("acme/web", "a", 2)}, "another scope's stays")
 		n, scopes := c.changes(newest)
 		require.Greater(c, n, newest, "it is counted as a change")
 		require.Empty(c, scopes, "and changes no seal")
