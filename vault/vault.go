@@ -55,8 +55,9 @@ var (
 )
 
 // Vault keeps secrets. It is safe for concurrent use, and several processes
-// may share a store. When its methods return they leave no goroutine behind,
-// but for a minting that is under way.
+// may share a store. When its methods return they leave no goroutine behind, but
+// for a minting that is under way, and for the storing of an audit entry if the
+// context ended meanwhile.
 type Vault struct {
 	storage store.Store
 	keys    *keyring.Keyring

@@ -171,9 +171,11 @@ func TestAWrongKeyIsRefusedAtTheStart(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "kek")
 	code, _, _ := command(t, "keygen", other)
 	require.Equal(t, exitOK, code)
-	code, out, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek-key", other)
+	record := filepath.Join(t.TempDir(), "audit.jsonl")
+	code, out, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek-key", other, "-audit-file", record)
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, out, "it did not serve")
+	require.NoFileExists(t, record, "nothing was made")
 	require.Contains(t, stderr, "the data of tenant acme is under")
 	require.Contains(t, stderr, "add it with -kek-retired")
 

@@ -16,6 +16,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/keycheck"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/providers/bitbucket"
 	"github.com/satchelhq/satchel/providers/github"
@@ -79,6 +80,12 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	if err != nil {
 		return unusable{err}
 	}
+	// Before the key service is asked, and before anything else is made.
+	if err := keycheck.Check(ctx, p.storage, keys); errors.Is(err, keyring.ErrNoKey) {
+		return wrongKey(err)
+	} else if err != nil {
+		return fmt.Errorf("-database: %w", err)
+	}
 	integrations, err := c.integrations()
 	if err != nil {
 		return err
@@ -99,14 +106,14 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	if errors.Is(err, vault.ErrInvalid) {
 		return unusable{err}
 	}
-	if err == nil {
-		err = p.vault.Check(ctx)
-	}
-	if errors.Is(err, keyring.ErrNoKey) { // the key service has none of that name, or the data is under another
-		return unusable{fmt.Errorf("-kek and -kek-key: %w", err)}
+	if errors.Is(err, keyring.ErrNoKey) { // the key service has none of that name
+		return wrongKey(err)
 	}
 	return err
 }
+
+// wrongKey is the error for a key that is not the one of the data.
+func wrongKey(err error) error { return unusable{fmt.Errorf("-kek and -kek-key: %w", err)} }
 
 // openDatabase opens the pool of connections, without a connection yet. No
 // error quotes the setting, which may hold a password.

@@ -86,9 +86,12 @@ func TestAKeyThatTheServiceDoesNotHave(t *testing.T) {
 	p.put("acme", "API_KEY", "made-up-value-of-acme")
 	p.stop()
 	missing := strings.Replace(arn, "11111111", "99999999", 1)
-	code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "aws", "-kek-key", missing)
+	code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-kek", "aws", "-kek-key", missing)
 	require.Equal(t, exitUsage, code, "only other settings help")
 	require.Contains(t, stderr, "-kek and -kek-key: checking the keyring: ")
+	code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "aws", "-kek-key", missing)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "-kek and -kek-key: the data of tenant acme is under", "the data is looked at before the service is asked")
 	require.Equal(t, exitOK, start(t, dir, "-kek", "aws", "-kek-key", arn).stop())
 }
 
