@@ -166,7 +166,7 @@ func TestOptionsOfAVaultAreChecked(t *testing.T) {
 	requireOption(t, err, "vault.Options.Audit", "Audit[1] is nil; leave it out")
 	_, err = vault.New(t.Context(), nil, keys, nil)
 	require.ErrorIs(t, err, vault.ErrInvalid)
-	require.ErrorContains(t, err, "store is nil")
+	require.ErrorContains(t, err, "store is nil; open one, of package sqlstore say")
 	_, err = vault.New(t.Context(), memstore.New(), nil, nil)
 	require.ErrorIs(t, err, vault.ErrInvalid)
 	require.ErrorContains(t, err, "keyring is nil")
