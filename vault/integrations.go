@@ -90,28 +90,36 @@ type minter struct {
 // checkIntegrations holds Options.Integrations to its rules.
 func checkIntegrations(integrations []Integration) (errs []error) {
 	for i, in := range integrations {
-		if err := in.check(integrations[:i]); err != nil {
-			errs = append(errs, &bundle.Fault{Problem: fmt.Sprintf("{vault.Options.Integrations}[%d]: %v", i, err), Setting: "vault.Options.Integrations", Err: err})
+		if fix, err := in.check(integrations[:i]); err != nil {
+			errs = append(errs, &bundle.Fault{
+				Problem: fmt.Sprintf("{vault.Options.Integrations}[%d]: %v", i, err), Setting: "vault.Options.Integrations", Fix: fix, Err: err,
+			})
 		}
 	}
 	return errs
 }
 
-// check holds an integration to its rules. others are those before it.
-func (in Integration) check(others []Integration) error {
-	if !integrationName.MatchString(in.Name) {
-		return fmt.Errorf("%w: the name does not match %s", ErrInvalid, integrationName)
-	}
-	if slices.ContainsFunc(others, func(other Integration) bool { return other.Name == in.Name }) {
-		return fmt.Errorf("%w: another integration is called %s too", ErrInvalid, in.Name)
+// check returns the first problem of an integration, and its fix if the error does
+// not say it. others are the integrations before it.
+func (in Integration) check(others []Integration) (fix string, err error) {
+	switch {
+	case !integrationName.MatchString(in.Name):
+		return "", fmt.Errorf("%w: the name does not match %s", ErrInvalid, integrationName)
+	case slices.ContainsFunc(others, func(other Integration) bool { return other.Name == in.Name }):
+		return "give each a name of its own", fmt.Errorf("%w: another integration is called %s too", ErrInvalid, in.Name)
 	}
 	if err := CheckScope(in.Scope); err != nil {
-		return err
+		return "", err
 	}
-	if in.Provider == nil || in.Budget < 0 || in.Timeout < 0 {
-		return fmt.Errorf("%w: it has no Provider, or a negative Budget or Timeout", ErrInvalid)
+	switch {
+	case in.Provider == nil:
+		return "set it to what mints its secrets", fmt.Errorf("%w: it has no Provider", ErrInvalid)
+	case in.Budget < 0:
+		return "want a positive number, or zero for the default", fmt.Errorf("%w: its Budget is %d", ErrInvalid, in.Budget)
+	case in.Timeout < 0:
+		return "want a positive duration, or zero for the default", fmt.Errorf("%w: its Timeout is %s", ErrInvalid, in.Timeout)
 	}
-	return nil
+	return "", nil
 }
 
 func newMinters(integrations []Integration) []*minter {
