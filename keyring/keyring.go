@@ -80,8 +80,13 @@ type namedKEK struct {
 // two KEKs with one ID, and options outside their limits.
 func New(primary KEK, opts *Options) (*Keyring, error) {
 	o := *cmp.Or(opts, &Options{})
-	if o.CacheEntries < 0 || o.SoftAge < 0 || o.HardAge < 0 {
-		return nil, errors.New("keyring options: a cache limit is negative; zero takes the default")
+	switch {
+	case o.CacheEntries < 0:
+		return nil, fmt.Errorf("keyring options: CacheEntries is %d; want a positive number, or zero for the default", o.CacheEntries)
+	case o.SoftAge < 0:
+		return nil, fmt.Errorf("keyring options: SoftAge is %s; want a positive duration, or zero for the default", o.SoftAge)
+	case o.HardAge < 0:
+		return nil, fmt.Errorf("keyring options: HardAge is %s; want a positive duration, or zero for the default", o.HardAge)
 	}
 	o.CacheEntries = cmp.Or(o.CacheEntries, 1024)
 	o.SoftAge = cmp.Or(o.SoftAge, 15*time.Minute)
@@ -103,9 +108,9 @@ func New(primary KEK, opts *Options) (*Keyring, error) {
 		versions: make(map[KEKID]string),
 	}
 	seen := make(map[KEKID]bool)
-	for _, kek := range append(append([]KEK{primary}, o.Replicas...), o.Retired...) {
+	for i, kek := range append(append([]KEK{primary}, o.Replicas...), o.Retired...) {
 		if kek == nil {
-			return nil, errors.New("keyring: a KEK is nil")
+			return nil, fmt.Errorf("keyring: %s is nil", o.nameOf(i))
 		}
 		id := kek.ID()
 		if err := id.check(); err != nil {
@@ -119,6 +124,17 @@ func New(primary KEK, opts *Options) (*Keyring, error) {
 	}
 	k.current = k.all[:1+len(o.Replicas)]
 	return k, nil
+}
+
+// nameOf returns the name of the i-th of the primary, the replicas and the retired.
+func (o *Options) nameOf(i int) string {
+	switch {
+	case i == 0:
+		return "the primary KEK"
+	case i <= len(o.Replicas):
+		return fmt.Sprintf("Options.Replicas[%d]", i-1)
+	}
+	return fmt.Sprintf("Options.Retired[%d]", i-1-len(o.Replicas))
 }
 
 // KEKs returns the ids of the keys that k can open records with: the primary

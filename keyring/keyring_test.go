@@ -28,15 +28,17 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		opts    keyring.Options
 		says    string
 	}{
-		"no primary":            {nil, keyring.Options{}, "nil"},
-		"a nil replica":         {a, keyring.Options{Replicas: []keyring.KEK{nil}}, "nil"},
+		"no primary":            {nil, keyring.Options{}, "the primary KEK is nil"},
+		"a nil replica":         {a, keyring.Options{Replicas: []keyring.KEK{nil}}, "Options.Replicas[0] is nil"},
+		"a nil retired key":     {a, keyring.Options{Replicas: many(1), Retired: []keyring.KEK{newLocal(t, "b", 2), nil}}, "Options.Retired[1] is nil"},
 		"a replica twice":       {a, keyring.Options{Replicas: []keyring.KEK{newLocal(t, "b", 2), newLocal(t, "b", 3)}}, "twice"},
 		"the primary retired":   {a, keyring.Options{Retired: []keyring.KEK{newLocal(t, "a", 2)}}, "twice"},
 		"eight replicas":        {a, keyring.Options{Replicas: many(8)}, "8 replicas"},
 		"an ID without service": {renamed{keyringtest.NewFake("a"), keyring.KEKID{Key: "a"}}, keyring.Options{}, "service"},
 		"an ID that is long":    {keyringtest.NewFake(strings.Repeat("k", 1025)), keyring.Options{}, "1024"},
-		"a negative cache":      {a, keyring.Options{CacheEntries: -1}, "negative"},
-		"a negative age":        {a, keyring.Options{SoftAge: -1}, "negative"},
+		"a negative cache":      {a, keyring.Options{CacheEntries: -1}, "CacheEntries is -1; want a positive number, or zero for the default"},
+		"a negative age":        {a, keyring.Options{SoftAge: -1}, "SoftAge is -1ns; want a positive duration, or zero for the default"},
+		"a negative hard age":   {a, keyring.Options{HardAge: -1}, "HardAge is -1ns; want a positive duration, or zero for the default"},
 		"hard before soft":      {a, keyring.Options{SoftAge: 2 * time.Hour}, "HardAge 1h0m0s is less"},
 		"an age without end":    {a, keyring.Options{SoftAge: math.MaxInt64, HardAge: math.MaxInt64}, "more than a year"},
 	} {
