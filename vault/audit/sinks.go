@@ -68,6 +68,9 @@ func NewFileSink(path string) (*FileSink, error) {
 // openAudit opens an audit file for appending, and makes sure that a new one is
 // there after a crash.
 func openAudit(path string) (*os.File, error) {
+	if path == "" {
+		return nil, errors.New("audit file: the path is empty; name the file to append to")
+	}
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("audit file %q is not a regular file", path)

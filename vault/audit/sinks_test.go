@@ -113,6 +113,8 @@ func TestAnAuditFileIsAFile(t *testing.T) {
 	folder := t.TempDir()
 	_, err := audit.NewFileSink(folder)
 	require.ErrorContains(t, err, "is not a regular file")
+	_, err = audit.NewFileSink("")
+	require.EqualError(t, err, "audit file: the path is empty; name the file to append to")
 	_, err = audit.NewFileSink(filepath.Join(folder, "missing", "audit.jsonl"))
 	require.ErrorContains(t, err, "missing", "the error names the place")
 }

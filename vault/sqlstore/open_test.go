@@ -24,6 +24,13 @@ func TestADatabaseInMemoryIsRefused(t *testing.T) {
 	require.Empty(t, files)
 }
 
+func TestOpen_refusesWhatIsNoDatabase(t *testing.T) {
+	_, err := sqlstore.Open(t.Context(), nil, sqlstore.SQLite)
+	require.EqualError(t, err, "opening the vault's database: the *sql.DB is nil; open one with sql.Open")
+	_, err = sqlstore.Open(t.Context(), openDB(t, newFile(t)), 0)
+	require.EqualError(t, err, "opening the vault's database: unknown dialect 0; use sqlstore.SQLite or sqlstore.Postgres")
+}
+
 // requireRefusal opens file, requires an error with text, and that the file was
 // not touched.
 func requireRefusal(t *testing.T, file, text string) {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -83,6 +84,9 @@ func Open(ctx context.Context, db *sql.DB, d Dialect) (*Store, error) {
 	s := &Store{db: db, dialect: dialects[d]}
 	if s.dialect == nil {
 		return nil, fmt.Errorf("opening the vault's database: unknown dialect %d; use sqlstore.SQLite or sqlstore.Postgres", int(d))
+	}
+	if db == nil {
+		return nil, errors.New("opening the vault's database: the *sql.DB is nil; open one with sql.Open")
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, fmt.Errorf("opening the vault's database: %w", err)
