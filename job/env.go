@@ -171,9 +171,9 @@ func (j *Job) checkNames() error {
 			return invalid("AllowNames", err)
 		}
 	}
-	for _, c := range j.Git {
+	for i, c := range j.Git {
 		if err := bundle.CheckName(c.Secret); err != nil {
-			return invalid("Git", err)
+			return invalid("Git", fmt.Errorf("the Secret of entry %d: %w", i+1, err))
 		}
 	}
 	return j.checkRisky(slices.Concat(j.Secrets, j.Files))

@@ -214,7 +214,7 @@ func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 		"Stdin can be read once":                                func(j *job.Job) { j.Stdin, j.OnRotate = strings.NewReader(""), job.Restart },
 		`field Secrets: the name "A B" has ' ' at byte 1`:       func(j *job.Job) { j.Secrets = []string{"A B"} },
 		"field AllowNames: the name is empty":                   func(j *job.Job) { j.AllowNames = []string{""} },
-		"field Git: the name is empty":                          func(j *job.Job) { j.Git = []job.GitCredential{{URL: "https://github.com"}} },
+		"field Git: the Secret of entry 1: the name is empty":   func(j *job.Job) { j.Git = []job.GitCredential{{URL: "https://github.com"}} },
 		`field PassEnv: "A=B" cannot be the name of a variable`: func(j *job.Job) { j.PassEnv = []string{"A=B"} },
 		`field Env: entry 2 is not of the form "NAME=value"`:    func(j *job.Job) { j.Env = []string{"A=", "c4n4ry"} },
 		"the working directory /nowhere/at/all is no directory": func(j *job.Job) { j.Dir = "/nowhere/at/all" },
