@@ -67,7 +67,8 @@ func (v *Vault) readTenant(ctx context.Context, tenant string, head bool) (*stat
 // unless TrimAudit dropped it.
 //
 // What was edited, cut out or cut off is keyring.ErrTampered, and logged. Without since,
-// entries that were cut off at the end cannot be noticed.
+// entries that were cut off at the end cannot be noticed. A tenant that has no
+// chain, such as one that does not exist, has the zero Head and no error.
 func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *audit.Head, visit func(seq int64, e audit.Entry) error) (audit.Head, error) {
 	head, err := v.verifyAudit(ctx, tenant, since, visit)
 	if err != nil {
