@@ -17,9 +17,9 @@ const byteOrderMark = "\ufeff"
 // are, as does an entry that has this value already. New lines end like those
 // that they replace or follow.
 //
-// It fails if [ParseRepeats] refuses src, if the name or the value breaks the
-// rules of package bundle, or if the result is longer than [MaxSize]. Set does
-// not change src.
+// It fails if [ParseRepeats] refuses src, with a [*SyntaxError] that calls the
+// file .env, if the name or the value breaks the rules of package bundle, or if
+// the result is longer than [MaxSize]. Set does not change src.
 func Set(src []byte, name string, value bundle.Value) ([]byte, error) {
 	line, err := Append(nil, Entry{Name: name, Value: value})
 	if err != nil {
@@ -54,8 +54,8 @@ func Set(src []byte, name string, value bundle.Value) ([]byte, error) {
 }
 
 // Cut returns a file's content without the lines of all entries called name. All
-// other bytes stay as they are. It fails if [ParseRepeats] refuses src, and does
-// not change src.
+// other bytes stay as they are. It fails if [ParseRepeats] refuses src, as [Set]
+// does, and does not change src.
 func Cut(src []byte, name string) ([]byte, error) {
 	return CutFunc(src, func(e Entry) bool { return e.Name == name })
 }

@@ -1,6 +1,7 @@
 package dotenv_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -80,6 +81,9 @@ func TestCut(t *testing.T) {
 	_, err := dotenv.Cut([]byte("A=1\n"+canary), "A")
 	require.ErrorContains(t, err, "editing a .env file: .env:2: there is no =;")
 	require.NotContains(t, err.Error(), canary)
+	syntax, ok := errors.AsType[*dotenv.SyntaxError](err)
+	require.True(t, ok)
+	require.Equal(t, ".env", syntax.File)
 }
 
 func TestCutFunc(t *testing.T) {
