@@ -22,7 +22,8 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"bundle/dotenv", "bundle", "the .env format needs values and nothing else"},
 	{"bundle/redact", "bundle", "masking needs values and nothing else"},
 	{".", "bundle, bundle/redact, internal/shared, internal/text", "the client takes any provider, and needs the standard library alone"},
-	{"job", "bundle, bundle/redact, internal/envnames, x/sys", "a job takes any source of secrets: it does not know the client"},
+	{"job", "bundle, bundle/redact, internal/envnames, job/internal/socket, x/sys", "a job takes any source of secrets: it does not know the client"},
+	{"job/internal/socket", "bundle, x/sys", "a socket serves values, and knows nothing of jobs"},
 
 	{"providers", "bundle, bundle/dotenv, internal/wire, providers/internal/local, providers/internal/remote", "providers know bundle; what needs a library has a package of its own"},
 	{"providers/github", "bundle, providers/internal/remote", "a provider that speaks HTTP knows the calls that all share, and no other provider"},

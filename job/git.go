@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
 // GitCredential lets a job's git use a secret as the password of a place. Git
@@ -72,11 +73,11 @@ func GitCredentialHelper(ctx context.Context, args []string, stdin io.Reader, st
 	if !place.covers(wanted) {
 		return nil
 	}
-	socket := os.Getenv(socketVariable)
-	if socket == "" {
-		return fmt.Errorf("git credential for %s: %s is not set: run git in a job, and pass it that variable", place, socketVariable)
+	path := os.Getenv(socket.Variable)
+	if path == "" {
+		return fmt.Errorf("git credential for %s: %s is not set: run git in a job, and pass it that variable", place, socket.Variable)
 	}
-	secret, err := askSocket(ctx, socket, place.secret)
+	secret, err := socket.Ask(ctx, path, place.secret)
 	if err != nil {
 		return fmt.Errorf("git credential for %s: %w", place, err)
 	}

@@ -5,6 +5,7 @@ package job
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -17,12 +18,38 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
+// openSocket serves the named secrets on a socket until the test ends: those that
+// put was called with.
+func openSocket(t *testing.T, names ...string) (s *socket.Server, put func(name, value string, expires time.Time)) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sock") // a path that leaves room for the socket's
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	var mu sync.Mutex
+	secrets := map[string]bundle.Secret{}
+	s, err = socket.Serve(dir, names, func(name string) (bundle.Secret, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		secret, ok := secrets[name]
+		return secret, ok
+	}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s, func(name, value string, expires time.Time) {
+		mu.Lock()
+		defer mu.Unlock()
+		secrets[name] = bundle.Secret{Name: name, Value: bundle.NewValue(value), Expires: expires}
+	}
+}
+
 func TestTheGitHelperAnswersWithTheValueOfTheMomentAndItsEnd(t *testing.T) {
-	var v served
-	s := openSocket(t, io.Discard, v.lookup, "TOKEN")
-	t.Setenv(socketVariable, s.path())
+	s, put := openSocket(t, "TOKEN")
+	t.Setenv(socket.Variable, s.Path())
 	ask := func() (string, error) {
 		var out bytes.Buffer
 		err := GitCredentialHelper(t.Context(), []string{"https://github.com", "", "TOKEN", "get"}, strings.NewReader("protocol=https\nhost=github.com\n\n"), &out)
@@ -30,16 +57,16 @@ func TestTheGitHelperAnswersWithTheValueOfTheMomentAndItsEnd(t *testing.T) {
 	}
 	_, err := ask()
 	require.ErrorContains(t, err, "the job has no such secret")
-	v.put("TOKEN", "first", time.Time{})
+	put("TOKEN", "first", time.Time{})
 	out, err := ask()
 	require.NoError(t, err)
 	require.Equal(t, "username=x-access-token\npassword=first\n", out)
-	v.put("TOKEN", "second", time.Unix(1999999999, 0))
+	put("TOKEN", "second", time.Unix(1999999999, 0))
 	out, err = ask()
 	require.NoError(t, err)
 	require.Equal(t, "username=x-access-token\npassword=second\npassword_expiry_utc=1999999999\n", out)
 	for _, value := range []string{"", "c4n4ry\n", "c4n4ry\nhost=evil.example", "c4n4ry\r", "c4n4ry\x00"} {
-		v.put("TOKEN", value, time.Time{})
+		put("TOKEN", value, time.Time{})
 		out, err = ask()
 		require.ErrorContains(t, err, "TOKEN cannot be a password for git")
 		require.NotContains(t, err.Error(), "c4n4ry")
@@ -156,10 +183,9 @@ func git(t *testing.T, dir string, env []string, args ...string) string {
 }
 
 func TestAGitThatOutlivesItsTokenGoesOnWithTheNext(t *testing.T) {
-	var v served
-	v.put("GITHUB_TOKEN", "token of the first hour", time.Now().Add(time.Hour))
+	s, put := openSocket(t, "GITHUB_TOKEN")
+	put("GITHUB_TOKEN", "token of the first hour", time.Now().Add(time.Hour))
 	server := newGitServer(t, "token of the first hour")
-	s := openSocket(t, io.Discard, v.lookup, "GITHUB_TOKEN")
 	env := gitJobEnviron(t, s, GitCredential{URL: server.URL, Secret: "GITHUB_TOKEN"})
 
 	dir := t.TempDir()
@@ -176,7 +202,7 @@ func TestAGitThatOutlivesItsTokenGoesOnWithTheNext(t *testing.T) {
 	out, err := gitCommand(t, clone, env, "fetch", "--quiet").CombinedOutput()
 	require.Error(t, err, "the token of the first hour must not do any more: %s", out)
 
-	v.put("GITHUB_TOKEN", "token of the second hour", time.Now().Add(time.Hour))
+	put("GITHUB_TOKEN", "token of the second hour", time.Now().Add(time.Hour))
 	server.changePassword("token of the second hour")
 	git(t, clone, env, "fetch", "--quiet") // the same job, in the same environment
 	require.Equal(t, "second\nfirst\n", git(t, clone, nil, "log", "--format=%s", "origin/main"))
@@ -187,21 +213,20 @@ func TestAGitThatOutlivesItsTokenGoesOnWithTheNext(t *testing.T) {
 }
 
 // gitJobEnviron returns what a job with these credentials gets.
-func gitJobEnviron(t *testing.T, s *secretSocket, creds ...GitCredential) []string {
+func gitJobEnviron(t *testing.T, s *socket.Server, creds ...GitCredential) []string {
 	t.Helper()
 	runner, err := os.Executable()
 	require.NoError(t, err)
 	env, err := gitEnviron(creds, []string{runner, "git-credential"})
 	require.NoError(t, err)
 	// Under the race detector a program waits for a second before it ends.
-	return append(env, socketVariable+"="+s.path(), "GORACE=atexit_sleep_ms=0")
+	return append(env, socket.Variable+"="+s.Path(), "GORACE=atexit_sleep_ms=0")
 }
 
 func TestAnotherHostNeverSeesTheToken(t *testing.T) {
-	var v served
-	v.put("GITHUB_TOKEN", "the token", time.Time{})
+	s, put := openSocket(t, "GITHUB_TOKEN")
+	put("GITHUB_TOKEN", "the token", time.Time{})
 	ours, theirs := newGitServer(t, "the token"), newGitServer(t, "the token")
-	s := openSocket(t, io.Discard, v.lookup, "GITHUB_TOKEN")
 	env := gitJobEnviron(t, s, GitCredential{URL: ours.URL, Secret: "GITHUB_TOKEN"})
 	git(t, t.TempDir(), env, "ls-remote", ours.URL+"/acme/web.git")
 	out, err := gitCommand(t, t.TempDir(), env, "ls-remote", theirs.URL+"/acme/web.git").CombinedOutput()
@@ -219,10 +244,9 @@ func TestAnotherHostNeverSeesTheToken(t *testing.T) {
 }
 
 func TestWhatIsConfiguredElsewhereIsNotAskedNorTold(t *testing.T) {
-	var v served
-	v.put("GITHUB_TOKEN", "the token", time.Time{})
+	s, put := openSocket(t, "GITHUB_TOKEN")
+	put("GITHUB_TOKEN", "the token", time.Time{})
 	server := newGitServer(t, "the token")
-	s := openSocket(t, io.Discard, v.lookup, "GITHUB_TOKEN")
 	home := t.TempDir()
 	seen := filepath.Join(home, "seen")
 	config := "[credential]\n\thelper = \"!echo asked >>'" + seen + "'; cat >>'" + seen + "'; echo username=x-access-token; echo password=old; :\"\n"
@@ -238,11 +262,10 @@ func TestWhatIsConfiguredElsewhereIsNotAskedNorTold(t *testing.T) {
 }
 
 func TestTheNarrowerPlaceOfTwoCounts(t *testing.T) {
-	var v served
-	v.put("WIDE", "the wide one", time.Time{})
-	v.put("NARROW", "the narrow one", time.Time{})
+	s, put := openSocket(t, "WIDE", "NARROW")
+	put("WIDE", "the wide one", time.Time{})
+	put("NARROW", "the narrow one", time.Time{})
 	server := newGitServer(t, "the narrow one")
-	s := openSocket(t, io.Discard, v.lookup, "WIDE", "NARROW")
 	env := gitJobEnviron(t, s, GitCredential{URL: server.URL + "/acme", Secret: "NARROW"}, GitCredential{URL: server.URL, Secret: "WIDE"})
 	git(t, t.TempDir(), env, "ls-remote", server.URL+"/acme/web.git")
 	require.NotContains(t, server.passwords(), "the wide one")

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
 // The test binary is a runner as far as git is concerned.
@@ -241,7 +242,7 @@ func skipOrFail(t *testing.T, why string) {
 }
 
 func TestTheGitHelperIsSilentAboutWhatIsNotItsOwn(t *testing.T) {
-	t.Setenv(socketVariable, "/nowhere/satchel.sock") // asking there would be an error
+	t.Setenv(socket.Variable, "/nowhere/satchel.sock") // asking there would be an error
 	ask := func(operation, input string) (string, error) {
 		var out bytes.Buffer
 		err := GitCredentialHelper(t.Context(), []string{"https://github.com", "x-access-token", "TOKEN", operation}, strings.NewReader(input), &out)
@@ -261,7 +262,7 @@ func TestTheGitHelperIsSilentAboutWhatIsNotItsOwn(t *testing.T) {
 	require.ErrorContains(t, err, "git credential for https://github.com: asking for TOKEN at the socket /nowhere/satchel.sock")
 	_, err = ask("get", "c4n4ry")
 	require.ErrorContains(t, err, "line 1 of what git says")
-	t.Setenv(socketVariable, "")
+	t.Setenv(socket.Variable, "")
 	_, err = ask("get", ours)
 	require.ErrorContains(t, err, "SATCHEL_SOCKET is not set: run git in a job")
 

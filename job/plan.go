@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
 // plan is what one process of a job gets.
@@ -156,12 +157,12 @@ func (r *run) serve() error {
 	if r.Socket {
 		names = r.names
 	}
-	socket, err := serveSocket(r.dir.path, names, r.lookup, r.Logger)
+	server, err := socket.Serve(r.dir.path, names, r.lookup, r.Logger)
 	if err != nil {
 		return err
 	}
-	r.socket = socket
-	served.set(socketVariable, socket.path())
+	r.socket = server
+	served.set(socket.Variable, server.Path())
 	r.served = served
 	return served.check()
 }

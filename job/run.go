@@ -16,6 +16,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/redact"
+	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
 // run is one call of Job.Run.
@@ -30,7 +31,7 @@ type run struct {
 	redactor *redact.Redactor
 	streams  [2]stream
 	dir      dir
-	socket   *secretSocket
+	socket   *socket.Server
 	served   environment // of the socket and git
 
 	signals chan os.Signal
@@ -175,7 +176,7 @@ func (r *run) run(ctx context.Context) (code int, err error) {
 // close leaves nothing of the job, and adds what fails to err.
 func (r *run) close(err error) error {
 	if r.socket != nil {
-		err = errors.Join(err, r.socket.close())
+		err = errors.Join(err, r.socket.Close())
 	}
 	for _, s := range r.streams {
 		if s.Writer == nil {

@@ -1,4 +1,6 @@
-package job
+// Package socket serves the secrets of a job on a unix socket ([Serve]), to
+// processes of the same user alone, and asks such a socket ([Ask]).
+package socket
 
 import (
 	"context"
@@ -21,26 +23,27 @@ import (
 )
 
 const (
-	// socketVariable holds the path of a job's secret socket.
-	socketVariable = "SATCHEL_SOCKET"
-	// socketHost is the host in URLs of the socket, whose place is its path.
-	socketHost = "satchel"
+	// Variable is the variable that holds the path of a job's socket.
+	Variable = "SATCHEL_SOCKET"
+
+	// host is the host in URLs of the socket, whose place is its path.
+	host = "satchel"
 	// expiresHeader holds when a served value ends, as RFC 3339 has it.
 	expiresHeader = "Satchel-Expires"
 	secretsPath   = "/secrets/"
 
-	// maxSocketPath is what macOS has room for. Linux has four bytes more.
-	maxSocketPath = 103
-	// maxSocketPeers is how many connections are served at a time. More wait
+	// maxPath is what macOS has room for. Linux has four bytes more.
+	maxPath = 103
+	// maxPeers is how many connections are served at a time. More wait
 	// in the system's queue.
-	maxSocketPeers = 64
-	// maxServedValue is the longest value that a client of the socket takes.
-	maxServedValue = 1 << 20
-	// socketTimeout bounds a request, which takes no network and no disk.
-	socketTimeout = 10 * time.Second
+	maxPeers = 64
+	// maxValue is the longest value that a client of the socket takes.
+	maxValue = 1 << 20
+	// timeout bounds a request, which takes no network and no disk.
+	timeout = 10 * time.Second
 )
 
-// secretSocket serves the secrets of one job as they are at the time of each
+// Server serves the secrets of one job as they are at the time of each
 // request, over HTTP on a unix socket:
 //
 //	curl --unix-socket "$SATCHEL_SOCKET" http://satchel/secrets/NAME
@@ -49,7 +52,7 @@ const (
 // Only processes with the effective user of this one are served. Root is nobody
 // special: it can read this process anyway, and a program that runs as root for
 // somebody else must not be made to read for them.
-type secretSocket struct {
+type Server struct {
 	names  []string
 	lookup func(name string) (bundle.Secret, bool)
 	log    *slog.Logger
@@ -59,16 +62,16 @@ type secretSocket struct {
 	work    sync.WaitGroup // Serve, and every connection
 }
 
-// serveSocket listens at dir/satchel.sock and serves the named secrets until
-// close. dir has to be a directory that nobody else can enter. lookup returns a
+// Serve listens at dir/satchel.sock and serves the named secrets until
+// Close. dir has to be a directory that nobody else can enter. lookup returns a
 // secret as it is now; it is called by several goroutines at once.
-func serveSocket(dir string, names []string, lookup func(name string) (bundle.Secret, bool), log *slog.Logger) (*secretSocket, error) {
+func Serve(dir string, names []string, lookup func(name string) (bundle.Secret, bool), log *slog.Logger) (*Server, error) {
 	if !peersAreKnown {
 		return nil, fmt.Errorf("serving secrets on a socket: %s does not say who connects to a unix socket; run the job on Linux or macOS, or without the socket", runtime.GOOS)
 	}
 	address := filepath.Join(dir, "satchel.sock")
-	if len(address) > maxSocketPath {
-		return nil, fmt.Errorf("serving secrets on a socket: the path %s has %d bytes and a unix socket's can have %d; use a shorter directory", address, len(address), maxSocketPath)
+	if len(address) > maxPath {
+		return nil, fmt.Errorf("serving secrets on a socket: the path %s has %d bytes and a unix socket's can have %d; use a shorter directory", address, len(address), maxPath)
 	}
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
 	if err != nil {
@@ -77,19 +80,19 @@ func serveSocket(dir string, names []string, lookup func(name string) (bundle.Se
 	if err := os.Chmod(address, 0o600); err != nil {
 		return nil, fmt.Errorf("serving secrets on a socket: %w", errors.Join(err, listener.Close()))
 	}
-	s := &secretSocket{names: slices.Clone(names), lookup: lookup, log: log, address: address}
+	s := &Server{names: slices.Clone(names), lookup: lookup, log: log, address: address}
 	s.server = &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: socketTimeout / 2,
-		ReadTimeout:       socketTimeout,
-		WriteTimeout:      socketTimeout,
+		ReadHeaderTimeout: timeout / 2,
+		ReadTimeout:       timeout,
+		WriteTimeout:      timeout,
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnState:         s.count,
 	}
 	s.server.SetKeepAlivesEnabled(false) // so that nobody sits on a connection
 	s.work.Go(func() {
-		guarded := &ownPeers{UnixListener: listener, free: make(chan struct{}, maxSocketPeers), done: make(chan struct{}), log: log}
+		guarded := &ownPeers{UnixListener: listener, free: make(chan struct{}, maxPeers), done: make(chan struct{}), log: log}
 		if err := s.server.Serve(guarded); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("a job's secret socket has stopped", "error", err)
 		}
@@ -97,20 +100,20 @@ func serveSocket(dir string, names []string, lookup func(name string) (bundle.Se
 	return s, nil
 }
 
-// path returns where the socket is.
-func (s *secretSocket) path() string { return s.address }
+// Path returns where the socket is.
+func (s *Server) Path() string { return s.address }
 
-// close removes the socket, cuts the connections off and returns when nothing is
+// Close removes the socket, cuts the connections off and returns when nothing is
 // left running.
-func (s *secretSocket) close() error {
+func (s *Server) Close() error {
 	err := s.server.Close()
 	s.work.Wait()
 	return err
 }
 
-// count lets close wait for connections. Serve itself reports the new ones, so
-// there are none to come when it has returned.
-func (s *secretSocket) count(_ net.Conn, state http.ConnState) {
+// count lets Close wait for connections. http.Server.Serve itself reports the new
+// ones, so there are none to come when it has returned.
+func (s *Server) count(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		s.work.Add(1)
@@ -120,10 +123,10 @@ func (s *secretSocket) count(_ net.Conn, state http.ConnState) {
 }
 
 // ServeHTTP answers GET /secrets/NAME.
-func (s *secretSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	if r.Host != socketHost {
-		http.Error(w, "the host of this socket is "+socketHost, http.StatusMisdirectedRequest)
+	if r.Host != host {
+		http.Error(w, "the host of this socket is "+host, http.StatusMisdirectedRequest)
 		return
 	}
 	if r.Method != http.MethodGet {
@@ -148,7 +151,7 @@ func (s *secretSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // secret returns the secret that a path means, if the job has it. That there is
 // one of the name elsewhere is nothing to tell.
-func (s *secretSocket) secret(path string) (bundle.Secret, bool) {
+func (s *Server) secret(path string) (bundle.Secret, bool) {
 	name, ok := strings.CutPrefix(path, secretsPath)
 	if !ok || !slices.Contains(s.names, name) {
 		return bundle.Secret{}, false
@@ -211,13 +214,13 @@ func (c *ownPeer) Close() error {
 	return c.UnixConn.Close()
 }
 
-// askSocket returns a secret from the socket at path. Of the secret it knows the
+// Ask returns a secret from the socket at path. Of the secret it knows the
 // name, the value and when that ends.
-func askSocket(ctx context.Context, path, name string) (bundle.Secret, error) {
+func Ask(ctx context.Context, path, name string) (bundle.Secret, error) {
 	fail := func(err error) (bundle.Secret, error) {
 		return bundle.Secret{}, fmt.Errorf("asking for %s at the socket %s: %w", name, path, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, socketTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	client := http.Client{
 		Transport: &http.Transport{
@@ -229,7 +232,7 @@ func askSocket(ctx context.Context, path, name string) (bundle.Secret, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+socketHost+secretsPath+name, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+secretsPath+name, nil)
 	if err != nil {
 		return fail(err)
 	}
@@ -245,12 +248,12 @@ func askSocket(ctx context.Context, path, name string) (bundle.Secret, error) {
 	default:
 		return fail(fmt.Errorf("status %d", response.StatusCode))
 	}
-	value, err := io.ReadAll(io.LimitReader(response.Body, maxServedValue+1))
+	value, err := io.ReadAll(io.LimitReader(response.Body, maxValue+1))
 	if err != nil {
 		return fail(err)
 	}
-	if len(value) > maxServedValue {
-		return fail(fmt.Errorf("the value is longer than %d bytes", maxServedValue))
+	if len(value) > maxValue {
+		return fail(fmt.Errorf("the value is longer than %d bytes", maxValue))
 	}
 	secret := bundle.Secret{Name: name, Value: bundle.NewValue(string(value))}
 	if text := response.Header.Get(expiresHeader); text != "" {

@@ -1,4 +1,4 @@
-package job
+package socket
 
 import "golang.org/x/sys/unix"
 

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package job
+package socket
 
 import (
 	"log/slog"
@@ -10,6 +10,6 @@ import (
 )
 
 func TestWhereAPeerCannotBeKnownNothingIsServed(t *testing.T) {
-	_, err := serveSocket(t.TempDir(), nil, nil, slog.New(slog.DiscardHandler))
+	_, err := Serve(t.TempDir(), nil, nil, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "run the job on Linux or macOS, or without the socket")
 }

@@ -1,4 +1,4 @@
-package job
+package socket
 
 import (
 	"bytes"
@@ -43,12 +43,12 @@ func TestAnotherUserIsRefusedOnASocketEvenIfTheFilesLetItIn(t *testing.T) {
 	var log bytes.Buffer
 	s := openSocket(t, &log, v.lookup, "TOKEN")
 	const nobody = 65534
-	_, err := dialAs(nobody, s.path())
+	_, err := dialAs(nobody, s.Path())
 	require.ErrorIs(t, err, os.ErrPermission, "the file's mode keeps others away already")
 
-	require.NoError(t, os.Chmod(s.path(), 0o666))
-	require.NoError(t, os.Chmod(filepath.Dir(s.path()), 0o755))
-	conn, err := dialAs(nobody, s.path())
+	require.NoError(t, os.Chmod(s.Path(), 0o666))
+	require.NoError(t, os.Chmod(filepath.Dir(s.Path()), 0o755))
+	conn, err := dialAs(nobody, s.Path())
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
@@ -57,10 +57,10 @@ func TestAnotherUserIsRefusedOnASocketEvenIfTheFilesLetItIn(t *testing.T) {
 	require.Zero(t, n, "nothing is said to another user")
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the connection is closed at once")
 
-	secret, err := askSocket(t.Context(), s.path(), "TOKEN")
+	secret, err := Ask(t.Context(), s.Path(), "TOKEN")
 	require.NoError(t, err, "and its own user is still served")
 	require.Equal(t, "value", secret.Value.Reveal())
-	require.NoError(t, s.close())
+	require.NoError(t, s.Close())
 	require.Contains(t, log.String(), "refused a process of another user")
 	require.Contains(t, log.String(), "uid=65534")
 }

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package job
+package socket
 
 import (
 	"errors"
