@@ -9,6 +9,7 @@ import (
 // Integration is what an administrator sees of an integration that serves a
 // scope.
 type Integration struct {
+	// Name is that of the integration, such as "github".
 	Name string `json:"name"`
 	// Scope is the scope that it serves, with all below it.
 	Scope string `json:"scope"`
@@ -28,6 +29,7 @@ type IntegrationList struct {
 
 // Readiness is the checklist of a scope: the secrets that its runners need.
 type Readiness struct {
+	// Scope is the scope that was asked about.
 	Scope string `json:"scope"`
 	// Ready says that nothing required is missing.
 	Ready bool `json:"ready"`
@@ -42,12 +44,13 @@ type ReadyItem struct {
 	Name  string `json:"name"`
 	// Kind is who issues it and Help says where to get one, for people. Either
 	// may be empty.
-	Kind   string      `json:"kind,omitempty"`
-	Help   string      `json:"help,omitempty"`
+	Kind string `json:"kind,omitempty"`
+	Help string `json:"help,omitempty"`
+	// Status says whether runners get it, and if not, why.
 	Status ReadyStatus `json:"status"`
 	// From is the scope or the integration that it comes from, or zero.
 	From Origin `json:"from,omitzero"`
-	// Expires is zero if it does not.
+	// Expires is when the secret ends, or zero if it does not.
 	Expires time.Time `json:"expires_at,omitzero"`
 	// Detail is a sentence about what to do, empty if nothing is.
 	Detail string `json:"detail,omitempty"`

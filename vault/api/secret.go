@@ -9,6 +9,7 @@ import (
 // Secret is what an administrator sees of a version of a secret: everything but
 // its value.
 type Secret struct {
+	// Scope is the scope that the version is stored in, and Name the secret's name.
 	Scope string `json:"scope"`
 	Name  string `json:"name"`
 	// Kind is who issued the value, such as "anthropic". It may be empty.
@@ -27,8 +28,9 @@ type Secret struct {
 	// version replaced another. Rotated is zero for the first.
 	Created time.Time `json:"created_at"`
 	Rotated time.Time `json:"rotated_at,omitzero"`
-	// Expires is zero if the value does not.
-	Expires  time.Time       `json:"expires_at,omitzero"`
+	// Expires is when the value ends, or zero if it does not.
+	Expires time.Time `json:"expires_at,omitzero"`
+	// Delivery is how jobs get the value.
 	Delivery bundle.Delivery `json:"delivery"`
 	// Author is who wrote this version. It may be empty.
 	Author string `json:"author,omitempty"`
@@ -53,14 +55,23 @@ type VersionList struct {
 // PutSecret is the body of PUT /v1/secrets/{name} but for its member "value",
 // which is plaintext: each side adds it where it sends or reads the body.
 type PutSecret struct {
-	Kind                 string          `json:"kind,omitempty"`
-	Expires              time.Time       `json:"expires_at,omitzero"`
-	Delivery             bundle.Delivery `json:"delivery,omitempty"`
-	AllowTrailingNewline bool            `json:"allow_trailing_newline,omitempty"`
+	// Kind is who issued the value: at most 64 bytes without control characters.
+	// Default: that of the version before.
+	Kind string `json:"kind,omitempty"`
+	// Expires is when the value ends, a time to come. Default: it does not; for
+	// the value that is active already, as before.
+	Expires time.Time `json:"expires_at,omitzero"`
+	// Delivery is how jobs get the value. Default: that of the version before, or
+	// bundle.DeliverEnv.
+	Delivery bundle.Delivery `json:"delivery,omitempty"`
+	// AllowTrailingNewline accepts a value that ends in a line break. Default: it
+	// is refused.
+	AllowTrailingNewline bool `json:"allow_trailing_newline,omitempty"`
 }
 
 // ActivateSecret is the body of POST /v1/secrets/{name}/activate.
 type ActivateSecret struct {
-	// Version is nil if the body does not have it, which is refused.
+	// Version is the stored version that runners get from then on. It is nil if
+	// the body does not have it, which is refused.
 	Version *int64 `json:"version"`
 }
