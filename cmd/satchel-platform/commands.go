@@ -15,8 +15,8 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// opened calls f with a vault, and closes that.
-func opened(ctx context.Context, c *config, log *slog.Logger, f func(*vault.Vault) error) error {
+// withVault calls f with a vault, and closes that.
+func withVault(ctx context.Context, c *config, log *slog.Logger, f func(*vault.Vault) error) error {
 	p, err := open(ctx, c, log)
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func opened(ctx context.Context, c *config, log *slog.Logger, f func(*vault.Vaul
 
 // rewrap moves all data keys to the primary key.
 func rewrap(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
-	return opened(ctx, c, log, func(v *vault.Vault) error {
+	return withVault(ctx, c, log, func(v *vault.Vault) error {
 		report, err := v.Rewrap(ctx)
 		fmt.Fprintf(out, "Re-wrapped %d of %d key records of %d tenants\n", report.Rewrapped, report.Records, report.Tenants)
 		return err
@@ -35,7 +35,7 @@ func rewrap(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 
 // export writes everything to a new file.
 func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
-	return opened(ctx, c, log, func(v *vault.Vault) error {
+	return withVault(ctx, c, log, func(v *vault.Vault) error {
 		if c.file == "-" {
 			_, err := v.Export(ctx, out)
 			return err
@@ -67,7 +67,7 @@ func importFile(ctx context.Context, c *config, log *slog.Logger, out io.Writer)
 	defer file.Close()
 	var report vault.ExportReport
 	into := func(c *config) error {
-		return opened(ctx, c, log, func(v *vault.Vault) (err error) {
+		return withVault(ctx, c, log, func(v *vault.Vault) (err error) {
 			report, err = v.Import(ctx, file)
 			return err
 		})
