@@ -52,8 +52,9 @@ type ReplaceOptions struct {
 // on disk. The content is first written to a file beside it, whose name starts
 // with that of the file and ".new-". The file keeps its owner and group, where
 // the system has them; if it cannot, Replace fails. Where path is a symbolic
-// link, the file that it leads to is replaced. If Replace fails, the file is as
-// it was.
+// link, the file that it leads to is replaced; a link that leads to nothing is
+// replaced itself. Only regular files are replaced. If Replace fails, the file is
+// as it was.
 func Replace(path string, content []byte, opts *ReplaceOptions) error {
 	var o ReplaceOptions
 	if opts != nil {
@@ -65,6 +66,9 @@ func Replace(path string, content []byte, opts *ReplaceOptions) error {
 	old, err := os.Stat(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if old != nil && !old.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // with mode 0600
 	if err != nil {
