@@ -4,9 +4,8 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
-
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 // inBubble runs test with a Platform that reaches handler through pipes, with

@@ -5,11 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
-
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/providers/internal/gitserver"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 func TestATokenThatIsWiderOrNarrowerIsDeliveredWithAProblem(t *testing.T) {

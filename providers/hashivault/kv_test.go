@@ -13,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/providers/hashivault"
-	"github.com/stretchr/testify/require"
 )
 
 const (

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/providers/hashivault"
 	"github.com/satchelhq/satchel/providers/providertest"
-	"github.com/stretchr/testify/require"
 )
 
 // documented is the policy of the package comment.
