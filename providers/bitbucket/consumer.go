@@ -26,7 +26,7 @@ import (
 // With a consumer, it mints access tokens by OAuth's client credentials grant
 // (RFC 6749, section 4.4), which live for two hours:
 //
-//	bitbucket := &bitbucket.Consumer{
+//	consumer := &bitbucket.Consumer{
 //		ConsumerKey: "AbCdEfGhIjKlMnOpQr", ConsumerSecret: secret,
 //		Scopes: []string{"repository:write", "pullrequest:write"},
 //	}

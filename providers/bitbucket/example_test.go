@@ -12,7 +12,7 @@ import (
 
 // A consumer of a workspace, whose tokens live for two hours.
 func ExampleConsumer() {
-	bitbucket := &bitbucket.Consumer{
+	consumer := &bitbucket.Consumer{
 		ConsumerKey: "AbCdEfGhIjKlMnOpQr",
 		ConsumerSecret: func(context.Context) (bundle.Value, error) {
 			secret, err := os.ReadFile("/run/secrets/bitbucket-consumer")
@@ -20,18 +20,18 @@ func ExampleConsumer() {
 		},
 		Scopes: []string{"repository:write", "pullrequest:write"},
 	}
-	fmt.Println(bitbucket)
+	fmt.Println(consumer)
 	// Output: bitbucket https://bitbucket.org
 }
 
 // An access token of one repository. Git wants it with a user of a set name.
 func ExampleConsumer_accessToken() {
-	bitbucket := &bitbucket.Consumer{
+	consumer := &bitbucket.Consumer{
 		AccessToken: func(context.Context) (bundle.Value, error) {
 			return bundle.NewValue("ATCTT3xFfGN0ExampleExample"), nil
 		},
 	}
-	b, err := bitbucket.Fetch(context.Background(), nil)
+	b, err := consumer.Fetch(context.Background(), nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -91,7 +91,7 @@ type App struct {
 	// Name is that of the secret. Default: GITHUB_TOKEN.
 	Name string
 	// URL is the base URL of the API. That of GitHub Enterprise Server is like
-	// https://peer.Example.com/api/v3. It has to be https, unless the host
+	// https://github.example.com/api/v3. It has to be https, unless the host
 	// is this machine, and cannot have a user, a query or a fragment.
 	// Default: https://api.github.com.
 	URL string
