@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -43,13 +44,20 @@ type layer struct {
 	warned time.Time
 }
 
+// isNil reports whether p is nil or a nil pointer, as a constructor returns it
+// beside its error.
+func isNil(p bundle.Provider) bool {
+	v := reflect.ValueOf(p)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}
+
 // newLayers names the providers. Of several with one name the later ones get a
 // number.
 func newLayers(providers []bundle.Provider) ([]*layer, error) {
 	layers := make([]*layer, 0, len(providers))
 	times := map[string]int{}
 	for i, p := range providers {
-		if p == nil {
+		if isNil(p) {
 			return nil, fmt.Errorf("layers[%d] is nil; leave it out", i)
 		}
 		name := fmt.Sprintf("%T", p)

@@ -204,6 +204,8 @@ func TestNewRefusesWhatCannotBeMeant(t *testing.T) {
 	ok := newSource("ok", gives(nil))
 	_, err := satchel.New(ctx, []bundle.Provider{ok, nil}, nil)
 	require.EqualError(t, err, "layers[1] is nil; leave it out")
+	_, err = satchel.New(ctx, []bundle.Provider{ok, (*source)(nil)}, nil)
+	require.EqualError(t, err, "layers[1] is nil; leave it out", "a nil pointer is what a constructor returns beside an error")
 	_, err = satchel.New(ctx, []bundle.Provider{ok}, &satchel.Options{MaxStale: -time.Second})
 	require.EqualError(t, err, "option MaxStale is -1s; want a positive duration, or zero for the default")
 	require.Empty(t, ok.fetched(), "nothing is fetched with settings that are wrong")

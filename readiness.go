@@ -32,7 +32,7 @@ const checkTimeout = time.Minute
 // come by itself.
 func Check(ctx context.Context, layers []bundle.Provider, names ...string) Report {
 	var r Report
-	given := slices.DeleteFunc(slices.Clone(layers), func(p bundle.Provider) bool { return p == nil })
+	given := slices.DeleteFunc(slices.Clone(layers), isNil)
 	if nils := len(layers) - len(given); nils > 0 {
 		r.fail("layers", fmt.Sprintf("%d of %d are nil", nils, len(layers)), "leave them out")
 	}

@@ -69,6 +69,12 @@ failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and
 	})
 }
 
+func TestCheck_nilLayers(t *testing.T) {
+	r := satchel.Check(t.Context(), []bundle.Provider{(*source)(nil), nil, newSource("ok", gives(nil))})
+	require.False(t, r.OK())
+	require.Equal(t, "failed | layers | 2 of 3 are nil | leave them out\nok | ok | secrets: 0 | \n", lines(r))
+}
+
 func TestCheckFetchesEachLayerOnceAndSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := slowly(10*time.Second, gives(bundleOf(secret("A", "1"))))

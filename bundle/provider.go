@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -147,9 +148,10 @@ const optionalRetry = time.Minute
 // attempt that took too long, and that is a failure of p.
 //
 // The answer is a [Waiter] and a [Checker] if p is one. What p's check calls
-// failed is then a warning. Optional of nil is nil, which no client takes.
+// failed is then a warning. Optional of nil, or of a nil
+// pointer, is nil, which no client takes.
 func Optional(p Provider) Provider {
-	if p == nil {
+	if v := reflect.ValueOf(p); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil
 	}
 	o := optional{p}

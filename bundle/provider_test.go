@@ -171,6 +171,7 @@ func TestAnOptionalProviderWithoutANameGoesByItsType(t *testing.T) {
 
 func TestNoProviderStaysNone(t *testing.T) {
 	require.Nil(t, bundle.Optional(nil), "whoever takes layers refuses it")
+	require.Nil(t, bundle.Optional((*source)(nil)), "a nil pointer is no provider either")
 }
 
 func TestFetchErrorsReadLikeTheirCause(t *testing.T) {
