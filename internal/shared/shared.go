@@ -99,13 +99,14 @@ func (f *Flight[T]) fly(ctx context.Context, r *run[T], fly func(context.Context
 	r.err = nil
 }
 
-// land ends a run.
+// land ends a run. Its callers are told last, so that the run has let go of the
+// flight when they go on.
 func (f *Flight[T]) land(r *run[T]) {
+	defer close(r.done)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.cancel()
 	r.cancel = nil // with it, what the context refers to
-	close(r.done)
 	if f.run != r {
 		return // canceled
 	}
