@@ -34,12 +34,12 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"providers/internal/local", "bundle, internal/regularfile", "files know bundles, and no provider"},
 	{"providers/internal/remote", "bundle, internal/outgoing, internal/wire", "calls know bundles and errors, and no provider"},
 
-	{"keyring", "internal/shared, x/crypto, x/sys", "keyring knows the flight that callers share, and no SDK"},
-	{"keyring/local", "keyring, internal/atomicfile, x/crypto", "a key service knows keyring and nothing beside it"},
+	{"keyring", "internal/shared", "keyring knows the flight that callers share, and no SDK"},
+	{"keyring/local", "keyring, internal/atomicfile, x/crypto, x/sys", "a key service knows keyring and nothing beside it"},
 	{"keyring/awskms", "keyring, AWS", "a key service knows keyring and its own SDK"},
 	{"keyring/gcpkms", "keyring, Google", "a key service knows keyring and its own SDK"},
 	{"keyring/hashivault", "keyring, HashiCorp", "a key service knows keyring and its own SDK"},
-	{"keyring/keyringtest", "keyring, testify", "a suite knows the contract that it checks and no implementation"},
+	{"keyring/keyringtest", "keyring", "a suite knows the contract that it checks and no implementation"},
 
 	{"vault/store", "keyring", "the contract of a storage is about rows: it does not know the vault"},
 	{"vault/store/storetest", "keyring, vault/store, internal/suite, testify", "a suite knows the contract that it checks and no implementation"},
