@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,7 +110,7 @@ func New(primary KEK, opts *Options) (*Keyring, error) {
 	}
 	seen := make(map[KEKID]bool)
 	for i, kek := range append(append([]KEK{primary}, o.Replicas...), o.Retired...) {
-		if kek == nil {
+		if v := reflect.ValueOf(kek); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 			return nil, fmt.Errorf("keyring: %s is nil", o.nameOf(i))
 		}
 		id := kek.ID()

@@ -29,6 +29,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		says    string
 	}{
 		"no primary":            {nil, keyring.Options{}, "the primary KEK is nil"},
+		"a nil pointer":         {(*keyringtest.Fake)(nil), keyring.Options{}, "the primary KEK is nil"},
 		"a nil replica":         {a, keyring.Options{Replicas: []keyring.KEK{nil}}, "Options.Replicas[0] is nil"},
 		"a nil retired key":     {a, keyring.Options{Replicas: many(1), Retired: []keyring.KEK{newLocal(t, "b", 2), nil}}, "Options.Retired[1] is nil"},
 		"a replica twice":       {a, keyring.Options{Replicas: []keyring.KEK{newLocal(t, "b", 2), newLocal(t, "b", 3)}}, "twice"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -157,7 +158,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 	if opts == nil {
 		opts = &Options{}
 	}
-	if s == nil {
+	if v := reflect.ValueOf(s); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, fmt.Errorf("%w: the store is nil; open one, of package sqlstore say", ErrInvalid)
 	}
 	if keys == nil {
