@@ -62,8 +62,8 @@ var platform = remote.Peer{Name: "the platform", Answer: "a platform's answer", 
 
 // Fetch returns the token's bundle. It returns last itself if the platform
 // says that it still holds.
-func (b *Platform) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-	return b.fetch(ctx, last, 0)
+func (p *Platform) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return p.fetch(ctx, last, 0)
 }
 
 // Wait asks the platform to hold its answer back until the bundle differs from
@@ -73,10 +73,10 @@ func (b *Platform) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bund
 // seconds.
 //
 // Without last, Wait is Fetch.
-func (b *Platform) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+func (p *Platform) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	over := time.NewTimer(wire.MaxWait)
 	defer over.Stop()
-	next, err := b.fetch(ctx, last, wire.MaxWait)
+	next, err := p.fetch(ctx, last, wire.MaxWait)
 	if err != nil || next != last {
 		return next, err
 	}
@@ -84,14 +84,14 @@ func (b *Platform) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundl
 	case <-over.C:
 		return last, nil
 	case <-ctx.Done():
-		return nil, remote.OrEnd(ctx, b, nil)
+		return nil, remote.OrEnd(ctx, p, nil)
 	}
 }
 
 // String returns "bootstrap" and the origin of the URL, such as
 // "bootstrap https://satchel.example.com".
-func (b *Platform) String() string {
-	endpoint, err := b.endpoint()
+func (p *Platform) String() string {
+	endpoint, err := p.endpoint()
 	if err != nil {
 		return "bootstrap" // the URL may hold anything
 	}
@@ -99,35 +99,35 @@ func (b *Platform) String() string {
 }
 
 // fetch makes one request, which the platform may hold back for wait.
-func (b *Platform) fetch(ctx context.Context, last *bundle.Bundle, wait time.Duration) (*bundle.Bundle, error) {
-	endpoint, err := b.endpoint()
+func (p *Platform) fetch(ctx context.Context, last *bundle.Bundle, wait time.Duration) (*bundle.Bundle, error) {
+	endpoint, err := p.endpoint()
 	if err != nil {
 		return nil, err
 	}
-	if err := b.checkRunner(); err != nil {
+	if err := p.checkRunner(); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, remote.OrEnd(ctx, b, nil)
+		return nil, remote.OrEnd(ctx, p, nil)
 	}
-	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout)+wait)
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(p.Timeout)+wait)
 	defer cancel()
-	token, _, err := b.token(bounded)
+	token, _, err := p.token(bounded)
 	if err != nil {
-		return nil, remote.OrEnd(ctx, b, err)
+		return nil, remote.OrEnd(ctx, p, err)
 	}
-	got, err := b.exchange(bounded, endpoint, b.header(token, last, wait), last)
+	got, err := p.exchange(bounded, endpoint, p.header(token, last, wait), last)
 	if err != nil {
-		return nil, remote.OrEnd(ctx, b, err)
+		return nil, remote.OrEnd(ctx, p, err)
 	}
 	return got.Bundle, nil
 }
 
 // exchange sends a request and reads the answer. What it has seen of that it
 // returns even with an error.
-func (b *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (remote.Reply, error) {
+func (p *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (remote.Reply, error) {
 	c := &remote.Call{To: platform, Method: http.MethodGet, URL: endpoint, Header: header}
-	response, err := c.Send(ctx, b.Client)
+	response, err := c.Send(ctx, p.Client)
 	got := remote.Reply{Response: response, At: time.Now()}
 	if err != nil {
 		return got, err
@@ -165,8 +165,8 @@ func TokenID(token bundle.Value) (id string, ok bool) {
 }
 
 // endpoint returns the URL to ask.
-func (b *Platform) endpoint() (*url.URL, error) {
-	base, err := platform.BaseURL(b.URL)
+func (p *Platform) endpoint() (*url.URL, error) {
+	base, err := platform.BaseURL(p.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -174,11 +174,11 @@ func (b *Platform) endpoint() (*url.URL, error) {
 }
 
 // token asks for the token, and checks its form.
-func (b *Platform) token(ctx context.Context) (token bundle.Value, id string, err error) {
-	if b.Token == nil {
+func (p *Platform) token(ctx context.Context) (token bundle.Value, id string, err error) {
+	if p.Token == nil {
 		return token, "", remote.Permanent(&bundle.Fault{Problem: "runner token: the Token function is not set", Setting: "providers.Platform.Token", Fix: "set it, or use PlatformFromEnv"})
 	}
-	token, err = b.Token(ctx)
+	token, err = p.Token(ctx)
 	if err != nil {
 		return bundle.Value{}, "", remote.PassedOn("getting the runner token", err)
 	}
@@ -189,9 +189,9 @@ func (b *Platform) token(ctx context.Context) (token bundle.Value, id string, er
 	return token, id, nil
 }
 
-func (b *Platform) checkRunner() error {
-	plain := !strings.ContainsFunc(b.Runner, func(r rune) bool { return r < ' ' || r > '~' })
-	if plain && len(b.Runner) <= wire.MaxRunner {
+func (p *Platform) checkRunner() error {
+	plain := !strings.ContainsFunc(p.Runner, func(r rune) bool { return r < ' ' || r > '~' })
+	if plain && len(p.Runner) <= wire.MaxRunner {
 		return nil
 	}
 	return remote.Permanent(&bundle.Fault{
@@ -201,12 +201,12 @@ func (b *Platform) checkRunner() error {
 }
 
 // header returns the header of a request.
-func (b *Platform) header(token bundle.Value, last *bundle.Bundle, wait time.Duration) http.Header {
+func (p *Platform) header(token bundle.Value, last *bundle.Bundle, wait time.Duration) http.Header {
 	header := http.Header{}
 	header.Set("Accept", "application/json, "+wire.ProblemType)
 	header.Set("Authorization", "Bearer "+token.Reveal())
-	if b.Runner != "" {
-		header.Set(wire.RunnerHeader, b.Runner)
+	if p.Runner != "" {
+		header.Set(wire.RunnerHeader, p.Runner)
 	}
 	if revision := last.Revision(); wire.ValidRevision(revision) {
 		header.Set("If-None-Match", wire.ETag(revision))

@@ -16,20 +16,20 @@ import (
 // when, and what it could not put into the bundle. It sends nothing if the URL
 // or the token cannot be right, and otherwise makes one Fetch without a last
 // bundle. It returns the bundle if it got one.
-func (b *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
+func (p *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	var r remote.Report
-	endpoint, err := b.endpoint()
+	endpoint, err := p.endpoint()
 	if err != nil {
 		r.Fail("URL of the platform", err, "")
 	} else {
 		r.OK("URL of the platform", endpoint.String())
 	}
-	if err := b.checkRunner(); err != nil {
+	if err := p.checkRunner(); err != nil {
 		r.Fail("name of the runner", err, "")
 	}
-	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout))
+	bounded, cancel := context.WithTimeout(ctx, remote.Limit(p.Timeout))
 	defer cancel()
-	token, id, err := b.token(bounded)
+	token, id, err := p.token(bounded)
 	if err != nil {
 		r.Fail("runner token", err, "use the whole token as it was issued: "+wire.TokenPrefix+" and 61 letters and digits")
 	} else {
@@ -40,9 +40,9 @@ func (b *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	}
 
 	const more = "give the check more time"
-	got, err := b.exchange(bounded, endpoint, b.header(token, nil, 0), nil)
+	got, err := p.exchange(bounded, endpoint, p.header(token, nil, 0), nil)
 	if err != nil {
-		err = remote.OrEnd(ctx, b, err)
+		err = remote.OrEnd(ctx, p, err)
 	}
 	if !r.CheckReached(platform, endpoint, got, err, more) {
 		return nil, r.Items

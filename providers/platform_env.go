@@ -39,17 +39,17 @@ func PlatformFromEnv(files ...string) (*Platform, error) {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	address, token := settings[0], settings[1]
-	b := &Platform{
+	p := &Platform{
 		URL:   address.value.Reveal(),
 		Token: func(context.Context) (bundle.Value, error) { return token.value, nil },
 	}
-	if _, err := b.endpoint(); err != nil {
+	if _, err := p.endpoint(); err != nil {
 		return nil, fmt.Errorf("%s: %s in %s: %w", op, address.name, address.place, err)
 	}
 	if _, err := wire.ParseToken(token.value.Reveal()); err != nil {
 		return nil, fmt.Errorf("%s: %s in %s: %w", op, token.name, token.place, err)
 	}
-	return b, nil
+	return p, nil
 }
 
 // setting is a variable, and where it was found.
