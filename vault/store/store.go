@@ -27,8 +27,9 @@ type Store interface {
 
 	// Apply makes all of c durable, or returns an error and changes nothing.
 	// The error is ErrConflict if an expectation of c does not hold, and only
-	// then, also if c fails for another reason too. Where a connection to the database is lost while it commits, Apply
-	// returns an error that says so, although all of c may be stored.
+	// then, also if c fails for another reason too. Where a connection to the
+	// database is lost while it commits, Apply returns an error that says so,
+	// although all of c may be stored.
 	Apply(ctx context.Context, c *Change) error
 
 	// Touch records uses. A use older than the recorded one of the same token

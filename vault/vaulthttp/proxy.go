@@ -20,7 +20,9 @@ import (
 // the connection, without the port; a Unix socket has none.
 //
 // Every trusted proxy must append the address of its client to the header, or
-// set it. The address is the header's text: it need not be an IP address.
+// set it. The address is the header's text: it need not be an IP address. An
+// IPv4 address is in prefixes of IPv4 only, however it is written; one with a port
+// or with an IPv6 zone is in none.
 func TrustedProxies(prefixes ...netip.Prefix) func(*http.Request) string {
 	prefixes = slices.Clone(prefixes)
 	trusted := func(host string) bool {
