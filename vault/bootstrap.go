@@ -34,7 +34,8 @@ type BootstrapRequest struct {
 	Runner, RemoteAddr string
 }
 
-// TokenReason says why a token was refused.
+// TokenReason says why a token was refused: "missing", "malformed", "unknown",
+// "revoked" or "expired".
 type TokenReason string
 
 const (

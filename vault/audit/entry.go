@@ -75,6 +75,8 @@ var ErrNotRecorded = errors.New("not recorded, and therefore refused")
 // whether the chain was cut.
 // A Head of zeros is that of an empty chain.
 type Head struct {
+	// Seq is the number of the entry, and MAC what authenticates it and all
+	// entries before it.
 	Seq int64
 	MAC [32]byte
 }

@@ -6,6 +6,8 @@ import "github.com/satchelhq/satchel/keyring"
 // the fields; the expectations are those of Keys, Seals, Mint, StartAudit and
 // Append, and that no inserted row exists.
 type Change struct {
+	// Keys inserts or replaces key records, and Seals replaces the seals of
+	// scopes.
 	Keys  []KeyChange
 	Seals []SealChange
 	// Insert adds versions and makes each the active one of its name.
