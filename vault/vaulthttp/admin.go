@@ -47,7 +47,8 @@ type AdminOptions struct {
 // issue or rotation only.
 //
 // authorize says who sent a request; it must not read the body. Its error is
-// answered with 401, or with 403 if it is [ErrForbidden], and never shown.
+// answered with 401, or with 403 if it is [ErrForbidden], and is neither shown nor
+// logged: authorize logs it where that is safe.
 // Requests for scopes that the actor does not cover are refused. A nil
 // authorize refuses every request.
 //
