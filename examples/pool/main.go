@@ -60,7 +60,7 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	// Secrets stay fresh until the last job has ended, which is after ctx.
 	refreshing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background, jobs sync.WaitGroup
-	background.Go(func() { _ = client.Run(refreshing) }) // fails only when refreshing ends
+	background.Go(func() { _ = client.Run(refreshing) }) // its one error is that of a second Run
 	defer background.Wait()
 	defer stop()
 
