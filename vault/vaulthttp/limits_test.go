@@ -104,6 +104,7 @@ func TestAnAddressIsLimited(t *testing.T) {
 			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
 		}
 		wait := requireHeldOff(t, s.ask(t, nat, s.issue(t, "acme").Reveal()), "address", "an address has its limit, whatever the token")
+		require.Equal(t, map[vaulthttp.LimitKind]int{vaulthttp.LimitedByAddress: 1}, s.limited, "what is held off is counted")
 		require.Equal(t, 200, s.ask(t, "203.0.113.8:1", s.issue(t, "acme").Reveal()).status, "its neighbor goes on")
 		time.Sleep(wait)
 		require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
