@@ -184,9 +184,14 @@ func (p *Platform) token(ctx context.Context) (token bundle.Value, id string, er
 	}
 	id, err = wire.ParseToken(token.Reveal())
 	if err != nil {
-		return bundle.Value{}, "", remote.Permanent(fmt.Errorf("runner token: %w", err))
+		return bundle.Value{}, "", remote.Permanent(fmt.Errorf("runner token: %w", badToken(err)))
 	}
 	return token, id, nil
+}
+
+// badToken adds the setting to an error of [wire.ParseToken].
+func badToken(err error) error {
+	return &bundle.Fault{Setting: "providers.Platform.Token", Err: err}
 }
 
 func (p *Platform) checkRunner() error {

@@ -47,7 +47,7 @@ func PlatformFromEnv(files ...string) (*Platform, error) {
 		return nil, fmt.Errorf("%s: %s in %s: %w", op, address.name, address.place, err)
 	}
 	if _, err := wire.ParseToken(token.value.Reveal()); err != nil {
-		return nil, fmt.Errorf("%s: %s in %s: %w", op, token.name, token.place, err)
+		return nil, fmt.Errorf("%s: %s in %s: %w", op, token.name, token.place, badToken(err))
 	}
 	return p, nil
 }

@@ -335,6 +335,23 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
+func TestPlatform_badTokenNamesTheSetting(t *testing.T) {
+	b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+		return bundle.NewValue("rnt_canary"), nil
+	}}
+	_, fetching := b.Fetch(t.Context(), nil)
+	setSettings(t, "https://satchel.example.com", "rnt_canary")
+	_, reading := providers.PlatformFromEnv()
+	for _, err := range []error{fetching, reading} {
+		fault, ok := errors.AsType[*bundle.Fault](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, "providers.Platform.Token", fault.Setting)
+		require.False(t, fault.Retryable)
+		require.ErrorContains(t, err, "the token has a length of 10 characters; want 65: copy all of it")
+		require.NotContains(t, err.Error(), "canary")
+	}
+}
+
 func TestTokenID(t *testing.T) {
 	token, id := wire.NewToken()
 	got, ok := providers.TokenID(bundle.NewValue(token))
