@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"syscall"
 	"time"
@@ -147,6 +148,23 @@ func startCode(err error) int {
 		return 126
 	}
 	return -1
+}
+
+// ignoredAtStart has the signals that this process ignored when it started, by
+// number. Package signal forgets that as soon as a signal was caught once, although
+// the signal is ignored again after [signal.Stop].
+var ignoredAtStart = func() (numbers [65]bool) {
+	for n := range numbers {
+		numbers[n] = n > 0 && signal.Ignored(syscall.Signal(n))
+	}
+	return numbers
+}()
+
+// ignored reports whether this process ignores sig, as under nohup, and a program
+// that it starts would too.
+func ignored(sig os.Signal) bool {
+	number, ok := signalNumber(sig)
+	return signal.Ignored(sig) || ok && number < len(ignoredAtStart) && ignoredAtStart[number]
 }
 
 // signal sends sig to the process group, or where there is none, the process.

@@ -4,7 +4,6 @@ package job
 
 import (
 	"os"
-	"os/signal"
 	"slices"
 	"syscall"
 
@@ -17,7 +16,7 @@ func caughtSignals(terminal bool) []os.Signal {
 	if terminal {
 		// What was ignored from the start, as nohup has it, stays ignored: here
 		// and in the job, which inherits that.
-		caught = slices.DeleteFunc(caught, signal.Ignored)
+		caught = slices.DeleteFunc(caught, ignored)
 	}
 	return caught
 }

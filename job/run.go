@@ -126,7 +126,7 @@ func (r *run) run(ctx context.Context) (code int, err error) {
 		signal.Notify(r.signals, caughtSignals(r.terminal)...)
 		defer signal.Stop(r.signals)
 	}
-	if sig := numberedSignal(int(r.OnRotate)); r.OnRotate > 0 && signal.Ignored(sig) {
+	if sig := numberedSignal(int(r.OnRotate)); r.OnRotate > 0 && ignored(sig) {
 		// As under nohup. A program cannot listen to what was ignored when it
 		// started; this process goes on without heeding it.
 		heard := make(chan os.Signal, 1)

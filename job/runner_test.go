@@ -45,6 +45,12 @@ func runnerMain(script string) int {
 		fmt.Println(err)
 		return 99
 	}
+	if os.Getenv("SATCHEL_TEST_EARLIER") != "" { // a job that catches signals for a while
+		if code, err := shell(client, "exit 0", io.Discard).Run(ctx); code != 0 || err != nil {
+			fmt.Println(code, err)
+			return 99
+		}
+	}
 	j := shell(client, script, os.Stdout, "KEY")
 	j.Stdin = os.Stdin
 	if os.Getenv("SATCHEL_TEST_BACKGROUND") != "" {
@@ -213,14 +219,21 @@ func TestABackgroundJobLeavesSignalsToItsProgram(t *testing.T) {
 }
 
 func TestAJobUnderNohupHearsOfARotation(t *testing.T) {
-	r := startRunner(t, `trap 'exit 31' HUP; echo ready; `+waits, func(cmd *exec.Cmd) {
-		cmd.Args = []string{"sh", "-c", `trap '' HUP; exec "$0"`, cmd.Path}
-		cmd.Path = "/bin/sh"
-	}, "SATCHEL_TEST_ROTATE=1")
-	r.expect(t, "ready")
-	_, err := io.WriteString(r.in, "rotate\n")
-	require.NoError(t, err)
-	require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), "the signal is for the job, whatever its runner ignores")
+	for name, env := range map[string][]string{
+		"the first job":                       {"SATCHEL_TEST_ROTATE=1"},
+		"a job after one that caught signals": {"SATCHEL_TEST_ROTATE=1", "SATCHEL_TEST_EARLIER=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := startRunner(t, `trap 'exit 31' HUP; echo ready; `+waits, func(cmd *exec.Cmd) {
+				cmd.Args = []string{"sh", "-c", `trap '' HUP; exec "$0"`, cmd.Path}
+				cmd.Path = "/bin/sh"
+			}, env...)
+			r.expect(t, "ready")
+			_, err := io.WriteString(r.in, "rotate\n")
+			require.NoError(t, err)
+			require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), "the signal is for the job, whatever its runner ignores")
+		})
+	}
 }
 
 func TestSignalsAreTheProgramsAgainAfterTheJob(t *testing.T) {
