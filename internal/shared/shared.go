@@ -8,6 +8,8 @@ package shared
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -39,6 +41,21 @@ type run[T any] struct {
 	done    chan struct{}      // closed when the rest is set
 	value   T
 	err     error
+	panic   *runPanic
+}
+
+// runPanic is what the function panicked with, and where.
+type runPanic struct {
+	value any
+	stack []byte
+}
+
+// result returns what a run that has ended brought.
+func (r *run[T]) result() (T, error) {
+	if r.panic != nil {
+		panic(fmt.Sprintf("%v\n\n%s", r.panic.value, r.panic.stack))
+	}
+	return r.value, r.err
 }
 
 // Do joins the run under way, or starts one of fly, and returns its result. fly
@@ -46,7 +63,9 @@ type run[T any] struct {
 // neither its end nor its deadline.
 //
 // The error is never fly's: it is that of ctx, which Do returns as soon as ctx
-// ends, or [ErrNoReturn].
+// ends, or [ErrNoReturn]. Where fly panics, so does Do in each caller that still
+// waits, with the stack of fly: a server that survives the panics of its requests
+// survives that too.
 func (f *Flight[T]) Do(ctx context.Context, fly func(context.Context) T) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
@@ -55,7 +74,7 @@ func (f *Flight[T]) Do(ctx context.Context, fly func(context.Context) T) (T, err
 	r := f.join(ctx, fly)
 	select {
 	case <-r.done:
-		return r.value, r.err
+		return r.result()
 	case <-ctx.Done():
 		f.leave(r)
 		return none, ctx.Err()
@@ -65,12 +84,17 @@ func (f *Flight[T]) Do(ctx context.Context, fly func(context.Context) T) (T, err
 // Join joins the run under way, or starts one of fly as Do does, and returns at
 // once. The caller calls leave once, when it does not need the run any more. A
 // leave that cancels the run, as the last one does without Stay, returns when the
-// run has ended: no goroutine is left behind.
+// run has ended: no goroutine is left behind. Where fly has panicked, leave does.
 func (f *Flight[T]) Join(ctx context.Context, fly func(context.Context) T) (leave func()) {
 	r := f.join(ctx, fly)
 	return func() {
 		if f.leave(r) {
 			<-r.done
+		}
+		select {
+		case <-r.done:
+			_, _ = r.result()
+		default:
 		}
 	}
 }
@@ -95,6 +119,11 @@ func (f *Flight[T]) fly(ctx context.Context, r *run[T], fly func(context.Context
 	// Deferred, so that no caller waits for a function that ends its goroutine,
 	// as a test's does when an assertion in it fails.
 	defer f.land(r)
+	defer func() {
+		if value := recover(); value != nil {
+			r.panic = &runPanic{value, debug.Stack()}
+		}
+	}()
 	r.value = fly(ctx)
 	r.err = nil
 }

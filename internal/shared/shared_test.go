@@ -2,7 +2,9 @@ package shared_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -212,4 +214,32 @@ func TestFlight_ManyCallers(t *testing.T) {
 	}
 	callers.Wait()
 	require.Positive(t, runs.Load())
+}
+
+func TestFlight_Panics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &shared.Flight[int]{Hold: func(int) time.Duration { return time.Hour }}
+		fly := func(context.Context) int {
+			time.Sleep(time.Second)
+			panic("a driver's fault")
+		}
+		leave := f.Join(t.Context(), fly)
+		for range 2 {
+			go func() {
+				defer func() {
+					text := fmt.Sprint(recover())
+					if !strings.Contains(text, "a driver's fault") || !strings.Contains(text, "shared_test.go") {
+						t.Errorf("each caller panics, and is told where: %s", text)
+					}
+				}()
+				_, err := f.Do(t.Context(), fly)
+				t.Errorf("Do returned %v", err)
+			}()
+		}
+		time.Sleep(2 * time.Second)
+		require.Panics(t, leave, "who joined is told too")
+		got, err := f.Do(t.Context(), func(context.Context) int { return 1 })
+		require.NoError(t, err)
+		require.Equal(t, 1, got, "the flight goes on, and no result is held")
+	})
 }
