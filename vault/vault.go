@@ -182,7 +182,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 		turns: make(chan struct{}, mostReads),
 	}
 	v.audit = audit.NewLog(outages{s}, &audit.Options{Sinks: opts.Audit, BestEffort: opts.AuditBestEffort, Logger: v.log})
-	v.watch.init(opts.Wake)
+	v.watch.init(opts.Wake, v.log)
 	err := keys.Check(ctx)
 	if err != nil && !errors.Is(err, keyring.ErrUnavailable) {
 		return nil, fmt.Errorf("checking the keyring: %w", err)

@@ -2,8 +2,11 @@ package vault
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"maps"
 	"math"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +26,7 @@ const lookWithin = 2 * time.Second
 // polls the storage while there are any.
 type watch struct {
 	signal  <-chan struct{} // Options.Wake
+	log     *slog.Logger
 	polling shared.Flight[struct{}]
 
 	mu     sync.Mutex
@@ -32,8 +36,8 @@ type watch struct {
 	primed bool                          // newest is set
 }
 
-func (w *watch) init(signal <-chan struct{}) {
-	w.signal = signal
+func (w *watch) init(signal <-chan struct{}, log *slog.Logger) {
+	w.signal, w.log = signal, log
 	w.seats = map[string]map[*seat]struct{}{}
 }
 
@@ -162,7 +166,7 @@ func (w *watch) look(ctx context.Context, storage store.Store) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	newest, scopes, err := storage.Changes(ctx, since)
+	newest, scopes, err := w.ask(ctx, storage, since)
 	if err != nil {
 		return // waiting goes on; its end is a read, which reports the failure
 	}
@@ -174,4 +178,16 @@ func (w *watch) look(ctx context.Context, storage store.Store) {
 	}
 	w.mu.Unlock()
 	w.wake(append(scopes, anyScope)...)
+}
+
+// ask is Changes of the storage. A panic counts as a failure: polling has a
+// goroutine of its own, so no server would catch it.
+func (w *watch) ask(ctx context.Context, storage store.Store, since int64) (newest int64, scopes []string, err error) {
+	defer func() {
+		if recover() != nil {
+			w.log.ErrorContext(ctx, "the storage panicked when asked for changes", "stack", string(debug.Stack()))
+			err = errors.New("the storage panicked")
+		}
+	}()
+	return storage.Changes(ctx, since)
 }

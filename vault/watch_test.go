@@ -13,7 +13,9 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -338,5 +340,41 @@ func TestWhoWaitsIsToldOfARollBack(t *testing.T) {
 		require.ErrorIs(t, got.err, vault.ErrRollback)
 		require.NotErrorIs(t, got.err, keyring.ErrTampered, "an old seal is genuine")
 		require.Positive(t, f.log.errors())
+	})
+}
+
+// brittle is a storage whose Changes panics on demand.
+type brittle struct {
+	store.Store
+	broken atomic.Bool
+}
+
+func (b *brittle) Changes(ctx context.Context, since int64) (int64, []string, error) {
+	if b.broken.Load() {
+		panic("a driver's fault, which may hold a secret")
+	}
+	return b.Store.Changes(ctx, since)
+}
+
+func TestAStorageThatPanicsWhenItIsPolledEndsNeitherTheProcessNorTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &brittle{Store: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		f.put(t, "acme", "A", "one")
+		token := f.issue(t, "acme")
+		b, err := f.Bootstrap(t.Context(), token, nil)
+		require.NoError(t, err)
+		answered := f.wait(t.Context(), token, b.Revision(), 50*time.Second)
+		storage.broken.Store(true)
+		time.Sleep(10 * time.Second)
+		storage.broken.Store(false)
+		require.Contains(t, f.log.text(), "the storage panicked")
+		require.NotContains(t, f.log.text(), "may hold a secret")
+		other := newFixtureOver(t, storage, f.kek) // whose writes only the poll finds
+		other.put(t, "acme", "A", "two")
+		got := <-answered
+		require.NoError(t, got.err)
+		require.Equal(t, "two", reveal(got.b)["A"])
+		require.Less(t, got.took, 11*time.Second)
 	})
 }
