@@ -92,6 +92,19 @@ func TestCheck_WrongKey(t *testing.T) {
 	require.ErrorContains(t, err, `the data of tenant acme is under ["fake:kek"], and the keyring has ["fake:other"]; open the vault with that key, or add it with Retired`)
 }
 
+func TestCheckKeys(t *testing.T) {
+	f := newFixture(t)
+	f.put(t, "acme", "A", "x")
+	service := keyringtest.NewFake("other")
+	service.Break(keyring.ErrDenied)
+	keys, err := keyring.New(service, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, vault.CheckKeys(t.Context(), f.storage.Store, keys), keyring.ErrNoKey, "it comes before the answer of a key service, and needs no vault")
+	_, err = vault.New(t.Context(), f.storage.Store, keys, nil)
+	require.ErrorIs(t, err, keyring.ErrDenied, "which New asks")
+	require.ErrorIs(t, vault.CheckKeys(t.Context(), &noTenants{f.storage}, keys), errDown)
+}
+
 func TestCheck_RetiredKeyAndReplica(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", "x")

@@ -16,7 +16,6 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/internal/keycheck"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/providers/bitbucket"
 	"github.com/satchelhq/satchel/providers/github"
@@ -81,7 +80,7 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 		return unusable{err}
 	}
 	// Before the key service is asked, and before anything else is made.
-	if err := keycheck.Check(ctx, p.storage, keys); errors.Is(err, keyring.ErrNoKey) {
+	if err := vault.CheckKeys(ctx, p.storage, keys); errors.Is(err, keyring.ErrNoKey) {
 		return wrongKey(err)
 	} else if err != nil {
 		return fmt.Errorf("-database: %w", err)

@@ -1,11 +1,8 @@
-// Package keycheck walks over the tenants of a storage, and proves that a keyring
-// has the keys for what is stored.
-package keycheck
+package vault
 
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -13,49 +10,37 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// tenantsAtATime is how many tenants a walk over all of them reads together.
-const tenantsAtATime = 100
-
-// Tenants is vault.Vault.Tenants for the storage of a vault.
-func Tenants(ctx context.Context, s store.Store) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		var after string
-		for {
-			tenants, err := s.Tenants(ctx, after, tenantsAtATime)
-			if err != nil {
-				yield("", fmt.Errorf("listing tenants: %w", err))
-				return
-			}
-			for _, after = range tenants {
-				if err := ctx.Err(); err != nil {
-					yield("", err)
-					return
-				}
-				if !yield(after, nil) {
-					return
-				}
-			}
-			if len(tenants) < tenantsAtATime {
-				return
-			}
-		}
-	}
-}
-
 // tenantsToCheck is how many tenants Check looks at.
 const tenantsToCheck = 20
 
-// Check is vault.Vault.Check for the storage and the keyring of a vault, which can
-// be called before there is one: vault.New calls the key service.
-func Check(ctx context.Context, s store.Store, keys *keyring.Keyring) error {
-	var tenants []string
-	for tenant, err := range Tenants(ctx, s) {
+// Check proves that the keyring has the keys for what is stored. A program calls
+// it when it starts, to find a wrong key then rather than when the first runner
+// asks. Check calls no key service and decrypts nothing.
+//
+// It looks at 20 tenants at most, evenly spaced among all, and always at the
+// first and the last one: [Vault.Rewrap] goes in the same order, so one that did
+// not finish is noticed. The error for a tenant whose keys are missing is
+// keyring.ErrNoKey; it is a *[bundle.Fault] that names the tenant, the keys that
+// its data is under, and the keys of the keyring.
+func (v *Vault) Check(ctx context.Context) error {
+	if err := CheckKeys(ctx, v.storage, v.keys); err != nil {
+		return fmt.Errorf("checking the keys of what is stored: %w", err)
+	}
+	return nil
+}
+
+// CheckKeys is [Vault.Check] before there is a vault. [New] calls the key service,
+// which may refuse a wrong key in its own words; CheckKeys calls none and says
+// which key the data needs.
+func CheckKeys(ctx context.Context, s store.Store, keys *keyring.Keyring) error {
+	var all []string
+	for tenant, err := range tenants(ctx, s) {
 		if err != nil {
 			return err
 		}
-		tenants = append(tenants, tenant)
+		all = append(all, tenant)
 	}
-	for _, tenant := range spread(tenants, tenantsToCheck) {
+	for _, tenant := range spread(all, tenantsToCheck) {
 		if err := checkTenant(ctx, s, keys, tenant); err != nil {
 			return err
 		}
