@@ -11,6 +11,11 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
+// In strict FIPS 140 mode the generator of random bytes takes its first seed from
+// the jitter of the clock, which stands still under testing/synctest: it has its
+// seed before the first test begins.
+var _ = rand.Text()
+
 // A Fake is a KEK in memory, with random keys of its own: it counts its calls,
 // takes as long as it is told, and fails as it is told. It keeps the contract of
 // [keyring.KEK], also while its settings change, and passes [Run]. It waits on
