@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -225,6 +227,54 @@ func TestAWriterThatAlwaysMeetsOthersGivesUp(t *testing.T) {
 		_, err = f.Put(ctx, "acme", "A", bundle.NewValue("two"), nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded, "or sooner, with its context")
 		require.Equal(t, 100*time.Millisecond, time.Since(start))
+	})
+}
+
+// far is a storage at a distance. What a write reads takes longer than what an
+// entry of the audit chain does.
+type far struct {
+	store.Store
+	inserts atomic.Int64
+}
+
+func (f *far) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
+	snap, err := f.Store.Read(ctx, q)
+	time.Sleep(time.Millisecond)
+	if !q.SealsOnly {
+		time.Sleep(9 * time.Millisecond)
+	}
+	return snap, err
+}
+
+func (f *far) Apply(ctx context.Context, c *store.Change) error {
+	f.inserts.Add(int64(len(c.Insert)))
+	time.Sleep(time.Millisecond)
+	return f.Store.Apply(ctx, c)
+}
+
+func TestPut_AmongDeliveriesWithoutAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &far{Store: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		token := f.issue(t, "acme")
+		var stop atomic.Bool
+		var runners sync.WaitGroup
+		for range 30 {
+			runners.Go(func() {
+				for !stop.Load() {
+					if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
+		stop.Store(true)
+		runners.Wait()
+		require.NoError(t, err)
+		require.EqualValues(t, 2, storage.inserts.Load(), "the first time a delivery was faster; the second, deliveries waited")
 	})
 }
 

@@ -86,10 +86,18 @@ const attempts = 50
 // errRetry is what updateOnce returns if another write came in between.
 var errRetry = errors.New("another write came in between")
 
+// progress is what an attempt of an update knows of those before it.
+type progress struct {
+	told   bool   // the sinks have its audit entries
+	tenant string // whose scope it writes to; empty in the first attempt
+}
+
 // update reads what q asks for, lets decide say what is to change in the scope
 // that was read, and commits that. It starts over if another write came in
-// between. An empty plan is not stored. If q asks for a token and there is none,
-// that is ErrNotFound.
+// between, and then keeps this process from appending to the tenant's audit
+// chain meanwhile: deliveries without a pause must not starve a write. An empty
+// plan is not stored. If q asks for a token and there is none, that is
+// ErrNotFound.
 func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[T]) (T, error) {
 	var none T
 	author, err := actor(ctx)
@@ -97,9 +105,9 @@ func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[
 		return none, err
 	}
 	q.AuditHead = true
-	told := false
+	var p progress
 	for attempt := range attempts {
-		result, err := updateOnce(ctx, v, q, author, &told, decide)
+		result, err := updateOnce(ctx, v, q, author, &p, decide)
 		if err == nil {
 			return result, nil
 		}
@@ -114,8 +122,15 @@ func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[
 }
 
 // updateOnce is one attempt of update.
-func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author string, told *bool, decide planner[T]) (T, error) {
+func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author string, p *progress, decide planner[T]) (T, error) {
 	var none T
+	if p.tenant != "" {
+		release, err := v.audit.Turn(ctx, p.tenant)
+		if err != nil {
+			return none, err
+		}
+		defer release()
+	}
 	st, err := v.read(ctx, q)
 	if err != nil {
 		return none, err
@@ -124,6 +139,7 @@ func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author stri
 	if q.Token != "" && st.Token == nil {
 		return none, ErrNotFound
 	}
+	p.tenant = st.tenant()
 	key, err := st.newestKey(ctx)
 	if errors.Is(err, errNoDataKey) {
 		if err := v.addKey(ctx, st.tenant(), true); err != nil {
@@ -135,11 +151,11 @@ func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author stri
 		return none, err
 	}
 	w := write{key: key, author: author, time: now()}
-	p, result, err := decide(ctx, st, w)
-	if err != nil || p.empty() {
+	change, result, err := decide(ctx, st, w)
+	if err != nil || change.empty() {
 		return result, err
 	}
-	return result, v.commit(ctx, st, w, p, told)
+	return result, v.commit(ctx, st, w, change, &p.told)
 }
 
 // commit seals what p changes in st and stores it with its audit entries, of which

@@ -28,6 +28,7 @@ type Log struct {
 	bestEffort bool
 	log        *slog.Logger
 	appends    batch.Keyed[string, pending]
+	turns      turns // by tenant
 }
 
 // Options of a Log. The zero value of each field means its default.
@@ -107,6 +108,20 @@ func (l *Log) Append(ctx context.Context, tenant string, open Open, e Entry) err
 	return l.appends.Do(ctx, tenant, pending{encoded[0], open})
 }
 
+// Turn returns when no other caller of it has its turn and this log is not
+// writing to the tenant's chain, and keeps it so until release is called, once.
+// Callers get their turns in the order in which they came, Append and Trim among
+// them, which therefore must not be called in between. The error is the cause of
+// the end of ctx.
+//
+// Turn is for a change that is stored together with its entries, once it has
+// failed with [store.ErrConflict]: reading what the change is based on takes
+// longer than reading the head of the chain, so while the log appends entries
+// one after another, it would always be faster. Other processes do not wait.
+func (l *Log) Turn(ctx context.Context, tenant string) (release func(), err error) {
+	return l.turns.take(ctx, tenant)
+}
+
 // commit appends entries to a tenant's chain. It returns how many of them, from
 // the first on, are durable.
 func (l *Log) commit(ctx context.Context, tenant string, entries []pending) (written int, err error) {
@@ -142,6 +157,11 @@ func (l *Log) writeAll(ctx context.Context, tenant string, entries []pending) (w
 // Each time that another process appends in between, it writes fewer together:
 // writers of few entries would else always be faster than one of many.
 func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop ...store.AuditRef) (written int, err error) {
+	release, err := l.turns.take(ctx, tenant)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
 	most, lost := together, 0
 	for written < len(entries) {
 		n := min(most, len(entries)-written)

@@ -329,6 +329,54 @@ func TestLog_Trim(t *testing.T) {
 	})
 }
 
+func TestLog_Turn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChains(t, false)
+		release, err := c.Turn(t.Context(), "acme")
+		require.NoError(t, err)
+		var appended, second atomic.Bool
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			if err := c.Append(t.Context(), "acme", c.open, entryOf("A")); err != nil {
+				t.Error(err)
+			}
+			appended.Store(true)
+		})
+		synctest.Wait()
+		var earlier int64
+		callers.Go(func() {
+			release, err := c.Turn(t.Context(), "acme")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer release()
+			second.Store(true)
+			earlier = c.store.applies.Load()
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = c.Turn(ctx, "acme")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "a caller whose context ends leaves the line")
+		require.False(t, appended.Load() || second.Load(), "a turn lasts until it is released")
+		c.append(t, "globex", "B")
+		require.EqualValues(t, 1, c.store.applies.Load(), "tenants do not wait for each other")
+		release()
+		callers.Wait()
+		require.EqualValues(t, 2, earlier, "turns are taken in the order in which the callers came")
+		synctest.Wait()
+		require.Zero(t, audit.Pending(c.Log), "a tenant takes memory only while something waits for its turn")
+
+		release, err = c.Turn(t.Context(), "acme")
+		require.NoError(t, err)
+		defer release()
+		began := time.Now()
+		require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("C")), audit.ErrNotRecorded, "an entry does not wait for ever")
+		require.Equal(t, 10*time.Second, time.Since(began))
+	})
+}
+
 // trimmed is a storage of which another process drops entries once they were read.
 type trimmed struct{ store.Store }
 
