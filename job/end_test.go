@@ -6,7 +6,6 @@ import (
 	"context"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/leaktest"
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/job"
 )
 
@@ -87,10 +87,7 @@ func inOwnGroup(t *testing.T) {
 		return
 	}
 	require.NoError(t, tty.Close())
-	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-		t.Fatal("there is a controlling terminal: run the full tests without one, with setsid for instance")
-	}
-	t.Skip("there is a controlling terminal")
+	testenv.Lacks(t, "there is a controlling terminal: run the full tests without one, with setsid for instance")
 }
 
 func TestNothingOfTheGroupIsLeftRunning(t *testing.T) {
@@ -135,12 +132,7 @@ func TestTheWholeGroupIsTerminatedAndThenKilled(t *testing.T) {
 }
 
 func TestAPipeThatSomebodyElseHoldsDoesNotHangTheJob(t *testing.T) {
-	if _, err := exec.LookPath("setsid"); err != nil {
-		if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-			t.Fatal("there is no setsid on this machine:", err)
-		}
-		t.Skip("there is no setsid on this machine")
-	}
+	testenv.Program(t, "setsid")
 	inOwnGroup(t)
 	c, _ := jobClient(t)
 	j := shell(c, `mkfifo up; setsid sh -c 'echo $$; echo >up; exec sleep 1000' & read line <up; echo last words; exit 6`, nil)

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
@@ -163,7 +164,7 @@ func gitCommand(t *testing.T, dir string, env []string, args ...string) *exec.Cm
 	t.Helper()
 	program, err := exec.LookPath("git")
 	if err != nil {
-		skipOrFail(t, "there is no git on this machine")
+		testenv.Lacks(t, "there is no git on this machine")
 	}
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Dir = dir

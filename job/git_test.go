@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
@@ -225,20 +226,11 @@ func TestAShellReadsEveryWordOfTheHelperAsItIs(t *testing.T) {
 	words := []string{"printf", `%s\n`, "a b", "it's", `"$HOME"`, "`id`", `\`, "*", "", "ünï", "-n", "a;b|c&d"}
 	shell, err := exec.LookPath("sh")
 	if err != nil {
-		skipOrFail(t, "there is no sh on this machine")
+		testenv.Lacks(t, "there is no sh on this machine")
 	}
 	out, err := exec.CommandContext(t.Context(), shell, "-c", shellCommand(words)).Output()
 	require.NoError(t, err)
 	require.Equal(t, strings.Join(words[2:], "\n")+"\n", string(out))
-}
-
-// skipOrFail skips a test for which the machine lacks something.
-func skipOrFail(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 func TestTheGitHelperIsSilentAboutWhatIsNotItsOwn(t *testing.T) {

@@ -3,17 +3,15 @@
 package job_test
 
 import (
-	"os"
 	"testing"
+
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // systemLimit skips the test: what counts for the limit is known for Linux only.
 func systemLimit(t *testing.T) int {
 	t.Helper()
-	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-		t.Fatal("what counts for the limit of execve is known for Linux only: run the full tests there")
-	}
-	t.Skip("what counts for the limit of execve is known for Linux only")
+	testenv.Lacks(t, "the limit of execve is only known for Linux: run the full tests there")
 	return 0
 }
 

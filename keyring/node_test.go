@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
 )
@@ -34,11 +35,7 @@ type nodeResult struct {
 // runNode gives jobs to the reader and returns its result for each.
 func runNode(t *testing.T, jobs []nodeJob) []nodeResult {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil && os.Getenv("SATCHEL_TEST_FULL") != "1" {
-		t.Skip("node is not installed")
-	}
-	require.NoError(t, err, "the full tests need Node: install nodejs")
+	node := testenv.Program(t, "node")
 	input, err := json.Marshal(jobs)
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), node, "testdata/reader.mjs")

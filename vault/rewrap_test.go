@@ -29,6 +29,7 @@ import (
 	"github.com/satchelhq/satchel/internal/awskmsserver"
 	"github.com/satchelhq/satchel/internal/gcpkmsserver"
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/awskms"
 	"github.com/satchelhq/satchel/keyring/gcpkms"
@@ -143,8 +144,8 @@ func TestRewrapChild(t *testing.T) {
 // and kills the process that does it three times.
 func TestAStoreIsRewrappedFromServiceToServiceWhileItServes(t *testing.T) {
 	tenants, scopes, names := 20, 2, 5 // 200 secrets
-	full := os.Getenv("SATCHEL_TEST_FULL") != ""
-	if full {
+	large := testenv.IsLarge()
+	if large {
 		tenants, scopes, names = 100, 10, 10 // 10,000 secrets
 	}
 	ctx := t.Context()
@@ -156,7 +157,7 @@ func TestAStoreIsRewrappedFromServiceToServiceWhileItServes(t *testing.T) {
 	home := place{"local", "", key}
 
 	var route []place
-	if full || os.Getenv("SATCHEL_VAULT_SERVER") != "" {
+	if os.Getenv(testenv.Full) == "1" || os.Getenv("SATCHEL_VAULT_SERVER") != "" {
 		server := hashivaulttest.Start(t)
 		server.Mount(t, "transit", "transit", nil)
 		server.Write(t, "transit/keys/satchel", map[string]any{"type": "aes256-gcm96"})

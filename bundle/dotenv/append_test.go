@@ -2,7 +2,6 @@ package dotenv_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // dumpEnv makes this test's binary print its environment and end.
@@ -127,12 +127,7 @@ func TestAShellReadsTheSameValues(t *testing.T) {
 
 	for _, shell := range []string{"sh", "bash", "dash"} {
 		t.Run(shell, func(t *testing.T) {
-			path, err := exec.LookPath(shell)
-			if errors.Is(err, exec.ErrNotFound) && os.Getenv("SATCHEL_TEST_FULL") != "1" {
-				t.Skipf("there is no %s on this machine", shell)
-			}
-			require.NoError(t, err, "a full run needs %s", shell)
-
+			path := testenv.Program(t, shell)
 			cmd := exec.CommandContext(t.Context(), path, "-c", `set -a; . "$1"; exec "$2"`, shell, file, os.Args[0])
 			// The last two keep runs with -cover quiet, and with -race short.
 			cmd.Env = []string{dumpEnv + "=1", "GOCOVERDIR=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/redact"
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 func secret(name, value string) bundle.Secret {
@@ -118,12 +119,7 @@ var encoders = []encoder{
 // run returns what an encoder makes of each of values.
 func (e encoder) run(t *testing.T, values []string) (forms []string) {
 	t.Helper()
-	if _, err := exec.LookPath(e.args[0]); err != nil {
-		if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-			t.Fatalf("%s is needed for the full tests", e.args[0])
-		}
-		t.Skipf("%s is not here", e.args[0])
-	}
+	testenv.Program(t, e.args[0])
 	call := func(input, v string) string {
 		cmd := exec.CommandContext(t.Context(), e.args[0], e.args[1:]...)
 		cmd.Stdin = strings.NewReader(input)

@@ -26,12 +26,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
 const (
-	// loadRunners is how many runners there are in the full tests, and
+	// loadRunners is how many runners there are in the large test, and
 	// fewRunners in others. The variable overrides both.
 	loadRunners         = 10_000
 	fewRunners          = 200
@@ -144,7 +145,7 @@ type load struct {
 func newLoad(t *testing.T) *load {
 	t.Helper()
 	l := &load{t: t, dir: t.TempDir(), runners: fewRunners, seen: map[string]map[int]time.Time{}}
-	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
+	if testenv.IsLarge() {
 		l.runners = loadRunners
 	}
 	if n, err := strconv.Atoi(os.Getenv(loadRunnersVariable)); err == nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 func TestTheTwoLinesReplaceThoseBeforeAndLeaveTheRest(t *testing.T) {
@@ -56,7 +57,7 @@ func TestALinkedEnvFileIsReplacedWhereItIs(t *testing.T) {
 	target, link := filepath.Join(dir, "real"), filepath.Join(dir, ".env")
 	require.NoError(t, os.WriteFile(target, []byte("A=1\n"), 0o600))
 	if err := os.Symlink("real", link); err != nil {
-		lacking(t, "symbolic links", err)
+		testenv.Lacks(t, "this machine lacks symbolic links: %v", err)
 	}
 	file, err := readEnvFile(link)
 	require.NoError(t, err)

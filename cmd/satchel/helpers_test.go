@@ -218,16 +218,6 @@ func overwriteFile(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// lacking skips a test for want of something that not every machine has, or
-// fails it where everything has to be tried.
-func lacking(t *testing.T, what string, err error) {
-	t.Helper()
-	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-		require.NoError(t, err, "%s is needed", what)
-	}
-	t.Skipf("this machine does not have %s: %v", what, err)
-}
-
 // idOf returns the id of a token.
 func idOf(t *testing.T, token string) string {
 	t.Helper()

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/vault"
 )
 
@@ -211,7 +212,7 @@ func TestAHiddenValueOfThePlatformIsSpokenOf(t *testing.T) {
 
 func TestGitInAJobAsksTheRunner(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
-		lacking(t, "git", err)
+		testenv.Lacks(t, "this machine lacks git: %v", err)
 	}
 	p := startPlatform(t)
 	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)

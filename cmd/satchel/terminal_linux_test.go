@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // session is a program at a terminal of its own.
@@ -28,7 +30,7 @@ func openTerminal(t *testing.T) (keyboard, tty *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		lacking(t, "a terminal", err)
+		testenv.Lacks(t, "this machine lacks a terminal: %v", err)
 	}
 	t.Cleanup(func() { keyboard.Close() })
 	fd := int(keyboard.Fd())

@@ -6,12 +6,12 @@ import (
 	"io"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
@@ -33,12 +33,7 @@ func TestTheOutputIsTheOneInTheReadme(t *testing.T) {
 }
 
 func TestTheJobHasItsSecretMaskedAndItsExitCodeIsTheProgramsOwn(t *testing.T) {
-	if _, err := exec.LookPath("sh"); err != nil {
-		if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-			t.Fatal("there is no sh on this machine")
-		}
-		t.Skip("there is no sh on this machine")
-	}
+	testenv.Program(t, "sh")
 	platform(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var code int

@@ -18,6 +18,8 @@ import (
 
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // A Server is a Vault with its storage in memory, unsealed, with no engine
@@ -40,11 +42,7 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	binary := os.Getenv("SATCHEL_VAULT_SERVER")
 	if binary == "" {
-		const how = "needs a Vault: run `go build -o BINARY .` in internal/vaultserver, and set SATCHEL_VAULT_SERVER to the absolute path of BINARY"
-		if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-			t.Fatal(how)
-		}
-		t.Skip(how)
+		testenv.Lacks(t, "needs a Vault: run `go build -o BINARY .` in internal/vaultserver, and set SATCHEL_VAULT_SERVER to the absolute path of BINARY")
 	}
 
 	// Not under t's context: Stop ends it, and a test may stop it early.

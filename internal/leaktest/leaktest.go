@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // OpenFiles returns how many file descriptors this process has open. It skips the
@@ -15,10 +17,7 @@ import (
 func OpenFiles(t *testing.T) int {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-			t.Fatal("there is no /dev/fd to count open files in: run the full tests on Linux")
-		}
-		t.Skip("there is no /dev/fd to count open files in")
+		testenv.Lacks(t, "there is no /dev/fd to count open files in: run the full tests on Linux")
 	}
 	files, err := os.ReadDir("/dev/fd")
 	require.NoError(t, err)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // childVariable has this test binary start a server and wait to be killed.
@@ -114,12 +116,12 @@ func TestWithoutPostgreSQLATestIsSkippedUnlessAllHaveToRun(t *testing.T) {
 	_, err := programs(folder, filepath.Join(folder, "*", "bin"))
 	require.ErrorIs(t, err, errNoServer)
 	for full, want := range map[string]string{"": "skipped", "1": "failed"} {
-		t.Setenv("SATCHEL_TEST_FULL", full)
+		t.Setenv(testenv.Full, full)
 		v := &verdict{TB: t}
 		require.Panics(t, func() { unavailable(v, fmt.Errorf("starting: %w", err)) }, "the test ends there")
 		require.Equal(t, want, v.what)
 	}
-	t.Setenv("SATCHEL_TEST_FULL", "")
+	t.Setenv(testenv.Full, "")
 	v := &verdict{TB: t}
 	require.Panics(t, func() { unavailable(v, os.ErrPermission) })
 	require.Equal(t, "failed", v.what, "a server that is there and does not start is no reason to skip")
@@ -131,7 +133,7 @@ type verdict struct {
 	what string
 }
 
-func (v *verdict) Skip(...any)           { v.what = "skipped"; panic(v.what) }
+func (v *verdict) Skipf(string, ...any)  { v.what = "skipped"; panic(v.what) }
 func (v *verdict) Fatalf(string, ...any) { v.what = "failed"; panic(v.what) }
 
 func TestTheNewestProgramsAreFound(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // Variable names the environment variable with the data source name of a
@@ -96,8 +98,8 @@ var errNoServer = errors.New("no PostgreSQL: install its server (apt-get install
 // unavailable skips the test where it may be skipped.
 func unavailable(t testing.TB, err error) {
 	t.Helper()
-	if errors.Is(err, errNoServer) && os.Getenv("SATCHEL_TEST_FULL") != "1" {
-		t.Skip(err)
+	if errors.Is(err, errNoServer) {
+		testenv.Lacks(t, "postgrestest: %v", err)
 	}
 	t.Fatalf("postgrestest: %v", err)
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // dialAs opens a connection to a unix socket as another user. Linux has the user
@@ -36,7 +38,7 @@ func dialAs(uid int, address string) (net.Conn, error) {
 
 func TestAnotherUserIsRefusedOnASocketEvenIfTheFilesLetItIn(t *testing.T) {
 	if os.Geteuid() != 0 {
-		skipOrFail(t, "only root can connect as somebody else")
+		testenv.Lacks(t, "only root can connect as another user")
 	}
 	var v served
 	v.put("TOKEN", "value", time.Time{})

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // served is the secrets behind a socket, which a test changes at will.
@@ -111,7 +112,7 @@ func TestASocketServesTheValueOfTheMoment(t *testing.T) {
 func TestASocketIsReadFromAShell(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
-		skipOrFail(t, "there is no curl on this machine")
+		testenv.Lacks(t, "there is no curl on this machine")
 	}
 	var v served
 	v.put("TOKEN", "from a shell", time.Time{})
@@ -331,13 +332,4 @@ func TestAValueWithoutEndIsNotReadFromASocket(t *testing.T) {
 	require.Len(t, secret.Value.Reveal(), maxValue)
 	_, err = Ask(t.Context(), s.Path(), "LONGER")
 	require.ErrorContains(t, err, "longer than 1048576 bytes")
-}
-
-// skipOrFail skips a test for which the machine lacks something.
-func skipOrFail(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("SATCHEL_TEST_FULL") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
