@@ -1,0 +1,88 @@
+package satchel_test
+
+import (
+	"fmt"
+	"go/ast"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestComments holds that each exported name has a comment of its own: types,
+// functions, methods, constants, variables, fields of structs, methods of interfaces.
+func TestComments(t *testing.T) {
+	fset, list := folders(t)
+	for _, f := range list {
+		t.Run(f.path, func(t *testing.T) {
+			var bare []string
+			for _, name := range f.names {
+				if file := f.files[name]; file != nil && !isTest(name) && file.Name.Name != "main" {
+					for _, ident := range uncommented(file) {
+						at := fset.Position(ident.Pos())
+						bare = append(bare, fmt.Sprintf("%s:%d: %s", at.Filename, at.Line, ident.Name))
+					}
+				}
+			}
+			require.Empty(t, strings.Join(bare, "\n"), "these exported names have no comment of their own")
+		})
+	}
+}
+
+// uncommented returns the exported names of a file that have no comment.
+func uncommented(file *ast.File) (bare []*ast.Ident) {
+	need := func(documented bool, names ...*ast.Ident) {
+		for _, name := range names {
+			if name.IsExported() && !documented {
+				bare = append(bare, name)
+			}
+		}
+	}
+	members := func(list *ast.FieldList) {
+		for _, field := range list.List {
+			need(field.Doc != nil || field.Comment != nil, field.Names...)
+		}
+	}
+	for _, decl := range file.Decls {
+		switch decl := decl.(type) {
+		case *ast.FuncDecl:
+			if decl.Recv == nil || exportedReceiver(decl.Recv.List[0].Type) {
+				need(decl.Doc != nil, decl.Name)
+			}
+		case *ast.GenDecl:
+			alone := !decl.Lparen.IsValid() && decl.Doc != nil
+			for _, spec := range decl.Specs {
+				switch spec := spec.(type) {
+				case *ast.ValueSpec:
+					need(alone || spec.Doc != nil || spec.Comment != nil, spec.Names...)
+				case *ast.TypeSpec:
+					need(alone || spec.Doc != nil || spec.Comment != nil, spec.Name)
+					if !spec.Name.IsExported() {
+						continue
+					}
+					switch body := spec.Type.(type) {
+					case *ast.StructType:
+						members(body.Fields)
+					case *ast.InterfaceType:
+						members(body.Methods)
+					}
+				}
+			}
+		}
+	}
+	return bare
+}
+
+func exportedReceiver(receiver ast.Expr) bool {
+	switch x := receiver.(type) {
+	case *ast.StarExpr:
+		return exportedReceiver(x.X)
+	case *ast.IndexExpr:
+		return exportedReceiver(x.X)
+	case *ast.IndexListExpr:
+		return exportedReceiver(x.X)
+	case *ast.Ident:
+		return x.IsExported()
+	}
+	return false
+}

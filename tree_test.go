@@ -1,0 +1,71 @@
+package satchel_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A folder is one of the tree, with its Go files parsed.
+type folder struct {
+	path  string // below the root, with slashes; "." is the root
+	names []string
+	files map[string]*ast.File // by name
+}
+
+// folders returns the folders of the tree with Go or Markdown files, of the nested
+// modules too, sorted by path.
+func folders(t *testing.T) (*token.FileSet, []*folder) {
+	t.Helper()
+	fset := token.NewFileSet()
+	found := map[string]*folder{}
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if entry.Name() == ".git" || entry.Name() == "testdata" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		dir, name := filepath.ToSlash(filepath.Dir(path)), entry.Name()
+		if ext := filepath.Ext(name); ext != ".go" && ext != ".md" {
+			return nil
+		}
+		if found[dir] == nil {
+			found[dir] = &folder{path: dir, files: map[string]*ast.File{}}
+		}
+		found[dir].names = append(found[dir].names, name)
+		if filepath.Ext(name) == ".go" {
+			found[dir].files[name], err = parser.ParseFile(fset, path, nil, parser.ParseComments)
+		}
+		return err
+	}))
+	require.Greater(t, len(found), 50, "the walk has missed most of the tree")
+	paths := slices.Sorted(maps.Keys(found))
+	list := make([]*folder, len(paths))
+	for i, path := range paths {
+		list[i] = found[path]
+	}
+	return fset, list
+}
+
+// text returns the bytes of one of the folder's files.
+func (f *folder) text(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(filepath.FromSlash(f.path), name))
+	require.NoError(t, err)
+	return string(b)
+}
+
+func isTest(name string) bool { return strings.HasSuffix(name, "_test.go") }
