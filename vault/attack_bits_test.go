@@ -13,9 +13,9 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// TestEveryBitOfASealARecordAndATokenCounts edits what storage answers with, a
+// TestAttackBits_Flip edits what storage answers with, a
 // bit at a time. Messages have a test of their own, in SQL.
-func TestEveryBitOfASealARecordAndATokenCounts(t *testing.T) {
+func TestAttackBits_Flip(t *testing.T) {
 	for what, part := range map[string]func(*store.Snapshot) []byte{
 		"the scope's seal":  func(s *store.Snapshot) []byte { return s.Path[1].Seal },
 		"the tenant's seal": func(s *store.Snapshot) []byte { return s.Path[0].Seal },
@@ -58,7 +58,7 @@ func TestEveryBitOfASealARecordAndATokenCounts(t *testing.T) {
 	}
 }
 
-func TestEveryTruncationOfASealIsMalformed(t *testing.T) {
+func TestAttackBits_TruncatedSeal(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", canaryTenant)
 	token := f.issue(t, "acme")
@@ -81,7 +81,7 @@ func TestEveryTruncationOfASealIsMalformed(t *testing.T) {
 }
 
 // A storage that answers what was not asked for must not get anything served.
-func TestAStorageThatLiesIsRefused(t *testing.T) {
+func TestAttackBits_LyingStorage(t *testing.T) {
 	for about, lie := range map[string]func(*store.Snapshot){
 		"another token's row":     func(s *store.Snapshot) { s.Token.ID = "AAAAAAAAAAAA" },
 		"a scope that is none":    func(s *store.Snapshot) { s.Token.Scope = "acme/../web" },
@@ -107,7 +107,7 @@ func TestAStorageThatLiesIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnUnknownTokenIsNoNewsForTheLog(t *testing.T) {
+func TestAttackBits_UnknownToken(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", canaryTenant)
 	token := f.issue(t, "acme")

@@ -104,7 +104,7 @@ const (
 	earlierAreChecked  = "No bundle takes anything from an earlier version: whoever shows or activates it checks it."
 	schemaOpensNothing = "The version of the tables decides only whether the database opens."
 	waiversGiveNothing = "A waiver leaves a problem out of the bundle; it gives no right, and whoever holds the database can make it say anything."
-	mintedElsewhere    = "Nothing mints here; TestAMintedRowThatWasEditedIsRefused has the attacks on what was minted."
+	mintedElsewhere    = "Nothing mints here; TestIntegration_Storage has the attacks on what was minted."
 	auditServesNobody  = "No bundle takes anything from the audit chain: whoever reads or verifies it checks it."
 )
 
@@ -214,7 +214,7 @@ var columnAttacks = []columnAttack{
 
 const plantMinted = "INSERT INTO minted (scope, integration, identity, minted, expires, message) VALUES ('acme', 'github', 'planted', 1, 1, x'00')"
 
-func TestEveryColumnThatSomebodyEditsIsRefusedOrDoesNotMatter(t *testing.T) {
+func TestAttackColumns(t *testing.T) {
 	w := newWorld(t)
 	tested := map[string]bool{}
 	for i, attack := range columnAttacks {

@@ -9,7 +9,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-func BenchmarkBootstrapOf50Warm(b *testing.B) {
+func BenchmarkBootstrap_Warm(b *testing.B) {
 	f := newFixture(b)
 	token := f.fifty(b)
 	require.Equal(b, 50, f.bundle(b, token).Len())
@@ -21,7 +21,7 @@ func BenchmarkBootstrapOf50Warm(b *testing.B) {
 	}
 }
 
-func BenchmarkUnchangedPoll(b *testing.B) {
+func BenchmarkBootstrap_Unchanged(b *testing.B) {
 	f := newFixture(b)
 	token := f.fifty(b)
 	req := &vault.BootstrapRequest{IfNoneMatch: f.bundle(b, token).Revision()}

@@ -18,95 +18,117 @@ import (
 	"github.com/satchelhq/satchel/vault/memstore"
 )
 
-func TestABundleSaysWhatItIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestBootstrap_Meta(t *testing.T) {
+	t.Run("describes the bundle", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			expires, rotate := soon().Add(time.Hour), soon()
+			token := f.issue(t, "acme/web", vault.TokenOptions{Expires: expires, RotateBy: rotate})
+			meta := f.bundle(t, token).Meta()
+			require.Equal(t, "acme/web", meta.Scope)
+			require.Equal(t, tokenID(t, token), meta.TokenID)
+			require.Equal(t, expires, meta.TokenExpires)
+			require.Equal(t, rotate, meta.RotateBy)
+			require.Equal(t, time.Now().UTC().Truncate(time.Microsecond), meta.IssuedAt)
+			require.Equal(t, 15*time.Minute, meta.RefreshAfter)
+			require.Len(t, meta.Revision, 22)
+			require.Empty(t, meta.Problems)
+			require.Zero(t, f.bundle(t, token).Len(), "a scope without secrets has an empty bundle")
+		})
+	})
+
+	t.Run("carries notices unabridged", func(t *testing.T) {
 		f := newFixture(t)
-		expires, rotate := soon().Add(time.Hour), soon()
-		token := f.issue(t, "acme/web", vault.TokenOptions{Expires: expires, RotateBy: rotate})
-		meta := f.bundle(t, token).Meta()
-		require.Equal(t, "acme/web", meta.Scope)
-		require.Equal(t, tokenID(t, token), meta.TokenID)
-		require.Equal(t, expires, meta.TokenExpires)
-		require.Equal(t, rotate, meta.RotateBy)
-		require.Equal(t, time.Now().UTC().Truncate(time.Microsecond), meta.IssuedAt)
-		require.Equal(t, 15*time.Minute, meta.RefreshAfter)
-		require.Len(t, meta.Revision, 22)
-		require.Empty(t, meta.Problems)
-		require.Zero(t, f.bundle(t, token).Len(), "a scope without secrets has an empty bundle")
+		keys, err := keyring.New(f.kek, nil)
+		require.NoError(t, err)
+		longest := strings.Repeat("é", 512)
+		for _, notice := range []string{"", " ", "two\nlines", "\x1b[31mred", "\xff", longest + "."} {
+			_, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Notices: []string{"fine", notice}})
+			require.ErrorIs(t, err, vault.ErrInvalid, "%q", notice)
+			requireOption(t, err, "vault.Options.Notices", "Notices[1] ")
+		}
+		f = f.with(t, vault.Options{Notices: []string{"fine", longest}})
+		sent, err := wire.Encode(f.bundle(t, f.issue(t, "acme")))
+		require.NoError(t, err)
+		b, err := wire.Decode(sent, "https://host")
+		require.NoError(t, err)
+		require.Equal(t, []string{"fine", longest}, b.Meta().Notices, "runners cut nothing off")
 	})
 }
 
-func TestARevisionChangesWithEverythingThatARunnerGets(t *testing.T) {
-	f := newFixture(t)
-	other := f.process(t)
-	ctx := t.Context()
-	for _, scope := range []string{"acme", "acme/web", "acme/web/pool-a", "acme/api", "globex"} {
-		f.put(t, scope, "A", scope)
-	}
-	token := f.issue(t, "acme/web")
-	revision := f.bundle(t, token).Revision()
-	seen := map[string]bool{revision: true}
-	for range 3 {
-		require.Equal(t, revision, f.bundle(t, token).Revision(), "the same state has one revision")
-		require.Equal(t, revision, other.bundle(t, token).Revision(), "in every process")
-	}
-	for about, change := range map[string]func() error{
-		"a write below":              func() error { f.put(t, "acme/web/pool-a", "A", "two"); return nil },
-		"a write beside":             func() error { f.put(t, "acme/api", "A", "two"); return nil },
-		"a write in another tenant":  func() error { f.put(t, "globex", "A", "two"); return nil },
-		"another token":              func() error { f.issue(t, "acme/web"); return nil },
-		"a use":                      func() error { f.bundle(t, token); return f.Flush(ctx) },
-		"the same value":             func() error { f.put(t, "acme/web", "A", "acme/web"); return nil },
-		"a version that was active":  func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
-		"a listing":                  func() error { _, err := f.List(ctx, "acme/web"); return err },
-		"a refused write":            func() error { f.Delete(ctx, "acme/web", "NEVER"); return nil },
-		"a scope made further below": func() error { f.issue(t, "acme/web/new/one"); return nil },
-	} {
-		require.NoError(t, change(), about)
-		require.Equal(t, revision, f.bundle(t, token).Revision(), "%s is none of its business", about)
-	}
-	spare := f.issue(t, "acme/web")
-	for _, change := range []struct {
-		about string
-		do    func() error
-	}{
-		{"a write in the scope", func() error { f.put(t, "acme/web", "A", "two"); return nil }},
-		{"a write above", func() error { f.put(t, "acme", "NEW", "two"); return nil }},
-		{"an older version", func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err }},
-		{"a tombstone", func() error { _, err := f.Hide(ctx, "acme/web", "NEW"); return err }},
-		{"its end", func() error { return f.Delete(ctx, "acme/web", "NEW") }},
-		{"the end of a secret", func() error { return f.Delete(ctx, "acme", "NEW") }},
-		{"what is said about a value", func() error { f.put(t, "acme/web", "A", "acme/web", vault.PutOptions{Kind: "custom"}); return nil }},
-		{"a revoked token", func() error { return f.RevokeToken(ctx, tokenID(t, spare)) }},
-	} {
-		require.NoError(t, change.do(), change.about)
+func TestBootstrap_Revision(t *testing.T) {
+	t.Run("changes with the bundle and with nothing else", func(t *testing.T) {
+		f := newFixture(t)
+		other := f.process(t)
+		ctx := t.Context()
+		for _, scope := range []string{"acme", "acme/web", "acme/web/pool-a", "acme/api", "globex"} {
+			f.put(t, scope, "A", scope)
+		}
+		token := f.issue(t, "acme/web")
 		revision := f.bundle(t, token).Revision()
-		require.False(t, seen[revision], "%s makes a new revision", change.about)
-		require.Equal(t, revision, other.bundle(t, token).Revision())
-		seen[revision] = true
-	}
+		seen := map[string]bool{revision: true}
+		for range 3 {
+			require.Equal(t, revision, f.bundle(t, token).Revision(), "the same state has one revision")
+			require.Equal(t, revision, other.bundle(t, token).Revision(), "in every process")
+		}
+		for about, change := range map[string]func() error{
+			"a write below":              func() error { f.put(t, "acme/web/pool-a", "A", "two"); return nil },
+			"a write beside":             func() error { f.put(t, "acme/api", "A", "two"); return nil },
+			"a write in another tenant":  func() error { f.put(t, "globex", "A", "two"); return nil },
+			"another token":              func() error { f.issue(t, "acme/web"); return nil },
+			"a use":                      func() error { f.bundle(t, token); return f.Flush(ctx) },
+			"the same value":             func() error { f.put(t, "acme/web", "A", "acme/web"); return nil },
+			"a version that was active":  func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
+			"a listing":                  func() error { _, err := f.List(ctx, "acme/web"); return err },
+			"a refused write":            func() error { f.Delete(ctx, "acme/web", "NEVER"); return nil },
+			"a scope made further below": func() error { f.issue(t, "acme/web/new/one"); return nil },
+		} {
+			require.NoError(t, change(), about)
+			require.Equal(t, revision, f.bundle(t, token).Revision(), "%s is none of its business", about)
+		}
+		spare := f.issue(t, "acme/web")
+		for _, change := range []struct {
+			about string
+			do    func() error
+		}{
+			{"a write in the scope", func() error { f.put(t, "acme/web", "A", "two"); return nil }},
+			{"a write above", func() error { f.put(t, "acme", "NEW", "two"); return nil }},
+			{"an older version", func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err }},
+			{"a tombstone", func() error { _, err := f.Hide(ctx, "acme/web", "NEW"); return err }},
+			{"its end", func() error { return f.Delete(ctx, "acme/web", "NEW") }},
+			{"the end of a secret", func() error { return f.Delete(ctx, "acme", "NEW") }},
+			{"what is said about a value", func() error { f.put(t, "acme/web", "A", "acme/web", vault.PutOptions{Kind: "custom"}); return nil }},
+			{"a revoked token", func() error { return f.RevokeToken(ctx, tokenID(t, spare)) }},
+		} {
+			require.NoError(t, change.do(), change.about)
+			revision := f.bundle(t, token).Revision()
+			require.False(t, seen[revision], "%s makes a new revision", change.about)
+			require.Equal(t, revision, other.bundle(t, token).Revision())
+			seen[revision] = true
+		}
+	})
+
+	t.Run("belongs to a token", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		x, y := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{RotateBy: soon()})
+		require.NotEqual(t, f.bundle(t, x).Revision(), f.bundle(t, y).Revision(), "what is said about the token is a part of the answer")
+		_, err := f.Bootstrap(t.Context(), y, &vault.BootstrapRequest{IfNoneMatch: f.bundle(t, x).Revision()})
+		require.NoError(t, err)
+	})
+
+	t.Run("does not reveal that a value is back", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		f.put(t, "acme", "A", "weak")
+		first := f.bundle(t, token).Revision()
+		f.put(t, "acme", "A", "other")
+		f.put(t, "acme", "A", "weak")
+		require.NotEqual(t, first, f.bundle(t, token).Revision(), "a revision does not tell that a value is back")
+	})
 }
 
-func TestARevisionIsOfAToken(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "one")
-	x, y := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{RotateBy: soon()})
-	require.NotEqual(t, f.bundle(t, x).Revision(), f.bundle(t, y).Revision(), "what is said about the token is a part of the answer")
-	_, err := f.Bootstrap(t.Context(), y, &vault.BootstrapRequest{IfNoneMatch: f.bundle(t, x).Revision()})
-	require.NoError(t, err)
-}
-
-func TestPuttingTheSameValueTwiceIsNoOracle(t *testing.T) {
-	f := newFixture(t)
-	token := f.issue(t, "acme")
-	f.put(t, "acme", "A", "weak")
-	first := f.bundle(t, token).Revision()
-	f.put(t, "acme", "A", "other")
-	f.put(t, "acme", "A", "weak")
-	require.NotEqual(t, first, f.bundle(t, token).Revision(), "a revision does not tell that a value is back")
-}
-
-func TestWhoHasTheRevisionGetsNothing(t *testing.T) {
+func TestBootstrap_IfNoneMatch(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", "one")
 	token := f.issue(t, "acme")
@@ -123,7 +145,7 @@ func TestWhoHasTheRevisionGetsNothing(t *testing.T) {
 	}
 }
 
-func TestWhoAsksIsCheckedBeforeItIsStored(t *testing.T) {
+func TestBootstrap_Runner(t *testing.T) {
 	f := newFixture(t)
 	token := f.issue(t, "acme")
 	calls := f.storage.calls()
@@ -137,7 +159,7 @@ func TestWhoAsksIsCheckedBeforeItIsStored(t *testing.T) {
 	require.Equal(t, calls, f.storage.calls())
 }
 
-func TestAVaultIsNotMadeOverAKeyringThatDoesNotWork(t *testing.T) {
+func TestNew_Keyring(t *testing.T) {
 	for _, class := range []error{keyring.ErrDenied, keyring.ErrNoKey, keyring.ErrKeyState, keyring.ErrTampered} {
 		kek := keyringtest.NewFake("kek")
 		kek.Break(class)
@@ -154,7 +176,7 @@ func TestAVaultIsNotMadeOverAKeyringThatDoesNotWork(t *testing.T) {
 	f.put(t, "acme", "A", "one")
 }
 
-func TestOptionsOfAVaultAreChecked(t *testing.T) {
+func TestNew_Options(t *testing.T) {
 	keys, err := keyring.New(keyringtest.NewFake("kek"), nil)
 	require.NoError(t, err)
 	for _, d := range []time.Duration{-time.Second, time.Millisecond} {
@@ -182,25 +204,7 @@ func TestOptionsOfAVaultAreChecked(t *testing.T) {
 	require.Equal(t, time.Minute, b.Meta().RefreshAfter)
 }
 
-func TestANoticeIsASentenceThatRunnersGetWhole(t *testing.T) {
-	f := newFixture(t)
-	keys, err := keyring.New(f.kek, nil)
-	require.NoError(t, err)
-	longest := strings.Repeat("é", 512)
-	for _, notice := range []string{"", " ", "two\nlines", "\x1b[31mred", "\xff", longest + "."} {
-		_, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Notices: []string{"fine", notice}})
-		require.ErrorIs(t, err, vault.ErrInvalid, "%q", notice)
-		requireOption(t, err, "vault.Options.Notices", "Notices[1] ")
-	}
-	f = f.with(t, vault.Options{Notices: []string{"fine", longest}})
-	sent, err := wire.Encode(f.bundle(t, f.issue(t, "acme")))
-	require.NoError(t, err)
-	b, err := wire.Decode(sent, "https://host")
-	require.NoError(t, err)
-	require.Equal(t, []string{"fine", longest}, b.Meta().Notices, "runners cut nothing off")
-}
-
-func TestAFailingStorageFailsTheCallAndSaysSo(t *testing.T) {
+func TestVault_StorageFailure(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", "one")
 	token := f.issue(t, "acme")

@@ -21,98 +21,166 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-func TestThirtyWritersOfOneScopeAllLand(t *testing.T) {
-	f := newFixture(t)
-	var wg sync.WaitGroup
-	for i := range 30 {
-		wg.Go(func() {
-			name := fmt.Sprintf("S%02d", i)
-			_, err := f.Put(t.Context(), "acme/web", name, bundle.NewValue(name), nil)
-			if err != nil {
-				t.Errorf("a write was lost: %v", err)
-			}
-		})
-	}
-	wg.Wait()
-	values := f.process(t).values(t, f.issue(t, "acme/web"))
-	require.Len(t, values, 30)
-	for name, value := range values {
-		require.Equal(t, name, value)
-	}
-}
+func TestPut_Concurrent(t *testing.T) {
+	t.Run("stores all of thirty writes to one scope", func(t *testing.T) {
+		f := newFixture(t)
+		var wg sync.WaitGroup
+		for i := range 30 {
+			wg.Go(func() {
+				name := fmt.Sprintf("S%02d", i)
+				_, err := f.Put(t.Context(), "acme/web", name, bundle.NewValue(name), nil)
+				if err != nil {
+					t.Errorf("a write was lost: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		values := f.process(t).values(t, f.issue(t, "acme/web"))
+		require.Len(t, values, 30)
+		for name, value := range values {
+			require.Equal(t, name, value)
+		}
+	})
 
-func TestWritersOfTwoProcessesOverOneFileAllLand(t *testing.T) {
-	kek := keyringtest.NewFake("kek")
-	file := filepath.Join(t.TempDir(), "vault.db")
-	processes := []*fixture{openSQLite(t, file, kek), openSQLite(t, file, kek)}
-	var wg sync.WaitGroup
-	for i := range 16 {
-		wg.Go(func() {
-			name := fmt.Sprintf("S%02d", i)
-			if _, err := processes[i%2].Put(t.Context(), "acme/web", name, bundle.NewValue(name), nil); err != nil {
-				t.Errorf("a write was lost: %v", err)
-			}
-		})
-	}
-	wg.Wait()
-	require.Len(t, processes[0].values(t, processes[1].issue(t, "acme/web")), 16)
-	require.Zero(t, processes[0].log.errors()+processes[1].log.errors(), "writers in each other's way are no tampering")
-}
+	t.Run("stores the writes of two processes sharing a database file", func(t *testing.T) {
+		kek := keyringtest.NewFake("kek")
+		file := filepath.Join(t.TempDir(), "vault.db")
+		processes := []*fixture{openSQLite(t, file, kek), openSQLite(t, file, kek)}
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() {
+				name := fmt.Sprintf("S%02d", i)
+				if _, err := processes[i%2].Put(t.Context(), "acme/web", name, bundle.NewValue(name), nil); err != nil {
+					t.Errorf("a write was lost: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		require.Len(t, processes[0].values(t, processes[1].issue(t, "acme/web")), 16)
+		require.Zero(t, processes[0].log.errors()+processes[1].log.errors(), "writers in each other's way are no tampering")
+	})
 
-func TestThirtyWritersOfOneSecretEachMakeAVersion(t *testing.T) {
-	f := newFixture(t)
-	other := f.process(t)
-	versions := make(chan int64, 30)
-	var wg sync.WaitGroup
-	for i := range 30 {
-		process := []*fixture{f, other}[i%2]
-		wg.Go(func() {
-			info, err := process.Put(t.Context(), "acme", "A", bundle.NewValue(strconv.Itoa(i)), nil)
-			if err != nil {
-				t.Errorf("a write was lost: %v", err)
-			}
-			versions <- info.Version
-		})
-	}
-	wg.Wait()
-	close(versions)
-	seen := map[int64]bool{}
-	for version := range versions {
-		require.False(t, seen[version], "version %d was given twice", version)
-		seen[version] = true
-	}
-	require.Len(t, seen, 30)
-	require.True(t, seen[1] && seen[30])
-	info, err := f.Info(t.Context(), "acme", "A")
-	require.NoError(t, err)
-	require.EqualValues(t, 30, info.Version)
-}
+	t.Run("gives each of thirty writes to one secret its version", func(t *testing.T) {
+		f := newFixture(t)
+		other := f.process(t)
+		versions := make(chan int64, 30)
+		var wg sync.WaitGroup
+		for i := range 30 {
+			process := []*fixture{f, other}[i%2]
+			wg.Go(func() {
+				info, err := process.Put(t.Context(), "acme", "A", bundle.NewValue(strconv.Itoa(i)), nil)
+				if err != nil {
+					t.Errorf("a write was lost: %v", err)
+				}
+				versions <- info.Version
+			})
+		}
+		wg.Wait()
+		close(versions)
+		seen := map[int64]bool{}
+		for version := range versions {
+			require.False(t, seen[version], "version %d was given twice", version)
+			seen[version] = true
+		}
+		require.Len(t, seen, 30)
+		require.True(t, seen[1] && seen[30])
+		info, err := f.Info(t.Context(), "acme", "A")
+		require.NoError(t, err)
+		require.EqualValues(t, 30, info.Version)
+	})
 
-func TestOneOfThirtyWinsAnIfVersion(t *testing.T) {
-	f := newFixture(t)
-	other := f.process(t)
-	won := make(chan string, 30)
-	var wg sync.WaitGroup
-	for i := range 30 {
-		process := []*fixture{f, other}[i%2]
-		wg.Go(func() {
-			value := strconv.Itoa(i)
-			_, err := process.Put(t.Context(), "acme", "A", bundle.NewValue(value), &vault.PutOptions{IfVersion: vault.IfAbsent})
-			if err == nil {
-				won <- value
-			} else {
-				requireConflict(t, err)
-			}
+	t.Run("lets one of thirty writes with IfAbsent succeed", func(t *testing.T) {
+		f := newFixture(t)
+		other := f.process(t)
+		won := make(chan string, 30)
+		var wg sync.WaitGroup
+		for i := range 30 {
+			process := []*fixture{f, other}[i%2]
+			wg.Go(func() {
+				value := strconv.Itoa(i)
+				_, err := process.Put(t.Context(), "acme", "A", bundle.NewValue(value), &vault.PutOptions{IfVersion: vault.IfAbsent})
+				if err == nil {
+					won <- value
+				} else {
+					requireConflict(t, err)
+				}
+			})
+		}
+		wg.Wait()
+		close(won)
+		var winners []string
+		for value := range won {
+			winners = append(winners, value)
+		}
+		require.Len(t, winners, 1)
+		require.Equal(t, winners[0], f.values(t, f.issue(t, "acme"))["A"])
+	})
+
+	t.Run("creates one data key for a new tenant", func(t *testing.T) {
+		f := newFixture(t)
+		processes := []*fixture{f, f.process(t), f.process(t), f.process(t)}
+		var wg sync.WaitGroup
+		for i, process := range processes {
+			wg.Go(func() {
+				if _, err := process.Put(t.Context(), "acme", fmt.Sprintf("S%d", i), bundle.NewValue("x"), nil); err != nil {
+					t.Errorf("the first writers of a tenant get in each other's way: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
+		require.NoError(t, err)
+		require.Len(t, snap.Keys, 1)
+		require.Len(t, f.values(t, f.issue(t, "acme")), 4)
+	})
+
+	t.Run("gives up after 50 conflicts or when its context ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "one")
+			applies := f.storage.applies.Load()
+			setError(&f.storage.failApply, store.ErrConflict)
+			start := time.Now()
+			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
+			require.ErrorIs(t, err, vault.ErrConflict)
+			require.ErrorContains(t, err, "50 attempts", "the error says what happened")
+			require.EqualValues(t, 50, f.storage.applies.Load()-applies)
+			require.Less(t, time.Since(start), 3*time.Second)
+
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			start = time.Now()
+			_, err = f.Put(ctx, "acme", "A", bundle.NewValue("two"), nil)
+			require.ErrorIs(t, err, context.DeadlineExceeded, "or sooner, with its context")
+			require.Equal(t, 100*time.Millisecond, time.Since(start))
 		})
-	}
-	wg.Wait()
-	close(won)
-	var winners []string
-	for value := range won {
-		winners = append(winners, value)
-	}
-	require.Len(t, winners, 1)
-	require.Equal(t, winners[0], f.values(t, f.issue(t, "acme"))["A"])
+	})
+
+	t.Run("is not starved by continuous deliveries", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			storage := &far{Store: memstore.New()}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			token := f.issue(t, "acme")
+			var stop atomic.Bool
+			var runners sync.WaitGroup
+			for range 30 {
+				runners.Go(func() {
+					for !stop.Load() {
+						if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+				time.Sleep(time.Millisecond)
+			}
+			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
+			stop.Store(true)
+			runners.Wait()
+			require.NoError(t, err)
+			require.EqualValues(t, 2, storage.inserts.Load(), "the first time a delivery was faster; the second, deliveries waited")
+		})
+	})
 }
 
 func requireConflict(t *testing.T, err error) {
@@ -122,27 +190,9 @@ func requireConflict(t *testing.T, err error) {
 	}
 }
 
-func TestTwoProcessesMakeOneDataKeyForATenant(t *testing.T) {
-	f := newFixture(t)
-	processes := []*fixture{f, f.process(t), f.process(t), f.process(t)}
-	var wg sync.WaitGroup
-	for i, process := range processes {
-		wg.Go(func() {
-			if _, err := process.Put(t.Context(), "acme", fmt.Sprintf("S%d", i), bundle.NewValue("x"), nil); err != nil {
-				t.Errorf("the first writers of a tenant get in each other's way: %v", err)
-			}
-		})
-	}
-	wg.Wait()
-	snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
-	require.NoError(t, err)
-	require.Len(t, snap.Keys, 1)
-	require.Len(t, f.values(t, f.issue(t, "acme")), 4)
-}
-
 // The writer rotates LEFT before RIGHT, so at any moment LEFT is RIGHT or one
 // ahead. A bundle that mixed two moments would show something else.
-func TestAThousandBundlesDuringRotationsAreEachOfOneMoment(t *testing.T) {
+func TestBootstrap_Snapshot(t *testing.T) {
 	f := newFixture(t)
 	writer, runner := f, f.process(t)
 	token := f.issue(t, "acme/web/pool-a")
@@ -208,28 +258,6 @@ func TestAThousandBundlesDuringRotationsAreEachOfOneMoment(t *testing.T) {
 	require.Zero(t, writer.log.errors()+runner.log.errors(), "writes are not mistaken for tampering: %s", writer.log.text()+runner.log.text())
 }
 
-func TestAWriterThatAlwaysMeetsOthersGivesUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		applies := f.storage.applies.Load()
-		setError(&f.storage.failApply, store.ErrConflict)
-		start := time.Now()
-		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
-		require.ErrorIs(t, err, vault.ErrConflict)
-		require.ErrorContains(t, err, "50 attempts", "the error says what happened")
-		require.EqualValues(t, 50, f.storage.applies.Load()-applies)
-		require.Less(t, time.Since(start), 3*time.Second)
-
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		start = time.Now()
-		_, err = f.Put(ctx, "acme", "A", bundle.NewValue("two"), nil)
-		require.ErrorIs(t, err, context.DeadlineExceeded, "or sooner, with its context")
-		require.Equal(t, 100*time.Millisecond, time.Since(start))
-	})
-}
-
 // far is a storage at a distance. What a write reads takes longer than what an
 // entry of the audit chain does.
 type far struct {
@@ -252,33 +280,7 @@ func (f *far) Apply(ctx context.Context, c *store.Change) error {
 	return f.Store.Apply(ctx, c)
 }
 
-func TestPut_AmongDeliveriesWithoutAPause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		storage := &far{Store: memstore.New()}
-		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-		token := f.issue(t, "acme")
-		var stop atomic.Bool
-		var runners sync.WaitGroup
-		for range 30 {
-			runners.Go(func() {
-				for !stop.Load() {
-					if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			})
-			time.Sleep(time.Millisecond)
-		}
-		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
-		stop.Store(true)
-		runners.Wait()
-		require.NoError(t, err)
-		require.EqualValues(t, 2, storage.inserts.Load(), "the first time a delivery was faster; the second, deliveries waited")
-	})
-}
-
-func TestTokensAreIssuedAndRevokedSideBySide(t *testing.T) {
+func TestIssueToken_Concurrent(t *testing.T) {
 	f := newFixture(t)
 	other := f.process(t)
 	f.put(t, "acme", "A", "x")

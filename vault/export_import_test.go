@@ -55,224 +55,255 @@ func chunks(t testing.TB, export []byte) []int {
 	return borders
 }
 
-func TestAnImportBringsEverythingBack(t *testing.T) {
-	for about, open := range map[string]func(t *testing.T, kek *keyringtest.Fake) *fixture{
-		"into memory": func(t *testing.T, kek *keyringtest.Fake) *fixture { return newFixtureOver(t, memstore.New(), kek) },
-		"into SQLite": func(t *testing.T, kek *keyringtest.Fake) *fixture {
-			return openSQLite(t, filepath.Join(t.TempDir(), "vault.db"), kek)
-		},
-	} {
-		t.Run(about, func(t *testing.T) {
-			f := newFixture(t)
-			estate := f.estate(t)
-			for range 3 { // several revoked tokens, and one that will be
-				require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.issue(t, "globex/x"))))
-			}
-			overlap := f.issue(t, "globex/x")
-			_, _, err := f.RotateToken(t.Context(), tokenID(t, overlap), nil)
-			require.NoError(t, err)
-			f.put(t, "acme", "D", "d1")
-			f.put(t, "acme", "D", "d2")
-			require.NoError(t, f.Delete(t.Context(), "acme", "D"))
-			for i := range 15 {
-				f.put(t, "acme", "E", fmt.Sprint("e", i))
-			}
-			_, err = f.Activate(t.Context(), "acme", "E", 9)
-			require.NoError(t, err)
-			estate[0].want["E"] = "e8"
-			_, err = f.RotateDataKeys(t.Context(), 0)
-			require.NoError(t, err)
-			f.use(t, estate[0].token, "r1", "10.0.0.1")
-			require.NoError(t, f.Flush(t.Context()))
-			head, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
-			require.NoError(t, err)
-			export, report := f.exported(t)
-			require.Equal(t, 2, report.Tenants)
-			require.Equal(t, 5, report.Scopes)
+func TestImport(t *testing.T) {
+	t.Run("restores everything that was exported", func(t *testing.T) {
+		for about, open := range map[string]func(t *testing.T, kek *keyringtest.Fake) *fixture{
+			"into memory": func(t *testing.T, kek *keyringtest.Fake) *fixture { return newFixtureOver(t, memstore.New(), kek) },
+			"into SQLite": func(t *testing.T, kek *keyringtest.Fake) *fixture {
+				return openSQLite(t, filepath.Join(t.TempDir(), "vault.db"), kek)
+			},
+		} {
+			t.Run(about, func(t *testing.T) {
+				f := newFixture(t)
+				estate := f.estate(t)
+				for range 3 { // several revoked tokens, and one that will be
+					require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.issue(t, "globex/x"))))
+				}
+				overlap := f.issue(t, "globex/x")
+				_, _, err := f.RotateToken(t.Context(), tokenID(t, overlap), nil)
+				require.NoError(t, err)
+				f.put(t, "acme", "D", "d1")
+				f.put(t, "acme", "D", "d2")
+				require.NoError(t, f.Delete(t.Context(), "acme", "D"))
+				for i := range 15 {
+					f.put(t, "acme", "E", fmt.Sprint("e", i))
+				}
+				_, err = f.Activate(t.Context(), "acme", "E", 9)
+				require.NoError(t, err)
+				estate[0].want["E"] = "e8"
+				_, err = f.RotateDataKeys(t.Context(), 0)
+				require.NoError(t, err)
+				f.use(t, estate[0].token, "r1", "10.0.0.1")
+				require.NoError(t, f.Flush(t.Context()))
+				head, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
+				require.NoError(t, err)
+				export, report := f.exported(t)
+				require.Equal(t, 2, report.Tenants)
+				require.Equal(t, 5, report.Scopes)
 
-			g := open(t, f.kek)
+				g := open(t, f.kek)
+				imported, err := g.Import(t.Context(), bytes.NewReader(export))
+				require.NoError(t, err)
+				require.Equal(t, report, imported)
+
+				for _, scope := range []string{"acme", "acme/web", "acme/web/api", "globex", "globex/x"} {
+					want, err := f.List(t.Context(), scope)
+					require.NoError(t, err)
+					got, err := g.List(t.Context(), scope)
+					require.NoError(t, err)
+					require.Equal(t, want, got, scope)
+					wantTokens, err := f.Tokens(t.Context(), scope)
+					require.NoError(t, err)
+					gotTokens, err := g.Tokens(t.Context(), scope)
+					require.NoError(t, err)
+					require.Equal(t, wantTokens, gotTokens, scope)
+					for _, info := range want {
+						wantHistory, err := f.History(t.Context(), scope, info.Name)
+						require.NoError(t, err)
+						gotHistory, err := g.History(t.Context(), scope, info.Name)
+						require.NoError(t, err)
+						require.Equal(t, wantHistory, gotHistory, "%s of %s", info.Name, scope)
+					}
+				}
+				_, err = g.VerifyAudit(t.Context(), "acme", &head, nil)
+				require.NoError(t, err)
+				require.Equal(t, f.audit(t, "acme"), g.audit(t, "acme"))
+				g.requireEstate(t, estate, about)
+				require.Equal(t, f.bundle(t, overlap).Meta().TokenExpires, g.bundle(t, overlap).Meta().TokenExpires)
+				require.Equal(t, f.bundle(t, overlap).Meta().Revision, g.bundle(t, overlap).Meta().Revision, "runners notice nothing")
+				require.Equal(t, int64(3), g.put(t, "acme", "D", "d3").Version, "versions do not start again")
+				require.Equal(t, int64(16), g.put(t, "acme", "E", "new").Version)
+				require.Zero(t, g.log.errors())
+			})
+		}
+	})
+
+	t.Run("accepts the export of an empty vault", func(t *testing.T) {
+		f := newFixture(t)
+		export, report := f.exported(t)
+		require.Zero(t, report)
+		report, err := newFixtureOver(t, memstore.New(), f.kek).Import(t.Context(), bytes.NewReader(export))
+		require.NoError(t, err)
+		require.Zero(t, report)
+	})
+
+	t.Run("refuses a truncated or edited export and stores nothing", func(t *testing.T) {
+		f := newFixture(t)
+		f.estate(t)
+		for i := range 4 {
+			f.put(t, "acme", fmt.Sprintf("LONG%d", i), strings.Repeat("x", 40<<10))
+		}
+		export, _ := f.exported(t)
+		borders := chunks(t, export)
+		require.Greater(t, len(borders), 4, "it has several chunks")
+		refused := func(edited []byte, about string) {
+			t.Helper()
+			storage := memstore.New()
+			g := newFixtureOver(t, storage, f.kek)
+			_, err := g.Import(t.Context(), bytes.NewReader(edited))
+			require.Error(t, err, about)
+			known := false
+			for _, class := range integrity {
+				known = known || errors.Is(err, class)
+			}
+			require.True(t, known, "%s: %v", about, err)
+			requireEmpty(t, storage, about)
+		}
+		for i, at := range borders[:len(borders)-1] {
+			refused(export[:at], fmt.Sprintf("cut at border %d", i))
+			refused(export[:at+2], fmt.Sprintf("cut behind border %d", i))
+			refused(export[:max(at-1, 0)], fmt.Sprintf("cut before border %d", i))
+		}
+		for _, at := range []int{0, 1, 3, 5, 21, 25, 26, borders[0] - 1, len(export) - 1} {
+			refused(export[:at], fmt.Sprintf("cut at byte %d", at))
+		}
+		refused(append(bytes.Clone(export), 0), "a byte appended")
+		refused(append(bytes.Clone(export), export[borders[1]:borders[2]]...), "a chunk appended")
+		refused(append(bytes.Clone(export), export...), "twice")
+		without := append(bytes.Clone(export[:borders[1]]), export[borders[2]:]...)
+		refused(without, "a chunk missing")
+		exchanged := bytes.Clone(export[:borders[1]])
+		exchanged = append(exchanged, export[borders[2]:borders[3]]...)
+		exchanged = append(exchanged, export[borders[1]:borders[2]]...)
+		refused(append(exchanged, export[borders[3]:]...), "two chunks exchanged")
+		other, _ := f.exported(t)
+		cross := chunks(t, other)
+		mixed := append(bytes.Clone(export[:borders[0]]), other[cross[0]:]...)
+		refused(mixed, "the chunks of another export")
+
+		step := len(export)/150 + 1
+		for at := range export {
+			if at > borders[0]+40 && at%step != 0 && at != len(export)-1 {
+				continue
+			}
+			edited := bytes.Clone(export)
+			edited[at] ^= 0x10
+			refused(edited, fmt.Sprintf("byte %d flipped", at))
+		}
+	})
+
+	t.Run("does not overwrite an existing tenant", func(t *testing.T) {
+		f := newFixture(t)
+		f.estate(t)
+		export, _ := f.exported(t)
+		for _, scope := range []string{"globex", "acme/web"} {
+			g := newFixtureOver(t, memstore.New(), f.kek)
+			g.put(t, scope, "MINE", "mine")
+			token := g.issue(t, scope)
+			before, _, err := g.storage.Changes(t.Context(), 0)
+			require.NoError(t, err)
+			_, err = g.Import(t.Context(), bytes.NewReader(export))
+			require.ErrorIs(t, err, vault.ErrConflict)
+			after, _, err := g.storage.Changes(t.Context(), 0)
+			require.NoError(t, err)
+			require.Equal(t, before, after, "nothing of any tenant is stored")
+			require.Equal(t, map[string]string{"MINE": "mine"}, g.values(t, token))
+		}
+		_, err := f.Import(t.Context(), bytes.NewReader(export))
+		require.ErrorIs(t, err, vault.ErrConflict, "nor into the vault that it is from")
+	})
+
+	t.Run("requires the keyring of the export", func(t *testing.T) {
+		f := newFixture(t)
+		f.estate(t)
+		export, _ := f.exported(t)
+		for _, kek := range []*keyringtest.Fake{keyringtest.NewFake("other"), keyringtest.NewFake("kek")} {
+			storage := memstore.New()
+			_, err := newFixtureOver(t, storage, kek).Import(t.Context(), bytes.NewReader(export))
+			require.Error(t, err)
+			requireEmpty(t, storage, "another keyring")
+		}
+	})
+
+	t.Run("restores a trimmed audit chain", func(t *testing.T) {
+		f := newFixture(t)
+		estate := f.estate(t)
+		n, err := f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
+		require.NoError(t, err)
+		require.Positive(t, n)
+		export, _ := f.exported(t)
+		for _, g := range []*fixture{newFixtureOver(t, memstore.New(), f.kek), openSQLite(t, filepath.Join(t.TempDir(), "vault.db"), f.kek)} {
+			report, err := g.Import(t.Context(), bytes.NewReader(export))
+			require.NoError(t, err)
+			require.EqualValues(t, report.AuditEntries, g.storage.appended.Load(), "what was dropped long ago costs nothing")
+			g.requireEstate(t, estate, "with a chain that does not begin at 1")
+			again, _ := g.exported(t)
+			require.NotEmpty(t, again)
+		}
+	})
+}
+
+func TestExport(t *testing.T) {
+	t.Run("contains no value or name in plaintext", func(t *testing.T) {
+		w := newWorld(t)
+		export, _ := w.exported(t)
+		requireNoCanary(t, string(export), "an export")
+		for _, word := range []string{"acme", "globex", "ANTHROPIC", "anthropic", "pool", "ada"} {
+			require.NotContains(t, string(export), word)
+		}
+	})
+
+	t.Run("is complete during concurrent writes", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme/web")
+		f.put(t, "acme/web", "A", "a")
+		stop := make(chan struct{})
+		var busy sync.WaitGroup
+		for i := range 3 {
+			busy.Go(func() {
+				for n := range 500 { // more would make each round longer than the last
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if _, err := f.Put(t.Context(), fmt.Sprintf("acme/web/w%d-%d", i, n%10), "B", bundle.NewValue(fmt.Sprint(n)), nil); err != nil {
+						t.Errorf("a write failed: %v", err)
+					}
+					if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
+						t.Errorf("a delivery failed: %v", err)
+					}
+				}
+			})
+		}
+		busy.Go(func() {
+			if _, err := f.RotateDataKeys(t.Context(), 0); err != nil {
+				t.Errorf("a rotation failed: %v", err)
+			}
+		})
+		for range 10 {
+			export, report := f.exported(t)
+			g := newFixtureOver(t, memstore.New(), f.kek)
 			imported, err := g.Import(t.Context(), bytes.NewReader(export))
 			require.NoError(t, err)
 			require.Equal(t, report, imported)
-
-			for _, scope := range []string{"acme", "acme/web", "acme/web/api", "globex", "globex/x"} {
-				want, err := f.List(t.Context(), scope)
-				require.NoError(t, err)
-				got, err := g.List(t.Context(), scope)
-				require.NoError(t, err)
-				require.Equal(t, want, got, scope)
-				wantTokens, err := f.Tokens(t.Context(), scope)
-				require.NoError(t, err)
-				gotTokens, err := g.Tokens(t.Context(), scope)
-				require.NoError(t, err)
-				require.Equal(t, wantTokens, gotTokens, scope)
-				for _, info := range want {
-					wantHistory, err := f.History(t.Context(), scope, info.Name)
-					require.NoError(t, err)
-					gotHistory, err := g.History(t.Context(), scope, info.Name)
-					require.NoError(t, err)
-					require.Equal(t, wantHistory, gotHistory, "%s of %s", info.Name, scope)
-				}
-			}
-			_, err = g.VerifyAudit(t.Context(), "acme", &head, nil)
+			require.Equal(t, "a", g.values(t, token)["A"])
+			_, err = g.VerifyAudit(t.Context(), "acme", nil, nil)
 			require.NoError(t, err)
-			require.Equal(t, f.audit(t, "acme"), g.audit(t, "acme"))
-			g.requireEstate(t, estate, about)
-			require.Equal(t, f.bundle(t, overlap).Meta().TokenExpires, g.bundle(t, overlap).Meta().TokenExpires)
-			require.Equal(t, f.bundle(t, overlap).Meta().Revision, g.bundle(t, overlap).Meta().Revision, "runners notice nothing")
-			require.Equal(t, int64(3), g.put(t, "acme", "D", "d3").Version, "versions do not start again")
-			require.Equal(t, int64(16), g.put(t, "acme", "E", "new").Version)
-			require.Zero(t, g.log.errors())
-		})
-	}
-}
-
-func TestAnExportOfAnEmptyVaultIsAnExport(t *testing.T) {
-	f := newFixture(t)
-	export, report := f.exported(t)
-	require.Zero(t, report)
-	report, err := newFixtureOver(t, memstore.New(), f.kek).Import(t.Context(), bytes.NewReader(export))
-	require.NoError(t, err)
-	require.Zero(t, report)
-}
-
-func TestAnExportShowsNoValueNorName(t *testing.T) {
-	w := newWorld(t)
-	export, _ := w.exported(t)
-	requireNoCanary(t, string(export), "an export")
-	for _, word := range []string{"acme", "globex", "ANTHROPIC", "anthropic", "pool", "ada"} {
-		require.NotContains(t, string(export), word)
-	}
-}
-
-func TestAnExportThatWasCutOrEditedIsRefusedAndStoresNothing(t *testing.T) {
-	f := newFixture(t)
-	f.estate(t)
-	for i := range 4 {
-		f.put(t, "acme", fmt.Sprintf("LONG%d", i), strings.Repeat("x", 40<<10))
-	}
-	export, _ := f.exported(t)
-	borders := chunks(t, export)
-	require.Greater(t, len(borders), 4, "it has several chunks")
-	refused := func(edited []byte, about string) {
-		t.Helper()
-		storage := memstore.New()
-		g := newFixtureOver(t, storage, f.kek)
-		_, err := g.Import(t.Context(), bytes.NewReader(edited))
-		require.Error(t, err, about)
-		known := false
-		for _, class := range integrity {
-			known = known || errors.Is(err, class)
 		}
-		require.True(t, known, "%s: %v", about, err)
-		requireEmpty(t, storage, about)
-	}
-	for i, at := range borders[:len(borders)-1] {
-		refused(export[:at], fmt.Sprintf("cut at border %d", i))
-		refused(export[:at+2], fmt.Sprintf("cut behind border %d", i))
-		refused(export[:max(at-1, 0)], fmt.Sprintf("cut before border %d", i))
-	}
-	for _, at := range []int{0, 1, 3, 5, 21, 25, 26, borders[0] - 1, len(export) - 1} {
-		refused(export[:at], fmt.Sprintf("cut at byte %d", at))
-	}
-	refused(append(bytes.Clone(export), 0), "a byte appended")
-	refused(append(bytes.Clone(export), export[borders[1]:borders[2]]...), "a chunk appended")
-	refused(append(bytes.Clone(export), export...), "twice")
-	without := append(bytes.Clone(export[:borders[1]]), export[borders[2]:]...)
-	refused(without, "a chunk missing")
-	exchanged := bytes.Clone(export[:borders[1]])
-	exchanged = append(exchanged, export[borders[2]:borders[3]]...)
-	exchanged = append(exchanged, export[borders[1]:borders[2]]...)
-	refused(append(exchanged, export[borders[3]:]...), "two chunks exchanged")
-	other, _ := f.exported(t)
-	cross := chunks(t, other)
-	mixed := append(bytes.Clone(export[:borders[0]]), other[cross[0]:]...)
-	refused(mixed, "the chunks of another export")
+		close(stop)
+		busy.Wait()
+	})
 
-	step := len(export)/150 + 1
-	for at := range export {
-		if at > borders[0]+40 && at%step != 0 && at != len(export)-1 {
-			continue
-		}
-		edited := bytes.Clone(export)
-		edited[at] ^= 0x10
-		refused(edited, fmt.Sprintf("byte %d flipped", at))
-	}
-}
-
-func TestATenantThatExistsIsNotImported(t *testing.T) {
-	f := newFixture(t)
-	f.estate(t)
-	export, _ := f.exported(t)
-	for _, scope := range []string{"globex", "acme/web"} {
-		g := newFixtureOver(t, memstore.New(), f.kek)
-		g.put(t, scope, "MINE", "mine")
-		token := g.issue(t, scope)
-		before, _, err := g.storage.Changes(t.Context(), 0)
-		require.NoError(t, err)
-		_, err = g.Import(t.Context(), bytes.NewReader(export))
-		require.ErrorIs(t, err, vault.ErrConflict)
-		after, _, err := g.storage.Changes(t.Context(), 0)
-		require.NoError(t, err)
-		require.Equal(t, before, after, "nothing of any tenant is stored")
-		require.Equal(t, map[string]string{"MINE": "mine"}, g.values(t, token))
-	}
-	_, err := f.Import(t.Context(), bytes.NewReader(export))
-	require.ErrorIs(t, err, vault.ErrConflict, "nor into the vault that it is from")
-}
-
-func TestAnExportOpensForItsKeyringOnly(t *testing.T) {
-	f := newFixture(t)
-	f.estate(t)
-	export, _ := f.exported(t)
-	for _, kek := range []*keyringtest.Fake{keyringtest.NewFake("other"), keyringtest.NewFake("kek")} {
-		storage := memstore.New()
-		_, err := newFixtureOver(t, storage, kek).Import(t.Context(), bytes.NewReader(export))
-		require.Error(t, err)
-		requireEmpty(t, storage, "another keyring")
-	}
-}
-
-func TestAnExportWhileOthersWriteIsWhole(t *testing.T) {
-	f := newFixture(t)
-	token := f.issue(t, "acme/web")
-	f.put(t, "acme/web", "A", "a")
-	stop := make(chan struct{})
-	var busy sync.WaitGroup
-	for i := range 3 {
-		busy.Go(func() {
-			for n := range 500 { // more would make each round longer than the last
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if _, err := f.Put(t.Context(), fmt.Sprintf("acme/web/w%d-%d", i, n%10), "B", bundle.NewValue(fmt.Sprint(n)), nil); err != nil {
-					t.Errorf("a write failed: %v", err)
-				}
-				if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
-					t.Errorf("a delivery failed: %v", err)
-				}
-			}
-		})
-	}
-	busy.Go(func() {
-		if _, err := f.RotateDataKeys(t.Context(), 0); err != nil {
-			t.Errorf("a rotation failed: %v", err)
+	t.Run("fails if its output cannot be written", func(t *testing.T) {
+		f := newFixture(t)
+		f.estate(t)
+		export, _ := f.exported(t)
+		for _, n := range []int{0, len(export) - 1000} {
+			_, err := f.Export(t.Context(), &brokenWriter{n: n})
+			require.ErrorIs(t, err, io.ErrShortWrite)
 		}
 	})
-	for range 10 {
-		export, report := f.exported(t)
-		g := newFixtureOver(t, memstore.New(), f.kek)
-		imported, err := g.Import(t.Context(), bytes.NewReader(export))
-		require.NoError(t, err)
-		require.Equal(t, report, imported)
-		require.Equal(t, "a", g.values(t, token)["A"])
-		_, err = g.VerifyAudit(t.Context(), "acme", nil, nil)
-		require.NoError(t, err)
-	}
-	close(stop)
-	busy.Wait()
 }
 
 // brokenWriter takes n bytes.
@@ -283,31 +314,4 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 		return 0, io.ErrShortWrite
 	}
 	return len(p), nil
-}
-
-func TestAnExportThatCannotBeWrittenFails(t *testing.T) {
-	f := newFixture(t)
-	f.estate(t)
-	export, _ := f.exported(t)
-	for _, n := range []int{0, len(export) - 1000} {
-		_, err := f.Export(t.Context(), &brokenWriter{n: n})
-		require.ErrorIs(t, err, io.ErrShortWrite)
-	}
-}
-
-func TestATrimmedChainIsExportedAsItIs(t *testing.T) {
-	f := newFixture(t)
-	estate := f.estate(t)
-	n, err := f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
-	require.NoError(t, err)
-	require.Positive(t, n)
-	export, _ := f.exported(t)
-	for _, g := range []*fixture{newFixtureOver(t, memstore.New(), f.kek), openSQLite(t, filepath.Join(t.TempDir(), "vault.db"), f.kek)} {
-		report, err := g.Import(t.Context(), bytes.NewReader(export))
-		require.NoError(t, err)
-		require.EqualValues(t, report.AuditEntries, g.storage.appended.Load(), "what was dropped long ago costs nothing")
-		g.requireEstate(t, estate, "with a chain that does not begin at 1")
-		again, _ := g.exported(t)
-		require.NotEmpty(t, again)
-	}
 }

@@ -57,7 +57,7 @@ var goodScopes = []string{
 	strings.Repeat("a", 63), strings.Repeat(strings.Repeat("z", 63)+"/", 7) + strings.Repeat("9", 63),
 }
 
-func TestAScopeIsAPathOfOneToEightPlainSegments(t *testing.T) {
+func TestCheckScope(t *testing.T) {
 	for _, scope := range goodScopes {
 		require.NoError(t, vault.CheckScope(scope), scope)
 	}
@@ -68,7 +68,7 @@ func TestAScopeIsAPathOfOneToEightPlainSegments(t *testing.T) {
 	}
 }
 
-func TestNoMethodLooksAtABadScope(t *testing.T) {
+func TestVault_InvalidScope(t *testing.T) {
 	f := newFixture(t)
 	ctx := t.Context()
 	for name, call := range map[string]func(scope string) error{
@@ -94,14 +94,14 @@ func TestNoMethodLooksAtABadScope(t *testing.T) {
 	require.Zero(t, f.storage.calls(), "a bad scope never gets to the storage")
 }
 
-func TestThePathOfAScopeGoesFromTheTenantDown(t *testing.T) {
+func TestInput_ScopePath(t *testing.T) {
 	require.Equal(t, []string{"acme"}, store.Path("acme"))
 	require.Equal(t, []string{"acme", "acme/web", "acme/web/pool-a"}, store.Path("acme/web/pool-a"))
 	require.Equal(t, "acme", store.Tenant("acme"))
 	require.Equal(t, "acme", store.Tenant("acme/web/pool-a"))
 }
 
-func TestScopesWithACommonPrefixAreStrangers(t *testing.T) {
+func TestBootstrap_ScopePrefix(t *testing.T) {
 	f := newFixture(t)
 	for _, scope := range []string{"acme", "acme/a", "acme-2", "acme-2/a", "acme/ab", "acm"} {
 		f.put(t, scope, "A", "of "+scope)

@@ -45,94 +45,96 @@ type oddError struct{}
 
 func (oddError) Error() string { panic(canaryMinted) }
 
-func TestAnIntegrationThatPanicsHasFailedAndEndsNothingElse(t *testing.T) {
-	for about, m := range map[string]mintFunc{
-		"with a value":        func() (*bundle.Bundle, error) { panic(canaryMinted) },
-		"with an error":       func() (*bundle.Bundle, error) { panic(errors.New(canaryMinted)) },
-		"with nil":            func() (*bundle.Bundle, error) { panic(nil) },
-		"in its error":        func() (*bundle.Bundle, error) { return nil, oddError{} },
-		"in a nil FetchError": func() (*bundle.Bundle, error) { return nil, (*bundle.FetchError)(nil) },
-		"because it is nil":   nil,
-	} {
-		t.Run(about, func(t *testing.T) {
-			f, reason := failedMint(t, m)
-			require.Equal(t, "its provider panicked", reason)
-			require.Equal(t, 1, f.log.errors())
-			require.Contains(t, f.log.text(), `msg="an integration panicked" integration=github scope=acme stack="goroutine`)
-			require.Contains(t, f.log.text(), "vault.(*minter).ask", "the stack says where")
-			require.NotContains(t, f.log.text(), canaryMinted, "with what it panicked may be a secret")
-		})
-	}
-	_, reason := failedMint(t, mintFunc(func() (*bundle.Bundle, error) { runtime.Goexit(); return nil, nil }))
-	require.Equal(t, "its provider did not return", reason)
-}
-
-func TestAMintingThatRunnersCannotUseHasFailed(t *testing.T) {
-	yields := func(secrets ...bundle.Secret) mintFunc {
-		return func() (*bundle.Bundle, error) { return bundle.New(secrets, nil) }
-	}
-	secret := func(name string, size int) bundle.Secret {
-		return bundle.Secret{Name: name, Value: bundle.NewValue(canaryMinted + strings.Repeat("x", size))}
-	}
-	ended := secret("GIT_TOKEN", 0)
-	ended.Expires = time.Now()
-	var many []bundle.Secret
-	for i := range 20 {
-		many = append(many, secret(fmt.Sprint("S", i), vault.MaxValue-len(canaryMinted)))
-	}
-	for about, row := range map[string]struct {
-		m      mintFunc
-		reason string
-	}{
-		"no bundle":   {func() (*bundle.Bundle, error) { return nil, nil }, "it returned nothing"},
-		"no secret":   {yields(), "it returned nothing"},
-		"has expired": {yields(ended), "it returned secrets that had expired"},
-		"one of two":  {yields(secret("A_TOKEN", 0), ended), "it returned secrets that had expired"},
-		"only a problem": {func() (*bundle.Bundle, error) {
-			return bundle.New(nil, &bundle.Meta{Problems: []bundle.Problem{{Reason: "the forge is down"}}})
-		}, "it returned nothing: the forge is down"},
-		"a reserved name": {yields(secret("GIT_TOKEN", 0), secret("SATCHEL_TOKEN", 0)),
-			"it returned secret SATCHEL_TOKEN: invalid input: names that begin with SATCHEL_ are the runner's own settings; choose another name"},
-		"a long value": {yields(secret("GIT_TOKEN", vault.MaxBundle)),
-			"it returned secret GIT_TOKEN: invalid input: the value has 1048606 bytes; at most 65536 are allowed"},
-		"many values": {yields(many...), "bytes as JSON; at most 1048576 are allowed"},
-	} {
-		t.Run(about, func(t *testing.T) {
-			f, reason := failedMint(t, row.m)
-			require.Contains(t, reason, row.reason)
-			require.NotContains(t, f.log.text()+reason, canaryMinted)
-		})
-	}
-}
-
-func TestWhatAPutRefusesToStoreIsNotMintedEither(t *testing.T) {
-	f := newFixture(t)
-	for _, s := range []bundle.Secret{
-		{Name: "SATCHEL_", Value: bundle.NewValue("x")},
-		{Name: "A", Value: bundle.NewValue(strings.Repeat("x", vault.MaxValue+1))},
-	} {
-		_, err := f.Put(t.Context(), "acme", s.Name, s.Value, nil)
-		require.ErrorIs(t, err, vault.ErrInvalid)
-		_, reason := failedMint(t, mintFunc(func() (*bundle.Bundle, error) { return bundle.New([]bundle.Secret{s}, nil) }))
-		_, why, _ := strings.Cut(err.Error(), vault.ErrInvalid.Error())
-		require.Contains(t, reason, why, "for the same reason")
-	}
-}
-
-func TestAMintingThatHasEndedLeavesWhatThereIsAndIsNotRepeatedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &mint{life: time.Hour}
-		f := newFixture(t).with(t, m.minting(vault.Integration{}))
-		token := f.issue(t, "acme")
-		f.values(t, token)
-		m.life = -time.Second
-		time.Sleep(40 * time.Minute)
-		for range 10 {
-			require.Equal(t, canaryMinted+"1", f.values(t, token)["GIT_TOKEN"], "what was minted before lives")
+func TestIntegration_Failure(t *testing.T) {
+	t.Run("contains a panic of its provider", func(t *testing.T) {
+		for about, m := range map[string]mintFunc{
+			"with a value":        func() (*bundle.Bundle, error) { panic(canaryMinted) },
+			"with an error":       func() (*bundle.Bundle, error) { panic(errors.New(canaryMinted)) },
+			"with nil":            func() (*bundle.Bundle, error) { panic(nil) },
+			"in its error":        func() (*bundle.Bundle, error) { return nil, oddError{} },
+			"in a nil FetchError": func() (*bundle.Bundle, error) { return nil, (*bundle.FetchError)(nil) },
+			"because it is nil":   nil,
+		} {
+			t.Run(about, func(t *testing.T) {
+				f, reason := failedMint(t, m)
+				require.Equal(t, "its provider panicked", reason)
+				require.Equal(t, 1, f.log.errors())
+				require.Contains(t, f.log.text(), `msg="an integration panicked" integration=github scope=acme stack="goroutine`)
+				require.Contains(t, f.log.text(), "vault.(*minter).ask", "the stack says where")
+				require.NotContains(t, f.log.text(), canaryMinted, "with what it panicked may be a secret")
+			})
 		}
-		require.Equal(t, int64(2), m.count.Load(), "it rests for a minute")
-		time.Sleep(time.Minute)
-		m.life = time.Hour
-		require.Equal(t, canaryMinted+"3", f.values(t, token)["GIT_TOKEN"])
+		_, reason := failedMint(t, mintFunc(func() (*bundle.Bundle, error) { runtime.Goexit(); return nil, nil }))
+		require.Equal(t, "its provider did not return", reason)
+	})
+
+	t.Run("includes secrets that runners cannot use", func(t *testing.T) {
+		yields := func(secrets ...bundle.Secret) mintFunc {
+			return func() (*bundle.Bundle, error) { return bundle.New(secrets, nil) }
+		}
+		secret := func(name string, size int) bundle.Secret {
+			return bundle.Secret{Name: name, Value: bundle.NewValue(canaryMinted + strings.Repeat("x", size))}
+		}
+		ended := secret("GIT_TOKEN", 0)
+		ended.Expires = time.Now()
+		var many []bundle.Secret
+		for i := range 20 {
+			many = append(many, secret(fmt.Sprint("S", i), vault.MaxValue-len(canaryMinted)))
+		}
+		for about, row := range map[string]struct {
+			m      mintFunc
+			reason string
+		}{
+			"no bundle":   {func() (*bundle.Bundle, error) { return nil, nil }, "it returned nothing"},
+			"no secret":   {yields(), "it returned nothing"},
+			"has expired": {yields(ended), "it returned secrets that had expired"},
+			"one of two":  {yields(secret("A_TOKEN", 0), ended), "it returned secrets that had expired"},
+			"only a problem": {func() (*bundle.Bundle, error) {
+				return bundle.New(nil, &bundle.Meta{Problems: []bundle.Problem{{Reason: "the forge is down"}}})
+			}, "it returned nothing: the forge is down"},
+			"a reserved name": {yields(secret("GIT_TOKEN", 0), secret("SATCHEL_TOKEN", 0)),
+				"it returned secret SATCHEL_TOKEN: invalid input: names that begin with SATCHEL_ are the runner's own settings; choose another name"},
+			"a long value": {yields(secret("GIT_TOKEN", vault.MaxBundle)),
+				"it returned secret GIT_TOKEN: invalid input: the value has 1048606 bytes; at most 65536 are allowed"},
+			"many values": {yields(many...), "bytes as JSON; at most 1048576 are allowed"},
+		} {
+			t.Run(about, func(t *testing.T) {
+				f, reason := failedMint(t, row.m)
+				require.Contains(t, reason, row.reason)
+				require.NotContains(t, f.log.text()+reason, canaryMinted)
+			})
+		}
+	})
+
+	t.Run("includes every secret that Put refuses", func(t *testing.T) {
+		f := newFixture(t)
+		for _, s := range []bundle.Secret{
+			{Name: "SATCHEL_", Value: bundle.NewValue("x")},
+			{Name: "A", Value: bundle.NewValue(strings.Repeat("x", vault.MaxValue+1))},
+		} {
+			_, err := f.Put(t.Context(), "acme", s.Name, s.Value, nil)
+			require.ErrorIs(t, err, vault.ErrInvalid)
+			_, reason := failedMint(t, mintFunc(func() (*bundle.Bundle, error) { return bundle.New([]bundle.Secret{s}, nil) }))
+			_, why, _ := strings.Cut(err.Error(), vault.ErrInvalid.Error())
+			require.Contains(t, reason, why, "for the same reason")
+		}
+	})
+
+	t.Run("keeps the earlier secrets and is not retried immediately", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &mint{life: time.Hour}
+			f := newFixture(t).with(t, m.minting(vault.Integration{}))
+			token := f.issue(t, "acme")
+			f.values(t, token)
+			m.life = -time.Second
+			time.Sleep(40 * time.Minute)
+			for range 10 {
+				require.Equal(t, canaryMinted+"1", f.values(t, token)["GIT_TOKEN"], "what was minted before lives")
+			}
+			require.Equal(t, int64(2), m.count.Load(), "it rests for a minute")
+			time.Sleep(time.Minute)
+			m.life = time.Hour
+			require.Equal(t, canaryMinted+"3", f.values(t, token)["GIT_TOKEN"])
+		})
 	})
 }

@@ -60,179 +60,183 @@ func (m *mint) minting(in vault.Integration) vault.Options {
 	return vault.Options{Integrations: []vault.Integration{in}}
 }
 
-func TestManyRunnersOfTwoProcessesShareOneMinting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &mint{life: time.Hour, delay: time.Second}
+func TestIntegration_Mint(t *testing.T) {
+	t.Run("is shared by many runners and two processes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &mint{life: time.Hour, delay: time.Second}
+			f := newFixture(t).with(t, m.minting(vault.Integration{}))
+			token := f.issue(t, "acme/web")
+			var wg sync.WaitGroup
+			for i := range 50 {
+				wg.Go(func() {
+					time.Sleep(time.Duration(i) * 50 * time.Millisecond)
+					b, err := f.Bootstrap(t.Context(), token, nil)
+					if err != nil || reveal(b)["GIT_TOKEN"] != canaryMinted+"1" {
+						t.Errorf("runner %d: %v", i, err)
+					}
+				})
+			}
+			wg.Wait()
+			require.Equal(t, canaryMinted+"1", f.with(t, m.minting(vault.Integration{})).values(t, token)["GIT_TOKEN"])
+			require.Equal(t, int64(1), m.count.Load())
+		})
+	})
+
+	t.Run("is not repeated for a runner that read storage before it ended", func(t *testing.T) {
+		m := &mint{life: time.Hour}
 		f := newFixture(t).with(t, m.minting(vault.Integration{}))
-		token := f.issue(t, "acme/web")
-		var wg sync.WaitGroup
-		for i := range 50 {
-			wg.Go(func() {
-				time.Sleep(time.Duration(i) * 50 * time.Millisecond)
-				b, err := f.Bootstrap(t.Context(), token, nil)
-				if err != nil || reveal(b)["GIT_TOKEN"] != canaryMinted+"1" {
-					t.Errorf("runner %d: %v", i, err)
-				}
-			})
-		}
-		wg.Wait()
-		require.Equal(t, canaryMinted+"1", f.with(t, m.minting(vault.Integration{})).values(t, token)["GIT_TOKEN"])
+		token := f.issue(t, "acme")
+		f.storage.meanwhile(1, func() {
+			if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
+				t.Errorf("the faster runner: %v", err)
+			}
+		})
+		require.Equal(t, canaryMinted+"1", f.values(t, token)["GIT_TOKEN"])
 		require.Equal(t, int64(1), m.count.Load())
 	})
-}
 
-func TestARunnerThatReadBeforeAMintingEndedDoesNotMintAgain(t *testing.T) {
-	m := &mint{life: time.Hour}
-	f := newFixture(t).with(t, m.minting(vault.Integration{}))
-	token := f.issue(t, "acme")
-	f.storage.meanwhile(1, func() {
-		if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
-			t.Errorf("the faster runner: %v", err)
+	t.Run("runs again when 40 percent of the lifetime is left", func(t *testing.T) {
+		for about, life := range map[string]time.Duration{"with an expiry": time.Hour, "without one": 0} {
+			t.Run(about, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m := &mint{life: life}
+					f := newFixture(t).with(t, m.minting(vault.Integration{}))
+					token := f.issue(t, "acme")
+					first := f.bundle(t, token)
+					time.Sleep(36*time.Minute - time.Second)
+					req := &vault.BootstrapRequest{IfNoneMatch: first.Meta().Revision}
+					_, err := f.Bootstrap(t.Context(), token, req)
+					require.ErrorIs(t, err, vault.ErrUnchanged)
+					require.Equal(t, int64(1), m.count.Load(), "an unchanged poll does not mint")
+					time.Sleep(2 * time.Second)
+					b, err := f.Bootstrap(t.Context(), token, req)
+					require.NoError(t, err)
+					require.Equal(t, canaryMinted+"2", reveal(b)["GIT_TOKEN"])
+					require.NotEqual(t, first.Meta().Revision, b.Meta().Revision, "the revision changes with it")
+					s, _ := b.Get("GIT_TOKEN")
+					require.Equal(t, bundle.Origin{Provider: "github", Location: "acme"}, s.Origin)
+					require.Equal(t, life == 0, s.Expires.IsZero())
+				})
+			})
 		}
 	})
-	require.Equal(t, canaryMinted+"1", f.values(t, token)["GIT_TOKEN"])
-	require.Equal(t, int64(1), m.count.Load())
-}
 
-func TestWhatWasMintedIsRenewedWhenFortyPercentOfItsLifeAreLeft(t *testing.T) {
-	for about, life := range map[string]time.Duration{"with an expiry": time.Hour, "without one": 0} {
-		t.Run(about, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m := &mint{life: life}
-				f := newFixture(t).with(t, m.minting(vault.Integration{}))
-				token := f.issue(t, "acme")
-				first := f.bundle(t, token)
-				time.Sleep(36*time.Minute - time.Second)
-				req := &vault.BootstrapRequest{IfNoneMatch: first.Meta().Revision}
-				_, err := f.Bootstrap(t.Context(), token, req)
-				require.ErrorIs(t, err, vault.ErrUnchanged)
-				require.Equal(t, int64(1), m.count.Load(), "an unchanged poll does not mint")
-				time.Sleep(2 * time.Second)
-				b, err := f.Bootstrap(t.Context(), token, req)
-				require.NoError(t, err)
-				require.Equal(t, canaryMinted+"2", reveal(b)["GIT_TOKEN"])
-				require.NotEqual(t, first.Meta().Revision, b.Meta().Revision, "the revision changes with it")
-				s, _ := b.Get("GIT_TOKEN")
-				require.Equal(t, bundle.Origin{Provider: "github", Location: "acme"}, s.Origin)
-				require.Equal(t, life == 0, s.Expires.IsZero())
-			})
+	t.Run("has a budget and a deadline", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &mint{life: time.Minute}
+			f := newFixture(t).with(t, m.minting(vault.Integration{Budget: 3}))
+			token := f.issue(t, "acme")
+			for range 50 {
+				f.bundle(t, token)
+				time.Sleep(time.Minute)
+			}
+			require.Equal(t, int64(3), m.count.Load())
+			require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "budget of 3")
+			time.Sleep(time.Hour)
+			require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour later there is a new one")
+
+			slow := &mint{life: time.Hour, delay: time.Hour}
+			g := newFixture(t).with(t, slow.minting(vault.Integration{Timeout: 3 * time.Second}))
+			token = g.issue(t, "acme")
+			began := time.Now()
+			require.Len(t, g.bundle(t, token).Problems(), 1)
+			require.Less(t, time.Since(began), 4*time.Second)
 		})
-	}
-}
-
-func TestWhileAnIntegrationFailsRunnersGetWhatThereIsAndThenAProblem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &mint{life: time.Hour}
-		f := newFixture(t).with(t, m.minting(vault.Integration{}))
-		f.put(t, "acme", "A", "a")
-		token := f.issue(t, "acme")
-		f.values(t, token)
-		setError(&m.failure, errors.New("the forge is down"))
-		time.Sleep(59 * time.Minute)
-		require.Equal(t, map[string]string{"A": "a", "GIT_TOKEN": canaryMinted + "1"}, f.values(t, token), "until it expires")
-		require.Empty(t, f.bundle(t, token).Problems())
-		require.Equal(t, int64(2), m.count.Load(), "a failed minting is not tried again at once")
-		time.Sleep(time.Minute)
-		b := f.bundle(t, token)
-		require.Equal(t, map[string]string{"A": "a"}, reveal(b))
-		require.Len(t, b.Problems(), 1)
-		require.Equal(t, bundle.Origin{Provider: "github", Location: "acme"}, b.Problems()[0].Origin)
-		require.Contains(t, b.Problems()[0].Reason, "the forge is down")
-		require.True(t, b.Problems()[0].Retryable)
-		states, err := f.Integrations(t.Context(), "acme")
-		require.NoError(t, err)
-		require.Contains(t, states[0].Problem, "the forge is down")
-
-		setError(&m.failure, nil)
-		time.Sleep(time.Minute)
-		next, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: b.Meta().Revision})
-		require.NoError(t, err)
-		require.Contains(t, reveal(next), "GIT_TOKEN")
-		require.Empty(t, next.Problems())
 	})
 }
 
-func TestAMintingHasABudgetAndADeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &mint{life: time.Minute}
-		f := newFixture(t).with(t, m.minting(vault.Integration{Budget: 3}))
-		token := f.issue(t, "acme")
-		for range 50 {
-			f.bundle(t, token)
+func TestIntegration_Outage(t *testing.T) {
+	t.Run("delivers the last secrets until they expire and then a problem", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &mint{life: time.Hour}
+			f := newFixture(t).with(t, m.minting(vault.Integration{}))
+			f.put(t, "acme", "A", "a")
+			token := f.issue(t, "acme")
+			f.values(t, token)
+			setError(&m.failure, errors.New("the forge is down"))
+			time.Sleep(59 * time.Minute)
+			require.Equal(t, map[string]string{"A": "a", "GIT_TOKEN": canaryMinted + "1"}, f.values(t, token), "until it expires")
+			require.Empty(t, f.bundle(t, token).Problems())
+			require.Equal(t, int64(2), m.count.Load(), "a failed minting is not tried again at once")
 			time.Sleep(time.Minute)
-		}
-		require.Equal(t, int64(3), m.count.Load())
-		require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "budget of 3")
-		time.Sleep(time.Hour)
-		require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour later there is a new one")
+			b := f.bundle(t, token)
+			require.Equal(t, map[string]string{"A": "a"}, reveal(b))
+			require.Len(t, b.Problems(), 1)
+			require.Equal(t, bundle.Origin{Provider: "github", Location: "acme"}, b.Problems()[0].Origin)
+			require.Contains(t, b.Problems()[0].Reason, "the forge is down")
+			require.True(t, b.Problems()[0].Retryable)
+			states, err := f.Integrations(t.Context(), "acme")
+			require.NoError(t, err)
+			require.Contains(t, states[0].Problem, "the forge is down")
 
-		slow := &mint{life: time.Hour, delay: time.Hour}
-		g := newFixture(t).with(t, slow.minting(vault.Integration{Timeout: 3 * time.Second}))
-		token = g.issue(t, "acme")
-		began := time.Now()
-		require.Len(t, g.bundle(t, token).Problems(), 1)
-		require.Less(t, time.Since(began), 4*time.Second)
+			setError(&m.failure, nil)
+			time.Sleep(time.Minute)
+			next, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: b.Meta().Revision})
+			require.NoError(t, err)
+			require.Contains(t, reveal(next), "GIT_TOKEN")
+			require.Empty(t, next.Problems())
+		})
 	})
-}
 
-func TestAnIntegrationThatDoesNotHeedItsDeadlineHoldsNobodyUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &mint{life: time.Hour}
-		release := make(chan struct{})
-		m.stuck.Store(&release)
-		f := newFixture(t).with(t, m.minting(vault.Integration{Timeout: 3 * time.Second}))
-		f.put(t, "acme", "A", "a")
-		token := f.issue(t, "acme")
-		var wg sync.WaitGroup
-		for range 10 {
-			wg.Go(func() {
-				began := time.Now()
-				b, err := f.Bootstrap(t.Context(), token, nil)
-				if err != nil || reveal(b)["A"] != "a" || len(b.Problems()) != 1 || !b.Problems()[0].Retryable {
-					t.Errorf("the bundle without it: %v", err)
-				}
-				if took := time.Since(began); took > 4*time.Second {
-					t.Errorf("the bundle took %s", took)
-				}
-			})
-		}
-		wg.Wait()
-		require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "3s", "the problem says how long it had")
-		time.Sleep(time.Hour)
-		require.Len(t, f.bundle(t, token).Problems(), 1)
-		require.Equal(t, int64(1), m.count.Load(), "while it is stuck it is not asked again")
-		close(release)
-		m.stuck.Store(nil)
-		time.Sleep(time.Minute)
-		require.Contains(t, f.values(t, token), "GIT_TOKEN", "and afterwards it is")
-	})
-}
-
-func TestAnIntegrationIsLeftAloneAsLongAsItAsks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &mint{life: time.Hour}
-		f := newFixture(t).with(t, m.minting(vault.Integration{}))
-		token := f.issue(t, "acme")
-		setError(&m.failure, &bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errors.New("too many requests")})
-		for range 10 {
+	t.Run("does not hold up runners when the provider ignores its deadline", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &mint{life: time.Hour}
+			release := make(chan struct{})
+			m.stuck.Store(&release)
+			f := newFixture(t).with(t, m.minting(vault.Integration{Timeout: 3 * time.Second}))
+			f.put(t, "acme", "A", "a")
+			token := f.issue(t, "acme")
+			var wg sync.WaitGroup
+			for range 10 {
+				wg.Go(func() {
+					began := time.Now()
+					b, err := f.Bootstrap(t.Context(), token, nil)
+					if err != nil || reveal(b)["A"] != "a" || len(b.Problems()) != 1 || !b.Problems()[0].Retryable {
+						t.Errorf("the bundle without it: %v", err)
+					}
+					if took := time.Since(began); took > 4*time.Second {
+						t.Errorf("the bundle took %s", took)
+					}
+				})
+			}
+			wg.Wait()
+			require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "3s", "the problem says how long it had")
+			time.Sleep(time.Hour)
 			require.Len(t, f.bundle(t, token).Problems(), 1)
-			time.Sleep(time.Minute - time.Second)
-		}
-		require.Equal(t, int64(1), m.count.Load(), "it asked for ten minutes")
-		time.Sleep(10 * time.Second)
-		f.bundle(t, token)
-		require.Equal(t, int64(2), m.count.Load())
+			require.Equal(t, int64(1), m.count.Load(), "while it is stuck it is not asked again")
+			close(release)
+			m.stuck.Store(nil)
+			time.Sleep(time.Minute)
+			require.Contains(t, f.values(t, token), "GIT_TOKEN", "and afterwards it is")
+		})
+	})
 
-		setError(&m.failure, &bundle.FetchError{RetryAfter: 1000 * time.Hour, Err: errors.New("too many requests")})
-		time.Sleep(10 * time.Minute)
-		f.bundle(t, token)
-		setError(&m.failure, nil)
-		time.Sleep(time.Hour)
-		require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour is the longest")
+	t.Run("honors RetryAfter up to an hour", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &mint{life: time.Hour}
+			f := newFixture(t).with(t, m.minting(vault.Integration{}))
+			token := f.issue(t, "acme")
+			setError(&m.failure, &bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errors.New("too many requests")})
+			for range 10 {
+				require.Len(t, f.bundle(t, token).Problems(), 1)
+				time.Sleep(time.Minute - time.Second)
+			}
+			require.Equal(t, int64(1), m.count.Load(), "it asked for ten minutes")
+			time.Sleep(10 * time.Second)
+			f.bundle(t, token)
+			require.Equal(t, int64(2), m.count.Load())
+
+			setError(&m.failure, &bundle.FetchError{RetryAfter: 1000 * time.Hour, Err: errors.New("too many requests")})
+			time.Sleep(10 * time.Minute)
+			f.bundle(t, token)
+			setError(&m.failure, nil)
+			time.Sleep(time.Hour)
+			require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour is the longest")
+		})
 	})
 }
 
-func TestASecretOrTombstoneOfTheVaultWinsOverAMintedOne(t *testing.T) {
+func TestIntegration_Shadow(t *testing.T) {
 	m := &mint{life: time.Hour}
 	f := newFixture(t).with(t, m.minting(vault.Integration{}))
 	token, other := f.issue(t, "acme/web"), f.issue(t, "acme/api")
@@ -245,60 +249,62 @@ func TestASecretOrTombstoneOfTheVaultWinsOverAMintedOne(t *testing.T) {
 	require.Empty(t, f.values(t, f.issue(t, "globex")), "another tenant has none of it")
 }
 
-func TestWhatWasMintedIsStoredSealed(t *testing.T) {
-	m := &mint{life: time.Hour}
-	storage := memstore.New()
-	f := newFixtureOver(t, storage, keyringtest.NewFake("kek")).with(t, m.minting(vault.Integration{}))
-	token := f.issue(t, "acme")
-	f.values(t, token)
-	snap, err := storage.Read(t.Context(), store.Query{Scope: "acme", Minted: true, History: true, Tokens: true, AuditHead: true})
-	require.NoError(t, err)
-	require.Len(t, snap.Path[0].Minted, 1)
-	require.NotContains(t, string(snap.Path[0].Minted[0].Message), canaryMinted)
-	require.NotContains(t, f.log.text(), canaryMinted)
-	for _, e := range f.audit(t, "acme") {
-		require.NotContains(t, fmt.Sprintf("%+v", e), canaryMinted)
-	}
-}
+func TestIntegration_Storage(t *testing.T) {
+	t.Run("seals what was minted", func(t *testing.T) {
+		m := &mint{life: time.Hour}
+		storage := memstore.New()
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek")).with(t, m.minting(vault.Integration{}))
+		token := f.issue(t, "acme")
+		f.values(t, token)
+		snap, err := storage.Read(t.Context(), store.Query{Scope: "acme", Minted: true, History: true, Tokens: true, AuditHead: true})
+		require.NoError(t, err)
+		require.Len(t, snap.Path[0].Minted, 1)
+		require.NotContains(t, string(snap.Path[0].Minted[0].Message), canaryMinted)
+		require.NotContains(t, f.log.text(), canaryMinted)
+		for _, e := range f.audit(t, "acme") {
+			require.NotContains(t, fmt.Sprintf("%+v", e), canaryMinted)
+		}
+	})
 
-func TestAMintedRowThatWasEditedIsRefused(t *testing.T) {
-	for about, attack := range map[string]string{
-		"another integration": "UPDATE minted SET integration = 'near2' WHERE integration = 'near'",
-		"another identity":    "UPDATE minted SET identity = 'X'",
-		"another scope":       "UPDATE minted SET scope = 'acme/web'",
-		"another beginning":   "UPDATE minted SET minted = minted + 1",
-		"a later end":         "UPDATE minted SET expires = expires + 1000000",
-		"an earlier end":      "UPDATE minted SET expires = expires - 1",
-		"no end":              "UPDATE minted SET expires = 0",
-		"another message":     "UPDATE minted SET message = zeroblob(length(message))",
-		"no message":          "UPDATE minted SET message = zeroblob(0)",
-	} {
-		t.Run(about, func(t *testing.T) {
-			m := &mint{life: time.Hour}
-			file := filepath.Join(t.TempDir(), "vault.db")
-			opts := m.minting(vault.Integration{})
-			opts.Integrations = append(opts.Integrations, vault.Integration{Name: "near", Scope: "acme/web", Provider: m})
-			elsewhere := about == "another scope" || about == "another integration"
-			if about == "another scope" {
-				opts.Integrations[1].Name = "other"
-			}
-			f := openSQLite(t, file, keyringtest.NewFake("kek")).with(t, opts)
-			token := f.issue(t, "acme/web")
-			f.values(t, token)
-			db := openDB(t, file)
-			result, err := db.Exec(attack)
-			require.NoError(t, err)
-			n, err := result.RowsAffected()
-			require.NoError(t, err)
-			require.Positive(t, n)
-			b, err := f.Bootstrap(t.Context(), token, nil)
-			if elsewhere && err == nil {
-				require.Equal(t, int64(3), m.count.Load(), "a row in another place is none: it is minted anew")
-				require.Len(t, reveal(b), 1)
-				return
-			}
-			require.Error(t, err)
-			require.True(t, errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed), "%v", err)
-		})
-	}
+	t.Run("refuses an edited row", func(t *testing.T) {
+		for about, attack := range map[string]string{
+			"another integration": "UPDATE minted SET integration = 'near2' WHERE integration = 'near'",
+			"another identity":    "UPDATE minted SET identity = 'X'",
+			"another scope":       "UPDATE minted SET scope = 'acme/web'",
+			"another beginning":   "UPDATE minted SET minted = minted + 1",
+			"a later end":         "UPDATE minted SET expires = expires + 1000000",
+			"an earlier end":      "UPDATE minted SET expires = expires - 1",
+			"no end":              "UPDATE minted SET expires = 0",
+			"another message":     "UPDATE minted SET message = zeroblob(length(message))",
+			"no message":          "UPDATE minted SET message = zeroblob(0)",
+		} {
+			t.Run(about, func(t *testing.T) {
+				m := &mint{life: time.Hour}
+				file := filepath.Join(t.TempDir(), "vault.db")
+				opts := m.minting(vault.Integration{})
+				opts.Integrations = append(opts.Integrations, vault.Integration{Name: "near", Scope: "acme/web", Provider: m})
+				elsewhere := about == "another scope" || about == "another integration"
+				if about == "another scope" {
+					opts.Integrations[1].Name = "other"
+				}
+				f := openSQLite(t, file, keyringtest.NewFake("kek")).with(t, opts)
+				token := f.issue(t, "acme/web")
+				f.values(t, token)
+				db := openDB(t, file)
+				result, err := db.Exec(attack)
+				require.NoError(t, err)
+				n, err := result.RowsAffected()
+				require.NoError(t, err)
+				require.Positive(t, n)
+				b, err := f.Bootstrap(t.Context(), token, nil)
+				if elsewhere && err == nil {
+					require.Equal(t, int64(3), m.count.Load(), "a row in another place is none: it is minted anew")
+					require.Len(t, reveal(b), 1)
+					return
+				}
+				require.Error(t, err)
+				require.True(t, errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed), "%v", err)
+			})
+		}
+	})
 }

@@ -27,86 +27,143 @@ func (f *fixture) fifty(t testing.TB) bundle.Value {
 	return f.issue(t, "acme/web/pool-a")
 }
 
-func TestABundleOfFiftyTakesOneCallColdAndNoneWarm(t *testing.T) {
-	f := newFixture(t)
-	token := f.fifty(t)
-	cold := f.process(t)
-	wraps, unwraps := f.kek.Wraps(), f.kek.Unwraps()
-	require.Equal(t, 50, cold.bundle(t, token).Len())
-	require.Equal(t, unwraps+1, f.kek.Unwraps(), "cold, one call")
-	for range 10 {
-		require.Equal(t, 50, cold.bundle(t, token).Len())
-	}
-	require.Equal(t, unwraps+1, f.kek.Unwraps(), "warm, none")
-	require.Equal(t, wraps, f.kek.Wraps(), "reading wraps nothing")
-}
-
-func TestAHundredColdBootstrapsShareOneCall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestKeyCalls_Bootstrap(t *testing.T) {
+	t.Run("takes one call for fifty secrets, and none from then on", func(t *testing.T) {
 		f := newFixture(t)
 		token := f.fifty(t)
 		cold := f.process(t)
-		unwraps := f.kek.Unwraps()
-		f.kek.Delay(5 * time.Millisecond)
-		var wg sync.WaitGroup
-		for range 100 {
-			wg.Go(func() {
-				if _, err := cold.Bootstrap(t.Context(), token, nil); err != nil {
-					t.Errorf("bootstrap: %v", err)
-				}
-			})
+		wraps, unwraps := f.kek.Wraps(), f.kek.Unwraps()
+		require.Equal(t, 50, cold.bundle(t, token).Len())
+		require.Equal(t, unwraps+1, f.kek.Unwraps(), "cold, one call")
+		for range 10 {
+			require.Equal(t, 50, cold.bundle(t, token).Len())
 		}
-		wg.Wait()
-		require.Equal(t, unwraps+1, f.kek.Unwraps())
+		require.Equal(t, unwraps+1, f.kek.Unwraps(), "warm, none")
+		require.Equal(t, wraps, f.kek.Wraps(), "reading wraps nothing")
+	})
+
+	t.Run("shares one call among a hundred concurrent requests", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			token := f.fifty(t)
+			cold := f.process(t)
+			unwraps := f.kek.Unwraps()
+			f.kek.Delay(5 * time.Millisecond)
+			var wg sync.WaitGroup
+			for range 100 {
+				wg.Go(func() {
+					if _, err := cold.Bootstrap(t.Context(), token, nil); err != nil {
+						t.Errorf("bootstrap: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			require.Equal(t, unwraps+1, f.kek.Unwraps())
+		})
+	})
+
+	t.Run("takes no extra call to record a delivery", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "x")
+		token := f.issue(t, "acme")
+		keys, err := keyring.New(f.kek, &keyring.Options{SoftAge: 1}) // each OpenKey is a call
+		require.NoError(t, err)
+		v, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Logger: f.log.logger()})
+		require.NoError(t, err)
+		unwraps := f.kek.Unwraps()
+		for i := range 3 {
+			_, err := v.Bootstrap(t.Context(), token, nil)
+			require.NoError(t, err)
+			require.Equal(t, unwraps+i+1, f.kek.Unwraps(), "the entry goes under the data key that the delivery has open")
+		}
+	})
+
+	t.Run("opens nothing for an unchanged poll", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.fifty(t)
+		revision := f.bundle(t, token).Revision()
+		cold := f.process(t)
+		wraps, unwraps := f.kek.Wraps(), f.kek.Unwraps()
+		f.kek.Break(keyring.ErrUnavailable)
+		onlySeals := true
+		cold.storage.onRead(func(q store.Query, _ *store.Snapshot) { onlySeals = onlySeals && q.SealsOnly })
+		reads := cold.storage.reads.Load()
+		for range 5 {
+			_, err := cold.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
+			require.ErrorIs(t, err, vault.ErrUnchanged, "the key service is not asked, up or down")
+		}
+		require.Equal(t, wraps, f.kek.Wraps())
+		require.Equal(t, unwraps, f.kek.Unwraps())
+		require.Equal(t, reads+5, cold.storage.reads.Load())
+		require.True(t, onlySeals, "no message is read, so none can be opened")
 	})
 }
 
-func TestRecordingADeliveryTakesNoCallOfItsOwn(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "x")
-	token := f.issue(t, "acme")
-	keys, err := keyring.New(f.kek, &keyring.Options{SoftAge: 1}) // each OpenKey is a call
-	require.NoError(t, err)
-	v, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Logger: f.log.logger()})
-	require.NoError(t, err)
-	unwraps := f.kek.Unwraps()
-	for i := range 3 {
-		_, err := v.Bootstrap(t.Context(), token, nil)
-		require.NoError(t, err)
-		require.Equal(t, unwraps+i+1, f.kek.Unwraps(), "the entry goes under the data key that the delivery has open")
-	}
+func TestKeyCalls_DataKey(t *testing.T) {
+	t.Run("is one for all writes of a tenant", func(t *testing.T) {
+		f := newFixture(t)
+		wraps := f.kek.Wraps()
+		f.fifty(t)
+		require.Equal(t, wraps+1, f.kek.Wraps(), "writes share the tenant's data key")
+		f.put(t, "globex", "A", "x")
+		require.Equal(t, wraps+2, f.kek.Wraps(), "another tenant has another")
+	})
+
+	t.Run("is the newest one for a write and that of the row for a read", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "OLD", "x")
+			token := f.issue(t, "acme/web")
+			time.Sleep(2 * time.Second)
+			f.addKey(t, "acme")
+			f.put(t, "acme", "NEW", "y")
+			f.put(t, "acme/web", "NEAR", "z")
+
+			snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme/web"})
+			require.NoError(t, err)
+			rows := map[string][16]byte{}
+			for _, s := range snap.Path {
+				for _, row := range s.Secrets {
+					rows[row.Name] = row.KeyID
+				}
+			}
+			require.NotEqual(t, rows["OLD"], rows["NEW"])
+			require.Equal(t, rows["NEW"], rows["NEAR"])
+
+			cold := f.process(t)
+			unwraps := f.kek.Unwraps()
+			require.Equal(t, map[string]string{"OLD": "x", "NEW": "y", "NEAR": "z"}, cold.values(t, token))
+			require.Equal(t, unwraps+2, f.kek.Unwraps(), "one call for each data key in use")
+			_, err = cold.History(t.Context(), "acme", "OLD")
+			require.NoError(t, err)
+		})
+	})
+
+	t.Run("older than the last one seen counts as a rollback", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "x")
+			token := f.issue(t, "acme")
+			leaked, old := f.dataKey(t, "acme"), f.bundle(t, token)
+			before, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
+			require.NoError(t, err)
+			time.Sleep(2 * time.Second)
+			f.addKey(t, "acme")
+			f.put(t, "acme", "A", "y")
+			require.NotEqual(t, reveal(old), f.values(t, token))
+
+			// Whoever has the old data key can make seals under it, of any epoch.
+			forged := before.Path[0]
+			binary.BigEndian.PutUint64(forged.Seal[22:], 1000)
+			reseal(leaked, &forged)
+			f.storage.onRead(func(q store.Query, snap *store.Snapshot) { snap.Path[0] = forged })
+			_, err = f.Bootstrap(t.Context(), token, nil)
+			require.ErrorIs(t, err, vault.ErrRollback)
+		})
+	})
 }
 
-func TestATenantHasOneDataKey(t *testing.T) {
-	f := newFixture(t)
-	wraps := f.kek.Wraps()
-	f.fifty(t)
-	require.Equal(t, wraps+1, f.kek.Wraps(), "writes share the tenant's data key")
-	f.put(t, "globex", "A", "x")
-	require.Equal(t, wraps+2, f.kek.Wraps(), "another tenant has another")
-}
-
-func TestAnUnchangedPollOpensNothing(t *testing.T) {
-	f := newFixture(t)
-	token := f.fifty(t)
-	revision := f.bundle(t, token).Revision()
-	cold := f.process(t)
-	wraps, unwraps := f.kek.Wraps(), f.kek.Unwraps()
-	f.kek.Break(keyring.ErrUnavailable)
-	onlySeals := true
-	cold.storage.onRead(func(q store.Query, _ *store.Snapshot) { onlySeals = onlySeals && q.SealsOnly })
-	reads := cold.storage.reads.Load()
-	for range 5 {
-		_, err := cold.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
-		require.ErrorIs(t, err, vault.ErrUnchanged, "the key service is not asked, up or down")
-	}
-	require.Equal(t, wraps, f.kek.Wraps())
-	require.Equal(t, unwraps, f.kek.Unwraps())
-	require.Equal(t, reads+5, cold.storage.reads.Load())
-	require.True(t, onlySeals, "no message is read, so none can be opened")
-}
-
-func TestListingOpensNoValue(t *testing.T) {
+func TestList_OpensNoValue(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", "sk-ant-api03-0123456789abcdefghijklmnop")
 	token := f.issue(t, "acme")
@@ -134,54 +191,56 @@ func TestListingOpensNoValue(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestWhileTheKeyServiceIsDownWarmRunnersAreServed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
-		f.bundle(t, token)
-		cold := f.process(t)
-		f.kek.Break(keyring.ErrUnavailable)
-
-		for range 3 {
-			_, err := cold.Bootstrap(t.Context(), token, nil)
-			require.ErrorIs(t, err, keyring.ErrUnavailable)
-			_, err = cold.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
-			require.ErrorIs(t, err, keyring.ErrUnavailable)
-			_, err = cold.List(t.Context(), "acme")
-			require.ErrorIs(t, err, keyring.ErrUnavailable)
-			_, _, err = f.IssueToken(t.Context(), "initech", nil)
-			require.ErrorIs(t, err, keyring.ErrUnavailable, "a new tenant takes a new key")
-		}
-		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
-		f.put(t, "acme", "A", "two")
-		time.Sleep(50 * time.Minute)
-		require.Equal(t, map[string]string{"A": "two"}, f.values(t, token), "a warm vault serves and writes for an hour")
-		time.Sleep(11 * time.Minute)
-		_, err := f.Bootstrap(t.Context(), token, nil)
-		require.ErrorIs(t, err, keyring.ErrUnavailable, "and not for ever")
-
-		f.kek.Break(nil)
-		time.Sleep(31 * time.Second)
-		require.Equal(t, map[string]string{"A": "two"}, f.values(t, token))
-		require.Equal(t, map[string]string{"A": "two"}, cold.values(t, token))
-	})
-}
-
-func TestAKeyThatIsDeniedServesNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, class := range []error{keyring.ErrDenied, keyring.ErrKeyState} {
+func TestKeyCalls_Outage(t *testing.T) {
+	t.Run("serves runners from data keys in memory for an hour", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			f.put(t, "acme", "A", "one")
 			token := f.issue(t, "acme")
 			f.bundle(t, token)
-			f.kek.Break(class)
-			time.Sleep(17 * time.Minute)
-			_, err := f.Bootstrap(t.Context(), token, nil)
-			require.ErrorIs(t, err, class, "the platform's access was taken away")
-			f.kek.Break(nil)
+			cold := f.process(t)
+			f.kek.Break(keyring.ErrUnavailable)
+
+			for range 3 {
+				_, err := cold.Bootstrap(t.Context(), token, nil)
+				require.ErrorIs(t, err, keyring.ErrUnavailable)
+				_, err = cold.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
+				require.ErrorIs(t, err, keyring.ErrUnavailable)
+				_, err = cold.List(t.Context(), "acme")
+				require.ErrorIs(t, err, keyring.ErrUnavailable)
+				_, _, err = f.IssueToken(t.Context(), "initech", nil)
+				require.ErrorIs(t, err, keyring.ErrUnavailable, "a new tenant takes a new key")
+			}
 			require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
-		}
+			f.put(t, "acme", "A", "two")
+			time.Sleep(50 * time.Minute)
+			require.Equal(t, map[string]string{"A": "two"}, f.values(t, token), "a warm vault serves and writes for an hour")
+			time.Sleep(11 * time.Minute)
+			_, err := f.Bootstrap(t.Context(), token, nil)
+			require.ErrorIs(t, err, keyring.ErrUnavailable, "and not for ever")
+
+			f.kek.Break(nil)
+			time.Sleep(31 * time.Second)
+			require.Equal(t, map[string]string{"A": "two"}, f.values(t, token))
+			require.Equal(t, map[string]string{"A": "two"}, cold.values(t, token))
+		})
+	})
+
+	t.Run("stops serving when access to the key is denied", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for _, class := range []error{keyring.ErrDenied, keyring.ErrKeyState} {
+				f := newFixture(t)
+				f.put(t, "acme", "A", "one")
+				token := f.issue(t, "acme")
+				f.bundle(t, token)
+				f.kek.Break(class)
+				time.Sleep(17 * time.Minute)
+				_, err := f.Bootstrap(t.Context(), token, nil)
+				require.ErrorIs(t, err, class, "the platform's access was taken away")
+				f.kek.Break(nil)
+				require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+			}
+		})
 	})
 }
 
@@ -194,59 +253,6 @@ func (f *fixture) addKey(t *testing.T, tenant string) {
 	require.NoError(t, err)
 	key.Destroy()
 	require.NoError(t, f.storage.Apply(t.Context(), &store.Change{Keys: []store.KeyChange{{Tenant: tenant, New: record}}}))
-}
-
-func TestWritesTakeTheNewestDataKeyAndReadsTheOneOfEachRow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "OLD", "x")
-		token := f.issue(t, "acme/web")
-		time.Sleep(2 * time.Second)
-		f.addKey(t, "acme")
-		f.put(t, "acme", "NEW", "y")
-		f.put(t, "acme/web", "NEAR", "z")
-
-		snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme/web"})
-		require.NoError(t, err)
-		rows := map[string][16]byte{}
-		for _, s := range snap.Path {
-			for _, row := range s.Secrets {
-				rows[row.Name] = row.KeyID
-			}
-		}
-		require.NotEqual(t, rows["OLD"], rows["NEW"])
-		require.Equal(t, rows["NEW"], rows["NEAR"])
-
-		cold := f.process(t)
-		unwraps := f.kek.Unwraps()
-		require.Equal(t, map[string]string{"OLD": "x", "NEW": "y", "NEAR": "z"}, cold.values(t, token))
-		require.Equal(t, unwraps+2, f.kek.Unwraps(), "one call for each data key in use")
-		_, err = cold.History(t.Context(), "acme", "OLD")
-		require.NoError(t, err)
-	})
-}
-
-func TestASealUnderAnOlderDataKeyThanSeenIsARollBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "A", "x")
-		token := f.issue(t, "acme")
-		leaked, old := f.dataKey(t, "acme"), f.bundle(t, token)
-		before, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
-		require.NoError(t, err)
-		time.Sleep(2 * time.Second)
-		f.addKey(t, "acme")
-		f.put(t, "acme", "A", "y")
-		require.NotEqual(t, reveal(old), f.values(t, token))
-
-		// Whoever has the old data key can make seals under it, of any epoch.
-		forged := before.Path[0]
-		binary.BigEndian.PutUint64(forged.Seal[22:], 1000)
-		reseal(leaked, &forged)
-		f.storage.onRead(func(q store.Query, snap *store.Snapshot) { snap.Path[0] = forged })
-		_, err = f.Bootstrap(t.Context(), token, nil)
-		require.ErrorIs(t, err, vault.ErrRollback)
-	})
 }
 
 // spoil makes a row's value impossible to open, and the row genuine again.

@@ -144,7 +144,7 @@ func (k *killed) apply(op, subject, object string) {
 
 // A platform that is killed at any moment, again and again, keeps every write
 // that it had acknowledged, and its seals fit its rows.
-func TestNoAcknowledgedWriteIsLostWhenThePlatformIsKilled(t *testing.T) {
+func TestKill(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "vault.db")
 	witness, db, err := killVault(t.Context(), file)
 	require.NoError(t, err)

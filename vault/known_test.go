@@ -174,8 +174,8 @@ func readKnown(t *testing.T) *known {
 	return k
 }
 
-// TestKnownAnswers recomputes each step with package hkdf, hmac and sha256.
-func TestKnownAnswers(t *testing.T) {
+// TestKnown_Answers recomputes each step with package hkdf, hmac and sha256.
+func TestKnown_Answers(t *testing.T) {
 	k := readKnown(t)
 	for label, want := range k.MACKeys {
 		key, err := hkdf.Expand(sha256.New, k.DEK, label+"\x00", 32)
@@ -227,8 +227,8 @@ func TestKnownAnswers(t *testing.T) {
 	}
 }
 
-// TestGoldenRowsAreServedForEver loads the rows into a store and a vault.
-func TestGoldenRowsAreServedForEver(t *testing.T) {
+// TestKnown_Rows loads the rows into a store and a vault.
+func TestKnown_Rows(t *testing.T) {
 	k := readKnown(t)
 	kek, err := local.New(k.KEKID, k.KEK)
 	require.NoError(t, err)

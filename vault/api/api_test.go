@@ -59,7 +59,7 @@ var onTheWire = []struct {
 			`{"scope":"","name":"","status":"hidden","from":{"provider":"github"}}]}`},
 }
 
-func TestTheWireIsAsItWas(t *testing.T) {
+func TestApi_JSON(t *testing.T) {
 	for _, test := range onTheWire {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := json.Marshal(test.value)
@@ -72,7 +72,7 @@ func TestTheWireIsAsItWas(t *testing.T) {
 	}
 }
 
-func TestNoTypeHasAPlaceForAValue(t *testing.T) {
+func TestApi_NoValue(t *testing.T) {
 	for _, test := range onTheWire {
 		for field := range reflect.TypeOf(test.value).Fields() {
 			require.NotEqual(t, reflect.TypeFor[bundle.Value](), field.Type, "%s.%s", test.name, field.Name)

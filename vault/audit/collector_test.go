@@ -12,8 +12,8 @@ import (
 	"github.com/satchelhq/satchel/vault/audit/audittest"
 )
 
-// TestCollector holds the sink of the example to the contract.
-func TestCollector(t *testing.T) {
+// TestSink_Collector holds the sink of the example to the contract.
+func TestSink_Collector(t *testing.T) {
 	audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
 		var mu sync.Mutex
 		var kept []audittest.Record

@@ -110,7 +110,7 @@ func (c *chains) names(t *testing.T, tenant string) (out []string, head audit.He
 	return out, head
 }
 
-func TestEntry_json(t *testing.T) {
+func TestEntry_JSON(t *testing.T) {
 	e := audit.Entry{
 		Time: time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC), Action: audit.Refuse, Actor: "ada", Scope: "acme/web", Name: "A", Version: 2,
 		Token: "0aB3dE6gH9jK", Runner: "ci-7", Addr: "192.0.2.1", Reason: "expired", Delivered: []string{"acme/A@1"}, Through: 3, Head: "ab",
@@ -122,74 +122,76 @@ func TestEntry_json(t *testing.T) {
 }
 
 func TestLog_Append(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newChains(t, false)
-		c.append(t, "acme", "A", "B")
-		c.append(t, "globex", "C")
-		names, head := c.names(t, "acme")
-		require.Equal(t, []string{"A", "B"}, names)
-		require.EqualValues(t, 2, head.Seq)
-		names, _ = c.names(t, "globex")
-		require.Equal(t, []string{"C"}, names)
-		require.Len(t, c.sink.entries, 3, "sinks get each entry")
+	t.Run("chains and stores entries and passes them to the sinks", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newChains(t, false)
+			c.append(t, "acme", "A", "B")
+			c.append(t, "globex", "C")
+			names, head := c.names(t, "acme")
+			require.Equal(t, []string{"A", "B"}, names)
+			require.EqualValues(t, 2, head.Seq)
+			names, _ = c.names(t, "globex")
+			require.Equal(t, []string{"C"}, names)
+			require.Len(t, c.sink.entries, 3, "sinks get each entry")
 
-		failure := errors.New("the disk is full")
-		c.store.fail.Store(&failure)
-		err := c.Append(t.Context(), "acme", c.open, entryOf("LOST"))
-		require.ErrorIs(t, err, audit.ErrNotRecorded)
-		require.ErrorIs(t, err, failure)
-		require.Contains(t, c.out.String(), "could not append to the audit chain")
+			failure := errors.New("the disk is full")
+			c.store.fail.Store(&failure)
+			err := c.Append(t.Context(), "acme", c.open, entryOf("LOST"))
+			require.ErrorIs(t, err, audit.ErrNotRecorded)
+			require.ErrorIs(t, err, failure)
+			require.Contains(t, c.out.String(), "could not append to the audit chain")
+		})
 	})
-}
 
-func TestLog_Append_together(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newChains(t, false)
-		began := time.Now()
-		var callers sync.WaitGroup
-		for i := range 200 {
-			callers.Go(func() {
-				if err := c.Append(t.Context(), fmt.Sprintf("tenant-%d", i%2), c.open, entryOf(fmt.Sprint(i))); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		callers.Wait()
-		require.Equal(t, 2*time.Second, time.Since(began), "the first of a tenant, and all that came meanwhile; tenants do not wait for each other")
-		require.EqualValues(t, 4, c.store.applies.Load())
-		require.EqualValues(t, 4, c.opened.Load(), "a batch opens one key")
-		for _, tenant := range []string{"tenant-0", "tenant-1"} {
-			names, _ := c.names(t, tenant)
-			require.Len(t, names, 100)
-		}
+	t.Run("batches concurrent entries of a tenant", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newChains(t, false)
+			began := time.Now()
+			var callers sync.WaitGroup
+			for i := range 200 {
+				callers.Go(func() {
+					if err := c.Append(t.Context(), fmt.Sprintf("tenant-%d", i%2), c.open, entryOf(fmt.Sprint(i))); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			callers.Wait()
+			require.Equal(t, 2*time.Second, time.Since(began), "the first of a tenant, and all that came meanwhile; tenants do not wait for each other")
+			require.EqualValues(t, 4, c.store.applies.Load())
+			require.EqualValues(t, 4, c.opened.Load(), "a batch opens one key")
+			for _, tenant := range []string{"tenant-0", "tenant-1"} {
+				names, _ := c.names(t, tenant)
+				require.Len(t, names, 100)
+			}
+		})
 	})
-}
 
-func TestLog_Append_manyTenants(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newChains(t, false)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		var callers sync.WaitGroup
-		for i := range 100 {
-			callers.Go(func() { _ = c.Append(ctx, fmt.Sprintf("tenant-%d", i), c.open, entryOf("A")) })
-			callers.Go(func() { _ = c.Append(t.Context(), fmt.Sprintf("tenant-%d", i), c.open, entryOf("B")) })
-		}
-		callers.Wait()
-		synctest.Wait()
-		require.Zero(t, audit.Pending(c.Log), "a tenant takes memory only while it has entries to append")
+	t.Run("releases its memory once entries are stored", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newChains(t, false)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			var callers sync.WaitGroup
+			for i := range 100 {
+				callers.Go(func() { _ = c.Append(ctx, fmt.Sprintf("tenant-%d", i), c.open, entryOf("A")) })
+				callers.Go(func() { _ = c.Append(t.Context(), fmt.Sprintf("tenant-%d", i), c.open, entryOf("B")) })
+			}
+			callers.Wait()
+			synctest.Wait()
+			require.Zero(t, audit.Pending(c.Log), "a tenant takes memory only while it has entries to append")
+		})
 	})
-}
 
-func TestLog_Append_leaving(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newChains(t, false)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		require.ErrorIs(t, c.Append(ctx, "acme", c.open, entryOf("A")), context.DeadlineExceeded)
-		time.Sleep(time.Second)
-		names, _ := c.names(t, "acme")
-		require.Equal(t, []string{"A"}, names, "its batch was under way")
+	t.Run("finishes a batch that has begun when its context ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newChains(t, false)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			require.ErrorIs(t, c.Append(ctx, "acme", c.open, entryOf("A")), context.DeadlineExceeded)
+			time.Sleep(time.Second)
+			names, _ := c.names(t, "acme")
+			require.Equal(t, []string{"A"}, names, "its batch was under way")
+		})
 	})
 }
 

@@ -49,23 +49,60 @@ func readRecords(text []byte) ([]audittest.Record, error) {
 }
 
 func TestFileSink(t *testing.T) {
-	audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
-		sink, path := newFileSink(t)
-		return sink, func() ([]audittest.Record, error) {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return nil, err
+	t.Run("keeps the contract of a sink", func(t *testing.T) {
+		audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
+			sink, path := newFileSink(t)
+			return sink, func() ([]audittest.Record, error) {
+				text, err := os.ReadFile(path)
+				if err != nil {
+					return nil, err
+				}
+				return readRecords(text)
 			}
-			return readRecords(text)
-		}
+		})
+	})
+
+	t.Run("skips an entry whose context has ended", func(t *testing.T) {
+		sink, path := newFileSink(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, sink.Record(ctx, "acme", entryOf("A")), context.Canceled)
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+		require.Equal(t, []string{"B"}, namesIn(t, path))
+	})
+
+	t.Run("returns a write error and starts a new line after it", func(t *testing.T) {
+		sink, path := newFileSink(t)
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+		audit.BreakFile(sink) // writes fail from now on, as on a full disk
+		err := sink.Record(t.Context(), "acme", entryOf("LOST"))
+		require.ErrorContains(t, err, path, "the error names the file")
+		require.ErrorIs(t, err, os.ErrClosed)
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		require.NoError(t, err)
+		_, err = file.WriteString(`{"name":"LO`) // what a full disk leaves
+		require.NoError(t, errors.Join(err, file.Close()))
+		require.Error(t, sink.Reopen(), "the broken file cannot be closed")
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+		require.Equal(t, []string{"A", "?", "B"}, namesIn(t, path))
 	})
 }
 
-func TestSlogSink(t *testing.T) {
-	audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
+func TestNewSlogSink(t *testing.T) {
+	t.Run("keeps the contract of a sink", func(t *testing.T) {
+		audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
+			var out bytes.Buffer
+			sink := audit.NewSlogSink(slog.New(slog.NewJSONHandler(&out, nil)))
+			return sink, func() ([]audittest.Record, error) { return readRecords(out.Bytes()) }
+		})
+	})
+
+	t.Run("fails if the logger drops the entry", func(t *testing.T) {
 		var out bytes.Buffer
-		sink := audit.NewSlogSink(slog.New(slog.NewJSONHandler(&out, nil)))
-		return sink, func() ([]audittest.Record, error) { return readRecords(out.Bytes()) }
+		quiet := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records of level INFO")
+		require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an operation that was not logged is not recorded")
+		require.NotNil(t, audit.NewSlogSink(nil))
 	})
 }
 
@@ -90,36 +127,38 @@ func namesIn(t testing.TB, path string) []string {
 	return out
 }
 
-func TestAnAuditFileIsItsOwnersAlone(t *testing.T) {
-	sink, path := newFileSink(t)
-	info, err := os.Stat(path)
-	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
-	require.NoError(t, sink.Close())
+func TestNewFileSink(t *testing.T) {
+	t.Run("creates a private file and keeps an existing file's mode", func(t *testing.T) {
+		sink, path := newFileSink(t)
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+		require.NoError(t, sink.Close())
 
-	require.NoError(t, os.Chmod(path, 0o640)) // a log shipper reads it
-	sink, err = audit.NewFileSink(path)
-	require.NoError(t, err)
-	defer sink.Close()
-	info, err = os.Stat(path)
-	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o640), info.Mode().Perm(), "what an operator decided stays")
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
-	require.Equal(t, []string{"A", "B"}, namesIn(t, path), "what is there stays")
+		require.NoError(t, os.Chmod(path, 0o640)) // a log shipper reads it
+		sink, err = audit.NewFileSink(path)
+		require.NoError(t, err)
+		defer sink.Close()
+		info, err = os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o640), info.Mode().Perm(), "what an operator decided stays")
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+		require.Equal(t, []string{"A", "B"}, namesIn(t, path), "what is there stays")
+	})
+
+	t.Run("requires a regular file", func(t *testing.T) {
+		folder := t.TempDir()
+		_, err := audit.NewFileSink(folder)
+		require.ErrorContains(t, err, "is not a regular file")
+		_, err = audit.NewFileSink("")
+		require.EqualError(t, err, "audit file: the path is empty; name the file to append to")
+		_, err = audit.NewFileSink(filepath.Join(folder, "missing", "audit.jsonl"))
+		require.ErrorContains(t, err, "missing", "the error names the place")
+	})
 }
 
-func TestAnAuditFileIsAFile(t *testing.T) {
-	folder := t.TempDir()
-	_, err := audit.NewFileSink(folder)
-	require.ErrorContains(t, err, "is not a regular file")
-	_, err = audit.NewFileSink("")
-	require.EqualError(t, err, "audit file: the path is empty; name the file to append to")
-	_, err = audit.NewFileSink(filepath.Join(folder, "missing", "audit.jsonl"))
-	require.ErrorContains(t, err, "missing", "the error names the place")
-}
-
-func TestAnEntryAfterACrashStartsALineOfItsOwn(t *testing.T) {
+func TestFileSink_PartialLine(t *testing.T) {
 	for about, row := range map[string]struct {
 		before string
 		want   []string
@@ -142,127 +181,98 @@ func TestAnEntryAfterACrashStartsALineOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestAFileIsRotatedUnderLoad(t *testing.T) {
-	sink, path := newFileSink(t)
-	const writers, each, rotations = 4, 100, 10
-	var group sync.WaitGroup
-	for w := range writers {
-		group.Go(func() {
-			for n := range each {
-				if err := sink.Record(t.Context(), "acme", entryOf(fmt.Sprintf("W%d_%d", w, n))); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	for i := range rotations {
-		require.NoError(t, os.Rename(path, fmt.Sprintf("%s.%d", path, i)))
-		require.NoError(t, sink.Reopen())
-	}
-	group.Wait()
-	require.NoError(t, sink.Close())
-	var names []string
-	for i := range rotations {
-		names = append(names, namesIn(t, fmt.Sprintf("%s.%d", path, i))...)
-	}
-	names = append(names, namesIn(t, path)...)
-	var want []string
-	for w := range writers {
-		for n := range each {
-			want = append(want, fmt.Sprintf("W%d_%d", w, n))
-		}
-	}
-	require.ElementsMatch(t, want, names, "every entry is in one of the files, once")
-}
-
-func TestAfterReopenEntriesGoToTheNewFile(t *testing.T) {
-	sink, path := newFileSink(t)
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("OLD")))
-	require.NoError(t, os.Rename(path, path+".1"))
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("STILL_OLD")))
-	require.NoError(t, sink.Reopen())
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("NEW")))
-	require.Equal(t, []string{"OLD", "STILL_OLD"}, namesIn(t, path+".1"))
-	require.Equal(t, []string{"NEW"}, namesIn(t, path))
-
-	require.NoError(t, os.Rename(path, path+".2"))
-	require.NoError(t, os.Mkdir(path, 0o700))
-	require.ErrorContains(t, sink.Reopen(), "is not a regular file")
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("KEPT")), "it goes on with the file that it has")
-	require.Equal(t, []string{"NEW", "KEPT"}, namesIn(t, path+".2"))
-}
-
-func TestAnEntryThatNobodyWaitsForIsNotWritten(t *testing.T) {
-	sink, path := newFileSink(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.ErrorIs(t, sink.Record(ctx, "acme", entryOf("A")), context.Canceled)
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
-	require.Equal(t, []string{"B"}, namesIn(t, path))
-}
-
-func TestAClosedSinkRecordsNothing(t *testing.T) {
-	sink, path := newFileSink(t)
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
-	require.NoError(t, sink.Close())
-	require.NoError(t, sink.Close(), "closing twice is harmless")
-	require.ErrorContains(t, sink.Record(t.Context(), "acme", entryOf("B")), "is closed")
-	require.ErrorContains(t, sink.Reopen(), "is closed")
-	require.Equal(t, []string{"A"}, namesIn(t, path))
-}
-
-func TestWhatIsBeingRecordedIsWrittenBeforeCloseReturns(t *testing.T) {
-	for range 20 {
+func TestFileSink_Reopen(t *testing.T) {
+	t.Run("loses no entry under load", func(t *testing.T) {
 		sink, path := newFileSink(t)
-		var kept []string
-		var mu sync.Mutex
+		const writers, each, rotations = 4, 100, 10
 		var group sync.WaitGroup
-		some := make(chan struct{}, 100)
-		for i := range 50 {
+		for w := range writers {
 			group.Go(func() {
-				name := fmt.Sprintf("N%d", i)
-				some <- struct{}{}
-				err := sink.Record(t.Context(), "acme", entryOf(name))
-				mu.Lock()
-				defer mu.Unlock()
-				if err == nil {
-					kept = append(kept, name)
-				} else if errors.Is(err, os.ErrClosed) {
-					t.Errorf("the file was closed under an entry: %v", err)
+				for n := range each {
+					if err := sink.Record(t.Context(), "acme", entryOf(fmt.Sprintf("W%d_%d", w, n))); err != nil {
+						t.Error(err)
+					}
 				}
 			})
 		}
-		<-some
-		require.NoError(t, sink.Close())
-		written := namesIn(t, path)
+		for i := range rotations {
+			require.NoError(t, os.Rename(path, fmt.Sprintf("%s.%d", path, i)))
+			require.NoError(t, sink.Reopen())
+		}
 		group.Wait()
-		require.Equal(t, written, namesIn(t, path), "nothing is written after Close")
-		require.ElementsMatch(t, kept, written, "what was recorded is there")
-	}
+		require.NoError(t, sink.Close())
+		var names []string
+		for i := range rotations {
+			names = append(names, namesIn(t, fmt.Sprintf("%s.%d", path, i))...)
+		}
+		names = append(names, namesIn(t, path)...)
+		var want []string
+		for w := range writers {
+			for n := range each {
+				want = append(want, fmt.Sprintf("W%d_%d", w, n))
+			}
+		}
+		require.ElementsMatch(t, want, names, "every entry is in one of the files, once")
+	})
+
+	t.Run("switches to the new file, or keeps the old one on failure", func(t *testing.T) {
+		sink, path := newFileSink(t)
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("OLD")))
+		require.NoError(t, os.Rename(path, path+".1"))
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("STILL_OLD")))
+		require.NoError(t, sink.Reopen())
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("NEW")))
+		require.Equal(t, []string{"OLD", "STILL_OLD"}, namesIn(t, path+".1"))
+		require.Equal(t, []string{"NEW"}, namesIn(t, path))
+
+		require.NoError(t, os.Rename(path, path+".2"))
+		require.NoError(t, os.Mkdir(path, 0o700))
+		require.ErrorContains(t, sink.Reopen(), "is not a regular file")
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("KEPT")), "it goes on with the file that it has")
+		require.Equal(t, []string{"NEW", "KEPT"}, namesIn(t, path+".2"))
+	})
 }
 
-func TestAWriteThatFailsIsAnErrorAndTheNextOneIsWhole(t *testing.T) {
-	sink, path := newFileSink(t)
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
-	audit.BreakFile(sink) // writes fail from now on, as on a full disk
-	err := sink.Record(t.Context(), "acme", entryOf("LOST"))
-	require.ErrorContains(t, err, path, "the error names the file")
-	require.ErrorIs(t, err, os.ErrClosed)
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	require.NoError(t, err)
-	_, err = file.WriteString(`{"name":"LO`) // what a full disk leaves
-	require.NoError(t, errors.Join(err, file.Close()))
-	require.Error(t, sink.Reopen(), "the broken file cannot be closed")
-	require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
-	require.Equal(t, []string{"A", "?", "B"}, namesIn(t, path))
-}
+func TestFileSink_Close(t *testing.T) {
+	t.Run("makes Record and Reopen fail", func(t *testing.T) {
+		sink, path := newFileSink(t)
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+		require.NoError(t, sink.Close())
+		require.NoError(t, sink.Close(), "closing twice is harmless")
+		require.ErrorContains(t, sink.Record(t.Context(), "acme", entryOf("B")), "is closed")
+		require.ErrorContains(t, sink.Reopen(), "is closed")
+		require.Equal(t, []string{"A"}, namesIn(t, path))
+	})
 
-func TestALoggerThatDropsEntriesIsNoSink(t *testing.T) {
-	var out bytes.Buffer
-	quiet := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records of level INFO")
-	require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an operation that was not logged is not recorded")
-	require.NotNil(t, audit.NewSlogSink(nil))
+	t.Run("waits for entries being recorded", func(t *testing.T) {
+		for range 20 {
+			sink, path := newFileSink(t)
+			var kept []string
+			var mu sync.Mutex
+			var group sync.WaitGroup
+			some := make(chan struct{}, 100)
+			for i := range 50 {
+				group.Go(func() {
+					name := fmt.Sprintf("N%d", i)
+					some <- struct{}{}
+					err := sink.Record(t.Context(), "acme", entryOf(name))
+					mu.Lock()
+					defer mu.Unlock()
+					if err == nil {
+						kept = append(kept, name)
+					} else if errors.Is(err, os.ErrClosed) {
+						t.Errorf("the file was closed under an entry: %v", err)
+					}
+				})
+			}
+			<-some
+			require.NoError(t, sink.Close())
+			written := namesIn(t, path)
+			group.Wait()
+			require.Equal(t, written, namesIn(t, path), "nothing is written after Close")
+			require.ElementsMatch(t, kept, written, "what was recorded is there")
+		}
+	})
 }
 
 // failing is a handler that logs nowhere.
