@@ -158,129 +158,176 @@ func withError(out []byte, err error) string {
 	return string(out) + fmt.Sprint(err)
 }
 
-func TestNoVerbPrintsAValue(t *testing.T) {
-	subjects := holdings(t)
-	flags := []string{"", "+", "-", "#", " ", "0", "+#", "# ", "-0", "8", ".3", "40.2", "+#-12.5"}
-	const verbs = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!"
-	for _, format := range []string{"%v", "%x", "%X", "% x", "%d", "%q"} {
-		require.NotEmpty(t, leak(fmt.Sprintf(format, []byte(canary))+fmt.Sprintf(format, plain{canary})), "%s prints what is not protected", format)
-	}
-	for name, v := range subjects {
-		for _, flag := range flags {
-			for _, verb := range verbs {
-				format := "%" + flag + string(verb)
-				if out := fmt.Sprintf(format, v); leak(out) != "" {
-					t.Errorf("a %s prints its value by %s: %s", name, format, out)
+func TestLeak(t *testing.T) {
+	t.Run("no verb of fmt prints a value", func(t *testing.T) {
+		subjects := holdings(t)
+		flags := []string{"", "+", "-", "#", " ", "0", "+#", "# ", "-0", "8", ".3", "40.2", "+#-12.5"}
+		const verbs = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!"
+		for _, format := range []string{"%v", "%x", "%X", "% x", "%d", "%q"} {
+			require.NotEmpty(t, leak(fmt.Sprintf(format, []byte(canary))+fmt.Sprintf(format, plain{canary})), "%s prints what is not protected", format)
+		}
+		for name, v := range subjects {
+			for _, flag := range flags {
+				for _, verb := range verbs {
+					format := "%" + flag + string(verb)
+					if out := fmt.Sprintf(format, v); leak(out) != "" {
+						t.Errorf("a %s prints its value by %s: %s", name, format, out)
+					}
+					if err := fmt.Errorf(format, v); leak(err.Error()) != "" {
+						t.Errorf("a %s shows its value in an error made with %s: %s", name, format, err)
+					}
 				}
-				if err := fmt.Errorf(format, v); leak(err.Error()) != "" {
-					t.Errorf("a %s shows its value in an error made with %s: %s", name, format, err)
+			}
+			for _, format := range []string{"no verb", "%*d", "%[2]d", "%d %d", "%.*f"} {
+				if out := fmt.Sprintf(format, v, v, v); leak(out) != "" {
+					t.Errorf("a %s prints its value as a misplaced argument of %q: %s", name, format, out)
 				}
 			}
 		}
-		for _, format := range []string{"no verb", "%*d", "%[2]d", "%d %d", "%.*f"} {
-			if out := fmt.Sprintf(format, v, v, v); leak(out) != "" {
-				t.Errorf("a %s prints its value as a misplaced argument of %q: %s", name, format, out)
-			}
-		}
-	}
-}
-
-func TestAValueAloneAlwaysPrintsTheMarker(t *testing.T) {
-	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%20s", "%U"} {
-		require.Equal(t, "[REDACTED]", fmt.Sprintf(format, bundle.NewValue(canary)), "every verb gives the same marker: %s", format)
-	}
-	require.Equal(t, "[REDACTED]", bundle.Value{}.String(), "an empty value does not tell that it is empty")
-	require.Equal(t, "[REDACTED]", bundle.NewValue(canary).GoString())
-	require.Equal(t, "[REDACTED]", bundle.NewValue(canary).LogValue().String())
-	text, err := bundle.NewValue(canary).MarshalText()
-	require.NoError(t, err)
-	require.Equal(t, "[REDACTED]", string(text))
-	text, err = bundle.NewValue(canary).MarshalJSON()
-	require.NoError(t, err)
-	require.Equal(t, `"[REDACTED]"`, string(text))
-}
-
-func TestPrintDoesNotLeak(t *testing.T) {
-	testRoute(t, func(v any) string { return fmt.Sprint(v) + fmt.Sprintln("x", v, &v) })
-}
-
-func TestLogDoesNotLeak(t *testing.T) {
-	testRoute(t, func(v any) string {
-		var b bytes.Buffer
-		l := log.New(&b, "", log.LstdFlags|log.Lshortfile)
-		l.Print(v)
-		l.Printf("%v %+v", v, v)
-		return b.String()
 	})
-}
 
-func TestSlogDoesNotLeak(t *testing.T) {
-	opts := &slog.HandlerOptions{AddSource: true, Level: slog.LevelDebug}
-	for name, handler := range map[string]func(*bytes.Buffer) slog.Handler{
-		"text": func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, opts) },
-		"JSON": func(b *bytes.Buffer) slog.Handler { return slog.NewJSONHandler(b, opts) },
-	} {
-		t.Run(name, func(t *testing.T) {
+	t.Run("Print and Println", func(t *testing.T) {
+		testRoute(t, func(v any) string { return fmt.Sprint(v) + fmt.Sprintln("x", v, &v) })
+	})
+
+	t.Run("package log", func(t *testing.T) {
+		testRoute(t, func(v any) string {
+			var b bytes.Buffer
+			l := log.New(&b, "", log.LstdFlags|log.Lshortfile)
+			l.Print(v)
+			l.Printf("%v %+v", v, v)
+			return b.String()
+		})
+	})
+
+	t.Run("log/slog", func(t *testing.T) {
+		opts := &slog.HandlerOptions{AddSource: true, Level: slog.LevelDebug}
+		for name, handler := range map[string]func(*bytes.Buffer) slog.Handler{
+			"text": func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, opts) },
+			"JSON": func(b *bytes.Buffer) slog.Handler { return slog.NewJSONHandler(b, opts) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				testRoute(t, func(v any) string {
+					var b bytes.Buffer
+					l := slog.New(handler(&b))
+					l.Debug("m", "attr", v)
+					l.Info("m", slog.Group("g", slog.Any("attr", v)))
+					l.With("bound", v).WithGroup("g").Warn("m", "list", []any{v})
+					l.Error("m", v, v)
+					return b.String()
+				})
+			})
+		}
+	})
+
+	t.Run("encoders", func(t *testing.T) {
+		for name, encode := range map[string]func(v any) string{
+			"json": func(v any) string { return withError(json.Marshal(v)) },
+			"json, indented": func(v any) string {
+				return withError(json.MarshalIndent(map[string]any{"v": v}, "", "  "))
+			},
+			"xml":  func(v any) string { return withError(xml.Marshal(v)) },
+			"yaml": func(v any) string { return withError(yaml.Marshal(v)) },
+			"gob": func(v any) string {
+				var b bytes.Buffer
+				err := gob.NewEncoder(&b).Encode(v)
+				return withError(b.Bytes(), err)
+			},
+		} {
+			t.Run(name, func(t *testing.T) { testRoute(t, encode) })
+		}
+	})
+
+	t.Run("encoders write the marker", func(t *testing.T) {
+		out, err := json.Marshal(secret("TOKEN", canary))
+		require.NoError(t, err)
+		require.Contains(t, string(out), `"Value":"[REDACTED]"`, "JSON shows that there is something")
+		out, err = xml.Marshal(secret("TOKEN", canary))
+		require.NoError(t, err)
+		require.Contains(t, string(out), `<Value>[REDACTED]</Value>`)
+		out, err = yaml.Marshal(secret("TOKEN", canary))
+		require.NoError(t, err)
+		require.Contains(t, string(out), `[REDACTED]`)
+	})
+
+	t.Run("templates", func(t *testing.T) {
+		const page = `{{.}} {{printf "%v %+v %#v %s" . . . .}} {{print .}} {{html .}} {{js .}} {{urlquery .}}`
+		text := texttemplate.Must(texttemplate.New("").Parse(page))
+		web := htmltemplate.Must(htmltemplate.New("").Parse(`{{.}} <a href="?q={{.}}" title="{{.}}">{{printf "%v" .}}</a><script>var x = {{.}}</script>`))
+		t.Run("text", func(t *testing.T) {
 			testRoute(t, func(v any) string {
 				var b bytes.Buffer
-				l := slog.New(handler(&b))
-				l.Debug("m", "attr", v)
-				l.Info("m", slog.Group("g", slog.Any("attr", v)))
-				l.With("bound", v).WithGroup("g").Warn("m", "list", []any{v})
-				l.Error("m", v, v)
-				return b.String()
+				err := text.Execute(&b, v)
+				return withError(b.Bytes(), err)
 			})
 		})
-	}
-}
-
-func TestEncodersDoNotLeak(t *testing.T) {
-	for name, encode := range map[string]func(v any) string{
-		"json": func(v any) string { return withError(json.Marshal(v)) },
-		"json, indented": func(v any) string {
-			return withError(json.MarshalIndent(map[string]any{"v": v}, "", "  "))
-		},
-		"xml":  func(v any) string { return withError(xml.Marshal(v)) },
-		"yaml": func(v any) string { return withError(yaml.Marshal(v)) },
-		"gob": func(v any) string {
-			var b bytes.Buffer
-			err := gob.NewEncoder(&b).Encode(v)
-			return withError(b.Bytes(), err)
-		},
-	} {
-		t.Run(name, func(t *testing.T) { testRoute(t, encode) })
-	}
-}
-
-func TestEncodersWriteTheMarker(t *testing.T) {
-	out, err := json.Marshal(secret("TOKEN", canary))
-	require.NoError(t, err)
-	require.Contains(t, string(out), `"Value":"[REDACTED]"`, "JSON shows that there is something")
-	out, err = xml.Marshal(secret("TOKEN", canary))
-	require.NoError(t, err)
-	require.Contains(t, string(out), `<Value>[REDACTED]</Value>`)
-	out, err = yaml.Marshal(secret("TOKEN", canary))
-	require.NoError(t, err)
-	require.Contains(t, string(out), `[REDACTED]`)
-}
-
-func TestTemplatesDoNotLeak(t *testing.T) {
-	const page = `{{.}} {{printf "%v %+v %#v %s" . . . .}} {{print .}} {{html .}} {{js .}} {{urlquery .}}`
-	text := texttemplate.Must(texttemplate.New("").Parse(page))
-	web := htmltemplate.Must(htmltemplate.New("").Parse(`{{.}} <a href="?q={{.}}" title="{{.}}">{{printf "%v" .}}</a><script>var x = {{.}}</script>`))
-	t.Run("text", func(t *testing.T) {
-		testRoute(t, func(v any) string {
-			var b bytes.Buffer
-			err := text.Execute(&b, v)
-			return withError(b.Bytes(), err)
+		t.Run("html", func(t *testing.T) {
+			testRoute(t, func(v any) string {
+				var b bytes.Buffer
+				err := web.Execute(&b, v)
+				return withError(b.Bytes(), err)
+			})
 		})
 	})
-	t.Run("html", func(t *testing.T) {
+
+	t.Run("failed assertions", func(t *testing.T) {
 		testRoute(t, func(v any) string {
-			var b bytes.Buffer
-			err := web.Execute(&b, v)
-			return withError(b.Bytes(), err)
+			var m messages
+			assert.Equal(&m, v, "something else")
+			assert.Equal(&m, exported{}, v)
+			assert.Equal(&m, unexported{}, v)
+			assert.Exactly(&m, v, 1)
+			assert.Nil(&m, v)
+			assert.Empty(&m, v)
+			assert.Zero(&m, v)
+			assert.Contains(&m, []any{v}, 1)
+			assert.ElementsMatch(&m, []any{v, 1}, []any{2})
+			assert.IsType(&m, 1, v)
+			if err, ok := v.(error); ok {
+				assert.NoError(&m, err)
+				assert.ErrorIs(&m, err, os.ErrNotExist)
+			}
+			return m.String()
 		})
+	})
+
+	t.Run("panics", func(t *testing.T) {
+		panics := func(name string) string {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), panicWith+"="+name, "GOTRACEBACK=all")
+			out, err := cmd.CombinedOutput()
+			require.Error(t, err, "the child must panic")
+			require.Contains(t, string(out), "panic: ", "the child must panic")
+			return string(out)
+		}
+		require.NotEmpty(t, leak(panics("plain")), "a panic prints what is not protected")
+		for _, name := range []string{
+			"Value", "*Value", "Secret", "*Secret", "*Bundle", "Bundle", "exported fields", "unexported fields", "*unexported fields",
+			"embedded", "[]any", "map to any", "FetchError", "*FetchError", "wrapped error", "error with fields",
+		} {
+			t.Run(name, func(t *testing.T) {
+				out := panics(name)
+				require.NotContains(t, out, "nil argument", "the child must find the holding")
+				require.Empty(t, leak(out), "a panic must not show a value:\n%s", out)
+			})
+		}
+	})
+}
+
+func TestValue_Marker(t *testing.T) {
+	t.Run("a value alone always prints the marker", func(t *testing.T) {
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%20s", "%U"} {
+			require.Equal(t, "[REDACTED]", fmt.Sprintf(format, bundle.NewValue(canary)), "every verb gives the same marker: %s", format)
+		}
+		require.Equal(t, "[REDACTED]", bundle.Value{}.String(), "an empty value does not tell that it is empty")
+		require.Equal(t, "[REDACTED]", bundle.NewValue(canary).GoString())
+		require.Equal(t, "[REDACTED]", bundle.NewValue(canary).LogValue().String())
+		text, err := bundle.NewValue(canary).MarshalText()
+		require.NoError(t, err)
+		require.Equal(t, "[REDACTED]", string(text))
+		text, err = bundle.NewValue(canary).MarshalJSON()
+		require.NoError(t, err)
+		require.Equal(t, `"[REDACTED]"`, string(text))
 	})
 }
 
@@ -288,27 +335,6 @@ func TestTemplatesDoNotLeak(t *testing.T) {
 type messages struct{ strings.Builder }
 
 func (m *messages) Errorf(format string, args ...any) { fmt.Fprintf(m, format, args...) }
-
-func TestFailedAssertionsDoNotLeak(t *testing.T) {
-	testRoute(t, func(v any) string {
-		var m messages
-		assert.Equal(&m, v, "something else")
-		assert.Equal(&m, exported{}, v)
-		assert.Equal(&m, unexported{}, v)
-		assert.Exactly(&m, v, 1)
-		assert.Nil(&m, v)
-		assert.Empty(&m, v)
-		assert.Zero(&m, v)
-		assert.Contains(&m, []any{v}, 1)
-		assert.ElementsMatch(&m, []any{v, 1}, []any{2})
-		assert.IsType(&m, 1, v)
-		if err, ok := v.(error); ok {
-			assert.NoError(&m, err)
-			assert.ErrorIs(&m, err, os.ErrNotExist)
-		}
-		return m.String()
-	})
-}
 
 // panicWith makes this test's binary panic with the holding of that name.
 const panicWith = "BUNDLE_TEST_PANIC"
@@ -321,26 +347,4 @@ func TestMain(m *testing.M) {
 		panic(holdings(&testing.B{})[name])
 	}
 	os.Exit(m.Run())
-}
-
-func TestPanicsDoNotLeak(t *testing.T) {
-	panics := func(name string) string {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), panicWith+"="+name, "GOTRACEBACK=all")
-		out, err := cmd.CombinedOutput()
-		require.Error(t, err, "the child must panic")
-		require.Contains(t, string(out), "panic: ", "the child must panic")
-		return string(out)
-	}
-	require.NotEmpty(t, leak(panics("plain")), "a panic prints what is not protected")
-	for _, name := range []string{
-		"Value", "*Value", "Secret", "*Secret", "*Bundle", "Bundle", "exported fields", "unexported fields", "*unexported fields",
-		"embedded", "[]any", "map to any", "FetchError", "*FetchError", "wrapped error", "error with fields",
-	} {
-		t.Run(name, func(t *testing.T) {
-			out := panics(name)
-			require.NotContains(t, out, "nil argument", "the child must find the holding")
-			require.Empty(t, leak(out), "a panic must not show a value:\n%s", out)
-		})
-	}
 }

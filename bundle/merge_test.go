@@ -23,36 +23,111 @@ func reveal(t *testing.T, b *bundle.Bundle, name string) string {
 	return s.Value.Reveal()
 }
 
-func TestTheLastLayerWins(t *testing.T) {
-	b := bundle.Merge(
-		mustNew(t, from("platform", "A", "1"), from("platform", "B", "1")),
-		nil,
-		mustNew(t, from("yaml", "A", "2"), from("yaml", "C", "2")),
-		mustNew(t, from("dotenv", "A", "3")),
-	)
-	require.Equal(t, []string{"A=3", "B=1", "C=2"}, b.Environ())
+func TestMerge(t *testing.T) {
+	t.Run("takes each value from the last layer that has it", func(t *testing.T) {
+		b := bundle.Merge(
+			mustNew(t, from("platform", "A", "1"), from("platform", "B", "1")),
+			nil,
+			mustNew(t, from("yaml", "A", "2"), from("yaml", "C", "2")),
+			mustNew(t, from("dotenv", "A", "3")),
+		)
+		require.Equal(t, []string{"A=3", "B=1", "C=2"}, b.Environ())
+	})
+
+	t.Run("lets an empty value shadow the platform's", func(t *testing.T) {
+		platform := mustNew(t, from("platform", "A", "1"), from("platform", "B", "1"))
+		b := bundle.Merge(platform, mustNew(t, from("dotenv", "A", "")))
+		require.Empty(t, reveal(t, b, "A"), "an empty value is a value")
+		require.Equal(t, "1", reveal(t, b, "B"), "an absent name hides nothing")
+	})
+
+	t.Run("combines the metadata of all layers", func(t *testing.T) {
+		with := func(m bundle.Meta) *bundle.Bundle {
+			b, err := bundle.New(nil, &m)
+			require.NoError(t, err)
+			return b
+		}
+		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		platform := bundle.Meta{
+			Revision: "r1", RefreshAfter: time.Hour, Scope: "acme/web", TokenID: "t1", IssuedAt: now, TokenExpires: now.Add(time.Hour), RotateBy: now,
+			Problems: []bundle.Problem{{Name: "X"}}, Notices: []string{"one"},
+		}
+		local := bundle.Meta{RefreshAfter: time.Minute, Problems: []bundle.Problem{{Name: "Y"}}, Notices: []string{"two"}}
+		want := platform
+		want.RefreshAfter = time.Minute
+		want.Problems = []bundle.Problem{{Name: "X"}, {Name: "Y"}}
+		want.Notices = []string{"one", "two"}
+		require.Equal(t, want, bundle.Merge(with(platform), with(local)).Meta(), "a layer that identifies nothing leaves the platform's identity")
+
+		want.Problems = []bundle.Problem{{Name: "Y"}, {Name: "X"}}
+		want.Notices = []string{"two", "one"}
+		require.Equal(t, want, bundle.Merge(with(local), with(platform)).Meta(), "problems and notices come in the order of the layers")
+
+		other := bundle.Merge(with(platform), with(bundle.Meta{TokenID: "t2"})).Meta()
+		require.Equal(t, "t2", other.TokenID, "the last layer that identifies itself does so")
+		require.Empty(t, other.Scope, "and its identity is not mixed with another's")
+		require.Empty(t, other.Revision)
+		require.Equal(t, time.Hour, other.RefreshAfter, "a layer that asks for no refresh does not undo another's wish")
+
+		revised := with(bundle.Meta{Revision: "r2"})
+		require.Equal(t, platform.TokenExpires, bundle.Merge(with(platform), revised).Meta().TokenExpires, "a layer that only has revisions does not hide the platform")
+		require.Equal(t, "r1", bundle.Merge(with(platform), revised).Meta().Revision)
+		require.Equal(t, "r2", bundle.Merge(with(local), with(bundle.Meta{Revision: "r0"}), revised).Meta().Revision)
+	})
+
+	t.Run("drops a problem that a later layer solves", func(t *testing.T) {
+		expired := func(name string) *bundle.Bundle {
+			b, err := bundle.New([]bundle.Secret{secret("OTHER", "")}, &bundle.Meta{Problems: []bundle.Problem{{Name: name, Reason: "it expired"}}})
+			require.NoError(t, err)
+			return b
+		}
+		local := mustNew(t, secret("A", canary))
+		require.Empty(t, bundle.Merge(expired("A"), local).Problems(), "the bundle has A, and from where it should")
+		require.Empty(t, bundle.Merge(expired("A"), bundle.Merge(nil, local)).Problems())
+		require.Empty(t, bundle.Merge(bundle.Merge(nil, expired("A")), local).Problems())
+		require.Len(t, bundle.Merge(expired("B"), local).Problems(), 1)
+		require.Len(t, bundle.Merge(local, expired("A")).Problems(), 1, "what takes the place of a missing value is not what was wanted")
+		require.Len(t, bundle.Merge(expired(""), local).Problems(), 1, "a source's problem stays")
+	})
+
+	t.Run("does not change the layers", func(t *testing.T) {
+		low, high := mustNew(t, from("a", "A", "1")), mustNew(t, from("b", "A", "2"))
+		_ = bundle.Merge(low, high)
+		require.Equal(t, "1", reveal(t, low, "A"))
+		require.Len(t, low.Trace("A"), 1)
+		require.Len(t, high.Trace("A"), 1)
+	})
+
+	t.Run("is associative", func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		for range 2000 {
+			a, b, c := anyBundle(t, rng, "a"), anyBundle(t, rng, "b"), anyBundle(t, rng, "c")
+			all := bundle.Merge(a, b, c)
+			require.True(t, all.Equal(bundle.Merge(bundle.Merge(a, b), c)), "%v, %v and %v: the first two first", a, b, c)
+			require.True(t, all.Equal(bundle.Merge(a, bundle.Merge(b, c))), "%v, %v and %v: the last two first", a, b, c)
+			require.True(t, all.Equal(bundle.Merge(all)), "a merged bundle is as good a layer as any")
+			for s := range all.All() {
+				require.Len(t, all.Trace(s.Name), has(a, s.Name)+has(b, s.Name)+has(c, s.Name), "%s: no layer's value is forgotten", s.Name)
+			}
+		}
+	})
 }
 
-func TestAnEmptyValueHidesThePlatforms(t *testing.T) {
-	platform := mustNew(t, from("platform", "A", "1"), from("platform", "B", "1"))
-	b := bundle.Merge(platform, mustNew(t, from("dotenv", "A", "")))
-	require.Empty(t, reveal(t, b, "A"), "an empty value is a value")
-	require.Equal(t, "1", reveal(t, b, "B"), "an absent name hides nothing")
+func TestBundle_Trace(t *testing.T) {
+	t.Run("lists the winner, then the shadowed origins", func(t *testing.T) {
+		b := bundle.Merge(
+			mustNew(t, from("platform", "A", "1"), from("platform", "B", "1")),
+			mustNew(t, from("yaml", "A", "2")),
+			mustNew(t, from("dotenv", "A", "1")),
+		)
+		require.Equal(t, []bundle.Origin{{Provider: "dotenv", Location: "A"}, {Provider: "yaml", Location: "A"}, {Provider: "platform", Location: "A"}},
+			b.Trace("A"), "the nearest first")
+		require.Equal(t, []bundle.Origin{{Provider: "platform", Location: "B"}}, b.Trace("B"))
+		require.Empty(t, b.Trace("C"), "a name that is not there has no origin")
+	})
 }
 
-func TestTraceNamesTheWinnerThenWhatItHides(t *testing.T) {
-	b := bundle.Merge(
-		mustNew(t, from("platform", "A", "1"), from("platform", "B", "1")),
-		mustNew(t, from("yaml", "A", "2")),
-		mustNew(t, from("dotenv", "A", "1")),
-	)
-	require.Equal(t, []bundle.Origin{{Provider: "dotenv", Location: "A"}, {Provider: "yaml", Location: "A"}, {Provider: "platform", Location: "A"}},
-		b.Trace("A"), "the nearest first")
-	require.Equal(t, []bundle.Origin{{Provider: "platform", Location: "B"}}, b.Trace("B"))
-	require.Empty(t, b.Trace("C"), "a name that is not there has no origin")
-}
-
-func TestShadowedNamesEveryHiddenValue(t *testing.T) {
+func TestBundle_Shadowed(t *testing.T) {
 	b := bundle.Merge(
 		mustNew(t, from("platform", "A", "1"), from("platform", "B", "1"), from("platform", "Z", "1")),
 		mustNew(t, from("yaml", "A", "2"), from("yaml", "Z", "1")),
@@ -64,63 +139,6 @@ func TestShadowedNamesEveryHiddenValue(t *testing.T) {
 		{Name: "A", Winner: dotenv, Hidden: bundle.Origin{Provider: "platform", Location: "A"}, Same: true},
 		{Name: "Z", Winner: bundle.Origin{Provider: "yaml", Location: "Z"}, Hidden: bundle.Origin{Provider: "platform", Location: "Z"}, Same: true},
 	}, b.Shadowed(), "by name, the nearest first; Same compares with the winner")
-}
-
-func TestMergeKeepsEverySourcesWordAboutTheBundle(t *testing.T) {
-	with := func(m bundle.Meta) *bundle.Bundle {
-		b, err := bundle.New(nil, &m)
-		require.NoError(t, err)
-		return b
-	}
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	platform := bundle.Meta{
-		Revision: "r1", RefreshAfter: time.Hour, Scope: "acme/web", TokenID: "t1", IssuedAt: now, TokenExpires: now.Add(time.Hour), RotateBy: now,
-		Problems: []bundle.Problem{{Name: "X"}}, Notices: []string{"one"},
-	}
-	local := bundle.Meta{RefreshAfter: time.Minute, Problems: []bundle.Problem{{Name: "Y"}}, Notices: []string{"two"}}
-	want := platform
-	want.RefreshAfter = time.Minute
-	want.Problems = []bundle.Problem{{Name: "X"}, {Name: "Y"}}
-	want.Notices = []string{"one", "two"}
-	require.Equal(t, want, bundle.Merge(with(platform), with(local)).Meta(), "a layer that identifies nothing leaves the platform's identity")
-
-	want.Problems = []bundle.Problem{{Name: "Y"}, {Name: "X"}}
-	want.Notices = []string{"two", "one"}
-	require.Equal(t, want, bundle.Merge(with(local), with(platform)).Meta(), "problems and notices come in the order of the layers")
-
-	other := bundle.Merge(with(platform), with(bundle.Meta{TokenID: "t2"})).Meta()
-	require.Equal(t, "t2", other.TokenID, "the last layer that identifies itself does so")
-	require.Empty(t, other.Scope, "and its identity is not mixed with another's")
-	require.Empty(t, other.Revision)
-	require.Equal(t, time.Hour, other.RefreshAfter, "a layer that asks for no refresh does not undo another's wish")
-
-	revised := with(bundle.Meta{Revision: "r2"})
-	require.Equal(t, platform.TokenExpires, bundle.Merge(with(platform), revised).Meta().TokenExpires, "a layer that only has revisions does not hide the platform")
-	require.Equal(t, "r1", bundle.Merge(with(platform), revised).Meta().Revision)
-	require.Equal(t, "r2", bundle.Merge(with(local), with(bundle.Meta{Revision: "r0"}), revised).Meta().Revision)
-}
-
-func TestWhatALaterLayerHasIsNoProblem(t *testing.T) {
-	expired := func(name string) *bundle.Bundle {
-		b, err := bundle.New([]bundle.Secret{secret("OTHER", "")}, &bundle.Meta{Problems: []bundle.Problem{{Name: name, Reason: "it expired"}}})
-		require.NoError(t, err)
-		return b
-	}
-	local := mustNew(t, secret("A", canary))
-	require.Empty(t, bundle.Merge(expired("A"), local).Problems(), "the bundle has A, and from where it should")
-	require.Empty(t, bundle.Merge(expired("A"), bundle.Merge(nil, local)).Problems())
-	require.Empty(t, bundle.Merge(bundle.Merge(nil, expired("A")), local).Problems())
-	require.Len(t, bundle.Merge(expired("B"), local).Problems(), 1)
-	require.Len(t, bundle.Merge(local, expired("A")).Problems(), 1, "what takes the place of a missing value is not what was wanted")
-	require.Len(t, bundle.Merge(expired(""), local).Problems(), 1, "a source's problem stays")
-}
-
-func TestMergeChangesNoLayer(t *testing.T) {
-	low, high := mustNew(t, from("a", "A", "1")), mustNew(t, from("b", "A", "2"))
-	_ = bundle.Merge(low, high)
-	require.Equal(t, "1", reveal(t, low, "A"))
-	require.Len(t, low.Trace("A"), 1)
-	require.Len(t, high.Trace("A"), 1)
 }
 
 // anyBundle returns a bundle with some of a few names.
@@ -151,20 +169,6 @@ func anyBundle(t *testing.T, rng *rand.Rand, who string) *bundle.Bundle {
 	b, err := bundle.New(secrets, &m)
 	require.NoError(t, err)
 	return b
-}
-
-func TestMergingIsAssociative(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
-		a, b, c := anyBundle(t, rng, "a"), anyBundle(t, rng, "b"), anyBundle(t, rng, "c")
-		all := bundle.Merge(a, b, c)
-		require.True(t, all.Equal(bundle.Merge(bundle.Merge(a, b), c)), "%v, %v and %v: the first two first", a, b, c)
-		require.True(t, all.Equal(bundle.Merge(a, bundle.Merge(b, c))), "%v, %v and %v: the last two first", a, b, c)
-		require.True(t, all.Equal(bundle.Merge(all)), "a merged bundle is as good a layer as any")
-		for s := range all.All() {
-			require.Len(t, all.Trace(s.Name), has(a, s.Name)+has(b, s.Name)+has(c, s.Name), "%s: no layer's value is forgotten", s.Name)
-		}
-	}
 }
 
 func has(b *bundle.Bundle, name string) int {

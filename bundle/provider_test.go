@@ -51,112 +51,123 @@ func (w waitingChecking) Check(ctx context.Context) (*bundle.Bundle, []bundle.Ch
 	return w.checks.Check(ctx)
 }
 
-func TestOptionalKeepsWaiterAndChecker(t *testing.T) {
-	good := &source{bundle: mustNew(t, secret("A", "1"))}
-	for _, row := range []struct {
-		about             string
-		provider          bundle.Provider
-		waits, wantChecks bool
-	}{
-		{"neither", good, false, false},
-		{"a Waiter", waiting{good}, true, false},
-		{"a Checker", checking{good}, false, true},
-		{"both", waitingChecking{waiting{good}, checking{good}}, true, true},
-	} {
-		t.Run(row.about, func(t *testing.T) {
-			o := bundle.Optional(row.provider)
-			b, err := o.Fetch(t.Context(), nil)
-			require.NoError(t, err)
-			require.Same(t, good.bundle, b, "what is fetched comes through")
-			require.Equal(t, "source under test", fmt.Sprint(o), "it goes by the name of what it wraps")
-
-			w, waits := o.(bundle.Waiter)
-			require.Equal(t, row.waits, waits, "it waits if and only if what it wraps does")
-			if waits {
-				b, err := w.Wait(t.Context(), nil)
+func TestOptional(t *testing.T) {
+	t.Run("implements Waiter and Checker if the provider does", func(t *testing.T) {
+		good := &source{bundle: mustNew(t, secret("A", "1"))}
+		for _, row := range []struct {
+			about             string
+			provider          bundle.Provider
+			waits, wantChecks bool
+		}{
+			{"neither", good, false, false},
+			{"a Waiter", waiting{good}, true, false},
+			{"a Checker", checking{good}, false, true},
+			{"both", waitingChecking{waiting{good}, checking{good}}, true, true},
+		} {
+			t.Run(row.about, func(t *testing.T) {
+				o := bundle.Optional(row.provider)
+				b, err := o.Fetch(t.Context(), nil)
 				require.NoError(t, err)
-				require.Same(t, good.bundle, b)
-			}
-			c, checks := o.(bundle.Checker)
-			require.Equal(t, row.wantChecks, checks, "it checks if and only if what it wraps does")
-			if checks {
-				b, items := c.Check(t.Context())
-				require.Same(t, good.bundle, b)
-				require.Equal(t, []bundle.CheckItem{
-					{Name: "checked"}, {Name: "late", Status: bundle.CheckWarning}, {Name: "down", Status: bundle.CheckWarning},
-				}, items, "what is optional cannot fail the check")
-				require.Equal(t, bundle.CheckFailed, checkedItems[2].Status, "the checker's own items stay as they were")
-			}
-		})
-	}
-}
+				require.Same(t, good.bundle, b, "what is fetched comes through")
+				require.Equal(t, "source under test", fmt.Sprint(o), "it goes by the name of what it wraps")
 
-func TestAnOptionalFirstFailureBecomesAProblem(t *testing.T) {
-	for _, row := range []struct {
-		about     string
-		err       error
-		retryable bool
-	}{
-		{"plain error", errors.New("no route"), true},
-		{"unavailable", &bundle.FetchError{Err: errors.New("no route")}, true},
-		{"wrapped permanent", fmt.Errorf("no %w", &bundle.FetchError{Kind: bundle.FetchPermanent, Err: errors.New("route")}), false},
-		{"revoked", &bundle.FetchError{Kind: bundle.FetchRevoked, Err: errors.New("no route")}, false},
-	} {
-		t.Run(row.about, func(t *testing.T) {
-			b, err := bundle.Optional(&source{err: row.err}).Fetch(t.Context(), nil)
-			require.NoError(t, err, "a first failure does not stop the runner")
-			require.Zero(t, b.Len())
-			require.Equal(t, bundle.Meta{
-				RefreshAfter: time.Minute,
-				Problems:     []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no route", Retryable: row.retryable}},
-			}, b.Meta(), "the problem says what failed, and the source is asked again soon")
-		})
-	}
-}
+				w, waits := o.(bundle.Waiter)
+				require.Equal(t, row.waits, waits, "it waits if and only if what it wraps does")
+				if waits {
+					b, err := w.Wait(t.Context(), nil)
+					require.NoError(t, err)
+					require.Same(t, good.bundle, b)
+				}
+				c, checks := o.(bundle.Checker)
+				require.Equal(t, row.wantChecks, checks, "it checks if and only if what it wraps does")
+				if checks {
+					b, items := c.Check(t.Context())
+					require.Same(t, good.bundle, b)
+					require.Equal(t, []bundle.CheckItem{
+						{Name: "checked"}, {Name: "late", Status: bundle.CheckWarning}, {Name: "down", Status: bundle.CheckWarning},
+					}, items, "what is optional cannot fail the check")
+					require.Equal(t, bundle.CheckFailed, checkedItems[2].Status, "the checker's own items stay as they were")
+				}
+			})
+		}
+	})
 
-func TestAnOptionalLaterFailureIsReturned(t *testing.T) {
-	fault := &bundle.FetchError{Kind: bundle.FetchRevoked, Err: errors.New("gone")}
-	s := &source{err: fault}
-	o := bundle.Optional(s)
-	_, err := o.Fetch(t.Context(), mustNew(t, secret("A", "1")))
-	require.Equal(t, error(fault), err, "the caller keeps what it has, or drops it if it was revoked")
+	t.Run("turns a first failure into a problem", func(t *testing.T) {
+		for _, row := range []struct {
+			about     string
+			err       error
+			retryable bool
+		}{
+			{"plain error", errors.New("no route"), true},
+			{"unavailable", &bundle.FetchError{Err: errors.New("no route")}, true},
+			{"wrapped permanent", fmt.Errorf("no %w", &bundle.FetchError{Kind: bundle.FetchPermanent, Err: errors.New("route")}), false},
+			{"revoked", &bundle.FetchError{Kind: bundle.FetchRevoked, Err: errors.New("no route")}, false},
+		} {
+			t.Run(row.about, func(t *testing.T) {
+				b, err := bundle.Optional(&source{err: row.err}).Fetch(t.Context(), nil)
+				require.NoError(t, err, "a first failure does not stop the runner")
+				require.Zero(t, b.Len())
+				require.Equal(t, bundle.Meta{
+					RefreshAfter: time.Minute,
+					Problems:     []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no route", Retryable: row.retryable}},
+				}, b.Meta(), "the problem says what failed, and the source is asked again soon")
+			})
+		}
+	})
 
-	standIn, err := o.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	_, err = o.Fetch(t.Context(), standIn)
-	require.Equal(t, error(fault), err, "a second failure is reported: the problem is there already")
-}
+	t.Run("returns a later failure", func(t *testing.T) {
+		fault := &bundle.FetchError{Kind: bundle.FetchRevoked, Err: errors.New("gone")}
+		s := &source{err: fault}
+		o := bundle.Optional(s)
+		_, err := o.Fetch(t.Context(), mustNew(t, secret("A", "1")))
+		require.Equal(t, error(fault), err, "the caller keeps what it has, or drops it if it was revoked")
 
-func TestAnOptionalProviderReportsTheEndOfTheContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := bundle.Optional(&source{err: ctx.Err()}).Fetch(ctx, nil)
-	require.ErrorIs(t, err, context.Canceled, "an end that the caller asked for is no problem of the source")
-}
+		standIn, err := o.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		_, err = o.Fetch(t.Context(), standIn)
+		require.Equal(t, error(fault), err, "a second failure is reported: the problem is there already")
+	})
 
-func TestAnAttemptThatItsCallerCutsOffIsAFailureOfAnOptionalProvider(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(&bundle.FetchError{Err: errors.New("no answer within a minute")})
-	b, err := bundle.Optional(&source{err: ctx.Err()}).Fetch(ctx, nil)
-	require.NoError(t, err, "the caller is still there, and wants to go on without it")
-	require.Equal(t, []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no answer within a minute: context canceled", Retryable: true}},
-		b.Problems())
-}
+	t.Run("returns the context's error", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := bundle.Optional(&source{err: ctx.Err()}).Fetch(ctx, nil)
+		require.ErrorIs(t, err, context.Canceled, "an end that the caller asked for is no problem of the source")
+	})
 
-func TestTheStandInOfAnOptionalProviderIsNotHandedOn(t *testing.T) {
-	s := &source{err: errors.New("no route")}
-	o := bundle.Optional(waiting{s}).(bundle.Waiter)
-	standIn, err := o.Fetch(t.Context(), nil)
-	require.NoError(t, err)
+	t.Run("counts an attempt that the caller cuts off as a failure", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(&bundle.FetchError{Err: errors.New("no answer within a minute")})
+		b, err := bundle.Optional(&source{err: ctx.Err()}).Fetch(ctx, nil)
+		require.NoError(t, err, "the caller is still there, and wants to go on without it")
+		require.Equal(t, []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no answer within a minute: context canceled", Retryable: true}},
+			b.Problems())
+	})
 
-	s.bundle, s.err = mustNew(t, secret("A", "1")), nil
-	b, err := o.Fetch(t.Context(), standIn)
-	require.NoError(t, err)
-	_, err = o.Wait(t.Context(), standIn)
-	require.NoError(t, err)
-	_, err = o.Wait(t.Context(), b)
-	require.NoError(t, err)
-	require.Equal(t, []*bundle.Bundle{nil, nil, nil, b}, s.lasts, "last is a bundle that the provider itself returned, or nil")
+	t.Run("does not pass its stand-in to the provider", func(t *testing.T) {
+		s := &source{err: errors.New("no route")}
+		o := bundle.Optional(waiting{s}).(bundle.Waiter)
+		standIn, err := o.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+
+		s.bundle, s.err = mustNew(t, secret("A", "1")), nil
+		b, err := o.Fetch(t.Context(), standIn)
+		require.NoError(t, err)
+		_, err = o.Wait(t.Context(), standIn)
+		require.NoError(t, err)
+		_, err = o.Wait(t.Context(), b)
+		require.NoError(t, err)
+		require.Equal(t, []*bundle.Bundle{nil, nil, nil, b}, s.lasts, "last is a bundle that the provider itself returned, or nil")
+	})
+
+	t.Run("uses the type as the name of a provider without one", func(t *testing.T) {
+		require.Equal(t, "bundle_test.nameless", fmt.Sprint(bundle.Optional(nameless{})))
+	})
+
+	t.Run("returns nil for no provider", func(t *testing.T) {
+		require.Nil(t, bundle.Optional(nil), "whoever takes layers refuses it")
+		require.Nil(t, bundle.Optional((*source)(nil)), "a nil pointer is no provider either")
+	})
 }
 
 type nameless struct{}
@@ -165,26 +176,21 @@ func (nameless) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 	return nil, errors.New("no route")
 }
 
-func TestAnOptionalProviderWithoutANameGoesByItsType(t *testing.T) {
-	require.Equal(t, "bundle_test.nameless", fmt.Sprint(bundle.Optional(nameless{})))
+func TestFetchError(t *testing.T) {
+	t.Run("has the text of its cause", func(t *testing.T) {
+		cause := errors.New("no route")
+		err := &bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}
+		require.EqualError(t, err, "no route")
+		require.ErrorIs(t, err, cause)
+		require.EqualError(t, &bundle.FetchError{Kind: bundle.FetchRevoked}, "revoked", "without a cause the kind says it")
+	})
 }
 
-func TestNoProviderStaysNone(t *testing.T) {
-	require.Nil(t, bundle.Optional(nil), "whoever takes layers refuses it")
-	require.Nil(t, bundle.Optional((*source)(nil)), "a nil pointer is no provider either")
-}
-
-func TestFetchErrorsReadLikeTheirCause(t *testing.T) {
-	cause := errors.New("no route")
-	err := &bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}
-	require.EqualError(t, err, "no route")
-	require.ErrorIs(t, err, cause)
-	require.EqualError(t, &bundle.FetchError{Kind: bundle.FetchRevoked}, "revoked", "without a cause the kind says it")
-}
-
-func TestKindsAndStatusesHaveNames(t *testing.T) {
-	require.Equal(t, "unavailable permanent revoked FetchKind(9)",
-		fmt.Sprint(bundle.FetchUnavailable, " ", bundle.FetchPermanent, " ", bundle.FetchRevoked, " ", bundle.FetchKind(9)))
-	require.Equal(t, "ok warning failed CheckStatus(9)",
-		fmt.Sprint(bundle.CheckOK, " ", bundle.CheckWarning, " ", bundle.CheckFailed, " ", bundle.CheckStatus(9)))
+func TestFetchKind(t *testing.T) {
+	t.Run("kinds and check statuses have names", func(t *testing.T) {
+		require.Equal(t, "unavailable permanent revoked FetchKind(9)",
+			fmt.Sprint(bundle.FetchUnavailable, " ", bundle.FetchPermanent, " ", bundle.FetchRevoked, " ", bundle.FetchKind(9)))
+		require.Equal(t, "ok warning failed CheckStatus(9)",
+			fmt.Sprint(bundle.CheckOK, " ", bundle.CheckWarning, " ", bundle.CheckFailed, " ", bundle.CheckStatus(9)))
+	})
 }

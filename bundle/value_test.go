@@ -13,7 +13,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-func TestPreviewFollowsItsTable(t *testing.T) {
+func TestValue_Preview(t *testing.T) {
 	long := strings.Repeat("x", 100)
 	for _, row := range []struct{ about, value, want string }{
 		{"empty", "", "****"},
@@ -75,7 +75,7 @@ func FuzzPreview(f *testing.F) {
 	})
 }
 
-func TestValuesAreComparedByContent(t *testing.T) {
+func TestValue_Equal(t *testing.T) {
 	a := bundle.NewValue("abc")
 	require.True(t, a.Equal(bundle.NewValue("abc")))
 	require.False(t, a.Equal(bundle.NewValue("abd")))
@@ -84,27 +84,29 @@ func TestValuesAreComparedByContent(t *testing.T) {
 	require.True(t, bundle.NewValue("").Equal(bundle.Value{}), "the zero Value is the empty string")
 }
 
-func TestAValueIsReadFromAJSONString(t *testing.T) {
-	var account struct {
-		User     string
-		Password bundle.Value
-	}
-	require.NoError(t, json.Unmarshal([]byte(`{"User":"u","Password":"`+canary+`\n"}`), &account))
-	require.Equal(t, canary+"\n", account.Password.Reveal())
-	require.Empty(t, leak(fmt.Sprintf("%+v", account)))
-
-	written, err := json.Marshal(account)
-	require.NoError(t, err)
-	for name, data := range map[string]string{
-		"what was written in its place": string(written),
-		"null":                          `{"Password":null}`,
-		"a number":                      `{"Password":8317}`,
-		"an object":                     `{"Password":{"` + canary + `":1}}`,
-	} {
-		err := json.Unmarshal([]byte(data), &account)
-		require.Error(t, err, "%s is no value: a secret must not get lost", name)
-		require.Empty(t, leak(err.Error()))
-		require.NotContains(t, err.Error(), "8317")
+func TestValue_UnmarshalJSON(t *testing.T) {
+	t.Run("accepts only a JSON string", func(t *testing.T) {
+		var account struct {
+			User     string
+			Password bundle.Value
+		}
+		require.NoError(t, json.Unmarshal([]byte(`{"User":"u","Password":"`+canary+`\n"}`), &account))
 		require.Equal(t, canary+"\n", account.Password.Reveal())
-	}
+		require.Empty(t, leak(fmt.Sprintf("%+v", account)))
+
+		written, err := json.Marshal(account)
+		require.NoError(t, err)
+		for name, data := range map[string]string{
+			"what was written in its place": string(written),
+			"null":                          `{"Password":null}`,
+			"a number":                      `{"Password":8317}`,
+			"an object":                     `{"Password":{"` + canary + `":1}}`,
+		} {
+			err := json.Unmarshal([]byte(data), &account)
+			require.Error(t, err, "%s is no value: a secret must not get lost", name)
+			require.Empty(t, leak(err.Error()))
+			require.NotContains(t, err.Error(), "8317")
+			require.Equal(t, canary+"\n", account.Password.Reveal())
+		}
+	})
 }

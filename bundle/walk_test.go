@@ -88,33 +88,35 @@ func addressable(v reflect.Value) reflect.Value {
 	return out
 }
 
-func TestTheWalkerFindsWhatIsNotProtected(t *testing.T) {
-	type inner struct {
-		hidden string
-		bytes  []byte
-		byName map[string]any
-		loop   *inner
-	}
-	in := &inner{hidden: canary, bytes: []byte(canary), byName: map[string]any{"a": [1]inner{{hidden: canary}}}}
-	in.loop = in
-	found, _ := walk(struct{ p any }{in})
-	require.ElementsMatch(t, []string{".p.*.hidden", ".p.*.bytes", ".p.*.byName[a][0].hidden"}, found, "the walker sees unexported fields")
-}
-
-func TestReflectionReachesNoValueExceptThroughItsClosure(t *testing.T) {
-	printed := map[string]bool{ // they hold no value themselves
-		"Shadow": true, "Trace": true, "Meta": true, "Diff": true, "FetchError": true,
-	}
-	for name, v := range holdings(t) {
-		found, funcs := walk(v)
-		require.Empty(t, found, "a %s can be dumped", name)
-		if !printed[name] {
-			require.Positive(t, funcs, "the walk must have come as far as the value of a %s", name)
+func TestWalk(t *testing.T) {
+	t.Run("finds unprotected values", func(t *testing.T) {
+		type inner struct {
+			hidden string
+			bytes  []byte
+			byName map[string]any
+			loop   *inner
 		}
-	}
+		in := &inner{hidden: canary, bytes: []byte(canary), byName: map[string]any{"a": [1]inner{{hidden: canary}}}}
+		in.loop = in
+		found, _ := walk(struct{ p any }{in})
+		require.ElementsMatch(t, []string{".p.*.hidden", ".p.*.bytes", ".p.*.byName[a][0].hidden"}, found, "the walker sees unexported fields")
+	})
+
+	t.Run("reaches no value except through its closure", func(t *testing.T) {
+		printed := map[string]bool{ // they hold no value themselves
+			"Shadow": true, "Trace": true, "Meta": true, "Diff": true, "FetchError": true,
+		}
+		for name, v := range holdings(t) {
+			found, funcs := walk(v)
+			require.Empty(t, found, "a %s can be dumped", name)
+			if !printed[name] {
+				require.Positive(t, funcs, "the walk must have come as far as the value of a %s", name)
+			}
+		}
+	})
 }
 
-func TestRevealIsTheWayIn(t *testing.T) {
+func TestValue_Reveal(t *testing.T) {
 	require.Equal(t, canary, bundle.NewValue(canary).Reveal())
 	require.Empty(t, bundle.Value{}.Reveal(), "the zero Value is the empty string")
 }

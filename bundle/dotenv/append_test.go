@@ -34,61 +34,110 @@ func entry(name, value string) dotenv.Entry {
 	return dotenv.Entry{Name: name, Value: bundle.NewValue(value)}
 }
 
-func TestAppendQuotesOnlyWhatNeedsIt(t *testing.T) {
-	for _, row := range []struct{ about, value, want string }{
-		{"empty", "", "A="},
-		{"safe characters", "sk-1.2/3:4@5%6+7,8_9", "A=sk-1.2/3:4@5%6+7,8_9"},
-		{"blank", "b c", "A='b c'"},
-		{"dollar", "$HOME", "A='$HOME'"},
-		{"backslash", `b\n`, `A='b\n'`},
-		{"tilde", "~/x", "A='~/x'"},
-		{"equals sign", "=ls", "A='=ls'"},
-		{"double quote", `b"c`, `A='b"c'`},
-		{"lines", "b\nc\n", "A='b\nc\n'"},
-		{"single quote", "it's", `A="it's"`},
-		{"single quote and what double quotes do not keep", "'\\\"$`\n", "A=\"'\\\\\\\"\\$\\`\n\""},
-		{"not ASCII", "é", "A='é'"},
-	} {
-		t.Run(row.about, func(t *testing.T) {
-			out, err := dotenv.Append(nil, entry("A", row.value))
+func TestAppend(t *testing.T) {
+	t.Run("quotes only the values that need it", func(t *testing.T) {
+		for _, row := range []struct{ about, value, want string }{
+			{"empty", "", "A="},
+			{"safe characters", "sk-1.2/3:4@5%6+7,8_9", "A=sk-1.2/3:4@5%6+7,8_9"},
+			{"blank", "b c", "A='b c'"},
+			{"dollar", "$HOME", "A='$HOME'"},
+			{"backslash", `b\n`, `A='b\n'`},
+			{"tilde", "~/x", "A='~/x'"},
+			{"equals sign", "=ls", "A='=ls'"},
+			{"double quote", `b"c`, `A='b"c'`},
+			{"lines", "b\nc\n", "A='b\nc\n'"},
+			{"single quote", "it's", `A="it's"`},
+			{"single quote and what double quotes do not keep", "'\\\"$`\n", "A=\"'\\\\\\\"\\$\\`\n\""},
+			{"not ASCII", "é", "A='é'"},
+		} {
+			t.Run(row.about, func(t *testing.T) {
+				out, err := dotenv.Append(nil, entry("A", row.value))
+				require.NoError(t, err)
+				require.Equal(t, row.want+"\n", string(out))
+				require.Equal(t, map[string]string{"A": row.value}, parse(t, string(out)), "Parse gives the value back")
+			})
+		}
+	})
+
+	t.Run("starts on a new line", func(t *testing.T) {
+		out, err := dotenv.Append([]byte("A=1"), entry("B", "2"), entry("C", "3"))
+		require.NoError(t, err)
+		require.Equal(t, "A=1\nB=2\nC=3\n", string(out), "a last line without an end gets one")
+
+		out, err = dotenv.Append([]byte("# x\r\n"), entry("B", "b\r\nc"))
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{"B": "b\r\nc"}, parse(t, string(out)), "a CR survives in a file that has CRLF elsewhere")
+	})
+
+	t.Run("rejects entries that Parse would reject", func(t *testing.T) {
+		for _, row := range []struct {
+			about, want string
+			entries     []dotenv.Entry
+		}{
+			{"name", `the name "A-B" has`, []dotenv.Entry{entry("OK", canary), entry("A-B", canary)}},
+			{"NUL", "A: the value has a NUL", []dotenv.Entry{entry("A", canary+"\x00")}},
+			{"UTF-8", "A: the value is not valid UTF-8", []dotenv.Entry{entry("A", canary+"\xff")}},
+			{"twice", "A occurs twice; remove one of the two", []dotenv.Entry{entry("A", canary), entry("A", canary)}},
+			{"size", "at most 1048576 are read", []dotenv.Entry{entry("A", strings.Repeat(canary, 1<<17))}},
+		} {
+			t.Run(row.about, func(t *testing.T) {
+				dst := append(make([]byte, 0, 1<<10), "X=1\n"...)
+				out, err := dotenv.Append(dst, row.entries...)
+				require.ErrorContains(t, err, "writing a .env file: ", "the error starts with the operation")
+				require.ErrorContains(t, err, row.want)
+				require.NotContains(t, err.Error(), canary, "an error never holds a value")
+				require.Equal(t, "X=1\n", string(out), "dst comes back as it was")
+				require.NotContains(t, string(out[:cap(out)]), canary, "nothing is written behind it either")
+			})
+		}
+	})
+
+	t.Run("writes values that Parse reads back", func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		for range 50 {
+			entries := awkward(rng, 20)
+			out, err := dotenv.Append(nil, entries...)
 			require.NoError(t, err)
-			require.Equal(t, row.want+"\n", string(out))
-			require.Equal(t, map[string]string{"A": row.value}, parse(t, string(out)), "Parse gives the value back")
-		})
-	}
-}
+			require.Equal(t, values(entries), parse(t, string(out)), "from %q", out)
+		}
+	})
 
-func TestAppendStartsOnALineOfItsOwn(t *testing.T) {
-	out, err := dotenv.Append([]byte("A=1"), entry("B", "2"), entry("C", "3"))
-	require.NoError(t, err)
-	require.Equal(t, "A=1\nB=2\nC=3\n", string(out), "a last line without an end gets one")
+	t.Run("writes values that a shell reads the same way", func(t *testing.T) {
+		entries := append(awkward(rand.New(rand.NewPCG(3, 4)), 500),
+			entry("ALL", "\x01\x02\x03 !\"#$%&'()*+,-./09:;<=>?@AZ[\\]^_`az{|}~\x7f\n\r\t"),
+			entry("TAIL", "three lines at the end\n\n\n"))
+		out, err := dotenv.Append(nil, entries...)
+		require.NoError(t, err)
+		file := filepath.Join(t.TempDir(), "file.env")
+		require.NoError(t, os.WriteFile(file, out, 0o600))
 
-	out, err = dotenv.Append([]byte("# x\r\n"), entry("B", "b\r\nc"))
-	require.NoError(t, err)
-	require.Equal(t, map[string]string{"B": "b\r\nc"}, parse(t, string(out)), "a CR survives in a file that has CRLF elsewhere")
-}
+		for _, shell := range []string{"sh", "bash", "dash"} {
+			t.Run(shell, func(t *testing.T) {
+				path := testenv.Program(t, shell)
+				cmd := exec.CommandContext(t.Context(), path, "-c", `set -a; . "$1"; exec "$2"`, shell, file, os.Args[0])
+				// The last two keep runs with -cover quiet, and with -race short.
+				cmd.Env = []string{dumpEnv + "=1", "GOCOVERDIR=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}
+				var stderr strings.Builder
+				cmd.Stderr = &stderr
+				stdout, err := cmd.Output()
+				require.NoError(t, err, "the shell takes the file: %s", stderr.String())
+				require.Empty(t, stderr.String(), "the shell has nothing to complain about")
 
-func TestAppendRefusesWhatParseWould(t *testing.T) {
-	for _, row := range []struct {
-		about, want string
-		entries     []dotenv.Entry
-	}{
-		{"name", `the name "A-B" has`, []dotenv.Entry{entry("OK", canary), entry("A-B", canary)}},
-		{"NUL", "A: the value has a NUL", []dotenv.Entry{entry("A", canary+"\x00")}},
-		{"UTF-8", "A: the value is not valid UTF-8", []dotenv.Entry{entry("A", canary+"\xff")}},
-		{"twice", "A occurs twice; remove one of the two", []dotenv.Entry{entry("A", canary), entry("A", canary)}},
-		{"size", "at most 1048576 are read", []dotenv.Entry{entry("A", strings.Repeat(canary, 1<<17))}},
-	} {
-		t.Run(row.about, func(t *testing.T) {
-			dst := append(make([]byte, 0, 1<<10), "X=1\n"...)
-			out, err := dotenv.Append(dst, row.entries...)
-			require.ErrorContains(t, err, "writing a .env file: ", "the error starts with the operation")
-			require.ErrorContains(t, err, row.want)
-			require.NotContains(t, err.Error(), canary, "an error never holds a value")
-			require.Equal(t, "X=1\n", string(out), "dst comes back as it was")
-			require.NotContains(t, string(out[:cap(out)]), canary, "nothing is written behind it either")
-		})
-	}
+				var environ []string
+				require.NoError(t, json.Unmarshal(stdout, &environ))
+				got := map[string]string{}
+				for _, kv := range environ {
+					name, value, _ := strings.Cut(kv, "=")
+					got[name] = value
+				}
+				for _, e := range entries {
+					value, ok := got[e.Name]
+					require.True(t, ok, "the shell sets %s", e.Name)
+					require.Equal(t, e.Value.Reveal(), value, "the shell reads %s as it was written", e.Name)
+				}
+			})
+		}
+	})
 }
 
 // awkward returns values made of what shells and readers stumble over.
@@ -104,53 +153,6 @@ func awkward(rng *rand.Rand, n int) []dotenv.Entry {
 		entries[i] = entry(fmt.Sprintf("V%d", i), b.String())
 	}
 	return entries
-}
-
-func TestWhatIsWrittenIsReadBack(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 50 {
-		entries := awkward(rng, 20)
-		out, err := dotenv.Append(nil, entries...)
-		require.NoError(t, err)
-		require.Equal(t, values(entries), parse(t, string(out)), "from %q", out)
-	}
-}
-
-func TestAShellReadsTheSameValues(t *testing.T) {
-	entries := append(awkward(rand.New(rand.NewPCG(3, 4)), 500),
-		entry("ALL", "\x01\x02\x03 !\"#$%&'()*+,-./09:;<=>?@AZ[\\]^_`az{|}~\x7f\n\r\t"),
-		entry("TAIL", "three lines at the end\n\n\n"))
-	out, err := dotenv.Append(nil, entries...)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "file.env")
-	require.NoError(t, os.WriteFile(file, out, 0o600))
-
-	for _, shell := range []string{"sh", "bash", "dash"} {
-		t.Run(shell, func(t *testing.T) {
-			path := testenv.Program(t, shell)
-			cmd := exec.CommandContext(t.Context(), path, "-c", `set -a; . "$1"; exec "$2"`, shell, file, os.Args[0])
-			// The last two keep runs with -cover quiet, and with -race short.
-			cmd.Env = []string{dumpEnv + "=1", "GOCOVERDIR=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}
-			var stderr strings.Builder
-			cmd.Stderr = &stderr
-			stdout, err := cmd.Output()
-			require.NoError(t, err, "the shell takes the file: %s", stderr.String())
-			require.Empty(t, stderr.String(), "the shell has nothing to complain about")
-
-			var environ []string
-			require.NoError(t, json.Unmarshal(stdout, &environ))
-			got := map[string]string{}
-			for _, kv := range environ {
-				name, value, _ := strings.Cut(kv, "=")
-				got[name] = value
-			}
-			for _, e := range entries {
-				value, ok := got[e.Name]
-				require.True(t, ok, "the shell sets %s", e.Name)
-				require.Equal(t, e.Value.Reveal(), value, "the shell reads %s as it was written", e.Name)
-			}
-		})
-	}
 }
 
 func FuzzAppend(f *testing.F) {

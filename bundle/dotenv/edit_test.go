@@ -45,7 +45,7 @@ func TestSet(t *testing.T) {
 	}
 }
 
-func TestSet_refused(t *testing.T) {
+func TestSet_Invalid(t *testing.T) {
 	for name, row := range map[string]struct{ src, name, value, want string }{
 		"a bad name":   {"A=1\n", "A-B", canary, `the name "A-B" has '-'`},
 		"a bad value":  {"A=1\n", "A", canary + "\x00", "A: the value has a NUL"},
@@ -136,7 +136,7 @@ func requireEdits(t *testing.T, src, name, value string) {
 	}
 }
 
-func TestSet_anyFile(t *testing.T) {
+func TestSet_AnyFile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	values := []string{"", "abc", "a b # comment", "'one'", "\"two\" # comment", "'a\nb\n\n# no comment\nA=d\n'", "\"x\\\"\ny\"\t#c", "'\r'", "'a\r\nb'"}
 	between := []string{"", "\n", "# comment\n", "  # A=1\n\n", "\t\n"}

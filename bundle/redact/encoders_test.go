@@ -143,114 +143,116 @@ func (e encoder) run(t *testing.T, values []string) (forms []string) {
 	return forms
 }
 
-func TestWhatOtherEncodersWriteIsMasked(t *testing.T) {
-	for _, e := range encoders {
-		t.Run(e.about, func(t *testing.T) {
-			t.Parallel()
-			names := slices.Sorted(maps.Keys(awkward))
-			if e.only != nil {
-				names = slices.DeleteFunc(names, func(name string) bool { return !e.only(awkward[name]) })
-			}
-			var values []string
-			for _, name := range names {
-				values = append(values, awkward[name])
-			}
-			for i, text := range e.run(t, values) {
-				frame := strings.TrimSpace(redact.New(secret("KEY", values[i])).String(text))
-				for _, around := range []string{"+ : ", "V=", "$"} {
-					frame = strings.TrimPrefix(frame, around)
+func TestEncoders(t *testing.T) {
+	t.Run("other programs", func(t *testing.T) {
+		for _, e := range encoders {
+			t.Run(e.about, func(t *testing.T) {
+				t.Parallel()
+				names := slices.Sorted(maps.Keys(awkward))
+				if e.only != nil {
+					names = slices.DeleteFunc(names, func(name string) bool { return !e.only(awkward[name]) })
 				}
-				frame = strings.Trim(frame, `"'=`)
-				require.Equal(t, "[KEY]", frame, "%s: the form must be masked as a whole in %q", names[i], text)
+				var values []string
+				for _, name := range names {
+					values = append(values, awkward[name])
+				}
+				for i, text := range e.run(t, values) {
+					frame := strings.TrimSpace(redact.New(secret("KEY", values[i])).String(text))
+					for _, around := range []string{"+ : ", "V=", "$"} {
+						frame = strings.TrimPrefix(frame, around)
+					}
+					frame = strings.Trim(frame, `"'=`)
+					require.Equal(t, "[KEY]", frame, "%s: the form must be masked as a whole in %q", names[i], text)
+				}
+			})
+		}
+	})
+
+	// This needs no other programs.
+	t.Run("the standard library", func(t *testing.T) {
+		plainJSON := func(v string) string {
+			var b bytes.Buffer
+			e := json.NewEncoder(&b)
+			e.SetEscapeHTML(false)
+			require.NoError(t, e.Encode(v))
+			return strings.TrimSuffix(b.String(), "\n")
+		}
+		for form, encode := range map[string]func(v string) string{
+			"itself":             func(v string) string { return v },
+			"base64":             func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) },
+			"base64, no padding": func(v string) string { return base64.RawStdEncoding.EncodeToString([]byte(v)) },
+			"base64url":          func(v string) string { return base64.URLEncoding.EncodeToString([]byte(v)) },
+			"base64url, no padding": func(v string) string {
+				return base64.RawURLEncoding.EncodeToString([]byte(v))
+			},
+			"hex":           func(v string) string { return hex.EncodeToString([]byte(v)) },
+			"HEX":           func(v string) string { return fmt.Sprintf("%X", v) },
+			"query":         url.QueryEscape,
+			"path segment":  url.PathEscape,
+			"query, small":  func(v string) string { return smallEscapes(url.QueryEscape(v)) },
+			"path, small":   func(v string) string { return smallEscapes(url.PathEscape(v)) },
+			"user info":     func(v string) string { return strings.TrimPrefix(url.UserPassword("", v).String(), ":") },
+			"JSON":          func(v string) string { b, _ := json.Marshal(v); return strings.Trim(string(b), `"`) },
+			"JSON, no HTML": func(v string) string { s := plainJSON(v); return s[1 : len(s)-1] },
+			"%q":            func(v string) string { s := fmt.Sprintf("%q", v); return s[1 : len(s)-1] },
+			"%+q":           func(v string) string { s := fmt.Sprintf("%+q", v); return s[1 : len(s)-1] },
+			"AppendQuote":   func(v string) string { s := strconv.Quote(v); return s[1 : len(s)-1] },
+		} {
+			t.Run(form, func(t *testing.T) {
+				for about, value := range awkward {
+					require.Equal(t, "<[KEY]>", redact.New(secret("KEY", value)).String("<"+encode(value)+">"), about)
+				}
+			})
+		}
+	})
+
+	// Fails 3 of the field notes: maskers that keep the padded end of the encoded
+	// value miss it inside a longer encoding.
+	t.Run("inside longer base64, at every offset", func(t *testing.T) {
+		for about, value := range awkward {
+			r := redact.New(secret("KEY", value))
+			for before := range 36 {
+				for after := range 3 {
+					whole := strings.Repeat("x", before) + value + strings.Repeat("y", after)
+					for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding} {
+						text := encoding.EncodeToString([]byte(whole))
+						// The characters that also hold bits of a neighbor stay.
+						first, end := (8*before+5)/6, 8*(before+len(value))/6
+						want := text[:first] + "[KEY]"
+						if after > 0 {
+							want += text[end:]
+						}
+						require.Equal(t, want, r.String(text), "%s at offset %d of %d bytes", about, before, len(whole))
+					}
+				}
 			}
-		})
-	}
+		}
+	})
+
+	t.Run("basic authentication", func(t *testing.T) {
+		r := redact.New(secret("KEY", awkward["a token"]))
+		for _, user := range []string{"", "u", "ci", "bot", "x-access-token"} {
+			header := base64.StdEncoding.EncodeToString([]byte(user + ":" + awkward["a token"]))
+			require.Contains(t, r.String("Authorization: Basic "+header), "[KEY]", "the user %q shifts the password", user)
+		}
+	})
+
+	// Encoders that need a large installation; the texts are what they write.
+	t.Run("output recorded from large installations", func(t *testing.T) {
+		const value = `a"b'c+d/e<f>g&h=i` + "`j\\k\té😀\x7f"
+		for encoder, text := range map[string]string{
+			"System.Text.Json of .NET": `a\u0022b\u0027c\u002Bd/e\u003Cf\u003Eg\u0026h=i\u0060j\\k\t\u00E9\uD83D\uDE00\u007F`,
+			"Gson":                     `a\"b\u0027c+d/e\u003cf\u003eg\u0026h\u003di` + "`" + `j\\k\té😀` + "\x7f",
+			"json_encode of PHP":       `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\t\u00e9\ud83d\ude00` + "\x7f",
+			"the same, unescaped":      `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\té😀` + "\x7f",
+			"Jackson, not ASCII":       `a\"b'c+d/e<f>g&h=i` + "`" + `j\\k\t\u00E9\uD83D\uDE00` + "\x7f",
+		} {
+			require.Equal(t, `"[KEY]"`, redact.New(secret("KEY", value)).String(`"`+text+`"`), encoder)
+		}
+	})
 }
 
 var percent = regexp.MustCompile("%..")
 
 // smallEscapes returns text with small digits in what is escaped for a URL.
 func smallEscapes(text string) string { return percent.ReplaceAllStringFunc(text, strings.ToLower) }
-
-// TestWhatTheStandardLibraryWritesIsMasked needs no other programs.
-func TestWhatTheStandardLibraryWritesIsMasked(t *testing.T) {
-	plainJSON := func(v string) string {
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		require.NoError(t, e.Encode(v))
-		return strings.TrimSuffix(b.String(), "\n")
-	}
-	for form, encode := range map[string]func(v string) string{
-		"itself":             func(v string) string { return v },
-		"base64":             func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) },
-		"base64, no padding": func(v string) string { return base64.RawStdEncoding.EncodeToString([]byte(v)) },
-		"base64url":          func(v string) string { return base64.URLEncoding.EncodeToString([]byte(v)) },
-		"base64url, no padding": func(v string) string {
-			return base64.RawURLEncoding.EncodeToString([]byte(v))
-		},
-		"hex":           func(v string) string { return hex.EncodeToString([]byte(v)) },
-		"HEX":           func(v string) string { return fmt.Sprintf("%X", v) },
-		"query":         url.QueryEscape,
-		"path segment":  url.PathEscape,
-		"query, small":  func(v string) string { return smallEscapes(url.QueryEscape(v)) },
-		"path, small":   func(v string) string { return smallEscapes(url.PathEscape(v)) },
-		"user info":     func(v string) string { return strings.TrimPrefix(url.UserPassword("", v).String(), ":") },
-		"JSON":          func(v string) string { b, _ := json.Marshal(v); return strings.Trim(string(b), `"`) },
-		"JSON, no HTML": func(v string) string { s := plainJSON(v); return s[1 : len(s)-1] },
-		"%q":            func(v string) string { s := fmt.Sprintf("%q", v); return s[1 : len(s)-1] },
-		"%+q":           func(v string) string { s := fmt.Sprintf("%+q", v); return s[1 : len(s)-1] },
-		"AppendQuote":   func(v string) string { s := strconv.Quote(v); return s[1 : len(s)-1] },
-	} {
-		t.Run(form, func(t *testing.T) {
-			for about, value := range awkward {
-				require.Equal(t, "<[KEY]>", redact.New(secret("KEY", value)).String("<"+encode(value)+">"), about)
-			}
-		})
-	}
-}
-
-// Fails 3 of the field notes: maskers that keep the padded end of the encoded
-// value miss it inside a longer encoding.
-func TestASecretInsideLongerBase64IsFoundAtEveryOffset(t *testing.T) {
-	for about, value := range awkward {
-		r := redact.New(secret("KEY", value))
-		for before := range 36 {
-			for after := range 3 {
-				whole := strings.Repeat("x", before) + value + strings.Repeat("y", after)
-				for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding} {
-					text := encoding.EncodeToString([]byte(whole))
-					// The characters that also hold bits of a neighbor stay.
-					first, end := (8*before+5)/6, 8*(before+len(value))/6
-					want := text[:first] + "[KEY]"
-					if after > 0 {
-						want += text[end:]
-					}
-					require.Equal(t, want, r.String(text), "%s at offset %d of %d bytes", about, before, len(whole))
-				}
-			}
-		}
-	}
-}
-
-func TestBasicAuthenticationIsMasked(t *testing.T) {
-	r := redact.New(secret("KEY", awkward["a token"]))
-	for _, user := range []string{"", "u", "ci", "bot", "x-access-token"} {
-		header := base64.StdEncoding.EncodeToString([]byte(user + ":" + awkward["a token"]))
-		require.Contains(t, r.String("Authorization: Basic "+header), "[KEY]", "the user %q shifts the password", user)
-	}
-}
-
-// Encoders that need a large installation; the texts are what they write.
-func TestWhatFurtherEncodersWriteIsMasked(t *testing.T) {
-	const value = `a"b'c+d/e<f>g&h=i` + "`j\\k\té😀\x7f"
-	for encoder, text := range map[string]string{
-		"System.Text.Json of .NET": `a\u0022b\u0027c\u002Bd/e\u003Cf\u003Eg\u0026h=i\u0060j\\k\t\u00E9\uD83D\uDE00\u007F`,
-		"Gson":                     `a\"b\u0027c+d/e\u003cf\u003eg\u0026h\u003di` + "`" + `j\\k\té😀` + "\x7f",
-		"json_encode of PHP":       `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\t\u00e9\ud83d\ude00` + "\x7f",
-		"the same, unescaped":      `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\té😀` + "\x7f",
-		"Jackson, not ASCII":       `a\"b'c+d/e<f>g&h=i` + "`" + `j\\k\t\u00E9\uD83D\uDE00` + "\x7f",
-	} {
-		require.Equal(t, `"[KEY]"`, redact.New(secret("KEY", value)).String(`"`+text+`"`), encoder)
-	}
-}

@@ -16,11 +16,11 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// FuzzAnySplitEqualsTheReference takes its texts and its data from small
+// FuzzStream takes its texts and its data from small
 // alphabets, so that matches overlap, nest and repeat themselves. An alphabet
 // of less than two letters means all bytes; direct is the length from which
 // sums are compared.
-func FuzzAnySplitEqualsTheReference(f *testing.F) {
+func FuzzStream(f *testing.F) {
 	f.Add([]byte("aaaaaa\x00aaaaaaaa\x00abababab"), []byte("aaaaaaaaaaaaabababababaaa"), []byte{1}, byte(2), byte(1))
 	f.Add([]byte("s3s3cret"), []byte("s3s3s3cret s3s3cret"), []byte{4, 4}, byte(0), byte(100))
 	f.Add([]byte("00042beef"), []byte("000042beef"), []byte{3}, byte(0), byte(100))
@@ -53,9 +53,9 @@ func spell(b []byte, alphabet byte) []byte {
 	return b
 }
 
-// FuzzEveryFormIsMasked hides some form of two values in a text. Any way of
+// FuzzRedactor_AllForms hides some form of two values in a text. Any way of
 // writing it must agree with the reference, and no form may be left.
-func FuzzEveryFormIsMasked(f *testing.F) {
+func FuzzRedactor_AllForms(f *testing.F) {
 	f.Add("ghp_R4nd0mLett3rs", "p4$$ \"w0rd'é", "before|between|after", uint16(3), uint16(70), []byte{5, 1})
 	f.Add("{\"type\":\"service_account\",\"private_key\":\"line one\\nline two\"}", "-----BEGIN X-----\nMIIEvQIBADAN\n-----END X-----\n", "a\nb\n", uint16(9), uint16(1), []byte{64})
 	f.Add("aaaaaaaaaaaaaaaaaaaaaaaa", "YWFhYWFhYWFhYWFh", "aaaYWFhYW|aaa|YWF", uint16(0), uint16(7), []byte{1})
@@ -91,9 +91,9 @@ func FuzzEveryFormIsMasked(f *testing.F) {
 	})
 }
 
-// FuzzWhatTheStandardLibraryWritesIsAForm compares the forms with what encoders
+// FuzzForms compares the forms with what encoders
 // make of any value. It does not use those of this package.
-func FuzzWhatTheStandardLibraryWritesIsAForm(f *testing.F) {
+func FuzzForms(f *testing.F) {
 	f.Add("p4$$ \"w0rd'é\u2028<\x7f>😀", byte(1), byte(2))
 	f.Add("a \xff of no\ufffdUTF-8, and <one> of it", byte(0), byte(0))
 	f.Fuzz(func(t *testing.T, value string, before, after byte) {
@@ -143,9 +143,9 @@ func FuzzWhatTheStandardLibraryWritesIsAForm(f *testing.F) {
 	})
 }
 
-// FuzzJSONLeavesAgreesWithAWalk compares the leaves that are found in one pass
+// FuzzJSONLeaves compares the leaves that are found in one pass
 // with those of a walk through what encoding/json makes of the text.
-func FuzzJSONLeavesAgreesWithAWalk(f *testing.F) {
+func FuzzJSONLeaves(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"service_account","a":["long enough",{"b_uri":"https://example.com"}],"c":{"type":["not this one"]}}`,
 		`["long enough"]`, `"long enough"`, `{"db_url":"https://user:password@host"}`, `{`, `[]x`, `12`, `{"a":"x"}{"b":"long enough"}`,

@@ -78,15 +78,56 @@ func requireUnchanged(t *testing.T, r *redact.Redactor, name, text string) {
 	require.Equal(t, text, r.String(text), "%s is ordinary and must stay", name)
 }
 
-func TestOrdinaryOutputIsNotMasked(t *testing.T) {
-	for seed := range uint64(5) {
-		secrets := randomSecrets(mathrand.New(mathrand.NewPCG(seed, 1)), 200)
-		r := redact.New(secrets...)
-		for name, text := range logs(t) {
-			requireUnchanged(t, r, name, text)
+func TestOvermask(t *testing.T) {
+	t.Run("ordinary output is unchanged", func(t *testing.T) {
+		for seed := range uint64(5) {
+			secrets := randomSecrets(mathrand.New(mathrand.NewPCG(seed, 1)), 200)
+			r := redact.New(secrets...)
+			for name, text := range logs(t) {
+				requireUnchanged(t, r, name, text)
+			}
+			require.Contains(t, r.String("x"+secrets[3].Value.Reveal()), "[SECRET_3]", "the secrets must have been there to be found")
 		}
-		require.Contains(t, r.String("x"+secrets[3].Value.Reveal()), "[SECRET_3]", "the secrets must have been there to be found")
-	}
+	})
+
+	t.Run("structured secrets do not mask the lines that all of their kind share", func(t *testing.T) {
+		ordinary := logs(t)
+		for kind, pair := range structured(t) {
+			t.Run(kind, func(t *testing.T) {
+				r := redact.New(secret("KEY", pair[0]))
+				requireUnchanged(t, r, "another "+kind, pair[1])
+				for name, text := range ordinary {
+					requireUnchanged(t, r, name, text)
+				}
+				require.Equal(t, "[KEY]", r.String(pair[0]), "the whole of it is one match")
+			})
+		}
+	})
+
+	// Users of other runners saw JSON secrets printed with only the braces masked.
+	t.Run("every secret line of a structured secret is masked", func(t *testing.T) {
+		for kind, pair := range structured(t) {
+			t.Run(kind, func(t *testing.T) {
+				value := pair[0]
+				r := redact.New(secret("KEY", value))
+				for _, lineEnd := range []string{"\n", "\r\n"} {
+					var indented strings.Builder
+					for line := range strings.Lines(strings.ReplaceAll(value, "\r\n", "\n")) {
+						indented.WriteString("    " + strings.TrimRight(line, "\n") + lineEnd)
+					}
+					got := r.String(indented.String())
+					for line := range strings.Lines(got) {
+						line = strings.TrimSpace(line)
+						for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(` "':,=`, r) }) {
+							long := len(word) >= 20 && !strings.Contains(word, "KEY") && !strings.Contains(word, "/") && !strings.HasPrefix(word, "auth_provider")
+							require.False(t, long && strings.Contains(value, word), "%q is left of %s", word, kind)
+						}
+					}
+					require.Contains(t, got, "[KEY]")
+				}
+			})
+		}
+	})
 }
 
 // structured returns pairs of secrets of the same kind and of different owners:
@@ -167,43 +208,4 @@ func random(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b)
 	return b
-}
-
-func TestStructuredSecretsDoNotMaskWhatOthersOfTheirKindShare(t *testing.T) {
-	ordinary := logs(t)
-	for kind, pair := range structured(t) {
-		t.Run(kind, func(t *testing.T) {
-			r := redact.New(secret("KEY", pair[0]))
-			requireUnchanged(t, r, "another "+kind, pair[1])
-			for name, text := range ordinary {
-				requireUnchanged(t, r, name, text)
-			}
-			require.Equal(t, "[KEY]", r.String(pair[0]), "the whole of it is one match")
-		})
-	}
-}
-
-// Users of other runners saw JSON secrets printed with only the braces masked.
-func TestEverySecretLineOfAStructuredSecretIsMasked(t *testing.T) {
-	for kind, pair := range structured(t) {
-		t.Run(kind, func(t *testing.T) {
-			value := pair[0]
-			r := redact.New(secret("KEY", value))
-			for _, lineEnd := range []string{"\n", "\r\n"} {
-				var indented strings.Builder
-				for line := range strings.Lines(strings.ReplaceAll(value, "\r\n", "\n")) {
-					indented.WriteString("    " + strings.TrimRight(line, "\n") + lineEnd)
-				}
-				got := r.String(indented.String())
-				for line := range strings.Lines(got) {
-					line = strings.TrimSpace(line)
-					for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(` "':,=`, r) }) {
-						long := len(word) >= 20 && !strings.Contains(word, "KEY") && !strings.Contains(word, "/") && !strings.HasPrefix(word, "auth_provider")
-						require.False(t, long && strings.Contains(value, word), "%q is left of %s", word, kind)
-					}
-				}
-				require.Contains(t, got, "[KEY]")
-			}
-		})
-	}
 }

@@ -16,35 +16,37 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
-// TestTheOutputIsTheOneInTheReadme runs the program against a platform.
-func TestTheOutputIsTheOneInTheReadme(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	url := platform(t)
-	ctx, stop := context.WithCancel(t.Context())
-	output := capture(t, func() {
-		code, err := run(ctx)
+func TestRun(t *testing.T) {
+	// The program runs against a platform.
+	t.Run("prints the output that the README shows", func(t *testing.T) {
+		readme, err := os.ReadFile("../../README.md")
 		require.NoError(t, err)
-		require.Zero(t, code)
+		url := platform(t)
+		ctx, stop := context.WithCancel(t.Context())
+		output := capture(t, func() {
+			code, err := run(ctx)
+			require.NoError(t, err)
+			require.Zero(t, code)
+		})
+		stop() // or the server would wait for the client, which waits for news
+		output = strings.ReplaceAll(output, url, "https://satchel.example.com")
+		require.Contains(t, string(readme), "```text\n"+output+"```\n", "the README shows what the program prints")
 	})
-	stop() // or the server would wait for the client, which waits for news
-	output = strings.ReplaceAll(output, url, "https://satchel.example.com")
-	require.Contains(t, string(readme), "```text\n"+output+"```\n", "the README shows what the program prints")
-}
 
-func TestTheJobHasItsSecretMaskedAndItsExitCodeIsTheProgramsOwn(t *testing.T) {
-	testenv.Program(t, "sh")
-	platform(t)
-	ctx, stop := context.WithCancel(t.Context())
-	var code int
-	output := capture(t, func() {
-		var err error
-		code, err = run(ctx, "sh", "-c", `echo "${#DEPLOY_TOKEN}: $DEPLOY_TOKEN, $SATCHEL_RUNNER_TOKEN$ANTHROPIC_API_KEY."; exit 42`)
-		require.NoError(t, err)
+	t.Run("masks the job's output and returns its exit code", func(t *testing.T) {
+		testenv.Program(t, "sh")
+		platform(t)
+		ctx, stop := context.WithCancel(t.Context())
+		var code int
+		output := capture(t, func() {
+			var err error
+			code, err = run(ctx, "sh", "-c", `echo "${#DEPLOY_TOKEN}: $DEPLOY_TOKEN, $SATCHEL_RUNNER_TOKEN$ANTHROPIC_API_KEY."; exit 42`)
+			require.NoError(t, err)
+		})
+		stop()
+		require.Equal(t, 42, code)
+		require.Contains(t, output, fmt.Sprintf("\n%d: [DEPLOY_TOKEN], .\n", len("deploy token of mine")))
 	})
-	stop()
-	require.Equal(t, 42, code)
-	require.Contains(t, output, fmt.Sprintf("\n%d: [DEPLOY_TOKEN], .\n", len("deploy token of mine")))
 }
 
 // platform starts a platform, enters a directory with a .env for it, and returns

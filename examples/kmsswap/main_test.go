@@ -86,51 +86,53 @@ func output(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-func TestTheProgramDoesTheSameUnderEveryKeyService(t *testing.T) {
-	want := shape(output(t))
-	require.ElementsMatch(t, slices.Collect(maps.Keys(services)), slices.Collect(maps.Keys(setups)), "each service is tried")
-	for service, setup := range setups {
-		t.Run(service, func(t *testing.T) {
-			require.Equal(t, want, shape(output(t, setup(t)...)), "but for names and times, the output is that of the default")
-		})
-	}
-}
+func TestRun(t *testing.T) {
+	t.Run("does the same with every key service", func(t *testing.T) {
+		want := shape(output(t))
+		require.ElementsMatch(t, slices.Collect(maps.Keys(services)), slices.Collect(maps.Keys(setups)), "each service is tried")
+		for service, setup := range setups {
+			t.Run(service, func(t *testing.T) {
+				require.Equal(t, want, shape(output(t, setup(t)...)), "but for names and times, the output is that of the default")
+			})
+		}
+	})
 
-func TestThePageShowsWhatTheProgramPrints(t *testing.T) {
-	require.True(t, strings.HasPrefix(shape(output(t)), shape(blocks(t, "text")[0])), "the page shows the beginning of the output")
-}
+	t.Run("prints the output that docs/keyrings.md shows", func(t *testing.T) {
+		require.True(t, strings.HasPrefix(shape(output(t)), shape(blocks(t, "text")[0])), "the page shows the beginning of the output")
+	})
 
-func TestAKeyFileOfOnesOwnIsUsed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "kek")
-	kek, err := local.GenerateFile(path)
-	require.NoError(t, err)
-	require.Contains(t, output(t, "-key", path), "The key is "+kek.ID().String())
-}
+	t.Run("uses the key file of -key", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "kek")
+		kek, err := local.GenerateFile(path)
+		require.NoError(t, err)
+		require.Contains(t, output(t, "-key", path), "The key is "+kek.ID().String())
+	})
 
-func TestAWrongFlagSaysWhatToWrite(t *testing.T) {
-	for says, args := range map[string][]string{
-		`-kek "azure": want one of aws, fake, gcp, hashivault, local`: {"-kek", "azure"},
-		`"aws" is no flag`:                                                    {"aws"},
-		`not defined: -kms; -h lists the flags`:                               {"-kms", "aws"},
-		`-key is not for fake, whose key is new each time`:                    {"-kek", "fake", "-key", "kek"},
-		`-mount is for hashivault`:                                            {"-mount", "kms"},
-		`want a server on this machine, such as 127.0.0.1:4566`:               {"-kek", "aws", "-endpoint", "kms.example.com:80"},
-		`-endpoint "localhost:4566": want a server on this machine`:           {"-kek", "gcp", "-endpoint", "localhost:4566"},
-		`Vault's address is in VAULT_ADDR`:                                    {"-kek", "hashivault", "-endpoint", "127.0.0.1:8200"},
-		`is an alias, which can be moved to another key; write the key's ARN`: {"-kek", "aws", "-key", "alias/satchel"},
-		`the key name "" is empty`:                                            {"-kek", "hashivault"},
-		`write one such as projects/PROJECT/locations/`:                       {"-kek", "gcp", "-endpoint", "127.0.0.1:1", "-key", "kek"},
-	} {
+	t.Run("rejects wrong flags and names the fix", func(t *testing.T) {
+		for says, args := range map[string][]string{
+			`-kek "azure": want one of aws, fake, gcp, hashivault, local`: {"-kek", "azure"},
+			`"aws" is no flag`:                                                    {"aws"},
+			`not defined: -kms; -h lists the flags`:                               {"-kms", "aws"},
+			`-key is not for fake, whose key is new each time`:                    {"-kek", "fake", "-key", "kek"},
+			`-mount is for hashivault`:                                            {"-mount", "kms"},
+			`want a server on this machine, such as 127.0.0.1:4566`:               {"-kek", "aws", "-endpoint", "kms.example.com:80"},
+			`-endpoint "localhost:4566": want a server on this machine`:           {"-kek", "gcp", "-endpoint", "localhost:4566"},
+			`Vault's address is in VAULT_ADDR`:                                    {"-kek", "hashivault", "-endpoint", "127.0.0.1:8200"},
+			`is an alias, which can be moved to another key; write the key's ARN`: {"-kek", "aws", "-key", "alias/satchel"},
+			`the key name "" is empty`:                                            {"-kek", "hashivault"},
+			`write one such as projects/PROJECT/locations/`:                       {"-kek", "gcp", "-endpoint", "127.0.0.1:1", "-key", "kek"},
+		} {
+			var out strings.Builder
+			require.ErrorContains(t, run(t.Context(), args, &out), says)
+			require.Empty(t, out.String(), "the error is printed once, by main")
+		}
+	})
+
+	t.Run("lists its flags for -h", func(t *testing.T) {
 		var out strings.Builder
-		require.ErrorContains(t, run(t.Context(), args, &out), says)
-		require.Empty(t, out.String(), "the error is printed once, by main")
-	}
-}
-
-func TestHelpListsTheFlags(t *testing.T) {
-	var out strings.Builder
-	require.ErrorIs(t, run(t.Context(), []string{"-h"}, &out), flag.ErrHelp)
-	for _, name := range []string{"-kek", "-key", "-mount", "-endpoint"} {
-		require.Contains(t, out.String(), "  "+name+" ")
-	}
+		require.ErrorIs(t, run(t.Context(), []string{"-h"}, &out), flag.ErrHelp)
+		for _, name := range []string{"-kek", "-key", "-mount", "-endpoint"} {
+			require.Contains(t, out.String(), "  "+name+" ")
+		}
+	})
 }

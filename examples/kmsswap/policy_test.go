@@ -78,44 +78,46 @@ func pagesPolicy(t *testing.T) policy {
 	return p
 }
 
-func TestThePolicyForAWSIsEnoughForAVaultAndNoMore(t *testing.T) {
-	server := awskmsserver.New(t)
-	server.Break(pagesPolicy(t).enforce)
-	kek, err := awskms.New(server.Client("eu-central-1"), server.CreateKey("eu-central-1", "1234abcd-12ab-34cd-56ef-1234567890ab"))
-	require.NoError(t, err)
+func TestPolicy(t *testing.T) {
+	t.Run("allows a vault's AWS requests and no others", func(t *testing.T) {
+		server := awskmsserver.New(t)
+		server.Break(pagesPolicy(t).enforce)
+		kek, err := awskms.New(server.Client("eu-central-1"), server.CreateKey("eu-central-1", "1234abcd-12ab-34cd-56ef-1234567890ab"))
+		require.NoError(t, err)
 
-	storage := memstore.New()
-	v := newVault(t, storage, kek) // with Check
-	_, err = v.Put(t.Context(), "acme", "API_KEY", bundle.NewValue("made-up-value-of-acme"), nil)
-	require.NoError(t, err)
-	token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
-	require.NoError(t, err)
-	require.Equal(t, "made-up-value-of-acme", value(t, newVault(t, storage, kek), token, "API_KEY"), "a cold process opens it")
+		storage := memstore.New()
+		v := newVault(t, storage, kek) // with Check
+		_, err = v.Put(t.Context(), "acme", "API_KEY", bundle.NewValue("made-up-value-of-acme"), nil)
+		require.NoError(t, err)
+		token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
+		require.NoError(t, err)
+		require.Equal(t, "made-up-value-of-acme", value(t, newVault(t, storage, kek), token, "API_KEY"), "a cold process opens it")
 
-	cold := newVault(t, storage, kek)
-	server.Requests()
-	var export bytes.Buffer
-	_, err = cold.Export(t.Context(), &export)
-	require.NoError(t, err, "a vault is exported")
-	require.Len(t, server.Requests(), 1, "for the export's own data key")
-	moved := newVault(t, memstore.New(), kek)
-	server.Requests()
-	_, err = moved.Import(t.Context(), bytes.NewReader(export.Bytes()))
-	require.NoError(t, err, "and imported")
-	require.Len(t, server.Requests(), 2, "for the export's data key and the tenant's")
-	require.Equal(t, "made-up-value-of-acme", value(t, moved, token, "API_KEY"))
+		cold := newVault(t, storage, kek)
+		server.Requests()
+		var export bytes.Buffer
+		_, err = cold.Export(t.Context(), &export)
+		require.NoError(t, err, "a vault is exported")
+		require.Len(t, server.Requests(), 1, "for the export's own data key")
+		moved := newVault(t, memstore.New(), kek)
+		server.Requests()
+		_, err = moved.Import(t.Context(), bytes.NewReader(export.Bytes()))
+		require.NoError(t, err, "and imported")
+		require.Len(t, server.Requests(), 2, "for the export's data key and the tenant's")
+		require.Equal(t, "made-up-value-of-acme", value(t, moved, token, "API_KEY"))
 
-	_, err = v.Put(t.Context(), "initech", "API_KEY", bundle.NewValue("made-up-value-of-initech"), nil)
-	require.ErrorIs(t, err, keyring.ErrDenied, "a tenant that the policy does not name")
-	for _, c := range []keyring.Context{
-		nil,
-		{"purpose": "backup", "tenant": "acme"},
-		{"purpose": "data-key"},
-		{"tenant": "acme"},
-		{"purpose": "check", "tenant": "acme"},
-		{"purpose": "data-key", "tenant": "satchel-check"},
-	} {
-		_, err = kek.Wrap(t.Context(), bytes.Repeat([]byte{7}, 32), c)
-		require.ErrorIs(t, err, keyring.ErrDenied, "under the context %v", c)
-	}
+		_, err = v.Put(t.Context(), "initech", "API_KEY", bundle.NewValue("made-up-value-of-initech"), nil)
+		require.ErrorIs(t, err, keyring.ErrDenied, "a tenant that the policy does not name")
+		for _, c := range []keyring.Context{
+			nil,
+			{"purpose": "backup", "tenant": "acme"},
+			{"purpose": "data-key"},
+			{"tenant": "acme"},
+			{"purpose": "check", "tenant": "acme"},
+			{"purpose": "data-key", "tenant": "satchel-check"},
+		} {
+			_, err = kek.Wrap(t.Context(), bytes.Repeat([]byte{7}, 32), c)
+			require.ErrorIs(t, err, keyring.ErrDenied, "under the context %v", c)
+		}
+	})
 }

@@ -81,43 +81,45 @@ func value(t testing.TB, v *vault.Vault, token bundle.Value, name string) string
 	return secret.Value.Reveal()
 }
 
-// The same test under every key service: nothing in it knows which one it is.
-func TestAValueIsServedUnderEveryKeyService(t *testing.T) {
-	for service, newKEK := range keyServices {
-		t.Run(service, func(t *testing.T) {
-			kek, storage := newKEK(t), memstore.New()
-			v := newVault(t, storage, kek)
-			_, err := v.Put(t.Context(), "acme", "API_KEY", bundle.NewValue("made-up-value-of-acme"), nil)
-			require.NoError(t, err)
-			token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
-			require.NoError(t, err)
-			require.Equal(t, "made-up-value-of-acme", value(t, v, token, "API_KEY"))
-			require.Equal(t, "made-up-value-of-acme", value(t, newVault(t, storage, kek), token, "API_KEY"), "a new process serves it too")
+func TestSwap(t *testing.T) {
+	// The same test under every key service: nothing in it knows which one it is.
+	t.Run("a value is served under every key service", func(t *testing.T) {
+		for service, newKEK := range keyServices {
+			t.Run(service, func(t *testing.T) {
+				kek, storage := newKEK(t), memstore.New()
+				v := newVault(t, storage, kek)
+				_, err := v.Put(t.Context(), "acme", "API_KEY", bundle.NewValue("made-up-value-of-acme"), nil)
+				require.NoError(t, err)
+				token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
+				require.NoError(t, err)
+				require.Equal(t, "made-up-value-of-acme", value(t, v, token, "API_KEY"))
+				require.Equal(t, "made-up-value-of-acme", value(t, newVault(t, storage, kek), token, "API_KEY"), "a new process serves it too")
 
-			rows, err := storage.Read(t.Context(), store.Query{Scope: "acme"})
-			require.NoError(t, err)
-			require.False(t, bytes.Contains(rows.Path[0].Secrets[0].Message, []byte("made-up")), "it is stored encrypted")
-		})
-	}
+				rows, err := storage.Read(t.Context(), store.Query{Scope: "acme"})
+				require.NoError(t, err)
+				require.False(t, bytes.Contains(rows.Path[0].Secrets[0].Message, []byte("made-up")), "it is stored encrypted")
+			})
+		}
+	})
+
+	// The fake fails on demand, so that an outage needs no service that is down.
+	t.Run("runners are served while the key service is down", func(t *testing.T) {
+		kek, storage := keyringtest.NewFake("test"), memstore.New()
+		v := newVault(t, storage, kek)
+		_, err := v.Put(t.Context(), "acme", "API_KEY", bundle.NewValue("made-up-value-of-acme"), nil)
+		require.NoError(t, err)
+		token, _, err := v.IssueToken(t.Context(), "acme", nil)
+		require.NoError(t, err)
+
+		kek.Break(keyring.ErrUnavailable)
+		require.Equal(t, "made-up-value-of-acme", value(t, v, token, "API_KEY"), "the data key is cached")
+		restarted := newVault(t, storage, kek)
+		_, err = restarted.Bootstrap(t.Context(), token, nil)
+		require.ErrorIs(t, err, keyring.ErrUnavailable, "a process that starts now has to wait for the key service")
+	})
 }
 
-// The fake fails on demand, so that an outage needs no service that is down.
-func TestRunnersAreServedWhileTheKeyServiceIsDown(t *testing.T) {
-	kek, storage := keyringtest.NewFake("test"), memstore.New()
-	v := newVault(t, storage, kek)
-	_, err := v.Put(t.Context(), "acme", "API_KEY", bundle.NewValue("made-up-value-of-acme"), nil)
-	require.NoError(t, err)
-	token, _, err := v.IssueToken(t.Context(), "acme", nil)
-	require.NoError(t, err)
-
-	kek.Break(keyring.ErrUnavailable)
-	require.Equal(t, "made-up-value-of-acme", value(t, v, token, "API_KEY"), "the data key is cached")
-	restarted := newVault(t, storage, kek)
-	_, err = restarted.Bootstrap(t.Context(), token, nil)
-	require.ErrorIs(t, err, keyring.ErrUnavailable, "a process that starts now has to wait for the key service")
-}
-
-func BenchmarkAKeyService(b *testing.B) {
+func BenchmarkServices(b *testing.B) {
 	c := keyring.Context{"purpose": "data-key", "tenant": "acme"}
 	dek := bytes.Repeat([]byte{7}, 32)
 	for service, newKEK := range keyServices {

@@ -173,13 +173,13 @@ func TestRun(t *testing.T) {
 	})
 }
 
-func TestMain_isSmall(t *testing.T) {
+func TestMain_Size(t *testing.T) {
 	source, err := os.ReadFile("main.go")
 	require.NoError(t, err)
 	require.LessOrEqual(t, strings.Count(string(source), "\n"), 150, "the README promises a program to copy in 150 lines")
 }
 
-func TestMain_signals(t *testing.T) {
+func TestMain_Signals(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		platform(t)
 		self, err := os.Executable()

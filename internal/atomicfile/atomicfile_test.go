@@ -73,7 +73,7 @@ func TestReplace(t *testing.T) {
 	requireNames(t, folder, "a")
 }
 
-func TestReplace_ReaderKeepsOldFile(t *testing.T) {
+func TestReplace_OldReaders(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a file that is open cannot be replaced")
 	}

@@ -79,7 +79,7 @@ func TestGroup_MostWaiting(t *testing.T) {
 	})
 }
 
-func TestGroup_ErrorsGoToEach(t *testing.T) {
+func TestGroup_Errors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := errors.New("disk full")
 		s := &store{err: full, accepts: 2}
@@ -219,7 +219,7 @@ func TestGroup_CommitPanics(t *testing.T) {
 	})
 }
 
-func TestGroup_CommitDoesNotReturn(t *testing.T) {
+func TestGroup_StuckCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		group := &batch.Group[int]{Commit: func(context.Context, []int) (int, error) {
 			time.Sleep(time.Second)

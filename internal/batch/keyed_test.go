@@ -45,7 +45,7 @@ func TestKeyed(t *testing.T) {
 	})
 }
 
-func TestKeyed_callersThatLeave(t *testing.T) {
+func TestKeyed_CallersThatLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		running := 0
 		keyed := &batch.Keyed[int, int]{Commit: func(_ context.Context, _ int, items []int) (int, error) {
@@ -75,7 +75,7 @@ func TestKeyed_callersThatLeave(t *testing.T) {
 	})
 }
 
-func TestKeyed_panic(t *testing.T) {
+func TestKeyed_Panic(t *testing.T) {
 	keyed := &batch.Keyed[string, int]{Commit: func(context.Context, string, []int) (int, error) { panic("broken") }}
 	for i := range 3 {
 		func() {
