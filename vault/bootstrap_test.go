@@ -205,34 +205,36 @@ func TestNew_Options(t *testing.T) {
 }
 
 func TestVault_StorageFailure(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "one")
-	token := f.issue(t, "acme")
-	revision := f.bundle(t, token).Revision()
-	broken := errors.New("disk full")
-	f.storage.fail(broken)
-	ctx := t.Context()
-	for name, call := range map[string]func() error{
-		"Put":        func() error { _, err := f.Put(ctx, "acme", "A", bundle.NewValue("x"), nil); return err },
-		"Hide":       func() error { _, err := f.Hide(ctx, "acme", "A"); return err },
-		"Activate":   func() error { _, err := f.Activate(ctx, "acme", "A", 1); return err },
-		"Delete":     func() error { return f.Delete(ctx, "acme", "A") },
-		"List":       func() error { _, err := f.List(ctx, "acme"); return err },
-		"Info":       func() error { _, err := f.Info(ctx, "acme", "A"); return err },
-		"History":    func() error { _, err := f.History(ctx, "acme", "A"); return err },
-		"IssueToken": func() error { _, _, err := f.IssueToken(ctx, "acme", nil); return err },
-		"Tokens":     func() error { _, err := f.Tokens(ctx, "acme"); return err },
-		"RevokeToken": func() error {
-			return f.RevokeToken(ctx, tokenID(t, token))
-		},
-		"Bootstrap": func() error { _, err := f.Bootstrap(ctx, token, nil); return err },
-		"Bootstrap with a revision": func() error {
-			_, err := f.Bootstrap(ctx, token, &vault.BootstrapRequest{IfNoneMatch: revision, Wait: time.Minute})
-			return err
-		},
-	} {
-		require.ErrorIs(t, call(), broken, name)
-	}
-	f.storage.fail(nil)
-	require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		token := f.issue(t, "acme")
+		revision := f.bundle(t, token).Revision()
+		broken := errors.New("disk full")
+		f.storage.fail(broken)
+		ctx := t.Context()
+		for name, call := range map[string]func() error{
+			"Put":        func() error { _, err := f.Put(ctx, "acme", "A", bundle.NewValue("x"), nil); return err },
+			"Hide":       func() error { _, err := f.Hide(ctx, "acme", "A"); return err },
+			"Activate":   func() error { _, err := f.Activate(ctx, "acme", "A", 1); return err },
+			"Delete":     func() error { return f.Delete(ctx, "acme", "A") },
+			"List":       func() error { _, err := f.List(ctx, "acme"); return err },
+			"Info":       func() error { _, err := f.Info(ctx, "acme", "A"); return err },
+			"History":    func() error { _, err := f.History(ctx, "acme", "A"); return err },
+			"IssueToken": func() error { _, _, err := f.IssueToken(ctx, "acme", nil); return err },
+			"Tokens":     func() error { _, err := f.Tokens(ctx, "acme"); return err },
+			"RevokeToken": func() error {
+				return f.RevokeToken(ctx, tokenID(t, token))
+			},
+			"Bootstrap": func() error { _, err := f.Bootstrap(ctx, token, nil); return err },
+			"Bootstrap with a revision": func() error {
+				_, err := f.Bootstrap(ctx, token, &vault.BootstrapRequest{IfNoneMatch: revision, Wait: time.Minute})
+				return err
+			},
+		} {
+			require.ErrorIs(t, call(), broken, name)
+		}
+		f.storage.fail(nil)
+		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+	})
 }
