@@ -14,59 +14,61 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
-func TestEveryBootstrapIsObserved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		type event struct {
-			outcome vault.Outcome
-			took    time.Duration
-		}
-		var events []event
-		a := newFixture(t).with(t, vault.Options{Observer: vault.Observer{
-			Bootstrapped: func(outcome vault.Outcome, took time.Duration) { events = append(events, event{outcome, took}) },
-		}})
-		token := a.issue(t, "other")
-		b := a.bundle(t, token)
-		ask := func(ctx context.Context, token bundle.Value, req *vault.BootstrapRequest) {
-			_, _ = a.Bootstrap(ctx, token, req)
-		}
-		ask(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: b.Revision(), Wait: 7 * time.Second})
-		ask(t.Context(), bundle.Value{}, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		ask(ctx, token, &vault.BootstrapRequest{IfNoneMatch: b.Revision(), Wait: 7 * time.Second})
-		a.storage.fail(keyring.ErrUnavailable)
-		ask(t.Context(), token, nil)
-		ask(t.Context(), token, &vault.BootstrapRequest{Runner: "\n"})
-		require.Equal(t, []event{
-			{vault.OutcomeDelivered, 0},
-			{vault.OutcomeUnchanged, 7 * time.Second},
-			{vault.OutcomeRefused, 0},
-			{vault.OutcomeGone, time.Second},
-			{vault.OutcomeFailed, 0},
-			{vault.OutcomeFailed, 0},
-		}, events)
+func TestObserver(t *testing.T) {
+	t.Run("reports every bootstrap with its outcome and duration", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			type event struct {
+				outcome vault.Outcome
+				took    time.Duration
+			}
+			var events []event
+			a := newFixture(t).with(t, vault.Options{Observer: vault.Observer{
+				Bootstrapped: func(outcome vault.Outcome, took time.Duration) { events = append(events, event{outcome, took}) },
+			}})
+			token := a.issue(t, "other")
+			b := a.bundle(t, token)
+			ask := func(ctx context.Context, token bundle.Value, req *vault.BootstrapRequest) {
+				_, _ = a.Bootstrap(ctx, token, req)
+			}
+			ask(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: b.Revision(), Wait: 7 * time.Second})
+			ask(t.Context(), bundle.Value{}, nil)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			ask(ctx, token, &vault.BootstrapRequest{IfNoneMatch: b.Revision(), Wait: 7 * time.Second})
+			a.storage.fail(keyring.ErrUnavailable)
+			ask(t.Context(), token, nil)
+			ask(t.Context(), token, &vault.BootstrapRequest{Runner: "\n"})
+			require.Equal(t, []event{
+				{vault.OutcomeDelivered, 0},
+				{vault.OutcomeUnchanged, 7 * time.Second},
+				{vault.OutcomeRefused, 0},
+				{vault.OutcomeGone, time.Second},
+				{vault.OutcomeFailed, 0},
+				{vault.OutcomeFailed, 0},
+			}, events)
+		})
 	})
-}
 
-func TestEveryWriteThatWasStoredIsObserved(t *testing.T) {
-	var actions []audit.Action
-	a := newFixture(t).with(t, vault.Options{Observer: vault.Observer{
-		Written: func(action audit.Action) { actions = append(actions, action) },
-	}})
-	ctx := t.Context()
-	a.put(t, "acme", "A", "1")
-	a.put(t, "acme", "A", "1") // changes nothing
-	a.put(t, "acme", "A", "2")
-	_, err := a.Activate(ctx, "acme", "A", 1)
-	require.NoError(t, err)
-	_, err = a.Put(ctx, "acme", "A", bundle.NewValue("3"), &vault.PutOptions{IfVersion: 9})
-	require.ErrorIs(t, err, vault.ErrConflict)
-	_, err = a.Hide(ctx, "acme", "A")
-	require.NoError(t, err)
-	require.NoError(t, a.Delete(ctx, "acme", "A"))
-	token := a.issue(t, "acme")
-	require.NoError(t, a.RevokeToken(ctx, tokenID(t, token)))
-	require.Equal(t, []audit.Action{
-		audit.Put, audit.Put, audit.Activate, audit.Hide, audit.Delete, audit.Issue, audit.Revoke,
-	}, actions)
+	t.Run("reports every stored write", func(t *testing.T) {
+		var actions []audit.Action
+		a := newFixture(t).with(t, vault.Options{Observer: vault.Observer{
+			Written: func(action audit.Action) { actions = append(actions, action) },
+		}})
+		ctx := t.Context()
+		a.put(t, "acme", "A", "1")
+		a.put(t, "acme", "A", "1") // changes nothing
+		a.put(t, "acme", "A", "2")
+		_, err := a.Activate(ctx, "acme", "A", 1)
+		require.NoError(t, err)
+		_, err = a.Put(ctx, "acme", "A", bundle.NewValue("3"), &vault.PutOptions{IfVersion: 9})
+		require.ErrorIs(t, err, vault.ErrConflict)
+		_, err = a.Hide(ctx, "acme", "A")
+		require.NoError(t, err)
+		require.NoError(t, a.Delete(ctx, "acme", "A"))
+		token := a.issue(t, "acme")
+		require.NoError(t, a.RevokeToken(ctx, tokenID(t, token)))
+		require.Equal(t, []audit.Action{
+			audit.Put, audit.Put, audit.Activate, audit.Hide, audit.Delete, audit.Issue, audit.Revoke,
+		}, actions)
+	})
 }

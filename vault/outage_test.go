@@ -25,25 +25,131 @@ var errDown = errors.New("connection refused")
 // held is how long a poll that waits is held while its storage is down.
 const held = 8 * time.Second
 
-func TestAWaitGoesOnWhileTheStorageIsDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		answered := f.wait(t.Context(), token, revision, 50*time.Second)
-		time.Sleep(time.Second)
-		f.storage.fail(errDown)
-		time.Sleep(time.Second)
-		f.process(t).put(t, "acme", "A", "two")
-		time.Sleep(30 * time.Second)
-		f.storage.fail(nil)
-		got := <-answered
-		require.NoError(t, got.err)
-		require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
-		require.LessOrEqual(t, got.took, 32*time.Second+poll, "the change is seen as soon as the storage is back")
-		require.Less(t, f.storage.changes.Load(), int64(140), "a storage that is down is not asked more often")
+func TestOutage(t *testing.T) {
+	t.Run("continues a wait while the storage is down", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			answered := f.wait(t.Context(), token, revision, 50*time.Second)
+			time.Sleep(time.Second)
+			f.storage.fail(errDown)
+			time.Sleep(time.Second)
+			f.process(t).put(t, "acme", "A", "two")
+			time.Sleep(30 * time.Second)
+			f.storage.fail(nil)
+			got := <-answered
+			require.NoError(t, got.err)
+			require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
+			require.LessOrEqual(t, got.took, 32*time.Second+poll, "the change is seen as soon as the storage is back")
+			require.Less(t, f.storage.changes.Load(), int64(140), "a storage that is down is not asked more often")
+		})
+	})
+
+	t.Run("delivers a change made during an outage after it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			start := time.Now()
+			ending := f.wait(t.Context(), token, revision, 2*time.Second)
+			time.Sleep(time.Second)
+			f.storage.fail(errDown)
+			time.Sleep(2 * time.Second)
+			f.process(t).put(t, "acme", "A", "two")
+			begun := f.wait(t.Context(), token, revision, 50*time.Second)
+			time.Sleep(2 * time.Second)
+			f.storage.fail(nil)
+			for _, answered := range []<-chan answer{ending, begun} {
+				got := <-answered
+				require.NoError(t, got.err)
+				require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
+				require.LessOrEqual(t, time.Since(start), 5*time.Second+poll)
+			}
+		})
+	})
+
+	t.Run("reports a long outage when the hold ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			answered := f.wait(t.Context(), token, revision, 10*time.Second)
+			time.Sleep(5 * time.Second)
+			f.storage.fail(errDown)
+			got := <-answered
+			require.ErrorIs(t, got.err, errDown)
+			require.Equal(t, 10*time.Second+held, got.took, "the wait, and the time that a poll is held")
+
+			got = <-f.wait(t.Context(), token, revision, 50*time.Second)
+			require.ErrorIs(t, got.err, errDown)
+			require.Equal(t, held, got.took, "another process may be able to serve it")
+			require.Less(t, f.storage.reads.Load(), int64(20), "a runner that is held reads nothing")
+			require.Zero(t, vault.Waiting(f.Vault))
+		})
+	})
+
+	t.Run("outlasts each of several outages in one wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			f.storage.fail(errDown)
+			answered := f.wait(t.Context(), token, revision, 50*time.Second)
+			time.Sleep(4 * time.Second)
+			f.storage.fail(nil)
+			time.Sleep(44 * time.Second)
+			f.storage.fail(errDown)
+			time.Sleep(6 * time.Second)
+			f.storage.fail(nil)
+			got := <-answered
+			require.ErrorIs(t, got.err, vault.ErrUnchanged)
+			require.LessOrEqual(t, got.took, 54*time.Second+poll)
+		})
+	})
+
+	t.Run("reports immediately to a runner that does not wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			f.storage.fail(errDown)
+			for _, req := range []*vault.BootstrapRequest{nil, {Wait: 50 * time.Second}, {IfNoneMatch: revision}} {
+				start := time.Now()
+				_, err := f.Bootstrap(t.Context(), token, req)
+				require.ErrorIs(t, err, errDown)
+				require.Zero(t, time.Since(start), "a runner without a bundle can ask elsewhere, and one that does not want to wait does not")
+			}
+		})
+	})
+
+	t.Run("ends the hold for a canceled context and a revoked token", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			f.storage.fail(errDown)
+			revoked := f.wait(t.Context(), token, revision, 50*time.Second)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			gone := f.wait(ctx, token, revision, 50*time.Second)
+			time.Sleep(time.Second)
+			reason := errors.New("shutting down")
+			cancel(reason)
+			got := <-gone
+			require.Error(t, got.err)
+			require.Equal(t, time.Second, got.took, "who goes is not held")
+			require.NoError(t, f.process(t).RevokeToken(t.Context(), tokenID(t, token)))
+			f.storage.fail(nil)
+			got = <-revoked
+			requireReason(t, got.err, vault.TokenRevoked, "revoked during the outage")
+			require.LessOrEqual(t, got.took, time.Second+poll)
+		})
+	})
+
+	t.Run("does not hold a runner when the key service is down", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			cold := f.process(t)
+			answered := cold.wait(t.Context(), token, revision, 50*time.Second)
+			time.Sleep(time.Second)
+			f.kek.Break(keyring.ErrUnavailable)
+			f.put(t, "acme", "A", "two")
+			got := <-answered
+			require.ErrorIs(t, got.err, keyring.ErrUnavailable)
+			require.LessOrEqual(t, got.took, time.Second+poll)
+		})
 	})
 }
 
-func TestAPollThatMayWaitIsNotToldOfAShortOutage(t *testing.T) {
+func TestOutage_ShortOutage(t *testing.T) {
 	for about, wait := range map[string]time.Duration{
 		"its wait ends meanwhile":                    10 * time.Second,
 		"its wait ends when the storage is back":     14 * time.Second,
@@ -78,63 +184,7 @@ func TestAPollThatMayWaitIsNotToldOfAShortOutage(t *testing.T) {
 	}
 }
 
-func TestAChangeDuringAnOutageIsDeliveredAfterIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		start := time.Now()
-		ending := f.wait(t.Context(), token, revision, 2*time.Second)
-		time.Sleep(time.Second)
-		f.storage.fail(errDown)
-		time.Sleep(2 * time.Second)
-		f.process(t).put(t, "acme", "A", "two")
-		begun := f.wait(t.Context(), token, revision, 50*time.Second)
-		time.Sleep(2 * time.Second)
-		f.storage.fail(nil)
-		for _, answered := range []<-chan answer{ending, begun} {
-			got := <-answered
-			require.NoError(t, got.err)
-			require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
-			require.LessOrEqual(t, time.Since(start), 5*time.Second+poll)
-		}
-	})
-}
-
-func TestALongOutageIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		answered := f.wait(t.Context(), token, revision, 10*time.Second)
-		time.Sleep(5 * time.Second)
-		f.storage.fail(errDown)
-		got := <-answered
-		require.ErrorIs(t, got.err, errDown)
-		require.Equal(t, 10*time.Second+held, got.took, "the wait, and the time that a poll is held")
-
-		got = <-f.wait(t.Context(), token, revision, 50*time.Second)
-		require.ErrorIs(t, got.err, errDown)
-		require.Equal(t, held, got.took, "another process may be able to serve it")
-		require.Less(t, f.storage.reads.Load(), int64(20), "a runner that is held reads nothing")
-		require.Zero(t, vault.Waiting(f.Vault))
-	})
-}
-
-func TestEachOutageOfAWaitIsOutlasted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		f.storage.fail(errDown)
-		answered := f.wait(t.Context(), token, revision, 50*time.Second)
-		time.Sleep(4 * time.Second)
-		f.storage.fail(nil)
-		time.Sleep(44 * time.Second)
-		f.storage.fail(errDown)
-		time.Sleep(6 * time.Second)
-		f.storage.fail(nil)
-		got := <-answered
-		require.ErrorIs(t, got.err, vault.ErrUnchanged)
-		require.LessOrEqual(t, got.took, 54*time.Second+poll)
-	})
-}
-
-func TestAnOutageDuringADeliveryIsOutlasted(t *testing.T) {
+func TestOutage_DuringDelivery(t *testing.T) {
 	for _, about := range []string{"reading the bundle", "recording the delivery"} {
 		t.Run(about, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -163,54 +213,6 @@ func TestAnOutageDuringADeliveryIsOutlasted(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestWhoDoesNotWaitIsToldOfAnOutageAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		f.storage.fail(errDown)
-		for _, req := range []*vault.BootstrapRequest{nil, {Wait: 50 * time.Second}, {IfNoneMatch: revision}} {
-			start := time.Now()
-			_, err := f.Bootstrap(t.Context(), token, req)
-			require.ErrorIs(t, err, errDown)
-			require.Zero(t, time.Since(start), "a runner without a bundle can ask elsewhere, and one that does not want to wait does not")
-		}
-	})
-}
-
-func TestARunnerThatIsHeldIsToldWhatElseIsWrong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		f.storage.fail(errDown)
-		revoked := f.wait(t.Context(), token, revision, 50*time.Second)
-		ctx, cancel := context.WithCancelCause(t.Context())
-		gone := f.wait(ctx, token, revision, 50*time.Second)
-		time.Sleep(time.Second)
-		reason := errors.New("shutting down")
-		cancel(reason)
-		got := <-gone
-		require.Error(t, got.err)
-		require.Equal(t, time.Second, got.took, "who goes is not held")
-		require.NoError(t, f.process(t).RevokeToken(t.Context(), tokenID(t, token)))
-		f.storage.fail(nil)
-		got = <-revoked
-		requireReason(t, got.err, vault.TokenRevoked, "revoked during the outage")
-		require.LessOrEqual(t, got.took, time.Second+poll)
-	})
-}
-
-func TestAKeyServiceThatIsDownHoldsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		cold := f.process(t)
-		answered := cold.wait(t.Context(), token, revision, 50*time.Second)
-		time.Sleep(time.Second)
-		f.kek.Break(keyring.ErrUnavailable)
-		f.put(t, "acme", "A", "two")
-		got := <-answered
-		require.ErrorIs(t, got.err, keyring.ErrUnavailable)
-		require.LessOrEqual(t, got.took, time.Second+poll)
-	})
 }
 
 // sluggish is a storage in which reads take a while, and questions for changes hang
@@ -249,64 +251,87 @@ func (s *sluggish) Changes(ctx context.Context, since int64) (int64, []string, e
 	return s.Store.Changes(ctx, since)
 }
 
-func TestRunnersThatAskTogetherQueueBeforeTheStorage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		storage := &sluggish{Store: memstore.New(), read: 10 * time.Millisecond}
-		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-		f.put(t, "acme", "A", "one")
-		f.put(t, "globex", "A", "one")
-		token := f.issue(t, "acme")
-		revision := f.bundle(t, token).Revision()
-		var group sync.WaitGroup
-		for range 1000 {
-			group.Go(func() {
-				got := <-f.wait(t.Context(), token, revision, 50*time.Second)
-				if got.err != nil {
-					t.Errorf("a runner among many: %v", got.err)
-				}
-			})
-		}
-		time.Sleep(5 * time.Second)
-		f.put(t, "acme", "A", "two")
-		time.Sleep(100 * time.Millisecond)
-		start := time.Now()
-		f.put(t, "globex", "A", "two")
-		require.Zero(t, time.Since(start), "writers do not queue with the runners")
-		_, err := f.Bootstrap(t.Context(), token, nil)
-		require.NoError(t, err)
-		group.Wait()
-		require.EqualValues(t, 16, storage.most.Load())
+func TestOutage_Queue(t *testing.T) {
+	t.Run("limits concurrent reads to 16 and lets writers pass", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			storage := &sluggish{Store: memstore.New(), read: 10 * time.Millisecond}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			f.put(t, "acme", "A", "one")
+			f.put(t, "globex", "A", "one")
+			token := f.issue(t, "acme")
+			revision := f.bundle(t, token).Revision()
+			var group sync.WaitGroup
+			for range 1000 {
+				group.Go(func() {
+					got := <-f.wait(t.Context(), token, revision, 50*time.Second)
+					if got.err != nil {
+						t.Errorf("a runner among many: %v", got.err)
+					}
+				})
+			}
+			time.Sleep(5 * time.Second)
+			f.put(t, "acme", "A", "two")
+			time.Sleep(100 * time.Millisecond)
+			start := time.Now()
+			f.put(t, "globex", "A", "two")
+			require.Zero(t, time.Since(start), "writers do not queue with the runners")
+			_, err := f.Bootstrap(t.Context(), token, nil)
+			require.NoError(t, err)
+			group.Wait()
+			require.EqualValues(t, 16, storage.most.Load())
+		})
+	})
+
+	t.Run("does not delay other tenants during a slow key-service call", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			var cold []bundle.Value
+			for i := range 20 { // more than may read at a time
+				tenant := fmt.Sprintf("tenant-%d", i)
+				f.put(t, tenant, "A", "one")
+				cold = append(cold, f.issue(t, tenant))
+			}
+			f.put(t, "acme", "A", "one")
+			token := f.issue(t, "acme")
+			fresh := f.process(t)
+			revision := fresh.bundle(t, token).Revision()
+			fresh.kek.Delay(3 * time.Second)
+			var group sync.WaitGroup
+			for _, token := range cold {
+				group.Go(func() { _, _ = fresh.Bootstrap(t.Context(), token, nil) })
+			}
+			synctest.Wait()
+			start := time.Now()
+			_, err := fresh.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
+			require.ErrorIs(t, err, vault.ErrUnchanged)
+			require.Zero(t, time.Since(start), "its key is cached, and only reading queues")
+			group.Wait()
+		})
+	})
+
+	t.Run("releases a runner whose context ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			storage := &sluggish{Store: memstore.New(), read: time.Second}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			f.put(t, "acme", "A", "one")
+			token := f.issue(t, "acme")
+			var group sync.WaitGroup
+			for range 40 {
+				group.Go(func() { f.bundle(t, token) })
+			}
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			_, err := f.Bootstrap(ctx, token, nil)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, 100*time.Millisecond, time.Since(start))
+			group.Wait()
+		})
 	})
 }
 
-func TestASlowKeyServiceHoldsUpNoOtherTenant(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		var cold []bundle.Value
-		for i := range 20 { // more than may read at a time
-			tenant := fmt.Sprintf("tenant-%d", i)
-			f.put(t, tenant, "A", "one")
-			cold = append(cold, f.issue(t, tenant))
-		}
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
-		fresh := f.process(t)
-		revision := fresh.bundle(t, token).Revision()
-		fresh.kek.Delay(3 * time.Second)
-		var group sync.WaitGroup
-		for _, token := range cold {
-			group.Go(func() { _, _ = fresh.Bootstrap(t.Context(), token, nil) })
-		}
-		synctest.Wait()
-		start := time.Now()
-		_, err := fresh.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
-		require.ErrorIs(t, err, vault.ErrUnchanged)
-		require.Zero(t, time.Since(start), "its key is cached, and only reading queues")
-		group.Wait()
-	})
-}
-
-func TestNobodyIsHeldForEver(t *testing.T) {
+func TestOutage_HoldIsBounded(t *testing.T) {
 	for _, takes := range []time.Duration{0, time.Second, 10 * time.Second} { // until a read fails
 		t.Run(takes.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -326,65 +351,46 @@ func TestNobodyIsHeldForEver(t *testing.T) {
 	}
 }
 
-func TestARunnerThatGoesLeavesTheQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		storage := &sluggish{Store: memstore.New(), read: time.Second}
-		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
-		var group sync.WaitGroup
-		for range 40 {
-			group.Go(func() { f.bundle(t, token) })
-		}
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		start := time.Now()
-		_, err := f.Bootstrap(ctx, token, nil)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, 100*time.Millisecond, time.Since(start))
-		group.Wait()
+func TestOutage_Polling(t *testing.T) {
+	t.Run("recovers from a poll that hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			storage := &sluggish{Store: memstore.New()}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			f.put(t, "acme", "A", "one")
+			token := f.issue(t, "acme")
+			revision := f.bundle(t, token).Revision()
+			var waiting []<-chan answer
+			for range 3 {
+				waiting = append(waiting, f.wait(t.Context(), token, revision, 50*time.Second))
+			}
+			time.Sleep(time.Second)
+			storage.hang.Store(true)
+			time.Sleep(time.Second)
+			storage.hang.Store(false)
+			f.process(t).put(t, "acme", "A", "two")
+			for _, answered := range waiting {
+				got := <-answered
+				require.NoError(t, got.err)
+				require.Equal(t, "two", reveal(got.b)["A"])
+				require.LessOrEqual(t, got.took, 7*time.Second)
+			}
+		})
 	})
-}
 
-func TestAQuestionThatHangsHoldsUpNobodyForLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		storage := &sluggish{Store: memstore.New()}
-		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
-		revision := f.bundle(t, token).Revision()
-		var waiting []<-chan answer
-		for range 3 {
-			waiting = append(waiting, f.wait(t.Context(), token, revision, 50*time.Second))
-		}
-		time.Sleep(time.Second)
-		storage.hang.Store(true)
-		time.Sleep(time.Second)
-		storage.hang.Store(false)
-		f.process(t).put(t, "acme", "A", "two")
-		for _, answered := range waiting {
-			got := <-answered
-			require.NoError(t, got.err)
-			require.Equal(t, "two", reveal(got.b)["A"])
-			require.LessOrEqual(t, got.took, 7*time.Second)
-		}
-	})
-}
-
-func TestPollingEndsWithTheLastWhoWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		storage := &sluggish{Store: memstore.New()}
-		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
-		revision := f.bundle(t, token).Revision()
-		storage.hang.Store(true)
-		first := f.wait(t.Context(), token, revision, time.Second)
-		last := f.wait(t.Context(), token, revision, 1500*time.Millisecond)
-		require.ErrorIs(t, (<-first).err, vault.ErrUnchanged)
-		require.EqualValues(t, 1, storage.asked.Load(), "one question for all, and it goes on for those who are left")
-		require.ErrorIs(t, (<-last).err, vault.ErrUnchanged)
-		require.Zero(t, storage.asked.Load(), "no goroutine is left behind, not even in the middle of a question")
+	t.Run("ends with the last waiting runner", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			storage := &sluggish{Store: memstore.New()}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			f.put(t, "acme", "A", "one")
+			token := f.issue(t, "acme")
+			revision := f.bundle(t, token).Revision()
+			storage.hang.Store(true)
+			first := f.wait(t.Context(), token, revision, time.Second)
+			last := f.wait(t.Context(), token, revision, 1500*time.Millisecond)
+			require.ErrorIs(t, (<-first).err, vault.ErrUnchanged)
+			require.EqualValues(t, 1, storage.asked.Load(), "one question for all, and it goes on for those who are left")
+			require.ErrorIs(t, (<-last).err, vault.ErrUnchanged)
+			require.Zero(t, storage.asked.Load(), "no goroutine is left behind, not even in the middle of a question")
+		})
 	})
 }

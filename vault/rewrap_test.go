@@ -116,9 +116,9 @@ func openVault(ctx context.Context, file string, primary, retired keyring.KEK) (
 
 const rewrapEnv = "SATCHEL_TEST_REWRAP"
 
-// TestRewrapChild is the process that TestAStoreIsRewrapped... kills. It says
+// TestRewrap_Child is the process that TestRewrap_AcrossServices kills. It says
 // "call" for every call of a key service, and at the end what it did.
-func TestRewrapChild(t *testing.T) {
+func TestRewrap_Child(t *testing.T) {
 	arguments := os.Getenv(rewrapEnv)
 	if arguments == "" {
 		return // not a child
@@ -139,10 +139,10 @@ func TestRewrapChild(t *testing.T) {
 	fmt.Printf("done %d %d\n", report.Records, report.Rewrapped)
 }
 
-// TestAStoreIsRewrappedFromServiceToServiceWhileItServes moves a store from a
+// TestRewrap_AcrossServices moves a store from a
 // local key to Vault transit, AWS and GCP and back, while runners bootstrap,
 // and kills the process that does it three times.
-func TestAStoreIsRewrappedFromServiceToServiceWhileItServes(t *testing.T) {
+func TestRewrap_AcrossServices(t *testing.T) {
 	tenants, scopes, names := 20, 2, 5 // 200 secrets
 	large := testenv.IsLarge()
 	if large {
@@ -268,7 +268,7 @@ func serveAll(ctx context.Context, file string, primary, retired place, tokens m
 // calls, and whether the process came to its end.
 func rewrapInChild(t *testing.T, ctx context.Context, file string, from, to place, kill int, meanwhile func() error) (calls int, done bool) {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestRewrapChild$")
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestRewrap_Child$")
 	cmd.Env = append(os.Environ(), rewrapEnv+"="+strings.Join([]string{file, to.kind, to.address, to.key, from.kind, from.address, from.key}, "|"))
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)

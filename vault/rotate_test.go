@@ -117,144 +117,192 @@ func requireUnderNewest(t testing.TB, s store.Store, scopes ...string) {
 
 var estateScopes = []string{"acme", "acme/web", "acme/web/api", "globex"}
 
-func TestARotationOfDataKeysMovesAllThatIsActiveAndLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		estate := f.estate(t)
-		time.Sleep(time.Hour)
-
-		report, err := f.RotateDataKeys(t.Context(), 2*time.Hour)
-		require.NoError(t, err)
-		require.Equal(t, vault.RotateKeysReport{Tenants: 2}, report, "keys younger than that stay")
-
-		report, err = f.RotateDataKeys(t.Context(), time.Hour)
-		require.NoError(t, err)
-		require.Equal(t, vault.RotateKeysReport{Tenants: 2, Keys: 2, Scopes: 4}, report)
-		for _, tenant := range []string{"acme", "globex"} {
-			snap, err := f.storage.Read(t.Context(), store.Query{Scope: tenant})
-			require.NoError(t, err)
-			require.Len(t, snap.Keys, 2, "the older record stays, for earlier versions")
-		}
-		requireUnderNewest(t, f.storage, estateScopes...)
-		f.requireEstate(t, estate, "in the same process")
-		f.process(t).requireEstate(t, estate, "in another process")
-
-		_, err = f.Activate(t.Context(), "acme", "A", 1)
-		require.NoError(t, err, "an earlier version is under the older key, and can come back")
-		report, err = f.RotateDataKeys(t.Context(), time.Hour)
-		require.NoError(t, err)
-		require.Equal(t, vault.RotateKeysReport{Tenants: 2, Scopes: 1}, report, "and is moved the next time")
-		requireUnderNewest(t, f.storage, estateScopes...)
-	})
-}
-
-func TestEachRotationMakesAKeyThatIsNewerThanTheLast(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		token := f.issue(t, "acme")
-		f.put(t, "acme", "A", "a")
-		for range 3 { // in the second in which the last key was made
-			_, err := f.RotateDataKeys(t.Context(), 0)
-			require.NoError(t, err)
-			requireUnderNewest(t, f.storage, "acme")
-		}
-		require.Equal(t, map[string]string{"A": "a"}, f.values(t, token))
-	})
-}
-
-func TestARotationThatWasKilledGoesOnWhereItWas(t *testing.T) {
-	for n := int64(0); ; n++ {
-		done := false
+func TestVault_RotateDataKeys(t *testing.T) {
+	t.Run("moves all active rows and loses nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			storage := &mortal{Store: memstore.New()}
-			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			f := newFixture(t)
 			estate := f.estate(t)
 			time.Sleep(time.Hour)
 
-			storage.die(n)
-			_, err := f.RotateDataKeys(t.Context(), time.Hour)
-			storage.dies.Store(0)
-			if done = err == nil; done {
+			report, err := f.RotateDataKeys(t.Context(), 2*time.Hour)
+			require.NoError(t, err)
+			require.Equal(t, vault.RotateKeysReport{Tenants: 2}, report, "keys younger than that stay")
+
+			report, err = f.RotateDataKeys(t.Context(), time.Hour)
+			require.NoError(t, err)
+			require.Equal(t, vault.RotateKeysReport{Tenants: 2, Keys: 2, Scopes: 4}, report)
+			for _, tenant := range []string{"acme", "globex"} {
+				snap, err := f.storage.Read(t.Context(), store.Query{Scope: tenant})
+				require.NoError(t, err)
+				require.Len(t, snap.Keys, 2, "the older record stays, for earlier versions")
+			}
+			requireUnderNewest(t, f.storage, estateScopes...)
+			f.requireEstate(t, estate, "in the same process")
+			f.process(t).requireEstate(t, estate, "in another process")
+
+			_, err = f.Activate(t.Context(), "acme", "A", 1)
+			require.NoError(t, err, "an earlier version is under the older key, and can come back")
+			report, err = f.RotateDataKeys(t.Context(), time.Hour)
+			require.NoError(t, err)
+			require.Equal(t, vault.RotateKeysReport{Tenants: 2, Scopes: 1}, report, "and is moved the next time")
+			requireUnderNewest(t, f.storage, estateScopes...)
+		})
+	})
+
+	t.Run("makes each key newer than the last", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			token := f.issue(t, "acme")
+			f.put(t, "acme", "A", "a")
+			for range 3 { // in the second in which the last key was made
+				_, err := f.RotateDataKeys(t.Context(), 0)
+				require.NoError(t, err)
+				requireUnderNewest(t, f.storage, "acme")
+			}
+			require.Equal(t, map[string]string{"A": "a"}, f.values(t, token))
+		})
+	})
+
+	t.Run("resumes after being killed at any write", func(t *testing.T) {
+		for n := int64(0); ; n++ {
+			done := false
+			synctest.Test(t, func(t *testing.T) {
+				storage := &mortal{Store: memstore.New()}
+				f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+				estate := f.estate(t)
+				time.Sleep(time.Hour)
+
+				storage.die(n)
+				_, err := f.RotateDataKeys(t.Context(), time.Hour)
+				storage.dies.Store(0)
+				if done = err == nil; done {
+					return
+				}
+				require.ErrorIs(t, err, errKilled)
+				about := fmt.Sprintf("killed at Apply %d", n+1)
+				f.process(t).requireEstate(t, estate, about)
+
+				next := f.process(t)
+				_, err = next.RotateDataKeys(t.Context(), time.Hour)
+				require.NoError(t, err, about)
+				for _, tenant := range []string{"acme", "globex"} {
+					snap, err := storage.Read(t.Context(), store.Query{Scope: tenant})
+					require.NoError(t, err)
+					require.Len(t, snap.Keys, 2, "%s: no third key", about)
+				}
+				requireUnderNewest(t, storage, estateScopes...)
+				next.requireEstate(t, estate, about)
+				f.requireEstate(t, estate, about)
+			})
+			if done {
+				require.Equal(t, int64(6), n, "two keys and four scopes")
 				return
 			}
-			require.ErrorIs(t, err, errKilled)
-			about := fmt.Sprintf("killed at Apply %d", n+1)
-			f.process(t).requireEstate(t, estate, about)
+			if t.Failed() {
+				return
+			}
+		}
+	})
 
-			next := f.process(t)
-			_, err = next.RotateDataKeys(t.Context(), time.Hour)
-			require.NoError(t, err, about)
-			for _, tenant := range []string{"acme", "globex"} {
-				snap, err := storage.Read(t.Context(), store.Query{Scope: tenant})
+	t.Run("disturbs neither writers nor runners", func(t *testing.T) {
+		f := newFixture(t)
+		other := f.process(t)
+		token := f.issue(t, "acme/web")
+		f.put(t, "acme/web", "A", "a")
+		stop := make(chan struct{})
+		var busy, rotating sync.WaitGroup
+		for i := range 4 {
+			process := []*fixture{f, other}[i%2]
+			busy.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					scope := fmt.Sprintf("acme/web/w%d-%d", i, n%20)
+					if _, err := process.Put(t.Context(), scope, "B", bundle.NewValue(fmt.Sprint(n)), nil); err != nil {
+						t.Errorf("a write failed: %v", err)
+					}
+					b, err := process.Bootstrap(t.Context(), token, nil)
+					if err != nil {
+						t.Errorf("a runner was refused: %v", err)
+					} else if got := reveal(b)["A"]; got != "a" {
+						t.Errorf("a runner got %q", got)
+					}
+				}
+			})
+		}
+		for range 2 {
+			rotating.Go(func() {
+				if _, err := f.process(t).RotateDataKeys(t.Context(), 0); err != nil {
+					t.Errorf("a rotation failed: %v", err)
+				}
+			})
+		}
+		rotating.Wait()
+		close(stop)
+		busy.Wait()
+		_, err := f.RotateDataKeys(t.Context(), time.Hour) // two at once: the later key may have come in between
+		require.NoError(t, err)
+		snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme", SealsOnly: true, Below: true})
+		require.NoError(t, err)
+		scopes := []string{"acme"}
+		for scope := range snap.Below {
+			scopes = append(scopes, scope)
+		}
+		require.Greater(t, len(scopes), 4)
+		requireUnderNewest(t, f.storage, scopes...)
+		require.Zero(t, f.log.errors()+other.log.errors(), "nothing looked like tampering")
+		_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
+		require.NoError(t, err)
+	})
+
+	t.Run("moves a scope created during the rotation", func(t *testing.T) {
+		for n := int64(1); n <= 4; n++ {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				f.put(t, "acme", "A", "a")
+				time.Sleep(time.Hour)
+				other := f.process(t)
+				f.storage.meanwhile(n, func() { other.put(t, "acme/new", "B", "b") })
+				_, err := f.RotateDataKeys(t.Context(), time.Hour)
 				require.NoError(t, err)
-				require.Len(t, snap.Keys, 2, "%s: no third key", about)
-			}
-			requireUnderNewest(t, storage, estateScopes...)
-			next.requireEstate(t, estate, about)
-			f.requireEstate(t, estate, about)
-		})
-		if done {
-			require.Equal(t, int64(6), n, "two keys and four scopes")
-			return
+				requireUnderNewest(t, f.storage.Store, "acme")
+				if snap, err := f.storage.Store.Read(t.Context(), store.Query{Scope: "acme/new"}); err == nil && snap.Path[1].Seal != nil {
+					requireUnderNewest(t, f.storage.Store, "acme/new")
+				}
+			})
 		}
-		if t.Failed() {
-			return
-		}
-	}
-}
+	})
 
-func TestWritersAndRunnersDoNotNoticeARotation(t *testing.T) {
-	f := newFixture(t)
-	other := f.process(t)
-	token := f.issue(t, "acme/web")
-	f.put(t, "acme/web", "A", "a")
-	stop := make(chan struct{})
-	var busy, rotating sync.WaitGroup
-	for i := range 4 {
-		process := []*fixture{f, other}[i%2]
-		busy.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				scope := fmt.Sprintf("acme/web/w%d-%d", i, n%20)
-				if _, err := process.Put(t.Context(), scope, "B", bundle.NewValue(fmt.Sprint(n)), nil); err != nil {
-					t.Errorf("a write failed: %v", err)
-				}
-				b, err := process.Bootstrap(t.Context(), token, nil)
+	t.Run("makes a seal under an older key a rollback", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "a")
+			token := f.issue(t, "acme")
+			leaked := f.dataKey(t, "acme")
+			time.Sleep(time.Hour)
+			_, err := f.RotateDataKeys(t.Context(), 0)
+			require.NoError(t, err)
+			f.values(t, token)
+
+			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+				forged := snap.Path[0]
+				old, err := snap.Keys[0].ID()
 				if err != nil {
-					t.Errorf("a runner was refused: %v", err)
-				} else if got := reveal(b)["A"]; got != "a" {
-					t.Errorf("a runner got %q", got)
+					t.Errorf("the older record: %v", err)
 				}
-			}
+				forged.Seal = append([]byte{}, forged.Seal...)
+				copy(forged.Seal[6:22], old[:])
+				forged.Seal[22] = 1 // an epoch far ahead
+				reseal(leaked, &forged)
+				snap.Path[0] = forged
+			})
+			_, err = f.Bootstrap(t.Context(), token, nil)
+			require.ErrorIs(t, err, vault.ErrRollback, "whoever has an old data key cannot seal with it")
 		})
-	}
-	for range 2 {
-		rotating.Go(func() {
-			if _, err := f.process(t).RotateDataKeys(t.Context(), 0); err != nil {
-				t.Errorf("a rotation failed: %v", err)
-			}
-		})
-	}
-	rotating.Wait()
-	close(stop)
-	busy.Wait()
-	_, err := f.RotateDataKeys(t.Context(), time.Hour) // two at once: the later key may have come in between
-	require.NoError(t, err)
-	snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme", SealsOnly: true, Below: true})
-	require.NoError(t, err)
-	scopes := []string{"acme"}
-	for scope := range snap.Below {
-		scopes = append(scopes, scope)
-	}
-	require.Greater(t, len(scopes), 4)
-	requireUnderNewest(t, f.storage, scopes...)
-	require.Zero(t, f.log.errors()+other.log.errors(), "nothing looked like tampering")
-	_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
-	require.NoError(t, err)
+	})
 }
 
 // meanwhile calls do once, in the middle of the n-th Read that comes.
@@ -264,52 +312,6 @@ func (s *spy) meanwhile(n int64, do func()) {
 		if reads.Add(1) == n {
 			do()
 		}
-	})
-}
-
-func TestAScopeThatIsMadeDuringARotationIsMovedToo(t *testing.T) {
-	for n := int64(1); n <= 4; n++ {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t)
-			f.put(t, "acme", "A", "a")
-			time.Sleep(time.Hour)
-			other := f.process(t)
-			f.storage.meanwhile(n, func() { other.put(t, "acme/new", "B", "b") })
-			_, err := f.RotateDataKeys(t.Context(), time.Hour)
-			require.NoError(t, err)
-			requireUnderNewest(t, f.storage.Store, "acme")
-			if snap, err := f.storage.Store.Read(t.Context(), store.Query{Scope: "acme/new"}); err == nil && snap.Path[1].Seal != nil {
-				requireUnderNewest(t, f.storage.Store, "acme/new")
-			}
-		})
-	}
-}
-
-func TestAnOlderSealThanTheRotationsIsARollBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "A", "a")
-		token := f.issue(t, "acme")
-		leaked := f.dataKey(t, "acme")
-		time.Sleep(time.Hour)
-		_, err := f.RotateDataKeys(t.Context(), 0)
-		require.NoError(t, err)
-		f.values(t, token)
-
-		f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
-			forged := snap.Path[0]
-			old, err := snap.Keys[0].ID()
-			if err != nil {
-				t.Errorf("the older record: %v", err)
-			}
-			forged.Seal = append([]byte{}, forged.Seal...)
-			copy(forged.Seal[6:22], old[:])
-			forged.Seal[22] = 1 // an epoch far ahead
-			reseal(leaked, &forged)
-			snap.Path[0] = forged
-		})
-		_, err = f.Bootstrap(t.Context(), token, nil)
-		require.ErrorIs(t, err, vault.ErrRollback, "whoever has an old data key cannot seal with it")
 	})
 }
 
@@ -323,177 +325,196 @@ func (f *fixture) rekeyed(t testing.TB, primary, retired *keyringtest.Fake) *vau
 	return v
 }
 
-func TestRewrapMovesEachRecordOnceWithOneCallEach(t *testing.T) {
-	f := newFixture(t)
-	estate := f.estate(t)
-	next := keyringtest.NewFake("next")
-	v := f.rekeyed(t, next, f.kek)
-	unwraps, wraps := f.kek.Unwraps(), next.Wraps()
+func TestVault_Rewrap(t *testing.T) {
+	t.Run("moves each record once with one unwrap and one wrap", func(t *testing.T) {
+		f := newFixture(t)
+		estate := f.estate(t)
+		next := keyringtest.NewFake("next")
+		v := f.rekeyed(t, next, f.kek)
+		unwraps, wraps := f.kek.Unwraps(), next.Wraps()
 
-	report, err := v.Rewrap(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, vault.RewrapReport{Tenants: 2, Records: 2, Rewrapped: 2}, report)
-	require.Equal(t, 2, f.kek.Unwraps()-unwraps, "one call to open each record")
-	require.Equal(t, 2, next.Wraps()-wraps, "one call to wrap each")
+		report, err := v.Rewrap(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, vault.RewrapReport{Tenants: 2, Records: 2, Rewrapped: 2}, report)
+		require.Equal(t, 2, f.kek.Unwraps()-unwraps, "one call to open each record")
+		require.Equal(t, 2, next.Wraps()-wraps, "one call to wrap each")
 
-	calls, applies := next.Wraps()+next.Unwraps()+f.kek.Unwraps(), f.storage.applies.Load()
-	report, err = v.Rewrap(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, vault.RewrapReport{Tenants: 2, Records: 2}, report, "there is nothing left to do")
-	require.Equal(t, calls, next.Wraps()+next.Unwraps()+f.kek.Unwraps())
-	require.Equal(t, applies, f.storage.applies.Load())
+		calls, applies := next.Wraps()+next.Unwraps()+f.kek.Unwraps(), f.storage.applies.Load()
+		report, err = v.Rewrap(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, vault.RewrapReport{Tenants: 2, Records: 2}, report, "there is nothing left to do")
+		require.Equal(t, calls, next.Wraps()+next.Unwraps()+f.kek.Unwraps())
+		require.Equal(t, applies, f.storage.applies.Load())
 
-	next.Rotate()
-	next.Rotate()
-	f.kek.Break(keyring.ErrDenied)
-	newFixtureOver(t, f.storage.Store, next).requireEstate(t, estate, "without the retired KEK")
-}
-
-func TestARewrapThatMeetsAnotherLeavesTheOthersRecord(t *testing.T) {
-	f := newFixture(t)
-	estate := f.estate(t)
-	next := keyringtest.NewFake("next")
-	v, other := f.rekeyed(t, next, f.kek), f.rekeyed(t, next, f.kek)
-	f.storage.meanwhile(1, func() {
-		report, err := other.Rewrap(t.Context())
-		if err != nil || report.Rewrapped != 2 {
-			t.Errorf("the other one: %+v, %v", report, err)
-		}
+		next.Rotate()
+		next.Rotate()
+		f.kek.Break(keyring.ErrDenied)
+		newFixtureOver(t, f.storage.Store, next).requireEstate(t, estate, "without the retired KEK")
 	})
-	report, err := v.Rewrap(t.Context())
-	require.NoError(t, err)
-	require.LessOrEqual(t, report.Rewrapped, 0, "the first record was rewrapped meanwhile, the second before it was read")
-	newFixtureOver(t, f.storage.Store, next).requireEstate(t, estate, "without the retired KEK")
+
+	t.Run("leaves a record that a concurrent rewrap replaced", func(t *testing.T) {
+		f := newFixture(t)
+		estate := f.estate(t)
+		next := keyringtest.NewFake("next")
+		v, other := f.rekeyed(t, next, f.kek), f.rekeyed(t, next, f.kek)
+		f.storage.meanwhile(1, func() {
+			report, err := other.Rewrap(t.Context())
+			if err != nil || report.Rewrapped != 2 {
+				t.Errorf("the other one: %+v, %v", report, err)
+			}
+		})
+		report, err := v.Rewrap(t.Context())
+		require.NoError(t, err)
+		require.LessOrEqual(t, report.Rewrapped, 0, "the first record was rewrapped meanwhile, the second before it was read")
+		newFixtureOver(t, f.storage.Store, next).requireEstate(t, estate, "without the retired KEK")
+	})
+
+	t.Run("resumes after being killed", func(t *testing.T) {
+		storage := &mortal{Store: memstore.New()}
+		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+		estate := f.estate(t)
+		next := keyringtest.NewFake("next")
+		v := f.rekeyed(t, next, f.kek)
+		storage.die(1)
+		report, err := v.Rewrap(t.Context())
+		storage.dies.Store(0)
+		require.ErrorIs(t, err, errKilled)
+		require.Equal(t, 1, report.Rewrapped, "the report counts what was done until then")
+		report, err = v.Rewrap(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, report.Rewrapped)
+		newFixtureOver(t, storage, next).requireEstate(t, estate, "without the retired KEK")
+	})
+
+	t.Run("logs a missing key differently from tampering", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "a")
+		token := f.issue(t, "acme")
+		// Another process has moved on to a key that this one does not have.
+		_, err := f.rekeyed(t, keyringtest.NewFake("next"), f.kek).Rewrap(t.Context())
+		require.NoError(t, err)
+		behind := f.process(t)
+		_, err = behind.Bootstrap(t.Context(), token, nil)
+		require.ErrorIs(t, err, keyring.ErrNoKey)
+		require.Equal(t, 1, behind.log.errors(), "somebody has to configure it")
+		require.Contains(t, behind.log.text(), `msg="stored rows need a key that is not configured"`)
+		require.NotContains(t, behind.log.text(), "refused stored rows", "that would say that somebody changed rows")
+	})
 }
 
-func TestARewrapThatWasKilledGoesOnWhereItWas(t *testing.T) {
-	storage := &mortal{Store: memstore.New()}
-	f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-	estate := f.estate(t)
-	next := keyringtest.NewFake("next")
-	v := f.rekeyed(t, next, f.kek)
-	storage.die(1)
-	report, err := v.Rewrap(t.Context())
-	storage.dies.Store(0)
-	require.ErrorIs(t, err, errKilled)
-	require.Equal(t, 1, report.Rewrapped, "the report counts what was done until then")
-	report, err = v.Rewrap(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 1, report.Rewrapped)
-	newFixtureOver(t, storage, next).requireEstate(t, estate, "without the retired KEK")
-}
+func TestVault_RotateToken(t *testing.T) {
+	t.Run("keeps the old token valid for the overlap only", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			other := f.process(t)
+			f.put(t, "acme", "A", "a")
+			old, info, err := f.IssueToken(t.Context(), "acme", &vault.TokenOptions{
+				Label: "pool", Waive: []string{"X"}, Expires: time.Now().Add(48 * time.Hour), RotateBy: time.Now().Add(24 * time.Hour),
+			})
+			require.NoError(t, err)
+			time.Sleep(12 * time.Hour)
 
-func TestARotatedTokenWorksForTheOverlapAndNoLonger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+			ctx := vault.WithActor(t.Context(), "ada")
+			token, next, err := f.RotateToken(ctx, info.ID, &vault.RotateTokenOptions{Overlap: 10 * time.Minute})
+			require.NoError(t, err)
+			require.NotEqual(t, info.ID, next.ID)
+			require.Equal(t, "pool", next.Label)
+			require.Equal(t, []string{"X"}, next.Waived)
+			require.Equal(t, "ada", next.Author)
+			require.Equal(t, info.Expires.Add(12*time.Hour), next.Expires, "it lives as long as the old one did")
+			require.Equal(t, info.RotateBy.Add(12*time.Hour), next.RotateBy)
+
+			for _, process := range []*fixture{f, other} {
+				require.Equal(t, map[string]string{"A": "a"}, process.values(t, old), "both work")
+				require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
+			}
+			end := next.Created.Add(10 * time.Minute)
+			require.Equal(t, end, f.bundle(t, old).Meta().TokenExpires, "the runner is told")
+			time.Sleep(time.Until(end) - time.Microsecond)
+			f.values(t, old)
+			time.Sleep(time.Until(end))
+			for _, process := range []*fixture{f, other} {
+				_, err = process.Bootstrap(t.Context(), old, nil)
+				requireReason(t, err, vault.TokenRevoked, "the overlap is over")
+				require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
+			}
+		})
+	})
+
+	t.Run("does not extend the old token when repeated", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "a")
+			old := f.issue(t, "acme")
+			_, _, err := f.RotateToken(t.Context(), tokenID(t, old), &vault.RotateTokenOptions{Overlap: time.Minute})
+			require.NoError(t, err)
+			_, next, err := f.RotateToken(t.Context(), tokenID(t, old), nil)
+			require.NoError(t, err)
+			require.True(t, next.Expires.IsZero())
+			time.Sleep(time.Minute)
+			_, err = f.Bootstrap(t.Context(), old, nil)
+			requireReason(t, err, vault.TokenRevoked, "the earlier end stays")
+		})
+	})
+
+	t.Run("rejects an ended or unknown token", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			revoked, expired := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
+			require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, revoked)))
+			time.Sleep(time.Minute)
+			for _, token := range []bundle.Value{revoked, expired} {
+				_, _, err := f.RotateToken(t.Context(), tokenID(t, token), nil)
+				require.ErrorIs(t, err, vault.ErrInvalid)
+			}
+			_, _, err := f.RotateToken(t.Context(), "nobody", nil)
+			require.ErrorIs(t, err, vault.ErrNotFound)
+			tokens, err := f.Tokens(t.Context(), "acme")
+			require.NoError(t, err)
+			require.Len(t, tokens, 2, "no new one came of it")
+		})
+	})
+
+	t.Run("issues no successor to a token revoked meanwhile", func(t *testing.T) {
 		f := newFixture(t)
 		other := f.process(t)
-		f.put(t, "acme", "A", "a")
-		old, info, err := f.IssueToken(t.Context(), "acme", &vault.TokenOptions{
-			Label: "pool", Waive: []string{"X"}, Expires: time.Now().Add(48 * time.Hour), RotateBy: time.Now().Add(24 * time.Hour),
-		})
-		require.NoError(t, err)
-		time.Sleep(12 * time.Hour)
-
-		ctx := vault.WithActor(t.Context(), "ada")
-		token, next, err := f.RotateToken(ctx, info.ID, &vault.RotateTokenOptions{Overlap: 10 * time.Minute})
-		require.NoError(t, err)
-		require.NotEqual(t, info.ID, next.ID)
-		require.Equal(t, "pool", next.Label)
-		require.Equal(t, []string{"X"}, next.Waived)
-		require.Equal(t, "ada", next.Author)
-		require.Equal(t, info.Expires.Add(12*time.Hour), next.Expires, "it lives as long as the old one did")
-		require.Equal(t, info.RotateBy.Add(12*time.Hour), next.RotateBy)
-
-		for _, process := range []*fixture{f, other} {
-			require.Equal(t, map[string]string{"A": "a"}, process.values(t, old), "both work")
-			require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
-		}
-		end := next.Created.Add(10 * time.Minute)
-		require.Equal(t, end, f.bundle(t, old).Meta().TokenExpires, "the runner is told")
-		time.Sleep(time.Until(end) - time.Microsecond)
-		f.values(t, old)
-		time.Sleep(time.Until(end))
-		for _, process := range []*fixture{f, other} {
-			_, err = process.Bootstrap(t.Context(), old, nil)
-			requireReason(t, err, vault.TokenRevoked, "the overlap is over")
-			require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
-		}
-	})
-}
-
-func TestRotatingATokenAgainDoesNotProlongIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "A", "a")
-		old := f.issue(t, "acme")
-		_, _, err := f.RotateToken(t.Context(), tokenID(t, old), &vault.RotateTokenOptions{Overlap: time.Minute})
-		require.NoError(t, err)
-		_, next, err := f.RotateToken(t.Context(), tokenID(t, old), nil)
-		require.NoError(t, err)
-		require.True(t, next.Expires.IsZero())
-		time.Sleep(time.Minute)
-		_, err = f.Bootstrap(t.Context(), old, nil)
-		requireReason(t, err, vault.TokenRevoked, "the earlier end stays")
-	})
-}
-
-func TestATokenThatHasEndedIsNotRotated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		revoked, expired := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
-		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, revoked)))
-		time.Sleep(time.Minute)
-		for _, token := range []bundle.Value{revoked, expired} {
-			_, _, err := f.RotateToken(t.Context(), tokenID(t, token), nil)
-			require.ErrorIs(t, err, vault.ErrInvalid)
-		}
-		_, _, err := f.RotateToken(t.Context(), "nobody", nil)
-		require.ErrorIs(t, err, vault.ErrNotFound)
-		tokens, err := f.Tokens(t.Context(), "acme")
-		require.NoError(t, err)
-		require.Len(t, tokens, 2, "no new one came of it")
-	})
-}
-
-func TestATokenThatIsRevokedDuringItsRotationHasNoSuccessor(t *testing.T) {
-	f := newFixture(t)
-	other := f.process(t)
-	id := tokenID(t, f.issue(t, "acme"))
-	f.storage.meanwhile(1, func() {
-		if err := other.RevokeToken(t.Context(), id); err != nil {
-			t.Errorf("revoking: %v", err)
-		}
-	})
-	_, _, err := f.RotateToken(t.Context(), id, nil)
-	require.ErrorIs(t, err, vault.ErrInvalid)
-	tokens, err := other.Tokens(t.Context(), "acme")
-	require.NoError(t, err)
-	require.Len(t, tokens, 1)
-}
-
-func TestOptionsOfARotationAreChecked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
 		id := tokenID(t, f.issue(t, "acme"))
-		late := tokenID(t, f.issue(t, "acme", vault.TokenOptions{Expires: time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC)}))
-		time.Sleep(2 * time.Hour)
-		for about, try := range map[string]struct {
-			id   string
-			opts *vault.RotateTokenOptions
-		}{
-			"a negative overlap":             {id, &vault.RotateTokenOptions{Overlap: -1}},
-			"an end that is over":            {id, &vault.RotateTokenOptions{Expires: time.Now().Add(-time.Second)}},
-			"an end that no bundle can name": {id, &vault.RotateTokenOptions{Expires: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
-			"a hint that no bundle can name": {id, &vault.RotateTokenOptions{RotateBy: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
-			"a carried end beyond year 9999": {late, nil},
-		} {
-			_, _, err := f.RotateToken(t.Context(), try.id, try.opts)
-			require.ErrorIs(t, err, vault.ErrInvalid, about)
-		}
+		f.storage.meanwhile(1, func() {
+			if err := other.RevokeToken(t.Context(), id); err != nil {
+				t.Errorf("revoking: %v", err)
+			}
+		})
+		_, _, err := f.RotateToken(t.Context(), id, nil)
+		require.ErrorIs(t, err, vault.ErrInvalid)
+		tokens, err := other.Tokens(t.Context(), "acme")
+		require.NoError(t, err)
+		require.Len(t, tokens, 1)
+	})
+
+	t.Run("rejects invalid options", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			id := tokenID(t, f.issue(t, "acme"))
+			late := tokenID(t, f.issue(t, "acme", vault.TokenOptions{Expires: time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC)}))
+			time.Sleep(2 * time.Hour)
+			for about, try := range map[string]struct {
+				id   string
+				opts *vault.RotateTokenOptions
+			}{
+				"a negative overlap":             {id, &vault.RotateTokenOptions{Overlap: -1}},
+				"an end that is over":            {id, &vault.RotateTokenOptions{Expires: time.Now().Add(-time.Second)}},
+				"an end that no bundle can name": {id, &vault.RotateTokenOptions{Expires: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+				"a hint that no bundle can name": {id, &vault.RotateTokenOptions{RotateBy: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+				"a carried end beyond year 9999": {late, nil},
+			} {
+				_, _, err := f.RotateToken(t.Context(), try.id, try.opts)
+				require.ErrorIs(t, err, vault.ErrInvalid, about)
+			}
+		})
 	})
 }
 
-func TestTheEndOfARotatedTokenIsSealed(t *testing.T) {
+func TestVault_RotateTokenSeal(t *testing.T) {
 	for about, attack := range map[string]string{
 		"taken away":   "UPDATE tokens SET revoked = 0, revoked_by = '' WHERE id = ?",
 		"put off":      "UPDATE tokens SET revoked = revoked + 3600000000 WHERE id = ?",
@@ -521,19 +542,4 @@ func TestTheEndOfARotatedTokenIsSealed(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestAKeyThatIsNotConfiguredIsNotLoggedAsChangedRows(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "a")
-	token := f.issue(t, "acme")
-	// Another process has moved on to a key that this one does not have.
-	_, err := f.rekeyed(t, keyringtest.NewFake("next"), f.kek).Rewrap(t.Context())
-	require.NoError(t, err)
-	behind := f.process(t)
-	_, err = behind.Bootstrap(t.Context(), token, nil)
-	require.ErrorIs(t, err, keyring.ErrNoKey)
-	require.Equal(t, 1, behind.log.errors(), "somebody has to configure it")
-	require.Contains(t, behind.log.text(), `msg="stored rows need a key that is not configured"`)
-	require.NotContains(t, behind.log.text(), "refused stored rows", "that would say that somebody changed rows")
 }

@@ -29,23 +29,138 @@ func (f *fixture) run(t *testing.T) (end func() error) {
 	}
 }
 
-func TestRun_StoresTimesOfLastUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "A", "x")
-		token := f.issue(t, "acme")
-		end := f.run(t)
-		f.use(t, token, "", "")
-		require.Zero(t, f.storage.touches.Load())
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
-		require.EqualValues(t, 1, f.storage.touches.Load(), "every 30 seconds, without another request")
-		time.Sleep(time.Hour)
-		require.EqualValues(t, 1, f.storage.touches.Load(), "an idle vault stores nothing")
+func TestVault_Run(t *testing.T) {
+	t.Run("stores times of last use every 30 seconds and at its end", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "x")
+			token := f.issue(t, "acme")
+			end := f.run(t)
+			f.use(t, token, "", "")
+			require.Zero(t, f.storage.touches.Load())
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+			require.EqualValues(t, 1, f.storage.touches.Load(), "every 30 seconds, without another request")
+			time.Sleep(time.Hour)
+			require.EqualValues(t, 1, f.storage.touches.Load(), "an idle vault stores nothing")
 
-		f.use(t, token, "", "")
-		require.NoError(t, end())
-		require.EqualValues(t, 2, f.storage.touches.Load(), "and once more at the end")
+			f.use(t, token, "", "")
+			require.NoError(t, end())
+			require.EqualValues(t, 2, f.storage.touches.Load(), "and once more at the end")
+		})
+	})
+
+	t.Run("returns within five seconds of the end of its context", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixtureOver(t, &stuck{memstore.New()}, keyringtest.NewFake("kek"))
+			f.put(t, "acme", "A", "x")
+			end := f.run(t)
+			f.use(t, f.issue(t, "acme"), "", "")
+			start := time.Now()
+			require.NoError(t, end(), "a failure is logged")
+			require.Equal(t, 5*time.Second, time.Since(start))
+			require.Contains(t, f.log.text(), "could not record when secrets were last used")
+		})
+	})
+
+	t.Run("retries after a failure", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "x")
+			end := f.run(t)
+			f.use(t, f.issue(t, "acme"), "runner-7", "")
+			setError(&f.storage.failTouch, errDown)
+			time.Sleep(31 * time.Second)
+			setError(&f.storage.failTouch, nil)
+			time.Sleep(30 * time.Second)
+			snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme", Tokens: true})
+			require.NoError(t, err)
+			require.Equal(t, "runner-7", snap.Tokens[0].LastRunner)
+			require.NoError(t, end())
+		})
+	})
+
+	t.Run("drops old audit entries once a day", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t).with(t, vault.Options{AuditKeep: 30 * 24 * time.Hour})
+			ctx := vault.WithActor(t.Context(), "janitor")
+			for _, tenant := range []string{"acme", "globex"} {
+				f.put(t, tenant, "A", "old")
+			}
+			time.Sleep(29 * 24 * time.Hour)
+			f.put(t, "acme", "A", "young")
+			ctx, cancel := context.WithCancel(ctx)
+			ended := make(chan error, 1)
+			go func() { ended <- f.Run(ctx) }()
+
+			newest := func(tenant string) audit.Record {
+				page, err := f.AuditPage(t.Context(), tenant, 0, 10)
+				require.NoError(t, err)
+				return page[0]
+			}
+			time.Sleep(23 * time.Hour) // well after the first turn
+			require.Equal(t, audit.Put, newest("acme").Action, "nothing is old enough")
+			time.Sleep(25 * time.Hour)
+			for _, tenant := range []string{"acme", "globex"} {
+				require.Equal(t, audit.Trim, newest(tenant).Action, tenant)
+				require.Equal(t, "janitor", newest(tenant).Actor)
+				require.EqualValues(t, 1, newest(tenant).Through)
+				_, err := f.VerifyAudit(t.Context(), tenant, nil, nil)
+				require.NoError(t, err, "the rest is a chain")
+			}
+			require.Contains(t, f.log.text(), "old audit entries were dropped")
+			cancel()
+			require.NoError(t, <-ended)
+		})
+	})
+
+	t.Run("first drops entries at a random time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			moments := map[time.Duration]bool{}
+			for range 20 {
+				f := newFixture(t).with(t, vault.Options{AuditKeep: time.Nanosecond})
+				f.put(t, "acme", "A", "x")
+				end := f.run(t)
+				start := time.Now()
+				for f.storage.appended.Load() < 2 {
+					time.Sleep(time.Second)
+				}
+				took := time.Since(start).Truncate(time.Second)
+				require.GreaterOrEqual(t, took, time.Minute)
+				require.LessOrEqual(t, took, 11*time.Minute+time.Second)
+				moments[took] = true
+				require.NoError(t, end())
+			}
+			require.Greater(t, len(moments), 1, "processes that start together take turns")
+		})
+	})
+
+	t.Run("drops the entries of other tenants when one chain is broken", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t).with(t, vault.Options{AuditKeep: time.Hour})
+			for _, tenant := range []string{"acme", "globex"} {
+				f.put(t, tenant, "A", "one")
+				f.put(t, tenant, "A", "two")
+			}
+			f.breakChain(t, "acme")
+			end := f.run(t)
+			time.Sleep(25 * time.Hour)
+			require.Contains(t, f.log.text(), "could not drop old audit entries")
+			page, err := f.AuditPage(t.Context(), "globex", 0, 1)
+			require.NoError(t, err)
+			require.Equal(t, audit.Trim, page[0].Action)
+			require.NoError(t, end())
+		})
+	})
+
+	t.Run("fails while another Run is in progress", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			end := f.run(t)
+			require.ErrorContains(t, f.Run(t.Context()), "already running")
+			require.NoError(t, end())
+			require.NoError(t, f.run(t)(), "once the first has ended, it can run again")
+		})
 	})
 }
 
@@ -57,126 +172,13 @@ func (s *stuck) Touch(ctx context.Context, _ []store.Usage) error {
 	return ctx.Err()
 }
 
-func TestRun_EndsWithinFiveSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixtureOver(t, &stuck{memstore.New()}, keyringtest.NewFake("kek"))
-		f.put(t, "acme", "A", "x")
-		end := f.run(t)
-		f.use(t, f.issue(t, "acme"), "", "")
-		start := time.Now()
-		require.NoError(t, end(), "a failure is logged")
-		require.Equal(t, 5*time.Second, time.Since(start))
-		require.Contains(t, f.log.text(), "could not record when secrets were last used")
-	})
-}
-
-func TestRun_KeepsTryingAfterAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "A", "x")
-		end := f.run(t)
-		f.use(t, f.issue(t, "acme"), "runner-7", "")
-		setError(&f.storage.failTouch, errDown)
-		time.Sleep(31 * time.Second)
-		setError(&f.storage.failTouch, nil)
-		time.Sleep(30 * time.Second)
-		snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme", Tokens: true})
-		require.NoError(t, err)
-		require.Equal(t, "runner-7", snap.Tokens[0].LastRunner)
-		require.NoError(t, end())
-	})
-}
-
-func TestRun_DropsOldAuditEntries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t).with(t, vault.Options{AuditKeep: 30 * 24 * time.Hour})
-		ctx := vault.WithActor(t.Context(), "janitor")
-		for _, tenant := range []string{"acme", "globex"} {
-			f.put(t, tenant, "A", "old")
-		}
-		time.Sleep(29 * 24 * time.Hour)
-		f.put(t, "acme", "A", "young")
-		ctx, cancel := context.WithCancel(ctx)
-		ended := make(chan error, 1)
-		go func() { ended <- f.Run(ctx) }()
-
-		newest := func(tenant string) audit.Record {
-			page, err := f.AuditPage(t.Context(), tenant, 0, 10)
-			require.NoError(t, err)
-			return page[0]
-		}
-		time.Sleep(23 * time.Hour) // well after the first turn
-		require.Equal(t, audit.Put, newest("acme").Action, "nothing is old enough")
-		time.Sleep(25 * time.Hour)
-		for _, tenant := range []string{"acme", "globex"} {
-			require.Equal(t, audit.Trim, newest(tenant).Action, tenant)
-			require.Equal(t, "janitor", newest(tenant).Actor)
-			require.EqualValues(t, 1, newest(tenant).Through)
-			_, err := f.VerifyAudit(t.Context(), tenant, nil, nil)
-			require.NoError(t, err, "the rest is a chain")
-		}
-		require.Contains(t, f.log.text(), "old audit entries were dropped")
-		cancel()
-		require.NoError(t, <-ended)
-	})
-}
-
-func TestRun_DropsFirstAtARandomMoment(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		moments := map[time.Duration]bool{}
-		for range 20 {
-			f := newFixture(t).with(t, vault.Options{AuditKeep: time.Nanosecond})
-			f.put(t, "acme", "A", "x")
-			end := f.run(t)
-			start := time.Now()
-			for f.storage.appended.Load() < 2 {
-				time.Sleep(time.Second)
-			}
-			took := time.Since(start).Truncate(time.Second)
-			require.GreaterOrEqual(t, took, time.Minute)
-			require.LessOrEqual(t, took, 11*time.Minute+time.Second)
-			moments[took] = true
-			require.NoError(t, end())
-		}
-		require.Greater(t, len(moments), 1, "processes that start together take turns")
-	})
-}
-
-func TestRun_OneBrokenChainStopsNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t).with(t, vault.Options{AuditKeep: time.Hour})
-		for _, tenant := range []string{"acme", "globex"} {
-			f.put(t, tenant, "A", "one")
-			f.put(t, tenant, "A", "two")
-		}
-		f.breakChain(t, "acme")
-		end := f.run(t)
-		time.Sleep(25 * time.Hour)
-		require.Contains(t, f.log.text(), "could not drop old audit entries")
-		page, err := f.AuditPage(t.Context(), "globex", 0, 1)
-		require.NoError(t, err)
-		require.Equal(t, audit.Trim, page[0].Action)
-		require.NoError(t, end())
-	})
-}
-
 // breakChain drops the oldest entry of a chain behind the vault's back.
 func (f *fixture) breakChain(t *testing.T, tenant string) {
 	t.Helper()
 	require.NoError(t, f.storage.Apply(t.Context(), &store.Change{DropAudit: []store.AuditRef{{Tenant: tenant, Seq: 1}}}))
 }
 
-func TestRun_TwiceAtTheSameTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		end := f.run(t)
-		require.ErrorContains(t, f.Run(t.Context()), "already running")
-		require.NoError(t, end())
-		require.NoError(t, f.run(t)(), "once the first has ended, it can run again")
-	})
-}
-
-func TestNew_RefusesANegativeAuditKeep(t *testing.T) {
+func TestNew_NegativeAuditKeep(t *testing.T) {
 	keys, err := keyring.New(keyringtest.NewFake("kek"), nil)
 	require.NoError(t, err)
 	_, err = vault.New(t.Context(), memstore.New(), keys, &vault.Options{AuditKeep: -time.Second})

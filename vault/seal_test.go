@@ -25,52 +25,54 @@ func (f *fixture) sealed(t *testing.T, scope string) (epochs []uint64, counts []
 	return epochs, counts
 }
 
-func TestTheFirstTokenSealsItsPathAsEmpty(t *testing.T) {
-	f := newFixture(t)
-	f.issue(t, "acme/web")
-	epochs, counts := f.sealed(t, "acme/web/pool-a")
-	require.Equal(t, []uint64{1, 1, 0}, epochs, "the scope and its ancestors, and not what is below")
-	require.Equal(t, []uint32{0, 0, 0}, counts)
-	f.issue(t, "acme/web")
-	epochs, _ = f.sealed(t, "acme/web")
-	require.Equal(t, []uint64{1, 1}, epochs, "a seal does not cover tokens, but their revocations")
-}
+func TestSeal(t *testing.T) {
+	t.Run("marks the path of the first token as empty", func(t *testing.T) {
+		f := newFixture(t)
+		f.issue(t, "acme/web")
+		epochs, counts := f.sealed(t, "acme/web/pool-a")
+		require.Equal(t, []uint64{1, 1, 0}, epochs, "the scope and its ancestors, and not what is below")
+		require.Equal(t, []uint32{0, 0, 0}, counts)
+		f.issue(t, "acme/web")
+		epochs, _ = f.sealed(t, "acme/web")
+		require.Equal(t, []uint64{1, 1}, epochs, "a seal does not cover tokens, but their revocations")
+	})
 
-func TestEveryWriteOfAScopeRaisesItsEpochByOne(t *testing.T) {
-	f := newFixture(t)
-	ctx := t.Context()
-	f.put(t, "acme/web", "A", "one")
-	epochs, counts := f.sealed(t, "acme/web")
-	require.Equal(t, []uint64{1, 2}, epochs, "the first write follows the seal of the empty scope")
-	require.Equal(t, []uint32{0, 1}, counts)
-	token := f.issue(t, "acme/web")
-	for i, write := range []func() error{
-		func() error { f.put(t, "acme/web", "A", "two"); return nil },
-		func() error { f.put(t, "acme/web", "B", "one"); return nil },
-		func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
-		func() error { _, err := f.Hide(ctx, "acme/web", "A"); return err },
-		func() error { return f.RevokeToken(ctx, tokenID(t, token)) },
-		func() error { return f.Delete(ctx, "acme/web", "B") },
-	} {
-		require.NoError(t, write())
-		epochs, counts = f.sealed(t, "acme/web")
-		require.Equal(t, []uint64{1, uint64(3 + i)}, epochs)
-		require.Equal(t, []uint32{1, 2, 2, 2, 3, 2}[i], counts[1], "secrets, tombstones and revoked tokens")
-	}
-}
-
-func TestAScopeIsNotWrittenMoreOftenThanItsKeyAllows(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "one")
-	token := f.issue(t, "acme")
-	key := f.dataKey(t, "acme")
-	f.storage.onRead(func(q store.Query, snap *store.Snapshot) {
-		binary.BigEndian.PutUint64(snap.Path[0].Seal[22:], 1<<30)
-		if !q.SealsOnly {
-			reseal(key, &snap.Path[0])
+	t.Run("increases its epoch by one with every write", func(t *testing.T) {
+		f := newFixture(t)
+		ctx := t.Context()
+		f.put(t, "acme/web", "A", "one")
+		epochs, counts := f.sealed(t, "acme/web")
+		require.Equal(t, []uint64{1, 2}, epochs, "the first write follows the seal of the empty scope")
+		require.Equal(t, []uint32{0, 1}, counts)
+		token := f.issue(t, "acme/web")
+		for i, write := range []func() error{
+			func() error { f.put(t, "acme/web", "A", "two"); return nil },
+			func() error { f.put(t, "acme/web", "B", "one"); return nil },
+			func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
+			func() error { _, err := f.Hide(ctx, "acme/web", "A"); return err },
+			func() error { return f.RevokeToken(ctx, tokenID(t, token)) },
+			func() error { return f.Delete(ctx, "acme/web", "B") },
+		} {
+			require.NoError(t, write())
+			epochs, counts = f.sealed(t, "acme/web")
+			require.Equal(t, []uint64{1, uint64(3 + i)}, epochs)
+			require.Equal(t, []uint32{1, 2, 2, 2, 3, 2}[i], counts[1], "secrets, tombstones and revoked tokens")
 		}
 	})
-	err := f.Delete(t.Context(), "acme", "A")
-	require.ErrorContains(t, err, "rotate the tenant's data key", "the error says the fix")
-	require.Equal(t, map[string]string{"A": "one"}, f.values(t, token), "what is there is served all the same")
+
+	t.Run("limits the number of writes under one key", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		token := f.issue(t, "acme")
+		key := f.dataKey(t, "acme")
+		f.storage.onRead(func(q store.Query, snap *store.Snapshot) {
+			binary.BigEndian.PutUint64(snap.Path[0].Seal[22:], 1<<30)
+			if !q.SealsOnly {
+				reseal(key, &snap.Path[0])
+			}
+		})
+		err := f.Delete(t.Context(), "acme", "A")
+		require.ErrorContains(t, err, "rotate the tenant's data key", "the error says the fix")
+		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token), "what is there is served all the same")
+	})
 }

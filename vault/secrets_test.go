@@ -12,285 +12,355 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-func TestTheNearestScopeWins(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "tenant")
-	f.put(t, "acme", "B", "tenant")
-	f.put(t, "acme", "C", "tenant")
-	f.put(t, "acme/web", "B", "web")
-	f.put(t, "acme/web", "C", "web")
-	f.put(t, "acme/web/pool-a", "C", "pool")
-	f.put(t, "acme/web/pool-b", "C", "sibling")
-	f.put(t, "globex", "D", "another tenant")
-
-	require.Equal(t, map[string]string{"A": "tenant", "B": "tenant", "C": "tenant"}, f.values(t, f.issue(t, "acme")))
-	require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "web"}, f.values(t, f.issue(t, "acme/web")))
-	pool := f.bundle(t, f.issue(t, "acme/web/pool-a"))
-	require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "pool"}, reveal(pool))
-	for name, scope := range map[string]string{"A": "acme", "B": "acme/web", "C": "acme/web/pool-a"} {
-		s, _ := pool.Get(name)
-		require.Equal(t, scope, s.Scope, "a secret says which scope it came from")
-		require.Equal(t, bundle.Origin{Provider: "vault", Location: scope}, s.Origin)
-	}
-	require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, func() bundle.Value {
-		f.put(t, "initech", "A", "tenant")
-		return f.issue(t, "initech/never/written")
-	}()), "a scope that nothing was written to inherits")
-}
-
-func TestATombstoneHidesAnInheritedName(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "tenant")
-	above, here, below := f.issue(t, "acme"), f.issue(t, "acme/web"), f.issue(t, "acme/web/pool-a")
-
-	info, err := f.Hide(t.Context(), "acme/web", "A")
-	require.NoError(t, err)
-	require.True(t, info.Hidden)
-	require.True(t, info.Active)
-	require.Empty(t, info.Preview)
-	require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, above), "the scope above keeps it")
-	require.Empty(t, f.values(t, here))
-	require.Empty(t, f.values(t, below), "the scopes below inherit the tombstone")
-
-	f.put(t, "acme/web/pool-a", "A", "pool")
-	require.Equal(t, map[string]string{"A": "pool"}, f.values(t, below), "a nearer secret shows")
-
-	listed, err := f.List(t.Context(), "acme/web")
-	require.NoError(t, err)
-	require.Len(t, listed, 1)
-	require.True(t, listed[0].Hidden, "a tombstone is listed")
-
-	require.NoError(t, f.Delete(t.Context(), "acme/web", "A"))
-	require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, here), "without the tombstone, what is inherited shows again")
-}
-
-func TestATombstoneIsAVersionLikeAnyOther(t *testing.T) {
-	f := newFixture(t)
-	token := f.issue(t, "acme")
-	f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "anthropic", Delivery: bundle.DeliverFile})
-	hidden, err := f.Hide(t.Context(), "acme", "A")
-	require.NoError(t, err)
-	require.EqualValues(t, 2, hidden.Version)
-	require.Equal(t, "anthropic", hidden.Kind)
-	require.Empty(t, f.values(t, token))
-
-	applies := f.storage.applies.Load()
-	again, err := f.Hide(t.Context(), "acme", "A")
-	require.NoError(t, err)
-	require.EqualValues(t, 2, again.Version, "hiding what is hidden changes nothing")
-	require.Equal(t, applies, f.storage.applies.Load())
-
-	three := f.put(t, "acme", "A", "one")
-	require.EqualValues(t, 3, three.Version, "a value over a tombstone is a new version, even if it had been there before")
-	require.Equal(t, "anthropic", three.Kind)
-	require.Equal(t, bundle.DeliverFile, three.Delivery)
-	require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
-
-	back, err := f.Activate(t.Context(), "acme", "A", 2)
-	require.NoError(t, err)
-	require.True(t, back.Hidden)
-	require.Empty(t, f.values(t, token), "a tombstone can be the active version again")
-}
-
-func TestActivateGoesBackAndForth(t *testing.T) {
-	f := newFixture(t)
-	token := f.issue(t, "acme")
-	for _, value := range []string{"one", "two", "three"} {
-		f.put(t, "acme", "A", value)
-	}
-	for _, step := range []struct {
-		version int64
-		value   string
-	}{{1, "one"}, {3, "three"}, {2, "two"}, {1, "one"}, {2, "two"}} {
-		info, err := f.Activate(t.Context(), "acme", "A", step.version)
-		require.NoError(t, err)
-		require.Equal(t, step.version, info.Version)
-		require.True(t, info.Active)
-		s, ok := f.bundle(t, token).Get("A")
-		require.True(t, ok)
-		require.Equal(t, step.value, s.Value.Reveal())
-		require.Equal(t, step.version, s.Version)
-		current, err := f.Info(t.Context(), "acme", "A")
-		require.NoError(t, err)
-		require.Equal(t, step.version, current.Version)
-	}
-	history, err := f.History(t.Context(), "acme", "A")
-	require.NoError(t, err)
-	require.Len(t, history, 3)
-	for i, want := range []struct {
-		version int64
-		active  bool
-	}{{3, false}, {2, true}, {1, false}} {
-		require.Equal(t, want.version, history[i].Version, "history is newest first")
-		require.Equal(t, want.active, history[i].Active)
-	}
-	require.EqualValues(t, 4, f.put(t, "acme", "A", "four").Version, "the next version follows the newest, not the active one")
-}
-
-func TestActivatingTheActiveVersionChangesNothing(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "one")
-	applies := f.storage.applies.Load()
-	_, err := f.Activate(t.Context(), "acme", "A", 1)
-	require.NoError(t, err)
-	require.Equal(t, applies, f.storage.applies.Load())
-}
-
-func TestOnlyAVersionThatIsThereCanBeActivated(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "one")
-	f.put(t, "acme", "B", "one")
-	f.put(t, "acme", "B", "two")
-	for _, version := range []int64{-1, 0, 2, 1 << 40} {
-		_, err := f.Activate(t.Context(), "acme", "A", version)
-		require.ErrorIs(t, err, vault.ErrNotFound, "version %d", version)
-	}
-	_, err := f.Activate(t.Context(), "acme", "NEVER", 1)
-	require.ErrorIs(t, err, vault.ErrNotFound)
-	_, err = f.Activate(t.Context(), "never", "A", 1)
-	require.ErrorIs(t, err, vault.ErrNotFound)
-}
-
-func TestAVersionThatHasExpiredIsNotActivated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestSecrets_Inheritance(t *testing.T) {
+	t.Run("takes each value from the nearest scope", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
-		f.put(t, "acme", "A", "one", vault.PutOptions{Expires: time.Now().Add(time.Hour)})
-		f.put(t, "acme", "A", "two", vault.PutOptions{Expires: time.Now().Add(2 * time.Hour)})
-		time.Sleep(time.Hour)
-		_, err := f.Activate(t.Context(), "acme", "A", 1)
-		require.ErrorIs(t, err, vault.ErrInvalid, "going back must not take the secret away")
-		require.ErrorContains(t, err, "put a new value")
-		require.Equal(t, map[string]string{"A": "two"}, f.values(t, token))
-		time.Sleep(time.Hour)
-		info, err := f.Activate(t.Context(), "acme", "A", 2)
-		require.NoError(t, err, "the active version stays what it is")
-		require.True(t, info.Active)
+		f.put(t, "acme", "A", "tenant")
+		f.put(t, "acme", "B", "tenant")
+		f.put(t, "acme", "C", "tenant")
+		f.put(t, "acme/web", "B", "web")
+		f.put(t, "acme/web", "C", "web")
+		f.put(t, "acme/web/pool-a", "C", "pool")
+		f.put(t, "acme/web/pool-b", "C", "sibling")
+		f.put(t, "globex", "D", "another tenant")
+
+		require.Equal(t, map[string]string{"A": "tenant", "B": "tenant", "C": "tenant"}, f.values(t, f.issue(t, "acme")))
+		require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "web"}, f.values(t, f.issue(t, "acme/web")))
+		pool := f.bundle(t, f.issue(t, "acme/web/pool-a"))
+		require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "pool"}, reveal(pool))
+		for name, scope := range map[string]string{"A": "acme", "B": "acme/web", "C": "acme/web/pool-a"} {
+			s, _ := pool.Get(name)
+			require.Equal(t, scope, s.Scope, "a secret says which scope it came from")
+			require.Equal(t, bundle.Origin{Provider: "vault", Location: scope}, s.Origin)
+		}
+		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, func() bundle.Value {
+			f.put(t, "initech", "A", "tenant")
+			return f.issue(t, "initech/never/written")
+		}()), "a scope that nothing was written to inherits")
+	})
+
+	t.Run("reports an expired secret as a problem", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			token := f.issue(t, "acme/web")
+			f.put(t, "acme", "A", "inherited")
+			end := soon()
+			f.put(t, "acme/web", "A", "one", vault.PutOptions{Expires: end})
+			f.put(t, "acme/web", "B", "stays")
+			s, _ := f.bundle(t, token).Get("A")
+			require.Equal(t, end, s.Expires)
+
+			time.Sleep(time.Until(end) - 1)
+			require.Contains(t, f.values(t, token), "A", "it lives to the last moment")
+			time.Sleep(time.Nanosecond)
+			b := f.bundle(t, token)
+			require.Equal(t, map[string]string{"B": "stays"}, reveal(b), "and what it stands before does not show")
+			require.Len(t, b.Problems(), 1)
+			require.Equal(t, "A", b.Problems()[0].Name)
+			require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme/web"}, b.Problems()[0].Origin)
+			require.False(t, b.Problems()[0].Retryable)
+
+			info := f.put(t, "acme/web", "A", "one")
+			require.EqualValues(t, 2, info.Version, "the same value after its end is a new version")
+			require.Equal(t, map[string]string{"A": "one", "B": "stays"}, f.values(t, token))
+			require.Empty(t, f.bundle(t, token).Problems())
+		})
 	})
 }
 
-func TestVersionsNeverStartAgainNotEvenAfterDelete(t *testing.T) {
-	f := newFixture(t)
-	token := f.issue(t, "acme")
-	f.put(t, "acme", "A", "one")
-	f.put(t, "acme", "A", "two")
-	require.NoError(t, f.Delete(t.Context(), "acme", "A"))
-	require.Empty(t, f.values(t, token))
-	_, err := f.History(t.Context(), "acme", "A")
-	require.ErrorIs(t, err, vault.ErrNotFound, "no version is left")
-	_, err = f.Info(t.Context(), "acme", "A")
-	require.ErrorIs(t, err, vault.ErrNotFound)
-	require.ErrorIs(t, f.Delete(t.Context(), "acme", "A"), vault.ErrNotFound)
+func TestVault_Hide(t *testing.T) {
+	t.Run("hides an inherited name", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "tenant")
+		above, here, below := f.issue(t, "acme"), f.issue(t, "acme/web"), f.issue(t, "acme/web/pool-a")
 
-	info := f.process(t).put(t, "acme", "A", "three")
-	require.EqualValues(t, 3, info.Version)
-	require.Zero(t, info.Rotated, "it is the first version of the name again")
-	_, err = f.Activate(t.Context(), "acme", "A", 2)
-	require.ErrorIs(t, err, vault.ErrNotFound, "what was deleted does not come back")
-}
-
-func TestWhatDoesNotExistCannotBeDeletedOrRead(t *testing.T) {
-	f := newFixture(t)
-	require.ErrorIs(t, f.Delete(t.Context(), "acme", "A"), vault.ErrNotFound)
-	_, err := f.Info(t.Context(), "acme", "A")
-	require.ErrorIs(t, err, vault.ErrNotFound)
-	_, err = f.History(t.Context(), "acme", "A")
-	require.ErrorIs(t, err, vault.ErrNotFound)
-	list, err := f.List(t.Context(), "acme")
-	require.NoError(t, err, "a scope that nothing was written to is empty")
-	require.Empty(t, list)
-
-	f.put(t, "acme", "A", "inherited")
-	require.ErrorIs(t, f.Delete(t.Context(), "acme/web", "A"), vault.ErrNotFound, "what is inherited is not the scope's to delete")
-	list, err = f.List(t.Context(), "acme/web")
-	require.NoError(t, err)
-	require.Empty(t, list, "what is inherited is not the scope's to list")
-}
-
-func TestTenVersionsAreKept(t *testing.T) {
-	f := newFixture(t)
-	for i := range 14 {
-		f.put(t, "acme", "A", strings.Repeat("x", i+1))
-	}
-	history, err := f.History(t.Context(), "acme", "A")
-	require.NoError(t, err)
-	require.Len(t, history, vault.KeepVersions)
-	require.EqualValues(t, 14, history[0].Version)
-	require.EqualValues(t, 5, history[len(history)-1].Version)
-
-	_, err = f.Activate(t.Context(), "acme", "A", 5)
-	require.NoError(t, err)
-	history, err = f.History(t.Context(), "acme", "A")
-	require.NoError(t, err)
-	require.Len(t, history, vault.KeepVersions, "going back deletes nothing")
-	f.put(t, "acme", "A", "y")
-	_, err = f.Activate(t.Context(), "acme", "A", 5)
-	require.ErrorIs(t, err, vault.ErrNotFound, "the next value makes the oldest go")
-}
-
-func TestKindAndDeliveryAreThoseOfTheVersionBefore(t *testing.T) {
-	f := newFixture(t)
-	first := f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Delivery: bundle.DeliverFile, Expires: soon()})
-	require.Equal(t, "github", first.Kind)
-	require.Equal(t, bundle.DeliverFile, first.Delivery)
-
-	second := f.put(t, "acme", "A", "two")
-	require.Equal(t, "github", second.Kind)
-	require.Equal(t, bundle.DeliverFile, second.Delivery)
-	require.Zero(t, second.Expires, "the end of a value is not that of the next")
-
-	third := f.put(t, "acme", "A", "three", vault.PutOptions{Kind: "custom", Delivery: bundle.DeliverBroker})
-	require.Equal(t, "custom", third.Kind)
-	require.Equal(t, bundle.DeliverBroker, third.Delivery)
-
-	require.Equal(t, bundle.DeliverEnv, f.put(t, "acme", "B", "one").Delivery, "values are delivered by environment unless said otherwise")
-	s, _ := f.bundle(t, f.issue(t, "acme")).Get("A")
-	require.Equal(t, "custom", s.Kind)
-	require.Equal(t, bundle.DeliverBroker, s.Delivery)
-}
-
-func TestPuttingTheActiveValueChangesNothing(t *testing.T) {
-	f := newFixture(t)
-	token := f.issue(t, "acme")
-	end := soon()
-	first := f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Expires: end})
-	revision := f.bundle(t, token).Revision()
-	applies := f.storage.applies.Load()
-	for _, opts := range []*vault.PutOptions{
-		nil, {}, {Kind: "github"}, {Delivery: bundle.DeliverEnv}, {Expires: end}, {IfVersion: 1},
-		{Kind: "github", Delivery: bundle.DeliverEnv, Expires: end},
-	} {
-		info, err := f.Put(vault.WithActor(t.Context(), "somebody else"), "acme", "A", bundle.NewValue("one"), opts)
+		info, err := f.Hide(t.Context(), "acme/web", "A")
 		require.NoError(t, err)
-		require.Equal(t, first, info)
-	}
-	require.Equal(t, applies, f.storage.applies.Load(), "nothing is stored")
-	require.Equal(t, revision, f.bundle(t, token).Revision(), "no runner fetches anew")
+		require.True(t, info.Hidden)
+		require.True(t, info.Active)
+		require.Empty(t, info.Preview)
+		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, above), "the scope above keeps it")
+		require.Empty(t, f.values(t, here))
+		require.Empty(t, f.values(t, below), "the scopes below inherit the tombstone")
 
-	for i, opts := range []vault.PutOptions{{Kind: "custom"}, {Delivery: bundle.DeliverFile}, {Expires: end.Add(time.Minute)}} {
-		require.EqualValues(t, i+2, f.put(t, "acme", "A", "one", opts).Version, "what is said about a value belongs to its version")
-	}
+		f.put(t, "acme/web/pool-a", "A", "pool")
+		require.Equal(t, map[string]string{"A": "pool"}, f.values(t, below), "a nearer secret shows")
+
+		listed, err := f.List(t.Context(), "acme/web")
+		require.NoError(t, err)
+		require.Len(t, listed, 1)
+		require.True(t, listed[0].Hidden, "a tombstone is listed")
+
+		require.NoError(t, f.Delete(t.Context(), "acme/web", "A"))
+		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, here), "without the tombstone, what is inherited shows again")
+	})
+
+	t.Run("adds a version", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "anthropic", Delivery: bundle.DeliverFile})
+		hidden, err := f.Hide(t.Context(), "acme", "A")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, hidden.Version)
+		require.Equal(t, "anthropic", hidden.Kind)
+		require.Empty(t, f.values(t, token))
+
+		applies := f.storage.applies.Load()
+		again, err := f.Hide(t.Context(), "acme", "A")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, again.Version, "hiding what is hidden changes nothing")
+		require.Equal(t, applies, f.storage.applies.Load())
+
+		three := f.put(t, "acme", "A", "one")
+		require.EqualValues(t, 3, three.Version, "a value over a tombstone is a new version, even if it had been there before")
+		require.Equal(t, "anthropic", three.Kind)
+		require.Equal(t, bundle.DeliverFile, three.Delivery)
+		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+
+		back, err := f.Activate(t.Context(), "acme", "A", 2)
+		require.NoError(t, err)
+		require.True(t, back.Hidden)
+		require.Empty(t, f.values(t, token), "a tombstone can be the active version again")
+	})
 }
 
-func TestPuttingAnOldValueThatIsNotActiveIsANewVersion(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "one")
-	f.put(t, "acme", "A", "two")
-	require.EqualValues(t, 3, f.put(t, "acme", "A", "one").Version)
-	_, err := f.Activate(t.Context(), "acme", "A", 2)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, f.put(t, "acme", "A", "two").Version, "the active one counts, not the newest")
+func TestVault_Activate(t *testing.T) {
+	t.Run("moves back and forth between versions", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		for _, value := range []string{"one", "two", "three"} {
+			f.put(t, "acme", "A", value)
+		}
+		for _, step := range []struct {
+			version int64
+			value   string
+		}{{1, "one"}, {3, "three"}, {2, "two"}, {1, "one"}, {2, "two"}} {
+			info, err := f.Activate(t.Context(), "acme", "A", step.version)
+			require.NoError(t, err)
+			require.Equal(t, step.version, info.Version)
+			require.True(t, info.Active)
+			s, ok := f.bundle(t, token).Get("A")
+			require.True(t, ok)
+			require.Equal(t, step.value, s.Value.Reveal())
+			require.Equal(t, step.version, s.Version)
+			current, err := f.Info(t.Context(), "acme", "A")
+			require.NoError(t, err)
+			require.Equal(t, step.version, current.Version)
+		}
+		history, err := f.History(t.Context(), "acme", "A")
+		require.NoError(t, err)
+		require.Len(t, history, 3)
+		for i, want := range []struct {
+			version int64
+			active  bool
+		}{{3, false}, {2, true}, {1, false}} {
+			require.Equal(t, want.version, history[i].Version, "history is newest first")
+			require.Equal(t, want.active, history[i].Active)
+		}
+		require.EqualValues(t, 4, f.put(t, "acme", "A", "four").Version, "the next version follows the newest, not the active one")
+	})
+
+	t.Run("does nothing for the active version", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		applies := f.storage.applies.Load()
+		_, err := f.Activate(t.Context(), "acme", "A", 1)
+		require.NoError(t, err)
+		require.Equal(t, applies, f.storage.applies.Load())
+	})
+
+	t.Run("returns ErrNotFound for a version that is not stored", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		f.put(t, "acme", "B", "one")
+		f.put(t, "acme", "B", "two")
+		for _, version := range []int64{-1, 0, 2, 1 << 40} {
+			_, err := f.Activate(t.Context(), "acme", "A", version)
+			require.ErrorIs(t, err, vault.ErrNotFound, "version %d", version)
+		}
+		_, err := f.Activate(t.Context(), "acme", "NEVER", 1)
+		require.ErrorIs(t, err, vault.ErrNotFound)
+		_, err = f.Activate(t.Context(), "never", "A", 1)
+		require.ErrorIs(t, err, vault.ErrNotFound)
+	})
+
+	t.Run("rejects an expired version", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			token := f.issue(t, "acme")
+			f.put(t, "acme", "A", "one", vault.PutOptions{Expires: time.Now().Add(time.Hour)})
+			f.put(t, "acme", "A", "two", vault.PutOptions{Expires: time.Now().Add(2 * time.Hour)})
+			time.Sleep(time.Hour)
+			_, err := f.Activate(t.Context(), "acme", "A", 1)
+			require.ErrorIs(t, err, vault.ErrInvalid, "going back must not take the secret away")
+			require.ErrorContains(t, err, "put a new value")
+			require.Equal(t, map[string]string{"A": "two"}, f.values(t, token))
+			time.Sleep(time.Hour)
+			info, err := f.Activate(t.Context(), "acme", "A", 2)
+			require.NoError(t, err, "the active version stays what it is")
+			require.True(t, info.Active)
+		})
+	})
 }
 
-func TestAnEmptyValueIsAValue(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "tenant")
-	f.put(t, "acme/web", "A", "")
-	require.Equal(t, map[string]string{"A": ""}, f.values(t, f.issue(t, "acme/web")), "it stands before what is inherited")
-	require.EqualValues(t, 1, f.put(t, "acme/web", "A", "").Version)
+func TestVault_Delete(t *testing.T) {
+	t.Run("does not reset the version count", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		f.put(t, "acme", "A", "one")
+		f.put(t, "acme", "A", "two")
+		require.NoError(t, f.Delete(t.Context(), "acme", "A"))
+		require.Empty(t, f.values(t, token))
+		_, err := f.History(t.Context(), "acme", "A")
+		require.ErrorIs(t, err, vault.ErrNotFound, "no version is left")
+		_, err = f.Info(t.Context(), "acme", "A")
+		require.ErrorIs(t, err, vault.ErrNotFound)
+		require.ErrorIs(t, f.Delete(t.Context(), "acme", "A"), vault.ErrNotFound)
+
+		info := f.process(t).put(t, "acme", "A", "three")
+		require.EqualValues(t, 3, info.Version)
+		require.Zero(t, info.Rotated, "it is the first version of the name again")
+		_, err = f.Activate(t.Context(), "acme", "A", 2)
+		require.ErrorIs(t, err, vault.ErrNotFound, "what was deleted does not come back")
+	})
+
+	t.Run("returns ErrNotFound for a missing secret, as do Info and History", func(t *testing.T) {
+		f := newFixture(t)
+		require.ErrorIs(t, f.Delete(t.Context(), "acme", "A"), vault.ErrNotFound)
+		_, err := f.Info(t.Context(), "acme", "A")
+		require.ErrorIs(t, err, vault.ErrNotFound)
+		_, err = f.History(t.Context(), "acme", "A")
+		require.ErrorIs(t, err, vault.ErrNotFound)
+		list, err := f.List(t.Context(), "acme")
+		require.NoError(t, err, "a scope that nothing was written to is empty")
+		require.Empty(t, list)
+
+		f.put(t, "acme", "A", "inherited")
+		require.ErrorIs(t, f.Delete(t.Context(), "acme/web", "A"), vault.ErrNotFound, "what is inherited is not the scope's to delete")
+		list, err = f.List(t.Context(), "acme/web")
+		require.NoError(t, err)
+		require.Empty(t, list, "what is inherited is not the scope's to list")
+	})
 }
 
-func TestIfVersionHoldsAPutToWhatItsCallerSaw(t *testing.T) {
+func TestVault_Put(t *testing.T) {
+	t.Run("keeps ten versions", func(t *testing.T) {
+		f := newFixture(t)
+		for i := range 14 {
+			f.put(t, "acme", "A", strings.Repeat("x", i+1))
+		}
+		history, err := f.History(t.Context(), "acme", "A")
+		require.NoError(t, err)
+		require.Len(t, history, vault.KeepVersions)
+		require.EqualValues(t, 14, history[0].Version)
+		require.EqualValues(t, 5, history[len(history)-1].Version)
+
+		_, err = f.Activate(t.Context(), "acme", "A", 5)
+		require.NoError(t, err)
+		history, err = f.History(t.Context(), "acme", "A")
+		require.NoError(t, err)
+		require.Len(t, history, vault.KeepVersions, "going back deletes nothing")
+		f.put(t, "acme", "A", "y")
+		_, err = f.Activate(t.Context(), "acme", "A", 5)
+		require.ErrorIs(t, err, vault.ErrNotFound, "the next value makes the oldest go")
+	})
+
+	t.Run("takes kind and delivery from the previous version", func(t *testing.T) {
+		f := newFixture(t)
+		first := f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Delivery: bundle.DeliverFile, Expires: soon()})
+		require.Equal(t, "github", first.Kind)
+		require.Equal(t, bundle.DeliverFile, first.Delivery)
+
+		second := f.put(t, "acme", "A", "two")
+		require.Equal(t, "github", second.Kind)
+		require.Equal(t, bundle.DeliverFile, second.Delivery)
+		require.Zero(t, second.Expires, "the end of a value is not that of the next")
+
+		third := f.put(t, "acme", "A", "three", vault.PutOptions{Kind: "custom", Delivery: bundle.DeliverBroker})
+		require.Equal(t, "custom", third.Kind)
+		require.Equal(t, bundle.DeliverBroker, third.Delivery)
+
+		require.Equal(t, bundle.DeliverEnv, f.put(t, "acme", "B", "one").Delivery, "values are delivered by environment unless said otherwise")
+		s, _ := f.bundle(t, f.issue(t, "acme")).Get("A")
+		require.Equal(t, "custom", s.Kind)
+		require.Equal(t, bundle.DeliverBroker, s.Delivery)
+	})
+
+	t.Run("stores nothing for the active value", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		end := soon()
+		first := f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Expires: end})
+		revision := f.bundle(t, token).Revision()
+		applies := f.storage.applies.Load()
+		for _, opts := range []*vault.PutOptions{
+			nil, {}, {Kind: "github"}, {Delivery: bundle.DeliverEnv}, {Expires: end}, {IfVersion: 1},
+			{Kind: "github", Delivery: bundle.DeliverEnv, Expires: end},
+		} {
+			info, err := f.Put(vault.WithActor(t.Context(), "somebody else"), "acme", "A", bundle.NewValue("one"), opts)
+			require.NoError(t, err)
+			require.Equal(t, first, info)
+		}
+		require.Equal(t, applies, f.storage.applies.Load(), "nothing is stored")
+		require.Equal(t, revision, f.bundle(t, token).Revision(), "no runner fetches anew")
+
+		for i, opts := range []vault.PutOptions{{Kind: "custom"}, {Delivery: bundle.DeliverFile}, {Expires: end.Add(time.Minute)}} {
+			require.EqualValues(t, i+2, f.put(t, "acme", "A", "one", opts).Version, "what is said about a value belongs to its version")
+		}
+	})
+
+	t.Run("stores an inactive older value as a new version", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		f.put(t, "acme", "A", "two")
+		require.EqualValues(t, 3, f.put(t, "acme", "A", "one").Version)
+		_, err := f.Activate(t.Context(), "acme", "A", 2)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, f.put(t, "acme", "A", "two").Version, "the active one counts, not the newest")
+	})
+
+	t.Run("stores an empty value", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "tenant")
+		f.put(t, "acme/web", "A", "")
+		require.Equal(t, map[string]string{"A": ""}, f.values(t, f.issue(t, "acme/web")), "it stands before what is inherited")
+		require.EqualValues(t, 1, f.put(t, "acme/web", "A", "").Version)
+	})
+
+	t.Run("requires UTF-8 without NUL", func(t *testing.T) {
+		f := newFixture(t)
+		for _, value := range []string{"a\x00b", "\x00", "caf\xe9", "\xff", "\xed\xa0\x80", "end\xc3"} {
+			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
+			require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
+		}
+		require.Zero(t, f.storage.calls(), "a value that breaks a rule never gets to the storage")
+		for _, value := range []string{"\ufffd", "日本語", "\u0001", "\U0010ffff", "a\u2028b"} {
+			f.put(t, "acme", "A", value)
+			require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
+		}
+	})
+
+	t.Run("keeps the creation time of the name across versions", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			token := f.issue(t, "acme")
+			begin := time.Now().UTC().Truncate(time.Microsecond)
+			first := f.put(t, "acme", "A", "one")
+			require.Equal(t, begin, first.Created)
+			require.Zero(t, first.Rotated, "the first version rotated nothing")
+			time.Sleep(time.Hour)
+			second := f.put(t, "acme", "A", "two")
+			require.Equal(t, begin, second.Created, "a name is as old as its first version")
+			require.Equal(t, begin.Add(time.Hour), second.Rotated)
+
+			s, _ := f.bundle(t, token).Get("A")
+			require.Equal(t, begin, s.Created)
+			require.Equal(t, begin.Add(time.Hour), s.Rotated)
+		})
+	})
+}
+
+func TestPutOptions_IfVersion(t *testing.T) {
 	f := newFixture(t)
 	put := func(version int64) error {
 		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("value"), &vault.PutOptions{IfVersion: version})
@@ -318,34 +388,43 @@ func TestIfVersionHoldsAPutToWhatItsCallerSaw(t *testing.T) {
 	require.ErrorIs(t, put(-2), vault.ErrInvalid)
 }
 
-func TestATrailingLineBreakIsRefusedUnlessAllowed(t *testing.T) {
-	f := newFixture(t)
-	for _, value := range []string{"key\n", "key\r\n", "key\r", "key\n\n", "\n", "a\nb\n"} {
-		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
-		require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
-		require.ErrorContains(t, err, "AllowTrailingNewline", "the error says the fix")
-		f.put(t, "acme", "A", value, vault.PutOptions{AllowTrailingNewline: true})
-		require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
-	}
-	for _, value := range []string{"a\nb", "\nkey", "key ", "key\t"} {
-		f.put(t, "acme", "A", value)
-	}
+func TestPutOptions(t *testing.T) {
+	t.Run("rejects a trailing line break unless it is allowed", func(t *testing.T) {
+		f := newFixture(t)
+		for _, value := range []string{"key\n", "key\r\n", "key\r", "key\n\n", "\n", "a\nb\n"} {
+			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
+			require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
+			require.ErrorContains(t, err, "AllowTrailingNewline", "the error says the fix")
+			f.put(t, "acme", "A", value, vault.PutOptions{AllowTrailingNewline: true})
+			require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
+		}
+		for _, value := range []string{"a\nb", "\nkey", "key ", "key\t"} {
+			f.put(t, "acme", "A", value)
+		}
+	})
+
+	t.Run("rejects invalid fields", func(t *testing.T) {
+		f := newFixture(t)
+		for about, opts := range map[string]vault.PutOptions{
+			"long kind":             {Kind: strings.Repeat("k", 65)},
+			"line break in kind":    {Kind: "a\nb"},
+			"invalid UTF-8 in kind": {Kind: "\xff"},
+			"unknown delivery":      {Delivery: "pigeon"},
+			"long delivery":         {Delivery: bundle.Delivery(strings.Repeat("d", 1<<20))},
+			"expired":               {Expires: time.Now().Add(-time.Second)},
+			"unknown condition":     {IfVersion: -2},
+			"after the year 9999":   {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+			"beyond microseconds":   {Expires: time.Unix(1<<60, 0)},
+		} {
+			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("x"), &opts)
+			require.ErrorIs(t, err, vault.ErrInvalid, about)
+			require.Less(t, len(err.Error()), 1000, about)
+		}
+		require.Zero(t, f.storage.calls())
+	})
 }
 
-func TestValuesAreTextWithoutNUL(t *testing.T) {
-	f := newFixture(t)
-	for _, value := range []string{"a\x00b", "\x00", "caf\xe9", "\xff", "\xed\xa0\x80", "end\xc3"} {
-		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
-		require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
-	}
-	require.Zero(t, f.storage.calls(), "a value that breaks a rule never gets to the storage")
-	for _, value := range []string{"\ufffd", "日本語", "\u0001", "\U0010ffff", "a\u2028b"} {
-		f.put(t, "acme", "A", value)
-		require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
-	}
-}
-
-func TestNamesAreCheckedByEveryMethod(t *testing.T) {
+func TestSecrets_Names(t *testing.T) {
 	f := newFixture(t)
 	ctx := t.Context()
 	for _, name := range []string{
@@ -370,27 +449,7 @@ func TestNamesAreCheckedByEveryMethod(t *testing.T) {
 	}
 }
 
-func TestOptionsOfAPutAreChecked(t *testing.T) {
-	f := newFixture(t)
-	for about, opts := range map[string]vault.PutOptions{
-		"long kind":             {Kind: strings.Repeat("k", 65)},
-		"line break in kind":    {Kind: "a\nb"},
-		"invalid UTF-8 in kind": {Kind: "\xff"},
-		"unknown delivery":      {Delivery: "pigeon"},
-		"long delivery":         {Delivery: bundle.Delivery(strings.Repeat("d", 1<<20))},
-		"expired":               {Expires: time.Now().Add(-time.Second)},
-		"unknown condition":     {IfVersion: -2},
-		"after the year 9999":   {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"beyond microseconds":   {Expires: time.Unix(1<<60, 0)},
-	} {
-		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("x"), &opts)
-		require.ErrorIs(t, err, vault.ErrInvalid, about)
-		require.Less(t, len(err.Error()), 1000, about)
-	}
-	require.Zero(t, f.storage.calls())
-}
-
-func TestTheActorIsTheAuthor(t *testing.T) {
+func TestWithActor(t *testing.T) {
 	f := newFixture(t)
 	ctx := vault.WithActor(t.Context(), "ada@example.com")
 	info, err := f.Put(ctx, "acme", "A", bundle.NewValue("one"), nil)
@@ -430,54 +489,7 @@ func TestTheActorIsTheAuthor(t *testing.T) {
 	require.Equal(t, calls, f.storage.calls())
 }
 
-func TestAnExpiredSecretIsAProblemAndNotAValue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		token := f.issue(t, "acme/web")
-		f.put(t, "acme", "A", "inherited")
-		end := soon()
-		f.put(t, "acme/web", "A", "one", vault.PutOptions{Expires: end})
-		f.put(t, "acme/web", "B", "stays")
-		s, _ := f.bundle(t, token).Get("A")
-		require.Equal(t, end, s.Expires)
-
-		time.Sleep(time.Until(end) - 1)
-		require.Contains(t, f.values(t, token), "A", "it lives to the last moment")
-		time.Sleep(time.Nanosecond)
-		b := f.bundle(t, token)
-		require.Equal(t, map[string]string{"B": "stays"}, reveal(b), "and what it stands before does not show")
-		require.Len(t, b.Problems(), 1)
-		require.Equal(t, "A", b.Problems()[0].Name)
-		require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme/web"}, b.Problems()[0].Origin)
-		require.False(t, b.Problems()[0].Retryable)
-
-		info := f.put(t, "acme/web", "A", "one")
-		require.EqualValues(t, 2, info.Version, "the same value after its end is a new version")
-		require.Equal(t, map[string]string{"A": "one", "B": "stays"}, f.values(t, token))
-		require.Empty(t, f.bundle(t, token).Problems())
-	})
-}
-
-func TestTimesOfASecretAreThoseOfItsNameAndVersion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		token := f.issue(t, "acme")
-		begin := time.Now().UTC().Truncate(time.Microsecond)
-		first := f.put(t, "acme", "A", "one")
-		require.Equal(t, begin, first.Created)
-		require.Zero(t, first.Rotated, "the first version rotated nothing")
-		time.Sleep(time.Hour)
-		second := f.put(t, "acme", "A", "two")
-		require.Equal(t, begin, second.Created, "a name is as old as its first version")
-		require.Equal(t, begin.Add(time.Hour), second.Rotated)
-
-		s, _ := f.bundle(t, token).Get("A")
-		require.Equal(t, begin, s.Created)
-		require.Equal(t, begin.Add(time.Hour), s.Rotated)
-	})
-}
-
-func TestListShowsPreviewsByName(t *testing.T) {
+func TestVault_List(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "B", "short")
 	f.put(t, "acme", "A", "sk-ant-api03-0123456789abcdefghijklmnop")

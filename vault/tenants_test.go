@@ -16,52 +16,54 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-func TestTenants(t *testing.T) {
-	f := newFixture(t)
-	var want []string
-	for i := range 250 { // three pages
-		tenant := "tenant-" + string(rune('a'+i/26)) + string(rune('a'+i%26))
-		want = append(want, tenant)
-		f.issue(t, tenant)
-	}
-	var got []string
-	for tenant, err := range f.Tenants(t.Context()) {
-		require.NoError(t, err)
-		got = append(got, tenant)
-	}
-	require.Equal(t, want, got)
-
-	got = nil
-	for tenant := range f.Tenants(t.Context()) {
-		if got = append(got, tenant); len(got) == 120 {
-			break
+func TestVault_Tenants(t *testing.T) {
+	t.Run("yields all tenants in order, over several pages", func(t *testing.T) {
+		f := newFixture(t)
+		var want []string
+		for i := range 250 { // three pages
+			tenant := "tenant-" + string(rune('a'+i/26)) + string(rune('a'+i%26))
+			want = append(want, tenant)
+			f.issue(t, tenant)
 		}
-	}
-	require.Equal(t, want[:120], got)
-}
+		var got []string
+		for tenant, err := range f.Tenants(t.Context()) {
+			require.NoError(t, err)
+			got = append(got, tenant)
+		}
+		require.Equal(t, want, got)
 
-func TestTenants_ErrorsComeLast(t *testing.T) {
-	f := newFixture(t)
-	f.issue(t, "acme")
-	f.issue(t, "globex")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var tenants []string
-	var errs []error
-	for tenant, err := range f.Tenants(ctx) {
-		tenants, errs = append(tenants, tenant), append(errs, err)
-		cancel()
-	}
-	require.Equal(t, []string{"acme", ""}, tenants)
-	require.NoError(t, errs[0])
-	require.ErrorIs(t, errs[1], context.Canceled)
+		got = nil
+		for tenant := range f.Tenants(t.Context()) {
+			if got = append(got, tenant); len(got) == 120 {
+				break
+			}
+		}
+		require.Equal(t, want[:120], got)
+	})
 
-	broken := newFixtureOver(t, &noTenants{memstore.New()}, f.kek)
-	for tenant, err := range broken.Tenants(t.Context()) {
-		require.Empty(t, tenant)
-		require.ErrorIs(t, err, errDown)
-	}
-	require.ErrorIs(t, broken.Check(t.Context()), errDown)
+	t.Run("yields an error last", func(t *testing.T) {
+		f := newFixture(t)
+		f.issue(t, "acme")
+		f.issue(t, "globex")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var tenants []string
+		var errs []error
+		for tenant, err := range f.Tenants(ctx) {
+			tenants, errs = append(tenants, tenant), append(errs, err)
+			cancel()
+		}
+		require.Equal(t, []string{"acme", ""}, tenants)
+		require.NoError(t, errs[0])
+		require.ErrorIs(t, errs[1], context.Canceled)
+
+		broken := newFixtureOver(t, &noTenants{memstore.New()}, f.kek)
+		for tenant, err := range broken.Tenants(t.Context()) {
+			require.Empty(t, tenant)
+			require.ErrorIs(t, err, errDown)
+		}
+		require.ErrorIs(t, broken.Check(t.Context()), errDown)
+	})
 }
 
 // noTenants is a storage that cannot list tenants.
@@ -69,27 +71,68 @@ type noTenants struct{ store.Store }
 
 func (*noTenants) Tenants(context.Context, string, int) ([]string, error) { return nil, errDown }
 
-func TestCheck(t *testing.T) {
-	f := newFixture(t)
-	require.NoError(t, f.Check(t.Context()), "an empty vault needs no key")
-	f.put(t, "acme", "A", "x")
-	other := f.process(t)
-	calls := f.kek.Wraps() + f.kek.Unwraps()
-	require.NoError(t, other.Check(t.Context()))
-	require.Equal(t, calls, f.kek.Wraps()+f.kek.Unwraps(), "Check calls no key service")
-}
+func TestVault_Check(t *testing.T) {
+	t.Run("calls no key service", func(t *testing.T) {
+		f := newFixture(t)
+		require.NoError(t, f.Check(t.Context()), "an empty vault needs no key")
+		f.put(t, "acme", "A", "x")
+		other := f.process(t)
+		calls := f.kek.Wraps() + f.kek.Unwraps()
+		require.NoError(t, other.Check(t.Context()))
+		require.Equal(t, calls, f.kek.Wraps()+f.kek.Unwraps(), "Check calls no key service")
+	})
 
-func TestCheck_WrongKey(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "x")
-	other := newFixtureOver(t, f.storage.Store, keyringtest.NewFake("other"))
-	err := other.Check(t.Context())
-	require.ErrorIs(t, err, keyring.ErrNoKey)
-	fault, ok := errors.AsType[*bundle.Fault](err)
-	require.True(t, ok)
-	require.Equal(t, "keyring.Options.Retired", fault.Setting)
-	require.False(t, fault.Retryable)
-	require.ErrorContains(t, err, `the data of tenant acme is under ["fake:kek"], and the keyring has ["fake:other"]; open the vault with that key, or add it with Retired`)
+	t.Run("names the key that is missing", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "x")
+		other := newFixtureOver(t, f.storage.Store, keyringtest.NewFake("other"))
+		err := other.Check(t.Context())
+		require.ErrorIs(t, err, keyring.ErrNoKey)
+		fault, ok := errors.AsType[*bundle.Fault](err)
+		require.True(t, ok)
+		require.Equal(t, "keyring.Options.Retired", fault.Setting)
+		require.False(t, fault.Retryable)
+		require.ErrorContains(t, err, `the data of tenant acme is under ["fake:kek"], and the keyring has ["fake:other"]; open the vault with that key, or add it with Retired`)
+	})
+
+	t.Run("accepts retired keys and replicas", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "x")
+		for name, opts := range map[string]*keyring.Options{"retired": {Retired: []keyring.KEK{f.kek}}, "replica": {Replicas: []keyring.KEK{f.kek}}} {
+			keys, err := keyring.New(keyringtest.NewFake("other"), opts)
+			require.NoError(t, err)
+			v, err := vault.New(t.Context(), f.storage.Store, keys, &vault.Options{Logger: f.log.logger()})
+			require.NoError(t, err)
+			require.NoError(t, v.Check(t.Context()), name)
+		}
+	})
+
+	t.Run("finds an unfinished rewrap", func(t *testing.T) {
+		f := newFixture(t)
+		for i := range 200 {
+			f.issue(t, "tenant-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
+		}
+		other := keyringtest.NewFake("other")
+		both, err := keyring.New(other, &keyring.Options{Retired: []keyring.KEK{f.kek}})
+		require.NoError(t, err)
+		v, err := vault.New(t.Context(), &fewApplies{Store: f.storage.Store, left: 199}, both, &vault.Options{Logger: f.log.logger()})
+		require.NoError(t, err)
+		_, err = v.Rewrap(t.Context())
+		require.ErrorIs(t, err, errDown)
+
+		counted := newFixtureOver(t, f.storage.Store, other)
+		require.ErrorIs(t, counted.Check(t.Context()), keyring.ErrNoKey, "the last tenant still needs the old key")
+		require.LessOrEqual(t, counted.storage.reads.Load(), int64(20), "it looks at a sample")
+	})
+
+	t.Run("names the tenant of a malformed record", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "x")
+		f.storage.onRead(func(_ store.Query, snap *store.Snapshot) { snap.Keys[0] = bytes.Repeat([]byte{7}, 40) })
+		err := f.Check(t.Context())
+		require.ErrorIs(t, err, keyring.ErrMalformed)
+		require.ErrorContains(t, err, "tenant acme")
+	})
 }
 
 func TestCheckKeys(t *testing.T) {
@@ -105,36 +148,6 @@ func TestCheckKeys(t *testing.T) {
 	require.ErrorIs(t, vault.CheckKeys(t.Context(), &noTenants{f.storage}, keys), errDown)
 }
 
-func TestCheck_RetiredKeyAndReplica(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "x")
-	for name, opts := range map[string]*keyring.Options{"retired": {Retired: []keyring.KEK{f.kek}}, "replica": {Replicas: []keyring.KEK{f.kek}}} {
-		keys, err := keyring.New(keyringtest.NewFake("other"), opts)
-		require.NoError(t, err)
-		v, err := vault.New(t.Context(), f.storage.Store, keys, &vault.Options{Logger: f.log.logger()})
-		require.NoError(t, err)
-		require.NoError(t, v.Check(t.Context()), name)
-	}
-}
-
-func TestCheck_FindsAnUnfinishedRewrap(t *testing.T) {
-	f := newFixture(t)
-	for i := range 200 {
-		f.issue(t, "tenant-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
-	}
-	other := keyringtest.NewFake("other")
-	both, err := keyring.New(other, &keyring.Options{Retired: []keyring.KEK{f.kek}})
-	require.NoError(t, err)
-	v, err := vault.New(t.Context(), &fewApplies{Store: f.storage.Store, left: 199}, both, &vault.Options{Logger: f.log.logger()})
-	require.NoError(t, err)
-	_, err = v.Rewrap(t.Context())
-	require.ErrorIs(t, err, errDown)
-
-	counted := newFixtureOver(t, f.storage.Store, other)
-	require.ErrorIs(t, counted.Check(t.Context()), keyring.ErrNoKey, "the last tenant still needs the old key")
-	require.LessOrEqual(t, counted.storage.reads.Load(), int64(20), "it looks at a sample")
-}
-
 // fewApplies is a storage that fails after some writes.
 type fewApplies struct {
 	store.Store
@@ -146,13 +159,4 @@ func (s *fewApplies) Apply(ctx context.Context, c *store.Change) error {
 		return errDown
 	}
 	return s.Store.Apply(ctx, c)
-}
-
-func TestCheck_MalformedRecord(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "x")
-	f.storage.onRead(func(_ store.Query, snap *store.Snapshot) { snap.Keys[0] = bytes.Repeat([]byte{7}, 40) })
-	err := f.Check(t.Context())
-	require.ErrorIs(t, err, keyring.ErrMalformed)
-	require.ErrorContains(t, err, "tenant acme")
 }

@@ -18,34 +18,36 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-func TestATokenIsStoredAsItsHashOnly(t *testing.T) {
-	f := newFixture(t)
-	token, info, err := f.IssueToken(t.Context(), "acme/web", nil)
-	require.NoError(t, err)
-	plain := token.Reveal()
-	require.Regexp(t, regexp.MustCompile(`\Arnt_[0-9A-Za-z]{61}\z`), plain)
-	require.Equal(t, plain[4:16], info.ID)
+func TestVault_IssueToken(t *testing.T) {
+	t.Run("stores only the hash of the token", func(t *testing.T) {
+		f := newFixture(t)
+		token, info, err := f.IssueToken(t.Context(), "acme/web", nil)
+		require.NoError(t, err)
+		plain := token.Reveal()
+		require.Regexp(t, regexp.MustCompile(`\Arnt_[0-9A-Za-z]{61}\z`), plain)
+		require.Equal(t, plain[4:16], info.ID)
 
-	snap, err := f.storage.Read(t.Context(), store.Query{Token: info.ID, Tokens: true})
-	require.NoError(t, err)
-	require.Equal(t, sha256.Sum256([]byte(plain)), snap.Token.Hash)
-	stored, err := json.Marshal(snap)
-	require.NoError(t, err)
-	require.NotContains(t, string(stored), plain[16:59], "the secret part of the token is nowhere")
-	require.False(t, bytes.Contains(snap.Path[1].Seal, []byte(plain[16:59])))
+		snap, err := f.storage.Read(t.Context(), store.Query{Token: info.ID, Tokens: true})
+		require.NoError(t, err)
+		require.Equal(t, sha256.Sum256([]byte(plain)), snap.Token.Hash)
+		stored, err := json.Marshal(snap)
+		require.NoError(t, err)
+		require.NotContains(t, string(stored), plain[16:59], "the secret part of the token is nowhere")
+		require.False(t, bytes.Contains(snap.Path[1].Seal, []byte(plain[16:59])))
+	})
+
+	t.Run("never repeats a token", func(t *testing.T) {
+		f := newFixture(t)
+		seen := map[string]bool{}
+		for range 20 {
+			token := f.issue(t, "acme").Reveal()
+			require.False(t, seen[token] || seen[tokenID(t, bundle.NewValue(token))])
+			seen[token], seen[tokenID(t, bundle.NewValue(token))] = true, true
+		}
+	})
 }
 
-func TestEachTokenIsAnother(t *testing.T) {
-	f := newFixture(t)
-	seen := map[string]bool{}
-	for range 20 {
-		token := f.issue(t, "acme").Reveal()
-		require.False(t, seen[token] || seen[tokenID(t, bundle.NewValue(token))])
-		seen[token], seen[tokenID(t, bundle.NewValue(token))] = true, true
-	}
-}
-
-func TestTokensAreListedOldestFirst(t *testing.T) {
+func TestVault_Tokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		ctx := vault.WithActor(t.Context(), "ada")
@@ -80,113 +82,117 @@ func TestTokensAreListedOldestFirst(t *testing.T) {
 	})
 }
 
-func TestARevokedTokenIsRefusedAtOnceByEveryProcess(t *testing.T) {
-	f := newFixture(t)
-	other := f.process(t)
-	f.put(t, "acme", "A", "one")
-	token, spared := f.issue(t, "acme"), f.issue(t, "acme")
-	f.values(t, token)
-	revision := other.bundle(t, token).Revision()
-
-	require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, token)))
-	for _, process := range []*fixture{f, other, f.process(t)} {
-		for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: revision}, {IfNoneMatch: revision, Wait: time.Minute}} {
-			b, err := process.Bootstrap(t.Context(), token, req)
-			requireReason(t, err, vault.TokenRevoked, "a revoked token gets neither a bundle nor the word that it has the latest")
-			require.Nil(t, b)
-		}
-		require.Equal(t, map[string]string{"A": "one"}, process.values(t, spared))
-	}
-	require.Zero(t, f.log.errors()+other.log.errors(), "a refused token is no failure of the vault")
-}
-
-func TestRevokingAgainChangesNothing(t *testing.T) {
-	f := newFixture(t)
-	token := f.issue(t, "acme")
-	require.NoError(t, f.RevokeToken(vault.WithActor(t.Context(), "ada"), tokenID(t, token)))
-	before, err := f.Tokens(t.Context(), "acme")
-	require.NoError(t, err)
-	applies := f.storage.applies.Load()
-	require.NoError(t, f.RevokeToken(vault.WithActor(t.Context(), "grace"), tokenID(t, token)))
-	after, err := f.Tokens(t.Context(), "acme")
-	require.NoError(t, err)
-	require.Equal(t, before, after, "the first to revoke it did")
-	require.Equal(t, applies, f.storage.applies.Load())
-}
-
-func TestOnlyATokenThatExistsCanBeRevoked(t *testing.T) {
-	f := newFixture(t)
-	f.issue(t, "acme")
-	_, never := wire.NewToken()
-	for _, id := range []string{never, "acme", "' OR 1=1 --"} {
-		require.ErrorIs(t, f.RevokeToken(t.Context(), id), vault.ErrNotFound, id)
-	}
-	calls := f.storage.calls()
-	for _, id := range []string{"", "a\x00b", "\xff", strings.Repeat("a", 1<<20)} {
-		err := f.RevokeToken(t.Context(), id)
-		require.ErrorIs(t, err, vault.ErrNotFound, "%.40q", id)
-		require.Less(t, len(err.Error()), 600)
-	}
-	require.Equal(t, calls, f.storage.calls(), "what cannot be an id is not looked for")
-}
-
-func TestAnExpiredTokenIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestVault_RevokeToken(t *testing.T) {
+	t.Run("makes every process refuse the token immediately", func(t *testing.T) {
 		f := newFixture(t)
+		other := f.process(t)
 		f.put(t, "acme", "A", "one")
-		end := soon()
-		token := f.issue(t, "acme", vault.TokenOptions{Expires: end})
-		time.Sleep(time.Until(end) - 1)
-		revision := f.bundle(t, token).Revision()
-		time.Sleep(time.Nanosecond)
-		for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: revision}} {
-			_, err := f.Bootstrap(t.Context(), token, req)
-			requireReason(t, err, vault.TokenExpired, "a token ends at the moment it says")
+		token, spared := f.issue(t, "acme"), f.issue(t, "acme")
+		f.values(t, token)
+		revision := other.bundle(t, token).Revision()
+
+		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, token)))
+		for _, process := range []*fixture{f, other, f.process(t)} {
+			for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: revision}, {IfNoneMatch: revision, Wait: time.Minute}} {
+				b, err := process.Bootstrap(t.Context(), token, req)
+				requireReason(t, err, vault.TokenRevoked, "a revoked token gets neither a bundle nor the word that it has the latest")
+				require.Nil(t, b)
+			}
+			require.Equal(t, map[string]string{"A": "one"}, process.values(t, spared))
 		}
-		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, token)), "an expired token can be revoked")
-		_, err := f.Bootstrap(t.Context(), token, nil)
-		requireReason(t, err, vault.TokenRevoked, "what somebody did says more than the clock")
+		require.Zero(t, f.log.errors()+other.log.errors(), "a refused token is no failure of the vault")
+	})
+
+	t.Run("does nothing the second time", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.issue(t, "acme")
+		require.NoError(t, f.RevokeToken(vault.WithActor(t.Context(), "ada"), tokenID(t, token)))
+		before, err := f.Tokens(t.Context(), "acme")
+		require.NoError(t, err)
+		applies := f.storage.applies.Load()
+		require.NoError(t, f.RevokeToken(vault.WithActor(t.Context(), "grace"), tokenID(t, token)))
+		after, err := f.Tokens(t.Context(), "acme")
+		require.NoError(t, err)
+		require.Equal(t, before, after, "the first to revoke it did")
+		require.Equal(t, applies, f.storage.applies.Load())
+	})
+
+	t.Run("returns ErrNotFound for an unknown token", func(t *testing.T) {
+		f := newFixture(t)
+		f.issue(t, "acme")
+		_, never := wire.NewToken()
+		for _, id := range []string{never, "acme", "' OR 1=1 --"} {
+			require.ErrorIs(t, f.RevokeToken(t.Context(), id), vault.ErrNotFound, id)
+		}
+		calls := f.storage.calls()
+		for _, id := range []string{"", "a\x00b", "\xff", strings.Repeat("a", 1<<20)} {
+			err := f.RevokeToken(t.Context(), id)
+			require.ErrorIs(t, err, vault.ErrNotFound, "%.40q", id)
+			require.Less(t, len(err.Error()), 600)
+		}
+		require.Equal(t, calls, f.storage.calls(), "what cannot be an id is not looked for")
 	})
 }
 
-func TestRefusedTokensGetTheirReason(t *testing.T) {
-	f := newFixture(t)
-	f.put(t, "acme", "A", "one")
-	good := f.issue(t, "acme").Reveal()
-	stranger, _ := wire.NewToken()
-	typo := func(i int) string {
-		b := []byte(good)
-		b[i] = map[bool]byte{true: 'b', false: 'a'}[b[i] == 'a']
-		return string(b)
-	}
-	calls := f.storage.calls()
-	for token, reason := range map[string]vault.TokenReason{
-		"":                       vault.TokenMissing,
-		typo(4):                  vault.TokenMalformed,
-		typo(16):                 vault.TokenMalformed,
-		typo(30):                 vault.TokenMalformed,
-		typo(64):                 vault.TokenMalformed,
-		good[:64]:                vault.TokenMalformed,
-		good + "a":               vault.TokenMalformed,
-		" " + good:               vault.TokenMalformed,
-		good + "\n":              vault.TokenMalformed,
-		strings.ToUpper(good):    vault.TokenMalformed,
-		"ghp_" + good[4:]:        vault.TokenMalformed,
-		strings.Repeat("a", 1e6): vault.TokenMalformed,
-	} {
-		_, err := f.Bootstrap(t.Context(), bundle.NewValue(token), nil)
-		requireReason(t, err, reason, token)
-		require.NotContains(t, err.Error(), good[4:59])
-		require.Less(t, len(err.Error()), 200)
-	}
-	require.Equal(t, calls, f.storage.calls(), "a token that cannot be right costs no look into the storage")
+func TestTokens_Refusal(t *testing.T) {
+	t.Run("expires a token at its exact time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "one")
+			end := soon()
+			token := f.issue(t, "acme", vault.TokenOptions{Expires: end})
+			time.Sleep(time.Until(end) - 1)
+			revision := f.bundle(t, token).Revision()
+			time.Sleep(time.Nanosecond)
+			for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: revision}} {
+				_, err := f.Bootstrap(t.Context(), token, req)
+				requireReason(t, err, vault.TokenExpired, "a token ends at the moment it says")
+			}
+			require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, token)), "an expired token can be revoked")
+			_, err := f.Bootstrap(t.Context(), token, nil)
+			requireReason(t, err, vault.TokenRevoked, "what somebody did says more than the clock")
+		})
+	})
 
-	_, err := f.Bootstrap(t.Context(), bundle.NewValue(stranger), nil)
-	requireReason(t, err, vault.TokenUnknown, "it was never issued")
-	_, err = f.Bootstrap(t.Context(), bundle.NewValue(withID(stranger, good[4:16])), nil)
-	requireReason(t, err, vault.TokenUnknown, "the id is somebody's, the secret is not")
-	_, err = f.Bootstrap(t.Context(), bundle.NewValue(stranger), &vault.BootstrapRequest{IfNoneMatch: "x", Wait: time.Minute})
-	requireReason(t, err, vault.TokenUnknown, "nobody waits with a stranger's token")
+	t.Run("reports the reason", func(t *testing.T) {
+		f := newFixture(t)
+		f.put(t, "acme", "A", "one")
+		good := f.issue(t, "acme").Reveal()
+		stranger, _ := wire.NewToken()
+		typo := func(i int) string {
+			b := []byte(good)
+			b[i] = map[bool]byte{true: 'b', false: 'a'}[b[i] == 'a']
+			return string(b)
+		}
+		calls := f.storage.calls()
+		for token, reason := range map[string]vault.TokenReason{
+			"":                       vault.TokenMissing,
+			typo(4):                  vault.TokenMalformed,
+			typo(16):                 vault.TokenMalformed,
+			typo(30):                 vault.TokenMalformed,
+			typo(64):                 vault.TokenMalformed,
+			good[:64]:                vault.TokenMalformed,
+			good + "a":               vault.TokenMalformed,
+			" " + good:               vault.TokenMalformed,
+			good + "\n":              vault.TokenMalformed,
+			strings.ToUpper(good):    vault.TokenMalformed,
+			"ghp_" + good[4:]:        vault.TokenMalformed,
+			strings.Repeat("a", 1e6): vault.TokenMalformed,
+		} {
+			_, err := f.Bootstrap(t.Context(), bundle.NewValue(token), nil)
+			requireReason(t, err, reason, token)
+			require.NotContains(t, err.Error(), good[4:59])
+			require.Less(t, len(err.Error()), 200)
+		}
+		require.Equal(t, calls, f.storage.calls(), "a token that cannot be right costs no look into the storage")
+
+		_, err := f.Bootstrap(t.Context(), bundle.NewValue(stranger), nil)
+		requireReason(t, err, vault.TokenUnknown, "it was never issued")
+		_, err = f.Bootstrap(t.Context(), bundle.NewValue(withID(stranger, good[4:16])), nil)
+		requireReason(t, err, vault.TokenUnknown, "the id is somebody's, the secret is not")
+		_, err = f.Bootstrap(t.Context(), bundle.NewValue(stranger), &vault.BootstrapRequest{IfNoneMatch: "x", Wait: time.Minute})
+		requireReason(t, err, vault.TokenUnknown, "nobody waits with a stranger's token")
+	})
 }
 
 // withID returns a well-formed token with the secret of token and another id.
@@ -195,7 +201,7 @@ func withID(token, id string) string {
 	return body + wireChecksum(body)
 }
 
-func TestATokenOpensItsScopeAndNoOther(t *testing.T) {
+func TestTokens_Scope(t *testing.T) {
 	f := newFixture(t)
 	for _, scope := range []string{"acme", "acme/web", "acme/web/pool-a", "globex"} {
 		f.put(t, scope, "WHERE", scope)
@@ -207,7 +213,7 @@ func TestATokenOpensItsScopeAndNoOther(t *testing.T) {
 	}
 }
 
-func TestOptionsOfATokenAreChecked(t *testing.T) {
+func TestTokenOptions(t *testing.T) {
 	f := newFixture(t)
 	for about, opts := range map[string]vault.TokenOptions{
 		"long label":             {Label: strings.Repeat("l", 257)},

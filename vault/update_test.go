@@ -49,55 +49,57 @@ func reading(t *testing.T, v *Vault, q store.Query, at time.Time) (*state, write
 	return st, write{key: key, author: "ada", time: stored(at)}
 }
 
-func TestUpdate_ResultIsThatOfTheAttemptThatWasStored(t *testing.T) {
-	v, s := newPlanning(t)
-	_, err := v.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
-	require.NoError(t, err)
-	runs := 0
-	result, err := update(t.Context(), v, store.Query{Scope: "acme", Name: "A"}, func(_ context.Context, st *state, _ write) (*plan, int, error) {
-		if runs++; runs == 1 {
-			s.apply = func(context.Context, *store.Change) error {
-				s.apply = nil
-				return store.ErrConflict
+func TestUpdate(t *testing.T) {
+	t.Run("returns the result of the attempt that was stored", func(t *testing.T) {
+		v, s := newPlanning(t)
+		_, err := v.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
+		require.NoError(t, err)
+		runs := 0
+		result, err := update(t.Context(), v, store.Query{Scope: "acme", Name: "A"}, func(_ context.Context, st *state, _ write) (*plan, int, error) {
+			if runs++; runs == 1 {
+				s.apply = func(context.Context, *store.Change) error {
+					s.apply = nil
+					return store.ErrConflict
+				}
 			}
+			p, err := planDelete(st, "A")
+			return p, runs, err
+		})
+		require.NoError(t, err)
+		require.Equal(t, 2, result)
+	})
+
+	t.Run("returns no result with an error", func(t *testing.T) {
+		v, s := newPlanning(t)
+		_, err := v.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
+		require.NoError(t, err)
+		broken := errors.New("disk full")
+		s.apply = func(context.Context, *store.Change) error { return broken }
+		info, err := v.put(t.Context(), "acme", "A", bundle.NewValue("two"), PutOptions{})
+		require.ErrorIs(t, err, broken)
+		require.Zero(t, info)
+	})
+
+	t.Run("does not store an empty plan", func(t *testing.T) {
+		v, s := newPlanning(t)
+		_, err := v.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
+		require.NoError(t, err)
+		s.apply = func(context.Context, *store.Change) error { return errors.New("it was stored") }
+		for name, p := range map[string]*plan{"none": nil, "empty": {}} {
+			result, err := update(t.Context(), v, store.Query{Scope: "acme"}, func(context.Context, *state, write) (*plan, string, error) { return p, "done", nil })
+			require.NoError(t, err, name)
+			require.Equal(t, "done", result)
 		}
-		p, err := planDelete(st, "A")
-		return p, runs, err
 	})
-	require.NoError(t, err)
-	require.Equal(t, 2, result)
-}
 
-func TestUpdate_AFailureHasNoResult(t *testing.T) {
-	v, s := newPlanning(t)
-	_, err := v.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
-	require.NoError(t, err)
-	broken := errors.New("disk full")
-	s.apply = func(context.Context, *store.Change) error { return broken }
-	info, err := v.put(t.Context(), "acme", "A", bundle.NewValue("two"), PutOptions{})
-	require.ErrorIs(t, err, broken)
-	require.Zero(t, info)
-}
-
-func TestUpdate_AnEmptyPlanIsNotStored(t *testing.T) {
-	v, s := newPlanning(t)
-	_, err := v.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
-	require.NoError(t, err)
-	s.apply = func(context.Context, *store.Change) error { return errors.New("it was stored") }
-	for name, p := range map[string]*plan{"none": nil, "empty": {}} {
-		result, err := update(t.Context(), v, store.Query{Scope: "acme"}, func(context.Context, *state, write) (*plan, string, error) { return p, "done", nil })
-		require.NoError(t, err, name)
-		require.Equal(t, "done", result)
-	}
-}
-
-func TestUpdate_OfATokenThatIsNotThere(t *testing.T) {
-	v, s := newPlanning(t)
-	s.apply = func(context.Context, *store.Change) error { return errors.New("it was stored") }
-	_, err := update(t.Context(), v, store.Query{Token: "AAAAAAAAAAAA"}, func(context.Context, *state, write) (*plan, int, error) {
-		panic("there is nothing to decide about")
+	t.Run("returns ErrNotFound for a missing token", func(t *testing.T) {
+		v, s := newPlanning(t)
+		s.apply = func(context.Context, *store.Change) error { return errors.New("it was stored") }
+		_, err := update(t.Context(), v, store.Query{Token: "AAAAAAAAAAAA"}, func(context.Context, *state, write) (*plan, int, error) {
+			panic("there is nothing to decide about")
+		})
+		require.ErrorIs(t, err, ErrNotFound, "and no data key is made")
 	})
-	require.ErrorIs(t, err, ErrNotFound, "and no data key is made")
 }
 
 func TestPlanPut(t *testing.T) {
@@ -131,55 +133,61 @@ func TestPlanPut(t *testing.T) {
 	require.ErrorIs(t, err, ErrConflict)
 }
 
-func TestPlanRotate_AnEarlierEndStays(t *testing.T) {
-	v, _ := newPlanning(t)
-	_, old, err := v.IssueToken(t.Context(), "acme", nil)
-	require.NoError(t, err)
-	rotate := func(at time.Time, overlap time.Duration) store.RevokedRow {
-		st, w := reading(t, v, store.Query{Token: old.ID}, at)
-		_, identity := generateToken()
-		p, next, err := planRotate(t.Context(), st, w, identity, RotateTokenOptions{Overlap: overlap})
+func TestPlanRotate(t *testing.T) {
+	t.Run("keeps an earlier end", func(t *testing.T) {
+		v, _ := newPlanning(t)
+		_, old, err := v.IssueToken(t.Context(), "acme", nil)
 		require.NoError(t, err)
-		require.Equal(t, identity.id, next.ID)
-		require.Len(t, p.Issue, 1)
-		require.Len(t, p.Revoke, 1)
-		return p.Revoke[0]
-	}
-	at := old.Created.Add(time.Minute)
-	require.Equal(t, store.RevokedRow{ID: old.ID, Revoked: at.Add(time.Hour), RevokedBy: "ada"}, rotate(at, 0))
+		rotate := func(at time.Time, overlap time.Duration) store.RevokedRow {
+			st, w := reading(t, v, store.Query{Token: old.ID}, at)
+			_, identity := generateToken()
+			p, next, err := planRotate(t.Context(), st, w, identity, RotateTokenOptions{Overlap: overlap})
+			require.NoError(t, err)
+			require.Equal(t, identity.id, next.ID)
+			require.Len(t, p.Issue, 1)
+			require.Len(t, p.Revoke, 1)
+			return p.Revoke[0]
+		}
+		at := old.Created.Add(time.Minute)
+		require.Equal(t, store.RevokedRow{ID: old.ID, Revoked: at.Add(time.Hour), RevokedBy: "ada"}, rotate(at, 0))
 
-	_, _, err = v.RotateToken(t.Context(), old.ID, &RotateTokenOptions{Overlap: 10 * time.Minute})
-	require.NoError(t, err)
-	end := rotate(at, 0).Revoked
-	require.True(t, end.Before(at.Add(time.Hour)), "it ends at %s already", end)
-	require.Equal(t, at.Add(time.Second), rotate(at, time.Second).Revoked, "a shorter overlap counts")
+		_, _, err = v.RotateToken(t.Context(), old.ID, &RotateTokenOptions{Overlap: 10 * time.Minute})
+		require.NoError(t, err)
+		end := rotate(at, 0).Revoked
+		require.True(t, end.Before(at.Add(time.Hour)), "it ends at %s already", end)
+		require.Equal(t, at.Add(time.Second), rotate(at, time.Second).Revoked, "a shorter overlap counts")
+	})
 }
 
-func TestPlanRevoke_OfARevokedToken(t *testing.T) {
-	v, _ := newPlanning(t)
-	_, token, err := v.IssueToken(t.Context(), "acme", nil)
-	require.NoError(t, err)
-	st, w := reading(t, v, store.Query{Token: token.ID}, token.Created)
-	p, err := planRevoke(t.Context(), st, w)
-	require.NoError(t, err)
-	require.Equal(t, []store.RevokedRow{{ID: token.ID, Revoked: token.Created, RevokedBy: "ada"}}, p.Revoke)
+func TestPlanRevoke(t *testing.T) {
+	t.Run("does nothing for a revoked token", func(t *testing.T) {
+		v, _ := newPlanning(t)
+		_, token, err := v.IssueToken(t.Context(), "acme", nil)
+		require.NoError(t, err)
+		st, w := reading(t, v, store.Query{Token: token.ID}, token.Created)
+		p, err := planRevoke(t.Context(), st, w)
+		require.NoError(t, err)
+		require.Equal(t, []store.RevokedRow{{ID: token.ID, Revoked: token.Created, RevokedBy: "ada"}}, p.Revoke)
 
-	require.NoError(t, v.RevokeToken(t.Context(), token.ID))
-	st, w = reading(t, v, store.Query{Token: token.ID}, time.Now())
-	p, err = planRevoke(t.Context(), st, w)
-	require.NoError(t, err)
-	require.True(t, p.empty())
+		require.NoError(t, v.RevokeToken(t.Context(), token.ID))
+		st, w = reading(t, v, store.Query{Token: token.ID}, time.Now())
+		p, err = planRevoke(t.Context(), st, w)
+		require.NoError(t, err)
+		require.True(t, p.empty())
+	})
 }
 
-func TestPlanMove_OfWhatIsUnderTheNewestKey(t *testing.T) {
-	v, _ := newPlanning(t)
-	_, err := v.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
-	require.NoError(t, err)
-	st, w := reading(t, v, store.Query{Scope: "acme", Tokens: true}, time.Now())
-	p, moved, err := planMove(t.Context(), st, w)
-	require.NoError(t, err)
-	require.False(t, moved)
-	require.True(t, p.empty())
-	require.True(t, (&plan{}).empty())
-	require.False(t, (&plan{reseal: true}).empty(), "a seal under an older key is moved even without rows")
+func TestPlanMove(t *testing.T) {
+	t.Run("moves nothing that is under the newest key", func(t *testing.T) {
+		v, _ := newPlanning(t)
+		_, err := v.Put(t.Context(), "acme", "A", bundle.NewValue("one"), nil)
+		require.NoError(t, err)
+		st, w := reading(t, v, store.Query{Scope: "acme", Tokens: true}, time.Now())
+		p, moved, err := planMove(t.Context(), st, w)
+		require.NoError(t, err)
+		require.False(t, moved)
+		require.True(t, p.empty())
+		require.True(t, (&plan{}).empty())
+		require.False(t, (&plan{reseal: true}).empty(), "a seal under an older key is moved even without rows")
+	})
 }

@@ -60,7 +60,7 @@ func begin(t *testing.T) (f *fixture, token bundle.Value, revision string) {
 	return f, token, f.bundle(t, token).Revision()
 }
 
-func TestALocalWriteWakesAWaiterAtOnce(t *testing.T) {
+func TestWatch_LocalWrite(t *testing.T) {
 	for about, write := range map[string]func(t *testing.T, f *fixture) error{
 		"in its scope": func(t *testing.T, f *fixture) error { f.put(t, "acme/web/pool-a", "B", "two"); return nil },
 		"above":        func(t *testing.T, f *fixture) error { f.put(t, "acme", "A", "two"); return nil },
@@ -82,7 +82,7 @@ func TestALocalWriteWakesAWaiterAtOnce(t *testing.T) {
 	}
 }
 
-func TestAWriteOfAnotherProcessIsSeenWithin250Milliseconds(t *testing.T) {
+func TestWatch_RemoteWrite(t *testing.T) {
 	for _, after := range []time.Duration{0, 1, time.Millisecond, 100 * time.Millisecond, poll - 1, poll, poll + 1, 49 * time.Second} {
 		t.Run(after.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestAWriteOfAnotherProcessIsSeenWithin250Milliseconds(t *testing.T) {
 	}
 }
 
-func TestAWriteBeforeTheFirstPollIsNotMissed(t *testing.T) {
+func TestWatch_FirstPoll(t *testing.T) {
 	// The write comes after the n-th look at the seals: before the waiter has
 	// taken its place, and after.
 	for n := 1; n <= 2; n++ {
@@ -122,7 +122,7 @@ func TestAWriteBeforeTheFirstPollIsNotMissed(t *testing.T) {
 	}
 }
 
-func TestAWriteWhileAWaiterSitsDownIsNotMissed(t *testing.T) {
+func TestWatch_Join(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		t.Run(fmt.Sprintf("local=%t", local), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -151,24 +151,187 @@ func TestAWriteWhileAWaiterSitsDownIsNotMissed(t *testing.T) {
 	}
 }
 
-func TestNobodyIsLeftInTheListOfThoseWhoWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := []<-chan answer{f.wait(t.Context(), token, revision, time.Second), f.wait(t.Context(), token, revision, 50*time.Second), f.wait(ctx, token, revision, 50*time.Second)}
-		synctest.Wait()
-		require.Equal(t, 3, vault.Waiting(f.Vault))
-		cancel()
-		<-ended[2]
-		<-ended[0]
-		require.Equal(t, 1, vault.Waiting(f.Vault))
-		f.put(t, "acme", "A", "two")
-		<-ended[1]
-		require.Zero(t, vault.Waiting(f.Vault))
+func TestWatch(t *testing.T) {
+	t.Run("removes every waiter when its wait ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := []<-chan answer{f.wait(t.Context(), token, revision, time.Second), f.wait(t.Context(), token, revision, 50*time.Second), f.wait(ctx, token, revision, 50*time.Second)}
+			synctest.Wait()
+			require.Equal(t, 3, vault.Waiting(f.Vault))
+			cancel()
+			<-ended[2]
+			<-ended[0]
+			require.Equal(t, 1, vault.Waiting(f.Vault))
+			f.put(t, "acme", "A", "two")
+			<-ended[1]
+			require.Zero(t, vault.Waiting(f.Vault))
+		})
+	})
+
+	t.Run("ends a wait when the token expires", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.put(t, "acme", "A", "one")
+			end := time.Now().Add(20 * time.Second).UTC().Truncate(time.Microsecond)
+			token := f.issue(t, "acme", vault.TokenOptions{Expires: end})
+			got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), 50*time.Second)
+			requireReason(t, got.err, vault.TokenExpired, "expired while it waited")
+			require.WithinDuration(t, end, time.Now(), 0)
+		})
+	})
+
+	t.Run("ends a wait with its context", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			reason := errors.New("shutting down")
+			ctx, cancel := context.WithCancelCause(t.Context())
+			first := f.wait(ctx, token, revision, 50*time.Second) // it polls
+			second := f.wait(ctx, token, revision, 50*time.Second)
+			synctest.Wait()
+			spared := f.wait(t.Context(), token, revision, 50*time.Second)
+			time.Sleep(time.Second)
+			cancel(reason)
+			for _, answered := range []<-chan answer{first, second} {
+				got := <-answered
+				require.ErrorIs(t, got.err, reason)
+				require.Equal(t, time.Second, got.took)
+			}
+			f.process(t).put(t, "acme", "A", "two")
+			got := <-spared
+			require.NoError(t, got.err, "the others wait on, and one of them polls")
+			require.LessOrEqual(t, got.took, time.Second+poll)
+			require.Zero(t, f.log.errors(), "a runner that goes is no failure")
+		})
+	})
+
+	t.Run("polls once for many waiters", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			tokens := []bundle.Value{token, f.issue(t, "acme"), f.issue(t, "globex")}
+			revisions := []string{revision, f.bundle(t, tokens[1]).Revision(), f.bundle(t, tokens[2]).Revision()}
+			var waiting []<-chan answer
+			for i := range 1000 {
+				waiting = append(waiting, f.wait(t.Context(), tokens[i%3], revisions[i%3], 30*time.Second))
+			}
+			other := f.process(t)
+			other.put(t, "globex", "A", "one") // which takes the keys
+			time.Sleep(time.Second)
+			reads, changes, unwraps := f.storage.reads.Load(), f.storage.changes.Load(), f.kek.Unwraps()
+			time.Sleep(20 * time.Second)
+			require.InDelta(t, 80, f.storage.changes.Load()-changes, 1, "four looks a second, however many wait")
+			require.Equal(t, reads, f.storage.reads.Load(), "while nothing changes, waiters read nothing")
+
+			other.put(t, "globex", "A", "two")
+			time.Sleep(poll)
+			// Each looks, reads its bundle, and at most reads the head of the audit chain.
+			require.LessOrEqual(t, f.storage.reads.Load()-reads, int64(3*334), "a change wakes those it concerns")
+			unchanged := 0
+			for _, answered := range waiting {
+				if got := <-answered; errors.Is(got.err, vault.ErrUnchanged) {
+					unchanged++
+					require.Equal(t, 30*time.Second, got.took)
+				} else {
+					require.NoError(t, got.err)
+					require.Equal(t, "globex", got.b.Meta().Scope)
+				}
+			}
+			require.Equal(t, 667, unchanged)
+			require.Equal(t, unwraps, f.kek.Unwraps(), "waiting makes no key-service call, and its answer none where the key is cached")
+		})
+	})
+
+	t.Run("keeps polling while short waits come and go", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			go func() { // shorter waits than the time between two looks
+				for errors.Is((<-f.wait(t.Context(), token, revision, 100*time.Millisecond)).err, vault.ErrUnchanged) {
+				}
+			}()
+			synctest.Wait()
+			answered := f.wait(t.Context(), token, revision, 50*time.Second)
+			time.Sleep(10*time.Second + time.Millisecond)
+			f.process(t).put(t, "acme", "A", "two")
+			got := <-answered
+			require.NoError(t, got.err)
+			require.LessOrEqual(t, got.took, 10*time.Second+time.Millisecond+poll)
+			require.LessOrEqual(t, f.storage.changes.Load(), int64(50), "those who come and go do not add to the polling")
+		})
+	})
+
+	t.Run("does not poll more often for short waits", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			for range 100 {
+				got := <-f.wait(t.Context(), token, revision, 100*time.Millisecond)
+				require.ErrorIs(t, got.err, vault.ErrUnchanged)
+			}
+			require.LessOrEqual(t, f.storage.changes.Load(), int64(41), "four looks a second, for ten seconds")
+		})
+	})
+
+	t.Run("does not poll without waiters", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			<-f.wait(t.Context(), token, revision, time.Second)
+			calls := f.storage.calls()
+			time.Sleep(time.Hour)
+			require.Equal(t, calls, f.storage.calls())
+
+			f.process(t).put(t, "acme", "B", "two")
+			got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), time.Second)
+			require.ErrorIs(t, got.err, vault.ErrUnchanged, "what happened before the wait is no news")
+			require.Equal(t, time.Second, got.took)
+		})
+	})
+
+	t.Run("reports a rollback to waiters", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, _ := begin(t)
+			before, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
+			require.NoError(t, err)
+			f.put(t, "acme", "A", "two")
+			f.put(t, "acme", "A", "one")
+			revision := f.bundle(t, token).Revision()
+			answered := f.wait(t.Context(), token, revision, 50*time.Second)
+			time.Sleep(time.Second)
+			after, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
+			require.NoError(t, err)
+			require.NoError(t, f.storage.Apply(t.Context(), &store.Change{Seals: []store.SealChange{
+				{Scope: "acme", Old: after.Path[0].Seal, New: before.Path[0].Seal},
+			}}))
+			got := <-answered
+			require.ErrorIs(t, got.err, vault.ErrRollback)
+			require.NotErrorIs(t, got.err, keyring.ErrTampered, "an old seal is genuine")
+			require.Positive(t, f.log.errors())
+		})
+	})
+
+	t.Run("survives a panic in the storage", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			storage := &brittle{Store: memstore.New()}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			f.put(t, "acme", "A", "one")
+			token := f.issue(t, "acme")
+			b, err := f.Bootstrap(t.Context(), token, nil)
+			require.NoError(t, err)
+			answered := f.wait(t.Context(), token, b.Revision(), 50*time.Second)
+			storage.broken.Store(true)
+			time.Sleep(10 * time.Second)
+			storage.broken.Store(false)
+			require.Contains(t, f.log.text(), "the storage panicked")
+			require.NotContains(t, f.log.text(), "may hold a secret")
+			other := newFixtureOver(t, storage, f.kek) // whose writes only the poll finds
+			other.put(t, "acme", "A", "two")
+			got := <-answered
+			require.NoError(t, got.err)
+			require.Equal(t, "two", reveal(got.b)["A"])
+			require.Less(t, got.took, 11*time.Second)
+		})
 	})
 }
 
-func TestWhoWaitsIsToldOfARevocation(t *testing.T) {
+func TestWatch_Revocation(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		t.Run(fmt.Sprintf("local=%t", local), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -189,19 +352,7 @@ func TestWhoWaitsIsToldOfARevocation(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsIsToldWhenTheTokenEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		end := time.Now().Add(20 * time.Second).UTC().Truncate(time.Microsecond)
-		token := f.issue(t, "acme", vault.TokenOptions{Expires: end})
-		got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), 50*time.Second)
-		requireReason(t, got.err, vault.TokenExpired, "expired while it waited")
-		require.WithinDuration(t, end, time.Now(), 0)
-	})
-}
-
-func TestAWaitEndsWhenItIsOver(t *testing.T) {
+func TestWatch_Duration(t *testing.T) {
 	for asked, want := range map[time.Duration]time.Duration{
 		time.Millisecond: time.Millisecond, 10 * time.Second: 10 * time.Second, 50 * time.Second: 50 * time.Second, time.Hour: 50 * time.Second,
 		0: 0, -time.Second: 0,
@@ -217,132 +368,6 @@ func TestAWaitEndsWhenItIsOver(t *testing.T) {
 	}
 }
 
-func TestAWaitEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		reason := errors.New("shutting down")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		first := f.wait(ctx, token, revision, 50*time.Second) // it polls
-		second := f.wait(ctx, token, revision, 50*time.Second)
-		synctest.Wait()
-		spared := f.wait(t.Context(), token, revision, 50*time.Second)
-		time.Sleep(time.Second)
-		cancel(reason)
-		for _, answered := range []<-chan answer{first, second} {
-			got := <-answered
-			require.ErrorIs(t, got.err, reason)
-			require.Equal(t, time.Second, got.took)
-		}
-		f.process(t).put(t, "acme", "A", "two")
-		got := <-spared
-		require.NoError(t, got.err, "the others wait on, and one of them polls")
-		require.LessOrEqual(t, got.took, time.Second+poll)
-		require.Zero(t, f.log.errors(), "a runner that goes is no failure")
-	})
-}
-
-func TestManyWaitersShareOnePoll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		tokens := []bundle.Value{token, f.issue(t, "acme"), f.issue(t, "globex")}
-		revisions := []string{revision, f.bundle(t, tokens[1]).Revision(), f.bundle(t, tokens[2]).Revision()}
-		var waiting []<-chan answer
-		for i := range 1000 {
-			waiting = append(waiting, f.wait(t.Context(), tokens[i%3], revisions[i%3], 30*time.Second))
-		}
-		other := f.process(t)
-		other.put(t, "globex", "A", "one") // which takes the keys
-		time.Sleep(time.Second)
-		reads, changes, unwraps := f.storage.reads.Load(), f.storage.changes.Load(), f.kek.Unwraps()
-		time.Sleep(20 * time.Second)
-		require.InDelta(t, 80, f.storage.changes.Load()-changes, 1, "four looks a second, however many wait")
-		require.Equal(t, reads, f.storage.reads.Load(), "while nothing changes, waiters read nothing")
-
-		other.put(t, "globex", "A", "two")
-		time.Sleep(poll)
-		// Each looks, reads its bundle, and at most reads the head of the audit chain.
-		require.LessOrEqual(t, f.storage.reads.Load()-reads, int64(3*334), "a change wakes those it concerns")
-		unchanged := 0
-		for _, answered := range waiting {
-			if got := <-answered; errors.Is(got.err, vault.ErrUnchanged) {
-				unchanged++
-				require.Equal(t, 30*time.Second, got.took)
-			} else {
-				require.NoError(t, got.err)
-				require.Equal(t, "globex", got.b.Meta().Scope)
-			}
-		}
-		require.Equal(t, 667, unchanged)
-		require.Equal(t, unwraps, f.kek.Unwraps(), "waiting makes no key-service call, and its answer none where the key is cached")
-	})
-}
-
-func TestPollingGoesOnWhileThoseWhoPollComeAndGo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		go func() { // shorter waits than the time between two looks
-			for errors.Is((<-f.wait(t.Context(), token, revision, 100*time.Millisecond)).err, vault.ErrUnchanged) {
-			}
-		}()
-		synctest.Wait()
-		answered := f.wait(t.Context(), token, revision, 50*time.Second)
-		time.Sleep(10*time.Second + time.Millisecond)
-		f.process(t).put(t, "acme", "A", "two")
-		got := <-answered
-		require.NoError(t, got.err)
-		require.LessOrEqual(t, got.took, 10*time.Second+time.Millisecond+poll)
-		require.LessOrEqual(t, f.storage.changes.Load(), int64(50), "those who come and go do not add to the polling")
-	})
-}
-
-func TestShortWaitsDoNotPollMoreOften(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		for range 100 {
-			got := <-f.wait(t.Context(), token, revision, 100*time.Millisecond)
-			require.ErrorIs(t, got.err, vault.ErrUnchanged)
-		}
-		require.LessOrEqual(t, f.storage.changes.Load(), int64(41), "four looks a second, for ten seconds")
-	})
-}
-
-func TestAnIdleVaultDoesNotPoll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, revision := begin(t)
-		<-f.wait(t.Context(), token, revision, time.Second)
-		calls := f.storage.calls()
-		time.Sleep(time.Hour)
-		require.Equal(t, calls, f.storage.calls())
-
-		f.process(t).put(t, "acme", "B", "two")
-		got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), time.Second)
-		require.ErrorIs(t, got.err, vault.ErrUnchanged, "what happened before the wait is no news")
-		require.Equal(t, time.Second, got.took)
-	})
-}
-
-func TestWhoWaitsIsToldOfARollBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, token, _ := begin(t)
-		before, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
-		require.NoError(t, err)
-		f.put(t, "acme", "A", "two")
-		f.put(t, "acme", "A", "one")
-		revision := f.bundle(t, token).Revision()
-		answered := f.wait(t.Context(), token, revision, 50*time.Second)
-		time.Sleep(time.Second)
-		after, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
-		require.NoError(t, err)
-		require.NoError(t, f.storage.Apply(t.Context(), &store.Change{Seals: []store.SealChange{
-			{Scope: "acme", Old: after.Path[0].Seal, New: before.Path[0].Seal},
-		}}))
-		got := <-answered
-		require.ErrorIs(t, got.err, vault.ErrRollback)
-		require.NotErrorIs(t, got.err, keyring.ErrTampered, "an old seal is genuine")
-		require.Positive(t, f.log.errors())
-	})
-}
-
 // brittle is a storage whose Changes panics on demand.
 type brittle struct {
 	store.Store
@@ -354,27 +379,4 @@ func (b *brittle) Changes(ctx context.Context, since int64) (int64, []string, er
 		panic("a driver's fault, which may hold a secret")
 	}
 	return b.Store.Changes(ctx, since)
-}
-
-func TestAStorageThatPanicsWhenItIsPolledEndsNeitherTheProcessNorTheWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		storage := &brittle{Store: memstore.New()}
-		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
-		b, err := f.Bootstrap(t.Context(), token, nil)
-		require.NoError(t, err)
-		answered := f.wait(t.Context(), token, b.Revision(), 50*time.Second)
-		storage.broken.Store(true)
-		time.Sleep(10 * time.Second)
-		storage.broken.Store(false)
-		require.Contains(t, f.log.text(), "the storage panicked")
-		require.NotContains(t, f.log.text(), "may hold a secret")
-		other := newFixtureOver(t, storage, f.kek) // whose writes only the poll finds
-		other.put(t, "acme", "A", "two")
-		got := <-answered
-		require.NoError(t, got.err)
-		require.Equal(t, "two", reveal(got.b)["A"])
-		require.Less(t, got.took, 11*time.Second)
-	})
 }

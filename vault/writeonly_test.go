@@ -37,7 +37,7 @@ var harmless = []reflect.Type{
 	reflect.TypeFor[audit.Head](), // the MAC of a chain
 }
 
-func TestNoMethodButBootstrapCanReturnAValue(t *testing.T) {
+func TestWriteOnly_Types(t *testing.T) {
 	typ := reflect.TypeFor[*vault.Vault]()
 	require.Positive(t, typ.NumMethod())
 	for method := range typ.Methods() {
@@ -239,7 +239,7 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 	},
 }
 
-func TestNoResultErrorOrLogShowsAValue(t *testing.T) {
+func TestWriteOnly_Output(t *testing.T) {
 	for method := range reflect.TypeFor[*vault.Vault]().Methods() {
 		require.Contains(t, calls, method.Name, "there is no call of this method; add one")
 	}
@@ -352,7 +352,7 @@ func requireNoSecret(t *testing.T, text string, token bundle.Value, where string
 	require.NotContains(t, text, token.Reveal()[16:32], "%s has a part of the token", where)
 }
 
-func TestAVaultDoesNotPrintItsKeys(t *testing.T) {
+func TestVault_Format(t *testing.T) {
 	kek := keyringtest.NewFake("kek")
 	f := newFixtureOver(t, memstore.New(), kek)
 	f.put(t, "acme", "A", canaryTenant)

@@ -8,6 +8,6 @@ import (
 	"github.com/satchelhq/satchel/vault/store/storetest"
 )
 
-func TestStorage(t *testing.T) {
+func TestStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return memstore.New() })
 }

@@ -16,15 +16,17 @@ func verdict(t *testing.T, rule contractRule, s store.Store) []string {
 	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&checker{T: c, s: s}) })
 }
 
-func TestASoundStorageKeepsEveryRule(t *testing.T) {
-	for _, rule := range allRules() {
-		require.Empty(t, verdict(t, rule, memstore.New()), "rule %q", rule.name)
-	}
+func TestAllRules(t *testing.T) {
+	t.Run("accepts a correct store", func(t *testing.T) {
+		for _, rule := range allRules() {
+			require.Empty(t, verdict(t, rule, memstore.New()), "rule %q", rule.name)
+		}
+	})
 }
 
-// TestABrokenStorageIsRejectedByTheRuleItBreaks has one broken storage for each
+// TestAllRules_Broken has one broken storage for each
 // rule, so no rule is there in vain.
-func TestABrokenStorageIsRejectedByTheRuleItBreaks(t *testing.T) {
+func TestAllRules_Broken(t *testing.T) {
 	var untried []string
 	rules := map[string]contractRule{}
 	for _, rule := range allRules() {
@@ -42,11 +44,13 @@ func TestABrokenStorageIsRejectedByTheRuleItBreaks(t *testing.T) {
 	require.Empty(t, untried, "these rules have met no storage that they reject")
 }
 
-func TestRunRunsEveryRuleOnAStorageOfItsOwn(t *testing.T) {
-	opened := 0
-	Run(t, func(*testing.T) store.Store {
-		opened++
-		return memstore.New()
+func TestRun(t *testing.T) {
+	t.Run("opens a store for every rule", func(t *testing.T) {
+		opened := 0
+		Run(t, func(*testing.T) store.Store {
+			opened++
+			return memstore.New()
+		})
+		require.Equal(t, len(allRules()), opened)
 	})
-	require.Equal(t, len(allRules()), opened)
 }
