@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/satchelhq/satchel/internal/pause"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -124,7 +125,7 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 	if time.Since(newest.created) >= olderThan {
 		// Records tell their age to the second: the new key must not look
 		// as old as the other.
-		if err := pause(ctx, time.Until(newest.created.Add(time.Second))); err != nil {
+		if err := pause.For(ctx, time.Until(newest.created.Add(time.Second))); err != nil {
 			return err
 		}
 		if err := v.addKey(ctx, tenant, false); err != nil {

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/satchelhq/satchel/internal/pause"
 )
 
 const (
@@ -60,7 +62,7 @@ func (v *Vault) Run(ctx context.Context) error {
 // trimDaily drops old audit entries once a day until ctx is done.
 func (v *Vault) trimDaily(ctx context.Context) {
 	next := trimFirst + rand.N(trimSpread)
-	for pause(ctx, next) == nil {
+	for pause.For(ctx, next) == nil {
 		v.trimTenants(ctx)
 		next = trimEvery
 	}

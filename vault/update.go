@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/satchelhq/satchel/internal/pause"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
@@ -114,7 +114,7 @@ func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[
 		if !errors.Is(err, errRetry) {
 			return none, v.logRefusal(ctx, err)
 		}
-		if err := yieldTurn(ctx, attempt); err != nil {
+		if err := pause.AfterConflict(ctx, attempt); err != nil {
 			return none, err
 		}
 	}
@@ -265,22 +265,4 @@ func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
 		return fmt.Errorf("storing the data key of tenant %s: %w", tenant, err)
 	}
 	return nil
-}
-
-// yieldTurn lets others write after a conflict: a random pause keeps them from
-// meeting again.
-func yieldTurn(ctx context.Context, attempt int) error {
-	return pause(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond))
-}
-
-// pause returns after d, or with an error when ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

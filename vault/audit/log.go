@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/satchelhq/satchel/internal/batch"
+	"github.com/satchelhq/satchel/internal/pause"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -173,7 +173,7 @@ func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, en
 		case err == nil:
 			written, most, lost = written+n, min(2*most, together), 0
 		case errors.Is(err, store.ErrConflict):
-			if err := yieldTurn(ctx, lost); err != nil {
+			if err := pause.AfterConflict(ctx, lost); err != nil {
 				return written, err
 			}
 			most, lost = max(1, n/2), lost+1
@@ -198,19 +198,6 @@ func (l *Log) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string
 		return err
 	}
 	return fmt.Errorf("writing to storage: %w", err)
-}
-
-// yieldTurn lets others write after a conflict: a random pause keeps them from
-// meeting again.
-func yieldTurn(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(rand.N(time.Duration(min(attempt+1, 20)) * 2 * time.Millisecond))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Trim drops the entries of a tenant that are older than before, once it has

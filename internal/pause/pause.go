@@ -1,0 +1,28 @@
+// Package pause waits for a while, or until a context is done.
+package pause
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// For returns nil after d, or the cause of ctx as soon as ctx is done.
+func For(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// AfterConflict waits before a write is retried that met a conflict, for a random
+// time so that the same writers do not meet again: at most 2 ms after the first
+// attempt, which is attempt 0, and 2 ms more after each further one, up to 40 ms.
+// It returns the cause of ctx as soon as ctx is done.
+func AfterConflict(ctx context.Context, attempt int) error {
+	return For(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond))
+}
