@@ -12,7 +12,7 @@ func memoryPlaces() []string {
 	var places []string
 	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), "/dev/shm"} {
 		var fs unix.Statfs_t
-		if dir != "" && unix.Statfs(dir, &fs) == nil && int64(fs.Type) == unix.TMPFS_MAGIC {
+		if dir != "" && unix.Statfs(dir, &fs) == nil && int64(fs.Type) == unix.TMPFS_MAGIC { //nolint:unconvert // Type is an int32 on some systems
 			places = append(places, dir)
 		}
 	}

@@ -48,7 +48,7 @@ type Group[T any] struct {
 
 // waiter is a caller and its item.
 type waiter[T any] struct {
-	ctx     context.Context // of the batch, if the item is its first
+	ctx     context.Context //nolint:containedctx // of the batch, if the item is its first
 	item    T
 	place   *list.Element // nil once the item is in a batch; guarded by the group's lock
 	outcome chan outcome  // has room for one

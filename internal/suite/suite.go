@@ -31,7 +31,7 @@ func Verdict(ctx context.Context, check func(T)) []string {
 
 // recorder is a T that keeps failures. It is safe for concurrent use.
 type recorder struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // what Context returns, as testing.T keeps it
 	mu       sync.Mutex
 	failures []string
 }

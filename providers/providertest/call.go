@@ -59,7 +59,7 @@ func waitUntil(ctx context.Context, w bundle.Waiter, last *bundle.Bundle) (*bund
 			return b, err
 		}
 		if ctx.Err() != nil {
-			return b, nil
+			return b, nil //nolint:nilerr // the caller's time is over: b is what there is
 		}
 	}
 }

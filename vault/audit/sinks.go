@@ -243,7 +243,7 @@ func (s *slogSink) Record(ctx context.Context, tenant string, e Entry) error {
 	r.AddAttrs(slog.String("tenant", tenant), slog.String("action", string(e.Action)))
 	for _, attr := range []slog.Attr{
 		slog.String("actor", e.Actor), slog.String("scope", e.Scope), slog.String("name", e.Name), slog.Int64("version", e.Version),
-		slog.String("token", e.Token), slog.String("runner", e.Runner), slog.String("addr", e.Addr), slog.String("reason", string(e.Reason)),
+		slog.String("token", e.Token), slog.String("runner", e.Runner), slog.String("addr", e.Addr), slog.String("reason", e.Reason),
 		slog.Int64("through", e.Through), slog.String("head", e.Head),
 	} {
 		if attr.Value.Kind() == slog.KindString && attr.Value.String() != "" || attr.Value.Kind() == slog.KindInt64 && attr.Value.Int64() != 0 {

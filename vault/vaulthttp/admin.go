@@ -88,7 +88,7 @@ type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	param func(name string) string // of the route's path
-	ctx   context.Context          // of r, and of the actor
+	ctx   context.Context          //nolint:containedctx // of r, and of the actor
 	actor Actor
 	query url.Values
 	scope string    // set by the route's place

@@ -22,7 +22,7 @@ type Drain struct {
 
 	made sync.Once
 	// Kept for its end alone: it carries nothing, and belongs to no call.
-	waits    context.Context
+	waits    context.Context //nolint:containedctx // see above
 	endWaits context.CancelFunc
 }
 

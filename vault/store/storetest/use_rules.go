@@ -81,8 +81,8 @@ var useRules = []contractRule{
 			id, name := fmt.Sprintf("t%03d", i), fmt.Sprintf("NAME_%03d", i)
 			change.Issue = append(change.Issue, tokenRow("acme", id))
 			change.Insert = append(change.Insert, secretRow("acme", name, 1))
-			for _, d := range []time.Duration{1, 3, 2} { // of each the one in the middle counts
-				token, secret := store.Usage{Token: id, Time: at.Add(d * time.Second), Runner: fmt.Sprint(id, d)}, store.Usage{Token: fmt.Sprint(id, d), Time: at.Add(d * time.Second), Scope: "acme", Name: name}
+			for _, d := range []time.Duration{time.Second, 3 * time.Second, 2 * time.Second} { // of each the one in the middle counts
+				token, secret := store.Usage{Token: id, Time: at.Add(d), Runner: fmt.Sprint(id, d)}, store.Usage{Token: fmt.Sprint(id, d), Time: at.Add(d), Scope: "acme", Name: name}
 				uses = append(uses, token, secret, store.Usage{Token: "none " + id, Time: at})
 			}
 		}
@@ -92,11 +92,11 @@ var useRules = []contractRule{
 		require.Len(c, snap.Tokens, count)
 		require.Len(c, snap.Path[0].Secrets, count)
 		for _, row := range snap.Tokens {
-			require.Equal(c, fmt.Sprint(row.ID, time.Duration(3)), row.LastRunner, "the latest use of token %s", row.ID)
+			require.Equal(c, fmt.Sprint(row.ID, 3*time.Second), row.LastRunner, "the latest use of token %s", row.ID)
 			require.True(c, row.LastUsed.Equal(at.Add(3*time.Second)), "the latest use of token %s", row.ID)
 		}
 		for i, row := range snap.Path[0].Secrets {
-			require.Equal(c, fmt.Sprint(fmt.Sprintf("t%03d", i), time.Duration(3)), row.LastToken, "the latest use of %s", row.Name)
+			require.Equal(c, fmt.Sprint(fmt.Sprintf("t%03d", i), 3*time.Second), row.LastToken, "the latest use of %s", row.Name)
 			require.True(c, row.LastUsed.Equal(at.Add(3*time.Second)), "the latest use of %s", row.Name)
 		}
 	}},
