@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheFileKeepsItsOwner gives the file away where the test may; elsewhere it
+// TestPlan_ApplyOwner gives the file away where the test may; elsewhere it
 // belongs to who runs the test, before and after.
-func TestTheFileKeepsItsOwner(t *testing.T) {
+func TestPlan_ApplyOwner(t *testing.T) {
 	p := newPlatform(t)
 	path := write(t, ".env", "A_KEY=hunter2-a\nPORT=1\n")
 	uid, gid := os.Geteuid(), os.Getegid()

@@ -53,10 +53,11 @@ func actions(p *migrate.Plan) map[string]string {
 	return got
 }
 
-func TestAPlanSaysWhatWillHappen(t *testing.T) {
-	path := write(t, ".env", sample)
-	p := plan(t, path, &migrate.Options{Bundle: fromPlatform(t, map[string]string{"GITHUB_TOKEN": "hunter2-of-github-0123456789", "PIN_CODE": "4321"})})
-	want := `LINE   NAME                  CLASS        ACTION  PREVIEW       WHY
+func TestPlan_String(t *testing.T) {
+	t.Run("shows what Apply will do", func(t *testing.T) {
+		path := write(t, ".env", sample)
+		p := plan(t, path, &migrate.Options{Bundle: fromPlatform(t, map[string]string{"GITHUB_TOKEN": "hunter2-of-github-0123456789", "PIN_CODE": "4321"})})
+		want := `LINE   NAME                  CLASS        ACTION  PREVIEW       WHY
 2      SATCHEL_API_URL       runner       keep                  the runner's own line: it stays here
 3      SATCHEL_RUNNER_TOKEN  runner       keep                  the runner's own line: it stays here
 6      PORT                  setting      keep    ****          a number
@@ -67,59 +68,62 @@ func TestAPlanSaysWhatWillHappen(t *testing.T) {
 15     SLACK_TOKEN           placeholder  keep    ****          its words ask to be replaced
 16     PIN_CODE              other        keep    ****          the platform has another value; name it to be overwritten, or remove the line
 `
-	want += path + ": 2 to move, 1 to remove, 6 to keep"
-	require.Equal(t, want, p.String())
-	require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(want, path, ".env"), "the page shows it as it is")
-	require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(sample, "hunter2", "0123456"), "and the file that it is about")
-	require.Empty(t, p.Items[1].Preview, "the runner's own token is not shown, not even masked")
-	require.Equal(t, sample, read(t, path), "nothing has happened yet")
-	require.False(t, p.Empty())
-	require.True(t, p.Compared)
-}
+		want += path + ": 2 to move, 1 to remove, 6 to keep"
+		require.Equal(t, want, p.String())
+		require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(want, path, ".env"), "the page shows it as it is")
+		require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(sample, "hunter2", "0123456"), "and the file that it is about")
+		require.Empty(t, p.Items[1].Preview, "the runner's own token is not shown, not even masked")
+		require.Equal(t, sample, read(t, path), "nothing has happened yet")
+		require.False(t, p.Empty())
+		require.True(t, p.Compared)
+	})
 
-func TestAPlanShowsNoValue(t *testing.T) {
-	path := write(t, ".env", sample)
-	file, err := migrate.Read(path)
-	require.NoError(t, err)
-	p, err := file.Plan(&migrate.Options{Include: []string{"PIN_CODE"}})
-	require.NoError(t, err)
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("plan", "plan", p, "file", file)
-	encoded, err := json.Marshal(p)
-	require.NoError(t, err)
-	for _, text := range []string{p.String(), fmt.Sprintf("%v %+v %#v %v %+v %#v", *p, *p, *p, *file, *file, *file), log.String(), string(encoded)} {
-		for _, value := range []string{"hunter2", "1234", "notareal", fmt.Sprintf("%v", []byte("hunter2"))} {
-			require.NotContains(t, text, strings.Trim(value, "[]"))
+	t.Run("shows no value", func(t *testing.T) {
+		path := write(t, ".env", sample)
+		file, err := migrate.Read(path)
+		require.NoError(t, err)
+		p, err := file.Plan(&migrate.Options{Include: []string{"PIN_CODE"}})
+		require.NoError(t, err)
+		var log bytes.Buffer
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("plan", "plan", p, "file", file)
+		encoded, err := json.Marshal(p)
+		require.NoError(t, err)
+		for _, text := range []string{p.String(), fmt.Sprintf("%v %+v %#v %v %+v %#v", *p, *p, *p, *file, *file, *file), log.String(), string(encoded)} {
+			for _, value := range []string{"hunter2", "1234", "notareal", fmt.Sprintf("%v", []byte("hunter2"))} {
+				require.NotContains(t, text, strings.Trim(value, "[]"))
+			}
 		}
-	}
-	require.Contains(t, string(encoded), `"name":"PIN_CODE","line":16,"end_line":16,"class":"short","action":"move"`)
+		require.Contains(t, string(encoded), `"name":"PIN_CODE","line":16,"end_line":16,"class":"short","action":"move"`)
+	})
 }
 
-func TestWithoutABundleNothingIsKnownOfThePlatform(t *testing.T) {
-	p := plan(t, write(t, ".env", "API_KEY=hunter2-a\n"), nil)
-	require.Equal(t, map[string]string{"API_KEY": "secret move"}, actions(p))
-	require.False(t, p.Compared)
-	require.Contains(t, p.String(), "It is not known what the platform has")
+func TestOptions_Bundle(t *testing.T) {
+	t.Run("leaves the platform unknown if it is nil", func(t *testing.T) {
+		p := plan(t, write(t, ".env", "API_KEY=hunter2-a\n"), nil)
+		require.Equal(t, map[string]string{"API_KEY": "secret move"}, actions(p))
+		require.False(t, p.Compared)
+		require.Contains(t, p.String(), "It is not known what the platform has")
+	})
+
+	// This is about the mistake that would
+	// lose values: in the runner's merged bundle, the file's own value wins.
+	t.Run("ignores values from the runner's own providers", func(t *testing.T) {
+		path := write(t, ".env", "A_KEY=hunter2-a\nB_KEY=hunter2-b\nC_KEY=hunter2-c\nD_KEY=hunter2-d\n")
+		local, err := (&providers.Dotenv{Path: path}).Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		merged := bundle.Merge(fromPlatform(t, map[string]string{"B_KEY": "hunter2-b", "C_KEY": "another"}), local)
+		require.Equal(t, map[string]string{
+			"A_KEY": "secret move", "B_KEY": "same remove", "C_KEY": "other keep", "D_KEY": "secret move",
+		}, actions(plan(t, path, &migrate.Options{Bundle: merged})))
+
+		// A value that has changed in the file since the bundle was merged is not
+		// the one that was compared.
+		stale := write(t, ".env", "B_KEY=hunter2-changed\n")
+		require.Equal(t, map[string]string{"B_KEY": "other keep"}, actions(plan(t, stale, &migrate.Options{Bundle: merged})))
+	})
 }
 
-// TestAValueOfTheRunnersOwnIsNotThePlatforms is about the mistake that would
-// lose values: in the runner's merged bundle, the file's own value wins.
-func TestAValueOfTheRunnersOwnIsNotThePlatforms(t *testing.T) {
-	path := write(t, ".env", "A_KEY=hunter2-a\nB_KEY=hunter2-b\nC_KEY=hunter2-c\nD_KEY=hunter2-d\n")
-	local, err := (&providers.Dotenv{Path: path}).Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	merged := bundle.Merge(fromPlatform(t, map[string]string{"B_KEY": "hunter2-b", "C_KEY": "another"}), local)
-	require.Equal(t, map[string]string{
-		"A_KEY": "secret move", "B_KEY": "same remove", "C_KEY": "other keep", "D_KEY": "secret move",
-	}, actions(plan(t, path, &migrate.Options{Bundle: merged})))
-
-	// A value that has changed in the file since the bundle was merged is not
-	// the one that was compared.
-	stale := write(t, ".env", "B_KEY=hunter2-changed\n")
-	require.Equal(t, map[string]string{"B_KEY": "other keep"}, actions(plan(t, stale, &migrate.Options{Bundle: merged})))
-}
-
-func TestPeopleDecideByName(t *testing.T) {
+func TestOptions_Include(t *testing.T) {
 	path := write(t, ".env", "SATCHEL_X=1\nPORT=8080\nA_KEY=hunter2-a\nB_KEY=hunter2-b\nC_KEY=abc\nD_KEY=hunter2-d\nHTTP_PROXY=http://proxy\n")
 	there := fromPlatform(t, map[string]string{"A_KEY": "hunter2-a", "B_KEY": "another"})
 	require.Equal(t, map[string]string{
@@ -141,33 +145,35 @@ func TestPeopleDecideByName(t *testing.T) {
 	require.ErrorContains(t, err, "PORT is in Include and in Exclude; choose")
 }
 
-func TestANameThatIsThereTwice(t *testing.T) {
-	p := plan(t, write(t, ".env", "A_KEY=hunter2-a\nB_KEY=hunter2-b\nA_KEY=hunter2-a\nB_KEY=hunter2-x\nPORT=1\nPORT=1\n"), &migrate.Options{Include: []string{"B_KEY"}})
-	var got []string
-	for _, item := range p.Items {
-		got = append(got, fmt.Sprintf("%d %s %s: %s", item.Line, item.Class, item.Action, item.Reason))
-	}
-	require.Equal(t, []string{
-		"1 duplicate move: line 3 has the same name and value",
-		"2 duplicate keep: line 4 has the same name and another value; remove the wrong one",
-		"3 duplicate move: line 1 has the same name and value",
-		"4 duplicate keep: line 2 has the same name and another value; remove the wrong one",
-		"5 duplicate keep: line 6 has the same name and value",
-		"6 duplicate keep: line 5 has the same name and value",
-	}, got, "nobody knows which of two values counts")
-}
+func TestFile_Plan(t *testing.T) {
+	t.Run("keeps both lines if their values differ", func(t *testing.T) {
+		p := plan(t, write(t, ".env", "A_KEY=hunter2-a\nB_KEY=hunter2-b\nA_KEY=hunter2-a\nB_KEY=hunter2-x\nPORT=1\nPORT=1\n"), &migrate.Options{Include: []string{"B_KEY"}})
+		var got []string
+		for _, item := range p.Items {
+			got = append(got, fmt.Sprintf("%d %s %s: %s", item.Line, item.Class, item.Action, item.Reason))
+		}
+		require.Equal(t, []string{
+			"1 duplicate move: line 3 has the same name and value",
+			"2 duplicate keep: line 4 has the same name and another value; remove the wrong one",
+			"3 duplicate move: line 1 has the same name and value",
+			"4 duplicate keep: line 2 has the same name and another value; remove the wrong one",
+			"5 duplicate keep: line 6 has the same name and value",
+			"6 duplicate keep: line 5 has the same name and value",
+		}, got, "nobody knows which of two values counts")
+	})
 
-func TestAFileWithNothingInItHasAnEmptyPlan(t *testing.T) {
-	for _, name := range []string{".env", "config.yaml"} {
-		p := plan(t, write(t, name, "# nothing\n"), nil)
-		require.True(t, p.Empty())
-		require.Contains(t, p.String(), "has no entries")
-	}
-}
+	t.Run("is empty for a file without entries", func(t *testing.T) {
+		for _, name := range []string{".env", "config.yaml"} {
+			p := plan(t, write(t, name, "# nothing\n"), nil)
+			require.True(t, p.Empty())
+			require.Contains(t, p.String(), "has no entries")
+		}
+	})
 
-func TestDeliveryIsSaid(t *testing.T) {
-	b, err := bundle.New([]bundle.Secret{{Name: "A_KEY", Value: bundle.NewValue("hunter2-a"), Scope: "acme", Delivery: bundle.DeliverFile}}, nil)
-	require.NoError(t, err)
-	p := plan(t, write(t, ".env", "A_KEY=hunter2-a\n"), &migrate.Options{Bundle: b})
-	require.Equal(t, `the platform has this value, delivered as "file"`, p.Items[0].Reason)
+	t.Run("names a delivery other than env", func(t *testing.T) {
+		b, err := bundle.New([]bundle.Secret{{Name: "A_KEY", Value: bundle.NewValue("hunter2-a"), Scope: "acme", Delivery: bundle.DeliverFile}}, nil)
+		require.NoError(t, err)
+		p := plan(t, write(t, ".env", "A_KEY=hunter2-a\n"), &migrate.Options{Bundle: b})
+		require.Equal(t, `the platform has this value, delivered as "file"`, p.Items[0].Reason)
+	})
 }

@@ -84,7 +84,7 @@ func requireCuts(t *testing.T, rng *rand.Rand, filename, section string, pieces 
 	}
 }
 
-func TestTheLinesOfADotenvEntryGoAndNothingElse(t *testing.T) {
+func TestWithout_Dotenv(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	values := []string{"", "abc", "a b # comment", "'one'", `"two" # comment`, "'a\nb\n\n# no comment\nC=d\n'", "\"x\\\"\ny\\\\\"\t#c", `"\n\t\$"`, "$5 \\n a#1", "-----"}
 	between := []string{"", "\n", "# comment\n", "  # indented\n\n", "#A=1\n", "\t\n"}
@@ -111,7 +111,7 @@ func TestTheLinesOfADotenvEntryGoAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestTheLinesOfAYAMLEntryGoAndNothingElse(t *testing.T) {
+func TestWithout_YAML(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	// Every line after the first stands below the name.
 	values := []string{
@@ -153,31 +153,33 @@ func TestTheLinesOfAYAMLEntryGoAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestACommentBelowABlockIsNoPartOfIt(t *testing.T) {
-	f, err := file(t, "config.yaml", "", "A: |\n    hunter2\n    # a line of the value\n  # a comment\nB: letmein\n")
-	require.NoError(t, err)
-	require.Equal(t, "hunter2\n# a line of the value\n", f.Entries[0].Value.Reveal())
-	got, err := f.without([]int{0})
-	require.NoError(t, err)
-	require.Equal(t, "  # a comment\nB: letmein\n", got, "it stands less far in than the value")
+func TestWithout(t *testing.T) {
+	t.Run("keeps a comment below a block", func(t *testing.T) {
+		f, err := file(t, "config.yaml", "", "A: |\n    hunter2\n    # a line of the value\n  # a comment\nB: letmein\n")
+		require.NoError(t, err)
+		require.Equal(t, "hunter2\n# a line of the value\n", f.Entries[0].Value.Reveal())
+		got, err := f.without([]int{0})
+		require.NoError(t, err)
+		require.Equal(t, "  # a comment\nB: letmein\n", got, "it stands less far in than the value")
+	})
+
+	t.Run("leaves lines that another value would absorb", func(t *testing.T) {
+		const src = "A: |+\n  one-1\n\nB: letmein\n\nC: letmein\nD: letmein\n"
+		f, err := file(t, "config.yaml", "", src)
+		require.NoError(t, err)
+		got, err := f.without([]int{0, 1, 2})
+		require.NoError(t, err)
+		require.Equal(t, "\nD: letmein\n", got, "the blank lines that such a value keeps are its own")
+
+		require.Equal(t, []int{1}, f.misfits([]int{1, 2, 3}), "without B, A would have another blank line")
+		plan, err := f.Plan(&Options{Exclude: []string{"A"}})
+		require.NoError(t, err)
+		require.Equal(t, misfit, plan.Items[1].ByHand)
+		require.Empty(t, plan.Items[2].ByHand)
+	})
 }
 
-func TestLinesThatAnotherValueWouldTakeAreLeftToPeople(t *testing.T) {
-	const src = "A: |+\n  one-1\n\nB: letmein\n\nC: letmein\nD: letmein\n"
-	f, err := file(t, "config.yaml", "", src)
-	require.NoError(t, err)
-	got, err := f.without([]int{0, 1, 2})
-	require.NoError(t, err)
-	require.Equal(t, "\nD: letmein\n", got, "the blank lines that such a value keeps are its own")
-
-	require.Equal(t, []int{1}, f.misfits([]int{1, 2, 3}), "without B, A would have another blank line")
-	plan, err := f.Plan(&Options{Exclude: []string{"A"}})
-	require.NoError(t, err)
-	require.Equal(t, misfit, plan.Items[1].ByHand)
-	require.Empty(t, plan.Items[2].ByHand)
-}
-
-func TestWhatCannotBeCutByLinesIsLeftToPeople(t *testing.T) {
+func TestWithout_ByHand(t *testing.T) {
 	for about, row := range map[string]struct{ src, name, want string }{
 		"flow":             {"{A: secret-1, B: secret-2}\n", "A", "it stands between braces"},
 		"flow over lines":  {"{\n  A: secret-1,\n  B: secret-2\n}\n", "B", "it stands between braces"},
@@ -200,7 +202,7 @@ func TestWhatCannotBeCutByLinesIsLeftToPeople(t *testing.T) {
 	}
 }
 
-func TestAnEntryThatIsNoPlainValueIsShownAndStays(t *testing.T) {
+func TestFile_PlanUnusable(t *testing.T) {
 	f, err := file(t, "config.yaml", "", "A: letmein-1\nmap:\n  B: letmein-2\nC: &x letmein-3\nD: *x\nE: !tag letmein-4\nF:\n<<: {G: letmein-5}\nletmein-6: x\nH: \"letmein\\0\"\nI: letmein-7\n")
 	require.NoError(t, err)
 	plan, err := f.Plan(nil)
@@ -216,7 +218,7 @@ func TestAnEntryThatIsNoPlainValueIsShownAndStays(t *testing.T) {
 	require.NotContains(t, plan.String(), "letmein", "neither values nor keys that may be values are shown")
 }
 
-func TestAFileThatCannotBeReadIsRefusedWithoutItsText(t *testing.T) {
+func TestRead(t *testing.T) {
 	for name, src := range map[string]string{
 		".env":        "A=1\nletmein-canary\n",
 		"spaces.env":  "A = letmein-canary\n",
@@ -295,7 +297,7 @@ func requireRest(t *testing.T, f *File, cut []int, got string) {
 	require.Equal(t, names, left, "the other entries are read as before")
 }
 
-func FuzzDotenvLines(f *testing.F) {
+func FuzzWithout_Dotenv(f *testing.F) {
 	seedCuts(f, "", "A=1\nB=2\n", "\ufeffA='x\ny'\r\nB=2", "# c\nexport A=\"\\\"\n\"\t# d\n\nB=", "A=1\nA=2\n", "A='\r\n'\nB='\r\n'\r\n")
 	f.Fuzz(func(t *testing.T, content string, bits uint64) {
 		file, err := file(t, ".env", "", content)
@@ -309,7 +311,7 @@ func FuzzDotenvLines(f *testing.F) {
 	})
 }
 
-func FuzzYAMLLines(f *testing.F) {
+func FuzzWithout_YAML(f *testing.F) {
 	seedCuts(f, "", "A: 1\nB: 2\n", "{A: 1, B: 2}", "A: |\n  x\n # c\nB: 'y\n  z'\n", "\ufeffA: >+\r\n  x\r\n\r\nB: 2", "? A\n: b\n", "A:\n  b\n  c # d\n# e\nB: \"x\\\n  y\"\n",
 		"A: &x b\nB: *x\n", "A: |1\n  x\n x\nB: -\n", "---\nA: b\n...\n", " A: |\n  # c\n B: d\n", "A: b\n\n  c\nB: d")
 	f.Fuzz(func(t *testing.T, content string, bits uint64) {

@@ -45,7 +45,7 @@ func ask(t *testing.T, dsn, query string) (answer string) {
 	return answer
 }
 
-func TestEachTestHasAnEmptySchemaOfItsOwnThatIsDroppedAfterIt(t *testing.T) {
+func TestSchema(t *testing.T) {
 	var first string
 	t.Run("first", func(t *testing.T) {
 		first = Schema(t)
@@ -58,60 +58,62 @@ func TestEachTestHasAnEmptySchemaOfItsOwnThatIsDroppedAfterIt(t *testing.T) {
 	require.Equal(t, "none", ask(t, first, "SELECT coalesce(current_schema(), 'none')"))
 }
 
-func TestAServerStopsAndStartsAndLeavesNothingBehind(t *testing.T) {
-	var s *Server
-	t.Run("a test", func(t *testing.T) {
-		s = Start(t)
-		require.Equal(t, "UTF8", ask(t, s.DSN(), "SHOW server_encoding"))
-		run(t, s.DSN(), "CREATE TABLE here (n INT); INSERT INTO here VALUES (7)")
-		for _, end := range []func(testing.TB){s.Stop, s.Crash} {
-			end(t)
-			_, err := pgx.Connect(t.Context(), s.DSN())
-			require.Error(t, err, "it takes no connections")
-			s.Start(t)
-			require.Equal(t, "7", ask(t, s.DSN(), "SELECT n::text FROM here"), "what was committed is there")
-		}
+func TestServer(t *testing.T) {
+	t.Run("stops, restarts and removes its files", func(t *testing.T) {
+		var s *Server
+		t.Run("a test", func(t *testing.T) {
+			s = Start(t)
+			require.Equal(t, "UTF8", ask(t, s.DSN(), "SHOW server_encoding"))
+			run(t, s.DSN(), "CREATE TABLE here (n INT); INSERT INTO here VALUES (7)")
+			for _, end := range []func(testing.TB){s.Stop, s.Crash} {
+				end(t)
+				_, err := pgx.Connect(t.Context(), s.DSN())
+				require.Error(t, err, "it takes no connections")
+				s.Start(t)
+				require.Equal(t, "7", ask(t, s.DSN(), "SELECT n::text FROM here"), "what was committed is there")
+			}
+		})
+		<-s.over
+		require.NoDirExists(t, s.dir)
 	})
-	<-s.over
-	require.NoDirExists(t, s.dir)
+
+	t.Run("ends with its process, even if that is killed", func(t *testing.T) {
+		if runtime.GOOS != "linux" {
+			return // where only Linux is asked to see to it
+		}
+		Start(t)                           // skips the test where there is no server
+		dir, err := os.MkdirTemp("", "pg") // with a short name, as for newServer
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 30*time.Second, 10*time.Millisecond, "the server still writes")
+		})
+		require.NoError(t, os.Chmod(dir, 0o755))
+		exe, err := os.Executable()
+		require.NoError(t, err)
+		cmd := exec.CommandContext(t.Context(), exe)
+		cmd.Env = append(os.Environ(), childVariable+"=1", "TMPDIR="+dir)
+		in, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		defer in.Close()
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		dsn, err := bufio.NewReader(out).ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "UTF8", ask(t, dsn, "SHOW server_encoding"))
+		require.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		require.Eventually(t, func() bool {
+			conn, err := pgx.Connect(t.Context(), dsn)
+			if err == nil {
+				_ = conn.Close(t.Context())
+			}
+			return err != nil
+		}, 30*time.Second, 10*time.Millisecond, "the server runs on")
+	})
 }
 
-func TestAServerEndsWithAProcessThatIsKilled(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		return // where only Linux is asked to see to it
-	}
-	Start(t)                           // skips the test where there is no server
-	dir, err := os.MkdirTemp("", "pg") // with a short name, as for newServer
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 30*time.Second, 10*time.Millisecond, "the server still writes")
-	})
-	require.NoError(t, os.Chmod(dir, 0o755))
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), exe)
-	cmd.Env = append(os.Environ(), childVariable+"=1", "TMPDIR="+dir)
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	defer in.Close()
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	dsn, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "UTF8", ask(t, dsn, "SHOW server_encoding"))
-	require.NoError(t, cmd.Process.Kill())
-	_ = cmd.Wait()
-	require.Eventually(t, func() bool {
-		conn, err := pgx.Connect(t.Context(), dsn)
-		if err == nil {
-			_ = conn.Close(t.Context())
-		}
-		return err != nil
-	}, 30*time.Second, 10*time.Millisecond, "the server runs on")
-}
-
-func TestWithoutPostgreSQLATestIsSkippedUnlessAllHaveToRun(t *testing.T) {
+func TestUnavailable(t *testing.T) {
 	folder := t.TempDir()
 	_, err := programs(folder, filepath.Join(folder, "*", "bin"))
 	require.ErrorIs(t, err, errNoServer)
@@ -136,7 +138,7 @@ type verdict struct {
 func (v *verdict) Skipf(string, ...any)  { v.what = "skipped"; panic(v.what) }
 func (v *verdict) Fatalf(string, ...any) { v.what = "failed"; panic(v.what) }
 
-func TestTheNewestProgramsAreFound(t *testing.T) {
+func TestPrograms(t *testing.T) {
 	folder := t.TempDir()
 	for _, version := range []string{"9.6", "15", "17"} {
 		bin := filepath.Join(folder, version, "bin")
@@ -160,7 +162,7 @@ func TestTheNewestProgramsAreFound(t *testing.T) {
 	require.Equal(t, filepath.Join(folder, "9.6", "bin"), found, "PATH comes first, and initdb may be a link")
 }
 
-func TestASettingIsAddedToBothKindsOfDataSourceName(t *testing.T) {
+func TestWith(t *testing.T) {
 	for dsn, want := range map[string]string{
 		"host=/tmp user=me":             "host=/tmp user=me search_path='a b'",
 		"postgres://me@localhost/db":    "postgres://me@localhost/db?search_path=a%20b",

@@ -18,9 +18,9 @@ func benchEach(b *testing.B, run func(b *testing.B, storage *sqlstore.Store)) {
 	b.Run("PostgreSQL", func(b *testing.B) { run(b, openPostgres(b, postgrestest.Start(b).DSN())) })
 }
 
-// BenchmarkUnchangedPoll is what a waiting runner costs: the token and the
+// BenchmarkStore_Poll is what a waiting runner costs: the token and the
 // seals of its path.
-func BenchmarkUnchangedPoll(b *testing.B) {
+func BenchmarkStore_Poll(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		for n := range 100 {
 			require.NoError(b, storage.Apply(b.Context(), testChange(n+1)))
@@ -36,8 +36,8 @@ func BenchmarkUnchangedPoll(b *testing.B) {
 	})
 }
 
-// BenchmarkChanges is what watching costs where nothing has changed.
-func BenchmarkChanges(b *testing.B) {
+// BenchmarkStore_Changes is what watching costs where nothing has changed.
+func BenchmarkStore_Changes(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		require.NoError(b, storage.Apply(b.Context(), testChange(1)))
 		b.ReportAllocs()
@@ -49,8 +49,8 @@ func BenchmarkChanges(b *testing.B) {
 	})
 }
 
-// BenchmarkRead50 reads a whole path with 50 secrets.
-func BenchmarkRead50(b *testing.B) {
+// BenchmarkStore_Read reads a whole path with 50 secrets.
+func BenchmarkStore_Read(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		change := testChange(1)
 		for i := range 49 {
@@ -70,8 +70,8 @@ func BenchmarkRead50(b *testing.B) {
 	})
 }
 
-// BenchmarkApply is a write of every table, with its sync to the disk.
-func BenchmarkApply(b *testing.B) {
+// BenchmarkStore_Apply is a write of every table, with its sync to the disk.
+func BenchmarkStore_Apply(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		n := 0
 		b.ReportAllocs()
@@ -84,8 +84,8 @@ func BenchmarkApply(b *testing.B) {
 	})
 }
 
-// BenchmarkAppend100 is a batch of audit entries.
-func BenchmarkAppend100(b *testing.B) {
+// BenchmarkStore_Append is a batch of audit entries.
+func BenchmarkStore_Append(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		n := 0
 		b.ReportAllocs()
@@ -102,8 +102,8 @@ func BenchmarkAppend100(b *testing.B) {
 	})
 }
 
-// BenchmarkTouch1000 records the uses of a thousand tokens.
-func BenchmarkTouch1000(b *testing.B) {
+// BenchmarkStore_Touch records the uses of a thousand tokens.
+func BenchmarkStore_Touch(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		change := &store.Change{}
 		uses := make([]store.Usage, 1000)

@@ -52,7 +52,7 @@ func endOn(t *testing.T, d *dialect, takes time.Duration, do func(*tx) error) (t
 	return took, err
 }
 
-func TestATransactionIsGivenTimeToEndWhenItsContextIsOver(t *testing.T) {
+func TestEnding(t *testing.T) {
 	good := func(*tx) error { return nil }
 	for _, d := range []*dialect{&sqlite, &postgres} {
 		took, err := endOn(t, d, 4*time.Second, good)

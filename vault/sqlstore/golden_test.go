@@ -83,7 +83,7 @@ var goldenUses = []store.Usage{
 	{Token: testTokenID(2), Time: testTime(78), Scope: testScope, Name: testName},
 }
 
-func TestGoldenFilesOpenForEver(t *testing.T) {
+func TestGolden(t *testing.T) {
 	if *update {
 		writeGolden(t)
 	}

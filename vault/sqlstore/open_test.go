@@ -13,22 +13,74 @@ import (
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
-func TestADatabaseInMemoryIsRefused(t *testing.T) {
-	t.Chdir(t.TempDir()) // where a misread name would make a file
-	for _, dsn := range []string{":memory:", "", "file::memory:?cache=shared", "file:shared?mode=memory&cache=shared", "file:/disk?vfs=memdb"} {
-		_, err := sqlstore.Open(t.Context(), openDB(t, dsn), sqlstore.SQLite)
-		require.ErrorContains(t, err, "it is in memory or a temporary file, and each connection would have its own; name a file, or use memstore", "data source %q", dsn)
-	}
-	files, err := os.ReadDir(".")
-	require.NoError(t, err)
-	require.Empty(t, files)
+func TestOpen_SQLite(t *testing.T) {
+	t.Run("refuses a database in memory", func(t *testing.T) {
+		t.Chdir(t.TempDir()) // where a misread name would make a file
+		for _, dsn := range []string{":memory:", "", "file::memory:?cache=shared", "file:shared?mode=memory&cache=shared", "file:/disk?vfs=memdb"} {
+			_, err := sqlstore.Open(t.Context(), openDB(t, dsn), sqlstore.SQLite)
+			require.ErrorContains(t, err, "it is in memory or a temporary file, and each connection would have its own; name a file, or use memstore", "data source %q", dsn)
+		}
+		files, err := os.ReadDir(".")
+		require.NoError(t, err)
+		require.Empty(t, files)
+	})
+
+	t.Run("refuses a database with foreign tables", func(t *testing.T) {
+		file := newFile(t)
+		runSQL(t, file, "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('a')")
+		requireRefusal(t, file, "give the vault a file of its own")
+	})
+
+	t.Run("refuses a file that is not a database", func(t *testing.T) {
+		file := newFile(t)
+		require.NoError(t, os.WriteFile(file, []byte("The quick brown fox jumps over the lazy dog. "+string(make([]byte, 1000))), 0o600))
+		requireRefusal(t, file, "not a database")
+	})
+
+	t.Run("refuses tables of a later version", func(t *testing.T) {
+		file := newFile(t)
+		db := openDB(t, file)
+		_, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		runSQL(t, file, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
+		requireRefusal(t, file, "its tables are of version 99, and this program knows them up to version 2: it was written by a later version of Satchel; update this program")
+	})
+
+	t.Run("finds the rows of an earlier store", func(t *testing.T) {
+		file := newFile(t)
+		require.NoError(t, openStore(t, file).Apply(t.Context(), testChange(1)))
+		first := openStore(t, file)
+		second := openStore(t, file) // both at once, and the first one still open
+		requireChange(t, 1, mustRead(t, first, testQuery))
+		require.NoError(t, second.Apply(t.Context(), testChange(2)))
+		requireChange(t, 2, mustRead(t, first, testQuery))
+	})
 }
 
-func TestOpen_refusesWhatIsNoDatabase(t *testing.T) {
-	_, err := sqlstore.Open(t.Context(), nil, sqlstore.SQLite)
-	require.EqualError(t, err, "opening the vault's database: the *sql.DB is nil; open one with sql.Open")
-	_, err = sqlstore.Open(t.Context(), openDB(t, newFile(t)), 0)
-	require.EqualError(t, err, "opening the vault's database: unknown dialect 0; use sqlstore.SQLite or sqlstore.Postgres")
+func TestOpen(t *testing.T) {
+	t.Run("refuses a nil database and dialect 0", func(t *testing.T) {
+		_, err := sqlstore.Open(t.Context(), nil, sqlstore.SQLite)
+		require.EqualError(t, err, "opening the vault's database: the *sql.DB is nil; open one with sql.Open")
+		_, err = sqlstore.Open(t.Context(), openDB(t, newFile(t)), 0)
+		require.EqualError(t, err, "opening the vault's database: unknown dialect 0; use sqlstore.SQLite or sqlstore.Postgres")
+	})
+
+	t.Run("refuses an unknown dialect", func(t *testing.T) {
+		for _, d := range []sqlstore.Dialect{0, 99} {
+			_, err := sqlstore.Open(t.Context(), openDB(t, newFile(t)), d)
+			require.ErrorContains(t, err, "use sqlstore.SQLite")
+		}
+	})
+
+	t.Run("does nothing if its context is done", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		file := newFile(t)
+		_, err := sqlstore.Open(ctx, openDB(t, file), sqlstore.SQLite)
+		require.ErrorIs(t, err, context.Canceled)
+		require.NoFileExists(t, file)
+	})
 }
 
 // requireRefusal opens file, requires an error with text, and that the file was
@@ -58,55 +110,7 @@ func runSQL(t *testing.T, file, statements string) {
 	require.NoError(t, db.Close())
 }
 
-func TestADatabaseOfSomethingElseIsRefused(t *testing.T) {
-	file := newFile(t)
-	runSQL(t, file, "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('a')")
-	requireRefusal(t, file, "give the vault a file of its own")
-}
-
-func TestAFileThatIsNoDatabaseIsRefused(t *testing.T) {
-	file := newFile(t)
-	require.NoError(t, os.WriteFile(file, []byte("The quick brown fox jumps over the lazy dog. "+string(make([]byte, 1000))), 0o600))
-	requireRefusal(t, file, "not a database")
-}
-
-func TestADatabaseOfALaterVersionIsRefused(t *testing.T) {
-	file := newFile(t)
-	db := openDB(t, file)
-	_, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
-	runSQL(t, file, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
-	requireRefusal(t, file, "its tables are of version 99, and this program knows them up to version 2: it was written by a later version of Satchel; update this program")
-}
-
-func TestAnUnknownDialectIsRefused(t *testing.T) {
-	for _, d := range []sqlstore.Dialect{0, 99} {
-		_, err := sqlstore.Open(t.Context(), openDB(t, newFile(t)), d)
-		require.ErrorContains(t, err, "use sqlstore.SQLite")
-	}
-}
-
-func TestOpenUnderAContextThatIsOverDoesNothing(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	file := newFile(t)
-	_, err := sqlstore.Open(ctx, openDB(t, file), sqlstore.SQLite)
-	require.ErrorIs(t, err, context.Canceled)
-	require.NoFileExists(t, file)
-}
-
-func TestOpeningAgainFindsWhatWasThere(t *testing.T) {
-	file := newFile(t)
-	require.NoError(t, openStore(t, file).Apply(t.Context(), testChange(1)))
-	first := openStore(t, file)
-	second := openStore(t, file) // both at once, and the first one still open
-	requireChange(t, 1, mustRead(t, first, testQuery))
-	require.NoError(t, second.Apply(t.Context(), testChange(2)))
-	requireChange(t, 2, mustRead(t, first, testQuery))
-}
-
-func TestOpenCanceledAtAnyStatementCanBeRepeated(t *testing.T) {
+func TestOpen_Canceled(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {
 		cancelOpen(t, sqlstore.SQLite, func() (*sql.DB, *spy) { return openSpied(t, openDB(t, ""), newFile(t)) })
 	})

@@ -45,129 +45,131 @@ func tables(t *testing.T, db *sql.DB) (names string) {
 	return names
 }
 
-func TestTheTablesInPostgreSQLHaveAPrefix(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	db := openPostgresDB(t, dsn)
-	runPostgres(t, db, "CREATE TABLE tokens (mine TEXT); CREATE TABLE satchel_users (mine TEXT)")
-	require.NoError(t, openPostgres(t, dsn).Apply(t.Context(), testChange(1)))
-	require.Equal(t, "satchel_audit satchel_changes satchel_data_keys satchel_heads satchel_minted satchel_schema satchel_seals satchel_secrets satchel_tokens satchel_users tokens", tables(t, db),
-		"a database may be shared with others")
-}
+func TestPostgres_Open(t *testing.T) {
+	t.Run("prefixes its tables", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		db := openPostgresDB(t, dsn)
+		runPostgres(t, db, "CREATE TABLE tokens (mine TEXT); CREATE TABLE satchel_users (mine TEXT)")
+		require.NoError(t, openPostgres(t, dsn).Apply(t.Context(), testChange(1)))
+		require.Equal(t, "satchel_audit satchel_changes satchel_data_keys satchel_heads satchel_minted satchel_schema satchel_seals satchel_secrets satchel_tokens satchel_users tokens", tables(t, db),
+			"a database may be shared with others")
+	})
 
-func TestATableInPostgreSQLThatIsNotTheVaultsIsRefused(t *testing.T) {
-	for name, statements := range map[string]string{
-		"satchel_tokens":  "CREATE TABLE satchel_tokens (id TEXT)",
-		"satchel_changes": "CREATE VIEW satchel_changes AS SELECT 1 AS newest",
-		"satchel_schema":  "CREATE TABLE satchel_schema (version TEXT, applied BIGINT); INSERT INTO satchel_schema VALUES ('1', 1)",
-		"satchel_schema ": "CREATE VIEW satchel_schema AS SELECT 1::bigint AS version, 1::bigint AS applied",
-		"satchel_schema.": "CREATE TABLE satchel_schema (version BIGINT, applied BIGINT)", // empty
-	} {
-		t.Run(name, func(t *testing.T) {
-			db := openPostgresDB(t, postgrestest.Schema(t))
-			runPostgres(t, db, statements)
-			before := tables(t, db)
-			_, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-			require.ErrorContains(t, err, "has a "+before+" that is not the vault's; give the vault a schema of its own and name it with search_path")
-			require.Equal(t, before, tables(t, db), "a schema that is refused stays as it is")
-		})
-	}
-}
+	t.Run("refuses a foreign table with the name of one of its own", func(t *testing.T) {
+		for name, statements := range map[string]string{
+			"satchel_tokens":  "CREATE TABLE satchel_tokens (id TEXT)",
+			"satchel_changes": "CREATE VIEW satchel_changes AS SELECT 1 AS newest",
+			"satchel_schema":  "CREATE TABLE satchel_schema (version TEXT, applied BIGINT); INSERT INTO satchel_schema VALUES ('1', 1)",
+			"satchel_schema ": "CREATE VIEW satchel_schema AS SELECT 1::bigint AS version, 1::bigint AS applied",
+			"satchel_schema.": "CREATE TABLE satchel_schema (version BIGINT, applied BIGINT)", // empty
+		} {
+			t.Run(name, func(t *testing.T) {
+				db := openPostgresDB(t, postgrestest.Schema(t))
+				runPostgres(t, db, statements)
+				before := tables(t, db)
+				_, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+				require.ErrorContains(t, err, "has a "+before+" that is not the vault's; give the vault a schema of its own and name it with search_path")
+				require.Equal(t, before, tables(t, db), "a schema that is refused stays as it is")
+			})
+		}
+	})
 
-func TestAPostgreSQLOfALaterVersionIsRefused(t *testing.T) {
-	db := openPostgresDB(t, postgrestest.Schema(t))
-	_, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-	require.NoError(t, err)
-	runPostgres(t, db, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
-	_, err = sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-	require.ErrorContains(t, err, "its tables are of version 99, and this program knows them up to version 2: it was written by a later version of Satchel; update this program")
-}
+	t.Run("refuses tables of a later version", func(t *testing.T) {
+		db := openPostgresDB(t, postgrestest.Schema(t))
+		_, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		require.NoError(t, err)
+		runPostgres(t, db, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
+		_, err = sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		require.ErrorContains(t, err, "its tables are of version 99, and this program knows them up to version 2: it was written by a later version of Satchel; update this program")
+	})
 
-func TestASearchPathWithoutASchemaIsRefused(t *testing.T) {
-	dsn := postgrestest.With(postgrestest.Schema(t), "search_path", "satchel_none")
-	_, err := sqlstore.Open(t.Context(), openPostgresDB(t, dsn), sqlstore.Postgres)
-	require.ErrorContains(t, err, "no schema on its search_path exists; create one, or name another with search_path")
-}
+	t.Run("refuses a search_path without a schema", func(t *testing.T) {
+		dsn := postgrestest.With(postgrestest.Schema(t), "search_path", "satchel_none")
+		_, err := sqlstore.Open(t.Context(), openPostgresDB(t, dsn), sqlstore.Postgres)
+		require.ErrorContains(t, err, "no schema on its search_path exists; create one, or name another with search_path")
+	})
 
-func TestAPostgreSQLInAnotherEncodingIsRefused(t *testing.T) {
-	server := postgrestest.Start(t)
-	runPostgres(t, openPostgresDB(t, server.DSN()), "CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'")
-	_, err := sqlstore.Open(t.Context(), openPostgresDB(t, postgrestest.With(server.DSN(), "dbname", "latin")), sqlstore.Postgres)
-	require.ErrorContains(t, err, "its encoding is LATIN1 and has to be UTF8; create a database with that")
+	t.Run("refuses an encoding other than UTF8", func(t *testing.T) {
+		server := postgrestest.Start(t)
+		runPostgres(t, openPostgresDB(t, server.DSN()), "CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'")
+		_, err := sqlstore.Open(t.Context(), openPostgresDB(t, postgrestest.With(server.DSN(), "dbname", "latin")), sqlstore.Postgres)
+		require.ErrorContains(t, err, "its encoding is LATIN1 and has to be UTF8; create a database with that")
+	})
+
+	t.Run("updates tables of version 1", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		db, storage := openPostgresDB(t, dsn), openPostgres(t, dsn)
+		for _, change := range goldenChanges() {
+			require.NoError(t, storage.Apply(t.Context(), change))
+		}
+		require.NoError(t, storage.Touch(t.Context(), goldenUses))
+		runPostgres(t, db, asVersion1)
+		requireGolden(t, openPostgres(t, dsn), 7)
+	})
+
+	t.Run("undoes an update that fails", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		db := openPostgresDB(t, dsn)
+		require.NoError(t, openPostgres(t, dsn).Apply(t.Context(), goldenChange(1)))
+		runPostgres(t, db, asVersion1)
+		runPostgres(t, db, "CREATE TABLE satchel_audit (mine TEXT)")
+		before := tables(t, db)
+		_, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		require.ErrorContains(t, err, `updating the tables to version 2: ERROR: relation "satchel_audit" already exists`)
+		require.Equal(t, before, tables(t, db), "what the update had made is gone")
+
+		runPostgres(t, db, "DROP TABLE satchel_audit")
+		storage := openPostgres(t, dsn)
+		requireRows(t, 1, mustRead(t, storage, testQuery))
+		require.NoError(t, storage.Apply(t.Context(), &store.Change{Append: []store.AuditRow{testEntry("acme", 1)}}))
+	})
+
+	t.Run("finds its tables behind a schema created later", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		db := openPostgresDB(t, dsn)
+		own := currentSchema(t, db)
+		later := own + "_later"
+		both := postgrestest.With(dsn, "search_path", later+", "+own)
+		require.NoError(t, openPostgres(t, both).Apply(t.Context(), testChange(1)))
+
+		createSchema(t, db, later)
+		requireChange(t, 1, mustRead(t, openPostgres(t, both), testQuery))
+	})
+
+	t.Run("keeps its schema when the search_path changes", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		admin := openPostgresDB(t, dsn)
+		odd := currentSchema(t, admin) + ` has "quotes"?` // a name that has to be quoted
+		createSchema(t, admin, odd)
+		db := openPostgresDB(t, postgrestest.With(dsn, "search_path", quoted(odd)))
+		storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		require.NoError(t, err)
+		db.SetMaxOpenConns(1)
+		runPostgres(t, db, "SET search_path = pg_catalog")
+		for n := range 3 {
+			require.NoError(t, storage.Apply(t.Context(), testChange(n+1)))
+		}
+		requireChange(t, 3, mustRead(t, storage, testQuery))
+		everyStatement(t, storage, 4)
+		var count int
+		require.NoError(t, admin.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname = $1", odd).Scan(&count))
+		require.Equal(t, 9, count)
+	})
+
+	t.Run("waits for no lock if the tables are current", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		storage := openPostgres(t, dsn)
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+		holder, err := openPostgresDB(t, dsn).BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, holder.Rollback()) }()
+		_, err = holder.ExecContext(t.Context(), "SELECT newest FROM satchel_changes FOR UPDATE")
+		require.NoError(t, err, "as if another were writing")
+		_, err = holder.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock(32476774833612140)")
+		require.NoError(t, err, "as if another were updating the tables")
+		requireChange(t, 1, mustRead(t, openPostgres(t, dsn), testQuery))
+	})
 }
 
 // asVersion1 takes from a schema what version 2 has added.
 const asVersion1 = "DROP TABLE satchel_minted, satchel_audit; ALTER TABLE satchel_tokens DROP COLUMN waived; DELETE FROM satchel_schema WHERE version = 2"
-
-func TestAPostgreSQLOfTheFirstVersionIsUpdated(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	db, storage := openPostgresDB(t, dsn), openPostgres(t, dsn)
-	for _, change := range goldenChanges() {
-		require.NoError(t, storage.Apply(t.Context(), change))
-	}
-	require.NoError(t, storage.Touch(t.Context(), goldenUses))
-	runPostgres(t, db, asVersion1)
-	requireGolden(t, openPostgres(t, dsn), 7)
-}
-
-func TestAnUpdateThatFailsChangesNothing(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	db := openPostgresDB(t, dsn)
-	require.NoError(t, openPostgres(t, dsn).Apply(t.Context(), goldenChange(1)))
-	runPostgres(t, db, asVersion1)
-	runPostgres(t, db, "CREATE TABLE satchel_audit (mine TEXT)")
-	before := tables(t, db)
-	_, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-	require.ErrorContains(t, err, `updating the tables to version 2: ERROR: relation "satchel_audit" already exists`)
-	require.Equal(t, before, tables(t, db), "what the update had made is gone")
-
-	runPostgres(t, db, "DROP TABLE satchel_audit")
-	storage := openPostgres(t, dsn)
-	requireRows(t, 1, mustRead(t, storage, testQuery))
-	require.NoError(t, storage.Apply(t.Context(), &store.Change{Append: []store.AuditRow{testEntry("acme", 1)}}))
-}
-
-func TestAVaultIsFoundBehindASchemaThatCameLater(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	db := openPostgresDB(t, dsn)
-	own := currentSchema(t, db)
-	later := own + "_later"
-	both := postgrestest.With(dsn, "search_path", later+", "+own)
-	require.NoError(t, openPostgres(t, both).Apply(t.Context(), testChange(1)))
-
-	createSchema(t, db, later)
-	requireChange(t, 1, mustRead(t, openPostgres(t, both), testQuery))
-}
-
-func TestTheStoreKeepsToItsSchemaWhateverTheSearchPath(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	admin := openPostgresDB(t, dsn)
-	odd := currentSchema(t, admin) + ` has "quotes"?` // a name that has to be quoted
-	createSchema(t, admin, odd)
-	db := openPostgresDB(t, postgrestest.With(dsn, "search_path", quoted(odd)))
-	storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-	require.NoError(t, err)
-	db.SetMaxOpenConns(1)
-	runPostgres(t, db, "SET search_path = pg_catalog")
-	for n := range 3 {
-		require.NoError(t, storage.Apply(t.Context(), testChange(n+1)))
-	}
-	requireChange(t, 3, mustRead(t, storage, testQuery))
-	everyStatement(t, storage, 4)
-	var count int
-	require.NoError(t, admin.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname = $1", odd).Scan(&count))
-	require.Equal(t, 9, count)
-}
-
-func TestOpeningAVaultThatIsUpToDateWaitsForNobody(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	storage := openPostgres(t, dsn)
-	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
-	holder, err := openPostgresDB(t, dsn).BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, holder.Rollback()) }()
-	_, err = holder.ExecContext(t.Context(), "SELECT newest FROM satchel_changes FOR UPDATE")
-	require.NoError(t, err, "as if another were writing")
-	_, err = holder.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock(32476774833612140)")
-	require.NoError(t, err, "as if another were updating the tables")
-	requireChange(t, 1, mustRead(t, openPostgres(t, dsn), testQuery))
-}

@@ -57,66 +57,68 @@ func reaches(t *testing.T, counter *atomic.Int64, more int64, why string) {
 	require.Eventually(t, func() bool { return counter.Load() >= want }, time.Minute, time.Millisecond, why)
 }
 
-func TestTheStoreOutlivesARestartOfPostgreSQL(t *testing.T) {
-	server := postgrestest.Start(t)
-	storage := openPostgres(t, server.DSN())
-	w := &worker{storage: storage}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var wg sync.WaitGroup
-	var failure error
-	wg.Go(func() { failure = w.run(ctx) })
-	for name, stop := range map[string]func(testing.TB){"stopped": server.Stop, "crashed": server.Crash} {
-		for range 3 {
-			reaches(t, &w.acknowledged, 5, "the store is in use before the server is "+name)
-			stop(t)
-			reaches(t, &w.failed, 3, "operations fail while the server is "+name+", and do not hang")
-			server.Start(t)
-			reaches(t, &w.acknowledged, 5, "the store works again after the server was "+name)
-		}
-	}
-	cancel()
-	wg.Wait()
-	require.NoError(t, failure)
-
-	acknowledged := int(w.acknowledged.Load())
-	snap := mustRead(t, openPostgres(t, server.DSN()), testQuery)
-	n := sealNumber(snap.Path[1].Seal)
-	require.GreaterOrEqual(t, n, acknowledged, "a change that was acknowledged is gone")
-	require.LessOrEqual(t, n, acknowledged+1)
-	requireChange(t, n, snap)
-	newest, _, err := storage.Changes(t.Context(), 0)
-	require.NoError(t, err)
-	require.EqualValues(t, n, newest, "each change was counted once")
-	t.Logf("%d changes and %d failures; %d changes were stored although the connection broke", n, w.failed.Load(), w.uncertain.Load())
-}
-
-func TestIdleConnectionsThatARestartEndedCostNoOperation(t *testing.T) {
-	server := postgrestest.Start(t)
-	db := openPostgresDB(t, server.DSN())
-	db.SetMaxIdleConns(8)
-	storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-	require.NoError(t, err)
-	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
-	fill := func() {
-		var conns []*sql.Conn
-		for len(conns) < 8 { // all at once, so that each is another one
-			conn, err := db.Conn(t.Context())
-			require.NoError(t, err)
-			if conn.PingContext(t.Context()) == nil {
-				conns = append(conns, conn)
+func TestPostgres_Restart(t *testing.T) {
+	t.Run("recovers from restarts and crashes of the server", func(t *testing.T) {
+		server := postgrestest.Start(t)
+		storage := openPostgres(t, server.DSN())
+		w := &worker{storage: storage}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var wg sync.WaitGroup
+		var failure error
+		wg.Go(func() { failure = w.run(ctx) })
+		for name, stop := range map[string]func(testing.TB){"stopped": server.Stop, "crashed": server.Crash} {
+			for range 3 {
+				reaches(t, &w.acknowledged, 5, "the store is in use before the server is "+name)
+				stop(t)
+				reaches(t, &w.failed, 3, "operations fail while the server is "+name+", and do not hang")
+				server.Start(t)
+				reaches(t, &w.acknowledged, 5, "the store works again after the server was "+name)
 			}
 		}
-		for _, conn := range conns {
-			require.NoError(t, conn.Close())
+		cancel()
+		wg.Wait()
+		require.NoError(t, failure)
+
+		acknowledged := int(w.acknowledged.Load())
+		snap := mustRead(t, openPostgres(t, server.DSN()), testQuery)
+		n := sealNumber(snap.Path[1].Seal)
+		require.GreaterOrEqual(t, n, acknowledged, "a change that was acknowledged is gone")
+		require.LessOrEqual(t, n, acknowledged+1)
+		requireChange(t, n, snap)
+		newest, _, err := storage.Changes(t.Context(), 0)
+		require.NoError(t, err)
+		require.EqualValues(t, n, newest, "each change was counted once")
+		t.Logf("%d changes and %d failures; %d changes were stored although the connection broke", n, w.failed.Load(), w.uncertain.Load())
+	})
+
+	t.Run("loses no operation to dead idle connections", func(t *testing.T) {
+		server := postgrestest.Start(t)
+		db := openPostgresDB(t, server.DSN())
+		db.SetMaxIdleConns(8)
+		storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+		require.NoError(t, err)
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+		fill := func() {
+			var conns []*sql.Conn
+			for len(conns) < 8 { // all at once, so that each is another one
+				conn, err := db.Conn(t.Context())
+				require.NoError(t, err)
+				if conn.PingContext(t.Context()) == nil {
+					conns = append(conns, conn)
+				}
+			}
+			for _, conn := range conns {
+				require.NoError(t, conn.Close())
+			}
 		}
-	}
-	for n, stop := range []func(testing.TB){server.Stop, server.Crash} {
-		fill()
-		require.Equal(t, 8, db.Stats().Idle)
-		stop(t)
-		server.Start(t)
-		require.NoError(t, storage.Apply(t.Context(), testChange(n+2)), "none of the connections in the pool lives, and none had begun anything")
-	}
-	requireChange(t, 3, mustRead(t, storage, testQuery))
+		for n, stop := range []func(testing.TB){server.Stop, server.Crash} {
+			fill()
+			require.Equal(t, 8, db.Stats().Idle)
+			stop(t)
+			server.Start(t)
+			require.NoError(t, storage.Apply(t.Context(), testChange(n+2)), "none of the connections in the pool lives, and none had begun anything")
+		}
+		requireChange(t, 3, mustRead(t, storage, testQuery))
+	})
 }

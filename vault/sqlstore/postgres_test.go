@@ -43,10 +43,19 @@ func (r *postgresReopener) Reopen(ctx context.Context) (store.Store, error) {
 	return sqlstore.Open(ctx, openPostgresDB(r.t, r.dsn), sqlstore.Postgres)
 }
 
-func TestStorageInPostgreSQL(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store {
-		dsn := postgrestest.Schema(t)
-		return &postgresReopener{Store: openPostgres(t, dsn), t: t, dsn: dsn}
+func TestPostgres_Contract(t *testing.T) {
+	t.Run("passes the storage suite", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) store.Store {
+			dsn := postgrestest.Schema(t)
+			return &postgresReopener{Store: openPostgres(t, dsn), t: t, dsn: dsn}
+		})
+	})
+
+	t.Run("passes the storage suite with two stores on one database", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) store.Store {
+			dsn := postgrestest.Schema(t)
+			return &twins{stores: [2]store.Store{openPostgres(t, dsn), openPostgres(t, dsn)}}
+		})
 	})
 }
 
@@ -74,11 +83,4 @@ func (t *twins) Audit(ctx context.Context, tenant string, after int64, limit int
 }
 func (t *twins) Changes(ctx context.Context, since int64) (int64, []string, error) {
 	return t.next().Changes(ctx, since)
-}
-
-func TestTwoStoresOnOnePostgreSQLAreOneStorage(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store {
-		dsn := postgrestest.Schema(t)
-		return &twins{stores: [2]store.Store{openPostgres(t, dsn), openPostgres(t, dsn)}}
-	})
 }

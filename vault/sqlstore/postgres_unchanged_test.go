@@ -49,7 +49,7 @@ func (c *counting) Apply(ctx context.Context, change *store.Change) error {
 // A poll that finds nothing new costs one read of seals. It is counted at a
 // process that has no data key and gets none, so that it could not decrypt
 // anything if it tried; and it reads no message and no key record.
-func TestAnUnchangedPollOverHTTPDecryptsNothing(t *testing.T) {
+func TestStore_UnchangedPoll(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) store.Store{
 		"SQLite":     func(t *testing.T) store.Store { return openStore(t, newFile(t)) },
 		"PostgreSQL": func(t *testing.T) store.Store { return openPostgres(t, postgrestest.Schema(t)) },

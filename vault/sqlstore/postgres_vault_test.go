@@ -120,138 +120,140 @@ func requireNamed(t *testing.T, b *bundle.Bundle, name, want string) {
 	require.Equal(t, want, s.Value.Reveal())
 }
 
-func TestRunnersThatWaitSeeWhatAnotherProcessWrites(t *testing.T) {
-	writer, other := openVaults(t, postgrestest.Schema(t))
-	put(t, writer, "acme", "A", "one")
-	runners := newRunners(t, writer, "acme/web/pool-a", 100)
-	for round, write := range []struct {
-		about string
-		do    func() error
-	}{
-		{"a write", func() error {
-			_, err := writer.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
-			return err
-		}},
-		{"a tombstone", func() error { _, err := writer.Hide(t.Context(), "acme/web", "A"); return err }},
-		{"a roll-back", func() error { _, err := writer.Activate(t.Context(), "acme", "A", 1); return err }},
-		{"a deletion", func() error { return writer.Delete(t.Context(), "acme/web", "A") }},
-		{"the rotation of a token", func() error {
-			_, _, err := writer.RotateToken(t.Context(), runners[0].id, nil)
-			return err
-		}},
-		{"the rotation of the data key", func() error { _, err := writer.RotateDataKeys(t.Context(), 0); return err }},
-	} {
-		ended := wait(t.Context(), other, runners, 50*time.Second)
-		time.Sleep(300 * time.Millisecond) // that they wait makes the test worth more, and is no condition
-		start := time.Now()
-		require.NoError(t, write.do(), write.about)
-		written := time.Now()
-		all := <-ended
-		for i, e := range all {
-			require.NoError(t, e.err, write.about)
-			require.NotEqual(t, runners[i].last.Revision(), e.bundle.Revision(), write.about)
-			require.Less(t, e.at.Sub(written), generous, write.about)
-			runners[i].last = e.bundle
+func TestPostgres_Runners(t *testing.T) {
+	t.Run("get the writes of another process while they wait", func(t *testing.T) {
+		writer, other := openVaults(t, postgrestest.Schema(t))
+		put(t, writer, "acme", "A", "one")
+		runners := newRunners(t, writer, "acme/web/pool-a", 100)
+		for round, write := range []struct {
+			about string
+			do    func() error
+		}{
+			{"a write", func() error {
+				_, err := writer.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
+				return err
+			}},
+			{"a tombstone", func() error { _, err := writer.Hide(t.Context(), "acme/web", "A"); return err }},
+			{"a roll-back", func() error { _, err := writer.Activate(t.Context(), "acme", "A", 1); return err }},
+			{"a deletion", func() error { return writer.Delete(t.Context(), "acme/web", "A") }},
+			{"the rotation of a token", func() error {
+				_, _, err := writer.RotateToken(t.Context(), runners[0].id, nil)
+				return err
+			}},
+			{"the rotation of the data key", func() error { _, err := writer.RotateDataKeys(t.Context(), 0); return err }},
+		} {
+			ended := wait(t.Context(), other, runners, 50*time.Second)
+			time.Sleep(300 * time.Millisecond) // that they wait makes the test worth more, and is no condition
+			start := time.Now()
+			require.NoError(t, write.do(), write.about)
+			written := time.Now()
+			all := <-ended
+			for i, e := range all {
+				require.NoError(t, e.err, write.about)
+				require.NotEqual(t, runners[i].last.Revision(), e.bundle.Revision(), write.about)
+				require.Less(t, e.at.Sub(written), generous, write.about)
+				runners[i].last = e.bundle
+			}
+			t.Logf("%d. %s took %s; after it, %s", round+1, write.about, written.Sub(start).Round(time.Millisecond), delays(written, all))
 		}
-		t.Logf("%d. %s took %s; after it, %s", round+1, write.about, written.Sub(start).Round(time.Millisecond), delays(written, all))
-	}
-	requireNamed(t, runners[1].last, "A", "one")
-}
+		requireNamed(t, runners[1].last, "A", "one")
+	})
 
-func TestARevocationCountsInAllProcessesWhenItReturns(t *testing.T) {
-	writer, other := openVaults(t, postgrestest.Schema(t))
-	put(t, writer, "acme", "A", "one")
-	runners := newRunners(t, writer, "acme", 30)
-	for _, r := range runners {
-		_, err := other.Bootstrap(t.Context(), r.token, &vault.BootstrapRequest{IfNoneMatch: r.last.Revision()})
-		require.NotErrorIs(t, err, audit.ErrNotRecorded)
-		require.NoError(t, writer.RevokeToken(t.Context(), r.id))
-		for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: r.last.Revision()}, {IfNoneMatch: r.last.Revision(), Wait: time.Minute}} {
-			_, err := other.Bootstrap(t.Context(), r.token, req)
-			refused, ok := errors.AsType[*vault.TokenError](err)
-			require.True(t, ok, "a token that was revoked is refused elsewhere: %v", err)
-			require.Equal(t, vault.TokenRevoked, refused.Reason)
-		}
-	}
-}
-
-func TestWhoWaitsElsewhereIsToldOfARevocation(t *testing.T) {
-	writer, other := openVaults(t, postgrestest.Schema(t))
-	put(t, writer, "acme", "A", "one")
-	runners := newRunners(t, writer, "acme", 50)
-	ended := wait(t.Context(), other, runners[:1], 50*time.Second)
-	time.Sleep(300 * time.Millisecond)
-	require.NoError(t, writer.RevokeToken(t.Context(), runners[0].id))
-	start := time.Now()
-	all := <-ended
-	refused, ok := errors.AsType[*vault.TokenError](all[0].err)
-	require.True(t, ok, "%v", all[0].err)
-	require.Equal(t, vault.TokenRevoked, refused.Reason)
-	require.Less(t, all[0].at.Sub(start), generous)
-	t.Log(delays(start, all))
-}
-
-// A restart of the database costs a runner that waits nothing; one that has
-// nothing yet is told to come back.
-func TestRunnersThatWaitOutlastARestartOfPostgreSQL(t *testing.T) {
-	server := postgrestest.Start(t)
-	writer, other := openVaults(t, server.DSN())
-	put(t, writer, "acme", "A", "one")
-	runners := newRunners(t, writer, "acme/web", 60)
-	web := httptest.NewServer(vaulthttp.Runners(other, &vaulthttp.Options{Logger: slog.New(slog.DiscardHandler)}))
-	t.Cleanup(web.Close)
-	ask := func(r *runner) *http.Response {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL+"/runners/bootstrap", nil)
-		require.NoError(t, err)
-		req.Header.Set("Authorization", "Bearer "+r.token.Reveal())
-		response, err := web.Client().Do(req)
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		return response
-	}
-	for round, stop := range []func(testing.TB){server.Stop, server.Crash} {
-		// Some waits end during the outage, and others begin in it.
-		ended := []<-chan []ending{
-			wait(t.Context(), other, runners[:20], 50*time.Second),
-			wait(t.Context(), other, runners[20:40], 600*time.Millisecond),
-		}
-		time.Sleep(300 * time.Millisecond)
-		stop(t)
-		began := time.Now()
-		ended = append(ended, wait(t.Context(), other, runners[40:], 50*time.Second))
-		response := ask(runners[0])
-		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, "a fresh runner has nothing to hold on to")
-		require.Equal(t, "5", response.Header.Get("Retry-After"))
-		time.Sleep(time.Until(began.Add(time.Second)))
-		server.Start(t)
-		outage := time.Since(began)
-		put(t, writer, "acme", "A", fmt.Sprint("round ", round))
-		put(t, writer, "acme", "B", fmt.Sprint("round ", round))
-		written := time.Now()
-		for i, done := range ended {
-			for j, e := range <-done {
-				r := runners[20*i+j]
-				if i == 1 && errors.Is(e.err, vault.ErrUnchanged) {
-					continue // its wait was over before the write
-				}
-				if e.err != nil && i > 0 && outage > 7*time.Second {
-					t.Logf("a machine that takes %s for a restart cannot show this: %v", outage, e.err)
-					continue
-				}
-				require.NoError(t, e.err, "nobody who waits is told of an outage of %s", outage)
-				require.Less(t, e.at.Sub(written), generous)
-				require.NotEqual(t, r.last.Revision(), e.bundle.Revision())
+	t.Run("are refused in all processes once a revocation returns", func(t *testing.T) {
+		writer, other := openVaults(t, postgrestest.Schema(t))
+		put(t, writer, "acme", "A", "one")
+		runners := newRunners(t, writer, "acme", 30)
+		for _, r := range runners {
+			_, err := other.Bootstrap(t.Context(), r.token, &vault.BootstrapRequest{IfNoneMatch: r.last.Revision()})
+			require.NotErrorIs(t, err, audit.ErrNotRecorded)
+			require.NoError(t, writer.RevokeToken(t.Context(), r.id))
+			for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: r.last.Revision()}, {IfNoneMatch: r.last.Revision(), Wait: time.Minute}} {
+				_, err := other.Bootstrap(t.Context(), r.token, req)
+				refused, ok := errors.AsType[*vault.TokenError](err)
+				require.True(t, ok, "a token that was revoked is refused elsewhere: %v", err)
+				require.Equal(t, vault.TokenRevoked, refused.Reason)
 			}
 		}
-		require.Equal(t, http.StatusOK, ask(runners[0]).StatusCode)
-		for _, r := range runners {
-			var err error
-			r.last, err = other.Bootstrap(t.Context(), r.token, nil)
+	})
+
+	t.Run("hear of a revocation while they wait in another process", func(t *testing.T) {
+		writer, other := openVaults(t, postgrestest.Schema(t))
+		put(t, writer, "acme", "A", "one")
+		runners := newRunners(t, writer, "acme", 50)
+		ended := wait(t.Context(), other, runners[:1], 50*time.Second)
+		time.Sleep(300 * time.Millisecond)
+		require.NoError(t, writer.RevokeToken(t.Context(), runners[0].id))
+		start := time.Now()
+		all := <-ended
+		refused, ok := errors.AsType[*vault.TokenError](all[0].err)
+		require.True(t, ok, "%v", all[0].err)
+		require.Equal(t, vault.TokenRevoked, refused.Reason)
+		require.Less(t, all[0].at.Sub(start), generous)
+		t.Log(delays(start, all))
+	})
+
+	// A restart of the database costs a runner that waits nothing; one that has
+	// nothing yet is told to come back.
+	t.Run("keep waiting through a restart of the server", func(t *testing.T) {
+		server := postgrestest.Start(t)
+		writer, other := openVaults(t, server.DSN())
+		put(t, writer, "acme", "A", "one")
+		runners := newRunners(t, writer, "acme/web", 60)
+		web := httptest.NewServer(vaulthttp.Runners(other, &vaulthttp.Options{Logger: slog.New(slog.DiscardHandler)}))
+		t.Cleanup(web.Close)
+		ask := func(r *runner) *http.Response {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL+"/runners/bootstrap", nil)
 			require.NoError(t, err)
-			requireNamed(t, r.last, "B", fmt.Sprint("round ", round))
+			req.Header.Set("Authorization", "Bearer "+r.token.Reveal())
+			response, err := web.Client().Do(req)
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			return response
 		}
-		t.Logf("the database was away for %s", outage.Round(time.Millisecond))
-	}
-	_, err := other.VerifyAudit(t.Context(), "acme", nil, nil)
-	require.NoError(t, err, "the audit chain has no gap")
+		for round, stop := range []func(testing.TB){server.Stop, server.Crash} {
+			// Some waits end during the outage, and others begin in it.
+			ended := []<-chan []ending{
+				wait(t.Context(), other, runners[:20], 50*time.Second),
+				wait(t.Context(), other, runners[20:40], 600*time.Millisecond),
+			}
+			time.Sleep(300 * time.Millisecond)
+			stop(t)
+			began := time.Now()
+			ended = append(ended, wait(t.Context(), other, runners[40:], 50*time.Second))
+			response := ask(runners[0])
+			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, "a fresh runner has nothing to hold on to")
+			require.Equal(t, "5", response.Header.Get("Retry-After"))
+			time.Sleep(time.Until(began.Add(time.Second)))
+			server.Start(t)
+			outage := time.Since(began)
+			put(t, writer, "acme", "A", fmt.Sprint("round ", round))
+			put(t, writer, "acme", "B", fmt.Sprint("round ", round))
+			written := time.Now()
+			for i, done := range ended {
+				for j, e := range <-done {
+					r := runners[20*i+j]
+					if i == 1 && errors.Is(e.err, vault.ErrUnchanged) {
+						continue // its wait was over before the write
+					}
+					if e.err != nil && i > 0 && outage > 7*time.Second {
+						t.Logf("a machine that takes %s for a restart cannot show this: %v", outage, e.err)
+						continue
+					}
+					require.NoError(t, e.err, "nobody who waits is told of an outage of %s", outage)
+					require.Less(t, e.at.Sub(written), generous)
+					require.NotEqual(t, r.last.Revision(), e.bundle.Revision())
+				}
+			}
+			require.Equal(t, http.StatusOK, ask(runners[0]).StatusCode)
+			for _, r := range runners {
+				var err error
+				r.last, err = other.Bootstrap(t.Context(), r.token, nil)
+				require.NoError(t, err)
+				requireNamed(t, r.last, "B", fmt.Sprint("round ", round))
+			}
+			t.Logf("the database was away for %s", outage.Round(time.Millisecond))
+		}
+		_, err := other.VerifyAudit(t.Context(), "acme", nil, nil)
+		require.NoError(t, err, "the audit chain has no gap")
+	})
 }

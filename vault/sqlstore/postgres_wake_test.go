@@ -34,93 +34,95 @@ func (d *deaf) Changes(ctx context.Context, since int64) (int64, []string, error
 	return d.Store.Changes(ctx, since)
 }
 
-// A notification of PostgreSQL wakes runners that the poll of their own vault
-// would not: what the page shows is wired up well.
-func TestANotificationOfPostgreSQLWakesRunners(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	t.Cleanup(func() { cancel(); group.Wait() })
-	kek := keyringtest.NewFake("kek")
-	keys, err := keyring.New(kek, nil)
-	require.NoError(t, err)
-
-	// The process that waits hears of writes by notifications alone.
-	heard, wake := make(chan struct{}, 1), make(chan struct{}, 1)
-	group.Go(func() { listen(ctx, dsn, heard) })
-	storage := &deaf{Store: openPostgres(t, dsn)}
-	group.Go(func() {
-		for {
-			select {
-			case <-heard:
-				storage.mu.Lock()
-				storage.awake = true
-				storage.mu.Unlock()
-				signal(wake)
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	other := openVault(t, storage, kek, wake)
-
-	written := make(chan struct{}, 1)
-	group.Go(func() { announce(ctx, openPostgresDB(t, dsn), written) })
-	writer, err := vault.New(ctx, openPostgres(t, dsn), keys, &vault.Options{
-		Observer: vault.Observer{Written: func(audit.Action) { signal(written) }},
-	})
-	require.NoError(t, err)
-	put(t, writer, "acme", "A", "one")
-	runners := newRunners(t, writer, "acme/web", 20)
-	for round := range 5 {
-		ended := wait(t.Context(), other, runners, 50*time.Second)
-		time.Sleep(500 * time.Millisecond) // until notifications of what was before have come
-		storage.mu.Lock()
-		storage.awake = false
-		storage.mu.Unlock()
-		put(t, writer, "acme", "A", fmt.Sprint("round ", round))
-		at := time.Now()
-		all := <-ended
-		for i, e := range all {
-			require.NoError(t, e.err)
-			require.Less(t, e.at.Sub(at), generous)
-			require.NotEqual(t, runners[i].last.Revision(), e.bundle.Revision())
-			runners[i].last = e.bundle
-		}
-		t.Logf("after the write: %s", delays(at, all))
-	}
-	requireNamed(t, runners[0].last, "A", "round 4")
-}
-
-// The vaults are those of the example, by newAnnounced.
-func TestProcessesTellEachOtherOfWrites(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	kek := keyringtest.NewFake("kek")
-	open := func() *vault.Vault {
+func TestOpen_Wake(t *testing.T) {
+	// A notification of PostgreSQL wakes runners that the poll of their own vault
+	// would not: what the page shows is wired up well.
+	t.Run("wakes waiting runners by a notification", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		t.Cleanup(func() { cancel(); group.Wait() })
+		kek := keyringtest.NewFake("kek")
 		keys, err := keyring.New(kek, nil)
 		require.NoError(t, err)
-		db, err := sql.Open("pgx", dsn)
+
+		// The process that waits hears of writes by notifications alone.
+		heard, wake := make(chan struct{}, 1), make(chan struct{}, 1)
+		group.Go(func() { listen(ctx, dsn, heard) })
+		storage := &deaf{Store: openPostgres(t, dsn)}
+		group.Go(func() {
+			for {
+				select {
+				case <-heard:
+					storage.mu.Lock()
+					storage.awake = true
+					storage.mu.Unlock()
+					signal(wake)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		other := openVault(t, storage, kek, wake)
+
+		written := make(chan struct{}, 1)
+		group.Go(func() { announce(ctx, openPostgresDB(t, dsn), written) })
+		writer, err := vault.New(ctx, openPostgres(t, dsn), keys, &vault.Options{
+			Observer: vault.Observer{Written: func(audit.Action) { signal(written) }},
+		})
 		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, db.Close()) })
-		v, err := newAnnounced(ctx, dsn, db, keys)
-		require.NoError(t, err)
-		return v
-	}
-	writer, other := open(), open()
-	put(t, writer, "acme", "A", "one")
-	runners := newRunners(t, writer, "acme/web", 20)
-	for round := range 5 {
-		ended := wait(t.Context(), other, runners, 50*time.Second)
-		time.Sleep(300 * time.Millisecond)
-		put(t, writer, "acme", "A", fmt.Sprint("round ", round))
-		at := time.Now()
-		all := <-ended
-		for i, e := range all {
-			require.NoError(t, e.err)
-			runners[i].last = e.bundle
+		put(t, writer, "acme", "A", "one")
+		runners := newRunners(t, writer, "acme/web", 20)
+		for round := range 5 {
+			ended := wait(t.Context(), other, runners, 50*time.Second)
+			time.Sleep(500 * time.Millisecond) // until notifications of what was before have come
+			storage.mu.Lock()
+			storage.awake = false
+			storage.mu.Unlock()
+			put(t, writer, "acme", "A", fmt.Sprint("round ", round))
+			at := time.Now()
+			all := <-ended
+			for i, e := range all {
+				require.NoError(t, e.err)
+				require.Less(t, e.at.Sub(at), generous)
+				require.NotEqual(t, runners[i].last.Revision(), e.bundle.Revision())
+				runners[i].last = e.bundle
+			}
+			t.Logf("after the write: %s", delays(at, all))
 		}
-		t.Logf("after the write: %s", delays(at, all))
-	}
+		requireNamed(t, runners[0].last, "A", "round 4")
+	})
+
+	// The vaults are those of the example, by newAnnounced.
+	t.Run("connects the processes of the example", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		kek := keyringtest.NewFake("kek")
+		open := func() *vault.Vault {
+			keys, err := keyring.New(kek, nil)
+			require.NoError(t, err)
+			db, err := sql.Open("pgx", dsn)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, db.Close()) })
+			v, err := newAnnounced(ctx, dsn, db, keys)
+			require.NoError(t, err)
+			return v
+		}
+		writer, other := open(), open()
+		put(t, writer, "acme", "A", "one")
+		runners := newRunners(t, writer, "acme/web", 20)
+		for round := range 5 {
+			ended := wait(t.Context(), other, runners, 50*time.Second)
+			time.Sleep(300 * time.Millisecond)
+			put(t, writer, "acme", "A", fmt.Sprint("round ", round))
+			at := time.Now()
+			all := <-ended
+			for i, e := range all {
+				require.NoError(t, e.err)
+				runners[i].last = e.bundle
+			}
+			t.Logf("after the write: %s", delays(at, all))
+		}
+	})
 }

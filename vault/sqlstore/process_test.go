@@ -111,7 +111,7 @@ func countingChild(ctx context.Context, at place) error {
 	return nil
 }
 
-func TestTenProcessesMayStartAtOnce(t *testing.T) {
+func TestProcess_Start(t *testing.T) {
 	t.Run("on a new file", func(t *testing.T) {
 		file := newFile(t)
 		startTen(t, place{"sqlite", file})
@@ -174,37 +174,68 @@ func writingChild(ctx context.Context, at place) error {
 	}
 }
 
-func TestAKilledWriterLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
-	file := newFile(t)
-	random := rand.New(rand.NewPCG(1, 2))
-	const rounds = 60
-	stored := 0 // what the last round found
-	inside := 0 // rounds that killed the child between COMMIT and its line
-	for round := range rounds {
-		p := start(t, "write", place{"sqlite", file})
-		acknowledged := killSome(t, p, round, random, stored)
+func TestProcess_Killed(t *testing.T) {
+	t.Run("loses no acknowledged write to SQLite", func(t *testing.T) {
+		file := newFile(t)
+		random := rand.New(rand.NewPCG(1, 2))
+		const rounds = 60
+		stored := 0 // what the last round found
+		inside := 0 // rounds that killed the child between COMMIT and its line
+		for round := range rounds {
+			p := start(t, "write", place{"sqlite", file})
+			acknowledged := killSome(t, p, round, random, stored)
 
-		// In every other round the next child finds the files as the killed
-		// one left them, and a copy is looked at.
-		look := file
-		if round%2 == 1 {
-			look = copyFiles(t, file)
+			// In every other round the next child finds the files as the killed
+			// one left them, and a copy is looked at.
+			look := file
+			if round%2 == 1 {
+				look = copyFiles(t, file)
+			}
+			db := openDB(t, look)
+			var verdict string
+			require.NoError(t, db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict))
+			require.Equal(t, "ok", verdict, "round %d", round)
+			storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+			require.NoError(t, err, "round %d", round)
+			n := requireAcknowledged(t, storage, round, acknowledged)
+			require.NoError(t, db.Close())
+			if n > acknowledged {
+				inside++
+			}
+			stored = n
 		}
-		db := openDB(t, look)
-		var verdict string
-		require.NoError(t, db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict))
-		require.Equal(t, "ok", verdict, "round %d", round)
-		storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
-		require.NoError(t, err, "round %d", round)
-		n := requireAcknowledged(t, storage, round, acknowledged)
-		require.NoError(t, db.Close())
-		if n > acknowledged {
-			inside++
+		require.Greater(t, stored, rounds, "the children did write")
+		t.Logf("%d changes in %d rounds; in %d the child was killed between a commit and its acknowledgment", stored, rounds, inside)
+	})
+
+	t.Run("loses no acknowledged write to PostgreSQL", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		db := openPostgresDB(t, dsn)
+		random := rand.New(rand.NewPCG(1, 2))
+		name := "killed " + currentSchema(t, db)
+		const rounds = 30
+		stored, inside := 0, 0 // as in the test above
+		for round := range rounds {
+			acknowledged := killSome(t, start(t, "write", place{"pgx", postgrestest.With(dsn, "application_name", name)}), round, random, stored)
+			// The server notices a moment later, and may until then commit what it
+			// was sent. Its lock is gone then, too.
+			require.Eventually(t, func() bool {
+				var count int
+				require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name).Scan(&count))
+				return count == 0
+			}, 30*time.Second, 5*time.Millisecond, "round %d: the server keeps the connections of a process that is gone", round)
+
+			storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+			require.NoError(t, err, "round %d", round)
+			n := requireAcknowledged(t, storage, round, acknowledged)
+			if n > acknowledged {
+				inside++
+			}
+			stored = n
 		}
-		stored = n
-	}
-	require.Greater(t, stored, rounds, "the children did write")
-	t.Logf("%d changes in %d rounds; in %d the child was killed between a commit and its acknowledgment", stored, rounds, inside)
+		require.Greater(t, stored, rounds, "the children did write")
+		t.Logf("%d changes in %d rounds; in %d the child was killed between a commit and its acknowledgment", stored, rounds, inside)
+	})
 }
 
 // killSome kills a writing child, every sixth at its start and the others after
@@ -249,35 +280,6 @@ func requireAcknowledged(t *testing.T, storage *sqlstore.Store, round, acknowled
 	require.NoError(t, err)
 	require.EqualValues(t, n, newest, "round %d: each change was counted", round)
 	return n
-}
-
-func TestAKilledWriterToPostgreSQLLosesNothingAndLeavesNothingHalfDone(t *testing.T) {
-	dsn := postgrestest.Schema(t)
-	db := openPostgresDB(t, dsn)
-	random := rand.New(rand.NewPCG(1, 2))
-	name := "killed " + currentSchema(t, db)
-	const rounds = 30
-	stored, inside := 0, 0 // as in the test above
-	for round := range rounds {
-		acknowledged := killSome(t, start(t, "write", place{"pgx", postgrestest.With(dsn, "application_name", name)}), round, random, stored)
-		// The server notices a moment later, and may until then commit what it
-		// was sent. Its lock is gone then, too.
-		require.Eventually(t, func() bool {
-			var count int
-			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name).Scan(&count))
-			return count == 0
-		}, 30*time.Second, 5*time.Millisecond, "round %d: the server keeps the connections of a process that is gone", round)
-
-		storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-		require.NoError(t, err, "round %d", round)
-		n := requireAcknowledged(t, storage, round, acknowledged)
-		if n > acknowledged {
-			inside++
-		}
-		stored = n
-	}
-	require.Greater(t, stored, rounds, "the children did write")
-	t.Logf("%d changes in %d rounds; in %d the child was killed between a commit and its acknowledgment", stored, rounds, inside)
 }
 
 // copyFiles copies a database that no process has open, with its WAL.

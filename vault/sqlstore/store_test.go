@@ -49,7 +49,7 @@ func (r *reopener) Reopen(ctx context.Context) (store.Store, error) {
 	return sqlstore.Open(ctx, openDB(r.t, r.file), sqlstore.SQLite)
 }
 
-func TestStorage(t *testing.T) {
+func TestStore_Contract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		file := newFile(t)
 		db := openDB(t, file)

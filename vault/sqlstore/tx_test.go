@@ -71,7 +71,7 @@ func statements(s *spy, do func()) (list []string) {
 	return list
 }
 
-func TestAWriteCanceledAtAnyStatementIsWholeOrUndone(t *testing.T) {
+func TestTx_Canceled(t *testing.T) {
 	onEach(t, cancelWrites)
 }
 
@@ -127,7 +127,7 @@ func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *
 	require.Equal(t, 2+3, stored, "only a write canceled at its COMMIT, which nothing stops, is stored")
 }
 
-func TestAReadCanceledAtAnyStatementLeavesNoTransaction(t *testing.T) {
+func TestTx_CanceledRead(t *testing.T) {
 	onEach(t, cancelReads)
 }
 
@@ -187,141 +187,145 @@ func failing(s *spy, text string, carriedOut bool) {
 	}
 }
 
-func TestAConnectionThatMayHaveATransactionIsThrownAway(t *testing.T) {
-	for name, fail := range map[string]func(s *spy){
-		"its BEGIN failed":    func(s *spy) { failing(s, "BEGIN IMMEDIATE", true) },
-		"its ROLLBACK failed": func(s *spy) { failing(s, "ROLLBACK", false) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			storage, s, other := spied(t)
-			require.NoError(t, storage.Apply(t.Context(), testChange(1)))
-			before := s.closed.Load()
-			fail(s)
-			require.Error(t, storage.Apply(t.Context(), testChange(1)), "a conflict, if it comes so far")
-			require.Equal(t, before+1, s.closed.Load(), "the connection was put back")
-			s.around = nil
-			requireUnlocked(t, other)
-			require.NoError(t, storage.Apply(t.Context(), testChange(2)), "the store goes on with another connection")
-		})
-	}
-}
-
-func TestAWriteWhoseCommitFailsIsUndone(t *testing.T) {
-	storage, s, other := spied(t)
-	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
-	failing(s, "COMMIT", false)
-	require.ErrorContains(t, storage.Apply(t.Context(), testChange(2)), "committing: disk on fire")
-	s.around = nil
-	requireUnlocked(t, other)
-	requireChange(t, 1, mustRead(t, storage, testQuery))
-}
-
-func TestAPanicLeavesNoTransaction(t *testing.T) {
-	onEach(t, func(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *sql.DB)) {
-		storage, _, other := spied(t)
-		require.Panics(t, func() { _ = storage.Apply(t.Context(), nil) }, "a nil change is the caller's bug")
-		requireUnlocked(t, other)
-		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+func TestTx(t *testing.T) {
+	t.Run("discards a connection that may have an open transaction", func(t *testing.T) {
+		for name, fail := range map[string]func(s *spy){
+			"its BEGIN failed":    func(s *spy) { failing(s, "BEGIN IMMEDIATE", true) },
+			"its ROLLBACK failed": func(s *spy) { failing(s, "ROLLBACK", false) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				storage, s, other := spied(t)
+				require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+				before := s.closed.Load()
+				fail(s)
+				require.Error(t, storage.Apply(t.Context(), testChange(1)), "a conflict, if it comes so far")
+				require.Equal(t, before+1, s.closed.Load(), "the connection was put back")
+				s.around = nil
+				requireUnlocked(t, other)
+				require.NoError(t, storage.Apply(t.Context(), testChange(2)), "the store goes on with another connection")
+			})
+		}
 	})
-}
 
-func TestEveryWriteIsDurableAndOverwritesWhatItDeletes(t *testing.T) {
-	storage, s, _ := spied(t)
-	for name, write := range map[string]func() error{
-		"Apply": func() error { return storage.Apply(t.Context(), testChange(1)) },
-		"Touch": func() error {
-			return storage.Touch(t.Context(), []store.Usage{{Token: testTokenID(1), Time: testTime(1)}})
-		},
-	} {
-		list := statements(s, func() { require.NoError(t, write()) })
-		for _, setting := range []string{"synchronous = FULL", "secure_delete = ON", "busy_timeout = 10000"} {
-			require.Contains(t, list[0], setting, "%s sets up whichever connection it gets", name)
+	t.Run("is undone if its commit fails", func(t *testing.T) {
+		storage, s, other := spied(t)
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+		failing(s, "COMMIT", false)
+		require.ErrorContains(t, storage.Apply(t.Context(), testChange(2)), "committing: disk on fire")
+		s.around = nil
+		requireUnlocked(t, other)
+		requireChange(t, 1, mustRead(t, storage, testQuery))
+	})
+
+	t.Run("ends with a panic", func(t *testing.T) {
+		onEach(t, func(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *sql.DB)) {
+			storage, _, other := spied(t)
+			require.Panics(t, func() { _ = storage.Apply(t.Context(), nil) }, "a nil change is the caller's bug")
+			requireUnlocked(t, other)
+			require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+		})
+	})
+
+	t.Run("is durable and overwrites deleted content", func(t *testing.T) {
+		storage, s, _ := spied(t)
+		for name, write := range map[string]func() error{
+			"Apply": func() error { return storage.Apply(t.Context(), testChange(1)) },
+			"Touch": func() error {
+				return storage.Touch(t.Context(), []store.Usage{{Token: testTokenID(1), Time: testTime(1)}})
+			},
+		} {
+			list := statements(s, func() { require.NoError(t, write()) })
+			for _, setting := range []string{"synchronous = FULL", "secure_delete = ON", "busy_timeout = 10000"} {
+				require.Contains(t, list[0], setting, "%s sets up whichever connection it gets", name)
+			}
+			require.Equal(t, "BEGIN IMMEDIATE", list[1])
+			require.Equal(t, "COMMIT", list[len(list)-1])
 		}
-		require.Equal(t, "BEGIN IMMEDIATE", list[1])
-		require.Equal(t, "COMMIT", list[len(list)-1])
-	}
-}
+	})
 
-func TestAWriterThatWaitsForTheLockCanBeCanceled(t *testing.T) {
-	storage, s, other := spied(t)
-	holder, err := other.Conn(t.Context())
-	require.NoError(t, err)
-	defer holder.Close()
-	_, err = holder.ExecContext(t.Context(), "BEGIN IMMEDIATE")
-	require.NoError(t, err)
+	t.Run("can be canceled while it waits for the lock", func(t *testing.T) {
+		storage, s, other := spied(t)
+		holder, err := other.Conn(t.Context())
+		require.NoError(t, err)
+		defer holder.Close()
+		_, err = holder.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+		require.NoError(t, err)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	s.around = func(_ context.Context, query string, run func() error) error {
-		if query == "BEGIN IMMEDIATE" {
-			go cancel() // while it waits
+		ctx, cancel := context.WithCancel(t.Context())
+		s.around = func(_ context.Context, query string, run func() error) error {
+			if query == "BEGIN IMMEDIATE" {
+				go cancel() // while it waits
+			}
+			return run()
 		}
-		return run()
-	}
-	answer := make(chan error, 1)
-	go func() { answer <- storage.Apply(ctx, testChange(1)) }()
-	select {
-	case err := <-answer:
-		require.ErrorIs(t, err, context.Canceled)
-	case <-time.After(8 * time.Second):
-		t.Fatal("it went on waiting")
-	}
-	s.around = nil
-	_, err = holder.ExecContext(t.Context(), "ROLLBACK")
-	require.NoError(t, err)
-	require.NoError(t, storage.Apply(t.Context(), testChange(1)), "the store goes on")
-}
-
-func TestAReadDoesNotWaitForAWriter(t *testing.T) {
-	file := newFile(t)
-	storage := openStore(t, file)
-	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
-	holder, err := openDB(t, file).Conn(t.Context())
-	require.NoError(t, err)
-	defer holder.Close()
-	_, err = holder.ExecContext(t.Context(), "BEGIN IMMEDIATE; UPDATE seals SET seal = x'00'; DELETE FROM tokens")
-	require.NoError(t, err)
-	requireChange(t, 1, mustRead(t, storage, testQuery))
-	_, err = holder.ExecContext(t.Context(), "ROLLBACK")
-	require.NoError(t, err)
-}
-
-func TestErrorsNameTheTableAndNoValues(t *testing.T) {
-	file := newFile(t)
-	storage, db := openStore(t, file), openDB(t, file)
-	require.NoError(t, storage.Apply(t.Context(), testChange(1)))
-	err := storage.Apply(t.Context(), testChange(1))
-	require.ErrorIs(t, err, store.ErrConflict)
-	require.EqualError(t, err, "inserting into data_keys: conflicting change")
-
-	// Somebody rebuilds a table without the types, and puts text where there
-	// should be numbers and bytes.
-	const canary = "canary-4711"
-	for table, column := range map[string]string{"tokens": "created", "secrets": "mac"} {
-		_, err := db.ExecContext(t.Context(), fmt.Sprintf("ALTER TABLE %s RENAME TO was_%[1]s; CREATE TABLE %[1]s AS SELECT * FROM was_%[1]s; UPDATE %[1]s SET %s = '%s'", table, column, canary))
+		answer := make(chan error, 1)
+		go func() { answer <- storage.Apply(ctx, testChange(1)) }()
+		select {
+		case err := <-answer:
+			require.ErrorIs(t, err, context.Canceled)
+		case <-time.After(8 * time.Second):
+			t.Fatal("it went on waiting")
+		}
+		s.around = nil
+		_, err = holder.ExecContext(t.Context(), "ROLLBACK")
 		require.NoError(t, err)
-		_, err = storage.Read(t.Context(), testQuery)
-		require.ErrorContains(t, err, "reading "+table)
-		require.ErrorContains(t, err, column)
-		require.NotContains(t, err.Error(), canary)
-		_, err = db.ExecContext(t.Context(), fmt.Sprintf("DROP TABLE %s; ALTER TABLE was_%[1]s RENAME TO %[1]s", table))
-		require.NoError(t, err)
-	}
-}
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)), "the store goes on")
+	})
 
-func TestBytesOfAnotherLengthAreRefused(t *testing.T) {
-	for table, column := range map[string]string{"tokens": "hash", "secrets": "mac"} {
+	t.Run("does not wait for a writer when it reads", func(t *testing.T) {
 		file := newFile(t)
 		storage := openStore(t, file)
 		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
-		_, err := openDB(t, file).ExecContext(t.Context(), fmt.Sprintf("UPDATE %s SET %s = substr(%[2]s, 1, 31)", table, column))
+		holder, err := openDB(t, file).Conn(t.Context())
 		require.NoError(t, err)
-		_, err = storage.Read(t.Context(), testQuery)
-		require.ErrorContains(t, err, "reading "+table)
-		require.ErrorContains(t, err, column)
-	}
+		defer holder.Close()
+		_, err = holder.ExecContext(t.Context(), "BEGIN IMMEDIATE; UPDATE seals SET seal = x'00'; DELETE FROM tokens")
+		require.NoError(t, err)
+		requireChange(t, 1, mustRead(t, storage, testQuery))
+		_, err = holder.ExecContext(t.Context(), "ROLLBACK")
+		require.NoError(t, err)
+	})
 }
 
-func TestAPollTakesFewStatementsAndReadsNoTableThrough(t *testing.T) {
+func TestStore_Errors(t *testing.T) {
+	t.Run("name the table and no values", func(t *testing.T) {
+		file := newFile(t)
+		storage, db := openStore(t, file), openDB(t, file)
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+		err := storage.Apply(t.Context(), testChange(1))
+		require.ErrorIs(t, err, store.ErrConflict)
+		require.EqualError(t, err, "inserting into data_keys: conflicting change")
+
+		// Somebody rebuilds a table without the types, and puts text where there
+		// should be numbers and bytes.
+		const canary = "canary-4711"
+		for table, column := range map[string]string{"tokens": "created", "secrets": "mac"} {
+			_, err := db.ExecContext(t.Context(), fmt.Sprintf("ALTER TABLE %s RENAME TO was_%[1]s; CREATE TABLE %[1]s AS SELECT * FROM was_%[1]s; UPDATE %[1]s SET %s = '%s'", table, column, canary))
+			require.NoError(t, err)
+			_, err = storage.Read(t.Context(), testQuery)
+			require.ErrorContains(t, err, "reading "+table)
+			require.ErrorContains(t, err, column)
+			require.NotContains(t, err.Error(), canary)
+			_, err = db.ExecContext(t.Context(), fmt.Sprintf("DROP TABLE %s; ALTER TABLE was_%[1]s RENAME TO %[1]s", table))
+			require.NoError(t, err)
+		}
+	})
+
+	t.Run("refuse bytes of the wrong length", func(t *testing.T) {
+		for table, column := range map[string]string{"tokens": "hash", "secrets": "mac"} {
+			file := newFile(t)
+			storage := openStore(t, file)
+			require.NoError(t, storage.Apply(t.Context(), testChange(1)))
+			_, err := openDB(t, file).ExecContext(t.Context(), fmt.Sprintf("UPDATE %s SET %s = substr(%[2]s, 1, 31)", table, column))
+			require.NoError(t, err)
+			_, err = storage.Read(t.Context(), testQuery)
+			require.ErrorContains(t, err, "reading "+table)
+			require.ErrorContains(t, err, column)
+		}
+	})
+}
+
+func TestStore_Poll(t *testing.T) {
 	storage, s, db := spied(t)
 	for n := range 5 {
 		require.NoError(t, storage.Apply(t.Context(), testChange(n+1)))

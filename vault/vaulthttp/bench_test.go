@@ -38,12 +38,12 @@ func (f *fixture) fifty(t testing.TB) bundle.Value {
 	return f.issue(t, "acme/web/pool-a")
 }
 
-// BenchmarkBootstrapOverHTTP is a request for a bundle of fifty secrets of 256
+// BenchmarkRunners is a request for a bundle of fifty secrets of 256
 // bytes over HTTP/1.1 on loopback, without TLS: new, with its audit entry, and
 // unchanged. The client writes the same bytes again and again to connections
 // that stay open, and reads past the answers, so that what is counted is the
 // server.
-func BenchmarkBootstrapOverHTTP(b *testing.B) {
+func BenchmarkRunners(b *testing.B) {
 	for name, open := range map[string]func(testing.TB) store.Store{"memory": openMemory, "SQLite": openFile, "PostgreSQL": openServer} {
 		b.Run(name, func(b *testing.B) {
 			f := newFixtureOver(b, open(b), keyringtest.NewFake("kek"))

@@ -66,46 +66,48 @@ func TestDrain(t *testing.T) {
 }
 
 func TestDrain_Start(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	t.Run("ends its delay with its context and may be repeated", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, token, revision := begin(t)
+			var drain vaulthttp.Drain
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began := time.Now()
+			drain.Start(ctx, time.Hour)
+			require.Equal(t, time.Second, time.Since(began), "the end of the context ends the delay")
+			drain.Start(ctx, time.Hour)
+			w := get(t.Context(), f.handler(vaulthttp.Options{Drain: &drain}), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
+			require.Equal(t, 503, w.Code, "it may be called before a handler is asked, and twice")
+			require.Equal(t, time.Second, time.Since(began))
+		})
+	})
+
+	t.Run("lets Shutdown return before the waits would end", func(t *testing.T) {
 		f, token, revision := begin(t)
 		var drain vaulthttp.Drain
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
+		server := httptest.NewServer(f.handler(vaulthttp.Options{Drain: &drain}))
+		defer server.Close()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+token.Reveal())
+		r.Header.Set("If-None-Match", `"`+revision+`"`)
+		r.Header.Set("Prefer", "wait=50")
+		before := f.storage.calls()
+		status := make(chan int, 1)
+		go func() {
+			res, err := server.Client().Do(r)
+			if err != nil {
+				status <- 0
+				return
+			}
+			defer res.Body.Close()
+			status <- res.StatusCode
+		}()
+		require.Eventually(t, func() bool { return f.storage.calls() > before+3 }, 10*time.Second, 10*time.Millisecond, "the runner waits: the storage is asked for changes")
 		began := time.Now()
-		drain.Start(ctx, time.Hour)
-		require.Equal(t, time.Second, time.Since(began), "the end of the context ends the delay")
-		drain.Start(ctx, time.Hour)
-		w := get(t.Context(), f.handler(vaulthttp.Options{Drain: &drain}), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
-		require.Equal(t, 503, w.Code, "it may be called before a handler is asked, and twice")
-		require.Equal(t, time.Second, time.Since(began))
+		drain.Start(t.Context(), 0)
+		require.NoError(t, server.Config.Shutdown(t.Context()))
+		require.Less(t, time.Since(began), 20*time.Second, "a server ends before the waits would")
+		require.Equal(t, 503, <-status)
 	})
-}
-
-func TestDrain_Start_beforeShutdown(t *testing.T) {
-	f, token, revision := begin(t)
-	var drain vaulthttp.Drain
-	server := httptest.NewServer(f.handler(vaulthttp.Options{Drain: &drain}))
-	defer server.Close()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
-	require.NoError(t, err)
-	r.Header.Set("Authorization", "Bearer "+token.Reveal())
-	r.Header.Set("If-None-Match", `"`+revision+`"`)
-	r.Header.Set("Prefer", "wait=50")
-	before := f.storage.calls()
-	status := make(chan int, 1)
-	go func() {
-		res, err := server.Client().Do(r)
-		if err != nil {
-			status <- 0
-			return
-		}
-		defer res.Body.Close()
-		status <- res.StatusCode
-	}()
-	require.Eventually(t, func() bool { return f.storage.calls() > before+3 }, 10*time.Second, 10*time.Millisecond, "the runner waits: the storage is asked for changes")
-	began := time.Now()
-	drain.Start(t.Context(), 0)
-	require.NoError(t, server.Config.Shutdown(t.Context()))
-	require.Less(t, time.Since(began), 20*time.Second, "a server ends before the waits would")
-	require.Equal(t, 503, <-status)
 }

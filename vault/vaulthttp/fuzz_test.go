@@ -26,9 +26,9 @@ func requireSound(t testing.TB, r *http.Request, got *reply) {
 	require.NotContains(t, string(got.body), "goroutine ", "no stack")
 }
 
-// FuzzAdminRequest sends whole requests: methods, paths, queries, headers and
+// FuzzAdmin_Request sends whole requests: methods, paths, queries, headers and
 // bodies.
-func FuzzAdminRequest(f *testing.F) {
+func FuzzAdmin_Request(f *testing.F) {
 	a, tokens := leaky(f, nil)
 	id := tokenID(f, bundle.NewValue(tokens[0]))
 	for _, route := range vaulthttp.AdminRoutes() {
@@ -64,8 +64,8 @@ func FuzzAdminRequest(f *testing.F) {
 	})
 }
 
-// FuzzAdminBody sends bodies to each route that takes one.
-func FuzzAdminBody(f *testing.F) {
+// FuzzAdmin_Body sends bodies to each route that takes one.
+func FuzzAdmin_Body(f *testing.F) {
 	var targets [][2]string
 	for _, route := range vaulthttp.AdminRoutes() {
 		if route.Method != "PUT" && route.Method != "POST" {
@@ -108,8 +108,8 @@ func memberNames(operation string) object {
 	return properties
 }
 
-// FuzzBootstrapRequest sends whole requests to the handler for runners.
-func FuzzBootstrapRequest(f *testing.F) {
+// FuzzRunners_Request sends whole requests to the handler for runners.
+func FuzzRunners_Request(f *testing.F) {
 	a, tokens := leaky(f, nil)
 	unlimited := vaulthttp.Limit{PerSecond: -1} // all requests come from one address
 	handler := vaulthttp.Runners(a.Vault, &vaulthttp.Options{

@@ -38,7 +38,7 @@ func (h *hangs) Changes(ctx context.Context, _ int64) (int64, []string, error) {
 	return 0, nil, context.Cause(ctx)
 }
 
-func TestAProcessThatAnswersIsHealthy(t *testing.T) {
+func TestHealth(t *testing.T) {
 	h := vaulthttp.Health()
 	got := healthOf(t, h, "GET")
 	require.Equal(t, 200, got.status)
@@ -50,88 +50,117 @@ func TestAProcessThatAnswersIsHealthy(t *testing.T) {
 	require.Equal(t, "GET, HEAD", post.header.Get("Allow"))
 }
 
-func TestAVaultIsReadyWhileItCanServe(t *testing.T) {
-	const clue = "clue-from-the-database"
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		ready := vaulthttp.Ready(f.Vault, nil)
-		status := func() int { return healthOf(t, ready, "GET").status }
-		require.JSONEq(t, `{"status":"ready"}`, string(healthOf(t, ready, "GET").body))
+func TestReady(t *testing.T) {
+	t.Run("follows the storage and the key service", func(t *testing.T) {
+		const clue = "clue-from-the-database"
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			ready := vaulthttp.Ready(f.Vault, nil)
+			status := func() int { return healthOf(t, ready, "GET").status }
+			require.JSONEq(t, `{"status":"ready"}`, string(healthOf(t, ready, "GET").body))
 
-		f.storage.fail(errors.New(clue))
-		require.Equal(t, 200, status(), "an answer holds for a second")
-		time.Sleep(time.Second)
-		got := healthOf(t, ready, "GET")
-		requireRefusal(t, got, 503, "The storage cannot be reached", "without a storage nothing works")
-		require.NotContains(t, string(got.body), clue, "the answer does not say why")
-		require.Contains(t, f.log.text(), clue, "the log does")
-		require.Equal(t, "1", got.header.Get("Retry-After"))
-		f.storage.fail(nil)
-		time.Sleep(time.Second)
-		require.Equal(t, 200, status(), "a storage that comes back is noticed")
+			f.storage.fail(errors.New(clue))
+			require.Equal(t, 200, status(), "an answer holds for a second")
+			time.Sleep(time.Second)
+			got := healthOf(t, ready, "GET")
+			requireRefusal(t, got, 503, "The storage cannot be reached", "without a storage nothing works")
+			require.NotContains(t, string(got.body), clue, "the answer does not say why")
+			require.Contains(t, f.log.text(), clue, "the log does")
+			require.Equal(t, "1", got.header.Get("Retry-After"))
+			f.storage.fail(nil)
+			time.Sleep(time.Second)
+			require.Equal(t, 200, status(), "a storage that comes back is noticed")
 
-		f.kek.Break(keyring.ErrUnavailable)
-		time.Sleep(2 * time.Minute) // the keyring's check holds for one
-		blip := healthOf(t, ready, "GET")
-		require.Equal(t, 200, blip.status, "a key service that is away for a while is no reason: keys in memory serve")
-		require.Contains(t, string(blip.body), "unavailable", "the answer mentions it")
+			f.kek.Break(keyring.ErrUnavailable)
+			time.Sleep(2 * time.Minute) // the keyring's check holds for one
+			blip := healthOf(t, ready, "GET")
+			require.Equal(t, 200, blip.status, "a key service that is away for a while is no reason: keys in memory serve")
+			require.Contains(t, string(blip.body), "unavailable", "the answer mentions it")
 
-		f.kek.Break(keyring.ErrDenied)
-		time.Sleep(2 * time.Minute)
-		requireRefusal(t, healthOf(t, ready, "GET"), 503, "The key service refuses the vault", "this does not go away by itself")
-		f.kek.Break(nil)
-		time.Sleep(2 * time.Minute)
-		require.Equal(t, 200, status())
+			f.kek.Break(keyring.ErrDenied)
+			time.Sleep(2 * time.Minute)
+			requireRefusal(t, healthOf(t, ready, "GET"), 503, "The key service refuses the vault", "this does not go away by itself")
+			f.kek.Break(nil)
+			time.Sleep(2 * time.Minute)
+			require.Equal(t, 200, status())
+		})
 	})
-}
 
-func TestAVaultThatNeverMetItsKeyServiceIsNotReady(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		kek := keyringtest.NewFake("kek")
-		kek.Break(keyring.ErrUnavailable)
-		f := newFixtureOver(t, memstore.New(), kek)
-		ready := vaulthttp.Ready(f.Vault, nil)
-		requireRefusal(t, healthOf(t, ready, "GET"), 503, "has not answered since this process began", "it has no keys in memory")
-		kek.Break(nil)
-		time.Sleep(time.Minute)
-		require.Equal(t, 200, healthOf(t, ready, "GET").status)
-		kek.Break(keyring.ErrUnavailable)
-		time.Sleep(2 * time.Minute)
-		require.Equal(t, 200, healthOf(t, ready, "GET").status, "now it has")
+	t.Run("needs the key service once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			kek := keyringtest.NewFake("kek")
+			kek.Break(keyring.ErrUnavailable)
+			f := newFixtureOver(t, memstore.New(), kek)
+			ready := vaulthttp.Ready(f.Vault, nil)
+			requireRefusal(t, healthOf(t, ready, "GET"), 503, "has not answered since this process began", "it has no keys in memory")
+			kek.Break(nil)
+			time.Sleep(time.Minute)
+			require.Equal(t, 200, healthOf(t, ready, "GET").status)
+			kek.Break(keyring.ErrUnavailable)
+			time.Sleep(2 * time.Minute)
+			require.Equal(t, 200, healthOf(t, ready, "GET").status, "now it has")
+		})
 	})
-}
 
-func TestAKeyServiceThatHangsIsUnavailable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		ready := vaulthttp.Ready(f.Vault, nil)
-		require.Equal(t, 200, healthOf(t, ready, "GET").status)
-		f.kek.Delay(time.Hour)
-		time.Sleep(2 * time.Minute)
-		began := time.Now()
-		require.Equal(t, 200, healthOf(t, ready, "GET").status, "no answer is no refusal")
-		require.LessOrEqual(t, time.Since(began), 2*time.Second)
-		time.Sleep(time.Minute) // lets the keyring's own check end
+	t.Run("takes a key service that hangs for unavailable", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			ready := vaulthttp.Ready(f.Vault, nil)
+			require.Equal(t, 200, healthOf(t, ready, "GET").status)
+			f.kek.Delay(time.Hour)
+			time.Sleep(2 * time.Minute)
+			began := time.Now()
+			require.Equal(t, 200, healthOf(t, ready, "GET").status, "no answer is no refusal")
+			require.LessOrEqual(t, time.Since(began), 2*time.Second)
+			time.Sleep(time.Minute) // lets the keyring's own check end
+		})
 	})
-}
 
-func TestAStorageThatHangsIsNotReachedAndAskedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		storage := &hangs{Store: memstore.New()}
-		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-		ready := vaulthttp.Ready(f.Vault, nil)
-		began := time.Now()
-		var group sync.WaitGroup
-		for range 100 {
-			group.Go(func() {
-				if got := healthOf(t, ready, "GET"); got.status != 503 {
-					t.Errorf("a storage that hangs is not reached; the answer is %d", got.status)
-				}
-			})
-		}
-		group.Wait()
-		require.Equal(t, 2*time.Second, time.Since(began), "an answer takes two seconds at most")
-		require.Equal(t, int64(1), storage.asked.Load(), "who asks at the same time shares an answer")
+	t.Run("checks a storage that hangs once, for two seconds", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			storage := &hangs{Store: memstore.New()}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			ready := vaulthttp.Ready(f.Vault, nil)
+			began := time.Now()
+			var group sync.WaitGroup
+			for range 100 {
+				group.Go(func() {
+					if got := healthOf(t, ready, "GET"); got.status != 503 {
+						t.Errorf("a storage that hangs is not reached; the answer is %d", got.status)
+					}
+				})
+			}
+			group.Wait()
+			require.Equal(t, 2*time.Second, time.Since(began), "an answer takes two seconds at most")
+			require.Equal(t, int64(1), storage.asked.Load(), "who asks at the same time shares an answer")
+		})
+	})
+
+	t.Run("completes a shared check after the first client has gone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixtureOver(t, slow{memstore.New()}, keyringtest.NewFake("kek"))
+			ready := vaulthttp.Ready(f.Vault, nil)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			go serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
+			synctest.Wait()
+			require.Equal(t, 200, healthOf(t, ready, "GET").status)
+		})
+	})
+
+	t.Run("lets a client leave a shared check", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixtureOver(t, &hangs{Store: memstore.New()}, keyringtest.NewFake("kek"))
+			ready := vaulthttp.Ready(f.Vault, nil)
+			go healthOf(t, ready, "GET")
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began := time.Now()
+			serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
+			require.Equal(t, time.Second, time.Since(began), "it does not wait for others longer than it wants")
+			time.Sleep(2 * time.Second)
+		})
 	})
 }
 
@@ -141,31 +170,4 @@ type slow struct{ store.Store }
 func (s slow) Changes(ctx context.Context, since int64) (int64, []string, error) {
 	time.Sleep(time.Second)
 	return s.Store.Changes(ctx, since)
-}
-
-func TestAnAnswerIsGoodForOthersThoughTheFirstHasGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixtureOver(t, slow{memstore.New()}, keyringtest.NewFake("kek"))
-		ready := vaulthttp.Ready(f.Vault, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		go serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
-		synctest.Wait()
-		require.Equal(t, 200, healthOf(t, ready, "GET").status)
-	})
-}
-
-func TestWhoAsksForReadinessMayGo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixtureOver(t, &hangs{Store: memstore.New()}, keyringtest.NewFake("kek"))
-		ready := vaulthttp.Ready(f.Vault, nil)
-		go healthOf(t, ready, "GET")
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began := time.Now()
-		serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
-		require.Equal(t, time.Second, time.Since(began), "it does not wait for others longer than it wants")
-		time.Sleep(2 * time.Second)
-	})
 }

@@ -67,45 +67,87 @@ func leaky(t testing.TB, change func(*vault.Options)) (*admin, []string) {
 	return a, tokens
 }
 
-func TestNoRouteShowsAValueAndTokensAreShownOnce(t *testing.T) {
-	a, tokens := leaky(t, nil)
-	statuses := map[int]bool{}
-	var all strings.Builder
-	for _, route := range vaulthttp.AdminRoutes() {
-		for _, name := range []string{"A", "QUOTED", "HIDDEN", "NEVER", "A-B"} {
-			id := tokenID(t, bundle.NewValue(tokens[len(name)%3]))
-			target := strings.NewReplacer("{name}", name, "{id}", id).Replace(route.Path)
-			if route.Required != "" {
-				target += "?" + route.Required + "=acme"
-			}
-			for _, body := range leakBodies(route.Method) {
-				got := a.do(t, route.Method, target, body)
-				statuses[got.status] = true
-				text := string(got.body)
-				for _, values := range got.header {
-					text += strings.Join(values, "\n")
+func TestLeak(t *testing.T) {
+	t.Run("shows no value, and each token once", func(t *testing.T) {
+		a, tokens := leaky(t, nil)
+		statuses := map[int]bool{}
+		var all strings.Builder
+		for _, route := range vaulthttp.AdminRoutes() {
+			for _, name := range []string{"A", "QUOTED", "HIDDEN", "NEVER", "A-B"} {
+				id := tokenID(t, bundle.NewValue(tokens[len(name)%3]))
+				target := strings.NewReplacer("{name}", name, "{id}", id).Replace(route.Path)
+				if route.Required != "" {
+					target += "?" + route.Required + "=acme"
 				}
-				requireNoLeak(t, text, route.Method+" "+target)
-				if got.status == 201 {
-					token := decode[struct{ Token string }](t, got, 201).Token
-					require.Regexp(t, `^rnt_[0-9A-Za-z]{61}$`, token, "a new token is shown")
-					require.Equal(t, 1, strings.Count(text, token[4+12:]), "and that once")
-					tokens = append(tokens, token)
-				} else {
-					all.WriteString(text)
+				for _, body := range leakBodies(route.Method) {
+					got := a.do(t, route.Method, target, body)
+					statuses[got.status] = true
+					text := string(got.body)
+					for _, values := range got.header {
+						text += strings.Join(values, "\n")
+					}
+					requireNoLeak(t, text, route.Method+" "+target)
+					if got.status == 201 {
+						token := decode[struct{ Token string }](t, got, 201).Token
+						require.Regexp(t, `^rnt_[0-9A-Za-z]{61}$`, token, "a new token is shown")
+						require.Equal(t, 1, strings.Count(text, token[4+12:]), "and that once")
+						tokens = append(tokens, token)
+					} else {
+						all.WriteString(text)
+					}
 				}
 			}
 		}
-	}
-	requireNoLeak(t, a.log.text(), "the log")
-	for _, token := range tokens {
-		secret := token[4+12:] // what follows the id
-		require.NotContains(t, all.String(), secret, "no other answer has a token")
-		require.NotContains(t, a.log.text(), secret, "nor has the log")
-	}
-	for _, status := range []int{200, 201, 204, 400, 404, 413} {
-		require.True(t, statuses[status], "the walk met an answer with %d", status)
-	}
+		requireNoLeak(t, a.log.text(), "the log")
+		for _, token := range tokens {
+			secret := token[4+12:] // what follows the id
+			require.NotContains(t, all.String(), secret, "no other answer has a token")
+			require.NotContains(t, a.log.text(), secret, "nor has the log")
+		}
+		for _, status := range []int{200, 201, 204, 400, 404, 413} {
+			require.True(t, statuses[status], "the walk met an answer with %d", status)
+		}
+	})
+
+	t.Run("shows no value in failures", func(t *testing.T) {
+		for about, trouble := range map[string]func(*admin){
+			"storage down":     func(a *admin) { a.storage.fail(errors.New("down")) },
+			"key service down": func(a *admin) { a.kek.Break(keyring.ErrUnavailable) },
+			"forbidden":        func(a *admin) { a.who = func(*http.Request) (vaulthttp.Actor, error) { return vaulthttp.Actor{}, nil } },
+			"tampered": func(a *admin) {
+				a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+					for i := range snap.Path[0].Secrets {
+						if row := &snap.Path[0].Secrets[i]; len(row.Message) > 80 {
+							row.Message[80] ^= 1
+						}
+					}
+				})
+			},
+			"shortened": func(a *admin) {
+				a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+					for i := range snap.Path[0].Secrets {
+						row := &snap.Path[0].Secrets[i]
+						row.Preview = row.Preview[:min(len(row.Preview), 40)]
+					}
+				})
+			},
+		} {
+			t.Run(about, func(t *testing.T) {
+				a, tokens := leaky(t, nil)
+				trouble(a)
+				for _, route := range vaulthttp.AdminRoutes() {
+					target := strings.NewReplacer("{name}", "A", "{id}", tokenID(t, bundle.NewValue(tokens[0]))).Replace(route.Path)
+					if route.Required != "" {
+						target += "?" + route.Required + "=acme"
+					}
+					for _, body := range slices.Concat([]string{bodyFor(route.Path)}, leakBodies(route.Method)) {
+						requireNoLeak(t, string(a.do(t, route.Method, target, body).body), route.Method+" "+target)
+					}
+				}
+				requireNoLeak(t, a.log.text(), "the log")
+			})
+		}
+	})
 }
 
 // leakBodies returns bodies, good and bad ones, that hold values.
@@ -126,44 +168,4 @@ func leakBodies(method string) []string {
 		)
 	}
 	return bodies
-}
-
-func TestNoFailureShowsAValue(t *testing.T) {
-	for about, trouble := range map[string]func(*admin){
-		"storage down":     func(a *admin) { a.storage.fail(errors.New("down")) },
-		"key service down": func(a *admin) { a.kek.Break(keyring.ErrUnavailable) },
-		"forbidden":        func(a *admin) { a.who = func(*http.Request) (vaulthttp.Actor, error) { return vaulthttp.Actor{}, nil } },
-		"tampered": func(a *admin) {
-			a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
-				for i := range snap.Path[0].Secrets {
-					if row := &snap.Path[0].Secrets[i]; len(row.Message) > 80 {
-						row.Message[80] ^= 1
-					}
-				}
-			})
-		},
-		"shortened": func(a *admin) {
-			a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
-				for i := range snap.Path[0].Secrets {
-					row := &snap.Path[0].Secrets[i]
-					row.Preview = row.Preview[:min(len(row.Preview), 40)]
-				}
-			})
-		},
-	} {
-		t.Run(about, func(t *testing.T) {
-			a, tokens := leaky(t, nil)
-			trouble(a)
-			for _, route := range vaulthttp.AdminRoutes() {
-				target := strings.NewReplacer("{name}", "A", "{id}", tokenID(t, bundle.NewValue(tokens[0]))).Replace(route.Path)
-				if route.Required != "" {
-					target += "?" + route.Required + "=acme"
-				}
-				for _, body := range slices.Concat([]string{bodyFor(route.Path)}, leakBodies(route.Method)) {
-					requireNoLeak(t, string(a.do(t, route.Method, target, body).body), route.Method+" "+target)
-				}
-			}
-			requireNoLeak(t, a.log.text(), "the log")
-		})
-	}
 }

@@ -74,240 +74,250 @@ func requireHeldOff(t *testing.T, got *reply, by, why string) time.Duration {
 
 const nat = "203.0.113.7:4711"
 
-func TestATokenIsLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vaulthttp.Options{TokenLimit: vaulthttp.Limit{PerSecond: 0.5, Burst: 3}})
-		token, other := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
-		for range 3 {
-			require.Equal(t, 200, s.ask(t, nat, token).status, "a burst is let in")
-		}
-		wait := requireHeldOff(t, s.ask(t, nat, token), "token", "a token has its limit")
-		require.Equal(t, 2*time.Second, wait, "one comes every two seconds")
-		requireHeldOff(t, s.ask(t, "198.51.100.1:1", token), "token", "from any address")
-		require.Equal(t, 200, s.ask(t, nat, other).status, "another token goes on")
-		time.Sleep(wait)
-		require.Equal(t, 200, s.ask(t, nat, token).status, "who stays away as told is let in")
-		requireHeldOff(t, s.ask(t, nat, token), "token", "once")
-		require.Equal(t, 3, s.limited[vaulthttp.LimitedByToken], "what is held off is counted")
-		time.Sleep(time.Hour)
-		for range 3 {
-			require.Equal(t, 200, s.ask(t, nat, token).status, "a rest brings a burst back")
-		}
-		requireHeldOff(t, s.ask(t, nat, token), "token", "and no more than one")
-	})
-}
-
-func TestAnAddressIsLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vaulthttp.Options{AddressLimit: vaulthttp.Limit{PerSecond: 1, Burst: 5}})
-		for range 5 {
-			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
-		}
-		wait := requireHeldOff(t, s.ask(t, nat, s.issue(t, "acme").Reveal()), "address", "an address has its limit, whatever the token")
-		require.Equal(t, map[vaulthttp.LimitKind]int{vaulthttp.LimitedByAddress: 1}, s.limited, "what is held off is counted")
-		require.Equal(t, 200, s.ask(t, "203.0.113.8:1", s.issue(t, "acme").Reveal()).status, "its neighbor goes on")
-		time.Sleep(wait)
-		require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
-	})
-}
-
-func TestAHostHasOneAddress(t *testing.T) {
-	for _, row := range []struct {
-		one, other string
-		same       bool
-	}{
-		{"192.0.2.1", "192.0.2.1", true},
-		{"192.0.2.1", "::ffff:192.0.2.1", true},
-		{"192.0.2.1", "192.0.2.2", false},
-		{"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
-		{"2001:db8:1:2::1", "2001:db8:1:3::1", false},
-		{"fe80::1%eth0", "fe80::1%eth1", true},
-		{"runner-net-a", "runner-net-a", true},
-		{"runner-net-a", "runner-net-b", false},
-		{"", "bad\naddress", true},
-	} {
+func TestLimiter_Token(t *testing.T) {
+	t.Run("bounds the requests of each token", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			addr := row.one
+			s := newAsks(t, vaulthttp.Options{TokenLimit: vaulthttp.Limit{PerSecond: 0.5, Burst: 3}})
+			token, other := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
+			for range 3 {
+				require.Equal(t, 200, s.ask(t, nat, token).status, "a burst is let in")
+			}
+			wait := requireHeldOff(t, s.ask(t, nat, token), "token", "a token has its limit")
+			require.Equal(t, 2*time.Second, wait, "one comes every two seconds")
+			requireHeldOff(t, s.ask(t, "198.51.100.1:1", token), "token", "from any address")
+			require.Equal(t, 200, s.ask(t, nat, other).status, "another token goes on")
+			time.Sleep(wait)
+			require.Equal(t, 200, s.ask(t, nat, token).status, "who stays away as told is let in")
+			requireHeldOff(t, s.ask(t, nat, token), "token", "once")
+			require.Equal(t, 3, s.limited[vaulthttp.LimitedByToken], "what is held off is counted")
+			time.Sleep(time.Hour)
+			for range 3 {
+				require.Equal(t, 200, s.ask(t, nat, token).status, "a rest brings a burst back")
+			}
+			requireHeldOff(t, s.ask(t, nat, token), "token", "and no more than one")
+		})
+	})
+}
+
+func TestLimiter_Address(t *testing.T) {
+	t.Run("bounds the requests of each address", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newAsks(t, vaulthttp.Options{AddressLimit: vaulthttp.Limit{PerSecond: 1, Burst: 5}})
+			for range 5 {
+				require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
+			}
+			wait := requireHeldOff(t, s.ask(t, nat, s.issue(t, "acme").Reveal()), "address", "an address has its limit, whatever the token")
+			require.Equal(t, map[vaulthttp.LimitKind]int{vaulthttp.LimitedByAddress: 1}, s.limited, "what is held off is counted")
+			require.Equal(t, 200, s.ask(t, "203.0.113.8:1", s.issue(t, "acme").Reveal()).status, "its neighbor goes on")
+			time.Sleep(wait)
+			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
+		})
+	})
+
+	t.Run("counts the spellings and the IPv6 /64 of a host as one address", func(t *testing.T) {
+		for _, row := range []struct {
+			one, other string
+			same       bool
+		}{
+			{"192.0.2.1", "192.0.2.1", true},
+			{"192.0.2.1", "::ffff:192.0.2.1", true},
+			{"192.0.2.1", "192.0.2.2", false},
+			{"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
+			{"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+			{"fe80::1%eth0", "fe80::1%eth1", true},
+			{"runner-net-a", "runner-net-a", true},
+			{"runner-net-a", "runner-net-b", false},
+			{"", "bad\naddress", true},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				addr := row.one
+				s := newAsks(t, vaulthttp.Options{
+					AddressLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 1},
+					RemoteAddr:   func(*http.Request) string { return addr },
+				})
+				token := s.issue(t, "acme").Reveal()
+				require.Equal(t, 200, s.ask(t, nat, token).status)
+				addr = row.other
+				require.Equal(t, row.same, s.ask(t, nat, token).status == 429, "%q and %q", row.one, row.other)
+			})
+		}
+	})
+}
+
+func TestLimiter_Failures(t *testing.T) {
+	t.Run("holds off new tokens from an address, but no accepted ones", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.1, Burst: 5}})
+			good, fresh := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
+			require.Equal(t, 200, s.ask(t, nat, good).status)
+			guess := func() string { token, _ := wire.NewToken(); return token }
+			for i, token := range []string{"", "rnt_short", guess(), guess(), guess()} {
+				require.Equal(t, 401, s.ask(t, nat, token).status, "guess %d", i)
+			}
+			before := s.storage.calls()
+			wait := requireHeldOff(t, s.ask(t, nat, guess()), "failures", "the address has failed too often")
+			requireHeldOff(t, s.ask(t, nat, ""), "failures", "in whatever way")
+			requireHeldOff(t, s.ask(t, nat, fresh), "failures", "a token that was not accepted before could be a guess")
+			require.Equal(t, before, s.storage.calls(), "no storage is asked for what is held off")
+			require.Equal(t, 200, s.ask(t, nat, good).status, "a runner with a good token goes on beside it")
+			require.Equal(t, 200, s.ask(t, "198.51.100.1:1", fresh).status, "other addresses are not concerned")
+			time.Sleep(wait)
+			require.Equal(t, 401, s.ask(t, nat, guess()).status, "one more is let in after a while")
+			requireHeldOff(t, s.ask(t, nat, guess()), "failures", "and one only")
+		})
+	})
+
+	t.Run("does not count a token that has expired or was revoked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 2}, TokenLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 10}})
+			revoked := s.issue(t, "acme")
+			require.NoError(t, s.RevokeToken(t.Context(), tokenID(t, revoked)))
+			expired := s.issue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
+			time.Sleep(time.Hour)
+			for range 5 {
+				require.Equal(t, 401, s.ask(t, nat, revoked.Reveal()).status)
+				require.Equal(t, 401, s.ask(t, nat, expired.Reveal()).status)
+			}
+			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status, "runners with old tokens do not keep new ones out")
+			for range 5 {
+				s.ask(t, nat, revoked.Reveal())
+			}
+			requireHeldOff(t, s.ask(t, nat, revoked.Reveal()), "token", "they have a limit of their own")
+		})
+	})
+
+	t.Run("holds off a flood by default", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newAsks(t, vaulthttp.Options{})
+			statuses := map[int]int{}
+			for range 5_000 {
+				statuses[s.ask(t, nat, "rnt_guess").status]++
+			}
+			require.Equal(t, map[int]int{401: 1_000, 429: 4_000}, statuses)
+			time.Sleep(10 * time.Second)
+			clear(statuses)
+			for range 1_000 {
+				statuses[s.ask(t, nat, "rnt_guess").status]++
+			}
+			require.Equal(t, map[int]int{401: 100, 429: 900}, statuses, "ten a second in the long run")
+			lines := strings.Count(s.log.text(), "\n")
+			require.Less(t, lines, 200, "the log is not flooded")
+			require.Contains(t, s.log.text(), "omitted=", "and says how much it left out")
+			require.Equal(t, 4_900, s.limited[vaulthttp.LimitedByFailures], "metrics are exact")
+		})
+	})
+}
+
+func TestLimiter(t *testing.T) {
+	t.Run("refunds a poll that waited", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{
-				AddressLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 1},
-				RemoteAddr:   func(*http.Request) string { return addr },
+				TokenLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3}, AddressLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3},
 			})
 			token := s.issue(t, "acme").Reveal()
-			require.Equal(t, 200, s.ask(t, nat, token).status)
-			addr = row.other
-			require.Equal(t, row.same, s.ask(t, nat, token).status == 429, "%q and %q", row.one, row.other)
+			etag := s.ask(t, nat, token).header.Get("ETag")
+			for range 100 {
+				require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50").status, "a runner may wait for ever")
+			}
+			for i := range 100 {
+				go func() {
+					time.Sleep(time.Second)
+					s.put(t, "acme", "A", strconv.Itoa(i))
+				}()
+				got := s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50")
+				require.Equal(t, 200, got.status, "it gets every change that it waited for")
+				etag = got.header.Get("ETag")
+			}
+			require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag).status)
+			require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag).status)
+			requireHeldOff(t, s.ask(t, nat, token, "If-None-Match", etag), "address", "who does not wait pays")
+			requireHeldOff(t, s.ask(t, nat, token, "If-None-Match", `"x"`, "Prefer", "wait=50"), "address", "and who asks to wait with nothing to wait for")
 		})
-	}
-}
-
-func TestFailuresSlowAnAddressAndNotItsRunners(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.1, Burst: 5}})
-		good, fresh := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
-		require.Equal(t, 200, s.ask(t, nat, good).status)
-		guess := func() string { token, _ := wire.NewToken(); return token }
-		for i, token := range []string{"", "rnt_short", guess(), guess(), guess()} {
-			require.Equal(t, 401, s.ask(t, nat, token).status, "guess %d", i)
-		}
-		before := s.storage.calls()
-		wait := requireHeldOff(t, s.ask(t, nat, guess()), "failures", "the address has failed too often")
-		requireHeldOff(t, s.ask(t, nat, ""), "failures", "in whatever way")
-		requireHeldOff(t, s.ask(t, nat, fresh), "failures", "a token that was not accepted before could be a guess")
-		require.Equal(t, before, s.storage.calls(), "no storage is asked for what is held off")
-		require.Equal(t, 200, s.ask(t, nat, good).status, "a runner with a good token goes on beside it")
-		require.Equal(t, 200, s.ask(t, "198.51.100.1:1", fresh).status, "other addresses are not concerned")
-		time.Sleep(wait)
-		require.Equal(t, 401, s.ask(t, nat, guess()).status, "one more is let in after a while")
-		requireHeldOff(t, s.ask(t, nat, guess()), "failures", "and one only")
 	})
-}
 
-func TestATokenThatEndedIsNoGuess(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 2}, TokenLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 10}})
-		revoked := s.issue(t, "acme")
-		require.NoError(t, s.RevokeToken(t.Context(), tokenID(t, revoked)))
-		expired := s.issue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
-		time.Sleep(time.Hour)
-		for range 5 {
-			require.Equal(t, 401, s.ask(t, nat, revoked.Reveal()).status)
-			require.Equal(t, 401, s.ask(t, nat, expired.Reveal()).status)
-		}
-		require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status, "runners with old tokens do not keep new ones out")
-		for range 5 {
-			s.ask(t, nat, revoked.Reveal())
-		}
-		requireHeldOff(t, s.ask(t, nat, revoked.Reveal()), "token", "they have a limit of their own")
-	})
-}
-
-func TestAPollThatWaitsCostsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vaulthttp.Options{
-			TokenLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3}, AddressLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3},
-		})
-		token := s.issue(t, "acme").Reveal()
-		etag := s.ask(t, nat, token).header.Get("ETag")
-		for range 100 {
-			require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50").status, "a runner may wait for ever")
-		}
-		for i := range 100 {
-			go func() {
-				time.Sleep(time.Second)
-				s.put(t, "acme", "A", strconv.Itoa(i))
-			}()
-			got := s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50")
-			require.Equal(t, 200, got.status, "it gets every change that it waited for")
-			etag = got.header.Get("ETag")
-		}
-		require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag).status)
-		require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag).status)
-		requireHeldOff(t, s.ask(t, nat, token, "If-None-Match", etag), "address", "who does not wait pays")
-		requireHeldOff(t, s.ask(t, nat, token, "If-None-Match", `"x"`, "Prefer", "wait=50"), "address", "and who asks to wait with nothing to wait for")
-	})
-}
-
-// This is about the limiter alone: what it lets in is another test's load.
-func TestTenThousandRunnersBehindOneAddressAreLetIn(t *testing.T) {
-	const runners = 10_000
-	for about, shared := range map[string]bool{"with tokens of their own": false, "with one token": true} {
-		t.Run(about, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := vaulthttp.NewLimiter(&vaulthttp.Options{})
-				one, _ := wire.NewToken()
-				tokens := make([]string, runners)
-				polls := make([]func(error), runners)
-				ask := func(i int, waits bool) func(error) {
-					end, by := l.Ask("203.0.113.7", tokens[i], waits)
-					if by != "" {
-						t.Fatalf("runner %d is held off by the limit of its %s", i, by)
+	// This is about the limiter alone: what it lets in is another test's load.
+	t.Run("admits ten thousand runners behind one address", func(t *testing.T) {
+		const runners = 10_000
+		for about, shared := range map[string]bool{"with tokens of their own": false, "with one token": true} {
+			t.Run(about, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := vaulthttp.NewLimiter(&vaulthttp.Options{})
+					one, _ := wire.NewToken()
+					tokens := make([]string, runners)
+					polls := make([]func(error), runners)
+					ask := func(i int, waits bool) func(error) {
+						end, by := l.Ask("203.0.113.7", tokens[i], waits)
+						if by != "" {
+							t.Fatalf("runner %d is held off by the limit of its %s", i, by)
+						}
+						return end
 					}
-					return end
-				}
-				for i := range runners { // all start at once
-					if tokens[i] = one; !shared {
-						tokens[i], _ = wire.NewToken()
-					}
-					ask(i, false)(nil)
-					polls[i] = ask(i, true)
-				}
-				again := func(err error) {
-					for i := range runners {
-						polls[i](err)
+					for i := range runners { // all start at once
+						if tokens[i] = one; !shared {
+							tokens[i], _ = wire.NewToken()
+						}
+						ask(i, false)(nil)
 						polls[i] = ask(i, true)
 					}
-				}
-				for range 3 {
-					time.Sleep(50 * time.Second)
-					again(vault.ErrUnchanged)
-				}
-				for range 8 { // a write every second, for all of them
-					time.Sleep(time.Second)
-					again(nil)
-				}
-				for range 3 { // writes faster than a poll counts as having waited
-					time.Sleep(100 * time.Millisecond)
-					again(nil)
-				}
+					again := func(err error) {
+						for i := range runners {
+							polls[i](err)
+							polls[i] = ask(i, true)
+						}
+					}
+					for range 3 {
+						time.Sleep(50 * time.Second)
+						again(vault.ErrUnchanged)
+					}
+					for range 8 { // a write every second, for all of them
+						time.Sleep(time.Second)
+						again(nil)
+					}
+					for range 3 { // writes faster than a poll counts as having waited
+						time.Sleep(100 * time.Millisecond)
+						again(nil)
+					}
+				})
 			})
+		}
+	})
+
+	t.Run("remembers a bounded number of tokens and addresses", func(t *testing.T) {
+		l := vaulthttp.NewLimiter(&vaulthttp.Options{})
+		token, _ := wire.NewToken()
+		l.Accept("192.0.2.1", token)
+		for i := range 3 * vaulthttp.MostBuckets {
+			addr := fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
+			l.Fail(addr)
+			if i%2 == 0 {
+				other, _ := wire.NewToken()
+				l.Accept(addr, other)
+			}
+			if i%1000 == 0 {
+				require.True(t, l.Knows(token), "a token in use is not forgotten")
+				l.Accept("192.0.2.1", token)
+			}
+		}
+		tokens, addrs, failures := l.Sizes()
+		for _, size := range []int{tokens, addrs, failures} {
+			require.LessOrEqual(t, size, 2*vaulthttp.MostBuckets)
+		}
+		require.Greater(t, failures, vaulthttp.MostBuckets/2, "the latest are remembered")
+	})
+}
+
+func TestLimit(t *testing.T) {
+	t.Run("can be lifted", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			none := vaulthttp.Limit{PerSecond: -1}
+			s := newAsks(t, vaulthttp.Options{TokenLimit: none, AddressLimit: none, FailureLimit: none})
+			token := s.issue(t, "acme").Reveal()
+			for range 2_000 {
+				require.Equal(t, 401, s.ask(t, nat, "").status)
+			}
+			for range 100 {
+				require.Equal(t, 200, s.ask(t, nat, token).status)
+			}
 		})
-	}
-}
-
-func TestALimitCanBeLifted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		none := vaulthttp.Limit{PerSecond: -1}
-		s := newAsks(t, vaulthttp.Options{TokenLimit: none, AddressLimit: none, FailureLimit: none})
-		token := s.issue(t, "acme").Reveal()
-		for range 2_000 {
-			require.Equal(t, 401, s.ask(t, nat, "").status)
-		}
-		for range 100 {
-			require.Equal(t, 200, s.ask(t, nat, token).status)
-		}
 	})
-}
-
-func TestTheDefaultForFailuresHoldsAFloodOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newAsks(t, vaulthttp.Options{})
-		statuses := map[int]int{}
-		for range 5_000 {
-			statuses[s.ask(t, nat, "rnt_guess").status]++
-		}
-		require.Equal(t, map[int]int{401: 1_000, 429: 4_000}, statuses)
-		time.Sleep(10 * time.Second)
-		clear(statuses)
-		for range 1_000 {
-			statuses[s.ask(t, nat, "rnt_guess").status]++
-		}
-		require.Equal(t, map[int]int{401: 100, 429: 900}, statuses, "ten a second in the long run")
-		lines := strings.Count(s.log.text(), "\n")
-		require.Less(t, lines, 200, "the log is not flooded")
-		require.Contains(t, s.log.text(), "omitted=", "and says how much it left out")
-		require.Equal(t, 4_900, s.limited[vaulthttp.LimitedByFailures], "metrics are exact")
-	})
-}
-
-func TestWhatALimiterRemembersIsBounded(t *testing.T) {
-	l := vaulthttp.NewLimiter(&vaulthttp.Options{})
-	token, _ := wire.NewToken()
-	l.Accept("192.0.2.1", token)
-	for i := range 3 * vaulthttp.MostBuckets {
-		addr := fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff)
-		l.Fail(addr)
-		if i%2 == 0 {
-			other, _ := wire.NewToken()
-			l.Accept(addr, other)
-		}
-		if i%1000 == 0 {
-			require.True(t, l.Knows(token), "a token in use is not forgotten")
-			l.Accept("192.0.2.1", token)
-		}
-	}
-	tokens, addrs, failures := l.Sizes()
-	for _, size := range []int{tokens, addrs, failures} {
-		require.LessOrEqual(t, size, 2*vaulthttp.MostBuckets)
-	}
-	require.Greater(t, failures, vaulthttp.MostBuckets/2, "the latest are remembered")
 }

@@ -251,59 +251,131 @@ func requiredOf(schema object) []string {
 	return out
 }
 
-func TestEveryRouteIsDescribedAndEveryDescriptionIsARoute(t *testing.T) {
-	routes := map[string]vaulthttp.AdminRoute{"GET " + wire.BootstrapPath: {}}
-	for _, r := range vaulthttp.AdminRoutes() {
-		routes[r.Method+" "+r.Path] = r
-	}
-	ids := map[any]bool{}
-	for _, op := range described().ops {
-		name := op.method + " " + op.path
-		route, ok := routes[name]
-		require.True(t, ok, "%s is described and not served", name)
-		delete(routes, name)
-		require.False(t, ids[op.content["operationId"]], "the id of %s is its own", name)
-		ids[op.content["operationId"]] = true
+func TestOpenAPI(t *testing.T) {
+	t.Run("matches the routes", func(t *testing.T) {
+		routes := map[string]vaulthttp.AdminRoute{"GET " + wire.BootstrapPath: {}}
+		for _, r := range vaulthttp.AdminRoutes() {
+			routes[r.Method+" "+r.Path] = r
+		}
+		ids := map[any]bool{}
+		for _, op := range described().ops {
+			name := op.method + " " + op.path
+			route, ok := routes[name]
+			require.True(t, ok, "%s is described and not served", name)
+			delete(routes, name)
+			require.False(t, ids[op.content["operationId"]], "the id of %s is its own", name)
+			ids[op.content["operationId"]] = true
 
-		require.ElementsMatch(t, route.Query, op.names("query"), "%s: parameters of the query", name)
-		var params []string
-		for _, m := range regexp.MustCompile(`\{([a-z]+)\}`).FindAllStringSubmatch(op.path, -1) {
-			params = append(params, m[1])
+			require.ElementsMatch(t, route.Query, op.names("query"), "%s: parameters of the query", name)
+			var params []string
+			for _, m := range regexp.MustCompile(`\{([a-z]+)\}`).FindAllStringSubmatch(op.path, -1) {
+				params = append(params, m[1])
+			}
+			require.ElementsMatch(t, params, op.names("path"), "%s: parameters of the path", name)
+			for _, p := range op.parameters {
+				needed := p["in"] == "path" || p["name"] == route.Required || p["name"] == vaulthttp.AdminHeader
+				require.Equal(t, needed, p["required"] == true, "%s: whether %s is required", name, p["name"])
+			}
+			require.Equal(t, op.method != "GET", slices.Contains(op.names("header"), vaulthttp.AdminHeader), "%s: what changes something needs the header, and nothing else does", name)
+			require.Equal(t, op.method == "PUT" || op.method == "POST", op.content["requestBody"] != nil, "%s: whether it has a body", name)
 		}
-		require.ElementsMatch(t, params, op.names("path"), "%s: parameters of the path", name)
-		for _, p := range op.parameters {
-			needed := p["in"] == "path" || p["name"] == route.Required || p["name"] == vaulthttp.AdminHeader
-			require.Equal(t, needed, p["required"] == true, "%s: whether %s is required", name, p["name"])
-		}
-		require.Equal(t, op.method != "GET", slices.Contains(op.names("header"), vaulthttp.AdminHeader), "%s: what changes something needs the header, and nothing else does", name)
-		require.Equal(t, op.method == "PUT" || op.method == "POST", op.content["requestBody"] != nil, "%s: whether it has a body", name)
-	}
-	require.Empty(t, slices.Collect(maps.Keys(routes)), "these are served and not described")
-}
+		require.Empty(t, slices.Collect(maps.Keys(routes)), "these are served and not described")
+	})
 
-func TestEverySchemaHasTheMembersOfItsType(t *testing.T) {
-	schemas := described().root["components"].(object)["schemas"].(object)
-	for name, schema := range schemas {
-		s := schema.(object)
-		if s["type"] != "object" {
-			continue
+	t.Run("has the members of each type", func(t *testing.T) {
+		schemas := described().root["components"].(object)["schemas"].(object)
+		for name, schema := range schemas {
+			s := schema.(object)
+			if s["type"] != "object" {
+				continue
+			}
+			if strings.HasPrefix(name, "Bundle") {
+				continue // see the subtest "describes the bundle"
+			}
+			typ, ok := vaulthttp.WireTypes[name]
+			require.True(t, ok, "no type is behind schema %s", name)
+			properties, required := membersOf(typ)
+			got, _ := s["properties"].(object)
+			require.ElementsMatch(t, slices.Collect(maps.Keys(properties)), slices.Collect(maps.Keys(got)), "the members of %s", name)
+			require.ElementsMatch(t, required, requiredOf(s), "the required members of %s", name)
+			for member, field := range properties {
+				requireType(t, name+"."+member, field, got[member])
+			}
 		}
-		if strings.HasPrefix(name, "Bundle") {
-			continue // see TestTheBundleIsDescribed
+		for name := range vaulthttp.WireTypes {
+			require.Contains(t, schemas, name, "a type has no schema")
 		}
-		typ, ok := vaulthttp.WireTypes[name]
-		require.True(t, ok, "no type is behind schema %s", name)
-		properties, required := membersOf(typ)
-		got, _ := s["properties"].(object)
-		require.ElementsMatch(t, slices.Collect(maps.Keys(properties)), slices.Collect(maps.Keys(got)), "the members of %s", name)
-		require.ElementsMatch(t, required, requiredOf(s), "the required members of %s", name)
-		for member, field := range properties {
-			requireType(t, name+"."+member, field, got[member])
+	})
+
+	t.Run("describes the bundle", func(t *testing.T) {
+		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		full, err := bundle.New([]bundle.Secret{{
+			Name: "A", Value: bundle.NewValue("v"), Kind: "custom", Scope: "acme", Version: 1, Origin: bundle.Origin{Provider: "vault"},
+			Created: at, Rotated: at, Expires: at, Delivery: bundle.DeliverFile,
+		}}, &bundle.Meta{
+			Revision: "r", RefreshAfter: time.Minute, Scope: "acme", TokenID: "id", IssuedAt: at, TokenExpires: at, RotateBy: at,
+			Problems: []bundle.Problem{{Name: "B", Origin: bundle.Origin{Provider: "github"}, Reason: "gone", Retryable: true}}, Notices: []string{"n"},
+		})
+		require.NoError(t, err)
+		d := described()
+		for _, b := range []*bundle.Bundle{full, nil} {
+			data, err := wire.Encode(b)
+			require.NoError(t, err)
+			requireValid(t, d.at(d.root, "components", "schemas", "Bundle"), data, "a bundle")
 		}
-	}
-	for name := range vaulthttp.WireTypes {
-		require.Contains(t, schemas, name, "a type has no schema")
-	}
+		data, err := wire.Encode(full)
+		require.NoError(t, err)
+		var got object
+		require.NoError(t, json.Unmarshal(data, &got))
+		for schema, members := range map[string]any{
+			"Bundle": got, "BundleToken": got["token"], "BundleSecret": got["secrets"].([]any)[0], "BundleProblem": got["problems"].([]any)[0],
+		} {
+			require.ElementsMatch(t, slices.Collect(maps.Keys(members.(object))),
+				slices.Collect(maps.Keys(d.at(d.root, "components", "schemas", schema, "properties").(object))), "the members of %s", schema)
+		}
+	})
+
+	t.Run("has no dangling reference and no unused component", func(t *testing.T) {
+		used := map[string]bool{}
+		var walk func(any)
+		walk = func(o any) {
+			switch o := o.(type) {
+			case object:
+				if ref, ok := o["$ref"].(string); ok {
+					used[ref] = true
+					require.NotNil(t, described().follow(o), ref)
+				}
+				for _, member := range o {
+					walk(member)
+				}
+			case []any:
+				for _, element := range o {
+					walk(element)
+				}
+			}
+		}
+		walk(described().root)
+		for kind, components := range described().root["components"].(object) {
+			if kind == "securitySchemes" {
+				continue
+			}
+			for name := range components.(object) {
+				require.True(t, used["#/components/"+kind+"/"+name], "%s %s is described and not used", kind, name)
+			}
+		}
+	})
+
+	t.Run("lists the audit actions", func(t *testing.T) {
+		d := described()
+		var want []any
+		for _, action := range []audit.Action{
+			audit.Put, audit.Hide, audit.Activate, audit.Delete, audit.Issue, audit.Revoke,
+			audit.MoveKeys, audit.Deliver, audit.Refuse, audit.Trim,
+		} {
+			want = append(want, string(action))
+		}
+		require.ElementsMatch(t, want, d.at(d.root, "components", "schemas", "AuditEntry", "properties", "action", "enum"))
+	})
 }
 
 // membersOf returns the members of a struct in JSON, and those that are always
@@ -351,74 +423,4 @@ func requireType(t *testing.T, where string, field reflect.Type, property any) {
 			require.Equal(t, field, vaulthttp.WireTypes[strings.TrimPrefix(ref, "#/components/schemas/")], "the schema of %s", where)
 		}
 	}
-}
-
-func TestTheBundleIsDescribed(t *testing.T) {
-	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	full, err := bundle.New([]bundle.Secret{{
-		Name: "A", Value: bundle.NewValue("v"), Kind: "custom", Scope: "acme", Version: 1, Origin: bundle.Origin{Provider: "vault"},
-		Created: at, Rotated: at, Expires: at, Delivery: bundle.DeliverFile,
-	}}, &bundle.Meta{
-		Revision: "r", RefreshAfter: time.Minute, Scope: "acme", TokenID: "id", IssuedAt: at, TokenExpires: at, RotateBy: at,
-		Problems: []bundle.Problem{{Name: "B", Origin: bundle.Origin{Provider: "github"}, Reason: "gone", Retryable: true}}, Notices: []string{"n"},
-	})
-	require.NoError(t, err)
-	d := described()
-	for _, b := range []*bundle.Bundle{full, nil} {
-		data, err := wire.Encode(b)
-		require.NoError(t, err)
-		requireValid(t, d.at(d.root, "components", "schemas", "Bundle"), data, "a bundle")
-	}
-	data, err := wire.Encode(full)
-	require.NoError(t, err)
-	var got object
-	require.NoError(t, json.Unmarshal(data, &got))
-	for schema, members := range map[string]any{
-		"Bundle": got, "BundleToken": got["token"], "BundleSecret": got["secrets"].([]any)[0], "BundleProblem": got["problems"].([]any)[0],
-	} {
-		require.ElementsMatch(t, slices.Collect(maps.Keys(members.(object))),
-			slices.Collect(maps.Keys(d.at(d.root, "components", "schemas", schema, "properties").(object))), "the members of %s", schema)
-	}
-}
-
-func TestEveryReferenceLeadsSomewhere(t *testing.T) {
-	used := map[string]bool{}
-	var walk func(any)
-	walk = func(o any) {
-		switch o := o.(type) {
-		case object:
-			if ref, ok := o["$ref"].(string); ok {
-				used[ref] = true
-				require.NotNil(t, described().follow(o), ref)
-			}
-			for _, member := range o {
-				walk(member)
-			}
-		case []any:
-			for _, element := range o {
-				walk(element)
-			}
-		}
-	}
-	walk(described().root)
-	for kind, components := range described().root["components"].(object) {
-		if kind == "securitySchemes" {
-			continue
-		}
-		for name := range components.(object) {
-			require.True(t, used["#/components/"+kind+"/"+name], "%s %s is described and not used", kind, name)
-		}
-	}
-}
-
-func TestAnEntryHasAnActionOfTheDescription(t *testing.T) {
-	d := described()
-	var want []any
-	for _, action := range []audit.Action{
-		audit.Put, audit.Hide, audit.Activate, audit.Delete, audit.Issue, audit.Revoke,
-		audit.MoveKeys, audit.Deliver, audit.Refuse, audit.Trim,
-	} {
-		want = append(want, string(action))
-	}
-	require.ElementsMatch(t, want, d.at(d.root, "components", "schemas", "AuditEntry", "properties", "action", "enum"))
 }
