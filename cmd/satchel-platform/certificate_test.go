@@ -31,55 +31,65 @@ func replace(t *testing.T, path, with string, age time.Duration) {
 	require.NoError(t, os.Chtimes(path, at, at))
 }
 
-func TestANewCertificateIsServedWithoutARestart(t *testing.T) {
-	certFile, keyFile := pair(t)
-	newCert, newKey := pair(t)
-	p := start(t, t.TempDir(), "-tls-cert", certFile, "-tls-key", keyFile)
-	require.NotContains(t, p.out.String(), "SSL_CERT_FILE", "a certificate of one's own needs no hint")
-	p.client = trusting(t, certFile)
-	require.Equal(t, 200, p.do("GET", "/healthz", "").status)
+func TestCertificate(t *testing.T) {
+	t.Run("serves a new certificate without a restart", func(t *testing.T) {
+		certFile, keyFile := pair(t)
+		newCert, newKey := pair(t)
+		p := start(t, t.TempDir(), "-tls-cert", certFile, "-tls-key", keyFile)
+		require.NotContains(t, p.out.String(), "SSL_CERT_FILE", "a certificate of one's own needs no hint")
+		p.client = trusting(t, certFile)
+		require.Equal(t, 200, p.do("GET", "/healthz", "").status)
 
-	replace(t, keyFile, newKey, time.Hour)
-	replace(t, certFile, newCert, time.Hour)
-	require.Eventually(t, func() bool {
-		p.client.CloseIdleConnections()
-		p.client = trusting(t, newCert)
-		a, err := p.try("GET", "/healthz", "")
-		return err == nil && a.status == 200
-	}, patience, 50*time.Millisecond)
-}
-
-func TestACertificateThatDoesNotFitItsKeyWaitsForIt(t *testing.T) {
-	certFile, keyFile := pair(t)
-	newCert, newKey := pair(t)
-	synctest.Test(t, func(t *testing.T) {
-		var log text
-		c, err := newCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(&log, nil)))
-		require.NoError(t, err)
-		now := func() *tls.Certificate {
-			certificate, err := c.get(nil)
-			require.NoError(t, err)
-			return certificate
-		}
-		before := now()
-		replace(t, certFile, newCert, time.Hour)
-		require.Same(t, before, now(), "the files are looked at once a second")
-		for range 5 {
-			time.Sleep(lookEvery)
-			require.Same(t, before, now(), "the key is still that of the other")
-		}
-		require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), "that is said once")
-		require.NoError(t, os.Remove(keyFile))
-		time.Sleep(lookEvery)
-		require.Same(t, before, now(), "a file that is away changes nothing")
 		replace(t, keyFile, newKey, time.Hour)
-		time.Sleep(lookEvery)
-		require.NotEqual(t, before.Leaf.SerialNumber, now().Leaf.SerialNumber)
-		require.Contains(t, log.String(), "the certificate was read again")
+		replace(t, certFile, newCert, time.Hour)
+		require.Eventually(t, func() bool {
+			p.client.CloseIdleConnections()
+			p.client = trusting(t, newCert)
+			a, err := p.try("GET", "/healthz", "")
+			return err == nil && a.status == 200
+		}, patience, 50*time.Millisecond)
+	})
+
+	t.Run("keeps the old certificate until the new key matches", func(t *testing.T) {
+		certFile, keyFile := pair(t)
+		newCert, newKey := pair(t)
+		synctest.Test(t, func(t *testing.T) {
+			var log text
+			c, err := newCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(&log, nil)))
+			require.NoError(t, err)
+			now := func() *tls.Certificate {
+				certificate, err := c.get(nil)
+				require.NoError(t, err)
+				return certificate
+			}
+			before := now()
+			replace(t, certFile, newCert, time.Hour)
+			require.Same(t, before, now(), "the files are looked at once a second")
+			for range 5 {
+				time.Sleep(lookEvery)
+				require.Same(t, before, now(), "the key is still that of the other")
+			}
+			require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), "that is said once")
+			require.NoError(t, os.Remove(keyFile))
+			time.Sleep(lookEvery)
+			require.Same(t, before, now(), "a file that is away changes nothing")
+			replace(t, keyFile, newKey, time.Hour)
+			time.Sleep(lookEvery)
+			require.NotEqual(t, before.Leaf.SerialNumber, now().Leaf.SerialNumber)
+			require.Contains(t, log.String(), "the certificate was read again")
+		})
+	})
+
+	t.Run("must be readable at startup", func(t *testing.T) {
+		certFile, _ := pair(t)
+		code, out, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-tls-cert", certFile, "-tls-key", filepath.Join(t.TempDir(), "none"))
+		require.Equal(t, exitUsage, code)
+		require.NotContains(t, out, "Serving")
+		require.Contains(t, stderr, "-tls-cert and -tls-key")
 	})
 }
 
-func TestTheMadeCertificateIsForThisMachineAlone(t *testing.T) {
+func TestSelfSigned(t *testing.T) {
 	certFile, keyFile := pair(t)
 	loaded, err := tls.LoadX509KeyPair(certFile, keyFile)
 	require.NoError(t, err)
@@ -90,15 +100,7 @@ func TestTheMadeCertificateIsForThisMachineAlone(t *testing.T) {
 	require.False(t, loaded.Leaf.IsCA, "it can vouch for no other")
 }
 
-func TestACertificateThatCannotBeReadIsRefusedAtTheStart(t *testing.T) {
-	certFile, _ := pair(t)
-	code, out, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-tls-cert", certFile, "-tls-key", filepath.Join(t.TempDir(), "none"))
-	require.Equal(t, exitUsage, code)
-	require.NotContains(t, out, "Serving")
-	require.Contains(t, stderr, "-tls-cert and -tls-key")
-}
-
-func TestClientsThatBreakOffDoNotFillTheLog(t *testing.T) {
+func TestHandshakes(t *testing.T) {
 	for level, want := range map[slog.Level]int{slog.LevelInfo: 1, slog.LevelDebug: 2} {
 		var log text
 		handler := slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})

@@ -49,7 +49,7 @@ const (
 // see every rotation, and none of them an error. Then the database is
 // restarted, and a platform is killed, while an administrator writes: what was
 // acknowledged is there afterwards.
-func TestThousandsOfRunnersOnTwoPlatforms(t *testing.T) {
+func TestLoad(t *testing.T) {
 	began := time.Now()
 	l := newLoad(t)
 	stage := func(format string, args ...any) {

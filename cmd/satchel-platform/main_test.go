@@ -18,28 +18,112 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-func TestARunnerGetsWhatAnAdministratorPut(t *testing.T) {
-	p := start(t, t.TempDir(), "-require", "acme=ANTHROPIC_API_KEY:anthropic", "-require", "acme=OTHER_KEY")
-	require.True(t, strings.HasPrefix(p.url, "https://127.0.0.1:"), p.url)
-	p.put("acme", "ANTHROPIC_API_KEY", "sk-made-up-0123456789")
-	token := p.issue("acme/web")
+func TestServe(t *testing.T) {
+	t.Run("delivers the secrets that an administrator stored", func(t *testing.T) {
+		p := start(t, t.TempDir(), "-require", "acme=ANTHROPIC_API_KEY:anthropic", "-require", "acme=OTHER_KEY")
+		require.True(t, strings.HasPrefix(p.url, "https://127.0.0.1:"), p.url)
+		p.put("acme", "ANTHROPIC_API_KEY", "sk-made-up-0123456789")
+		token := p.issue("acme/web")
 
-	b := p.fetch(token)
-	require.Equal(t, "sk-made-up-0123456789", value(t, b, "ANTHROPIC_API_KEY"))
-	require.Equal(t, defaultNotices, b.Meta().Notices)
-	require.Len(t, b.Problems(), 1)
-	require.Equal(t, "OTHER_KEY", b.Problems()[0].Name, "a required secret that is missing is a problem")
-	require.Contains(t, p.admin("GET", "/readiness?scope=acme/web", ""), `"ready":false`)
-	require.NotContains(t, p.admin("GET", "/secrets?scope=acme", ""), "sk-made-up", "administrators see no value")
+		b := p.fetch(token)
+		require.Equal(t, "sk-made-up-0123456789", value(t, b, "ANTHROPIC_API_KEY"))
+		require.Equal(t, defaultNotices, b.Meta().Notices)
+		require.Len(t, b.Problems(), 1)
+		require.Equal(t, "OTHER_KEY", b.Problems()[0].Name, "a required secret that is missing is a problem")
+		require.Contains(t, p.admin("GET", "/readiness?scope=acme/web", ""), `"ready":false`)
+		require.NotContains(t, p.admin("GET", "/secrets?scope=acme", ""), "sk-made-up", "administrators see no value")
 
-	require.Equal(t, 200, p.do("GET", "/healthz", "").status)
-	require.Equal(t, 200, p.do("GET", "/readyz", "").status)
-	require.Equal(t, 404, p.do("GET", "/admin", "").status)
-	require.Equal(t, 404, p.do("GET", "/admin/../healthz", "").status, "paths are not cleaned")
-	require.Equal(t, exitOK, p.stop())
+		require.Equal(t, 200, p.do("GET", "/healthz", "").status)
+		require.Equal(t, 200, p.do("GET", "/readyz", "").status)
+		require.Equal(t, 404, p.do("GET", "/admin", "").status)
+		require.Equal(t, 404, p.do("GET", "/admin/../healthz", "").status, "paths are not cleaned")
+		require.Equal(t, exitOK, p.stop())
+	})
+
+	t.Run("uses plain HTTP on loopback with -insecure-loopback", func(t *testing.T) {
+		dir := t.TempDir()
+		p := start(t, dir, "-insecure-loopback", "-trusted-proxy", "127.0.0.1/32")
+		require.True(t, strings.HasPrefix(p.url, "http://127.0.0.1:"), p.url)
+		require.NoFileExists(t, filepath.Join(dir, "tls-cert.pem"))
+		token := p.issue("acme")
+		require.Equal(t, 200, p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer "+token.Reveal(), "X-Forwarded-For", "203.0.113.9, 198.51.100.1").status)
+		require.Contains(t, p.admin("GET", "/tokens?scope=acme", ""), `"last_addr":"198.51.100.1"`, "the address that the proxy saw")
+	})
+
+	t.Run("keeps everything across a restart", func(t *testing.T) {
+		dir := t.TempDir()
+		p := start(t, dir)
+		require.Contains(t, p.out.String(), filepath.Join(dir, "admin-token"), "it says where the token is")
+		require.NotContains(t, p.out.String()+p.err.String(), p.adminToken(), "and never what it is")
+		p.put("acme", "API_KEY", "made-up-before-the-restart")
+		token := p.issue("acme")
+		first := p.adminToken()
+		require.Equal(t, exitOK, p.stop())
+
+		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			require.NoError(t, err)
+			info, err := entry.Info()
+			require.NoError(t, err)
+			if filepath.Base(path) != "tls-cert.pem" && path != dir {
+				require.Zero(t, info.Mode().Perm()&0o077, "%s is for its owner alone", path)
+			}
+			return nil
+		})
+		require.NoError(t, err)
+
+		p = start(t, dir)
+		require.NotContains(t, p.out.String(), "was made", "nothing is made a second time")
+		require.Equal(t, first, p.adminToken())
+		require.Equal(t, "made-up-before-the-restart", value(t, p.fetch(token), "API_KEY"))
+		require.Contains(t, p.admin("GET", "/audit?tenant=acme", ""), "token.issue")
+	})
+
+	t.Run("allows concurrent starts on a new database", func(t *testing.T) {
+		dir := t.TempDir()
+		var both [2]*running
+		for i := range both {
+			both[i], _ = spawn(t, dir)
+		}
+		for _, p := range both {
+			p.serves()
+		}
+		both[0].put("acme", "API_KEY", "made-up-value-of-acme")
+		token := both[1].issue("acme/web")
+		for _, p := range both {
+			require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"), "they have one key, one token and one database")
+		}
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		var names []string
+		for _, entry := range entries {
+			names = append(names, entry.Name())
+		}
+		require.Subset(t, []string{"admin-token", "kek", "satchel.db", "satchel.db-shm", "satchel.db-wal", "tls-cert.pem", "tls-key.pem"}, names, "no draft is left behind")
+	})
+
+	t.Run("reports created files even if it cannot listen", func(t *testing.T) {
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer taken.Close()
+		code, out, stderr := command(t, "-data", t.TempDir(), "-listen", taken.Addr().String())
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, "address already in use")
+		require.Contains(t, out, "A key was made in", "the next start does not make it again, and does not say so")
+		require.Contains(t, out, "The administrators' token was made in")
+		require.NotContains(t, out, "Serving")
+	})
+
+	t.Run("applies rate limits", func(t *testing.T) {
+		p := start(t, t.TempDir(), "-limit-failures", "0.001:3")
+		var got []int
+		for range 5 {
+			got = append(got, p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer nonsense").status)
+		}
+		require.Equal(t, []int{401, 401, 401, 429, 429}, got)
+	})
 }
 
-func TestOnlyTheAdministratorsTokenAdministers(t *testing.T) {
+func TestAuthorize(t *testing.T) {
 	p := start(t, t.TempDir())
 	token := p.issue("acme")
 	for name, header := range map[string]string{
@@ -51,65 +135,29 @@ func TestOnlyTheAdministratorsTokenAdministers(t *testing.T) {
 	require.Equal(t, 200, p.do("GET", "/admin/v1/secrets?scope=acme", "", "Authorization", "Bearer "+p.adminToken()).status)
 }
 
-func TestTheAdministratorsTokenMayBeInTheEnvironment(t *testing.T) {
-	dir, token := t.TempDir(), strings.Repeat("made-up-", 5)
-	p := startIn(t, []string{adminTokenEnv + "=" + token}, dir)
-	require.Equal(t, 200, p.do("GET", "/admin/v1/secrets?scope=acme", "", "Authorization", "Bearer "+token).status)
-	require.NoFileExists(t, filepath.Join(dir, "admin-token"))
-}
-
-func TestATokenFileThatOthersCanReadIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	start(t, dir).stop()
-	require.NoError(t, os.Chmod(filepath.Join(dir, "admin-token"), 0o640))
-	code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0")
-	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, "can be read by others than its owner: chmod 600 it")
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "short"), []byte("short\n"), 0o600))
-	code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0", "-admin-token-file", filepath.Join(dir, "short"))
-	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, tokenRule)
-}
-
-func TestPlainTextIsServedOnLoopbackWhereItIsAskedFor(t *testing.T) {
-	dir := t.TempDir()
-	p := start(t, dir, "-insecure-loopback", "-trusted-proxy", "127.0.0.1/32")
-	require.True(t, strings.HasPrefix(p.url, "http://127.0.0.1:"), p.url)
-	require.NoFileExists(t, filepath.Join(dir, "tls-cert.pem"))
-	token := p.issue("acme")
-	require.Equal(t, 200, p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer "+token.Reveal(), "X-Forwarded-For", "203.0.113.9, 198.51.100.1").status)
-	require.Contains(t, p.admin("GET", "/tokens?scope=acme", ""), `"last_addr":"198.51.100.1"`, "the address that the proxy saw")
-}
-
-func TestARestartKeepsEverything(t *testing.T) {
-	dir := t.TempDir()
-	p := start(t, dir)
-	require.Contains(t, p.out.String(), filepath.Join(dir, "admin-token"), "it says where the token is")
-	require.NotContains(t, p.out.String()+p.err.String(), p.adminToken(), "and never what it is")
-	p.put("acme", "API_KEY", "made-up-before-the-restart")
-	token := p.issue("acme")
-	first := p.adminToken()
-	require.Equal(t, exitOK, p.stop())
-
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		require.NoError(t, err)
-		info, err := entry.Info()
-		require.NoError(t, err)
-		if filepath.Base(path) != "tls-cert.pem" && path != dir {
-			require.Zero(t, info.Mode().Perm()&0o077, "%s is for its owner alone", path)
-		}
-		return nil
+func TestLoadAdminToken(t *testing.T) {
+	t.Run("reads the environment", func(t *testing.T) {
+		dir, token := t.TempDir(), strings.Repeat("made-up-", 5)
+		p := startIn(t, []string{adminTokenEnv + "=" + token}, dir)
+		require.Equal(t, 200, p.do("GET", "/admin/v1/secrets?scope=acme", "", "Authorization", "Bearer "+token).status)
+		require.NoFileExists(t, filepath.Join(dir, "admin-token"))
 	})
-	require.NoError(t, err)
 
-	p = start(t, dir)
-	require.NotContains(t, p.out.String(), "was made", "nothing is made a second time")
-	require.Equal(t, first, p.adminToken())
-	require.Equal(t, "made-up-before-the-restart", value(t, p.fetch(token), "API_KEY"))
-	require.Contains(t, p.admin("GET", "/audit?tenant=acme", ""), "token.issue")
+	t.Run("refuses a file that other users can read", func(t *testing.T) {
+		dir := t.TempDir()
+		start(t, dir).stop()
+		require.NoError(t, os.Chmod(filepath.Join(dir, "admin-token"), 0o640))
+		code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0")
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, "can be read by others than its owner: chmod 600 it")
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "short"), []byte("short\n"), 0o600))
+		code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0", "-admin-token-file", filepath.Join(dir, "short"))
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, tokenRule)
+	})
 }
 
-func TestARunnerThatWaitsIsAnsweredWhenTheServerEnds(t *testing.T) {
+func TestServer_Leave(t *testing.T) {
 	p := start(t, t.TempDir(), "-shutdown-delay", "2s")
 	p.put("acme", "API_KEY", "made-up-value-of-acme")
 	token := p.issue("acme")
@@ -139,179 +187,141 @@ func TestARunnerThatWaitsIsAnsweredWhenTheServerEnds(t *testing.T) {
 	require.NotContains(t, p.err.String(), "level=ERROR", "an end is no failure")
 }
 
-func TestProcessesMayStartTogetherOnANewDatabase(t *testing.T) {
-	dir := t.TempDir()
-	var both [2]*running
-	for i := range both {
-		both[i], _ = spawn(t, dir)
-	}
-	for _, p := range both {
-		p.serves()
-	}
-	both[0].put("acme", "API_KEY", "made-up-value-of-acme")
-	token := both[1].issue("acme/web")
-	for _, p := range both {
-		require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"), "they have one key, one token and one database")
-	}
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	var names []string
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	require.Subset(t, []string{"admin-token", "kek", "satchel.db", "satchel.db-shm", "satchel.db-wal", "tls-cert.pem", "tls-key.pem"}, names, "no draft is left behind")
+func TestOpen(t *testing.T) {
+	t.Run("refuses a wrong key", func(t *testing.T) {
+		dir := t.TempDir()
+		p := start(t, dir)
+		p.put("acme", "API_KEY", "made-up-value-of-acme")
+		p.stop()
+
+		other := filepath.Join(t.TempDir(), "kek")
+		code, _, _ := command(t, "keygen", other)
+		require.Equal(t, exitOK, code)
+		record := filepath.Join(t.TempDir(), "audit.jsonl")
+		code, out, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek-key", other, "-audit-file", record)
+		require.Equal(t, exitUsage, code)
+		require.Empty(t, out, "it did not serve")
+		require.NoFileExists(t, record, "nothing was made")
+		require.Contains(t, stderr, "the data of tenant acme is under")
+		require.Contains(t, stderr, "add it with -kek-retired")
+
+		require.NoError(t, os.Rename(filepath.Join(dir, "kek"), filepath.Join(dir, "away")))
+		code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0")
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, "name the file with the key that opens the data, or put it back from its copy")
+		require.NoFileExists(t, filepath.Join(dir, "kek"), "no new key is made for data that it cannot open")
+	})
+
+	t.Run("opens everything with any replica", func(t *testing.T) {
+		dir := t.TempDir()
+		replica := filepath.Join(dir, "replica")
+		require.Equal(t, exitOK, first(command(t, "keygen", replica)))
+		p := start(t, dir, "-kek-replica", "local:"+replica)
+		p.put("acme", "API_KEY", "made-up-value-of-acme")
+		token := p.issue("acme")
+		p.stop()
+		require.NoError(t, os.Remove(filepath.Join(dir, "kek")))
+		require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-kek-key", replica).fetch(token), "API_KEY"))
+	})
+
+	t.Run("drops old audit entries", func(t *testing.T) {
+		p := start(t, t.TempDir())
+		p.stop()
+		synctest.Test(t, func(t *testing.T) {
+			c, err := parse([]string{"-data", p.dir, "-audit-keep", "24h"}, nil)
+			require.NoError(t, err)
+			var log text
+			opened, err := open(t.Context(), c, c.logger(&log))
+			require.NoError(t, err)
+			defer func() { require.NoError(t, opened.close()) }()
+			for _, tenant := range []string{"acme", "globex"} {
+				_, err := opened.vault.Put(t.Context(), tenant, "API_KEY", bundle.NewValue("made-up-value-of-"+tenant), nil)
+				require.NoError(t, err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- opened.vault.Run(ctx) }()
+			time.Sleep(49 * time.Hour)
+			for _, tenant := range []string{"acme", "globex"} {
+				page, err := opened.vault.AuditPage(t.Context(), tenant, 0, 10)
+				require.NoError(t, err)
+				require.Equal(t, "audit.trim", string(page[0].Action), tenant)
+				_, err = opened.vault.VerifyAudit(t.Context(), tenant, nil, nil)
+				require.NoError(t, err, "what is left is a chain")
+			}
+			require.Contains(t, log.String(), "old audit entries were dropped")
+			cancel()
+			require.NoError(t, <-ended)
+		})
+	})
 }
 
-func TestAWrongKeyIsRefusedAtTheStart(t *testing.T) {
-	dir := t.TempDir()
-	p := start(t, dir)
-	p.put("acme", "API_KEY", "made-up-value-of-acme")
-	p.stop()
+func TestRewrap(t *testing.T) {
+	t.Run("replaces a key while the platform serves", func(t *testing.T) {
+		dir := t.TempDir()
+		p := start(t, dir)
+		p.put("acme", "API_KEY", "made-up-value-of-acme")
+		token := p.issue("acme")
+		p.stop()
 
-	other := filepath.Join(t.TempDir(), "kek")
-	code, _, _ := command(t, "keygen", other)
-	require.Equal(t, exitOK, code)
-	record := filepath.Join(t.TempDir(), "audit.jsonl")
-	code, out, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek-key", other, "-audit-file", record)
-	require.Equal(t, exitUsage, code)
-	require.Empty(t, out, "it did not serve")
-	require.NoFileExists(t, record, "nothing was made")
-	require.Contains(t, stderr, "the data of tenant acme is under")
-	require.Contains(t, stderr, "add it with -kek-retired")
-
-	require.NoError(t, os.Rename(filepath.Join(dir, "kek"), filepath.Join(dir, "away")))
-	code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0")
-	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, "name the file with the key that opens the data, or put it back from its copy")
-	require.NoFileExists(t, filepath.Join(dir, "kek"), "no new key is made for data that it cannot open")
-}
-
-func TestWhatWasMadeIsSaidEvenIfThePlatformCannotServe(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer taken.Close()
-	code, out, stderr := command(t, "-data", t.TempDir(), "-listen", taken.Addr().String())
-	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "address already in use")
-	require.Contains(t, out, "A key was made in", "the next start does not make it again, and does not say so")
-	require.Contains(t, out, "The administrators' token was made in")
-	require.NotContains(t, out, "Serving")
-}
-
-func TestAKeyIsReplacedWhileThePlatformServes(t *testing.T) {
-	dir := t.TempDir()
-	p := start(t, dir)
-	p.put("acme", "API_KEY", "made-up-value-of-acme")
-	token := p.issue("acme")
-	p.stop()
-
-	from, to := filepath.Join(dir, "kek"), filepath.Join(dir, "kek-2")
-	require.Equal(t, exitOK, first(command(t, "keygen", to)))
-	code, _, stderr := command(t, "keygen", to)
-	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "a key is never replaced; name a new file")
-	both := []string{"-kek-key", to, "-kek-retired", "local:" + from}
-	p = start(t, dir, both...)
-	code, out, stderr := command(t, append([]string{"rewrap", "-data", dir}, both...)...)
-	require.Equal(t, exitOK, code, stderr)
-	require.Equal(t, "Re-wrapped 1 of 1 key records of 1 tenants\n", out)
-	require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"))
-	p.stop()
-	require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-kek-key", to).fetch(token), "API_KEY"), "the new key alone is enough")
-	require.Equal(t, exitUsage, first(command(t, "-data", dir, "-listen", "127.0.0.1:0")), "the old key is of no more use")
-}
-
-func TestEachReplicaOpensEverything(t *testing.T) {
-	dir := t.TempDir()
-	replica := filepath.Join(dir, "replica")
-	require.Equal(t, exitOK, first(command(t, "keygen", replica)))
-	p := start(t, dir, "-kek-replica", "local:"+replica)
-	p.put("acme", "API_KEY", "made-up-value-of-acme")
-	token := p.issue("acme")
-	p.stop()
-	require.NoError(t, os.Remove(filepath.Join(dir, "kek")))
-	require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-kek-key", replica).fetch(token), "API_KEY"))
+		from, to := filepath.Join(dir, "kek"), filepath.Join(dir, "kek-2")
+		require.Equal(t, exitOK, first(command(t, "keygen", to)))
+		code, _, stderr := command(t, "keygen", to)
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, "a key is never replaced; name a new file")
+		both := []string{"-kek-key", to, "-kek-retired", "local:" + from}
+		p = start(t, dir, both...)
+		code, out, stderr := command(t, append([]string{"rewrap", "-data", dir}, both...)...)
+		require.Equal(t, exitOK, code, stderr)
+		require.Equal(t, "Re-wrapped 1 of 1 key records of 1 tenants\n", out)
+		require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"))
+		p.stop()
+		require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-kek-key", to).fetch(token), "API_KEY"), "the new key alone is enough")
+		require.Equal(t, exitUsage, first(command(t, "-data", dir, "-listen", "127.0.0.1:0")), "the old key is of no more use")
+	})
 }
 
 func first(code int, _, _ string) int { return code }
 
-func TestAnExportIsImportedElsewhere(t *testing.T) {
-	dir, elsewhere := t.TempDir(), t.TempDir()
-	p := start(t, dir)
-	p.put("acme", "API_KEY", "made-up-value-of-acme")
-	token := p.issue("acme")
-	p.stop()
+func TestExport(t *testing.T) {
+	t.Run("is imported elsewhere", func(t *testing.T) {
+		dir, elsewhere := t.TempDir(), t.TempDir()
+		p := start(t, dir)
+		p.put("acme", "API_KEY", "made-up-value-of-acme")
+		token := p.issue("acme")
+		p.stop()
 
-	backup, key := filepath.Join(t.TempDir(), "backup.skx"), filepath.Join(dir, "kek")
-	code, out, stderr := command(t, "export", "-data", dir, backup)
-	require.Equal(t, exitOK, code, stderr)
-	require.Contains(t, out, "Exported 1 tenants: 1 scopes, 1 versions of secrets, 1 tokens")
-	code, _, stderr = command(t, "export", "-data", dir, backup)
-	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "is not replaced; name a new file")
-	code, stream, stderr := command(t, "export", "-data", dir, "-")
-	require.Equal(t, exitOK, code, stderr)
-	content, err := os.ReadFile(backup)
-	require.NoError(t, err)
-	require.Equal(t, string(content[:4]), stream[:4], "standard output gets the export and nothing else")
-	require.False(t, bytes.Contains(content, []byte("made-up")), "it is sealed")
-
-	code, out, stderr = command(t, "import", "-data", elsewhere, "-kek-key", key, backup)
-	require.Equal(t, exitOK, code, stderr)
-	require.Contains(t, out, "Imported 1 tenants")
-	require.Equal(t, "made-up-value-of-acme", value(t, start(t, elsewhere, "-kek-key", key).fetch(token), "API_KEY"))
-	require.Equal(t, exitFailed, first(command(t, "import", "-data", elsewhere, "-kek-key", key, backup)), "a tenant that is there is not replaced")
-}
-
-func TestAnEmptyDatabaseIsNotExported(t *testing.T) {
-	dir := t.TempDir()
-	backup := filepath.Join(dir, "backup.skx")
-	code, _, stderr := command(t, "export", "-data", filepath.Join(dir, "mistyped"), backup)
-	require.Equal(t, exitUsage, code, "there is no database")
-	require.NoDirExists(t, filepath.Join(dir, "mistyped"), stderr)
-	start(t, dir).stop()
-	code, _, stderr = command(t, "export", "-data", dir, backup)
-	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, "it is empty")
-	require.NoFileExists(t, backup)
-}
-
-func TestLimitsHoldRunnersOff(t *testing.T) {
-	p := start(t, t.TempDir(), "-limit-failures", "0.001:3")
-	var got []int
-	for range 5 {
-		got = append(got, p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer nonsense").status)
-	}
-	require.Equal(t, []int{401, 401, 401, 429, 429}, got)
-}
-
-func TestOldAuditEntriesAreDropped(t *testing.T) {
-	p := start(t, t.TempDir())
-	p.stop()
-	synctest.Test(t, func(t *testing.T) {
-		c, err := parse([]string{"-data", p.dir, "-audit-keep", "24h"}, nil)
+		backup, key := filepath.Join(t.TempDir(), "backup.skx"), filepath.Join(dir, "kek")
+		code, out, stderr := command(t, "export", "-data", dir, backup)
+		require.Equal(t, exitOK, code, stderr)
+		require.Contains(t, out, "Exported 1 tenants: 1 scopes, 1 versions of secrets, 1 tokens")
+		code, _, stderr = command(t, "export", "-data", dir, backup)
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, "is not replaced; name a new file")
+		code, stream, stderr := command(t, "export", "-data", dir, "-")
+		require.Equal(t, exitOK, code, stderr)
+		content, err := os.ReadFile(backup)
 		require.NoError(t, err)
-		var log text
-		opened, err := open(t.Context(), c, c.logger(&log))
-		require.NoError(t, err)
-		defer func() { require.NoError(t, opened.close()) }()
-		for _, tenant := range []string{"acme", "globex"} {
-			_, err := opened.vault.Put(t.Context(), tenant, "API_KEY", bundle.NewValue("made-up-value-of-"+tenant), nil)
-			require.NoError(t, err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- opened.vault.Run(ctx) }()
-		time.Sleep(49 * time.Hour)
-		for _, tenant := range []string{"acme", "globex"} {
-			page, err := opened.vault.AuditPage(t.Context(), tenant, 0, 10)
-			require.NoError(t, err)
-			require.Equal(t, "audit.trim", string(page[0].Action), tenant)
-			_, err = opened.vault.VerifyAudit(t.Context(), tenant, nil, nil)
-			require.NoError(t, err, "what is left is a chain")
-		}
-		require.Contains(t, log.String(), "old audit entries were dropped")
-		cancel()
-		require.NoError(t, <-ended)
+		require.Equal(t, string(content[:4]), stream[:4], "standard output gets the export and nothing else")
+		require.False(t, bytes.Contains(content, []byte("made-up")), "it is sealed")
+
+		code, out, stderr = command(t, "import", "-data", elsewhere, "-kek-key", key, backup)
+		require.Equal(t, exitOK, code, stderr)
+		require.Contains(t, out, "Imported 1 tenants")
+		require.Equal(t, "made-up-value-of-acme", value(t, start(t, elsewhere, "-kek-key", key).fetch(token), "API_KEY"))
+		require.Equal(t, exitFailed, first(command(t, "import", "-data", elsewhere, "-kek-key", key, backup)), "a tenant that is there is not replaced")
+	})
+
+	t.Run("refuses an empty database", func(t *testing.T) {
+		dir := t.TempDir()
+		backup := filepath.Join(dir, "backup.skx")
+		code, _, stderr := command(t, "export", "-data", filepath.Join(dir, "mistyped"), backup)
+		require.Equal(t, exitUsage, code, "there is no database")
+		require.NoDirExists(t, filepath.Join(dir, "mistyped"), stderr)
+		start(t, dir).stop()
+		code, _, stderr = command(t, "export", "-data", dir, backup)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, "it is empty")
+		require.NoFileExists(t, backup)
 	})
 }

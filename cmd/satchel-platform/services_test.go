@@ -26,55 +26,67 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-func TestProcessesShareAPostgreSQL(t *testing.T) {
-	database, key := postgrestest.Schema(t), filepath.Join(t.TempDir(), "kek")
-	dir := t.TempDir()
-	one := start(t, dir, "-database", database, "-kek-key", key)
-	require.Contains(t, one.out.String(), "needs this very key file")
-	require.NoFileExists(t, filepath.Join(dir, "satchel.db"))
-	one.put("acme", "API_KEY", "made-up-first-value")
-	token := one.issue("acme/web")
+func TestOpen_PostgreSQL(t *testing.T) {
+	t.Run("is shared by several processes", func(t *testing.T) {
+		database, key := postgrestest.Schema(t), filepath.Join(t.TempDir(), "kek")
+		dir := t.TempDir()
+		one := start(t, dir, "-database", database, "-kek-key", key)
+		require.Contains(t, one.out.String(), "needs this very key file")
+		require.NoFileExists(t, filepath.Join(dir, "satchel.db"))
+		one.put("acme", "API_KEY", "made-up-first-value")
+		token := one.issue("acme/web")
 
-	two := start(t, t.TempDir(), "-database", database, "-kek-key", key)
-	b := two.fetch(token)
-	require.Equal(t, "made-up-first-value", value(t, b, "API_KEY"))
-	type outcome struct {
-		b   *bundle.Bundle
-		err error
-	}
-	waited := make(chan outcome, 1)
-	go func() {
-		b, err := two.runner(token).Wait(t.Context(), b)
-		waited <- outcome{b, err}
-	}()
-	one.put("acme", "API_KEY", "made-up-second-value")
-	got := <-waited
-	require.NoError(t, got.err)
-	require.Equal(t, "made-up-second-value", value(t, got.b, "API_KEY"), "who waits on one process sees what another one writes")
+		two := start(t, t.TempDir(), "-database", database, "-kek-key", key)
+		b := two.fetch(token)
+		require.Equal(t, "made-up-first-value", value(t, b, "API_KEY"))
+		type outcome struct {
+			b   *bundle.Bundle
+			err error
+		}
+		waited := make(chan outcome, 1)
+		go func() {
+			b, err := two.runner(token).Wait(t.Context(), b)
+			waited <- outcome{b, err}
+		}()
+		one.put("acme", "API_KEY", "made-up-second-value")
+		got := <-waited
+		require.NoError(t, got.err)
+		require.Equal(t, "made-up-second-value", value(t, got.b, "API_KEY"), "who waits on one process sees what another one writes")
 
-	require.Equal(t, exitOK, one.stop())
-	require.Equal(t, exitOK, two.stop())
-	other := filepath.Join(t.TempDir(), "kek")
-	require.Equal(t, exitOK, first(command(t, "keygen", other)))
-	code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-database", database, "-kek-key", other)
-	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, "the data of tenant acme is under")
+		require.Equal(t, exitOK, one.stop())
+		require.Equal(t, exitOK, two.stop())
+		other := filepath.Join(t.TempDir(), "kek")
+		require.Equal(t, exitOK, first(command(t, "keygen", other)))
+		code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-database", database, "-kek-key", other)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, "the data of tenant acme is under")
+	})
+
+	t.Run("takes in a vault from SQLite", func(t *testing.T) {
+		database, dir := postgrestest.Schema(t), t.TempDir()
+		p := start(t, dir)
+		p.put("acme", "API_KEY", "made-up-value-of-acme")
+		token := p.issue("acme")
+		p.stop()
+		backup := filepath.Join(t.TempDir(), "backup.skx")
+		require.Equal(t, exitOK, first(command(t, "export", "-data", dir, backup)))
+		code, _, stderr := command(t, "import", "-data", dir, "-database", database, backup)
+		require.Equal(t, exitOK, code, stderr)
+		require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-database", database).fetch(token), "API_KEY"))
+	})
+
+	t.Run("fails soon when it is down", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		var out, stderr text
+		code := run(ctx, []string{"-data", t.TempDir(), "-database", "postgres://127.0.0.1:1/d"}, nil, &out, &stderr)
+		require.Equal(t, exitFailed, code)
+		require.NoError(t, ctx.Err())
+		require.Contains(t, stderr.String(), "satchel-platform: serve: -database: ")
+	})
 }
 
-func TestAVaultMovesFromSQLiteToPostgreSQL(t *testing.T) {
-	database, dir := postgrestest.Schema(t), t.TempDir()
-	p := start(t, dir)
-	p.put("acme", "API_KEY", "made-up-value-of-acme")
-	token := p.issue("acme")
-	p.stop()
-	backup := filepath.Join(t.TempDir(), "backup.skx")
-	require.Equal(t, exitOK, first(command(t, "export", "-data", dir, backup)))
-	code, _, stderr := command(t, "import", "-data", dir, "-database", database, backup)
-	require.Equal(t, exitOK, code, stderr)
-	require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-database", database).fetch(token), "API_KEY"))
-}
-
-func TestAKeyThatTheServiceDoesNotHave(t *testing.T) {
+func TestOpenKeyring_MissingKey(t *testing.T) {
 	server := awskmsserver.New(t)
 	t.Setenv("AWS_ENDPOINT_URL", "http://"+server.Address())
 	t.Setenv("AWS_ACCESS_KEY_ID", awskmsserver.AccessKeyID)
@@ -95,7 +107,7 @@ func TestAKeyThatTheServiceDoesNotHave(t *testing.T) {
 	require.Equal(t, exitOK, start(t, dir, "-kek", "aws", "-kek-key", arn).stop())
 }
 
-func TestAVaultMovesFromAKeyFileToHashiCorpVault(t *testing.T) {
+func TestRewrap_HashiCorpVault(t *testing.T) {
 	server := hashivaulttest.Start(t)
 	server.Mount(t, "transit", "transit", nil)
 	server.Write(t, "transit/keys/satchel", nil)
@@ -122,7 +134,7 @@ func TestAVaultMovesFromAKeyFileToHashiCorpVault(t *testing.T) {
 	require.Equal(t, 200, p.do("GET", "/readyz", "").status)
 }
 
-func TestTokensAreMintedForTheRunnersOfAScope(t *testing.T) {
+func TestIntegrations(t *testing.T) {
 	services := http.NewServeMux()
 	services.HandleFunc("POST /app/installations/42/access_tokens", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -174,7 +186,7 @@ func TestTokensAreMintedForTheRunnersOfAScope(t *testing.T) {
 
 // Everything that the program writes is searched for everything that it should
 // keep to itself.
-func TestNothingSecretIsWritten(t *testing.T) {
+func TestServe_Output(t *testing.T) {
 	dir := t.TempDir()
 	const canary = "canary-made-up-0123456789"
 	p := start(t, dir, "-log-level", "debug", "-log-format", "json")
@@ -209,14 +221,4 @@ func TestNothingSecretIsWritten(t *testing.T) {
 		require.NotContains(t, written, url.QueryEscape(secret), what)
 	}
 	require.Contains(t, written, `"msg":"serving"`, "the log was read")
-}
-
-func TestADatabaseThatIsAwayIsReportedSoon(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	var out, stderr text
-	code := run(ctx, []string{"-data", t.TempDir(), "-database", "postgres://127.0.0.1:1/d"}, nil, &out, &stderr)
-	require.Equal(t, exitFailed, code)
-	require.NoError(t, ctx.Err())
-	require.Contains(t, stderr.String(), "satchel-platform: serve: -database: ")
 }

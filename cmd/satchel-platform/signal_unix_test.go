@@ -14,30 +14,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestASignalEndsTheProcess(t *testing.T) {
-	p, cmd := spawn(t, t.TempDir())
-	p.serves()
-	token := p.issue("acme")
-	p.fetch(token)
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	require.Equal(t, exitOK, p.stop(), p.err.String())
-	require.Contains(t, p.err.String(), "msg=ended")
+func TestSignal(t *testing.T) {
+	t.Run("ends the process", func(t *testing.T) {
+		p, cmd := spawn(t, t.TempDir())
+		p.serves()
+		token := p.issue("acme")
+		p.fetch(token)
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		require.Equal(t, exitOK, p.stop(), p.err.String())
+		require.Contains(t, p.err.String(), "msg=ended")
 
-	again := start(t, p.dir)
-	require.Contains(t, again.admin("GET", "/tokens?scope=acme", ""), `"last_used_at"`, "what was not yet stored was stored at the end")
+		again := start(t, p.dir)
+		require.Contains(t, again.admin("GET", "/tokens?scope=acme", ""), `"last_used_at"`, "what was not yet stored was stored at the end")
+	})
+
+	t.Run("a second one ends the process immediately", func(t *testing.T) {
+		p, cmd := spawn(t, t.TempDir(), "-shutdown-delay", "10m")
+		p.serves()
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		require.Eventually(t, func() bool { return strings.Contains(p.err.String(), "msg=ending") }, patience, 10*time.Millisecond)
+		require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+		require.Equal(t, -1, p.stop(), "it was ended by the signal")
+		require.Equal(t, syscall.SIGINT, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	})
 }
 
-func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
-	p, cmd := spawn(t, t.TempDir(), "-shutdown-delay", "10m")
-	p.serves()
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	require.Eventually(t, func() bool { return strings.Contains(p.err.String(), "msg=ending") }, patience, 10*time.Millisecond)
-	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-	require.Equal(t, -1, p.stop(), "it was ended by the signal")
-	require.Equal(t, syscall.SIGINT, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
-}
-
-func TestAuditEntriesGoToAFileThatMayBeRotated(t *testing.T) {
+func TestReopenAudit(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "audit.jsonl")
 	p := start(t, dir, "-audit-file", file)
@@ -56,7 +58,7 @@ func TestAuditEntriesGoToAFileThatMayBeRotated(t *testing.T) {
 }
 
 // Whoever reads a pipe takes what is in it, and to open one may be to wait.
-func TestAPipeIsLeftToTheOneWhoUsesWhatIsInIt(t *testing.T) {
+func TestInspect_Pipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	c, err := parse([]string{

@@ -13,118 +13,124 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-func TestCheckSaysInItsExitCodeWhetherTheRunnerIsReady(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	p.setUp(t)
-	before := p.bootstraps.Load()
-	p.runner(t, "check").must(t, 0)
-	require.EqualValues(t, before+1, p.bootstraps.Load(), "one request is enough")
-	p.runner(t, "check", "--require", "DEPLOY_TOKEN").must(t, 0)
-	got := p.runner(t, "check", "--require", "NPM_TOKEN").must(t, codeFailed)
-	require.Contains(t, got.out, "fix: add it on the platform, or to a local layer")
+func TestCheck(t *testing.T) {
+	t.Run("reports readiness in the exit code", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.setUp(t)
+		before := p.bootstraps.Load()
+		p.runner(t, "check").must(t, 0)
+		require.EqualValues(t, before+1, p.bootstraps.Load(), "one request is enough")
+		p.runner(t, "check", "--require", "DEPLOY_TOKEN").must(t, 0)
+		got := p.runner(t, "check", "--require", "NPM_TOKEN").must(t, codeFailed)
+		require.Contains(t, got.out, "fix: add it on the platform, or to a local layer")
 
-	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
-	got = p.runner(t, "check").must(t, codeFailed)
-	require.Contains(t, got.out, "revoked")
+		require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
+		got = p.runner(t, "check").must(t, codeFailed)
+		require.Contains(t, got.out, "revoked")
+	})
+
+	t.Run("prints JSON", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		var got reportJSON
+		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "check", "--json").must(t, 0).out), &got))
+		require.True(t, got.Ready)
+		require.Equal(t, itemJSON{Status: "ok", Name: "URL of the platform", Detail: p.url + "/runners/bootstrap"}, got.Items[0])
+		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "check", "--json", "--require", "NPM_TOKEN").must(t, codeFailed).out), &got))
+		require.False(t, got.Ready)
+	})
+
+	t.Run("accepts a required secret from a local layer", func(t *testing.T) {
+		p := startPlatform(t, needsKey)
+		p.runner(t, p.flagsOf()...).must(t, codeFailed)
+		p.runner(t, "check").must(t, codeFailed)
+		appendTo(t, ".env", "ANTHROPIC_API_KEY="+localKey+"\n")
+		p.runner(t, "check").must(t, 0)
+	})
 }
 
-func TestCheckTellsProgramsInJSON(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	var got reportJSON
-	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "check", "--json").must(t, 0).out), &got))
-	require.True(t, got.Ready)
-	require.Equal(t, itemJSON{Status: "ok", Name: "URL of the platform", Detail: p.url + "/runners/bootstrap"}, got.Items[0])
-	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "check", "--json", "--require", "NPM_TOKEN").must(t, codeFailed).out), &got))
-	require.False(t, got.Ready)
-}
-
-func TestARequiredSecretOfThisMachineIsNotMissing(t *testing.T) {
-	p := startPlatform(t, needsKey)
-	p.runner(t, p.flagsOf()...).must(t, codeFailed)
-	p.runner(t, "check").must(t, codeFailed)
-	appendTo(t, ".env", "ANTHROPIC_API_KEY="+localKey+"\n")
-	p.runner(t, "check").must(t, 0)
-}
-
-func TestARunnerThatIsNotSetUpSaysHowToStart(t *testing.T) {
-	p := startPlatform(t)
-	for _, args := range [][]string{{"check"}, {"explain"}, {"serve", "--stdin"}, {"run", "--", "true"}} {
-		got := p.runner(t, args...)
-		require.NotZero(t, got.code)
-		require.Contains(t, got.errOut, "`satchel setup` writes both lines into .env")
-	}
-}
-
-func TestSetupIsAdvisedOnlyWhereALineIsMissing(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	own, err := os.ReadFile(".env")
-	require.NoError(t, err)
-	const advice = "`satchel setup` writes both lines into .env"
-	for content, missing := range map[string]bool{
-		"":                           true,
-		urlName + "=" + p.url + "\n": true,
-		string(own) + "A=1\nA=2\n":   false, // setup would refuse it too
-		string(own) + "no entry\n":   false,
-		"no entry\n":                 false,
-		urlName + "=" + p.url + "\n" + tokenName + "=mistyped\n": false,
-	} {
-		overwriteFile(t, ".env", content)
-		got := p.runner(t, "check").must(t, codeFailed)
-		if missing {
-			require.Contains(t, got.errOut, advice)
-		} else {
-			require.NotContains(t, got.errOut, advice, "it is not what is wrong with\n%s", got.errOut)
+func TestHome_NotSetUp(t *testing.T) {
+	t.Run("every command advises setup", func(t *testing.T) {
+		p := startPlatform(t)
+		for _, args := range [][]string{{"check"}, {"explain"}, {"serve", "--stdin"}, {"run", "--", "true"}} {
+			got := p.runner(t, args...)
+			require.NotZero(t, got.code)
+			require.Contains(t, got.errOut, "`satchel setup` writes both lines into .env")
 		}
-	}
+	})
+
+	t.Run("setup is advised only for a missing line", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		own, err := os.ReadFile(".env")
+		require.NoError(t, err)
+		const advice = "`satchel setup` writes both lines into .env"
+		for content, missing := range map[string]bool{
+			"":                           true,
+			urlName + "=" + p.url + "\n": true,
+			string(own) + "A=1\nA=2\n":   false, // setup would refuse it too
+			string(own) + "no entry\n":   false,
+			"no entry\n":                 false,
+			urlName + "=" + p.url + "\n" + tokenName + "=mistyped\n": false,
+		} {
+			overwriteFile(t, ".env", content)
+			got := p.runner(t, "check").must(t, codeFailed)
+			if missing {
+				require.Contains(t, got.errOut, advice)
+			} else {
+				require.NotContains(t, got.errOut, advice, "it is not what is wrong with\n%s", got.errOut)
+			}
+		}
+	})
 }
 
-func TestExplainSaysWhereASecretComesFrom(t *testing.T) {
-	p := startPlatform(t, needsKey)
-	expires := time.Now().Add(240 * time.Hour).UTC().Truncate(time.Second)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, &vault.PutOptions{Kind: "custom", Expires: expires})
-	p.runner(t, p.flagsOf()...).must(t, codeFailed)
+func TestExplain(t *testing.T) {
+	t.Run("reports the origin of a secret", func(t *testing.T) {
+		p := startPlatform(t, needsKey)
+		expires := time.Now().Add(240 * time.Hour).UTC().Truncate(time.Second)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, &vault.PutOptions{Kind: "custom", Expires: expires})
+		p.runner(t, p.flagsOf()...).must(t, codeFailed)
 
-	var got explanation
-	explain := func(name string) {
-		got = explanation{}
-		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "explain", name, "--json").must(t, 0).out), &got))
-	}
-	explain("DEPLOY_TOKEN")
-	require.Equal(t, "bootstrap "+p.url, got.From)
-	require.Equal(t, "acme", got.Scope)
-	require.EqualValues(t, 1, got.Version)
-	require.Equal(t, expires, got.Expires)
-	require.WithinDuration(t, time.Now(), got.Fetched, time.Minute)
-	require.Equal(t, "de****R2", got.Preview)
-	require.Empty(t, got.Hides)
+		var got explanation
+		explain := func(name string) {
+			got = explanation{}
+			require.NoError(t, json.Unmarshal([]byte(p.runner(t, "explain", name, "--json").must(t, 0).out), &got))
+		}
+		explain("DEPLOY_TOKEN")
+		require.Equal(t, "bootstrap "+p.url, got.From)
+		require.Equal(t, "acme", got.Scope)
+		require.EqualValues(t, 1, got.Version)
+		require.Equal(t, expires, got.Expires)
+		require.WithinDuration(t, time.Now(), got.Fetched, time.Minute)
+		require.Equal(t, "de****R2", got.Preview)
+		require.Empty(t, got.Hides)
 
-	appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
-	explain("DEPLOY_TOKEN")
-	require.Equal(t, "dotenv .env:3", got.From, "the local value wins")
-	require.Equal(t, []hiddenJSON{{From: "bootstrap " + p.url}}, got.Hides)
-	text := p.runner(t, "explain", "DEPLOY_TOKEN").must(t, 0).out
-	require.Contains(t, text, "hides     another value of bootstrap "+p.url)
+		appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
+		explain("DEPLOY_TOKEN")
+		require.Equal(t, "dotenv .env:3", got.From, "the local value wins")
+		require.Equal(t, []hiddenJSON{{From: "bootstrap " + p.url}}, got.Hides)
+		text := p.runner(t, "explain", "DEPLOY_TOKEN").must(t, 0).out
+		require.Contains(t, text, "hides     another value of bootstrap "+p.url)
 
-	unknown := p.runner(t, "explain", "DEPLOY_TOKNE").must(t, codeFailed)
-	require.Contains(t, unknown.errOut, "did you mean DEPLOY_TOKEN?")
-	missing := p.runner(t, "explain", "ANTHROPIC_API_KEY").must(t, codeFailed)
-	require.Contains(t, missing.errOut, "it is required and missing", "what the platform says of it is passed on")
-	slip := p.runner(t, "explain", "ANTHROPIC_APY_KEY").must(t, codeFailed)
-	require.Contains(t, slip.errOut, "did you mean ANTHROPIC_API_KEY?", "what is missing has a name too")
-	require.Contains(t, p.runner(t, "explain").must(t, 0).errOut, "ANTHROPIC_API_KEY is not there: bootstrap "+p.url+": it is required and missing")
-	require.Contains(t, p.runner(t, "explain").must(t, 0).out, "DEPLOY_TOKEN  lo****8o  dotenv .env:3  bootstrap "+p.url)
+		unknown := p.runner(t, "explain", "DEPLOY_TOKNE").must(t, codeFailed)
+		require.Contains(t, unknown.errOut, "did you mean DEPLOY_TOKEN?")
+		missing := p.runner(t, "explain", "ANTHROPIC_API_KEY").must(t, codeFailed)
+		require.Contains(t, missing.errOut, "it is required and missing", "what the platform says of it is passed on")
+		slip := p.runner(t, "explain", "ANTHROPIC_APY_KEY").must(t, codeFailed)
+		require.Contains(t, slip.errOut, "did you mean ANTHROPIC_API_KEY?", "what is missing has a name too")
+		require.Contains(t, p.runner(t, "explain").must(t, 0).errOut, "ANTHROPIC_API_KEY is not there: bootstrap "+p.url+": it is required and missing")
+		require.Contains(t, p.runner(t, "explain").must(t, 0).out, "DEPLOY_TOKEN  lo****8o  dotenv .env:3  bootstrap "+p.url)
+	})
+
+	t.Run("lists no secrets as an empty array", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.Equal(t, "[]\n", p.runner(t, "explain", "--json").must(t, 0).out)
+	})
 }
 
-func TestARunnerWithoutSecretsHasAnEmptyList(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	require.Equal(t, "[]\n", p.runner(t, "explain", "--json").must(t, 0).out)
-}
-
-func TestARevokedTokenIsSpokenOfOnceWithItsFix(t *testing.T) {
+func TestHint_RevokedToken(t *testing.T) {
 	p := startPlatform(t)
 	p.setUp(t)
 	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
@@ -137,7 +143,7 @@ func TestARevokedTokenIsSpokenOfOnceWithItsFix(t *testing.T) {
 	require.Contains(t, got.errOut, "`satchel setup` gives the runner a new token")
 }
 
-func TestAPlatformThatIsDownIsGivenUpAfterTheTimeout(t *testing.T) {
+func TestConnect_Timeout(t *testing.T) {
 	p := startPlatform(t)
 	p.setUp(t)
 	p.down.Store(new(http.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))))

@@ -13,7 +13,7 @@ import (
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
-func TestTheTwoLinesReplaceThoseBeforeAndLeaveTheRest(t *testing.T) {
+func TestEnvFile_Write(t *testing.T) {
 	two := []dotenv.Entry{
 		{Name: urlName, Value: bundle.NewValue("https://new.example.com")},
 		{Name: tokenName, Value: bundle.NewValue("rnt_new")},
@@ -52,7 +52,7 @@ func TestTheTwoLinesReplaceThoseBeforeAndLeaveTheRest(t *testing.T) {
 	}
 }
 
-func TestALinkedEnvFileIsReplacedWhereItIs(t *testing.T) {
+func TestEnvFile_SymbolicLink(t *testing.T) {
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "real"), filepath.Join(dir, ".env")
 	require.NoError(t, os.WriteFile(target, []byte("A=1\n"), 0o600))

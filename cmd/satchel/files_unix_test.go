@@ -12,26 +12,46 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNoCommandOpensAPipe(t *testing.T) {
-	p := startPlatform(t)
-	for _, name := range []string{".env", "runner.yaml", "ca.pem"} {
-		opened := makePipe(t, name)
-		commands := [][]string{p.flagsOf("--ca", "ca.pem")}
-		if name != "ca.pem" { // of which only setup has heard
-			commands = append(commands, []string{"check"})
+func TestReadFile(t *testing.T) {
+	t.Run("does not open a pipe", func(t *testing.T) {
+		p := startPlatform(t)
+		for _, name := range []string{".env", "runner.yaml", "ca.pem"} {
+			opened := makePipe(t, name)
+			commands := [][]string{p.flagsOf("--ca", "ca.pem")}
+			if name != "ca.pem" { // of which only setup has heard
+				commands = append(commands, []string{"check"})
+			}
+			for _, args := range commands {
+				got := p.runner(t, args...).must(t, codeFailed)
+				require.Contains(t, got.errOut, name+" is a pipe; want a regular file")
+				require.NotContains(t, got.errOut, "writes both lines", "setup does not mend that")
+			}
+			select {
+			case <-opened:
+				require.Fail(t, "the pipe was opened", "%s has another reader, who waits for what is in it", name)
+			default:
+			}
+			require.NoError(t, os.Rename(name, name+"-done"))
 		}
-		for _, args := range commands {
-			got := p.runner(t, args...).must(t, codeFailed)
-			require.Contains(t, got.errOut, name+" is a pipe; want a regular file")
-			require.NotContains(t, got.errOut, "writes both lines", "setup does not mend that")
-		}
-		select {
-		case <-opened:
-			require.Fail(t, "the pipe was opened", "%s has another reader, who waits for what is in it", name)
-		default:
-		}
-		require.NoError(t, os.Rename(name, name+"-done"))
-	}
+	})
+
+	t.Run("accepts regular files up to the limit", func(t *testing.T) {
+		dir := t.TempDir()
+		_, err := readFile(dir)
+		require.EqualError(t, err, dir+" is a directory; want a regular file")
+		_, err = readFile(os.DevNull)
+		require.EqualError(t, err, os.DevNull+" is something else; want a regular file")
+		_, err = readFile(filepath.Join(dir, "none"))
+		require.ErrorIs(t, err, os.ErrNotExist)
+		long := filepath.Join(dir, "long")
+		overwriteFile(t, long, strings.Repeat("x", maxFile))
+		src, err := readFile(long)
+		require.NoError(t, err)
+		require.Len(t, src, maxFile)
+		appendTo(t, long, "x")
+		_, err = readFile(long)
+		require.EqualError(t, err, long+" has more than 1048576 bytes, which is the limit; is it the right file?")
+	})
 }
 
 // makePipe makes a pipe, and closes opened when somebody opens it to read. Who
@@ -55,22 +75,4 @@ func makePipe(t *testing.T, name string) (opened chan struct{}) {
 		require.NoError(t, near.Close())
 	})
 	return opened
-}
-
-func TestAFileOfTheRunnersIsRegularAndNotTooLong(t *testing.T) {
-	dir := t.TempDir()
-	_, err := readFile(dir)
-	require.EqualError(t, err, dir+" is a directory; want a regular file")
-	_, err = readFile(os.DevNull)
-	require.EqualError(t, err, os.DevNull+" is something else; want a regular file")
-	_, err = readFile(filepath.Join(dir, "none"))
-	require.ErrorIs(t, err, os.ErrNotExist)
-	long := filepath.Join(dir, "long")
-	overwriteFile(t, long, strings.Repeat("x", maxFile))
-	src, err := readFile(long)
-	require.NoError(t, err)
-	require.Len(t, src, maxFile)
-	appendTo(t, long, "x")
-	_, err = readFile(long)
-	require.EqualError(t, err, long+" has more than 1048576 bytes, which is the limit; is it the right file?")
 }

@@ -16,134 +16,136 @@ import (
 // lines are behind it.
 const mine = "# my keys\nANTHROPIC_API_KEY=" + aiKey + "\nPORT=8080\n\n# deployment\nDEPLOY_TOKEN='" + localKey + "' # since May\n"
 
-func TestMigrateShowsAPlanFirstAndThenMovesSecrets(t *testing.T) {
-	p := startPlatform(t)
-	require.NoError(t, os.WriteFile(".env", []byte(mine), 0o600))
-	p.setUp(t)
-	before, err := os.ReadFile(".env")
-	require.NoError(t, err)
+func TestMigrate(t *testing.T) {
+	t.Run("shows a plan first and then moves secrets", func(t *testing.T) {
+		p := startPlatform(t)
+		require.NoError(t, os.WriteFile(".env", []byte(mine), 0o600))
+		p.setUp(t)
+		before, err := os.ReadFile(".env")
+		require.NoError(t, err)
 
-	plan := p.runner(t, "migrate", ".env").must(t, 0)
-	require.Contains(t, plan.out, "2 to move", "the plan comes first")
-	require.Contains(t, plan.errOut, "nothing was changed; with --yes this is done, into scope acme/web")
-	after, err := os.ReadFile(".env")
-	require.NoError(t, err)
-	require.Equal(t, string(before), string(after))
+		plan := p.runner(t, "migrate", ".env").must(t, 0)
+		require.Contains(t, plan.out, "2 to move", "the plan comes first")
+		require.Contains(t, plan.errOut, "nothing was changed; with --yes this is done, into scope acme/web")
+		after, err := os.ReadFile(".env")
+		require.NoError(t, err)
+		require.Equal(t, string(before), string(after))
 
-	p.runner(t, "migrate", ".env", "--yes").must(t, 0)
-	after, err = os.ReadFile(".env")
-	require.NoError(t, err)
-	two := strings.TrimPrefix(string(before), mine)
-	require.Equal(t, "# my keys\nPORT=8080\n\n# deployment\n"+two, string(after), "their lines are gone, and nothing else")
-	backups, err := filepath.Glob(".env.bak-*")
-	require.NoError(t, err)
-	require.Len(t, backups, 1)
-	kept, err := os.ReadFile(backups[0])
-	require.NoError(t, err)
-	require.Equal(t, string(before), string(kept), "a copy of the file stays")
+		p.runner(t, "migrate", ".env", "--yes").must(t, 0)
+		after, err = os.ReadFile(".env")
+		require.NoError(t, err)
+		two := strings.TrimPrefix(string(before), mine)
+		require.Equal(t, "# my keys\nPORT=8080\n\n# deployment\n"+two, string(after), "their lines are gone, and nothing else")
+		backups, err := filepath.Glob(".env.bak-*")
+		require.NoError(t, err)
+		require.Len(t, backups, 1)
+		kept, err := os.ReadFile(backups[0])
+		require.NoError(t, err)
+		require.Equal(t, string(before), string(kept), "a copy of the file stays")
 
-	var got explanation
-	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "explain", "DEPLOY_TOKEN", "--json").must(t, 0).out), &got))
-	require.Equal(t, "bootstrap "+p.url, got.From, "the runner gets it from the platform now")
-	require.Equal(t, "acme/web", got.Scope)
-	p.runner(t, "migrate", ".env", "--yes").must(t, 0) // there is nothing left to do
-}
+		var got explanation
+		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "explain", "DEPLOY_TOKEN", "--json").must(t, 0).out), &got))
+		require.Equal(t, "bootstrap "+p.url, got.From, "the runner gets it from the platform now")
+		require.Equal(t, "acme/web", got.Scope)
+		p.runner(t, "migrate", ".env", "--yes").must(t, 0) // there is nothing left to do
+	})
 
-func TestMigrateLeavesWhatThePlatformHasOtherwise(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	require.NoError(t, os.WriteFile(".env", []byte(mine), 0o600))
-	p.setUp(t)
-	var plan migrate.Plan
-	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "migrate", ".env", "--json").must(t, 0).out), &plan))
-	require.Equal(t, "DEPLOY_TOKEN", plan.Items[2].Name)
-	require.Equal(t, migrate.ClassOther, plan.Items[2].Class)
+	t.Run("leaves a secret that differs on the platform", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		require.NoError(t, os.WriteFile(".env", []byte(mine), 0o600))
+		p.setUp(t)
+		var plan migrate.Plan
+		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "migrate", ".env", "--json").must(t, 0).out), &plan))
+		require.Equal(t, "DEPLOY_TOKEN", plan.Items[2].Name)
+		require.Equal(t, migrate.ClassOther, plan.Items[2].Class)
 
-	var result migrate.Result
-	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "migrate", ".env", "--yes", "--json").must(t, 0).out), &result))
-	require.Len(t, result.Outcomes, 1)
-	file, err := readEnvFile(".env")
-	require.NoError(t, err)
-	_, left := file.get("DEPLOY_TOKEN")
-	require.True(t, left, "the local value goes on to win")
+		var result migrate.Result
+		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "migrate", ".env", "--yes", "--json").must(t, 0).out), &result))
+		require.Len(t, result.Outcomes, 1)
+		file, err := readEnvFile(".env")
+		require.NoError(t, err)
+		_, left := file.get("DEPLOY_TOKEN")
+		require.True(t, left, "the local value goes on to win")
 
-	p.runner(t, "migrate", ".env", "--overwrite", "DEPLOY_TOKEN", "--yes").must(t, 0)
-	file, err = readEnvFile(".env")
-	require.NoError(t, err)
-	_, left = file.get("DEPLOY_TOKEN")
-	require.False(t, left)
-}
+		p.runner(t, "migrate", ".env", "--overwrite", "DEPLOY_TOKEN", "--yes").must(t, 0)
+		file, err = readEnvFile(".env")
+		require.NoError(t, err)
+		_, left = file.get("DEPLOY_TOKEN")
+		require.False(t, left)
+	})
 
-func TestMigrateMovesTheSecretsOfYAML(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	require.NoError(t, os.WriteFile("secrets.yaml", []byte("# mine\nDEPLOY_TOKEN: "+localKey+"\nLOG_LEVEL: debug\n"), 0o600))
-	p.runner(t, "migrate", "secrets.yaml", "--scope", "acme", "--yes").must(t, 0)
-	left, err := os.ReadFile("secrets.yaml")
-	require.NoError(t, err)
-	require.Equal(t, "# mine\nLOG_LEVEL: debug\n", string(left))
-	infos, err := p.vault.List(t.Context(), "acme")
-	require.NoError(t, err)
-	require.Len(t, infos, 1, "it is in the scope that was named")
-}
+	t.Run("moves secrets of a YAML file", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.NoError(t, os.WriteFile("secrets.yaml", []byte("# mine\nDEPLOY_TOKEN: "+localKey+"\nLOG_LEVEL: debug\n"), 0o600))
+		p.runner(t, "migrate", "secrets.yaml", "--scope", "acme", "--yes").must(t, 0)
+		left, err := os.ReadFile("secrets.yaml")
+		require.NoError(t, err)
+		require.Equal(t, "# mine\nLOG_LEVEL: debug\n", string(left))
+		infos, err := p.vault.List(t.Context(), "acme")
+		require.NoError(t, err)
+		require.Len(t, infos, 1, "it is in the scope that was named")
+	})
 
-func TestMigrateListsTheNamesThatTheRunnersFileHasTwice(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	before, err := os.ReadFile(".env")
-	require.NoError(t, err)
-	appendTo(t, ".env", "DUP_KEY="+localKey+"\nDUP_KEY="+localKey+"\n")
-	refused := p.runner(t, "run", "--", "true").must(t, codeNoJob)
-	require.Contains(t, refused.errOut, ".env:4: DUP_KEY is set a second time", "a runner does not guess which one counts")
+	t.Run("lists duplicate names", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		before, err := os.ReadFile(".env")
+		require.NoError(t, err)
+		appendTo(t, ".env", "DUP_KEY="+localKey+"\nDUP_KEY="+localKey+"\n")
+		refused := p.runner(t, "run", "--", "true").must(t, codeNoJob)
+		require.Contains(t, refused.errOut, ".env:4: DUP_KEY is set a second time", "a runner does not guess which one counts")
 
-	var plan migrate.Plan
-	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "migrate", ".env", "--json").must(t, 0).out), &plan))
-	require.Len(t, plan.Items, 4)
-	for _, item := range plan.Items[2:] {
-		require.Equal(t, "DUP_KEY", item.Name)
-		require.Equal(t, migrate.ClassDuplicate, item.Class)
-	}
-	p.runner(t, "migrate", ".env", "--yes").must(t, 0)
-	after, err := os.ReadFile(".env")
-	require.NoError(t, err)
-	require.Equal(t, string(before), string(after), "both lines are gone, and the file can be read again")
-	p.runner(t, "check", "--require", "DUP_KEY").must(t, 0)
-}
+		var plan migrate.Plan
+		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "migrate", ".env", "--json").must(t, 0).out), &plan))
+		require.Len(t, plan.Items, 4)
+		for _, item := range plan.Items[2:] {
+			require.Equal(t, "DUP_KEY", item.Name)
+			require.Equal(t, migrate.ClassDuplicate, item.Class)
+		}
+		p.runner(t, "migrate", ".env", "--yes").must(t, 0)
+		after, err := os.ReadFile(".env")
+		require.NoError(t, err)
+		require.Equal(t, string(before), string(after), "both lines are gone, and the file can be read again")
+		p.runner(t, "check", "--require", "DUP_KEY").must(t, 0)
+	})
 
-func TestMigrateDoesNotGuessTheRunnersOwnLines(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	own, err := os.ReadFile(".env")
-	require.NoError(t, err)
-	const twice = "DUP_KEY=1234567\nDUP_KEY=7654321\n"
-	overwriteFile(t, ".env", twice+string(own)+urlName+"="+p.url+"\n")
-	p.runner(t, "migrate", ".env").must(t, 0) // the same value again leaves nothing to guess
-	for says, content := range map[string]string{
-		".env:5: " + urlName + " is set a second time, after line 3, to another value": twice + string(own) + urlName + "=https://elsewhere.example.com\n",
-		tokenName + " is not set; write into the environment or .env":                  twice + urlName + "=" + p.url + "\n",
-		"URL of the platform: ": twice + urlName + "=https://user:" + localKey + "@example.com\n" + tokenName + "=rnt_x\n",
-		".env:3: ":              twice + "no entry\n" + string(own),
-	} {
-		overwriteFile(t, ".env", content)
-		require.Contains(t, p.runner(t, "migrate", ".env").must(t, codeFailed).errOut, says)
-	}
-}
+	t.Run("does not guess the runner's own lines", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		own, err := os.ReadFile(".env")
+		require.NoError(t, err)
+		const twice = "DUP_KEY=1234567\nDUP_KEY=7654321\n"
+		overwriteFile(t, ".env", twice+string(own)+urlName+"="+p.url+"\n")
+		p.runner(t, "migrate", ".env").must(t, 0) // the same value again leaves nothing to guess
+		for says, content := range map[string]string{
+			".env:5: " + urlName + " is set a second time, after line 3, to another value": twice + string(own) + urlName + "=https://elsewhere.example.com\n",
+			tokenName + " is not set; write into the environment or .env":                  twice + urlName + "=" + p.url + "\n",
+			"URL of the platform: ": twice + urlName + "=https://user:" + localKey + "@example.com\n" + tokenName + "=rnt_x\n",
+			".env:3: ":              twice + "no entry\n" + string(own),
+		} {
+			overwriteFile(t, ".env", content)
+			require.Contains(t, p.runner(t, "migrate", ".env").must(t, codeFailed).errOut, says)
+		}
+	})
 
-func TestMigrateThatIsRefusedChangesNothing(t *testing.T) {
-	p := startPlatform(t)
-	require.NoError(t, os.WriteFile(".env", []byte(mine), 0o600))
-	p.setUp(t)
-	before, err := os.ReadFile(".env")
-	require.NoError(t, err)
-	t.Setenv(adminTokenName, "wrong")
-	got := p.runner(t, "migrate", ".env", "--yes").must(t, codeFailed)
-	require.Contains(t, got.errOut, "401")
-	t.Setenv(adminTokenName, "")
-	got = p.runner(t, "migrate", ".env", "--yes").must(t, codeFailed)
-	require.Contains(t, got.errOut, adminTokenName+" is not set")
-	after, err := os.ReadFile(".env")
-	require.NoError(t, err)
-	require.Equal(t, string(before), string(after))
-	p.runner(t, "migrate").must(t, codeUsage)
-	p.runner(t, "migrate", ".env", "--exclude", "NOT_THERE").must(t, codeFailed)
+	t.Run("changes nothing when it is refused", func(t *testing.T) {
+		p := startPlatform(t)
+		require.NoError(t, os.WriteFile(".env", []byte(mine), 0o600))
+		p.setUp(t)
+		before, err := os.ReadFile(".env")
+		require.NoError(t, err)
+		t.Setenv(adminTokenName, "wrong")
+		got := p.runner(t, "migrate", ".env", "--yes").must(t, codeFailed)
+		require.Contains(t, got.errOut, "401")
+		t.Setenv(adminTokenName, "")
+		got = p.runner(t, "migrate", ".env", "--yes").must(t, codeFailed)
+		require.Contains(t, got.errOut, adminTokenName+" is not set")
+		after, err := os.ReadFile(".env")
+		require.NoError(t, err)
+		require.Equal(t, string(before), string(after))
+		p.runner(t, "migrate").must(t, codeUsage)
+		p.runner(t, "migrate", ".env", "--exclude", "NOT_THERE").must(t, codeFailed)
+	})
 }

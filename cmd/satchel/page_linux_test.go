@@ -58,9 +58,9 @@ func serveAll(t *testing.T, env []string) string {
 	return string(out)
 }
 
-// TestThePageShowsRealSessions runs the sessions of the page one after the
+// TestPage runs the sessions of the page one after the
 // other, as one person would, at a terminal.
-func TestThePageShowsRealSessions(t *testing.T) {
+func TestPage(t *testing.T) {
 	const path = "docs/runner.md"
 	t.Chdir("../..")
 	page, err := os.ReadFile(path)
@@ -119,7 +119,7 @@ func TestThePageShowsRealSessions(t *testing.T) {
 		name, text := recorded.FindStringSubmatch(block)[1], recorded.FindStringSubmatch(block)[2]
 		shown = append(shown, name)
 		if !*update {
-			require.Equal(t, sessions[name], text, "the page shows what the program prints; go test ./cmd/satchel -run RealSessions -update rewrites it")
+			require.Equal(t, sessions[name], text, "the page shows what the program prints; go test ./cmd/satchel -run TestPage -update rewrites it")
 		}
 		return "<!-- session " + name + " -->\n```text\n" + sessions[name] + "```\n"
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryCommandExplainsItself(t *testing.T) {
+func TestHelp(t *testing.T) {
 	overview := runCommand(t, t.Context(), "", "help").must(t, 0).out
 	require.Equal(t, overview, runCommand(t, t.Context(), "").must(t, 0).out, "without a command there is help")
 	require.Equal(t, overview, runCommand(t, t.Context(), "", "--help").must(t, 0).out)
@@ -32,62 +32,64 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 	}
 }
 
-func TestAWrongCommandLineNamesTheNearestRightOne(t *testing.T) {
-	for says, args := range map[string][]string{
-		"did you mean check?":             {"chekc"},
-		"`satchel help` lists them":       {"frobnicate"},
-		"did you mean --secret?":          {"run", "--secrt", "A", "--", "true"},
-		"did you mean --json?":            {"explain", "A", "--jsn"},
-		"see `satchel check --help`":      {"check", "--frobnicate"},
-		"it takes no arguments":           {"check", "extra"},
-		"it explains one name at a time":  {"explain", "A", "B"},
-		"there is no command":             {"run", "--secret", "A"},
-		"exclude each other":              {"run", "--restart", "--signal", "HUP", "--", "true"},
-		"is no signal of this system":     {"run", "--signal", "LOUDLY", "--", "true"},
-		"want SECRET=URL":                 {"run", "--git", "GITHUB_TOKEN", "--", "true"},
-		"it takes jobs from one place":    {"serve"},
-		"invalid value \"many\" for flag": {"serve", "--stdin", "--pool", "many"},
-		"--pool: want 1 to":               {"serve", "--stdin", "--pool", "5000"},
-		"--pool: want 1 to 1000":          {"serve", "--stdin", "--pool", "0"},
-		"name one file, such as .env":     {"migrate"},
-	} {
-		got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
-		require.Contains(t, got.errOut, says)
-		require.Empty(t, got.out, "errors go to the standard error")
-	}
+func TestUsageError(t *testing.T) {
+	t.Run("names the nearest valid command or flag", func(t *testing.T) {
+		for says, args := range map[string][]string{
+			"did you mean check?":             {"chekc"},
+			"`satchel help` lists them":       {"frobnicate"},
+			"did you mean --secret?":          {"run", "--secrt", "A", "--", "true"},
+			"did you mean --json?":            {"explain", "A", "--jsn"},
+			"see `satchel check --help`":      {"check", "--frobnicate"},
+			"it takes no arguments":           {"check", "extra"},
+			"it explains one name at a time":  {"explain", "A", "B"},
+			"there is no command":             {"run", "--secret", "A"},
+			"exclude each other":              {"run", "--restart", "--signal", "HUP", "--", "true"},
+			"is no signal of this system":     {"run", "--signal", "LOUDLY", "--", "true"},
+			"want SECRET=URL":                 {"run", "--git", "GITHUB_TOKEN", "--", "true"},
+			"it takes jobs from one place":    {"serve"},
+			"invalid value \"many\" for flag": {"serve", "--stdin", "--pool", "many"},
+			"--pool: want 1 to":               {"serve", "--stdin", "--pool", "5000"},
+			"--pool: want 1 to 1000":          {"serve", "--stdin", "--pool", "0"},
+			"name one file, such as .env":     {"migrate"},
+		} {
+			got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
+			require.Contains(t, got.errOut, says)
+			require.Empty(t, got.out, "errors go to the standard error")
+		}
+	})
+
+	t.Run("comes before anything starts", func(t *testing.T) {
+		startPlatform(t) // and no setup: what comes as far as to read that has another code
+		for says, args := range map[string][]string{
+			`invalid value "-1s" for flag --grace: want a time`:   {"run", "--grace", "-1s", "--", "true"},
+			`invalid value "-1s" for flag --timeout: want a time`: {"run", "--timeout", "-1s", "--", "true"},
+			`invalid value "10" for flag --timeout: want a time`:  {"explain", "--timeout", "10"},
+			`invalid value "-2m" for flag --drain: want a time`:   {"serve", "--stdin", "--drain", "-2m"},
+			"flag needs an argument: --secret;":                   {"run", "--secret"},
+			`invalid value "many" for flag --pool:`:               {"serve", "--stdin", "--pool", "many"},
+			`invalid boolean value "x" for --json:`:               {"check", "--json=x"},
+			`--secret: the name "A B" has`:                        {"run", "--secret", "A B", "--", "true"},
+			`--file: the name "A-B" has`:                          {"run", "--file", "A-B", "--", "true"},
+			`--allow: the name "1A" has`:                          {"run", "--allow", "1A", "--", "true"},
+			`--require: the name "A B" has`:                       {"check", "--require", "A B"},
+			`--git: http would send the secret to "example.com"`:  {"run", "--git", "GITHUB_TOKEN=http://example.com", "--", "true"},
+			"and use USER:SECRET=URL":                             {"run", "--git", "GITHUB_TOKEN=https://bot@example.com", "--", "true"},
+			"--git: the name of the secret":                       {"run", "--git", "A B=https://example.com", "--", "true"},
+			`--signal: "restart" is no signal of this system`:     {"run", "--signal", "restart", "--", "true"},
+			`--signal: "leave" is no signal of this system`:       {"run", "--signal", "leave", "--", "true"},
+			`--signal: "" is no signal of this system`:            {"run", "--signal", "", "--", "true"},
+		} {
+			got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
+			require.Contains(t, got.errOut, says)
+			require.Contains(t, got.errOut, "; see `satchel "+args[0]+" --help`")
+		}
+		for _, command := range []string{"run", "explain"} {
+			require.Contains(t, runCommand(t, t.Context(), "", command, "--help").must(t, 0).out, "with 0, until it answers (default 1m0s)", "0 has a meaning, and the help has it")
+		}
+	})
 }
 
-func TestAFlagThatCannotBeMeantIsRefusedBeforeAnythingStarts(t *testing.T) {
-	startPlatform(t) // and no setup: what comes as far as to read that has another code
-	for says, args := range map[string][]string{
-		`invalid value "-1s" for flag --grace: want a time`:   {"run", "--grace", "-1s", "--", "true"},
-		`invalid value "-1s" for flag --timeout: want a time`: {"run", "--timeout", "-1s", "--", "true"},
-		`invalid value "10" for flag --timeout: want a time`:  {"explain", "--timeout", "10"},
-		`invalid value "-2m" for flag --drain: want a time`:   {"serve", "--stdin", "--drain", "-2m"},
-		"flag needs an argument: --secret;":                   {"run", "--secret"},
-		`invalid value "many" for flag --pool:`:               {"serve", "--stdin", "--pool", "many"},
-		`invalid boolean value "x" for --json:`:               {"check", "--json=x"},
-		`--secret: the name "A B" has`:                        {"run", "--secret", "A B", "--", "true"},
-		`--file: the name "A-B" has`:                          {"run", "--file", "A-B", "--", "true"},
-		`--allow: the name "1A" has`:                          {"run", "--allow", "1A", "--", "true"},
-		`--require: the name "A B" has`:                       {"check", "--require", "A B"},
-		`--git: http would send the secret to "example.com"`:  {"run", "--git", "GITHUB_TOKEN=http://example.com", "--", "true"},
-		"and use USER:SECRET=URL":                             {"run", "--git", "GITHUB_TOKEN=https://bot@example.com", "--", "true"},
-		"--git: the name of the secret":                       {"run", "--git", "A B=https://example.com", "--", "true"},
-		`--signal: "restart" is no signal of this system`:     {"run", "--signal", "restart", "--", "true"},
-		`--signal: "leave" is no signal of this system`:       {"run", "--signal", "leave", "--", "true"},
-		`--signal: "" is no signal of this system`:            {"run", "--signal", "", "--", "true"},
-	} {
-		got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
-		require.Contains(t, got.errOut, says)
-		require.Contains(t, got.errOut, "; see `satchel "+args[0]+" --help`")
-	}
-	for _, command := range []string{"run", "explain"} {
-		require.Contains(t, runCommand(t, t.Context(), "", command, "--help").must(t, 0).out, "with 0, until it answers (default 1m0s)", "0 has a meaning, and the help has it")
-	}
-}
-
-func TestVersionIsForPeopleAndPrograms(t *testing.T) {
+func TestVersion(t *testing.T) {
 	require.True(t, strings.HasPrefix(runCommand(t, t.Context(), "", "version").must(t, 0).out, "satchel "))
 	require.Equal(t, runCommand(t, t.Context(), "", "version").out, runCommand(t, t.Context(), "", "--version").out)
 	var got map[string]string
@@ -95,7 +97,7 @@ func TestVersionIsForPeopleAndPrograms(t *testing.T) {
 	require.NotEmpty(t, got["version"])
 }
 
-func TestColorsAreForTerminalsOnly(t *testing.T) {
+func TestProgram_Paint(t *testing.T) {
 	p := startPlatform(t)
 	p.setUp(t)
 	for _, args := range [][]string{{"help"}, {"check"}, {"check", "--require", "A"}, {"explain"}, {"nonsense"}} {
@@ -104,7 +106,7 @@ func TestColorsAreForTerminalsOnly(t *testing.T) {
 	}
 }
 
-func TestSettingsThatCannotBeMeantAreRefused(t *testing.T) {
+func TestHome_ReadSettings(t *testing.T) {
 	p := startPlatform(t)
 	p.setUp(t)
 	for says, text := range map[string]string{

@@ -21,38 +21,151 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-func TestTheJobGetsTheNamedSecretsAndNothingElse(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
-	p.setUp(t)
-	got := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "sh", "-c", `echo "token $DEPLOY_TOKEN"; env | cut -d= -f1 | sort`).must(t, 0)
-	require.Contains(t, got.out, "token [DEPLOY_TOKEN]\n", "what the job gets is masked in what it prints")
-	names := strings.Fields(got.out)
-	require.Contains(t, names, "DEPLOY_TOKEN")
-	require.NotContains(t, names, "ANTHROPIC_API_KEY", "a secret that is not named does not reach the job")
-	require.NotContains(t, names, adminTokenName, "nor does the credential of an administrator")
+func TestRun(t *testing.T) {
+	t.Run("passes only the named secrets", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
+		p.setUp(t)
+		got := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "sh", "-c", `echo "token $DEPLOY_TOKEN"; env | cut -d= -f1 | sort`).must(t, 0)
+		require.Contains(t, got.out, "token [DEPLOY_TOKEN]\n", "what the job gets is masked in what it prints")
+		names := strings.Fields(got.out)
+		require.Contains(t, names, "DEPLOY_TOKEN")
+		require.NotContains(t, names, "ANTHROPIC_API_KEY", "a secret that is not named does not reach the job")
+		require.NotContains(t, names, adminTokenName, "nor does the credential of an administrator")
+	})
+
+	t.Run("exits with the code of the job", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		for code, args := range map[int][]string{
+			0:          {"run", "--", "true"},
+			42:         {"run", "--", "sh", "-c", "exit 42"},
+			128 + 15:   {"run", "--", "sh", "-c", "kill -TERM $$"},
+			127:        {"run", "--", "no-such-program-here"},
+			codeNoJob:  {"run", "--secret", "NOBODY_HAS_IT", "--", "true"},
+			codeUsage:  {"run", "--secret"},
+			128 + 9:    {"run", "--", "sh", "-c", "kill -KILL $$"},
+			126:        {"run", "--", os.TempDir()},
+			codeFailed: {"run", "--", "false"},
+		} {
+			p.runner(t, args...).must(t, code)
+		}
+	})
+
+	t.Run("kills a job immediately without grace", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan int, 1)
+		go func() {
+			ended <- run(ctx, []string{"run", "--grace", "0", "--", "sh", "-c", "trap 'sleep 5; exit 5' TERM; touch runs; while :; do sleep 0.02; done"}, strings.NewReader(""), io.Discard, io.Discard)
+		}()
+		awaitFile(t, "runs")
+		stop()
+		require.Equal(t, 128+9, <-ended, "0 is not the default, in which the job would have ended by itself")
+	})
+
+	t.Run("names missing secrets before the job starts", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		got := p.runner(t, "run", "--secret", "A_TOKEN", "--secret", "B_TOKEN", "--", "touch", "started").must(t, codeNoJob)
+		require.Contains(t, got.errOut, "A_TOKEN")
+		require.Contains(t, got.errOut, "B_TOKEN", "all are named at once")
+		require.NoFileExists(t, "started")
+	})
+
+	t.Run("requires --allow for a risky name", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "HTTPS_PROXY", deployKey, nil)
+		p.setUp(t)
+		args := []string{"run", "--secret", "HTTPS_PROXY"}
+		got := p.runner(t, append(args, "--", "true")...).must(t, codeNoJob)
+		require.Contains(t, got.errOut, "allow them with --allow", "the fix is a flag")
+		p.runner(t, append(args, "--allow", "HTTPS_PROXY", "--", "true")...).must(t, 0)
+		t.Setenv(tokenName, lineOf(t, tokenName))
+		got = p.runner(t, "run", "--pass", tokenName, "--", "true").must(t, codeNoJob)
+		require.Contains(t, got.errOut, "take it out of --pass", "the runner's own token does not reach a job")
+	})
+
+	t.Run("delivers platform and local secrets as files", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.setUp(t)
+		appendTo(t, ".env", "LOCAL_KEY="+localKey+"\n")
+		got := p.runner(t, "run", "--file", "DEPLOY_TOKEN", "--file", "LOCAL_KEY", "--", "sh", "-c",
+			`test -z "$DEPLOY_TOKEN$LOCAL_KEY" && cat "$DEPLOY_TOKEN_FILE" "$LOCAL_KEY_FILE"; echo; echo "$LOCAL_KEY_FILE"`).must(t, 0)
+		require.Contains(t, got.out, "[DEPLOY_TOKEN][LOCAL_KEY]")
+		path := strings.TrimSpace(got.out[strings.LastIndex(strings.TrimSpace(got.out), "\n"):])
+		require.NoFileExists(t, path, "the files go with the job")
+	})
+
+	t.Run("passes variables with --pass", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		t.Setenv("BUILD_NUMBER", "17")
+		t.Setenv("NOT_PASSED", "18")
+		got := p.runner(t, "run", "--pass", "BUILD_NUMBER", "--", "sh", "-c", `echo "$BUILD_NUMBER/$NOT_PASSED"`).must(t, 0)
+		require.Equal(t, "17/\n", got.out)
+		got = p.runner(t, "run", "--pass", "BIULD_NUMBER", "--", "true").must(t, 0)
+		require.Contains(t, got.errOut, "BIULD_NUMBER is not set, and not passed", "a slip does not go unnoticed")
+		got = p.runner(t, "run", "--pass", adminTokenName, "--", "true").must(t, codeUsage)
+		require.Contains(t, got.errOut, "the credential of an administrator is not for jobs")
+	})
+
+	t.Run("leaves out the key of a local backend", func(t *testing.T) {
+		p := startPlatform(t, needsKey)
+		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
+		p.setUp(t, "--backend", "local")
+		got := p.runner(t, "run", "--secret", "ANTHROPIC_API_KEY", "--", "sh", "-c", `echo "[$ANTHROPIC_API_KEY]"`).must(t, 0)
+		require.Equal(t, "[]\n", got.out)
+		require.Contains(t, got.errOut, "ANTHROPIC_API_KEY is left out: the backend is local")
+	})
+
+	t.Run("reports a shadowed secret", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.setUp(t)
+		appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
+		const says = "DEPLOY_TOKEN: dotenv .env:3 hides another value of bootstrap "
+		errOut := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "true").must(t, 0).errOut
+		require.Contains(t, errOut, says)
+		require.Contains(t, errOut, "to use that, remove line 3 of .env, or put yours in its place with `satchel migrate --overwrite DEPLOY_TOKEN`", "it says how to finish")
+		require.Contains(t, p.runner(t, "serve", "--stdin").must(t, 0).errOut, says)
+		require.NotContains(t, p.runner(t, "run", "--", "true").must(t, 0).errOut, says, "a job that does not get it has nothing to do with it")
+	})
+
+	t.Run("answers git inside the job", func(t *testing.T) {
+		if _, err := exec.LookPath("git"); err != nil {
+			testenv.Lacks(t, "this machine lacks git: %v", err)
+		}
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.setUp(t)
+		t.Setenv(asMain, "1") // git starts this executable
+		got := p.runner(t, "run", "--git", "bot:DEPLOY_TOKEN=https://git.example.com", "--pass", asMain, "--", "sh", "-c",
+			`printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill; env | grep -c DEPLOY_TOKEN=`)
+		require.Contains(t, got.out, "username=bot\npassword=[DEPLOY_TOKEN]\n", "git gets the secret; it printed\n%s", got.errOut)
+		require.Contains(t, got.out, "\n0\n", "the job does not have it otherwise")
+	})
+
+	t.Run("forwards signals to the job", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		executable, err := os.Executable()
+		require.NoError(t, err)
+		cmd := exec.CommandContext(t.Context(), executable, "run", "--", "sh", "-c", "trap 'exit 5' TERM; touch runs; while :; do sleep 0.02; done")
+		cmd.Env = append(os.Environ(), asMain+"=1")
+		require.NoError(t, cmd.Start())
+		awaitFile(t, "runs")
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		failed, ok := errors.AsType[*exec.ExitError](cmd.Wait())
+		require.True(t, ok)
+		require.Equal(t, 5, failed.ExitCode(), "the job was told, and its code is the runner's")
+	})
 }
 
-func TestTheExitCodeIsTheJobs(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	for code, args := range map[int][]string{
-		0:          {"run", "--", "true"},
-		42:         {"run", "--", "sh", "-c", "exit 42"},
-		128 + 15:   {"run", "--", "sh", "-c", "kill -TERM $$"},
-		127:        {"run", "--", "no-such-program-here"},
-		codeNoJob:  {"run", "--secret", "NOBODY_HAS_IT", "--", "true"},
-		codeUsage:  {"run", "--secret"},
-		128 + 9:    {"run", "--", "sh", "-c", "kill -KILL $$"},
-		126:        {"run", "--", os.TempDir()},
-		codeFailed: {"run", "--", "false"},
-	} {
-		p.runner(t, args...).must(t, code)
-	}
-}
-
-func TestASignalThatNoProgramCanAnswerIsRefused(t *testing.T) {
+func TestOnSignal(t *testing.T) {
 	startPlatform(t)
 	for _, name := range []string{"KILL", "sigkill", "STOP"} {
 		got := runCommand(t, t.Context(), "", "run", "--signal", name, "--", "true").must(t, codeUsage)
@@ -60,75 +173,6 @@ func TestASignalThatNoProgramCanAnswerIsRefused(t *testing.T) {
 		_, err := parseTask([]byte(`{"command": ["true"], "on_rotate": "` + name + `"}`))
 		require.ErrorContains(t, err, "is no signal that a program can answer", "jobs of serve ask for signals too")
 	}
-}
-
-func TestWithoutGraceAJobIsKilledAtOnce(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run(ctx, []string{"run", "--grace", "0", "--", "sh", "-c", "trap 'sleep 5; exit 5' TERM; touch runs; while :; do sleep 0.02; done"}, strings.NewReader(""), io.Discard, io.Discard)
-	}()
-	awaitFile(t, "runs")
-	stop()
-	require.Equal(t, 128+9, <-ended, "0 is not the default, in which the job would have ended by itself")
-}
-
-func TestAMissingSecretIsNamedBeforeTheJobStarts(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	got := p.runner(t, "run", "--secret", "A_TOKEN", "--secret", "B_TOKEN", "--", "touch", "started").must(t, codeNoJob)
-	require.Contains(t, got.errOut, "A_TOKEN")
-	require.Contains(t, got.errOut, "B_TOKEN", "all are named at once")
-	require.NoFileExists(t, "started")
-}
-
-func TestASecretThatCouldTakeOverTheJobHasToBeAllowed(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "HTTPS_PROXY", deployKey, nil)
-	p.setUp(t)
-	args := []string{"run", "--secret", "HTTPS_PROXY"}
-	got := p.runner(t, append(args, "--", "true")...).must(t, codeNoJob)
-	require.Contains(t, got.errOut, "allow them with --allow", "the fix is a flag")
-	p.runner(t, append(args, "--allow", "HTTPS_PROXY", "--", "true")...).must(t, 0)
-	t.Setenv(tokenName, lineOf(t, tokenName))
-	got = p.runner(t, "run", "--pass", tokenName, "--", "true").must(t, codeNoJob)
-	require.Contains(t, got.errOut, "take it out of --pass", "the runner's own token does not reach a job")
-}
-
-func TestASecretIsDeliveredAsAFileWhereverItComesFrom(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	p.setUp(t)
-	appendTo(t, ".env", "LOCAL_KEY="+localKey+"\n")
-	got := p.runner(t, "run", "--file", "DEPLOY_TOKEN", "--file", "LOCAL_KEY", "--", "sh", "-c",
-		`test -z "$DEPLOY_TOKEN$LOCAL_KEY" && cat "$DEPLOY_TOKEN_FILE" "$LOCAL_KEY_FILE"; echo; echo "$LOCAL_KEY_FILE"`).must(t, 0)
-	require.Contains(t, got.out, "[DEPLOY_TOKEN][LOCAL_KEY]")
-	path := strings.TrimSpace(got.out[strings.LastIndex(strings.TrimSpace(got.out), "\n"):])
-	require.NoFileExists(t, path, "the files go with the job")
-}
-
-func TestThePassedVariablesReachTheJob(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	t.Setenv("BUILD_NUMBER", "17")
-	t.Setenv("NOT_PASSED", "18")
-	got := p.runner(t, "run", "--pass", "BUILD_NUMBER", "--", "sh", "-c", `echo "$BUILD_NUMBER/$NOT_PASSED"`).must(t, 0)
-	require.Equal(t, "17/\n", got.out)
-	got = p.runner(t, "run", "--pass", "BIULD_NUMBER", "--", "true").must(t, 0)
-	require.Contains(t, got.errOut, "BIULD_NUMBER is not set, and not passed", "a slip does not go unnoticed")
-	got = p.runner(t, "run", "--pass", adminTokenName, "--", "true").must(t, codeUsage)
-	require.Contains(t, got.errOut, "the credential of an administrator is not for jobs")
-}
-
-func TestAJobDoesWithoutTheKeyOfABackendThatIsLocal(t *testing.T) {
-	p := startPlatform(t, needsKey)
-	p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
-	p.setUp(t, "--backend", "local")
-	got := p.runner(t, "run", "--secret", "ANTHROPIC_API_KEY", "--", "sh", "-c", `echo "[$ANTHROPIC_API_KEY]"`).must(t, 0)
-	require.Equal(t, "[]\n", got.out)
-	require.Contains(t, got.errOut, "ANTHROPIC_API_KEY is left out: the backend is local")
 }
 
 // standIn makes a docker that keeps what it got, and returns how to read that.
@@ -148,93 +192,53 @@ func standIn(t *testing.T) (docker string, argv, environ func() []string) {
 	return docker, read("argv"), read("environ")
 }
 
-func TestDockerIsToldNamesAndTakesValuesFromItsEnvironment(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
-	p.setUp(t)
-	docker, argv, environ := standIn(t)
-	t.Setenv("DOCKER_HOST", "unix:///run/elsewhere.sock")
-	got := p.runner(t, "run", "--docker", docker, "--container", "node:24", "--secret", "DEPLOY_TOKEN", "--docker-arg", "--network=none", "--", "npm", "publish", "--tag=next").must(t, 7)
-	require.Equal(t, "in [DEPLOY_TOKEN]\n", got.out, "the output of a container is masked too")
-	require.Equal(t, []string{"run", "--rm", "-i", "-e", "DEPLOY_TOKEN", "--network=none", "node:24", "npm", "publish", "--tag=next"}, argv())
-	require.Contains(t, environ(), "DEPLOY_TOKEN="+deployKey, "docker takes the value from its own environment")
-	require.Contains(t, environ(), "DOCKER_HOST=unix:///run/elsewhere.sock", "docker finds its daemon")
-	for _, line := range append(argv(), slices.DeleteFunc(environ(), func(line string) bool { return strings.HasPrefix(line, "DEPLOY_TOKEN=") })...) {
-		requireNoCanary(t, line)
-	}
+func TestInContainer(t *testing.T) {
+	t.Run("gives docker names and keeps values out of its arguments", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
+		p.setUp(t)
+		docker, argv, environ := standIn(t)
+		t.Setenv("DOCKER_HOST", "unix:///run/elsewhere.sock")
+		got := p.runner(t, "run", "--docker", docker, "--container", "node:24", "--secret", "DEPLOY_TOKEN", "--docker-arg", "--network=none", "--", "npm", "publish", "--tag=next").must(t, 7)
+		require.Equal(t, "in [DEPLOY_TOKEN]\n", got.out, "the output of a container is masked too")
+		require.Equal(t, []string{"run", "--rm", "-i", "-e", "DEPLOY_TOKEN", "--network=none", "node:24", "npm", "publish", "--tag=next"}, argv())
+		require.Contains(t, environ(), "DEPLOY_TOKEN="+deployKey, "docker takes the value from its own environment")
+		require.Contains(t, environ(), "DOCKER_HOST=unix:///run/elsewhere.sock", "docker finds its daemon")
+		for _, line := range append(argv(), slices.DeleteFunc(environ(), func(line string) bool { return strings.HasPrefix(line, "DEPLOY_TOKEN=") })...) {
+			requireNoCanary(t, line)
+		}
 
-	t.Setenv("BUILD_NUMBER", "17")
-	p.runner(t, "run", "--docker", docker, "--container", "node:24", "--pass", "BUILD_NUMBER").must(t, 7)
-	require.Equal(t, []string{"run", "--rm", "-i", "-e", "BUILD_NUMBER", "node:24"}, argv(), "what is passed reaches the container, not only docker")
-	require.Contains(t, environ(), "BUILD_NUMBER=17")
+		t.Setenv("BUILD_NUMBER", "17")
+		p.runner(t, "run", "--docker", docker, "--container", "node:24", "--pass", "BUILD_NUMBER").must(t, 7)
+		require.Equal(t, []string{"run", "--rm", "-i", "-e", "BUILD_NUMBER", "node:24"}, argv(), "what is passed reaches the container, not only docker")
+		require.Contains(t, environ(), "BUILD_NUMBER=17")
 
-	t.Setenv("DOCKER", docker)
-	p.runner(t, "run", "--container", "node:24").must(t, 7)
-	require.Equal(t, []string{"run", "--rm", "-i", "node:24"}, argv(), "an image may have a command of its own")
-}
+		t.Setenv("DOCKER", docker)
+		p.runner(t, "run", "--container", "node:24").must(t, 7)
+		require.Equal(t, []string{"run", "--rm", "-i", "node:24"}, argv(), "an image may have a command of its own")
+	})
 
-func TestAContainerThatCannotWorkIsRefused(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "TLS_KEY", deployKey, &vault.PutOptions{Delivery: bundle.DeliverFile})
-	p.put(t, "acme", "DOCKER_HOST", aiKey, nil)
-	p.setUp(t)
-	docker, _, _ := standIn(t)
-	for says, c := range map[string]struct {
-		code int
-		args []string
-	}{
-		"does not see the socket": {codeUsage, []string{"--container", "node:24", "--git", "TLS_KEY=https://github.com"}},
-		"cannot start with -":     {codeUsage, []string{"--container", "--privileged"}},
-		"give --container too":    {codeUsage, []string{"--", "touch", "outside"}},
-		"delivered as a file":     {codeNoJob, []string{"--container", "node:24", "--secret", "TLS_KEY"}},
-		"docker itself":           {codeNoJob, []string{"--container", "node:24", "--secret", "DOCKER_HOST", "--allow", "DOCKER_HOST"}},
-	} {
-		got := p.runner(t, append([]string{"run", "--docker", docker}, c.args...)...).must(t, c.code)
-		require.Contains(t, got.errOut, says)
-		require.NoFileExists(t, "outside", "what was meant for a container does not run beside it")
-		require.NoFileExists(t, filepath.Join(filepath.Dir(docker), "argv"), "docker was not started")
-	}
-}
-
-func TestAHiddenValueOfThePlatformIsSpokenOf(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	p.setUp(t)
-	appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
-	const says = "DEPLOY_TOKEN: dotenv .env:3 hides another value of bootstrap "
-	errOut := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "true").must(t, 0).errOut
-	require.Contains(t, errOut, says)
-	require.Contains(t, errOut, "to use that, remove line 3 of .env, or put yours in its place with `satchel migrate --overwrite DEPLOY_TOKEN`", "it says how to finish")
-	require.Contains(t, p.runner(t, "serve", "--stdin").must(t, 0).errOut, says)
-	require.NotContains(t, p.runner(t, "run", "--", "true").must(t, 0).errOut, says, "a job that does not get it has nothing to do with it")
-}
-
-func TestGitInAJobAsksTheRunner(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		testenv.Lacks(t, "this machine lacks git: %v", err)
-	}
-	p := startPlatform(t)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	p.setUp(t)
-	t.Setenv(asMain, "1") // git starts this executable
-	got := p.runner(t, "run", "--git", "bot:DEPLOY_TOKEN=https://git.example.com", "--pass", asMain, "--", "sh", "-c",
-		`printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill; env | grep -c DEPLOY_TOKEN=`)
-	require.Contains(t, got.out, "username=bot\npassword=[DEPLOY_TOKEN]\n", "git gets the secret; it printed\n%s", got.errOut)
-	require.Contains(t, got.out, "\n0\n", "the job does not have it otherwise")
-}
-
-func TestSignalsReachTheJob(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	executable, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), executable, "run", "--", "sh", "-c", "trap 'exit 5' TERM; touch runs; while :; do sleep 0.02; done")
-	cmd.Env = append(os.Environ(), asMain+"=1")
-	require.NoError(t, cmd.Start())
-	awaitFile(t, "runs")
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	failed, ok := errors.AsType[*exec.ExitError](cmd.Wait())
-	require.True(t, ok)
-	require.Equal(t, 5, failed.ExitCode(), "the job was told, and its code is the runner's")
+	t.Run("refuses options that cannot work in a container", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "TLS_KEY", deployKey, &vault.PutOptions{Delivery: bundle.DeliverFile})
+		p.put(t, "acme", "DOCKER_HOST", aiKey, nil)
+		p.setUp(t)
+		docker, _, _ := standIn(t)
+		for says, c := range map[string]struct {
+			code int
+			args []string
+		}{
+			"does not see the socket": {codeUsage, []string{"--container", "node:24", "--git", "TLS_KEY=https://github.com"}},
+			"cannot start with -":     {codeUsage, []string{"--container", "--privileged"}},
+			"give --container too":    {codeUsage, []string{"--", "touch", "outside"}},
+			"delivered as a file":     {codeNoJob, []string{"--container", "node:24", "--secret", "TLS_KEY"}},
+			"docker itself":           {codeNoJob, []string{"--container", "node:24", "--secret", "DOCKER_HOST", "--allow", "DOCKER_HOST"}},
+		} {
+			got := p.runner(t, append([]string{"run", "--docker", docker}, c.args...)...).must(t, c.code)
+			require.Contains(t, got.errOut, says)
+			require.NoFileExists(t, "outside", "what was meant for a container does not run beside it")
+			require.NoFileExists(t, filepath.Join(filepath.Dir(docker), "argv"), "docker was not started")
+		}
+	})
 }

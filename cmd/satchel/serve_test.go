@@ -93,43 +93,96 @@ func checksum(t *testing.T, value string) string {
 
 const printSum = `printf %s "$ANTHROPIC_API_KEY" | cksum`
 
-func TestJobsRunSideBySideEachWithItsOwnSecretsAndRotationsArrive(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	p.setUp(t)
-	require.NoError(t, os.Mkdir("queue", 0o700))
-	s := serving(t, "--jobs", "queue", "--pool", "2")
-	const names = "env | cut -d= -f1 | grep -E 'ANTHROPIC_API_KEY|DEPLOY_TOKEN'; "
-	addJob(t, "a", sh(meet("a-there", "b-there")+names+printSum, "ANTHROPIC_API_KEY"))
-	addJob(t, "b", sh(meet("b-there", "a-there")+names+`echo "$DEPLOY_TOKEN"`, "DEPLOY_TOKEN"))
-	s.out.await(t, "ended a")
-	s.out.await(t, "ended b")
-	_, a := jobResult(t, "a")
-	require.Equal(t, "ANTHROPIC_API_KEY\n"+checksum(t, aiKey), a)
-	_, b := jobResult(t, "b")
-	require.Equal(t, "DEPLOY_TOKEN\n[DEPLOY_TOKEN]\n", b)
+func TestServe(t *testing.T) {
+	t.Run("runs jobs concurrently and delivers rotations", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		s := serving(t, "--jobs", "queue", "--pool", "2")
+		const names = "env | cut -d= -f1 | grep -E 'ANTHROPIC_API_KEY|DEPLOY_TOKEN'; "
+		addJob(t, "a", sh(meet("a-there", "b-there")+names+printSum, "ANTHROPIC_API_KEY"))
+		addJob(t, "b", sh(meet("b-there", "a-there")+names+`echo "$DEPLOY_TOKEN"`, "DEPLOY_TOKEN"))
+		s.out.await(t, "ended a")
+		s.out.await(t, "ended b")
+		_, a := jobResult(t, "a")
+		require.Equal(t, "ANTHROPIC_API_KEY\n"+checksum(t, aiKey), a)
+		_, b := jobResult(t, "b")
+		require.Equal(t, "DEPLOY_TOKEN\n[DEPLOY_TOKEN]\n", b)
 
-	signaled := sh("trap 'touch told' HUP; touch waits; until [ -e told ]; do sleep 0.02; done; "+printSum, "ANTHROPIC_API_KEY")
-	signaled.OnRotate = "HUP"
-	addJob(t, "told", signaled)
-	awaitFile(t, "waits")
-	p.put(t, "acme", "ANTHROPIC_API_KEY", aiKeyNext, nil)
-	s.out.await(t, "changed: changed ANTHROPIC_API_KEY")
-	s.out.await(t, "ended told")
-	_, told := jobResult(t, "told")
-	told = strings.ReplaceAll(told, "Hangup\n", "") // which a shell says of its sleep, now or later
-	require.Equal(t, checksum(t, aiKey), told, "the variables of a running program do not change")
-	addJob(t, "next", sh(printSum, "ANTHROPIC_API_KEY"))
-	s.out.await(t, "ended next")
-	_, next := jobResult(t, "next")
-	require.Equal(t, checksum(t, aiKeyNext), next, "a rotation arrives without a restart")
+		signaled := sh("trap 'touch told' HUP; touch waits; until [ -e told ]; do sleep 0.02; done; "+printSum, "ANTHROPIC_API_KEY")
+		signaled.OnRotate = "HUP"
+		addJob(t, "told", signaled)
+		awaitFile(t, "waits")
+		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKeyNext, nil)
+		s.out.await(t, "changed: changed ANTHROPIC_API_KEY")
+		s.out.await(t, "ended told")
+		_, told := jobResult(t, "told")
+		told = strings.ReplaceAll(told, "Hangup\n", "") // which a shell says of its sleep, now or later
+		require.Equal(t, checksum(t, aiKey), told, "the variables of a running program do not change")
+		addJob(t, "next", sh(printSum, "ANTHROPIC_API_KEY"))
+		s.out.await(t, "ended next")
+		_, next := jobResult(t, "next")
+		require.Equal(t, checksum(t, aiKeyNext), next, "a rotation arrives without a restart")
 
-	s.stop()
-	s.must(t, 0)
-	left, err := filepath.Glob("queue/*" + taken)
-	require.NoError(t, err)
-	require.Empty(t, left)
+		s.stop()
+		s.must(t, 0)
+		left, err := filepath.Glob("queue/*" + taken)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	})
+
+	t.Run("takes no jobs unless the runner is ready", func(t *testing.T) {
+		p := startPlatform(t, needsKey)
+		p.runner(t, p.flagsOf()...).must(t, codeFailed)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		addJob(t, "a", sh("touch ran"))
+		got := p.runner(t, "serve", "--jobs", "queue").must(t, codeFailed)
+		require.Contains(t, got.errOut, "failed   secret ANTHROPIC_API_KEY")
+		require.FileExists(t, "queue/a.json")
+		require.NoFileExists(t, "ran")
+	})
+
+	t.Run("reports why a job cannot run", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		for name, src := range map[string]string{
+			"broken":  `{"command": [`,
+			"misspel": `{"command": ["true"], "secret": ["A"]}`,
+			"nothing": `{"secrets": ["A"]}`,
+			"two":     `{"command": ["true"]} {"command": ["true"]}`,
+			"signal":  `{"command": ["true"], "on_rotate": "LOUDLY"}`,
+			"missing": `{"command": ["true"], "secrets": ["NOBODY_HAS_IT"]}`,
+			"unknown": `{"command": ["no-such-program-here"]}`,
+			"risky":   `{"command": ["true"], "secrets": ["LD_PRELOAD"]}`,
+		} {
+			require.NoError(t, os.WriteFile("queue/"+name+waiting, []byte(src), 0o600))
+		}
+		require.NoError(t, os.Mkdir("queue/folder.json", 0o700))
+		require.NoError(t, os.Mkdir("queue/taken.out", 0o700))
+		require.NoError(t, os.WriteFile("queue/taken.json", []byte(`{"command": ["touch", "ran"]}`), 0o600))
+		s := serving(t, "--jobs", "queue")
+		for name, says := range map[string]string{
+			"broken": "cannot be read", "misspel": "unknown field", "nothing": `write "command"`, "two": "something behind it",
+			"signal": "no signal", "missing": "NOBODY_HAS_IT", "unknown": "no-such-program-here", "folder": "no regular file",
+			"risky": "which can change what programs do; rename them",
+		} {
+			s.out.await(t, "ended "+name)
+			r, _ := jobResult(t, name)
+			require.NotZero(t, r.Code)
+			require.Contains(t, r.Error, says)
+			require.NotContains(t, r.Error, "AllowNames", "a field of the library helps nobody here")
+		}
+		s.out.await(t, "ended taken")
+		data, err := os.ReadFile("queue/taken.result")
+		require.NoError(t, err)
+		require.Contains(t, string(data), "opening the output", "one job with a bad name ends no other")
+		require.NoFileExists(t, "ran")
+		s.stop()
+		s.must(t, 0)
+	})
 }
 
 // awaitFile waits for a file that a job makes.
@@ -138,123 +191,74 @@ func awaitFile(t *testing.T, path string) {
 	require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, time.Minute, 5*time.Millisecond, "%s is made", path)
 }
 
-func TestAtTheEndRunningJobsFinishAndNoMoreAreTaken(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	require.NoError(t, os.Mkdir("queue", 0o700))
-	s := serving(t, "--jobs", "queue", "--pool", "1")
-	addJob(t, "first", sh("touch runs; until [ -e go ]; do sleep 0.02; done; echo finished"))
-	awaitFile(t, "runs")
-	addJob(t, "second", sh("touch taken"))
-	s.stop()
-	require.NoError(t, os.WriteFile("go", nil, 0o600))
-	s.must(t, 0)
-	r, out := jobResult(t, "first")
-	require.Zero(t, r.Code)
-	require.Equal(t, "finished\n", out)
-	require.FileExists(t, "queue/second.json", "what was not taken waits for the next runner")
-	require.NoFileExists(t, "taken")
+func TestServe_End(t *testing.T) {
+	t.Run("running jobs finish and no more are taken", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		s := serving(t, "--jobs", "queue", "--pool", "1")
+		addJob(t, "first", sh("touch runs; until [ -e go ]; do sleep 0.02; done; echo finished"))
+		awaitFile(t, "runs")
+		addJob(t, "second", sh("touch taken"))
+		s.stop()
+		require.NoError(t, os.WriteFile("go", nil, 0o600))
+		s.must(t, 0)
+		r, out := jobResult(t, "first")
+		require.Zero(t, r.Code)
+		require.Equal(t, "finished\n", out)
+		require.FileExists(t, "queue/second.json", "what was not taken waits for the next runner")
+		require.NoFileExists(t, "taken")
+	})
+
+	t.Run("jobs are ended after the drain time", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		s := serving(t, "--jobs", "queue", "--drain", "1ms")
+		addJob(t, "long", sh("touch runs; sleep 600"))
+		awaitFile(t, "runs")
+		s.stop()
+		s.must(t, 0)
+		r, _ := jobResult(t, "long")
+		require.Equal(t, 128+15, r.Code)
+	})
+
+	t.Run("SIGTERM ends jobs in order", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		addJob(t, "polite", sh("trap 'echo bye; exit 3' TERM; touch runs; while :; do sleep 0.02; done"))
+		executable, err := os.Executable()
+		require.NoError(t, err)
+		var out safeBuffer
+		cmd := exec.CommandContext(t.Context(), executable, "serve", "--jobs", "queue", "--drain", "1ms")
+		cmd.Env = append(os.Environ(), asMain+"=1")
+		cmd.Stdout, cmd.Stderr = &out, &out
+		require.NoError(t, cmd.Start())
+		awaitFile(t, "runs")
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, cmd.Wait(), "an orderly end is code 0; it printed\n%s", &out)
+		r, printed := jobResult(t, "polite")
+		require.Equal(t, 3, r.Code, "a job that is not done by then is told, and ends as it likes")
+		require.Contains(t, printed, "bye\n")
+		require.Contains(t, out.String(), "offline: told to stop: terminated")
+	})
+
+	t.Run("a revoked token ends serve", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		s := serving(t, "--jobs", "queue")
+		require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
+		s.must(t, codeFailed)
+		require.Contains(t, s.out.String(), "is revoked; give the runner a new token with `satchel setup`")
+		addJob(t, "late", sh("true", "DEPLOY_TOKEN"))
+		require.FileExists(t, "queue/late.json", "jobs are not used up on a runner that cannot run them")
+	})
 }
 
-func TestJobsThatDoNotFinishInTimeAreEnded(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	require.NoError(t, os.Mkdir("queue", 0o700))
-	s := serving(t, "--jobs", "queue", "--drain", "1ms")
-	addJob(t, "long", sh("touch runs; sleep 600"))
-	awaitFile(t, "runs")
-	s.stop()
-	s.must(t, 0)
-	r, _ := jobResult(t, "long")
-	require.Equal(t, 128+15, r.Code)
-}
-
-func TestTermEndsServeInOrder(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	require.NoError(t, os.Mkdir("queue", 0o700))
-	addJob(t, "polite", sh("trap 'echo bye; exit 3' TERM; touch runs; while :; do sleep 0.02; done"))
-	executable, err := os.Executable()
-	require.NoError(t, err)
-	var out safeBuffer
-	cmd := exec.CommandContext(t.Context(), executable, "serve", "--jobs", "queue", "--drain", "1ms")
-	cmd.Env = append(os.Environ(), asMain+"=1")
-	cmd.Stdout, cmd.Stderr = &out, &out
-	require.NoError(t, cmd.Start())
-	awaitFile(t, "runs")
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, cmd.Wait(), "an orderly end is code 0; it printed\n%s", &out)
-	r, printed := jobResult(t, "polite")
-	require.Equal(t, 3, r.Code, "a job that is not done by then is told, and ends as it likes")
-	require.Contains(t, printed, "bye\n")
-	require.Contains(t, out.String(), "offline: told to stop: terminated")
-}
-
-func TestARevokedTokenEndsServe(t *testing.T) {
-	p := startPlatform(t)
-	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
-	p.setUp(t)
-	require.NoError(t, os.Mkdir("queue", 0o700))
-	s := serving(t, "--jobs", "queue")
-	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
-	s.must(t, codeFailed)
-	require.Contains(t, s.out.String(), "is revoked; give the runner a new token with `satchel setup`")
-	addJob(t, "late", sh("true", "DEPLOY_TOKEN"))
-	require.FileExists(t, "queue/late.json", "jobs are not used up on a runner that cannot run them")
-}
-
-func TestServeTakesNoJobsUnlessTheRunnerIsReady(t *testing.T) {
-	p := startPlatform(t, needsKey)
-	p.runner(t, p.flagsOf()...).must(t, codeFailed)
-	require.NoError(t, os.Mkdir("queue", 0o700))
-	addJob(t, "a", sh("touch ran"))
-	got := p.runner(t, "serve", "--jobs", "queue").must(t, codeFailed)
-	require.Contains(t, got.errOut, "failed   secret ANTHROPIC_API_KEY")
-	require.FileExists(t, "queue/a.json")
-	require.NoFileExists(t, "ran")
-}
-
-func TestAJobThatCannotBeRunSaysWhy(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	require.NoError(t, os.Mkdir("queue", 0o700))
-	for name, src := range map[string]string{
-		"broken":  `{"command": [`,
-		"misspel": `{"command": ["true"], "secret": ["A"]}`,
-		"nothing": `{"secrets": ["A"]}`,
-		"two":     `{"command": ["true"]} {"command": ["true"]}`,
-		"signal":  `{"command": ["true"], "on_rotate": "LOUDLY"}`,
-		"missing": `{"command": ["true"], "secrets": ["NOBODY_HAS_IT"]}`,
-		"unknown": `{"command": ["no-such-program-here"]}`,
-		"risky":   `{"command": ["true"], "secrets": ["LD_PRELOAD"]}`,
-	} {
-		require.NoError(t, os.WriteFile("queue/"+name+waiting, []byte(src), 0o600))
-	}
-	require.NoError(t, os.Mkdir("queue/folder.json", 0o700))
-	require.NoError(t, os.Mkdir("queue/taken.out", 0o700))
-	require.NoError(t, os.WriteFile("queue/taken.json", []byte(`{"command": ["touch", "ran"]}`), 0o600))
-	s := serving(t, "--jobs", "queue")
-	for name, says := range map[string]string{
-		"broken": "cannot be read", "misspel": "unknown field", "nothing": `write "command"`, "two": "something behind it",
-		"signal": "no signal", "missing": "NOBODY_HAS_IT", "unknown": "no-such-program-here", "folder": "no regular file",
-		"risky": "which can change what programs do; rename them",
-	} {
-		s.out.await(t, "ended "+name)
-		r, _ := jobResult(t, name)
-		require.NotZero(t, r.Code)
-		require.Contains(t, r.Error, says)
-		require.NotContains(t, r.Error, "AllowNames", "a field of the library helps nobody here")
-	}
-	s.out.await(t, "ended taken")
-	data, err := os.ReadFile("queue/taken.result")
-	require.NoError(t, err)
-	require.Contains(t, string(data), "opening the output", "one job with a bad name ends no other")
-	require.NoFileExists(t, "ran")
-	s.stop()
-	s.must(t, 0)
-}
-
-func TestAJobThatCannotBeReadSaysWhatIsWanted(t *testing.T) {
+func TestParseTask(t *testing.T) {
 	for src, says := range map[string]string{
 		`{"command": "echo hi"}`:             `"command" is wrong; want a list of strings such as ["make", "deploy"]`,
 		`{"command": ["echo", 1]}`:           `"command" is wrong; want a list of strings such as ["make", "deploy"]`,
@@ -282,47 +286,49 @@ func TestAJobThatCannotBeReadSaysWhatIsWanted(t *testing.T) {
 	require.Len(t, wantedOf, reflect.TypeFor[task]().NumField(), "what is wanted is said of each field")
 }
 
-func TestAJobIsNotDoneUntilItsResultIsKept(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	require.NoError(t, os.MkdirAll("queue/a.result", 0o700))
-	s := serving(t, "--jobs", "queue")
-	addJob(t, "a", sh("true"))
-	s.must(t, codeFailed)
-	require.Contains(t, s.out.String(), "keeping the result of job a")
-	left, err := filepath.Glob("queue/.*")
-	require.NoError(t, err)
-	require.Empty(t, left)
-	require.FileExists(t, "queue/a.running", "what is called done has a result")
+func TestFolder(t *testing.T) {
+	t.Run("a job is not done until its result is stored", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.NoError(t, os.MkdirAll("queue/a.result", 0o700))
+		s := serving(t, "--jobs", "queue")
+		addJob(t, "a", sh("true"))
+		s.must(t, codeFailed)
+		require.Contains(t, s.out.String(), "keeping the result of job a")
+		left, err := filepath.Glob("queue/.*")
+		require.NoError(t, err)
+		require.Empty(t, left)
+		require.FileExists(t, "queue/a.running", "what is called done has a result")
+	})
+
+	t.Run("runners share it and run each job once", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		first := serving(t, "--jobs", "queue", "--pool", "2")
+		second := serving(t, "--jobs", "queue", "--pool", "2")
+		var want []string
+		for i := range 20 {
+			name := fmt.Sprintf("job-%02d", i)
+			want = append(want, name)
+			addJob(t, name, sh("echo "+name+" >> ran"))
+		}
+		for _, name := range want {
+			awaitFile(t, "queue/"+name+finished)
+		}
+		first.stop()
+		second.stop()
+		first.must(t, 0)
+		second.must(t, 0)
+		ran, err := os.ReadFile("ran")
+		require.NoError(t, err)
+		got := strings.Fields(string(ran))
+		slices.Sort(got)
+		require.Equal(t, want, got)
+	})
 }
 
-func TestRunnersShareAFolderAndRunEachJobOnce(t *testing.T) {
-	p := startPlatform(t)
-	p.setUp(t)
-	require.NoError(t, os.Mkdir("queue", 0o700))
-	first := serving(t, "--jobs", "queue", "--pool", "2")
-	second := serving(t, "--jobs", "queue", "--pool", "2")
-	var want []string
-	for i := range 20 {
-		name := fmt.Sprintf("job-%02d", i)
-		want = append(want, name)
-		addJob(t, name, sh("echo "+name+" >> ran"))
-	}
-	for _, name := range want {
-		awaitFile(t, "queue/"+name+finished)
-	}
-	first.stop()
-	second.stop()
-	first.must(t, 0)
-	second.must(t, 0)
-	ran, err := os.ReadFile("ran")
-	require.NoError(t, err)
-	got := strings.Fields(string(ran))
-	slices.Sort(got)
-	require.Equal(t, want, got)
-}
-
-func TestJobsComeFromTheInput(t *testing.T) {
+func TestInput(t *testing.T) {
 	p := startPlatform(t)
 	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
 	p.setUp(t)
