@@ -15,7 +15,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-func TestNoValueReachesALogAnErrorAHookOrAStatus(t *testing.T) {
+func TestCanary(t *testing.T) {
 	const canary = "c4n4ry-in-the-m1ne"
 	for name, handler := range map[string]func(io.Writer) slog.Handler{
 		"text": func(out io.Writer) slog.Handler {

@@ -34,7 +34,7 @@ func mustGet[T any](t *testing.T, d *satchel.Derived[T]) T {
 	return v
 }
 
-func TestADerivedValueIsBuiltWhenItIsAskedForAndThenWhenItsSecretsChange(t *testing.T) {
+func TestDerive_Changes(t *testing.T) {
 	a := secret("A", "1")
 	byFile := a
 	byFile.Delivery = bundle.DeliverFile
@@ -82,115 +82,117 @@ func TestADerivedValueIsBuiltWhenItIsAskedForAndThenWhenItsSecretsChange(t *test
 	}
 }
 
-func TestWithoutNamesAnyChangeCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int32
-		s := newSource("s", gives(bundleOf(secret("A", "1"))))
-		c := newClient(t, nil, s)
-		d := satchel.Derive(c, valueOf("A", &calls))
-		require.Equal(t, "1", mustGet(t, d))
-		refreshTo(t, c, s, bundleWith(bundle.Meta{Revision: "2"}, secret("A", "1")))
-		require.Equal(t, "1", mustGet(t, d))
-		require.EqualValues(t, 1, calls.Load(), "a revision is no secret")
-		refreshTo(t, c, s, bundleOf(secret("A", "1"), secret("B", "1")))
-		require.Equal(t, "1", mustGet(t, d))
-		require.EqualValues(t, 2, calls.Load())
-	})
-}
-
-func TestRunRebuildsWhatWasAskedForBefore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var asked, unasked, late atomic.Int32
-		p := newPushing(bundleOf(secret("A", "1")))
-		c := newClient(t, nil, p)
-		before := satchel.Derive(c, valueOf("A", &asked), "A")
-		satchel.Derive(c, valueOf("A", &unasked), "A")
-		mustGet(t, before)
-		run(t, c)
-		after := satchel.Derive(c, valueOf("A", &late), "A")
-		mustGet(t, after)
-		for i := range 10 {
-			p.set(bundleOf(secret("A", fmt.Sprint("next ", i))))
-			time.Sleep(2 * time.Second)
-		}
-		require.EqualValues(t, 11, asked.Load(), "nobody has to ask again")
-		require.EqualValues(t, 11, late.Load(), "nor for one that was derived while Run runs")
-		require.Zero(t, unasked.Load())
-		require.Equal(t, "next 9", mustGet(t, before))
-		require.EqualValues(t, 11, asked.Load())
-	})
-}
-
-func TestCallersShareOneBuild(t *testing.T) {
-	for _, running := range []bool{false, true} {
+func TestDerive(t *testing.T) {
+	t.Run("without names builds again after any change", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			var calls, inside atomic.Int32
+			var calls atomic.Int32
+			s := newSource("s", gives(bundleOf(secret("A", "1"))))
+			c := newClient(t, nil, s)
+			d := satchel.Derive(c, valueOf("A", &calls))
+			require.Equal(t, "1", mustGet(t, d))
+			refreshTo(t, c, s, bundleWith(bundle.Meta{Revision: "2"}, secret("A", "1")))
+			require.Equal(t, "1", mustGet(t, d))
+			require.EqualValues(t, 1, calls.Load(), "a revision is no secret")
+			refreshTo(t, c, s, bundleOf(secret("A", "1"), secret("B", "1")))
+			require.Equal(t, "1", mustGet(t, d))
+			require.EqualValues(t, 2, calls.Load())
+		})
+	})
+
+	t.Run("has Run build again values that were used before", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var asked, unasked, late atomic.Int32
+			p := newPushing(bundleOf(secret("A", "1")))
+			c := newClient(t, nil, p)
+			before := satchel.Derive(c, valueOf("A", &asked), "A")
+			satchel.Derive(c, valueOf("A", &unasked), "A")
+			mustGet(t, before)
+			run(t, c)
+			after := satchel.Derive(c, valueOf("A", &late), "A")
+			mustGet(t, after)
+			for i := range 10 {
+				p.set(bundleOf(secret("A", fmt.Sprint("next ", i))))
+				time.Sleep(2 * time.Second)
+			}
+			require.EqualValues(t, 11, asked.Load(), "nobody has to ask again")
+			require.EqualValues(t, 11, late.Load(), "nor for one that was derived while Run runs")
+			require.Zero(t, unasked.Load())
+			require.Equal(t, "next 9", mustGet(t, before))
+			require.EqualValues(t, 11, asked.Load())
+		})
+	})
+
+	t.Run("shares one build among concurrent callers", func(t *testing.T) {
+		for _, running := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				var calls, inside atomic.Int32
+				s := newSource("s", gives(bundleOf(secret("A", "1"))))
+				c := newClient(t, nil, s)
+				d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
+					if inside.Add(1) != 1 {
+						t.Error("build is called twice at a time")
+					}
+					defer inside.Add(-1)
+					calls.Add(1)
+					time.Sleep(time.Second)
+					a, _ := b.Get("A")
+					return a.Value.Reveal(), nil
+				}, "A")
+				if running {
+					run(t, c)
+				}
+				for _, want := range []string{"1", "2", "3"} {
+					refreshTo(t, c, s, bundleOf(secret("A", want)))
+					var group sync.WaitGroup
+					for range 50 {
+						group.Go(func() {
+							if got, err := d.Get(); err != nil || got != want {
+								t.Errorf("got %q, %v; want %q", got, err, want)
+							}
+						})
+					}
+					group.Wait()
+				}
+				require.EqualValues(t, 3, calls.Load())
+			})
+		}
+	})
+
+	t.Run("builds again after a change during a build", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
 			c := newClient(t, nil, s)
 			d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
-				if inside.Add(1) != 1 {
-					t.Error("build is called twice at a time")
-				}
-				defer inside.Add(-1)
-				calls.Add(1)
-				time.Sleep(time.Second)
+				time.Sleep(time.Minute)
 				a, _ := b.Get("A")
 				return a.Value.Reveal(), nil
 			}, "A")
-			if running {
-				run(t, c)
-			}
-			for _, want := range []string{"1", "2", "3"} {
-				refreshTo(t, c, s, bundleOf(secret("A", want)))
-				var group sync.WaitGroup
-				for range 50 {
-					group.Go(func() {
-						if got, err := d.Get(); err != nil || got != want {
-							t.Errorf("got %q, %v; want %q", got, err, want)
-						}
-					})
-				}
-				group.Wait()
-			}
-			require.EqualValues(t, 3, calls.Load())
+			time.AfterFunc(30*time.Second, func() { refreshTo(t, c, s, bundleOf(secret("A", "2"))) })
+			require.Equal(t, "2", mustGet(t, d))
 		})
-	}
-}
-
-func TestAChangeDuringABuildIsBuiltToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource("s", gives(bundleOf(secret("A", "1"))))
-		c := newClient(t, nil, s)
-		d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
-			time.Sleep(time.Minute)
-			a, _ := b.Get("A")
-			return a.Value.Reveal(), nil
-		}, "A")
-		time.AfterFunc(30*time.Second, func() { refreshTo(t, c, s, bundleOf(secret("A", "2"))) })
-		require.Equal(t, "2", mustGet(t, d))
 	})
-}
 
-func TestWithoutAValueEveryGetIsAnAttemptAndReturnsItsError(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls atomic.Int32
-		s := newSource("s", gives(bundleOf(secret("B", "1"))))
-		c := newClient(t, nil, s)
-		run(t, c)
-		d := satchel.Derive(c, valueOf("A", &calls), "A")
-		for range 3 {
-			_, err := d.Get()
-			require.EqualError(t, err, "there is no A", "the error is build's own")
-		}
-		err := d.Use(func(string) error { t.Error("there is nothing to use"); return nil })
-		require.EqualError(t, err, "there is no A")
-		require.EqualValues(t, 4, calls.Load())
-		time.Sleep(time.Hour)
-		require.EqualValues(t, 4, calls.Load(), "Run leaves it to Get")
+	t.Run("returns the error of build until a first value exists", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var calls atomic.Int32
+			s := newSource("s", gives(bundleOf(secret("B", "1"))))
+			c := newClient(t, nil, s)
+			run(t, c)
+			d := satchel.Derive(c, valueOf("A", &calls), "A")
+			for range 3 {
+				_, err := d.Get()
+				require.EqualError(t, err, "there is no A", "the error is build's own")
+			}
+			err := d.Use(func(string) error { t.Error("there is nothing to use"); return nil })
+			require.EqualError(t, err, "there is no A")
+			require.EqualValues(t, 4, calls.Load())
+			time.Sleep(time.Hour)
+			require.EqualValues(t, 4, calls.Load(), "Run leaves it to Get")
 
-		refreshTo(t, c, s, bundleOf(secret("A", "1")))
-		require.Equal(t, "1", mustGet(t, d))
-		require.EqualError(t, d.Use(func(v string) error { return errors.New("used " + v) }), "used 1", "the error of Use is that of its function")
+			refreshTo(t, c, s, bundleOf(secret("A", "1")))
+			require.Equal(t, "1", mustGet(t, d))
+			require.EqualError(t, d.Use(func(v string) error { return errors.New("used " + v) }), "used 1", "the error of Use is that of its function")
+		})
 	})
 }
 
@@ -206,175 +208,177 @@ func brittle(calls *notes) func(*bundle.Bundle) (string, error) {
 	}
 }
 
-func TestAfterAFailedBuildTheLastGoodValueStays(t *testing.T) {
-	for _, running := range []bool{false, true} {
-		t.Run(fmt.Sprintf("running is %t", running), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var calls, log notes
-				s := newSource("s", gives(bundleOf(secret("A", "good"))))
-				c := newClient(t, &satchel.Options{Logger: loggerTo(&log, 0)}, s)
-				d := satchel.Derive(c, brittle(&calls), "A")
-				if running {
-					run(t, c)
-				}
-				require.Equal(t, "good", mustGet(t, d))
-				require.Equal(t, []satchel.DerivedStatus{{Name: "string from A"}}, c.Status().Derived)
-
-				refreshTo(t, c, s, bundleOf(secret("A", "bad-value")))
-				for range 100 {
-					require.Equal(t, "good", mustGet(t, d), "stale is better than nothing")
-				}
-				require.Len(t, calls.all(), 2, "and not every Get tries again")
-				status := c.Status()
-				require.Equal(t, satchel.Fresh, status.State, "the state is about the secrets")
-				require.EqualError(t, status.Derived[0].LastError, `parsing "[A]": it is bad`, "a value that the error quotes is masked")
-				require.Equal(t, 1, status.Derived[0].Attempts)
-				require.Contains(t, status.String(), "\n  string from A: stale, 1 failed attempt, next in ")
-				require.Contains(t, log.String(), `level=WARN msg="building a derived value failed; the last good one stays in use" derived="string from A" error="parsing \"[A]\": it is bad"`)
-				require.NotContains(t, log.String()+status.String(), "bad-value")
-
-				for range 24 * 60 {
-					time.Sleep(time.Minute)
+func TestDerive_FailedBuild(t *testing.T) {
+	t.Run("keeps the last good value", func(t *testing.T) {
+		for _, running := range []bool{false, true} {
+			t.Run(fmt.Sprintf("running is %t", running), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var calls, log notes
+					s := newSource("s", gives(bundleOf(secret("A", "good"))))
+					c := newClient(t, &satchel.Options{Logger: loggerTo(&log, 0)}, s)
+					d := satchel.Derive(c, brittle(&calls), "A")
+					if running {
+						run(t, c)
+					}
 					require.Equal(t, "good", mustGet(t, d))
-				}
-				n := len(calls.all())
-				require.GreaterOrEqual(t, n, 200, "the same secrets are tried again")
-				require.LessOrEqual(t, n, 700, "with a back-off up to five minutes")
-				require.Len(t, log.all(), 2, "a long failure logs its beginning:\n%s", &log)
+					require.Equal(t, []satchel.DerivedStatus{{Name: "string from A"}}, c.Status().Derived)
 
-				refreshTo(t, c, s, bundleOf(secret("A", "better")))
-				require.Equal(t, "better", mustGet(t, d), "other secrets are tried at once")
-				require.Equal(t, []satchel.DerivedStatus{{Name: "string from A"}}, c.Status().Derived)
-				require.Contains(t, log.String(), `level=INFO msg="building a derived value succeeded again" derived="string from A"`)
+					refreshTo(t, c, s, bundleOf(secret("A", "bad-value")))
+					for range 100 {
+						require.Equal(t, "good", mustGet(t, d), "stale is better than nothing")
+					}
+					require.Len(t, calls.all(), 2, "and not every Get tries again")
+					status := c.Status()
+					require.Equal(t, satchel.Fresh, status.State, "the state is about the secrets")
+					require.EqualError(t, status.Derived[0].LastError, `parsing "[A]": it is bad`, "a value that the error quotes is masked")
+					require.Equal(t, 1, status.Derived[0].Attempts)
+					require.Contains(t, status.String(), "\n  string from A: stale, 1 failed attempt, next in ")
+					require.Contains(t, log.String(), `level=WARN msg="building a derived value failed; the last good one stays in use" derived="string from A" error="parsing \"[A]\": it is bad"`)
+					require.NotContains(t, log.String()+status.String(), "bad-value")
+
+					for range 24 * 60 {
+						time.Sleep(time.Minute)
+						require.Equal(t, "good", mustGet(t, d))
+					}
+					n := len(calls.all())
+					require.GreaterOrEqual(t, n, 200, "the same secrets are tried again")
+					require.LessOrEqual(t, n, 700, "with a back-off up to five minutes")
+					require.Len(t, log.all(), 2, "a long failure logs its beginning:\n%s", &log)
+
+					refreshTo(t, c, s, bundleOf(secret("A", "better")))
+					require.Equal(t, "better", mustGet(t, d), "other secrets are tried at once")
+					require.Equal(t, []satchel.DerivedStatus{{Name: "string from A"}}, c.Status().Derived)
+					require.Contains(t, log.String(), `level=INFO msg="building a derived value succeeded again" derived="string from A"`)
+				})
 			})
-		})
-	}
-}
-
-func TestABuildThatWorksAgainIsNoticed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var down atomic.Bool
-		s := newSource("s", gives(bundleOf(secret("A", "1"))))
-		c := newClient(t, nil, s)
-		d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
-			if down.Load() {
-				return "", errDown
-			}
-			a, _ := b.Get("A")
-			return a.Value.Reveal(), nil
-		}, "A")
-		run(t, c)
-		require.Equal(t, "1", mustGet(t, d))
-		down.Store(true)
-		refreshTo(t, c, s, bundleOf(secret("A", "2")))
-		time.Sleep(5 * time.Hour)
-		require.ErrorIs(t, c.Status().Derived[0].LastError, errDown, "an error without values stays what it is")
-		down.Store(false)
-		time.Sleep(5*time.Minute + time.Second)
-		require.NoError(t, c.Status().Derived[0].LastError, "Run has built it, though nobody asked")
-		require.Equal(t, "2", mustGet(t, d))
-
-		down.Store(true)
-		refreshTo(t, c, s, bundleOf(secret("A", "3")))
-		synctest.Wait()
-		refreshTo(t, c, s, bundleOf(secret("A", "2")))
-		require.Equal(t, "2", mustGet(t, d))
-		require.NoError(t, c.Status().Derived[0].LastError, "the value is the right one for the secrets that are back")
+		}
 	})
-}
 
-func TestABuildThatIsTriedAgainHoldsUpNobody(t *testing.T) {
-	for _, running := range []bool{false, true} {
+	t.Run("ends when build succeeds again", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			var slow atomic.Bool
+			var down atomic.Bool
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
 			c := newClient(t, nil, s)
 			d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
-				if slow.Load() {
-					time.Sleep(30 * time.Second)
+				if down.Load() {
 					return "", errDown
 				}
-				return "good", nil
+				a, _ := b.Get("A")
+				return a.Value.Reveal(), nil
 			}, "A")
-			if running {
-				run(t, c)
-			}
-			mustGet(t, d)
-			slow.Store(true)
+			run(t, c)
+			require.Equal(t, "1", mustGet(t, d))
+			down.Store(true)
 			refreshTo(t, c, s, bundleOf(secret("A", "2")))
-			mustGet(t, d)
-			var waited atomic.Int32
-			var group sync.WaitGroup
-			for range 10 {
-				group.Go(func() {
-					for range 600 {
-						start := time.Now()
-						if _, err := d.Get(); err != nil {
-							t.Error(err)
-						}
-						if time.Since(start) > 0 {
-							waited.Add(1)
-						}
-						time.Sleep(time.Second)
-					}
-				})
-			}
-			group.Wait()
-			if running {
-				require.Zero(t, waited.Load(), "Run makes the attempts, and everybody has the last good value")
-				return
-			}
-			require.LessOrEqual(t, waited.Load(), int32(16), "one caller makes the attempt, and the others have the last good value")
-		})
-	}
-}
+			time.Sleep(5 * time.Hour)
+			require.ErrorIs(t, c.Status().Derived[0].LastError, errDown, "an error without values stays what it is")
+			down.Store(false)
+			time.Sleep(5*time.Minute + time.Second)
+			require.NoError(t, c.Status().Derived[0].LastError, "Run has built it, though nobody asked")
+			require.Equal(t, "2", mustGet(t, d))
 
-func TestABuildThatPanicsLeavesNobodyWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var panics atomic.Bool
-		panics.Store(true)
-		c := newClient(t, nil, newSource("s", gives(nil)))
-		d := satchel.Derive(c, func(*bundle.Bundle) (string, error) {
-			time.Sleep(time.Second)
-			if panics.Load() {
-				panic("a bug in the program")
-			}
-			return "built", nil
+			down.Store(true)
+			refreshTo(t, c, s, bundleOf(secret("A", "3")))
+			synctest.Wait()
+			refreshTo(t, c, s, bundleOf(secret("A", "2")))
+			require.Equal(t, "2", mustGet(t, d))
+			require.NoError(t, c.Status().Derived[0].LastError, "the value is the right one for the secrets that are back")
 		})
-		var group sync.WaitGroup
-		group.Go(func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the panic is the program's to see")
-				}
-			}()
-			_, _ = d.Get()
-		})
-		synctest.Wait()
-		_, err := d.Get()
-		require.EqualError(t, err, "build did not return")
-		group.Wait()
-		panics.Store(false)
-		require.Equal(t, "built", mustGet(t, d))
 	})
-}
 
-func TestValuesAreMaskedInEveryFormThatErrorsUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const value = "p@ss \"word\"/é\n"
-		s := newSource("s", gives(bundleOf(secret("A", "1"), secret("EMPTY", ""))))
-		var log notes
-		c := newClient(t, &satchel.Options{Logger: loggerTo(&log, 0)}, s)
-		d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
-			if a, _ := b.Get("A"); a.Value.Reveal() != "1" {
-				return "", fmt.Errorf("%s; %q; longer: %s", a.Value.Reveal(), a.Value.Reveal(), a.Value.Reveal()+"and more")
-			}
-			return "", nil
+	t.Run("is retried without blocking callers", func(t *testing.T) {
+		for _, running := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				var slow atomic.Bool
+				s := newSource("s", gives(bundleOf(secret("A", "1"))))
+				c := newClient(t, nil, s)
+				d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
+					if slow.Load() {
+						time.Sleep(30 * time.Second)
+						return "", errDown
+					}
+					return "good", nil
+				}, "A")
+				if running {
+					run(t, c)
+				}
+				mustGet(t, d)
+				slow.Store(true)
+				refreshTo(t, c, s, bundleOf(secret("A", "2")))
+				mustGet(t, d)
+				var waited atomic.Int32
+				var group sync.WaitGroup
+				for range 10 {
+					group.Go(func() {
+						for range 600 {
+							start := time.Now()
+							if _, err := d.Get(); err != nil {
+								t.Error(err)
+							}
+							if time.Since(start) > 0 {
+								waited.Add(1)
+							}
+							time.Sleep(time.Second)
+						}
+					})
+				}
+				group.Wait()
+				if running {
+					require.Zero(t, waited.Load(), "Run makes the attempts, and everybody has the last good value")
+					return
+				}
+				require.LessOrEqual(t, waited.Load(), int32(16), "one caller makes the attempt, and the others have the last good value")
+			})
+		}
+	})
+
+	t.Run("panics without blocking other callers", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var panics atomic.Bool
+			panics.Store(true)
+			c := newClient(t, nil, newSource("s", gives(nil)))
+			d := satchel.Derive(c, func(*bundle.Bundle) (string, error) {
+				time.Sleep(time.Second)
+				if panics.Load() {
+					panic("a bug in the program")
+				}
+				return "built", nil
+			})
+			var group sync.WaitGroup
+			group.Go(func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("the panic is the program's to see")
+					}
+				}()
+				_, _ = d.Get()
+			})
+			synctest.Wait()
+			_, err := d.Get()
+			require.EqualError(t, err, "build did not return")
+			group.Wait()
+			panics.Store(false)
+			require.Equal(t, "built", mustGet(t, d))
 		})
-		mustGet(t, d)
-		refreshTo(t, c, s, bundleOf(secret("A", value), secret("B", value+"and more"), secret("EMPTY", "")))
-		mustGet(t, d)
-		require.EqualError(t, c.Status().Derived[0].LastError, `[A]; "[A]"; longer: [B]`)
-		require.NotContains(t, fmt.Sprintf("%v %+v %#v", c.Status(), c.Status(), c.Status())+log.String(), "word")
+	})
+
+	t.Run("has an error with masked values, in the forms that errors use", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const value = "p@ss \"word\"/é\n"
+			s := newSource("s", gives(bundleOf(secret("A", "1"), secret("EMPTY", ""))))
+			var log notes
+			c := newClient(t, &satchel.Options{Logger: loggerTo(&log, 0)}, s)
+			d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
+				if a, _ := b.Get("A"); a.Value.Reveal() != "1" {
+					return "", fmt.Errorf("%s; %q; longer: %s", a.Value.Reveal(), a.Value.Reveal(), a.Value.Reveal()+"and more")
+				}
+				return "", nil
+			})
+			mustGet(t, d)
+			refreshTo(t, c, s, bundleOf(secret("A", value), secret("B", value+"and more"), secret("EMPTY", "")))
+			mustGet(t, d)
+			require.EqualError(t, c.Status().Derived[0].LastError, `[A]; "[A]"; longer: [B]`)
+			require.NotContains(t, fmt.Sprintf("%v %+v %#v", c.Status(), c.Status(), c.Status())+log.String(), "word")
+		})
 	})
 }

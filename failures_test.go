@@ -96,9 +96,9 @@ func newFailing(t *testing.T) *failing {
 	return f
 }
 
-// TestEveryFailureOfAPlatformHasItsClass ties the bounds below to what a real
+// TestFailures_Kinds ties the bounds below to what a real
 // platform and a real network make of them.
-func TestEveryFailureOfAPlatformHasItsClass(t *testing.T) {
+func TestFailures_Kinds(t *testing.T) {
 	for _, row := range failures {
 		t.Run(row.name, func(t *testing.T) {
 			f := newFailing(t)
@@ -118,7 +118,7 @@ func TestEveryFailureOfAPlatformHasItsClass(t *testing.T) {
 	}
 }
 
-func TestNoFailureMakesMoreCallsInAnHourThanItsBound(t *testing.T) {
+func TestFailures_HourlyLimit(t *testing.T) {
 	for _, row := range failures {
 		for _, waits := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, waits is %t", row.name, waits), func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestNoFailureMakesMoreCallsInAnHourThanItsBound(t *testing.T) {
 	}
 }
 
-func TestNFailuresCostNPlusOneFetches(t *testing.T) {
+func TestFailures_Recovery(t *testing.T) {
 	for _, row := range failures {
 		for _, n := range []int{1, 2, 5, 20} {
 			t.Run(fmt.Sprintf("%s, %d times", row.name, n), func(t *testing.T) {

@@ -61,113 +61,115 @@ func put(t *testing.T, path, text string) {
 // time that the file takes to settle.
 const soon = 1300 * time.Millisecond
 
-func TestAnEditArrivesSoon(t *testing.T) {
-	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
-		for _, v := range []string{"2", "three", "4"} {
-			put(t, path, f.line(v))
-			time.Sleep(soon)
-			require.Equal(t, v, value(c, "A"))
-		}
-	})
-}
-
-func TestAFileThatTakesAnothersPlaceIsSeen(t *testing.T) {
-	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
-		for _, v := range []string{"2", "3", "4"} { // each time: a watcher of the first file would see one
-			put(t, path+"~", f.line(v))
-			require.NoError(t, os.Rename(path+"~", path))
-			time.Sleep(soon)
-			require.Equal(t, v, value(c, "A"))
-		}
-	})
-}
-
-func TestLinksThatAreSwappedAsKubernetesDoesAreSeen(t *testing.T) {
-	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
-		// path -> ..data/file, ..data -> a directory that each update replaces.
-		dir := filepath.Dir(path)
-		require.NoError(t, os.Remove(path))
-		update := func(version, v string) {
-			require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o700))
-			put(t, filepath.Join(dir, version, "file"), f.line(v))
-			require.NoError(t, os.Symlink(version, filepath.Join(dir, "..data_tmp")))
-			require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
-		}
-		update("..v1", "2")
-		require.NoError(t, os.Symlink(filepath.Join("..data", "file"), path))
-		for i, v := range []string{"3", "4", "5"} {
-			update("..v"+v, v)
-			require.NoError(t, os.RemoveAll(filepath.Join(dir, []string{"..v1", "..v3", "..v4"}[i])))
-			time.Sleep(soon)
-			require.Equal(t, v, value(c, "A"))
-		}
-	})
-}
-
-func TestAFileThatGoesLeavesTheLastGoodValuesAndItsReturnIsSeen(t *testing.T) {
-	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
-		for _, v := range []string{"1", "2"} {
-			last := value(c, "A")
-			require.NoError(t, os.Remove(path))
-			time.Sleep(soon)
-			require.Equal(t, satchel.Stale, c.Status().State, "that the file is gone is told at once")
-			require.ErrorIs(t, c.Status().LastError, os.ErrNotExist)
-			time.Sleep(3 * time.Hour)
-			require.Equal(t, last, value(c, "A"), "stale is better than empty")
-			put(t, path, f.line(v))
-			time.Sleep(soon)
-			require.Equal(t, v, value(c, "A"))
-			require.Equal(t, satchel.Fresh, c.Status().State)
-			time.Sleep(time.Minute) // until the next wait is well under way
-		}
-	})
-}
-
-func TestAnOptionalFileThatGoesUncoversTheLowerLayers(t *testing.T) {
-	eachFileLayer(t, true, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
-		for _, v := range []string{"2", "3"} {
-			require.NoError(t, os.Remove(path))
-			time.Sleep(soon)
-			require.Equal(t, "platform's", value(c, "A"))
-			require.Equal(t, satchel.Fresh, c.Status().State)
-			put(t, path, f.line(v))
-			time.Sleep(soon)
-			require.Equal(t, v, value(c, "A"))
-		}
-	})
-}
-
-func TestAFileThatIsMalformedForAWhileIsToldMendedAndNoBusyLoop(t *testing.T) {
-	eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
-		for _, v := range []string{"1", "2"} {
-			put(t, path, f.bad)
-			time.Sleep(soon)
-			require.Equal(t, satchel.Stale, c.Status().State)
-			time.Sleep(3 * time.Hour)
-			require.LessOrEqual(t, c.Status().Layers[1].Attempts, 3*60*10/135+2, "it is read at the ticks, and when it changes")
-			put(t, path, f.line(v))
-			time.Sleep(soon)
-			require.Equal(t, v, value(c, "A"))
-			time.Sleep(time.Minute) // until the next wait is well under way
-			require.Equal(t, satchel.Fresh, c.Status().State)
-		}
-	})
-}
-
-func TestAFileThatIsMissingAtFirstArrivesWhenItAppears(t *testing.T) {
-	for _, f := range fileLayers {
-		t.Run(f.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				path := filepath.Join(t.TempDir(), "file")
-				c := newClient(t, nil, bundle.Optional(f.make(path, false)))
-				require.Len(t, c.Bundle().Problems(), 1)
-				run(t, c)
-				time.Sleep(3 * time.Hour)
-				put(t, path, f.line("1"))
+func TestFiles(t *testing.T) {
+	t.Run("picks up an edit", func(t *testing.T) {
+		eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+			for _, v := range []string{"2", "three", "4"} {
+				put(t, path, f.line(v))
 				time.Sleep(soon)
-				require.Equal(t, "1", value(c, "A"))
-				require.Empty(t, c.Bundle().Problems())
-			})
+				require.Equal(t, v, value(c, "A"))
+			}
 		})
-	}
+	})
+
+	t.Run("picks up a file renamed over another", func(t *testing.T) {
+		eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+			for _, v := range []string{"2", "3", "4"} { // each time: a watcher of the first file would see one
+				put(t, path+"~", f.line(v))
+				require.NoError(t, os.Rename(path+"~", path))
+				time.Sleep(soon)
+				require.Equal(t, v, value(c, "A"))
+			}
+		})
+	})
+
+	t.Run("picks up swapped links, as in Kubernetes", func(t *testing.T) {
+		eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+			// path -> ..data/file, ..data -> a directory that each update replaces.
+			dir := filepath.Dir(path)
+			require.NoError(t, os.Remove(path))
+			update := func(version, v string) {
+				require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o700))
+				put(t, filepath.Join(dir, version, "file"), f.line(v))
+				require.NoError(t, os.Symlink(version, filepath.Join(dir, "..data_tmp")))
+				require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+			}
+			update("..v1", "2")
+			require.NoError(t, os.Symlink(filepath.Join("..data", "file"), path))
+			for i, v := range []string{"3", "4", "5"} {
+				update("..v"+v, v)
+				require.NoError(t, os.RemoveAll(filepath.Join(dir, []string{"..v1", "..v3", "..v4"}[i])))
+				time.Sleep(soon)
+				require.Equal(t, v, value(c, "A"))
+			}
+		})
+	})
+
+	t.Run("keeps the last good values of a deleted file until it returns", func(t *testing.T) {
+		eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+			for _, v := range []string{"1", "2"} {
+				last := value(c, "A")
+				require.NoError(t, os.Remove(path))
+				time.Sleep(soon)
+				require.Equal(t, satchel.Stale, c.Status().State, "that the file is gone is told at once")
+				require.ErrorIs(t, c.Status().LastError, os.ErrNotExist)
+				time.Sleep(3 * time.Hour)
+				require.Equal(t, last, value(c, "A"), "stale is better than empty")
+				put(t, path, f.line(v))
+				time.Sleep(soon)
+				require.Equal(t, v, value(c, "A"))
+				require.Equal(t, satchel.Fresh, c.Status().State)
+				time.Sleep(time.Minute) // until the next wait is well under way
+			}
+		})
+	})
+
+	t.Run("uncovers lower layers when an optional file is deleted", func(t *testing.T) {
+		eachFileLayer(t, true, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+			for _, v := range []string{"2", "3"} {
+				require.NoError(t, os.Remove(path))
+				time.Sleep(soon)
+				require.Equal(t, "platform's", value(c, "A"))
+				require.Equal(t, satchel.Fresh, c.Status().State)
+				put(t, path, f.line(v))
+				time.Sleep(soon)
+				require.Equal(t, v, value(c, "A"))
+			}
+		})
+	})
+
+	t.Run("reports a malformed file, without a busy loop, until it is fixed", func(t *testing.T) {
+		eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+			for _, v := range []string{"1", "2"} {
+				put(t, path, f.bad)
+				time.Sleep(soon)
+				require.Equal(t, satchel.Stale, c.Status().State)
+				time.Sleep(3 * time.Hour)
+				require.LessOrEqual(t, c.Status().Layers[1].Attempts, 3*60*10/135+2, "it is read at the ticks, and when it changes")
+				put(t, path, f.line(v))
+				time.Sleep(soon)
+				require.Equal(t, v, value(c, "A"))
+				time.Sleep(time.Minute) // until the next wait is well under way
+				require.Equal(t, satchel.Fresh, c.Status().State)
+			}
+		})
+	})
+
+	t.Run("picks up a file that is created later", func(t *testing.T) {
+		for _, f := range fileLayers {
+			t.Run(f.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					path := filepath.Join(t.TempDir(), "file")
+					c := newClient(t, nil, bundle.Optional(f.make(path, false)))
+					require.Len(t, c.Bundle().Problems(), 1)
+					run(t, c)
+					time.Sleep(3 * time.Hour)
+					put(t, path, f.line("1"))
+					time.Sleep(soon)
+					require.Equal(t, "1", value(c, "A"))
+					require.Empty(t, c.Bundle().Problems())
+				})
+			})
+		}
+	})
 }

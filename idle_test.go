@@ -57,7 +57,7 @@ func idle(t testing.TB, n int, p bundle.Provider) int {
 	return cost
 }
 
-func TestAnIdleClientCostsLittle(t *testing.T) {
+func TestIdle(t *testing.T) {
 	b := bundleOf(secret("A", "1"))
 	path := filepath.Join(t.TempDir(), ".env")
 	put(t, path, "A=1\n")

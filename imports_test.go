@@ -139,10 +139,10 @@ func TestImports(t *testing.T) {
 	})
 }
 
-// TestImports_freshSecrets holds that a program that only wants fresh secrets
+// TestImports_FreshSecrets holds that a program that only wants fresh secrets
 // compiles the standard library alone, and that one that runs jobs adds x/sys, on
 // each platform.
-func TestImports_freshSecrets(t *testing.T) {
+func TestImports_FreshSecrets(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin", "windows"} {
 		t.Run(goos, func(t *testing.T) {
 			for path, p := range listPackages(t, goos, ".", "./bundle", "./providers") {

@@ -39,7 +39,7 @@ func ours(t *testing.T) []string {
 	return found
 }
 
-func TestNothingIsLeftWhenTheContextEnds(t *testing.T) {
+func TestLeak_Client(t *testing.T) {
 	p := vaulttest.NewPlatform(t)
 	p.Put(t, "acme", "A", "1")
 	dir := t.TempDir()
@@ -93,7 +93,7 @@ func TestNothingIsLeftWhenTheContextEnds(t *testing.T) {
 	leaktest.Eventually(t, "no goroutine stays", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
-func TestAFailedNewLeavesNothing(t *testing.T) {
+func TestLeak_FailedNew(t *testing.T) {
 	p := vaulttest.NewPlatform(t)
 	p.Fail(vaulttest.Hang())
 	layers := []bundle.Provider{&providers.Platform{URL: p.URL, Token: p.Token(t, "acme"), Client: p.Client}}

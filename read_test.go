@@ -25,7 +25,7 @@ func reading(t testing.TB, n int) (*satchel.Client, *satchel.Derived[string]) {
 	}, "NAME_25")
 }
 
-func TestReadingAllocatesNothing(t *testing.T) {
+func TestRead_Allocations(t *testing.T) {
 	c, d := reading(t, 50)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		s, _ := c.Bundle().Get("NAME_25")
@@ -43,7 +43,7 @@ func BenchmarkBundle(b *testing.B) {
 	}
 }
 
-func BenchmarkBundleGet(b *testing.B) {
+func BenchmarkBundle_Get(b *testing.B) {
 	for _, n := range []int{50, 1000, 5000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			c, _ := reading(b, n)
@@ -57,7 +57,7 @@ func BenchmarkBundleGet(b *testing.B) {
 	}
 }
 
-func BenchmarkBundleGetByAllProcessors(b *testing.B) {
+func BenchmarkBundle_GetParallel(b *testing.B) {
 	c, _ := reading(b, 50)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -69,7 +69,7 @@ func BenchmarkBundleGetByAllProcessors(b *testing.B) {
 	})
 }
 
-func BenchmarkDerivedGet(b *testing.B) {
+func BenchmarkDerived_Get(b *testing.B) {
 	_, d := reading(b, 50)
 	b.ReportAllocs()
 	for b.Loop() {

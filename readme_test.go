@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSnippetsOfThePagesAreCompiledExamples looks for every Go snippet of the
+// TestReadme_Snippets looks for every Go snippet of the
 // README and of docs/ in the sources of the examples.
-func TestSnippetsOfThePagesAreCompiledExamples(t *testing.T) {
+func TestReadme_Snippets(t *testing.T) {
 	var sources []string
 	for _, pattern := range []string{"examples/*/*.go", "example*_test.go", "*/example*_test.go", "*/*/example*_test.go"} {
 		files, err := filepath.Glob(pattern)
@@ -37,8 +37,8 @@ func TestSnippetsOfThePagesAreCompiledExamples(t *testing.T) {
 	require.NotZero(t, snippets, "the pages have Go snippets")
 }
 
-// TestLinksOfThePagesLeadSomewhere checks links to files of the project.
-func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
+// TestReadme_Links checks links to files of the project.
+func TestReadme_Links(t *testing.T) {
 	pages, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
 	for _, page := range append(pages, "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md") {
@@ -54,8 +54,8 @@ func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
 	}
 }
 
-// TestArchitecturePage checks the map of docs/architecture.md.
-func TestArchitecturePage(t *testing.T) {
+// TestReadme_Architecture checks the map of docs/architecture.md.
+func TestReadme_Architecture(t *testing.T) {
 	page, err := os.ReadFile("docs/architecture.md")
 	require.NoError(t, err)
 	places := map[string]string{}

@@ -19,30 +19,96 @@ import (
 	"github.com/satchelhq/satchel/bundle/redact"
 )
 
-func TestALogHandlerMasksWhatTheClientHolds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+func TestRedactor(t *testing.T) {
+	t.Run("masks the client's secrets in a log handler", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var log notes
+			r := redact.New()
+			logger := slog.New(redact.Handler(slog.NewTextHandler(&log, nil), r))
+			logger.Info("before there is a client: value-one")
+			require.Contains(t, log.String(), "value-one")
+			s := newSource("s", gives(bundleOf(secret("KEY", "value-one"))))
+			c := newClient(t, &satchel.Options{Redactor: r, Logger: logger}, s)
+			logger.Info("calling", "url", "https://ci:value-one@example.com")
+			require.Contains(t, log.String(), "https://ci:[KEY]@example.com", "the first bundle counts")
+
+			refreshTo(t, c, s, bundleOf(secret("KEY", "value-two"), secret("NEW", "value-new")))
+			logger.Info("got value-two and value-new, had value-one")
+			require.Contains(t, log.String(), "got [KEY] and [NEW], had [KEY]", "and so does each that follows")
+
+			s.become(fails(fmt.Errorf("asking with value-two: %w", errDown)))
+			_, err := c.Refresh(t.Context())
+			require.ErrorIs(t, err, errDown)
+			require.Contains(t, log.String(), "asking with [KEY]: connection refused", "the client's own lines go through the handler too")
+		})
+	})
+
+	t.Run("keeps removed, expired and revoked values masked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := redact.NewWithOptions(&redact.Options{KeepFor: time.Hour})
+			s := newSource("platform", gives(bundleOf(secret("TOKEN", "revoked-value"), secret("OLD", "removed-value"))))
+			brief := expiring("BRIEF", "expired-value", time.Now().Add(time.Minute))
+			c := newClient(t, &satchel.Options{Redactor: r}, s, newSource("local", gives(bundleOf(brief))))
+			run(t, c)
+			const text = "revoked-value removed-value expired-value"
+			require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text))
+
+			refreshTo(t, c, s, bundleOf(secret("TOKEN", "revoked-value")))
+			require.Equal(t, "(none)", value(c, "OLD"))
+			require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "removed")
+
+			time.Sleep(2 * time.Minute)
+			require.Equal(t, "(none)", value(c, "BRIEF"))
+			require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "expired")
+
+			s.become(fails(errRevoked))
+			_, err := c.Refresh(t.Context())
+			require.ErrorIs(t, err, errRevoked)
+			require.Zero(t, c.Bundle().Len())
+			require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "revoked")
+
+			time.Sleep(time.Hour)
+			require.Equal(t, text, r.String(text), "each is forgotten in the end")
+		})
+	})
+
+	t.Run("serves two clients with nested handlers", func(t *testing.T) {
 		var log notes
-		r := redact.New()
-		logger := slog.New(redact.Handler(slog.NewTextHandler(&log, nil), r))
-		logger.Info("before there is a client: value-one")
-		require.Contains(t, log.String(), "value-one")
-		s := newSource("s", gives(bundleOf(secret("KEY", "value-one"))))
-		c := newClient(t, &satchel.Options{Redactor: r, Logger: logger}, s)
-		logger.Info("calling", "url", "https://ci:value-one@example.com")
-		require.Contains(t, log.String(), "https://ci:[KEY]@example.com", "the first bundle counts")
+		first, second := redact.New(), redact.New()
+		newClient(t, &satchel.Options{Redactor: first}, newSource("s", gives(bundleOf(secret("A", "value-one")))))
+		newClient(t, &satchel.Options{Redactor: second}, newSource("s", gives(bundleOf(secret("B", "value-two")))))
+		logger := slog.New(redact.Handler(redact.Handler(slog.NewTextHandler(&log, nil), first), second))
+		logger.With("k", "value-one").Info("value-one value-two")
+		require.Contains(t, log.String(), `msg="[A] [B]" k=[A]`)
+	})
 
-		refreshTo(t, c, s, bundleOf(secret("KEY", "value-two"), secret("NEW", "value-new")))
-		logger.Info("got value-two and value-new, had value-one")
-		require.Contains(t, log.String(), "got [KEY] and [NEW], had [KEY]", "and so does each that follows")
-
-		s.become(fails(fmt.Errorf("asking with value-two: %w", errDown)))
-		_, err := c.Refresh(t.Context())
-		require.ErrorIs(t, err, errDown)
-		require.Contains(t, log.String(), "asking with [KEY]: connection refused", "the client's own lines go through the handler too")
+	// A reader that looks as often as it can never sees a value that is not masked.
+	t.Run("masks a value before the bundle has it", func(t *testing.T) {
+		for range 10 {
+			r := redact.New()
+			s := newSource("s", gives(bundleOf(secret("KEY", "value-000"))))
+			c := newClient(t, &satchel.Options{Redactor: r}, s)
+			ctx, stop := context.WithCancel(t.Context())
+			var group sync.WaitGroup
+			group.Go(func() {
+				for ctx.Err() == nil {
+					if got := r.String(value(c, "KEY")); got != "[KEY]" {
+						t.Errorf("the bundle has %q, and it is not masked", got)
+						return
+					}
+					runtime.Gosched()
+				}
+			})
+			for i := range 50 {
+				refreshTo(t, c, s, bundleOf(secret("KEY", fmt.Sprintf("value-%03d", i))))
+			}
+			stop()
+			group.Wait()
+		}
 	})
 }
 
-func TestARotatedValueStaysMaskedForAsLongAsTheRedactorKeepsIt(t *testing.T) {
+func TestRedactor_KeepFor(t *testing.T) {
 	for _, keep := range []time.Duration{0, time.Hour} {
 		t.Run(fmt.Sprintf("KeepFor is %s", keep), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -66,71 +132,7 @@ func TestARotatedValueStaysMaskedForAsLongAsTheRedactorKeepsIt(t *testing.T) {
 	}
 }
 
-func TestWhatLeavesTheBundleInOtherWaysStaysMaskedToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := redact.NewWithOptions(&redact.Options{KeepFor: time.Hour})
-		s := newSource("platform", gives(bundleOf(secret("TOKEN", "revoked-value"), secret("OLD", "removed-value"))))
-		brief := expiring("BRIEF", "expired-value", time.Now().Add(time.Minute))
-		c := newClient(t, &satchel.Options{Redactor: r}, s, newSource("local", gives(bundleOf(brief))))
-		run(t, c)
-		const text = "revoked-value removed-value expired-value"
-		require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text))
-
-		refreshTo(t, c, s, bundleOf(secret("TOKEN", "revoked-value")))
-		require.Equal(t, "(none)", value(c, "OLD"))
-		require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "removed")
-
-		time.Sleep(2 * time.Minute)
-		require.Equal(t, "(none)", value(c, "BRIEF"))
-		require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "expired")
-
-		s.become(fails(errRevoked))
-		_, err := c.Refresh(t.Context())
-		require.ErrorIs(t, err, errRevoked)
-		require.Zero(t, c.Bundle().Len())
-		require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "revoked")
-
-		time.Sleep(time.Hour)
-		require.Equal(t, text, r.String(text), "each is forgotten in the end")
-	})
-}
-
-func TestTwoClientsTakeOneHandlerAroundTheOther(t *testing.T) {
-	var log notes
-	first, second := redact.New(), redact.New()
-	newClient(t, &satchel.Options{Redactor: first}, newSource("s", gives(bundleOf(secret("A", "value-one")))))
-	newClient(t, &satchel.Options{Redactor: second}, newSource("s", gives(bundleOf(secret("B", "value-two")))))
-	logger := slog.New(redact.Handler(redact.Handler(slog.NewTextHandler(&log, nil), first), second))
-	logger.With("k", "value-one").Info("value-one value-two")
-	require.Contains(t, log.String(), `msg="[A] [B]" k=[A]`)
-}
-
-// A reader that looks as often as it can never sees a value that is not masked.
-func TestAValueIsMaskedBeforeTheBundleShowsIt(t *testing.T) {
-	for range 10 {
-		r := redact.New()
-		s := newSource("s", gives(bundleOf(secret("KEY", "value-000"))))
-		c := newClient(t, &satchel.Options{Redactor: r}, s)
-		ctx, stop := context.WithCancel(t.Context())
-		var group sync.WaitGroup
-		group.Go(func() {
-			for ctx.Err() == nil {
-				if got := r.String(value(c, "KEY")); got != "[KEY]" {
-					t.Errorf("the bundle has %q, and it is not masked", got)
-					return
-				}
-				runtime.Gosched()
-			}
-		})
-		for i := range 50 {
-			refreshTo(t, c, s, bundleOf(secret("KEY", fmt.Sprintf("value-%03d", i))))
-		}
-		stop()
-		group.Wait()
-	}
-}
-
-func TestTheErrorOfABuildIsMaskedHoweverShortTheValue(t *testing.T) {
+func TestDerive_MaskedError(t *testing.T) {
 	for _, row := range []struct {
 		about, value, other string
 		failure             func(value string) error

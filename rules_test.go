@@ -64,7 +64,7 @@ func ruleBundle(t *testing.T, refreshAfter time.Duration, secrets ...bundle.Secr
 	return b
 }
 
-func TestRulesOfASuccess(t *testing.T) {
+func TestSchedule_Success(t *testing.T) {
 	const s, m, h = time.Second, time.Minute, time.Hour
 	known := func(expires, since time.Duration) schedule {
 		return schedule{expires: ruleTime.Add(expires), since: ruleTime.Add(since)}
@@ -120,7 +120,7 @@ func TestRulesOfASuccess(t *testing.T) {
 	}
 }
 
-func TestRulesOfAFailure(t *testing.T) {
+func TestSchedule_Failure(t *testing.T) {
 	const s, m, h = time.Second, time.Minute, time.Hour
 	after := func(kind bundle.FetchKind, d time.Duration) error {
 		return &bundle.FetchError{Kind: kind, RetryAfter: d, Err: errRuleDown}
@@ -174,7 +174,7 @@ func TestRulesOfAFailure(t *testing.T) {
 // least draws the shortest jitter and back-off.
 func least(time.Duration) time.Duration { return 0 }
 
-func TestScheduleAfterAnAttempt(t *testing.T) {
+func TestSchedule_Attempt(t *testing.T) {
 	const m = time.Minute
 	at := func(d time.Duration) time.Time { return ruleTime.Add(d) }
 	b := ruleBundle(t, 0, ruleSecret("A", 24*time.Hour, 0, 0))
@@ -217,7 +217,7 @@ func TestScheduleAfterAnAttempt(t *testing.T) {
 	}
 }
 
-func TestRulesOfAWait(t *testing.T) {
+func TestSchedule_Wait(t *testing.T) {
 	const s, m = time.Second, time.Minute
 	next := ruleTime.Add(10 * m)
 	for _, row := range []struct {
@@ -269,7 +269,7 @@ func TestRulesOfAWait(t *testing.T) {
 	}
 }
 
-func TestRulesOfWhatIsDue(t *testing.T) {
+func TestSchedule_Due(t *testing.T) {
 	at := func(d time.Duration) time.Time { return ruleTime.Add(d) }
 	const m = time.Minute
 	for _, row := range []struct {
@@ -302,7 +302,7 @@ func TestRulesOfWhatIsDue(t *testing.T) {
 	}
 }
 
-func TestRulesOfTheState(t *testing.T) {
+func TestSchedule_State(t *testing.T) {
 	const maxStale = time.Hour
 	recent, old := ruleTime.Add(-maxStale+1), ruleTime.Add(-maxStale)
 	for _, row := range []struct {

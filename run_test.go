@@ -15,75 +15,160 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-func TestAnOutageKeepsTheLastGoodBundle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource("platform", gives(bundleOf(secret("A", "1"))))
-		local := newSource("local", gives(bundleOf(secret("B", "2"))))
-		c := newClient(t, nil, s, local)
-		run(t, c)
-		good := c.Bundle()
+func TestClient_Run(t *testing.T) {
+	t.Run("keeps the last good bundle during an outage", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource("platform", gives(bundleOf(secret("A", "1"))))
+			local := newSource("local", gives(bundleOf(secret("B", "2"))))
+			c := newClient(t, nil, s, local)
+			run(t, c)
+			good := c.Bundle()
 
-		s.become(fails(errDown))
-		time.Sleep(72 * time.Hour)
-		require.Same(t, good, c.Bundle(), "an outage must not touch the bundle")
-		require.Equal(t, satchel.Outdated, c.Status().State)
-		require.InDelta(t, 72*4, len(local.fetched()), 30, "the other layer keeps its own clock")
+			s.become(fails(errDown))
+			time.Sleep(72 * time.Hour)
+			require.Same(t, good, c.Bundle(), "an outage must not touch the bundle")
+			require.Equal(t, satchel.Outdated, c.Status().State)
+			require.InDelta(t, 72*4, len(local.fetched()), 30, "the other layer keeps its own clock")
 
-		s.become(gives(bundleOf(secret("A", "new"))))
-		time.Sleep(6 * time.Minute)
-		require.Equal(t, "new", value(c, "A"), "the end of an outage is noticed within the longest pause")
-		require.Equal(t, satchel.Fresh, c.Status().State)
-	})
-}
-
-func TestALayerThatHangsBlocksNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		stuck := newSource("stuck", gives(bundleOf(secret("A", "1"))))
-		n := 0
-		lively := newSource("lively", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
-			n++
-			return bundleOf(secret("N", fmt.Sprint(n))), nil
+			s.become(gives(bundleOf(secret("A", "new"))))
+			time.Sleep(6 * time.Minute)
+			require.Equal(t, "new", value(c, "A"), "the end of an outage is noticed within the longest pause")
+			require.Equal(t, satchel.Fresh, c.Status().State)
 		})
-		c := newClient(t, &satchel.Options{Timeout: 100 * time.Hour}, stuck, lively)
-		run(t, c)
-		stuck.become(hangs)
-		time.Sleep(50 * time.Hour)
-		require.Len(t, stuck.fetched(), 2)
-		require.InDelta(t, 200, len(lively.fetched()), 20)
-		require.Equal(t, fmt.Sprint(len(lively.fetched())), value(c, "N"))
-		require.Equal(t, "1", value(c, "A"))
 	})
-}
 
-func TestTheSnapshotIsReplacedOnlyIfSomethingChanged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		copies := func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
-			return bundleWith(bundle.Meta{Revision: "7"}, secret("A", "1"), secret("B", "2")), nil
-		}
-		var handed atomic.Pointer[bundle.Bundle]
-		s := newSource("s", copies)
-		c := newClient(t, nil, s)
-		run(t, c)
-		before := c.Bundle()
-		s.become(func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-			if was := handed.Swap(last); was != nil && was != last {
-				t.Error("of equal bundles the layer must keep the first")
+	t.Run("refreshes other layers while one hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			stuck := newSource("stuck", gives(bundleOf(secret("A", "1"))))
+			n := 0
+			lively := newSource("lively", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+				n++
+				return bundleOf(secret("N", fmt.Sprint(n))), nil
+			})
+			c := newClient(t, &satchel.Options{Timeout: 100 * time.Hour}, stuck, lively)
+			run(t, c)
+			stuck.become(hangs)
+			time.Sleep(50 * time.Hour)
+			require.Len(t, stuck.fetched(), 2)
+			require.InDelta(t, 200, len(lively.fetched()), 20)
+			require.Equal(t, fmt.Sprint(len(lively.fetched())), value(c, "N"))
+			require.Equal(t, "1", value(c, "A"))
+		})
+	})
+
+	t.Run("replaces the snapshot only after a change", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			copies := func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+				return bundleWith(bundle.Meta{Revision: "7"}, secret("A", "1"), secret("B", "2")), nil
 			}
-			return copies(ctx, last)
-		})
-		time.Sleep(24 * time.Hour)
-		require.Greater(t, len(s.fetched()), 80)
-		require.Same(t, before, c.Bundle(), "an equal bundle is no change")
+			var handed atomic.Pointer[bundle.Bundle]
+			s := newSource("s", copies)
+			c := newClient(t, nil, s)
+			run(t, c)
+			before := c.Bundle()
+			s.become(func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+				if was := handed.Swap(last); was != nil && was != last {
+					t.Error("of equal bundles the layer must keep the first")
+				}
+				return copies(ctx, last)
+			})
+			time.Sleep(24 * time.Hour)
+			require.Greater(t, len(s.fetched()), 80)
+			require.Same(t, before, c.Bundle(), "an equal bundle is no change")
 
-		s.become(gives(bundleWith(bundle.Meta{Revision: "8"}, secret("A", "1"), secret("B", "2"))))
-		time.Sleep(20 * time.Minute)
-		require.NotSame(t, before, c.Bundle())
-		require.Equal(t, "8", c.Bundle().Revision(), "metadata counts")
-		require.Equal(t, 2, before.Len(), "a snapshot that was handed out stays what it was")
+			s.become(gives(bundleWith(bundle.Meta{Revision: "8"}, secret("A", "1"), secret("B", "2"))))
+			time.Sleep(20 * time.Minute)
+			require.NotSame(t, before, c.Bundle())
+			require.Equal(t, "8", c.Bundle().Revision(), "metadata counts")
+			require.Equal(t, 2, before.Len(), "a snapshot that was handed out stays what it was")
+		})
+	})
+
+	t.Run("fails while another Run is active, and works after it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource("s", gives(bundleOf(secret("A", "1"))))
+			c := newClient(t, nil, s)
+			stop := run(t, c)
+			require.ErrorContains(t, c.Run(t.Context()), "it is running already")
+			require.NoError(t, stop())
+
+			s.become(gives(bundleOf(secret("A", "2"))))
+			time.Sleep(3 * time.Hour)
+			require.Equal(t, "1", value(c, "A"))
+			stop = run(t, c)
+			require.Equal(t, "2", value(c, "A"), "what became due in between is fetched at once")
+			require.NoError(t, stop())
+		})
+	})
+
+	t.Run("keeps an hourly token fresh for a year", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			// A token that lives an hour, as GitHub's do; the source hands out the
+			// same one until less than 40 % of that is left.
+			var minted bundle.Secret
+			serial := 0
+			s := newSource("platform", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+				if time.Until(minted.Expires) < 24*time.Minute {
+					serial++
+					minted = expiring("TOKEN", fmt.Sprint("serial ", serial), time.Now().Add(time.Hour))
+				}
+				return bundleOf(minted, secret("KEY", "k")), nil
+			})
+			c := newClient(t, nil, s)
+			run(t, c)
+			for range 365 * 24 {
+				time.Sleep(time.Hour)
+				token, ok := c.Bundle().Get("TOKEN")
+				if !ok || time.Until(token.Expires) < 5*time.Minute {
+					t.Fatalf("at %s the token is missing or about to expire: %v", time.Now(), token.Expires)
+				}
+			}
+			require.Empty(t, c.Bundle().Problems())
+			// Each fetch comes at least 13.5 minutes after the one before, except
+			// that the margin of an hour's token can bring one forward.
+			require.LessOrEqual(t, len(s.fetched()), 365*24*60*10/135+serial)
+		})
+	})
+
+	t.Run("spreads the polls of a thousand clients", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			// All start together and poll every minute. Polls are counted per
+			// second: the first ones, and those of a minute after 50 of them.
+			var first [70]int
+			var later [60]int
+			start := time.Now()
+			s := newSource("platform", nil)
+			s.become(func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+				second := int(time.Since(start) / time.Second)
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if second > 0 && second < len(first) {
+					first[second]++
+				}
+				if second -= 50 * 60; second >= 0 && second < len(later) {
+					later[second]++
+				}
+				return nil, nil
+			})
+			for range 1000 {
+				run(t, newClient(t, &satchel.Options{Interval: time.Minute}, s))
+			}
+			time.Sleep(52 * time.Minute)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			// The first polls fall into 12 seconds, 83 into each; in the end they
+			// fill the minute, 17 in a second.
+			for second, n := range first {
+				require.LessOrEqual(t, n, 140, "the first polls are bunched at second %d", second)
+			}
+			for second, n := range later {
+				require.InDelta(t, 17, n, 26, "after 50 minutes the polls are bunched at second %d", second)
+			}
+		})
 	})
 }
 
-func TestRunEndsWithItsContextAndWithEverythingItStarted(t *testing.T) {
+func TestClient_RunEnd(t *testing.T) {
 	for name, provider := range map[string]func() (bundle.Provider, *source){
 		"while nothing happens": func() (bundle.Provider, *source) {
 			s := newSource("s", gives(nil))
@@ -115,148 +200,66 @@ func TestRunEndsWithItsContextAndWithEverythingItStarted(t *testing.T) {
 	}
 }
 
-func TestASecondRunIsRefusedAndALaterOneIsNot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource("s", gives(bundleOf(secret("A", "1"))))
-		c := newClient(t, nil, s)
-		stop := run(t, c)
-		require.ErrorContains(t, c.Run(t.Context()), "it is running already")
-		require.NoError(t, stop())
-
-		s.become(gives(bundleOf(secret("A", "2"))))
-		time.Sleep(3 * time.Hour)
-		require.Equal(t, "1", value(c, "A"))
-		stop = run(t, c)
-		require.Equal(t, "2", value(c, "A"), "what became due in between is fetched at once")
-		require.NoError(t, stop())
-	})
-}
-
-func TestAYearOfRotationKeepsEverySecretFresh(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		// A token that lives an hour, as GitHub's do; the source hands out the
-		// same one until less than 40 % of that is left.
-		var minted bundle.Secret
-		serial := 0
-		s := newSource("platform", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
-			if time.Until(minted.Expires) < 24*time.Minute {
-				serial++
-				minted = expiring("TOKEN", fmt.Sprint("serial ", serial), time.Now().Add(time.Hour))
-			}
-			return bundleOf(minted, secret("KEY", "k")), nil
-		})
-		c := newClient(t, nil, s)
-		run(t, c)
-		for range 365 * 24 {
-			time.Sleep(time.Hour)
-			token, ok := c.Bundle().Get("TOKEN")
-			if !ok || time.Until(token.Expires) < 5*time.Minute {
-				t.Fatalf("at %s the token is missing or about to expire: %v", time.Now(), token.Expires)
-			}
-		}
-		require.Empty(t, c.Bundle().Problems())
-		// Each fetch comes at least 13.5 minutes after the one before, except
-		// that the margin of an hour's token can bring one forward.
-		require.LessOrEqual(t, len(s.fetched()), 365*24*60*10/135+serial)
-	})
-}
-
-func TestAThousandClientsSpreadTheirPolls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		// All start together and poll every minute. Polls are counted per
-		// second: the first ones, and those of a minute after 50 of them.
-		var first [70]int
-		var later [60]int
-		start := time.Now()
-		s := newSource("platform", nil)
-		s.become(func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
-			second := int(time.Since(start) / time.Second)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if second > 0 && second < len(first) {
-				first[second]++
-			}
-			if second -= 50 * 60; second >= 0 && second < len(later) {
-				later[second]++
-			}
-			return nil, nil
-		})
-		for range 1000 {
-			run(t, newClient(t, &satchel.Options{Interval: time.Minute}, s))
-		}
-		time.Sleep(52 * time.Minute)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		// The first polls fall into 12 seconds, 83 into each; in the end they
-		// fill the minute, 17 in a second.
-		for second, n := range first {
-			require.LessOrEqual(t, n, 140, "the first polls are bunched at second %d", second)
-		}
-		for second, n := range later {
-			require.InDelta(t, 17, n, 26, "after 50 minutes the polls are bunched at second %d", second)
-		}
-	})
-}
-
-func TestHooksAreCalledOneAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var inside, calls atomic.Int32
-		opts := quiet()
-		opts.Observer.Fetched = func(string, time.Duration, error) {
-			if inside.Add(1) != 1 {
-				t.Error("two hooks are running")
-			}
-			time.Sleep(time.Second)
-			inside.Add(-1)
-			calls.Add(1)
-		}
-		c := newClient(t, opts, newSource("one", gives(nil)), newSource("two", gives(nil)), newSource("three", gives(nil)))
-		run(t, c)
-		for range 3 {
-			_, err := c.Refresh(t.Context())
-			require.NoError(t, err)
-		}
-		time.Sleep(12 * time.Second)
-		require.EqualValues(t, 12, calls.Load(), "no event is lost")
-	})
-}
-
-func TestObserversSeeEventsInOrderAndMayAskTheClient(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c *satchel.Client
-		var events notes
-		var inside atomic.Int32
-		note := func(format string, args ...any) {
-			if inside.Add(1) != 1 {
-				t.Error("the hooks must be called one at a time")
-			}
-			defer inside.Add(-1)
-			if c != nil {
-				_ = c.Status()
-				_ = c.Bundle()
-			}
-			events.add(format, args...)
-		}
-		s := newSource("s", gives(bundleOf(secret("A", "1"), secret("B", "1"))))
-		c = newClient(t, &satchel.Options{Observer: satchel.Observer{
-			Fetched:      func(layer string, took time.Duration, err error) { note("fetched %s in %s: %v", layer, took, err) },
-			Changed:      func(d bundle.Diff) { note("%s; holds %d", d, c.Bundle().Len()) },
-			StateChanged: func(layer string, from, to satchel.State) { note("%s from %s to %s", layer, from, to) },
-		}}, s)
-		refresh := func(f fetchFunc) {
-			s.become(func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+func TestObserver(t *testing.T) {
+	t.Run("is called for one event at a time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var inside, calls atomic.Int32
+			opts := quiet()
+			opts.Observer.Fetched = func(string, time.Duration, error) {
+				if inside.Add(1) != 1 {
+					t.Error("two hooks are running")
+				}
 				time.Sleep(time.Second)
-				return f(ctx, last)
-			})
-			_, _ = c.Refresh(t.Context())
-		}
-		refresh(gives(bundleOf(secret("A", "2"), secret("C", "1"))))
-		refresh(gives(bundleWith(bundle.Meta{Revision: "new"}, secret("A", "2"), secret("C", "1"))))
-		refresh(fails(errDown))
-		refresh(fails(errDown))
-		refresh(fails(errRevoked))
-		refresh(gives(bundleOf(secret("A", "2"))))
-		require.Equal(t, strings.Split(strings.TrimSpace(`
+				inside.Add(-1)
+				calls.Add(1)
+			}
+			c := newClient(t, opts, newSource("one", gives(nil)), newSource("two", gives(nil)), newSource("three", gives(nil)))
+			run(t, c)
+			for range 3 {
+				_, err := c.Refresh(t.Context())
+				require.NoError(t, err)
+			}
+			time.Sleep(12 * time.Second)
+			require.EqualValues(t, 12, calls.Load(), "no event is lost")
+		})
+	})
+
+	t.Run("sees events in order and may call the client", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var c *satchel.Client
+			var events notes
+			var inside atomic.Int32
+			note := func(format string, args ...any) {
+				if inside.Add(1) != 1 {
+					t.Error("the hooks must be called one at a time")
+				}
+				defer inside.Add(-1)
+				if c != nil {
+					_ = c.Status()
+					_ = c.Bundle()
+				}
+				events.add(format, args...)
+			}
+			s := newSource("s", gives(bundleOf(secret("A", "1"), secret("B", "1"))))
+			c = newClient(t, &satchel.Options{Observer: satchel.Observer{
+				Fetched:      func(layer string, took time.Duration, err error) { note("fetched %s in %s: %v", layer, took, err) },
+				Changed:      func(d bundle.Diff) { note("%s; holds %d", d, c.Bundle().Len()) },
+				StateChanged: func(layer string, from, to satchel.State) { note("%s from %s to %s", layer, from, to) },
+			}}, s)
+			refresh := func(f fetchFunc) {
+				s.become(func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+					time.Sleep(time.Second)
+					return f(ctx, last)
+				})
+				_, _ = c.Refresh(t.Context())
+			}
+			refresh(gives(bundleOf(secret("A", "2"), secret("C", "1"))))
+			refresh(gives(bundleWith(bundle.Meta{Revision: "new"}, secret("A", "2"), secret("C", "1"))))
+			refresh(fails(errDown))
+			refresh(fails(errDown))
+			refresh(fails(errRevoked))
+			refresh(gives(bundleOf(secret("A", "2"))))
+			require.Equal(t, strings.Split(strings.TrimSpace(`
 fetched s in 0s: <nil>
 fetched s in 1s: <nil>
 added C; changed A; removed B; holds 2
@@ -270,5 +273,6 @@ removed A, C; holds 0
 fetched s in 1s: <nil>
 s from revoked to fresh
 added A; holds 1`), "\n"), events.all())
+		})
 	})
 }

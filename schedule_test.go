@@ -25,38 +25,40 @@ func ticks(t *testing.T, opts *satchel.Options, during time.Duration, fetch fetc
 	return gaps(s.fetched())
 }
 
-func TestTheIntervalIsJitteredOnEveryTick(t *testing.T) {
-	for _, interval := range []time.Duration{0, time.Minute, 6 * time.Hour} {
-		synctest.Test(t, func(t *testing.T) {
-			want := interval
-			if want == 0 {
-				want = 15 * time.Minute
-			}
-			gaps := ticks(t, &satchel.Options{Interval: interval}, 500*want, gives(bundleOf(secret("A", "1"))))
-			shortest, longest := slices.Min(gaps), slices.Max(gaps)
-			require.GreaterOrEqual(t, shortest, want*9/10)
-			require.LessOrEqual(t, longest, want*11/10)
-			require.Greater(t, longest-shortest, want*19/100, "five hundred fresh draws fill the tenths on both sides")
-		})
-	}
-}
+func TestSchedule_Interval(t *testing.T) {
+	t.Run("is shifted at random for every refresh", func(t *testing.T) {
+		for _, interval := range []time.Duration{0, time.Minute, 6 * time.Hour} {
+			synctest.Test(t, func(t *testing.T) {
+				want := interval
+				if want == 0 {
+					want = 15 * time.Minute
+				}
+				gaps := ticks(t, &satchel.Options{Interval: interval}, 500*want, gives(bundleOf(secret("A", "1"))))
+				shortest, longest := slices.Min(gaps), slices.Max(gaps)
+				require.GreaterOrEqual(t, shortest, want*9/10)
+				require.LessOrEqual(t, longest, want*11/10)
+				require.Greater(t, longest-shortest, want*19/100, "five hundred fresh draws fill the tenths on both sides")
+			})
+		}
+	})
 
-func TestTheLongestPossibleIntervalIsAYear(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource("s", gives(nil))
-		c := newClient(t, &satchel.Options{Interval: 1<<63 - 1}, s)
-		run(t, c)
-		time.Sleep(24 * time.Hour)
-		require.Len(t, s.fetched(), 1, "sums of such times must not overflow into a storm")
-		require.InDelta(t, 364*24, time.Until(c.Status().NextRefresh).Hours(), 37*24)
-		s.become(fails(errRevoked))
-		_, _ = c.Refresh(t.Context())
-		time.Sleep(24 * time.Hour)
-		require.Len(t, s.fetched(), 2)
+	t.Run("is at most a year", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource("s", gives(nil))
+			c := newClient(t, &satchel.Options{Interval: 1<<63 - 1}, s)
+			run(t, c)
+			time.Sleep(24 * time.Hour)
+			require.Len(t, s.fetched(), 1, "sums of such times must not overflow into a storm")
+			require.InDelta(t, 364*24, time.Until(c.Status().NextRefresh).Hours(), 37*24)
+			s.become(fails(errRevoked))
+			_, _ = c.Refresh(t.Context())
+			time.Sleep(24 * time.Hour)
+			require.Len(t, s.fetched(), 2)
+		})
 	})
 }
 
-func TestRefreshAfterOnlyBringsTheNextRefreshForward(t *testing.T) {
+func TestSchedule_RefreshAfter(t *testing.T) {
 	for _, row := range []struct {
 		rule        string
 		after, want time.Duration
@@ -77,7 +79,7 @@ func TestRefreshAfterOnlyBringsTheNextRefreshForward(t *testing.T) {
 	}
 }
 
-func TestASecretIsRenewedAMarginBeforeItExpires(t *testing.T) {
+func TestSchedule_Margin(t *testing.T) {
 	for _, row := range []struct {
 		rule             string
 		lifetime, margin time.Duration
@@ -104,7 +106,7 @@ func TestASecretIsRenewedAMarginBeforeItExpires(t *testing.T) {
 	}
 }
 
-func TestALifetimeBeginsWhenTheValueWasSet(t *testing.T) {
+func TestSchedule_Lifetime(t *testing.T) {
 	const minute = time.Minute
 	for _, row := range []struct {
 		rule             string
@@ -135,7 +137,7 @@ func TestALifetimeBeginsWhenTheValueWasSet(t *testing.T) {
 	}
 }
 
-func TestARefreshThatBringsNoLaterExpiryHalvesTheTimeLeft(t *testing.T) {
+func TestSchedule_UnchangedExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		const lifetime = 10 * time.Hour
@@ -164,7 +166,7 @@ func TestARefreshThatBringsNoLaterExpiryHalvesTheTimeLeft(t *testing.T) {
 	})
 }
 
-func TestRenewalIsNeverAStorm(t *testing.T) {
+func TestSchedule_RenewalLimit(t *testing.T) {
 	type source func(start time.Time) bundle.Secret
 	for _, row := range []struct {
 		rule  string
@@ -208,7 +210,7 @@ func TestRenewalIsNeverAStorm(t *testing.T) {
 // evenly from 1 to 300 s, a day has 574 on average with a deviation of 14; the
 // first eight pauses are shorter. Other pauses have a least length, and with
 // that a hard bound.
-func TestEveryKindOfErrorHasABoundOnCalls(t *testing.T) {
+func TestSchedule_ErrorLimit(t *testing.T) {
 	const day = 24 * time.Hour
 	const interval = 15 * time.Minute
 	perDay := func(pause time.Duration) int { return int(day / pause) }
@@ -247,71 +249,73 @@ func TestEveryKindOfErrorHasABoundOnCalls(t *testing.T) {
 	}
 }
 
-func TestNoErrorIsRetriedWithinASecondHoweverShortTheInterval(t *testing.T) {
-	for _, err := range []error{errDown, errPermanent, errRevoked, &bundle.FetchError{RetryAfter: 1, Err: errDown}} {
+func TestSchedule_Retries(t *testing.T) {
+	t.Run("wait at least a second, however short the interval", func(t *testing.T) {
+		for _, err := range []error{errDown, errPermanent, errRevoked, &bundle.FetchError{RetryAfter: 1, Err: errDown}} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSource("s", gives(nil))
+				c := newClient(t, &satchel.Options{Interval: time.Millisecond}, s)
+				s.become(fails(err))
+				run(t, c)
+				time.Sleep(time.Minute)
+				require.GreaterOrEqual(t, slices.Min(gaps(s.fetched()[1:])), time.Second)
+			})
+		}
+	})
+
+	t.Run("back off further with each failure, and start over after a success", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource("s", gives(bundleOf(secret("A", "1"))))
+			c := newClient(t, nil, s)
+			stop := run(t, c)
+			for range 20 {
+				s.become(fails(errDown))
+				_, _ = c.Refresh(t.Context())
+				first := len(s.fetched()) - 1
+				time.Sleep(20 * time.Minute)
+				for i, gap := range gaps(s.fetched()[first:]) {
+					require.GreaterOrEqual(t, gap, time.Second)
+					require.LessOrEqual(t, gap, min(5*time.Minute, time.Second<<(i+1)), "pause %d after a success", i+1)
+				}
+				s.become(gives(bundleOf(secret("A", "1"))))
+				time.Sleep(6 * time.Minute)
+				require.Zero(t, c.Status().Attempts, "a success ends the count")
+			}
+			require.NoError(t, stop())
+		})
+	})
+
+	t.Run("have full jitter", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSource("s", gives(nil))
-			c := newClient(t, &satchel.Options{Interval: time.Millisecond}, s)
-			s.become(fails(err))
-			run(t, c)
-			time.Sleep(time.Minute)
-			require.GreaterOrEqual(t, slices.Min(gaps(s.fetched()[1:])), time.Second)
-		})
-	}
-}
-
-func TestBackOffGrowsAndStartsOverAfterASuccess(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource("s", gives(bundleOf(secret("A", "1"))))
-		c := newClient(t, nil, s)
-		stop := run(t, c)
-		for range 20 {
+			c := newClient(t, nil, s)
 			s.become(fails(errDown))
+			run(t, c)
+			time.Sleep(60 * 24 * time.Hour)
+			all := gaps(s.fetched())[20:]
+			var short int
+			for _, gap := range all {
+				require.LessOrEqual(t, gap, 5*time.Minute)
+				if gap < time.Minute {
+					short++
+				}
+			}
+			require.InDelta(t, 59.0/299, float64(short)/float64(len(all)), 0.03, "the pauses fill the range from 1 s evenly")
+		})
+	})
+
+	t.Run("wait at least RetryAfter", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSource("s", gives(nil))
+			c := newClient(t, nil, s)
+			s.become(fails(&bundle.FetchError{RetryAfter: 7 * time.Minute, Err: errDown}))
 			_, _ = c.Refresh(t.Context())
-			first := len(s.fetched()) - 1
-			time.Sleep(20 * time.Minute)
-			for i, gap := range gaps(s.fetched()[first:]) {
-				require.GreaterOrEqual(t, gap, time.Second)
-				require.LessOrEqual(t, gap, min(5*time.Minute, time.Second<<(i+1)), "pause %d after a success", i+1)
-			}
-			s.become(gives(bundleOf(secret("A", "1"))))
-			time.Sleep(6 * time.Minute)
-			require.Zero(t, c.Status().Attempts, "a success ends the count")
-		}
-		require.NoError(t, stop())
-	})
-}
-
-func TestBackOffHasFullJitter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource("s", gives(nil))
-		c := newClient(t, nil, s)
-		s.become(fails(errDown))
-		run(t, c)
-		time.Sleep(60 * 24 * time.Hour)
-		all := gaps(s.fetched())[20:]
-		var short int
-		for _, gap := range all {
-			require.LessOrEqual(t, gap, 5*time.Minute)
-			if gap < time.Minute {
-				short++
-			}
-		}
-		require.InDelta(t, 59.0/299, float64(short)/float64(len(all)), 0.03, "the pauses fill the range from 1 s evenly")
-	})
-}
-
-func TestRetryAfterIsTheLeastPause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSource("s", gives(nil))
-		c := newClient(t, nil, s)
-		s.become(fails(&bundle.FetchError{RetryAfter: 7 * time.Minute, Err: errDown}))
-		_, _ = c.Refresh(t.Context())
-		run(t, c)
-		time.Sleep(10 * time.Hour)
-		all := gaps(s.fetched()[1:])
-		require.GreaterOrEqual(t, slices.Min(all), 7*time.Minute, "sooner than asked is too soon")
-		require.LessOrEqual(t, slices.Max(all), 7*time.Minute*11/10)
-		require.Greater(t, slices.Max(all)-slices.Min(all), 20*time.Second, "those who were told the same must not come back together")
+			run(t, c)
+			time.Sleep(10 * time.Hour)
+			all := gaps(s.fetched()[1:])
+			require.GreaterOrEqual(t, slices.Min(all), 7*time.Minute, "sooner than asked is too soon")
+			require.LessOrEqual(t, slices.Max(all), 7*time.Minute*11/10)
+			require.Greater(t, slices.Max(all)-slices.Min(all), 20*time.Second, "those who were told the same must not come back together")
+		})
 	})
 }

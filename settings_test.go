@@ -19,9 +19,9 @@ import (
 // setting is a package, a type and a field: in braces, or a text of its own.
 var setting = regexp.MustCompile(`\{([a-z]\w*\.[A-Z]\w*\.[A-Z]\w*)(?:\.\w+)*\}|^([a-z]\w*\.[A-Z]\w*\.[A-Z]\w*)(?:\.\w+)*$`)
 
-// TestSettingsOfFaultsExist holds that a field which a bundle.Fault or a program's
+// TestSettings holds that a field which a bundle.Fault or a program's
 // table of flags names is one of the exported API.
-func TestSettingsOfFaultsExist(t *testing.T) {
+func TestSettings(t *testing.T) {
 	snapshot, err := os.ReadFile("api.txt")
 	require.NoError(t, err)
 	fields := map[string]bool{}

@@ -50,44 +50,193 @@ func (p *pushing) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 	}
 }
 
-func TestARotationArrivesThroughTheWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPushing(bundleOf(secret("A", "0")))
-		c := newClient(t, nil, p)
-		run(t, c)
-		for i := range 100 {
-			time.Sleep(time.Duration(i) * time.Second)
-			p.set(bundleOf(secret("A", fmt.Sprint(i))))
-			time.Sleep(1100 * time.Millisecond)
-			require.Equal(t, fmt.Sprint(i), value(c, "A"), "a rotation arrives in about a second, however close to the one before")
-		}
-		require.False(t, p.overlapped())
+func TestWait(t *testing.T) {
+	t.Run("delivers a rotation", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPushing(bundleOf(secret("A", "0")))
+			c := newClient(t, nil, p)
+			run(t, c)
+			for i := range 100 {
+				time.Sleep(time.Duration(i) * time.Second)
+				p.set(bundleOf(secret("A", fmt.Sprint(i))))
+				time.Sleep(1100 * time.Millisecond)
+				require.Equal(t, fmt.Sprint(i), value(c, "A"), "a rotation arrives in about a second, however close to the one before")
+			}
+			require.False(t, p.overlapped())
+		})
+	})
+
+	t.Run("ends at the next scheduled fetch", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var c *satchel.Client
+			w := &waiting{source: newSource("s", gives(bundleOf(secret("A", "1"))))}
+			w.wait = func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+				if ends, ok := ctx.Deadline(); !ok || !ends.Equal(c.Status().NextRefresh) {
+					t.Errorf("the wait ends at %s; want it to end when the layer is due, %s", ends, c.Status().NextRefresh)
+				}
+				if last.Len() != 1 {
+					t.Error("the wait must get the layer's last bundle")
+				}
+				return hangs(ctx, last)
+			}
+			c = newClient(t, nil, w)
+			run(t, c)
+			time.Sleep(24 * time.Hour)
+			require.InDelta(t, 96, len(w.fetched()), 12, "a wait that never ends by itself does not hold up the cadence")
+			require.Len(t, w.waited(), len(w.fetched()), "one wait follows each fetch")
+			require.False(t, w.overlapped(), "a layer is never fetched while it is waited on")
+		})
+	})
+
+	t.Run("pauses while the layer fails", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := &waiting{newSource("s", gives(nil)), hangs}
+			c := newClient(t, nil, w)
+			run(t, c)
+			w.become(fails(errDown))
+			_, _ = c.Refresh(t.Context())
+			waits := len(w.waited())
+			time.Sleep(5 * time.Hour)
+			require.Len(t, w.waited(), waits, "the bound on calls to a source that is down is that of the back-off")
+
+			w.become(gives(bundleOf(secret("A", "1"))))
+			time.Sleep(6 * time.Minute)
+			require.Len(t, w.waited(), waits+1)
+		})
+	})
+
+	t.Run("resumes immediately after an outage", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down, once atomic.Bool
+			p := newPushing(bundleOf(secret("A", "1")))
+			serve := p.source.fetch
+			p.become(func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+				if down.Load() {
+					return nil, errDown
+				}
+				return serve(ctx, last)
+			})
+			c := newClient(t, nil, &waiting{p.source, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+				if down.Load() || once.CompareAndSwap(true, false) {
+					return nil, errDown
+				}
+				return p.Wait(ctx, last)
+			}})
+			run(t, c)
+			down.Store(true)
+			p.set(bundleOf(secret("A", "2")))
+			time.Sleep(5 * time.Hour)
+			down.Store(false)
+			once.Store(true)
+			_, err := c.Refresh(t.Context())
+			require.NoError(t, err)
+			synctest.Wait()
+			p.set(bundleOf(secret("A", "3")))
+			time.Sleep(2100 * time.Millisecond)
+			require.Equal(t, "3", value(c, "A"), "one failed wait is a pause of 2 seconds at most: those of the outage do not count")
+		})
+	})
+
+	t.Run("removes the secrets when the layer is revoked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := &waiting{newSource("s", gives(bundleOf(secret("A", "1")))), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+				time.Sleep(time.Minute)
+				return nil, errRevoked
+			}}
+			c := newClient(t, nil, w)
+			run(t, c)
+			time.Sleep(61 * time.Second)
+			require.Equal(t, "(none)", value(c, "A"), "the next tick would be too late")
+			require.Equal(t, satchel.Revoked, c.Status().State)
+			time.Sleep(10 * time.Minute)
+			require.Len(t, w.fetched(), 1, "and attempts slow down")
+		})
+	})
+
+	t.Run("notices that a permanent error is fixed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			mended := make(chan *bundle.Bundle)
+			w := &waiting{newSource("dotenv", gives(bundleOf(secret("A", "1")))), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+				select {
+				case b := <-mended:
+					if b == nil {
+						b = last
+					}
+					return b, nil
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}}
+			c := newClient(t, nil, w)
+			run(t, c)
+			for _, b := range []*bundle.Bundle{nil, bundleOf(secret("A", "2"))} {
+				w.become(fails(errPermanent))
+				_, err := c.Refresh(t.Context())
+				require.Error(t, err)
+				time.Sleep(5 * time.Hour)
+				require.Equal(t, satchel.Stale, c.Status().State)
+				fetches := len(w.fetched())
+				mended <- b
+				synctest.Wait()
+				require.Equal(t, satchel.Fresh, c.Status().State, "the next tick would be late, even if the secrets are the same as before")
+				require.NoError(t, c.Status().LastError)
+				require.Len(t, w.fetched(), fetches, "what the wait brought needs no fetch")
+			}
+			require.Equal(t, "2", value(c, "A"))
+			require.False(t, w.overlapped())
+		})
+	})
+
+	t.Run("brings one fetch forward after a permanent error", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var broken, hopeless atomic.Bool
+			fetch := func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+				if broken.Load() {
+					return nil, errPermanent
+				}
+				return bundleOf(secret("A", "1")), nil
+			}
+			wasBroken := false
+			w := &waiting{newSource("dotenv", fetch), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+				for ctx.Err() == nil {
+					switch now := broken.Load(); {
+					case hopeless.Load():
+						return nil, errPermanent
+					case now && !wasBroken:
+						wasBroken = now
+						return nil, errPermanent
+					case !now && wasBroken:
+						wasBroken = now
+						return last, nil
+					}
+					time.Sleep(time.Second)
+				}
+				return nil, ctx.Err()
+			}}
+			c := newClient(t, nil, w)
+			run(t, c)
+			time.Sleep(10 * time.Second)
+			for range 5 {
+				broken.Store(true)
+				time.Sleep(2 * time.Second)
+				require.Equal(t, satchel.Stale, c.Status().State, "who breaks a file is told at once")
+				require.ErrorIs(t, c.Status().LastError, error(errPermanent))
+				require.Equal(t, 1, c.Status().Attempts)
+				broken.Store(false)
+				time.Sleep(2 * time.Second)
+				require.Equal(t, satchel.Fresh, c.Status().State, "and who mends it too")
+				time.Sleep(time.Minute)
+			}
+			require.Len(t, w.fetched(), 6, "one fetch for each time")
+
+			hopeless.Store(true)
+			time.Sleep(48 * time.Hour)
+			require.InDelta(t, 48*4, len(w.fetched()), 25, "a wait that fails for good does not bring any tick forward but the first")
+		})
 	})
 }
 
-func TestAWaitEndsAtTheNextTick(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c *satchel.Client
-		w := &waiting{source: newSource("s", gives(bundleOf(secret("A", "1"))))}
-		w.wait = func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-			if ends, ok := ctx.Deadline(); !ok || !ends.Equal(c.Status().NextRefresh) {
-				t.Errorf("the wait ends at %s; want it to end when the layer is due, %s", ends, c.Status().NextRefresh)
-			}
-			if last.Len() != 1 {
-				t.Error("the wait must get the layer's last bundle")
-			}
-			return hangs(ctx, last)
-		}
-		c = newClient(t, nil, w)
-		run(t, c)
-		time.Sleep(24 * time.Hour)
-		require.InDelta(t, 96, len(w.fetched()), 12, "a wait that never ends by itself does not hold up the cadence")
-		require.Len(t, w.waited(), len(w.fetched()), "one wait follows each fetch")
-		require.False(t, w.overlapped(), "a layer is never fetched while it is waited on")
-	})
-}
-
-func TestTheCadenceHoldsAndWaitingBacksOffWhateverWaitDoes(t *testing.T) {
+func TestWait_BackOff(t *testing.T) {
 	const during = 6 * time.Hour
 	content := func() *bundle.Bundle { return bundleOf(secret("A", "1")) }
 	flips := 0
@@ -152,151 +301,4 @@ func cut(ctx context.Context, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	context.AfterFunc(ctx, cancel)
 	return ctx
-}
-
-func TestALayerThatFailsIsNotWaitedOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &waiting{newSource("s", gives(nil)), hangs}
-		c := newClient(t, nil, w)
-		run(t, c)
-		w.become(fails(errDown))
-		_, _ = c.Refresh(t.Context())
-		waits := len(w.waited())
-		time.Sleep(5 * time.Hour)
-		require.Len(t, w.waited(), waits, "the bound on calls to a source that is down is that of the back-off")
-
-		w.become(gives(bundleOf(secret("A", "1"))))
-		time.Sleep(6 * time.Minute)
-		require.Len(t, w.waited(), waits+1)
-	})
-}
-
-func TestWaitingResumesAtOnceAfterAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var down, once atomic.Bool
-		p := newPushing(bundleOf(secret("A", "1")))
-		serve := p.source.fetch
-		p.become(func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-			if down.Load() {
-				return nil, errDown
-			}
-			return serve(ctx, last)
-		})
-		c := newClient(t, nil, &waiting{p.source, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-			if down.Load() || once.CompareAndSwap(true, false) {
-				return nil, errDown
-			}
-			return p.Wait(ctx, last)
-		}})
-		run(t, c)
-		down.Store(true)
-		p.set(bundleOf(secret("A", "2")))
-		time.Sleep(5 * time.Hour)
-		down.Store(false)
-		once.Store(true)
-		_, err := c.Refresh(t.Context())
-		require.NoError(t, err)
-		synctest.Wait()
-		p.set(bundleOf(secret("A", "3")))
-		time.Sleep(2100 * time.Millisecond)
-		require.Equal(t, "3", value(c, "A"), "one failed wait is a pause of 2 seconds at most: those of the outage do not count")
-	})
-}
-
-func TestAWaitThatIsRevokedTakesTheSecretsAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &waiting{newSource("s", gives(bundleOf(secret("A", "1")))), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-			time.Sleep(time.Minute)
-			return nil, errRevoked
-		}}
-		c := newClient(t, nil, w)
-		run(t, c)
-		time.Sleep(61 * time.Second)
-		require.Equal(t, "(none)", value(c, "A"), "the next tick would be too late")
-		require.Equal(t, satchel.Revoked, c.Status().State)
-		time.Sleep(10 * time.Minute)
-		require.Len(t, w.fetched(), 1, "and attempts slow down")
-	})
-}
-
-func TestWhatSomebodyMendsIsNoticedThroughTheWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mended := make(chan *bundle.Bundle)
-		w := &waiting{newSource("dotenv", gives(bundleOf(secret("A", "1")))), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-			select {
-			case b := <-mended:
-				if b == nil {
-					b = last
-				}
-				return b, nil
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}}
-		c := newClient(t, nil, w)
-		run(t, c)
-		for _, b := range []*bundle.Bundle{nil, bundleOf(secret("A", "2"))} {
-			w.become(fails(errPermanent))
-			_, err := c.Refresh(t.Context())
-			require.Error(t, err)
-			time.Sleep(5 * time.Hour)
-			require.Equal(t, satchel.Stale, c.Status().State)
-			fetches := len(w.fetched())
-			mended <- b
-			synctest.Wait()
-			require.Equal(t, satchel.Fresh, c.Status().State, "the next tick would be late, even if the secrets are the same as before")
-			require.NoError(t, c.Status().LastError)
-			require.Len(t, w.fetched(), fetches, "what the wait brought needs no fetch")
-		}
-		require.Equal(t, "2", value(c, "A"))
-		require.False(t, w.overlapped())
-	})
-}
-
-func TestAWaitThatEndsWithAPermanentErrorBringsOneFetchForward(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var broken, hopeless atomic.Bool
-		fetch := func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
-			if broken.Load() {
-				return nil, errPermanent
-			}
-			return bundleOf(secret("A", "1")), nil
-		}
-		wasBroken := false
-		w := &waiting{newSource("dotenv", fetch), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-			for ctx.Err() == nil {
-				switch now := broken.Load(); {
-				case hopeless.Load():
-					return nil, errPermanent
-				case now && !wasBroken:
-					wasBroken = now
-					return nil, errPermanent
-				case !now && wasBroken:
-					wasBroken = now
-					return last, nil
-				}
-				time.Sleep(time.Second)
-			}
-			return nil, ctx.Err()
-		}}
-		c := newClient(t, nil, w)
-		run(t, c)
-		time.Sleep(10 * time.Second)
-		for range 5 {
-			broken.Store(true)
-			time.Sleep(2 * time.Second)
-			require.Equal(t, satchel.Stale, c.Status().State, "who breaks a file is told at once")
-			require.ErrorIs(t, c.Status().LastError, error(errPermanent))
-			require.Equal(t, 1, c.Status().Attempts)
-			broken.Store(false)
-			time.Sleep(2 * time.Second)
-			require.Equal(t, satchel.Fresh, c.Status().State, "and who mends it too")
-			time.Sleep(time.Minute)
-		}
-		require.Len(t, w.fetched(), 6, "one fetch for each time")
-
-		hopeless.Store(true)
-		time.Sleep(48 * time.Hour)
-		require.InDelta(t, 48*4, len(w.fetched()), 25, "a wait that fails for good does not bring any tick forward but the first")
-	})
 }

@@ -88,9 +88,9 @@ func TestJob_Files(t *testing.T) {
 	})
 }
 
-// TestJob_faults holds that a program can show the advice of a refusal in terms of
+// TestJob_Faults holds that a program can show the advice of a refusal in terms of
 // its own flags.
-func TestJob_faults(t *testing.T) {
+func TestJob_Faults(t *testing.T) {
 	c, _ := jobClient(t, secret("HTTPS_PROXY", "value-of-proxy"))
 	t.Setenv("SATCHEL_RUNNER_TOKEN", "set")
 	flags := map[string]string{"job.Job.AllowNames": "--allow", "job.Job.PassEnv": "--pass", "job.Job.Env": "--env"}

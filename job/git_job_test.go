@@ -35,7 +35,7 @@ func (c *cue) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func TestAJobsGitOutlivesItsToken(t *testing.T) {
+func TestJob_Git(t *testing.T) {
 	source := values{"GITHUB_TOKEN": "token of the first hour"}
 	client, err := satchel.New(t.Context(), []bundle.Provider{source}, &satchel.Options{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

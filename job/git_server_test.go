@@ -48,7 +48,7 @@ func openSocket(t *testing.T, names ...string) (s *socket.Server, put func(name,
 	}
 }
 
-func TestTheGitHelperAnswersWithTheValueOfTheMomentAndItsEnd(t *testing.T) {
+func TestGitCredentialHelper_Socket(t *testing.T) {
 	s, put := openSocket(t, "TOKEN")
 	t.Setenv(socket.Variable, s.Path())
 	ask := func() (string, error) {
@@ -183,34 +183,89 @@ func git(t *testing.T, dir string, env []string, args ...string) string {
 	return string(out)
 }
 
-func TestAGitThatOutlivesItsTokenGoesOnWithTheNext(t *testing.T) {
-	s, put := openSocket(t, "GITHUB_TOKEN")
-	put("GITHUB_TOKEN", "token of the first hour", time.Now().Add(time.Hour))
-	server := newGitServer(t, "token of the first hour")
-	env := gitJobEnviron(t, s, GitCredential{URL: server.URL, Secret: "GITHUB_TOKEN"})
+func TestGitServer(t *testing.T) {
+	t.Run("uses the new token after a rotation", func(t *testing.T) {
+		s, put := openSocket(t, "GITHUB_TOKEN")
+		put("GITHUB_TOKEN", "token of the first hour", time.Now().Add(time.Hour))
+		server := newGitServer(t, "token of the first hour")
+		env := gitJobEnviron(t, s, GitCredential{URL: server.URL, Secret: "GITHUB_TOKEN"})
 
-	dir := t.TempDir()
-	git(t, dir, env, "clone", "--quiet", server.URL+"/acme/web.git")
-	clone := filepath.Join(dir, "web")
-	require.Equal(t, "first\n", git(t, clone, nil, "log", "--format=%s", "origin/main"))
-	require.Contains(t, server.passwords(), "token of the first hour")
-	config, err := os.ReadFile(filepath.Join(clone, ".git", "config"))
-	require.NoError(t, err)
-	require.NotContains(t, string(config), "token", "the clone keeps nothing of it")
+		dir := t.TempDir()
+		git(t, dir, env, "clone", "--quiet", server.URL+"/acme/web.git")
+		clone := filepath.Join(dir, "web")
+		require.Equal(t, "first\n", git(t, clone, nil, "log", "--format=%s", "origin/main"))
+		require.Contains(t, server.passwords(), "token of the first hour")
+		config, err := os.ReadFile(filepath.Join(clone, ".git", "config"))
+		require.NoError(t, err)
+		require.NotContains(t, string(config), "token", "the clone keeps nothing of it")
 
-	server.changePassword("token of the second hour")
-	server.commit(t, "second")
-	out, err := gitCommand(t, clone, env, "fetch", "--quiet").CombinedOutput()
-	require.Error(t, err, "the token of the first hour must not do any more: %s", out)
+		server.changePassword("token of the second hour")
+		server.commit(t, "second")
+		out, err := gitCommand(t, clone, env, "fetch", "--quiet").CombinedOutput()
+		require.Error(t, err, "the token of the first hour must not do any more: %s", out)
 
-	put("GITHUB_TOKEN", "token of the second hour", time.Now().Add(time.Hour))
-	server.changePassword("token of the second hour")
-	git(t, clone, env, "fetch", "--quiet") // the same job, in the same environment
-	require.Equal(t, "second\nfirst\n", git(t, clone, nil, "log", "--format=%s", "origin/main"))
-	for _, password := range server.passwords() {
-		require.Equal(t, "token of the second hour", password)
-	}
-	require.NotContains(t, strings.Join(env, "\n"), "token of", "the environment has names and no values")
+		put("GITHUB_TOKEN", "token of the second hour", time.Now().Add(time.Hour))
+		server.changePassword("token of the second hour")
+		git(t, clone, env, "fetch", "--quiet") // the same job, in the same environment
+		require.Equal(t, "second\nfirst\n", git(t, clone, nil, "log", "--format=%s", "origin/main"))
+		for _, password := range server.passwords() {
+			require.Equal(t, "token of the second hour", password)
+		}
+		require.NotContains(t, strings.Join(env, "\n"), "token of", "the environment has names and no values")
+	})
+
+	t.Run("of another host never gets the token", func(t *testing.T) {
+		s, put := openSocket(t, "GITHUB_TOKEN")
+		put("GITHUB_TOKEN", "the token", time.Time{})
+		ours, theirs := newGitServer(t, "the token"), newGitServer(t, "the token")
+		env := gitJobEnviron(t, s, GitCredential{URL: ours.URL, Secret: "GITHUB_TOKEN"})
+		git(t, t.TempDir(), env, "ls-remote", ours.URL+"/acme/web.git")
+		out, err := gitCommand(t, t.TempDir(), env, "ls-remote", theirs.URL+"/acme/web.git").CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(out), "terminal prompts disabled", "git fails, and asks nobody")
+		require.Empty(t, theirs.passwords())
+		before := theirs.requested()
+
+		away := httptest.NewServer(http.RedirectHandler(theirs.URL+"/acme/web.git/info/refs?service=git-upload-pack", http.StatusFound))
+		defer away.Close()
+		env = gitJobEnviron(t, s, GitCredential{URL: away.URL, Secret: "GITHUB_TOKEN"})
+		require.Error(t, gitCommand(t, t.TempDir(), env, "ls-remote", away.URL+"/acme/web.git").Run())
+		require.Greater(t, theirs.requested(), before, "git has followed the redirect")
+		require.Empty(t, theirs.passwords(), "nor does one that our host sends git to")
+	})
+
+	t.Run("is served without the helpers of the machine", func(t *testing.T) {
+		s, put := openSocket(t, "GITHUB_TOKEN")
+		put("GITHUB_TOKEN", "the token", time.Time{})
+		server := newGitServer(t, "the token")
+		home := t.TempDir()
+		seen := filepath.Join(home, "seen")
+		config := "[credential]\n\thelper = \"!echo asked >>'" + seen + "'; cat >>'" + seen + "'; echo username=x-access-token; echo password=old; :\"\n"
+		require.NoError(t, os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(config), 0o600))
+
+		env := gitJobEnviron(t, s, GitCredential{URL: server.URL, Secret: "GITHUB_TOKEN"})
+		git(t, home, env, "ls-remote", server.URL+"/acme/web.git")
+		require.NoFileExists(t, seen, "a helper of the machine would get the token, to store it")
+		require.NotContains(t, server.passwords(), "old")
+
+		require.Error(t, gitCommand(t, home, nil, "ls-remote", server.URL+"/acme/web.git").Run())
+		require.FileExists(t, seen, "without our variables git asks it")
+	})
+
+	t.Run("gets the secret of the narrower URL", func(t *testing.T) {
+		s, put := openSocket(t, "WIDE", "NARROW")
+		put("WIDE", "the wide one", time.Time{})
+		put("NARROW", "the narrow one", time.Time{})
+		server := newGitServer(t, "the narrow one")
+		env := gitJobEnviron(t, s, GitCredential{URL: server.URL + "/acme", Secret: "NARROW"}, GitCredential{URL: server.URL, Secret: "WIDE"})
+		git(t, t.TempDir(), env, "ls-remote", server.URL+"/acme/web.git")
+		require.NotContains(t, server.passwords(), "the wide one")
+
+		server.changePassword("none")
+		require.Error(t, gitCommand(t, t.TempDir(), env, "ls-remote", server.URL+"/other/web.git").Run())
+		require.Contains(t, server.passwords(), "the wide one")
+		require.NotContains(t, server.passwords(), "the narrow one")
+	})
 }
 
 // gitJobEnviron returns what a job with these credentials gets.
@@ -222,57 +277,4 @@ func gitJobEnviron(t *testing.T, s *socket.Server, creds ...GitCredential) []str
 	require.NoError(t, err)
 	// Under the race detector a program waits for a second before it ends.
 	return append(env, socket.Variable+"="+s.Path(), "GORACE=atexit_sleep_ms=0")
-}
-
-func TestAnotherHostNeverSeesTheToken(t *testing.T) {
-	s, put := openSocket(t, "GITHUB_TOKEN")
-	put("GITHUB_TOKEN", "the token", time.Time{})
-	ours, theirs := newGitServer(t, "the token"), newGitServer(t, "the token")
-	env := gitJobEnviron(t, s, GitCredential{URL: ours.URL, Secret: "GITHUB_TOKEN"})
-	git(t, t.TempDir(), env, "ls-remote", ours.URL+"/acme/web.git")
-	out, err := gitCommand(t, t.TempDir(), env, "ls-remote", theirs.URL+"/acme/web.git").CombinedOutput()
-	require.Error(t, err)
-	require.Contains(t, string(out), "terminal prompts disabled", "git fails, and asks nobody")
-	require.Empty(t, theirs.passwords())
-	before := theirs.requested()
-
-	away := httptest.NewServer(http.RedirectHandler(theirs.URL+"/acme/web.git/info/refs?service=git-upload-pack", http.StatusFound))
-	defer away.Close()
-	env = gitJobEnviron(t, s, GitCredential{URL: away.URL, Secret: "GITHUB_TOKEN"})
-	require.Error(t, gitCommand(t, t.TempDir(), env, "ls-remote", away.URL+"/acme/web.git").Run())
-	require.Greater(t, theirs.requested(), before, "git has followed the redirect")
-	require.Empty(t, theirs.passwords(), "nor does one that our host sends git to")
-}
-
-func TestWhatIsConfiguredElsewhereIsNotAskedNorTold(t *testing.T) {
-	s, put := openSocket(t, "GITHUB_TOKEN")
-	put("GITHUB_TOKEN", "the token", time.Time{})
-	server := newGitServer(t, "the token")
-	home := t.TempDir()
-	seen := filepath.Join(home, "seen")
-	config := "[credential]\n\thelper = \"!echo asked >>'" + seen + "'; cat >>'" + seen + "'; echo username=x-access-token; echo password=old; :\"\n"
-	require.NoError(t, os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(config), 0o600))
-
-	env := gitJobEnviron(t, s, GitCredential{URL: server.URL, Secret: "GITHUB_TOKEN"})
-	git(t, home, env, "ls-remote", server.URL+"/acme/web.git")
-	require.NoFileExists(t, seen, "a helper of the machine would get the token, to store it")
-	require.NotContains(t, server.passwords(), "old")
-
-	require.Error(t, gitCommand(t, home, nil, "ls-remote", server.URL+"/acme/web.git").Run())
-	require.FileExists(t, seen, "without our variables git asks it")
-}
-
-func TestTheNarrowerPlaceOfTwoCounts(t *testing.T) {
-	s, put := openSocket(t, "WIDE", "NARROW")
-	put("WIDE", "the wide one", time.Time{})
-	put("NARROW", "the narrow one", time.Time{})
-	server := newGitServer(t, "the narrow one")
-	env := gitJobEnviron(t, s, GitCredential{URL: server.URL + "/acme", Secret: "NARROW"}, GitCredential{URL: server.URL, Secret: "WIDE"})
-	git(t, t.TempDir(), env, "ls-remote", server.URL+"/acme/web.git")
-	require.NotContains(t, server.passwords(), "the wide one")
-
-	server.changePassword("none")
-	require.Error(t, gitCommand(t, t.TempDir(), env, "ls-remote", server.URL+"/other/web.git").Run())
-	require.Contains(t, server.passwords(), "the wide one")
-	require.NotContains(t, server.passwords(), "the narrow one")
 }

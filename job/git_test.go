@@ -30,44 +30,46 @@ func init() {
 	}
 }
 
-func TestGitCredentialInputIsLinesUpToAnEmptyOne(t *testing.T) {
-	for input, want := range map[string]map[string]string{
-		"":                                   {},
-		"\n":                                 {},
-		"protocol=https\nhost=h\n\n":         {"protocol": "https", "host": "h"},
-		"protocol=https\nhost=h":             {"protocol": "https", "host": "h"},
-		"a=1\n\nb=2\n":                       {"a": "1"},
-		"a=1\na=2\n":                         {"a": "2"},
-		"a=b=c\n":                            {"a": "b=c"},
-		"a=\n":                               {"a": ""},
-		"a= 1 \n":                            {"a": " 1 "},
-		"wwwauth[]=Basic realm=\"x\"\nz=1\n": {"wwwauth[]": `Basic realm="x"`, "z": "1"},
-	} {
-		got, err := readCredentialInput(strings.NewReader(input))
-		require.NoError(t, err, "%q", input)
-		require.Equal(t, want, got, "%q", input)
-	}
+func TestReadCredentialInput(t *testing.T) {
+	t.Run("reads lines up to an empty one", func(t *testing.T) {
+		for input, want := range map[string]map[string]string{
+			"":                                   {},
+			"\n":                                 {},
+			"protocol=https\nhost=h\n\n":         {"protocol": "https", "host": "h"},
+			"protocol=https\nhost=h":             {"protocol": "https", "host": "h"},
+			"a=1\n\nb=2\n":                       {"a": "1"},
+			"a=1\na=2\n":                         {"a": "2"},
+			"a=b=c\n":                            {"a": "b=c"},
+			"a=\n":                               {"a": ""},
+			"a= 1 \n":                            {"a": " 1 "},
+			"wwwauth[]=Basic realm=\"x\"\nz=1\n": {"wwwauth[]": `Basic realm="x"`, "z": "1"},
+		} {
+			got, err := readCredentialInput(strings.NewReader(input))
+			require.NoError(t, err, "%q", input)
+			require.Equal(t, want, got, "%q", input)
+		}
+	})
+
+	t.Run("rejects malformed input without quoting it", func(t *testing.T) {
+		for input, want := range map[string]string{
+			"a=1\nc4n4ry\n":                       "line 2 of what git says is not name=value",
+			"=c4n4ry\n":                           "line 1 of what git says is not name=value",
+			"password=c4n4ry\x00host=h\n":         "line 1 of what git says is not name=value",
+			strings.Repeat("a=c4n4ry\n", 1<<15):   "longer than 262144 bytes",
+			"a=" + strings.Repeat("x", 1<<20):     "longer than 262144 bytes",
+			strings.Repeat("a=1\n", 1<<16) + "\n": "longer than 262144 bytes",
+		} {
+			_, err := readCredentialInput(strings.NewReader(input))
+			require.ErrorContains(t, err, want)
+			require.NotContains(t, err.Error(), "c4n4ry")
+		}
+		broken := errors.New("broken pipe")
+		_, err := readCredentialInput(iotest.ErrReader(broken))
+		require.ErrorIs(t, err, broken)
+	})
 }
 
-func TestMalformedCredentialInputIsRefusedWithoutQuotingIt(t *testing.T) {
-	for input, want := range map[string]string{
-		"a=1\nc4n4ry\n":                       "line 2 of what git says is not name=value",
-		"=c4n4ry\n":                           "line 1 of what git says is not name=value",
-		"password=c4n4ry\x00host=h\n":         "line 1 of what git says is not name=value",
-		strings.Repeat("a=c4n4ry\n", 1<<15):   "longer than 262144 bytes",
-		"a=" + strings.Repeat("x", 1<<20):     "longer than 262144 bytes",
-		strings.Repeat("a=1\n", 1<<16) + "\n": "longer than 262144 bytes",
-	} {
-		_, err := readCredentialInput(strings.NewReader(input))
-		require.ErrorContains(t, err, want)
-		require.NotContains(t, err.Error(), "c4n4ry")
-	}
-	broken := errors.New("broken pipe")
-	_, err := readCredentialInput(iotest.ErrReader(broken))
-	require.ErrorIs(t, err, broken)
-}
-
-func FuzzCredentialInput(f *testing.F) {
+func FuzzReadCredentialInput(f *testing.F) {
 	f.Add("protocol=https\nhost=github.com\npath=acme/web.git\n\n")
 	f.Add("protocol=https\nhost=GITHUB.com:443\nusername=x-access-token\nwwwauth[]=Basic realm=\"\"\n")
 	f.Add("protocol=http\nhost=github.com\n")
@@ -101,7 +103,7 @@ func FuzzCredentialInput(f *testing.F) {
 	})
 }
 
-func TestOnlyItsOwnPlaceGetsACredential(t *testing.T) {
+func TestGitCredential_Covers(t *testing.T) {
 	for _, row := range []struct {
 		url, input string
 		want       bool
@@ -143,7 +145,7 @@ func TestOnlyItsOwnPlaceGetsACredential(t *testing.T) {
 	}
 }
 
-func TestAGitCredentialThatCannotBeRightIsRefused(t *testing.T) {
+func TestGitCredential_Invalid(t *testing.T) {
 	for _, row := range []struct {
 		c    GitCredential
 		want string
@@ -194,7 +196,7 @@ func TestGitCredential_Check(t *testing.T) {
 	}), "a program can speak of its own flag")
 }
 
-func TestGitIsConfiguredByNamesAndTheNarrowerPlaceComesLater(t *testing.T) {
+func TestGitEnviron(t *testing.T) {
 	env, err := gitEnviron([]GitCredential{
 		{URL: "https://github.com/acme/", Username: "me", Secret: "ACME_TOKEN"},
 		{URL: "https://github.com", Secret: "GITHUB_TOKEN"},
@@ -222,7 +224,7 @@ func TestGitIsConfiguredByNamesAndTheNarrowerPlaceComesLater(t *testing.T) {
 	require.Empty(t, env, "without credentials git is left alone")
 }
 
-func TestAShellReadsEveryWordOfTheHelperAsItIs(t *testing.T) {
+func TestShellCommand(t *testing.T) {
 	words := []string{"printf", `%s\n`, "a b", "it's", `"$HOME"`, "`id`", `\`, "*", "", "ünï", "-n", "a;b|c&d"}
 	shell, err := exec.LookPath("sh")
 	if err != nil {
@@ -233,7 +235,7 @@ func TestAShellReadsEveryWordOfTheHelperAsItIs(t *testing.T) {
 	require.Equal(t, strings.Join(words[2:], "\n")+"\n", string(out))
 }
 
-func TestTheGitHelperIsSilentAboutWhatIsNotItsOwn(t *testing.T) {
+func TestGitCredentialHelper(t *testing.T) {
 	t.Setenv(socket.Variable, "/nowhere/satchel.sock") // asking there would be an error
 	ask := func(operation, input string) (string, error) {
 		var out bytes.Buffer

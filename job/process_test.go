@@ -56,7 +56,7 @@ func scriptRun(t *testing.T, source values, script string, action RotateAction) 
 	return r, out, log
 }
 
-func TestAJobIsToldToEndOnceWhoeverWasFirst(t *testing.T) {
+func TestProcess_Terminate(t *testing.T) {
 	const script = `n=0; trap 'n=$((n+1)); echo told' TERM; trap 'over=1' USR1; echo ready; while [ -z "$over" ]; do sleep 0.01; done; exit $n`
 	forwarded := func(p *process) { p.forward(syscall.SIGTERM) }
 	ended := func(p *process) { p.terminate(time.Minute) }
@@ -103,7 +103,7 @@ func TestAJobIsToldToEndOnceWhoeverWasFirst(t *testing.T) {
 	require.NoError(t, r.close(nil))
 }
 
-func TestASignalThatEndsJobsDuringARestartIsTheEnd(t *testing.T) {
+func TestProcess_SignalDuringRestart(t *testing.T) {
 	source := values{"A": "first-value"}
 	r, out, log := scriptRun(t, source, `trap 'echo told; : >&2; while [ -z "$over" ]; do sleep 0.01; done; exit 14' TERM; trap 'over=1' USR1; echo ready; while :; do sleep 0.01; done`, Restart)
 	var code int
@@ -124,7 +124,7 @@ func TestASignalThatEndsJobsDuringARestartIsTheEnd(t *testing.T) {
 	require.Equal(t, 1, out.count("ready"), "nobody wants another process")
 }
 
-func TestAProgramIsSignaledOnceForEachChange(t *testing.T) {
+func TestProcess_Signal(t *testing.T) {
 	source := values{"A": "first-value", "B": "first-value"}
 	r, out, log := scriptRun(t, source, `n=0; trap 'echo told' USR1; echo ready; while :; do sleep 0.01; done`, Signal(syscall.SIGUSR1))
 	require.NoError(t, r.update())

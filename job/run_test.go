@@ -12,7 +12,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-func TestRestartsAreSpread(t *testing.T) {
+func TestSpread(t *testing.T) {
 	const delay = 10 * time.Second
 	seen := map[time.Duration]bool{}
 	for range 1000 {
@@ -35,7 +35,7 @@ func (v values) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 	return bundle.New(secrets, nil)
 }
 
-func TestOnlyWhatTheProgramWasGivenAndHasChangedSinceIsWorthARestart(t *testing.T) {
+func TestRun_ApplyRotation(t *testing.T) {
 	source := values{"A": "first-value", "B": "first-value", "G": "first-value"}
 	c, err := satchel.New(t.Context(), []bundle.Provider{source}, &satchel.Options{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func TestOnlyWhatTheProgramWasGivenAndHasChangedSinceIsWorthARestart(t *testing.
 	require.False(t, restarts("A", "fourth-value"), "whoever sent SIGTERM wants the job to end, however long that takes it")
 }
 
-func TestAServedValueIsMaskedBeforeItIsHandedOut(t *testing.T) {
+func TestRun_Lookup(t *testing.T) {
 	source := values{"A": "first-value"}
 	c, err := satchel.New(t.Context(), []bundle.Provider{source}, &satchel.Options{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

@@ -16,14 +16,58 @@ import (
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
-func TestAJobDiesWithItsRunner(t *testing.T) {
-	r := startRunner(t, `echo "path $KEY_FILE"; echo "pid $$"; `+waits, nil)
-	path := r.expect(t, "path ")
-	pid := r.expect(t, "pid ")
-	r.sends(t, syscall.SIGKILL)
-	require.True(t, r.ends(t).Signaled())
-	leaktest.Eventually(t, "the job is gone", func() bool { return !alive(t, pid) })
-	require.NoError(t, os.RemoveAll(filepath.Dir(path)), "a killed runner cannot remove its files")
+func TestRunner_Linux(t *testing.T) {
+	t.Run("kills the job when it dies", func(t *testing.T) {
+		r := startRunner(t, `echo "path $KEY_FILE"; echo "pid $$"; `+waits, nil)
+		path := r.expect(t, "path ")
+		pid := r.expect(t, "pid ")
+		r.sends(t, syscall.SIGKILL)
+		require.True(t, r.ends(t).Signaled())
+		leaktest.Eventually(t, "the job is gone", func() bool { return !alive(t, pid) })
+		require.NoError(t, os.RemoveAll(filepath.Dir(path)), "a killed runner cannot remove its files")
+	})
+
+	t.Run("forwards signals and reaps orphans as PID 1", func(t *testing.T) {
+		r := startRunner(t, `
+		i=0; while [ $i -lt 20 ]; do (sleep 0.001 &); i=$((i+1)); done
+		(trap "" TERM; sleep 1000 >/dev/null 2>&1 &)
+		trap 'echo got TERM; exit 37' TERM
+		until ! grep -l '^State:.Z' /proc/[0-9]*/status >/dev/null 2>&1; do sleep 0.01; done
+		echo "reaped; the parent is $PPID"; `+waits, asFirst(t))
+		require.Equal(t, "1", r.expect(t, "reaped; the parent is "), "the runner is the first process, and reaps while the job runs")
+		first, err := os.ReadFile("/proc/" + strconv.Itoa(r.cmd.Process.Pid) + "/task/" + strconv.Itoa(r.cmd.Process.Pid) + "/children")
+		require.NoError(t, err)
+		require.NoError(t, syscall.Kill(atoi(t, string(first)), syscall.SIGTERM))
+		r.expect(t, "got TERM")
+		require.Equal(t, " 37 error <nil>", r.expect(t, "runner: code"))
+		require.Equal(t, " []", r.expect(t, "runner: children"))
+		require.Equal(t, 37, r.ends(t).ExitStatus())
+	})
+
+	t.Run("gives a background job its own process group on a terminal", func(t *testing.T) {
+		const script = `read -r _ _ _ _ group _ <"/proc/$$/stat"; [ "$group" = $$ ] && echo "group its own" || echo "group the terminal's"`
+		r, _ := startRunnerOnTerminal(t, script, "SATCHEL_TEST_BACKGROUND=1")
+		require.Equal(t, "its own", r.expect(t, "group "), "what is typed at the terminal is for the runner")
+		require.Zero(t, r.ends(t).ExitStatus())
+		r, _ = startRunnerOnTerminal(t, script)
+		require.Equal(t, "the terminal's", r.expect(t, "group "), "otherwise the job shares the runner's")
+		require.Zero(t, r.ends(t).ExitStatus())
+	})
+
+	t.Run("interrupts a job in the terminal's foreground once", func(t *testing.T) {
+		r, ours := startRunnerOnTerminal(t, `n=0; trap 'n=$((n+1)); echo "interrupt $n"' INT; trap 'echo got TERM; exit $n' TERM; read line; echo "read $line"; `+waits)
+		_, err := ours.WriteString("from the terminal\n")
+		require.NoError(t, err)
+		r.expect(t, "read from the terminal")
+		_, err = ours.WriteString("\x03") // Ctrl-C
+		require.NoError(t, err)
+		require.Equal(t, "1", r.expect(t, "^Cinterrupt "))
+		r.sends(t, syscall.SIGINT) // to the runner alone: it is taken for the terminal's
+		r.sends(t, syscall.SIGTERM)
+		r.expect(t, "got TERM")
+		require.Equal(t, " 1 error <nil>", r.expect(t, "runner: code"), "one interrupt, by the terminal")
+		require.Equal(t, 1, r.ends(t).ExitStatus())
+	})
 }
 
 // asFirst makes a command the first process of a new PID namespace, with a /proc
@@ -41,23 +85,6 @@ func asFirst(t *testing.T) func(*exec.Cmd) {
 		self := cmd.Path
 		cmd.Path, cmd.Args = unshare, []string{"unshare", "--user", "--map-root-user", "--pid", "--kill-child", "--mount-proc", self}
 	}
-}
-
-func TestAsTheFirstProcessARunnerForwardsSignalsAndReapsOrphans(t *testing.T) {
-	r := startRunner(t, `
-		i=0; while [ $i -lt 20 ]; do (sleep 0.001 &); i=$((i+1)); done
-		(trap "" TERM; sleep 1000 >/dev/null 2>&1 &)
-		trap 'echo got TERM; exit 37' TERM
-		until ! grep -l '^State:.Z' /proc/[0-9]*/status >/dev/null 2>&1; do sleep 0.01; done
-		echo "reaped; the parent is $PPID"; `+waits, asFirst(t))
-	require.Equal(t, "1", r.expect(t, "reaped; the parent is "), "the runner is the first process, and reaps while the job runs")
-	first, err := os.ReadFile("/proc/" + strconv.Itoa(r.cmd.Process.Pid) + "/task/" + strconv.Itoa(r.cmd.Process.Pid) + "/children")
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(atoi(t, string(first)), syscall.SIGTERM))
-	r.expect(t, "got TERM")
-	require.Equal(t, " 37 error <nil>", r.expect(t, "runner: code"))
-	require.Equal(t, " []", r.expect(t, "runner: children"))
-	require.Equal(t, 37, r.ends(t).ExitStatus())
 }
 
 // openTerminal returns both ends of a new terminal.
@@ -86,29 +113,4 @@ func startRunnerOnTerminal(t *testing.T, script string, env ...string) (*runner,
 	}, env...)
 	r.lines = bufio.NewReader(ours)
 	return r, ours
-}
-
-func TestABackgroundJobIsAGroupOfItsOwnEvenOnATerminal(t *testing.T) {
-	const script = `read -r _ _ _ _ group _ <"/proc/$$/stat"; [ "$group" = $$ ] && echo "group its own" || echo "group the terminal's"`
-	r, _ := startRunnerOnTerminal(t, script, "SATCHEL_TEST_BACKGROUND=1")
-	require.Equal(t, "its own", r.expect(t, "group "), "what is typed at the terminal is for the runner")
-	require.Zero(t, r.ends(t).ExitStatus())
-	r, _ = startRunnerOnTerminal(t, script)
-	require.Equal(t, "the terminal's", r.expect(t, "group "), "otherwise the job shares the runner's")
-	require.Zero(t, r.ends(t).ExitStatus())
-}
-
-func TestOnATerminalTheJobIsInTheForegroundAndIsInterruptedOnce(t *testing.T) {
-	r, ours := startRunnerOnTerminal(t, `n=0; trap 'n=$((n+1)); echo "interrupt $n"' INT; trap 'echo got TERM; exit $n' TERM; read line; echo "read $line"; `+waits)
-	_, err := ours.WriteString("from the terminal\n")
-	require.NoError(t, err)
-	r.expect(t, "read from the terminal")
-	_, err = ours.WriteString("\x03") // Ctrl-C
-	require.NoError(t, err)
-	require.Equal(t, "1", r.expect(t, "^Cinterrupt "))
-	r.sends(t, syscall.SIGINT) // to the runner alone: it is taken for the terminal's
-	r.sends(t, syscall.SIGTERM)
-	r.expect(t, "got TERM")
-	require.Equal(t, " 1 error <nil>", r.expect(t, "runner: code"), "one interrupt, by the terminal")
-	require.Equal(t, 1, r.ends(t).ExitStatus())
 }

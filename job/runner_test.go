@@ -167,58 +167,76 @@ func (r *runner) ends(t *testing.T) syscall.WaitStatus {
 
 const waits = `while :; do sleep 0.01; done`
 
-func TestTheSixSignalsAreForwardedAndTheCodeIsTheJobs(t *testing.T) {
-	for name, sig := range map[string]syscall.Signal{
-		"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2,
-	} {
-		r := startRunner(t, fmt.Sprintf(`trap 'echo got %s; exit 31' %s; echo ready; %s`, name, name, waits), nil)
+func TestRunner(t *testing.T) {
+	t.Run("forwards six signals and returns the job's code", func(t *testing.T) {
+		for name, sig := range map[string]syscall.Signal{
+			"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2,
+		} {
+			r := startRunner(t, fmt.Sprintf(`trap 'echo got %s; exit 31' %s; echo ready; %s`, name, name, waits), nil)
+			r.expect(t, "ready")
+			r.sends(t, sig)
+			r.expect(t, "got "+name)
+			require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), name)
+			require.Equal(t, 31, r.ends(t).ExitStatus(), name)
+
+			r = startRunner(t, "ulimit -c 0; echo ready; "+waits, nil)
+			r.expect(t, "ready")
+			r.sends(t, sig)
+			require.Equal(t, 128+int(sig), r.ends(t).ExitStatus(), "a job that does nothing about %s dies of it, and the runner does not", name)
+		}
+	})
+
+	t.Run("forwards signals from the start of the job", func(t *testing.T) {
+		r := startRunner(t, `trap 'exit 33' USR1; kill -USR1 $PPID; `+waits, nil)
+		require.Equal(t, " 33 error <nil>", r.expect(t, "runner: code"), "the handlers are there before the program is")
+		require.Equal(t, 33, r.ends(t).ExitStatus())
+	})
+
+	t.Run("forwards signals to the process group", func(t *testing.T) {
+		r := startRunner(t, `trap 'wait; exit 0' USR1; sh -c 'trap "echo child got it; exit" USR1; echo ready; while :; do sleep 0.01; done' & `+waits, nil)
 		r.expect(t, "ready")
-		r.sends(t, sig)
-		r.expect(t, "got "+name)
-		require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), name)
-		require.Equal(t, 31, r.ends(t).ExitStatus(), name)
+		r.sends(t, syscall.SIGUSR1)
+		r.expect(t, "child got it")
+		require.Zero(t, r.ends(t).ExitStatus())
+	})
 
-		r = startRunner(t, "ulimit -c 0; echo ready; "+waits, nil)
+	t.Run("sends a signal once if it also ends the context", func(t *testing.T) {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+			r := startRunner(t, `n=0; trap 'n=$((n+1)); echo told $n' TERM; trap '' INT; echo ready; i=0; while [ $n -eq 0 ] || [ $i -lt 20 ]; do sleep 0.01; [ $n -eq 0 ] || i=$((i+1)); done; exit $n`, nil, "SATCHEL_TEST_CANCEL=1")
+			r.expect(t, "ready")
+			r.sends(t, sig)
+			require.Equal(t, 1, r.ends(t).ExitStatus(), "%s: the job is told to end once", sig)
+		}
+	})
+
+	t.Run("keeps its signals from a background job", func(t *testing.T) {
+		r := startRunner(t, `n=0; trap 'n=31' USR1; echo ready; read line; exit $n`, nil, "SATCHEL_TEST_BACKGROUND=1")
 		r.expect(t, "ready")
-		r.sends(t, sig)
-		require.Equal(t, 128+int(sig), r.ends(t).ExitStatus(), "a job that does nothing about %s dies of it, and the runner does not", name)
-	}
+		r.sends(t, syscall.SIGUSR1)
+		r.expect(t, "runner: caught it")
+		_, err := io.WriteString(r.in, "go on\n")
+		require.NoError(t, err)
+		require.Equal(t, " 0 error <nil>", r.expect(t, "runner: code"), "the job was not told")
+	})
+
+	t.Run("has its own signal handling again after the job", func(t *testing.T) {
+		r := startRunner(t, "exit 0", nil, "SATCHEL_TEST_AFTER=1")
+		status := r.ends(t)
+		require.True(t, status.Signaled(), "the default is back")
+		require.Equal(t, syscall.SIGTERM, status.Signal())
+	})
+
+	t.Run("removes files after a signal", func(t *testing.T) {
+		r := startRunner(t, `echo "path $KEY_FILE"; `+waits, nil)
+		path := r.expect(t, "path ")
+		require.FileExists(t, path)
+		r.sends(t, syscall.SIGTERM)
+		require.Equal(t, 143, r.ends(t).ExitStatus())
+		require.NoDirExists(t, filepath.Dir(path))
+	})
 }
 
-func TestSignalsAreForwardedFromTheJobsFirstMomentOn(t *testing.T) {
-	r := startRunner(t, `trap 'exit 33' USR1; kill -USR1 $PPID; `+waits, nil)
-	require.Equal(t, " 33 error <nil>", r.expect(t, "runner: code"), "the handlers are there before the program is")
-	require.Equal(t, 33, r.ends(t).ExitStatus())
-}
-
-func TestASignalReachesTheWholeGroup(t *testing.T) {
-	r := startRunner(t, `trap 'wait; exit 0' USR1; sh -c 'trap "echo child got it; exit" USR1; echo ready; while :; do sleep 0.01; done' & `+waits, nil)
-	r.expect(t, "ready")
-	r.sends(t, syscall.SIGUSR1)
-	r.expect(t, "child got it")
-	require.Zero(t, r.ends(t).ExitStatus())
-}
-
-func TestASignalThatAlsoEndsTheContextIsSentOnce(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		r := startRunner(t, `n=0; trap 'n=$((n+1)); echo told $n' TERM; trap '' INT; echo ready; i=0; while [ $n -eq 0 ] || [ $i -lt 20 ]; do sleep 0.01; [ $n -eq 0 ] || i=$((i+1)); done; exit $n`, nil, "SATCHEL_TEST_CANCEL=1")
-		r.expect(t, "ready")
-		r.sends(t, sig)
-		require.Equal(t, 1, r.ends(t).ExitStatus(), "%s: the job is told to end once", sig)
-	}
-}
-
-func TestABackgroundJobLeavesSignalsToItsProgram(t *testing.T) {
-	r := startRunner(t, `n=0; trap 'n=31' USR1; echo ready; read line; exit $n`, nil, "SATCHEL_TEST_BACKGROUND=1")
-	r.expect(t, "ready")
-	r.sends(t, syscall.SIGUSR1)
-	r.expect(t, "runner: caught it")
-	_, err := io.WriteString(r.in, "go on\n")
-	require.NoError(t, err)
-	require.Equal(t, " 0 error <nil>", r.expect(t, "runner: code"), "the job was not told")
-}
-
-func TestAJobUnderNohupHearsOfARotation(t *testing.T) {
+func TestRunner_Nohup(t *testing.T) {
 	for name, env := range map[string][]string{
 		"the first job":                       {"SATCHEL_TEST_ROTATE=1"},
 		"a job after one that caught signals": {"SATCHEL_TEST_ROTATE=1", "SATCHEL_TEST_EARLIER=1"},
@@ -234,20 +252,4 @@ func TestAJobUnderNohupHearsOfARotation(t *testing.T) {
 			require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), "the signal is for the job, whatever its runner ignores")
 		})
 	}
-}
-
-func TestSignalsAreTheProgramsAgainAfterTheJob(t *testing.T) {
-	r := startRunner(t, "exit 0", nil, "SATCHEL_TEST_AFTER=1")
-	status := r.ends(t)
-	require.True(t, status.Signaled(), "the default is back")
-	require.Equal(t, syscall.SIGTERM, status.Signal())
-}
-
-func TestASignalLeavesNoFileBehind(t *testing.T) {
-	r := startRunner(t, `echo "path $KEY_FILE"; `+waits, nil)
-	path := r.expect(t, "path ")
-	require.FileExists(t, path)
-	r.sends(t, syscall.SIGTERM)
-	require.Equal(t, 143, r.ends(t).ExitStatus())
-	require.NoDirExists(t, filepath.Dir(path))
 }

@@ -35,60 +35,62 @@ func asks(t *testing.T, socket, name string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-func TestTheSocketServesTheJobsSecretsAsTheyAreNow(t *testing.T) {
-	token, _ := wire.NewToken()
-	c, s := jobClient(t, secret("A", "first-value"), secret("B", "not-the-jobs"), secret("G", "gits-value"))
-	j := shell(c, `echo "socket $SATCHEL_SOCKET end"; read line; echo "$line"`, nil, "A")
-	j.Socket = true
-	r := begin(t, j)
-	r.await(t, " end")
-	_, rest, _ := strings.Cut(r.String(), "socket ")
-	socket, _, _ := strings.Cut(rest, " end")
-	status, body := asks(t, socket, "A")
-	require.Equal(t, http.StatusOK, status)
-	require.Equal(t, "first-value", body)
-	status, body = asks(t, socket, "B")
-	require.Equal(t, http.StatusNotFound, status, "it is not the job's")
-	require.NotContains(t, body, "not-the-jobs")
+func TestJob_Socket(t *testing.T) {
+	t.Run("serves the current secrets of the job", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		c, s := jobClient(t, secret("A", "first-value"), secret("B", "not-the-jobs"), secret("G", "gits-value"))
+		j := shell(c, `echo "socket $SATCHEL_SOCKET end"; read line; echo "$line"`, nil, "A")
+		j.Socket = true
+		r := begin(t, j)
+		r.await(t, " end")
+		_, rest, _ := strings.Cut(r.String(), "socket ")
+		socket, _, _ := strings.Cut(rest, " end")
+		status, body := asks(t, socket, "A")
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, "first-value", body)
+		status, body = asks(t, socket, "B")
+		require.Equal(t, http.StatusNotFound, status, "it is not the job's")
+		require.NotContains(t, body, "not-the-jobs")
 
-	refreshTo(t, c, s, bundleOf(secret("A", "second-value")))
-	_, body = asks(t, socket, "A")
-	require.Equal(t, "second-value", body)
-	for _, unfit := range []bundle.Secret{secret("A", "x"+token), delivered("A", "third-value", bundle.DeliverBroker)} {
-		refreshTo(t, c, s, bundleOf(unfit))
-		status, body = asks(t, socket, "A")
-		require.Equal(t, http.StatusNotFound, status, "what must not reach a job is not served either")
-		require.NotContains(t, body, token)
-	}
-	r.say(t, "got second-value")
-	require.Zero(t, r.ends(t))
-	require.Contains(t, r.String(), "got [A]\n", "what was served is masked")
-	require.NoDirExists(t, filepath.Dir(socket))
-}
+		refreshTo(t, c, s, bundleOf(secret("A", "second-value")))
+		_, body = asks(t, socket, "A")
+		require.Equal(t, "second-value", body)
+		for _, unfit := range []bundle.Secret{secret("A", "x"+token), delivered("A", "third-value", bundle.DeliverBroker)} {
+			refreshTo(t, c, s, bundleOf(unfit))
+			status, body = asks(t, socket, "A")
+			require.Equal(t, http.StatusNotFound, status, "what must not reach a job is not served either")
+			require.NotContains(t, body, token)
+		}
+		r.say(t, "got second-value")
+		require.Zero(t, r.ends(t))
+		require.Contains(t, r.String(), "got [A]\n", "what was served is masked")
+		require.NoDirExists(t, filepath.Dir(socket))
+	})
 
-func TestGitAloneServesOnlyItsSecrets(t *testing.T) {
-	c, _ := jobClient(t, secret("A", "first-value"), secret("G", "gits-value"))
-	j := shell(c, `echo "socket $SATCHEL_SOCKET end"; env | grep -c '^G='; env | grep GIT; read line`, nil, "A")
-	j.Git = []job.GitCredential{{URL: "https://github.com/acme", Secret: "G"}}
-	j.GitHelper = []string{"/opt/runner", "git-credential"}
-	r := begin(t, j)
-	r.await(t, " end")
-	_, rest, _ := strings.Cut(r.String(), "socket ")
-	socket, _, _ := strings.Cut(rest, " end")
-	status, body := asks(t, socket, "G")
-	require.Equal(t, http.StatusOK, status)
-	require.Equal(t, "gits-value", body)
-	status, _ = asks(t, socket, "A")
-	require.Equal(t, http.StatusNotFound, status)
-	r.say(t, "go")
-	require.Zero(t, r.ends(t))
-	require.Contains(t, r.String(), " end\n0\n", "it is not in the environment")
-	require.Contains(t, r.String(), "'/opt/runner' 'git-credential' 'https://github.com/acme'")
-}
+	t.Run("serves only git's secrets if only Git is set", func(t *testing.T) {
+		c, _ := jobClient(t, secret("A", "first-value"), secret("G", "gits-value"))
+		j := shell(c, `echo "socket $SATCHEL_SOCKET end"; env | grep -c '^G='; env | grep GIT; read line`, nil, "A")
+		j.Git = []job.GitCredential{{URL: "https://github.com/acme", Secret: "G"}}
+		j.GitHelper = []string{"/opt/runner", "git-credential"}
+		r := begin(t, j)
+		r.await(t, " end")
+		_, rest, _ := strings.Cut(r.String(), "socket ")
+		socket, _, _ := strings.Cut(rest, " end")
+		status, body := asks(t, socket, "G")
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, "gits-value", body)
+		status, _ = asks(t, socket, "A")
+		require.Equal(t, http.StatusNotFound, status)
+		r.say(t, "go")
+		require.Zero(t, r.ends(t))
+		require.Contains(t, r.String(), " end\n0\n", "it is not in the environment")
+		require.Contains(t, r.String(), "'/opt/runner' 'git-credential' 'https://github.com/acme'")
+	})
 
-func TestGitCredentialsThatCannotBeAreRefused(t *testing.T) {
-	c, _ := jobClient(t, secret("G", "gits-value"))
-	j := shell(c, "echo ran", nil)
-	j.Git = []job.GitCredential{{URL: "http://github.com", Secret: "G"}}
-	require.Contains(t, refused(t, j), "github.com")
+	t.Run("is refused with an invalid git credential", func(t *testing.T) {
+		c, _ := jobClient(t, secret("G", "gits-value"))
+		j := shell(c, "echo ran", nil)
+		j.Git = []job.GitCredential{{URL: "http://github.com", Secret: "G"}}
+		require.Contains(t, refused(t, j), "github.com")
+	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/satchelhq/satchel/internal/calmlog"
 )
 
-func TestALogIsNotFlooded(t *testing.T) {
+func TestNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := calmlog.New(slog.New(slog.NewTextHandler(&out, nil)))

@@ -7,18 +7,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestANameIsRiskyIfProgramsActOnIt(t *testing.T) {
-	for _, name := range []string{"LD_PRELOAD", "LD_", "PATH", "GIT_CONFIG", "GIT_CONFIG_KEY_0", "LUA_PATH_5_4", "HTTPS_PROXY", "https_proxy", "No_Proxy", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "SATCHEL_RUNNER_TOKEN"} {
-		require.True(t, Risky(name), name)
-	}
-	for _, name := range []string{"", "DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "PROXY", "PATHS", "MY_PATH", "GIT_TOKEN", "LDAP_PASSWORD", "ENVIRONMENT", "GIT_DIRECTORY"} {
-		require.False(t, Risky(name), name)
-	}
-	require.Equal(t, runtime.GOOS == "windows", Risky("Path"), "only on Windows it is the same variable as PATH")
-}
+func TestRisky(t *testing.T) {
+	t.Run("recognizes names that programs act on", func(t *testing.T) {
+		for _, name := range []string{"LD_PRELOAD", "LD_", "PATH", "GIT_CONFIG", "GIT_CONFIG_KEY_0", "LUA_PATH_5_4", "HTTPS_PROXY", "https_proxy", "No_Proxy", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "SATCHEL_RUNNER_TOKEN"} {
+			require.True(t, Risky(name), name)
+		}
+		for _, name := range []string{"", "DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "PROXY", "PATHS", "MY_PATH", "GIT_TOKEN", "LDAP_PASSWORD", "ENVIRONMENT", "GIT_DIRECTORY"} {
+			require.False(t, Risky(name), name)
+		}
+		require.Equal(t, runtime.GOOS == "windows", Risky("Path"), "only on Windows it is the same variable as PATH")
+	})
 
-func TestAPatternHasItsStarAtTheEnd(t *testing.T) {
-	for _, pattern := range risky {
-		require.Regexp(t, `^[A-Z0-9_]+\*?$`, pattern, "Risky compares with capitals, and understands nothing else")
-	}
+	t.Run("has patterns with the star at the end only", func(t *testing.T) {
+		for _, pattern := range risky {
+			require.Regexp(t, `^[A-Z0-9_]+\*?$`, pattern, "Risky compares with capitals, and understands nothing else")
+		}
+	})
 }

@@ -99,7 +99,7 @@ func TestFlight_LastCallerLeaves(t *testing.T) {
 	})
 }
 
-func TestFlight_NewRunBesideCanceledOne(t *testing.T) {
+func TestFlight_BesideCanceledRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &shared.Flight[string]{Hold: func(string) time.Duration { return time.Hour }}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*ms)

@@ -36,7 +36,7 @@ func dialAs(uid int, address string) (net.Conn, error) {
 	return d.conn, d.err
 }
 
-func TestAnotherUserIsRefusedOnASocketEvenIfTheFilesLetItIn(t *testing.T) {
+func TestServe_OtherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		testenv.Lacks(t, "only root can connect as another user")
 	}

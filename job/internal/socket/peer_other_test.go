@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhereAPeerCannotBeKnownNothingIsServed(t *testing.T) {
+func TestServe_UnknownPeer(t *testing.T) {
 	_, err := Serve(t.TempDir(), nil, nil, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "run the job on Linux or macOS, or without the socket")
 }

@@ -86,98 +86,184 @@ func exchange(t *testing.T, s *Server, method, url string) (*http.Response, stri
 	return response, string(body)
 }
 
-func TestASocketServesTheValueOfTheMoment(t *testing.T) {
-	var v served
-	v.put("TOKEN", "first", time.Time{})
-	s := openSocket(t, io.Discard, v.lookup, "TOKEN")
-	response, body := exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
-	require.Equal(t, http.StatusOK, response.StatusCode)
-	require.Equal(t, "first", body, "the value as it is, without a line break")
-	require.Equal(t, "application/octet-stream", response.Header.Get("Content-Type"))
-	require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
-	require.Empty(t, response.Header.Values(expiresHeader))
+func TestServe(t *testing.T) {
+	t.Run("serves the current value", func(t *testing.T) {
+		var v served
+		v.put("TOKEN", "first", time.Time{})
+		s := openSocket(t, io.Discard, v.lookup, "TOKEN")
+		response, body := exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.Equal(t, "first", body, "the value as it is, without a line break")
+		require.Equal(t, "application/octet-stream", response.Header.Get("Content-Type"))
+		require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
+		require.Empty(t, response.Header.Values(expiresHeader))
 
-	ends := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
-	v.put("TOKEN", "second\nof two lines\n", ends)
-	response, body = exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
-	require.Equal(t, "second\nof two lines\n", body, "a job of three hours gets the token of the third")
-	require.Equal(t, "2031-05-06T07:08:09Z", response.Header.Get(expiresHeader))
+		ends := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
+		v.put("TOKEN", "second\nof two lines\n", ends)
+		response, body = exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
+		require.Equal(t, "second\nof two lines\n", body, "a job of three hours gets the token of the third")
+		require.Equal(t, "2031-05-06T07:08:09Z", response.Header.Get(expiresHeader))
 
-	v.put("TOKEN", "", time.Time{})
-	response, body = exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
-	require.Equal(t, http.StatusOK, response.StatusCode, "an empty value is a value")
-	require.Empty(t, body)
+		v.put("TOKEN", "", time.Time{})
+		response, body = exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
+		require.Equal(t, http.StatusOK, response.StatusCode, "an empty value is a value")
+		require.Empty(t, body)
+	})
+
+	t.Run("serves curl", func(t *testing.T) {
+		curl, err := exec.LookPath("curl")
+		if err != nil {
+			testenv.Lacks(t, "there is no curl on this machine")
+		}
+		var v served
+		v.put("TOKEN", "from a shell", time.Time{})
+		s := openSocket(t, io.Discard, v.lookup, "TOKEN")
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", curl+` -sSf --unix-socket "$SATCHEL_SOCKET" http://satchel/secrets/TOKEN`)
+		cmd.Env = []string{Variable + "=" + s.Path()}
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Equal(t, "from a shell", string(out))
+	})
+
+	t.Run("responds alike to every name it does not serve", func(t *testing.T) {
+		var v served
+		v.put("MINE", "1", time.Time{})
+		v.put("OTHERS", "2", time.Time{})
+		s := openSocket(t, io.Discard, v.lookup, "MINE", "GONE")
+		answers := map[string]bool{}
+		for _, path := range []string{"OTHERS", "NOBODYS", "GONE", "", "MINE/", "mine", "%4dINE%00"} {
+			response, body := exchange(t, s, "GET", "http://satchel/secrets/"+path)
+			require.Equal(t, http.StatusNotFound, response.StatusCode, path)
+			response.Header.Del("Date")
+			var header bytes.Buffer
+			require.NoError(t, response.Header.Write(&header))
+			answers[header.String()+body] = true
+		}
+		require.Len(t, answers, 1, "what another job has and what nobody has gets the same answer")
+		response, _ := exchange(t, s, "GET", "http://satchel/")
+		require.Equal(t, http.StatusNotFound, response.StatusCode, "there is no list")
+	})
+
+	t.Run("accepts only GET for its host", func(t *testing.T) {
+		var v served
+		v.put("TOKEN", "s3cret", time.Time{})
+		s := openSocket(t, io.Discard, v.lookup, "TOKEN")
+		for _, method := range []string{"HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "MADEUP"} {
+			response, body := exchange(t, s, method, "http://satchel/secrets/TOKEN")
+			require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode, method)
+			require.Equal(t, "GET", response.Header.Get("Allow"), method)
+			require.NotContains(t, body, "s3cret")
+		}
+		for _, host := range []string{"localhost", "satchel.example.com", "satchel:80"} {
+			response, body := exchange(t, s, "GET", "http://"+host+"/secrets/TOKEN")
+			require.Equal(t, http.StatusMisdirectedRequest, response.StatusCode, host)
+			require.NotContains(t, body, "s3cret")
+		}
+	})
+
+	t.Run("makes a private socket and removes it", func(t *testing.T) {
+		var v served
+		dir := shortDir(t)
+		s, err := Serve(dir, nil, v.lookup, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		require.Equal(t, filepath.Join(dir, "satchel.sock"), s.Path())
+		info, err := os.Stat(s.Path())
+		require.NoError(t, err)
+		require.Equal(t, os.ModeSocket|0o600, info.Mode())
+		_, err = Serve(dir, nil, v.lookup, slog.New(slog.DiscardHandler))
+		require.ErrorContains(t, err, "address already in use", "a second one must not push the first aside")
+		require.NoError(t, s.Close())
+		_, err = os.Stat(s.Path())
+		require.ErrorIs(t, err, os.ErrNotExist)
+		_ = s.Close() // a second time changes nothing
+	})
+
+	t.Run("limits concurrent requests", func(t *testing.T) {
+		var v served
+		v.put("TOKEN", "value", time.Time{})
+		var inside, most atomic.Int32
+		s := openSocket(t, io.Discard, func(name string) (bundle.Secret, bool) {
+			defer inside.Add(-1)
+			for n := inside.Add(1); ; {
+				if before := most.Load(); n <= before || most.CompareAndSwap(before, n) {
+					break
+				}
+			}
+			time.Sleep(20 * time.Millisecond) // so that the others come meanwhile
+			return v.lookup(name)
+		}, "TOKEN")
+		var group sync.WaitGroup
+		for range 3 * maxPeers {
+			group.Go(func() {
+				secret, err := Ask(t.Context(), s.Path(), "TOKEN")
+				if err != nil || secret.Value.Reveal() != "value" {
+					t.Errorf("everybody is served in the end, and got %v", err)
+				}
+			})
+		}
+		group.Wait()
+		require.LessOrEqual(t, int(most.Load()), maxPeers)
+		require.Greater(t, int(most.Load()), 1, "one need not wait for another")
+	})
+
+	t.Run("frees the place of a silent connection when it closes", func(t *testing.T) {
+		var v served
+		v.put("TOKEN", "value", time.Time{})
+		s := openSocket(t, io.Discard, v.lookup, "TOKEN")
+		for range 2 * maxPeers {
+			conn, err := net.Dial("unix", s.Path())
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+		}
+		_, err := Ask(t.Context(), s.Path(), "TOKEN")
+		require.NoError(t, err)
+	})
+
+	t.Run("limits the size of headers", func(t *testing.T) {
+		var v served
+		s := openSocket(t, io.Discard, v.lookup)
+		conn, err := net.Dial("unix", s.Path())
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = io.WriteString(conn, "GET /secrets/TOKEN HTTP/1.1\r\nHost: satchel\r\nX: "+strings.Repeat("x", 16<<10)+"\r\n\r\n")
+		if err == nil { // or cut off while writing
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			response.Body.Close()
+			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
+		}
+	})
+
+	t.Run("rejects a path that is too long", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), strings.Repeat("d", maxPath))
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		_, err := Serve(dir, nil, nil, slog.New(slog.DiscardHandler))
+		require.ErrorContains(t, err, "a unix socket's can have 103; use a shorter directory")
+
+		base := shortDir(t)
+		dir = filepath.Join(base, strings.Repeat("d", maxPath-len(base)-len("//satchel.sock")))
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		s, err := Serve(dir, nil, nil, slog.New(slog.DiscardHandler))
+		require.NoError(t, err, "the longest that is allowed works")
+		require.Len(t, s.Path(), maxPath)
+		require.NoError(t, s.Close())
+	})
+
+	t.Run("logs names and no values", func(t *testing.T) {
+		var log bytes.Buffer
+		var v served
+		v.put("TOKEN", "c4n4ry-in-the-m1ne", time.Time{})
+		s := openSocket(t, &log, v.lookup, "TOKEN")
+		_, body := exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
+		require.Equal(t, "c4n4ry-in-the-m1ne", body)
+		exchange(t, s, "GET", "http://satchel/secrets/NONE")
+		require.NoError(t, s.Close())
+		require.Contains(t, log.String(), "name=TOKEN")
+		require.NotContains(t, log.String(), "c4n4ry")
+	})
 }
 
-func TestASocketIsReadFromAShell(t *testing.T) {
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		testenv.Lacks(t, "there is no curl on this machine")
-	}
-	var v served
-	v.put("TOKEN", "from a shell", time.Time{})
-	s := openSocket(t, io.Discard, v.lookup, "TOKEN")
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", curl+` -sSf --unix-socket "$SATCHEL_SOCKET" http://satchel/secrets/TOKEN`)
-	cmd.Env = []string{Variable + "=" + s.Path()}
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	require.Equal(t, "from a shell", string(out))
-}
-
-func TestASocketDoesNotTellWhatOthersHave(t *testing.T) {
-	var v served
-	v.put("MINE", "1", time.Time{})
-	v.put("OTHERS", "2", time.Time{})
-	s := openSocket(t, io.Discard, v.lookup, "MINE", "GONE")
-	answers := map[string]bool{}
-	for _, path := range []string{"OTHERS", "NOBODYS", "GONE", "", "MINE/", "mine", "%4dINE%00"} {
-		response, body := exchange(t, s, "GET", "http://satchel/secrets/"+path)
-		require.Equal(t, http.StatusNotFound, response.StatusCode, path)
-		response.Header.Del("Date")
-		var header bytes.Buffer
-		require.NoError(t, response.Header.Write(&header))
-		answers[header.String()+body] = true
-	}
-	require.Len(t, answers, 1, "what another job has and what nobody has gets the same answer")
-	response, _ := exchange(t, s, "GET", "http://satchel/")
-	require.Equal(t, http.StatusNotFound, response.StatusCode, "there is no list")
-}
-
-func TestASocketIsForReadingAndForItsOwnHost(t *testing.T) {
-	var v served
-	v.put("TOKEN", "s3cret", time.Time{})
-	s := openSocket(t, io.Discard, v.lookup, "TOKEN")
-	for _, method := range []string{"HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "MADEUP"} {
-		response, body := exchange(t, s, method, "http://satchel/secrets/TOKEN")
-		require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode, method)
-		require.Equal(t, "GET", response.Header.Get("Allow"), method)
-		require.NotContains(t, body, "s3cret")
-	}
-	for _, host := range []string{"localhost", "satchel.example.com", "satchel:80"} {
-		response, body := exchange(t, s, "GET", "http://"+host+"/secrets/TOKEN")
-		require.Equal(t, http.StatusMisdirectedRequest, response.StatusCode, host)
-		require.NotContains(t, body, "s3cret")
-	}
-}
-
-func TestASocketIsPrivateAndGoneInTheEnd(t *testing.T) {
-	var v served
-	dir := shortDir(t)
-	s, err := Serve(dir, nil, v.lookup, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	require.Equal(t, filepath.Join(dir, "satchel.sock"), s.Path())
-	info, err := os.Stat(s.Path())
-	require.NoError(t, err)
-	require.Equal(t, os.ModeSocket|0o600, info.Mode())
-	_, err = Serve(dir, nil, v.lookup, slog.New(slog.DiscardHandler))
-	require.ErrorContains(t, err, "address already in use", "a second one must not push the first aside")
-	require.NoError(t, s.Close())
-	_, err = os.Stat(s.Path())
-	require.ErrorIs(t, err, os.ErrNotExist)
-	_ = s.Close() // a second time changes nothing
-}
-
-func TestClosingASocketLeavesNothingRunning(t *testing.T) {
+func TestServer_Close(t *testing.T) {
 	stacks := func() int {
 		buffer := make([]byte, 1<<20)
 		return strings.Count(string(buffer[:runtime.Stack(buffer, true)]), "Server")
@@ -217,119 +303,37 @@ func TestClosingASocketLeavesNothingRunning(t *testing.T) {
 	}
 }
 
-func TestASocketServesManyAndNotAllAtOnce(t *testing.T) {
-	var v served
-	v.put("TOKEN", "value", time.Time{})
-	var inside, most atomic.Int32
-	s := openSocket(t, io.Discard, func(name string) (bundle.Secret, bool) {
-		defer inside.Add(-1)
-		for n := inside.Add(1); ; {
-			if before := most.Load(); n <= before || most.CompareAndSwap(before, n) {
-				break
-			}
-		}
-		time.Sleep(20 * time.Millisecond) // so that the others come meanwhile
-		return v.lookup(name)
-	}, "TOKEN")
-	var group sync.WaitGroup
-	for range 3 * maxPeers {
-		group.Go(func() {
-			secret, err := Ask(t.Context(), s.Path(), "TOKEN")
-			if err != nil || secret.Value.Reveal() != "value" {
-				t.Errorf("everybody is served in the end, and got %v", err)
-			}
-		})
-	}
-	group.Wait()
-	require.LessOrEqual(t, int(most.Load()), maxPeers)
-	require.Greater(t, int(most.Load()), 1, "one need not wait for another")
-}
-
-func TestWhoSaysNothingOnASocketMakesRoomWhenItGoes(t *testing.T) {
-	var v served
-	v.put("TOKEN", "value", time.Time{})
-	s := openSocket(t, io.Discard, v.lookup, "TOKEN")
-	for range 2 * maxPeers {
-		conn, err := net.Dial("unix", s.Path())
+func TestAsk(t *testing.T) {
+	t.Run("reports the cause of a failure", func(t *testing.T) {
+		var v served
+		v.put("TOKEN", "value", time.Now().Add(time.Hour))
+		s := openSocket(t, io.Discard, v.lookup, "TOKEN")
+		secret, err := Ask(t.Context(), s.Path(), "TOKEN")
 		require.NoError(t, err)
-		require.NoError(t, conn.Close())
-	}
-	_, err := Ask(t.Context(), s.Path(), "TOKEN")
-	require.NoError(t, err)
-}
+		require.Equal(t, "value", secret.Value.Reveal())
+		require.WithinDuration(t, time.Now().Add(time.Hour), secret.Expires, time.Minute)
 
-func TestHeadersOnASocketAreBounded(t *testing.T) {
-	var v served
-	s := openSocket(t, io.Discard, v.lookup)
-	conn, err := net.Dial("unix", s.Path())
-	require.NoError(t, err)
-	defer conn.Close()
-	_, err = io.WriteString(conn, "GET /secrets/TOKEN HTTP/1.1\r\nHost: satchel\r\nX: "+strings.Repeat("x", 16<<10)+"\r\n\r\n")
-	if err == nil { // or cut off while writing
-		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		_, err = Ask(t.Context(), s.Path(), "OTHER")
+		require.ErrorContains(t, err, "asking for OTHER at the socket "+s.Path()+": the job has no such secret; name it among the job's secrets")
+		require.NoError(t, s.Close())
+		_, err = Ask(t.Context(), s.Path(), "TOKEN")
+		require.ErrorContains(t, err, "the runner serves it while the job runs")
+
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = Ask(ctx, s.Path(), "TOKEN")
+		require.ErrorIs(t, err, context.Canceled)
+	})
+
+	t.Run("limits the length of a value", func(t *testing.T) {
+		var v served
+		v.put("LONGEST", strings.Repeat("x", maxValue), time.Time{})
+		v.put("LONGER", strings.Repeat("x", maxValue+1), time.Time{})
+		s := openSocket(t, io.Discard, v.lookup, "LONGEST", "LONGER")
+		secret, err := Ask(t.Context(), s.Path(), "LONGEST")
 		require.NoError(t, err)
-		response.Body.Close()
-		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
-	}
-}
-
-func TestAPathThatIsTooLongForASocketIsSaidSo(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), strings.Repeat("d", maxPath))
-	require.NoError(t, os.Mkdir(dir, 0o700))
-	_, err := Serve(dir, nil, nil, slog.New(slog.DiscardHandler))
-	require.ErrorContains(t, err, "a unix socket's can have 103; use a shorter directory")
-
-	base := shortDir(t)
-	dir = filepath.Join(base, strings.Repeat("d", maxPath-len(base)-len("//satchel.sock")))
-	require.NoError(t, os.Mkdir(dir, 0o700))
-	s, err := Serve(dir, nil, nil, slog.New(slog.DiscardHandler))
-	require.NoError(t, err, "the longest that is allowed works")
-	require.Len(t, s.Path(), maxPath)
-	require.NoError(t, s.Close())
-}
-
-func TestTheLogOfASocketHasNamesAndNoValues(t *testing.T) {
-	var log bytes.Buffer
-	var v served
-	v.put("TOKEN", "c4n4ry-in-the-m1ne", time.Time{})
-	s := openSocket(t, &log, v.lookup, "TOKEN")
-	_, body := exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
-	require.Equal(t, "c4n4ry-in-the-m1ne", body)
-	exchange(t, s, "GET", "http://satchel/secrets/NONE")
-	require.NoError(t, s.Close())
-	require.Contains(t, log.String(), "name=TOKEN")
-	require.NotContains(t, log.String(), "c4n4ry")
-}
-
-func TestAskingASocketSaysWhatIsWrong(t *testing.T) {
-	var v served
-	v.put("TOKEN", "value", time.Now().Add(time.Hour))
-	s := openSocket(t, io.Discard, v.lookup, "TOKEN")
-	secret, err := Ask(t.Context(), s.Path(), "TOKEN")
-	require.NoError(t, err)
-	require.Equal(t, "value", secret.Value.Reveal())
-	require.WithinDuration(t, time.Now().Add(time.Hour), secret.Expires, time.Minute)
-
-	_, err = Ask(t.Context(), s.Path(), "OTHER")
-	require.ErrorContains(t, err, "asking for OTHER at the socket "+s.Path()+": the job has no such secret; name it among the job's secrets")
-	require.NoError(t, s.Close())
-	_, err = Ask(t.Context(), s.Path(), "TOKEN")
-	require.ErrorContains(t, err, "the runner serves it while the job runs")
-
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = Ask(ctx, s.Path(), "TOKEN")
-	require.ErrorIs(t, err, context.Canceled)
-}
-
-func TestAValueWithoutEndIsNotReadFromASocket(t *testing.T) {
-	var v served
-	v.put("LONGEST", strings.Repeat("x", maxValue), time.Time{})
-	v.put("LONGER", strings.Repeat("x", maxValue+1), time.Time{})
-	s := openSocket(t, io.Discard, v.lookup, "LONGEST", "LONGER")
-	secret, err := Ask(t.Context(), s.Path(), "LONGEST")
-	require.NoError(t, err)
-	require.Len(t, secret.Value.Reveal(), maxValue)
-	_, err = Ask(t.Context(), s.Path(), "LONGER")
-	require.ErrorContains(t, err, "longer than 1048576 bytes")
+		require.Len(t, secret.Value.Reveal(), maxValue)
+		_, err = Ask(t.Context(), s.Path(), "LONGER")
+		require.ErrorContains(t, err, "longer than 1048576 bytes")
+	})
 }
