@@ -1,7 +1,7 @@
-// Package api has the JSON types of a platform's admin API, which package
-// vaulthttp serves, package admin asks and docs/openapi.yaml describes. The
+// Package api has the JSON types of the platform's admin API. Package vaulthttp serves
+// that API, package admin is its client, and docs/openapi.yaml describes it. The
 // methods of a vault return the same types.
 //
-// No type here holds a secret's value or a runner's token: whatever this package
-// has can be printed, logged and encoded.
+// No type in this package holds the value of a secret or a runner token, so all of
+// them can be printed, logged and encoded.
 package api

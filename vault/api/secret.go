@@ -6,72 +6,75 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Secret is what an administrator sees of a version of a secret: everything but
-// its value.
+// Secret describes one version of a secret, without its value.
 type Secret struct {
-	// Scope is the scope that the version is stored in, and Name the secret's name.
+	// Scope is the scope that stores the version.
 	Scope string `json:"scope"`
-	Name  string `json:"name"`
-	// Kind is who issued the value, such as "anthropic". It may be empty.
+	// Name is the name of the secret.
+	Name string `json:"name"`
+	// Kind is the issuer of the value, such as "anthropic", or empty.
 	Kind string `json:"kind,omitempty"`
-	// Version counts from 1.
+	// Version is the number of the version, starting at 1.
 	Version int64 `json:"version"`
-	// Active says that this version is the one that runners get.
+	// Active is true if runners get this version.
 	Active bool `json:"active"`
-	// Hidden says that this version is a tombstone: runners of the scope do
-	// not get the secret that they would inherit under this name.
+	// Hidden is true if this version is a tombstone, which hides the inherited secret
+	// of this name from the runners of the scope.
 	Hidden bool `json:"hidden"`
-	// Preview is the masked form of the value; see [bundle.Value.Preview]. It is
-	// empty for a tombstone.
+	// Preview is the masked value; see [bundle.Value.Preview]. It is empty for a
+	// tombstone.
 	Preview string `json:"preview,omitempty"`
-	// Created is when the name got its first version, Rotated when this
-	// version replaced another. Rotated is zero for the first.
+	// Created is the time at which the first version of the name was stored.
 	Created time.Time `json:"created_at"`
+	// Rotated is the time at which this version replaced another. It is zero for the
+	// first version.
 	Rotated time.Time `json:"rotated_at,omitzero"`
-	// Expires is when the value ends, or zero if it does not.
+	// Expires is the expiry time of the value, or zero if it does not expire.
 	Expires time.Time `json:"expires_at,omitzero"`
 	// Delivery is how jobs get the value.
 	Delivery bundle.Delivery `json:"delivery"`
-	// Author is who wrote this version. It may be empty.
+	// Author is the actor who wrote this version, or empty.
 	Author string `json:"author,omitempty"`
-	// LastUsed is when a runner last received the secret, to about ten
-	// seconds, or zero, and LastToken is the id of the token that it showed.
-	LastUsed  time.Time `json:"last_used_at,omitzero"`
-	LastToken string    `json:"last_token,omitempty"`
+	// LastUsed is the time at which a runner last received the secret, accurate to
+	// about ten seconds, or zero.
+	LastUsed time.Time `json:"last_used_at,omitzero"`
+	// LastToken is the id of the runner token of the last use, or empty.
+	LastToken string `json:"last_token,omitempty"`
 }
 
-// SecretList is the answer to GET /v1/secrets.
+// SecretList is the response to GET /v1/secrets.
 type SecretList struct {
-	// Secrets is never null in an answer.
+	// Secrets is never null in a response.
 	Secrets []Secret `json:"secrets"`
 }
 
-// VersionList is the answer to GET /v1/secrets/{name}/versions.
+// VersionList is the response to GET /v1/secrets/{name}/versions.
 type VersionList struct {
-	// Versions are the newest first, and never null in an answer.
+	// Versions are sorted from the newest to the oldest, and never null in a response.
 	Versions []Secret `json:"versions"`
 }
 
-// PutSecret is the body of PUT /v1/secrets/{name} but for its member "value",
-// which is plaintext: each side adds it where it sends or reads the body.
+// PutSecret is the body of PUT /v1/secrets/{name} without its member "value". That
+// member is plaintext, so the client and the server add it where they encode and
+// decode the body.
 type PutSecret struct {
-	// Kind is who issued the value: at most 64 bytes without control characters.
-	// Default: that of the version before.
+	// Kind is the issuer of the value: at most 64 bytes without control characters.
+	// Default: the kind of the previous version.
 	Kind string `json:"kind,omitempty"`
-	// Expires is when the value ends, a time to come. Default: it does not; for
-	// the value that is active already, as before.
+	// Expires is the expiry time of the value, in the future. Default: the value does
+	// not expire, or keeps its expiry if it is the active value already.
 	Expires time.Time `json:"expires_at,omitzero"`
-	// Delivery is how jobs get the value. Default: that of the version before, or
-	// bundle.DeliverEnv.
+	// Delivery is how jobs get the value. Default: the delivery of the previous
+	// version, or bundle.DeliverEnv.
 	Delivery bundle.Delivery `json:"delivery,omitempty"`
-	// AllowTrailingNewline accepts a value that ends in a line break. Default: it
-	// is refused.
+	// AllowTrailingNewline accepts a value that ends in a line break. Default: such a
+	// value is refused.
 	AllowTrailingNewline bool `json:"allow_trailing_newline,omitempty"`
 }
 
 // ActivateSecret is the body of POST /v1/secrets/{name}/activate.
 type ActivateSecret struct {
-	// Version is the stored version that runners get from then on. It is nil if
-	// the body does not have it, which is refused.
+	// Version is the stored version to activate. A body without it is refused; the
+	// field is nil then.
 	Version *int64 `json:"version"`
 }

@@ -2,64 +2,69 @@ package api
 
 import "time"
 
-// Token is what an administrator sees of a runner's token. The token itself is
-// not stored.
+// Token describes a runner token. The token itself is not stored.
 type Token struct {
-	// ID is the part of the token that names it. It is no secret.
+	// ID is the part of the token that identifies it. It is not secret.
 	ID string `json:"id"`
 	// Scope is the scope whose bundle runners get for the token.
 	Scope string `json:"scope"`
-	// Label says what the token is for, and Author is who issued it. Either may
-	// be empty.
-	Label  string `json:"label,omitempty"`
+	// Label describes the purpose of the token, or is empty.
+	Label string `json:"label,omitempty"`
+	// Author is the actor who issued the token, or empty.
 	Author string `json:"author,omitempty"`
-	// Created is when the token was issued.
+	// Created is the time at which the token was issued.
 	Created time.Time `json:"created_at"`
-	// Expires is when the token ends and RotateBy when its owner should
-	// replace it. Each may be zero.
-	Expires  time.Time `json:"expires_at,omitzero"`
+	// Expires is the expiry time of the token, or zero if it does not expire.
+	Expires time.Time `json:"expires_at,omitzero"`
+	// RotateBy is the time by which the owner should replace the token, or zero.
 	RotateBy time.Time `json:"rotate_by,omitzero"`
-	// Revoked is when the token was or will be revoked, or zero; RevokedBy is
-	// who said so.
-	Revoked   time.Time `json:"revoked_at,omitzero"`
-	RevokedBy string    `json:"revoked_by,omitempty"`
-	// LastUsed is when the token last fetched a bundle or found it unchanged,
-	// to about ten seconds, or zero; LastAddr and LastRunner say who showed it.
-	LastUsed   time.Time `json:"last_used_at,omitzero"`
-	LastAddr   string    `json:"last_addr,omitempty"`
-	LastRunner string    `json:"last_runner,omitempty"`
-	// Waived are the required secrets that its runner does without.
+	// Revoked is the time from which the token is revoked, which may be in the
+	// future, or zero if it is not revoked.
+	Revoked time.Time `json:"revoked_at,omitzero"`
+	// RevokedBy is the actor who revoked the token, or empty.
+	RevokedBy string `json:"revoked_by,omitempty"`
+	// LastUsed is the time at which a runner last used the token to fetch a bundle,
+	// or to find it unchanged. It is accurate to about ten seconds, or zero.
+	LastUsed time.Time `json:"last_used_at,omitzero"`
+	// LastAddr is the network address of that runner, or empty.
+	LastAddr string `json:"last_addr,omitempty"`
+	// LastRunner is the name of that runner, or empty.
+	LastRunner string `json:"last_runner,omitempty"`
+	// Waived are the names of required secrets that the token's runners do not need.
 	Waived []string `json:"waived,omitempty"`
 }
 
-// TokenList is the answer to GET /v1/tokens.
+// TokenList is the response to GET /v1/tokens.
 type TokenList struct {
-	// Tokens are the oldest first, and never null in an answer.
+	// Tokens are sorted from the oldest to the newest, and never null in a response.
 	Tokens []Token `json:"tokens"`
 }
 
 // IssueToken is the body of POST /v1/tokens.
 type IssueToken struct {
-	// Label says what the token is for: at most 256 bytes without control
-	// characters. Default: nothing.
+	// Label describes the purpose of the token: at most 256 bytes without control
+	// characters. Default: no label.
 	Label string `json:"label,omitempty"`
-	// Expires is when the token ends, a time to come. Default: it does not.
+	// Expires is the expiry time of the token, in the future. Default: the token does
+	// not expire.
 	Expires time.Time `json:"expires_at,omitzero"`
-	// RotateBy is when its owner should replace it; runners are told. Default: no
-	// hint.
+	// RotateBy is the time by which the owner should replace the token. Runners get
+	// it with each bundle. Default: no such time.
 	RotateBy time.Time `json:"rotate_by,omitzero"`
-	// Waive are the required secrets that its runner does without, at most 100.
-	// Default: none.
+	// Waive are the names of required secrets that the token's runners do not need,
+	// at most 100. Default: none.
 	Waive []string `json:"waive,omitempty"`
 }
 
 // RotateToken is the body of POST /v1/tokens/{id}/rotate.
 type RotateToken struct {
-	// OverlapSeconds is for how long both tokens work, from 1 to 7,776,000 (90
-	// days). Default: an hour.
+	// OverlapSeconds is the time during which both tokens work, from 1 to 7,776,000
+	// (90 days). Default: 3600, an hour.
 	OverlapSeconds *int64 `json:"overlap_seconds,omitempty"`
-	// Expires and RotateBy are the new token's, as in [IssueToken]. Default: those
-	// of the old one, as long after now as they were after its creation.
-	Expires  time.Time `json:"expires_at,omitzero"`
+	// Expires is the expiry time of the new token, as in [IssueToken]. Default: that
+	// of the old token, moved by the time since its creation.
+	Expires time.Time `json:"expires_at,omitzero"`
+	// RotateBy is the time by which the owner should replace the new token. Default:
+	// that of the old token, moved by the time since its creation.
 	RotateBy time.Time `json:"rotate_by,omitzero"`
 }
