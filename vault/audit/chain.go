@@ -12,11 +12,11 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// labelAudit is the label of entries' MACs.
+// labelAudit is the label of the MACs of entries.
 const labelAudit = "ska/v1 audit"
 
-// chainMAC returns the MAC that binds an entry to its tenant, its number and
-// the entry before it.
+// chainMAC returns the MAC that binds an entry to its tenant, its number and the
+// previous entry.
 func chainMAC(key *keyring.DataKey, previous [32]byte, tenant string, seq int64, entry []byte) ([32]byte, error) {
 	var b []byte
 	b = append(b, previous[:]...)
@@ -26,7 +26,7 @@ func chainMAC(key *keyring.DataKey, previous [32]byte, tenant string, seq int64,
 	return key.MAC(labelAudit, append(b, entry...))
 }
 
-// encode returns entries as they are stored.
+// encode returns entries in the form in which they are stored.
 func encode(entries []Entry) ([][]byte, error) {
 	out := make([][]byte, len(entries))
 	for i, e := range entries {
@@ -38,9 +38,10 @@ func encode(entries []Entry) ([][]byte, error) {
 	return out, nil
 }
 
-// Chain returns the rows of entries that follow head, the newest one of a
-// tenant's chain, or nil if there is none. They are to be stored, in
-// store.Change.Append, together with the change that the entries are about.
+// Chain returns the rows for entries that follow head, which is the newest row of the
+// tenant's chain, or nil if the chain is empty. The caller stores them, in
+// [store.Change].Append, together with the change that the entries record. Chain does
+// not keep key or destroy it. The error is [keyring.ErrKeyState] if key is destroyed.
 func Chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries ...Entry) ([]store.AuditRow, error) {
 	encoded, err := encode(entries)
 	if err != nil {
@@ -69,19 +70,19 @@ func chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries []
 	return rows, nil
 }
 
-// check follows a chain.
+// check verifies the rows of a chain in order.
 type check struct {
 	tenant string
 	since  *Head
 	last   *store.AuditRow
-	// first is the oldest row if entries before it were dropped, until the
-	// entry that says so has been found; firstKey is behind its MAC.
+	// first is the oldest row if the entries before it are missing, until the trim
+	// entry that dropped them is found; firstKey is the key of its MAC.
 	first    *store.AuditRow
 	firstKey *keyring.DataKey
-	met      bool // since was found, or dropped
+	met      bool // since was found, or was dropped by a trim
 }
 
-// next checks the row that follows.
+// next checks the next row.
 func (c *check) next(ctx context.Context, find Find, row store.AuditRow) (Entry, error) {
 	key, err := find(ctx, row.KeyID)
 	if err != nil {
@@ -93,13 +94,13 @@ func (c *check) next(ctx context.Context, find Find, row store.AuditRow) (Entry,
 	var previous [32]byte
 	switch {
 	case c.last != nil && row.Seq != c.last.Seq+1:
-		return tampered("does not follow the one before it: entries are missing")
+		return tampered("does not follow the previous one: entries are missing")
 	case c.last != nil:
 		previous = c.last.MAC
 	case row.Seq > 1:
 		c.first, c.firstKey = &row, key
 	case row.Seq < 1:
-		return tampered("has no number that a chain gives")
+		return tampered("has an invalid number")
 	}
 	if c.first == nil || c.last != nil {
 		mac, err := chainMAC(key, previous, c.tenant, row.Seq, row.Entry)
@@ -107,19 +108,19 @@ func (c *check) next(ctx context.Context, find Find, row store.AuditRow) (Entry,
 			return Entry{}, err
 		}
 		if !hmac.Equal(mac[:], row.MAC[:]) {
-			return tampered("is not as it was written")
+			return tampered("was modified")
 		}
 	}
 	c.last = &row
 	if c.since != nil && row.Seq == c.since.Seq {
 		if row.MAC != c.since.MAC {
-			return tampered("is not the one that was kept elsewhere")
+			return tampered("does not match the head that was kept")
 		}
 		c.met = true
 	}
 	var entry Entry
 	if err := json.Unmarshal(row.Entry, &entry); err != nil {
-		return tampered("cannot be read")
+		return tampered("cannot be decoded")
 	}
 	if entry.Action == Trim {
 		return entry, c.checkTrim(entry)
@@ -127,7 +128,7 @@ func (c *check) next(ctx context.Context, find Find, row store.AuditRow) (Entry,
 	return entry, nil
 }
 
-// checkTrim takes note of an entry that says which others were dropped.
+// checkTrim checks an entry that records the trim of older entries.
 func (c *check) checkTrim(e Entry) error {
 	if c.since != nil && c.since.Seq <= e.Through {
 		c.met = true
@@ -137,26 +138,26 @@ func (c *check) checkTrim(e Entry) error {
 	}
 	var previous [32]byte
 	if n, err := hex.Decode(previous[:], []byte(e.Head)); err != nil || n != len(previous) {
-		return fmt.Errorf("%w: entry %d does not say what it dropped", keyring.ErrTampered, c.last.Seq)
+		return fmt.Errorf("%w: entry %d does not name the head of the entries that it dropped", keyring.ErrTampered, c.last.Seq)
 	}
 	mac, err := chainMAC(c.firstKey, previous, c.tenant, c.first.Seq, c.first.Entry)
 	if err != nil {
 		return err
 	}
 	if !hmac.Equal(mac[:], c.first.MAC[:]) {
-		return fmt.Errorf("%w: entry %d is not as it was written", keyring.ErrTampered, c.first.Seq)
+		return fmt.Errorf("%w: entry %d was modified", keyring.ErrTampered, c.first.Seq)
 	}
 	c.first = nil
 	return nil
 }
 
-// end checks what the chain as a whole has to have.
+// end checks the chain after its last row.
 func (c *check) end() error {
 	if c.first != nil {
-		return fmt.Errorf("%w: the entries before number %d are missing, and none says that they were dropped", keyring.ErrTampered, c.first.Seq)
+		return fmt.Errorf("%w: the entries before number %d are missing, and no trim accounts for them", keyring.ErrTampered, c.first.Seq)
 	}
 	if c.since != nil && !c.met {
-		return fmt.Errorf("%w: the chain ends before entry %d, which was kept elsewhere", keyring.ErrTampered, c.since.Seq)
+		return fmt.Errorf("%w: the chain ends before entry %d, whose head was kept", keyring.ErrTampered, c.since.Seq)
 	}
 	return nil
 }

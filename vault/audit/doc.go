@@ -1,19 +1,17 @@
-// Package audit records what happens to secrets and tokens: an [Entry] for each
-// write, delivery and refusal. The entries of a tenant form a chain in storage, in
-// which each is authenticated together with the one before it, so that entries
-// which were edited, exchanged or cut out are found.
+// Package audit records operations on secrets and tokens: an [Entry] for each write,
+// delivery and refusal. The entries of a tenant form a chain in storage: the MAC of
+// each entry covers the previous one, so edited, exchanged and removed entries can be
+// detected.
 //
-// A vault writes and reads the chains through a [Log]. Programs give the vault
-// sinks, which keep a copy where those who can write to the database have no
-// access:
+// A vault writes and reads the chains through a [Log]. A program can add sinks, which
+// keep a copy in a place that an attacker with access to the database cannot change:
 //
 //	file, err := audit.NewFileSink("/var/log/satchel/audit.jsonl")
 //	v, err := vault.New(ctx, storage, keys, &vault.Options{Audit: []audit.Sink{file}})
 //
-// [FileSink] and [NewSlogSink] are two sinks; any other is a type with one method,
-// [Sink], which package audittest checks. vault.Vault.VerifyAudit checks a whole
-// chain, and a [Head] that was kept elsewhere shows whether its end was cut off.
+// [FileSink] and [NewSlogSink] are sinks; any other type with the one method of [Sink]
+// is, too, and package audittest checks it. vault.Vault.VerifyAudit verifies a chain,
+// and a [Head] kept outside the database shows whether its end was cut off.
 //
-// docs/audit.md tells operators what to do with it, and docs/format.md has the
-// bytes.
+// docs/audit.md is the guide for operators, and docs/format.md specifies the bytes.
 package audit

@@ -6,83 +6,95 @@ import (
 	"time"
 )
 
-// Action says what an audit entry is about.
+// Action is the kind of operation that an audit entry records.
 type Action string
 
 const (
-	// Put is a new version of a secret, Hide a tombstone over an inherited one,
-	// Activate a return to a stored version, and Delete the end of all versions.
-	Put      Action = "secret.put"
-	Hide     Action = "secret.hide"
+	// Put stores a new version of a secret.
+	Put Action = "secret.put"
+	// Hide stores a tombstone, which hides an inherited secret.
+	Hide Action = "secret.hide"
+	// Activate makes a stored version of a secret the active one.
 	Activate Action = "secret.activate"
-	Delete   Action = "secret.delete"
-	// Issue is a new token, and Revoke the end of one, at once or at a later time.
-	Issue  Action = "token.issue"
+	// Delete removes all versions of a secret.
+	Delete Action = "secret.delete"
+	// Issue creates a runner token.
+	Issue Action = "token.issue"
+	// Revoke ends a runner token, immediately or at a later time.
 	Revoke Action = "token.revoke"
-	// MoveKeys is the move of a scope to the tenant's newest data key.
+	// MoveKeys moves a scope to the tenant's newest data key.
 	MoveKeys Action = "scope.move"
-	// Deliver is a bundle that went to a runner, and Refuse a token that was
-	// refused: of one token, the first refusal in a minute.
+	// Deliver is the delivery of a bundle to a runner.
 	Deliver Action = "bootstrap.deliver"
-	Refuse  Action = "bootstrap.refuse"
-	// Trim is the removal of old entries.
+	// Refuse is the refusal of an existing token. Each process records at most one
+	// refusal a minute for each token.
+	Refuse Action = "bootstrap.refuse"
+	// Trim drops old entries of the chain.
 	Trim Action = "audit.trim"
 )
 
-// Entry is one thing that happened within a tenant. It has names and
-// versions, and never a value.
+// Entry records one operation on the secrets or tokens of a tenant. It has names and
+// versions, but never a value. Fields that do not apply to the action are empty.
 type Entry struct {
-	// Time is in UTC, to the microsecond.
-	Time   time.Time `json:"time"`
-	Action Action    `json:"action"`
-	// Actor is who wrote; see vault.WithActor.
+	// Time is the time of the operation in UTC, with microsecond precision.
+	Time time.Time `json:"time"`
+	// Action is the kind of operation.
+	Action Action `json:"action"`
+	// Actor is the name from vault.WithActor, for operations of administrators.
 	Actor string `json:"actor,omitempty"`
+	// Scope is the scope of the secret or of the token.
 	Scope string `json:"scope,omitempty"`
-	// Name and Version are the secret's.
-	Name    string `json:"name,omitempty"`
-	Version int64  `json:"version,omitempty"`
-	// Token is the id of the token that was issued or shown.
+	// Name is the name of the secret.
+	Name string `json:"name,omitempty"`
+	// Version is the version of the secret.
+	Version int64 `json:"version,omitempty"`
+	// Token is the id of the runner token that was issued, revoked or used.
 	Token string `json:"token,omitempty"`
-	// Runner and Addr say who showed it.
+	// Runner is the name of the runner that used the token.
 	Runner string `json:"runner,omitempty"`
-	Addr   string `json:"addr,omitempty"`
-	// Reason says why a token was refused: a vault.TokenReason.
+	// Addr is the network address of the runner that used the token.
+	Addr string `json:"addr,omitempty"`
+	// Reason is the vault.TokenReason of a refusal.
 	Reason string `json:"reason,omitempty"`
-	// Delivered lists the secrets of a bundle as scope, name and version.
+	// Delivered lists the secrets of a bundle in the form SCOPE/NAME@VERSION.
 	Delivered []string `json:"delivered,omitempty"`
-	// Through and Head say which entries were dropped: those up to that
-	// number, whose last had that MAC in hex.
-	Through int64  `json:"through,omitempty"`
-	Head    string `json:"head,omitempty"`
+	// Through is the number of the last entry that a trim dropped.
+	Through int64 `json:"through,omitempty"`
+	// Head is the MAC of that entry in hexadecimal.
+	Head string `json:"head,omitempty"`
 }
 
-// A Sink keeps audit entries somewhere besides storage, which always has
-// them. Record is called before the operation takes effect, and an error
-// refuses the operation, unless vault.Options.AuditBestEffort says otherwise. An
-// operation that fails later has been recorded all the same.
-//
-// A sink is safe for concurrent use, and keeps no reference to e.Delivered. Record
-// returns soon after ctx ends. Package audittest checks an implementation.
+// A Sink keeps a copy of audit entries outside storage. Sinks must be safe for
+// concurrent use. Package audittest checks an implementation.
 type Sink interface {
+	// Record makes an entry durable and returns. The vault calls it before the
+	// operation takes effect. An error refuses the operation, unless
+	// vault.Options.AuditBestEffort is set. An operation that fails later stays
+	// recorded.
+	//
+	// Record returns an error soon after ctx ends. It must not keep a reference to
+	// e.Delivered.
 	Record(ctx context.Context, tenant string, e Entry) error
 }
 
-// ErrNotRecorded is in errors of operations that were refused because they
-// could not be recorded.
-var ErrNotRecorded = errors.New("not recorded, and therefore refused")
+// ErrNotRecorded means that an operation was refused because its audit entry could not
+// be recorded. The cause is wrapped with it.
+var ErrNotRecorded = errors.New("audit entry could not be recorded")
 
-// Head names the newest entry of a chain. Kept elsewhere, it shows later
-// whether the chain was cut.
-// A Head of zeros is that of an empty chain.
+// Head identifies the newest entry of a chain. A Head kept outside the database shows
+// later whether the end of the chain was cut off. The zero Head is that of an empty
+// chain.
 type Head struct {
-	// Seq is the number of the entry, and MAC what authenticates it and all
-	// entries before it.
+	// Seq is the number of the entry.
 	Seq int64
+	// MAC authenticates the entry and all entries before it.
 	MAC [32]byte
 }
 
-// Record is an entry with its number in the tenant's chain.
+// Record is an entry with its number.
 type Record struct {
+	// Seq is the number of the entry in the tenant's chain. Numbers start at 1 and
+	// have no gaps.
 	Seq int64 `json:"seq"`
 	Entry
 }

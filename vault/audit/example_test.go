@@ -144,7 +144,7 @@ func ExampleSink() {
 	})
 	fmt.Println(head.Seq, err)
 	// Output:
-	// deleting secret "A" in scope "acme/web": not recorded, and therefore refused: the collector answered 503 Service Unavailable
+	// deleting secret "A" in scope "acme/web": audit entry could not be recorded: the collector answered 503 Service Unavailable
 	// 1 secret.put A
 	// 1 <nil>
 }

@@ -16,12 +16,11 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// A Log writes and reads the audit chains of all tenants. Every entry takes the
-// same way: the sinks are told, then it is chained, and then it is stored. Append
-// does all of that; for an entry that is stored together with the change that it
-// is about, the caller does it with Tell and [Chain].
+// A Log writes and reads the audit chains of all tenants. Each entry goes to the sinks
+// first, and then to the chain in storage. Append does both. For an entry that is
+// stored together with the change that it records, the caller uses Tell and [Chain].
 //
-// Its methods are safe for concurrent use. A Log must not be copied.
+// A Log is safe for concurrent use and must not be copied.
 type Log struct {
 	store      store.Store
 	sinks      []Sink
@@ -33,16 +32,17 @@ type Log struct {
 
 // Options of a Log. The zero value of each field means its default.
 type Options struct {
-	// Sinks keep entries elsewhere too, and get each one in turn. Default: none.
+	// Sinks get a copy of each entry, one sink after another. Default: none.
 	Sinks []Sink
-	// BestEffort has Tell and Append only log entries that cannot be recorded.
+	// BestEffort makes Tell and Append log a failure to record and return nil.
 	// Default: they return ErrNotRecorded.
 	BestEffort bool
-	// Logger gets failures to record. Default: slog.Default().
+	// Logger receives failures to record, at level ERROR. Default: slog.Default().
 	Logger *slog.Logger
 }
 
-// NewLog returns a log over s. opts may be nil.
+// NewLog returns a log that stores chains in s, which the caller keeps owning. opts may
+// be nil.
 func NewLog(s store.Store, opts *Options) *Log {
 	if opts == nil {
 		opts = &Options{}
@@ -52,30 +52,31 @@ func NewLog(s store.Store, opts *Options) *Log {
 	return l
 }
 
-// Find returns the data key of a tenant with the given id. The log uses the key
-// until the call that got the Find returns, and does not destroy it.
+// Find returns a tenant's data key by its id. The log uses the key until the method
+// that was given the Find returns, and does not destroy it. If there is no such key,
+// the error is [keyring.ErrTampered].
 type Find func(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 
-// Open returns the data key under which a tenant's next entries are chained. The
-// log destroys the key.
+// Open returns the data key for the next entries of a tenant. The log destroys the key.
 type Open func(ctx context.Context) (*keyring.DataKey, error)
 
 const (
-	// together is how many entries are read, or written, together.
+	// together is the most entries read or written in one operation of storage.
 	together = 500
-	// appendWithin bounds the writing of entries, which goes on when the request
-	// that asked for it has ended.
+	// appendWithin bounds the writing of entries, which continues after the context
+	// of Append has ended.
 	appendWithin = 10 * time.Second
 )
 
-// pending is an entry that is about to be appended.
+// pending is an entry to be appended.
 type pending struct {
 	entry []byte
 	open  Open
 }
 
-// Tell gives entries to the sinks, in order. It stops with [ErrNotRecorded] at the
-// first failure, or logs failures and goes on if the log works by best effort.
+// Tell records entries in the sinks, in order. At the first failure it returns
+// [ErrNotRecorded], which also wraps the error of the sink. With [Options].BestEffort it
+// logs failures instead, and continues.
 func (l *Log) Tell(ctx context.Context, tenant string, entries ...Entry) error {
 	for _, e := range entries {
 		for _, sink := range l.sinks {
@@ -86,17 +87,20 @@ func (l *Log) Tell(ctx context.Context, tenant string, entries ...Entry) error {
 			if !l.bestEffort {
 				return fmt.Errorf("%w: %w", ErrNotRecorded, err)
 			}
-			l.log.ErrorContext(ctx, "an audit sink failed", "tenant", tenant, "action", string(e.Action), "error", err)
+			l.log.ErrorContext(ctx, "audit sink failed", "tenant", tenant, "action", string(e.Action), "error", err)
 		}
 	}
 	return nil
 }
 
-// Append tells the sinks and makes an entry of a tenant's chain durable, together
-// with those that other callers bring meanwhile. It calls open at most once, and
-// perhaps after it has returned because ctx has ended; whether the entry is then
-// stored is unknown. An entry that cannot be stored within ten seconds is
-// [ErrNotRecorded], or logged if the log works by best effort.
+// Append records an entry in the sinks and appends it to the tenant's chain. It returns
+// when the entry is durable. Concurrent calls for one tenant share writes. Append calls
+// open at most once. If ctx ends first, Append returns, but may still call open and
+// store the entry.
+//
+// If a sink fails, or the entry cannot be stored within ten seconds, the error is
+// [ErrNotRecorded], which also wraps the cause. With [Options].BestEffort the failure is
+// logged instead.
 func (l *Log) Append(ctx context.Context, tenant string, open Open, e Entry) error {
 	if err := l.Tell(ctx, tenant, e); err != nil {
 		return err
@@ -108,34 +112,34 @@ func (l *Log) Append(ctx context.Context, tenant string, open Open, e Entry) err
 	return l.appends.Do(ctx, tenant, pending{encoded[0], open})
 }
 
-// Turn returns when no other caller of it has its turn and this log is not
-// writing to the tenant's chain, and keeps it so until release is called, once.
-// Callers get their turns in the order in which they came, Append and Trim among
-// them, which therefore must not be called in between. The error is the cause of
-// the end of ctx.
+// Turn locks the tenant's chain within this log: until the caller calls release, once,
+// other calls of Turn, Append and Trim for the tenant wait. They continue in the order
+// of their calls. The caller must not call Append or Trim for the tenant before release.
+// Turn blocks until it has the lock or ctx ends; the error is then the cause of ctx.
 //
-// Turn is for a change that is stored together with its entries, once it has
-// failed with [store.ErrConflict]: reading what the change is based on takes
-// longer than reading the head of the chain, so while the log appends entries
-// one after another, it would always be faster. Other processes do not wait.
+// Turn is for retrying a change that is stored together with its entries and has failed
+// with [store.ErrConflict]. Reading the rows for the change takes longer than reading
+// the head of the chain, so a continuous sequence of appends would always overtake it.
+// Turn does not lock out other processes.
 func (l *Log) Turn(ctx context.Context, tenant string) (release func(), err error) {
 	return l.turns.take(ctx, tenant)
 }
 
-// commit appends entries to a tenant's chain. It returns how many of them, from
-// the first on, are durable.
+// commit appends entries to a tenant's chain. It returns how many of them, counted from
+// the first, are durable.
 func (l *Log) commit(ctx context.Context, tenant string, entries []pending) (written int, err error) {
 	written, err = l.writeAll(ctx, tenant, entries)
 	if err == nil {
 		return written, nil
 	}
-	l.log.ErrorContext(ctx, "could not append to the audit chain", "tenant", tenant, "error", err)
+	l.log.ErrorContext(ctx, "cannot append to the audit chain", "tenant", tenant, "error", err)
 	if l.bestEffort {
 		return written, nil
 	}
 	return written, fmt.Errorf("%w: %w", ErrNotRecorded, err)
 }
 
+// writeAll opens a key and appends entries under it. It returns how many are durable.
 func (l *Log) writeAll(ctx context.Context, tenant string, entries []pending) (written int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, appendWithin)
 	defer cancel()
@@ -151,11 +155,11 @@ func (l *Log) writeAll(ctx context.Context, tenant string, entries []pending) (w
 	return l.write(ctx, key, tenant, encoded)
 }
 
-// write appends entries to a tenant's chain, and with the last of them drops
-// others. It returns how many are durable.
+// write appends entries to a tenant's chain, and drops others together with the last of
+// them. It returns how many are durable.
 //
-// Each time that another process appends in between, it writes fewer together:
-// writers of few entries would else always be faster than one of many.
+// After each conflict with another process it writes fewer entries together: otherwise
+// processes that write few entries would always overtake one that writes many.
 func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop ...store.AuditRef) (written int, err error) {
 	release, err := l.turns.take(ctx, tenant)
 	if err != nil {
@@ -184,6 +188,7 @@ func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, en
 	return written, nil
 }
 
+// writeOnce appends entries in one write.
 func (l *Log) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop []store.AuditRef) error {
 	snap, err := l.store.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, AuditHead: true})
 	if err != nil {
@@ -200,12 +205,15 @@ func (l *Log) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string
 	return fmt.Errorf("writing to storage: %w", err)
 }
 
-// Trim drops the entries of a tenant that are older than before, once it has
-// verified the chain, and appends an entry by actor that says so: the rest stays
-// verifiable. It returns how many were dropped. If another process drops entries
-// at the same time, that is [store.ErrConflict].
+// Trim verifies the chain of a tenant, drops the entries older than before, and appends
+// an entry by actor that records this, so that the rest can still be verified. It
+// returns the number of dropped entries. If there are none, it appends nothing.
+//
+// The error is [keyring.ErrTampered] if an entry is modified or missing,
+// [store.ErrConflict] if another process drops entries at the same time,
+// [ErrNotRecorded] if a sink fails, or the error of find, open or storage.
 func (l *Log) Trim(ctx context.Context, tenant string, before time.Time, actor string, find Find, open Open) (int64, error) {
-	before = before.Truncate(time.Microsecond) // as entries' times are
+	before = before.Truncate(time.Microsecond) // the precision of the times of entries
 	var dropped, through int64
 	young := false
 	_, err := l.Verify(ctx, tenant, find, nil, func(seq int64, e Entry) error {
@@ -222,7 +230,7 @@ func (l *Log) Trim(ctx context.Context, tenant string, before time.Time, actor s
 		return 0, fmt.Errorf("reading from storage: %w", err)
 	}
 	if len(rows) == 0 || rows[0].Seq != through {
-		return 0, fmt.Errorf("%w: entry %d is no longer there", store.ErrConflict, through)
+		return 0, fmt.Errorf("%w: entry %d no longer exists", store.ErrConflict, through)
 	}
 	key, err := open(ctx)
 	if err != nil {
@@ -240,8 +248,8 @@ func (l *Log) Trim(ctx context.Context, tenant string, before time.Time, actor s
 	if err != nil {
 		return 0, err
 	}
-	// Together, even by best effort: without its entry the chain could not be
-	// verified any more.
+	// Append and drop in one change, even with BestEffort: without the entry the
+	// chain could no longer be verified.
 	if _, err := l.write(ctx, key, tenant, encoded, store.AuditRef{Tenant: tenant, Seq: through}); err != nil {
 		return 0, err
 	}

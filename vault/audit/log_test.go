@@ -139,7 +139,7 @@ func TestLog_Append(t *testing.T) {
 			err := c.Append(t.Context(), "acme", c.open, entryOf("LOST"))
 			require.ErrorIs(t, err, audit.ErrNotRecorded)
 			require.ErrorIs(t, err, failure)
-			require.Contains(t, c.out.String(), "could not append to the audit chain")
+			require.Contains(t, c.out.String(), "cannot append to the audit chain")
 		})
 	})
 
@@ -208,7 +208,7 @@ func TestLog_Tell(t *testing.T) {
 			if bestEffort {
 				require.NoError(t, told)
 				require.NoError(t, appended)
-				require.Equal(t, 2, strings.Count(c.out.String(), "an audit sink failed"))
+				require.Equal(t, 2, strings.Count(c.out.String(), "audit sink failed"))
 				require.Equal(t, []string{"D"}, names)
 				return
 			}

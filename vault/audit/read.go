@@ -9,14 +9,15 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Verify reads the chain of a tenant and checks that every entry is as it was
-// written and that none is missing, and calls visit, unless it is nil, for each in
-// order. It returns the newest entry, to be kept elsewhere; the zero Head is that
-// of a tenant without entries. since is one that was kept before, or nil: the chain
-// must still have it, unless it was trimmed.
+// Verify checks the chain of a tenant: no entry is modified or missing. It calls visit,
+// unless that is nil, for each entry in order, after it has checked the entry. It returns
+// the head of the chain, to be kept outside the database; a tenant without entries has
+// the zero Head. since is a head from an earlier call, or nil: the chain must still
+// contain it, unless a trim dropped it. Without since, Verify cannot detect that the
+// end of the chain was cut off.
 //
-// An entry that was edited, cut out or cut off is [keyring.ErrTampered]. Without
-// since, entries that were cut off at the end cannot be noticed.
+// The error is [keyring.ErrTampered] if an entry is modified or missing, or the error of
+// find, visit or storage.
 func (l *Log) Verify(ctx context.Context, tenant string, find Find, since *Head, visit func(seq int64, e Entry) error) (Head, error) {
 	var head Head
 	c := check{tenant: tenant, since: since}
@@ -43,9 +44,9 @@ func (l *Log) Verify(ctx context.Context, tenant string, find Find, since *Head,
 	}
 }
 
-// Check checks rows that were read elsewhere, such as from a backup, as the whole
-// chain of a tenant. The error for any that does not fit is
-// [keyring.ErrTampered].
+// Check verifies rows from another source, such as a backup, as the complete chain of a
+// tenant. The error is [keyring.ErrTampered] if an entry is modified or missing, or the
+// error of find.
 func Check(ctx context.Context, tenant string, find Find, rows []store.AuditRow) error {
 	c := check{tenant: tenant}
 	for _, row := range rows {
@@ -56,15 +57,16 @@ func Check(ctx context.Context, tenant string, find Find, rows []store.AuditRow)
 	return c.end()
 }
 
-// Page returns entries of a tenant's chain for people to read, the newest first:
-// at most limit, which is 1 or more, with numbers up to newest. A page with fewer
-// entries is the last.
+// Page returns up to limit entries of a tenant's chain, the newest first, starting with
+// number newest. limit must be 1 or more. The last page has fewer than limit entries.
 //
-// Each entry is checked against the one before it, unless that was trimmed; one
-// that does not fit is [keyring.ErrTampered]. Only Verify checks the whole.
+// Page checks each entry against the previous one, unless a trim dropped that. Only
+// Verify checks the whole chain. The error is [keyring.ErrTampered] if an entry is
+// modified or missing, also if there is no entry with the number newest, or the error
+// of find or storage.
 func (l *Log) Page(ctx context.Context, tenant string, find Find, newest int64, limit int) ([]Record, error) {
-	// Numbers have no gaps. The entry before the page comes along, to check
-	// the oldest against.
+	// Numbers have no gaps. The entry before the page is read too, to check the
+	// oldest entry of the page against it.
 	oldest := max(newest-int64(limit)+1, 1)
 	rows, err := l.store.Audit(ctx, tenant, max(oldest-2, 0), int(newest-oldest)+2)
 	if err != nil {

@@ -16,12 +16,12 @@ import (
 	"github.com/satchelhq/satchel/internal/batch"
 )
 
-// FileSink is a [Sink] that appends to a file, one line of JSON for each
-// entry: the tenant, and the members of [Entry]. An entry is on disk when
-// Record returns; those that arrive together share one fsync.
+// FileSink is a [Sink] that appends one line of JSON for each entry to a file: the
+// tenant and the members of [Entry]. An entry is on disk when Record returns. Concurrent
+// entries share one fsync. A FileSink is safe for concurrent use.
 //
-// After a crash or a full disk the file may end in the beginning of a line. The
-// next entry starts a line of its own.
+// After a crash or a write error, the file may end with an incomplete line. The next
+// entry starts on a new line.
 type FileSink struct {
 	path  string
 	lines *batch.Group[[]byte]
@@ -30,13 +30,13 @@ type FileSink struct {
 	closed  bool
 	writing bool
 	file    *os.File
-	replace *os.File // takes the place of file at the end of the write under way, if there is one
+	replace *os.File // replaces file at the end of the write under way, or nil
 	ragged  bool     // file may end without a line break
 }
 
 const (
-	// maxWaiting is how many lines a FileSink keeps at most for a disk that
-	// hangs, and maxTogether how many it writes together.
+	// maxWaiting is the most lines that wait for a slow disk, and maxTogether the
+	// most lines written together.
 	maxWaiting  = 100_000
 	maxTogether = 10_000
 )
@@ -49,12 +49,13 @@ type fileLine struct {
 
 var (
 	errSinkClosed = errors.New("the audit file is closed")
-	errSinkBehind = fmt.Errorf("%d entries wait for the disk already", maxWaiting)
+	errSinkBehind = fmt.Errorf("%d entries are already waiting for the disk", maxWaiting)
 )
 
-// NewFileSink returns a sink that appends to the file at path. It creates the
-// file with mode 0600, and leaves the mode of one that exists. The caller
-// closes the sink.
+// NewFileSink returns a sink that appends to the file at path. If the file does not
+// exist, it creates it with mode 0600; it keeps the mode of an existing file. The caller
+// closes the sink. The error is that of the file system, or names an empty path or a
+// path that is not a regular file.
 func NewFileSink(path string) (*FileSink, error) {
 	file, err := openAudit(path)
 	if err != nil {
@@ -65,11 +66,11 @@ func NewFileSink(path string) (*FileSink, error) {
 	return s, nil
 }
 
-// openAudit opens an audit file for appending, and makes sure that a new one is
-// there after a crash.
+// openAudit opens an audit file for appending. It syncs the folder of a new file, so
+// that the file exists after a crash.
 func openAudit(path string) (*os.File, error) {
 	if path == "" {
-		return nil, errors.New("audit file: the path is empty; name the file to append to")
+		return nil, errors.New("audit file: the path is empty; set it to the file to append to")
 	}
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -86,7 +87,9 @@ func openAudit(path string) (*os.File, error) {
 	return file, nil
 }
 
-// Record implements [Sink].
+// Record implements [Sink]. It blocks until the entry is on disk or ctx ends; an entry
+// that is being written then is still written. Record fails if the write fails, after
+// Close, and while 100,000 entries are waiting for the disk.
 func (s *FileSink) Record(ctx context.Context, tenant string, e Entry) error {
 	if err := s.record(ctx, tenant, e); err != nil {
 		return fmt.Errorf("recording to audit file %q: %w", s.path, err)
@@ -109,7 +112,7 @@ func (s *FileSink) record(ctx context.Context, tenant string, e Entry) error {
 	return err
 }
 
-// write appends lines to the file.
+// write appends lines to the file and syncs them.
 func (s *FileSink) write(_ context.Context, lines [][]byte) (written int, err error) {
 	s.mu.Lock()
 	s.writing = true
@@ -127,7 +130,7 @@ func (s *FileSink) write(_ context.Context, lines [][]byte) (written int, err er
 	}
 	s.mu.Unlock()
 	if old != nil {
-		_ = old.Close() // all that was recorded there is synced
+		_ = old.Close() // its lines are synced
 	}
 	if err != nil {
 		return 0, err
@@ -135,15 +138,15 @@ func (s *FileSink) write(_ context.Context, lines [][]byte) (written int, err er
 	return len(lines), nil
 }
 
-// put makes file the one for what is recorded from now on, and returns the one
-// before. The lock is held.
+// put makes file the current one and returns the previous one. The caller holds the
+// lock.
 func (s *FileSink) put(file *os.File) (old *os.File) {
 	old, s.file, s.ragged = s.file, file, true
 	return old
 }
 
-// writeLines appends lines and syncs them. ragged says that the file may end
-// without a line break.
+// writeLines appends lines and syncs them. ragged is true if the file may end without a
+// line break.
 func writeLines(file *os.File, lines [][]byte, ragged bool) error {
 	var text []byte
 	if ragged && !endsLine(file) {
@@ -172,9 +175,10 @@ func endsLine(file *os.File) bool {
 	return err == nil && last[0] == '\n'
 }
 
-// Reopen opens the path again, for rotation: rename the file, then call Reopen,
-// and what is recorded from then on goes to a new file. If it fails, the sink
-// goes on with the old one.
+// Reopen opens the path again, for log rotation: rename the file, then call Reopen, and
+// later entries go to a new file. If the path cannot be opened, the sink keeps the
+// current file. Reopen fails after Close, and if closing the old file fails; the new
+// file is used in the latter case.
 func (s *FileSink) Reopen() error {
 	file, err := openAudit(s.path)
 	if err != nil {
@@ -190,8 +194,8 @@ func (s *FileSink) Reopen() error {
 	return nil
 }
 
-// change is put for a file that may be written to, and returns one that is of no
-// more use.
+// change makes file the current one, at the end of the write under way if there is one.
+// It returns the file that is no longer needed, or nil.
 func (s *FileSink) change(file *os.File) (old *os.File, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,14 +203,15 @@ func (s *FileSink) change(file *os.File) (old *os.File, err error) {
 	case s.closed:
 		return file, errSinkClosed
 	case s.writing:
-		old, s.replace = s.replace, file // write changes over, and closes the other
+		old, s.replace = s.replace, file // write switches to it and closes the other
 		return old, nil
 	}
 	return s.put(file), nil
 }
 
-// Close waits until what is being recorded is written, and closes the file.
-// Record fails from then on.
+// Close waits until the entries being recorded are on disk, and closes the file. Later
+// calls of Record and Reopen fail. The error is that of closing the file; a second
+// Close returns nil.
 func (s *FileSink) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -219,16 +224,16 @@ func (s *FileSink) Close() error {
 	return s.file.Close()
 }
 
-// NewSlogSink returns a sink that logs each entry as one record of level Info,
-// with the message "audit" and the entry's time. It fails if the logger's
-// handler does, or drops that level. Without a log, it is slog.Default().
+// NewSlogSink returns a sink that logs each entry as one record at level INFO, with the
+// message "audit" and the time of the entry. Its Record fails if the handler of the
+// logger fails or drops that level. A nil log means slog.Default().
 func NewSlogSink(log *slog.Logger) Sink {
 	return &slogSink{log: cmp.Or(log, slog.Default())}
 }
 
 type slogSink struct{ log *slog.Logger }
 
-var errLevelDropped = errors.New("the logger drops records of level INFO: enable it, or give the sink another logger")
+var errLevelDropped = errors.New("the logger drops records at level INFO; enable that level or use another logger")
 
 // Record implements [Sink].
 func (s *slogSink) Record(ctx context.Context, tenant string, e Entry) error {

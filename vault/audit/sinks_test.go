@@ -100,7 +100,7 @@ func TestNewSlogSink(t *testing.T) {
 	t.Run("fails if the logger drops the entry", func(t *testing.T) {
 		var out bytes.Buffer
 		quiet := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
-		require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records of level INFO")
+		require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records at level INFO")
 		require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an operation that was not logged is not recorded")
 		require.NotNil(t, audit.NewSlogSink(nil))
 	})
@@ -152,7 +152,7 @@ func TestNewFileSink(t *testing.T) {
 		_, err := audit.NewFileSink(folder)
 		require.ErrorContains(t, err, "is not a regular file")
 		_, err = audit.NewFileSink("")
-		require.EqualError(t, err, "audit file: the path is empty; name the file to append to")
+		require.EqualError(t, err, "audit file: the path is empty; set it to the file to append to")
 		_, err = audit.NewFileSink(filepath.Join(folder, "missing", "audit.jsonl"))
 		require.ErrorContains(t, err, "missing", "the error names the place")
 	})

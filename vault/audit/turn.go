@@ -5,21 +5,21 @@ import (
 	"sync"
 )
 
-// turns has callers with the same key take turns, in the order in which they
-// came. A key takes memory only while it has callers.
+// turns lets callers with the same key take turns, in the order of their calls. A key
+// takes memory only while it has callers.
 type turns struct {
 	mu    sync.Mutex // never held while a caller waits
 	lines map[string]*line
 }
 
-// line is where the callers with one key wait.
+// line is the queue of the callers with one key.
 type line struct {
 	turn    chan struct{} // full while it is a caller's turn
 	callers int           // guarded by the lock of turns
 }
 
-// take returns when it is the caller's turn, which ends when it calls release,
-// or with the cause of the end of ctx.
+// take returns when it is the caller's turn, which lasts until it calls release, or
+// with the cause of ctx when that ends.
 func (t *turns) take(ctx context.Context, key string) (release func(), err error) {
 	t.mu.Lock()
 	l := t.lines[key]

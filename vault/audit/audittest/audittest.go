@@ -15,17 +15,18 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
-// Record is what an audit sink kept of one call of Record.
+// Record is an entry that a sink has recorded.
 type Record struct {
+	// Tenant is the tenant that was passed to Record.
 	Tenant string
-	Entry  audit.Entry
+	// Entry is the entry that was passed to Record.
+	Entry audit.Entry
 }
 
-// Run checks that what open returns keeps the contract of
-// [audit.Sink]. It runs one subtest for each rule, named by the rule, and
-// each on its own: open returns an empty sink every time, and uses t.Cleanup to
-// close it. recorded returns what is kept of all calls so far, in the order in
-// which it is kept, read from where the sink puts it.
+// Run tests a sink against the contract of [audit.Sink], with one subtest for each rule.
+// It calls open once for each subtest. open returns an empty sink, which it closes with
+// t.Cleanup, and a function that reads the entries recorded so far from the sink's
+// destination, in the order of that destination.
 func Run(t *testing.T, open func(t *testing.T) (sink audit.Sink, recorded func() ([]Record, error))) {
 	for _, rule := range allRules {
 		t.Run(rule.name, func(t *testing.T) {
@@ -35,7 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) (sink audit.Sink, recorded func()
 	}
 }
 
-// contractRule is one sentence of the contract. check runs on an empty sink.
+// contractRule is one rule of the contract. check runs on an empty sink.
 type contractRule struct {
 	name  string
 	check func(*checker)
@@ -54,15 +55,15 @@ func (c *checker) record(tenant string, e audit.Entry) {
 	require.NoError(c, c.sink.Record(c.Context(), tenant, e), "recording an entry")
 }
 
-// kept fails the test unless the sink kept just these records, in order.
+// kept fails the test unless the sink has exactly these records, in order.
 func (c *checker) kept(why string, want ...Record) {
 	c.Helper()
 	got, err := c.recorded()
 	require.NoError(c, err, "reading what was recorded")
 	require.Len(c, got, len(want), why)
 	for i := range want {
-		require.True(c, want[i].Entry.Time.Equal(got[i].Entry.Time), "%s: the time of entry %d is %s, and was %s", why, i, got[i].Entry.Time, want[i].Entry.Time)
-		got[i].Entry.Time = want[i].Entry.Time // another zone is the same time
+		require.True(c, want[i].Entry.Time.Equal(got[i].Entry.Time), "%s: the time of entry %d is %s, want %s", why, i, got[i].Entry.Time, want[i].Entry.Time)
+		got[i].Entry.Time = want[i].Entry.Time // the zone may differ
 		require.Equal(c, want[i], got[i], "%s: entry %d", why, i)
 	}
 }
@@ -78,7 +79,7 @@ func fullEntry(n int) audit.Entry {
 }
 
 var allRules = []contractRule{
-	{"an entry is kept when Record returns", func(c *checker) {
+	{"records an entry before Record returns", func(c *checker) {
 		for n := range 3 {
 			c.record("acme", fullEntry(n))
 			got, err := c.recorded()
@@ -86,37 +87,37 @@ var allRules = []contractRule{
 			require.Len(c, got, n+1, "Record returned before its entry was kept")
 		}
 	}},
-	{"an entry is kept as it was", func(c *checker) {
+	{"records every field", func(c *checker) {
 		c.record("acme", fullEntry(0))
 		c.kept("every field", Record{"acme", fullEntry(0)})
 	}},
-	{"what is empty stays empty", func(c *checker) {
+	{"keeps empty fields empty", func(c *checker) {
 		e := audit.Entry{Time: fullEntry(0).Time, Action: audit.Put}
 		c.record("acme", e)
 		c.kept("an entry of two fields", Record{"acme", e})
 	}},
-	{"text is kept as it was", func(c *checker) {
+	{"keeps text unchanged", func(c *checker) {
 		e := fullEntry(0)
 		e.Actor, e.Runner, e.Addr = `quotes "'`+"`"+` and \ back \n slashes`, "é 😀 \u2028 \u202e <&> %s {}", "a=b c=\"d\""
 		c.record("acme", e)
-		c.kept("text with everything that is special somewhere", Record{"acme", e})
+		c.kept("text with special characters", Record{"acme", e})
 	}},
-	{"entries keep their order and their tenants", func(c *checker) {
+	{"keeps order and tenants", func(c *checker) {
 		var want []Record
 		for n := range 50 {
 			want = append(want, Record{fmt.Sprintf("tenant-%d", n%3), fullEntry(n)})
 			c.record(want[n].Tenant, want[n].Entry)
 		}
-		c.kept("one after the other", want...)
+		c.kept("entries one after the other", want...)
 	}},
-	{"entries that come together are kept whole, each once", func(c *checker) {
+	{"records concurrent entries completely and once", func(c *checker) {
 		const writers, each = 8, 25
 		var group sync.WaitGroup
 		for w := range writers {
 			group.Go(func() {
 				for n := range each {
 					if err := c.sink.Record(c.Context(), fmt.Sprintf("tenant-%d", w), fullEntry(n)); err != nil {
-						c.Errorf("recording an entry beside others: %v", err)
+						c.Errorf("recording an entry concurrently: %v", err)
 					}
 				}
 			})
@@ -130,21 +131,21 @@ var allRules = []contractRule{
 			require.Len(c, own, each, "%s has each of its entries once", tenant)
 			for n, r := range own {
 				require.Equal(c, fullEntry(n).Name, r.Entry.Name, "%s has its entries in order", tenant)
-				require.Equal(c, fullEntry(n).Delivered, r.Entry.Delivered, "%s has its entries whole", tenant)
+				require.Equal(c, fullEntry(n).Delivered, r.Entry.Delivered, "%s has its entries complete", tenant)
 			}
 		}
-		require.Len(c, got, writers*each, "nothing else is kept")
+		require.Len(c, got, writers*each, "nothing else is recorded")
 	}},
-	{"the caller keeps what it gave", func(c *checker) {
+	{"keeps no reference to the entry", func(c *checker) {
 		e := fullEntry(0)
 		c.record("acme", e)
 		e.Delivered[0] = "changed"
-		c.kept("an entry that was changed after it was recorded", Record{"acme", fullEntry(0)})
+		c.kept("an entry changed by the caller after Record", Record{"acme", fullEntry(0)})
 	}},
-	{"a context that is over is an error", func(c *checker) {
+	{"fails if the context has ended", func(c *checker) {
 		ctx, cancel := context.WithCancel(c.Context())
 		cancel()
-		require.ErrorIs(c, c.sink.Record(ctx, "acme", fullEntry(0)), context.Canceled, "nobody waits for this entry")
+		require.ErrorIs(c, c.sink.Record(ctx, "acme", fullEntry(0)), context.Canceled, "the error wraps that of the context")
 		c.record("acme", fullEntry(1))
 	}},
 }

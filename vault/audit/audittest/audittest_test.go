@@ -12,13 +12,13 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
-// heap is a sink in memory, which spoil can break.
+// heap is a sink in memory. Its fields break it in different ways.
 type heap struct {
 	mu      sync.Mutex
 	records []Record
 	spoil   func(h *heap, r Record)
-	deaf    bool // to contexts
-	shares  bool // what callers give
+	deaf    bool // ignores contexts
+	shares  bool // keeps references to entries
 }
 
 func (h *heap) Record(ctx context.Context, tenant string, e audit.Entry) error {
@@ -45,7 +45,7 @@ func (h *heap) recorded() ([]Record, error) {
 	return slices.Clone(h.records), nil
 }
 
-// spoiling returns a sink that keeps something else than it was given.
+// spoiling returns a sink that changes each record.
 func spoiling(change func(r *Record)) *heap {
 	return &heap{spoil: func(h *heap, r Record) {
 		change(&r)
@@ -54,31 +54,31 @@ func spoiling(change func(r *Record)) *heap {
 }
 
 var broken = map[string]func() *heap{
-	"an entry is kept when Record returns": func() *heap {
+	"records an entry before Record returns": func() *heap {
 		var held []Record
-		return &heap{spoil: func(h *heap, r Record) { // keeps one back
+		return &heap{spoil: func(h *heap, r Record) { // holds one record back
 			h.records = append(h.records, held...)
 			held = []Record{r}
 		}}
 	},
-	"an entry is kept as it was": func() *heap { return spoiling(func(r *Record) { r.Entry.Head = "" }) },
-	"what is empty stays empty": func() *heap {
+	"records every field": func() *heap { return spoiling(func(r *Record) { r.Entry.Head = "" }) },
+	"keeps empty fields empty": func() *heap {
 		return spoiling(func(r *Record) { r.Entry.Delivered = append([]string{}, r.Entry.Delivered...) })
 	},
-	"text is kept as it was": func() *heap { return spoiling(func(r *Record) { r.Entry.Runner = r.Entry.Runner[:4] }) },
-	"entries keep their order and their tenants": func() *heap {
+	"keeps text unchanged": func() *heap { return spoiling(func(r *Record) { r.Entry.Runner = r.Entry.Runner[:4] }) },
+	"keeps order and tenants": func() *heap {
 		return &heap{spoil: func(h *heap, r Record) { h.records = slices.Insert(h.records, 0, r) }}
 	},
-	"entries that come together are kept whole, each once": func() *heap {
+	"records concurrent entries completely and once": func() *heap {
 		return &heap{spoil: func(h *heap, r Record) {
-			if len(h.records)%7 == 6 { // as if two had met
+			if len(h.records)%7 == 6 { // a duplicate
 				h.records = append(h.records, r)
 			}
 			h.records = append(h.records, r)
 		}}
 	},
-	"the caller keeps what it gave":      func() *heap { return &heap{shares: true} },
-	"a context that is over is an error": func() *heap { return &heap{deaf: true} },
+	"keeps no reference to the entry": func() *heap { return &heap{shares: true} },
+	"fails if the context has ended":  func() *heap { return &heap{deaf: true} },
 }
 
 func verdict(t *testing.T, rule contractRule, h *heap) []string {
@@ -95,11 +95,11 @@ func TestRun(t *testing.T) {
 
 	t.Run("fails a sink that breaks a rule", func(t *testing.T) {
 		for _, rule := range allRules {
-			require.Empty(t, verdict(t, rule, &heap{}), "a sound sink keeps the rule %q", rule.name)
+			require.Empty(t, verdict(t, rule, &heap{}), "a correct sink keeps the rule %q", rule.name)
 			broken := broken[rule.name]
-			require.NotNil(t, broken, "the rule %q has met no sink that it rejects", rule.name)
+			require.NotNil(t, broken, "there is no broken sink for the rule %q", rule.name)
 			require.NotEmpty(t, verdict(t, rule, broken()), "a sink that breaks the rule %q passed it", rule.name)
 		}
-		require.Len(t, broken, len(allRules), "a broken sink is for a rule that there is")
+		require.Len(t, broken, len(allRules), "each broken sink is for an existing rule")
 	})
 }

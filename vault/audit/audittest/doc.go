@@ -1,5 +1,5 @@
-// Package audittest checks audit sinks: [Run] holds an implementation of
-// [audit.Sink] to each sentence of its contract, one subtest a sentence.
+// Package audittest checks audit sinks: [Run] tests an implementation of [audit.Sink]
+// against each rule of its contract.
 //
 //	func TestSink(t *testing.T) {
 //		audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) { return open(t) })
