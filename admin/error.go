@@ -44,7 +44,7 @@ type Error struct {
 }
 
 // Error returns the fields, such as "PUT https://host/v1/secrets/A: status 412
-// Precondition Failed: The condition of the request is not met: …".
+// Precondition Failed: It is not as the request expects it: …".
 func (e *Error) Error() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s %s: status %d", e.Method, e.URL, e.StatusCode)

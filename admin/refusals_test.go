@@ -88,10 +88,10 @@ func TestWhatAPlatformSaysIsShown(t *testing.T) {
 
 	c.Authorize = bearer("web")
 	_, err = c.List(t.Context(), "acme")
-	require.ErrorContains(t, err, "status 403 Forbidden: Permission denied in scope acme")
+	require.ErrorContains(t, err, "status 403 Forbidden: You may not do this in scope acme")
 	c.Authorize = bearer("wrong")
 	_, err = c.List(t.Context(), "acme")
-	require.ErrorContains(t, err, "status 401 Unauthorized: Authentication required")
+	require.ErrorContains(t, err, "status 401 Unauthorized: It is not known who asks")
 }
 
 func TestAPlatformThatIsDownSaysWhenToComeBack(t *testing.T) {

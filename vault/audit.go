@@ -11,14 +11,14 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// append records an entry of st's tenant.
+// append records an entry in the audit chain of st's tenant.
 func (v *Vault) append(ctx context.Context, st *state, e audit.Entry) error {
 	tenant := st.tenant()
 	return v.audit.Append(ctx, tenant, v.newestOpener(tenant, st), e)
 }
 
-// newestOpener returns how the audit log opens the newest data key of st's tenant,
-// which may be when st is closed already. A key that st has open costs no call of
+// newestOpener returns a function that opens the newest data key of st's tenant. The
+// audit log may call it after st is closed. A key that st has open takes no call to
 // the key service.
 func (v *Vault) newestOpener(tenant string, st *state) audit.Open {
 	return func(ctx context.Context) (*keyring.DataKey, error) {
@@ -35,8 +35,8 @@ func (v *Vault) newestOpener(tenant string, st *state) audit.Open {
 	}
 }
 
-// keyFinder returns how the audit log finds the data key behind a row, which may be
-// newer than st.
+// keyFinder returns a function that opens the data key of an audit row. The key may
+// be newer than st.
 func (v *Vault) keyFinder(st *state) audit.Find {
 	return func(ctx context.Context, id [16]byte) (*keyring.DataKey, error) {
 		key, err := st.key(ctx, id)
@@ -52,23 +52,28 @@ func (v *Vault) keyFinder(st *state) audit.Find {
 	}
 }
 
-// readTenant reads for a use of the audit chain of a tenant.
+// readTenant reads the state of a tenant for an operation on its audit chain. The
+// error is ErrInvalid if tenant is not the name of a tenant.
 func (v *Vault) readTenant(ctx context.Context, tenant string, head bool) (*state, error) {
 	if err := CheckScope(tenant); err != nil || store.Tenant(tenant) != tenant {
-		return nil, fmt.Errorf("%w: want the name of a tenant, the first segment of a scope", ErrInvalid)
+		return nil, fmt.Errorf("%w: expected the name of a tenant, which is the first segment of a scope", ErrInvalid)
 	}
 	return v.read(ctx, store.Query{Scope: tenant, AuditHead: head})
 }
 
-// VerifyAudit reads the audit chain of a tenant and checks that every entry is
-// as this vault wrote it and that none is missing, and calls visit, unless it
-// is nil, for each in order. It returns the newest entry, to be kept elsewhere.
-// since is one that was kept before, or nil: the chain must still have it,
-// unless TrimAudit dropped it.
+// VerifyAudit checks the audit chain of a tenant: no entry is modified or missing.
+// It calls visit, unless that is nil, for each entry in order, after it has checked
+// the entry, and returns the head of the chain, to be kept outside the database.
+// since is a head from an earlier call, or nil: the chain must still contain it,
+// unless [Vault.TrimAudit] dropped it. Without since, VerifyAudit cannot detect that
+// the end of the chain was cut off.
 //
-// What was edited, cut out or cut off is keyring.ErrTampered, and logged. Without since,
-// entries that were cut off at the end cannot be noticed. A tenant that has no
-// chain, such as one that does not exist, has the zero Head and no error.
+// A tenant without a chain, such as one that does not exist, has the zero Head and
+// no error.
+//
+// The error is [ErrInvalid] if tenant is not the name of a tenant,
+// [keyring.ErrTampered] if an entry is modified or missing, the error of visit, or
+// one of the storage, key service and integrity errors of the package comment.
 func (v *Vault) VerifyAudit(ctx context.Context, tenant string, since *audit.Head, visit func(seq int64, e audit.Entry) error) (audit.Head, error) {
 	head, err := v.verifyAudit(ctx, tenant, since, visit)
 	if err != nil {
@@ -86,14 +91,17 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *audit.Hea
 	return v.audit.Verify(ctx, tenant, v.keyFinder(st), since, visit)
 }
 
-// AuditPage returns entries of a tenant's audit chain for people to read, the
-// newest first: those with numbers below before, or the newest ones if that is
-// zero, at most limit. A page may be empty, and one with fewer entries is the
-// last.
+// AuditPage returns up to limit entries of a tenant's audit chain, the newest first:
+// those with numbers below before, or the newest of all if before is zero. The last
+// page has fewer than limit entries and may be empty.
 //
-// Each entry is checked against the one before it, unless [Vault.TrimAudit] has
-// dropped that; what does not fit is keyring.ErrTampered. Only
-// [Vault.VerifyAudit] checks the whole.
+// AuditPage checks each entry against the previous one, unless [Vault.TrimAudit]
+// has dropped that. Only [Vault.VerifyAudit] checks the whole chain.
+//
+// The error is [ErrInvalid] if tenant is not the name of a tenant, before is
+// negative or limit is below 1; [keyring.ErrTampered] if an entry is modified or
+// missing; or one of the storage, key service and integrity errors of the package
+// comment.
 func (v *Vault) AuditPage(ctx context.Context, tenant string, before int64, limit int) ([]audit.Record, error) {
 	records, err := v.auditPage(ctx, tenant, before, limit)
 	if err != nil {
@@ -104,7 +112,7 @@ func (v *Vault) AuditPage(ctx context.Context, tenant string, before int64, limi
 
 func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limit int) ([]audit.Record, error) {
 	if before < 0 || limit < 1 {
-		return nil, fmt.Errorf("%w: before is %d and limit %d; want 0 or more, and 1 or more", ErrInvalid, before, limit)
+		return nil, fmt.Errorf("%w: before is %d and limit is %d; before must be 0 or more, and limit 1 or more", ErrInvalid, before, limit)
 	}
 	st, err := v.readTenant(ctx, tenant, true)
 	if err != nil {
@@ -121,9 +129,16 @@ func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limi
 	return v.audit.Page(ctx, tenant, st.key, newest, limit)
 }
 
-// TrimAudit drops the entries of a tenant that are older than before, after it
-// has appended one that says so: the rest stays verifiable. It verifies the
-// chain first. It returns how many were dropped.
+// TrimAudit verifies the audit chain of a tenant, appends an entry that records the
+// trim, with the actor of ctx, and drops the entries older than before. The rest of
+// the chain can still be verified. It returns the number of dropped entries; if
+// there are none to drop, it appends nothing.
+//
+// The error is [ErrInvalid] if tenant is not the name of a tenant or the actor is
+// not valid; [ErrConflict] if another process trims the chain at the same time;
+// [audit.ErrNotRecorded] if a sink fails and [Options].AuditBestEffort is not set;
+// [keyring.ErrTampered] if an entry is modified or missing; or one of the storage,
+// key service and integrity errors of the package comment.
 func (v *Vault) TrimAudit(ctx context.Context, tenant string, before time.Time) (int64, error) {
 	dropped, err := v.trimAudit(ctx, tenant, before)
 	if err != nil {
@@ -144,7 +159,7 @@ func (v *Vault) trimAudit(ctx context.Context, tenant string, before time.Time) 
 	defer st.close()
 	dropped, err := v.audit.Trim(ctx, tenant, before, author, v.keyFinder(st), v.newestOpener(tenant, st))
 	if errors.Is(err, store.ErrConflict) {
-		return 0, fmt.Errorf("%w: another process trims it", ErrConflict)
+		return 0, fmt.Errorf("%w: another process is trimming it", ErrConflict)
 	}
 	return dropped, err
 }

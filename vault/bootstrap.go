@@ -21,55 +21,80 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// BootstrapRequest says how a runner asks for its bundle.
+// BootstrapRequest is a runner's request for its bundle. The zero value asks for the
+// bundle without waiting.
 type BootstrapRequest struct {
-	// IfNoneMatch is the revision that the runner has. While it is the
-	// current one, the answer is ErrUnchanged.
+	// IfNoneMatch is the revision of the bundle that the runner has. While it is
+	// the current one, the result is ErrUnchanged. Default: the bundle is always
+	// returned.
 	IfNoneMatch string
-	// Wait is how long to hold back ErrUnchanged, for a change to arrive: at
-	// most 50 seconds.
+	// Wait is the longest time to wait for a change before returning ErrUnchanged;
+	// values above 50 seconds count as 50 seconds. It has no effect without
+	// IfNoneMatch. Default: ErrUnchanged is returned immediately.
 	Wait time.Duration
-	// Runner and RemoteAddr say who asks, for the token's last use: at most
-	// 128 and 256 bytes of UTF-8 without control characters.
-	Runner, RemoteAddr string
+	// Runner names the runner in the token's last use and in the audit entry: at
+	// most 128 bytes of UTF-8 without control characters. Default: no name.
+	Runner string
+	// RemoteAddr is the runner's network address, recorded like Runner: at most 256
+	// bytes of UTF-8 without control characters. Default: no address.
+	RemoteAddr string
 }
 
-// TokenReason says why a token was refused: "missing", "malformed", "unknown",
-// "revoked" or "expired".
+// TokenReason is the reason why a token was refused. Package vaulthttp sends it to
+// the runner.
 type TokenReason string
 
 const (
-	TokenMissing   TokenReason = wire.ReasonMissing
+	// TokenMissing means that the token is empty.
+	TokenMissing TokenReason = wire.ReasonMissing
+	// TokenMalformed means that the text is not a token. No storage was read.
 	TokenMalformed TokenReason = wire.ReasonMalformed
-	TokenUnknown   TokenReason = wire.ReasonUnknown
-	TokenRevoked   TokenReason = wire.ReasonRevoked
-	TokenExpired   TokenReason = wire.ReasonExpired
+	// TokenUnknown means that no stored token matches.
+	TokenUnknown TokenReason = wire.ReasonUnknown
+	// TokenRevoked means that the token was revoked, or replaced by a rotation
+	// whose overlap is over.
+	TokenRevoked TokenReason = wire.ReasonRevoked
+	// TokenExpired means that the token's expiry time is in the past.
+	TokenExpired TokenReason = wire.ReasonExpired
 )
 
-// TokenError means that a token was refused.
+// TokenError is the error for a token that was refused.
 type TokenError struct {
+	// Reason is one of the constants above.
 	Reason TokenReason
-	// Detail says more about a malformed token, and shows nothing of it.
+	// Detail describes the defect of a malformed token without showing any part of
+	// it. It is empty for the other reasons.
 	Detail string
 }
 
-// Error returns the reason and the detail.
+// Error returns a message with the detail, or with the reason if there is no detail.
 func (e *TokenError) Error() string {
 	if e.Detail != "" {
 		return "token refused: " + e.Detail
 	}
-	return "token refused: it is " + string(e.Reason)
+	return "token refused: " + string(e.Reason)
 }
 
-// Bootstrap returns the bundle of the token's scope: the active secrets of
-// every scope from the tenant down to it, of which the nearest wins. It is
-// ErrUnchanged if the runner has that revision, a *[TokenError] if the token
-// is refused, and ErrInvalid if req is. req may be nil.
+// Bootstrap returns the bundle for a token: the active secrets of every scope from
+// the tenant down to the token's scope, of which the nearest wins. It records the
+// delivery in the audit chain before it returns. req may be nil.
 //
-// While a runner waits, Bootstrap holds nothing but a place in a list. An
-// unchanged answer opens no message and makes no key-service call. A runner
-// that may wait is not told of an outage of the storage of less than eight
-// seconds; its answer may take that much longer.
+// If req allows waiting, Bootstrap blocks until the bundle changes, the wait is over,
+// the token ends or ctx is done. While it waits, it holds no connection and no lock. A
+// storage outage of less than eight seconds is not reported to a request that may
+// wait; the response may take that much longer. An unchanged result decrypts nothing
+// and does not call the key service.
+//
+// The error is:
+//
+//   - [ErrUnchanged], not wrapped, if the runner has the current revision;
+//   - a *[TokenError] if the token is refused;
+//   - [ErrInvalid] if Runner or RemoteAddr is not valid;
+//   - [audit.ErrNotRecorded] if the delivery cannot be recorded and
+//     [Options].AuditBestEffort is not set;
+//   - one of the storage, key service and integrity errors of the package comment.
+//
+// A failed integration is not an error but a problem in the bundle.
 func (v *Vault) Bootstrap(ctx context.Context, token bundle.Value, req *BootstrapRequest) (*bundle.Bundle, error) {
 	if req == nil {
 		req = &BootstrapRequest{}
@@ -107,8 +132,8 @@ func (v *Vault) bootstrap(ctx context.Context, token bundle.Value, req *Bootstra
 	}
 }
 
-// answer returns the bundle as soon as it is not what the runner has, and
-// ErrUnchanged if that does not happen before deadline.
+// answer returns the bundle as soon as its revision differs from the runner's, or
+// ErrUnchanged at deadline.
 func (v *Vault) answer(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) (*bundle.Bundle, error) {
 	if req.IfNoneMatch != "" {
 		if err := v.awaitChange(ctx, id, hash, req, deadline); err != nil {
@@ -125,9 +150,9 @@ func (v *Vault) answer(ctx context.Context, id string, hash [32]byte, req *Boots
 	return b, nil
 }
 
-// recordDenial records that a token which exists was refused, at most once a minute
-// for each, and returns err. A failure to record changes nothing: there is
-// nothing left to refuse.
+// recordDenial records the refusal of an existing token, at most once a minute for
+// each token, and returns err. A failure to record does not matter, because the
+// token is refused in any case.
 func (v *Vault) recordDenial(ctx context.Context, id string, req *BootstrapRequest, err error) error {
 	refused, ok := errors.AsType[*TokenError](err)
 	if !ok || refused.Reason == TokenUnknown || !v.denials.add(id, time.Now()) {
@@ -147,17 +172,17 @@ func (v *Vault) recordDenial(ctx context.Context, id string, req *BootstrapReque
 	return err
 }
 
-// denials are the tokens whose refusal was recorded in this minute.
+// denials are the tokens whose refusal was recorded in the current minute.
 type denials struct {
 	mu    sync.Mutex
 	since time.Time
 	ids   map[string]struct{}
 }
 
-// mostDenials bounds what is remembered; refusals beyond it are not recorded.
+// mostDenials bounds the memory of denials; further refusals are not recorded.
 const mostDenials = 10_000
 
-// add takes note of a refusal, and reports whether it is to be recorded.
+// add notes a refusal, and reports whether it must be recorded.
 func (d *denials) add(id string, t time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,8 +196,8 @@ func (d *denials) add(id string, t time.Time) bool {
 	return true
 }
 
-// awaitChange returns ErrUnchanged if the runner has the current revision at the
-// end of its wait, and nil as soon as it does not.
+// awaitChange returns nil as soon as the runner's revision is not the current one, and
+// ErrUnchanged at the end of its wait.
 func (v *Vault) awaitChange(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) error {
 	var seat *seat
 	for {
@@ -195,8 +220,8 @@ func (v *Vault) awaitChange(ctx context.Context, id string, hash [32]byte, req *
 			return ErrUnchanged
 		}
 		if seat == nil {
-			// Take a place and look again: a change may have come between
-			// the reading and this.
+			// Join the waiting list and read again: a change may have come since
+			// the last read.
 			seat = v.watch.join(store.Path(st.Token.Scope)...)
 			defer v.watch.leave(seat)
 			continue
@@ -207,7 +232,7 @@ func (v *Vault) awaitChange(ctx context.Context, id string, hash [32]byte, req *
 	}
 }
 
-// admit decides about the token whose row was read.
+// admit returns a *TokenError if the token of st does not match hash or has ended.
 func admit(st *state, hash [32]byte) error {
 	if st.Token == nil || subtle.ConstantTimeCompare(st.Token.Hash[:], hash[:]) != 1 {
 		return &TokenError{Reason: TokenUnknown}
@@ -218,7 +243,7 @@ func admit(st *state, hash [32]byte) error {
 	return nil
 }
 
-// deliver makes the bundle for a token, records that, and returns it.
+// deliver makes the bundle for a token, records the delivery and returns the bundle.
 func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest) (*bundle.Bundle, error) {
 	q := store.Query{Token: id, Minted: v.minters != nil}
 	began := time.Now()
@@ -228,8 +253,7 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 	}
 	defer func() { st.close() }()
 	if v.mint(ctx, st, began) {
-		// Only now that something was minted: everything is read again, as one
-		// snapshot.
+		// Storage has newly minted secrets: read everything again as one snapshot.
 		st.close()
 		if st, err = v.readAdmitted(ctx, q, hash); err != nil {
 			st = &state{}
@@ -254,7 +278,7 @@ func (v *Vault) deliver(ctx context.Context, id string, hash [32]byte, req *Boot
 	return b, nil
 }
 
-// readAdmitted reads for a token, and checks that.
+// readAdmitted reads the state of a token and checks the token.
 func (v *Vault) readAdmitted(ctx context.Context, q store.Query, hash [32]byte) (*state, error) {
 	st, err := v.readFor(ctx, q)
 	if err != nil {
@@ -270,7 +294,7 @@ func (v *Vault) readAdmitted(ctx context.Context, q store.Query, hash [32]byte) 
 	return st, nil
 }
 
-// assemble opens the secrets of a token's path.
+// assemble makes the bundle from the secrets on a token's path.
 func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error) {
 	t := now()
 	minted, problems, err := v.mintedSecrets(ctx, st)
@@ -286,13 +310,13 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 		if item.Status != api.ReadyPresent && !slices.Contains(waived, item.Name) {
 			meta.Problems = append(meta.Problems, bundle.Problem{
 				Name: item.Name, Origin: bundle.Origin{Provider: "vault", Location: item.Scope},
-				Reason: fmt.Sprintf("it is required and %s; %s", item.Status, item.Detail),
+				Reason: fmt.Sprintf("required but %s; %s", item.Status, item.Detail),
 			})
 		}
 	}
 	var secrets []bundle.Secret
 	for name, row := range st.nearest() {
-		delete(minted, name) // what the vault has wins, and so does a tombstone
+		delete(minted, name) // a secret or tombstone of the vault shadows a minted secret
 		if row.Hidden {
 			continue
 		}
@@ -301,7 +325,7 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 			if !slices.ContainsFunc(meta.Problems, func(p bundle.Problem) bool { return p.Name == name }) {
 				meta.Problems = append(meta.Problems, bundle.Problem{
 					Name: name, Origin: origin,
-					Reason: fmt.Sprintf("it expired at %s; put a new value", row.Expires.Format(time.RFC3339)),
+					Reason: fmt.Sprintf("expired at %s; store a new value", row.Expires.Format(time.RFC3339)),
 				})
 			}
 			continue
@@ -320,8 +344,8 @@ func (v *Vault) assemble(ctx context.Context, st *state) (*bundle.Bundle, error)
 	return bundle.New(slices.AppendSeq(secrets, maps.Values(minted)), meta)
 }
 
-// nearest returns the row of each name that counts for a runner of the path:
-// a secret, or the tombstone that hides it.
+// nearest returns the effective row of each name for a runner of the path: a secret,
+// or the tombstone that hides it.
 func (st *state) nearest() map[string]store.SecretRow {
 	nearest := map[string]store.SecretRow{}
 	for i := range st.Path {
@@ -332,8 +356,8 @@ func (st *state) nearest() map[string]store.SecretRow {
 	return nearest
 }
 
-// revision identifies what a runner of the path gets; docs/format.md. It needs
-// no key: seals cover randomized ciphertext.
+// revision identifies the bundle of a token; see docs/format.md. It needs no key,
+// because seals cover randomized ciphertext.
 func (v *Vault) revision(st *state) string {
 	var b []byte
 	b = append(b, "satchel/v1 etag\x00"...)

@@ -10,28 +10,30 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// tenantsToCheck is how many tenants Check looks at.
+// tenantsToCheck is the most tenants that Check looks at.
 const tenantsToCheck = 20
 
-// Check proves that the keyring has the keys for what is stored. A program calls
-// it when it starts, to find a wrong key then rather than when the first runner
-// asks. Check calls no key service and decrypts nothing.
+// Check reports whether the keyring has the keys for the stored data. A program
+// calls it on startup, to find a wrong key before the first runner does. Check does
+// not call the key service and decrypts nothing.
 //
-// It looks at 20 tenants at most, evenly spaced among all, and always at the
-// first and the last one: [Vault.Rewrap] goes in the same order, so one that did
-// not finish is noticed. The error for a tenant whose keys are missing is
-// keyring.ErrNoKey; it is a *[bundle.Fault] that names the tenant, the keys that
-// its data is under, and the keys of the keyring.
+// It looks at up to 20 tenants, evenly spaced, including the first and the last:
+// [Vault.Rewrap] works in the same order, so Check detects one that did not finish.
+//
+// The error for a tenant whose key is missing is [keyring.ErrNoKey]: a
+// *[bundle.Fault] that names the tenant, the KEKs of its data and those of the
+// keyring. The error is [keyring.ErrMalformed] if a key record cannot be read; other
+// errors are storage errors, and ctx's error if it ends.
 func (v *Vault) Check(ctx context.Context) error {
 	if err := CheckKeys(ctx, v.storage, v.keys); err != nil {
-		return fmt.Errorf("checking the keys of what is stored: %w", err)
+		return fmt.Errorf("checking the keys of the stored data: %w", err)
 	}
 	return nil
 }
 
-// CheckKeys is [Vault.Check] before there is a vault. [New] calls the key service,
-// which may refuse a wrong key in its own words; CheckKeys calls none and says
-// which key the data needs.
+// CheckKeys is [Vault.Check] for a program that has no vault yet. [New] calls the key
+// service, whose error for a wrong key may be less specific; CheckKeys does not call
+// it and names the key that the data needs. It returns the errors of Check.
 func CheckKeys(ctx context.Context, s store.Store, keys *keyring.Keyring) error {
 	var all []string
 	for tenant, err := range tenants(ctx, s) {
@@ -48,8 +50,8 @@ func CheckKeys(ctx context.Context, s store.Store, keys *keyring.Keyring) error 
 	return nil
 }
 
-// spread returns n of all, evenly spaced, with the first and the last; or all if
-// they are no more.
+// spread returns n elements of all, evenly spaced, including the first and the last,
+// or all if there are no more than n.
 func spread(all []string, n int) []string {
 	if len(all) <= n {
 		return all
@@ -71,13 +73,13 @@ func checkTenant(ctx context.Context, s store.Store, keys *keyring.Keyring, tena
 	for _, record := range snap.Keys {
 		under, err := record.KEKs()
 		if err != nil {
-			return fmt.Errorf("a key record of tenant %s: %w", tenant, err)
+			return fmt.Errorf("key record of tenant %s: %w", tenant, err)
 		}
 		if !slices.ContainsFunc(under, func(id keyring.KEKID) bool { return slices.Contains(configured, id) }) {
 			return &bundle.Fault{
-				Problem: fmt.Sprintf("the data of tenant %s is under %q, and the keyring has %q", tenant, under, configured),
+				Problem: fmt.Sprintf("the data keys of tenant %s are wrapped by %q, but the keyring has %q", tenant, under, configured),
 				Setting: "keyring.Options.Retired",
-				Fix:     "open the vault with that key",
+				Fix:     "use that key",
 				Or:      "add it with {keyring.Options.Retired}",
 				Err:     keyring.ErrNoKey,
 			}

@@ -18,33 +18,45 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// An export (SKX, version 1; docs/format.md) is a header and a stream of package
-// keyring whose context holds the export's id:
+// An export (SKX, version 1; docs/format.md) is a header, followed by a stream of
+// package keyring whose context holds the export's id:
 //
 //	"SKX" 0x01 | u16 suite | export id[16] | u32 length, key record | stream
 const (
 	exportMagic  = "SKX\x01"
 	exportSuite  = 1
 	exportHeader = 4 + 2 + 16 + 4
-	// auditAtATime is how many audit entries are read together.
+	// auditAtATime is the number of audit entries read together.
 	auditAtATime = 500
-	// maxRecord is more than any key record has.
+	// maxRecord is more than the length of any key record.
 	maxRecord = 64 << 10
 )
 
-// ExportReport counts what was exported or imported.
+// ExportReport counts the rows of an export or import.
 type ExportReport struct {
-	Tenants, Scopes, Versions, Tokens, AuditEntries int
+	// Tenants is the number of tenants that were completed.
+	Tenants int
+	// Scopes is the number of scopes that have a seal.
+	Scopes int
+	// Versions is the number of versions of secrets, tombstones included.
+	Versions int
+	// Tokens is the number of runner tokens, including those that have ended.
+	Tokens int
+	// AuditEntries is the number of audit entries.
+	AuditEntries int
 }
 
-// Export writes the whole vault to w as one sealed stream: key records, all
-// versions of secrets, tokens, audit chains. What integrations minted is left
-// out. It opens no value. Only a keyring that has the KEKs of this one can
-// import it.
+// Export writes the vault to w as one sealed stream: key records, all versions of
+// secrets, tokens and audit chains, but not the secrets that integrations minted. It
+// decrypts no value. Importing the stream requires a keyring with the KEKs of this
+// vault's.
 //
-// Every scope is exported as it is at one moment, and the vault serves all the
-// while. A stream that was cut off is refused on import, so w needs no
-// particular care; the caller closes it.
+// Export reads each scope as one consistent snapshot, and the vault can be used
+// meanwhile. Import refuses a truncated stream, so w needs no protection against
+// that. The caller closes w.
+//
+// On error, the report counts the rows written so far. The error is that of w, or
+// one of the storage and key service errors of the package comment.
 func (v *Vault) Export(ctx context.Context, w io.Writer) (ExportReport, error) {
 	var report ExportReport
 	out, err := v.newExport(ctx, w)
@@ -66,17 +78,16 @@ func (v *Vault) Export(ctx context.Context, w io.Writer) (ExportReport, error) {
 	return report, nil
 }
 
-// exportLine is one line of what the chunks hold together. Exactly one of its
-// fields is set.
+// exportLine is one line of the stream's plaintext. Exactly one of its fields is set.
 type exportLine struct {
-	Tenant  string          `json:"tenant,omitempty"` // begins a tenant
-	Key     keyring.Record  `json:"key,omitempty"`
-	Scope   *exportScope    `json:"scope,omitempty"`
-	Audit   *store.AuditRow `json:"audit,omitempty"`
-	EndOfIt string          `json:"end,omitempty"` // ends a tenant
+	Tenant string          `json:"tenant,omitempty"` // begins a tenant
+	Key    keyring.Record  `json:"key,omitempty"`
+	Scope  *exportScope    `json:"scope,omitempty"`
+	Audit  *store.AuditRow `json:"audit,omitempty"`
+	End    string          `json:"end,omitempty"` // ends a tenant
 }
 
-// exportScope is all that is stored for a scope.
+// exportScope has the stored rows of a scope.
 type exportScope struct {
 	Scope   string
 	Seal    []byte
@@ -99,7 +110,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 		}
 		s := exportScope{Scope: scope, Seal: snap.Path[len(snap.Path)-1].Seal, History: snap.History, Tokens: snap.Tokens}
 		if s.Seal == nil {
-			continue // a tenant that got a data key and nothing else
+			continue // a tenant that has a data key and no rows
 		}
 		report.count(s)
 		if err := out.writeLine(exportLine{Scope: &s}); err != nil {
@@ -123,7 +134,8 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 			break
 		}
 	}
-	// Last: data keys are never removed, so all that was used above is there.
+	// Keys come last: data keys are never removed, so those of the rows above are
+	// among them.
 	if snap, err = v.storage.Read(ctx, store.Query{Scope: tenant}); err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
 	}
@@ -133,7 +145,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 		}
 	}
 	report.Tenants++
-	return out.writeLine(exportLine{EndOfIt: tenant})
+	return out.writeLine(exportLine{End: tenant})
 }
 
 func (r *ExportReport) count(s exportScope) {
@@ -144,7 +156,7 @@ func (r *ExportReport) count(s exportScope) {
 	}
 }
 
-// exporter seals lines in a stream.
+// exporter writes lines to a sealed stream.
 type exporter struct {
 	key    *keyring.DataKey
 	stream io.WriteCloser
@@ -174,7 +186,7 @@ func (v *Vault) newExport(ctx context.Context, w io.Writer) (*exporter, error) {
 	return &exporter{key: key, stream: stream}, nil
 }
 
-// startExport writes the header of an export and returns the writer of the rest.
+// startExport writes the header of an export and returns the writer of its stream.
 func startExport(w io.Writer, id [16]byte, key *keyring.DataKey, record keyring.Record) (io.WriteCloser, error) {
 	name := hex.EncodeToString(id[:])
 	group, err := key.Group(exportContext(name))
@@ -200,12 +212,16 @@ func (e *exporter) writeLine(l exportLine) error {
 	return err
 }
 
-// Import reads what Export wrote and stores it. It reads r twice: first it
-// checks the whole stream, and every row in it as the vault does when it
-// serves, and only then does it store, a tenant at a time. Tenants that exist
-// already are refused, all of them before anything is stored.
+// Import stores the rows of a stream that [Vault.Export] wrote. It reads r twice, from
+// its current position: first it verifies the entire stream and every row in it, and
+// then it stores one tenant at a time.
 //
-// What was edited or cut off is keyring.ErrTampered or keyring.ErrMalformed.
+// The error is [ErrConflict] if a tenant of the stream exists already, or is created
+// meanwhile; [keyring.ErrTampered] or [keyring.ErrMalformed] if the stream was edited
+// or truncated; [keyring.ErrNoKey] if the keyring does not have its KEKs; the error
+// of r; or one of the storage and key service errors of the package comment. If the
+// error occurs while Import stores rows, the tenants that the report counts are
+// stored, and the next one may be; otherwise nothing is.
 func (v *Vault) Import(ctx context.Context, r io.ReadSeeker) (ExportReport, error) {
 	start, err := r.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -225,7 +241,7 @@ func (v *Vault) Import(ctx context.Context, r io.ReadSeeker) (ExportReport, erro
 	return report, nil
 }
 
-// tenantRows is all that is stored of a tenant.
+// tenantRows has the stored rows of a tenant.
 type tenantRows struct {
 	tenant string
 	keys   []keyring.Record
@@ -256,7 +272,7 @@ func (v *Vault) importFrom(ctx context.Context, r io.Reader, take func(context.C
 		}
 		var l exportLine
 		if err := json.Unmarshal(line, &l); err != nil {
-			return report, fmt.Errorf("%w: a row of the export cannot be read", keyring.ErrMalformed)
+			return report, fmt.Errorf("%w: cannot decode a row of the export", keyring.ErrMalformed)
 		}
 		switch {
 		case l.Tenant != "" && rows == nil:
@@ -267,7 +283,7 @@ func (v *Vault) importFrom(ctx context.Context, r io.Reader, take func(context.C
 			rows.scopes = append(rows.scopes, *l.Scope)
 		case l.Audit != nil && rows != nil:
 			rows.audit = append(rows.audit, *l.Audit)
-		case l.EndOfIt != "" && rows != nil && l.EndOfIt == rows.tenant:
+		case l.End != "" && rows != nil && l.End == rows.tenant:
 			if err := take(ctx, rows); err != nil {
 				return report, fmt.Errorf("tenant %s: %w", clip(rows.tenant), err)
 			}
@@ -283,21 +299,21 @@ func (v *Vault) importFrom(ctx context.Context, r io.Reader, take func(context.C
 	}
 }
 
-// openExport reads the header of an export. It returns the reader of the rest
-// and the data key, which the caller destroys.
+// openExport reads the header of an export. It returns the reader of its stream, and
+// the data key, which the caller destroys.
 func (v *Vault) openExport(ctx context.Context, r io.Reader) (io.Reader, *keyring.DataKey, error) {
 	var header [exportHeader]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return nil, nil, fmt.Errorf("%w: it is too short for an export", keyring.ErrMalformed)
+		return nil, nil, fmt.Errorf("%w: too short for an export", keyring.ErrMalformed)
 	}
 	size := binary.BigEndian.Uint32(header[22:])
 	if string(header[:4]) != exportMagic || binary.BigEndian.Uint16(header[4:]) != exportSuite || size > maxRecord {
-		return nil, nil, fmt.Errorf("%w: it does not begin as an export", keyring.ErrMalformed)
+		return nil, nil, fmt.Errorf("%w: bad header of an export", keyring.ErrMalformed)
 	}
 	id := hex.EncodeToString(header[6:22])
 	record := make(keyring.Record, size)
 	if _, err := io.ReadFull(r, record); err != nil {
-		return nil, nil, fmt.Errorf("%w: its key record is cut off", keyring.ErrMalformed)
+		return nil, nil, fmt.Errorf("%w: the key record of the export is truncated", keyring.ErrMalformed)
 	}
 	key, err := v.keys.OpenKey(ctx, record, exportContext(id))
 	if err != nil {
@@ -316,20 +332,21 @@ func (v *Vault) openExport(ctx context.Context, r io.Reader) (io.Reader, *keyrin
 	return stream, key, nil
 }
 
-// checkTenant verifies everything that an export has of a tenant.
+// checkTenant verifies the rows of a tenant in an export, and that storage does not
+// have the tenant.
 func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 	there, err := v.storage.Read(ctx, store.Query{Scope: rows.tenant})
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
 	}
 	if len(there.Keys) > 0 || there.Path[0].Seal != nil {
-		return fmt.Errorf("%w: it exists already; import into an empty vault, or one without it", ErrConflict)
+		return fmt.Errorf("%w: the tenant exists already; import into a vault that does not have it", ErrConflict)
 	}
 	states := map[string]store.ScopeState{}
 	for i := range rows.scopes {
 		s := &rows.scopes[i]
 		if err := CheckScope(s.Scope); err != nil || store.Tenant(s.Scope) != rows.tenant {
-			return fmt.Errorf("%w: a scope of the export is not the tenant's", keyring.ErrMalformed)
+			return fmt.Errorf("%w: a scope of the export does not belong to the tenant", keyring.ErrMalformed)
 		}
 		states[s.Scope] = s.state()
 	}
@@ -358,7 +375,7 @@ func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 	return audit.Check(ctx, rows.tenant, all.key, rows.audit)
 }
 
-// state returns what the seal of s covers.
+// state returns the rows that the seal of s covers.
 func (s *exportScope) state() store.ScopeState {
 	st := store.ScopeState{Scope: s.Scope, Seal: s.Seal}
 	for _, h := range s.History {
@@ -407,7 +424,7 @@ func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 	return nil
 }
 
-// storeTenant stores a tenant that checkTenant has seen.
+// storeTenant stores a tenant that checkTenant has verified.
 func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 	change := &store.Change{}
 	restoreAudit(change, rows.audit)
@@ -433,7 +450,7 @@ func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 	}
 	err := v.storage.Apply(ctx, change)
 	if errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("%w: another process writes to it", ErrConflict)
+		return fmt.Errorf("%w: another process is writing to the tenant", ErrConflict)
 	}
 	if err != nil {
 		return fmt.Errorf("storing: %w", err)
@@ -444,7 +461,7 @@ func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 	return nil
 }
 
-// restoreAudit adds to c what brings back an audit chain.
+// restoreAudit adds to c the changes that restore an audit chain.
 func restoreAudit(c *store.Change, rows []store.AuditRow) {
 	if len(rows) == 0 {
 		return
@@ -455,12 +472,13 @@ func restoreAudit(c *store.Change, rows []store.AuditRow) {
 	c.Append = rows
 }
 
-// restoreName adds to c what brings back a name with its versions, the active one,
-// and the highest number there ever was.
+// restoreName adds to c the changes that restore a name: its versions, which of them
+// is active, and the highest version number it ever had.
 func restoreName(c *store.Change, scope string, h store.NameHistory) {
 	c.Insert = append(c.Insert, h.Versions...)
 	if len(h.Versions) == 0 {
-		// All were deleted: a row that comes and goes leaves its number.
+		// All versions were deleted: inserting and deleting a row restores the
+		// number.
 		c.Insert = append(c.Insert, store.SecretRow{Scope: scope, Name: h.Name, Version: h.Last, Hidden: true})
 		c.Delete = append(c.Delete, store.NameRef{Scope: scope, Name: h.Name})
 	}

@@ -10,24 +10,25 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// Health says whether a vault can serve runners.
+// Health is the result of [Vault.Health].
 type Health struct {
-	// Ready is false if the storage cannot be reached, if the key service
-	// refuses the vault, or if this process has not met a key service that works
-	// since it began. A key service that worked and is unavailable now leaves it
-	// true: data keys in memory go on serving, and polls that find nothing new
-	// need none.
+	// Ready reports whether the vault can serve runners. It is false if storage
+	// fails, if the key service rejects the vault's request, or if the key service
+	// has not responded since this process started. It stays true if the key service
+	// worked before and is unavailable now: the vault serves with the data keys in
+	// memory, and a poll that finds nothing new needs no key.
 	Ready bool
-	// Detail is a sentence about what is wrong, which may be shown to anyone. It
-	// is empty if nothing is.
+	// Detail describes the problem in one sentence that is safe to publish. It is
+	// empty if there is no problem.
 	Detail string
 }
 
-// healthWithin bounds a look at storage and keys.
+// healthWithin bounds the checks of Health.
 const healthWithin = 2 * time.Second
 
-// Health asks the storage and the key service, which takes at most two seconds.
-// It logs the errors of both. Where many ask, share the answer for a while.
+// Health checks storage and the key service, concurrently and for at most two
+// seconds, and logs their errors. It has no error of its own: see [Health]. Each call
+// is a request to storage, so cache the result if there are many callers.
 func (v *Vault) Health(ctx context.Context) Health {
 	ctx, cancel := context.WithTimeout(ctx, healthWithin)
 	defer cancel()
@@ -37,8 +38,8 @@ func (v *Vault) Health(ctx context.Context) Health {
 	group.Go(func() { keys = v.keys.Check(ctx) })
 	group.Wait()
 	if stored != nil {
-		v.log.ErrorContext(ctx, "not ready: the storage cannot be reached", "error", stored)
-		return Health{Detail: "The storage cannot be reached."}
+		v.log.ErrorContext(ctx, "not ready: storage is unavailable", "error", stored)
+		return Health{Detail: "Storage is unavailable."}
 	}
 	if keys == nil {
 		v.keysWorked.Store(true)
@@ -48,12 +49,12 @@ func (v *Vault) Health(ctx context.Context) Health {
 	unavailable := errors.Is(keys, keyring.ErrUnavailable) || errors.Is(keys, context.DeadlineExceeded)
 	switch {
 	case !unavailable:
-		v.log.ErrorContext(ctx, "not ready: the key service refuses the vault", "error", keys)
-		return Health{Detail: "The key service refuses the vault."}
+		v.log.ErrorContext(ctx, "not ready: the key service rejected the request", "error", keys)
+		return Health{Detail: "The key service rejected the vault's request."}
 	case !v.keysWorked.Load():
-		v.log.ErrorContext(ctx, "not ready: the key service has not answered yet", "error", keys)
-		return Health{Detail: "The key service has not answered since this process began."}
+		v.log.ErrorContext(ctx, "not ready: the key service has not responded yet", "error", keys)
+		return Health{Detail: "The key service has not responded since this process started."}
 	}
-	v.log.WarnContext(ctx, "the key service is unavailable; serving from memory", "error", keys)
-	return Health{Ready: true, Detail: "The key service is unavailable; data keys in memory serve."}
+	v.log.WarnContext(ctx, "the key service is unavailable; serving with the data keys in memory", "error", keys)
+	return Health{Ready: true, Detail: "The key service is unavailable; serving with the data keys in memory."}
 }

@@ -18,9 +18,9 @@ const (
 	maxSegment  = 63
 )
 
-// CheckScope returns nil if scope is a path of 1 to 8 segments, each
-// [a-z0-9][a-z0-9_-]{0,62}, and otherwise an error that says which rule it
-// breaks and is [ErrInvalid].
+// CheckScope returns nil if scope is a path of 1 to 8 segments, separated by slashes,
+// that each match [a-z0-9][a-z0-9_-]{0,62}. Otherwise the error is [ErrInvalid] and
+// names the rule that scope breaks.
 func CheckScope(scope string) error {
 	segments := strings.Split(scope, "/")
 	if len(segments) > maxSegments {
@@ -28,23 +28,24 @@ func CheckScope(scope string) error {
 	}
 	for i, s := range segments {
 		if s == "" {
-			return fmt.Errorf("%w: segment %d of the scope is empty; write it like acme/web/pool-a", ErrInvalid, i+1)
+			return fmt.Errorf("%w: segment %d of the scope is empty; expected a path such as acme/web/pool-a", ErrInvalid, i+1)
 		}
 		if len(s) > maxSegment {
 			return fmt.Errorf("%w: segment %d of the scope has %d characters; at most %d are allowed", ErrInvalid, i+1, len(s), maxSegment)
 		}
 		for j, c := range s {
 			if plain := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'; !plain && (j == 0 || c != '-' && c != '_') {
-				return fmt.Errorf("%w: segment %d of the scope has %q; want a-z, 0-9, and - or _ after the first character", ErrInvalid, i+1, c)
+				return fmt.Errorf("%w: segment %d of the scope has %q; use a-z, 0-9, and - or _ after the first character", ErrInvalid, i+1, c)
 			}
 		}
 	}
 	return nil
 }
 
-// reserved begins the names of a runner's own settings, its token among them.
+// reserved is the prefix of the runner's settings, such as its token.
 const reserved = "SATCHEL_"
 
+// checkRef checks the scope and the name of a secret.
 func checkRef(scope, name string) error {
 	if err := CheckScope(scope); err != nil {
 		return err
@@ -55,15 +56,15 @@ func checkRef(scope, name string) error {
 	return nil
 }
 
-// checkReserved refuses a name that is not for secrets.
+// checkReserved refuses a name that is reserved for a setting of the runner.
 func checkReserved(name string) error {
 	if strings.HasPrefix(name, reserved) {
-		return fmt.Errorf("%w: names that begin with %s are the runner's own settings; choose another name", ErrInvalid, reserved)
+		return fmt.Errorf("%w: names that begin with %s are reserved for the runner's settings; choose another name", ErrInvalid, reserved)
 	}
 	return nil
 }
 
-// checkPut holds the arguments of Put to their rules.
+// checkPut checks the arguments of Put.
 func checkPut(scope, name string, value bundle.Value, opts PutOptions) error {
 	if err := checkRef(scope, name); err != nil {
 		return err
@@ -83,22 +84,22 @@ func checkPut(scope, name string, value bundle.Value, opts PutOptions) error {
 			Problem: "the value ends in a line break",
 			Setting: "vault.PutOptions.AllowTrailingNewline",
 			Fix:     "remove it",
-			Or:      "set {vault.PutOptions.AllowTrailingNewline} if it belongs to the value",
+			Or:      "set {vault.PutOptions.AllowTrailingNewline} if it is part of the value",
 		})
 	}
 	switch opts.Delivery {
 	case "", bundle.DeliverEnv, bundle.DeliverFile, bundle.DeliverBroker:
 	default:
 		return fmt.Errorf("%w: %w", ErrInvalid, &bundle.Fault{
-			Problem: `{vault.PutOptions.Delivery} is none of "env", "file" and "broker"`,
+			Problem: `{vault.PutOptions.Delivery} must be "env", "file" or "broker"`,
 			Setting: "vault.PutOptions.Delivery",
 		})
 	}
 	if opts.IfVersion < IfAbsent {
-		return fmt.Errorf("%w: IfVersion is %d; want a version, 0 for no condition, or IfAbsent", ErrInvalid, opts.IfVersion)
+		return fmt.Errorf("%w: IfVersion is %d; use a version number, 0 for no condition, or IfAbsent", ErrInvalid, opts.IfVersion)
 	}
 	if !opts.Expires.IsZero() && !opts.Expires.After(time.Now()) {
-		return fmt.Errorf("%w: the value has expired already, at %s", ErrInvalid, opts.Expires.Format(time.RFC3339))
+		return fmt.Errorf("%w: the expiry time %s is in the past", ErrInvalid, opts.Expires.Format(time.RFC3339))
 	}
 	if err := checkTime("Expires", opts.Expires); err != nil {
 		return err
@@ -106,6 +107,7 @@ func checkPut(scope, name string, value bundle.Value, opts PutOptions) error {
 	return checkText("the kind", opts.Kind, maxKind)
 }
 
+// checkLength checks the length of a value.
 func checkLength(value bundle.Value) error {
 	if n := len(value.Reveal()); n > MaxValue {
 		return fmt.Errorf("%w: the value has %d bytes; at most %d are allowed", ErrInvalid, n, MaxValue)
@@ -113,7 +115,7 @@ func checkLength(value bundle.Value) error {
 	return nil
 }
 
-// checkText bounds a text that is stored and shown.
+// checkText checks the length and the characters of a text that is stored and shown.
 func checkText(what, s string, most int) error {
 	if len(s) > most {
 		return fmt.Errorf("%w: %s has %d bytes; at most %d are allowed", ErrInvalid, what, len(s), most)
@@ -129,19 +131,19 @@ func isPlain(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// checkTime bounds a time that is stored and sent: JSON has no years beyond
-// 9999.
+// checkTime checks the year of a time that is stored and sent: JSON has no years
+// after 9999.
 func checkTime(what string, t time.Time) error {
 	if year := t.UTC().Year(); !t.IsZero() && (year < 1970 || year > 9999) {
-		return fmt.Errorf("%w: %s is in the year %d; want 1970 to 9999", ErrInvalid, what, year)
+		return fmt.Errorf("%w: the year of %s is %d; use 1970 to 9999", ErrInvalid, what, year)
 	}
 	return nil
 }
 
-// clip quotes and shortens what may be anything before it goes into an error.
+// clip quotes and shortens untrusted text for an error.
 func clip(s string) string { return strconv.Quote(text.Clip(s, bundle.MaxName, 35)) }
 
-// checkNotices holds Options.Notices to its rules.
+// checkNotices checks Options.Notices.
 func checkNotices(notices []string) (errs []error) {
 	const setting = "vault.Options.Notices"
 	for i, notice := range notices {
@@ -152,13 +154,13 @@ func checkNotices(notices []string) (errs []error) {
 		case len(notice) > maxNotice:
 			errs = append(errs, invalidOption(fmt.Sprintf("%s has %d bytes", option, len(notice)), setting, fmt.Sprintf("at most %d are allowed", maxNotice)))
 		case !isPlain(notice):
-			errs = append(errs, invalidOption(option+" has control characters or is not valid UTF-8", setting, "write it in one line"))
+			errs = append(errs, invalidOption(option+" has control characters or is not valid UTF-8", setting, "use one line of plain text"))
 		}
 	}
 	return errs
 }
 
-// checkIssue holds the arguments of IssueToken to their rules.
+// checkIssue checks the arguments of IssueToken.
 func checkIssue(scope string, opts TokenOptions) error {
 	if err := CheckScope(scope); err != nil {
 		return err
@@ -168,24 +170,25 @@ func checkIssue(scope string, opts TokenOptions) error {
 	}
 	for _, name := range opts.Waive {
 		if err := bundle.CheckName(name); err != nil {
-			return badWaive("has what is no name of a secret: " + err.Error())
+			return badWaive("contains an invalid secret name: " + err.Error())
 		}
 	}
 	if len(opts.Waive) > maxWaived {
 		return badWaive(fmt.Sprintf("has %d names; at most %d are allowed", len(opts.Waive), maxWaived))
 	}
 	if expires := stored(opts.Expires); !expires.IsZero() && !now().Before(expires) {
-		return fmt.Errorf("%w: the token would have expired already, at %s", ErrInvalid, expires.Format(time.RFC3339))
+		return fmt.Errorf("%w: the expiry time %s is in the past", ErrInvalid, expires.Format(time.RFC3339))
 	}
 	return cmp.Or(checkTime("Expires", opts.Expires), checkTime("RotateBy", opts.RotateBy))
 }
 
+// badWaive returns the error for TokenOptions.Waive.
 func badWaive(rule string) error {
 	return fmt.Errorf("%w: %w", ErrInvalid, &bundle.Fault{Problem: "{vault.TokenOptions.Waive} " + rule, Setting: "vault.TokenOptions.Waive"})
 }
 
-// checkTokenID returns ErrNotFound for an id that no token has, so that no storage
-// has to look for it.
+// checkTokenID returns ErrNotFound for an id that no token can have, so that storage
+// is not searched for it.
 func checkTokenID(id string) error {
 	if id == "" || checkText("the id", id, maxLabel) != nil {
 		return ErrNotFound

@@ -36,7 +36,7 @@ func failedMint(t *testing.T, m bundle.Provider) (*fixture, string) {
 	require.NotEmpty(t, states[0].Problem, "an administrator sees why")
 	require.Equal(t, "minting failed: "+states[0].Problem, b.Problems()[0].Reason)
 	require.Zero(t, states[0].Minted, "nothing was stored")
-	require.Contains(t, f.log.text(), `level=WARN msg="an integration did not mint"`)
+	require.Contains(t, f.log.text(), `level=WARN msg="integration failed to mint"`)
 	return f, states[0].Problem
 }
 
@@ -57,15 +57,15 @@ func TestIntegration_Failure(t *testing.T) {
 		} {
 			t.Run(about, func(t *testing.T) {
 				f, reason := failedMint(t, m)
-				require.Equal(t, "its provider panicked", reason)
+				require.Equal(t, "the provider panicked", reason)
 				require.Equal(t, 1, f.log.errors())
-				require.Contains(t, f.log.text(), `msg="an integration panicked" integration=github scope=acme stack="goroutine`)
+				require.Contains(t, f.log.text(), `msg="integration panicked" integration=github scope=acme stack="goroutine`)
 				require.Contains(t, f.log.text(), "vault.(*minter).ask", "the stack says where")
 				require.NotContains(t, f.log.text(), canaryMinted, "with what it panicked may be a secret")
 			})
 		}
 		_, reason := failedMint(t, mintFunc(func() (*bundle.Bundle, error) { runtime.Goexit(); return nil, nil }))
-		require.Equal(t, "its provider did not return", reason)
+		require.Equal(t, "the provider did not return", reason)
 	})
 
 	t.Run("includes secrets that runners cannot use", func(t *testing.T) {
@@ -85,17 +85,17 @@ func TestIntegration_Failure(t *testing.T) {
 			m      mintFunc
 			reason string
 		}{
-			"no bundle":   {func() (*bundle.Bundle, error) { return nil, nil }, "it returned nothing"},
-			"no secret":   {yields(), "it returned nothing"},
-			"has expired": {yields(ended), "it returned secrets that had expired"},
-			"one of two":  {yields(secret("A_TOKEN", 0), ended), "it returned secrets that had expired"},
+			"no bundle":   {func() (*bundle.Bundle, error) { return nil, nil }, "the provider returned no secrets"},
+			"no secret":   {yields(), "the provider returned no secrets"},
+			"has expired": {yields(ended), "the provider returned expired secrets"},
+			"one of two":  {yields(secret("A_TOKEN", 0), ended), "the provider returned expired secrets"},
 			"only a problem": {func() (*bundle.Bundle, error) {
 				return bundle.New(nil, &bundle.Meta{Problems: []bundle.Problem{{Reason: "the forge is down"}}})
-			}, "it returned nothing: the forge is down"},
+			}, "the provider returned no secrets: the forge is down"},
 			"a reserved name": {yields(secret("GIT_TOKEN", 0), secret("SATCHEL_TOKEN", 0)),
-				"it returned secret SATCHEL_TOKEN: invalid input: names that begin with SATCHEL_ are the runner's own settings; choose another name"},
+				"the provider returned secret SATCHEL_TOKEN: invalid input: names that begin with SATCHEL_ are reserved for the runner's settings; choose another name"},
 			"a long value": {yields(secret("GIT_TOKEN", vault.MaxBundle)),
-				"it returned secret GIT_TOKEN: invalid input: the value has 1048606 bytes; at most 65536 are allowed"},
+				"the provider returned secret GIT_TOKEN: invalid input: the value has 1048606 bytes; at most 65536 are allowed"},
 			"many values": {yields(many...), "bytes as JSON; at most 1048576 are allowed"},
 		} {
 			t.Run(about, func(t *testing.T) {

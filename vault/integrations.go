@@ -23,71 +23,71 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Integration is a source that mints short-lived secrets, such as
-// github.App, for the runners of a scope and of those below it.
+// Integration mints short-lived secrets, for example with github.App, for the runners
+// of a scope and of the scopes below it.
 //
-// What it minted is kept sealed in storage and serves all runners and all
-// processes until less than 40 % of its life is left; then one of them mints
-// anew. What has no expiry is minted anew after an hour. While the integration
-// fails, it is asked again each minute, or after the RetryAfter of a
-// bundle.FetchError where that is longer, though within an hour; runners get
-// what there is until that expires, and then a Problem. A secret of the vault
-// with the same name wins, and so does a tombstone.
+// Minted secrets are stored sealed and serve all runners and processes. When less than
+// 40 % of their lifetime is left, one process mints again; secrets without an expiry
+// have a lifetime of one hour. A failed minting is retried after a minute, or after
+// the RetryAfter of a [bundle.FetchError] if that is longer, up to an hour. Until a
+// retry succeeds, runners get the last secrets while those are valid, and then a
+// [bundle.Problem]. A secret or tombstone of the vault shadows a minted secret with
+// the same name.
 type Integration struct {
-	// Name names it in origins and problems. It matches
-	// [a-z0-9][a-z0-9-]{0,62}. Required, and no two are the same.
+	// Name names the integration in origins and problems. It matches
+	// [a-z0-9][a-z0-9-]{0,62} and is unique in [Options].Integrations. Required.
 	Name string
-	// Scope is the scope that it serves. Required.
+	// Scope is the highest scope that the integration serves. Required.
 	Scope string
-	// Provider mints: each Fetch is one minting. One that panics has failed, and
-	// so has one that yields no secret, one that has expired or is called
-	// SATCHEL_ and something, a value of more than MaxValue bytes, or more than
-	// 1 MiB as JSON. Runners get the text of its error as the reason of a
-	// Problem, and administrators see it: it must hold no secret. Required.
+	// Provider mints the secrets: each call of Fetch, with a nil last bundle, is one
+	// minting. A minting fails if Fetch panics, or returns no secrets, an expired
+	// secret, a name with the prefix SATCHEL_, a value longer than MaxValue, or a
+	// bundle larger than 1 MiB as JSON. Runners and administrators see the text of
+	// its error, so that must not contain a secret. Required.
 	Provider bundle.Provider
-	// Budget is how many mintings a process does in an hour at most.
+	// Budget is the most mintings that one process starts within an hour.
 	// Default: 60.
 	Budget int
-	// Timeout bounds a minting, for which runners wait. A Fetch that goes on a
-	// second after its context has ended counts as failed, and there is no other
-	// before it returns. Default: 10 seconds.
+	// Timeout bounds a minting, for which runners wait. A Fetch that continues for a
+	// second after its context ends counts as failed, and no other Fetch begins
+	// until it returns. Default: 10 seconds.
 	Timeout time.Duration
 }
 
 const (
 	purposeIntegrations = "integrations"
 
-	// mintedLife is the life of what has no expiry, mintFraction the part of a
-	// life at whose beginning what was minted is replaced.
+	// mintedLife is the lifetime of secrets that have no expiry. Secrets are minted
+	// again when less than mintFraction of their lifetime is left.
 	mintedLife   = time.Hour
 	mintFraction = 0.4
-	// mintAgain is when a failed minting is tried again, unless the integration
-	// asks for longer, and mintLatest the longest that it may ask for.
+	// mintAgain is the pause after a failed minting, unless the integration asks
+	// for a longer one, and mintLatest the longest pause that it may ask for.
 	mintAgain  = time.Minute
 	mintLatest = time.Hour
-	// maxMinted is the most bytes that a minting may have as JSON.
+	// maxMinted is the most bytes of a minted bundle as JSON.
 	maxMinted = keyring.MaxPlaintext
-	// mintGrace is what a provider has to return after its context has ended.
+	// mintGrace is the time that a provider has to return after its context ends.
 	mintGrace = time.Second
 )
 
 var integrationName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
-// minter is an integration at work.
+// minter is an integration and its state in this process.
 type minter struct {
 	Integration
 	flight shared.Flight[mintResult]
 
 	mu      sync.Mutex
 	recent  []time.Time // mintings of the last hour
-	rests   time.Time   // until when it is left alone after a failure, or zero
-	problem string      // why the last one failed
-	ended   time.Time   // when the last minting did, well or not, or zero
+	rests   time.Time   // no minting before this time after a failure, or zero
+	problem string      // error of the last minting, or empty
+	ended   time.Time   // end of the last minting, successful or not, or zero
 
-	asking atomic.Bool // a Fetch has not returned
+	asking atomic.Bool // a Fetch is running
 }
 
-// checkIntegrations holds Options.Integrations to its rules.
+// checkIntegrations checks Options.Integrations.
 func checkIntegrations(integrations []Integration) (errs []error) {
 	for i, in := range integrations {
 		if fix, err := in.check(integrations[:i]); err != nil {
@@ -100,40 +100,41 @@ func checkIntegrations(integrations []Integration) (errs []error) {
 }
 
 // check returns the first problem of an integration, and its fix if the error does
-// not say it. others are the integrations before it.
+// not include it. others are the integrations before it.
 func (in Integration) check(others []Integration) (fix string, err error) {
 	switch {
 	case !integrationName.MatchString(in.Name):
 		return "", fmt.Errorf("%w: the name does not match %s", ErrInvalid, integrationName)
 	case slices.ContainsFunc(others, func(other Integration) bool { return other.Name == in.Name }):
-		return "give each a name of its own", fmt.Errorf("%w: another integration is called %s too", ErrInvalid, in.Name)
+		return "give each integration a unique name", fmt.Errorf("%w: another integration has the name %s", ErrInvalid, in.Name)
 	}
 	if err := CheckScope(in.Scope); err != nil {
 		return "", err
 	}
 	switch {
 	case in.Provider == nil:
-		return "set it to what mints its secrets", fmt.Errorf("%w: it has no Provider", ErrInvalid)
+		return "set it", fmt.Errorf("%w: the Provider is nil", ErrInvalid)
 	case in.Budget < 0:
-		return "want a positive number, or zero for the default", fmt.Errorf("%w: its Budget is %d", ErrInvalid, in.Budget)
+		return "use a positive number, or zero for the default", fmt.Errorf("%w: the Budget is %d", ErrInvalid, in.Budget)
 	case in.Timeout < 0:
-		return "want a positive duration, or zero for the default", fmt.Errorf("%w: its Timeout is %s", ErrInvalid, in.Timeout)
+		return "use a positive duration, or zero for the default", fmt.Errorf("%w: the Timeout is %s", ErrInvalid, in.Timeout)
 	}
 	return "", nil
 }
 
+// newMinters returns the minters of integrations, with their defaults.
 func newMinters(integrations []Integration) []*minter {
 	var minters []*minter
 	for _, in := range integrations {
 		in.Budget = cmp.Or(in.Budget, 60)
 		in.Timeout = cmp.Or(in.Timeout, 10*time.Second)
-		// What was paid for is kept, even if the runner that asked has gone.
+		// Keep the result of a minting even if the runner that caused it has left.
 		minters = append(minters, &minter{Integration: in, flight: shared.Flight[mintResult]{Stay: true}})
 	}
 	return minters
 }
 
-// serving returns the integrations for a path, the tenant's first.
+// serving returns the integrations that serve st's path, those of the tenant first.
 func (v *Vault) serving(st *state) []*minter {
 	var out []*minter
 	for i := range st.Path {
@@ -146,7 +147,7 @@ func (v *Vault) serving(st *state) []*minter {
 	return out
 }
 
-// due reports whether m should mint at time t, when row is what it minted last.
+// due reports whether m should mint at time t. row is its last minting, or nil.
 func (m *minter) due(row *store.MintedRow, t time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,9 +166,8 @@ func (v *Vault) mintingDue(st *state) bool {
 	return slices.ContainsFunc(v.serving(st), func(m *minter) bool { return m.due(st.minted(m), t) })
 }
 
-// mint lets the integrations of st's path mint what is due, side by side, and
-// reports whether storage has something new. read is when the reading of st
-// began.
+// mint runs the mintings that are due on st's path, concurrently, and reports whether
+// storage may have new rows. read is the time at which the read of st began.
 func (v *Vault) mint(ctx context.Context, st *state, read time.Time) bool {
 	var group sync.WaitGroup
 	var news atomic.Bool
@@ -185,14 +185,14 @@ func (v *Vault) mint(ctx context.Context, st *state, read time.Time) bool {
 	return news.Load()
 }
 
-// mintResult is how a minting ended.
+// mintResult is the outcome of a minting.
 type mintResult struct {
-	news   bool      // storage may have something new
-	before time.Time // when the minting before it ended, or zero
+	news   bool      // storage may have a new row
+	before time.Time // end of the previous minting, or zero
 }
 
-// mintShared mints, or waits for the minting under way, and reports whether
-// storage may have something new since row was read.
+// mintShared mints, or waits for the minting under way, and reports whether storage
+// may have a new row since row was read.
 func (v *Vault) mintShared(ctx context.Context, m *minter, keys []keyring.Record, row *store.MintedRow, read time.Time) bool {
 	unread := func(ended time.Time) bool { return !ended.IsZero() && !ended.Before(read) }
 	result, err := m.flight.Do(ctx, func(ctx context.Context) mintResult {
@@ -207,8 +207,7 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, keys []keyring.Record
 	return err == nil && (result.news || unread(result.before))
 }
 
-// mintLogged mints, takes note of how that ended, and reports whether storage
-// has something new.
+// mintLogged mints, notes the outcome, and reports whether storage has a new row.
 func (v *Vault) mintLogged(ctx context.Context, m *minter, keys []keyring.Record, row *store.MintedRow) bool {
 	err := v.mintOnce(ctx, m, keys, row)
 	m.mu.Lock()
@@ -219,11 +218,12 @@ func (v *Vault) mintLogged(ctx context.Context, m *minter, keys []keyring.Record
 	}
 	m.mu.Unlock()
 	if err != nil {
-		v.log.WarnContext(ctx, "an integration did not mint", "integration", m.Name, "scope", m.Scope, "error", err)
+		v.log.WarnContext(ctx, "integration failed to mint", "integration", m.Name, "scope", m.Scope, "error", err)
 	}
 	return err == nil || errors.Is(err, store.ErrConflict) // another process was faster
 }
 
+// mintOnce mints once and stores the secrets in place of row.
 func (v *Vault) mintOnce(ctx context.Context, m *minter, keys []keyring.Record, row *store.MintedRow) error {
 	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
 	defer cancel()
@@ -235,8 +235,8 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, keys []keyring.Record, 
 		return err
 	}
 	next := store.MintedRow{Scope: m.Scope, Integration: m.Name, Identity: rand.Text(), Minted: now(), Expires: endOf(b)}
-	// Only the platform itself reads this; a revision is what Decode wants, and
-	// the time is what openMinted holds the row to.
+	// Only the platform reads this bundle. Decode requires a revision, and
+	// openMinted compares the time with the row's.
 	meta := b.Meta()
 	meta.Revision, meta.IssuedAt = next.Identity, next.Minted
 	b, err = bundle.New(slices.Collect(b.All()), &meta)
@@ -249,7 +249,7 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, keys []keyring.Record, 
 	}
 	defer clear(plain)
 	if len(plain) > maxMinted {
-		return fmt.Errorf("%w: what it returned has %d bytes as JSON; at most %d are allowed", ErrInvalid, len(plain), maxMinted)
+		return fmt.Errorf("%w: the provider returned %d bytes as JSON; at most %d are allowed", ErrInvalid, len(plain), maxMinted)
 	}
 	key, err := v.openNewest(ctx, store.Tenant(m.Scope), keys)
 	if err != nil {
@@ -268,23 +268,23 @@ func (v *Vault) mintOnce(ctx context.Context, m *minter, keys []keyring.Record, 
 		change.Old = row.Identity
 	}
 	if err := v.storage.Apply(ctx, &store.Change{Mint: []store.MintChange{change}}); err != nil {
-		return fmt.Errorf("storing what was minted: %w", err)
+		return fmt.Errorf("storing the minted secrets: %w", err)
 	}
 	return nil
 }
 
-// fetch asks the provider, if the budget allows it, and does not wait for one
-// that goes on although ctx has ended.
+// fetch calls the provider if the budget allows it. It does not wait for a provider
+// that continues after ctx has ended.
 func (m *minter) fetch(ctx context.Context, log *slog.Logger) (*bundle.Bundle, error) {
 	if !m.asking.CompareAndSwap(false, true) {
-		return nil, errors.New("its last minting goes on still, long after its deadline")
+		return nil, errors.New("the previous minting is still running after its deadline")
 	}
 	if !m.spend(now()) {
 		m.asking.Store(false)
-		return nil, fmt.Errorf("its budget of %d mintings an hour is spent", m.Budget)
+		return nil, fmt.Errorf("the budget of %d mintings an hour is spent", m.Budget)
 	}
 	var b *bundle.Bundle
-	err := errors.New("its provider did not return")
+	err := errors.New("the provider did not return")
 	done := make(chan struct{})
 	go func() {
 		defer func() {
@@ -299,19 +299,19 @@ func (m *minter) fetch(ctx context.Context, log *slog.Logger) (*bundle.Bundle, e
 	case <-done:
 		return b, err
 	case <-late.C:
-		return nil, fmt.Errorf("it did not answer within %s", m.Timeout)
+		return nil, fmt.Errorf("the provider did not return within %s", m.Timeout)
 	}
 }
 
-// ask asks the provider. It does so in a goroutine of its own, where nobody else
-// would catch a panic. Of an error it keeps the text and the rest: the methods of
-// errors panic too, a nil *FetchError's for one.
+// ask calls the provider. It runs in a separate goroutine, so it must recover from
+// panics. It converts errors to plain text, because their methods can panic too, such
+// as those of a nil *FetchError.
 func (m *minter) ask(ctx context.Context, log *slog.Logger) (b *bundle.Bundle, err error) {
 	defer func() {
 		if recover() != nil {
-			// Not with what it panicked, which may hold a secret.
-			log.ErrorContext(ctx, "an integration panicked", "integration", m.Name, "scope", m.Scope, "stack", string(debug.Stack()))
-			b, err = nil, errors.New("its provider panicked")
+			// The value of the panic may contain a secret, so it is not logged.
+			log.ErrorContext(ctx, "integration panicked", "integration", m.Name, "scope", m.Scope, "stack", string(debug.Stack()))
+			b, err = nil, errors.New("the provider panicked")
 		}
 	}()
 	if b, err = m.Provider.Fetch(ctx, nil); err != nil {
@@ -320,28 +320,27 @@ func (m *minter) ask(ctx context.Context, log *slog.Logger) (b *bundle.Bundle, e
 	return b, nil
 }
 
-// checkMinted refuses what was minted if runners could not use it at time t, or
-// must not get it.
+// checkMinted refuses a minted bundle that runners could not use at time t, or must
+// not get.
 func checkMinted(b *bundle.Bundle, t time.Time) error {
 	if b.Len() == 0 {
 		if problems := b.Problems(); len(problems) > 0 {
-			return fmt.Errorf("it returned nothing: %s", problems[0].Reason)
+			return fmt.Errorf("the provider returned no secrets: %s", problems[0].Reason)
 		}
-		return errors.New("it returned nothing")
+		return errors.New("the provider returned no secrets")
 	}
 	if end := endOf(b); !end.IsZero() && !t.Before(end) {
-		return errors.New("it returned secrets that had expired")
+		return errors.New("the provider returned expired secrets")
 	}
 	for s := range b.All() {
 		if err := cmp.Or(checkReserved(s.Name), checkLength(s.Value)); err != nil {
-			return fmt.Errorf("it returned secret %s: %w", s.Name, err)
+			return fmt.Errorf("the provider returned secret %s: %w", s.Name, err)
 		}
 	}
 	return nil
 }
 
-// restAfter returns for how long an integration is left alone that failed with
-// err.
+// restAfter returns the pause of an integration after a minting failed with err.
 func restAfter(err error) time.Duration {
 	rest := mintAgain
 	if e, ok := errors.AsType[*bundle.FetchError](err); ok {
@@ -350,7 +349,7 @@ func restAfter(err error) time.Duration {
 	return rest
 }
 
-// spend takes one minting out of the budget, and reports whether there was one.
+// spend takes one minting from the budget, and reports whether there was one left.
 func (m *minter) spend(t time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -362,8 +361,8 @@ func (m *minter) spend(t time.Time) bool {
 	return true
 }
 
-// mintedSecrets returns what the integrations of st's path have minted, and
-// problems for those that have nothing. A nearer integration wins.
+// mintedSecrets returns the minted secrets on st's path, and a problem for each
+// integration that has none. A nearer integration wins.
 func (v *Vault) mintedSecrets(ctx context.Context, st *state) (map[string]bundle.Secret, []bundle.Problem, error) {
 	secrets := map[string]bundle.Secret{}
 	var problems []bundle.Problem
@@ -394,17 +393,19 @@ func (v *Vault) mintedSecrets(ctx context.Context, st *state) (map[string]bundle
 	return secrets, problems, nil
 }
 
-// reason says why there is nothing, in a sentence.
+// reason returns why m has no secrets, for a problem.
 func (m *minter) reason() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.problem == "" {
-		return "nothing has been minted"
+		return "no secrets have been minted"
 	}
 	return "minting failed: " + m.problem
 }
 
-// Integrations returns the state of the integrations that serve scope.
+// Integrations returns the state of the integrations that serve scope, sorted by name.
+// It mints nothing. The error is [ErrInvalid] if scope is not valid, or one of the
+// storage, key service and integrity errors of the package comment.
 func (v *Vault) Integrations(ctx context.Context, scope string) ([]api.Integration, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {

@@ -8,19 +8,20 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// marks are the highest epochs seen, by scope. An epoch below the mark that
-// stood before a read began is a roll-back.
+// marks are the highest epochs that this process has seen, by scope. A read that
+// returns an epoch below the mark from before the read is a rollback.
 type marks struct {
 	mu      sync.Mutex
 	byScope map[string]mark
 }
 
+// mark is the newest seal seen of a scope.
 type mark struct {
 	epoch uint64
-	born  time.Time // of the data key behind the seal
+	born  time.Time // creation of the data key of the seal
 }
 
-// of returns the marks of the scopes of path.
+// of returns the marks of the scopes on a path.
 func (m *marks) of(path []store.ScopeState) map[string]mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -49,7 +50,8 @@ func (m *marks) raise(st *state) {
 	}
 }
 
-// born returns when the data key with the given id was made.
+// born returns the creation time of the data key with the given id, or zero if st
+// does not have it.
 func (st *state) born(id [16]byte) time.Time {
 	for _, record := range st.Keys {
 		if rid, err := record.ID(); err == nil && rid == id {
@@ -60,7 +62,7 @@ func (st *state) born(id [16]byte) time.Time {
 	return time.Time{}
 }
 
-// behind says in which way st is older than the marks of floor.
+// behind returns ErrRollback, with the reason, if st is older than the marks in floor.
 func (st *state) behind(floor map[string]mark) error {
 	for i := range st.Path {
 		scope := st.Path[i].Scope
@@ -69,11 +71,11 @@ func (st *state) behind(floor map[string]mark) error {
 			continue
 		}
 		if i >= len(st.seals) {
-			return fmt.Errorf("%w: the seal of scope %s is gone", ErrRollback, scope)
+			return fmt.Errorf("%w: the seal of scope %s is missing", ErrRollback, scope)
 		}
 		s := st.seals[i]
 		if s.epoch < m.epoch {
-			return fmt.Errorf("%w: scope %s is at write %d and was at %d", ErrRollback, scope, s.epoch, m.epoch)
+			return fmt.Errorf("%w: scope %s is at write %d, but write %d was seen before", ErrRollback, scope, s.epoch, m.epoch)
 		}
 		if born := st.born(s.keyID); !born.IsZero() && born.Before(m.born) {
 			return fmt.Errorf("%w: scope %s is sealed under an older data key than before", ErrRollback, scope)

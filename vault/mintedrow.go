@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// minted returns what m minted last, or nil.
+// minted returns the row of m's last minting, or nil.
 func (st *state) minted(m *minter) *store.MintedRow {
 	for i := range st.Path {
 		for j := range st.Path[i].Minted {
@@ -23,11 +23,12 @@ func (st *state) minted(m *minter) *store.MintedRow {
 	return nil
 }
 
+// mintedContext is the context of a minted row's message.
 func mintedContext(r *store.MintedRow) keyring.Context {
 	return keyring.Context{"name": r.Integration, "version": r.Identity}
 }
 
-// mintedEnd returns when what was minted is of no more use.
+// mintedEnd returns the time from which a minted row is no longer used.
 func mintedEnd(r *store.MintedRow) time.Time {
 	if r.Expires.IsZero() {
 		return r.Minted.Add(mintedLife)
@@ -35,7 +36,7 @@ func mintedEnd(r *store.MintedRow) time.Time {
 	return r.Expires
 }
 
-// openMinted returns what row holds, after it has held the row's times to that.
+// openMinted opens the bundle in row and checks the row's times against it.
 func (st *state) openMinted(ctx context.Context, row *store.MintedRow) (*bundle.Bundle, error) {
 	plain, err := st.openMessage(ctx, groupContext(purposeIntegrations, row.Scope), row.Message, mintedContext(row))
 	if err != nil {
@@ -47,10 +48,11 @@ func (st *state) openMinted(ctx context.Context, row *store.MintedRow) (*bundle.
 		return nil, fmt.Errorf("integration %s: %w", row.Integration, err)
 	}
 	if !row.Minted.Equal(b.Meta().IssuedAt) || !row.Expires.Equal(endOf(b)) {
-		return nil, fmt.Errorf("%w: the times of what integration %s minted", keyring.ErrTampered, row.Integration)
+		return nil, fmt.Errorf("%w: the times of a row minted by integration %s do not match its contents", keyring.ErrTampered, row.Integration)
 	}
 	return b, nil
 }
 
-// endOf returns when the first secret of b ends, as it is stored, or zero.
+// endOf returns the earliest expiry among the secrets of b, in the precision of
+// storage, or zero.
 func endOf(b *bundle.Bundle) time.Time { return stored(b.Expires()) }

@@ -56,11 +56,11 @@ func TestOptions_Check(t *testing.T) {
 			{"-require[0]: invalid input: the kind has 65 bytes", vault.Options{Required: []vault.Required{{Scope: "acme", Name: "A", Kind: strings.Repeat("k", 65)}}}},
 			{"-require[0]: invalid input: the help has control characters", vault.Options{Required: []vault.Required{{Scope: "acme", Name: "A", Help: "\x00"}}}},
 			{"-integration[0]: invalid input: the name does not match ", vault.Options{Integrations: without(func(in *vault.Integration) { in.Name = "Git Hub" })}},
-			{"-integration[1]: invalid input: another integration is called github too; give each a name of its own", vault.Options{Integrations: []vault.Integration{mints, mints}}},
+			{"-integration[1]: invalid input: another integration has the name github; give each integration a unique name", vault.Options{Integrations: []vault.Integration{mints, mints}}},
 			{"-integration[0]: " + scope, vault.Options{Integrations: without(func(in *vault.Integration) { in.Scope = "" })}},
-			{"-integration[0]: invalid input: it has no Provider; set it to what mints its secrets", vault.Options{Integrations: without(func(in *vault.Integration) { in.Provider = nil })}},
-			{"-integration[0]: invalid input: its Budget is -1; want a positive number, or zero for the default", vault.Options{Integrations: without(func(in *vault.Integration) { in.Budget = -1 })}},
-			{"-integration[0]: invalid input: its Timeout is -1ns; want a positive duration, or zero for the default", vault.Options{Integrations: without(func(in *vault.Integration) { in.Timeout = -1 })}},
+			{"-integration[0]: invalid input: the Provider is nil; set it", vault.Options{Integrations: without(func(in *vault.Integration) { in.Provider = nil })}},
+			{"-integration[0]: invalid input: the Budget is -1; use a positive number, or zero for the default", vault.Options{Integrations: without(func(in *vault.Integration) { in.Budget = -1 })}},
+			{"-integration[0]: invalid input: the Timeout is -1ns; use a positive duration, or zero for the default", vault.Options{Integrations: without(func(in *vault.Integration) { in.Timeout = -1 })}},
 		} {
 			err := row.options.Check()
 			require.ErrorIs(t, err, vault.ErrInvalid)

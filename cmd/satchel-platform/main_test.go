@@ -202,7 +202,7 @@ func TestOpen(t *testing.T) {
 		require.Equal(t, exitUsage, code)
 		require.Empty(t, out, "it did not serve")
 		require.NoFileExists(t, record, "nothing was made")
-		require.Contains(t, stderr, "the data of tenant acme is under")
+		require.Contains(t, stderr, "the data keys of tenant acme are wrapped by")
 		require.Contains(t, stderr, "add it with -kek-retired")
 
 		require.NoError(t, os.Rename(filepath.Join(dir, "kek"), filepath.Join(dir, "away")))

@@ -59,7 +59,7 @@ func TestOpen_PostgreSQL(t *testing.T) {
 		require.Equal(t, exitOK, first(command(t, "keygen", other)))
 		code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-database", database, "-kek-key", other)
 		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, "the data of tenant acme is under")
+		require.Contains(t, stderr, "the data keys of tenant acme are wrapped by")
 	})
 
 	t.Run("takes in a vault from SQLite", func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestOpenKeyring_MissingKey(t *testing.T) {
 	require.Contains(t, stderr, "-kek and -kek-key: checking the keyring: ")
 	code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "aws", "-kek-key", missing)
 	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, "-kek and -kek-key: the data of tenant acme is under", "the data is looked at before the service is asked")
+	require.Contains(t, stderr, "-kek and -kek-key: the data keys of tenant acme are wrapped by", "the data is looked at before the service is asked")
 	require.Equal(t, exitOK, start(t, dir, "-kek", "aws", "-kek-key", arn).stop())
 }
 
@@ -123,7 +123,7 @@ func TestRewrap_HashiCorpVault(t *testing.T) {
 	p.stop()
 	code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "hashivault", "-kek-key", "transit/satchel")
 	require.Equal(t, exitUsage, code, "nothing is under the new key yet")
-	require.Contains(t, stderr, "the data of tenant acme is under")
+	require.Contains(t, stderr, "the data keys of tenant acme are wrapped by")
 
 	code, out, stderr := command(t, "rewrap", "-data", dir, "-kek", "hashivault", "-kek-key", "transit/satchel", "-kek-retired", "local:"+filepath.Join(dir, "kek"))
 	require.Equal(t, exitOK, code, stderr)

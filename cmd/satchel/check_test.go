@@ -116,10 +116,10 @@ func TestExplain(t *testing.T) {
 		unknown := p.runner(t, "explain", "DEPLOY_TOKNE").must(t, codeFailed)
 		require.Contains(t, unknown.errOut, "did you mean DEPLOY_TOKEN?")
 		missing := p.runner(t, "explain", "ANTHROPIC_API_KEY").must(t, codeFailed)
-		require.Contains(t, missing.errOut, "it is required and missing", "what the platform says of it is passed on")
+		require.Contains(t, missing.errOut, "required but missing", "the platform's reason is passed on")
 		slip := p.runner(t, "explain", "ANTHROPIC_APY_KEY").must(t, codeFailed)
 		require.Contains(t, slip.errOut, "did you mean ANTHROPIC_API_KEY?", "what is missing has a name too")
-		require.Contains(t, p.runner(t, "explain").must(t, 0).errOut, "ANTHROPIC_API_KEY is not there: bootstrap "+p.url+": it is required and missing")
+		require.Contains(t, p.runner(t, "explain").must(t, 0).errOut, "ANTHROPIC_API_KEY is not there: bootstrap "+p.url+": required but missing")
 		require.Contains(t, p.runner(t, "explain").must(t, 0).out, "DEPLOY_TOKEN  lo****8o  dotenv .env:3  bootstrap "+p.url)
 	})
 

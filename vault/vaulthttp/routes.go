@@ -58,7 +58,7 @@ var (
 			return err
 		}
 		if strings.Contains(c.scope, "/") {
-			return requestProblem(http.StatusBadRequest, "Invalid tenant", "Send the first segment of a scope.")
+			return requestProblem(http.StatusBadRequest, "The tenant is not one", "Want the first segment of a scope.")
 		}
 		return nil
 	}}
@@ -86,7 +86,7 @@ func newMux(a *administrators) *http.ServeMux {
 		allow := strings.Join(allowed, ", ")
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Allow", allow)
-			refuse(w, wire.Refusal{Type: wire.RequestProblem, Title: "Unsupported method", Status: http.StatusMethodNotAllowed, Detail: "Use " + allow + "."})
+			refuse(w, wire.Refusal{Type: wire.RequestProblem, Title: "Use " + allow, Status: http.StatusMethodNotAllowed})
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound) })
@@ -97,7 +97,7 @@ func newMux(a *administrators) *http.ServeMux {
 // one, so that there is one way to write each: what has one is refused before
 // anybody wonders what is meant.
 var hasEscapes = wire.Refusal{Type: wire.RequestProblem, Title: "The path has percent escapes", Status: http.StatusBadRequest,
-	Detail: "Names of secrets and ids of tokens need none. Send the scope in the query."}
+	Detail: "Names of secrets and ids of tokens need none. A scope goes into the query."}
 
 // routedRequest is the key of the request that came, in the context of the one
 // that the mux gets.
