@@ -85,7 +85,13 @@ func startIn(t *testing.T, environ []string, dir string, args ...string) *runnin
 		code <- run(ctx, append([]string{"serve", "-data", dir, "-listen", "127.0.0.1:0"}, args...), environ, io.MultiWriter(p.out, writer), p.err)
 		_ = writer.Close()
 	}()
-	p.stop = sync.OnceValue(func() int { cancel(); return <-code })
+	p.stop = sync.OnceValue(func() int {
+		if p.client != nil {
+			p.client.CloseIdleConnections() // or http.Server.Shutdown waits a second for HTTP/2 clients to close theirs
+		}
+		cancel()
+		return <-code
+	})
 	t.Cleanup(func() { p.stop() })
 	p.serves()
 	return p

@@ -29,10 +29,10 @@ import (
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
-// The load test runs this test's binary again, built without the race detector,
-// as processes full of runners. The variable says that a process is one, and
-// standard input what it is to do.
-const loadVariable = "SATCHEL_PLATFORM_LOAD"
+// asRunners is the variable that makes the test binary a process full of runners
+// for the load test, or one that issues their tokens. It reads its order, a line of
+// JSON, from standard input.
+const asRunners = "SATCHEL_TEST_AS_LOAD"
 
 // Scopes and names of the load test.
 const (
@@ -56,7 +56,7 @@ type loadOrder struct {
 }
 
 func init() {
-	if os.Getenv(loadVariable) == "" {
+	if os.Getenv(asRunners) == "" {
 		return
 	}
 	in := bufio.NewReader(os.Stdin)

@@ -32,16 +32,18 @@ import (
 )
 
 const (
-	// loadRunners is how many runners there are in the large test, and
-	// fewRunners in others. The variable overrides both.
+	// loadRunners is the number of runners at full size, and fewRunners that of
+	// other runs. The variable overrides both.
 	loadRunners         = 10_000
 	fewRunners          = 200
-	loadRunnersVariable = "SATCHEL_LOAD_RUNNERS"
-	loadProcesses       = 4 // full of runners; half of them for each platform
-	// convergeWithin bounds what the test prints, on a machine that is busy.
+	loadRunnersVariable = "SATCHEL_TEST_RUNNERS"
+	// loadProcesses share the runners; half of them use each platform.
+	loadProcesses = 4
+	// convergeWithin bounds the time in which all runners get a new value, on a
+	// busy machine.
 	convergeWithin = 2 * time.Minute
-	// shortOutage is what runners that wait are not to notice; see
-	// vault.Bootstrap.
+	// shortOutage is an outage of the database that waiting runners do not notice;
+	// see vault.Bootstrap.
 	shortOutage = 7 * time.Second
 )
 
@@ -65,12 +67,12 @@ func TestLoad(t *testing.T) {
 	l.startRunners()
 	l.converge("round-0", time.Now())
 	stage("%d runners have their first bundle and wait; answers: %v", l.runners, l.counts())
-	time.Sleep(time.Second)
+	l.pause(time.Second)
 
 	// Steady.
 	for round := 1; round <= 2; round++ {
 		stage("%s", l.rotate(round%2, fmt.Sprint("round-", round)))
-		time.Sleep(2 * time.Second) // a client does not wait again sooner than a second after it began to
+		l.pause(2 * time.Second) // a client begins one waiting request a second at most
 	}
 	stage("memory of the platforms: %s", l.memory())
 	counts := l.counts()
@@ -81,7 +83,7 @@ func TestLoad(t *testing.T) {
 
 	// The database goes away and comes back.
 	stop := l.administer()
-	time.Sleep(time.Second)
+	l.pause(time.Second)
 	l.put(0, loadScope, loadSecret, "round-3") // which is being delivered when it stops
 	time.Sleep(200 * time.Millisecond)
 	away := time.Now()
@@ -104,11 +106,11 @@ func TestLoad(t *testing.T) {
 	stage("a platform was killed")
 	at := time.Now()
 	l.put(0, loadScope, loadSecret, "round-5")
-	time.Sleep(time.Until(killed.Add(2 * time.Second)))
+	l.pause(2*time.Second - time.Since(killed))
 	l.platforms[1].start()
 	stage("and started again after %s", time.Since(killed).Round(10*time.Millisecond))
 	stage("round-5, written meanwhile: %s", l.converge("round-5", at))
-	time.Sleep(2 * time.Second)
+	l.pause(2 * time.Second)
 	stage("%s", l.rotate(1, "round-6"))
 	counts = l.counts()
 	stage("answers since the kill: %v", counts)
@@ -132,6 +134,8 @@ type load struct {
 	server    *postgrestest.Server
 	dir       string // of both platforms
 	runners   int
+	program   string // the platform
+	binary    string // processes of runners
 	platforms []*loadPlatform
 	children  []*loadProcess
 	client    *http.Client // for administrators
@@ -152,10 +156,14 @@ func newLoad(t *testing.T) *load {
 		l.runners = n
 	}
 	l.server = postgrestest.Start(t)
-	program := filepath.Join(t.TempDir(), "satchel-platform")
-	l.build("build", "-o", program, ".")
+	l.program, l.binary = os.Args[0], os.Args[0]
+	if l.isLarge() { // at full size, the race detector and the test's code would count
+		l.program, l.binary = filepath.Join(t.TempDir(), "satchel-platform"), filepath.Join(t.TempDir(), "runners")
+		l.build("build", "-o", l.program, ".")
+		l.build("test", "-c", "-o", l.binary, ".")
+	}
 	for range 2 {
-		p := &loadPlatform{l: l, program: program, listen: "127.0.0.1:0"}
+		p := &loadPlatform{l: l, listen: "127.0.0.1:0"}
 		l.platforms = append(l.platforms, p)
 		p.start()
 		t.Cleanup(func() {
@@ -171,6 +179,18 @@ func newLoad(t *testing.T) *load {
 	t.Cleanup(l.client.CloseIdleConnections)
 	l.token = strings.TrimSpace(string(l.file("admin-token")))
 	return l
+}
+
+// isLarge reports whether there are more runners than the small size has.
+func (l *load) isLarge() bool { return l.runners > fewRunners }
+
+// pause lets the runners settle, so that the figures of the full size are those of
+// runners that all wait. The small size, which measures nothing, waits a tenth.
+func (l *load) pause(d time.Duration) {
+	if !l.isLarge() {
+		d /= 10
+	}
+	time.Sleep(d)
 }
 
 // build runs the go command in this folder.
@@ -200,11 +220,10 @@ func (l *load) setting(name string) (value string) {
 
 // loadPlatform is a platform's process.
 type loadPlatform struct {
-	l       *load
-	program string
-	listen  string // the port is kept from one start to the next
-	cmd     *exec.Cmd
-	log     *text
+	l      *load
+	listen string // keeps its port across restarts
+	cmd    *exec.Cmd
+	log    *text
 }
 
 var servingLine = regexp.MustCompile(`Serving https://(\S+)`)
@@ -213,7 +232,8 @@ var servingLine = regexp.MustCompile(`Serving https://(\S+)`)
 func (p *loadPlatform) start() {
 	t := p.l.t
 	t.Helper()
-	p.cmd = exec.Command(p.program, "-listen", p.listen, "-data", p.l.dir, "-database", p.l.server.DSN(), "-refresh-after", "1h")
+	p.cmd = exec.Command(p.l.program, "-listen", p.listen, "-data", p.l.dir, "-database", p.l.server.DSN(), "-refresh-after", "1h")
+	p.cmd.Env = append(os.Environ(), asProgram+"=1")
 	p.log = &text{}
 	p.cmd.Stderr = p.log
 	out, err := p.cmd.StdoutPipe()
@@ -285,9 +305,7 @@ func (l *load) put(platform int, scope, name, value string) {
 // issue returns a token for each runner.
 func (l *load) issue() []string {
 	l.t.Helper()
-	binary := filepath.Join(l.t.TempDir(), "runners")
-	l.build("test", "-c", "-o", binary, ".")
-	p := l.startProcess(binary, loadOrder{DSN: l.server.DSN(), KEK: filepath.Join(l.dir, "kek"), Issue: l.runners})
+	p := l.startProcess(loadOrder{DSN: l.server.DSN(), KEK: filepath.Join(l.dir, "kek"), Issue: l.runners})
 	var tokens []string
 	lines := bufio.NewScanner(p.out)
 	for lines.Scan() {
@@ -302,7 +320,6 @@ func (l *load) issue() []string {
 			URL: "https://" + l.platforms[p.platform].listen, Certificate: string(l.file("tls-cert.pem")),
 			Tokens: tokens[from:to], First: from,
 		}
-		p.binary = binary
 		l.children = append(l.children, p)
 	}
 	return tokens
@@ -310,7 +327,6 @@ func (l *load) issue() []string {
 
 // loadProcess is a process full of runners.
 type loadProcess struct {
-	binary   string
 	order    loadOrder
 	platform int
 	cmd      *exec.Cmd
@@ -319,11 +335,11 @@ type loadProcess struct {
 	counts   chan map[string]int
 }
 
-// startProcess starts this test's binary with an order.
-func (l *load) startProcess(binary string, order loadOrder) *loadProcess {
+// startProcess starts the test binary with an order.
+func (l *load) startProcess(order loadOrder) *loadProcess {
 	l.t.Helper()
-	p := &loadProcess{cmd: exec.Command(binary), counts: make(chan map[string]int, 1)}
-	p.cmd.Env = append(os.Environ(), loadVariable+"=1")
+	p := &loadProcess{cmd: exec.Command(l.binary), counts: make(chan map[string]int, 1)}
+	p.cmd.Env = append(os.Environ(), asRunners+"=1")
 	p.cmd.Stderr = os.Stderr
 	var err error
 	p.in, err = p.cmd.StdinPipe()
@@ -346,7 +362,7 @@ func (l *load) startProcess(binary string, order loadOrder) *loadProcess {
 func (l *load) startRunners() {
 	l.t.Helper()
 	for i, planned := range l.children {
-		p := l.startProcess(planned.binary, planned.order)
+		p := l.startProcess(planned.order)
 		p.platform, p.order = planned.platform, planned.order
 		l.children[i] = p
 		go l.listen(p)

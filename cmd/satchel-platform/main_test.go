@@ -158,7 +158,7 @@ func TestLoadAdminToken(t *testing.T) {
 }
 
 func TestServer_Leave(t *testing.T) {
-	p := start(t, t.TempDir(), "-shutdown-delay", "2s")
+	p := start(t, t.TempDir(), "-shutdown-delay", "1s")
 	p.put("acme", "API_KEY", "made-up-value-of-acme")
 	token := p.issue("acme")
 	revision := p.fetch(token).Revision()
