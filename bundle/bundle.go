@@ -10,48 +10,53 @@ import (
 	"time"
 )
 
-// Bundle is an immutable set of secrets with distinct names. A nil *Bundle is
-// an empty one. Bundles are safe for concurrent use.
+// Bundle is an immutable set of secrets with distinct names. A nil *Bundle is a
+// valid empty bundle. Bundles are safe for concurrent use.
 type Bundle struct {
 	secrets []Secret       // sorted by name
 	index   map[string]int // of secrets, by name
-	// hidden holds, by name, the secrets that a Merge put this one's secret of
-	// that name before: nearest first.
+	// hidden holds, by name, the secrets that Merge shadowed, nearest layer
+	// first.
 	hidden map[string][]Secret
 	meta   Meta
-	// standIn marks what Optional returns instead of a first failure.
+	// standIn marks the bundle that Optional returns instead of a first failure.
 	standIn bool
 }
 
-// Meta is what a source says about a bundle as a whole. Every field may be
-// zero.
+// Meta is the information that a source gives about a bundle as a whole. Every
+// field is optional.
 type Meta struct {
-	// Revision identifies the content of the bundle at its source.
+	// Revision identifies the content of the bundle at its source. Default:
+	// empty, for a source without revisions.
 	Revision string
-	// RefreshAfter is when the source wants to be asked again.
+	// RefreshAfter is the time after which the source wants the next fetch.
+	// Default: 0, for no preference.
 	RefreshAfter time.Duration
-	// Problems says what is missing from the bundle, and why.
+	// Problems lists the secrets that are missing from the bundle, with the
+	// reasons. Default: none.
 	Problems []Problem
-	// Notices are sentences for the people who run the runner.
+	// Notices are sentences for the operators of the runner. Default: none.
 	Notices []string
-	// Scope is the vault scope that the bundle was made for.
+	// Scope is the vault scope that the bundle was made for. Default: empty.
 	Scope string
-	// TokenID names the token that fetched the bundle. It is no secret.
+	// TokenID identifies the runner token that fetched the bundle. It is not a
+	// secret. Default: empty.
 	TokenID string
-	// IssuedAt is when the source made the bundle.
+	// IssuedAt is the time at which the source made the bundle. Default: zero,
+	// for unknown.
 	IssuedAt time.Time
-	// TokenExpires is when the token ends; RotateBy is when it should be
-	// replaced.
+	// TokenExpires is the time at which the token expires, RotateBy the time by
+	// which it should be replaced. Default: zero, for unknown.
 	TokenExpires, RotateBy time.Time
 }
 
-// tokenSoon is how long before its end a token is due for its rotation, unless
-// its source names an earlier time for that.
+// tokenSoon is the remaining lifetime below which a token is due for rotation,
+// unless its source names an earlier time.
 const tokenSoon = 7 * 24 * time.Hour
 
-// TokenDue reports whether the token should have been rotated by now: the time
-// that the source named for that has passed or, if it named none before the
-// token ends, the token ends within seven days.
+// TokenDue reports whether the token is due for rotation at now: RotateBy has
+// passed or, if RotateBy is zero or not before TokenExpires, the token expires
+// within seven days. It returns false if neither time is known.
 func (m Meta) TokenDue(now time.Time) bool {
 	end, hint := m.TokenExpires.Round(0), m.RotateBy.Round(0)
 	if !hint.IsZero() && (end.IsZero() || hint.Before(end)) {
@@ -60,27 +65,29 @@ func (m Meta) TokenDue(now time.Time) bool {
 	return !end.IsZero() && end.Sub(now.Round(0)) < tokenSoon
 }
 
-// Problem is something that is missing from a bundle.
+// Problem explains why a secret, or a whole source, is missing from a bundle.
 type Problem struct {
-	// Name is the secret's. It is empty if the problem is the source's.
+	// Name is the name of the secret, or empty if the problem concerns the
+	// source as a whole.
 	Name string
-	// Origin is where the secret should have come from.
+	// Origin is the place that the secret should have come from.
 	Origin Origin
-	// Reason is a sentence for people. It holds no values.
+	// Reason is a sentence for people. It holds no secret value.
 	Reason string
-	// Retryable says that the problem may go away by itself.
+	// Retryable reports whether the problem may go away without a fix.
 	Retryable bool
 }
 
 // Explain returns the origin and the reason, such as "github acme: the
-// installation is suspended".
+// installation is suspended". It omits an empty origin.
 func (p Problem) Explain() string {
 	return strings.TrimPrefix(p.Origin.String()+": "+p.Reason, ": ")
 }
 
-// New returns a bundle of secrets. It copies what it is given; meta may be
-// nil. It fails if a name occurs twice or a secret breaks the rules of
-// [CheckName] and [CheckValue]; the error names the secret and its origin.
+// New returns a bundle of secrets. It copies its arguments; meta may be nil. It
+// fails if a name occurs twice, if a secret breaks the rules of [CheckName] or
+// [CheckValue], or if its [Delivery] is unknown. The error names the secret and
+// its origin.
 func New(secrets []Secret, meta *Meta) (*Bundle, error) {
 	b := &Bundle{secrets: slices.Clone(secrets)}
 	for i := range b.secrets {
@@ -112,8 +119,7 @@ func (m Meta) clone() Meta {
 	return m
 }
 
-// Meta returns what the source said about the bundle. The caller owns the
-// answer.
+// Meta returns a copy of the bundle's metadata.
 func (b *Bundle) Meta() Meta {
 	if b == nil {
 		return Meta{}
@@ -121,7 +127,8 @@ func (b *Bundle) Meta() Meta {
 	return b.meta.clone()
 }
 
-// Get returns the secret called name, and whether there is one.
+// Get returns the secret called name. It returns false if the bundle does not
+// have it.
 func (b *Bundle) Get(name string) (Secret, bool) {
 	if b == nil {
 		return Secret{}, false
@@ -133,8 +140,8 @@ func (b *Bundle) Get(name string) (Secret, bool) {
 	return b.secrets[i], true
 }
 
-// sort puts the secrets in order and makes the index. The last step of making
-// a bundle.
+// sort orders the secrets and builds the index. It is the last step of making a
+// bundle.
 func (b *Bundle) sort() {
 	slices.SortStableFunc(b.secrets, func(x, y Secret) int { return strings.Compare(x.Name, y.Name) })
 	b.index = make(map[string]int, len(b.secrets))
@@ -143,7 +150,7 @@ func (b *Bundle) sort() {
 	}
 }
 
-// All yields the secrets in the order of their names.
+// All yields the secrets in order of their names.
 func (b *Bundle) All() iter.Seq[Secret] {
 	return func(yield func(Secret) bool) {
 		if b == nil {
@@ -157,7 +164,7 @@ func (b *Bundle) All() iter.Seq[Secret] {
 	}
 }
 
-// Len returns the number of secrets.
+// Len returns the number of secrets, without shadowed ones.
 func (b *Bundle) Len() int {
 	if b == nil {
 		return 0
@@ -165,8 +172,7 @@ func (b *Bundle) Len() int {
 	return len(b.secrets)
 }
 
-// Revision identifies the content of the bundle at its source. It is empty
-// where the source has no revisions.
+// Revision returns the [Meta.Revision] of the bundle.
 func (b *Bundle) Revision() string {
 	if b == nil {
 		return ""
@@ -174,8 +180,8 @@ func (b *Bundle) Revision() string {
 	return b.meta.Revision
 }
 
-// Expires returns the time at which the first of the secrets expires, or the
-// zero time if none does.
+// Expires returns the earliest expiry of the secrets, or the zero time if none
+// expires.
 func (b *Bundle) Expires() time.Time {
 	var first time.Time
 	for s := range b.All() {
@@ -186,17 +192,15 @@ func (b *Bundle) Expires() time.Time {
 	return first
 }
 
-// Problems says what is missing from the bundle, and why. The caller owns the
-// answer.
+// Problems returns a copy of the [Meta.Problems] of the bundle.
 func (b *Bundle) Problems() []Problem { return b.Meta().Problems }
 
-// Environ returns the secrets as "NAME=value", for [os/exec.Cmd.Env]: all of
-// them in the order of their names, or those with the given names in the order
-// given. It leaves out names that the bundle does not have, and secrets that
-// are not delivered by environment. A list of names that may be empty has to be
-// looked at before: no name means all.
+// Environ returns secrets as "NAME=value" in plaintext, for [os/exec.Cmd.Env].
+// Without names it returns all secrets in order of their names, otherwise the
+// named ones in the given order. It skips names that the bundle does not have,
+// and secrets whose [Delivery] is not DeliverEnv.
 //
-// The answer holds plaintext.
+// If a list of names may be empty, check it first: no names means all secrets.
 func (b *Bundle) Environ(names ...string) []string {
 	var env []string
 	add := func(s Secret) {
@@ -218,12 +222,12 @@ func (b *Bundle) Environ(names ...string) []string {
 	return env
 }
 
-// String returns the names and no values.
+// String returns the number of secrets and their names, without values.
 func (b *Bundle) String() string {
 	return fmt.Sprintf("bundle of %d: %s", b.Len(), strings.Join(b.names(), ", "))
 }
 
-// LogValue logs the revision and the names.
+// LogValue returns a group of the revision and the names, without values.
 func (b *Bundle) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("revision", b.Revision()), slog.Any("names", b.names()))
 }

@@ -25,7 +25,7 @@ func TestNew(t *testing.T) {
 		got.Problems[0].Name, got.Notices[0] = "Y", "other"
 		b.Problems()[0].Name = "Y"
 
-		require.Equal(t, []string{"A", "B", "_c"}, names(b), "the order is that of the names, whatever the caller does later")
+		require.Equal(t, []string{"A", "B", "_c"}, names(b), "sorted by name, and unaffected by the caller's changes")
 		require.Equal(t, "X", b.Problems()[0].Name, "the problems are copied on the way in and out")
 		require.Equal(t, []string{"n"}, b.Meta().Notices, "the notices are copied on the way in and out")
 		require.Equal(t, "r1", b.Revision())
@@ -43,15 +43,15 @@ func TestNew(t *testing.T) {
 			{"an equals sign", `the name "A=B" has '=' at byte 1`, secret("A=B", canary)},
 			{"not ASCII", `at byte 1`, secret("Aé", canary)},
 			{"too long", `has 129 bytes; at most 128 are allowed`, secret(strings.Repeat("A", 129), canary)},
-			{"NUL", `secret "A" (test A): the value has a NUL at byte 30; encode binary data, as base64 for instance`, secret("A", canary+"\x00")},
+			{"NUL", `secret "A" (test A): the value has a NUL at byte 30; encode binary data, for example as base64`, secret("A", canary+"\x00")},
 			{"not UTF-8", `secret "A" (test A): the value is not valid UTF-8 at byte 30`, secret("A", canary+"\xc3")},
 			{"delivery", `unknown delivery "mail"; want "env", "file" or "broker"`, bundle.Secret{Name: "A", Value: bundle.NewValue(canary), Delivery: "mail"}},
 		} {
 			t.Run(row.about, func(t *testing.T) {
 				b, err := bundle.New([]bundle.Secret{secret("OK", canary), row.secret}, nil)
-				require.ErrorContains(t, err, row.want, "the error says which rule is broken")
-				require.Empty(t, leak(err.Error()), "the error holds no value")
-				require.Nil(t, b, "there is no half bundle")
+				require.ErrorContains(t, err, row.want, "the error states the broken rule")
+				require.Empty(t, leak(err.Error()), "the error contains no value")
+				require.Nil(t, b, "no partial bundle is returned")
 			})
 		}
 	})
@@ -80,13 +80,13 @@ func TestBundle_Get(t *testing.T) {
 	b := mustNew(t, secret("A", "1"), secret("C", "3"), secret("E", "5"))
 	for name, value := range map[string]string{"A": "1", "C": "3", "E": "5"} {
 		s, ok := b.Get(name)
-		require.True(t, ok, "%s is there", name)
+		require.True(t, ok, "%s is present", name)
 		require.Equal(t, value, s.Value.Reveal())
-		require.Equal(t, bundle.DeliverEnv, s.Delivery, "the zero delivery means by environment")
+		require.Equal(t, bundle.DeliverEnv, s.Delivery, "the default delivery is the environment")
 	}
 	for _, name := range []string{"", "0", "B", "D", "F", "a"} {
 		_, ok := b.Get(name)
-		require.False(t, ok, "%q is not there", name)
+		require.False(t, ok, "%q is missing", name)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestCheckName(t *testing.T) {
 func TestCheckValue(t *testing.T) {
 	t.Run("accepts any valid UTF-8 without NUL", func(t *testing.T) {
 		for _, s := range []string{"", " ", "\n\r\t\x01\x7f", "\ufffd", "\ufeff", "héé 漢 😀"} {
-			require.NoError(t, bundle.CheckValue(bundle.NewValue(s)), "%q is text", s)
+			require.NoError(t, bundle.CheckValue(bundle.NewValue(s)), "%q is valid", s)
 		}
 	})
 }
@@ -136,15 +136,15 @@ func TestBundle_Expires(t *testing.T) {
 	a, b, c := secret("A", ""), secret("B", ""), secret("C", "")
 	b.Expires, c.Expires = early.Add(time.Hour), early
 	require.Equal(t, early, mustNew(t, a, b, c).Expires())
-	require.True(t, mustNew(t, a).Expires().IsZero(), "what never expires does not count")
+	require.True(t, mustNew(t, a).Expires().IsZero(), "secrets without an expiry do not count")
 }
 
 func TestBundle_Environ(t *testing.T) {
 	file, broker := secret("FILE", "f"), secret("BROKER", "b")
 	file.Delivery, broker.Delivery = bundle.DeliverFile, bundle.DeliverBroker
 	b := mustNew(t, secret("B", "2=3\n"), secret("A", ""), file, broker)
-	require.Equal(t, []string{"A=", "B=2=3\n"}, b.Environ(), "all that are delivered by environment, by name")
-	require.Equal(t, []string{"B=2=3\n", "A="}, b.Environ("B", "MISSING", "FILE", "BROKER", "A"), "the named ones in the order given")
+	require.Equal(t, []string{"A=", "B=2=3\n"}, b.Environ(), "all secrets delivered by environment, sorted by name")
+	require.Equal(t, []string{"B=2=3\n", "A="}, b.Environ("B", "MISSING", "FILE", "BROKER", "A"), "the named ones, in the given order")
 	require.Empty(t, b.Environ("MISSING"), "a missing name does not mean all")
 }
 

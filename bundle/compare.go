@@ -6,12 +6,20 @@ import (
 	"time"
 )
 
-// Diff holds the names that differ between two bundles, each list sorted.
-type Diff struct{ Added, Changed, Removed []string }
+// Diff lists the names that differ between an old and a new bundle. Each list is
+// sorted and may be nil.
+type Diff struct {
+	// Added are the names that only the new bundle has.
+	Added []string
+	// Changed are the names whose value or delivery differs.
+	Changed []string
+	// Removed are the names that only the old bundle has.
+	Removed []string
+}
 
-// Compare says how new differs from old for a job that uses it. A secret has
-// changed if its value or its delivery has; where it came from, its version
-// and its times do not count. Either may be nil.
+// Compare returns the differences between old and new that matter to a job. A
+// secret counts as changed if its value or its delivery differs; its origin,
+// version and times do not count. Either bundle may be nil.
 func Compare(old, new *Bundle) Diff {
 	var d Diff
 	for s := range new.All() {
@@ -31,11 +39,11 @@ func Compare(old, new *Bundle) Diff {
 	return d
 }
 
-// Empty reports whether nothing differs.
+// Empty reports whether d has no names.
 func (d Diff) Empty() bool { return len(d.Added)+len(d.Changed)+len(d.Removed) == 0 }
 
-// Touches reports whether one of names differs, or without names whether
-// anything does.
+// Touches reports whether d has at least one of names or, without names, whether
+// it has any name at all.
 func (d Diff) Touches(names ...string) bool {
 	for _, list := range [][]string{d.Added, d.Changed, d.Removed} {
 		if len(names) == 0 && len(list) > 0 || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(list, name) }) {
@@ -45,7 +53,7 @@ func (d Diff) Touches(names ...string) bool {
 	return false
 }
 
-// String returns the names, such as "added A, B; removed C", or "no change".
+// String returns the names, as in "added A, B; removed C", or "no change".
 func (d Diff) String() string {
 	var parts []string
 	add := func(verb string, names []string) {
@@ -62,9 +70,9 @@ func (d Diff) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// Equal reports whether b and c hold the same secrets with the same metadata,
-// hide the same ones, and have the same Meta. A provider uses it to tell that
-// nothing has changed.
+// Equal reports whether b and c have the same secrets, shadowed secrets and
+// [Meta]. Times are compared as instants, and a nil bundle equals an empty one.
+// Providers use it to detect that nothing has changed.
 func (b *Bundle) Equal(c *Bundle) bool {
 	if b == c {
 		return true
@@ -95,7 +103,7 @@ func equalMeta(x, y Meta) bool {
 		slices.Equal(x.Problems, y.Problems) && slices.Equal(x.Notices, y.Notices)
 }
 
-// equalTimes compares times in pairs, whatever their zones.
+// equalTimes compares times in pairs, regardless of their zones.
 func equalTimes(pairs ...time.Time) bool {
 	for i := 0; i < len(pairs); i += 2 {
 		if !pairs[i].Equal(pairs[i+1]) {

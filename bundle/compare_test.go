@@ -33,7 +33,7 @@ func TestCompare(t *testing.T) {
 
 	t.Run("keeps names and values apart", func(t *testing.T) {
 		diff := bundle.Compare(mustNew(t, secret("DB", "1"), secret("DB_PASS", "x")), mustNew(t, secret("DB", "1DB_PASSx")))
-		require.Equal(t, bundle.Diff{Changed: []string{"DB"}, Removed: []string{"DB_PASS"}}, diff, "each name is compared for itself")
+		require.Equal(t, bundle.Diff{Changed: []string{"DB"}, Removed: []string{"DB_PASS"}}, diff, "names are compared separately")
 	})
 }
 
@@ -43,7 +43,7 @@ func TestDiff_Touches(t *testing.T) {
 		require.True(t, d.Touches("X", name))
 	}
 	require.False(t, d.Touches("X", "Y"))
-	require.True(t, d.Touches(), "without names, anything counts")
+	require.True(t, d.Touches(), "without names, any difference counts")
 	require.False(t, bundle.Diff{}.Touches())
 	require.False(t, bundle.Diff{}.Touches("A"))
 }
@@ -71,7 +71,7 @@ func TestBundle_Equal(t *testing.T) {
 		require.True(t, same.Equal(build(func(s *bundle.Secret, m *bundle.Meta) {
 			s.Created = at.In(time.FixedZone("X", 3600))
 			m.IssuedAt = at.Local()
-		})), "the same instant in another zone is the same")
+		})), "the same instant in another zone is equal")
 
 		for name, change := range map[string]func(s *bundle.Secret, m *bundle.Meta){
 			"name":                 func(s *bundle.Secret, _ *bundle.Meta) { s.Name = "B" },
@@ -93,7 +93,7 @@ func TestBundle_Equal(t *testing.T) {
 			"scope":                func(_ *bundle.Secret, m *bundle.Meta) { m.Scope = "" },
 			"token":                func(_ *bundle.Secret, m *bundle.Meta) { m.TokenID = "" },
 			"issued":               func(_ *bundle.Secret, m *bundle.Meta) { m.IssuedAt = at.Add(1) },
-			"token's end":          func(_ *bundle.Secret, m *bundle.Meta) { m.TokenExpires = at.Add(1) },
+			"token's expiry":       func(_ *bundle.Secret, m *bundle.Meta) { m.TokenExpires = at.Add(1) },
 			"rotate by":            func(_ *bundle.Secret, m *bundle.Meta) { m.RotateBy = at.Add(1) },
 			"more than one secret": nil,
 		} {
@@ -102,8 +102,8 @@ func TestBundle_Equal(t *testing.T) {
 				if change != nil {
 					other = build(change)
 				}
-				require.False(t, same.Equal(other), "it counts")
-				require.False(t, other.Equal(same), "it counts from both sides")
+				require.False(t, same.Equal(other), "the difference counts")
+				require.False(t, other.Equal(same), "the difference counts in both directions")
 			})
 		}
 	})
@@ -112,9 +112,9 @@ func TestBundle_Equal(t *testing.T) {
 		top := mustNew(t, from("dotenv", "A", "3"))
 		x := bundle.Merge(mustNew(t, from("platform", "A", "1")), top)
 		y := bundle.Merge(mustNew(t, from("platform", "A", "2")), top)
-		require.False(t, x.Equal(y), "a hidden value counts: Shadowed tells it")
-		require.False(t, x.Equal(top), "hiding nothing is different")
+		require.False(t, x.Equal(y), "a shadowed value counts, because Shadowed reports it")
+		require.False(t, x.Equal(top), "shadowing nothing is different")
 		require.True(t, x.Equal(bundle.Merge(mustNew(t, from("platform", "A", "1")), top)))
-		require.True(t, bundle.Compare(x, y).Empty(), "a job does not notice what is hidden")
+		require.True(t, bundle.Compare(x, y).Empty(), "shadowed values do not matter to a job")
 	})
 }

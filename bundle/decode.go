@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Decode stores secrets in the fields of the struct that dst points to. A
-// field says which by its tag:
+// Decode stores secrets in the fields of the struct that dst points to. The tag
+// of a field names its secret:
 //
 //	type Config struct {
 //		Key     bundle.Value   `secret:"ANTHROPIC_API_KEY"`
@@ -17,15 +17,16 @@ import (
 //		Account serviceAccount `secret:"GCP_ACCOUNT,json"`
 //	}
 //
-// The field is a [Value], a string or a []byte, or of any type with the json
-// option. With the optional option a secret that is missing leaves the field
-// as it is; otherwise it is an error, which names all that are missing.
-// Exported and embedded fields without a tag are looked into if they are
-// structs, and otherwise left alone. A struct with such tags that is embedded by
-// a pointer is an error.
+// A field is a [Value], a string or a []byte; with the json option it has any
+// type that JSON can be unmarshaled into. With the optional option, a missing
+// secret leaves the field unchanged; without it, the error names all missing
+// secrets. Decode also fills exported or embedded structs without a tag, and
+// ignores other fields without one. An embedded pointer to a struct with tags is
+// an error.
 //
-// Decode stores everything or nothing. Its errors name secrets and fields and
-// hold no values. Only a Value keeps what it holds out of logs; prefer it.
+// Decode stores everything or nothing. Its error reports all problems, names
+// secrets and fields, and holds no values. Prefer fields of type Value: they
+// alone keep the plaintext out of logs.
 func Decode(b *Bundle, dst any) error {
 	ptr := reflect.ValueOf(dst)
 	if ptr.Kind() != reflect.Pointer || ptr.IsNil() || ptr.Elem().Kind() != reflect.Struct {
@@ -53,7 +54,7 @@ type decoder struct {
 
 var valueType = reflect.TypeFor[Value]()
 
-// fields fills the fields of v, which path leads to.
+// fields fills the fields of the struct v. path is the prefix of their names.
 func (d *decoder) fields(v reflect.Value, path string) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
@@ -61,18 +62,18 @@ func (d *decoder) fields(v reflect.Value, path string) {
 		name := path + field.Name
 		switch {
 		case ok && !field.IsExported():
-			d.fail("field %s has a secret tag and is not exported; export it", name)
+			d.fail("field %s has a secret tag but is not exported; export it", name)
 		case ok:
 			d.field(v.Field(i), name, tag)
 		case (field.IsExported() || field.Anonymous) && field.Type.Kind() == reflect.Struct && field.Type != valueType:
 			d.fields(v.Field(i), name+".")
 		case field.Anonymous && field.Type.Kind() == reflect.Pointer && tagged(field.Type.Elem()):
-			d.fail("field %s is embedded by a pointer and has secret tags; embed the struct", name)
+			d.fail("field %s is an embedded pointer to a struct with secret tags; embed the struct", name)
 		}
 	}
 }
 
-// tagged reports whether t is a struct that fields would find a secret tag in.
+// tagged reports whether t is a struct in which fields would find a secret tag.
 func tagged(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct || t == valueType {
 		return false
@@ -118,12 +119,13 @@ func (d *decoder) field(v reflect.Value, field, tag string) {
 	}
 	switch {
 	case asJSON:
-		// A new value: unmarshaling into what is there would write through
-		// its pointers and maps.
+		// A new value: unmarshaling into the current one would write through its
+		// pointers and maps.
 		fresh := reflect.New(v.Type())
 		if err := json.Unmarshal([]byte(s.Value.Reveal()), fresh.Interface()); err != nil {
-			// The errors of package json, and of decoders, quote what they read.
-			d.fail("secret %s (%s) is not JSON that fits field %s, a %s", name, s.Origin, field, v.Type())
+			// The errors of package json, and of UnmarshalJSON methods, quote their
+			// input.
+			d.fail("secret %s (%s) is not valid JSON for field %s of type %s", name, s.Origin, field, v.Type())
 			return
 		}
 		v.Set(fresh.Elem())

@@ -60,7 +60,7 @@ func TestDecode(t *testing.T) {
 		require.NoError(t, bundle.Decode(b, &got))
 
 		require.Equal(t, "a\x7f", got.Value.Reveal())
-		require.Equal(t, "a\x7f", got.Nested.Inner.Reveal(), "structs are looked into")
+		require.Equal(t, "a\x7f", got.Nested.Inner.Reveal(), "nested structs are filled")
 		got.Value, got.Nested.Inner = bundle.Value{}, bundle.Value{}
 		want := start
 		want.Up, want.String, want.Present, want.Bytes = "a\x7f", "a\x7f", "a\x7f", []byte("a\x7f")
@@ -71,7 +71,7 @@ func TestDecode(t *testing.T) {
 		want.Pointer = &account{"u", []string{"r"}}
 		want.Map = map[string]any{"User": "u", "Roles": []any{"r"}}
 		want.Number = 42
-		require.Equal(t, want, got, "an empty value is stored, a missing optional one leaves the field, and so does the lack of a tag")
+		require.Equal(t, want, got, "an empty value is stored; a missing optional secret and a missing tag leave the field unchanged")
 	})
 
 	t.Run("names every missing secret and stores nothing", func(t *testing.T) {
@@ -86,10 +86,10 @@ func TestDecode(t *testing.T) {
 		}
 		got := config{Here: "was", Map: map[string]int{"was": 1}}
 		err := bundle.Decode(mustNew(t, secret("HERE", canary), secret("JSON", `{"now":2}`)), &got)
-		require.EqualError(t, err, "decoding secrets: missing FIRST, SECOND", "one error names everything that is missing")
-		require.Equal(t, config{Here: "was", Map: map[string]int{"was": 1}}, got, "all or nothing, even inside a map that was there")
+		require.EqualError(t, err, "decoding secrets: missing FIRST, SECOND", "one error names all missing secrets")
+		require.Equal(t, config{Here: "was", Map: map[string]int{"was": 1}}, got, "all or nothing, even inside an existing map")
 
-		require.ErrorContains(t, bundle.Decode(nil, &got), "missing HERE, FIRST, JSON, SECOND", "a nil bundle misses everything")
+		require.ErrorContains(t, bundle.Decode(nil, &got), "missing HERE, FIRST, JSON, SECOND", "a nil bundle has no secrets")
 	})
 
 	t.Run("never quotes a value in an error", func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestDecode(t *testing.T) {
 					Account account `secret:"ACCOUNT,json"`
 				}
 				err := bundle.Decode(mustNew(t, secret("ACCOUNT", value)), &got)
-				require.EqualError(t, err, "decoding secrets: secret ACCOUNT (test ACCOUNT) is not JSON that fits field Account, a bundle_test.account")
+				require.EqualError(t, err, "decoding secrets: secret ACCOUNT (test ACCOUNT) is not valid JSON for field Account of type bundle_test.account")
 			})
 		}
 		var got struct {
@@ -114,10 +114,10 @@ func TestDecode(t *testing.T) {
 			}
 		}
 		err := bundle.Decode(mustNew(t, secret("Q", `"`+canary+`"`)), &got)
-		require.EqualError(t, err, "decoding secrets: secret Q (test Q) is not JSON that fits field Nested.Q, a bundle_test.quoter",
-			"the error of a type's own decoder is not passed on")
+		require.EqualError(t, err, "decoding secrets: secret Q (test Q) is not valid JSON for field Nested.Q of type bundle_test.quoter",
+			"the error of UnmarshalJSON is not included")
 		for e := err; e != nil; e = errors.Unwrap(e) {
-			require.Empty(t, leak(fmt.Sprintf("%v %+v %#v", e, e, e)), "nor is it wrapped")
+			require.Empty(t, leak(fmt.Sprintf("%v %+v %#v", e, e, e)), "the error of UnmarshalJSON is not wrapped")
 		}
 	})
 
@@ -128,7 +128,7 @@ func TestDecode(t *testing.T) {
 			dst         any
 		}{
 			{"nil", "the destination is a <nil>; want a pointer to a struct", nil},
-			{"no pointer", "the destination is a bundle_test.account; want a pointer to a struct", account{}},
+			{"not a pointer", "the destination is a bundle_test.account; want a pointer to a struct", account{}},
 			{"a nil pointer", "the destination is a *bundle_test.account; want a pointer to a struct", (*account)(nil)},
 			{"a pointer to something else", "the destination is a *int; want a pointer to a struct", new(int)},
 			{"a type without json", "field N is a int; want bundle.Value, string, []byte, or the json option", &struct {
@@ -149,14 +149,14 @@ func TestDecode(t *testing.T) {
 			{"a bad name", `field N: the name "A-B" has '-' at byte 1`, &struct {
 				N string `secret:"A-B"`
 			}{}},
-			{"a type without json, of a secret that is not there", "field N is a int; want", &struct {
+			{"a type without json, of a missing secret", "field N is a int; want", &struct {
 				N int `secret:"MISSING,optional"`
 			}{}},
-			{"an embedded pointer", "field Base is embedded by a pointer and has secret tags; embed the struct", &struct{ *Base }{}},
-			{"JSON that is no string in a Value", "is not JSON that fits field N, a bundle.Value", &struct {
+			{"an embedded pointer", "field Base is an embedded pointer to a struct with secret tags; embed the struct", &struct{ *Base }{}},
+			{"JSON that is not a string, in a Value", "is not valid JSON for field N of type bundle.Value", &struct {
 				N bundle.Value `secret:"OBJECT,json"`
 			}{}},
-			{"an unexported field", "field n has a secret tag and is not exported; export it", &struct {
+			{"an unexported field", "field n has a secret tag but is not exported; export it", &struct {
 				n string `secret:"A"`
 			}{}},
 		} {
@@ -177,7 +177,7 @@ func TestDecode(t *testing.T) {
 		}
 		err := bundle.Decode(mustNew(t, secret("A", canary)), &got)
 		require.ErrorContains(t, err, "field N is a int")
-		require.ErrorContains(t, err, "field J, a bundle_test.account")
+		require.ErrorContains(t, err, "field J of type bundle_test.account")
 		require.ErrorContains(t, err, "missing MISSING")
 	})
 
@@ -189,11 +189,11 @@ func TestDecode(t *testing.T) {
 		require.NoError(t, bundle.Decode(b, &x))
 		x.B[0] = 'X'
 		require.NoError(t, bundle.Decode(b, &y))
-		require.Equal(t, "abc", string(y.B), "changing the bytes changes no bundle")
+		require.Equal(t, "abc", string(y.B), "changing the bytes does not change the bundle")
 	})
 }
 
-// quoter refuses JSON with an error that quotes it.
+// quoter rejects JSON with an error that quotes it.
 type quoter struct{}
 
 func (quoter) UnmarshalJSON(b []byte) error { return fmt.Errorf("cannot use %s", b) }

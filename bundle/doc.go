@@ -1,15 +1,15 @@
-// Package bundle holds secrets: one [Secret], an immutable [Bundle] of them,
-// and the [Provider] interface of whatever yields one.
+// Package bundle defines secrets: a single [Secret], an immutable [Bundle] of
+// them, and the [Provider] interface that sources of bundles implement.
 //
 //	b, err := provider.Fetch(ctx, nil)
 //	key, ok := b.Get("ANTHROPIC_API_KEY")
 //	log.Print(key)                    // prints a fixed marker for the value
 //	use(key.Value.Reveal())           // the only way to read it
 //
-// Start with [Bundle] and [Merge]. Merge lays bundles over each other and
-// remembers, for every name, which layer won and what it hid; see
+// Start with [Bundle] and [Merge]. Merge combines bundles in layers and
+// records, for every name, which layer won and which values it shadows; see
 // [Bundle.Trace] and [Bundle.Shadowed].
 //
-// A [Value] does not print: no fmt verb, logger, encoder or debugger dump of
-// the types in this package shows what it holds.
+// A [Value] does not print itself: no fmt verb, logger, encoder or reflective
+// dump of the types in this package shows its content.
 package bundle

@@ -6,8 +6,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// The first thing to know: a secret can be printed without care, and is read
-// in one way.
+// A secret can be printed safely; Reveal is the only way to read it.
 func Example() {
 	b, err := bundle.New([]bundle.Secret{{
 		Name:   "ANTHROPIC_API_KEY",
@@ -20,7 +19,7 @@ func Example() {
 	}
 	key, ok := b.Get("ANTHROPIC_API_KEY")
 	if !ok {
-		fmt.Println("there is no ANTHROPIC_API_KEY")
+		fmt.Println("missing ANTHROPIC_API_KEY")
 		return
 	}
 	fmt.Println(key.Value)
@@ -32,7 +31,7 @@ func Example() {
 	// 39
 }
 
-// Layers in rising precedence: local values win, and the bundle can say so.
+// Layers are in rising precedence: local values win, and the bundle reports it.
 func ExampleMerge() {
 	platform, _ := bundle.New([]bundle.Secret{
 		{Name: "API_KEY", Value: bundle.NewValue("from the platform"), Origin: bundle.Origin{Provider: "bootstrap", Location: "https://host"}},
@@ -47,12 +46,12 @@ func ExampleMerge() {
 	fmt.Println(key.Value.Reveal())
 	fmt.Println(b.Trace("API_KEY"))
 	for _, s := range b.Shadowed() {
-		fmt.Printf("%s: %s hides %s; %s\n", s.Name, s.Winner, s.Hidden, s.Fix())
+		fmt.Printf("%s: %s shadows %s; %s\n", s.Name, s.Winner, s.Hidden, s.Fix())
 	}
 	// Output:
 	// my own
 	// [dotenv .env:12 bootstrap https://host]
-	// API_KEY: dotenv .env:12 hides bootstrap https://host; remove line 12 of .env
+	// API_KEY: dotenv .env:12 shadows bootstrap https://host; remove line 12 of .env
 }
 
 func ExampleDecode() {

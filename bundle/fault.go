@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Fault is an error with its advice as data: the problem, the setting behind
-// it, and the fix. A program can print it in terms of its own flags or form
-// fields instead of Go fields:
+// Fault is an error with advice as data: the problem, the setting that causes it,
+// and the fix. A program can print it in terms of its own flags or form fields
+// instead of Go fields:
 //
 //	flags := map[string]string{"job.Job.AllowNames": "--allow"}
 //	fmt.Println(bundle.Explain(err, func(setting string) string { return flags[setting] }))
@@ -20,32 +20,35 @@ import (
 //
 // A Fault holds no secret value. It can be the Err of a [FetchError].
 type Fault struct {
-	// Problem says what is wrong. Default: the text of Err.
+	// Problem describes the problem. Default: the text of Err.
 	Problem string
-	// Setting is the field that caused the problem or that can solve it, such
-	// as "providers.Platform.URL". Empty if there is none.
+	// Setting is the field that causes the problem or can solve it, such as
+	// "providers.Platform.URL". Default: empty, for none.
 	Setting string
-	// Fix says what to do. Empty if there is no advice, or only Or.
+	// Fix is the instruction that solves the problem. Default: empty, for no
+	// advice or only Or.
 	Fix string
-	// Or is an alternative to Fix that exists only in programs that have the
-	// settings it refers to.
+	// Or is an alternative to Fix that is shown only by programs that have all
+	// the settings it refers to. Default: empty, for none.
 	Or string
-	// Retryable reports whether the problem may go away without a fix.
+	// Retryable reports whether the problem may go away without a fix. Default:
+	// false.
 	Retryable bool
-	// Err is the cause, or nil. Its text is shown only if Problem is empty.
+	// Err is the cause. Its text is shown only if Problem is empty. Default:
+	// nil, for none.
 	Err error
 }
 
 // Error returns "problem; fix, or alternative", with settings as Go fields.
 func (f *Fault) Error() string { return f.Text(nil) }
 
-// Unwrap returns the cause.
+// Unwrap returns the cause, which may be nil.
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Text is Error in the words of a program. name returns the program's name of a
-// setting, such as "--allow" for "job.Job.AllowNames", or "" if the program
-// does not have it: then Or is left out if it refers to the setting, and
-// elsewhere the Go field is shown. A nil name shows Go fields.
+// Text is Error in the terms of a program. name returns the program's name for a
+// setting, such as "--allow" for "job.Job.AllowNames", or "" if the program does
+// not have the setting: an Or that refers to it is then omitted, and Problem and
+// Fix show the Go field. A nil name shows Go fields.
 func (f *Fault) Text(name func(setting string) string) string {
 	problem, fix := f.Parts(name)
 	if fix == "" {
@@ -54,7 +57,8 @@ func (f *Fault) Text(name func(setting string) string) string {
 	return problem + "; " + fix
 }
 
-// Parts returns the two halves of Text. fix is empty if there is no advice.
+// Parts returns the two halves of Text; see there for name. fix is empty if there
+// is no advice.
 func (f *Fault) Parts(name func(setting string) string) (problem, fix string) {
 	if name == nil {
 		name = fieldName
@@ -76,14 +80,14 @@ func (f *Fault) Parts(name func(setting string) string) (problem, fix string) {
 	return problem, fix
 }
 
-// Explain returns the text of err with each [Fault] in it in the words of a
-// program; see [Fault.Text] for name. It returns "" for nil.
+// Explain returns the text of err with each [Fault] in its tree in the terms of a
+// program; see [Fault.Text] for name. It returns "" for a nil err.
 func Explain(err error, name func(setting string) string) string {
 	if err == nil {
 		return ""
 	}
-	// Whatever wraps a fault has its text as it was and nothing else of it, so each
-	// is looked for, once, after the one before it.
+	// An error that wraps a fault contains its original text, so each fault is
+	// searched for once, after the previous one.
 	var out strings.Builder
 	rest := err.Error()
 	for f := range faults(err) {
@@ -95,7 +99,7 @@ func Explain(err error, name func(setting string) string) string {
 	return out.String() + rest
 }
 
-// replace is strings.ReplaceAll that finds nothing of an empty text.
+// replace is strings.ReplaceAll that never matches an empty old text.
 func replace(text, old, new string) string {
 	if old == "" {
 		return text
@@ -128,8 +132,8 @@ func walkFaults(err error, yield func(*Fault) bool) bool {
 
 var settingRef = regexp.MustCompile(`\{[a-z]\w*\.[A-Z]\w*\.[A-Z][\w.]*\}`)
 
-// withNames replaces the references in text. complete is false if name lacks
-// one of them.
+// withNames replaces the references to settings in text. complete is false if
+// name does not know one of them.
 func withNames(text string, name func(string) string) (replaced string, complete bool) {
 	complete = true
 	replaced = settingRef.ReplaceAllStringFunc(text, func(ref string) string {
@@ -141,7 +145,7 @@ func withNames(text string, name func(string) string) (replaced string, complete
 	return replaced, complete
 }
 
-// fieldName returns the field of a setting: "PassEnv" of "job.Job.PassEnv".
+// fieldName returns the field of a setting: "PassEnv" for "job.Job.PassEnv".
 func fieldName(setting string) string {
 	parts := strings.SplitN(setting, ".", 3)
 	return parts[len(parts)-1]

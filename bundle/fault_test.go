@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// flags is the table of a program.
+// flags maps the settings to the flags of a program.
 func flags(setting string) string {
 	return map[string]string{"job.Job.AllowNames": "--allow", "migrate.Options.Include": "--include"}[setting]
 }
@@ -44,7 +44,7 @@ func TestFault_Text(t *testing.T) {
 			"X is refused; rename it, or set AllowNames and Env", "X is refused; rename it", "X is refused; rename it",
 		},
 		"an alternative without settings": {
-			bundle.Fault{Problem: "late", Fix: "wait", Or: "ask"}, "late; wait, or ask", "late; wait, or ask", "late; wait, or ask",
+			bundle.Fault{Problem: "late", Fix: "wait", Or: "call"}, "late; wait, or call", "late; wait, or call", "late; wait, or call",
 		},
 		"several settings": {
 			bundle.Fault{Problem: "X is in {migrate.Options.Include} and {migrate.Options.Exclude}", Fix: "edit {migrate.Options.Include}"},
@@ -120,7 +120,7 @@ func TestCheckItem_Parts(t *testing.T) {
 	}
 }
 
-// hidden does not show what it wraps.
+// hidden is an error whose text does not contain that of its cause.
 type hidden struct{ err error }
 
 func (hidden) Error() string   { return "hidden" }

@@ -28,7 +28,7 @@ import (
 // canary is the value of every secret in these tests.
 const canary = "canary-4f9a7c2e1b8d6350-canary"
 
-// forms are the texts by which the canary is known.
+// forms are the encodings in which the canary must not appear.
 var forms = func() map[string]string {
 	raw := []byte(canary)
 	return map[string]string{
@@ -44,7 +44,7 @@ var forms = func() map[string]string {
 	}
 }()
 
-// leak returns the form in which out holds the canary, or nothing.
+// leak returns the name of the form in which out contains the canary, or "".
 func leak(out string) string {
 	for form, text := range forms {
 		if strings.Contains(out, text) {
@@ -65,7 +65,7 @@ func mustNew(t testing.TB, secrets ...bundle.Secret) *bundle.Bundle {
 	return b
 }
 
-// Types that hold secrets the way a user's do.
+// Types that hold secrets like those of a user.
 type (
 	exported struct {
 		Value  bundle.Value
@@ -84,14 +84,14 @@ type (
 		byName map[string]bundle.Value
 	}
 	embedded struct{ bundle.Value }
-	// holder is an error that prints what it holds, and is built with it.
+	// holder is an error that prints its value.
 	holder struct{ value bundle.Value }
 )
 
 func (h *holder) Error() string { return fmt.Sprintf("cannot use %v, %+v, %#v", h.value, *h, *h) }
 
-// holdings returns everything that the leak tests try to print: each of them
-// holds the canary.
+// holdings returns everything that the leak tests try to print. Each item holds
+// the canary.
 func holdings(t testing.TB) map[string]any {
 	v := bundle.NewValue(canary)
 	s := secret("TOKEN", canary)
@@ -136,15 +136,14 @@ func holdings(t testing.TB) map[string]any {
 	}
 }
 
-// plain is what the same routes must be seen to print.
+// plain is an unprotected value, which the same routes must print.
 type plain struct{ V string }
 
-// testRoute tries a route, which turns anything into text, with every holding.
-// It must print a plain string: a route that prints nothing would prove
-// nothing.
+// testRoute runs print, which turns anything into text, for every holding. It
+// must print a plain string; otherwise the test would prove nothing.
 func testRoute(t *testing.T, print func(v any) string) {
 	t.Helper()
-	require.NotEmpty(t, leak(print(plain{canary})), "the route prints what is not protected")
+	require.NotEmpty(t, leak(print(plain{canary})), "the route prints unprotected values")
 	for name, v := range holdings(t) {
 		out := print(v)
 		if form := leak(out); form != "" {
@@ -153,7 +152,7 @@ func testRoute(t *testing.T, print func(v any) string) {
 	}
 }
 
-// withError is for routes that answer with text or an error: neither may leak.
+// withError is for routes that return text and an error: neither may leak.
 func withError(out []byte, err error) string {
 	return string(out) + fmt.Sprint(err)
 }
@@ -164,7 +163,7 @@ func TestLeak(t *testing.T) {
 		flags := []string{"", "+", "-", "#", " ", "0", "+#", "# ", "-0", "8", ".3", "40.2", "+#-12.5"}
 		const verbs = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!"
 		for _, format := range []string{"%v", "%x", "%X", "% x", "%d", "%q"} {
-			require.NotEmpty(t, leak(fmt.Sprintf(format, []byte(canary))+fmt.Sprintf(format, plain{canary})), "%s prints what is not protected", format)
+			require.NotEmpty(t, leak(fmt.Sprintf(format, []byte(canary))+fmt.Sprintf(format, plain{canary})), "%s prints unprotected values", format)
 		}
 		for name, v := range subjects {
 			for _, flag := range flags {
@@ -241,7 +240,7 @@ func TestLeak(t *testing.T) {
 	t.Run("encoders write the marker", func(t *testing.T) {
 		out, err := json.Marshal(secret("TOKEN", canary))
 		require.NoError(t, err)
-		require.Contains(t, string(out), `"Value":"[REDACTED]"`, "JSON shows that there is something")
+		require.Contains(t, string(out), `"Value":"[REDACTED]"`, "JSON shows the marker")
 		out, err = xml.Marshal(secret("TOKEN", canary))
 		require.NoError(t, err)
 		require.Contains(t, string(out), `<Value>[REDACTED]</Value>`)
@@ -300,7 +299,7 @@ func TestLeak(t *testing.T) {
 			require.Contains(t, string(out), "panic: ", "the child must panic")
 			return string(out)
 		}
-		require.NotEmpty(t, leak(panics("plain")), "a panic prints what is not protected")
+		require.NotEmpty(t, leak(panics("plain")), "a panic prints unprotected values")
 		for _, name := range []string{
 			"Value", "*Value", "Secret", "*Secret", "*Bundle", "Bundle", "exported fields", "unexported fields", "*unexported fields",
 			"embedded", "[]any", "map to any", "FetchError", "*FetchError", "wrapped error", "error with fields",
@@ -317,9 +316,9 @@ func TestLeak(t *testing.T) {
 func TestValue_Marker(t *testing.T) {
 	t.Run("a value alone always prints the marker", func(t *testing.T) {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%20s", "%U"} {
-			require.Equal(t, "[REDACTED]", fmt.Sprintf(format, bundle.NewValue(canary)), "every verb gives the same marker: %s", format)
+			require.Equal(t, "[REDACTED]", fmt.Sprintf(format, bundle.NewValue(canary)), "%s prints the marker", format)
 		}
-		require.Equal(t, "[REDACTED]", bundle.Value{}.String(), "an empty value does not tell that it is empty")
+		require.Equal(t, "[REDACTED]", bundle.Value{}.String(), "an empty value does not reveal that it is empty")
 		require.Equal(t, "[REDACTED]", bundle.NewValue(canary).GoString())
 		require.Equal(t, "[REDACTED]", bundle.NewValue(canary).LogValue().String())
 		text, err := bundle.NewValue(canary).MarshalText()
@@ -331,12 +330,13 @@ func TestValue_Marker(t *testing.T) {
 	})
 }
 
-// messages keeps what testify would have a test say.
+// messages collects the failure messages of testify.
 type messages struct{ strings.Builder }
 
 func (m *messages) Errorf(format string, args ...any) { fmt.Fprintf(m, format, args...) }
 
-// panicWith makes this test's binary panic with the holding of that name.
+// panicWith is the environment variable that makes this test binary panic with
+// the holding of that name.
 const panicWith = "BUNDLE_TEST_PANIC"
 
 func TestMain(m *testing.M) {

@@ -5,30 +5,33 @@ import (
 	"time"
 )
 
-// Shadow is a value that a merge hid.
+// Shadow describes a value that a value of a later layer shadows.
 type Shadow struct {
+	// Name is the name of both secrets.
 	Name string
-	// Winner is the origin of the value in use, Hidden that of the other.
+	// Winner is the origin of the value in use, Hidden that of the shadowed
+	// value.
 	Winner, Hidden Origin
-	// Same says that both are the same value, so that one can go.
+	// Same reports whether both values are equal, so that one can be removed.
 	Same bool
 }
 
-// Fix returns how to end the shadowing: the instruction that removes the winner,
+// Fix returns the instruction that ends the shadowing by removing the winner,
 // such as "remove line 3 of .env".
 func (s Shadow) Fix() string { return s.Winner.Removal() }
 
-// Merge lays bundles over each other in rising precedence: where several hold
-// a name, the last one's secret wins, even if its value is empty. The answer
-// remembers what was hidden, for [Bundle.Trace] and [Bundle.Shadowed]. Nil
-// layers count as empty.
+// Merge combines layers in rising precedence: if several have a name, the secret
+// of the last one wins, even if its value is empty. The result records the
+// shadowed secrets for [Bundle.Trace] and [Bundle.Shadowed]. Nil layers count as
+// empty. Merge does not change the layers.
 //
-// Of the [Meta], Notices are those of all layers, and so are Problems, without
-// those of names that a later layer has. RefreshAfter is the shortest. The rest
-// is about one source: the last layer with more of it than a Revision, or else
-// the last with a Revision.
+// The [Meta] of the result has the Notices and Problems of all layers, in their
+// order, except problems about a name that a later layer has. RefreshAfter is
+// the shortest that is not zero. The other fields all come from one layer: the
+// last that has any of them besides Revision, or else the last that has a
+// Revision.
 //
-// Merging is associative: a merged bundle is as good a layer as any.
+// Merging is associative, so a merged bundle can itself be a layer.
 func Merge(layers ...*Bundle) *Bundle {
 	out := &Bundle{}
 	stacks := map[string][]Secret{} // winner first
@@ -58,7 +61,7 @@ func Merge(layers ...*Bundle) *Bundle {
 	return out
 }
 
-// mergeMeta lays upper over lower.
+// mergeMeta merges upper over lower.
 func mergeMeta(lower, upper Meta) Meta {
 	out := upper
 	if upper.about() < lower.about() {
@@ -70,8 +73,8 @@ func mergeMeta(lower, upper Meta) Meta {
 	return out
 }
 
-// about says how much m tells about its source: a platform's more than that of
-// one that only has revisions.
+// about ranks how much m tells about its source: a platform identifies itself,
+// other sources have at most a revision.
 func (m Meta) about() int {
 	switch {
 	case m.Scope != "" || m.TokenID != "" || !m.IssuedAt.IsZero() || !m.TokenExpires.IsZero() || !m.RotateBy.IsZero():
@@ -82,7 +85,7 @@ func (m Meta) about() int {
 	return 0
 }
 
-// shorter returns the smaller of two durations of which zero means none.
+// shorter returns the smaller of two durations. Zero means unset.
 func shorter(x, y time.Duration) time.Duration {
 	if x == 0 || y == 0 {
 		return max(x, y)
@@ -90,9 +93,9 @@ func shorter(x, y time.Duration) time.Duration {
 	return min(x, y)
 }
 
-// Trace returns the origins of name: first that of the value in use, then
-// those of what it hides, nearest first. It is empty if the bundle does not
-// have the name.
+// Trace returns the origins of name: first that of the value in use, then those
+// of the shadowed values, nearest layer first. It returns nil if the bundle does
+// not have the name.
 func (b *Bundle) Trace(name string) []Origin {
 	s, ok := b.Get(name)
 	if !ok {
@@ -105,8 +108,8 @@ func (b *Bundle) Trace(name string) []Origin {
 	return trace
 }
 
-// Shadowed returns everything that is hidden by a value of the same name, in
-// the order of names, and nearest first within one.
+// Shadowed returns all shadowed values in order of their names; for one name,
+// the nearest layer comes first.
 func (b *Bundle) Shadowed() []Shadow {
 	var shadows []Shadow
 	for s := range b.All() {

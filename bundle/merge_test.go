@@ -19,7 +19,7 @@ func from(p, name, value string) bundle.Secret {
 func reveal(t *testing.T, b *bundle.Bundle, name string) string {
 	t.Helper()
 	s, ok := b.Get(name)
-	require.True(t, ok, "%s is there", name)
+	require.True(t, ok, "%s is present", name)
 	return s.Value.Reveal()
 }
 
@@ -37,8 +37,8 @@ func TestMerge(t *testing.T) {
 	t.Run("lets an empty value shadow the platform's", func(t *testing.T) {
 		platform := mustNew(t, from("platform", "A", "1"), from("platform", "B", "1"))
 		b := bundle.Merge(platform, mustNew(t, from("dotenv", "A", "")))
-		require.Empty(t, reveal(t, b, "A"), "an empty value is a value")
-		require.Equal(t, "1", reveal(t, b, "B"), "an absent name hides nothing")
+		require.Empty(t, reveal(t, b, "A"), "an empty value counts as present")
+		require.Equal(t, "1", reveal(t, b, "B"), "an absent name shadows nothing")
 	})
 
 	t.Run("combines the metadata of all layers", func(t *testing.T) {
@@ -57,20 +57,20 @@ func TestMerge(t *testing.T) {
 		want.RefreshAfter = time.Minute
 		want.Problems = []bundle.Problem{{Name: "X"}, {Name: "Y"}}
 		want.Notices = []string{"one", "two"}
-		require.Equal(t, want, bundle.Merge(with(platform), with(local)).Meta(), "a layer that identifies nothing leaves the platform's identity")
+		require.Equal(t, want, bundle.Merge(with(platform), with(local)).Meta(), "a layer without an identity keeps the platform's")
 
 		want.Problems = []bundle.Problem{{Name: "Y"}, {Name: "X"}}
 		want.Notices = []string{"two", "one"}
-		require.Equal(t, want, bundle.Merge(with(local), with(platform)).Meta(), "problems and notices come in the order of the layers")
+		require.Equal(t, want, bundle.Merge(with(local), with(platform)).Meta(), "problems and notices are in the order of the layers")
 
 		other := bundle.Merge(with(platform), with(bundle.Meta{TokenID: "t2"})).Meta()
-		require.Equal(t, "t2", other.TokenID, "the last layer that identifies itself does so")
-		require.Empty(t, other.Scope, "and its identity is not mixed with another's")
+		require.Equal(t, "t2", other.TokenID, "the last layer with an identity wins")
+		require.Empty(t, other.Scope, "identities are not mixed")
 		require.Empty(t, other.Revision)
-		require.Equal(t, time.Hour, other.RefreshAfter, "a layer that asks for no refresh does not undo another's wish")
+		require.Equal(t, time.Hour, other.RefreshAfter, "a layer without a refresh interval does not override another's")
 
 		revised := with(bundle.Meta{Revision: "r2"})
-		require.Equal(t, platform.TokenExpires, bundle.Merge(with(platform), revised).Meta().TokenExpires, "a layer that only has revisions does not hide the platform")
+		require.Equal(t, platform.TokenExpires, bundle.Merge(with(platform), revised).Meta().TokenExpires, "a layer that has only a revision does not replace the platform's identity")
 		require.Equal(t, "r1", bundle.Merge(with(platform), revised).Meta().Revision)
 		require.Equal(t, "r2", bundle.Merge(with(local), with(bundle.Meta{Revision: "r0"}), revised).Meta().Revision)
 	})
@@ -82,12 +82,12 @@ func TestMerge(t *testing.T) {
 			return b
 		}
 		local := mustNew(t, secret("A", canary))
-		require.Empty(t, bundle.Merge(expired("A"), local).Problems(), "the bundle has A, and from where it should")
+		require.Empty(t, bundle.Merge(expired("A"), local).Problems(), "the bundle has A from a later layer")
 		require.Empty(t, bundle.Merge(expired("A"), bundle.Merge(nil, local)).Problems())
 		require.Empty(t, bundle.Merge(bundle.Merge(nil, expired("A")), local).Problems())
 		require.Len(t, bundle.Merge(expired("B"), local).Problems(), 1)
-		require.Len(t, bundle.Merge(local, expired("A")).Problems(), 1, "what takes the place of a missing value is not what was wanted")
-		require.Len(t, bundle.Merge(expired(""), local).Problems(), 1, "a source's problem stays")
+		require.Len(t, bundle.Merge(local, expired("A")).Problems(), 1, "an earlier layer does not solve the problem")
+		require.Len(t, bundle.Merge(expired(""), local).Problems(), 1, "the problem of a source stays")
 	})
 
 	t.Run("does not change the layers", func(t *testing.T) {
@@ -103,11 +103,11 @@ func TestMerge(t *testing.T) {
 		for range 2000 {
 			a, b, c := anyBundle(t, rng, "a"), anyBundle(t, rng, "b"), anyBundle(t, rng, "c")
 			all := bundle.Merge(a, b, c)
-			require.True(t, all.Equal(bundle.Merge(bundle.Merge(a, b), c)), "%v, %v and %v: the first two first", a, b, c)
-			require.True(t, all.Equal(bundle.Merge(a, bundle.Merge(b, c))), "%v, %v and %v: the last two first", a, b, c)
-			require.True(t, all.Equal(bundle.Merge(all)), "a merged bundle is as good a layer as any")
+			require.True(t, all.Equal(bundle.Merge(bundle.Merge(a, b), c)), "%v, %v and %v: merging the first two first", a, b, c)
+			require.True(t, all.Equal(bundle.Merge(a, bundle.Merge(b, c))), "%v, %v and %v: merging the last two first", a, b, c)
+			require.True(t, all.Equal(bundle.Merge(all)), "a merged bundle can itself be a layer")
 			for s := range all.All() {
-				require.Len(t, all.Trace(s.Name), has(a, s.Name)+has(b, s.Name)+has(c, s.Name), "%s: no layer's value is forgotten", s.Name)
+				require.Len(t, all.Trace(s.Name), has(a, s.Name)+has(b, s.Name)+has(c, s.Name), "%s: the trace has every layer's value", s.Name)
 			}
 		}
 	})
@@ -121,9 +121,9 @@ func TestBundle_Trace(t *testing.T) {
 			mustNew(t, from("dotenv", "A", "1")),
 		)
 		require.Equal(t, []bundle.Origin{{Provider: "dotenv", Location: "A"}, {Provider: "yaml", Location: "A"}, {Provider: "platform", Location: "A"}},
-			b.Trace("A"), "the nearest first")
+			b.Trace("A"), "nearest layer first")
 		require.Equal(t, []bundle.Origin{{Provider: "platform", Location: "B"}}, b.Trace("B"))
-		require.Empty(t, b.Trace("C"), "a name that is not there has no origin")
+		require.Empty(t, b.Trace("C"), "a missing name has no origin")
 	})
 }
 
@@ -138,7 +138,7 @@ func TestBundle_Shadowed(t *testing.T) {
 		{Name: "A", Winner: dotenv, Hidden: bundle.Origin{Provider: "yaml", Location: "A"}, Same: false},
 		{Name: "A", Winner: dotenv, Hidden: bundle.Origin{Provider: "platform", Location: "A"}, Same: true},
 		{Name: "Z", Winner: bundle.Origin{Provider: "yaml", Location: "Z"}, Hidden: bundle.Origin{Provider: "platform", Location: "Z"}, Same: true},
-	}, b.Shadowed(), "by name, the nearest first; Same compares with the winner")
+	}, b.Shadowed(), "by name, nearest layer first; Same compares with the winner")
 }
 
 // anyBundle returns a bundle with some of a few names.
@@ -198,6 +198,6 @@ func TestOrigin_FileLine(t *testing.T) {
 	require.Equal(t, []string{"a/.env", "3"}, []string{file, line})
 	for _, location := range []string{"", ".env", ".env:", ".env:x", ":3", "https://host:8443"} {
 		_, _, ok := bundle.Origin{Location: location}.FileLine()
-		require.False(t, ok, "%s is no line of a file", location)
+		require.False(t, ok, "%s is not a line of a file", location)
 	}
 }

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// MissingError is the error of [Bundle.Require]: the bundle does not have secrets
-// that it must have.
+// MissingError is the error of [Bundle.Require]: the bundle lacks required
+// secrets.
 type MissingError struct {
-	// Names are all that are missing, sorted.
+	// Names are the missing names, sorted and without duplicates.
 	Names []string
-	// Problems are those of the bundle that explain it: about one of Names, or
-	// about a source as a whole.
+	// Problems are the bundle's problems about one of Names or about a source as
+	// a whole.
 	Problems []Problem
 }
 
-// Error returns the names, each with what is known about it, and what to do.
+// Error returns the missing names, each with its problems, and the fix.
 func (e *MissingError) Error() string {
 	var names, sources []string
 	for _, name := range e.Names {
@@ -40,7 +40,7 @@ func (e *MissingError) Error() string {
 }
 
 // Require returns nil if the bundle has all the named secrets, and otherwise a
-// [*MissingError] with those that it lacks. An empty value counts as present.
+// [*MissingError] that lists the missing ones. An empty value counts as present.
 func (b *Bundle) Require(names ...string) error {
 	var e MissingError
 	for _, name := range names {

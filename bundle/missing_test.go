@@ -12,8 +12,8 @@ import (
 func TestBundle_Require(t *testing.T) {
 	b, err := bundle.New([]bundle.Secret{{Name: "A", Value: bundle.NewValue("1")}, {Name: "EMPTY"}}, &bundle.Meta{Problems: []bundle.Problem{
 		{Name: "GITHUB_TOKEN", Origin: bundle.Origin{Provider: "github", Location: "acme"}, Reason: "the installation is suspended"},
-		{Name: "OTHER", Reason: "was not asked for"},
-		{Origin: bundle.Origin{Provider: "yaml", Location: "secrets.yaml"}, Reason: "the file cannot be read"},
+		{Name: "OTHER", Reason: "not required"},
+		{Origin: bundle.Origin{Provider: "yaml", Location: "secrets.yaml"}, Reason: "cannot read the file"},
 	}})
 	require.NoError(t, err)
 
@@ -21,16 +21,16 @@ func TestBundle_Require(t *testing.T) {
 		require.NoError(t, b.Require())
 		require.NoError(t, b.Require("EMPTY", "A", "A"), "an empty value counts as present")
 	})
-	t.Run("all missing names at once, with the problems that explain them", func(t *testing.T) {
+	t.Run("all missing names in one error, with the problems that explain them", func(t *testing.T) {
 		err := b.Require("Z", "A", "GITHUB_TOKEN", "Z")
 		require.EqualError(t, err, "required secrets are missing: GITHUB_TOKEN (github acme: the installation is suspended), Z; "+
-			"yaml secrets.yaml: the file cannot be read; add them on the platform, or to a local layer")
+			"yaml secrets.yaml: cannot read the file; add them on the platform, or to a local layer")
 		e, ok := errors.AsType[*bundle.MissingError](err)
 		require.True(t, ok)
-		require.Equal(t, []string{"GITHUB_TOKEN", "Z"}, e.Names, "sorted, each once")
+		require.Equal(t, []string{"GITHUB_TOKEN", "Z"}, e.Names, "sorted, without duplicates")
 		require.Equal(t, []bundle.Problem{b.Problems()[0], b.Problems()[2]}, e.Problems)
 	})
-	t.Run("a nil bundle has nothing", func(t *testing.T) {
+	t.Run("a nil bundle is empty", func(t *testing.T) {
 		var none *bundle.Bundle
 		require.NoError(t, none.Require())
 		require.EqualError(t, none.Require("A"), "required secrets are missing: A; add them on the platform, or to a local layer")

@@ -9,52 +9,54 @@ import (
 	"time"
 )
 
-// A Provider is a source of secrets.
+// A Provider is a source of secrets. Providers are safe for concurrent use.
 //
-// Fetch consults the source each time: providers do not cache. last is the
-// bundle that this provider returned before, or nil; a provider that can tell
-// that nothing has changed returns last itself, and may use last's revision to
-// ask its source for no more. An error that tells the caller how to go on is a
-// *[FetchError]. Fetch returns soon after ctx ends.
-//
-// Providers are safe for concurrent use. One that implements [fmt.Stringer]
-// says in a few words what it is, such as "dotenv .env"; logs and errors use
-// that. Package providertest checks an implementation.
+// A provider that implements [fmt.Stringer] describes itself in a few words, such
+// as "dotenv .env", for logs and errors. Package providertest checks an
+// implementation.
 type Provider interface {
+	// Fetch returns the current bundle of the source. It consults the source
+	// each time; providers do not cache. last is the bundle that this provider
+	// returned before, or nil. A provider that can tell that nothing has changed
+	// returns last itself, and may send the revision of last to its source to
+	// save the transfer. A *[FetchError] tells the caller how to proceed; other
+	// errors count as [FetchUnavailable]. Fetch returns soon after ctx is done.
 	Fetch(ctx context.Context, last *Bundle) (*Bundle, error)
 }
 
-// A Waiter is a Provider that can tell when its source changes. Wait blocks
-// until the source differs from last, and returns the bundle that it then
-// holds, or until ctx ends, and returns an error. It may return last itself
-// when it has waited as long as its source allows.
+// A Waiter is a Provider that notices changes of its source.
 type Waiter interface {
 	Provider
+	// Wait blocks until the source differs from last, and returns its current
+	// bundle, or until ctx is done, and returns an error. It may return last
+	// itself after the longest wait that its source allows.
 	Wait(ctx context.Context, last *Bundle) (*Bundle, error)
 }
 
-// A Checker is a Provider that can examine itself for the readiness report. It
-// fetches at most once and returns what it fetched, if anything, with an item
-// for everything that it looked at.
+// A Checker is a Provider that can check its own configuration and source for the
+// readiness report.
 type Checker interface {
 	Provider
+	// Check fetches at most once. It returns the fetched bundle, or nil, and an
+	// item for each thing that it checked; failures are items too.
 	Check(ctx context.Context) (*Bundle, []CheckItem)
 }
 
 // CheckItem is one line of a readiness report.
 type CheckItem struct {
-	// Name says what was looked at.
-	Name   string
+	// Name names the thing that was checked.
+	Name string
+	// Status is the outcome.
 	Status CheckStatus
-	// Detail says what was found, and Fix what to do about it.
+	// Detail describes the finding, Fix the remedy. Either may be empty.
 	Detail, Fix string
 	// Err is the error that the item reports, or nil. A [Fault] in it lets a
-	// program print the item in its own words; see Parts.
+	// program print the item in its own terms; see [CheckItem.Parts].
 	Err error
 }
 
-// Parts returns Detail and Fix in the words of a program, as [Fault.Parts] does
-// with a Fault.
+// Parts returns Detail and Fix in the terms of a program, with settings named by
+// name as in [Fault.Parts].
 func (i CheckItem) Parts(name func(setting string) string) (detail, fix string) {
 	detail, fix = i.Detail, i.Fix
 	for f := range faults(i.Err) {
@@ -70,13 +72,15 @@ func (i CheckItem) Parts(name func(setting string) string) (detail, fix string) 
 type CheckStatus int
 
 const (
+	// CheckOK is the status of a check that passed.
 	CheckOK CheckStatus = iota
-	// CheckWarning is for what works and deserves attention.
+	// CheckWarning is the status of a check that passed but needs attention.
 	CheckWarning
+	// CheckFailed is the status of a check that failed.
 	CheckFailed
 )
 
-// String returns "ok", "warning" or "failed".
+// String returns "ok", "warning" or "failed", and the number for other values.
 func (s CheckStatus) String() string {
 	switch s {
 	case CheckOK:
@@ -89,31 +93,36 @@ func (s CheckStatus) String() string {
 	return fmt.Sprintf("CheckStatus(%d)", int(s))
 }
 
-// FetchError is a failure to fetch that tells the caller how to go on. An
-// error that is none counts as FetchUnavailable.
+// FetchError is the error of a fetch that tells the caller how to proceed. Any
+// other error counts as a FetchError of kind [FetchUnavailable].
 type FetchError struct {
+	// Kind is the class of the failure. Default: [FetchUnavailable].
 	Kind FetchKind
-	// RetryAfter is how long the source asked to be left alone, or zero.
+	// RetryAfter is the shortest pause before the next attempt that the source
+	// asked for. Default: 0, for no request.
 	RetryAfter time.Duration
-	// Err is the cause, without values.
+	// Err is the cause. Its text holds no secret value. Default: nil; the text
+	// of the FetchError is then that of Kind.
 	Err error
 }
 
-// FetchKind says what a failed fetch means for the next one.
+// FetchKind classifies a failed fetch by its consequence.
 type FetchKind int
 
 const (
-	// FetchUnavailable may go away by itself: keep what there is and retry.
+	// FetchUnavailable is a failure that may go away without a fix: keep the
+	// current secrets and retry.
 	FetchUnavailable FetchKind = iota
-	// FetchPermanent needs somebody to act, on a malformed file say: retrying
-	// does not help.
+	// FetchPermanent is a failure that needs a fix, such as a malformed file:
+	// retrying does not help.
 	FetchPermanent
 	// FetchRevoked means that the source has withdrawn the secrets: stop using
 	// them.
 	FetchRevoked
 )
 
-// String returns "unavailable", "permanent" or "revoked".
+// String returns "unavailable", "permanent" or "revoked", and the number for
+// other values.
 func (k FetchKind) String() string {
 	switch k {
 	case FetchUnavailable:
@@ -126,7 +135,7 @@ func (k FetchKind) String() string {
 	return fmt.Sprintf("FetchKind(%d)", int(k))
 }
 
-// Error returns the text of the cause.
+// Error returns the text of the cause or, without one, that of the kind.
 func (e *FetchError) Error() string {
 	if e.Err == nil {
 		return e.Kind.String()
@@ -134,22 +143,23 @@ func (e *FetchError) Error() string {
 	return e.Err.Error()
 }
 
-// Unwrap returns the cause.
+// Unwrap returns the cause, which may be nil.
 func (e *FetchError) Unwrap() error { return e.Err }
 
-// optionalRetry is when a source that failed at first is asked again.
+// optionalRetry is the pause before the second attempt on a source that failed
+// at first.
 const optionalRetry = time.Minute
 
-// Optional returns a provider whose first fetch need not succeed: where
-// nothing was fetched before, a failure of p becomes a [Problem] in an empty
-// bundle that asks for a refresh after a minute. Later failures are returned
-// as they are, so that the caller keeps what it has. So is the end of the
-// context, unless its cause is a *[FetchError]: then the caller has cut off an
-// attempt that took too long, and that is a failure of p.
+// Optional returns a provider whose first fetch may fail: if last is nil, a
+// failure of p becomes a [Problem] in an empty bundle that asks for a refresh
+// after a minute. Later failures are returned unchanged, so that the caller keeps
+// its current secrets. If ctx is done, its error is returned too, unless its
+// cause is a *[FetchError]: the caller has then cut off an attempt that took too
+// long, which counts as a failure of p.
 //
-// The answer is a [Waiter] and a [Checker] if p is one. What p's check calls
-// failed is then a warning. Optional of nil, or of a nil
-// pointer, is nil, which no client takes.
+// The result implements [Waiter] and [Checker] if p does. Its Check reports
+// failures as warnings. For nil or a nil pointer, Optional returns nil, which
+// clients reject.
 func Optional(p Provider) Provider {
 	if v := reflect.ValueOf(p); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil
@@ -190,7 +200,7 @@ func (o optional) Fetch(ctx context.Context, last *Bundle) (*Bundle, error) {
 		if _, cutOff := errors.AsType[*FetchError](cause); !cutOff {
 			return b, err
 		}
-		if !errors.Is(err, cause) { // which package http returns
+		if !errors.Is(err, cause) { // package http returns the cause
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 	}
@@ -204,7 +214,7 @@ func (o optional) Fetch(ctx context.Context, last *Bundle) (*Bundle, error) {
 	}}, nil
 }
 
-// String names the provider behind.
+// String returns the name of the wrapped provider.
 func (o optional) String() string {
 	if named, ok := o.p.(fmt.Stringer); ok {
 		return named.String()
@@ -212,7 +222,7 @@ func (o optional) String() string {
 	return fmt.Sprintf("%T", o.p)
 }
 
-// fetched returns last, or nil if no provider ever returned it.
+// fetched returns last, or nil if it is a stand-in that no provider returned.
 func fetched(last *Bundle) *Bundle {
 	if last != nil && last.standIn {
 		return nil
@@ -228,7 +238,7 @@ func (o optionalWaiter) Wait(ctx context.Context, last *Bundle) (*Bundle, error)
 
 type optionalChecker struct{ c Checker }
 
-// Check turns failures into warnings: a first fetch that fails stops nobody.
+// Check turns failures into warnings, because a failed first fetch is tolerated.
 func (o optionalChecker) Check(ctx context.Context) (*Bundle, []CheckItem) {
 	b, items := o.c.Check(ctx)
 	items = slices.Clone(items)

@@ -12,8 +12,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// source is a provider that does as it is told and remembers what it was
-// handed.
+// source is a provider that returns a given bundle and error, and records the
+// arguments of Fetch.
 type source struct {
 	bundle *bundle.Bundle
 	err    error
@@ -27,7 +27,7 @@ func (s *source) Fetch(_ context.Context, last *bundle.Bundle) (*bundle.Bundle, 
 
 func (s *source) String() string { return "source under test" }
 
-// The same source with one or both of the further methods.
+// The same source with one or both of the optional methods.
 type (
 	waiting         struct{ *source }
 	checking        struct{ *source }
@@ -68,25 +68,25 @@ func TestOptional(t *testing.T) {
 				o := bundle.Optional(row.provider)
 				b, err := o.Fetch(t.Context(), nil)
 				require.NoError(t, err)
-				require.Same(t, good.bundle, b, "what is fetched comes through")
-				require.Equal(t, "source under test", fmt.Sprint(o), "it goes by the name of what it wraps")
+				require.Same(t, good.bundle, b, "Fetch returns the provider's bundle")
+				require.Equal(t, "source under test", fmt.Sprint(o), "it has the name of the wrapped provider")
 
 				w, waits := o.(bundle.Waiter)
-				require.Equal(t, row.waits, waits, "it waits if and only if what it wraps does")
+				require.Equal(t, row.waits, waits, "it is a Waiter if and only if the wrapped provider is one")
 				if waits {
 					b, err := w.Wait(t.Context(), nil)
 					require.NoError(t, err)
 					require.Same(t, good.bundle, b)
 				}
 				c, checks := o.(bundle.Checker)
-				require.Equal(t, row.wantChecks, checks, "it checks if and only if what it wraps does")
+				require.Equal(t, row.wantChecks, checks, "it is a Checker if and only if the wrapped provider is one")
 				if checks {
 					b, items := c.Check(t.Context())
 					require.Same(t, good.bundle, b)
 					require.Equal(t, []bundle.CheckItem{
 						{Name: "checked"}, {Name: "late", Status: bundle.CheckWarning}, {Name: "down", Status: bundle.CheckWarning},
-					}, items, "what is optional cannot fail the check")
-					require.Equal(t, bundle.CheckFailed, checkedItems[2].Status, "the checker's own items stay as they were")
+					}, items, "an optional provider cannot fail the check")
+					require.Equal(t, bundle.CheckFailed, checkedItems[2].Status, "the checker's items are unchanged")
 				}
 			})
 		}
@@ -105,12 +105,12 @@ func TestOptional(t *testing.T) {
 		} {
 			t.Run(row.about, func(t *testing.T) {
 				b, err := bundle.Optional(&source{err: row.err}).Fetch(t.Context(), nil)
-				require.NoError(t, err, "a first failure does not stop the runner")
+				require.NoError(t, err, "a first failure is not an error")
 				require.Zero(t, b.Len())
 				require.Equal(t, bundle.Meta{
 					RefreshAfter: time.Minute,
 					Problems:     []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no route", Retryable: row.retryable}},
-				}, b.Meta(), "the problem says what failed, and the source is asked again soon")
+				}, b.Meta(), "the problem names the failure, and the next refresh is soon")
 			})
 		}
 	})
@@ -120,27 +120,27 @@ func TestOptional(t *testing.T) {
 		s := &source{err: fault}
 		o := bundle.Optional(s)
 		_, err := o.Fetch(t.Context(), mustNew(t, secret("A", "1")))
-		require.Equal(t, error(fault), err, "the caller keeps what it has, or drops it if it was revoked")
+		require.Equal(t, error(fault), err, "the caller keeps its secrets, or drops revoked ones")
 
 		standIn, err := o.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		_, err = o.Fetch(t.Context(), standIn)
-		require.Equal(t, error(fault), err, "a second failure is reported: the problem is there already")
+		require.Equal(t, error(fault), err, "a second failure is returned, because the bundle already has the problem")
 	})
 
 	t.Run("returns the context's error", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := bundle.Optional(&source{err: ctx.Err()}).Fetch(ctx, nil)
-		require.ErrorIs(t, err, context.Canceled, "an end that the caller asked for is no problem of the source")
+		require.ErrorIs(t, err, context.Canceled, "cancellation by the caller is not a problem of the source")
 	})
 
 	t.Run("counts an attempt that the caller cuts off as a failure", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(&bundle.FetchError{Err: errors.New("no answer within a minute")})
+		cancel(&bundle.FetchError{Err: errors.New("no response within a minute")})
 		b, err := bundle.Optional(&source{err: ctx.Err()}).Fetch(ctx, nil)
-		require.NoError(t, err, "the caller is still there, and wants to go on without it")
-		require.Equal(t, []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no answer within a minute: context canceled", Retryable: true}},
+		require.NoError(t, err, "the caller continues without the source")
+		require.Equal(t, []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no response within a minute: context canceled", Retryable: true}},
 			b.Problems())
 	})
 
@@ -165,8 +165,8 @@ func TestOptional(t *testing.T) {
 	})
 
 	t.Run("returns nil for no provider", func(t *testing.T) {
-		require.Nil(t, bundle.Optional(nil), "whoever takes layers refuses it")
-		require.Nil(t, bundle.Optional((*source)(nil)), "a nil pointer is no provider either")
+		require.Nil(t, bundle.Optional(nil), "clients reject a nil layer")
+		require.Nil(t, bundle.Optional((*source)(nil)), "a nil pointer counts as nil")
 	})
 }
 
@@ -182,7 +182,7 @@ func TestFetchError(t *testing.T) {
 		err := &bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}
 		require.EqualError(t, err, "no route")
 		require.ErrorIs(t, err, cause)
-		require.EqualError(t, &bundle.FetchError{Kind: bundle.FetchRevoked}, "revoked", "without a cause the kind says it")
+		require.EqualError(t, &bundle.FetchError{Kind: bundle.FetchRevoked}, "revoked", "without a cause, the text is the kind")
 	})
 }
 

@@ -8,42 +8,51 @@ import (
 	"unicode/utf8"
 )
 
-// MaxName is the longest name of a secret, in bytes.
+// MaxName is the maximum length of a secret's name, in bytes.
 const MaxName = 128
 
-// Secret is one named value and what is known about it.
+// Secret is a named value with its metadata.
 type Secret struct {
 	// Name matches [A-Za-z_][A-Za-z0-9_]* and has at most [MaxName] bytes.
-	Name  string
+	Name string
+	// Value holds the plaintext: valid UTF-8 without NUL, and possibly empty.
 	Value Value
-	// Origin is where the value was found. It is safe to log.
+	// Origin is the place that the value came from. It is safe to log.
 	Origin Origin
-	// Kind is who issued the value, such as "anthropic", "github", "custom".
+	// Kind names the issuer of the value, such as "anthropic", "github" or
+	// "custom". Default: empty, for an unknown issuer.
 	Kind string
-	// Scope is the vault scope that the value came from, if any.
+	// Scope is the vault scope that the value came from. Default: empty, for a
+	// value from another source.
 	Scope string
-	// Version counts the values that this name has had in its scope. It is 0
-	// where the source has no versions.
+	// Version counts the values that this name has had in its scope. Default:
+	// 0, for a source without versions.
 	Version int64
-	// Created is when the name got its first value, Rotated when it got this
-	// one, if this is another, and Expires when this one ends. Each is zero
-	// where it is not known.
+	// Created is the time at which the name got its first value, Rotated the
+	// time at which the current value replaced an earlier one, and Expires the
+	// time at which the current value expires. Default: zero, for unknown.
 	Created, Rotated, Expires time.Time
-	// Delivery is how the value reaches a job. The zero value means DeliverEnv.
+	// Delivery is the way the value reaches a job. Default: [DeliverEnv].
 	Delivery Delivery
 }
 
-// Origin says where a value was found, for people: the kind of provider and
-// the place within it.
-type Origin struct{ Provider, Location string }
+// Origin describes the place that a value came from. It is meant for people and
+// holds no secret.
+type Origin struct {
+	// Provider is the kind of the provider, such as "dotenv" or "bootstrap".
+	Provider string
+	// Location is the place within the provider: a file and line, a URL, a
+	// path. It may be empty.
+	Location string
+}
 
-// String returns both parts, such as "dotenv .env:12".
+// String returns the provider and the location, such as "dotenv .env:12".
 func (o Origin) String() string {
 	return strings.TrimSpace(o.Provider + " " + o.Location)
 }
 
-// FileLine returns the parts of a location that is a line of a file, such as
-// ".env:3", and whether it is one.
+// FileLine splits a location that is a line of a file, such as ".env:3". ok is
+// false for other locations.
 func (o Origin) FileLine() (file, line string, ok bool) {
 	i := strings.LastIndexByte(o.Location, ':')
 	if i <= 0 || strings.Contains(o.Location, "://") { // a URL's number is its port
@@ -53,7 +62,7 @@ func (o Origin) FileLine() (file, line string, ok bool) {
 	return file, line, line != "" && strings.Trim(line, "0123456789") == ""
 }
 
-// Removal returns how to remove the value found there, as an instruction such as
+// Removal returns the instruction that removes the value at this origin, such as
 // "remove line 3 of .env".
 func (o Origin) Removal() string {
 	if file, line, ok := o.FileLine(); ok {
@@ -62,7 +71,7 @@ func (o Origin) Removal() string {
 	return "remove it from " + o.String()
 }
 
-// aside returns the origin in brackets, or nothing if it is empty.
+// aside returns the origin in parentheses, or "" if it is empty.
 func (o Origin) aside() string {
 	if o == (Origin{}) {
 		return ""
@@ -70,22 +79,23 @@ func (o Origin) aside() string {
 	return " (" + o.String() + ")"
 }
 
-// Delivery is how a value reaches a job.
+// Delivery is the way a value reaches a job.
 type Delivery string
 
 const (
-	// DeliverEnv puts the value into the environment variable of that name.
+	// DeliverEnv sets the environment variable with the secret's name to the
+	// value.
 	DeliverEnv Delivery = "env"
-	// DeliverFile writes the value to a private file for the time of the job
-	// and puts its path into NAME_FILE.
+	// DeliverFile writes the value to a private file that exists while the job
+	// runs, and sets the environment variable NAME_FILE to its path.
 	DeliverFile Delivery = "file"
-	// DeliverBroker keeps the value away from the job: something else uses it
-	// on the job's behalf.
+	// DeliverBroker does not give the value to the job: another component uses
+	// it on the job's behalf.
 	DeliverBroker Delivery = "broker"
 )
 
-// CheckName returns nil if name can be the name of a secret, and otherwise an
-// error that says which rule it breaks.
+// CheckName returns nil if name is a valid name of a secret, and otherwise an
+// error that states the broken rule and quotes the name.
 func CheckName(name string) error {
 	if name == "" {
 		return errors.New("the name is empty; want letters, digits and _, not starting with a digit")
@@ -101,26 +111,27 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckValue returns nil if v can be the value of a secret, and otherwise an
-// error that says which rule it breaks: no NUL, because no environment
-// variable can hold one, and valid UTF-8, because JSON cannot carry the rest.
-// The error gives a position and never a part of the value.
+// CheckValue returns nil if v is a valid value of a secret, and otherwise an
+// error that states the broken rule. A value has no NUL, because environment
+// variables cannot hold one, and is valid UTF-8, because JSON cannot carry
+// anything else. The error gives a byte offset, never a part of the value.
 func CheckValue(v Value) error {
 	s := v.Reveal()
 	if i := strings.IndexByte(s, 0); i >= 0 {
-		return fmt.Errorf("the value has a NUL at byte %d; encode binary data, as base64 for instance", i)
+		return fmt.Errorf("the value has a NUL at byte %d; encode binary data, for example as base64", i)
 	}
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		if r == utf8.RuneError && size == 1 {
-			return fmt.Errorf("the value is not valid UTF-8 at byte %d; encode binary data, as base64 for instance", i)
+			return fmt.Errorf("the value is not valid UTF-8 at byte %d; encode binary data, for example as base64", i)
 		}
 		i += size
 	}
 	return nil
 }
 
-// check returns what is wrong with s, naming it and its origin.
+// check returns nil if s is valid, and otherwise an error that names s and its
+// origin.
 func (s *Secret) check() error {
 	err := CheckName(s.Name)
 	if err == nil {
@@ -139,7 +150,7 @@ func (s *Secret) check() error {
 	return nil
 }
 
-// clip shortens what may be anything before it goes into an error.
+// clip shortens an unchecked name for an error.
 func clip(s string) string {
 	if len(s) > MaxName {
 		return s[:16] + "…"

@@ -11,13 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// redacted is what a Value prints, by every route.
+// redacted is the text that a Value prints in every case.
 const redacted = "[REDACTED]"
 
 // Value is a sensitive string. The zero Value is the empty string.
 //
-// Printing, logging or encoding a Value gives "[REDACTED]". Values are not
-// comparable with ==; see [Value.Equal]. They are safe for concurrent use.
+// Printing, logging or encoding a Value yields "[REDACTED]". Values cannot be
+// compared with ==; use [Value.Equal]. They are safe for concurrent use.
 type Value struct {
 	// A closure rather than a string: fmt reads unexported fields without
 	// calling methods, and would print a string.
@@ -29,7 +29,7 @@ func NewValue(s string) Value {
 	return Value{reveal: func() string { return s }}
 }
 
-// Reveal returns the string itself. It is the only way to read it.
+// Reveal returns the plaintext. It is the only way to read it.
 func (v Value) Reveal() string {
 	if v.reveal == nil {
 		return ""
@@ -37,23 +37,22 @@ func (v Value) Reveal() string {
 	return v.reveal()
 }
 
-// Equal reports whether v and w hold the same string. The time it takes
-// depends on their lengths only.
+// Equal reports whether v and w hold the same string. Its running time depends
+// only on their lengths.
 func (v Value) Equal(w Value) bool {
 	return subtle.ConstantTimeCompare([]byte(v.Reveal()), []byte(w.Reveal())) == 1
 }
 
-// Preview returns a masked form that is safe to show to whoever may know that
-// the secret exists, such as "sk-a****abcd". It never shows more than a
-// quarter of the value, and always four stars, so that it does not tell the
-// length:
+// Preview returns a masked form, such as "sk-a****abcd", that is safe to show
+// to anyone who may know that the secret exists. It shows at most a quarter of
+// the value, and always four stars so that it does not reveal the length:
 //
-//   - 32 bytes or more: the first and the last 4
-//   - 16 to 31 bytes: the first and the last 2
-//   - shorter, of several lines, or with unprintable characters where it would
-//     be shown: only the stars
+//   - 32 bytes or more: the first and last 4 bytes
+//   - 16 to 31 bytes: the first and last 2 bytes
+//   - shorter or multi-line values, and values with unprintable characters in
+//     the shown part: only the stars
 //
-// It cuts at rune boundaries, and then shows less.
+// It never splits a rune; it shows fewer bytes instead.
 func (v Value) Preview() string {
 	const stars = "****"
 	s := v.Reveal()
@@ -83,34 +82,35 @@ func (v Value) Preview() string {
 	return preview
 }
 
-// Format implements [fmt.Formatter]: every verb gives "[REDACTED]".
+// Format implements [fmt.Formatter]: every verb prints "[REDACTED]".
 func (v Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// String returns "[REDACTED]".
+// String returns "[REDACTED]", as [fmt.Stringer].
 func (v Value) String() string { return redacted }
 
-// GoString returns "[REDACTED]".
+// GoString returns "[REDACTED]", as [fmt.GoStringer].
 func (v Value) GoString() string { return redacted }
 
-// LogValue returns "[REDACTED]".
+// LogValue returns "[REDACTED]", as [slog.LogValuer].
 func (v Value) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText returns "[REDACTED]".
+// MarshalText returns "[REDACTED]" and never an error.
 func (v Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// MarshalJSON returns "[REDACTED]" as a JSON string.
+// MarshalJSON returns "[REDACTED]" as a JSON string, and never an error.
 func (v Value) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 
-// UnmarshalJSON takes a JSON string, so that secrets can stay Values in a
-// structure that is read from JSON. It takes nothing else, and not "[REDACTED]",
-// which stands where a Value was written. The error holds nothing of the input.
+// UnmarshalJSON sets v to a JSON string, so that a structure read from JSON can
+// hold its secrets as Values. It rejects everything else, including
+// "[REDACTED]", the text that MarshalJSON writes. The error contains no part of
+// the input, and v is then unchanged.
 func (v *Value) UnmarshalJSON(data []byte) error {
 	var s *string
 	if err := json.Unmarshal(data, &s); err != nil || s == nil {
-		return errors.New("a secret's value is not a JSON string")
+		return errors.New("secret value is not a JSON string")
 	}
 	if *s == redacted {
-		return errors.New("a secret's value was left out where this JSON was written")
+		return errors.New("secret value was redacted when this JSON was written")
 	}
 	*v = NewValue(*s)
 	return nil

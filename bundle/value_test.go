@@ -22,7 +22,7 @@ func TestValue_Preview(t *testing.T) {
 		{"16 bytes", "abcdefghijklmnop", "ab****op"},
 		{"31 bytes", "abcdefghijklmnopqrstuvwxyz12345", "ab****45"},
 		{"32 bytes", "abcdefghijklmnopqrstuvwxyz123456", "abcd****3456"},
-		{"a real one", "sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz-abcd", "sk-a****abcd"},
+		{"a realistic value", "sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz-abcd", "sk-a****abcd"},
 		{"long", "head" + long + "tail", "head****tail"},
 		{"blanks count as printable", "a b " + long + " c d", "a b **** c d"},
 		{"a line feed in the middle", "head" + long + "\n" + long + "tail", "****"},
@@ -57,9 +57,9 @@ func FuzzPreview(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		p := bundle.NewValue(s).Preview()
-		require.True(t, utf8.ValidString(p), "a preview is text")
-		require.Negative(t, strings.IndexFunc(p, func(r rune) bool { return !unicode.IsPrint(r) }), "a preview can be printed")
-		// The value may have stars of its own: some cut must explain the preview.
+		require.True(t, utf8.ValidString(p), "a preview is valid UTF-8")
+		require.Negative(t, strings.IndexFunc(p, func(r rune) bool { return !unicode.IsPrint(r) }), "a preview is printable")
+		// The value may contain stars: at least one split must explain the preview.
 		var explained bool
 		for i := 0; i+4 <= len(p); i++ {
 			head, tail := p[:i], p[i+4:]
@@ -68,9 +68,9 @@ func FuzzPreview(f *testing.F) {
 				explained = true
 			}
 		}
-		require.True(t, explained, "%q shows more of %q than its ends, and a quarter in all", p, s)
+		require.True(t, explained, "%q shows more of %q than its ends or than a quarter", p, s)
 		if len(s) < 16 || strings.ContainsAny(s, "\r\n") {
-			require.Equal(t, "****", p, "short values and values of several lines show nothing")
+			require.Equal(t, "****", p, "short and multi-line values show nothing")
 		}
 	})
 }
@@ -97,13 +97,13 @@ func TestValue_UnmarshalJSON(t *testing.T) {
 		written, err := json.Marshal(account)
 		require.NoError(t, err)
 		for name, data := range map[string]string{
-			"what was written in its place": string(written),
-			"null":                          `{"Password":null}`,
-			"a number":                      `{"Password":8317}`,
-			"an object":                     `{"Password":{"` + canary + `":1}}`,
+			"the marker": string(written),
+			"null":       `{"Password":null}`,
+			"a number":   `{"Password":8317}`,
+			"an object":  `{"Password":{"` + canary + `":1}}`,
 		} {
 			err := json.Unmarshal([]byte(data), &account)
-			require.Error(t, err, "%s is no value: a secret must not get lost", name)
+			require.Error(t, err, "%s is not a value; a secret must not get lost", name)
 			require.Empty(t, leak(err.Error()))
 			require.NotContains(t, err.Error(), "8317")
 			require.Equal(t, canary+"\n", account.Password.Reveal())

@@ -11,9 +11,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// walker follows everything that reflection can reach, unexported fields too,
-// as dumpers and debug printers do. It does not look into closures: nothing
-// short of a debugger can.
+// walker follows everything that reflection can reach, including unexported
+// fields, as dumpers do. It does not look into closures: only a debugger can.
 type walker struct {
 	seen  map[visit]bool
 	funcs int
@@ -25,11 +24,11 @@ type visit struct {
 	typ reflect.Type
 }
 
-// walk returns the paths at which root holds the canary, and how many closures
-// it met.
+// walk returns the paths at which root holds the canary, and the number of
+// closures on the way.
 func walk(root any) (found []string, funcs int) {
 	w := &walker{seen: map[visit]bool{}}
-	// A copy that can be addressed, so that its unexported fields can be.
+	// An addressable copy, whose unexported fields are addressable too.
 	v := reflect.New(reflect.TypeOf(root)).Elem()
 	v.Set(reflect.ValueOf(root))
 	w.walk(v, "")
@@ -103,14 +102,14 @@ func TestWalk(t *testing.T) {
 	})
 
 	t.Run("reaches no value except through its closure", func(t *testing.T) {
-		printed := map[string]bool{ // they hold no value themselves
+		printed := map[string]bool{ // these hold no value
 			"Shadow": true, "Trace": true, "Meta": true, "Diff": true, "FetchError": true,
 		}
 		for name, v := range holdings(t) {
 			found, funcs := walk(v)
-			require.Empty(t, found, "a %s can be dumped", name)
+			require.Empty(t, found, "a dump of a %s shows its value", name)
 			if !printed[name] {
-				require.Positive(t, funcs, "the walk must have come as far as the value of a %s", name)
+				require.Positive(t, funcs, "the walk must reach the value of a %s", name)
 			}
 		}
 	})
