@@ -81,7 +81,7 @@ func TestAMalformedDotenvIsRefusedWithItsLine(t *testing.T) {
 	path := write(t, ".env", "A=1\nB="+localCanary+"'\n")
 	for _, optional := range []bool{false, true} {
 		p := &providers.Dotenv{Path: path, Optional: optional}
-		refused(t, p, path+":2: there is a quote inside a value without quotes")
+		refused(t, p, path+":2: quote inside an unquoted value")
 		_, err := p.Fetch(t.Context(), nil)
 		var fault *dotenv.SyntaxError
 		require.ErrorAs(t, err, &fault, "the cause can be had as a type")

@@ -8,14 +8,14 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Append appends the entries to a file's content, a line or more each, and
-// returns the extended slice. [Parse] and a POSIX shell read the same values
-// back, but for names that the shell keeps to itself. Lines and EndLines do not
-// count.
+// Append appends the entries to the content of a file, each on one or more new
+// lines, and returns the result; it does not change the bytes of dst. [Parse] and
+// a POSIX shell read the same values back, except for names that the shell
+// reserves. Line and EndLine of the entries are ignored.
 //
-// It fails, and returns dst as it was, if a name or a value breaks the rules
-// of package bundle, if a name occurs twice among the entries, or if the
-// result is longer than [MaxSize]. It does not look at what dst holds.
+// Append fails, and returns dst unchanged, if a name or value breaks the rules of
+// package bundle, if a name occurs twice among the entries, or if the result is
+// longer than [MaxSize]. It does not parse dst.
 func Append(dst []byte, entries ...Entry) ([]byte, error) {
 	seen := map[string]bool{}
 	for _, e := range entries {
@@ -26,7 +26,7 @@ func Append(dst []byte, entries ...Entry) ([]byte, error) {
 			return dst, fmt.Errorf("writing a .env file: %s: %w", e.Name, err)
 		}
 		if seen[e.Name] {
-			return dst, fmt.Errorf("writing a .env file: %s occurs twice; remove one of the two", e.Name)
+			return dst, fmt.Errorf("writing a .env file: %s occurs twice; remove one", e.Name)
 		}
 		seen[e.Name] = true
 	}
@@ -41,17 +41,17 @@ func Append(dst []byte, entries ...Entry) ([]byte, error) {
 		out = append(out, '\n')
 	}
 	if len(out) > MaxSize {
-		return dst, fmt.Errorf("writing a .env file: it would have %d bytes; at most %d are read", len(out), MaxSize)
+		return dst, fmt.Errorf("writing a .env file: it would have %d bytes; at most %d are allowed", len(out), MaxSize)
 	}
 	return out, nil
 }
 
-// Escapes only what a shell takes for special between double quotes. Lines
-// stay lines: a shell knows no \n there.
+// doubleQuoted escapes the characters that are special to a shell in double
+// quotes. Newlines stay, because a shell does not know \n there.
 var doubleQuoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`")
 
-// quote returns s as it stands in a file: bare if nobody can misread it, else
-// between single quotes, else between double quotes.
+// quote returns s as written to a file: bare if unambiguous, else in single
+// quotes if possible, else in double quotes.
 func quote(s string) string {
 	switch {
 	case strings.IndexFunc(s, isUnsafe) < 0:
@@ -62,8 +62,8 @@ func quote(s string) string {
 	return `"` + doubleQuoted.Replace(s) + `"`
 }
 
-// isUnsafe reports whether r could mean something to a shell or a reader of
-// .env files outside quotes. A tilde does, even inside a word.
+// isUnsafe reports whether r could be special to a shell or a parser of .env
+// files outside quotes. A tilde is, even inside a word.
 func isUnsafe(r rune) bool {
 	switch {
 	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':

@@ -17,7 +17,8 @@ import (
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
-// dumpEnv makes this test's binary print its environment and end.
+// dumpEnv is the variable that makes this test binary print its environment and
+// exit.
 const dumpEnv = "DOTENV_TEST_DUMP"
 
 func TestMain(m *testing.M) {
@@ -47,14 +48,14 @@ func TestAppend(t *testing.T) {
 			{"double quote", `b"c`, `A='b"c'`},
 			{"lines", "b\nc\n", "A='b\nc\n'"},
 			{"single quote", "it's", `A="it's"`},
-			{"single quote and what double quotes do not keep", "'\\\"$`\n", "A=\"'\\\\\\\"\\$\\`\n\""},
+			{"single quote and characters special in double quotes", "'\\\"$`\n", "A=\"'\\\\\\\"\\$\\`\n\""},
 			{"not ASCII", "é", "A='é'"},
 		} {
 			t.Run(row.about, func(t *testing.T) {
 				out, err := dotenv.Append(nil, entry("A", row.value))
 				require.NoError(t, err)
 				require.Equal(t, row.want+"\n", string(out))
-				require.Equal(t, map[string]string{"A": row.value}, parse(t, string(out)), "Parse gives the value back")
+				require.Equal(t, map[string]string{"A": row.value}, parse(t, string(out)), "Parse returns the value")
 			})
 		}
 	})
@@ -62,11 +63,11 @@ func TestAppend(t *testing.T) {
 	t.Run("starts on a new line", func(t *testing.T) {
 		out, err := dotenv.Append([]byte("A=1"), entry("B", "2"), entry("C", "3"))
 		require.NoError(t, err)
-		require.Equal(t, "A=1\nB=2\nC=3\n", string(out), "a last line without an end gets one")
+		require.Equal(t, "A=1\nB=2\nC=3\n", string(out), "an unterminated last line gets a line end")
 
 		out, err = dotenv.Append([]byte("# x\r\n"), entry("B", "b\r\nc"))
 		require.NoError(t, err)
-		require.Equal(t, map[string]string{"B": "b\r\nc"}, parse(t, string(out)), "a CR survives in a file that has CRLF elsewhere")
+		require.Equal(t, map[string]string{"B": "b\r\nc"}, parse(t, string(out)), "a CR is kept in a file that has CRLF elsewhere")
 	})
 
 	t.Run("rejects entries that Parse would reject", func(t *testing.T) {
@@ -77,17 +78,17 @@ func TestAppend(t *testing.T) {
 			{"name", `the name "A-B" has`, []dotenv.Entry{entry("OK", canary), entry("A-B", canary)}},
 			{"NUL", "A: the value has a NUL", []dotenv.Entry{entry("A", canary+"\x00")}},
 			{"UTF-8", "A: the value is not valid UTF-8", []dotenv.Entry{entry("A", canary+"\xff")}},
-			{"twice", "A occurs twice; remove one of the two", []dotenv.Entry{entry("A", canary), entry("A", canary)}},
-			{"size", "at most 1048576 are read", []dotenv.Entry{entry("A", strings.Repeat(canary, 1<<17))}},
+			{"twice", "A occurs twice; remove one", []dotenv.Entry{entry("A", canary), entry("A", canary)}},
+			{"size", "at most 1048576 are allowed", []dotenv.Entry{entry("A", strings.Repeat(canary, 1<<17))}},
 		} {
 			t.Run(row.about, func(t *testing.T) {
 				dst := append(make([]byte, 0, 1<<10), "X=1\n"...)
 				out, err := dotenv.Append(dst, row.entries...)
 				require.ErrorContains(t, err, "writing a .env file: ", "the error starts with the operation")
 				require.ErrorContains(t, err, row.want)
-				require.NotContains(t, err.Error(), canary, "an error never holds a value")
-				require.Equal(t, "X=1\n", string(out), "dst comes back as it was")
-				require.NotContains(t, string(out[:cap(out)]), canary, "nothing is written behind it either")
+				require.NotContains(t, err.Error(), canary, "an error never contains a value")
+				require.Equal(t, "X=1\n", string(out), "dst is returned unchanged")
+				require.NotContains(t, string(out[:cap(out)]), canary, "nothing is written after it either")
 			})
 		}
 	})
@@ -115,13 +116,13 @@ func TestAppend(t *testing.T) {
 			t.Run(shell, func(t *testing.T) {
 				path := testenv.Program(t, shell)
 				cmd := exec.CommandContext(t.Context(), path, "-c", `set -a; . "$1"; exec "$2"`, shell, file, os.Args[0])
-				// The last two keep runs with -cover quiet, and with -race short.
+				// The last two keep runs with -cover quiet and runs with -race short.
 				cmd.Env = []string{dumpEnv + "=1", "GOCOVERDIR=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}
 				var stderr strings.Builder
 				cmd.Stderr = &stderr
 				stdout, err := cmd.Output()
-				require.NoError(t, err, "the shell takes the file: %s", stderr.String())
-				require.Empty(t, stderr.String(), "the shell has nothing to complain about")
+				require.NoError(t, err, "the shell accepts the file: %s", stderr.String())
+				require.Empty(t, stderr.String(), "the shell prints no errors")
 
 				var environ []string
 				require.NoError(t, json.Unmarshal(stdout, &environ))
@@ -133,14 +134,14 @@ func TestAppend(t *testing.T) {
 				for _, e := range entries {
 					value, ok := got[e.Name]
 					require.True(t, ok, "the shell sets %s", e.Name)
-					require.Equal(t, e.Value.Reveal(), value, "the shell reads %s as it was written", e.Name)
+					require.Equal(t, e.Value.Reveal(), value, "the shell reads the value of %s that was written", e.Name)
 				}
 			})
 		}
 	})
 }
 
-// awkward returns values made of what shells and readers stumble over.
+// awkward returns entries with values that are difficult for shells and parsers.
 func awkward(rng *rand.Rand, n int) []dotenv.Entry {
 	pieces := []string{"a", "Z", "0", "_", " ", "  ", "\t", "\n", "\r", "\r\n", "'", `"`, `\`, `\\`, `\n`, "$", "$HOME", "${X}", "`", "`id`", "$(id)",
 		"#", " #", "=", "~", ":~", "!", "!!", "*", "?", "[a]", "{a,b}", ";", "&", "|", "<", ">", "(", ")", "%", "^", "-", "é", "✓", "\x01", "\x7f", "\u2028", "\ufeff", "export "}
@@ -162,9 +163,9 @@ func FuzzAppend(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) {
 		out, err := dotenv.Append(nil, entry("A", value), entry("B", value))
 		if err != nil {
-			require.Error(t, bundle.CheckValue(bundle.NewValue(value)), "only what no secret can hold is refused")
+			require.Error(t, bundle.CheckValue(bundle.NewValue(value)), "only invalid values are rejected")
 			return
 		}
-		require.Equal(t, map[string]string{"A": value, "B": value}, parse(t, string(out)), "Parse gives the values back")
+		require.Equal(t, map[string]string{"A": value, "B": value}, parse(t, string(out)), "Parse returns the values")
 	})
 }

@@ -1,32 +1,32 @@
-// Package dotenv reads and writes .env files: one NAME=value a line.
+// Package dotenv reads and writes .env files: one NAME=value per line.
 //
 //	entries, err := dotenv.Parse(".env", src)
-//	// err: .env:12: the quote that opens here is never closed; …
+//	// err: .env:12: unclosed quote; add the closing quote
 //
-// The reader is strict: it refuses a file that breaks the rules below, says on
-// which line, and says what to write instead. It executes and expands nothing,
-// so it is no shell: to it $ is a character, and an unquoted value goes to the end
-// of the line. Its errors never hold a part of a value.
+// The parser is strict: it rejects a file that breaks the rules below, with the
+// line and the fix in the error. It is not a shell and executes or expands
+// nothing: $ is an ordinary character, and an unquoted value extends to the end
+// of the line. Errors never contain a part of a value.
 //
-//	# A comment has its own line, or follows a blank.
-//	export TOKEN=abc            # export is allowed and means nothing
-//	EMPTY=                      # an empty value; a NAME alone is refused
+//	# A comment has its own line, or follows whitespace.
+//	export TOKEN=abc            # export is allowed and ignored
+//	EMPTY=                      # an empty value; NAME alone is an error
 //	TITLE=two words, $5 \n a#1  # to the end of the line, taken literally
 //	LITERAL='$5 \n "x"'         # no escapes; may span lines
 //	ESCAPED="a\tb \"x\" $5"     # \n \r \t \" \\ \$ \` and no others; may span lines
 //
-// Blanks around the = are refused, and so are a quote inside an unquoted
-// value, anything but a comment after a closing quote, and a name that occurs
-// twice. Names follow [bundle.CheckName], values [bundle.CheckValue]. Lines
-// end in LF or CRLF. Between quotes CRLF counts as LF if the line of the
-// closing quote ends in CRLF too, and otherwise the CR belongs to the value. A
-// byte order mark at the start is skipped.
+// These are errors: whitespace around the =, a quote inside an unquoted value,
+// anything but a comment after a closing quote, and a name that occurs twice.
+// Names follow [bundle.CheckName], values [bundle.CheckValue]. Lines end in LF or
+// CRLF. Inside quotes, CRLF counts as LF if the line of the closing quote also
+// ends in CRLF; otherwise the CR belongs to the value. A byte order mark at the
+// start is skipped.
 //
-// [Set] and [Cut] change one entry of a file and keep all other bytes. [Append] and
-// Set write lines that [Parse] and a POSIX shell read alike:
+// [Set] and [Cut] change one entry of a file and keep all other bytes. [Append]
+// and Set write lines that [Parse] and a POSIX shell read the same way:
 //
 //	set -a; . ./.env
 //
-// But for names that a shell keeps to itself, such as OPTIND, PPID and UID: it
-// refuses them, or has values of its own.
+// Names that a shell reserves, such as OPTIND, PPID and UID, are the exception:
+// the shell rejects them or sets its own values.
 package dotenv

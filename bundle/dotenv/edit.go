@@ -10,16 +10,16 @@ import (
 
 const byteOrderMark = "\ufeff"
 
-// Set returns a file's content with the entry called name set to value. It
-// replaces the lines of that entry, including a comment behind the value, or adds
-// a line at the end if there is no such entry. If name occurs more than once, the
-// first entry is set and the others are removed. All other bytes stay as they
-// are, as does an entry that has this value already. New lines end like those
-// that they replace or follow.
+// Set returns the content of a file with the entry called name set to value. It
+// replaces the lines of that entry, including a comment after the value, or
+// appends a line if no such entry exists. If name occurs more than once, Set sets
+// the first entry and removes the others. All other bytes stay the same, and so
+// does an entry that already has this value. New lines end like the lines that
+// they replace or follow.
 //
-// It fails if [ParseRepeats] refuses src, with a [*SyntaxError] that calls the
-// file .env, if the name or the value breaks the rules of package bundle, or if
-// the result is longer than [MaxSize]. Set does not change src.
+// Set fails if [ParseRepeats] rejects src, with a [*SyntaxError] that calls the
+// file ".env", if the name or value breaks the rules of package bundle, or if the
+// result is longer than [MaxSize]. It does not change src.
 func Set(src []byte, name string, value bundle.Value) ([]byte, error) {
 	line, err := Append(nil, Entry{Name: name, Value: value})
 	if err != nil {
@@ -48,20 +48,20 @@ func Set(src []byte, name string, value bundle.Value) ([]byte, error) {
 	}
 	out := lines.join()
 	if len(out) > MaxSize {
-		return nil, fmt.Errorf("editing a .env file: it would have %d bytes; at most %d are read", len(out), MaxSize)
+		return nil, fmt.Errorf("editing a .env file: it would have %d bytes; at most %d are allowed", len(out), MaxSize)
 	}
 	return out, nil
 }
 
-// Cut returns a file's content without the lines of all entries called name. All
-// other bytes stay as they are. It fails if [ParseRepeats] refuses src, as [Set]
-// does, and does not change src.
+// Cut returns the content of a file without the lines of all entries called
+// name. All other bytes stay the same. Like [Set], it fails if [ParseRepeats]
+// rejects src, and does not change src.
 func Cut(src []byte, name string) ([]byte, error) {
 	return CutFunc(src, func(e Entry) bool { return e.Name == name })
 }
 
 // CutFunc is [Cut] for all entries for which cut returns true. It calls cut once
-// for each entry, in the order of the file.
+// per entry, in the order of the file.
 func CutFunc(src []byte, cut func(Entry) bool) ([]byte, error) {
 	entries, err := ParseRepeats(".env", src)
 	if err != nil {
@@ -76,9 +76,9 @@ func CutFunc(src []byte, cut func(Entry) bool) ([]byte, error) {
 	return lines.join(), nil
 }
 
-// fileLines is a file by its lines, with their ends.
+// fileLines is a file split into lines, including their line ends.
 type fileLines struct {
-	mark []byte // a byte order mark, or nothing
+	mark []byte // a byte order mark, or empty
 	text [][]byte
 }
 
@@ -87,7 +87,7 @@ func splitLines(src []byte) *fileLines {
 	return &fileLines{src[:len(src)-len(rest)], slices.Collect(bytes.Lines(rest))}
 }
 
-// replace puts text in the place of the lines of an entry.
+// replace replaces the lines of an entry with text.
 func (l *fileLines) replace(e Entry, text []byte) {
 	l.text[e.Line-1] = text
 	for i := e.Line; i < e.EndLine; i++ {
@@ -95,7 +95,7 @@ func (l *fileLines) replace(e Entry, text []byte) {
 	}
 }
 
-// add adds the lines of an entry to a file with these entries.
+// add appends the lines of a new entry to a file with these entries.
 func (l *fileLines) add(text []byte, entries []Entry) {
 	end := "\n"
 	for _, line := range slices.Backward(l.text) {
@@ -105,7 +105,7 @@ func (l *fileLines) add(text []byte, entries []Entry) {
 		}
 	}
 	if n := len(l.text); n > 0 && lineEnd(l.text[n-1]) == "" {
-		// The end of its last line decides how a value of several lines is read.
+		// The end of its last line determines how a multi-line value is read.
 		if last := len(entries) - 1; last >= 0 && entries[last].Line < n && entries[last].EndLine == n {
 			end = "\n"
 		}
@@ -119,7 +119,7 @@ func (l *fileLines) join() []byte {
 	return slices.Concat(l.mark, bytes.Join(l.text, nil))
 }
 
-// lineEnd returns what ends a line: LF, CRLF or nothing.
+// lineEnd returns the line end of line: LF, CRLF or "".
 func lineEnd(line []byte) string {
 	switch {
 	case bytes.HasSuffix(line, []byte("\r\n")):
@@ -130,9 +130,9 @@ func lineEnd(line []byte) string {
 	return ""
 }
 
-// withEnd returns the lines of an entry, which end in LF, with the end of the
-// line that they replace. With CRLF all of them get it: Parse reads the lines of
-// a quoted value as LF then.
+// withEnd returns the lines of an entry, which end in LF, with the line end of
+// the line that they replace. CRLF applies to all of them, because Parse then
+// reads the line ends in a quoted value as LF.
 func withEnd(lines []byte, end string) []byte {
 	switch end {
 	case "\n":

@@ -22,7 +22,7 @@ func TestSet(t *testing.T) {
 		"absent, no final line end":  {"B=1", "B=1\nA=new\n"},
 		"absent, CRLF":               {"B=1\r\n", "B=1\r\nA=new\r\n"},
 		"absent, CRLF, no final end": {"C=\r\nB=1", "C=\r\nB=1\r\nA=new\r\n"},
-		"absent, behind lines whose CR counts": {
+		"absent, after lines whose CR counts": {
 			"C=\r\nB='x\r\ny'", "C=\r\nB='x\r\ny'\nA=new\n",
 		},
 		"present":                  {"# mine\nexport A='old' # why\nB=1\n", "# mine\nA=new\nB=1\n"},
@@ -40,7 +40,7 @@ func TestSet(t *testing.T) {
 			out, err := dotenv.Set(src, "A", bundle.NewValue("new"))
 			require.NoError(t, err)
 			require.Equal(t, row.after, string(out))
-			require.Equal(t, row.before, string(src), "src stays as it was")
+			require.Equal(t, row.before, string(src), "src is unchanged")
 		})
 	}
 }
@@ -49,13 +49,13 @@ func TestSet_Invalid(t *testing.T) {
 	for name, row := range map[string]struct{ src, name, value, want string }{
 		"a bad name":   {"A=1\n", "A-B", canary, `the name "A-B" has '-'`},
 		"a bad value":  {"A=1\n", "A", canary + "\x00", "A: the value has a NUL"},
-		"a bad file":   {"A=1\n" + canary + "\n", "A", "x", "editing a .env file: .env:2: there is no =;"},
-		"a large file": {"A=" + strings.Repeat("x", 100) + "\n", "B", strings.Repeat(canary, dotenv.MaxSize/len(canary)-1), "at most 1048576 are read"},
+		"a bad file":   {"A=1\n" + canary + "\n", "A", "x", `editing a .env file: .env:2: missing "=";`},
+		"a large file": {"A=" + strings.Repeat("x", 100) + "\n", "B", strings.Repeat(canary, dotenv.MaxSize/len(canary)-1), "at most 1048576 are allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := dotenv.Set([]byte(row.src), row.name, bundle.NewValue(row.value))
 			require.ErrorContains(t, err, row.want)
-			require.NotContains(t, err.Error(), canary, "an error never holds a value")
+			require.NotContains(t, err.Error(), canary, "an error never contains a value")
 			require.Nil(t, out)
 		})
 	}
@@ -75,11 +75,11 @@ func TestCut(t *testing.T) {
 			out, err := dotenv.Cut(src, "A")
 			require.NoError(t, err)
 			require.Equal(t, row.after, string(out))
-			require.Equal(t, row.before, string(src), "src stays as it was")
+			require.Equal(t, row.before, string(src), "src is unchanged")
 		})
 	}
 	_, err := dotenv.Cut([]byte("A=1\n"+canary), "A")
-	require.ErrorContains(t, err, "editing a .env file: .env:2: there is no =;")
+	require.ErrorContains(t, err, `editing a .env file: .env:2: missing "=";`)
 	require.NotContains(t, err.Error(), canary)
 	syntax, ok := errors.AsType[*dotenv.SyntaxError](err)
 	require.True(t, ok)
@@ -97,8 +97,7 @@ func TestCutFunc(t *testing.T) {
 	require.Equal(t, []string{"A1 1", "B2 2", "A3 4"}, seen)
 }
 
-// named returns the values of entries of one name, or of all others with their
-// names.
+// named returns the entries called name, or all others, as NAME=value.
 func named(entries []dotenv.Entry, name string, is bool) []string {
 	var out []string
 	for _, e := range entries {
@@ -109,7 +108,7 @@ func named(entries []dotenv.Entry, name string, is bool) []string {
 	return out
 }
 
-// requireEdits sets and cuts a name of a file that can be read.
+// requireEdits sets and cuts a name in a valid file.
 func requireEdits(t *testing.T, src, name, value string) {
 	t.Helper()
 	before, err := dotenv.ParseRepeats(".env", []byte(src))
@@ -158,7 +157,7 @@ func TestSet_AnyFile(t *testing.T) {
 			text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 		}
 		if _, err := dotenv.ParseRepeats(".env", []byte(text)); err != nil {
-			continue // a CR too many
+			continue // a CR without LF
 		}
 		for _, e := range awkward(rng, 2) {
 			requireEdits(t, text, "A", e.Value.Reveal())

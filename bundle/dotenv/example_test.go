@@ -21,10 +21,10 @@ func Example() {
 	// 3 EMPTY [REDACTED] 0
 }
 
-func ExampleParse_refused() {
+func ExampleParse_syntaxError() {
 	_, err := dotenv.Parse(".env", []byte("A=1\nTOKEN = abc\n"))
 	fmt.Println(err)
-	// Output: .env:2: there are blanks before the =; remove them
+	// Output: .env:2: whitespace before "="; remove it
 }
 
 func ExampleAppend() {

@@ -9,31 +9,33 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// MaxSize is the size of the longest file that is read or written, in bytes.
+// MaxSize is the maximum size of a file that is read or written, in bytes.
 const MaxSize = 1 << 20
 
 // Entry is one assignment in a file.
 type Entry struct {
-	Name  string
+	// Name is a valid name of a secret; see [bundle.CheckName].
+	Name string
+	// Value is the value without its quotes and escapes.
 	Value bundle.Value
-	// Line is where the entry starts and EndLine where it ends, counted from
-	// 1. They differ where a value spans lines.
+	// Line is the first line of the entry and EndLine the last, counted from 1.
+	// They differ if a quoted value spans lines. [Append] ignores them.
 	Line, EndLine int
 }
 
-// SyntaxError says what in a file cannot be read.
+// SyntaxError is the error for a malformed file.
 type SyntaxError struct {
-	// File is the name that was given to Parse.
+	// File is the file argument of [Parse]; [Set] and [Cut] use ".env".
 	File string
-	// Line counts from 1. It is 0 where the fault is the whole file's.
+	// Line is the line of the error, counted from 1. It is 0 if the error
+	// concerns the file as a whole.
 	Line int
-	// Msg says what is wrong and what to write instead. It holds no part of a
-	// value.
+	// Msg describes the problem and the fix. It contains no part of a value.
 	Msg string
 }
 
-// Error returns the place and the message, such as
-// ".env:12: there is no =; …".
+// Error returns the position and the message, such as
+// `.env:12: missing "="; …`.
 func (e *SyntaxError) Error() string {
 	if e.Line == 0 {
 		return e.File + ": " + e.Msg
@@ -41,17 +43,16 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
 }
 
-// Parse returns the entries of a file in their order. It keeps nothing of src.
-// file is the file's name, for messages only.
+// Parse returns the entries of a file in their order. It does not retain src.
+// file is the file's name, used only in errors.
 //
-// The error is a *[SyntaxError] about the first fault found.
+// The error is a *[SyntaxError] for the first problem found.
 func Parse(file string, src []byte) ([]Entry, error) {
 	return parse(file, src, false)
 }
 
-// ParseRepeats is Parse, except that a name may occur more than once: it is for
-// programs that help to mend a file. Which value such a name has is anybody's
-// guess.
+// ParseRepeats is [Parse] except that a name may occur more than once. It is for
+// programs that help to fix a file; the value of a repeated name is ambiguous.
 func ParseRepeats(file string, src []byte) ([]Entry, error) {
 	return parse(file, src, true)
 }
@@ -80,7 +81,7 @@ func parse(file string, src []byte, repeats bool) ([]Entry, error) {
 
 type parser struct {
 	file string
-	rest string // what is not read yet; starts at the start of a line
+	rest string // the unread input; starts at the start of a line
 	line int    // the number of that line
 
 	repeats bool           // a name may occur again
@@ -91,16 +92,16 @@ func (p *parser) fail(line int, msg string) error {
 	return &SyntaxError{File: p.file, Line: line, Msg: msg}
 }
 
-// checkText refuses what is not text, wherever it is.
+// checkText rejects NUL and invalid UTF-8 anywhere in the file.
 func (p *parser) checkText(src []byte) error {
 	line := 1
 	for i := 0; i < len(src); {
 		r, size := utf8.DecodeRune(src[i:])
 		switch {
 		case r == 0:
-			return p.fail(line, "there is a NUL; encode binary data, as base64 for instance")
+			return p.fail(line, "NUL byte; encode binary data, for example as base64")
 		case r == utf8.RuneError && size == 1:
-			return p.fail(line, "this is not valid UTF-8; save the file as UTF-8, and encode binary data, as base64 for instance")
+			return p.fail(line, "invalid UTF-8; save the file as UTF-8, and encode binary data, for example as base64")
 		case r == '\n':
 			line++
 		}
@@ -114,7 +115,7 @@ func (p *parser) checkText(src []byte) error {
 func (p *parser) statement() (entry Entry, ok bool, err error) {
 	line, _ := cutLine(p.rest)
 	s := strings.TrimLeft(line, blanks)
-	if s == "" || s[0] == '#' || s[0] == '\r' { // endLine refuses the CR
+	if s == "" || s[0] == '#' || s[0] == '\r' { // endLine rejects the CR
 		return Entry{}, false, p.endLine(p.rest)
 	}
 	if after, found := strings.CutPrefix(s, "export"); found && strings.TrimLeft(after, blanks) != after {
@@ -122,15 +123,16 @@ func (p *parser) statement() (entry Entry, ok bool, err error) {
 	}
 	name, value, found := strings.Cut(s, "=")
 	if !found {
-		return Entry{}, false, p.fail(p.line, "there is no =; write NAME= for an empty value, and quotes around a value of several lines")
+		return Entry{}, false, p.fail(p.line, `missing "="; write NAME= for an empty value, and quotes around a multi-line value`)
 	}
 	entry = Entry{Name: strings.TrimRight(name, blanks), Line: p.line}
-	// The name is not quoted: in a broken file it may be a part of a value.
+	// The error does not quote the name: in a broken file it may be part of a
+	// value.
 	if bundle.CheckName(entry.Name) != nil {
-		return Entry{}, false, p.fail(p.line, fmt.Sprintf("what is before the = cannot be a name; want letters, digits and _, not starting with a digit, at most %d", bundle.MaxName))
+		return Entry{}, false, p.fail(p.line, fmt.Sprintf(`invalid name before "="; want letters, digits and _, not starting with a digit, at most %d`, bundle.MaxName))
 	}
 	if entry.Name != name {
-		return Entry{}, false, p.fail(p.line, "there are blanks before the =; remove them")
+		return Entry{}, false, p.fail(p.line, `whitespace before "="; remove it`)
 	}
 	if first, again := p.seen[entry.Name]; again && !p.repeats {
 		return Entry{}, false, p.fail(p.line, fmt.Sprintf("%s is set a second time, after line %d; remove one of the two", entry.Name, first))
@@ -162,15 +164,15 @@ func (p *parser) readUnquoted(s string) (string, error) {
 	}
 	switch {
 	case value != "" && isBlank(value[0]):
-		return "", p.fail(p.line, "there are blanks after the =; remove them, or put quotes around a value that starts with one")
+		return "", p.fail(p.line, `whitespace after "="; remove it, or put quotes around a value that starts with it`)
 	case strings.ContainsAny(value, `'"`):
-		return "", p.fail(p.line, "there is a quote inside a value without quotes; put quotes around the whole value")
+		return "", p.fail(p.line, "quote inside an unquoted value; put quotes around the whole value")
 	}
 	return value, p.endLine(p.rest)
 }
 
-// readQuoted reads the value that starts with its quote at the start of s, and all
-// of the line that it ends on.
+// readQuoted reads the value whose quote is at the start of s, and the rest of
+// its last line.
 func (p *parser) readQuoted(s string) (string, error) {
 	opened := p.line
 	raw, after, err := cutQuoted(s)
@@ -181,7 +183,7 @@ func (p *parser) readQuoted(s string) (string, error) {
 	tail, end := cutLine(after)
 	comment := strings.TrimLeft(tail, blanks)
 	if comment != "" && (comment[0] != '#' || comment == tail) {
-		msg := "there is something after the closing quote; put quotes around the whole value, and a blank before a comment"
+		msg := "unexpected text after the closing quote; put quotes around the whole value, and a space before a comment"
 		if p.line != opened {
 			msg += fmt.Sprintf("; the quote opens on line %d", opened)
 		}
@@ -199,12 +201,12 @@ func (p *parser) readQuoted(s string) (string, error) {
 	return raw, p.endLine(after)
 }
 
-// endLine moves on to the line after the one that s, a suffix of what is not
-// read yet, starts in.
+// endLine moves on to the line after the one in which s starts. s is a suffix of
+// the unread input.
 func (p *parser) endLine(s string) error {
 	line, end := cutLine(s)
 	if strings.Contains(line, "\r") {
-		return p.fail(p.line, `there is a CR that ends no line; end lines in LF or CRLF, or write \r between double quotes`)
+		return p.fail(p.line, `CR without LF; end lines with LF or CRLF, or write \r in double quotes`)
 	}
 	p.rest = s[len(line)+len(end):]
 	p.line++
@@ -215,8 +217,7 @@ const blanks = " \t"
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// cutLine returns the line that s starts with and what ends it: LF, CRLF or
-// nothing.
+// cutLine returns the first line of s and its line end: LF, CRLF or nothing.
 func cutLine(s string) (line, end string) {
 	i := strings.IndexByte(s, '\n')
 	switch {
@@ -228,8 +229,8 @@ func cutLine(s string) (line, end string) {
 	return s[:i], s[i : i+1]
 }
 
-// cutQuoted returns what is between the quote at the start of s and the one
-// that closes it, and what is after that.
+// cutQuoted returns the text between the quote at the start of s and the closing
+// quote, and the text after it.
 func cutQuoted(s string) (raw, after string, err error) {
 	quote := s[0]
 	for i := 1; i < len(s); i++ {
@@ -240,17 +241,17 @@ func cutQuoted(s string) (raw, after string, err error) {
 			i++
 		}
 	}
-	return "", "", errors.New("the quote that opens here is never closed; close it")
+	return "", "", errors.New("unclosed quote; add the closing quote")
 }
 
-// unescape replaces the escapes of a value in double quotes. With an error it
-// returns how many lines into the value the fault is.
+// unescape replaces the escapes of a value in double quotes. With an error, line
+// is the number of lines before the invalid escape in raw.
 func unescape(raw string) (value string, line int, err error) {
 	var b strings.Builder
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c == '\\' {
-			i++ // never the last: it would escape the closing quote
+			i++ // never past the end: a last backslash would escape the closing quote
 			switch c = raw[i]; c {
 			case '"', '\\', '$', '`':
 			case 'n':
@@ -260,7 +261,7 @@ func unescape(raw string) (value string, line int, err error) {
 			case 't':
 				c = '\t'
 			default:
-				return "", line, errors.New("there is an unknown escape between double quotes; known are \\n \\r \\t \\\" \\\\ \\$ \\`; write \\\\ for a backslash")
+				return "", line, errors.New("unknown escape in double quotes; want \\n \\r \\t \\\" \\\\ \\$ or \\`; write \\\\ for a backslash")
 			}
 		} else if c == '\n' {
 			line++
