@@ -58,13 +58,13 @@ func benchmarkOpen(b *testing.B, size int) {
 	b.Run("raw with key schedule", raw(nil, func() cipher.AEAD { return rawAEAD(b) }))
 }
 
-func BenchmarkOpen64B(b *testing.B) { benchmarkOpen(b, 64) }
+func BenchmarkGroup_Open64B(b *testing.B) { benchmarkOpen(b, 64) }
 
-func BenchmarkOpen64KiB(b *testing.B) { benchmarkOpen(b, 64*1024) }
+func BenchmarkGroup_Open64KiB(b *testing.B) { benchmarkOpen(b, 64*1024) }
 
-// BenchmarkBundle opens 50 messages of 256 bytes, as a bootstrap does when the
+// BenchmarkKeyring_OpenBundle opens 50 messages of 256 bytes, as a bootstrap does when the
 // data key is cached: the key, the group and the messages.
-func BenchmarkBundle(b *testing.B) {
+func BenchmarkKeyring_OpenBundle(b *testing.B) {
 	const count, size = 50, 256
 	buffer := make([]byte, 0, size)
 	b.Run("satchel", func(b *testing.B) {

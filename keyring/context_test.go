@@ -19,7 +19,7 @@ func pairs(n int) keyring.Context {
 	return c
 }
 
-func TestAContextOutsideItsLimitsIsRefused(t *testing.T) {
+func TestContext_EncodeLimits(t *testing.T) {
 	long := strings.Repeat("x", 1025)
 	for name, test := range map[string]struct {
 		context keyring.Context
@@ -58,28 +58,34 @@ func wide(n int) keyring.Context {
 	return c
 }
 
-func TestAContextAtItsLimitsIsAccepted(t *testing.T) {
-	for name, c := range map[string]keyring.Context{
-		"32 pairs":     pairs(32),
-		"a long part":  {strings.Repeat("k", 1024): strings.Repeat("v", 1024)},
-		"4,096 bytes":  wide(4096),
-		"nothing":      nil,
-		"empty values": {"a": "", "b": ""},
-	} {
-		encoded, err := c.Encode()
-		require.NoError(t, err, name)
-		require.Equal(t, canonical(c), encoded, name)
-	}
+func TestContext_Encode(t *testing.T) {
+	t.Run("accepts contexts at the limits", func(t *testing.T) {
+		for name, c := range map[string]keyring.Context{
+			"32 pairs":     pairs(32),
+			"a long part":  {strings.Repeat("k", 1024): strings.Repeat("v", 1024)},
+			"4,096 bytes":  wide(4096),
+			"nothing":      nil,
+			"empty values": {"a": "", "b": ""},
+		} {
+			encoded, err := c.Encode()
+			require.NoError(t, err, name)
+			require.Equal(t, canonical(c), encoded, name)
+		}
+	})
 }
 
-func TestAContextsErrorNeverShowsAValue(t *testing.T) {
-	_, err := keyring.Context{"name": "hunter2-hunter2\xff"}.Encode()
-	require.Error(t, err)
-	require.NotContains(t, err.Error(), "hunter2")
+func TestContextError(t *testing.T) {
+	t.Run("never shows a value", func(t *testing.T) {
+		_, err := keyring.Context{"name": "hunter2-hunter2\xff"}.Encode()
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "hunter2")
+	})
 }
 
-func TestAContextIsAppendedToWhatIsThere(t *testing.T) {
-	got, err := apiKey7.AppendTo([]byte("before"))
-	require.NoError(t, err)
-	require.Equal(t, append([]byte("before"), canonical(apiKey7)...), got)
+func TestContext_AppendTo(t *testing.T) {
+	t.Run("keeps the existing bytes", func(t *testing.T) {
+		got, err := apiKey7.AppendTo([]byte("before"))
+		require.NoError(t, err)
+		require.Equal(t, append([]byte("before"), canonical(apiKey7)...), got)
+	})
 }

@@ -20,221 +20,231 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestALabelOfTheFormatOrOutsideItsLimitsIsRefused(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	key, _, err := keys.NewKey(t.Context(), acme)
-	require.NoError(t, err)
-	defer key.Destroy()
-	for _, label := range []string{"", "skm/", "skm/v1 message key", "skr/v1 record mac", strings.Repeat("l", 65), "a\x00b", "tab\t", "\x7f", "é"} {
-		got, err := key.MAC(label, []byte("data"))
-		require.ErrorIs(t, err, keyring.ErrMalformed, "%q", label)
-		require.Zero(t, got)
-	}
-	for _, label := range []string{"skt/v1 token", "sk", "SKM/", " ", strings.Repeat("l", 64)} {
-		_, err := key.MAC(label)
-		require.NoError(t, err, "%q", label)
-	}
-}
-
-func TestAMACDependsOnKeyLabelAndData(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	seen := map[[32]byte]string{}
-	for range 2 {
+func TestDataKey_MAC(t *testing.T) {
+	t.Run("rejects a reserved label and one outside the limits", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
 		key, _, err := keys.NewKey(t.Context(), acme)
 		require.NoError(t, err)
 		defer key.Destroy()
-		for _, label := range []string{"a", "b"} {
-			for _, data := range []string{"", "data"} {
-				sum, err := key.MAC(label, []byte(data))
-				require.NoError(t, err)
-				require.NotContains(t, seen, sum)
-				seen[sum] = label + data
-				again, err := key.MAC(label, []byte(data))
-				require.NoError(t, err)
-				require.Equal(t, sum, again, "a MAC can be checked by computing it again")
+		for _, label := range []string{"", "skm/", "skm/v1 message key", "skr/v1 record mac", strings.Repeat("l", 65), "a\x00b", "tab\t", "\x7f", "é"} {
+			got, err := key.MAC(label, []byte("data"))
+			require.ErrorIs(t, err, keyring.ErrMalformed, "%q", label)
+			require.Zero(t, got)
+		}
+		for _, label := range []string{"skt/v1 token", "sk", "SKM/", " ", strings.Repeat("l", 64)} {
+			_, err := key.MAC(label)
+			require.NoError(t, err, "%q", label)
+		}
+	})
+
+	t.Run("depends on key, label and data", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		seen := map[[32]byte]string{}
+		for range 2 {
+			key, _, err := keys.NewKey(t.Context(), acme)
+			require.NoError(t, err)
+			defer key.Destroy()
+			for _, label := range []string{"a", "b"} {
+				for _, data := range []string{"", "data"} {
+					sum, err := key.MAC(label, []byte(data))
+					require.NoError(t, err)
+					require.NotContains(t, seen, sum)
+					seen[sum] = label + data
+					again, err := key.MAC(label, []byte(data))
+					require.NoError(t, err)
+					require.Equal(t, sum, again, "a MAC can be checked by computing it again")
+				}
 			}
 		}
-	}
+	})
 }
 
-func TestADestroyedHandleIsOfNoUse(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	key, _, err := keys.NewKey(t.Context(), acme)
-	require.NoError(t, err)
-	id := key.ID()
-	group, err := key.Group(web)
-	require.NoError(t, err)
-	message := seal(t, group, "a secret", apiKey7)
+func TestDataKey_Destroy(t *testing.T) {
+	t.Run("ends the handle and its groups", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		key, _, err := keys.NewKey(t.Context(), acme)
+		require.NoError(t, err)
+		id := key.ID()
+		group, err := key.Group(web)
+		require.NoError(t, err)
+		message := seal(t, group, "a secret", apiKey7)
 
-	key.Destroy()
-	key.Destroy()
-	_, err = key.Group(web)
-	require.ErrorIs(t, err, keyring.ErrKeyState)
-	_, err = key.MAC("label")
-	require.ErrorIs(t, err, keyring.ErrKeyState)
-	got, err := group.Open(nil, message, apiKey7)
-	require.ErrorIs(t, err, keyring.ErrKeyState, "a group ends with its handle")
-	require.Nil(t, got)
-	got, err = group.Seal(nil, nil, apiKey7)
-	require.ErrorIs(t, err, keyring.ErrKeyState)
-	require.Nil(t, got)
-	require.Equal(t, id, key.ID(), "the id is no secret")
-}
+		key.Destroy()
+		key.Destroy()
+		_, err = key.Group(web)
+		require.ErrorIs(t, err, keyring.ErrKeyState)
+		_, err = key.MAC("label")
+		require.ErrorIs(t, err, keyring.ErrKeyState)
+		got, err := group.Open(nil, message, apiKey7)
+		require.ErrorIs(t, err, keyring.ErrKeyState, "a group ends with its handle")
+		require.Nil(t, got)
+		got, err = group.Seal(nil, nil, apiKey7)
+		require.ErrorIs(t, err, keyring.ErrKeyState)
+		require.Nil(t, got)
+		require.Equal(t, id, key.ID(), "the id is no secret")
+	})
 
-func TestEachHandleIsReleasedOnItsOwn(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	rec := newRecord(t, keys, acme)
-	first, err := keys.OpenKey(t.Context(), rec, acme)
-	require.NoError(t, err)
-	second, err := keys.OpenKey(t.Context(), rec, acme)
-	require.NoError(t, err)
-	first.Destroy()
-	first.Destroy()
-	_, err = second.MAC("label")
-	require.NoError(t, err, "one caller's Destroy leaves the others' handles alone")
-	second.Destroy()
-	require.NoError(t, open(t, keys, rec, acme), "nor does it touch the cache")
-}
+	t.Run("leaves other handles alone", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		rec := newRecord(t, keys, acme)
+		first, err := keys.OpenKey(t.Context(), rec, acme)
+		require.NoError(t, err)
+		second, err := keys.OpenKey(t.Context(), rec, acme)
+		require.NoError(t, err)
+		first.Destroy()
+		first.Destroy()
+		_, err = second.MAC("label")
+		require.NoError(t, err, "one caller's Destroy leaves the others' handles alone")
+		second.Destroy()
+		require.NoError(t, open(t, keys, rec, acme), "nor does it touch the cache")
+	})
 
-func TestDataKey_Clone(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	key, _, err := keys.NewKey(t.Context(), acme)
-	require.NoError(t, err)
-	bytesOfKey := keyring.KeyBytes(key)
-	want, err := key.MAC("label")
-	require.NoError(t, err)
-	clone, err := key.Clone()
-	require.NoError(t, err)
-	require.Equal(t, key.ID(), clone.ID())
+	t.Run("clears an evicted key with its last handle", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), &keyring.Options{CacheEntries: 1})
+		rec, pushes := newRecord(t, keys, acme), newRecord(t, keys, other)
+		first, err := keys.OpenKey(t.Context(), rec, acme)
+		require.NoError(t, err)
+		second, err := keys.OpenKey(t.Context(), rec, acme)
+		require.NoError(t, err)
+		bytesOfKey := keyring.KeyBytes(first)
+		zero := make([]byte, 32)
 
-	key.Destroy()
-	_, err = key.Clone()
-	require.ErrorIs(t, err, keyring.ErrKeyState, "a destroyed handle has no clones")
-	got, err := clone.MAC("label")
-	require.NoError(t, err, "the clone works on")
-	require.Equal(t, want, got)
-	clone.Destroy()
-	require.Equal(t, make([]byte, 32), bytesOfKey, "the last handle clears the key")
-}
+		first.Destroy()
+		require.NoError(t, open(t, keys, pushes, other), "the cache of one entry drops the key")
+		require.NotEqual(t, zero, bytesOfKey, "one handle is left")
+		_, err = second.MAC("label")
+		require.NoError(t, err, "an evicted key works as long as it has a handle")
+		second.Destroy()
+		require.Equal(t, zero, bytesOfKey, "the last handle clears it")
+	})
 
-func TestDataKey_Clone_whileItIsDestroyed(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	for range 100 {
+	t.Run("leaves the key to the cache, which clears it on eviction", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), &keyring.Options{CacheEntries: 1})
+		rec, pushes := newRecord(t, keys, acme), newRecord(t, keys, other)
+		key, err := keys.OpenKey(t.Context(), rec, acme)
+		require.NoError(t, err)
+		bytesOfKey := keyring.KeyBytes(key)
+		key.Destroy()
+		require.NotEqual(t, make([]byte, 32), bytesOfKey, "the cache holds it")
+		require.NoError(t, open(t, keys, pushes, other))
+		require.Equal(t, make([]byte, 32), bytesOfKey, "eviction clears it")
+	})
+
+	t.Run("clears a new key", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
 		key, _, err := keys.NewKey(t.Context(), acme)
 		require.NoError(t, err)
 		bytesOfKey := keyring.KeyBytes(key)
-		var callers sync.WaitGroup
-		for range 4 {
-			callers.Go(func() {
-				clone, err := key.Clone()
-				if err != nil {
-					return // it came too late
-				}
-				defer clone.Destroy()
-				if _, err := clone.MAC("label"); err != nil {
-					t.Errorf("a clone that exists does not work: %v", err)
-				}
-			})
-		}
-		callers.Go(key.Destroy)
-		callers.Wait()
+		key.Destroy()
 		require.Equal(t, make([]byte, 32), bytesOfKey)
-	}
+	})
 }
 
-func TestAKeyIsClearedAfterEvictionAndItsLastHandle(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), &keyring.Options{CacheEntries: 1})
-	rec, pushes := newRecord(t, keys, acme), newRecord(t, keys, other)
-	first, err := keys.OpenKey(t.Context(), rec, acme)
-	require.NoError(t, err)
-	second, err := keys.OpenKey(t.Context(), rec, acme)
-	require.NoError(t, err)
-	bytesOfKey := keyring.KeyBytes(first)
-	zero := make([]byte, 32)
-
-	first.Destroy()
-	require.NoError(t, open(t, keys, pushes, other), "the cache of one entry drops the key")
-	require.NotEqual(t, zero, bytesOfKey, "one handle is left")
-	_, err = second.MAC("label")
-	require.NoError(t, err, "an evicted key works as long as it has a handle")
-	second.Destroy()
-	require.Equal(t, zero, bytesOfKey, "the last handle clears it")
-}
-
-func TestAnEvictedKeyWithoutHandlesIsCleared(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), &keyring.Options{CacheEntries: 1})
-	rec, pushes := newRecord(t, keys, acme), newRecord(t, keys, other)
-	key, err := keys.OpenKey(t.Context(), rec, acme)
-	require.NoError(t, err)
-	bytesOfKey := keyring.KeyBytes(key)
-	key.Destroy()
-	require.NotEqual(t, make([]byte, 32), bytesOfKey, "the cache holds it")
-	require.NoError(t, open(t, keys, pushes, other))
-	require.Equal(t, make([]byte, 32), bytesOfKey, "eviction clears it")
-}
-
-func TestANewKeyIsClearedWithItsHandle(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	key, _, err := keys.NewKey(t.Context(), acme)
-	require.NoError(t, err)
-	bytesOfKey := keyring.KeyBytes(key)
-	key.Destroy()
-	require.Equal(t, make([]byte, 32), bytesOfKey)
-}
-
-func TestAKeyKeepsABoundedNumberOfGroups(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	key, _, err := keys.NewKey(t.Context(), acme)
-	require.NoError(t, err)
-	defer key.Destroy()
-	group, err := key.Group(web)
-	require.NoError(t, err)
-	message := seal(t, group, "a secret", apiKey7)
-	for i := range 3 * keyring.MaxGroups {
-		_, err := key.Group(keyring.Context{"scope": fmt.Sprint(i)})
+func TestDataKey_Clone(t *testing.T) {
+	t.Run("works after the original is destroyed", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		key, _, err := keys.NewKey(t.Context(), acme)
 		require.NoError(t, err)
-	}
-	require.Equal(t, keyring.MaxGroups, keyring.Groups(key))
-	for _, open := range []func() (*keyring.Group, error){
-		func() (*keyring.Group, error) { return group, nil },
-		func() (*keyring.Group, error) { return key.Group(web) },
-	} {
-		group, err := open()
+		bytesOfKey := keyring.KeyBytes(key)
+		want, err := key.MAC("label")
 		require.NoError(t, err)
-		got, err := group.Open(nil, message, apiKey7)
-		require.NoError(t, err, "a group that gave way works, and is derived again")
-		require.Equal(t, "a secret", string(got))
-	}
+		clone, err := key.Clone()
+		require.NoError(t, err)
+		require.Equal(t, key.ID(), clone.ID())
+
+		key.Destroy()
+		_, err = key.Clone()
+		require.ErrorIs(t, err, keyring.ErrKeyState, "a destroyed handle has no clones")
+		got, err := clone.MAC("label")
+		require.NoError(t, err, "the clone works on")
+		require.Equal(t, want, got)
+		clone.Destroy()
+		require.Equal(t, make([]byte, 32), bytesOfKey, "the last handle clears the key")
+	})
+
+	t.Run("works or fails while the original is destroyed", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		for range 100 {
+			key, _, err := keys.NewKey(t.Context(), acme)
+			require.NoError(t, err)
+			bytesOfKey := keyring.KeyBytes(key)
+			var callers sync.WaitGroup
+			for range 4 {
+				callers.Go(func() {
+					clone, err := key.Clone()
+					if err != nil {
+						return // it came too late
+					}
+					defer clone.Destroy()
+					if _, err := clone.MAC("label"); err != nil {
+						t.Errorf("a clone that exists does not work: %v", err)
+					}
+				})
+			}
+			callers.Go(key.Destroy)
+			callers.Wait()
+			require.Equal(t, make([]byte, 32), bytesOfKey)
+		}
+	})
 }
 
-func TestAKeyIsSafeForManyCallersAndDestroy(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	key, _, err := keys.NewKey(t.Context(), acme)
-	require.NoError(t, err)
-	var callers sync.WaitGroup
-	for i := range 8 {
-		callers.Go(func() {
-			for j := range 50 {
-				group, err := key.Group(keyring.Context{"scope": fmt.Sprint(i, j)})
-				if err == nil {
-					_, err = group.Seal(nil, []byte("a secret"), apiKey7)
-				}
-				_, macErr := key.MAC("label")
-				for _, err := range []error{err, macErr} {
-					if err != nil && !errors.Is(err, keyring.ErrKeyState) {
-						t.Errorf("a handle works or is destroyed, got: %v", err)
+func TestDataKey_Group(t *testing.T) {
+	t.Run("keeps a bounded number of groups", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		key, _, err := keys.NewKey(t.Context(), acme)
+		require.NoError(t, err)
+		defer key.Destroy()
+		group, err := key.Group(web)
+		require.NoError(t, err)
+		message := seal(t, group, "a secret", apiKey7)
+		for i := range 3 * keyring.MaxGroups {
+			_, err := key.Group(keyring.Context{"scope": fmt.Sprint(i)})
+			require.NoError(t, err)
+		}
+		require.Equal(t, keyring.MaxGroups, keyring.Groups(key))
+		for _, open := range []func() (*keyring.Group, error){
+			func() (*keyring.Group, error) { return group, nil },
+			func() (*keyring.Group, error) { return key.Group(web) },
+		} {
+			group, err := open()
+			require.NoError(t, err)
+			got, err := group.Open(nil, message, apiKey7)
+			require.NoError(t, err, "a group that gave way works, and is derived again")
+			require.Equal(t, "a secret", string(got))
+		}
+	})
+}
+
+func TestDataKey_Concurrent(t *testing.T) {
+	t.Run("many callers and Destroy", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		key, _, err := keys.NewKey(t.Context(), acme)
+		require.NoError(t, err)
+		var callers sync.WaitGroup
+		for i := range 8 {
+			callers.Go(func() {
+				for j := range 50 {
+					group, err := key.Group(keyring.Context{"scope": fmt.Sprint(i, j)})
+					if err == nil {
+						_, err = group.Seal(nil, []byte("a secret"), apiKey7)
+					}
+					_, macErr := key.MAC("label")
+					for _, err := range []error{err, macErr} {
+						if err != nil && !errors.Is(err, keyring.ErrKeyState) {
+							t.Errorf("a handle works or is destroyed, got: %v", err)
+						}
 					}
 				}
-			}
-			key.Destroy()
-		})
-	}
-	callers.Wait()
+				key.Destroy()
+			})
+		}
+		callers.Wait()
+	})
 }
 
 // Whatever prints by reflection prints no key: not the data key, not a derived
 // one, not the KEK.
-func TestKeysDoNotPrint(t *testing.T) { synctest.Test(t, testKeysDoNotPrint) }
+func TestDataKey_Print(t *testing.T) { synctest.Test(t, testKeysDoNotPrint) }
 
 func testKeysDoNotPrint(t *testing.T) {
 	kek := newLocal(t, "kek", 0xa7)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzGroupOpen: no bytes but those that were sealed open, and none panic.
-func FuzzGroupOpen(f *testing.F) {
+// FuzzGroup_Open: no bytes but those that were sealed open, and none panic.
+func FuzzGroup_Open(f *testing.F) {
 	for _, test := range known[knownMessage](f, "message.json", "SKM v1") {
 		f.Add([]byte(test.Message), "name", "value")
 	}
@@ -29,8 +29,8 @@ func FuzzGroupOpen(f *testing.F) {
 	})
 }
 
-// FuzzSealOpen: what is sealed opens, wherever the buffers lie.
-func FuzzSealOpen(f *testing.F) {
+// FuzzGroup_Seal: what is sealed opens, wherever the buffers lie.
+func FuzzGroup_Seal(f *testing.F) {
 	f.Add([]byte("a secret"), "name", "value", uint8(3))
 	f.Add([]byte{}, "k", "", uint8(0))
 	group := newGroup(f, web)

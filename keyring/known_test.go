@@ -153,7 +153,7 @@ func same(t testing.TB, want, got []byte, rule string) {
 	require.Equal(t, hex.EncodeToString(want), hex.EncodeToString(got), rule)
 }
 
-func TestKnownContextsEncodeToTheirBytes(t *testing.T) {
+func TestKnown_Contexts(t *testing.T) {
 	for _, test := range known[knownContext](t, "context.json", "canonical context") {
 		t.Run(test.Name, func(t *testing.T) {
 			got, err := test.Context.Encode()
@@ -164,7 +164,7 @@ func TestKnownContextsEncodeToTheirBytes(t *testing.T) {
 	}
 }
 
-func TestKnownMessagesOpenForEver(t *testing.T) {
+func TestKnown_Messages(t *testing.T) {
 	for _, test := range known[knownMessage](t, "message.json", "SKM v1") {
 		t.Run(test.Name, func(t *testing.T) {
 			group, err := keyring.NewGroup(test.Key, [16]byte(test.KeyID), test.GroupContext)
@@ -179,7 +179,7 @@ func TestKnownMessagesOpenForEver(t *testing.T) {
 	}
 }
 
-func TestTheIntermediatesOfKnownMessagesFollowTheFormat(t *testing.T) {
+func TestKnown_MessageIntermediates(t *testing.T) {
 	for _, test := range known[knownMessage](t, "message.json", "SKM v1") {
 		t.Run(test.Name, func(t *testing.T) {
 			same(t, canonical(test.GroupContext), test.GroupContextEncoded, "group context")
@@ -217,7 +217,7 @@ func knownKEKs(t testing.TB, wraps []knownWrap) []keyring.KEK {
 	return keks
 }
 
-func TestKnownRecordsOpenForEver(t *testing.T) {
+func TestKnown_Records(t *testing.T) {
 	for _, test := range known[knownRecord](t, "record.json", "SKR v1") {
 		t.Run(test.Name, func(t *testing.T) {
 			for _, kek := range knownKEKs(t, test.Wraps) {
@@ -231,7 +231,7 @@ func TestKnownRecordsOpenForEver(t *testing.T) {
 	}
 }
 
-func TestKnownRecordsTellWhatTheyHold(t *testing.T) {
+func TestKnown_RecordFields(t *testing.T) {
 	for _, test := range known[knownRecord](t, "record.json", "SKR v1") {
 		t.Run(test.Name, func(t *testing.T) {
 			rec := keyring.Record(test.Record)
@@ -252,7 +252,7 @@ func TestKnownRecordsTellWhatTheyHold(t *testing.T) {
 	}
 }
 
-func TestTheIntermediatesOfKnownRecordsFollowTheFormat(t *testing.T) {
+func TestKnown_RecordIntermediates(t *testing.T) {
 	for _, test := range known[knownRecord](t, "record.json", "SKR v1") {
 		t.Run(test.Name, func(t *testing.T) {
 			body := slices.Concat([]byte("SKR\x01\x00\x01"), test.KeyID)
@@ -274,7 +274,7 @@ func TestTheIntermediatesOfKnownRecordsFollowTheFormat(t *testing.T) {
 	}
 }
 
-func TestKnownMACsStayAsTheyAre(t *testing.T) {
+func TestKnown_MACs(t *testing.T) {
 	// The MACs are under the data key of the first record.
 	first := known[knownRecord](t, "record.json", "SKR v1")[0]
 	key, err := newKeyring(t, knownKEKs(t, first.Wraps)[0], nil).
@@ -299,7 +299,7 @@ func TestKnownMACsStayAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestKnownEnvelopesOpenForEver(t *testing.T) {
+func TestKnown_Envelopes(t *testing.T) {
 	for _, test := range known[knownEnvelope](t, "envelope.json", "envelope") {
 		t.Run(test.Name, func(t *testing.T) {
 			kek, err := local.New(test.Key, test.KEK)

@@ -70,77 +70,81 @@ var (
 	nodePlaintexts = []string{"", "x", "a secret", strings.Repeat("0123456789abcdef", 4096)}
 )
 
-func TestNodeOpensTheMessagesThatGoSeals(t *testing.T) {
-	var jobs []nodeJob
-	var want []string
-	for _, c := range nodeContexts {
-		for _, plaintext := range nodePlaintexts {
-			message := seal(t, newGroup(t, c), plaintext, c)
-			jobs = append(jobs, nodeJob{Do: "openMessage", Group: c, Context: c,
-				Bytes: hexes("key", nodeKey, "id", nodeKeyID, "message", message)})
-			want = append(want, plaintext)
-		}
-	}
-	for i, got := range runNode(t, jobs) {
-		require.Empty(t, got.Error, "context %q", jobs[i].Context)
-		require.Equal(t, want[i], string(got.Bytes))
-	}
-}
-
-func TestGoOpensTheMessagesThatNodeSeals(t *testing.T) {
-	var jobs []nodeJob
-	var want []string
-	for _, c := range nodeContexts {
-		for _, plaintext := range nodePlaintexts {
-			jobs = append(jobs, nodeJob{Do: "sealMessage", Group: c, Context: c,
-				Bytes: hexes("key", nodeKey, "id", nodeKeyID, "plaintext", []byte(plaintext))})
-			want = append(want, plaintext)
-		}
-	}
-	for i, sealed := range runNode(t, jobs) {
-		require.Empty(t, sealed.Error)
-		got, err := newGroup(t, jobs[i].Group).Open(nil, sealed.Bytes, jobs[i].Context)
-		require.NoError(t, err, "context %q", jobs[i].Context)
-		require.Equal(t, want[i], string(got))
-	}
-}
-
-func TestNodeOpensTheEnvelopesThatGoSeals(t *testing.T) {
-	one := newKeyring(t, newLocal(t, "kek", 1), nil)
-	// The reader's key is the second of two.
-	two := newKeyring(t, newLocal(t, "primary", 2), &keyring.Options{Replicas: []keyring.KEK{newLocal(t, "kek", 1)}})
-	var jobs []nodeJob
-	for _, keys := range []*keyring.Keyring{one, two} {
+func TestNode_Messages(t *testing.T) {
+	t.Run("opens messages that Go seals", func(t *testing.T) {
+		var jobs []nodeJob
+		var want []string
 		for _, c := range nodeContexts {
-			envelope, err := keys.SealEnvelope(t.Context(), []byte("a secret"), c)
-			require.NoError(t, err)
-			jobs = append(jobs, nodeJob{Do: "openEnvelope", Name: "kek", Group: c, Context: keyring.Context{},
-				Bytes: hexes("kek", bytes.Repeat([]byte{1}, 32), "envelope", envelope)})
+			for _, plaintext := range nodePlaintexts {
+				message := seal(t, newGroup(t, c), plaintext, c)
+				jobs = append(jobs, nodeJob{Do: "openMessage", Group: c, Context: c,
+					Bytes: hexes("key", nodeKey, "id", nodeKeyID, "message", message)})
+				want = append(want, plaintext)
+			}
 		}
-	}
-	for i, got := range runNode(t, jobs) {
-		require.Empty(t, got.Error, "context %q", jobs[i].Group)
-		require.Equal(t, "a secret", string(got.Bytes))
-	}
+		for i, got := range runNode(t, jobs) {
+			require.Empty(t, got.Error, "context %q", jobs[i].Context)
+			require.Equal(t, want[i], string(got.Bytes))
+		}
+	})
+
+	t.Run("seals messages that Go opens", func(t *testing.T) {
+		var jobs []nodeJob
+		var want []string
+		for _, c := range nodeContexts {
+			for _, plaintext := range nodePlaintexts {
+				jobs = append(jobs, nodeJob{Do: "sealMessage", Group: c, Context: c,
+					Bytes: hexes("key", nodeKey, "id", nodeKeyID, "plaintext", []byte(plaintext))})
+				want = append(want, plaintext)
+			}
+		}
+		for i, sealed := range runNode(t, jobs) {
+			require.Empty(t, sealed.Error)
+			got, err := newGroup(t, jobs[i].Group).Open(nil, sealed.Bytes, jobs[i].Context)
+			require.NoError(t, err, "context %q", jobs[i].Context)
+			require.Equal(t, want[i], string(got))
+		}
+	})
 }
 
-func TestGoOpensTheEnvelopesThatNodeSeals(t *testing.T) {
-	var jobs []nodeJob
-	for _, c := range nodeContexts {
-		jobs = append(jobs, nodeJob{Do: "sealEnvelope", Name: "kek", Group: c, Context: keyring.Context{},
-			Bytes: hexes("kek", bytes.Repeat([]byte{1}, 32), "plaintext", []byte("a secret"))})
-	}
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	for i, sealed := range runNode(t, jobs) {
-		require.Empty(t, sealed.Error)
-		got, err := keys.OpenEnvelope(t.Context(), sealed.Bytes, jobs[i].Group)
-		require.NoError(t, err, "context %q", jobs[i].Group)
-		require.Equal(t, "a secret", string(got))
-	}
+func TestNode_Envelopes(t *testing.T) {
+	t.Run("opens envelopes that Go seals", func(t *testing.T) {
+		one := newKeyring(t, newLocal(t, "kek", 1), nil)
+		// The reader's key is the second of two.
+		two := newKeyring(t, newLocal(t, "primary", 2), &keyring.Options{Replicas: []keyring.KEK{newLocal(t, "kek", 1)}})
+		var jobs []nodeJob
+		for _, keys := range []*keyring.Keyring{one, two} {
+			for _, c := range nodeContexts {
+				envelope, err := keys.SealEnvelope(t.Context(), []byte("a secret"), c)
+				require.NoError(t, err)
+				jobs = append(jobs, nodeJob{Do: "openEnvelope", Name: "kek", Group: c, Context: keyring.Context{},
+					Bytes: hexes("kek", bytes.Repeat([]byte{1}, 32), "envelope", envelope)})
+			}
+		}
+		for i, got := range runNode(t, jobs) {
+			require.Empty(t, got.Error, "context %q", jobs[i].Group)
+			require.Equal(t, "a secret", string(got.Bytes))
+		}
+	})
+
+	t.Run("seals envelopes that Go opens", func(t *testing.T) {
+		var jobs []nodeJob
+		for _, c := range nodeContexts {
+			jobs = append(jobs, nodeJob{Do: "sealEnvelope", Name: "kek", Group: c, Context: keyring.Context{},
+				Bytes: hexes("kek", bytes.Repeat([]byte{1}, 32), "plaintext", []byte("a secret"))})
+		}
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		for i, sealed := range runNode(t, jobs) {
+			require.Empty(t, sealed.Error)
+			got, err := keys.OpenEnvelope(t.Context(), sealed.Bytes, jobs[i].Group)
+			require.NoError(t, err, "context %q", jobs[i].Group)
+			require.Equal(t, "a secret", string(got))
+		}
+	})
 }
 
 // The page tells a reader enough to refuse what was changed.
-func TestNodeRefusesWhatGoRefuses(t *testing.T) {
+func TestNode_Rejects(t *testing.T) {
 	message := seal(t, newGroup(t, web), "a secret", apiKey7)
 	envelope, err := newKeyring(t, newLocal(t, "kek", 1), nil).SealEnvelope(t.Context(), []byte("a secret"), acme)
 	require.NoError(t, err)
@@ -182,7 +186,7 @@ func notNil(c keyring.Context) keyring.Context {
 	return full
 }
 
-func TestTheReaderFitsOnAPage(t *testing.T) {
+func TestNode_ReaderFitsOnAPage(t *testing.T) {
 	content, err := os.ReadFile("testdata/reader.mjs")
 	require.NoError(t, err)
 	require.Less(t, bytes.Count(content, []byte("\n")), 60, "the format is simple enough to be read in under 60 lines")

@@ -22,7 +22,7 @@ func rawRecord(count byte, created uint64, wraps string) keyring.Record {
 	return keyring.Record(rec + wraps + strings.Repeat("\x00", 32))
 }
 
-func TestWhatIsNotARecordIsMalformed(t *testing.T) {
+func TestRecord_Malformed(t *testing.T) {
 	wrap := part("local") + part("key") + part("") + part("blob")
 	require.NoError(t, recordError(rawRecord(1, 0, wrap)), "the wrap alone is right")
 	for name, rec := range map[string]keyring.Record{
@@ -59,27 +59,33 @@ func recordError(rec keyring.Record) error {
 	return err
 }
 
-func TestARecordAtItsLimitsIsRead(t *testing.T) {
-	wrap := part(strings.Repeat("s", 64)) + part(strings.Repeat("k", 1024)) +
-		part(strings.Repeat("v", 1024)) + part(strings.Repeat("b", 4096))
-	keks, err := rawRecord(8, 0, strings.Repeat(wrap, 8)).KEKs()
-	require.NoError(t, err)
-	require.Len(t, keks, 8)
+func TestRecord_KEKs(t *testing.T) {
+	t.Run("reads a record at its limits", func(t *testing.T) {
+		wrap := part(strings.Repeat("s", 64)) + part(strings.Repeat("k", 1024)) +
+			part(strings.Repeat("v", 1024)) + part(strings.Repeat("b", 4096))
+		keks, err := rawRecord(8, 0, strings.Repeat(wrap, 8)).KEKs()
+		require.NoError(t, err)
+		require.Len(t, keks, 8)
+	})
 }
 
-func TestATimeOfCreationOutOfRangeIsMalformed(t *testing.T) {
-	wrap := part("local") + part("key") + part("") + part("blob")
-	created, err := rawRecord(1, 1767225600, wrap).Created()
-	require.NoError(t, err)
-	require.Equal(t, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), created)
-	_, err = rawRecord(1, 1<<63, wrap).Created()
-	require.ErrorIs(t, err, keyring.ErrMalformed)
+func TestRecord_Created(t *testing.T) {
+	t.Run("rejects a time out of range", func(t *testing.T) {
+		wrap := part("local") + part("key") + part("") + part("blob")
+		created, err := rawRecord(1, 1767225600, wrap).Created()
+		require.NoError(t, err)
+		require.Equal(t, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), created)
+		_, err = rawRecord(1, 1<<63, wrap).Created()
+		require.ErrorIs(t, err, keyring.ErrMalformed)
+	})
 }
 
-func TestARecordHoldsNoKeyInTheClear(t *testing.T) {
-	keys := newKeyring(t, newLocal(t, "kek", 1), nil)
-	key, rec, err := keys.NewKey(t.Context(), acme)
-	require.NoError(t, err)
-	defer key.Destroy()
-	require.NotContains(t, string(rec), string(keyring.KeyBytes(key)[:16]))
+func TestRecord_Secrecy(t *testing.T) {
+	t.Run("no plaintext key", func(t *testing.T) {
+		keys := newKeyring(t, newLocal(t, "kek", 1), nil)
+		key, rec, err := keys.NewKey(t.Context(), acme)
+		require.NoError(t, err)
+		defer key.Destroy()
+		require.NotContains(t, string(rec), string(keyring.KeyBytes(key)[:16]))
+	})
 }

@@ -91,7 +91,7 @@ func TestSealStream(t *testing.T) {
 	}
 }
 
-func TestKnownStreamsOpenForEver(t *testing.T) {
+func TestStream_Known(t *testing.T) {
 	type knownStream struct {
 		Name         string
 		Key          hexBytes

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzCiphertext shows that a ciphertext that is taken has one spelling: the
+// FuzzVersionOf shows that a ciphertext that is taken has one spelling: the
 // parts that were understood make it up again.
-func FuzzCiphertext(f *testing.F) {
+func FuzzVersionOf(f *testing.F) {
 	for _, seed := range []string{
 		"", "vault:", "vault:v", "vault:v1:", blob, blob + "\n", blob + ":", "vault:v0:AAAA", "vault:v01:AAAA", "vault:v1:AAA", "vault:v12345678901:AAAA",
 	} {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNewTakesPlainNamesOnly(t *testing.T) {
+func TestNew_InvalidNames(t *testing.T) {
 	client := newClient(t, "http://127.0.0.1:1")
 	for name, test := range map[string]struct{ mount, key, says string }{
 		"an empty mount":            {"", "satchel", `the mount "" is empty; write the name alone, such as "transit"`},
@@ -38,18 +38,20 @@ func TestNewTakesPlainNamesOnly(t *testing.T) {
 	}
 }
 
-func TestNewTakesTheNamesThatVaultTakes(t *testing.T) {
-	client := newClient(t, "http://127.0.0.1:1")
-	for _, name := range []string{"k", "_", "team-a.satchel_2", "a..b", "9", strings.Repeat("k", 1016)} {
-		kek, err := hashivault.New(client, "transit", name)
-		require.NoError(t, err)
-		require.Equal(t, keyring.KEKID{Service: "hashivault", Key: "transit/" + name}, kek.ID())
-	}
-}
+func TestNew(t *testing.T) {
+	t.Run("accepts the names that Vault accepts", func(t *testing.T) {
+		client := newClient(t, "http://127.0.0.1:1")
+		for _, name := range []string{"k", "_", "team-a.satchel_2", "a..b", "9", strings.Repeat("k", 1016)} {
+			kek, err := hashivault.New(client, "transit", name)
+			require.NoError(t, err)
+			require.Equal(t, keyring.KEKID{Service: "hashivault", Key: "transit/" + name}, kek.ID())
+		}
+	})
 
-func TestNewNeedsAClient(t *testing.T) {
-	_, err := hashivault.New(nil, "transit", "satchel")
-	require.ErrorContains(t, err, "the client is nil")
+	t.Run("needs a client", func(t *testing.T) {
+		_, err := hashivault.New(nil, "transit", "satchel")
+		require.ErrorContains(t, err, "the client is nil")
+	})
 }
 
 // newClient returns a client with the settings that api.DefaultConfig has in an

@@ -103,7 +103,7 @@ func (b *breakable) Break(class error) bool {
 	return true
 }
 
-func TestConformance(t *testing.T) {
+func TestKEK_Suite(t *testing.T) {
 	server := hashivaulttest.Start(t)
 	server.Mount(t, "transit", "transit", nil)
 	keyringtest.Run(t, func(t *testing.T, id string) keyring.KEK {
@@ -116,7 +116,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func TestKeysThatAuthenticateAreTaken(t *testing.T) {
+func TestServer_KeyTypes(t *testing.T) {
 	server := start(t)
 	for _, kind := range []string{"aes128-gcm96", "aes256-gcm96", "chacha20-poly1305"} {
 		t.Run(kind, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestKeysThatAuthenticateAreTaken(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotBindAContextAreRefused(t *testing.T) {
+func TestServer_KeyTypesRejected(t *testing.T) {
 	server := start(t)
 	for name, settings := range map[string]map[string]any{
 		"rsa-2048":   {"type": "rsa-2048"},
@@ -153,33 +153,35 @@ func TestKeysThatCannotBindAContextAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheDocumentedPolicyIsEnough(t *testing.T) {
-	server := start(t)
-	kek := newKEK(t, server.Client(t, server.Token(t, documented)), "satchel")
-	requireUnwraps(t, kek, wrap(t, kek))
-	keys, err := keyring.New(kek, nil)
-	require.NoError(t, err)
-	require.NoError(t, keys.Check(t.Context()))
+func TestServer_Policy(t *testing.T) {
+	t.Run("the documented policy is sufficient", func(t *testing.T) {
+		server := start(t)
+		kek := newKEK(t, server.Client(t, server.Token(t, documented)), "satchel")
+		requireUnwraps(t, kek, wrap(t, kek))
+		keys, err := keyring.New(kek, nil)
+		require.NoError(t, err)
+		require.NoError(t, keys.Check(t.Context()))
+	})
+
+	t.Run("an insufficient policy is denied", func(t *testing.T) {
+		server := start(t)
+		w := wrap(t, newKEK(t, server.Root(t), "satchel"))
+
+		nothing := newKEK(t, server.Client(t, server.Token(t, "")), "satchel")
+		requireNoWrap(t, nothing, keyring.ErrDenied)
+		requireRefused(t, nothing, w, keyring.ErrDenied)
+
+		encrypts := newKEK(t, server.Client(t, server.Token(t, `path "transit/encrypt/satchel" { capabilities = ["update"] }`)), "satchel")
+		requireNoWrap(t, encrypts, keyring.ErrDenied) // what cannot be proven is not used
+		requireRefused(t, encrypts, w, keyring.ErrDenied)
+
+		decrypts := newKEK(t, server.Client(t, server.Token(t, `path "transit/decrypt/satchel" { capabilities = ["update"] }`)), "satchel")
+		requireNoWrap(t, decrypts, keyring.ErrDenied)
+		requireUnwraps(t, decrypts, w)
+	})
 }
 
-func TestALackingPolicyIsDenied(t *testing.T) {
-	server := start(t)
-	w := wrap(t, newKEK(t, server.Root(t), "satchel"))
-
-	nothing := newKEK(t, server.Client(t, server.Token(t, "")), "satchel")
-	requireNoWrap(t, nothing, keyring.ErrDenied)
-	requireRefused(t, nothing, w, keyring.ErrDenied)
-
-	encrypts := newKEK(t, server.Client(t, server.Token(t, `path "transit/encrypt/satchel" { capabilities = ["update"] }`)), "satchel")
-	requireNoWrap(t, encrypts, keyring.ErrDenied) // what cannot be proven is not used
-	requireRefused(t, encrypts, w, keyring.ErrDenied)
-
-	decrypts := newKEK(t, server.Client(t, server.Token(t, `path "transit/decrypt/satchel" { capabilities = ["update"] }`)), "satchel")
-	requireNoWrap(t, decrypts, keyring.ErrDenied)
-	requireUnwraps(t, decrypts, w)
-}
-
-func TestATokenThatIsOverIsDenied(t *testing.T) {
+func TestServer_Token(t *testing.T) {
 	server := start(t)
 	w := wrap(t, newKEK(t, server.Root(t), "satchel"))
 
@@ -214,114 +216,120 @@ func TestATokenThatIsOverIsDenied(t *testing.T) {
 	})
 }
 
-func TestARotatedKeyMakesOlderRecordsStale(t *testing.T) {
-	server := start(t)
-	keys, err := keyring.New(newKEK(t, server.Root(t), "satchel"), nil)
-	require.NoError(t, err)
-	require.NoError(t, keys.Check(t.Context()))
-	key, old, err := keys.NewKey(t.Context(), tenant)
-	require.NoError(t, err)
-	defer key.Destroy()
-	_, stale := keys.Stale(old)
-	require.False(t, stale, "it has the newest version")
-
-	server.Write(t, "transit/keys/satchel/rotate", nil)
-	another, fresh, err := keys.NewKey(t.Context(), tenant)
-	require.NoError(t, err)
-	another.Destroy()
-	why, stale := keys.Stale(old)
-	require.True(t, stale, "the keyring has seen a newer version")
-	require.Equal(t, `wrapped under version "1" of "hashivault:transit/satchel", the newest is "2"`, why)
-	_, stale = keys.Stale(fresh)
-	require.False(t, stale)
-
-	rewrapped, err := keys.Rewrap(t.Context(), old, tenant)
-	require.NoError(t, err, "an old version goes on unwrapping")
-	_, stale = keys.Stale(rewrapped)
-	require.False(t, stale)
-
-	server.Write(t, "transit/keys/satchel/config", map[string]any{"min_decryption_version": 2})
-	cold, err := keyring.New(newKEK(t, server.Root(t), "satchel"), nil)
-	require.NoError(t, err)
-	opened, err := cold.OpenKey(t.Context(), rewrapped, tenant)
-	require.NoError(t, err)
-	require.Equal(t, key.ID(), opened.ID(), "it is the same data key")
-	opened.Destroy()
-	_, err = cold.OpenKey(t.Context(), old, tenant)
-	requireClass(t, keyring.ErrKeyState, err)
-	require.ErrorContains(t, err, "min_decryption_version")
-}
-
-func TestAVersionBelowTheMinimumIsAKeyState(t *testing.T) {
-	server := start(t)
-	kek := newKEK(t, server.Root(t), "satchel")
-	w := wrap(t, kek)
-	server.Write(t, "transit/keys/satchel/rotate", nil)
-	server.Write(t, "transit/keys/satchel/config", map[string]any{"min_decryption_version": 2})
-	requireRefused(t, kek, w, keyring.ErrKeyState)
-	requireUnwraps(t, kek, wrap(t, kek))
-	server.Write(t, "transit/keys/satchel/config", map[string]any{"min_decryption_version": 1})
-	requireUnwraps(t, kek, w)
-}
-
-func TestASealedServerIsUnavailableUntilItIsUnsealed(t *testing.T) {
-	server := start(t)
-	kek := newKEK(t, server.Root(t), "satchel")
-	w := wrap(t, kek)
-	server.Seal(t)
-	requireRefused(t, kek, w, keyring.ErrUnavailable)
-	requireNoWrap(t, kek, keyring.ErrUnavailable)
-	server.Unseal(t)
-	requireUnwraps(t, kek, w)
-}
-
-func TestAStoppedServerIsUnavailable(t *testing.T) {
-	server := start(t)
-	kek := newKEK(t, server.Root(t), "satchel")
-	w := wrap(t, kek)
-	server.Stop()
-	requireRefused(t, kek, w, keyring.ErrUnavailable)
-	requireNoWrap(t, kek, keyring.ErrUnavailable)
-}
-
-func TestAKeyThatIsNotThereIsNotCreated(t *testing.T) {
-	server := start(t)
-	kek := newKEK(t, server.Root(t), "satchel")
-	w := wrap(t, kek)
-	server.Write(t, "transit/keys/satchel/config", map[string]any{"deletion_allowed": true})
-	server.Delete(t, "transit/keys/satchel")
-	requireRefused(t, kek, w, keyring.ErrNoKey)
-	requireNoWrap(t, kek, keyring.ErrNoKey)
-	requireNoWrap(t, newKEK(t, server.Root(t), "misspelled"), keyring.ErrNoKey)
-
-	kept, err := server.Root(t).Logical().ListWithContext(t.Context(), "transit/keys")
-	require.NoError(t, err)
-	require.Nil(t, kept, "Vault would create a key for a token that may do everything")
-
-	server.Write(t, "transit/keys/satchel", nil)
-	requireRefused(t, kek, w, keyring.ErrTampered) // another key of the same name
-}
-
-func TestWithoutATransitEngineThereIsNoKey(t *testing.T) {
-	server := start(t)
-	server.Mount(t, "kv1", "kv", nil)
-	server.Mount(t, "kv2", "kv", map[string]string{"version": "2"})
-	for _, mount := range []string{"nothing", "kv1", "kv2", "sys"} {
-		kek, err := hashivault.New(server.Root(t), mount, "satchel")
+func TestServer_Rotation(t *testing.T) {
+	t.Run("a rotated key makes older records stale", func(t *testing.T) {
+		server := start(t)
+		keys, err := keyring.New(newKEK(t, server.Root(t), "satchel"), nil)
 		require.NoError(t, err)
-		requireNoWrap(t, kek, keyring.ErrNoKey)
-		w := wrappedKey()
-		w.KEK = kek.ID()
-		requireRefused(t, kek, w, keyring.ErrNoKey)
-	}
+		require.NoError(t, keys.Check(t.Context()))
+		key, old, err := keys.NewKey(t.Context(), tenant)
+		require.NoError(t, err)
+		defer key.Destroy()
+		_, stale := keys.Stale(old)
+		require.False(t, stale, "it has the newest version")
 
-	stored, err := server.Root(t).Logical().ReadWithContext(t.Context(), "kv1/encrypt/satchel")
-	require.NoError(t, err)
-	require.NotNil(t, stored, "a key-value engine stores what it is sent")
-	require.NotEqual(t, base64.StdEncoding.EncodeToString(canaryKey), stored.Data["plaintext"], "which must not be a data key")
+		server.Write(t, "transit/keys/satchel/rotate", nil)
+		another, fresh, err := keys.NewKey(t.Context(), tenant)
+		require.NoError(t, err)
+		another.Destroy()
+		why, stale := keys.Stale(old)
+		require.True(t, stale, "the keyring has seen a newer version")
+		require.Equal(t, `wrapped under version "1" of "hashivault:transit/satchel", the newest is "2"`, why)
+		_, stale = keys.Stale(fresh)
+		require.False(t, stale)
+
+		rewrapped, err := keys.Rewrap(t.Context(), old, tenant)
+		require.NoError(t, err, "an old version goes on unwrapping")
+		_, stale = keys.Stale(rewrapped)
+		require.False(t, stale)
+
+		server.Write(t, "transit/keys/satchel/config", map[string]any{"min_decryption_version": 2})
+		cold, err := keyring.New(newKEK(t, server.Root(t), "satchel"), nil)
+		require.NoError(t, err)
+		opened, err := cold.OpenKey(t.Context(), rewrapped, tenant)
+		require.NoError(t, err)
+		require.Equal(t, key.ID(), opened.ID(), "it is the same data key")
+		opened.Destroy()
+		_, err = cold.OpenKey(t.Context(), old, tenant)
+		requireClass(t, keyring.ErrKeyState, err)
+		require.ErrorContains(t, err, "min_decryption_version")
+	})
+
+	t.Run("a version below min_decryption_version is not usable", func(t *testing.T) {
+		server := start(t)
+		kek := newKEK(t, server.Root(t), "satchel")
+		w := wrap(t, kek)
+		server.Write(t, "transit/keys/satchel/rotate", nil)
+		server.Write(t, "transit/keys/satchel/config", map[string]any{"min_decryption_version": 2})
+		requireRefused(t, kek, w, keyring.ErrKeyState)
+		requireUnwraps(t, kek, wrap(t, kek))
+		server.Write(t, "transit/keys/satchel/config", map[string]any{"min_decryption_version": 1})
+		requireUnwraps(t, kek, w)
+	})
 }
 
-func TestWhatIsNotThisKeysCiphertextIsTampered(t *testing.T) {
+func TestServer_Outage(t *testing.T) {
+	t.Run("a sealed server is unavailable until it is unsealed", func(t *testing.T) {
+		server := start(t)
+		kek := newKEK(t, server.Root(t), "satchel")
+		w := wrap(t, kek)
+		server.Seal(t)
+		requireRefused(t, kek, w, keyring.ErrUnavailable)
+		requireNoWrap(t, kek, keyring.ErrUnavailable)
+		server.Unseal(t)
+		requireUnwraps(t, kek, w)
+	})
+
+	t.Run("a stopped server is unavailable", func(t *testing.T) {
+		server := start(t)
+		kek := newKEK(t, server.Root(t), "satchel")
+		w := wrap(t, kek)
+		server.Stop()
+		requireRefused(t, kek, w, keyring.ErrUnavailable)
+		requireNoWrap(t, kek, keyring.ErrUnavailable)
+	})
+}
+
+func TestServer_MissingKey(t *testing.T) {
+	t.Run("a missing key is not created", func(t *testing.T) {
+		server := start(t)
+		kek := newKEK(t, server.Root(t), "satchel")
+		w := wrap(t, kek)
+		server.Write(t, "transit/keys/satchel/config", map[string]any{"deletion_allowed": true})
+		server.Delete(t, "transit/keys/satchel")
+		requireRefused(t, kek, w, keyring.ErrNoKey)
+		requireNoWrap(t, kek, keyring.ErrNoKey)
+		requireNoWrap(t, newKEK(t, server.Root(t), "misspelled"), keyring.ErrNoKey)
+
+		kept, err := server.Root(t).Logical().ListWithContext(t.Context(), "transit/keys")
+		require.NoError(t, err)
+		require.Nil(t, kept, "Vault would create a key for a token that may do everything")
+
+		server.Write(t, "transit/keys/satchel", nil)
+		requireRefused(t, kek, w, keyring.ErrTampered) // another key of the same name
+	})
+
+	t.Run("a mount without a transit engine has no key", func(t *testing.T) {
+		server := start(t)
+		server.Mount(t, "kv1", "kv", nil)
+		server.Mount(t, "kv2", "kv", map[string]string{"version": "2"})
+		for _, mount := range []string{"nothing", "kv1", "kv2", "sys"} {
+			kek, err := hashivault.New(server.Root(t), mount, "satchel")
+			require.NoError(t, err)
+			requireNoWrap(t, kek, keyring.ErrNoKey)
+			w := wrappedKey()
+			w.KEK = kek.ID()
+			requireRefused(t, kek, w, keyring.ErrNoKey)
+		}
+
+		stored, err := server.Root(t).Logical().ReadWithContext(t.Context(), "kv1/encrypt/satchel")
+		require.NoError(t, err)
+		require.NotNil(t, stored, "a key-value engine stores what it is sent")
+		require.NotEqual(t, base64.StdEncoding.EncodeToString(canaryKey), stored.Data["plaintext"], "which must not be a data key")
+	})
+}
+
+func TestServer_ForeignCiphertext(t *testing.T) {
 	server := start(t)
 	server.Write(t, "transit/keys/other", nil)
 	kek := newKEK(t, server.Root(t), "satchel")

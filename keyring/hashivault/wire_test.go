@@ -134,7 +134,7 @@ func requireClass(t *testing.T, want, err error) {
 	}
 }
 
-func TestEachStatusHasItsClass(t *testing.T) {
+func TestWire_StatusClasses(t *testing.T) {
 	for status, want := range map[int]error{
 		204: keyring.ErrNoKey,
 		301: keyring.ErrUnavailable,
@@ -164,7 +164,7 @@ func TestEachStatusHasItsClass(t *testing.T) {
 	}
 }
 
-func TestEachTextOfStatus400HasItsClass(t *testing.T) {
+func TestWire_Status400Texts(t *testing.T) {
 	// Those that a real server does not say here; see server_test.go for others.
 	for text, want := range map[string]error{
 		"cipher: message authentication failed":                                 keyring.ErrTampered,
@@ -183,7 +183,7 @@ func TestEachTextOfStatus400HasItsClass(t *testing.T) {
 	requireClass(t, keyring.ErrUnavailable, err)
 }
 
-func TestAnAnswerThatIsNotVaultsIsNoAnswer(t *testing.T) {
+func TestWire_InvalidResponse(t *testing.T) {
 	for name, body := range map[string]string{
 		"nothing":             "",
 		"HTML":                "<!doctype html><title>" + canaryText + "</title>",
@@ -205,7 +205,7 @@ func TestAnAnswerThatIsNotVaultsIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestACiphertextHasToBeOfTheTransitEngine(t *testing.T) {
+func TestWire_InvalidCiphertext(t *testing.T) {
 	good := strings.TrimPrefix(blob, "vault:v7:")
 	for name, answer := range map[string]string{
 		"none":             "",
@@ -238,36 +238,38 @@ func TestACiphertextHasToBeOfTheTransitEngine(t *testing.T) {
 	}
 }
 
-func TestAServerThatWarnsOfIgnoringTheContextIsRefused(t *testing.T) {
-	for _, warning := range []string{
-		"Endpoint ignored these unrecognized parameters: [associated_data]",
-		"Endpoint ignored these unrecognized parameters: [associated_data type]",
-	} {
-		encoded := base64.StdEncoding.EncodeToString(canaryKey)
-		body := `{"data":{"plaintext":"` + encoded + `","ciphertext":"` + blob + `"},"warnings":["` + warning + `"]}`
-		err := unwrapFrom(t, http.StatusOK, body)
-		requireClass(t, keyring.ErrKeyState, err)
-		require.ErrorContains(t, err, "Vault 1.13 or later", "the error says what to do")
+func TestWire_UnboundContext(t *testing.T) {
+	t.Run("a warning about ignored parameters is an error", func(t *testing.T) {
+		for _, warning := range []string{
+			"Endpoint ignored these unrecognized parameters: [associated_data]",
+			"Endpoint ignored these unrecognized parameters: [associated_data type]",
+		} {
+			encoded := base64.StdEncoding.EncodeToString(canaryKey)
+			body := `{"data":{"plaintext":"` + encoded + `","ciphertext":"` + blob + `"},"warnings":["` + warning + `"]}`
+			err := unwrapFrom(t, http.StatusOK, body)
+			requireClass(t, keyring.ErrKeyState, err)
+			require.ErrorContains(t, err, "Vault 1.13 or later", "the error says what to do")
 
-		d := newDouble(t, says(http.StatusOK, body))
-		_, err = d.kek(t).Wrap(t.Context(), canaryKey, tenant)
+			d := newDouble(t, says(http.StatusOK, body))
+			_, err = d.kek(t).Wrap(t.Context(), canaryKey, tenant)
+			requireClass(t, keyring.ErrKeyState, err)
+			requireNotSent(t, d)
+		}
+	})
+
+	t.Run("other warnings are ignored", func(t *testing.T) {
+		body := `{"data":{"plaintext":"AAAA"},"warnings":["the license ends soon"]}`
+		got, err := newDouble(t, says(http.StatusOK, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+		require.NoError(t, err)
+		require.Equal(t, []byte{0, 0, 0}, got)
+	})
+
+	t.Run("a server that ignores the context silently gets no data key", func(t *testing.T) {
+		d := newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA","ciphertext":"`+blob+`"`)))
+		_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
 		requireClass(t, keyring.ErrKeyState, err)
 		requireNotSent(t, d)
-	}
-}
-
-func TestOtherWarningsDoNotMatter(t *testing.T) {
-	body := `{"data":{"plaintext":"AAAA"},"warnings":["the license ends soon"]}`
-	got, err := newDouble(t, says(http.StatusOK, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
-	require.NoError(t, err)
-	require.Equal(t, []byte{0, 0, 0}, got)
-}
-
-func TestAServerThatIgnoresTheContextInSilenceIsRefused(t *testing.T) {
-	d := newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA","ciphertext":"`+blob+`"`)))
-	_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
-	requireClass(t, keyring.ErrKeyState, err)
-	requireNotSent(t, d)
+	})
 }
 
 // requireNotSent fails if the server has seen the data key.
@@ -291,136 +293,142 @@ func transit(w http.ResponseWriter, a asked) {
 	}
 }
 
-func TestWhatIsSent(t *testing.T) {
-	t.Setenv("VAULT_WRAP_TTL", "5m")
-	d := newDouble(t, transit)
-	client := newClient(t, d.URL)
-	client.SetNamespace("team-a")
-	kek, err := hashivault.New(client, "transit", "satchel")
-	require.NoError(t, err)
-	w, err := kek.Wrap(t.Context(), canaryKey, tenant)
-	require.NoError(t, err)
-	require.Equal(t, wrappedKey(), w)
+func TestWire_Requests(t *testing.T) {
+	t.Run("carry the key, the context and the client's current token", func(t *testing.T) {
+		t.Setenv("VAULT_WRAP_TTL", "5m")
+		d := newDouble(t, transit)
+		client := newClient(t, d.URL)
+		client.SetNamespace("team-a")
+		kek, err := hashivault.New(client, "transit", "satchel")
+		require.NoError(t, err)
+		w, err := kek.Wrap(t.Context(), canaryKey, tenant)
+		require.NoError(t, err)
+		require.Equal(t, wrappedKey(), w)
 
-	seen := d.requests()
-	require.Len(t, seen, 3, "the first Wrap encrypts a probe, has it refused, and wraps")
-	wrap := seen[2]
-	require.Equal(t, "/v1/transit/encrypt/satchel", wrap.path, "nothing but the key's path is in the URL")
-	require.Equal(t, canaryKey, wrap.body.Plaintext)
-	encoded, err := tenant.Encode()
-	require.NoError(t, err)
-	require.Equal(t, encoded, wrap.body.AssociatedData, "the canonical context is the associated data")
-	require.Equal(t, "none-the-key-must-exist", wrap.body.Type, "a key that is missing is not created")
-	require.Equal(t, canaryToken, wrap.header.Get("X-Vault-Token"))
-	require.Equal(t, "team-a", wrap.header.Get("X-Vault-Namespace"))
-	require.Empty(t, wrap.header.Get("X-Vault-Wrap-TTL"), "a wrapped answer would hold no ciphertext")
+		seen := d.requests()
+		require.Len(t, seen, 3, "the first Wrap encrypts a probe, has it refused, and wraps")
+		wrap := seen[2]
+		require.Equal(t, "/v1/transit/encrypt/satchel", wrap.path, "nothing but the key's path is in the URL")
+		require.Equal(t, canaryKey, wrap.body.Plaintext)
+		encoded, err := tenant.Encode()
+		require.NoError(t, err)
+		require.Equal(t, encoded, wrap.body.AssociatedData, "the canonical context is the associated data")
+		require.Equal(t, "none-the-key-must-exist", wrap.body.Type, "a key that is missing is not created")
+		require.Equal(t, canaryToken, wrap.header.Get("X-Vault-Token"))
+		require.Equal(t, "team-a", wrap.header.Get("X-Vault-Namespace"))
+		require.Empty(t, wrap.header.Get("X-Vault-Wrap-TTL"), "a wrapped answer would hold no ciphertext")
 
-	client.SetToken("renewed")
-	got, err := kek.Unwrap(t.Context(), w, tenant)
-	require.NoError(t, err)
-	require.Equal(t, canaryKey, got)
-	seen = d.requests()
-	require.Len(t, seen, 4, "Unwrap is one request")
-	require.Equal(t, "/v1/transit/decrypt/satchel", seen[3].path)
-	require.Equal(t, blob, seen[3].body.Ciphertext)
-	require.Equal(t, encoded, seen[3].body.AssociatedData)
-	require.Equal(t, "renewed", seen[3].header.Get("X-Vault-Token"), "the client's token counts, as it is now")
+		client.SetToken("renewed")
+		got, err := kek.Unwrap(t.Context(), w, tenant)
+		require.NoError(t, err)
+		require.Equal(t, canaryKey, got)
+		seen = d.requests()
+		require.Len(t, seen, 4, "Unwrap is one request")
+		require.Equal(t, "/v1/transit/decrypt/satchel", seen[3].path)
+		require.Equal(t, blob, seen[3].body.Ciphertext)
+		require.Equal(t, encoded, seen[3].body.AssociatedData)
+		require.Equal(t, "renewed", seen[3].header.Get("X-Vault-Token"), "the client's token counts, as it is now")
 
-	_, err = kek.Wrap(t.Context(), canaryKey, tenant)
-	require.NoError(t, err)
-	require.Len(t, d.requests(), 5, "what was proven once is not proven again")
-}
+		_, err = kek.Wrap(t.Context(), canaryKey, tenant)
+		require.NoError(t, err)
+		require.Len(t, d.requests(), 5, "what was proven once is not proven again")
+	})
 
-func TestAContextIsNeverTheProbesOwn(t *testing.T) {
-	d := newDouble(t, transit)
-	_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
-	require.NoError(t, err)
-	for _, a := range d.requests()[:2] {
-		associated := a.body.AssociatedData
-		// An encoding starts with the number of pairs, at most 32, in 16 bits.
-		require.NotZero(t, associated[0], "no context is encoded like that")
-	}
-}
+	t.Run("the probe's associated data is never that of a context", func(t *testing.T) {
+		d := newDouble(t, transit)
+		_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
+		require.NoError(t, err)
+		for _, a := range d.requests()[:2] {
+			associated := a.body.AssociatedData
+			// An encoding starts with the number of pairs, at most 32, in 16 bits.
+			require.NotZero(t, associated[0], "no context is encoded like that")
+		}
+	})
 
-func TestAnotherKEKsKeyIsNotSent(t *testing.T) {
-	d := newDouble(t, transit)
-	w := wrappedKey()
-	w.KEK.Key = "transit/other"
-	_, err := d.kek(t).Unwrap(t.Context(), w, tenant)
-	requireClass(t, keyring.ErrNoKey, err)
-	require.Empty(t, d.requests(), "a record names no key to a server")
-}
+	t.Run("are not retried", func(t *testing.T) {
+		for _, status := range []int{412, 429, 500, 503} {
+			d := newDouble(t, says(status, `{"errors":["Vault is sealed"]}`))
+			_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+			requireClass(t, keyring.ErrUnavailable, err)
+			require.Len(t, d.requests(), 1, "the client would retry; a keyring has replicas and its own back-off")
+		}
+	})
 
-func TestAContextOutsideItsLimitsIsNotSent(t *testing.T) {
-	d := newDouble(t, transit)
-	_, err := d.kek(t).Wrap(t.Context(), canaryKey, keyring.Context{"": "x"})
-	requireClass(t, keyring.ErrMalformed, err)
-	_, err = d.kek(t).Unwrap(t.Context(), wrappedKey(), keyring.Context{"": "x"})
-	requireClass(t, keyring.ErrMalformed, err)
-	require.Empty(t, d.requests())
-}
-
-func TestOneCallIsOneRequest(t *testing.T) {
-	for _, status := range []int{412, 429, 500, 503} {
-		d := newDouble(t, says(status, `{"errors":["Vault is sealed"]}`))
+	t.Run("do not follow redirects", func(t *testing.T) {
+		elsewhere := newDouble(t, transit)
+		d := newDouble(t, func(w http.ResponseWriter, a asked) {
+			w.Header().Set("Location", elsewhere.URL+a.path)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		})
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 		requireClass(t, keyring.ErrUnavailable, err)
-		require.Len(t, d.requests(), 1, "the client would retry; a keyring has replicas and its own back-off")
-	}
-}
-
-func TestRedirectsAreNotFollowed(t *testing.T) {
-	elsewhere := newDouble(t, transit)
-	d := newDouble(t, func(w http.ResponseWriter, a asked) {
-		w.Header().Set("Location", elsewhere.URL+a.path)
-		w.WriteHeader(http.StatusTemporaryRedirect)
+		require.ErrorContains(t, err, "use the address of the active node")
+		require.Empty(t, elsewhere.requests(), "neither token nor data key goes to another server")
 	})
-	_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
-	requireClass(t, keyring.ErrUnavailable, err)
-	require.ErrorContains(t, err, "use the address of the active node")
-	require.Empty(t, elsewhere.requests(), "neither token nor data key goes to another server")
 }
 
-func TestTheEndOfTheContextReachesTheServer(t *testing.T) {
-	arrived, left := make(chan struct{}), make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // the server notices the end when it has read all
-		close(arrived)
-		<-r.Context().Done()
-		close(left)
-	}))
-	defer server.Close()
-	kek, err := hashivault.New(newClient(t, server.URL), "transit", "satchel")
-	require.NoError(t, err)
+func TestWire_NotSent(t *testing.T) {
+	t.Run("a key wrapped under another KEK", func(t *testing.T) {
+		d := newDouble(t, transit)
+		w := wrappedKey()
+		w.KEK.Key = "transit/other"
+		_, err := d.kek(t).Unwrap(t.Context(), w, tenant)
+		requireClass(t, keyring.ErrNoKey, err)
+		require.Empty(t, d.requests(), "a record names no key to a server")
+	})
 
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		<-arrived
-		cancel()
-	}()
-	_, err = kek.Unwrap(ctx, wrappedKey(), tenant)
-	require.ErrorIs(t, err, context.Canceled)
-	for _, class := range classes {
-		require.NotErrorIs(t, err, class, "the end of a context says nothing about the server")
-	}
-	<-left
+	t.Run("a context outside the limits", func(t *testing.T) {
+		d := newDouble(t, transit)
+		_, err := d.kek(t).Wrap(t.Context(), canaryKey, keyring.Context{"": "x"})
+		requireClass(t, keyring.ErrMalformed, err)
+		_, err = d.kek(t).Unwrap(t.Context(), wrappedKey(), keyring.Context{"": "x"})
+		requireClass(t, keyring.ErrMalformed, err)
+		require.Empty(t, d.requests())
+	})
 }
 
-func TestTheClientsTimeoutHolds(t *testing.T) {
-	release := make(chan struct{})
-	d := newDouble(t, func(http.ResponseWriter, asked) { <-release })
-	defer close(release)
-	client := newClient(t, d.URL)
-	client.SetClientTimeout(time.Millisecond)
-	kek, err := hashivault.New(client, "transit", "satchel")
-	require.NoError(t, err)
-	_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
-	requireClass(t, keyring.ErrUnavailable, err)
-	require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
-	require.ErrorContains(t, err, "no answer in time")
+func TestWire_Deadline(t *testing.T) {
+	t.Run("the end of the context reaches the server", func(t *testing.T) {
+		arrived, left := make(chan struct{}), make(chan struct{})
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // the server notices the end when it has read all
+			close(arrived)
+			<-r.Context().Done()
+			close(left)
+		}))
+		defer server.Close()
+		kek, err := hashivault.New(newClient(t, server.URL), "transit", "satchel")
+		require.NoError(t, err)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-arrived
+			cancel()
+		}()
+		_, err = kek.Unwrap(ctx, wrappedKey(), tenant)
+		require.ErrorIs(t, err, context.Canceled)
+		for _, class := range classes {
+			require.NotErrorIs(t, err, class, "the end of a context says nothing about the server")
+		}
+		<-left
+	})
+
+	t.Run("the client's timeout applies", func(t *testing.T) {
+		release := make(chan struct{})
+		d := newDouble(t, func(http.ResponseWriter, asked) { <-release })
+		defer close(release)
+		client := newClient(t, d.URL)
+		client.SetClientTimeout(time.Millisecond)
+		kek, err := hashivault.New(client, "transit", "satchel")
+		require.NoError(t, err)
+		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
+		requireClass(t, keyring.ErrUnavailable, err)
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
+		require.ErrorContains(t, err, "no answer in time")
+	})
 }
 
-func TestWithoutAnAnswerTheErrorSaysWhy(t *testing.T) {
+func TestWire_NoResponse(t *testing.T) {
 	t.Run("nobody listens", func(t *testing.T) {
 		d := newDouble(t, transit)
 		kek := d.kek(t)
@@ -472,7 +480,7 @@ func TestWithoutAnAnswerTheErrorSaysWhy(t *testing.T) {
 	})
 }
 
-func TestAKEKDoesNotPrintItsToken(t *testing.T) {
+func TestKEK_Print(t *testing.T) {
 	kek := newDouble(t, transit).kek(t)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
 		printed := fmt.Sprintf(verb, kek)

@@ -109,51 +109,55 @@ func quotesWhen(class error) func(id string) keyring.KEK {
 	}
 }
 
-func TestAKeyIsFoundHoweverItIsWritten(t *testing.T) {
-	dek := newDEK()
-	for name, out := range map[string]string{
-		"as it is":                    raw(dek),
-		"one half":                    string(dek[16:]),
-		"the other half":              string(dek[:16]),
-		"hexadecimal":                 hex.EncodeToString(dek),
-		"capital hexadecimal":         fmt.Sprintf("%X", dek),
-		"hexadecimal after one digit": "a" + hex.EncodeToString(dek),
-		"spaced hexadecimal":          fmt.Sprintf("% x", dek),
-		"base64":                      base64.StdEncoding.EncodeToString(dek),
-		"base64 for URLs":             base64.RawURLEncoding.EncodeToString(dek),
-		"base64 after a letter":       "k" + base64.StdEncoding.EncodeToString(dek),
-		"base64 after bytes":          afterOthers(dek),
-		"base64 of hexadecimal":       encodedTwice(dek),
-		"hexadecimal of base64":       hex.EncodeToString([]byte(base64.StdEncoding.EncodeToString(dek))),
-		"printed":                     printed(dek),
-		"printed as Go":               fmt.Sprintf("%#v", dek),
-		"quoted":                      fmt.Sprintf("%q", dek),
-	} {
-		require.True(t, shows([]byte("key: "+out+"!"), dek), name)
-	}
-	other := newDEK()
-	for name, out := range map[string]string{
-		"nothing":                  "",
-		"another key":              string(other),
-		"another key, hexadecimal": hex.EncodeToString(other),
-		"another key, base64":      base64.StdEncoding.EncodeToString(other),
-		"a few bytes of the key":   string(dek[:8]),
-	} {
-		require.False(t, shows([]byte("key: "+out+"!"), dek), name)
-	}
+func TestSecrecy_Encodings(t *testing.T) {
+	t.Run("a key is found in every encoding", func(t *testing.T) {
+		dek := newDEK()
+		for name, out := range map[string]string{
+			"as it is":                    raw(dek),
+			"one half":                    string(dek[16:]),
+			"the other half":              string(dek[:16]),
+			"hexadecimal":                 hex.EncodeToString(dek),
+			"capital hexadecimal":         fmt.Sprintf("%X", dek),
+			"hexadecimal after one digit": "a" + hex.EncodeToString(dek),
+			"spaced hexadecimal":          fmt.Sprintf("% x", dek),
+			"base64":                      base64.StdEncoding.EncodeToString(dek),
+			"base64 for URLs":             base64.RawURLEncoding.EncodeToString(dek),
+			"base64 after a letter":       "k" + base64.StdEncoding.EncodeToString(dek),
+			"base64 after bytes":          afterOthers(dek),
+			"base64 of hexadecimal":       encodedTwice(dek),
+			"hexadecimal of base64":       hex.EncodeToString([]byte(base64.StdEncoding.EncodeToString(dek))),
+			"printed":                     printed(dek),
+			"printed as Go":               fmt.Sprintf("%#v", dek),
+			"quoted":                      fmt.Sprintf("%q", dek),
+		} {
+			require.True(t, shows([]byte("key: "+out+"!"), dek), name)
+		}
+		other := newDEK()
+		for name, out := range map[string]string{
+			"nothing":                  "",
+			"another key":              string(other),
+			"another key, hexadecimal": hex.EncodeToString(other),
+			"another key, base64":      base64.StdEncoding.EncodeToString(other),
+			"a few bytes of the key":   string(dek[:8]),
+		} {
+			require.False(t, shows([]byte("key: "+out+"!"), dek), name)
+		}
+	})
 }
 
-func TestWrappingWithoutANonceIsAllowed(t *testing.T) {
-	err := checkUnrelated(t.Context(), func(id string) keyring.KEK {
-		pad, key := newDEK(), newDEK()
-		b := newBroken(id)
-		b.wrap = func(_ context.Context, dek []byte, _ keyring.Context) (keyring.WrappedKey, error) {
-			mac := hmac.New(sha256.New, key)
-			mac.Write(dek)
-			synthetic := mac.Sum(nil)
-			return keyring.WrappedKey{KEK: b.ID(), Blob: append(synthetic, difference(difference(dek, pad), synthetic)...)}, nil
-		}
-		return b
+func TestSecrecy_NoNonce(t *testing.T) {
+	t.Run("wrapping without a nonce is allowed", func(t *testing.T) {
+		err := checkUnrelated(t.Context(), func(id string) keyring.KEK {
+			pad, key := newDEK(), newDEK()
+			b := newBroken(id)
+			b.wrap = func(_ context.Context, dek []byte, _ keyring.Context) (keyring.WrappedKey, error) {
+				mac := hmac.New(sha256.New, key)
+				mac.Write(dek)
+				synthetic := mac.Sum(nil)
+				return keyring.WrappedKey{KEK: b.ID(), Blob: append(synthetic, difference(difference(dek, pad), synthetic)...)}, nil
+			}
+			return b
+		})
+		require.NoError(t, err, "a blob that depends on all of the key tells nothing of another's")
 	})
-	require.NoError(t, err, "a blob that depends on all of the key tells nothing of another's")
 }

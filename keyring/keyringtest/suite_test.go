@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheFakePassesTheSuite(t *testing.T) {
+func TestRun_Fake(t *testing.T) {
 	Run(t, func(t *testing.T, id string) keyring.KEK { return NewFake(id) })
 }
 
@@ -44,7 +44,7 @@ func newBroken(id string) *broken {
 	return &broken{Fake: f, id: f.ID, wrap: f.Wrap, unwrap: f.Unwrap}
 }
 
-func TestTheSuiteRejectsBrokenKEKs(t *testing.T) {
+func TestRun_BrokenKEKs(t *testing.T) {
 	for name, test := range map[string]struct {
 		newKEK func(id string) keyring.KEK
 		rule   string // that it breaks

@@ -14,16 +14,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAPipeIsNoKeyFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pipe")
-	require.NoError(t, syscall.Mkfifo(path, 0o600))
-	_, err := local.FromFile(path)
-	require.ErrorContains(t, err, "not a regular file", "nor does FromFile wait for somebody to write to it")
+func TestFromFile_Pipe(t *testing.T) {
+	t.Run("rejects a pipe without waiting for a writer", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "pipe")
+		require.NoError(t, syscall.Mkfifo(path, 0o600))
+		_, err := local.FromFile(path)
+		require.ErrorContains(t, err, "not a regular file", "nor does FromFile wait for somebody to write to it")
+	})
 }
 
 // The write fails for real: in a process that may write no file of more than 20
 // bytes, so that it breaks off in the middle of the key.
-func TestGenerateRemovesAFileThatItCouldNotWrite(t *testing.T) {
+func TestGenerateFile_WriteFails(t *testing.T) {
 	const variable = "SATCHEL_TEST_GENERATE"
 	if path := os.Getenv(variable); path != "" {
 		signal.Ignore(syscall.SIGXFSZ)

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzKeyFile shows that a key has one spelling, apart from a final newline.
-func FuzzKeyFile(f *testing.F) {
+// FuzzParseFile shows that a key has one spelling, apart from a final newline.
+func FuzzParseFile(f *testing.F) {
 	line := "satchel-kek-1:" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
 	for _, content := range []string{
 		"", "satchel-kek-1:", line, line + "\n", line + "\n\n", line + "\r\n", line + " ", line[:len(line)-1], "satchel-kek-1:\n", line + line,

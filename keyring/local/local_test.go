@@ -23,54 +23,60 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestALocalKeyPassesTheSuite(t *testing.T) {
-	keyringtest.Run(t, func(t *testing.T, id string) keyring.KEK {
-		kek, err := local.New(id, bytes.Repeat([]byte(id[len(id)-1:]), local.KeySize))
-		require.NoError(t, err)
-		return kek
+func TestKEK_Suite(t *testing.T) {
+	t.Run("a key from bytes", func(t *testing.T) {
+		keyringtest.Run(t, func(t *testing.T, id string) keyring.KEK {
+			kek, err := local.New(id, bytes.Repeat([]byte(id[len(id)-1:]), local.KeySize))
+			require.NoError(t, err)
+			return kek
+		})
+	})
+
+	t.Run("a key from a generated file", func(t *testing.T) {
+		keyringtest.Run(t, func(t *testing.T, id string) keyring.KEK {
+			kek, err := local.GenerateFile(filepath.Join(t.TempDir(), id))
+			require.NoError(t, err)
+			return kek
+		})
 	})
 }
 
-func TestAGeneratedFilePassesTheSuite(t *testing.T) {
-	keyringtest.Run(t, func(t *testing.T, id string) keyring.KEK {
-		kek, err := local.GenerateFile(filepath.Join(t.TempDir(), id))
+func TestNew(t *testing.T) {
+	t.Run("takes a key of 32 bytes and a name", func(t *testing.T) {
+		for _, size := range []int{0, 16, 31, 33, 64} {
+			_, err := local.New("kek", make([]byte, size))
+			require.ErrorContains(t, err, "want 32", "%d bytes", size)
+		}
+		for _, id := range []string{"", strings.Repeat("i", 1025)} {
+			_, err := local.New(id, make([]byte, local.KeySize))
+			require.ErrorContains(t, err, "want 1 to 1024")
+		}
+	})
+
+	t.Run("copies the key", func(t *testing.T) {
+		key := bytes.Repeat([]byte{7}, local.KeySize)
+		kek, err := local.New("kek", key)
 		require.NoError(t, err)
-		return kek
+		w, err := kek.Wrap(t.Context(), make([]byte, 32), nil)
+		require.NoError(t, err)
+		clear(key)
+		_, err = kek.Unwrap(t.Context(), w, nil)
+		require.NoError(t, err)
 	})
 }
 
-func TestAKeyHas32BytesAndAName(t *testing.T) {
-	for _, size := range []int{0, 16, 31, 33, 64} {
-		_, err := local.New("kek", make([]byte, size))
-		require.ErrorContains(t, err, "want 32", "%d bytes", size)
-	}
-	for _, id := range []string{"", strings.Repeat("i", 1025)} {
-		_, err := local.New(id, make([]byte, local.KeySize))
-		require.ErrorContains(t, err, "want 1 to 1024")
-	}
-}
-
-func TestNewCopiesTheKey(t *testing.T) {
-	key := bytes.Repeat([]byte{7}, local.KeySize)
-	kek, err := local.New("kek", key)
-	require.NoError(t, err)
-	w, err := kek.Wrap(t.Context(), make([]byte, 32), nil)
-	require.NoError(t, err)
-	clear(key)
-	_, err = kek.Unwrap(t.Context(), w, nil)
-	require.NoError(t, err)
-}
-
-func TestAWrongKeyUnderTheRightNameIsNoKey(t *testing.T) {
-	right, err := local.New("kek", bytes.Repeat([]byte{1}, local.KeySize))
-	require.NoError(t, err)
-	wrong, err := local.New("kek", bytes.Repeat([]byte{2}, local.KeySize))
-	require.NoError(t, err)
-	w, err := right.Wrap(t.Context(), make([]byte, 32), nil)
-	require.NoError(t, err)
-	got, err := wrong.Unwrap(t.Context(), w, nil)
-	require.ErrorIs(t, err, keyring.ErrNoKey, "a lost or mixed-up key file is told from tampering")
-	require.Nil(t, got)
+func TestKEK_Unwrap(t *testing.T) {
+	t.Run("reports ErrNoKey for a wrong key with the right name", func(t *testing.T) {
+		right, err := local.New("kek", bytes.Repeat([]byte{1}, local.KeySize))
+		require.NoError(t, err)
+		wrong, err := local.New("kek", bytes.Repeat([]byte{2}, local.KeySize))
+		require.NoError(t, err)
+		w, err := right.Wrap(t.Context(), make([]byte, 32), nil)
+		require.NoError(t, err)
+		got, err := wrong.Unwrap(t.Context(), w, nil)
+		require.ErrorIs(t, err, keyring.ErrNoKey, "a lost or mixed-up key file is told from tampering")
+		require.Nil(t, got)
+	})
 }
 
 // hexBytes is a byte string, in hex in the files.
@@ -122,7 +128,7 @@ func known(t *testing.T) knownKEKs {
 	return file
 }
 
-func TestKnownWrappedKeysUnwrapForEver(t *testing.T) {
+func TestKEK_KnownKeys(t *testing.T) {
 	for _, test := range known(t).Cases {
 		t.Run(test.Name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "kek")
@@ -152,7 +158,7 @@ func expand(t *testing.T, key []byte, info string, n int) hexBytes {
 	return okm
 }
 
-func TestTheIntermediatesOfKnownWrappedKeysFollowTheFormat(t *testing.T) {
+func TestKEK_KnownIntermediates(t *testing.T) {
 	for _, test := range known(t).Cases {
 		t.Run(test.Name, func(t *testing.T) {
 			require.Equal(t, "satchel-kek-1:"+base64.StdEncoding.EncodeToString(test.KEK)+"\n", test.File)
@@ -183,7 +189,7 @@ func TestTheIntermediatesOfKnownWrappedKeysFollowTheFormat(t *testing.T) {
 	}
 }
 
-func TestKnownPassphrasesGiveTheirKeysForEver(t *testing.T) {
+func TestFromPassphrase_KnownKeys(t *testing.T) {
 	for _, test := range known(t).Passphrases {
 		t.Run(test.Name, func(t *testing.T) {
 			derived, err := local.FromPassphrase(test.Passphrase, test.Salt)
@@ -200,109 +206,115 @@ func TestKnownPassphrasesGiveTheirKeysForEver(t *testing.T) {
 	}
 }
 
-func TestAPassphraseNeedsASaltOf16Bytes(t *testing.T) {
-	_, err := local.FromPassphrase([]byte("a long passphrase"), make([]byte, 15))
-	require.ErrorContains(t, err, "want 16 or more")
-	require.NotContains(t, err.Error(), "passphrase\"")
-	_, err = local.FromPassphrase(nil, make([]byte, 16))
-	require.ErrorContains(t, err, "the passphrase is empty")
+func TestFromPassphrase(t *testing.T) {
+	t.Run("needs a passphrase and a salt of 16 bytes", func(t *testing.T) {
+		_, err := local.FromPassphrase([]byte("a long passphrase"), make([]byte, 15))
+		require.ErrorContains(t, err, "want 16 or more")
+		require.NotContains(t, err.Error(), "passphrase\"")
+		_, err = local.FromPassphrase(nil, make([]byte, 16))
+		require.ErrorContains(t, err, "the passphrase is empty")
+	})
 }
 
-func TestAGeneratedFileIsReadBack(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "kek")
-	made, err := local.GenerateFile(path)
-	require.NoError(t, err)
-	moved := path + "-moved"
-	require.NoError(t, os.Rename(path, moved))
-	read, err := local.FromFile(moved)
-	require.NoError(t, err)
-	require.Equal(t, made.ID(), read.ID(), "moving the file changes nothing")
+func TestGenerateFile(t *testing.T) {
+	t.Run("writes a file that FromFile reads", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "kek")
+		made, err := local.GenerateFile(path)
+		require.NoError(t, err)
+		moved := path + "-moved"
+		require.NoError(t, os.Rename(path, moved))
+		read, err := local.FromFile(moved)
+		require.NoError(t, err)
+		require.Equal(t, made.ID(), read.ID(), "moving the file changes nothing")
 
-	w, err := made.Wrap(t.Context(), bytes.Repeat([]byte{5}, 32), nil)
-	require.NoError(t, err)
-	got, err := read.Unwrap(t.Context(), w, nil)
-	require.NoError(t, err)
-	require.Equal(t, bytes.Repeat([]byte{5}, 32), got)
+		w, err := made.Wrap(t.Context(), bytes.Repeat([]byte{5}, 32), nil)
+		require.NoError(t, err)
+		got, err := read.Unwrap(t.Context(), w, nil)
+		require.NoError(t, err)
+		require.Equal(t, bytes.Repeat([]byte{5}, 32), got)
 
-	info, err := os.Stat(moved)
-	require.NoError(t, err)
-	if runtime.GOOS != "windows" {
-		require.Equal(t, fs.FileMode(0o600), info.Mode().Perm(), "only its owner reads it")
-	}
-	content, err := os.ReadFile(moved)
-	require.NoError(t, err)
-	require.Regexp(t, `^satchel-kek-1:[A-Za-z0-9+/]{43}=\n$`, string(content))
-}
+		info, err := os.Stat(moved)
+		require.NoError(t, err)
+		if runtime.GOOS != "windows" {
+			require.Equal(t, fs.FileMode(0o600), info.Mode().Perm(), "only its owner reads it")
+		}
+		content, err := os.ReadFile(moved)
+		require.NoError(t, err)
+		require.Regexp(t, `^satchel-kek-1:[A-Za-z0-9+/]{43}=\n$`, string(content))
+	})
 
-func TestEachGeneratedKeyIsNew(t *testing.T) {
-	dir := t.TempDir()
-	a, err := local.GenerateFile(filepath.Join(dir, "a"))
-	require.NoError(t, err)
-	b, err := local.GenerateFile(filepath.Join(dir, "b"))
-	require.NoError(t, err)
-	require.NotEqual(t, a.ID(), b.ID())
-}
+	t.Run("generates a new key each time", func(t *testing.T) {
+		dir := t.TempDir()
+		a, err := local.GenerateFile(filepath.Join(dir, "a"))
+		require.NoError(t, err)
+		b, err := local.GenerateFile(filepath.Join(dir, "b"))
+		require.NoError(t, err)
+		require.NotEqual(t, a.ID(), b.ID())
+	})
 
-func TestGenerateNeverReplacesAFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "kek")
-	_, err := local.GenerateFile(path)
-	require.NoError(t, err)
-	before, err := os.ReadFile(path)
-	require.NoError(t, err)
-	_, err = local.GenerateFile(path)
-	require.ErrorIs(t, err, fs.ErrExist)
-	require.ErrorContains(t, err, path)
-	after, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, before, after)
-}
-
-func TestGenerateInAMissingFolderLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	_, err := local.GenerateFile(filepath.Join(dir, "missing", "kek"))
-	require.ErrorIs(t, err, fs.ErrNotExist)
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Empty(t, entries)
-}
-
-func TestAMissingFileSaysHowToMakeOne(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "kek")
-	_, err := local.FromFile(path)
-	require.ErrorIs(t, err, fs.ErrNotExist)
-	require.ErrorContains(t, err, path)
-	require.ErrorContains(t, err, "GenerateFile")
-}
-
-func TestAFileThatOthersCanReachIsRefused(t *testing.T) {
-	for _, mode := range []fs.FileMode{0o644, 0o640, 0o660, 0o604, 0o610, 0o601, 0o620} {
+	t.Run("never replaces a file", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "kek")
 		_, err := local.GenerateFile(path)
 		require.NoError(t, err)
-		require.NoError(t, os.Chmod(path, mode))
-		_, err = local.FromFile(path)
-		if runtime.GOOS == "windows" {
-			require.NoError(t, err, "Windows has no such modes")
-			continue
+		before, err := os.ReadFile(path)
+		require.NoError(t, err)
+		_, err = local.GenerateFile(path)
+		require.ErrorIs(t, err, fs.ErrExist)
+		require.ErrorContains(t, err, path)
+		after, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	})
+
+	t.Run("leaves nothing when the folder is missing", func(t *testing.T) {
+		dir := t.TempDir()
+		_, err := local.GenerateFile(filepath.Join(dir, "missing", "kek"))
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, entries)
+	})
+}
+
+func TestFromFile(t *testing.T) {
+	t.Run("names GenerateFile when the file is missing", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "kek")
+		_, err := local.FromFile(path)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.ErrorContains(t, err, path)
+		require.ErrorContains(t, err, "GenerateFile")
+	})
+
+	t.Run("rejects a file that other users can access", func(t *testing.T) {
+		for _, mode := range []fs.FileMode{0o644, 0o640, 0o660, 0o604, 0o610, 0o601, 0o620} {
+			path := filepath.Join(t.TempDir(), "kek")
+			_, err := local.GenerateFile(path)
+			require.NoError(t, err)
+			require.NoError(t, os.Chmod(path, mode))
+			_, err = local.FromFile(path)
+			if runtime.GOOS == "windows" {
+				require.NoError(t, err, "Windows has no such modes")
+				continue
+			}
+			require.ErrorContains(t, err, "chmod 600", "mode %o", mode)
 		}
-		require.ErrorContains(t, err, "chmod 600", "mode %o", mode)
-	}
-	path := filepath.Join(t.TempDir(), "kek")
-	_, err := local.GenerateFile(path)
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(path, 0o400))
-	_, err = local.FromFile(path)
-	require.NoError(t, err, "a stricter mode is welcome")
+		path := filepath.Join(t.TempDir(), "kek")
+		_, err := local.GenerateFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.Chmod(path, 0o400))
+		_, err = local.FromFile(path)
+		require.NoError(t, err, "a stricter mode is welcome")
+	})
+
+	t.Run("rejects a folder", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "folder")
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		_, err := local.FromFile(dir)
+		require.Error(t, err)
+	})
 }
 
-func TestAFolderIsNoKeyFile(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "folder")
-	require.NoError(t, os.Mkdir(dir, 0o700))
-	_, err := local.FromFile(dir)
-	require.Error(t, err)
-}
-
-func TestAMalformedFileSaysWhatIsWrongAndNothingOfTheKey(t *testing.T) {
+func TestFromFile_Malformed(t *testing.T) {
 	key := bytes.Repeat([]byte{0x5a, 0xa5, 0x3c, 0xc3}, 8)
 	text := base64.StdEncoding.EncodeToString(key)
 	short := base64.StdEncoding.EncodeToString(key[:16])
