@@ -53,34 +53,3 @@ func TestReadme_Links(t *testing.T) {
 		}
 	}
 }
-
-// TestReadme_Architecture checks the map of docs/architecture.md.
-func TestReadme_Architecture(t *testing.T) {
-	page, err := os.ReadFile("docs/architecture.md")
-	require.NoError(t, err)
-	places := map[string]string{}
-	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \| \[[^\]]+\]\(([^)]+)\) \| [^|]+ \|$`).FindAllStringSubmatch(string(page), -1) {
-		places[row[1]] = filepath.Join("docs", row[2])
-	}
-	t.Run("has the ideas that readers look for", func(t *testing.T) {
-		for _, idea := range []string{
-			"masking", "the git helper", "the audit chain", "a storage of one's own", "minting a GitHub token",
-			"previews", "merging", "the admin API", "key caching", "the secret socket",
-		} {
-			require.Contains(t, places, idea)
-		}
-	})
-	t.Run("each folder is a package with a package comment", func(t *testing.T) {
-		for idea, folder := range places {
-			files, err := filepath.Glob(filepath.Join(folder, "*.go"))
-			require.NoError(t, err)
-			documented := false
-			for _, file := range files {
-				text, err := os.ReadFile(file)
-				require.NoError(t, err)
-				documented = documented || !strings.HasSuffix(file, "_test.go") && regexp.MustCompile(`(?m)^// (Package|Command) \S+`).Match(text)
-			}
-			require.True(t, documented, "%s leads to %s, which is no package with a package comment", idea, folder)
-		}
-	})
-}
