@@ -8,30 +8,36 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
-// Observer is a set of functions that a [Vault] calls when something has
-// happened, for metrics; any of them may be nil. They are called
-// from many goroutines at once, must return soon, and must not call the vault.
+// Observer is a set of functions that a [Vault] calls after events, for metrics.
+// Each may be nil. They are called concurrently, must return soon, and must not
+// call the vault.
 //
-// For calls of a key service and of an integration, wrap the keyring.KEK or the
-// bundle.Provider.
+// To observe calls of a key service or of an integration, wrap the keyring.KEK or
+// the bundle.Provider.
 type Observer struct {
-	// Bootstrapped is called after every [Vault.Bootstrap] with the time that
-	// it took, in which the runner may have asked to wait.
+	// Bootstrapped is called after every [Vault.Bootstrap]. The duration includes
+	// the time that the runner asked to wait. Default: nil, no call.
 	Bootstrapped func(outcome Outcome, took time.Duration)
-	// Written is called for every change that was stored, and says what it was.
+	// Written is called once for every stored audit action of a write, after the
+	// write was stored. Default: nil, no call.
 	Written func(action audit.Action)
 }
 
-// Outcome says how a bootstrap ended.
+// Outcome is the result of a bootstrap.
 type Outcome string
 
 const (
+	// OutcomeDelivered means that the runner received a bundle.
 	OutcomeDelivered Outcome = "delivered"
+	// OutcomeUnchanged means that the runner had the current revision, see
+	// [ErrUnchanged].
 	OutcomeUnchanged Outcome = "unchanged"
-	// OutcomeRefused means that the token was refused.
+	// OutcomeRefused means that the token was refused, see [TokenError].
 	OutcomeRefused Outcome = "refused"
-	// OutcomeGone means that the runner did not wait for the answer.
-	OutcomeGone   Outcome = "gone"
+	// OutcomeGone means that the context of the call was done first: the runner did
+	// not wait for the response.
+	OutcomeGone Outcome = "gone"
+	// OutcomeFailed means any other error.
 	OutcomeFailed Outcome = "failed"
 )
 

@@ -9,23 +9,22 @@ import (
 )
 
 const (
-	// mostReads is how many reads for runners are under way at a time. A
-	// rotation makes thousands of runners ask at once: they queue here rather
-	// than at the database, where they would be in the way of writers, of the
-	// audit chain and of the one who looks for changes.
+	// mostReads is how many reads for runners run concurrently. After a rotation
+	// thousands of runners send requests at the same time. They queue here and not
+	// at the database, where they would delay writers, the audit chain and polling.
 	mostReads = 16
-	// holdFor is how long a poll that may wait is held when the storage fails,
-	// for it to come back.
+	// holdFor is how long a poll that may wait is held while the store fails, until
+	// the store works again.
 	holdFor = 8 * time.Second
 )
 
-// readFor is read for a runner.
+// readFor is read on behalf of a runner: it waits for its turn.
 func (v *Vault) readFor(ctx context.Context, q store.Query) (*state, error) {
 	return v.readThrough(ctx, q, v.readInTurn)
 }
 
-// readInTurn reads from the storage as one of mostReads. What comes after, such as
-// asking the key service, is in nobody's way.
+// readInTurn reads from the store as one of mostReads concurrent reads. The turn ends
+// with the read: later steps such as key-service calls delay no other runner.
 func (v *Vault) readInTurn(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	select {
 	case v.turns <- struct{}{}:
@@ -36,12 +35,12 @@ func (v *Vault) readInTurn(ctx context.Context, q store.Query) (*store.Snapshot,
 	}
 }
 
-// outage is an error of the storage itself.
+// outage marks an error of the store itself.
 type outage struct{ error }
 
 func (o *outage) Unwrap() error { return o.error }
 
-// outages is a storage whose Read and Apply say that the error is its own.
+// outages is a store whose Read and Apply return their errors as an outage.
 type outages struct{ store.Store }
 
 func (s outages) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
@@ -60,21 +59,21 @@ func (s outages) Apply(ctx context.Context, c *store.Change) error {
 	return &outage{err}
 }
 
-// holding is a poll that outlasts a short outage.
+// holding lets a poll outlast a short outage.
 type holding struct {
-	until time.Time // zero while the storage works
-	end   time.Time // of all holding, whatever the storage does
+	until time.Time // the end of this outage's hold; zero while the store works
+	end   time.Time // the end of all holding, whatever the store does
 }
 
-// waitToRetry reports whether an attempt that began then and ended with err is to be
-// made again, after it has waited for the storage to answer. The runner has a
-// bundle, so nothing is lost by that.
+// waitToRetry reports whether to retry an attempt that began at the given time and
+// ended with err. Before it returns true, it waits until the store works again. The
+// runner already has a bundle, so it loses nothing by waiting.
 func (h *holding) waitToRetry(ctx context.Context, v *Vault, began time.Time, err error) bool {
 	if _, ok := errors.AsType[*outage](err); !ok || ctx.Err() != nil {
 		return false
 	}
 	t := time.Now()
-	if h.until.IsZero() || t.Sub(began) >= holdFor { // it has worked meanwhile
+	if h.until.IsZero() || t.Sub(began) >= holdFor { // the store has worked meanwhile
 		h.until = t.Add(holdFor)
 	}
 	if h.until.After(h.end) {

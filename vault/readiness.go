@@ -12,23 +12,27 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Required is a secret that the runners of a scope, and of those below it,
-// need. A token can be issued without; see TokenOptions.Waive.
+// Required is a secret that the runners of a scope, and of the scopes below it,
+// need. A token can waive it; see [TokenOptions].
 type Required struct {
-	// Scope is the scope that needs it. Required.
+	// Scope is the scope whose runners need the secret. Required.
 	Scope string
-	// Name is the secret's. Required.
+	// Name is the name of the secret. Required.
 	Name string
-	// Kind is who issues it: "anthropic", "github", "bitbucket", "mcp",
-	// "custom" or another word. It is for people. Default: nothing.
+	// Kind is the issuer of the secret: "anthropic", "github", "bitbucket", "mcp",
+	// "custom" or another word of at most 64 bytes. It is shown to people. Default:
+	// empty.
 	Kind string
-	// Help says where to get one, for people. Default: nothing.
+	// Help tells people where to get the secret, in at most 256 bytes. Default:
+	// empty.
 	Help string
 }
 
-// Readiness says which of the secrets that the runners of scope need are there,
-// and where from. It mints nothing, and opens none of the vault's values; what
-// integrations minted last it opens, to see what that is.
+// Readiness reports which of the secrets in [Options.Required] the runners of scope
+// receive, and from where. It mints nothing and decrypts no stored secret; it
+// decrypts the secrets that integrations minted last, to read their names. It returns
+// [ErrInvalid] for an invalid scope, and the errors of the store and of the keyring
+// that [Vault] lists.
 func (v *Vault) Readiness(ctx context.Context, scope string) (api.Readiness, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {
@@ -46,7 +50,7 @@ func (v *Vault) Readiness(ctx context.Context, scope string) (api.Readiness, err
 	return r, nil
 }
 
-// ready returns an item for everything that the path of st requires.
+// ready returns an item for each secret that the path of st requires, by name.
 func (v *Vault) ready(st *state, minted map[string]bundle.Secret) []api.ReadyItem {
 	t := now()
 	nearest := st.nearest()
@@ -84,7 +88,7 @@ func (v *Vault) ready(st *state, minted map[string]bundle.Secret) []api.ReadyIte
 	return items
 }
 
-// checkRequired holds Options.Required to its rules.
+// checkRequired returns an error for each invalid entry of Options.Required.
 func checkRequired(required []Required) (errs []error) {
 	for i, need := range required {
 		err := cmp.Or(checkRef(need.Scope, need.Name), checkText("the kind", need.Kind, maxKind), checkText("the help", need.Help, maxLabel))

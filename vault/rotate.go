@@ -13,23 +13,25 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// RewrapReport counts what Rewrap did.
+// RewrapReport counts the work of [Vault.Rewrap].
 type RewrapReport struct {
-	// Tenants is how many were looked at, and Records how many key records
-	// they have.
-	Tenants, Records int
-	// Rewrapped is how many records were wrapped anew.
+	// Tenants is the number of tenants visited.
+	Tenants int
+	// Records is the number of key records of these tenants.
+	Records int
+	// Rewrapped is the number of records that were wrapped again.
 	Rewrapped int
 }
 
 // Rewrap moves the key records of all tenants to the keyring's primary KEK and
-// its replicas: those that are not there yet, or are wrapped under an older
-// version of one. Each costs the key service one call to open, unless its data
-// key is cached, and one to wrap; secrets stay as they are.
+// its replicas. It skips records that are already wrapped by the newest version of
+// these. Each other record costs one call of the key service to unwrap the data key,
+// unless the data key is cached, and one to wrap it. Secrets stay unchanged.
 //
-// The vault serves all the while. Rewrap may be stopped at any time, by a crash
-// too, and run again; several may run at once. The report counts what was done
-// until an error.
+// The vault keeps serving meanwhile. Rewrap may be interrupted at any time, even by
+// a crash, and run again; several calls may run concurrently. It stops at the first
+// error, of the store or of the keyring as [Vault] lists them; the report then counts
+// the work done so far.
 func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
 	var report RewrapReport
 	for tenant, err := range v.Tenants(ctx) {
@@ -72,7 +74,7 @@ func (v *Vault) rewrap(ctx context.Context, tenant string, record keyring.Record
 	}
 	err = v.storage.Apply(ctx, &store.Change{Keys: []store.KeyChange{{Tenant: tenant, Old: record, New: next}}})
 	if errors.Is(err, store.ErrConflict) {
-		return false, nil // somebody else has rewrapped it meanwhile
+		return false, nil // another process has rewrapped it meanwhile
 	}
 	if err != nil {
 		return false, fmt.Errorf("storing the key record of tenant %s: %w", tenant, err)
@@ -80,24 +82,26 @@ func (v *Vault) rewrap(ctx context.Context, tenant string, record keyring.Record
 	return true, nil
 }
 
-// RotateKeysReport counts what RotateDataKeys did.
+// RotateKeysReport counts the work of [Vault.RotateDataKeys].
 type RotateKeysReport struct {
-	// Tenants is how many were looked at, and Keys how many got a new data
-	// key.
-	Tenants, Keys int
-	// Scopes is how many scopes were moved to their tenant's newest data key.
+	// Tenants is the number of tenants visited.
+	Tenants int
+	// Keys is the number of tenants that received a new data key.
+	Keys int
+	// Scopes is the number of scopes moved to their tenant's newest data key.
 	Scopes int
 }
 
-// RotateDataKeys gives each tenant whose newest data key is older than
-// olderThan a new one, and moves everything active to its tenant's newest key:
-// values, previews and tokens, scope by scope. Earlier versions of secrets stay
-// under the data keys that they were written with.
+// RotateDataKeys creates a new data key for each tenant whose newest data key is at
+// least olderThan old, and moves all active rows to their tenant's newest key:
+// values, previews and tokens, scope by scope. Earlier versions of secrets stay under
+// the data keys that they were written with.
 //
-// The vault serves all the while; runners fetch their bundles again, since
-// revisions change. RotateDataKeys may be stopped at any time, by a crash too,
-// and run again with the same argument: it goes on where it was. The report
-// counts what was done until an error.
+// The vault keeps serving meanwhile; runners fetch their bundles again, because
+// revisions change. RotateDataKeys may be interrupted at any time, even by a crash,
+// and run again with the same argument: it resumes. It stops at the first error: one
+// of those of a write that [Vault] lists, among them [ErrInvalid] for an invalid actor
+// and [ErrConflict]. The report then counts the work done so far.
 func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateKeysReport, error) {
 	var report RotateKeysReport
 	for tenant, err := range v.Tenants(ctx) {
@@ -123,8 +127,8 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 		return err
 	}
 	if time.Since(newest.created) >= olderThan {
-		// Records tell their age to the second: the new key must not look
-		// as old as the other.
+		// Records store their age in seconds: the new key must not appear as old
+		// as the previous one.
 		if err := pause.For(ctx, time.Until(newest.created.Add(time.Second))); err != nil {
 			return err
 		}
@@ -133,9 +137,9 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 		}
 		report.Keys++
 	}
-	// The tenant's own scope first: its entry in the audit chain makes every
-	// write that still has the older key start over, so that the scopes
-	// listed afterwards are all that there can be under it.
+	// The tenant's scope goes first: its entry in the audit chain forces every
+	// write that still uses the older key to start over. The scopes listed
+	// afterwards are therefore all that the older key can cover.
 	if err := v.moveScope(ctx, tenant, report); err != nil {
 		return err
 	}
@@ -163,8 +167,8 @@ func (v *Vault) moveScope(ctx context.Context, scope string, report *RotateKeysR
 	return nil
 }
 
-// planMove seals under the newest data key what is under another one, and reports
-// whether that is anything.
+// planMove moves the rows under older data keys to the newest one, and reports
+// whether there are any.
 func planMove(ctx context.Context, st *state, w write) (*plan, bool, error) {
 	p := &plan{}
 	for _, row := range st.scope().Secrets {

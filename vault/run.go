@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	// flushEvery is when Run stores times of last use, for administrators who
-	// look at them in another process, and flushWithin bounds its last flush.
+	// flushEvery is the interval at which Run stores times of last use, for
+	// administrators who read them through another process. flushWithin bounds each
+	// of these flushes.
 	flushEvery  = 30 * time.Second
 	flushWithin = 5 * time.Second
 
-	// trimEvery is when Run drops old audit entries, and the rest is when it
-	// does so first: processes that start together do not do it together.
+	// trimEvery is the interval at which Run drops old audit entries. The first
+	// time is trimFirst plus a random part of trimSpread after the start, so that
+	// processes that start together spread this work.
 	trimEvery  = 24 * time.Hour
 	trimFirst  = time.Minute
 	trimSpread = 10 * time.Minute
@@ -26,16 +28,16 @@ const (
 // Run does the recurring work of a vault until ctx is done, and then returns nil:
 //
 //   - every 30 seconds it stores the times of last use ([Vault.Flush]);
-//   - once a day, if [Options].AuditKeep is set, it drops older audit entries of
+//   - once a day, if [Options.AuditKeep] is set, it drops older audit entries of
 //     all tenants ([Vault.TrimAudit]), for the first time at a random moment 1 to
-//     11 minutes after its start. Their author is the actor of ctx.
+//     11 minutes after its start. The actor of ctx is the author of these changes.
 //
-// When ctx is done it flushes once more, which takes at most five seconds: end
-// ctx after the last request has been answered. Failures are logged, and the work
-// is tried again when it is due next.
+// When ctx is done, Run flushes once more, for at most five seconds. Cancel ctx
+// after the last request has finished. Failures are logged and the work is retried
+// at its next turn.
 //
-// Each process calls Run once, in a goroutine of its own. A second Run at the
-// same time returns an error at once; there is no other error.
+// Each process calls Run once, in a separate goroutine. Run returns an error only if
+// another Run of this vault is in progress, immediately and without a sentinel.
 func (v *Vault) Run(ctx context.Context) error {
 	if !v.running.CompareAndSwap(false, true) {
 		return errors.New("running the vault: it is already running; call Run once")
@@ -79,7 +81,7 @@ func (v *Vault) trimTenants(ctx context.Context) {
 		switch {
 		case err == nil && dropped > 0:
 			v.log.InfoContext(ctx, "old audit entries were dropped", "tenant", tenant, "entries", dropped)
-		case err == nil, ctx.Err() != nil, errors.Is(err, ErrConflict): // another process is doing it
+		case err == nil, ctx.Err() != nil, errors.Is(err, ErrConflict): // a conflict: another process trims this chain
 		default:
 			v.log.ErrorContext(ctx, "could not drop old audit entries", "tenant", tenant, "error", err)
 		}

@@ -13,9 +13,9 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// A scope seal (SKS, version 1; docs/format.md) says what a scope holds, so
-// that rows which were swapped, rolled back, deleted or added behind the
-// vault's back are noticed:
+// A scope seal (SKS, version 1; docs/format.md) covers the rows of a scope. With it
+// the vault detects rows that were swapped, rolled back, deleted or added directly
+// in the database:
 //
 //	"SKS" 0x01 | u16 suite | key id[16] | u64 epoch | u32 count | root[32] | MAC[32]
 const (
@@ -24,7 +24,7 @@ const (
 	sealBody   = 4 + 2 + 16 + 8 + 4 + 32
 	sealLength = sealBody + 32
 
-	// maxEpoch bounds the messages under one key of a scope.
+	// maxEpoch bounds the number of messages under one data key of a scope.
 	maxEpoch = 1 << 30
 )
 
@@ -62,10 +62,10 @@ func parseSeal(b []byte) (seal, error) {
 	return s, nil
 }
 
-// makeSeal returns the seal of st at epoch.
+// makeSeal returns the seal of st with the given epoch.
 func makeSeal(key *keyring.DataKey, st *store.ScopeState, epoch uint64) ([]byte, error) {
 	if epoch > maxEpoch {
-		return nil, fmt.Errorf("scope %s has been written %d times, the most that one data key allows; rotate the tenant's data key", st.Scope, maxEpoch)
+		return nil, fmt.Errorf("scope %s has been written %d times, the maximum for one data key; rotate the tenant's data key", st.Scope, maxEpoch)
 	}
 	root, count := contents(st)
 	id := key.ID()
@@ -83,7 +83,7 @@ func makeSeal(key *keyring.DataKey, st *store.ScopeState, epoch uint64) ([]byte,
 	return append(b, mac[:]...), nil
 }
 
-// checkSeal verifies that the seal of st is genuine and covers what st holds.
+// checkSeal verifies that the seal of st is genuine and covers the rows of st.
 func checkSeal(key *keyring.DataKey, st *store.ScopeState) error {
 	s, err := parseSeal(st.Seal)
 	if err != nil {
@@ -97,7 +97,7 @@ func checkSeal(key *keyring.DataKey, st *store.ScopeState) error {
 		return fmt.Errorf("%w: the seal of scope %s is not genuine", keyring.ErrTampered, st.Scope)
 	}
 	if root, count := contents(st); root != s.root || count != s.count {
-		return fmt.Errorf("%w: the rows of scope %s are not the ones that its seal covers", keyring.ErrTampered, st.Scope)
+		return fmt.Errorf("%w: the rows of scope %s do not match its seal", keyring.ErrTampered, st.Scope)
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func encodeMeta(kind, delivery string, created, rotated, expires time.Time, auth
 	return appendLP(b, author)
 }
 
-// appendLP appends a u16 length and s, whose length every caller has bounded.
+// appendLP appends a u16 length and s. Callers must have bounded the length of s.
 func appendLP(b []byte, s string) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
 	return append(b, s...)
@@ -174,7 +174,7 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(us))
 }
 
-// Contexts (docs/format.md) are recomputed from the request, never stored.
+// Contexts (docs/format.md) are computed from the request and never stored.
 
 func keyContext(tenant string) keyring.Context {
 	return keyring.Context{"purpose": "data-key", "tenant": tenant}

@@ -24,13 +24,13 @@ func (st *state) active(name string) (store.SecretRow, bool) {
 	return store.SecretRow{}, false
 }
 
-// secretMeta returns the canonical encoding of what a row says besides its value.
+// secretMeta returns the canonical encoding of a row's metadata.
 func secretMeta(r *store.SecretRow) []byte {
 	return encodeMeta(r.Kind, r.Delivery, r.Created, r.Rotated, r.Expires, r.Author)
 }
 
-// secretMAC authenticates a version, so that those which no seal covers (history)
-// cannot be edited either.
+// secretMAC returns the MAC of a version. It also protects earlier versions, which
+// no seal covers.
 func secretMAC(r *store.SecretRow, key *keyring.DataKey) ([32]byte, error) {
 	var b []byte
 	b = appendLP(b, r.Scope)
@@ -52,7 +52,7 @@ func secretContext(r *store.SecretRow) keyring.Context {
 	return keyring.Context{"name": r.Name, "version": strconv.FormatInt(r.Version, 10)}
 }
 
-// authenticateSecret writes the MAC of r, whose other fields are set.
+// authenticateSecret sets KeyID and MAC of r. All other fields must be set.
 func authenticateSecret(r *store.SecretRow, key *keyring.DataKey) error {
 	r.KeyID = key.ID()
 	var err error
@@ -60,7 +60,7 @@ func authenticateSecret(r *store.SecretRow, key *keyring.DataKey) error {
 	return err
 }
 
-// sealSecret seals value and its preview into r.
+// sealSecret seals value and its preview into r and authenticates r.
 func sealSecret(r *store.SecretRow, key *keyring.DataKey, value bundle.Value) error {
 	var err error
 	if r.Message, err = sealPart(r, key, purposeSecrets, []byte(value.Reveal())); err != nil {
@@ -72,7 +72,7 @@ func sealSecret(r *store.SecretRow, key *keyring.DataKey, value bundle.Value) er
 	return authenticateSecret(r, key)
 }
 
-// sealPart returns a message of r.
+// sealPart seals plain as a message of r.
 func sealPart(r *store.SecretRow, key *keyring.DataKey, purpose string, plain []byte) ([]byte, error) {
 	group, err := key.Group(groupContext(purpose, r.Scope))
 	if err != nil {
@@ -81,17 +81,17 @@ func sealPart(r *store.SecretRow, key *keyring.DataKey, purpose string, plain []
 	return group.Seal(nil, plain, secretContext(r))
 }
 
-// checkSecret verifies that row is as this vault wrote it.
+// checkSecret verifies the MAC of row.
 func (st *state) checkSecret(ctx context.Context, row store.SecretRow) error {
 	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return secretMAC(&row, key) })
 	if err == nil && !genuine {
-		err = fmt.Errorf("%w: version %d is not as it was written", keyring.ErrTampered, row.Version)
+		err = fmt.Errorf("%w: version %d was changed after it was written", keyring.ErrTampered, row.Version)
 	}
 	return err
 }
 
-// apiSecret returns what may be shown of row, after verifying it: a seal does not
-// cover previews, nor rows that are not active.
+// apiSecret verifies row and returns its public fields. The verification is needed
+// because a seal covers neither previews nor inactive rows.
 func (st *state) apiSecret(ctx context.Context, row store.SecretRow, active int64) (api.Secret, error) {
 	if err := st.checkSecret(ctx, row); err != nil {
 		return api.Secret{}, err
@@ -109,7 +109,7 @@ func (st *state) apiSecret(ctx context.Context, row store.SecretRow, active int6
 	return info, err
 }
 
-// openSecret opens a message of row.
+// openSecret opens message, which is one of the two messages of row.
 func (st *state) openSecret(ctx context.Context, purpose string, row store.SecretRow, message []byte) ([]byte, error) {
 	plain, err := st.openMessage(ctx, groupContext(purpose, row.Scope), message, secretContext(&row))
 	if err != nil {
@@ -153,14 +153,14 @@ func (st *state) moveSecret(ctx context.Context, row store.SecretRow, key *keyri
 	return next, authenticateSecret(&next, key)
 }
 
-// secretExpired reports whether r's value has ended at time t.
+// secretExpired reports whether r's value has expired at time t.
 func secretExpired(r *store.SecretRow, t time.Time) bool {
 	return !r.Expires.IsZero() && !t.Before(r.Expires)
 }
 
 // nextVersion returns the row that follows active, which is the zero row if the
-// name has no active version. What is said about the value, the value and the MAC
-// are left to the caller.
+// name has no active version. The caller sets kind, delivery and expiry, seals the
+// value and authenticates the row.
 func nextVersion(st *state, w write, name string, active *store.SecretRow) store.SecretRow {
 	row := store.SecretRow{Scope: st.scope().Scope, Name: name, Version: st.Last + 1, Author: w.author, Created: w.time}
 	if active.Version != 0 {
@@ -169,7 +169,8 @@ func nextVersion(st *state, w write, name string, active *store.SecretRow) store
 	return row
 }
 
-// addVersion returns the plan that stores row as the newest version.
+// addVersion returns the plan that stores row as the newest version and drops the
+// versions beyond KeepVersions.
 func addVersion(row store.SecretRow) *plan {
 	return &plan{Change: store.Change{
 		Insert: []store.SecretRow{row},

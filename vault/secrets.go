@@ -12,34 +12,41 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// PutOptions say more about a value. The zero value of each field means its
-// default.
+// PutOptions set the metadata of a value and conditions for [Vault.Put]. The zero
+// value of each field means its default.
 type PutOptions struct {
-	// Kind is who issued the value, such as "anthropic". Default: that of the
-	// version before.
+	// Kind is the issuer of the value, such as "anthropic": at most 64 bytes of
+	// UTF-8 without control characters. Default: the kind of the active version.
 	Kind string
-	// Expires is when the value ends. Default: it does not; for the value that
-	// is active already, as before.
+	// Expires is the time at which the value expires; it must be in the future and
+	// before the year 10000. Default: never. If the value is already the active one:
+	// unchanged.
 	Expires time.Time
-	// Delivery is how jobs get the value. Default: that of the version
-	// before, or bundle.DeliverEnv.
+	// Delivery is how jobs receive the value. Default: the delivery of the active
+	// version, or bundle.DeliverEnv.
 	Delivery bundle.Delivery
-	// IfVersion makes Put fail with ErrConflict unless this version is the
-	// active one; IfAbsent, unless there is none. Default: no condition.
+	// IfVersion makes Put fail with [ErrConflict] unless this version is the active
+	// one. [IfAbsent] makes it fail unless the name has no active version. Default:
+	// 0, no condition.
 	IfVersion int64
-	// AllowTrailingNewline accepts a value that ends in a line break, as PEM
-	// files do. Default: such a value is refused, because it is the usual
-	// mistake in pasting.
+	// AllowTrailingNewline accepts a value that ends in a line break, as PEM files
+	// do. Default: such a value is [ErrInvalid], because the line break is usually a
+	// copying mistake.
 	AllowTrailingNewline bool
 }
 
-// IfAbsent is the PutOptions.IfVersion of a secret that must not exist.
+// IfAbsent is the [PutOptions.IfVersion] that requires that the name has no active
+// version, neither a value nor a tombstone.
 const IfAbsent = -1
 
-// Put stores value as the next version of a secret and makes it the active
-// one. The value must be valid UTF-8 without NUL and have at most MaxValue
-// bytes; see MaxBundle for all of them. Putting the value that is active already
-// changes nothing, unless opts changes what is said about it. opts may be nil.
+// Put stores value as the next version of a secret and makes it the active one. The
+// value must be valid UTF-8 without NUL and have at most [MaxValue] bytes;
+// [MaxBundle] limits the total. Putting the value that is already active stores
+// nothing, unless opts changes its metadata. opts may be nil.
+//
+// Put returns [ErrInvalid] if scope, name, value, opts or the actor breaks a rule or
+// MaxBundle would be exceeded, [ErrConflict] if [PutOptions.IfVersion] does not hold,
+// and the errors of a write that [Vault] lists.
 func (v *Vault) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (api.Secret, error) {
 	if opts == nil {
 		opts = &PutOptions{}
@@ -61,7 +68,7 @@ func (v *Vault) put(ctx context.Context, scope, name string, value bundle.Value,
 	})
 }
 
-// planPut makes value the active one, unless it is already.
+// planPut makes value the active version, unless it already is.
 func planPut(ctx context.Context, st *state, w write, name string, value bundle.Value, opts PutOptions) (*plan, api.Secret, error) {
 	fail := func(err error) (*plan, api.Secret, error) { return nil, api.Secret{}, err }
 	active, exists := st.active(name)
@@ -93,9 +100,13 @@ func planPut(ctx context.Context, st *state, w write, name string, value bundle.
 	return addVersion(row), secret, err
 }
 
-// Hide makes a tombstone the active version of a name: runners of the scope,
-// and of those below it, no longer get the secret, nor one that they would
-// inherit. Hiding what is hidden changes nothing.
+// Hide makes a tombstone the active version of a name: runners of the scope, and of
+// the scopes below it, then receive neither the secret of this scope nor one that
+// they would inherit. A nearer scope may still set the name. Hiding a name that is
+// already hidden changes nothing.
+//
+// Hide returns [ErrInvalid] for an invalid scope, name or actor, and the errors of a
+// write that [Vault] lists.
 func (v *Vault) Hide(ctx context.Context, scope, name string) (api.Secret, error) {
 	q := store.Query{Scope: scope, Name: name, Below: true}
 	secret, err := edit(ctx, v, q, func(ctx context.Context, st *state, w write) (*plan, api.Secret, error) {
@@ -107,7 +118,7 @@ func (v *Vault) Hide(ctx context.Context, scope, name string) (api.Secret, error
 	return secret, nil
 }
 
-// planHide makes a tombstone the active version, unless one is already.
+// planHide makes a tombstone the active version, unless it already is.
 func planHide(ctx context.Context, st *state, w write, name string) (*plan, api.Secret, error) {
 	active, exists := st.active(name)
 	if exists && active.Hidden {
@@ -124,9 +135,13 @@ func planHide(ctx context.Context, st *state, w write, name string) (*plan, api.
 	return addVersion(row), secret, err
 }
 
-// Activate makes an earlier or later version of a secret the active one
-// again. It is ErrNotFound if the vault does not have that version any more,
-// see KeepVersions, and ErrInvalid if its value has expired.
+// Activate makes a stored version of a secret the active one, whether it is older or
+// newer than the current one. Activating the active version changes nothing.
+//
+// Activate returns [ErrNotFound] if the vault does not have that version, for example
+// because of [KeepVersions]; [ErrInvalid] for an invalid scope, name or actor, for an
+// expired value and if [MaxBundle] would be exceeded; and the errors of a write that
+// [Vault] lists.
 func (v *Vault) Activate(ctx context.Context, scope, name string, version int64) (api.Secret, error) {
 	q := store.Query{Scope: scope, Name: name, Below: true}
 	secret, err := edit(ctx, v, q, func(ctx context.Context, st *state, w write) (*plan, api.Secret, error) {
@@ -138,7 +153,7 @@ func (v *Vault) Activate(ctx context.Context, scope, name string, version int64)
 	return secret, nil
 }
 
-// planActivate makes a version the active one, unless it is already.
+// planActivate makes a version the active one, unless it already is.
 func planActivate(ctx context.Context, st *state, w write, name string, version int64) (*plan, api.Secret, error) {
 	fail := func(err error) (*plan, api.Secret, error) { return nil, api.Secret{}, err }
 	i := slices.IndexFunc(st.Versions, func(r store.SecretRow) bool { return r.Version == version })
@@ -165,8 +180,12 @@ func planActivate(ctx context.Context, st *state, w write, name string, version 
 	return &plan{Change: store.Change{Activate: []store.VersionRef{ref}}}, secret, nil
 }
 
-// Delete removes a secret with all of its versions, or a tombstone: runners
-// then get what they inherit under the name, if anything. It cannot be undone.
+// Delete removes all versions of a name, secrets and tombstones: runners then
+// receive the value that they inherit under the name, if any. It cannot be undone. A
+// later Put of the name continues its version numbers.
+//
+// Delete returns [ErrNotFound] if the scope itself has no such name, [ErrInvalid] for
+// an invalid scope, name or actor, and the errors of a write that [Vault] lists.
 func (v *Vault) Delete(ctx context.Context, scope, name string) error {
 	_, err := edit(ctx, v, store.Query{Scope: scope, Name: name}, func(_ context.Context, st *state, _ write) (*plan, struct{}, error) {
 		p, err := planDelete(st, name)
@@ -186,7 +205,7 @@ func planDelete(st *state, name string) (*plan, error) {
 	return &plan{Change: store.Change{Delete: []store.NameRef{ref}}}, nil
 }
 
-// edit is update for one name of a scope, after checking both.
+// edit checks the scope and the name of q and then calls update.
 func edit[T any](ctx context.Context, v *Vault, q store.Query, decide planner[T]) (T, error) {
 	if err := checkRef(q.Scope, q.Name); err != nil {
 		var none T
@@ -195,8 +214,10 @@ func edit[T any](ctx context.Context, v *Vault, q store.Query, decide planner[T]
 	return update(ctx, v, q, decide)
 }
 
-// List returns the active secrets and tombstones of scope itself, by name. It
-// opens previews and never a value. It is empty for a scope that has none.
+// List returns the active secrets and tombstones of scope itself, sorted by name. It
+// decrypts previews and never a value. For a scope without secrets, even one that was
+// never written, the list is empty. List returns [ErrInvalid] for an invalid scope,
+// and the errors of the store and of the keyring that [Vault] lists.
 func (v *Vault) List(ctx context.Context, scope string) ([]api.Secret, error) {
 	infos, err := v.list(ctx, scope)
 	if err != nil {
@@ -222,8 +243,9 @@ func (v *Vault) list(ctx context.Context, scope string) ([]api.Secret, error) {
 	return infos, nil
 }
 
-// Info returns the active version of a secret or tombstone of scope itself, or
-// ErrNotFound.
+// Info returns the active version of a secret or tombstone of scope itself. It returns
+// [ErrNotFound] if there is none, [ErrInvalid] for an invalid scope or name, and the
+// errors of the store and of the keyring that [Vault] lists.
 func (v *Vault) Info(ctx context.Context, scope, name string) (api.Secret, error) {
 	infos, err := v.history(ctx, scope, name)
 	if err == nil {
@@ -235,8 +257,10 @@ func (v *Vault) Info(ctx context.Context, scope, name string) (api.Secret, error
 	return api.Secret{}, fmt.Errorf("reading secret %s in scope %s: %w", clip(name), clip(scope), v.logRefusal(ctx, err))
 }
 
-// History returns the versions of a secret that the vault still has, newest
-// first. It is ErrNotFound if there are none.
+// History returns the stored versions of a secret of scope itself, newest first; see
+// [KeepVersions]. It returns [ErrNotFound] if there are none, [ErrInvalid] for an
+// invalid scope or name, and the errors of the store and of the keyring that [Vault]
+// lists.
 func (v *Vault) History(ctx context.Context, scope, name string) ([]api.Secret, error) {
 	infos, err := v.history(ctx, scope, name)
 	if err != nil {
@@ -269,7 +293,8 @@ func (v *Vault) history(ctx context.Context, scope, name string) ([]api.Secret, 
 	return infos, nil
 }
 
-// inspect reads for an administrator, who expects to see uses up to now.
+// inspect reads for an administrator: it first flushes the pending uses, so that the
+// state shows them.
 func (v *Vault) inspect(ctx context.Context, q store.Query) (*state, error) {
 	if err := CheckScope(q.Scope); err != nil {
 		return nil, err
@@ -278,8 +303,8 @@ func (v *Vault) inspect(ctx context.Context, q store.Query) (*state, error) {
 	return v.read(ctx, q)
 }
 
-// checkSizes refuses a message of n bytes under name if those on a path
-// through the scope would exceed MaxBundle.
+// checkSizes returns ErrInvalid for a message of n bytes under name if the messages
+// on a path through the scope would then exceed MaxBundle.
 func (st *state) checkSizes(name string, n int) error {
 	var path int64
 	for i := range st.Path {
@@ -301,20 +326,20 @@ func (st *state) checkSizes(name string, n int) error {
 		}
 	}
 	if worst > MaxBundle {
-		return fmt.Errorf("%w: the encrypted values on the path of scope %s would have %d bytes together; at most %d are allowed", ErrInvalid, where, worst, MaxBundle)
+		return fmt.Errorf("%w: the encrypted values on the path of scope %s would have %d bytes in total; at most %d are allowed", ErrInvalid, where, worst, MaxBundle)
 	}
 	return nil
 }
 
-// checkVersion holds a Put to its IfVersion.
+// checkVersion returns ErrConflict if the condition of a Put does not hold.
 func checkVersion(want int64, active store.SecretRow, exists bool) error {
 	switch {
 	case want == 0 || want == IfAbsent && !exists || exists && want == active.Version:
 		return nil
 	case want == IfAbsent:
-		return fmt.Errorf("%w: it exists, at version %d", ErrConflict, active.Version)
+		return fmt.Errorf("%w: the secret exists, at version %d", ErrConflict, active.Version)
 	case !exists:
-		return fmt.Errorf("%w: it does not exist; version %d was expected", ErrConflict, want)
+		return fmt.Errorf("%w: the secret does not exist; version %d was expected", ErrConflict, want)
 	}
-	return fmt.Errorf("%w: it is at version %d; %d was expected", ErrConflict, active.Version, want)
+	return fmt.Errorf("%w: the secret is at version %d; version %d was expected", ErrConflict, active.Version, want)
 }

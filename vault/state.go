@@ -13,7 +13,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// state is a verified snapshot and the data keys that open it.
+// state is a verified snapshot with the data keys opened for it.
 type state struct {
 	*store.Snapshot
 	keys   *keyring.Keyring
@@ -28,7 +28,7 @@ func (st *state) close() {
 	}
 }
 
-// scope returns the state of the scope that was asked for.
+// scope returns the state of the requested scope, the last of the path.
 func (st *state) scope() *store.ScopeState { return &st.Path[len(st.Path)-1] }
 
 // tenant returns the tenant of the path.
@@ -57,7 +57,7 @@ func (st *state) key(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 	return nil, fmt.Errorf("%w: tenant %s has no record of the data key %x", keyring.ErrTampered, tenant, id)
 }
 
-// openMessage opens a message that belongs to a group and has a context.
+// openMessage opens a message of the given group and context.
 func (st *state) openMessage(ctx context.Context, group keyring.Context, message []byte, c keyring.Context) ([]byte, error) {
 	id, err := keyring.MessageKeyID(message)
 	if err != nil {
@@ -85,7 +85,7 @@ func (st *state) genuine(ctx context.Context, id [16]byte, want [32]byte, mac fu
 	return hmac.Equal(got[:], want[:]), err
 }
 
-// newestKey returns the data key under which the tenant's next message goes.
+// newestKey returns the data key for the tenant's next message.
 func (st *state) newestKey(ctx context.Context) (*keyring.DataKey, error) {
 	newest, err := newestRecord(st.Keys)
 	if err != nil {
@@ -94,8 +94,8 @@ func (st *state) newestKey(ctx context.Context) (*keyring.DataKey, error) {
 	return st.key(ctx, newest.id)
 }
 
-// openNewest is newestKey for work that outlasts a state. The caller destroys
-// the key.
+// openNewest is newestKey for work that outlasts a state. The caller destroys the
+// key.
 func (v *Vault) openNewest(ctx context.Context, tenant string, records []keyring.Record) (*keyring.DataKey, error) {
 	newest, err := newestRecord(records)
 	if err != nil {
@@ -104,7 +104,7 @@ func (v *Vault) openNewest(ctx context.Context, tenant string, records []keyring
 	return openKey(ctx, v.keys, tenant, newest.record)
 }
 
-// openKey opens a record of a tenant's data key.
+// openKey opens the record of a tenant's data key.
 func openKey(ctx context.Context, keys *keyring.Keyring, tenant string, record keyring.Record) (*keyring.DataKey, error) {
 	key, err := keys.OpenKey(ctx, record, keyContext(tenant))
 	if err != nil {
@@ -113,7 +113,7 @@ func openKey(ctx context.Context, keys *keyring.Keyring, tenant string, record k
 	return key, nil
 }
 
-// keyRecord is what a key record says of its data key.
+// keyRecord is a key record with its parsed fields.
 type keyRecord struct {
 	record  keyring.Record
 	id      [16]byte
@@ -142,21 +142,20 @@ func newestRecord(records []keyring.Record) (keyRecord, error) {
 	return newest, nil
 }
 
-// read returns the verified state that q asks for, with its data keys. The
-// caller closes it. If a token was asked for and there is none, the state's
-// Token is nil and the rest of it is empty.
+// read returns the verified state for q, with its data keys. The caller closes it. If
+// q names a token that does not exist, the state is empty and its Token is nil.
 func (v *Vault) read(ctx context.Context, q store.Query) (*state, error) {
 	return v.readThrough(ctx, q, v.storage.Read)
 }
 
-// readThrough is read, with get to ask the storage.
+// readThrough is read, with get as the function that reads the store.
 func (v *Vault) readThrough(ctx context.Context, q store.Query, get getter) (*state, error) {
 	st, err := v.readOnce(ctx, q, get)
 	if err != nil {
 		return nil, err
 	}
 	if floor := v.marks.of(st.Path); st.behind(floor) != nil {
-		// The marks may have risen since that read began. One that begins now
+		// The marks may have risen since that read began. A read that begins now
 		// must not be behind them.
 		st.close()
 		if st, err = v.readOnce(ctx, q, get); err != nil {
@@ -173,7 +172,7 @@ func (v *Vault) readThrough(ctx context.Context, q store.Query, get getter) (*st
 	return st, nil
 }
 
-// getter is Store.Read, or one that has it wait for its turn.
+// getter is Store.Read or readInTurn.
 type getter func(context.Context, store.Query) (*store.Snapshot, error)
 
 func (v *Vault) readOnce(ctx context.Context, q store.Query, get getter) (*state, error) {
@@ -189,15 +188,14 @@ func (v *Vault) readOnce(ctx context.Context, q store.Query, get getter) (*state
 	return st, nil
 }
 
-// logRefusal logs err if it says that stored rows are not as this vault wrote
-// them, or that it has no key for them, and returns it.
+// logRefusal returns err. It logs err if it reports rows that are not as the vault
+// wrote them, or rows whose key is not configured.
 func (v *Vault) logRefusal(ctx context.Context, err error) error {
 	switch {
 	case brokenRows(err):
 		v.log.ErrorContext(ctx, "refused stored rows", "error", err)
 	case errors.Is(err, keyring.ErrNoKey):
-		// Most likely nobody has changed a row: another process has a newer
-		// keyring.
+		// This is most likely not tampering: another process has a newer keyring.
 		v.log.ErrorContext(ctx, "stored rows need a key that is not configured", "error", err)
 	}
 	return err
@@ -255,8 +253,8 @@ func (st *state) sealedBelow(i int) bool {
 	return slices.ContainsFunc(st.Path[i+1:], func(s store.ScopeState) bool { return s.Seal != nil })
 }
 
-// brokenRows reports whether err says that stored rows are not as this vault
-// wrote them.
+// brokenRows reports whether err means that stored rows are not as the vault wrote
+// them.
 func brokenRows(err error) bool {
 	return errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed) || errors.Is(err, ErrRollback)
 }

@@ -8,18 +8,18 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Tenants yields the names of all tenants, in the order of their bytes. It reads
-// them from storage while it goes on, a hundred at a time: a tenant that is added
-// meanwhile may be left out. An error, of storage or of ctx, comes last and with
-// no name.
+// Tenants yields the names of all tenants in byte order. It reads them from the store
+// during the iteration, a hundred at a time, so a tenant that is added meanwhile may
+// be missing. If the store fails or ctx is done, the iteration ends with that error
+// and an empty name.
 func (v *Vault) Tenants(ctx context.Context) iter.Seq2[string, error] {
 	return tenants(ctx, v.storage)
 }
 
-// tenantsAtATime is how many tenants a walk over all of them reads together.
+// tenantsAtATime is how many tenants one read of the store returns.
 const tenantsAtATime = 100
 
-// tenants is Tenants for a storage.
+// tenants is Vault.Tenants for a store.
 func tenants(ctx context.Context, s store.Store) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		var after string

@@ -13,19 +13,19 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// tokenIdentity is what is stored of a token itself.
+// tokenIdentity identifies a token in the store without revealing it.
 type tokenIdentity struct {
 	id   string
 	hash [32]byte
 }
 
-// generateToken returns a new token, and what to store of it.
+// generateToken returns a new token and its identity.
 func generateToken() (bundle.Value, tokenIdentity) {
 	token, id := wire.NewToken()
 	return bundle.NewValue(token), tokenIdentity{id, wire.HashToken(token)}
 }
 
-// authenticateToken writes the MAC of t, whose other fields are set.
+// authenticateToken sets KeyID and MAC of t. All other fields must be set.
 func authenticateToken(t *store.TokenRow, key *keyring.DataKey) error {
 	t.KeyID = key.ID()
 	var err error
@@ -33,8 +33,8 @@ func authenticateToken(t *store.TokenRow, key *keyring.DataKey) error {
 	return err
 }
 
-// tokenMAC authenticates a token row, so that nobody can plant a token with the
-// database alone.
+// tokenMAC returns the MAC of a token row. Without a data key, access to the database
+// is not enough to add a token.
 func tokenMAC(t *store.TokenRow, key *keyring.DataKey) ([32]byte, error) {
 	var b []byte
 	b = appendLP(b, t.ID)
@@ -46,23 +46,24 @@ func tokenMAC(t *store.TokenRow, key *keyring.DataKey) ([32]byte, error) {
 	return key.MAC(labelToken, b)
 }
 
-// checkToken verifies that row is as this vault wrote it.
+// checkToken verifies the MAC of row, and that row and the seal of its scope agree on
+// the revocation.
 func (st *state) checkToken(ctx context.Context, row store.TokenRow) error {
 	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return tokenMAC(&row, key) })
 	if err != nil {
 		return err
 	}
 	if !genuine {
-		return fmt.Errorf("%w: token %s is not as it was issued", keyring.ErrTampered, row.ID)
+		return fmt.Errorf("%w: token %s was changed after it was issued", keyring.ErrTampered, row.ID)
 	}
 	if at, _ := st.revoked(row.ID); !at.Equal(row.Revoked) {
-		return fmt.Errorf("%w: token %s and the seal of its scope differ on whether it is revoked", keyring.ErrTampered, row.ID)
+		return fmt.Errorf("%w: token %s and the seal of its scope disagree on its revocation", keyring.ErrTampered, row.ID)
 	}
 	return nil
 }
 
-// revoked returns when the token ends by the scope's seal, and whether that
-// has it.
+// revoked returns when the token was or will be revoked according to the rows that
+// the scope's seal covers, and whether they contain it.
 func (st *state) revoked(id string) (time.Time, bool) {
 	for _, t := range st.scope().Revoked {
 		if t.ID == id {
@@ -72,7 +73,7 @@ func (st *state) revoked(id string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// tokenEnded returns why the token does not work at time at, or nothing if it does.
+// tokenEnded returns why the token is not valid at time at, or "" if it is valid.
 func tokenEnded(t *store.TokenRow, at time.Time) TokenReason {
 	switch {
 	case !t.Revoked.IsZero() && !at.Before(t.Revoked):
@@ -83,7 +84,7 @@ func tokenEnded(t *store.TokenRow, at time.Time) TokenReason {
 	return ""
 }
 
-// tokenEnd returns when the token stops to work, or zero.
+// tokenEnd returns when the token becomes invalid, or the zero time for never.
 func tokenEnd(t *store.TokenRow) time.Time {
 	if t.Expires.IsZero() || !t.Revoked.IsZero() && t.Revoked.Before(t.Expires) {
 		return t.Revoked
@@ -91,7 +92,7 @@ func tokenEnd(t *store.TokenRow) time.Time {
 	return t.Expires
 }
 
-// apiToken returns what may be shown of t.
+// apiToken returns the public fields of t.
 func apiToken(t *store.TokenRow) api.Token {
 	var waived []string
 	if t.Waived != "" {

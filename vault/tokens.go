@@ -13,24 +13,28 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// TokenOptions say more about a token. The zero value of each field means its
-// default.
+// TokenOptions set the properties of a new token. The zero value of each field means
+// its default.
 type TokenOptions struct {
-	// Label says what the token is for, to administrators. Default: nothing.
+	// Label describes the token to administrators, in at most 256 bytes of UTF-8
+	// without control characters. Default: empty.
 	Label string
-	// Expires is when the token ends. Default: it does not.
+	// Expires is the time at which the token expires; it must be in the future and
+	// before the year 10000. Default: never.
 	Expires time.Time
-	// RotateBy is when its owner should replace it; runners are told.
-	// Default: no hint.
+	// RotateBy is the time by which the token's owner should replace it. Bundles
+	// carry it as a hint to the runner; the token stays valid. Default: no hint.
 	RotateBy time.Time
-	// Waive names required secrets that the runner does without, such as the
-	// key of an AI service where it has a model of its own. Default: none.
+	// Waive names secrets of [Options.Required] that the runner does not need, such
+	// as the key of an AI service for a runner that hosts its own model: at most 100
+	// names; duplicates are dropped. Default: none.
 	Waive []string
 }
 
-// IssueToken returns a new token for the bundle of scope. This is the only
-// time that the token can be read: the vault keeps its SHA-256. opts may be
-// nil.
+// IssueToken returns a new token for the bundle of scope. The token cannot be read
+// again later: the vault stores only its SHA-256 hash. opts may be nil. IssueToken
+// returns [ErrInvalid] for an invalid scope, option or actor, and the errors of a
+// write that [Vault] lists.
 func (v *Vault) IssueToken(ctx context.Context, scope string, opts *TokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &TokenOptions{}
@@ -47,8 +51,9 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 		return bundle.Value{}, api.Token{}, err
 	}
 	token, identity := generateToken()
-	// A first seal must not stand in for one that somebody removed: what lies
-	// below a scope has sealed it.
+	// A first seal must not replace one that was removed from the database. Reading
+	// the scopes below reveals a missing seal: they can exist only if this scope was
+	// sealed.
 	q := store.Query{Scope: scope, Below: true}
 	info, err := update(ctx, v, q, func(_ context.Context, st *state, w write) (*plan, api.Token, error) {
 		return planIssue(st, w, identity, opts)
@@ -59,7 +64,7 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 	return token, info, nil
 }
 
-// planIssue adds a token to the scope.
+// planIssue returns the plan that adds a token to the scope, and its public fields.
 func planIssue(st *state, w write, identity tokenIdentity, opts TokenOptions) (*plan, api.Token, error) {
 	var waived []string
 	for _, name := range opts.Waive {
@@ -75,20 +80,28 @@ func planIssue(st *state, w write, identity tokenIdentity, opts TokenOptions) (*
 	return &plan{Change: store.Change{Issue: []store.TokenRow{row}}}, apiToken(&row), err
 }
 
-// RotateTokenOptions say how a token is replaced. The zero value of each field
+// RotateTokenOptions configure [Vault.RotateToken]. The zero value of each field
 // means its default.
 type RotateTokenOptions struct {
-	// Overlap is how long both tokens work. Default: one hour.
+	// Overlap is how long the old token stays valid beside the new one; it must not
+	// be negative. Default: one hour.
 	Overlap time.Duration
-	// Expires and RotateBy are the new token's, as in TokenOptions. Default:
-	// those of the old one, as long after now as they were after its creation.
-	Expires, RotateBy time.Time
+	// Expires is the expiry of the new token, as in [TokenOptions]. Default: the new
+	// token has the same lifetime as the old one, or no expiry if that had none.
+	Expires time.Time
+	// RotateBy is the rotation hint of the new token, as in [TokenOptions]. Default:
+	// as long after now as the hint of the old token was after its creation, or no
+	// hint if that had none.
+	RotateBy time.Time
 }
 
-// RotateToken returns a new token for the scope of the one with this id, which
-// works on for an overlap and is revoked then. The label stays. It is
-// ErrNotFound if there is no such token, and ErrInvalid if it has ended. opts
-// may be nil.
+// RotateToken returns a new token with the scope, the label and the waived names of
+// the token with this id. The old token is revoked at the end of an overlap; if it was
+// due to be revoked earlier, that stays. opts may be nil.
+//
+// RotateToken returns [ErrNotFound] if there is no such token, [ErrInvalid] if it has
+// expired or is revoked or for an invalid option or actor, and the errors of a write
+// that [Vault] lists.
 func (v *Vault) RotateToken(ctx context.Context, id string, opts *RotateTokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &RotateTokenOptions{}
@@ -117,7 +130,8 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateTokenOptions) 
 	return token, info, nil
 }
 
-// planRotate adds a token that follows st's, which ends after the overlap.
+// planRotate returns the plan that adds a successor to the token of st and revokes
+// that token at the end of the overlap.
 func planRotate(ctx context.Context, st *state, w write, identity tokenIdentity, opts RotateTokenOptions) (*plan, api.Token, error) {
 	fail := func(err error) (*plan, api.Token, error) { return nil, api.Token{}, err }
 	old := *st.Token
@@ -125,7 +139,7 @@ func planRotate(ctx context.Context, st *state, w write, identity tokenIdentity,
 		return fail(err)
 	}
 	if reason := tokenEnded(&old, w.time); reason != "" {
-		return fail(fmt.Errorf("%w: it is %s; issue a new one", ErrInvalid, reason))
+		return fail(fmt.Errorf("%w: the token is %s; issue a new one", ErrInvalid, reason))
 	}
 	age := w.time.Sub(old.Created)
 	next := store.TokenRow{
@@ -133,7 +147,7 @@ func planRotate(ctx context.Context, st *state, w write, identity tokenIdentity,
 		Created: w.time, Expires: carry(opts.Expires, old.Expires, age), RotateBy: carry(opts.RotateBy, old.RotateBy, age),
 	}
 	if reason := tokenEnded(&next, w.time); reason != "" {
-		return fail(fmt.Errorf("%w: the new token would be %s already", ErrInvalid, reason))
+		return fail(fmt.Errorf("%w: the new token would already be %s", ErrInvalid, reason))
 	}
 	if err := cmp.Or(checkTime("Expires", next.Expires), checkTime("RotateBy", next.RotateBy)); err != nil {
 		return fail(err)
@@ -151,8 +165,8 @@ func planRotate(ctx context.Context, st *state, w write, identity tokenIdentity,
 	}}, apiToken(&next), nil
 }
 
-// carry returns the time that was asked for, or else the old one moved by
-// shift, if there was one.
+// carry returns asked, unless it is zero. Then it returns the old time moved by
+// shift, or zero if that is zero too.
 func carry(asked, old time.Time, shift time.Duration) time.Time {
 	if asked.IsZero() && !old.IsZero() {
 		return old.Add(shift)
@@ -160,8 +174,9 @@ func carry(asked, old time.Time, shift time.Duration) time.Time {
 	return stored(asked)
 }
 
-// Tokens returns the tokens of scope itself, oldest first, with the revoked
-// and the expired ones.
+// Tokens returns the tokens of scope itself, oldest first, including revoked and
+// expired ones. It returns [ErrInvalid] for an invalid scope, and the errors of the
+// store and of the keyring that [Vault] lists.
 func (v *Vault) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	infos, err := v.tokens(ctx, scope)
 	if err != nil {
@@ -186,8 +201,9 @@ func (v *Vault) tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	return infos, nil
 }
 
-// Token returns what is known of a token by its id, or an error that is
-// ErrNotFound.
+// Token returns the token with this id, revoked and expired ones too. It returns
+// [ErrNotFound] if there is no such token, and the errors of the store and of the
+// keyring that [Vault] lists.
 func (v *Vault) Token(ctx context.Context, id string) (api.Token, error) {
 	v.flush(ctx, recordWithin) // administrators expect to see uses up to now
 	row, err := v.token(ctx, id)
@@ -197,9 +213,10 @@ func (v *Vault) Token(ctx context.Context, id string) (api.Token, error) {
 	return apiToken(&row), nil
 }
 
-// RevokeToken ends a token at once: runners that show it are refused from now
-// on, and those that wait with it are told. Revoking it again changes nothing.
-// It is ErrNotFound if there is no token with this id.
+// RevokeToken revokes a token immediately: runners that present it are refused from
+// now on, and waiting runners are refused within 250 milliseconds. Revoking it again
+// changes nothing. RevokeToken returns [ErrNotFound] if there is no token with this
+// id, [ErrInvalid] for an invalid actor, and the errors of a write that [Vault] lists.
 func (v *Vault) RevokeToken(ctx context.Context, id string) error {
 	if err := v.revoke(ctx, id); err != nil {
 		return fmt.Errorf("revoking token %s: %w", clip(id), err)
@@ -218,7 +235,8 @@ func (v *Vault) revoke(ctx context.Context, id string) error {
 	return err
 }
 
-// planRevoke ends st's token, unless it has been revoked already.
+// planRevoke returns the plan that revokes the token of st, or nil if it is already
+// revoked.
 func planRevoke(ctx context.Context, st *state, w write) (*plan, error) {
 	if err := st.checkToken(ctx, *st.Token); err != nil {
 		return nil, err

@@ -13,38 +13,38 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// A write is read · decide · commit: update reads a verified state, a planner
-// decides what is to change in its scope, and commit seals the outcome and stores
+// A write has three steps, read, decide and commit: update reads a verified state, a
+// planner decides on the changes to its scope, and commit seals the outcome and stores
 // it together with its audit entries.
 
-// write is what a planner knows besides the state: the data key that new rows go
-// under, the author of the change, and its time.
+// write holds a planner's input besides the state: the data key for new rows, the
+// author of the change, and its time.
 type write struct {
 	key    *keyring.DataKey
 	author string
 	time   time.Time
 }
 
-// plan is what a write changes in the scope of a state. Seals and audit entries
-// are added by commit.
+// plan holds the changes of a write to the scope of a state. commit adds seals and
+// audit entries.
 type plan struct {
 	store.Change
-	// reseal replaces the seal of the scope even if no row changes, to have it
-	// under the newest data key.
+	// reseal replaces the seal of the scope even if no row changes, to move it to
+	// the newest data key.
 	reseal bool
 }
 
-// empty reports whether p changes nothing; a nil one does not.
+// empty reports whether p changes nothing. A nil plan is empty.
 func (p *plan) empty() bool {
 	return p == nil || !p.changesSealed() && len(p.Issue)+len(p.Remac) == 0
 }
 
-// changesSealed reports whether p changes something that a seal covers.
+// changesSealed reports whether p changes rows that a seal covers.
 func (p *plan) changesSealed() bool {
 	return p.reseal || len(p.Insert)+len(p.Activate)+len(p.Delete)+len(p.Revoke)+len(p.Reseal) > 0
 }
 
-// entries returns what the audit chain says of p, a plan for scope.
+// entries returns the audit entries for p, a plan for scope.
 func (p *plan) entries(scope string, w write) []audit.Entry {
 	var entries []audit.Entry
 	add := func(action audit.Action, name string, version int64, token string) {
@@ -75,29 +75,28 @@ func (p *plan) entries(scope string, w write) []audit.Entry {
 	return entries
 }
 
-// A planner decides what is to change in the scope of st, and what the caller of
-// the write gets. It changes nothing itself, and runs again if another write comes
-// in between. ctx is there for opening data keys.
+// A planner decides on the changes to the scope of st and on the result of the write.
+// It changes nothing itself, and runs again after a conflict with another write. ctx
+// is for opening data keys.
 type planner[T any] func(ctx context.Context, st *state, w write) (*plan, T, error)
 
-// attempts bounds how often an update is tried again after conflicts.
+// attempts bounds how often an update is attempted.
 const attempts = 50
 
-// errRetry is what updateOnce returns if another write came in between.
+// errRetry means that an attempt of an update conflicted with another write.
 var errRetry = errors.New("another write came in between")
 
-// progress is what an attempt of an update knows of those before it.
+// progress carries information from one attempt of an update to the next.
 type progress struct {
-	told   bool   // the sinks have its audit entries
-	tenant string // whose scope it writes to; empty in the first attempt
+	told   bool   // the sinks have the audit entries
+	tenant string // the tenant of the scope; empty in the first attempt
 }
 
-// update reads what q asks for, lets decide say what is to change in the scope
-// that was read, and commits that. It starts over if another write came in
-// between, and then keeps this process from appending to the tenant's audit
-// chain meanwhile: deliveries without a pause must not starve a write. An empty
-// plan is not stored. If q asks for a token and there is none, that is
-// ErrNotFound.
+// update reads the state for q, lets decide choose the changes to its scope, and
+// commits them. After a conflict with another write it starts over, and meanwhile
+// keeps this process from appending to the tenant's audit chain: continuous deliveries
+// must not starve a write. An empty plan is not stored. If q names a token that does
+// not exist, update returns ErrNotFound.
 func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[T]) (T, error) {
 	var none T
 	author, err := actor(ctx)
@@ -118,7 +117,7 @@ func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[
 			return none, err
 		}
 	}
-	return none, fmt.Errorf("%w: it was written by others at each of %d attempts", ErrConflict, attempts)
+	return none, fmt.Errorf("%w: each of %d attempts conflicted with another write", ErrConflict, attempts)
 }
 
 // updateOnce is one attempt of update.
@@ -158,8 +157,8 @@ func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author stri
 	return result, v.commit(ctx, st, w, change, &p.told)
 }
 
-// commit seals what p changes in st and stores it with its audit entries, of which
-// it tells the sinks unless told says that they know.
+// commit seals the changes of p to st and stores them with their audit entries. It
+// sends the entries to the sinks unless *told, which it then sets.
 func (v *Vault) commit(ctx context.Context, st *state, w write, p *plan, told *bool) error {
 	if err := st.seal(w.key, p); err != nil {
 		return err
@@ -189,19 +188,18 @@ func (v *Vault) commit(ctx context.Context, st *state, w write, p *plan, told *b
 	return nil
 }
 
-// seal carries out p on the state of the scope, and adds to it the seals
-// that it needs: the scope's next one, and a first one for each ancestor that
-// has none.
+// seal applies p to the state of the scope and adds the required seals to p: the next
+// one of the scope, and a first one for each ancestor that has none.
 func (st *state) seal(key *keyring.DataKey, p *plan) error {
 	st.apply(&p.Change)
 	for i := range st.Path {
 		s := &st.Path[i]
 		last := i == len(st.Path)-1
-		// A token changes nothing that a seal covers; it only needs one.
+		// A seal does not cover new tokens, but a token needs a sealed path.
 		if s.Seal != nil && !(last && p.changesSealed()) {
 			continue
 		}
-		// The first seal is that of an empty scope; a write makes the next.
+		// The first seal is that of an empty scope; a write makes the second.
 		epoch := uint64(1)
 		if i < len(st.seals) {
 			epoch = st.seals[i].epoch + 1
@@ -218,7 +216,7 @@ func (st *state) seal(key *keyring.DataKey, p *plan) error {
 	return nil
 }
 
-// apply carries out change on the state of the scope, as the store will.
+// apply applies change to the state of the scope, as the store will.
 func (st *state) apply(change *store.Change) {
 	s := st.scope()
 	drop := func(name string) {
@@ -249,17 +247,17 @@ func (st *state) apply(change *store.Change) {
 	}
 }
 
-// addKey gives a tenant a data key: its first one, if it has none yet, or
-// another one.
+// addKey creates a data key for a tenant. With first, it does nothing if the tenant
+// already has one.
 func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
 	key, record, err := v.keys.NewKey(ctx, keyContext(tenant))
 	if err != nil {
-		return fmt.Errorf("making the data key of tenant %s: %w", tenant, err)
+		return fmt.Errorf("creating a data key of tenant %s: %w", tenant, err)
 	}
 	key.Destroy()
 	err = v.storage.Apply(ctx, &store.Change{Keys: []store.KeyChange{{Tenant: tenant, New: record, First: first}}})
 	if first && errors.Is(err, store.ErrConflict) {
-		return nil // somebody else has given it its first one
+		return nil // another process has created the first one
 	}
 	if err != nil {
 		return fmt.Errorf("storing the data key of tenant %s: %w", tenant, err)

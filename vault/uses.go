@@ -9,13 +9,12 @@ import (
 )
 
 const (
-	// recordEvery is how long uses are collected before they are stored, so
-	// that reading costs no write a request.
+	// recordEvery is how long uses are collected before they are stored, so that
+	// not every read causes a write.
 	recordEvery = 10 * time.Second
-	// recordWithin bounds the storing of uses, which a request does on its
-	// way out.
+	// recordWithin bounds the time for storing uses at the end of a request.
 	recordWithin = 2 * time.Second
-	// recordMost is how many tokens and secrets are collected at most.
+	// recordMost is the maximum number of tokens and secrets collected.
 	recordMost = 10_000
 )
 
@@ -28,19 +27,19 @@ type uses struct {
 
 type useKey struct{ token, scope, name string }
 
-// record notes uses and now and then stores what has been collected. A failure
-// to store is logged and costs the runner nothing.
+// record collects uses, and stores the collection when it is due. A failure to store
+// is logged; it does not affect the runner.
 func (v *Vault) record(ctx context.Context, used ...store.Usage) {
 	if v.uses.add(used) {
 		v.flush(ctx, recordWithin)
 	}
 }
 
-// Flush stores the uses of secrets and tokens that were collected since the
-// last time. A vault does so by itself about every ten seconds while it is in
-// use, and [Vault.Run] does so in between and at its end; a program without Run
-// calls Flush before it exits. After an error, of storage or of ctx, the uses are
-// kept for the next time.
+// Flush stores the times of last use of secrets and tokens that were collected since
+// the last flush. A vault in use flushes about every ten seconds, and [Vault.Run] does
+// so every 30 seconds and at its end. A program without Run must call Flush before it
+// exits. If the store fails or ctx is done, Flush returns that error and keeps the
+// uses for the next flush.
 func (v *Vault) Flush(ctx context.Context) error {
 	pending := v.uses.take()
 	if len(pending) == 0 {
@@ -53,7 +52,7 @@ func (v *Vault) Flush(ctx context.Context) error {
 	return err
 }
 
-// flush is Flush for at most within, even if ctx is over. A failure is logged.
+// flush is Flush for at most within, even if ctx is done. A failure is logged.
 func (v *Vault) flush(ctx context.Context, within time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
@@ -62,7 +61,7 @@ func (v *Vault) flush(ctx context.Context, within time.Duration) {
 	}
 }
 
-// add reports whether it is time to store what there is.
+// add collects uses and reports whether it is time to store the collection.
 func (u *uses) add(used []store.Usage) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -84,7 +83,7 @@ func (u *uses) add(used []store.Usage) bool {
 	return len(u.pending) >= recordMost || time.Since(u.since) >= recordEvery
 }
 
-// take empties the collection.
+// take empties the collection and returns its content.
 func (u *uses) take() []store.Usage {
 	u.mu.Lock()
 	defer u.mu.Unlock()

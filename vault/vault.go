@@ -18,16 +18,16 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Limits of what a vault takes.
+// Limits of a vault.
 const (
-	// MaxValue is the longest value, in bytes.
+	// MaxValue is the maximum length of a value, in bytes.
 	MaxValue = 64 << 10
-	// MaxBundle is the most bytes that the encrypted values on the path of one
-	// scope may have together: each value and 82 bytes, and those that a nearer
-	// scope's value hides too.
+	// MaxBundle is the maximum total size, in bytes, of the encrypted values on the
+	// path of one scope. Encryption adds 82 bytes to each value. Values shadowed by
+	// a nearer scope count too.
 	MaxBundle = 1 << 20
-	// KeepVersions is how many versions of a secret are kept: the active one
-	// and those before it. Older ones are deleted by the next Put.
+	// KeepVersions is the number of newest versions of a secret that are kept. Put
+	// and Hide delete older ones.
 	KeepVersions = 10
 
 	maxKind   = 64
@@ -35,30 +35,50 @@ const (
 	maxActor  = 256
 	maxWaived = 100
 	maxAddr   = 256
-	maxNotice = 1024 // what runners keep of a sentence
+	maxNotice = 1024 // runners keep no more of a notice
 )
 
 var (
-	// ErrInvalid is in errors about input that breaks a rule.
+	// ErrInvalid means that an argument, an option or the actor breaks a rule; the
+	// message names the rule. Nothing was written.
 	ErrInvalid = errors.New("invalid input")
-	// ErrNotFound is in errors about a secret, version or token that does not
-	// exist.
+	// ErrNotFound means that the secret, version or token does not exist.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict is in errors about a write whose condition does not hold, such
-	// as [PutOptions.IfVersion], or that other writes overtook each time it was
-	// tried. Nothing was written.
+	// ErrConflict means that a write's condition does not hold, such as
+	// [PutOptions.IfVersion], or that the vault gave up after repeated conflicts
+	// with concurrent writes. Nothing was written; read the current state before
+	// you retry.
+	//
+	// It is not [store.ErrConflict]: with that error a store tells the vault that
+	// rows have changed since the vault read them, and the vault retries.
 	ErrConflict = errors.New("conflicting change")
-	// ErrUnchanged is the answer to a bootstrap whose revision the runner has.
+	// ErrUnchanged means that the runner has the current revision of its bundle.
 	ErrUnchanged = errors.New("unchanged")
-	// ErrRollback is in errors about stored state that is older than what this
-	// process has seen: somebody restored rows behind the vault's back.
+	// ErrRollback means that stored rows are older than rows that this process has
+	// already seen, for example because a backup was restored while it ran.
 	ErrRollback = errors.New("stored state is older than state seen before")
 )
 
-// Vault keeps secrets. It is safe for concurrent use, and several processes
-// may share a store. When its methods return they leave no goroutine behind, but
-// for a minting that is under way, and for the storing of an audit entry if the
-// context ended meanwhile.
+// Vault stores secrets. It is safe for concurrent use, and several processes may
+// share a store. Its methods leave no goroutines behind, except to finish minting
+// and to finish storing an audit entry after the context of the call is done.
+//
+// # Errors
+//
+// The comment of each method names the errors that are specific to it. In
+// addition, methods that read or write the store return these errors, wrapped:
+//
+//   - the error of the store, if the store fails;
+//   - keyring.ErrUnavailable, keyring.ErrDenied, keyring.ErrKeyState or
+//     keyring.ErrNoKey, if the keyring cannot wrap or unwrap a data key; retry only
+//     after keyring.ErrUnavailable;
+//   - keyring.ErrTampered, keyring.ErrMalformed or [ErrRollback], if stored rows are
+//     not as the vault wrote them;
+//   - the cause of ctx, if ctx is done.
+//
+// Methods that write also return [ErrInvalid] for an invalid actor (see
+// [WithActor]), [ErrConflict] after repeated conflicts with concurrent writes, and
+// [audit.ErrNotRecorded] if an audit sink fails (see [Options.AuditBestEffort]).
 type Vault struct {
 	storage store.Store
 	keys    *keyring.Keyring
@@ -72,59 +92,59 @@ type Vault struct {
 	notices    []string
 	observer   Observer
 	keysWorked atomic.Bool // the keyring passed its check at least once
-	running    atomic.Bool // Run is
+	running    atomic.Bool // Run is in progress
 
 	marks   marks
 	uses    uses
 	watch   watch
-	turns   chan struct{} // has room for those who read for a runner
+	turns   chan struct{} // limits the reads for runners
 	denials denials
 }
 
-// Options of a Vault. The zero value of each field means its default.
+// Options configure a [Vault]. The zero value of each field means its default.
 type Options struct {
-	// Logger gets what somebody should look at: rows that were refused,
-	// integrations and audit sinks that fail, uses that could not be recorded.
-	// At a bounded rate. Default: slog.Default().
+	// Logger receives events that an operator should look into, at a bounded rate:
+	// rejected rows, failing integrations and audit sinks, times of last use that
+	// could not be stored. Default: slog.Default().
 	Logger *slog.Logger
-	// RefreshAfter is when runners are told to ask again. Default: 15 minutes.
+	// RefreshAfter is the interval after which runners should request their bundle
+	// again: at least a second. Default: 15 minutes.
 	RefreshAfter time.Duration
-	// Audit keeps audit entries elsewhere too. Default: they are in storage
-	// only.
+	// Audit receives each audit entry in addition to the store. Default: none.
 	Audit []audit.Sink
-	// AuditBestEffort lets operations go on that cannot be recorded; that they
-	// could not is logged. Writes are recorded with what they write in any
-	// case. Default: such operations are refused with audit.ErrNotRecorded.
+	// AuditBestEffort allows operations whose audit entry could not be recorded;
+	// the failure is logged. Writes always store their entry together with the
+	// change; only the sinks may miss it. Default: such operations fail with
+	// [audit.ErrNotRecorded].
 	AuditBestEffort bool
-	// AuditKeep is for how long storage keeps audit entries: [Vault.Run] drops
-	// older ones. Default: for ever.
+	// AuditKeep is how long the store keeps audit entries: [Vault.Run] drops older
+	// ones. Default: forever.
 	AuditKeep time.Duration
 	// Integrations mint short-lived secrets for the runners of their scopes.
 	// Default: none.
 	Integrations []Integration
-	// Required are the secrets that runners need: bundles have a problem for
-	// each that is missing, and Readiness lists them. Default: none.
+	// Required lists secrets that runners need. A bundle reports each missing one
+	// as a problem, and [Vault.Readiness] lists them all. Default: none.
 	Required []Required
-	// Notices are sentences that every bundle carries for the people who run
-	// the runner, such as who pays for a key: each of at most 1024 bytes, without
-	// control characters, and not blank. Default: none.
+	// Notices are sentences in every bundle for the people who operate the runner,
+	// for example about who pays for a key. Each has 1 to 1024 bytes of UTF-8, is
+	// not blank and has no control characters. Default: none.
 	Notices []string
-	// Observer is told what happens, for metrics. Default: nobody is.
+	// Observer receives events for metrics. Default: no calls.
 	Observer Observer
-	// Wake says that another process may have written: while runners wait,
-	// what is received from it has the vault look for changes at once rather
-	// than within 250 milliseconds. While nobody waits, nothing is received,
-	// so whoever sends must not block; a buffer of one is enough, since one
-	// look finds all that was written before it. The channel belongs to one
-	// vault, and may be closed. Default: the vault only looks by itself.
+	// Wake signals that another process may have written. While runners wait, each
+	// received value makes the vault look for changes immediately instead of within
+	// 250 milliseconds. Nothing is received while no runner waits, so the sender
+	// must not block. A buffer of one is enough, because one look finds all earlier
+	// writes. Use the channel with one vault only; it may be closed. Default: the
+	// vault polls.
 	Wake <-chan struct{}
 }
 
-// Check returns nil if New accepts o, and otherwise everything that is wrong with
-// it: a [*bundle.Fault] for each problem, whose setting is a field of Options, all
-// of which are [ErrInvalid] and joined by errors.Join. It calls nothing that o
-// refers to, so a program can use it before it makes or opens anything. o may be
-// nil.
+// Check returns nil if [New] accepts o. Otherwise the error joins a
+// [*bundle.Fault] for each problem, whose Setting is a field of Options; each is
+// [ErrInvalid]. Check uses nothing that o refers to, so a program can call it
+// before it creates a store or a keyring. o may be nil.
 func (o *Options) Check() error {
 	if o == nil {
 		return nil
@@ -149,20 +169,21 @@ func invalidOption(problem, setting, fix string) error {
 	return &bundle.Fault{Problem: problem, Setting: setting, Fix: fix, Err: ErrInvalid}
 }
 
-// New returns a vault over s whose data keys are wrapped by keys. It proves
-// that the keyring works (see keyring.Keyring.Check) and fails if it does not,
-// unless the key service is only unavailable. It is [ErrInvalid] if s, keys or
-// opts cannot be used; see [Options.Check]. opts may be nil. The caller keeps
-// owning s and keys.
+// New returns a vault that stores its rows in s and wraps its data keys with keys.
+// It calls the key service to check the keyring (see keyring.Keyring.Check). New
+// returns [ErrInvalid] if s or keys is nil or [Options.Check] fails, and the error
+// of the keyring if its check fails. If the key service is only unavailable
+// (keyring.ErrUnavailable), New logs that and succeeds. opts may be nil. The caller
+// still owns s and keys: it closes them after its last use of the vault.
 func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Options) (*Vault, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
 	if v := reflect.ValueOf(s); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, fmt.Errorf("%w: the store is nil; open one, of package sqlstore say", ErrInvalid)
+		return nil, fmt.Errorf("%w: the store is nil; open one, for example with package sqlstore", ErrInvalid)
 	}
 	if keys == nil {
-		return nil, fmt.Errorf("%w: the keyring is nil; make one with keyring.New", ErrInvalid)
+		return nil, fmt.Errorf("%w: the keyring is nil; create one with keyring.New", ErrInvalid)
 	}
 	if err := opts.Check(); err != nil {
 		return nil, err
@@ -196,8 +217,10 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 
 type actorKey struct{}
 
-// WithActor returns a context that says who acts: what is written under it
-// carries the name as its author.
+// WithActor returns a context that carries the name of the acting person or
+// program: writes under it record the name as their author. The name has at most 256
+// bytes of UTF-8 without control characters; writes with any other name return
+// [ErrInvalid]. An inner WithActor replaces an outer one.
 func WithActor(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, actorKey{}, name)
 }
@@ -208,8 +231,8 @@ func actor(ctx context.Context) (string, error) {
 	return name, checkText("the actor's name", name, maxActor)
 }
 
-// now is the time in storage's precision.
+// now returns the current time with the precision of the store.
 func now() time.Time { return stored(time.Now()) }
 
-// stored returns t in storage's precision.
+// stored returns t with the precision of the store: microseconds, in UTC.
 func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -15,15 +15,15 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// pollEvery is how often a process with waiting runners asks its storage for
-// changes that other processes made.
+// pollEvery is how often a process with waiting runners polls the store for changes
+// by other processes.
 const pollEvery = 250 * time.Millisecond
 
-// lookWithin bounds one such question.
+// lookWithin bounds one such poll.
 const lookWithin = 2 * time.Second
 
-// watch wakes runners that wait for a change on the path of their scope. It
-// polls the storage while there are any.
+// watch wakes runners that wait for a change on the path of their scope. It polls the
+// store only while runners wait.
 type watch struct {
 	signal  <-chan struct{} // Options.Wake
 	log     *slog.Logger
@@ -31,7 +31,7 @@ type watch struct {
 
 	mu     sync.Mutex
 	seats  map[string]map[*seat]struct{} // by each scope on the path
-	looked time.Time                     // when storage was last asked
+	looked time.Time                     // of the last poll of the store
 	newest int64                         // the number of the newest change seen
 	primed bool                          // newest is set
 }
@@ -41,17 +41,17 @@ func (w *watch) init(signal <-chan struct{}, log *slog.Logger) {
 	w.seats = map[string]map[*seat]struct{}{}
 }
 
-// anyScope stands for the path of those who wait for a sign of life of the
-// storage.
+// anyScope is the path of waiters that wait until the store works again.
 const anyScope = ""
 
-// seat is one waiting runner's place.
+// seat is the place of one waiting runner.
 type seat struct {
 	path  []string
 	woken chan struct{} // holds a token if something changed
 }
 
-// join gives a place to somebody who waits for a change on path.
+// join returns a seat for a runner that waits for a change on path. The caller calls
+// leave.
 func (w *watch) join(path ...string) *seat {
 	s := &seat{path: path, woken: make(chan struct{}, 1)}
 	w.mu.Lock()
@@ -76,8 +76,8 @@ func (w *watch) leave(s *seat) {
 	}
 }
 
-// wake tells those whose path goes through one of scopes, each once: one that is
-// told twice may have read in between, and would read again.
+// wake wakes each runner whose path includes one of scopes, once: a runner that is
+// woken twice might read again for nothing.
 func (w *watch) wake(scopes ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -93,7 +93,8 @@ func (w *watch) wake(scopes ...string) {
 	}
 }
 
-// wait blocks until something changed on the path of s, or end.
+// wait blocks until a change on the path of s, or until end. It returns the cause of
+// ctx if ctx is done first.
 func (w *watch) wait(ctx context.Context, storage store.Store, s *seat, end time.Time) error {
 	leave := w.polling.Join(context.Background(), func(ctx context.Context) struct{} {
 		w.poll(ctx, storage)
@@ -112,7 +113,7 @@ func (w *watch) wait(ctx context.Context, storage store.Store, s *seat, end time
 	}
 }
 
-// poll looks for changes until ctx ends.
+// poll looks for changes until ctx is done.
 func (w *watch) poll(ctx context.Context, storage store.Store) {
 	signal := w.signal
 	next := time.NewTimer(0)
@@ -142,8 +143,8 @@ func (w *watch) poll(ctx context.Context, storage store.Store) {
 }
 
 // due returns zero if a look is due, which then counts as made, and otherwise the
-// time until the next one. Polling may be short: the time since the last look of
-// any poll counts.
+// time until the next one. The last look of an earlier poll counts too, because polls
+// may be short.
 func (w *watch) due() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -155,37 +156,37 @@ func (w *watch) due() time.Duration {
 	return 0
 }
 
-// look asks storage for changes and wakes those concerned.
+// look reads the changes from the store and wakes the runners that they affect.
 func (w *watch) look(ctx context.Context, storage store.Store) {
 	w.mu.Lock()
 	since, primed := w.newest, w.primed
 	w.looked = time.Now()
 	w.mu.Unlock()
 	if !primed {
-		since = math.MaxInt64 // only the number is of interest
+		since = math.MaxInt64 // only the newest number is needed
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
 	newest, scopes, err := w.ask(ctx, storage, since)
 	if err != nil {
-		return // waiting goes on; its end is a read, which reports the failure
+		return // the wait continues and ends with a read, which reports the failure
 	}
 	w.mu.Lock()
 	w.newest, w.primed = newest, true
 	if !primed {
-		// Something may have changed since the first one sat down.
+		// There may have been a change since the first runner joined.
 		scopes = slices.Collect(maps.Keys(w.seats))
 	}
 	w.mu.Unlock()
 	w.wake(append(scopes, anyScope)...)
 }
 
-// ask is Changes of the storage. A panic counts as a failure: polling has a
-// goroutine of its own, so no server would catch it.
+// ask calls Changes of the store. It turns a panic into an error, because polling runs
+// in a separate goroutine, where no server would recover from it.
 func (w *watch) ask(ctx context.Context, storage store.Store, since int64) (newest int64, scopes []string, err error) {
 	defer func() {
 		if recover() != nil {
-			w.log.ErrorContext(ctx, "the storage panicked when asked for changes", "stack", string(debug.Stack()))
+			w.log.ErrorContext(ctx, "the storage panicked while listing changes", "stack", string(debug.Stack()))
 			err = errors.New("the storage panicked")
 		}
 	}()

@@ -15,7 +15,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Store is a [store.Store] in memory. It is safe for concurrent use.
+// Store is a [store.Store] in memory. It is safe for concurrent use. Create one with
+// [New].
 type Store struct {
 	writing sync.Mutex // held by the one writer; readers do not take it
 	current atomic.Pointer[state]
@@ -30,8 +31,7 @@ func New() *Store {
 	return s
 }
 
-// state is all that is stored. Nothing in it changes once it is the current
-// one; see draft.
+// state holds all rows. It is immutable once it is the current one; see draft.
 type state struct {
 	newest int64                       // the number of the newest change
 	keys   map[string][]keyring.Record // by tenant
@@ -48,23 +48,23 @@ type scope struct {
 	minted  map[string]store.MintedRow // by integration
 }
 
-// secret is one name of a scope. It outlives its versions, for last.
+// secret is one name of a scope. It outlives its versions, to keep last.
 type secret struct {
-	versions  []store.SecretRow // in rising order
-	active    int64             // counts only if that version is there
+	versions  []store.SecretRow // in ascending order
+	active    int64             // ignored if that version is not stored
 	last      int64
 	lastUsed  time.Time
 	lastToken string
 }
 
-// find returns where version is, or belongs, in s.versions.
+// find returns the index of version in s.versions, or the index to insert it at.
 func (s *secret) find(version int64) (int, bool) {
 	return slices.BinarySearchFunc(s.versions, version, func(r store.SecretRow, v int64) int {
 		return cmp.Compare(r.Version, v)
 	})
 }
 
-// row returns the i-th version for a reader, who will own it.
+// row returns a copy of the i-th version, for a reader to own.
 func (s *secret) row(i int) store.SecretRow {
 	r := s.versions[i]
 	r.Message = bytes.Clone(r.Message)
@@ -123,7 +123,7 @@ func (s *Store) Read(ctx context.Context, q store.Query) (*store.Snapshot, error
 	return snap, nil
 }
 
-// read returns what s holds; s is nil if nothing was ever stored there.
+// read returns the rows of s. s is nil if nothing was ever stored there.
 func (s *scope) read(name string, q store.Query) store.ScopeState {
 	out := store.ScopeState{Scope: name}
 	if s == nil {
@@ -154,7 +154,7 @@ func (s *scope) read(name string, q store.Query) store.ScopeState {
 	return out
 }
 
-// history returns all that s ever had.
+// history returns all names of s with their versions.
 func (s *scope) history() []store.NameHistory {
 	var out []store.NameHistory
 	for _, name := range slices.Sorted(maps.Keys(s.secrets)) {
@@ -222,7 +222,7 @@ func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int
 	return out, nil
 }
 
-// ownEntry returns row for a reader, who will own it.
+// ownEntry returns a copy of row that shares no memory with it.
 func ownEntry(row store.AuditRow) store.AuditRow {
 	row.Entry = bytes.Clone(row.Entry)
 	return row

@@ -31,7 +31,7 @@ func (s *Store) Touch(ctx context.Context, uses []store.Usage) error {
 	})
 }
 
-// write makes what change drafts the current state, unless it fails.
+// write calls change with a draft and makes it the current state, unless change fails.
 func (s *Store) write(ctx context.Context, change func(*draft) error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -46,13 +46,13 @@ func (s *Store) write(ctx context.Context, change func(*draft) error) error {
 	return nil
 }
 
-// draft is the next state. It has its own copy of the maps of state, and of
-// each scope and secret from the moment that it first writes to it, so that
-// readers of the current state see none of it.
+// draft is the next state. It has copies of the maps of state, and copies each scope
+// and secret before the first write to it, so that readers of the current state do not
+// see the draft.
 type draft struct {
 	*state
-	own    map[*scope]bool
-	starts map[string]int64 // what the first entry of an empty audit chain follows, by tenant
+	own    map[*scope]bool  // the scopes that were copied
+	starts map[string]int64 // the number before the first entry of an empty audit chain, by tenant
 }
 
 func newDraft(st *state) *draft {
@@ -64,7 +64,7 @@ func newDraft(st *state) *draft {
 	return &draft{state: &next, own: map[*scope]bool{}, starts: map[string]int64{}}
 }
 
-// own returns a copy of m that can be written to.
+// own returns a writable copy of m.
 func own[K comparable, V any](m map[K]V) map[K]V {
 	if m == nil {
 		return map[K]V{}
@@ -72,7 +72,7 @@ func own[K comparable, V any](m map[K]V) map[K]V {
 	return maps.Clone(m)
 }
 
-// scope returns a scope to write to.
+// scope returns a writable scope, which it creates if necessary.
 func (d *draft) scope(name string) *scope {
 	old := d.scopes[name]
 	if old == nil {
@@ -93,7 +93,7 @@ func (d *draft) stored(scope, name string) bool {
 	return s != nil && s.secrets[name] != nil
 }
 
-// secret returns a secret to write to, whether or not it was stored.
+// secret returns a writable secret, which it creates if necessary.
 func (d *draft) secret(scope, name string) *secret {
 	s := d.scope(scope)
 	next := &secret{}
@@ -105,8 +105,9 @@ func (d *draft) secret(scope, name string) *secret {
 	return next
 }
 
-// apply carries out c. What can be a conflict comes first, and otherwise the
-// order is that of the fields: what they write does not overlap.
+// apply applies c: first the parts that can conflict, then the others, each in the
+// order of the fields. The order of these groups does not matter otherwise, because
+// they write different rows and columns.
 func (d *draft) apply(c *store.Change) error {
 	if err := d.applyExpected(c); err != nil {
 		return err
@@ -155,7 +156,7 @@ func (d *draft) apply(c *store.Change) error {
 	return nil
 }
 
-// applyExpected carries out those parts of c that expect something.
+// applyExpected applies the parts of c that have expectations.
 func (d *draft) applyExpected(c *store.Change) error {
 	for _, k := range c.Keys {
 		if err := d.putKey(k); err != nil {
@@ -182,7 +183,7 @@ func (d *draft) applyExpected(c *store.Change) error {
 	}
 	for _, m := range c.Mint {
 		if err := d.mint(m); err != nil {
-			return fmt.Errorf("replacing what was minted: %w", err)
+			return fmt.Errorf("replacing the row of an integration: %w", err)
 		}
 	}
 	for _, ref := range c.StartAudit {
@@ -250,7 +251,7 @@ func (d *draft) issue(row store.TokenRow) error {
 	return nil
 }
 
-var errNotStored = errors.New("it is not stored")
+var errNotStored = errors.New("the row is not stored")
 
 // token changes a stored token.
 func (d *draft) token(id string, change func(*store.TokenRow)) error {
@@ -292,8 +293,8 @@ func (d *draft) mint(m store.MintChange) error {
 	return nil
 }
 
-// append adds an entry behind those that readers see, maybe in the same array:
-// they know how many theirs are.
+// append adds an entry to a chain, possibly in the array that readers share: it is
+// beyond the length of their slices.
 func (d *draft) append(row store.AuditRow) error {
 	chain := d.audit[row.Tenant]
 	newest := d.starts[row.Tenant]
@@ -337,7 +338,7 @@ func (d *draft) touch(use store.Usage) {
 	}
 }
 
-// micro returns t as the contract has it: to the microsecond, in UTC.
+// micro returns t with the precision of the contract: microseconds, in UTC.
 func micro(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}

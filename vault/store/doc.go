@@ -1,8 +1,7 @@
-// Package store is the contract between a vault and the database that keeps its
-// rows: [Store] is the interface, [Query] and [Snapshot] are how a vault reads,
-// [Change] is how it writes. A Store holds ciphertext and knows no keys and no
-// rules.
+// Package store defines the contract between a vault and the database that keeps its
+// rows: the interface [Store], with [Query] and [Snapshot] for reading and [Change]
+// for writing. A Store holds ciphertext, has no keys and knows no rules.
 //
-// Packages memstore and sqlstore implement it, and storetest checks an
+// Packages memstore and sqlstore implement the contract, and storetest checks an
 // implementation.
 package store

@@ -30,7 +30,7 @@ func TestKeyID(t *testing.T) {
 	t.Run("a record without one is refused", func(t *testing.T) {
 		for n := range 22 {
 			_, err := store.KeyID(record[:n])
-			require.EqualError(t, err, "the record is too short to have a key id")
+			require.EqualError(t, err, "key record is too short to contain a key id")
 		}
 	})
 }

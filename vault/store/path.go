@@ -2,8 +2,8 @@ package store
 
 import "strings"
 
-// Path returns scope and its ancestors, the tenant first: of "acme/web" it is
-// "acme" and "acme/web".
+// Path returns the ancestors of scope, the tenant first, followed by scope itself:
+// for "acme/web", it returns "acme" and "acme/web". It does not validate scope.
 func Path(scope string) []string {
 	var path []string
 	for i, c := range scope {
@@ -14,7 +14,8 @@ func Path(scope string) []string {
 	return append(path, scope)
 }
 
-// Tenant returns the first segment of scope.
+// Tenant returns the first segment of scope, which names the tenant. It does not
+// validate scope.
 func Tenant(scope string) string {
 	tenant, _, _ := strings.Cut(scope, "/")
 	return tenant

@@ -7,94 +7,98 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// ErrConflict means that what a write was based on has changed in between, and
-// that nothing was written.
+// ErrConflict means that an expectation of a [Change] does not hold, for example
+// because another write has changed the rows since they were read. Nothing was
+// written. The vault reads again and retries.
+//
+// It is not vault.ErrConflict, which a vault returns to its caller.
 var ErrConflict = errors.New("conflicting change")
 
-// A Store keeps the rows of a vault. It holds ciphertext and knows no keys and
-// no rules: the vault makes every row, and checks every row that it reads.
+// A Store keeps the rows of a vault. It holds ciphertext, has no keys and knows no
+// rules: the vault creates every row, and verifies every row that it reads.
 //
-// A Store is safe for concurrent use, by several processes too where its
-// database is. Times are stored to the microsecond, and what is finer is
-// dropped; the zero time stays zero. Strings are valid UTF-8 without NUL, bytes
-// are any. The caller owns what it gets and keeps what it gives. A method whose
-// context is over returns the context's error. Package storetest checks an
-// implementation.
+// A Store is safe for concurrent use, also by several processes if its database
+// is. It stores times with a precision of microseconds and drops the rest; the zero
+// time stays zero. Strings are valid UTF-8 without NUL; byte slices may have any
+// content. The caller owns the results, and the store keeps no reference to the
+// arguments. If its context is done, a method returns the context's error. Package
+// storetest checks an implementation.
 type Store interface {
-	// Read returns what q asks for as one consistent snapshot: it shows all or
+	// Read returns the rows for q as one consistent snapshot, which shows all or
 	// nothing of every Apply.
 	Read(ctx context.Context, q Query) (*Snapshot, error)
 
-	// Apply makes all of c durable, or returns an error and changes nothing.
-	// The error is ErrConflict if an expectation of c does not hold, and only
-	// then, also if c fails for another reason too. Where a connection to the
-	// database is lost while it commits, Apply returns an error that says so,
-	// although all of c may be stored.
+	// Apply makes all of c durable, or returns an error and changes nothing. It
+	// returns [ErrConflict] if and only if an expectation of c does not hold, even
+	// if c fails for another reason too. There is one exception: if the connection
+	// to the database is lost during the commit, Apply returns an error that
+	// reports this, and all of c may be stored.
 	Apply(ctx context.Context, c *Change) error
 
-	// Touch records uses. A use older than the recorded one of the same token
-	// or secret changes nothing; so does one of a token or secret that is
-	// gone. It does not count as a change.
+	// Touch records uses. It ignores a use that is older than the recorded one of
+	// the same token or secret, and a use of a token or secret that is not stored.
+	// Touch does not count as a change.
 	Touch(ctx context.Context, uses []Usage) error
 
-	// Tenants returns the tenants that have a key record, in the order of
-	// their bytes: those after the given one, at most limit.
+	// Tenants returns the tenants that have a key record, in byte order: those after
+	// the given name, which need not exist, and at most limit. An empty name means
+	// from the first.
 	Tenants(ctx context.Context, after string, limit int) ([]string, error)
 
-	// Audit returns the entries of a tenant's audit chain with numbers above
-	// after, in their order, at most limit.
+	// Audit returns the entries of a tenant's audit chain with numbers above after,
+	// in ascending order and at most limit.
 	Audit(ctx context.Context, tenant string, after int64, limit int) ([]AuditRow, error)
 
-	// Changes returns the number of the newest Apply and the scopes whose
-	// seals were changed by those after number since, in any order. It is
-	// cheap if there were none. Numbers rise by commit order: once Changes has
-	// returned n, nothing at or below n becomes visible later.
+	// Changes returns the number of the newest Apply, and the scopes whose seals
+	// were changed by an Apply with a number above since, in any order. It is cheap
+	// if there are none. Numbers increase in commit order: once Changes has returned
+	// n, no Apply with a number of n or less becomes visible later.
 	Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error)
 }
 
-// Query says what to read. It names a token or a scope.
+// Query selects the rows to read. It names a token or a scope. Each other field adds
+// rows to the [Snapshot], or with SealsOnly leaves some out; the default is none.
 type Query struct {
-	// Token is a token id: read its row, and the path of its scope.
+	// Token is a token id: it selects the token's row and the path of its scope.
 	Token string
-	// Scope is used if Token is empty: read its path.
+	// Scope selects its path. It is ignored if Token is set.
 	Scope string
 	// SealsOnly leaves out keys, secrets and revoked tokens.
 	SealsOnly bool
-	// Name asks for all versions of this secret of the scope itself.
+	// Name selects all versions of this secret of the scope itself.
 	Name string
-	// Tokens asks for all tokens of the scope itself.
+	// Tokens selects all tokens of the scope itself.
 	Tokens bool
-	// Below asks for the sizes of the scopes below Scope.
+	// Below selects the sizes of the scopes below the scope.
 	Below bool
-	// History asks for all versions of all secrets of the scope itself.
+	// History selects all versions of all secrets of the scope itself.
 	History bool
-	// Minted asks for what integrations minted for the scopes of the path.
+	// Minted selects the rows of integrations for the scopes of the path.
 	Minted bool
-	// AuditHead asks for the newest entry of the tenant's audit chain.
+	// AuditHead selects the newest entry of the tenant's audit chain.
 	AuditHead bool
 }
 
-// Snapshot answers a Query.
+// Snapshot is the result of a [Query].
 type Snapshot struct {
-	// Token is the row that was asked for, or nil if there is none. Then the
-	// rest is empty.
+	// Token is the row of Query.Token. It is nil if Query.Token is empty. It is nil
+	// too if there is no such token, and then the rest of the snapshot is empty.
 	Token *TokenRow
-	// Path holds a state for the scope and each ancestor, the tenant first,
-	// whether or not anything is stored there.
+	// Path holds a state for the scope and each of its ancestors, the tenant first,
+	// whether or not rows are stored there.
 	Path []ScopeState
 	// Keys are the tenant's key records, in any order.
 	Keys []keyring.Record
-	// Versions are those of Query.Name, in rising order, and Last is the
-	// highest version that the name ever had, deleted ones included.
+	// Versions are the versions of Query.Name, in ascending order.
 	Versions []SecretRow
-	Last     int64
-	// History has every name that the scope ever had, in the order of their
-	// bytes.
+	// Last is the highest version that Query.Name ever had, including deleted ones.
+	Last int64
+	// History has every name that the scope ever had, in byte order.
 	History []NameHistory
-	// Tokens are those of the scope, by creation and then by id.
+	// Tokens are the tokens of the scope, by creation time and then by id.
 	Tokens []TokenRow
-	// Below has, for each scope below that has a seal, the bytes of its active
-	// messages.
+	// Below has, for each scope below that has a seal, the total size of its active
+	// messages in bytes.
 	Below map[string]int64
 	// AuditHead is nil if the chain is empty.
 	AuditHead *AuditRow

@@ -21,24 +21,27 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// Platform is a platform for tests: a vault in memory, served over TLS on
-// loopback until the test ends. Its fields may be used and not replaced.
+// Platform is a platform for tests: a vault in memory, served over TLS on the loopback
+// interface until the test ends. Do not change its fields. It is safe for concurrent
+// use.
 type Platform struct {
-	// URL is the base URL to give to providers.Platform.
+	// URL is the base URL for providers.Platform.
 	URL string
-	// Client trusts the platform's certificate.
+	// Client is an HTTP client that trusts the platform's certificate.
 	Client *http.Client
-	// Vault is the vault behind the platform, and Storage its rows.
-	Vault   *vault.Vault
+	// Vault is the vault behind the platform.
+	Vault *vault.Vault
+	// Storage is the store of the vault.
 	Storage store.Store
-	// KEK is the key service. It counts calls and fails on demand.
+	// KEK is the key service of the vault. It counts calls and fails on demand.
 	KEK *keyringtest.Fake
 
 	requests atomic.Int64
 	fault    atomic.Pointer[http.Handler]
 }
 
-// NewPlatform starts a platform. Its vault logs nowhere.
+// NewPlatform starts a platform that stops when the test ends, or fails the test. It
+// discards its log.
 func NewPlatform(t testing.TB) *Platform {
 	t.Helper()
 	p := &Platform{KEK: keyringtest.NewFake("platform"), Storage: memstore.New()}
@@ -58,13 +61,13 @@ func NewPlatform(t testing.TB) *Platform {
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	// Runners that wait would hold up Close.
+	// Waiting runners would block Close.
 	t.Cleanup(server.CloseClientConnections)
 	p.URL, p.Client = server.URL, server.Client()
 	return p
 }
 
-// Put stores a secret, or fails the test.
+// Put stores value under name in scope, or fails the test.
 func (p *Platform) Put(t testing.TB, scope, name, value string) api.Secret {
 	t.Helper()
 	info, err := p.Vault.Put(t.Context(), scope, name, bundle.NewValue(value), nil)
@@ -72,8 +75,8 @@ func (p *Platform) Put(t testing.TB, scope, name, value string) api.Secret {
 	return info
 }
 
-// Token issues a token for scope and returns it in the form that
-// providers.Platform asks for.
+// Token issues a token for scope, or fails the test. It returns the token as a function
+// for the field Token of providers.Platform.
 func (p *Platform) Token(t testing.TB, scope string) func(context.Context) (bundle.Value, error) {
 	t.Helper()
 	token, _, err := p.Vault.IssueToken(t.Context(), scope, nil)
@@ -81,11 +84,12 @@ func (p *Platform) Token(t testing.TB, scope string) func(context.Context) (bund
 	return func(context.Context) (bundle.Value, error) { return token, nil }
 }
 
-// Requests returns the number of requests that have arrived.
+// Requests returns the number of requests received so far, including failed ones.
 func (p *Platform) Requests() int { return int(p.requests.Load()) }
 
-// Fail lets fault answer all requests from now on, in place of the vault; nil
-// mends the platform. Package vaulttest has the usual faults.
+// Fail makes fault handle all further requests in place of the vault. A nil fault
+// restores normal operation. This package has handlers for common faults, such as
+// [Status] and [Hang].
 func (p *Platform) Fail(fault http.Handler) {
 	if fault == nil {
 		p.fault.Store(nil)
@@ -94,12 +98,12 @@ func (p *Platform) Fail(fault http.Handler) {
 	p.fault.Store(&fault)
 }
 
-// Status answers with a status code and an empty body.
+// Status returns a handler that responds with a status code and an empty body.
 func Status(code int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
 }
 
-// Garbage answers 200 with JSON that is not a bundle.
+// Garbage returns a handler that responds 200 with JSON that is not a bundle.
 func Garbage() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -107,7 +111,8 @@ func Garbage() http.Handler {
 	})
 }
 
-// Huge answers 200 with a body of size bytes.
+// Huge returns a handler that responds 200 with a body of size bytes, rounded up to a
+// multiple of 64 KiB.
 func Huge(size int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -123,12 +128,13 @@ func Huge(size int) http.Handler {
 	})
 }
 
-// Hang answers nothing until the client gives up.
+// Hang returns a handler that sends no response until the client disconnects.
 func Hang() http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 }
 
-// Trickle answers 200 and then a blank every interval, without an end.
+// Trickle returns a handler that responds 200 and then sends a space every interval
+// until the client disconnects. interval must be positive.
 func Trickle(interval time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -150,7 +156,8 @@ func Trickle(interval time.Duration) http.Handler {
 	})
 }
 
-// Cut announces a long body, sends a part of it and closes the connection.
+// Cut returns a handler that announces a body of 4096 bytes, sends the first few and
+// closes the connection.
 func Cut() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -161,7 +168,7 @@ func Cut() http.Handler {
 	})
 }
 
-// Redirect sends clients to another URL.
+// Redirect returns a handler that redirects to url with status 307.
 func Redirect(url string) http.Handler {
 	return http.RedirectHandler(url, http.StatusTemporaryRedirect)
 }

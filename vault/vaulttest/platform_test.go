@@ -79,9 +79,9 @@ func TestPlatform_Fail(t *testing.T) {
 		require.Equal(t, "   ", string(blanks))
 		cancel()
 		_, err = io.ReadAll(response.Body)
-		require.ErrorIs(t, err, context.Canceled, "it has no end of its own")
+		require.ErrorIs(t, err, context.Canceled, "the response does not end by itself")
 	})
-	t.Run("nil ends it", func(t *testing.T) {
+	t.Run("a nil fault restores the platform", func(t *testing.T) {
 		runner := &providers.Platform{URL: p.URL, Client: p.Client, Token: p.Token(t, "acme")}
 		p.Fail(vaulttest.Status(503))
 		_, err := runner.Fetch(t.Context(), nil)
