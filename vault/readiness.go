@@ -28,11 +28,11 @@ type Required struct {
 	Help string
 }
 
-// Readiness reports which of the secrets in [Options.Required] the runners of scope
+// Readiness reports which of the secrets in [Options].Required the runners of scope
 // receive, and from where. It mints nothing and decrypts no stored secret; it
-// decrypts the secrets that integrations minted last, to read their names. It returns
-// [ErrInvalid] for an invalid scope, and the errors of the store and of the keyring
-// that [Vault] lists.
+// decrypts the secrets that integrations minted last, to read their names. The error is
+// [ErrInvalid] if scope is not valid, or one of the storage, key service and integrity
+// errors of the package comment.
 func (v *Vault) Readiness(ctx context.Context, scope string) (api.Readiness, error) {
 	st, err := v.inspect(ctx, store.Query{Scope: scope, Minted: true})
 	if err != nil {

@@ -29,9 +29,11 @@ type RewrapReport struct {
 // unless the data key is cached, and one to wrap it. Secrets stay unchanged.
 //
 // The vault keeps serving meanwhile. Rewrap may be interrupted at any time, even by
-// a crash, and run again; several calls may run concurrently. It stops at the first
-// error, of the store or of the keyring as [Vault] lists them; the report then counts
-// the work done so far.
+// a crash, and run again; several calls may run concurrently.
+//
+// Rewrap stops at the first error, which is one of the storage, key service and
+// integrity errors of the package comment. The report then counts the work done so
+// far.
 func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
 	var report RewrapReport
 	for tenant, err := range v.Tenants(ctx) {
@@ -99,9 +101,13 @@ type RotateKeysReport struct {
 //
 // The vault keeps serving meanwhile; runners fetch their bundles again, because
 // revisions change. RotateDataKeys may be interrupted at any time, even by a crash,
-// and run again with the same argument: it resumes. It stops at the first error: one
-// of those of a write that [Vault] lists, among them [ErrInvalid] for an invalid actor
-// and [ErrConflict]. The report then counts the work done so far.
+// and run again with the same argument: it resumes.
+//
+// RotateDataKeys stops at the first error: [ErrInvalid] if the actor of ctx is not
+// valid; [ErrConflict] after repeated conflicts with concurrent writes;
+// [audit.ErrNotRecorded] as for [Vault.Put]; or one of the storage, key service and
+// integrity errors of the package comment. The report then counts the work done so
+// far.
 func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateKeysReport, error) {
 	var report RotateKeysReport
 	for tenant, err := range v.Tenants(ctx) {

@@ -28,7 +28,7 @@ const (
 // Run does the recurring work of a vault until ctx is done, and then returns nil:
 //
 //   - every 30 seconds it stores the times of last use ([Vault.Flush]);
-//   - once a day, if [Options.AuditKeep] is set, it drops older audit entries of
+//   - once a day, if [Options].AuditKeep is set, it drops older audit entries of
 //     all tenants ([Vault.TrimAudit]), for the first time at a random moment 1 to
 //     11 minutes after its start. The actor of ctx is the author of these changes.
 //

@@ -35,7 +35,7 @@ type PutOptions struct {
 	AllowTrailingNewline bool
 }
 
-// IfAbsent is the [PutOptions.IfVersion] that requires that the name has no active
+// IfAbsent is the [PutOptions].IfVersion that requires that the name has no active
 // version, neither a value nor a tombstone.
 const IfAbsent = -1
 
@@ -44,9 +44,11 @@ const IfAbsent = -1
 // [MaxBundle] limits the total. Putting the value that is already active stores
 // nothing, unless opts changes its metadata. opts may be nil.
 //
-// Put returns [ErrInvalid] if scope, name, value, opts or the actor breaks a rule or
-// MaxBundle would be exceeded, [ErrConflict] if [PutOptions.IfVersion] does not hold,
-// and the errors of a write that [Vault] lists.
+// The error is [ErrInvalid] if scope, name, value, opts or the actor of ctx breaks a
+// rule, or if MaxBundle would be exceeded; [ErrConflict] if [PutOptions].IfVersion does
+// not hold, or if the vault gave up after repeated conflicts with concurrent writes;
+// [audit.ErrNotRecorded] if a sink fails and [Options].AuditBestEffort is not set; or
+// one of the storage, key service and integrity errors of the package comment.
 func (v *Vault) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (api.Secret, error) {
 	if opts == nil {
 		opts = &PutOptions{}
@@ -105,8 +107,10 @@ func planPut(ctx context.Context, st *state, w write, name string, value bundle.
 // they would inherit. A nearer scope may still set the name. Hiding a name that is
 // already hidden changes nothing.
 //
-// Hide returns [ErrInvalid] for an invalid scope, name or actor, and the errors of a
-// write that [Vault] lists.
+// The error is [ErrInvalid] if scope, name or the actor of ctx is not valid;
+// [ErrConflict] after repeated conflicts with concurrent writes; [audit.ErrNotRecorded]
+// as for [Vault.Put]; or one of the storage, key service and integrity errors of the
+// package comment.
 func (v *Vault) Hide(ctx context.Context, scope, name string) (api.Secret, error) {
 	q := store.Query{Scope: scope, Name: name, Below: true}
 	secret, err := edit(ctx, v, q, func(ctx context.Context, st *state, w write) (*plan, api.Secret, error) {
@@ -138,10 +142,12 @@ func planHide(ctx context.Context, st *state, w write, name string) (*plan, api.
 // Activate makes a stored version of a secret the active one, whether it is older or
 // newer than the current one. Activating the active version changes nothing.
 //
-// Activate returns [ErrNotFound] if the vault does not have that version, for example
-// because of [KeepVersions]; [ErrInvalid] for an invalid scope, name or actor, for an
-// expired value and if [MaxBundle] would be exceeded; and the errors of a write that
-// [Vault] lists.
+// The error is [ErrNotFound] if the vault does not have that version, for example
+// because of [KeepVersions]; [ErrInvalid] if scope, name or the actor of ctx is not
+// valid, if the value has expired, or if [MaxBundle] would be exceeded; [ErrConflict]
+// after repeated conflicts with concurrent writes; [audit.ErrNotRecorded] as for
+// [Vault.Put]; or one of the storage, key service and integrity errors of the package
+// comment.
 func (v *Vault) Activate(ctx context.Context, scope, name string, version int64) (api.Secret, error) {
 	q := store.Query{Scope: scope, Name: name, Below: true}
 	secret, err := edit(ctx, v, q, func(ctx context.Context, st *state, w write) (*plan, api.Secret, error) {
@@ -184,8 +190,10 @@ func planActivate(ctx context.Context, st *state, w write, name string, version 
 // receive the value that they inherit under the name, if any. It cannot be undone. A
 // later Put of the name continues its version numbers.
 //
-// Delete returns [ErrNotFound] if the scope itself has no such name, [ErrInvalid] for
-// an invalid scope, name or actor, and the errors of a write that [Vault] lists.
+// The error is [ErrNotFound] if the scope itself has no such name; [ErrInvalid] if
+// scope, name or the actor of ctx is not valid; [ErrConflict] after repeated conflicts
+// with concurrent writes; [audit.ErrNotRecorded] as for [Vault.Put]; or one of the
+// storage, key service and integrity errors of the package comment.
 func (v *Vault) Delete(ctx context.Context, scope, name string) error {
 	_, err := edit(ctx, v, store.Query{Scope: scope, Name: name}, func(_ context.Context, st *state, _ write) (*plan, struct{}, error) {
 		p, err := planDelete(st, name)
@@ -216,8 +224,8 @@ func edit[T any](ctx context.Context, v *Vault, q store.Query, decide planner[T]
 
 // List returns the active secrets and tombstones of scope itself, sorted by name. It
 // decrypts previews and never a value. For a scope without secrets, even one that was
-// never written, the list is empty. List returns [ErrInvalid] for an invalid scope,
-// and the errors of the store and of the keyring that [Vault] lists.
+// never written, the list is empty. The error is [ErrInvalid] if scope is not valid, or
+// one of the storage, key service and integrity errors of the package comment.
 func (v *Vault) List(ctx context.Context, scope string) ([]api.Secret, error) {
 	infos, err := v.list(ctx, scope)
 	if err != nil {
@@ -243,9 +251,9 @@ func (v *Vault) list(ctx context.Context, scope string) ([]api.Secret, error) {
 	return infos, nil
 }
 
-// Info returns the active version of a secret or tombstone of scope itself. It returns
-// [ErrNotFound] if there is none, [ErrInvalid] for an invalid scope or name, and the
-// errors of the store and of the keyring that [Vault] lists.
+// Info returns the active version of a secret or tombstone of scope itself. The error
+// is [ErrNotFound] if there is none; [ErrInvalid] if scope or name is not valid; or one
+// of the storage, key service and integrity errors of the package comment.
 func (v *Vault) Info(ctx context.Context, scope, name string) (api.Secret, error) {
 	infos, err := v.history(ctx, scope, name)
 	if err == nil {
@@ -258,9 +266,9 @@ func (v *Vault) Info(ctx context.Context, scope, name string) (api.Secret, error
 }
 
 // History returns the stored versions of a secret of scope itself, newest first; see
-// [KeepVersions]. It returns [ErrNotFound] if there are none, [ErrInvalid] for an
-// invalid scope or name, and the errors of the store and of the keyring that [Vault]
-// lists.
+// [KeepVersions]. The error is [ErrNotFound] if there are none; [ErrInvalid] if scope or
+// name is not valid; or one of the storage, key service and integrity errors of the
+// package comment.
 func (v *Vault) History(ctx context.Context, scope, name string) ([]api.Secret, error) {
 	infos, err := v.history(ctx, scope, name)
 	if err != nil {

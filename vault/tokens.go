@@ -25,16 +25,19 @@ type TokenOptions struct {
 	// RotateBy is the time by which the token's owner should replace it. Bundles
 	// carry it as a hint to the runner; the token stays valid. Default: no hint.
 	RotateBy time.Time
-	// Waive names secrets of [Options.Required] that the runner does not need, such
+	// Waive names secrets of [Options].Required that the runner does not need, such
 	// as the key of an AI service for a runner that hosts its own model: at most 100
 	// names; duplicates are dropped. Default: none.
 	Waive []string
 }
 
 // IssueToken returns a new token for the bundle of scope. The token cannot be read
-// again later: the vault stores only its SHA-256 hash. opts may be nil. IssueToken
-// returns [ErrInvalid] for an invalid scope, option or actor, and the errors of a
-// write that [Vault] lists.
+// again later: the vault stores only its SHA-256 hash. opts may be nil.
+//
+// The error is [ErrInvalid] if scope, opts or the actor of ctx breaks a rule;
+// [ErrConflict] after repeated conflicts with concurrent writes; [audit.ErrNotRecorded]
+// as for [Vault.Put]; or one of the storage, key service and integrity errors of the
+// package comment.
 func (v *Vault) IssueToken(ctx context.Context, scope string, opts *TokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &TokenOptions{}
@@ -99,9 +102,10 @@ type RotateTokenOptions struct {
 // the token with this id. The old token is revoked at the end of an overlap; if it was
 // due to be revoked earlier, that stays. opts may be nil.
 //
-// RotateToken returns [ErrNotFound] if there is no such token, [ErrInvalid] if it has
-// expired or is revoked or for an invalid option or actor, and the errors of a write
-// that [Vault] lists.
+// The error is [ErrNotFound] if there is no such token; [ErrInvalid] if it has expired
+// or is revoked, or if opts or the actor of ctx breaks a rule; [ErrConflict] after
+// repeated conflicts with concurrent writes; [audit.ErrNotRecorded] as for [Vault.Put];
+// or one of the storage, key service and integrity errors of the package comment.
 func (v *Vault) RotateToken(ctx context.Context, id string, opts *RotateTokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &RotateTokenOptions{}
@@ -175,8 +179,8 @@ func carry(asked, old time.Time, shift time.Duration) time.Time {
 }
 
 // Tokens returns the tokens of scope itself, oldest first, including revoked and
-// expired ones. It returns [ErrInvalid] for an invalid scope, and the errors of the
-// store and of the keyring that [Vault] lists.
+// expired ones. The error is [ErrInvalid] if scope is not valid, or one of the storage,
+// key service and integrity errors of the package comment.
 func (v *Vault) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	infos, err := v.tokens(ctx, scope)
 	if err != nil {
@@ -201,9 +205,9 @@ func (v *Vault) tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	return infos, nil
 }
 
-// Token returns the token with this id, revoked and expired ones too. It returns
-// [ErrNotFound] if there is no such token, and the errors of the store and of the
-// keyring that [Vault] lists.
+// Token returns the token with this id, even if it is revoked or expired. The error is
+// [ErrNotFound] if there is no such token, or one of the storage, key service and
+// integrity errors of the package comment.
 func (v *Vault) Token(ctx context.Context, id string) (api.Token, error) {
 	v.flush(ctx, recordWithin) // administrators expect to see uses up to now
 	row, err := v.token(ctx, id)
@@ -215,8 +219,12 @@ func (v *Vault) Token(ctx context.Context, id string) (api.Token, error) {
 
 // RevokeToken revokes a token immediately: runners that present it are refused from
 // now on, and waiting runners are refused within 250 milliseconds. Revoking it again
-// changes nothing. RevokeToken returns [ErrNotFound] if there is no token with this
-// id, [ErrInvalid] for an invalid actor, and the errors of a write that [Vault] lists.
+// changes nothing.
+//
+// The error is [ErrNotFound] if there is no such token; [ErrInvalid] if the actor of
+// ctx is not valid; [ErrConflict] after repeated conflicts with concurrent writes;
+// [audit.ErrNotRecorded] as for [Vault.Put]; or one of the storage, key service and
+// integrity errors of the package comment.
 func (v *Vault) RevokeToken(ctx context.Context, id string) error {
 	if err := v.revoke(ctx, id); err != nil {
 		return fmt.Errorf("revoking token %s: %w", clip(id), err)

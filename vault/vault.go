@@ -45,7 +45,7 @@ var (
 	// ErrNotFound means that the secret, version or token does not exist.
 	ErrNotFound = errors.New("not found")
 	// ErrConflict means that a write's condition does not hold, such as
-	// [PutOptions.IfVersion], or that the vault gave up after repeated conflicts
+	// [PutOptions].IfVersion, or that the vault gave up after repeated conflicts
 	// with concurrent writes. Nothing was written; read the current state before
 	// you retry.
 	//
@@ -62,23 +62,6 @@ var (
 // Vault stores secrets. It is safe for concurrent use, and several processes may
 // share a store. Its methods leave no goroutines behind, except to finish minting
 // and to finish storing an audit entry after the context of the call is done.
-//
-// # Errors
-//
-// The comment of each method names the errors that are specific to it. In
-// addition, methods that read or write the store return these errors, wrapped:
-//
-//   - the error of the store, if the store fails;
-//   - keyring.ErrUnavailable, keyring.ErrDenied, keyring.ErrKeyState or
-//     keyring.ErrNoKey, if the keyring cannot wrap or unwrap a data key; retry only
-//     after keyring.ErrUnavailable;
-//   - keyring.ErrTampered, keyring.ErrMalformed or [ErrRollback], if stored rows are
-//     not as the vault wrote them;
-//   - the cause of ctx, if ctx is done.
-//
-// Methods that write also return [ErrInvalid] for an invalid actor (see
-// [WithActor]), [ErrConflict] after repeated conflicts with concurrent writes, and
-// [audit.ErrNotRecorded] if an audit sink fails (see [Options.AuditBestEffort]).
 type Vault struct {
 	storage store.Store
 	keys    *keyring.Keyring

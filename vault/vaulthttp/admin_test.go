@@ -132,7 +132,7 @@ func TestAdmin_Tokens(t *testing.T) {
 		_, err := a.Bootstrap(t.Context(), bundle.NewValue(got.Token), nil)
 		requireReason(t, err, vault.TokenRevoked, "it ends at once")
 		require.Equal(t, "alice", decode[tokenJSON](t, a.do(t, "GET", path, ""), 200).RevokedBy)
-	requireRefusal(t, a.do(t, "POST", path+"/rotate", ""), 400, "the token is revoked; issue a new one", "a token that has ended is not rotated")
+		requireRefusal(t, a.do(t, "POST", path+"/rotate", ""), 400, "the token is revoked; issue a new one", "a token that has ended is not rotated")
 
 		for _, body := range []string{`{"overlap_seconds":0}`, `{"overlap_seconds":-1}`, `{"overlap_seconds":7776001}`, `{"overlap_seconds":9223372036854775807}`} {
 			requireRefusal(t, a.do(t, "POST", "/v1/tokens/"+next.Info.ID+"/rotate", body), 400, `"overlap_seconds" is not 1 to 7776000`, "an overlap is bounded")
@@ -197,10 +197,10 @@ func TestAdmin_Conditions(t *testing.T) {
 		a := newAdmin(t)
 		const one = "/v1/secrets/A?scope=acme"
 		require.Equal(t, 200, a.do(t, "PUT", one, `{"value":"1"}`, "If-None-Match", "*").status)
-	requireRefusal(t, a.do(t, "PUT", one, `{"value":"2"}`, "If-None-Match", "*"), 412, "the secret exists, at version 1", "it must not exist")
+		requireRefusal(t, a.do(t, "PUT", one, `{"value":"2"}`, "If-None-Match", "*"), 412, "the secret exists, at version 1", "it must not exist")
 		require.Equal(t, 200, a.do(t, "PUT", one, `{"value":"2"}`, "If-Match", `"1"`).status)
-	requireRefusal(t, a.do(t, "PUT", one, `{"value":"3"}`, "If-Match", `"1"`), 412, "the secret is at version 2; version 1 was expected", "version 2 must not be lost")
-		requireRefusal(t, a.do(t, "PUT", "/v1/secrets/B?scope=acme", `{"value":"3"}`, "If-Match", `"1"`), 412, "it does not exist", "there is no version")
+		requireRefusal(t, a.do(t, "PUT", one, `{"value":"3"}`, "If-Match", `"1"`), 412, "the secret is at version 2; version 1 was expected", "version 2 must not be lost")
+		requireRefusal(t, a.do(t, "PUT", "/v1/secrets/B?scope=acme", `{"value":"3"}`, "If-Match", `"1"`), 412, "the secret does not exist", "there is no version")
 		require.Equal(t, "2", a.values(t, a.issue(t, "acme"))["A"])
 	})
 
@@ -251,7 +251,7 @@ func TestAdmin_Conditions(t *testing.T) {
 	t.Run("responds 409 to a write that keeps losing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := newAdminOver(t, contended{memstore.New()}, nil)
-			requireRefusal(t, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"1"}`), 409, "written by others", "it was tried often enough")
+			requireRefusal(t, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"1"}`), 409, "conflicted with another write", "it was tried often enough")
 		})
 	})
 }
