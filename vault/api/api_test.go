@@ -15,7 +15,7 @@ import (
 
 func at(hour int) time.Time { return time.Date(2026, 3, 1, hour, 0, 0, 0, time.UTC) }
 
-// onTheWire has values of all types and their JSON, to the byte.
+// onTheWire has values of all types and their exact JSON.
 var onTheWire = []struct {
 	name  string
 	value any
@@ -64,10 +64,10 @@ func TestApi_JSON(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := json.Marshal(test.value)
 			require.NoError(t, err)
-			require.Equal(t, test.json, string(got), "each byte of the admin API stays")
+			require.Equal(t, test.json, string(got), "the JSON of the admin API does not change")
 			back := reflect.New(reflect.TypeOf(test.value))
 			require.NoError(t, json.Unmarshal(got, back.Interface()))
-			require.Equal(t, test.value, back.Elem().Interface(), "what was written is what is read")
+			require.Equal(t, test.value, back.Elem().Interface(), "decoding restores the value")
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/satchelhq/satchel/vault/audit/audittest"
 )
 
-// TestSink_Collector holds the sink of the example to the contract.
+// TestSink_Collector checks the sink of the example against the contract.
 func TestSink_Collector(t *testing.T) {
 	audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
 		var mu sync.Mutex

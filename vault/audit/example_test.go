@@ -21,9 +21,9 @@ import (
 	"github.com/satchelhq/satchel/vault/memstore"
 )
 
-// newVault returns a vault in memory that records to sinks, under a key that is in
-// the code, which is good for examples and nothing else.
-func newVault(ctx context.Context, sinks ...audit.Sink) (*vault.Vault, error) {
+// newRecordingVault returns a vault in memory that records to sinks. Its key is in the
+// code, which is acceptable only in examples.
+func newRecordingVault(ctx context.Context, sinks ...audit.Sink) (*vault.Vault, error) {
 	kek, err := local.New("example", []byte("thirty-two bytes for the example"))
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func newVault(ctx context.Context, sinks ...audit.Sink) (*vault.Vault, error) {
 	return vault.New(ctx, memstore.New(), keys, &vault.Options{Audit: sinks})
 }
 
-// A vault records to a file, which is rotated while it does.
+// A vault records to a file, which is rotated in operation.
 func ExampleFileSink() {
 	folder, err := os.MkdirTemp("", "audit")
 	if err != nil {
@@ -50,7 +50,7 @@ func ExampleFileSink() {
 	}
 	defer file.Close()
 	ctx := vault.WithActor(context.Background(), "ada@example.com")
-	v, err := newVault(ctx, file)
+	v, err := newRecordingVault(ctx, file)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func ExampleFileSink() {
 	if err := os.Rename(path, path+".1"); err != nil {
 		log.Fatal(err)
 	}
-	if err := file.Reopen(); err != nil { // on SIGHUP, say
+	if err := file.Reopen(); err != nil { // for example on SIGHUP
 		log.Fatal(err)
 	}
 	put("AFTER")
@@ -85,7 +85,7 @@ func ExampleFileSink() {
 	// ada@example.com secret.put acme/web AFTER 1
 }
 
-// collector is a sink that posts entries to a service that keeps them.
+// collector is a sink that posts entries to an HTTP service.
 type collector struct {
 	url    string
 	client *http.Client
@@ -109,12 +109,12 @@ func (c *collector) Record(ctx context.Context, tenant string, e audit.Entry) er
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("the collector answered %s", resp.Status)
+		return fmt.Errorf("the collector responded with %s", resp.Status)
 	}
 	return nil
 }
 
-// Any type with this method is a sink; package audittest checks it.
+// Any type with the method Record is a sink. Package audittest checks such a type.
 func ExampleSink() {
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -127,7 +127,7 @@ func ExampleSink() {
 	defer service.Close()
 
 	ctx := vault.WithActor(context.Background(), "ada@example.com")
-	v, err := newVault(ctx, &collector{url: service.URL, client: service.Client()})
+	v, err := newRecordingVault(ctx, &collector{url: service.URL, client: service.Client()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -137,14 +137,14 @@ func ExampleSink() {
 	err = v.Delete(ctx, "acme/web", "A")
 	fmt.Println(err)
 
-	// The chain in storage has the same entries. The head is kept elsewhere.
+	// The chain in storage has the recorded entry. Keep its head outside the database.
 	head, err := v.VerifyAudit(ctx, "acme", nil, func(seq int64, e audit.Entry) error {
 		fmt.Println(seq, e.Action, e.Name)
 		return nil
 	})
 	fmt.Println(head.Seq, err)
 	// Output:
-	// deleting secret "A" in scope "acme/web": audit entry could not be recorded: the collector answered 503 Service Unavailable
+	// deleting secret "A" in scope "acme/web": audit entry could not be recorded: the collector responded with 503 Service Unavailable
 	// 1 secret.put A
 	// 1 <nil>
 }

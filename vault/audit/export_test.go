@@ -1,10 +1,9 @@
 package audit
 
-// BreakFile makes the writes of a sink fail.
+// BreakFile makes all later writes of s fail.
 func BreakFile(s *FileSink) { _ = s.file.Close() }
 
-// Pending returns how many tenants take memory for entries to be appended, and
-// for turns.
+// Pending returns the number of tenants for which l keeps entries to append or turns.
 func Pending(l *Log) int {
 	l.turns.mu.Lock()
 	defer l.turns.mu.Unlock()

@@ -23,17 +23,17 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// chains is a log over a storage, and the data key of all its tenants.
+// chains is a log with its storage, its sink and the data key of all tenants.
 type chains struct {
 	*audit.Log
 	store  *slowStore
 	key    *keyring.DataKey
 	opened atomic.Int64
 	sink   *keeper
-	out    bytes.Buffer // of the logger
+	out    bytes.Buffer // output of the logger
 }
 
-// slowStore takes a second for each change.
+// slowStore is a storage in which each change takes a second.
 type slowStore struct {
 	store.Store
 	applies atomic.Int64
@@ -132,7 +132,7 @@ func TestLog_Append(t *testing.T) {
 			require.EqualValues(t, 2, head.Seq)
 			names, _ = c.names(t, "globex")
 			require.Equal(t, []string{"C"}, names)
-			require.Len(t, c.sink.entries, 3, "sinks get each entry")
+			require.Len(t, c.sink.entries, 3, "the sink gets each entry")
 
 			failure := errors.New("the disk is full")
 			c.store.fail.Store(&failure)
@@ -156,9 +156,9 @@ func TestLog_Append(t *testing.T) {
 				})
 			}
 			callers.Wait()
-			require.Equal(t, 2*time.Second, time.Since(began), "the first of a tenant, and all that came meanwhile; tenants do not wait for each other")
+			require.Equal(t, 2*time.Second, time.Since(began), "each tenant has two writes, for the first entry and for all others; tenants do not wait for each other")
 			require.EqualValues(t, 4, c.store.applies.Load())
-			require.EqualValues(t, 4, c.opened.Load(), "a batch opens one key")
+			require.EqualValues(t, 4, c.opened.Load(), "each batch opens one key")
 			for _, tenant := range []string{"tenant-0", "tenant-1"} {
 				names, _ := c.names(t, tenant)
 				require.Len(t, names, 100)
@@ -190,7 +190,7 @@ func TestLog_Append(t *testing.T) {
 			require.ErrorIs(t, c.Append(ctx, "acme", c.open, entryOf("A")), context.DeadlineExceeded)
 			time.Sleep(time.Second)
 			names, _ := c.names(t, "acme")
-			require.Equal(t, []string{"A"}, names, "its batch was under way")
+			require.Equal(t, []string{"A"}, names, "its batch had begun")
 		})
 	})
 }
@@ -216,7 +216,7 @@ func TestLog_Tell(t *testing.T) {
 				require.ErrorIs(t, err, audit.ErrNotRecorded)
 				require.ErrorIs(t, err, down)
 			}
-			require.Empty(t, names, "what the sinks do not take is not appended")
+			require.Empty(t, names, "an entry that the sink refuses is not appended")
 		})
 	}
 }
@@ -234,7 +234,7 @@ func TestChain(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, c.store.Apply(t.Context(), &store.Change{Append: rows}))
 		names, _ := c.names(t, "acme")
-		require.Equal(t, []string{"A", "B", "C", "D"}, names, "rows that come with a change and rows that are appended are one chain")
+		require.Equal(t, []string{"A", "B", "C", "D"}, names, "rows stored with a change and rows appended by the log form one chain")
 	})
 }
 
@@ -247,7 +247,7 @@ func TestCheck(t *testing.T) {
 		require.NoError(t, audit.Check(t.Context(), "acme", c.find, rows))
 		require.NoError(t, audit.Check(t.Context(), "acme", c.find, nil), "a tenant without entries")
 		require.ErrorIs(t, audit.Check(t.Context(), "globex", c.find, rows), keyring.ErrTampered, "the chain of another tenant")
-		require.ErrorIs(t, audit.Check(t.Context(), "acme", c.find, rows[1:]), keyring.ErrTampered, "the first is missing")
+		require.ErrorIs(t, audit.Check(t.Context(), "acme", c.find, rows[1:]), keyring.ErrTampered, "the first entry is missing")
 		rows[1].Entry = rows[0].Entry
 		require.ErrorIs(t, audit.Check(t.Context(), "acme", c.find, rows), keyring.ErrTampered, "an entry was edited")
 	})
@@ -290,11 +290,11 @@ func TestLog_Page(t *testing.T) {
 			}
 			return names
 		}
-		require.Equal(t, []string{"E", "D"}, page(5, 2), "the newest first")
+		require.Equal(t, []string{"E", "D"}, page(5, 2), "the newest entry comes first")
 		require.Equal(t, []string{"C", "B", "A"}, page(3, 100))
 		require.Empty(t, page(0, 1))
 		_, err := c.Page(t.Context(), "acme", c.find, 6, 2)
-		require.ErrorIs(t, err, keyring.ErrTampered, "there is no such entry")
+		require.ErrorIs(t, err, keyring.ErrTampered, "there is no entry 6")
 	})
 }
 
@@ -314,7 +314,7 @@ func TestLog_Trim(t *testing.T) {
 			left = append(left, e)
 			return nil
 		})
-		require.NoError(t, err, "the rest stays verifiable, with a head from before too")
+		require.NoError(t, err, "the rest can be verified, also with a head from before the trim")
 		require.Len(t, left, 2)
 		require.Equal(t, "C", left[0].Name)
 		require.Equal(t, audit.Trim, left[1].Action)
@@ -360,26 +360,26 @@ func TestLog_Turn(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err = c.Turn(ctx, "acme")
-		require.ErrorIs(t, err, context.DeadlineExceeded, "a caller whose context ends leaves the line")
-		require.False(t, appended.Load() || second.Load(), "a turn lasts until it is released")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "a caller whose context ends stops waiting")
+		require.False(t, appended.Load() || second.Load(), "a turn lasts until its release")
 		c.append(t, "globex", "B")
 		require.EqualValues(t, 1, c.store.applies.Load(), "tenants do not wait for each other")
 		release()
 		callers.Wait()
-		require.EqualValues(t, 2, earlier, "turns are taken in the order in which the callers came")
+		require.EqualValues(t, 2, earlier, "callers take turns in the order of their calls")
 		synctest.Wait()
-		require.Zero(t, audit.Pending(c.Log), "a tenant takes memory only while something waits for its turn")
+		require.Zero(t, audit.Pending(c.Log), "a tenant takes memory only while a caller waits for its turn")
 
 		release, err = c.Turn(t.Context(), "acme")
 		require.NoError(t, err)
 		defer release()
 		began := time.Now()
-		require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("C")), audit.ErrNotRecorded, "an entry does not wait for ever")
+		require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("C")), audit.ErrNotRecorded, "an entry does not wait forever")
 		require.Equal(t, 10*time.Second, time.Since(began))
 	})
 }
 
-// trimmed is a storage of which another process drops entries once they were read.
+// trimmed is a storage from which another process drops entries after they are read.
 type trimmed struct{ store.Store }
 
 func (s trimmed) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {

@@ -30,7 +30,7 @@ func newFileSink(t testing.TB) (*audit.FileSink, string) {
 	return sink, path
 }
 
-// readRecords returns what lines of JSON have.
+// readRecords decodes lines of JSON.
 func readRecords(text []byte) ([]audittest.Record, error) {
 	var out []audittest.Record
 	lines := bufio.NewScanner(bytes.NewReader(text))
@@ -74,13 +74,13 @@ func TestFileSink(t *testing.T) {
 	t.Run("returns a write error and starts a new line after it", func(t *testing.T) {
 		sink, path := newFileSink(t)
 		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
-		audit.BreakFile(sink) // writes fail from now on, as on a full disk
+		audit.BreakFile(sink) // writes fail from here on, as on a full disk
 		err := sink.Record(t.Context(), "acme", entryOf("LOST"))
 		require.ErrorContains(t, err, path, "the error names the file")
 		require.ErrorIs(t, err, os.ErrClosed)
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 		require.NoError(t, err)
-		_, err = file.WriteString(`{"name":"LO`) // what a full disk leaves
+		_, err = file.WriteString(`{"name":"LO`) // a partial line, as a full disk leaves it
 		require.NoError(t, errors.Join(err, file.Close()))
 		require.Error(t, sink.Reopen(), "the broken file cannot be closed")
 		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
@@ -101,7 +101,7 @@ func TestNewSlogSink(t *testing.T) {
 		var out bytes.Buffer
 		quiet := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
 		require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records at level INFO")
-		require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an operation that was not logged is not recorded")
+		require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an error of the handler is an error of the sink")
 		require.NotNil(t, audit.NewSlogSink(nil))
 	})
 }
@@ -110,8 +110,8 @@ func entryOf(name string) audit.Entry {
 	return audit.Entry{Time: time.Now(), Action: audit.Put, Scope: "acme", Name: name}
 }
 
-// namesIn returns the names of the entries in a file, and "?" for a line that
-// is none.
+// namesIn returns the names of the entries in a file, and "?" for a line that is not an
+// entry.
 func namesIn(t testing.TB, path string) []string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -136,15 +136,15 @@ func TestNewFileSink(t *testing.T) {
 		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
 		require.NoError(t, sink.Close())
 
-		require.NoError(t, os.Chmod(path, 0o640)) // a log shipper reads it
+		require.NoError(t, os.Chmod(path, 0o640)) // for a log shipper
 		sink, err = audit.NewFileSink(path)
 		require.NoError(t, err)
 		defer sink.Close()
 		info, err = os.Stat(path)
 		require.NoError(t, err)
-		require.Equal(t, os.FileMode(0o640), info.Mode().Perm(), "what an operator decided stays")
+		require.Equal(t, os.FileMode(0o640), info.Mode().Perm(), "the operator's mode is kept")
 		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
-		require.Equal(t, []string{"A", "B"}, namesIn(t, path), "what is there stays")
+		require.Equal(t, []string{"A", "B"}, namesIn(t, path), "existing entries are kept")
 	})
 
 	t.Run("requires a regular file", func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestNewFileSink(t *testing.T) {
 		_, err = audit.NewFileSink("")
 		require.EqualError(t, err, "audit file: the path is empty; set it to the file to append to")
 		_, err = audit.NewFileSink(filepath.Join(folder, "missing", "audit.jsonl"))
-		require.ErrorContains(t, err, "missing", "the error names the place")
+		require.ErrorContains(t, err, "missing", "the error names the path")
 	})
 }
 
@@ -163,9 +163,9 @@ func TestFileSink_PartialLine(t *testing.T) {
 		before string
 		want   []string
 	}{
-		"nothing":        {"", []string{"B"}},
-		"a whole line":   {`{"name":"A"}` + "\n", []string{"A", "B"}},
-		"half a line":    {`{"name":"A"}` + "\n" + `{"na`, []string{"A", "?", "B"}},
+		"empty":          {"", []string{"B"}},
+		"complete line":  {`{"name":"A"}` + "\n", []string{"A", "B"}},
+		"partial line":   {`{"name":"A"}` + "\n" + `{"na`, []string{"A", "?", "B"}},
 		"no line break":  {`{"name":"A"}`, []string{"A", "B"}},
 		"one line break": {"\n", []string{"?", "B"}},
 	} {
@@ -212,7 +212,7 @@ func TestFileSink_Reopen(t *testing.T) {
 				want = append(want, fmt.Sprintf("W%d_%d", w, n))
 			}
 		}
-		require.ElementsMatch(t, want, names, "every entry is in one of the files, once")
+		require.ElementsMatch(t, want, names, "every entry is in exactly one file")
 	})
 
 	t.Run("switches to the new file, or keeps the old one on failure", func(t *testing.T) {
@@ -228,7 +228,7 @@ func TestFileSink_Reopen(t *testing.T) {
 		require.NoError(t, os.Rename(path, path+".2"))
 		require.NoError(t, os.Mkdir(path, 0o700))
 		require.ErrorContains(t, sink.Reopen(), "is not a regular file")
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("KEPT")), "it goes on with the file that it has")
+		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("KEPT")), "it keeps the current file")
 		require.Equal(t, []string{"NEW", "KEPT"}, namesIn(t, path+".2"))
 	})
 }
@@ -238,7 +238,7 @@ func TestFileSink_Close(t *testing.T) {
 		sink, path := newFileSink(t)
 		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
 		require.NoError(t, sink.Close())
-		require.NoError(t, sink.Close(), "closing twice is harmless")
+		require.NoError(t, sink.Close(), "a second Close returns nil")
 		require.ErrorContains(t, sink.Record(t.Context(), "acme", entryOf("B")), "is closed")
 		require.ErrorContains(t, sink.Reopen(), "is closed")
 		require.Equal(t, []string{"A"}, namesIn(t, path))
@@ -261,7 +261,7 @@ func TestFileSink_Close(t *testing.T) {
 					if err == nil {
 						kept = append(kept, name)
 					} else if errors.Is(err, os.ErrClosed) {
-						t.Errorf("the file was closed under an entry: %v", err)
+						t.Errorf("the file was closed during a write: %v", err)
 					}
 				})
 			}
@@ -270,12 +270,12 @@ func TestFileSink_Close(t *testing.T) {
 			written := namesIn(t, path)
 			group.Wait()
 			require.Equal(t, written, namesIn(t, path), "nothing is written after Close")
-			require.ElementsMatch(t, kept, written, "what was recorded is there")
+			require.ElementsMatch(t, kept, written, "every recorded entry is in the file")
 		}
 	})
 }
 
-// failing is a handler that logs nowhere.
+// failing is a handler that returns an error.
 type failing struct{ slog.Handler }
 
 func (failing) Enabled(context.Context, slog.Level) bool  { return true }
