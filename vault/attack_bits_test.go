@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// TestAttackBits_Flip edits what storage answers with, a
-// bit at a time. Messages have a test of their own, in SQL.
+// TestAttackBits_Flip flips each bit of a row that storage returns. TestAttackRows_Message
+// does the same for messages, in SQL.
 func TestAttackBits_Flip(t *testing.T) {
 	for what, part := range map[string]func(*store.Snapshot) []byte{
 		"the scope's seal":  func(s *store.Snapshot) []byte { return s.Path[1].Seal },
@@ -48,12 +48,12 @@ func TestAttackBits_Flip(t *testing.T) {
 				}
 				require.Nil(t, b, "bit %d", bit)
 				if what == "the token's hash" {
-					requireReason(t, err, vault.TokenUnknown, "that is another token's hash")
+					requireReason(t, err, vault.TokenUnknown, "the hash is that of another token")
 					continue
 				}
 				requireRefused(t, f, err, fmt.Sprintf("bit %d", bit))
 			}
-			t.Fatal("the last round is the one without an edit")
+			t.Fatal("the last round has no edit")
 		})
 	}
 }
@@ -69,7 +69,7 @@ func TestAttackBits_TruncatedSeal(t *testing.T) {
 	})
 	for ; length <= 99; length++ {
 		if length == 98 {
-			continue // the whole seal
+			continue // the complete seal
 		}
 		_, err := f.Bootstrap(t.Context(), token, nil)
 		require.ErrorIs(t, err, keyring.ErrMalformed, "%d bytes", length)
@@ -80,19 +80,19 @@ func TestAttackBits_TruncatedSeal(t *testing.T) {
 	require.Equal(t, map[string]string{"A": canaryTenant}, f.values(t, token))
 }
 
-// A storage that answers what was not asked for must not get anything served.
+// If storage returns other rows than the requested ones, the vault must not serve them.
 func TestAttackBits_LyingStorage(t *testing.T) {
 	for about, lie := range map[string]func(*store.Snapshot){
-		"another token's row":     func(s *store.Snapshot) { s.Token.ID = "AAAAAAAAAAAA" },
-		"a scope that is none":    func(s *store.Snapshot) { s.Token.Scope = "acme/../web" },
-		"a secret twice":          func(s *store.Snapshot) { s.Path[1].Secrets = append(s.Path[1].Secrets, s.Path[1].Secrets[0]) },
-		"a secret of elsewhere":   func(s *store.Snapshot) { s.Path[1].Secrets[0].Scope = "acme" },
-		"no secrets":              func(s *store.Snapshot) { s.Path[1].Secrets = nil },
-		"secrets one scope up":    func(s *store.Snapshot) { s.Path[0].Secrets, s.Path[1].Secrets = s.Path[1].Secrets, s.Path[0].Secrets },
-		"scopes the wrong way":    func(s *store.Snapshot) { s.Path[0], s.Path[1] = s.Path[1], s.Path[0] },
-		"no keys":                 func(s *store.Snapshot) { s.Keys = nil },
-		"a version that is later": func(s *store.Snapshot) { s.Path[1].Secrets[0].Version++ },
-		"a revoked stranger":      func(s *store.Snapshot) { s.Path[1].Revoked = append(s.Path[1].Revoked, store.RevokedRow{ID: "x"}) },
+		"another token's row":       func(s *store.Snapshot) { s.Token.ID = "AAAAAAAAAAAA" },
+		"an invalid scope":          func(s *store.Snapshot) { s.Token.Scope = "acme/../web" },
+		"a secret twice":            func(s *store.Snapshot) { s.Path[1].Secrets = append(s.Path[1].Secrets, s.Path[1].Secrets[0]) },
+		"a secret of another scope": func(s *store.Snapshot) { s.Path[1].Secrets[0].Scope = "acme" },
+		"no secrets":                func(s *store.Snapshot) { s.Path[1].Secrets = nil },
+		"secrets exchanged":         func(s *store.Snapshot) { s.Path[0].Secrets, s.Path[1].Secrets = s.Path[1].Secrets, s.Path[0].Secrets },
+		"scopes in reverse order":   func(s *store.Snapshot) { s.Path[0], s.Path[1] = s.Path[1], s.Path[0] },
+		"no keys":                   func(s *store.Snapshot) { s.Keys = nil },
+		"a later version":           func(s *store.Snapshot) { s.Path[1].Secrets[0].Version++ },
+		"another revoked token":     func(s *store.Snapshot) { s.Path[1].Revoked = append(s.Path[1].Revoked, store.RevokedRow{ID: "x"}) },
 	} {
 		t.Run(about, func(t *testing.T) {
 			f := newFixture(t)
@@ -118,5 +118,5 @@ func TestAttackBits_UnknownToken(t *testing.T) {
 	require.Equal(t, vault.TokenUnknown, refused.Reason)
 	_, err = f.Bootstrap(t.Context(), bundle.NewValue("rnt_x"), nil)
 	require.Error(t, err)
-	require.Empty(t, f.log.text(), "anybody can show unknown tokens all day")
+	require.Empty(t, f.log.text(), "unknown tokens must not fill the log")
 }

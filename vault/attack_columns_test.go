@@ -14,15 +14,15 @@ import (
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
-// columnAttack is an edit of one column. Those who look at it refuse it, or it
-// does not matter to a bundle, and because says why.
+// columnAttack is an edit of one column. Either the operations that use the column
+// refuse it, or the edit does not matter to a bundle, for the reason in because.
 type columnAttack struct {
 	column  string
-	edit    string   // SQL; if empty, a bit of the BLOB is flipped
-	where   string   // in which row
-	refuses []string // the probes that refuse; the others see what was put
-	unknown bool     // the token is not known any more
-	closed  bool     // the database does not open any more
+	edit    string   // SQL; if empty, one bit of the BLOB is flipped
+	where   string   // the row, if edit is empty
+	refuses []string // the probes that refuse; the others see the genuine values
+	unknown bool     // the token becomes unknown
+	closed  bool     // the database can no longer be opened
 	because string
 }
 
@@ -36,7 +36,7 @@ const (
 	rowEntry = "tenant = 'acme' AND seq = 3"
 )
 
-// probes look at all that a vault shows. Those that write come last.
+// probes cover the operations of a vault. Those that write come last.
 var probes = []struct {
 	name string
 	look func(t testing.TB, f *fixture, w *world) error
@@ -44,7 +44,7 @@ var probes = []struct {
 	{"bootstrap", func(t testing.TB, f *fixture, w *world) error {
 		b, err := f.Bootstrap(t.Context(), w.token, nil)
 		if err == nil {
-			require.Equal(t, w.genuine, reveal(b), "what is served is what was put")
+			require.Equal(t, w.genuine, reveal(b), "the vault serves the stored values")
 			s, _ := b.Get("A")
 			require.Equal(t, "anthropic", s.Kind)
 		}
@@ -53,10 +53,10 @@ var probes = []struct {
 	{"revoked", func(t testing.TB, f *fixture, w *world) error {
 		_, err := f.Bootstrap(t.Context(), w.gone, nil)
 		if refused, ok := errors.AsType[*vault.TokenError](err); ok {
-			require.Equal(t, vault.TokenRevoked, refused.Reason, "it stays revoked")
+			require.Equal(t, vault.TokenRevoked, refused.Reason, "the token stays revoked")
 			return nil
 		}
-		require.Error(t, err, "a revoked token got a bundle")
+		require.Error(t, err, "the vault served a revoked token")
 		return err
 	}},
 	{"list", func(t testing.TB, f *fixture, _ *world) error { _, err := f.List(t.Context(), "acme"); return err }},
@@ -76,7 +76,7 @@ var probes = []struct {
 	{"activate", func(t testing.TB, f *fixture, w *world) error {
 		_, err := f.Activate(t.Context(), "acme", "A", 1)
 		if err == nil {
-			require.Equal(t, canaryOld, f.values(t, w.issue(t, "acme"))["A"], "what comes back is what was put")
+			require.Equal(t, canaryOld, f.values(t, w.issue(t, "acme"))["A"], "the activated value is the stored one")
 		}
 		return err
 	}},
@@ -87,37 +87,37 @@ var probes = []struct {
 }
 
 var (
-	everyone = []string{"bootstrap", "revoked", "list", "list web", "history", "tokens", "audit", "activate", "put"} // whose path goes through acme
-	web      = []string{"bootstrap", "revoked", "list web", "tokens"}                                                // through acme/web
-	shown    = []string{"list", "history"}                                                                           // who shows the active version
-	past     = []string{"history", "activate"}                                                                       // who reads earlier ones
-	holder   = []string{"bootstrap", "tokens"}                                                                       // who reads the token's row
-	reader   = []string{"audit"}                                                                                     // who reads the audit chain
+	everyone = []string{"bootstrap", "revoked", "list", "list web", "history", "tokens", "audit", "activate", "put"} // operations on a path through acme
+	web      = []string{"bootstrap", "revoked", "list web", "tokens"}                                                // operations on a path through acme/web
+	shown    = []string{"list", "history"}                                                                           // operations that show the active version
+	past     = []string{"history", "activate"}                                                                       // operations that read earlier versions
+	holder   = []string{"bootstrap", "tokens"}                                                                       // operations that read the row of the token
+	reader   = []string{"audit"}                                                                                     // operations that read the audit chain
 )
 
-// What several columns have in common.
+// Reasons that apply to several columns.
 const (
-	usesDoNotMatter    = "Last uses are outside the seals, so that reading writes none; they give no right, and whoever holds the database can make them say anything."
-	notesDoNotMatter   = "Label and author of a token are notes for administrators; they give no right, and whoever holds the database can make them say anything."
-	changesDoNotMatter = "The numbers of changes only say when runners that wait look again; what they then get is checked, and it arrives with the next refresh at the latest."
-	previewsAreChecked = "No bundle takes anything from it: it serves previews and history, and whoever shows those checks it."
-	earlierAreChecked  = "No bundle takes anything from an earlier version: whoever shows or activates it checks it."
-	schemaOpensNothing = "The version of the tables decides only whether the database opens."
-	waiversGiveNothing = "A waiver leaves a problem out of the bundle; it gives no right, and whoever holds the database can make it say anything."
-	mintedElsewhere    = "Nothing mints here; TestIntegration_Storage has the attacks on what was minted."
-	auditServesNobody  = "No bundle takes anything from the audit chain: whoever reads or verifies it checks it."
+	usesDoNotMatter    = "Seals do not cover last uses, so that a read writes no seal. Last uses grant no access, and an attacker with the database can set them freely."
+	notesDoNotMatter   = "The label and author of a token are notes for administrators. They grant no access, and an attacker with the database can set them freely."
+	changesDoNotMatter = "The numbers of changes only determine when waiting runners read again. Their bundles are verified, and arrive with the next refresh at the latest."
+	previewsAreChecked = "Bundles do not use it. List and History do, and verify it."
+	earlierAreChecked  = "Bundles do not use earlier versions. History and Activate do, and verify them."
+	schemaOpensNothing = "The version of the tables only decides whether the database can be opened."
+	waiversGiveNothing = "A waiver removes a problem from the bundle. It grants no access, and an attacker with the database can set it freely."
+	mintedElsewhere    = "This vault has no integrations. TestIntegration_Storage has the attacks on minted rows."
+	auditServesNobody  = "Bundles do not use the audit chain. AuditPage and VerifyAudit do, and verify it."
 )
 
 // columnAttacks has one or more edits of every column of the database.
 var columnAttacks = []columnAttack{
 	{column: "satchel_schema.version", edit: "UPDATE satchel_schema SET version = version + 98", closed: true, because: schemaOpensNothing},
 	{column: "satchel_schema.version", edit: "UPDATE satchel_schema SET version = version - 2", closed: true, because: schemaOpensNothing},
-	{column: "satchel_schema.applied", edit: "UPDATE satchel_schema SET applied = 1", because: "When a migration ran is a note for people; nothing reads it."},
+	{column: "satchel_schema.applied", edit: "UPDATE satchel_schema SET applied = 1", because: "The time of a migration is a note for people. Nothing reads it."},
 	{column: "changes.one", edit: "DELETE FROM changes", because: changesDoNotMatter},
 	{column: "changes.newest", edit: "UPDATE changes SET newest = 0", because: changesDoNotMatter},
 
 	{column: "data_keys.tenant", edit: "UPDATE data_keys SET tenant = 'initech' WHERE tenant = 'acme'", refuses: everyone},
-	{column: "data_keys.id", edit: "UPDATE data_keys SET id = x'00112233445566778899aabbccddeeff' WHERE tenant = 'acme'", because: "The vault takes the id of a data key from its record, which the data key authenticates; the column only keeps records apart."},
+	{column: "data_keys.id", edit: "UPDATE data_keys SET id = x'00112233445566778899aabbccddeeff' WHERE tenant = 'acme'", because: "The vault takes the id of a data key from its record, which the data key authenticates. The column only distinguishes records."},
 	{column: "data_keys.record", where: "tenant = 'acme'", refuses: everyone},
 	{column: "data_keys.record", edit: "UPDATE data_keys SET record = (SELECT record FROM data_keys WHERE tenant = 'globex') WHERE tenant = 'acme'", refuses: everyone},
 	{column: "data_keys.record", edit: "UPDATE data_keys SET record = x'' WHERE tenant = 'acme'", refuses: everyone},
@@ -168,11 +168,11 @@ var columnAttacks = []columnAttack{
 	{column: "heads.active", edit: "UPDATE heads SET active = 3 WHERE scope = 'acme' AND name = 'A'", refuses: everyone},
 	{column: "heads.active", edit: "UPDATE heads SET active = NULL WHERE scope = 'acme' AND name = 'A'", refuses: everyone},
 	{column: "heads.active", edit: "UPDATE heads SET active = NULL WHERE " + rowTomb, refuses: web},
-	{column: "heads.last", edit: "UPDATE heads SET last = 1 WHERE scope = 'acme' AND name = 'A'", refuses: append(past, "put"), because: "The last version only numbers the next one, and is refused below a version that exists."},
-	{column: "heads.last", edit: "UPDATE heads SET last = 1000 WHERE scope = 'acme' AND name = 'A'", because: "A last version that is too high makes the numbers of versions jump, which nothing minds."},
-	{column: "heads.last", edit: "UPDATE heads SET last = 0 WHERE scope = 'acme' AND name = 'D'", because: "Of a name that was deleted nothing is left to hold the last version to: whoever holds the database can make its numbers start again, which lets rows of before the deletion pass as history and never as the active version."},
+	{column: "heads.last", edit: "UPDATE heads SET last = 1 WHERE scope = 'acme' AND name = 'A'", refuses: append(past, "put"), because: "The last version only determines the next number, and is refused if it is below an existing version."},
+	{column: "heads.last", edit: "UPDATE heads SET last = 1000 WHERE scope = 'acme' AND name = 'A'", because: "A last version that is too high leaves a gap in the numbers of versions, which is harmless."},
+	{column: "heads.last", edit: "UPDATE heads SET last = 0 WHERE scope = 'acme' AND name = 'D'", because: "A deleted name has no rows to check the last version against. An attacker with the database can reset its numbers; then rows from before the deletion pass as history, but never as the active version."},
 	{column: "heads.last_used", edit: "UPDATE heads SET last_used = 1 WHERE scope = 'acme' AND name = 'A'", because: usesDoNotMatter},
-	{column: "heads.last_token", edit: "UPDATE heads SET last_token = 'nobody' WHERE scope = 'acme' AND name = 'A'", because: usesDoNotMatter},
+	{column: "heads.last_token", edit: "UPDATE heads SET last_token = 'mallory' WHERE scope = 'acme' AND name = 'A'", because: usesDoNotMatter},
 
 	{column: "tokens.id", edit: "UPDATE tokens SET id = 'AAAAAAAAAAAA' WHERE " + rowToken, refuses: []string{"tokens"}, unknown: true},
 	{column: "tokens.hash", where: rowToken, refuses: []string{"tokens"}, unknown: true},
@@ -191,10 +191,10 @@ var columnAttacks = []columnAttack{
 	{column: "tokens.revoked", edit: "UPDATE tokens SET revoked = 0 WHERE " + rowGone, refuses: web},
 	{column: "tokens.revoked", edit: "UPDATE tokens SET revoked = revoked + 1 WHERE " + rowGone, refuses: web},
 	{column: "tokens.revoked", edit: "UPDATE tokens SET revoked = 1 WHERE " + rowToken, refuses: web},
-	{column: "tokens.revoked_by", edit: "UPDATE tokens SET revoked_by = 'nobody' WHERE " + rowGone, refuses: web},
+	{column: "tokens.revoked_by", edit: "UPDATE tokens SET revoked_by = 'mallory' WHERE " + rowGone, refuses: web},
 	{column: "tokens.last_used", edit: "UPDATE tokens SET last_used = 1 WHERE " + rowToken, because: usesDoNotMatter},
 	{column: "tokens.last_addr", edit: "UPDATE tokens SET last_addr = '192.0.2.1' WHERE " + rowToken, because: usesDoNotMatter},
-	{column: "tokens.last_runner", edit: "UPDATE tokens SET last_runner = 'nobody' WHERE " + rowToken, because: usesDoNotMatter},
+	{column: "tokens.last_runner", edit: "UPDATE tokens SET last_runner = 'mallory' WHERE " + rowToken, because: usesDoNotMatter},
 	{column: "tokens.waived", edit: "UPDATE tokens SET waived = 'A' WHERE " + rowToken, because: waiversGiveNothing},
 
 	{column: "minted.scope", edit: plantMinted, because: mintedElsewhere},
@@ -220,19 +220,19 @@ func TestAttackColumns(t *testing.T) {
 	for i, attack := range columnAttacks {
 		tested[attack.column] = true
 		require.True(t, slices.Contains(attack.refuses, "bootstrap") || attack.unknown || attack.because != "",
-			"%s: it is served, so there has to be a reason why that does not matter", attack.column)
+			"%s: the bundle is served, so the attack needs a reason why that does not matter", attack.column)
 		t.Run(fmt.Sprintf("%02d %s", i, attack.column), func(t *testing.T) { attack.run(t, w.copy(t)) })
 	}
 	for _, column := range w.columns(t) {
-		require.True(t, tested[column], "%s: there is no attack on this column; add one, or the reason why it does not matter", column)
+		require.True(t, tested[column], "%s: no attack edits this column; add one, or the reason why it does not matter", column)
 	}
 	for column := range tested {
-		require.Contains(t, w.columns(t), column, "the attack is on a column that does not exist")
+		require.Contains(t, w.columns(t), column, "the column of an attack must exist")
 	}
 }
 
-// run makes the attack on w and probes it, with a process that has just
-// started; the bundle also with the one that was there before.
+// run attacks w, and then runs the probe for the bundle in the running process and all
+// probes in a process that has just started.
 func (a columnAttack) run(t *testing.T, w *world) {
 	where := strings.NewReplacer(":token", "'"+tokenID(t, w.token)+"'", ":gone", "'"+tokenID(t, w.gone)+"'")
 	if a.edit != "" {
@@ -255,16 +255,16 @@ func (a columnAttack) run(t *testing.T, w *world) {
 	}
 }
 
-// check holds what one probe found to what the attack says.
+// check compares the error of one probe with the expectation of the attack.
 func (a columnAttack) check(t *testing.T, w *world, f *fixture, probe string, err error) {
 	t.Helper()
 	switch {
 	case a.unknown && probe == "bootstrap":
-		requireReason(t, err, vault.TokenUnknown, "the token is not known any more")
+		requireReason(t, err, vault.TokenUnknown, "the token is unknown")
 	case slices.Contains(a.refuses, probe):
 		requireRefused(t, f, err, probe)
 	default:
-		require.NoError(t, err, "%s is none of the attack's business", probe)
+		require.NoError(t, err, "the attack does not affect %s", probe)
 	}
 	requireNoCanary(t, f.log.text(), probe)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// swap exchanges columns between two rows of secrets.
+// swap exchanges columns between two rows of the secrets table.
 func (w *world) swap(t *testing.T, one, two, columns string) {
 	t.Helper()
 	w.sql(t, "CREATE TEMP TABLE swapped AS SELECT * FROM main.secrets")
@@ -35,7 +35,7 @@ func TestAttackRows_Swap(t *testing.T) {
 		w.requireBundleRefused(t, "swapped with another tenant")
 		b, err := w.Bootstrap(t.Context(), w.other, nil)
 		require.Nil(t, b)
-		requireRefused(t, w.fixture, err, "the other tenant is not served its neighbor's value either")
+		requireRefused(t, w.fixture, err, "the other tenant does not get the value either")
 	})
 
 	t.Run("does not list swapped previews", func(t *testing.T) {
@@ -44,10 +44,10 @@ func TestAttackRows_Swap(t *testing.T) {
 		for _, process := range []*fixture{w.fixture, w.fresh(t)} {
 			list, err := process.List(t.Context(), "acme/web")
 			require.Nil(t, list)
-			requireRefused(t, process, err, "an administrator would take one secret for the other")
+			requireRefused(t, process, err, "an administrator would mistake one secret for the other")
 			_, err = process.Info(t.Context(), "acme/web", "C")
-			requireRefused(t, process, err, "one of them alone")
-			require.Equal(t, w.genuine, process.values(t, w.token), "bundles have no previews")
+			requireRefused(t, process, err, "one secret")
+			require.Equal(t, w.genuine, process.values(t, w.token), "bundles do not contain previews")
 		}
 	})
 }
@@ -67,16 +67,16 @@ func TestAttackRows_Move(t *testing.T) {
 			for _, table := range []string{"secrets", "heads"} {
 				w.sql(t, fmt.Sprintf("UPDATE %s SET scope = '%s' WHERE scope = 'acme/web' AND name = 'C'", table, to))
 			}
-			w.requireBundleRefused(t, "gone from acme/web")
+			w.requireBundleRefused(t, "missing from acme/web")
 			b, err := w.fresh(t).Bootstrap(t.Context(), token, nil)
-			require.Nil(t, b, "%s got it", to)
+			require.Nil(t, b, "%s got the secret", to)
 			require.Error(t, err)
 		}
 	})
 
 	t.Run("refuses a secret copied to another scope", func(t *testing.T) {
 		w := newWorld(t)
-		// The attacker has a token of a scope beside the one with the secrets.
+		// The attacker has a token for a sibling of the scope with the secrets.
 		mine := w.issue(t, "acme/mine")
 		w.put(t, "acme/mine", "C", "x")
 		w.sql(t, "DELETE FROM secrets WHERE scope = 'acme/mine'")
@@ -111,10 +111,10 @@ func TestAttackRows_Move(t *testing.T) {
 		}
 		f := w.fresh(t)
 		b, err := f.Bootstrap(t.Context(), w.other, nil)
-		require.Nil(t, b, "a token of globex must not open what was acme's")
+		require.Nil(t, b, "a token of globex must not open secrets of acme")
 		requireRefused(t, f, err, "acme's rows under globex's name")
 		_, err = f.List(t.Context(), "globex")
-		requireRefused(t, f, err, "nor does an administrator of globex see it")
+		requireRefused(t, f, err, "an administrator of globex does not see them either")
 	})
 }
 
@@ -132,7 +132,7 @@ func TestAttackRows_Rollback(t *testing.T) {
 		w.restore(t, "seals", "scope = 'acme/web'")
 		b, err := w.Bootstrap(t.Context(), w.token, nil)
 		require.Nil(t, b)
-		require.ErrorIs(t, err, vault.ErrRollback, "rows and seal of an earlier time are genuine, and this process has seen later ones")
+		require.ErrorIs(t, err, vault.ErrRollback, "the earlier rows and their seal are genuine, but this process has seen later ones")
 		requireRefused(t, w.fixture, err, "rolled back")
 		for name, call := range map[string]func() error{
 			"List":       func() error { _, err := w.List(t.Context(), "acme/web"); return err },
@@ -155,7 +155,7 @@ func TestAttackRows_Rollback(t *testing.T) {
 				return err
 			},
 		} {
-			require.ErrorIs(t, call(), vault.ErrRollback, "%s: nobody builds upon what was rolled back", name)
+			require.ErrorIs(t, call(), vault.ErrRollback, "%s is refused on rolled-back rows", name)
 		}
 	})
 
@@ -173,8 +173,8 @@ func TestAttackRows_Rollback(t *testing.T) {
 		require.ErrorIs(t, err, vault.ErrRollback)
 		requireRefused(t, reader, err, "rolled back")
 
-		// Only the process that saw the later state can know. A fresh one is served
-		// what was true once.
+		// Only a process that has seen the later state detects the rollback. A new
+		// process serves the earlier state.
 		require.Equal(t, w.genuine, w.fresh(t).values(t, w.token))
 	})
 
@@ -188,7 +188,7 @@ func TestAttackRows_Rollback(t *testing.T) {
 		_, err := w.Bootstrap(t.Context(), w.token, &vault.BootstrapRequest{IfNoneMatch: "x"})
 		requireRefused(t, w.fixture, err, "forged")
 		w.sql(t, "UPDATE seals SET seal = ? WHERE scope = 'acme'", seal)
-		require.Equal(t, w.genuine, w.values(t, w.token), "what was never genuine must not lock out what is")
+		require.Equal(t, w.genuine, w.values(t, w.token), "a forged seal must not make the genuine one a rollback")
 	})
 
 	t.Run("refuses rolled-back rows of a parent scope", func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestAttackRows_Rollback(t *testing.T) {
 		b, err := w.Bootstrap(t.Context(), w.token, nil)
 		require.Nil(t, b)
 		require.ErrorIs(t, err, vault.ErrRollback)
-		requireRefused(t, w.fixture, err, "rolled back above")
+		requireRefused(t, w.fixture, err, "the parent scope is rolled back")
 	})
 }
 
@@ -259,7 +259,7 @@ func TestAttackRows_Delete(t *testing.T) {
 			} {
 				require.ErrorIs(t, call(), vault.ErrRollback, "%s of %s", name, scope)
 			}
-			// After a restart the scope cannot be told from one that never was.
+			// After a restart, the scope looks as if it had never existed.
 			list, err := w.fresh(t).List(t.Context(), scope)
 			require.NoError(t, err)
 			require.Empty(t, list)
@@ -295,14 +295,14 @@ func TestAttackRows_Delete(t *testing.T) {
 		for _, table := range []string{"seals", "secrets", "heads"} {
 			w.sql(t, "DELETE FROM "+table+" WHERE scope = 'acme'")
 		}
-		f := w.fresh(t) // which has not seen the tenant's seal
+		f := w.fresh(t) // this process has not seen the tenant's seal
 		_, err := f.Put(t.Context(), "acme", "NEW", bundle.NewValue("x"), nil)
-		requireRefused(t, f, err, "a write would make a first seal, and cover up that secrets are gone")
+		requireRefused(t, f, err, "a write would create a first seal and hide that secrets are missing")
 		_, err = f.Hide(t.Context(), "acme", "NEW")
-		requireRefused(t, f, err, "so would a tombstone")
+		requireRefused(t, f, err, "a tombstone would do the same")
 		_, _, err = f.IssueToken(t.Context(), "acme", nil)
-		requireRefused(t, f, err, "and a token")
-		w.requireBundleRefused(t, "the tenant's seal is gone")
+		requireRefused(t, f, err, "a token would do the same")
+		w.requireBundleRefused(t, "the tenant's seal is missing")
 	})
 }
 
@@ -318,14 +318,14 @@ func TestAttackRows_Token(t *testing.T) {
 			require.Nil(t, b)
 			requireRefused(t, process, err, "planted")
 			_, err = process.Tokens(t.Context(), "acme/web")
-			requireRefused(t, process, err, "a planted token is not listed as if it were one")
+			requireRefused(t, process, err, "a planted token is not listed")
 			require.NotContains(t, process.log.text(), planted)
 		}
 	})
 
 	t.Run("refuses a token of another tenant", func(t *testing.T) {
 		w := newWorld(t)
-		// The holder of globex's token points it at acme.
+		// The holder of the token of globex changes its scope to acme.
 		for _, statement := range []string{
 			"UPDATE tokens SET scope = 'acme/web' WHERE scope = 'globex'",
 			"UPDATE tokens SET key_id = (SELECT key_id FROM tokens WHERE scope = 'acme/web' AND revoked = 0) WHERE id = :other",
@@ -351,7 +351,7 @@ func TestAttackRows_Token(t *testing.T) {
 				requireRefused(t, process, err, "moved down")
 			}
 			err := process.RevokeToken(t.Context(), tokenID(t, poor))
-			requireRefused(t, process, err, "nor is a scope written to on its word")
+			requireRefused(t, process, err, "the token's scope is not written to either")
 		}
 	})
 
@@ -366,9 +366,9 @@ func TestAttackRows_Token(t *testing.T) {
 			}
 		}
 		w.sql(t, "UPDATE tokens SET revoked = 0, revoked_by = '' WHERE id = ?", tokenID(t, w.gone))
-		fresh("not revoked any more")
+		fresh("no longer revoked")
 		w.sql(t, "DELETE FROM tokens WHERE id = ?", tokenID(t, w.gone))
-		w.requireBundleRefused(t, "a revocation that is gone")
+		w.requireBundleRefused(t, "the revocation is missing")
 
 		w = newWorld(t)
 		w.keep(t, "tokens", "seals")
@@ -376,11 +376,11 @@ func TestAttackRows_Token(t *testing.T) {
 		w.restore(t, "tokens", "scope = 'acme/web'")
 		b, err := w.fresh(t).Bootstrap(t.Context(), w.token, nil)
 		require.Nil(t, b)
-		require.Error(t, err, "the row of a time before the revocation")
+		require.Error(t, err, "the row from before the revocation")
 		w.restore(t, "seals", "scope = 'acme/web'")
 		b, err = w.Bootstrap(t.Context(), w.token, nil)
 		require.Nil(t, b)
-		require.ErrorIs(t, err, vault.ErrRollback, "with the seal of that time")
+		require.ErrorIs(t, err, vault.ErrRollback, "with the seal from that time")
 	})
 }
 
@@ -404,7 +404,7 @@ func TestAttackRows_History(t *testing.T) {
 				requireRefused(t, process, err, about)
 				_, err = process.History(t.Context(), "acme", "A")
 				requireRefused(t, process, err, about)
-				require.Equal(t, w.genuine, process.values(t, w.token), "the active version is what it was")
+				require.Equal(t, w.genuine, process.values(t, w.token), "the active version is unchanged")
 			}
 		})
 	}
@@ -429,10 +429,10 @@ func TestAttackRows_Message(t *testing.T) {
 		requireRefused(t, w.fixture, err, fmt.Sprintf("cut to %d bytes", n))
 	}
 	w.sql(t, "UPDATE secrets SET message = ? WHERE scope = 'acme/web' AND name = 'C'", message)
-	require.Equal(t, w.genuine, w.values(t, w.token), "put right again, it is served again")
+	require.Equal(t, w.genuine, w.values(t, w.token), "the original message is served again")
 }
 
-// named returns the arguments that a statement names.
+// named returns the named arguments of a statement.
 func named(t *testing.T, statement string, w *world) []any {
 	if strings.Contains(statement, ":other") {
 		return []any{sql.Named("other", tokenID(t, w.other))}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,10 +19,10 @@ import (
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
-// The attacker of these tests holds the database and no key: every edit is SQL.
-// Other tests say which edits are refused; this file has what they share.
+// The attacker in these tests has the database but no key, so every edit is SQL. This
+// file has the helpers; other files have the attacks.
 
-// openSQLite returns a vault over the SQLite database in file.
+// openSQLite returns a vault that uses the SQLite database in file.
 func openSQLite(t testing.TB, file string, kek *keyringtest.Fake) *fixture {
 	t.Helper()
 	storage, err := sqlstore.Open(t.Context(), openDB(t, file), sqlstore.SQLite)
@@ -29,6 +30,7 @@ func openSQLite(t testing.TB, file string, kek *keyringtest.Fake) *fixture {
 	return newFixtureOver(t, storage, kek)
 }
 
+// openDB opens the SQLite database in file.
 func openDB(t testing.TB, file string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", file)
@@ -37,7 +39,7 @@ func openDB(t testing.TB, file string) *sql.DB {
 	return db
 }
 
-// Canaries: no refusal, error or log may hold any of them.
+// Canaries are values that no refusal, error or log may contain.
 const (
 	canaryTenant = "canary-tenant-7d1f3b9e5a2c4860"
 	canaryOld    = "canary-old-3c5e7a9b1d2f4860"
@@ -48,15 +50,15 @@ const (
 
 var canaries = []string{canaryTenant, canaryOld, canaryWeb, canaryNear, canaryOther}
 
-// world is a platform that an attacker has the database of.
+// world is a platform whose database an attacker has.
 type world struct {
 	*fixture
 	file    string
-	token   bundle.Value // of acme/web
-	gone    bundle.Value // of acme/web, revoked
-	other   bundle.Value // of globex
-	globex  map[string]string
-	genuine map[string]string // what token gets
+	token   bundle.Value      // of acme/web
+	gone    bundle.Value      // of acme/web, revoked
+	other   bundle.Value      // of globex
+	globex  map[string]string // values for other
+	genuine map[string]string // values for token
 	forge   *sql.DB
 }
 
@@ -94,16 +96,16 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// arm gives the attacker a connection.
+// arm opens the attacker's connection.
 func (w *world) arm(t testing.TB) {
 	w.forge = openDB(t, w.file)
-	w.forge.SetMaxOpenConns(1) // its temporary tables belong to a connection
+	w.forge.SetMaxOpenConns(1) // temporary tables belong to one connection
 	w.sql(t, "PRAGMA busy_timeout = 10000")
 	w.sql(t, "PRAGMA synchronous = OFF")
 }
 
-// copy returns the same world in another file, with a process that has seen
-// the state it is in.
+// copy returns a copy of the world in another file, with a process that has seen its
+// state.
 func (w *world) copy(t testing.TB) *world {
 	t.Helper()
 	c := *w
@@ -117,7 +119,7 @@ func (w *world) copy(t testing.TB) *world {
 	return &c
 }
 
-// flip changes one bit in the middle of a BLOB.
+// flip flips one bit in the middle of a BLOB.
 func (w *world) flip(t testing.TB, table, column, where string) {
 	t.Helper()
 	var b []byte
@@ -127,7 +129,7 @@ func (w *world) flip(t testing.TB, table, column, where string) {
 	w.sql(t, fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s", table, column, where), b)
 }
 
-// sql runs the attacker's statement, which has to change something.
+// sql runs a statement of the attacker, which must change a row.
 func (w *world) sql(t testing.TB, query string, args ...any) {
 	t.Helper()
 	result, err := w.forge.Exec(query, args...)
@@ -135,11 +137,11 @@ func (w *world) sql(t testing.TB, query string, args ...any) {
 	if !strings.HasPrefix(query, "PRAGMA") && !strings.HasPrefix(query, "ATTACH") && !strings.HasPrefix(query, "CREATE") {
 		n, err := result.RowsAffected()
 		require.NoError(t, err)
-		require.Positive(t, n, "the attack changes nothing: %s", query)
+		require.Positive(t, n, "the attack changes no row: %s", query)
 	}
 }
 
-// keep copies a table, for the attacker to restore rows from later.
+// keep copies tables, so that the attacker can restore their rows later.
 func (w *world) keep(t testing.TB, tables ...string) {
 	t.Helper()
 	for _, table := range tables {
@@ -147,7 +149,7 @@ func (w *world) keep(t testing.TB, tables ...string) {
 	}
 }
 
-// restore brings the rows of a table that where selects back to what they were.
+// restore restores the rows of a table that where selects to their kept state.
 func (w *world) restore(t testing.TB, table, where string) {
 	t.Helper()
 	_, err := w.forge.Exec(fmt.Sprintf("DELETE FROM main.%s WHERE %s", table, where))
@@ -155,47 +157,49 @@ func (w *world) restore(t testing.TB, table, where string) {
 	w.sql(t, fmt.Sprintf("INSERT INTO main.%s SELECT * FROM old_%s WHERE %s", table, table, where))
 }
 
-// fresh returns a vault that has seen nothing, as after a restart.
+// fresh returns a vault that has not seen any state, as after a restart.
 func (w *world) fresh(t testing.TB) *fixture {
 	t.Helper()
 	return openSQLite(t, w.file, w.kek)
 }
 
-// integrity are the errors that say that somebody was at the rows.
+// integrity are the errors for rows that were changed behind the vault's back.
 var integrity = []error{keyring.ErrTampered, keyring.ErrMalformed, keyring.ErrNoKey, vault.ErrRollback}
 
-// requireRefused fails the test unless err refuses stored rows, the vault
-// logged that as an error, and nothing of a value got out.
+// isIntegrity reports whether err refuses stored rows.
+func isIntegrity(err error) bool {
+	return slices.ContainsFunc(integrity, func(class error) bool { return errors.Is(err, class) })
+}
+
+// requireRefused fails the test unless err refuses stored rows, the vault logged an
+// error, and no part of a value is in either.
 func requireRefused(t testing.TB, f *fixture, err error, about string) {
 	t.Helper()
-	require.Error(t, err, "%s: it was served", about)
-	known := false
-	for _, class := range integrity {
-		known = known || errors.Is(err, class)
-	}
-	require.True(t, known, "%s: refused, but not as tampering: %v", about, err)
-	// Of a flood the vault logs the first ones.
+	require.Error(t, err, "%s: the vault served it", about)
+	require.True(t, isIntegrity(err), "%s: refused, but not as tampering: %v", about, err)
+	// The vault limits the rate of its log.
 	if f.refused++; f.refused <= 20 {
-		require.Positive(t, f.log.errors(), "%s: a refusal is logged as an error", about)
+		require.Positive(t, f.log.errors(), "%s: a refusal is logged at level ERROR", about)
 	}
 	requireNoCanary(t, err.Error()+f.log.text(), about)
 }
 
+// requireNoCanary fails the test if text contains a canary or a part of one.
 func requireNoCanary(t testing.TB, text, about string) {
 	t.Helper()
 	for _, canary := range canaries {
-		require.NotContains(t, text, canary, "%s: a value got out", about)
-		require.NotContains(t, text, canary[:16], "%s: a part of a value got out", about)
+		require.NotContains(t, text, canary, "%s: a value was exposed", about)
+		require.NotContains(t, text, canary[:16], "%s: a part of a value was exposed", about)
 	}
 }
 
-// requireBundleRefused fails the test unless the runner gets nothing, from the
-// running process and from one that has just started.
+// requireBundleRefused fails the test unless both the running process and one that has
+// just started refuse the bundle.
 func (w *world) requireBundleRefused(t testing.TB, about string) {
 	t.Helper()
 	for _, process := range []*fixture{w.fixture, w.fresh(t)} {
 		b, err := process.Bootstrap(t.Context(), w.token, nil)
-		require.Nil(t, b, "%s: it was served", about)
+		require.Nil(t, b, "%s: the vault served it", about)
 		requireRefused(t, process, err, about)
 	}
 }

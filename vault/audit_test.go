@@ -28,7 +28,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// auditor is a sink that keeps what it gets, and fails on demand.
+// auditor is a sink in memory that fails on demand.
 type auditor struct {
 	mu      sync.Mutex
 	entries []audit.Entry
@@ -45,7 +45,7 @@ func (a *auditor) Record(_ context.Context, _ string, e audit.Entry) error {
 	return nil
 }
 
-// with returns a vault of another process with options.
+// with returns a vault in another process with opts.
 func (f *fixture) with(t testing.TB, opts vault.Options) *fixture {
 	t.Helper()
 	keys, err := keyring.New(f.kek, nil)
@@ -57,7 +57,7 @@ func (f *fixture) with(t testing.TB, opts vault.Options) *fixture {
 	return next
 }
 
-// audit returns the verified entries of a tenant.
+// audit returns the verified audit entries of a tenant.
 func (f *fixture) audit(t testing.TB, tenant string) []audit.Entry {
 	t.Helper()
 	var entries []audit.Entry
@@ -98,7 +98,7 @@ func TestAudit_Entries(t *testing.T) {
 			require.NoError(t, f.RevokeToken(ctx, info.ID))
 			for range 3 {
 				_, err = f.Bootstrap(t.Context(), token, req)
-				requireReason(t, err, vault.TokenRevoked, "it was revoked")
+				requireReason(t, err, vault.TokenRevoked, "the token is revoked")
 			}
 			time.Sleep(time.Hour)
 			_, err = f.RotateDataKeys(ctx, 0)
@@ -138,11 +138,11 @@ func TestAudit_Entries(t *testing.T) {
 			require.Equal(t, "r1", entries[6].Runner)
 			require.Equal(t, "10.0.0.1", entries[6].Addr)
 			require.Equal(t, string(vault.TokenRevoked), entries[10].Reason)
-			require.Equal(t, entries, sink.entries, "sinks get the same, in the same order")
+			require.Equal(t, entries, sink.entries, "sinks get the same entries in the same order")
 
 			_, err = f.Bootstrap(t.Context(), token, req)
-			requireReason(t, err, vault.TokenRevoked, "it was revoked")
-			require.Len(t, f.audit(t, "acme"), len(want)+1, "a minute later a refusal is recorded again")
+			requireReason(t, err, vault.TokenRevoked, "the token is revoked")
+			require.Len(t, f.audit(t, "acme"), len(want)+1, "after a minute, a refusal is recorded again")
 
 			rows, err := f.storage.Audit(t.Context(), "acme", 0, 1000)
 			require.NoError(t, err)
@@ -195,14 +195,14 @@ func TestVerifyAudit(t *testing.T) {
 			t.Run(about, func(t *testing.T) {
 				c := w.copy(t)
 				_, err := c.VerifyAudit(t.Context(), "acme", &head, nil)
-				require.NoError(t, err, "until then it is genuine")
+				require.NoError(t, err, "the chain is genuine before the attack")
 				for _, statement := range statements {
 					c.sql(t, statement)
 				}
 				for _, f := range []*fixture{c.fixture, c.fresh(t)} {
 					_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
 					require.ErrorIs(t, err, keyring.ErrTampered)
-					require.Positive(t, f.log.errors(), "and logged")
+					require.Positive(t, f.log.errors(), "the error is logged")
 					_, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 					require.ErrorIs(t, err, keyring.ErrTampered, "trimming must not cover it up")
 				}
@@ -218,7 +218,7 @@ func TestVerifyAudit(t *testing.T) {
 		cut := w.copy(t)
 		cut.sql(t, "DELETE FROM audit WHERE tenant = 'acme' AND seq >= ?", head.Seq)
 		_, err = cut.VerifyAudit(t.Context(), "acme", nil, nil)
-		require.NoError(t, err, "without a head it cannot be noticed")
+		require.NoError(t, err, "without a head, the cut cannot be detected")
 		_, err = cut.VerifyAudit(t.Context(), "acme", &head, nil)
 		require.ErrorIs(t, err, keyring.ErrTampered)
 		cut.put(t, "acme", "Z", "z")
@@ -226,12 +226,12 @@ func TestVerifyAudit(t *testing.T) {
 		_, err = cut.VerifyAudit(t.Context(), "acme", nil, nil)
 		require.NoError(t, err)
 		_, err = cut.VerifyAudit(t.Context(), "acme", &head, nil)
-		require.ErrorIs(t, err, keyring.ErrTampered, "nor does it help that the chain grew again")
+		require.ErrorIs(t, err, keyring.ErrTampered, "new entries do not hide the cut")
 
 		gone := w.copy(t)
 		gone.sql(t, "DELETE FROM audit WHERE tenant = 'acme'")
 		_, err = gone.VerifyAudit(t.Context(), "acme", &head, nil)
-		require.ErrorIs(t, err, keyring.ErrTampered, "a chain that is gone")
+		require.ErrorIs(t, err, keyring.ErrTampered, "the chain is missing")
 	})
 
 	t.Run("detects missing entries that no trim accounts for", func(t *testing.T) {
@@ -249,7 +249,7 @@ func TestVerifyAudit(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, storage.Apply(t.Context(), &store.Change{DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 5}}}))
 			_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
-			require.ErrorIs(t, err, keyring.ErrTampered, "one more than the trim says")
+			require.ErrorIs(t, err, keyring.ErrTampered, "one entry more is missing than the trim dropped")
 		})
 	})
 
@@ -280,7 +280,7 @@ func TestVerifyAudit(t *testing.T) {
 		}
 		head, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
 		require.NoError(t, err)
-		require.Zero(t, head, "a tenant without entries")
+		require.Zero(t, head, "a tenant without entries has the zero head")
 	})
 }
 
@@ -317,15 +317,15 @@ func TestTrimAudit(t *testing.T) {
 				require.Equal(t, []int64{601, 602, 603}, seqs)
 				require.Equal(t, []audit.Action{audit.Put, audit.Put, audit.Trim}, actions)
 			}
-			require.Len(t, f.audit(t, "globex"), 1, "the other tenant's are as they were")
+			require.Len(t, f.audit(t, "globex"), 1, "the chain of the other tenant is unchanged")
 
 			n, err = f.TrimAudit(t.Context(), "acme", border)
 			require.NoError(t, err)
-			require.Zero(t, n, "nothing is left to drop, and nothing is appended")
+			require.Zero(t, n, "nothing is dropped, and nothing is appended")
 
 			n, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 			require.NoError(t, err)
-			require.Equal(t, int64(3), n, "the entry about the first trim goes too")
+			require.Equal(t, int64(3), n, "the entry of the first trim is dropped too")
 			f.put(t, "acme", "D", "d")
 			seqs, actions = nil, nil
 			_, err = f.VerifyAudit(t.Context(), "acme", &head, visit)
@@ -343,7 +343,7 @@ func TestTrimAudit(t *testing.T) {
 			storage.on.Store(true)
 			_, err := f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 			require.ErrorIs(t, err, errFull)
-			require.Len(t, f.audit(t, "acme"), 2, "a chain that lost entries without a word could not be verified")
+			require.Len(t, f.audit(t, "acme"), 2, "a chain without the entry of its trim could not be verified")
 		}
 	})
 }
@@ -360,7 +360,7 @@ func TestAudit_NotRecorded(t *testing.T) {
 				t.Helper()
 				if bestEffort {
 					require.NoError(t, err, what)
-					require.Positive(t, f.log.errors(), "that it was not recorded is logged")
+					require.Positive(t, f.log.errors(), "the failure to record is logged")
 				} else {
 					require.ErrorIs(t, err, audit.ErrNotRecorded, what)
 				}
@@ -380,20 +380,20 @@ func TestAudit_NotRecorded(t *testing.T) {
 			if bestEffort {
 				want = "b"
 			}
-			require.Equal(t, map[string]string{"A": want}, f.values(t, token), "what was refused has not happened")
+			require.Equal(t, map[string]string{"A": want}, f.values(t, token), "a refused operation has no effect")
 			_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
 			require.NoError(t, err)
 
 			setError(&f.storage.failApply, down)
 			_, err = f.Bootstrap(t.Context(), token, nil)
-			check(err, "a delivery that storage does not take")
+			check(err, "a delivery that storage does not record")
 			_, err = f.Put(t.Context(), "acme", "A", bundle.NewValue("c"), nil)
-			require.ErrorIs(t, err, down, "a write is stored with its entry or not at all")
+			require.ErrorIs(t, err, down, "a write is stored with its entry, or not at all")
 		})
 	}
 }
 
-// forgetful is a storage that takes no entries.
+// forgetful is a storage that can refuse audit entries.
 type forgetful struct {
 	store.Store
 	on atomic.Bool
@@ -408,7 +408,7 @@ func (s *forgetful) Apply(ctx context.Context, c *store.Change) error {
 	return s.Store.Apply(ctx, c)
 }
 
-// slowAppend is a storage in which an Apply that appends takes a second.
+// slowAppend is a storage in which appending audit entries takes a second.
 type slowAppend struct {
 	store.Store
 	appends atomic.Int64
@@ -422,14 +422,22 @@ func (s *slowAppend) Apply(ctx context.Context, c *store.Change) error {
 	return s.Store.Apply(ctx, c)
 }
 
+// newSlowFixture returns a vault over a slowAppend with a secret and a token, which has
+// fetched a bundle.
+func newSlowFixture(t *testing.T) (*fixture, bundle.Value, *slowAppend) {
+	t.Helper()
+	storage := &slowAppend{Store: memstore.New()}
+	f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+	f.put(t, "acme", "A", "a")
+	token := f.issue(t, "acme")
+	f.values(t, token)
+	return f, token, storage
+}
+
 func TestAudit_Deliveries(t *testing.T) {
 	t.Run("share a write when they are concurrent", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			storage := &slowAppend{Store: memstore.New()}
-			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "a")
-			token := f.issue(t, "acme")
-			f.values(t, token)
+			f, token, storage := newSlowFixture(t)
 			before := storage.appends.Load()
 			var wg sync.WaitGroup
 			for i := range 100 {
@@ -440,14 +448,14 @@ func TestAudit_Deliveries(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.LessOrEqual(t, storage.appends.Load()-before, int64(2), "the first, and all who came meanwhile")
+			require.LessOrEqual(t, storage.appends.Load()-before, int64(2), "one write for the first entry and one for all others")
 			runners := map[string]int{}
 			for _, e := range f.audit(t, "acme") {
 				if e.Action == audit.Deliver && e.Runner != "" {
 					runners[e.Runner]++
 				}
 			}
-			require.Len(t, runners, 100, "none is lost")
+			require.Len(t, runners, 100, "no entry is lost")
 			for runner, n := range runners {
 				require.Equal(t, 1, n, "runner %s", runner)
 			}
@@ -474,11 +482,7 @@ func TestAudit_Deliveries(t *testing.T) {
 
 	t.Run("do not wait for later ones", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			storage := &slowAppend{Store: memstore.New()}
-			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "a")
-			token := f.issue(t, "acme")
-			f.values(t, token)
+			f, token, _ := newSlowFixture(t)
 			longest := make(chan time.Duration, 20)
 			var wg sync.WaitGroup
 			for i := range 20 { // one every half second
@@ -494,18 +498,14 @@ func TestAudit_Deliveries(t *testing.T) {
 			wg.Wait()
 			close(longest)
 			for took := range longest {
-				require.LessOrEqual(t, took, 2*time.Second, "the write under way, and its own")
+				require.LessOrEqual(t, took, 2*time.Second, "a delivery waits for the write under way and for one more")
 			}
 		})
 	})
 
 	t.Run("keep their entries when another runner disconnects", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			storage := &slowAppend{Store: memstore.New()}
-			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "a")
-			token := f.issue(t, "acme")
-			f.values(t, token)
+			f, token, _ := newSlowFixture(t)
 			var wg sync.WaitGroup
 			var served atomic.Int64
 			for i := range 30 {
@@ -533,7 +533,7 @@ func TestAudit_Deliveries(t *testing.T) {
 					recorded++
 				}
 			}
-			require.GreaterOrEqual(t, int64(recorded), served.Load(), "whoever was served is recorded")
+			require.GreaterOrEqual(t, int64(recorded), served.Load(), "every delivery is recorded")
 			f.values(t, token)
 		})
 	})
@@ -567,8 +567,8 @@ func TestAudit_Deliveries(t *testing.T) {
 	})
 }
 
-// busyChain is a storage whose audit chains grow so fast that whoever appends
-// more than four entries is too late.
+// busyChain is a storage whose audit chains grow so fast that appending more than four
+// entries always conflicts.
 type busyChain struct{ store.Store }
 
 func (s busyChain) Apply(ctx context.Context, c *store.Change) error {
@@ -578,7 +578,7 @@ func (s busyChain) Apply(ctx context.Context, c *store.Change) error {
 	return s.Store.Apply(ctx, c)
 }
 
-// between is a storage that does something before it reads a chain.
+// between is a storage that calls do once before it reads a chain.
 type between struct {
 	store.Store
 	do func()

@@ -52,7 +52,7 @@ func TestBootstrap_Meta(t *testing.T) {
 		require.NoError(t, err)
 		b, err := wire.Decode(sent, "https://host")
 		require.NoError(t, err)
-		require.Equal(t, []string{"fine", longest}, b.Meta().Notices, "runners cut nothing off")
+		require.Equal(t, []string{"fine", longest}, b.Meta().Notices, "runners do not shorten notices")
 	})
 }
 
@@ -69,7 +69,7 @@ func TestBootstrap_Revision(t *testing.T) {
 		seen := map[string]bool{revision: true}
 		for range 3 {
 			require.Equal(t, revision, f.bundle(t, token).Revision(), "the same state has one revision")
-			require.Equal(t, revision, other.bundle(t, token).Revision(), "in every process")
+			require.Equal(t, revision, other.bundle(t, token).Revision(), "it is the same in every process")
 		}
 		for about, change := range map[string]func() error{
 			"a write below":              func() error { f.put(t, "acme/web/pool-a", "A", "two"); return nil },
@@ -78,13 +78,13 @@ func TestBootstrap_Revision(t *testing.T) {
 			"another token":              func() error { f.issue(t, "acme/web"); return nil },
 			"a use":                      func() error { f.bundle(t, token); return f.Flush(ctx) },
 			"the same value":             func() error { f.put(t, "acme/web", "A", "acme/web"); return nil },
-			"a version that was active":  func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
+			"the active version":         func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
 			"a listing":                  func() error { _, err := f.List(ctx, "acme/web"); return err },
 			"a refused write":            func() error { f.Delete(ctx, "acme/web", "NEVER"); return nil },
 			"a scope made further below": func() error { f.issue(t, "acme/web/new/one"); return nil },
 		} {
 			require.NoError(t, change(), about)
-			require.Equal(t, revision, f.bundle(t, token).Revision(), "%s is none of its business", about)
+			require.Equal(t, revision, f.bundle(t, token).Revision(), "the revision does not depend on %s", about)
 		}
 		spare := f.issue(t, "acme/web")
 		for _, change := range []struct {
@@ -95,9 +95,9 @@ func TestBootstrap_Revision(t *testing.T) {
 			{"a write above", func() error { f.put(t, "acme", "NEW", "two"); return nil }},
 			{"an older version", func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err }},
 			{"a tombstone", func() error { _, err := f.Hide(ctx, "acme/web", "NEW"); return err }},
-			{"its end", func() error { return f.Delete(ctx, "acme/web", "NEW") }},
-			{"the end of a secret", func() error { return f.Delete(ctx, "acme", "NEW") }},
-			{"what is said about a value", func() error { f.put(t, "acme/web", "A", "acme/web", vault.PutOptions{Kind: "custom"}); return nil }},
+			{"a deleted tombstone", func() error { return f.Delete(ctx, "acme/web", "NEW") }},
+			{"a deleted secret", func() error { return f.Delete(ctx, "acme", "NEW") }},
+			{"the kind of a value", func() error { f.put(t, "acme/web", "A", "acme/web", vault.PutOptions{Kind: "custom"}); return nil }},
 			{"a revoked token", func() error { return f.RevokeToken(ctx, tokenID(t, spare)) }},
 		} {
 			require.NoError(t, change.do(), change.about)
@@ -112,7 +112,7 @@ func TestBootstrap_Revision(t *testing.T) {
 		f := newFixture(t)
 		f.put(t, "acme", "A", "one")
 		x, y := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{RotateBy: soon()})
-		require.NotEqual(t, f.bundle(t, x).Revision(), f.bundle(t, y).Revision(), "what is said about the token is a part of the answer")
+		require.NotEqual(t, f.bundle(t, x).Revision(), f.bundle(t, y).Revision(), "the metadata of the token is part of the bundle")
 		_, err := f.Bootstrap(t.Context(), y, &vault.BootstrapRequest{IfNoneMatch: f.bundle(t, x).Revision()})
 		require.NoError(t, err)
 	})
@@ -124,7 +124,7 @@ func TestBootstrap_Revision(t *testing.T) {
 		first := f.bundle(t, token).Revision()
 		f.put(t, "acme", "A", "other")
 		f.put(t, "acme", "A", "weak")
-		require.NotEqual(t, first, f.bundle(t, token).Revision(), "a revision does not tell that a value is back")
+		require.NotEqual(t, first, f.bundle(t, token).Revision(), "the revision does not reveal an earlier value")
 	})
 }
 
@@ -134,14 +134,14 @@ func TestBootstrap_IfNoneMatch(t *testing.T) {
 	token := f.issue(t, "acme")
 	revision := f.bundle(t, token).Revision()
 	b, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
-	require.True(t, err == vault.ErrUnchanged, "callers may compare it")
+	require.True(t, err == vault.ErrUnchanged, "callers may compare with ==")
 	require.Nil(t, b)
 	_, err = f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision, Wait: -time.Hour})
-	require.ErrorIs(t, err, vault.ErrUnchanged, "a negative wait is none")
+	require.ErrorIs(t, err, vault.ErrUnchanged, "a negative wait counts as zero")
 	for _, stale := range []string{"x", revision[:21], revision + "a", strings.ToUpper(revision), `"` + revision + `"`, "*", "\xff", strings.Repeat("a", 1<<20)} {
 		b, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: stale, Wait: time.Minute})
 		require.NoError(t, err)
-		require.Equal(t, map[string]string{"A": "one"}, reveal(b), "whoever has another gets the bundle, without waiting")
+		require.Equal(t, map[string]string{"A": "one"}, reveal(b), "a runner with another revision gets the bundle without waiting")
 	}
 }
 
@@ -171,7 +171,7 @@ func TestNew_Keyring(t *testing.T) {
 	kek := keyringtest.NewFake("kek")
 	kek.Break(keyring.ErrUnavailable)
 	f := newFixtureOver(t, memstore.New(), kek)
-	require.Contains(t, f.log.text(), "level=WARN", "one that is only unavailable may come back")
+	require.Contains(t, f.log.text(), "level=WARN", "an unavailable key service may recover")
 	kek.Break(nil)
 	f.put(t, "acme", "A", "one")
 }

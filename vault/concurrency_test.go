@@ -57,7 +57,7 @@ func TestPut_Concurrent(t *testing.T) {
 		}
 		wg.Wait()
 		require.Len(t, processes[0].values(t, processes[1].issue(t, "acme/web")), 16)
-		require.Zero(t, processes[0].log.errors()+processes[1].log.errors(), "writers in each other's way are no tampering")
+		require.Zero(t, processes[0].log.errors()+processes[1].log.errors(), "a conflict is not logged as tampering")
 	})
 
 	t.Run("gives each of thirty writes to one secret its version", func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestPut_Concurrent(t *testing.T) {
 		for i, process := range processes {
 			wg.Go(func() {
 				if _, err := process.Put(t.Context(), "acme", fmt.Sprintf("S%d", i), bundle.NewValue("x"), nil); err != nil {
-					t.Errorf("the first writers of a tenant get in each other's way: %v", err)
+					t.Errorf("the first writes of a tenant conflict: %v", err)
 				}
 			})
 		}
@@ -143,7 +143,7 @@ func TestPut_Concurrent(t *testing.T) {
 			start := time.Now()
 			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
 			require.ErrorIs(t, err, vault.ErrConflict)
-			require.ErrorContains(t, err, "50 attempts", "the error says what happened")
+			require.ErrorContains(t, err, "50 attempts", "the error has the number of attempts")
 			require.EqualValues(t, 50, f.storage.applies.Load()-applies)
 			require.Less(t, time.Since(start), 3*time.Second)
 
@@ -151,7 +151,7 @@ func TestPut_Concurrent(t *testing.T) {
 			defer cancel()
 			start = time.Now()
 			_, err = f.Put(ctx, "acme", "A", bundle.NewValue("two"), nil)
-			require.ErrorIs(t, err, context.DeadlineExceeded, "or sooner, with its context")
+			require.ErrorIs(t, err, context.DeadlineExceeded, "it stops earlier if its context ends")
 			require.Equal(t, 100*time.Millisecond, time.Since(start))
 		})
 	})
@@ -178,20 +178,22 @@ func TestPut_Concurrent(t *testing.T) {
 			stop.Store(true)
 			runners.Wait()
 			require.NoError(t, err)
-			require.EqualValues(t, 2, storage.inserts.Load(), "the first time a delivery was faster; the second, deliveries waited")
+			require.EqualValues(t, 2, storage.inserts.Load(), "a delivery overtakes the first attempt, and waits for the second")
 		})
 	})
 }
 
+// requireConflict marks the test as failed unless err is a conflict. It may be called in
+// any goroutine.
 func requireConflict(t *testing.T, err error) {
 	t.Helper()
 	if !errors.Is(err, vault.ErrConflict) {
-		t.Errorf("want a conflict, have %v", err)
+		t.Errorf("got %v, want ErrConflict", err)
 	}
 }
 
-// The writer rotates LEFT before RIGHT, so at any moment LEFT is RIGHT or one
-// ahead. A bundle that mixed two moments would show something else.
+// The writer changes LEFT before RIGHT, so LEFT always equals RIGHT or is one ahead. A
+// bundle that mixes two states would break that rule.
 func TestBootstrap_Snapshot(t *testing.T) {
 	f := newFixture(t)
 	writer, runner := f, f.process(t)
@@ -236,7 +238,7 @@ func TestBootstrap_Snapshot(t *testing.T) {
 			left, _ := strconv.Atoi(values["LEFT"])
 			right, _ := strconv.Atoi(values["RIGHT"])
 			if left != right && left != right+1 || left == 0 {
-				t.Errorf("a bundle has LEFT %d and RIGHT %d, which were never there together", left, right)
+				t.Errorf("a bundle has LEFT %d and RIGHT %d, which were never stored together", left, right)
 			}
 			for name, value := range values {
 				if s, _ := b.Get(name); strconv.FormatInt(s.Version, 10) != value {
@@ -247,7 +249,7 @@ func TestBootstrap_Snapshot(t *testing.T) {
 			defer mu.Unlock()
 			now := values["LEFT"] + "/" + values["RIGHT"]
 			if before, ok := content[b.Revision()]; ok && before != now {
-				t.Errorf("one revision stood for %s and for %s", before, now)
+				t.Errorf("one revision has contents %s and %s", before, now)
 			}
 			content[b.Revision()] = now
 		})
@@ -255,11 +257,11 @@ func TestBootstrap_Snapshot(t *testing.T) {
 	wg.Wait()
 	close(stop)
 	<-written
-	require.Zero(t, writer.log.errors()+runner.log.errors(), "writes are not mistaken for tampering: %s", writer.log.text()+runner.log.text())
+	require.Zero(t, writer.log.errors()+runner.log.errors(), "writes are not logged as tampering: %s", writer.log.text()+runner.log.text())
 }
 
-// far is a storage at a distance. What a write reads takes longer than what an
-// entry of the audit chain does.
+// far is a remote storage. The read for a write takes longer than the read for an audit
+// entry.
 type far struct {
 	store.Store
 	inserts atomic.Int64

@@ -8,8 +8,8 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// A program checks its settings before it makes anything, and reports them all in
-// the words of its own flags.
+// A program checks its settings on startup, and reports all problems in terms of its
+// flags.
 func ExampleOptions_Check() {
 	opts := vault.Options{RefreshAfter: 10 * time.Millisecond, Notices: []string{"Set a budget for your keys.", ""}}
 	flags := map[string]string{"vault.Options.RefreshAfter": "-refresh-after", "vault.Options.Notices": "-notice"}

@@ -20,12 +20,12 @@ import (
 // servePlatform serves runners until ctx is done.
 func servePlatform(ctx context.Context, v *vault.Vault, listener net.Listener) error {
 	if err := v.Check(ctx); err != nil {
-		return err // the wrong key, say: better now than at the first request
+		return err // for example a wrong key, before the first request
 	}
 	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
 	var group sync.WaitGroup
 	defer group.Wait()
-	defer endWork() // after the last request, so that its use is stored
+	defer endWork() // after the last request, so that its last use is stored
 	group.Go(func() { _ = v.Run(work) })
 
 	var drain vaulthttp.Drain
@@ -42,11 +42,11 @@ func servePlatform(ctx context.Context, v *vault.Vault, listener net.Listener) e
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
-	drain.Start(ctx, 0) // runners that wait are answered now, and not after 50 seconds
+	drain.Start(ctx, 0) // waiting runners get a response now, not after 50 seconds
 	return server.Shutdown(ctx)
 }
 
-// A platform runs the vault's recurring work for as long as it serves.
+// A platform runs the recurring work of the vault while it serves.
 func ExampleVault_Run() {
 	ctx, stop := context.WithTimeout(context.Background(), 50*time.Millisecond) // signal.NotifyContext in a program
 	defer stop()
@@ -90,7 +90,7 @@ func ExampleVault_Tenants() {
 	// globex 1
 }
 
-// A program that was started with another key finds that out before it serves.
+// A program that was started with the wrong key detects this before it serves.
 func ExampleVault_Check() {
 	ctx := context.Background()
 	storage := memstore.New()
@@ -114,7 +114,7 @@ func ExampleVault_Check() {
 	}
 
 	err := open("2026").Check(ctx)
-	flags := map[string]string{"keyring.Options.Retired": "--retired"} // the program's own
+	flags := map[string]string{"keyring.Options.Retired": "--retired"} // of the program
 	fmt.Println(bundle.Explain(err, func(setting string) string { return flags[setting] }))
 	// Output:
 	// checking the keys of the stored data: the data keys of tenant acme are wrapped by ["local:2025"], but the keyring has ["local:2026"]; use that key, or add it with --retired

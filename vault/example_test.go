@@ -12,8 +12,8 @@ import (
 	"github.com/satchelhq/satchel/vault/memstore"
 )
 
-// newExample returns a vault in memory under a key that is in the code, which
-// is good for examples and nothing else.
+// newExample returns a vault in memory. Its key is in the code, which is acceptable only
+// in examples.
 func newExample(ctx context.Context) (*vault.Vault, error) {
 	kek, err := local.New("example", []byte("thirty-two bytes for the example"))
 	if err != nil {
@@ -26,8 +26,8 @@ func newExample(ctx context.Context) (*vault.Vault, error) {
 	return vault.New(ctx, memstore.New(), keys, nil)
 }
 
-// An administrator stores a secret for all runners of a tenant and issues a
-// token to one pool of them.
+// An administrator stores a secret for all runners of a tenant, and issues a token for
+// one pool of runners.
 func ExampleVault() {
 	ctx := vault.WithActor(context.Background(), "ada@example.com")
 	v, err := newExample(ctx)
@@ -46,7 +46,7 @@ func ExampleVault() {
 	}
 	fmt.Println(token, "is shown once, by token.Reveal()")
 
-	// What a runner with this token gets:
+	// A runner with this token gets:
 	b, err := v.Bootstrap(ctx, token, nil)
 	if err != nil {
 		log.Fatal(err)

@@ -2,13 +2,13 @@ package vault
 
 import "github.com/satchelhq/satchel/vault/store"
 
-// Collect notes uses and returns how many v keeps.
+// Collect adds uses to v and returns the number of pending uses.
 func Collect(v *Vault, used []store.Usage) int {
 	v.uses.add(used)
 	return len(v.uses.pending)
 }
 
-// Waiting returns how many places are taken in v's list of those who wait.
+// Waiting returns the number of waiting requests.
 func Waiting(v *Vault) int {
 	v.watch.mu.Lock()
 	defer v.watch.mu.Unlock()

@@ -17,14 +17,13 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// This file computes seals, MACs and revisions once more, from the description
-// of the format and the standard library alone.
+// This file computes seals, MACs and revisions independently, from docs/format.md and
+// with the standard library only.
 
 // macFunc is MAC(label, data...) under one data key.
 type macFunc func(label string, data ...[]byte) [32]byte
 
-// dataKey returns the macFunc of the tenant's newest data key, for tests that
-// forge what only the vault can write.
+// dataKey returns the macFunc of the tenant's newest data key, for tests that forge rows.
 func (f *fixture) dataKey(t testing.TB, tenant string) macFunc {
 	t.Helper()
 	snap, err := f.storage.Store.Read(t.Context(), store.Query{Scope: tenant})
@@ -41,12 +40,14 @@ func (f *fixture) dataKey(t testing.TB, tenant string) macFunc {
 	}
 }
 
+// lp is a u16 length and s.
 func lp[T string | []byte](s T) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...)
 }
 
 func u64(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
+// micros is t in Unix microseconds, or 0 for the zero time.
 func micros(t time.Time) []byte {
 	if t.IsZero() {
 		return u64(0)
@@ -54,6 +55,7 @@ func micros(t time.Time) []byte {
 	return u64(t.UnixMicro())
 }
 
+// sum is the SHA-256 hash of b.
 func sum(b []byte) []byte {
 	h := sha256.Sum256(b)
 	return h[:]
@@ -68,22 +70,23 @@ func canonical(c map[string]string) []byte {
 	return out
 }
 
+// sealContext is the encoded context of a scope's seal.
 func sealContext(scope string) []byte {
 	tenant, _, _ := strings.Cut(scope, "/")
 	return canonical(map[string]string{"purpose": "seal", "tenant": tenant, "scope": scope})
 }
 
-// metaInput is the meta of a version.
+// metaInput is the metadata of a version.
 func metaInput(r *store.SecretRow) []byte {
 	return slices.Concat(lp(r.Kind), lp(r.Delivery), micros(r.Created), micros(r.Rotated), micros(r.Expires), lp(r.Author))
 }
 
-// revokedMeta is the meta of a revoked token.
+// revokedMeta is the metadata of a revoked token.
 func revokedMeta(r *store.RevokedRow) []byte {
 	return slices.Concat(lp(""), lp(""), micros(r.Revoked), u64(0), u64(0), lp(r.RevokedBy))
 }
 
-// versionInput is what the MAC of a version covers.
+// versionInput is the input of the MAC of a version.
 func versionInput(r *store.SecretRow) []byte {
 	hidden := byte(0)
 	if r.Hidden {
@@ -92,12 +95,12 @@ func versionInput(r *store.SecretRow) []byte {
 	return slices.Concat(lp(r.Scope), lp(r.Name), u64(r.Version), []byte{hidden}, sum(metaInput(r)), sum(r.Message), sum(r.Preview))
 }
 
-// tokenInput is what the MAC of a token covers.
+// tokenInput is the input of the MAC of a token.
 func tokenInput(r *store.TokenRow) []byte {
 	return slices.Concat(lp(r.ID), r.Hash[:], lp(r.Scope), micros(r.Created), micros(r.Expires), micros(r.RotateBy))
 }
 
-// sealEntries is what the root of a seal is the hash of, and how many there are.
+// sealEntries returns the input of the root hash of a seal, and the number of entries.
 func sealEntries(s *store.ScopeState) ([]byte, int) {
 	type entry struct {
 		kind byte
@@ -125,21 +128,21 @@ func sealEntries(s *store.ScopeState) ([]byte, int) {
 	return all, len(entries)
 }
 
-// sealBody is all of a seal but its MAC.
+// sealBody is a seal without its MAC.
 func sealBody(s *store.ScopeState, keyID [16]byte, epoch int64) []byte {
 	entries, count := sealEntries(s)
 	return slices.Concat([]byte("SKS\x01\x00\x01"), keyID[:], u64(epoch), binary.BigEndian.AppendUint32(nil, uint32(count)), sum(entries))
 }
 
-// reseal gives s the seal that a vault would write for what is in it now, with
-// the key id and the epoch of the one that it has.
+// reseal gives s a seal for its current rows, with the key id and the epoch of its
+// current seal.
 func reseal(mac macFunc, s *store.ScopeState) {
 	body := sealBody(s, [16]byte(s.Seal[6:22]), int64(binary.BigEndian.Uint64(s.Seal[22:30])))
 	tag := mac("sks/v1 scope seal", body, sealContext(s.Scope))
 	s.Seal = append(body, tag[:]...)
 }
 
-// revisionInput is what the revision of a token's bundle is the hash of.
+// revisionInput is the input of the revision of a token's bundle.
 func revisionInput(path []store.ScopeState, token *store.TokenRow) []byte {
 	out := []byte("satchel/v1 etag\x00")
 	for _, s := range path {
@@ -148,6 +151,7 @@ func revisionInput(path []store.ScopeState, token *store.TokenRow) []byte {
 	return append(out, sum(slices.Concat(lp(token.ID), micros(token.Expires), micros(token.RotateBy)))...)
 }
 
+// revisionOf is the revision for the input of revisionInput.
 func revisionOf(input []byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum(input)[:16])
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// badScopes are paths that look like scopes to somebody.
+// badScopes are invalid scopes that could be mistaken for valid ones.
 var badScopes = map[string]string{
 	"nothing":               "",
 	"only a slash":          "/",
@@ -64,7 +64,7 @@ func TestCheckScope(t *testing.T) {
 	for about, scope := range badScopes {
 		err := vault.CheckScope(scope)
 		require.ErrorIs(t, err, vault.ErrInvalid, "%s: %.80q", about, scope)
-		require.Less(t, len(err.Error()), 300, "an error does not repeat an endless scope")
+		require.Less(t, len(err.Error()), 300, "the error does not repeat a long scope")
 	}
 }
 
@@ -88,10 +88,10 @@ func TestVault_InvalidScope(t *testing.T) {
 		for about, scope := range badScopes {
 			err := call(scope)
 			require.ErrorIs(t, err, vault.ErrInvalid, "%s with %s", name, about)
-			require.Less(t, len(err.Error()), 600, "an error does not repeat an endless scope")
+			require.Less(t, len(err.Error()), 600, "the error does not repeat a long scope")
 		}
 	}
-	require.Zero(t, f.storage.calls(), "a bad scope never gets to the storage")
+	require.Zero(t, f.storage.calls(), "an invalid scope never reaches storage")
 }
 
 func TestInput_ScopePath(t *testing.T) {

@@ -16,31 +16,31 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// mintFunc is a provider that is a function.
+// mintFunc is a provider.
 type mintFunc func() (*bundle.Bundle, error)
 
 func (m mintFunc) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return m() }
 
-// failedMint mints once with m, which is to fail, and returns the fixture and
-// the reason that the runner got. The vault's own secret is delivered anyhow.
+// failedMint runs one minting of m, which must fail, and returns the fixture and the
+// error. It checks that the runner gets the secret of the vault and a problem.
 func failedMint(t *testing.T, m bundle.Provider) (*fixture, string) {
 	t.Helper()
 	f := newFixture(t).with(t, vault.Options{Integrations: []vault.Integration{{Name: "github", Scope: "acme", Provider: m}}})
 	f.put(t, "acme", "A", "a")
 	b := f.bundle(t, f.issue(t, "acme"))
-	require.Equal(t, map[string]string{"A": "a"}, reveal(b), "only what the vault has")
+	require.Equal(t, map[string]string{"A": "a"}, reveal(b), "only the secret of the vault is delivered")
 	require.Len(t, b.Problems(), 1)
 	require.True(t, b.Problems()[0].Retryable)
 	states, err := f.Integrations(t.Context(), "acme")
 	require.NoError(t, err)
-	require.NotEmpty(t, states[0].Problem, "an administrator sees why")
+	require.NotEmpty(t, states[0].Problem, "the administrator sees the error")
 	require.Equal(t, "minting failed: "+states[0].Problem, b.Problems()[0].Reason)
-	require.Zero(t, states[0].Minted, "nothing was stored")
+	require.Zero(t, states[0].Minted, "nothing is stored")
 	require.Contains(t, f.log.text(), `level=WARN msg="integration failed to mint"`)
 	return f, states[0].Problem
 }
 
-// oddError is an error whose text cannot be had.
+// oddError is an error whose Error method panics.
 type oddError struct{}
 
 func (oddError) Error() string { panic(canaryMinted) }
@@ -60,8 +60,8 @@ func TestIntegration_Failure(t *testing.T) {
 				require.Equal(t, "the provider panicked", reason)
 				require.Equal(t, 1, f.log.errors())
 				require.Contains(t, f.log.text(), `msg="integration panicked" integration=github scope=acme stack="goroutine`)
-				require.Contains(t, f.log.text(), "vault.(*minter).ask", "the stack says where")
-				require.NotContains(t, f.log.text(), canaryMinted, "with what it panicked may be a secret")
+				require.Contains(t, f.log.text(), "vault.(*minter).ask", "the stack names the function")
+				require.NotContains(t, f.log.text(), canaryMinted, "the value of the panic may be a secret")
 			})
 		}
 		_, reason := failedMint(t, mintFunc(func() (*bundle.Bundle, error) { runtime.Goexit(); return nil, nil }))
@@ -116,7 +116,7 @@ func TestIntegration_Failure(t *testing.T) {
 			require.ErrorIs(t, err, vault.ErrInvalid)
 			_, reason := failedMint(t, mintFunc(func() (*bundle.Bundle, error) { return bundle.New([]bundle.Secret{s}, nil) }))
 			_, why, _ := strings.Cut(err.Error(), vault.ErrInvalid.Error())
-			require.Contains(t, reason, why, "for the same reason")
+			require.Contains(t, reason, why, "the error is the same")
 		}
 	})
 
@@ -129,9 +129,9 @@ func TestIntegration_Failure(t *testing.T) {
 			m.life = -time.Second
 			time.Sleep(40 * time.Minute)
 			for range 10 {
-				require.Equal(t, canaryMinted+"1", f.values(t, token)["GIT_TOKEN"], "what was minted before lives")
+				require.Equal(t, canaryMinted+"1", f.values(t, token)["GIT_TOKEN"], "the earlier secret is still valid")
 			}
-			require.Equal(t, int64(2), m.count.Load(), "it rests for a minute")
+			require.Equal(t, int64(2), m.count.Load(), "the next minting is after a minute")
 			time.Sleep(time.Minute)
 			m.life = time.Hour
 			require.Equal(t, canaryMinted+"3", f.values(t, token)["GIT_TOKEN"])

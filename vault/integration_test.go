@@ -26,7 +26,7 @@ type mint struct {
 	life    time.Duration // zero: no expiry
 	delay   time.Duration
 	count   atomic.Int64
-	stuck   atomic.Pointer[chan struct{}] // Fetch returns when it is closed, and not before
+	stuck   atomic.Pointer[chan struct{}] // Fetch blocks until it is closed
 	failure atomic.Pointer[error]
 }
 
@@ -54,7 +54,7 @@ func (m *mint) Fetch(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundle, err
 	return bundle.New([]bundle.Secret{s}, nil)
 }
 
-// minting returns options for an integration of acme.
+// minting returns options with an integration of acme that uses m.
 func (m *mint) minting(in vault.Integration) vault.Options {
 	in.Name, in.Scope, in.Provider = "github", "acme", m
 	return vault.Options{Integrations: []vault.Integration{in}}
@@ -112,7 +112,7 @@ func TestIntegration_Mint(t *testing.T) {
 					b, err := f.Bootstrap(t.Context(), token, req)
 					require.NoError(t, err)
 					require.Equal(t, canaryMinted+"2", reveal(b)["GIT_TOKEN"])
-					require.NotEqual(t, first.Meta().Revision, b.Meta().Revision, "the revision changes with it")
+					require.NotEqual(t, first.Meta().Revision, b.Meta().Revision, "the revision changes, too")
 					s, _ := b.Get("GIT_TOKEN")
 					require.Equal(t, bundle.Origin{Provider: "github", Location: "acme"}, s.Origin)
 					require.Equal(t, life == 0, s.Expires.IsZero())
@@ -133,7 +133,7 @@ func TestIntegration_Mint(t *testing.T) {
 			require.Equal(t, int64(3), m.count.Load())
 			require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "budget of 3")
 			time.Sleep(time.Hour)
-			require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour later there is a new one")
+			require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour later, the secret is minted again")
 
 			slow := &mint{life: time.Hour, delay: time.Hour}
 			g := newFixture(t).with(t, slow.minting(vault.Integration{Timeout: 3 * time.Second}))
@@ -155,9 +155,9 @@ func TestIntegration_Outage(t *testing.T) {
 			f.values(t, token)
 			setError(&m.failure, errors.New("the forge is down"))
 			time.Sleep(59 * time.Minute)
-			require.Equal(t, map[string]string{"A": "a", "GIT_TOKEN": canaryMinted + "1"}, f.values(t, token), "until it expires")
+			require.Equal(t, map[string]string{"A": "a", "GIT_TOKEN": canaryMinted + "1"}, f.values(t, token), "the secret is delivered until it expires")
 			require.Empty(t, f.bundle(t, token).Problems())
-			require.Equal(t, int64(2), m.count.Load(), "a failed minting is not tried again at once")
+			require.Equal(t, int64(2), m.count.Load(), "a failed minting is not retried immediately")
 			time.Sleep(time.Minute)
 			b := f.bundle(t, token)
 			require.Equal(t, map[string]string{"A": "a"}, reveal(b))
@@ -192,7 +192,7 @@ func TestIntegration_Outage(t *testing.T) {
 					began := time.Now()
 					b, err := f.Bootstrap(t.Context(), token, nil)
 					if err != nil || reveal(b)["A"] != "a" || len(b.Problems()) != 1 || !b.Problems()[0].Retryable {
-						t.Errorf("the bundle without it: %v", err)
+						t.Errorf("the bundle without the minted secret: %v", err)
 					}
 					if took := time.Since(began); took > 4*time.Second {
 						t.Errorf("the bundle took %s", took)
@@ -200,14 +200,14 @@ func TestIntegration_Outage(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "3s", "the problem says how long it had")
+			require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "3s", "the problem has the timeout")
 			time.Sleep(time.Hour)
 			require.Len(t, f.bundle(t, token).Problems(), 1)
-			require.Equal(t, int64(1), m.count.Load(), "while it is stuck it is not asked again")
+			require.Equal(t, int64(1), m.count.Load(), "no other Fetch begins while one is stuck")
 			close(release)
 			m.stuck.Store(nil)
 			time.Sleep(time.Minute)
-			require.Contains(t, f.values(t, token), "GIT_TOKEN", "and afterwards it is")
+			require.Contains(t, f.values(t, token), "GIT_TOKEN", "the next Fetch begins after the stuck one returns")
 		})
 	})
 
@@ -221,7 +221,7 @@ func TestIntegration_Outage(t *testing.T) {
 				require.Len(t, f.bundle(t, token).Problems(), 1)
 				time.Sleep(time.Minute - time.Second)
 			}
-			require.Equal(t, int64(1), m.count.Load(), "it asked for ten minutes")
+			require.Equal(t, int64(1), m.count.Load(), "it is not retried for ten minutes")
 			time.Sleep(10 * time.Second)
 			f.bundle(t, token)
 			require.Equal(t, int64(2), m.count.Load())
@@ -231,7 +231,7 @@ func TestIntegration_Outage(t *testing.T) {
 			f.bundle(t, token)
 			setError(&m.failure, nil)
 			time.Sleep(time.Hour)
-			require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour is the longest")
+			require.Contains(t, f.values(t, token), "GIT_TOKEN", "the longest pause is an hour")
 		})
 	})
 }
@@ -246,7 +246,7 @@ func TestIntegration_Shadow(t *testing.T) {
 	_, err := f.Hide(t.Context(), "acme/web", "GIT_TOKEN")
 	require.NoError(t, err)
 	require.Empty(t, f.values(t, token))
-	require.Empty(t, f.values(t, f.issue(t, "globex")), "another tenant has none of it")
+	require.Empty(t, f.values(t, f.issue(t, "globex")), "another tenant does not get the secret")
 }
 
 func TestIntegration_Storage(t *testing.T) {
@@ -298,7 +298,7 @@ func TestIntegration_Storage(t *testing.T) {
 				require.Positive(t, n)
 				b, err := f.Bootstrap(t.Context(), token, nil)
 				if elsewhere && err == nil {
-					require.Equal(t, int64(3), m.count.Load(), "a row in another place is none: it is minted anew")
+					require.Equal(t, int64(3), m.count.Load(), "a moved row is not found, so the secret is minted again")
 					require.Len(t, reveal(b), 1)
 					return
 				}

@@ -16,8 +16,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// fifty stores fifty secrets over the three scopes of a path, and returns a
-// token for the last.
+// fifty stores fifty secrets in the three scopes of a path, and returns a token for the
+// last scope.
 func (f *fixture) fifty(t testing.TB) bundle.Value {
 	t.Helper()
 	for i := range 50 {
@@ -34,11 +34,11 @@ func TestKeyCalls_Bootstrap(t *testing.T) {
 		cold := f.process(t)
 		wraps, unwraps := f.kek.Wraps(), f.kek.Unwraps()
 		require.Equal(t, 50, cold.bundle(t, token).Len())
-		require.Equal(t, unwraps+1, f.kek.Unwraps(), "cold, one call")
+		require.Equal(t, unwraps+1, f.kek.Unwraps(), "one call with a cold cache")
 		for range 10 {
 			require.Equal(t, 50, cold.bundle(t, token).Len())
 		}
-		require.Equal(t, unwraps+1, f.kek.Unwraps(), "warm, none")
+		require.Equal(t, unwraps+1, f.kek.Unwraps(), "no call with a warm cache")
 		require.Equal(t, wraps, f.kek.Wraps(), "reading wraps nothing")
 	})
 
@@ -66,7 +66,7 @@ func TestKeyCalls_Bootstrap(t *testing.T) {
 		f := newFixture(t)
 		f.put(t, "acme", "A", "x")
 		token := f.issue(t, "acme")
-		keys, err := keyring.New(f.kek, &keyring.Options{SoftAge: 1}) // each OpenKey is a call
+		keys, err := keyring.New(f.kek, &keyring.Options{SoftAge: 1}) // every OpenKey is a call
 		require.NoError(t, err)
 		v, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Logger: f.log.logger()})
 		require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestKeyCalls_Bootstrap(t *testing.T) {
 		for i := range 3 {
 			_, err := v.Bootstrap(t.Context(), token, nil)
 			require.NoError(t, err)
-			require.Equal(t, unwraps+i+1, f.kek.Unwraps(), "the entry goes under the data key that the delivery has open")
+			require.Equal(t, unwraps+i+1, f.kek.Unwraps(), "the entry uses the data key that the delivery has open")
 		}
 	})
 
@@ -90,12 +90,12 @@ func TestKeyCalls_Bootstrap(t *testing.T) {
 		reads := cold.storage.reads.Load()
 		for range 5 {
 			_, err := cold.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
-			require.ErrorIs(t, err, vault.ErrUnchanged, "the key service is not asked, up or down")
+			require.ErrorIs(t, err, vault.ErrUnchanged, "an outage of the key service has no effect")
 		}
 		require.Equal(t, wraps, f.kek.Wraps())
 		require.Equal(t, unwraps, f.kek.Unwraps())
 		require.Equal(t, reads+5, cold.storage.reads.Load())
-		require.True(t, onlySeals, "no message is read, so none can be opened")
+		require.True(t, onlySeals, "no message is read, so none is opened")
 	})
 }
 
@@ -106,7 +106,7 @@ func TestKeyCalls_DataKey(t *testing.T) {
 		f.fifty(t)
 		require.Equal(t, wraps+1, f.kek.Wraps(), "writes share the tenant's data key")
 		f.put(t, "globex", "A", "x")
-		require.Equal(t, wraps+2, f.kek.Wraps(), "another tenant has another")
+		require.Equal(t, wraps+2, f.kek.Wraps(), "another tenant has another data key")
 	})
 
 	t.Run("is the newest one for a write and that of the row for a read", func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestKeyCalls_DataKey(t *testing.T) {
 			cold := f.process(t)
 			unwraps := f.kek.Unwraps()
 			require.Equal(t, map[string]string{"OLD": "x", "NEW": "y", "NEAR": "z"}, cold.values(t, token))
-			require.Equal(t, unwraps+2, f.kek.Unwraps(), "one call for each data key in use")
+			require.Equal(t, unwraps+2, f.kek.Unwraps(), "each data key in use takes one call")
 			_, err = cold.History(t.Context(), "acme", "OLD")
 			require.NoError(t, err)
 		})
@@ -152,7 +152,7 @@ func TestKeyCalls_DataKey(t *testing.T) {
 			f.put(t, "acme", "A", "y")
 			require.NotEqual(t, reveal(old), f.values(t, token))
 
-			// Whoever has the old data key can make seals under it, of any epoch.
+			// An attacker with the old data key can make seals under it, with any epoch.
 			forged := before.Path[0]
 			binary.BigEndian.PutUint64(forged.Seal[22:], 1000)
 			reseal(leaked, &forged)
@@ -167,8 +167,8 @@ func TestList_OpensNoValue(t *testing.T) {
 	f := newFixture(t)
 	f.put(t, "acme", "A", "sk-ant-api03-0123456789abcdefghijklmnop")
 	token := f.issue(t, "acme")
-	// A message that no key opens stands in for the value, below a MAC and a
-	// seal that cover it: whoever opens it fails.
+	// Replace the message by one that cannot be opened, with a MAC and a seal that
+	// cover it: opening the value fails.
 	key := f.dataKey(t, "acme")
 	f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 		for i := range snap.Path[0].Secrets {
@@ -183,7 +183,7 @@ func TestList_OpensNoValue(t *testing.T) {
 	})
 	_, err := f.Bootstrap(t.Context(), token, nil)
 	require.ErrorIs(t, err, keyring.ErrTampered)
-	require.NotContains(t, err.Error(), "seal", "it is the message that does not open")
+	require.NotContains(t, err.Error(), "seal", "opening the message fails, not checking the seal")
 	list, err := f.List(t.Context(), "acme")
 	require.NoError(t, err)
 	require.Equal(t, "sk-a****mnop", list[0].Preview)
@@ -209,15 +209,15 @@ func TestKeyCalls_Outage(t *testing.T) {
 				_, err = cold.List(t.Context(), "acme")
 				require.ErrorIs(t, err, keyring.ErrUnavailable)
 				_, _, err = f.IssueToken(t.Context(), "initech", nil)
-				require.ErrorIs(t, err, keyring.ErrUnavailable, "a new tenant takes a new key")
+				require.ErrorIs(t, err, keyring.ErrUnavailable, "a new tenant needs a new key")
 			}
 			require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
 			f.put(t, "acme", "A", "two")
 			time.Sleep(50 * time.Minute)
-			require.Equal(t, map[string]string{"A": "two"}, f.values(t, token), "a warm vault serves and writes for an hour")
+			require.Equal(t, map[string]string{"A": "two"}, f.values(t, token), "a vault with cached keys serves and writes for an hour")
 			time.Sleep(11 * time.Minute)
 			_, err := f.Bootstrap(t.Context(), token, nil)
-			require.ErrorIs(t, err, keyring.ErrUnavailable, "and not for ever")
+			require.ErrorIs(t, err, keyring.ErrUnavailable, "and no longer")
 
 			f.kek.Break(nil)
 			time.Sleep(31 * time.Second)
@@ -236,7 +236,7 @@ func TestKeyCalls_Outage(t *testing.T) {
 				f.kek.Break(class)
 				time.Sleep(17 * time.Minute)
 				_, err := f.Bootstrap(t.Context(), token, nil)
-				require.ErrorIs(t, err, class, "the platform's access was taken away")
+				require.ErrorIs(t, err, class, "access to the key is denied")
 				f.kek.Break(nil)
 				require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
 			}
@@ -244,7 +244,7 @@ func TestKeyCalls_Outage(t *testing.T) {
 	})
 }
 
-// addKey gives a tenant another data key, as a rotation does.
+// addKey adds a data key to a tenant, as a rotation does.
 func (f *fixture) addKey(t *testing.T, tenant string) {
 	t.Helper()
 	keys, err := keyring.New(f.kek, nil)
@@ -255,7 +255,7 @@ func (f *fixture) addKey(t *testing.T, tenant string) {
 	require.NoError(t, f.storage.Apply(t.Context(), &store.Change{Keys: []store.KeyChange{{Tenant: tenant, New: record}}}))
 }
 
-// spoil makes a row's value impossible to open, and the row genuine again.
+// spoil makes a row's value impossible to open, and updates the MAC of the row.
 func spoil(t *testing.T, mac macFunc, row *store.SecretRow) {
 	t.Helper()
 	row.Message[len(row.Message)-1] ^= 1

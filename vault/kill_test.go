@@ -24,8 +24,8 @@ import (
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
-// killFile makes this test's binary write to the vault in that file until it
-// is killed, and killRound makes its values differ from those before.
+// The environment variable killFile makes the test binary write to the vault in that
+// file until it is killed. killRound makes the values of each process different.
 const (
 	killFile  = "VAULT_TEST_KILL_FILE"
 	killRound = "VAULT_TEST_KILL_ROUND"
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// killVault opens the vault that is written to. Its key is always the same.
+// killVault opens the vault in file, always under the same key.
 func killVault(ctx context.Context, file string) (*vault.Vault, *sql.DB, error) {
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
@@ -62,8 +62,8 @@ func killVault(ctx context.Context, file string) (*vault.Vault, *sql.DB, error) 
 	return v, db, err
 }
 
-// writeUntilKilled prints each write before it begins, and again once it is
-// acknowledged.
+// writeUntilKilled writes to the vault in file. It prints each write before it begins,
+// and again once it is acknowledged.
 func writeUntilKilled(file, round string) {
 	ctx := context.Background()
 	v, _, err := killVault(ctx, file)
@@ -112,17 +112,17 @@ func writeUntilKilled(file, round string) {
 	}
 }
 
-// killed is what has to be in the vault.
+// killed is the expected state of the vault.
 type killed struct {
 	values  map[string]string
-	tokens  map[string]bool // whether it is revoked, by id
-	live    bundle.Value    // a token that was issued and not revoked
-	dead    bundle.Value    // one that was revoked
+	tokens  map[string]bool // true if revoked, by id
+	live    bundle.Value    // an issued token
+	dead    bundle.Value    // a revoked token
 	texts   map[string]bundle.Value
-	pending []string // the write that had begun, if any
+	pending []string // the write under way, or nil
 }
 
-// apply carries out a write that was printed.
+// apply applies a printed write to k.
 func (k *killed) apply(op, subject, object string) {
 	switch op {
 	case "put":
@@ -142,8 +142,8 @@ func (k *killed) apply(op, subject, object string) {
 	}
 }
 
-// A platform that is killed at any moment, again and again, keeps every write
-// that it had acknowledged, and its seals fit its rows.
+// A platform that is killed repeatedly, at any moment, keeps every acknowledged write,
+// and its seals match its rows.
 func TestKill(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "vault.db")
 	witness, db, err := killVault(t.Context(), file)
@@ -158,11 +158,11 @@ func TestKill(t *testing.T) {
 		acknowledged += k.killOne(t, file, round)
 		k.check(t, file, witness, token)
 	}
-	require.Greater(t, acknowledged, kills, "the writers got to write")
+	require.Greater(t, acknowledged, kills, "the writers wrote")
 }
 
-// killOne starts a writer and kills it a little after some write, and returns
-// how many were acknowledged.
+// killOne starts a writer, kills it shortly after a random write, and returns the number
+// of acknowledged writes.
 func (k *killed) killOne(t *testing.T, file string, round int) int {
 	t.Helper()
 	binary, err := os.Executable()
@@ -189,7 +189,7 @@ func (k *killed) killOne(t *testing.T, file string, round int) int {
 		k.pending = nil
 		k.apply(word[1], word[2], word[3])
 		if acknowledged++; acknowledged == writes {
-			// Meanwhile the writer goes on; any moment of a write will do.
+			// The writer continues meanwhile, so the kill can hit any moment of a write.
 			time.AfterFunc(rand.N(3*time.Millisecond), func() { _ = cmd.Process.Kill() })
 		}
 	}
@@ -198,8 +198,7 @@ func (k *killed) killOne(t *testing.T, file string, round int) int {
 	return acknowledged
 }
 
-// check compares the vault with what has to be in it, and takes over what the
-// write that was under way did.
+// check compares the vault with k, and adopts the outcome of the write under way.
 func (k *killed) check(t *testing.T, file string, witness *vault.Vault, token bundle.Value) {
 	t.Helper()
 	v, db, err := killVault(t.Context(), file)
@@ -209,15 +208,15 @@ func (k *killed) check(t *testing.T, file string, witness *vault.Vault, token bu
 	var found map[string]string
 	for _, process := range []*vault.Vault{v, witness} {
 		b, err := process.Bootstrap(t.Context(), token, nil)
-		require.NoError(t, err, "the seals fit the rows")
+		require.NoError(t, err, "the seals match the rows")
 		found = reveal(b)
 		if maps.Equal(found, k.values) || k.pending == nil {
-			require.Equal(t, k.values, found, "every acknowledged write is there")
+			require.Equal(t, k.values, found, "every acknowledged write is stored")
 			continue
 		}
 		after := maps.Clone(k.values)
 		(&killed{values: after, tokens: map[string]bool{}, texts: map[string]bundle.Value{}}).apply(k.pending[0], k.pending[1], k.pending[2])
-		require.Equal(t, after, found, "every acknowledged write is there, and the one under way is there or not")
+		require.Equal(t, after, found, "every acknowledged write is stored, and the one under way completely or not at all")
 	}
 	k.values = found
 
@@ -229,9 +228,9 @@ func (k *killed) check(t *testing.T, file string, witness *vault.Vault, token bu
 	}
 	for id, dead := range k.tokens {
 		now, ok := revoked[id]
-		require.True(t, ok, "every acknowledged token is there")
+		require.True(t, ok, "every acknowledged token is stored")
 		if underWay := k.pending != nil && k.pending[0] == "revoke" && k.pending[1] == id; !underWay {
-			require.Equal(t, dead, now, "every acknowledged revocation is there, and no other")
+			require.Equal(t, dead, now, "exactly the acknowledged revocations are stored")
 		}
 	}
 	most := len(k.tokens)
@@ -243,11 +242,11 @@ func (k *killed) check(t *testing.T, file string, witness *vault.Vault, token bu
 
 	if k.live.Reveal() != "" && !revoked[tokenID(t, k.live)] {
 		_, err = v.Bootstrap(t.Context(), k.live, nil)
-		require.NoError(t, err, "a token that was handed out works")
+		require.NoError(t, err, "an issued token works")
 	}
 	if k.dead.Reveal() != "" {
 		_, err = v.Bootstrap(t.Context(), k.dead, nil)
-		requireReason(t, err, vault.TokenRevoked, "a token that was revoked does not")
+		requireReason(t, err, vault.TokenRevoked, "a revoked token does not work")
 	}
 	for name := range found {
 		_, err := v.History(t.Context(), killScope, name)

@@ -25,12 +25,12 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// testdata/vault-v1.json holds the rows of a small vault with the key that
-// opens them, and each step from the rows to their seals, MACs and revisions.
-// It was written once; what this version writes must stay readable for ever.
+// knownFile holds the rows of a small vault, the key that opens them, and each step from
+// the rows to their seals, MACs and revisions. It is written once for each version of the
+// format, and must stay readable forever.
 const knownFile = "testdata/vault-v1.json"
 
-var update = flag.Bool("update", false, "write "+knownFile+" anew: only when a new version of the format is added")
+var update = flag.Bool("update", false, "write "+knownFile+" again: only for a new version of the format")
 
 // hexBytes are bytes in hexadecimal.
 type hexBytes []byte
@@ -42,7 +42,7 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Times are Unix microseconds, 0 for none.
+// Times are Unix microseconds; 0 means no time.
 type (
 	known struct {
 		About      string   `json:"about"`
@@ -138,7 +138,7 @@ func (k *knownToken) row() store.TokenRow {
 	}
 }
 
-// state returns what a scope held.
+// state returns the rows of a scope.
 func (k *known) state(scope string) store.ScopeState {
 	s := store.ScopeState{Scope: scope}
 	for _, v := range k.Versions {
@@ -190,7 +190,7 @@ func TestKnown_Answers(t *testing.T) {
 	}
 	require.EqualValues(t, k.KeyContext, canonical(map[string]string{"purpose": "data-key", "tenant": k.Tenant}))
 	body := k.Record[:len(k.Record)-32]
-	require.EqualValues(t, k.Record[len(body):], mac("skr/v1 record mac", slices.Concat(body, k.KeyContext)), "the record commits to the data key")
+	require.EqualValues(t, k.Record[len(body):], mac("skr/v1 record mac", slices.Concat(body, k.KeyContext)), "the MAC of the record")
 
 	for _, v := range k.Versions {
 		row := v.row()
@@ -271,10 +271,10 @@ func TestKnown_Rows(t *testing.T) {
 	for _, token := range k.Tokens {
 		if token.Revoked != 0 {
 			_, err := v.Bootstrap(t.Context(), bundle.NewValue(token.Token), nil)
-			requireReason(t, err, vault.TokenRevoked, "it was revoked then")
+			requireReason(t, err, vault.TokenRevoked, "the token is revoked")
 		}
 	}
-	// And each version opens, those that are not active too.
+	// Each version can be opened, including those that are not active.
 	for _, row := range k.Versions {
 		_, err := v.Activate(t.Context(), row.Scope, row.Name, row.Version)
 		require.NoError(t, err)
@@ -288,7 +288,7 @@ func TestKnown_Rows(t *testing.T) {
 	}
 }
 
-// writeKnown makes a vault and writes down what it stores.
+// writeKnown writes knownFile with the rows of a new vault.
 func writeKnown(t *testing.T) {
 	k := &known{
 		About:  "Rows of a vault and the steps to their MACs, seals and revisions. Bytes are in hexadecimal, times in Unix microseconds. The keys are for this file only.",
@@ -385,7 +385,7 @@ func writeKnown(t *testing.T) {
 	require.NoError(t, os.WriteFile(knownFile, append(data, '\n'), 0o644))
 }
 
-// dekOf unwraps the data key of a record that has one wrap.
+// dekOf unwraps the data key of a record with one wrap.
 func dekOf(t *testing.T, kek keyring.KEK, record []byte, c keyring.Context) []byte {
 	rest := record[31 : len(record)-32]
 	field := func() []byte {

@@ -12,11 +12,11 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// rest is how long a value may be where fifteen of the longest are on the path
-// already.
+// rest is the maximum length of a value on a path that has fifteen values of the maximum
+// length.
 const rest = vault.MaxBundle - 15*(vault.MaxValue+keyring.Overhead) - keyring.Overhead
 
-// fill puts fifteen of the longest values into scope.
+// fill stores fifteen values of the maximum length in scope.
 func (f *fixture) fill(t *testing.T, scope string) {
 	t.Helper()
 	for i := range 15 {
@@ -24,6 +24,7 @@ func (f *fixture) fill(t *testing.T, scope string) {
 	}
 }
 
+// putSize stores a value of size bytes and returns the error.
 func (f *fixture) putSize(t *testing.T, scope, name string, size int) error {
 	t.Helper()
 	_, err := f.Put(t.Context(), scope, name, bundle.NewValue(strings.Repeat("y", size)), nil)
@@ -36,7 +37,7 @@ func TestMaxValue(t *testing.T) {
 	require.Len(t, f.values(t, f.issue(t, "acme"))["A"], 64<<10)
 	err := f.putSize(t, "acme", "A", 64<<10+1)
 	require.ErrorIs(t, err, vault.ErrInvalid)
-	require.ErrorContains(t, err, "65537 bytes", "the error says how far it is off")
+	require.ErrorContains(t, err, "65537 bytes", "the error has the length")
 }
 
 func TestMaxBundle(t *testing.T) {
@@ -45,8 +46,8 @@ func TestMaxBundle(t *testing.T) {
 		f.fill(t, "acme")
 		require.ErrorIs(t, f.putSize(t, "acme", "A", rest+1), vault.ErrInvalid)
 		require.NoError(t, f.putSize(t, "acme", "A", rest), "the limit is exact")
-		require.ErrorIs(t, f.putSize(t, "acme", "B", 0), vault.ErrInvalid, "an empty value takes room too")
-		require.NoError(t, f.putSize(t, "acme", "FULL_0", vault.MaxValue), "a value makes room for the one that replaces it")
+		require.ErrorIs(t, f.putSize(t, "acme", "B", 0), vault.ErrInvalid, "an empty value counts, too")
+		require.NoError(t, f.putSize(t, "acme", "FULL_0", vault.MaxValue), "a replaced value does not count")
 
 		total := 0
 		for s := range f.bundle(t, f.issue(t, "acme")).All() {
@@ -58,15 +59,15 @@ func TestMaxBundle(t *testing.T) {
 	t.Run("holds for every scope below", func(t *testing.T) {
 		f := newFixture(t)
 		f.fill(t, "acme/web/pool-a")
-		require.ErrorIs(t, f.putSize(t, "acme", "A", rest+1), vault.ErrInvalid, "two scopes down, the bundle would be too long")
+		require.ErrorIs(t, f.putSize(t, "acme", "A", rest+1), vault.ErrInvalid, "the bundle two scopes below would be too large")
 		require.ErrorIs(t, f.putSize(t, "acme/web", "A", rest+1), vault.ErrInvalid)
-		require.ErrorIs(t, f.putSize(t, "acme/web/pool-a/job", "A", rest+1), vault.ErrInvalid, "above counts as well")
-		require.NoError(t, f.putSize(t, "acme/web/pool-b", "A", rest+1), "what is beside it does not")
+		require.ErrorIs(t, f.putSize(t, "acme/web/pool-a/job", "A", rest+1), vault.ErrInvalid, "values of parent scopes count")
+		require.NoError(t, f.putSize(t, "acme/web/pool-b", "A", rest+1), "values of sibling scopes do not count")
 		require.NoError(t, f.putSize(t, "acme-2", "A", rest+1))
-		require.NoError(t, f.putSize(t, "acme/we", "A", rest+1), "nor does a scope whose name begins the same")
+		require.NoError(t, f.putSize(t, "acme/we", "A", rest+1), "a scope with a common prefix does not count")
 
 		err := f.putSize(t, "acme", "A", rest+1)
-		require.ErrorContains(t, err, "acme/web/pool-a", "the error names the scope that would overflow")
+		require.ErrorContains(t, err, "acme/web/pool-a", "the error names the scope whose bundle would be too large")
 		require.NoError(t, f.putSize(t, "acme", "A", rest))
 		require.ErrorIs(t, f.putSize(t, "acme/web", "B", 0), vault.ErrInvalid)
 	})
@@ -78,7 +79,7 @@ func TestMaxBundle(t *testing.T) {
 			_, err := f.Hide(t.Context(), "acme/web", fmt.Sprintf("FULL_%d", i))
 			require.NoError(t, err)
 		}
-		require.ErrorIs(t, f.putSize(t, "acme/web", "A", rest+1), vault.ErrInvalid, "a tombstone that is deleted must not overflow the bundle")
+		require.ErrorIs(t, f.putSize(t, "acme/web", "A", rest+1), vault.ErrInvalid, "deleting a tombstone must not make the bundle too large")
 		require.NoError(t, f.putSize(t, "acme/web", "A", rest))
 	})
 
@@ -88,9 +89,9 @@ func TestMaxBundle(t *testing.T) {
 		require.NoError(t, f.putSize(t, "acme", "A", rest))
 		_, err := f.Hide(t.Context(), "acme", "FULL_0")
 		require.NoError(t, err)
-		require.NoError(t, f.putSize(t, "acme", "B", 1), "what is hidden makes room")
+		require.NoError(t, f.putSize(t, "acme", "B", 1), "a hidden value does not count")
 		_, err = f.Activate(t.Context(), "acme", "FULL_0", 1)
-		require.ErrorIs(t, err, vault.ErrInvalid, "which it may not find again when it comes back")
+		require.ErrorIs(t, err, vault.ErrInvalid, "the hidden value needs space to become active again")
 		require.NoError(t, f.Delete(t.Context(), "acme", "B"))
 		_, err = f.Activate(t.Context(), "acme", "FULL_0", 1)
 		require.NoError(t, err)
