@@ -19,15 +19,15 @@ import (
 	"github.com/satchelhq/satchel/bundle/redact"
 )
 
-// What docs/redaction.md says, in the order of the page, where no other test
-// has it.
+// These tests check the statements of docs/redaction.md that no other test checks,
+// in the order of the page.
 
 func TestClaims(t *testing.T) {
 	t.Run("a value is found without the whitespace around it", func(t *testing.T) {
 		for _, value := range []string{"s3cr3t-value\n", "s3cr3t-value\r\n", "  s3cr3t-value\t", "\ns3cr3t-value\n\n"} {
 			r := redact.New(secret("KEY", value))
 			require.Equal(t, "<[KEY]>", r.String("<s3cr3t-value>"), "%q", value)
-			require.Equal(t, "<[KEY]>", r.String("<"+value+">"), "%q: with them it is one match", value)
+			require.Equal(t, "<[KEY]>", r.String("<"+value+">"), "%q: one match including the whitespace", value)
 			require.Equal(t, "<[KEY]>", r.String("<"+base64.StdEncoding.EncodeToString([]byte("s3cr3t-value"))+">"), "%q in base64", value)
 			require.Equal(t, "<[KEY]>", r.String("<"+hex.EncodeToString([]byte("s3cr3t-value"))+">"), "%q in hex", value)
 		}
@@ -39,7 +39,7 @@ func TestClaims(t *testing.T) {
 		masked := r.String(base64.StdEncoding.EncodeToString([]byte(file)))
 		require.Contains(t, masked, "[A]")
 		require.Contains(t, masked, "[B]")
-		require.True(t, strings.HasPrefix(masked, base64.StdEncoding.EncodeToString([]byte("# settings\n"))[:14]), "what is around them stays: %s", masked)
+		require.True(t, strings.HasPrefix(masked, base64.StdEncoding.EncodeToString([]byte("# settings\n"))[:14]), "the text around them is unchanged: %s", masked)
 	})
 
 	t.Run("the lines of a value are found in any context", func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestClaims(t *testing.T) {
 	t.Run("a URL with a secret in it is masked under any JSON key", func(t *testing.T) {
 		for _, address := range []string{
 			"postgres://app:p4ssw0rd@db/app",
-			"postgres://app:p4ss/w0rd@db/app", // not escaped, so it does not parse
+			"postgres://app:p4ss/w0rd@db/app", // unescaped, so it does not parse
 			"postgres://app:p4ss%w0rd@db/app",
 			"https://storage.example.com/file?sig=s3cr3t",
 			"amqp://s3cr3t-t0ken@queue",
@@ -98,7 +98,7 @@ func TestClaims(t *testing.T) {
 			require.Equal(t, "<[KEY]>", r.String("<"+hex.EncodeToString([]byte(leaf))+">"), "%s in hex", leaf)
 		}
 		for _, public := range []string{"service_account", "example.com", "https://example.com/auth", "https://example.com/base", "seven77", "1234567890", "{", "password", `"type": "`} {
-			require.Equal(t, public, r.String(public), "others have it too")
+			require.Equal(t, public, r.String(public), "public text is not masked")
 		}
 	})
 
@@ -111,8 +111,8 @@ func TestClaims(t *testing.T) {
 	})
 }
 
-// Who relies on masking has to know these. A row that fails because the text is
-// masked after all is good news: the page has to say so then.
+// These are the documented limits of masking. If a row fails because the text is
+// now masked, update the page.
 func TestClaims_Limits(t *testing.T) {
 	const value = "s3cr3t/Value-of-a-t0ken-that-is-longer-than-a-line-of-base64-by-far"
 	zipped := func(s string) string {
@@ -129,10 +129,10 @@ func TestClaims_Limits(t *testing.T) {
 	require.NoError(t, err)
 	twice, err := json.Marshal(string(quoted))
 	require.NoError(t, err)
-	r := redact.New(secret("KEY", value), secret("PIN", "12345"), secret("ENV", "USER_NAME=somebody\nPASSWORD=an0ther-one\nA=b\n"))
+	r := redact.New(secret("KEY", value), secret("PIN", "12345"), secret("ENV", "USER_NAME=deploy\nPASSWORD=an0ther-one\nA=b\n"))
 	for about, text := range map[string]string{
 		"reversed":              string(reversed),
-		"a blank between":       strings.Join(strings.Split(value, ""), " "),
+		"spaces between":        strings.Join(strings.Split(value, ""), " "),
 		"base64 of base64":      b64([]byte(b64([]byte(value)))),
 		"base64 of a gzip file": b64([]byte(zipped(value))),
 		"gzip":                  zipped(value),
@@ -145,14 +145,14 @@ func TestClaims_Limits(t *testing.T) {
 		"quoted-printable":      value[:30] + "=\r\n" + value[30:],
 		"mixed hex":             strings.ToUpper(hex.EncodeToString([]byte(value[:32]))) + hex.EncodeToString([]byte(value[32:])),
 		"half of it":            value[:len(value)/2],
-		"another case":          strings.ToUpper(value),
+		"different case":        strings.ToUpper(value),
 		"without the key":       "an0ther-one",
 		"a short line":          "A=b",
 		"a short value":         "12345",
 	} {
 		require.Equal(t, text, r.String(text), about)
 	}
-	require.NotContains(t, r.String(string(twice)), value, "a value without anything to escape is the same however often JSON is quoted")
+	require.NotContains(t, r.String(string(twice)), value, "a value without characters to escape is unchanged by repeated JSON quoting")
 	require.Equal(t, "[ENV]", r.String("PASSWORD=an0ther-one"))
 
 	special := redact.New(secret("KEY", `pass"w\rd`))
@@ -161,5 +161,5 @@ func TestClaims_Limits(t *testing.T) {
 	require.Equal(t, strconv.Quote(once), special.String(strconv.Quote(once)), "escaped twice")
 
 	word := redact.New(secret("STAGE", "production"), secret("CONFIG", `{"region":"eu-central-1"}`))
-	require.Equal(t, "[STAGE] in [CONFIG]", word.String("production in eu-central-1"), "words that are somebody's secret are masked everywhere")
+	require.Equal(t, "[STAGE] in [CONFIG]", word.String("production in eu-central-1"), "ordinary words that are secrets are masked everywhere")
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// agree returns how many bytes x and y have in common at their beginnings.
+// agree returns the length of the common prefix of x and y.
 func agree(x, y []byte) int {
 	n := min(len(x), len(y))
 	x, y = x[:n], y[:n]
@@ -25,20 +25,20 @@ func agree(x, y []byte) int {
 	return i
 }
 
-// What follows keeps the time linear where the input repeats the beginning of
-// a long text: the text may begin at every place then, and each time agree
-// with the input for as long as it is. Such stretches are compared by sums, of
-// which any two can be subtracted.
+// The sums below keep the time linear for input that repeats the beginning of a
+// long text: the text may then begin at every position, and agree with the input
+// over its full length each time. Such stretches are compared by sums, which can be
+// subtracted from each other.
 //
-// A sum is a polynomial of the bytes modulo a prime, at a point drawn once per
-// process: that two different stretches of a megabyte have the same is less
-// likely than 1 in 2^40 for whoever does not know the point.
+// A sum is a polynomial of the bytes modulo a prime, at a random point drawn once
+// per process. For input that does not depend on the point, two different stretches
+// of a megabyte have the same sum with a probability below 1 in 2^40.
 
 const (
-	// maxDirect is how many bytes are compared one by one first.
+	// maxDirect is the number of bytes that are first compared directly.
 	maxDirect = 512
-	// sumStep is the distance between the sums kept of a text, inputStep that
-	// between those kept of the input.
+	// sumStep is the distance between the stored sums of a text, inputStep the
+	// distance between those of the input.
 	sumStep   = 16
 	inputStep = 8
 
@@ -59,7 +59,7 @@ func sumReduce(x uint64) uint64 {
 	return x
 }
 
-// sumAdd returns the sum of what has sum and then b.
+// sumAdd returns the sum of the bytes with the given sum followed by b.
 func sumAdd(sum uint64, b []byte) uint64 {
 	for _, c := range b {
 		sum = sumReduce(sumMul(sum, sumPoint) + uint64(c) + 1)
@@ -67,17 +67,16 @@ func sumAdd(sum uint64, b []byte) uint64 {
 	return sum
 }
 
-// longTexts has the sums of the texts that needed them so far.
+// longTexts caches the sums of texts.
 type longTexts struct {
-	direct int // as maxDirect
+	direct int // maxDirect, or less in tests
 
 	mu     sync.Mutex
-	sums   map[int][]uint64 // by number of the text: of its first 0, sumStep, … bytes
-	powers []uint64         // of the point: of 0, sumStep, …
+	sums   map[int][]uint64 // by index of the text: of its first 0, sumStep, … bytes
+	powers []uint64         // of the point, with exponents 0, sumStep, …
 }
 
-// of returns the sums of the text b, which is number i, and at least as many
-// powers.
+// of returns the sums of b, which is text i, and at least as many powers.
 func (l *longTexts) of(i int, b []byte) (sums, powers []uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,18 +101,18 @@ func (l *longTexts) of(i int, b []byte) (sums, powers []uint64) {
 	return sums, l.powers
 }
 
-// inputSums has the sums of a stretch of a stream. Places are counted from the
+// inputSums holds the sums of a stretch of a stream. Positions count from the
 // beginning of the stream.
 type inputSums struct {
-	from uint64   // where sums begins
+	from uint64   // the position of sums[0]
 	sums []uint64 // at from, from+inputStep, …
-	// at is the place last asked for and sum what belongs to it. Places only
-	// rise.
+	// at is the position of the last seek, and sum the sum there. Positions never
+	// decrease.
 	at, sum uint64
 }
 
-// seek makes at the place that later questions are about. data begins at base,
-// which is not beyond the place before.
+// seek moves to the position at. data begins at the position base, which is not
+// after the previous position.
 func (s *inputSums) seek(at, base uint64, data []byte) {
 	if len(s.sums) == 0 || s.end() < base {
 		*s = inputSums{from: at, sums: append(s.sums[:0], 0), at: at}
@@ -129,7 +128,7 @@ func (s *inputSums) seek(at, base uint64, data []byte) {
 
 func (s *inputSums) end() uint64 { return s.from + uint64(len(s.sums)-1)*inputStep }
 
-// before returns the sum of everything before the place to.
+// before returns the sum of all bytes before the position to.
 func (s *inputSums) before(to, base uint64, data []byte) uint64 {
 	for end := s.end(); end+inputStep <= to; end += inputStep {
 		s.sums = append(s.sums, sumAdd(s.sums[len(s.sums)-1], data[end-base:end-base+inputStep]))
@@ -138,9 +137,9 @@ func (s *inputSums) before(to, base uint64, data []byte) uint64 {
 	return sumAdd(s.sums[i], data[s.from+i*inputStep-base:to-base])
 }
 
-// agreeBySums returns a number of bytes, at least have, that the input at the
-// place at, and the text b, which is number i, have in common. What they have
-// beyond it is less than sumStep. They have the first have bytes in common.
+// agreeBySums returns a lower bound, at least have, of the length of the common
+// prefix of the input at the position at and b, which is text i. The bound is less
+// than sumStep below the actual length. The first have bytes are known to agree.
 func (l *longTexts) agreeBySums(s *inputSums, at, base uint64, data []byte, i int, b []byte, have int) int {
 	s.seek(at, base, data)
 	sums, powers := l.of(i, b)
@@ -150,7 +149,7 @@ func (l *longTexts) agreeBySums(s *inputSums, at, base uint64, data []byte, i in
 	}
 	lo, hi := have/sumStep, int(min(uint64(len(b)), uint64(len(data))-(at-base)))/sumStep
 	if lo < hi && same(hi) {
-		lo = hi // mostly so where the input repeats itself
+		lo = hi // the usual case for repetitive input
 	}
 	for hi--; lo < hi; {
 		if mid := (lo + hi + 1) / 2; same(mid) {

@@ -1,23 +1,22 @@
-// Package redact masks secrets in whatever a program writes: the output of
-// jobs, logs, errors.
+// Package redact masks secrets in the output of a program: job output, logs and
+// errors.
 //
 //	r := redact.New(secrets...)
 //	out := r.Writer(os.Stdout)
 //	defer out.Close()
 //	cmd.Stdout = out                  // "token is [DEPLOY_TOKEN]"
 //
-// Start with [New] and [Redactor.Writer]. A value is found in one piece or cut
-// into any number of writes, as it is and as encoders write it: base64, also
-// inside longer base64, hex, escaped for URLs, JSON, Go and shells; the lines of
-// values of several lines and the strings inside JSON values are found too.
-// [Handler] does the same for log/slog, [Redactor.Reader] for readers,
-// [Transport] for HTTP clients and [Redactor.String] for one text.
-// What is rotated away stays masked for a while: see [Redactor.Update], which
-// package satchel's client calls if it has a Redactor among its options.
+// Start with [New] and [Redactor.Writer]. A value is found in one piece or split
+// over any number of writes, verbatim or encoded: in base64, also inside longer
+// base64, in hex, and escaped for URLs, JSON, Go and shells. The lines of
+// multi-line values and the strings inside JSON values are found too. [Handler]
+// does the same for log/slog, [Redactor.Reader] for readers, [Transport] for HTTP
+// clients and [Redactor.String] for a single text. Rotated values stay masked for
+// a while: see [Redactor.Update], which the client of package satchel calls if
+// its options include a Redactor.
 //
-// Where matches overlap, one marker replaces them all, named by the match that
-// starts first; of several that start there it is the longest. Matches that
-// touch stay two. Values shorter than 6 bytes are not masked: see
-// [Redactor.Unmaskable]. The page docs/redaction.md has the list of what
-// masking cannot do.
+// One marker replaces all overlapping matches. It names the match that starts
+// first, and the longest if several start there. Adjacent matches get separate
+// markers. Values shorter than 6 bytes are not masked: see [Redactor.Unmaskable].
+// The page docs/redaction.md lists the limits of masking.
 package redact

@@ -46,17 +46,16 @@ var awkward = map[string]string{
 	"leading symbols":    "~#start=~mid:~end",
 }
 
-// An encoder is a program written by somebody else that prints a value in some
-// form.
+// An encoder is a third-party program that prints a value in some form.
 type encoder struct {
 	about string
 	args  []string
-	// list says that the program takes all values at once, as JSON, and ends
-	// each form with a NUL: some start slowly. The others get one value as
+	// list is set for a program that takes all values as one JSON array and ends
+	// each form with a NUL, because some start slowly. The others get one value as
 	// their input and in the variable V.
 	list bool
-	// only, if not nil, says for which values the program prints a form
-	// of the whole value.
+	// only, if not nil, reports whether the program prints a form of the complete
+	// value.
 	only func(value string) bool
 }
 
@@ -116,7 +115,7 @@ var encoders = []encoder{
 	{about: "dash set", args: []string{"dash", "-c", `set | grep '^V='`}, only: noControls},
 }
 
-// run returns what an encoder makes of each of values.
+// run returns the encoder's forms of values.
 func (e encoder) run(t *testing.T, values []string) (forms []string) {
 	t.Helper()
 	testenv.Program(t, e.args[0])
@@ -162,13 +161,13 @@ func TestEncoders(t *testing.T) {
 						frame = strings.TrimPrefix(frame, around)
 					}
 					frame = strings.Trim(frame, `"'=`)
-					require.Equal(t, "[KEY]", frame, "%s: the form must be masked as a whole in %q", names[i], text)
+					require.Equal(t, "[KEY]", frame, "%s: the complete form must be masked in %q", names[i], text)
 				}
 			})
 		}
 	})
 
-	// This needs no other programs.
+	// This test needs no other programs.
 	t.Run("the standard library", func(t *testing.T) {
 		plainJSON := func(v string) string {
 			var b bytes.Buffer
@@ -178,7 +177,7 @@ func TestEncoders(t *testing.T) {
 			return strings.TrimSuffix(b.String(), "\n")
 		}
 		for form, encode := range map[string]func(v string) string{
-			"itself":             func(v string) string { return v },
+			"verbatim":           func(v string) string { return v },
 			"base64":             func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) },
 			"base64, no padding": func(v string) string { return base64.RawStdEncoding.EncodeToString([]byte(v)) },
 			"base64url":          func(v string) string { return base64.URLEncoding.EncodeToString([]byte(v)) },
@@ -206,7 +205,7 @@ func TestEncoders(t *testing.T) {
 		}
 	})
 
-	// Fails 3 of the field notes: maskers that keep the padded end of the encoded
+	// Failure 3 of the field notes: maskers that include the padding of the encoded
 	// value miss it inside a longer encoding.
 	t.Run("inside longer base64, at every offset", func(t *testing.T) {
 		for about, value := range awkward {
@@ -216,7 +215,7 @@ func TestEncoders(t *testing.T) {
 					whole := strings.Repeat("x", before) + value + strings.Repeat("y", after)
 					for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding} {
 						text := encoding.EncodeToString([]byte(whole))
-						// The characters that also hold bits of a neighbor stay.
+						// Characters that share bits with a neighbor are unchanged.
 						first, end := (8*before+5)/6, 8*(before+len(value))/6
 						want := text[:first] + "[KEY]"
 						if after > 0 {
@@ -237,14 +236,14 @@ func TestEncoders(t *testing.T) {
 		}
 	})
 
-	// Encoders that need a large installation; the texts are what they write.
+	// Recorded output of encoders that need a large installation.
 	t.Run("output recorded from large installations", func(t *testing.T) {
 		const value = `a"b'c+d/e<f>g&h=i` + "`j\\k\té😀\x7f"
 		for encoder, text := range map[string]string{
 			"System.Text.Json of .NET": `a\u0022b\u0027c\u002Bd/e\u003Cf\u003Eg\u0026h=i\u0060j\\k\t\u00E9\uD83D\uDE00\u007F`,
 			"Gson":                     `a\"b\u0027c+d/e\u003cf\u003eg\u0026h\u003di` + "`" + `j\\k\té😀` + "\x7f",
 			"json_encode of PHP":       `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\t\u00e9\ud83d\ude00` + "\x7f",
-			"the same, unescaped":      `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\té😀` + "\x7f",
+			"json_encode, unescaped":   `a\"b'c+d\/e<f>g&h=i` + "`" + `j\\k\té😀` + "\x7f",
 			"Jackson, not ASCII":       `a\"b'c+d/e<f>g&h=i` + "`" + `j\\k\t\u00E9\uD83D\uDE00` + "\x7f",
 		} {
 			require.Equal(t, `"[KEY]"`, redact.New(secret("KEY", value)).String(`"`+text+`"`), encoder)
@@ -254,5 +253,5 @@ func TestEncoders(t *testing.T) {
 
 var percent = regexp.MustCompile("%..")
 
-// smallEscapes returns text with small digits in what is escaped for a URL.
+// smallEscapes returns text with lower-case digits in its URL escapes.
 func smallEscapes(text string) string { return percent.ReplaceAllStringFunc(text, strings.ToLower) }

@@ -10,13 +10,13 @@ import (
 	"strconv"
 )
 
-// Error returns err, or, where its text holds a match, an error with the text
-// masked. [errors.Is] finds in that one what it finds in err; [errors.As] finds
-// nothing of err, because what it returns could be printed. Timeout and Temporary
-// answer as those of err do. A nil error gives nil.
+// Error returns err if its text has no match, and otherwise an error with the
+// masked text. [errors.Is] works on the masked error as on err; [errors.As] finds
+// nothing in it, because its result could be printed. The Timeout and Temporary
+// methods return the results of err. Error returns nil for nil.
 //
-// It is meant for errors that quote what they were about, such as the URL in
-// the errors of [net/http.Client].
+// It is meant for errors that quote their input, such as the URL in the errors of
+// [net/http.Client].
 func (r *Redactor) Error(err error) error {
 	if err == nil {
 		return nil
@@ -29,16 +29,16 @@ func (m *matcher) maskError(err error) error {
 		return err
 	}
 	return &maskedError{
-		text:   m.mask(fmt.Sprint(err)), // fmt survives an Error method that panics
+		text:   m.mask(fmt.Sprint(err)), // fmt recovers from an Error method that panics
 		detail: m.mask(fmt.Sprintf("%+v", err)),
 		cause:  func() error { return err },
 	}
 }
 
-// matches reports whether text has anything to mask.
+// matches reports whether text has a match.
 func (m *matcher) matches(text string) bool { return m.mask(text) != text }
 
-// maskedError stands for an error whose text held a match.
+// maskedError replaces an error whose text has a match.
 type maskedError struct {
 	text, detail string
 	cause        func() error // a closure: see Redactor
@@ -63,7 +63,7 @@ func (e *maskedError) Temporary() bool {
 	return ok && t.Temporary()
 }
 
-// Format implements [fmt.Formatter]: the cause may have more to say to %+v.
+// Format implements [fmt.Formatter], because the cause may print more for %+v.
 func (e *maskedError) Format(f fmt.State, verb rune) {
 	text := e.text
 	if verb == 'v' && f.Flag('+') {
@@ -74,9 +74,9 @@ func (e *maskedError) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, text)
 }
 
-// renderings returns the texts that loggers make of x: its JSON first, what
-// %+v makes of it last. In between are those of failures too, which handlers of
-// package slog print in place of what failed.
+// renderings returns the texts that loggers make of x: first its JSON, last its
+// %+v. They include the texts of failures, which the handlers of package slog print
+// instead of the value.
 func renderings(x any) []string {
 	texts := safely(func() ([]byte, error) { return json.Marshal(x) })
 	if t, ok := x.(encoding.TextMarshaler); ok {
@@ -85,8 +85,8 @@ func renderings(x any) []string {
 	return append(texts, fmt.Sprint(x), fmt.Sprintf("%+v", x))
 }
 
-// safely returns what f does, and how it fails or panics: the methods are those
-// of whatever is logged.
+// safely returns the result of f or the text of its failure or panic: f calls
+// methods of arbitrary logged values.
 func safely(f func() ([]byte, error)) (texts []string) {
 	defer func() {
 		if failure := recover(); failure != nil {

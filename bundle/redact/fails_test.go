@@ -14,7 +14,7 @@ import (
 )
 
 func TestWriter_SelfOverlap(t *testing.T) {
-	// Fails 1 of the field notes: maskers that start again at the wrong place after
+	// Failure 1 of the field notes: maskers that restart at the wrong position after
 	// a mismatch leak a secret whose beginning occurs in it twice.
 	t.Run("finds a secret that overlaps itself across writes", func(t *testing.T) {
 		for _, row := range []struct{ value, first, second, want string }{
@@ -32,8 +32,8 @@ func TestWriter_SelfOverlap(t *testing.T) {
 	})
 }
 
-// Fails 2 of the field notes is the speed of maskers that know many secrets;
-// docs/redaction.md has the numbers beside those of others.
+// BenchmarkWriter concerns failure 2 of the field notes, the speed of maskers with
+// many secrets. docs/redaction.md compares the results with other maskers.
 func BenchmarkWriter(b *testing.B) {
 	var text strings.Builder
 	for _, log := range logs(b) {
@@ -43,7 +43,7 @@ func BenchmarkWriter(b *testing.B) {
 		b.Run(fmt.Sprint(n, " secrets"), func(b *testing.B) {
 			w := redact.New(randomSecrets(mathrand.New(mathrand.NewPCG(5, 6)), n)...).Writer(io.Discard)
 			data := []byte(text.String())
-			_, _ = w.Write(data) // buffers grow, and what is lazy is built
+			_, _ = w.Write(data) // grow the buffers and build the index
 			b.SetBytes(int64(text.Len()))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -6,12 +6,11 @@ import (
 	"math/bits"
 )
 
-// A filter finds the places at which a text may begin without looking at every
-// byte. Each of its texts has at least width bytes. It keeps every sequence of
-// gram bytes that lies within the first width bytes of a text, at whatever
-// offset. Of any width bytes in a row it then suffices to look at one such
-// sequence: where the text begins at one of the stride places before, the
-// filter has it.
+// A filter finds the positions at which a text may begin without looking at every
+// byte. Each of its texts has at least width bytes. The filter contains every
+// sequence of gram bytes at any offset within the first width bytes of a text. It
+// therefore suffices to look up one such sequence per stride positions: if a text
+// begins at one of the stride positions before it, the filter contains it.
 type filter struct {
 	bits   []uint64
 	mask   uint64 // of the gram bytes in a word
@@ -23,16 +22,16 @@ const (
 	maxGram = 8
 	// maxWidth bounds the sequences that a filter keeps of a text.
 	maxWidth = 32
-	// A table of a filter has 4 KiB to 2 MiB, as logarithms of the number of
-	// bits. Up to 1 MiB it has at least 32 bits for each sequence, then 16.
+	// The table of a filter has 4 KiB to 2 MiB; these are logarithms of the
+	// number of bits. Up to 1 MiB it has at least 32 bits per sequence, then 16.
 	minTable, midTable, maxTable = 15, 23, 24
 	// block is how far one filter may run ahead of another.
 	block = 4096
 )
 
-// newFilters returns filters that have all texts between them, and how many
-// bytes from the start of a text on they may read. A text that begins with
-// another is found where that is.
+// newFilters returns filters that together cover all texts, and the number of
+// bytes after the start of a text that they may read. A text that begins with
+// another one is found by that one.
 func newFilters(texts []text) (filters []*filter, room int) {
 	for _, class := range []struct{ from, to, gram int }{{16, math.MaxInt, 8}, {8, 16, 4}, {minForm, 8, 4}} {
 		width := maxWidth
@@ -54,8 +53,8 @@ func newFilters(texts []text) (filters []*filter, room int) {
 
 func newFilter(texts [][]byte, width, gram int) *filter {
 	f := &filter{lead: width - gram, stride: width - gram + 1, mask: 1<<(8*gram) - 1}
-	// A sparse table is worth more than one that fits into the first cache:
-	// what costs time is every hit by chance.
+	// A sparse table is better than one that fits into the L1 cache, because
+	// every false positive costs time.
 	grams := uint(f.stride * len(texts))
 	size := max(minTable, min(bits.Len(32*grams), midTable), min(bits.Len(16*grams), maxTable))
 	f.bits = make([]uint64, 1<<(size-6))
@@ -68,9 +67,9 @@ func newFilter(texts [][]byte, width, gram int) *filter {
 	return f
 }
 
-// find returns the first place from from on, and before end, at which a text
-// of the filter may begin: at least its first minForm bytes are there. It
-// returns end if there is none.
+// find returns the first position in [from, end) at which a text of the filter
+// may begin, because at least its first minForm bytes match. It returns end if
+// there is no such position.
 func (f *filter) find(m *matcher, data []byte, from, end int) int {
 	for x := from + f.lead; ; x += f.stride {
 		if x = f.skip(data, x, end+f.lead); x >= end+f.lead {
@@ -84,11 +83,11 @@ func (f *filter) find(m *matcher, data []byte, from, end int) int {
 	}
 }
 
-// skip returns the first of the places x, x+stride, … at which data has a
-// sequence of the filter, or a number from limit on.
+// skip returns the first of the positions x, x+stride, … at which data has a
+// sequence of the filter, or a number not less than limit.
 //
-// Nearly all time is spent here. The loop is alone in its function so that
-// all it needs is in registers.
+// Nearly all time is spent here. The loop has a function to itself so that all
+// its variables are in registers.
 func (f *filter) skip(data []byte, x, limit int) int {
 	table, mask, stride := f.bits, f.mask, f.stride
 	last := uint64(len(table) - 1)
@@ -101,16 +100,16 @@ func (f *filter) skip(data []byte, x, limit int) int {
 	return x
 }
 
-// A seeker goes through data from candidate to candidate.
+// A seeker moves through data from candidate to candidate.
 type seeker struct {
 	end  int    // of the block
 	next [3]int // for each filter: its next candidate in the block, or the end
 }
 
-// next returns the first place from from on at which a text may begin, or the
-// length of data. Close to the end of data the text may have begun only.
+// next returns the first position not before from at which a text may begin, or
+// the length of data. Near the end of data, the text may be incomplete.
 func (m *matcher) next(data []byte, from int, s *seeker) int {
-	safe := len(data) - m.room // the filters may look at what begins before
+	safe := len(data) - m.room // the filters need room bytes after a position
 	for from < safe {
 		if from >= s.end {
 			*s = seeker{end: min(from+block, safe), next: [3]int{-1, -1, -1}}

@@ -14,9 +14,9 @@ import (
 )
 
 func TestFilter(t *testing.T) {
-	// Fails 2 of the field notes: the time of other maskers grows with the number of
-	// secrets. What takes time here is each look at the input, and each place at
-	// which a filter says by chance that something may begin.
+	// Failure 2 of the field notes: the time of other maskers grows with the number
+	// of secrets. Here, each look at the input and each false positive of a filter
+	// costs time.
 	t.Run("looks at the input about as rarely for 5000 secrets as for one", func(t *testing.T) {
 		names, err := filepath.Glob("testdata/logs/*.txt")
 		require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestFilter(t *testing.T) {
 				secrets = append(secrets, bundle.Secret{Name: fmt.Sprint("KEY_", i), Value: bundle.NewValue(value.String())})
 			}
 			m := New(secrets...).core().matcher()
-			require.Len(t, m.filters, 1, "all forms of such secrets are in one filter")
+			require.Len(t, m.filters, 1, "one filter has all forms of such secrets")
 			f := m.filters[0]
 			var looks, chances int
 			for x, end := f.lead, len(log)-maxGram; x < end; x += f.stride {
@@ -48,8 +48,8 @@ func TestFilter(t *testing.T) {
 					chances++
 				}
 			}
-			require.Less(t, looks, len(log)/20, "%d secrets: one look at each 20 bytes or more", n)
-			require.Less(t, chances, len(log)/1000, "%d secrets: %d of %d looks bring nothing", n, chances, looks)
+			require.Less(t, looks, len(log)/20, "%d secrets: at most one look per 20 bytes", n)
+			require.Less(t, chances, len(log)/1000, "%d secrets: %d of %d looks are false positives", n, chances, looks)
 		}
 	})
 }

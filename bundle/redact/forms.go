@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// minForm is the shortest text that is masked, in bytes: shorter ones
+	// minForm is the minimum length of a masked text, in bytes: shorter ones
 	// occur in ordinary output by chance.
 	minForm = 6
-	// minPart is the shortest part of a value, a line or a leaf, that is
-	// masked on its own.
+	// minPart is the minimum length of a part of a value, a line or a leaf, that
+	// is masked by itself.
 	minPart = 8
-	// maxDepth bounds how often a leaf of JSON may be JSON again.
+	// maxDepth is the maximum depth of JSON inside a leaf of JSON.
 	maxDepth = 4
 )
 
-// forms returns every text by which value can be known, sorted, each once and
-// at least minForm bytes long.
+// forms returns all texts that reveal value, sorted, without duplicates, and at
+// least minForm bytes long.
 func forms(value string) [][]byte {
 	if len(value) < minForm || strings.TrimSpace(value) == "" {
-		return nil // blanks are in all output, however many
+		return nil // whitespace of any length is in all output
 	}
 	f := formSet{}
 	f.value(value, 0)
@@ -33,7 +33,7 @@ func forms(value string) [][]byte {
 		list = append(list, []byte(text))
 	}
 	slices.SortFunc(list, bytes.Compare)
-	// Many forms begin with another: those share its memory.
+	// Many forms are a prefix of another and share its memory.
 	for i := len(list) - 2; i >= 0; i-- {
 		if bytes.HasPrefix(list[i+1], list[i]) {
 			list[i] = list[i+1][:len(list[i])]
@@ -50,10 +50,10 @@ func (f formSet) add(text string) {
 	}
 }
 
-// value adds the forms of s and of the parts of it that give it away.
+// value adds the forms of s and of the parts that reveal it.
 func (f formSet) value(s string, depth int) {
 	f.encodings(s)
-	// Shells and templates drop a line break at the end, parsers the blanks.
+	// Shells and templates drop a final line break, parsers whitespace.
 	trimmed := strings.TrimSpace(s)
 	if trimmed != s && len(trimmed) >= minForm {
 		f.encodings(trimmed)
@@ -64,21 +64,21 @@ func (f formSet) value(s string, depth int) {
 				f.value(leaf, depth+1)
 			}
 		}
-		return // the lines of JSON are mostly keys and brackets
+		return // lines of JSON are mostly keys and brackets
 	}
 	for _, line := range secretLines(trimmed) {
 		f.add(line)
 	}
 }
 
-// encodings adds s as it is and as the usual encoders write it.
+// encodings adds s verbatim and as the usual encoders write it.
 func (f formSet) encodings(s string) {
 	f.add(s)
 	f.base64(s)
 	f.add(hex.EncodeToString([]byte(s)))
 	f.add(strings.ToUpper(hex.EncodeToString([]byte(s))))
 	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) && !strings.ContainsRune("-_.", r) }) {
-		return // the others leave these characters alone
+		return // the other encoders do not change these characters
 	}
 	for _, style := range urlStyles {
 		f.add(style.escape(s, upperHex))
@@ -96,10 +96,10 @@ func (f formSet) encodings(s string) {
 
 func unquoted(s string) string { return s[1 : len(s)-1] }
 
-// base64 adds what s becomes inside the encoding of something longer. There it
-// may begin at any of the three places in a group of three bytes; characters at
-// its edges that also hold bits of its neighbors are left out. Where nothing
-// follows s, its last character and the padding are its own.
+// base64 adds the encodings of s inside longer base64. There, s may begin at any
+// of the three positions in a group of three bytes; characters at its edges that
+// share bits with its neighbors are left out. If s is at the end, its last
+// character and the padding depend on s alone.
 func (f formSet) base64(s string) {
 	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
 		for before := range 3 {

@@ -16,10 +16,10 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// FuzzStream takes its texts and its data from small
-// alphabets, so that matches overlap, nest and repeat themselves. An alphabet
-// of less than two letters means all bytes; direct is the length from which
-// sums are compared.
+// FuzzStream compares a stream, fed in arbitrary pieces, with the reference. Its
+// texts and data are from small alphabets, so that matches overlap, nest and
+// repeat. An alphabet of fewer than two letters means all bytes; direct is the
+// length from which sums are compared.
 func FuzzStream(f *testing.F) {
 	f.Add([]byte("aaaaaa\x00aaaaaaaa\x00abababab"), []byte("aaaaaaaaaaaaabababababaaa"), []byte{1}, byte(2), byte(1))
 	f.Add([]byte("s3s3cret"), []byte("s3s3s3cret s3s3cret"), []byte{4, 4}, byte(0), byte(100))
@@ -42,7 +42,7 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// spell returns b with its bytes replaced by letters of an alphabet.
+// spell returns b with its bytes mapped to letters of the alphabet.
 func spell(b []byte, alphabet byte) []byte {
 	b = bytes.Clone(b)
 	if alphabet > 1 {
@@ -53,8 +53,9 @@ func spell(b []byte, alphabet byte) []byte {
 	return b
 }
 
-// FuzzRedactor_AllForms hides some form of two values in a text. Any way of
-// writing it must agree with the reference, and no form may be left.
+// FuzzRedactor_AllForms puts a form of each of two values into a text. The output
+// must agree with the reference for every split into writes, and no form may be
+// left.
 func FuzzRedactor_AllForms(f *testing.F) {
 	f.Add("ghp_R4nd0mLett3rs", "p4$$ \"w0rd'é", "before|between|after", uint16(3), uint16(70), []byte{5, 1})
 	f.Add("{\"type\":\"service_account\",\"private_key\":\"line one\\nline two\"}", "-----BEGIN X-----\nMIIEvQIBADAN\n-----END X-----\n", "a\nb\n", uint16(9), uint16(1), []byte{64})
@@ -82,7 +83,7 @@ func FuzzRedactor_AllForms(f *testing.F) {
 		require.Equal(t, string(all.mask([]byte(data))), got, "one piece")
 		for _, s := range all {
 			for _, form := range s.forms {
-				// A form with the characters of a marker may come to be by masking.
+				// Masking may create a form that has characters of a marker.
 				if !bytes.ContainsAny(form, "[]AB") {
 					require.NotContains(t, got, string(form))
 				}
@@ -91,8 +92,8 @@ func FuzzRedactor_AllForms(f *testing.F) {
 	})
 }
 
-// FuzzForms compares the forms with what encoders
-// make of any value. It does not use those of this package.
+// FuzzForms checks that the forms include the output of the encoders of the standard
+// library for any value.
 func FuzzForms(f *testing.F) {
 	f.Add("p4$$ \"w0rd'é\u2028<\x7f>😀", byte(1), byte(2))
 	f.Add("a \xff of no\ufffdUTF-8, and <one> of it", byte(0), byte(0))
@@ -113,7 +114,7 @@ func FuzzForms(f *testing.F) {
 		}
 		within := func(quoted string) string { return quoted[1 : len(quoted)-1] }
 		for encoder, text := range map[string]string{
-			"itself":         value,
+			"verbatim":       value,
 			"hex":            hex.EncodeToString([]byte(value)),
 			"HEX":            fmt.Sprintf("%X", value),
 			"query":          url.QueryEscape(value),
@@ -129,7 +130,8 @@ func FuzzForms(f *testing.F) {
 		} {
 			require.True(t, known[text], "%s: %q", encoder, text)
 		}
-		// Of longer base64 it has the characters that do not depend on what is around.
+		// The forms include the characters of longer base64 that do not depend on the
+		// text around the value.
 		long := func(around string) string {
 			return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(around, int(before)) + value + strings.Repeat(around, 3+int(after))))
 		}
@@ -143,8 +145,8 @@ func FuzzForms(f *testing.F) {
 	})
 }
 
-// FuzzJSONLeaves compares the leaves that are found in one pass
-// with those of a walk through what encoding/json makes of the text.
+// FuzzJSONLeaves compares the leaves that are found in one pass with those of a walk
+// through the unmarshaled value.
 func FuzzJSONLeaves(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"service_account","a":["long enough",{"b_uri":"https://example.com"}],"c":{"type":["not this one"]}}`,
@@ -156,9 +158,9 @@ func FuzzJSONLeaves(f *testing.F) {
 		leaves, ok := jsonLeaves(s)
 		want, valid := walkLeaves(s)
 		if !valid {
-			return // several values in a row are accepted, as logs have them
+			return // jsonLeaves also accepts several values in a row, as in logs
 		}
-		require.True(t, ok, "this is JSON")
+		require.True(t, ok, "the text is valid JSON")
 		require.ElementsMatch(t, want, leaves)
 	})
 }

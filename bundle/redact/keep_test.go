@@ -27,8 +27,8 @@ func TestKeep(t *testing.T) {
 		})
 	})
 
-	// Building the index takes tens of milliseconds with thousands of secrets; a
-	// program may add a secret each time it hands it out.
+	// Building the index takes tens of milliseconds with thousands of secrets, and a
+	// program may add a secret on each use.
 	t.Run("known values do not rebuild the index", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			value := func(name, value string) bundle.Secret {
@@ -44,27 +44,27 @@ func TestKeep(t *testing.T) {
 			update(r, value("ONE", "value-one"))
 			m := r.core().matcher()
 			same := func(why string) { require.True(t, m == r.core().matcher(), why) }
-			anew := func(why string) {
+			rebuilt := func(why string) {
 				require.False(t, m == r.core().matcher(), why)
 				m = r.core().matcher()
 			}
 			r.Add(value("ADDED", "value-added"), value("ONE", "value-one"))
 			same("both were in use")
 			update(r, value("ONE", "value-one"), value("ADDED", "value-added"))
-			same("nothing is new, and nothing gone")
+			same("no value is new or gone")
 			update(r)
-			same("what was added stays")
+			same("added values stay")
 			r.Add(value("TWO", "value-two"))
-			anew("what was only remembered is in use again")
+			rebuilt("a remembered value is in use again")
 			r.Add(value("OTHER", "value-one"))
-			anew("another name may be shown")
+			rebuilt("the shown name may change")
 			update(r, value("THREE", "value-three"))
-			anew("there is a new value")
+			rebuilt("there is a new value")
 			update(r)
-			anew("a value is only remembered from now on")
+			rebuilt("a value is now only remembered")
 			time.Sleep(time.Hour)
 			update(r)
-			require.True(t, r.core().current.Load() == nil, "what is forgotten is in no index")
+			require.True(t, r.core().current.Load() == nil, "forgotten values are in no index")
 		})
 	})
 }

@@ -9,31 +9,32 @@ import (
 	"time"
 )
 
-// A matcher knows the texts to mask. It is immutable, and shared by everything
-// that a Redactor feeds.
+// A matcher holds the texts to mask. It is immutable, and shared by all streams of
+// a Redactor.
 //
-// The texts are sorted, so that those that begin with what was read so far are
-// neighbors, and indexed by their first minForm bytes.
+// The texts are sorted, so that those that share a prefix are neighbors, and
+// indexed by their first minForm bytes.
 type matcher struct {
 	texts   []text
 	markers [][]byte
-	// groups are the runs of texts with the same first bytes. slots is a hash
-	// table of them: a number there is one more than an index of groups.
+	// groups are the runs of texts with the same first minForm bytes. slots is a
+	// hash table of groups: each slot holds an index of groups plus one.
 	groups    []group
 	slots     []uint32
 	slotShift uint
-	// byFirst has, for each byte, where the texts that begin with it start; the
-	// next entry is where they end.
+	// byFirst has, for each byte, the index of the first text that begins with
+	// it; the next entry is the end of these texts.
 	byFirst [257]uint32
-	// brief says of a beginning of 2 to minForm-1 bytes that no text has it, or
-	// that one may.
+	// brief is a filter for prefixes of 2 to minForm-1 bytes: an unset bit means
+	// that no text has the prefix, a set one that a text may have it.
 	brief      []uint64
 	briefShift uint
 	filters    []*filter
-	// room is how many bytes a filter may look beyond the start of a text.
+	// room is the number of bytes that a filter may read after the start of a
+	// text.
 	room int
 	long longTexts
-	// expires is when a text is to be forgotten, or zero.
+	// expires is the time at which the next text must be forgotten, or zero.
 	expires time.Time
 }
 
@@ -41,8 +42,8 @@ type matcher struct {
 type text struct {
 	b      []byte
 	marker uint32
-	// parent is the longest other text that this one begins with, or -1, and jump
-	// one that is mostly shorter: see matcher.upTo.
+	// parent is the longest other text that is a prefix of this one, or -1. jump
+	// is usually a shorter prefix: see matcher.upTo.
 	parent, jump int32
 }
 
@@ -51,14 +52,14 @@ type group struct {
 	lo, hi uint32
 }
 
-// A source is a marker and the texts that it stands for.
+// A source is a marker and the texts that it replaces.
 type source struct {
 	marker []byte
 	forms  [][]byte
 }
 
-// newMatcher returns a matcher of sources. Of a text that several have, the
-// first gets it.
+// newMatcher returns a matcher of sources. A text that several sources have
+// belongs to the first.
 func newMatcher(sources []source) *matcher {
 	m := &matcher{long: longTexts{direct: maxDirect}}
 	for i, s := range sources {
@@ -79,7 +80,7 @@ func newMatcher(sources []source) *matcher {
 }
 
 func (m *matcher) findParents() {
-	var open []int32 // the texts that the current one begins with
+	var open []int32 // the texts that are prefixes of the current one
 	for i := range m.texts {
 		t := &m.texts[i]
 		for len(open) > 0 && !bytes.HasPrefix(t.b, m.texts[open[len(open)-1]].b) {
@@ -87,16 +88,16 @@ func (m *matcher) findParents() {
 		}
 		t.parent, t.jump = -1, -1
 		if depth := len(open); depth > 0 {
-			// Up by as many texts as the lowest bit of the depth says: few such
-			// jumps lead to any place.
+			// Jump up by the lowest set bit of the depth: a few such jumps lead to
+			// any ancestor.
 			t.parent, t.jump = open[depth-1], open[depth-depth&-depth]
 		}
 		open = append(open, int32(i))
 	}
 }
 
-// upTo returns the longest text of at most size bytes among text number i and
-// those that it begins with, or -1.
+// upTo returns the longest text of at most size bytes among text i and the texts
+// that are its prefixes, or -1.
 func (m *matcher) upTo(size int, i int32) int32 {
 	for i >= 0 && len(m.texts[i].b) > size {
 		if jump := m.texts[i].jump; jump >= 0 && len(m.texts[jump].b) > size {
@@ -153,14 +154,14 @@ func briefHash(b []byte, size int) uint64 {
 	return scatter(beginning(b, size) | uint64(size)<<56)
 }
 
-// scatter is a hash: all its bits depend on all of n.
+// scatter is a hash function: all its bits depend on all bits of n.
 func scatter(n uint64) uint64 {
 	hi, lo := bits.Mul64(n, 0xd6e8feb86659fd93)
 	return hi ^ lo
 }
 
-// group returns the texts that begin as b does, which has at least minForm
-// bytes, or two equal numbers.
+// group returns the range of texts with the first minForm bytes of b, or an empty
+// range with lo == hi. b has at least minForm bytes.
 func (m *matcher) group(b []byte) (lo, hi int) {
 	var key uint64
 	if len(b) >= 8 {
@@ -175,7 +176,7 @@ func (m *matcher) group(b []byte) (lo, hi int) {
 	return m.probe(key, at)
 }
 
-// probe goes through the slots from at on.
+// probe searches the slots from at on.
 func (m *matcher) probe(key, at uint64) (lo, hi int) {
 	for {
 		n := m.slots[at]

@@ -9,8 +9,8 @@ import (
 )
 
 func TestMatcher_UpTo(t *testing.T) {
-	// Where a thousand values begin with each other, a walk through all of them at
-	// each place of the input would take minutes.
+	// If a thousand values are prefixes of each other, walking through all of them at
+	// each position of the input would take minutes.
 	t.Run("finds the longest text that fits in a few steps", func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 3))
 		var sources []source
@@ -27,7 +27,7 @@ func TestMatcher_UpTo(t *testing.T) {
 			for up := int32(i); m.texts[up].parent >= 0; up = m.texts[up].jump {
 				steps++
 			}
-			require.Less(t, steps, 12, "jumps alone lead to the first text: text %d", i)
+			require.Less(t, steps, 12, "jumps reach the first text: text %d", i)
 		}
 		for range 2000 {
 			i, size := int32(rng.IntN(len(m.texts))), rng.IntN(1010)

@@ -22,8 +22,8 @@ import (
 	"github.com/satchelhq/satchel/bundle/redact"
 )
 
-// logs returns the ordinary output in testdata: that of go build -x, git log
-// -p, npm, gcc, go vet, go test, python, xxd, openssl and base64.
+// logs returns the ordinary output in testdata, from go build -x, git log -p, npm,
+// gcc, go vet, go test, python, xxd, openssl and base64.
 func logs(t testing.TB) map[string]string {
 	t.Helper()
 	names, err := filepath.Glob("testdata/logs/*.txt")
@@ -38,7 +38,7 @@ func logs(t testing.TB) map[string]string {
 	return all
 }
 
-// randomSecrets returns n values of the shapes that issuers use; rng decides.
+// randomSecrets returns n secrets from rng, in the formats of common issuers.
 func randomSecrets(rng *mathrand.Rand, n int) []bundle.Secret {
 	const alnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	draw := func(alphabet string, size int) string {
@@ -73,9 +73,9 @@ func requireUnchanged(t *testing.T, r *redact.Redactor, name, text string) {
 	t.Helper()
 	lines := strings.SplitAfter(text, "\n")
 	for i, line := range lines {
-		require.Equal(t, line, r.String(line), "%s:%d is ordinary and must stay", name, i+1)
+		require.Equal(t, line, r.String(line), "%s:%d is ordinary and must not be masked", name, i+1)
 	}
-	require.Equal(t, text, r.String(text), "%s is ordinary and must stay", name)
+	require.Equal(t, text, r.String(text), "%s is ordinary and must not be masked", name)
 }
 
 func TestOvermask(t *testing.T) {
@@ -86,7 +86,7 @@ func TestOvermask(t *testing.T) {
 			for name, text := range logs(t) {
 				requireUnchanged(t, r, name, text)
 			}
-			require.Contains(t, r.String("x"+secrets[3].Value.Reveal()), "[SECRET_3]", "the secrets must have been there to be found")
+			require.Contains(t, r.String("x"+secrets[3].Value.Reveal()), "[SECRET_3]", "the redactor must mask the secrets")
 		}
 	})
 
@@ -99,12 +99,12 @@ func TestOvermask(t *testing.T) {
 				for name, text := range ordinary {
 					requireUnchanged(t, r, name, text)
 				}
-				require.Equal(t, "[KEY]", r.String(pair[0]), "the whole of it is one match")
+				require.Equal(t, "[KEY]", r.String(pair[0]), "the complete value is one match")
 			})
 		}
 	})
 
-	// Users of other runners saw JSON secrets printed with only the braces masked.
+	// Other runners print JSON secrets with only the braces masked.
 	t.Run("every secret line of a structured secret is masked", func(t *testing.T) {
 		for kind, pair := range structured(t) {
 			t.Run(kind, func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestOvermask(t *testing.T) {
 	})
 }
 
-// structured returns pairs of secrets of the same kind and of different owners:
-// whatever lines they share are not secret.
+// structured returns pairs of secrets of the same kind from different owners. The
+// lines that they share are not secret.
 func structured(t testing.TB) map[string][2]string {
 	t.Helper()
 	rsaPEM := func(kind string) string {

@@ -8,19 +8,19 @@ import (
 	"unicode"
 )
 
-// jsonLeaves returns the strings inside the JSON text s that are masked on
-// their own, and whether s is a JSON object, list or string.
+// jsonLeaves returns the strings in the JSON text s that are masked by themselves.
+// ok is false if s is not a JSON object, array or string.
 func jsonLeaves(s string) (leaves []string, ok bool) {
 	if s == "" || strings.IndexByte(`{["`, s[0]) < 0 {
 		return nil, false
 	}
 	decoder := json.NewDecoder(strings.NewReader(s))
 	decoder.UseNumber()
-	// within are the objects and lists that are open; key is the last key read
-	// in each, and that of the object around it in a list.
+	// within are the open objects and arrays; key is the last key of an object
+	// and, in an array, that of the object around it.
 	type level struct {
 		key           string
-		object, value bool // value: the next token is one, not a key
+		object, value bool // value: the next token is a value, not a key
 	}
 	within := []level{{value: true}}
 	for {
@@ -56,9 +56,9 @@ func jsonLeaves(s string) (leaves []string, ok bool) {
 	}
 }
 
-// publicLeaf reports whether a leaf under key is the same in the secrets of
-// many people, and so occurs in ordinary output. An address that has a user or a
-// query in it, or that is none, is not.
+// publicLeaf reports whether a leaf under key is the same in the secrets of many
+// people, and so occurs in ordinary output. A URL with user information or a query,
+// or an invalid one, is not public.
 func publicLeaf(key, leaf string) bool {
 	switch {
 	case key == "type", key == "universe_domain":
@@ -70,8 +70,8 @@ func publicLeaf(key, leaf string) bool {
 	return false
 }
 
-// secretLines returns the lines of a value of several lines that are masked on
-// their own: those of minPart bytes or more, without the blanks around them,
+// secretLines returns the lines of a multi-line value that are masked by
+// themselves: those with at least minPart bytes without surrounding whitespace
 // that are not boilerplate.
 func secretLines(s string) []string {
 	if !strings.ContainsAny(s, "\r\n") {
@@ -87,8 +87,7 @@ func secretLines(s string) []string {
 	return lines
 }
 
-// commonKeys are settings whose line says the same in the files of many
-// people.
+// commonKeys are settings whose lines are the same in the files of many people.
 var commonKeys = map[string]bool{
 	"apiversion": true, "kind": true, "type": true, "version": true, "region": true, "output": true,
 	"proc-type": true, "comment": true, "hash": true, "charset": true, "preferences": true,
@@ -114,14 +113,14 @@ func boilerplate(line string) bool {
 		return true // a key without its value
 	}
 	if !ok {
-		// Base64 ends with = too, so a value has to follow.
+		// Base64 ends with = too, so a value must follow.
 		key, value, ok = strings.Cut(line, "=")
 	}
 	return ok && commonKeys[strings.ToLower(strings.TrimSpace(key))] && len(strings.TrimSpace(value)) < 16
 }
 
-// isFrame reports whether line is the first or last of a block such as PEM, with
-// rules of the given dashes, and nothing else.
+// isFrame reports whether line is the first or last line of a block such as PEM,
+// with the given dashes on both sides and no other content.
 func isFrame(line, dashes string) bool {
 	label, ok := strings.CutPrefix(line, dashes)
 	if !ok {

@@ -2,6 +2,6 @@
 
 package redact_test
 
-// large is the size of what only has to be large: a megabyte, less where the
-// race detector makes everything slow.
+// large is the size of large test input: a megabyte, or less with the slow race
+// detector.
 const large = 1 << 15

@@ -2,26 +2,25 @@ package redact
 
 import "io"
 
-// reader masks what is read from src.
+// reader masks the data of src.
 type reader struct {
 	src io.Reader
 	r   *core
 	s   stream
 	buf []byte
-	out []byte // of the stream, still to be read
-	err error  // of src; comes after out
+	out []byte // masked but not read yet
+	err error  // of src; returned after out
 }
 
-// Reader returns a reader of what src holds, masked. It holds back what could
-// still begin a match until src goes on or ends. Like most readers it is for
-// one goroutine at a time. An error of src other than [io.EOF] comes after what
-// was read before it.
+// Reader returns a reader of the masked data of src. It holds back bytes that
+// could begin a match until src continues or ends. An error of src is returned
+// after all data before it. The reader is not safe for concurrent use.
 func (r *Redactor) Reader(src io.Reader) io.Reader {
 	c := &reader{src: src, r: r.core(), buf: make([]byte, chunk/2)}
 	return readFunc(func(p []byte) (int, error) { return c.read(p) })
 }
 
-// readFunc is a closure, because a reader holds parts of secrets.
+// readFunc is a closure because a reader holds parts of secrets.
 type readFunc func(p []byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }

@@ -14,33 +14,34 @@ import (
 // Options are the settings of a [Redactor].
 type Options struct {
 	// Marker replaces every match. Default: the name of the secret in
-	// brackets, such as "[DEPLOY_TOKEN]".
+	// brackets, such as "[DEPLOY_TOKEN]", or "[REDACTED]" for an invalid name.
 	Marker string
-	// KeepFor is how long a value that [Redactor.Update] no longer has is
-	// still masked. A negative one forgets it at once. Default: 24 hours.
+	// KeepFor is the time for which a value stays masked after
+	// [Redactor.Update] has dropped it. If negative, it is forgotten
+	// immediately. Default: 24 hours.
 	KeepFor time.Duration
-	// IdleFlush is the time without a Write after which a [Writer] releases
-	// what it holds back, as [Writer.Flush] does: the beginning of a secret
-	// whose rest comes later is then not masked. Default: never.
+	// IdleFlush is the time without a Write after which a [Writer] releases its
+	// held-back bytes, as [Writer.Flush] does: the beginning of a secret whose
+	// rest comes later is then not masked. Default: never.
 	IdleFlush time.Duration
 }
 
-// Redactor knows the secrets to mask. Its methods are safe for concurrent use.
-// It does not print what it knows. Make one with [New].
+// Redactor holds the secrets to mask. Its methods are safe for concurrent use.
+// Printing it shows no secret. Make one with [New]; the zero value is unusable.
 type Redactor struct {
 	// A closure rather than a pointer, as in bundle.Value: fmt and dumpers
 	// follow pointers.
 	core func() *core
 }
 
-// core is what a Redactor knows.
+// core is the state of a Redactor.
 type core struct {
 	opts Options
-	// current is nil while it has to be built again.
+	// current is nil if it must be rebuilt.
 	current atomic.Pointer[matcher]
 
 	mu      sync.Mutex
-	entries []*entry // in the order in which they came
+	entries []*entry // in order of their arrival
 	byKey   map[key]*entry
 }
 
@@ -50,8 +51,8 @@ type key struct{ name, value string }
 type entry struct {
 	key
 	forms [][]byte
-	// added says that Add gave it, bundled that the last Update did. With
-	// neither it is masked until the time until.
+	// added is set for entries from Add, bundled for those in the last Update.
+	// An entry with neither is masked until the time until.
 	added, bundled bool
 	until          time.Time
 }
@@ -73,13 +74,12 @@ func NewWithOptions(opts *Options, secrets ...bundle.Secret) *Redactor {
 	return r
 }
 
-// Add masks secrets from now on, for as long as r is used: in writers that
-// exist too, from their next Write. Of a value with several names the first
-// name given is shown.
+// Add masks secrets permanently from now on, in existing writers from their next
+// Write. If a value has several names, the first one added is shown.
 //
-// After secrets that are new, the next text takes the time of building an index
-// of all that is known, some 15 microseconds for each secret: many secrets are
-// best added in one call.
+// If any of the secrets is new, the next masked text rebuilds the index of all
+// secrets, which takes about 15 microseconds per secret; add many secrets in one
+// call.
 func (r *Redactor) Add(secrets ...bundle.Secret) {
 	c := r.core()
 	c.mu.Lock()
@@ -95,13 +95,13 @@ func (r *Redactor) Add(secrets ...bundle.Secret) {
 	}
 }
 
-// Update makes the secrets of b, which may be nil, those that are masked
-// besides the ones that were added. A value that was in the bundle before and
-// no longer is, because it was rotated, revoked or removed, stays masked for
-// [Options.KeepFor]: logs often show a value after its end.
+// Update masks the secrets of b in addition to those of Add. b may be nil. A value
+// of an earlier bundle that b lacks, because it was rotated, revoked or removed,
+// stays masked for [Options.KeepFor], because logs often show a value after its
+// end.
 //
-// A Redactor follows one source of bundles: what another one gives it would
-// count as gone with the next bundle of the first.
+// A Redactor follows one source of bundles: with a second source, each bundle
+// would drop the values of the other source.
 func (r *Redactor) Update(b *bundle.Bundle) {
 	c := r.core()
 	c.mu.Lock()
@@ -128,7 +128,7 @@ func (r *Redactor) Update(b *bundle.Bundle) {
 	}
 }
 
-// entry returns the entry of s, a new one if need be.
+// entry returns the entry of s, and creates it if necessary.
 func (c *core) entry(s bundle.Secret) *entry {
 	k := key{s.Name, s.Value.Reveal()}
 	e, ok := c.byKey[k]
@@ -140,7 +140,8 @@ func (c *core) entry(s bundle.Secret) *entry {
 	return e
 }
 
-// forget drops what is masked no longer at now, and says whether there was any.
+// forget drops the entries that have expired at now, and reports whether there
+// were any.
 func (c *core) forget(now time.Time) bool {
 	known := len(c.entries)
 	c.entries = slices.DeleteFunc(c.entries, func(e *entry) bool {
@@ -153,7 +154,7 @@ func (c *core) forget(now time.Time) bool {
 	return len(c.entries) < known
 }
 
-// matcher returns what to mask now.
+// matcher returns the matcher for the current secrets.
 func (c *core) matcher() *matcher {
 	if m := c.current.Load(); m != nil && (m.expires.IsZero() || time.Now().Before(m.expires)) {
 		return m
@@ -162,7 +163,7 @@ func (c *core) matcher() *matcher {
 	defer c.mu.Unlock()
 	now := time.Now()
 	if m := c.current.Load(); m != nil && (m.expires.IsZero() || now.Before(m.expires)) {
-		return m // somebody else was first
+		return m // another goroutine was first
 	}
 	c.forget(now)
 	var current, kept []source
@@ -178,7 +179,7 @@ func (c *core) matcher() *matcher {
 			expires = e.until
 		}
 	}
-	m := newMatcher(append(current, kept...)) // a value in use has the better claim to its name
+	m := newMatcher(append(current, kept...)) // the name of a value in use takes precedence
 	m.expires = expires
 	c.current.Store(m)
 	return m
@@ -194,10 +195,10 @@ func (c *core) marker(name string) []byte {
 	return []byte("[" + name + "]")
 }
 
-// Unmaskable returns the names of the secrets in use whose values are too short
-// to be masked, sorted: without the blanks around them they have fewer than 6
-// bytes, and would be found all over ordinary output. Empty values do not count:
-// they give nothing away.
+// Unmaskable returns the sorted names of the secrets in use whose values are too
+// short to be masked: without surrounding whitespace they have fewer than 6 bytes,
+// and would match ordinary output. Empty values do not count, because they reveal
+// nothing.
 func (r *Redactor) Unmaskable() []string {
 	c := r.core()
 	c.mu.Lock()
@@ -212,10 +213,11 @@ func (r *Redactor) Unmaskable() []string {
 	return slices.Compact(names)
 }
 
-// streams are idle.
+// streams holds idle streams.
 var streams = sync.Pool{New: func() any { return new(stream) }}
 
-// String returns text with all matches replaced.
+// String returns text with all matches replaced by their markers. It does not
+// allocate if there is no match.
 func (r *Redactor) String(text string) string { return r.core().matcher().mask(text) }
 
 // mask returns text with all matches replaced.
@@ -229,8 +231,8 @@ func (m *matcher) mask(text string) string {
 	return text
 }
 
-// Bytes returns text with all matches replaced. It does not change text, and
-// returns text itself if there is no match.
+// Bytes returns text with all matches replaced by their markers. It does not
+// change text, and returns text itself if there is no match.
 func (r *Redactor) Bytes(text []byte) []byte {
 	s := streams.Get().(*stream)
 	defer streams.Put(s)

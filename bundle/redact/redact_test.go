@@ -22,23 +22,23 @@ func TestOptions_Marker(t *testing.T) {
 	require.Equal(t, "a [DEPLOY_TOKEN] b", redact.New(secret("DEPLOY_TOKEN", "s3cr3t")).String("a s3cr3t b"))
 	stars := redact.NewWithOptions(&redact.Options{Marker: "***"}, secret("A", "s3cr3t"), secret("B", "0therone"))
 	require.Equal(t, "*** ***", stars.String("s3cr3t 0therone"))
-	require.Equal(t, "[REDACTED]", redact.New(secret("not a name\n", "s3cr3t")).String("s3cr3t"), "a name that is none is not shown")
-	require.Equal(t, "[FIRST]", redact.New(secret("FIRST", "s3cr3t"), secret("SECOND", "s3cr3t")).String("s3cr3t"), "of two names for a value the first is shown")
+	require.Equal(t, "[REDACTED]", redact.New(secret("not a name\n", "s3cr3t")).String("s3cr3t"), "an invalid name is not shown")
+	require.Equal(t, "[FIRST]", redact.New(secret("FIRST", "s3cr3t"), secret("SECOND", "s3cr3t")).String("s3cr3t"), "the first of two names for a value is shown")
 }
 
 func TestRedactor_Unmaskable(t *testing.T) {
 	t.Run("lists short values, which are not masked", func(t *testing.T) {
 		r := redact.New(secret("PIN", "12345"), secret("LONG", "123456"), secret("EMPTY", ""), secret("ALSO", "ü🙂"), secret("BLANK", "a\n"))
-		require.Equal(t, []string{"BLANK", "PIN"}, r.Unmaskable(), "an empty value gives nothing away")
+		require.Equal(t, []string{"BLANK", "PIN"}, r.Unmaskable(), "an empty value reveals nothing")
 		require.Equal(t, "12345 a\n[LONG]", r.String("12345 a\n123456"))
 		blanks := redact.New(secret("ENTER", "12345\n"), secret("INDENT", "        "))
-		require.Equal(t, []string{"ENTER", "INDENT"}, blanks.Unmaskable(), "blanks at the end are lost too often to count")
-		require.Equal(t, "12345 [ENTER]        ", blanks.String("12345 12345\n        "), "but where they are there they help, and blanks alone are everywhere")
-		require.Equal(t, `caf\u00e9 \303\251 [X]`, redact.New(secret("X", "é        ")).String(`caf\u00e9 \303\251 é        `), "nor are the forms of what is short without its blanks")
+		require.Equal(t, []string{"ENTER", "INDENT"}, blanks.Unmaskable(), "trailing whitespace does not count, because it is often dropped")
+		require.Equal(t, "12345 [ENTER]        ", blanks.String("12345 12345\n        "), "the value with its whitespace is masked, but whitespace alone is not")
+		require.Equal(t, `caf\u00e9 \303\251 [X]`, redact.New(secret("X", "é        ")).String(`caf\u00e9 \303\251 é        `), "the forms of a value that is short without whitespace are not masked")
 		r.Update(bundleOf(t, secret("LATER", "abc")))
 		require.Equal(t, []string{"BLANK", "LATER", "PIN"}, r.Unmaskable())
 		r.Update(nil)
-		require.Equal(t, []string{"BLANK", "PIN"}, r.Unmaskable(), "only those in use")
+		require.Equal(t, []string{"BLANK", "PIN"}, r.Unmaskable(), "only secrets in use are listed")
 		require.Empty(t, redact.New().Unmaskable())
 	})
 }
@@ -68,16 +68,16 @@ func TestRedactor_Update(t *testing.T) {
 			time.Sleep(time.Hour)
 			r.Update(bundleOf(t, secret("KEY", "value-two")))
 			const text = "value-one value-two value-gone added-once"
-			require.Equal(t, "[KEY] [KEY] [GONE] [FIXED]", r.String(text), "old values are in logs still")
+			require.Equal(t, "[KEY] [KEY] [GONE] [FIXED]", r.String(text), "old values stay masked")
 			time.Sleep(12 * time.Hour)
 			r.Update(bundleOf(t, secret("KEY", "value-two")))
 			time.Sleep(12*time.Hour - time.Nanosecond)
-			require.Equal(t, "[KEY] [KEY] [GONE] [FIXED]", r.String(text), "the day counts from the update that lost them")
+			require.Equal(t, "[KEY] [KEY] [GONE] [FIXED]", r.String(text), "the day starts with the update that drops them")
 			w := r.Writer(io.Discard)
 			_, err := io.WriteString(w, "value-o")
 			require.NoError(t, err)
 			time.Sleep(time.Nanosecond)
-			require.Equal(t, "value-one [KEY] value-gone [FIXED]", r.String(text), "then they are forgotten without an update, and what is in use or was added is not")
+			require.Equal(t, "value-one [KEY] value-gone [FIXED]", r.String(text), "they are then forgotten without an update; current and added values are not")
 			_, err = io.WriteString(w, "ne")
 			require.NoError(t, err)
 			require.NoError(t, w.Close())
@@ -91,7 +91,7 @@ func TestRedactor_Update(t *testing.T) {
 			r.Update(bundleOf(t, secret("KEY", "value-two")))
 			time.Sleep(30 * time.Minute)
 			r.Update(bundleOf(t, secret("OTHER", "value-one")))
-			require.Equal(t, "[OTHER]", r.String("value-one"), "the name in use is shown rather than the old one")
+			require.Equal(t, "[OTHER]", r.String("value-one"), "the current name takes precedence over the old one")
 			r.Update(bundleOf(t, secret("KEY", "value-one")))
 			time.Sleep(2 * time.Hour)
 			require.Equal(t, "[KEY] value-two", r.String("value-one value-two"))
@@ -140,11 +140,11 @@ func TestRedactor_Format(t *testing.T) {
 	})
 }
 
-// assertionMessage returns what testify says when x is not what was expected.
+// assertionMessage returns testify's message for an unexpected x.
 func assertionMessage(x any) string {
-	var said recorder
-	assert.Equal(&said, nil, x)
-	return string(said)
+	var messages recorder
+	assert.Equal(&messages, nil, x)
+	return string(messages)
 }
 
 type recorder string
@@ -156,25 +156,25 @@ func TestRedactor_Error(t *testing.T) {
 		r := redact.New(secret("KEY", "s3cr3t-value"))
 		require.NoError(t, r.Error(nil))
 		plain := &http.MaxBytesError{Limit: 5}
-		require.Same(t, plain, r.Error(plain), "an error without a match is returned itself")
+		require.Same(t, plain, r.Error(plain), "an error without a match is returned unchanged")
 
 		cause := fmt.Errorf("dialing with s3cr3t-value: %w", context.DeadlineExceeded)
 		masked := r.Error(cause)
 		require.EqualError(t, masked, "dialing with [KEY]: context deadline exceeded")
 		require.ErrorIs(t, masked, context.DeadlineExceeded)
 		require.NotErrorIs(t, masked, context.Canceled)
-		require.Nil(t, errors.Unwrap(masked), "the cause cannot be reached and printed")
+		require.Nil(t, errors.Unwrap(masked), "the cause cannot be unwrapped and printed")
 		timeout, ok := errors.AsType[interface {
 			error
 			Timeout() bool
 			Temporary() bool
 		}](masked)
 		require.True(t, ok)
-		require.True(t, timeout.Timeout(), "it is a timeout if its cause is one")
+		require.True(t, timeout.Timeout(), "the masked error is a timeout if its cause is one")
 		require.True(t, timeout.Temporary())
 		require.Equal(t, `"dialing with [KEY]: context deadline exceeded"`, fmt.Sprintf("%q", masked))
 
-		require.Equal(t, "[KEY]", fmt.Sprintf("%+v", r.Error(detailed{})), "an error that says more to %%+v is masked there too")
+		require.Equal(t, "[KEY]", fmt.Sprintf("%+v", r.Error(detailed{})), "the detail of %%+v is masked too")
 		require.Equal(t, "short", r.Error(detailed{}).Error())
 		require.NotPanics(t, func() { _ = r.Error((*broken)(nil)) })
 	})

@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A reference masks by trying every text at every place. It is slow, and meant
-// to be right at a glance.
+// A reference masks by trying every text at every position. It is slow but obviously
+// correct.
 type reference []source
 
-// matchAt returns the longest text at place i of data, and the number of its
-// source; of equal ones the first.
+// matchAt returns the length of the longest text at position i of data, and the index
+// of its source, the first one if several have it.
 func (r reference) matchAt(data []byte, i int) (length, number int) {
 	for n, s := range r {
 		for _, form := range s.forms {
@@ -27,18 +27,17 @@ func (r reference) matchAt(data []byte, i int) (length, number int) {
 	return length, number
 }
 
-// mask returns the whole of data, masked.
+// mask returns data masked.
 func (r reference) mask(data []byte) []byte { return r.maskUpTo(data, len(data)) }
 
-// maskUpTo returns what is masked of data[:limit], where matches may reach
-// beyond limit.
+// maskUpTo returns data[:limit] masked, where matches may extend beyond limit.
 func (r reference) maskUpTo(data []byte, limit int) []byte {
 	var out []byte
 	end := 0 // of the last match
 	for i := range limit {
 		length, number := r.matchAt(data, i)
 		switch {
-		case length > 0 && i >= end: // touching matches are two
+		case length > 0 && i >= end: // adjacent matches are separate
 			out = append(out, r[number].marker...)
 			end = i + length
 		case length > 0:
@@ -50,8 +49,8 @@ func (r reference) maskUpTo(data []byte, limit int) []byte {
 	return out
 }
 
-// certain returns how many bytes of data have no influence on a match that
-// begins with the end of data and is not complete.
+// certain returns the number of bytes of data before the first incomplete match at
+// its end.
 func (r reference) certain(data []byte) int {
 	for i := range data {
 		for _, s := range r {
@@ -65,8 +64,8 @@ func (r reference) certain(data []byte) int {
 	return len(data)
 }
 
-// requireReference checks that a stream fed with data in pieces of the given
-// sizes, the last one repeated, agrees with the reference at every step.
+// requireReference checks that a stream agrees with the reference at every step if it
+// is fed with data in pieces of the given sizes, the last one repeated.
 func requireReference(t *testing.T, m *matcher, r reference, data []byte, sizes []byte) {
 	t.Helper()
 	var s stream
@@ -80,20 +79,20 @@ func requireReference(t *testing.T, m *matcher, r reference, data []byte, sizes 
 		at += len(piece)
 		got = append(got, s.feed(m, bytes.Clone(piece), false)...)
 		want := r.maskUpTo(data[:at], r.certain(data[:at]))
-		require.Equal(t, string(want), string(got), "after %d bytes exactly what is certain must be out", at)
+		require.Equal(t, string(want), string(got), "after %d bytes, the output must be all that is certain", at)
 		if size == 0 {
 			sizes = sizes[min(step+1, len(sizes)):]
 			step = -1
 		}
 	}
 	got = append(got, s.feed(m, nil, true)...)
-	require.Equal(t, string(r.mask(data)), string(got), "the whole must be that of the reference")
+	require.Equal(t, string(r.mask(data)), string(got), "the complete output must equal the reference")
 	require.Zero(t, s.held(), "nothing is held back at the end")
 }
 
-// walkLeaves returns the secret leaves of a single JSON object, list or string.
-// It does not take text in which a key may be lost, because it occurs twice, nor
-// addresses that may hold a secret.
+// walkLeaves returns the secret leaves of a single JSON object, array or string. valid
+// is false for text that may repeat a key, because one value would be lost, and for
+// URLs that may hold a secret.
 func walkLeaves(s string) (leaves []string, valid bool) {
 	var root any
 	if s == "" || !strings.ContainsAny(s[:1], `{["`) || json.Unmarshal([]byte(s), &root) != nil {

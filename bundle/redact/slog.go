@@ -10,23 +10,23 @@ import (
 	"sync/atomic"
 )
 
-// Handler returns a handler that masks records before h gets them: the message,
-// and the keys and values of attributes and groups, those given to
-// [slog.Logger.With] included. What r learns later is masked in those too.
+// Handler returns a handler that masks records before it passes them to h: the
+// message, and the keys and values of attributes and groups, including those of
+// [slog.Logger.With]. Secrets that r learns later are masked in those too.
 //
-// Values are resolved first. Strings and byte slices are masked; numbers are
-// replaced by a string where their digits are a match; booleans, times and
-// durations are passed on. Any other value is passed on as it is if none of its
-// renderings (its JSON, its text, the %v and %+v of fmt) has a match. Otherwise
-// h gets the masked JSON, or the masked %+v where the JSON does not tell, or an
-// error with a masked text. A value that contains itself, or is nested a
-// thousand deep, cannot be examined and becomes "[REDACTED]".
+// Values are resolved first. Strings and byte slices are masked; a number is
+// replaced by a string if its digits match; booleans, times and durations are
+// passed on. Any other value is passed on unchanged if none of its renderings
+// (JSON, text, %v and %+v of package fmt) has a match. Otherwise h gets the masked
+// JSON, or the masked %+v if the JSON has no match, or an error with masked text.
+// A value that contains itself, or is nested more than 1000 levels deep, cannot be
+// examined and becomes "[REDACTED]".
 //
-// What is given to With is formatted when a record comes, so it must not change
-// after that, while other handlers may have formatted it at once.
+// Arguments of With are formatted for each record rather than immediately, so do
+// not change them afterwards.
 //
-// A handler that prints values in other ways, say as decimal bytes, may show
-// more than was examined. To mask whatever it writes, give it a [Writer].
+// A handler that prints values in other ways, for example as decimal bytes, may
+// show unexamined text. To mask all its output, give it a [Writer].
 func Handler(h slog.Handler, r *Redactor) slog.Handler {
 	return &handler{base: h, r: r, ready: &atomic.Pointer[derived]{}}
 }
@@ -34,9 +34,9 @@ func Handler(h slog.Handler, r *Redactor) slog.Handler {
 type handler struct {
 	base slog.Handler
 	r    *Redactor
-	// with are the groups and attributes given so far. They are applied to
-	// base when a record comes, because they have to be masked again whenever r
-	// learns something. A closure: attributes may hold secrets.
+	// with returns the groups and attributes so far. They are applied to base for
+	// each record, because they must be masked again after r changes. It is a
+	// closure because attributes may hold secrets.
 	with  func() []step
 	ready *atomic.Pointer[derived]
 }
@@ -174,12 +174,12 @@ func (m *matcher) maskAny(v slog.Value) slog.Value {
 	}
 }
 
-// maxNesting is how deep a value may be nested to be printed.
+// maxNesting is the maximum nesting depth of a value that is printed.
 const maxNesting = 1000
 
-// endless reports whether v is nested deeper than left, as what contains itself
-// is: there fmt overflows the stack, which ends the process. Like fmt it does not
-// follow pointers inside.
+// endless reports whether v is nested deeper than left levels, as a value that
+// contains itself is. For such a value, fmt overflows the stack, which ends the
+// process. Like fmt, endless does not follow inner pointers.
 func endless(v reflect.Value, left int) bool {
 	if left == 0 {
 		return true

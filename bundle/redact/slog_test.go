@@ -31,7 +31,7 @@ type (
 	panicky  struct{ Token string }
 	noValue  struct{ token string }
 	noString struct{ token string }
-	// fmt shows nothing of these.
+	// fmt does not show the tokens of these.
 	failsJSON  struct{ token *string }
 	failsText  struct{ token *string }
 	panicsJSON struct{ token *string }
@@ -60,7 +60,7 @@ func TestHandler(t *testing.T) {
 		loop := list{logged}
 		loop = append(loop, loop)
 		loop[1] = loop
-		// encoding/json gives up at the function, before it is in the loop.
+		// encoding/json fails at the function, before it enters the loop.
 		loopWithFunction := map[string]any{"a": func() {}, "b": logged}
 		loopWithFunction["c"] = loopWithFunction
 		type inside struct{ unexported any }
@@ -125,7 +125,7 @@ func TestHandler(t *testing.T) {
 					require.Contains(t, out.String(), "[")
 					if name == "JSON" {
 						for line := range strings.Lines(out.String()) {
-							require.True(t, json.Valid([]byte(line)), "the line must stay JSON: %s", line)
+							require.True(t, json.Valid([]byte(line)), "the line must be valid JSON: %s", line)
 						}
 					}
 				})

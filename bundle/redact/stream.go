@@ -1,36 +1,36 @@
 package redact
 
-// A stream masks one stream of bytes, in pieces. It keeps what could still
-// begin a match.
+// A stream masks one stream of bytes, piece by piece. It holds back bytes that
+// could begin a match.
 type stream struct {
 	m *matcher
 	// buf[start:] is held back.
 	buf   []byte
 	start int
-	// covered is how many of the first bytes held back a marker that is out
-	// already stands for.
+	// covered is the number of held-back bytes at the start that a marker in the
+	// output already replaces.
 	covered int
 	front   front
 	out     []byte
 	in      []byte // of matcher.mask
-	// offset is where the bytes held back begin in the stream.
+	// offset is the position in the stream of the first held-back byte.
 	offset uint64
 	sums   inputSums
 }
 
-// A front is what is known of the match that may begin at the first byte held
-// back. It saves comparing that from its beginning with every piece.
+// A front is the state of the match that may begin at the first held-back byte. It
+// avoids comparing the match from its beginning with every piece.
 type front struct {
-	size   int // how many bytes were compared, or 0 if nothing is known
-	lo, hi int // the texts that are longer and begin with those bytes
-	best   int // the longest text that these bytes begin with, or -1
+	size   int // the number of bytes compared, or 0 if there is no state
+	lo, hi int // the longer texts that begin with those bytes
+	best   int // the longest text that is a prefix of those bytes, or -1
 }
 
 func (s *stream) held() int { return len(s.buf) - s.start }
 
-// feed takes the next bytes of the stream, and returns what goes out for now.
-// With final it holds nothing back. The answer is valid until the next call
-// and as long as p is; feed changes nothing in p.
+// feed processes the next bytes of the stream and returns the output that is
+// certain. With final it holds nothing back. The result is valid until the next
+// call and while p is; feed does not change p.
 func (s *stream) feed(m *matcher, p []byte, final bool) []byte {
 	if m != s.m {
 		s.m, s.front = m, front{}
@@ -53,33 +53,33 @@ func (s *stream) feed(m *matcher, p []byte, final bool) []byte {
 	case rest == 0:
 		s.sums.sums = s.sums.sums[:0]
 	case len(s.sums.sums) > 0:
-		s.sums.seek(s.offset, base, data) // while the bytes before are there
+		s.sums.seek(s.offset, base, data) // while the bytes before it are available
 	}
 	return out
 }
 
-// once masks all of data, on a stream that holds nothing back, and says
-// whether there was anything to mask.
+// once masks all of data on a stream that holds nothing back, and reports whether
+// there was a match.
 func (s *stream) once(m *matcher, data []byte) (out []byte, changed bool) {
 	out = s.feed(m, data, true)
 	return out, len(s.out) > 0
 }
 
-// makeRoom moves what is held back to the start of the buffer before that has
-// to grow, unless there is too little to win.
+// makeRoom moves the held-back bytes to the start of the buffer before it must
+// grow, unless that frees too little.
 func (s *stream) makeRoom(n int) {
 	if len(s.buf)+n > cap(s.buf) && s.start >= len(s.buf)/2 {
 		s.buf, s.start = append(s.buf[:0], s.buf[s.start:]...), 0
 	}
 }
 
-// scan returns what goes out of data, and how many bytes at its end do not yet.
-// The marks of the stream, front and covered, are those of these bytes then.
+// scan returns the output for data, and the number of bytes at its end that are
+// held back. It sets front and covered for these bytes.
 func (s *stream) scan(data []byte, final bool) (out []byte, rest int) {
 	var (
 		m     = s.m
-		ready = s.covered // what is before is out, or a marker stands for it
-		end   = s.covered // of what the last marker stands for
+		ready = s.covered // all bytes before it are in the output or replaced by a marker
+		end   = s.covered // the end of the bytes that the last marker replaces
 		seek  seeker
 		at    int
 	)
@@ -107,7 +107,7 @@ func (s *stream) scan(data []byte, final bool) (out []byte, rest int) {
 		}
 		if known.best >= 0 {
 			t := &m.texts[known.best]
-			if at >= end { // else the match before goes on
+			if at >= end { // else it overlaps the previous match
 				s.out = append(append(s.out, data[ready:at]...), m.markers[t.marker]...)
 			}
 			end = max(end, at+len(t.b))
@@ -127,12 +127,12 @@ func (s *stream) scan(data []byte, final bool) (out []byte, rest int) {
 	return out, len(data) - at
 }
 
-// narrow compares data[at:], of which known.size bytes have been compared, to
-// its end.
+// narrow compares the rest of data[at:], of which known.size bytes have been
+// compared, with the texts.
 func (s *stream) narrow(data []byte, at int, known front) front {
 	texts, size := s.m.texts, len(data)-at
 	lo, hi := known.lo, known.hi
-	under, over := 0, -1 // what the neighbors of lo-1, hi have in common with data[at:]
+	under, over := 0, -1 // the lengths of the prefixes that texts lo-1 and hi share with data[at:]
 	for lo < hi {
 		mid := (lo + hi) / 2
 		b := texts[mid].b
@@ -162,8 +162,8 @@ func (s *stream) narrow(data []byte, at int, known front) front {
 	return front{size: size, lo: lo, hi: last, best: known.best}
 }
 
-// common returns how many bytes data[at:] and text number i have in common, of
-// which they have the first have.
+// common returns the length of the common prefix of data[at:] and text i. The first
+// have bytes are known to agree.
 func (s *stream) common(data []byte, at, i, have int) int {
 	b := s.m.texts[i].b
 	x := data[at:]

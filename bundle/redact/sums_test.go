@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSums feeds input that repeats the beginnings of long texts
-// to a stream that compares sums as soon as it can, and to one that never does.
+// TestSums feeds input that repeats the beginnings of long texts to a stream that
+// compares sums as soon as possible and to one that never does.
 func TestSums(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 5))

@@ -14,14 +14,13 @@ const (
 
 // A urlStyle is one way of escaping text for a URL.
 type urlStyle struct {
-	// safe are the characters left alone besides letters and digits.
+	// safe are the unescaped characters besides letters and digits.
 	safe string
-	// plus says that a blank becomes a plus sign.
+	// plus means that a space becomes a plus sign.
 	plus bool
 }
 
-// urlStyles are the ways in use. Letters, digits, "-", "_" and "." are the same in
-// all of them.
+// urlStyles are the styles in use. None escapes letters, digits, "-", "_" and ".".
 var urlStyles = []urlStyle{
 	{"-_.~", true},            // query values: Go, Python's quote_plus
 	{"*-._", true},            // HTML forms: URLSearchParams
@@ -56,11 +55,11 @@ func isAlnum(c byte) bool {
 // A jsonStyle is one way of writing text inside a JSON string. All of them
 // escape quotes, backslashes and control characters.
 type jsonStyle struct {
-	also  string // ASCII characters that become \u and digits
-	ascii bool   // what is not ASCII does
-	lines bool   // U+2028 and U+2029 do, which JavaScript took for line ends
+	also  string // further ASCII characters that are written as \uXXXX
+	ascii bool   // non-ASCII characters are written as \uXXXX
+	lines bool   // so are U+2028 and U+2029, which old JavaScript treats as line ends
 	slash bool   // / becomes \/
-	hex   string // the digits
+	hex   string // the hex digits
 }
 
 const html = "<>&"
@@ -91,7 +90,7 @@ var jsonShort = map[rune]string{
 func (j jsonStyle) escape(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
-	for i, r := range s { // a byte that is not UTF-8 counts as U+FFFD, as encoders have it
+	for i, r := range s { // an invalid byte counts as U+FFFD, as in encoders
 		if r < 0x80 && isAlnum(byte(r)) {
 			b.WriteByte(byte(r))
 			continue
@@ -124,18 +123,18 @@ func (j jsonStyle) unicode(r rune) string {
 	return string([]byte{'\\', 'u', j.hex[r>>12], j.hex[r>>8&15], j.hex[r>>4&15], j.hex[r&15]})
 }
 
-// shellQuotes write text as shells show it, without the quotes around it.
+// shellQuotes quote text as shells print it, without the surrounding quotes.
 var shellQuotes = []func(string) string{
-	strings.NewReplacer(`'`, `'\''`).Replace,                                    // between single quotes
-	strings.NewReplacer(`'`, `'"'"'`).Replace,                                   // the same, another habit
-	strings.NewReplacer("\\", "\\\\", `"`, `\"`, "$", `\$`, "`", "\\`").Replace, // between double quotes
+	strings.NewReplacer(`'`, `'\''`).Replace,                                    // in single quotes
+	strings.NewReplacer(`'`, `'"'"'`).Replace,                                   // the same in another style
+	strings.NewReplacer("\\", "\\\\", `"`, `\"`, "$", `\$`, "`", "\\`").Replace, // in double quotes
 	shellBackslashes,
 	func(s string) string { return shellDollar(s, true) },
 	func(s string) string { return shellDollar(s, false) },
 }
 
-// shellBackslashes writes s as the %q of bash does where no character needs
-// more than a backslash.
+// shellBackslashes quotes s like the %q of bash if no character needs more than a
+// backslash.
 func shellBackslashes(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -151,8 +150,8 @@ func shellBackslashes(s string) string {
 	return b.String()
 }
 
-// shellDollar writes s as it stands in $'…'. Where the locale cannot print
-// what is not ASCII, every byte of it becomes an octal number.
+// shellDollar quotes s as inside $'…'. If prints is false, as in a locale that
+// cannot print non-ASCII characters, each of their bytes becomes an octal number.
 func shellDollar(s string, prints bool) string {
 	short := map[rune]string{
 		'\a': `\a`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\v': `\v`,

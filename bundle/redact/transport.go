@@ -7,33 +7,37 @@ import (
 	"net/http/httputil"
 )
 
-// Transport is an [http.RoundTripper] whose errors and dumps are masked.
+// Transport is an [http.RoundTripper] that masks its errors and dumps. It does not
+// change requests and responses. It is safe for concurrent use if Base and Dump
+// are.
 //
-// The error that an [http.Client] returns has the URL around that of the
-// Transport: where a URL may hold a secret, mask it with [Redactor.Error].
+// An [http.Client] adds the URL to the error of its Transport: if a URL may hold a
+// secret, mask the client's error with [Redactor.Error].
 type Transport struct {
-	// Redactor knows what to mask. It is required.
+	// Redactor holds the secrets to mask. It is required.
 	Redactor *Redactor
 	// Base makes the requests. Default: http.DefaultTransport.
 	Base http.RoundTripper
-	// Dump gets a dump of each request before it is sent, and one of each
-	// response or the text of the error after, each in one Write. Requests may
-	// run side by side. What Dump returns is ignored. Default: none.
+	// Dump receives a masked dump of each request before it is sent, and a dump of
+	// the response or the text of the error afterwards, each in one Write.
+	// Requests may run concurrently. Errors of Dump are ignored. Default: nil, no
+	// dumps.
 	Dump io.Writer
-	// Bodies adds the bodies to the dumps. They are read into memory for this,
-	// so answers that never end must not be dumped so. In those that are
-	// compressed nothing is found. Default: heads only.
+	// Bodies includes the bodies in the dumps. They are read into memory, so do
+	// not use it for endless responses. Secrets in compressed bodies are not
+	// found. Default: false, headers only.
 	Bodies bool
 }
 
-// RoundTrip implements [http.RoundTripper].
+// RoundTrip implements [http.RoundTripper]. A body that cannot be read for a dump
+// is closed, and its masked error returned.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	base := cmp.Or[http.RoundTripper](t.Base, http.DefaultTransport)
 	if t.Dump == nil {
 		resp, err := base.RoundTrip(req)
 		return resp, t.Redactor.Error(err)
 	}
-	own := *req // a dump replaces the body, and the request is not ours to change
+	own := *req // a dump replaces the body, and a RoundTripper must not change the request
 	head, err := httputil.DumpRequest(&own, t.Bodies)
 	if err != nil {
 		if req.Body != nil {
@@ -58,7 +62,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (t *Transport) dump(b []byte) { _, _ = t.Dump.Write(t.Redactor.Bytes(b)) }
 
-// CloseIdleConnections closes those of Base, for [http.Client].
+// CloseIdleConnections closes the idle connections of Base, for [http.Client].
 func (t *Transport) CloseIdleConnections() {
 	if base, ok := cmp.Or[http.RoundTripper](t.Base, http.DefaultTransport).(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()

@@ -43,13 +43,13 @@ func TestTransport(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, resp.Body.Close())
 			client.CloseIdleConnections()
-			require.Equal(t, "hello "+token, string(body), "what is sent and received is not changed")
+			require.Equal(t, "hello "+token, string(body), "the request and the response are not changed")
 			got := dump.String()
 			require.NotContains(t, got, token)
 			for _, part := range []string{"POST /path?key=[TOKEN] HTTP/1.1", "Authorization: Basic Ym90On[TOKEN]", "HTTP/1.1 200 OK", "Set-Cookie: session=[TOKEN]"} {
 				require.Contains(t, got, part)
 			}
-			require.Equal(t, bodies, strings.Contains(got, "hello [TOKEN]"), "bodies are in the dumps only if asked for")
+			require.Equal(t, bodies, strings.Contains(got, "hello [TOKEN]"), "bodies are in the dumps only if Bodies is set")
 			require.Equal(t, bodies, strings.Contains(got, "token=[TOKEN]"))
 		}
 	})
@@ -83,13 +83,13 @@ func TestTransport(t *testing.T) {
 		require.Contains(t, dump.String(), "[TOKEN]")
 
 		_, err = (&http.Client{Transport: transport}).Do(req)
-		require.ErrorContains(t, err, token, "the client puts the URL around the error")
-		require.NotContains(t, r.Error(err).Error(), token, "which Error takes out again")
+		require.ErrorContains(t, err, token, "the client adds the URL to the error")
+		require.NotContains(t, r.Error(err).Error(), token, "Error masks it again")
 	})
 
 	t.Run("dumps do not change the response", func(t *testing.T) {
 		const token = "s3cr3t-token"
-		// A dump in pieces of the usual 32 KiB would cut the token.
+		// A dump in pieces of the usual 32 KiB would split the token.
 		long := strings.Repeat("x", 32<<10-6) + token + strings.Repeat("y", 32<<10)
 		var zipped bytes.Buffer
 		zip := gzip.NewWriter(&zipped)
@@ -118,7 +118,7 @@ func TestTransport(t *testing.T) {
 		}{
 			{"/long", "", long, len(long), 1},
 			{"/chunked", "", long, -1, 1},
-			{"/zipped", "", long, -1, 1},                          // the transport below unzips it
+			{"/zipped", "", long, -1, 1},                          // the base transport decompresses it
 			{"/zipped", "gzip", zipped.String(), zipped.Len(), 0}, // or not
 		} {
 			var dump safeBuffer
@@ -156,7 +156,7 @@ func TestTransport(t *testing.T) {
 			require.ErrorIs(t, err, io.ErrUnexpectedEOF, of)
 			for _, body := range bodies {
 				if broken, ok := body.(*brokenBody); ok {
-					require.True(t, broken.closed, "nobody else can close the body of the %s", of)
+					require.True(t, broken.closed, "the Transport must close the body of the %s", of)
 				}
 			}
 		}

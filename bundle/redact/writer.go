@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Writer masks what is written to it and passes it on. Its methods are safe for
-// concurrent use; each Write is masked as one piece of a single stream, so two
-// streams need two writers.
+// Writer masks its input and passes it on. Its methods are safe for concurrent
+// use. All writes form a single stream, so two streams need two writers. Make one
+// with [Redactor.Writer].
 type Writer struct {
-	// A closure, because what is held back may be a part of a secret.
+	// A closure, because held-back bytes may be part of a secret.
 	core func() *writer
 }
 
@@ -21,33 +21,34 @@ type writer struct {
 	r    *core
 	idle time.Duration
 
-	// mu is held while dst is written to: the order of the output is that of
-	// the calls.
+	// mu is held during writes to dst, so that the output is in the order of the
+	// calls.
 	mu     sync.Mutex
 	s      stream
-	failed []byte // what dst did not take
+	failed []byte // bytes that dst did not accept
 	closed bool
 	timer  *time.Timer // nil until needed
 	wrote  time.Time   // when the timer was last set
 }
 
-// Writer returns a writer that masks what it passes on to w.
+// Writer returns a writer that passes its masked input on to w.
 //
-// It holds back what could still begin a match, and only that, so w may lag
-// behind by up to the longest form of a secret: call Close at the end. The
-// output does not depend on how the input is divided into writes.
+// It holds back only bytes that could begin a match, so w may lag behind by up to
+// the longest form of a secret: call Close at the end. The output does not depend
+// on how the input is split into writes.
 func (r *Redactor) Writer(w io.Writer) *Writer {
 	c := &writer{dst: w, r: r.core(), idle: r.core().opts.IdleFlush}
 	return &Writer{core: func() *writer { return c }}
 }
 
-// chunk bounds the buffers where a single Write is large.
+// chunk limits the size of buffers for a large Write.
 const chunk = 64 << 10
 
-// Write masks p and passes on what is certain. The error is that of the
-// writer below, or [io.ErrShortWrite] if that took less without one. What was
-// counted as written but could not be passed on is kept, and goes first at the
-// next call.
+// Write masks p and passes on all bytes that can no longer be part of a match. It
+// returns the error of the underlying writer, [io.ErrShortWrite] if that wrote less
+// without an error, or an error that wraps [fs.ErrClosed] after Close. Bytes that
+// are counted in n but were not passed on are kept and written first by the next
+// call.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	c := w.core()
 	c.mu.Lock()
@@ -70,8 +71,9 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Flush passes on what is held back, as it is: the beginning of a secret whose
-// rest comes later is not masked. It does not flush the writer below.
+// Flush passes on the held-back bytes unmasked: the beginning of a secret whose
+// rest comes later is not masked. It does not flush the underlying writer. It
+// returns the same errors as Write.
 func (w *Writer) Flush() error {
 	c := w.core()
 	c.mu.Lock()
@@ -79,8 +81,9 @@ func (w *Writer) Flush() error {
 	return c.flush()
 }
 
-// Close passes on what is held back and refuses further writes. It does not
-// close the writer below. Closing again does nothing, unless that failed.
+// Close passes on the held-back bytes as Flush does, and makes further writes fail.
+// It does not close the underlying writer. If Close fails, calling it again retries
+// the write; otherwise a second call does nothing.
 func (w *Writer) Close() error {
 	c := w.core()
 	c.mu.Lock()
@@ -99,7 +102,7 @@ func (w *writer) flush() error {
 	return w.pass(w.s.feed(w.r.matcher(), nil, true))
 }
 
-// pass writes b and keeps what is not taken.
+// pass writes b and keeps the bytes that dst does not accept.
 func (w *writer) pass(b []byte) error {
 	if len(b) == 0 {
 		return nil
@@ -115,14 +118,14 @@ func (w *writer) pass(b []byte) error {
 	return err
 }
 
-// retry writes what could not be written before.
+// retry writes the bytes that dst did not accept before.
 func (w *writer) retry() error {
 	b := w.failed
 	w.failed = w.failed[:0]
 	return w.pass(b)
 }
 
-// watch sees to it that what is held back goes out after a while.
+// watch schedules the flush of held-back bytes after idle.
 func (w *writer) watch() {
 	if w.idle <= 0 || w.s.held() == 0 {
 		return
@@ -139,6 +142,6 @@ func (w *writer) flushIdle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closed && time.Since(w.wrote) >= w.idle { // else a Write came first
-		_ = w.flush() // what is not taken goes at the next call, which reports it
+		_ = w.flush() // the next call retries a failure, and reports it
 	}
 }

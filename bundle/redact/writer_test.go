@@ -21,7 +21,7 @@ import (
 	"github.com/satchelhq/satchel/bundle/redact"
 )
 
-// written returns what comes out of a writer that got pieces and was closed.
+// written returns the complete output of a writer for pieces.
 func written(t testing.TB, r *redact.Redactor, pieces ...string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -50,7 +50,7 @@ func TestWriter(t *testing.T) {
 			{"a chain of overlaps", "abcdefghijklmnop", "[A]", []string{"abcdefg", "fghijkl", "klmnop"}},
 			{"nested, named by the outer", "<abcdefghij>", "<[B]>", []string{"cdefgh", "abcdefghij"}},
 			{"the longest at one place", "abcdef abcdefgh abcdefghi", "[A] [A]gh [B]", []string{"abcdef", "abcdefghi"}},
-			{"a beginning of a longer one", "abcdefghX", "[A]ghX", []string{"abcdef", "abcdefghi"}},
+			{"a prefix of a longer one", "abcdefghX", "[A]ghX", []string{"abcdef", "abcdefghi"}},
 			{"inside a longer one that fails", "abcdefghijX", "abc[B]jX", []string{"abcdefghijk", "defghi"}},
 			{"an end that begins another", "abcdefabcdeX", "[A]abcdeX", []string{"abcdef"}},
 			{"binary", "\x00\xff\xfe\x00sec\x00ret\xff", "\x00\xff\xfe\x00[A]\xff", []string{"sec\x00ret"}},
@@ -83,13 +83,13 @@ func TestWriter(t *testing.T) {
 			{"no newline needed", "no newline needed"},
 			{" 0123456", " "},
 			{"x", "0123456x"},
-			{"0123456789", "[A]"}, // 789 is held back, though [A] stands for it
+			{"0123456789", "[A]"}, // 789 is held back, although [A] replaces it
 			{"!", "!"},
 			{"0123456789", "[A]"},
-			{"secret", ""}, // overlaps and goes under
+			{"secret", ""}, // overlaps the first match
 			{"!", "!"},
 			{"789secre", ""},
-			{"t", "[B]"}, // nothing longer can follow: it is out at once
+			{"t", "[B]"}, // no longer match is possible, so it is written immediately
 		} {
 			out.Reset()
 			_, err := io.WriteString(w, step.in)
@@ -115,7 +115,7 @@ func TestWriter(t *testing.T) {
 						} else {
 							require.ErrorIs(t, err, io.ErrShortWrite)
 						}
-						require.True(t, strings.HasPrefix("ab [A] cd [A]012 ef 01234", f.String()), "what went out so far is right: %q", f.String())
+						require.True(t, strings.HasPrefix("ab [A] cd [A]012 ef 01234", f.String()), "the output so far is correct: %q", f.String())
 						n, _ = io.WriteString(w, "lost?") // fails again, or not
 						in = in[:at] + "lost?"[:n] + in[at:]
 						at += n
@@ -140,7 +140,7 @@ func TestWriter(t *testing.T) {
 		_, err = io.WriteString(w, "ghi! first-second ")
 		require.NoError(t, err)
 		require.NoError(t, w.Close())
-		require.Equal(t, "first-second abc[C] [B] ", out.String(), "what was held back is kept, and masked by what is known now")
+		require.Equal(t, "first-second abc[C] [B] ", out.String(), "held-back bytes are masked with the new secrets")
 	})
 
 	t.Run("is safe for concurrent use with Add and Update", func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestWriter(t *testing.T) {
 		}
 		group.Wait()
 		require.NoError(t, shared.Close())
-		require.Equal(t, strings.Repeat("[FIRST]\n", 800), out.String(), "writes to one writer stay whole")
+		require.Equal(t, strings.Repeat("[FIRST]\n", 800), out.String(), "writes to one writer are not interleaved")
 	})
 
 	t.Run("does not allocate", func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestWriter(t *testing.T) {
 			})
 			require.Zero(t, allocs, "writes of %d bytes", size)
 		}
-		require.Zero(t, testing.AllocsPerRun(100, func() { _ = r.String("an ordinary line") }), "a text with nothing to mask is returned itself")
+		require.Zero(t, testing.AllocsPerRun(100, func() { _ = r.String("an ordinary line") }), "a text without a match is returned unchanged")
 	})
 
 	t.Run("masks thousands of secrets", func(t *testing.T) {
@@ -231,17 +231,17 @@ func TestWriter_Flush(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, out.String())
 		require.NoError(t, w.Flush())
-		require.Equal(t, "01234", out.String(), "a flush releases a beginning")
+		require.Equal(t, "01234", out.String(), "a flush releases the beginning of a match")
 		_, err = io.WriteString(w, "56789 0123456789")
 		require.NoError(t, err)
 		require.NoError(t, w.Flush())
-		require.Equal(t, "0123456789 [A]", out.String(), "what was released does not count for a later match")
+		require.Equal(t, "0123456789 [A]", out.String(), "released bytes are not part of a later match")
 		out.Reset()
 		_, err = io.WriteString(w, "0123456789")
 		require.NoError(t, err)
-		require.Empty(t, out.String(), "a longer match could still come")
+		require.Empty(t, out.String(), "a longer match is still possible")
 		require.NoError(t, w.Flush())
-		require.Equal(t, "[A]", out.String(), "a complete match is masked even so")
+		require.Equal(t, "[A]", out.String(), "a flush masks a complete match")
 	})
 }
 
@@ -262,13 +262,13 @@ func TestWriter_IdleFlush(t *testing.T) {
 		write("34")
 		time.Sleep(900 * time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, "Password: ", idle.String(), "each write begins the second anew")
+		require.Equal(t, "Password: ", idle.String(), "each write restarts the second")
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, "Password: 01234", idle.String(), "after a second of silence the beginning goes out")
+		require.Equal(t, "Password: 01234", idle.String(), "after an idle second, the beginning is released")
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Equal(t, "Password: ", quiet.String(), "without the option it stays")
+		require.Equal(t, "Password: ", quiet.String(), "without the option, it is held back")
 		write("0123456789")
 		require.NoError(t, soon.Close())
 		require.NoError(t, never.Close())
@@ -301,7 +301,7 @@ func TestWriter_Close(t *testing.T) {
 		_, err := io.WriteString(w, "0123")
 		require.NoError(t, err)
 		require.NoError(t, w.Close())
-		require.Equal(t, "0123", out.String(), "closing releases what is held back")
+		require.Equal(t, "0123", out.String(), "closing releases held-back bytes")
 		require.NoError(t, w.Close(), "closing again does nothing")
 		_, err = io.WriteString(w, "more")
 		require.ErrorIs(t, err, fs.ErrClosed)
@@ -320,8 +320,7 @@ func TestWriter_Close(t *testing.T) {
 	})
 }
 
-// A faulty writer takes a few bytes at a time, and says so in one of the ways
-// that writers do.
+// A faulty writer accepts only a few bytes per call, with err as its error.
 type faulty struct {
 	bytes.Buffer
 	limit int
@@ -345,7 +344,7 @@ func cut(text string, size int) (pieces []string) {
 	return pieces
 }
 
-// If the work grew with the square of the input, this would take minutes.
+// With quadratic time, this would take minutes.
 func TestWriter_LinearTime(t *testing.T) {
 	a := strings.Repeat("a", large)
 	for _, row := range []struct {
@@ -379,7 +378,7 @@ func TestRedactor_Reader(t *testing.T) {
 		broken := errors.New("connection reset")
 		got, err := io.ReadAll(r.Reader(io.MultiReader(strings.NewReader("x0123456789 01234"), failingReader{broken})))
 		require.ErrorIs(t, err, broken)
-		require.Equal(t, "x[A] 01234", string(got), "what came before the error is read before it")
+		require.Equal(t, "x[A] 01234", string(got), "the data before the error is returned first")
 		_, err = r.Reader(failingReader{nil}).Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.ErrNoProgress)
 	})

@@ -19,18 +19,18 @@ type contender struct {
 }
 
 var contenders = []contender{
-	{"copy", "passes the bytes on: the limit", func(w io.Writer, _ []bundle.Secret) io.Writer { return w }},
+	{"copy", "passes the bytes on, as an upper limit", func(w io.Writer, _ []bundle.Secret) io.Writer { return w }},
 	{"satchel", "bundle/redact with all forms of every value", func(w io.Writer, secrets []bundle.Secret) io.Writer {
 		return redact.New(secrets...).Writer(w)
 	}},
-	{"strings.Replacer", "the plain values only; misses what is cut by a write", func(w io.Writer, secrets []bundle.Secret) io.Writer {
+	{"strings.Replacer", "verbatim values only; misses values that are split over writes", func(w io.Writer, secrets []bundle.Secret) io.Writer {
 		var pairs []string
 		for _, s := range secrets {
 			pairs = append(pairs, s.Value.Reveal(), "["+s.Name+"]")
 		}
 		return &replacer{strings.NewReplacer(pairs...), w}
 	}},
-	{"buildkite", "agent v3.45.0, package redaction: the plain values only", func(w io.Writer, secrets []bundle.Secret) io.Writer {
+	{"buildkite", "agent v3.45.0, package redaction: verbatim values only", func(w io.Writer, secrets []bundle.Secret) io.Writer {
 		return redaction.NewRedactor(w, "[REDACTED]", plain(secrets))
 	}},
 }

@@ -96,7 +96,7 @@ func others(log []byte, list []bundle.Secret) map[string][]byte {
 		"hex, 76 columns":                          columns(hex.EncodeToString(noise)),
 		"binary":                                   noise,
 		"a secret on every tenth line":             full.Bytes(),
-		"the beginning of a secret, over and over": []byte(strings.Repeat(start, inputSize/len(start))),
+		"the beginning of a secret, repeated": []byte(strings.Repeat(start, inputSize/len(start))),
 	}
 }
 

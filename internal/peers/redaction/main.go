@@ -52,7 +52,7 @@ func run(out io.Writer, logs string, about time.Duration, counts []int) error {
 	list := secrets(n, tokens)
 	fmt.Fprintf(out, "\nOther input, %d secrets of 40 letters and digits:\n\n", n)
 	w := contenders[1].make(&sink{}, list)
-	fmt.Fprintf(out, "| input | %s | allocations a write |\n|---|---:|---:|\n", contenders[1].name)
+	fmt.Fprintf(out, "| input | %s | allocations per write |\n|---|---:|---:|\n", contenders[1].name)
 	inputs := others(log, list)
 	for _, name := range slices.Sorted(maps.Keys(inputs)) {
 		r := measure(w, inputs[name], about)
@@ -67,7 +67,7 @@ func byCount(out io.Writer, log []byte, about time.Duration, counts []int, all [
 	for _, c := range all {
 		fmt.Fprintf(out, " %s |", c.name)
 	}
-	fmt.Fprintf(out, " allocations a write | memory |\n|---:|%s---:|---:|\n", strings.Repeat("---:|", len(all)))
+	fmt.Fprintf(out, " allocations per write | memory |\n|---:|%s---:|---:|\n", strings.Repeat("---:|", len(all)))
 	for _, n := range counts {
 		list := secrets(n, value)
 		fmt.Fprintf(out, "| %d |", n)
