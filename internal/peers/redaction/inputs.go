@@ -92,10 +92,10 @@ func others(log []byte, list []bundle.Secret) map[string][]byte {
 		full.Write(line)
 	}
 	return map[string][]byte{
-		"base64, 76 columns":                       columns(base64.StdEncoding.EncodeToString(noise)),
-		"hex, 76 columns":                          columns(hex.EncodeToString(noise)),
-		"binary":                                   noise,
-		"a secret on every tenth line":             full.Bytes(),
+		"base64, 76 columns":                  columns(base64.StdEncoding.EncodeToString(noise)),
+		"hex, 76 columns":                     columns(hex.EncodeToString(noise)),
+		"binary":                              noise,
+		"a secret on every tenth line":        full.Bytes(),
 		"the beginning of a secret, repeated": []byte(strings.Repeat(start, inputSize/len(start))),
 	}
 }
