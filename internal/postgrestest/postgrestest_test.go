@@ -81,7 +81,9 @@ func TestServer(t *testing.T) {
 		if runtime.GOOS != "linux" {
 			return // where only Linux is asked to see to it
 		}
-		Start(t)                           // skips the test where there is no server
+		if _, err := programs(os.Getenv("PATH"), installed); err != nil {
+			unavailable(t, err)
+		}
 		dir, err := os.MkdirTemp("", "pg") // with a short name, as for newServer
 		require.NoError(t, err)
 		t.Cleanup(func() {

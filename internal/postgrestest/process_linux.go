@@ -2,9 +2,11 @@ package postgrestest
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -47,6 +49,46 @@ func (i identity) own(dir string) error {
 
 func (i identity) apply(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: i.credential}
+}
+
+// enough is the free memory, in bytes, that a server in memory needs: for its data
+// and for its WAL, which settings bound.
+const enough = 1 << 30
+
+// memory returns a folder for servers whose data may be in memory, or "" for the
+// usual temporary folder: a TMPDIR that is set takes precedence. It removes what
+// processes that were killed have left there.
+func memory() string {
+	const folder = "/dev/shm"
+	var fs syscall.Statfs_t
+	if os.Getenv("TMPDIR") != "" || syscall.Statfs(folder, &fs) != nil || fs.Type != tmpfs || fs.Bavail*uint64(fs.Bsize) < enough {
+		return ""
+	}
+	left, _ := filepath.Glob(filepath.Join(folder, prefix+"*"))
+	for _, dir := range left {
+		if lock, err := os.Open(filepath.Join(dir, "lock")); err == nil {
+			if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+				_ = os.RemoveAll(dir)
+			}
+			_ = lock.Close()
+		}
+	}
+	return folder
+}
+
+const tmpfs = 0x01021994 // of statfs(2)
+
+// hold marks dir as in use until this process ends.
+func hold(dir string) (io.Closer, error) {
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return lock, nil
 }
 
 // launch starts a process that the kernel ends when this one ends, even if that

@@ -2,7 +2,10 @@
 
 package postgrestest
 
-import "os/exec"
+import (
+	"io"
+	"os/exec"
+)
 
 // identity is who the server runs as: who we are.
 type identity struct{}
@@ -12,6 +15,12 @@ func identify() (identity, error) { return identity{}, nil }
 func (identity) own(string) error { return nil }
 
 func (identity) apply(*exec.Cmd) {}
+
+// memory returns a folder for servers whose data may be in memory: none.
+func memory() string { return "" }
+
+// hold does nothing.
+func hold(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // launch starts a process.
 func launch(cmd *exec.Cmd) (*child, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,17 +30,22 @@ const within = time.Minute
 type Server struct {
 	bin   string // the folder with its programs
 	dir   string // holds the data, the socket and the log
+	lock  io.Closer
 	as    identity
 	fsync bool
 	*child
 }
 
-// Start returns a server of the test's own, which is stopped and removed after
-// it. It does not look at SATCHEL_POSTGRES. Unlike the server of [Schema] it
-// waits for the disk, so what a benchmark measures is what a write costs.
+// Start returns a server for t alone, which is stopped and removed after the test.
+// It ignores SATCHEL_POSTGRES. For a benchmark the server waits for the disk, so
+// that the cost of a write includes its sync. For a test it does not: its data
+// survives [Server.Crash], but not a crash of the machine.
+//
+// Start skips or fails the test if the machine has no PostgreSQL, as [Schema] does.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s, err := newServer(true)
+	_, benchmark := t.(*testing.B)
+	s, err := newServer(benchmark)
 	if err != nil {
 		unavailable(t, err)
 	}
@@ -80,7 +86,7 @@ func (s *Server) Start(t testing.TB) {
 
 // newServer returns a running server.
 func newServer(fsync bool) (*Server, error) {
-	bin, err := programs(os.Getenv("PATH"), "/usr/lib/postgresql/*/bin")
+	bin, err := programs(os.Getenv("PATH"), installed)
 	if err != nil {
 		return nil, err
 	}
@@ -88,34 +94,48 @@ func newServer(fsync bool) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "satchel-pg-") // a short name, since it goes into that of a socket
+	folder := ""
+	if !fsync {
+		folder = memory()
+	}
+	dir, err := os.MkdirTemp(folder, prefix) // short, because the path of a socket is limited
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{bin: bin, dir: dir, as: as, fsync: fsync}
-	if err = s.as.own(dir); err == nil {
+	s.lock, err = hold(dir)
+	if err == nil {
+		err = s.as.own(dir)
+	}
+	if err == nil {
 		err = s.initialize()
 	}
 	if err == nil {
 		err = s.start()
 	}
 	if err != nil {
-		_ = os.RemoveAll(dir)
+		s.remove()
 		return nil, fmt.Errorf("starting a server: %w", err)
 	}
 	return s, nil
 }
 
+// prefix begins the names of the servers' folders.
+const prefix = "satchel-pg-"
+
+// installed matches the folders of Debian's packages.
+const installed = "/usr/lib/postgresql/*/bin"
+
 // programs returns the folder with initdb and postgres: the one in path, a list
 // of folders, or the newest that pattern matches.
 func programs(path, pattern string) (string, error) {
 	folders := filepath.SplitList(path)
-	installed, err := filepath.Glob(pattern)
+	found, err := filepath.Glob(pattern)
 	if err != nil {
 		return "", err
 	}
-	slices.SortFunc(installed, func(x, y string) int { return compareVersions(y, x) })
-	for _, folder := range append(folders, installed...) {
+	slices.SortFunc(found, func(x, y string) int { return compareVersions(y, x) })
+	for _, folder := range append(folders, found...) {
 		// initdb looks for postgres where it is itself, behind all links.
 		initdb, err := filepath.EvalSymlinks(filepath.Join(folder, "initdb"))
 		if err != nil {
@@ -174,7 +194,7 @@ func (s *Server) start() error {
 	}
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-p", "5432",
-		"-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "fsync="+strconv.FormatBool(s.fsync))
+		"-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB", "-c", "fsync="+strconv.FormatBool(s.fsync))
 	cmd.Env = environment
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = log, log
@@ -213,6 +233,9 @@ func (s *Server) answers() error {
 func (s *Server) remove() {
 	_ = s.end(immediate)
 	_ = os.RemoveAll(s.dir)
+	if s.lock != nil {
+		_ = s.lock.Close()
+	}
 }
 
 // child is a process that ends at the latest when this one does.
