@@ -15,11 +15,13 @@ import (
 	"github.com/satchelhq/satchel/vault/store/storetest"
 )
 
-// openPostgresDB returns a pool over a PostgreSQL database.
+// openPostgresDB returns a pool over a PostgreSQL database, which keeps its
+// connections, because each costs the server a process.
 func openPostgresDB(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("pgx", dsn)
 	require.NoError(t, err)
+	db.SetMaxIdleConns(16)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db
 }

@@ -34,11 +34,13 @@ func openVault(t testing.TB, s store.Store, kek keyring.KEK, wake <-chan struct{
 	return v
 }
 
-// openVaults returns two vaults on one database.
-func openVaults(t testing.TB, dsn string) (writer, other *vault.Vault) {
+// openVaults returns two vaults on one database, as in two processes, and the
+// counters of the second.
+func openVaults(t testing.TB, dsn string) (writer, other *vault.Vault, counters *counting) {
 	t.Helper()
 	kek := keyringtest.NewFake("kek")
-	return openVault(t, openPostgres(t, dsn), kek, nil), openVault(t, openPostgres(t, dsn), kek, nil)
+	counters = &counting{Store: openPostgres(t, dsn)}
+	return openVault(t, openPostgres(t, dsn), kek, nil), openVault(t, counters, kek, nil), counters
 }
 
 // put stores a secret, or fails the test.
@@ -77,8 +79,17 @@ type ending struct {
 	at     time.Time
 }
 
-// wait has all runners wait, and returns what came of it. All have taken their
-// place at v when it returns.
+// waitSeated is wait, and returns when all runners wait at the vault: each reads
+// its seals when it arrives, and again when it has taken its place.
+func waitSeated(t testing.TB, v *vault.Vault, counters *counting, runners []*runner, d time.Duration) <-chan []ending {
+	t.Helper()
+	before := counters.seals.Load()
+	ended := wait(t.Context(), v, runners, d)
+	require.Eventually(t, func() bool { return counters.seals.Load() >= before+int64(2*len(runners)) }, generous, time.Millisecond, "all runners wait")
+	return ended
+}
+
+// wait starts a wait of all runners, and returns a channel with the ends of all.
 func wait(ctx context.Context, v *vault.Vault, runners []*runner, d time.Duration) <-chan []ending {
 	done := make(chan []ending, 1)
 	go func() {
@@ -122,7 +133,7 @@ func requireNamed(t *testing.T, b *bundle.Bundle, name, want string) {
 
 func TestPostgres_Runners(t *testing.T) {
 	t.Run("get the writes of another process while they wait", func(t *testing.T) {
-		writer, other := openVaults(t, postgrestest.Schema(t))
+		writer, other, counters := openVaults(t, postgrestest.Schema(t))
 		put(t, writer, "acme", "A", "one")
 		runners := newRunners(t, writer, "acme/web/pool-a", 100)
 		for round, write := range []struct {
@@ -142,8 +153,7 @@ func TestPostgres_Runners(t *testing.T) {
 			}},
 			{"the rotation of the data key", func() error { _, err := writer.RotateDataKeys(t.Context(), 0); return err }},
 		} {
-			ended := wait(t.Context(), other, runners, 50*time.Second)
-			time.Sleep(300 * time.Millisecond) // that they wait makes the test worth more, and is no condition
+			ended := waitSeated(t, other, counters, runners, 50*time.Second)
 			start := time.Now()
 			require.NoError(t, write.do(), write.about)
 			written := time.Now()
@@ -160,7 +170,7 @@ func TestPostgres_Runners(t *testing.T) {
 	})
 
 	t.Run("are refused in all processes once a revocation returns", func(t *testing.T) {
-		writer, other := openVaults(t, postgrestest.Schema(t))
+		writer, other, _ := openVaults(t, postgrestest.Schema(t))
 		put(t, writer, "acme", "A", "one")
 		runners := newRunners(t, writer, "acme", 30)
 		for _, r := range runners {
@@ -177,11 +187,10 @@ func TestPostgres_Runners(t *testing.T) {
 	})
 
 	t.Run("hear of a revocation while they wait in another process", func(t *testing.T) {
-		writer, other := openVaults(t, postgrestest.Schema(t))
+		writer, other, counters := openVaults(t, postgrestest.Schema(t))
 		put(t, writer, "acme", "A", "one")
 		runners := newRunners(t, writer, "acme", 50)
-		ended := wait(t.Context(), other, runners[:1], 50*time.Second)
-		time.Sleep(300 * time.Millisecond)
+		ended := waitSeated(t, other, counters, runners[:1], 50*time.Second)
 		require.NoError(t, writer.RevokeToken(t.Context(), runners[0].id))
 		start := time.Now()
 		all := <-ended
@@ -196,7 +205,7 @@ func TestPostgres_Runners(t *testing.T) {
 	// nothing yet is told to come back.
 	t.Run("keep waiting through a restart of the server", func(t *testing.T) {
 		server := postgrestest.Start(t)
-		writer, other := openVaults(t, server.DSN())
+		writer, other, counters := openVaults(t, server.DSN())
 		put(t, writer, "acme", "A", "one")
 		runners := newRunners(t, writer, "acme/web", 60)
 		web := httptest.NewServer(vaulthttp.Runners(other, &vaulthttp.Options{Logger: slog.New(slog.DiscardHandler)}))
@@ -213,17 +222,16 @@ func TestPostgres_Runners(t *testing.T) {
 		for round, stop := range []func(testing.TB){server.Stop, server.Crash} {
 			// Some waits end during the outage, and others begin in it.
 			ended := []<-chan []ending{
-				wait(t.Context(), other, runners[:20], 50*time.Second),
-				wait(t.Context(), other, runners[20:40], 600*time.Millisecond),
+				waitSeated(t, other, counters, runners[:20], 50*time.Second),
+				waitSeated(t, other, counters, runners[20:40], 600*time.Millisecond),
 			}
-			time.Sleep(300 * time.Millisecond)
 			stop(t)
 			began := time.Now()
 			ended = append(ended, wait(t.Context(), other, runners[40:], 50*time.Second))
 			response := ask(runners[0])
 			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, "a fresh runner has nothing to hold on to")
 			require.Equal(t, "5", response.Header.Get("Retry-After"))
-			time.Sleep(time.Until(began.Add(time.Second)))
+			time.Sleep(time.Until(began.Add(700*time.Millisecond))) // the second group's waits are over
 			server.Start(t)
 			outage := time.Since(began)
 			put(t, writer, "acme", "A", fmt.Sprint("round ", round))

@@ -63,7 +63,8 @@ func TestOpen_Wake(t *testing.T) {
 				}
 			}
 		})
-		other := openVault(t, storage, kek, wake)
+		counters := &counting{Store: storage}
+		other := openVault(t, counters, kek, wake)
 
 		written := make(chan struct{}, 1)
 		group.Go(func() { announce(ctx, openPostgresDB(t, dsn), written) })
@@ -74,8 +75,8 @@ func TestOpen_Wake(t *testing.T) {
 		put(t, writer, "acme", "A", "one")
 		runners := newRunners(t, writer, "acme/web", 20)
 		for round := range 5 {
-			ended := wait(t.Context(), other, runners, 50*time.Second)
-			time.Sleep(500 * time.Millisecond) // until notifications of what was before have come
+			ended := waitSeated(t, other, counters, runners, 50*time.Second)
+			time.Sleep(100 * time.Millisecond) // until the notifications of earlier writes have come
 			storage.mu.Lock()
 			storage.awake = false
 			storage.mu.Unlock()
@@ -114,7 +115,7 @@ func TestOpen_Wake(t *testing.T) {
 		runners := newRunners(t, writer, "acme/web", 20)
 		for round := range 5 {
 			ended := wait(t.Context(), other, runners, 50*time.Second)
-			time.Sleep(300 * time.Millisecond)
+			time.Sleep(50 * time.Millisecond) // until most of them wait
 			put(t, writer, "acme", "A", fmt.Sprint("round ", round))
 			at := time.Now()
 			all := <-ended
