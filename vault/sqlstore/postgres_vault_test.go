@@ -231,7 +231,7 @@ func TestPostgres_Runners(t *testing.T) {
 			response := ask(runners[0])
 			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, "a fresh runner has nothing to hold on to")
 			require.Equal(t, "5", response.Header.Get("Retry-After"))
-			time.Sleep(time.Until(began.Add(700*time.Millisecond))) // the second group's waits are over
+			time.Sleep(time.Until(began.Add(700 * time.Millisecond))) // the second group's waits are over
 			server.Start(t)
 			outage := time.Since(began)
 			put(t, writer, "acme", "A", fmt.Sprint("round ", round))
