@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadme_Snippets looks for every Go snippet of the
-// README and of docs/ in the sources of the examples.
+// TestReadme_Snippets looks for the Go snippets of all pages in the sources of the
+// examples.
 func TestReadme_Snippets(t *testing.T) {
 	var sources []string
 	for _, pattern := range []string{"examples/*/*.go", "example*_test.go", "*/example*_test.go", "*/*/example*_test.go"} {
@@ -23,10 +23,8 @@ func TestReadme_Snippets(t *testing.T) {
 			sources = append(sources, string(source))
 		}
 	}
-	pages, err := filepath.Glob("docs/*.md")
-	require.NoError(t, err)
 	var snippets int
-	for _, page := range append(pages, "README.md") {
+	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		for _, match := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
@@ -39,9 +37,7 @@ func TestReadme_Snippets(t *testing.T) {
 
 // TestReadme_Links checks links to files of the project.
 func TestReadme_Links(t *testing.T) {
-	pages, err := filepath.Glob("docs/*.md")
-	require.NoError(t, err)
-	for _, page := range append(pages, "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md") {
+	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		for _, match := range regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`).FindAllStringSubmatch(string(text), -1) {
@@ -52,4 +48,16 @@ func TestReadme_Links(t *testing.T) {
 			require.NoError(t, err, "%s links to %s", page, match[1])
 		}
 	}
+}
+
+// pages returns the Markdown files at the root and below docs/.
+func pages(t *testing.T) (list []string) {
+	t.Helper()
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, files, pattern)
+		list = append(list, files...)
+	}
+	return list
 }
