@@ -47,7 +47,7 @@ func operations(t *testing.T) []string {
 	return out
 }
 
-func TestEveryOperationHasAMethodOrAReasonForNone(t *testing.T) {
+func TestClient_Operations(t *testing.T) {
 	p := newPlatform(t)
 	c, ctx := p.client(), t.Context()
 	reached := map[string]bool{}
@@ -94,84 +94,88 @@ func TestEveryOperationHasAMethodOrAReasonForNone(t *testing.T) {
 	require.Empty(t, reached, "a method asks what docs/openapi.yaml does not describe")
 }
 
-func TestASecretIsWrittenAndNeverReadBack(t *testing.T) {
-	p := newPlatform(t)
-	c, ctx := p.client(), t.Context()
-	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	info, err := c.Put(ctx, "acme/web", "A", value("sk-a-0123456789-canary-of-a-value"), &admin.PutOptions{
-		Kind: "anthropic", Expires: expires, Delivery: bundle.DeliverFile,
+func TestClient_Secrets(t *testing.T) {
+	t.Run("are written and never read back", func(t *testing.T) {
+		p := newPlatform(t)
+		c, ctx := p.client(), t.Context()
+		expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+		info, err := c.Put(ctx, "acme/web", "A", value("sk-a-0123456789-canary-of-a-value"), &admin.PutOptions{
+			Kind: "anthropic", Expires: expires, Delivery: bundle.DeliverFile,
+		})
+		require.NoError(t, err)
+		require.Equal(t, "acme/web", info.Scope)
+		require.Equal(t, "sk-a****alue", info.Preview)
+		require.Equal(t, "anthropic", info.Kind)
+		require.Equal(t, bundle.DeliverFile, info.Delivery)
+		require.Equal(t, "alice", info.Author)
+		require.EqualValues(t, 1, info.Version)
+		require.True(t, info.Active)
+		require.True(t, info.Expires.Equal(expires))
+		require.False(t, info.Created.IsZero())
+
+		again, err := c.Put(ctx, "acme/web", "A", value("second"), nil)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, again.Version)
+		require.False(t, again.Rotated.IsZero())
+
+		history, err := c.History(ctx, "acme/web", "A")
+		require.NoError(t, err)
+		require.Len(t, history, 2)
+		require.EqualValues(t, 2, history[0].Version, "the newest is first")
+
+		back, err := c.Activate(ctx, "acme/web", "A", 1)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, back.Version)
+		shown, err := c.Info(ctx, "acme/web", "A")
+		require.NoError(t, err)
+		require.EqualValues(t, 1, shown.Version)
+
+		hidden, err := c.Hide(ctx, "acme/web", "A")
+		require.NoError(t, err)
+		require.True(t, hidden.Hidden)
+		require.NoError(t, c.Delete(ctx, "acme/web", "A"))
+		list, err := c.List(ctx, "acme/web")
+		require.NoError(t, err)
+		require.Empty(t, list)
 	})
-	require.NoError(t, err)
-	require.Equal(t, "acme/web", info.Scope)
-	require.Equal(t, "sk-a****alue", info.Preview)
-	require.Equal(t, "anthropic", info.Kind)
-	require.Equal(t, bundle.DeliverFile, info.Delivery)
-	require.Equal(t, "alice", info.Author)
-	require.EqualValues(t, 1, info.Version)
-	require.True(t, info.Active)
-	require.True(t, info.Expires.Equal(expires))
-	require.False(t, info.Created.IsZero())
-
-	again, err := c.Put(ctx, "acme/web", "A", value("second"), nil)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, again.Version)
-	require.False(t, again.Rotated.IsZero())
-
-	history, err := c.History(ctx, "acme/web", "A")
-	require.NoError(t, err)
-	require.Len(t, history, 2)
-	require.EqualValues(t, 2, history[0].Version, "the newest is first")
-
-	back, err := c.Activate(ctx, "acme/web", "A", 1)
-	require.NoError(t, err)
-	require.EqualValues(t, 1, back.Version)
-	shown, err := c.Info(ctx, "acme/web", "A")
-	require.NoError(t, err)
-	require.EqualValues(t, 1, shown.Version)
-
-	hidden, err := c.Hide(ctx, "acme/web", "A")
-	require.NoError(t, err)
-	require.True(t, hidden.Hidden)
-	require.NoError(t, c.Delete(ctx, "acme/web", "A"))
-	list, err := c.List(ctx, "acme/web")
-	require.NoError(t, err)
-	require.Empty(t, list)
 }
 
-func TestAValueArrivesAsItIs(t *testing.T) {
-	p := newPlatform(t)
-	ctx := t.Context()
-	token, _, err := p.IssueToken(ctx, "acme", nil)
-	require.NoError(t, err)
-	for _, text := range []string{"", "x", "<&>\u2028\"\\", "ends in a line break\n", "é漢😀", strings.Repeat("\x01", admin.MaxValue)} {
-		_, err := p.client().Put(ctx, "acme", "A", value(text), &admin.PutOptions{AllowTrailingNewline: true})
+func TestClient_Put(t *testing.T) {
+	t.Run("keeps the value byte for byte", func(t *testing.T) {
+		p := newPlatform(t)
+		ctx := t.Context()
+		token, _, err := p.IssueToken(ctx, "acme", nil)
 		require.NoError(t, err)
-		b, err := p.Bootstrap(ctx, token, nil)
+		for _, text := range []string{"", "x", "<&>\u2028\"\\", "ends in a line break\n", "é漢😀", strings.Repeat("\x01", admin.MaxValue)} {
+			_, err := p.client().Put(ctx, "acme", "A", value(text), &admin.PutOptions{AllowTrailingNewline: true})
+			require.NoError(t, err)
+			b, err := p.Bootstrap(ctx, token, nil)
+			require.NoError(t, err)
+			got, _ := b.Get("A")
+			require.True(t, got.Value.Equal(value(text)), "%d bytes arrive", len(text))
+		}
+	})
+
+	t.Run("honors IfVersion", func(t *testing.T) {
+		p := newPlatform(t)
+		c, ctx := p.client(), t.Context()
+		_, err := c.Put(ctx, "acme", "A", value("first"), &admin.PutOptions{IfVersion: admin.IfAbsent})
 		require.NoError(t, err)
-		got, _ := b.Get("A")
-		require.True(t, got.Value.Equal(value(text)), "%d bytes arrive", len(text))
-	}
+		_, err = c.Put(ctx, "acme", "A", value("first"), &admin.PutOptions{IfVersion: admin.IfAbsent})
+		require.ErrorIs(t, err, admin.ErrConflict, "it exists, whatever it holds")
+		_, err = c.Put(ctx, "acme", "A", value("second"), &admin.PutOptions{IfVersion: 1})
+		require.NoError(t, err)
+		_, err = c.Put(ctx, "acme", "A", value("third"), &admin.PutOptions{IfVersion: 1})
+		require.ErrorIs(t, err, admin.ErrConflict, "another version is active")
+		require.NotErrorIs(t, err, admin.ErrNotFound)
+		_, err = c.Put(ctx, "acme", "A", value("third"), &admin.PutOptions{IfVersion: -7})
+		require.ErrorContains(t, err, "IfVersion is -7")
+		require.Equal(t, admin.IfAbsent, vault.IfAbsent)
+		require.Equal(t, admin.MaxValue, vault.MaxValue)
+	})
 }
 
-func TestAWriteCanBeConditional(t *testing.T) {
-	p := newPlatform(t)
-	c, ctx := p.client(), t.Context()
-	_, err := c.Put(ctx, "acme", "A", value("first"), &admin.PutOptions{IfVersion: admin.IfAbsent})
-	require.NoError(t, err)
-	_, err = c.Put(ctx, "acme", "A", value("first"), &admin.PutOptions{IfVersion: admin.IfAbsent})
-	require.ErrorIs(t, err, admin.ErrConflict, "it exists, whatever it holds")
-	_, err = c.Put(ctx, "acme", "A", value("second"), &admin.PutOptions{IfVersion: 1})
-	require.NoError(t, err)
-	_, err = c.Put(ctx, "acme", "A", value("third"), &admin.PutOptions{IfVersion: 1})
-	require.ErrorIs(t, err, admin.ErrConflict, "another version is active")
-	require.NotErrorIs(t, err, admin.ErrNotFound)
-	_, err = c.Put(ctx, "acme", "A", value("third"), &admin.PutOptions{IfVersion: -7})
-	require.ErrorContains(t, err, "IfVersion is -7")
-	require.Equal(t, admin.IfAbsent, vault.IfAbsent)
-	require.Equal(t, admin.MaxValue, vault.MaxValue)
-}
-
-func TestWhatIsNotThereIsNotFound(t *testing.T) {
+func TestErrNotFound(t *testing.T) {
 	p := newPlatform(t)
 	c, ctx := p.client(), t.Context()
 	_, err := c.Info(ctx, "acme", "A")
@@ -186,7 +190,7 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	require.ErrorContains(t, err, "this is not the answer of a platform's admin API")
 }
 
-func TestATokenIsIssuedRotatedAndRevoked(t *testing.T) {
+func TestClient_Tokens(t *testing.T) {
 	p := newPlatform(t)
 	c, ctx := p.client(), t.Context()
 	expires := time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)
@@ -220,7 +224,7 @@ func TestATokenIsIssuedRotatedAndRevoked(t *testing.T) {
 	require.False(t, tokens[0].LastUsed.IsZero())
 }
 
-func TestReadinessSaysWhatIsMissing(t *testing.T) {
+func TestClient_Readiness(t *testing.T) {
 	p := newPlatform(t)
 	c, ctx := p.client(), t.Context()
 	r, err := c.Readiness(ctx, "acme/web")
@@ -244,14 +248,14 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 		string(text), "it is written with the names of the description")
 }
 
-func TestIntegrationsSayHowTheyAre(t *testing.T) {
+func TestClient_Integrations(t *testing.T) {
 	p := newPlatform(t)
 	list, err := p.client().Integrations(t.Context(), "acme/web")
 	require.NoError(t, err)
 	require.Equal(t, []api.Integration{{Name: "github", Scope: "acme"}}, list)
 }
 
-func TestTheBaseURLMayHaveAPath(t *testing.T) {
+func TestClient_URL(t *testing.T) {
 	p := newPlatform(t)
 	p.fault = http.StripPrefix("/api", vaulthttp.Admin(p.Vault, authorize, nil)).ServeHTTP
 	c := p.client()
@@ -261,7 +265,7 @@ func TestTheBaseURLMayHaveAPath(t *testing.T) {
 	require.Equal(t, "/v1/secrets/A", strings.TrimPrefix(p.seen.Load().URL.Path, "/api"))
 }
 
-func TestAScopeIsWhatThePlatformTakesForOne(t *testing.T) {
+func TestClient_Scope(t *testing.T) {
 	p := newPlatform(t)
 	for _, scope := range []string{"acme", "acme/web/pool-a", "0_-", "a/b/c/d/e/f/g/h", strings.Repeat("a", 63)} {
 		require.NoError(t, vault.CheckScope(scope))

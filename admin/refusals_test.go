@@ -38,7 +38,7 @@ func calls(c *admin.Client, ctx context.Context) map[string]func() error {
 	}
 }
 
-func TestNoErrorShowsAValueACredentialOrAToken(t *testing.T) {
+func TestError_Leaks(t *testing.T) {
 	const token = "rnt_0123456789abcdefghijABCDEFGHIJ0123456789abcdefghijABCDEFGHIJ01234"
 	problem := func(detail string) string {
 		data, err := json.Marshal(map[string]any{"type": "urn:satchel:problem:request", "title": detail, "status": 400, "detail": detail, "reason": detail})
@@ -74,129 +74,144 @@ func TestNoErrorShowsAValueACredentialOrAToken(t *testing.T) {
 	}
 }
 
-func TestWhatAPlatformSaysIsShown(t *testing.T) {
-	p := newPlatform(t)
-	c := p.client()
-	_, err := c.Put(t.Context(), "acme", "A", value("hunter\n"), nil)
-	e, ok := errors.AsType[*admin.Error](err)
-	require.True(t, ok)
-	require.Equal(t, 400, e.StatusCode)
-	require.Equal(t, "urn:satchel:problem:request", e.Type)
-	require.Equal(t, http.MethodPut, e.Method)
-	require.Equal(t, p.server.URL+"/v1/secrets/A", e.URL, "without the query")
-	require.Contains(t, e.Detail, "ends in a line break")
+func TestError(t *testing.T) {
+	t.Run("reports the platform's problem document", func(t *testing.T) {
+		p := newPlatform(t)
+		c := p.client()
+		_, err := c.Put(t.Context(), "acme", "A", value("hunter\n"), nil)
+		e, ok := errors.AsType[*admin.Error](err)
+		require.True(t, ok)
+		require.Equal(t, 400, e.StatusCode)
+		require.Equal(t, "urn:satchel:problem:request", e.Type)
+		require.Equal(t, http.MethodPut, e.Method)
+		require.Equal(t, p.server.URL+"/v1/secrets/A", e.URL, "without the query")
+		require.Contains(t, e.Detail, "ends in a line break")
 
-	c.Authorize = bearer("web")
-	_, err = c.List(t.Context(), "acme")
-	require.ErrorContains(t, err, "status 403 Forbidden: You may not do this in scope acme")
-	c.Authorize = bearer("wrong")
-	_, err = c.List(t.Context(), "acme")
-	require.ErrorContains(t, err, "status 401 Unauthorized: It is not known who asks")
-}
+		c.Authorize = bearer("web")
+		_, err = c.List(t.Context(), "acme")
+		require.ErrorContains(t, err, "status 403 Forbidden: You may not do this in scope acme")
+		c.Authorize = bearer("wrong")
+		_, err = c.List(t.Context(), "acme")
+		require.ErrorContains(t, err, "status 401 Unauthorized: It is not known who asks")
+	})
 
-func TestAPlatformThatIsDownSaysWhenToComeBack(t *testing.T) {
-	p := newPlatform(t)
-	p.kek.Break(keyring.ErrUnavailable)
-	_, err := p.client().Put(t.Context(), "acme", "A", value(canary), nil)
-	e, ok := errors.AsType[*admin.Error](err)
-	require.True(t, ok)
-	require.Equal(t, 503, e.StatusCode)
-	require.Equal(t, 5*time.Second, e.RetryAfter)
-	requireSafe(t, err)
+	t.Run("sets RetryAfter during an outage", func(t *testing.T) {
+		p := newPlatform(t)
+		p.kek.Break(keyring.ErrUnavailable)
+		_, err := p.client().Put(t.Context(), "acme", "A", value(canary), nil)
+		e, ok := errors.AsType[*admin.Error](err)
+		require.True(t, ok)
+		require.Equal(t, 503, e.StatusCode)
+		require.Equal(t, 5*time.Second, e.RetryAfter)
+		requireSafe(t, err)
 
-	p.fault = func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", "999999")
-		w.WriteHeader(429)
-	}
-	_, err = p.client().List(t.Context(), "acme")
-	e, ok = errors.AsType[*admin.Error](err)
-	require.True(t, ok)
-	require.Equal(t, time.Hour, e.RetryAfter, "nobody is sent away for days")
-}
-
-func TestNoRedirectIsFollowed(t *testing.T) {
-	other := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		t.Errorf("the request went on to another server")
-	}))
-	defer other.Close()
-	p := newPlatform(t)
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		p.fault = http.RedirectHandler(other.URL+"/?token=x", status).ServeHTTP
-		for name, call := range calls(p.client(), t.Context()) {
-			err := call()
-			require.ErrorContains(t, err, "no redirect is followed", name)
-			require.NotContains(t, err.Error(), other.URL)
+		p.fault = func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "999999")
+			w.WriteHeader(429)
 		}
-	}
+		_, err = p.client().List(t.Context(), "acme")
+		e, ok = errors.AsType[*admin.Error](err)
+		require.True(t, ok)
+		require.Equal(t, time.Hour, e.RetryAfter, "nobody is sent away for days")
+	})
 }
 
-func TestAnAnswerHasALimit(t *testing.T) {
-	p := newPlatform(t)
-	p.fault = func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		chunk := []byte(strings.Repeat(" ", 1<<20))
-		for range 18 {
-			if _, err := w.Write(chunk); err != nil {
-				return
+func TestClient_Response(t *testing.T) {
+	t.Run("follows no redirect", func(t *testing.T) {
+		other := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			t.Errorf("the request went on to another server")
+		}))
+		defer other.Close()
+		p := newPlatform(t)
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			p.fault = http.RedirectHandler(other.URL+"/?token=x", status).ServeHTTP
+			for name, call := range calls(p.client(), t.Context()) {
+				err := call()
+				require.ErrorContains(t, err, "no redirect is followed", name)
+				require.NotContains(t, err.Error(), other.URL)
 			}
 		}
-	}
-	_, err := p.client().List(t.Context(), "acme")
-	require.ErrorContains(t, err, "the answer has more than 16777216 bytes")
+	})
+
+	t.Run("has a size limit", func(t *testing.T) {
+		p := newPlatform(t)
+		p.fault = func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			chunk := []byte(strings.Repeat(" ", 1<<20))
+			for range 18 {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		}
+		_, err := p.client().List(t.Context(), "acme")
+		require.ErrorContains(t, err, "the answer has more than 16777216 bytes")
+	})
+
+	t.Run("may be empty only where that is documented", func(t *testing.T) {
+		p := newPlatform(t)
+		p.fault = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }
+		c := p.client()
+		require.NoError(t, c.Delete(t.Context(), "acme", "A"))
+		_, err := c.List(t.Context(), "acme")
+		require.Error(t, err)
+		p.answer(200, "text/html", "<h1>Log in</h1>")
+		require.ErrorContains(t, c.RevokeToken(t.Context(), "0123456789ab"), "not the empty one", "a portal that says yes to all has revoked nothing")
+	})
+
+	t.Run("has printable text", func(t *testing.T) {
+		p := newPlatform(t)
+		p.answer(200, "application/json", `{"secrets":[{"scope":"acme","name":"A","author":"a\u001b[2J\nb","kind":"`+strings.Repeat("k", 2000)+`"}]}`)
+		list, err := p.client().List(t.Context(), "acme")
+		require.NoError(t, err)
+		require.Equal(t, "a\ufffd[2J b", list[0].Author)
+		require.Len(t, list[0].Kind, 1024)
+	})
 }
 
-func TestAnEmptyAnswerCountsOnlyWhereOneIsDue(t *testing.T) {
-	p := newPlatform(t)
-	p.fault = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }
-	c := p.client()
-	require.NoError(t, c.Delete(t.Context(), "acme", "A"))
-	_, err := c.List(t.Context(), "acme")
-	require.Error(t, err)
-	p.answer(200, "text/html", "<h1>Log in</h1>")
-	require.ErrorContains(t, c.RevokeToken(t.Context(), "0123456789ab"), "not the empty one", "a portal that says yes to all has revoked nothing")
-}
+func TestClient_Request(t *testing.T) {
+	t.Run("needs a valid URL", func(t *testing.T) {
+		for url, want := range map[string]string{
+			"":                            "it is empty",
+			"http://satchel.example.com":  "http would send credentials and values to satchel.example.com in the clear",
+			"ftp://satchel.example.com":   "it does not start with https://",
+			"satchel.example.com":         "it does not start with https://",
+			"https://":                    "it has no host",
+			"https://u:" + canary + "@h":  "it has a user or a password",
+			"https://h/?key=" + canary:    "it has a query",
+			"https://h/#" + canary:        "it has a fragment",
+			"https://h/rnt_" + canary:     "it holds a runner token",
+			"https://h/\x7f" + canary:     "it cannot be read as a URL",
+			"https://h:port" + canary:     "it cannot be read as a URL",
+			"http://127.0.0.1.evil.test/": "in the clear",
+		} {
+			c := &admin.Client{URL: url, Authorize: bearer(credential)}
+			_, err := c.Put(t.Context(), "acme", "A", value(canary), nil)
+			require.ErrorContains(t, err, want)
+			requireSafe(t, err)
+		}
+	})
 
-func TestAURLThatCannotBeRightIsRefused(t *testing.T) {
-	for url, want := range map[string]string{
-		"":                            "it is empty",
-		"http://satchel.example.com":  "http would send credentials and values to satchel.example.com in the clear",
-		"ftp://satchel.example.com":   "it does not start with https://",
-		"satchel.example.com":         "it does not start with https://",
-		"https://":                    "it has no host",
-		"https://u:" + canary + "@h":  "it has a user or a password",
-		"https://h/?key=" + canary:    "it has a query",
-		"https://h/#" + canary:        "it has a fragment",
-		"https://h/rnt_" + canary:     "it holds a runner token",
-		"https://h/\x7f" + canary:     "it cannot be read as a URL",
-		"https://h:port" + canary:     "it cannot be read as a URL",
-		"http://127.0.0.1.evil.test/": "in the clear",
-	} {
-		c := &admin.Client{URL: url, Authorize: bearer(credential)}
-		_, err := c.Put(t.Context(), "acme", "A", value(canary), nil)
-		require.ErrorContains(t, err, want)
+	t.Run("rejects invalid values, names and ids", func(t *testing.T) {
+		p := newPlatform(t)
+		c, ctx := p.client(), t.Context()
+		for about, text := range map[string]string{
+			"a NUL": canary + "\x00", "invalid UTF-8": canary + "\xff", "too long": canary + strings.Repeat("x", admin.MaxValue),
+		} {
+			_, err := c.Put(ctx, "acme", "A", value(text), nil)
+			require.ErrorContains(t, err, "putting secret A in scope acme: the value", about)
+			requireSafe(t, err)
+		}
+		_, err := c.Put(ctx, "acme", "A/../B", value(canary), nil)
+		require.ErrorContains(t, err, `has '/' at byte 1`)
+		_, err = c.Token(ctx, "rnt_0123456789abcdefghijABCDEFGHIJ0123456789abcdefghijABCDEFGHIJ01234")
+		require.ErrorContains(t, err, "this is no token's id", "a whole token gets into no URL")
 		requireSafe(t, err)
-	}
+		require.Zero(t, p.asked.Load(), "nothing was sent")
+	})
 }
 
-func TestWhatCannotBeSentIsRefused(t *testing.T) {
-	p := newPlatform(t)
-	c, ctx := p.client(), t.Context()
-	for about, text := range map[string]string{
-		"a NUL": canary + "\x00", "invalid UTF-8": canary + "\xff", "too long": canary + strings.Repeat("x", admin.MaxValue),
-	} {
-		_, err := c.Put(ctx, "acme", "A", value(text), nil)
-		require.ErrorContains(t, err, "putting secret A in scope acme: the value", about)
-		requireSafe(t, err)
-	}
-	_, err := c.Put(ctx, "acme", "A/../B", value(canary), nil)
-	require.ErrorContains(t, err, `has '/' at byte 1`)
-	_, err = c.Token(ctx, "rnt_0123456789abcdefghijABCDEFGHIJ0123456789abcdefghijABCDEFGHIJ01234")
-	require.ErrorContains(t, err, "this is no token's id", "a whole token gets into no URL")
-	requireSafe(t, err)
-	require.Zero(t, p.asked.Load(), "nothing was sent")
-}
-
-func TestAuthorizeSetsHeadersAndNothingElse(t *testing.T) {
+func TestClient_Authorize(t *testing.T) {
 	p := newPlatform(t)
 	c, ctx := p.client(), t.Context()
 	for about, change := range map[string]func(*http.Request){
@@ -222,7 +237,7 @@ func TestAuthorizeSetsHeadersAndNothingElse(t *testing.T) {
 	require.Zero(t, p.asked.Load(), "nothing was sent")
 }
 
-func TestTheEndOfTheContextIsTheError(t *testing.T) {
+func TestClient_Context(t *testing.T) {
 	p := newPlatform(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	p.fault = func(_ http.ResponseWriter, r *http.Request) {
@@ -241,40 +256,33 @@ func TestTheEndOfTheContextIsTheError(t *testing.T) {
 	require.ErrorContains(t, err, "no answer in time")
 }
 
-func TestAServerThatIsNotTrustedGetsNothing(t *testing.T) {
-	p := newPlatform(t)
-	c := p.client()
-	c.HTTPClient = nil
-	_, err := c.Put(t.Context(), "acme", "A", value(canary), nil)
-	require.ErrorContains(t, err, "from an authority that this system does not trust")
-	requireSafe(t, err)
-	require.Zero(t, p.asked.Load())
+func TestClient_Connection(t *testing.T) {
+	t.Run("sends nothing to an untrusted server", func(t *testing.T) {
+		p := newPlatform(t)
+		c := p.client()
+		c.HTTPClient = nil
+		_, err := c.Put(t.Context(), "acme", "A", value(canary), nil)
+		require.ErrorContains(t, err, "from an authority that this system does not trust")
+		requireSafe(t, err)
+		require.Zero(t, p.asked.Load())
 
-	gone := httptest.NewServer(nil)
-	gone.Close()
-	c.URL = gone.URL
-	_, err = c.Put(t.Context(), "acme", "A", value(canary), nil)
-	require.ErrorContains(t, err, "connection refused")
+		gone := httptest.NewServer(nil)
+		gone.Close()
+		c.URL = gone.URL
+		_, err = c.Put(t.Context(), "acme", "A", value(canary), nil)
+		require.ErrorContains(t, err, "connection refused")
 
-	plain := httptest.NewServer(http.NotFoundHandler())
-	defer plain.Close()
-	c.URL = strings.Replace(plain.URL, "http:", "https:", 1)
-	_, err = c.Put(t.Context(), "acme", "A", value(canary), nil)
-	require.ErrorContains(t, err, "the server speaks plain HTTP there")
-}
+		plain := httptest.NewServer(http.NotFoundHandler())
+		defer plain.Close()
+		c.URL = strings.Replace(plain.URL, "http:", "https:", 1)
+		_, err = c.Put(t.Context(), "acme", "A", value(canary), nil)
+		require.ErrorContains(t, err, "the server speaks plain HTTP there")
+	})
 
-func TestTextOfAnswersCanBeShown(t *testing.T) {
-	p := newPlatform(t)
-	p.answer(200, "application/json", `{"secrets":[{"scope":"acme","name":"A","author":"a\u001b[2J\nb","kind":"`+strings.Repeat("k", 2000)+`"}]}`)
-	list, err := p.client().List(t.Context(), "acme")
-	require.NoError(t, err)
-	require.Equal(t, "a\ufffd[2J b", list[0].Author)
-	require.Len(t, list[0].Kind, 1024)
-}
-
-func TestNoConnectionIsKept(t *testing.T) {
-	p := newPlatform(t)
-	_, err := p.client().List(t.Context(), "acme")
-	require.NoError(t, err)
-	require.True(t, p.seen.Load().Close, "package net/http logs what comes unasked on a connection that it keeps")
+	t.Run("is used once", func(t *testing.T) {
+		p := newPlatform(t)
+		_, err := p.client().List(t.Context(), "acme")
+		require.NoError(t, err)
+		require.True(t, p.seen.Load().Close, "package net/http logs what comes unasked on a connection that it keeps")
+	})
 }

@@ -13,12 +13,14 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-func TestDotenvDoesNotBlockOnAPipe(t *testing.T) {
-	path := filepath.Join(t.TempDir(), ".env")
-	require.NoError(t, syscall.Mkfifo(path, 0o600))
-	refused(t, &providers.Dotenv{Path: path, Optional: true}, path+" is a pipe; want a regular file")
-}
+func TestDotenv_FileType(t *testing.T) {
+	t.Run("rejects a pipe without blocking", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), ".env")
+		require.NoError(t, syscall.Mkfifo(path, 0o600))
+		refused(t, &providers.Dotenv{Path: path, Optional: true}, path+" is a pipe; want a regular file")
+	})
 
-func TestDotenvReadsNoDevice(t *testing.T) {
-	refused(t, &providers.Dotenv{Path: os.DevNull}, os.DevNull+" is something else; want a regular file")
+	t.Run("rejects a device", func(t *testing.T) {
+		refused(t, &providers.Dotenv{Path: os.DevNull}, os.DevNull+" is something else; want a regular file")
+	})
 }

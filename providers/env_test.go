@@ -45,7 +45,7 @@ func failed(t *testing.T, p bundle.Provider, kind bundle.FetchKind, want string)
 	require.Equal(t, kind.String(), fault.Kind.String(), "the kind says how to go on: %v", err)
 }
 
-func TestEnvConforms(t *testing.T) {
+func TestEnv_Conformance(t *testing.T) {
 	for name, env := range map[string]*providers.Env{
 		"Names":  {Names: []string{"SUITE_A", "SUITE_B", "SUITE_UNSET"}},
 		"Prefix": {Prefix: "SUITE_"},
@@ -72,49 +72,51 @@ func TestEnvConforms(t *testing.T) {
 	}
 }
 
-func TestEnvTakesWhatIsSet(t *testing.T) {
-	t.Setenv("ENVTEST_A", "1")
-	t.Setenv("ENVTEST_EMPTY", "")
-	t.Setenv("ENVTEST_B", "x=y\n")
-	t.Setenv("ENVTES", "no")
-	t.Setenv("OTHER_ENVTEST_", "no")
-	require.Equal(t, []string{"ENVTEST_A=1 from env ENVTEST_A", "ENVTEST_EMPTY= from env ENVTEST_EMPTY"},
-		fetched(t, &providers.Env{Names: []string{"ENVTEST_EMPTY", "ENVTEST_UNSET", "ENVTEST_A"}}), "empty is a value, unset is left out")
-	all := []string{"ENVTEST_A=1 from env ENVTEST_A", "ENVTEST_B=x=y\n from env ENVTEST_B", "ENVTEST_EMPTY= from env ENVTEST_EMPTY"}
-	require.Equal(t, all, fetched(t, &providers.Env{Prefix: "ENVTEST_"}), "names keep their prefix")
-	require.Equal(t, all, fetched(t, &providers.Env{Prefix: "ENVTEST_", Names: []string{"ENVTEST_B", "ENVTEST_A", "ENVTEST_A"}}), "a name that is meant twice is taken once")
-	require.Empty(t, fetched(t, &providers.Env{Names: []string{"ENVTEST_UNSET"}}), "nothing set is an empty bundle")
-}
+func TestEnv(t *testing.T) {
+	t.Run("reads the variables that are set", func(t *testing.T) {
+		t.Setenv("ENVTEST_A", "1")
+		t.Setenv("ENVTEST_EMPTY", "")
+		t.Setenv("ENVTEST_B", "x=y\n")
+		t.Setenv("ENVTES", "no")
+		t.Setenv("OTHER_ENVTEST_", "no")
+		require.Equal(t, []string{"ENVTEST_A=1 from env ENVTEST_A", "ENVTEST_EMPTY= from env ENVTEST_EMPTY"},
+			fetched(t, &providers.Env{Names: []string{"ENVTEST_EMPTY", "ENVTEST_UNSET", "ENVTEST_A"}}), "empty is a value, unset is left out")
+		all := []string{"ENVTEST_A=1 from env ENVTEST_A", "ENVTEST_B=x=y\n from env ENVTEST_B", "ENVTEST_EMPTY= from env ENVTEST_EMPTY"}
+		require.Equal(t, all, fetched(t, &providers.Env{Prefix: "ENVTEST_"}), "names keep their prefix")
+		require.Equal(t, all, fetched(t, &providers.Env{Prefix: "ENVTEST_", Names: []string{"ENVTEST_B", "ENVTEST_A", "ENVTEST_A"}}), "a name that is meant twice is taken once")
+		require.Empty(t, fetched(t, &providers.Env{Names: []string{"ENVTEST_UNSET"}}), "nothing set is an empty bundle")
+	})
 
-func TestEnvLeavesTheRunnersOwnSettingsOut(t *testing.T) {
-	t.Setenv("SATCHEL_ENVTEST", localCanary)
-	t.Setenv("SATCHELX", "1")
-	require.Empty(t, fetched(t, &providers.Env{Names: []string{"SATCHEL_ENVTEST"}}), "even by name")
-	require.Equal(t, []string{"SATCHELX=1 from env SATCHELX"}, fetched(t, &providers.Env{Prefix: "SATCHEL"}), "only what starts with SATCHEL_")
-}
+	t.Run("omits the runner's own settings", func(t *testing.T) {
+		t.Setenv("SATCHEL_ENVTEST", localCanary)
+		t.Setenv("SATCHELX", "1")
+		require.Empty(t, fetched(t, &providers.Env{Names: []string{"SATCHEL_ENVTEST"}}), "even by name")
+		require.Equal(t, []string{"SATCHELX=1 from env SATCHELX"}, fetched(t, &providers.Env{Prefix: "SATCHEL"}), "only what starts with SATCHEL_")
+	})
 
-func TestEnvRefusesWhatIsMisconfigured(t *testing.T) {
-	refused(t, &providers.Env{}, `providers.Env takes no variable; write Names: []string{"ANTHROPIC_API_KEY"}, or a Prefix`)
-	refused(t, &providers.Env{Names: []string{"A-B"}}, `providers.Env: the name "A-B" has '-' at byte 1`)
-	t.Setenv("ENVTEST_A", localCanary+"\xff")
-	refused(t, &providers.Env{Prefix: "ENVTEST_"}, `secret "ENVTEST_A" (env ENVTEST_A): the value is not valid UTF-8`)
-}
+	t.Run("rejects invalid fields and values", func(t *testing.T) {
+		refused(t, &providers.Env{}, `providers.Env takes no variable; write Names: []string{"ANTHROPIC_API_KEY"}, or a Prefix`)
+		refused(t, &providers.Env{Names: []string{"A-B"}}, `providers.Env: the name "A-B" has '-' at byte 1`)
+		t.Setenv("ENVTEST_A", localCanary+"\xff")
+		refused(t, &providers.Env{Prefix: "ENVTEST_"}, `secret "ENVTEST_A" (env ENVTEST_A): the value is not valid UTF-8`)
+	})
 
-func TestAVariableThatCannotBeASecretBecomesAProblem(t *testing.T) {
-	t.Setenv("ENVTEST_A", "1")
-	t.Setenv("ENVTEST_a.b", localCanary)
-	b, err := (&providers.Env{Prefix: "ENVTEST_"}).Fetch(t.Context(), nil)
-	require.NoError(t, err, "somebody else's variable does not stop the runner")
-	require.Equal(t, 1, b.Len())
-	require.Len(t, b.Problems(), 1)
-	require.Equal(t, "env ENVTEST_a.b", b.Problems()[0].Origin.String())
-	require.Contains(t, b.Problems()[0].Reason, `'.' at byte 9`)
-	require.NotContains(t, fmt.Sprint(b.Problems()), localCanary)
-}
+	t.Run("reports a variable with an invalid name as a problem", func(t *testing.T) {
+		t.Setenv("ENVTEST_A", "1")
+		t.Setenv("ENVTEST_a.b", localCanary)
+		b, err := (&providers.Env{Prefix: "ENVTEST_"}).Fetch(t.Context(), nil)
+		require.NoError(t, err, "somebody else's variable does not stop the runner")
+		require.Equal(t, 1, b.Len())
+		require.Len(t, b.Problems(), 1)
+		require.Equal(t, "env ENVTEST_a.b", b.Problems()[0].Origin.String())
+		require.Contains(t, b.Problems()[0].Reason, `'.' at byte 9`)
+		require.NotContains(t, fmt.Sprint(b.Problems()), localCanary)
+	})
 
-func TestEnvReadsTheEnvironmentOnlyWhenAsked(t *testing.T) {
-	t.Setenv("ENVTEST_A", "1")
-	p := &providers.Env{Names: []string{"ENVTEST_A"}}
-	require.NoError(t, os.Unsetenv("ENVTEST_A"))
-	require.Empty(t, fetched(t, p))
+	t.Run("reads the environment at each Fetch", func(t *testing.T) {
+		t.Setenv("ENVTEST_A", "1")
+		p := &providers.Env{Names: []string{"ENVTEST_A"}}
+		require.NoError(t, os.Unsetenv("ENVTEST_A"))
+		require.Empty(t, fetched(t, p))
+	})
 }

@@ -23,7 +23,7 @@ import (
 // Servers that turn on their callers by sending back what these must not
 // print: what they were shown, wherever it can be echoed, and tokens in what
 // is refused.
-func TestNothingThatAGitServerSendsBackIsShown(t *testing.T) {
+func TestGitLeak_Responses(t *testing.T) {
 	var logged bytes.Buffer
 	before, beforeSlog := log.Writer(), slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))

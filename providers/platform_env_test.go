@@ -43,119 +43,121 @@ func requireSettings(t *testing.T, b *providers.Platform, url, token string) {
 	require.True(t, got.Equal(bundle.NewValue(token)), "the token is the one that was set")
 }
 
-func TestSettingsComeFromTheEnvironment(t *testing.T) {
-	token, _ := wire.NewToken()
-	setSettings(t, "https://satchel.example.com/api", token)
-	b, err := providers.PlatformFromEnv()
-	require.NoError(t, err)
-	requireSettings(t, b, "https://satchel.example.com/api", token)
-	require.Equal(t, "bootstrap https://satchel.example.com", b.String())
+func TestPlatformFromEnv(t *testing.T) {
+	t.Run("reads the environment", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		setSettings(t, "https://satchel.example.com/api", token)
+		b, err := providers.PlatformFromEnv()
+		require.NoError(t, err)
+		requireSettings(t, b, "https://satchel.example.com/api", token)
+		require.Equal(t, "bootstrap https://satchel.example.com", b.String())
 
-	b, err = providers.PlatformFromEnv("no such file")
-	require.NoError(t, err, "a file that is not needed is not read")
-	requireSettings(t, b, "https://satchel.example.com/api", token)
-}
+		b, err = providers.PlatformFromEnv("no such file")
+		require.NoError(t, err, "a file that is not needed is not read")
+		requireSettings(t, b, "https://satchel.example.com/api", token)
+	})
 
-func TestSettingsComeFromFilesWhereTheEnvironmentHasNone(t *testing.T) {
-	token, _ := wire.NewToken()
-	other, _ := wire.NewToken()
-	file := settingsFile(t, "# the runner\nexport SATCHEL_API_URL='https://file.example.com'\nSATCHEL_RUNNER_TOKEN="+token+"\nOTHER=x\n")
-	setSettings(t, "-", "-")
-	b, err := providers.PlatformFromEnv(file)
-	require.NoError(t, err)
-	requireSettings(t, b, "https://file.example.com", token)
+	t.Run("reads files for variables that are not set", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		other, _ := wire.NewToken()
+		file := settingsFile(t, "# the runner\nexport SATCHEL_API_URL='https://file.example.com'\nSATCHEL_RUNNER_TOKEN="+token+"\nOTHER=x\n")
+		setSettings(t, "-", "-")
+		b, err := providers.PlatformFromEnv(file)
+		require.NoError(t, err)
+		requireSettings(t, b, "https://file.example.com", token)
 
-	setSettings(t, "-", other)
-	b, err = providers.PlatformFromEnv(file)
-	require.NoError(t, err)
-	requireSettings(t, b, "https://file.example.com", other)
+		setSettings(t, "-", other)
+		b, err = providers.PlatformFromEnv(file)
+		require.NoError(t, err)
+		requireSettings(t, b, "https://file.example.com", other)
 
-	local := settingsFile(t, "SATCHEL_API_URL=https://local.example.com\n")
-	setSettings(t, "-", "-")
-	b, err = providers.PlatformFromEnv(file, local)
-	require.NoError(t, err)
-	requireSettings(t, b, "https://local.example.com", token)
-}
+		local := settingsFile(t, "SATCHEL_API_URL=https://local.example.com\n")
+		setSettings(t, "-", "-")
+		b, err = providers.PlatformFromEnv(file, local)
+		require.NoError(t, err)
+		requireSettings(t, b, "https://local.example.com", token)
+	})
 
-func TestMissingSettingsAreNamedAtOnceWithTheLinesToWrite(t *testing.T) {
-	token, _ := wire.NewToken()
-	setSettings(t, "-", "-")
-	_, err := providers.PlatformFromEnv()
-	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; write into the environment:\n"+
-		"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
+	t.Run("reports all missing settings with the lines to write", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		setSettings(t, "-", "-")
+		_, err := providers.PlatformFromEnv()
+		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; write into the environment:\n"+
+			"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
-	file := settingsFile(t, "SATCHEL_API_URL=\n")
-	_, err = providers.PlatformFromEnv(file)
-	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; write into the environment or "+file+":\n"+
-		"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
+		file := settingsFile(t, "SATCHEL_API_URL=\n")
+		_, err = providers.PlatformFromEnv(file)
+		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; write into the environment or "+file+":\n"+
+			"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
-	setSettings(t, "", token)
-	_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\n"))
-	require.ErrorContains(t, err, "SATCHEL_API_URL is empty in the environment; write into")
-	require.NotContains(t, err.Error(), runToken, "only what is missing is named")
-}
+		setSettings(t, "", token)
+		_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\n"))
+		require.ErrorContains(t, err, "SATCHEL_API_URL is empty in the environment; write into")
+		require.NotContains(t, err.Error(), runToken, "only what is missing is named")
+	})
 
-func TestABadSettingIsRefusedAtOnceWithItsPlace(t *testing.T) {
-	token, _ := wire.NewToken()
-	setSettings(t, "https://satchel.example.com", "-")
-	file := settingsFile(t, "\n\nSATCHEL_RUNNER_TOKEN="+token[:60]+"\n")
-	_, err := providers.PlatformFromEnv(file)
-	require.EqualError(t, err, "bootstrap settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has a length of 60 characters; want 65: copy all of it")
+	t.Run("reports where an invalid setting comes from", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		setSettings(t, "https://satchel.example.com", "-")
+		file := settingsFile(t, "\n\nSATCHEL_RUNNER_TOKEN="+token[:60]+"\n")
+		_, err := providers.PlatformFromEnv(file)
+		require.EqualError(t, err, "bootstrap settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has a length of 60 characters; want 65: copy all of it")
 
-	setSettings(t, "http://satchel.example.com", token)
-	_, err = providers.PlatformFromEnv()
-	require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL in the environment: URL of the platform: http would send the token to satchel.example.com in the clear; use https; http is for localhost only")
-}
+		setSettings(t, "http://satchel.example.com", token)
+		_, err = providers.PlatformFromEnv()
+		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL in the environment: URL of the platform: http would send the token to satchel.example.com in the clear; use https; http is for localhost only")
+	})
 
-func TestAFileOfSettingsHasToBeReadable(t *testing.T) {
-	setSettings(t, "-", "-")
-	missing := filepath.Join(t.TempDir(), ".env")
-	_, err := providers.PlatformFromEnv(missing)
-	require.EqualError(t, err, "bootstrap settings: "+missing+" does not exist; create it, or do not name it")
+	t.Run("rejects an unreadable file", func(t *testing.T) {
+		setSettings(t, "-", "-")
+		missing := filepath.Join(t.TempDir(), ".env")
+		_, err := providers.PlatformFromEnv(missing)
+		require.EqualError(t, err, "bootstrap settings: "+missing+" does not exist; create it, or do not name it")
 
-	_, err = providers.PlatformFromEnv(t.TempDir())
-	require.ErrorContains(t, err, "is a directory")
+		_, err = providers.PlatformFromEnv(t.TempDir())
+		require.ErrorContains(t, err, "is a directory")
 
-	file := settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_RUNNER_TOKEN = canary\n")
-	_, err = providers.PlatformFromEnv(file)
-	require.ErrorContains(t, err, file+":2")
-	require.NotContains(t, err.Error(), "canary")
-}
+		file := settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_RUNNER_TOKEN = canary\n")
+		_, err = providers.PlatformFromEnv(file)
+		require.ErrorContains(t, err, file+":2")
+		require.NotContains(t, err.Error(), "canary")
+	})
 
-func TestPlatformFromEnv_notSet(t *testing.T) {
-	token, _ := wire.NewToken()
-	setSettings(t, "https://satchel.example.com", "-")
-	_, err := providers.PlatformFromEnv()
-	require.ErrorIs(t, err, providers.ErrNotSet)
-	_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_RUNNER_TOKEN=\n"))
-	require.ErrorIs(t, err, providers.ErrNotSet, "an empty one")
+	t.Run("returns ErrNotSet for missing settings only", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		setSettings(t, "https://satchel.example.com", "-")
+		_, err := providers.PlatformFromEnv()
+		require.ErrorIs(t, err, providers.ErrNotSet)
+		_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_RUNNER_TOKEN=\n"))
+		require.ErrorIs(t, err, providers.ErrNotSet, "an empty one")
 
-	for name, text := range map[string]string{
-		"a bad token":        "SATCHEL_RUNNER_TOKEN=" + token[:60] + "\n",
-		"a file with errors": "no entry\n",
-		"two tokens":         "SATCHEL_RUNNER_TOKEN=" + token + "\nSATCHEL_RUNNER_TOKEN=\n",
-	} {
-		_, err = providers.PlatformFromEnv(settingsFile(t, text))
-		require.Error(t, err, name)
-		require.NotErrorIs(t, err, providers.ErrNotSet, name)
-	}
-}
+		for name, text := range map[string]string{
+			"a bad token":        "SATCHEL_RUNNER_TOKEN=" + token[:60] + "\n",
+			"a file with errors": "no entry\n",
+			"two tokens":         "SATCHEL_RUNNER_TOKEN=" + token + "\nSATCHEL_RUNNER_TOKEN=\n",
+		} {
+			_, err = providers.PlatformFromEnv(settingsFile(t, text))
+			require.Error(t, err, name)
+			require.NotErrorIs(t, err, providers.ErrNotSet, name)
+		}
+	})
 
-func TestPlatformFromEnv_repeats(t *testing.T) {
-	token, _ := wire.NewToken()
-	other, _ := wire.NewToken()
-	const url = "SATCHEL_API_URL=https://satchel.example.com\n"
-	setSettings(t, "-", "-")
-	file := settingsFile(t, "A=1\n"+url+"A=2\n"+url+"SATCHEL_RUNNER_TOKEN="+token+"\n")
-	b, err := providers.PlatformFromEnv(file)
-	require.NoError(t, err, "nothing about the two settings is in doubt")
-	requireSettings(t, b, "https://satchel.example.com", token)
+	t.Run("rejects a setting that a file sets twice to different values", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		other, _ := wire.NewToken()
+		const url = "SATCHEL_API_URL=https://satchel.example.com\n"
+		setSettings(t, "-", "-")
+		file := settingsFile(t, "A=1\n"+url+"A=2\n"+url+"SATCHEL_RUNNER_TOKEN="+token+"\n")
+		b, err := providers.PlatformFromEnv(file)
+		require.NoError(t, err, "nothing about the two settings is in doubt")
+		requireSettings(t, b, "https://satchel.example.com", token)
 
-	file = settingsFile(t, url+"SATCHEL_RUNNER_TOKEN="+token+"\n\nSATCHEL_RUNNER_TOKEN="+other+"\n")
-	_, err = providers.PlatformFromEnv(file)
-	require.EqualError(t, err, "bootstrap settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set a second time, after line 2, to another value; remove the wrong one")
-	setSettings(t, "-", other)
-	b, err = providers.PlatformFromEnv(file)
-	require.NoError(t, err, "the environment decides")
-	requireSettings(t, b, "https://satchel.example.com", other)
+		file = settingsFile(t, url+"SATCHEL_RUNNER_TOKEN="+token+"\n\nSATCHEL_RUNNER_TOKEN="+other+"\n")
+		_, err = providers.PlatformFromEnv(file)
+		require.EqualError(t, err, "bootstrap settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set a second time, after line 2, to another value; remove the wrong one")
+		setSettings(t, "-", other)
+		b, err = providers.PlatformFromEnv(file)
+		require.NoError(t, err, "the environment decides")
+		requireSettings(t, b, "https://satchel.example.com", other)
+	})
 }

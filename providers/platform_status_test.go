@@ -28,231 +28,237 @@ func refuse(status int, problemType, reason string) http.HandlerFunc {
 	}
 }
 
-func TestEachRefusalSaysHowToGoOn(t *testing.T) {
-	const (
-		unavailable = bundle.FetchUnavailable
-		permanent   = bundle.FetchPermanent
-		revoked     = bundle.FetchRevoked
-	)
-	for name, row := range map[string]struct {
-		handler http.HandlerFunc
-		status  int
-		kind    bundle.FetchKind
-		reason  string
-		fix     string
-	}{
-		"revoked":                  {refuse(401, wire.TokenProblem, "revoked"), 401, revoked, "revoked", "issue a new one"},
-		"expired":                  {refuse(401, wire.TokenProblem, "expired"), 401, revoked, "expired", "issue a new one"},
-		"unknown":                  {refuse(401, wire.TokenProblem, "unknown"), 401, revoked, "unknown", "issued there"},
-		"missing":                  {refuse(401, wire.TokenProblem, "missing"), 401, permanent, "missing", "Authorization header"},
-		"malformed":                {refuse(401, wire.TokenProblem, "malformed"), 401, permanent, "malformed", "arrived changed"},
-		"401 of a later version":   {refuse(401, wire.TokenProblem, "on-holiday"), 401, unavailable, "on-holiday", "check the URL"},
-		"401 of another type":      {refuse(401, "about:blank", "revoked"), 401, unavailable, "revoked", "check the URL"},
-		"401 of a proxy":           {remotetest.Plainly(401), 401, unavailable, "", "check the URL, and the proxy"},
-		"revoked without a 401":    {refuse(403, wire.TokenProblem, "revoked"), 403, permanent, "revoked", "does not allow"},
-		"too many":                 {refuse(429, wire.UnavailableProblem, ""), 429, unavailable, "", "ask again later"},
-		"timeout":                  {remotetest.Plainly(408), 408, unavailable, "", "ask again later"},
-		"too early":                {remotetest.Plainly(425), 425, unavailable, "", "ask again later"},
-		"error":                    {remotetest.Plainly(500), 500, unavailable, "", "look at the platform"},
-		"bad gateway":              {remotetest.Plainly(502), 502, unavailable, "", "look at the platform"},
-		"down":                     {refuse(503, wire.UnavailableProblem, "key-service"), 503, unavailable, "key-service", "look at the platform"},
-		"599":                      {remotetest.Plainly(599), 599, unavailable, "", "look at the platform"},
-		"bad request":              {refuse(400, wire.RequestProblem, ""), 400, permanent, "", "check the name of the runner"},
-		"not allowed":              {refuse(403, wire.NotAllowedProblem, "address"), 403, permanent, "address", "what its token may do"},
-		"not found":                {remotetest.Plainly(404), 404, permanent, "", "check the base URL, which goes without /runners/bootstrap"},
-		"method":                   {remotetest.Plainly(405), 405, permanent, "", "check the base URL"},
-		"gone":                     {remotetest.Plainly(410), 410, permanent, "", "check the base URL"},
-		"teapot":                   {remotetest.Plainly(418), 418, permanent, "", "check the URL"},
-		"legal":                    {remotetest.Plainly(451), 451, permanent, "", "check the URL"},
-		"no content":               {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "check the URL"},
-		"accepted":                 {remotetest.Plainly(202), 202, unavailable, "", "check the URL"},
-		"choices":                  {remotetest.Plainly(300), 300, unavailable, "", "check the URL"},
-		"a reason of many words":   {refuse(403, wire.NotAllowedProblem, "canary says hello"), 403, permanent, "", "does not allow"},
-		"a reason like a token":    {refuse(403, wire.NotAllowedProblem, "rnt_abc"), 403, permanent, "", "does not allow"},
-		"a reason that is long":    {refuse(403, wire.NotAllowedProblem, strings.Repeat("canary", 10)), 403, permanent, "", "does not allow"},
-		"a reason with an escape":  {refuse(403, wire.NotAllowedProblem, "\x1b[31m"), 403, permanent, "", "does not allow"},
-		"a reason with a hyphen":   {refuse(403, wire.NotAllowedProblem, "-"), 403, permanent, "", "does not allow"},
-		"a problem that is a list": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = w.Write([]byte(`["canary"]`)) }, 401, unavailable, "", "check the URL"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := runnerOf(remotetest.Listen(t, row.handler))
-			got, err := b.Fetch(t.Context(), nil)
-			require.Nil(t, got)
-			status := requireStatus(t, err, row.kind, row.status)
-			require.Equal(t, row.reason, status.Reason, "a reason is a short plain word, or none")
-			require.Equal(t, b.URL+"/runners/bootstrap", status.URL)
-			require.ErrorContains(t, err, row.fix)
-			require.NotContains(t, err.Error(), "canary", "no error holds a part of the answer")
-		})
-	}
-}
-
-func TestTheTextOfAStatusErrorIsItsFields(t *testing.T) {
-	require.EqualError(t, &providers.StatusError{Method: "GET", URL: "https://h/x", StatusCode: 503, Reason: "unavailable", RetryAfter: 30 * time.Second},
-		"GET https://h/x: status 503 Service Unavailable, unavailable, retry after 30s")
-	require.EqualError(t, &providers.StatusError{Method: "GET", URL: "https://h/x", StatusCode: 599}, "GET https://h/x: status 599")
-}
-
-func TestAProblemIsReadUpToItsLimit(t *testing.T) {
-	padded := func(size int) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusUnauthorized)
-			document := `{"type":"` + wire.TokenProblem + `","reason":"revoked"}`
-			_, _ = w.Write([]byte(document + strings.Repeat(" ", size-len(document))))
-		}
-	}
-	_, err := runnerOf(remotetest.Listen(t, padded(wire.MaxRefusal))).Fetch(t.Context(), nil)
-	requireStatus(t, err, bundle.FetchRevoked, 401)
-	_, err = runnerOf(remotetest.Listen(t, padded(wire.MaxRefusal+1))).Fetch(t.Context(), nil)
-	requireStatus(t, err, bundle.FetchUnavailable, 401)
-}
-
-func TestRetryAfterIsHonoredWithinReason(t *testing.T) {
-	date := time.Date(2020, 1, 1, 12, 0, 0, 0, time.UTC) // a server whose clock is far off
-	for value, want := range map[string]time.Duration{
-		"":                                 0,
-		"0":                                0,
-		"30":                               30 * time.Second,
-		" 7 ":                              7 * time.Second,
-		"3600":                             time.Hour,
-		"3601":                             time.Hour,
-		"4294967296":                       time.Hour,
-		"99999999999999999999999999999999": time.Hour,
-		"-5":                               0,
-		"1.5":                              0,
-		"+5":                               0,
-		"soon":                             0,
-		date.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second,
-		date.Add(-time.Hour).Format(http.TimeFormat):       0,
-		date.AddDate(5, 0, 0).Format(http.TimeFormat):      time.Hour,
-	} {
-		for _, code := range []int{429, 503, 408, 425, 500} {
-			b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Date", date.Format(http.TimeFormat))
-				w.Header().Set("Retry-After", value)
-				w.WriteHeader(code)
-			}))
-			_, err := b.Fetch(t.Context(), nil)
-			status := requireStatus(t, err, bundle.FetchUnavailable, code)
-			require.Equal(t, want, status.RetryAfter, "Retry-After: %s", value)
-		}
-	}
-}
-
-func TestRedirectsWithinTheOriginAreFollowed(t *testing.T) {
-	for _, code := range []int{301, 302, 303, 307, 308} {
-		var paths, methods, tokens, referers []string
-		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
-			paths = append(paths, r.URL.Path)
-			methods = append(methods, r.Method)
-			tokens = append(tokens, r.Header.Get("Authorization"))
-			referers = append(referers, r.Header.Values("Referer")...)
-			switch r.URL.Path {
-			case "/runners/bootstrap":
-				http.Redirect(w, r, "/one", code)
-			case "/one":
-				http.Redirect(w, r, "two", code)
-			case "/two":
-				http.Redirect(w, r, "https://"+strings.ToUpper(r.Host)+"/three", code)
-			default:
-				writeAnswer(w, "r", "x")
-			}
-		}))
-		got, err := b.Fetch(t.Context(), nil)
-		require.NoError(t, err)
-		require.Equal(t, 1, got.Len())
-		require.Equal(t, []string{"/runners/bootstrap", "/one", "/two", "/three"}, paths, "three redirects are followed")
-		require.Equal(t, []string{"GET", "GET", "GET", "GET"}, methods)
-		require.Len(t, slices.Compact(tokens), 1, "the token goes along")
-		require.Contains(t, tokens[0], "Bearer rnt_")
-		require.Empty(t, referers)
-	}
-}
-
-func TestAFourthRedirectIsRefused(t *testing.T) {
-	var requests atomic.Int64
-	b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
-		requests.Add(1)
-		http.Redirect(w, r, r.URL.Path, http.StatusFound)
-	}))
-	_, err := b.Fetch(t.Context(), nil)
-	status := requireStatus(t, err, bundle.FetchUnavailable, 302)
-	require.Equal(t, "too-many-redirects", status.Reason)
-	require.EqualValues(t, 4, requests.Load())
-}
-
-func TestTheTokenGoesToNoOtherOrigin(t *testing.T) {
-	var strayed atomic.Int64
-	stranger := func(http.ResponseWriter, *http.Request) { strayed.Add(1) }
-	other := remotetest.Listen(t, stranger)
-	plain := httptest.NewServer(http.HandlerFunc(stranger))
-	t.Cleanup(plain.Close)
-	var own string // the address of the platform
-	for name, target := range map[string]func() string{
-		"another port":         func() string { return other.URL },
-		"another host":         func() string { return strings.Replace(own, "127.0.0.1", "localhost", 1) },
-		"from https to http":   func() string { return strings.Replace(own, "https", "http", 1) },
-		"another port of http": func() string { return plain.URL },
-		"no scheme":            func() string { return "//" + other.Listener.Addr().String() + "/x" },
-		"a user":               func() string { return strings.Replace(own, "://", "://canary:canary@", 1) },
-		"another protocol":     func() string { return "ftp://127.0.0.1/" },
-		"data":                 func() string { return "data:text/plain,canary" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			var requests atomic.Int64
-			server := remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
-				requests.Add(1)
-				w.Header().Set("Location", target()+"?canary=1")
-				w.WriteHeader(http.StatusTemporaryRedirect)
+func TestPlatform_Refusal(t *testing.T) {
+	t.Run("has a kind and a fix for each status", func(t *testing.T) {
+		const (
+			unavailable = bundle.FetchUnavailable
+			permanent   = bundle.FetchPermanent
+			revoked     = bundle.FetchRevoked
+		)
+		for name, row := range map[string]struct {
+			handler http.HandlerFunc
+			status  int
+			kind    bundle.FetchKind
+			reason  string
+			fix     string
+		}{
+			"revoked":                  {refuse(401, wire.TokenProblem, "revoked"), 401, revoked, "revoked", "issue a new one"},
+			"expired":                  {refuse(401, wire.TokenProblem, "expired"), 401, revoked, "expired", "issue a new one"},
+			"unknown":                  {refuse(401, wire.TokenProblem, "unknown"), 401, revoked, "unknown", "issued there"},
+			"missing":                  {refuse(401, wire.TokenProblem, "missing"), 401, permanent, "missing", "Authorization header"},
+			"malformed":                {refuse(401, wire.TokenProblem, "malformed"), 401, permanent, "malformed", "arrived changed"},
+			"401 of a later version":   {refuse(401, wire.TokenProblem, "on-holiday"), 401, unavailable, "on-holiday", "check the URL"},
+			"401 of another type":      {refuse(401, "about:blank", "revoked"), 401, unavailable, "revoked", "check the URL"},
+			"401 of a proxy":           {remotetest.Plainly(401), 401, unavailable, "", "check the URL, and the proxy"},
+			"revoked without a 401":    {refuse(403, wire.TokenProblem, "revoked"), 403, permanent, "revoked", "does not allow"},
+			"too many":                 {refuse(429, wire.UnavailableProblem, ""), 429, unavailable, "", "ask again later"},
+			"timeout":                  {remotetest.Plainly(408), 408, unavailable, "", "ask again later"},
+			"too early":                {remotetest.Plainly(425), 425, unavailable, "", "ask again later"},
+			"error":                    {remotetest.Plainly(500), 500, unavailable, "", "look at the platform"},
+			"bad gateway":              {remotetest.Plainly(502), 502, unavailable, "", "look at the platform"},
+			"down":                     {refuse(503, wire.UnavailableProblem, "key-service"), 503, unavailable, "key-service", "look at the platform"},
+			"599":                      {remotetest.Plainly(599), 599, unavailable, "", "look at the platform"},
+			"bad request":              {refuse(400, wire.RequestProblem, ""), 400, permanent, "", "check the name of the runner"},
+			"not allowed":              {refuse(403, wire.NotAllowedProblem, "address"), 403, permanent, "address", "what its token may do"},
+			"not found":                {remotetest.Plainly(404), 404, permanent, "", "check the base URL, which goes without /runners/bootstrap"},
+			"method":                   {remotetest.Plainly(405), 405, permanent, "", "check the base URL"},
+			"gone":                     {remotetest.Plainly(410), 410, permanent, "", "check the base URL"},
+			"teapot":                   {remotetest.Plainly(418), 418, permanent, "", "check the URL"},
+			"legal":                    {remotetest.Plainly(451), 451, permanent, "", "check the URL"},
+			"no content":               {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "check the URL"},
+			"accepted":                 {remotetest.Plainly(202), 202, unavailable, "", "check the URL"},
+			"choices":                  {remotetest.Plainly(300), 300, unavailable, "", "check the URL"},
+			"a reason of many words":   {refuse(403, wire.NotAllowedProblem, "canary says hello"), 403, permanent, "", "does not allow"},
+			"a reason like a token":    {refuse(403, wire.NotAllowedProblem, "rnt_abc"), 403, permanent, "", "does not allow"},
+			"a reason that is long":    {refuse(403, wire.NotAllowedProblem, strings.Repeat("canary", 10)), 403, permanent, "", "does not allow"},
+			"a reason with an escape":  {refuse(403, wire.NotAllowedProblem, "\x1b[31m"), 403, permanent, "", "does not allow"},
+			"a reason with a hyphen":   {refuse(403, wire.NotAllowedProblem, "-"), 403, permanent, "", "does not allow"},
+			"a problem that is a list": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = w.Write([]byte(`["canary"]`)) }, 401, unavailable, "", "check the URL"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				b := runnerOf(remotetest.Listen(t, row.handler))
+				got, err := b.Fetch(t.Context(), nil)
+				require.Nil(t, got)
+				status := requireStatus(t, err, row.kind, row.status)
+				require.Equal(t, row.reason, status.Reason, "a reason is a short plain word, or none")
+				require.Equal(t, b.URL+"/runners/bootstrap", status.URL)
+				require.ErrorContains(t, err, row.fix)
+				require.NotContains(t, err.Error(), "canary", "no error holds a part of the answer")
 			})
-			own = server.URL
-			b := runnerOf(server)
-			b.Client.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = true // what the other origin shows is not what saves the token
-			_, err := b.Fetch(t.Context(), nil)
-			status := requireStatus(t, err, bundle.FetchUnavailable, 307)
-			require.Equal(t, "redirect-to-other-origin", status.Reason)
-			require.Equal(t, own+"/runners/bootstrap", status.URL, "the error names the one that redirects")
-			require.ErrorContains(t, err, "the token is not sent to another origin")
-			require.NotContains(t, err.Error(), "canary")
-			require.EqualValues(t, 1, requests.Load())
-			require.Zero(t, strayed.Load(), "nothing is sent to another origin")
-		})
-	}
+		}
+	})
+
+	t.Run("reads a problem document up to its limit", func(t *testing.T) {
+		padded := func(size int) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusUnauthorized)
+				document := `{"type":"` + wire.TokenProblem + `","reason":"revoked"}`
+				_, _ = w.Write([]byte(document + strings.Repeat(" ", size-len(document))))
+			}
+		}
+		_, err := runnerOf(remotetest.Listen(t, padded(wire.MaxRefusal))).Fetch(t.Context(), nil)
+		requireStatus(t, err, bundle.FetchRevoked, 401)
+		_, err = runnerOf(remotetest.Listen(t, padded(wire.MaxRefusal+1))).Fetch(t.Context(), nil)
+		requireStatus(t, err, bundle.FetchUnavailable, 401)
+	})
+
+	t.Run("honors Retry-After up to an hour", func(t *testing.T) {
+		date := time.Date(2020, 1, 1, 12, 0, 0, 0, time.UTC) // a server whose clock is far off
+		for value, want := range map[string]time.Duration{
+			"":                                 0,
+			"0":                                0,
+			"30":                               30 * time.Second,
+			" 7 ":                              7 * time.Second,
+			"3600":                             time.Hour,
+			"3601":                             time.Hour,
+			"4294967296":                       time.Hour,
+			"99999999999999999999999999999999": time.Hour,
+			"-5":                               0,
+			"1.5":                              0,
+			"+5":                               0,
+			"soon":                             0,
+			date.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second,
+			date.Add(-time.Hour).Format(http.TimeFormat):       0,
+			date.AddDate(5, 0, 0).Format(http.TimeFormat):      time.Hour,
+		} {
+			for _, code := range []int{429, 503, 408, 425, 500} {
+				b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Date", date.Format(http.TimeFormat))
+					w.Header().Set("Retry-After", value)
+					w.WriteHeader(code)
+				}))
+				_, err := b.Fetch(t.Context(), nil)
+				status := requireStatus(t, err, bundle.FetchUnavailable, code)
+				require.Equal(t, want, status.RetryAfter, "Retry-After: %s", value)
+			}
+		}
+	})
 }
 
-func TestARedirectToNowhereIsRefused(t *testing.T) {
-	for _, location := range []string{"", "http://%zz-canary"} {
-		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
-			if location != "" {
-				w.Header().Set("Location", location)
-			}
-			w.WriteHeader(http.StatusFound)
+func TestStatusError(t *testing.T) {
+	t.Run("prints its fields", func(t *testing.T) {
+		require.EqualError(t, &providers.StatusError{Method: "GET", URL: "https://h/x", StatusCode: 503, Reason: "unavailable", RetryAfter: 30 * time.Second},
+			"GET https://h/x: status 503 Service Unavailable, unavailable, retry after 30s")
+		require.EqualError(t, &providers.StatusError{Method: "GET", URL: "https://h/x", StatusCode: 599}, "GET https://h/x: status 599")
+	})
+}
+
+func TestPlatform_Redirect(t *testing.T) {
+	t.Run("is followed within the origin", func(t *testing.T) {
+		for _, code := range []int{301, 302, 303, 307, 308} {
+			var paths, methods, tokens, referers []string
+			b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
+				paths = append(paths, r.URL.Path)
+				methods = append(methods, r.Method)
+				tokens = append(tokens, r.Header.Get("Authorization"))
+				referers = append(referers, r.Header.Values("Referer")...)
+				switch r.URL.Path {
+				case "/runners/bootstrap":
+					http.Redirect(w, r, "/one", code)
+				case "/one":
+					http.Redirect(w, r, "two", code)
+				case "/two":
+					http.Redirect(w, r, "https://"+strings.ToUpper(r.Host)+"/three", code)
+				default:
+					writeAnswer(w, "r", "x")
+				}
+			}))
+			got, err := b.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			require.Equal(t, 1, got.Len())
+			require.Equal(t, []string{"/runners/bootstrap", "/one", "/two", "/three"}, paths, "three redirects are followed")
+			require.Equal(t, []string{"GET", "GET", "GET", "GET"}, methods)
+			require.Len(t, slices.Compact(tokens), 1, "the token goes along")
+			require.Contains(t, tokens[0], "Bearer rnt_")
+			require.Empty(t, referers)
+		}
+	})
+
+	t.Run("is followed three times at most", func(t *testing.T) {
+		var requests atomic.Int64
+		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
 		}))
 		_, err := b.Fetch(t.Context(), nil)
-		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
-		require.NotContains(t, err.Error(), "canary")
-		if location == "" {
-			require.Equal(t, "redirect-without-target", requireStatus(t, err, bundle.FetchUnavailable, 302).Reason)
+		status := requireStatus(t, err, bundle.FetchUnavailable, 302)
+		require.Equal(t, "too-many-redirects", status.Reason)
+		require.EqualValues(t, 4, requests.Load())
+	})
+
+	t.Run("is not followed to another origin", func(t *testing.T) {
+		var strayed atomic.Int64
+		stranger := func(http.ResponseWriter, *http.Request) { strayed.Add(1) }
+		other := remotetest.Listen(t, stranger)
+		plain := httptest.NewServer(http.HandlerFunc(stranger))
+		t.Cleanup(plain.Close)
+		var own string // the address of the platform
+		for name, target := range map[string]func() string{
+			"another port":         func() string { return other.URL },
+			"another host":         func() string { return strings.Replace(own, "127.0.0.1", "localhost", 1) },
+			"from https to http":   func() string { return strings.Replace(own, "https", "http", 1) },
+			"another port of http": func() string { return plain.URL },
+			"no scheme":            func() string { return "//" + other.Listener.Addr().String() + "/x" },
+			"a user":               func() string { return strings.Replace(own, "://", "://canary:canary@", 1) },
+			"another protocol":     func() string { return "ftp://127.0.0.1/" },
+			"data":                 func() string { return "data:text/plain,canary" },
+		} {
+			t.Run(name, func(t *testing.T) {
+				var requests atomic.Int64
+				server := remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
+					requests.Add(1)
+					w.Header().Set("Location", target()+"?canary=1")
+					w.WriteHeader(http.StatusTemporaryRedirect)
+				})
+				own = server.URL
+				b := runnerOf(server)
+				b.Client.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = true // what the other origin shows is not what saves the token
+				_, err := b.Fetch(t.Context(), nil)
+				status := requireStatus(t, err, bundle.FetchUnavailable, 307)
+				require.Equal(t, "redirect-to-other-origin", status.Reason)
+				require.Equal(t, own+"/runners/bootstrap", status.URL, "the error names the one that redirects")
+				require.ErrorContains(t, err, "the token is not sent to another origin")
+				require.NotContains(t, err.Error(), "canary")
+				require.EqualValues(t, 1, requests.Load())
+				require.Zero(t, strayed.Load(), "nothing is sent to another origin")
+			})
 		}
-	}
+	})
+
+	t.Run("is rejected without a valid target", func(t *testing.T) {
+		for _, location := range []string{"", "http://%zz-canary"} {
+			b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
+				if location != "" {
+					w.Header().Set("Location", location)
+				}
+				w.WriteHeader(http.StatusFound)
+			}))
+			_, err := b.Fetch(t.Context(), nil)
+			remotetest.RequireKind(t, err, bundle.FetchUnavailable)
+			require.NotContains(t, err.Error(), "canary")
+			if location == "" {
+				require.Equal(t, "redirect-without-target", requireStatus(t, err, bundle.FetchUnavailable, 302).Reason)
+			}
+		}
+	})
+
+	// A redirect by which a server echoes the token must not bring it into errors.
+	t.Run("leaves the original URL in the error", func(t *testing.T) {
+		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == wire.BootstrapPath {
+				http.Redirect(w, r, "/"+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")+"?canary", http.StatusFound)
+				return
+			}
+			w.WriteHeader(http.StatusTeapot)
+		}))
+		_, err := b.Fetch(t.Context(), nil)
+		status := requireStatus(t, err, bundle.FetchPermanent, 418)
+		require.Equal(t, b.URL+"/runners/bootstrap", status.URL)
+		require.NotContains(t, err.Error(), "rnt_")
+	})
 }
 
-// A redirect by which a server echoes the token must not bring it into errors.
-func TestAnErrorNamesTheURLThatWasAskedAndNotTheOneOfARedirect(t *testing.T) {
-	b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == wire.BootstrapPath {
-			http.Redirect(w, r, "/"+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")+"?canary", http.StatusFound)
-			return
-		}
-		w.WriteHeader(http.StatusTeapot)
-	}))
-	_, err := b.Fetch(t.Context(), nil)
-	status := requireStatus(t, err, bundle.FetchPermanent, 418)
-	require.Equal(t, b.URL+"/runners/bootstrap", status.URL)
-	require.NotContains(t, err.Error(), "rnt_")
-}
-
-func TestTheCallersClientIsNotChanged(t *testing.T) {
+func TestPlatform_Client(t *testing.T) {
 	server := remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, "r", "x") })
 	b := runnerOf(server)
 	b.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return errors.New("not used") }

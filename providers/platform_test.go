@@ -115,7 +115,7 @@ func (p *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(data)
 }
 
-func TestPlatformConforms(t *testing.T) {
+func TestPlatform_Conformance(t *testing.T) {
 	providertest.Run(t, func(t *testing.T) providertest.Fixture {
 		token, give := newToken()
 		first := map[string]string{"API_KEY": "first-value-of-the-key", "EMPTY": ""}
@@ -138,89 +138,136 @@ func TestPlatformConforms(t *testing.T) {
 	})
 }
 
-func TestARequestIsTheOneOfTheProtocol(t *testing.T) {
-	token, give := newToken()
-	var got *http.Request
-	server := remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
-		got = r.Clone(context.Background())
-		writeAnswer(w, "rev-1", "x")
-	})
-	b := &providers.Platform{URL: server.URL + "/deep/api/", Token: give, Client: server.Client(), Runner: "runner 7 (eu)"}
-	first, err := b.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Equal(t, "GET", got.Method)
-	require.Equal(t, "/deep/api/runners/bootstrap", got.RequestURI, "the path goes below that of the URL")
-	require.Equal(t, "Bearer "+token, got.Header.Get("Authorization"))
-	require.Equal(t, "runner 7 (eu)", got.Header.Get("Satchel-Runner"))
-	require.Empty(t, got.Header.Values("If-None-Match"), "nothing was fetched before")
-	require.Empty(t, got.Header.Values("Prefer"), "Fetch does not wait")
-	require.Empty(t, got.Header.Values("Cookie"))
-	require.Equal(t, bundle.Origin{Provider: "bootstrap", Location: server.URL}, first.Trace("A")[0], "the origin names the platform")
-
-	_, err = b.Fetch(t.Context(), first)
-	require.NoError(t, err)
-	require.Equal(t, `"rev-1"`, got.Header.Get("If-None-Match"), "last's revision is the entity tag")
-
-	b.Runner = ""
-	_, err = b.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Empty(t, got.Header.Values("Satchel-Runner"), "a runner need not have a name")
-}
-
-func TestTheTokenIsAskedForAtEachRequest(t *testing.T) {
-	var mu sync.Mutex
-	var seen []string
-	server := remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		seen = append(seen, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
-		writeAnswer(w, "r", "x")
-	})
-	var given []string
-	b := &providers.Platform{URL: server.URL, Client: server.Client(), Token: func(context.Context) (bundle.Value, error) {
-		token, _ := wire.NewToken()
-		given = append(given, token)
-		return bundle.NewValue(token), nil
-	}}
-	for range 3 {
-		_, err := b.Fetch(t.Context(), nil)
-		require.NoError(t, err)
-	}
-	require.Equal(t, given, seen, "a rotated token is used at once")
-}
-
-func TestUnchangedIsLastItself(t *testing.T) {
-	for name, handler := range map[string]http.HandlerFunc{
-		"304": func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("If-None-Match") == `"rev-1"` {
-				w.WriteHeader(http.StatusNotModified)
-				return
-			}
+func TestPlatform_Fetch(t *testing.T) {
+	t.Run("sends the request of the protocol", func(t *testing.T) {
+		token, give := newToken()
+		var got *http.Request
+		server := remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
+			got = r.Clone(context.Background())
 			writeAnswer(w, "rev-1", "x")
-		},
-		"200 with the same revision": func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, "rev-1", "x") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := runnerOf(remotetest.Listen(t, handler))
-			last, err := b.Fetch(t.Context(), nil)
-			require.NoError(t, err)
-			again, err := b.Fetch(t.Context(), last)
-			require.NoError(t, err)
-			require.Same(t, last, again)
 		})
-	}
-}
+		b := &providers.Platform{URL: server.URL + "/deep/api/", Token: give, Client: server.Client(), Runner: "runner 7 (eu)"}
+		first, err := b.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, "GET", got.Method)
+		require.Equal(t, "/deep/api/runners/bootstrap", got.RequestURI, "the path goes below that of the URL")
+		require.Equal(t, "Bearer "+token, got.Header.Get("Authorization"))
+		require.Equal(t, "runner 7 (eu)", got.Header.Get("Satchel-Runner"))
+		require.Empty(t, got.Header.Values("If-None-Match"), "nothing was fetched before")
+		require.Empty(t, got.Header.Values("Prefer"), "Fetch does not wait")
+		require.Empty(t, got.Header.Values("Cookie"))
+		require.Equal(t, bundle.Origin{Provider: "bootstrap", Location: server.URL}, first.Trace("A")[0], "the origin names the platform")
 
-func TestA304WithoutLastIsAnError(t *testing.T) {
-	b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }))
-	foreign, err := bundle.New(nil, &bundle.Meta{Revision: "not a tag\r\n"})
-	require.NoError(t, err)
-	for _, last := range []*bundle.Bundle{nil, foreign} {
-		got, err := b.Fetch(t.Context(), last)
-		status := requireStatus(t, err, bundle.FetchUnavailable, http.StatusNotModified)
-		require.Equal(t, "unasked-unchanged", status.Reason)
-		require.Nil(t, got, "nobody asked whether something has changed")
-	}
+		_, err = b.Fetch(t.Context(), first)
+		require.NoError(t, err)
+		require.Equal(t, `"rev-1"`, got.Header.Get("If-None-Match"), "last's revision is the entity tag")
+
+		b.Runner = ""
+		_, err = b.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, got.Header.Values("Satchel-Runner"), "a runner need not have a name")
+	})
+
+	t.Run("calls Token for each request", func(t *testing.T) {
+		var mu sync.Mutex
+		var seen []string
+		server := remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+			writeAnswer(w, "r", "x")
+		})
+		var given []string
+		b := &providers.Platform{URL: server.URL, Client: server.Client(), Token: func(context.Context) (bundle.Value, error) {
+			token, _ := wire.NewToken()
+			given = append(given, token)
+			return bundle.NewValue(token), nil
+		}}
+		for range 3 {
+			_, err := b.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+		}
+		require.Equal(t, given, seen, "a rotated token is used at once")
+	})
+
+	t.Run("returns last itself if nothing changed", func(t *testing.T) {
+		for name, handler := range map[string]http.HandlerFunc{
+			"304": func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("If-None-Match") == `"rev-1"` {
+					w.WriteHeader(http.StatusNotModified)
+					return
+				}
+				writeAnswer(w, "rev-1", "x")
+			},
+			"200 with the same revision": func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, "rev-1", "x") },
+		} {
+			t.Run(name, func(t *testing.T) {
+				b := runnerOf(remotetest.Listen(t, handler))
+				last, err := b.Fetch(t.Context(), nil)
+				require.NoError(t, err)
+				again, err := b.Fetch(t.Context(), last)
+				require.NoError(t, err)
+				require.Same(t, last, again)
+			})
+		}
+	})
+
+	t.Run("rejects a 304 without last", func(t *testing.T) {
+		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }))
+		foreign, err := bundle.New(nil, &bundle.Meta{Revision: "not a tag\r\n"})
+		require.NoError(t, err)
+		for _, last := range []*bundle.Bundle{nil, foreign} {
+			got, err := b.Fetch(t.Context(), last)
+			status := requireStatus(t, err, bundle.FetchUnavailable, http.StatusNotModified)
+			require.Equal(t, "unasked-unchanged", status.Reason)
+			require.Nil(t, got, "nobody asked whether something has changed")
+		}
+	})
+
+	t.Run("is safe for concurrent use", func(t *testing.T) {
+		var requests atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			requests.Add(1)
+			writeAnswer(w, "r", "x")
+		}))
+		t.Cleanup(server.Close)
+		_, give := newToken()
+		b := &providers.Platform{URL: server.URL, Token: give} // its own client, made by whoever is first
+		var all sync.WaitGroup
+		errs := make(chan error, 64)
+		for range 16 {
+			all.Go(func() {
+				for range 4 {
+					_, err := b.Fetch(t.Context(), nil)
+					errs <- err
+				}
+			})
+			all.Go(func() { _ = b.String() })
+		}
+		all.Wait()
+		close(errs)
+		for err := range errs {
+			require.NoError(t, err)
+		}
+		require.EqualValues(t, 64, requests.Load(), "providers do not cache")
+	})
+
+	t.Run("keeps values byte for byte", func(t *testing.T) {
+		token, give := newToken()
+		want := map[string]string{"A": "", "B": "two\nlines\n", "C": strings.Repeat("é\u2028<>&\"\\", 5000)}
+		platform := newStandIn(token, want)
+		server := httptest.NewTLSServer(platform)
+		t.Cleanup(server.Close)
+		b := &providers.Platform{URL: server.URL + "/api", Token: give, Client: server.Client()}
+		got, err := b.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		values := map[string]string{}
+		for s := range got.All() {
+			values[s.Name] = s.Value.Reveal()
+		}
+		require.Equal(t, slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(values)))
+		require.True(t, maps.Equal(want, values), "the values are the same")
+	})
 }
 
 // requireStatus returns the StatusError of a GET in err, which has that kind
@@ -230,35 +277,7 @@ func requireStatus(t *testing.T, err error, kind bundle.FetchKind, code int) *pr
 	return remotetest.RequireStatus(t, http.MethodGet, err, kind, code)
 }
 
-func TestOnePlatformServesManyGoroutines(t *testing.T) {
-	var requests atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		requests.Add(1)
-		writeAnswer(w, "r", "x")
-	}))
-	t.Cleanup(server.Close)
-	_, give := newToken()
-	b := &providers.Platform{URL: server.URL, Token: give} // its own client, made by whoever is first
-	var all sync.WaitGroup
-	errs := make(chan error, 64)
-	for range 16 {
-		all.Go(func() {
-			for range 4 {
-				_, err := b.Fetch(t.Context(), nil)
-				errs <- err
-			}
-		})
-		all.Go(func() { _ = b.String() })
-	}
-	all.Wait()
-	close(errs)
-	for err := range errs {
-		require.NoError(t, err)
-	}
-	require.EqualValues(t, 64, requests.Load(), "providers do not cache")
-}
-
-func TestStringNamesTheOrigin(t *testing.T) {
+func TestPlatform_String(t *testing.T) {
 	token, _ := wire.NewToken()
 	for url, want := range map[string]string{
 		"https://satchel.example.com/api": "bootstrap https://satchel.example.com",
@@ -272,50 +291,66 @@ func TestStringNamesTheOrigin(t *testing.T) {
 	}
 }
 
-func TestAURLThatCannotBeRightIsRefusedBeforeAnythingIsSent(t *testing.T) {
-	token, give := newToken()
-	for url, want := range map[string]string{
-		"":                                                    "it is empty; write it like https://",
-		"https://%zz":                                         "cannot be read as a URL",
-		"https://a b":                                         "cannot be read as a URL",
-		"satchel.example.com":                                 "does not start with https://",
-		"satchel.example.com:443/api":                         "does not start with https://",
-		"localhost:8080":                                      "does not start with https://",
-		"ftp://satchel.example.com":                           "does not start with https://",
-		"file:///etc/passwd":                                  "does not start with https://",
-		"https:satchel.example.com":                           "has no host",
-		"https://":                                            "has no host",
-		"https://:443":                                        "has no host",
-		"https://canary@satchel.example.com":                  "has a user or a password; remove all from // to @",
-		"https://u:canary@satchel.example":                    "has a user or a password",
-		"https://satchel.example.com?canary":                  "has a query; remove all from the ? on",
-		"https://satchel.example.com/?":                       "has a query",
-		"https://satchel.example.com#canary":                  "has a fragment; remove all from the # on",
-		"https://satchel.example.com/#":                       "has a fragment",
-		"http://satchel.example.com/api":                      "http would send the token to satchel.example.com in the clear; use https",
-		"http://10.0.0.1":                                     "http would send the token to 10.0.0.1 in the clear",
-		"http://localhost.example.com":                        "in the clear",
-		"http://128.0.0.1":                                    "in the clear",
-		"http://[::2]":                                        "in the clear",
-		"http://127.1":                                        "in the clear", // which a resolver may or may not read as 127.0.0.1
-		"https://satchel.example.com/" + token:                "it holds a runner token",
-		"https://satchel.example.com/?token=" + token:         "it holds a runner token",
-		"https://" + token + "@satchel.example.com":           "it holds a runner token",
-		"https://satchel.example.com/" + "rnt%5F" + token[4:]: "it holds a runner token",
-		"http://" + token + ".example.com/" + strings.Repeat("x", 9): "it holds a runner token",
-	} {
-		t.Run(url, func(t *testing.T) {
-			b := &providers.Platform{URL: url, Token: give, Client: remotetest.RefuseDial(t)}
+func TestPlatform_URL(t *testing.T) {
+	t.Run("is validated before a request is sent", func(t *testing.T) {
+		token, give := newToken()
+		for url, want := range map[string]string{
+			"":                                                    "it is empty; write it like https://",
+			"https://%zz":                                         "cannot be read as a URL",
+			"https://a b":                                         "cannot be read as a URL",
+			"satchel.example.com":                                 "does not start with https://",
+			"satchel.example.com:443/api":                         "does not start with https://",
+			"localhost:8080":                                      "does not start with https://",
+			"ftp://satchel.example.com":                           "does not start with https://",
+			"file:///etc/passwd":                                  "does not start with https://",
+			"https:satchel.example.com":                           "has no host",
+			"https://":                                            "has no host",
+			"https://:443":                                        "has no host",
+			"https://canary@satchel.example.com":                  "has a user or a password; remove all from // to @",
+			"https://u:canary@satchel.example":                    "has a user or a password",
+			"https://satchel.example.com?canary":                  "has a query; remove all from the ? on",
+			"https://satchel.example.com/?":                       "has a query",
+			"https://satchel.example.com#canary":                  "has a fragment; remove all from the # on",
+			"https://satchel.example.com/#":                       "has a fragment",
+			"http://satchel.example.com/api":                      "http would send the token to satchel.example.com in the clear; use https",
+			"http://10.0.0.1":                                     "http would send the token to 10.0.0.1 in the clear",
+			"http://localhost.example.com":                        "in the clear",
+			"http://128.0.0.1":                                    "in the clear",
+			"http://[::2]":                                        "in the clear",
+			"http://127.1":                                        "in the clear", // which a resolver may or may not read as 127.0.0.1
+			"https://satchel.example.com/" + token:                "it holds a runner token",
+			"https://satchel.example.com/?token=" + token:         "it holds a runner token",
+			"https://" + token + "@satchel.example.com":           "it holds a runner token",
+			"https://satchel.example.com/" + "rnt%5F" + token[4:]: "it holds a runner token",
+			"http://" + token + ".example.com/" + strings.Repeat("x", 9): "it holds a runner token",
+		} {
+			t.Run(url, func(t *testing.T) {
+				b := &providers.Platform{URL: url, Token: give, Client: remotetest.RefuseDial(t)}
+				_, err := b.Fetch(t.Context(), nil)
+				remotetest.RequireKind(t, err, bundle.FetchPermanent)
+				require.ErrorContains(t, err, "URL of the platform: ")
+				require.ErrorContains(t, err, want)
+				require.NotContains(t, err.Error(), "canary", "what may be secret is not shown")
+				require.NotContains(t, err.Error(), token[4:], "the token is not shown")
+				_, err = b.Wait(t.Context(), nil)
+				remotetest.RequireKind(t, err, bundle.FetchPermanent)
+			})
+		}
+	})
+
+	t.Run("allows http for this machine only", func(t *testing.T) {
+		_, give := newToken()
+		for _, url := range []string{"http://localhost", "http://LOCALHOST:1234/api", "http://127.0.0.1:80", "http://127.255.3.4", "http://[::1]:8080"} {
+			var sent []string
+			b := &providers.Platform{URL: url, Token: give, Client: &http.Client{Transport: remotetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
+				sent = append(sent, r.URL.String())
+				return nil, errors.New("sent")
+			})}}
 			_, err := b.Fetch(t.Context(), nil)
-			remotetest.RequireKind(t, err, bundle.FetchPermanent)
-			require.ErrorContains(t, err, "URL of the platform: ")
-			require.ErrorContains(t, err, want)
-			require.NotContains(t, err.Error(), "canary", "what may be secret is not shown")
-			require.NotContains(t, err.Error(), token[4:], "the token is not shown")
-			_, err = b.Wait(t.Context(), nil)
-			remotetest.RequireKind(t, err, bundle.FetchPermanent)
-		})
-	}
+			require.Error(t, err)
+			require.Equal(t, []string{url + wire.BootstrapPath}, sent, "nothing leaves this machine")
+		}
+	})
 }
 
 func TestCheckURL(t *testing.T) {
@@ -335,21 +370,75 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
-func TestPlatform_badTokenNamesTheSetting(t *testing.T) {
-	b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
-		return bundle.NewValue("rnt_canary"), nil
-	}}
-	_, fetching := b.Fetch(t.Context(), nil)
-	setSettings(t, "https://satchel.example.com", "rnt_canary")
-	_, reading := providers.PlatformFromEnv()
-	for _, err := range []error{fetching, reading} {
-		fault, ok := errors.AsType[*bundle.Fault](err)
-		require.True(t, ok, "%v", err)
-		require.Equal(t, "providers.Platform.Token", fault.Setting)
-		require.False(t, fault.Retryable)
-		require.ErrorContains(t, err, "the token has a length of 10 characters; want 65: copy all of it")
-		require.NotContains(t, err.Error(), "canary")
-	}
+func TestPlatform_Token(t *testing.T) {
+	t.Run("names its setting in an error", func(t *testing.T) {
+		b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+			return bundle.NewValue("rnt_canary"), nil
+		}}
+		_, fetching := b.Fetch(t.Context(), nil)
+		setSettings(t, "https://satchel.example.com", "rnt_canary")
+		_, reading := providers.PlatformFromEnv()
+		for _, err := range []error{fetching, reading} {
+			fault, ok := errors.AsType[*bundle.Fault](err)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, "providers.Platform.Token", fault.Setting)
+			require.False(t, fault.Retryable)
+			require.ErrorContains(t, err, "the token has a length of 10 characters; want 65: copy all of it")
+			require.NotContains(t, err.Error(), "canary")
+		}
+	})
+
+	t.Run("rejects a malformed token before a request is sent", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		for given, want := range map[string]string{
+			"":                 "runner token: the token is empty",
+			token + "\n":       "a line break around it; remove them",
+			token[:64]:         "want 65: copy all of it",
+			"ghp_" + token[4:]: `does not start with "rnt_"`,
+			token[:20] + token[21:22] + token[20:21] + token[22:]: "copy it again",
+		} {
+			if given == token {
+				continue // two equal neighbors were swapped
+			}
+			b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+				return bundle.NewValue(given), nil
+			}}
+			_, err := b.Fetch(t.Context(), nil)
+			remotetest.RequireKind(t, err, bundle.FetchPermanent)
+			require.ErrorContains(t, err, want)
+			require.NotContains(t, err.Error(), token[5:15], "the error shows no part of the token")
+		}
+	})
+
+	t.Run("rejects a missing function", func(t *testing.T) {
+		b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t)}
+		_, err := b.Fetch(t.Context(), nil)
+		remotetest.RequireKind(t, err, bundle.FetchPermanent)
+		require.EqualError(t, err, "runner token: the Token function is not set; set it, or use PlatformFromEnv")
+	})
+
+	t.Run("keeps the kind of the function's error", func(t *testing.T) {
+		cause := errors.New("the key chain is locked")
+		for _, row := range []struct {
+			err  error
+			want bundle.FetchError
+		}{
+			{cause, bundle.FetchError{Kind: bundle.FetchUnavailable}},
+			{&bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}, bundle.FetchError{Kind: bundle.FetchPermanent}},
+			{fmt.Errorf("reading: %w", &bundle.FetchError{RetryAfter: time.Minute, Err: cause}), bundle.FetchError{RetryAfter: time.Minute}},
+		} {
+			b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
+				return bundle.Value{}, row.err
+			}}
+			_, err := b.Fetch(t.Context(), nil)
+			failure, ok := errors.AsType[*bundle.FetchError](err)
+			require.True(t, ok)
+			require.Equal(t, row.want.Kind, failure.Kind)
+			require.Equal(t, row.want.RetryAfter, failure.RetryAfter)
+			require.ErrorIs(t, err, cause)
+			require.ErrorContains(t, err, "getting the runner token: ")
+		}
+	})
 }
 
 func TestTokenID(t *testing.T) {
@@ -371,73 +460,7 @@ func TestTokenID(t *testing.T) {
 	}
 }
 
-func TestHTTPIsForThisMachineOnly(t *testing.T) {
-	_, give := newToken()
-	for _, url := range []string{"http://localhost", "http://LOCALHOST:1234/api", "http://127.0.0.1:80", "http://127.255.3.4", "http://[::1]:8080"} {
-		var sent []string
-		b := &providers.Platform{URL: url, Token: give, Client: &http.Client{Transport: remotetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
-			sent = append(sent, r.URL.String())
-			return nil, errors.New("sent")
-		})}}
-		_, err := b.Fetch(t.Context(), nil)
-		require.Error(t, err)
-		require.Equal(t, []string{url + wire.BootstrapPath}, sent, "nothing leaves this machine")
-	}
-}
-
-func TestAMalformedTokenIsRefusedBeforeAnythingIsSent(t *testing.T) {
-	token, _ := wire.NewToken()
-	for given, want := range map[string]string{
-		"":                 "runner token: the token is empty",
-		token + "\n":       "a line break around it; remove them",
-		token[:64]:         "want 65: copy all of it",
-		"ghp_" + token[4:]: `does not start with "rnt_"`,
-		token[:20] + token[21:22] + token[20:21] + token[22:]: "copy it again",
-	} {
-		if given == token {
-			continue // two equal neighbors were swapped
-		}
-		b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
-			return bundle.NewValue(given), nil
-		}}
-		_, err := b.Fetch(t.Context(), nil)
-		remotetest.RequireKind(t, err, bundle.FetchPermanent)
-		require.ErrorContains(t, err, want)
-		require.NotContains(t, err.Error(), token[5:15], "the error shows no part of the token")
-	}
-}
-
-func TestAMissingTokenFunctionIsRefused(t *testing.T) {
-	b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t)}
-	_, err := b.Fetch(t.Context(), nil)
-	remotetest.RequireKind(t, err, bundle.FetchPermanent)
-	require.EqualError(t, err, "runner token: the Token function is not set; set it, or use PlatformFromEnv")
-}
-
-func TestTheErrorOfTheTokenFunctionKeepsItsKind(t *testing.T) {
-	cause := errors.New("the key chain is locked")
-	for _, row := range []struct {
-		err  error
-		want bundle.FetchError
-	}{
-		{cause, bundle.FetchError{Kind: bundle.FetchUnavailable}},
-		{&bundle.FetchError{Kind: bundle.FetchPermanent, Err: cause}, bundle.FetchError{Kind: bundle.FetchPermanent}},
-		{fmt.Errorf("reading: %w", &bundle.FetchError{RetryAfter: time.Minute, Err: cause}), bundle.FetchError{RetryAfter: time.Minute}},
-	} {
-		b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
-			return bundle.Value{}, row.err
-		}}
-		_, err := b.Fetch(t.Context(), nil)
-		failure, ok := errors.AsType[*bundle.FetchError](err)
-		require.True(t, ok)
-		require.Equal(t, row.want.Kind, failure.Kind)
-		require.Equal(t, row.want.RetryAfter, failure.RetryAfter)
-		require.ErrorIs(t, err, cause)
-		require.ErrorContains(t, err, "getting the runner token: ")
-	}
-}
-
-func TestTheNameOfARunnerIsPlainAndShort(t *testing.T) {
+func TestPlatform_Runner(t *testing.T) {
 	_, give := newToken()
 	for _, name := range []string{"a\r\nX-Evil: 1", "läufer", "\x00", strings.Repeat("x", 129)} {
 		b := &providers.Platform{URL: "https://satchel.example.com", Token: give, Client: remotetest.RefuseDial(t), Runner: name}
@@ -446,21 +469,4 @@ func TestTheNameOfARunnerIsPlainAndShort(t *testing.T) {
 		require.ErrorContains(t, err, "name of the runner")
 		require.ErrorContains(t, err, "at most 128 printable ASCII characters")
 	}
-}
-
-func TestTheAnswersSecretsArriveWhole(t *testing.T) {
-	token, give := newToken()
-	want := map[string]string{"A": "", "B": "two\nlines\n", "C": strings.Repeat("é\u2028<>&\"\\", 5000)}
-	platform := newStandIn(token, want)
-	server := httptest.NewTLSServer(platform)
-	t.Cleanup(server.Close)
-	b := &providers.Platform{URL: server.URL + "/api", Token: give, Client: server.Client()}
-	got, err := b.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	values := map[string]string{}
-	for s := range got.All() {
-		values[s.Name] = s.Value.Reveal()
-	}
-	require.Equal(t, slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(values)))
-	require.True(t, maps.Equal(want, values), "the values are the same")
 }

@@ -62,57 +62,59 @@ func gitHosts(t *testing.T) (*gitserver.GitHub, *github.App, *gitserver.Bitbucke
 	return hub, appOf(hubServer), bucket, consumerOf(bucketServer)
 }
 
-func TestAPlatformMintsForItsRunners(t *testing.T) {
-	hub, app, bucket, consumer := gitHosts(t)
-	storage, kek := memstore.New(), keyringtest.NewFake("kek")
-	v, first := platform(t, storage, kek, app, consumer)
-	_, second := platform(t, storage, kek, app, consumer)
-	token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
-	require.NoError(t, err)
-
-	var seen []*bundle.Bundle
-	for _, server := range []*httptest.Server{first, second, first} {
-		runner := &providers.Platform{URL: server.URL, Token: remotetest.Give(token.Reveal()), Client: server.Client()}
-		b, err := runner.Fetch(t.Context(), nil)
+func TestVault_Integrations(t *testing.T) {
+	t.Run("mint once for all runners", func(t *testing.T) {
+		hub, app, bucket, consumer := gitHosts(t)
+		storage, kek := memstore.New(), keyringtest.NewFake("kek")
+		v, first := platform(t, storage, kek, app, consumer)
+		_, second := platform(t, storage, kek, app, consumer)
+		token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
 		require.NoError(t, err)
-		require.Empty(t, b.Problems())
-		seen = append(seen, b)
-	}
-	git, ok := seen[0].Get("GITHUB_TOKEN")
-	require.True(t, ok)
-	require.True(t, hub.Alive(git.Value.Reveal()), "GitHub accepts what the runner got")
-	require.WithinDuration(t, time.Now().Add(time.Hour), git.Expires, time.Minute, "the runner knows when it ends")
-	require.Equal(t, "github", git.Kind)
-	require.Equal(t, "acme", git.Scope)
-	for _, name := range []string{"GITHUB_TOKEN", "BITBUCKET_TOKEN"} {
-		one, ok := seen[0].Get(name)
-		require.True(t, ok)
-		for _, b := range seen[1:] {
-			other, _ := b.Get(name)
-			require.True(t, other.Value.Equal(one.Value), "all runners of all processes share what was minted")
-		}
-	}
-	require.Len(t, hub.Mints(), 1)
-	require.Equal(t, []string{"web"}, hub.Mints()[0].Repositories, "no more is asked for than what it is for")
-	require.Equal(t, 1, bucket.Mints())
-}
 
-func TestAPlatformServesWhatItCanWhileGitHubRefuses(t *testing.T) {
-	hub, app, _, consumer := gitHosts(t)
-	hub.Instead(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusForbidden)
-		_, _ = w.Write([]byte(`{"message":"This installation has been suspended, canary"}`))
+		var seen []*bundle.Bundle
+		for _, server := range []*httptest.Server{first, second, first} {
+			runner := &providers.Platform{URL: server.URL, Token: remotetest.Give(token.Reveal()), Client: server.Client()}
+			b, err := runner.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			require.Empty(t, b.Problems())
+			seen = append(seen, b)
+		}
+		git, ok := seen[0].Get("GITHUB_TOKEN")
+		require.True(t, ok)
+		require.True(t, hub.Alive(git.Value.Reveal()), "GitHub accepts what the runner got")
+		require.WithinDuration(t, time.Now().Add(time.Hour), git.Expires, time.Minute, "the runner knows when it ends")
+		require.Equal(t, "github", git.Kind)
+		require.Equal(t, "acme", git.Scope)
+		for _, name := range []string{"GITHUB_TOKEN", "BITBUCKET_TOKEN"} {
+			one, ok := seen[0].Get(name)
+			require.True(t, ok)
+			for _, b := range seen[1:] {
+				other, _ := b.Get(name)
+				require.True(t, other.Value.Equal(one.Value), "all runners of all processes share what was minted")
+			}
+		}
+		require.Len(t, hub.Mints(), 1)
+		require.Equal(t, []string{"web"}, hub.Mints()[0].Repositories, "no more is asked for than what it is for")
+		require.Equal(t, 1, bucket.Mints())
 	})
-	v, server := platform(t, memstore.New(), keyringtest.NewFake("kek"), app, consumer)
-	token, _, err := v.IssueToken(t.Context(), "acme", nil)
-	require.NoError(t, err)
-	_, err = v.Put(t.Context(), "acme", "AI_KEY", bundle.NewValue("k"), nil)
-	require.NoError(t, err)
-	b, err := (&providers.Platform{URL: server.URL, Token: remotetest.Give(token.Reveal()), Client: server.Client()}).Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Equal(t, 2, b.Len(), "the others are there")
-	require.Len(t, b.Problems(), 1)
-	require.Contains(t, b.Problems()[0].Reason, "installation 42 is suspended", "the people at the runner are told why")
-	require.NotContains(t, b.Problems()[0].Reason, "canary", "and nothing of the answer")
+
+	t.Run("report a problem while GitHub rejects them", func(t *testing.T) {
+		hub, app, _, consumer := gitHosts(t)
+		hub.Instead(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = w.Write([]byte(`{"message":"This installation has been suspended, canary"}`))
+		})
+		v, server := platform(t, memstore.New(), keyringtest.NewFake("kek"), app, consumer)
+		token, _, err := v.IssueToken(t.Context(), "acme", nil)
+		require.NoError(t, err)
+		_, err = v.Put(t.Context(), "acme", "AI_KEY", bundle.NewValue("k"), nil)
+		require.NoError(t, err)
+		b, err := (&providers.Platform{URL: server.URL, Token: remotetest.Give(token.Reveal()), Client: server.Client()}).Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, 2, b.Len(), "the others are there")
+		require.Len(t, b.Problems(), 1)
+		require.Contains(t, b.Problems()[0].Reason, "installation 42 is suspended", "the people at the runner are told why")
+		require.NotContains(t, b.Problems()[0].Reason, "canary", "and nothing of the answer")
+	})
 }

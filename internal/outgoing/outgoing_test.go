@@ -16,7 +16,7 @@ import (
 
 var peer = Peer{Name: "the platform", Sends: "the token", Example: "https://satchel.example.com", URL: "providers.Platform.URL", Client: "providers.Platform.Client", Timeout: "providers.Platform.Timeout"}
 
-func TestABaseURLThatCannotBeMeantIsRefusedWithItsFix(t *testing.T) {
+func TestPeer_BaseURL(t *testing.T) {
 	for base, says := range map[string]string{
 		"":                              "it is empty; write it like https://satchel.example.com",
 		"https://satchel.example.com:x": "it cannot be read as a URL; write it like",
@@ -46,7 +46,7 @@ func TestABaseURLThatCannotBeMeantIsRefusedWithItsFix(t *testing.T) {
 	require.Equal(t, "https://satchel.example.com/v1", u.JoinPath("v1").String())
 }
 
-func TestThisMachineIsKnownByItsNumberOrItsName(t *testing.T) {
+func TestLoopback(t *testing.T) {
 	for host, want := range map[string]bool{
 		"localhost": true, "127.0.0.1": true, "::1": true, "::ffff:127.0.0.1": true,
 		"localhost.example.com": false, "127.0.0.1.example.com": false, "0.0.0.0": false, "": false,
@@ -55,7 +55,7 @@ func TestThisMachineIsKnownByItsNumberOrItsName(t *testing.T) {
 	}
 }
 
-func TestARedirectIsAnAnswerAndTheCallersClientStaysAsItIs(t *testing.T) {
+func TestClient(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler("https://elsewhere.example.com", http.StatusFound))
 	defer server.Close()
 	given := server.Client()
@@ -68,40 +68,42 @@ func TestARedirectIsAnAnswerAndTheCallersClientStaysAsItIs(t *testing.T) {
 	require.EqualValues(t, 1, given.Timeout)
 }
 
-func TestTheCauseIsSaidInWordsOfOurOwn(t *testing.T) {
-	unknown := &net.DNSError{Err: "no such host", Name: "c4n4ry.example.com", IsNotFound: true}
-	for says, cause := range map[string]error{
-		"the host's name cannot be resolved; check the URL":                                                                 &net.OpError{Op: "dial", Err: unknown},
-		"the proxy cannot be reached; check HTTPS_PROXY":                                                                    &net.OpError{Op: "proxyconnect", Err: unknown},
-		"no answer in time; check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy, or raise Timeout": context.DeadlineExceeded,
-		"no proper HTTP answer came; check the URL":                                                                         errors.New("malformed HTTP response c4n4ry"),
-		"the server speaks plain HTTP there; check the schem":                                                               http.ErrSchemeMismatch,
-	} {
-		text := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: cause}).Error()
-		require.True(t, strings.HasPrefix(text, says), text)
-		require.NotContains(t, text, "c4n4ry")
-	}
-}
+func TestPeer_Explain(t *testing.T) {
+	t.Run("quotes nothing of the cause", func(t *testing.T) {
+		unknown := &net.DNSError{Err: "no such host", Name: "c4n4ry.example.com", IsNotFound: true}
+		for says, cause := range map[string]error{
+			"the host's name cannot be resolved; check the URL":                                                                 &net.OpError{Op: "dial", Err: unknown},
+			"the proxy cannot be reached; check HTTPS_PROXY":                                                                    &net.OpError{Op: "proxyconnect", Err: unknown},
+			"no answer in time; check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy, or raise Timeout": context.DeadlineExceeded,
+			"no proper HTTP answer came; check the URL":                                                                         errors.New("malformed HTTP response c4n4ry"),
+			"the server speaks plain HTTP there; check the schem":                                                               http.ErrSchemeMismatch,
+		} {
+			text := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: cause}).Error()
+			require.True(t, strings.HasPrefix(text, says), text)
+			require.NotContains(t, text, "c4n4ry")
+		}
+	})
 
-func TestExplain_settings(t *testing.T) {
-	for name, row := range map[string]struct {
-		cause     error
-		setting   string
-		untrusted bool
-	}{
-		"an authority":  {x509.UnknownAuthorityError{}, "providers.Platform.Client.RootCAs", true},
-		"another host":  {x509.HostnameError{Certificate: &x509.Certificate{}}, "providers.Platform.URL", true},
-		"an old one":    {x509.CertificateInvalidError{Reason: x509.Expired}, "", true},
-		"plain HTTP":    {http.ErrSchemeMismatch, "providers.Platform.URL", true},
-		"no time":       {context.DeadlineExceeded, "providers.Platform.Timeout", false},
-		"another error": {errors.New("c4n4ry"), "providers.Platform.URL", false},
-	} {
-		fault := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: row.cause})
-		require.Equal(t, row.setting, fault.Setting, name)
-		require.Equal(t, row.untrusted, errors.Is(fault, ErrUntrusted), name)
-		require.NotEmpty(t, fault.Fix, name)
-		without := fault.Text(func(string) string { return "" })
-		require.NotContains(t, without, "RootCAs", "a program without the setting does not name it")
-		require.NotContains(t, without, "Timeout", "a program without the setting does not name it")
-	}
+	t.Run("names the setting", func(t *testing.T) {
+		for name, row := range map[string]struct {
+			cause     error
+			setting   string
+			untrusted bool
+		}{
+			"an authority":  {x509.UnknownAuthorityError{}, "providers.Platform.Client.RootCAs", true},
+			"another host":  {x509.HostnameError{Certificate: &x509.Certificate{}}, "providers.Platform.URL", true},
+			"an old one":    {x509.CertificateInvalidError{Reason: x509.Expired}, "", true},
+			"plain HTTP":    {http.ErrSchemeMismatch, "providers.Platform.URL", true},
+			"no time":       {context.DeadlineExceeded, "providers.Platform.Timeout", false},
+			"another error": {errors.New("c4n4ry"), "providers.Platform.URL", false},
+		} {
+			fault := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: row.cause})
+			require.Equal(t, row.setting, fault.Setting, name)
+			require.Equal(t, row.untrusted, errors.Is(fault, ErrUntrusted), name)
+			require.NotEmpty(t, fault.Fix, name)
+			without := fault.Text(func(string) string { return "" })
+			require.NotContains(t, without, "RootCAs", "a program without the setting does not name it")
+			require.NotContains(t, without, "Timeout", "a program without the setting does not name it")
+		}
+	})
 }

@@ -13,102 +13,106 @@ import (
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-func TestATokenHasTheFormOfTheDesign(t *testing.T) {
-	seen := map[string]bool{}
-	for range 1000 {
-		token, id := wire.NewToken()
-		require.Regexp(t, `^rnt_[0-9A-Za-z]{61}$`, token, "a token is rnt_ and 61 letters and digits")
-		require.Len(t, token, wire.TokenLength)
-		require.Equal(t, token[4:16], id, "the id is the 12 characters behind the prefix")
-		parsed, err := wire.ParseToken(token)
-		require.NoError(t, err, "a new token is well formed")
-		require.Equal(t, id, parsed)
-		require.False(t, seen[token], "no token comes twice")
-		seen[token] = true
-	}
+func TestNewToken(t *testing.T) {
+	t.Run("returns the documented form", func(t *testing.T) {
+		seen := map[string]bool{}
+		for range 1000 {
+			token, id := wire.NewToken()
+			require.Regexp(t, `^rnt_[0-9A-Za-z]{61}$`, token, "a token is rnt_ and 61 letters and digits")
+			require.Len(t, token, wire.TokenLength)
+			require.Equal(t, token[4:16], id, "the id is the 12 characters behind the prefix")
+			parsed, err := wire.ParseToken(token)
+			require.NoError(t, err, "a new token is well formed")
+			require.Equal(t, id, parsed)
+			require.False(t, seen[token], "no token comes twice")
+			seen[token] = true
+		}
+	})
+
+	t.Run("uses each character equally often", func(t *testing.T) {
+		const tokens = 4000
+		counts := map[rune]int{}
+		total := 0
+		for range tokens {
+			token, _ := wire.NewToken()
+			for _, c := range token[4:59] { // the checksum is no random text
+				counts[c]++
+				total++
+			}
+		}
+		require.Greater(t, total, 200_000)
+		require.Len(t, counts, len(alphabet), "all characters occur, and no others")
+		want := float64(total) / float64(len(alphabet))
+		// A byte modulo 62 would favor the first 8 characters by a quarter. 12 %
+		// is seven standard deviations.
+		for c, n := range counts {
+			require.InEpsilon(t, want, float64(n), 0.12, "%q comes as often as the others", c)
+		}
+	})
 }
 
-// The checksums come from another implementation of CRC-32/IEEE and base 62.
-func TestKnownTokensParse(t *testing.T) {
-	for _, token := range []string{
-		"rnt_00000000000000000000000000000000000000000000000000000004GorIL",
-		"rnt_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs1QvrO2",
-		"rnt_S5M4BBma0aPCagEy9V7MXshwqVc6ktdYhBWwJ6J5vxd7aKYSalbISIm00dxpx",
-	} {
-		id, err := wire.ParseToken(token)
-		require.NoError(t, err, "the checksum is the CRC-32/IEEE of the 59 bytes before it, in base 62, padded with 0")
-		require.Equal(t, token[4:16], id)
-	}
+func TestParseToken(t *testing.T) {
+	// The checksums come from another implementation of CRC-32/IEEE and base 62.
+	t.Run("accepts known tokens", func(t *testing.T) {
+		for _, token := range []string{
+			"rnt_00000000000000000000000000000000000000000000000000000004GorIL",
+			"rnt_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs1QvrO2",
+			"rnt_S5M4BBma0aPCagEy9V7MXshwqVc6ktdYhBWwJ6J5vxd7aKYSalbISIm00dxpx",
+		} {
+			id, err := wire.ParseToken(token)
+			require.NoError(t, err, "the checksum is the CRC-32/IEEE of the 59 bytes before it, in base 62, padded with 0")
+			require.Equal(t, token[4:16], id)
+		}
+	})
+
+	t.Run("rejects every single-character typo", func(t *testing.T) {
+		for range 20 {
+			token, _ := wire.NewToken()
+			for i := range token {
+				for _, c := range []byte(alphabet + "_-. \n") {
+					if token[i] == c {
+						continue
+					}
+					typo := token[:i] + string(rune(c)) + token[i+1:]
+					_, err := wire.ParseToken(typo)
+					require.Error(t, err, "character %d was changed to %q", i, c)
+				}
+			}
+		}
+	})
+
+	t.Run("rejects every swap of adjacent characters", func(t *testing.T) {
+		for range 2000 {
+			token, _ := wire.NewToken()
+			for i := range len(token) - 1 {
+				if token[i] == token[i+1] {
+					continue
+				}
+				swapped := []byte(token)
+				swapped[i], swapped[i+1] = swapped[i+1], swapped[i]
+				_, err := wire.ParseToken(string(swapped))
+				require.Error(t, err, "characters %d and %d were swapped", i, i+1)
+			}
+		}
+	})
+
+	t.Run("rejects a missing or extra character", func(t *testing.T) {
+		token, _ := wire.NewToken()
+		for i := range token {
+			_, err := wire.ParseToken(token[:i] + token[i+1:])
+			require.Error(t, err, "character %d is missing", i)
+			_, err = wire.ParseToken(token[:i] + "x" + token[i:])
+			require.Error(t, err, "a character was put before %d", i)
+		}
+	})
 }
 
-func TestAKnownTokenHasAKnownHash(t *testing.T) {
+func TestHashToken(t *testing.T) {
 	sum := wire.HashToken("rnt_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs1QvrO2")
 	require.Equal(t, "c38acd72fbcc1f714440578cc5c2832583d8505d08d7356b73f8a6a9d3f08bb7", hex.EncodeToString(sum[:]), "the hash is the SHA-256 of all 65 bytes")
 }
 
-func TestEveryCharacterOfTheAlphabetIsEquallyLikely(t *testing.T) {
-	const tokens = 4000
-	counts := map[rune]int{}
-	total := 0
-	for range tokens {
-		token, _ := wire.NewToken()
-		for _, c := range token[4:59] { // the checksum is no random text
-			counts[c]++
-			total++
-		}
-	}
-	require.Greater(t, total, 200_000)
-	require.Len(t, counts, len(alphabet), "all characters occur, and no others")
-	want := float64(total) / float64(len(alphabet))
-	// A byte modulo 62 would favor the first 8 characters by a quarter. 12 %
-	// is seven standard deviations.
-	for c, n := range counts {
-		require.InEpsilon(t, want, float64(n), 0.12, "%q comes as often as the others", c)
-	}
-}
-
-func TestEveryTypoOfOneCharacterIsCaught(t *testing.T) {
-	for range 20 {
-		token, _ := wire.NewToken()
-		for i := range token {
-			for _, c := range []byte(alphabet + "_-. \n") {
-				if token[i] == c {
-					continue
-				}
-				typo := token[:i] + string(rune(c)) + token[i+1:]
-				_, err := wire.ParseToken(typo)
-				require.Error(t, err, "character %d was changed to %q", i, c)
-			}
-		}
-	}
-}
-
-func TestEverySwapOfNeighborsIsCaught(t *testing.T) {
-	for range 2000 {
-		token, _ := wire.NewToken()
-		for i := range len(token) - 1 {
-			if token[i] == token[i+1] {
-				continue
-			}
-			swapped := []byte(token)
-			swapped[i], swapped[i+1] = swapped[i+1], swapped[i]
-			_, err := wire.ParseToken(string(swapped))
-			require.Error(t, err, "characters %d and %d were swapped", i, i+1)
-		}
-	}
-}
-
-func TestAMissingOrAnExtraCharacterIsCaught(t *testing.T) {
-	token, _ := wire.NewToken()
-	for i := range token {
-		_, err := wire.ParseToken(token[:i] + token[i+1:])
-		require.Error(t, err, "character %d is missing", i)
-		_, err = wire.ParseToken(token[:i] + "x" + token[i:])
-		require.Error(t, err, "a character was put before %d", i)
-	}
-}
-
-func TestATokenErrorSaysWhatIsWrongAndShowsNothing(t *testing.T) {
+func TestParseToken_Errors(t *testing.T) {
 	token, _ := wire.NewToken()
 	last := byte('0')
 	if token[64] == last {
@@ -140,7 +144,7 @@ func TestATokenErrorSaysWhatIsWrongAndShowsNothing(t *testing.T) {
 	}
 }
 
-func TestThePatternAgreesWithTheParser(t *testing.T) {
+func TestTokenPattern(t *testing.T) {
 	for range 200 {
 		token, _ := wire.NewToken()
 		require.Equal(t, token, wire.TokenPattern.FindString("TOKEN="+token+"\n"), "the pattern finds a whole token in text")

@@ -82,33 +82,85 @@ func requireSame(t *testing.T, want, got *bundle.Bundle) {
 	require.True(t, want.Equal(got), "nothing else differs")
 }
 
-func TestTheGoldenAnswerDecodesForEver(t *testing.T) {
-	data, err := os.ReadFile("testdata/answer-v1.json")
-	require.NoError(t, err)
-	b, err := wire.Decode(data, source)
-	require.NoError(t, err)
-	requireSame(t, fromPlatform(t, full(t)), b)
+func TestDecode(t *testing.T) {
+	t.Run("accepts the golden response", func(t *testing.T) {
+		data, err := os.ReadFile("testdata/answer-v1.json")
+		require.NoError(t, err)
+		b, err := wire.Decode(data, source)
+		require.NoError(t, err)
+		requireSame(t, fromPlatform(t, full(t)), b)
+	})
+
+	t.Run("accepts the smallest response", func(t *testing.T) {
+		b, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[]}`), source)
+		require.NoError(t, err)
+		require.Zero(t, b.Len())
+		require.Equal(t, bundle.Meta{Revision: "r"}, b.Meta())
+	})
+
+	t.Run("reports an unknown delivery as a problem", func(t *testing.T) {
+		b, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[
+		{"name":"A","value":"1","delivery":"teleport","origin":"github"},{"name":"B","delivery":"carrier-pigeon"},{"name":"C","value":"3"}]}`), source)
+		require.NoError(t, err, "a later version may deliver in other ways, without a value even")
+		require.Equal(t, 1, b.Len())
+		problems := b.Problems()
+		require.Len(t, problems, 2)
+		require.Equal(t, "A", problems[0].Name)
+		require.Equal(t, bundle.Origin{Provider: "bootstrap", Location: source + " via github"}, problems[0].Origin)
+		require.NotContains(t, problems[0].Reason, "teleport", "the reason does not echo the server")
+	})
+
+	t.Run("clamps the refresh time", func(t *testing.T) {
+		for raw, want := range map[string]time.Duration{
+			"-5": 0, "0": 0, "900": 15 * time.Minute, "86401": 24 * time.Hour, "9223372036854775807": 24 * time.Hour,
+		} {
+			b, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[],"refresh_after_seconds":`+raw+`}`), source)
+			require.NoError(t, err)
+			require.Equal(t, want, b.Meta().RefreshAfter, raw)
+		}
+	})
 }
 
-func TestAnAnswerComesBackAsItWas(t *testing.T) {
-	data, err := wire.Encode(full(t))
-	require.NoError(t, err)
-	b, err := wire.Decode(data, source)
-	require.NoError(t, err)
-	requireSame(t, fromPlatform(t, full(t)), b)
-}
+func TestEncode(t *testing.T) {
+	t.Run("is the inverse of Decode", func(t *testing.T) {
+		data, err := wire.Encode(full(t))
+		require.NoError(t, err)
+		b, err := wire.Decode(data, source)
+		require.NoError(t, err)
+		requireSame(t, fromPlatform(t, full(t)), b)
+	})
 
-func TestTheSmallestAnswerIsAnEmptyBundle(t *testing.T) {
-	b, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[]}`), source)
-	require.NoError(t, err)
-	require.Zero(t, b.Len())
-	require.Equal(t, bundle.Meta{Revision: "r"}, b.Meta())
-}
+	t.Run("writes an empty value", func(t *testing.T) {
+		data, err := wire.Encode(full(t))
+		require.NoError(t, err)
+		require.Contains(t, string(data), `{"name":"EMPTY","value":"","delivery":"env"}`, "an empty value is written")
+	})
 
-func TestAnEmptyValueIsAValue(t *testing.T) {
-	data, err := wire.Encode(full(t))
-	require.NoError(t, err)
-	require.Contains(t, string(data), `{"name":"EMPTY","value":"","delivery":"env"}`, "an empty value is written")
+	t.Run("writes exactly the members of the protocol", func(t *testing.T) {
+		data, err := wire.Encode(full(t))
+		require.NoError(t, err)
+		top := members(t, data)
+		require.ElementsMatch(t, []string{
+			"version", "scope", "revision", "issued_at", "refresh_after_seconds", "token", "secrets", "problems", "notices",
+		}, names(top))
+		require.ElementsMatch(t, []string{"id", "expires_at", "rotate_by"}, names(members(t, top["token"])))
+
+		var secrets, problems []json.RawMessage
+		require.NoError(t, json.Unmarshal(top["secrets"], &secrets))
+		require.NoError(t, json.Unmarshal(top["problems"], &problems))
+		require.ElementsMatch(t, []string{
+			"name", "value", "kind", "scope", "version", "origin", "created_at", "rotated_at", "expires_at", "delivery",
+		}, names(members(t, secrets[0])))
+		require.ElementsMatch(t, []string{"name", "origin", "reason", "retryable"}, names(members(t, problems[0])))
+		require.Equal(t, "1", string(top["version"]))
+		require.Equal(t, "900", string(top["refresh_after_seconds"]), "whole seconds")
+	})
+
+	t.Run("writes empty lists for an empty bundle", func(t *testing.T) {
+		data, err := wire.Encode(nil)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"version":1,"scope":"","revision":"","token":{"id":""},"secrets":[],"problems":[],"notices":[]}`, string(data))
+	})
 }
 
 // members returns the names of the members of an object.
@@ -127,61 +179,13 @@ func names(m map[string]json.RawMessage) []string {
 	return out
 }
 
-func TestAnAnswerHasExactlyTheMembersOfTheProtocol(t *testing.T) {
-	data, err := wire.Encode(full(t))
-	require.NoError(t, err)
-	top := members(t, data)
-	require.ElementsMatch(t, []string{
-		"version", "scope", "revision", "issued_at", "refresh_after_seconds", "token", "secrets", "problems", "notices",
-	}, names(top))
-	require.ElementsMatch(t, []string{"id", "expires_at", "rotate_by"}, names(members(t, top["token"])))
-
-	var secrets, problems []json.RawMessage
-	require.NoError(t, json.Unmarshal(top["secrets"], &secrets))
-	require.NoError(t, json.Unmarshal(top["problems"], &problems))
-	require.ElementsMatch(t, []string{
-		"name", "value", "kind", "scope", "version", "origin", "created_at", "rotated_at", "expires_at", "delivery",
-	}, names(members(t, secrets[0])))
-	require.ElementsMatch(t, []string{"name", "origin", "reason", "retryable"}, names(members(t, problems[0])))
-	require.Equal(t, "1", string(top["version"]))
-	require.Equal(t, "900", string(top["refresh_after_seconds"]), "whole seconds")
-}
-
-func TestAnEmptyBundleHasEmptyListsAndNoNull(t *testing.T) {
-	data, err := wire.Encode(nil)
-	require.NoError(t, err)
-	require.JSONEq(t, `{"version":1,"scope":"","revision":"","token":{"id":""},"secrets":[],"problems":[],"notices":[]}`, string(data))
-}
-
-func TestARefusalHasTheMembersOfRFC9457(t *testing.T) {
+func TestRefusal(t *testing.T) {
 	data, err := json.Marshal(wire.Refusal{Type: wire.TokenProblem, Title: "Token refused", Status: 401, Detail: "It was revoked.", Reason: wire.ReasonRevoked})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"type":"urn:satchel:problem:token","title":"Token refused","status":401,"detail":"It was revoked.","reason":"revoked"}`, string(data))
 }
 
-func TestAnUnknownDeliveryIsAProblemAndNotASecret(t *testing.T) {
-	b, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[
-		{"name":"A","value":"1","delivery":"teleport","origin":"github"},{"name":"B","delivery":"carrier-pigeon"},{"name":"C","value":"3"}]}`), source)
-	require.NoError(t, err, "a later version may deliver in other ways, without a value even")
-	require.Equal(t, 1, b.Len())
-	problems := b.Problems()
-	require.Len(t, problems, 2)
-	require.Equal(t, "A", problems[0].Name)
-	require.Equal(t, bundle.Origin{Provider: "bootstrap", Location: source + " via github"}, problems[0].Origin)
-	require.NotContains(t, problems[0].Reason, "teleport", "the reason does not echo the server")
-}
-
-func TestTheRefreshTimeIsClamped(t *testing.T) {
-	for raw, want := range map[string]time.Duration{
-		"-5": 0, "0": 0, "900": 15 * time.Minute, "86401": 24 * time.Hour, "9223372036854775807": 24 * time.Hour,
-	} {
-		b, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[],"refresh_after_seconds":`+raw+`}`), source)
-		require.NoError(t, err)
-		require.Equal(t, want, b.Meta().RefreshAfter, raw)
-	}
-}
-
-func TestRevisionsAndEntityTags(t *testing.T) {
+func TestRevision(t *testing.T) {
 	require.Equal(t, `"5xMsqWqEwDqz0sRyT8m4Zw"`, wire.ETag("5xMsqWqEwDqz0sRyT8m4Zw"))
 	for header, want := range map[string]string{
 		`"abc"`: "abc", ` "abc" `: "abc", `W/"abc"`: "abc", `"abc", "def"`: "abc", `W/"abc",W/"def"`: "abc",
@@ -191,7 +195,7 @@ func TestRevisionsAndEntityTags(t *testing.T) {
 	}
 }
 
-func TestPreferencesToWait(t *testing.T) {
+func TestWait(t *testing.T) {
 	for _, row := range []struct {
 		headers []string
 		want    time.Duration

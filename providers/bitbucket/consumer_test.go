@@ -38,94 +38,98 @@ func consumer(t *testing.T) (*gitserver.Bitbucket, *bitbucket.Consumer) {
 	return s, consumerOf(server.URL, server.Client())
 }
 
-// As with GitHub, a fetch with last does not ask while the token is good.
-func TestBitbucketConsumerConforms(t *testing.T) {
-	providertest.Run(t, func(t *testing.T) providertest.Fixture {
-		s, b := consumer(t)
-		s.Token = "a-token-that-is-given-each-time="
-		return providertest.Fixture{Provider: b, Want: map[string]string{"BITBUCKET_TOKEN": "a-token-that-is-given-each-time="}}
+func TestConsumer_Conformance(t *testing.T) {
+	// As with GitHub, a fetch with last does not ask while the token is good.
+	t.Run("holds for a consumer", func(t *testing.T) {
+		providertest.Run(t, func(t *testing.T) providertest.Fixture {
+			s, b := consumer(t)
+			s.Token = "a-token-that-is-given-each-time="
+			return providertest.Fixture{Provider: b, Want: map[string]string{"BITBUCKET_TOKEN": "a-token-that-is-given-each-time="}}
+		})
+	})
+
+	t.Run("holds for an access token", func(t *testing.T) {
+		providertest.Run(t, func(t *testing.T) providertest.Fixture {
+			var token atomic.Value
+			token.Store("ATCTT3xFfGN0-first-access-token")
+			return providertest.Fixture{
+				Provider: &bitbucket.Consumer{AccessToken: func(ctx context.Context) (bundle.Value, error) {
+					if token.Load() == "" {
+						return bundle.Value{}, errors.New("the file is not there")
+					}
+					return bundle.NewValue(token.Load().(string)), ctx.Err()
+				}},
+				Want: map[string]string{"BITBUCKET_TOKEN": "ATCTT3xFfGN0-first-access-token"},
+				Change: func() map[string]string {
+					token.Store("ATCTT3xFfGN0-second-access-token")
+					return map[string]string{"BITBUCKET_TOKEN": "ATCTT3xFfGN0-second-access-token"}
+				},
+				Break: func() bundle.FetchKind {
+					token.Store("")
+					return bundle.FetchUnavailable
+				},
+			}
+		})
 	})
 }
 
-func TestBitbucketAccessTokenConforms(t *testing.T) {
-	providertest.Run(t, func(t *testing.T) providertest.Fixture {
-		var token atomic.Value
-		token.Store("ATCTT3xFfGN0-first-access-token")
-		return providertest.Fixture{
-			Provider: &bitbucket.Consumer{AccessToken: func(ctx context.Context) (bundle.Value, error) {
-				if token.Load() == "" {
-					return bundle.Value{}, errors.New("the file is not there")
-				}
-				return bundle.NewValue(token.Load().(string)), ctx.Err()
-			}},
-			Want: map[string]string{"BITBUCKET_TOKEN": "ATCTT3xFfGN0-first-access-token"},
-			Change: func() map[string]string {
-				token.Store("ATCTT3xFfGN0-second-access-token")
-				return map[string]string{"BITBUCKET_TOKEN": "ATCTT3xFfGN0-second-access-token"}
-			},
-			Break: func() bundle.FetchKind {
-				token.Store("")
-				return bundle.FetchUnavailable
-			},
-		}
-	})
-}
+func TestConsumer_Fetch(t *testing.T) {
+	t.Run("mints and renews a token", func(t *testing.T) {
+		s := gitserver.NewBitbucket()
+		remotetest.ThroughPipes(t, s, func(t *testing.T, client *http.Client) {
+			b := consumerOf("http://localhost/", client)
+			b.Name = "BB_TOKEN"
+			last, err := b.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			secret := remotetest.OnlySecret(t, last)
+			require.Equal(t, "BB_TOKEN", secret.Name)
+			require.NotEmpty(t, secret.Value.Reveal())
+			require.Equal(t, "bitbucket", secret.Kind)
+			require.Equal(t, bundle.Origin{Provider: "bitbucket", Location: "http://localhost"}, secret.Origin)
+			require.True(t, secret.Rotated.Equal(time.Now()))
+			require.True(t, secret.Expires.Equal(time.Now().Add(2*time.Hour)), "Bitbucket says 7200 seconds")
 
-func TestAConsumersTokenIsMintedAndRenewed(t *testing.T) {
-	s := gitserver.NewBitbucket()
-	remotetest.ThroughPipes(t, s, func(t *testing.T, client *http.Client) {
-		b := consumerOf("http://localhost/", client)
-		b.Name = "BB_TOKEN"
-		last, err := b.Fetch(t.Context(), nil)
-		require.NoError(t, err)
-		secret := remotetest.OnlySecret(t, last)
-		require.Equal(t, "BB_TOKEN", secret.Name)
-		require.NotEmpty(t, secret.Value.Reveal())
-		require.Equal(t, "bitbucket", secret.Kind)
-		require.Equal(t, bundle.Origin{Provider: "bitbucket", Location: "http://localhost"}, secret.Origin)
-		require.True(t, secret.Rotated.Equal(time.Now()))
-		require.True(t, secret.Expires.Equal(time.Now().Add(2*time.Hour)), "Bitbucket says 7200 seconds")
-
-		for range 72 {
-			time.Sleep(time.Minute)
+			for range 72 {
+				time.Sleep(time.Minute)
+				next, err := b.Fetch(t.Context(), last)
+				require.NoError(t, err)
+				require.Same(t, last, next, "40 %% of its life is left")
+			}
+			require.Equal(t, 1, s.Mints())
+			time.Sleep(time.Second)
 			next, err := b.Fetch(t.Context(), last)
 			require.NoError(t, err)
-			require.Same(t, last, next, "40 %% of its life is left")
-		}
-		require.Equal(t, 1, s.Mints())
-		time.Sleep(time.Second)
-		next, err := b.Fetch(t.Context(), last)
-		require.NoError(t, err)
-		require.Equal(t, []string{"BB_TOKEN"}, bundle.Compare(last, next).Changed)
-		require.Equal(t, 2, s.Mints())
+			require.Equal(t, []string{"BB_TOKEN"}, bundle.Compare(last, next).Changed)
+			require.Equal(t, 2, s.Mints())
 
-		other := consumerOf("http://localhost/", client)
-		other.Name, other.Scopes = "BB_TOKEN", []string{"repository"}
-		got, err := other.Fetch(t.Context(), next)
+			other := consumerOf("http://localhost/", client)
+			other.Name, other.Scopes = "BB_TOKEN", []string{"repository"}
+			got, err := other.Fetch(t.Context(), next)
+			require.NoError(t, err)
+			require.NotSame(t, next, got, "that one was compared with other scopes")
+		})
+	})
+
+	t.Run("calls ConsumerSecret for each mint", func(t *testing.T) {
+		s, b := consumer(t)
+		var given atomic.Int64
+		b.ConsumerSecret = func(context.Context) (bundle.Value, error) {
+			given.Add(1)
+			return bundle.NewValue(testConsumerSecret), nil
+		}
+		last, err := b.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		require.NotSame(t, next, got, "that one was compared with other scopes")
+		_, err = b.Fetch(t.Context(), last)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, given.Load(), "a good token needs no secret")
+		_, err = b.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, given.Load())
+		require.Equal(t, 2, s.Mints())
 	})
 }
 
-func TestTheConsumersSecretIsAskedForAtEachMint(t *testing.T) {
-	s, b := consumer(t)
-	var given atomic.Int64
-	b.ConsumerSecret = func(context.Context) (bundle.Value, error) {
-		given.Add(1)
-		return bundle.NewValue(testConsumerSecret), nil
-	}
-	last, err := b.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	_, err = b.Fetch(t.Context(), last)
-	require.NoError(t, err)
-	require.EqualValues(t, 1, given.Load(), "a good token needs no secret")
-	_, err = b.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, given.Load())
-	require.Equal(t, 2, s.Mints())
-}
-
-func TestScopesAreComparedWithWhatTheyInclude(t *testing.T) {
+func TestConsumer_Scopes(t *testing.T) {
 	const more, less = "the token can do more than was asked for: ", "the token can do less than was asked for: no "
 	for name, row := range map[string]struct {
 		granted string
@@ -170,75 +174,77 @@ func TestScopesAreComparedWithWhatTheyInclude(t *testing.T) {
 	require.Len(t, got.Problems(), 2, "the word of RFC 6749 is read too")
 }
 
-func TestAConsumerThatBitbucketRefusesNeedsSomebody(t *testing.T) {
-	s, b := consumer(t)
-	b.ConsumerSecret = remotetest.Give("canary-of-another-consumer")
-	_, err := b.Fetch(t.Context(), nil)
-	require.Equal(t, "unauthorized_client", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 400).Reason)
-	require.ErrorContains(t, err, "check that ConsumerKey and ConsumerSecret belong together")
-	require.NotContains(t, err.Error(), "canary")
+func TestConsumer_Refusal(t *testing.T) {
+	t.Run("is permanent for wrong credentials and public consumers", func(t *testing.T) {
+		s, b := consumer(t)
+		b.ConsumerSecret = remotetest.Give("canary-of-another-consumer")
+		_, err := b.Fetch(t.Context(), nil)
+		require.Equal(t, "unauthorized_client", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 400).Reason)
+		require.ErrorContains(t, err, "check that ConsumerKey and ConsumerSecret belong together")
+		require.NotContains(t, err.Error(), "canary")
 
-	b = consumerOf(b.URL, b.Client)
-	s.MakePublic()
-	_, err = b.Fetch(t.Context(), nil)
-	require.Equal(t, "invalid_grant", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 400).Reason)
-	require.ErrorContains(t, err, "marked as a private one")
-}
+		b = consumerOf(b.URL, b.Client)
+		s.MakePublic()
+		_, err = b.Fetch(t.Context(), nil)
+		require.Equal(t, "invalid_grant", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 400).Reason)
+		require.ErrorContains(t, err, "marked as a private one")
+	})
 
-func TestEachRefusalOfBitbucketSaysHowToGoOn(t *testing.T) {
-	oauth := func(status int, body string, headers ...string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			for i := 0; i < len(headers); i += 2 {
-				w.Header().Set(headers[i], headers[i+1])
+	t.Run("has a kind and a fix for each status", func(t *testing.T) {
+		oauth := func(status int, body string, headers ...string) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				for i := 0; i < len(headers); i += 2 {
+					w.Header().Set(headers[i], headers[i+1])
+				}
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(status)
+				_, _ = fmt.Fprint(w, body)
 			}
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(status)
-			_, _ = fmt.Fprint(w, body)
 		}
-	}
-	const (
-		unavailable = bundle.FetchUnavailable
-		permanent   = bundle.FetchPermanent
-	)
-	for name, row := range map[string]struct {
-		handler http.HandlerFunc
-		status  int
-		kind    bundle.FetchKind
-		reason  string
-		fix     string
-		retry   time.Duration
-	}{
-		"no callback":         {oauth(400, `{"error":"invalid_request","error_description":"No callback uri defined for the OAuth client. canary"}`), 400, permanent, "invalid_request", "has a callback URL", 0},
-		"another client":      {oauth(401, `{"error":"invalid_client"}`), 401, permanent, "invalid_client", "belong together", 0},
-		"no such grant":       {oauth(400, `{"error":"unsupported_grant_type"}`), 400, permanent, "unsupported_grant_type", "marked as a private one", 0},
-		"an error of the API": {oauth(401, `{"type":"error","error":{"message":"canary"}}`), 401, permanent, "", "belong together", 0},
-		"a word that is none": {oauth(400, `{"error":"canary"}`), 400, permanent, "", "check the URL", 0},
-		"401 of a proxy":      {remotetest.Plainly(401), 401, unavailable, "", "does not come from Bitbucket", 0},
-		"forbidden":           {remotetest.Plainly(403), 403, permanent, "", "check the URL", 0},
-		"not there":           {remotetest.Plainly(404), 404, permanent, "", "check the URL", 0},
-		"too many":            {remotetest.Plainly(429), 429, unavailable, "", "ask again later", time.Minute},
-		"too many for a time": {oauth(429, `{"error":"invalid_request"}`, "Retry-After", "120"), 429, unavailable, "invalid_request", "ask again later", 2 * time.Minute},
-		"timeout":             {remotetest.Plainly(408), 408, unavailable, "", "ask again later", 0},
-		"error":               {oauth(500, `{"error":"invalid_client"}`), 500, unavailable, "invalid_client", "look at Bitbucket", 0},
-		"down":                {oauth(503, ``, "Retry-After", "7"), 503, unavailable, "", "look at Bitbucket", 7 * time.Second},
-		"created":             {remotetest.Plainly(201), 201, unavailable, "", "this is not Bitbucket's answer", 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, b := consumer(t)
-			s.Instead(row.handler)
-			got, err := b.Fetch(t.Context(), nil)
-			require.Nil(t, got)
-			status := remotetest.RequireStatus(t, "POST", err, row.kind, row.status)
-			require.Equal(t, row.reason, status.Reason)
-			require.Equal(t, row.retry, status.RetryAfter)
-			require.Equal(t, b.URL+"/site/oauth2/access_token", status.URL)
-			require.ErrorContains(t, err, row.fix)
-			require.NotContains(t, err.Error(), "canary", "no error holds a part of the answer")
-		})
-	}
+		const (
+			unavailable = bundle.FetchUnavailable
+			permanent   = bundle.FetchPermanent
+		)
+		for name, row := range map[string]struct {
+			handler http.HandlerFunc
+			status  int
+			kind    bundle.FetchKind
+			reason  string
+			fix     string
+			retry   time.Duration
+		}{
+			"no callback":         {oauth(400, `{"error":"invalid_request","error_description":"No callback uri defined for the OAuth client. canary"}`), 400, permanent, "invalid_request", "has a callback URL", 0},
+			"another client":      {oauth(401, `{"error":"invalid_client"}`), 401, permanent, "invalid_client", "belong together", 0},
+			"no such grant":       {oauth(400, `{"error":"unsupported_grant_type"}`), 400, permanent, "unsupported_grant_type", "marked as a private one", 0},
+			"an error of the API": {oauth(401, `{"type":"error","error":{"message":"canary"}}`), 401, permanent, "", "belong together", 0},
+			"a word that is none": {oauth(400, `{"error":"canary"}`), 400, permanent, "", "check the URL", 0},
+			"401 of a proxy":      {remotetest.Plainly(401), 401, unavailable, "", "does not come from Bitbucket", 0},
+			"forbidden":           {remotetest.Plainly(403), 403, permanent, "", "check the URL", 0},
+			"not there":           {remotetest.Plainly(404), 404, permanent, "", "check the URL", 0},
+			"too many":            {remotetest.Plainly(429), 429, unavailable, "", "ask again later", time.Minute},
+			"too many for a time": {oauth(429, `{"error":"invalid_request"}`, "Retry-After", "120"), 429, unavailable, "invalid_request", "ask again later", 2 * time.Minute},
+			"timeout":             {remotetest.Plainly(408), 408, unavailable, "", "ask again later", 0},
+			"error":               {oauth(500, `{"error":"invalid_client"}`), 500, unavailable, "invalid_client", "look at Bitbucket", 0},
+			"down":                {oauth(503, ``, "Retry-After", "7"), 503, unavailable, "", "look at Bitbucket", 7 * time.Second},
+			"created":             {remotetest.Plainly(201), 201, unavailable, "", "this is not Bitbucket's answer", 0},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, b := consumer(t)
+				s.Instead(row.handler)
+				got, err := b.Fetch(t.Context(), nil)
+				require.Nil(t, got)
+				status := remotetest.RequireStatus(t, "POST", err, row.kind, row.status)
+				require.Equal(t, row.reason, status.Reason)
+				require.Equal(t, row.retry, status.RetryAfter)
+				require.Equal(t, b.URL+"/site/oauth2/access_token", status.URL)
+				require.ErrorContains(t, err, row.fix)
+				require.NotContains(t, err.Error(), "canary", "no error holds a part of the answer")
+			})
+		}
+	})
 }
 
-func TestAnAnswerOfBitbucketThatIsNoTokenIsRefused(t *testing.T) {
+func TestConsumer_Response(t *testing.T) {
 	for name, row := range map[string]struct{ kind, body, reason, why string }{
 		"no token":      {"application/json", `{"token_type":"bearer","expires_in":7200}`, "malformed-answer", "it is empty"},
 		"a broken one":  {"application/json", `{"access_token":"canary canary","token_type":"bearer","expires_in":7200}`, "malformed-answer", "it has characters other than"},
@@ -270,58 +276,60 @@ func TestAnAnswerOfBitbucketThatIsNoTokenIsRefused(t *testing.T) {
 	require.Same(t, got, again)
 }
 
-func TestNothingIsSentForAConsumerThatCannotBeRight(t *testing.T) {
-	for name, row := range map[string]struct {
-		change func(b *bitbucket.Consumer)
-		want   string
-	}{
-		"a URL in the clear":  {func(b *bitbucket.Consumer) { b.URL = "http://bitbucket.org" }, "http would send the secret to bitbucket.org in the clear"},
-		"nothing":             {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{} }, "ConsumerSecret is not set; set it with ConsumerKey, or set AccessToken"},
-		"no key":              {func(b *bitbucket.Consumer) { b.ConsumerKey = "" }, "ConsumerKey is not a key"},
-		"a colon in the key":  {func(b *bitbucket.Consumer) { b.ConsumerKey = "canary:canary" }, "ConsumerKey is not a key"},
-		"both ways":           {func(b *bitbucket.Consumer) { b.AccessToken = remotetest.Give("x") }, "AccessToken is set besides it; set one of them"},
-		"a key and a token":   {func(b *bitbucket.Consumer) { b.ConsumerSecret, b.AccessToken = nil, remotetest.Give("x") }, "set one of them"},
-		"a strange scope":     {func(b *bitbucket.Consumer) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is none"},
-		"a strange name":      {func(b *bitbucket.Consumer) { b.Name = "A B" }, `the name "A B" has ' '`},
-		"an empty secret":     {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("") }, "consumer's secret: it is empty"},
-		"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has a space or a line break around it"},
-		"an empty token":      {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("")} }, "access token: it is empty"},
-		"a token of lines":    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has characters other than"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := consumerOf("https://bitbucket.org", remotetest.RefuseDial(t))
-			row.change(b)
-			got, err := b.Fetch(t.Context(), nil)
-			require.Nil(t, got)
+func TestConsumer_Settings(t *testing.T) {
+	t.Run("are validated before a request is sent", func(t *testing.T) {
+		for name, row := range map[string]struct {
+			change func(b *bitbucket.Consumer)
+			want   string
+		}{
+			"a URL in the clear":  {func(b *bitbucket.Consumer) { b.URL = "http://bitbucket.org" }, "http would send the secret to bitbucket.org in the clear"},
+			"nothing":             {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{} }, "ConsumerSecret is not set; set it with ConsumerKey, or set AccessToken"},
+			"no key":              {func(b *bitbucket.Consumer) { b.ConsumerKey = "" }, "ConsumerKey is not a key"},
+			"a colon in the key":  {func(b *bitbucket.Consumer) { b.ConsumerKey = "canary:canary" }, "ConsumerKey is not a key"},
+			"both ways":           {func(b *bitbucket.Consumer) { b.AccessToken = remotetest.Give("x") }, "AccessToken is set besides it; set one of them"},
+			"a key and a token":   {func(b *bitbucket.Consumer) { b.ConsumerSecret, b.AccessToken = nil, remotetest.Give("x") }, "set one of them"},
+			"a strange scope":     {func(b *bitbucket.Consumer) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is none"},
+			"a strange name":      {func(b *bitbucket.Consumer) { b.Name = "A B" }, `the name "A B" has ' '`},
+			"an empty secret":     {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("") }, "consumer's secret: it is empty"},
+			"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has a space or a line break around it"},
+			"an empty token":      {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("")} }, "access token: it is empty"},
+			"a token of lines":    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has characters other than"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				b := consumerOf("https://bitbucket.org", remotetest.RefuseDial(t))
+				row.change(b)
+				got, err := b.Fetch(t.Context(), nil)
+				require.Nil(t, got)
+				remotetest.RequireKind(t, err, bundle.FetchPermanent)
+				require.ErrorContains(t, err, row.want)
+				require.NotContains(t, err.Error(), "anary")
+				_, items := b.Check(t.Context())
+				remotetest.RequireFixes(t, items)
+				require.Contains(t, remotetest.Summary(items), "failed ")
+				require.NotContains(t, fmt.Sprintf("%+v", items), "anary")
+			})
+		}
+	})
+
+	t.Run("keep the kind of a function's error", func(t *testing.T) {
+		locked := &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: time.Minute, Err: errors.New("the key chain is locked")}
+		fails := func(context.Context) (bundle.Value, error) { return bundle.Value{}, locked }
+		for want, b := range map[string]*bitbucket.Consumer{
+			"getting the consumer's secret: the key chain is locked": {ConsumerKey: testConsumer, ConsumerSecret: fails, Client: remotetest.RefuseDial(t)},
+			"getting the access token: the key chain is locked":      {AccessToken: fails},
+		} {
+			_, err := b.Fetch(t.Context(), nil)
+			require.EqualError(t, err, want)
 			remotetest.RequireKind(t, err, bundle.FetchPermanent)
-			require.ErrorContains(t, err, row.want)
-			require.NotContains(t, err.Error(), "anary")
+			require.ErrorIs(t, err, locked)
 			_, items := b.Check(t.Context())
 			remotetest.RequireFixes(t, items)
-			require.Contains(t, remotetest.Summary(items), "failed ")
-			require.NotContains(t, fmt.Sprintf("%+v", items), "anary")
-		})
-	}
+			require.Contains(t, items[len(items)-1].Detail, "the key chain is locked")
+		}
+	})
 }
 
-func TestTheErrorOfAFunctionOfTheCallersKeepsItsKind(t *testing.T) {
-	locked := &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: time.Minute, Err: errors.New("the key chain is locked")}
-	fails := func(context.Context) (bundle.Value, error) { return bundle.Value{}, locked }
-	for want, b := range map[string]*bitbucket.Consumer{
-		"getting the consumer's secret: the key chain is locked": {ConsumerKey: testConsumer, ConsumerSecret: fails, Client: remotetest.RefuseDial(t)},
-		"getting the access token: the key chain is locked":      {AccessToken: fails},
-	} {
-		_, err := b.Fetch(t.Context(), nil)
-		require.EqualError(t, err, want)
-		remotetest.RequireKind(t, err, bundle.FetchPermanent)
-		require.ErrorIs(t, err, locked)
-		_, items := b.Check(t.Context())
-		remotetest.RequireFixes(t, items)
-		require.Contains(t, items[len(items)-1].Detail, "the key chain is locked")
-	}
-}
-
-func TestTheConsumersSecretGoesToNoOtherOrigin(t *testing.T) {
+func TestConsumer_Redirect(t *testing.T) {
 	var others atomic.Int64
 	other := remotetest.Listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
 	s, b := consumer(t)
@@ -333,7 +341,7 @@ func TestTheConsumersSecretGoesToNoOtherOrigin(t *testing.T) {
 	require.Zero(t, others.Load())
 }
 
-func TestBitbucketSaysWhatItIs(t *testing.T) {
+func TestConsumer_String(t *testing.T) {
 	for want, b := range map[string]*bitbucket.Consumer{
 		"bitbucket https://bitbucket.org": {ConsumerKey: "canary"},
 		"bitbucket http://localhost:8080": {URL: "http://localhost:8080/deep"},
@@ -344,7 +352,7 @@ func TestBitbucketSaysWhatItIs(t *testing.T) {
 	}
 }
 
-func TestCheckOfAConsumer(t *testing.T) {
+func TestConsumer_Check(t *testing.T) {
 	s, b := consumer(t)
 	b.Scopes = []string{"pullrequest:write", "webhook"}
 	got, items := b.Check(t.Context())
@@ -374,7 +382,7 @@ func TestCheckOfAConsumer(t *testing.T) {
 	require.Equal(t, "ok access token", remotetest.Summary(items))
 }
 
-func TestAContextReachesBitbucket(t *testing.T) {
+func TestConsumer_Context(t *testing.T) {
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		<-r.Context().Done()

@@ -55,7 +55,7 @@ func gitHubInBubble(t *testing.T, test func(t *testing.T, s *gitserver.GitHub, a
 
 // What a GitHub holds is a token as long as one lasts, so the suite can neither
 // change nor break it: a fetch with last does not ask. Tests of renewal do both.
-func TestGitHubAppConforms(t *testing.T) {
+func TestApp_Conformance(t *testing.T) {
 	providertest.Run(t, func(t *testing.T) providertest.Fixture {
 		s, app := gitHub(t)
 		s.SetToken("ghs_ThisTokenIsGivenEachTime0000000000")
@@ -63,171 +63,173 @@ func TestGitHubAppConforms(t *testing.T) {
 	})
 }
 
-func TestATokenIsMintedForWhatWasAskedAndNoMore(t *testing.T) {
-	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
-		app.Repositories = []string{"web", "api"}
-		app.Permissions = map[string]string{"contents": "read", "issues": "read"}
+func TestApp_Fetch(t *testing.T) {
+	t.Run("requests exactly the repositories and permissions of its fields", func(t *testing.T) {
+		gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
+			app.Repositories = []string{"web", "api"}
+			app.Permissions = map[string]string{"contents": "read", "issues": "read"}
+			b, err := app.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			now := time.Now()
+			mint := s.Mints()[0]
+			require.Equal(t, []string{"web", "api"}, mint.Repositories)
+			require.Equal(t, map[string]string{"contents": "read", "issues": "read"}, mint.Permissions)
+			require.Equal(t, testApp, mint.Claims.Issuer)
+			require.Equal(t, now.Add(-time.Minute).Unix(), mint.Claims.Issued, "a clock that is a little ahead does no harm")
+			require.Less(t, mint.Claims.Expires-now.Unix(), int64(600), "GitHub takes no more than ten minutes")
+
+			secret := remotetest.OnlySecret(t, b)
+			require.Equal(t, "GITHUB_TOKEN", secret.Name)
+			require.Equal(t, mint.Token, secret.Value.Reveal())
+			require.Equal(t, "github", secret.Kind)
+			require.Equal(t, bundle.Origin{Provider: "github", Location: "http://localhost installation 42"}, secret.Origin)
+			require.True(t, secret.Rotated.Equal(now), "a token is as old as the request for it")
+			require.True(t, secret.Expires.Equal(now.Add(time.Hour)), "the expiry is GitHub's")
+			require.Equal(t, secret.Expires, b.Expires())
+			require.Empty(t, b.Problems(), "metadata may be read with every token, in any case of a name")
+		})
+	})
+
+	t.Run("omits empty lists from the request", func(t *testing.T) {
+		s, app := gitHub(t)
+		var body atomic.Value
+		s.Instead(func(w http.ResponseWriter, r *http.Request) {
+			var got map[string]any
+			_ = json.NewDecoder(r.Body).Decode(&got)
+			body.Store(got)
+			writeGrant(w, map[string]any{})
+		})
+		app.Repositories, app.Permissions, app.Name = nil, nil, "GH_TOKEN"
 		b, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		now := time.Now()
-		mint := s.Mints()[0]
-		require.Equal(t, []string{"web", "api"}, mint.Repositories)
-		require.Equal(t, map[string]string{"contents": "read", "issues": "read"}, mint.Permissions)
-		require.Equal(t, testApp, mint.Claims.Issuer)
-		require.Equal(t, now.Add(-time.Minute).Unix(), mint.Claims.Issued, "a clock that is a little ahead does no harm")
-		require.Less(t, mint.Claims.Expires-now.Unix(), int64(600), "GitHub takes no more than ten minutes")
-
-		secret := remotetest.OnlySecret(t, b)
-		require.Equal(t, "GITHUB_TOKEN", secret.Name)
-		require.Equal(t, mint.Token, secret.Value.Reveal())
-		require.Equal(t, "github", secret.Kind)
-		require.Equal(t, bundle.Origin{Provider: "github", Location: "http://localhost installation 42"}, secret.Origin)
-		require.True(t, secret.Rotated.Equal(now), "a token is as old as the request for it")
-		require.True(t, secret.Expires.Equal(now.Add(time.Hour)), "the expiry is GitHub's")
-		require.Equal(t, secret.Expires, b.Expires())
-		require.Empty(t, b.Problems(), "metadata may be read with every token, in any case of a name")
+		require.Empty(t, body.Load(), "GitHub reads an empty list as one too")
+		require.Equal(t, "GH_TOKEN", remotetest.OnlySecret(t, b).Name)
+		require.Empty(t, b.Problems(), "there is nothing to compare with")
 	})
-}
 
-func TestWhatIsNotNamedIsNotNarrowed(t *testing.T) {
-	s, app := gitHub(t)
-	var body atomic.Value
-	s.Instead(func(w http.ResponseWriter, r *http.Request) {
-		var got map[string]any
-		_ = json.NewDecoder(r.Body).Decode(&got)
-		body.Store(got)
-		writeGrant(w, map[string]any{})
+	t.Run("accepts a numeric app id", func(t *testing.T) {
+		s, app := gitHub(t)
+		app.AppID = "123456"
+		s.SetKeys("123456", &appKey().PublicKey)
+		s.Install(7, gitserver.Installation{App: "123456", Permissions: map[string]string{"contents": "read"}})
+		app.InstallationID, app.Repositories, app.Permissions = 7, nil, nil
+		_, err := app.Fetch(t.Context(), nil)
+		require.NoError(t, err)
 	})
-	app.Repositories, app.Permissions, app.Name = nil, nil, "GH_TOKEN"
-	b, err := app.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Empty(t, body.Load(), "GitHub reads an empty list as one too")
-	require.Equal(t, "GH_TOKEN", remotetest.OnlySecret(t, b).Name)
-	require.Empty(t, b.Problems(), "there is nothing to compare with")
-}
 
-func TestAnAppHasItsOldIDToo(t *testing.T) {
-	s, app := gitHub(t)
-	app.AppID = "123456"
-	s.SetKeys("123456", &appKey().PublicKey)
-	s.Install(7, gitserver.Installation{App: "123456", Permissions: map[string]string{"contents": "read"}})
-	app.InstallationID, app.Repositories, app.Permissions = 7, nil, nil
-	_, err := app.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-}
+	t.Run("supports an API below a path", func(t *testing.T) {
+		s := gitserver.NewInstalled("/api/v3")
+		server := httptest.NewTLSServer(s)
+		t.Cleanup(server.Close)
+		for _, path := range []string{"/api/v3", "/api/v3/"} {
+			app := appOf(server.URL+path, server.Client())
+			b, err := app.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			require.NoError(t, app.Revoke(t.Context(), b))
+			require.False(t, s.Alive(remotetest.OnlySecret(t, b).Value.Reveal()))
+		}
+		_, err := appOf(server.URL, server.Client()).Fetch(t.Context(), nil)
+		status := remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 404)
+		require.Equal(t, server.URL+"/app/installations/42/access_tokens", status.URL)
+		require.ErrorContains(t, err, "or ends in /api/v3")
+	})
 
-func TestGitHubEnterpriseHasItsAPIBelowAPath(t *testing.T) {
-	s := gitserver.NewInstalled("/api/v3")
-	server := httptest.NewTLSServer(s)
-	t.Cleanup(server.Close)
-	for _, path := range []string{"/api/v3", "/api/v3/"} {
-		app := appOf(server.URL+path, server.Client())
-		b, err := app.Fetch(t.Context(), nil)
-		require.NoError(t, err)
-		require.NoError(t, app.Revoke(t.Context(), b))
-		require.False(t, s.Alive(remotetest.OnlySecret(t, b).Value.Reveal()))
-	}
-	_, err := appOf(server.URL, server.Client()).Fetch(t.Context(), nil)
-	status := remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 404)
-	require.Equal(t, server.URL+"/app/installations/42/access_tokens", status.URL)
-	require.ErrorContains(t, err, "or ends in /api/v3")
-}
+	t.Run("renews a token at 40 percent of its lifetime", func(t *testing.T) {
+		gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
+			last, err := app.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			for range 36 {
+				time.Sleep(time.Minute)
+				next, err := app.Fetch(t.Context(), last)
+				require.NoError(t, err)
+				require.Same(t, last, next, "the token is good for long enough")
+			}
+			require.Len(t, s.Mints(), 1)
 
-func TestATokenIsRenewedWhenLessThan40PercentOfItsLifeIsLeft(t *testing.T) {
-	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
-		last, err := app.Fetch(t.Context(), nil)
-		require.NoError(t, err)
-		for range 36 {
-			time.Sleep(time.Minute)
+			time.Sleep(time.Second)
 			next, err := app.Fetch(t.Context(), last)
 			require.NoError(t, err)
-			require.Same(t, last, next, "the token is good for long enough")
-		}
-		require.Len(t, s.Mints(), 1)
-
-		time.Sleep(time.Second)
-		next, err := app.Fetch(t.Context(), last)
-		require.NoError(t, err)
-		require.Equal(t, []string{"GITHUB_TOKEN"}, bundle.Compare(last, next).Changed)
-		require.NotEqual(t, last.Revision(), next.Revision())
-		require.Len(t, s.Mints(), 2)
-		require.True(t, s.Alive(remotetest.OnlySecret(t, last).Value.Reveal()), "jobs that have the one before go on with it")
+			require.Equal(t, []string{"GITHUB_TOKEN"}, bundle.Compare(last, next).Changed)
+			require.NotEqual(t, last.Revision(), next.Revision())
+			require.Len(t, s.Mints(), 2)
+			require.True(t, s.Alive(remotetest.OnlySecret(t, last).Value.Reveal()), "jobs that have the one before go on with it")
+		})
 	})
-}
 
-func TestOnlyAGoodTokenOfTheSameSettingsIsKept(t *testing.T) {
-	s, app := gitHub(t)
-	last, err := app.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	next, err := app.Fetch(t.Context(), last)
-	require.NoError(t, err)
-	require.Same(t, last, next)
-
-	for name, change := range map[string]func(app *github.App){
-		"other repositories":  func(app *github.App) { app.Repositories = []string{"docs"} },
-		"another permission":  func(app *github.App) { app.Permissions = map[string]string{"issues": "read"} },
-		"another level":       func(app *github.App) { app.Permissions = map[string]string{"contents": "read"} },
-		"another name":        func(app *github.App) { app.Name = "GH_TOKEN" },
-		"another address":     func(app *github.App) { app.URL = strings.Replace(app.URL, "127.0.0.1", "example.com", 1) },
-		"all repositories":    func(app *github.App) { app.Repositories = nil },
-		"another path":        func(app *github.App) { app.URL += "/api" },
-		"another way to name": func(app *github.App) { app.AppID = "123456" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			other := appOf(app.URL, app.Client)
-			change(other)
-			got, _ := other.Fetch(t.Context(), last)
-			require.NotSame(t, last, got, "that token was asked for with other settings")
-		})
-	}
-
-	secret, meta := remotetest.OnlySecret(t, last), last.Meta()
-	for name, made := range map[string]func() []bundle.Secret{
-		"from the future": func() []bundle.Secret {
-			secret := secret
-			secret.Rotated = secret.Rotated.Add(2 * time.Hour)
-			secret.Expires = secret.Expires.Add(2 * time.Hour)
-			return []bundle.Secret{secret}
-		},
-		"of no known age": func() []bundle.Secret { secret := secret; secret.Rotated = time.Time{}; return []bundle.Secret{secret} },
-		"without an end":  func() []bundle.Secret { secret := secret; secret.Expires = time.Time{}; return []bundle.Secret{secret} },
-		"of elsewhere": func() []bundle.Secret {
-			secret := secret
-			secret.Origin.Provider = "env"
-			return []bundle.Secret{secret}
-		},
-		"of several": func() []bundle.Secret { return []bundle.Secret{secret, {Name: "A"}} },
-		"empty":      func() []bundle.Secret { return nil },
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := len(s.Mints())
-			strange, err := bundle.New(made(), &meta)
-			require.NoError(t, err)
-			got, err := app.Fetch(t.Context(), strange)
-			require.NoError(t, err)
-			require.NotSame(t, strange, got)
-			require.Len(t, s.Mints(), before+1)
-		})
-	}
-}
-
-func TestAGoodTokenOutlastsAnOutageAndADueOneDoesNotHideIt(t *testing.T) {
-	gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
+	t.Run("keeps only a valid token of the same settings", func(t *testing.T) {
+		s, app := gitHub(t)
 		last, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		s.Instead(remotetest.Plainly(503))
 		next, err := app.Fetch(t.Context(), last)
-		require.NoError(t, err, "nobody has to be asked")
+		require.NoError(t, err)
 		require.Same(t, last, next)
 
-		time.Sleep(40 * time.Minute)
-		next, err = app.Fetch(t.Context(), last)
-		require.Nil(t, next)
-		remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 503)
+		for name, change := range map[string]func(app *github.App){
+			"other repositories":  func(app *github.App) { app.Repositories = []string{"docs"} },
+			"another permission":  func(app *github.App) { app.Permissions = map[string]string{"issues": "read"} },
+			"another level":       func(app *github.App) { app.Permissions = map[string]string{"contents": "read"} },
+			"another name":        func(app *github.App) { app.Name = "GH_TOKEN" },
+			"another address":     func(app *github.App) { app.URL = strings.Replace(app.URL, "127.0.0.1", "example.com", 1) },
+			"all repositories":    func(app *github.App) { app.Repositories = nil },
+			"another path":        func(app *github.App) { app.URL += "/api" },
+			"another way to name": func(app *github.App) { app.AppID = "123456" },
+		} {
+			t.Run(name, func(t *testing.T) {
+				other := appOf(app.URL, app.Client)
+				change(other)
+				got, _ := other.Fetch(t.Context(), last)
+				require.NotSame(t, last, got, "that token was asked for with other settings")
+			})
+		}
+
+		secret, meta := remotetest.OnlySecret(t, last), last.Meta()
+		for name, made := range map[string]func() []bundle.Secret{
+			"from the future": func() []bundle.Secret {
+				secret := secret
+				secret.Rotated = secret.Rotated.Add(2 * time.Hour)
+				secret.Expires = secret.Expires.Add(2 * time.Hour)
+				return []bundle.Secret{secret}
+			},
+			"of no known age": func() []bundle.Secret { secret := secret; secret.Rotated = time.Time{}; return []bundle.Secret{secret} },
+			"without an end":  func() []bundle.Secret { secret := secret; secret.Expires = time.Time{}; return []bundle.Secret{secret} },
+			"of elsewhere": func() []bundle.Secret {
+				secret := secret
+				secret.Origin.Provider = "env"
+				return []bundle.Secret{secret}
+			},
+			"of several": func() []bundle.Secret { return []bundle.Secret{secret, {Name: "A"}} },
+			"empty":      func() []bundle.Secret { return nil },
+		} {
+			t.Run(name, func(t *testing.T) {
+				before := len(s.Mints())
+				strange, err := bundle.New(made(), &meta)
+				require.NoError(t, err)
+				got, err := app.Fetch(t.Context(), strange)
+				require.NoError(t, err)
+				require.NotSame(t, strange, got)
+				require.Len(t, s.Mints(), before+1)
+			})
+		}
+	})
+
+	t.Run("keeps a valid token during an outage", func(t *testing.T) {
+		gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
+			last, err := app.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			s.Instead(remotetest.Plainly(503))
+			next, err := app.Fetch(t.Context(), last)
+			require.NoError(t, err, "nobody has to be asked")
+			require.Same(t, last, next)
+
+			time.Sleep(40 * time.Minute)
+			next, err = app.Fetch(t.Context(), last)
+			require.Nil(t, next)
+			remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 503)
+		})
 	})
 }
 
-func TestNothingIsSentWithSettingsThatCannotBeRight(t *testing.T) {
+func TestApp_Settings(t *testing.T) {
 	long := make([]string, 501)
 	for i := range long {
 		long[i] = fmt.Sprint("repository-", i)
@@ -273,7 +275,7 @@ func TestNothingIsSentWithSettingsThatCannotBeRight(t *testing.T) {
 	}
 }
 
-func TestGitHubAppSaysWhichInstallationItIs(t *testing.T) {
+func TestApp_String(t *testing.T) {
 	for url, want := range map[string]string{
 		"":                                    "github https://api.github.com installation 42",
 		"https://ghe.example.com/api/v3":      "github https://ghe.example.com installation 42",
@@ -284,7 +286,7 @@ func TestGitHubAppSaysWhichInstallationItIs(t *testing.T) {
 	}
 }
 
-func TestAContextReachesGitHub(t *testing.T) {
+func TestApp_Context(t *testing.T) {
 	appKey()
 	var gone atomic.Bool
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -319,41 +321,43 @@ func TestAContextReachesGitHub(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled, "nothing is sent for nobody")
 }
 
-func TestGitHubsTokenGoesToNoOtherOrigin(t *testing.T) {
-	var others atomic.Int64
-	other := remotetest.Listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
-	s, app := gitHub(t)
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, status) })
-		_, err := app.Fetch(t.Context(), nil)
-		require.Equal(t, "redirect-to-other-origin", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, status).Reason)
-		require.ErrorContains(t, err, "the token is not sent to another origin: if GitHub has moved, set its new URL")
-	}
-	require.Zero(t, others.Load())
-}
+func TestApp_Redirect(t *testing.T) {
+	t.Run("is not followed to another origin", func(t *testing.T) {
+		var others atomic.Int64
+		other := remotetest.Listen(t, func(http.ResponseWriter, *http.Request) { others.Add(1) })
+		s, app := gitHub(t)
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+r.URL.Path, status) })
+			_, err := app.Fetch(t.Context(), nil)
+			require.Equal(t, "redirect-to-other-origin", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, status).Reason)
+			require.ErrorContains(t, err, "the token is not sent to another origin: if GitHub has moved, set its new URL")
+		}
+		require.Zero(t, others.Load())
+	})
 
-func TestARedirectWithinGitHubKeepsTheRequest(t *testing.T) {
-	s, app := gitHub(t)
-	for _, status := range []int{307, 308} {
+	t.Run("keeps method and body within the origin", func(t *testing.T) {
+		s, app := gitHub(t)
+		for _, status := range []int{307, 308} {
+			s.Instead(func(w http.ResponseWriter, r *http.Request) {
+				s.Instead(nil)
+				http.Redirect(w, r, r.URL.Path, status)
+			})
+			_, err := app.Fetch(t.Context(), nil)
+			require.NoError(t, err)
+		}
+		require.Equal(t, []string{"web"}, s.Mints()[1].Repositories, "the body arrives behind a redirect too")
+
+		for _, status := range []int{301, 302, 303} {
+			s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, status) })
+			_, err := app.Fetch(t.Context(), nil)
+			require.Equal(t, "redirect-changes-method", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, status).Reason)
+		}
 		s.Instead(func(w http.ResponseWriter, r *http.Request) {
-			s.Instead(nil)
-			http.Redirect(w, r, r.URL.Path, status)
+			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 		})
 		_, err := app.Fetch(t.Context(), nil)
-		require.NoError(t, err)
-	}
-	require.Equal(t, []string{"web"}, s.Mints()[1].Repositories, "the body arrives behind a redirect too")
-
-	for _, status := range []int{301, 302, 303} {
-		s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, status) })
-		_, err := app.Fetch(t.Context(), nil)
-		require.Equal(t, "redirect-changes-method", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, status).Reason)
-	}
-	s.Instead(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+		require.Equal(t, "too-many-redirects", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 307).Reason)
 	})
-	_, err := app.Fetch(t.Context(), nil)
-	require.Equal(t, "too-many-redirects", remotetest.RequireStatus(t, "POST", err, bundle.FetchUnavailable, 307).Reason)
 }
 
 // writeGrant answers as GitHub does, with changes.

@@ -15,93 +15,95 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
-func TestCheckOfAGoodApp(t *testing.T) {
-	s, app := gitHub(t)
-	b, items := app.Check(t.Context())
-	remotetest.RequireFixes(t, items)
-	require.Equal(t, "ok URL of GitHub\nok key of the GitHub App\nok GitHub App\nok GitHub reachable\nok TLS\nok clock\nok installation\nok token as asked for", remotetest.Summary(items))
-	require.Contains(t, remotetest.Item(t, items, "key of the GitHub App").Detail, "signs, 2048 bits, SHA256:")
-	require.Equal(t, testApp+", installation 42", remotetest.Item(t, items, "GitHub App").Detail)
-	require.Len(t, s.Mints(), 1, "one token is enough")
-	again, err := app.Fetch(t.Context(), b)
-	require.NoError(t, err)
-	require.Same(t, b, again, "what was fetched is not fetched again")
-}
+func TestApp_Check(t *testing.T) {
+	t.Run("reports a working app", func(t *testing.T) {
+		s, app := gitHub(t)
+		b, items := app.Check(t.Context())
+		remotetest.RequireFixes(t, items)
+		require.Equal(t, "ok URL of GitHub\nok key of the GitHub App\nok GitHub App\nok GitHub reachable\nok TLS\nok clock\nok installation\nok token as asked for", remotetest.Summary(items))
+		require.Contains(t, remotetest.Item(t, items, "key of the GitHub App").Detail, "signs, 2048 bits, SHA256:")
+		require.Equal(t, testApp+", installation 42", remotetest.Item(t, items, "GitHub App").Detail)
+		require.Len(t, s.Mints(), 1, "one token is enough")
+		again, err := app.Fetch(t.Context(), b)
+		require.NoError(t, err)
+		require.Same(t, b, again, "what was fetched is not fetched again")
+	})
 
-func TestCheckWarnsOfATokenThatCanDoTooMuchOrTooLittle(t *testing.T) {
-	s, app := gitHub(t)
-	s.Widen(map[string]string{"contents": "read", "workflows": "write"})
-	b, items := app.Check(t.Context())
-	require.Equal(t, 1, b.Len())
-	remotetest.RequireFixes(t, items)
-	require.Equal(t, []string{"the token can do more than was asked for: workflows: write", "the token can do less than was asked for: contents: read"},
-		[]string{items[7].Detail, items[8].Detail})
-	require.Equal(t, bundle.CheckWarning, items[7].Status)
+	t.Run("warns of too many or too few permissions", func(t *testing.T) {
+		s, app := gitHub(t)
+		s.Widen(map[string]string{"contents": "read", "workflows": "write"})
+		b, items := app.Check(t.Context())
+		require.Equal(t, 1, b.Len())
+		remotetest.RequireFixes(t, items)
+		require.Equal(t, []string{"the token can do more than was asked for: workflows: write", "the token can do less than was asked for: contents: read"},
+			[]string{items[7].Detail, items[8].Detail})
+		require.Equal(t, bundle.CheckWarning, items[7].Status)
 
-	app.Permissions = nil
-	_, items = app.Check(t.Context())
-	remotetest.RequireFixes(t, items)
-	require.Equal(t, bundle.CheckWarning, remotetest.Item(t, items, "least privilege").Status)
-}
+		app.Permissions = nil
+		_, items = app.Check(t.Context())
+		remotetest.RequireFixes(t, items)
+		require.Equal(t, bundle.CheckWarning, remotetest.Item(t, items, "least privilege").Status)
+	})
 
-func TestCheckSaysWhichPartOfAnAppIsWrong(t *testing.T) {
-	for name, row := range map[string]struct {
-		item   string
-		change func(s *gitserver.GitHub, app *github.App)
-	}{
-		"a replaced key":  {"key accepted", func(s *gitserver.GitHub, _ *github.App) { s.SetKeys(testApp, &nextAppKey().PublicKey) }},
-		"no installation": {"installation", func(s *gitserver.GitHub, _ *github.App) { s.Remove(42) }},
-		"a suspended one": {"installation", func(s *gitserver.GitHub, _ *github.App) {
-			s.Install(42, gitserver.Installation{App: testApp, Suspended: true})
-		}},
-		"a repository": {"repositories", func(_ *gitserver.GitHub, app *github.App) { app.Repositories = []string{"elsewhere"} }},
-		"a permission": {"permissions", func(_ *gitserver.GitHub, app *github.App) {
-			app.Permissions = map[string]string{"issues": "write"}
-		}},
-		"an outage": {"installation", func(s *gitserver.GitHub, _ *github.App) { s.Instead(remotetest.Plainly(503)) }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, app := gitHub(t)
-			row.change(s, app)
-			b, items := app.Check(t.Context())
-			require.Nil(t, b)
-			remotetest.RequireFixes(t, items)
-			require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, row.item).Status)
-			require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "GitHub reachable").Status, "an answer is an answer")
-			require.Len(t, items, 7, "nothing is said of what was not seen")
-		})
-	}
-}
+	t.Run("reports the part that failed", func(t *testing.T) {
+		for name, row := range map[string]struct {
+			item   string
+			change func(s *gitserver.GitHub, app *github.App)
+		}{
+			"a replaced key":  {"key accepted", func(s *gitserver.GitHub, _ *github.App) { s.SetKeys(testApp, &nextAppKey().PublicKey) }},
+			"no installation": {"installation", func(s *gitserver.GitHub, _ *github.App) { s.Remove(42) }},
+			"a suspended one": {"installation", func(s *gitserver.GitHub, _ *github.App) {
+				s.Install(42, gitserver.Installation{App: testApp, Suspended: true})
+			}},
+			"a repository": {"repositories", func(_ *gitserver.GitHub, app *github.App) { app.Repositories = []string{"elsewhere"} }},
+			"a permission": {"permissions", func(_ *gitserver.GitHub, app *github.App) {
+				app.Permissions = map[string]string{"issues": "write"}
+			}},
+			"an outage": {"installation", func(s *gitserver.GitHub, _ *github.App) { s.Instead(remotetest.Plainly(503)) }},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, app := gitHub(t)
+				row.change(s, app)
+				b, items := app.Check(t.Context())
+				require.Nil(t, b)
+				remotetest.RequireFixes(t, items)
+				require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, row.item).Status)
+				require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "GitHub reachable").Status, "an answer is an answer")
+				require.Len(t, items, 7, "nothing is said of what was not seen")
+			})
+		}
+	})
 
-func TestCheckWarnsOfAWrongClockThatGitHubWasToldAround(t *testing.T) {
-	s, app := gitHub(t)
-	s.SetClock(3 * time.Hour)
-	b, items := app.Check(t.Context())
-	require.Equal(t, 1, b.Len())
-	remotetest.RequireFixes(t, items)
-	require.Equal(t, bundle.CheckWarning, remotetest.Item(t, items, "clock").Status)
-	require.Contains(t, remotetest.Item(t, items, "clock").Detail, "behind GitHub")
-}
+	t.Run("warns of a wrong clock", func(t *testing.T) {
+		s, app := gitHub(t)
+		s.SetClock(3 * time.Hour)
+		b, items := app.Check(t.Context())
+		require.Equal(t, 1, b.Len())
+		remotetest.RequireFixes(t, items)
+		require.Equal(t, bundle.CheckWarning, remotetest.Item(t, items, "clock").Status)
+		require.Contains(t, remotetest.Item(t, items, "clock").Detail, "behind GitHub")
+	})
 
-func TestCheckOfAGitHubThatIsNotThere(t *testing.T) {
-	server := httptest.NewServer(nil)
-	server.Close()
-	b, items := appOf(server.URL, nil).Check(t.Context())
-	require.Nil(t, b)
-	remotetest.RequireFixes(t, items)
-	require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, "GitHub reachable").Status)
-	require.Contains(t, remotetest.Item(t, items, "GitHub reachable").Detail, "connection refused")
+	t.Run("reports an unreachable GitHub", func(t *testing.T) {
+		server := httptest.NewServer(nil)
+		server.Close()
+		b, items := appOf(server.URL, nil).Check(t.Context())
+		require.Nil(t, b)
+		remotetest.RequireFixes(t, items)
+		require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, "GitHub reachable").Status)
+		require.Contains(t, remotetest.Item(t, items, "GitHub reachable").Detail, "connection refused")
 
-	untrusted := remotetest.ListenTLS(t, nil, nil)
-	_, items = appOf(untrusted.URL, nil).Check(t.Context())
-	remotetest.RequireFixes(t, items)
-	require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, "TLS").Status)
+		untrusted := remotetest.ListenTLS(t, nil, nil)
+		_, items = appOf(untrusted.URL, nil).Check(t.Context())
+		remotetest.RequireFixes(t, items)
+		require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, "TLS").Status)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, items = appOf("https://api.github.com", &http.Client{Transport: remotetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
-		return nil, r.Context().Err()
-	})}).Check(ctx)
-	remotetest.RequireFixes(t, items)
-	require.Equal(t, "give the check more time", remotetest.Item(t, items, "GitHub reachable").Fix)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, items = appOf("https://api.github.com", &http.Client{Transport: remotetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
+			return nil, r.Context().Err()
+		})}).Check(ctx)
+		remotetest.RequireFixes(t, items)
+		require.Equal(t, "give the check more time", remotetest.Item(t, items, "GitHub reachable").Fix)
+	})
 }

@@ -11,68 +11,70 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
-func TestATokenThatIsWiderOrNarrowerIsDeliveredWithAProblem(t *testing.T) {
-	type permissions = map[string]string
-	repositories := func(names ...string) []any {
-		list := []any{}
-		for _, name := range names {
-			list = append(list, map[string]string{"name": name})
-		}
-		return list
-	}
-	const more, less = "the token can do more than was asked for: ", "the token can do less than was asked for: "
-	for name, row := range map[string]struct {
-		changes map[string]any
-		want    []string
-	}{
-		"as asked for":            {nil, nil},
-		"another case":            {map[string]any{"repositories": repositories("WEB")}, nil},
-		"GitHub does not tell":    {map[string]any{"permissions": nil, "repositories": nil}, nil},
-		"one permission more":     {map[string]any{"permissions": permissions{"contents": "write", "administration": "write"}}, []string{more + "administration: write"}},
-		"a higher level":          {map[string]any{"permissions": permissions{"contents": "admin"}}, []string{more + "contents: admin"}},
-		"metadata to write":       {map[string]any{"permissions": permissions{"contents": "write", "metadata": "write"}}, []string{more + "metadata: write"}},
-		"a lower level":           {map[string]any{"permissions": permissions{"contents": "read"}}, []string{less + "contents: read"}},
-		"one permission less":     {map[string]any{"permissions": permissions{"metadata": "read"}}, []string{less + "no contents"}},
-		"none":                    {map[string]any{"permissions": permissions{}}, []string{less + "no contents"}},
-		"a level that is none":    {map[string]any{"permissions": permissions{"contents": "canary"}}, []string{more + "contents at another level", less + "no contents"}},
-		"a name that is none":     {map[string]any{"permissions": permissions{"contents": "write", "ghs_Canary1": "read"}}, []string{more + "another permission"}},
-		"a name that is long":     {map[string]any{"permissions": permissions{"contents": "write", strings.Repeat("canary", 11): "read"}}, []string{more + "another permission"}},
-		"all repositories":        {map[string]any{"repository_selection": "all", "repositories": nil}, []string{more + "all repositories"}},
-		"two repositories more":   {map[string]any{"repositories": repositories("web", "canary", "Canary-2")}, []string{more + "other repositories: 2"}},
-		"another repository":      {map[string]any{"repositories": repositories("canary")}, []string{more + "other repositories: 1", less + "no repository web"}},
-		"no repository":           {map[string]any{"repositories": repositories()}, []string{less + "no repository web"}},
-		"both ways at once":       {map[string]any{"permissions": permissions{"issues": "read"}, "repositories": repositories()}, []string{more + "issues: read", less + "no contents, no repository web"}},
-		"a list, and all besides": {map[string]any{"repository_selection": "all"}, []string{more + "all repositories"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, app := gitHub(t)
-			s.Instead(func(w http.ResponseWriter, _ *http.Request) { writeGrant(w, row.changes) })
-			b, err := app.Fetch(t.Context(), nil)
-			require.NoError(t, err)
-			require.Equal(t, "ghs_granted", remotetest.OnlySecret(t, b).Value.Reveal(), "the token is delivered all the same")
-			var reasons []string
-			for _, p := range b.Problems() {
-				reasons = append(reasons, p.Reason)
-				require.Equal(t, "GITHUB_TOKEN", p.Name)
-				require.Equal(t, remotetest.OnlySecret(t, b).Origin, p.Origin)
-				require.False(t, p.Retryable, "somebody has to change the settings")
-				require.NotContains(t, p.Reason, "anary", "what may be secret is not shown")
+func TestGrant(t *testing.T) {
+	t.Run("has a problem for each difference", func(t *testing.T) {
+		type permissions = map[string]string
+		repositories := func(names ...string) []any {
+			list := []any{}
+			for _, name := range names {
+				list = append(list, map[string]string{"name": name})
 			}
-			require.Equal(t, row.want, reasons)
-		})
-	}
-}
+			return list
+		}
+		const more, less = "the token can do more than was asked for: ", "the token can do less than was asked for: "
+		for name, row := range map[string]struct {
+			changes map[string]any
+			want    []string
+		}{
+			"as asked for":            {nil, nil},
+			"another case":            {map[string]any{"repositories": repositories("WEB")}, nil},
+			"GitHub does not tell":    {map[string]any{"permissions": nil, "repositories": nil}, nil},
+			"one permission more":     {map[string]any{"permissions": permissions{"contents": "write", "administration": "write"}}, []string{more + "administration: write"}},
+			"a higher level":          {map[string]any{"permissions": permissions{"contents": "admin"}}, []string{more + "contents: admin"}},
+			"metadata to write":       {map[string]any{"permissions": permissions{"contents": "write", "metadata": "write"}}, []string{more + "metadata: write"}},
+			"a lower level":           {map[string]any{"permissions": permissions{"contents": "read"}}, []string{less + "contents: read"}},
+			"one permission less":     {map[string]any{"permissions": permissions{"metadata": "read"}}, []string{less + "no contents"}},
+			"none":                    {map[string]any{"permissions": permissions{}}, []string{less + "no contents"}},
+			"a level that is none":    {map[string]any{"permissions": permissions{"contents": "canary"}}, []string{more + "contents at another level", less + "no contents"}},
+			"a name that is none":     {map[string]any{"permissions": permissions{"contents": "write", "ghs_Canary1": "read"}}, []string{more + "another permission"}},
+			"a name that is long":     {map[string]any{"permissions": permissions{"contents": "write", strings.Repeat("canary", 11): "read"}}, []string{more + "another permission"}},
+			"all repositories":        {map[string]any{"repository_selection": "all", "repositories": nil}, []string{more + "all repositories"}},
+			"two repositories more":   {map[string]any{"repositories": repositories("web", "canary", "Canary-2")}, []string{more + "other repositories: 2"}},
+			"another repository":      {map[string]any{"repositories": repositories("canary")}, []string{more + "other repositories: 1", less + "no repository web"}},
+			"no repository":           {map[string]any{"repositories": repositories()}, []string{less + "no repository web"}},
+			"both ways at once":       {map[string]any{"permissions": permissions{"issues": "read"}, "repositories": repositories()}, []string{more + "issues: read", less + "no contents, no repository web"}},
+			"a list, and all besides": {map[string]any{"repository_selection": "all"}, []string{more + "all repositories"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, app := gitHub(t)
+				s.Instead(func(w http.ResponseWriter, _ *http.Request) { writeGrant(w, row.changes) })
+				b, err := app.Fetch(t.Context(), nil)
+				require.NoError(t, err)
+				require.Equal(t, "ghs_granted", remotetest.OnlySecret(t, b).Value.Reveal(), "the token is delivered all the same")
+				var reasons []string
+				for _, p := range b.Problems() {
+					reasons = append(reasons, p.Reason)
+					require.Equal(t, "GITHUB_TOKEN", p.Name)
+					require.Equal(t, remotetest.OnlySecret(t, b).Origin, p.Origin)
+					require.False(t, p.Retryable, "somebody has to change the settings")
+					require.NotContains(t, p.Reason, "anary", "what may be secret is not shown")
+				}
+				require.Equal(t, row.want, reasons)
+			})
+		}
+	})
 
-func TestAWiderTokenOfARealMintIsNoticed(t *testing.T) {
-	s, app := gitHub(t)
-	s.Widen(map[string]string{"workflows": "write"})
-	b, err := app.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Equal(t, "the token can do more than was asked for: workflows: write", b.Problems()[0].Reason)
+	t.Run("is compared after a mint", func(t *testing.T) {
+		s, app := gitHub(t)
+		s.Widen(map[string]string{"workflows": "write"})
+		b, err := app.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, "the token can do more than was asked for: workflows: write", b.Problems()[0].Reason)
 
-	s.Install(42, gitserver.Installation{App: testApp, Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"}})
-	s.Widen(nil)
-	b, err = app.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Empty(t, b.Problems())
+		s.Install(42, gitserver.Installation{App: testApp, Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"}})
+		s.Widen(nil)
+		b, err = app.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, b.Problems())
+	})
 }

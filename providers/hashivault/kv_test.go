@@ -62,32 +62,91 @@ func requireFailure(t *testing.T, p bundle.Provider, kind bundle.FetchKind) erro
 	return err
 }
 
-func TestEachKeyBecomesASecret(t *testing.T) {
-	kv := says(t, http.StatusOK, written(`{"API_KEY":"k","EMPTY":"","db-password":"p"}`))
-	b, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Equal(t, "5", b.Revision())
-	require.Equal(t, 2, b.Len())
-	s, ok := b.Get("API_KEY")
-	require.True(t, ok)
-	require.Equal(t, "k", s.Value.Reveal())
-	require.Equal(t, "hashivault secret/runners/pool-a#5", s.Origin.String())
-	require.Equal(t, int64(5), s.Version)
-	require.Equal(t, time.Date(2026, 11, 23, 13, 41, 48, 959003726, time.UTC), s.Rotated)
-	require.Zero(t, s.Created, "version 1 is not at hand")
-	require.Zero(t, s.Expires)
-	_, ok = b.Get("EMPTY")
-	require.True(t, ok, "an empty value is a value")
+func TestKV_Fetch(t *testing.T) {
+	t.Run("returns a secret for each key", func(t *testing.T) {
+		kv := says(t, http.StatusOK, written(`{"API_KEY":"k","EMPTY":"","db-password":"p"}`))
+		b, err := kv.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, "5", b.Revision())
+		require.Equal(t, 2, b.Len())
+		s, ok := b.Get("API_KEY")
+		require.True(t, ok)
+		require.Equal(t, "k", s.Value.Reveal())
+		require.Equal(t, "hashivault secret/runners/pool-a#5", s.Origin.String())
+		require.Equal(t, int64(5), s.Version)
+		require.Equal(t, time.Date(2026, 11, 23, 13, 41, 48, 959003726, time.UTC), s.Rotated)
+		require.Zero(t, s.Created, "version 1 is not at hand")
+		require.Zero(t, s.Expires)
+		_, ok = b.Get("EMPTY")
+		require.True(t, ok, "an empty value is a value")
 
-	problems := b.Problems()
-	require.Len(t, problems, 1, "a name that cannot be a secret's is told, not dropped")
-	require.Contains(t, problems[0].Reason, `"db-password"`)
-	require.Contains(t, problems[0].Reason, "Names")
-	require.Equal(t, "hashivault secret/runners/pool-a#5", problems[0].Origin.String())
-	require.Equal(t, "hashivault secret/runners/pool-a", kv.String())
+		problems := b.Problems()
+		require.Len(t, problems, 1, "a name that cannot be a secret's is told, not dropped")
+		require.Contains(t, problems[0].Reason, `"db-password"`)
+		require.Contains(t, problems[0].Reason, "Names")
+		require.Equal(t, "hashivault secret/runners/pool-a#5", problems[0].Origin.String())
+		require.Equal(t, "hashivault secret/runners/pool-a", kv.String())
+	})
+
+	t.Run("rejects a value that is not a string", func(t *testing.T) {
+		for _, value := range []string{"7", "true", "null", `["` + canaryValue + `"]`, `{"x":"` + canaryValue + `"}`} {
+			kv := says(t, http.StatusOK, written(`{"API_KEY":"`+canaryValue+`","PORT":`+value+`}`))
+			err := requireFailure(t, kv, bundle.FetchPermanent)
+			require.EqualError(t, err, `hashivault secret/runners/pool-a#5: the value of "PORT" is not a string; write it as one`)
+		}
+		kv := says(t, http.StatusOK, written(`{"API_KEY":"`+canaryValue+`\u0000"}`))
+		require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), `"API_KEY"`)
+	})
+
+	t.Run("sets Expires to the planned deletion", func(t *testing.T) {
+		body := strings.Replace(written(`{"A":"1"}`), `"deletion_time":""`, `"deletion_time":"2026-11-24T00:00:00Z"`, 1)
+		b, err := says(t, http.StatusOK, body).Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), b.Expires())
+	})
+
+	t.Run("returns last only if nothing changed", func(t *testing.T) {
+		var body atomic.Value
+		kv := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body.Load().(string)) })
+		fetch := func(content string, last *bundle.Bundle) *bundle.Bundle {
+			body.Store(content)
+			b, err := kv.Fetch(t.Context(), last)
+			require.NoError(t, err)
+			return b
+		}
+		five := written(`{"A":"1"}`)
+		last := fetch(five, nil)
+		require.Same(t, last, fetch(five, last))
+		require.NotSame(t, last, fetch(strings.Replace(five, `"version":5`, `"version":6`, 1), last), "a version is new even with the same values")
+		require.NotSame(t, last, fetch(written(`{"A":"2"}`), last), "a path that was deleted and written anew counts its versions from 1")
+	})
+
+	t.Run("sends the documented request", func(t *testing.T) {
+		requests := make(chan *http.Request, 1)
+		kv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			requests <- r
+			_, _ = io.WriteString(w, written(`{}`))
+		})
+		_, err := kv.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		r := <-requests
+		require.Equal(t, "/v1/secret/data/runners/pool-a", r.URL.RequestURI())
+		require.Equal(t, http.MethodGet, r.Method)
+		require.Equal(t, canaryToken, r.Header.Get("X-Vault-Token"))
+		require.Equal(t, "true", r.Header.Get("X-Vault-Request"))
+		require.NotContains(t, r.Header, "X-Vault-Namespace")
+
+		kv.Address += "/behind/proxy/"
+		kv.Mount, kv.Path, kv.Version, kv.Namespace = "team/kv", "a b/50%/x?y#z", 5, "team-a/ci"
+		_, err = kv.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		r = <-requests
+		require.Equal(t, "/behind/proxy/v1/team/kv/data/a%20b/50%25/x%3Fy%23z?version=5", r.URL.RequestURI())
+		require.Equal(t, "team-a/ci", r.Header.Get("X-Vault-Namespace"))
+	})
 }
 
-func TestNamesChooseTheKeys(t *testing.T) {
+func TestKV_Names(t *testing.T) {
 	kv := says(t, http.StatusOK, written(`{"db-password":"p","number":7,"other":"x"}`))
 	kv.Names = map[string]string{"db-password": "DB_PASSWORD", "gone": "GONE"}
 	b, err := kv.Fetch(t.Context(), nil)
@@ -103,64 +162,7 @@ func TestNamesChooseTheKeys(t *testing.T) {
 	require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), `"SAME" occurs twice`)
 }
 
-func TestAValueThatIsNotAStringIsRefusedByName(t *testing.T) {
-	for _, value := range []string{"7", "true", "null", `["` + canaryValue + `"]`, `{"x":"` + canaryValue + `"}`} {
-		kv := says(t, http.StatusOK, written(`{"API_KEY":"`+canaryValue+`","PORT":`+value+`}`))
-		err := requireFailure(t, kv, bundle.FetchPermanent)
-		require.EqualError(t, err, `hashivault secret/runners/pool-a#5: the value of "PORT" is not a string; write it as one`)
-	}
-	kv := says(t, http.StatusOK, written(`{"API_KEY":"`+canaryValue+`\u0000"}`))
-	require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), `"API_KEY"`)
-}
-
-func TestAPlannedDeletionIsAnExpiry(t *testing.T) {
-	body := strings.Replace(written(`{"A":"1"}`), `"deletion_time":""`, `"deletion_time":"2026-11-24T00:00:00Z"`, 1)
-	b, err := says(t, http.StatusOK, body).Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Equal(t, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), b.Expires())
-}
-
-func TestOnlyWhatIsTheSameGivesLast(t *testing.T) {
-	var body atomic.Value
-	kv := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body.Load().(string)) })
-	fetch := func(content string, last *bundle.Bundle) *bundle.Bundle {
-		body.Store(content)
-		b, err := kv.Fetch(t.Context(), last)
-		require.NoError(t, err)
-		return b
-	}
-	five := written(`{"A":"1"}`)
-	last := fetch(five, nil)
-	require.Same(t, last, fetch(five, last))
-	require.NotSame(t, last, fetch(strings.Replace(five, `"version":5`, `"version":6`, 1), last), "a version is new even with the same values")
-	require.NotSame(t, last, fetch(written(`{"A":"2"}`), last), "a path that was deleted and written anew counts its versions from 1")
-}
-
-func TestWhatIsSent(t *testing.T) {
-	requests := make(chan *http.Request, 1)
-	kv := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		requests <- r
-		_, _ = io.WriteString(w, written(`{}`))
-	})
-	_, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	r := <-requests
-	require.Equal(t, "/v1/secret/data/runners/pool-a", r.URL.RequestURI())
-	require.Equal(t, http.MethodGet, r.Method)
-	require.Equal(t, canaryToken, r.Header.Get("X-Vault-Token"))
-	require.Equal(t, "true", r.Header.Get("X-Vault-Request"))
-	require.NotContains(t, r.Header, "X-Vault-Namespace")
-
-	kv.Address += "/behind/proxy/"
-	kv.Mount, kv.Path, kv.Version, kv.Namespace = "team/kv", "a b/50%/x?y#z", 5, "team-a/ci"
-	_, err = kv.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	r = <-requests
-	require.Equal(t, "/behind/proxy/v1/team/kv/data/a%20b/50%25/x%3Fy%23z?version=5", r.URL.RequestURI())
-	require.Equal(t, "team-a/ci", r.Header.Get("X-Vault-Namespace"))
-}
-
-func TestSettingsThatCannotBeRightAreRefused(t *testing.T) {
+func TestKV_Settings(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(*hashivault.KV)
 		says  string
@@ -195,186 +197,192 @@ func TestSettingsThatCannotBeRightAreRefused(t *testing.T) {
 	}
 }
 
-func TestATokenThatCannotBeSentIsRefused(t *testing.T) {
-	for _, bad := range []string{"", " ", canaryToken + "\n", " " + canaryToken, canaryToken + "\x00x", canaryToken + "ü"} {
-		kv := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the token is not sent") })
-		kv.Token = func(context.Context) (bundle.Value, error) { return bundle.NewValue(bad), nil }
-		require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), "the token ")
-	}
+func TestKV_Token(t *testing.T) {
+	t.Run("rejects an invalid token", func(t *testing.T) {
+		for _, bad := range []string{"", " ", canaryToken + "\n", " " + canaryToken, canaryToken + "\x00x", canaryToken + "ü"} {
+			kv := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the token is not sent") })
+			kv.Token = func(context.Context) (bundle.Value, error) { return bundle.NewValue(bad), nil }
+			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), "the token ")
+		}
+	})
+
+	t.Run("keeps the kind of the function's error", func(t *testing.T) {
+		kv := says(t, http.StatusOK, written(`{}`))
+		cause := errors.New("the agent has not written it yet")
+		kv.Token = func(context.Context) (bundle.Value, error) { return bundle.Value{}, cause }
+		err := requireFailure(t, kv, bundle.FetchUnavailable)
+		require.ErrorIs(t, err, cause)
+		require.EqualError(t, err, "hashivault secret/runners/pool-a: getting the token: the agent has not written it yet")
+
+		kv.Token = func(context.Context) (bundle.Value, error) {
+			return bundle.Value{}, &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: time.Minute, Err: cause}
+		}
+		err = requireFailure(t, kv, bundle.FetchPermanent)
+		failed, _ := errors.AsType[*bundle.FetchError](err)
+		require.Equal(t, time.Minute, failed.RetryAfter)
+	})
 }
 
-func TestTheTokensErrorKeepsItsKind(t *testing.T) {
-	kv := says(t, http.StatusOK, written(`{}`))
-	cause := errors.New("the agent has not written it yet")
-	kv.Token = func(context.Context) (bundle.Value, error) { return bundle.Value{}, cause }
-	err := requireFailure(t, kv, bundle.FetchUnavailable)
-	require.ErrorIs(t, err, cause)
-	require.EqualError(t, err, "hashivault secret/runners/pool-a: getting the token: the agent has not written it yet")
+func TestKV_Response(t *testing.T) {
+	t.Run("has a kind and a reason for each status", func(t *testing.T) {
+		const vaults = `{"errors":["` + canaryValue + `"]}`
+		gone := func(fields string) string {
+			return `{"data":{"data":null,"metadata":{"version":3,"created_time":"2026-11-23T13:41:48Z",` + fields + `}}}`
+		}
+		for name, test := range map[string]struct {
+			status int
+			body   string
+			kind   bundle.FetchKind
+			reason string
+			says   string
+		}{
+			"nothing there":        {404, `{"errors":[]}`, bundle.FetchPermanent, "no-such-path", "nothing is at secret/runners/pool-a: check the Path"},
+			"no such mount":        {404, `{"errors":["no handler for route \"x\". route entry not found."]}`, bundle.FetchPermanent, "no-such-mount", "no engine is mounted at secret"},
+			"deleted":              {404, gone(`"deletion_time":"2026-11-23T13:41:49.06Z","destroyed":false`), bundle.FetchPermanent, "deleted-version", "version 3 was deleted at 2026-11-23T13:41:49Z: undelete it"},
+			"destroyed":            {404, gone(`"deletion_time":"","destroyed":true`), bundle.FetchPermanent, "destroyed-version", "version 3 was destroyed"},
+			"somebody else's 404":  {404, "<html>" + canaryValue, bundle.FetchUnavailable, "", "this is not Vault's answer"},
+			"denied":               {403, vaults, bundle.FetchPermanent, "", "its policy lacks read on secret/data/runners/pool-a"},
+			"somebody else's 403":  {403, "<html>" + canaryValue, bundle.FetchUnavailable, "", "this is not Vault's answer"},
+			"401":                  {401, vaults, bundle.FetchUnavailable, "", "this is not Vault's answer"},
+			"refused":              {400, vaults, bundle.FetchPermanent, "", "check the Address"},
+			"being upgraded":       {400, `{"errors":["Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly."]}`, bundle.FetchUnavailable, "", "ask again later"},
+			"sealed":               {503, `{"errors":["Vault is sealed"]}`, bundle.FetchUnavailable, "", "Vault is sealed or not ready"},
+			"failing":              {500, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
+			"a bad gateway":        {502, "<html>", bundle.FetchUnavailable, "", "Vault cannot answer now"},
+			"behind":               {412, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
+			"busy":                 {429, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
+			"a recovery node":      {472, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
+			"a standby node":       {473, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
+			"no content":           {204, "", bundle.FetchPermanent, "", "check the Mount"},
+			"HTML":                 {200, "<html>" + canaryValue, bundle.FetchUnavailable, "not-json", "this is not Vault's answer"},
+			"no body":              {200, "", bundle.FetchUnavailable, "not-json", "this is not Vault's answer"},
+			"version 1":            {200, `{"data":{"API_KEY":"` + canaryValue + `"}}`, bundle.FetchPermanent, "not-kv-2", "upgrade the engine"},
+			"version 1, a data":    {200, `{"data":{"data":"` + canaryValue + `"}}`, bundle.FetchPermanent, "not-kv-2", "upgrade the engine"},
+			"no data":              {200, gone(`"deletion_time":"","destroyed":false`), bundle.FetchPermanent, "not-kv-2", "check the Mount"},
+			"a version of 0":       {200, `{"data":{"data":{},"metadata":{"version":0}}}`, bundle.FetchPermanent, "not-kv-2", "check the Mount"},
+			"far too much":         {200, written(`{"A":"` + strings.Repeat("A", 8<<20) + `"}`), bundle.FetchUnavailable, "answer-too-large", "this is not Vault's answer"},
+			"a redirect elsewhere": {307, "", bundle.FetchUnavailable, "", "use the address of the active node"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				kv := says(t, test.status, test.body)
+				err := requireFailure(t, kv, test.kind)
+				require.ErrorContains(t, err, test.says)
+				status, ok := errors.AsType[*providers.StatusError](err)
+				require.True(t, ok, "an answer is a *providers.StatusError")
+				require.Equal(t, test.status, status.StatusCode)
+				require.Equal(t, test.reason, status.Reason)
+				require.Equal(t, kv.Address+"/v1/secret/data/runners/pool-a", status.URL)
+			})
+		}
+	})
 
-	kv.Token = func(context.Context) (bundle.Value, error) {
-		return bundle.Value{}, &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: time.Minute, Err: cause}
-	}
-	err = requireFailure(t, kv, bundle.FetchPermanent)
-	failed, _ := errors.AsType[*bundle.FetchError](err)
-	require.Equal(t, time.Minute, failed.RetryAfter)
-}
+	t.Run("rejects another version than Version", func(t *testing.T) {
+		kv := says(t, http.StatusOK, written(`{"A":"1"}`))
+		kv.Version = 4
+		requireFailure(t, kv, bundle.FetchPermanent)
 
-func TestEachAnswerHasItsKindAndReason(t *testing.T) {
-	const vaults = `{"errors":["` + canaryValue + `"]}`
-	gone := func(fields string) string {
-		return `{"data":{"data":null,"metadata":{"version":3,"created_time":"2026-11-23T13:41:48Z",` + fields + `}}}`
-	}
-	for name, test := range map[string]struct {
-		status int
-		body   string
-		kind   bundle.FetchKind
-		reason string
-		says   string
-	}{
-		"nothing there":        {404, `{"errors":[]}`, bundle.FetchPermanent, "no-such-path", "nothing is at secret/runners/pool-a: check the Path"},
-		"no such mount":        {404, `{"errors":["no handler for route \"x\". route entry not found."]}`, bundle.FetchPermanent, "no-such-mount", "no engine is mounted at secret"},
-		"deleted":              {404, gone(`"deletion_time":"2026-11-23T13:41:49.06Z","destroyed":false`), bundle.FetchPermanent, "deleted-version", "version 3 was deleted at 2026-11-23T13:41:49Z: undelete it"},
-		"destroyed":            {404, gone(`"deletion_time":"","destroyed":true`), bundle.FetchPermanent, "destroyed-version", "version 3 was destroyed"},
-		"somebody else's 404":  {404, "<html>" + canaryValue, bundle.FetchUnavailable, "", "this is not Vault's answer"},
-		"denied":               {403, vaults, bundle.FetchPermanent, "", "its policy lacks read on secret/data/runners/pool-a"},
-		"somebody else's 403":  {403, "<html>" + canaryValue, bundle.FetchUnavailable, "", "this is not Vault's answer"},
-		"401":                  {401, vaults, bundle.FetchUnavailable, "", "this is not Vault's answer"},
-		"refused":              {400, vaults, bundle.FetchPermanent, "", "check the Address"},
-		"being upgraded":       {400, `{"errors":["Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly."]}`, bundle.FetchUnavailable, "", "ask again later"},
-		"sealed":               {503, `{"errors":["Vault is sealed"]}`, bundle.FetchUnavailable, "", "Vault is sealed or not ready"},
-		"failing":              {500, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-		"a bad gateway":        {502, "<html>", bundle.FetchUnavailable, "", "Vault cannot answer now"},
-		"behind":               {412, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-		"busy":                 {429, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-		"a recovery node":      {472, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-		"a standby node":       {473, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-		"no content":           {204, "", bundle.FetchPermanent, "", "check the Mount"},
-		"HTML":                 {200, "<html>" + canaryValue, bundle.FetchUnavailable, "not-json", "this is not Vault's answer"},
-		"no body":              {200, "", bundle.FetchUnavailable, "not-json", "this is not Vault's answer"},
-		"version 1":            {200, `{"data":{"API_KEY":"` + canaryValue + `"}}`, bundle.FetchPermanent, "not-kv-2", "upgrade the engine"},
-		"version 1, a data":    {200, `{"data":{"data":"` + canaryValue + `"}}`, bundle.FetchPermanent, "not-kv-2", "upgrade the engine"},
-		"no data":              {200, gone(`"deletion_time":"","destroyed":false`), bundle.FetchPermanent, "not-kv-2", "check the Mount"},
-		"a version of 0":       {200, `{"data":{"data":{},"metadata":{"version":0}}}`, bundle.FetchPermanent, "not-kv-2", "check the Mount"},
-		"far too much":         {200, written(`{"A":"` + strings.Repeat("A", 8<<20) + `"}`), bundle.FetchUnavailable, "answer-too-large", "this is not Vault's answer"},
-		"a redirect elsewhere": {307, "", bundle.FetchUnavailable, "", "use the address of the active node"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			kv := says(t, test.status, test.body)
-			err := requireFailure(t, kv, test.kind)
-			require.ErrorContains(t, err, test.says)
-			status, ok := errors.AsType[*providers.StatusError](err)
-			require.True(t, ok, "an answer is a *providers.StatusError")
-			require.Equal(t, test.status, status.StatusCode)
-			require.Equal(t, test.reason, status.Reason)
-			require.Equal(t, kv.Address+"/v1/secret/data/runners/pool-a", status.URL)
+		kv = says(t, http.StatusNotFound, `{"errors":[]}`)
+		kv.Version = 4
+		err := requireFailure(t, kv, bundle.FetchPermanent)
+		require.ErrorContains(t, err, "nothing is at secret/runners/pool-a, or it has no version 4")
+		require.NotContains(t, err.Error(), "?version", "an error quotes no query")
+	})
+
+	t.Run("passes Retry-After on", func(t *testing.T) {
+		for header, want := range map[string]time.Duration{
+			"7": 7 * time.Second, "999999": time.Hour, "-1": 0, "soon": 0, "": 0,
+		} {
+			kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", header)
+				w.WriteHeader(http.StatusTooManyRequests)
+			})
+			failed, _ := errors.AsType[*bundle.FetchError](requireFailure(t, kv, bundle.FetchUnavailable))
+			require.Equal(t, want, failed.RetryAfter)
+		}
+	})
+
+	t.Run("does not follow redirects", func(t *testing.T) {
+		elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the token goes to no other server") })
+		kv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.Address+"/?t="+canaryValue, http.StatusTemporaryRedirect)
 		})
-	}
+		for _, client := range []*http.Client{nil, {}} {
+			kv.Client = client
+			requireFailure(t, kv, bundle.FetchUnavailable)
+		}
+	})
 }
 
-func TestAnotherVersionThanWasAskedForIsRefused(t *testing.T) {
-	kv := says(t, http.StatusOK, written(`{"A":"1"}`))
-	kv.Version = 4
-	requireFailure(t, kv, bundle.FetchPermanent)
-
-	kv = says(t, http.StatusNotFound, `{"errors":[]}`)
-	kv.Version = 4
-	err := requireFailure(t, kv, bundle.FetchPermanent)
-	require.ErrorContains(t, err, "nothing is at secret/runners/pool-a, or it has no version 4")
-	require.NotContains(t, err.Error(), "?version", "an error quotes no query")
-}
-
-func TestRetryAfterIsPassedOn(t *testing.T) {
-	for header, want := range map[string]time.Duration{
-		"7": 7 * time.Second, "999999": time.Hour, "-1": 0, "soon": 0, "": 0,
-	} {
-		kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", header)
-			w.WriteHeader(http.StatusTooManyRequests)
+func TestKV_Connection(t *testing.T) {
+	t.Run("ends with the context", func(t *testing.T) {
+		arrived, left := make(chan struct{}), make(chan struct{})
+		kv := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			close(arrived)
+			<-r.Context().Done()
+			close(left)
 		})
-		failed, _ := errors.AsType[*bundle.FetchError](requireFailure(t, kv, bundle.FetchUnavailable))
-		require.Equal(t, want, failed.RetryAfter)
-	}
-}
-
-func TestRedirectsAreNotFollowed(t *testing.T) {
-	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the token goes to no other server") })
-	kv := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, elsewhere.Address+"/?t="+canaryValue, http.StatusTemporaryRedirect)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-arrived
+			cancel()
+		}()
+		_, err := kv.Fetch(ctx, nil)
+		require.ErrorIs(t, err, context.Canceled)
+		<-left
 	})
-	for _, client := range []*http.Client{nil, {}} {
-		kv.Client = client
-		requireFailure(t, kv, bundle.FetchUnavailable)
-	}
-}
 
-func TestTheEndOfTheContextReachesTheServer(t *testing.T) {
-	arrived, left := make(chan struct{}), make(chan struct{})
-	kv := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		close(arrived)
-		<-r.Context().Done()
-		close(left)
+	t.Run("ends after Timeout", func(t *testing.T) {
+		kv := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		kv.Timeout = time.Millisecond
+		err := requireFailure(t, kv, bundle.FetchUnavailable)
+		require.ErrorContains(t, err, "no answer in time; asked 127.0.0.1:")
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		<-arrived
-		cancel()
-	}()
-	_, err := kv.Fetch(ctx, nil)
-	require.ErrorIs(t, err, context.Canceled)
-	<-left
-}
 
-func TestTheTimeoutHolds(t *testing.T) {
-	kv := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	kv.Timeout = time.Millisecond
-	err := requireFailure(t, kv, bundle.FetchUnavailable)
-	require.ErrorContains(t, err, "no answer in time; asked 127.0.0.1:")
-	require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
-}
-
-func TestWithoutAnAnswerTheErrorSaysWhy(t *testing.T) {
-	t.Run("nobody listens", func(t *testing.T) {
-		server := httptest.NewServer(http.NotFoundHandler())
-		server.Close()
-		kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a"}
-		require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "connection refused; asked 127.0.0.1:")
-	})
-	t.Run("the answer is cut", func(t *testing.T) {
-		kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", "100")
-			_, _ = io.WriteString(w, canaryValue)
+	t.Run("reports why there is no response", func(t *testing.T) {
+		t.Run("nobody listens", func(t *testing.T) {
+			server := httptest.NewServer(http.NotFoundHandler())
+			server.Close()
+			kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a"}
+			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "connection refused; asked 127.0.0.1:")
 		})
-		require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "closed before the answer was complete")
+		t.Run("the answer is cut", func(t *testing.T) {
+			kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", "100")
+				_, _ = io.WriteString(w, canaryValue)
+			})
+			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "closed before the answer was complete")
+		})
+		t.Run("the certificate is not trusted", func(t *testing.T) {
+			server := httptest.NewUnstartedServer(http.NotFoundHandler())
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.StartTLS()
+			defer server.Close()
+			kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a"}
+			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "certificate is not trusted")
+		})
+		t.Run("it is no HTTP", func(t *testing.T) {
+			kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err == nil {
+					_, _ = io.WriteString(conn, canaryValue+"\r\n\r\n")
+					_ = conn.Close()
+				}
+			})
+			requireFailure(t, kv, bundle.FetchUnavailable)
+		})
 	})
-	t.Run("the certificate is not trusted", func(t *testing.T) {
-		server := httptest.NewUnstartedServer(http.NotFoundHandler())
-		server.Config.ErrorLog = log.New(io.Discard, "", 0)
-		server.StartTLS()
+
+	t.Run("supports TLS", func(t *testing.T) {
+		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, written(`{"A":"1"}`))
+		}))
 		defer server.Close()
-		kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a"}
-		require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "certificate is not trusted")
+		kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a", Client: server.Client()}
+		b, err := kv.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"A=1"}, b.Environ())
 	})
-	t.Run("it is no HTTP", func(t *testing.T) {
-		kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			conn, _, err := w.(http.Hijacker).Hijack()
-			if err == nil {
-				_, _ = io.WriteString(conn, canaryValue+"\r\n\r\n")
-				_ = conn.Close()
-			}
-		})
-		requireFailure(t, kv, bundle.FetchUnavailable)
-	})
-}
-
-func TestTLSIsSpoken(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, written(`{"A":"1"}`))
-	}))
-	defer server.Close()
-	kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a", Client: server.Client()}
-	b, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Equal(t, []string{"A=1"}, b.Environ())
 }
 
 func ExampleKV() {

@@ -54,7 +54,7 @@ func requireReason(t *testing.T, p bundle.Provider, kind bundle.FetchKind, reaso
 	require.Equal(t, reason, status.Reason)
 }
 
-func TestConformance(t *testing.T) {
+func TestServer_Conformance(t *testing.T) {
 	providertest.Run(t, func(t *testing.T) providertest.Fixture {
 		server, kv := start(t)
 		return providertest.Fixture{
@@ -72,109 +72,111 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func TestVersionsOfARealServer(t *testing.T) {
-	server, kv := start(t)
-	first, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	s, _ := first.Get("API_KEY")
-	require.Equal(t, int64(1), s.Version)
-	require.False(t, s.Rotated.IsZero())
-	require.Equal(t, s.Rotated, s.Created, "version 1 is the first value")
+func TestServer(t *testing.T) {
+	t.Run("returns the requested version", func(t *testing.T) {
+		server, kv := start(t)
+		first, err := kv.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		s, _ := first.Get("API_KEY")
+		require.Equal(t, int64(1), s.Version)
+		require.False(t, s.Rotated.IsZero())
+		require.Equal(t, s.Rotated, s.Created, "version 1 is the first value")
 
-	write(t, server, map[string]any{"API_KEY": "second"})
-	second, err := kv.Fetch(t.Context(), first)
-	require.NoError(t, err)
-	require.Equal(t, []string{"API_KEY=second"}, second.Environ())
-	s, _ = second.Get("API_KEY")
-	require.Equal(t, int64(2), s.Version)
-	require.Zero(t, s.Created)
+		write(t, server, map[string]any{"API_KEY": "second"})
+		second, err := kv.Fetch(t.Context(), first)
+		require.NoError(t, err)
+		require.Equal(t, []string{"API_KEY=second"}, second.Environ())
+		s, _ = second.Get("API_KEY")
+		require.Equal(t, int64(2), s.Version)
+		require.Zero(t, s.Created)
 
-	kv.Version = 1
-	again, err := kv.Fetch(t.Context(), first)
-	require.NoError(t, err)
-	require.Same(t, first, again, "an old version stays as it was")
-	kv.Version = 3
-	requireReason(t, kv, bundle.FetchPermanent, "no-such-path")
-}
+		kv.Version = 1
+		again, err := kv.Fetch(t.Context(), first)
+		require.NoError(t, err)
+		require.Same(t, first, again, "an old version stays as it was")
+		kv.Version = 3
+		requireReason(t, kv, bundle.FetchPermanent, "no-such-path")
+	})
 
-func TestARealServerTellsApartWhatIsMissing(t *testing.T) {
-	server, kv := start(t)
-	server.Delete(t, "secret/data/runners/pool-a")
-	requireReason(t, kv, bundle.FetchPermanent, "deleted-version")
-	server.Write(t, "secret/undelete/runners/pool-a", map[string]any{"versions": []int{1}})
-	_, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err, "what was undeleted is there again")
-	server.Write(t, "secret/destroy/runners/pool-a", map[string]any{"versions": []int{1}})
-	requireReason(t, kv, bundle.FetchPermanent, "destroyed-version")
-	server.Delete(t, "secret/metadata/runners/pool-a")
-	requireReason(t, kv, bundle.FetchPermanent, "no-such-path")
+	t.Run("distinguishes deleted, destroyed and missing paths", func(t *testing.T) {
+		server, kv := start(t)
+		server.Delete(t, "secret/data/runners/pool-a")
+		requireReason(t, kv, bundle.FetchPermanent, "deleted-version")
+		server.Write(t, "secret/undelete/runners/pool-a", map[string]any{"versions": []int{1}})
+		_, err := kv.Fetch(t.Context(), nil)
+		require.NoError(t, err, "what was undeleted is there again")
+		server.Write(t, "secret/destroy/runners/pool-a", map[string]any{"versions": []int{1}})
+		requireReason(t, kv, bundle.FetchPermanent, "destroyed-version")
+		server.Delete(t, "secret/metadata/runners/pool-a")
+		requireReason(t, kv, bundle.FetchPermanent, "no-such-path")
 
-	root := provider(server, server.RootToken)
-	root.Mount = "nothing"
-	requireReason(t, root, bundle.FetchPermanent, "no-such-mount")
+		root := provider(server, server.RootToken)
+		root.Mount = "nothing"
+		requireReason(t, root, bundle.FetchPermanent, "no-such-mount")
 
-	server.Mount(t, "kv1", "kv", nil)
-	root.Mount = "kv1"
-	requireReason(t, root, bundle.FetchPermanent, "no-such-path")
-	server.Write(t, "kv1/data/runners/pool-a", map[string]any{"API_KEY": canaryValue})
-	requireReason(t, root, bundle.FetchPermanent, "not-kv-2")
+		server.Mount(t, "kv1", "kv", nil)
+		root.Mount = "kv1"
+		requireReason(t, root, bundle.FetchPermanent, "no-such-path")
+		server.Write(t, "kv1/data/runners/pool-a", map[string]any{"API_KEY": canaryValue})
+		requireReason(t, root, bundle.FetchPermanent, "not-kv-2")
 
-	server.Mount(t, "transit", "transit", nil)
-	root.Mount = "transit"
-	requireFailure(t, root, bundle.FetchPermanent)
-}
+		server.Mount(t, "transit", "transit", nil)
+		root.Mount = "transit"
+		requireFailure(t, root, bundle.FetchPermanent)
+	})
 
-func TestARealServersPlanToDeleteIsAnExpiry(t *testing.T) {
-	server, kv := start(t)
-	server.Write(t, "secret/metadata/runners/pool-a", map[string]any{"delete_version_after": "1h"})
-	write(t, server, map[string]any{"API_KEY": "x"})
-	b, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	s, _ := b.Get("API_KEY")
-	require.Equal(t, time.Hour, s.Expires.Sub(s.Rotated))
-}
+	t.Run("sets Expires from delete_version_after", func(t *testing.T) {
+		server, kv := start(t)
+		server.Write(t, "secret/metadata/runners/pool-a", map[string]any{"delete_version_after": "1h"})
+		write(t, server, map[string]any{"API_KEY": "x"})
+		b, err := kv.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		s, _ := b.Get("API_KEY")
+		require.Equal(t, time.Hour, s.Expires.Sub(s.Rotated))
+	})
 
-func TestATokenThatARealServerRefusesIsPermanent(t *testing.T) {
-	server, kv := start(t)
-	old := server.Token(t, documented)
-	kv.Token = fixed(old)
-	last, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err)
+	t.Run("rejects an invalid token permanently", func(t *testing.T) {
+		server, kv := start(t)
+		old := server.Token(t, documented)
+		kv.Token = fixed(old)
+		last, err := kv.Fetch(t.Context(), nil)
+		require.NoError(t, err)
 
-	server.Revoke(t, old)
-	err = requireFailure(t, kv, bundle.FetchPermanent)
-	require.ErrorContains(t, err, "the token has expired or is not valid, or its policy lacks read on secret/data/runners/pool-a")
-	kv.Token = fixed(server.Token(t, ""))
-	requireFailure(t, kv, bundle.FetchPermanent)
-	kv.Token = fixed("hvs.unknown")
-	requireFailure(t, kv, bundle.FetchPermanent)
+		server.Revoke(t, old)
+		err = requireFailure(t, kv, bundle.FetchPermanent)
+		require.ErrorContains(t, err, "the token has expired or is not valid, or its policy lacks read on secret/data/runners/pool-a")
+		kv.Token = fixed(server.Token(t, ""))
+		requireFailure(t, kv, bundle.FetchPermanent)
+		kv.Token = fixed("hvs.unknown")
+		requireFailure(t, kv, bundle.FetchPermanent)
 
-	current := server.Token(t, documented)
-	kv.Token = fixed(current)
-	again, err := kv.Fetch(t.Context(), last)
-	require.NoError(t, err, "the next token counts")
-	require.Same(t, last, again)
+		current := server.Token(t, documented)
+		kv.Token = fixed(current)
+		again, err := kv.Fetch(t.Context(), last)
+		require.NoError(t, err, "the next token counts")
+		require.Same(t, last, again)
 
-	created, err := server.Root(t).Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{TTL: "1s"})
-	require.NoError(t, err)
-	kv.Token = fixed(created.Auth.ClientToken)
-	require.Eventually(t, func() bool {
-		_, err := server.Root(t).Auth().Token().LookupWithContext(t.Context(), created.Auth.ClientToken)
-		return err != nil
-	}, time.Minute, 50*time.Millisecond, "Vault expires the token")
-	requireFailure(t, kv, bundle.FetchPermanent)
-}
+		created, err := server.Root(t).Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{TTL: "1s"})
+		require.NoError(t, err)
+		kv.Token = fixed(created.Auth.ClientToken)
+		require.Eventually(t, func() bool {
+			_, err := server.Root(t).Auth().Token().LookupWithContext(t.Context(), created.Auth.ClientToken)
+			return err != nil
+		}, time.Minute, 50*time.Millisecond, "Vault expires the token")
+		requireFailure(t, kv, bundle.FetchPermanent)
+	})
 
-func TestASealedServerIsUnavailableUntilItIsUnsealed(t *testing.T) {
-	server, kv := start(t)
-	last, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	server.Seal(t)
-	require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "Vault is sealed")
-	server.Unseal(t)
-	again, err := kv.Fetch(t.Context(), last)
-	require.NoError(t, err)
-	require.Same(t, last, again)
-	server.Stop()
-	requireFailure(t, kv, bundle.FetchUnavailable)
+	t.Run("is unavailable while sealed", func(t *testing.T) {
+		server, kv := start(t)
+		last, err := kv.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		server.Seal(t)
+		require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "Vault is sealed")
+		server.Unseal(t)
+		again, err := kv.Fetch(t.Context(), last)
+		require.NoError(t, err)
+		require.Same(t, last, again)
+		server.Stop()
+		requireFailure(t, kv, bundle.FetchUnavailable)
+	})
 }

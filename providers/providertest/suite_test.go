@@ -13,24 +13,26 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-func TestAGoodProviderPasses(t *testing.T) {
-	Run(t, func(t *testing.T) Fixture {
-		m := newMemory()
-		return m.fixture(m)
+func TestRun(t *testing.T) {
+	t.Run("passes a correct provider", func(t *testing.T) {
+		Run(t, func(t *testing.T) Fixture {
+			m := newMemory()
+			return m.fixture(m)
+		})
 	})
-}
 
-func TestAGoodWaiterPasses(t *testing.T) {
-	Run(t, func(t *testing.T) Fixture {
-		m := newMemory()
-		return m.fixture(waiter{m})
+	t.Run("passes a correct waiter", func(t *testing.T) {
+		Run(t, func(t *testing.T) Fixture {
+			m := newMemory()
+			return m.fixture(waiter{m})
+		})
 	})
-}
 
-func TestAFixtureNeedsNoChangeAndNoBreak(t *testing.T) {
-	Run(t, func(t *testing.T) Fixture {
-		m := newMemory()
-		return Fixture{Provider: m, Want: map[string]string{"API_KEY": canary, "EMPTY": ""}}
+	t.Run("needs neither Change nor Break", func(t *testing.T) {
+		Run(t, func(t *testing.T) Fixture {
+			m := newMemory()
+			return Fixture{Provider: m, Want: map[string]string{"API_KEY": canary, "EMPTY": ""}}
+		})
 	})
 }
 
@@ -65,59 +67,61 @@ func verdict(t *testing.T, new func() Fixture) map[string]string {
 	return failed
 }
 
-func TestTheSuiteRejectsABrokenProviderByTheRuleItBreaks(t *testing.T) {
-	for _, row := range []struct {
-		about string
-		make  func(*memory) bundle.Provider
-		// fails are the rules that it breaks, says a part of what the first of
-		// them says.
-		fails []string
-		says  string
-	}{
-		{"loses a secret", losesASecret, []string{"FetchReturnsWhatTheSourceHolds"}, "without last, Fetch returns what the source holds"},
-		{"makes a new bundle always", alwaysMakesANewBundle, []string{"AnUnchangedSourceGivesLastItself"}, "nothing has changed"},
-		{"returns any last", returnsAnyLast, []string{"LastIsNotTakenOnTrust", "AChangedSourceIsSeen", "AFailureIsClassedAndHoldsNoValue"}, "last is not what the source holds"},
-		{"caches", caches, []string{"AChangedSourceIsSeen"}, "providers do not cache"},
-		{"changes last in place", changesLastInPlace, []string{"AnAnswerNeverChanges"}, "stays as it was"},
-		{"ignores its context", ignoresItsContext, []string{"AContextThatIsOverEndsFetch"}, "is an error"},
-		{"blames the source for the context", blamesTheSourceForTheContext, []string{"AContextThatIsOverEndsFetch"}, "says nothing against the source"},
-		{"serves one caller at a time", servesOneCallerAtATime, []string{"ConcurrentCallersGetTheSame"}, "safe for concurrent use"},
-		{"gives no origin", from(bundle.Origin{}), []string{"EverySecretHasAnOrigin"}, "needs an Origin"},
-		{"gives the value as origin", from(bundle.Origin{Provider: "memory", Location: canary}), []string{"EverySecretHasAnOrigin", "NothingButRevealShowsAValue"}, "shows a value"},
-		{"has an empty name", func(m *memory) bundle.Provider { return called{m, " "} }, []string{"ItSaysWhatItIsInOneLine"}, "in a few words"},
-		{"has a name of two lines", func(m *memory) bundle.Provider { return called{m, "a\nb"} }, []string{"ItSaysWhatItIsInOneLine"}, "one line"},
-		{"keeps a value in a field", func(m *memory) bundle.Provider { return &remembers{source: m.Fetch} }, []string{"NothingButRevealShowsAValue"}, "shows a value"},
-		{"fails without a kind", failsWithoutAKind, []string{"AFailureIsClassedAndHoldsNoValue"}, "tells the caller how to go on"},
-		{"quotes the source in an error", quotesTheSource, []string{"AFailureIsClassedAndHoldsNoValue"}, "shows a value"},
-		{"returns last with an error", returnsLastWithAnError, []string{"AFailureIsClassedAndHoldsNoValue"}, "no bundle with an error"},
-		{"waits and never sees a change", neverSees, []string{"WaitReturnsWhatChanged"}, "does not return"},
-		{"waits for a change before it says anything", waitsForAChangeFirst, []string{"WaitWithoutLastReturnsAtOnce"}, "does not return"},
-		{"hides that its context ended", hidesItsEnd, []string{"WaitEndsWithItsContext"}, "is an error"},
-	} {
-		t.Run(row.about, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { checkVerdict(t, row.make, row.fails, row.says) })
-		})
-	}
-}
-
-// The rules that a provider breaks by not returning: it is let go in the end.
-func TestTheSuiteRejectsAProviderThatHangs(t *testing.T) {
-	for _, row := range []struct {
-		about string
-		make  func(release <-chan struct{}) func(*memory) bundle.Provider
-		fails string
-	}{
-		{"Fetch", hangs, "AContextThatIsOverEndsFetch"},
-		{"Wait", neverEnds, "WaitEndsWithItsContext"},
-	} {
-		t.Run(row.about, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				release := make(chan struct{})
-				defer close(release)
-				checkVerdict(t, row.make(release), []string{row.fails}, "does not return")
+func TestSuite_BrokenProvider(t *testing.T) {
+	t.Run("fails the rule that it breaks", func(t *testing.T) {
+		for _, row := range []struct {
+			about string
+			make  func(*memory) bundle.Provider
+			// fails are the rules that it breaks, says a part of what the first of
+			// them says.
+			fails []string
+			says  string
+		}{
+			{"loses a secret", losesASecret, []string{"FetchReturnsWhatTheSourceHolds"}, "without last, Fetch returns what the source holds"},
+			{"makes a new bundle always", alwaysMakesANewBundle, []string{"AnUnchangedSourceGivesLastItself"}, "nothing has changed"},
+			{"returns any last", returnsAnyLast, []string{"LastIsNotTakenOnTrust", "AChangedSourceIsSeen", "AFailureIsClassedAndHoldsNoValue"}, "last is not what the source holds"},
+			{"caches", caches, []string{"AChangedSourceIsSeen"}, "providers do not cache"},
+			{"changes last in place", changesLastInPlace, []string{"AnAnswerNeverChanges"}, "stays as it was"},
+			{"ignores its context", ignoresItsContext, []string{"AContextThatIsOverEndsFetch"}, "is an error"},
+			{"blames the source for the context", blamesTheSourceForTheContext, []string{"AContextThatIsOverEndsFetch"}, "says nothing against the source"},
+			{"serves one caller at a time", servesOneCallerAtATime, []string{"ConcurrentCallersGetTheSame"}, "safe for concurrent use"},
+			{"gives no origin", from(bundle.Origin{}), []string{"EverySecretHasAnOrigin"}, "needs an Origin"},
+			{"gives the value as origin", from(bundle.Origin{Provider: "memory", Location: canary}), []string{"EverySecretHasAnOrigin", "NothingButRevealShowsAValue"}, "shows a value"},
+			{"has an empty name", func(m *memory) bundle.Provider { return called{m, " "} }, []string{"ItSaysWhatItIsInOneLine"}, "in a few words"},
+			{"has a name of two lines", func(m *memory) bundle.Provider { return called{m, "a\nb"} }, []string{"ItSaysWhatItIsInOneLine"}, "one line"},
+			{"keeps a value in a field", func(m *memory) bundle.Provider { return &remembers{source: m.Fetch} }, []string{"NothingButRevealShowsAValue"}, "shows a value"},
+			{"fails without a kind", failsWithoutAKind, []string{"AFailureIsClassedAndHoldsNoValue"}, "tells the caller how to go on"},
+			{"quotes the source in an error", quotesTheSource, []string{"AFailureIsClassedAndHoldsNoValue"}, "shows a value"},
+			{"returns last with an error", returnsLastWithAnError, []string{"AFailureIsClassedAndHoldsNoValue"}, "no bundle with an error"},
+			{"waits and never sees a change", neverSees, []string{"WaitReturnsWhatChanged"}, "does not return"},
+			{"waits for a change before it says anything", waitsForAChangeFirst, []string{"WaitWithoutLastReturnsAtOnce"}, "does not return"},
+			{"hides that its context ended", hidesItsEnd, []string{"WaitEndsWithItsContext"}, "is an error"},
+		} {
+			t.Run(row.about, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { checkVerdict(t, row.make, row.fails, row.says) })
 			})
-		})
-	}
+		}
+	})
+
+	// The rules that a provider breaks by not returning: it is let go in the end.
+	t.Run("fails a rule if it does not return", func(t *testing.T) {
+		for _, row := range []struct {
+			about string
+			make  func(release <-chan struct{}) func(*memory) bundle.Provider
+			fails string
+		}{
+			{"Fetch", hangs, "AContextThatIsOverEndsFetch"},
+			{"Wait", neverEnds, "WaitEndsWithItsContext"},
+		} {
+			t.Run(row.about, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					release := make(chan struct{})
+					defer close(release)
+					checkVerdict(t, row.make(release), []string{row.fails}, "does not return")
+				})
+			})
+		}
+	})
 }
 
 func checkVerdict(t *testing.T, make func(*memory) bundle.Provider, fails []string, says string) {
@@ -136,7 +140,7 @@ func checkVerdict(t *testing.T, make func(*memory) bundle.Provider, fails []stri
 	require.Contains(t, strings.Join(strings.Fields(failed[fails[0]]), " "), says, "the failure tells the story")
 }
 
-func TestTheSuiteRejectsAFixtureThatProvesNothing(t *testing.T) {
+func TestFixture_Validation(t *testing.T) {
 	m := newMemory()
 	short := m.fixture(m)
 	short.Want = map[string]string{"API_KEY": "short"}

@@ -25,7 +25,7 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-func TestFileConforms(t *testing.T) {
+func TestFile_Conformance(t *testing.T) {
 	for name, indent := range map[string]string{"top": "", "section": "  "} {
 		t.Run(name, func(t *testing.T) {
 			providertest.Run(t, func(t *testing.T) providertest.Fixture {
@@ -54,14 +54,37 @@ func TestFileConforms(t *testing.T) {
 	}
 }
 
-func TestFileNamesFileAndLine(t *testing.T) {
-	t.Chdir(filepath.Dir(write(t, "# ours\nSATCHEL_RUNNER_TOKEN: "+canary+"\nA: 0123\n")))
-	p := &yamlfile.File{Path: "config.yaml"}
-	b, err := p.Fetch(t.Context(), nil)
-	require.NoError(t, err)
-	require.Equal(t, 1, b.Len(), "the runner's own settings are left out")
-	require.Equal(t, []bundle.Origin{{Provider: "yaml", Location: "config.yaml:3"}}, b.Trace("A"))
-	require.Equal(t, "yaml config.yaml", p.String())
+func TestFile(t *testing.T) {
+	t.Run("sets the file and line as the origin", func(t *testing.T) {
+		t.Chdir(filepath.Dir(write(t, "# ours\nSATCHEL_RUNNER_TOKEN: "+canary+"\nA: 0123\n")))
+		p := &yamlfile.File{Path: "config.yaml"}
+		b, err := p.Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, 1, b.Len(), "the runner's own settings are left out")
+		require.Equal(t, []bundle.Origin{{Provider: "yaml", Location: "config.yaml:3"}}, b.Trace("A"))
+		require.Equal(t, "yaml config.yaml", p.String())
+	})
+
+	t.Run("treats a missing file as empty only if Optional is set", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "config.yaml")
+		for _, section := range []string{"", "secrets"} {
+			b, err := (&yamlfile.File{Path: path, Section: section, Optional: true}).Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			require.Zero(t, b.Len())
+			refused(t, &yamlfile.File{Path: path, Section: section}, "create the file, or set Optional")
+		}
+		refused(t, &yamlfile.File{Optional: true}, `yamlfile.File has no Path; write Path: "config.yaml"`)
+		refused(t, &yamlfile.File{Path: write(t, ""), Section: "secrets", Optional: true}, `there is no section "secrets"`)
+	})
+
+	t.Run("rejects a file above the limit and a directory", func(t *testing.T) {
+		fits := "A: " + strings.Repeat("x", 1<<20-3)
+		b, err := (&yamlfile.File{Path: write(t, fits)}).Fetch(t.Context(), nil)
+		require.NoError(t, err, "the limit itself is allowed")
+		require.Equal(t, 1, b.Len())
+		refused(t, &yamlfile.File{Path: write(t, fits+"x")}, "has more than 1048576 bytes")
+		refused(t, &yamlfile.File{Path: t.TempDir(), Optional: true}, "is a directory; want a regular file")
+	})
 }
 
 // refused fetches what must fail for good.
@@ -74,27 +97,6 @@ func refused(t *testing.T, p *yamlfile.File, want string) {
 	var fault *bundle.FetchError
 	require.ErrorAs(t, err, &fault, "the error says how to go on")
 	require.Equal(t, "permanent", fault.Kind.String(), "somebody has to act")
-}
-
-func TestAMissingFileIsEmptyOnlyIfOptional(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	for _, section := range []string{"", "secrets"} {
-		b, err := (&yamlfile.File{Path: path, Section: section, Optional: true}).Fetch(t.Context(), nil)
-		require.NoError(t, err)
-		require.Zero(t, b.Len())
-		refused(t, &yamlfile.File{Path: path, Section: section}, "create the file, or set Optional")
-	}
-	refused(t, &yamlfile.File{Optional: true}, `yamlfile.File has no Path; write Path: "config.yaml"`)
-	refused(t, &yamlfile.File{Path: write(t, ""), Section: "secrets", Optional: true}, `there is no section "secrets"`)
-}
-
-func TestFileReadsABoundedAmountOfARegularFile(t *testing.T) {
-	fits := "A: " + strings.Repeat("x", 1<<20-3)
-	b, err := (&yamlfile.File{Path: write(t, fits)}).Fetch(t.Context(), nil)
-	require.NoError(t, err, "the limit itself is allowed")
-	require.Equal(t, 1, b.Len())
-	refused(t, &yamlfile.File{Path: write(t, fits+"x")}, "has more than 1048576 bytes")
-	refused(t, &yamlfile.File{Path: t.TempDir(), Optional: true}, "is a directory; want a regular file")
 }
 
 func Example() {

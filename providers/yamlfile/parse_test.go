@@ -30,7 +30,7 @@ func values(secrets []bundle.Secret) map[string]string {
 	return m
 }
 
-func TestAValueIsTheTextInTheFile(t *testing.T) {
+func TestParse_Values(t *testing.T) {
 	for _, row := range []struct{ about, src, want string }{
 		{"word", "A: b", "b"},
 		{"octal", "A: 0123", "0123"},
@@ -77,132 +77,136 @@ func TestAValueIsTheTextInTheFile(t *testing.T) {
 	}
 }
 
-func TestNamesAreTakenAsText(t *testing.T) {
-	require.Equal(t, map[string]string{"yes": "1", "null": "2", "_": "3"}, read(t, "", "yes: 1\nnull: 2\n_: 3\n"))
+func TestParse(t *testing.T) {
+	t.Run("keeps names as text", func(t *testing.T) {
+		require.Equal(t, map[string]string{"yes": "1", "null": "2", "_": "3"}, read(t, "", "yes: 1\nnull: 2\n_: 3\n"))
+	})
+
+	t.Run("returns no secrets for an empty file", func(t *testing.T) {
+		for _, src := range []string{"", "\n", "# A: b\n", "---\n", "---\n...\n", "{}", "\ufeff"} {
+			require.Empty(t, read(t, "", src), "from %q", src)
+		}
+	})
+
+	t.Run("sets the line of the key as the origin", func(t *testing.T) {
+		secrets, err := parse("config.yaml", "", []byte("# one\nA: b\n\nB: |\n  x\n  y\nC: d\n"))
+		require.NoError(t, err)
+		var got []string
+		for _, s := range secrets {
+			got = append(got, s.Name+" "+s.Origin.String())
+		}
+		require.Equal(t, []string{"A yaml config.yaml:2", "B yaml config.yaml:4", "C yaml config.yaml:7"}, got)
+	})
+
+	t.Run("reads a section of a larger file", func(t *testing.T) {
+		const src = "version: &v 2\nlist: [1, {x: *v}]\nother: !tag\n  ? [complex]\n  : y\nsecrets:\n  A: 1\n  B: two\nnothing:\n"
+		require.Equal(t, map[string]string{"A": "1", "B": "two"}, read(t, "secrets", src), "the rest of the file may hold anything")
+		require.Empty(t, read(t, "nothing", src), "an empty section has no secrets")
+		require.Equal(t, map[string]string{"x": "1"}, read(t, "a b", "{a b: {x: 1}}"), "the key may be any")
+	})
+
+	t.Run("does not expand aliases", func(t *testing.T) {
+		var src strings.Builder
+		src.WriteString("a0: &a0 [" + canary + "]\n")
+		for i := 1; i < 60; i++ {
+			n, m := strconv.Itoa(i), strconv.Itoa(i-1)
+			src.WriteString("a" + n + ": &a" + n + " [" + strings.Repeat("*a"+m+",", 9) + "]\n")
+		}
+		src.WriteString("secrets:\n  A: 1\n")
+		// Expanded, it has 9^60 elements: the test would not end.
+		require.Equal(t, map[string]string{"A": "1"}, read(t, "secrets", src.String()))
+		_, err := parse("config.yaml", "", []byte(src.String()))
+		require.ErrorContains(t, err, "config.yaml:1: anchors are not read")
+	})
 }
 
-func TestAFileThatSaysNothingIsEmpty(t *testing.T) {
-	for _, src := range []string{"", "\n", "# A: b\n", "---\n", "---\n...\n", "{}", "\ufeff"} {
-		require.Empty(t, read(t, "", src), "from %q", src)
-	}
-}
+func TestParse_Errors(t *testing.T) {
+	t.Run("name the line and the fix", func(t *testing.T) {
+		for _, row := range []struct{ about, src, want string }{
+			{"null", "A: " + canary + "\nB: null", `config.yaml:2: B has no value; write "" for an empty one, and quotes around a word such as null`},
+			{"tilde", "A: ~", "config.yaml:1: A has no value"},
+			{"nothing", "A:\nB: " + canary, "config.yaml:1: A has no value"},
+			{"nested mapping", "A:\n  B: " + canary, "config.yaml:2: A holds a mapping or a list; want one value, between quotes if it has braces or brackets of its own"},
+			{"nested list", "A:\n- " + canary, "config.yaml:2: A holds a mapping or a list"},
+			{"flow mapping", "A: {" + canary + ": 1}", "config.yaml:1: A holds a mapping or a list"},
+			{"flow list", "\nA: [" + canary + "]", "config.yaml:2: A holds a mapping or a list"},
+			{"twice", "A: 1\n\nA: " + canary, "config.yaml:3: A is set a second time, after line 1; remove one of the two"},
+			{"twice, once between quotes", "A: 1\n'A': " + canary, "config.yaml:2: A is set a second time, after line 1"},
+			{"anchor on a value", "A: &" + canary + " b", "config.yaml:1: anchors are not read; remove it, or put quotes around a value that starts with &"},
+			{"anchor on a key", "&a A: " + canary, "config.yaml:1: anchors are not read"},
+			{"anchor at the top", "&a\nA: " + canary, "config.yaml:1: anchors are not read"},
+			{"alias of a key", "A: &a b\nB: *a", "config.yaml:1: anchors are not read"},
+			{"unknown alias", "A: *" + canary, "config.yaml:1: this is not well-formed YAML"},
+			{"merge key", "A: b\n<<: {C: " + canary + "}", "config.yaml:2: merge keys are not read; write every name out"},
+			{"tag", "A: !secret " + canary, "config.yaml:1: tags are not read; remove it, or put quotes around a value that starts with !"},
+			{"tag of YAML", "A: !!str " + canary, "config.yaml:1: tags are not read"},
+			{"tag of YAML on a quoted value", "A: !!binary '" + canary + "'", "config.yaml:1: tags are not read"},
+			{"tag without a name", "A: ! " + canary, "config.yaml:1: tags are not read"},
+			{"tag without a name on a quoted value", "A: ! '" + canary + "'", "config.yaml:1: tags are not read"},
+			{"tag on a key", "!x A: " + canary, "config.yaml:1: tags are not read"},
+			{"tag at the top", "!x\nA: " + canary, "config.yaml:1: tags are not read"},
+			{"several documents", "A: 1\n---\nB: " + canary, "config.yaml:2: a second document starts here; keep one to a file"},
+			{"an empty second document", "A: 1\n---\n", "config.yaml:2: a second document starts here"},
+			{"a bad second document", "A: 1\n---\n[" + canary, "config.yaml:4: this is not well-formed YAML"},
+			{"a list at the top", "- A: " + canary, "config.yaml:1: there is no mapping; write one NAME: value a line"},
+			{"a scalar at the top", canary, "config.yaml:1: there is no mapping"},
+			{"null at the top", "null", "config.yaml:1: there is no mapping"},
+			{"dotenv", "A=" + canary + "\nB=" + canary, "config.yaml:1: there is no mapping"},
+			{"a name with a dash", "A: 1\n" + canary + "-b: c", "config.yaml:2: this key cannot be a name; want letters, digits and _, not starting with a digit, at most 128"},
+			{"a name that is a number", "1: " + canary, "config.yaml:1: this key cannot be a name"},
+			{"an empty name", "'': " + canary, "config.yaml:1: this key cannot be a name"},
+			{"no name", ": " + canary, "config.yaml:1: this key cannot be a name"},
+			{"a name that is a list", "? [" + canary + "]\n: b", "config.yaml:1: this key cannot be a name"},
+			{"a NUL in a value", `A: "` + canary + `\0"`, "config.yaml:1: A has a NUL in its value; encode binary data, as base64 for instance"},
+			{"not closed", "A: 1\nB: \"" + canary + "\nC: 2\n", "config.yaml:4: this is not well-formed YAML; check the indentation, and put quotes around a value with special characters; it belongs to what starts on line 2"},
+			{"unknown escape", `A: "` + canary + `\q"`, "config.yaml:1: this is not well-formed YAML; check the indentation, and put quotes around a value with special characters"},
+			{"a flow list that is not closed", "A: 1\nB: [" + canary + "\nC: 2", "config.yaml:3: this is not well-formed YAML; check the indentation, and put quotes around a value with special characters; it belongs to what starts on line 2"},
+			{"two values", "A: 'b' " + canary, "config.yaml:1: this is not well-formed YAML"},
+			{"a tab for a blank", "A: 1\n\tB: " + canary, "config.yaml:2: this is not well-formed YAML"},
+			{"a colon in a value", "A: b: " + canary, "config.yaml:1: this is not well-formed YAML"},
+			{"bad indentation", "A: 1\n B: " + canary, "config.yaml:2: this is not well-formed YAML"},
+			{"a value that starts with @", "A: @" + canary, "config.yaml:1: this is not well-formed YAML"},
+			{"too deep", "A: " + strings.Repeat("[", 20000) + canary, "config.yaml:1: this is not well-formed YAML"},
+			{"too deep in blocks", strings.Repeat("- ", 20000) + canary, "config.yaml:1: this is not well-formed YAML"},
+			{"invalid UTF-8", "A: 1\nB: " + canary + "\xff", "config.yaml:2: this is not valid UTF-8; save the file as UTF-8, and encode binary data, as base64 for instance"},
+			{"UTF-16", "\xff\xfeA\x00:\x00", "config.yaml:1: this is not valid UTF-8"},
+			{"a NUL in the file", "A: b\nB: " + canary + "\x00", `config.yaml:2: there is U+0000, which YAML does not keep; write \u0000 between double quotes`},
+			{"a control character", "A: '" + canary + "\x1b'", `config.yaml:1: there is U+001B, which YAML does not keep; write \u001b between double quotes`},
+			{"a CR that ends no line", "A: b\rB: " + canary, `config.yaml:1: there is U+000D`},
+			{"a CR at the end", "A: " + canary + "\r", `config.yaml:1: there is U+000D`},
+			{"a next-line character", "A: '" + canary + "\u0085b'", `config.yaml:1: there is U+0085`},
+			{"a line separator", "A: '" + canary + "\u2028b'", `config.yaml:1: there is U+2028, which YAML does not keep; write \u2028 between double quotes`},
+			{"a paragraph separator", "A: '" + canary + "\u2029b'", `config.yaml:1: there is U+2029`},
+			{"no character", "A: " + canary + "\uffff", `config.yaml:1: there is U+FFFF`},
+		} {
+			t.Run(row.about, func(t *testing.T) {
+				secrets, err := parse("config.yaml", "", []byte(row.src))
+				require.ErrorContains(t, err, row.want, "the message says where, what and what to write")
+				require.NotContains(t, err.Error(), canary, "an error never holds a part of a value")
+				require.Regexp(t, messages, err.Error(), "the YAML library's own messages stay inside")
+				require.Nil(t, secrets, "a file is read as a whole or not at all")
+			})
+		}
+	})
 
-func TestOriginsAreTheLinesOfTheKeys(t *testing.T) {
-	secrets, err := parse("config.yaml", "", []byte("# one\nA: b\n\nB: |\n  x\n  y\nC: d\n"))
-	require.NoError(t, err)
-	var got []string
-	for _, s := range secrets {
-		got = append(got, s.Name+" "+s.Origin.String())
-	}
-	require.Equal(t, []string{"A yaml config.yaml:2", "B yaml config.yaml:4", "C yaml config.yaml:7"}, got)
-}
-
-func TestASectionOfALargerFileCanBeRead(t *testing.T) {
-	const src = "version: &v 2\nlist: [1, {x: *v}]\nother: !tag\n  ? [complex]\n  : y\nsecrets:\n  A: 1\n  B: two\nnothing:\n"
-	require.Equal(t, map[string]string{"A": "1", "B": "two"}, read(t, "secrets", src), "the rest of the file may hold anything")
-	require.Empty(t, read(t, "nothing", src), "an empty section has no secrets")
-	require.Equal(t, map[string]string{"x": "1"}, read(t, "a b", "{a b: {x: 1}}"), "the key may be any")
-}
-
-func TestARefusalNamesTheLineAndTheFix(t *testing.T) {
-	for _, row := range []struct{ about, src, want string }{
-		{"null", "A: " + canary + "\nB: null", `config.yaml:2: B has no value; write "" for an empty one, and quotes around a word such as null`},
-		{"tilde", "A: ~", "config.yaml:1: A has no value"},
-		{"nothing", "A:\nB: " + canary, "config.yaml:1: A has no value"},
-		{"nested mapping", "A:\n  B: " + canary, "config.yaml:2: A holds a mapping or a list; want one value, between quotes if it has braces or brackets of its own"},
-		{"nested list", "A:\n- " + canary, "config.yaml:2: A holds a mapping or a list"},
-		{"flow mapping", "A: {" + canary + ": 1}", "config.yaml:1: A holds a mapping or a list"},
-		{"flow list", "\nA: [" + canary + "]", "config.yaml:2: A holds a mapping or a list"},
-		{"twice", "A: 1\n\nA: " + canary, "config.yaml:3: A is set a second time, after line 1; remove one of the two"},
-		{"twice, once between quotes", "A: 1\n'A': " + canary, "config.yaml:2: A is set a second time, after line 1"},
-		{"anchor on a value", "A: &" + canary + " b", "config.yaml:1: anchors are not read; remove it, or put quotes around a value that starts with &"},
-		{"anchor on a key", "&a A: " + canary, "config.yaml:1: anchors are not read"},
-		{"anchor at the top", "&a\nA: " + canary, "config.yaml:1: anchors are not read"},
-		{"alias of a key", "A: &a b\nB: *a", "config.yaml:1: anchors are not read"},
-		{"unknown alias", "A: *" + canary, "config.yaml:1: this is not well-formed YAML"},
-		{"merge key", "A: b\n<<: {C: " + canary + "}", "config.yaml:2: merge keys are not read; write every name out"},
-		{"tag", "A: !secret " + canary, "config.yaml:1: tags are not read; remove it, or put quotes around a value that starts with !"},
-		{"tag of YAML", "A: !!str " + canary, "config.yaml:1: tags are not read"},
-		{"tag of YAML on a quoted value", "A: !!binary '" + canary + "'", "config.yaml:1: tags are not read"},
-		{"tag without a name", "A: ! " + canary, "config.yaml:1: tags are not read"},
-		{"tag without a name on a quoted value", "A: ! '" + canary + "'", "config.yaml:1: tags are not read"},
-		{"tag on a key", "!x A: " + canary, "config.yaml:1: tags are not read"},
-		{"tag at the top", "!x\nA: " + canary, "config.yaml:1: tags are not read"},
-		{"several documents", "A: 1\n---\nB: " + canary, "config.yaml:2: a second document starts here; keep one to a file"},
-		{"an empty second document", "A: 1\n---\n", "config.yaml:2: a second document starts here"},
-		{"a bad second document", "A: 1\n---\n[" + canary, "config.yaml:4: this is not well-formed YAML"},
-		{"a list at the top", "- A: " + canary, "config.yaml:1: there is no mapping; write one NAME: value a line"},
-		{"a scalar at the top", canary, "config.yaml:1: there is no mapping"},
-		{"null at the top", "null", "config.yaml:1: there is no mapping"},
-		{"dotenv", "A=" + canary + "\nB=" + canary, "config.yaml:1: there is no mapping"},
-		{"a name with a dash", "A: 1\n" + canary + "-b: c", "config.yaml:2: this key cannot be a name; want letters, digits and _, not starting with a digit, at most 128"},
-		{"a name that is a number", "1: " + canary, "config.yaml:1: this key cannot be a name"},
-		{"an empty name", "'': " + canary, "config.yaml:1: this key cannot be a name"},
-		{"no name", ": " + canary, "config.yaml:1: this key cannot be a name"},
-		{"a name that is a list", "? [" + canary + "]\n: b", "config.yaml:1: this key cannot be a name"},
-		{"a NUL in a value", `A: "` + canary + `\0"`, "config.yaml:1: A has a NUL in its value; encode binary data, as base64 for instance"},
-		{"not closed", "A: 1\nB: \"" + canary + "\nC: 2\n", "config.yaml:4: this is not well-formed YAML; check the indentation, and put quotes around a value with special characters; it belongs to what starts on line 2"},
-		{"unknown escape", `A: "` + canary + `\q"`, "config.yaml:1: this is not well-formed YAML; check the indentation, and put quotes around a value with special characters"},
-		{"a flow list that is not closed", "A: 1\nB: [" + canary + "\nC: 2", "config.yaml:3: this is not well-formed YAML; check the indentation, and put quotes around a value with special characters; it belongs to what starts on line 2"},
-		{"two values", "A: 'b' " + canary, "config.yaml:1: this is not well-formed YAML"},
-		{"a tab for a blank", "A: 1\n\tB: " + canary, "config.yaml:2: this is not well-formed YAML"},
-		{"a colon in a value", "A: b: " + canary, "config.yaml:1: this is not well-formed YAML"},
-		{"bad indentation", "A: 1\n B: " + canary, "config.yaml:2: this is not well-formed YAML"},
-		{"a value that starts with @", "A: @" + canary, "config.yaml:1: this is not well-formed YAML"},
-		{"too deep", "A: " + strings.Repeat("[", 20000) + canary, "config.yaml:1: this is not well-formed YAML"},
-		{"too deep in blocks", strings.Repeat("- ", 20000) + canary, "config.yaml:1: this is not well-formed YAML"},
-		{"invalid UTF-8", "A: 1\nB: " + canary + "\xff", "config.yaml:2: this is not valid UTF-8; save the file as UTF-8, and encode binary data, as base64 for instance"},
-		{"UTF-16", "\xff\xfeA\x00:\x00", "config.yaml:1: this is not valid UTF-8"},
-		{"a NUL in the file", "A: b\nB: " + canary + "\x00", `config.yaml:2: there is U+0000, which YAML does not keep; write \u0000 between double quotes`},
-		{"a control character", "A: '" + canary + "\x1b'", `config.yaml:1: there is U+001B, which YAML does not keep; write \u001b between double quotes`},
-		{"a CR that ends no line", "A: b\rB: " + canary, `config.yaml:1: there is U+000D`},
-		{"a CR at the end", "A: " + canary + "\r", `config.yaml:1: there is U+000D`},
-		{"a next-line character", "A: '" + canary + "\u0085b'", `config.yaml:1: there is U+0085`},
-		{"a line separator", "A: '" + canary + "\u2028b'", `config.yaml:1: there is U+2028, which YAML does not keep; write \u2028 between double quotes`},
-		{"a paragraph separator", "A: '" + canary + "\u2029b'", `config.yaml:1: there is U+2029`},
-		{"no character", "A: " + canary + "\uffff", `config.yaml:1: there is U+FFFF`},
-	} {
-		t.Run(row.about, func(t *testing.T) {
-			secrets, err := parse("config.yaml", "", []byte(row.src))
-			require.ErrorContains(t, err, row.want, "the message says where, what and what to write")
-			require.NotContains(t, err.Error(), canary, "an error never holds a part of a value")
-			require.Regexp(t, messages, err.Error(), "the YAML library's own messages stay inside")
-			require.Nil(t, secrets, "a file is read as a whole or not at all")
-		})
-	}
-}
-
-func TestARefusalOfASectionSaysWhichOne(t *testing.T) {
-	for _, row := range []struct{ about, src, want string }{
-		{"missing", "other:\n  A: 1\n", `config.yaml: there is no section "secrets" at the top of the file`},
-		{"empty file", "", `config.yaml: there is no section "secrets" at the top of the file`},
-		{"a list", "- secrets: 1\n", `config.yaml: there is no section "secrets" at the top of the file`},
-		{"twice", "secrets:\n  A: 1\nsecrets:\n  B: 1\n", `config.yaml:3: the section "secrets" is there a second time, after line 1; make them one`},
-		{"a scalar", "secrets: " + canary + "\n", "config.yaml:1: there is no mapping; write one NAME: value a line"},
-		{"an alias", "a: &a\n  A: " + canary + "\nsecrets: *a\n", "config.yaml:3: aliases are not read; write the value out, between quotes if it starts with *"},
-		{"an alias inside", "a: &a " + canary + "\nsecrets:\n  A: *a\n", "config.yaml:3: aliases are not read"},
-		{"an alias for a name", "a: &a " + canary + "\nsecrets:\n  *a : b\n", "config.yaml:3: aliases are not read"},
-	} {
-		t.Run(row.about, func(t *testing.T) {
-			_, err := parse("config.yaml", "secrets", []byte(row.src))
-			require.ErrorContains(t, err, row.want)
-			require.NotContains(t, err.Error(), canary)
-		})
-	}
-}
-
-func TestAliasesThatMultiplyAreNotExpanded(t *testing.T) {
-	var src strings.Builder
-	src.WriteString("a0: &a0 [" + canary + "]\n")
-	for i := 1; i < 60; i++ {
-		n, m := strconv.Itoa(i), strconv.Itoa(i-1)
-		src.WriteString("a" + n + ": &a" + n + " [" + strings.Repeat("*a"+m+",", 9) + "]\n")
-	}
-	src.WriteString("secrets:\n  A: 1\n")
-	// Expanded, it has 9^60 elements: the test would not end.
-	require.Equal(t, map[string]string{"A": "1"}, read(t, "secrets", src.String()))
-	_, err := parse("config.yaml", "", []byte(src.String()))
-	require.ErrorContains(t, err, "config.yaml:1: anchors are not read")
+	t.Run("name the section", func(t *testing.T) {
+		for _, row := range []struct{ about, src, want string }{
+			{"missing", "other:\n  A: 1\n", `config.yaml: there is no section "secrets" at the top of the file`},
+			{"empty file", "", `config.yaml: there is no section "secrets" at the top of the file`},
+			{"a list", "- secrets: 1\n", `config.yaml: there is no section "secrets" at the top of the file`},
+			{"twice", "secrets:\n  A: 1\nsecrets:\n  B: 1\n", `config.yaml:3: the section "secrets" is there a second time, after line 1; make them one`},
+			{"a scalar", "secrets: " + canary + "\n", "config.yaml:1: there is no mapping; write one NAME: value a line"},
+			{"an alias", "a: &a\n  A: " + canary + "\nsecrets: *a\n", "config.yaml:3: aliases are not read; write the value out, between quotes if it starts with *"},
+			{"an alias inside", "a: &a " + canary + "\nsecrets:\n  A: *a\n", "config.yaml:3: aliases are not read"},
+			{"an alias for a name", "a: &a " + canary + "\nsecrets:\n  *a : b\n", "config.yaml:3: aliases are not read"},
+		} {
+			t.Run(row.about, func(t *testing.T) {
+				_, err := parse("config.yaml", "secrets", []byte(row.src))
+				require.ErrorContains(t, err, row.want)
+				require.NotContains(t, err.Error(), canary)
+			})
+		}
+	})
 }
 
 // messages is everything that an error can say.

@@ -15,7 +15,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/gitserver"
 )
 
-func TestATokenIsAcceptedOnlyAsGitHubWouldAcceptIt(t *testing.T) {
+func TestVerify(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	other, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-func TestAFailureToReadSaysWhetherSomebodyHasToAct(t *testing.T) {
+func TestReadFile_Errors(t *testing.T) {
 	for _, row := range []struct {
 		about string
 		err   error
@@ -34,19 +34,21 @@ func TestAFailureToReadSaysWhetherSomebodyHasToAct(t *testing.T) {
 	}
 }
 
-func TestAnEqualBundleIsLastItself(t *testing.T) {
-	secrets := []bundle.Secret{{Name: "A"}, {Name: "SATCHEL_A"}, {Name: "SATCHEL"}}
-	first, err := Bundle(nil, secrets, nil)
-	require.NoError(t, err)
-	require.Equal(t, 2, first.Len(), "names that start with SATCHEL_ are left out")
-	again, err := Bundle(first, secrets, nil)
-	require.NoError(t, err)
-	require.Same(t, first, again)
-	other, err := Bundle(first, secrets, &bundle.Meta{Notices: []string{"n"}})
-	require.NoError(t, err)
-	require.NotSame(t, first, other, "what is said about the bundle counts")
-	empty, err := Bundle(nil, nil, nil)
-	require.NoError(t, err)
-	require.NotNil(t, empty, "an empty bundle is not taken for the missing last")
-	require.Equal(t, "SATCHEL_A", secrets[1].Name, "the caller's list stays as it is")
+func TestBundle(t *testing.T) {
+	t.Run("returns last if it is equal", func(t *testing.T) {
+		secrets := []bundle.Secret{{Name: "A"}, {Name: "SATCHEL_A"}, {Name: "SATCHEL"}}
+		first, err := Bundle(nil, secrets, nil)
+		require.NoError(t, err)
+		require.Equal(t, 2, first.Len(), "names that start with SATCHEL_ are left out")
+		again, err := Bundle(first, secrets, nil)
+		require.NoError(t, err)
+		require.Same(t, first, again)
+		other, err := Bundle(first, secrets, &bundle.Meta{Notices: []string{"n"}})
+		require.NoError(t, err)
+		require.NotSame(t, first, other, "what is said about the bundle counts")
+		empty, err := Bundle(nil, nil, nil)
+		require.NoError(t, err)
+		require.NotNil(t, empty, "an empty bundle is not taken for the missing last")
+		require.Equal(t, "SATCHEL_A", secrets[1].Name, "the caller's list stays as it is")
+	})
 }

@@ -98,150 +98,152 @@ func still(t *testing.T, d time.Duration, done <-chan result) {
 	}
 }
 
-func TestAFileThatDoesNotChangeIsReadOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, last := newReader(t, "1")
-		r.age(t, time.Hour)
-		done := r.begin(t, last)
-		still(t, time.Hour, done)
-		require.EqualValues(t, 1, r.reads.Load(), "looking at a file is not reading it")
-	})
-}
-
-func TestAYoungFileIsReadAgainUntilItsTimeCannotHideAnEdit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, last := newReader(t, "1")
-		r.age(t, 0)
-		done := r.begin(t, last)
-		still(t, time.Hour, done)
-		require.InDelta(t, 4, r.reads.Load(), 1.5, "for three seconds, and then no more")
-
-		r, last = newReader(t, "1")
-		stamp := time.Now()
-		require.NoError(t, os.Chtimes(r.path, stamp, stamp))
-		done = r.begin(t, last)
-		still(t, 500*time.Millisecond, done)
-		r.write(t, "2")
-		require.NoError(t, os.Chtimes(r.path, stamp, stamp))
-		got := within(t, 3*time.Second, done)
-		require.NoError(t, got.err)
-		a, _ := got.bundle.Get("A")
-		require.Equal(t, "2", a.Value.Reveal(), "an edit within the same tick of the file system's clock is seen")
-	})
-}
-
-func TestAHalfWrittenFileIsNotRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, last := newReader(t, "1")
-		r.age(t, time.Hour)
-		done := r.begin(t, last)
-		still(t, 10*time.Second, done)
-		for i := range 40 { // a slow writer, who begins with an empty file
-			r.write(t, string(make([]byte, i)))
-			still(t, 90*time.Millisecond, done)
-		}
-		r.write(t, "the whole text")
-		got := within(t, 2*time.Second, done)
-		require.NoError(t, got.err)
-		a, _ := got.bundle.Get("A")
-		require.Equal(t, "the whole text", a.Value.Reveal(), "a file is read when it has stopped changing")
-	})
-}
-
-func TestAFileThatBecomesUnusableEndsTheWaitOnceAndTheNextOneOutlastsIt(t *testing.T) {
-	for name, row := range map[string]struct {
-		spoil func(r *reader) error
-		kind  bundle.FetchKind
-	}{
-		"malformed": {func(r *reader) error { return os.WriteFile(r.path, []byte("!"), 0o600) }, bundle.FetchPermanent},
-		"deleted":   {func(r *reader) error { return os.Remove(r.path) }, bundle.FetchPermanent},
-		"replaced by a directory": {func(r *reader) error {
-			_ = os.Remove(r.path)
-			return os.Mkdir(r.path, 0o700)
-		}, bundle.FetchPermanent},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r, last := newReader(t, "1")
-				r.age(t, time.Hour)
-				done := r.begin(t, last)
-				still(t, time.Minute, done)
-				require.NoError(t, row.spoil(r))
-				got := within(t, 2*time.Second, done)
-				require.Nil(t, got.bundle)
-				var fault *bundle.FetchError
-				require.ErrorAs(t, got.err, &fault, "whoever waits is told")
-				require.Equal(t, row.kind.String(), fault.Kind.String())
-
-				r.reads.Store(0)
-				done = r.begin(t, last)
-				still(t, time.Hour, done)
-				require.LessOrEqual(t, r.reads.Load(), int32(5), "a file that cannot be used is no busy loop")
-				require.NoError(t, os.RemoveAll(r.path))
-				r.write(t, "1")
-				got = within(t, 2*time.Second, done)
-				require.NoError(t, got.err)
-				require.Same(t, last, got.bundle, "that it can be used again is news, even if it holds what it held")
-			})
+func TestWait(t *testing.T) {
+	t.Run("reads an unchanged file once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, last := newReader(t, "1")
+			r.age(t, time.Hour)
+			done := r.begin(t, last)
+			still(t, time.Hour, done)
+			require.EqualValues(t, 1, r.reads.Load(), "looking at a file is not reading it")
 		})
-	}
-}
-
-func TestAnOptionalFileThatIsMissingIsAnEmptyOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, last := newReader(t, "1")
-		r.optional = true
-		r.age(t, time.Hour)
-		done := r.begin(t, last)
-		still(t, time.Minute, done)
-		require.NoError(t, os.Remove(r.path))
-		got := within(t, 2*time.Second, done)
-		require.NoError(t, got.err)
-		require.Zero(t, got.bundle.Len())
-
-		done = r.begin(t, got.bundle)
-		still(t, time.Minute, done)
-		r.write(t, "2")
-		got = within(t, 2*time.Second, done)
-		require.NoError(t, got.err)
-		require.Equal(t, 1, got.bundle.Len())
 	})
-}
 
-func TestAFileThatCannotBeReadForNowEndsTheWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, last := newReader(t, "1")
-		down := &bundle.FetchError{Err: os.ErrDeadlineExceeded}
-		start := time.Now()
-		_, err := Wait(t.Context(), r.path, last, func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return nil, down })
-		require.Equal(t, error(down), err, "the caller backs off from what may go away by itself")
-		require.Less(t, time.Since(start), time.Second)
+	t.Run("reads a young file again until its time cannot hide an edit", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, last := newReader(t, "1")
+			r.age(t, 0)
+			done := r.begin(t, last)
+			still(t, time.Hour, done)
+			require.InDelta(t, 4, r.reads.Load(), 1.5, "for three seconds, and then no more")
+
+			r, last = newReader(t, "1")
+			stamp := time.Now()
+			require.NoError(t, os.Chtimes(r.path, stamp, stamp))
+			done = r.begin(t, last)
+			still(t, 500*time.Millisecond, done)
+			r.write(t, "2")
+			require.NoError(t, os.Chtimes(r.path, stamp, stamp))
+			got := within(t, 3*time.Second, done)
+			require.NoError(t, got.err)
+			a, _ := got.bundle.Get("A")
+			require.Equal(t, "2", a.Value.Reveal(), "an edit within the same tick of the file system's clock is seen")
+		})
 	})
-}
 
-func TestAWaitWithoutLastWaitsForAFileThatCanBeUsed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := &reader{path: filepath.Join(t.TempDir(), "file")}
-		done := r.begin(t, nil)
-		still(t, time.Hour, done)
-		r.write(t, "1")
-		got := within(t, 2*time.Second, done)
-		require.NoError(t, got.err)
-		require.Equal(t, 1, got.bundle.Len())
+	t.Run("does not read a half-written file", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, last := newReader(t, "1")
+			r.age(t, time.Hour)
+			done := r.begin(t, last)
+			still(t, 10*time.Second, done)
+			for i := range 40 { // a slow writer, who begins with an empty file
+				r.write(t, string(make([]byte, i)))
+				still(t, 90*time.Millisecond, done)
+			}
+			r.write(t, "the whole text")
+			got := within(t, 2*time.Second, done)
+			require.NoError(t, got.err)
+			a, _ := got.bundle.Get("A")
+			require.Equal(t, "the whole text", a.Value.Reveal(), "a file is read when it has stopped changing")
+		})
 	})
-}
 
-func TestAWaitEndsWithItsContextAtAnyMoment(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, last := newReader(t, "1")
-		for _, d := range []time.Duration{0, 50 * time.Millisecond, 500 * time.Millisecond, time.Minute} {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			start := time.Now()
-			b, err := Wait(ctx, r.path, last, r.fetch)
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.Nil(t, b)
-			require.Equal(t, d, time.Since(start))
-			cancel()
+	t.Run("reports a file that becomes unusable once", func(t *testing.T) {
+		for name, row := range map[string]struct {
+			spoil func(r *reader) error
+			kind  bundle.FetchKind
+		}{
+			"malformed": {func(r *reader) error { return os.WriteFile(r.path, []byte("!"), 0o600) }, bundle.FetchPermanent},
+			"deleted":   {func(r *reader) error { return os.Remove(r.path) }, bundle.FetchPermanent},
+			"replaced by a directory": {func(r *reader) error {
+				_ = os.Remove(r.path)
+				return os.Mkdir(r.path, 0o700)
+			}, bundle.FetchPermanent},
+		} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r, last := newReader(t, "1")
+					r.age(t, time.Hour)
+					done := r.begin(t, last)
+					still(t, time.Minute, done)
+					require.NoError(t, row.spoil(r))
+					got := within(t, 2*time.Second, done)
+					require.Nil(t, got.bundle)
+					var fault *bundle.FetchError
+					require.ErrorAs(t, got.err, &fault, "whoever waits is told")
+					require.Equal(t, row.kind.String(), fault.Kind.String())
+
+					r.reads.Store(0)
+					done = r.begin(t, last)
+					still(t, time.Hour, done)
+					require.LessOrEqual(t, r.reads.Load(), int32(5), "a file that cannot be used is no busy loop")
+					require.NoError(t, os.RemoveAll(r.path))
+					r.write(t, "1")
+					got = within(t, 2*time.Second, done)
+					require.NoError(t, got.err)
+					require.Same(t, last, got.bundle, "that it can be used again is news, even if it holds what it held")
+				})
+			})
 		}
+	})
+
+	t.Run("treats a missing optional file as empty", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, last := newReader(t, "1")
+			r.optional = true
+			r.age(t, time.Hour)
+			done := r.begin(t, last)
+			still(t, time.Minute, done)
+			require.NoError(t, os.Remove(r.path))
+			got := within(t, 2*time.Second, done)
+			require.NoError(t, got.err)
+			require.Zero(t, got.bundle.Len())
+
+			done = r.begin(t, got.bundle)
+			still(t, time.Minute, done)
+			r.write(t, "2")
+			got = within(t, 2*time.Second, done)
+			require.NoError(t, got.err)
+			require.Equal(t, 1, got.bundle.Len())
+		})
+	})
+
+	t.Run("returns a temporary read failure", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, last := newReader(t, "1")
+			down := &bundle.FetchError{Err: os.ErrDeadlineExceeded}
+			start := time.Now()
+			_, err := Wait(t.Context(), r.path, last, func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return nil, down })
+			require.Equal(t, error(down), err, "the caller backs off from what may go away by itself")
+			require.Less(t, time.Since(start), time.Second)
+		})
+	})
+
+	t.Run("without last waits for a usable file", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := &reader{path: filepath.Join(t.TempDir(), "file")}
+			done := r.begin(t, nil)
+			still(t, time.Hour, done)
+			r.write(t, "1")
+			got := within(t, 2*time.Second, done)
+			require.NoError(t, got.err)
+			require.Equal(t, 1, got.bundle.Len())
+		})
+	})
+
+	t.Run("ends with its context at any moment", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, last := newReader(t, "1")
+			for _, d := range []time.Duration{0, 50 * time.Millisecond, 500 * time.Millisecond, time.Minute} {
+				ctx, cancel := context.WithTimeout(t.Context(), d)
+				start := time.Now()
+				b, err := Wait(ctx, r.path, last, r.fetch)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.Nil(t, b)
+				require.Equal(t, d, time.Since(start))
+				cancel()
+			}
+		})
 	})
 }
