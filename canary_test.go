@@ -60,7 +60,7 @@ func TestCanary(t *testing.T) {
 				look()
 				w.become(fails(&bundle.FetchError{Err: errDown}))
 				look()
-				time.Sleep(30 * time.Hour) // the short one expires, and the layer does
+				time.Sleep(30 * time.Hour) // SHORT expires, and the layer becomes outdated
 				look()
 				w.become(fails(errPermanent))
 				look()
@@ -77,13 +77,13 @@ func TestCanary(t *testing.T) {
 				require.NoError(t, stop())
 				say(c, opts)
 
-				require.Contains(t, fmt.Sprint(c.Bundle().Environ()), "c4n4ry", "the canary must have been there to be found")
+				require.Contains(t, fmt.Sprint(c.Bundle().Environ()), "c4n4ry", "the canary must be in the bundle, or the test proves nothing")
 				require.NotContains(t, log.String(), "c4n4ry")
 				require.NotContains(t, rest.String(), "c4n4ry")
-				require.Contains(t, log.String(), "SHORT", "at debug level the log has names")
+				require.Contains(t, log.String(), "SHORT", "the log has names at debug level")
 				require.Contains(t, log.String(), "vault acme/web", "and origins")
 				for _, state := range []string{"fresh", "stale", "outdated", "revoked"} {
-					require.Contains(t, log.String(), state, "the run must have come by every state")
+					require.Contains(t, log.String(), state, "the run must pass through every state")
 				}
 			})
 		})

@@ -7,23 +7,23 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Changes yields what changes in the bundle until ctx ends, and waits in
-// between.
+// Changes yields the changes of the bundle until ctx is done. It blocks between
+// changes.
 //
 //	for diff := range client.Changes(ctx) {
 //		log.Print(diff) // names only
 //	}
 //
-// The first diff is relative to the bundle at the call of Changes, and each one
-// to that of the diff before. What changes while the loop body runs becomes one
-// diff, so that a slow reader misses steps and never the end state: applied one
-// after the other, the diffs lead to the bundle that [Client.Bundle] returns.
-// What has changed back is no change, and there are no empty diffs.
+// The first diff is relative to the bundle at the call of Changes, each further
+// diff to the bundle of the previous one. Changes made while the loop body runs
+// are combined into one diff, so a slow reader may miss steps but never the final
+// state: applied in order, the diffs lead to the bundle that [Client.Bundle]
+// returns. A reverted change is not reported, and no diff is empty.
 //
-// Every loop sees all changes, whoever else reads them: any number of loops may
-// run at once, over the answers of several calls or of one. Changes starts
-// nothing, and a loop that is left leaves nothing behind. Without [Client.Run]
-// only [Client.Refresh] changes the bundle.
+// Every loop sees all changes. Any number of loops may run concurrently, over the
+// results of several calls or of one. Changes starts no goroutine, and leaving the
+// loop releases everything. Without [Client.Run], only [Client.Refresh] changes
+// the bundle.
 func (c *Client) Changes(ctx context.Context) iter.Seq[bundle.Diff] {
 	start := c.Bundle()
 	return func(yield func(bundle.Diff) bool) {
@@ -46,8 +46,8 @@ func (c *Client) Changes(ctx context.Context) iter.Seq[bundle.Diff] {
 	}
 }
 
-// replacement returns a channel that is closed when the snapshot that Bundle
-// returns after this is replaced.
+// replacement returns a channel that is closed when the snapshot is replaced that
+// Bundle returns after this call.
 func (c *Client) replacement() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

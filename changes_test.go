@@ -16,7 +16,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// next returns the diff that comes next, and fails if none does in a day.
+// next returns the next diff, and fails if there is none within a day.
 func next(t *testing.T, changes iter.Seq[bundle.Diff]) string {
 	t.Helper()
 	got := make(chan bundle.Diff, 1)
@@ -30,13 +30,14 @@ func next(t *testing.T, changes iter.Seq[bundle.Diff]) string {
 	case d := <-got:
 		return d.String()
 	case <-time.After(24 * time.Hour):
-		require.Fail(t, "no diff comes")
+		require.Fail(t, "no diff within a day")
 		return ""
 	}
 }
 
-// refreshTo makes the source hold b, and the client fetch it. A test may end as
-// soon as it sees what came, and must not cut off the rest.
+// refreshTo sets the source to b and refreshes the client. It ignores the end of the
+// test's context: a test may end as soon as it sees the change, which must not cut
+// the refresh off.
 func refreshTo(t *testing.T, c *satchel.Client, s *source, b *bundle.Bundle) {
 	t.Helper()
 	s.become(gives(b))
@@ -53,8 +54,8 @@ func TestClient_Changes(t *testing.T) {
 			refreshTo(t, c, s, bundleOf(secret("A", "2"), secret("B", "1")))
 			changes := c.Changes(t.Context())
 			refreshTo(t, c, s, bundleOf(secret("A", "2"), secret("C", "1")))
-			require.Equal(t, "added C; removed B", next(t, changes), "what changed before the call does not count, and what changed before the loop does")
-			require.Equal(t, "added C; removed B", next(t, changes), "a second loop over the same answer begins where the first did")
+			require.Equal(t, "added C; removed B", next(t, changes), "changes before the call do not count, but changes before the loop do")
+			require.Equal(t, "added C; removed B", next(t, changes), "a second loop over the same sequence starts where the first did")
 
 			changes = c.Changes(t.Context())
 			inAnHour(func() { refreshTo(t, c, s, bundleOf(secret("C", "1"))) })
@@ -89,7 +90,7 @@ func TestClient_Changes(t *testing.T) {
 			refreshTo(t, c, s, bundleOf(secret("A", "1")))
 			refreshTo(t, c, s, bundleWith(bundle.Meta{Revision: "new"}, secret("A", "1")))
 			inAnHour(func() { refreshTo(t, c, s, bundleOf(secret("A", "1"), secret("B", "1"))) })
-			require.Equal(t, "added B", next(t, changes), "nor is a new revision of the same secrets one")
+			require.Equal(t, "added B", next(t, changes), "a new revision of the same secrets is not a change either")
 		})
 	})
 
@@ -102,11 +103,11 @@ func TestClient_Changes(t *testing.T) {
 			defer cancel()
 			shared := c.Changes(ctx)
 			const readers = 6
-			held := make([]map[string]string, readers) // what each reader believes
+			held := make([]map[string]string, readers) // each reader's secrets
 			diffs := make([]int, readers)
 			var group sync.WaitGroup
 			for i := range readers {
-				changes := shared // two of them read one answer
+				changes := shared // two of them share one sequence
 				if i > 1 {
 					changes = c.Changes(ctx)
 				}
@@ -146,11 +147,11 @@ func TestClient_Changes(t *testing.T) {
 			cancel()
 			group.Wait()
 			for i := range readers {
-				require.Equal(t, want, held[i], "reader %d knows the end state, whoever else reads and however slow it is", i)
+				require.Equal(t, want, held[i], "reader %d has the final state, even if it is slow or others read too", i)
 				require.Positive(t, diffs[i])
 			}
-			require.Greater(t, diffs[0], 150, "a reader that keeps up gets a diff for each rotation that arrives")
-			require.Equal(t, diffs[0], diffs[2], "and no other reader takes one away")
+			require.Greater(t, diffs[0], 150, "a reader that keeps up gets a diff for each rotation")
+			require.Equal(t, diffs[0], diffs[2], "and other readers do not take diffs from it")
 		})
 	})
 
@@ -162,14 +163,14 @@ func TestClient_Changes(t *testing.T) {
 			defer cancel()
 			start := time.Now()
 			for range c.Changes(ctx) {
-				require.Fail(t, "nothing has changed")
+				require.Fail(t, "a diff without a change")
 			}
 			require.Equal(t, time.Hour, time.Since(start))
 
 			changes := c.Changes(ctx)
 			refreshTo(t, c, s, bundleOf(secret("A", "2")))
 			for range changes {
-				require.Fail(t, "a context that has ended yields nothing")
+				require.Fail(t, "a diff after the end of the context")
 			}
 		})
 	})

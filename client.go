@@ -13,49 +13,49 @@ import (
 	"github.com/satchelhq/satchel/internal/shared"
 )
 
-// Client holds the merged bundle of several layers. Its methods are safe for
-// concurrent use.
+// Client holds the merged bundle of several layers. [New] returns one. Its methods
+// are safe for concurrent use.
 type Client struct {
 	current atomic.Pointer[bundle.Bundle]
 	layers  []*layer
-	opts    Options // complete
+	opts    Options // with defaults
 	running atomic.Bool
-	// moved tells Run that there may be something to do: see poke.
+	// moved wakes Run: see poke.
 	moved     chan struct{}
 	refreshes shared.Flight[refreshed]
 
-	// mu guards what follows and the record of each layer. It is never held
+	// mu guards the fields below and the record of each layer. It is never held
 	// while a provider, a hook or the logger runs.
 	mu sync.Mutex
-	// deadline is when time alone next changes the snapshot or a layer's
-	// state, or zero.
+	// deadline is when the snapshot or a layer's state next changes by time
+	// alone, or zero.
 	deadline time.Time
-	// replaced is closed when the snapshot is replaced. It is nil if nobody
-	// has asked since the last time.
+	// replaced is closed when the snapshot is replaced. It is nil if replacement
+	// was not called since the last time.
 	replaced chan struct{}
 	derived  []*derivation
-	// news are the hooks and log lines still to be called, in order.
+	// news are the pending calls of hooks and the logger, in order.
 	news       []func()
 	announcing bool
 }
 
 // New returns a client that has fetched every layer once. Layers are in rising
-// precedence: where several have a name, the last one wins. opts may be nil.
+// precedence: if several have the same name, the last one wins. opts may be nil.
 //
-// The layers are fetched side by side. What is unavailable is tried again, with
-// the pauses of [Client.Run], until ctx ends; there is no other limit. What
-// somebody has to act on first, [bundle.FetchPermanent] and
-// [bundle.FetchRevoked], ends New at once. To start without a layer, wrap it in
-// [bundle.Optional].
+// New fetches the layers concurrently. It retries unavailable layers with
+// [Client.Run]'s back-off until ctx is done; there is no other limit. Errors that
+// need a fix first, [bundle.FetchPermanent] and [bundle.FetchRevoked], end New
+// immediately. To start without a layer, wrap it in [bundle.Optional].
 //
-// Then New fails with a [*bundle.MissingError] if the bundle lacks a secret that
+// New then fails with a [*bundle.MissingError] if the bundle lacks a secret that
 // [Options.Require] names.
 //
-// Any other error names the layers that failed. It wraps the cause, and if ctx ended
-// also the context's error, so that [errors.Is] and [errors.As] find both.
+// A fetch error names the layers that failed. It wraps the cause and, if ctx is
+// done, also the context's error: [errors.Is] and [errors.As] find both. A nil
+// layer and an invalid option are errors too, returned before the first fetch.
 //
-// New starts nothing in the background: it returns when all its fetches have.
-// See [Client.Run].
+// New starts nothing in the background: it returns when all its fetches have
+// returned. See [Client.Run].
 func New(ctx context.Context, layers []bundle.Provider, opts *Options) (*Client, error) {
 	complete, err := opts.withDefaults()
 	if err != nil {
@@ -78,13 +78,13 @@ func New(ctx context.Context, layers []bundle.Provider, opts *Options) (*Client,
 	return c, nil
 }
 
-// Bundle returns the latest bundle. It never blocks and never returns nil.
+// Bundle returns the current bundle. It never blocks and never returns nil.
 //
-// Without [Client.Run] only [Client.Refresh] replaces the bundle, and secrets
+// Without [Client.Run], only [Client.Refresh] replaces the bundle, and secrets
 // stay in it past their expiry until then.
 func (c *Client) Bundle() *bundle.Bundle { return c.current.Load() }
 
-// fetchFirst fetches every layer until each has succeeded or one is refused.
+// fetchFirst fetches every layer until all have succeeded or one fails for good.
 func (c *Client) fetchFirst(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -98,7 +98,7 @@ func (c *Client) fetchFirst(ctx context.Context) error {
 		})
 	}
 	group.Wait()
-	// A refusal canceled the other layers; their errors say nothing more.
+	// A final failure canceled the other layers; their errors add nothing.
 	refused := slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return kindOf(err) == bundle.FetchUnavailable })
 	if len(refused) > 0 {
 		return errors.Join(refused...)
@@ -106,8 +106,8 @@ func (c *Client) fetchFirst(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// fetchUntilDone fetches one layer until it succeeds, is refused, or ctx ends.
-// It takes no turn: nobody else has the client yet.
+// fetchUntilDone fetches one layer until it succeeds, fails for good, or ctx is
+// done. It takes no turn: the client has no other users yet.
 func (c *Client) fetchUntilDone(ctx context.Context, l *layer) error {
 	var last error
 	for {
@@ -119,7 +119,7 @@ func (c *Client) fetchUntilDone(ctx context.Context, l *layer) error {
 			return fmt.Errorf("fetching %s: %w", l.place, err)
 		}
 		if last == nil || ctx.Err() == nil {
-			last = err // and not that the last of several attempts was cut off
+			last = err // of several attempts, ignore one that was cut off
 		}
 		if !pause(ctx, time.Until(l.next)) {
 			return fmt.Errorf("fetching %s: %w; the last attempt: %w", l.place, ctx.Err(), last)
@@ -127,7 +127,7 @@ func (c *Client) fetchUntilDone(ctx context.Context, l *layer) error {
 	}
 }
 
-// pause reports whether d passed before ctx ended.
+// pause reports whether d passed before ctx was done.
 func pause(ctx context.Context, d time.Duration) bool {
 	if ctx.Err() != nil {
 		return false

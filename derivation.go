@@ -14,23 +14,24 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// derivation is a Derived of whatever type.
+// derivation is a Derived of any type.
 type derivation struct {
 	client *Client
 	name   string // for people
 	build  func(*bundle.Bundle) (any, error)
 	names  []string
-	// moved tells tend that there may be something to do.
+	// moved wakes tend.
 	moved chan struct{}
 
-	// mu guards what follows. It is not held while the program's functions
-	// run. It may be held while Client.mu is taken, and not the other way.
+	// mu guards the fields below. It is not held while the program's functions run.
+	// Lock order: mu before Client.mu.
 	mu      sync.Mutex
 	value   *built // the last good one, or nil
 	retired []*built
-	work    *work // the call of build that is under way, or nil
-	// failed is the bundle with which the last call of build failed, with err
-	// and after failures-1 others in a row. It is nil if that call succeeded.
+	work    *work // the call of build under way, or nil
+	// failed is the bundle with which the last call of build failed. err is its
+	// error and failures the number of consecutive failures. failed is nil if that
+	// call succeeded.
 	failed   *bundle.Bundle
 	err      error
 	failures int
@@ -40,18 +41,18 @@ type derivation struct {
 // built is one value. derivation.mu guards it.
 type built struct {
 	value  any
-	closer io.Closer      // nil if value is none
+	closer io.Closer      // nil if value is not a closer
 	from   *bundle.Bundle // has the secrets that value was built from
 	uses   int
-	// retired is set while another is the value. Then it may be closed at due,
-	// or, if Run has ended, by its last Use.
+	// retired is set while another value is current. A retired value may be closed
+	// at due, or, if Run has ended (orphaned), by its last Use.
 	retired, orphaned bool
 	due               time.Time
 }
 
-// work is one call of build, which others may wait for. It is no flight of
-// package shared: it runs in the goroutine of its caller, which gets a panic of
-// build, and ends under the derivation's lock.
+// work is one call of build, which other callers may wait for. Package shared does
+// not fit: build runs in the goroutine of its caller, which gets its panic, and work
+// ends under the derivation's lock.
 type work struct {
 	from *bundle.Bundle
 	done chan struct{} // closed when err is set
@@ -60,8 +61,8 @@ type work struct {
 
 var errUnfinished = errors.New("build did not return")
 
-// hold returns the value for the current bundle, and that with so many more
-// uses. If need be it builds it first.
+// hold returns the value for the current bundle and adds uses to its count. If
+// necessary, it builds the value first.
 func (d *derivation) hold(uses int) (any, *built, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -85,20 +86,20 @@ func (d *derivation) hold(uses int) (any, *built, error) {
 	}
 }
 
-// stale reports whether the value was built from other secrets than b has, or
-// not at all. The caller holds mu.
+// stale reports whether the value was built from other secrets than those of b, or
+// does not exist. The caller holds mu.
 func (d *derivation) stale(b *bundle.Bundle) bool {
 	if d.value == nil || d.differ(d.value.from, b) {
 		return true
 	}
-	d.value.from = b // the next comparison is quicker
+	d.value.from = b // speeds up the next comparison
 	d.failed, d.err, d.failures = nil, nil, 0
 	return false
 }
 
-// keepsLastGood reports whether a stale value has to do, because building from
-// the secrets of b has failed: until the next attempt is due, while it is under
-// way, and always if Run makes it. The caller holds mu.
+// keepsLastGood reports whether a stale value stays in use because building from
+// the secrets of b has failed: until the next attempt is due, during that attempt,
+// and always if Run makes the attempts. The caller holds mu.
 func (d *derivation) keepsLastGood(b *bundle.Bundle) bool {
 	if d.value == nil || d.failed == nil || d.differ(d.failed, b) {
 		return false
@@ -112,8 +113,8 @@ func (d *derivation) differ(old, new *bundle.Bundle) bool {
 	return old != new && bundle.Compare(old, new).Touches(d.names...)
 }
 
-// construct calls build with b. The caller holds mu, which is released
-// meanwhile, and no other call is under way.
+// construct calls build with b. The caller holds mu, which construct releases
+// during the call, and no other call is under way.
 func (d *derivation) construct(b *bundle.Bundle) *work {
 	w := &work{from: b, done: make(chan struct{}), err: errUnfinished}
 	d.work = w
@@ -133,7 +134,7 @@ func (d *derivation) construct(b *bundle.Bundle) *work {
 	return w
 }
 
-// take takes note of what build returned. The caller holds mu.
+// take records the result of build. The caller holds mu.
 func (d *derivation) take(value any, w *work) {
 	if w.err == nil {
 		if d.failed != nil {
@@ -144,23 +145,23 @@ func (d *derivation) take(value any, w *work) {
 		return
 	}
 	if d.value == nil {
-		return // whoever asked gets the error
+		return // the caller gets the error
 	}
 	d.failures++
 	d.failed, d.err = w.from, masked(w.err, w.from)
 	d.next = time.Now().Add(backoff(d.failures, rand.N))
 	if d.failures == 1 {
-		d.log(slog.LevelWarn, "building a derived value failed; the last good one stays in use", "error", d.err)
+		d.log(slog.LevelWarn, "building a derived value failed; keeping the last good one", "error", d.err)
 	}
 }
 
-// replace makes value the one in use, and retires the one before. The caller
+// replace makes value the current one, and retires the previous one. The caller
 // holds mu.
 func (d *derivation) replace(value any, from *bundle.Bundle) {
 	closer := closerOf(value)
 	known := append([]*built{d.value}, d.retired...)
 	v := &built{}
-	// What build returns again must not be closed for having been replaced.
+	// An earlier value that build returns again must stay open.
 	if i := slices.IndexFunc(known, func(v *built) bool { return v != nil && same(v.closer, closer) }); i >= 0 {
 		v = known[i]
 	}
@@ -212,8 +213,7 @@ func (c *Client) tend(ctx context.Context, d *derivation) {
 	d.orphan()
 }
 
-// renew builds the value anew if that is due. What nobody has asked for yet, or
-// what was never built, is left to Get.
+// renew rebuilds the value if that is due. It leaves the first build to Get.
 func (d *derivation) renew() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -226,7 +226,7 @@ func (d *derivation) renew() {
 	}
 }
 
-// closeUnused closes what was replaced, is due at now and nobody uses.
+// closeUnused closes the retired values that are due at now and not in use.
 func (d *derivation) closeUnused(now time.Time) {
 	d.mu.Lock()
 	var unused []*built
@@ -243,8 +243,7 @@ func (d *derivation) closeUnused(now time.Time) {
 	}
 }
 
-// nextDue returns when tend has something to do again, or zero if it is poked
-// before.
+// nextDue returns when tend must act next, or zero if a poke comes first.
 func (d *derivation) nextDue() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -260,8 +259,8 @@ func (d *derivation) nextDue() time.Time {
 	return next
 }
 
-// orphan closes what was replaced and is not in use, and leaves the rest to its
-// last Use.
+// orphan closes the retired values that are not in use, and leaves the others to
+// their last Use.
 func (d *derivation) orphan() {
 	d.mu.Lock()
 	now := time.Now()
@@ -272,10 +271,10 @@ func (d *derivation) orphan() {
 	d.closeUnused(now)
 }
 
-// close closes a value that is no longer in retired.
+// close closes a value that was removed from retired.
 func (d *derivation) close(v *built) {
 	if err := v.closer.Close(); err != nil {
-		d.log(slog.LevelWarn, "closing a derived value that was replaced failed", "error", masked(err, v.from))
+		d.log(slog.LevelWarn, "closing a replaced derived value failed", "error", masked(err, v.from))
 		d.client.announce()
 	}
 }
@@ -303,7 +302,7 @@ func (d *derivation) status() DerivedStatus {
 	return s
 }
 
-// closerOf returns value as a closer, or nil if it is none or a nil pointer.
+// closerOf returns value as a closer, or nil if it is not a closer or a nil pointer.
 func closerOf(value any) io.Closer {
 	closer, ok := value.(io.Closer)
 	if v := reflect.ValueOf(value); !ok || v.Kind() == reflect.Pointer && v.IsNil() {

@@ -20,7 +20,7 @@ import (
 	"github.com/satchelhq/satchel/internal/leaktest"
 )
 
-// conn is something to close, which remembers when that happened.
+// conn is a closer that records when it was closed.
 type conn struct {
 	password string
 	uses     atomic.Int32
@@ -69,16 +69,16 @@ func TestDerive_Close(t *testing.T) {
 					all = append(all, mustGet(t, d))
 					time.Sleep(want / 4)
 				}
-				require.True(t, all[0].open(), "a value stays open for the grace period, for those who have it from Get")
+				require.True(t, all[0].open(), "a value from Get stays open for the grace period")
 				time.Sleep(want/4 - time.Nanosecond)
 				require.True(t, all[0].open())
 				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				require.False(t, all[0].open(), "and no longer")
-				require.True(t, all[1].open(), "each value has a period of its own")
+				require.True(t, all[1].open(), "each value has its own grace period")
 				time.Sleep(100 * time.Hour)
 				for _, old := range all[:3] {
-					require.Len(t, old.closings(), 1, "what was replaced is closed once")
+					require.Len(t, old.closings(), 1, "a replaced value is closed once")
 				}
 				require.True(t, all[3].open(), "the current value is never closed")
 			})
@@ -95,7 +95,7 @@ func TestDerive_Close(t *testing.T) {
 			require.NoError(t, d.Use(func(used *conn) error {
 				require.Same(t, old, used)
 				refreshTo(t, c, s, bundleOf(secret("A", "2")))
-				require.Equal(t, "2", mustGet(t, d).password, "others have the new one")
+				require.Equal(t, "2", mustGet(t, d).password, "another Get returns the new value")
 				var panicking sync.WaitGroup
 				panicking.Go(func() {
 					defer func() { _ = recover() }()
@@ -105,12 +105,12 @@ func TestDerive_Close(t *testing.T) {
 				time.Sleep(72 * time.Hour)
 				require.True(t, old.open(), "a value is never closed while it is in use")
 				return d.Use(func(used *conn) error {
-					require.Equal(t, "2", used.password, "who comes later uses the new one, even within a use of the old")
+					require.Equal(t, "2", used.password, "a later Use gets the new value, even within a Use of the old one")
 					return nil
 				})
 			}))
 			synctest.Wait()
-			require.Len(t, old.closings(), 1, "the end of the last use is the time to close it")
+			require.Len(t, old.closings(), 1, "the end of the last use closes it")
 			require.True(t, mustGet(t, d).open())
 		})
 	})
@@ -166,7 +166,7 @@ func TestDerive_Close(t *testing.T) {
 				mustGet(t, d)
 				synctest.Wait()
 				require.NoError(t, stop())
-				require.False(t, unused.open(), "nobody else would close it")
+				require.False(t, unused.open(), "Run closes the unused value at its end")
 				require.True(t, used.open())
 				return nil
 			}))
@@ -206,7 +206,7 @@ func TestDerive_Close(t *testing.T) {
 				refreshTo(t, c, s, bundleOf(secret("A", "1")))
 				require.Same(t, one, mustGet(t, d))
 				time.Sleep(time.Hour)
-				require.True(t, one.open(), "a value that is back is not closed for having been away")
+				require.True(t, one.open(), "a value that build returns again stays open")
 				require.True(t, two.open())
 				return nil
 			}))
@@ -269,7 +269,7 @@ func TestDerive_Close(t *testing.T) {
 			mustGet(t, d).err = errors.New("logging pass-word off: connection reset")
 			refreshTo(t, c, s, bundleOf(secret("A", "2")))
 			time.Sleep(time.Hour)
-			require.Contains(t, log.String(), `level=WARN msg="closing a derived value that was replaced failed" derived="*satchel_test.conn from A" error="logging [A] off: connection reset"`)
+			require.Contains(t, log.String(), `level=WARN msg="closing a replaced derived value failed" derived="*satchel_test.conn from A" error="logging [A] off: connection reset"`)
 		})
 	})
 
@@ -319,7 +319,7 @@ func TestDerive_Close(t *testing.T) {
 					}
 				})
 			}
-			for over.Err() == nil { // and Run starts and ends all the while
+			for over.Err() == nil { // meanwhile, Run starts and ends
 				ctx, cancel := context.WithTimeout(t.Context(), rand.N(10*time.Minute))
 				require.NoError(t, c.Run(ctx))
 				cancel()
@@ -340,7 +340,7 @@ func TestDerive_Close(t *testing.T) {
 				require.LessOrEqual(t, len(v.closings()), 1, "nothing is closed twice")
 				require.False(t, v.misused)
 			}
-			require.LessOrEqual(t, open, 7, "besides the current value only those of the last seconds are open")
+			require.LessOrEqual(t, open, 7, "only the current value and those of the last seconds are open")
 		})
 	})
 

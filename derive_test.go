@@ -15,13 +15,13 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// valueOf builds the value of a secret, and counts its calls.
+// valueOf returns a build function for the value of a secret, which counts its calls.
 func valueOf(name string, calls *atomic.Int32) func(*bundle.Bundle) (string, error) {
 	return func(b *bundle.Bundle) (string, error) {
 		calls.Add(1)
 		s, ok := b.Get(name)
 		if !ok {
-			return "", errors.New("there is no " + name)
+			return "", errors.New(name + " is missing")
 		}
 		return s.Value.Reveal(), nil
 	}
@@ -47,10 +47,10 @@ func TestDerive_Changes(t *testing.T) {
 	}{
 		{"a new value", []bundle.Secret{secret("A", "2")}, true},
 		{"another delivery", []bundle.Secret{byFile}, true},
-		{"its second secret arrives", []bundle.Secret{a, secret("B", "1")}, true},
-		{"it leaves", nil, true},
+		{"its second secret is added", []bundle.Secret{a, secret("B", "1")}, true},
+		{"its secret is removed", nil, true},
 		{"another secret", []bundle.Secret{a, secret("C", "1")}, false},
-		{"another place and version", []bundle.Secret{elsewhere}, false},
+		{"another origin and version", []bundle.Secret{elsewhere}, false},
 	} {
 		for _, running := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, running is %t", row.rule, running), func(t *testing.T) {
@@ -64,9 +64,9 @@ func TestDerive_Changes(t *testing.T) {
 					}
 					refreshTo(t, c, s, bundleOf(a, secret("C", "0")))
 					synctest.Wait()
-					require.Zero(t, calls.Load(), "nothing is built before it is asked for")
+					require.Zero(t, calls.Load(), "nothing is built before the first Get")
 					for range 3 {
-						require.EqualValues(t, 1, mustGet(t, d), "one value serves all")
+						require.EqualValues(t, 1, mustGet(t, d), "every Get returns the same value")
 					}
 					refreshTo(t, c, s, bundleOf(row.to...))
 					want := int32(1)
@@ -74,7 +74,7 @@ func TestDerive_Changes(t *testing.T) {
 						want = 2
 					}
 					for range 3 {
-						require.Equal(t, want, mustGet(t, d), "Get never returns the value of secrets that have changed")
+						require.Equal(t, want, mustGet(t, d), "Get never returns the value for secrets that have changed")
 					}
 				})
 			})
@@ -92,7 +92,7 @@ func TestDerive(t *testing.T) {
 			require.Equal(t, "1", mustGet(t, d))
 			refreshTo(t, c, s, bundleWith(bundle.Meta{Revision: "2"}, secret("A", "1")))
 			require.Equal(t, "1", mustGet(t, d))
-			require.EqualValues(t, 1, calls.Load(), "a revision is no secret")
+			require.EqualValues(t, 1, calls.Load(), "a revision is not a secret")
 			refreshTo(t, c, s, bundleOf(secret("A", "1"), secret("B", "1")))
 			require.Equal(t, "1", mustGet(t, d))
 			require.EqualValues(t, 2, calls.Load())
@@ -114,8 +114,8 @@ func TestDerive(t *testing.T) {
 				p.set(bundleOf(secret("A", fmt.Sprint("next ", i))))
 				time.Sleep(2 * time.Second)
 			}
-			require.EqualValues(t, 11, asked.Load(), "nobody has to ask again")
-			require.EqualValues(t, 11, late.Load(), "nor for one that was derived while Run runs")
+			require.EqualValues(t, 11, asked.Load(), "Run rebuilds without another Get")
+			require.EqualValues(t, 11, late.Load(), "also for a value derived while Run is active")
 			require.Zero(t, unasked.Load())
 			require.Equal(t, "next 9", mustGet(t, before))
 			require.EqualValues(t, 11, asked.Load())
@@ -130,7 +130,7 @@ func TestDerive(t *testing.T) {
 				c := newClient(t, nil, s)
 				d := satchel.Derive(c, func(b *bundle.Bundle) (string, error) {
 					if inside.Add(1) != 1 {
-						t.Error("build is called twice at a time")
+						t.Error("calls of build overlap")
 					}
 					defer inside.Add(-1)
 					calls.Add(1)
@@ -181,10 +181,10 @@ func TestDerive(t *testing.T) {
 			d := satchel.Derive(c, valueOf("A", &calls), "A")
 			for range 3 {
 				_, err := d.Get()
-				require.EqualError(t, err, "there is no A", "the error is build's own")
+				require.EqualError(t, err, "A is missing", "the error of build is returned unchanged")
 			}
-			err := d.Use(func(string) error { t.Error("there is nothing to use"); return nil })
-			require.EqualError(t, err, "there is no A")
+			err := d.Use(func(string) error { t.Error("f is called without a value"); return nil })
+			require.EqualError(t, err, "A is missing")
 			require.EqualValues(t, 4, calls.Load())
 			time.Sleep(time.Hour)
 			require.EqualValues(t, 4, calls.Load(), "Run leaves it to Get")
@@ -196,7 +196,7 @@ func TestDerive(t *testing.T) {
 	})
 }
 
-// brittle builds the value of A, and fails where that is bad.
+// brittle returns a build function for the value of A, which fails for a bad value.
 func brittle(calls *notes) func(*bundle.Bundle) (string, error) {
 	return func(b *bundle.Bundle) (string, error) {
 		a, _ := b.Get("A")
@@ -227,13 +227,13 @@ func TestDerive_FailedBuild(t *testing.T) {
 					for range 100 {
 						require.Equal(t, "good", mustGet(t, d), "stale is better than nothing")
 					}
-					require.Len(t, calls.all(), 2, "and not every Get tries again")
+					require.Len(t, calls.all(), 2, "and not every Get is an attempt")
 					status := c.Status()
 					require.Equal(t, satchel.Fresh, status.State, "the state is about the secrets")
 					require.EqualError(t, status.Derived[0].LastError, `parsing "[A]": it is bad`, "a value that the error quotes is masked")
 					require.Equal(t, 1, status.Derived[0].Attempts)
 					require.Contains(t, status.String(), "\n  string from A: stale, 1 failed attempt, next in ")
-					require.Contains(t, log.String(), `level=WARN msg="building a derived value failed; the last good one stays in use" derived="string from A" error="parsing \"[A]\": it is bad"`)
+					require.Contains(t, log.String(), `level=WARN msg="building a derived value failed; keeping the last good one" derived="string from A" error="parsing \"[A]\": it is bad"`)
 					require.NotContains(t, log.String()+status.String(), "bad-value")
 
 					for range 24 * 60 {
@@ -271,10 +271,10 @@ func TestDerive_FailedBuild(t *testing.T) {
 			down.Store(true)
 			refreshTo(t, c, s, bundleOf(secret("A", "2")))
 			time.Sleep(5 * time.Hour)
-			require.ErrorIs(t, c.Status().Derived[0].LastError, errDown, "an error without values stays what it is")
+			require.ErrorIs(t, c.Status().Derived[0].LastError, errDown, "an error without values is not replaced")
 			down.Store(false)
 			time.Sleep(5*time.Minute + time.Second)
-			require.NoError(t, c.Status().Derived[0].LastError, "Run has built it, though nobody asked")
+			require.NoError(t, c.Status().Derived[0].LastError, "Run has rebuilt it without a Get")
 			require.Equal(t, "2", mustGet(t, d))
 
 			down.Store(true)
@@ -282,7 +282,7 @@ func TestDerive_FailedBuild(t *testing.T) {
 			synctest.Wait()
 			refreshTo(t, c, s, bundleOf(secret("A", "2")))
 			require.Equal(t, "2", mustGet(t, d))
-			require.NoError(t, c.Status().Derived[0].LastError, "the value is the right one for the secrets that are back")
+			require.NoError(t, c.Status().Derived[0].LastError, "the value is right for the restored secrets")
 		})
 	})
 
@@ -324,10 +324,10 @@ func TestDerive_FailedBuild(t *testing.T) {
 				}
 				group.Wait()
 				if running {
-					require.Zero(t, waited.Load(), "Run makes the attempts, and everybody has the last good value")
+					require.Zero(t, waited.Load(), "Run makes the attempts, and every caller gets the last good value")
 					return
 				}
-				require.LessOrEqual(t, waited.Load(), int32(16), "one caller makes the attempt, and the others have the last good value")
+				require.LessOrEqual(t, waited.Load(), int32(16), "one caller makes the attempt, and the others get the last good value")
 			})
 		}
 	})
@@ -348,7 +348,7 @@ func TestDerive_FailedBuild(t *testing.T) {
 			group.Go(func() {
 				defer func() {
 					if recover() == nil {
-						t.Error("the panic is the program's to see")
+						t.Error("the caller must get the panic")
 					}
 				}()
 				_, _ = d.Get()

@@ -1,28 +1,29 @@
-// Package satchel keeps a program's secrets fresh. It is what a runner embeds:
-// it fetches bundles of secrets from several layers, lets the nearer layer win
-// name by name, and holds the result in memory.
+// Package satchel keeps a program's secrets fresh. Embed it in a runner: it
+// fetches bundles of secrets from several layers, merges them name by name so that
+// the last layer wins, and holds the result in memory.
 //
 //	layers := []bundle.Provider{platform, dotenv, env} // the last one wins
-//	client, err := satchel.New(ctx, layers, nil)       // everything fetched once
-//	group.Go(func() error { return client.Run(ctx) })  // kept fresh until ctx ends
+//	client, err := satchel.New(ctx, layers, nil)       // fetch every layer once
+//	group.Go(func() error { return client.Run(ctx) })  // refresh until ctx is done
 //	key, ok := client.Bundle().Get("ANTHROPIC_API_KEY")
 //
-// Start with [New], [Client.Run] and [Client.Bundle]. Each layer has a clock of
-// its own, and one that fails keeps its last good bundle: stale is better than
+// Start with [New], [Client.Run] and [Client.Bundle]. Each layer has its own
+// schedule, and a layer that fails keeps its last good bundle: stale is better than
 // empty. Then, as needed:
 //
-//   - [Check] says before the start whether all is ready, and what to do if not;
-//   - [Options.Require] names what the program cannot do without;
+//   - [Check] reports before the start whether everything is ready, and how to fix
+//     it if not;
+//   - [Options.Require] names the secrets that the program needs;
 //   - [Derive] builds a value from secrets, such as a database connection, and
-//     builds it anew when they are rotated;
-//   - [Client.Changes] yields what changes;
-//   - [Options.Redactor] masks secrets in the program's own logs;
-//   - [Client.Refresh] does not wait for the next refresh, and [Client.Status]
-//     says how old each layer is and what ails it.
+//     rebuilds it when they are rotated;
+//   - [Client.Changes] yields changes of the secrets;
+//   - [Options.Redactor] masks secrets in the program's logs;
+//   - [Client.Refresh] fetches all layers immediately;
+//   - [Client.Status] reports each layer's age and last error.
 //
-// Package bundle has the types: what a secret, a bundle and a provider are.
-// Open it next to use secrets. Package providers has the layers to choose from:
-// the platform, files, the environment. Package job runs programs with secrets.
-// Package bundle/redact masks secrets, package migrate moves local ones to the
-// platform, and package vault is the platform's side.
+// Package bundle has the types: secrets, bundles and the provider interface. Read
+// it next to use secrets. Package providers has the layers to choose from: the
+// platform, files, the environment. Package job runs programs with secrets.
+// Package bundle/redact masks secrets, package migrate moves local secrets to the
+// platform, and package vault is the server side of the platform.
 package satchel

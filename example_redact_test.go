@@ -12,8 +12,8 @@ import (
 	"github.com/satchelhq/satchel/bundle/redact"
 )
 
-// What the client holds is masked in the program's own log, and a rotated value
-// for a day more.
+// The client's secrets are masked in the program's log. A rotated value stays masked
+// for another day.
 func ExampleOptions_redactor() {
 	ctx := context.Background()
 	layers := []bundle.Provider{fixed{"DEPLOY_TOKEN": "xoxb-4f9a7c2e1b8d"}}

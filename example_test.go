@@ -13,7 +13,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// fixed stands for any provider; package providers has the real ones.
+// fixed stands in for any provider; package providers has real ones.
 type fixed map[string]string
 
 func (f fixed) String() string { return "fixed" }
@@ -26,7 +26,7 @@ func (f fixed) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 	return bundle.New(secrets, nil)
 }
 
-// The first program: fetch everything once, keep it fresh, use a secret.
+// A minimal program fetches everything once, keeps it fresh, and uses a secret.
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	platform := fixed{"ANTHROPIC_API_KEY": "from the platform", "DEPLOY_TOKEN": "from the platform"}
@@ -44,7 +44,7 @@ func Example() {
 	})
 
 	token, ok := client.Bundle().Get("DEPLOY_TOKEN")
-	fmt.Println(token.Value, ok) // a value does not print
+	fmt.Println(token.Value, ok) // a value does not print itself
 	fmt.Println(token.Value.Reveal())
 
 	stop()
@@ -91,7 +91,7 @@ func ExampleClient_Changes() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	changes := client.Changes(ctx) // counts from here
+	changes := client.Changes(ctx) // reports changes from here on
 
 	source["A"] = "2"
 	delete(source, "B")
@@ -100,12 +100,12 @@ func ExampleClient_Changes() {
 	}
 	for diff := range changes {
 		fmt.Println(diff)
-		stop() // the loop would wait for the next one
+		stop() // otherwise, the loop waits for the next one
 	}
 	// Output: changed A; removed B
 }
 
-// A client of some API that is made anew when its key is rotated.
+// A client of an API is rebuilt when its key is rotated.
 func ExampleDerive() {
 	ctx := context.Background()
 	source := fixed{"API_KEY": "first"}
@@ -117,7 +117,7 @@ func ExampleDerive() {
 	derived := satchel.Derive(client, func(b *bundle.Bundle) (*api, error) {
 		key, ok := b.Get("API_KEY")
 		if !ok {
-			return nil, errors.New("there is no API_KEY")
+			return nil, errors.New("API_KEY is missing")
 		}
 		return &api{key.Value}, nil
 	}, "API_KEY")
@@ -154,7 +154,7 @@ func ExampleCheck() {
 }
 
 func ExampleOptions() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // how long New may retry
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // limits the retries of New
 	defer cancel()
 	client, err := satchel.New(ctx, []bundle.Provider{fixed{"A": "1"}}, &satchel.Options{
 		Interval: 5 * time.Minute,

@@ -33,8 +33,8 @@ func TestExpiry(t *testing.T) {
 			require.Equal(t, []bundle.Problem{
 				{Name: "X", Reason: "is elsewhere"},
 				{Name: "A", Origin: bundle.Origin{Provider: "test", Location: "1-place"}, Reason: "expired at 2000-01-01T01:30:00Z", Retryable: true},
-			}, c.Bundle().Problems(), "whoever misses it can see why")
-			require.Equal(t, "1", c.Bundle().Revision(), "the rest of the metadata stays")
+			}, c.Bundle().Problems(), "the problem explains the missing secret")
+			require.Equal(t, "1", c.Bundle().Revision(), "the other metadata stays")
 			require.Equal(t, "2", value(c, "B"))
 
 			time.Sleep(24 * time.Hour)
@@ -44,7 +44,7 @@ func TestExpiry(t *testing.T) {
 			s.become(gives(bundleOf(expiring("A", "new", time.Now().Add(time.Hour)))))
 			time.Sleep(6 * time.Minute)
 			require.Equal(t, "new", value(c, "A"))
-			require.Empty(t, c.Bundle().Problems(), "the problem goes when the secret is back")
+			require.Empty(t, c.Bundle().Problems(), "the problem ends when the secret is back")
 		})
 	})
 
@@ -79,7 +79,7 @@ func TestExpiry(t *testing.T) {
 			time.Sleep(time.Hour)
 			synctest.Wait()
 			require.Equal(t, "bottom", value(c, "A"))
-			require.Equal(t, 1, len(c.Bundle().Trace("A")), "what has expired is not hidden but gone")
+			require.Equal(t, 1, len(c.Bundle().Trace("A")), "an expired secret is removed, not shadowed")
 		})
 	})
 
@@ -87,12 +87,12 @@ func TestExpiry(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSource("s", gives(bundleOf(expiring("A", "1", time.Now().Add(-time.Second)), expiring("B", "2", time.Now()))))
 			c := newClient(t, nil, s)
-			require.Zero(t, c.Bundle().Len(), "a secret ends at its expiry and not after it")
+			require.Zero(t, c.Bundle().Len(), "a secret is expired at its expiry, not only after it")
 			require.Len(t, c.Bundle().Problems(), 2)
 			before := c.Bundle()
 			_, err := c.Refresh(t.Context())
 			require.NoError(t, err)
-			require.Same(t, before, c.Bundle(), "the same problem again is no change")
+			require.Same(t, before, c.Bundle(), "the same problem again is not a change")
 		})
 	})
 
@@ -103,7 +103,7 @@ func TestExpiry(t *testing.T) {
 			c := newClient(t, &satchel.Options{Logger: loggerTo(&log, slog.LevelWarn)}, s)
 			run(t, c)
 			time.Sleep(24 * time.Hour)
-			require.Len(t, log.all(), 1, "the one that was there and ended; not what never was, nor the one that is still gone:\n%s", &log)
+			require.Len(t, log.all(), 1, "one line for the secret that expired; none for the one that arrived expired, and none later:\n%s", &log)
 			require.Contains(t, log.String(), `msg="secret expired" layer=s`)
 		})
 	})

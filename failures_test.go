@@ -20,16 +20,15 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
-// failure is one way in which a platform fails, and what the client is told.
+// failure is one way in which a platform fails, and the resulting error.
 type failure struct {
 	name       string
 	cause      func(f *failing)
 	kind       bundle.FetchKind
 	retryAfter time.Duration
-	// hourly is the most fetches that a client may make in any hour. Where a
-	// pause has a least length that is a hard bound. Pauses drawn evenly from 1
-	// to 300 s make 24 on average with a deviation of 3, and the first eight are
-	// shorter.
+	// hourly is the maximum number of fetches in any hour. It is a hard limit if the
+	// pauses have a least length. Pauses drawn evenly from 1 to 300 s make 24 fetches
+	// on average with a deviation of 3, and the first eight pauses are shorter.
 	hourly int
 }
 
@@ -61,8 +60,7 @@ func answers(code int, retryAfter string) func(*failing) {
 	}))
 }
 
-// failing is a platform with a provider that reaches it, until it is told to
-// fail.
+// failing is a platform that can be made to fail, and a provider for it.
 type failing struct {
 	platform    *vaulttest.Platform
 	provider    *providers.Platform
@@ -77,13 +75,13 @@ func newFailing(t *testing.T) *failing {
 	require.NoError(t, err)
 	f.revoke = func() { require.NoError(t, f.platform.Vault.RevokeToken(t.Context(), info.ID)) }
 
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	unused, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	require.NoError(t, nobody.Close(), "nobody is at its address from now on")
+	require.NoError(t, unused.Close(), "its address refuses connections from now on")
 	transport := f.platform.Client.Transport.(*http.Transport).Clone()
 	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if f.unreachable.Load() {
-			addr = nobody.Addr().String()
+			addr = unused.Addr().String()
 		}
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
@@ -91,13 +89,13 @@ func newFailing(t *testing.T) *failing {
 		URL:     f.platform.URL,
 		Token:   func(context.Context) (bundle.Value, error) { return token, nil },
 		Client:  &http.Client{Transport: transport},
-		Timeout: time.Second, // which the platform that is slow uses up
+		Timeout: time.Second, // the slow platform takes longer
 	}
 	return f
 }
 
-// TestFailures_Kinds ties the bounds below to what a real
-// platform and a real network make of them.
+// TestFailures_Kinds checks that a real platform and network cause the kinds of
+// errors for which the limits below are.
 func TestFailures_Kinds(t *testing.T) {
 	for _, row := range failures {
 		t.Run(row.name, func(t *testing.T) {
@@ -113,7 +111,7 @@ func TestFailures_Kinds(t *testing.T) {
 			if row.kind == bundle.FetchRevoked {
 				want = "(none)"
 			}
-			require.Equal(t, want, value(c, "A"), "only a revocation takes secrets away")
+			require.Equal(t, want, value(c, "A"), "only a revocation removes secrets")
 		})
 	}
 }
@@ -145,7 +143,7 @@ func TestFailures_HourlyLimit(t *testing.T) {
 						}
 						require.LessOrEqual(t, n, row.hourly, "in the hour from %s", first)
 					}
-					require.LessOrEqual(t, len(s.waited()), 1, "waiting adds one call to all of them together")
+					require.LessOrEqual(t, len(s.waited()), 1, "waiting adds at most one call in total")
 					require.False(t, s.overlapped())
 				})
 			})
@@ -185,14 +183,14 @@ func TestFailures_Recovery(t *testing.T) {
 					stop := run(t, c)
 					time.Sleep(100 * time.Hour)
 					require.NoError(t, stop())
-					require.Len(t, recovered, 1, "it recovers, and for good")
+					require.Len(t, recovered, 1, "it recovers once and stays fresh")
 					fetches := 0
 					for _, at := range w.fetched()[before:] {
 						if !at.After(recovered[0]) {
 							fetches++
 						}
 					}
-					require.LessOrEqual(t, fetches, n+1, "N failures and the success")
+					require.LessOrEqual(t, fetches, n+1, "N failures and one success")
 					require.Equal(t, "1", value(c, "A"))
 				})
 			})

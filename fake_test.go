@@ -21,8 +21,8 @@ import (
 // fetchFunc is a Fetch or a Wait.
 type fetchFunc func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error)
 
-// source is a provider in memory. It records its calls, and that no two of them
-// overlap.
+// source is a provider in memory. It records its calls, and whether any of them
+// overlapped.
 type source struct {
 	name string
 
@@ -46,7 +46,7 @@ func (s *source) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 	return fetch(ctx, last)
 }
 
-// call records the begin of a call and returns what records its end.
+// call records the start of a call. It returns a function that records its end.
 func (s *source) call(calls *[]time.Time) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,14 +60,14 @@ func (s *source) call(calls *[]time.Time) (end func()) {
 	}
 }
 
-// become makes later fetches do something else.
+// become sets the function for later fetches.
 func (s *source) become(fetch fetchFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fetch = fetch
 }
 
-// fetched returns when the fetches so far began.
+// fetched returns the start times of the fetches so far.
 func (s *source) fetched() []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func fails(err error) fetchFunc {
 	return func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return nil, err }
 }
 
-// hangs does nothing until its context ends.
+// hangs blocks until its context is done.
 func hangs(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundle, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
@@ -126,7 +126,7 @@ var (
 	errRevoked   = &bundle.FetchError{Kind: bundle.FetchRevoked, Err: errors.New("the token was revoked")}
 )
 
-// secret returns a secret of a place that its tests can recognize.
+// secret returns a secret with an origin that tests can recognize.
 func secret(name, value string) bundle.Secret {
 	return bundle.Secret{Name: name, Value: bundle.NewValue(value), Origin: bundle.Origin{Provider: "test", Location: value + "-place"}}
 }
@@ -148,7 +148,7 @@ func bundleWith(meta bundle.Meta, secrets ...bundle.Secret) *bundle.Bundle {
 	return b
 }
 
-// value returns what the client holds under name, or "(none)".
+// value returns the value of the client's secret, or "(none)".
 func value(c *satchel.Client, name string) string {
 	s, ok := c.Bundle().Get(name)
 	if !ok {
@@ -157,7 +157,7 @@ func value(c *satchel.Client, name string) string {
 	return s.Value.Reveal()
 }
 
-// quiet are options that do not log.
+// quiet returns options without a log.
 func quiet() *satchel.Options { return &satchel.Options{Logger: slog.New(slog.DiscardHandler)} }
 
 func newClient(t *testing.T, opts *satchel.Options, layers ...bundle.Provider) *satchel.Client {
@@ -173,8 +173,8 @@ func newClient(t *testing.T, opts *satchel.Options, layers ...bundle.Provider) *
 	return c
 }
 
-// run runs the client in the background. stop ends that and returns what Run
-// returned; without it, the end of the test does.
+// run calls the client's Run in the background. stop ends it and returns its error.
+// The end of the test stops it too.
 func run(t *testing.T, c *satchel.Client) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -194,7 +194,7 @@ func run(t *testing.T, c *satchel.Client) (stop func() error) {
 	return stop
 }
 
-// notes are lines that any goroutine may add to.
+// notes is a list of lines, safe for concurrent use.
 type notes struct {
 	mu    sync.Mutex
 	lines []string
@@ -212,7 +212,7 @@ func (n *notes) all() []string {
 	return slices.Clone(n.lines)
 }
 
-// Write makes notes what a slog handler writes to: a line at a time.
+// Write adds a line, for a slog handler, which writes one line at a time.
 func (n *notes) Write(line []byte) (int, error) {
 	n.add("%s", line)
 	return len(line), nil

@@ -15,8 +15,8 @@ import (
 	"github.com/satchelhq/satchel/providers/yamlfile"
 )
 
-// fileLayer is a layer over a file. line returns what the file holds if A has a
-// value.
+// fileLayer is a layer that reads a file. line returns the file's text for a value
+// of A.
 type fileLayer struct {
 	name string
 	make func(path string, optional bool) bundle.Provider
@@ -34,8 +34,8 @@ var fileLayers = []fileLayer{
 	}, func(value string) string { return "A: '" + value + "'\n" }, "A: [\n"},
 }
 
-// eachFileLayer runs a test in a bubble for each layer, with a running client of
-// it and one other layer. In a bubble the clock is made up, and files are real.
+// eachFileLayer runs a test for each file layer, in a bubble, with a running client
+// of the layer and another one. The bubble has a fake clock and real files.
 func eachFileLayer(t *testing.T, optional bool, test func(t *testing.T, f fileLayer, path string, c *satchel.Client)) {
 	for _, f := range fileLayers {
 		t.Run(f.name, func(t *testing.T) {
@@ -57,8 +57,8 @@ func put(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// soon is when a change of a file has arrived: a second between looks, and the
-// time that the file takes to settle.
+// soon is the time after which a change of a file has arrived: a second between
+// checks, and the time for the file to settle.
 const soon = 1300 * time.Millisecond
 
 func TestFiles(t *testing.T) {
@@ -74,7 +74,7 @@ func TestFiles(t *testing.T) {
 
 	t.Run("picks up a file renamed over another", func(t *testing.T) {
 		eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
-			for _, v := range []string{"2", "3", "4"} { // each time: a watcher of the first file would see one
+			for _, v := range []string{"2", "3", "4"} { // several, because a watcher of the first file would see only one
 				put(t, path+"~", f.line(v))
 				require.NoError(t, os.Rename(path+"~", path))
 				time.Sleep(soon)
@@ -111,7 +111,7 @@ func TestFiles(t *testing.T) {
 				last := value(c, "A")
 				require.NoError(t, os.Remove(path))
 				time.Sleep(soon)
-				require.Equal(t, satchel.Stale, c.Status().State, "that the file is gone is told at once")
+				require.Equal(t, satchel.Stale, c.Status().State, "the missing file is reported immediately")
 				require.ErrorIs(t, c.Status().LastError, os.ErrNotExist)
 				time.Sleep(3 * time.Hour)
 				require.Equal(t, last, value(c, "A"), "stale is better than empty")
@@ -119,7 +119,7 @@ func TestFiles(t *testing.T) {
 				time.Sleep(soon)
 				require.Equal(t, v, value(c, "A"))
 				require.Equal(t, satchel.Fresh, c.Status().State)
-				time.Sleep(time.Minute) // until the next wait is well under way
+				time.Sleep(time.Minute) // so that the next wait is under way
 			}
 		})
 	})
@@ -145,11 +145,11 @@ func TestFiles(t *testing.T) {
 				time.Sleep(soon)
 				require.Equal(t, satchel.Stale, c.Status().State)
 				time.Sleep(3 * time.Hour)
-				require.LessOrEqual(t, c.Status().Layers[1].Attempts, 3*60*10/135+2, "it is read at the ticks, and when it changes")
+				require.LessOrEqual(t, c.Status().Layers[1].Attempts, 3*60*10/135+2, "it is read on schedule and after changes only")
 				put(t, path, f.line(v))
 				time.Sleep(soon)
 				require.Equal(t, v, value(c, "A"))
-				time.Sleep(time.Minute) // until the next wait is well under way
+				time.Sleep(time.Minute) // so that the next wait is under way
 				require.Equal(t, satchel.Fresh, c.Status().State)
 			}
 		})

@@ -16,12 +16,12 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-// constant is a source that holds nothing but its bundle.
+// constant is a source that has only its bundle.
 type constant struct{ b *bundle.Bundle }
 
 func (c constant) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return c.b, nil }
 
-// constantWaiter is one that is waited on in vain.
+// constantWaiter is a constant whose Wait never returns a change.
 type constantWaiter struct{ constant }
 
 func (constantWaiter) Wait(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundle, error) {
@@ -29,8 +29,8 @@ func (constantWaiter) Wait(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundl
 	return nil, ctx.Err()
 }
 
-// idle runs n clients of p until they have nothing to do, and returns the bytes
-// of heap and stacks that each costs.
+// idle runs n clients of p until they are idle, and returns the bytes of heap and
+// stacks per client.
 func idle(t testing.TB, n int, p bundle.Provider) int {
 	used := func() int {
 		for range 4 { // stacks shrink by half at a time
@@ -66,16 +66,16 @@ func TestIdle(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		p    bundle.Provider
-		most int // in KiB. A wait has a goroutine, whose stack is 2 to 4 of them.
+		most int // in KiB. A wait has a goroutine with a stack of 2 to 4 KiB.
 	}{
-		{"of a layer that is fetched", constant{b}, 10},
-		{"of a layer that is waited on", constantWaiter{constant{b}}, 13},
-		{"of a file", &providers.Dotenv{Path: path}, 17},
+		{"with a layer that is fetched", constant{b}, 10},
+		{"with a layer that is waited on", constantWaiter{constant{b}}, 13},
+		{"with a file", &providers.Dotenv{Path: path}, 17},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cost := idle(t, 1000, row.p)
-				t.Logf("%d bytes a client, its bundle included", cost)
+				t.Logf("%d bytes per client, including its bundle", cost)
 				require.Less(t, cost, row.most<<10, "a process may have ten thousand clients")
 			})
 		})

@@ -25,7 +25,7 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"job", "bundle, bundle/redact, internal/envnames, job/internal/socket, x/sys", "a job takes any source of secrets: it does not know the client"},
 	{"job/internal/socket", "bundle, x/sys", "a socket serves values, and knows nothing of jobs"},
 
-	{"providers", "bundle, bundle/dotenv, internal/wire, providers/internal/local, providers/internal/remote", "providers know bundle; what needs a library has a package of its own"},
+	{"providers", "bundle, bundle/dotenv, internal/wire, providers/internal/local, providers/internal/remote", "providers know bundle; a provider that needs a library has its own package"},
 	{"providers/github", "bundle, providers/internal/remote", "a provider that speaks HTTP knows the calls that all share, and no other provider"},
 	{"providers/bitbucket", "bundle, providers/internal/remote", "a provider that speaks HTTP knows the calls that all share, and no other provider"},
 	{"providers/hashivault", "bundle, internal/outgoing, providers/internal/remote", "the provider speaks HTTP itself: reading from Vault takes none of its libraries"},

@@ -14,45 +14,44 @@ import (
 
 // layer is one provider and the record of its fetches.
 //
-// Whoever holds turn is the only one to call the provider and to change the
-// record. Readers without the turn hold Client.mu, and so does the holder
-// while it writes.
+// Only the holder of turn calls the provider and changes the record. Readers
+// without the turn hold Client.mu, and the holder holds it while it writes.
 type layer struct {
 	provider bundle.Provider
-	waiter   bundle.Waiter // nil if the provider is none
-	// name is what logs, hooks and Status call the layer; place is its name
-	// with its index, for errors.
+	waiter   bundle.Waiter // nil if the provider is not a Waiter
+	// name identifies the layer in logs, hooks and Status; place is its name with its
+	// index, for errors.
 	name, place string
-	// turn has room for one.
+	// turn has capacity one.
 	turn chan struct{}
 
-	// Client.mu guards what follows up to the record. wanted counts those of
-	// Refresh who want the turn; while there are any, Run does not take it. stop
-	// ends the wait that has the turn, if one has.
+	// Client.mu guards the two fields below. wanted counts the goroutines of Refresh
+	// that want the turn; while there are any, Run does not take it. stop ends the
+	// wait that has the turn, or is nil.
 	wanted int
 	stop   context.CancelFunc
 
 	// The record:
 
 	bundle *bundle.Bundle // the last good one, or nil if it was revoked
-	// shown is bundle without what has expired.
+	// shown is bundle without expired secrets.
 	shown *bundle.Bundle
-	// schedule is never changed in part: each event replaces it.
+	// schedule is replaced by each event, never modified.
 	schedule
 	state State // as last announced
-	// warned is when the log last said that the layer's token ends soon.
+	// warned is when the log last warned that the layer's token is due.
 	warned time.Time
 }
 
-// isNil reports whether p is nil or a nil pointer, as a constructor returns it
-// beside its error.
+// isNil reports whether p is nil or a nil pointer, as constructors return with an
+// error.
 func isNil(p bundle.Provider) bool {
 	v := reflect.ValueOf(p)
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// newLayers names the providers. Of several with one name the later ones get a
-// number.
+// newLayers names the providers. Of several with the same name, all but the first
+// get a number.
 func newLayers(providers []bundle.Provider) ([]*layer, error) {
 	layers := make([]*layer, 0, len(providers))
 	times := map[string]int{}
@@ -101,8 +100,8 @@ func (c *Client) giveBack(l *layer) {
 	c.poke()
 }
 
-// fetch fetches the layer and records the outcome. The caller has the turn.
-// That ctx ended is no outcome.
+// fetch fetches the layer and records the outcome. The caller has the turn. The end
+// of ctx is not recorded.
 func (c *Client) fetch(ctx context.Context, l *layer) error {
 	start := time.Now()
 	b, err := fetchWithin(ctx, c.opts.Timeout, l.provider, l.bundle)
@@ -119,30 +118,30 @@ func (c *Client) fetch(ctx context.Context, l *layer) error {
 	return err
 }
 
-// fetchWithin fetches from p. What takes longer than limit has failed.
+// fetchWithin fetches from p. The fetch fails if it takes longer than limit.
 func fetchWithin(ctx context.Context, limit time.Duration, p bundle.Provider, last *bundle.Bundle) (*bundle.Bundle, error) {
 	late := &lateError{limit}
 	attempt, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
 	b, err := p.Fetch(attempt, last)
-	if err != nil && ctx.Err() == nil && attempt.Err() != nil && !errors.Is(err, late) { // which package http returns
+	if err != nil && ctx.Err() == nil && attempt.Err() != nil && !errors.Is(err, late) { // package http returns late itself
 		err = fmt.Errorf("%s: %w", late, err)
 	}
 	return b, err
 }
 
-// lateError is why the context of an attempt that takes too long ends. It counts
-// for whatever [context.DeadlineExceeded] does, and tells [bundle.Optional] that
-// only the attempt is over.
+// lateError is the cause of the context's end when an attempt takes too long. It
+// is a [context.DeadlineExceeded], and a [bundle.FetchError], which tells
+// [bundle.Optional] that only the attempt is over.
 type lateError struct{ limit time.Duration }
 
-func (e *lateError) Error() string      { return fmt.Sprintf("no answer within %s", e.limit) }
+func (e *lateError) Error() string      { return fmt.Sprintf("no response within %s", e.limit) }
 func (*lateError) Timeout() bool        { return true }
 func (*lateError) Is(target error) bool { return target == context.DeadlineExceeded }
 func (*lateError) Unwrap() error        { return new(bundle.FetchError) }
 
-// record takes note of what the layer's source answered: a bundle, or an error
-// and no bundle. What tell says comes before what follows from the answer.
+// record records the response of the layer's source: a bundle, or an error and no
+// bundle. It queues tell before the consequences of the response.
 func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 	var withdrawn bool
 	if kindOf(err) == bundle.FetchRevoked && !l.revoked {
@@ -156,7 +155,7 @@ func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 	switch {
 	case withdrawn:
 		l.bundle = nil
-	case err == nil && !b.Equal(l.bundle): // of equal bundles the older stays
+	case err == nil && !b.Equal(l.bundle): // of equal bundles, keep the older
 		l.bundle = b
 	}
 	l.schedule = l.schedule.fetched(now, l.bundle, err, c.opts.Interval, rand.N)
@@ -172,14 +171,14 @@ func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 			c.news = append(c.news, func() { c.opts.Observer.Waiting(l.name, err) })
 		}
 	case l.attempts == 1:
-		// New publishes when it has every layer; until then this is the only
-		// sign of what it waits for.
+		// New publishes once it has every layer; until then, only this line shows why
+		// it waits.
 		c.log(slog.LevelWarn, "first fetch failed", "layer", l.name, "error", err)
 	}
 }
 
-// warnOfToken says once a day that a token has to be rotated: after it has ended
-// the layer is revoked.
+// warnOfToken logs once a day that a token must be rotated: once it has expired,
+// the source revokes the layer.
 func (c *Client) warnOfToken(l *layer, now time.Time) {
 	meta := l.bundle.Meta()
 	if !meta.TokenDue(now) || !l.warned.IsZero() && now.Sub(l.warned) < 24*time.Hour {
@@ -190,10 +189,11 @@ func (c *Client) warnOfToken(l *layer, now time.Time) {
 	if end := meta.TokenExpires; !end.IsZero() {
 		args = append(args, "expires", end)
 	}
-	c.log(slog.LevelWarn, "the token has to be rotated", args...)
+	c.log(slog.LevelWarn, "the token must be rotated", args...)
 }
 
-// kindOf returns what err, which may be nil, means for the next fetch.
+// kindOf returns the kind of err. Any error without a known kind, and nil, counts as
+// unavailable.
 func kindOf(err error) bundle.FetchKind {
 	if e, ok := errors.AsType[*bundle.FetchError](err); ok && (e.Kind == bundle.FetchPermanent || e.Kind == bundle.FetchRevoked) {
 		return e.Kind

@@ -24,8 +24,8 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
-// ours returns the stacks of the goroutines that run a client or a provider,
-// one or several to an entry.
+// ours returns the stacks of the goroutines of clients and providers. An entry may
+// stand for several goroutines.
 func ours(t *testing.T) []string {
 	t.Helper()
 	var all bytes.Buffer
@@ -72,23 +72,23 @@ func TestLeak_Client(t *testing.T) {
 		leaktest.Eventually(t, "Run waits on the platform", func() bool { return p.Requests() >= requests+3 })
 		closer, err := d.Get()
 		require.NoError(t, err)
-		require.NotEmpty(t, ours(t), "what runs must be seen, or the check would prove nothing")
+		require.NotEmpty(t, ours(t), "running goroutines must be found, or the test proves nothing")
 
 		cancel()
 		_, err = c.Refresh(ctx)
 		require.ErrorIs(t, err, context.Canceled)
 		group.Wait()
 		require.Empty(t, ours(t), "no goroutine outlives Run, Changes or a Refresh")
-		require.NoError(t, closer.Close(), "the current value is the program's to close")
+		require.NoError(t, closer.Close(), "the program closes the current value")
 	}
-	live()                          // what is made once is there from now on
-	p.Client.CloseIdleConnections() // which are the test's, as its client is
+	live()                          // initializes everything that is made once
+	p.Client.CloseIdleConnections() // the client belongs to the test
 	files, goroutines := leaktest.OpenFiles(t), runtime.NumGoroutine()
 	for range 5 {
 		live()
 	}
 	p.Client.CloseIdleConnections()
-	// The server has to notice that its clients are gone.
+	// The server notices closed connections with a delay.
 	leaktest.Eventually(t, "no file or connection stays open", func() bool { return leaktest.OpenFiles(t) <= files })
 	leaktest.Eventually(t, "no goroutine stays", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
@@ -102,7 +102,7 @@ func TestLeak_FailedNew(t *testing.T) {
 	group.Go(func() {
 		_, err := satchel.New(ctx, layers, quiet())
 		if err == nil {
-			t.Error("a platform that hangs has no bundle")
+			t.Error("New succeeds with a platform that hangs")
 		}
 	})
 	leaktest.Eventually(t, "the request arrives", func() bool { return p.Requests() > 0 })

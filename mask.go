@@ -12,22 +12,22 @@ import (
 	"github.com/satchelhq/satchel/bundle/redact"
 )
 
-// masked returns err, or one with the same text and the names of b's secrets in
-// place of their values if it holds any. What a program builds from secrets often
-// quotes them when it fails, as url.Parse quotes a connection string.
+// masked returns err, or if its text has values of b's secrets, an error whose
+// text has their names instead. Errors about values built from secrets often quote
+// them, as url.Parse quotes a connection string.
 func masked(err error, b *bundle.Bundle) error {
 	r := redact.New(slices.Collect(b.All())...)
 	err = r.Error(err)
 	text := err.Error()
 	if clean := maskShort(text, b, r.Unmaskable()); clean != text {
-		return errors.New(clean) // and nothing that still holds the text
+		return errors.New(clean) // does not wrap err, which has the text
 	}
 	return err
 }
 
-// maskShort replaces the values of names, which are too short to be found in
-// ordinary output without masking half of it. The text of an error is mostly
-// about the secrets.
+// maskShort replaces the values of names, which are too short to be masked in
+// ordinary output: there, most matches would be unrelated. The text of such an
+// error is mostly about the secrets.
 func maskShort(text string, b *bundle.Bundle, names []string) string {
 	if len(names) == 0 {
 		return text
@@ -36,7 +36,7 @@ func maskShort(text string, b *bundle.Bundle, names []string) string {
 	var forms []form
 	for s := range b.All() {
 		mark := "[" + s.Name + "]"
-		forms = append(forms, form{mark, mark}) // a marker that is there stays whole
+		forms = append(forms, form{mark, mark}) // an existing marker stays intact
 		if !slices.Contains(names, s.Name) {
 			continue
 		}
@@ -46,7 +46,7 @@ func maskShort(text string, b *bundle.Bundle, names []string) string {
 			forms = append(forms, form{text, mark})
 		}
 	}
-	// At one place the replacer prefers what comes first.
+	// At the same position, the replacer prefers the pair that comes first.
 	slices.SortFunc(forms, func(x, y form) int { return cmp.Compare(len(y.text), len(x.text)) })
 	var pairs []string
 	for _, f := range forms {

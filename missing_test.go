@@ -23,7 +23,7 @@ func TestOptions_Require(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			platform := newSource("platform", gives(bundleWith(bundle.Meta{Problems: []bundle.Problem{
 				{Name: "GITHUB_TOKEN", Origin: bundle.Origin{Provider: "github", Location: "acme"}, Reason: "the installation is suspended"},
-				{Name: "UNRELATED", Reason: "is nobody's business"},
+				{Name: "UNRELATED", Reason: "is unrelated"},
 			}}, secret("A", "1"), expiring("OLD", "1", time.Now().Add(-time.Hour)))))
 			down := newSource("shared", fails(errDown))
 			_, err := satchel.New(t.Context(), []bundle.Provider{bundle.Optional(down), platform},
@@ -33,8 +33,8 @@ func TestOptions_Require(t *testing.T) {
 			e, ok := errors.AsType[*bundle.MissingError](err)
 			require.True(t, ok, "a program can read the names")
 			require.Equal(t, []string{"ANTHROPIC_API_KEY", "GITHUB_TOKEN", "OLD"}, e.Names)
-			require.Len(t, e.Problems, 3, "those of other secrets explain nothing")
-			require.Len(t, down.fetched(), 1, "New does not retry for it")
+			require.Len(t, e.Problems, 3, "problems of other secrets are left out")
+			require.Len(t, down.fetched(), 1, "New does not retry")
 		})
 	})
 
@@ -42,7 +42,7 @@ func TestOptions_Require(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, err := satchel.New(t.Context(), []bundle.Provider{newSource("one", gives(bundleOf(secret("A", "1")))), newSource("two", gives(bundleOf(secret("B", ""))))},
 				requiring("A", "B"))
-			require.NoError(t, err, "an empty value is a value")
+			require.NoError(t, err, "an empty value counts as present")
 			require.Equal(t, 2, c.Bundle().Len())
 		})
 	})

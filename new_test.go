@@ -28,12 +28,12 @@ func TestNew(t *testing.T) {
 			}
 			start := time.Now()
 			c := newClient(t, nil, layers...)
-			require.Equal(t, 10*time.Second, time.Since(start), "the layers must not wait for each other")
+			require.Equal(t, 10*time.Second, time.Since(start), "the layers are fetched concurrently")
 			for _, s := range sources {
 				require.Len(t, s.fetched(), 1)
 			}
 			require.Equal(t, "3", value(c, "A"), "the last layer wins")
-			require.Equal(t, 5, c.Bundle().Len(), "names that only one layer has must all be there")
+			require.Equal(t, 5, c.Bundle().Len(), "names of single layers are all present")
 
 			time.Sleep(48 * time.Hour)
 			require.Len(t, sources[0].fetched(), 1, "New starts nothing in the background")
@@ -45,7 +45,7 @@ func TestNew(t *testing.T) {
 			left := 5
 			s := newSource("flaky", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 				if left--; left >= 0 {
-					return nil, &bundle.FetchError{Kind: bundle.FetchKind(99 * (left % 2)), Err: errDown} // a kind nobody knows counts as unavailable
+					return nil, &bundle.FetchError{Kind: bundle.FetchKind(99 * (left % 2)), Err: errDown} // an unknown kind counts as unavailable
 				}
 				return bundleOf(secret("A", "1")), nil
 			})
@@ -53,10 +53,10 @@ func TestNew(t *testing.T) {
 			c := newClient(t, nil, s, steady)
 			require.Equal(t, "1", value(c, "A"))
 			require.Len(t, s.fetched(), 6)
-			require.Len(t, steady.fetched(), 1, "a layer that succeeded is not fetched again for another's sake")
+			require.Len(t, steady.fetched(), 1, "a layer that succeeded is not fetched again because another failed")
 			for i, gap := range gaps(s.fetched()) {
-				require.GreaterOrEqual(t, gap, time.Second, "a retry needs a pause")
-				require.LessOrEqual(t, gap, time.Second<<(i+1), "the limit of the pause doubles from 2 s")
+				require.GreaterOrEqual(t, gap, time.Second, "a retry follows a pause")
+				require.LessOrEqual(t, gap, time.Second<<(i+1), "the limit of the pause starts at 2 s and doubles")
 			}
 			require.Equal(t, satchel.Fresh, c.Status().State)
 			require.NoError(t, c.Status().LastError, "a success ends the error")
@@ -76,9 +76,9 @@ func TestNew(t *testing.T) {
 					start := time.Now()
 					c, err := satchel.New(t.Context(), []bundle.Provider{down, slow, bad}, quiet())
 					require.Nil(t, c)
-					require.Equal(t, 3*time.Second, time.Since(start), "retrying does not help, nor does waiting for the others")
+					require.Equal(t, 3*time.Second, time.Since(start), "New neither retries nor waits for the other layers")
 					require.EqualError(t, err, "fetching layers[2] (dotenv .env): reading: "+cause.Error(),
-						"the error names the layer that is to blame, and only that")
+						"the error names only the layer that failed for good")
 					require.ErrorIs(t, err, error(cause))
 					require.True(t, down.idle() && slow.idle() && bad.idle(), "no fetch outlives New")
 				})
@@ -94,12 +94,12 @@ func TestNew(t *testing.T) {
 			slow := newSource("slow", hangs)
 			fine := newSource("fine", gives(nil))
 			_, err := satchel.New(ctx, []bundle.Provider{fine, down, slow}, quiet())
-			require.ErrorIs(t, err, context.DeadlineExceeded, "the context's error says why New gave up")
-			require.ErrorIs(t, err, errDown, "the last attempt's says what was wrong until then")
+			require.ErrorIs(t, err, context.DeadlineExceeded, "the context's error tells why New gave up")
+			require.ErrorIs(t, err, errDown, "the last attempt's error tells what was wrong")
 			_, ok := errors.AsType[*bundle.FetchError](err)
 			require.True(t, ok)
 			require.ErrorContains(t, err, "fetching layers[1] (down): context deadline exceeded; the last attempt: connection refused")
-			require.ErrorContains(t, err, "fetching layers[2] (slow): context deadline exceeded; the last attempt: no answer within 1m0s")
+			require.ErrorContains(t, err, "fetching layers[2] (slow): context deadline exceeded; the last attempt: no response within 1m0s")
 			require.NotContains(t, err.Error(), "fine")
 			require.True(t, down.idle() && slow.idle(), "no fetch outlives New")
 		})
@@ -130,7 +130,7 @@ func TestNew(t *testing.T) {
 			})
 			_, err := satchel.New(ctx, []bundle.Provider{s}, quiet())
 			require.EqualError(t, err, "fetching layers[0] (s): context deadline exceeded; the last attempt: connection refused",
-				"that New gave up during an attempt does not say what is wrong")
+				"the error of the attempt that was cut off is left out")
 		})
 	})
 
@@ -148,7 +148,7 @@ func TestNew(t *testing.T) {
 			opts.Timeout = 20 * time.Second
 			c := newClient(t, opts, s)
 			require.Equal(t, "1", value(c, "A"))
-			require.InDelta(t, 21.5, time.Since(start).Seconds(), 0.51, "the timeout, and then a pause of 1 to 2 s")
+			require.InDelta(t, 21.5, time.Since(start).Seconds(), 0.51, "the timeout and a pause of 1 to 2 s")
 		})
 	})
 
@@ -158,10 +158,10 @@ func TestNew(t *testing.T) {
 		_, err := satchel.New(ctx, []bundle.Provider{ok, nil}, nil)
 		require.EqualError(t, err, "layers[1] is nil; leave it out")
 		_, err = satchel.New(ctx, []bundle.Provider{ok, (*source)(nil)}, nil)
-		require.EqualError(t, err, "layers[1] is nil; leave it out", "a nil pointer is what a constructor returns beside an error")
+		require.EqualError(t, err, "layers[1] is nil; leave it out", "a constructor returns a nil pointer with an error")
 		_, err = satchel.New(ctx, []bundle.Provider{ok}, &satchel.Options{MaxStale: -time.Second})
 		require.EqualError(t, err, "option MaxStale is -1s; want a positive duration, or zero for the default")
-		require.Empty(t, ok.fetched(), "nothing is fetched with settings that are wrong")
+		require.Empty(t, ok.fetched(), "nothing is fetched with invalid settings")
 	})
 
 	t.Run("numbers layers with the same name", func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestNew(t *testing.T) {
 	t.Run("accepts no layers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClient(t, nil)
-			require.NotNil(t, c.Bundle(), "an empty bundle and not nil")
+			require.NotNil(t, c.Bundle(), "the bundle is empty, not nil")
 			require.Zero(t, c.Bundle().Len())
 			stop := run(t, c)
 			changed, err := c.Refresh(t.Context())
@@ -215,28 +215,28 @@ func TestNew_Optional(t *testing.T) {
 			defer cancel()
 			c, err := satchel.New(ctx, []bundle.Provider{bundle.Optional(stuck), newSource("local", gives(bundleOf(secret("A", "1"))))}, quiet())
 			require.NoError(t, err)
-			require.Equal(t, time.Minute, time.Since(start), "one attempt is enough to know that there is nothing to be had")
+			require.Equal(t, time.Minute, time.Since(start), "an optional layer gets one attempt")
 			require.Len(t, stuck.fetched(), 1)
 			require.Equal(t, "1", value(c, "A"))
-			require.Equal(t, []bundle.Problem{{Origin: bundle.Origin{Provider: "platform"}, Reason: "no answer within 1m0s: context deadline exceeded", Retryable: true}},
+			require.Equal(t, []bundle.Problem{{Origin: bundle.Origin{Provider: "platform"}, Reason: "no response within 1m0s: context deadline exceeded", Retryable: true}},
 				c.Bundle().Problems())
 
 			stuck.become(func(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundle, error) {
 				<-ctx.Done()
-				return nil, fmt.Errorf("asking: %w", context.Cause(ctx)) // as package http does
+				return nil, fmt.Errorf("requesting: %w", context.Cause(ctx)) // as package http does
 			})
 			b, err := satchel.New(ctx, []bundle.Provider{bundle.Optional(stuck)}, quiet())
 			require.NoError(t, err)
-			require.Equal(t, "asking: no answer within 1m0s", b.Bundle().Problems()[0].Reason, "it is said once")
+			require.Equal(t, "requesting: no response within 1m0s", b.Bundle().Problems()[0].Reason, "the timeout is reported once")
 			_, err = c.Refresh(ctx)
-			require.EqualError(t, err, "fetching layers[0] (platform): asking: no answer within 1m0s")
+			require.EqualError(t, err, "fetching layers[0] (platform): requesting: no response within 1m0s")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			stuck.become(hangs)
 
 			ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			_, err = satchel.New(ctx, []bundle.Provider{bundle.Optional(stuck)}, quiet())
-			require.ErrorIs(t, err, context.DeadlineExceeded, "the end of the context is no problem of the layer")
+			require.ErrorIs(t, err, context.DeadlineExceeded, "the end of the context is not a problem of the layer")
 		})
 	})
 }

@@ -12,62 +12,61 @@ import (
 
 // Options are the settings of a [Client].
 type Options struct {
-	// Interval is the longest time between two refreshes of a layer that
-	// works. A bundle may bring the next one forward: it asks for one with
-	// RefreshAfter, or has a secret that expires soon. [Client.Run] has the
-	// rule. More than a year counts as a year. Default: 15 minutes.
+	// Interval is the longest time between two refreshes of a working layer. A
+	// bundle may bring the next refresh forward, with RefreshAfter or with a secret
+	// that expires soon; see [Client.Run]. More than a year counts as a year.
+	// Default: 15 minutes.
 	Interval time.Duration
 	// Timeout is how long one fetch may take before it counts as failed.
 	// Default: one minute.
 	Timeout time.Duration
-	// MaxStale is the age from which a layer that was not refreshed counts as
-	// [Outdated]. It changes what the client says and not what it holds.
-	// Default: 24 hours, or twice the Interval where that is longer.
+	// MaxStale is the age at which a layer that was not refreshed becomes
+	// [Outdated]. It affects the reported state, not the secrets.
+	// Default: 24 hours, or twice the Interval if that is longer.
 	MaxStale time.Duration
-	// OnRevoked is asked whether a layer keeps its secrets although its source
-	// has withdrawn them: once for each time that this happens. The layer is
-	// [Revoked] either way. It runs while the layer waits, so it must return
-	// soon, and must not call Refresh. Default: they leave the bundle at once.
+	// OnRevoked decides whether a layer keeps its secrets after its source has
+	// withdrawn them. It is called once for each revocation. The layer is [Revoked]
+	// either way. The layer waits for OnRevoked, so it must return soon, and it must
+	// not call Refresh. Default: the secrets leave the bundle immediately.
 	OnRevoked func(layer string, err error) (keep bool)
-	// Require names secrets that the program cannot do without: [New] fails with
-	// a [*bundle.MissingError] if the bundle does not have all of them. An empty value
-	// is there. Default: none.
+	// Require names secrets that the program needs: [New] fails with a
+	// [*bundle.MissingError] if the bundle lacks one. An empty value counts as
+	// present. Default: none.
 	Require []string
-	// Grace is how long a value of [Derive] stays open after it was replaced.
+	// Grace is how long a replaced value of [Derive] stays open.
 	// Default: one minute.
 	Grace time.Duration
-	// Redactor, if there is one, is kept up to date: it gets each new bundle
-	// before Bundle returns it, so that a log handler made with it masks all that
-	// the client holds. What was rotated away, withdrawn or has expired stays
-	// masked for a while: see [redact.Options]. A redactor is for one client.
-	// Default: none.
+	// Redactor gets each new bundle before Bundle returns it, so that a log handler
+	// made with it masks all of the client's secrets. Rotated, withdrawn and expired
+	// values stay masked for a while: see [redact.Options]. Use a redactor for one
+	// client only. Default: none.
 	Redactor *redact.Redactor
-	// Logger gets a line for each change of a layer's state and of the secrets,
-	// one when a value begins to hide that of an earlier layer, with how to end
-	// that, and one a day while a layer's token has to be rotated; and at debug
-	// level one for every attempt, and the names and origins of the secrets. It
+	// Logger gets a line for each change of a layer's state and of the secrets, a
+	// line when a value begins to shadow one of an earlier layer, with the fix, and
+	// one line a day while a layer's token must be rotated. At debug level, it also
+	// gets a line for every attempt, and the names and origins of the secrets. It
 	// never gets a value.
 	// Default: slog.Default().
 	Logger *slog.Logger
-	// Observer is told what happens, for metrics. Default: nobody is.
+	// Observer is notified of events, for metrics. Default: no functions.
 	Observer Observer
 }
 
-// Observer is a set of functions that a [Client] calls when something happens;
-// any of them may be nil. They are called one at a time in the order of events,
-// and after the event: the client's methods show at least that already. They
-// must return soon and must not call [Client.Refresh].
+// Observer is a set of functions that a [Client] calls on events; any of them may
+// be nil. They are called one at a time, in the order of the events and after the
+// event: the client's methods already reflect it. They must return soon and must
+// not call [Client.Refresh].
 type Observer struct {
-	// Fetched is called after every fetch with the time that it took.
+	// Fetched is called after every fetch, with its duration. err is nil if the
+	// fetch succeeded. Default: none.
 	Fetched func(layer string, took time.Duration, err error)
-	// Waiting is called while [New] waits for a layer: after each attempt that
-	// failed and is going to be repeated. The log then says nothing of first
-	// fetches that failed.
+	// Waiting is called while [New] waits for a layer: after each failed attempt
+	// that New will retry. The failure is then not logged. Default: none.
 	Waiting func(layer string, err error)
-	// Changed is called when the bundle holds other secrets than before. The
-	// first bundle is no change.
+	// Changed is called when the secrets in the bundle have changed. The first
+	// bundle is not a change. Default: none.
 	Changed func(diff bundle.Diff)
-	// StateChanged is called when a layer goes from one state to another.
+	// StateChanged is called when a layer's state changes. Default: none.
 	StateChanged func(layer string, from, to State)
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// reading returns a client of n secrets, of which NAME_25 is one, and that one
-// as a derived value.
+// reading returns a client with n secrets, including NAME_25, and a derived value
+// of NAME_25.
 func reading(t testing.TB, n int) (*satchel.Client, *satchel.Derived[string]) {
 	var secrets []bundle.Secret
 	for i := range n {

@@ -15,21 +15,20 @@ import (
 // checkTimeout is how long one layer may take to be checked.
 const checkTimeout = time.Minute
 
-// Check says whether a runner with these layers would be ready for work, and
-// what to do if not. It is meant to be shown to people before a runner goes
-// online; see [Report.String].
+// Check reports whether a runner with these layers is ready for work, and how to
+// fix it if not. Show the report to people before a runner goes online; see
+// [Report.String].
 //
-// A layer that is a [bundle.Checker] examines itself, and any other is fetched
-// once: no layer makes more than one fetch. They are looked at side by side, and
-// one that takes longer than a minute counts as failed. Check starts nothing
-// that outlives it.
+// A layer that is a [bundle.Checker] checks itself; any other layer is fetched
+// once, so no layer makes more than one fetch. Layers are checked concurrently,
+// and a layer that takes longer than a minute fails. Check returns when all of
+// these calls have returned, and starts nothing that outlives it.
 //
-// The items are those of the layers in their order, then one for each of names,
-// which are the secrets that the program cannot do without, as in
-// [Options.Require], then a warning for each value that is hidden by one of a
-// later layer. They hold no values. What a layer says is missing, as a platform
-// does of what it requires, is a failure if no other layer has it and it does not
-// come by itself.
+// The report has the items of the layers in their order, then an item for each of
+// names, the secrets that the program needs, as in [Options.Require], then a
+// warning for each value that shadows one of an earlier layer. Items contain no
+// values. A secret that a layer reports as missing, such as one that a platform
+// requires, is a failure if no other layer has it and a retry cannot help.
 func Check(ctx context.Context, layers []bundle.Provider, names ...string) Report {
 	var r Report
 	given := slices.DeleteFunc(slices.Clone(layers), isNil)
@@ -71,7 +70,7 @@ func Check(ctx context.Context, layers []bundle.Provider, names ...string) Repor
 // checkLayer examines one layer.
 func checkLayer(ctx context.Context, l *layer) Report {
 	var r Report
-	var told int // problems that have an item already
+	var told int // number of problems that already have an item
 	if checker, ok := l.provider.(bundle.Checker); ok {
 		bounded, cancel := context.WithTimeout(ctx, checkTimeout)
 		defer cancel()
@@ -94,30 +93,30 @@ func checkLayer(ctx context.Context, l *layer) Report {
 		if p.Name == "" {
 			name, detail = p.Origin.String(), p.Reason
 		}
-		fix := "mend it where it comes from: it does not go away by itself"
+		fix := "fix this at its origin; waiting does not help"
 		if p.Retryable {
-			fix = "it may go away by itself; if it lasts, mend it where it comes from"
+			fix = "wait, as it may resolve itself; if it persists, fix it at its origin"
 		}
 		r.warn(name, detail, fix)
 	}
 	return r
 }
 
-// afterFailure returns what to do about a failure of that kind.
+// afterFailure returns the fix for a failure of that kind.
 func afterFailure(kind bundle.FetchKind) string {
 	switch kind {
 	case bundle.FetchPermanent:
-		return "mend that first: trying again does not help"
+		return "fix this first; retrying does not help"
 	case bundle.FetchRevoked:
-		return "get new credentials: the source has withdrawn these"
+		return "get new credentials: the source has revoked these"
 	}
-	return "check that the source can be reached, and try again"
+	return "check that the source is reachable, and try again"
 }
 
 const addIt = "add it on the platform, or to a local layer"
 
-// lacks makes a failure of a layer's warning that a secret is missing which no
-// other layer has, or adds one where there is no warning.
+// lacks turns a layer's warning about a missing secret into a failure if no other
+// layer has the secret. Without a warning, it adds the failure.
 func (r *Report) lacks(p bundle.Problem, complete bool) {
 	if _, ok := r.Bundle.Get(p.Name); ok {
 		return
@@ -138,8 +137,7 @@ func (r *Report) lacks(p bundle.Problem, complete bool) {
 	}
 }
 
-// require adds the item of a secret that is required. complete says that no
-// layer failed.
+// require adds the item of a required secret. complete means that no layer failed.
 func (r *Report) require(name string, complete bool) {
 	item := "secret " + name
 	if err := bundle.CheckName(name); err != nil {
@@ -156,7 +154,7 @@ func (r *Report) require(name string, complete bool) {
 		case complete:
 			reasons = []string{"no layer has it"}
 		default:
-			reasons = []string{"no layer that could be fetched has it"}
+			reasons = []string{"no reachable layer has it"}
 		}
 		r.fail(item, strings.Join(reasons, "; "), addIt)
 		return
@@ -173,7 +171,7 @@ func (r *Report) require(name string, complete bool) {
 	r.ok(item, detail)
 }
 
-// shadows adds a warning for each name whose value hides others.
+// shadows adds a warning for each name whose value shadows others.
 func (r *Report) shadows() {
 	all := r.Bundle.Shadowed()
 	for len(all) > 0 {
@@ -190,11 +188,11 @@ func (r *Report) shadows() {
 			hidden = append(hidden, which+" of "+s.Hidden.String())
 		}
 		nearest := all[0]
-		fix := nearest.Fix() + ", unless it is meant to win: changes of the other do not arrive"
+		fix := nearest.Fix() + ", unless the override is intended: updates to the shadowed value have no effect"
 		if nearest.Same {
-			fix = nearest.Fix() + ": the value stays the same, and changes of the other arrive"
+			fix = nearest.Fix() + ": the value stays the same, and updates to the other value take effect"
 		}
-		r.warn("shadow "+nearest.Name, nearest.Winner.String()+" hides "+strings.Join(hidden, " and "), fix)
+		r.warn("shadow "+nearest.Name, nearest.Winner.String()+" shadows "+strings.Join(hidden, " and "), fix)
 		all = all[n:]
 	}
 }

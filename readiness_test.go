@@ -18,7 +18,7 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
-// checking is a source that examines itself.
+// checking is a source that checks itself.
 type checking struct {
 	*source
 	items []bundle.CheckItem
@@ -29,12 +29,12 @@ func (c *checking) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	return b, c.items
 }
 
-// at is a secret of a place.
+// at returns a secret with an origin.
 func at(name, value, provider, location string) bundle.Secret {
 	return bundle.Secret{Name: name, Value: bundle.NewValue(value), Origin: bundle.Origin{Provider: provider, Location: location}}
 }
 
-// lines returns the report's items, one a line.
+// lines returns the report's items, one per line.
 func lines(r satchel.Report) string {
 	var out strings.Builder
 	for _, i := range r.Items {
@@ -56,7 +56,7 @@ func TestCheck(t *testing.T) {
 			require.False(t, r.OK())
 			require.Equal(t, strings.TrimLeft(`
 ok | platform | secrets: 3 | 
-warning | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | it may go away by itself; if it lasts, mend it where it comes from
+warning | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | wait, as it may resolve itself; if it persists, fix it at its origin
 ok | dotenv .env | secrets: 2 | 
 ok | secret A | from bootstrap https://h | 
 ok | secret SHORT | from dotenv .env:2, expires 2000-01-01 01:00 UTC | 
@@ -66,7 +66,7 @@ failed | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | add it on
 failed | secret NOWHERE | no layer has it | add it on the platform, or to a local layer
 failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and _, not starting with a digit | correct the name in the requirements
 `, "\n"), lines(r))
-			require.Equal(t, []string{"A=1", "BLANK=", "EMPTY=", "SHORT=4"}, r.Bundle.Environ(), "what was fetched needs no second fetch")
+			require.Equal(t, []string{"A=1", "BLANK=", "EMPTY=", "SHORT=4"}, r.Bundle.Environ(), "the fetched secrets need no second fetch")
 		})
 	})
 
@@ -85,7 +85,7 @@ failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and
 			require.Equal(t, 10*time.Second, time.Since(start))
 			require.Len(t, plain.fetched(), 1)
 			require.Len(t, checked.fetched(), 1)
-			require.Equal(t, "looked at", r.Items[1].Name, "a Checker's items are its own")
+			require.Equal(t, "looked at", r.Items[1].Name, "a Checker returns its own items")
 		})
 	})
 
@@ -97,19 +97,19 @@ failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and
 				newSource("down", fails(errDown)), newSource("broken", fails(errPermanent)), newSource("revoked", fails(errRevoked)), stuck, nil,
 				bundle.Optional(newSource("extra", fails(errDown))), bundle.Optional(newSource("stuck too", hangs)), newSource("env", gives(nil)), newSource("env", gives(nil)),
 			}, "A")
-			require.Equal(t, time.Minute, time.Since(start), "a layer that hangs is given a minute")
+			require.Equal(t, time.Minute, time.Since(start), "the limit for a layer that hangs is a minute")
 			require.True(t, stuck.idle())
 			require.Equal(t, strings.TrimLeft(`
 failed | layers | 1 of 9 are nil | leave them out
-failed | down | connection refused | check that the source can be reached, and try again
-failed | broken | line 3 makes no sense | mend that first: trying again does not help
-failed | revoked | the token was revoked | get new credentials: the source has withdrawn these
-failed | stuck | no answer within 1m0s: context deadline exceeded | check that the source can be reached, and try again
-warning | extra | connection refused | it may go away by itself; if it lasts, mend it where it comes from
-warning | stuck too | no answer within 1m0s: context deadline exceeded | it may go away by itself; if it lasts, mend it where it comes from
+failed | down | connection refused | check that the source is reachable, and try again
+failed | broken | line 3 makes no sense | fix this first; retrying does not help
+failed | revoked | the token was revoked | get new credentials: the source has revoked these
+failed | stuck | no response within 1m0s: context deadline exceeded | check that the source is reachable, and try again
+warning | extra | connection refused | wait, as it may resolve itself; if it persists, fix it at its origin
+warning | stuck too | no response within 1m0s: context deadline exceeded | wait, as it may resolve itself; if it persists, fix it at its origin
 ok | env | secrets: 0 | 
 ok | env #2 | secrets: 0 | 
-failed | secret A | extra: connection refused; stuck too: no answer within 1m0s: context deadline exceeded | add it on the platform, or to a local layer
+failed | secret A | extra: connection refused; stuck too: no response within 1m0s: context deadline exceeded | add it on the platform, or to a local layer
 `, "\n"), lines(r))
 			require.Zero(t, r.Bundle.Len())
 		})
@@ -123,8 +123,8 @@ failed | secret A | extra: connection refused; stuck too: no answer within 1m0s:
 			down := bundle.Problem{Name: "MINTED", Origin: bundle.Origin{Provider: "github"}, Reason: "it is down", Retryable: true}
 			answer := bundleWith(bundle.Meta{Problems: []bundle.Problem{required("A"), required("LOCAL"), required("NAMED"), required("UNTOLD"), down}})
 			platform := &checking{newSource("platform", gives(answer)), []bundle.CheckItem{
-				{Name: "secret A", Status: bundle.CheckWarning, Detail: "vault acme: it is required", Fix: "mend it"},
-				{Name: "secret LOCAL", Status: bundle.CheckWarning, Detail: "vault acme: it is required", Fix: "mend it"},
+				{Name: "secret A", Status: bundle.CheckWarning, Detail: "vault acme: it is required", Fix: "fix it"},
+				{Name: "secret LOCAL", Status: bundle.CheckWarning, Detail: "vault acme: it is required", Fix: "fix it"},
 				{Name: "secret MINTED", Status: bundle.CheckWarning, Detail: "github: it is down", Fix: "wait"},
 			}}
 			plain := newSource("plain", gives(bundleWith(bundle.Meta{Problems: []bundle.Problem{required("B")}}, secret("LOCAL", "1"))))
@@ -132,13 +132,13 @@ failed | secret A | extra: connection refused; stuck too: no answer within 1m0s:
 			require.False(t, r.OK())
 			require.Equal(t, strings.TrimLeft(`
 failed | secret A | vault acme: it is required | add it on the platform, or to a local layer
-warning | secret LOCAL | vault acme: it is required | mend it
+warning | secret LOCAL | vault acme: it is required | fix it
 warning | secret MINTED | github: it is down | wait
 ok | plain | secrets: 1 | 
 failed | secret B | vault acme: it is required | add it on the platform, or to a local layer
 failed | secret NAMED | vault acme: it is required | add it on the platform, or to a local layer
 failed | secret UNTOLD | vault acme: it is required | add it on the platform, or to a local layer
-`, "\n"), lines(r), "what another layer has is only a warning, and so is what may go away by itself")
+`, "\n"), lines(r), "a secret of another layer is only a warning, and so is a retryable problem")
 		})
 	})
 
@@ -151,12 +151,12 @@ failed | secret UNTOLD | vault acme: it is required | add it on the platform, or
 				newSource("dotenv", gives(bundleOf(at("SAME", "1", "dotenv", ".env:3"), at("THREE", "1", "dotenv", ".env:4")))),
 				newSource("env", gives(bundleOf(at("OTHER", "2", "env", "OTHER")))),
 			}, "SAME")
-			require.True(t, r.OK(), "a warning is no failure")
+			require.True(t, r.OK(), "a warning is not a failure")
 			require.Equal(t, strings.TrimLeft(`
 ok | secret SAME | from dotenv .env:3 | 
-warning | shadow OTHER | env OTHER hides another value of bootstrap https://satchel.example.com | remove it from env OTHER, unless it is meant to win: changes of the other do not arrive
-warning | shadow SAME | dotenv .env:3 hides the same value of bootstrap https://satchel.example.com | remove line 3 of .env: the value stays the same, and changes of the other arrive
-warning | shadow THREE | dotenv .env:4 hides another value of yaml c:/x.yaml:9 and the same value of bootstrap https://satchel.example.com | remove line 4 of .env, unless it is meant to win: changes of the other do not arrive
+warning | shadow OTHER | env OTHER shadows another value of bootstrap https://satchel.example.com | remove it from env OTHER, unless the override is intended: updates to the shadowed value have no effect
+warning | shadow SAME | dotenv .env:3 shadows the same value of bootstrap https://satchel.example.com | remove line 3 of .env: the value stays the same, and updates to the other value take effect
+warning | shadow THREE | dotenv .env:4 shadows another value of yaml c:/x.yaml:9 and the same value of bootstrap https://satchel.example.com | remove line 4 of .env, unless the override is intended: updates to the shadowed value have no effect
 `, "\n"), strings.Join(strings.SplitAfter(lines(r), "\n")[4:], ""))
 		})
 	})
@@ -188,7 +188,7 @@ warning | shadow THREE | dotenv .env:4 hides another value of yaml c:/x.yaml:9 a
 		names := []string{"ANTHROPIC_API_KEY", "DEPLOY_TOKEN"}
 		r := satchel.Check(t.Context(), layers, names...)
 		require.True(t, r.OK(), "%s", r)
-		require.Equal(t, 1, p.Requests(), "one bootstrap request is enough for a whole report")
+		require.Equal(t, 1, p.Requests(), "one bootstrap request is enough for the report")
 		require.Equal(t, 3, r.Bundle.Len())
 		text := r.String()
 		for _, part := range []string{"runner token", "platform reachable", "TLS", "token accepted", "clock", "dotenv " + path, "secret ANTHROPIC_API_KEY", "fix: remove line 2 of " + path + ": the value stays the same", "ready: "} {
@@ -199,8 +199,8 @@ warning | shadow THREE | dotenv .env:4 hides another value of yaml c:/x.yaml:9 a
 		bad := func(context.Context) (bundle.Value, error) { return bundle.NewValue("rnt_" + canary), nil }
 		r = satchel.Check(t.Context(), []bundle.Provider{&providers.Platform{URL: p.URL, Token: bad, Client: p.Client}}, names...)
 		require.False(t, r.OK())
-		require.Equal(t, 1, p.Requests(), "a token that cannot be right is found before anything is sent")
-		require.Contains(t, r.String(), "no layer that could be fetched has it")
+		require.Equal(t, 1, p.Requests(), "an invalid token is rejected before a request")
+		require.Contains(t, r.String(), "no reachable layer has it")
 		require.NotContains(t, r.String(), canary)
 	})
 }
@@ -217,7 +217,7 @@ warning  sécret A  expires; soon?[2J?
                    fix: rotate it
 failed   bundle
                    fix: try again
-not ready: 1 ok, 1 to look at, 1 failed`, "\n"), r.String())
+not ready: 1 ok, 1 warning, 1 failed`, "\n"), r.String())
 	require.Equal(t, "ready: 0 ok", satchel.Report{}.String())
 	require.True(t, satchel.Report{}.OK())
 }

@@ -25,21 +25,21 @@ func TestRedactor(t *testing.T) {
 			var log notes
 			r := redact.New()
 			logger := slog.New(redact.Handler(slog.NewTextHandler(&log, nil), r))
-			logger.Info("before there is a client: value-one")
+			logger.Info("without a client: value-one")
 			require.Contains(t, log.String(), "value-one")
 			s := newSource("s", gives(bundleOf(secret("KEY", "value-one"))))
 			c := newClient(t, &satchel.Options{Redactor: r, Logger: logger}, s)
 			logger.Info("calling", "url", "https://ci:value-one@example.com")
-			require.Contains(t, log.String(), "https://ci:[KEY]@example.com", "the first bundle counts")
+			require.Contains(t, log.String(), "https://ci:[KEY]@example.com", "the values of the first bundle are masked")
 
 			refreshTo(t, c, s, bundleOf(secret("KEY", "value-two"), secret("NEW", "value-new")))
 			logger.Info("got value-two and value-new, had value-one")
-			require.Contains(t, log.String(), "got [KEY] and [NEW], had [KEY]", "and so does each that follows")
+			require.Contains(t, log.String(), "got [KEY] and [NEW], had [KEY]", "and those of each later bundle")
 
-			s.become(fails(fmt.Errorf("asking with value-two: %w", errDown)))
+			s.become(fails(fmt.Errorf("requesting with value-two: %w", errDown)))
 			_, err := c.Refresh(t.Context())
 			require.ErrorIs(t, err, errDown)
-			require.Contains(t, log.String(), "asking with [KEY]: connection refused", "the client's own lines go through the handler too")
+			require.Contains(t, log.String(), "requesting with [KEY]: connection refused", "the client's log lines are masked too")
 		})
 	})
 
@@ -68,7 +68,7 @@ func TestRedactor(t *testing.T) {
 			require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "revoked")
 
 			time.Sleep(time.Hour)
-			require.Equal(t, text, r.String(text), "each is forgotten in the end")
+			require.Equal(t, text, r.String(text), "no value is masked after KeepFor")
 		})
 	})
 
@@ -82,7 +82,7 @@ func TestRedactor(t *testing.T) {
 		require.Contains(t, log.String(), `msg="[A] [B]" k=[A]`)
 	})
 
-	// A reader that looks as often as it can never sees a value that is not masked.
+	// A reader that polls continuously never sees an unmasked value.
 	t.Run("masks a value before the bundle has it", func(t *testing.T) {
 		for range 10 {
 			r := redact.New()
@@ -93,7 +93,7 @@ func TestRedactor(t *testing.T) {
 			group.Go(func() {
 				for ctx.Err() == nil {
 					if got := r.String(value(c, "KEY")); got != "[KEY]" {
-						t.Errorf("the bundle has %q, and it is not masked", got)
+						t.Errorf("the bundle has %q, which is not masked", got)
 						return
 					}
 					runtime.Gosched()
@@ -117,16 +117,16 @@ func TestRedactor_KeepFor(t *testing.T) {
 				c := newClient(t, &satchel.Options{Redactor: r}, s)
 				run(t, c)
 				time.Sleep(48 * time.Hour)
-				require.Equal(t, "[KEY]", r.String("value-one"), "a value in use does not grow old")
+				require.Equal(t, "[KEY]", r.String("value-one"), "a current value does not age")
 
 				refreshTo(t, c, s, bundleOf(secret("KEY", "value-two")))
 				if keep == 0 {
 					keep = 24 * time.Hour // the default
 				}
 				time.Sleep(keep - time.Nanosecond)
-				require.Equal(t, "[KEY] [KEY]", r.String("value-one value-two"), "old values are in logs still")
+				require.Equal(t, "[KEY] [KEY]", r.String("value-one value-two"), "an old value is masked for that time")
 				time.Sleep(time.Nanosecond)
-				require.Equal(t, "value-one [KEY]", r.String("value-one value-two"), "what is forgotten is found no more")
+				require.Equal(t, "value-one [KEY]", r.String("value-one value-two"), "and not afterwards")
 			})
 		})
 	}
@@ -138,7 +138,7 @@ func TestDerive_MaskedError(t *testing.T) {
 		failure             func(value string) error
 		want                string
 	}{
-		{"as it is", "s3cr3t-value", "x", func(v string) error { return errors.New("using " + v) }, "using [A]"},
+		{"unchanged", "s3cr3t-value", "x", func(v string) error { return errors.New("using " + v) }, "using [A]"},
 		{"quoted", "pass \"word\"\n", "x", func(v string) error { return fmt.Errorf("using %q", v) }, `using "[A]"`},
 		{"short", "8675", "x", func(v string) error { return errors.New("using " + v) }, "using [A]"},
 		{"short and quoted", "a\tb", "x", func(v string) error { return fmt.Errorf("using %q", v) }, `using "[A]"`},
@@ -165,7 +165,7 @@ func TestDerive_MaskedError(t *testing.T) {
 			err := c.Status().Derived[0].LastError
 			require.EqualError(t, err, row.want+"\nconnection refused")
 			if len(row.value) >= 6 {
-				require.ErrorIs(t, err, errDown, "the cause can be recognized")
+				require.ErrorIs(t, err, errDown, "the error still wraps its cause")
 			}
 		})
 	}

@@ -9,23 +9,23 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// refreshed is how a refresh of all layers ended.
+// refreshed is the outcome of a refresh of all layers.
 type refreshed struct {
 	changed bool
 	err     error
 }
 
-// Refresh fetches all layers now, side by side, and reports whether the bundle
-// then holds other secrets than before. It works with and without
-// [Client.Run], and does not care how long ago a layer was fetched or failed.
+// Refresh fetches all layers now, concurrently, and reports whether the secrets in
+// the bundle have changed. It works with and without [Client.Run], and regardless
+// of schedules and back-offs.
 //
-// Concurrent callers share one flight, and a caller that joins late gets what
-// the flight finds. One whose context ends returns at once; the flight is
-// canceled when nobody is left.
+// Concurrent callers share one run: a caller that joins late gets the result of the
+// fetches that are under way. A caller whose context ends returns immediately with
+// that context's error; the fetches are canceled when no caller is left.
 //
-// A layer that fails keeps its secrets, unless it is revoked, and keeps no other
-// layer from being refreshed. The error names the layers that failed and wraps
-// the causes.
+// A layer that fails keeps its secrets, unless it is revoked, and the other layers
+// are refreshed anyway. The error names the layers that failed and wraps the
+// causes.
 func (c *Client) Refresh(ctx context.Context) (changed bool, err error) {
 	r, err := c.refreshes.Do(ctx, c.refreshAll)
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *Client) refreshAll(ctx context.Context) refreshed {
 	return refreshed{changed: !bundle.Compare(before, c.Bundle()).Empty(), err: errors.Join(errs...)}
 }
 
-// fetchNow fetches the layer as soon as it has the turn. A wait of Run gives way.
+// fetchNow fetches the layer as soon as it has the turn. It ends a wait of Run.
 func (c *Client) fetchNow(ctx context.Context, l *layer) error {
 	c.mu.Lock()
 	l.wanted++

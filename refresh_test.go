@@ -15,7 +15,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// slowly is f after a time, unless its context ends before.
+// slowly delays f by d, unless its context ends before.
 func slowly(d time.Duration, f fetchFunc) fetchFunc {
 	return func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 		select {
@@ -39,7 +39,7 @@ func TestClient_Refresh(t *testing.T) {
 			s.become(gives(bundleWith(bundle.Meta{Revision: "2"}, secret("A", "1"))))
 			changed, err = c.Refresh(t.Context())
 			require.NoError(t, err)
-			require.False(t, changed, "a new revision of the same secrets is nothing to act on")
+			require.False(t, changed, "a new revision of the same secrets is not a change")
 			require.Equal(t, "2", c.Bundle().Revision())
 
 			s.become(gives(bundleOf(secret("A", "2"))))
@@ -78,9 +78,9 @@ func TestClient_Refresh(t *testing.T) {
 			changed, err := c.Refresh(t.Context())
 			require.NoError(t, err)
 			require.True(t, changed)
-			require.Zero(t, time.Since(start), "a refresh does not stand in line behind a wait")
+			require.Zero(t, time.Since(start), "a refresh does not wait for the end of a wait")
 			synctest.Wait()
-			require.Len(t, w.waited(), 2, "waiting goes on after it")
+			require.Len(t, w.waited(), 2, "waiting continues afterwards")
 			require.False(t, w.overlapped())
 		})
 	})
@@ -97,7 +97,7 @@ func TestClient_Refresh(t *testing.T) {
 			plain := newSource("plain", slowly(300*time.Millisecond, gives(bundleWith(bundle.Meta{RefreshAfter: 10 * time.Second}))))
 			c := newClient(t, nil, w, plain)
 			var group sync.WaitGroup
-			for i := range 5 { // callers, some of whom do not stay
+			for i := range 5 { // callers, some of which leave early
 				group.Go(func() {
 					for range 500 {
 						ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*400*time.Millisecond)
@@ -107,14 +107,14 @@ func TestClient_Refresh(t *testing.T) {
 					}
 				})
 			}
-			for range 200 { // and Run starts and ends all the while
+			for range 200 { // meanwhile, Run starts and ends
 				ctx, cancel := context.WithTimeout(t.Context(), 7100*time.Millisecond)
 				require.NoError(t, c.Run(ctx))
 				cancel()
 				time.Sleep(1300 * time.Millisecond)
 			}
 			group.Wait()
-			require.False(t, w.overlapped(), "Fetch and Wait of a layer never run together, nor two fetches")
+			require.False(t, w.overlapped(), "calls of Fetch and Wait of one layer never overlap")
 			require.False(t, plain.overlapped())
 			_, err := c.Refresh(t.Context())
 			require.NoError(t, err)
@@ -132,10 +132,10 @@ func TestClient_Refresh(t *testing.T) {
 			group.Go(func() {
 				changed, err := c.Refresh(t.Context())
 				if err != nil || !changed {
-					t.Errorf("the end of Run is no reason for a Refresh to fail; got %t, %v", changed, err)
+					t.Errorf("a Refresh succeeds after the end of Run; got %t, %v", changed, err)
 				}
 			})
-			time.Sleep(5 * time.Second) // Run is fetching for the Refresh
+			time.Sleep(5 * time.Second) // during the fetch
 			require.NoError(t, stop())
 			group.Wait()
 			require.False(t, s.overlapped())
@@ -152,7 +152,7 @@ func TestClient_Refresh(t *testing.T) {
 				_, err := c.Refresh(t.Context())
 				require.NoError(t, err)
 			}
-			require.Len(t, s.fetched(), 51, "what was just fetched is not due")
+			require.Len(t, s.fetched(), 51, "a layer that was just fetched is not due")
 		})
 	})
 }
@@ -182,7 +182,7 @@ func TestClient_RefreshSharing(t *testing.T) {
 
 					_, err := c.Refresh(t.Context())
 					require.NoError(t, err)
-					require.Len(t, s.fetched(), 3, "a caller that comes after the flight gets one of its own")
+					require.Len(t, s.fetched(), 3, "a caller after the end of a run starts another")
 				})
 			})
 		}
@@ -198,7 +198,7 @@ func TestClient_RefreshSharing(t *testing.T) {
 			var group sync.WaitGroup
 			group.Go(func() {
 				start := time.Now()
-				_, err := c.Refresh(ctx) // the one that starts the flight
+				_, err := c.Refresh(ctx) // starts the run
 				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 					t.Errorf("a caller leaves when its context ends; got %v after %s", err, time.Since(start))
 				}
@@ -227,18 +227,18 @@ func TestClient_RefreshSharing(t *testing.T) {
 			synctest.Wait()
 			require.True(t, s.idle(), "the fetch was canceled")
 			require.Equal(t, "1", value(c, "A"))
-			require.Equal(t, satchel.Fresh, c.Status().State, "that nobody wanted it any more is no failure of the layer")
+			require.Equal(t, satchel.Fresh, c.Status().State, "the cancellation is not a failure of the layer")
 
 			changed, err := c.Refresh(t.Context())
 			require.NoError(t, err)
-			require.True(t, changed, "a later caller gets a flight that nobody has canceled")
+			require.True(t, changed, "a later caller starts another run")
 
 			for range 50 {
 				_, err = c.Refresh(ctx)
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				synctest.Wait()
 			}
-			require.Len(t, s.fetched(), 3, "a context that has ended starts nothing")
+			require.Len(t, s.fetched(), 3, "a call with a canceled context starts nothing")
 		})
 	})
 
@@ -259,9 +259,9 @@ func TestClient_RefreshSharing(t *testing.T) {
 
 			s.become(gives(bundleOf(secret("A", "2"))))
 			changed, err := c.Refresh(t.Context())
-			require.NoError(t, err, "whoever comes after the last caller left gets a flight of its own")
+			require.NoError(t, err, "a caller after the last one left starts another run")
 			require.True(t, changed)
-			require.False(t, s.overlapped(), "and that one waits for the layer")
+			require.False(t, s.overlapped(), "which waits for the layer")
 		})
 	})
 }

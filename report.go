@@ -9,16 +9,16 @@ import (
 	"github.com/satchelhq/satchel/internal/text"
 )
 
-// Report is what [Check] found.
+// Report is the result of [Check].
 type Report struct {
-	// Items are the findings, in the order in which they are to be read.
+	// Items are the findings, in the order of [Check].
 	Items []bundle.CheckItem
-	// Bundle is what the layers that could be fetched hold together, without
-	// what has expired. It is not nil.
+	// Bundle is the merged bundle of the layers that could be fetched, without
+	// expired secrets. Check never sets it to nil.
 	Bundle *bundle.Bundle
 }
 
-// OK reports whether nothing has failed. Warnings are no failures.
+// OK reports whether no item has failed. Warnings are not failures.
 func (r Report) OK() bool { return r.count(bundle.CheckFailed) == 0 }
 
 func (r Report) count(status bundle.CheckStatus) int {
@@ -31,10 +31,9 @@ func (r Report) count(status bundle.CheckStatus) int {
 	return n
 }
 
-// String returns the report for people: a line for each item, in columns, below
-// it what to do about it, and at the end whether the runner is ready. A program
-// with flags replaces Detail and Fix of the items by [bundle.CheckItem.Parts]
-// first.
+// String formats the report for people: a line for each item, in columns, with the
+// fix below it, and at the end whether the runner is ready. A program with flags
+// first replaces Detail and Fix of the items with [bundle.CheckItem.Parts].
 func (r Report) String() string {
 	const widest = 40
 	var width int
@@ -54,8 +53,12 @@ func (r Report) String() string {
 		verdict = "not ready"
 	}
 	fmt.Fprintf(&out, "%s: %d ok", verdict, r.count(bundle.CheckOK))
-	if n := r.count(bundle.CheckWarning); n > 0 {
-		fmt.Fprintf(&out, ", %d to look at", n)
+	switch n := r.count(bundle.CheckWarning); n {
+	case 0:
+	case 1:
+		fmt.Fprint(&out, ", 1 warning")
+	default:
+		fmt.Fprintf(&out, ", %d warnings", n)
 	}
 	if n := r.count(bundle.CheckFailed); n > 0 {
 		fmt.Fprintf(&out, ", %d failed", n)
@@ -63,8 +66,8 @@ func (r Report) String() string {
 	return out.String()
 }
 
-// plain returns s on one line and without what could move a terminal's cursor:
-// parts of it may come from servers.
+// plain returns s on one line, without characters that could move a terminal's
+// cursor: parts of it may come from servers.
 func plain(s string) string {
 	return text.Line(strings.ReplaceAll(strings.TrimSpace(s), "\n", "; "))
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// The tests in this file check each rule in the comment of Client.Run without a
-// client, without sleeping, and at both ends of the randomness.
+// The tests in this file check each rule in the comment of Client.Run, without a
+// client and without sleeping, at both ends of the random ranges.
 
 var (
 	ruleTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -45,8 +45,8 @@ func requireBounds(t *testing.T, shortest, longest time.Duration, f func(draw) t
 	require.Equal(t, longest, high, "longest: want %s, got %s", longest, high)
 }
 
-// ruleSecret returns a secret with dates relative to ruleTime. A date of zero is
-// unknown.
+// ruleSecret returns a secret with dates relative to ruleTime. Zero means an unknown
+// date.
 func ruleSecret(name string, expires, rotated, created time.Duration) bundle.Secret {
 	date := func(d time.Duration) time.Time {
 		if d == 0 {
@@ -77,12 +77,12 @@ func TestSchedule_Success(t *testing.T) {
 		interval          time.Duration
 		shortest, longest time.Duration
 	}{
-		{"the interval, give or take a tenth", schedule{}, 0, nil, 15 * m, 810 * s, 990 * s},
+		{"the interval, plus or minus a tenth", schedule{}, 0, nil, 15 * m, 810 * s, 990 * s},
 		{"the longest interval", schedule{}, 0, nil, maxInterval, maxInterval / 10 * 9, maxInterval / 10 * 11},
 		{"the shortest interval", schedule{}, 0, nil, 1, 1, 1},
 		{"RefreshAfter that is sooner", schedule{}, 2 * m, nil, 15 * m, 108 * s, 132 * s},
 		{"RefreshAfter that is later", schedule{}, 24 * h, nil, 15 * m, 810 * s, 990 * s},
-		{"RefreshAfter of at least 10 seconds", schedule{}, 1, nil, 15 * m, 9 * s, 11 * s},
+		{"RefreshAfter is at least 10 seconds", schedule{}, 1, nil, 15 * m, 9 * s, 11 * s},
 		{"RefreshAfter that is negative", schedule{}, -h, nil, 15 * m, 810 * s, 990 * s},
 
 		{"a fifth of a lifetime up to 10 minutes", schedule{}, 0, []bundle.Secret{ruleSecret("A", 10*m, 0, 0)}, 15 * m, 432*s + 1, 8 * m},
@@ -99,7 +99,7 @@ func TestSchedule_Success(t *testing.T) {
 		{"a lifetime that began at the creation", schedule{}, 0, []bundle.Secret{ruleSecret("A", 40*m, 0, -60*m)}, h, 18*m + 1, 20 * m},
 		{"a lifetime that began now because the rotation is in the future", schedule{}, 0, []bundle.Secret{ruleSecret("A", 40*m, 39*m, -1000*m)}, h, 1728*s + 1, 32 * m},
 		{"a lifetime that began when this expiry was first seen", known(40*m, -60*m), 0, []bundle.Secret{ruleSecret("A", 40*m, 0, 0)}, h, 18*m + 1, 20 * m},
-		{"a lifetime that began now because the expiry is another", known(39*m, -60*m), 0, []bundle.Secret{ruleSecret("A", 40*m, 0, 0)}, h, 1728*s + 1, 32 * m},
+		{"a lifetime that began now because the expiry has changed", known(39*m, -60*m), 0, []bundle.Secret{ruleSecret("A", 40*m, 0, 0)}, h, 1728*s + 1, 32 * m},
 
 		{"half the time left within the margin", known(4*m, -h), 0, []bundle.Secret{ruleSecret("A", 4*m, 0, 0)}, 15 * m, 108 * s, 132 * s},
 		{"half the time left if the margin begins within 30 seconds", known(100*s, -251*s), 0, []bundle.Secret{ruleSecret("A", 100*s, 0, 0)}, 15 * m, 45 * s, 55 * s},
@@ -149,17 +149,17 @@ func TestSchedule_Failure(t *testing.T) {
 		{"revoked: then two", 1, true, errRuleRevoked, 15 * m, 2 * 810 * s, 2 * 990 * s},
 		{"revoked: then four", 2, true, errRuleRevoked, 15 * m, 4 * 810 * s, 4 * 990 * s},
 		{"revoked: four from then on", 1e6, true, errRuleRevoked, 15 * m, 4 * 810 * s, 4 * 990 * s},
-		{"revoked: whatever the next error says", 2, true, errRuleDown, 15 * m, 4 * 810 * s, 4 * 990 * s},
+		{"revoked: with any later error", 2, true, errRuleDown, 15 * m, 4 * 810 * s, 4 * 990 * s},
 		{"revoked: never less than a second", 2, true, errRuleRevoked, time.Millisecond, s, s},
 		{"revoked: four of the longest interval", 2, true, errRuleRevoked, maxInterval, maxInterval / 10 * 36, maxInterval / 10 * 44},
 
 		{"RetryAfter: not sooner", 0, false, after(bundle.FetchUnavailable, 10*m), 15 * m, 10 * m, 11*m - 1},
 		{"RetryAfter: not longer than the interval", 0, false, after(bundle.FetchUnavailable, 365*24*h), 15 * m, 15 * m, 990*s - 1},
 		{"RetryAfter: does not shorten the back-off", 7, false, after(bundle.FetchUnavailable, 1), 15 * m, s, 256 * s},
-		{"RetryAfter: a negative time says nothing", 0, false, after(bundle.FetchUnavailable, -h), 15 * m, s, 2 * s},
+		{"RetryAfter: a negative time is ignored", 0, false, after(bundle.FetchUnavailable, -h), 15 * m, s, 2 * s},
 		{"RetryAfter: of a permanent error", 0, false, after(bundle.FetchPermanent, 15*m), 15 * m, 15 * m, 990 * s},
 		{"RetryAfter: does not shorten the time of a permanent error", 0, false, after(bundle.FetchPermanent, 1), 15 * m, 810 * s, 990 * s},
-		{"RetryAfter: does not shorten that of a revocation", 2, true, after(bundle.FetchRevoked, m), 15 * m, 4 * 810 * s, 4 * 990 * s},
+		{"RetryAfter: does not shorten the time of a revocation", 2, true, after(bundle.FetchRevoked, m), 15 * m, 4 * 810 * s, 4 * 990 * s},
 		{"RetryAfter: longer than an interval under a second", 0, false, after(bundle.FetchPermanent, h), time.Millisecond, s, 1100*time.Millisecond - 1},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
@@ -200,11 +200,11 @@ func TestSchedule_Attempt(t *testing.T) {
 		{"the first failure starts waiting over", good, b, errRulePermanent, change(good, func(s *schedule) {
 			s.err, s.attempts, s.fruitless, s.waitFrom = errRulePermanent, 1, 0, time.Time{}
 		})},
-		{"a further failure does not, and the layer stays revoked", bad, b, errRulePermanent, change(bad, func(s *schedule) { s.err, s.attempts = errRulePermanent, 5 })},
-		{"a revocation that leaves the bundle", good, b, errRuleRevoked, change(good, func(s *schedule) {
+		{"a further failure does not start it over, and the layer stays revoked", bad, b, errRulePermanent, change(bad, func(s *schedule) { s.err, s.attempts = errRulePermanent, 5 })},
+		{"a revocation that keeps the bundle", good, b, errRuleRevoked, change(good, func(s *schedule) {
 			s.err, s.attempts, s.revoked, s.fruitless, s.waitFrom = errRuleRevoked, 1, true, 0, time.Time{}
 		})},
-		{"a revocation that takes the bundle away, and its expiry", good, nil, errRuleRevoked, change(good, func(s *schedule) {
+		{"a revocation that removes the bundle and its expiry", good, nil, errRuleRevoked, change(good, func(s *schedule) {
 			s.err, s.attempts, s.revoked, s.fruitless, s.waitFrom, s.expires = errRuleRevoked, 1, true, 0, time.Time{}, time.Time{}
 		})},
 	} {
@@ -244,9 +244,9 @@ func TestSchedule_Wait(t *testing.T) {
 		{"a revocation is recorded as an attempt as well", 0, nil, 0, false, errRuleRevoked, s, 2 * s, 1, false},
 
 		{"a permanent error brings the fetch forward", 0, nil, s, false, errRulePermanent, 811 * s, 991 * s, 1, true},
-		{"a permanent error after a long wait does so too", 7, nil, m, false, errRulePermanent, 870 * s, 1050 * s, 1, true},
-		{"a permanent error does so once", 1, nil, 0, false, errRulePermanent, 810 * s, 990 * s, 2, false},
-		{"a permanent error of a layer that has failed does not", 0, errRulePermanent, 0, false, errRulePermanent, 810 * s, 990 * s, 1, false},
+		{"a permanent error after a long wait brings it forward too", 7, nil, m, false, errRulePermanent, 870 * s, 1050 * s, 1, true},
+		{"a second permanent error does not", 1, nil, 0, false, errRulePermanent, 810 * s, 990 * s, 2, false},
+		{"a permanent error of a failed layer does not", 0, errRulePermanent, 0, false, errRulePermanent, 810 * s, 990 * s, 1, false},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			before := schedule{next: next, refreshed: ruleTime, fruitless: row.fruitless}
@@ -281,18 +281,18 @@ func TestSchedule_Due(t *testing.T) {
 	}{
 		{"a new layer is fetched", schedule{}, true, fetch, time.Time{}},
 		{"a layer is fetched when it is due", schedule{next: ruleTime}, false, fetch, time.Time{}},
-		{"and not waited on", schedule{next: ruleTime}, true, fetch, time.Time{}},
-		{"until then nothing is done", schedule{next: at(1)}, false, nothing, at(1)},
-		{"or it is waited on", schedule{next: at(m), waitFrom: ruleTime}, true, wait, at(m)},
-		{"but not too soon after the wait before", schedule{next: at(m), waitFrom: at(1)}, true, nothing, at(1)},
-		{"nor in place of the fetch", schedule{next: at(m), waitFrom: at(m + 1)}, true, nothing, at(m)},
+		{"a layer that is due is not waited on", schedule{next: ruleTime}, true, fetch, time.Time{}},
+		{"a layer that is not due is left alone", schedule{next: at(1)}, false, nothing, at(1)},
+		{"a layer that is not due is waited on if possible", schedule{next: at(m), waitFrom: ruleTime}, true, wait, at(m)},
+		{"a wait does not start too soon after the previous one", schedule{next: at(m), waitFrom: at(1)}, true, nothing, at(1)},
+		{"a wait does not replace a fetch", schedule{next: at(m), waitFrom: at(m + 1)}, true, nothing, at(m)},
 
 		{"no wait follows a failure", schedule{next: at(m), attempts: 1, err: errRuleDown}, true, nothing, at(m)},
 		{"a wait follows a permanent error", schedule{next: at(m), attempts: 3, err: errRulePermanent}, true, wait, at(m)},
-		{"if there is anything to wait on", schedule{next: at(m), attempts: 3, err: errRulePermanent}, false, nothing, at(m)},
-		{"a second one does not", schedule{next: at(m), attempts: 3, err: errRulePermanent, fruitless: 1}, true, nothing, at(m)},
+		{"no wait follows a permanent error of a provider without Wait", schedule{next: at(m), attempts: 3, err: errRulePermanent}, false, nothing, at(m)},
+		{"no second wait follows a permanent error", schedule{next: at(m), attempts: 3, err: errRulePermanent, fruitless: 1}, true, nothing, at(m)},
 		{"no wait follows a revocation", schedule{next: at(m), attempts: 1, err: errRuleRevoked, revoked: true}, true, nothing, at(m)},
-		{"nor a permanent error after one", schedule{next: at(m), attempts: 2, err: errRulePermanent, revoked: true}, true, nothing, at(m)},
+		{"no wait follows a permanent error after a revocation", schedule{next: at(m), attempts: 2, err: errRulePermanent, revoked: true}, true, nothing, at(m)},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			got, until := row.s.due(ruleTime, row.waiter)
@@ -314,7 +314,7 @@ func TestSchedule_State(t *testing.T) {
 		{"after a failure", schedule{refreshed: recent, attempts: 1, err: errRuleDown}, Stale},
 		{"after MaxStale with failures", schedule{refreshed: old, attempts: 9, err: errRuleDown}, Outdated},
 		{"after MaxStale without any", schedule{refreshed: old}, Outdated},
-		{"after a revocation, whatever came later", schedule{refreshed: old, attempts: 9, err: errRuleDown, revoked: true}, Revoked},
+		{"after a revocation and later errors", schedule{refreshed: old, attempts: 9, err: errRuleDown, revoked: true}, Revoked},
 	} {
 		t.Run(row.rule, func(t *testing.T) { require.Equal(t, row.want, row.s.stateAt(ruleTime, maxStale)) })
 	}

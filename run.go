@@ -10,57 +10,57 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Run keeps the bundle fresh until ctx ends; then it returns nil, after all
-// that it started has ended. Only one Run of a client may be under way: another
-// returns an error at once.
+// Run keeps the bundle fresh until ctx is done. It then returns nil, after
+// everything that it started has ended. Only one Run of a client may be active:
+// another call returns an error immediately.
 //
-// Every layer is refreshed at its own times, each after the earliest of these:
+// Every layer has its own schedule. The next refresh is due after the shortest of
+// these times:
 //
 //   - [Options.Interval];
-//   - what the layer's bundle asks for with RefreshAfter, but at least 10
-//     seconds;
-//   - the margin before the first expiry in the bundle, a fifth of the
-//     lifetime, and at least 5 minutes of a lifetime of more than 10. The
-//     lifetime begins when the secret was rotated, or else created, or else
-//     first seen with this expiry. Within the margin, half the time that is left.
-//     Neither is sooner than 30 seconds after a refresh that brought no later
-//     expiry, nor than 10 seconds after one that did.
+//   - RefreshAfter of the layer's bundle, but at least 10 seconds;
+//   - the time to the margin before the first expiry in the bundle. The margin is
+//     a fifth of the secret's lifetime, and at least 5 minutes if the lifetime is
+//     longer than 10. The lifetime begins when the secret was rotated, or else
+//     created, or else first seen with this expiry. Within the margin, the time is
+//     half of the time left. In both cases it is at least 30 seconds after a
+//     refresh that brought no later expiry, and at least 10 seconds after one that
+//     did.
 //
-// Each time is shifted by up to a tenth at random, a margin to the earlier side
-// only. A [bundle.Waiter] is also waited on in between, which brings a change at
-// once. The next wait begins at least a second after this one did, or after a
-// back-off as below if this one failed, or within 10 seconds brought no other
-// secrets.
+// Each time is shifted at random by up to a tenth, the time to a margin to the
+// earlier side only. Between refreshes, Run also waits on a layer that is a
+// [bundle.Waiter], which delivers a change immediately. The next wait begins at
+// least a second after the start of this one. If this one failed, or returned the
+// same secrets within 10 seconds, the next wait follows a back-off as below.
 //
-// A layer that cannot be fetched keeps its secrets, and is tried again after a
-// time between 1 second and a limit that starts at 2 seconds and doubles with
-// each failure up to 5 minutes; it is not waited on until a fetch succeeds. A
-// layer with a permanent error is tried again after Interval, and one that was
-// revoked after one, two, and from then on four times that, give or take a
-// tenth. If the source says when to come back, the client does not come sooner,
-// except that it never stays away for longer than Interval on that account.
+// A layer that is unavailable keeps its secrets. Run retries it after a random
+// back-off between 1 second and a limit, which starts at 2 seconds and doubles with
+// each failure up to 5 minutes. Run does not wait on the layer until a fetch
+// succeeds. It retries a layer with a permanent error after Interval, and a revoked
+// layer after one, two and from then on four times Interval, shifted at random by
+// up to a tenth. Run honors the source's RetryAfter as the minimum, capped at
+// Interval.
 //
-// What somebody has to mend is noticed sooner in a layer that can be waited on.
+// Run notices the fix of a permanent error sooner in a layer that it can wait on.
 // A wait that ends with a permanent error brings the next fetch forward, once. A
-// fetch that ends with one is followed by a wait, whose success ends the
-// failure; if that wait fails too, none follows until a fetch succeeds.
+// fetch that ends with one is followed by a wait; if the wait succeeds, the failure
+// is over; if it fails too, no wait follows until a fetch succeeds.
 //
-// A secret leaves the bundle when it expires, whatever state its layer is in,
-// and the bundle then has a Problem. If a lower layer has a secret of that name
-// that has not expired, it takes its place.
+// A secret leaves the bundle when it expires, in any state of its layer, and the
+// bundle then has a Problem. An unexpired secret of that name in a lower layer
+// takes its place.
 //
-// Run also keeps the values of [Derive] up to date, and closes those that it
-// has replaced.
+// Run also keeps the values of [Derive] up to date, and closes replaced ones.
 func (c *Client) Run(ctx context.Context) error {
 	if !c.running.CompareAndSwap(false, true) {
-		return errors.New("running the client: it is running already; start Run once")
+		return errors.New("running the client: already running; call Run once")
 	}
 	defer c.running.Store(false)
 	r := run{Client: c}
 	defer r.group.Wait()
 	timer := time.NewTimer(time.Minute)
 	defer timer.Stop()
-	// At least once, even if ctx is over: what Derive has replaced is closed.
+	// At least once, even if ctx is done: replaced values of Derive are closed.
 	for {
 		timer.Reset(r.step(ctx))
 		select {
@@ -74,18 +74,18 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// run is one call of Run. While nothing happens it has no goroutine but its own,
-// one for each layer that is waited on, and one for each derived value: a
-// process may have thousands of clients.
+// run is one call of Run. While idle, it has its own goroutine, one for each layer
+// that it waits on, and one for each derived value: a process may have thousands
+// of clients.
 type run struct {
 	*Client
 	group sync.WaitGroup
-	// tended counts the derived values that have their goroutine.
+	// tended counts the derived values that have a goroutine.
 	tended int
 }
 
-// step starts what is due, and returns how long nothing else will be unless
-// something moves.
+// step starts all calls that are due, and returns the time until the next one
+// unless Run is poked before.
 func (r *run) step(ctx context.Context) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,8 +94,7 @@ func (r *run) step(ctx context.Context) time.Duration {
 		r.settle(now)
 		r.group.Go(r.announce)
 	}
-	// A step of the wall clock, or a machine that slept, is noticed within a
-	// minute.
+	// Notices a step of the wall clock, or a machine that slept, within a minute.
 	sleep := time.Minute
 	if !r.deadline.IsZero() {
 		sleep = min(sleep, r.deadline.Sub(now.Round(0)))
@@ -112,10 +111,9 @@ func (r *run) step(ctx context.Context) time.Duration {
 	return sleep
 }
 
-// visit starts the fetch of a layer that is due, or else the wait. If it is too
-// early for either it returns when it no longer is. It returns zero if the
-// layer's turn is taken or wanted: whoever has it pokes Run in the end. The
-// caller holds mu.
+// visit starts the layer's fetch if it is due, or else its wait. If it is too early
+// for both, visit returns the time of the next one. It returns zero if the layer's
+// turn is taken or wanted: its holder pokes Run at the end. The caller holds mu.
 func (r *run) visit(ctx context.Context, l *layer, now time.Time) time.Time {
 	what, until := l.due(now, l.waiter != nil)
 	if what == nothing {
@@ -127,7 +125,7 @@ func (r *run) visit(ctx context.Context, l *layer, now time.Time) time.Time {
 	if what == fetch {
 		r.group.Go(func() {
 			defer r.giveBack(l)
-			_ = r.fetch(ctx, l) // it is in the record
+			_ = r.fetch(ctx, l) // the record has the error
 		})
 		return time.Time{}
 	}
@@ -139,8 +137,8 @@ func (r *run) visit(ctx context.Context, l *layer, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// wait waits on the layer's source once. The caller has the turn. It is small, as
-// is all that is on the stack while a layer is waited on.
+// wait waits on the layer's source once. The caller has the turn. It has a small
+// stack frame, as do its callers: the stack stays for the time of the wait.
 func (c *Client) wait(ctx context.Context, l *layer) {
 	start := time.Now()
 	b, err := l.waiter.Wait(ctx, l.bundle)
@@ -149,7 +147,7 @@ func (c *Client) wait(ctx context.Context, l *layer) {
 	}
 }
 
-// recordWait records what a wait that began at start brought.
+// recordWait records the result of a wait that began at start.
 func (c *Client) recordWait(l *layer, start time.Time, b *bundle.Bundle, err error) {
 	now := time.Now()
 	changed := err == nil && !bundle.Compare(l.bundle, b).Empty()
@@ -165,7 +163,7 @@ func (c *Client) recordWait(l *layer, start time.Time, b *bundle.Bundle, err err
 	tell()
 }
 
-// poke makes Run look what there is to do.
+// poke makes Run look for due calls.
 func (c *Client) poke() {
 	select {
 	case c.moved <- struct{}{}:

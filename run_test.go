@@ -26,9 +26,9 @@ func TestClient_Run(t *testing.T) {
 
 			s.become(fails(errDown))
 			time.Sleep(72 * time.Hour)
-			require.Same(t, good, c.Bundle(), "an outage must not touch the bundle")
+			require.Same(t, good, c.Bundle(), "an outage does not change the bundle")
 			require.Equal(t, satchel.Outdated, c.Status().State)
-			require.InDelta(t, 72*4, len(local.fetched()), 30, "the other layer keeps its own clock")
+			require.InDelta(t, 72*4, len(local.fetched()), 30, "the other layer keeps its schedule")
 
 			s.become(gives(bundleOf(secret("A", "new"))))
 			time.Sleep(6 * time.Minute)
@@ -68,19 +68,19 @@ func TestClient_Run(t *testing.T) {
 			before := c.Bundle()
 			s.become(func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 				if was := handed.Swap(last); was != nil && was != last {
-					t.Error("of equal bundles the layer must keep the first")
+					t.Error("of equal bundles, the layer must keep the first")
 				}
 				return copies(ctx, last)
 			})
 			time.Sleep(24 * time.Hour)
 			require.Greater(t, len(s.fetched()), 80)
-			require.Same(t, before, c.Bundle(), "an equal bundle is no change")
+			require.Same(t, before, c.Bundle(), "an equal bundle is not a change")
 
 			s.become(gives(bundleWith(bundle.Meta{Revision: "8"}, secret("A", "1"), secret("B", "2"))))
 			time.Sleep(20 * time.Minute)
 			require.NotSame(t, before, c.Bundle())
 			require.Equal(t, "8", c.Bundle().Revision(), "metadata counts")
-			require.Equal(t, 2, before.Len(), "a snapshot that was handed out stays what it was")
+			require.Equal(t, 2, before.Len(), "a returned snapshot does not change")
 		})
 	})
 
@@ -89,22 +89,22 @@ func TestClient_Run(t *testing.T) {
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
 			c := newClient(t, nil, s)
 			stop := run(t, c)
-			require.ErrorContains(t, c.Run(t.Context()), "it is running already")
+			require.ErrorContains(t, c.Run(t.Context()), "already running")
 			require.NoError(t, stop())
 
 			s.become(gives(bundleOf(secret("A", "2"))))
 			time.Sleep(3 * time.Hour)
 			require.Equal(t, "1", value(c, "A"))
 			stop = run(t, c)
-			require.Equal(t, "2", value(c, "A"), "what became due in between is fetched at once")
+			require.Equal(t, "2", value(c, "A"), "an overdue layer is fetched immediately")
 			require.NoError(t, stop())
 		})
 	})
 
 	t.Run("keeps an hourly token fresh for a year", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			// A token that lives an hour, as GitHub's do; the source hands out the
-			// same one until less than 40 % of that is left.
+			// A token with a lifetime of an hour, as GitHub's tokens have. The source
+			// returns the same token until less than 40 % of its lifetime is left.
 			var minted bundle.Secret
 			serial := 0
 			s := newSource("platform", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
@@ -124,16 +124,16 @@ func TestClient_Run(t *testing.T) {
 				}
 			}
 			require.Empty(t, c.Bundle().Problems())
-			// Each fetch comes at least 13.5 minutes after the one before, except
-			// that the margin of an hour's token can bring one forward.
+			// Fetches are at least 13.5 minutes apart, except that the margin of each
+			// token can bring one forward.
 			require.LessOrEqual(t, len(s.fetched()), 365*24*60*10/135+serial)
 		})
 	})
 
 	t.Run("spreads the polls of a thousand clients", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			// All start together and poll every minute. Polls are counted per
-			// second: the first ones, and those of a minute after 50 of them.
+			// All clients start together and poll every minute. The test counts polls
+			// per second: the first ones, and those of the minute after 50 minutes.
 			var first [70]int
 			var later [60]int
 			start := time.Now()
@@ -156,8 +156,8 @@ func TestClient_Run(t *testing.T) {
 			time.Sleep(52 * time.Minute)
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			// The first polls fall into 12 seconds, 83 into each; in the end they
-			// fill the minute, 17 in a second.
+			// The first polls fall into 12 seconds, 83 per second; in the end they
+			// fill the minute, 17 per second.
 			for second, n := range first {
 				require.LessOrEqual(t, n, 140, "the first polls are bunched at second %d", second)
 			}
@@ -191,10 +191,10 @@ func TestClient_RunEnd(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				start := time.Now()
-				require.NoError(t, c.Run(ctx), "the end of its context is how Run is meant to end")
+				require.NoError(t, c.Run(ctx), "Run returns nil at the end of its context")
 				require.Equal(t, time.Minute, time.Since(start))
 				require.True(t, s.idle(), "no call outlives Run")
-				require.Equal(t, satchel.Fresh, c.Status().State, "that Run was stopped is no failure of the layer")
+				require.Equal(t, satchel.Fresh, c.Status().State, "the end of Run is not a failure of the layer")
 			})
 		})
 	}
@@ -207,7 +207,7 @@ func TestObserver(t *testing.T) {
 			opts := quiet()
 			opts.Observer.Fetched = func(string, time.Duration, error) {
 				if inside.Add(1) != 1 {
-					t.Error("two hooks are running")
+					t.Error("calls of hooks overlap")
 				}
 				time.Sleep(time.Second)
 				inside.Add(-1)
@@ -231,7 +231,7 @@ func TestObserver(t *testing.T) {
 			var inside atomic.Int32
 			note := func(format string, args ...any) {
 				if inside.Add(1) != 1 {
-					t.Error("the hooks must be called one at a time")
+					t.Error("calls of hooks must not overlap")
 				}
 				defer inside.Add(-1)
 				if c != nil {

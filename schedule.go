@@ -11,45 +11,46 @@ const (
 	// maxInterval keeps sums of a few intervals far from the largest Duration.
 	maxInterval = 365 * 24 * time.Hour
 
-	// minTick is the least time between two refreshes, whatever a bundle says
-	// about its time; minHope is that after a refresh that did not help.
+	// minTick is the least time between two refreshes that RefreshAfter or an
+	// expiry can cause; minHope is that time after a refresh that brought no later
+	// expiry.
 	minTick = 10 * time.Second
 	minHope = 30 * time.Second
 
 	minBackoff = time.Second
 	maxBackoff = 5 * time.Minute
 
-	// longWait is how long a wait that brings nothing must take so that the
-	// next one may follow it: otherwise waiting backs off.
+	// longWait is the least duration of a wait without a change after which the
+	// next wait needs no back-off.
 	longWait = 10 * time.Second
 )
 
-// schedule is the part of a layer's record that says when to fetch and to wait
-// next, and which state the layer is in. Its methods are the rules in the comment
-// of [Client.Run]. They are pure: they read no clock, and change nothing but return
-// the schedule that follows.
+// schedule is the part of a layer's record that determines the next fetch and wait,
+// and the layer's state. Its methods implement the rules in the comment of
+// [Client.Run]. They are pure: they read no clock, and return the next schedule
+// instead of changing this one.
 type schedule struct {
 	next      time.Time // when the next fetch is due
 	refreshed time.Time // the last success, by the wall clock
 	err       error     // of the last attempt; nil if that succeeded
 	attempts  int       // failures since the last success
-	revoked   bool      // one of them says so
-	// expires is when the first secret of the layer's bundle expires, or zero, and
-	// since when that secret's lifetime began.
+	revoked   bool      // one of these failures was a revocation
+	// expires is when the first secret of the layer's bundle expires, or zero; since
+	// is when that secret's lifetime began.
 	expires, since time.Time
-	// fruitless counts the waits in a row that brought nothing, and waitFrom is
-	// when the next one may begin.
+	// fruitless counts the consecutive waits without a change; waitFrom is when the
+	// next wait may begin.
 	fruitless int
 	waitFrom  time.Time
 }
 
-// draw returns a random time that is at least 0 and less than limit, which is
-// positive. Outside of tests it is [math/rand/v2.N].
+// draw returns a random duration in [0, limit). limit is positive. Outside of tests
+// it is [math/rand/v2.N].
 type draw func(limit time.Duration) time.Duration
 
 // fetched returns the schedule after an attempt that ended at now: a fetch, or a
-// wait that counts as one. b is the bundle that the layer has then, which is nil
-// after a failure that took it away.
+// wait that counts as one. b is the layer's bundle after it, which is nil after a
+// revocation that removed it.
 func (s schedule) fetched(now time.Time, b *bundle.Bundle, err error, interval time.Duration, random draw) schedule {
 	s.err = err
 	if err != nil {
@@ -88,8 +89,8 @@ func (s schedule) fetched(now time.Time, b *bundle.Bundle, err error, interval t
 	return s
 }
 
-// waited returns the schedule after a wait from start to now. changed says that it
-// brought other secrets than the layer has.
+// waited returns the schedule after a wait from start to now. changed means that
+// the wait returned other secrets than the layer has.
 func (s schedule) waited(start, now time.Time, changed bool, err error, interval time.Duration, random draw) schedule {
 	long := now.Sub(start) >= longWait
 	switch {
@@ -118,8 +119,9 @@ const (
 	wait
 )
 
-// due returns the call to make at now. Of nothing and of a wait, until is the end.
-// waiter says that the provider can be waited on.
+// due returns the call to make at now. until is the end of a wait, or the time of
+// the next call if there is nothing to do now. waiter means that the provider is a
+// Waiter.
 func (s schedule) due(now time.Time, waiter bool) (a action, until time.Time) {
 	switch {
 	case !now.Before(s.next):
@@ -134,8 +136,8 @@ func (s schedule) due(now time.Time, waiter bool) (a action, until time.Time) {
 	return nothing, s.next
 }
 
-// waitable reports whether a wait may follow the last attempt: a success, or a
-// permanent error, which is worth one wait that ends with the correction.
+// waitable reports whether a wait may follow the last attempt: after a success, or
+// once after a permanent error, to notice its fix.
 func (s schedule) waitable() bool {
 	return s.attempts == 0 || kindOf(s.err) == bundle.FetchPermanent && !s.revoked && s.fruitless == 0
 }
@@ -153,17 +155,17 @@ func (s schedule) stateAt(now time.Time, maxStale time.Duration) State {
 	return Fresh
 }
 
-// renewal returns the time to the fetch that renews a secret which has so much of
-// its lifetime left. It is never less than least.
+// renewal returns the time to the fetch that renews a secret with this much of its
+// lifetime left. It is never less than least.
 func renewal(left, lifetime, least time.Duration, random draw) time.Duration {
 	if ahead := left - margin(lifetime); ahead >= least {
-		// Only earlier: the margin is the last moment.
+		// Only earlier: the margin is the latest time.
 		return max(least, ahead-random(ahead/10))
 	}
 	return max(least, jitter(left/2, random))
 }
 
-// margin returns how long before its end a secret of that lifetime is renewed.
+// margin returns how long before its expiry a secret with that lifetime is renewed.
 func margin(lifetime time.Duration) time.Duration {
 	if lifetime > 10*time.Minute {
 		return max(lifetime/5, 5*time.Minute)
@@ -171,11 +173,11 @@ func margin(lifetime time.Duration) time.Duration {
 	return lifetime / 5
 }
 
-// firstExpiry returns when the first of the secrets that have not expired does,
-// and when its lifetime began: when its value was set, or now if nothing says.
-// Both are zero if none expires.
+// firstExpiry returns the first expiry of the unexpired secrets, and when the
+// lifetime of that secret began: when its value was set, or now if that is unknown.
+// Both are zero if no secret expires.
 func firstExpiry(b *bundle.Bundle, now time.Time) (expires, since time.Time) {
-	now = now.Round(0) // dates are by the wall clock
+	now = now.Round(0) // dates use the wall clock
 	var first bundle.Secret
 	for s := range b.All() {
 		if !s.Expires.IsZero() && !over(s.Expires, now) && (first.Expires.IsZero() || s.Expires.Before(first.Expires)) {
@@ -195,8 +197,8 @@ func firstExpiry(b *bundle.Bundle, now time.Time) (expires, since time.Time) {
 	return first.Expires.Round(0), since
 }
 
-// retryDelay returns the time from the latest of attempts failures in a row to
-// the next attempt.
+// retryDelay returns the time to the next attempt after the given number of
+// consecutive failures.
 func retryDelay(attempts int, revoked bool, err error, interval time.Duration, random draw) time.Duration {
 	var d time.Duration
 	switch {
@@ -209,15 +211,15 @@ func retryDelay(attempts int, revoked bool, err error, interval time.Duration, r
 	}
 	d = max(d, minBackoff)
 	if e, ok := errors.AsType[*bundle.FetchError](err); ok && e.RetryAfter > 0 {
-		// Spread, and never sooner than asked: everybody was told the same.
+		// Only later, and spread: all clients may have got the same time.
 		after := min(max(e.RetryAfter, minBackoff), max(interval, minBackoff))
 		d = max(d, after+random(after/10))
 	}
 	return d
 }
 
-// backoff returns a random time of at least a second, and at most as many as
-// doubling for each failure gives, up to five minutes.
+// backoff returns a random time between one second and a limit, which doubles with
+// each failure up to five minutes.
 func backoff(failures int, random draw) time.Duration {
 	ceiling := maxBackoff
 	if failures < 9 { // 2^9 s is more than five minutes
@@ -226,7 +228,7 @@ func backoff(failures int, random draw) time.Duration {
 	return minBackoff + random(ceiling-minBackoff+1)
 }
 
-// jitter returns d give or take a random tenth.
+// jitter returns d plus or minus up to a tenth, at random.
 func jitter(d time.Duration, random draw) time.Duration {
 	tenth := d / 10
 	return d - tenth + random(2*tenth+1)

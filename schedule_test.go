@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// ticks runs a client of one layer for a time and returns the gaps between its
-// fetches.
+// ticks runs a client with one layer for some time and returns the times between
+// its fetches.
 func ticks(t *testing.T, opts *satchel.Options, during time.Duration, fetch fetchFunc) []time.Duration {
 	t.Helper()
 	s := newSource("s", fetch)
@@ -37,7 +37,7 @@ func TestSchedule_Interval(t *testing.T) {
 				shortest, longest := slices.Min(gaps), slices.Max(gaps)
 				require.GreaterOrEqual(t, shortest, want*9/10)
 				require.LessOrEqual(t, longest, want*11/10)
-				require.Greater(t, longest-shortest, want*19/100, "five hundred fresh draws fill the tenths on both sides")
+				require.Greater(t, longest-shortest, want*19/100, "five hundred draws fill the range on both sides")
 			})
 		}
 	})
@@ -48,7 +48,7 @@ func TestSchedule_Interval(t *testing.T) {
 			c := newClient(t, &satchel.Options{Interval: 1<<63 - 1}, s)
 			run(t, c)
 			time.Sleep(24 * time.Hour)
-			require.Len(t, s.fetched(), 1, "sums of such times must not overflow into a storm")
+			require.Len(t, s.fetched(), 1, "sums of such intervals must not overflow")
 			require.InDelta(t, 364*24, time.Until(c.Status().NextRefresh).Hours(), 37*24)
 			s.become(fails(errRevoked))
 			_, _ = c.Refresh(t.Context())
@@ -63,11 +63,11 @@ func TestSchedule_RefreshAfter(t *testing.T) {
 		rule        string
 		after, want time.Duration
 	}{
-		{"a sooner time is honored", 2 * time.Minute, 2 * time.Minute},
-		{"a later time is not", 24 * time.Hour, 15 * time.Minute},
-		{"at most six in a minute", time.Nanosecond, 10 * time.Second},
-		{"zero says nothing", 0, 15 * time.Minute},
-		{"nor does a negative time", -time.Hour, 15 * time.Minute},
+		{"a shorter time is honored", 2 * time.Minute, 2 * time.Minute},
+		{"a longer time is not", 24 * time.Hour, 15 * time.Minute},
+		{"at least 10 seconds", time.Nanosecond, 10 * time.Second},
+		{"zero is ignored", 0, 15 * time.Minute},
+		{"a negative time is ignored", -time.Hour, 15 * time.Minute},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestSchedule_Margin(t *testing.T) {
 	}{
 		{"a fifth of a short lifetime", 5 * time.Minute, time.Minute},
 		{"still a fifth at ten minutes", 10 * time.Minute, 2 * time.Minute},
-		{"five minutes from there on", 11 * time.Minute, 5 * time.Minute},
+		{"five minutes for a longer lifetime", 11 * time.Minute, 5 * time.Minute},
 		{"five minutes while that is more than a fifth", 20 * time.Minute, 5 * time.Minute},
 		{"a fifth of an hour", time.Hour, 12 * time.Minute},
 		{"a fifth of a day", 24 * time.Hour, 288 * time.Minute},
@@ -113,10 +113,10 @@ func TestSchedule_Lifetime(t *testing.T) {
 		created, rotated time.Duration // before the first fetch
 		want             time.Duration // to the second
 	}{
-		// Each expires in 40 minutes. From now on, the margin is 8 minutes.
-		{"now, if nothing says when", 0, 0, 32 * minute},
+		// Each expires in 40 minutes. If its lifetime begins now, the margin is 8 minutes.
+		{"now, if no date is known", 0, 0, 32 * minute},
 		{"when it was rotated", 1000 * minute, 60 * minute, 20 * minute},
-		{"when it was created, if it never was", 60 * minute, 0, 20 * minute},
+		{"when it was created, if it was never rotated", 60 * minute, 0, 20 * minute},
 		{"now, if the source's clock is ahead", 1000 * minute, -39 * minute, 32 * minute},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
@@ -149,20 +149,20 @@ func TestSchedule_UnchangedExpiry(t *testing.T) {
 			left := lifetime - calls[i].Sub(start)
 			ahead := left - 2*time.Hour
 			if ahead >= 30*time.Second {
-				require.LessOrEqual(t, gap, ahead, "before the margin, the margin is next")
+				require.LessOrEqual(t, gap, ahead, "the next fetch comes before the margin")
 				continue
 			}
-			require.GreaterOrEqual(t, gap, 30*time.Second, "never under 30 seconds")
-			require.LessOrEqual(t, gap, max(30*time.Second, left*55/100), "half the time left, and a tenth of that")
+			require.GreaterOrEqual(t, gap, 30*time.Second, "at least 30 seconds")
+			require.LessOrEqual(t, gap, max(30*time.Second, left*55/100), "half the time left, plus a tenth of it")
 			require.GreaterOrEqual(t, gap, left*45/100)
 		}
-		// 8 hours and a second one if the jitter was long; 7 or 8 halves of 2
-		// hours until a minute is left, and the last minute.
+		// The fetch after up to 8 hours, and a second one if it came early; 7 or 8
+		// halves of 2 hours until a minute is left; and those of the last minute.
 		require.GreaterOrEqual(t, len(calls), 8)
 		require.LessOrEqual(t, len(calls), 16)
 
 		time.Sleep(500 * time.Hour)
-		require.LessOrEqual(t, len(s.fetched()), len(calls)+3, "there is nothing left to save, so the interval holds")
+		require.LessOrEqual(t, len(s.fetched()), len(calls)+3, "after the expiry, the interval applies")
 	})
 }
 
@@ -200,16 +200,15 @@ func TestSchedule_RenewalLimit(t *testing.T) {
 				})
 				require.LessOrEqual(t, len(gaps), row.most)
 				require.GreaterOrEqual(t, slices.Min(gaps), 10*time.Second)
-				require.GreaterOrEqual(t, len(gaps), 87, "and it does not stop either")
+				require.GreaterOrEqual(t, len(gaps), 87, "and the fetches go on")
 			})
 		})
 	}
 }
 
-// Every kind of error has a bound on the calls in a day. With a pause drawn
-// evenly from 1 to 300 s, a day has 574 on average with a deviation of 14; the
-// first eight pauses are shorter. Other pauses have a least length, and with
-// that a hard bound.
+// Every kind of error has a limit of calls per day. With a pause drawn evenly from
+// 1 to 300 s, a day has 574 calls on average with a deviation of 14; the first eight
+// pauses are shorter. Other pauses have a least length, and thereby a hard limit.
 func TestSchedule_ErrorLimit(t *testing.T) {
 	const day = 24 * time.Hour
 	const interval = 15 * time.Minute
@@ -219,15 +218,15 @@ func TestSchedule_ErrorLimit(t *testing.T) {
 		err         error
 		least, most int
 	}{
-		{"an error of no kind", errDown, 480, 680},
+		{"an error without a kind", errDown, 480, 680},
 		{"unavailable", &bundle.FetchError{Err: errDown}, 480, 680},
-		{"a kind nobody knows", &bundle.FetchError{Kind: 99, Err: errDown}, 480, 680},
-		{"asked to come back at once", &bundle.FetchError{RetryAfter: time.Nanosecond, Err: errDown}, 480, 680},
-		{"asked to come back before now", &bundle.FetchError{RetryAfter: -time.Hour, Err: errDown}, 480, 680},
-		{"asked to come back in ten minutes", &bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errDown}, perDay(11 * time.Minute), perDay(10 * time.Minute)},
-		{"asked to stay away for a year", &bundle.FetchError{RetryAfter: 365 * day, Err: errDown}, perDay(interval * 11 / 10), perDay(interval)},
+		{"an unknown kind", &bundle.FetchError{Kind: 99, Err: errDown}, 480, 680},
+		{"RetryAfter of a nanosecond", &bundle.FetchError{RetryAfter: time.Nanosecond, Err: errDown}, 480, 680},
+		{"a negative RetryAfter", &bundle.FetchError{RetryAfter: -time.Hour, Err: errDown}, 480, 680},
+		{"RetryAfter of ten minutes", &bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errDown}, perDay(11 * time.Minute), perDay(10 * time.Minute)},
+		{"RetryAfter of a year", &bundle.FetchError{RetryAfter: 365 * day, Err: errDown}, perDay(interval * 11 / 10), perDay(interval)},
 		{"permanent", errPermanent, perDay(interval * 11 / 10), perDay(interval * 9 / 10)},
-		{"permanent, and asked to come back at once", &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: 1, Err: errDown}, perDay(interval * 11 / 10), perDay(interval * 9 / 10)},
+		{"permanent, with RetryAfter of a nanosecond", &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: 1, Err: errDown}, perDay(interval * 11 / 10), perDay(interval * 9 / 10)},
 		{"revoked", errRevoked, perDay(4*interval*11/10) + 1, perDay(4*interval*9/10) + 2},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
@@ -313,9 +312,9 @@ func TestSchedule_Retries(t *testing.T) {
 			run(t, c)
 			time.Sleep(10 * time.Hour)
 			all := gaps(s.fetched()[1:])
-			require.GreaterOrEqual(t, slices.Min(all), 7*time.Minute, "sooner than asked is too soon")
+			require.GreaterOrEqual(t, slices.Min(all), 7*time.Minute, "RetryAfter is the minimum")
 			require.LessOrEqual(t, slices.Max(all), 7*time.Minute*11/10)
-			require.Greater(t, slices.Max(all)-slices.Min(all), 20*time.Second, "those who were told the same must not come back together")
+			require.Greater(t, slices.Max(all)-slices.Min(all), 20*time.Second, "clients with the same RetryAfter must not retry together")
 		})
 	})
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// settle makes the snapshot and the states what the record of the layers says
-// at now, and sets the deadline at which time alone will change them. It is the
-// only place where the snapshot is replaced. The caller holds mu, and calls
-// announce after it has released it.
+// settle updates the snapshot and the states to the layers' records at now, and
+// sets the deadline at which time alone will change them. It is the only place
+// that replaces the snapshot. The caller holds mu, and calls announce after it has
+// released mu.
 func (c *Client) settle(now time.Time) {
 	shown := make([]*bundle.Bundle, len(c.layers))
 	c.deadline = time.Time{}
@@ -48,9 +48,9 @@ func (c *Client) settle(now time.Time) {
 	}
 }
 
-// tellShadows says, once, which values newly hide those of earlier layers: changes
-// of the hidden ones do not arrive. Where in its file a value is does not make it a
-// new one.
+// tellShadows logs, once, which values begin to shadow those of earlier layers:
+// updates to the shadowed ones have no effect. A value that moves to another line
+// of its file is not a new one.
 func (c *Client) tellShadows(old, merged *bundle.Bundle) {
 	told := map[bundle.Shadow]bool{}
 	for _, s := range old.Shadowed() {
@@ -58,7 +58,7 @@ func (c *Client) tellShadows(old, merged *bundle.Bundle) {
 	}
 	for _, s := range merged.Shadowed() {
 		if !told[withoutLines(s)] {
-			c.log(slog.LevelInfo, "a value hides another layer's", "secret", s.Name, "winner", s.Winner, "hidden", s.Hidden, "same", s.Same,
+			c.log(slog.LevelInfo, "a value shadows another layer's", "secret", s.Name, "winner", s.Winner, "hidden", s.Hidden, "same", s.Same,
 				"to_end_this", s.Fix())
 		}
 	}
@@ -74,7 +74,7 @@ func withoutLines(s bundle.Shadow) bundle.Shadow {
 	return s
 }
 
-// dropExpired sets what the layer shows.
+// dropExpired sets the layer's shown bundle, and logs secrets that have expired.
 func (c *Client) dropExpired(l *layer, now time.Time) {
 	live, expired := liveAt(l.bundle, now)
 	for s := range live.All() {
@@ -88,8 +88,8 @@ func (c *Client) dropExpired(l *layer, now time.Time) {
 	l.shown = live
 }
 
-// liveAt returns b with a Problem in place of each secret that is past its
-// expiry at now, and the names of those. If there are none it returns b itself.
+// liveAt returns b with a Problem in place of each secret that has expired at now,
+// and the names of these secrets. If there are none, it returns b itself.
 func liveAt(b *bundle.Bundle, now time.Time) (live *bundle.Bundle, expired []string) {
 	var secrets []bundle.Secret
 	meta := b.Meta()
@@ -111,12 +111,12 @@ func liveAt(b *bundle.Bundle, now time.Time) (live *bundle.Bundle, expired []str
 	}
 	live, err := bundle.New(secrets, &meta)
 	if err != nil {
-		panic(fmt.Sprintf("satchel: a part of a bundle is no bundle: %v", err))
+		panic(fmt.Sprintf("satchel: a subset of a bundle is invalid: %v", err))
 	}
 	return live, expired
 }
 
-// changeState announces the layer's state if it is another than before.
+// changeState announces the layer's state if it has changed.
 func (c *Client) changeState(l *layer, now time.Time) {
 	from, to := l.state, l.stateAt(now, c.opts.MaxStale)
 	if to == Fresh || to == Stale {
@@ -147,17 +147,17 @@ func (c *Client) settleBy(t time.Time) {
 	}
 }
 
-// over reports whether the wall clock has reached t: expiries are dates, and
-// the monotonic clock stands still while a machine sleeps.
+// over reports whether the wall clock has reached t. Expiries are dates, and the
+// monotonic clock stops while a machine sleeps.
 func over(t, now time.Time) bool { return !now.Round(0).Before(t.Round(0)) }
 
-// log writes a line when the lock is released. The caller holds mu.
+// log queues a log line for announce. The caller holds mu.
 func (c *Client) log(level slog.Level, msg string, args ...any) {
 	c.news = append(c.news, func() { c.opts.Logger.Log(context.Background(), level, msg, args...) })
 }
 
-// announce calls the hooks and the logger for what has happened, in order and
-// without the lock. If somebody else is at it already, they do it.
+// announce calls the pending hooks and log lines, in order and without the lock. If
+// another goroutine is already doing so, that goroutine calls them.
 func (c *Client) announce() {
 	c.mu.Lock()
 	if !c.announcing {
@@ -174,7 +174,7 @@ func (c *Client) announce() {
 	c.mu.Unlock()
 }
 
-// inventory logs the name of every secret with its origin.
+// inventory logs the name and the origin of every secret.
 type inventory struct{ b *bundle.Bundle }
 
 func (v inventory) LogValue() slog.Value {

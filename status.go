@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// State says how far a layer's secrets can be relied on. A greater state is a
-// worse one.
+// State tells how far a layer's secrets can be relied on. A greater state is
+// worse.
 type State int
 
 const (
 	// Fresh means that the last refresh succeeded.
 	Fresh State = iota
-	// Stale means that the last refresh failed: the secrets are the last good
-	// ones.
+	// Stale means that the last refresh failed: the layer keeps its last good
+	// secrets.
 	Stale
-	// Outdated means that no refresh succeeded for [Options.MaxStale]. The
-	// secrets are still the last good ones; those whose own expiry has passed
-	// are gone in any state.
+	// Outdated means that no refresh succeeded for [Options.MaxStale]. The layer
+	// keeps its last good secrets. Expired secrets leave the bundle in any state.
 	Outdated
-	// Revoked means that the source has withdrawn the secrets. They are gone,
-	// unless [Options.OnRevoked] kept them.
+	// Revoked means that the source has withdrawn the secrets. They have left the
+	// bundle, unless [Options.OnRevoked] kept them.
 	Revoked
 )
 
-// String returns "fresh", "stale", "outdated" or "revoked".
+// String returns "fresh", "stale", "outdated" or "revoked", and "State(n)" for any
+// other value.
 func (s State) String() string {
 	switch s {
 	case Fresh:
@@ -42,47 +42,50 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", int(s))
 }
 
-// Status describes a client at one moment. It holds no values.
+// Status describes a client at one moment. It contains no values of secrets.
 type Status struct {
-	// State is the worst of the layers' states.
+	// State is the worst state of the layers.
 	State State
-	// Age is that of the layer whose last success is the longest ago.
+	// Age is the greatest age of the layers.
 	Age time.Duration
-	// LastError joins those of the layers, with their names. It is nil if the
-	// last refresh of each layer succeeded.
+	// LastError joins the last errors of the layers, with their names. It is nil if
+	// the last refresh of each layer succeeded.
 	LastError error
-	// Attempts is the largest of the layers'.
+	// Attempts is the largest number of failed attempts of the layers.
 	Attempts int
-	// NextRefresh is the earliest of the layers'.
+	// NextRefresh is the earliest next refresh of the layers. It is zero without
+	// layers.
 	NextRefresh time.Time
-	// Layers are in rising precedence, as [New] got them.
+	// Layers are in rising precedence, in the order of [New].
 	Layers []LayerStatus
-	// Derived are the values of [Derive], in the order of the calls. They have
-	// no part in State and LastError, which are about the secrets.
+	// Derived are the values of [Derive], in the order of the calls. They do not
+	// affect State and LastError, which are about the layers.
 	Derived []DerivedStatus
 }
 
 // LayerStatus describes one layer.
 type LayerStatus struct {
-	// Name is what the provider calls itself, or its type. Of several layers
-	// with the same name, all but the first have a number, as in "env #2".
-	Name  string
+	// Name is the provider's String, or its type. Of several layers with the same
+	// name, all but the first have a number, as in "env #2".
+	Name string
+	// State is the layer's state, as of now.
 	State State
-	// Age is the time since the last refresh that succeeded.
+	// Age is the time since the last successful refresh.
 	Age time.Duration
-	// LastError is why the last refresh failed, or nil if it succeeded.
+	// LastError is the error of the last refresh, or nil if it succeeded.
 	LastError error
-	// Attempts counts the refreshes that failed since the last that succeeded.
+	// Attempts counts the failed refreshes since the last successful one.
 	Attempts int
-	// NextRefresh is when the layer is due. It passes if [Client.Run] does not
-	// run.
+	// NextRefresh is when the next refresh is due. It may be in the past if
+	// [Client.Run] does not run.
 	NextRefresh time.Time
-	// TokenExpires is when the token that the source was asked with ends, and
-	// TokenDue says that it should be rotated: the time that the source named for
-	// that has passed, or the token ends within seven days; see
-	// [bundle.Meta.TokenDue].
+	// TokenExpires is when the token used for the source expires, or zero if that is
+	// unknown or never.
 	TokenExpires time.Time
-	TokenDue     bool
+	// TokenDue reports that this token should be rotated: the time that the source
+	// set for the rotation has passed, or the token expires within seven days. See
+	// [bundle.Meta.TokenDue].
+	TokenDue bool
 }
 
 // DerivedStatus describes one value of [Derive].
@@ -90,19 +93,20 @@ type DerivedStatus struct {
 	// Name is the type of the value and the names of the secrets, such as
 	// "*sql.DB from DATABASE_URL".
 	Name string
-	// LastError is why the value is not the one for the secrets of today but an
-	// earlier one: the last call of build failed. Values of secrets are masked in
-	// it. It is nil if the call succeeded, and if there has been no value yet,
-	// since [Derived.Get] then returns the error.
+	// LastError is the error of the last call of build, if an earlier value is in
+	// use because of it. Values of secrets are masked in it. It is nil if the call
+	// succeeded, and also if there has been no value yet, because [Derived.Get] then
+	// returns the error.
 	LastError error
-	// Attempts counts the calls that failed in a row, and NextAttempt is when
-	// the next one is due if the secrets stay as they are.
-	Attempts    int
+	// Attempts counts the consecutive failed calls.
+	Attempts int
+	// NextAttempt is when the next call is due if the secrets do not change. It is
+	// zero if the last call succeeded.
 	NextAttempt time.Time
 }
 
-// Status returns how the client and its layers are. It does not block on any
-// refresh.
+// Status returns the current status of the client, its layers and its derived
+// values. It waits for no fetch and no build.
 func (c *Client) Status() Status {
 	status := c.layerStatus()
 	c.mu.Lock()
@@ -149,8 +153,8 @@ func (c *Client) layerStatus() Status {
 	return status
 }
 
-// String returns the state, and a line for each layer and for each derived value
-// that could not be built, for people.
+// String formats the status for people: the state, a line for each layer, and a
+// line for each derived value that could not be rebuilt.
 func (s Status) String() string {
 	var out strings.Builder
 	fmt.Fprint(&out, s.State)
@@ -189,7 +193,8 @@ func (s DerivedStatus) String() string {
 	return s.Name + ": stale" + trouble(s.Attempts, s.NextAttempt, s.LastError)
 }
 
-// trouble returns how often something failed, why, and when it comes next.
+// trouble returns how often something failed, when the next attempt is due, and
+// the error.
 func trouble(attempts int, next time.Time, err error) string {
 	var text string
 	switch {

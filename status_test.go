@@ -43,11 +43,11 @@ func TestClient_Status(t *testing.T) {
 			require.Equal(t, satchel.Stale, c.Status().State)
 			time.Sleep(time.Nanosecond)
 			status = c.Status()
-			require.Equal(t, satchel.Outdated, status.State, "at MaxStale, and not at the next attempt")
+			require.Equal(t, satchel.Outdated, status.State, "the state changes at MaxStale, not at the next attempt")
 			synctest.Wait()
-			require.Equal(t, []string{"stale", "outdated"}, announced.all(), "nor is the observer told later")
+			require.Equal(t, []string{"stale", "outdated"}, announced.all(), "and the observer is called then")
 			require.Equal(t, 2*time.Hour, status.Age)
-			require.Equal(t, "1", value(c, "A"), "an expired layer keeps its secrets; the state says so")
+			require.Equal(t, "1", value(c, "A"), "an outdated layer keeps its secrets")
 
 			s.become(fails(errRevoked))
 			_, _ = c.Refresh(t.Context())
@@ -55,7 +55,7 @@ func TestClient_Status(t *testing.T) {
 			require.Equal(t, "(none)", value(c, "A"))
 			s.become(fails(errDown))
 			_, _ = c.Refresh(t.Context())
-			require.Equal(t, satchel.Revoked, c.Status().State, "an outage does not make up for a revocation")
+			require.Equal(t, satchel.Revoked, c.Status().State, "a revoked layer stays revoked in an outage")
 
 			s.become(gives(bundleOf(secret("A", "2"))))
 			_, err := c.Refresh(t.Context())
@@ -68,7 +68,7 @@ func TestClient_Status(t *testing.T) {
 			require.NoError(t, stop())
 
 			time.Sleep(2 * time.Hour)
-			require.Equal(t, satchel.Outdated, c.Status().State, "a client that does not run says how old it is")
+			require.Equal(t, satchel.Outdated, c.Status().State, "a client without Run becomes outdated too")
 		})
 	})
 
@@ -78,7 +78,7 @@ func TestClient_Status(t *testing.T) {
 			run(t, c)
 			for range 100 {
 				time.Sleep(7 * time.Hour)
-				require.Equal(t, satchel.Fresh, c.Status().State, "a client that works as it is told is fresh")
+				require.Equal(t, satchel.Fresh, c.Status().State, "a client that keeps its interval stays fresh")
 			}
 		})
 	})
@@ -96,7 +96,7 @@ func TestClient_Status(t *testing.T) {
 			_, _ = c.Refresh(t.Context())
 			status := c.Status()
 			require.Equal(t, satchel.Revoked, status.State)
-			require.Equal(t, 90*time.Second, status.Age, "the age is that of the oldest layer")
+			require.Equal(t, 90*time.Second, status.Age, "the age is the greatest of the layers")
 			require.Equal(t, 2, status.Attempts)
 			require.ErrorIs(t, status.LastError, errDown)
 			require.ErrorIs(t, status.LastError, error(errRevoked))
@@ -134,7 +134,7 @@ func TestStatus_Revoked(t *testing.T) {
 			require.Equal(t, []string{"A=lower", "C=3"}, c.Bundle().Environ())
 			_, _ = c.Refresh(t.Context())
 			require.NotNil(t, last[0])
-			require.Nil(t, last[1], "the client has let go of the bundle and cannot be told that it is unchanged")
+			require.Nil(t, last[1], "the client has dropped the bundle, so it cannot be reported as unchanged")
 		})
 	})
 
@@ -149,9 +149,9 @@ func TestStatus_Revoked(t *testing.T) {
 			run(t, c)
 			s.become(fails(errRevoked))
 			time.Sleep(5 * time.Hour)
-			require.Equal(t, []string{"s: the token was revoked"}, asked.all(), "one answer holds until the layer recovers")
+			require.Equal(t, []string{"s: the token was revoked"}, asked.all(), "OnRevoked is called once until the layer recovers")
 			require.Equal(t, "1", value(c, "A"))
-			require.Equal(t, satchel.Revoked, c.Status().State, "the state says so either way")
+			require.Equal(t, satchel.Revoked, c.Status().State, "the state is revoked either way")
 
 			s.become(gives(bundleOf(secret("A", "2"))))
 			_, err := c.Refresh(t.Context())
@@ -172,7 +172,7 @@ func TestStatus_Revoked(t *testing.T) {
 			time.Sleep(5 * time.Hour)
 			s.become(gives(bundleOf(secret("A", "1"))))
 			time.Sleep(67 * time.Minute)
-			require.Equal(t, "1", value(c, "A"), "a revoked layer is tried again every four intervals")
+			require.Equal(t, "1", value(c, "A"), "a revoked layer is retried every four intervals")
 			require.Equal(t, satchel.Fresh, c.Status().State)
 		})
 	})
@@ -192,12 +192,12 @@ func TestStatus_Log(t *testing.T) {
 			var log notes
 			c := newClient(t, &satchel.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, s)
 			run(t, c)
-			told := func() int { return strings.Count(log.String(), "has to be rotated") }
+			told := func() int { return strings.Count(log.String(), "must be rotated") }
 			time.Sleep(23*day - time.Hour)
 			require.Zero(t, told())
 			require.False(t, c.Status().Layers[0].TokenDue)
 			time.Sleep(2*time.Hour + 2*day)
-			require.Equal(t, 3, told(), "on each of the days since it has less than a week left")
+			require.Equal(t, 3, told(), "one for each day since less than a week is left")
 			require.Contains(t, log.String(), "token=first")
 			require.True(t, c.Status().Layers[0].TokenDue)
 			require.Equal(t, start.Add(30*day), c.Status().Layers[0].TokenExpires)
@@ -205,13 +205,13 @@ func TestStatus_Log(t *testing.T) {
 
 			s.become(give(bundle.Meta{TokenID: "second", RotateBy: time.Now().Add(day)}))
 			time.Sleep(day - time.Hour)
-			require.Equal(t, 3, told(), "the new one is not due")
+			require.Equal(t, 3, told(), "the new token is not due")
 			time.Sleep(2 * time.Hour)
-			require.Equal(t, 4, told(), "now it is: its time for that has passed")
+			require.Equal(t, 4, told(), "it is due when RotateBy has passed")
 
 			s.become(give(bundle.Meta{TokenID: "third", TokenExpires: time.Now().Add(3 * day), RotateBy: time.Now().Add(30 * day)}))
 			time.Sleep(day)
-			require.Equal(t, 5, told(), "a time for its rotation that is after its end does not hide that")
+			require.Equal(t, 5, told(), "RotateBy after the expiry does not suppress the warning")
 		})
 	})
 
@@ -223,21 +223,21 @@ func TestStatus_Log(t *testing.T) {
 			var log notes
 			c := newClient(t, &satchel.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, platform, local)
 			run(t, c)
-			told := func() int { return strings.Count(log.String(), "hides") }
+			told := func() int { return strings.Count(log.String(), "shadows") }
 			require.Equal(t, 1, told())
 			require.Contains(t, log.String(), `to_end_this="remove line 3 of .env"`)
 			require.Contains(t, log.String(), "same=true")
 
 			platform.become(gives(bundleOf(secret("A", "old"), secret("B", "2"))))
 			time.Sleep(time.Hour)
-			require.Equal(t, 1, told(), "another secret's change is no news about this one")
+			require.Equal(t, 1, told(), "a change of another secret is not reported for this one")
 			platform.become(gives(bundleOf(secret("A", "rotated"), secret("B", "2"))))
 			time.Sleep(time.Hour)
-			require.Equal(t, 2, told(), "from now on jobs get another value than the platform's")
+			require.Equal(t, 2, told(), "from now on, the values differ")
 			require.Contains(t, log.String(), "same=false")
 			local.become(gives(bundleOf(line("old", "4"))))
 			time.Sleep(24 * time.Hour)
-			require.Equal(t, 2, told(), "a line that moved within its file is the same one")
+			require.Equal(t, 2, told(), "a value that moved within its file is the same one")
 		})
 	})
 
@@ -255,7 +255,7 @@ func TestStatus_Log(t *testing.T) {
 				time.Sleep(time.Hour)
 				require.NoError(t, stop())
 				require.Contains(t, log.String(), "secret expired")
-				require.Equal(t, level == slog.LevelDebug, strings.Contains(log.String(), "DEPLOY_TOKEN"), "what a job has is not everybody's business")
+				require.Equal(t, level == slog.LevelDebug, strings.Contains(log.String(), "DEPLOY_TOKEN"), "names appear at debug level only")
 				require.Equal(t, level == slog.LevelDebug, strings.Contains(log.String(), "second-place"))
 			}
 		})
@@ -267,7 +267,7 @@ func TestStatus_Log(t *testing.T) {
 			s := newSource("platform", gives(bundleOf(secret("A", "1"))))
 			c := newClient(t, &satchel.Options{Logger: loggerTo(&log, slog.LevelInfo)}, s)
 			run(t, c)
-			require.Empty(t, log.String(), "there is nothing to say about a start that works")
+			require.Empty(t, log.String(), "a successful start logs nothing")
 			s.become(fails(errDown))
 			time.Sleep(72 * time.Hour)
 			s.become(gives(bundleOf(secret("A", "2"))))
@@ -280,7 +280,7 @@ func TestStatus_Log(t *testing.T) {
 			} {
 				require.Equal(t, 1, strings.Count(log.String(), part), "want %s once in\n%s", part, &log)
 			}
-			require.Len(t, log.all(), 4, "and no line for any retry:\n%s", &log)
+			require.Len(t, log.all(), 4, "no retry is logged:\n%s", &log)
 		})
 	})
 
@@ -291,7 +291,7 @@ func TestStatus_Log(t *testing.T) {
 			defer cancel()
 			_, err := satchel.New(ctx, []bundle.Provider{newSource("platform", fails(errDown))}, &satchel.Options{Logger: loggerTo(&log, slog.LevelInfo)})
 			require.Error(t, err)
-			require.Len(t, log.all(), 1, "one line and not one for every attempt:\n%s", &log)
+			require.Len(t, log.all(), 1, "one line, not one for every attempt:\n%s", &log)
 			require.Contains(t, log.String(), `level=WARN msg="first fetch failed" layer=platform error="connection refused"`)
 		})
 	})
@@ -312,18 +312,18 @@ func TestObserver_Waiting(t *testing.T) {
 			Waiting: func(layer string, err error) { waiting[layer+": "+err.Error()]++ },
 		}}
 		c := newClient(t, opts, newSource("good", gives(nil)), flaky)
-		require.Equal(t, map[string]int{"flaky: connection refused": 3}, waiting, "one call for each attempt that failed")
-		require.Empty(t, log.String(), "the observer says it, and the log does not")
+		require.Equal(t, map[string]int{"flaky: connection refused": 3}, waiting, "one call for each failed attempt")
+		require.Empty(t, log.String(), "the observer is called instead of the log")
 
 		flaky.become(fails(errDown))
 		_, err := c.Refresh(t.Context())
 		require.Error(t, err)
-		require.Equal(t, map[string]int{"flaky: connection refused": 3}, waiting, "New waits for nothing any more")
+		require.Equal(t, map[string]int{"flaky: connection refused": 3}, waiting, "no call after New has returned")
 		require.Contains(t, log.String(), `msg="layer changed state" layer=flaky from=fresh to=stale`)
 
 		permanent := &bundle.FetchError{Kind: bundle.FetchPermanent, Err: errDown}
 		_, err = satchel.New(t.Context(), []bundle.Provider{newSource("broken", fails(permanent))}, opts)
 		require.ErrorIs(t, err, errDown)
-		require.Len(t, waiting, 1, "New returns what is not repeated")
+		require.Len(t, waiting, 1, "no call for an error that New returns")
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// pushing is a source that tells its waiters at once when it changes.
+// pushing is a source whose Wait returns a change immediately.
 type pushing struct {
 	*source
 	now     atomic.Pointer[bundle.Bundle]
@@ -60,7 +60,7 @@ func TestWait(t *testing.T) {
 				time.Sleep(time.Duration(i) * time.Second)
 				p.set(bundleOf(secret("A", fmt.Sprint(i))))
 				time.Sleep(1100 * time.Millisecond)
-				require.Equal(t, fmt.Sprint(i), value(c, "A"), "a rotation arrives in about a second, however close to the one before")
+				require.Equal(t, fmt.Sprint(i), value(c, "A"), "a rotation arrives in about a second, even right after another one")
 			}
 			require.False(t, p.overlapped())
 		})
@@ -72,17 +72,17 @@ func TestWait(t *testing.T) {
 			w := &waiting{source: newSource("s", gives(bundleOf(secret("A", "1"))))}
 			w.wait = func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 				if ends, ok := ctx.Deadline(); !ok || !ends.Equal(c.Status().NextRefresh) {
-					t.Errorf("the wait ends at %s; want it to end when the layer is due, %s", ends, c.Status().NextRefresh)
+					t.Errorf("the deadline of the wait is %s; want NextRefresh, %s", ends, c.Status().NextRefresh)
 				}
 				if last.Len() != 1 {
-					t.Error("the wait must get the layer's last bundle")
+					t.Error("Wait must get the layer's last bundle")
 				}
 				return hangs(ctx, last)
 			}
 			c = newClient(t, nil, w)
 			run(t, c)
 			time.Sleep(24 * time.Hour)
-			require.InDelta(t, 96, len(w.fetched()), 12, "a wait that never ends by itself does not hold up the cadence")
+			require.InDelta(t, 96, len(w.fetched()), 12, "a wait without an end does not delay the fetches")
 			require.Len(t, w.waited(), len(w.fetched()), "one wait follows each fetch")
 			require.False(t, w.overlapped(), "a layer is never fetched while it is waited on")
 		})
@@ -97,7 +97,7 @@ func TestWait(t *testing.T) {
 			_, _ = c.Refresh(t.Context())
 			waits := len(w.waited())
 			time.Sleep(5 * time.Hour)
-			require.Len(t, w.waited(), waits, "the bound on calls to a source that is down is that of the back-off")
+			require.Len(t, w.waited(), waits, "only the back-off limits calls to a source that is down")
 
 			w.become(gives(bundleOf(secret("A", "1"))))
 			time.Sleep(6 * time.Minute)
@@ -133,7 +133,7 @@ func TestWait(t *testing.T) {
 			synctest.Wait()
 			p.set(bundleOf(secret("A", "3")))
 			time.Sleep(2100 * time.Millisecond)
-			require.Equal(t, "3", value(c, "A"), "one failed wait is a pause of 2 seconds at most: those of the outage do not count")
+			require.Equal(t, "3", value(c, "A"), "after one failed wait the pause is at most 2 seconds, because those of the outage do not count")
 		})
 	})
 
@@ -146,19 +146,19 @@ func TestWait(t *testing.T) {
 			c := newClient(t, nil, w)
 			run(t, c)
 			time.Sleep(61 * time.Second)
-			require.Equal(t, "(none)", value(c, "A"), "the next tick would be too late")
+			require.Equal(t, "(none)", value(c, "A"), "the secrets leave before the next fetch")
 			require.Equal(t, satchel.Revoked, c.Status().State)
 			time.Sleep(10 * time.Minute)
-			require.Len(t, w.fetched(), 1, "and attempts slow down")
+			require.Len(t, w.fetched(), 1, "a revoked layer is retried later")
 		})
 	})
 
 	t.Run("notices that a permanent error is fixed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			mended := make(chan *bundle.Bundle)
+			repaired := make(chan *bundle.Bundle)
 			w := &waiting{newSource("dotenv", gives(bundleOf(secret("A", "1")))), func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 				select {
-				case b := <-mended:
+				case b := <-repaired:
 					if b == nil {
 						b = last
 					}
@@ -176,11 +176,11 @@ func TestWait(t *testing.T) {
 				time.Sleep(5 * time.Hour)
 				require.Equal(t, satchel.Stale, c.Status().State)
 				fetches := len(w.fetched())
-				mended <- b
+				repaired <- b
 				synctest.Wait()
-				require.Equal(t, satchel.Fresh, c.Status().State, "the next tick would be late, even if the secrets are the same as before")
+				require.Equal(t, satchel.Fresh, c.Status().State, "the layer is fresh before the next fetch, even with the same secrets")
 				require.NoError(t, c.Status().LastError)
-				require.Len(t, w.fetched(), fetches, "what the wait brought needs no fetch")
+				require.Len(t, w.fetched(), fetches, "the bundle of the wait needs no fetch")
 			}
 			require.Equal(t, "2", value(c, "A"))
 			require.False(t, w.overlapped())
@@ -219,19 +219,19 @@ func TestWait(t *testing.T) {
 			for range 5 {
 				broken.Store(true)
 				time.Sleep(2 * time.Second)
-				require.Equal(t, satchel.Stale, c.Status().State, "who breaks a file is told at once")
+				require.Equal(t, satchel.Stale, c.Status().State, "the error is noticed immediately")
 				require.ErrorIs(t, c.Status().LastError, error(errPermanent))
 				require.Equal(t, 1, c.Status().Attempts)
 				broken.Store(false)
 				time.Sleep(2 * time.Second)
-				require.Equal(t, satchel.Fresh, c.Status().State, "and who mends it too")
+				require.Equal(t, satchel.Fresh, c.Status().State, "the fix is noticed immediately")
 				time.Sleep(time.Minute)
 			}
-			require.Len(t, w.fetched(), 6, "one fetch for each time")
+			require.Len(t, w.fetched(), 6, "one fetch for each error")
 
 			hopeless.Store(true)
 			time.Sleep(48 * time.Hour)
-			require.InDelta(t, 48*4, len(w.fetched()), 25, "a wait that fails for good does not bring any tick forward but the first")
+			require.InDelta(t, 48*4, len(w.fetched()), 25, "a wait that always fails brings only the first fetch forward")
 		})
 	})
 }
@@ -243,29 +243,29 @@ func TestWait_BackOff(t *testing.T) {
 	for _, row := range []struct {
 		rule string
 		wait fetchFunc
-		// Waits in that time. Those that back off wait on average half of 5 minutes
-		// and start over at every tick, where they are cut short; see the test
-		// of the back-off for the numbers.
+		// The number of waits in that time. Waits that back off pause for half of 5
+		// minutes on average, and start over at every fetch, which cuts the pause short.
+		// See the test of the back-off for the numbers.
 		least, most int
 	}{
-		{"it fails at once", fails(errDown), 90, 210},
-		{"it fails for good", fails(errPermanent), 20, 30},
-		{"it says when to come back", fails(&bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errDown}), 23, 50},
-		{"it returns what it was given", func(_ context.Context, last *bundle.Bundle) (*bundle.Bundle, error) { return last, nil }, 90, 210},
+		{"it fails immediately", fails(errDown), 90, 210},
+		{"it fails permanently", fails(errPermanent), 20, 30},
+		{"it fails with RetryAfter", fails(&bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errDown}), 23, 50},
+		{"it returns its argument", func(_ context.Context, last *bundle.Bundle) (*bundle.Bundle, error) { return last, nil }, 90, 210},
 		{"it returns an equal bundle", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return content(), nil }, 90, 210},
-		{"it returns the same secrets under ever new revisions", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+		{"it returns the same secrets with a new revision each time", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 			flips++
 			return bundleWith(bundle.Meta{Revision: fmt.Sprint(flips)}, secret("A", "1")), nil
 		}, 90, 210},
-		{"it never agrees with itself", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
+		{"it returns other secrets each time", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 			flips++
 			return bundleOf(secret("A", fmt.Sprint(flips))), nil
 		}, 21599, 21601},
-		{"it returns what it was given after a long poll", func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+		{"it returns its argument after a long poll", func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 			_, _ = hangs(cut(ctx, 50*time.Second), nil)
 			return last, nil
 		}, 400, 450},
-		{"its connection is cut after a minute each time", func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+		{"its connection is cut after a minute", func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 			return hangs(cut(ctx, time.Minute), last)
 		}, 330, 380},
 	} {
@@ -285,9 +285,9 @@ func TestWait_BackOff(t *testing.T) {
 						close++
 					}
 				}
-				require.LessOrEqual(t, close, len(w.fetched()), "only a tick can bring the next wait within a second")
+				require.LessOrEqual(t, close, len(w.fetched()), "only after a fetch does a wait start within a second of another")
 				require.False(t, w.overlapped())
-				require.Equal(t, satchel.Fresh, c.Status().State, "a failed wait is no failed refresh")
+				require.Equal(t, satchel.Fresh, c.Status().State, "a failed wait is not a failed refresh")
 				for _, gap := range gaps(w.fetched()) {
 					require.LessOrEqual(t, gap, 17*time.Minute+time.Second)
 				}
@@ -296,7 +296,7 @@ func TestWait_BackOff(t *testing.T) {
 	}
 }
 
-// cut returns ctx with an earlier end.
+// cut returns a context that ends after d.
 func cut(ctx context.Context, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	context.AfterFunc(ctx, cancel)
