@@ -32,7 +32,7 @@ func TestOptions_Check(t *testing.T) {
 			RefreshAfter: time.Second, AuditKeep: time.Nanosecond, Audit: []audit.Sink{audit.NewSlogSink(nil)},
 			Required: []vault.Required{{Scope: "acme", Name: "A", Kind: "github", Help: "ask ops"}}, Notices: []string{"Fine."},
 			Integrations: []vault.Integration{mints},
-		}).Check(), "nothing is asked of a provider")
+		}).Check(), "Check does not call the provider")
 
 		without := func(change func(*vault.Integration)) []vault.Integration {
 			in := mints

@@ -39,8 +39,8 @@ func TestOutage(t *testing.T) {
 			got := <-answered
 			require.NoError(t, got.err)
 			require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
-			require.LessOrEqual(t, got.took, 32*time.Second+poll, "the change is seen as soon as the storage is back")
-			require.Less(t, f.storage.changes.Load(), int64(140), "a storage that is down is not asked more often")
+			require.LessOrEqual(t, got.took, 32*time.Second+poll, "the change is seen as soon as the storage works again")
+			require.Less(t, f.storage.changes.Load(), int64(140), "a failing storage is not polled more often")
 		})
 	})
 
@@ -73,7 +73,7 @@ func TestOutage(t *testing.T) {
 			f.storage.fail(errDown)
 			got := <-answered
 			require.ErrorIs(t, got.err, errDown)
-			require.Equal(t, 10*time.Second+held, got.took, "the wait, and the time that a poll is held")
+			require.Equal(t, 10*time.Second+held, got.took, "the wait plus the hold")
 
 			got = <-f.wait(t.Context(), token, revision, 50*time.Second)
 			require.ErrorIs(t, got.err, errDown)
@@ -108,7 +108,7 @@ func TestOutage(t *testing.T) {
 				start := time.Now()
 				_, err := f.Bootstrap(t.Context(), token, req)
 				require.ErrorIs(t, err, errDown)
-				require.Zero(t, time.Since(start), "a runner without a bundle can ask elsewhere, and one that does not want to wait does not")
+				require.Zero(t, time.Since(start), "a runner without a bundle can try another server, and one that does not wait is not held")
 			}
 		})
 	})
@@ -125,7 +125,7 @@ func TestOutage(t *testing.T) {
 			cancel(reason)
 			got := <-gone
 			require.Error(t, got.err)
-			require.Equal(t, time.Second, got.took, "who goes is not held")
+			require.Equal(t, time.Second, got.took, "a canceled request is not held")
 			require.NoError(t, f.process(t).RevokeToken(t.Context(), tokenID(t, token)))
 			f.storage.fail(nil)
 			got = <-revoked
@@ -151,12 +151,12 @@ func TestOutage(t *testing.T) {
 
 func TestOutage_ShortOutage(t *testing.T) {
 	for about, wait := range map[string]time.Duration{
-		"its wait ends meanwhile":                    10 * time.Second,
-		"its wait ends when the storage is back":     14 * time.Second,
-		"its wait ends later":                        50 * time.Second,
-		"the poll is made meanwhile":                 -time.Second, // a second into the outage
-		"the poll is made meanwhile, for a moment":   -time.Millisecond,
-		"the poll is made meanwhile, for an instant": -1,
+		"its wait ends during the outage":                      10 * time.Second,
+		"its wait ends when the storage works again":           14 * time.Second,
+		"its wait ends after the outage":                       50 * time.Second,
+		"the poll starts during the outage":                    -time.Second, // a second into the outage
+		"the poll starts during the outage, for a millisecond": -time.Millisecond,
+		"the poll starts during the outage, for a nanosecond":  -1,
 	} {
 		t.Run(about, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestOutage_DuringDelivery(t *testing.T) {
 				answered := f.wait(t.Context(), token, revision, 50*time.Second)
 				time.Sleep(time.Second)
 				if about == "reading the bundle" {
-					// The seals are read, and then nothing more.
+					// Reading the seals succeeds, and every later read fails.
 					f.storage.onRead(func(q store.Query, _ *store.Snapshot) {
 						if q.SealsOnly {
 							f.storage.fail(errDown)
@@ -215,15 +215,14 @@ func TestOutage_DuringDelivery(t *testing.T) {
 	}
 }
 
-// sluggish is a storage in which reads take a while, and questions for changes hang
-// on demand.
+// sluggish is a storage with slow reads, in which Changes hangs on demand.
 type sluggish struct {
 	store.Store
 	read      time.Duration
 	hang      atomic.Bool
-	asked     atomic.Int64 // questions for changes under way
-	broken    atomic.Bool  // reads for tokens fail when they have taken their time
-	now, most atomic.Int64 // reads for tokens under way
+	asked     atomic.Int64 // calls of Changes in progress
+	broken    atomic.Bool  // reads for tokens fail after their delay
+	now, most atomic.Int64 // reads for tokens in progress
 }
 
 func (s *sluggish) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
@@ -286,7 +285,7 @@ func TestOutage_Queue(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			var cold []bundle.Value
-			for i := range 20 { // more than may read at a time
+			for i := range 20 { // more than may read concurrently
 				tenant := fmt.Sprintf("tenant-%d", i)
 				f.put(t, tenant, "A", "one")
 				cold = append(cold, f.issue(t, tenant))
@@ -304,7 +303,7 @@ func TestOutage_Queue(t *testing.T) {
 			start := time.Now()
 			_, err := fresh.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
 			require.ErrorIs(t, err, vault.ErrUnchanged)
-			require.Zero(t, time.Since(start), "its key is cached, and only reading queues")
+			require.Zero(t, time.Since(start), "its key is cached, and key-service calls take no turn")
 			group.Wait()
 		})
 	})
@@ -332,7 +331,7 @@ func TestOutage_Queue(t *testing.T) {
 }
 
 func TestOutage_HoldIsBounded(t *testing.T) {
-	for _, takes := range []time.Duration{0, time.Second, 10 * time.Second} { // until a read fails
+	for _, takes := range []time.Duration{0, time.Second, 10 * time.Second} { // before a read fails
 		t.Run(takes.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				storage := &sluggish{Store: memstore.New(), read: takes}
@@ -340,12 +339,12 @@ func TestOutage_HoldIsBounded(t *testing.T) {
 				f.put(t, "acme", "A", "one")
 				token := f.issue(t, "acme")
 				revision := f.bundle(t, token).Revision()
-				storage.broken.Store(true) // and questions for changes are answered
+				storage.broken.Store(true) // but Changes works
 				reads := f.storage.reads.Load()
 				got := <-f.wait(t.Context(), token, revision, 20*time.Second)
 				require.ErrorIs(t, got.err, errDown)
 				require.Less(t, got.took, 20*time.Second+held+takes+time.Millisecond)
-				require.Less(t, f.storage.reads.Load()-reads, int64(40), "it is not asked more often than there are looks")
+				require.Less(t, f.storage.reads.Load()-reads, int64(40), "reads are retried no more often than the storage is polled")
 			})
 		})
 	}
@@ -388,9 +387,9 @@ func TestOutage_Polling(t *testing.T) {
 			first := f.wait(t.Context(), token, revision, time.Second)
 			last := f.wait(t.Context(), token, revision, 1500*time.Millisecond)
 			require.ErrorIs(t, (<-first).err, vault.ErrUnchanged)
-			require.EqualValues(t, 1, storage.asked.Load(), "one question for all, and it goes on for those who are left")
+			require.EqualValues(t, 1, storage.asked.Load(), "all runners share one call, which continues for the last one")
 			require.ErrorIs(t, (<-last).err, vault.ErrUnchanged)
-			require.Zero(t, storage.asked.Load(), "no goroutine is left behind, not even in the middle of a question")
+			require.Zero(t, storage.asked.Load(), "no goroutine is left, even in the middle of a call")
 		})
 	})
 }

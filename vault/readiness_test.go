@@ -43,11 +43,11 @@ func TestVault_Readiness(t *testing.T) {
 				return api.ReadyItem{}
 			}
 			require.Equal(t, api.ReadyMissing, status("GIT_TOKEN").Status)
-			require.Zero(t, m.count.Load(), "looking mints nothing")
+			require.Zero(t, m.count.Load(), "Readiness mints nothing")
 
 			b := f.bundle(t, token)
 			require.Equal(t, []string{"The platform pays."}, b.Meta().Notices)
-			require.Len(t, b.Problems(), 1, "what is missing is a problem, and what was minted is not missing")
+			require.Len(t, b.Problems(), 1, "a missing secret is a problem, and a minted one is not missing")
 			require.Equal(t, "AI_KEY", b.Problems()[0].Name)
 			require.Contains(t, b.Problems()[0].Reason, "ask the team lead")
 			item := status("GIT_TOKEN")
@@ -71,13 +71,13 @@ func TestVault_Readiness(t *testing.T) {
 			require.Len(t, f.bundle(t, token).Problems(), 1)
 
 			waived := f.issue(t, "acme/web", vault.TokenOptions{Waive: []string{"AI_KEY"}})
-			require.Empty(t, f.bundle(t, waived).Problems(), "a runner that does without is told of nothing")
+			require.Empty(t, f.bundle(t, waived).Problems(), "a waived secret is not a problem")
 			next, _, err := f.RotateToken(t.Context(), tokenID(t, waived), nil)
 			require.NoError(t, err)
-			require.Empty(t, f.bundle(t, next).Problems(), "nor is the runner of its successor")
+			require.Empty(t, f.bundle(t, next).Problems(), "nor is it for the successor of the token")
 			r, err := f.Readiness(t.Context(), "globex")
 			require.NoError(t, err)
-			require.Equal(t, api.Readiness{Scope: "globex", Ready: true}, r, "another tenant needs nothing")
+			require.Equal(t, api.Readiness{Scope: "globex", Ready: true}, r, "another tenant has no requirements")
 		})
 	})
 }

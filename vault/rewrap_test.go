@@ -40,8 +40,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// place says where a key-encryption key is, in a form that a child process
-// understands: a kind, an address and a name.
+// place is the location of a key-encryption key, in a form that can be passed to a
+// child process: a kind, an address and a name.
 type place struct{ kind, address, key string }
 
 // open returns the key there.
@@ -77,7 +77,7 @@ func (p place) open(ctx context.Context) (keyring.KEK, error) {
 	return nil, errors.New("unknown kind of key")
 }
 
-// counted counts the calls of a KEK and tells each of them.
+// counted counts the calls of a KEK and reports each one.
 type counted struct {
 	keyring.KEK
 	calls atomic.Int64
@@ -116,8 +116,8 @@ func openVault(ctx context.Context, file string, primary, retired keyring.KEK) (
 
 const rewrapEnv = "SATCHEL_TEST_REWRAP"
 
-// TestRewrap_Child is the process that TestRewrap_AcrossServices kills. It says
-// "call" for every call of a key service, and at the end what it did.
+// TestRewrap_Child is the process that TestRewrap_AcrossServices kills. It prints
+// "call" for each key-service call, and a summary at the end.
 func TestRewrap_Child(t *testing.T) {
 	arguments := os.Getenv(rewrapEnv)
 	if arguments == "" {
@@ -139,9 +139,9 @@ func TestRewrap_Child(t *testing.T) {
 	fmt.Printf("done %d %d\n", report.Records, report.Rewrapped)
 }
 
-// TestRewrap_AcrossServices moves a store from a
-// local key to Vault transit, AWS and GCP and back, while runners bootstrap,
-// and kills the process that does it three times.
+// TestRewrap_AcrossServices moves a store from a local key to Vault transit, AWS and
+// GCP and back, while runners bootstrap, and kills the process that does it three
+// times.
 func TestRewrap_AcrossServices(t *testing.T) {
 	tenants, scopes, names := 20, 2, 5 // 200 secrets
 	large := testenv.IsLarge()
@@ -189,8 +189,8 @@ func TestRewrap_AcrossServices(t *testing.T) {
 			}
 		}
 		t.Logf("%s to %s: %d key records, %d calls of the two key services in all processes", from.kind, to.kind, tenants, calls)
-		// One call to open a record and one to wrap it. A process that was
-		// killed may have made both for nothing.
+		// One call to unwrap a data key and one to wrap it. A killed process may
+		// have made both in vain.
 		require.LessOrEqual(t, calls, 2*tenants+2*kills, "a record costs each key service one call")
 		requireAllUnder(t, file, to, tenants)
 		require.NoError(t, serveAll(ctx, file, to, from, tokens, names))
@@ -199,7 +199,7 @@ func TestRewrap_AcrossServices(t *testing.T) {
 	require.Equal(t, kills, killed, "how often the process was killed")
 }
 
-// fill makes the store, and returns a token for each scope.
+// fill creates the store, and returns a token for each scope.
 func fill(t *testing.T, file string, home place, tenants, scopes, names int) map[string]bundle.Value {
 	t.Helper()
 	ctx := t.Context()
@@ -231,7 +231,7 @@ func fill(t *testing.T, file string, home place, tenants, scopes, names int) map
 	return tokens
 }
 
-// serveAll bootstraps every scope and compares what comes.
+// serveAll bootstraps every scope and checks the values.
 func serveAll(ctx context.Context, file string, primary, retired place, tokens map[string]bundle.Value, names int) error {
 	one, err := primary.open(ctx)
 	if err != nil {
@@ -256,16 +256,16 @@ func serveAll(ctx context.Context, file string, primary, retired place, tokens m
 		}
 		for s := range b.All() {
 			if !s.Value.Equal(bundle.NewValue(scope + " " + s.Name)) {
-				return fmt.Errorf("%s of scope %s is another value", s.Name, scope)
+				return fmt.Errorf("%s of scope %s has the wrong value", s.Name, scope)
 			}
 		}
 	}
 	return nil
 }
 
-// rewrapInChild runs Rewrap in a process of its own, which it kills after so
-// many calls unless that is 0, while meanwhile runs. It returns the number of
-// calls, and whether the process came to its end.
+// rewrapInChild runs Rewrap in a child process while meanwhile runs. It kills the
+// process after kill calls, unless kill is 0. It returns the number of calls, and
+// whether the process finished.
 func rewrapInChild(t *testing.T, ctx context.Context, file string, from, to place, kill int, meanwhile func() error) (calls int, done bool) {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestRewrap_Child$")
@@ -291,15 +291,15 @@ func rewrapInChild(t *testing.T, ctx context.Context, file string, from, to plac
 		}
 	}
 	err = cmd.Wait()
-	require.True(t, checked, "the process that rewraps did not start")
-	require.NoError(t, <-served, "runners were not served meanwhile")
+	require.True(t, checked, "the child process did not start")
+	require.NoError(t, <-served, "a runner was not served during the rewrap")
 	if kill == 0 {
-		require.NoError(t, err, "the process that rewraps failed")
+		require.NoError(t, err, "the child process failed")
 	}
 	return calls, done
 }
 
-// requireAllUnder looks at every key record in the store.
+// requireAllUnder requires that all key records in the store are wrapped under p alone.
 func requireAllUnder(t *testing.T, file string, p place, want int) {
 	t.Helper()
 	kek, err := p.open(t.Context())

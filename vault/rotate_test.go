@@ -37,13 +37,13 @@ func (m *mortal) Apply(ctx context.Context, c *store.Change) error {
 	return m.Store.Apply(ctx, c)
 }
 
-// die lets n more calls through, and none after them.
+// die lets n more calls succeed and fails all later ones.
 func (m *mortal) die(n int64) {
 	m.applies.Store(0)
 	m.dies.Store(n + 1)
 }
 
-// runner is a token and what it gets.
+// runner is a token and the values expected for it.
 type runner struct {
 	token bundle.Value
 	want  map[string]string
@@ -64,7 +64,7 @@ func (f *fixture) estate(t testing.TB) []runner {
 	return []runner{{acme, map[string]string{"A": "new-a", "C": "c"}}, {globex, map[string]string{"A": "g"}}}
 }
 
-// requireEstate fails the test unless all of estate is there.
+// requireEstate fails the test unless the estate is intact.
 func (f *fixture) requireEstate(t testing.TB, estate []runner, about string) {
 	t.Helper()
 	for _, r := range estate {
@@ -86,8 +86,8 @@ func (f *fixture) requireEstate(t testing.TB, estate []runner, about string) {
 	}
 }
 
-// requireUnderNewest fails the test unless all that is active in scopes is
-// under their tenant's newest data key.
+// requireUnderNewest fails the test unless all active rows of scopes are under
+// their tenant's newest data key.
 func requireUnderNewest(t testing.TB, s store.Store, scopes ...string) {
 	t.Helper()
 	for _, scope := range scopes {
@@ -126,7 +126,7 @@ func TestVault_RotateDataKeys(t *testing.T) {
 
 			report, err := f.RotateDataKeys(t.Context(), 2*time.Hour)
 			require.NoError(t, err)
-			require.Equal(t, vault.RotateKeysReport{Tenants: 2}, report, "keys younger than that stay")
+			require.Equal(t, vault.RotateKeysReport{Tenants: 2}, report, "younger keys are kept")
 
 			report, err = f.RotateDataKeys(t.Context(), time.Hour)
 			require.NoError(t, err)
@@ -141,10 +141,10 @@ func TestVault_RotateDataKeys(t *testing.T) {
 			f.process(t).requireEstate(t, estate, "in another process")
 
 			_, err = f.Activate(t.Context(), "acme", "A", 1)
-			require.NoError(t, err, "an earlier version is under the older key, and can come back")
+			require.NoError(t, err, "an earlier version, under the older key, can be activated")
 			report, err = f.RotateDataKeys(t.Context(), time.Hour)
 			require.NoError(t, err)
-			require.Equal(t, vault.RotateKeysReport{Tenants: 2, Scopes: 1}, report, "and is moved the next time")
+			require.Equal(t, vault.RotateKeysReport{Tenants: 2, Scopes: 1}, report, "the next rotation moves it")
 			requireUnderNewest(t, f.storage, estateScopes...)
 		})
 	})
@@ -154,7 +154,7 @@ func TestVault_RotateDataKeys(t *testing.T) {
 			f := newFixture(t)
 			token := f.issue(t, "acme")
 			f.put(t, "acme", "A", "a")
-			for range 3 { // in the second in which the last key was made
+			for range 3 { // within a second of the last key
 				_, err := f.RotateDataKeys(t.Context(), 0)
 				require.NoError(t, err)
 				requireUnderNewest(t, f.storage, "acme")
@@ -243,7 +243,7 @@ func TestVault_RotateDataKeys(t *testing.T) {
 		rotating.Wait()
 		close(stop)
 		busy.Wait()
-		_, err := f.RotateDataKeys(t.Context(), time.Hour) // two at once: the later key may have come in between
+		_, err := f.RotateDataKeys(t.Context(), time.Hour) // of two concurrent rotations, one may have added its key after the other had moved a scope
 		require.NoError(t, err)
 		snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme", SealsOnly: true, Below: true})
 		require.NoError(t, err)
@@ -300,12 +300,12 @@ func TestVault_RotateDataKeys(t *testing.T) {
 				snap.Path[0] = forged
 			})
 			_, err = f.Bootstrap(t.Context(), token, nil)
-			require.ErrorIs(t, err, vault.ErrRollback, "whoever has an old data key cannot seal with it")
+			require.ErrorIs(t, err, vault.ErrRollback, "an old data key cannot be used to seal")
 		})
 	})
 }
 
-// meanwhile calls do once, in the middle of the n-th Read that comes.
+// meanwhile calls do once, during the n-th Read from now on.
 func (s *spy) meanwhile(n int64, do func()) {
 	var reads atomic.Int64
 	s.onRead(func(store.Query, *store.Snapshot) {
@@ -360,7 +360,7 @@ func TestVault_Rewrap(t *testing.T) {
 		f.storage.meanwhile(1, func() {
 			report, err := other.Rewrap(t.Context())
 			if err != nil || report.Rewrapped != 2 {
-				t.Errorf("the other one: %+v, %v", report, err)
+				t.Errorf("the other rewrap: %+v, %v", report, err)
 			}
 		})
 		report, err := v.Rewrap(t.Context())
@@ -379,7 +379,7 @@ func TestVault_Rewrap(t *testing.T) {
 		report, err := v.Rewrap(t.Context())
 		storage.dies.Store(0)
 		require.ErrorIs(t, err, errKilled)
-		require.Equal(t, 1, report.Rewrapped, "the report counts what was done until then")
+		require.Equal(t, 1, report.Rewrapped, "the report counts the work done so far")
 		report, err = v.Rewrap(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 1, report.Rewrapped)
@@ -396,9 +396,9 @@ func TestVault_Rewrap(t *testing.T) {
 		behind := f.process(t)
 		_, err = behind.Bootstrap(t.Context(), token, nil)
 		require.ErrorIs(t, err, keyring.ErrNoKey)
-		require.Equal(t, 1, behind.log.errors(), "somebody has to configure it")
+		require.Equal(t, 1, behind.log.errors(), "an operator must configure the key")
 		require.Contains(t, behind.log.text(), `msg="stored rows need a key that is not configured"`)
-		require.NotContains(t, behind.log.text(), "refused stored rows", "that would say that somebody changed rows")
+		require.NotContains(t, behind.log.text(), "refused stored rows", "that message reports tampering")
 	})
 }
 
@@ -421,7 +421,7 @@ func TestVault_RotateToken(t *testing.T) {
 			require.Equal(t, "pool", next.Label)
 			require.Equal(t, []string{"X"}, next.Waived)
 			require.Equal(t, "ada", next.Author)
-			require.Equal(t, info.Expires.Add(12*time.Hour), next.Expires, "it lives as long as the old one did")
+			require.Equal(t, info.Expires.Add(12*time.Hour), next.Expires, "it has the lifetime of the old one")
 			require.Equal(t, info.RotateBy.Add(12*time.Hour), next.RotateBy)
 
 			for _, process := range []*fixture{f, other} {
@@ -429,7 +429,7 @@ func TestVault_RotateToken(t *testing.T) {
 				require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
 			}
 			end := next.Created.Add(10 * time.Minute)
-			require.Equal(t, end, f.bundle(t, old).Meta().TokenExpires, "the runner is told")
+			require.Equal(t, end, f.bundle(t, old).Meta().TokenExpires, "the bundle carries the end")
 			time.Sleep(time.Until(end) - time.Microsecond)
 			f.values(t, old)
 			time.Sleep(time.Until(end))
@@ -467,11 +467,11 @@ func TestVault_RotateToken(t *testing.T) {
 				_, _, err := f.RotateToken(t.Context(), tokenID(t, token), nil)
 				require.ErrorIs(t, err, vault.ErrInvalid)
 			}
-			_, _, err := f.RotateToken(t.Context(), "nobody", nil)
+			_, _, err := f.RotateToken(t.Context(), "unknown", nil)
 			require.ErrorIs(t, err, vault.ErrNotFound)
 			tokens, err := f.Tokens(t.Context(), "acme")
 			require.NoError(t, err)
-			require.Len(t, tokens, 2, "no new one came of it")
+			require.Len(t, tokens, 2, "no token was issued")
 		})
 	})
 
@@ -501,11 +501,11 @@ func TestVault_RotateToken(t *testing.T) {
 				id   string
 				opts *vault.RotateTokenOptions
 			}{
-				"a negative overlap":             {id, &vault.RotateTokenOptions{Overlap: -1}},
-				"an end that is over":            {id, &vault.RotateTokenOptions{Expires: time.Now().Add(-time.Second)}},
-				"an end that no bundle can name": {id, &vault.RotateTokenOptions{Expires: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
-				"a hint that no bundle can name": {id, &vault.RotateTokenOptions{RotateBy: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
-				"a carried end beyond year 9999": {late, nil},
+				"a negative overlap":                   {id, &vault.RotateTokenOptions{Overlap: -1}},
+				"an expiry in the past":                {id, &vault.RotateTokenOptions{Expires: time.Now().Add(-time.Second)}},
+				"an expiry after the year 9999":        {id, &vault.RotateTokenOptions{Expires: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+				"a rotation hint after the year 9999":  {id, &vault.RotateTokenOptions{RotateBy: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+				"a default expiry after the year 9999": {late, nil},
 			} {
 				_, _, err := f.RotateToken(t.Context(), try.id, try.opts)
 				require.ErrorIs(t, err, vault.ErrInvalid, about)
@@ -516,9 +516,9 @@ func TestVault_RotateToken(t *testing.T) {
 
 func TestVault_RotateTokenSeal(t *testing.T) {
 	for about, attack := range map[string]string{
-		"taken away":   "UPDATE tokens SET revoked = 0, revoked_by = '' WHERE id = ?",
-		"put off":      "UPDATE tokens SET revoked = revoked + 3600000000 WHERE id = ?",
-		"brought near": "UPDATE tokens SET revoked = 1 WHERE id = ?",
+		"removed":           "UPDATE tokens SET revoked = 0, revoked_by = '' WHERE id = ?",
+		"postponed":         "UPDATE tokens SET revoked = revoked + 3600000000 WHERE id = ?",
+		"moved to the past": "UPDATE tokens SET revoked = 1 WHERE id = ?",
 	} {
 		t.Run(about, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "vault.db")
@@ -532,13 +532,13 @@ func TestVault_RotateTokenSeal(t *testing.T) {
 			require.NoError(t, err)
 			for _, process := range []*fixture{f, openSQLite(t, file, f.kek)} {
 				_, err = process.Bootstrap(t.Context(), old, nil)
-				if about == "brought near" {
+				if about == "moved to the past" {
 					require.Error(t, err)
 				} else {
 					require.ErrorIs(t, err, keyring.ErrTampered)
 				}
 				_, err = process.Bootstrap(t.Context(), token, nil)
-				require.ErrorIs(t, err, keyring.ErrTampered, "the seal covers when tokens of the scope end")
+				require.ErrorIs(t, err, keyring.ErrTampered, "the seal covers the revocations of the scope's tokens")
 			}
 		})
 	}

@@ -106,7 +106,7 @@ func TestVault_Run(t *testing.T) {
 				require.Equal(t, "janitor", newest(tenant).Actor)
 				require.EqualValues(t, 1, newest(tenant).Through)
 				_, err := f.VerifyAudit(t.Context(), tenant, nil, nil)
-				require.NoError(t, err, "the rest is a chain")
+				require.NoError(t, err, "the rest of the chain is valid")
 			}
 			require.Contains(t, f.log.text(), "old audit entries were dropped")
 			cancel()
@@ -131,7 +131,7 @@ func TestVault_Run(t *testing.T) {
 				moments[took] = true
 				require.NoError(t, end())
 			}
-			require.Greater(t, len(moments), 1, "processes that start together take turns")
+			require.Greater(t, len(moments), 1, "processes that start together do not trim together")
 		})
 	})
 
@@ -164,7 +164,7 @@ func TestVault_Run(t *testing.T) {
 	})
 }
 
-// stuck is a storage whose Touch never answers.
+// stuck is a storage whose Touch returns only when its context is done.
 type stuck struct{ store.Store }
 
 func (s *stuck) Touch(ctx context.Context, _ []store.Usage) error {
@@ -172,7 +172,7 @@ func (s *stuck) Touch(ctx context.Context, _ []store.Usage) error {
 	return ctx.Err()
 }
 
-// breakChain drops the oldest entry of a chain behind the vault's back.
+// breakChain drops the oldest entry of a chain directly in the storage.
 func (f *fixture) breakChain(t *testing.T, tenant string) {
 	t.Helper()
 	require.NoError(t, f.storage.Apply(t.Context(), &store.Change{DropAudit: []store.AuditRef{{Tenant: tenant, Seq: 1}}}))

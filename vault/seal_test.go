@@ -30,11 +30,11 @@ func TestSeal(t *testing.T) {
 		f := newFixture(t)
 		f.issue(t, "acme/web")
 		epochs, counts := f.sealed(t, "acme/web/pool-a")
-		require.Equal(t, []uint64{1, 1, 0}, epochs, "the scope and its ancestors, and not what is below")
+		require.Equal(t, []uint64{1, 1, 0}, epochs, "the scope and its ancestors, but not the scope below")
 		require.Equal(t, []uint32{0, 0, 0}, counts)
 		f.issue(t, "acme/web")
 		epochs, _ = f.sealed(t, "acme/web")
-		require.Equal(t, []uint64{1, 1}, epochs, "a seal does not cover tokens, but their revocations")
+		require.Equal(t, []uint64{1, 1}, epochs, "a seal covers revocations, not new tokens")
 	})
 
 	t.Run("increases its epoch by one with every write", func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestSeal(t *testing.T) {
 			}
 		})
 		err := f.Delete(t.Context(), "acme", "A")
-		require.ErrorContains(t, err, "rotate the tenant's data key", "the error says the fix")
-		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token), "what is there is served all the same")
+		require.ErrorContains(t, err, "rotate the tenant's data key", "the error names the fix")
+		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token), "stored secrets are still served")
 	})
 }

@@ -30,13 +30,13 @@ func TestSecrets_Inheritance(t *testing.T) {
 		require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "pool"}, reveal(pool))
 		for name, scope := range map[string]string{"A": "acme", "B": "acme/web", "C": "acme/web/pool-a"} {
 			s, _ := pool.Get(name)
-			require.Equal(t, scope, s.Scope, "a secret says which scope it came from")
+			require.Equal(t, scope, s.Scope, "a secret names its scope")
 			require.Equal(t, bundle.Origin{Provider: "vault", Location: scope}, s.Origin)
 		}
 		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, func() bundle.Value {
 			f.put(t, "initech", "A", "tenant")
 			return f.issue(t, "initech/never/written")
-		}()), "a scope that nothing was written to inherits")
+		}()), "a scope that was never written inherits")
 	})
 
 	t.Run("reports an expired secret as a problem", func(t *testing.T) {
@@ -51,17 +51,17 @@ func TestSecrets_Inheritance(t *testing.T) {
 			require.Equal(t, end, s.Expires)
 
 			time.Sleep(time.Until(end) - 1)
-			require.Contains(t, f.values(t, token), "A", "it lives to the last moment")
+			require.Contains(t, f.values(t, token), "A", "it is valid until then")
 			time.Sleep(time.Nanosecond)
 			b := f.bundle(t, token)
-			require.Equal(t, map[string]string{"B": "stays"}, reveal(b), "and what it stands before does not show")
+			require.Equal(t, map[string]string{"B": "stays"}, reveal(b), "the shadowed secret is not delivered")
 			require.Len(t, b.Problems(), 1)
 			require.Equal(t, "A", b.Problems()[0].Name)
 			require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme/web"}, b.Problems()[0].Origin)
 			require.False(t, b.Problems()[0].Retryable)
 
 			info := f.put(t, "acme/web", "A", "one")
-			require.EqualValues(t, 2, info.Version, "the same value after its end is a new version")
+			require.EqualValues(t, 2, info.Version, "the same value is a new version after the expiry")
 			require.Equal(t, map[string]string{"A": "one", "B": "stays"}, f.values(t, token))
 			require.Empty(t, f.bundle(t, token).Problems())
 		})
@@ -84,7 +84,7 @@ func TestVault_Hide(t *testing.T) {
 		require.Empty(t, f.values(t, below), "the scopes below inherit the tombstone")
 
 		f.put(t, "acme/web/pool-a", "A", "pool")
-		require.Equal(t, map[string]string{"A": "pool"}, f.values(t, below), "a nearer secret shows")
+		require.Equal(t, map[string]string{"A": "pool"}, f.values(t, below), "a nearer secret wins")
 
 		listed, err := f.List(t.Context(), "acme/web")
 		require.NoError(t, err)
@@ -92,7 +92,7 @@ func TestVault_Hide(t *testing.T) {
 		require.True(t, listed[0].Hidden, "a tombstone is listed")
 
 		require.NoError(t, f.Delete(t.Context(), "acme/web", "A"))
-		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, here), "without the tombstone, what is inherited shows again")
+		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, here), "without the tombstone, the inherited secret is delivered again")
 	})
 
 	t.Run("adds a version", func(t *testing.T) {
@@ -108,11 +108,11 @@ func TestVault_Hide(t *testing.T) {
 		applies := f.storage.applies.Load()
 		again, err := f.Hide(t.Context(), "acme", "A")
 		require.NoError(t, err)
-		require.EqualValues(t, 2, again.Version, "hiding what is hidden changes nothing")
+		require.EqualValues(t, 2, again.Version, "hiding a hidden name changes nothing")
 		require.Equal(t, applies, f.storage.applies.Load())
 
 		three := f.put(t, "acme", "A", "one")
-		require.EqualValues(t, 3, three.Version, "a value over a tombstone is a new version, even if it had been there before")
+		require.EqualValues(t, 3, three.Version, "a value after a tombstone is a new version, even if it was stored before")
 		require.Equal(t, "anthropic", three.Kind)
 		require.Equal(t, bundle.DeliverFile, three.Delivery)
 		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
@@ -197,7 +197,7 @@ func TestVault_Activate(t *testing.T) {
 			require.Equal(t, map[string]string{"A": "two"}, f.values(t, token))
 			time.Sleep(time.Hour)
 			info, err := f.Activate(t.Context(), "acme", "A", 2)
-			require.NoError(t, err, "the active version stays what it is")
+			require.NoError(t, err, "the active version stays active")
 			require.True(t, info.Active)
 		})
 	})
@@ -221,7 +221,7 @@ func TestVault_Delete(t *testing.T) {
 		require.EqualValues(t, 3, info.Version)
 		require.Zero(t, info.Rotated, "it is the first version of the name again")
 		_, err = f.Activate(t.Context(), "acme", "A", 2)
-		require.ErrorIs(t, err, vault.ErrNotFound, "what was deleted does not come back")
+		require.ErrorIs(t, err, vault.ErrNotFound, "a deleted version cannot be activated")
 	})
 
 	t.Run("returns ErrNotFound for a missing secret, as do Info and History", func(t *testing.T) {
@@ -232,14 +232,14 @@ func TestVault_Delete(t *testing.T) {
 		_, err = f.History(t.Context(), "acme", "A")
 		require.ErrorIs(t, err, vault.ErrNotFound)
 		list, err := f.List(t.Context(), "acme")
-		require.NoError(t, err, "a scope that nothing was written to is empty")
+		require.NoError(t, err, "a scope that was never written is empty")
 		require.Empty(t, list)
 
 		f.put(t, "acme", "A", "inherited")
-		require.ErrorIs(t, f.Delete(t.Context(), "acme/web", "A"), vault.ErrNotFound, "what is inherited is not the scope's to delete")
+		require.ErrorIs(t, f.Delete(t.Context(), "acme/web", "A"), vault.ErrNotFound, "an inherited secret cannot be deleted here")
 		list, err = f.List(t.Context(), "acme/web")
 		require.NoError(t, err)
-		require.Empty(t, list, "what is inherited is not the scope's to list")
+		require.Empty(t, list, "inherited secrets are not listed")
 	})
 }
 
@@ -262,7 +262,7 @@ func TestVault_Put(t *testing.T) {
 		require.Len(t, history, vault.KeepVersions, "going back deletes nothing")
 		f.put(t, "acme", "A", "y")
 		_, err = f.Activate(t.Context(), "acme", "A", 5)
-		require.ErrorIs(t, err, vault.ErrNotFound, "the next value makes the oldest go")
+		require.ErrorIs(t, err, vault.ErrNotFound, "the next Put drops the oldest version")
 	})
 
 	t.Run("takes kind and delivery from the previous version", func(t *testing.T) {
@@ -274,13 +274,13 @@ func TestVault_Put(t *testing.T) {
 		second := f.put(t, "acme", "A", "two")
 		require.Equal(t, "github", second.Kind)
 		require.Equal(t, bundle.DeliverFile, second.Delivery)
-		require.Zero(t, second.Expires, "the end of a value is not that of the next")
+		require.Zero(t, second.Expires, "the next value does not inherit the expiry")
 
 		third := f.put(t, "acme", "A", "three", vault.PutOptions{Kind: "custom", Delivery: bundle.DeliverBroker})
 		require.Equal(t, "custom", third.Kind)
 		require.Equal(t, bundle.DeliverBroker, third.Delivery)
 
-		require.Equal(t, bundle.DeliverEnv, f.put(t, "acme", "B", "one").Delivery, "values are delivered by environment unless said otherwise")
+		require.Equal(t, bundle.DeliverEnv, f.put(t, "acme", "B", "one").Delivery, "the default delivery is the environment")
 		s, _ := f.bundle(t, f.issue(t, "acme")).Get("A")
 		require.Equal(t, "custom", s.Kind)
 		require.Equal(t, bundle.DeliverBroker, s.Delivery)
@@ -297,15 +297,15 @@ func TestVault_Put(t *testing.T) {
 			nil, {}, {Kind: "github"}, {Delivery: bundle.DeliverEnv}, {Expires: end}, {IfVersion: 1},
 			{Kind: "github", Delivery: bundle.DeliverEnv, Expires: end},
 		} {
-			info, err := f.Put(vault.WithActor(t.Context(), "somebody else"), "acme", "A", bundle.NewValue("one"), opts)
+			info, err := f.Put(vault.WithActor(t.Context(), "another actor"), "acme", "A", bundle.NewValue("one"), opts)
 			require.NoError(t, err)
 			require.Equal(t, first, info)
 		}
 		require.Equal(t, applies, f.storage.applies.Load(), "nothing is stored")
-		require.Equal(t, revision, f.bundle(t, token).Revision(), "no runner fetches anew")
+		require.Equal(t, revision, f.bundle(t, token).Revision(), "no runner fetches again")
 
 		for i, opts := range []vault.PutOptions{{Kind: "custom"}, {Delivery: bundle.DeliverFile}, {Expires: end.Add(time.Minute)}} {
-			require.EqualValues(t, i+2, f.put(t, "acme", "A", "one", opts).Version, "what is said about a value belongs to its version")
+			require.EqualValues(t, i+2, f.put(t, "acme", "A", "one", opts).Version, "changed metadata makes a new version")
 		}
 	})
 
@@ -323,7 +323,7 @@ func TestVault_Put(t *testing.T) {
 		f := newFixture(t)
 		f.put(t, "acme", "A", "tenant")
 		f.put(t, "acme/web", "A", "")
-		require.Equal(t, map[string]string{"A": ""}, f.values(t, f.issue(t, "acme/web")), "it stands before what is inherited")
+		require.Equal(t, map[string]string{"A": ""}, f.values(t, f.issue(t, "acme/web")), "it shadows the inherited value")
 		require.EqualValues(t, 1, f.put(t, "acme/web", "A", "").Version)
 	})
 
@@ -333,7 +333,7 @@ func TestVault_Put(t *testing.T) {
 			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
 			require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
 		}
-		require.Zero(t, f.storage.calls(), "a value that breaks a rule never gets to the storage")
+		require.Zero(t, f.storage.calls(), "an invalid value never reaches the storage")
 		for _, value := range []string{"\ufffd", "日本語", "\u0001", "\U0010ffff", "a\u2028b"} {
 			f.put(t, "acme", "A", value)
 			require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
@@ -380,7 +380,7 @@ func TestPutOptions_IfVersion(t *testing.T) {
 
 	_, err = f.Hide(t.Context(), "acme", "A")
 	require.NoError(t, err)
-	require.ErrorIs(t, put(vault.IfAbsent), vault.ErrConflict, "a tombstone is there")
+	require.ErrorIs(t, put(vault.IfAbsent), vault.ErrConflict, "the tombstone is the active version")
 	require.NoError(t, put(3))
 	require.NoError(t, f.Delete(t.Context(), "acme", "A"))
 	require.ErrorIs(t, put(4), vault.ErrConflict)
@@ -394,7 +394,7 @@ func TestPutOptions(t *testing.T) {
 		for _, value := range []string{"key\n", "key\r\n", "key\r", "key\n\n", "\n", "a\nb\n"} {
 			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
 			require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
-			require.ErrorContains(t, err, "AllowTrailingNewline", "the error says the fix")
+			require.ErrorContains(t, err, "AllowTrailingNewline", "the error names the fix")
 			f.put(t, "acme", "A", value, vault.PutOptions{AllowTrailingNewline: true})
 			require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
 		}
@@ -440,7 +440,7 @@ func TestSecrets_Names(t *testing.T) {
 		} {
 			err := call()
 			require.ErrorIs(t, err, vault.ErrInvalid, "%s of %.40q", what, name)
-			require.Less(t, len(err.Error()), 1000, "an error does not repeat an endless name")
+			require.Less(t, len(err.Error()), 1000, "an error shortens a long name")
 		}
 	}
 	require.Zero(t, f.storage.calls())
@@ -457,11 +457,11 @@ func TestWithActor(t *testing.T) {
 	require.Equal(t, "ada@example.com", info.Author)
 	info, err = f.Hide(vault.WithActor(ctx, "grace"), "acme", "A")
 	require.NoError(t, err)
-	require.Equal(t, "grace", info.Author, "the nearer WithActor counts")
+	require.Equal(t, "grace", info.Author, "the inner WithActor wins")
 	require.Empty(t, f.put(t, "acme", "A", "two").Author, "an actor is not required")
 	info, err = f.Activate(vault.WithActor(ctx, "grace"), "acme", "A", 1)
 	require.NoError(t, err)
-	require.Equal(t, "ada@example.com", info.Author, "a version keeps its author, whoever activates it")
+	require.Equal(t, "ada@example.com", info.Author, "activating a version does not change its author")
 
 	_, token, err := f.IssueToken(ctx, "acme", nil)
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,27 +19,29 @@ import (
 
 func TestVault_Tenants(t *testing.T) {
 	t.Run("yields all tenants in order, over several pages", func(t *testing.T) {
-		f := newFixture(t)
-		var want []string
-		for i := range 250 { // three pages
-			tenant := "tenant-" + string(rune('a'+i/26)) + string(rune('a'+i%26))
-			want = append(want, tenant)
-			f.issue(t, tenant)
-		}
-		var got []string
-		for tenant, err := range f.Tenants(t.Context()) {
-			require.NoError(t, err)
-			got = append(got, tenant)
-		}
-		require.Equal(t, want, got)
-
-		got = nil
-		for tenant := range f.Tenants(t.Context()) {
-			if got = append(got, tenant); len(got) == 120 {
-				break
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			var want []string
+			for i := range 250 { // three pages
+				tenant := "tenant-" + string(rune('a'+i/26)) + string(rune('a'+i%26))
+				want = append(want, tenant)
+				f.issue(t, tenant)
 			}
-		}
-		require.Equal(t, want[:120], got)
+			var got []string
+			for tenant, err := range f.Tenants(t.Context()) {
+				require.NoError(t, err)
+				got = append(got, tenant)
+			}
+			require.Equal(t, want, got)
+
+			got = nil
+			for tenant := range f.Tenants(t.Context()) {
+				if got = append(got, tenant); len(got) == 120 {
+					break
+				}
+			}
+			require.Equal(t, want[:120], got)
+		})
 	})
 
 	t.Run("yields an error last", func(t *testing.T) {
@@ -108,21 +111,23 @@ func TestVault_Check(t *testing.T) {
 	})
 
 	t.Run("finds an unfinished rewrap", func(t *testing.T) {
-		f := newFixture(t)
-		for i := range 200 {
-			f.issue(t, "tenant-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
-		}
-		other := keyringtest.NewFake("other")
-		both, err := keyring.New(other, &keyring.Options{Retired: []keyring.KEK{f.kek}})
-		require.NoError(t, err)
-		v, err := vault.New(t.Context(), &fewApplies{Store: f.storage.Store, left: 199}, both, &vault.Options{Logger: f.log.logger()})
-		require.NoError(t, err)
-		_, err = v.Rewrap(t.Context())
-		require.ErrorIs(t, err, errDown)
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			for i := range 200 {
+				f.issue(t, "tenant-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
+			}
+			other := keyringtest.NewFake("other")
+			both, err := keyring.New(other, &keyring.Options{Retired: []keyring.KEK{f.kek}})
+			require.NoError(t, err)
+			v, err := vault.New(t.Context(), &fewApplies{Store: f.storage.Store, left: 199}, both, &vault.Options{Logger: f.log.logger()})
+			require.NoError(t, err)
+			_, err = v.Rewrap(t.Context())
+			require.ErrorIs(t, err, errDown)
 
-		counted := newFixtureOver(t, f.storage.Store, other)
-		require.ErrorIs(t, counted.Check(t.Context()), keyring.ErrNoKey, "the last tenant still needs the old key")
-		require.LessOrEqual(t, counted.storage.reads.Load(), int64(20), "it looks at a sample")
+			counted := newFixtureOver(t, f.storage.Store, other)
+			require.ErrorIs(t, counted.Check(t.Context()), keyring.ErrNoKey, "the last tenant still needs the old key")
+			require.LessOrEqual(t, counted.storage.reads.Load(), int64(20), "Check reads a sample")
+		})
 	})
 
 	t.Run("names the tenant of a malformed record", func(t *testing.T) {
@@ -142,9 +147,9 @@ func TestCheckKeys(t *testing.T) {
 	service.Break(keyring.ErrDenied)
 	keys, err := keyring.New(service, nil)
 	require.NoError(t, err)
-	require.ErrorIs(t, vault.CheckKeys(t.Context(), f.storage.Store, keys), keyring.ErrNoKey, "it comes before the answer of a key service, and needs no vault")
+	require.ErrorIs(t, vault.CheckKeys(t.Context(), f.storage.Store, keys), keyring.ErrNoKey, "CheckKeys calls no key service and needs no vault")
 	_, err = vault.New(t.Context(), f.storage.Store, keys, nil)
-	require.ErrorIs(t, err, keyring.ErrDenied, "which New asks")
+	require.ErrorIs(t, err, keyring.ErrDenied, "New calls the key service")
 	require.ErrorIs(t, vault.CheckKeys(t.Context(), &noTenants{f.storage}, keys), errDown)
 }
 

@@ -32,7 +32,7 @@ func TestVault_IssueToken(t *testing.T) {
 		require.Equal(t, sha256.Sum256([]byte(plain)), snap.Token.Hash)
 		stored, err := json.Marshal(snap)
 		require.NoError(t, err)
-		require.NotContains(t, string(stored), plain[16:59], "the secret part of the token is nowhere")
+		require.NotContains(t, string(stored), plain[16:59], "the secret part of the token is not stored")
 		require.False(t, bytes.Contains(snap.Path[1].Seal, []byte(plain[16:59])))
 	})
 
@@ -67,7 +67,7 @@ func TestVault_Tokens(t *testing.T) {
 
 		tokens, err := f.process(t).Tokens(t.Context(), "acme/web")
 		require.NoError(t, err)
-		require.Len(t, tokens, 3, "those of the scope itself, the revoked and the expired ones too")
+		require.Len(t, tokens, 3, "the tokens of the scope itself, including revoked and expired ones")
 		for i, label := range []string{"first", "second", "third"} {
 			require.Equal(t, ids[i], tokens[i].ID)
 			require.Equal(t, label, tokens[i].Label)
@@ -95,12 +95,12 @@ func TestVault_RevokeToken(t *testing.T) {
 		for _, process := range []*fixture{f, other, f.process(t)} {
 			for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: revision}, {IfNoneMatch: revision, Wait: time.Minute}} {
 				b, err := process.Bootstrap(t.Context(), token, req)
-				requireReason(t, err, vault.TokenRevoked, "a revoked token gets neither a bundle nor the word that it has the latest")
+				requireReason(t, err, vault.TokenRevoked, "a revoked token receives neither a bundle nor ErrUnchanged")
 				require.Nil(t, b)
 			}
 			require.Equal(t, map[string]string{"A": "one"}, process.values(t, spared))
 		}
-		require.Zero(t, f.log.errors()+other.log.errors(), "a refused token is no failure of the vault")
+		require.Zero(t, f.log.errors()+other.log.errors(), "a refused token is not an error of the vault")
 	})
 
 	t.Run("does nothing the second time", func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestVault_RevokeToken(t *testing.T) {
 		require.NoError(t, f.RevokeToken(vault.WithActor(t.Context(), "grace"), tokenID(t, token)))
 		after, err := f.Tokens(t.Context(), "acme")
 		require.NoError(t, err)
-		require.Equal(t, before, after, "the first to revoke it did")
+		require.Equal(t, before, after, "the first revocation stays")
 		require.Equal(t, applies, f.storage.applies.Load())
 	})
 
@@ -130,7 +130,7 @@ func TestVault_RevokeToken(t *testing.T) {
 			require.ErrorIs(t, err, vault.ErrNotFound, "%.40q", id)
 			require.Less(t, len(err.Error()), 600)
 		}
-		require.Equal(t, calls, f.storage.calls(), "what cannot be an id is not looked for")
+		require.Equal(t, calls, f.storage.calls(), "an invalid id is not looked up")
 	})
 }
 
@@ -146,11 +146,11 @@ func TestTokens_Refusal(t *testing.T) {
 			time.Sleep(time.Nanosecond)
 			for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: revision}} {
 				_, err := f.Bootstrap(t.Context(), token, req)
-				requireReason(t, err, vault.TokenExpired, "a token ends at the moment it says")
+				requireReason(t, err, vault.TokenExpired, "a token expires at its exact time")
 			}
 			require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, token)), "an expired token can be revoked")
 			_, err := f.Bootstrap(t.Context(), token, nil)
-			requireReason(t, err, vault.TokenRevoked, "what somebody did says more than the clock")
+			requireReason(t, err, vault.TokenRevoked, "revocation takes precedence over expiry")
 		})
 	})
 
@@ -184,14 +184,14 @@ func TestTokens_Refusal(t *testing.T) {
 			require.NotContains(t, err.Error(), good[4:59])
 			require.Less(t, len(err.Error()), 200)
 		}
-		require.Equal(t, calls, f.storage.calls(), "a token that cannot be right costs no look into the storage")
+		require.Equal(t, calls, f.storage.calls(), "a malformed token is refused without reading the storage")
 
 		_, err := f.Bootstrap(t.Context(), bundle.NewValue(stranger), nil)
 		requireReason(t, err, vault.TokenUnknown, "it was never issued")
 		_, err = f.Bootstrap(t.Context(), bundle.NewValue(withID(stranger, good[4:16])), nil)
-		requireReason(t, err, vault.TokenUnknown, "the id is somebody's, the secret is not")
+		requireReason(t, err, vault.TokenUnknown, "the id exists, with another secret")
 		_, err = f.Bootstrap(t.Context(), bundle.NewValue(stranger), &vault.BootstrapRequest{IfNoneMatch: "x", Wait: time.Minute})
-		requireReason(t, err, vault.TokenUnknown, "nobody waits with a stranger's token")
+		requireReason(t, err, vault.TokenUnknown, "an unknown token cannot wait")
 	})
 }
 
@@ -216,14 +216,14 @@ func TestTokens_Scope(t *testing.T) {
 func TestTokenOptions(t *testing.T) {
 	f := newFixture(t)
 	for about, opts := range map[string]vault.TokenOptions{
-		"long label":             {Label: strings.Repeat("l", 257)},
-		"line break in label":    {Label: "a\nb"},
-		"invalid UTF-8 in label": {Label: "\xff"},
-		"expired":                {Expires: time.Now().Add(-time.Second)},
-		"after the year 9999":    {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"beyond microseconds":    {Expires: time.Unix(1<<60, 0)},
-		"rotated in 12000":       {RotateBy: time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"rotated before Christ":  {RotateBy: time.Date(-40, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"long label":              {Label: strings.Repeat("l", 257)},
+		"line break in label":     {Label: "a\nb"},
+		"invalid UTF-8 in label":  {Label: "\xff"},
+		"expired":                 {Expires: time.Now().Add(-time.Second)},
+		"after the year 9999":     {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"beyond microseconds":     {Expires: time.Unix(1<<60, 0)},
+		"rotated in 12000":        {RotateBy: time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"rotated in the year -40": {RotateBy: time.Date(-40, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		_, _, err := f.IssueToken(t.Context(), "acme", &opts)
 		require.ErrorIs(t, err, vault.ErrInvalid, about)
@@ -241,7 +241,7 @@ func TestVault_Token(t *testing.T) {
 	f.bundle(t, token)
 	info, err = f.Token(t.Context(), issued.ID)
 	require.NoError(t, err)
-	require.False(t, info.LastUsed.IsZero(), "uses up to now are stored first")
+	require.False(t, info.LastUsed.IsZero(), "pending uses are stored first")
 	for _, id := range []string{"", "AAAAAAAAAAAA", token.Reveal()} {
 		_, err = f.Token(t.Context(), id)
 		require.ErrorIs(t, err, vault.ErrNotFound)

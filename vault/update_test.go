@@ -96,9 +96,9 @@ func TestUpdate(t *testing.T) {
 		v, s := newPlanning(t)
 		s.apply = func(context.Context, *store.Change) error { return errors.New("it was stored") }
 		_, err := update(t.Context(), v, store.Query{Token: "AAAAAAAAAAAA"}, func(context.Context, *state, write) (*plan, int, error) {
-			panic("there is nothing to decide about")
+			panic("the planner must not run")
 		})
-		require.ErrorIs(t, err, ErrNotFound, "and no data key is made")
+		require.ErrorIs(t, err, ErrNotFound, "and no data key is created")
 	})
 }
 
@@ -108,7 +108,7 @@ func TestPlanPut(t *testing.T) {
 	require.NoError(t, err)
 	at := first.Created.Add(time.Hour)
 	st, w := reading(t, v, store.Query{Scope: "acme", Name: "A", Below: true}, at)
-	for range 2 { // a planner leaves the state alone
+	for range 2 { // a planner does not change the state
 		p, secret, err := planPut(t.Context(), st, w, "A", bundle.NewValue("two"), PutOptions{})
 		require.NoError(t, err)
 		require.Len(t, p.Insert, 1)
@@ -120,13 +120,13 @@ func TestPlanPut(t *testing.T) {
 		require.Equal(t, at, row.Rotated)
 		require.NoError(t, st.checkSecret(t.Context(), row))
 		require.EqualValues(t, 2, secret.Version)
-		require.Empty(t, p.Seals, "seals and entries are commit's")
+		require.Empty(t, p.Seals, "commit adds seals and entries")
 		require.Empty(t, p.Append)
 	}
 
 	p, secret, err := planPut(t.Context(), st, w, "A", bundle.NewValue("one"), PutOptions{})
 	require.NoError(t, err)
-	require.True(t, p.empty(), "it has the value")
+	require.True(t, p.empty(), "the value is already active")
 	require.EqualValues(t, 1, secret.Version)
 
 	_, _, err = planPut(t.Context(), st, w, "A", bundle.NewValue("two"), PutOptions{IfVersion: 7})
@@ -154,8 +154,8 @@ func TestPlanRotate(t *testing.T) {
 		_, _, err = v.RotateToken(t.Context(), old.ID, &RotateTokenOptions{Overlap: 10 * time.Minute})
 		require.NoError(t, err)
 		end := rotate(at, 0).Revoked
-		require.True(t, end.Before(at.Add(time.Hour)), "it ends at %s already", end)
-		require.Equal(t, at.Add(time.Second), rotate(at, time.Second).Revoked, "a shorter overlap counts")
+		require.True(t, end.Before(at.Add(time.Hour)), "it already ends at %s", end)
+		require.Equal(t, at.Add(time.Second), rotate(at, time.Second).Revoked, "a shorter overlap wins")
 	})
 }
 

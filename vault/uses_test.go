@@ -50,7 +50,7 @@ func TestUses(t *testing.T) {
 					}
 				}
 			}
-			require.Equal(t, map[string]bool{"acme INHERITED": true, "acme/web SHADOWED": true}, used, "what a runner received counts as used, and nothing else")
+			require.Equal(t, map[string]bool{"acme INHERITED": true, "acme/web SHADOWED": true}, used, "only delivered secrets count as used")
 
 			tokens, err := f.Tokens(t.Context(), "acme/web")
 			require.NoError(t, err)
@@ -121,8 +121,8 @@ func TestUses(t *testing.T) {
 			require.GreaterOrEqual(t, f.storage.touches.Load(), int64(9))
 			require.NoError(t, f.Flush(t.Context()))
 			require.NoError(t, f.Flush(t.Context()))
-			require.LessOrEqual(t, f.storage.touches.Load(), int64(11), "there is nothing to store twice")
-			require.LessOrEqual(t, f.storage.touched.Load(), int64(2*11), "of a token and of a secret, the latest use is stored")
+			require.LessOrEqual(t, f.storage.touches.Load(), int64(11), "nothing is stored twice")
+			require.LessOrEqual(t, f.storage.touched.Load(), int64(2*11), "only the latest use of the token and of the secret is stored")
 		})
 	})
 
@@ -178,12 +178,12 @@ func TestUses(t *testing.T) {
 			setError(&f.storage.failTouch, broken)
 			f.use(t, token, "runner-7", "")
 			at := time.Now().UTC().Truncate(time.Microsecond)
-			require.ErrorIs(t, f.Flush(t.Context()), broken, "who asks for it is told")
+			require.ErrorIs(t, f.Flush(t.Context()), broken, "Flush returns the error")
 			time.Sleep(time.Minute)
 			f.use(t, token, "runner-8", "")
 			require.Contains(t, f.log.text(), "level=WARN")
 			tokens, err := f.Tokens(t.Context(), "acme")
-			require.NoError(t, err, "nor do they cost an administrator the list")
+			require.NoError(t, err, "a failed flush does not affect Tokens")
 			require.Zero(t, tokens[0].LastUsed)
 
 			setError(&f.storage.failTouch, nil)

@@ -20,7 +20,7 @@ func TestWake_Latency(t *testing.T) {
 				f, token, revision := begin(t)
 				woken := f.with(t, vault.Options{Wake: wake})
 				answered := woken.wait(t.Context(), token, revision, 50*time.Second)
-				time.Sleep(10*time.Second + 100*time.Millisecond) // between two looks
+				time.Sleep(10*time.Second + 100*time.Millisecond) // between two polls
 				f.put(t, "acme", "A", "two")
 				wake <- struct{}{}
 				got := <-answered
@@ -46,9 +46,9 @@ func TestWake(t *testing.T) {
 				synctest.Wait()
 			}
 			require.Equal(t, changes+10, woken.storage.changes.Load())
-			require.Equal(t, reads, woken.storage.reads.Load(), "nobody is woken for nothing")
+			require.Equal(t, reads, woken.storage.reads.Load(), "no runner reads without a change")
 			time.Sleep(time.Second)
-			require.InDelta(t, changes+14, woken.storage.changes.Load(), 1, "and the vault looks by itself as before")
+			require.InDelta(t, changes+14, woken.storage.changes.Load(), 1, "and the vault polls as before")
 			require.ErrorIs(t, (<-answered).err, vault.ErrUnchanged)
 		})
 	})
@@ -76,7 +76,7 @@ func TestWake(t *testing.T) {
 			close(wake)
 			changes := woken.storage.changes.Load()
 			time.Sleep(10 * time.Second)
-			require.InDelta(t, 40, woken.storage.changes.Load()-changes, 1, "four looks a second, as without it")
+			require.InDelta(t, 40, woken.storage.changes.Load()-changes, 1, "four polls a second, as without a channel")
 			f.put(t, "acme", "A", "two")
 			got := <-answered
 			require.NoError(t, got.err)
@@ -92,10 +92,10 @@ func TestWake(t *testing.T) {
 			wake <- struct{}{}
 			time.Sleep(time.Hour)
 			require.Len(t, wake, 1)
-			require.Zero(t, woken.storage.changes.Load(), "an idle vault asks its storage nothing")
+			require.Zero(t, woken.storage.changes.Load(), "an idle vault does not poll its storage")
 			answered := woken.wait(t.Context(), token, revision, time.Second)
 			synctest.Wait()
-			require.Empty(t, wake, "the first who waits takes it")
+			require.Empty(t, wake, "the first waiting runner receives the signal")
 			require.ErrorIs(t, (<-answered).err, vault.ErrUnchanged)
 		})
 	})
@@ -136,7 +136,7 @@ func TestWake(t *testing.T) {
 			f.issue(t, "acme/web/pool-b") // whose seal is new
 			time.Sleep(time.Second)
 			require.Zero(t, looks.Load(), "issued here")
-			require.ErrorIs(t, (<-answered).err, vault.ErrUnchanged, "it concerns no other runner")
+			require.ErrorIs(t, (<-answered).err, vault.ErrUnchanged, "it affects no other runner")
 		})
 	})
 }

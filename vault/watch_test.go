@@ -32,7 +32,7 @@ type answer struct {
 	took time.Duration
 }
 
-// wait waits for something new for token, in the background.
+// wait requests a bundle for token in the background, and waits up to d for a change.
 func (f *fixture) wait(ctx context.Context, token bundle.Value, revision string, d time.Duration) <-chan answer {
 	answered := make(chan answer, 1)
 	begin := time.Now()
@@ -43,15 +43,15 @@ func (f *fixture) wait(ctx context.Context, token bundle.Value, revision string,
 	return answered
 }
 
-// tryPut is put for other goroutines than the test's.
+// tryPut is put for goroutines other than the test's.
 func (f *fixture) tryPut(t *testing.T, scope, name, value string) {
 	if _, err := f.Put(t.Context(), scope, name, bundle.NewValue(value), nil); err != nil {
 		t.Errorf("putting while others wait: %v", err)
 	}
 }
 
-// begin returns a fixture in a bubble with one secret, a token for a scope two
-// below it and the revision that its runner has.
+// begin returns a fixture in a bubble with one secret, a token for a scope two levels
+// below it and the revision of that token's bundle.
 func begin(t *testing.T) (f *fixture, token bundle.Value, revision string) {
 	f = newFixture(t)
 	f.put(t, "acme", "A", "one")
@@ -100,8 +100,8 @@ func TestWatch_RemoteWrite(t *testing.T) {
 }
 
 func TestWatch_FirstPoll(t *testing.T) {
-	// The write comes after the n-th look at the seals: before the waiter has
-	// taken its place, and after.
+	// The write comes after the n-th read of the seals: before the waiter has
+	// joined, and after.
 	for n := 1; n <= 2; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestWatch_Join(t *testing.T) {
 				f.storage.onRead(func(store.Query, *store.Snapshot) {
 					if looks.Add(1) == 1 {
 						writer.tryPut(t, "acme", "A", "two")
-						time.Sleep(2 * poll) // whoever polls has seen it and told nobody
+						time.Sleep(2 * poll) // the poll has seen the change before there was a waiter to wake
 					}
 				})
 				got := <-f.wait(t.Context(), token, revision, 40*time.Second)
@@ -199,9 +199,9 @@ func TestWatch(t *testing.T) {
 			}
 			f.process(t).put(t, "acme", "A", "two")
 			got := <-spared
-			require.NoError(t, got.err, "the others wait on, and one of them polls")
+			require.NoError(t, got.err, "the other runner continues to wait, and polling continues")
 			require.LessOrEqual(t, got.took, time.Second+poll)
-			require.Zero(t, f.log.errors(), "a runner that goes is no failure")
+			require.Zero(t, f.log.errors(), "a canceled request is not logged as an error")
 		})
 	})
 
@@ -215,17 +215,17 @@ func TestWatch(t *testing.T) {
 				waiting = append(waiting, f.wait(t.Context(), tokens[i%3], revisions[i%3], 30*time.Second))
 			}
 			other := f.process(t)
-			other.put(t, "globex", "A", "one") // which takes the keys
+			other.put(t, "globex", "A", "one") // which opens the data keys
 			time.Sleep(time.Second)
 			reads, changes, unwraps := f.storage.reads.Load(), f.storage.changes.Load(), f.kek.Unwraps()
 			time.Sleep(20 * time.Second)
-			require.InDelta(t, 80, f.storage.changes.Load()-changes, 1, "four looks a second, however many wait")
+			require.InDelta(t, 80, f.storage.changes.Load()-changes, 1, "four polls a second, however many runners wait")
 			require.Equal(t, reads, f.storage.reads.Load(), "while nothing changes, waiters read nothing")
 
 			other.put(t, "globex", "A", "two")
 			time.Sleep(poll)
-			// Each looks, reads its bundle, and at most reads the head of the audit chain.
-			require.LessOrEqual(t, f.storage.reads.Load()-reads, int64(3*334), "a change wakes those it concerns")
+			// Each reads the seals, its bundle, and at most the head of the audit chain.
+			require.LessOrEqual(t, f.storage.reads.Load()-reads, int64(3*334), "a change wakes only the runners that it affects")
 			unchanged := 0
 			for _, answered := range waiting {
 				if got := <-answered; errors.Is(got.err, vault.ErrUnchanged) {
@@ -237,14 +237,14 @@ func TestWatch(t *testing.T) {
 				}
 			}
 			require.Equal(t, 667, unchanged)
-			require.Equal(t, unwraps, f.kek.Unwraps(), "waiting makes no key-service call, and its answer none where the key is cached")
+			require.Equal(t, unwraps, f.kek.Unwraps(), "neither waiting nor a delivery under a cached key calls the key service")
 		})
 	})
 
 	t.Run("keeps polling while short waits come and go", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, token, revision := begin(t)
-			go func() { // shorter waits than the time between two looks
+			go func() { // these waits are shorter than the interval between two polls
 				for errors.Is((<-f.wait(t.Context(), token, revision, 100*time.Millisecond)).err, vault.ErrUnchanged) {
 				}
 			}()
@@ -255,7 +255,7 @@ func TestWatch(t *testing.T) {
 			got := <-answered
 			require.NoError(t, got.err)
 			require.LessOrEqual(t, got.took, 10*time.Second+time.Millisecond+poll)
-			require.LessOrEqual(t, f.storage.changes.Load(), int64(50), "those who come and go do not add to the polling")
+			require.LessOrEqual(t, f.storage.changes.Load(), int64(50), "short waits do not add polls")
 		})
 	})
 
@@ -266,7 +266,7 @@ func TestWatch(t *testing.T) {
 				got := <-f.wait(t.Context(), token, revision, 100*time.Millisecond)
 				require.ErrorIs(t, got.err, vault.ErrUnchanged)
 			}
-			require.LessOrEqual(t, f.storage.changes.Load(), int64(41), "four looks a second, for ten seconds")
+			require.LessOrEqual(t, f.storage.changes.Load(), int64(41), "four polls a second, for ten seconds")
 		})
 	})
 
@@ -280,7 +280,7 @@ func TestWatch(t *testing.T) {
 
 			f.process(t).put(t, "acme", "B", "two")
 			got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), time.Second)
-			require.ErrorIs(t, got.err, vault.ErrUnchanged, "what happened before the wait is no news")
+			require.ErrorIs(t, got.err, vault.ErrUnchanged, "an earlier write does not end the wait")
 			require.Equal(t, time.Second, got.took)
 		})
 	})
@@ -362,7 +362,7 @@ func TestWatch_Duration(t *testing.T) {
 				f, token, revision := begin(t)
 				got := <-f.wait(t.Context(), token, revision, asked)
 				require.True(t, got.err == vault.ErrUnchanged)
-				require.Equal(t, want, got.took, "nobody waits for more than 50 seconds")
+				require.Equal(t, want, got.took, "a wait takes at most 50 seconds")
 			})
 		})
 	}

@@ -29,11 +29,11 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// Bootstrap gives out values and IssueToken a new token. Nothing else may give
-// out what could hold either.
+// givesValues are the methods that return values or new tokens. No other method may
+// return a type that can contain either.
 var givesValues = []string{"Bootstrap", "IssueToken", "RotateToken"}
 
-// harmless are types that could hold a value by their form, and do not.
+// harmless are types that could contain a value by their structure, but do not.
 var harmless = []reflect.Type{
 	reflect.TypeFor[audit.Head](), // the MAC of a chain
 }
@@ -49,7 +49,7 @@ func TestWriteOnly_Types(t *testing.T) {
 			require.Empty(t, holds(out, nil), "%s can return a value", method.Name)
 		}
 	}
-	require.NotEmpty(t, holds(reflect.TypeFor[*bundle.Bundle](), nil), "the walk finds what it looks for")
+	require.NotEmpty(t, holds(reflect.TypeFor[*bundle.Bundle](), nil), "holds finds a bundle")
 	require.NotEmpty(t, holds(reflect.TypeFor[[]struct {
 		A map[string]*struct{ B bundle.Value }
 	}](), nil))
@@ -60,7 +60,7 @@ func TestWriteOnly_Types(t *testing.T) {
 	require.Empty(t, holds(reflect.TypeFor[api.Secret](), nil))
 }
 
-// holds returns the place in a type where a value could be, or nothing.
+// holds returns the place in a type where a value could be, or "" if there is none.
 func holds(t reflect.Type, seen []reflect.Type) string {
 	if slices.Contains(seen, t) {
 		return ""
@@ -76,7 +76,7 @@ func holds(t reflect.Type, seen []reflect.Type) string {
 	case reflect.TypeFor[bundle.Value](), reflect.TypeFor[bundle.Secret](), reflect.TypeFor[bundle.Bundle]():
 		return t.String()
 	case reflect.TypeFor[error](), reflect.TypeFor[time.Time]():
-		return "" // errors are read below, by what they print
+		return "" // TestWriteOnly_Output checks the text of errors
 	}
 	if slices.Contains(harmless, t) {
 		return ""
@@ -112,7 +112,7 @@ func holds(t reflect.Type, seen []reflect.Type) string {
 	return ""
 }
 
-// calls has a call of every exported method. It returns all that came out.
+// calls has, for each exported method, a function that calls it and returns all results.
 var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value) []any{
 	"Put": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
 		var out []any
@@ -256,7 +256,7 @@ func TestWriteOnly_Output(t *testing.T) {
 			return t.Context()
 		},
 		"access denied": func(t *testing.T, f *fixture) context.Context { f.kek.Break(keyring.ErrDenied); return t.Context() },
-		"context over": func(t *testing.T, f *fixture) context.Context {
+		"context canceled": func(t *testing.T, f *fixture) context.Context {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			return ctx
@@ -270,7 +270,7 @@ func TestWriteOnly_Output(t *testing.T) {
 			return t.Context()
 		},
 		"forged": func(t *testing.T, f *fixture) context.Context {
-			// A value that does not open below a genuine seal.
+			// A genuine seal over a value that cannot be decrypted.
 			key := f.dataKey(t, "acme")
 			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
@@ -283,7 +283,7 @@ func TestWriteOnly_Output(t *testing.T) {
 			return t.Context()
 		},
 		"not a value": func(t *testing.T, f *fixture) context.Context {
-			// A genuine row that bundle.New refuses.
+			// A genuine row that bundle.New rejects.
 			key := f.dataKey(t, "acme")
 			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
@@ -327,8 +327,8 @@ func TestWriteOnly_Output(t *testing.T) {
 	}
 }
 
-// ask puts requests to the handlers and returns the answers, of a 200 without
-// the body.
+// ask sends requests to the handlers and returns the responses, without the body of
+// a 200.
 func (f *fixture) ask(ctx context.Context, token bundle.Value) []any {
 	h := vaulthttp.Runners(f.Vault, &vaulthttp.Options{Logger: f.log.logger()})
 	ready := httptest.NewRecorder()
@@ -352,8 +352,8 @@ func (f *fixture) ask(ctx context.Context, token bundle.Value) []any {
 func requireNoSecret(t *testing.T, text string, token bundle.Value, where string) {
 	t.Helper()
 	requireNoCanary(t, text, where)
-	require.NotContains(t, text, token.Reveal()[16:59], "%s has the token", where)
-	require.NotContains(t, text, token.Reveal()[16:32], "%s has a part of the token", where)
+	require.NotContains(t, text, token.Reveal()[16:59], "%s contains the token", where)
+	require.NotContains(t, text, token.Reveal()[16:32], "%s contains a part of the token", where)
 }
 
 func TestVault_Format(t *testing.T) {
