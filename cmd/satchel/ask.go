@@ -16,14 +16,14 @@ func isTerminal(stream any) bool {
 	return ok && terminal.Is(f)
 }
 
-// interactive reports whether there is somebody to ask.
+// interactive reports whether standard input and output are terminals.
 func (p *program) interactive() bool { return isTerminal(p.in) && isTerminal(p.out) }
 
-// errNoAnswer says that the input ended in place of an answer.
+// errNoAnswer is the error for input that ends before an answer.
 var errNoAnswer = errors.New("the input ended; nothing was changed")
 
-// ask prints a question and returns the answer, or the default for an empty
-// one. It asks again until check accepts the answer.
+// ask prints a question and returns the answer, or standard for an empty answer. It
+// asks again until check accepts the answer.
 func (p *program) ask(ctx context.Context, question, standard string, check func(string) error) (string, error) {
 	prompt := p.paint(p.out, bold, question)
 	if standard != "" {
@@ -47,11 +47,11 @@ func (p *program) ask(ctx context.Context, question, standard string, check func
 	}
 }
 
-// askHidden asks for something that is not shown while it is written.
+// askHidden asks for an answer that the terminal does not show.
 func (p *program) askHidden(ctx context.Context, question string) (answer string, err error) {
 	file, ok := p.in.(*os.File)
 	if !ok {
-		return "", errors.New("there is no terminal to ask at")
+		return "", errors.New("standard input is not a terminal")
 	}
 	restore, err := terminal.HideInput(file)
 	if err != nil {
@@ -59,14 +59,14 @@ func (p *program) askHidden(ctx context.Context, question string) (answer string
 	}
 	defer func() {
 		err = errors.Join(err, restore())
-		fmt.Fprintln(p.out) // the one that was not shown
+		fmt.Fprintln(p.out) // the line break of the answer was hidden too
 	}()
-	fmt.Fprintf(p.out, "%s (it is not shown): ", p.paint(p.out, bold, question))
+	fmt.Fprintf(p.out, "%s (hidden): ", p.paint(p.out, bold, question))
 	return p.line(ctx)
 }
 
-// line reads a line. When ctx ends, a read may stay behind; the program is about
-// to end then.
+// line reads a line. When ctx ends, a read may stay blocked, which is harmless
+// because the program is about to end.
 func (p *program) line(ctx context.Context) (string, error) {
 	type result struct {
 		line string
@@ -88,14 +88,14 @@ func (p *program) line(ctx context.Context) (string, error) {
 	}
 }
 
-// confirm asks a question, to be answered with yes or no.
+// confirm asks a question with the answer yes or no.
 func (p *program) confirm(ctx context.Context, question, standard string) (bool, error) {
 	answer, err := p.ask(ctx, question+" (yes or no)", standard, func(answer string) error {
 		switch strings.ToLower(answer) {
 		case "y", "yes", "n", "no":
 			return nil
 		}
-		return errors.New("write yes or no")
+		return errors.New("answer yes or no")
 	})
 	return err == nil && strings.ToLower(answer)[0] == 'y', err
 }

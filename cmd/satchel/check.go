@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/internal/text"
 )
 
-const checkHelp = `It asks the platform for the bundle once, and changes nothing.
+const checkHelp = `Check fetches the bundle once and changes nothing.
 
 Examples:
   satchel check
@@ -23,7 +23,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	flags := p.flags("check")
 	where := flags.homeFlag()
 	asJSON := flags.jsonFlag()
-	required := flags.list("require", "a secret that must be there, besides those that the platform requires; may be repeated")
+	required := flags.list("require", "a secret that must be present, in addition to those that the platform requires; may be repeated")
 	if _, err := flags.parseNone(args); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	return err
 }
 
-// printReport prints a report for people, with the verdict in a color.
+// printReport prints a report for people, with colored status words.
 func (p *program) printReport(w io.Writer, report satchel.Report) {
 	for line := range strings.Lines(inFlags(report).String()) {
 		line = strings.TrimSuffix(line, "\n")

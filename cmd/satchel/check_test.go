@@ -20,7 +20,7 @@ func TestCheck(t *testing.T) {
 		p.setUp(t)
 		before := p.bootstraps.Load()
 		p.runner(t, "check").must(t, 0)
-		require.EqualValues(t, before+1, p.bootstraps.Load(), "one request is enough")
+		require.EqualValues(t, before+1, p.bootstraps.Load(), "it sends one request")
 		p.runner(t, "check", "--require", "DEPLOY_TOKEN").must(t, 0)
 		got := p.runner(t, "check", "--require", "NPM_TOKEN").must(t, codeFailed)
 		require.Contains(t, got.out, "fix: add it on the platform, or to a local layer")
@@ -69,7 +69,7 @@ func TestHome_NotSetUp(t *testing.T) {
 		for content, missing := range map[string]bool{
 			"":                           true,
 			urlName + "=" + p.url + "\n": true,
-			string(own) + "A=1\nA=2\n":   false, // setup would refuse it too
+			string(own) + "A=1\nA=2\n":   false, // setup would fail too
 			string(own) + "no entry\n":   false,
 			"no entry\n":                 false,
 			urlName + "=" + p.url + "\n" + tokenName + "=mistyped\n": false,
@@ -79,7 +79,7 @@ func TestHome_NotSetUp(t *testing.T) {
 			if missing {
 				require.Contains(t, got.errOut, advice)
 			} else {
-				require.NotContains(t, got.errOut, advice, "it is not what is wrong with\n%s", got.errOut)
+				require.NotContains(t, got.errOut, advice, "setup does not fix\n%s", got.errOut)
 			}
 		}
 	})
@@ -104,22 +104,22 @@ func TestExplain(t *testing.T) {
 		require.Equal(t, expires, got.Expires)
 		require.WithinDuration(t, time.Now(), got.Fetched, time.Minute)
 		require.Equal(t, "de****R2", got.Preview)
-		require.Empty(t, got.Hides)
+		require.Empty(t, got.Shadows)
 
 		appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
 		explain("DEPLOY_TOKEN")
-		require.Equal(t, "dotenv .env:3", got.From, "the local value wins")
-		require.Equal(t, []hiddenJSON{{From: "bootstrap " + p.url}}, got.Hides)
+		require.Equal(t, "dotenv .env:3", got.From, "the local layer shadows the platform")
+		require.Equal(t, []shadowJSON{{From: "bootstrap " + p.url}}, got.Shadows)
 		text := p.runner(t, "explain", "DEPLOY_TOKEN").must(t, 0).out
-		require.Contains(t, text, "hides     another value of bootstrap "+p.url)
+		require.Contains(t, text, "shadows   another value from bootstrap "+p.url)
 
 		unknown := p.runner(t, "explain", "DEPLOY_TOKNE").must(t, codeFailed)
 		require.Contains(t, unknown.errOut, "did you mean DEPLOY_TOKEN?")
 		missing := p.runner(t, "explain", "ANTHROPIC_API_KEY").must(t, codeFailed)
 		require.Contains(t, missing.errOut, "required but missing", "the platform's reason is passed on")
 		slip := p.runner(t, "explain", "ANTHROPIC_APY_KEY").must(t, codeFailed)
-		require.Contains(t, slip.errOut, "did you mean ANTHROPIC_API_KEY?", "what is missing has a name too")
-		require.Contains(t, p.runner(t, "explain").must(t, 0).errOut, "ANTHROPIC_API_KEY is not there: bootstrap "+p.url+": required but missing")
+		require.Contains(t, slip.errOut, "did you mean ANTHROPIC_API_KEY?", "missing secrets are suggested too")
+		require.Contains(t, p.runner(t, "explain").must(t, 0).errOut, "ANTHROPIC_API_KEY is missing: bootstrap "+p.url+": required but missing")
 		require.Contains(t, p.runner(t, "explain").must(t, 0).out, "DEPLOY_TOKEN  lo****8o  dotenv .env:3  bootstrap "+p.url)
 	})
 
@@ -136,7 +136,7 @@ func TestHint_RevokedToken(t *testing.T) {
 	require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
 	for code, args := range map[int][]string{codeNoJob: {"run", "--", "true"}, codeFailed: {"explain"}} {
 		got := p.runner(t, args...).must(t, code)
-		require.Equal(t, 1, strings.Count(got.errOut, "the token was revoked"), "nobody has to read it twice, nor waits for it:\n%s", got.errOut)
+		require.Equal(t, 1, strings.Count(got.errOut, "the token was revoked"), "it is reported once, without a retry:\n%s", got.errOut)
 		require.Contains(t, got.errOut, "`satchel setup` gives the runner a new token")
 	}
 	got := p.runner(t, "migrate", ".env").must(t, codeFailed)
@@ -148,7 +148,7 @@ func TestConnect_Timeout(t *testing.T) {
 	p.setUp(t)
 	p.down.Store(new(http.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))))
 	got := p.runner(t, "run", "--timeout", "2s", "--", "true").must(t, codeNoJob)
-	require.Equal(t, 1, strings.Count(got.errOut, "waiting for bootstrap "+p.url), "it says once what takes long:\n%s", got.errOut)
+	require.Equal(t, 1, strings.Count(got.errOut, "waiting for bootstrap "+p.url), "the reason is reported once:\n%s", got.errOut)
 	require.NotContains(t, got.errOut, "level=WARN")
 	require.Contains(t, got.errOut, "502")
 	p.runner(t, "explain", "--timeout", "100ms").must(t, codeFailed)

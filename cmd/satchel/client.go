@@ -9,8 +9,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// connect returns a client of the layers. It tries until the time is over or ctx
-// ends, and says why that takes long.
+// connect returns a client of the layers. It retries until limit has passed (0 means
+// no limit) or ctx is done, and reports each new reason for waiting.
 func (p *program) connect(ctx context.Context, layers []bundle.Provider, limit time.Duration, opts satchel.Options) (*satchel.Client, error) {
 	if limit > 0 {
 		bounded, cancel := context.WithTimeout(ctx, limit)
@@ -28,17 +28,17 @@ func (p *program) connect(ctx context.Context, layers []bundle.Provider, limit t
 	return satchel.New(ctx, layers, &opts)
 }
 
-// sayHidden says which local values hide others: of the named secrets, or of all
-// without names.
-func (p *program) sayHidden(b *bundle.Bundle, names ...string) {
+// sayShadowed reports the layers that shadow others: for the given names, or for all
+// secrets without names.
+func (p *program) sayShadowed(b *bundle.Bundle, names ...string) {
 	for _, shadow := range b.Shadowed() {
 		if names != nil && !slices.Contains(names, shadow.Name) {
 			continue
 		}
-		which, otherwise := "another value", "put yours in its place with `satchel migrate --overwrite "+shadow.Name+"`"
+		which, otherwise := "another value", "replace it with yours: `satchel migrate --overwrite "+shadow.Name+"`"
 		if shadow.Same {
-			which, otherwise = "the same value", "let `satchel migrate` do it"
+			which, otherwise = "the same value", "run `satchel migrate`"
 		}
-		p.note("%s: %s hides %s of %s; to use that, %s, or %s", shadow.Name, shadow.Winner, which, shadow.Hidden, shadow.Fix(), otherwise)
+		p.note("%s: %s shadows %s from %s; to use that one, %s, or %s", shadow.Name, shadow.Winner, which, shadow.Hidden, shadow.Fix(), otherwise)
 	}
 }

@@ -9,20 +9,20 @@ import (
 	"github.com/satchelhq/satchel/bundle/dotenv"
 )
 
-// Names of the runner's own two lines.
+// Names of the runner's two lines.
 const (
 	urlName   = "SATCHEL_API_URL"
 	tokenName = "SATCHEL_RUNNER_TOKEN"
 )
 
-// envFile is a .env as it was read.
+// envFile is the content of a .env file.
 type envFile struct {
 	path    string
 	src     []byte
 	entries []dotenv.Entry
 }
 
-// readEnvFile reads a .env. One that does not exist is empty.
+// readEnvFile reads a .env file. A file that does not exist counts as empty.
 func readEnvFile(path string) (*envFile, error) {
 	src, err := readFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +45,7 @@ func (f *envFile) get(name string) (bundle.Value, bool) {
 	return bundle.Value{}, false
 }
 
-// write sets the entries in the file, for its owner alone.
+// write sets the entries in the file, which only its owner can read.
 func (f *envFile) write(entries ...dotenv.Entry) error {
 	content := f.src
 	var err error

@@ -40,14 +40,14 @@ func TestEnvFile_Write(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.after, string(after))
 			_, err = dotenv.Parse(path, after)
-			require.NoError(t, err, "the file can be read again")
+			require.NoError(t, err, "the file is still valid")
 			if info, err := os.Stat(path); runtime.GOOS != "windows" {
 				require.NoError(t, err)
-				require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "only the owner reads a file with a token")
+				require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "only the owner can read it")
 			}
 			left, err := os.ReadDir(filepath.Dir(path))
 			require.NoError(t, err)
-			require.Len(t, left, 1, "nothing else is left in the folder")
+			require.Len(t, left, 1, "no temporary file is left")
 		})
 	}
 }

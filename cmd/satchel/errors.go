@@ -9,24 +9,24 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Exit codes. Those of a job are the job's own.
+// Exit codes besides those of jobs.
 const (
-	codeFailed = 1   // it did not work, or the runner is not ready
-	codeUsage  = 2   // the command line cannot be meant
-	codeNoJob  = 125 // of run: the job was not started, and the runner is why
+	codeFailed = 1   // failure, or the runner is not ready
+	codeUsage  = 2   // usage error
+	codeNoJob  = 125 // of run: the runner failed before it started the job
 )
 
-// exitCode ends the program with a code when everything is said.
+// exitCode ends the program with a code and no message.
 type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-// usageError is a command line that cannot be meant.
+// usageError is an error of the command line. The program exits with codeUsage.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
-// jobError is an error that has the exit code of a job.
+// jobError is an error with the exit code of a job.
 type jobError struct {
 	code int
 	err  error
@@ -35,7 +35,7 @@ type jobError struct {
 func (e *jobError) Error() string { return e.err.Error() }
 func (e *jobError) Unwrap() error { return e.err }
 
-// flagNames are this program's names of settings of the library.
+// flagNames maps settings of the library to this program's flags.
 var flagNames = map[string]string{
 	"job.Job.Secrets":            "--secret",
 	"job.Job.Files":              "--file",
@@ -52,10 +52,10 @@ var flagNames = map[string]string{
 	"providers.Platform.Client.RootCAs": caFile,
 }
 
-const caFile = "the file of --ca of `satchel setup`"
+const caFile = "the file of `satchel setup --ca`"
 
-// taskNames are those of a job that serve was asked for. Such a job cannot allow
-// itself what its secrets must not do.
+// taskNames maps settings of the library to the fields of a job of serve. AllowNames
+// is absent: such a job cannot lift its own restrictions.
 var taskNames = map[string]string{
 	"job.Job.Path":     `"command"`,
 	"job.Job.Secrets":  `"secrets"`,
@@ -63,16 +63,15 @@ var taskNames = map[string]string{
 	"job.Job.OnRotate": `"on_rotate"`,
 }
 
-// explained returns the text of err with the names of settings that names has.
+// explained returns the text of err, with settings replaced by their names in names.
 func explained(err error, names map[string]string) string {
 	return bundle.Explain(err, func(setting string) string { return names[setting] })
 }
 
-// flagName returns this program's name of a setting.
+// flagName returns the flag of a setting of the library, or "" if it has none.
 func flagName(setting string) string { return flagNames[setting] }
 
-// hint says what to do about an error in this program, beyond what its text
-// says, or nothing.
+// hint returns advice about an error that only this program can give, or "".
 func hint(err error) string {
 	if fetch, ok := errors.AsType[*bundle.FetchError](err); ok && fetch.Kind == bundle.FetchRevoked {
 		return "`satchel setup` gives the runner a new token"
@@ -81,9 +80,9 @@ func hint(err error) string {
 	switch {
 	case !ok:
 	case refused.StatusCode == http.StatusUnauthorized:
-		return "give the credential of an administrator, in " + adminTokenName + " or when asked"
+		return "set " + adminTokenName + " to an administrator's token, or enter one at the prompt"
 	case refused.StatusCode == http.StatusNotFound || refused.Type == "" && refused.StatusCode < 500:
-		return "the admin API is expected at the platform's URL and /admin; --admin of `satchel setup` names another place"
+		return "the admin API is expected at the platform's URL followed by /admin; `satchel setup --admin URL` sets another one"
 	}
 	return ""
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/satchelhq/satchel/internal/text"
 )
 
-// event is something that happened, for people and programs.
+// event is a line of serve's output.
 type event struct {
 	Time    time.Time `json:"time"`
 	Event   string    `json:"event"` // online, started, output, ended, changed, state, offline
@@ -17,7 +17,7 @@ type event struct {
 	Seconds float64   `json:"seconds,omitempty"`
 }
 
-// say prints an event: as a line of JSON, or for people.
+// say prints an event, as a line of JSON with --json.
 func (w *workers) say(e event) {
 	w.printing.Lock()
 	defer w.printing.Unlock()

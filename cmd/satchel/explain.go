@@ -13,7 +13,7 @@ import (
 	"github.com/satchelhq/satchel/internal/text"
 )
 
-const explainHelp = `Without a NAME it lists all secrets of the runner. It prints previews, never
+const explainHelp = `Without NAME, explain lists all secrets of the runner. It prints previews, never
 values.
 
 Examples:
@@ -22,12 +22,12 @@ Examples:
   satchel explain DEPLOY_TOKEN --json
 `
 
-// explanation is what is known about a secret, without its value.
+// explanation describes a secret, without its value.
 type explanation struct {
 	Name     string       `json:"name"`
 	Preview  string       `json:"preview"`
 	From     string       `json:"from"`
-	Hides    []hiddenJSON `json:"hides,omitempty"`
+	Shadows  []shadowJSON `json:"hides,omitempty"`
 	Kind     string       `json:"kind,omitempty"`
 	Scope    string       `json:"scope,omitempty"`
 	Version  int64        `json:"version,omitempty"`
@@ -38,7 +38,7 @@ type explanation struct {
 	Problems []string     `json:"problems,omitempty"`
 }
 
-type hiddenJSON struct {
+type shadowJSON struct {
 	From string `json:"from"`
 	Same bool   `json:"same_value"`
 }
@@ -53,7 +53,7 @@ func (p *program) explain(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(names) > 1 {
-		return flags.wrong("it explains one name at a time")
+		return flags.wrong("explain takes at most one name")
 	}
 	layers, _, err := where.layers()
 	if err != nil {
@@ -89,7 +89,8 @@ func (p *program) explain(ctx context.Context, args []string) error {
 	return nil
 }
 
-// unknownSecret says why a secret is not there, as far as that is known.
+// unknownSecret returns the error for a secret that no layer has, with the reason if
+// a layer reports one.
 func unknownSecret(b *bundle.Bundle, name string) error {
 	if err := bundle.CheckName(name); err != nil {
 		return &usageError{err.Error()}
@@ -107,7 +108,7 @@ func unknownSecret(b *bundle.Bundle, name string) error {
 	if reasons != nil {
 		return fmt.Errorf("the runner does not have %s; %s", name, strings.Join(reasons, "; "))
 	}
-	return errors.New("no layer has " + name + nearest(name, known) + "; `satchel explain` lists what there is")
+	return errors.New("no layer has " + name + nearest(name, known) + "; `satchel explain` lists all secrets")
 }
 
 func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explanation {
@@ -117,7 +118,7 @@ func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explana
 	}
 	for _, shadow := range b.Shadowed() {
 		if shadow.Name == s.Name {
-			e.Hides = append(e.Hides, hiddenJSON{From: shadow.Hidden.String(), Same: shadow.Same})
+			e.Shadows = append(e.Shadows, shadowJSON{From: shadow.Hidden.String(), Same: shadow.Same})
 		}
 	}
 	for _, problem := range b.Problems() {
@@ -128,23 +129,23 @@ func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explana
 	return e
 }
 
-// sayMissing says why the runner does not have what it could have.
+// sayMissing reports the problems of secrets that the bundle lacks.
 func (p *program) sayMissing(b *bundle.Bundle) {
 	for _, problem := range b.Problems() {
 		if _, there := b.Get(problem.Name); !there {
-			p.note("%s", strings.TrimSpace(problem.Name+" is not there: "+problem.Explain()))
+			p.note("%s", strings.TrimSpace(problem.Name+" is missing: "+problem.Explain()))
 		}
 	}
 }
 
 func (p *program) printAll(all []explanation) {
-	rows := [][]string{{"NAME", "PREVIEW", "FROM", "HIDES"}}
+	rows := [][]string{{"NAME", "PREVIEW", "FROM", "SHADOWS"}}
 	for _, e := range all {
-		var hides []string
-		for _, h := range e.Hides {
-			hides = append(hides, h.From)
+		var shadows []string
+		for _, s := range e.Shadows {
+			shadows = append(shadows, s.From)
 		}
-		rows = append(rows, []string{e.Name, e.Preview, e.From, cmp.Or(strings.Join(hides, ", "), "-")})
+		rows = append(rows, []string{e.Name, e.Preview, e.From, cmp.Or(strings.Join(shadows, ", "), "-")})
 	}
 	fmt.Fprint(p.out, text.Columns(rows))
 }
@@ -158,12 +159,12 @@ func (p *program) printExplanation(e explanation) {
 	fmt.Fprintln(p.out, p.paint(p.out, bold, e.Name))
 	row("preview", e.Preview)
 	row("from", e.From)
-	for _, h := range e.Hides {
+	for _, s := range e.Shadows {
 		which := "another value"
-		if h.Same {
+		if s.Same {
 			which = "the same value"
 		}
-		row("hides", which+" of "+h.From)
+		row("shadows", which+" from "+s.From)
 	}
 	row("kind", e.Kind)
 	row("scope", e.Scope)

@@ -18,17 +18,17 @@ func TestReadFile(t *testing.T) {
 		for _, name := range []string{".env", "runner.yaml", "ca.pem"} {
 			opened := makePipe(t, name)
 			commands := [][]string{p.flagsOf("--ca", "ca.pem")}
-			if name != "ca.pem" { // of which only setup has heard
+			if name != "ca.pem" { // only setup knows this one
 				commands = append(commands, []string{"check"})
 			}
 			for _, args := range commands {
 				got := p.runner(t, args...).must(t, codeFailed)
 				require.Contains(t, got.errOut, name+" is a pipe; want a regular file")
-				require.NotContains(t, got.errOut, "writes both lines", "setup does not mend that")
+				require.NotContains(t, got.errOut, "writes both lines", "setup does not fix that")
 			}
 			select {
 			case <-opened:
-				require.Fail(t, "the pipe was opened", "%s has another reader, who waits for what is in it", name)
+				require.Fail(t, "the pipe was opened", "%s may have a reader that waits for its content", name)
 			default:
 			}
 			require.NoError(t, os.Rename(name, name+"-done"))
@@ -54,8 +54,8 @@ func TestReadFile(t *testing.T) {
 	})
 }
 
-// makePipe makes a pipe, and closes opened when somebody opens it to read. Who
-// does finds nothing in it, and does not wait.
+// makePipe makes a pipe, and closes opened when a process opens it to read. Such a
+// reader finds it empty and does not block.
 func makePipe(t *testing.T, name string) (opened chan struct{}) {
 	t.Helper()
 	require.NoError(t, syscall.Mkfifo(name, 0o600))

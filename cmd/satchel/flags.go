@@ -10,31 +10,31 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// flagSet is the flags of one command. Its own parse takes the place of Parse, which
-// has no errors but text, and ends at the first argument that is no flag.
+// flagSet has the flags of one command. Use its parse methods in place of Parse,
+// which stops at the first argument that is not a flag and returns untyped errors.
 type flagSet struct {
 	*flag.FlagSet
 	p       *program
 	command string
 }
 
-// flags returns an empty set for a command.
+// flags returns an empty set for the command.
 func (p *program) flags(command string) *flagSet {
 	return &flagSet{flag.NewFlagSet(command, flag.ContinueOnError), p, command}
 }
 
 func (f *flagSet) jsonFlag() *bool {
-	return f.Bool("json", false, "print JSON, for programs")
+	return f.Bool("json", false, "print JSON")
 }
 
-// given reports whether a flag is on the command line. It is for after parsing.
+// given reports whether a flag is on the command line. Call it after parsing.
 func (f *flagSet) given(name string) bool {
 	found := false
 	f.Visit(func(known *flag.Flag) { found = found || known.Name == name })
 	return found
 }
 
-// list adds a flag that may be given several times.
+// list adds a flag that may be repeated.
 func (f *flagSet) list(name, usage string) *[]string {
 	values := &[]string{}
 	f.Func(name, usage, func(s string) error {
@@ -44,13 +44,13 @@ func (f *flagSet) list(name, usage string) *[]string {
 	return values
 }
 
-// duration adds a flag for a time that is not negative.
+// duration adds a flag for a time of 0 or more.
 func (f *flagSet) duration(name string, standard time.Duration, usage string) *time.Duration {
 	f.Var((*duration)(&standard), name, usage)
 	return &standard
 }
 
-// duration is the value of such a flag.
+// duration is the value of a flag for a time of 0 or more.
 type duration time.Duration
 
 func (d *duration) String() string { return time.Duration(*d).String() }
@@ -58,14 +58,14 @@ func (d *duration) String() string { return time.Duration(*d).String() }
 func (d *duration) Set(text string) error {
 	got, err := time.ParseDuration(text)
 	if err != nil || got < 0 {
-		return errors.New("want a time such as 30s or 5m, not below 0")
+		return errors.New("want a time of 0 or more, such as 30s or 5m")
 	}
 	*d = duration(got)
 	return nil
 }
 
-// checkNames refuses what cannot be the name of a secret. It is for after
-// parsing.
+// checkNames returns a usage error for the first invalid name of a secret. Call it
+// after parsing.
 func (f *flagSet) checkNames(flag string, names []string) error {
 	for _, name := range names {
 		if err := bundle.CheckName(name); err != nil {
@@ -75,8 +75,8 @@ func (f *flagSet) checkNames(flag string, names []string) error {
 	return nil
 }
 
-// parse returns the arguments that are no flags. Flags may come after them, up
-// to "--".
+// parse returns the arguments that are not flags. Flags may follow arguments, up to
+// "--".
 func (f *flagSet) parse(args []string) ([]string, error) {
 	var others []string
 	for {
@@ -95,19 +95,19 @@ func (f *flagSet) parse(args []string) ([]string, error) {
 func (f *flagSet) parseNone(args []string) ([]string, error) {
 	others, err := f.parse(args)
 	if err == nil && len(others) > 0 {
-		err = f.wrong("it takes no arguments, only flags")
+		err = f.wrong("this command takes no arguments, only flags")
 	}
 	return others, err
 }
 
-// parseLeading is parse for a command line that has another one in it: the
-// first argument that is no flag ends the flags.
+// parseLeading is parse for a command line that contains another one: the first
+// argument that is not a flag ends the flags.
 func (f *flagSet) parseLeading(args []string) ([]string, error) {
 	rest, _, err := f.leading(args)
 	return rest, err
 }
 
-// leading sets the flags that args start with, and returns the arguments after
+// leading sets the flags at the beginning of args, and returns the arguments after
 // them. ended reports whether "--" ended the flags.
 func (f *flagSet) leading(args []string) (rest []string, ended bool, err error) {
 	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
@@ -121,8 +121,8 @@ func (f *flagSet) leading(args []string) (rest []string, ended bool, err error) 
 	return args, false, nil
 }
 
-// setFirst sets the flag that is the first of args, and returns the arguments after
-// it and its value.
+// setFirst sets the flag in the first of args, and returns the arguments after it
+// and its value.
 func (f *flagSet) setFirst(args []string) (rest []string, err error) {
 	name, value, hasValue := strings.Cut(strings.TrimPrefix(args[0][1:], "-"), "=")
 	args = args[1:]
@@ -134,7 +134,7 @@ func (f *flagSet) setFirst(args []string) (rest []string, err error) {
 	case known == nil:
 		var names []string
 		f.VisitAll(func(known *flag.Flag) { names = append(names, known.Name) })
-		return nil, f.wrong("there is no flag --" + name + nearestWith(name, names, "--"))
+		return nil, f.wrong("unknown flag --" + name + nearestWith(name, names, "--"))
 	case hasValue:
 	case isSwitch(known):
 		value = "true"
@@ -159,7 +159,7 @@ func isSwitch(known *flag.Flag) bool {
 	return ok && value.IsBoolFlag()
 }
 
-// wrong returns the error for a command line that cannot be meant.
+// wrong returns a usage error that refers to the command's help.
 func (f *flagSet) wrong(text string) error {
 	return &usageError{fmt.Sprintf("%s; see `satchel %s --help`", text, f.command)}
 }

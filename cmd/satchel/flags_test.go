@@ -13,17 +13,17 @@ func TestFlagSet_parse(t *testing.T) {
 		secrets      []string
 		json         bool
 	}{
-		"nothing":                {nil, nil, nil, false},
-		"flags after arguments":  {[]string{"a", "--json", "b", "--secret", "A"}, []string{"a", "b"}, []string{"A"}, true},
-		"one dash":               {[]string{"-json", "-secret=A", "-secret", "B"}, nil, []string{"A", "B"}, true},
-		"a switch set to false":  {[]string{"--json", "--json=false"}, nil, nil, false},
-		"a switch and an other":  {[]string{"--json", "false"}, []string{"false"}, nil, true},
-		"an end of flags":        {[]string{"a", "--", "--json", "--"}, []string{"a", "--json", "--"}, nil, false},
-		"a value like an end":    {[]string{"--secret", "--", "a", "--json"}, []string{"a"}, []string{"--"}, true},
-		"an empty value":         {[]string{"--secret=", "--secret", ""}, nil, []string{"", ""}, false},
-		"a value with = in it":   {[]string{"--secret=A=B"}, nil, []string{"A=B"}, false},
-		"a dash is an argument":  {[]string{"-", "--json"}, []string{"-"}, nil, true},
-		"an argument that is ''": {[]string{"", "--json"}, []string{""}, nil, true},
+		"nothing":                  {nil, nil, nil, false},
+		"flags after arguments":    {[]string{"a", "--json", "b", "--secret", "A"}, []string{"a", "b"}, []string{"A"}, true},
+		"one dash":                 {[]string{"-json", "-secret=A", "-secret", "B"}, nil, []string{"A", "B"}, true},
+		"a switch set to false":    {[]string{"--json", "--json=false"}, nil, nil, false},
+		"a switch and an argument": {[]string{"--json", "false"}, []string{"false"}, nil, true},
+		"end of flags":             {[]string{"a", "--", "--json", "--"}, []string{"a", "--json", "--"}, nil, false},
+		"-- as a value":            {[]string{"--secret", "--", "a", "--json"}, []string{"a"}, []string{"--"}, true},
+		"empty value":              {[]string{"--secret=", "--secret", ""}, nil, []string{"", ""}, false},
+		"a value with = in it":     {[]string{"--secret=A=B"}, nil, []string{"A=B"}, false},
+		"a dash is an argument":    {[]string{"-", "--json"}, []string{"-"}, nil, true},
+		"an argument that is ''":   {[]string{"", "--json"}, []string{""}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			flags := (&program{out: io.Discard}).flags("check")
@@ -43,13 +43,13 @@ func TestFlagSet_parseLeading(t *testing.T) {
 	asJSON := flags.jsonFlag()
 	rest, err := flags.parseLeading([]string{"--json", "echo", "--json=x"})
 	require.NoError(t, err)
-	require.Equal(t, []string{"echo", "--json=x"}, rest, "the flags of another program are its own")
+	require.Equal(t, []string{"echo", "--json=x"}, rest, "the flags of the other program are left to it")
 	require.True(t, *asJSON)
 	rest, err = flags.parseLeading([]string{"--", "--json=x"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"--json=x"}, rest)
 	for args, says := range map[string]string{
-		"--jsn": "there is no flag --jsn; did you mean --json?", "---json": "there is no flag ---json", "--=x": "there is no flag --;",
+		"--jsn": "unknown flag --jsn; did you mean --json?", "---json": "unknown flag ---json", "--=x": "unknown flag --;",
 		"--json=x": `invalid boolean value "x" for --json: parse error`,
 	} {
 		_, err = flags.parseLeading([]string{args})

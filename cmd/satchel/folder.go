@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Ends of the names in a folder of jobs.
+// Suffixes of the file names in a folder of jobs.
 const (
 	waiting  = ".json"
 	taken    = ".running"
@@ -23,20 +23,20 @@ const (
 	results  = ".result"
 )
 
-// look is how often a folder is looked at.
+// look is the interval between two searches for jobs.
 const look = 250 * time.Millisecond
 
 // folder is the source of the jobs in a folder. Several runners may share one.
 type folder struct {
 	root *os.Root
-	// looking is held by the worker that looks for a job.
+	// looking is held by the worker that searches.
 	looking sync.Mutex
 }
 
 func openFolder(path string, p *program) (*folder, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, fmt.Errorf("jobs: %w; make the folder first", err)
+		return nil, fmt.Errorf("jobs: %w; create the folder first", err)
 	}
 	f := &folder{root: root}
 	left, err := f.names(taken)
@@ -44,12 +44,12 @@ func openFolder(path string, p *program) (*folder, error) {
 		return nil, errors.Join(err, root.Close())
 	}
 	for _, name := range left {
-		p.note("%s%s is there already: another runner works on it, or one was killed; to run it again, rename it to %s%s", name, taken, name, waiting)
+		p.note("%s%s already exists: another runner is working on the job, or was killed; to run it again, rename the file to %s%s", name, taken, name, waiting)
 	}
 	return f, nil
 }
 
-// names returns the names of the files with an end, without it, sorted.
+// names returns the sorted names of the files with a suffix, without the suffix.
 func (f *folder) names(end string) ([]string, error) {
 	dir, err := f.root.Open(".")
 	if err != nil {
@@ -70,7 +70,7 @@ func (f *folder) names(end string) ([]string, error) {
 	return names, nil
 }
 
-// next implements source. It never returns io.EOF: there may always be more.
+// next implements source. It never returns io.EOF: more jobs may always come.
 func (f *folder) next(ctx context.Context) (*assignment, error) {
 	f.looking.Lock()
 	defer f.looking.Unlock()
@@ -91,7 +91,7 @@ func (f *folder) next(ctx context.Context) (*assignment, error) {
 	}
 }
 
-// take takes the first job that nobody else takes, or returns nil.
+// take takes the first job that is not taken yet, or returns nil if there is none.
 func (f *folder) take() (*assignment, error) {
 	names, err := f.names(waiting)
 	if err != nil {
@@ -99,11 +99,11 @@ func (f *folder) take() (*assignment, error) {
 	}
 	for _, name := range names {
 		if _, err := f.root.Lstat(name + taken); err == nil {
-			continue // one of the same name is at work
+			continue // a job of the same name is running
 		}
 		err := f.root.Rename(name+waiting, name+taken)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // another runner was faster
+			continue // another runner took it
 		}
 		if err != nil {
 			return nil, fmt.Errorf("taking a job: %w", err)
@@ -113,7 +113,7 @@ func (f *folder) take() (*assignment, error) {
 	return nil, nil
 }
 
-// assign reads a job that was taken and opens its output.
+// assign reads a taken job and opens its output.
 func (f *folder) assign(name string) *assignment {
 	a := &assignment{name: name}
 	src, err := f.read(name + taken)
@@ -139,7 +139,7 @@ func (f *folder) assign(name string) *assignment {
 			err = f.root.Rename(name+taken, name+finished)
 		}
 		if err != nil {
-			return fmt.Errorf("keeping the result of job %s: %w", name, err)
+			return fmt.Errorf("storing the result of job %s: %w", name, err)
 		}
 		return nil
 	}
@@ -148,7 +148,7 @@ func (f *folder) assign(name string) *assignment {
 
 func (f *folder) read(name string) ([]byte, error) {
 	if info, err := f.root.Lstat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, errors.New("the job is no regular file")
+		return nil, errors.New("the job is not a regular file")
 	}
 	file, err := f.root.Open(name)
 	if err != nil {
@@ -157,13 +157,13 @@ func (f *folder) read(name string) ([]byte, error) {
 	defer file.Close()
 	src, err := io.ReadAll(io.LimitReader(file, maxTask+1))
 	if err == nil && len(src) > maxTask {
-		err = fmt.Errorf("the job has more than %d bytes", maxTask)
+		err = fmt.Errorf("the job is larger than %d bytes", maxTask)
 	}
 	return src, err
 }
 
-// writeResult writes the result under another name first, so that nobody reads
-// a half.
+// writeResult writes the result under another name and renames it, so that readers see
+// a complete file.
 func (f *folder) writeResult(name string, r result) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

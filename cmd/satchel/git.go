@@ -8,7 +8,7 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// gitCredentials reads flags of the form SECRET=URL or USER:SECRET=URL.
+// gitCredentials parses flags of the form SECRET=URL or USER:SECRET=URL.
 func gitCredentials(flags []string) ([]job.GitCredential, error) {
 	var out []job.GitCredential
 	for _, text := range flags {
@@ -28,7 +28,7 @@ func gitCredentials(flags []string) ([]job.GitCredential, error) {
 	return out, nil
 }
 
-// gitCredential is what git starts inside a job.
+// gitCredential is the credential helper that git starts inside a job.
 func (p *program) gitCredential(ctx context.Context, args []string) error {
 	return job.GitCredentialHelper(ctx, args, p.in, p.out)
 }

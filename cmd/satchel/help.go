@@ -24,7 +24,7 @@ func (p *program) help(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		return p.command(ctx, args[0], []string{"--help"})
 	}
-	fmt.Fprintf(p.out, "A runner that starts with one token, on Satchel.\n\n%s\n  satchel COMMAND [flags]\n\n%s\n",
+	fmt.Fprintf(p.out, "A runner that needs one token, built on Satchel.\n\n%s\n  satchel COMMAND [flags]\n\n%s\n",
 		p.paint(p.out, bold, "Usage:"), p.paint(p.out, bold, "Commands:"))
 	var rows [][]string
 	for _, c := range commands() {
@@ -32,20 +32,20 @@ func (p *program) help(ctx context.Context, args []string) error {
 			rows = append(rows, []string{"  " + c.name, c.summary})
 		}
 	}
-	fmt.Fprintf(p.out, "%s\n`satchel COMMAND --help` has its flags and examples.\n\n%s", text.Columns(rows), p.headed(exitCodes))
+	fmt.Fprintf(p.out, "%s\n`satchel COMMAND --help` shows its flags and examples.\n\n%s", text.Columns(rows), p.headed(exitCodes))
 	return nil
 }
 
 const exitCodes = `Exit codes:
-  0    done; of check: the runner is ready
-  1    it failed; of check: the runner is not ready
-  2    the command line cannot be meant
-  run has the exit code of the job: 128 and the number of the signal if one ended
+  0    success; for check: the runner is ready
+  1    failure; for check: the runner is not ready
+  2    usage error
+  run exits with the code of the job: 128 plus the signal number if a signal ended
   it, 127 if the command was not found, 126 if it cannot be executed, and 125 if
-  the runner did not come as far as to start it.
+  the runner failed before it started the job.
 `
 
-// printHelp prints what the command does, its flags and examples.
+// printHelp prints the command's description, flags and examples.
 func (f *flagSet) printHelp() {
 	c, _ := find(f.command)
 	p := f.p
@@ -72,8 +72,7 @@ func (f *flagSet) printHelp() {
 	fmt.Fprintf(p.out, "\n%s", p.headed(exitCodes))
 }
 
-// headed paints the lines that are headings: those that end in a colon at the
-// left margin.
+// headed paints the headings of prose: unindented lines that end in a colon.
 func (p *program) headed(prose string) string {
 	var out strings.Builder
 	for line := range strings.Lines(prose) {

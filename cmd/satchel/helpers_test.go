@@ -30,7 +30,7 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// asMain makes the test's executable the program.
+// asMain is the variable that makes the test binary the program.
 const asMain = "SATCHEL_TEST_AS_RUNNER"
 
 func TestMain(m *testing.M) {
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Canaries: no output of any command may hold one of them.
+// Canaries: no output of a command may contain one of them.
 const (
 	adminToken = "admin-canary-9fK2mQ7xL4"
 	aiKey      = "sk-ant-canary-4fGk2Lw9Zq7RtY1m-first"
@@ -52,27 +52,27 @@ const (
 
 var canaries = []string{adminToken, aiKey, aiKeyNext, deployKey, localKey}
 
-// platform is a platform with its admin API below /admin, over TLS.
+// platform is a platform over TLS, with its admin API under /admin.
 type platform struct {
 	url   string
 	ca    string // a file with its certificate
 	vault *vault.Vault
-	// bootstraps counts the requests of runners.
+	// bootstraps counts requests of runners.
 	bootstraps atomic.Int64
-	// down answers them in place of the platform, if it is set.
+	// down, if set, handles these requests in place of the platform.
 	down atomic.Pointer[http.Handler]
 }
 
-// needsKey is what a platform requires of the runners of acme.
+// needsKey is a secret that runners of acme require.
 var needsKey = vault.Required{Scope: "acme", Name: "ANTHROPIC_API_KEY", Kind: "anthropic", Help: "get one from the console of Anthropic"}
 
-// startPlatform starts a platform, changes into a new folder and forgets what
-// the environment says about runners.
+// startPlatform starts a platform, changes to a new folder and clears the runner's
+// variables from the environment.
 func startPlatform(t *testing.T, required ...vault.Required) *platform {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for _, name := range []string{urlName, tokenName, "DOCKER", "DOCKER_HOST", "NO_COLOR"} {
-		t.Setenv(name, "") // to be put back
+		t.Setenv(name, "") // restored by t.Setenv
 		require.NoError(t, os.Unsetenv(name))
 	}
 	t.Setenv(adminTokenName, adminToken)
@@ -101,7 +101,7 @@ func startPlatform(t *testing.T, required ...vault.Required) *platform {
 		runners.ServeHTTP(w, r)
 	})
 	server := httptest.NewUnstartedServer(mux)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that the end of a command cuts
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that ended commands leave
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections) // of runners that wait
@@ -111,39 +111,39 @@ func startPlatform(t *testing.T, required ...vault.Required) *platform {
 	return p
 }
 
-// put stores a value, or the next one.
+// put stores a new version of a secret.
 func (p *platform) put(t *testing.T, scope, name, value string, opts *vault.PutOptions) {
 	t.Helper()
 	_, err := p.vault.Put(vault.WithActor(t.Context(), "ada"), scope, name, bundle.NewValue(value), opts)
 	require.NoError(t, err)
 }
 
-// setUp makes the folder that of a runner of acme/web.
+// setUp sets up a runner of acme/web in the current folder.
 func (p *platform) setUp(t *testing.T, flags ...string) {
 	t.Helper()
 	p.runner(t, append([]string{"setup", "--yes", "--platform", p.url, "--ca", p.ca, "--scope", "acme/web"}, flags...)...).must(t, 0)
 }
 
-// ran is what a command did.
+// ran is the outcome of a command.
 type ran struct {
 	code        int
 	out, errOut string
 }
 
-// must holds the exit code.
+// must requires an exit code.
 func (r ran) must(t *testing.T, code int) ran {
 	t.Helper()
 	require.Equal(t, code, r.code, "exit code\n--- output\n%s--- errors\n%s", r.out, r.errOut)
 	return r
 }
 
-// runner runs a command of the program, without a terminal and an input.
+// runner runs a command without a terminal or input.
 func (p *platform) runner(t *testing.T, args ...string) ran {
 	t.Helper()
 	return runCommand(t, t.Context(), "", args...)
 }
 
-// runCommand runs the program, and looks for canaries and tokens in what it prints.
+// runCommand runs the program, and requires that its output has no canary or token.
 func runCommand(t *testing.T, ctx context.Context, stdin string, args ...string) ran {
 	t.Helper()
 	var out, errOut safeBuffer
@@ -153,7 +153,7 @@ func runCommand(t *testing.T, ctx context.Context, stdin string, args ...string)
 	return r
 }
 
-// requireNoCanary looks for values, and for the runner's token.
+// requireNoCanary requires that text has neither a value nor a runner token.
 func requireNoCanary(t *testing.T, text string) {
 	t.Helper()
 	for _, canary := range canaries {
@@ -166,7 +166,7 @@ func requireNoCanary(t *testing.T, text string) {
 type safeBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
-	// grown is signaled when something is written, if it is not nil.
+	// grown, if not nil, is signaled after each write.
 	grown chan struct{}
 }
 
@@ -188,7 +188,7 @@ func (b *safeBuffer) String() string {
 	return b.b.String()
 }
 
-// await waits until text was written.
+// await waits until text is written.
 func (b *safeBuffer) await(t testing.TB, text string) {
 	t.Helper()
 	limit := time.NewTimer(time.Minute)
@@ -197,7 +197,7 @@ func (b *safeBuffer) await(t testing.TB, text string) {
 		select {
 		case <-b.grown:
 		case <-limit.C:
-			require.Fail(t, "it was not written", "%q is not in\n%s", text, b.String())
+			require.Fail(t, "missing output", "%q is not in\n%s", text, b.String())
 		}
 	}
 }
@@ -212,7 +212,7 @@ func appendTo(t *testing.T, path, text string) {
 	require.NoError(t, file.Close())
 }
 
-// overwriteFile replaces what a file holds.
+// overwriteFile replaces the content of a file.
 func overwriteFile(t *testing.T, path, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))

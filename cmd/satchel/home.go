@@ -14,11 +14,11 @@ import (
 	"github.com/satchelhq/satchel/providers/yamlfile"
 )
 
-// home is the folder of the runner: .env with its two lines and with local
-// secrets, secrets.yaml with more of them, and runner.yaml with settings.
+// home is the folder of the runner. It has .env with the runner's two lines and local
+// secrets, secrets.yaml with more local secrets, and runner.yaml with settings.
 type home string
 
-// homeFlag adds the flag that all commands have that work with the runner.
+// homeFlag adds --dir, the flag of all commands that use the runner's files.
 func (f *flagSet) homeFlag() *home {
 	dir := f.String("dir", ".", "`FOLDER` with .env, secrets.yaml and runner.yaml")
 	return (*home)(dir)
@@ -28,7 +28,7 @@ func (h home) env() string      { return filepath.Join(string(h), ".env") }
 func (h home) yaml() string     { return filepath.Join(string(h), "secrets.yaml") }
 func (h home) settings() string { return filepath.Join(string(h), "runner.yaml") }
 
-// localLayers returns the layers on this machine, in rising precedence.
+// localLayers returns the layers of this machine, in rising precedence.
 func (h home) localLayers() []bundle.Provider {
 	return []bundle.Provider{
 		&yamlfile.File{Path: h.yaml(), Optional: true},
@@ -36,7 +36,7 @@ func (h home) localLayers() []bundle.Provider {
 	}
 }
 
-// platform returns the platform that the two lines name.
+// platform returns the platform that the runner's two lines name.
 func (h home) platform(s settings) (*providers.Platform, error) {
 	var files []string
 	if _, err := os.Stat(h.env()); !errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +54,7 @@ func (h home) platform(s settings) (*providers.Platform, error) {
 	return platform, err
 }
 
-// runnerName is what the platform's people see this runner as.
+// runnerName returns the name that the platform shows for this runner.
 func runnerName() string {
 	name, err := os.Hostname()
 	if err != nil || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
@@ -64,7 +64,7 @@ func runnerName() string {
 	return name[:min(len(name), 128)]
 }
 
-// layers returns all layers: local values win.
+// layers returns all layers, in rising precedence, and the settings.
 func (h home) layers() ([]bundle.Provider, settings, error) {
 	s, err := h.readSettings()
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"sync/atomic"
 )
 
-// input is the source of the jobs on the program's input.
+// input is the source of jobs on standard input.
 type input struct {
 	lines  chan []byte // closed when the input ends
-	failed error       // why it ended, if not as it should; for after that
+	failed error       // the read error, if any; read it after lines is closed
 	closed chan struct{}
 	count  atomic.Int64
 }
 
-// newInput starts to read lines. The reader ends with the input, or with the
-// line that comes after close.
+// newInput starts a goroutine that reads lines. It ends with the input, or with the
+// next line after close.
 func newInput(r io.Reader) *input {
 	in := &input{lines: make(chan []byte), closed: make(chan struct{})}
 	go func() {
@@ -38,7 +38,7 @@ func newInput(r io.Reader) *input {
 			}
 		}
 		if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-			in.failed = fmt.Errorf("reading jobs: a line has more than %d bytes", maxTask)
+			in.failed = fmt.Errorf("reading jobs: a line is longer than %d bytes", maxTask)
 		} else if err != nil {
 			in.failed = fmt.Errorf("reading jobs: %w", err)
 		}

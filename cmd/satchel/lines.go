@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// lines hands on what is written to it line by line.
+// lines is a writer that calls line for each line.
 type lines struct {
 	line func(string)
 	rest strings.Builder
 }
 
-// longestLine is where a line is cut, in bytes.
+// longestLine is the length at which a line is cut, in bytes.
 const longestLine = 64 << 10
 
 func (l *lines) Write(b []byte) (int, error) {
@@ -29,7 +29,7 @@ func (l *lines) flush() {
 	l.rest.Reset()
 }
 
-// end hands on a last line without an end.
+// end passes on a last line that has no line break.
 func (l *lines) end() {
 	if l.rest.Len() > 0 {
 		l.flush()

@@ -1,16 +1,16 @@
-// Command satchel is a complete runner on the library of that name. Its page is
-// docs/runner.md. Its commands are
+// Command satchel is a complete runner built on the library of that name.
+// docs/runner.md documents it. Its commands:
 //
-//	satchel setup      set the runner up, in three steps
-//	satchel check      say whether the runner is ready
-//	satchel explain    say where a secret comes from
+//	satchel setup      set the runner up in three steps
+//	satchel check      check whether the runner is ready
+//	satchel explain    show where a secret comes from
 //	satchel run        run one job with its secrets
-//	satchel serve      take jobs from a folder or from the input
-//	satchel migrate    move secrets of a local file to the platform
+//	satchel serve      run jobs from a folder or from standard input
+//	satchel migrate    move secrets from a local file to the platform
 //	satchel version    print the version
 //	satchel help       explain a command
 //
-// Each has a file of its name, and commands.go the list. git-credential, which git
+// Each is in the file of its name; commands.go lists them. git-credential, which git
 // starts inside a job, is in git.go.
 package main
 
@@ -31,15 +31,15 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// program is what the commands share: the streams of one run.
+// program has the streams that the commands share.
 type program struct {
 	in       io.Reader
 	lines    *bufio.Reader // of in
 	out, err io.Writer
 }
 
-// run is the program without its process: it returns the exit code. Like the
-// library, it takes variables from the environment of the process.
+// run runs the program and returns its exit code. Like the library, it reads the
+// environment of the process.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{in: stdin, lines: bufio.NewReader(stdin), out: stdout, err: stderr}
 	name := "help"
@@ -89,7 +89,7 @@ func (p *program) command(ctx context.Context, name string, args []string) error
 				names = append(names, c.name)
 			}
 		}
-		return &usageError{"there is no such command" + nearest(name, names) + "; `satchel help` lists them"}
+		return &usageError{"unknown command" + nearest(name, names) + "; `satchel help` lists all commands"}
 	}
 	if !c.signals {
 		interruptible, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)

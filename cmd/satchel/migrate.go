@@ -10,14 +10,13 @@ import (
 	"github.com/satchelhq/satchel/migrate"
 )
 
-const migrateHelp = `It reads a .env or YAML file, compares it with what the runner gets from the
-platform, and shows what would happen to each line. With --yes, or the answer yes
-at a terminal, it puts the secrets into the platform, makes sure that the runner
-gets them from there, and takes their lines out of the file. A copy of the file as
-it was stays beside it. What fails half-way can be run again.
+const migrateHelp = `Migrate reads a .env or YAML file, compares it with the runner's secrets on the
+platform, and shows a plan for each line. With --yes, or the answer yes at a
+terminal, it stores the secrets on the platform, checks that the runner gets them
+from there, and removes their lines from the file. A backup of the file stays
+beside it. After a failure, run it again.
 
-It takes an administrator's credential, as setup does, and asks the admin API where
-setup did: at the platform's URL and /admin, unless --admin named another place.
+It needs an administrator's token, as setup does, and uses the same admin API.
 
 Examples:
   satchel migrate .env
@@ -30,13 +29,13 @@ func (p *program) migrate(ctx context.Context, args []string) error {
 	flags := p.flags("migrate")
 	where := flags.homeFlag()
 	asJSON := flags.jsonFlag()
-	yes := flags.Bool("yes", false, "do it; without, nothing is changed")
-	scope := flags.String("scope", "", "the `SCOPE` to move the secrets into (default: the runner's)")
-	section := flags.String("section", "", "the `KEY` of a YAML file under which the secrets are")
+	yes := flags.Bool("yes", false, "apply the plan; without it, nothing is changed")
+	scope := flags.String("scope", "", "`SCOPE` to move the secrets to (default: the runner's)")
+	section := flags.String("section", "", "`KEY` of a YAML file that has the secrets")
 	var opts migrate.Options
-	include := flags.list("include", "an entry to move, whatever it looks like; may be repeated")
+	include := flags.list("include", "an entry to move, whatever its class; may be repeated")
 	exclude := flags.list("exclude", "an entry to leave in the file; may be repeated")
-	overwrite := flags.list("overwrite", "an entry that takes the place of another value on the platform; may be repeated")
+	overwrite := flags.list("overwrite", "an entry that replaces a different value on the platform; may be repeated")
 	files, err := flags.parse(args)
 	if err != nil {
 		return err
@@ -59,7 +58,7 @@ func (p *program) migrate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	p.note("asking %s what the runner has", platform.URL)
+	p.note("fetching the runner's secrets from %s", platform.URL)
 	if opts.Bundle, err = platform.Fetch(ctx, nil); err != nil {
 		return err
 	}
@@ -105,7 +104,7 @@ func (p *program) migrate(ctx context.Context, args []string) error {
 	return err
 }
 
-// sure reports whether the plan is to be carried out.
+// sure reports whether to apply the plan. It asks at a terminal, unless yes is set.
 func (p *program) sure(ctx context.Context, plan *migrate.Plan, yes bool, scope string, asJSON bool) (bool, error) {
 	if plan.Empty() {
 		return false, nil
@@ -114,28 +113,28 @@ func (p *program) sure(ctx context.Context, plan *migrate.Plan, yes bool, scope 
 		return true, nil
 	}
 	if asJSON || !p.interactive() {
-		p.note("nothing was changed; with --yes this is done, into scope %s", scope)
+		p.note("nothing was changed; add --yes to apply the plan to scope %s", scope)
 		return false, nil
 	}
-	sure, err := p.confirm(ctx, "\nDo this, into scope "+scope, "no")
+	sure, err := p.confirm(ctx, "\nApply this plan to scope "+scope, "no")
 	if !sure {
 		fmt.Fprintln(p.out, "nothing was changed")
 	}
 	return sure, err
 }
 
-// adminCredential returns the credential of an administrator: from the
-// environment, or from somebody at the terminal.
+// adminCredential returns an administrator's token from the environment or, at a
+// terminal, from the prompt.
 func (p *program) adminCredential(ctx context.Context, scope string) (bundle.Value, error) {
 	if text := os.Getenv(adminTokenName); text != "" {
 		return bundle.NewValue(text), nil
 	}
 	if !p.interactive() {
-		return bundle.Value{}, fmt.Errorf("%s is not set; it has the credential of an administrator of %s", adminTokenName, scope)
+		return bundle.Value{}, fmt.Errorf("%s is not set; set it to a token of an administrator of %s", adminTokenName, scope)
 	}
 	text, err := p.askHidden(ctx, "Administrator's token")
 	if err == nil && text == "" {
-		err = errors.New("no administrator's token was given; nothing was changed")
+		err = errors.New("missing administrator's token; nothing was changed")
 	}
 	return bundle.NewValue(text), err
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/satchelhq/satchel/migrate"
 )
 
-// mine is a .env of somebody who starts to use the platform; the runner's own
-// lines are behind it.
+// mine is a .env from before the platform; setup adds the runner's lines after it.
 const mine = "# my keys\nANTHROPIC_API_KEY=" + aiKey + "\nPORT=8080\n\n# deployment\nDEPLOY_TOKEN='" + localKey + "' # since May\n"
 
 func TestMigrate(t *testing.T) {
@@ -25,8 +24,8 @@ func TestMigrate(t *testing.T) {
 		require.NoError(t, err)
 
 		plan := p.runner(t, "migrate", ".env").must(t, 0)
-		require.Contains(t, plan.out, "2 to move", "the plan comes first")
-		require.Contains(t, plan.errOut, "nothing was changed; with --yes this is done, into scope acme/web")
+		require.Contains(t, plan.out, "2 to move", "the output begins with the plan")
+		require.Contains(t, plan.errOut, "nothing was changed; add --yes to apply the plan to scope acme/web")
 		after, err := os.ReadFile(".env")
 		require.NoError(t, err)
 		require.Equal(t, string(before), string(after))
@@ -35,19 +34,19 @@ func TestMigrate(t *testing.T) {
 		after, err = os.ReadFile(".env")
 		require.NoError(t, err)
 		two := strings.TrimPrefix(string(before), mine)
-		require.Equal(t, "# my keys\nPORT=8080\n\n# deployment\n"+two, string(after), "their lines are gone, and nothing else")
+		require.Equal(t, "# my keys\nPORT=8080\n\n# deployment\n"+two, string(after), "only the lines of secrets are removed")
 		backups, err := filepath.Glob(".env.bak-*")
 		require.NoError(t, err)
 		require.Len(t, backups, 1)
 		kept, err := os.ReadFile(backups[0])
 		require.NoError(t, err)
-		require.Equal(t, string(before), string(kept), "a copy of the file stays")
+		require.Equal(t, string(before), string(kept), "the backup has the old content")
 
 		var got explanation
 		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "explain", "DEPLOY_TOKEN", "--json").must(t, 0).out), &got))
-		require.Equal(t, "bootstrap "+p.url, got.From, "the runner gets it from the platform now")
+		require.Equal(t, "bootstrap "+p.url, got.From, "the platform delivers the secret")
 		require.Equal(t, "acme/web", got.Scope)
-		p.runner(t, "migrate", ".env", "--yes").must(t, 0) // there is nothing left to do
+		p.runner(t, "migrate", ".env", "--yes").must(t, 0) // nothing is left to do
 	})
 
 	t.Run("leaves a secret that differs on the platform", func(t *testing.T) {
@@ -66,7 +65,7 @@ func TestMigrate(t *testing.T) {
 		file, err := readEnvFile(".env")
 		require.NoError(t, err)
 		_, left := file.get("DEPLOY_TOKEN")
-		require.True(t, left, "the local value goes on to win")
+		require.True(t, left, "the local value still has precedence")
 
 		p.runner(t, "migrate", ".env", "--overwrite", "DEPLOY_TOKEN", "--yes").must(t, 0)
 		file, err = readEnvFile(".env")
@@ -85,7 +84,7 @@ func TestMigrate(t *testing.T) {
 		require.Equal(t, "# mine\nLOG_LEVEL: debug\n", string(left))
 		infos, err := p.vault.List(t.Context(), "acme")
 		require.NoError(t, err)
-		require.Len(t, infos, 1, "it is in the scope that was named")
+		require.Len(t, infos, 1, "the secret is in the scope of --scope")
 	})
 
 	t.Run("lists duplicate names", func(t *testing.T) {
@@ -95,7 +94,7 @@ func TestMigrate(t *testing.T) {
 		require.NoError(t, err)
 		appendTo(t, ".env", "DUP_KEY="+localKey+"\nDUP_KEY="+localKey+"\n")
 		refused := p.runner(t, "run", "--", "true").must(t, codeNoJob)
-		require.Contains(t, refused.errOut, ".env:4: DUP_KEY is set a second time", "a runner does not guess which one counts")
+		require.Contains(t, refused.errOut, ".env:4: DUP_KEY is set a second time", "the duplicate is refused")
 
 		var plan migrate.Plan
 		require.NoError(t, json.Unmarshal([]byte(p.runner(t, "migrate", ".env", "--json").must(t, 0).out), &plan))
@@ -107,7 +106,7 @@ func TestMigrate(t *testing.T) {
 		p.runner(t, "migrate", ".env", "--yes").must(t, 0)
 		after, err := os.ReadFile(".env")
 		require.NoError(t, err)
-		require.Equal(t, string(before), string(after), "both lines are gone, and the file can be read again")
+		require.Equal(t, string(before), string(after), "both lines are removed")
 		p.runner(t, "check", "--require", "DUP_KEY").must(t, 0)
 	})
 
@@ -118,7 +117,7 @@ func TestMigrate(t *testing.T) {
 		require.NoError(t, err)
 		const twice = "DUP_KEY=1234567\nDUP_KEY=7654321\n"
 		overwriteFile(t, ".env", twice+string(own)+urlName+"="+p.url+"\n")
-		p.runner(t, "migrate", ".env").must(t, 0) // the same value again leaves nothing to guess
+		p.runner(t, "migrate", ".env").must(t, 0) // a duplicate with the same value is unambiguous
 		for says, content := range map[string]string{
 			".env:5: " + urlName + " is set a second time, after line 3, to another value": twice + string(own) + urlName + "=https://elsewhere.example.com\n",
 			tokenName + " is not set; write into the environment or .env":                  twice + urlName + "=" + p.url + "\n",

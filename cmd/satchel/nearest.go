@@ -2,10 +2,10 @@ package main
 
 import "fmt"
 
-// nearest returns "; did you mean X?" if one of names is close to what was
-// written.
+// nearest returns "; did you mean X?" if one of names is close to written, or "".
 func nearest(written string, names []string) string { return nearestWith(written, names, "") }
 
+// nearestWith is nearest with a prefix before the name.
 func nearestWith(written string, names []string, prefix string) string {
 	best, at := "", 1+max(2, len(written)/3)
 	for _, name := range names {
@@ -19,8 +19,8 @@ func nearestWith(written string, names []string, prefix string) string {
 	return fmt.Sprintf("; did you mean %s%s?", prefix, best)
 }
 
-// distance returns how many letters differ between two words: changed, added,
-// left out.
+// distance returns the number of bytes to change, add or leave out between two
+// words.
 func distance(x, y string) int {
 	row := make([]int, len(y)+1)
 	for j := range row {

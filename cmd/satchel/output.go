@@ -12,7 +12,7 @@ import (
 	"github.com/satchelhq/satchel/internal/text"
 )
 
-// Colors, as terminals know them.
+// SGR codes of terminals.
 const (
 	bold   = "1"
 	dim    = "2"
@@ -21,8 +21,8 @@ const (
 	yellow = "33"
 )
 
-// paint returns text in a color if w is a terminal that shows them, and NO_COLOR
-// is not set.
+// paint returns text in a color if w is a terminal that shows colors and NO_COLOR is
+// not set.
 func (p *program) paint(w io.Writer, color, text string) string {
 	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !isTerminal(w) {
 		return text
@@ -30,7 +30,7 @@ func (p *program) paint(w io.Writer, color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// status paints the words of checks by what they mean.
+// status paints a status word in the color of its meaning.
 func (p *program) status(w io.Writer, word string) string {
 	switch strings.TrimSpace(word) {
 	case "ok", "present", "ready":
@@ -43,7 +43,7 @@ func (p *program) status(w io.Writer, word string) string {
 	return word
 }
 
-// printJSON prints v on lines of its own, indented.
+// printJSON prints v as indented JSON.
 func (p *program) printJSON(v any) error {
 	encoder := json.NewEncoder(p.out)
 	encoder.SetIndent("", "  ")
@@ -51,12 +51,12 @@ func (p *program) printJSON(v any) error {
 	return encoder.Encode(v)
 }
 
-// note prints a line for people beside the result.
+// note prints a line for people on the standard error.
 func (p *program) note(format string, args ...any) {
 	fmt.Fprintln(p.err, p.paint(p.err, dim, text.Printable(fmt.Sprintf(format, args...))))
 }
 
-// logger returns the logger for the library's warnings. names are those of settings
+// logger returns the logger for the library's warnings. names replace the settings
 // in its errors.
 func (p *program) logger(names map[string]string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -67,7 +67,7 @@ func (p *program) logger(names map[string]string) *slog.Logger {
 	}}))
 }
 
-// moment returns a time for people, or nothing for none.
+// moment formats a time for people. The zero time is "".
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""

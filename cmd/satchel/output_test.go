@@ -19,5 +19,5 @@ func TestLogger(t *testing.T) {
 
 	out.Reset()
 	(&program{err: &out}).logger(taskNames).Warn("job ended", "error", &bundle.Fault{Problem: "X is refused", Fix: "rename it", Or: "allow it in {job.Job.AllowNames}"})
-	require.Regexp(t, ` error="X is refused; rename it"\n$`, out.String(), "a job of serve cannot allow itself anything")
+	require.Regexp(t, ` error="X is refused; rename it"\n$`, out.String(), "a job of serve cannot lift its own restrictions")
 }

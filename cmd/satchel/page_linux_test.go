@@ -13,16 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the sessions of docs/runner.md anew")
+var update = flag.Bool("update", false, "rewrite the sessions of docs/runner.md")
 
-// recorded is a block of the page that a test holds.
+// recorded matches a session on the page.
 var recorded = regexp.MustCompile("(?s)<!-- session (\\S+) -->\n```text\n(.*?)```\n")
 
-// host stands for the platform's, of the same length so that columns stay
-// columns.
+// host replaces the platform's address, and has the same length so that columns stay
+// aligned.
 const host = "satchel.example"
 
-// normal makes what differs from run to run the same.
+// normal replaces everything that differs between runs.
 func normal(t *testing.T, p *platform, screen string) string {
 	local := strings.TrimPrefix(p.url, "https://")
 	require.Len(t, local, len(host), "the platform's port has five digits")
@@ -44,7 +44,7 @@ const jobs = `{"name": "deploy", "command": ["sh", "-c", "echo deploying with $D
 {"name": "lint", "command": ["sh", "-c", "echo no token here: $DEPLOY_TOKEN; exit 1"]}
 `
 
-// serveAll runs the program on the jobs.
+// serveAll runs satchel serve on the jobs.
 func serveAll(t *testing.T, env []string) string {
 	t.Helper()
 	executable, err := os.Executable()
@@ -58,8 +58,7 @@ func serveAll(t *testing.T, env []string) string {
 	return string(out)
 }
 
-// TestPage runs the sessions of the page one after the
-// other, as one person would, at a terminal.
+// TestPage runs the sessions of the page at a terminal, one after another.
 func TestPage(t *testing.T) {
 	const path = "docs/runner.md"
 	t.Chdir("../..")
@@ -95,9 +94,9 @@ func TestPage(t *testing.T) {
 	record("setup", codeFailed, func(s *session) {
 		s.answer(t, "URL of the platform", p.url)
 		s.answer(t, "Scope of the runner", "acme/web")
-		s.answer(t, "(it is not shown)", adminToken)
+		s.answer(t, "(hidden)", adminToken)
 		s.answer(t, "Backend", "")
-		s.answer(t, "Jobs at a time", "4")
+		s.answer(t, "Concurrent jobs", "4")
 		s.answer(t, "Connect (yes or no)", "yes")
 	}, "setup")
 	p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
@@ -105,7 +104,7 @@ func TestPage(t *testing.T) {
 	record("run", 3, nil, "run", "--secret", "DEPLOY_TOKEN", "--", "sh", "-c", `echo "deploying with $DEPLOY_TOKEN"; exit 3`)
 	record("migrate", 0, func(s *session) {
 		s.answer(t, "(yes or no)", "yes")
-		s.answer(t, "(it is not shown)", adminToken)
+		s.answer(t, "(hidden)", adminToken)
 	}, "migrate", ".env")
 	record("explain", 0, nil, "explain", "WEBHOOK_SECRET")
 	record("explain", 0, nil, "explain")
@@ -119,11 +118,11 @@ func TestPage(t *testing.T) {
 		name, text := recorded.FindStringSubmatch(block)[1], recorded.FindStringSubmatch(block)[2]
 		shown = append(shown, name)
 		if !*update {
-			require.Equal(t, sessions[name], text, "the page shows what the program prints; go test ./cmd/satchel -run TestPage -update rewrites it")
+			require.Equal(t, sessions[name], text, "the page differs from the program's output; go test ./cmd/satchel -run TestPage -update rewrites it")
 		}
 		return "<!-- session " + name + " -->\n```text\n" + sessions[name] + "```\n"
 	})
-	require.ElementsMatch(t, slices.Collect(maps.Keys(sessions)), shown, "the page shows every session once")
+	require.ElementsMatch(t, slices.Collect(maps.Keys(sessions)), shown, "the page has each session once")
 	if *update {
 		require.NoError(t, os.WriteFile(there+"/"+path, []byte(after), 0o644))
 	}

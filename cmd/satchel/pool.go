@@ -14,17 +14,17 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// assignment is a job that a worker has taken.
+// assignment is a job that a worker took.
 type assignment struct {
 	name string
 	task task
-	err  error     // why it cannot be run at all
-	out  io.Writer // its output, masked; nil means the pool's
-	// done keeps the result.
+	err  error     // set if the job is invalid
+	out  io.Writer // gets the masked output; nil means the pool's
+	// done stores the result.
 	done func(result) error
 }
 
-// result is how a job ended.
+// result is the outcome of a job, as stored in NAME.result.
 type result struct {
 	Code    int       `json:"code"`
 	Error   string    `json:"error,omitempty"`
@@ -32,14 +32,13 @@ type result struct {
 	Ended   time.Time `json:"ended_at"`
 }
 
-// source is where jobs come from. next waits for one, and fails with io.EOF when
-// there are no more.
+// source supplies jobs. next waits for one, and returns io.EOF when there are no more.
 type source interface {
 	next(ctx context.Context) (*assignment, error)
 	close()
 }
 
-// workers is a pool at work.
+// workers is a running pool.
 type workers struct {
 	*program
 	json     bool
@@ -49,8 +48,8 @@ type workers struct {
 	printing sync.Mutex
 }
 
-// work takes jobs until there are no more or ctx ends. running is the context
-// of the jobs, and stop ends all workers.
+// work runs jobs until there are no more or ctx is done. running is the context of the
+// jobs; stop ends all workers.
 func (w *workers) work(ctx, running context.Context, stop context.CancelCauseFunc) {
 	for {
 		a, err := w.jobs.next(ctx)
@@ -70,7 +69,7 @@ func (w *workers) work(ctx, running context.Context, stop context.CancelCauseFun
 	}
 }
 
-// run runs one job with its own secrets.
+// run runs one job with the secrets that it names.
 func (w *workers) run(ctx context.Context, a *assignment) result {
 	r := result{Started: time.Now().UTC(), Code: codeNoJob}
 	if a.err == nil {
@@ -92,6 +91,7 @@ func (w *workers) run(ctx context.Context, a *assignment) result {
 	return r
 }
 
+// start runs the command of a job, and returns its exit code.
 func (w *workers) start(ctx context.Context, a *assignment, names []string) (int, error) {
 	rotate, err := onRotate(a.task.OnRotate)
 	if err != nil {
@@ -111,6 +111,6 @@ func (w *workers) start(ctx context.Context, a *assignment, names []string) (int
 		Client: w.client, Path: a.task.Command[0], Args: a.task.Command[1:], Dir: a.task.Dir, Env: env,
 		Secrets: names, OnRotate: rotate, Stdout: out, Stderr: out,
 		Logger:     w.logger(taskNames),
-		Background: true, // serve decides when jobs end
+		Background: true, // serve ends jobs itself
 	}.Run(ctx)
 }

@@ -11,11 +11,11 @@ import (
 
 func TestHelp(t *testing.T) {
 	overview := runCommand(t, t.Context(), "", "help").must(t, 0).out
-	require.Equal(t, overview, runCommand(t, t.Context(), "").must(t, 0).out, "without a command there is help")
+	require.Equal(t, overview, runCommand(t, t.Context(), "").must(t, 0).out, "no command means help")
 	require.Equal(t, overview, runCommand(t, t.Context(), "", "--help").must(t, 0).out)
 	for _, c := range commands() {
 		if c.hidden {
-			require.NotContains(t, overview, c.name, "what only programs call is not listed")
+			require.NotContains(t, overview, c.name, "hidden commands are not listed")
 			continue
 		}
 		require.Contains(t, overview, "  "+c.name)
@@ -36,17 +36,17 @@ func TestUsageError(t *testing.T) {
 	t.Run("names the nearest valid command or flag", func(t *testing.T) {
 		for says, args := range map[string][]string{
 			"did you mean check?":             {"chekc"},
-			"`satchel help` lists them":       {"frobnicate"},
+			"`satchel help` lists all":        {"frobnicate"},
 			"did you mean --secret?":          {"run", "--secrt", "A", "--", "true"},
 			"did you mean --json?":            {"explain", "A", "--jsn"},
 			"see `satchel check --help`":      {"check", "--frobnicate"},
-			"it takes no arguments":           {"check", "extra"},
-			"it explains one name at a time":  {"explain", "A", "B"},
-			"there is no command":             {"run", "--secret", "A"},
+			"takes no arguments":              {"check", "extra"},
+			"explain takes at most one name":  {"explain", "A", "B"},
+			"missing command":                 {"run", "--secret", "A"},
 			"exclude each other":              {"run", "--restart", "--signal", "HUP", "--", "true"},
-			"is no signal of this system":     {"run", "--signal", "LOUDLY", "--", "true"},
+			`unknown signal "LOUDLY"`:         {"run", "--signal", "LOUDLY", "--", "true"},
 			"want SECRET=URL":                 {"run", "--git", "GITHUB_TOKEN", "--", "true"},
-			"it takes jobs from one place":    {"serve"},
+			"give either --jobs FOLDER or":    {"serve"},
 			"invalid value \"many\" for flag": {"serve", "--stdin", "--pool", "many"},
 			"--pool: want 1 to":               {"serve", "--stdin", "--pool", "5000"},
 			"--pool: want 1 to 1000":          {"serve", "--stdin", "--pool", "0"},
@@ -54,37 +54,37 @@ func TestUsageError(t *testing.T) {
 		} {
 			got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
 			require.Contains(t, got.errOut, says)
-			require.Empty(t, got.out, "errors go to the standard error")
+			require.Empty(t, got.out, "errors go to the standard error only")
 		}
 	})
 
 	t.Run("comes before anything starts", func(t *testing.T) {
-		startPlatform(t) // and no setup: what comes as far as to read that has another code
+		startPlatform(t) // without setup: reading its files would be another error
 		for says, args := range map[string][]string{
-			`invalid value "-1s" for flag --grace: want a time`:   {"run", "--grace", "-1s", "--", "true"},
-			`invalid value "-1s" for flag --timeout: want a time`: {"run", "--timeout", "-1s", "--", "true"},
-			`invalid value "10" for flag --timeout: want a time`:  {"explain", "--timeout", "10"},
-			`invalid value "-2m" for flag --drain: want a time`:   {"serve", "--stdin", "--drain", "-2m"},
-			"flag needs an argument: --secret;":                   {"run", "--secret"},
-			`invalid value "many" for flag --pool:`:               {"serve", "--stdin", "--pool", "many"},
-			`invalid boolean value "x" for --json:`:               {"check", "--json=x"},
-			`--secret: the name "A B" has`:                        {"run", "--secret", "A B", "--", "true"},
-			`--file: the name "A-B" has`:                          {"run", "--file", "A-B", "--", "true"},
-			`--allow: the name "1A" has`:                          {"run", "--allow", "1A", "--", "true"},
-			`--require: the name "A B" has`:                       {"check", "--require", "A B"},
-			`--git: http would send the secret to "example.com"`:  {"run", "--git", "GITHUB_TOKEN=http://example.com", "--", "true"},
-			"and use USER:SECRET=URL":                             {"run", "--git", "GITHUB_TOKEN=https://bot@example.com", "--", "true"},
-			"--git: the name of the secret":                       {"run", "--git", "A B=https://example.com", "--", "true"},
-			`--signal: "restart" is no signal of this system`:     {"run", "--signal", "restart", "--", "true"},
-			`--signal: "leave" is no signal of this system`:       {"run", "--signal", "leave", "--", "true"},
-			`--signal: "" is no signal of this system`:            {"run", "--signal", "", "--", "true"},
+			`invalid value "-1s" for flag --grace: want a time of 0 or more`: {"run", "--grace", "-1s", "--", "true"},
+			`invalid value "-1s" for flag --timeout: want a time`:            {"run", "--timeout", "-1s", "--", "true"},
+			`invalid value "10" for flag --timeout: want a time`:             {"explain", "--timeout", "10"},
+			`invalid value "-2m" for flag --drain: want a time`:              {"serve", "--stdin", "--drain", "-2m"},
+			"flag needs an argument: --secret;":                              {"run", "--secret"},
+			`invalid value "many" for flag --pool:`:                          {"serve", "--stdin", "--pool", "many"},
+			`invalid boolean value "x" for --json:`:                          {"check", "--json=x"},
+			`--secret: the name "A B" has`:                                   {"run", "--secret", "A B", "--", "true"},
+			`--file: the name "A-B" has`:                                     {"run", "--file", "A-B", "--", "true"},
+			`--allow: the name "1A" has`:                                     {"run", "--allow", "1A", "--", "true"},
+			`--require: the name "A B" has`:                                  {"check", "--require", "A B"},
+			`--git: http would send the secret to "example.com"`:             {"run", "--git", "GITHUB_TOKEN=http://example.com", "--", "true"},
+			"and use USER:SECRET=URL":                                        {"run", "--git", "GITHUB_TOKEN=https://bot@example.com", "--", "true"},
+			"--git: the name of the secret":                                  {"run", "--git", "A B=https://example.com", "--", "true"},
+			`--signal: unknown signal "restart"`:                             {"run", "--signal", "restart", "--", "true"},
+			`--signal: unknown signal "leave"`:                               {"run", "--signal", "leave", "--", "true"},
+			`--signal: unknown signal ""`:                                    {"run", "--signal", "", "--", "true"},
 		} {
 			got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
 			require.Contains(t, got.errOut, says)
 			require.Contains(t, got.errOut, "; see `satchel "+args[0]+" --help`")
 		}
 		for _, command := range []string{"run", "explain"} {
-			require.Contains(t, runCommand(t, t.Context(), "", command, "--help").must(t, 0).out, "with 0, until it answers (default 1m0s)", "0 has a meaning, and the help has it")
+			require.Contains(t, runCommand(t, t.Context(), "", command, "--help").must(t, 0).out, "with 0, no limit (default 1m0s)", "the help explains the value 0")
 		}
 	})
 }
@@ -110,10 +110,10 @@ func TestHome_ReadSettings(t *testing.T) {
 	p := startPlatform(t)
 	p.setUp(t)
 	for says, text := range map[string]string{
-		"runner.yaml":           "pool: [",
-		"the pool is 0":         "backend: platform\npool: 0\n",
-		`the backend is "ours"`: "backend: ours\npool: 1\n",
-		"bakend":                "bakend: local\n",
+		"runner.yaml":            "pool: [",
+		"invalid pool size 0":    "backend: platform\npool: 0\n",
+		`invalid backend "ours"`: "backend: ours\npool: 1\n",
+		"bakend":                 "bakend: local\n",
 	} {
 		overwriteFile(t, "runner.yaml", text)
 		require.Contains(t, p.runner(t, "check").must(t, codeFailed).errOut, says)
@@ -125,7 +125,7 @@ func TestCommand_doc(t *testing.T) {
 	require.NoError(t, err)
 	for _, c := range commands() {
 		if !c.hidden {
-			require.Regexp(t, `\n//\tsatchel `+c.name+` +`+c.summary+`\n`, string(source), "go doc lists each command")
+			require.Regexp(t, `\n//\tsatchel `+c.name+` +`+c.summary+`\n`, string(source), "the package comment lists each command")
 		}
 	}
 }

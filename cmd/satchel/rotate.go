@@ -7,7 +7,8 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// onRotate reads what is to happen when a secret of a job changes.
+// onRotate parses the action for a changed secret of a job: empty, "leave", "restart"
+// or the name of a signal.
 func onRotate(text string) (job.RotateAction, error) {
 	switch text {
 	case "", "leave":
@@ -22,15 +23,15 @@ func onRotate(text string) (job.RotateAction, error) {
 	return action, nil
 }
 
-// onSignal reads the name of a signal that a job is to get.
+// onSignal parses the name of a signal, with or without SIG.
 func onSignal(text string) (job.RotateAction, error) {
 	name := "SIG" + strings.TrimPrefix(strings.ToUpper(text), "SIG")
 	s := signalNamed(name)
 	switch {
 	case s == 0:
-		return 0, fmt.Errorf("%q is no signal of this system; want one such as HUP or USR1", text)
+		return 0, fmt.Errorf("unknown signal %q; want one such as HUP or USR1", text)
 	case name == "SIGKILL" || name == "SIGSTOP":
-		return 0, fmt.Errorf("%q is no signal that a program can answer; want one such as HUP or USR1", text)
+		return 0, fmt.Errorf("signal %q cannot be handled by a program; want one such as HUP or USR1", text)
 	}
 	return job.Signal(s), nil
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-const runHelp = `The job gets the secrets that are named, and of the runner's environment PATH,
-HOME, LANG, TMPDIR, TERM, USER and TZ only. Values are masked in what it prints.
-The exit code is the job's.
+const runHelp = `The job gets the named secrets and, from the runner's environment, only PATH, HOME,
+LANG, TMPDIR, TERM, USER and TZ. Values of secrets are masked in its output. The
+exit code is that of the job.
 
-With --container the job is a container: docker gets the values in its environment
-and is told their names, so none of them is in its arguments or in a file.
-"docker inspect" shows the values to whoever may use docker, while the container
-exists.
+With --container the job runs in a container. Docker gets the values in its
+environment and only their names as arguments, so no argument or file has a value.
+While the container exists, "docker inspect" shows the values to every user of
+docker.
 
 Examples:
   satchel run --secret NPM_TOKEN -- npm publish
@@ -31,22 +31,22 @@ Examples:
 `
 
 // timeoutUsage is the help of --timeout.
-const timeoutUsage = "how `LONG` to try to reach the platform; with 0, until it answers"
+const timeoutUsage = "`TIME` to keep trying to reach the platform; with 0, no limit"
 
 func (p *program) runJob(ctx context.Context, args []string) error {
 	flags := p.flags("run")
 	where := flags.homeFlag()
-	secrets := flags.list("secret", "a secret that the job gets; may be repeated")
-	files := flags.list("file", "a secret that the job gets as a file, whose path is in NAME_FILE; may be repeated")
-	allow := flags.list("allow", "a secret that is passed on although its name means something to programs, such as HTTPS_PROXY; may be repeated")
-	pass := flags.list("pass", "a variable of the runner's environment that the job gets too; may be repeated")
-	git := flags.list("git", "`SECRET=URL`: git in the job gets this secret as password for the place; may be repeated")
-	socket := flags.Bool("socket", false, "serve the secrets, as they are then, on the socket in SATCHEL_SOCKET")
-	restart := flags.Bool("restart", false, "start the job again when one of its secrets changes")
-	sig := flags.String("signal", "", "send the job this `SIGNAL`, such as HUP, when one of its secrets changes")
-	grace := flags.duration("grace", 10*time.Second, "how `LONG` the job has to end when it is told to; with 0 it is killed at once")
+	secrets := flags.list("secret", "a secret for the job; may be repeated")
+	files := flags.list("file", "a secret for the job as a file, whose path is in NAME_FILE; may be repeated")
+	allow := flags.list("allow", "a secret to pass although its name has a meaning to programs, such as HTTPS_PROXY; may be repeated")
+	pass := flags.list("pass", "a variable to pass from the runner's environment; may be repeated")
+	git := flags.list("git", "`SECRET=URL`: git in the job uses the secret as its password for the URL; may be repeated")
+	socket := flags.Bool("socket", false, "serve the current secrets on the socket in SATCHEL_SOCKET")
+	restart := flags.Bool("restart", false, "restart the job when one of its secrets changes")
+	sig := flags.String("signal", "", "`SIGNAL`, such as HUP, to send to the job when one of its secrets changes")
+	grace := flags.duration("grace", 10*time.Second, "`TIME` for the job to end after SIGTERM; with 0 it is killed immediately")
 	limit := flags.duration("timeout", time.Minute, timeoutUsage)
-	container := flags.String("container", "", "run the job in a container of this `IMAGE`")
+	container := flags.String("container", "", "run the job in a container of `IMAGE`")
 	docker := flags.String("docker", cmp.Or(os.Getenv("DOCKER"), "docker"), "`COMMAND` that runs containers")
 	dockerArgs := flags.list("docker-arg", "`ARGUMENT` for docker run; may be repeated")
 	command, err := flags.parseLeading(args)
@@ -54,13 +54,13 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(command) == 0 && *container == "" {
-		return flags.wrong("there is no command; write it behind --")
+		return flags.wrong("missing command; write it after --")
 	}
 	if *container == "" && (flags.given("docker") || flags.given("docker-arg")) {
-		return flags.wrong("--docker and --docker-arg are for containers; give --container too")
+		return flags.wrong("--docker and --docker-arg have no effect without --container; give --container too")
 	}
 	if slices.Contains(*pass, adminTokenName) {
-		return flags.wrong("--pass: the credential of an administrator is not for jobs")
+		return flags.wrong("--pass: an administrator's token must not reach a job")
 	}
 	if err := cmp.Or(flags.checkNames("secret", *secrets), flags.checkNames("file", *files), flags.checkNames("allow", *allow)); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	rotate := job.Leave
 	switch {
 	case *restart && flags.given("signal"):
-		return flags.wrong("--restart and --signal exclude each other")
+		return flags.wrong("--restart and --signal exclude each other; remove one")
 	case *restart:
 		rotate = job.Restart
 	case flags.given("signal"):
@@ -96,7 +96,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 		Socket: *socket, OnRotate: rotate, Grace: max(*grace, 1), Stdin: p.in, Stdout: p.out, Stderr: p.err, Logger: p.logger(flagNames),
 	}
 	if _, isFile := p.in.(*os.File); *restart && !isFile {
-		j.Stdin = nil // a restarted job cannot read again what was copied
+		j.Stdin = nil // a restarted job could not read the copied input again
 	}
 	if *container == "" {
 		j.Path, j.Args = command[0], command[1:]
@@ -104,24 +104,24 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 		return err
 	}
 	if given := slices.Concat(j.Secrets, j.Files); len(given) > 0 {
-		p.sayHidden(client.Bundle(), given...)
+		p.sayShadowed(client.Bundle(), given...)
 	}
 	return exit(runFresh(ctx, client, j))
 }
 
-// runFresh runs a job while the client keeps its secrets fresh.
+// runFresh runs a job while the client refreshes its secrets.
 func runFresh(ctx context.Context, client *satchel.Client, j job.Job) (int, error) {
 	refreshing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer stop()
-	background.Go(func() { _ = client.Run(refreshing) }) // ends with its context only
+	background.Go(func() { _ = client.Run(refreshing) }) // ends only with its context
 	return j.Run(ctx)
 }
 
-// exit returns what ends the program with the code of a job. Where a job could
-// not be started, that is what a shell says, or else codeNoJob. A job that went
-// well and whose output was lost is a failure.
+// exit returns the error that ends the program with the code of a job. If the job did
+// not start, the code is that of a shell, or else codeNoJob. A job that succeeds but
+// loses output counts as failed.
 func exit(code int, err error) error {
 	switch {
 	case err == nil && code == 0:
@@ -134,13 +134,13 @@ func exit(code int, err error) error {
 	return &jobError{max(code, codeFailed), err}
 }
 
-// set returns those of the names of --pass that are set. One that is not may be a
-// slip.
+// set returns those names of --pass that are set, and reports the others, which may be
+// misspelled.
 func (p *program) set(names []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool {
 		_, ok := os.LookupEnv(name)
 		if !ok {
-			p.note("%s is not set, and not passed", name)
+			p.note("%s is not set and is not passed", name)
 		}
 		return !ok
 	})

@@ -28,11 +28,11 @@ func TestRun(t *testing.T) {
 		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
 		p.setUp(t)
 		got := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "sh", "-c", `echo "token $DEPLOY_TOKEN"; env | cut -d= -f1 | sort`).must(t, 0)
-		require.Contains(t, got.out, "token [DEPLOY_TOKEN]\n", "what the job gets is masked in what it prints")
+		require.Contains(t, got.out, "token [DEPLOY_TOKEN]\n", "secrets are masked in the output")
 		names := strings.Fields(got.out)
 		require.Contains(t, names, "DEPLOY_TOKEN")
-		require.NotContains(t, names, "ANTHROPIC_API_KEY", "a secret that is not named does not reach the job")
-		require.NotContains(t, names, adminTokenName, "nor does the credential of an administrator")
+		require.NotContains(t, names, "ANTHROPIC_API_KEY", "other secrets do not reach the job")
+		require.NotContains(t, names, adminTokenName, "the administrator's token does not reach the job")
 	})
 
 	t.Run("exits with the code of the job", func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestRun(t *testing.T) {
 			42:         {"run", "--", "sh", "-c", "exit 42"},
 			128 + 15:   {"run", "--", "sh", "-c", "kill -TERM $$"},
 			127:        {"run", "--", "no-such-program-here"},
-			codeNoJob:  {"run", "--secret", "NOBODY_HAS_IT", "--", "true"},
+			codeNoJob:  {"run", "--secret", "MISSING_TOKEN", "--", "true"},
 			codeUsage:  {"run", "--secret"},
 			128 + 9:    {"run", "--", "sh", "-c", "kill -KILL $$"},
 			126:        {"run", "--", os.TempDir()},
@@ -63,7 +63,7 @@ func TestRun(t *testing.T) {
 		}()
 		awaitFile(t, "runs")
 		stop()
-		require.Equal(t, 128+9, <-ended, "0 is not the default, in which the job would have ended by itself")
+		require.Equal(t, 128+9, <-ended, "with the default of 10s, the job would have exited with 5")
 	})
 
 	t.Run("names missing secrets before the job starts", func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestRun(t *testing.T) {
 		p.setUp(t)
 		got := p.runner(t, "run", "--secret", "A_TOKEN", "--secret", "B_TOKEN", "--", "touch", "started").must(t, codeNoJob)
 		require.Contains(t, got.errOut, "A_TOKEN")
-		require.Contains(t, got.errOut, "B_TOKEN", "all are named at once")
+		require.Contains(t, got.errOut, "B_TOKEN", "all missing secrets are named")
 		require.NoFileExists(t, "started")
 	})
 
@@ -81,7 +81,7 @@ func TestRun(t *testing.T) {
 		p.setUp(t)
 		args := []string{"run", "--secret", "HTTPS_PROXY"}
 		got := p.runner(t, append(args, "--", "true")...).must(t, codeNoJob)
-		require.Contains(t, got.errOut, "allow them with --allow", "the fix is a flag")
+		require.Contains(t, got.errOut, "allow them with --allow", "the error names a flag")
 		p.runner(t, append(args, "--allow", "HTTPS_PROXY", "--", "true")...).must(t, 0)
 		t.Setenv(tokenName, lineOf(t, tokenName))
 		got = p.runner(t, "run", "--pass", tokenName, "--", "true").must(t, codeNoJob)
@@ -97,7 +97,7 @@ func TestRun(t *testing.T) {
 			`test -z "$DEPLOY_TOKEN$LOCAL_KEY" && cat "$DEPLOY_TOKEN_FILE" "$LOCAL_KEY_FILE"; echo; echo "$LOCAL_KEY_FILE"`).must(t, 0)
 		require.Contains(t, got.out, "[DEPLOY_TOKEN][LOCAL_KEY]")
 		path := strings.TrimSpace(got.out[strings.LastIndex(strings.TrimSpace(got.out), "\n"):])
-		require.NoFileExists(t, path, "the files go with the job")
+		require.NoFileExists(t, path, "the files are removed with the job")
 	})
 
 	t.Run("passes variables with --pass", func(t *testing.T) {
@@ -108,9 +108,9 @@ func TestRun(t *testing.T) {
 		got := p.runner(t, "run", "--pass", "BUILD_NUMBER", "--", "sh", "-c", `echo "$BUILD_NUMBER/$NOT_PASSED"`).must(t, 0)
 		require.Equal(t, "17/\n", got.out)
 		got = p.runner(t, "run", "--pass", "BIULD_NUMBER", "--", "true").must(t, 0)
-		require.Contains(t, got.errOut, "BIULD_NUMBER is not set, and not passed", "a slip does not go unnoticed")
+		require.Contains(t, got.errOut, "BIULD_NUMBER is not set and is not passed", "a misspelled name is reported")
 		got = p.runner(t, "run", "--pass", adminTokenName, "--", "true").must(t, codeUsage)
-		require.Contains(t, got.errOut, "the credential of an administrator is not for jobs")
+		require.Contains(t, got.errOut, "an administrator's token must not reach a job")
 	})
 
 	t.Run("leaves out the key of a local backend", func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestRun(t *testing.T) {
 		p.setUp(t, "--backend", "local")
 		got := p.runner(t, "run", "--secret", "ANTHROPIC_API_KEY", "--", "sh", "-c", `echo "[$ANTHROPIC_API_KEY]"`).must(t, 0)
 		require.Equal(t, "[]\n", got.out)
-		require.Contains(t, got.errOut, "ANTHROPIC_API_KEY is left out: the backend is local")
+		require.Contains(t, got.errOut, "ANTHROPIC_API_KEY is left out because the backend is local")
 	})
 
 	t.Run("reports a shadowed secret", func(t *testing.T) {
@@ -127,12 +127,12 @@ func TestRun(t *testing.T) {
 		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
 		p.setUp(t)
 		appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
-		const says = "DEPLOY_TOKEN: dotenv .env:3 hides another value of bootstrap "
+		const says = "DEPLOY_TOKEN: dotenv .env:3 shadows another value from bootstrap "
 		errOut := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "true").must(t, 0).errOut
 		require.Contains(t, errOut, says)
-		require.Contains(t, errOut, "to use that, remove line 3 of .env, or put yours in its place with `satchel migrate --overwrite DEPLOY_TOKEN`", "it says how to finish")
+		require.Contains(t, errOut, "to use that one, remove line 3 of .env, or replace it with yours: `satchel migrate --overwrite DEPLOY_TOKEN`", "the note names both fixes")
 		require.Contains(t, p.runner(t, "serve", "--stdin").must(t, 0).errOut, says)
-		require.NotContains(t, p.runner(t, "run", "--", "true").must(t, 0).errOut, says, "a job that does not get it has nothing to do with it")
+		require.NotContains(t, p.runner(t, "run", "--", "true").must(t, 0).errOut, says, "secrets that the job does not get are not reported")
 	})
 
 	t.Run("answers git inside the job", func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestRun(t *testing.T) {
 		got := p.runner(t, "run", "--git", "bot:DEPLOY_TOKEN=https://git.example.com", "--pass", asMain, "--", "sh", "-c",
 			`printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill; env | grep -c DEPLOY_TOKEN=`)
 		require.Contains(t, got.out, "username=bot\npassword=[DEPLOY_TOKEN]\n", "git gets the secret; it printed\n%s", got.errOut)
-		require.Contains(t, got.out, "\n0\n", "the job does not have it otherwise")
+		require.Contains(t, got.out, "\n0\n", "the job's environment does not have it")
 	})
 
 	t.Run("forwards signals to the job", func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestRun(t *testing.T) {
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		failed, ok := errors.AsType[*exec.ExitError](cmd.Wait())
 		require.True(t, ok)
-		require.Equal(t, 5, failed.ExitCode(), "the job was told, and its code is the runner's")
+		require.Equal(t, 5, failed.ExitCode(), "the job got the signal, and its code is the runner's")
 	})
 }
 
@@ -169,13 +169,14 @@ func TestOnSignal(t *testing.T) {
 	startPlatform(t)
 	for _, name := range []string{"KILL", "sigkill", "STOP"} {
 		got := runCommand(t, t.Context(), "", "run", "--signal", name, "--", "true").must(t, codeUsage)
-		require.Contains(t, got.errOut, "is no signal that a program can answer")
+		require.Contains(t, got.errOut, "cannot be handled by a program")
 		_, err := parseTask([]byte(`{"command": ["true"], "on_rotate": "` + name + `"}`))
-		require.ErrorContains(t, err, "is no signal that a program can answer", "jobs of serve ask for signals too")
+		require.ErrorContains(t, err, "cannot be handled by a program", "the same holds for jobs of serve")
 	}
 }
 
-// standIn makes a docker that keeps what it got, and returns how to read that.
+// standIn makes a docker command that records its arguments and environment, and
+// returns functions that read them.
 func standIn(t *testing.T) (docker string, argv, environ func() []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -211,12 +212,12 @@ func TestInContainer(t *testing.T) {
 
 		t.Setenv("BUILD_NUMBER", "17")
 		p.runner(t, "run", "--docker", docker, "--container", "node:24", "--pass", "BUILD_NUMBER").must(t, 7)
-		require.Equal(t, []string{"run", "--rm", "-i", "-e", "BUILD_NUMBER", "node:24"}, argv(), "what is passed reaches the container, not only docker")
+		require.Equal(t, []string{"run", "--rm", "-i", "-e", "BUILD_NUMBER", "node:24"}, argv(), "passed variables reach the container, not only docker")
 		require.Contains(t, environ(), "BUILD_NUMBER=17")
 
 		t.Setenv("DOCKER", docker)
 		p.runner(t, "run", "--container", "node:24").must(t, 7)
-		require.Equal(t, []string{"run", "--rm", "-i", "node:24"}, argv(), "an image may have a command of its own")
+		require.Equal(t, []string{"run", "--rm", "-i", "node:24"}, argv(), "the image's own command runs")
 	})
 
 	t.Run("refuses options that cannot work in a container", func(t *testing.T) {
@@ -229,7 +230,7 @@ func TestInContainer(t *testing.T) {
 			code int
 			args []string
 		}{
-			"does not see the socket": {codeUsage, []string{"--container", "node:24", "--git", "TLS_KEY=https://github.com"}},
+			"cannot reach the socket": {codeUsage, []string{"--container", "node:24", "--git", "TLS_KEY=https://github.com"}},
 			"cannot start with -":     {codeUsage, []string{"--container", "--privileged"}},
 			"give --container too":    {codeUsage, []string{"--", "touch", "outside"}},
 			"delivered as a file":     {codeNoJob, []string{"--container", "node:24", "--secret", "TLS_KEY"}},
@@ -237,7 +238,7 @@ func TestInContainer(t *testing.T) {
 		} {
 			got := p.runner(t, append([]string{"run", "--docker", docker}, c.args...)...).must(t, c.code)
 			require.Contains(t, got.errOut, says)
-			require.NoFileExists(t, "outside", "what was meant for a container does not run beside it")
+			require.NoFileExists(t, "outside", "the command does not run outside a container")
 			require.NoFileExists(t, filepath.Join(filepath.Dir(docker), "argv"), "docker was not started")
 		}
 	})

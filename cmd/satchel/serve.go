@@ -14,23 +14,22 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-const serveHelp = `It takes jobs from a folder, or from the input with --stdin, and runs several at a
-time, each with the secrets that it names and no others. A job is JSON:
+const serveHelp = `Serve takes jobs from a folder, or from standard input with --stdin, and runs several
+concurrently. Each gets the secrets that it names and no others. A job is JSON:
 
   {"command": ["make", "deploy"], "secrets": ["DEPLOY_TOKEN"]}
 
-and may have "env" (an object of plain variables), "dir", "on_rotate" ("leave",
-"restart" or the name of a signal such as "HUP"), and on the input a "name".
+It may also have "env" (an object of plain variables), "dir", "on_rotate" ("leave",
+"restart" or the name of a signal such as "HUP") and, on standard input, "name".
 
-In the folder a job is a file NAME.json; write it elsewhere and move it there.
-It becomes NAME.running, and in the end NAME.done, with the output of the job in
-NAME.out and the exit code in NAME.result. On the input a job is a line, and what
-it prints comes out line by line, behind its name.
+In the folder, a job is a file NAME.json; write it elsewhere and move it there.
+It becomes NAME.running and finally NAME.done, with its output in NAME.out and its
+exit code in NAME.result. On standard input, a job is a line; each line of its
+output is printed after its name.
 
-It checks first, and takes no jobs if the runner is not ready. INT and TERM end it:
-it takes no more jobs, the running ones go on, and those that have not ended after
---drain, or at a second signal, are ended. It also ends when the runner's token is
-revoked.
+Serve takes no jobs if the runner is not ready. After SIGINT or SIGTERM it takes no
+more jobs, and ends the running ones after --drain or at a second signal. It also
+ends when the runner's token is revoked.
 
 Examples:
   satchel serve --jobs queue
@@ -39,22 +38,22 @@ Examples:
   echo '{"command": ["env"], "secrets": ["NPM_TOKEN"]}' | satchel serve --stdin --json
 `
 
-// errStopped is why serve takes no more jobs after a signal.
-var errStopped = errors.New("told to stop")
+// errStopped is the cause of a context that a signal canceled.
+var errStopped = errors.New("stopped by a signal")
 
 func (p *program) serve(ctx context.Context, args []string) error {
 	flags := p.flags("serve")
 	where := flags.homeFlag()
 	folder := flags.String("jobs", "", "take jobs from this `FOLDER`")
-	stdin := flags.Bool("stdin", false, "take jobs from the input, one a line, until it ends")
-	pool := flags.Int("pool", 0, "how `MANY` jobs to run at a time (default: as set up)")
-	drain := flags.duration("drain", time.Minute, "how `LONG` running jobs may go on when it ends; with 0, not at all")
+	stdin := flags.Bool("stdin", false, "take jobs from standard input, one a line, until it ends")
+	pool := flags.Int("pool", 0, "run up to `N` jobs concurrently (default: from runner.yaml)")
+	drain := flags.duration("drain", time.Minute, "`TIME` for running jobs to finish at the end; with 0, none")
 	asJSON := flags.jsonFlag()
 	if _, err := flags.parseNone(args); err != nil {
 		return err
 	}
 	if (*folder == "") != *stdin {
-		return flags.wrong("it takes jobs from one place: give --jobs FOLDER or --stdin")
+		return flags.wrong("give either --jobs FOLDER or --stdin")
 	}
 	if flags.given("pool") && (*pool < 1 || *pool > maxPool) {
 		return flags.wrong(fmt.Sprintf("--pool: want 1 to %d", maxPool))
@@ -81,7 +80,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	}
 	if !report.OK() {
 		p.printReport(p.err, report)
-		return errors.New("the runner is not ready, and takes no jobs")
+		return errors.New("the runner is not ready and takes no jobs")
 	}
 	var jobs source
 	if *stdin {
@@ -95,10 +94,10 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	return w.serve(ctx, layers, signals, stop, *drain)
 }
 
-// serve runs the pool until the jobs end, ctx does, or a signal comes; ctx is
-// that of stop.
+// serve runs the pool until there are no more jobs, ctx is done, or a signal arrives.
+// stop cancels ctx.
 func (w *workers) serve(ctx context.Context, layers []bundle.Provider, signals <-chan os.Signal, stop context.CancelCauseFunc, drain time.Duration) error {
-	// Jobs outlive ctx by the time for draining.
+	// Jobs outlive ctx by drain.
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	var background sync.WaitGroup
@@ -127,9 +126,9 @@ func (w *workers) serve(ctx context.Context, layers []bundle.Provider, signals <
 	w.client, err = w.connect(ctx, layers, 0, satchel.Options{Observer: satchel.Observer{
 		Changed: func(diff bundle.Diff) { w.say(event{Event: "changed", Text: diff.String()}) },
 		StateChanged: func(layer string, from, to satchel.State) {
-			w.say(event{Event: "state", Text: fmt.Sprintf("%s is %s and was %s", layer, to, from)})
+			w.say(event{Event: "state", Text: fmt.Sprintf("%s changed from %s to %s", layer, from, to)})
 			if to == satchel.Revoked {
-				stop(fmt.Errorf("%s is revoked; give the runner a new token with `satchel setup`", layer))
+				stop(fmt.Errorf("%s: the token was revoked; `satchel setup` gives the runner a new token", layer))
 			}
 		},
 	}})
@@ -137,18 +136,18 @@ func (w *workers) serve(ctx context.Context, layers []bundle.Provider, signals <
 		return err
 	}
 	refreshing, stopRefreshing := context.WithCancel(running)
-	background.Go(func() { _ = w.client.Run(refreshing) }) // ends with its context only
+	background.Go(func() { _ = w.client.Run(refreshing) }) // ends only with its context
 	defer stopRefreshing()
 
-	w.sayHidden(w.client.Bundle())
-	w.say(event{Event: "online", Text: fmt.Sprintf("jobs at a time: %d", w.settings.Pool)})
+	w.sayShadowed(w.client.Bundle())
+	w.say(event{Event: "online", Text: fmt.Sprintf("concurrent jobs: %d", w.settings.Pool)})
 	var group sync.WaitGroup
 	for range w.settings.Pool {
 		group.Go(func() { w.work(ctx, running, stop) })
 	}
 	group.Wait()
 	cause := context.Cause(ctx)
-	text := "the jobs ended"
+	text := "no more jobs"
 	if cause != nil {
 		text = cause.Error()
 	}

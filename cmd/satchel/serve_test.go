@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// server is a serve at work.
+// server is a running satchel serve.
 type server struct {
 	out   *safeBuffer
 	stop  context.CancelFunc
@@ -37,7 +37,7 @@ func serving(t *testing.T, args ...string) *server {
 	return s
 }
 
-// must waits for the end and holds the exit code.
+// must waits for the end and requires an exit code.
 func (s *server) must(t *testing.T, code int) {
 	t.Helper()
 	select {
@@ -48,7 +48,7 @@ func (s *server) must(t *testing.T, code int) {
 	}
 }
 
-// addJob puts a job into the folder in one step.
+// addJob moves a complete job into the folder.
 func addJob(t *testing.T, name string, j task) {
 	t.Helper()
 	data, err := json.Marshal(map[string]any{"command": j.Command, "secrets": j.Secrets, "env": j.Env, "on_rotate": j.OnRotate})
@@ -57,7 +57,7 @@ func addJob(t *testing.T, name string, j task) {
 	require.NoError(t, os.Rename("queue/."+name, "queue/"+name+waiting))
 }
 
-// jobResult reads what a job left behind.
+// jobResult reads the result and the output of a finished job.
 func jobResult(t *testing.T, name string) (r result, out string) {
 	t.Helper()
 	data, err := os.ReadFile("queue/" + name + results)
@@ -76,12 +76,12 @@ func sh(script string, secrets ...string) task {
 	return task{Command: []string{"sh", "-c", script}, Secrets: secrets}
 }
 
-// meet makes a job wait until another one is there too.
+// meet is a script that waits until another job runs too.
 func meet(me, other string) string {
 	return "touch " + me + "; until [ -e " + other + " ]; do sleep 0.02; done; "
 }
 
-// checksum returns what cksum says of a value.
+// checksum returns the output of cksum for a value.
 func checksum(t *testing.T, value string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "cksum")
@@ -119,12 +119,12 @@ func TestServe(t *testing.T) {
 		s.out.await(t, "changed: changed ANTHROPIC_API_KEY")
 		s.out.await(t, "ended told")
 		_, told := jobResult(t, "told")
-		told = strings.ReplaceAll(told, "Hangup\n", "") // which a shell says of its sleep, now or later
-		require.Equal(t, checksum(t, aiKey), told, "the variables of a running program do not change")
+		told = strings.ReplaceAll(told, "Hangup\n", "") // some shells print this about sleep
+		require.Equal(t, checksum(t, aiKey), told, "the environment of a running program does not change")
 		addJob(t, "next", sh(printSum, "ANTHROPIC_API_KEY"))
 		s.out.await(t, "ended next")
 		_, next := jobResult(t, "next")
-		require.Equal(t, checksum(t, aiKeyNext), next, "a rotation arrives without a restart")
+		require.Equal(t, checksum(t, aiKeyNext), next, "a later job gets the new value")
 
 		s.stop()
 		s.must(t, 0)
@@ -154,7 +154,7 @@ func TestServe(t *testing.T) {
 			"nothing": `{"secrets": ["A"]}`,
 			"two":     `{"command": ["true"]} {"command": ["true"]}`,
 			"signal":  `{"command": ["true"], "on_rotate": "LOUDLY"}`,
-			"missing": `{"command": ["true"], "secrets": ["NOBODY_HAS_IT"]}`,
+			"missing": `{"command": ["true"], "secrets": ["MISSING_TOKEN"]}`,
 			"unknown": `{"command": ["no-such-program-here"]}`,
 			"risky":   `{"command": ["true"], "secrets": ["LD_PRELOAD"]}`,
 		} {
@@ -165,20 +165,20 @@ func TestServe(t *testing.T) {
 		require.NoError(t, os.WriteFile("queue/taken.json", []byte(`{"command": ["touch", "ran"]}`), 0o600))
 		s := serving(t, "--jobs", "queue")
 		for name, says := range map[string]string{
-			"broken": "cannot be read", "misspel": "unknown field", "nothing": `write "command"`, "two": "something behind it",
-			"signal": "no signal", "missing": "NOBODY_HAS_IT", "unknown": "no-such-program-here", "folder": "no regular file",
+			"broken": "invalid job", "misspel": "unknown field", "nothing": `write "command"`, "two": "unexpected data",
+			"signal": "unknown signal", "missing": "MISSING_TOKEN", "unknown": "no-such-program-here", "folder": "not a regular file",
 			"risky": "which can change what programs do; rename them",
 		} {
 			s.out.await(t, "ended "+name)
 			r, _ := jobResult(t, name)
 			require.NotZero(t, r.Code)
 			require.Contains(t, r.Error, says)
-			require.NotContains(t, r.Error, "AllowNames", "a field of the library helps nobody here")
+			require.NotContains(t, r.Error, "AllowNames", "the error does not name fields of the library")
 		}
 		s.out.await(t, "ended taken")
 		data, err := os.ReadFile("queue/taken.result")
 		require.NoError(t, err)
-		require.Contains(t, string(data), "opening the output", "one job with a bad name ends no other")
+		require.Contains(t, string(data), "opening the output", "other jobs go on")
 		require.NoFileExists(t, "ran")
 		s.stop()
 		s.must(t, 0)
@@ -188,7 +188,7 @@ func TestServe(t *testing.T) {
 // awaitFile waits for a file that a job makes.
 func awaitFile(t *testing.T, path string) {
 	t.Helper()
-	require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, time.Minute, 5*time.Millisecond, "%s is made", path)
+	require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, time.Minute, 5*time.Millisecond, "%s exists", path)
 }
 
 func TestServe_End(t *testing.T) {
@@ -206,7 +206,7 @@ func TestServe_End(t *testing.T) {
 		r, out := jobResult(t, "first")
 		require.Zero(t, r.Code)
 		require.Equal(t, "finished\n", out)
-		require.FileExists(t, "queue/second.json", "what was not taken waits for the next runner")
+		require.FileExists(t, "queue/second.json", "other jobs are left for the next runner")
 		require.NoFileExists(t, "taken")
 	})
 
@@ -239,9 +239,9 @@ func TestServe_End(t *testing.T) {
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, cmd.Wait(), "an orderly end is code 0; it printed\n%s", &out)
 		r, printed := jobResult(t, "polite")
-		require.Equal(t, 3, r.Code, "a job that is not done by then is told, and ends as it likes")
+		require.Equal(t, 3, r.Code, "after the drain time a job gets SIGTERM and exits itself")
 		require.Contains(t, printed, "bye\n")
-		require.Contains(t, out.String(), "offline: told to stop: terminated")
+		require.Contains(t, out.String(), "offline: stopped by a signal: terminated")
 	})
 
 	t.Run("a revoked token ends serve", func(t *testing.T) {
@@ -252,38 +252,38 @@ func TestServe_End(t *testing.T) {
 		s := serving(t, "--jobs", "queue")
 		require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, lineOf(t, tokenName))))
 		s.must(t, codeFailed)
-		require.Contains(t, s.out.String(), "is revoked; give the runner a new token with `satchel setup`")
+		require.Contains(t, s.out.String(), ": the token was revoked; `satchel setup` gives the runner a new token")
 		addJob(t, "late", sh("true", "DEPLOY_TOKEN"))
-		require.FileExists(t, "queue/late.json", "jobs are not used up on a runner that cannot run them")
+		require.FileExists(t, "queue/late.json", "a runner that cannot run jobs takes none")
 	})
 }
 
 func TestParseTask(t *testing.T) {
 	for src, says := range map[string]string{
-		`{"command": "echo hi"}`:             `"command" is wrong; want a list of strings such as ["make", "deploy"]`,
-		`{"command": ["echo", 1]}`:           `"command" is wrong; want a list of strings such as ["make", "deploy"]`,
-		`{"name": 7}`:                        `"name" is wrong; want a string such as "nightly"`,
-		`{"secrets": "A"}`:                   `"secrets" is wrong; want a list of names such as ["DEPLOY_TOKEN"]`,
-		`{"env": {"A": 1}}`:                  `"env" is wrong; want an object of strings such as {"STAGE": "test"}`,
-		`{"env": ["A=1"]}`:                   `"env" is wrong; want an object of strings such as {"STAGE": "test"}`,
-		`{"dir": []}`:                        `"dir" is wrong; want a string such as "/srv/app"`,
-		`{"on_rotate": 1}`:                   `"on_rotate" is wrong; want a string: "leave", "restart" or the name of a signal`,
+		`{"command": "echo hi"}`:             `invalid "command"; want a list of strings such as ["make", "deploy"]`,
+		`{"command": ["echo", 1]}`:           `invalid "command"; want a list of strings such as ["make", "deploy"]`,
+		`{"name": 7}`:                        `invalid "name"; want a string such as "nightly"`,
+		`{"secrets": "A"}`:                   `invalid "secrets"; want a list of names such as ["DEPLOY_TOKEN"]`,
+		`{"env": {"A": 1}}`:                  `invalid "env"; want an object of strings such as {"STAGE": "test"}`,
+		`{"env": ["A=1"]}`:                   `invalid "env"; want an object of strings such as {"STAGE": "test"}`,
+		`{"dir": []}`:                        `invalid "dir"; want a string such as "/srv/app"`,
+		`{"on_rotate": 1}`:                   `invalid "on_rotate"; want a string: "leave", "restart" or the name of a signal`,
 		`{"comand": ["true"]}`:               `unknown field "comand"; did you mean command?`,
 		`{"Command": ["true"], "comand": 1}`: `unknown field "comand"`,
-		`["true"]`:                           "it is of the type array; want an object",
+		`["true"]`:                           "it is of type array; want an object",
 		``:                                   "it is empty; want an object",
-		`{"command": ["true"]`:               "it ends too early",
-		`no job`:                             "it is no JSON, at byte 2: invalid character 'o'",
-		`{"command": ["true"]} {}`:           "there is something behind it; want one object alone",
+		`{"command": ["true"]`:               "unexpected end of the JSON",
+		`no job`:                             "invalid JSON at byte 2: invalid character 'o'",
+		`{"command": ["true"]} {}`:           "unexpected data after the object",
 	} {
 		_, err := parseTask([]byte(src))
-		require.ErrorContains(t, err, "the job cannot be read: "+says)
+		require.ErrorContains(t, err, "invalid job: "+says)
 		require.ErrorContains(t, err, "; `satchel serve --help` has an example")
 		for _, internal := range []string{"json:", "Go ", "EOF", "[]string", "task"} {
-			require.NotContains(t, err.Error(), internal, "who writes a job need not know Go")
+			require.NotContains(t, err.Error(), internal, "the error does not mention Go")
 		}
 	}
-	require.Len(t, wantedOf, reflect.TypeFor[task]().NumField(), "what is wanted is said of each field")
+	require.Len(t, wantedOf, reflect.TypeFor[task]().NumField(), "each field has a description")
 }
 
 func TestFolder(t *testing.T) {
@@ -294,11 +294,11 @@ func TestFolder(t *testing.T) {
 		s := serving(t, "--jobs", "queue")
 		addJob(t, "a", sh("true"))
 		s.must(t, codeFailed)
-		require.Contains(t, s.out.String(), "keeping the result of job a")
+		require.Contains(t, s.out.String(), "storing the result of job a")
 		left, err := filepath.Glob("queue/.*")
 		require.NoError(t, err)
 		require.Empty(t, left)
-		require.FileExists(t, "queue/a.running", "what is called done has a result")
+		require.FileExists(t, "queue/a.running", "a job without a result is not done")
 	})
 
 	t.Run("runners share it and run each job once", func(t *testing.T) {
@@ -340,14 +340,14 @@ no job
 	got := runCommand(t, t.Context(), jobs, "serve", "--stdin", "--pool", "1").must(t, 0)
 	require.Contains(t, got.out, "started hello: sh with DEPLOY_TOKEN\n[hello] hi [DEPLOY_TOKEN]\n[hello] more\n")
 	require.Regexp(t, `ended job-1: code 9 after [0-9.]+s\n`, got.out)
-	require.Contains(t, got.out, "the job cannot be read")
-	require.True(t, strings.HasSuffix(got.out, "offline: the jobs ended\n"))
+	require.Contains(t, got.out, "invalid job")
+	require.True(t, strings.HasSuffix(got.out, "offline: no more jobs\n"))
 
 	long := runCommand(t, t.Context(), jobs+strings.Repeat("x", maxTask+1)+"\n", "serve", "--stdin", "--pool", "1").must(t, codeFailed)
-	require.Contains(t, long.errOut, "reading jobs: a line has more than 1048576 bytes", "jobs that are not read are not passed over in silence")
-	require.Contains(t, long.out, "ended job-1", "those before are run")
+	require.Contains(t, long.errOut, "reading jobs: a line is longer than 1048576 bytes", "skipped jobs are reported")
+	require.Contains(t, long.out, "ended job-1", "the jobs before it run")
 	forged := runCommand(t, t.Context(), `{"name": "a\nended b: code 0", "command": ["true"]}`, "serve", "--stdin").must(t, 0)
-	require.NotContains(t, forged.out, "\nended b", "a name cannot make up events")
+	require.NotContains(t, forged.out, "\nended b", "a name cannot forge events")
 
 	var events []string
 	for line := range strings.Lines(runCommand(t, t.Context(), jobs, "serve", "--stdin", "--json", "--pool", "1").must(t, 0).out) {

@@ -17,31 +17,31 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Backends of the AI that jobs use.
+// AI backends of jobs.
 const (
-	backendPlatform = "platform" // with the platform's key
-	backendLocal    = "local"    // an installation on this machine, without a key
+	backendPlatform = "platform" // uses the platform's key
+	backendLocal    = "local"    // an installation on this machine that needs no key
 )
 
-// settings are what setup keeps besides the two lines. None is a secret.
+// settings is the content of runner.yaml. It has no secrets.
 type settings struct {
 	Scope   string `yaml:"scope,omitempty"`
 	Backend string `yaml:"backend"`
-	// Without are the keys that jobs run without, because of the backend.
+	// Without are the names of keys that jobs of a local backend do without.
 	Without []string `yaml:"without,omitempty"`
-	// Pool is how many jobs serve runs at a time.
+	// Pool is the number of jobs that serve runs concurrently.
 	Pool int `yaml:"pool"`
 	// Admin is the URL of the platform's admin API.
 	Admin string `yaml:"admin,omitempty"`
-	// CA is a file with certificate authorities to trust besides the system's.
-	// In the file it may be relative to the folder.
+	// CA is a file with certificate authorities to trust in addition to the
+	// system's. In runner.yaml it may be relative to the folder.
 	CA string `yaml:"ca,omitempty"`
 }
 
-// maxPool is how many jobs may run at a time.
+// maxPool is the largest number of concurrent jobs.
 const maxPool = 1000
 
-// readSettings returns the settings, or those of a runner that has none.
+// readSettings reads runner.yaml. It returns the defaults if the file does not exist.
 func (h home) readSettings() (settings, error) {
 	s := settings{Backend: backendPlatform, Pool: 2}
 	src, err := readFile(h.settings())
@@ -52,7 +52,7 @@ func (h home) readSettings() (settings, error) {
 		err = yaml.Load(src, &s, yaml.WithKnownFields())
 	}
 	if err != nil {
-		return s, fmt.Errorf("settings in %s: %w; mend it, or remove it and run `satchel setup`", h.settings(), err)
+		return s, fmt.Errorf("settings in %s: %w; fix the file, or delete it and run `satchel setup`", h.settings(), err)
 	}
 	if s.CA != "" && !filepath.IsAbs(s.CA) {
 		s.CA = filepath.Join(string(h), s.CA)
@@ -63,25 +63,25 @@ func (h home) readSettings() (settings, error) {
 func (s settings) check(place string) error {
 	switch {
 	case s.Backend != backendPlatform && s.Backend != backendLocal:
-		return fmt.Errorf("%s: the backend is %q; want %s or %s", place, s.Backend, backendPlatform, backendLocal)
+		return fmt.Errorf("%s: invalid backend %q; want %s or %s", place, s.Backend, backendPlatform, backendLocal)
 	case s.Pool < 1 || s.Pool > maxPool:
-		return fmt.Errorf("%s: the pool is %d; want 1 to %d", place, s.Pool, maxPool)
+		return fmt.Errorf("%s: invalid pool size %d; want 1 to %d", place, s.Pool, maxPool)
 	}
 	return nil
 }
 
-// writeSettings replaces the file.
+// writeSettings replaces runner.yaml.
 func (h home) writeSettings(s settings) error {
 	src, err := yaml.Dump(s)
 	if err != nil {
 		return err
 	}
-	text := "# Settings of the runner, written by `satchel setup`. No secrets: those come\n# from the platform, or from local files that win over it.\n" + string(src)
+	text := "# Settings of the runner, written by `satchel setup`. It has no secrets: those\n# come from the platform, or from local files, which take precedence.\n" + string(src)
 	return replaceFile(h.settings(), []byte(text), 0o644)
 }
 
-// httpClient returns a client that trusts the authorities of the settings too,
-// or nil, which means the default, where there are none.
+// httpClient returns a client that also trusts the authorities of the settings. It
+// returns nil, for the default client, if the settings name none.
 func (s settings) httpClient() (*http.Client, error) {
 	if s.CA == "" {
 		return nil, nil
@@ -95,11 +95,11 @@ func (s settings) httpClient() (*http.Client, error) {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("certificate authorities: %s holds no certificate in PEM", s.CA)
+		return nil, fmt.Errorf("certificate authorities: %s has no certificate in PEM format", s.CA)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool}
-	transport.DisableKeepAlives = true // as without a client of one's own
+	transport.DisableKeepAlives = true // as with the default client
 	return &http.Client{Transport: transport}, nil
 }
 
@@ -116,13 +116,12 @@ func (s settings) adminClient(url string, credential bundle.Value) (*admin.Clien
 	}, err
 }
 
-// leaveOut returns the names without those that jobs run without, because of the
-// backend.
+// leaveOut returns names without those that jobs of the backend do without.
 func (s settings) leaveOut(names []string, p *program) []string {
 	return slices.DeleteFunc(names, func(name string) bool {
 		without := slices.Contains(s.Without, name)
 		if without {
-			p.note("%s is left out: the backend is local", name)
+			p.note("%s is left out because the backend is local", name)
 		}
 		return without
 	})

@@ -17,15 +17,15 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-const setupHelp = `It asks for the AI backend and for the size of the pool, shows what the platform
-knows, creates a token, and writes the runner's two lines into .env, for its owner
-alone, and the settings into runner.yaml. It does not connect while a required
-secret is missing, and says where to add it. Flags answer questions in advance;
-what the platform knows is not asked.
+const setupHelp = `Setup asks for the AI backend and the pool size, and reads the required secrets and
+the integrations from the platform. It creates a token, writes the runner's two
+lines to .env, which only its owner can read, and the settings to runner.yaml. It
+does not connect while a required secret is missing, and tells you where to add it.
+Flags answer the questions in advance.
 
-Creating the token takes an administrator's credential: it is read from
-SATCHEL_ADMIN_TOKEN or asked for, sent to the platform, and kept nowhere. The
-admin API is asked at the platform's URL and /admin, or where --admin says.
+Creating the token needs an administrator's token. Setup takes it from
+SATCHEL_ADMIN_TOKEN or prompts for it, sends it to the platform and does not store
+it. The admin API is at the platform's URL followed by /admin, or at --admin.
 
 Examples:
   satchel setup
@@ -34,19 +34,19 @@ Examples:
       --scope acme/web --backend local --pool 4
 `
 
-// adminTokenName is the variable with an administrator's credential.
+// adminTokenName is the variable with an administrator's token.
 const adminTokenName = "SATCHEL_ADMIN_TOKEN"
 
-// aiKinds are the issuers whose keys an AI on this machine makes superfluous.
+// aiKinds are the kinds of keys that a local backend does without.
 var aiKinds = []string{"ai", "anthropic", "azure-openai", "bedrock", "cohere", "deepseek", "gemini", "google-ai", "groq", "mistral", "openai", "openrouter", "vertex", "xai"}
 
-// setup is the state that the steps share.
+// setup is the state that the steps of the command share.
 type setup struct {
 	*program
 	where home
 	yes   bool
-	// result gets the JSON, and the program's own output what is said on the
-	// way. It is nil where no JSON was asked for.
+	// result gets the JSON; everything else goes to the standard error. It is nil
+	// without --json.
 	result io.Writer
 
 	file     *envFile
@@ -56,7 +56,7 @@ type setup struct {
 
 	needs        api.Readiness
 	integrations []api.Integration
-	local        map[string]string // what this machine has: the place by name
+	local        map[string]string // origins of local secrets, by name
 }
 
 func (p *program) setup(ctx context.Context, args []string) error {
@@ -64,13 +64,13 @@ func (p *program) setup(ctx context.Context, args []string) error {
 	flags := p.flags("setup")
 	where := flags.homeFlag()
 	asJSON := flags.jsonFlag()
-	flags.BoolVar(&s.yes, "yes", false, "ask nothing: take the flags, and the defaults for what they leave open")
+	flags.BoolVar(&s.yes, "yes", false, "ask no questions; use the flags, and defaults for the rest")
 	url := flags.String("platform", "", "base `URL` of the platform")
-	adminURL := flags.String("admin", "", "`URL` of the platform's admin API (default: the URL of the platform, and /admin)")
+	adminURL := flags.String("admin", "", "`URL` of the platform's admin API (default: the platform's URL followed by /admin)")
 	scope := flags.String("scope", "", "`SCOPE` of the runner, such as acme/web")
-	backend := flags.String("backend", "", "AI `BACKEND` of the jobs: platform (its key) or local (an installation that needs none)")
-	pool := flags.Int("pool", 0, "how `MANY` jobs to run at a time")
-	ca := flags.String("ca", "", "`FILE` with certificate authorities to trust besides the system's")
+	backend := flags.String("backend", "", "AI `BACKEND` of the jobs: platform (uses its key) or local (an installation that needs no key)")
+	pool := flags.Int("pool", 0, "run up to `N` jobs concurrently")
+	ca := flags.String("ca", "", "`FILE` with certificate authorities to trust in addition to the system's")
 	if _, err := flags.parseNone(args); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (p *program) setup(ctx context.Context, args []string) error {
 		s.program, s.result = &program{in: p.in, lines: p.lines, out: p.err, err: p.err}, p.out
 	}
 	if !s.yes && !s.interactive() {
-		return flags.wrong("it asks questions, and this is no terminal; answer with flags, and add --yes")
+		return flags.wrong("setup asks questions, and this is not a terminal; answer with flags and add --yes")
 	}
 
 	if err := s.begin(*url, settings{Admin: *adminURL, Scope: *scope, CA: *ca}); err != nil {
@@ -107,7 +107,7 @@ func (p *program) setup(ctx context.Context, args []string) error {
 	return s.reviewAndConnect(ctx)
 }
 
-// begin reads what setup wrote before, in which the flags in given win.
+// begin reads the files of an earlier setup. The flags in given override them.
 func (s *setup) begin(url string, given settings) error {
 	var err error
 	if s.settings, err = s.where.readSettings(); err != nil {
@@ -117,24 +117,24 @@ func (s *setup) begin(url string, given settings) error {
 		return err
 	}
 	if _, set := os.LookupEnv(tokenName); set {
-		return fmt.Errorf("%s is set in the environment, and would win over the token in %s; unset it first", tokenName, s.file.path)
+		return fmt.Errorf("%s in the environment would override the token in %s; unset it first", tokenName, s.file.path)
 	}
 	known, _ := s.file.get(urlName)
 	s.url = strings.TrimSuffix(cmp.Or(url, os.Getenv(urlName), known.Reveal()), "/")
 	if set := os.Getenv(urlName); set != "" && strings.TrimSuffix(set, "/") != s.url {
-		return fmt.Errorf("%s in the environment names another platform, and would win over %s; unset it first", urlName, s.file.path)
+		return fmt.Errorf("%s in the environment names another platform and would override %s; unset it first", urlName, s.file.path)
 	}
 	s.settings.Admin = cmp.Or(given.Admin, s.settings.Admin)
 	s.settings.Scope = cmp.Or(given.Scope, s.settings.Scope)
 	if s.settings.CA = cmp.Or(given.CA, s.settings.CA); s.settings.CA != "" {
-		// The program may be started elsewhere next time.
+		// The next command may start in another directory.
 		s.settings.CA, err = filepath.Abs(s.settings.CA)
 	}
 	return err
 }
 
-// reach finds the platform, the scope and the credential, and asks the platform
-// what it knows.
+// reach determines the platform, the scope and the administrator's token, and
+// fetches the readiness and the integrations of the scope.
 func (s *setup) reach(ctx context.Context) error {
 	if err := s.findPlace(ctx); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (s *setup) reach(ctx context.Context) error {
 	if s.admin, err = s.settings.adminClient(s.url, credential); err != nil {
 		return err
 	}
-	s.note("asking %s about %s", s.url, s.settings.Scope)
+	s.note("fetching the state of %s from %s", s.settings.Scope, s.url)
 	if s.needs, err = s.admin.Readiness(ctx, s.settings.Scope); err != nil {
 		return err
 	}
@@ -166,10 +166,10 @@ func (s *setup) reach(ctx context.Context) error {
 	return nil
 }
 
-// findPlace asks for the URL and the scope, unless they are known.
+// findPlace asks for the URL and the scope, unless flags or files have them.
 func (s *setup) findPlace(ctx context.Context) error {
 	if s.yes && (s.url == "" || s.settings.Scope == "") {
-		return &usageError{"it is not known where to connect; give --platform and --scope"}
+		return &usageError{"missing platform or scope; give --platform and --scope"}
 	}
 	if s.url != "" {
 		if err := providers.CheckURL(s.url); err != nil {
@@ -188,7 +188,7 @@ func (s *setup) findPlace(ctx context.Context) error {
 	var err error
 	s.settings.Scope, err = s.ask(ctx, "Scope of the runner, such as acme/web", "", func(answer string) error {
 		if answer == "" {
-			return errors.New("there is no default; write one")
+			return errors.New("missing scope; enter one")
 		}
 		return nil
 	})
@@ -204,9 +204,9 @@ func (s *setup) chooseBackend(ctx context.Context, choice string) error {
 			described = append(described, need.Name+", "+s.state(need))
 		}
 	}
-	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 1 of 3: the AI backend"))
-	fmt.Fprintf(s.out, "  %-8s  the platform's key: %s\n", backendPlatform, cmp.Or(strings.Join(described, "; "), "none is required"))
-	fmt.Fprintf(s.out, "  %-8s  an installation on this machine, without a key\n", backendLocal)
+	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 1 of 3: AI backend"))
+	fmt.Fprintf(s.out, "  %-8s  key from the platform: %s\n", backendPlatform, cmp.Or(strings.Join(described, "; "), "no key is required"))
+	fmt.Fprintf(s.out, "  %-8s  an installation on this machine that needs no key\n", backendLocal)
 	var err error
 	switch {
 	case choice != "":
@@ -227,20 +227,20 @@ func (s *setup) chooseBackend(ctx context.Context, choice string) error {
 
 func checkBackend(answer string) error {
 	if answer != backendPlatform && answer != backendLocal {
-		return fmt.Errorf("the backend is %s or %s", backendPlatform, backendLocal)
+		return fmt.Errorf("want %s or %s", backendPlatform, backendLocal)
 	}
 	return nil
 }
 
 // choosePool is step 2.
 func (s *setup) choosePool(ctx context.Context, choice int) error {
-	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 2 of 3: the size of the pool"))
+	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 2 of 3: pool size"))
 	switch {
 	case choice != 0:
 	case s.yes:
 		choice = s.settings.Pool
 	default:
-		answer, err := s.ask(ctx, "Jobs at a time", strconv.Itoa(s.settings.Pool), checkPool)
+		answer, err := s.ask(ctx, "Concurrent jobs", strconv.Itoa(s.settings.Pool), checkPool)
 		if err != nil {
 			return err
 		}
@@ -249,7 +249,7 @@ func (s *setup) choosePool(ctx context.Context, choice int) error {
 		}
 	}
 	s.settings.Pool = choice
-	fmt.Fprintf(s.out, "  jobs at a time: %d\n", choice)
+	fmt.Fprintf(s.out, "  concurrent jobs: %d\n", choice)
 	return nil
 }
 
@@ -260,8 +260,8 @@ func checkPool(answer string) error {
 	return nil
 }
 
-// missing returns what is required and neither on the platform nor here, nor
-// done without.
+// missing returns the required secrets that neither the platform nor this machine
+// has, without those that the backend does without.
 func (s *setup) missing() []api.ReadyItem {
 	return slices.DeleteFunc(slices.Clone(s.needs.Items), func(need api.ReadyItem) bool {
 		_, local := s.local[need.Name]
@@ -269,7 +269,7 @@ func (s *setup) missing() []api.ReadyItem {
 	})
 }
 
-// state says in a few words how a required secret is.
+// state describes a required secret in a few words.
 func (s *setup) state(need api.ReadyItem) string {
 	place, local := s.local[need.Name]
 	switch {

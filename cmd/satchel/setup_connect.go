@@ -17,7 +17,7 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// setupJSON is the result of setup for programs.
+// setupJSON is the output of setup with --json.
 type setupJSON struct {
 	Ready   bool        `json:"ready"`
 	TokenID string      `json:"token_id"`
@@ -26,8 +26,8 @@ type setupJSON struct {
 	Report  *reportJSON `json:"report,omitempty"`
 }
 
-// reviewAndConnect is step 3: it shows what it is about to do, creates the token,
-// writes the files, and connects unless something is missing.
+// reviewAndConnect is step 3: it shows the choices, creates the token, writes the
+// files, and connects unless a required secret is missing.
 func (s *setup) reviewAndConnect(ctx context.Context) error {
 	s.review()
 	if !s.yes {
@@ -47,7 +47,7 @@ func (s *setup) reviewAndConnect(ctx context.Context) error {
 	if err := s.where.writeSettings(s.settings); err != nil {
 		return fmt.Errorf("writing %s: %w", s.where.settings(), err)
 	}
-	fmt.Fprintf(s.out, "  settings written to %s\n\n", s.where.settings())
+	fmt.Fprintf(s.out, "  wrote settings to %s\n\n", s.where.settings())
 
 	result := setupJSON{TokenID: id, Created: created, Missing: []string{}}
 	for _, need := range s.missing() {
@@ -78,33 +78,33 @@ func (s *setup) reviewAndConnect(ctx context.Context) error {
 	return nil
 }
 
-// review prints what is about to be done, and what the platform knows.
+// review prints the choices, and the state of required secrets and integrations.
 func (s *setup) review() {
 	fmt.Fprintf(s.out, "\n%s\n", s.paint(s.out, bold, "Step 3 of 3: review and connect"))
 	rows := [][]string{
 		{"  platform", s.url},
 		{"  scope", s.settings.Scope},
 		{"  backend", s.settings.Backend},
-		{"  jobs at a time", strconv.Itoa(s.settings.Pool)},
+		{"  concurrent jobs", strconv.Itoa(s.settings.Pool)},
 	}
 	for _, need := range s.needs.Items {
 		rows = append(rows, []string{"  required", need.Name + ", " + s.state(need)})
 	}
 	for _, i := range s.integrations {
-		state := "has not minted yet"
+		state := "not minted yet"
 		switch {
 		case i.Problem != "":
 			state = i.Problem
 		case !i.Minted.IsZero():
 			state = "minted " + moment(i.Minted)
 		}
-		rows = append(rows, []string{"  integration", i.Name + " of " + i.Scope + ", " + state})
+		rows = append(rows, []string{"  integration", i.Name + " in " + i.Scope + ", " + state})
 	}
 	fmt.Fprint(s.out, text.Columns(rows))
 }
 
-// token sees to it that .env has a token for the scope, and returns its id: the
-// one that is there if it still serves, else a new one.
+// token makes sure that .env has a token for the scope, and returns its ID. It keeps
+// a token that is still valid, and creates another one otherwise.
 func (s *setup) token(ctx context.Context) (id string, created bool, err error) {
 	before, _ := s.file.get(tokenName)
 	ended := false
@@ -112,11 +112,11 @@ func (s *setup) token(ctx context.Context) (id string, created bool, err error) 
 	if wellFormed {
 		info, err := s.admin.Token(ctx, old)
 		if err == nil && s.serves(info) {
-			fmt.Fprintf(s.out, "  the token in %s is kept: %s\n", s.file.path, old)
+			fmt.Fprintf(s.out, "  kept token %s in %s\n", old, s.file.path)
 			return old, false, s.file.write(s.urlLine())
 		}
 		ended = err == nil && !alive(info)
-		// A token that this administrator may not see is another one's.
+		// A 4xx response means a token that this administrator may not see.
 		if refused, ok := errors.AsType[*admin.Error](err); err != nil && (!ok || refused.StatusCode >= 500) {
 			return "", false, err
 		}
@@ -128,9 +128,9 @@ func (s *setup) token(ctx context.Context) (id string, created bool, err error) 
 	if err := s.file.write(s.urlLine(), dotenv.Entry{Name: tokenName, Value: token}); err != nil {
 		return "", false, errors.Join(err, s.admin.RevokeToken(context.WithoutCancel(ctx), info.ID))
 	}
-	fmt.Fprintf(s.out, "  token %s created, and written to %s\n", info.ID, s.file.path)
+	fmt.Fprintf(s.out, "  created token %s and wrote it to %s\n", info.ID, s.file.path)
 	if wellFormed && !ended {
-		fmt.Fprintf(s.out, "  the one before, %s, is not revoked by this\n", old)
+		fmt.Fprintf(s.out, "  the previous token, %s, was not revoked\n", old)
 	}
 	return info.ID, true, nil
 }
@@ -139,22 +139,22 @@ func (s *setup) urlLine() dotenv.Entry {
 	return dotenv.Entry{Name: urlName, Value: bundle.NewValue(s.url)}
 }
 
-// serves reports whether a token is what setup would create.
+// serves reports whether a token is as setup would create it.
 func (s *setup) serves(info api.Token) bool {
 	return info.Scope == s.settings.Scope && slices.Equal(info.Waived, s.settings.Without) && alive(info)
 }
 
-// alive reports whether a token has not ended yet.
+// alive reports whether a token is neither expired nor revoked.
 func alive(info api.Token) bool {
 	now := time.Now()
 	return (info.Expires.IsZero() || info.Expires.After(now)) && (info.Revoked.IsZero() || info.Revoked.After(now))
 }
 
-// sayMissing says what keeps the runner from going online, and where to add it.
+// sayMissing lists the missing secrets, and where to add them.
 func (s *setup) sayMissing() {
-	fmt.Fprintf(s.out, "%s: the runner does not go online without what is required.\n", s.status(s.out, "not ready"))
+	fmt.Fprintf(s.out, "%s: the runner does not connect while a required secret is missing.\n", s.status(s.out, "not ready"))
 	for _, need := range s.missing() {
 		fmt.Fprintf(s.out, "  %s is %s: %s\n", text.Printable(need.Name), s.status(s.out, string(need.Status)), text.Printable(need.Detail))
 	}
-	fmt.Fprintf(s.out, "The token is created. When that is done, `satchel check` says whether the runner is ready.\n")
+	fmt.Fprintf(s.out, "The token was created. Add the missing secrets, then run `satchel check`.\n")
 }

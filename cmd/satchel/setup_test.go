@@ -13,7 +13,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// lineOf returns the value of a name in .env, and fails if there are two.
+// lineOf returns the value of a name in .env.
 func lineOf(t *testing.T, name string) string {
 	t.Helper()
 	file, err := readEnvFile(".env")
@@ -23,7 +23,7 @@ func lineOf(t *testing.T, name string) string {
 	return value.Reveal()
 }
 
-// flagsOf are the flags that answer everything.
+// flagsOf returns a command line of setup that answers all questions.
 func (p *platform) flagsOf(more ...string) []string {
 	return append([]string{"setup", "--yes", "--platform", p.url, "--ca", p.ca, "--scope", "acme/web"}, more...)
 }
@@ -35,8 +35,8 @@ func TestSetup(t *testing.T) {
 		require.NoError(t, os.WriteFile(".env", []byte("# mine\nEDITOR_THEME=dark\n"), 0o644))
 
 		got := p.runner(t, p.flagsOf("--pool", "3")...).must(t, 0)
-		require.Contains(t, got.out, "required        ANTHROPIC_API_KEY, present, from vault acme", "the review says what the platform knows")
-		require.Contains(t, got.out, "token accepted", "it ends with the readiness checklist")
+		require.Contains(t, got.out, "required         ANTHROPIC_API_KEY, present, from vault acme", "the review shows the required secrets")
+		require.Contains(t, got.out, "token accepted", "the output ends with the readiness report")
 		require.Contains(t, got.out, "ready:")
 
 		require.Equal(t, p.url, lineOf(t, urlName))
@@ -44,7 +44,7 @@ func TestSetup(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, tokens, 1)
 		require.Equal(t, tokens[0].ID, idOf(t, lineOf(t, tokenName)), "the token of the platform is in .env")
-		require.Empty(t, tokens[0].Waived, "the platform's key is used")
+		require.Empty(t, tokens[0].Waived, "the platform's key is still required")
 		src, err := os.ReadFile(".env")
 		require.NoError(t, err)
 		require.True(t, strings.HasPrefix(string(src), "# mine\nEDITOR_THEME=dark\n"), "other lines stay")
@@ -62,15 +62,15 @@ func TestSetup(t *testing.T) {
 		p := startPlatform(t, needsKey)
 		got := p.runner(t, p.flagsOf()...).must(t, codeFailed)
 		require.Contains(t, got.out, "ANTHROPIC_API_KEY is missing: put it into acme, or into the scope of the runner; get one from the console of Anthropic",
-			"it says where to add what is missing")
-		require.Zero(t, p.bootstraps.Load(), "it does not go online")
+			"the output tells where to add the secret")
+		require.Zero(t, p.bootstraps.Load(), "it does not connect")
 		tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 		require.NoError(t, err)
-		require.Len(t, tokens, 1, "the token is created all the same")
+		require.Len(t, tokens, 1, "it creates the token")
 		require.Equal(t, tokens[0].ID, idOf(t, lineOf(t, tokenName)))
 
 		got = p.runner(t, "check").must(t, codeFailed)
-		require.Contains(t, got.out, "failed   secret ANTHROPIC_API_KEY", "the runner knows what the platform requires")
+		require.Contains(t, got.out, "failed   secret ANTHROPIC_API_KEY", "check knows the required secrets of the platform")
 		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
 		p.runner(t, "check").must(t, 0)
 	})
@@ -90,7 +90,7 @@ func TestSetup(t *testing.T) {
 		require.Contains(t, got.out, "ANTHROPIC_API_KEY, not needed")
 		tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 		require.NoError(t, err)
-		require.Equal(t, []string{"ANTHROPIC_API_KEY"}, tokens[0].Waived, "the token does without the key of the AI, and nothing else")
+		require.Equal(t, []string{"ANTHROPIC_API_KEY"}, tokens[0].Waived, "only the key of the AI is waived")
 		p.runner(t, "check").must(t, 0)
 	})
 
@@ -100,21 +100,21 @@ func TestSetup(t *testing.T) {
 		p.setUp(t)
 		before := lineOf(t, tokenName)
 		again := p.runner(t, "setup", "--yes", "--pool", "5").must(t, 0)
-		require.Contains(t, again.out, "is kept", "what is known from the first time is not asked")
+		require.Contains(t, again.out, "kept token ", "answers of the first setup are kept")
 		require.Equal(t, before, lineOf(t, tokenName))
 
 		again = p.runner(t, "setup", "--yes", "--backend", "local").must(t, 0)
-		require.Contains(t, again.out, "the one before, "+idOf(t, before)+", is not revoked by this")
+		require.Contains(t, again.out, "the previous token, "+idOf(t, before)+", was not revoked")
 		after := lineOf(t, tokenName)
 		require.NotEqual(t, before, after, "another backend needs another token")
 
 		require.NoError(t, p.vault.RevokeToken(t.Context(), idOf(t, after)))
 		again = p.runner(t, "setup", "--yes").must(t, 0)
 		require.NotEqual(t, after, lineOf(t, tokenName), "a revoked token is replaced")
-		require.NotContains(t, again.out, "the one before", "nothing is left to be done about it")
+		require.NotContains(t, again.out, "previous token", "a revoked token needs no action")
 		tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 		require.NoError(t, err)
-		require.Len(t, tokens, 3, "no token was issued without need")
+		require.Len(t, tokens, 3, "no needless token was issued")
 	})
 
 	t.Run("prints JSON", func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestSetup(t *testing.T) {
 		tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 		require.NoError(t, err)
 		require.Len(t, tokens, 1)
-		require.False(t, tokens[0].Revoked.IsZero(), "nobody has the token, so nobody may use it")
+		require.False(t, tokens[0].Revoked.IsZero(), "the lost token was revoked")
 	})
 }
 
@@ -152,21 +152,21 @@ func TestSetup_Refused(t *testing.T) {
 		code int
 		says string
 	}{
-		"no terminal":        {args: []string{"setup"}, code: codeUsage, says: "add --yes"},
-		"no platform":        {args: []string{"setup", "--yes"}, code: codeUsage, says: "give --platform and --scope"},
-		"no credential":      {env: map[string]string{adminTokenName: ""}, code: codeFailed, says: adminTokenName + " is not set"},
-		"a wrong credential": {env: map[string]string{adminTokenName: "wrong"}, code: codeFailed, says: "give the credential of an administrator, in " + adminTokenName},
-		"a scope of others":  {args: []string{"--scope", "globex"}, code: codeFailed, says: "403"},
-		"no admin API":       {args: []string{"--admin", "https://127.0.0.1:1/admin"}, code: codeFailed, says: "GET https://127.0.0.1:1/admin/v1/readiness"},
-		"no URL":             {args: []string{"--platform", "ftp://example.com"}, code: codeFailed, says: "https"},
-		"plain text":         {args: []string{"--platform", "http://192.0.2.1"}, code: codeFailed, says: "; use https"},
-		"no scope":           {args: []string{"--scope", "Not A Scope"}, code: codeFailed, says: "this is no scope"},
-		"an unknown backend": {args: []string{"--backend", "cloud"}, code: codeUsage, says: "platform or local"},
-		"a pool of less":     {args: []string{"--pool", "-1"}, code: codeUsage, says: "from 1 to"},
-		"a pool of none":     {args: []string{"--pool", "0"}, code: codeUsage, says: "from 1 to"},
-		"a token around":     {env: map[string]string{tokenName: "rnt_x"}, code: codeFailed, says: "is set in the environment"},
-		"another platform":   {env: map[string]string{urlName: "https://elsewhere.example.com"}, code: codeFailed, says: "names another platform"},
-		"no certificates":    {args: []string{"--ca", empty}, code: codeFailed, says: "no certificate"},
+		"no terminal":                {args: []string{"setup"}, code: codeUsage, says: "add --yes"},
+		"no platform":                {args: []string{"setup", "--yes"}, code: codeUsage, says: "give --platform and --scope"},
+		"no credential":              {env: map[string]string{adminTokenName: ""}, code: codeFailed, says: adminTokenName + " is not set"},
+		"a wrong credential":         {env: map[string]string{adminTokenName: "wrong"}, code: codeFailed, says: "set " + adminTokenName + " to an administrator's token"},
+		"a foreign scope":            {args: []string{"--scope", "globex"}, code: codeFailed, says: "403"},
+		"no admin API":               {args: []string{"--admin", "https://127.0.0.1:1/admin"}, code: codeFailed, says: "GET https://127.0.0.1:1/admin/v1/readiness"},
+		"an invalid URL":             {args: []string{"--platform", "ftp://example.com"}, code: codeFailed, says: "https"},
+		"plain HTTP":                 {args: []string{"--platform", "http://192.0.2.1"}, code: codeFailed, says: "; use https"},
+		"an invalid scope":           {args: []string{"--scope", "Not A Scope"}, code: codeFailed, says: "acme/web/pool-a"},
+		"an unknown backend":         {args: []string{"--backend", "cloud"}, code: codeUsage, says: "platform or local"},
+		"a negative pool":            {args: []string{"--pool", "-1"}, code: codeUsage, says: "from 1 to"},
+		"an empty pool":              {args: []string{"--pool", "0"}, code: codeUsage, says: "from 1 to"},
+		"a token in the environment": {env: map[string]string{tokenName: "rnt_x"}, code: codeFailed, says: "in the environment would override the token"},
+		"another platform":           {env: map[string]string{urlName: "https://elsewhere.example.com"}, code: codeFailed, says: "names another platform"},
+		"no certificates":            {args: []string{"--ca", empty}, code: codeFailed, says: "no certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startPlatform(t, needsKey)
@@ -178,7 +178,7 @@ func TestSetup_Refused(t *testing.T) {
 				args = p.flagsOf(args...)
 			}
 			got := p.runner(t, args...).must(t, c.code)
-			require.Contains(t, got.errOut, c.says, "the error names the fix")
+			require.Contains(t, got.errOut, c.says, "the error names a fix")
 			tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 			require.NoError(t, err)
 			require.Empty(t, tokens)
@@ -192,9 +192,9 @@ func TestSetup_Refused(t *testing.T) {
 func TestHint_AdminURL(t *testing.T) {
 	p := startPlatform(t)
 	got := p.runner(t, p.flagsOf("--admin", p.url+"/elsewhere")...).must(t, codeFailed)
-	require.Contains(t, got.errOut, "expected at the platform's URL and /admin; --admin of `satchel setup` names another place")
+	require.Contains(t, got.errOut, "expected at the platform's URL followed by /admin; `satchel setup --admin URL` sets another one")
 	got = p.runner(t, "setup", "--yes", "--platform", p.url, "--scope", "acme/web").must(t, codeFailed)
-	require.Contains(t, got.errOut, "or to the file of --ca of `satchel setup`", "who has no Go program has flags")
+	require.Contains(t, got.errOut, "or to the file of `satchel setup --ca`", "the error names a flag instead of a Go field")
 }
 
 func TestSettings_CA(t *testing.T) {

@@ -8,5 +8,5 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signalNamed returns the signal called name, such as SIGHUP, or 0.
+// signalNamed returns the signal with the given name, such as SIGHUP, or 0.
 func signalNamed(name string) syscall.Signal { return unix.SignalNum(name) }

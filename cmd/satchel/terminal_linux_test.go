@@ -16,13 +16,13 @@ import (
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
-// session is a program at a terminal of its own.
+// session is the program at its own terminal.
 type session struct {
 	keyboard *os.File // the other end of the terminal
 	screen   *safeBuffer
 	cmd      *exec.Cmd
 	read     chan struct{} // closed when the screen has everything
-	seen     int           // what expect has gone over
+	seen     int           // the length of the screen that expect has matched
 }
 
 // openTerminal returns both ends of a new terminal.
@@ -58,12 +58,12 @@ func startSession(t *testing.T, env []string, args ...string) *session {
 	require.NoError(t, tty.Close())
 	go func() {
 		defer close(s.read)
-		_, _ = io.Copy(s.screen, keyboard) // ends with EIO when the program has
+		_, _ = io.Copy(s.screen, keyboard) // ends with EIO after the program
 	}()
 	return s
 }
 
-// expect waits until text appears behind what was expected before.
+// expect waits until text appears after the last expected text.
 func (s *session) expect(t *testing.T, text string) {
 	t.Helper()
 	for {
@@ -82,7 +82,7 @@ func (s *session) expect(t *testing.T, text string) {
 	}
 }
 
-// answer waits for the end of a question and writes a line.
+// answer waits for a question and types a line.
 func (s *session) answer(t *testing.T, question, line string) {
 	t.Helper()
 	s.expect(t, question)
@@ -112,10 +112,10 @@ func TestSetup_Terminal(t *testing.T) {
 		s.answer(t, "URL of the platform", "satchel")
 		s.answer(t, "URL of the platform", p.url+"/")
 		s.answer(t, "Scope of the runner", "acme/web")
-		s.answer(t, "(it is not shown)", adminToken)
+		s.answer(t, "(hidden)", adminToken)
 		s.answer(t, "Backend", "cloud")
-		s.answer(t, "the backend is platform or local", "")
-		s.answer(t, "Jobs at a time", "many")
+		s.answer(t, "want platform or local", "")
+		s.answer(t, "Concurrent jobs", "many")
 		s.answer(t, "want a number", "4")
 		s.expect(t, "required")
 		s.answer(t, "Connect (yes or no)", "")
@@ -139,27 +139,27 @@ func TestSetup_Terminal(t *testing.T) {
 		code, screen := s.end(t)
 		require.Equal(t, codeFailed, code, screen)
 		require.Contains(t, screen, "nothing was changed")
-		require.NotContains(t, screen, "\x1b", "NO_COLOR is minded")
+		require.NotContains(t, screen, "\x1b", "NO_COLOR is honored")
 
 		s = startSession(t, env, flags...)
-		s.answer(t, "Connect (yes or no)", "\x04") // the end of the input
+		s.answer(t, "Connect (yes or no)", "\x04") // end of input
 		code, screen = s.end(t)
 		require.Equal(t, codeFailed, code, screen)
 		require.Contains(t, screen, "the input ended; nothing was changed")
 
 		s = startSession(t, append(env, adminTokenName+"="), flags...)
-		s.answer(t, "(it is not shown)", "")
+		s.answer(t, "(hidden)", "")
 		code, screen = s.end(t)
 		require.Equal(t, codeFailed, code, screen)
-		require.Contains(t, screen, "no administrator's token was given; nothing was changed")
+		require.Contains(t, screen, "missing administrator's token; nothing was changed")
 
 		s = startSession(t, append(env, adminTokenName+"="), flags...)
-		s.answer(t, "(it is not shown)", "\x03") // an interrupt
+		s.answer(t, "(hidden)", "\x03") // SIGINT
 		code, screen = s.end(t)
 		require.Equal(t, codeFailed, code, screen)
 		terminal, err := unix.IoctlGetTermios(int(s.keyboard.Fd()), unix.TCGETS)
 		require.NoError(t, err)
-		require.NotZero(t, terminal.Lflag&unix.ECHO, "the terminal shows what is written again")
+		require.NotZero(t, terminal.Lflag&unix.ECHO, "the echo is restored")
 
 		left, err := os.ReadDir(".")
 		require.NoError(t, err)

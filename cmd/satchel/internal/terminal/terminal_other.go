@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-// Package terminal asks a terminal not to show what is written there.
+// Package terminal detects terminals and hides what the user types.
 package terminal
 
 import (
@@ -8,13 +8,13 @@ import (
 	"os"
 )
 
-// Is reports whether f is a terminal, as far as its mode tells.
+// Is reports whether f is a character device, which includes terminals.
 func Is(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// HideInput fails: what is written here would be shown.
+// HideInput always fails, because this system's terminals are not supported.
 func HideInput(*os.File) (restore func() error, err error) {
-	return nil, errors.New("a terminal of this system cannot hide what is written; set the variable in place of it")
+	return nil, errors.New("terminals cannot hide input on this system; set the environment variable instead")
 }

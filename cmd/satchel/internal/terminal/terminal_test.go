@@ -13,5 +13,5 @@ func TestIs(t *testing.T) {
 	defer file.Close()
 	require.False(t, Is(file))
 	_, err = HideInput(file)
-	require.Error(t, err, "nothing shows there what is written")
+	require.Error(t, err, "a file has no echo to turn off")
 }
