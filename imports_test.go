@@ -40,6 +40,7 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"keyring/gcpkms", "keyring, Google", "a key service knows keyring and its own SDK"},
 	{"keyring/hashivault", "keyring, HashiCorp", "a key service knows keyring and its own SDK"},
 	{"keyring/keyringtest", "keyring", "a suite knows the contract that it checks and no implementation"},
+	{"keyring/internal/kmstest", "keyring, keyring/keyringtest, testify", "tests that key services share know their contract and no service"},
 
 	{"vault/store", "keyring", "the contract of a storage is about rows: it does not know the vault"},
 	{"vault/store/storetest", "keyring, vault/store, internal/suite, testify", "a suite knows the contract that it checks and no implementation"},

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 func TestGroup_Allocations(t *testing.T) {

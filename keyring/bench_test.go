@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 // Each benchmark measures Group.Open beside plain AES-256-GCM with buffers

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 // pairs returns a context of n pairs.

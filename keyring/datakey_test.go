@@ -15,9 +15,10 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 func TestDataKey_MAC(t *testing.T) {

@@ -6,8 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 // FuzzGroup_Open: no bytes but those that were sealed open, and none panic.
@@ -25,7 +26,7 @@ func FuzzGroup_Open(f *testing.F) {
 			return
 		}
 		require.Nil(t, got)
-		requireClass(t, err, "")
+		requireRejected(t, err, "")
 	})
 }
 
@@ -69,7 +70,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		key, err := keys.OpenKey(t.Context(), b, nil)
 		require.Nil(t, key)
-		requireClass(t, err, "no record was made with this key")
+		requireRejected(t, err, "no record was made with this key")
 		why, stale := keys.Stale(b)
 		require.Equal(t, why != "", stale)
 	})
@@ -123,6 +124,6 @@ func FuzzOpenEnvelope(f *testing.F) {
 			return
 		}
 		require.Nil(t, got)
-		requireClass(t, err, "")
+		requireRejected(t, err, "")
 	})
 }

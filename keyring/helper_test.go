@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/keyring/local"
-	"github.com/stretchr/testify/require"
 )
 
 // The contexts of a vault, for one tenant and one scope of it.

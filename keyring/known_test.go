@@ -14,9 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/local"
-	"github.com/stretchr/testify/require"
 )
 
 // The files in testdata were written once, by another implementation in another

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 func TestGroup_Open(t *testing.T) {

@@ -10,9 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/stretchr/testify/require"
 )
 
 // testdata/reader.mjs knows the format from its page alone, in another language
@@ -186,7 +187,7 @@ func notNil(c keyring.Context) keyring.Context {
 	return full
 }
 
-func TestNode_ReaderFitsOnAPage(t *testing.T) {
+func TestNode_ReaderSize(t *testing.T) {
 	content, err := os.ReadFile("testdata/reader.mjs")
 	require.NoError(t, err)
 	require.Less(t, bytes.Count(content, []byte("\n")), 60, "the format is simple enough to be read in under 60 lines")

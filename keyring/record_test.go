@@ -6,8 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 // part is one length-prefixed field of a record.

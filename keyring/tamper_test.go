@@ -8,9 +8,10 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
-	"github.com/stretchr/testify/require"
 )
 
 // The tamper matrix: whatever is changed, the answer is the right class, no
@@ -228,7 +229,7 @@ func TestTamper_Envelope(t *testing.T) {
 			case at >= messageAt+6, at >= 10 && at < 26, at < 0 && len(changed) > len(envelope):
 				require.ErrorIs(t, err, keyring.ErrTampered, what)
 			default:
-				requireClass(t, err, what)
+				requireRejected(t, err, what)
 			}
 		})
 		for what, c := range otherContexts(acme) {
@@ -254,8 +255,8 @@ func TestTamper_Envelope(t *testing.T) {
 	})
 }
 
-// requireClass asserts that an error is one of the three that bad bytes give.
-func requireClass(t *testing.T, err error, what string) {
+// requireRejected asserts that an error has one of the three classes for invalid bytes.
+func requireRejected(t *testing.T, err error, what string) {
 	t.Helper()
 	bad := errors.Is(err, keyring.ErrMalformed) || errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrNoKey)
 	require.True(t, bad, "%s: %v", what, err)

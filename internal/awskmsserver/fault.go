@@ -1,6 +1,7 @@
 package awskmsserver
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -60,12 +61,12 @@ func Cut(http.Handler, []byte) http.Handler {
 	return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 }
 
-// Hang does not answer. It sends to arrived when a request is there, and to gone
-// when its client has given up.
-func Hang(arrived, gone chan<- struct{}) Fault {
+// Hang sends no response. It sends the context of a request to arrived, and sends
+// to gone after the client has closed the request.
+func Hang(arrived chan<- context.Context, gone chan<- struct{}) Fault {
 	return func(http.Handler, []byte) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			arrived <- struct{}{}
+			arrived <- r.Context()
 			<-r.Context().Done()
 			gone <- struct{}{}
 		})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
 	"github.com/satchelhq/satchel/keyring"
 )
 

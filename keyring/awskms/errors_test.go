@@ -2,27 +2,25 @@ package awskms_test
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/internal/awskmsserver"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/awskms"
-	"github.com/stretchr/testify/require"
+	"github.com/satchelhq/satchel/keyring/internal/kmstest"
 )
 
-func TestEachErrorCodeHasItsClass(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
+func TestErrors_Codes(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
 	for _, row := range []struct {
 		code   string
 		status int
@@ -55,30 +53,33 @@ func TestEachErrorCodeHasItsClass(t *testing.T) {
 		{"InternalFailure", 500, keyring.ErrUnavailable},
 		{"ServiceUnavailable", 503, keyring.ErrUnavailable},
 	} {
-		t.Run(row.code, func(t *testing.T) {
-			kek.server.Break(awskmsserver.Refuse(row.status, row.code))
-			kek.requireBoth(t, w, row.class)
-			_, err := kek.Unwrap(t.Context(), w, acme)
-			require.True(t, strings.HasSuffix(err.Error(), ": "+row.code), "the error ends with the code, got %q", err)
+		faults = append(faults, kmstest.Fault{
+			Name: row.code, Set: func() { kek.server.Break(awskmsserver.Refuse(row.status, row.code)) },
+			Wrap: row.class, Unwrap: row.class, Ends: ": " + row.code,
 		})
 	}
+	kmstest.RunFaults(t, kek, faults...)
 }
 
-func TestTheStateOfTheKeyIsTold(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
+func TestErrors_KeyState(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
 	for _, state := range []awskmsserver.State{awskmsserver.Disabled, awskmsserver.PendingDeletion} {
-		kek.server.SetState(kek.arn, state)
-		kek.requireBoth(t, w, keyring.ErrKeyState)
+		faults = append(faults, kmstest.Fault{
+			Name: string(state), Set: func() { kek.server.SetState(kek.arn, state) },
+			Wrap: keyring.ErrKeyState, Unwrap: keyring.ErrKeyState,
+		})
 	}
+	w := kmstest.RunFaults(t, kek, faults...)
 	kek.server.SetState(kek.arn, awskmsserver.Enabled)
-	requireOpens(t, kek, w)
+	kmstest.RequireUnwraps(t, kek, w)
 }
 
-func TestOnlyWhatMayPassIsTriedAgain(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
-	kek.calls()
+// Only temporary failures are retried.
+func TestErrors_Retries(t *testing.T) {
+	kek := newTestKEK(t)
+	w := kmstest.Wrap(t, kek)
+	kek.Calls()
 	for code, calls := range map[string]int{
 		"ThrottlingException":   3,
 		"KMSInternalException":  3,
@@ -91,35 +92,33 @@ func TestOnlyWhatMayPassIsTriedAgain(t *testing.T) {
 			status = http.StatusInternalServerError
 		}
 		kek.server.Break(awskmsserver.Refuse(status, code))
-		_, err := kek.Unwrap(t.Context(), w, acme)
+		_, err := kek.Unwrap(t.Context(), w, kmstest.Tenant)
 		require.Error(t, err)
-		require.Equal(t, calls, kek.calls(), "calls on %s", code)
+		require.Equal(t, calls, kek.Calls(), "calls on %s", code)
 	}
 }
 
-func TestWhatIsNotTheServicesAnswerIsUnavailable(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
-	for name, fault := range map[string]awskmsserver.Fault{
-		"a connection cut":             awskmsserver.Cut,
-		"a page of a proxy":            awskmsserver.Answer(200, "<html>sign in</html>"),
-		"a refusal of a proxy":         awskmsserver.Answer(403, "<html>forbidden</html>"),
-		"a refusal with no body":       awskmsserver.Answer(403, ""),
-		"a refusal with no code":       awskmsserver.Answer(400, `{"message":"no"}`),
-		"a failure of a gateway":       awskmsserver.Answer(502, "bad gateway"),
-		"an empty answer":              awskmsserver.Answer(200, ""),
-		"half an answer":               awskmsserver.Answer(200, `{"KeyId":"arn:`),
-		"an answer of another form":    awskmsserver.Answer(200, `[1,2,3]`),
-		"a ciphertext that is no text": awskmsserver.Answer(200, `{"CiphertextBlob":"***","Plaintext":"***"}`),
-	} {
-		t.Run(name, func(t *testing.T) {
-			kek.server.Break(fault)
-			kek.requireBoth(t, w, keyring.ErrUnavailable)
-		})
+func TestErrors_InvalidResponse(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
+	for name, set := range kek.each(map[string]awskmsserver.Fault{
+		"a closed connection":        awskmsserver.Cut,
+		"a page of a proxy":          awskmsserver.Answer(200, "<html>sign in</html>"),
+		"a refusal of a proxy":       awskmsserver.Answer(403, "<html>forbidden</html>"),
+		"a refusal without a body":   awskmsserver.Answer(403, ""),
+		"a refusal without a code":   awskmsserver.Answer(400, `{"message":"no"}`),
+		"a failure of a gateway":     awskmsserver.Answer(502, "bad gateway"),
+		"an empty response":          awskmsserver.Answer(200, ""),
+		"half a response":            awskmsserver.Answer(200, `{"KeyId":"arn:`),
+		"a response of another form": awskmsserver.Answer(200, `[1,2,3]`),
+		"a ciphertext not in base64": awskmsserver.Answer(200, `{"CiphertextBlob":"***","Plaintext":"***"}`),
+	}) {
+		faults = append(faults, kmstest.Fault{Name: name, Set: set, Wrap: keyring.ErrUnavailable, Unwrap: keyring.ErrUnavailable})
 	}
+	kmstest.RunFaults(t, kek, faults...)
 }
 
-func TestAServiceThatIsNotThereIsUnavailable(t *testing.T) {
+func TestErrors_ConnectionRefused(t *testing.T) {
 	kek, err := awskms.New(kms.New(kms.Options{
 		Region:       region,
 		BaseEndpoint: aws.String("http://127.0.0.1:1"),
@@ -127,14 +126,14 @@ func TestAServiceThatIsNotThereIsUnavailable(t *testing.T) {
 			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "a-secret-access-key-of-some-length"}, nil
 		}),
 		RetryMaxAttempts: 1,
-	}), "arn:aws:kms:eu-central-1:111122223333:key/"+keyID)
+	}), keyARN)
 	require.NoError(t, err)
-	_, err = kek.Wrap(t.Context(), dek, acme)
-	requireClass(t, err, keyring.ErrUnavailable)
-	require.ErrorContains(t, err, "dial tcp 127.0.0.1:1", "the error says what was not reached")
+	_, err = kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+	kmstest.RequireClass(t, err, keyring.ErrUnavailable)
+	require.ErrorContains(t, err, "dial tcp 127.0.0.1:1", "the error names the address")
 }
 
-func TestCredentialsThatFailAreTheCauseOfTheirOwnError(t *testing.T) {
+func TestErrors_Credentials(t *testing.T) {
 	metadata := &smithy.OperationError{ServiceID: "ec2imds", OperationName: "GetMetadata", Err: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}},
 		Err:      errors.New("request to EC2 IMDS failed"),
@@ -142,7 +141,7 @@ func TestCredentialsThatFailAreTheCauseOfTheirOwnError(t *testing.T) {
 	for _, row := range []struct {
 		failure error
 		class   error
-		says    string
+		text    string
 	}{
 		{&smithy.GenericAPIError{Code: "AccessDenied", Message: "not allowed to assume the role"}, keyring.ErrDenied, "AccessDenied"},
 		{errors.New("no metadata service"), keyring.ErrUnavailable, "check the client's endpoint, network and credentials"},
@@ -151,16 +150,16 @@ func TestCredentialsThatFailAreTheCauseOfTheirOwnError(t *testing.T) {
 		kek, err := awskms.New(kms.New(kms.Options{
 			Region:      region,
 			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, row.failure }),
-		}), "arn:aws:kms:eu-central-1:111122223333:key/"+keyID)
+		}), keyARN)
 		require.NoError(t, err)
-		_, err = kek.Wrap(t.Context(), dek, acme)
-		requireClass(t, err, row.class)
-		require.ErrorContains(t, err, row.says)
+		_, err = kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+		kmstest.RequireClass(t, err, row.class)
+		require.ErrorContains(t, err, row.text)
 		require.NotContains(t, err.Error(), row.failure.Error(), "only codes are repeated")
 	}
 }
 
-// failingAPI fails as a client of someone's own might: without HTTP.
+// A failingAPI fails without HTTP, as a custom client might.
 type failingAPI struct{ err error }
 
 func (a failingAPI) Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error) {
@@ -171,68 +170,25 @@ func (a failingAPI) Decrypt(context.Context, *kms.DecryptInput, ...func(*kms.Opt
 	return nil, a.err
 }
 
-func TestAnUnknownCodeIsADenialUnlessTheServerIsAtFault(t *testing.T) {
+// An unknown code is a denial unless the server is at fault.
+func TestErrors_UnknownCode(t *testing.T) {
 	for fault, class := range map[smithy.ErrorFault]error{
 		smithy.FaultUnknown: keyring.ErrDenied,
 		smithy.FaultClient:  keyring.ErrDenied,
 		smithy.FaultServer:  keyring.ErrUnavailable,
 	} {
-		kek, err := awskms.New(failingAPI{&smithy.GenericAPIError{Code: "SomethingNew", Fault: fault}}, "arn:aws:kms:eu-central-1:111122223333:key/"+keyID)
+		kek, err := awskms.New(failingAPI{&smithy.GenericAPIError{Code: "SomethingNew", Fault: fault}}, keyARN)
 		require.NoError(t, err)
-		_, err = kek.Wrap(t.Context(), dek, acme)
-		requireClass(t, err, class)
+		_, err = kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+		kmstest.RequireClass(t, err, class)
 	}
 }
 
-func TestATimeoutOfTheClientIsNotTheCallers(t *testing.T) {
-	kek, err := awskms.New(failingAPI{context.DeadlineExceeded}, "arn:aws:kms:eu-central-1:111122223333:key/"+keyID)
+// A timeout of the client is an outage, not the end of the caller's context.
+func TestErrors_ClientTimeout(t *testing.T) {
+	kek, err := awskms.New(failingAPI{context.DeadlineExceeded}, keyARN)
 	require.NoError(t, err)
-	_, err = kek.Wrap(t.Context(), dek, acme)
-	requireClass(t, err, keyring.ErrUnavailable)
+	_, err = kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+	kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 	require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
-}
-
-func TestNoErrorHoldsAKeyOrABlobOrWhatTheServerSaid(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
-	echo := base64.StdEncoding.EncodeToString(dek)
-	for name, fault := range map[string]awskmsserver.Fault{
-		"a message that repeats the request": awskmsserver.Refuse(400, "AccessDeniedException"),
-		"a code that repeats the key":        awskmsserver.Refuse(400, echo),
-		"a code that repeats the blob":       awskmsserver.Refuse(500, base64.StdEncoding.EncodeToString(w.Blob)),
-		"a code that is the key":             awskmsserver.Refuse(400, string(dek)),
-		"an answer that cannot be read":      awskmsserver.Answer(200, string(dek)+echo),
-		"an error that cannot be read":       awskmsserver.Answer(400, string(dek)+echo),
-		"an answer of another key": awskmsserver.Edit(func(answer map[string]any) {
-			answer["KeyId"] = string(dek)
-		}),
-		"a plaintext and no key": awskmsserver.Edit(func(answer map[string]any) { delete(answer, "KeyId") }),
-	} {
-		kek.server.Break(fault)
-		_, wrapErr := kek.Wrap(t.Context(), dek, acme)
-		_, unwrapErr := kek.Unwrap(t.Context(), w, acme)
-		requireQuiet(t, name, wrapErr, w.Blob)
-		requireQuiet(t, name, unwrapErr, w.Blob)
-	}
-	kek.server.Break(nil)
-	_, err := kek.Unwrap(t.Context(), w, keyring.Context{"tenant": "another"})
-	requireQuiet(t, "another context", err, w.Blob)
-	_, err = kek.Unwrap(t.Context(), keyring.WrappedKey{KEK: keyring.KEKID{Service: "fake"}, Blob: w.Blob}, acme)
-	requireQuiet(t, "another KEK", err, w.Blob)
-}
-
-// requireQuiet requires that err shows neither the data key nor blob, in any
-// form, nor the text that a server sent.
-func requireQuiet(t *testing.T, name string, err error, blob []byte) {
-	t.Helper()
-	require.Error(t, err, name)
-	text := fmt.Sprintf("%v %+v %#v %s", err, err, err, errors.Unwrap(err))
-	for _, secret := range [][]byte{dek, dek[:16], blob, blob[len(blob)-24:]} {
-		for _, form := range []string{
-			string(secret), hex.EncodeToString(secret), base64.RawStdEncoding.EncodeToString(secret), fmt.Sprint(secret),
-		} {
-			require.NotContains(t, text, form, name)
-		}
-	}
-	require.NotContains(t, text, "EncryptionContext", "%s: an error does not repeat the request", name)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/awskms"
 )

@@ -1,35 +1,34 @@
 package awskms_test
 
 import (
-	"bytes"
+	"context"
+	"encoding/base64"
 	"net/http"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/awskmsserver"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/awskms"
-	"github.com/stretchr/testify/require"
 )
 
 const (
 	region = "eu-central-1"
 	keyID  = "1234abcd-12ab-34cd-56ef-1234567890ab"
 	mrkID  = "mrk-1234abcd12ab34cd56ef1234567890ab"
+	keyARN = "arn:aws:kms:eu-central-1:111122223333:key/" + keyID
 )
 
-var (
-	acme = keyring.Context{"purpose": "data-key", "tenant": "acme"}
-	dek  = []byte("0123456789abcdefghijklmnopqrstuv")
-)
-
-// A testKEK is a KEK with its server, which a test or the suite can break.
+// A testKEK is a KEK with its server. It implements kmstest.Service.
 type testKEK struct {
 	*awskms.KEK
 	server *awskmsserver.Server
 	arn    string
 }
 
-func newKEK(t *testing.T) testKEK {
+// newTestKEK returns the KEK of a new key on a new server.
+func newTestKEK(t *testing.T) testKEK {
 	t.Helper()
 	server := awskmsserver.New(t)
 	arn := server.CreateKey(region, keyID)
@@ -55,48 +54,44 @@ func (k testKEK) Break(class error) bool {
 	return true
 }
 
-// wrap wraps the test's data key with nothing wrong.
-func (k testKEK) wrap(t *testing.T) keyring.WrappedKey {
-	t.Helper()
-	w, err := k.Wrap(t.Context(), dek, acme)
-	require.NoError(t, err)
-	return w
+func (k testKEK) Label() string       { return "AWS KMS" }
+func (k testKEK) LargeKey() int       { return 3900 }
+func (k testKEK) RequestText() string { return "EncryptionContext" }
+func (k testKEK) SendsDeadline() bool { return false }
+func (k testKEK) Calls() int          { return len(k.server.Requests()) }
+
+func (k testKEK) Hang(arrived chan<- context.Context, gone chan<- struct{}) {
+	k.server.Break(awskmsserver.Hang(arrived, gone))
 }
 
-// calls returns how many requests have come in since the last count.
-func (k testKEK) calls() int { return len(k.server.Requests()) }
+func (k testKEK) Interrupt(f func()) {
+	k.server.Break(awskmsserver.Edit(func(response map[string]any) {
+		f()
+		clear(response)
+	}))
+}
 
-// requireClass requires that err is of class and of no other.
-func requireClass(t *testing.T, err, class error) {
-	t.Helper()
-	require.ErrorIs(t, err, class)
-	for _, other := range []error{
-		keyring.ErrMalformed, keyring.ErrTampered, keyring.ErrNoKey,
-		keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable,
-	} {
-		if other != class {
-			require.NotErrorIs(t, err, other, "an error is of one class")
-		}
+func (k testKEK) Echoes(key, blob []byte) map[string]func() {
+	echo := base64.StdEncoding.EncodeToString(key)
+	return k.each(map[string]awskmsserver.Fault{
+		"a message that repeats the request": awskmsserver.Refuse(400, "AccessDeniedException"),
+		"a code that repeats the key":        awskmsserver.Refuse(400, echo),
+		"a code that repeats the blob":       awskmsserver.Refuse(500, base64.StdEncoding.EncodeToString(blob)),
+		"a code that is the key":             awskmsserver.Refuse(400, string(key)),
+		"an invalid response":                awskmsserver.Answer(200, string(key)+echo),
+		"an invalid error":                   awskmsserver.Answer(400, string(key)+echo),
+		"a response for another key": awskmsserver.Edit(func(response map[string]any) {
+			response["KeyId"] = string(key)
+		}),
+		"a plaintext without a key": awskmsserver.Edit(func(response map[string]any) { delete(response, "KeyId") }),
+	})
+}
+
+// each returns functions that set the faults.
+func (k testKEK) each(faults map[string]awskmsserver.Fault) map[string]func() {
+	set := make(map[string]func())
+	for name, fault := range faults {
+		set[name] = func() { k.server.Break(fault) }
 	}
-}
-
-// requireBoth requires that both operations fail with class and give nothing
-// out, and that each error names its operation and the key.
-func (k testKEK) requireBoth(t *testing.T, w keyring.WrappedKey, class error) {
-	t.Helper()
-	got, err := k.Unwrap(t.Context(), w, acme)
-	requireClass(t, err, class)
-	require.Nil(t, got, "with an error there is no key")
-	require.ErrorContains(t, err, "AWS KMS Decrypt with \""+k.arn+"\"")
-	wrapped, err := k.Wrap(t.Context(), dek, acme)
-	requireClass(t, err, class)
-	require.Zero(t, wrapped, "with an error there is no wrapped key")
-	require.ErrorContains(t, err, "AWS KMS Encrypt with \""+k.arn+"\"")
-}
-
-func requireOpens(t *testing.T, kek keyring.KEK, w keyring.WrappedKey) {
-	t.Helper()
-	got, err := kek.Unwrap(t.Context(), w, acme)
-	require.NoError(t, err)
-	require.True(t, bytes.Equal(dek, got), "it unwraps to the key that was wrapped")
+	return set
 }

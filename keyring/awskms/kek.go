@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+
 	"github.com/satchelhq/satchel/keyring"
 )
 

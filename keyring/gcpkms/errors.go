@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/satchelhq/satchel/keyring"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 // classes are the classes of the gRPC codes of Cloud KMS.
@@ -49,7 +50,7 @@ func serviceError(err, invalid error) error {
 		class = keyring.ErrDenied
 	}
 	if code == codes.Unavailable { // the client's own word for no connection, too
-		return fmt.Errorf("%w: %s; if this stays, check the client's endpoint and network", class, code)
+		return fmt.Errorf("%w: %s; if this persists, check the client's endpoint and network", class, code)
 	}
 	return fmt.Errorf("%w: %s", class, code)
 }

@@ -2,29 +2,26 @@ package gcpkms_test
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"strings"
 	"testing"
 
 	kms "cloud.google.com/go/kms/apiv1"
 	"cloud.google.com/go/kms/apiv1/kmspb"
-	"github.com/satchelhq/satchel/internal/gcpkmsserver"
-	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/keyring/gcpkms"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/satchelhq/satchel/internal/gcpkmsserver"
+	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/keyring/gcpkms"
+	"github.com/satchelhq/satchel/keyring/internal/kmstest"
 )
 
-func TestEachCodeHasItsClass(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
+func TestErrors_Codes(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
 	for _, row := range []struct {
 		code   codes.Code
 		wrap   error
@@ -50,42 +47,48 @@ func TestEachCodeHasItsClass(t *testing.T) {
 		{codes.AlreadyExists, keyring.ErrDenied, keyring.ErrDenied, 1},
 		{codes.Code(99), keyring.ErrDenied, keyring.ErrDenied, 1},
 	} {
-		t.Run(row.code.String(), func(t *testing.T) {
-			kek.server.Break(gcpkmsserver.Refuse(row.code))
-			kek.requireWrap(t, row.wrap, row.calls)
-			kek.requireUnwrap(t, w, row.unwrap, row.calls)
-			_, err := kek.Unwrap(t.Context(), w, acme)
-			says := strings.TrimSuffix(err.Error(), "; if this stays, check the client's endpoint and network")
-			require.True(t, strings.HasSuffix(says, ": "+row.code.String()), "the error ends with the code, got %q", err)
+		ends := ": " + row.code.String()
+		if row.code == codes.Unavailable {
+			ends += "; if this persists, check the client's endpoint and network"
+		}
+		faults = append(faults, kmstest.Fault{
+			Name: row.code.String(), Set: func() { kek.server.Break(gcpkmsserver.Refuse(row.code)) },
+			Wrap: row.wrap, Unwrap: row.unwrap, Calls: row.calls, Ends: ends,
 		})
 	}
+	kmstest.RunFaults(t, kek, faults...)
 }
 
-func TestTheStateOfTheVersionIsTold(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
+func TestErrors_VersionState(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
 	for _, state := range []kmspb.CryptoKeyVersion_CryptoKeyVersionState{
 		kmspb.CryptoKeyVersion_DISABLED, kmspb.CryptoKeyVersion_DESTROY_SCHEDULED, kmspb.CryptoKeyVersion_DESTROYED,
 	} {
-		kek.server.SetState(kek.name, 1, state)
-		kek.requireWrap(t, keyring.ErrKeyState, 1)
-		kek.requireUnwrap(t, w, keyring.ErrKeyState, 1)
+		faults = append(faults, kmstest.Fault{
+			Name: state.String(), Set: func() { kek.server.SetState(kek.name, 1, state) },
+			Wrap: keyring.ErrKeyState, Unwrap: keyring.ErrKeyState, Calls: 1,
+		})
 	}
+	w := kmstest.RunFaults(t, kek, faults...)
 	kek.server.SetState(kek.name, 1, kmspb.CryptoKeyVersion_ENABLED)
-	requireOpens(t, kek, w)
+	kmstest.RequireUnwraps(t, kek, w)
 }
 
-func TestAKeyThatIsNotThereIsNoKey(t *testing.T) {
+func TestErrors_MissingKey(t *testing.T) {
 	server := gcpkmsserver.New(t)
 	const name = "projects/acme/locations/global/keyRings/satchel/cryptoKeys/missing"
 	kek, err := gcpkms.New(server.Client(t), name)
 	require.NoError(t, err)
-	testKEK{kek, server, name}.requireWrap(t, keyring.ErrNoKey, 1)
+	missing := testKEK{kek, server, name}
+	kmstest.RequireWrapFails(t, missing, keyring.ErrNoKey)
+	require.Equal(t, 1, missing.Calls())
 }
 
-func TestAnAnswerThatDoesNotProveItselfIsAskedForThreeTimes(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
+// A response without valid checksums is requested three times.
+func TestErrors_DamagedResponse(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
 	for name, edit := range map[string]func(*kmspb.EncryptResponse){
 		"a changed ciphertext":      func(e *kmspb.EncryptResponse) { e.Ciphertext[30] ^= 1 },
 		"no ciphertext":             func(e *kmspb.EncryptResponse) { e.Ciphertext = nil },
@@ -99,9 +102,11 @@ func TestAnAnswerThatDoesNotProveItselfIsAskedForThreeTimes(t *testing.T) {
 		"a checksum of 64 bits":     func(e *kmspb.EncryptResponse) { e.CiphertextCrc32C.Value += 1 << 32 },
 		"a negative, sign-extended": func(e *kmspb.EncryptResponse) { e.CiphertextCrc32C.Value -= 1 << 32 },
 	} {
-		t.Run("Encrypt with "+name, func(t *testing.T) {
-			kek.server.Break(gcpkmsserver.Edit(func(e *kmspb.EncryptResponse, _ *kmspb.DecryptResponse) { edit(e) }))
-			kek.requireWrap(t, keyring.ErrUnavailable, 3)
+		faults = append(faults, kmstest.Fault{
+			Name: "Encrypt with " + name, Wrap: keyring.ErrUnavailable, Calls: 3,
+			Set: func() {
+				kek.server.Break(gcpkmsserver.Edit(func(e *kmspb.EncryptResponse, _ *kmspb.DecryptResponse) { edit(e) }))
+			},
 		})
 	}
 	for name, edit := range map[string]func(*kmspb.DecryptResponse){
@@ -113,16 +118,19 @@ func TestAnAnswerThatDoesNotProveItselfIsAskedForThreeTimes(t *testing.T) {
 		"no checksum":              func(d *kmspb.DecryptResponse) { d.PlaintextCrc32C = nil },
 		"nothing at all":           func(d *kmspb.DecryptResponse) { d.Reset() },
 	} {
-		t.Run("Decrypt with "+name, func(t *testing.T) {
-			kek.server.Break(gcpkmsserver.Edit(func(_ *kmspb.EncryptResponse, d *kmspb.DecryptResponse) { edit(d) }))
-			kek.requireUnwrap(t, w, keyring.ErrUnavailable, 3)
+		faults = append(faults, kmstest.Fault{
+			Name: "Decrypt with " + name, Unwrap: keyring.ErrUnavailable, Calls: 3,
+			Set: func() {
+				kek.server.Break(gcpkmsserver.Edit(func(_ *kmspb.EncryptResponse, d *kmspb.DecryptResponse) { edit(d) }))
+			},
 		})
 	}
+	kmstest.RunFaults(t, kek, faults...)
 }
 
-func TestARequestThatIsDamagedOnItsWayIsSentThreeTimes(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
+// A request that arrives damaged is sent three times.
+func TestErrors_DamagedRequest(t *testing.T) {
+	kek := newTestKEK(t)
 	for name, damage := range map[string]func(*kmspb.EncryptRequest, *kmspb.DecryptRequest){
 		"the data": func(e *kmspb.EncryptRequest, d *kmspb.DecryptRequest) {
 			if e != nil {
@@ -139,30 +147,32 @@ func TestARequestThatIsDamagedOnItsWayIsSentThreeTimes(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			kek.server.Break(gcpkmsserver.Damage(damage))
-			kek.requireWrap(t, keyring.ErrUnavailable, 3)
-			kek.requireUnwrap(t, w, keyring.ErrUnavailable, 3)
-			kek.server.Break(gcpkmsserver.Times(2, gcpkmsserver.Damage(damage)))
-			requireOpens(t, kek, w)
+		kek.server.Break(nil)
+		w := kmstest.RunFaults(t, kek, kek.both(name, gcpkmsserver.Damage(damage), keyring.ErrUnavailable, 3))
+		kek.server.Break(gcpkmsserver.Times(2, gcpkmsserver.Damage(damage)))
+		kmstest.RequireUnwraps(t, kek, w)
+	}
+}
+
+// A request whose checksum is lost on the way is noticed.
+func TestErrors_LostChecksum(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
+	for name, lose := range map[string]func(*kmspb.EncryptRequest, *kmspb.DecryptRequest){
+		"the data key": func(e *kmspb.EncryptRequest, _ *kmspb.DecryptRequest) { e.PlaintextCrc32C = nil },
+		"the context":  func(e *kmspb.EncryptRequest, _ *kmspb.DecryptRequest) { e.AdditionalAuthenticatedDataCrc32C = nil },
+	} {
+		faults = append(faults, kmstest.Fault{
+			Name: name, Set: func() { kek.server.Break(gcpkmsserver.Damage(lose)) }, Wrap: keyring.ErrUnavailable, Calls: 3,
 		})
 	}
+	kmstest.RunFaults(t, kek, faults...)
 }
 
-func TestAChecksumOfTheRequestThatIsLostIsNoticed(t *testing.T) {
-	kek := newKEK(t)
-	for _, lose := range []func(*kmspb.EncryptRequest, *kmspb.DecryptRequest){
-		func(e *kmspb.EncryptRequest, _ *kmspb.DecryptRequest) { e.PlaintextCrc32C = nil },
-		func(e *kmspb.EncryptRequest, _ *kmspb.DecryptRequest) { e.AdditionalAuthenticatedDataCrc32C = nil },
-	} {
-		kek.server.Break(gcpkmsserver.Damage(lose))
-		kek.requireWrap(t, keyring.ErrUnavailable, 3)
-	}
-}
-
-func TestTheThirdTryCounts(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
+// The result of the third attempt counts.
+func TestErrors_ThirdAttempt(t *testing.T) {
+	kek := newTestKEK(t)
+	w := kmstest.Wrap(t, kek)
 	noChecksum := gcpkmsserver.Edit(func(e *kmspb.EncryptResponse, d *kmspb.DecryptResponse) {
 		if e != nil {
 			e.CiphertextCrc32C = nil
@@ -176,16 +186,17 @@ func TestTheThirdTryCounts(t *testing.T) {
 		"a service":    gcpkmsserver.Refuse(codes.Unavailable),
 	} {
 		kek.server.Break(gcpkmsserver.Times(2, fault))
-		requireOpens(t, kek, w)
+		kmstest.RequireUnwraps(t, kek, w)
 		kek.server.Break(gcpkmsserver.Times(2, fault))
-		_, err := kek.Wrap(t.Context(), dek, acme)
-		require.NoError(t, err, "%s that comes back at the third try is good", name)
+		_, err := kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+		require.NoError(t, err, "%s that recovers at the third attempt", name)
 	}
 }
 
-func TestTriesAreCountedTogether(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
+// Attempts for different reasons are counted together.
+func TestErrors_MixedAttempts(t *testing.T) {
+	kek := newTestKEK(t)
+	w := kmstest.Wrap(t, kek)
 	noChecksum := gcpkmsserver.Edit(func(_ *kmspb.EncryptResponse, d *kmspb.DecryptResponse) { d.PlaintextCrc32C = nil })
 	turn := 0
 	kek.server.Break(func(ctx context.Context, request any, next grpc.UnaryHandler) (any, error) {
@@ -195,23 +206,21 @@ func TestTriesAreCountedTogether(t *testing.T) {
 		}
 		return noChecksum(ctx, request, next)
 	})
-	kek.requireUnwrap(t, w, keyring.ErrUnavailable, 3)
+	kek.Calls()
+	kmstest.RequireUnwrapFails(t, kek, w, keyring.ErrUnavailable)
+	require.Equal(t, 3, kek.Calls())
 }
 
-func TestWhatIsNotTheServicesAnswerIsUnavailable(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
-	kek.server.Break(gcpkmsserver.Garble)
-	kek.requireWrap(t, keyring.ErrUnavailable, 1)
-	kek.requireUnwrap(t, w, keyring.ErrUnavailable, 1)
-	kek.server.Break(kek.server.Cut)
-	kek.requireWrap(t, keyring.ErrUnavailable, 3)
-	kek.requireUnwrap(t, w, keyring.ErrUnavailable, 3)
+func TestErrors_InvalidResponse(t *testing.T) {
+	kek := newTestKEK(t)
+	w := kmstest.RunFaults(t, kek,
+		kek.both("bytes that are not a response", gcpkmsserver.Garble, keyring.ErrUnavailable, 1),
+		kek.both("a closed connection", kek.server.Cut, keyring.ErrUnavailable, 3))
 	kek.server.Break(nil)
-	requireOpens(t, kek, w)
+	kmstest.RequireUnwraps(t, kek, w)
 }
 
-func TestAServiceThatIsNotThereIsUnavailable(t *testing.T) {
+func TestErrors_ConnectionRefused(t *testing.T) {
 	client, err := kms.NewKeyManagementClient(t.Context(),
 		option.WithEndpoint("passthrough:///127.0.0.1:1"),
 		option.WithoutAuthentication(),
@@ -219,57 +228,11 @@ func TestAServiceThatIsNotThereIsUnavailable(t *testing.T) {
 	require.NoError(t, err)
 	kek, err := gcpkms.New(client, "projects/acme/locations/global/keyRings/satchel/cryptoKeys/kek")
 	require.NoError(t, err)
-	_, err = kek.Wrap(t.Context(), dek, acme)
-	requireClass(t, err, keyring.ErrUnavailable)
+	_, err = kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+	kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 	require.ErrorContains(t, err, "check the client's endpoint and network")
 
 	require.NoError(t, client.Close())
-	_, err = kek.Wrap(t.Context(), dek, acme)
-	requireClass(t, err, keyring.ErrUnavailable)
-}
-
-func TestNoErrorHoldsAKeyOrABlobOrWhatTheServerSaid(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
-	for name, fault := range map[string]gcpkmsserver.Fault{
-		"a denial that repeats the request":  gcpkmsserver.Refuse(codes.PermissionDenied),
-		"a refusal that repeats the request": gcpkmsserver.Refuse(codes.InvalidArgument),
-		"a failure that repeats the request": gcpkmsserver.Refuse(codes.Internal),
-		"a code that is none":                gcpkmsserver.Refuse(codes.Code(99)),
-		"an answer that cannot be read":      gcpkmsserver.Garble,
-		"an answer of another key": gcpkmsserver.Edit(func(e *kmspb.EncryptResponse, d *kmspb.DecryptResponse) {
-			if e != nil {
-				e.Name = string(dek)
-			} else {
-				d.PlaintextCrc32C = nil
-			}
-		}),
-	} {
-		kek.server.Break(fault)
-		_, wrapErr := kek.Wrap(t.Context(), dek, acme)
-		_, unwrapErr := kek.Unwrap(t.Context(), w, acme)
-		requireQuiet(t, name, wrapErr, w.Blob)
-		requireQuiet(t, name, unwrapErr, w.Blob)
-	}
-	kek.server.Break(nil)
-	_, err := kek.Unwrap(t.Context(), w, keyring.Context{"tenant": "another"})
-	requireQuiet(t, "another context", err, w.Blob)
-	_, err = kek.Unwrap(t.Context(), keyring.WrappedKey{KEK: keyring.KEKID{Service: "fake"}, Blob: w.Blob}, acme)
-	requireQuiet(t, "another KEK", err, w.Blob)
-}
-
-// requireQuiet requires that err shows neither the data key nor blob, in any
-// form, nor the text that a server sent.
-func requireQuiet(t *testing.T, name string, err error, blob []byte) {
-	t.Helper()
-	require.Error(t, err, name)
-	text := fmt.Sprintf("%v %+v %#v %s", err, err, err, errors.Unwrap(err))
-	for _, secret := range [][]byte{dek, dek[:16], blob, blob[len(blob)-24:]} {
-		for _, form := range []string{
-			string(secret), hex.EncodeToString(secret), base64.RawStdEncoding.EncodeToString(secret), fmt.Sprint(secret),
-		} {
-			require.NotContains(t, text, form, name)
-		}
-	}
-	require.NotContains(t, text, "crc32c", "%s: an error does not repeat the request", name)
+	_, err = kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+	kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	kms "cloud.google.com/go/kms/apiv1"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/gcpkms"
 )

@@ -1,36 +1,33 @@
 package gcpkms_test
 
 import (
-	"bytes"
+	"context"
 	"testing"
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+
 	"github.com/satchelhq/satchel/internal/gcpkmsserver"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/gcpkms"
-	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/codes"
+	"github.com/satchelhq/satchel/keyring/internal/kmstest"
 )
 
-var (
-	acme = keyring.Context{"purpose": "data-key", "tenant": "acme"}
-	dek  = []byte("0123456789abcdefghijklmnopqrstuv")
-)
-
-// A testKEK is a KEK with its server, which a test or the suite can break.
+// A testKEK is a KEK with its server. It implements kmstest.Service.
 type testKEK struct {
 	*gcpkms.KEK
 	server *gcpkmsserver.Server
 	name   string
 }
 
-func newKEK(t *testing.T) testKEK {
+// newTestKEK returns the KEK of a new key on a new server.
+func newTestKEK(t *testing.T) testKEK {
 	t.Helper()
-	server := gcpkmsserver.New(t)
-	return newKEKOn(t, server, "kek")
+	return newTestKEKOn(t, gcpkmsserver.New(t), "kek")
 }
 
-func newKEKOn(t *testing.T, server *gcpkmsserver.Server, id string) testKEK {
+func newTestKEKOn(t *testing.T, server *gcpkmsserver.Server, id string) testKEK {
 	t.Helper()
 	name := server.CreateKey(id)
 	kek, err := gcpkms.New(server.Client(t), name)
@@ -55,57 +52,46 @@ func (k testKEK) Break(class error) bool {
 	return true
 }
 
-// wrap wraps the test's data key with nothing wrong.
-func (k testKEK) wrap(t *testing.T) keyring.WrappedKey {
-	t.Helper()
-	w, err := k.Wrap(t.Context(), dek, acme)
-	require.NoError(t, err)
-	return w
+func (k testKEK) Label() string       { return "GCP KMS" }
+func (k testKEK) LargeKey() int       { return 4000 }
+func (k testKEK) RequestText() string { return "crc32c" }
+func (k testKEK) SendsDeadline() bool { return true }
+func (k testKEK) Calls() int          { return len(k.server.Requests()) }
+
+func (k testKEK) Hang(arrived chan<- context.Context, gone chan<- struct{}) {
+	k.server.Break(gcpkmsserver.Hang(arrived, gone))
 }
 
-// calls returns how many requests have come in since the last count.
-func (k testKEK) calls() int { return len(k.server.Requests()) }
+func (k testKEK) Interrupt(f func()) {
+	k.server.Break(gcpkmsserver.Edit(func(encrypt *kmspb.EncryptResponse, _ *kmspb.DecryptResponse) {
+		f()
+		encrypt.Ciphertext = nil
+	}))
+}
 
-// requireClass requires that err is of class and of no other.
-func requireClass(t *testing.T, err, class error) {
-	t.Helper()
-	require.ErrorIs(t, err, class)
-	for _, other := range []error{
-		keyring.ErrMalformed, keyring.ErrTampered, keyring.ErrNoKey,
-		keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable,
+func (k testKEK) Echoes(key, _ []byte) map[string]func() {
+	set := make(map[string]func())
+	for name, fault := range map[string]gcpkmsserver.Fault{
+		"a denial that repeats the request":  gcpkmsserver.Refuse(codes.PermissionDenied),
+		"a refusal that repeats the request": gcpkmsserver.Refuse(codes.InvalidArgument),
+		"a failure that repeats the request": gcpkmsserver.Refuse(codes.Internal),
+		"an invalid code":                    gcpkmsserver.Refuse(codes.Code(99)),
+		"an invalid response":                gcpkmsserver.Garble,
+		"a response for another key": gcpkmsserver.Edit(func(e *kmspb.EncryptResponse, d *kmspb.DecryptResponse) {
+			if e != nil {
+				e.Name = string(key)
+			} else {
+				d.PlaintextCrc32C = nil
+			}
+		}),
 	} {
-		if other != class {
-			require.NotErrorIs(t, err, other, "an error is of one class")
-		}
+		set[name] = func() { k.server.Break(fault) }
 	}
+	return set
 }
 
-// requireWrap requires that Wrap fails with class after so many calls, gives
-// nothing out, and names itself and the key.
-func (k testKEK) requireWrap(t *testing.T, class error, calls int) {
-	t.Helper()
-	k.calls()
-	w, err := k.Wrap(t.Context(), dek, acme)
-	requireClass(t, err, class)
-	require.Zero(t, w, "with an error there is no wrapped key")
-	require.ErrorContains(t, err, "GCP KMS Encrypt with \""+k.name+"\"")
-	require.Equal(t, calls, k.calls(), "calls of Encrypt")
-}
-
-// requireUnwrap does the same for Unwrap.
-func (k testKEK) requireUnwrap(t *testing.T, w keyring.WrappedKey, class error, calls int) {
-	t.Helper()
-	k.calls()
-	got, err := k.Unwrap(t.Context(), w, acme)
-	requireClass(t, err, class)
-	require.Nil(t, got, "with an error there is no key")
-	require.ErrorContains(t, err, "GCP KMS Decrypt with \""+k.name+"\"")
-	require.Equal(t, calls, k.calls(), "calls of Decrypt")
-}
-
-func requireOpens(t *testing.T, kek keyring.KEK, w keyring.WrappedKey) {
-	t.Helper()
-	got, err := kek.Unwrap(t.Context(), w, acme)
-	require.NoError(t, err)
-	require.True(t, bytes.Equal(dek, got), "it unwraps to the key that was wrapped")
+// both returns a fault for a server's fault that fails both operations with class
+// after the same number of calls.
+func (k testKEK) both(name string, fault gcpkmsserver.Fault, class error, calls int) kmstest.Fault {
+	return kmstest.Fault{Name: name, Set: func() { k.server.Break(fault) }, Wrap: class, Unwrap: class, Calls: calls}
 }

@@ -1,29 +1,28 @@
 package gcpkms_test
 
 import (
-	"bytes"
-	"context"
 	"testing"
-	"time"
 
 	kms "cloud.google.com/go/kms/apiv1"
 	"cloud.google.com/go/kms/apiv1/kmspb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/api/option"
+
 	"github.com/satchelhq/satchel/internal/gcpkmsserver"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/gcpkms"
+	"github.com/satchelhq/satchel/keyring/internal/kmstest"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
-	"github.com/stretchr/testify/require"
-	"google.golang.org/api/option"
 )
 
-func TestTheSuitePasses(t *testing.T) {
+func TestNew_Suite(t *testing.T) {
 	server := gcpkmsserver.New(t)
 	keyringtest.Run(t, func(t *testing.T, id string) keyring.KEK {
-		return newKEKOn(t, server, id)
+		return newTestKEKOn(t, server, id)
 	})
 }
 
-func TestOnlyAKeysNameIsTaken(t *testing.T) {
+func TestNew_InvalidName(t *testing.T) {
 	client := gcpkmsserver.New(t).Client(t)
 	const name = "projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/kek"
 	for wrong, advice := range map[string]string{
@@ -58,7 +57,7 @@ func TestOnlyAKeysNameIsTaken(t *testing.T) {
 	}
 }
 
-func TestAClientThatCannotServeIsRefused(t *testing.T) {
+func TestNew_InvalidClient(t *testing.T) {
 	const name = "projects/acme/locations/global/keyRings/satchel/cryptoKeys/kek"
 	_, err := gcpkms.New(nil, name)
 	require.ErrorContains(t, err, "the client is nil; make one with kms.NewKeyManagementClient")
@@ -69,12 +68,16 @@ func TestAClientThatCannotServeIsRefused(t *testing.T) {
 	require.NoError(t, rest.Close())
 }
 
-func TestEveryRequestNamesTheKeyAndBindsTheContext(t *testing.T) {
-	kek := newKEK(t)
-	requireOpens(t, kek, kek.wrap(t))
+func TestKEK(t *testing.T) {
+	kmstest.Run(t, func(t *testing.T) kmstest.Service { return newTestKEK(t) })
+}
+
+func TestKEK_Requests(t *testing.T) {
+	kek := newTestKEK(t)
+	kmstest.RequireUnwraps(t, kek, kmstest.Wrap(t, kek))
 	requests := kek.server.Requests()
 	require.Len(t, requests, 2, "each operation is one call")
-	aad, err := acme.Encode()
+	aad, err := kmstest.Tenant.Encode()
 	require.NoError(t, err)
 	for _, r := range requests {
 		r := r.(interface {
@@ -92,39 +95,42 @@ func TestEveryRequestNamesTheKeyAndBindsTheContext(t *testing.T) {
 	// The server has compared them with the data: a wrong one is refused.
 }
 
-func TestTheVersionIsThatOfTheKeyThatWrapped(t *testing.T) {
-	kek := newKEK(t)
+func TestKEK_Versions(t *testing.T) {
+	kek := newTestKEK(t)
 	keys, err := keyring.New(kek, nil)
 	require.NoError(t, err)
-	_, before, err := keys.NewKey(t.Context(), acme)
+	_, before, err := keys.NewKey(t.Context(), kmstest.Tenant)
 	require.NoError(t, err)
 	_, stale := keys.Stale(before)
 	require.False(t, stale)
 
-	old := kek.wrap(t)
+	old := kmstest.Wrap(t, kek)
 	kek.server.Rotate(kek.name)
-	recent := kek.wrap(t)
+	recent := kmstest.Wrap(t, kek)
 	require.Equal(t, "1", old.Version)
 	require.Equal(t, "2", recent.Version)
-	requireOpens(t, kek, old)
-	requireOpens(t, kek, recent)
+	kmstest.RequireUnwraps(t, kek, old)
+	kmstest.RequireUnwraps(t, kek, recent)
 
 	require.NoError(t, keys.Check(t.Context()))
 	why, stale := keys.Stale(before)
 	require.True(t, stale, "Check has seen the new primary version")
 	require.Contains(t, why, `wrapped under version "1"`)
-	after, err := keys.Rewrap(t.Context(), before, acme)
+	after, err := keys.Rewrap(t.Context(), before, kmstest.Tenant)
 	require.NoError(t, err)
 	_, stale = keys.Stale(after)
 	require.False(t, stale)
 
 	kek.server.SetState(kek.name, 1, kmspb.CryptoKeyVersion_DESTROYED)
-	requireOpens(t, kek, recent)
-	kek.requireUnwrap(t, old, keyring.ErrKeyState, 1)
+	kmstest.RequireUnwraps(t, kek, recent)
+	kek.Calls()
+	kmstest.RequireUnwrapFails(t, kek, old, keyring.ErrKeyState)
+	require.Equal(t, 1, kek.Calls())
 }
 
-func TestAnAnswerOfAnotherKeyIsRefused(t *testing.T) {
-	kek := newKEK(t)
+func TestKEK_ForeignResponse(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
 	for _, name := range []string{
 		"",
 		kek.name,
@@ -135,89 +141,12 @@ func TestAnAnswerOfAnotherKeyIsRefused(t *testing.T) {
 		"x" + kek.name + "/cryptoKeyVersions/1",
 		"projects/other/locations/europe-west3/keyRings/satchel/cryptoKeys/kek/cryptoKeyVersions/1",
 	} {
-		kek.server.Break(gcpkmsserver.Edit(func(answer *kmspb.EncryptResponse, _ *kmspb.DecryptResponse) { answer.Name = name }))
-		kek.requireWrap(t, keyring.ErrTampered, 1)
+		faults = append(faults, kmstest.Fault{
+			Name: "name " + name, Wrap: keyring.ErrTampered, Calls: 1,
+			Set: func() {
+				kek.server.Break(gcpkmsserver.Edit(func(response *kmspb.EncryptResponse, _ *kmspb.DecryptResponse) { response.Name = name }))
+			},
+		})
 	}
-}
-
-func TestWhatIsOutsideTheLimitsIsRefusedWithoutACall(t *testing.T) {
-	kek := newKEK(t)
-	for _, size := range []int{0, 4097} {
-		_, err := kek.Wrap(t.Context(), make([]byte, size), acme)
-		requireClass(t, err, keyring.ErrMalformed)
-		_, err = kek.Unwrap(t.Context(), keyring.WrappedKey{KEK: kek.ID(), Blob: make([]byte, size)}, acme)
-		requireClass(t, err, keyring.ErrMalformed)
-	}
-	_, err := kek.Wrap(t.Context(), dek, keyring.Context{"": "no key"})
-	requireClass(t, err, keyring.ErrMalformed)
-	_, err = kek.Unwrap(t.Context(), keyring.WrappedKey{KEK: kek.ID(), Blob: dek}, keyring.Context{"tenant": "\xff"})
-	requireClass(t, err, keyring.ErrMalformed)
-	_, err = kek.Unwrap(t.Context(), keyring.WrappedKey{KEK: keyring.KEKID{Service: "fake", Key: kek.name}, Blob: dek}, acme)
-	requireClass(t, err, keyring.ErrNoKey)
-	require.Zero(t, kek.calls(), "none of these reached the service")
-
-	largest := bytes.Repeat([]byte{7}, 4000)
-	w, err := kek.Wrap(t.Context(), largest, acme)
-	require.NoError(t, err)
-	got, err := kek.Unwrap(t.Context(), w, acme)
-	require.NoError(t, err)
-	require.Equal(t, largest, got)
-}
-
-func TestACheckProvesTheKey(t *testing.T) {
-	kek := newKEK(t)
-	keys, err := keyring.New(kek, nil)
-	require.NoError(t, err)
-	require.NoError(t, keys.Check(t.Context()))
-	require.Equal(t, 3, kek.calls(), "wrap, unwrap, and unwrap under another context")
-}
-
-func TestAnEndedContextMakesNoCall(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
-	kek.calls()
-	late, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
-	defer cancel()
-	_, err := kek.Unwrap(late, w, acme)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.NotErrorIs(t, err, keyring.ErrUnavailable, "the caller's own end is not the service's")
-	_, err = kek.Wrap(late, dek, acme)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Zero(t, kek.calls())
-}
-
-func TestTheDeadlineAndItsEndReachTheServer(t *testing.T) {
-	kek := newKEK(t)
-	w := kek.wrap(t)
-	kek.calls()
-	for operation, call := range map[string]func(context.Context) error{
-		"Wrap":   func(ctx context.Context) error { _, err := kek.Wrap(ctx, dek, acme); return err },
-		"Unwrap": func(ctx context.Context) error { _, err := kek.Unwrap(ctx, w, acme); return err },
-	} {
-		arrived, gone := make(chan context.Context, 1), make(chan struct{}, 1)
-		kek.server.Break(gcpkmsserver.Hang(arrived, gone))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		result := make(chan error, 1)
-		go func() { result <- call(ctx) }()
-		want, _ := ctx.Deadline()
-		got, ok := (<-arrived).Deadline()
-		require.True(t, ok, "the deadline travels with the request")
-		require.WithinDuration(t, want, got, time.Minute)
-		cancel()
-		require.ErrorIs(t, <-result, context.Canceled, "%s returns with its context's error", operation)
-		<-gone
-		require.Equal(t, 1, kek.calls(), "a canceled call is not tried again")
-	}
-}
-
-func TestTheErrorOfAnEndedContextIsItsOwn(t *testing.T) {
-	kek := newKEK(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	kek.server.Break(gcpkmsserver.Edit(func(encrypt *kmspb.EncryptResponse, _ *kmspb.DecryptResponse) {
-		cancel()
-		encrypt.Ciphertext = nil
-	}))
-	_, err := kek.Wrap(ctx, dek, acme)
-	require.ErrorIs(t, err, context.Canceled, "whatever the answer was, the caller had left")
-	require.NotErrorIs(t, err, keyring.ErrUnavailable)
+	kmstest.RunFaults(t, kek, faults...)
 }

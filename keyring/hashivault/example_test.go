@@ -5,6 +5,7 @@ import (
 	"log"
 
 	"github.com/hashicorp/vault/api"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/hashivault"
 )

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring/hashivault"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring/hashivault"
 )
 
 // FuzzVersionOf shows that a ciphertext that is taken has one spelling: the

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/vault/api"
+
 	"github.com/satchelhq/satchel/keyring"
 )
 

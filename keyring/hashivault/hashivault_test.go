@@ -5,9 +5,10 @@ import (
 	"testing"
 
 	"github.com/hashicorp/vault/api"
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/hashivault"
-	"github.com/stretchr/testify/require"
 )
 
 func TestNew_InvalidNames(t *testing.T) {

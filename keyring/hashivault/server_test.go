@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/hashivault"
+	"github.com/satchelhq/satchel/keyring/internal/kmstest"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
-	"github.com/stretchr/testify/require"
 )
 
 // documented is the policy of the package comment.
@@ -37,25 +39,11 @@ func newKEK(t *testing.T, client *api.Client, keyName string) *hashivault.KEK {
 	return kek
 }
 
-func wrap(t *testing.T, kek keyring.KEK) keyring.WrappedKey {
-	t.Helper()
-	w, err := kek.Wrap(t.Context(), canaryKey, tenant)
-	require.NoError(t, err)
-	return w
-}
-
-func requireUnwraps(t *testing.T, kek keyring.KEK, w keyring.WrappedKey) {
-	t.Helper()
-	got, err := kek.Unwrap(t.Context(), w, tenant)
-	require.NoError(t, err)
-	require.Equal(t, canaryKey, got)
-}
-
 // requireRefused fails unless w is refused with one class.
 func requireRefused(t *testing.T, kek keyring.KEK, w keyring.WrappedKey, class error) {
 	t.Helper()
 	got, err := kek.Unwrap(t.Context(), w, tenant)
-	requireClass(t, class, err)
+	kmstest.RequireClass(t, err, class)
 	require.Nil(t, got)
 	requireNoCanary(t, err)
 }
@@ -64,7 +52,7 @@ func requireRefused(t *testing.T, kek keyring.KEK, w keyring.WrappedKey, class e
 func requireNoWrap(t *testing.T, kek keyring.KEK, class error) {
 	t.Helper()
 	w, err := kek.Wrap(t.Context(), canaryKey, tenant)
-	requireClass(t, class, err)
+	kmstest.RequireClass(t, err, class)
 	require.Zero(t, w)
 	requireNoCanary(t, err)
 }
@@ -122,10 +110,10 @@ func TestServer_KeyTypes(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			server.Write(t, "transit/keys/"+kind, map[string]any{"type": kind})
 			kek := newKEK(t, server.Root(t), kind)
-			w := wrap(t, kek)
-			requireUnwraps(t, kek, w)
+			w := kmstest.Wrap(t, kek)
+			kmstest.RequireUnwraps(t, kek, w)
 			_, err := kek.Unwrap(t.Context(), w, keyring.Context{"purpose": "data-key", "tenant": "other"})
-			requireClass(t, keyring.ErrTampered, err)
+			kmstest.RequireClass(t, err, keyring.ErrTampered)
 			require.Equal(t, "1", w.Version)
 		})
 	}
@@ -157,7 +145,7 @@ func TestServer_Policy(t *testing.T) {
 	t.Run("the documented policy is sufficient", func(t *testing.T) {
 		server := start(t)
 		kek := newKEK(t, server.Client(t, server.Token(t, documented)), "satchel")
-		requireUnwraps(t, kek, wrap(t, kek))
+		kmstest.RequireUnwraps(t, kek, kmstest.Wrap(t, kek))
 		keys, err := keyring.New(kek, nil)
 		require.NoError(t, err)
 		require.NoError(t, keys.Check(t.Context()))
@@ -165,7 +153,7 @@ func TestServer_Policy(t *testing.T) {
 
 	t.Run("an insufficient policy is denied", func(t *testing.T) {
 		server := start(t)
-		w := wrap(t, newKEK(t, server.Root(t), "satchel"))
+		w := kmstest.Wrap(t, newKEK(t, server.Root(t), "satchel"))
 
 		nothing := newKEK(t, server.Client(t, server.Token(t, "")), "satchel")
 		requireNoWrap(t, nothing, keyring.ErrDenied)
@@ -177,25 +165,25 @@ func TestServer_Policy(t *testing.T) {
 
 		decrypts := newKEK(t, server.Client(t, server.Token(t, `path "transit/decrypt/satchel" { capabilities = ["update"] }`)), "satchel")
 		requireNoWrap(t, decrypts, keyring.ErrDenied)
-		requireUnwraps(t, decrypts, w)
+		kmstest.RequireUnwraps(t, decrypts, w)
 	})
 }
 
 func TestServer_Token(t *testing.T) {
 	server := start(t)
-	w := wrap(t, newKEK(t, server.Root(t), "satchel"))
+	w := kmstest.Wrap(t, newKEK(t, server.Root(t), "satchel"))
 
 	t.Run("revoked", func(t *testing.T) {
 		token := server.Token(t, documented)
 		client := server.Client(t, token)
 		kek := newKEK(t, client, "satchel")
-		requireUnwraps(t, kek, w)
+		kmstest.RequireUnwraps(t, kek, w)
 		server.Revoke(t, token)
 		requireRefused(t, kek, w, keyring.ErrDenied)
 		requireNoWrap(t, kek, keyring.ErrDenied)
 
 		client.SetToken(server.Token(t, documented))
-		requireUnwraps(t, kek, w) // the next token of the same client counts
+		kmstest.RequireUnwraps(t, kek, w) // the next token of the same client counts
 	})
 	t.Run("expired", func(t *testing.T) {
 		root := server.Root(t)
@@ -251,20 +239,20 @@ func TestServer_Rotation(t *testing.T) {
 		require.Equal(t, key.ID(), opened.ID(), "it is the same data key")
 		opened.Destroy()
 		_, err = cold.OpenKey(t.Context(), old, tenant)
-		requireClass(t, keyring.ErrKeyState, err)
+		kmstest.RequireClass(t, err, keyring.ErrKeyState)
 		require.ErrorContains(t, err, "min_decryption_version")
 	})
 
 	t.Run("a version below min_decryption_version is not usable", func(t *testing.T) {
 		server := start(t)
 		kek := newKEK(t, server.Root(t), "satchel")
-		w := wrap(t, kek)
+		w := kmstest.Wrap(t, kek)
 		server.Write(t, "transit/keys/satchel/rotate", nil)
 		server.Write(t, "transit/keys/satchel/config", map[string]any{"min_decryption_version": 2})
 		requireRefused(t, kek, w, keyring.ErrKeyState)
-		requireUnwraps(t, kek, wrap(t, kek))
+		kmstest.RequireUnwraps(t, kek, kmstest.Wrap(t, kek))
 		server.Write(t, "transit/keys/satchel/config", map[string]any{"min_decryption_version": 1})
-		requireUnwraps(t, kek, w)
+		kmstest.RequireUnwraps(t, kek, w)
 	})
 }
 
@@ -272,18 +260,18 @@ func TestServer_Outage(t *testing.T) {
 	t.Run("a sealed server is unavailable until it is unsealed", func(t *testing.T) {
 		server := start(t)
 		kek := newKEK(t, server.Root(t), "satchel")
-		w := wrap(t, kek)
+		w := kmstest.Wrap(t, kek)
 		server.Seal(t)
 		requireRefused(t, kek, w, keyring.ErrUnavailable)
 		requireNoWrap(t, kek, keyring.ErrUnavailable)
 		server.Unseal(t)
-		requireUnwraps(t, kek, w)
+		kmstest.RequireUnwraps(t, kek, w)
 	})
 
 	t.Run("a stopped server is unavailable", func(t *testing.T) {
 		server := start(t)
 		kek := newKEK(t, server.Root(t), "satchel")
-		w := wrap(t, kek)
+		w := kmstest.Wrap(t, kek)
 		server.Stop()
 		requireRefused(t, kek, w, keyring.ErrUnavailable)
 		requireNoWrap(t, kek, keyring.ErrUnavailable)
@@ -294,7 +282,7 @@ func TestServer_MissingKey(t *testing.T) {
 	t.Run("a missing key is not created", func(t *testing.T) {
 		server := start(t)
 		kek := newKEK(t, server.Root(t), "satchel")
-		w := wrap(t, kek)
+		w := kmstest.Wrap(t, kek)
 		server.Write(t, "transit/keys/satchel/config", map[string]any{"deletion_allowed": true})
 		server.Delete(t, "transit/keys/satchel")
 		requireRefused(t, kek, w, keyring.ErrNoKey)
@@ -333,9 +321,9 @@ func TestServer_ForeignCiphertext(t *testing.T) {
 	server := start(t)
 	server.Write(t, "transit/keys/other", nil)
 	kek := newKEK(t, server.Root(t), "satchel")
-	w := wrap(t, kek)
+	w := kmstest.Wrap(t, kek)
 
-	foreign := wrap(t, newKEK(t, server.Root(t), "other"))
+	foreign := kmstest.Wrap(t, newKEK(t, server.Root(t), "other"))
 	foreign.KEK = kek.ID()
 	requireRefused(t, kek, foreign, keyring.ErrTampered)
 
@@ -351,6 +339,6 @@ func TestServer_ForeignCiphertext(t *testing.T) {
 		})
 	}
 	_, err := kek.Unwrap(t.Context(), w, keyring.Context{"purpose": "data-key", "tenant": "other"})
-	requireClass(t, keyring.ErrTampered, err)
-	requireUnwraps(t, kek, w)
+	kmstest.RequireClass(t, err, keyring.ErrTampered)
+	kmstest.RequireUnwraps(t, kek, w)
 }

@@ -15,9 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/hashivault"
-	"github.com/stretchr/testify/require"
+	"github.com/satchelhq/satchel/keyring/internal/kmstest"
 )
 
 const (
@@ -26,8 +28,8 @@ const (
 )
 
 var (
-	canaryKey = []byte("canary data key, of 32 bytes ...")
-	tenant    = keyring.Context{"purpose": "data-key", "tenant": "acme"}
+	canaryKey = kmstest.DataKey
+	tenant    = kmstest.Tenant
 	blob      = "vault:v7:" + base64.StdEncoding.EncodeToString([]byte("nonce, ciphertext and tag"))
 )
 
@@ -118,22 +120,6 @@ func requireNoCanary(t *testing.T, err error) {
 	}
 }
 
-var classes = []error{
-	keyring.ErrMalformed, keyring.ErrTampered, keyring.ErrNoKey,
-	keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable,
-}
-
-func requireClass(t *testing.T, want, err error) {
-	t.Helper()
-	for _, class := range classes {
-		if class == want {
-			require.ErrorIs(t, err, class)
-		} else {
-			require.NotErrorIs(t, err, class, "an error has one class")
-		}
-	}
-}
-
 func TestWire_StatusClasses(t *testing.T) {
 	for status, want := range map[int]error{
 		204: keyring.ErrNoKey,
@@ -158,7 +144,7 @@ func TestWire_StatusClasses(t *testing.T) {
 				if status == 204 {
 					body = ""
 				}
-				requireClass(t, want, unwrapFrom(t, status, body))
+				kmstest.RequireClass(t, unwrapFrom(t, status, body), want)
 			}
 		})
 	}
@@ -177,10 +163,10 @@ func TestWire_Status400Texts(t *testing.T) {
 		"missing 'context' for key derivation; the key was created using a ...": keyring.ErrKeyState,
 		"something new": keyring.ErrKeyState,
 	} {
-		requireClass(t, want, unwrapFrom(t, http.StatusBadRequest, `{"errors":["`+text+`"]}`))
+		kmstest.RequireClass(t, unwrapFrom(t, http.StatusBadRequest, `{"errors":["`+text+`"]}`), want)
 	}
 	err := unwrapFrom(t, http.StatusInternalServerError, `{"errors":["cipher: message authentication failed"]}`)
-	requireClass(t, keyring.ErrUnavailable, err)
+	kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 }
 
 func TestWire_InvalidResponse(t *testing.T) {
@@ -200,7 +186,7 @@ func TestWire_InvalidResponse(t *testing.T) {
 		"a wrapped answer":    `{"data":null,"wrap_info":{"token":"` + canaryText + `"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			requireClass(t, keyring.ErrUnavailable, unwrapFrom(t, http.StatusOK, body))
+			kmstest.RequireClass(t, unwrapFrom(t, http.StatusOK, body), keyring.ErrUnavailable)
 		})
 	}
 }
@@ -227,12 +213,12 @@ func TestWire_InvalidCiphertext(t *testing.T) {
 			require.NoError(t, err)
 			d := newDouble(t, says(http.StatusOK, data(`"ciphertext":`+string(encoded))))
 			w, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
-			requireClass(t, keyring.ErrUnavailable, err)
+			kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 			require.Zero(t, w, "there is no wrapped key with an error")
 
 			d = newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA"`)))
 			_, err = d.kek(t).Unwrap(t.Context(), keyring.WrappedKey{KEK: d.kek(t).ID(), Blob: []byte(answer)}, tenant)
-			requireClass(t, keyring.ErrMalformed, err)
+			kmstest.RequireClass(t, err, keyring.ErrMalformed)
 			require.Empty(t, d.requests(), "what cannot be a ciphertext is not sent")
 		})
 	}
@@ -247,12 +233,12 @@ func TestWire_UnboundContext(t *testing.T) {
 			encoded := base64.StdEncoding.EncodeToString(canaryKey)
 			body := `{"data":{"plaintext":"` + encoded + `","ciphertext":"` + blob + `"},"warnings":["` + warning + `"]}`
 			err := unwrapFrom(t, http.StatusOK, body)
-			requireClass(t, keyring.ErrKeyState, err)
+			kmstest.RequireClass(t, err, keyring.ErrKeyState)
 			require.ErrorContains(t, err, "Vault 1.13 or later", "the error says what to do")
 
 			d := newDouble(t, says(http.StatusOK, body))
 			_, err = d.kek(t).Wrap(t.Context(), canaryKey, tenant)
-			requireClass(t, keyring.ErrKeyState, err)
+			kmstest.RequireClass(t, err, keyring.ErrKeyState)
 			requireNotSent(t, d)
 		}
 	})
@@ -267,7 +253,7 @@ func TestWire_UnboundContext(t *testing.T) {
 	t.Run("a server that ignores the context silently gets no data key", func(t *testing.T) {
 		d := newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA","ciphertext":"`+blob+`"`)))
 		_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
-		requireClass(t, keyring.ErrKeyState, err)
+		kmstest.RequireClass(t, err, keyring.ErrKeyState)
 		requireNotSent(t, d)
 	})
 }
@@ -349,7 +335,7 @@ func TestWire_Requests(t *testing.T) {
 		for _, status := range []int{412, 429, 500, 503} {
 			d := newDouble(t, says(status, `{"errors":["Vault is sealed"]}`))
 			_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
-			requireClass(t, keyring.ErrUnavailable, err)
+			kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 			require.Len(t, d.requests(), 1, "the client would retry; a keyring has replicas and its own back-off")
 		}
 	})
@@ -361,7 +347,7 @@ func TestWire_Requests(t *testing.T) {
 			w.WriteHeader(http.StatusTemporaryRedirect)
 		})
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
-		requireClass(t, keyring.ErrUnavailable, err)
+		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "use the address of the active node")
 		require.Empty(t, elsewhere.requests(), "neither token nor data key goes to another server")
 	})
@@ -373,16 +359,16 @@ func TestWire_NotSent(t *testing.T) {
 		w := wrappedKey()
 		w.KEK.Key = "transit/other"
 		_, err := d.kek(t).Unwrap(t.Context(), w, tenant)
-		requireClass(t, keyring.ErrNoKey, err)
+		kmstest.RequireClass(t, err, keyring.ErrNoKey)
 		require.Empty(t, d.requests(), "a record names no key to a server")
 	})
 
 	t.Run("a context outside the limits", func(t *testing.T) {
 		d := newDouble(t, transit)
 		_, err := d.kek(t).Wrap(t.Context(), canaryKey, keyring.Context{"": "x"})
-		requireClass(t, keyring.ErrMalformed, err)
+		kmstest.RequireClass(t, err, keyring.ErrMalformed)
 		_, err = d.kek(t).Unwrap(t.Context(), wrappedKey(), keyring.Context{"": "x"})
-		requireClass(t, keyring.ErrMalformed, err)
+		kmstest.RequireClass(t, err, keyring.ErrMalformed)
 		require.Empty(t, d.requests())
 	})
 }
@@ -407,7 +393,7 @@ func TestWire_Deadline(t *testing.T) {
 		}()
 		_, err = kek.Unwrap(ctx, wrappedKey(), tenant)
 		require.ErrorIs(t, err, context.Canceled)
-		for _, class := range classes {
+		for _, class := range kmstest.Classes {
 			require.NotErrorIs(t, err, class, "the end of a context says nothing about the server")
 		}
 		<-left
@@ -422,7 +408,7 @@ func TestWire_Deadline(t *testing.T) {
 		kek, err := hashivault.New(client, "transit", "satchel")
 		require.NoError(t, err)
 		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
-		requireClass(t, keyring.ErrUnavailable, err)
+		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 		require.ErrorContains(t, err, "no answer in time")
 	})
@@ -434,13 +420,13 @@ func TestWire_NoResponse(t *testing.T) {
 		kek := d.kek(t)
 		d.Close()
 		_, err := kek.Unwrap(t.Context(), wrappedKey(), tenant)
-		requireClass(t, keyring.ErrUnavailable, err)
+		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "connection refused; asked 127.0.0.1:")
 	})
 	t.Run("the connection is cut", func(t *testing.T) {
 		d := newDouble(t, func(http.ResponseWriter, asked) { panic(http.ErrAbortHandler) })
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
-		requireClass(t, keyring.ErrUnavailable, err)
+		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "closed before the answer was complete")
 	})
 	t.Run("the certificate is not trusted", func(t *testing.T) {
@@ -451,7 +437,7 @@ func TestWire_NoResponse(t *testing.T) {
 		kek, err := hashivault.New(newClient(t, server.URL), "transit", "satchel")
 		require.NoError(t, err)
 		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
-		requireClass(t, keyring.ErrUnavailable, err)
+		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "certificate is not trusted")
 	})
 	t.Run("it is no HTTP", func(t *testing.T) {
@@ -463,7 +449,7 @@ func TestWire_NoResponse(t *testing.T) {
 			}
 		})
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
-		requireClass(t, keyring.ErrUnavailable, err)
+		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		requireNoCanary(t, err)
 	})
 	t.Run("the token cannot be sent", func(t *testing.T) {
@@ -473,7 +459,7 @@ func TestWire_NoResponse(t *testing.T) {
 		kek, err := hashivault.New(client, "transit", "satchel")
 		require.NoError(t, err)
 		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
-		requireClass(t, keyring.ErrDenied, err)
+		kmstest.RequireClass(t, err, keyring.ErrDenied)
 		require.ErrorContains(t, err, "has a line end or another control character in it; cut it off")
 		requireNoCanary(t, err)
 		require.Empty(t, d.requests())

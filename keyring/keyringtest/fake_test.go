@@ -6,8 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 func TestFake(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 func raw(dek []byte) string { return string(dek) }

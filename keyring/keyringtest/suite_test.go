@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 func TestRun_Fake(t *testing.T) {

@@ -10,8 +10,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring/local"
 )
 
 func TestFromFile_Pipe(t *testing.T) {

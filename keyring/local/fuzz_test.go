@@ -5,8 +5,9 @@ import (
 	"encoding/base64"
 	"testing"
 
-	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/keyring/local"
 )
 
 // FuzzParseFile shows that a key has one spelling, apart from a final newline.

@@ -7,8 +7,9 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"github.com/satchelhq/satchel/keyring"
 	"golang.org/x/crypto/argon2"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 const (

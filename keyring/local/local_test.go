@@ -17,10 +17,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/keyring/local"
-	"github.com/stretchr/testify/require"
 )
 
 func TestKEK_Suite(t *testing.T) {
