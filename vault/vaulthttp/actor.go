@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// Actor is an administrator, as the program that runs the vault knows them.
+// Actor is an administrator, as authenticated by the program that runs the vault.
 type Actor struct {
-	// Name is the author of what they write, and in the audit entries of it.
-	// At most 256 bytes of UTF-8 without control characters.
+	// Name is recorded as the author of writes and in audit entries. At most 256
+	// bytes of UTF-8 without control characters; otherwise the request is refused.
+	// Default: no author.
 	Name string
-	// Scopes are the subtrees that they may administer: each covers itself and
-	// all scopes below it, and [AllScopes] covers every scope there is.
-	// Default: they may do nothing.
+	// Scopes are the subtrees that the actor may administer: each covers itself and
+	// all scopes below it, and [AllScopes] covers every scope.
+	// Default: no permissions.
 	Scopes []string
 }
 
@@ -22,11 +23,11 @@ const maxActorName = 256
 // AllScopes in Actor.Scopes covers every scope.
 const AllScopes = "*"
 
-// ErrForbidden is for authorize functions of [Admin]: it says that
-// they know who asks, and that this administrator may not do it.
+// ErrForbidden is returned by authorize functions of [Admin] for an administrator
+// who is authenticated but lacks permission.
 var ErrForbidden = errors.New("forbidden")
 
-// Covers reports whether a may administer scope.
+// Covers reports whether a may administer scope. It does not validate scope.
 func (a Actor) Covers(scope string) bool {
 	for _, s := range a.Scopes {
 		if s == AllScopes || s != "" && (scope == s || strings.HasPrefix(scope, s+"/")) {

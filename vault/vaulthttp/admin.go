@@ -19,42 +19,41 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// AdminHeader, Satchel-Admin, must be in every request to an admin handler that
-// changes something, with the value "1": no form of another site can send it, and
-// no script of another site may.
+// AdminHeader is the header Satchel-Admin. Every request that changes something
+// must have it, with the value "1": forms of other sites cannot send it, and
+// browsers do not let scripts of other sites send it.
 const AdminHeader = wire.AdminHeader
 
-// AdminOptions say how an admin handler answers. The zero value of each field
-// means its default.
+// AdminOptions configures [Admin]. The zero value of each field means its default.
 type AdminOptions struct {
-	// AllowPlaintext serves requests that came without TLS over other
-	// interfaces than loopback: for a server behind a proxy that ends TLS.
-	// Default: they are refused.
+	// AllowPlaintext serves requests without TLS on interfaces other than
+	// loopback, for a server behind a proxy that terminates TLS.
+	// Default: such requests are refused.
 	AllowPlaintext bool
-	// RemoteAddr returns the address of who asks, for the log, as in
-	// [Options]. Default: that of the connection, without the port.
+	// RemoteAddr returns the address of the client, for the log, as in
+	// [Options]. Default: the address of the connection, without the port.
 	RemoteAddr func(*http.Request) string
-	// Logger gets refusals and failures, at a bounded rate.
+	// Logger receives refusals and failures, at a bounded rate.
 	// Default: slog.Default().
 	Logger *slog.Logger
 }
 
-// Admin returns a handler for administrators: JSON over HTTP, below
-// /v1/, for everything that they do with a vault. docs/openapi.yaml describes
-// it. To serve it below a prefix, wrap it in http.StripPrefix. opts may be nil.
+// Admin returns the handler of the administrators' API: JSON over HTTP below
+// /v1/, described in docs/openapi.yaml. To serve it below a prefix, wrap it in
+// http.StripPrefix. opts may be nil. The handler is safe for concurrent use.
 //
-// No answer has a secret's value, and a runner's token is in the answer to its
-// issue or rotation only.
+// No response contains the value of a secret, and a runner token appears only in
+// the response that issues or rotates it.
 //
-// authorize says who sent a request; it must not read the body. Its error is
-// answered with 401, or with 403 if it is [ErrForbidden], and is neither shown nor
-// logged: authorize logs it where that is safe.
-// Requests for scopes that the actor does not cover are refused. A nil
-// authorize refuses every request.
+// authorize authenticates a request and must not read its body. It may be called
+// concurrently. If it returns an error, the response is 401, or 403 for
+// [ErrForbidden]. The error is neither shown nor logged; authorize should log it
+// where that is safe. Requests for scopes that the actor does not cover are
+// refused. A nil authorize refuses every request.
 //
-// Other sites cannot make a browser change anything, even if authorize looks at
-// a cookie: what changes something needs [AdminHeader] and the type
-// application/json, and answers allow no other origin to read them.
+// Other sites cannot use a browser to change anything, even if authorize accepts
+// cookies: requests that change something need [AdminHeader] and the content type
+// application/json, and no response can be read by another origin.
 func Admin(v *vault.Vault, authorize func(*http.Request) (Actor, error), opts *AdminOptions) http.Handler {
 	if opts == nil {
 		opts = &AdminOptions{}
@@ -82,7 +81,7 @@ type administrators struct {
 	mux            *http.ServeMux
 }
 
-// A call is one request at work.
+// A call is one request in progress.
 type call struct {
 	*administrators
 	w     http.ResponseWriter
@@ -93,7 +92,7 @@ type call struct {
 	query url.Values
 	scope string    // set by the route's place
 	token api.Token // set by atToken
-	// condition says that the client sent If-Match or If-None-Match.
+	// condition is true if the client sent If-Match or If-None-Match.
 	condition bool
 }
 
@@ -124,7 +123,7 @@ func (a *administrators) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve answers a request for a route; see forMux.
+// serve responds to a request for a route; see forMux.
 func (a *administrators) serve(w http.ResponseWriter, routed *http.Request, to *route) {
 	r := routed.Context().Value(routedRequest{}).(*http.Request)
 	c := &call{administrators: a, w: w, r: r, param: routed.PathValue, ctx: r.Context()}
@@ -133,7 +132,7 @@ func (a *administrators) serve(w http.ResponseWriter, routed *http.Request, to *
 	}
 }
 
-// answer answers the request, or returns why it does not.
+// answer responds to the request, or returns the reason for refusing it.
 func (c *call) answer(to *route) error {
 	if to.changes() && c.r.Header.Get(AdminHeader) != "1" {
 		return &refusal{wire.Refusal{
@@ -158,13 +157,13 @@ func (c *call) answer(to *route) error {
 	return to.serve(c)
 }
 
-// hasTokenPattern reports whether u has what looks like a whole token.
+// hasTokenPattern reports whether u contains text in the form of a token.
 func hasTokenPattern(u *url.URL) bool {
 	query, err := url.QueryUnescape(u.RawQuery)
 	return wire.TokenPattern.MatchString(u.Path) || wire.TokenPattern.MatchString(u.RawQuery) || err == nil && wire.TokenPattern.MatchString(query)
 }
 
-// identify asks who sends the request.
+// identify sets the actor of the request, by authorize.
 func (c *call) identify() error {
 	actor, err := c.authorize(c.r)
 	if err == nil {
@@ -185,7 +184,7 @@ func (c *call) identify() error {
 	return &refusal{wire.Refusal{Type: wire.UnauthorizedProblem, Title: "It is not known who asks", Status: http.StatusUnauthorized}}
 }
 
-// parseQuery reads the query, in which every parameter is known and there once.
+// parseQuery reads the query and refuses unknown and repeated parameters.
 func (c *call) parseQuery(to *route) error {
 	var err error
 	if c.query, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
@@ -202,7 +201,8 @@ func (c *call) parseQuery(to *route) error {
 	return nil
 }
 
-// enter takes the scope out of a parameter of the query.
+// enter takes the scope from a parameter of the query, and checks that the actor
+// covers it.
 func (c *call) enter(param string) error {
 	if !c.query.Has(param) {
 		return requestProblem(http.StatusBadRequest, "The query has no "+param, "Write it like ?"+param+"=acme.")
@@ -219,8 +219,8 @@ func (c *call) enter(param string) error {
 	return nil
 }
 
-// enterToken takes the scope from the token that the path names. A token of a
-// scope that the actor does not cover is as good as none.
+// enterToken takes the scope from the token that the path names. The response for
+// a token in a scope that the actor does not cover is the same as for an unknown one.
 func (c *call) enterToken() error {
 	token, err := c.v.Token(c.ctx, c.param("id"))
 	if err == nil && !c.actor.Covers(token.Scope) {
@@ -233,7 +233,7 @@ func (c *call) enterToken() error {
 	return err
 }
 
-// list returns items, or an empty list for none: in JSON a list is never null.
+// list returns items, or an empty list for nil, so that JSON lists are never null.
 func list[T any](items []T) []T {
 	if items == nil {
 		return []T{}
@@ -241,7 +241,7 @@ func list[T any](items []T) []T {
 	return items
 }
 
-// send answers with JSON.
+// send writes a JSON response.
 func (c *call) send(status int, answer any) error {
 	body, err := json.Marshal(answer)
 	if err != nil {
@@ -249,19 +249,19 @@ func (c *call) send(status int, answer any) error {
 	}
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(append(body, '\n')) // the client has gone if this fails
+	_, _ = c.w.Write(append(body, '\n')) // fails only if the client has disconnected
 	return nil
 }
 
-// members are the names that settings of the vault have in bodies.
+// members maps settings of package vault to their names in request bodies.
 var members = map[string]string{
 	"vault.PutOptions.AllowTrailingNewline": `"allow_trailing_newline"`,
 	"vault.PutOptions.Delivery":             `"delivery"`,
 	"vault.TokenOptions.Waive":              `"waive"`,
 }
 
-// fail answers a request that err ended. The vault checks what it is given; its
-// advice is put in the words of JSON.
+// fail responds to a request that failed with err. Advice in an error of the vault
+// names the members of the request body instead of Go fields.
 func (c *call) fail(err error) {
 	problem := wire.Refusal{Detail: bundle.Explain(err, func(setting string) string { return members[setting] })}
 	if e, ok := errors.AsType[*refusal](err); ok {

@@ -14,8 +14,8 @@ type (
 	auditList struct {
 		Tenant  string         `json:"tenant"`
 		Entries []audit.Record `json:"entries"`
-		// Next is what to ask before for the next page; there is none
-		// without it.
+		// Next is the "before" parameter of the next page. It is omitted on the
+		// last page.
 		Next int64 `json:"next,omitzero"`
 	}
 	verifyBody struct {
@@ -30,7 +30,7 @@ type (
 	}
 )
 
-// maxAuditPage is the most entries in an answer.
+// maxAuditPage is the largest number of entries in a response.
 const maxAuditPage = 500
 
 func (c *call) listAudit() error {
@@ -55,7 +55,7 @@ func (c *call) listAudit() error {
 	return c.send(http.StatusOK, answer)
 }
 
-// number returns a parameter of the query, from 1 to most.
+// number returns a query parameter from 1 to most, or def if it is absent.
 func (c *call) number(param string, most, def int64) (int64, error) {
 	if !c.query.Has(param) {
 		return def, nil
@@ -78,8 +78,8 @@ func (c *call) verifyAudit() error {
 	}
 	head, err := c.v.VerifyAudit(c.ctx, c.scope, since, nil)
 	if err != nil && broken(err) {
-		// The finding is what was asked for: it names entries and holds no
-		// more of them than their numbers.
+		// The client asked for this finding. It contains the numbers of entries,
+		// but none of their content.
 		c.log.ErrorContext(c.ctx, "an audit chain is broken", "tenant", c.scope, "error", err)
 		return &refusal{wire.Refusal{
 			Type: wire.IntegrityProblem, Title: "The audit chain is broken", Status: http.StatusInternalServerError, Detail: err.Error(),

@@ -22,14 +22,14 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// maxBody is the longest body of a request, in bytes: JSON may escape a
-// byte of a value as six.
+// maxBody is the limit of a request body, in bytes: JSON may escape each byte of
+// a value as six.
 const maxBody = 6*vault.MaxValue + 16<<10
 
 // readBody reads the JSON object of the request into the fields of dst, a pointer
-// to a struct. It refuses what encoding/json lets pass: unknown members, members
-// that are there twice or in another case, text that is not UTF-8. An empty body
-// is an empty object.
+// to a struct. It is stricter than encoding/json: it refuses unknown members,
+// repeated members, members spelled in another case, and text that is not UTF-8.
+// An empty body counts as an empty object.
 func (c *call) readBody(dst any) error {
 	if err := c.checkType(); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (c *call) readBody(dst any) error {
 	return nil
 }
 
-// checkType holds the request to plain JSON.
+// checkType refuses content types other than uncompressed JSON in UTF-8.
 func (c *call) checkType() error {
 	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	charset, hasCharset := params["charset"]
@@ -61,11 +61,11 @@ func (c *call) checkType() error {
 	return nil
 }
 
-// decodeStrictly decodes an object into the struct that dst points to. It
-// returns what is wrong, without a word of what a member holds.
+// decodeStrictly decodes an object into the struct that dst points to. It returns
+// a description of the first problem, without any value, or "".
 func decodeStrictly(data []byte, dst any) string {
 	if !utf8.Valid(data) {
-		return "It is not valid UTF-8." // encoding/json would put U+FFFD into values
+		return "It is not valid UTF-8." // encoding/json would replace it by U+FFFD
 	}
 	if at := loneSurrogate(data); at >= 0 {
 		return fmt.Sprintf("It has half of a surrogate pair at byte %d.", at)
@@ -109,8 +109,8 @@ func decodeStrictly(data []byte, dst any) string {
 	return ""
 }
 
-// membersOf returns the fields of the struct that dst points to by the names
-// that they have in JSON.
+// membersOf returns the fields of the struct that dst points to, by their names
+// in JSON.
 func membersOf(dst any) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for field, value := range reflect.ValueOf(dst).Elem().Fields() {
@@ -124,10 +124,10 @@ func membersOf(dst any) map[string]reflect.Value {
 	return fields
 }
 
-// quote quotes and shortens what may be anything before it goes into an answer.
+// quote quotes and shortens untrusted text for a response.
 func quote(s string) string { return strconv.Quote(text.Clip(s, bundle.MaxName, 35)) }
 
-// wanted says in words what a member has to be.
+// wanted describes the JSON type of a member.
 func wanted(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -145,8 +145,8 @@ func wanted(t reflect.Type) string {
 	return "a string"
 }
 
-// loneSurrogate returns where JSON text has an escaped half of a surrogate
-// pair without the other half, or -1.
+// loneSurrogate returns the offset of the first unpaired escaped surrogate in JSON
+// text, or -1.
 func loneSurrogate(data []byte) int {
 	for i := 0; i < len(data); i++ {
 		if data[i] != '\\' {
@@ -154,7 +154,7 @@ func loneSurrogate(data []byte) int {
 		}
 		r, ok := escaped(data[i:])
 		if !ok {
-			i++ // the byte behind the backslash, which may be another one
+			i++ // the byte after the backslash, which may be a backslash too
 			continue
 		}
 		if !utf16.IsSurrogate(r) {
@@ -179,17 +179,17 @@ func escaped(b []byte) (rune, bool) {
 	return rune(n), err == nil
 }
 
-// missing is the refusal of a body without a member that it needs.
+// missing is the refusal of a body without a required member.
 func missing(member string) error {
 	return requestProblem(http.StatusBadRequest, "The body is not what is wanted", fmt.Sprintf("It has no member %q.", member))
 }
 
-// unusable is the refusal of a body with a member that breaks a rule.
+// unusable is the refusal of a body with an invalid member.
 func unusable(member, rule string) error {
 	return requestProblem(http.StatusBadRequest, "The body is not what is wanted", fmt.Sprintf("Its member %q %s.", member, rule))
 }
 
-// refuseConditions refuses a condition where it would be ignored.
+// refuseConditions refuses conditional headers on requests that would ignore them.
 func (c *call) refuseConditions() error {
 	for _, header := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 		if len(c.r.Header.Values(header)) > 0 {
@@ -199,8 +199,8 @@ func (c *call) refuseConditions() error {
 	return nil
 }
 
-// ifVersion returns the PutOptions.IfVersion that the headers of the request ask
-// for: If-Match with one version in quotes, or If-None-Match with a star.
+// ifVersion returns the PutOptions.IfVersion for the conditional headers of the
+// request: If-Match with one version in quotes, or If-None-Match with a star.
 func (c *call) ifVersion() (int64, error) {
 	match, noneMatch := c.r.Header.Values("If-Match"), c.r.Header.Values("If-None-Match")
 	c.condition = len(match)+len(noneMatch) > 0

@@ -1,7 +1,6 @@
 // Package vaulthttp serves a vault over HTTP: [Runners] for the bootstrap
 // protocol of docs/protocol.md, [Admin] for the administrators' API of
-// docs/openapi.yaml, [Health] and [Ready] for the service that starts and stops
-// the process.
+// docs/openapi.yaml, and [Health] and [Ready] for the probes of an orchestrator.
 //
 //	var drain vaulthttp.Drain
 //	mux.Handle("/runners/", vaulthttp.Runners(v, &vaulthttp.Options{Drain: &drain}))
@@ -9,8 +8,8 @@
 //	mux.Handle("/healthz", vaulthttp.Health())
 //	mux.Handle("/readyz", vaulthttp.Ready(v, &drain))
 //
-// All of them are handlers for an http.Server of your own. Behind a proxy they
-// need [TrustedProxies]; before the server's Shutdown, [Drain.Start] ends the
-// waits of runners. Refusals are problem documents (RFC 9457) of fixed texts;
-// causes go to the log.
+// All of them are handlers for your own http.Server. Behind a proxy they need
+// [TrustedProxies]. Before the server's Shutdown, [Drain.Start] ends the waits of
+// runners. Refusals are problem documents (RFC 9457); for failures of the platform
+// they have fixed texts, and the log has the causes.
 package vaulthttp

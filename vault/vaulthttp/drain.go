@@ -7,35 +7,34 @@ import (
 	"time"
 )
 
-// A Drain prepares the handlers of a process for its end. Give the same one to
-// [Runners], in Options.Drain, and to [Ready]; when the process has to end, call
-// Start and then http.Server.Shutdown, which would otherwise wait for runners
-// that wait for up to 58 seconds:
+// A Drain prepares the handlers of a process for its shutdown. Pass the same Drain
+// to [Runners], in Options.Drain, and to [Ready]. To shut down, call Start and then
+// http.Server.Shutdown, which would otherwise block for up to 58 seconds while
+// runners wait:
 //
 //	drain.Start(ctx, 10*time.Second)
 //	err := server.Shutdown(ctx)
 //
-// The zero value is ready to use. A Drain is safe for concurrent use and must
-// not be copied; one that has started does not stop.
+// The zero value is ready to use. A Drain is safe for concurrent use and must not
+// be copied. It cannot be reset.
 type Drain struct {
 	leaving atomic.Bool // from the call of Start
 
 	made sync.Once
-	// Kept for its end alone: it carries nothing, and belongs to no call.
+	// waits is only used for its cancellation; it belongs to no call.
 	waits    context.Context //nolint:containedctx // see above
 	endWaits context.CancelFunc
 }
 
-// Start drains in two steps. At once, [Ready] answers 503, so that whatever
-// balances load sends new requests elsewhere; all requests are still served as
-// usual. After delay, or as soon as ctx is done, requests of runners that wait
-// are answered with 503 and Retry-After, and new ones do not wait: they get
-// their bundle if it has changed, and otherwise the same answer. Runners then ask
-// another process, or the next one.
+// Start drains in two steps. First, [Ready] starts to respond 503, so that load
+// balancers send new requests elsewhere; all requests are still served as usual.
+// After delay, or when ctx is done, waiting requests of runners end with 503 and
+// Retry-After. From then on, new requests do not wait: they get their bundle if it
+// has changed, and otherwise 503. Runners then retry at another process.
 //
-// Start returns when both are done, and does not wait for the answers. delay
-// should be the time that it takes to notice that a process is not ready; zero
-// is fine for a process that is the only one.
+// Start blocks until the second step has begun. It does not wait for the responses
+// to be sent. delay should be the time in which load balancers notice that a process
+// is not ready; zero is fine for a single process. Start may be called again.
 func (d *Drain) Start(ctx context.Context, delay time.Duration) {
 	d.leaving.Store(true)
 	timer := time.NewTimer(delay)
@@ -52,7 +51,7 @@ func (d *Drain) make() {
 	d.made.Do(func() { d.waits, d.endWaits = context.WithCancel(context.Background()) })
 }
 
-// started reports whether the process is about to end. d may be nil.
+// started reports whether Start was called. d may be nil.
 func (d *Drain) started() bool { return d != nil && d.leaving.Load() }
 
 // ended reports whether waits have ended. d may be nil.
@@ -64,8 +63,8 @@ func (d *Drain) ended() bool {
 	return d.waits.Err() != nil
 }
 
-// bound returns ctx for a request that may wait: it ends with waits too. The
-// caller calls cancel at the end of the request. d may be nil.
+// bound returns a context for a request that may wait: it is canceled when ctx or
+// d.waits is. The caller calls cancel at the end of the request. d may be nil.
 func (d *Drain) bound(ctx context.Context) (bounded context.Context, cancel context.CancelFunc) {
 	if d == nil {
 		return ctx, func() {}

@@ -10,18 +10,17 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// readyFor is how long the answer to one look at storage and keys holds.
+// readyFor is how long the result of a readiness check is reused.
 const readyFor = time.Second
 
-// healthBody is the answer of the handlers below.
+// healthBody is the response of Health and of a successful Ready.
 type healthBody struct {
 	Status string `json:"status"`
 	Detail string `json:"detail,omitempty"`
 }
 
-// Health returns a handler for /healthz. It answers 200 as long as the process
-// answers at all, and looks at nothing: a process is not better after a restart
-// because its database is down.
+// Health returns a handler for /healthz. It always responds 200 and checks nothing,
+// because restarting a process does not repair an unavailable database.
 func Health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if canRead(w, r) {
@@ -30,17 +29,16 @@ func Health() http.Handler {
 	})
 }
 
-// Ready returns a handler for /readyz. It answers 503 if the storage cannot be
-// reached, if the key service refuses the vault, if this process has not met a
-// key service that works since it began, or once drain has started. drain may be
-// nil.
+// Ready returns a handler for /readyz. It responds 503 if the storage cannot be
+// reached, if the key service denies access, if this process has never reached a
+// working key service, or after drain has started. drain may be nil.
 //
-// A key service that worked and is unavailable now is no such reason: data keys
-// in memory go on serving, and polls that find nothing new need none. Answers
-// take up to two seconds, hold for one, and say nothing that an error does; the
-// log does.
+// An outage of a key service that has worked before does not make the process
+// unready: data keys in memory continue to serve, and polls that find no change need
+// no key. A check takes up to two seconds, concurrent requests share it, and its
+// result is reused for one second. Responses contain no errors; the log does.
 func Ready(v *vault.Vault, drain *Drain) http.Handler {
-	// Those who ask at the same time share a look.
+	// Concurrent requests share a check.
 	looks := &shared.Flight[vault.Health]{Stay: true, Hold: func(vault.Health) time.Duration { return readyFor }}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !canRead(w, r) {
@@ -68,7 +66,7 @@ func Ready(v *vault.Vault, drain *Drain) http.Handler {
 	})
 }
 
-// canRead refuses methods that are for writing.
+// canRead refuses methods other than GET and HEAD.
 func canRead(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -86,5 +84,5 @@ func sendHealth(w http.ResponseWriter, found healthBody) {
 		panic(err) // strings always encode
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(body, '\n')) // nobody is there if this fails
+	_, _ = w.Write(append(body, '\n')) // fails only if the client has disconnected
 }

@@ -12,27 +12,27 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// Limit says how many requests are let in. The zero Limit means the default of
-// the option that it is for.
+// Limit is a rate limit: a token bucket. The zero Limit means the default of the
+// option.
 type Limit struct {
-	// PerSecond is how many are let in a second in the long run. A negative
-	// number lifts the limit. Default: that of the option.
+	// PerSecond is the number of requests per second in the long run. A negative
+	// number disables the limit. Default: that of the option.
 	PerSecond float64
-	// Burst is how many are let in at once after a rest. Default: those of one
-	// second, rounded up.
+	// Burst is the number of requests admitted together after a pause.
+	// Default: PerSecond, rounded up, and at least 1.
 	Burst int
 }
 
-// The defaults leave room for ten thousand runners behind one address, and for
-// as many with one token: they start together with two requests each, and a
-// rotation makes all of them ask again at once.
+// The defaults leave room for ten thousand runners behind one address, or with one
+// token: all start together with two requests each, and a rotation makes all of them
+// send a request at the same time.
 var (
 	defaultTokenLimit   = Limit{PerSecond: 200, Burst: 50_000}
 	defaultAddressLimit = Limit{PerSecond: 1_000, Burst: 100_000}
 	defaultFailureLimit = Limit{PerSecond: 10, Burst: 1_000}
 )
 
-// or returns l, or the default where l does not say.
+// or returns l with its zero fields set to defaults.
 func (l Limit) or(def Limit) Limit {
 	if l == (Limit{}) {
 		return def
@@ -42,34 +42,33 @@ func (l Limit) or(def Limit) Limit {
 	return l
 }
 
-// LimitKind says which limit held a request off.
+// LimitKind names the limit that refused a request.
 type LimitKind string
 
 const (
-	// LimitedByToken is [Options.TokenLimit].
+	// LimitedByToken refers to [Options.TokenLimit].
 	LimitedByToken LimitKind = "token"
-	// LimitedByAddress is [Options.AddressLimit].
+	// LimitedByAddress refers to [Options.AddressLimit].
 	LimitedByAddress LimitKind = "address"
-	// LimitedByFailures is [Options.FailureLimit].
+	// LimitedByFailures refers to [Options.FailureLimit].
 	LimitedByFailures LimitKind = "failures"
 )
 
 const (
-	// heldFor is how long a poll must have waited to cost nothing.
+	// heldFor is the shortest wait after which a poll is refunded.
 	heldFor = 250 * time.Millisecond
-	// mostBuckets is half of how many tokens are remembered at most, and
-	// addresses. Those among the latest used mostBuckets always are.
+	// mostBuckets is half of the largest number of tokens, and of addresses, that
+	// are remembered. The mostBuckets used last always are.
 	mostBuckets = 1 << 15
-	// maxRetryAfter is the longest that runners are told to stay away.
+	// maxRetryAfter is the longest Retry-After of a limit.
 	maxRetryAfter = time.Minute
 )
 
 // limiter decides which bootstrap requests are let in.
 //
-// Tokens that were accepted before have a bucket of their own. What an address
-// sends besides those is held off once it has failed too often: a runner with a
-// good token goes on undisturbed beside one that has a bad one. A poll that was
-// held back to wait costs nothing in the end, since it gives back what it took.
+// Each token that was accepted before has its own bucket. Once an address has too
+// many failures, its requests with other tokens are refused; a runner with a valid
+// token is not affected by one with an invalid token. A poll that waited is refunded.
 type limiter struct {
 	tokens   *buckets[[32]byte] // by hash; only tokens that were accepted
 	addrs    *buckets[string]
@@ -84,7 +83,7 @@ func newLimiter(opts *Options) *limiter {
 	}
 }
 
-// pass is a request that was let in.
+// pass is a request that was admitted.
 type pass struct {
 	addr  string
 	token [32]byte // its hash
@@ -93,8 +92,8 @@ type pass struct {
 	since time.Time
 }
 
-// admit lets a request in, or says which limit is against it and how long that
-// will last. waits says that the request asks for an answer to be held back.
+// admit admits a request, or returns the limit that refuses it and the time until
+// it may be retried. waits is true if the request asks to wait for a change.
 func (l *limiter) admit(addr, token string, waits bool) (pass, LimitKind, time.Duration) {
 	p := pass{addr: addrKey(addr), token: wire.HashToken(token), waits: waits, since: time.Now()}
 	p.known = l.tokens.has(p.token)
@@ -114,7 +113,7 @@ func (l *limiter) admit(addr, token string, waits bool) (pass, LimitKind, time.D
 	return p, "", 0
 }
 
-// settle takes note of how the request of p ended.
+// settle records the outcome of the request of p.
 func (l *limiter) settle(p pass, err error) {
 	refused, ok := errors.AsType[*vault.TokenError](err)
 	switch {
@@ -122,7 +121,7 @@ func (l *limiter) settle(p pass, err error) {
 		l.failures.charge(p.addr)
 		return
 	case !p.known && (err == nil || ok || errors.Is(err, vault.ErrUnchanged)):
-		// A token that has ended is not a guess: it existed.
+		// An expired or revoked token is not a guess, because it existed.
 		l.tokens.charge(p.token)
 	}
 	if p.waits && time.Since(p.since) >= heldFor {
@@ -133,8 +132,8 @@ func (l *limiter) settle(p pass, err error) {
 	}
 }
 
-// addrKey returns what counts as one address: an IPv6 host has a /64 to choose
-// from.
+// addrKey returns the key that an address is counted under. IPv6 addresses share
+// the key of their /64, because a host can use all of it.
 func addrKey(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
@@ -148,9 +147,8 @@ func addrKey(addr string) string {
 	return prefix.String()
 }
 
-// buckets are token buckets, in the sense of rate limits, with one limit. Those
-// that were used the longest time ago are forgotten where there are too many,
-// which fills them.
+// buckets are token buckets with one limit. If there are too many, the least
+// recently used ones are forgotten, which refills them.
 type buckets[K comparable] struct {
 	limit Limit
 
@@ -159,19 +157,19 @@ type buckets[K comparable] struct {
 }
 
 type bucket struct {
-	level float64 // down to minus the burst
+	level float64 // may be negative, down to minus the burst
 	at    time.Time
 }
 
-// has reports whether there is a bucket for key.
+// has reports whether key has a bucket.
 func (b *buckets[K]) has(key K) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.young[key] != nil || b.old[key] != nil
 }
 
-// find returns the bucket of key as it is now, a new one if need be. The caller
-// holds mu.
+// find returns the bucket of key with its current level, and creates it if
+// necessary. The caller holds mu.
 func (b *buckets[K]) find(key K) *bucket {
 	t := time.Now()
 	found := b.young[key]
@@ -194,8 +192,7 @@ func (b *buckets[K]) find(key K) *bucket {
 	return found
 }
 
-// wait returns how long it takes until there is something to take, without
-// making a bucket.
+// wait returns the time until a request can be taken, without creating a bucket.
 func (b *buckets[K]) wait(key K) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -213,8 +210,8 @@ func (b *buckets[K]) missing(found *bucket) time.Duration {
 	return time.Duration(max(min(seconds, maxRetryAfter.Seconds())*float64(time.Second), 1))
 }
 
-// take takes one out of the bucket of key, or returns how long it takes until
-// there is one.
+// take takes one request out of the bucket of key, or returns the time until that
+// is possible.
 func (b *buckets[K]) take(key K) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -229,7 +226,7 @@ func (b *buckets[K]) take(key K) time.Duration {
 	return wait
 }
 
-// charge takes one out, whether or not there is one.
+// charge takes one request out of the bucket of key, even if it is empty.
 func (b *buckets[K]) charge(key K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -238,7 +235,7 @@ func (b *buckets[K]) charge(key K) {
 	}
 }
 
-// give puts one back.
+// give puts one request back.
 func (b *buckets[K]) give(key K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,19 +12,18 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// retryAfter is what clients are told when the vault cannot answer for now.
+// retryAfter is the Retry-After of a temporary failure.
 const retryAfter = 5 * time.Second
 
-// setRetryAfter tells a client how long to stay away, in whole seconds.
+// setRetryAfter sets the Retry-After header, in seconds rounded up.
 func setRetryAfter(w http.ResponseWriter, d time.Duration) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((d+time.Second-1)/time.Second))))
 }
 
-// refuseFailure answers a request that err ended through no fault of its own.
-// What the vault says goes to the log, under what; the client gets a fixed
-// text.
+// refuseFailure responds to a valid request that failed with err. The log gets the
+// error under the message what; the client gets a fixed text.
 func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, what string, err error) {
-	// The client has gone if the context is over, or the server is about to.
+	// If the context is done, the client has disconnected or the server shuts down.
 	if r.Context().Err() == nil {
 		log.ErrorContext(r.Context(), what, "error", err)
 	}
@@ -45,8 +44,7 @@ func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, wha
 	})
 }
 
-// refuseEnding answers a request that the platform does not answer itself any
-// more.
+// refuseEnding responds to a request that the server cut short.
 func refuseEnding(w http.ResponseWriter) {
 	setRetryAfter(w, retryAfter)
 	refuse(w, wire.Refusal{
@@ -55,8 +53,8 @@ func refuseEnding(w http.ResponseWriter) {
 	})
 }
 
-// broken reports whether err says that stored rows are not as the vault wrote
-// them.
+// broken reports whether err means that stored rows were modified outside the
+// vault.
 func broken(err error) bool {
 	return errors.Is(err, keyring.ErrTampered) || errors.Is(err, keyring.ErrMalformed) || errors.Is(err, vault.ErrRollback)
 }

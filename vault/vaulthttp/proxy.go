@@ -9,20 +9,21 @@ import (
 )
 
 // TrustedProxies returns a function for Options.RemoteAddr and
-// AdminOptions.RemoteAddr: the address of the client behind proxies whose
-// addresses are in prefixes, by X-Forwarded-For.
+// AdminOptions.RemoteAddr. It returns the address of the client behind proxies
+// whose addresses are in prefixes, from the header X-Forwarded-For.
 //
-// The header is read from its end. The last entry is from the proxy at the
-// other end of the connection, and counts if that is trusted; the entry before
-// it counts if the address in the last one is trusted too, and so on. Entries in
-// front of the first address that is not trusted are the client's own and count
-// for nothing. Without prefixes, and without the header, the address is that of
-// the connection, without the port; a Unix socket has none.
+// The header is read from its end. The last entry comes from the peer of the
+// connection and counts if the peer is trusted. The entry before it counts if the
+// address in the last entry is trusted too, and so on. Entries before the first
+// untrusted address may be forged by the client and are ignored. Without prefixes
+// or without the header, the result is the address of the connection, without the
+// port; it is empty for a Unix socket.
 //
 // Every trusted proxy must append the address of its client to the header, or
-// set it. The address is the header's text: it need not be an IP address. An
-// IPv4 address is in prefixes of IPv4 only, however it is written; one with a port
-// or with an IPv6 zone is in none.
+// overwrite the header. The result is text from the header and need not be an IP
+// address. An IPv4 address matches only IPv4 prefixes, however it is written; an
+// address with a port or with an IPv6 zone matches none. The function is safe for
+// concurrent use.
 func TrustedProxies(prefixes ...netip.Prefix) func(*http.Request) string {
 	prefixes = slices.Clone(prefixes)
 	trusted := func(host string) bool {

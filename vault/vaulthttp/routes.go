@@ -10,16 +10,16 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 )
 
-// A route is one thing that administrators do.
+// A route is one operation of the administrators' API.
 type route struct {
 	method string
-	// path has {parameters}, each one segment.
+	// path is a pattern of http.ServeMux; each {parameter} is one segment.
 	path string
-	// query are the parameters that it takes, besides those of at.
+	// query are the allowed query parameters, besides that of at.
 	query []string
-	// at finds the scope that it is about and holds the actor to it.
+	// at finds the scope of the request and checks that the actor covers it.
 	at place
-	// serve answers, or returns why it does not.
+	// serve responds, or returns the reason for refusing.
 	serve func(*call) error
 }
 
@@ -45,7 +45,7 @@ var routes = []route{
 	{"POST", "/v1/audit/verify", nil, atTenant, (*call).verifyAudit},
 }
 
-// A place is where a route works.
+// A place finds the scope of a route.
 type place struct {
 	param string // of the query, or empty
 	find  func(*call) error
@@ -68,8 +68,8 @@ var (
 // changes reports whether the route needs AdminHeader.
 func (r *route) changes() bool { return r.method != http.MethodGet }
 
-// newMux returns a mux of all routes. It answers other methods and paths with
-// problem documents too.
+// newMux returns a mux of all routes. It also responds with problem documents to
+// other methods and paths.
 func newMux(a *administrators) *http.ServeMux {
 	mux := http.NewServeMux()
 	methods := map[string][]string{}
@@ -93,21 +93,19 @@ func newMux(a *administrators) *http.ServeMux {
 	return mux
 }
 
-// hasEscapes is the refusal of a path with percent escapes. No resource needs
-// one, so that there is one way to write each: what has one is refused before
-// anybody wonders what is meant.
+// hasEscapes is the refusal of a path with percent escapes. No resource needs them,
+// so each path has a single spelling.
 var hasEscapes = wire.Refusal{Type: wire.RequestProblem, Title: "The path has percent escapes", Status: http.StatusBadRequest,
 	Detail: "Names of secrets and ids of tokens need none. A scope goes into the query."}
 
-// routedRequest is the key of the request that came, in the context of the one
-// that the mux gets.
+// routedRequest is the context key of the original request in the copy for the mux.
 type routedRequest struct{}
 
-// forMux returns a copy of r for the mux, which writes its pattern and the
-// parameters of the path into it: r keeps those of a mux that it came through.
+// forMux returns a copy of r for the mux, which writes its pattern and the path
+// parameters into it, so that r keeps those of an outer mux.
 //
-// The segments . and .. of the path are escaped, for the mux to take them for
-// names, as which they are refused: it would redirect to the path without them.
+// The path segments . and .. are escaped. The mux then treats them as names, which
+// are refused; otherwise it would redirect to the path without them.
 func forMux(r *http.Request) *http.Request {
 	routed := r.WithContext(context.WithValue(r.Context(), routedRequest{}, r))
 	if !strings.Contains(r.URL.Path, "/.") {

@@ -19,48 +19,46 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// Options say how the handler of runners answers. The zero value of each field
-// means its default.
+// Options configures [Runners]. The zero value of each field means its default.
 type Options struct {
-	// AllowPlaintext serves requests that came without TLS over other
-	// interfaces than loopback: for a server behind a proxy that ends TLS.
-	// Default: they are refused.
+	// AllowPlaintext serves requests without TLS on interfaces other than
+	// loopback, for a server behind a proxy that terminates TLS.
+	// Default: such requests are refused.
 	AllowPlaintext bool
-	// RemoteAddr returns the address of who asks, for a server behind a
-	// proxy; see [TrustedProxies]. One of your own takes it from a header that
-	// the proxy sets itself whatever came in, since anybody can send one.
-	// Without it all runners have the proxy's address, and share its limits.
-	// Default: that of the connection, without the port.
+	// RemoteAddr returns the address of the client, for a server behind a proxy;
+	// see [TrustedProxies]. A custom function must use a header that the proxy
+	// always overwrites, because clients can send any header. Without RemoteAddr,
+	// all runners behind a proxy have its address and share its limits. It is
+	// called concurrently. Default: the address of the connection, without the port.
 	RemoteAddr func(*http.Request) string
-	// TokenLimit and AddressLimit bound the requests with one token and from
-	// one address, or from one /64 of IPv6; what is beyond them is answered
-	// with 429 and Retry-After. A poll that was held back to wait costs
-	// nothing. Set TokenLimit lower where each runner has a token of its own.
-	// Default: 200 a second and bursts of 50,000 for a token, 1,000 and
-	// 100,000 for an address.
+	// TokenLimit and AddressLimit bound the requests with one token, and from one
+	// address or IPv6 /64. Requests over a limit get 429 with Retry-After. A poll
+	// that waited does not count. Set TokenLimit lower if each runner has its own
+	// token. Default: 200 a second with bursts of 50,000 for a token, 1,000 a
+	// second with bursts of 100,000 for an address.
 	TokenLimit, AddressLimit Limit
-	// FailureLimit bounds the requests from one address that are refused
-	// because their token is missing, malformed or unknown. Once it is spent,
-	// tokens that were not accepted before are held off from there with 429,
-	// unseen; the others go on. Default: 10 a second and bursts of 1,000.
+	// FailureLimit bounds the requests from one address that are refused because
+	// their token is missing, malformed or unknown. Over the limit, requests from
+	// that address get 429 without a check of their token, except with tokens that
+	// were accepted before. Default: 10 a second with bursts of 1,000.
 	FailureLimit Limit
-	// Limited is called for every request that a limit held off with 429, for
-	// metrics, from many goroutines at once; it must return soon. Default: none.
+	// Limited is called for every request refused with 429, for metrics. It is
+	// called concurrently and must not block. Default: no call.
 	Limited func(by LimitKind)
-	// Drain ends the waits of runners before the process ends. Default: they
-	// wait as long as they asked to.
+	// Drain ends the waits of runners before the process shuts down.
+	// Default: runners wait as long as they asked for, up to 50 seconds.
 	Drain *Drain
-	// Logger gets refusals and failures, at a bounded rate.
+	// Logger receives refusals and failures, at a bounded rate.
 	// Default: slog.Default().
 	Logger *slog.Logger
 }
 
-// Runners returns the handler of the bootstrap protocol, which serves
-// GET /runners/bootstrap. To serve it below a prefix, wrap it in
-// http.StripPrefix. opts may be nil.
+// Runners returns the handler of the bootstrap protocol (docs/protocol.md), which
+// serves GET /runners/bootstrap. To serve it below a prefix, wrap it in
+// http.StripPrefix. opts may be nil. The handler is safe for concurrent use.
 //
-// Refusals are problem documents (RFC 9457) of a fixed text. While runners
-// wait, answers take up to 58 seconds: a server's WriteTimeout must be longer.
+// Refusals are problem documents (RFC 9457) with fixed texts. Responses to waiting
+// runners take up to 58 seconds; a server's WriteTimeout must be longer.
 func Runners(v *vault.Vault, opts *Options) http.Handler {
 	if opts == nil {
 		opts = &Options{}
@@ -86,8 +84,8 @@ type runners struct {
 	log            *slog.Logger
 }
 
-// addrOf returns the address of who sent r, by remoteAddr unless that is nil. It
-// is empty if it cannot be one: a proxy's header may hold anything.
+// addrOf returns the address of the client, by remoteAddr unless that is nil. It is
+// empty if the address is invalid, because headers may contain anything.
 func addrOf(r *http.Request, remoteAddr func(*http.Request) string) string {
 	addr, _, _ := net.SplitHostPort(r.RemoteAddr)
 	if remoteAddr != nil {
@@ -99,15 +97,16 @@ func addrOf(r *http.Request, remoteAddr func(*http.Request) string) string {
 	return addr
 }
 
-// maxAddress is the longest address that a vault takes, in bytes.
+// maxAddress is the limit of vault.BootstrapRequest.RemoteAddr, in bytes.
 const maxAddress = 256
 
-// isText reports whether s is text of at most so many bytes.
+// isText reports whether s is UTF-8 without control characters, of at most the
+// given number of bytes.
 func isText(s string, most int) bool {
 	return len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// refusals that need no look at the vault.
+// These refusals do not depend on the vault.
 var (
 	notFound    = wire.Refusal{Type: wire.RequestProblem, Title: "There is nothing here", Status: http.StatusNotFound}
 	wrongMethod = wire.Refusal{Type: wire.RequestProblem, Title: "Use GET", Status: http.StatusMethodNotAllowed}
@@ -136,7 +135,7 @@ func (h *runners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hasToken reports whether the query of u has a token, or what looks like an
+// hasToken reports whether the query of u contains a token, or seems to be an
 // attempt to send one.
 func hasToken(u *url.URL) bool {
 	if strings.Contains(u.RawQuery, wire.TokenPrefix) {
@@ -150,13 +149,14 @@ func hasToken(u *url.URL) bool {
 	return false
 }
 
-// protected reports whether nobody on the network can read the exchange.
+// protected reports whether the network cannot read the exchange: it uses TLS, the
+// loopback interface or a Unix socket.
 func protected(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	// The address that the connection came in at. Without a connection, in a
-	// test say, there is nobody to read along.
+	// This is the local address of the connection. Requests without one, as in
+	// tests, did not come over a network.
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
 		return true
@@ -196,7 +196,7 @@ func (h *runners) bootstrap(w http.ResponseWriter, r *http.Request) {
 	b, err := h.v.Bootstrap(r.Context(), token, req)
 	h.limits.settle(pass, err)
 	if errors.Is(err, vault.ErrUnchanged) && drained {
-		refuseEnding(w) // a 304 would have the runner ask again at once
+		refuseEnding(w) // after a 304 the runner would poll again immediately
 		return
 	}
 	if errors.Is(err, vault.ErrUnchanged) {
@@ -214,11 +214,11 @@ func (h *runners) bootstrap(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", wire.ETag(b.Revision()))
-	_, _ = w.Write(answer) // the runner has gone if this fails
+	_, _ = w.Write(answer) // fails only if the runner has disconnected
 }
 
-// bearer returns the token of the Authorization header (RFC 6750), or the
-// empty value.
+// bearer returns the token of the Authorization header (RFC 6750), or the zero
+// Value.
 func bearer(r *http.Request) bundle.Value {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -227,7 +227,7 @@ func bearer(r *http.Request) bundle.Value {
 	return bundle.NewValue(strings.TrimSpace(token))
 }
 
-// holdOff answers a request that a limit is against.
+// holdOff responds 429 to a request over a limit.
 func (h *runners) holdOff(w http.ResponseWriter, r *http.Request, addr string, limit LimitKind, wait time.Duration) {
 	if h.limited != nil {
 		h.limited(limit)
@@ -240,8 +240,8 @@ func (h *runners) holdOff(w http.ResponseWriter, r *http.Request, addr string, l
 	})
 }
 
-// fail answers a bootstrap that err ended. What the vault says goes to the
-// log; the runner gets a fixed text.
+// fail responds to a bootstrap request that failed with err. The log gets the
+// error; the runner gets a fixed text.
 func (h *runners) fail(w http.ResponseWriter, r *http.Request, addr string, err error) {
 	if errors.Is(err, vault.ErrInvalid) { // addrOf has checked the rest
 		refuse(w, badName)

@@ -9,16 +9,16 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// putBody is the body of a put: it holds plaintext.
+// putBody is the body of a put. It contains plaintext.
 type putBody struct {
 	Value *string `json:"value"`
 	api.PutSecret
 }
 
-// noMembers is the body of what needs to be told nothing.
+// noMembers is the body of operations without parameters.
 type noMembers struct{}
 
-// sendSecret answers with a secret and the entity tag of its version.
+// sendSecret responds with a secret, and its version as the entity tag.
 func (c *call) sendSecret(secret api.Secret, err error) error {
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (c *call) putSecret() error {
 	switch {
 	case body.Value == nil:
 		return missing("value")
-	case len(*body.Value) > vault.MaxValue: // which is 413, as for the body
+	case len(*body.Value) > vault.MaxValue: // 413, as for the body
 		return requestProblem(http.StatusRequestEntityTooLarge, "The value is too long", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), vault.MaxValue))
 	}
 	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.param("name"), bundle.NewValue(*body.Value), &vault.PutOptions{

@@ -10,16 +10,16 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// newToken is the only answer with a token.
+// newToken is the only response that contains a token.
 type newToken struct {
 	Token string    `json:"token"`
 	Info  api.Token `json:"info"`
 }
 
-// maxOverlap is the longest time for which two tokens work side by side.
+// maxOverlap is the longest time in which the old and the new token both work.
 const maxOverlap = 90 * 24 * time.Hour
 
-// sendNewToken answers with a token, which nobody can read later.
+// sendNewToken responds with a new token, which cannot be read later.
 func (c *call) sendNewToken(token bundle.Value, info api.Token, err error) error {
 	if err != nil {
 		return err
