@@ -20,16 +20,16 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// admin is a vault behind an admin handler, whose requests come from an actor.
+// admin is a vault behind an admin handler, with requests from an actor.
 type admin struct {
 	*fixture
 	handler http.Handler
-	// who says who asks.
+	// who authenticates requests.
 	who func(*http.Request) (vaulthttp.Actor, error)
 }
 
-// newAdmin returns a vault with everything that an administrator can look at:
-// an integration that mints for acme, and secrets that acme/web needs.
+// newAdmin returns a vault with an integration that mints for acme, and with
+// secrets that acme/web requires.
 func newAdmin(t testing.TB) *admin {
 	t.Helper()
 	return newAdminOver(t, memstore.New(), nil)
@@ -63,24 +63,24 @@ func newAdminOver(t testing.TB, s store.Store, change func(*vault.Options)) *adm
 
 const mintedCanary = "ghs_canaryMinted0123456789abcdefghijklmn"
 
-// mints is an integration that always works.
+// mints is an integration that always succeeds.
 type mints struct{ name, value string }
 
 func (m mints) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 	return bundle.New([]bundle.Secret{{Name: m.name, Value: bundle.NewValue(m.value), Expires: time.Now().Add(time.Hour)}}, nil)
 }
 
-// reply is what a handler sent.
+// reply is a handler's response.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// decode returns the answer's JSON as a T, after checking the status.
+// decode returns the response's JSON as a T, after checking the status.
 func decode[T any](t testing.TB, a *reply, status int) T {
 	t.Helper()
-	require.Equal(t, status, a.status, "the answer is %s", a.body)
+	require.Equal(t, status, a.status, "the response is %s", a.body)
 	var out T
 	require.NoError(t, json.Unmarshal(a.body, &out))
 	return out
@@ -90,7 +90,7 @@ func decode[T any](t testing.TB, a *reply, status int) T {
 // contains want.
 func requireRefusal(t testing.TB, a *reply, status int, want, why string) {
 	t.Helper()
-	require.Equal(t, status, a.status, "%s; the answer is %s", why, a.body)
+	require.Equal(t, status, a.status, "%s; the response is %s", why, a.body)
 	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"), why)
 	var problem struct {
 		Type, Title, Detail string
@@ -102,9 +102,9 @@ func requireRefusal(t testing.TB, a *reply, status int, want, why string) {
 	require.Contains(t, problem.Title+": "+problem.Detail, want, why)
 }
 
-// do sends a request, with what every request that changes something needs.
-// header are names and values; an empty value takes the header away. The answer
-// is held to the description.
+// do sends a request with the headers that a change needs. header are names and
+// values; an empty value removes the header. The response is checked against the
+// OpenAPI description.
 func (a *admin) do(t testing.TB, method, target, body string, header ...string) *reply {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
@@ -128,10 +128,10 @@ func (a *admin) send(t testing.TB, r *http.Request) *reply {
 	t.Helper()
 	got := serve(a.handler, r)
 	requireDescribed(t, r.Method, r.URL.Path, got)
-	require.Equal(t, "no-store", got.header.Get("Cache-Control"), "no answer is kept")
+	require.Equal(t, "no-store", got.header.Get("Cache-Control"), "responses are not cached")
 	require.Equal(t, "nosniff", got.header.Get("X-Content-Type-Options"))
 	for name := range got.header {
-		require.False(t, strings.HasPrefix(name, "Access-Control-"), "no answer allows another origin")
+		require.False(t, strings.HasPrefix(name, "Access-Control-"), "no response allows another origin")
 	}
 	return got
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// secretJSON, tokenJSON and the like are what the tests look at.
+// secretJSON, tokenJSON and the like have the members that the tests check.
 type secretJSON struct {
 	Scope, Name, Kind, Preview, Delivery, Author string
 	Version                                      int64
@@ -59,7 +59,7 @@ func TestAdmin_Secrets(t *testing.T) {
 
 		second := decode[secretJSON](t, a.do(t, "PUT", one, `{"value":"sk-ant-the-other-value-0123456789"}`), 200)
 		require.Equal(t, int64(2), second.Version)
-		require.Equal(t, "file", second.Delivery, "what is not said stays")
+		require.Equal(t, "file", second.Delivery, "omitted settings stay")
 		token := a.issue(t, "acme/web/pool-a")
 		require.Equal(t, "sk-ant-the-other-value-0123456789", a.values(t, token)["ANTHROPIC_API_KEY"])
 
@@ -87,15 +87,15 @@ func TestAdmin_Secrets(t *testing.T) {
 			a.do(t, "GET", "/v1/secrets/ANTHROPIC_API_KEY/versions?scope=acme/web", ""),
 			a.do(t, "POST", "/v1/secrets/ANTHROPIC_API_KEY/activate?scope=acme/web", `{"version":1}`),
 		} {
-			requireRefusal(t, gone, 404, "ANTHROPIC_API_KEY", "what is deleted is not found")
+			requireRefusal(t, gone, 404, "ANTHROPIC_API_KEY", "deleted secrets are not found")
 		}
 		require.JSONEq(t, `{"secrets":[]}`, string(a.do(t, "GET", "/v1/secrets?scope=acme/web", "").body), "a list is never null")
 	})
 
 	t.Run("names the secret in a refusal", func(t *testing.T) {
 		a := newAdmin(t)
-		requireRefusal(t, a.do(t, "GET", "/v1/secrets/A?scope=acme", ""), 404, `reading secret "A" in scope "acme": not found`, "of the secret")
-		requireRefusal(t, a.do(t, "GET", "/v1/secrets/A/versions?scope=acme", ""), 404, `reading the history of secret "A" in scope "acme": not found`, "of its versions")
+		requireRefusal(t, a.do(t, "GET", "/v1/secrets/A?scope=acme", ""), 404, `reading secret "A" in scope "acme": not found`, "the secret is named")
+		requireRefusal(t, a.do(t, "GET", "/v1/secrets/A/versions?scope=acme", ""), 404, `reading the history of secret "A" in scope "acme": not found`, "the history is named")
 	})
 }
 
@@ -130,9 +130,9 @@ func TestAdmin_Tokens(t *testing.T) {
 
 		require.Equal(t, 204, a.do(t, "POST", path+"/revoke", `{}`).status)
 		_, err := a.Bootstrap(t.Context(), bundle.NewValue(got.Token), nil)
-		requireReason(t, err, vault.TokenRevoked, "it ends at once")
+		requireReason(t, err, vault.TokenRevoked, "it ends immediately")
 		require.Equal(t, "alice", decode[tokenJSON](t, a.do(t, "GET", path, ""), 200).RevokedBy)
-		requireRefusal(t, a.do(t, "POST", path+"/rotate", ""), 400, "the token is revoked; issue a new one", "a token that has ended is not rotated")
+		requireRefusal(t, a.do(t, "POST", path+"/rotate", ""), 400, "the token is revoked; issue a new one", "a revoked token cannot be rotated")
 
 		for _, body := range []string{`{"overlap_seconds":0}`, `{"overlap_seconds":-1}`, `{"overlap_seconds":7776001}`, `{"overlap_seconds":9223372036854775807}`} {
 			requireRefusal(t, a.do(t, "POST", "/v1/tokens/"+next.Info.ID+"/rotate", body), 400, `"overlap_seconds" is not 1 to 7776000`, "an overlap is bounded")
@@ -149,7 +149,7 @@ func TestAdmin_Tokens(t *testing.T) {
 		for _, id := range []string{id, "AAAAAAAAAAAA"} {
 			for _, request := range [][2]string{{"GET", ""}, {"POST", "/rotate"}, {"POST", "/revoke"}} {
 				got := a.do(t, request[0], "/v1/tokens/"+id+request[1], "")
-				requireRefusal(t, got, 404, "There is no such token", "the answer does not tell them apart")
+				requireRefusal(t, got, 404, "There is no such token", "the response does not tell them apart")
 				replies = append(replies, got)
 			}
 		}
@@ -208,7 +208,7 @@ func TestAdmin_Conditions(t *testing.T) {
 		a := newAdmin(t)
 		a.put(t, "acme", "A", "1")
 		id := tokenID(t, a.issue(t, "acme"))
-		a.requireUnchanged(t, "nothing is written under a condition that is not understood", func() {
+		a.requireUnchanged(t, "nothing is written under an unsupported condition", func() {
 			for _, headers := range [][]string{
 				{"If-Match", `*`}, {"If-Match", `W/"1"`}, {"If-Match", `"1", "2"`}, {"If-Match", `"1"`, "If-Match", `"1"`}, {"If-Match", `1`},
 				{"If-Match", `"0"`}, {"If-Match", `"-1"`}, {"If-Match", `"01"`}, {"If-Match", `"+1"`}, {"If-Match", `"9223372036854775808"`}, {"If-Match", `"abc"`},
@@ -237,7 +237,7 @@ func TestAdmin_Conditions(t *testing.T) {
 				if got.status == 200 {
 					won.Add(1)
 				} else if got.status != 412 {
-					t.Errorf("a write that lost was answered with %d", got.status)
+					t.Errorf("a write that lost got status %d", got.status)
 				}
 			})
 		}
@@ -251,12 +251,12 @@ func TestAdmin_Conditions(t *testing.T) {
 	t.Run("responds 409 to a write that keeps losing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := newAdminOver(t, contended{memstore.New()}, nil)
-			requireRefusal(t, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"1"}`), 409, "conflicted with another write", "it was tried often enough")
+			requireRefusal(t, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"1"}`), 409, "conflicted with another write", "the vault gives up")
 		})
 	})
 }
 
-// contended is a storage in which another write is always faster.
+// contended is a storage in which another write always wins.
 type contended struct{ store.Store }
 
 func (c contended) Apply(ctx context.Context, change *store.Change) error {
@@ -283,7 +283,7 @@ func TestActor_Covers(t *testing.T) {
 			{web, "acme/api", false},
 			{web, "other", false},
 			{vaulthttp.Actor{Name: "root", Scopes: []string{"x", vaulthttp.AllScopes}}, "other", true},
-			{vaulthttp.Actor{Name: "nobody"}, "acme", false},
+			{vaulthttp.Actor{Name: "powerless"}, "acme", false},
 			{vaulthttp.Actor{Name: "odd", Scopes: []string{"", "acme/", "/", "acme/*", "ACME"}}, "acme/web", false},
 		} {
 			a.who = func(*http.Request) (vaulthttp.Actor, error) { return row.actor, nil }
@@ -301,7 +301,7 @@ func TestActor_Covers(t *testing.T) {
 				}
 			}
 			got := a.do(t, "GET", "/v1/audit?tenant="+store.Tenant(row.scope), "")
-			require.Equal(t, row.actor.Covers(store.Tenant(row.scope)), got.status == 200, "the audit chain takes an administrator of the whole tenant: %v", row.actor.Scopes)
+			require.Equal(t, row.actor.Covers(store.Tenant(row.scope)), got.status == 200, "the audit chain needs an administrator of the entire tenant: %v", row.actor.Scopes)
 		}
 	})
 
@@ -337,8 +337,8 @@ func TestAdmin_Authorize(t *testing.T) {
 					require.NotContains(t, string(got.body), clue)
 					require.Equal(t, row.status == 401, got.header.Get("WWW-Authenticate") != "")
 				}
-				require.Equal(t, before, a.storage.calls(), "no storage was asked")
-				require.NotContains(t, a.log.text(), clue, "what authorize says stays there")
+				require.Equal(t, before, a.storage.calls(), "the storage was not used")
+				require.NotContains(t, a.log.text(), clue, "authorize's errors are not logged")
 			})
 		}
 		t.Run("behind a proxy", func(t *testing.T) {
@@ -349,9 +349,9 @@ func TestAdmin_Authorize(t *testing.T) {
 				RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Real-IP") },
 			})
 			require.Equal(t, 401, a.do(t, "GET", "/v1/secrets?scope=acme", "", "X-Real-IP", "198.51.100.9").status)
-			require.Contains(t, a.log.text(), "address=198.51.100.9", "the log says who it was, not the proxy")
+			require.Contains(t, a.log.text(), "address=198.51.100.9", "the log has the client's address, not the proxy's")
 			require.Equal(t, 401, a.do(t, "GET", "/v1/secrets?scope=acme", "", "X-Real-IP", strings.Repeat("9", 257)).status)
-			require.NotContains(t, a.log.text(), "9999", "what cannot be an address is left out")
+			require.NotContains(t, a.log.text(), "9999", "an invalid address is omitted")
 		})
 		t.Run("no authorize", func(t *testing.T) {
 			a := newAdmin(t)
@@ -369,7 +369,7 @@ func TestAdmin_Authorize(t *testing.T) {
 	})
 }
 
-// remotely returns a request that came in over the network.
+// remotely returns a request from the network.
 func remotely(t testing.TB, method, target string) *http.Request {
 	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
 	addr := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 80}
@@ -378,13 +378,13 @@ func remotely(t testing.TB, method, target string) *http.Request {
 
 func TestAdmin_TLS(t *testing.T) {
 	a := newAdmin(t)
-	requireRefusal(t, a.send(t, remotely(t, "GET", "/v1/secrets?scope=acme")), 403, "TLS is required", "the network could read along")
+	requireRefusal(t, a.send(t, remotely(t, "GET", "/v1/secrets?scope=acme")), 403, "TLS is required", "the network could read it")
 	secure := remotely(t, "GET", "https://satchel.example.com/v1/secrets?scope=acme")
 	require.NotNil(t, secure.TLS)
 	require.Equal(t, 200, a.send(t, secure).status)
 	who := a.who
 	a.handler = vaulthttp.Admin(a.Vault, who, &vaulthttp.AdminOptions{AllowPlaintext: true, Logger: a.log.logger()})
-	require.Equal(t, 200, a.send(t, remotely(t, "GET", "/v1/secrets?scope=acme")).status, "a proxy may end TLS")
+	require.Equal(t, 200, a.send(t, remotely(t, "GET", "/v1/secrets?scope=acme")).status, "a proxy may terminate TLS")
 }
 
 func TestAdmin_Failures(t *testing.T) {
@@ -408,7 +408,7 @@ func TestAdmin_Failures(t *testing.T) {
 			warm := newAdmin(t)
 			warm.put(t, "acme", "A", "1")
 			id := tokenID(t, warm.issue(t, "acme"))
-			a := newAdminOver(t, warm.storage.Store, nil) // has no keys in memory
+			a := newAdminOver(t, warm.storage.Store, nil) // without keys in memory
 			a.kek = warm.kek
 			keys, err := keyring.New(a.kek, nil)
 			require.NoError(t, err)
@@ -435,7 +435,7 @@ func TestAdmin_Failures(t *testing.T) {
 	}
 }
 
-// bodyFor returns a body that the route takes.
+// bodyFor returns a valid body for the route.
 func bodyFor(path string) string {
 	if strings.HasSuffix(path, "/activate") {
 		return `{"version":1}`
@@ -454,7 +454,7 @@ func TestAdmin_Audit(t *testing.T) {
 	t.Run("refuses a write that cannot be recorded", func(t *testing.T) {
 		a := newAdminOver(t, memstore.New(), func(o *vault.Options) { o.Audit = []audit.Sink{stubborn{}} })
 		got := a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"1"}`)
-		requireRefusal(t, got, 503, "", "by default nothing happens unrecorded")
+		requireRefusal(t, got, 503, "", "by default every write is recorded")
 		require.NotContains(t, string(got.body), "the sink is full")
 		require.JSONEq(t, `{"secrets":[]}`, string(a.do(t, "GET", "/v1/secrets?scope=acme", "").body))
 	})
@@ -497,7 +497,7 @@ func TestAdmin_Mounted(t *testing.T) {
 		})
 		mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 			a.handler.ServeHTTP(w, r)
-			require.Equal(t, "/v1/", r.Pattern, "the caller's request is the caller's")
+			require.Equal(t, "/v1/", r.Pattern, "the caller's request stays unchanged")
 		})
 		status := func(target string) int {
 			return serve(mux, httptest.NewRequestWithContext(t.Context(), "GET", target, nil)).status

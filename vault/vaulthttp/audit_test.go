@@ -30,7 +30,7 @@ type verifiedJSON struct {
 	Seq         int64
 }
 
-// chained is a storage whose audit rows can be spoiled on their way out.
+// chained is a storage whose audit rows can be modified when they are read.
 type chained struct {
 	store.Store
 	spoil func([]store.AuditRow) []store.AuditRow
@@ -80,7 +80,7 @@ func TestAudit_Page(t *testing.T) {
 		require.Len(t, decode[auditJSON](t, a.do(t, "GET", "/v1/audit?tenant=acme&before=24", ""), 200).Entries, 23)
 		require.Len(t, decode[auditJSON](t, a.do(t, "GET", "/v1/audit?tenant=acme&before=9000000000000000", ""), 200).Entries, 23)
 		require.JSONEq(t, `{"tenant":"acme","entries":[]}`, string(a.do(t, "GET", "/v1/audit?tenant=acme&before=1", "").body))
-		require.JSONEq(t, `{"tenant":"other","entries":[]}`, string(a.do(t, "GET", "/v1/audit?tenant=other", "").body), "a tenant without a chain has an empty one")
+		require.JSONEq(t, `{"tenant":"other","entries":[]}`, string(a.do(t, "GET", "/v1/audit?tenant=other", "").body), "the chain of an unknown tenant is empty")
 		for _, query := range []string{"limit=0", "limit=501", "limit=-1", "limit=x", "limit=", "before=0", "before=-1", "before=9223372036854775808"} {
 			requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme&"+query, ""), 400, query[:5], query)
 		}
@@ -152,10 +152,10 @@ func TestAudit_Verify(t *testing.T) {
 	require.Equal(t, int64(6), decode[verifiedJSON](t, a.do(t, "POST", target, since), 200).Seq)
 
 	c.spoil = func(rows []store.AuditRow) []store.AuditRow { return rows[:4] }
-	require.Equal(t, int64(4), decode[verifiedJSON](t, a.do(t, "POST", target, ""), 200).Seq, "by itself a chain that was cut off looks whole")
-	requireRefusal(t, a.do(t, "POST", target, since), 500, "the chain ends before entry 5", "a head that was kept elsewhere shows it")
+	require.Equal(t, int64(4), decode[verifiedJSON](t, a.do(t, "POST", target, ""), 200).Seq, "a truncated chain is intact by itself")
+	requireRefusal(t, a.do(t, "POST", target, since), 500, "the chain ends before entry 5", "a head kept elsewhere reveals it")
 	c.spoil = func(rows []store.AuditRow) []store.AuditRow { rows[2].Entry[20] ^= 1; return rows }
-	requireRefusal(t, a.do(t, "POST", target, ""), 500, "entry 3 was modified", "the answer says where")
+	requireRefusal(t, a.do(t, "POST", target, ""), 500, "entry 3 was modified", "the response says where")
 	require.Contains(t, a.log.text(), "an audit chain is broken")
 	c.spoil = nil
 	empty := decode[verifiedJSON](t, a.do(t, "POST", "/v1/audit/verify?tenant=other", ""), 200)

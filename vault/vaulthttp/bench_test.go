@@ -38,11 +38,10 @@ func (f *fixture) fifty(t testing.TB) bundle.Value {
 	return f.issue(t, "acme/web/pool-a")
 }
 
-// BenchmarkRunners is a request for a bundle of fifty secrets of 256
-// bytes over HTTP/1.1 on loopback, without TLS: new, with its audit entry, and
-// unchanged. The client writes the same bytes again and again to connections
-// that stay open, and reads past the answers, so that what is counted is the
-// server.
+// BenchmarkRunners measures requests for a bundle of fifty secrets of 256 bytes
+// over HTTP/1.1 on loopback, without TLS: new, with its audit entry, and unchanged.
+// The client repeats the same bytes on open connections and discards the responses,
+// so that the server dominates the measurement.
 func BenchmarkRunners(b *testing.B) {
 	for name, open := range map[string]func(testing.TB) store.Store{"memory": openMemory, "SQLite": openFile, "PostgreSQL": openServer} {
 		b.Run(name, func(b *testing.B) {
@@ -90,7 +89,7 @@ func openServer(t testing.TB) store.Store {
 	return openSQL(t, "pgx", postgrestest.Start(t).DSN(), sqlstore.Postgres)
 }
 
-// openSQL returns a store whose pool is bounded, as docs/scale.md advises.
+// openSQL returns a store with a bounded pool, as docs/scale.md recommends.
 func openSQL(t testing.TB, driver, name string, d sqlstore.Dialect) store.Store {
 	t.Helper()
 	db, err := sql.Open(driver, name)
@@ -107,7 +106,7 @@ func rawRequest(token bundle.Value, more string) string {
 	return "GET /runners/bootstrap HTTP/1.1\r\nHost: platform\r\nAuthorization: Bearer " + token.Reveal() + "\r\n" + more + "\r\n"
 }
 
-// raw is an HTTP client that does next to nothing.
+// raw is a minimal HTTP client.
 type raw struct {
 	t       testing.TB
 	conn    net.Conn
@@ -151,7 +150,7 @@ func (c *raw) ask(status int) {
 		}
 	}
 	if got != status {
-		c.t.Errorf("the answer is %d, want %d", got, status)
+		c.t.Errorf("the status is %d, want %d", got, status)
 	}
 	if !chunked {
 		_, _ = c.in.Discard(length)

@@ -40,12 +40,12 @@ func TestDrain(t *testing.T) {
 		}()
 		synctest.Wait()
 		got := healthOf(t, ready, "GET")
-		requireRefusal(t, got, 503, "This process is about to end", "load balancers are told at once")
+		requireRefusal(t, got, 503, "This process is about to end", "load balancers are told immediately")
 		require.NotEmpty(t, got.header.Get("Retry-After"))
 		late := ask(tag)
 		require.Equal(t, 200, poll("").Code, "requests are served as usual")
 		time.Sleep(9 * time.Second)
-		require.Empty(t, waiting, "runners wait on meanwhile")
+		require.Empty(t, waiting, "runners keep waiting meanwhile")
 
 		require.Equal(t, 10*time.Second, <-started)
 		for _, answer := range []<-chan *httptest.ResponseRecorder{waiting, late} {
@@ -58,10 +58,10 @@ func TestDrain(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(began), "a new request does not wait")
 		require.Equal(t, "5", w.Header().Get("Retry-After"))
 		requireProblem(t, w, 503, wire.UnavailableProblem, "")
-		require.Equal(t, 304, get(t.Context(), runners, path, token, "If-None-Match", tag).Code, "one that would not have waited is answered")
+		require.Equal(t, 304, get(t.Context(), runners, path, token, "If-None-Match", tag).Code, "a request that would not wait is served")
 		require.Equal(t, 200, poll(`"other"`).Code, "a runner that needs a bundle gets it")
-		require.NotContains(t, f.log.text(), "level=ERROR", "the end of a process is no failure")
-		require.Equal(t, 200, healthOf(t, vaulthttp.Health(), "GET").status, "the process lives")
+		require.NotContains(t, f.log.text(), "level=ERROR", "a shutdown is not a failure")
+		require.Equal(t, 200, healthOf(t, vaulthttp.Health(), "GET").status, "the process is alive")
 	})
 }
 
@@ -77,7 +77,7 @@ func TestDrain_Start(t *testing.T) {
 			require.Equal(t, time.Second, time.Since(began), "the end of the context ends the delay")
 			drain.Start(ctx, time.Hour)
 			w := get(t.Context(), f.handler(vaulthttp.Options{Drain: &drain}), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
-			require.Equal(t, 503, w.Code, "it may be called before a handler is asked, and twice")
+			require.Equal(t, 503, w.Code, "it may be called before the first request, and twice")
 			require.Equal(t, time.Second, time.Since(began))
 		})
 	})
@@ -103,11 +103,11 @@ func TestDrain_Start(t *testing.T) {
 			defer res.Body.Close()
 			status <- res.StatusCode
 		}()
-		require.Eventually(t, func() bool { return f.storage.calls() > before+3 }, 10*time.Second, 10*time.Millisecond, "the runner waits: the storage is asked for changes")
+		require.Eventually(t, func() bool { return f.storage.calls() > before+3 }, 10*time.Second, 10*time.Millisecond, "the runner waits: the storage is polled for changes")
 		began := time.Now()
 		drain.Start(t.Context(), 0)
 		require.NoError(t, server.Config.Shutdown(t.Context()))
-		require.Less(t, time.Since(began), 20*time.Second, "a server ends before the waits would")
+		require.Less(t, time.Since(began), 20*time.Second, "the server ends before the waits would")
 		require.Equal(t, 503, <-status)
 	})
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// newExample returns a vault in memory under a key that is in the code, which
-// is good for examples and nothing else.
+// newExample returns a vault in memory under a hard-coded key, which is only good
+// for examples.
 func newExample(ctx context.Context) (*vault.Vault, error) {
 	kek, err := local.New("example", []byte("thirty-two bytes for the example"))
 	if err != nil {
@@ -33,7 +33,7 @@ func newExample(ctx context.Context) (*vault.Vault, error) {
 	return vault.New(ctx, memstore.New(), keys, nil)
 }
 
-// A platform mounts all handlers in a server of its own.
+// A platform mounts all handlers in its own server.
 func Example() {
 	v, err := newExample(context.Background())
 	if err != nil {
@@ -63,7 +63,7 @@ func Example() {
 	// 200 /readyz
 }
 
-// A platform mounts the handler beside its own, here below /api.
+// A platform mounts the handler beside others, here below /api.
 func ExampleRunners() {
 	ctx := context.Background()
 	v, err := newExample(ctx)
@@ -94,7 +94,7 @@ func ExampleRunners() {
 	// Output: 200 OK application/json
 }
 
-// Administrators of one tenant show a token that the platform knows.
+// Administrators of one tenant authenticate with a token of the platform.
 func ExampleAdmin() {
 	v, err := newExample(context.Background())
 	if err != nil {
@@ -119,8 +119,8 @@ func ExampleAdmin() {
 	// Output: 200 "1"
 }
 
-// A process that ends first tells its load balancer, and then answers the
-// runners that wait.
+// A process that shuts down first becomes unready, and then ends the waits of
+// runners.
 func ExampleDrain() {
 	ctx := context.Background()
 	v, err := newExample(ctx)
@@ -149,7 +149,7 @@ func ExampleDrain() {
 	// <nil>
 }
 
-// The limits of a platform behind proxies count for the runners' own addresses.
+// Behind proxies, the limits apply to the runners' addresses.
 func ExampleTrustedProxies() {
 	remoteAddr := vaulthttp.TrustedProxies(netip.MustParsePrefix("10.0.0.0/8"))
 	r := httptest.NewRequest(http.MethodGet, "/runners/bootstrap", nil)

@@ -13,10 +13,10 @@ import (
 type AdminRoute struct {
 	Method, Path string
 	Query        []string // parameters of the query
-	Required     string   // the one that there must be, or empty
+	Required     string   // the required one, or empty
 }
 
-// AdminRoutes returns what an admin handler serves.
+// AdminRoutes returns the routes of an admin handler.
 func AdminRoutes() []AdminRoute {
 	var out []AdminRoute
 	for _, r := range routes {
@@ -59,26 +59,25 @@ const (
 	MostBuckets  = mostBuckets
 )
 
-// Limiter is the limiter of a handler, for tests of what it remembers.
+// Limiter is the limiter of a handler.
 type Limiter struct{ l *limiter }
 
 // NewLimiter returns the limiter of a handler with opts.
 func NewLimiter(opts *Options) *Limiter { return &Limiter{newLimiter(opts)} }
 
-// Ask asks for a request to be let in. end settles it; by says which limit is
-// against it.
+// Ask admits a request or returns the limit that refuses it. end settles it.
 func (l *Limiter) Ask(addr, token string, waits bool) (end func(error), by LimitKind) {
 	p, by, _ := l.l.admit(addr, token, waits)
 	return func(err error) { l.l.settle(p, err) }, by
 }
 
-// Accept is a request whose token was accepted.
+// Accept settles a request whose token was accepted.
 func (l *Limiter) Accept(addr, token string) {
 	p, _, _ := l.l.admit(addr, token, false)
 	l.l.settle(p, nil)
 }
 
-// Fail is a request without a token.
+// Fail settles a request without a token.
 func (l *Limiter) Fail(addr string) {
 	p, _, _ := l.l.admit(addr, "", false)
 	l.l.settle(p, &vault.TokenError{Reason: vault.TokenMissing})
@@ -90,7 +89,7 @@ func (l *Limiter) Knows(token string) bool {
 	return p.known
 }
 
-// Sizes returns how much is remembered.
+// Sizes returns the numbers of remembered tokens, addresses and failures.
 func (l *Limiter) Sizes() (tokens, addrs, failures int) {
 	return len(l.l.tokens.young) + len(l.l.tokens.old), len(l.l.addrs.young) + len(l.l.addrs.old), len(l.l.failures.young) + len(l.l.failures.old)
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// requireSound fails the test unless the answer to a request that may be
-// anything is one that the description has, and blames nobody but the request.
+// requireSound fails the test unless the response to an arbitrary request matches
+// the description and is not a server error.
 func requireSound(t testing.TB, r *http.Request, got *reply) {
 	t.Helper()
-	require.Less(t, got.status, 500, "bad input is not the platform's failure: %s %q: %s", r.Method, r.URL, got.body)
+	require.Less(t, got.status, 500, "invalid input is not a server error: %s %q: %s", r.Method, r.URL, got.body)
 	requireDescribed(t, r.Method, r.URL.Path, got)
 	if got.status >= 400 {
 		require.Equal(t, "application/problem+json", got.header.Get("Content-Type"))
@@ -26,8 +26,7 @@ func requireSound(t testing.TB, r *http.Request, got *reply) {
 	require.NotContains(t, string(got.body), "goroutine ", "no stack")
 }
 
-// FuzzAdmin_Request sends whole requests: methods, paths, queries, headers and
-// bodies.
+// FuzzAdmin_Request sends raw requests: methods, paths, queries, headers and bodies.
 func FuzzAdmin_Request(f *testing.F) {
 	a, tokens := leaky(f, nil)
 	id := tokenID(f, bundle.NewValue(tokens[0]))
@@ -56,7 +55,7 @@ func FuzzAdmin_Request(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 		if err != nil {
-			t.Skip("a server answers this itself")
+			t.Skip("net/http refuses this itself")
 		}
 		got := serve(a.handler, r.WithContext(t.Context()))
 		requireSound(t, r, got)
@@ -94,7 +93,7 @@ func FuzzAdmin_Body(f *testing.F) {
 		r.Header.Set(vaulthttp.AdminHeader, "1")
 		r.Header.Set("Content-Type", "application/json")
 		requireSound(t, r, serve(a.handler, r))
-		// Whatever was written can be delivered.
+		// Every accepted write can be delivered.
 		require.NotNil(t, a.bundle(t, token))
 	})
 }
@@ -108,7 +107,7 @@ func memberNames(operation string) object {
 	return properties
 }
 
-// FuzzRunners_Request sends whole requests to the handler for runners.
+// FuzzRunners_Request sends raw requests to the handler for runners.
 func FuzzRunners_Request(f *testing.F) {
 	a, tokens := leaky(f, nil)
 	unlimited := vaulthttp.Limit{PerSecond: -1} // all requests come from one address
@@ -128,11 +127,11 @@ func FuzzRunners_Request(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 		if err != nil {
-			t.Skip("a server answers this itself")
+			t.Skip("net/http refuses this itself")
 		}
-		r.Header.Del("Prefer") // waits
+		r.Header.Del("Prefer") // would wait
 		got := serve(handler, r.WithContext(t.Context()))
-		require.Less(t, got.status, 500, "bad input is not the platform's failure")
+		require.Less(t, got.status, 500, "invalid input is not a server error")
 		requireDescribed(t, r.Method, r.URL.Path, got)
 		if got.status != 200 {
 			requireNoLeak(t, string(got.body), r.URL.String())

@@ -20,13 +20,13 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// healthOf asks a handler, by a path that says nothing.
+// healthOf sends a request to a handler; the path does not matter.
 func healthOf(t testing.TB, h http.Handler, method string) *reply {
 	t.Helper()
 	return serve(h, httptest.NewRequestWithContext(t.Context(), method, "/", nil))
 }
 
-// hangs is a storage that answers no Changes until the context ends.
+// hangs is a storage whose Changes blocks until the context is done.
 type hangs struct {
 	store.Store
 	asked atomic.Int64
@@ -46,7 +46,7 @@ func TestHealth(t *testing.T) {
 	require.Equal(t, "no-store", got.header.Get("Cache-Control"))
 	require.Equal(t, 200, healthOf(t, h, "HEAD").status)
 	post := healthOf(t, h, "POST")
-	requireRefusal(t, post, 405, "", "there is nothing to write")
+	requireRefusal(t, post, 405, "", "only reading is allowed")
 	require.Equal(t, "GET, HEAD", post.header.Get("Allow"))
 }
 
@@ -60,26 +60,26 @@ func TestReady(t *testing.T) {
 			require.JSONEq(t, `{"status":"ready"}`, string(healthOf(t, ready, "GET").body))
 
 			f.storage.fail(errors.New(clue))
-			require.Equal(t, 200, status(), "an answer holds for a second")
+			require.Equal(t, 200, status(), "a result is reused for a second")
 			time.Sleep(time.Second)
 			got := healthOf(t, ready, "GET")
-			requireRefusal(t, got, 503, "Storage is unavailable", "without a storage nothing works")
-			require.NotContains(t, string(got.body), clue, "the answer does not say why")
+			requireRefusal(t, got, 503, "Storage is unavailable", "nothing works without storage")
+			require.NotContains(t, string(got.body), clue, "the response does not show the error")
 			require.Contains(t, f.log.text(), clue, "the log does")
 			require.Equal(t, "1", got.header.Get("Retry-After"))
 			f.storage.fail(nil)
 			time.Sleep(time.Second)
-			require.Equal(t, 200, status(), "a storage that comes back is noticed")
+			require.Equal(t, 200, status(), "recovery of the storage is noticed")
 
 			f.kek.Break(keyring.ErrUnavailable)
-			time.Sleep(2 * time.Minute) // the keyring's check holds for one
+			time.Sleep(2 * time.Minute) // the keyring reuses its check for one
 			blip := healthOf(t, ready, "GET")
-			require.Equal(t, 200, blip.status, "a key service that is away for a while is no reason: keys in memory serve")
-			require.Contains(t, string(blip.body), "unavailable", "the answer mentions it")
+			require.Equal(t, 200, blip.status, "an outage of the key service does not matter: keys in memory serve")
+			require.Contains(t, string(blip.body), "unavailable", "the response mentions it")
 
 			f.kek.Break(keyring.ErrDenied)
 			time.Sleep(2 * time.Minute)
-			requireRefusal(t, healthOf(t, ready, "GET"), 503, "The key service rejected the vault's request", "this does not go away by itself")
+			requireRefusal(t, healthOf(t, ready, "GET"), 503, "The key service rejected the vault's request", "it needs an operator")
 			f.kek.Break(nil)
 			time.Sleep(2 * time.Minute)
 			require.Equal(t, 200, status())
@@ -92,13 +92,13 @@ func TestReady(t *testing.T) {
 			kek.Break(keyring.ErrUnavailable)
 			f := newFixtureOver(t, memstore.New(), kek)
 			ready := vaulthttp.Ready(f.Vault, nil)
-			requireRefusal(t, healthOf(t, ready, "GET"), 503, "has not responded since this process started", "it has no keys in memory")
+			requireRefusal(t, healthOf(t, ready, "GET"), 503, "has not responded since this process started", "there are no keys in memory")
 			kek.Break(nil)
 			time.Sleep(time.Minute)
 			require.Equal(t, 200, healthOf(t, ready, "GET").status)
 			kek.Break(keyring.ErrUnavailable)
 			time.Sleep(2 * time.Minute)
-			require.Equal(t, 200, healthOf(t, ready, "GET").status, "now it has")
+			require.Equal(t, 200, healthOf(t, ready, "GET").status, "the process has reached it once")
 		})
 	})
 
@@ -110,9 +110,9 @@ func TestReady(t *testing.T) {
 			f.kek.Delay(time.Hour)
 			time.Sleep(2 * time.Minute)
 			began := time.Now()
-			require.Equal(t, 200, healthOf(t, ready, "GET").status, "no answer is no refusal")
+			require.Equal(t, 200, healthOf(t, ready, "GET").status, "a timeout is not a refusal")
 			require.LessOrEqual(t, time.Since(began), 2*time.Second)
-			time.Sleep(time.Minute) // lets the keyring's own check end
+			time.Sleep(time.Minute) // the keyring's own check ends
 		})
 	})
 
@@ -126,13 +126,13 @@ func TestReady(t *testing.T) {
 			for range 100 {
 				group.Go(func() {
 					if got := healthOf(t, ready, "GET"); got.status != 503 {
-						t.Errorf("a storage that hangs is not reached; the answer is %d", got.status)
+						t.Errorf("a storage that hangs counts as unreachable; the status is %d", got.status)
 					}
 				})
 			}
 			group.Wait()
-			require.Equal(t, 2*time.Second, time.Since(began), "an answer takes two seconds at most")
-			require.Equal(t, int64(1), storage.asked.Load(), "who asks at the same time shares an answer")
+			require.Equal(t, 2*time.Second, time.Since(began), "a check takes two seconds at most")
+			require.Equal(t, int64(1), storage.asked.Load(), "concurrent requests share a check")
 		})
 	})
 
@@ -158,7 +158,7 @@ func TestReady(t *testing.T) {
 			defer cancel()
 			began := time.Now()
 			serve(ready, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
-			require.Equal(t, time.Second, time.Since(began), "it does not wait for others longer than it wants")
+			require.Equal(t, time.Second, time.Since(began), "a shared check does not outlive the client's context")
 			time.Sleep(2 * time.Second)
 		})
 	})

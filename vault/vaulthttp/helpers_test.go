@@ -24,7 +24,7 @@ import (
 
 const canaryTenant = "canary-tenant-7d1f3b9e5a2c4860"
 
-// fixture is a vault and what is behind it.
+// fixture is a vault with its storage, key service and log.
 type fixture struct {
 	*vault.Vault
 	storage *spy
@@ -38,7 +38,7 @@ func newFixture(t testing.TB) *fixture {
 	return newFixtureOver(t, memstore.New(), keyringtest.NewFake("kek"))
 }
 
-// newFixtureOver returns a vault over s that has seen and cached nothing.
+// newFixtureOver returns a vault over s with empty caches.
 func newFixtureOver(t testing.TB, s store.Store, kek *keyringtest.Fake) *fixture {
 	t.Helper()
 	f := &fixture{storage: &spy{Store: s}, kek: kek, log: &logbook{}}
@@ -93,7 +93,7 @@ func (f *fixture) bundle(t testing.TB, token bundle.Value) *bundle.Bundle {
 	return b
 }
 
-// values returns what a runner with the token gets, by name.
+// values returns the values that a runner with the token gets, by name.
 func (f *fixture) values(t testing.TB, token bundle.Value) map[string]string {
 	t.Helper()
 	return reveal(f.bundle(t, token))
@@ -123,7 +123,7 @@ func requireReason(t testing.TB, err error, reason vault.TokenReason, why string
 	require.Equal(t, reason, refused.Reason, why)
 }
 
-// spy counts what a vault asks of its storage, and fails on demand.
+// spy counts the calls of its storage, and fails on demand.
 type spy struct {
 	store.Store
 	asked   atomic.Int64
@@ -133,8 +133,8 @@ type spy struct {
 
 func (s *spy) calls() int64 { return s.asked.Load() }
 
-// onRead lets edit see, and change, what the storage answers from now on, if
-// that is something.
+// onRead has edit see and change the non-empty snapshots that the storage returns
+// from now on.
 func (s *spy) onRead(edit func(store.Query, *store.Snapshot)) { s.edit.Store(&edit) }
 
 // fail makes every call fail with err until fail(nil).
@@ -146,7 +146,7 @@ func (s *spy) fail(err error) {
 	s.failure.Store(&err)
 }
 
-// ask counts a call, and returns the error that it fails with.
+// ask counts a call, and returns its error.
 func (s *spy) ask() error {
 	s.asked.Add(1)
 	if err := s.failure.Load(); err != nil {
@@ -160,7 +160,7 @@ func (s *spy) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) 
 		return nil, err
 	}
 	snap, err := s.Store.Read(ctx, q)
-	auditing := q.SealsOnly && q.AuditHead // what an entry is appended to
+	auditing := q.SealsOnly && q.AuditHead // the read before appending an entry
 	if edit := s.edit.Load(); edit != nil && err == nil && len(snap.Path) > 0 && !auditing {
 		(*edit)(q, snap)
 	}
@@ -188,7 +188,7 @@ func (s *spy) Changes(ctx context.Context, since int64) (int64, []string, error)
 	return s.Store.Changes(ctx, since)
 }
 
-// logbook keeps what was logged, at every level.
+// logbook records the log, at every level.
 type logbook struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -213,7 +213,7 @@ func (l *logbook) text() string {
 // errors returns the number of records at error level.
 func (l *logbook) errors() int { return strings.Count(l.text(), "level=ERROR") }
 
-// soon is a time that no test gets to.
+// soon is a time after the end of every test.
 func soon() time.Time { return time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond) }
 
 // begin returns a vault with a secret, a token for it, and the revision of its

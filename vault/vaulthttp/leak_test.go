@@ -21,15 +21,15 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// The values of this file. What a preview shows of one is at most four
-// characters at either end, so any eight in a row give it away.
+// The values of this file. A preview shows at most four characters at either end,
+// so eight consecutive characters are a leak.
 var leakCanaries = []string{
 	"canaryOld-7f3b1c9d5e2a4680b1d3", "canaryNow-1a2b3c4d5e6f708192a3", "canaryHidden-99aabbccddeeff0011",
 	"canary\"Quoted\"<&>\n-line-two-0123456789", mintedCanary,
 }
 
-// requireNoLeak fails the test if text has a part of a value, in any usual
-// form.
+// requireNoLeak fails the test if text contains a part of a value, in any common
+// encoding.
 func requireNoLeak(t testing.TB, text, where string) {
 	t.Helper()
 	for _, canary := range leakCanaries {
@@ -49,8 +49,7 @@ func requireNoLeak(t testing.TB, text, where string) {
 	}
 }
 
-// leaky returns an administrator of scopes full of values, and the tokens that
-// were issued.
+// leaky returns an administrator of scopes with many values, and issued tokens.
 func leaky(t testing.TB, change func(*vault.Options)) (*admin, []string) {
 	t.Helper()
 	a := newAdminOver(t, memstore.New(), change)
@@ -90,7 +89,7 @@ func TestLeak(t *testing.T) {
 					if got.status == 201 {
 						token := decode[struct{ Token string }](t, got, 201).Token
 						require.Regexp(t, `^rnt_[0-9A-Za-z]{61}$`, token, "a new token is shown")
-						require.Equal(t, 1, strings.Count(text, token[4+12:]), "and that once")
+						require.Equal(t, 1, strings.Count(text, token[4+12:]), "and only once")
 						tokens = append(tokens, token)
 					} else {
 						all.WriteString(text)
@@ -100,12 +99,12 @@ func TestLeak(t *testing.T) {
 		}
 		requireNoLeak(t, a.log.text(), "the log")
 		for _, token := range tokens {
-			secret := token[4+12:] // what follows the id
-			require.NotContains(t, all.String(), secret, "no other answer has a token")
-			require.NotContains(t, a.log.text(), secret, "nor has the log")
+			secret := token[4+12:] // the part after the id
+			require.NotContains(t, all.String(), secret, "no other response has a token")
+			require.NotContains(t, a.log.text(), secret, "neither does the log")
 		}
 		for _, status := range []int{200, 201, 204, 400, 404, 413} {
-			require.True(t, statuses[status], "the walk met an answer with %d", status)
+			require.True(t, statuses[status], "a response had status %d", status)
 		}
 	})
 
@@ -150,7 +149,7 @@ func TestLeak(t *testing.T) {
 	})
 }
 
-// leakBodies returns bodies, good and bad ones, that hold values.
+// leakBodies returns valid and invalid bodies that contain values.
 func leakBodies(method string) []string {
 	if method == "GET" || method == "DELETE" {
 		return []string{""}

@@ -19,7 +19,7 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// asks is a handler for runners, and what its limits did.
+// asks is a handler for runners, and the count of its refusals by limit.
 type asks struct {
 	*admin
 	handler http.Handler
@@ -59,8 +59,8 @@ func (s *asks) ask(t *testing.T, addr, token string, header ...string) *reply {
 	return got
 }
 
-// requireHeldOff fails the test unless a limit is against a request, and
-// returns how long the runner is told to stay away.
+// requireHeldOff fails the test unless a limit refused the request, and returns its
+// Retry-After.
 func requireHeldOff(t *testing.T, got *reply, by, why string) time.Duration {
 	t.Helper()
 	requireRefusal(t, got, 429, "Too many requests", why)
@@ -80,21 +80,21 @@ func TestLimiter_Token(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{TokenLimit: vaulthttp.Limit{PerSecond: 0.5, Burst: 3}})
 			token, other := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
 			for range 3 {
-				require.Equal(t, 200, s.ask(t, nat, token).status, "a burst is let in")
+				require.Equal(t, 200, s.ask(t, nat, token).status, "a burst is admitted")
 			}
-			wait := requireHeldOff(t, s.ask(t, nat, token), "token", "a token has its limit")
-			require.Equal(t, 2*time.Second, wait, "one comes every two seconds")
+			wait := requireHeldOff(t, s.ask(t, nat, token), "token", "each token is limited")
+			require.Equal(t, 2*time.Second, wait, "the rate is one in two seconds")
 			requireHeldOff(t, s.ask(t, "198.51.100.1:1", token), "token", "from any address")
-			require.Equal(t, 200, s.ask(t, nat, other).status, "another token goes on")
+			require.Equal(t, 200, s.ask(t, nat, other).status, "another token is not affected")
 			time.Sleep(wait)
-			require.Equal(t, 200, s.ask(t, nat, token).status, "who stays away as told is let in")
+			require.Equal(t, 200, s.ask(t, nat, token).status, "a client that respects Retry-After is admitted")
 			requireHeldOff(t, s.ask(t, nat, token), "token", "once")
-			require.Equal(t, 3, s.limited[vaulthttp.LimitedByToken], "what is held off is counted")
+			require.Equal(t, 3, s.limited[vaulthttp.LimitedByToken], "refusals are counted")
 			time.Sleep(time.Hour)
 			for range 3 {
-				require.Equal(t, 200, s.ask(t, nat, token).status, "a rest brings a burst back")
+				require.Equal(t, 200, s.ask(t, nat, token).status, "a pause restores the burst")
 			}
-			requireHeldOff(t, s.ask(t, nat, token), "token", "and no more than one")
+			requireHeldOff(t, s.ask(t, nat, token), "token", "and only one burst")
 		})
 	})
 }
@@ -106,9 +106,9 @@ func TestLimiter_Address(t *testing.T) {
 			for range 5 {
 				require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
 			}
-			wait := requireHeldOff(t, s.ask(t, nat, s.issue(t, "acme").Reveal()), "address", "an address has its limit, whatever the token")
-			require.Equal(t, map[vaulthttp.LimitKind]int{vaulthttp.LimitedByAddress: 1}, s.limited, "what is held off is counted")
-			require.Equal(t, 200, s.ask(t, "203.0.113.8:1", s.issue(t, "acme").Reveal()).status, "its neighbor goes on")
+			wait := requireHeldOff(t, s.ask(t, nat, s.issue(t, "acme").Reveal()), "address", "each address is limited, with any token")
+			require.Equal(t, map[vaulthttp.LimitKind]int{vaulthttp.LimitedByAddress: 1}, s.limited, "refusals are counted")
+			require.Equal(t, 200, s.ask(t, "203.0.113.8:1", s.issue(t, "acme").Reveal()).status, "its neighbor is not affected")
 			time.Sleep(wait)
 			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
 		})
@@ -155,14 +155,14 @@ func TestLimiter_Failures(t *testing.T) {
 				require.Equal(t, 401, s.ask(t, nat, token).status, "guess %d", i)
 			}
 			before := s.storage.calls()
-			wait := requireHeldOff(t, s.ask(t, nat, guess()), "failures", "the address has failed too often")
-			requireHeldOff(t, s.ask(t, nat, ""), "failures", "in whatever way")
-			requireHeldOff(t, s.ask(t, nat, fresh), "failures", "a token that was not accepted before could be a guess")
-			require.Equal(t, before, s.storage.calls(), "no storage is asked for what is held off")
-			require.Equal(t, 200, s.ask(t, nat, good).status, "a runner with a good token goes on beside it")
-			require.Equal(t, 200, s.ask(t, "198.51.100.1:1", fresh).status, "other addresses are not concerned")
+			wait := requireHeldOff(t, s.ask(t, nat, guess()), "failures", "the address has too many failures")
+			requireHeldOff(t, s.ask(t, nat, ""), "failures", "a missing token counts too")
+			requireHeldOff(t, s.ask(t, nat, fresh), "failures", "a token that is new here could be a guess")
+			require.Equal(t, before, s.storage.calls(), "refused requests do not use the storage")
+			require.Equal(t, 200, s.ask(t, nat, good).status, "a runner with an accepted token is not affected")
+			require.Equal(t, 200, s.ask(t, "198.51.100.1:1", fresh).status, "other addresses are not affected")
 			time.Sleep(wait)
-			require.Equal(t, 401, s.ask(t, nat, guess()).status, "one more is let in after a while")
+			require.Equal(t, 401, s.ask(t, nat, guess()).status, "one more is admitted later")
 			requireHeldOff(t, s.ask(t, nat, guess()), "failures", "and one only")
 		})
 	})
@@ -178,11 +178,11 @@ func TestLimiter_Failures(t *testing.T) {
 				require.Equal(t, 401, s.ask(t, nat, revoked.Reveal()).status)
 				require.Equal(t, 401, s.ask(t, nat, expired.Reveal()).status)
 			}
-			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status, "runners with old tokens do not keep new ones out")
+			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status, "runners with ended tokens do not block others")
 			for range 5 {
 				s.ask(t, nat, revoked.Reveal())
 			}
-			requireHeldOff(t, s.ask(t, nat, revoked.Reveal()), "token", "they have a limit of their own")
+			requireHeldOff(t, s.ask(t, nat, revoked.Reveal()), "token", "their token is limited")
 		})
 	})
 
@@ -202,7 +202,7 @@ func TestLimiter_Failures(t *testing.T) {
 			require.Equal(t, map[int]int{401: 100, 429: 900}, statuses, "ten a second in the long run")
 			lines := strings.Count(s.log.text(), "\n")
 			require.Less(t, lines, 200, "the log is not flooded")
-			require.Contains(t, s.log.text(), "omitted=", "and says how much it left out")
+			require.Contains(t, s.log.text(), "omitted=", "it reports the number of omitted lines")
 			require.Equal(t, 4_900, s.limited[vaulthttp.LimitedByFailures], "metrics are exact")
 		})
 	})
@@ -217,7 +217,7 @@ func TestLimiter(t *testing.T) {
 			token := s.issue(t, "acme").Reveal()
 			etag := s.ask(t, nat, token).header.Get("ETag")
 			for range 100 {
-				require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50").status, "a runner may wait for ever")
+				require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50").status, "a runner may wait forever")
 			}
 			for i := range 100 {
 				go func() {
@@ -225,20 +225,20 @@ func TestLimiter(t *testing.T) {
 					s.put(t, "acme", "A", strconv.Itoa(i))
 				}()
 				got := s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50")
-				require.Equal(t, 200, got.status, "it gets every change that it waited for")
+				require.Equal(t, 200, got.status, "it gets every change")
 				etag = got.header.Get("ETag")
 			}
 			require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag).status)
 			require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag).status)
-			requireHeldOff(t, s.ask(t, nat, token, "If-None-Match", etag), "address", "who does not wait pays")
-			requireHeldOff(t, s.ask(t, nat, token, "If-None-Match", `"x"`, "Prefer", "wait=50"), "address", "and who asks to wait with nothing to wait for")
+			requireHeldOff(t, s.ask(t, nat, token, "If-None-Match", etag), "address", "a poll that does not wait counts")
+			requireHeldOff(t, s.ask(t, nat, token, "If-None-Match", `"x"`, "Prefer", "wait=50"), "address", "so does one with a stale revision")
 		})
 	})
 
-	// This is about the limiter alone: what it lets in is another test's load.
+	// Only the limiter is tested here; other tests produce real load.
 	t.Run("admits ten thousand runners behind one address", func(t *testing.T) {
 		const runners = 10_000
-		for about, shared := range map[string]bool{"with tokens of their own": false, "with one token": true} {
+		for about, shared := range map[string]bool{"with a token each": false, "with one token": true} {
 			t.Run(about, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					l := vaulthttp.NewLimiter(&vaulthttp.Options{})
@@ -248,11 +248,11 @@ func TestLimiter(t *testing.T) {
 					ask := func(i int, waits bool) func(error) {
 						end, by := l.Ask("203.0.113.7", tokens[i], waits)
 						if by != "" {
-							t.Fatalf("runner %d is held off by the limit of its %s", i, by)
+							t.Fatalf("runner %d is refused by the limit of its %s", i, by)
 						}
 						return end
 					}
-					for i := range runners { // all start at once
+					for i := range runners { // all start together
 						if tokens[i] = one; !shared {
 							tokens[i], _ = wire.NewToken()
 						}
@@ -273,7 +273,7 @@ func TestLimiter(t *testing.T) {
 						time.Sleep(time.Second)
 						again(nil)
 					}
-					for range 3 { // writes faster than a poll counts as having waited
+					for range 3 { // writes in quick succession, so that polls are not refunded
 						time.Sleep(100 * time.Millisecond)
 						again(nil)
 					}
@@ -302,7 +302,7 @@ func TestLimiter(t *testing.T) {
 		for _, size := range []int{tokens, addrs, failures} {
 			require.LessOrEqual(t, size, 2*vaulthttp.MostBuckets)
 		}
-		require.Greater(t, failures, vaulthttp.MostBuckets/2, "the latest are remembered")
+		require.Greater(t, failures, vaulthttp.MostBuckets/2, "the newest are remembered")
 	})
 }
 

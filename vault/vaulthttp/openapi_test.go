@@ -27,7 +27,7 @@ import (
 // object is a mapping of the description.
 type object = map[string]any
 
-// description is docs/openapi.yaml, in which references can be followed.
+// description is docs/openapi.yaml.
 type description struct {
 	root object
 	ops  []operation
@@ -47,7 +47,7 @@ var described = sync.OnceValue(func() description {
 	return d
 })
 
-// at returns what path names, with references followed.
+// at returns the value at path, following references.
 func (d description) at(o any, path ...string) any {
 	for _, name := range path {
 		o = d.follow(o).(object)[name]
@@ -66,11 +66,11 @@ func (d description) follow(o any) any {
 	}
 	target, ok := strings.CutPrefix(ref, "#/")
 	if !ok {
-		panic("a reference to elsewhere: " + ref)
+		panic("external reference: " + ref)
 	}
 	out := d.at(d.root, strings.Split(target, "/")...)
 	if out == nil {
-		panic("a reference to nothing: " + ref)
+		panic("dangling reference: " + ref)
 	}
 	return out
 }
@@ -104,8 +104,8 @@ func (d description) operations() []operation {
 	return out
 }
 
-// find returns the operation for a request; known says that the path is one of
-// those described.
+// find returns the operation for a request; known reports whether the path is
+// described.
 func (d description) find(method, path string) (op operation, found, known bool) {
 	for _, o := range d.ops {
 		if o.pattern.MatchString(path) {
@@ -118,7 +118,7 @@ func (d description) find(method, path string) (op operation, found, known bool)
 	return operation{}, false, known
 }
 
-// names returns the parameters of an operation that are in a place.
+// names returns the parameters of an operation by location, such as "query".
 func (o operation) names(in string) []string {
 	var out []string
 	for _, p := range o.parameters {
@@ -130,8 +130,8 @@ func (o operation) names(in string) []string {
 	return out
 }
 
-// requireDescribed fails the test unless the description has the answer to a
-// request: its status, its type and its members.
+// requireDescribed fails the test unless the description covers the response to a
+// request: its status, content type and members.
 func requireDescribed(t testing.TB, method, path string, a *reply) {
 	t.Helper()
 	if method == "HEAD" {
@@ -140,7 +140,7 @@ func requireDescribed(t testing.TB, method, path string, a *reply) {
 	d := described()
 	op, found, known := d.find(method, path)
 	code := strconv.Itoa(a.status)
-	where := fmt.Sprintf("%s %s, answered with %s", method, path, code)
+	where := fmt.Sprintf("%s %s, with status %s", method, path, code)
 	if !found {
 		want := []int{400, 403, 404}
 		if known {
@@ -151,7 +151,7 @@ func requireDescribed(t testing.TB, method, path string, a *reply) {
 		return
 	}
 	response, ok := d.at(op.content, "responses", code).(object)
-	require.True(t, ok, "%s: the description has no such status", where)
+	require.True(t, ok, "%s: the description lacks this status", where)
 	content, ok := response["content"].(object)
 	if !ok {
 		require.Empty(t, a.body, "%s: the description has no body", where)
@@ -178,17 +178,17 @@ func requireValid(t testing.TB, schema any, body []byte, where string) {
 	}
 }
 
-// check returns how v breaks a schema, or nothing.
+// check returns the first mismatch between v and a schema, or "".
 func (d description) check(schema, v any, where string) string {
 	s := d.follow(schema).(object)
 	if enum, ok := s["enum"].([]any); ok && !slices.ContainsFunc(enum, func(e any) bool { return fmt.Sprint(e) == fmt.Sprint(v) }) {
-		return fmt.Sprintf("%s is %v, which is none of %v", where, v, enum)
+		return fmt.Sprintf("%s is %v, not one of %v", where, v, enum)
 	}
 	switch s["type"] {
 	case "object":
 		members, ok := v.(object)
 		if !ok {
-			return where + " is no object"
+			return where + " is not an object"
 		}
 		properties, _ := s["properties"].(object)
 		for name, member := range members {
@@ -207,7 +207,7 @@ func (d description) check(schema, v any, where string) string {
 	case "array":
 		list, ok := v.([]any)
 		if !ok {
-			return where + " is no list"
+			return where + " is not a list"
 		}
 		for i, element := range list {
 			if problem := d.check(s["items"], element, fmt.Sprintf("%s[%d]", where, i)); problem != "" {
@@ -217,26 +217,26 @@ func (d description) check(schema, v any, where string) string {
 	case "string":
 		text, ok := v.(string)
 		if !ok {
-			return where + " is no string"
+			return where + " is not a string"
 		}
 		if pattern, ok := s["pattern"].(string); ok && !regexp.MustCompile(pattern).MatchString(text) {
 			return where + " does not match " + pattern
 		}
 		if s["format"] == "date-time" {
 			if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
-				return where + " is no time"
+				return where + " is not a time"
 			}
 		}
 	case "integer":
 		if n, ok := v.(json.Number); !ok || strings.ContainsAny(n.String(), ".eE") {
-			return where + " is no integer"
+			return where + " is not an integer"
 		}
 	case "boolean":
 		if _, ok := v.(bool); !ok {
-			return where + " is no boolean"
+			return where + " is not a boolean"
 		}
 	default:
-		return fmt.Sprintf("%s has the type %v, which no check knows", where, s["type"])
+		return fmt.Sprintf("%s has the unsupported type %v", where, s["type"])
 	}
 	return ""
 }
@@ -276,7 +276,7 @@ func TestOpenAPI(t *testing.T) {
 				needed := p["in"] == "path" || p["name"] == route.Required || p["name"] == vaulthttp.AdminHeader
 				require.Equal(t, needed, p["required"] == true, "%s: whether %s is required", name, p["name"])
 			}
-			require.Equal(t, op.method != "GET", slices.Contains(op.names("header"), vaulthttp.AdminHeader), "%s: what changes something needs the header, and nothing else does", name)
+			require.Equal(t, op.method != "GET", slices.Contains(op.names("header"), vaulthttp.AdminHeader), "%s: exactly the changes need the header", name)
 			require.Equal(t, op.method == "PUT" || op.method == "POST", op.content["requestBody"] != nil, "%s: whether it has a body", name)
 		}
 		require.Empty(t, slices.Collect(maps.Keys(routes)), "these are served and not described")
@@ -293,7 +293,7 @@ func TestOpenAPI(t *testing.T) {
 				continue // see the subtest "describes the bundle"
 			}
 			typ, ok := vaulthttp.WireTypes[name]
-			require.True(t, ok, "no type is behind schema %s", name)
+			require.True(t, ok, "schema %s has no type", name)
 			properties, required := membersOf(typ)
 			got, _ := s["properties"].(object)
 			require.ElementsMatch(t, slices.Collect(maps.Keys(properties)), slices.Collect(maps.Keys(got)), "the members of %s", name)
@@ -379,7 +379,7 @@ func TestOpenAPI(t *testing.T) {
 }
 
 // membersOf returns the members of a struct in JSON, and those that are always
-// there.
+// present.
 func membersOf(typ reflect.Type) (members map[string]reflect.Type, always []string) {
 	members = map[string]reflect.Type{}
 	for field := range typ.Fields() {
@@ -398,7 +398,7 @@ func membersOf(typ reflect.Type) (members map[string]reflect.Type, always []stri
 	return members, always
 }
 
-// requireType holds a property to the type of its field.
+// requireType fails the test unless a property has the type of its field.
 func requireType(t *testing.T, where string, field reflect.Type, property any) {
 	t.Helper()
 	d := described()

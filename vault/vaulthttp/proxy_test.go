@@ -14,7 +14,7 @@ import (
 func TestTrustedProxies(t *testing.T) {
 	prefixes := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::ffff:203.0.113.0/120")}
 	believed, none := vaulthttp.TrustedProxies(prefixes...), vaulthttp.TrustedProxies()
-	prefixes[0] = netip.MustParsePrefix("192.0.2.0/24") // the caller's own
+	prefixes[0] = netip.MustParsePrefix("192.0.2.0/24") // the function keeps a copy
 	for _, test := range []struct {
 		from      string
 		forwarded []string
@@ -43,6 +43,6 @@ func TestTrustedProxies(t *testing.T) {
 		r := &http.Request{RemoteAddr: test.from, Header: http.Header{"X-Forwarded-For": test.forwarded}}
 		about := test.from + " " + strings.Join(test.forwarded, " | ")
 		require.Equal(t, test.want, believed(r), about)
-		require.Equal(t, believed(&http.Request{RemoteAddr: test.from}), none(r), "without prefixes nothing is believed: %s", about)
+		require.Equal(t, believed(&http.Request{RemoteAddr: test.from}), none(r), "without prefixes the header is ignored: %s", about)
 	}
 }

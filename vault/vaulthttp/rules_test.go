@@ -36,8 +36,8 @@ func TestRules_Scope(t *testing.T) {
 				requireRefusal(t, a.do(t, route.Method, target, `{}`), 400, "", fmt.Sprintf("scope %.40q of %s %s", scope, route.Method, route.Path))
 			}
 		}
-		require.Equal(t, before, a.storage.calls(), "no storage was asked")
-		requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme/web", ""), 400, "The tenant is not one", "a chain is a tenant's")
+		require.Equal(t, before, a.storage.calls(), "the storage was not used")
+		requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme/web", ""), 400, "The tenant is not one", "a chain belongs to a tenant")
 	})
 }
 
@@ -103,12 +103,12 @@ func TestRules_Path(t *testing.T) {
 			require.Equal(t, status, got.status, "%.60s: %s", target, got.body)
 		}
 		star := httptest.NewRequestWithContext(t.Context(), "OPTIONS", "*", nil)
-		requireRefusal(t, serve(a.handler, star), 404, "There is nothing here", "the whole server is no path")
+		requireRefusal(t, serve(a.handler, star), 404, "There is nothing here", "* is not a path")
 		connect := httptest.NewRequestWithContext(t.Context(), "CONNECT", "/v1//secrets", nil)
 		require.Equal(t, 404, serve(a.handler, connect).status)
 		long := a.do(t, "GET", "/v1/secrets/"+strings.Repeat("A", 100_000)+"?scope=acme", "")
 		requireRefusal(t, long, 400, "", "a name has at most 128 bytes")
-		require.Less(t, len(long.body), 1000, "the answer does not repeat it")
+		require.Less(t, len(long.body), 1000, "the response does not repeat it")
 	})
 
 	t.Run("lists the allowed methods", func(t *testing.T) {
@@ -190,9 +190,9 @@ func TestRules_CrossSite(t *testing.T) {
 			}
 		})
 		preflight := a.do(t, "OPTIONS", "/v1/secrets/A?scope=acme", "", "Origin", "https://evil.example", "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "satchel-admin,content-type")
-		require.Equal(t, 405, preflight.status, "a browser that asks first is not allowed to go on")
+		require.Equal(t, 405, preflight.status, "a preflight request is refused")
 		got := a.do(t, "GET", "/v1/secrets?scope=acme", "", "Origin", "https://evil.example")
-		require.Equal(t, "same-origin", got.header.Get("Cross-Origin-Resource-Policy"), "another site cannot embed an answer")
+		require.Equal(t, "same-origin", got.header.Get("Cross-Origin-Resource-Policy"), "another site cannot embed a response")
 	})
 
 	t.Run("changes nothing for GET and HEAD", func(t *testing.T) {
@@ -265,7 +265,7 @@ func TestRules_Body(t *testing.T) {
 			} {
 				got := a.do(t, "PUT", "/v1/secrets/A?scope=acme", body)
 				requireRefusal(t, got, 400, want, fmt.Sprintf("%.80q", body))
-				require.NotContains(t, string(got.body), clue, "the answer does not quote a value: %.80q", body)
+				require.NotContains(t, string(got.body), clue, "the response quotes no value: %.80q", body)
 				require.NotContains(t, string(got.body), "1234567")
 				require.Less(t, len(got.body), 500)
 			}
@@ -314,7 +314,7 @@ func TestRules_Body(t *testing.T) {
 		a := newAdmin(t)
 		token := a.issue(t, "acme")
 		longest := strings.Repeat(`\u0001`, vault.MaxValue)
-		require.Equal(t, 200, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"`+longest+`"}`).status, "the longest value fits in any spelling")
+		require.Equal(t, 200, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"`+longest+`"}`).status, "the longest value fits with every byte escaped")
 		a.requireUnchanged(t, "nothing is written", func() {
 			requireRefusal(t, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"`+strings.Repeat("x", vault.MaxValue+1)+`"}`), 413, "65537 bytes; at most 65536", "a value")
 			for _, route := range vaulthttp.AdminRoutes() {
@@ -344,7 +344,7 @@ func TestRules_Body(t *testing.T) {
 				target += "?" + name + "=acme"
 			}
 			schema := d.at(op.content, "requestBody", "content", "application/json", "schema").(object)
-			require.Equal(t, false, schema["additionalProperties"], "%s takes nothing else", op.path)
+			require.Equal(t, false, schema["additionalProperties"], "%s allows no other members", op.path)
 			for member := range schema["properties"].(object) {
 				got := a.do(t, op.method, target, `{"`+member+`":null}`)
 				require.NotContains(t, string(got.body), "unknown member", "%s of %s", member, op.path)
@@ -358,7 +358,7 @@ func TestRules_Body(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), "PUT", "/v1/secrets/A?scope=acme", brokenReader{})
 		r.Header.Set(vaulthttp.AdminHeader, "1")
 		r.Header.Set("Content-Type", "application/json")
-		requireRefusal(t, a.send(t, r), 400, "could not be read", "what arrived may be half of it")
+		requireRefusal(t, a.send(t, r), 400, "could not be read", "the body may be truncated")
 	})
 }
 

@@ -33,7 +33,7 @@ func (f *fixture) handler(opts ...vaulthttp.Options) http.Handler {
 	return vaulthttp.Runners(f.Vault, &o)
 }
 
-// get asks h for a bundle. Headers are pairs of names and values.
+// get requests a bundle from h. Headers are pairs of names and values.
 func get(ctx context.Context, h http.Handler, target string, token bundle.Value, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if token.Reveal() != "" {
@@ -92,7 +92,7 @@ func TestRunners_Bundle(t *testing.T) {
 		require.Equal(t, tokenID(t, token), answer["token"].(map[string]any)["id"])
 
 		b, err := wire.Decode(w.Body.Bytes(), "https://host")
-		require.NoError(t, err, "the client side reads it")
+		require.NoError(t, err, "the client can decode it")
 		require.Equal(t, map[string]string{"A": "<one> & \"two\""}, reveal(b))
 		require.Equal(t, f.bundle(t, token).Revision(), b.Revision())
 	})
@@ -112,7 +112,7 @@ func TestRunners_Bundle(t *testing.T) {
 		}
 		for _, header := range []string{`"other"`, "*", strings.Trim(tag, `"`), `"`, `""`, "", tag[:len(tag)-1], strings.Repeat(`"a", `, 1000), "\xff\x00"} {
 			w := get(t.Context(), h, path, token, "If-None-Match", header)
-			require.Equal(t, http.StatusOK, w.Code, "%q: what is not the revision gets the bundle", header)
+			require.Equal(t, http.StatusOK, w.Code, "%q: another revision gets the bundle", header)
 		}
 		f.put(t, "acme", "A", "two")
 		require.Equal(t, http.StatusOK, get(t.Context(), h, path, token, "If-None-Match", tag).Code)
@@ -154,15 +154,15 @@ func TestRunners_Wait(t *testing.T) {
 	t.Run("responds 503 if the server ends the wait", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, token, revision := begin(t)
-			// A server that shuts down, or a deadline of the platform's: the runner
-			// may still be there to read the answer.
+			// The server shuts down or the platform has a deadline. The runner may
+			// still be connected and read the response.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			w := get(ctx, f.handler(), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
 			require.Equal(t, "5", w.Header().Get("Retry-After"))
-			require.Contains(t, w.Body.String(), "The platform ended the request", "nothing is wrong with the vault")
+			require.Contains(t, w.Body.String(), "The platform ended the request", "the vault is not to blame")
 			requireProblem(t, w, http.StatusServiceUnavailable, wire.UnavailableProblem, "")
-			require.Zero(t, f.log.errors(), "runners come and go")
+			require.Zero(t, f.log.errors(), "this is not a failure of the vault")
 		})
 	})
 }
@@ -196,9 +196,9 @@ func TestRunners_Token(t *testing.T) {
 			}
 		}
 		for _, authorization := range []string{"bearer " + good.Reveal(), "BEARER  " + good.Reveal() + " "} {
-			require.Equal(t, http.StatusOK, get(t.Context(), h, path, bundle.Value{}, "Authorization", authorization).Code, "the scheme has no case, and blanks do no harm")
+			require.Equal(t, http.StatusOK, get(t.Context(), h, path, bundle.Value{}, "Authorization", authorization).Code, "the scheme is case-insensitive, and spaces are ignored")
 		}
-		require.Zero(t, f.log.errors(), "a refused runner is no failure of the vault")
+		require.Zero(t, f.log.errors(), "a refused token is not a failure of the vault")
 	})
 
 	t.Run("responds 401 after it has expired", func(t *testing.T) {
@@ -273,7 +273,7 @@ func TestRunners_Request(t *testing.T) {
 			w := get(arrived(addr), f.handler(), path, token)
 			requireProblem(t, w, http.StatusForbidden, wire.NotAllowedProblem, "")
 			w = get(arrived(addr), f.handler(vaulthttp.Options{AllowPlaintext: true}), path, token)
-			require.Equal(t, http.StatusOK, w.Code, "behind a proxy that ends TLS it can be allowed")
+			require.Equal(t, http.StatusOK, w.Code, "it can be allowed behind a proxy that terminates TLS")
 		}
 		for _, addr := range []net.Addr{
 			&net.TCPAddr{IP: net.ParseIP("127.0.0.1")}, &net.TCPAddr{IP: net.ParseIP("127.9.9.9")}, &net.TCPAddr{IP: net.IPv6loopback},
@@ -283,7 +283,7 @@ func TestRunners_Request(t *testing.T) {
 		}
 		for _, header := range []string{"X-Forwarded-Proto", "Forwarded", "X-Forwarded-Ssl"} {
 			w := get(arrived(&net.TCPAddr{IP: net.ParseIP("192.0.2.1")}), f.handler(), path, token, header, "https")
-			require.Equal(t, http.StatusForbidden, w.Code, "what the client says about itself does not count")
+			require.Equal(t, http.StatusForbidden, w.Code, "headers of the client are ignored")
 		}
 	})
 
@@ -333,13 +333,13 @@ func TestRunners_Request(t *testing.T) {
 			return tokens[0].LastAddr
 		}
 		get(t.Context(), f.handler(), path, token, "X-Forwarded-For", "198.51.100.9")
-		require.Equal(t, "192.0.2.1", last(), "a header says nothing by itself")
+		require.Equal(t, "192.0.2.1", last(), "the header is ignored by default")
 		get(t.Context(), f.handler(forwarded), path, token, "X-Forwarded-For", "198.51.100.9")
 		require.Equal(t, "198.51.100.9", last())
 		for _, forged := range []string{strings.Repeat("1", 257), "a\nb", "\xff", "a\x00b"} {
 			w := get(t.Context(), f.handler(forwarded), path, token, "X-Forwarded-For", forged)
-			require.Equal(t, http.StatusOK, w.Code, "a client that forges its address gets its bundle")
-			require.Empty(t, last(), "and leaves none")
+			require.Equal(t, http.StatusOK, w.Code, "a client with a forged address gets its bundle")
+			require.Empty(t, last(), "and no address is recorded")
 		}
 	})
 }
@@ -365,7 +365,7 @@ func TestRunners_Failures(t *testing.T) {
 
 		f.storage.fail(errors.New("secret detail: connection to 10.0.0.7 refused"))
 		check(f.handler())
-		require.Contains(t, f.log.text(), "secret detail", "the log has what the runner does not need")
+		require.Contains(t, f.log.text(), "secret detail", "the log has the cause")
 	})
 
 	t.Run("responds 500 without detail to tampered rows", func(t *testing.T) {
@@ -378,7 +378,7 @@ func TestRunners_Failures(t *testing.T) {
 			}
 		})
 		w := get(t.Context(), f.handler(), path, token)
-		require.Empty(t, w.Header().Get("Retry-After"), "asking again does not help")
+		require.Empty(t, w.Header().Get("Retry-After"), "retrying does not help")
 		body := w.Body.String()
 		requireProblem(t, w, http.StatusInternalServerError, wire.IntegrityProblem, "")
 		for _, detail := range []string{"acme", "seal", "edited", "goroutine", ".go:"} {
@@ -407,7 +407,7 @@ func FuzzRunners(f *testing.F) {
 		r.Header = http.Header{"Authorization": {authorization}, "If-None-Match": {match}, "Prefer": {prefer}, "Satchel-Runner": {runner}, "X-Forwarded-For": {addr}}
 		if known {
 			r.Header.Set("Authorization", "Bearer "+token.Reveal())
-			r.Header.Del("Prefer") // the right tag would take its time
+			r.Header.Del("Prefer") // the current tag would wait
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
@@ -416,7 +416,7 @@ func FuzzRunners(f *testing.F) {
 			require.Equal(t, "GET", method)
 			return
 		}
-		require.Contains(t, []int{400, 401, 403, 404, 405}, w.Code, "bad input is the runner's fault: %s", w.Body.String())
+		require.Contains(t, []int{400, 401, 403, 404, 405}, w.Code, "invalid input is the runner's fault: %s", w.Body.String())
 		require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
 		require.True(t, json.Valid(w.Body.Bytes()))
 		require.NotContains(t, w.Body.String(), canaryTenant)
