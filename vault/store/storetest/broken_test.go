@@ -16,7 +16,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// faulty is a sound storage behind functions that spoil what it does.
+// faulty is a correct store behind functions that break it.
 type faulty struct {
 	store.Store
 	read    func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error)
@@ -69,7 +69,7 @@ func (f *faulty) Audit(ctx context.Context, tenant string, after int64, limit in
 	return f.audit(ctx, f.Store, tenant, after, limit)
 }
 
-// reading spoils what is read.
+// reading returns stores that modify the results of Read.
 func reading(spoil func(q store.Query, snap *store.Snapshot)) func() store.Store {
 	return func() store.Store {
 		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
@@ -82,7 +82,7 @@ func reading(spoil func(q store.Query, snap *store.Snapshot)) func() store.Store
 	}
 }
 
-// asking spoils what is asked for.
+// asking returns stores that modify the queries of Read.
 func asking(spoil func(q *store.Query)) func() store.Store {
 	return func() store.Store {
 		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
@@ -92,7 +92,7 @@ func asking(spoil func(q *store.Query)) func() store.Store {
 	}
 }
 
-// writing spoils what is written. c is spoil's own, down to its lists.
+// writing returns stores that modify changes before Apply. spoil owns c and its lists.
 func writing(spoil func(ctx context.Context, s store.Store, c *store.Change)) func() store.Store {
 	return func() store.Store {
 		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
@@ -107,7 +107,7 @@ func writing(spoil func(ctx context.Context, s store.Store, c *store.Change)) fu
 	}
 }
 
-// using spoils what is recorded as used.
+// using returns stores that modify the uses of Touch.
 func using(spoil func(ctx context.Context, s store.Store, uses []store.Usage) []store.Usage) func() store.Store {
 	return func() store.Store {
 		return &faulty{Store: memstore.New(), touch: func(ctx context.Context, s store.Store, uses []store.Usage) error {
@@ -141,7 +141,7 @@ func storedSeal(ctx context.Context, s store.Store, scope string) []byte {
 	return snap.Path[len(snap.Path)-1].Seal
 }
 
-// mintedOf returns the identity of what is minted where row would go.
+// mintedOf returns the identity of the stored row that row would replace.
 func mintedOf(ctx context.Context, s store.Store, row store.MintedRow) string {
 	snap, err := s.Read(ctx, store.Query{Scope: row.Scope, Minted: true})
 	if err != nil {
@@ -163,7 +163,7 @@ func headOf(ctx context.Context, s store.Store, tenant string) *store.AuditRow {
 	return snap.AuditHead
 }
 
-// inSteps applies each part of c by itself, up to the first that fails.
+// inSteps applies each part of c separately, up to the first that fails.
 func inSteps(ctx context.Context, s store.Store, c *store.Change) error {
 	for _, part := range []store.Change{
 		{Keys: c.Keys}, {Seals: c.Seals}, {Insert: c.Insert}, {Issue: c.Issue}, {Activate: c.Activate}, {Prune: c.Prune}, {Delete: c.Delete}, {Revoke: c.Revoke},
@@ -176,34 +176,34 @@ func inSteps(ctx context.Context, s store.Store, c *store.Change) error {
 	return nil
 }
 
-// forgetful opens empty again.
+// forgetful loses its rows when it is reopened.
 type forgetful struct{ store.Store }
 
 func (f forgetful) Reopen(context.Context) (store.Store, error) { return memstore.New(), nil }
 
-// brokenStorages has, for each rule by its name, a storage that breaks it.
+// brokenStorages has a store that breaks each rule, by the name of the rule.
 var brokenStorages = map[string]func() store.Store{
-	"every field comes back as it went in": writing(func(_ context.Context, _ store.Store, c *store.Change) {
+	"every field is returned as it was stored": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Issue {
 			c.Issue[i].RotateBy = c.Issue[i].Expires
 		}
 	}),
-	"a time is kept to the microsecond, and the zero time stays zero": writing(func(_ context.Context, _ store.Store, c *store.Change) {
+	"times have microsecond precision, and the zero time stays zero": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Insert {
 			c.Insert[i].Created = c.Insert[i].Created.Truncate(time.Millisecond)
 		}
 	}),
-	"bytes and text that are unusual come back unchanged": writing(func(_ context.Context, _ store.Store, c *store.Change) {
+	"unusual bytes and text are returned unchanged": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Insert {
 			c.Insert[i].Message = bytes.TrimRight(c.Insert[i].Message, "\xff")
 		}
 	}),
-	"what differs only in case is different": asking(func(q *store.Query) {
+	"names and ids are case-sensitive": asking(func(q *store.Query) {
 		if strings.EqualFold(q.Token, "abcdef") {
 			q.Token = "ABCdef"
 		}
 	}),
-	"hundreds of rows fit into one change": func() store.Store {
+	"a change can have hundreds of rows": func() store.Store {
 		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			if len(c.Insert) > 99 {
 				return errors.New("too many parameters")
@@ -211,7 +211,7 @@ var brokenStorages = map[string]func() store.Store{
 			return s.Apply(ctx, c)
 		}}
 	},
-	"the caller keeps what it gives": func() store.Store {
+	"the store keeps no reference to its arguments": func() store.Store {
 		given := map[string][]byte{}
 		return &faulty{
 			Store: memstore.New(),
@@ -230,7 +230,7 @@ var brokenStorages = map[string]func() store.Store{
 			},
 		}
 	},
-	"the caller owns what it gets": func() store.Store {
+	"the caller owns the results": func() store.Store {
 		cache := map[store.Query]*store.Snapshot{}
 		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			if snap, ok := cache[q]; ok {
@@ -241,12 +241,12 @@ var brokenStorages = map[string]func() store.Store{
 			return snap, err
 		}}
 	},
-	"what was applied is there after reopening": func() store.Store { return forgetful{memstore.New()} },
+	"applied changes survive reopening": func() store.Store { return forgetful{memstore.New()} },
 
 	"a path has a state for each scope, whether or not anything is stored there": reading(func(_ store.Query, snap *store.Snapshot) {
 		snap.Path = slices.DeleteFunc(snap.Path, func(st store.ScopeState) bool { return st.Seal == nil })
 	}),
-	"a token that does not exist gives an empty snapshot": func() store.Store {
+	"the snapshot for a missing token is empty": func() store.Store {
 		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err == nil && q.Token != "" && snap.Token == nil {
@@ -260,8 +260,8 @@ var brokenStorages = map[string]func() store.Store{
 			snap.Path = snap.Path[1:]
 		}
 	}),
-	"seals only leaves out keys, secrets and revoked tokens": asking(func(q *store.Query) { q.SealsOnly = false }),
-	"scopes that look alike are strangers": func() store.Store {
+	"SealsOnly leaves out keys, secrets and revoked tokens": asking(func(q *store.Query) { q.SealsOnly = false }),
+	"scopes with similar names are independent": func() store.Store {
 		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err != nil || q.Scope != "acme/a_b" {
@@ -274,7 +274,7 @@ var brokenStorages = map[string]func() store.Store{
 			return snap, err
 		}}
 	},
-	"names that look alike are different secrets": func() store.Store {
+	"secrets with similar names are independent": func() store.Store {
 		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err == nil && q.Name == "A_B" {
@@ -283,29 +283,29 @@ var brokenStorages = map[string]func() store.Store{
 			return snap, err
 		}}
 	},
-	"below has the bytes of the active messages of the sealed scopes below": reading(func(_ store.Query, snap *store.Snapshot) {
+	"Below has the size of the active messages of each sealed scope below": reading(func(_ store.Query, snap *store.Snapshot) {
 		maps.DeleteFunc(snap.Below, func(_ string, size int64) bool { return size == 0 })
 	}),
-	"the history has all that a scope ever had": reading(func(_ store.Query, snap *store.Snapshot) {
+	"History has every name that a scope ever had": reading(func(_ store.Query, snap *store.Snapshot) {
 		snap.History = slices.DeleteFunc(snap.History, func(h store.NameHistory) bool { return len(h.Versions) == 0 })
 	}),
-	"tenants are those with a key record": func() store.Store {
+	"Tenants returns the tenants with a key record, in byte order": func() store.Store {
 		return &faulty{Store: memstore.New(), tenants: func(ctx context.Context, s store.Store, after string, limit int) ([]string, error) {
 			if after != "" {
-				after = after[:len(after)-1] + string(after[len(after)-1]-1) // those from it on
+				after = after[:len(after)-1] + string(after[len(after)-1]-1) // includes the given name
 			}
 			return s.Tenants(ctx, after, limit)
 		}}
 	},
-	"rows are in order": reading(func(_ store.Query, snap *store.Snapshot) {
+	"rows are sorted": reading(func(_ store.Query, snap *store.Snapshot) {
 		slices.SortFunc(snap.Tokens, func(x, y store.TokenRow) int { return x.Created.Compare(y.Created) * -1 })
 	}),
-	"tokens are revoked where they are": reading(func(_ store.Query, snap *store.Snapshot) {
+	"a revocation belongs to the scope of the token": reading(func(_ store.Query, snap *store.Snapshot) {
 		for i := range snap.Path {
 			snap.Path[i].Revoked = snap.Path[len(snap.Path)-1].Revoked
 		}
 	}),
-	"all key records of the tenant are read": reading(func(_ store.Query, snap *store.Snapshot) {
+	"all key records of the tenant are returned": reading(func(_ store.Query, snap *store.Snapshot) {
 		snap.Keys = snap.Keys[:min(len(snap.Keys), 1)]
 	}),
 
@@ -361,7 +361,7 @@ var brokenStorages = map[string]func() store.Store{
 			return s.Apply(ctx, &own)
 		}}
 	},
-	"versions never start again": reading(func(_ store.Query, snap *store.Snapshot) {
+	"version numbers are never reused": reading(func(_ store.Query, snap *store.Snapshot) {
 		snap.Last = 0
 		if n := len(snap.Versions); n > 0 {
 			snap.Last = snap.Versions[n-1].Version
@@ -378,32 +378,32 @@ var brokenStorages = map[string]func() store.Store{
 			c.Revoke = append(c.Revoke, store.RevokedRow{ID: row.ID, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
 		}
 	}),
-	"resealing what is not stored fails and changes nothing": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+	"resealing a row that is not stored fails and changes nothing": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		c.Reseal = slices.DeleteFunc(c.Reseal, func(r store.SecretRow) bool {
 			return !stored(ctx, s, store.VersionRef{Scope: r.Scope, Name: r.Name, Version: r.Version})
 		})
 	}),
-	"revoking again changes when": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+	"revoking a token again changes the time": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		c.Revoke = slices.DeleteFunc(c.Revoke, func(r store.RevokedRow) bool {
 			snap, err := s.Read(ctx, store.Query{Token: r.ID})
 			return err == nil && snap.Token != nil && !snap.Token.Revoked.IsZero()
 		})
 	}),
 
-	"what was minted comes back as it went in": writing(func(_ context.Context, _ store.Store, c *store.Change) {
+	"minted rows are returned as they were stored": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Mint {
 			c.Mint[i].New.Identity = strings.TrimSpace(c.Mint[i].New.Identity)
 		}
 	}),
-	"what was minted is read where it is asked for, for each scope of the path": reading(func(_ store.Query, snap *store.Snapshot) {
+	"minted rows are returned on request, for each scope of the path": reading(func(_ store.Query, snap *store.Snapshot) {
 		for i := range max(len(snap.Path)-1, 0) {
-			snap.Path[i].Minted = nil // only those of the scope itself
+			snap.Path[i].Minted = nil // only the rows of the scope itself
 		}
 	}),
-	"what was minted is replaced only if it is the one expected": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+	"a minted row is replaced only if its identity is the expected one": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		c.Mint = slices.DeleteFunc(c.Mint, func(m store.MintChange) bool { return m.New.Identity == "" && mintedOf(ctx, s, m.New) == "" })
 	}),
-	"minting changes nothing but what was minted": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+	"minting changes no other rows": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for _, m := range c.Mint {
 			if seal := storedSeal(ctx, s, m.New.Scope); seal != nil {
 				c.Seals = append(c.Seals, store.SealChange{Scope: m.New.Scope, Old: seal, New: seal}) // to wake the runners
@@ -411,24 +411,24 @@ var brokenStorages = map[string]func() store.Store{
 		}
 	}),
 
-	"audit entries come back as they went in": writing(func(_ context.Context, _ store.Store, c *store.Change) {
+	"audit entries are returned as they were stored": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Append {
 			c.Append[i].Entry = c.Append[i].Entry[:min(len(c.Append[i].Entry), 1<<16-1)]
 		}
 	}),
-	"an audit chain is read from any number on": func() store.Store {
+	"an audit chain can be read from any number": func() store.Store {
 		return &faulty{Store: memstore.New(), audit: func(ctx context.Context, s store.Store, tenant string, after int64, limit int) ([]store.AuditRow, error) {
 			rows, err := s.Audit(ctx, tenant, after, limit)
 			slices.SortFunc(rows, func(x, y store.AuditRow) int { return strings.Compare(fmt.Sprint(x.Seq), fmt.Sprint(y.Seq)) })
 			return rows, err
 		}}
 	},
-	"the newest audit entry is read where it is asked for": func() store.Store {
+	"the newest audit entry is returned on request": func() store.Store {
 		return &faulty{Store: memstore.New(), read: func(ctx context.Context, s store.Store, q store.Query) (*store.Snapshot, error) {
 			snap, err := s.Read(ctx, q)
 			if err == nil && q.AuditHead && len(snap.Path) > 0 {
 				snap.AuditHead = nil
-				if rows, _ := s.Audit(ctx, store.Tenant(snap.Path[0].Scope), 0, 10); len(rows) > 0 { // the last of those on the first page
+				if rows, _ := s.Audit(ctx, store.Tenant(snap.Path[0].Scope), 0, 10); len(rows) > 0 { // the last entry of the first page
 					snap.AuditHead = &rows[len(rows)-1]
 				}
 			}
@@ -444,14 +444,14 @@ var brokenStorages = map[string]func() store.Store{
 					next[row.Tenant] = head.Seq + 1
 				}
 			}
-			c.Append[i].Seq = next[row.Tenant] // whatever was expected
+			c.Append[i].Seq = next[row.Tenant] // ignores the expectation
 			next[row.Tenant]++
 		}
 	}),
-	"an audit chain that is empty may start behind a number": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+	"an empty audit chain can start after a number": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		c.StartAudit = slices.DeleteFunc(c.StartAudit, func(ref store.AuditRef) bool { return headOf(ctx, s, ref.Tenant) != nil })
 	}),
-	"dropping audit entries removes the earlier ones and never the newest": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+	"dropping audit entries never removes the newest one": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for i, ref := range c.DropAudit {
 			if head := headOf(ctx, s, ref.Tenant); head != nil && ref.Seq >= head.Seq {
 				c.DropAudit[i].Seq = head.Seq - 2 // keeps more than the newest
@@ -464,7 +464,7 @@ var brokenStorages = map[string]func() store.Store{
 			c.Seals[i].Old = storedSeal(ctx, s, c.Seals[i].Scope)
 		}
 	}),
-	"a key record is inserted or replaced only as expected": writing(func(_ context.Context, _ store.Store, c *store.Change) {
+	"a key record is inserted or replaced only if the stored one is expected": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Keys {
 			c.Keys[i].First = false
 		}
@@ -478,7 +478,7 @@ var brokenStorages = map[string]func() store.Store{
 		c.Issue = slices.DeleteFunc(c.Issue, func(r store.TokenRow) bool { return issued(ctx, s, r.ID) })
 	}),
 	"a change that fails changes nothing": func() store.Store { return &faulty{Store: memstore.New(), apply: inSteps} },
-	"under a context that is over nothing is read or written": func() store.Store {
+	"nothing is read or written once the context is done": func() store.Store {
 		return &faulty{Store: memstore.New(), touch: func(ctx context.Context, s store.Store, uses []store.Usage) error {
 			return s.Touch(context.WithoutCancel(ctx), uses)
 		}}
@@ -512,10 +512,10 @@ var brokenStorages = map[string]func() store.Store{
 		}
 		return uses
 	}),
-	"hundreds of uses fit into one batch": using(func(_ context.Context, _ store.Store, uses []store.Usage) []store.Usage {
+	"a batch can have hundreds of uses": using(func(_ context.Context, _ store.Store, uses []store.Usage) []store.Usage {
 		return uses[:min(len(uses), 256)]
 	}),
-	"a use of what is gone changes nothing": func() store.Store {
+	"a use of a deleted secret or missing token changes nothing": func() store.Store {
 		return &faulty{Store: memstore.New(), touch: func(ctx context.Context, s store.Store, uses []store.Usage) error {
 			for _, use := range uses {
 				if use.Name == "" && !issued(ctx, s, use.Token) {
@@ -530,7 +530,7 @@ var brokenStorages = map[string]func() store.Store{
 			return errors.Join(s.Touch(ctx, uses), s.Apply(ctx, &store.Change{}))
 		}}
 	},
-	"changes names the scopes whose seals were changed": func() store.Store {
+	"Changes returns the scopes whose seals were changed": func() store.Store {
 		return &faulty{Store: memstore.New(), changes: func(ctx context.Context, s store.Store, since int64) (int64, []string, error) {
 			newest, scopes, err := s.Changes(ctx, since)
 			if newest > since {
@@ -551,13 +551,13 @@ var brokenStorages = map[string]func() store.Store{
 				earlier := paths[q]
 				paths[q] = snap.Path
 				if earlier != nil {
-					snap.Path = earlier // as if it were read before a change, and the rest after it
+					snap.Path = earlier // as if the path were read before a change, and the rest after it
 				}
 			}
 			return snap, err
 		}}
 	},
-	"of writers that expect the same, one wins": func() store.Store {
+	"of writers with the same expectation, one wins": func() store.Store {
 		var mu sync.Mutex
 		before := map[string][]byte{}
 		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
@@ -567,28 +567,28 @@ var brokenStorages = map[string]func() store.Store{
 			for i, seal := range c.Seals {
 				now := storedSeal(ctx, s, seal.Scope)
 				if bytes.Equal(seal.Old, before[seal.Scope]) {
-					own.Seals[i].Old = now // as if it had looked before another's write
+					own.Seals[i].Old = now // as if it had read before the other write
 				}
 				before[seal.Scope] = now
 			}
 			return s.Apply(ctx, &own)
 		}}
 	},
-	"of those that mint or append at the same time, one wins": writing(func(ctx context.Context, s store.Store, c *store.Change) {
+	"of concurrent mints or appends, one wins": writing(func(ctx context.Context, s store.Store, c *store.Change) {
 		for i := range c.Mint {
 			c.Mint[i].Old = mintedOf(ctx, s, c.Mint[i].New)
 		}
 	}),
-	"an audit chain that many append to has no gap and loses no entry": func() store.Store {
+	"an audit chain with concurrent writers has no gap and loses no entry": func() store.Store {
 		var writes atomic.Int32
 		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			if len(c.Append) > 0 && writes.Add(1)%5 == 0 {
-				return nil // as if another had taken the number: ON CONFLICT DO NOTHING
+				return nil // as if another writer had taken the number: ON CONFLICT DO NOTHING
 			}
 			return s.Apply(ctx, c)
 		}}
 	},
-	"no write is lost among writers that try again": func() store.Store {
+	"no write is lost among writers that retry": func() store.Store {
 		var writes atomic.Int32
 		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			if writes.Add(1)%5 == 0 {
@@ -597,7 +597,7 @@ var brokenStorages = map[string]func() store.Store{
 			return s.Apply(ctx, c)
 		}}
 	},
-	"nothing becomes visible behind a number that Changes has returned": func() store.Store {
+	"nothing becomes visible at or below a number that Changes has returned": func() store.Store {
 		var taken atomic.Int64
 		var written sync.Map // the number of each scope's seal
 		asked := make(chan struct{})
@@ -627,13 +627,13 @@ var brokenStorages = map[string]func() store.Store{
 			},
 		}
 	},
-	"a write that is canceled happened wholly or not at all": func() store.Store {
+	"a canceled write is stored completely or not at all": func() store.Store {
 		return &faulty{Store: memstore.New(), apply: func(ctx context.Context, s store.Store, c *store.Change) error {
 			if err := s.Apply(ctx, c); err != nil {
 				return err
 			}
 			if ctx.Done() != nil {
-				<-ctx.Done() // the rule's own context has no end
+				<-ctx.Done() // the rule's context is never done
 			}
 			return ctx.Err()
 		}}

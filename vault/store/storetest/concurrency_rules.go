@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// faultsOf gathers what goes wrong in the goroutines of a rule.
+// faultsOf collects the faults that the goroutines of a rule find.
 type faultsOf struct {
 	mu   sync.Mutex
 	list []string
@@ -34,8 +34,8 @@ const steps = 40
 // Rules about reading and writing at the same time.
 var concurrencyRules = []contractRule{
 	{"a read shows all or nothing of every change", func(c *checker) {
-		// The n-th change writes n into every place, so all that one read
-		// returns must speak of the same n.
+		// The n-th change writes n into every row, so all rows of a snapshot
+		// must have the same n.
 		step := func(n int) *store.Change {
 			change := &store.Change{
 				Keys:   []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", n)}},
@@ -57,7 +57,7 @@ var concurrencyRules = []contractRule{
 
 		var f faultsOf
 		var done atomic.Bool
-		read := make(chan struct{}, 1) // has something after a read
+		read := make(chan struct{}, 1) // receives after a read
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
@@ -75,7 +75,7 @@ var concurrencyRules = []contractRule{
 							fault = fmt.Sprintf("an earlier read showed change %d", last)
 						}
 						if fault != "" {
-							f.add("a read beside a writer shows the seal of change %d, but %s", n, fault)
+							f.add("a concurrent read shows the seal of change %d, but %s", n, fault)
 						}
 						last = n
 						select {
@@ -87,9 +87,9 @@ var concurrencyRules = []contractRule{
 			})
 		}
 		for n := 2; n <= steps; n++ {
-			<-read // so that reads and writes do meet
+			<-read // so that reads and writes overlap
 			if err := c.s.Apply(c.Context(), step(n)); err != nil {
-				f.add("writing beside readers: %v", err)
+				f.add("writing concurrently with readers: %v", err)
 				break
 			}
 		}
@@ -97,7 +97,7 @@ var concurrencyRules = []contractRule{
 		wg.Wait()
 		require.Empty(c, f.list)
 	}},
-	{"of writers that expect the same, one wins", func(c *checker) {
+	{"of writers with the same expectation, one wins", func(c *checker) {
 		const writers = 6
 		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", New: sealOf("acme", 0)}}})
 		seal := sealOf("acme", 0)
@@ -117,11 +117,11 @@ var concurrencyRules = []contractRule{
 			require.Equal(c, seal, c.last(store.Query{Scope: "acme"}).Seal, "the seal is the winner's")
 			for i := range writers {
 				last := c.read(store.Query{Scope: "acme", Name: fmt.Sprintf("BY_%d", i)}).Last
-				require.Equal(c, i == winner, last == int64(round+1), "the rows are the winner's and nobody else's")
+				require.Equal(c, i == winner, last == int64(round+1), "only the winner's rows are stored")
 			}
 		}
 	}},
-	{"of those that mint or append at the same time, one wins", func(c *checker) {
+	{"of concurrent mints or appends, one wins", func(c *checker) {
 		const writers = 6
 		minted := 0
 		for round := range 10 {
@@ -129,7 +129,7 @@ var concurrencyRules = []contractRule{
 				return &store.Change{Mint: []store.MintChange{mintChange("acme", "github", minted, 1+round*writers+i)}}
 			})
 			minted = 1 + round*writers + winner
-			c.checkMinted("acme", []store.MintedRow{mintedRow("acme", "github", minted)}, "what is minted is the winner's")
+			c.checkMinted("acme", []store.MintedRow{mintedRow("acme", "github", minted)}, "the minted row is the winner's")
 
 			winner = c.race(writers, func(i int) *store.Change {
 				row := entryOf("acme", int64(round+1))
@@ -141,11 +141,11 @@ var concurrencyRules = []contractRule{
 			require.Equal(c, fmt.Sprint(winner), string(chain[round].Entry), "the entry is the winner's")
 			for i := range writers {
 				other := c.audit(fmt.Sprintf("tenant%d-%d", round, i), 0, 10)
-				require.Equal(c, i == winner, len(other) == 1, "the other entry is the winner's too")
+				require.Equal(c, i == winner, len(other) == 1, "the other chain has only the winner's entry")
 			}
 		}
 	}},
-	{"no write is lost among writers that try again", func(c *checker) {
+	{"no write is lost among writers that retry", func(c *checker) {
 		const writers, each = 4, 12
 		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", New: sealOf("acme", 0)}}})
 		var f faultsOf
@@ -178,7 +178,7 @@ var concurrencyRules = []contractRule{
 		require.Equal(c, writers*each, sealNumber(snap.Path[0].Seal), "each write that succeeded counts")
 		require.Len(c, snap.Versions, writers*each, "each write that succeeded left its version")
 	}},
-	{"an audit chain that many append to has no gap and loses no entry", func(c *checker) {
+	{"an audit chain with concurrent writers has no gap and loses no entry", func(c *checker) {
 		const writers, each = 4, 12
 		var f faultsOf
 		var wg sync.WaitGroup
@@ -209,18 +209,18 @@ var concurrencyRules = []contractRule{
 		require.Empty(c, f.list)
 		next := [writers]int{} // of each writer, in its own order
 		chain := c.audit("acme", 0, 1000)
-		require.Len(c, chain, writers*each, "each entry that was appended is there once")
+		require.Len(c, chain, writers*each, "each appended entry is stored once")
 		for i, row := range chain {
 			require.EqualValues(c, i+1, row.Seq, "numbers have no gap")
 			var w, done int
 			_, err := fmt.Sscanf(string(row.Entry), "%d-%d", &w, &done)
 			require.NoError(c, err)
-			require.Equal(c, next[w], done, "the entries of one writer are in their order")
+			require.Equal(c, next[w], done, "the entries of one writer are in order")
 			next[w]++
 		}
 	}},
-	{"nothing becomes visible behind a number that Changes has returned", func(c *checker) {
-		// Each write is to a scope of its own, so a scope is named by the one
+	{"nothing becomes visible at or below a number that Changes has returned", func(c *checker) {
+		// Each write is to a different scope, so a scope is returned by the one
 		// call after its write, or never.
 		const writers = 4
 		var f faultsOf
@@ -247,7 +247,7 @@ var concurrencyRules = []contractRule{
 			finished = writing.Load() == 0
 			newest, scopes, err := c.s.Changes(c.Context(), since)
 			if err != nil {
-				f.add("asking for changes: %v", err)
+				f.add("reading the changes: %v", err)
 				break
 			}
 			if newest < since {
@@ -262,10 +262,10 @@ var concurrencyRules = []contractRule{
 		wg.Wait()
 		require.Empty(c, f.list)
 		for _, scope := range slices.Concat(written[:]...) {
-			require.True(c, named[scope], "no call of Changes named %s: its number had been returned before it was visible", scope)
+			require.True(c, named[scope], "no call of Changes returned %s: its number was returned before it was visible", scope)
 		}
 	}},
-	{"a write that is canceled happened wholly or not at all", func(c *checker) {
+	{"a canceled write is stored completely or not at all", func(c *checker) {
 		stored := 0
 		for n := 1; n <= steps/2; n++ {
 			change := &store.Change{
@@ -284,12 +284,12 @@ var concurrencyRules = []contractRule{
 			if err == nil {
 				stored = n
 			} else {
-				require.ErrorIs(c, err, context.Canceled, "nothing else is wrong with the change")
+				require.ErrorIs(c, err, context.Canceled, "the change has no other fault")
 			}
 			snap := c.read(store.Query{Scope: "acme", Name: "NAME", Tokens: true})
-			require.Equal(c, stored, sealNumber(snap.Path[0].Seal), "an error means that nothing was written, and none that all was")
-			require.Equal(c, err == nil, snap.Last == int64(n), "the version is there if and only if the seal is")
-			require.Equal(c, err == nil, c.read(store.Query{Token: fmt.Sprintf("t%03d", n)}).Token != nil, "the token is there if and only if the seal is")
+			require.Equal(c, stored, sealNumber(snap.Path[0].Seal), "an error means that nothing was written, and nil that everything was")
+			require.Equal(c, err == nil, snap.Last == int64(n), "the version is stored if and only if the seal is")
+			require.Equal(c, err == nil, c.read(store.Query{Token: fmt.Sprintf("t%03d", n)}).Token != nil, "the token is stored if and only if the seal is")
 		}
 		c.apply(fillScope("acme/web", "after"))
 	}},
@@ -306,17 +306,17 @@ func (c *checker) race(writers int, change func(i int) *store.Change) int {
 	}
 	wg.Wait()
 	winner := slices.Index(errs, nil)
-	require.GreaterOrEqual(c, winner, 0, "nobody won: %v", errs)
+	require.GreaterOrEqual(c, winner, 0, "no writer succeeded: %v", errs)
 	for i, err := range errs {
 		if i != winner {
-			require.ErrorIs(c, err, store.ErrConflict, "only one of the writers can have found what it expected")
+			require.ErrorIs(c, err, store.ErrConflict, "the expectation can hold for one writer only")
 		}
 	}
 	return winner
 }
 
-// tornAt returns the number that the seal of a snapshot is of, and what
-// else in it is not of that number.
+// tornAt returns the number in the seal of a snapshot, and a description of the first
+// other row with a different number.
 func tornAt(snap *store.Snapshot, err error) (n int, fault string) {
 	if err != nil {
 		return 0, err.Error()
@@ -327,14 +327,14 @@ func tornAt(snap *store.Snapshot, err error) (n int, fault string) {
 	st := snap.Path[1]
 	n = sealNumber(st.Seal)
 	if snap.Token != nil && snap.Token.Revoked.IsZero() != (n == 1) {
-		return n, "the token is revoked as by another change"
+		return n, "the revocation of the token is of another change"
 	}
 	if len(snap.Tokens) > 0 && len(snap.Tokens) != n {
 		return n, fmt.Sprintf("there are %d tokens", len(snap.Tokens))
 	}
 	for _, st := range snap.Path {
 		if len(st.Minted) > 0 && st.Minted[0].Identity != mintedRow(st.Scope, "github", n).Identity {
-			return n, "what was minted for " + st.Scope + " is of another change"
+			return n, "the minted row of " + st.Scope + " is of another change"
 		}
 	}
 	if snap.AuditHead != nil && snap.AuditHead.Seq != int64(n) {
@@ -346,7 +346,7 @@ func tornAt(snap *store.Snapshot, err error) (n int, fault string) {
 		}
 	}
 	if len(snap.Keys) == 0 {
-		return n, "" // only seals were asked for
+		return n, "" // a read of seals only
 	}
 	if !bytes.Equal(snap.Keys[0], keyRecord("acme", "first", n)) {
 		return n, "the key record is of another change"

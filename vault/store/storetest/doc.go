@@ -1,5 +1,5 @@
-// Package storetest checks storages: [Run] holds an implementation of
-// [store.Store] to each sentence of its contract, one subtest a sentence.
+// Package storetest checks implementations of [store.Store]: [Run] tests each rule of
+// the contract in a subtest.
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) store.Store { return open(t) })

@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Rules about what a change expects, and about changes that fail.
+// Rules about the expectations of changes, and about changes that fail.
 var expectationRules = []contractRule{
 	{"a seal is replaced only if it is the one expected", func(c *checker) {
 		seal := func(n int) []byte { return sealOf("acme", n) }
@@ -27,15 +27,15 @@ var expectationRules = []contractRule{
 		stored(seal(1))
 		c.refuse(change(nil, seal(2)), "there is a seal already")
 		c.refuse(change(seal(3), seal(2)), "the seal is another one")
-		c.refuse(change(seal(1)[:97], seal(2)), "the beginning of the seal is not the seal")
-		c.refuse(change(append(seal(1), 0), seal(2)), "the seal with something added is not the seal")
+		c.refuse(change(seal(1)[:97], seal(2)), "a prefix of the seal is another seal")
+		c.refuse(change(append(seal(1), 0), seal(2)), "an extended seal is another seal")
 		stored(seal(1))
 		c.apply(change(seal(1), seal(2)))
 		stored(seal(2))
 		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme", Old: seal(2), New: seal(3)}, {Scope: "acme", Old: seal(3), New: seal(4)}}})
 		stored(seal(4))
 	}},
-	{"a key record is inserted or replaced only as expected", func(c *checker) {
+	{"a key record is inserted or replaced only if the stored one is expected", func(c *checker) {
 		record := func(key string, n int) keyring.Record { return keyRecord("acme", key, n) }
 		change := func(k store.KeyChange) store.Change {
 			k.Tenant = "acme"
@@ -59,7 +59,7 @@ var expectationRules = []contractRule{
 		stored(record("first", 1), record("second", 1))
 		c.apply(change(store.KeyChange{Old: record("first", 1), New: record("first", 2)}))
 		stored(record("first", 2), record("second", 1))
-		require.Equal(c, []keyring.Record{keyRecord("other", "first", 1)}, c.read(store.Query{Scope: "other"}).Keys, "another tenant's record stays as it is")
+		require.Equal(c, []keyring.Record{keyRecord("other", "first", 1)}, c.read(store.Query{Scope: "other"}).Keys, "another tenant's record is unchanged")
 	}},
 	{"a version that exists is not inserted again", func(c *checker) {
 		c.insert(1, 2)
@@ -67,17 +67,17 @@ var expectationRules = []contractRule{
 		other.Message = []byte("another message")
 		c.refuse(store.Change{Insert: []store.SecretRow{other}}, "version 1 exists")
 		c.refuse(store.Change{Insert: []store.SecretRow{secretRow("acme", "NAME", 3), secretRow("acme", "NAME", 3)}}, "a change cannot insert a version twice")
-		c.versions(2, 2, []int64{1, 2}, "what is stored stays as it is")
+		c.versions(2, 2, []int64{1, 2}, "the stored rows are unchanged")
 	}},
 	{"a token that exists is not issued again", func(c *checker) {
 		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}})
 		c.refuse(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}}, "t1 exists")
-		c.refuse(store.Change{Issue: []store.TokenRow{tokenRow("other", "t1")}}, "a token id is used once in the whole storage")
+		c.refuse(store.Change{Issue: []store.TokenRow{tokenRow("other", "t1")}}, "token ids are unique in the whole store")
 		c.apply(store.Change{Revoke: []store.RevokedRow{revokedRow("t1")}})
-		c.refuse(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}}, "a revoked token exists too")
+		c.refuse(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}}, "a revoked token still exists")
 		token := tokenRow("acme", "t1")
 		token.Revoked, token.RevokedBy = revokedRow("t1").Revoked, revokedRow("t1").RevokedBy
-		c.sameTokens([]store.TokenRow{token}, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, "what is stored stays as it is")
+		c.sameTokens([]store.TokenRow{token}, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, "the stored rows are unchanged")
 	}},
 	{"a change that fails changes nothing", func(c *checker) {
 		c.apply(store.Change{
@@ -122,70 +122,70 @@ var expectationRules = []contractRule{
 			conflict bool
 			spoil    func(*store.Change)
 		}{
-			{"a key record to replace is another one", true, func(ch *store.Change) {
+			{"a key record to replace differs", true, func(ch *store.Change) {
 				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", Old: keyRecord("acme", "second", 9), New: keyRecord("acme", "second", 2)})
 			}},
-			{"a key record to replace is not there", true, func(ch *store.Change) {
+			{"a key record to replace is missing", true, func(ch *store.Change) {
 				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", Old: keyRecord("acme", "third", 1), New: keyRecord("acme", "third", 2)})
 			}},
-			{"a key record to insert is there", true, func(ch *store.Change) {
+			{"a key record to insert exists", true, func(ch *store.Change) {
 				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", New: keyRecord("acme", "first", 1)})
 			}},
 			{"a first key record is not the first", true, func(ch *store.Change) {
 				ch.Keys = append(ch.Keys, store.KeyChange{Tenant: "acme", New: keyRecord("acme", "third", 1), First: true})
 			}},
-			{"a seal to replace is another one", true, func(ch *store.Change) {
+			{"a seal to replace differs", true, func(ch *store.Change) {
 				ch.Seals = append(ch.Seals, store.SealChange{Scope: "acme", Old: sealOf("acme", 1), New: sealOf("acme", 3)})
 			}},
-			{"a seal to replace is not there", true, func(ch *store.Change) {
+			{"a seal to replace is missing", true, func(ch *store.Change) {
 				ch.Seals = append(ch.Seals, store.SealChange{Scope: "other", Old: sealOf("other", 1), New: sealOf("other", 2)})
 			}},
 			{"a first seal is not the first", true, func(ch *store.Change) {
 				ch.Seals = append(ch.Seals, store.SealChange{Scope: "acme", New: sealOf("acme", 1)})
 			}},
-			{"a version to insert is there", true, func(ch *store.Change) {
+			{"a version to insert exists", true, func(ch *store.Change) {
 				ch.Insert = append(ch.Insert, secretRow("acme", "A", 2))
 			}},
-			{"a token to issue is there", true, func(ch *store.Change) {
+			{"a token to issue exists", true, func(ch *store.Change) {
 				ch.Issue = append(ch.Issue, tokenRow("acme", "t1"))
 			}},
-			{"what was minted is something else", true, func(ch *store.Change) {
+			{"a minted row to replace differs", true, func(ch *store.Change) {
 				ch.Mint = append(ch.Mint, mintChange("acme", "github", 1, 3))
 			}},
-			{"what was minted is not there", true, func(ch *store.Change) {
+			{"a minted row to remove is missing", true, func(ch *store.Change) {
 				ch.Mint = append(ch.Mint, mintChange("other", "github", 1, 0))
 			}},
-			{"something was minted already", true, func(ch *store.Change) {
+			{"a minted row exists already", true, func(ch *store.Change) {
 				ch.Mint = append(ch.Mint, mintChange("acme/web", "github", 0, 2))
 			}},
 			{"an audit entry does not follow the newest", true, func(ch *store.Change) {
 				ch.Append = append(ch.Append, entryOf("acme", 7))
 			}},
-			{"an audit entry is there", true, func(ch *store.Change) {
+			{"an audit entry exists", true, func(ch *store.Change) {
 				ch.Append = append(ch.Append, entryOf("other", 1))
 			}},
-			{"a conflict comes before a version that is not there", true, func(ch *store.Change) {
+			{"a conflict takes precedence over a missing version", true, func(ch *store.Change) {
 				ch.Activate = append(ch.Activate, store.VersionRef{Scope: "acme", Name: "A", Version: 99})
 				ch.Issue = append(ch.Issue, tokenRow("acme", "t1"))
 			}},
-			{"a conflict comes before a token that is not there", true, func(ch *store.Change) {
+			{"a conflict takes precedence over a missing token", true, func(ch *store.Change) {
 				ch.Revoke = append(ch.Revoke, revokedRow("t3"))
 				ch.Append = append(ch.Append, entryOf("acme", 7))
 			}},
-			{"a conflict comes before a row to reseal that is not there", true, func(ch *store.Change) {
+			{"a conflict takes precedence over a missing row to reseal", true, func(ch *store.Change) {
 				ch.Reseal = append(ch.Reseal, secretRow("acme", "A", 99))
 				ch.Mint = append(ch.Mint, mintChange("acme", "github", 1, 3))
 			}},
-			{"a version to activate is not there", false, func(ch *store.Change) {
+			{"a version to activate is missing", false, func(ch *store.Change) {
 				ch.Activate = append(ch.Activate, store.VersionRef{Scope: "acme", Name: "A", Version: 99})
 			}},
-			{"a token to revoke is not there", false, func(ch *store.Change) {
+			{"a token to revoke is missing", false, func(ch *store.Change) {
 				ch.Revoke = append(ch.Revoke, revokedRow("t3"))
 			}},
-			{"a version to reseal is not there", false, func(ch *store.Change) {
+			{"a version to reseal is missing", false, func(ch *store.Change) {
 				ch.Reseal = append(ch.Reseal, secretRow("acme", "A", 1))
 			}},
-			{"a token for a new MAC is not there", false, func(ch *store.Change) {
+			{"a token for a new MAC is missing", false, func(ch *store.Change) {
 				ch.Remac = append(ch.Remac, tokenRow("acme", "t3"))
 			}},
 		} {
@@ -200,13 +200,13 @@ var expectationRules = []contractRule{
 			}
 			require.Equal(c, before, c.everything(scopes, names, tokens), "a part of the change was applied, although %s", broken.why)
 			n, sc := c.changes(newest)
-			require.Equal(c, newest, n, "what fails is no change")
-			require.Empty(c, sc, "what fails changes no seal")
+			require.Equal(c, newest, n, "a failed change is not counted")
+			require.Empty(c, sc, "a failed change changes no seal")
 		}
 		c.apply(*good())
 		require.NotEqual(c, before, c.everything(scopes, names, tokens), "the change without the fault is applied")
 	}},
-	{"under a context that is over nothing is read or written", func(c *checker) {
+	{"nothing is read or written once the context is done", func(c *checker) {
 		c.apply(fillScope("acme", "t1"))
 		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
 		canceled, cancel := context.WithCancel(c.Context())
@@ -215,19 +215,19 @@ var expectationRules = []contractRule{
 		defer cancel()
 		for ctx, want := range map[context.Context]error{canceled: context.Canceled, late: context.DeadlineExceeded} {
 			_, err := c.s.Read(ctx, store.Query{Scope: "acme"})
-			require.ErrorIs(c, err, want, "Read says that its context is over")
+			require.ErrorIs(c, err, want, "Read returns the context's error")
 			err = c.s.Apply(ctx, &store.Change{Seals: []store.SealChange{{Scope: "acme", Old: sealOf("acme", 1), New: sealOf("acme", 2)}}})
-			require.ErrorIs(c, err, want, "Apply says that its context is over")
+			require.ErrorIs(c, err, want, "Apply returns the context's error")
 			err = c.s.Touch(ctx, []store.Usage{{Token: "t1", Time: timeOf("use")}})
-			require.ErrorIs(c, err, want, "Touch says that its context is over")
+			require.ErrorIs(c, err, want, "Touch returns the context's error")
 			_, _, err = c.s.Changes(ctx, 0)
-			require.ErrorIs(c, err, want, "Changes says that its context is over")
+			require.ErrorIs(c, err, want, "Changes returns the context's error")
 			_, err = c.s.Tenants(ctx, "", 10)
-			require.ErrorIs(c, err, want, "Tenants says that its context is over")
+			require.ErrorIs(c, err, want, "Tenants returns the context's error")
 			_, err = c.s.Audit(ctx, "acme", 0, 10)
-			require.ErrorIs(c, err, want, "Audit says that its context is over")
-			require.ErrorIs(c, c.s.Touch(ctx, nil), want, "Touch says so even where there is nothing to do")
+			require.ErrorIs(c, err, want, "Audit returns the context's error")
+			require.ErrorIs(c, c.s.Touch(ctx, nil), want, "Touch does so even without uses")
 		}
-		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "something was written under a context that was over")
+		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "something was written after the context was done")
 	}},
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Rules about what a query answers.
+// Rules about queries.
 var queryRules = []contractRule{
 	{"a path has a state for each scope, whether or not anything is stored there", func(c *checker) {
 		want := []store.ScopeState{{Scope: "acme"}, {Scope: "acme/web"}, {Scope: "acme/web/pool-a"}}
 		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}), "an empty storage has an empty state for each scope")
-		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", SealsOnly: true}), "also where only seals are asked for")
+		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", SealsOnly: true}), "also with SealsOnly")
 
 		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", New: sealOf("acme/web", 1)}}})
 		want[1].Seal = sealOf("acme/web", 1)
@@ -26,10 +26,10 @@ var queryRules = []contractRule{
 		deep := "a" + strings.Repeat("/a", 7)
 		require.Len(c, c.read(store.Query{Scope: deep}).Path, 8, "a scope has up to eight segments")
 	}},
-	{"a token that does not exist gives an empty snapshot", func(c *checker) {
+	{"the snapshot for a missing token is empty", func(c *checker) {
 		c.apply(fillScope("acme", "t1"))
 		got := c.read(store.Query{Token: "t2", Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true})
-		c.same(&store.Snapshot{}, got, "nothing is told to a token that does not exist")
+		c.same(&store.Snapshot{}, got, "a missing token reveals nothing")
 	}},
 	{"a token is read with the path of its scope", func(c *checker) {
 		c.apply(fillScope("acme", "t1"))
@@ -45,9 +45,9 @@ var queryRules = []contractRule{
 			Versions: []store.SecretRow{secretRow("acme/web", "NAME", 1)},
 			Last:     1,
 			Tokens:   []store.TokenRow{token},
-		}, c.read(store.Query{Token: "t2", Scope: "acme/db", Name: "NAME", Tokens: true}), "Query.Scope does not count where a token is named")
+		}, c.read(store.Query{Token: "t2", Scope: "acme/db", Name: "NAME", Tokens: true}), "Query.Scope is ignored if Query.Token is set")
 	}},
-	{"seals only leaves out keys, secrets and revoked tokens", func(c *checker) {
+	{"SealsOnly leaves out keys, secrets and revoked tokens", func(c *checker) {
 		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", 1)}}})
 		c.apply(fillScope("acme", "t1"))
 		c.apply(fillScope("acme/web", "t2"))
@@ -59,7 +59,7 @@ var queryRules = []contractRule{
 			Path:  []store.ScopeState{{Scope: "acme", Seal: sealOf("acme", 1)}, {Scope: "acme/web", Seal: sealOf("acme/web", 1)}},
 		}, c.read(store.Query{Token: "t2", SealsOnly: true}), "a poll reads the token's row and the seals")
 	}},
-	{"scopes that look alike are strangers", func(c *checker) {
+	{"scopes with similar names are independent", func(c *checker) {
 		scopes := []string{
 			"ac", "acme", "acme-2", "acme_2", "acme0", "acme2", "acme/a", "acme/ab", "acme/a-b", "acme/a_b", "acme/axb", "acme/a/b", "acme/a0", "acme-2/a",
 		}
@@ -105,10 +105,10 @@ var queryRules = []contractRule{
 				h.Active = 1
 			}
 			want.History = []store.NameHistory{h}
-			c.same(want, c.read(store.Query{Scope: scope, Name: "NAME", Tokens: true, Below: true, History: true}), "scope "+scope+" holds what was stored there and nothing else")
+			c.same(want, c.read(store.Query{Scope: scope, Name: "NAME", Tokens: true, Below: true, History: true}), "scope "+scope+" has only its rows")
 		}
 	}},
-	{"names that look alike are different secrets", func(c *checker) {
+	{"secrets with similar names are independent", func(c *checker) {
 		names := []string{"A", "AB", "AXB", "A_B", "A__B", "_", "a_b"} // by bytes
 		for i, name := range names {
 			c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme", name, int64(i+1))}})
@@ -119,7 +119,7 @@ var queryRules = []contractRule{
 			require.EqualValues(c, i+1, snap.Last, "the highest version is that of %s", name)
 		}
 	}},
-	{"below has the bytes of the active messages of the sealed scopes below", func(c *checker) {
+	{"Below has the size of the active messages of each sealed scope below", func(c *checker) {
 		sized := func(scope, name string, version int64, n int) store.SecretRow {
 			row := secretRow(scope, name, version)
 			row.Message = bytesOf(n, name)
@@ -145,12 +145,12 @@ var queryRules = []contractRule{
 			return c.read(store.Query{Scope: scope, Below: true}).Below
 		}
 		require.Equal(c, map[string]int64{"acme/empty": 0, "acme/web": 15, "acme/web/pool": 7, "acme/website": 70, "acme/gone": 0, "acme/hidden": 0}, below("acme"),
-			"the active message counts, and a scope counts if it has a seal")
+			"active messages count, and every scope with a seal is included")
 		require.Equal(c, map[string]int64{"acme/web/pool": 7}, below("acme/web"))
-		require.Empty(c, below("acme/web/pool"), "there is nothing below")
-		require.Empty(c, c.read(store.Query{Scope: "acme"}).Below, "the sizes are read only where they are asked for")
+		require.Empty(c, below("acme/web/pool"), "no scope is below")
+		require.Empty(c, c.read(store.Query{Scope: "acme"}).Below, "sizes are returned only on request")
 	}},
-	{"the history has all that a scope ever had", func(c *checker) {
+	{"History has every name that a scope ever had", func(c *checker) {
 		c.insert(1, 2, 10, 9)
 		c.apply(store.Change{
 			Insert: []store.SecretRow{
@@ -174,21 +174,21 @@ var queryRules = []contractRule{
 			{Name: "Z", Active: 1, Last: 2, Versions: []store.SecretRow{used(secretRow("acme", "Z", 1)), used(secretRow("acme", "Z", 2))}},
 			{Name: "a", Active: 1, Last: 1, Versions: []store.SecretRow{secretRow("acme", "a", 1)}},
 		}, Path: []store.ScopeState{{Scope: "acme"}}}
-		c.same(want, c.read(store.Query{Scope: "acme", History: true, SealsOnly: true}), "names are in the order of their bytes, versions in rising order")
+		c.same(want, c.read(store.Query{Scope: "acme", History: true, SealsOnly: true}), "names are in byte order, versions in ascending order")
 		got := c.read(store.Query{Token: "t1", History: true})
 		want.Token, want.Path = got.Token, got.Path
 		c.same(want, got, "the scope is that of the token")
-		require.Empty(c, c.read(store.Query{Token: "t1"}).History, "the history is read only where it is asked for")
-		c.same(&store.Snapshot{Path: []store.ScopeState{{Scope: "acme"}, {Scope: "acme/none"}}}, c.read(store.Query{Scope: "acme/none", History: true, SealsOnly: true}), "a scope that had nothing has no history")
+		require.Empty(c, c.read(store.Query{Token: "t1"}).History, "the history is returned only on request")
+		c.same(&store.Snapshot{Path: []store.ScopeState{{Scope: "acme"}, {Scope: "acme/none"}}}, c.read(store.Query{Scope: "acme/none", History: true, SealsOnly: true}), "a scope without secrets has no history")
 	}},
-	{"tenants are those with a key record", func(c *checker) {
+	{"Tenants returns the tenants with a key record, in byte order", func(c *checker) {
 		tenants := func(after string, limit int) []string {
 			c.Helper()
 			got, err := c.s.Tenants(c.Context(), after, limit)
-			require.NoError(c, err, "asking for the tenants after %q", after)
+			require.NoError(c, err, "reading the tenants after %q", after)
 			return append([]string{}, got...)
 		}
-		require.Empty(c, tenants("", 10), "an empty storage has none")
+		require.Empty(c, tenants("", 10), "an empty store has no tenants")
 		all := []string{"0", "a", "acme", "acme-2", "acme0", "acme2", "acme_", "acme_2", "acmeb", "b"} // by bytes
 		for _, i := range []int{3, 0, 9, 5, 1, 8, 2, 7, 4, 6} {
 			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: all[i], New: keyRecord(all[i], "first", 1), First: true}}})
@@ -198,17 +198,17 @@ var queryRules = []contractRule{
 			{Tenant: "b", New: keyRecord("b", "second", 1)}, {Tenant: "b", Old: keyRecord("b", "first", 1), New: keyRecord("b", "first", 2)},
 		}})
 		c.apply(fillScope("nokey", "t1"))
-		require.Equal(c, all, tenants("", 100), "each tenant once, in the order of its bytes")
+		require.Equal(c, all, tenants("", 100), "each tenant once, in byte order")
 		for i, tenant := range all {
 			require.Equal(c, all[i+1:], tenants(tenant, 100), "those after %s", tenant)
 			require.Equal(c, all[i+1:min(i+4, len(all))], tenants(tenant, 3), "at most 3 after %s", tenant)
 		}
 		require.Equal(c, all[:1], tenants("", 1))
-		require.Empty(c, tenants("", 0), "at most none")
-		require.Equal(c, []string{"acme_", "acme_2", "acmeb"}, tenants("acme5", 3), "the one to come after need not exist")
+		require.Empty(c, tenants("", 0), "the limit is zero")
+		require.Equal(c, []string{"acme_", "acme_2", "acmeb"}, tenants("acme5", 3), "the name to start after need not exist")
 		require.Empty(c, tenants("zzz", 10))
 	}},
-	{"rows are in order", func(c *checker) {
+	{"rows are sorted", func(c *checker) {
 		for _, name := range []string{"a", "Z", "_", "B"} {
 			c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme", name, 1)}})
 		}
@@ -236,12 +236,12 @@ var queryRules = []contractRule{
 		for _, row := range snap.Tokens {
 			ids = append(ids, row.ID)
 		}
-		require.Equal(c, []string{"B", "Z", "_", "a"}, names, "secrets are by name, byte for byte")
-		require.Equal(c, []int64{1, 2, 9, 10, 11}, versions, "versions are in rising order")
-		require.Equal(c, []string{"c", "Z", "b", "a"}, ids, "tokens are by creation and then by id")
-		require.Equal(c, []string{"Z", "a", "b", "c"}, revoked, "revoked tokens are by id")
+		require.Equal(c, []string{"B", "Z", "_", "a"}, names, "secrets are sorted by name, in byte order")
+		require.Equal(c, []int64{1, 2, 9, 10, 11}, versions, "versions are in ascending order")
+		require.Equal(c, []string{"c", "Z", "b", "a"}, ids, "tokens are sorted by creation time and then by id")
+		require.Equal(c, []string{"Z", "a", "b", "c"}, revoked, "revoked tokens are sorted by id")
 	}},
-	{"tokens are revoked where they are", func(c *checker) {
+	{"a revocation belongs to the scope of the token", func(c *checker) {
 		for _, scope := range []string{"acme", "acme/web"} {
 			c.apply(store.Change{Issue: []store.TokenRow{tokenRow(scope, scope+" 1"), tokenRow(scope, scope+" 2")}})
 		}
@@ -249,14 +249,14 @@ var queryRules = []contractRule{
 		c.same(&store.Snapshot{Path: []store.ScopeState{
 			{Scope: "acme", Revoked: []store.RevokedRow{revokedRow("acme 1")}},
 			{Scope: "acme/web", Revoked: []store.RevokedRow{revokedRow("acme/web 2")}},
-		}}, c.read(store.Query{Scope: "acme/web"}), "the state of a scope has its revoked tokens and no other")
+		}}, c.read(store.Query{Scope: "acme/web"}), "a scope has its revoked tokens only")
 		for _, id := range []string{"acme 1", "acme 2", "acme/web 1", "acme/web 2"} {
 			token := c.read(store.Query{Token: id}).Token
 			require.NotNil(c, token, "a revoked token stays stored")
 			require.Equal(c, slices.Contains([]string{"acme 1", "acme/web 2"}, id), token.RevokedBy != "" && !token.Revoked.IsZero(), "token %s", id)
 		}
 	}},
-	{"all key records of the tenant are read", func(c *checker) {
+	{"all key records of the tenant are returned", func(c *checker) {
 		var want []keyring.Record
 		for _, key := range []string{"first", "second", "third"} {
 			want = append(want, keyRecord("acme", key, 1))

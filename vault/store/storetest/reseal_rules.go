@@ -8,14 +8,14 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// resealed returns a version as it is stored after a Reseal by a row
-// that differs from it in every field.
+// resealed returns a row for Reseal that differs from old in every field except the
+// key, and the version that must be stored afterwards.
 func resealed(old store.SecretRow) (reseal, want store.SecretRow) {
 	other := secretRow("other", "OTHER", old.Version+1)
 	reseal = other
 	reseal.Scope, reseal.Name, reseal.Version = old.Scope, old.Name, old.Version
 	reseal.Hidden = !old.Hidden
-	reseal.LastUsed, reseal.LastToken = timeOf("reseal"), "nobody"
+	reseal.LastUsed, reseal.LastToken = timeOf("reseal"), "t9"
 	want = old
 	want.KeyID, want.Message, want.Preview, want.MAC = other.KeyID, other.Message, other.Preview, other.MAC
 	return reseal, want
@@ -26,13 +26,13 @@ func remacked(old store.TokenRow) (remac, want store.TokenRow) {
 	other := tokenRow("other", "other")
 	remac = other
 	remac.ID = old.ID
-	remac.Revoked, remac.RevokedBy, remac.LastUsed, remac.LastAddr, remac.LastRunner = timeOf("remac"), "nobody", timeOf("remac"), "addr", "runner"
+	remac.Revoked, remac.RevokedBy, remac.LastUsed, remac.LastAddr, remac.LastRunner = timeOf("remac"), "revoker", timeOf("remac"), "addr", "runner"
 	want = old
 	want.KeyID, want.MAC = other.KeyID, other.MAC
 	return remac, want
 }
 
-// Rules about moving what is stored to another data key.
+// Rules about moving rows to another data key.
 var resealRules = []contractRule{
 	{"resealing replaces key, messages and MAC of a version and nothing else", func(c *checker) {
 		c.insert(1, 2, 3)
@@ -54,10 +54,10 @@ var resealRules = []contractRule{
 		c.apply(store.Change{Reseal: append(reseals, tomb)})
 
 		snap := c.read(store.Query{Scope: "acme", Name: "NAME"})
-		c.sameSecrets(versions, snap.Versions, "both versions are resealed, and the third is as it was")
-		c.sameSecrets([]store.SecretRow{hidden, versions[0], secretRow("acme", "OTHER", 2)}, snap.Path[0].Secrets, "the active version is what it was")
+		c.sameSecrets(versions, snap.Versions, "two versions are resealed, and the third is unchanged")
+		c.sameSecrets([]store.SecretRow{hidden, versions[0], secretRow("acme", "OTHER", 2)}, snap.Path[0].Secrets, "the active version is unchanged")
 		require.EqualValues(c, 3, snap.Last, "no version was added")
-		c.sameSecrets([]store.SecretRow{secretRow("acme/web", "NAME", 2)}, c.last(store.Query{Scope: "acme/web"}).Secrets, "another scope's is as it was")
+		c.sameSecrets([]store.SecretRow{secretRow("acme/web", "NAME", 2)}, c.last(store.Query{Scope: "acme/web"}).Secrets, "the version of another scope is unchanged")
 
 		last, want := resealed(secretRow("acme", "NAME", 4))
 		c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme", "NAME", 4)}, Reseal: []store.SecretRow{secretRow("acme", "NAME", 4), last}})
@@ -76,15 +76,15 @@ var resealRules = []contractRule{
 		c.apply(store.Change{Remac: []store.TokenRow{remac1, remac2}})
 		c.sameTokens([]store.TokenRow{want1}, []store.TokenRow{*c.read(store.Query{Token: "t1"}).Token}, "a token in use")
 		c.sameTokens([]store.TokenRow{want2}, []store.TokenRow{*c.read(store.Query{Token: "t2"}).Token}, "a revoked token stays revoked")
-		c.sameTokens([]store.TokenRow{tokenRow("acme", "t3")}, []store.TokenRow{*c.read(store.Query{Token: "t3"}).Token}, "another token is as it was")
+		c.sameTokens([]store.TokenRow{tokenRow("acme", "t3")}, []store.TokenRow{*c.read(store.Query{Token: "t3"}).Token}, "another token is unchanged")
 		require.Nil(c, c.read(store.Query{Token: "other"}).Token, "no token appears")
 
 		remac4, want4 := remacked(tokenRow("acme", "t4"))
 		want4.Revoked, want4.RevokedBy = revokedRow("t4").Revoked, revokedRow("t4").RevokedBy
 		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t4")}, Revoke: []store.RevokedRow{revokedRow("t4")}, Remac: []store.TokenRow{remac4}})
-		c.sameTokens([]store.TokenRow{want4}, []store.TokenRow{*c.read(store.Query{Token: "t4"}).Token}, "one change may issue, revoke and do this")
+		c.sameTokens([]store.TokenRow{want4}, []store.TokenRow{*c.read(store.Query{Token: "t4"}).Token}, "one change may issue, revoke and remac a token")
 	}},
-	{"resealing what is not stored fails and changes nothing", func(c *checker) {
+	{"resealing a row that is not stored fails and changes nothing", func(c *checker) {
 		c.insert(1, 2, 3)
 		c.apply(store.Change{
 			Insert: []store.SecretRow{secretRow("acme", "GONE", 1), secretRow("acme/web", "OTHER", 1)},
@@ -101,7 +101,7 @@ var resealRules = []contractRule{
 			change.Reseal = append([]store.SecretRow{good}, change.Reseal...)
 			err := c.s.Apply(c.Context(), &change)
 			require.Error(c, err, why)
-			require.NotErrorIs(c, err, store.ErrConflict, "a conflict would be tried again for nothing")
+			require.NotErrorIs(c, err, store.ErrConflict, "retrying after a conflict would not help")
 			require.Equal(c, before, c.everything(scopes, names, tokens), "%s, but the rest of the change was applied", why)
 		}
 		for why, row := range map[string]store.SecretRow{
@@ -109,8 +109,8 @@ var resealRules = []contractRule{
 			"the version was pruned":       secretRow("acme", "NAME", 1),
 			"the name was deleted":         secretRow("acme", "GONE", 1),
 			"the name was never stored":    secretRow("acme", "NONE", 1),
-			"it is another scope's":        secretRow("acme", "OTHER", 1),
-			"the scope has nothing":        secretRow("none", "NAME", 1),
+			"it belongs to another scope":  secretRow("acme", "OTHER", 1),
+			"the scope has no rows":        secretRow("none", "NAME", 1),
 		} {
 			fails(store.Change{Reseal: []store.SecretRow{row}}, why)
 		}
@@ -119,9 +119,9 @@ var resealRules = []contractRule{
 		token.Label = "changed"
 		fails(store.Change{Remac: []store.TokenRow{token, tokenRow("acme", "t2")}}, "there is no token t2")
 		n, _ := c.changes(0)
-		require.Equal(c, newest, n, "what fails is no change")
+		require.Equal(c, newest, n, "a failed change is not counted")
 	}},
-	{"revoking again changes when", func(c *checker) {
+	{"revoking a token again changes the time", func(c *checker) {
 		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}})
 		for _, at := range []time.Time{timeOf("first"), timeOf("first").Add(time.Hour), timeOf("first").Add(-time.Hour)} {
 			r := store.RevokedRow{ID: "t1", Revoked: at, RevokedBy: "by " + at.String()}

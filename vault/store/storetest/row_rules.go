@@ -11,9 +11,9 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Rules about single rows: what goes in comes out.
+// Rules about single rows: they are returned as they were stored.
 var rowRules = []contractRule{
-	{"every field comes back as it went in", func(c *checker) {
+	{"every field is returned as it was stored", func(c *checker) {
 		secret, tombstone, token := secretRow("acme/web", "NAME", 7), tombstoneRow("acme/web", "HIDDEN", 9), tokenRow("acme/web", "t1")
 		seal, record := sealOf("acme/web", 1), keyRecord("acme", "first", 1)
 		c.apply(store.Change{
@@ -28,9 +28,9 @@ var rowRules = []contractRule{
 			Versions: []store.SecretRow{secret},
 			Last:     7,
 			Tokens:   []store.TokenRow{token},
-		}, c.read(store.Query{Scope: "acme/web", Name: "NAME", Tokens: true}), "rows come back as they were stored")
+		}, c.read(store.Query{Scope: "acme/web", Name: "NAME", Tokens: true}), "rows are returned as they were stored")
 	}},
-	{"a time is kept to the microsecond, and the zero time stays zero", func(c *checker) {
+	{"times have microsecond precision, and the zero time stays zero", func(c *checker) {
 		zone := time.FixedZone("east", 5*3600+1800)
 		row, token := secretRow("acme", "NAME", 1), tokenRow("acme", "t1")
 		row.Created = time.Date(2026, 3, 4, 5, 6, 7, 123456789, zone)
@@ -53,7 +53,7 @@ var rowRules = []contractRule{
 			require.True(c, at.IsZero(), "the zero time of a token came back as %s", at)
 		}
 	}},
-	{"bytes and text that are unusual come back unchanged", func(c *checker) {
+	{"unusual bytes and text are returned unchanged", func(c *checker) {
 		every := make([]byte, 256)
 		for i := range every {
 			every[i] = byte(i)
@@ -78,9 +78,9 @@ var rowRules = []contractRule{
 			Path:   []store.ScopeState{{Scope: "acme", Seal: every, Secrets: []store.SecretRow{row}}},
 			Keys:   []keyring.Record{record},
 			Tokens: []store.TokenRow{token},
-		}, c.read(store.Query{Scope: "acme", Tokens: true}), "storage neither trims nor converts what it keeps")
+		}, c.read(store.Query{Scope: "acme", Tokens: true}), "the store neither trims nor converts")
 	}},
-	{"what differs only in case is different", func(c *checker) {
+	{"names and ids are case-sensitive", func(c *checker) {
 		c.apply(store.Change{
 			Insert: []store.SecretRow{secretRow("acme", "NAME", 1), secretRow("acme", "name", 2)},
 			Issue:  []store.TokenRow{tokenRow("acme", "abcDEF"), tokenRow("acme", "ABCdef")},
@@ -95,20 +95,20 @@ var rowRules = []contractRule{
 		c.sameSecrets([]store.SecretRow{name}, st.Secrets, "NAME and name are two secrets")
 		require.Len(c, st.Revoked, 1, "abcDEF and ABCdef are two tokens")
 		require.Equal(c, "ABCdef", st.Revoked[0].ID)
-		require.Nil(c, c.read(store.Query{Token: "ABCDEF"}).Token, "a token id is matched to the letter")
+		require.Nil(c, c.read(store.Query{Token: "ABCDEF"}).Token, "a token id must match exactly")
 		require.True(c, c.read(store.Query{Token: "ABCdef"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
 	}},
-	{"hundreds of rows fit into one change", func(c *checker) {
+	{"a change can have hundreds of rows", func(c *checker) {
 		change := store.Change{}
 		for i := range 300 {
 			change.Insert = append(change.Insert, secretRow("acme", fmt.Sprintf("NAME_%03d", i), 1))
 			change.Issue = append(change.Issue, tokenRow("acme", fmt.Sprintf("t%03d", i)))
 		}
 		c.apply(change)
-		c.sameSecrets(change.Insert, c.last(store.Query{Scope: "acme"}).Secrets, "all of them are read, by name")
+		c.sameSecrets(change.Insert, c.last(store.Query{Scope: "acme"}).Secrets, "all rows are returned, sorted by name")
 		require.Len(c, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, 300)
 	}},
-	{"the caller keeps what it gives", func(c *checker) {
+	{"the store keeps no reference to its arguments", func(c *checker) {
 		secret, seal, record := secretRow("acme", "NAME", 1), sealOf("acme", 1), keyRecord("acme", "first", 1)
 		change := store.Change{
 			Keys:   []store.KeyChange{{Tenant: "acme", New: record}},
@@ -132,9 +132,9 @@ var rowRules = []contractRule{
 		clear(change.Issue)
 		clear(change.Mint)
 		clear(change.Append)
-		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "writing to what Apply was given changed what is stored")
+		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "writing to the arguments of Apply changed the stored rows")
 	}},
-	{"the caller owns what it gets", func(c *checker) {
+	{"the caller owns the results", func(c *checker) {
 		c.apply(store.Change{
 			Keys:   []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", 1)}},
 			Seals:  []store.SealChange{{Scope: "acme", New: sealOf("acme", 1)}, {Scope: "acme/web", New: sealOf("acme/web", 1)}},
@@ -174,17 +174,17 @@ var rowRules = []contractRule{
 		clear(snap.Below)
 		*c.read(store.Query{Token: "t1"}).Token = store.TokenRow{}
 		require.Equal(c, before, textOf(other), "writing to one snapshot changed another")
-		require.Equal(c, before, textOf(c.read(q)), "writing to a snapshot changed what is stored")
-		require.Equal(c, "t1", c.read(store.Query{Token: "t1"}).Token.ID, "writing to a token's row changed what is stored")
-		require.Equal(c, auditRow(entriesOf("acme", 1, 2)...), auditRow(c.audit("acme", 0, 10)...), "writing to an audit entry changed what is stored")
+		require.Equal(c, before, textOf(c.read(q)), "writing to a snapshot changed the stored rows")
+		require.Equal(c, "t1", c.read(store.Query{Token: "t1"}).Token.ID, "writing to a token's row changed the stored rows")
+		require.Equal(c, auditRow(entriesOf("acme", 1, 2)...), auditRow(c.audit("acme", 0, 10)...), "writing to an audit entry changed the stored rows")
 		tenants, err = c.s.Tenants(c.Context(), "", 10)
 		require.NoError(c, err)
-		require.Equal(c, []string{"acme"}, tenants, "writing to the tenants changed what is stored")
+		require.Equal(c, []string{"acme"}, tenants, "writing to the tenants changed the stored rows")
 	}},
-	{"what was applied is there after reopening", func(c *checker) {
+	{"applied changes survive reopening", func(c *checker) {
 		s, ok := c.s.(Reopener)
 		if !ok {
-			return // it does not claim to outlive its process
+			return // the store does not claim to be durable
 		}
 		c.apply(fillScope("acme/web", "t1"))
 		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", 1)}}})
@@ -198,13 +198,13 @@ var rowRules = []contractRule{
 		again, err := s.Reopen(c.Context())
 		require.NoError(c, err, "reopening")
 		c.s = again
-		require.Equal(c, before, c.everything([]string{"acme", "acme/web"}, []string{"NAME", "OTHER"}, []string{"t1"}), "reopening lost something")
+		require.Equal(c, before, c.everything([]string{"acme", "acme/web"}, []string{"NAME", "OTHER"}, []string{"t1"}), "reopening lost rows")
 		n, sc := c.changes(0)
-		require.Equal(c, newest, n, "the number of the newest change goes on where it was")
-		require.Equal(c, scopes, sc, "the scopes that were changed are known as before")
+		require.Equal(c, newest, n, "the number of the newest change is kept")
+		require.Equal(c, scopes, sc, "the changed scopes are still known")
 		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", Old: sealOf("acme/web", 1), New: sealOf("acme/web", 2)}}})
 		n, sc = c.changes(newest)
-		require.Greater(c, n, newest, "numbers rise across reopening")
+		require.Greater(c, n, newest, "numbers increase across reopening")
 		require.Equal(c, []string{"acme/web"}, sc)
 	}},
 }

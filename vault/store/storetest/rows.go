@@ -15,8 +15,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// The rows below have every field set, each to something else, so that a
-// storage which leaves one out or exchanges two is found.
+// The rows below have every field set, each to a different value, so that a store
+// that drops or swaps fields is detected.
 
 // bytesOf returns n bytes that depend on seed.
 func bytesOf(n int, seed ...any) []byte {
@@ -49,8 +49,8 @@ func sealNumber(seal []byte) int {
 	return int(binary.BigEndian.Uint64(seal))
 }
 
-// keyRecord returns a key record with an id of its own for each tenant and
-// key. Records of one key differ by n.
+// keyRecord returns a key record whose id depends on tenant and key. Records of one
+// key differ by n.
 func keyRecord(tenant, key string, n int) keyring.Record {
 	r := []byte("SKR\x01\x00\x01")
 	r = append(r, bytesOf(16, "key id", tenant, key)...)
@@ -103,7 +103,7 @@ func revokedRow(id string) store.RevokedRow {
 	return store.RevokedRow{ID: id, Revoked: timeOf("revoked", id), RevokedBy: "revoker of " + id}
 }
 
-// mintedRow returns the n-th token that an integration minted for a scope.
+// mintedRow returns the n-th row that an integration minted for a scope.
 func mintedRow(scope, integration string, n int) store.MintedRow {
 	return store.MintedRow{
 		Scope: scope, Integration: integration, Identity: fmt.Sprintf("identity %d of %s", n, integration),
@@ -112,7 +112,7 @@ func mintedRow(scope, integration string, n int) store.MintedRow {
 	}
 }
 
-// mintChange returns the change from one minted token to another; 0 is none.
+// mintChange returns the change from one minted row to another; 0 means no row.
 func mintChange(scope, integration string, from, to int) store.MintChange {
 	c := store.MintChange{New: store.MintedRow{Scope: scope, Integration: integration}}
 	if from > 0 {
@@ -152,9 +152,9 @@ func fillScope(scope, id string) store.Change {
 	}
 }
 
-// textOf describes a snapshot in lines. Equal snapshots have the same text:
-// an empty list is as good as none, the order is free where the contract leaves
-// it free, and a time may be in any zone.
+// textOf describes a snapshot in lines. Snapshots that are equal by the contract have
+// the same text: empty and nil lists are equal, lists without a defined order are
+// sorted, and times may be in any zone.
 func textOf(snap *store.Snapshot) string {
 	var b strings.Builder
 	if snap.Token != nil {
@@ -233,31 +233,31 @@ func digestOf(b []byte) string {
 	return fmt.Sprintf("of %d bytes (SHA-256 %x)", len(b), sum[:8])
 }
 
-// same requires that got is want in all that the contract promises.
+// same requires that got equals want in everything that the contract defines.
 func (c *checker) same(want, got *store.Snapshot, why string) {
 	c.Helper()
 	require.Equal(c, textOf(want), textOf(got), why)
 }
 
-// sameSecrets requires that got is want.
+// sameSecrets requires that got equals want.
 func (c *checker) sameSecrets(want, got []store.SecretRow, why string) {
 	c.Helper()
 	require.Equal(c, secretsText(want...), secretsText(got...), why)
 }
 
-// sameTokens requires that got is want.
+// sameTokens requires that got equals want.
 func (c *checker) sameTokens(want, got []store.TokenRow, why string) {
 	c.Helper()
 	require.Equal(c, tokensText(want...), tokensText(got...), why)
 }
 
-// everything describes all that is stored for some scopes, names and tokens, to
-// be compared with what is stored later.
+// everything describes all stored rows of some scopes, names and tokens, for a
+// comparison with a later state.
 func (c *checker) everything(scopes, names, tokens []string) string {
 	c.Helper()
 	var b strings.Builder
 	tenants, err := c.s.Tenants(c.Context(), "", 1000)
-	require.NoError(c, err, "asking for the tenants")
+	require.NoError(c, err, "reading the tenants")
 	fmt.Fprintf(&b, "tenants %q\n", tenants)
 	for _, scope := range scopes {
 		b.WriteString(textOf(c.read(store.Query{Scope: scope, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})))
@@ -272,5 +272,5 @@ func (c *checker) everything(scopes, names, tokens []string) string {
 	return b.String()
 }
 
-// longText is text that a careless query, collation or escape changes.
+// longText is text that careless queries, collations or escaping would change.
 var longText = strings.Repeat(`%_' "\; -- Größe ☃ 😀 `, 5)

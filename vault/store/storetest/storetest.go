@@ -11,12 +11,11 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Run checks that what open returns keeps the contract of
-// [store.Store]. It runs one subtest for each rule, named by the rule, and
-// each on its own: open returns an empty storage every time, and uses t.Cleanup
-// to close it.
+// Run checks a store against the contract of [store.Store]. It runs one subtest for
+// each rule, named after the rule, on a new store: each call of open returns an empty
+// store, and uses t.Cleanup to close it.
 //
-// If that storage is a [Reopener], durability is checked too.
+// If the store is a [Reopener], Run checks durability too.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, rule := range allRules() {
 		t.Run(rule.name, func(t *testing.T) {
@@ -25,16 +24,17 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	}
 }
 
-// A Reopener is a Store that outlives its process. Run wants it where
-// rows should survive: wrap the storage for the test and add the method.
+// A Reopener is a Store whose rows outlive the process. To have [Run] check that, wrap
+// the store for the test and add the method.
 type Reopener interface {
 	store.Store
-	// Reopen closes the storage and opens it again, as another process would
-	// that knows its place and nothing else.
+	// Reopen closes the store and opens it again, as another process would that
+	// knows only its location. It returns the new store, or an error that fails the
+	// test.
 	Reopen(ctx context.Context) (store.Store, error)
 }
 
-// contractRule is one sentence of the contract. check runs on an empty storage.
+// contractRule is one rule of the contract. check runs on an empty store.
 type contractRule struct {
 	name  string
 	check func(*checker)
@@ -45,13 +45,13 @@ func allRules() []contractRule {
 		mintRules, auditRules, expectationRules, useRules, concurrencyRules)
 }
 
-// checker is one run of one rule.
+// checker is one run of a rule.
 type checker struct {
 	suite.T
 	s store.Store
 }
 
-// read returns the answer to q.
+// read returns the snapshot for q.
 func (c *checker) read(q store.Query) *store.Snapshot {
 	c.Helper()
 	snap, err := c.s.Read(c.Context(), q)
@@ -60,11 +60,11 @@ func (c *checker) read(q store.Query) *store.Snapshot {
 	return snap
 }
 
-// last returns the state of the scope itself in the answer to q.
+// last returns the state of the scope itself in the snapshot for q.
 func (c *checker) last(q store.Query) store.ScopeState {
 	c.Helper()
 	snap := c.read(q)
-	require.NotEmpty(c, snap.Path, "the answer to %+v has no path", q)
+	require.NotEmpty(c, snap.Path, "the snapshot for %+v has no path", q)
 	return snap.Path[len(snap.Path)-1]
 }
 
@@ -94,11 +94,11 @@ func (c *checker) audit(tenant string, after int64, limit int) []store.AuditRow 
 	return rows
 }
 
-// changes returns what Changes does, with the scopes in order.
+// changes returns the results of Changes, with the scopes sorted.
 func (c *checker) changes(since int64) (int64, []string) {
 	c.Helper()
 	newest, scopes, err := c.s.Changes(c.Context(), since)
-	require.NoError(c, err, "asking for the changes since %d", since)
+	require.NoError(c, err, "reading the changes since %d", since)
 	slices.Sort(scopes)
 	return newest, scopes
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// verdict runs a rule and returns what it found wrong.
+// verdict runs a rule and returns the faults that it found.
 func verdict(t *testing.T, rule contractRule, s store.Store) []string {
 	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&checker{T: c, s: s}) })
 }
@@ -24,24 +24,24 @@ func TestAllRules(t *testing.T) {
 	})
 }
 
-// TestAllRules_Broken has one broken storage for each
-// rule, so no rule is there in vain.
+// TestAllRules_Broken runs each rule on a store that breaks it, so that no rule is
+// without effect.
 func TestAllRules_Broken(t *testing.T) {
 	var untried []string
 	rules := map[string]contractRule{}
 	for _, rule := range allRules() {
-		require.NotContains(t, rules, rule.name, "a rule's name is its own")
+		require.NotContains(t, rules, rule.name, "the names of rules are unique")
 		rules[rule.name] = rule
 		untried = append(untried, rule.name)
 	}
 	for name, broken := range brokenStorages {
-		require.Contains(t, rules, name, "a broken storage is for a rule that there is")
+		require.Contains(t, rules, name, "each broken store is for an existing rule")
 		untried = slices.DeleteFunc(untried, func(s string) bool { return s == name })
 		t.Run(name, func(t *testing.T) {
-			require.NotEmpty(t, verdict(t, rules[name], broken()), "a storage that breaks this rule passed it")
+			require.NotEmpty(t, verdict(t, rules[name], broken()), "a store that breaks this rule passed it")
 		})
 	}
-	require.Empty(t, untried, "these rules have met no storage that they reject")
+	require.Empty(t, untried, "there is no broken store for these rules")
 }
 
 func TestRun(t *testing.T) {

@@ -21,16 +21,16 @@ var useRules = []contractRule{
 			c.sameTokens([]store.TokenRow{token}, []store.TokenRow{*c.read(store.Query{Token: "t1"}).Token}, why)
 		}
 		c.touch(store.Usage{Token: "t1", Time: at, Addr: "addr 1", Runner: "runner 1"})
-		used("a use is recorded with who used the token", at, "addr 1", "runner 1")
+		used("a use is recorded with address and runner", at, "addr 1", "runner 1")
 		c.touch(store.Usage{Token: "t1", Time: at.Add(-time.Microsecond), Addr: "addr 0", Runner: "runner 0"})
 		used("a use before the recorded one changes nothing", at, "addr 1", "runner 1")
 		c.touch(
 			store.Usage{Token: "t1", Time: at.Add(3 * time.Second), Addr: "addr 3", Runner: "runner 3"},
 			store.Usage{Token: "t1", Time: at.Add(2 * time.Second), Addr: "addr 2", Runner: "runner 2"},
 		)
-		used("the latest of a batch counts, whatever the order", at.Add(3*time.Second), "addr 3", "runner 3")
+		used("the latest use of a batch wins, in any order", at.Add(3*time.Second), "addr 3", "runner 3")
 		c.touch(store.Usage{Token: "t1", Time: at.Add(time.Hour)})
-		used("each use replaces all that was recorded", at.Add(time.Hour), "", "")
+		used("each use replaces all recorded fields", at.Add(time.Hour), "", "")
 		c.touch()
 		require.True(c, c.read(store.Query{Token: "t2"}).Token.LastUsed.IsZero(), "a use was recorded for another token")
 
@@ -64,15 +64,15 @@ var useRules = []contractRule{
 		c.touch(use(at.Add(-time.Microsecond), "t0"))
 		used("a use before the recorded one changes nothing", at, "t1", 1)
 		c.touch(use(at.Add(time.Second), "t2"), use(at.Add(time.Millisecond), "t3"))
-		used("the latest of a batch counts, whatever the order", at.Add(time.Second), "t2", 1)
+		used("the latest use of a batch wins, in any order", at.Add(time.Second), "t2", 1)
 		row := secretRow("acme", "NAME", 2)
 		row.LastUsed, row.LastToken = at.Add(time.Hour), "t9"
 		c.apply(store.Change{Insert: []store.SecretRow{row}})
-		used("the use is the secret's: a new version neither forgets nor sets it", at.Add(time.Second), "t2", 1, 2)
-		require.True(c, c.read(store.Query{Token: "t1"}).Token.LastUsed.IsZero(), "a use of a secret is not one of the token")
+		used("the use belongs to the secret: a new version neither clears nor sets it", at.Add(time.Second), "t2", 1, 2)
+		require.True(c, c.read(store.Query{Token: "t1"}).Token.LastUsed.IsZero(), "a use of a secret is not a use of the token")
 		require.True(c, c.last(store.Query{Scope: "acme/web"}).Secrets[0].LastUsed.IsZero(), "a use was recorded in another scope")
 	}},
-	{"hundreds of uses fit into one batch", func(c *checker) {
+	{"a batch can have hundreds of uses", func(c *checker) {
 		const count = 300
 		var change store.Change
 		var uses []store.Usage
@@ -81,7 +81,7 @@ var useRules = []contractRule{
 			id, name := fmt.Sprintf("t%03d", i), fmt.Sprintf("NAME_%03d", i)
 			change.Issue = append(change.Issue, tokenRow("acme", id))
 			change.Insert = append(change.Insert, secretRow("acme", name, 1))
-			for _, d := range []time.Duration{time.Second, 3 * time.Second, 2 * time.Second} { // of each the one in the middle counts
+			for _, d := range []time.Duration{time.Second, 3 * time.Second, 2 * time.Second} { // the second one is the latest
 				token, secret := store.Usage{Token: id, Time: at.Add(d), Runner: fmt.Sprint(id, d)}, store.Usage{Token: fmt.Sprint(id, d), Time: at.Add(d), Scope: "acme", Name: name}
 				uses = append(uses, token, secret, store.Usage{Token: "none " + id, Time: at})
 			}
@@ -100,18 +100,18 @@ var useRules = []contractRule{
 			require.True(c, row.LastUsed.Equal(at.Add(3*time.Second)), "the latest use of %s", row.Name)
 		}
 	}},
-	{"a use of what is gone changes nothing", func(c *checker) {
+	{"a use of a deleted secret or missing token changes nothing", func(c *checker) {
 		c.insert(1)
 		at := timeOf("use")
 		use := store.Usage{Token: "t1", Time: at, Scope: "acme", Name: "NAME"}
 		c.touch(use)
 		c.apply(store.Change{Delete: []store.NameRef{theName}})
 		c.touch(store.Usage{Token: "t1", Time: at}, use, store.Usage{Token: "t1", Time: at, Scope: "none", Name: "NAME"}, store.Usage{Token: "t1", Time: at, Scope: "acme", Name: "NONE"})
-		c.versions(0, 1, nil, "a deleted secret does not come back")
-		c.same(&store.Snapshot{}, c.read(store.Query{Token: "t1"}), "a token does not appear")
-		c.same(&store.Snapshot{Path: []store.ScopeState{{Scope: "none"}}}, c.read(store.Query{Scope: "none", Name: "NAME"}), "a scope does not appear")
+		c.versions(0, 1, nil, "a deleted secret is not restored")
+		c.same(&store.Snapshot{}, c.read(store.Query{Token: "t1"}), "no token is created")
+		c.same(&store.Snapshot{Path: []store.ScopeState{{Scope: "none"}}}, c.read(store.Query{Scope: "none", Name: "NAME"}), "no scope is created")
 		c.insert(2)
-		c.versions(2, 2, []int64{2}, "Delete forgets the use, and none was recorded after it")
+		c.versions(2, 2, []int64{2}, "Delete clears the use, and later uses are ignored")
 
 		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t2")}})
 		c.touch(store.Usage{Token: "t3", Time: at}, store.Usage{Token: "t2", Time: at, Addr: "addr"})
@@ -122,10 +122,10 @@ var useRules = []contractRule{
 		newest, _ := c.changes(0)
 		c.touch(store.Usage{Token: "t1", Time: timeOf("use")}, store.Usage{Token: "t1", Time: timeOf("use"), Scope: "acme", Name: "NAME"})
 		n, scopes := c.changes(newest)
-		require.Equal(c, newest, n, "Touch moved the number of the newest change")
+		require.Equal(c, newest, n, "Touch changed the number of the newest change")
 		require.Empty(c, scopes, "Touch changes no seal")
 	}},
-	{"changes names the scopes whose seals were changed", func(c *checker) {
+	{"Changes returns the scopes whose seals were changed", func(c *checker) {
 		replace := func(scope string, n int) store.SealChange {
 			change := store.SealChange{Scope: scope, New: sealOf(scope, n)}
 			if n > 1 {
@@ -134,34 +134,34 @@ var useRules = []contractRule{
 			return change
 		}
 		start, scopes := c.changes(0)
-		require.Empty(c, scopes, "an empty storage has no changes")
+		require.Empty(c, scopes, "an empty store has no changes")
 
 		c.apply(store.Change{Seals: []store.SealChange{replace("acme", 1), replace("acme/web", 1), replace("acme/db", 1)}})
 		first, scopes := c.changes(start)
-		require.Greater(c, first, start, "numbers rise")
+		require.Greater(c, first, start, "numbers increase")
 		require.Equal(c, []string{"acme", "acme/db", "acme/web"}, scopes)
 
 		c.apply(store.Change{Seals: []store.SealChange{replace("acme/web", 2)}})
 		second, scopes := c.changes(first)
-		require.Greater(c, second, first, "numbers rise")
-		require.Equal(c, []string{"acme/web"}, scopes, "only what was changed after the number that was asked for")
+		require.Greater(c, second, first, "numbers increase")
+		require.Equal(c, []string{"acme/web"}, scopes, "only changes after the given number are returned")
 
 		c.apply(store.Change{Seals: []store.SealChange{replace("acme/web", 3), replace("acme/db", 2)}})
 		third, scopes := c.changes(first)
-		require.Equal(c, []string{"acme/db", "acme/web"}, scopes, "a scope that was changed twice is named once")
+		require.Equal(c, []string{"acme/db", "acme/web"}, scopes, "a scope that was changed twice is returned once")
 		_, scopes = c.changes(start)
-		require.Equal(c, []string{"acme", "acme/db", "acme/web"}, scopes, "earlier changes can be asked for at any time")
+		require.Equal(c, []string{"acme", "acme/db", "acme/web"}, scopes, "earlier changes can be read at any time")
 
 		n, scopes := c.changes(third)
-		require.Equal(c, third, n, "asking is no change")
-		require.Empty(c, scopes, "there were none since")
+		require.Equal(c, third, n, "Changes is not a change")
+		require.Empty(c, scopes, "there are no later changes")
 		n, scopes = c.changes(third + 1000)
-		require.Equal(c, third, n, "a number from the future does not move the storage's own")
+		require.Equal(c, third, n, "a number from the future does not change the newest number")
 		require.Empty(c, scopes)
 
 		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1")}})
 		n, scopes = c.changes(third)
 		require.Greater(c, n, third, "a change without a seal is counted")
-		require.Empty(c, scopes, "and names no scope")
+		require.Empty(c, scopes, "it returns no scope")
 	}},
 }
