@@ -1,6 +1,6 @@
-// Command embed is the smallest custom runner: it fetches its bundle, keeps it
-// fresh, and runs the job that its arguments name with one of the secrets. Its
-// own two lines come from the environment or from .env.
+// Command embed is a minimal custom runner: it fetches its bundle, keeps it fresh,
+// and runs the command in its arguments as a job with one of the secrets.
+// SATCHEL_API_URL and SATCHEL_RUNNER_TOKEN come from the environment or from .env.
 //
 //	go run ./examples/embed make deploy
 package main
@@ -21,7 +21,7 @@ func main() {
 	code, err := run(context.Background(), os.Args[1:]...)
 	if err != nil {
 		log.Print(err)
-		code = max(code, 1) // it is -1 where no job was started
+		code = max(code, 1) // it is -1 if no job was started
 	}
 	os.Exit(code)
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func TestRun(t *testing.T) {
-	// The program runs against a platform.
+	// The program runs against a real platform.
 	t.Run("prints the output that the README shows", func(t *testing.T) {
 		readme, err := os.ReadFile("../../README.md")
 		require.NoError(t, err)
@@ -28,7 +28,7 @@ func TestRun(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, code)
 		})
-		stop() // or the server would wait for the client, which waits for news
+		stop() // otherwise the server would wait for the client, which waits for changes
 		output = strings.ReplaceAll(output, url, "https://satchel.example.com")
 		require.Contains(t, string(readme), "```text\n"+output+"```\n", "the README shows what the program prints")
 	})
@@ -49,7 +49,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// platform starts a platform, enters a directory with a .env for it, and returns
+// platform starts a platform, changes to a directory with a .env for it, and returns
 // its URL.
 func platform(t *testing.T) string {
 	t.Helper()
@@ -58,13 +58,13 @@ func platform(t *testing.T) string {
 	p.Put(t, "acme/web", "DEPLOY_TOKEN", "deploy-token-of-the-platform")
 	token, err := p.Token(t, "acme/web")(t.Context())
 	require.NoError(t, err)
-	// Without TLS, since the program trusts the system's authorities only.
+	// Without TLS, because the program trusts only the system's CAs.
 	server := httptest.NewServer(vaulthttp.Runners(p.Vault, nil))
 	t.Cleanup(server.Close)
 
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"SATCHEL_API_URL", "SATCHEL_RUNNER_TOKEN"} {
-		t.Setenv(name, "") // to be put back
+		t.Setenv(name, "") // restored after the test
 		require.NoError(t, os.Unsetenv(name))
 	}
 	env := "SATCHEL_API_URL=" + server.URL + "\nSATCHEL_RUNNER_TOKEN=" + token.Reveal() + "\nDEPLOY_TOKEN='deploy token of mine'\n"

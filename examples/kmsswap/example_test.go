@@ -9,7 +9,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 )
 
-// must returns v, or ends the program.
+// must returns v, or ends the program if err is not nil.
 func must[T any](v T, err error) T {
 	if err != nil {
 		log.Fatal(err)
@@ -17,13 +17,13 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// Each of several keys alone opens what all of them wrapped.
+// Each of several replicated keys can open a record by itself.
 func Example_replicas() {
 	ctx, tenant := context.Background(), keyring.Context{"purpose": "data-key", "tenant": "acme"}
 	frankfurt, dublin := keyringtest.NewFake("frankfurt"), keyringtest.NewFake("dublin")
 
 	keys := must(keyring.New(frankfurt, &keyring.Options{Replicas: []keyring.KEK{dublin}}))
-	key, record, err := keys.NewKey(ctx, tenant) // one call of each
+	key, record, err := keys.NewKey(ctx, tenant) // one call to each
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -31,12 +31,12 @@ func Example_replicas() {
 
 	frankfurt.Break(keyring.ErrUnavailable)
 	must(keys.OpenKey(ctx, record, tenant)).Destroy()
-	fmt.Println("calls of Frankfurt:", frankfurt.Unwraps(), "of Dublin:", dublin.Unwraps())
-	// Output: calls of Frankfurt: 1 of Dublin: 1
+	fmt.Println("calls to Frankfurt:", frankfurt.Unwraps(), "to Dublin:", dublin.Unwraps())
+	// Output: calls to Frankfurt: 1 to Dublin: 1
 }
 
-// Processes are restarted one after the other, and at no time does one of them
-// meet a record that it cannot open.
+// Processes are restarted one after another. At any time, every process can open every
+// record.
 func Example_moving() {
 	ctx, tenant := context.Background(), keyring.Context{"purpose": "data-key", "tenant": "acme"}
 	from, to := keyringtest.NewFake("from"), keyringtest.NewFake("to")

@@ -32,8 +32,8 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 )
 
-// services are the values of -kek. This file alone knows what they are: the rest
-// of the program sees a [keyring.KEK].
+// services maps the values of -kek to constructors. Only this file depends on the
+// service: the rest of the program uses a [keyring.KEK].
 var services = map[string]func(context.Context, choice) (keyring.KEK, error){
 	"local":      inFile,
 	"fake":       inMemory,
@@ -42,16 +42,16 @@ var services = map[string]func(context.Context, choice) (keyring.KEK, error){
 	"hashivault": inVault,
 }
 
-// defaultMount is where HashiCorp Vault mounts a transit engine.
+// defaultMount is the path at which HashiCorp Vault mounts a transit engine by default.
 const defaultMount = "transit"
 
-// choice is what the flags say.
+// choice holds the flags.
 type choice struct {
 	service  string // a key of services
 	key      string // the service's name for the key; a path for local
-	mount    string // hashivault: where the transit engine is mounted
-	endpoint string // aws and gcp: a server for tests, in place of the service
-	dir      string // local: where a new key file goes
+	mount    string // hashivault: the path of the transit engine
+	endpoint string // aws and gcp: a test server instead of the service
+	dir      string // local: the folder for a new key file
 }
 
 func inFile(_ context.Context, c choice) (keyring.KEK, error) {
@@ -65,10 +65,10 @@ func inMemory(context.Context, choice) (keyring.KEK, error) {
 	return keyringtest.NewFake("kmsswap"), nil
 }
 
-// inAWS takes credentials from where the AWS CLI does: variables, profiles, single
-// sign-on, the role of the machine. The region is that of the key.
+// inAWS uses the same credentials as the AWS CLI: variables, profiles, single sign-on,
+// the role of the machine. The region is that of the key.
 func inAWS(ctx context.Context, c choice) (keyring.KEK, error) {
-	name, _ := arn.Parse(c.key) // awskms.New says what is wrong with it
+	name, _ := arn.Parse(c.key) // awskms.New reports an invalid ARN
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(name.Region), config.WithRetryer(shortRetries))
 	if err != nil {
 		return nil, err
@@ -76,20 +76,20 @@ func inAWS(ctx context.Context, c choice) (keyring.KEK, error) {
 	return awskms.New(kms.NewFromConfig(cfg, c.aws), c.key)
 }
 
-// shortRetries makes three tries fit into the five seconds that a keyring gives a
+// shortRetries fits three attempts into the five seconds that a keyring allows for a
 // call.
 func shortRetries() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Second })
 }
 
-// aws points a client at the endpoint, if there is one.
+// aws configures a client for the endpoint, if it is set.
 func (c choice) aws(o *kms.Options) {
 	if c.endpoint != "" {
 		o.BaseEndpoint = aws.String("http://" + c.endpoint)
 	}
 }
 
-// inGCP takes the application default credentials.
+// inGCP uses the application default credentials.
 func inGCP(ctx context.Context, c choice) (keyring.KEK, error) {
 	client, err := gcp.NewKeyManagementClient(ctx, c.gcp()...)
 	if err != nil {
@@ -99,7 +99,7 @@ func inGCP(ctx context.Context, c choice) (keyring.KEK, error) {
 	return gcpkms.New(client, c.key)
 }
 
-// gcp returns the options that point a client at the endpoint, if there is one.
+// gcp returns the options of a client for the endpoint, if it is set.
 func (c choice) gcp() []option.ClientOption {
 	if c.endpoint == "" {
 		return nil
@@ -108,7 +108,7 @@ func (c choice) gcp() []option.ClientOption {
 	return []option.ClientOption{option.WithEndpoint(c.endpoint), option.WithoutAuthentication(), option.WithGRPCDialOption(plain)}
 }
 
-// inVault takes VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT and so on.
+// inVault reads VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT and so on.
 func inVault(_ context.Context, c choice) (keyring.KEK, error) {
 	client, err := api.NewClient(api.DefaultConfig())
 	if err != nil {
@@ -117,17 +117,17 @@ func inVault(_ context.Context, c choice) (keyring.KEK, error) {
 	return hashivault.New(client, c.mount, c.key)
 }
 
-// parse reads the flags. Asked for help, it writes the usage to out and returns
+// parse reads the flags. For -h, it writes the usage to out and returns
 // [flag.ErrHelp].
 func parse(args []string, out io.Writer) (choice, error) {
 	var c choice
 	names := strings.Join(slices.Sorted(maps.Keys(services)), ", ")
 	flags := flag.NewFlagSet("kmsswap", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors are the caller's to print
-	flags.StringVar(&c.service, "kek", "local", "the `service` that has the key: "+names)
-	flags.StringVar(&c.key, "key", "", "the key's `name`: a key file for local (default a new one), an ARN for aws,\n"+
+	flags.SetOutput(io.Discard) // the caller prints errors
+	flags.StringVar(&c.service, "kek", "local", "`service` of the key: "+names)
+	flags.StringVar(&c.key, "key", "", "`name` of the key: a key file for local (default: a new one), an ARN for aws,\n"+
 		"projects/…/cryptoKeys/… for gcp, the name of a transit key for hashivault")
-	flags.StringVar(&c.mount, "mount", defaultMount, "hashivault: the `path` of the transit engine")
+	flags.StringVar(&c.mount, "mount", defaultMount, "hashivault: `path` of the transit engine")
 	flags.StringVar(&c.endpoint, "endpoint", "", "aws and gcp: `address` and port of a test server on this machine")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -141,26 +141,26 @@ func parse(args []string, out io.Writer) (choice, error) {
 	return c, c.check(flags.Args(), names)
 }
 
-// check refuses what would be ignored, and an endpoint elsewhere: it is spoken
-// to without TLS, and what goes there is data keys.
+// check rejects arguments that would be ignored, and remote endpoints, because the
+// client sends data keys to the endpoint without TLS.
 func (c choice) check(rest []string, names string) error {
 	if len(rest) > 0 {
-		return fmt.Errorf("%q is no flag", rest[0])
+		return fmt.Errorf("unexpected argument %q", rest[0])
 	}
 	if services[c.service] == nil {
 		return fmt.Errorf("-kek %q: want one of %s", c.service, names)
 	}
 	if c.key != "" && c.service == "fake" {
-		return errors.New("-key is not for fake, whose key is new each time")
+		return errors.New("-key is not allowed with fake, which makes a new key each time")
 	}
 	if c.mount != defaultMount && c.service != "hashivault" {
-		return errors.New("-mount is for hashivault")
+		return errors.New("-mount is only for hashivault")
 	}
 	if c.endpoint == "" {
 		return nil
 	}
 	if c.service != "aws" && c.service != "gcp" {
-		return errors.New("-endpoint is for aws and gcp; Vault's address is in VAULT_ADDR")
+		return errors.New("-endpoint is only for aws and gcp; set VAULT_ADDR for hashivault")
 	}
 	if address, err := netip.ParseAddrPort(c.endpoint); err != nil || !address.Addr().IsLoopback() {
 		return fmt.Errorf("-endpoint %q: want a server on this machine, such as 127.0.0.1:4566", c.endpoint)

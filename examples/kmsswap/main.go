@@ -1,16 +1,16 @@
-// Command kmsswap does the same work under any key service, which a flag
-// chooses: it checks the key, seals and opens values, moves a vault from a key
-// file to the chosen key and back, and counts the calls that each step takes. It
-// checks every step, and exits with 0 only if all of them held.
+// Command kmsswap runs the same operations with any key service, selected by a flag:
+// it checks the key, seals and opens values, moves a vault from a key file to the
+// selected key and back, and counts the calls of each step. It checks every step, and
+// exits with 0 only if all checks pass.
 //
-//	go run ./examples/kmsswap                # a key in a new file; no set-up, no network
+//	go run ./examples/kmsswap                # a key in a new file; no setup, no network
 //	go run ./examples/kmsswap -kek fake      # the key service for tests
 //	go run ./examples/kmsswap -kek aws -key arn:aws:kms:…:key/…
 //	go run ./examples/kmsswap -kek gcp -key projects/…/cryptoKeys/…
 //	go run ./examples/kmsswap -kek hashivault -key satchel
 //
-// The key services differ in kek.go, by one constructor call each, and nowhere in
-// this file. swap_test.go swaps them in tests.
+// The key services differ only in kek.go, by one constructor call each. swap_test.go
+// swaps them in tests.
 package main
 
 import (
@@ -70,8 +70,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return d.run(ctx, counted{chosen, &d.calls}, counted{file, &d.calls})
 }
 
-// counted is a KEK whose calls are counted. A call may take several requests:
-// clients try again, and HashiCorp Vault's key is proven at the first Wrap.
+// counted is a KEK that counts its calls. A call may take several requests: clients
+// retry, and the key of HashiCorp Vault is verified at the first Wrap.
 type counted struct {
 	keyring.KEK
 	calls *atomic.Int64
@@ -92,10 +92,10 @@ type demo struct {
 	out     io.Writer
 	calls   atomic.Int64 // of all key services
 	storage *memstore.Store
-	token   bundle.Value // a runner's
+	token   bundle.Value // of a runner
 }
 
-// The values are made up.
+// These values are made up.
 var secrets = map[string]bundle.Value{
 	"ANTHROPIC_API_KEY": bundle.NewValue("sk-ant-api03-kmsswap-made-up-4fGk2Lw9"),
 	"DATABASE_URL":      bundle.NewValue("postgres://app:kmsswap-Vb3nM8xK@db.internal:5432/app"),
@@ -110,12 +110,12 @@ func (d *demo) run(ctx context.Context, chosen, file keyring.KEK) error {
 		retired []keyring.KEK
 		do      func(context.Context, *keyring.Keyring) error
 	}{
-		{"The key by itself", chosen, nil, d.envelope},
-		{"A vault in memory, its key in a file", file, nil, d.fill},
-		{"Rotation: the chosen key is the primary, the file's is retired", chosen, []keyring.KEK{file}, d.rotate},
-		{"A new process that has the chosen key alone", chosen, nil, d.serve},
-		{"Rotation back: the file's key is the primary, the chosen is retired", file, []keyring.KEK{chosen}, d.rotate},
-		{"A new process that has the file's key alone", file, nil, d.serve},
+		{"The key without a vault", chosen, nil, d.envelope},
+		{"A vault in memory with its key in a file", file, nil, d.fill},
+		{"Rotation: the selected key is primary, the file's key is retired", chosen, []keyring.KEK{file}, d.rotate},
+		{"A new process with only the selected key", chosen, nil, d.serve},
+		{"Rotation back: the file's key is primary, the selected key is retired", file, []keyring.KEK{chosen}, d.rotate},
+		{"A new process with only the file's key", file, nil, d.serve},
 	} {
 		d.say("\n%s", stage.title)
 		keys, err := keyring.New(stage.primary, &keyring.Options{Retired: stage.retired})
@@ -131,21 +131,21 @@ func (d *demo) run(ctx context.Context, chosen, file keyring.KEK) error {
 
 // envelope seals and opens one value, without a vault.
 func (d *demo) envelope(ctx context.Context, keys *keyring.Keyring) error {
-	secret := []byte("a value in a file of its own")
+	secret := []byte("a value in a separate file")
 	acme := keyring.Context{"purpose": "backup", "tenant": "acme"}
 	var sealed []byte
 	return d.steps(
-		step{"Check: it wraps, unwraps, and heeds the context", 3, func() error {
+		step{"Check: wrap, unwrap, verify the context", 3, func() error {
 			return keys.Check(ctx)
 		}},
 		step{"seal an envelope", 1, func() (err error) {
 			sealed, err = keys.SealEnvelope(ctx, secret, acme)
 			return err
 		}},
-		step{"open it, cold", 1, func() error {
+		step{"open it with a cold cache", 1, func() error {
 			return opens(ctx, keys, sealed, acme, secret)
 		}},
-		step{"open it ten times more", 0, func() error {
+		step{"open it ten more times", 0, func() error {
 			for range 10 {
 				if err := opens(ctx, keys, sealed, acme, secret); err != nil {
 					return err
@@ -153,7 +153,7 @@ func (d *demo) envelope(ctx context.Context, keys *keyring.Keyring) error {
 			}
 			return nil
 		}},
-		step{"as another tenant's it does not open", 1, func() error {
+		step{"fail to open it for another tenant", 1, func() error {
 			globex := keyring.Context{"purpose": "backup", "tenant": "globex"}
 			return expectClass(opens(ctx, keys, sealed, globex, secret), keyring.ErrTampered)
 		}},
@@ -163,12 +163,12 @@ func (d *demo) envelope(ctx context.Context, keys *keyring.Keyring) error {
 func opens(ctx context.Context, keys *keyring.Keyring, sealed []byte, c keyring.Context, want []byte) error {
 	got, err := keys.OpenEnvelope(ctx, sealed, c)
 	if err == nil && !bytes.Equal(got, want) {
-		err = errors.New("another value was opened than was sealed")
+		err = errors.New("the opened value differs from the sealed one")
 	}
 	return err
 }
 
-// fill stores the secrets of a new tenant, and issues a runner's token.
+// fill stores the secrets of a new tenant, and issues a runner token.
 func (d *demo) fill(ctx context.Context, keys *keyring.Keyring) error {
 	var v *vault.Vault
 	return d.steps(
@@ -198,7 +198,7 @@ func (d *demo) rotate(ctx context.Context, keys *keyring.Keyring) error {
 		return err
 	}
 	if why == "" {
-		return errors.New("nothing is stale, although its key is retired")
+		return errors.New("no record is stale, although its key is retired")
 	}
 	d.say("  stale: %s", why)
 	var v *vault.Vault
@@ -214,7 +214,7 @@ func (d *demo) rotate(ctx context.Context, keys *keyring.Keyring) error {
 			}
 			return err
 		}},
-		step{"nothing is stale any more", 0, func() error {
+		step{"check that no record is stale", 0, func() error {
 			why, err := stale(ctx, d.storage, keys, "acme")
 			if err == nil && why != "" {
 				err = errors.New(why)
@@ -224,7 +224,7 @@ func (d *demo) rotate(ctx context.Context, keys *keyring.Keyring) error {
 	)
 }
 
-// serve hands out the tenant's bundle as a process does that has just started.
+// serve serves the tenant's bundle from a process that has just started.
 func (d *demo) serve(ctx context.Context, keys *keyring.Keyring) error {
 	var v *vault.Vault
 	bootstrap := func() error {
@@ -234,7 +234,7 @@ func (d *demo) serve(ctx context.Context, keys *keyring.Keyring) error {
 		}
 		for name, value := range secrets {
 			if got, ok := b.Get(name); !ok || !got.Value.Equal(value) {
-				return fmt.Errorf("%s is not what was put", name)
+				return fmt.Errorf("%s has a different value than was put", name)
 			}
 		}
 		return nil
@@ -244,8 +244,8 @@ func (d *demo) serve(ctx context.Context, keys *keyring.Keyring) error {
 			v, err = d.vault(ctx, keys)
 			return err
 		}},
-		step{"a runner's bundle of three, cold", 1, bootstrap},
-		step{"ten bundles more", 0, func() error {
+		step{"serve a bundle of three with a cold cache", 1, bootstrap},
+		step{"serve ten more bundles", 0, func() error {
 			for range 10 {
 				if err := bootstrap(); err != nil {
 					return err
@@ -256,12 +256,12 @@ func (d *demo) serve(ctx context.Context, keys *keyring.Keyring) error {
 	)
 }
 
-// vault returns a vault over the rows, as a process has it that starts.
+// vault returns a vault on the shared storage, as in a newly started process.
 func (d *demo) vault(ctx context.Context, keys *keyring.Keyring) (*vault.Vault, error) {
 	return vault.New(ctx, d.storage, keys, &vault.Options{Logger: slog.New(slog.DiscardHandler)})
 }
 
-// stale tells why a data key of a tenant is to be re-wrapped, or nothing.
+// stale returns the reason why a data key of a tenant must be re-wrapped, or "".
 func stale(ctx context.Context, s store.Store, keys *keyring.Keyring, tenant string) (why string, err error) {
 	rows, err := s.Read(ctx, store.Query{Scope: tenant})
 	if err != nil {
@@ -275,7 +275,7 @@ func stale(ctx context.Context, s store.Store, keys *keyring.Keyring, tenant str
 	return "", nil
 }
 
-// expectClass returns nil if err is of the class that is wanted.
+// expectClass returns nil if err is of the given class.
 func expectClass(err, class error) error {
 	if errors.Is(err, class) {
 		return nil
@@ -283,14 +283,14 @@ func expectClass(err, class error) error {
 	return fmt.Errorf("got %v, want %w", err, class)
 }
 
-// A step is something to do, and the calls of key services that it takes.
+// A step is an operation, with the number of calls to key services that it takes.
 type step struct {
 	what  string
 	calls int64
 	do    func() error
 }
 
-// steps runs steps and prints what each took.
+// steps runs steps and prints the calls and the time of each.
 func (d *demo) steps(steps ...step) error {
 	for _, s := range steps {
 		calls, began := d.calls.Load(), time.Now()
@@ -305,7 +305,7 @@ func (d *demo) steps(steps ...step) error {
 		}
 		d.say("  %-50s %d %-5s %8s", s.what, calls, unit, took.Round(10*time.Microsecond))
 		if calls != s.calls {
-			return fmt.Errorf("%s: %d calls of key services, want %d", s.what, calls, s.calls)
+			return fmt.Errorf("%s: %d calls to key services; want %d", s.what, calls, s.calls)
 		}
 	}
 	return nil

@@ -20,7 +20,7 @@ import (
 
 const page = "../../docs/keyrings.md"
 
-// blocks returns the code blocks of the page that are in a language.
+// blocks returns the code blocks of the page in a language.
 func blocks(t *testing.T, language string) []string {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -33,14 +33,14 @@ func blocks(t *testing.T, language string) []string {
 	return found
 }
 
-// setups give the program's arguments for each key service, once it is there.
+// setups start each key service and return the program's arguments for it.
 var setups = map[string]func(t *testing.T) []string{
 	"local": func(t *testing.T) []string { return nil },
 	"fake":  func(t *testing.T) []string { return []string{"-kek", "fake"} },
 	"aws": func(t *testing.T) []string {
 		server := awskmsserver.New(t)
 		t.Setenv("AWS_ACCESS_KEY_ID", awskmsserver.AccessKeyID)
-		t.Setenv("AWS_SECRET_ACCESS_KEY", "a-secret-access-key-of-some-length") // strict FIPS refuses short ones
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "a-secret-access-key-of-some-length") // strict FIPS mode rejects short keys
 		t.Setenv("AWS_SESSION_TOKEN", "")
 		t.Setenv("AWS_PROFILE", "")
 		t.Setenv("AWS_REGION", "us-west-2") // not the key's
@@ -59,7 +59,7 @@ var setups = map[string]func(t *testing.T) []string{
 		server.Write(t, "transit/keys/satchel", nil)
 		t.Setenv("VAULT_ADDR", server.Address)
 		t.Setenv("VAULT_NAMESPACE", "")
-		t.Setenv("VAULT_TOKEN", server.Token(t, blocks(t, "hcl")[0])) // the policy to copy is enough
+		t.Setenv("VAULT_TOKEN", server.Token(t, blocks(t, "hcl")[0])) // the policy of the page suffices
 		return []string{"-kek", "hashivault", "-key", "satchel"}
 	},
 }
@@ -70,8 +70,8 @@ var (
 	blanks   = regexp.MustCompile(` +`)
 )
 
-// shape returns what is the same in each run: all but the names of keys and the
-// times.
+// shape returns the output without the names of keys and the times, which differ in
+// each run.
 func shape(output string) string {
 	output = keyName.ReplaceAllString(output, "KEY")
 	return blanks.ReplaceAllString(duration.ReplaceAllString(output, "TIME"), " ")
@@ -89,10 +89,10 @@ func output(t *testing.T, args ...string) string {
 func TestRun(t *testing.T) {
 	t.Run("does the same with every key service", func(t *testing.T) {
 		want := shape(output(t))
-		require.ElementsMatch(t, slices.Collect(maps.Keys(services)), slices.Collect(maps.Keys(setups)), "each service is tried")
+		require.ElementsMatch(t, slices.Collect(maps.Keys(services)), slices.Collect(maps.Keys(setups)), "each service is tested")
 		for service, setup := range setups {
 			t.Run(service, func(t *testing.T) {
-				require.Equal(t, want, shape(output(t, setup(t)...)), "but for names and times, the output is that of the default")
+				require.Equal(t, want, shape(output(t, setup(t)...)), "except for names and times, the output equals that of the default service")
 			})
 		}
 	})
@@ -110,21 +110,21 @@ func TestRun(t *testing.T) {
 
 	t.Run("rejects wrong flags and names the fix", func(t *testing.T) {
 		for says, args := range map[string][]string{
-			`-kek "azure": want one of aws, fake, gcp, hashivault, local`: {"-kek", "azure"},
-			`"aws" is no flag`:                                                    {"aws"},
+			`-kek "azure": want one of aws, fake, gcp, hashivault, local`:         {"-kek", "azure"},
+			`unexpected argument "aws"`:                                           {"aws"},
 			`not defined: -kms; -h lists the flags`:                               {"-kms", "aws"},
-			`-key is not for fake, whose key is new each time`:                    {"-kek", "fake", "-key", "kek"},
-			`-mount is for hashivault`:                                            {"-mount", "kms"},
+			`-key is not allowed with fake`:                                       {"-kek", "fake", "-key", "kek"},
+			`-mount is only for hashivault`:                                       {"-mount", "kms"},
 			`want a server on this machine, such as 127.0.0.1:4566`:               {"-kek", "aws", "-endpoint", "kms.example.com:80"},
 			`-endpoint "localhost:4566": want a server on this machine`:           {"-kek", "gcp", "-endpoint", "localhost:4566"},
-			`Vault's address is in VAULT_ADDR`:                                    {"-kek", "hashivault", "-endpoint", "127.0.0.1:8200"},
+			`set VAULT_ADDR for hashivault`:                                       {"-kek", "hashivault", "-endpoint", "127.0.0.1:8200"},
 			`is an alias, which can be moved to another key; write the key's ARN`: {"-kek", "aws", "-key", "alias/satchel"},
 			`the key name "" is empty`:                                            {"-kek", "hashivault"},
 			`write one such as projects/PROJECT/locations/`:                       {"-kek", "gcp", "-endpoint", "127.0.0.1:1", "-key", "kek"},
 		} {
 			var out strings.Builder
 			require.ErrorContains(t, run(t.Context(), args, &out), says)
-			require.Empty(t, out.String(), "the error is printed once, by main")
+			require.Empty(t, out.String(), "only main prints the error")
 		}
 	})
 

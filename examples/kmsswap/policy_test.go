@@ -17,7 +17,7 @@ import (
 	"github.com/satchelhq/satchel/vault/memstore"
 )
 
-// policy is the part of IAM's policy language that the page's policy is in.
+// policy is the part of IAM's policy language that the page's policy uses.
 type policy struct {
 	Version   string
 	Statement []struct {
@@ -40,8 +40,8 @@ func (o *oneOrMore) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &(*o)[0])
 }
 
-// allows tells whether a statement allows a request: all of its conditions have
-// to hold, and a condition on what the request does not have does not hold.
+// allows reports whether a statement allows a request: all its conditions must hold. A
+// condition on a key that the request lacks does not hold.
 func (p policy) allows(r awskmsserver.Request) bool {
 	for _, s := range p.Statement {
 		allowed := s.Effect == "Allow" && slices.Contains(s.Action, "kms:"+r.Operation) && s.Resource == r.KeyID
@@ -57,7 +57,7 @@ func (p policy) allows(r awskmsserver.Request) bool {
 	return false
 }
 
-// enforce makes a server refuse what the policy does not allow.
+// enforce makes a server reject requests that the policy does not allow.
 func (p policy) enforce(next http.Handler, body []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request := awskmsserver.Request{Operation: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "TrentService.")}
@@ -72,7 +72,7 @@ func (p policy) enforce(next http.Handler, body []byte) http.Handler {
 func pagesPolicy(t *testing.T) policy {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(blocks(t, "json")[0]))
-	decoder.DisallowUnknownFields() // what is not understood here would not be enforced
+	decoder.DisallowUnknownFields() // unknown fields would not be enforced
 	var p policy
 	require.NoError(t, decoder.Decode(&p))
 	return p
@@ -91,19 +91,19 @@ func TestPolicy(t *testing.T) {
 		require.NoError(t, err)
 		token, _, err := v.IssueToken(t.Context(), "acme/web", nil)
 		require.NoError(t, err)
-		require.Equal(t, "made-up-value-of-acme", value(t, newVault(t, storage, kek), token, "API_KEY"), "a cold process opens it")
+		require.Equal(t, "made-up-value-of-acme", value(t, newVault(t, storage, kek), token, "API_KEY"), "a process with a cold cache opens it")
 
 		cold := newVault(t, storage, kek)
 		server.Requests()
 		var export bytes.Buffer
 		_, err = cold.Export(t.Context(), &export)
-		require.NoError(t, err, "a vault is exported")
-		require.Len(t, server.Requests(), 1, "for the export's own data key")
+		require.NoError(t, err, "the vault can be exported")
+		require.Len(t, server.Requests(), 1, "for the data key of the export")
 		moved := newVault(t, memstore.New(), kek)
 		server.Requests()
 		_, err = moved.Import(t.Context(), bytes.NewReader(export.Bytes()))
-		require.NoError(t, err, "and imported")
-		require.Len(t, server.Requests(), 2, "for the export's data key and the tenant's")
+		require.NoError(t, err, "the export can be imported")
+		require.Len(t, server.Requests(), 2, "for the data keys of the export and of the tenant")
 		require.Equal(t, "made-up-value-of-acme", value(t, moved, token, "API_KEY"))
 
 		_, err = v.Put(t.Context(), "initech", "API_KEY", bundle.NewValue("made-up-value-of-initech"), nil)

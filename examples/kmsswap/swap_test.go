@@ -23,9 +23,9 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// keyServices makes a new KEK in each key service. To copy this file, keep "fake"
-// and what you run in production; for "aws" and "gcp" use an emulator, or a key
-// for tests, in place of the servers of internal/, which are Satchel's own.
+// keyServices makes a new KEK in each key service. If you copy this file, keep "fake"
+// and the service that you use in production; for "aws" and "gcp", replace the servers
+// of internal/ with an emulator or a test key.
 var keyServices = map[string]func(t testing.TB) keyring.KEK{
 	"fake": func(testing.TB) keyring.KEK {
 		return keyringtest.NewFake("test")
@@ -60,8 +60,7 @@ var keyServices = map[string]func(t testing.TB) keyring.KEK{
 	},
 }
 
-// newVault returns a vault as a process has it that starts: it has cached
-// nothing.
+// newVault returns a vault with a cold cache, as in a newly started process.
 func newVault(t testing.TB, storage store.Store, primary keyring.KEK, retired ...keyring.KEK) *vault.Vault {
 	t.Helper()
 	keys, err := keyring.New(primary, &keyring.Options{Retired: retired})
@@ -71,7 +70,7 @@ func newVault(t testing.TB, storage store.Store, primary keyring.KEK, retired ..
 	return v
 }
 
-// value returns what a runner gets under a name.
+// value returns the value that a runner gets for a name.
 func value(t testing.TB, v *vault.Vault, token bundle.Value, name string) string {
 	t.Helper()
 	b, err := v.Bootstrap(t.Context(), token, nil)
@@ -82,7 +81,7 @@ func value(t testing.TB, v *vault.Vault, token bundle.Value, name string) string
 }
 
 func TestSwap(t *testing.T) {
-	// The same test under every key service: nothing in it knows which one it is.
+	// The test is the same for every key service and does not depend on it.
 	t.Run("a value is served under every key service", func(t *testing.T) {
 		for service, newKEK := range keyServices {
 			t.Run(service, func(t *testing.T) {
@@ -97,12 +96,12 @@ func TestSwap(t *testing.T) {
 
 				rows, err := storage.Read(t.Context(), store.Query{Scope: "acme"})
 				require.NoError(t, err)
-				require.False(t, bytes.Contains(rows.Path[0].Secrets[0].Message, []byte("made-up")), "it is stored encrypted")
+				require.False(t, bytes.Contains(rows.Path[0].Secrets[0].Message, []byte("made-up")), "the value is stored encrypted")
 			})
 		}
 	})
 
-	// The fake fails on demand, so that an outage needs no service that is down.
+	// The fake fails on demand, so the test needs no real outage.
 	t.Run("runners are served while the key service is down", func(t *testing.T) {
 		kek, storage := keyringtest.NewFake("test"), memstore.New()
 		v := newVault(t, storage, kek)
@@ -115,7 +114,7 @@ func TestSwap(t *testing.T) {
 		require.Equal(t, "made-up-value-of-acme", value(t, v, token, "API_KEY"), "the data key is cached")
 		restarted := newVault(t, storage, kek)
 		_, err = restarted.Bootstrap(t.Context(), token, nil)
-		require.ErrorIs(t, err, keyring.ErrUnavailable, "a process that starts now has to wait for the key service")
+		require.ErrorIs(t, err, keyring.ErrUnavailable, "a new process needs the key service")
 	})
 }
 

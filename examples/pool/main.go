@@ -1,11 +1,11 @@
-// Command pool is a small complete runner to copy from. It takes jobs as JSON from
-// its input and runs several at a time, each with the secrets that it names. Their
-// output is masked. SATCHEL_API_URL and SATCHEL_RUNNER_TOKEN come from the
+// Command pool is a small, complete runner to copy from. It reads jobs as JSON from
+// standard input and runs several at a time, each with the secrets that it names.
+// Their output is masked. SATCHEL_API_URL and SATCHEL_RUNNER_TOKEN come from the
 // environment or from .env.
 //
 //	echo '{"name": "web", "command": ["make", "deploy"], "secrets": ["DEPLOY_TOKEN"]}' | go run ./examples/pool
 //
-// SIGINT and SIGTERM end it: it takes no more jobs, and those that run get SIGTERM.
+// SIGINT and SIGTERM end it: it starts no more jobs, and sends SIGTERM to running ones.
 package main
 
 import (
@@ -28,10 +28,10 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-const workers = 4 // how many jobs run at a time
+const workers = 4 // the number of concurrent jobs
 
 type task struct {
-	Name    string   `json:"name"` // in front of each line of output; default: the program
+	Name    string   `json:"name"` // prefix of each line of output; default: the program
 	Command []string `json:"command"`
 	Secrets []string `json:"secrets"`
 }
@@ -45,7 +45,7 @@ func main() {
 	}
 }
 
-// run takes jobs until the input or ctx ends, and returns when all have ended.
+// run starts jobs until the input ends or ctx is done, and returns when all have ended.
 func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	platform, err := providers.PlatformFromEnv(".env")
 	if err != nil {
@@ -57,15 +57,15 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// Secrets stay fresh until the last job has ended, which is after ctx.
+	// Secrets stay fresh until the last job has ended, after ctx is done.
 	refreshing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background, jobs sync.WaitGroup
-	background.Go(func() { _ = client.Run(refreshing) }) // its one error is that of a second Run
+	background.Go(func() { _ = client.Run(refreshing) }) // it fails only if called twice
 	defer background.Wait()
 	defer stop()
 
 	p := &pool{client: client, tasks: make(chan task), out: out}
-	go p.read(ctx, in) // may outlive run, in a Read of the input
+	go p.read(ctx, in) // may outlive run while it reads the input
 	for range workers {
 		jobs.Go(func() { p.work(ctx) })
 	}
@@ -84,7 +84,7 @@ type pool struct {
 	out    io.Writer
 }
 
-// read passes on the jobs in the input.
+// read sends the jobs of the input to tasks.
 func (p *pool) read(ctx context.Context, in io.Reader) {
 	defer close(p.tasks)
 	input := json.NewDecoder(in)
@@ -92,7 +92,7 @@ func (p *pool) read(ctx context.Context, in io.Reader) {
 		var t task
 		err := input.Decode(&t)
 		if err == nil && len(t.Command) == 0 {
-			err = errors.New(`a job has no "command"`)
+			err = errors.New(`job without a "command"`)
 		}
 		if err != nil {
 			p.ended = err
@@ -106,7 +106,7 @@ func (p *pool) read(ctx context.Context, in io.Reader) {
 	}
 }
 
-// work runs one job after the other.
+// work runs one job after another.
 func (p *pool) work(ctx context.Context) {
 	for {
 		select {
@@ -120,7 +120,7 @@ func (p *pool) work(ctx context.Context) {
 				Stdout: out, Stderr: out, Background: true, // signals are for the pool
 			}.Run(ctx)
 			if len(out.line) > 0 {
-				fmt.Fprintln(out) // a last line without its end
+				fmt.Fprintln(out) // an unterminated last line
 			}
 			slog.Info("job ended", "job", out.name, "code", code, "error", err)
 		case <-ctx.Done():
@@ -129,7 +129,7 @@ func (p *pool) work(ctx context.Context) {
 	}
 }
 
-// output prints what a job writes, which is masked already, by the line.
+// output prints the masked output of a job line by line.
 type output struct {
 	pool *pool
 	name string

@@ -21,8 +21,8 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
-// The values are longer than the shortest that can be masked, and of different
-// lengths, so that a job can tell them apart and say so.
+// The values are long enough to be masked. They have different lengths, so that a job
+// can print a length to identify a value.
 const (
 	npmToken    = "npm-token-of-the-platform"
 	npmRotated  = "npm-token-of-the-platform-after-its-rotation"
@@ -30,7 +30,7 @@ const (
 	npmHere     = "npm-token-of-the-environment"
 )
 
-// The test binary is the program itself if this variable is set.
+// The test binary acts as the program if this variable is set.
 const asMain = "SATCHEL_POOL_TEST_MAIN"
 
 func init() {
@@ -40,7 +40,7 @@ func init() {
 	}
 }
 
-// platform starts a platform and enters a directory with a .env for it.
+// platform starts a platform and changes to a directory with a .env for it.
 func platform(t *testing.T) *vaulttest.Platform {
 	t.Helper()
 	p := vaulttest.NewPlatform(t)
@@ -48,13 +48,13 @@ func platform(t *testing.T) *vaulttest.Platform {
 	p.Put(t, "acme/web", "DEPLOY_TOKEN", "deploy-token-of-the-platform")
 	token, err := p.Token(t, "acme/web")(t.Context())
 	require.NoError(t, err)
-	// Without TLS, since the program trusts the system's authorities only.
+	// Without TLS, because the program trusts only the system's CAs.
 	server := httptest.NewServer(vaulthttp.Runners(p.Vault, nil))
 	t.Cleanup(server.Close)
 	t.Cleanup(server.CloseClientConnections)
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"SATCHEL_API_URL", "SATCHEL_RUNNER_TOKEN", "NPM_TOKEN", "DEPLOY_TOKEN"} {
-		t.Setenv(name, "") // to be put back
+		t.Setenv(name, "") // restored after the test
 		require.NoError(t, os.Unsetenv(name))
 	}
 	env := "SATCHEL_API_URL=" + server.URL + "\nSATCHEL_RUNNER_TOKEN=" + token.Reveal() + "\nDEPLOY_TOKEN='" + deployLocal + "'\n"
@@ -62,14 +62,14 @@ func platform(t *testing.T) *vaulttest.Platform {
 	return p
 }
 
-// running is a pool at work.
+// running is a running pool.
 type running struct {
 	in    *io.PipeWriter
 	lines *bufio.Scanner
 	ended chan error
 }
 
-// start runs the pool until ctx ends or the test closes the input.
+// start runs the pool until ctx is done or the test closes the input.
 func start(t *testing.T, ctx context.Context) *running {
 	t.Helper()
 	theirs, in := io.Pipe()
@@ -92,7 +92,7 @@ func (r *running) job(t *testing.T, name, script string, secrets ...string) {
 // next returns the next line of output.
 func (r *running) next(t *testing.T) string {
 	t.Helper()
-	require.True(t, r.lines.Scan(), "there is no more output")
+	require.True(t, r.lines.Scan(), "the output has another line")
 	return r.lines.Text()
 }
 
@@ -103,8 +103,8 @@ func TestRun(t *testing.T) {
 		r := start(t, t.Context())
 		r.job(t, "web", `echo "${#DEPLOY_TOKEN} ${#NPM_TOKEN} $DEPLOY_TOKEN $NPM_TOKEN"`, "DEPLOY_TOKEN", "NPM_TOKEN")
 		require.Equal(t, fmt.Sprintf("[web] %d %d [DEPLOY_TOKEN] [NPM_TOKEN]", len(deployLocal), len(npmHere)), r.next(t))
-		r.job(t, "next", `printf "and no other: $SATCHEL_RUNNER_TOKEN$NPM_TOKEN."`, "DEPLOY_TOKEN")
-		require.Equal(t, "[next] and no other: .", r.next(t), "a last line without its end counts")
+		r.job(t, "next", `printf "nothing else: $SATCHEL_RUNNER_TOKEN$NPM_TOKEN."`, "DEPLOY_TOKEN")
+		require.Equal(t, "[next] nothing else: .", r.next(t), "an unterminated last line is printed")
 		require.NoError(t, r.in.Close())
 		require.NoError(t, <-r.ended)
 	})
@@ -115,7 +115,7 @@ func TestRun(t *testing.T) {
 			r.job(t, fmt.Sprint(i), fmt.Sprintf("touch ran-%d; until [ $(ls | grep -c ran-) = %d ]; do sleep 0.02; done; echo done", i, workers), "DEPLOY_TOKEN")
 		}
 		for range workers {
-			require.Contains(t, r.next(t), "done", "each waits for all others")
+			require.Contains(t, r.next(t), "done", "each job waits for all others")
 		}
 		require.NoError(t, r.in.Close())
 		require.NoError(t, <-r.ended)
@@ -132,12 +132,12 @@ func TestRun(t *testing.T) {
 			if r.next(t) == want {
 				break
 			}
-			require.Less(t, time.Since(begin), 20*time.Second, "the client waits on the platform")
+			require.Less(t, time.Since(begin), 20*time.Second, "the client waits for changes on the platform")
 		}
 		require.NoError(t, r.in.Close())
 		require.NoError(t, <-r.ended)
 	})
-	t.Run("a job that cannot be run ends no other", func(t *testing.T) {
+	t.Run("a job that cannot start does not affect others", func(t *testing.T) {
 		platform(t)
 		r := start(t, t.Context())
 		r.job(t, "missing", "echo ran", "NOWHERE")
@@ -146,17 +146,17 @@ func TestRun(t *testing.T) {
 		require.NoError(t, r.in.Close())
 		require.NoError(t, <-r.ended)
 	})
-	t.Run("input that is no job ends the pool when its jobs have ended", func(t *testing.T) {
+	t.Run("invalid input ends the pool after its jobs", func(t *testing.T) {
 		platform(t)
 		for input, want := range map[string]string{
-			`{"secrets": ["A"]}`:  `reading jobs: a job has no "command"`,
+			`{"secrets": ["A"]}`:  `reading jobs: job without a "command"`,
 			`make deploy`:         "reading jobs: invalid character",
 			`{"command": "make"}`: "reading jobs: json: cannot unmarshal",
 		} {
 			require.ErrorContains(t, run(t.Context(), strings.NewReader(input), io.Discard), want)
 		}
 	})
-	t.Run("the end of the context ends the jobs", func(t *testing.T) {
+	t.Run("cancellation ends the jobs", func(t *testing.T) {
 		platform(t)
 		ctx, stop := context.WithCancel(t.Context())
 		r := start(t, ctx)
@@ -164,9 +164,9 @@ func TestRun(t *testing.T) {
 		require.Equal(t, "[long] ready", r.next(t))
 		stop()
 		require.Equal(t, "[long] told", r.next(t))
-		require.NoError(t, <-r.ended, "the input is open still")
+		require.NoError(t, <-r.ended, "the input is still open")
 	})
-	t.Run("without a platform it says so", func(t *testing.T) {
+	t.Run("fails without a platform", func(t *testing.T) {
 		platform(t)
 		require.NoError(t, os.Remove(".env"))
 		require.Error(t, run(t.Context(), strings.NewReader(""), io.Discard))
@@ -176,7 +176,7 @@ func TestRun(t *testing.T) {
 func TestMain_Size(t *testing.T) {
 	source, err := os.ReadFile("main.go")
 	require.NoError(t, err)
-	require.LessOrEqual(t, strings.Count(string(source), "\n"), 150, "the README promises a program to copy in 150 lines")
+	require.LessOrEqual(t, strings.Count(string(source), "\n"), 150, "the README promises a program of 150 lines")
 }
 
 func TestMain_Signals(t *testing.T) {
@@ -198,8 +198,8 @@ func TestMain_Signals(t *testing.T) {
 		require.Equal(t, "[long] ready", lines.Text())
 		require.NoError(t, cmd.Process.Signal(sig))
 		require.True(t, lines.Scan())
-		require.Equal(t, "[long] told [DEPLOY_TOKEN]", lines.Text(), "the job had time to end, and is masked to its end")
+		require.Equal(t, "[long] told [DEPLOY_TOKEN]", lines.Text(), "the job has time to end, and all its output is masked")
 		require.False(t, lines.Scan())
-		require.NoError(t, cmd.Wait(), "%s is an orderly end", sig)
+		require.NoError(t, cmd.Wait(), "%s ends the program cleanly", sig)
 	}
 }

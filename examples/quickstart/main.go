@@ -1,12 +1,12 @@
-// Command quickstart shows Satchel's main job from end to end, on real parts
+// Command quickstart shows Satchel's main use from end to end, with real components
 // in one process: a platform with a vault in a SQLite file, served over TLS on
-// loopback, and a runner that starts with one token and runs a job whose output is
-// masked. It needs no set-up and no network, checks every step, and exits with 0
-// only if all of them held.
+// loopback, and a runner that starts with one token and runs a job with masked
+// output. It needs no setup and no network, checks every step, and exits with 0
+// only if all checks pass.
 //
 //	go run ./examples/quickstart
 //
-// Read the steps below in order; platform.go has the platform's set-up.
+// Read the steps below in order; platform.go sets up the platform.
 package main
 
 import (
@@ -30,8 +30,8 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// The values are made up. Nothing that the program prints or stores may hold
-// one of them; the last step looks.
+// These values are made up. The last step checks that the program neither prints nor
+// stores any of them in plaintext.
 const (
 	apiKey        = "sk-ant-api03-quickstart-first-4fGk2Lw9"
 	apiKeyRotated = "sk-ant-api03-quickstart-second-Zq7RtY1m"
@@ -40,7 +40,7 @@ const (
 	webhookLocal  = "whsec_quickstart-laptop-77aPqW3e"
 )
 
-// childFlag makes the program the job that it runs in step 5.
+// childFlag makes the program act as the job of step 5.
 const childFlag = "-job"
 
 func main() {
@@ -48,8 +48,8 @@ func main() {
 		printEnvironment()
 		return
 	}
-	// The runner of step 4 takes its settings from its .env; those of this
-	// process would win.
+	// The runner of step 4 reads its settings from .env; environment variables would
+	// take precedence.
 	os.Unsetenv("SATCHEL_API_URL")
 	os.Unsetenv("SATCHEL_RUNNER_TOKEN")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -65,7 +65,7 @@ func main() {
 // demo is the state that the steps share.
 type demo struct {
 	out     io.Writer
-	printed *bytes.Buffer // everything that went to out
+	printed *bytes.Buffer // a copy of the output
 	began   time.Time
 	step    int
 }
@@ -77,7 +77,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 
-	d.title("A platform starts: TLS, a vault in a SQLite file, its key in a key file")
+	d.title("A platform starts with TLS, a vault in a SQLite file, and a key in a key file")
 	p, err := startPlatform(ctx, dir)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (d *demo) run(ctx context.Context) error {
 	defer p.close()
 	d.say("serving %s, keys wrapped by %s", p.url, p.kek)
 
-	d.title("An administrator stores three secrets, and sees previews and times only")
+	d.title("An administrator stores three secrets, and sees only previews and metadata")
 	admin := vault.WithActor(ctx, "ada")
 	for name, value := range map[string]string{"ANTHROPIC_API_KEY": apiKey, "DATABASE_URL": databaseURL, "WEBHOOK_SECRET": webhookSecret} {
 		if _, err := p.vault.Put(admin, "acme", name, bundle.NewValue(value), nil); err != nil {
@@ -96,7 +96,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 
-	d.title("A token for the runners of acme/web; these two lines are all that a runner gets")
+	d.title("The administrator issues a token for acme/web; a runner needs only these two lines")
 	token, info, err := p.vault.IssueToken(admin, "acme/web", &vault.TokenOptions{Label: "quickstart", Expires: time.Now().Add(90 * 24 * time.Hour)})
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (d *demo) run(ctx context.Context) error {
 	lines := fmt.Sprintf("SATCHEL_API_URL=%s\nSATCHEL_RUNNER_TOKEN=%s\n", p.url, token.Reveal())
 	d.say("%s", strings.TrimSpace(lines))
 
-	d.title("A runner starts with them, and with a .env that overrides one value")
+	d.title("A runner starts with these lines and a .env file that shadows one value")
 	env := filepath.Join(dir, ".env")
 	if err := os.WriteFile(env, []byte(lines+"WEBHOOK_SECRET='"+webhookLocal+"' # mine\n"), 0o600); err != nil {
 		return err
@@ -130,12 +130,12 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 
-	d.title("A job gets the secrets that it names and no other, masked in what it prints")
+	d.title("A job gets only the secrets that it names, and its output is masked")
 	if err := d.runJob(ctx, client, apiKey); err != nil {
 		return err
 	}
 
-	d.title("The key is rotated on the platform; the runner takes it up while it runs")
+	d.title("The key is rotated on the platform; the running runner picks it up")
 	rotated := time.Now()
 	if _, err := p.vault.Put(admin, "acme", "ANTHROPIC_API_KEY", bundle.NewValue(apiKeyRotated), nil); err != nil {
 		return err
@@ -143,20 +143,20 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.await(ctx, changes, "changed ANTHROPIC_API_KEY"); err != nil {
 		return err
 	}
-	d.say("the runner has it %s later", time.Since(rotated).Round(time.Millisecond))
+	d.say("the runner has the new key after %s", time.Since(rotated).Round(time.Millisecond))
 	key, _ := client.Bundle().Get("ANTHROPIC_API_KEY")
-	if err := expect("the version that the runner has", key.Version, 2); err != nil {
+	if err := expect("version of the key in the runner", key.Version, 2); err != nil {
 		return err
 	}
 	if err := d.runJob(ctx, client, apiKeyRotated); err != nil {
 		return err
 	}
-	d.say("the administrator sees")
+	d.say("the administrator sees:")
 	if err := d.showSecrets(ctx, p.vault); err != nil {
 		return err
 	}
 
-	d.title("The token is revoked; the platform's secrets leave the runner at once")
+	d.title("The token is revoked; the runner drops the platform's secrets immediately")
 	if err := p.vault.RevokeToken(admin, info.ID); err != nil {
 		return err
 	}
@@ -167,11 +167,11 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 
-	d.title("No plaintext in the vault's files, nor in anything printed above")
+	d.title("Neither the vault's files nor the output above contain plaintext")
 	if err := d.grep(dir, env, token); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\nEvery step was checked. It took %s.\n", time.Since(d.began).Round(time.Millisecond))
+	fmt.Fprintf(d.out, "\nAll steps passed their checks in %s.\n", time.Since(d.began).Round(time.Millisecond))
 	return nil
 }
 
@@ -188,7 +188,7 @@ func (d *demo) say(format string, args ...any) {
 	}
 }
 
-// table prints rows of cells that are separated by tabs.
+// table prints rows of tab-separated cells.
 func (d *demo) table(rows ...string) {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
@@ -201,7 +201,7 @@ func (d *demo) table(rows ...string) {
 	}
 }
 
-// showSecrets prints what an administrator sees.
+// showSecrets prints the administrator's view of the secrets.
 func (d *demo) showSecrets(ctx context.Context, v *vault.Vault) error {
 	infos, err := v.List(ctx, "acme")
 	if err != nil {
@@ -219,7 +219,7 @@ func (d *demo) showSecrets(ctx context.Context, v *vault.Vault) error {
 	return expect("secrets in the vault", len(infos), 3)
 }
 
-// clock returns the time of day, or a dash for no time.
+// clock returns the time of day, or a dash for the zero time.
 func clock(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -227,7 +227,7 @@ func clock(t time.Time) string {
 	return t.Local().Format("15:04:05.000")
 }
 
-// showBundle prints what the runner has, and where from.
+// showBundle prints the runner's secrets with their origins.
 func (d *demo) showBundle(b *bundle.Bundle, dir string) error {
 	short := strings.NewReplacer(dir+string(filepath.Separator), "")
 	rows := []string{"NAME\tPREVIEW\tFROM\tSHADOWS"}
@@ -270,11 +270,11 @@ func (d *demo) runJob(ctx context.Context, client *satchel.Client, want string) 
 	if strings.Contains(out.String(), "SATCHEL") || strings.Contains(out.String(), "DATABASE_URL") {
 		return errors.New("the job got more than its two secrets")
 	}
-	return expect("the job's exit code", code, 0)
+	return expect("exit code of the job", code, 0)
 }
 
-// printEnvironment is the job. It prints its variables as they are, with the
-// preview of each value, but for those that every job gets, such as PATH.
+// printEnvironment is the job. It prints its variables, with the preview of each
+// value, except those that every job gets, such as PATH.
 func printEnvironment() {
 	fmt.Println("job: my environment is")
 	for _, variable := range os.Environ() {
@@ -285,49 +285,49 @@ func printEnvironment() {
 	}
 }
 
-// await waits for the runner to see a change.
+// await waits until the runner reports a change.
 func (d *demo) await(ctx context.Context, changes <-chan bundle.Diff, want string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	select {
 	case diff := <-changes:
-		d.say("the runner saw: %s", diff)
+		d.say("the runner's changes: %s", diff)
 		if diff.String() != want {
-			return fmt.Errorf("the runner saw %q; want %q", diff, want)
+			return fmt.Errorf("the runner's changes are %q; want %q", diff, want)
 		}
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("the runner did not see %q: %w", want, ctx.Err())
+		return fmt.Errorf("waiting for the change %q in the runner: %w", want, ctx.Err())
 	}
 }
 
-// showRevoked prints what the runner says of itself, and what a new one that
-// shows the token is told.
+// showRevoked prints the runner's status, and the errors of new runners with the
+// revoked token and with a mistyped one.
 func (d *demo) showRevoked(ctx context.Context, client *satchel.Client, platform *providers.Platform, token bundle.Value) error {
 	status := client.Status()
-	d.say("the runner is %s, and has nothing left but its own:", status.State)
+	d.say("the runner's state is %s, and it keeps only its local secrets:", status.State)
 	for s := range client.Bundle().All() {
 		d.say("  %s from %s", s.Name, filepath.Base(s.Origin.Location))
 	}
 	_, err := platform.Fetch(ctx, nil)
-	d.say("a new runner with it is told: %v", err)
+	d.say("a new runner with this token fails: %v", err)
 	refused, ok := errors.AsType[*providers.StatusError](err)
 	if !ok || refused.Reason != "revoked" {
-		return errors.New("the revoked token was not refused as revoked")
+		return errors.New("the revoked token was not rejected as revoked")
 	}
 	mistyped := &providers.Platform{URL: platform.URL, Token: func(context.Context) (bundle.Value, error) {
 		return bundle.NewValue(token.Reveal()[:64] + "?"), nil
 	}}
 	_, err = mistyped.Fetch(ctx, nil)
-	d.say("and one with a typing error, before any request: %v", err)
+	d.say("one with a mistyped token fails before any request: %v", err)
 	if err == nil {
-		return errors.New("a mistyped token was taken")
+		return errors.New("a mistyped token was accepted")
 	}
 	return errors.Join(expect("state", status.State, satchel.Revoked), expect("secrets left", client.Bundle().Len(), 1))
 }
 
-// grep looks for the values and the token in all files but the runner's own
-// .env, and for the values in what was printed.
+// grep checks that no file except the runner's .env contains a value or the token, and
+// that the output contains no value.
 func (d *demo) grep(dir, env string, token bundle.Value) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -343,14 +343,14 @@ func (d *demo) grep(dir, env string, token bundle.Value) error {
 			return err
 		}
 		if holdsPlaintext(content) || bytes.Contains(content, []byte(token.Reveal())) {
-			return fmt.Errorf("%s holds plaintext", entry.Name())
+			return fmt.Errorf("%s contains plaintext", entry.Name())
 		}
-		d.say("%s: %d bytes, none of the values, nor the token", entry.Name(), len(content))
+		d.say("%s: %d bytes, without any value or the token", entry.Name(), len(content))
 	}
 	if holdsPlaintext(d.printed.Bytes()) {
-		return errors.New("a printed line holds plaintext")
+		return errors.New("the output contains plaintext")
 	}
-	d.say("output: %d bytes, none of the values", d.printed.Len())
+	d.say("output: %d bytes, without any value", d.printed.Len())
 	return nil
 }
 
@@ -363,7 +363,7 @@ func holdsPlaintext(content []byte) bool {
 	return false
 }
 
-// expect compares a result with what it should be.
+// expect returns an error if got differs from want.
 func expect[T comparable](what string, got, want T) error {
 	if got != want {
 		return fmt.Errorf("%s: got %v, want %v", what, got, want)

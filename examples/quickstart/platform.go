@@ -18,7 +18,7 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// platform is what a team runs for its runners.
+// platform is the server that a team operates for its runners.
 type platform struct {
 	vault  *vault.Vault
 	kek    keyring.KEKID
@@ -30,13 +30,13 @@ type platform struct {
 
 // startPlatform serves a new vault whose files are in dir.
 func startPlatform(ctx context.Context, dir string) (*platform, error) {
-	log := slog.New(slog.DiscardHandler) // the steps say what happens
+	log := slog.New(slog.DiscardHandler) // the steps print their results
 
 	kek, err := local.GenerateFile(filepath.Join(dir, "kek"))
 	if err != nil {
 		return nil, err
 	}
-	keys, err := keyring.New(kek, nil) // with AWS KMS, say: only kek differs
+	keys, err := keyring.New(kek, nil) // with a service such as AWS KMS, only kek differs
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +52,12 @@ func startPlatform(ctx context.Context, dir string) (*platform, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	// A server of package httptest, because it brings its own certificate.
+	// A server of package httptest, because it comes with a certificate.
 	server := httptest.NewTLSServer(vaulthttp.Runners(v, &vaulthttp.Options{Logger: log}))
 	return &platform{
 		vault: v, kek: kek.ID(), url: server.URL, client: server.Client(), log: log,
 		close: func() error {
-			server.CloseClientConnections() // runners that wait
+			server.CloseClientConnections() // of waiting runners
 			server.Close()
 			return db.Close()
 		},

@@ -18,7 +18,7 @@ import (
 	"sync"
 )
 
-// A listed package is what go list says about one package.
+// A listed package is the output of go list for one package.
 type listed struct {
 	ImportPath string
 	Name       string
@@ -31,11 +31,11 @@ type listed struct {
 	err   error
 }
 
-// load returns the packages that the patterns match in dir, sorted by path, with
-// the types of their declarations. Parameters have no names.
+// load returns the packages that match the patterns in dir, sorted by path, with the
+// types of their declarations. Parameters have no names.
 //
-// It reads the sources of all dependencies for linux/amd64, whatever the platform,
-// and skips the bodies of functions, which no exported type needs.
+// It reads the sources of all dependencies for linux/amd64 on every platform, and
+// skips function bodies, which no exported type needs.
 func load(dir string, patterns ...string) ([]*types.Package, error) {
 	packages, err := list(dir, append([]string{"-deps"}, patterns...)...)
 	if err != nil {
@@ -83,7 +83,7 @@ type importer func(path string) (*types.Package, error)
 func (f importer) Import(path string) (*types.Package, error) { return f(path) }
 
 // list returns the packages that go list finds with args. With the flag -deps, they
-// include all dependencies, each before the packages that import it.
+// include all dependencies; each comes before the packages that import it.
 func list(dir string, args ...string) ([]*listed, error) {
 	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Name,Dir,GoFiles,ImportMap,DepOnly"}, args...)...)
 	cmd.Dir = dir
@@ -139,8 +139,8 @@ func (p *listed) parse(fset *token.FileSet) {
 	}
 }
 
-// forgetParameters removes the names of parameters and results, which are no part
-// of a type. Receivers keep theirs.
+// forgetParameters removes the names of parameters and results, which are not part of
+// a type. Receivers keep their names.
 func forgetParameters(file *ast.File) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		if f, ok := n.(*ast.FuncType); ok {

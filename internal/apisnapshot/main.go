@@ -1,10 +1,10 @@
 // Apisnapshot writes the exported API of the module's importable packages to
-// api.txt, one line for each name, so that a change of the API is a change of that
-// file. From the root of the module:
+// api.txt, one line per name, so that every change of the API changes that file. Run
+// it from the root of the module:
 //
 //	go run ./internal/apisnapshot
 //
-// It type-checks declarations only and compiles nothing.
+// It type-checks only declarations and compiles nothing.
 package main
 
 import (
@@ -62,7 +62,7 @@ func moduleAPI(dir string) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// importable reports whether users import the package. The examples are for
+// importable reports whether users may import the package. The examples are for
 // reading.
 func importable(importPath string) bool {
 	return !slices.ContainsFunc(strings.Split(importPath, "/"), func(element string) bool {
@@ -70,8 +70,8 @@ func importable(importPath string) bool {
 	})
 }
 
-// shortPath returns the import path below the module's, and the module's last
-// element for its root.
+// shortPath returns the import path relative to the module, or the last element of
+// the module's path for its root.
 func shortPath(importPath string) string {
 	if importPath == module {
 		return path.Base(module)
@@ -79,8 +79,8 @@ func shortPath(importPath string) string {
 	return strings.TrimPrefix(importPath, module+"/")
 }
 
-// compare returns the lines that only one of two snapshots has: first those
-// removed, with "- ", then those added, with "+ ".
+// compare returns the lines that only one of two snapshots has: first the removed
+// lines with "- ", then the added lines with "+ ".
 func compare(before, after string) string {
 	count := map[string]int{}
 	for line := range strings.Lines(after) {

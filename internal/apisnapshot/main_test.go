@@ -16,12 +16,12 @@ func TestModuleAPI(t *testing.T) {
 	require.NoError(t, err)
 	got, err := moduleAPI(root)
 	require.NoError(t, err)
-	t.Run("is the one that api.txt records", func(t *testing.T) {
+	t.Run("equals api.txt", func(t *testing.T) {
 		if difference := compare(string(want), string(got)); difference != "" {
 			t.Fatalf("The exported API differs from %s:\n%sIf the change is intended, run %s from the root of the module and commit the file.", snapshot, difference, command)
 		}
 	})
-	t.Run("is that of the packages that users import", func(t *testing.T) {
+	t.Run("includes only importable packages", func(t *testing.T) {
 		var packages []string
 		for line := range strings.Lines(string(got)) {
 			if rest, ok := strings.CutPrefix(line, "pkg "); ok {
@@ -54,15 +54,15 @@ func TestImportable(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	require.Empty(t, compare("a\nb\n", "b\na\n"), "order is no difference")
+	require.Empty(t, compare("a\nb\n", "b\na\n"), "the order does not matter")
 	require.Equal(t, "- b\n+ bb\n+ d\n", compare("a\nb\nc\n", "a\nbb\nc\nd\n"))
-	require.Equal(t, "- b\n", compare("b\nb\n", "b\n"), "a line that occurs twice is two lines")
+	require.Equal(t, "- b\n", compare("b\nb\n", "b\n"), "duplicate lines are counted")
 }
 
-// TestLines holds that exported names are listed with their types, those of the
-// files for linux/amd64 without cgo, and that unexported names, names promoted from
-// embedded fields and names of tests are not. An alias of a type that cannot be
-// imported has the lines of that type.
+// TestLines tests that the lines include all exported names with their types, from the
+// files for linux/amd64 without cgo, but no unexported names, no names promoted from
+// embedded fields and no names from tests. An alias of a type that cannot be imported
+// has the lines of that type.
 func TestLines(t *testing.T) {
 	packages, err := load(".", "./testdata/shapes")
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func TestLoad(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, lines(want[0]), lines(got[0]))
 	})
-	t.Run("names the package that does not exist", func(t *testing.T) {
+	t.Run("names a missing package", func(t *testing.T) {
 		_, err := load(".", "./testdata/absent")
 		require.ErrorContains(t, err, "testdata/absent")
 	})

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// lines returns a line for each exported name of p: constants, variables,
-// functions, types with their exported fields and methods. Promoted fields and
-// methods are not repeated, and a type without an exported name has no lines.
+// lines returns one line per exported name of p: constants, variables, functions,
+// and types with their exported fields and methods. It does not repeat promoted fields
+// and methods, and omits types without an exported name.
 func lines(p *types.Package) []string {
 	pr := printer{pkg: p}
 	for _, name := range p.Scope().Names() {
@@ -36,8 +36,8 @@ func lines(p *types.Package) []string {
 	return pr.out
 }
 
-// kind returns the place of a line among those of its package: constants,
-// variables, functions, and each type with its methods.
+// kind returns the sort key of a line: constants, variables, functions, types,
+// methods.
 func kind(line string) int {
 	word, _, _ := strings.Cut(line, " ")
 	return slices.Index([]string{"const", "var", "func", "type", "method"}, word)
@@ -52,7 +52,7 @@ func (pr *printer) add(format string, args ...any) {
 	pr.out = append(pr.out, fmt.Sprintf(format, args...))
 }
 
-// text returns a type, with other packages by their names.
+// text returns a type, qualified by package name if from another package.
 func (pr *printer) text(t types.Type) string {
 	return types.TypeString(t, func(other *types.Package) string {
 		if other == pr.pkg {
@@ -104,8 +104,8 @@ func (pr *printer) typeName(object *types.TypeName) {
 	}
 }
 
-// hidden adds the fields and methods of a type that the alias called name makes
-// public: one of a package that users cannot import.
+// hidden adds the fields and methods of a type in a package that users cannot import,
+// if the alias called name makes it public.
 func (pr *printer) hidden(name string, t types.Type) {
 	named, ok := t.(*types.Named)
 	if !ok || named.Obj().Pkg() == nil || named.Obj().Pkg() == pr.pkg || importable(named.Obj().Pkg().Path()) {
@@ -133,8 +133,8 @@ func (pr *printer) fields(name string, s *types.Struct) {
 	}
 }
 
-// elements adds the methods of an interface and what it embeds. An interface with
-// unexported methods says so: other packages cannot implement it.
+// elements adds the methods and embedded types of an interface. It marks an interface
+// with unexported methods, because other packages cannot implement it.
 func (pr *printer) elements(name string, i *types.Interface) {
 	unexported := false
 	for method := range i.ExplicitMethods() {

@@ -1,7 +1,7 @@
-// Package atomicfile writes files that are complete or not there, and that
-// outlast a loss of power. [Create] makes a new file and never replaces one;
-// [Replace] puts new content in the place of a file, which its readers see whole,
-// the old one or the new one. New files can be read by their owner only.
+// Package atomicfile writes files that are either complete or absent, and that
+// survive a power failure. [Create] makes a new file and never replaces one.
+// [Replace] replaces the content of a file atomically: readers see either the old
+// or the new content. Only the owner can read new files.
 package atomicfile
 
 import (
@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 )
 
-// Create makes a new file with this content and mode 0600, and returns once it
-// is on disk. A file that exists is an error that wraps [fs.ErrExist]. If writing
-// fails, the file is removed. A reader that opens the file before Create returns
-// can find a part of it.
+// Create makes a new file with this content and mode 0600, and returns when it is
+// on disk. If the file exists, the error wraps [fs.ErrExist]. If writing fails,
+// Create removes the file. A reader that opens the file before Create returns may
+// see incomplete content.
 func Create(path string, content []byte) error {
 	return CreateFrom(path, func(w io.Writer) error {
 		_, err := w.Write(content)
@@ -24,8 +24,8 @@ func Create(path string, content []byte) error {
 	})
 }
 
-// CreateFrom is [Create] with the content that write writes. The file is removed
-// if write fails.
+// CreateFrom is [Create] with the content that write produces. If write fails,
+// CreateFrom removes the file.
 func CreateFrom(path string, write func(io.Writer) error) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -40,21 +40,22 @@ func CreateFrom(path string, write func(io.Writer) error) error {
 
 // ReplaceOptions are the optional settings of [Replace].
 type ReplaceOptions struct {
-	// Mode is the mode of the file. Default: that of the file that is replaced,
-	// or 0600.
+	// Mode is the mode of the new file. Default: that of the replaced file, or
+	// 0600.
 	Mode fs.FileMode
-	// Ready is called when the new content is on disk and before it takes its
-	// place. If it fails, nothing is replaced. Default: nothing is called.
+	// Ready is called when the new content is on disk, before the replacement. If
+	// it fails, Replace returns its error and replaces nothing. Default: nil, no
+	// call.
 	Ready func() error
 }
 
-// Replace gives the file at path this content, at once, and returns when that is
-// on disk. The content is first written to a file beside it, whose name starts
-// with that of the file and ".new-". The file keeps its owner and group, where
-// the system has them; if it cannot, Replace fails. Where path is a symbolic
-// link, the file that it leads to is replaced; a link that leads to nothing is
-// replaced itself. Only regular files are replaced. If Replace fails, the file is
-// as it was.
+// Replace atomically replaces the content of the file at path, or creates the file,
+// and returns when the content is on disk. It first writes a temporary file in the
+// same folder, whose name is that of the file followed by ".new-" and digits. On
+// Unix, the file keeps its owner and group; if that is impossible, Replace fails. If
+// path is a symbolic link, Replace replaces its target, or the link itself if the
+// target does not exist. It replaces only regular files. If Replace fails, the file
+// is unchanged. opts may be nil.
 func Replace(path string, content []byte, opts *ReplaceOptions) error {
 	var o ReplaceOptions
 	if opts != nil {
@@ -94,12 +95,11 @@ func Replace(path string, content []byte, opts *ReplaceOptions) error {
 	return nil
 }
 
-// like gives a file the owner of the one that it takes the place of, if there is
-// one, and the mode.
+// like gives a file the mode and, if it replaces another file, the owner of that.
 func like(file *os.File, old fs.FileInfo, mode fs.FileMode) error {
 	if old != nil {
 		if err := keepOwner(file, old); err != nil {
-			return fmt.Errorf("giving the new file the owner of the old one: %w; run it as that user", err)
+			return fmt.Errorf("setting the owner of the new file to that of the old one: %w; run the program as that user", err)
 		}
 		if mode == 0 {
 			mode = old.Mode().Perm()
@@ -111,7 +111,7 @@ func like(file *os.File, old fs.FileInfo, mode fs.FileMode) error {
 	return file.Chmod(mode)
 }
 
-// fill has a file written, puts it on disk and closes it.
+// fill calls write, syncs the file to disk and closes it.
 func fill(file *os.File, write func(io.Writer) error) error {
 	err := write(file)
 	if err == nil {
@@ -120,9 +120,9 @@ func fill(file *os.File, write func(io.Writer) error) error {
 	return errors.Join(err, file.Close())
 }
 
-// SyncFolder puts the names in a folder on disk, so that a new or renamed file
-// outlasts a loss of power. Not every system and file system can; it reports no
-// failure, since the files are good without it.
+// SyncFolder syncs the names in a folder to disk, so that a new or renamed file
+// survives a power failure. It ignores errors, because not every system supports it
+// and the files are valid without it.
 func SyncFolder(path string) {
 	folder, err := os.Open(path)
 	if err != nil {

@@ -75,7 +75,7 @@ func TestReplace(t *testing.T) {
 
 func TestReplace_OldReaders(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("a file that is open cannot be replaced")
+		t.Skip("an open file cannot be replaced")
 	}
 	path := filepath.Join(t.TempDir(), "a")
 	require.NoError(t, os.WriteFile(path, []byte("one"), 0o600))
@@ -129,7 +129,7 @@ func TestReplace_SymbolicLink(t *testing.T) {
 	requireNames(t, elsewhere, "target")
 	info, err := os.Lstat(link)
 	require.NoError(t, err)
-	require.NotZero(t, info.Mode()&fs.ModeSymlink, "the link stays")
+	require.NotZero(t, info.Mode()&fs.ModeSymlink, "the link still exists")
 }
 
 func TestSyncFolder(t *testing.T) {

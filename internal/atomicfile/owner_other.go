@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// keepOwner has nothing to do where a file has the owner of its folder.
+// keepOwner does nothing: on other systems, a file has the owner of its folder.
 func keepOwner(*os.File, fs.FileInfo) error { return nil }

@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
-// TestReplace_Owner gives the file away where the test may; elsewhere it belongs
-// to the user of the test, before and after.
+// TestReplace_Owner uses a different owner if the test runs as root. Otherwise the
+// file belongs to the user of the test, before and after.
 func TestReplace_Owner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
 	require.NoError(t, os.WriteFile(path, []byte("one"), 0o600))

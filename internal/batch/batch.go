@@ -1,8 +1,8 @@
-// Package batch commits items that concurrent callers bring together: a group
-// commit. The first caller's item is committed at once; those that come during a
-// commit wait and are committed together when it ends. Use a [Group] where a
-// commit costs much and its cost hardly depends on the number of items, as that
-// of an fsync or of a transaction.
+// Package batch implements group commit: it commits the items of concurrent callers
+// together. The first item is committed immediately. Items that arrive during a
+// commit wait, and are committed together when it ends. Use a [Group] for commits
+// that are expensive regardless of the number of items, such as an fsync or a
+// transaction.
 package batch
 
 import (
@@ -15,35 +15,36 @@ import (
 )
 
 var (
-	// ErrClosed means that the group was closed.
-	ErrClosed = errors.New("batch: the group is closed")
-	// ErrFull means that as many items wait already as may.
+	// ErrClosed is the error of [Group.Do] after [Group.Close].
+	ErrClosed = errors.New("batch: group is closed")
+	// ErrFull is the error of [Group.Do] if MostWaiting items are waiting.
 	ErrFull = errors.New("batch: too many items are waiting")
 
 	errNoReturn = errors.New("batch: Commit ended its goroutine instead of returning")
 )
 
-// A Group commits items, one batch at a time. Its fields are set before its
-// first use. A Group is safe for concurrent use, and must not be copied. It has
-// a goroutine only while there is something to commit.
+// A Group commits items, one batch at a time. Set its fields before the first use. A
+// Group is safe for concurrent use and must not be copied. It has a goroutine only
+// during commits.
 type Group[T any] struct {
-	// Commit commits the items of one batch, in the order in which they came. It
-	// returns how many of them, from the first on, are committed; the others get
-	// err. ctx has the values of the context of the first item's caller, and
-	// neither its end nor its deadline: Commit sets a limit of its own. If Commit
-	// panics, each caller that waits for the batch panics. Required.
+	// Commit commits the items of one batch, in the order of their arrival. It
+	// returns the number of committed items at the start of the list; the callers of
+	// the others get err. ctx has the values of the context of the first item's
+	// caller, but not its cancellation or deadline: Commit must set its own timeout.
+	// If Commit panics, Do panics in each caller whose item is in the batch.
+	// Required.
 	Commit func(ctx context.Context, items []T) (committed int, err error)
-	// Most is how many items a batch has at most. Default: no limit.
+	// Most is the maximum number of items in a batch. Default: no limit.
 	Most int
-	// MostWaiting is how many items wait for a commit at most, those of the batch
-	// under way not counted. Default: no limit.
+	// MostWaiting is the maximum number of waiting items, not counting those of the
+	// current commit. Default: no limit.
 	MostWaiting int
 
 	mu      sync.Mutex    // never held during a commit
 	waiting list.List     // of *waiter[T]
-	idle    chan struct{} // closed at the end of the last commit; nil while there is none
+	idle    chan struct{} // closed at the end of the last commit; nil if no commit is running
 	closed  bool
-	atRest  func() // called without the lock when the last commit has ended; may be nil
+	atRest  func() // called without the lock after the last commit; may be nil
 }
 
 // waiter is a caller and its item.
@@ -51,7 +52,7 @@ type waiter[T any] struct {
 	ctx     context.Context //nolint:containedctx // of the batch, if the item is its first
 	item    T
 	place   *list.Element // nil once the item is in a batch; guarded by the group's lock
-	outcome chan outcome  // has room for one
+	outcome chan outcome  // with a buffer of one
 }
 
 type outcome struct {
@@ -59,19 +60,19 @@ type outcome struct {
 	panic *commitPanic
 }
 
-// commitPanic is what Commit panicked with, and where.
+// commitPanic is the value of a panic of Commit, and its stack.
 type commitPanic struct {
 	value any
 	stack []byte
 }
 
-// Do has item committed, together with those of other callers, and returns when
-// it is or has failed to be. The error is that of Commit, [ErrClosed],
-// [ErrFull], or the cause of the end of ctx.
+// Do commits item together with those of other callers, and returns when the commit
+// has succeeded or failed. The error is that of Commit, [ErrClosed], [ErrFull], or
+// the cause of the cancellation of ctx.
 //
-// When ctx ends, Do returns at once. An item that still waits is then taken out
-// and not committed; the outcome of one whose batch is being committed stays
-// unknown to the caller.
+// When ctx is done, Do returns immediately. A waiting item is then removed and not
+// committed; if the commit of the item has started, its outcome stays unknown to the
+// caller.
 func (g *Group[T]) Do(ctx context.Context, item T) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -101,9 +102,8 @@ func (o outcome) result() error {
 	return o.err
 }
 
-// Close lets no further items in and waits until those that are in are
-// committed. It returns at once if it was called before and nothing is left to
-// commit.
+// Close makes further calls of Do fail, and waits until all accepted items are
+// committed. It may be called more than once.
 func (g *Group[T]) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -114,7 +114,7 @@ func (g *Group[T]) Close() {
 	}
 }
 
-// join adds an item, and starts a commit if none is under way.
+// join adds an item, and starts a commit if none is running.
 func (g *Group[T]) join(w *waiter[T]) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -132,7 +132,7 @@ func (g *Group[T]) join(w *waiter[T]) error {
 	return nil
 }
 
-// leave takes back an item that still waits.
+// leave removes an item that is still waiting.
 func (g *Group[T]) leave(w *waiter[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -142,7 +142,7 @@ func (g *Group[T]) leave(w *waiter[T]) {
 	}
 }
 
-// take returns the next batch. The lock is held.
+// take returns the next batch. The caller holds the lock.
 func (g *Group[T]) take() []*waiter[T] {
 	n := g.waiting.Len()
 	if g.Most > 0 {
@@ -156,11 +156,11 @@ func (g *Group[T]) take() []*waiter[T] {
 	return batch
 }
 
-// commit commits a batch, tells its callers, and has the next one committed.
+// commit commits a batch, notifies its callers, and starts the next commit.
 func (g *Group[T]) commit(batch []*waiter[T]) {
 	committed, failed := 0, outcome{err: errNoReturn}
-	// Deferred, so that nothing waits for a Commit that panics or that ends its
-	// goroutine, as a test's does when an assertion in it fails.
+	// Deferred, so that no caller waits forever if Commit panics or ends its
+	// goroutine, as a failed assertion in a test does.
 	defer func() {
 		if value := recover(); value != nil {
 			failed = outcome{panic: &commitPanic{value, debug.Stack()}}
@@ -181,7 +181,7 @@ func (g *Group[T]) commit(batch []*waiter[T]) {
 	committed, failed.err = g.Commit(batch[0].ctx, items)
 }
 
-// next has the next batch committed, if anything waits.
+// next starts the next commit if items are waiting.
 func (g *Group[T]) next() {
 	g.mu.Lock()
 	batch := g.take()
@@ -197,7 +197,7 @@ func (g *Group[T]) next() {
 	}
 }
 
-// resting reports whether nothing waits and no commit is under way.
+// resting reports whether no item is waiting and no commit is running.
 func (g *Group[T]) resting() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 type store struct {
 	mu      sync.Mutex
 	batches [][]int
-	accepts int // how many items of each batch, or all
+	accepts int // the number of committed items of each batch if err is set
 	err     error
 }
 
@@ -34,7 +34,7 @@ func (s *store) commit(_ context.Context, items []int) (int, error) {
 	return len(items), nil
 }
 
-// do brings items to a group, a millisecond apart, and returns what each got.
+// do calls Do for each item, a millisecond apart, and returns the errors.
 func do(ctx context.Context, group *batch.Group[int], items ...int) (errs []error) {
 	errs = make([]error, len(items))
 	var callers sync.WaitGroup
@@ -54,7 +54,7 @@ func TestGroup(t *testing.T) {
 			began := time.Now()
 			require.Equal(t, make([]error, 5), do(t.Context(), group, 1, 2, 3, 4, 5))
 			require.Equal(t, 2*time.Second, time.Since(began))
-			require.Equal(t, [][]int{{1}, {2, 3, 4, 5}}, s.batches, "those that come during a commit are committed together, in their order")
+			require.Equal(t, [][]int{{1}, {2, 3, 4, 5}}, s.batches, "items that arrive during a commit are committed together, in order")
 			s.batches = nil
 		}
 	})
@@ -75,7 +75,7 @@ func TestGroup_MostWaiting(t *testing.T) {
 		group := &batch.Group[int]{Commit: s.commit, MostWaiting: 2}
 		require.Equal(t, []error{nil, nil, nil, batch.ErrFull}, do(t.Context(), group, 1, 2, 3, 4))
 		require.Equal(t, [][]int{{1}, {2, 3}}, s.batches)
-		require.NoError(t, group.Do(t.Context(), 5), "there is room again")
+		require.NoError(t, group.Do(t.Context(), 5), "the group accepts items again")
 	})
 }
 
@@ -84,7 +84,7 @@ func TestGroup_Errors(t *testing.T) {
 		full := errors.New("disk full")
 		s := &store{err: full, accepts: 2}
 		group := &batch.Group[int]{Commit: s.commit}
-		require.Equal(t, []error{nil, nil, nil, full, full}, do(t.Context(), group, 1, 2, 3, 4, 5), "those before the failure were committed")
+		require.Equal(t, []error{nil, nil, nil, full, full}, do(t.Context(), group, 1, 2, 3, 4, 5), "items before the failure are committed")
 		require.Equal(t, [][]int{{1}, {2, 3, 4, 5}}, s.batches)
 	})
 }
@@ -112,9 +112,9 @@ func TestGroup_CanceledCallerLeaves(t *testing.T) {
 		}
 		callers.Wait()
 		require.Equal(t, []error{gone, nil, gone, nil}, results)
-		require.Equal(t, 500*time.Millisecond, took[0], "a caller leaves at once")
+		require.Equal(t, 500*time.Millisecond, took[0], "a canceled caller returns immediately")
 		require.Equal(t, 500*time.Millisecond, took[2])
-		require.Equal(t, [][]int{{0}, {1, 3}}, s.batches, "an item is not committed once its caller has left, unless its commit is under way")
+		require.Equal(t, [][]int{{0}, {1, 3}}, s.batches, "the item of a canceled caller is not committed unless its commit has started")
 
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(gone)
@@ -148,7 +148,7 @@ func TestGroup_Context(t *testing.T) {
 			values = append(values, ctx.Value(key{}))
 			_, limited := ctx.Deadline()
 			require.False(t, limited)
-			require.NoError(t, ctx.Err(), "a caller's end does not end the commit")
+			require.NoError(t, ctx.Err(), "a canceled caller does not cancel the commit")
 			return len(items), nil
 		}}
 		var callers sync.WaitGroup
@@ -161,7 +161,7 @@ func TestGroup_Context(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		callers.Wait()
-		require.Equal(t, []any{0, 1}, values, "a batch has the values of its first caller")
+		require.Equal(t, []any{0, 1}, values, "the context has the values of the first caller")
 	})
 }
 
@@ -175,7 +175,7 @@ func TestGroup_Close(t *testing.T) {
 		began := time.Now()
 		group.Close()
 		require.Equal(t, 1500*time.Millisecond, time.Since(began))
-		require.Equal(t, [][]int{{1}, {2, 3}}, s.batches, "what was in is committed")
+		require.Equal(t, [][]int{{1}, {2, 3}}, s.batches, "accepted items are committed")
 		require.Equal(t, batch.ErrClosed, group.Do(t.Context(), 4))
 		group.Close()
 		callers.Wait()
@@ -213,9 +213,9 @@ func TestGroup_CommitPanics(t *testing.T) {
 		for i := 1; i < 3; i++ {
 			text, _ := panics.Load(i)
 			require.Contains(t, text, "a driver's fault")
-			require.Contains(t, text, "batch_test.go", "it says where")
+			require.Contains(t, text, "batch_test.go", "the panic has the stack of Commit")
 		}
-		require.NoError(t, group.Do(t.Context(), 9), "the group goes on")
+		require.NoError(t, group.Do(t.Context(), 9), "the group continues")
 	})
 }
 
@@ -239,7 +239,7 @@ func TestGroup_ManyCallers(t *testing.T) {
 	group := &batch.Group[int]{Most: 7, Commit: func(_ context.Context, items []int) (int, error) {
 		mu.Lock()
 		if busy || len(items) == 0 || len(items) > 7 {
-			t.Errorf("a batch of %d, beside another: %t", len(items), busy)
+			t.Errorf("a batch of %d, concurrent with another: %t", len(items), busy)
 		}
 		busy = true
 		mu.Unlock()

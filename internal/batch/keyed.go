@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// Keyed is a [Group] for each key: only items with the same key are committed
-// together, and commits of different keys run side by side. A key takes memory
-// only while it has something to commit. The fields are set before the first
-// use. A Keyed is safe for concurrent use, and must not be copied.
+// Keyed has a [Group] for each key: only items with the same key are committed
+// together, and commits of different keys run concurrently. A key takes memory only
+// while it has items. Set the fields before the first use. A Keyed is safe for
+// concurrent use and must not be copied.
 type Keyed[K comparable, T any] struct {
 	// Commit commits items with one key; see [Group]. Required.
 	Commit func(ctx context.Context, key K, items []T) (committed int, err error)
-	// Most is how many items a batch has at most. Default: no limit.
+	// Most is the maximum number of items in a batch. Default: no limit.
 	Most int
 
 	mu     sync.Mutex
@@ -31,7 +31,8 @@ func (k *Keyed[K, T]) Do(ctx context.Context, key K, item T) error {
 	return group.Do(ctx, item)
 }
 
-// Len returns the number of keys that take memory.
+// Len returns the number of keys with waiting items, running commits or callers in
+// Do.
 func (k *Keyed[K, T]) Len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -68,7 +69,7 @@ func (k *Keyed[K, T]) leave(key K, group *keyedGroup[T]) {
 	k.drop(key, group)
 }
 
-// drop removes a group that nothing needs any more. The lock is held.
+// drop removes a group that is no longer in use. The caller holds the lock.
 func (k *Keyed[K, T]) drop(key K, group *keyedGroup[T]) {
 	if group.callers == 0 && k.groups[key] == group && group.resting() {
 		delete(k.groups, key)

@@ -16,7 +16,7 @@ import (
 func TestKeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		batches := map[string][]int{} // by key, the sizes
+		batches := map[string][]int{} // the sizes, by key
 		keyed := &batch.Keyed[string, int]{Most: 3, Commit: func(_ context.Context, key string, items []int) (int, error) {
 			time.Sleep(time.Second)
 			mu.Lock()
@@ -39,9 +39,9 @@ func TestKeyed(t *testing.T) {
 		require.Equal(t, 2, keyed.Len())
 		callers.Wait()
 		require.Equal(t, map[string][]int{"a": {1, 3, 1}, "b": {1, 3, 1}}, batches, "items of one key are committed together")
-		require.Equal(t, 3*time.Second, time.Since(began), "and keys do not wait for each other")
+		require.Equal(t, 3*time.Second, time.Since(began), "keys do not wait for each other")
 		synctest.Wait()
-		require.Zero(t, keyed.Len(), "a key that is idle takes no memory")
+		require.Zero(t, keyed.Len(), "an idle key takes no memory")
 	})
 }
 
@@ -51,7 +51,7 @@ func TestKeyed_CallersThatLeave(t *testing.T) {
 		keyed := &batch.Keyed[int, int]{Commit: func(_ context.Context, _ int, items []int) (int, error) {
 			running++
 			if running > 1 {
-				t.Error("two commits of one key at a time")
+				t.Error("concurrent commits of one key")
 			}
 			time.Sleep(time.Second)
 			running--
@@ -60,9 +60,9 @@ func TestKeyed_CallersThatLeave(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		require.ErrorIs(t, keyed.Do(ctx, 7, 1), context.DeadlineExceeded)
-		require.Equal(t, 1, keyed.Len(), "its commit is still under way")
+		require.Equal(t, 1, keyed.Len(), "the commit is still running")
 		require.NoError(t, keyed.Do(t.Context(), 7, 2))
-		require.ErrorIs(t, keyed.Do(ctx, 8, 1), context.DeadlineExceeded, "a context that is over")
+		require.ErrorIs(t, keyed.Do(ctx, 8, 1), context.DeadlineExceeded, "the context is already done")
 		synctest.Wait()
 		require.Zero(t, keyed.Len())
 
@@ -71,7 +71,7 @@ func TestKeyed_CallersThatLeave(t *testing.T) {
 		require.ErrorIs(t, keyed.Do(ctx, 7, 1), context.DeadlineExceeded)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Zero(t, keyed.Len(), "though its only caller left before the commit ended")
+		require.Zero(t, keyed.Len(), "the key is removed although its only caller left before the commit ended")
 	})
 }
 

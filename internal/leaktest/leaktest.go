@@ -12,19 +12,20 @@ import (
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
-// OpenFiles returns how many file descriptors this process has open. It skips the
-// test on Windows, where they cannot be counted.
+// OpenFiles returns the number of open file descriptors of this process. On Windows,
+// where they cannot be counted, it ends the test as [testenv.Lacks] does.
 func OpenFiles(t *testing.T) int {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		testenv.Lacks(t, "there is no /dev/fd to count open files in: run the full tests on Linux")
+		testenv.Lacks(t, "no /dev/fd to count open files: run the full tests on Linux")
 	}
 	files, err := os.ReadDir("/dev/fd")
 	require.NoError(t, err)
 	return len(files)
 }
 
-// Eventually waits until done returns true, for at most 20 seconds.
+// Eventually polls done until it returns true. It fails the test with the message
+// what after 20 seconds.
 func Eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for begin := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {

@@ -1,6 +1,6 @@
-// Package regularfile reads files whose path a user gives: settings and local
-// secrets. What such a path leads to can be anything, so [Read] opens regular files
-// only, and reads no more than its limit.
+// Package regularfile reads files whose path comes from a user: settings and local
+// secrets. Because such a path can lead to anything, [Read] opens only regular
+// files, and reads no more than its limit.
 package regularfile
 
 import (
@@ -13,12 +13,12 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Read returns the content of a regular file, or of the one that symbolic links
-// lead to. It opens nothing else: a pipe could block. limit is the size of the
-// longest file that is read, in bytes.
+// Read returns the content of a regular file, following symbolic links. It opens
+// nothing else, because a pipe could block. limit is the maximum size of the file,
+// in bytes.
 //
-// The error is a [*bundle.Fault] if the file is not regular or is too long, and else
-// that of the system.
+// The error is a [*bundle.Fault] if the file is not regular or is too large, and
+// otherwise the error of the operating system.
 func Read(path string, limit int) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -27,7 +27,7 @@ func Read(path string, limit int) ([]byte, error) {
 	if err := check(path, info); err != nil {
 		return nil, err
 	}
-	// Another file may be there by now: a pipe must neither block nor be read.
+	// The file may have been replaced since: a pipe must neither block nor be read.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func Read(path string, limit int) ([]byte, error) {
 	return content, err
 }
 
-// check refuses all but regular files.
+// check returns an error for anything but a regular file.
 func check(path string, info fs.FileInfo) error {
 	kind := "something else"
 	switch {

@@ -23,7 +23,7 @@ func TestRead(t *testing.T) {
 	link := filepath.Join(dir, "link")
 	if os.Symlink(path, link) == nil {
 		content, err = Read(link, 8)
-		require.NoError(t, err, "a link to it")
+		require.NoError(t, err, "a link to a regular file")
 		require.Len(t, content, 8)
 	}
 	_, err = Read(path, 7)
@@ -34,8 +34,8 @@ func TestRead(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-// TestRead_swapped holds that what takes the name of a file is looked at again.
-func TestRead_swapped(t *testing.T) {
+// TestRead_Swapped tests the check that Read repeats after opening the file.
+func TestRead_Swapped(t *testing.T) {
 	for name, mode := range map[string]fs.FileMode{
 		"a directory":    fs.ModeDir,
 		"a pipe":         fs.ModeNamedPipe,
@@ -50,7 +50,7 @@ func requireFault(t *testing.T, err error, text string) {
 	t.Helper()
 	require.EqualError(t, err, text)
 	_, ok := errors.AsType[*bundle.Fault](err)
-	require.True(t, ok, "its fix is data")
+	require.True(t, ok, "the error is a *bundle.Fault")
 }
 
 type info struct {

@@ -1,5 +1,5 @@
-// Package suite is what the conformance suites share: what a rule needs of a
-// test, and a way to run a rule that is expected to fail.
+// Package suite has the common parts of the conformance suites: the interface of a
+// test that rules use, and a way to run a rule that is expected to fail.
 package suite
 
 import (
@@ -11,25 +11,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// T is what a rule needs of a *testing.T. A suite's own tests have another one,
-// which is allowed to fail; see [Verdict].
+// T is the part of *testing.T that rules use. The tests of a suite pass another
+// implementation, which may fail; see [Verdict].
 type T interface {
 	require.TestingT
+	// Helper marks the calling function as a helper, as in package testing.
 	Helper()
+	// Context returns the context of the test.
 	Context() context.Context
 }
 
-// Verdict runs check and returns the failures that it reported, in their order.
-// The context that check sees is ctx without its end.
+// Verdict runs check in a new goroutine and returns the failures that it reported,
+// in their order. The context of check has the values of ctx but is never canceled.
 func Verdict(ctx context.Context, check func(T)) []string {
 	r := &recorder{ctx: context.WithoutCancel(ctx)}
 	var wg sync.WaitGroup
-	wg.Go(func() { check(r) }) // FailNow ends a goroutine
+	wg.Go(func() { check(r) }) // FailNow ends its goroutine
 	wg.Wait()
 	return r.failures
 }
 
-// recorder is a T that keeps failures. It is safe for concurrent use.
+// recorder is a T that records failures. It is safe for concurrent use.
 type recorder struct {
 	ctx      context.Context //nolint:containedctx // what Context returns, as testing.T keeps it
 	mu       sync.Mutex

@@ -7,10 +7,10 @@ import (
 )
 
 func TestVerdict(t *testing.T) {
-	t.Run("a check that holds has no failures", func(t *testing.T) {
+	t.Run("returns no failures for a check that passes", func(t *testing.T) {
 		require.Empty(t, Verdict(t.Context(), func(c T) { require.NoError(c, c.Context().Err()) }))
 	})
-	t.Run("a failure ends the check and is returned", func(t *testing.T) {
+	t.Run("ends the check at a failure and returns it", func(t *testing.T) {
 		after := false
 		failures := Verdict(t.Context(), func(c T) {
 			require.Equal(c, 1, 2, "one is not two")

@@ -1,4 +1,4 @@
-// Package testenv has the switches of the module's tests, one variable each.
+// Package testenv reads the environment variables that control the module's tests.
 package testenv
 
 import (
@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// Full is the variable that, set to 1, turns each skip for want of something
-	// into a failure.
+	// Full is the variable that, set to 1, makes tests fail instead of skip if the
+	// machine lacks a prerequisite.
 	Full = "SATCHEL_TEST_FULL"
-	// Large is the variable that, set to 1, gives load tests their full size.
+	// Large is the variable that, set to 1, runs load tests at full size.
 	Large = "SATCHEL_TEST_LARGE"
 )
 
-// Lacks ends t, on a machine that lacks what the test needs: it skips t, or fails
-// it if [Full] is set. The message names what is missing and how to get it.
+// Lacks ends t because the machine lacks a prerequisite of the test: it skips t, or
+// fails it if [Full] is 1. The message names the prerequisite and how to get it.
 func Lacks(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv(Full) == "1" {
@@ -25,8 +25,8 @@ func Lacks(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// Program returns the path of a program that the test runs, or ends t as [Lacks]
-// does if this machine lacks it.
+// Program returns the path of a program that the test runs. If the program is not
+// installed, it ends t as [Lacks] does.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -36,5 +36,5 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
-// IsLarge reports whether load tests run in their full size.
+// IsLarge reports whether load tests run at full size.
 func IsLarge() bool { return os.Getenv(Large) == "1" }

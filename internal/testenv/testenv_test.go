@@ -11,7 +11,7 @@ func TestLacks(t *testing.T) {
 	for full, want := range map[string]string{"": "skipped", "0": "skipped", "1": "failed"} {
 		t.Run(want+" with "+Full+"="+full, func(t *testing.T) {
 			t.Setenv(Full, full)
-			require.Equal(t, want, ending(t, func(tb testing.TB) { Lacks(tb, "there is no %s", "sh") }))
+			require.Equal(t, want, ending(t, func(tb testing.TB) { Lacks(tb, "missing %s", "sh") }))
 		})
 	}
 }
@@ -21,20 +21,20 @@ func TestProgram(t *testing.T) {
 	require.Equal(t, "failed", ending(t, func(tb testing.TB) { Program(tb, "no-such-program") }))
 	t.Setenv(Full, "")
 	require.Equal(t, "skipped", ending(t, func(tb testing.TB) { Program(tb, "no-such-program") }))
-	require.Equal(t, "went on", ending(t, func(tb testing.TB) { require.FileExists(tb, Program(tb, "go")) }))
+	require.Equal(t, "continued", ending(t, func(tb testing.TB) { require.FileExists(tb, Program(tb, "go")) }))
 }
 
 func TestIsLarge(t *testing.T) {
 	t.Setenv(Large, "")
 	t.Setenv(Full, "1")
-	require.False(t, IsLarge(), "each switch has a variable of its own")
+	require.False(t, IsLarge(), "each switch has a separate variable")
 	t.Setenv(Large, "1")
 	require.True(t, IsLarge())
 }
 
-// ending returns how f ends the test that it is given.
+// ending returns the way in which f ends its test.
 func ending(t *testing.T, f func(testing.TB)) string {
-	v := &verdict{TB: t, ended: "went on"}
+	v := &verdict{TB: t, ended: "continued"}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -1,7 +1,6 @@
-// Package text prepares text for people: errors, logs, and the output of
-// programs. Parts of such text come from servers and files, so [Printable] and
-// [Line] take out what a terminal would obey, and [Clip] shortens it. [Columns]
-// sets rows in columns.
+// Package text prepares errors, logs and program output for people. Because parts
+// of such text come from servers and files, [Printable] and [Line] remove terminal
+// control characters, and [Clip] shortens text. [Columns] aligns rows in columns.
 package text
 
 import (
@@ -11,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns s with "?" for each character that could move a terminal's
-// cursor, except line feeds and tabs.
+// Printable returns s with "?" for each unprintable character, such as one that
+// moves a terminal's cursor, except line feeds and tabs.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
@@ -22,7 +21,7 @@ func Printable(s string) string {
 	}, s)
 }
 
-// Line is [Printable] for text that has to stay on a line and in its column: line
+// Line is [Printable] for text that must stay on one line and in its column: line
 // feeds and tabs become "?" too.
 func Line(s string) string { return strings.Map(printable, s) }
 
@@ -35,9 +34,9 @@ func printable(r rune) rune {
 
 const ellipsis = "…"
 
-// Clip returns s if it has at most limit bytes, and otherwise its beginning and
-// "…", in at most short bytes. It cuts no character in two. short is at least 3,
-// and at most limit.
+// Clip returns s if it has at most limit bytes. Otherwise it returns the beginning
+// of s followed by "…", at most short bytes in total, without splitting a
+// character. short must be at least 3 and at most limit.
 func Clip(s string, limit, short int) string {
 	if len(s) <= limit {
 		return s
@@ -49,9 +48,9 @@ func Clip(s string, limit, short int) string {
 	return s[:end] + ellipsis
 }
 
-// Columns returns rows in columns, a line each, with two spaces between them and
-// none at the end. Cells go through [Line]. A short row has empty cells at its
-// end.
+// Columns returns one line per row, with columns aligned and separated by two
+// spaces, and no trailing spaces. It applies [Line] to the cells. Missing cells at
+// the end of a row are empty.
 func Columns(rows [][]string) string {
 	most := 0
 	for _, row := range rows {
@@ -65,9 +64,9 @@ func Columns(rows [][]string) string {
 			if i < len(row) {
 				line.WriteString(Line(row[i]))
 			}
-			line.WriteByte('\t') // also behind the last: each row has all columns
+			line.WriteByte('\t') // also after the last cell: each row has all columns
 		}
-		_, _ = w.Write([]byte(line.String() + "\n")) // a Builder takes everything
+		_, _ = w.Write([]byte(line.String() + "\n")) // a Builder never fails
 	}
 	_ = w.Flush()
 	var trimmed strings.Builder

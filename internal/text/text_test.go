@@ -68,7 +68,7 @@ func FuzzClip(f *testing.F) {
 		}
 		require.LessOrEqual(t, len(got), int(short))
 		require.True(t, strings.HasPrefix(s, strings.TrimSuffix(got, "…")))
-		require.True(t, !utf8.ValidString(s) || utf8.ValidString(got), "no character is cut in two")
+		require.True(t, !utf8.ValidString(s) || utf8.ValidString(got), "no character is split")
 	})
 }
 

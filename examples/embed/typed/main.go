@@ -1,6 +1,6 @@
-// Command typed has its configuration in a struct, and an HTTP client that is
-// built from it and built anew when a secret is rotated. It posts every line that
-// it reads, as a log shipper would.
+// Command typed decodes its secrets into a configuration struct, and builds an HTTP
+// client from it, which it rebuilds when a secret is rotated. Like a log shipper, it
+// posts every line of its input.
 //
 //	tail -f app.log | go run ./examples/embed/typed
 package main
@@ -23,10 +23,10 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-// config is what the program needs of its bundle.
+// config has the secrets that the program needs.
 type config struct {
 	URL  string       `secret:"COLLECTOR_URL"`
-	Key  bundle.Value `secret:"COLLECTOR_KEY"` // does not print, wherever config ends up
+	Key  bundle.Value `secret:"COLLECTOR_KEY"` // never prints its content
 	Team string       `secret:"COLLECTOR_TEAM,optional"`
 }
 
@@ -36,10 +36,10 @@ type collector struct {
 	http http.Client
 }
 
-// newCollector is called again when one of the secrets changes. Its error names
-// all that are missing.
+// newCollector is called again when one of the secrets changes. Its error names all
+// missing secrets.
 func newCollector(b *bundle.Bundle) (*collector, error) {
-	c := &collector{config: config{Team: "nobody"}}
+	c := &collector{config: config{Team: "default"}}
 	if err := bundle.Decode(b, &c.config); err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func newCollector(b *bundle.Bundle) (*collector, error) {
 func (c *collector) post(ctx context.Context, line string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, strings.NewReader(line))
 	if err != nil {
-		return errors.New("COLLECTOR_URL is no URL; write it like https://collector.example.com") // err quotes it, and it came as a secret
+		return errors.New("COLLECTOR_URL is not a valid URL; want one like https://collector.example.com") // err quotes it, and it is a secret
 	}
 	r.Header.Set("Authorization", "Bearer "+c.Key.Reveal())
 	r.Header.Set("Team", c.Team)
@@ -69,8 +69,8 @@ func (c *collector) post(ctx context.Context, line string) error {
 	return nil
 }
 
-// Close is called when another collector has replaced this one, and nobody uses
-// it any more.
+// Close is called when another collector has replaced this one and it is no longer in
+// use.
 func (c *collector) Close() error {
 	c.http.CloseIdleConnections()
 	return nil

@@ -18,7 +18,7 @@ import (
 )
 
 func TestShip(t *testing.T) {
-	// The program runs against a platform, which rotates its key meanwhile.
+	// The program runs against a platform that rotates its key.
 	t.Run("uses a rotated key", func(t *testing.T) {
 		posts := make(chan string)
 		receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -44,12 +44,12 @@ func TestShip(t *testing.T) {
 			require.NoError(t, err)
 			return <-posts
 		}
-		require.Equal(t, "nobody says one with Bearer first key", post("one"))
+		require.Equal(t, "default says one with Bearer first key", post("one"))
 		p.Put(t, "acme", "COLLECTOR_KEY", "second key")
 		for begin := time.Now(); strings.HasSuffix(post("meanwhile"), "first key"); {
-			require.Less(t, time.Since(begin), 20*time.Second, "the platform tells at once what is new")
+			require.Less(t, time.Since(begin), 20*time.Second, "the platform announces changes immediately")
 		}
-		require.Equal(t, "nobody says two with Bearer second key", post("two"))
+		require.Equal(t, "default says two with Bearer second key", post("two"))
 		require.NoError(t, out.Close())
 		program.Wait()
 	})
