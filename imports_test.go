@@ -51,6 +51,7 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"vault/vaulthttp", "bundle, keyring, vault, vault/api, vault/audit, internal/calmlog, internal/shared, internal/text, internal/wire", "handlers know the vault and translate between it and HTTP; they know no driver"},
 	{"vault/memstore", "keyring, vault/store", "a storage knows its contract and no driver: it does not compile the vault"},
 	{"vault/sqlstore", "keyring, vault/store", "a storage knows its contract and no driver: it does not compile the vault"},
+	{"vault/internal/vaultfixture", "bundle, keyring, keyring/keyringtest, vault, vault/api, vault/memstore, vault/store, internal/wire, testify", "a fixture for tests brings the fakes that its faults need, and no driver"},
 	{"vault/vaulttest", "bundle, keyring, keyring/keyringtest, vault, vault/api, vault/memstore, vault/store, vault/vaulthttp, testify", "a suite brings the fakes that its faults need, and no driver"},
 
 	{"admin", "bundle, vault/api, internal/outgoing, internal/text, internal/wire", "a client of the platform knows what it sends and gets, and does not compile the platform"},

@@ -26,20 +26,20 @@ func TestAttackBits_Flip(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", canaryTenant)
-			f.put(t, "acme/web", "B", canaryWeb)
-			token := f.issue(t, "acme/web")
-			genuine := f.values(t, token)
+			f.MustPut(t, "acme", "A", canaryTenant)
+			f.MustPut(t, "acme/web", "B", canaryWeb)
+			token := f.MustIssue(t, "acme/web")
+			genuine := f.Values(t, token)
 			bit := 0
 			done := false
-			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+			f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 				b := part(snap)
 				if done = bit >= len(b)*8; !done {
 					b[bit/8] ^= 1 << (bit % 8)
 				}
 			})
 			for ; !done; bit++ {
-				f.log.reset()
+				f.Log.Reset()
 				b, err := f.Bootstrap(t.Context(), token, nil)
 				if done {
 					require.NoError(t, err)
@@ -60,10 +60,10 @@ func TestAttackBits_Flip(t *testing.T) {
 
 func TestAttackBits_TruncatedSeal(t *testing.T) {
 	f := newFixture(t)
-	f.put(t, "acme", "A", canaryTenant)
-	token := f.issue(t, "acme")
+	f.MustPut(t, "acme", "A", canaryTenant)
+	token := f.MustIssue(t, "acme")
 	length := 0
-	f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+	f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 		seal := append(snap.Path[0].Seal, 0)
 		snap.Path[0].Seal = seal[:length]
 	})
@@ -77,7 +77,7 @@ func TestAttackBits_TruncatedSeal(t *testing.T) {
 		require.ErrorIs(t, err, keyring.ErrMalformed, "%d bytes", length)
 	}
 	length = 98
-	require.Equal(t, map[string]string{"A": canaryTenant}, f.values(t, token))
+	require.Equal(t, map[string]string{"A": canaryTenant}, f.Values(t, token))
 }
 
 // If storage returns other rows than the requested ones, the vault must not serve them.
@@ -96,10 +96,10 @@ func TestAttackBits_LyingStorage(t *testing.T) {
 	} {
 		t.Run(about, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", canaryTenant)
-			f.put(t, "acme/web", "B", canaryWeb)
-			token := f.issue(t, "acme/web")
-			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) { lie(snap) })
+			f.MustPut(t, "acme", "A", canaryTenant)
+			f.MustPut(t, "acme/web", "B", canaryWeb)
+			token := f.MustIssue(t, "acme/web")
+			f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) { lie(snap) })
 			b, err := f.Bootstrap(t.Context(), token, nil)
 			require.Nil(t, b)
 			requireRefused(t, f, err, about)
@@ -109,14 +109,14 @@ func TestAttackBits_LyingStorage(t *testing.T) {
 
 func TestAttackBits_UnknownToken(t *testing.T) {
 	f := newFixture(t)
-	f.put(t, "acme", "A", canaryTenant)
-	token := f.issue(t, "acme")
-	f.storage.onRead(func(_ store.Query, snap *store.Snapshot) { *snap = store.Snapshot{} })
+	f.MustPut(t, "acme", "A", canaryTenant)
+	token := f.MustIssue(t, "acme")
+	f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) { *snap = store.Snapshot{} })
 	_, err := f.Bootstrap(t.Context(), token, nil)
 	refused, ok := errors.AsType[*vault.TokenError](err)
 	require.True(t, ok)
 	require.Equal(t, vault.TokenUnknown, refused.Reason)
 	_, err = f.Bootstrap(t.Context(), bundle.NewValue("rnt_x"), nil)
 	require.Error(t, err)
-	require.Empty(t, f.log.text(), "unknown tokens must not fill the log")
+	require.Empty(t, f.Log.Text(), "unknown tokens must not fill the log")
 }

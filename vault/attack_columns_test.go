@@ -76,7 +76,7 @@ var probes = []struct {
 	{"activate", func(t testing.TB, f *fixture, w *world) error {
 		_, err := f.Activate(t.Context(), "acme", "A", 1)
 		if err == nil {
-			require.Equal(t, canaryOld, f.values(t, w.issue(t, "acme"))["A"], "the activated value is the stored one")
+			require.Equal(t, canaryOld, f.Values(t, w.MustIssue(t, "acme"))["A"], "the activated value is the stored one")
 		}
 		return err
 	}},
@@ -250,7 +250,7 @@ func (a columnAttack) run(t *testing.T, w *world) {
 	a.check(t, w, w.fixture, probes[0].name, probes[0].look(t, w.fixture, w))
 	process := w.fresh(t)
 	for _, probe := range probes {
-		process.log.reset()
+		process.Log.Reset()
 		a.check(t, w, process, probe.name, probe.look(t, process, w))
 	}
 }
@@ -266,7 +266,7 @@ func (a columnAttack) check(t *testing.T, w *world, f *fixture, probe string, er
 	default:
 		require.NoError(t, err, "the attack does not affect %s", probe)
 	}
-	requireNoCanary(t, f.log.text(), probe)
+	requireNoCanary(t, f.Log.Text(), probe)
 }
 
 // columns returns all columns of all tables, as TABLE.COLUMN.

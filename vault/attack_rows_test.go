@@ -47,7 +47,7 @@ func TestAttackRows_Swap(t *testing.T) {
 			requireRefused(t, process, err, "an administrator would mistake one secret for the other")
 			_, err = process.Info(t.Context(), "acme/web", "C")
 			requireRefused(t, process, err, "one secret")
-			require.Equal(t, w.genuine, process.values(t, w.token), "bundles do not contain previews")
+			require.Equal(t, w.genuine, process.Values(t, w.token), "bundles do not contain previews")
 		}
 	})
 }
@@ -63,7 +63,7 @@ func TestAttackRows_Move(t *testing.T) {
 	t.Run("refuses a secret moved to another scope", func(t *testing.T) {
 		for _, to := range []string{"acme", "acme/web/pool-a", "globex"} {
 			w := newWorld(t)
-			token := w.issue(t, to)
+			token := w.MustIssue(t, to)
 			for _, table := range []string{"secrets", "heads"} {
 				w.sql(t, fmt.Sprintf("UPDATE %s SET scope = '%s' WHERE scope = 'acme/web' AND name = 'C'", table, to))
 			}
@@ -77,8 +77,8 @@ func TestAttackRows_Move(t *testing.T) {
 	t.Run("refuses a secret copied to another scope", func(t *testing.T) {
 		w := newWorld(t)
 		// The attacker has a token for a sibling of the scope with the secrets.
-		mine := w.issue(t, "acme/mine")
-		w.put(t, "acme/mine", "C", "x")
+		mine := w.MustIssue(t, "acme/mine")
+		w.MustPut(t, "acme/mine", "C", "x")
 		w.sql(t, "DELETE FROM secrets WHERE scope = 'acme/mine'")
 		w.sql(t, "DELETE FROM heads WHERE scope = 'acme/mine'")
 		w.sql(t, `INSERT INTO secrets SELECT 'acme/mine', name, version, hidden, kind, delivery, author, created, rotated, expires, key_id, message, preview, mac
@@ -122,8 +122,8 @@ func TestAttackRows_Rollback(t *testing.T) {
 	t.Run("refuses every operation on rolled-back rows", func(t *testing.T) {
 		w := newWorld(t)
 		w.keep(t, "secrets", "heads", "seals")
-		w.put(t, "acme/web", "C", "rotated, since it had leaked")
-		w.genuine = w.values(t, w.token)
+		w.MustPut(t, "acme/web", "C", "rotated, since it had leaked")
+		w.genuine = w.Values(t, w.token)
 		for _, table := range []string{"secrets", "heads"} {
 			w.restore(t, table, "scope = 'acme/web'")
 		}
@@ -162,9 +162,9 @@ func TestAttackRows_Rollback(t *testing.T) {
 	t.Run("is noticed by a process that only reads", func(t *testing.T) {
 		w := newWorld(t)
 		w.keep(t, "secrets", "heads", "seals")
-		w.put(t, "acme/web", "C", "rotated")
+		w.MustPut(t, "acme/web", "C", "rotated")
 		reader := w.fresh(t)
-		reader.values(t, w.token)
+		reader.Values(t, w.token)
 		for _, table := range []string{"secrets", "heads", "seals"} {
 			w.restore(t, table, "scope = 'acme/web'")
 		}
@@ -175,7 +175,7 @@ func TestAttackRows_Rollback(t *testing.T) {
 
 		// Only a process that has seen the later state detects the rollback. A new
 		// process serves the earlier state.
-		require.Equal(t, w.genuine, w.fresh(t).values(t, w.token))
+		require.Equal(t, w.genuine, w.fresh(t).Values(t, w.token))
 	})
 
 	t.Run("does not take a forged seal's epoch as the newest", func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestAttackRows_Rollback(t *testing.T) {
 		_, err := w.Bootstrap(t.Context(), w.token, &vault.BootstrapRequest{IfNoneMatch: "x"})
 		requireRefused(t, w.fixture, err, "forged")
 		w.sql(t, "UPDATE seals SET seal = ? WHERE scope = 'acme'", seal)
-		require.Equal(t, w.genuine, w.values(t, w.token), "a forged seal must not make the genuine one a rollback")
+		require.Equal(t, w.genuine, w.Values(t, w.token), "a forged seal must not make the genuine one a rollback")
 	})
 
 	t.Run("refuses rolled-back rows of a parent scope", func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestAttackRows_Rollback(t *testing.T) {
 		w.keep(t, "secrets", "heads", "seals")
 		_, err := w.Activate(t.Context(), "acme", "A", 3)
 		require.NoError(t, err)
-		w.values(t, w.token)
+		w.Values(t, w.token)
 		for _, table := range []string{"secrets", "heads", "seals"} {
 			w.restore(t, table, "scope = 'acme'")
 		}
@@ -319,7 +319,7 @@ func TestAttackRows_Token(t *testing.T) {
 			requireRefused(t, process, err, "planted")
 			_, err = process.Tokens(t.Context(), "acme/web")
 			requireRefused(t, process, err, "a planted token is not listed")
-			require.NotContains(t, process.log.text(), planted)
+			require.NotContains(t, process.Log.Text(), planted)
 		}
 	})
 
@@ -342,7 +342,7 @@ func TestAttackRows_Token(t *testing.T) {
 
 	t.Run("refuses a token moved to another scope", func(t *testing.T) {
 		w := newWorld(t)
-		poor := w.issue(t, "acme")
+		poor := w.MustIssue(t, "acme")
 		w.sql(t, "UPDATE tokens SET scope = 'acme/web' WHERE id = ?", tokenID(t, poor))
 		for _, process := range []*fixture{w.fixture, w.fresh(t)} {
 			for _, revision := range []string{"", "x"} {
@@ -404,7 +404,7 @@ func TestAttackRows_History(t *testing.T) {
 				requireRefused(t, process, err, about)
 				_, err = process.History(t.Context(), "acme", "A")
 				requireRefused(t, process, err, about)
-				require.Equal(t, w.genuine, process.values(t, w.token), "the active version is unchanged")
+				require.Equal(t, w.genuine, process.Values(t, w.token), "the active version is unchanged")
 			}
 		})
 	}
@@ -415,7 +415,7 @@ func TestAttackRows_Message(t *testing.T) {
 	var message []byte
 	require.NoError(t, w.forge.QueryRow("SELECT message FROM secrets WHERE scope = 'acme/web' AND name = 'C'").Scan(&message))
 	for i := range len(message) * 8 {
-		w.log.reset()
+		w.Log.Reset()
 		message[i/8] ^= 1 << (i % 8)
 		w.sql(t, "UPDATE secrets SET message = ? WHERE scope = 'acme/web' AND name = 'C'", message)
 		b, err := w.Bootstrap(t.Context(), w.token, nil)
@@ -429,7 +429,7 @@ func TestAttackRows_Message(t *testing.T) {
 		requireRefused(t, w.fixture, err, fmt.Sprintf("cut to %d bytes", n))
 	}
 	w.sql(t, "UPDATE secrets SET message = ? WHERE scope = 'acme/web' AND name = 'C'", message)
-	require.Equal(t, w.genuine, w.values(t, w.token), "the original message is served again")
+	require.Equal(t, w.genuine, w.Values(t, w.token), "the original message is served again")
 }
 
 // named returns the named arguments of a statement.

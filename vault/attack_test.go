@@ -71,24 +71,24 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "vault.db")
 	w := &world{fixture: openSQLite(t, file, keyringtest.NewFake("kek")), file: file}
-	w.put(t, "acme", "A", canaryOld)
-	w.put(t, "acme", "A", canaryTenant, vault.PutOptions{Kind: "anthropic", Expires: soon()})
-	w.put(t, "acme", "A", canaryNear)
+	w.MustPut(t, "acme", "A", canaryOld)
+	w.MustPut(t, "acme", "A", canaryTenant, vault.PutOptions{Kind: "anthropic", Expires: soon()})
+	w.MustPut(t, "acme", "A", canaryNear)
 	_, err := w.Activate(t.Context(), "acme", "A", 2)
 	require.NoError(t, err)
-	w.put(t, "acme", "B", canaryOther)
-	w.put(t, "acme", "D", canaryOther)
+	w.MustPut(t, "acme", "B", canaryOther)
+	w.MustPut(t, "acme", "D", canaryOther)
 	require.NoError(t, w.Delete(t.Context(), "acme", "D"))
-	w.put(t, "acme/web", "C", canaryWeb)
-	w.put(t, "acme/web", "E", canaryNear)
+	w.MustPut(t, "acme/web", "C", canaryWeb)
+	w.MustPut(t, "acme/web", "E", canaryNear)
 	_, err = w.Hide(t.Context(), "acme/web", "B")
 	require.NoError(t, err)
-	w.put(t, "globex", "A", canaryOther)
+	w.MustPut(t, "globex", "A", canaryOther)
 
-	w.token = w.issue(t, "acme/web", vault.TokenOptions{Expires: soon(), RotateBy: soon(), Label: "pool"})
-	w.gone, w.other = w.issue(t, "acme/web"), w.issue(t, "globex")
+	w.token = w.MustIssue(t, "acme/web", vault.TokenOptions{Expires: soon(), RotateBy: soon(), Label: "pool"})
+	w.gone, w.other = w.MustIssue(t, "acme/web"), w.MustIssue(t, "globex")
 	require.NoError(t, w.RevokeToken(vault.WithActor(t.Context(), "ada"), tokenID(t, w.gone)))
-	w.genuine, w.globex = w.values(t, w.token), w.values(t, w.other)
+	w.genuine, w.globex = w.Values(t, w.token), w.Values(t, w.other)
 	require.Equal(t, map[string]string{"A": canaryTenant, "C": canaryWeb, "E": canaryNear}, w.genuine)
 	require.NoError(t, w.Flush(t.Context()))
 
@@ -112,9 +112,9 @@ func (w *world) copy(t testing.TB) *world {
 	c.file = filepath.Join(t.TempDir(), "vault.db")
 	_, err := w.forge.Exec("VACUUM INTO ?", c.file)
 	require.NoError(t, err)
-	c.fixture = openSQLite(t, c.file, w.kek)
-	require.Equal(t, c.genuine, c.values(t, c.token))
-	require.Equal(t, c.globex, c.values(t, c.other))
+	c.fixture = openSQLite(t, c.file, w.KEK)
+	require.Equal(t, c.genuine, c.Values(t, c.token))
+	require.Equal(t, c.globex, c.Values(t, c.other))
 	c.arm(t)
 	return &c
 }
@@ -160,7 +160,7 @@ func (w *world) restore(t testing.TB, table, where string) {
 // fresh returns a vault that has not seen any state, as after a restart.
 func (w *world) fresh(t testing.TB) *fixture {
 	t.Helper()
-	return openSQLite(t, w.file, w.kek)
+	return openSQLite(t, w.file, w.KEK)
 }
 
 // integrity are the errors for rows that were changed behind the vault's back.
@@ -179,9 +179,9 @@ func requireRefused(t testing.TB, f *fixture, err error, about string) {
 	require.True(t, isIntegrity(err), "%s: refused, but not as tampering: %v", about, err)
 	// The vault limits the rate of its log.
 	if f.refused++; f.refused <= 20 {
-		require.Positive(t, f.log.errors(), "%s: a refusal is logged at level ERROR", about)
+		require.Positive(t, f.Log.Errors(), "%s: a refusal is logged at level ERROR", about)
 	}
-	requireNoCanary(t, err.Error()+f.log.text(), about)
+	requireNoCanary(t, err.Error()+f.Log.Text(), about)
 }
 
 // requireNoCanary fails the test if text contains a canary or a part of one.

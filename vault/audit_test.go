@@ -24,6 +24,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/audit"
+	"github.com/satchelhq/satchel/vault/internal/vaultfixture"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -32,29 +33,17 @@ import (
 type auditor struct {
 	mu      sync.Mutex
 	entries []audit.Entry
-	failure atomic.Pointer[error]
+	failure vaultfixture.Failure
 }
 
 func (a *auditor) Record(_ context.Context, _ string, e audit.Entry) error {
-	if err := getError(&a.failure); err != nil {
+	if err := a.failure.Err(); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.entries = append(a.entries, e)
 	return nil
-}
-
-// with returns a vault in another process with opts.
-func (f *fixture) with(t testing.TB, opts vault.Options) *fixture {
-	t.Helper()
-	keys, err := keyring.New(f.kek, nil)
-	require.NoError(t, err)
-	next := &fixture{storage: &spy{Store: f.storage.Store}, kek: f.kek, log: &logbook{}}
-	opts.Logger = next.log.logger()
-	next.Vault, err = vault.New(t.Context(), next.storage, keys, &opts)
-	require.NoError(t, err)
-	return next
 }
 
 // audit returns the verified audit entries of a tenant.
@@ -144,7 +133,7 @@ func TestAudit_Entries(t *testing.T) {
 			requireReason(t, err, vault.TokenRevoked, "the token is revoked")
 			require.Len(t, f.audit(t, "acme"), len(want)+1, "after a minute, a refusal is recorded again")
 
-			rows, err := f.storage.Audit(t.Context(), "acme", 0, 1000)
+			rows, err := f.Storage.Audit(t.Context(), "acme", 0, 1000)
 			require.NoError(t, err)
 			for _, row := range rows {
 				requireNoCanary(t, string(row.Entry), "an audit entry")
@@ -157,9 +146,9 @@ func TestAudit_Entries(t *testing.T) {
 
 	t.Run("does not record an unchanged poll", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "a")
-		token := f.issue(t, "acme")
-		b := f.bundle(t, token)
+		f.MustPut(t, "acme", "A", "a")
+		token := f.MustIssue(t, "acme")
+		b := f.Bundle(t, token)
 		before := len(f.audit(t, "acme"))
 		for range 5 {
 			_, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: b.Meta().Revision})
@@ -202,7 +191,7 @@ func TestVerifyAudit(t *testing.T) {
 				for _, f := range []*fixture{c.fixture, c.fresh(t)} {
 					_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
 					require.ErrorIs(t, err, keyring.ErrTampered)
-					require.Positive(t, f.log.errors(), "the error is logged")
+					require.Positive(t, f.Log.Errors(), "the error is logged")
 					_, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 					require.ErrorIs(t, err, keyring.ErrTampered, "trimming must not cover it up")
 				}
@@ -221,8 +210,8 @@ func TestVerifyAudit(t *testing.T) {
 		require.NoError(t, err, "without a head, the cut cannot be detected")
 		_, err = cut.VerifyAudit(t.Context(), "acme", &head, nil)
 		require.ErrorIs(t, err, keyring.ErrTampered)
-		cut.put(t, "acme", "Z", "z")
-		cut.put(t, "acme", "Y", "y")
+		cut.MustPut(t, "acme", "Z", "z")
+		cut.MustPut(t, "acme", "Y", "y")
 		_, err = cut.VerifyAudit(t.Context(), "acme", nil, nil)
 		require.NoError(t, err)
 		_, err = cut.VerifyAudit(t.Context(), "acme", &head, nil)
@@ -239,12 +228,12 @@ func TestVerifyAudit(t *testing.T) {
 			storage := memstore.New()
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 			for i := range 4 {
-				f.put(t, "acme", "A", fmt.Sprint(i))
+				f.MustPut(t, "acme", "A", fmt.Sprint(i))
 			}
 			time.Sleep(time.Hour)
 			border := time.Now()
-			f.put(t, "acme", "B", "b")
-			f.put(t, "acme", "C", "c")
+			f.MustPut(t, "acme", "B", "b")
+			f.MustPut(t, "acme", "C", "c")
 			_, err := f.TrimAudit(t.Context(), "acme", border)
 			require.NoError(t, err)
 			require.NoError(t, storage.Apply(t.Context(), &store.Change{DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 5}}}))
@@ -257,9 +246,9 @@ func TestVerifyAudit(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &between{Store: memstore.New()}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "a")
+			f.MustPut(t, "acme", "A", "a")
 			time.Sleep(time.Hour)
-			other := newFixtureOver(t, storage.Store, f.kek)
+			other := newFixtureOver(t, storage.Store, f.KEK)
 			storage.do = func() {
 				if _, err := other.RotateDataKeys(t.Context(), 0); err != nil {
 					t.Errorf("a rotation failed: %v", err)
@@ -289,15 +278,15 @@ func TestTrimAudit(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			for i := range 600 { // more than a page
-				f.put(t, "acme", "A", fmt.Sprint(i))
+				f.MustPut(t, "acme", "A", fmt.Sprint(i))
 			}
-			f.put(t, "globex", "A", "g")
+			f.MustPut(t, "globex", "A", "g")
 			early, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
 			require.NoError(t, err)
 			time.Sleep(time.Hour)
 			border := time.Now()
-			f.put(t, "acme", "B", "b")
-			f.put(t, "acme", "C", "c")
+			f.MustPut(t, "acme", "B", "b")
+			f.MustPut(t, "acme", "C", "c")
 			head, err := f.VerifyAudit(t.Context(), "acme", &early, nil)
 			require.NoError(t, err)
 
@@ -326,7 +315,7 @@ func TestTrimAudit(t *testing.T) {
 			n, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 			require.NoError(t, err)
 			require.Equal(t, int64(3), n, "the entry of the first trim is dropped too")
-			f.put(t, "acme", "D", "d")
+			f.MustPut(t, "acme", "D", "d")
 			seqs, actions = nil, nil
 			_, err = f.VerifyAudit(t.Context(), "acme", &head, visit)
 			require.NoError(t, err)
@@ -338,8 +327,8 @@ func TestTrimAudit(t *testing.T) {
 		for _, bestEffort := range []bool{false, true} {
 			storage := &forgetful{Store: memstore.New()}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek")).with(t, vault.Options{AuditBestEffort: bestEffort})
-			f.put(t, "acme", "A", "a")
-			f.put(t, "acme", "A", "b")
+			f.MustPut(t, "acme", "A", "a")
+			f.MustPut(t, "acme", "A", "b")
 			storage.on.Store(true)
 			_, err := f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 			require.ErrorIs(t, err, errFull)
@@ -354,18 +343,18 @@ func TestAudit_NotRecorded(t *testing.T) {
 		t.Run(fmt.Sprintf("best effort %t", bestEffort), func(t *testing.T) {
 			sink := &auditor{}
 			f := newFixture(t).with(t, vault.Options{Audit: []audit.Sink{sink}, AuditBestEffort: bestEffort})
-			f.put(t, "acme", "A", "a")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "a")
+			token := f.MustIssue(t, "acme")
 			check := func(err error, what string) {
 				t.Helper()
 				if bestEffort {
 					require.NoError(t, err, what)
-					require.Positive(t, f.log.errors(), "the failure to record is logged")
+					require.Positive(t, f.Log.Errors(), "the failure to record is logged")
 				} else {
 					require.ErrorIs(t, err, audit.ErrNotRecorded, what)
 				}
 			}
-			setError(&sink.failure, down)
+			sink.failure.Set(down)
 			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("b"), nil)
 			check(err, "a write")
 			_, _, err = f.IssueToken(t.Context(), "acme", nil)
@@ -375,16 +364,16 @@ func TestAudit_NotRecorded(t *testing.T) {
 			require.Equal(t, bestEffort, b != nil)
 			_, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 			check(err, "a trim")
-			setError(&sink.failure, nil)
+			sink.failure.Set(nil)
 			want := "a"
 			if bestEffort {
 				want = "b"
 			}
-			require.Equal(t, map[string]string{"A": want}, f.values(t, token), "a refused operation has no effect")
+			require.Equal(t, map[string]string{"A": want}, f.Values(t, token), "a refused operation has no effect")
 			_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
 			require.NoError(t, err)
 
-			setError(&f.storage.failApply, down)
+			f.Storage.FailApply.Set(down)
 			_, err = f.Bootstrap(t.Context(), token, nil)
 			check(err, "a delivery that storage does not record")
 			_, err = f.Put(t.Context(), "acme", "A", bundle.NewValue("c"), nil)
@@ -428,9 +417,9 @@ func newSlowFixture(t *testing.T) (*fixture, bundle.Value, *slowAppend) {
 	t.Helper()
 	storage := &slowAppend{Store: memstore.New()}
 	f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-	f.put(t, "acme", "A", "a")
-	token := f.issue(t, "acme")
-	f.values(t, token)
+	f.MustPut(t, "acme", "A", "a")
+	token := f.MustIssue(t, "acme")
+	f.Values(t, token)
 	return f, token, storage
 }
 
@@ -465,8 +454,8 @@ func TestAudit_Deliveries(t *testing.T) {
 	t.Run("are recorded despite faster writers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixtureOver(t, busyChain{memstore.New()}, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "a")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "a")
+			token := f.MustIssue(t, "acme")
 			var wg sync.WaitGroup
 			for range 1000 {
 				wg.Go(func() {
@@ -534,7 +523,7 @@ func TestAudit_Deliveries(t *testing.T) {
 				}
 			}
 			require.GreaterOrEqual(t, int64(recorded), served.Load(), "every delivery is recorded")
-			f.values(t, token)
+			f.Values(t, token)
 		})
 	})
 
@@ -542,8 +531,8 @@ func TestAudit_Deliveries(t *testing.T) {
 		kek := keyringtest.NewFake("kek")
 		file := filepath.Join(t.TempDir(), "vault.db")
 		processes := []*fixture{openSQLite(t, file, kek), openSQLite(t, file, kek)}
-		processes[0].put(t, "acme", "A", "a")
-		token := processes[0].issue(t, "acme")
+		processes[0].MustPut(t, "acme", "A", "a")
+		token := processes[0].MustIssue(t, "acme")
 		var wg sync.WaitGroup
 		for i := range 20 {
 			process := processes[i%2]
@@ -600,8 +589,8 @@ func TestAudit_Sinks(t *testing.T) {
 	defer sink.Close()
 	var out bytes.Buffer
 	a := newFixture(t).with(t, vault.Options{Audit: []audit.Sink{sink, audit.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}})
-	a.put(t, "acme", "A", "1")
-	a.bundle(t, a.issue(t, "acme"))
+	a.MustPut(t, "acme", "A", "1")
+	a.Bundle(t, a.MustIssue(t, "acme"))
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	var actions []audit.Action

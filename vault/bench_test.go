@@ -11,8 +11,8 @@ import (
 
 func BenchmarkBootstrap_Warm(b *testing.B) {
 	f := newFixture(b)
-	token := f.fifty(b)
-	require.Equal(b, 50, f.bundle(b, token).Len())
+	token := f.Fifty(b)
+	require.Equal(b, 50, f.Bundle(b, token).Len())
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := f.Bootstrap(b.Context(), token, nil); err != nil {
@@ -23,8 +23,8 @@ func BenchmarkBootstrap_Warm(b *testing.B) {
 
 func BenchmarkBootstrap_Unchanged(b *testing.B) {
 	f := newFixture(b)
-	token := f.fifty(b)
-	req := &vault.BootstrapRequest{IfNoneMatch: f.bundle(b, token).Revision()}
+	token := f.Fifty(b)
+	req := &vault.BootstrapRequest{IfNoneMatch: f.Bundle(b, token).Revision()}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := f.Bootstrap(b.Context(), token, req); !errors.Is(err, vault.ErrUnchanged) {

@@ -23,8 +23,8 @@ func TestBootstrap_Meta(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			expires, rotate := soon().Add(time.Hour), soon()
-			token := f.issue(t, "acme/web", vault.TokenOptions{Expires: expires, RotateBy: rotate})
-			meta := f.bundle(t, token).Meta()
+			token := f.MustIssue(t, "acme/web", vault.TokenOptions{Expires: expires, RotateBy: rotate})
+			meta := f.Bundle(t, token).Meta()
 			require.Equal(t, "acme/web", meta.Scope)
 			require.Equal(t, tokenID(t, token), meta.TokenID)
 			require.Equal(t, expires, meta.TokenExpires)
@@ -33,22 +33,22 @@ func TestBootstrap_Meta(t *testing.T) {
 			require.Equal(t, 15*time.Minute, meta.RefreshAfter)
 			require.Len(t, meta.Revision, 22)
 			require.Empty(t, meta.Problems)
-			require.Zero(t, f.bundle(t, token).Len(), "a scope without secrets has an empty bundle")
+			require.Zero(t, f.Bundle(t, token).Len(), "a scope without secrets has an empty bundle")
 		})
 	})
 
 	t.Run("carries notices unabridged", func(t *testing.T) {
 		f := newFixture(t)
-		keys, err := keyring.New(f.kek, nil)
+		keys, err := keyring.New(f.KEK, nil)
 		require.NoError(t, err)
 		longest := strings.Repeat("é", 512)
 		for _, notice := range []string{"", " ", "two\nlines", "\x1b[31mred", "\xff", longest + "."} {
-			_, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Notices: []string{"fine", notice}})
+			_, err := vault.New(t.Context(), f.Storage, keys, &vault.Options{Notices: []string{"fine", notice}})
 			require.ErrorIs(t, err, vault.ErrInvalid, "%q", notice)
 			requireOption(t, err, "vault.Options.Notices", "Notices[1] ")
 		}
 		f = f.with(t, vault.Options{Notices: []string{"fine", longest}})
-		sent, err := wire.Encode(f.bundle(t, f.issue(t, "acme")))
+		sent, err := wire.Encode(f.Bundle(t, f.MustIssue(t, "acme")))
 		require.NoError(t, err)
 		b, err := wire.Decode(sent, "https://host")
 		require.NoError(t, err)
@@ -62,77 +62,77 @@ func TestBootstrap_Revision(t *testing.T) {
 		other := f.process(t)
 		ctx := t.Context()
 		for _, scope := range []string{"acme", "acme/web", "acme/web/pool-a", "acme/api", "globex"} {
-			f.put(t, scope, "A", scope)
+			f.MustPut(t, scope, "A", scope)
 		}
-		token := f.issue(t, "acme/web")
-		revision := f.bundle(t, token).Revision()
+		token := f.MustIssue(t, "acme/web")
+		revision := f.Bundle(t, token).Revision()
 		seen := map[string]bool{revision: true}
 		for range 3 {
-			require.Equal(t, revision, f.bundle(t, token).Revision(), "the same state has one revision")
-			require.Equal(t, revision, other.bundle(t, token).Revision(), "it is the same in every process")
+			require.Equal(t, revision, f.Bundle(t, token).Revision(), "the same state has one revision")
+			require.Equal(t, revision, other.Bundle(t, token).Revision(), "it is the same in every process")
 		}
 		for about, change := range map[string]func() error{
-			"a write below":              func() error { f.put(t, "acme/web/pool-a", "A", "two"); return nil },
-			"a write beside":             func() error { f.put(t, "acme/api", "A", "two"); return nil },
-			"a write in another tenant":  func() error { f.put(t, "globex", "A", "two"); return nil },
-			"another token":              func() error { f.issue(t, "acme/web"); return nil },
-			"a use":                      func() error { f.bundle(t, token); return f.Flush(ctx) },
-			"the same value":             func() error { f.put(t, "acme/web", "A", "acme/web"); return nil },
+			"a write below":              func() error { f.MustPut(t, "acme/web/pool-a", "A", "two"); return nil },
+			"a write beside":             func() error { f.MustPut(t, "acme/api", "A", "two"); return nil },
+			"a write in another tenant":  func() error { f.MustPut(t, "globex", "A", "two"); return nil },
+			"another token":              func() error { f.MustIssue(t, "acme/web"); return nil },
+			"a use":                      func() error { f.Bundle(t, token); return f.Flush(ctx) },
+			"the same value":             func() error { f.MustPut(t, "acme/web", "A", "acme/web"); return nil },
 			"the active version":         func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
 			"a listing":                  func() error { _, err := f.List(ctx, "acme/web"); return err },
 			"a refused write":            func() error { f.Delete(ctx, "acme/web", "NEVER"); return nil },
-			"a scope made further below": func() error { f.issue(t, "acme/web/new/one"); return nil },
+			"a scope made further below": func() error { f.MustIssue(t, "acme/web/new/one"); return nil },
 		} {
 			require.NoError(t, change(), about)
-			require.Equal(t, revision, f.bundle(t, token).Revision(), "the revision does not depend on %s", about)
+			require.Equal(t, revision, f.Bundle(t, token).Revision(), "the revision does not depend on %s", about)
 		}
-		spare := f.issue(t, "acme/web")
+		spare := f.MustIssue(t, "acme/web")
 		for _, change := range []struct {
 			about string
 			do    func() error
 		}{
-			{"a write in the scope", func() error { f.put(t, "acme/web", "A", "two"); return nil }},
-			{"a write above", func() error { f.put(t, "acme", "NEW", "two"); return nil }},
+			{"a write in the scope", func() error { f.MustPut(t, "acme/web", "A", "two"); return nil }},
+			{"a write above", func() error { f.MustPut(t, "acme", "NEW", "two"); return nil }},
 			{"an older version", func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err }},
 			{"a tombstone", func() error { _, err := f.Hide(ctx, "acme/web", "NEW"); return err }},
 			{"a deleted tombstone", func() error { return f.Delete(ctx, "acme/web", "NEW") }},
 			{"a deleted secret", func() error { return f.Delete(ctx, "acme", "NEW") }},
-			{"the kind of a value", func() error { f.put(t, "acme/web", "A", "acme/web", vault.PutOptions{Kind: "custom"}); return nil }},
+			{"the kind of a value", func() error { f.MustPut(t, "acme/web", "A", "acme/web", vault.PutOptions{Kind: "custom"}); return nil }},
 			{"a revoked token", func() error { return f.RevokeToken(ctx, tokenID(t, spare)) }},
 		} {
 			require.NoError(t, change.do(), change.about)
-			revision := f.bundle(t, token).Revision()
+			revision := f.Bundle(t, token).Revision()
 			require.False(t, seen[revision], "%s makes a new revision", change.about)
-			require.Equal(t, revision, other.bundle(t, token).Revision())
+			require.Equal(t, revision, other.Bundle(t, token).Revision())
 			seen[revision] = true
 		}
 	})
 
 	t.Run("belongs to a token", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		x, y := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{RotateBy: soon()})
-		require.NotEqual(t, f.bundle(t, x).Revision(), f.bundle(t, y).Revision(), "the metadata of the token is part of the bundle")
-		_, err := f.Bootstrap(t.Context(), y, &vault.BootstrapRequest{IfNoneMatch: f.bundle(t, x).Revision()})
+		f.MustPut(t, "acme", "A", "one")
+		x, y := f.MustIssue(t, "acme"), f.MustIssue(t, "acme", vault.TokenOptions{RotateBy: soon()})
+		require.NotEqual(t, f.Bundle(t, x).Revision(), f.Bundle(t, y).Revision(), "the metadata of the token is part of the bundle")
+		_, err := f.Bootstrap(t.Context(), y, &vault.BootstrapRequest{IfNoneMatch: f.Bundle(t, x).Revision()})
 		require.NoError(t, err)
 	})
 
 	t.Run("does not reveal that a value is back", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
-		f.put(t, "acme", "A", "weak")
-		first := f.bundle(t, token).Revision()
-		f.put(t, "acme", "A", "other")
-		f.put(t, "acme", "A", "weak")
-		require.NotEqual(t, first, f.bundle(t, token).Revision(), "the revision does not reveal an earlier value")
+		token := f.MustIssue(t, "acme")
+		f.MustPut(t, "acme", "A", "weak")
+		first := f.Bundle(t, token).Revision()
+		f.MustPut(t, "acme", "A", "other")
+		f.MustPut(t, "acme", "A", "weak")
+		require.NotEqual(t, first, f.Bundle(t, token).Revision(), "the revision does not reveal an earlier value")
 	})
 }
 
 func TestBootstrap_IfNoneMatch(t *testing.T) {
 	f := newFixture(t)
-	f.put(t, "acme", "A", "one")
-	token := f.issue(t, "acme")
-	revision := f.bundle(t, token).Revision()
+	f.MustPut(t, "acme", "A", "one")
+	token := f.MustIssue(t, "acme")
+	revision := f.Bundle(t, token).Revision()
 	b, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
 	require.True(t, err == vault.ErrUnchanged, "callers may compare with ==")
 	require.Nil(t, b)
@@ -147,8 +147,8 @@ func TestBootstrap_IfNoneMatch(t *testing.T) {
 
 func TestBootstrap_Runner(t *testing.T) {
 	f := newFixture(t)
-	token := f.issue(t, "acme")
-	calls := f.storage.calls()
+	token := f.MustIssue(t, "acme")
+	calls := f.Storage.Calls()
 	for _, req := range []vault.BootstrapRequest{
 		{Runner: strings.Repeat("r", 129)}, {Runner: "a\nb"}, {Runner: "\xff"}, {Runner: "a\x00"},
 		{RemoteAddr: strings.Repeat("1", 257)}, {RemoteAddr: "::1\n"}, {RemoteAddr: "\xff"}, {RemoteAddr: "a\x00"},
@@ -156,7 +156,7 @@ func TestBootstrap_Runner(t *testing.T) {
 		_, err := f.Bootstrap(t.Context(), token, &req)
 		require.ErrorIs(t, err, vault.ErrInvalid, "%+v", req)
 	}
-	require.Equal(t, calls, f.storage.calls())
+	require.Equal(t, calls, f.Storage.Calls())
 }
 
 func TestNew_Keyring(t *testing.T) {
@@ -171,9 +171,9 @@ func TestNew_Keyring(t *testing.T) {
 	kek := keyringtest.NewFake("kek")
 	kek.Break(keyring.ErrUnavailable)
 	f := newFixtureOver(t, memstore.New(), kek)
-	require.Contains(t, f.log.text(), "level=WARN", "an unavailable key service may recover")
+	require.Contains(t, f.Log.Text(), "level=WARN", "an unavailable key service may recover")
 	kek.Break(nil)
-	f.put(t, "acme", "A", "one")
+	f.MustPut(t, "acme", "A", "one")
 }
 
 func TestNew_Options(t *testing.T) {
@@ -207,11 +207,11 @@ func TestNew_Options(t *testing.T) {
 func TestVault_StorageFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
-		revision := f.bundle(t, token).Revision()
+		f.MustPut(t, "acme", "A", "one")
+		token := f.MustIssue(t, "acme")
+		revision := f.Bundle(t, token).Revision()
 		broken := errors.New("disk full")
-		f.storage.fail(broken)
+		f.Storage.Down.Set(broken)
 		ctx := t.Context()
 		for name, call := range map[string]func() error{
 			"Put":        func() error { _, err := f.Put(ctx, "acme", "A", bundle.NewValue("x"), nil); return err },
@@ -234,7 +234,7 @@ func TestVault_StorageFailure(t *testing.T) {
 		} {
 			require.ErrorIs(t, call(), broken, name)
 		}
-		f.storage.fail(nil)
-		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+		f.Storage.Down.Set(nil)
+		require.Equal(t, map[string]string{"A": "one"}, f.Values(t, token))
 	})
 }

@@ -35,7 +35,7 @@ func TestPut_Concurrent(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		values := f.process(t).values(t, f.issue(t, "acme/web"))
+		values := f.process(t).Values(t, f.MustIssue(t, "acme/web"))
 		require.Len(t, values, 30)
 		for name, value := range values {
 			require.Equal(t, name, value)
@@ -56,8 +56,8 @@ func TestPut_Concurrent(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		require.Len(t, processes[0].values(t, processes[1].issue(t, "acme/web")), 16)
-		require.Zero(t, processes[0].log.errors()+processes[1].log.errors(), "a conflict is not logged as tampering")
+		require.Len(t, processes[0].Values(t, processes[1].MustIssue(t, "acme/web")), 16)
+		require.Zero(t, processes[0].Log.Errors()+processes[1].Log.Errors(), "a conflict is not logged as tampering")
 	})
 
 	t.Run("gives each of thirty writes to one secret its version", func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestPut_Concurrent(t *testing.T) {
 			winners = append(winners, value)
 		}
 		require.Len(t, winners, 1)
-		require.Equal(t, winners[0], f.values(t, f.issue(t, "acme"))["A"])
+		require.Equal(t, winners[0], f.Values(t, f.MustIssue(t, "acme"))["A"])
 	})
 
 	t.Run("creates one data key for a new tenant", func(t *testing.T) {
@@ -128,23 +128,23 @@ func TestPut_Concurrent(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
+		snap, err := f.Storage.Read(t.Context(), store.Query{Scope: "acme"})
 		require.NoError(t, err)
 		require.Len(t, snap.Keys, 1)
-		require.Len(t, f.values(t, f.issue(t, "acme")), 4)
+		require.Len(t, f.Values(t, f.MustIssue(t, "acme")), 4)
 	})
 
 	t.Run("gives up after 50 conflicts or when its context ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "one")
-			applies := f.storage.applies.Load()
-			setError(&f.storage.failApply, store.ErrConflict)
+			f.MustPut(t, "acme", "A", "one")
+			applies := f.Storage.Applies.Load()
+			f.Storage.FailApply.Set(store.ErrConflict)
 			start := time.Now()
 			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("two"), nil)
 			require.ErrorIs(t, err, vault.ErrConflict)
 			require.ErrorContains(t, err, "50 attempts", "the error has the number of attempts")
-			require.EqualValues(t, 50, f.storage.applies.Load()-applies)
+			require.EqualValues(t, 50, f.Storage.Applies.Load()-applies)
 			require.Less(t, time.Since(start), 3*time.Second)
 
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -160,7 +160,7 @@ func TestPut_Concurrent(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &far{Store: memstore.New()}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			token := f.issue(t, "acme")
+			token := f.MustIssue(t, "acme")
 			var stop atomic.Bool
 			var runners sync.WaitGroup
 			for range 30 {
@@ -197,10 +197,10 @@ func requireConflict(t *testing.T, err error) {
 func TestBootstrap_Snapshot(t *testing.T) {
 	f := newFixture(t)
 	writer, runner := f, f.process(t)
-	token := f.issue(t, "acme/web/pool-a")
+	token := f.MustIssue(t, "acme/web/pool-a")
 	rotate := func(n int) {
-		f.put(t, "acme", "LEFT", strconv.Itoa(n))
-		f.put(t, "acme/web", "RIGHT", strconv.Itoa(n))
+		f.MustPut(t, "acme", "LEFT", strconv.Itoa(n))
+		f.MustPut(t, "acme/web", "RIGHT", strconv.Itoa(n))
 	}
 	rotate(1)
 	var (
@@ -257,7 +257,7 @@ func TestBootstrap_Snapshot(t *testing.T) {
 	wg.Wait()
 	close(stop)
 	<-written
-	require.Zero(t, writer.log.errors()+runner.log.errors(), "writes are not logged as tampering: %s", writer.log.text()+runner.log.text())
+	require.Zero(t, writer.Log.Errors()+runner.Log.Errors(), "writes are not logged as tampering: %s", writer.Log.Text()+runner.Log.Text())
 }
 
 // far is a remote storage. The read for a write takes longer than the read for an audit
@@ -285,7 +285,7 @@ func (f *far) Apply(ctx context.Context, c *store.Change) error {
 func TestIssueToken_Concurrent(t *testing.T) {
 	f := newFixture(t)
 	other := f.process(t)
-	f.put(t, "acme", "A", "x")
+	f.MustPut(t, "acme", "A", "x")
 	var wg sync.WaitGroup
 	for i := range 20 {
 		process := []*fixture{f, other}[i%2]

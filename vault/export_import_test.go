@@ -66,16 +66,16 @@ func TestImport(t *testing.T) {
 				f := newFixture(t)
 				estate := f.estate(t)
 				for range 3 { // several revoked tokens, and one to be revoked later
-					require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.issue(t, "globex/x"))))
+					require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.MustIssue(t, "globex/x"))))
 				}
-				overlap := f.issue(t, "globex/x")
+				overlap := f.MustIssue(t, "globex/x")
 				_, _, err := f.RotateToken(t.Context(), tokenID(t, overlap), nil)
 				require.NoError(t, err)
-				f.put(t, "acme", "D", "d1")
-				f.put(t, "acme", "D", "d2")
+				f.MustPut(t, "acme", "D", "d1")
+				f.MustPut(t, "acme", "D", "d2")
 				require.NoError(t, f.Delete(t.Context(), "acme", "D"))
 				for i := range 15 {
-					f.put(t, "acme", "E", fmt.Sprint("e", i))
+					f.MustPut(t, "acme", "E", fmt.Sprint("e", i))
 				}
 				_, err = f.Activate(t.Context(), "acme", "E", 9)
 				require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestImport(t *testing.T) {
 				require.Equal(t, 2, report.Tenants)
 				require.Equal(t, 5, report.Scopes)
 
-				g := open(t, f.kek)
+				g := open(t, f.KEK)
 				imported, err := g.Import(t.Context(), bytes.NewReader(export))
 				require.NoError(t, err)
 				require.Equal(t, report, imported)
@@ -118,11 +118,11 @@ func TestImport(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, f.audit(t, "acme"), g.audit(t, "acme"))
 				g.requireEstate(t, estate, about)
-				require.Equal(t, f.bundle(t, overlap).Meta().TokenExpires, g.bundle(t, overlap).Meta().TokenExpires)
-				require.Equal(t, f.bundle(t, overlap).Meta().Revision, g.bundle(t, overlap).Meta().Revision, "the revision is the same")
-				require.Equal(t, int64(3), g.put(t, "acme", "D", "d3").Version, "version numbers continue")
-				require.Equal(t, int64(16), g.put(t, "acme", "E", "new").Version)
-				require.Zero(t, g.log.errors())
+				require.Equal(t, f.Bundle(t, overlap).Meta().TokenExpires, g.Bundle(t, overlap).Meta().TokenExpires)
+				require.Equal(t, f.Bundle(t, overlap).Meta().Revision, g.Bundle(t, overlap).Meta().Revision, "the revision is the same")
+				require.Equal(t, int64(3), g.MustPut(t, "acme", "D", "d3").Version, "version numbers continue")
+				require.Equal(t, int64(16), g.MustPut(t, "acme", "E", "new").Version)
+				require.Zero(t, g.Log.Errors())
 			})
 		}
 	})
@@ -131,7 +131,7 @@ func TestImport(t *testing.T) {
 		f := newFixture(t)
 		export, report := f.exported(t)
 		require.Zero(t, report)
-		report, err := newFixtureOver(t, memstore.New(), f.kek).Import(t.Context(), bytes.NewReader(export))
+		report, err := newFixtureOver(t, memstore.New(), f.KEK).Import(t.Context(), bytes.NewReader(export))
 		require.NoError(t, err)
 		require.Zero(t, report)
 	})
@@ -140,7 +140,7 @@ func TestImport(t *testing.T) {
 		f := newFixture(t)
 		f.estate(t)
 		for i := range 4 {
-			f.put(t, "acme", fmt.Sprintf("LONG%d", i), strings.Repeat("x", 40<<10))
+			f.MustPut(t, "acme", fmt.Sprintf("LONG%d", i), strings.Repeat("x", 40<<10))
 		}
 		export, _ := f.exported(t)
 		borders := chunks(t, export)
@@ -148,7 +148,7 @@ func TestImport(t *testing.T) {
 		refused := func(edited []byte, about string) {
 			t.Helper()
 			storage := memstore.New()
-			g := newFixtureOver(t, storage, f.kek)
+			g := newFixtureOver(t, storage, f.KEK)
 			_, err := g.Import(t.Context(), bytes.NewReader(edited))
 			require.Error(t, err, about)
 			require.True(t, isIntegrity(err), "%s: %v", about, err)
@@ -192,17 +192,17 @@ func TestImport(t *testing.T) {
 		f.estate(t)
 		export, _ := f.exported(t)
 		for _, scope := range []string{"globex", "acme/web"} {
-			g := newFixtureOver(t, memstore.New(), f.kek)
-			g.put(t, scope, "MINE", "mine")
-			token := g.issue(t, scope)
-			before, _, err := g.storage.Changes(t.Context(), 0)
+			g := newFixtureOver(t, memstore.New(), f.KEK)
+			g.MustPut(t, scope, "MINE", "mine")
+			token := g.MustIssue(t, scope)
+			before, _, err := g.Storage.Changes(t.Context(), 0)
 			require.NoError(t, err)
 			_, err = g.Import(t.Context(), bytes.NewReader(export))
 			require.ErrorIs(t, err, vault.ErrConflict)
-			after, _, err := g.storage.Changes(t.Context(), 0)
+			after, _, err := g.Storage.Changes(t.Context(), 0)
 			require.NoError(t, err)
 			require.Equal(t, before, after, "no tenant is stored")
-			require.Equal(t, map[string]string{"MINE": "mine"}, g.values(t, token))
+			require.Equal(t, map[string]string{"MINE": "mine"}, g.Values(t, token))
 		}
 		_, err := f.Import(t.Context(), bytes.NewReader(export))
 		require.ErrorIs(t, err, vault.ErrConflict, "the vault of the export has the tenants, too")
@@ -227,10 +227,10 @@ func TestImport(t *testing.T) {
 		require.NoError(t, err)
 		require.Positive(t, n)
 		export, _ := f.exported(t)
-		for _, g := range []*fixture{newFixtureOver(t, memstore.New(), f.kek), openSQLite(t, filepath.Join(t.TempDir(), "vault.db"), f.kek)} {
+		for _, g := range []*fixture{newFixtureOver(t, memstore.New(), f.KEK), openSQLite(t, filepath.Join(t.TempDir(), "vault.db"), f.KEK)} {
 			report, err := g.Import(t.Context(), bytes.NewReader(export))
 			require.NoError(t, err)
-			require.EqualValues(t, report.AuditEntries, g.storage.appended.Load(), "only the remaining entries are stored")
+			require.EqualValues(t, report.AuditEntries, g.Storage.Appended.Load(), "only the remaining entries are stored")
 			g.requireEstate(t, estate, "the chain does not begin at 1")
 			again, _ := g.exported(t)
 			require.NotEmpty(t, again)
@@ -250,8 +250,8 @@ func TestExport(t *testing.T) {
 
 	t.Run("is complete during concurrent writes", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme/web")
-		f.put(t, "acme/web", "A", "a")
+		token := f.MustIssue(t, "acme/web")
+		f.MustPut(t, "acme/web", "A", "a")
 		stop := make(chan struct{})
 		var busy sync.WaitGroup
 		for i := range 3 {
@@ -278,11 +278,11 @@ func TestExport(t *testing.T) {
 		})
 		for range 10 {
 			export, report := f.exported(t)
-			g := newFixtureOver(t, memstore.New(), f.kek)
+			g := newFixtureOver(t, memstore.New(), f.KEK)
 			imported, err := g.Import(t.Context(), bytes.NewReader(export))
 			require.NoError(t, err)
 			require.Equal(t, report, imported)
-			require.Equal(t, "a", g.values(t, token)["A"])
+			require.Equal(t, "a", g.Values(t, token)["A"])
 			_, err = g.VerifyAudit(t.Context(), "acme", nil, nil)
 			require.NoError(t, err)
 		}

@@ -26,9 +26,9 @@ type macFunc func(label string, data ...[]byte) [32]byte
 // dataKey returns the macFunc of the tenant's newest data key, for tests that forge rows.
 func (f *fixture) dataKey(t testing.TB, tenant string) macFunc {
 	t.Helper()
-	snap, err := f.storage.Store.Read(t.Context(), store.Query{Scope: tenant})
+	snap, err := f.Storage.Store.Read(t.Context(), store.Query{Scope: tenant})
 	require.NoError(t, err)
-	keys, err := keyring.New(f.kek, nil)
+	keys, err := keyring.New(f.KEK, nil)
 	require.NoError(t, err)
 	key, err := keys.OpenKey(t.Context(), snap.Keys[len(snap.Keys)-1], keyring.Context{"purpose": "data-key", "tenant": tenant})
 	require.NoError(t, err)

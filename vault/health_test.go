@@ -30,8 +30,8 @@ func TestVault_Health(t *testing.T) {
 		kek.Break(keyring.ErrDenied)
 		time.Sleep(2 * time.Minute)
 		require.Equal(t, vault.Health{Detail: "The key service rejected the vault's request."}, f.Health(t.Context()))
-		f.storage.fail(errors.New(clue))
+		f.Storage.Down.Set(errors.New(clue))
 		require.Equal(t, vault.Health{Detail: "Storage is unavailable."}, f.Health(t.Context()), "the response does not contain the error")
-		require.Contains(t, f.log.text(), clue, "the log contains it")
+		require.Contains(t, f.Log.Text(), clue, "the log contains it")
 	})
 }

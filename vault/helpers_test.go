@@ -1,239 +1,52 @@
 package vault_test
 
 import (
-	"bytes"
-	"cmp"
-	"context"
 	"hash/crc32"
-	"log/slog"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/stretchr/testify/require"
-
-	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/internal/wire"
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
-	"github.com/satchelhq/satchel/vault/api"
-	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/internal/vaultfixture"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// fixture is a vault and what is behind it.
+// The names of package vaultfixture in these tests.
+var (
+	reveal        = vaultfixture.Reveal
+	tokenID       = vaultfixture.TokenID
+	requireReason = vaultfixture.RequireReason
+	soon          = vaultfixture.Soon
+)
+
+// fixture is a vault for a test and its dependencies.
 type fixture struct {
-	*vault.Vault
-	storage *spy
-	kek     *keyringtest.Fake
-	log     *logbook
-	refused int // how many refusals were looked at
+	*vaultfixture.Fixture
+	refused int // the number of checked refusals
 }
 
-// newFixture returns a vault in memory.
+// newFixture returns a fixture with an empty vault in memory.
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	return newFixtureOver(t, memstore.New(), keyringtest.NewFake("kek"))
+	return &fixture{Fixture: vaultfixture.New(t)}
 }
 
-// newFixtureOver returns a vault over s that has seen and cached nothing.
+// newFixtureOver returns a fixture with a vault over s that has seen and cached nothing.
 func newFixtureOver(t testing.TB, s store.Store, kek *keyringtest.Fake) *fixture {
 	t.Helper()
-	f := &fixture{storage: &spy{Store: s}, kek: kek, log: &logbook{}}
-	f.Vault = newVault(t, f.storage, kek, f.log)
-	return f
+	return &fixture{Fixture: vaultfixture.Over(t, s, kek, nil)}
 }
 
-// process returns a vault of another process over the same storage.
+// with returns a vault in another process over the same storage, with opts.
+func (f *fixture) with(t testing.TB, opts vault.Options) *fixture {
+	t.Helper()
+	return &fixture{Fixture: vaultfixture.Over(t, f.Storage.Store, f.KEK, &opts)}
+}
+
+// process returns a vault in another process over the same storage.
 func (f *fixture) process(t testing.TB) *fixture {
 	t.Helper()
-	return newFixtureOver(t, f.storage.Store, f.kek)
+	return f.with(t, vault.Options{})
 }
-
-func newVault(t testing.TB, s store.Store, kek keyring.KEK, log *logbook) *vault.Vault {
-	t.Helper()
-	keys, err := keyring.New(kek, nil)
-	require.NoError(t, err)
-	v, err := vault.New(t.Context(), s, keys, &vault.Options{Logger: log.logger()})
-	require.NoError(t, err)
-	return v
-}
-
-// put stores a secret, or fails the test.
-func (f *fixture) put(t testing.TB, scope, name, value string, opts ...vault.PutOptions) api.Secret {
-	t.Helper()
-	var o *vault.PutOptions
-	if len(opts) > 0 {
-		o = &opts[0]
-	}
-	info, err := f.Put(t.Context(), scope, name, bundle.NewValue(value), o)
-	require.NoError(t, err)
-	return info
-}
-
-// issue returns a new token, or fails the test.
-func (f *fixture) issue(t testing.TB, scope string, opts ...vault.TokenOptions) bundle.Value {
-	t.Helper()
-	var o *vault.TokenOptions
-	if len(opts) > 0 {
-		o = &opts[0]
-	}
-	token, _, err := f.IssueToken(t.Context(), scope, o)
-	require.NoError(t, err)
-	return token
-}
-
-// bundle returns the bundle for a token, or fails the test.
-func (f *fixture) bundle(t testing.TB, token bundle.Value) *bundle.Bundle {
-	t.Helper()
-	b, err := f.Bootstrap(t.Context(), token, nil)
-	require.NoError(t, err)
-	return b
-}
-
-// values returns what a runner with the token gets, by name.
-func (f *fixture) values(t testing.TB, token bundle.Value) map[string]string {
-	t.Helper()
-	return reveal(f.bundle(t, token))
-}
-
-func reveal(b *bundle.Bundle) map[string]string {
-	out := map[string]string{}
-	for s := range b.All() {
-		out[s.Name] = s.Value.Reveal()
-	}
-	return out
-}
-
-// tokenID returns the id of a token, or fails the test.
-func tokenID(t testing.TB, token bundle.Value) string {
-	t.Helper()
-	id, err := wire.ParseToken(token.Reveal())
-	require.NoError(t, err)
-	return id
-}
-
-// requireReason fails the test unless err refuses a token for reason.
-func requireReason(t testing.TB, err error, reason vault.TokenReason, why string) {
-	t.Helper()
-	var refused *vault.TokenError
-	require.ErrorAs(t, err, &refused, why)
-	require.Equal(t, reason, refused.Reason, why)
-}
-
-// spy counts what a vault asks of its storage, and fails on demand.
-type spy struct {
-	store.Store
-	reads, applies, touches, changes atomic.Int64
-	failure                          atomic.Pointer[error]
-	touched                          atomic.Int64 // uses
-	appended                         atomic.Int64 // audit entries
-	failTouch, failApply             atomic.Pointer[error]
-	edit                             atomic.Pointer[func(store.Query, *store.Snapshot)]
-}
-
-func (s *spy) calls() int64 {
-	return s.reads.Load() + s.applies.Load() + s.touches.Load() + s.changes.Load()
-}
-
-// onRead lets edit see, and change, what the storage answers from now on, if
-// that is something.
-func (s *spy) onRead(edit func(store.Query, *store.Snapshot)) { s.edit.Store(&edit) }
-
-// fail makes every call fail with err until fail(nil).
-func (s *spy) fail(err error) { setError(&s.failure, err) }
-
-func setError(p *atomic.Pointer[error], err error) {
-	if err == nil {
-		p.Store(nil)
-		return
-	}
-	p.Store(&err)
-}
-
-func getError(p *atomic.Pointer[error]) error {
-	if err := p.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-func (s *spy) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
-	s.reads.Add(1)
-	if err := getError(&s.failure); err != nil {
-		return nil, err
-	}
-	snap, err := s.Store.Read(ctx, q)
-	auditing := q.SealsOnly && q.AuditHead // what an entry is appended to
-	if edit := s.edit.Load(); edit != nil && err == nil && len(snap.Path) > 0 && !auditing {
-		(*edit)(q, snap)
-	}
-	return snap, err
-}
-
-func (s *spy) Apply(ctx context.Context, c *store.Change) error {
-	s.applies.Add(1)
-	s.appended.Add(int64(len(c.Append)))
-	if err := cmp.Or(getError(&s.failApply), getError(&s.failure)); err != nil {
-		return err
-	}
-	return s.Store.Apply(ctx, c)
-}
-
-func (s *spy) Touch(ctx context.Context, uses []store.Usage) error {
-	s.touches.Add(1)
-	s.touched.Add(int64(len(uses)))
-	if err := cmp.Or(getError(&s.failTouch), getError(&s.failure)); err != nil {
-		return err
-	}
-	return s.Store.Touch(ctx, uses)
-}
-
-func (s *spy) Changes(ctx context.Context, since int64) (int64, []string, error) {
-	s.changes.Add(1)
-	if err := getError(&s.failure); err != nil {
-		return 0, nil, err
-	}
-	return s.Store.Changes(ctx, since)
-}
-
-// logbook keeps what was logged, at every level.
-type logbook struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logbook) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logbook) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// reset forgets what was logged.
-func (l *logbook) reset() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.buf.Reset()
-}
-
-// errors returns the number of records at error level.
-func (l *logbook) errors() int { return strings.Count(l.text(), "level=ERROR") }
-
-// soon is a time that no test gets to.
-func soon() time.Time { return time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond) }
 
 // wireChecksum returns the checksum of a token's first 59 bytes.
 func wireChecksum(body string) string {

@@ -91,7 +91,7 @@ func TestVault_InvalidScope(t *testing.T) {
 			require.Less(t, len(err.Error()), 600, "the error does not repeat a long scope")
 		}
 	}
-	require.Zero(t, f.storage.calls(), "an invalid scope never reaches storage")
+	require.Zero(t, f.Storage.Calls(), "an invalid scope never reaches storage")
 }
 
 func TestInput_ScopePath(t *testing.T) {
@@ -104,12 +104,12 @@ func TestInput_ScopePath(t *testing.T) {
 func TestBootstrap_ScopePrefix(t *testing.T) {
 	f := newFixture(t)
 	for _, scope := range []string{"acme", "acme/a", "acme-2", "acme-2/a", "acme/ab", "acm"} {
-		f.put(t, scope, "A", "of "+scope)
-		f.put(t, scope, "ONLY_"+strings.ToUpper(regexp.MustCompile(`[-/]`).ReplaceAllString(scope, "_")), "x")
+		f.MustPut(t, scope, "A", "of "+scope)
+		f.MustPut(t, scope, "ONLY_"+strings.ToUpper(regexp.MustCompile(`[-/]`).ReplaceAllString(scope, "_")), "x")
 	}
-	require.Equal(t, map[string]string{"A": "of acme/a", "ONLY_ACME": "x", "ONLY_ACME_A": "x"}, f.values(t, f.issue(t, "acme/a")))
-	require.Equal(t, map[string]string{"A": "of acme-2", "ONLY_ACME_2": "x"}, f.values(t, f.issue(t, "acme-2")))
-	require.Equal(t, map[string]string{"A": "of acme/ab", "ONLY_ACME": "x", "ONLY_ACME_AB": "x"}, f.values(t, f.issue(t, "acme/ab")))
+	require.Equal(t, map[string]string{"A": "of acme/a", "ONLY_ACME": "x", "ONLY_ACME_A": "x"}, f.Values(t, f.MustIssue(t, "acme/a")))
+	require.Equal(t, map[string]string{"A": "of acme-2", "ONLY_ACME_2": "x"}, f.Values(t, f.MustIssue(t, "acme-2")))
+	require.Equal(t, map[string]string{"A": "of acme/ab", "ONLY_ACME": "x", "ONLY_ACME_AB": "x"}, f.Values(t, f.MustIssue(t, "acme/ab")))
 }
 
 func FuzzCheckScope(f *testing.F) {

@@ -26,8 +26,8 @@ func (m mintFunc) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error)
 func failedMint(t *testing.T, m bundle.Provider) (*fixture, string) {
 	t.Helper()
 	f := newFixture(t).with(t, vault.Options{Integrations: []vault.Integration{{Name: "github", Scope: "acme", Provider: m}}})
-	f.put(t, "acme", "A", "a")
-	b := f.bundle(t, f.issue(t, "acme"))
+	f.MustPut(t, "acme", "A", "a")
+	b := f.Bundle(t, f.MustIssue(t, "acme"))
 	require.Equal(t, map[string]string{"A": "a"}, reveal(b), "only the secret of the vault is delivered")
 	require.Len(t, b.Problems(), 1)
 	require.True(t, b.Problems()[0].Retryable)
@@ -36,7 +36,7 @@ func failedMint(t *testing.T, m bundle.Provider) (*fixture, string) {
 	require.NotEmpty(t, states[0].Problem, "the administrator sees the error")
 	require.Equal(t, "minting failed: "+states[0].Problem, b.Problems()[0].Reason)
 	require.Zero(t, states[0].Minted, "nothing is stored")
-	require.Contains(t, f.log.text(), `level=WARN msg="integration failed to mint"`)
+	require.Contains(t, f.Log.Text(), `level=WARN msg="integration failed to mint"`)
 	return f, states[0].Problem
 }
 
@@ -58,10 +58,10 @@ func TestIntegration_Failure(t *testing.T) {
 			t.Run(about, func(t *testing.T) {
 				f, reason := failedMint(t, m)
 				require.Equal(t, "the provider panicked", reason)
-				require.Equal(t, 1, f.log.errors())
-				require.Contains(t, f.log.text(), `msg="integration panicked" integration=github scope=acme stack="goroutine`)
-				require.Contains(t, f.log.text(), "vault.(*minter).ask", "the stack names the function")
-				require.NotContains(t, f.log.text(), canaryMinted, "the value of the panic may be a secret")
+				require.Equal(t, 1, f.Log.Errors())
+				require.Contains(t, f.Log.Text(), `msg="integration panicked" integration=github scope=acme stack="goroutine`)
+				require.Contains(t, f.Log.Text(), "vault.(*minter).ask", "the stack names the function")
+				require.NotContains(t, f.Log.Text(), canaryMinted, "the value of the panic may be a secret")
 			})
 		}
 		_, reason := failedMint(t, mintFunc(func() (*bundle.Bundle, error) { runtime.Goexit(); return nil, nil }))
@@ -101,7 +101,7 @@ func TestIntegration_Failure(t *testing.T) {
 			t.Run(about, func(t *testing.T) {
 				f, reason := failedMint(t, row.m)
 				require.Contains(t, reason, row.reason)
-				require.NotContains(t, f.log.text()+reason, canaryMinted)
+				require.NotContains(t, f.Log.Text()+reason, canaryMinted)
 			})
 		}
 	})
@@ -124,17 +124,17 @@ func TestIntegration_Failure(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &mint{life: time.Hour}
 			f := newFixture(t).with(t, m.minting(vault.Integration{}))
-			token := f.issue(t, "acme")
-			f.values(t, token)
+			token := f.MustIssue(t, "acme")
+			f.Values(t, token)
 			m.life = -time.Second
 			time.Sleep(40 * time.Minute)
 			for range 10 {
-				require.Equal(t, canaryMinted+"1", f.values(t, token)["GIT_TOKEN"], "the earlier secret is still valid")
+				require.Equal(t, canaryMinted+"1", f.Values(t, token)["GIT_TOKEN"], "the earlier secret is still valid")
 			}
 			require.Equal(t, int64(2), m.count.Load(), "the next minting is after a minute")
 			time.Sleep(time.Minute)
 			m.life = time.Hour
-			require.Equal(t, canaryMinted+"3", f.values(t, token)["GIT_TOKEN"])
+			require.Equal(t, canaryMinted+"3", f.Values(t, token)["GIT_TOKEN"])
 		})
 	})
 }

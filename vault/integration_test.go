@@ -17,6 +17,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/internal/vaultfixture"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -27,7 +28,7 @@ type mint struct {
 	delay   time.Duration
 	count   atomic.Int64
 	stuck   atomic.Pointer[chan struct{}] // Fetch blocks until it is closed
-	failure atomic.Pointer[error]
+	failure vaultfixture.Failure
 }
 
 const canaryMinted = "canary-minted-4e6a8c0b2d1f3579"
@@ -44,7 +45,7 @@ func (m *mint) Fetch(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundle, err
 			return nil, ctx.Err()
 		}
 	}
-	if err := getError(&m.failure); err != nil {
+	if err := m.failure.Err(); err != nil {
 		return nil, err
 	}
 	s := bundle.Secret{Name: "GIT_TOKEN", Value: bundle.NewValue(fmt.Sprint(canaryMinted, n)), Kind: "github"}
@@ -65,7 +66,7 @@ func TestIntegration_Mint(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &mint{life: time.Hour, delay: time.Second}
 			f := newFixture(t).with(t, m.minting(vault.Integration{}))
-			token := f.issue(t, "acme/web")
+			token := f.MustIssue(t, "acme/web")
 			var wg sync.WaitGroup
 			for i := range 50 {
 				wg.Go(func() {
@@ -77,7 +78,7 @@ func TestIntegration_Mint(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.Equal(t, canaryMinted+"1", f.with(t, m.minting(vault.Integration{})).values(t, token)["GIT_TOKEN"])
+			require.Equal(t, canaryMinted+"1", f.with(t, m.minting(vault.Integration{})).Values(t, token)["GIT_TOKEN"])
 			require.Equal(t, int64(1), m.count.Load())
 		})
 	})
@@ -85,13 +86,13 @@ func TestIntegration_Mint(t *testing.T) {
 	t.Run("is not repeated for a runner that read storage before it ended", func(t *testing.T) {
 		m := &mint{life: time.Hour}
 		f := newFixture(t).with(t, m.minting(vault.Integration{}))
-		token := f.issue(t, "acme")
-		f.storage.meanwhile(1, func() {
+		token := f.MustIssue(t, "acme")
+		f.Storage.Meanwhile(1, func() {
 			if _, err := f.Bootstrap(t.Context(), token, nil); err != nil {
 				t.Errorf("the faster runner: %v", err)
 			}
 		})
-		require.Equal(t, canaryMinted+"1", f.values(t, token)["GIT_TOKEN"])
+		require.Equal(t, canaryMinted+"1", f.Values(t, token)["GIT_TOKEN"])
 		require.Equal(t, int64(1), m.count.Load())
 	})
 
@@ -101,8 +102,8 @@ func TestIntegration_Mint(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					m := &mint{life: life}
 					f := newFixture(t).with(t, m.minting(vault.Integration{}))
-					token := f.issue(t, "acme")
-					first := f.bundle(t, token)
+					token := f.MustIssue(t, "acme")
+					first := f.Bundle(t, token)
 					time.Sleep(36*time.Minute - time.Second)
 					req := &vault.BootstrapRequest{IfNoneMatch: first.Meta().Revision}
 					_, err := f.Bootstrap(t.Context(), token, req)
@@ -125,21 +126,21 @@ func TestIntegration_Mint(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &mint{life: time.Minute}
 			f := newFixture(t).with(t, m.minting(vault.Integration{Budget: 3}))
-			token := f.issue(t, "acme")
+			token := f.MustIssue(t, "acme")
 			for range 50 {
-				f.bundle(t, token)
+				f.Bundle(t, token)
 				time.Sleep(time.Minute)
 			}
 			require.Equal(t, int64(3), m.count.Load())
-			require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "budget of 3")
+			require.Contains(t, f.Bundle(t, token).Problems()[0].Reason, "budget of 3")
 			time.Sleep(time.Hour)
-			require.Contains(t, f.values(t, token), "GIT_TOKEN", "an hour later, the secret is minted again")
+			require.Contains(t, f.Values(t, token), "GIT_TOKEN", "an hour later, the secret is minted again")
 
 			slow := &mint{life: time.Hour, delay: time.Hour}
 			g := newFixture(t).with(t, slow.minting(vault.Integration{Timeout: 3 * time.Second}))
-			token = g.issue(t, "acme")
+			token = g.MustIssue(t, "acme")
 			began := time.Now()
-			require.Len(t, g.bundle(t, token).Problems(), 1)
+			require.Len(t, g.Bundle(t, token).Problems(), 1)
 			require.Less(t, time.Since(began), 4*time.Second)
 		})
 	})
@@ -150,16 +151,16 @@ func TestIntegration_Outage(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &mint{life: time.Hour}
 			f := newFixture(t).with(t, m.minting(vault.Integration{}))
-			f.put(t, "acme", "A", "a")
-			token := f.issue(t, "acme")
-			f.values(t, token)
-			setError(&m.failure, errors.New("the forge is down"))
+			f.MustPut(t, "acme", "A", "a")
+			token := f.MustIssue(t, "acme")
+			f.Values(t, token)
+			m.failure.Set(errors.New("the forge is down"))
 			time.Sleep(59 * time.Minute)
-			require.Equal(t, map[string]string{"A": "a", "GIT_TOKEN": canaryMinted + "1"}, f.values(t, token), "the secret is delivered until it expires")
-			require.Empty(t, f.bundle(t, token).Problems())
+			require.Equal(t, map[string]string{"A": "a", "GIT_TOKEN": canaryMinted + "1"}, f.Values(t, token), "the secret is delivered until it expires")
+			require.Empty(t, f.Bundle(t, token).Problems())
 			require.Equal(t, int64(2), m.count.Load(), "a failed minting is not retried immediately")
 			time.Sleep(time.Minute)
-			b := f.bundle(t, token)
+			b := f.Bundle(t, token)
 			require.Equal(t, map[string]string{"A": "a"}, reveal(b))
 			require.Len(t, b.Problems(), 1)
 			require.Equal(t, bundle.Origin{Provider: "github", Location: "acme"}, b.Problems()[0].Origin)
@@ -169,7 +170,7 @@ func TestIntegration_Outage(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, states[0].Problem, "the forge is down")
 
-			setError(&m.failure, nil)
+			m.failure.Set(nil)
 			time.Sleep(time.Minute)
 			next, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: b.Meta().Revision})
 			require.NoError(t, err)
@@ -184,8 +185,8 @@ func TestIntegration_Outage(t *testing.T) {
 			release := make(chan struct{})
 			m.stuck.Store(&release)
 			f := newFixture(t).with(t, m.minting(vault.Integration{Timeout: 3 * time.Second}))
-			f.put(t, "acme", "A", "a")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "a")
+			token := f.MustIssue(t, "acme")
 			var wg sync.WaitGroup
 			for range 10 {
 				wg.Go(func() {
@@ -200,14 +201,14 @@ func TestIntegration_Outage(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.Contains(t, f.bundle(t, token).Problems()[0].Reason, "3s", "the problem has the timeout")
+			require.Contains(t, f.Bundle(t, token).Problems()[0].Reason, "3s", "the problem has the timeout")
 			time.Sleep(time.Hour)
-			require.Len(t, f.bundle(t, token).Problems(), 1)
+			require.Len(t, f.Bundle(t, token).Problems(), 1)
 			require.Equal(t, int64(1), m.count.Load(), "no other Fetch begins while one is stuck")
 			close(release)
 			m.stuck.Store(nil)
 			time.Sleep(time.Minute)
-			require.Contains(t, f.values(t, token), "GIT_TOKEN", "the next Fetch begins after the stuck one returns")
+			require.Contains(t, f.Values(t, token), "GIT_TOKEN", "the next Fetch begins after the stuck one returns")
 		})
 	})
 
@@ -215,23 +216,23 @@ func TestIntegration_Outage(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &mint{life: time.Hour}
 			f := newFixture(t).with(t, m.minting(vault.Integration{}))
-			token := f.issue(t, "acme")
-			setError(&m.failure, &bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errors.New("too many requests")})
+			token := f.MustIssue(t, "acme")
+			m.failure.Set(&bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errors.New("too many requests")})
 			for range 10 {
-				require.Len(t, f.bundle(t, token).Problems(), 1)
+				require.Len(t, f.Bundle(t, token).Problems(), 1)
 				time.Sleep(time.Minute - time.Second)
 			}
 			require.Equal(t, int64(1), m.count.Load(), "it is not retried for ten minutes")
 			time.Sleep(10 * time.Second)
-			f.bundle(t, token)
+			f.Bundle(t, token)
 			require.Equal(t, int64(2), m.count.Load())
 
-			setError(&m.failure, &bundle.FetchError{RetryAfter: 1000 * time.Hour, Err: errors.New("too many requests")})
+			m.failure.Set(&bundle.FetchError{RetryAfter: 1000 * time.Hour, Err: errors.New("too many requests")})
 			time.Sleep(10 * time.Minute)
-			f.bundle(t, token)
-			setError(&m.failure, nil)
+			f.Bundle(t, token)
+			m.failure.Set(nil)
 			time.Sleep(time.Hour)
-			require.Contains(t, f.values(t, token), "GIT_TOKEN", "the longest pause is an hour")
+			require.Contains(t, f.Values(t, token), "GIT_TOKEN", "the longest pause is an hour")
 		})
 	})
 }
@@ -239,14 +240,14 @@ func TestIntegration_Outage(t *testing.T) {
 func TestIntegration_Shadow(t *testing.T) {
 	m := &mint{life: time.Hour}
 	f := newFixture(t).with(t, m.minting(vault.Integration{}))
-	token, other := f.issue(t, "acme/web"), f.issue(t, "acme/api")
-	f.put(t, "acme/web", "GIT_TOKEN", "mine")
-	require.Equal(t, map[string]string{"GIT_TOKEN": "mine"}, f.values(t, token))
-	require.Equal(t, map[string]string{"GIT_TOKEN": canaryMinted + "1"}, f.values(t, other))
+	token, other := f.MustIssue(t, "acme/web"), f.MustIssue(t, "acme/api")
+	f.MustPut(t, "acme/web", "GIT_TOKEN", "mine")
+	require.Equal(t, map[string]string{"GIT_TOKEN": "mine"}, f.Values(t, token))
+	require.Equal(t, map[string]string{"GIT_TOKEN": canaryMinted + "1"}, f.Values(t, other))
 	_, err := f.Hide(t.Context(), "acme/web", "GIT_TOKEN")
 	require.NoError(t, err)
-	require.Empty(t, f.values(t, token))
-	require.Empty(t, f.values(t, f.issue(t, "globex")), "another tenant does not get the secret")
+	require.Empty(t, f.Values(t, token))
+	require.Empty(t, f.Values(t, f.MustIssue(t, "globex")), "another tenant does not get the secret")
 }
 
 func TestIntegration_Storage(t *testing.T) {
@@ -254,13 +255,13 @@ func TestIntegration_Storage(t *testing.T) {
 		m := &mint{life: time.Hour}
 		storage := memstore.New()
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek")).with(t, m.minting(vault.Integration{}))
-		token := f.issue(t, "acme")
-		f.values(t, token)
+		token := f.MustIssue(t, "acme")
+		f.Values(t, token)
 		snap, err := storage.Read(t.Context(), store.Query{Scope: "acme", Minted: true, History: true, Tokens: true, AuditHead: true})
 		require.NoError(t, err)
 		require.Len(t, snap.Path[0].Minted, 1)
 		require.NotContains(t, string(snap.Path[0].Minted[0].Message), canaryMinted)
-		require.NotContains(t, f.log.text(), canaryMinted)
+		require.NotContains(t, f.Log.Text(), canaryMinted)
 		for _, e := range f.audit(t, "acme") {
 			require.NotContains(t, fmt.Sprintf("%+v", e), canaryMinted)
 		}
@@ -288,8 +289,8 @@ func TestIntegration_Storage(t *testing.T) {
 					opts.Integrations[1].Name = "other"
 				}
 				f := openSQLite(t, file, keyringtest.NewFake("kek")).with(t, opts)
-				token := f.issue(t, "acme/web")
-				f.values(t, token)
+				token := f.MustIssue(t, "acme/web")
+				f.Values(t, token)
 				db := openDB(t, file)
 				result, err := db.Exec(attack)
 				require.NoError(t, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/api"
+	"github.com/satchelhq/satchel/vault/internal/vaultfixture"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -251,7 +252,7 @@ func TestKnown_Rows(t *testing.T) {
 	}
 	require.NoError(t, storage.Apply(t.Context(), change))
 
-	v := newVault(t, storage, kek, &logbook{})
+	v := vaultfixture.NewVault(t, storage, kek, &vaultfixture.Logbook{}, nil)
 	for _, want := range k.Bundles {
 		b, err := v.Bootstrap(t.Context(), bundle.NewValue(want.Token), nil)
 		require.NoError(t, err)
@@ -298,8 +299,8 @@ func writeKnown(t *testing.T) {
 	}
 	kek, err := local.New(k.KEKID, k.KEK)
 	require.NoError(t, err)
-	f := &fixture{storage: &spy{Store: memstore.New()}, log: &logbook{}}
-	f.Vault = newVault(t, f.storage, kek, f.log)
+	f := &vaultfixture.Fixture{Storage: &vaultfixture.Spy{Store: memstore.New()}, Log: &vaultfixture.Logbook{}}
+	f.Vault = vaultfixture.NewVault(t, f.Storage, kek, f.Log, nil)
 	ctx := vault.WithActor(t.Context(), "ada@example.com")
 	values := map[string]map[int64]string{}
 	put := func(scope, name, value string, opts *vault.PutOptions) {
@@ -335,7 +336,7 @@ func writeKnown(t *testing.T) {
 
 	for i := range k.Tokens {
 		token := &k.Tokens[i]
-		snap, err := f.storage.Read(ctx, store.Query{Token: token.ID})
+		snap, err := f.Storage.Read(ctx, store.Query{Token: token.ID})
 		require.NoError(t, err)
 		row := snap.Token
 		*token = knownToken{
@@ -345,7 +346,7 @@ func writeKnown(t *testing.T) {
 		}
 		k.Record = hexBytes(snap.Keys[0])
 		if token.Revoked == 0 {
-			b := f.bundle(t, bundle.NewValue(token.Token))
+			b := f.Bundle(t, bundle.NewValue(token.Token))
 			k.Bundles = append(k.Bundles, knownBundle{Token: token.Token, Input: revisionInput(snap.Path, row), Revision: b.Revision(), Values: reveal(b)})
 		}
 	}
@@ -358,7 +359,7 @@ func writeKnown(t *testing.T) {
 		k.MACKeys[label] = key
 	}
 	for _, scope := range []string{"acme", "acme/web"} {
-		snap, err := f.storage.Read(ctx, store.Query{Scope: scope})
+		snap, err := f.Storage.Read(ctx, store.Query{Scope: scope})
 		require.NoError(t, err)
 		state := snap.Path[len(snap.Path)-1]
 		entries, count := sealEntries(&state)
@@ -367,7 +368,7 @@ func writeKnown(t *testing.T) {
 			Context: sealContext(scope), Body: state.Seal[:66], Seal: state.Seal,
 		})
 		for _, active := range state.Secrets {
-			snap, err := f.storage.Read(ctx, store.Query{Scope: scope, Name: active.Name})
+			snap, err := f.Storage.Read(ctx, store.Query{Scope: scope, Name: active.Name})
 			require.NoError(t, err)
 			history, err := f.History(ctx, scope, active.Name)
 			require.NoError(t, err)

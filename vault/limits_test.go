@@ -20,7 +20,7 @@ const rest = vault.MaxBundle - 15*(vault.MaxValue+keyring.Overhead) - keyring.Ov
 func (f *fixture) fill(t *testing.T, scope string) {
 	t.Helper()
 	for i := range 15 {
-		f.put(t, scope, fmt.Sprintf("FULL_%d", i), strings.Repeat("x", vault.MaxValue))
+		f.MustPut(t, scope, fmt.Sprintf("FULL_%d", i), strings.Repeat("x", vault.MaxValue))
 	}
 }
 
@@ -34,7 +34,7 @@ func (f *fixture) putSize(t *testing.T, scope, name string, size int) error {
 func TestMaxValue(t *testing.T) {
 	f := newFixture(t)
 	require.NoError(t, f.putSize(t, "acme", "A", 64<<10))
-	require.Len(t, f.values(t, f.issue(t, "acme"))["A"], 64<<10)
+	require.Len(t, f.Values(t, f.MustIssue(t, "acme"))["A"], 64<<10)
 	err := f.putSize(t, "acme", "A", 64<<10+1)
 	require.ErrorIs(t, err, vault.ErrInvalid)
 	require.ErrorContains(t, err, "65537 bytes", "the error has the length")
@@ -50,7 +50,7 @@ func TestMaxBundle(t *testing.T) {
 		require.NoError(t, f.putSize(t, "acme", "FULL_0", vault.MaxValue), "a replaced value does not count")
 
 		total := 0
-		for s := range f.bundle(t, f.issue(t, "acme")).All() {
+		for s := range f.Bundle(t, f.MustIssue(t, "acme")).All() {
 			total += len(s.Value.Reveal()) + keyring.Overhead
 		}
 		require.Equal(t, vault.MaxBundle, total)

@@ -25,8 +25,8 @@ func TestObserver(t *testing.T) {
 			a := newFixture(t).with(t, vault.Options{Observer: vault.Observer{
 				Bootstrapped: func(outcome vault.Outcome, took time.Duration) { events = append(events, event{outcome, took}) },
 			}})
-			token := a.issue(t, "other")
-			b := a.bundle(t, token)
+			token := a.MustIssue(t, "other")
+			b := a.Bundle(t, token)
 			ask := func(ctx context.Context, token bundle.Value, req *vault.BootstrapRequest) {
 				_, _ = a.Bootstrap(ctx, token, req)
 			}
@@ -35,7 +35,7 @@ func TestObserver(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			ask(ctx, token, &vault.BootstrapRequest{IfNoneMatch: b.Revision(), Wait: 7 * time.Second})
-			a.storage.fail(keyring.ErrUnavailable)
+			a.Storage.Down.Set(keyring.ErrUnavailable)
 			ask(t.Context(), token, nil)
 			ask(t.Context(), token, &vault.BootstrapRequest{Runner: "\n"})
 			require.Equal(t, []event{
@@ -55,9 +55,9 @@ func TestObserver(t *testing.T) {
 			Written: func(action audit.Action) { actions = append(actions, action) },
 		}})
 		ctx := t.Context()
-		a.put(t, "acme", "A", "1")
-		a.put(t, "acme", "A", "1") // changes nothing
-		a.put(t, "acme", "A", "2")
+		a.MustPut(t, "acme", "A", "1")
+		a.MustPut(t, "acme", "A", "1") // changes nothing
+		a.MustPut(t, "acme", "A", "2")
 		_, err := a.Activate(ctx, "acme", "A", 1)
 		require.NoError(t, err)
 		_, err = a.Put(ctx, "acme", "A", bundle.NewValue("3"), &vault.PutOptions{IfVersion: 9})
@@ -65,7 +65,7 @@ func TestObserver(t *testing.T) {
 		_, err = a.Hide(ctx, "acme", "A")
 		require.NoError(t, err)
 		require.NoError(t, a.Delete(ctx, "acme", "A"))
-		token := a.issue(t, "acme")
+		token := a.MustIssue(t, "acme")
 		require.NoError(t, a.RevokeToken(ctx, tokenID(t, token)))
 		require.Equal(t, []audit.Action{
 			audit.Put, audit.Put, audit.Activate, audit.Hide, audit.Delete, audit.Issue, audit.Revoke,

@@ -31,16 +31,16 @@ func TestOutage(t *testing.T) {
 			f, token, revision := begin(t)
 			answered := f.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(time.Second)
-			f.storage.fail(errDown)
+			f.Storage.Down.Set(errDown)
 			time.Sleep(time.Second)
-			f.process(t).put(t, "acme", "A", "two")
+			f.process(t).MustPut(t, "acme", "A", "two")
 			time.Sleep(30 * time.Second)
-			f.storage.fail(nil)
+			f.Storage.Down.Set(nil)
 			got := <-answered
 			require.NoError(t, got.err)
 			require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
 			require.LessOrEqual(t, got.took, 32*time.Second+poll, "the change is seen as soon as the storage works again")
-			require.Less(t, f.storage.changes.Load(), int64(140), "a failing storage is not polled more often")
+			require.Less(t, f.Storage.Polls.Load(), int64(140), "a failing storage is not polled more often")
 		})
 	})
 
@@ -50,12 +50,12 @@ func TestOutage(t *testing.T) {
 			start := time.Now()
 			ending := f.wait(t.Context(), token, revision, 2*time.Second)
 			time.Sleep(time.Second)
-			f.storage.fail(errDown)
+			f.Storage.Down.Set(errDown)
 			time.Sleep(2 * time.Second)
-			f.process(t).put(t, "acme", "A", "two")
+			f.process(t).MustPut(t, "acme", "A", "two")
 			begun := f.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(2 * time.Second)
-			f.storage.fail(nil)
+			f.Storage.Down.Set(nil)
 			for _, answered := range []<-chan answer{ending, begun} {
 				got := <-answered
 				require.NoError(t, got.err)
@@ -70,7 +70,7 @@ func TestOutage(t *testing.T) {
 			f, token, revision := begin(t)
 			answered := f.wait(t.Context(), token, revision, 10*time.Second)
 			time.Sleep(5 * time.Second)
-			f.storage.fail(errDown)
+			f.Storage.Down.Set(errDown)
 			got := <-answered
 			require.ErrorIs(t, got.err, errDown)
 			require.Equal(t, 10*time.Second+held, got.took, "the wait plus the hold")
@@ -78,7 +78,7 @@ func TestOutage(t *testing.T) {
 			got = <-f.wait(t.Context(), token, revision, 50*time.Second)
 			require.ErrorIs(t, got.err, errDown)
 			require.Equal(t, held, got.took, "another process may be able to serve it")
-			require.Less(t, f.storage.reads.Load(), int64(20), "a runner that is held reads nothing")
+			require.Less(t, f.Storage.Reads.Load(), int64(20), "a runner that is held reads nothing")
 			require.Zero(t, vault.Waiting(f.Vault))
 		})
 	})
@@ -86,14 +86,14 @@ func TestOutage(t *testing.T) {
 	t.Run("outlasts each of several outages in one wait", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, token, revision := begin(t)
-			f.storage.fail(errDown)
+			f.Storage.Down.Set(errDown)
 			answered := f.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(4 * time.Second)
-			f.storage.fail(nil)
+			f.Storage.Down.Set(nil)
 			time.Sleep(44 * time.Second)
-			f.storage.fail(errDown)
+			f.Storage.Down.Set(errDown)
 			time.Sleep(6 * time.Second)
-			f.storage.fail(nil)
+			f.Storage.Down.Set(nil)
 			got := <-answered
 			require.ErrorIs(t, got.err, vault.ErrUnchanged)
 			require.LessOrEqual(t, got.took, 54*time.Second+poll)
@@ -103,7 +103,7 @@ func TestOutage(t *testing.T) {
 	t.Run("reports immediately to a runner that does not wait", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, token, revision := begin(t)
-			f.storage.fail(errDown)
+			f.Storage.Down.Set(errDown)
 			for _, req := range []*vault.BootstrapRequest{nil, {Wait: 50 * time.Second}, {IfNoneMatch: revision}} {
 				start := time.Now()
 				_, err := f.Bootstrap(t.Context(), token, req)
@@ -116,7 +116,7 @@ func TestOutage(t *testing.T) {
 	t.Run("ends the hold for a canceled context and a revoked token", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, token, revision := begin(t)
-			f.storage.fail(errDown)
+			f.Storage.Down.Set(errDown)
 			revoked := f.wait(t.Context(), token, revision, 50*time.Second)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			gone := f.wait(ctx, token, revision, 50*time.Second)
@@ -127,7 +127,7 @@ func TestOutage(t *testing.T) {
 			require.Error(t, got.err)
 			require.Equal(t, time.Second, got.took, "a canceled request is not held")
 			require.NoError(t, f.process(t).RevokeToken(t.Context(), tokenID(t, token)))
-			f.storage.fail(nil)
+			f.Storage.Down.Set(nil)
 			got = <-revoked
 			requireReason(t, got.err, vault.TokenRevoked, "revoked during the outage")
 			require.LessOrEqual(t, got.took, time.Second+poll)
@@ -140,8 +140,8 @@ func TestOutage(t *testing.T) {
 			cold := f.process(t)
 			answered := cold.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(time.Second)
-			f.kek.Break(keyring.ErrUnavailable)
-			f.put(t, "acme", "A", "two")
+			f.KEK.Break(keyring.ErrUnavailable)
+			f.MustPut(t, "acme", "A", "two")
 			got := <-answered
 			require.ErrorIs(t, got.err, keyring.ErrUnavailable)
 			require.LessOrEqual(t, got.took, time.Second+poll)
@@ -167,17 +167,17 @@ func TestOutage_ShortOutage(t *testing.T) {
 					answered = f.wait(t.Context(), token, revision, wait)
 				}
 				time.Sleep(10*time.Second - 1)
-				f.storage.fail(errDown)
+				f.Storage.Down.Set(errDown)
 				time.Sleep(time.Second)
 				if wait < 0 {
 					answered = f.wait(t.Context(), token, revision, -wait)
 				}
 				time.Sleep(3 * time.Second)
-				f.storage.fail(nil)
+				f.Storage.Down.Set(nil)
 				got := <-answered
 				require.ErrorIs(t, got.err, vault.ErrUnchanged)
 				require.LessOrEqual(t, time.Since(start), max(wait, 14*time.Second+poll))
-				require.Zero(t, f.log.errors())
+				require.Zero(t, f.Log.Errors())
 				require.Zero(t, vault.Waiting(f.Vault))
 			})
 		})
@@ -193,19 +193,19 @@ func TestOutage_DuringDelivery(t *testing.T) {
 				time.Sleep(time.Second)
 				if about == "reading the bundle" {
 					// Reading the seals succeeds, and every later read fails.
-					f.storage.onRead(func(q store.Query, _ *store.Snapshot) {
+					f.Storage.OnRead(func(q store.Query, _ *store.Snapshot) {
 						if q.SealsOnly {
-							f.storage.fail(errDown)
+							f.Storage.Down.Set(errDown)
 						}
 					})
 				} else {
-					setError(&f.storage.failApply, errDown)
+					f.Storage.FailApply.Set(errDown)
 				}
-				f.process(t).put(t, "acme", "A", "two")
+				f.process(t).MustPut(t, "acme", "A", "two")
 				time.Sleep(2 * time.Second)
-				f.storage.onRead(func(store.Query, *store.Snapshot) {})
-				setError(&f.storage.failApply, nil)
-				f.storage.fail(nil)
+				f.Storage.OnRead(func(store.Query, *store.Snapshot) {})
+				f.Storage.FailApply.Set(nil)
+				f.Storage.Down.Set(nil)
 				got := <-answered
 				require.NoError(t, got.err)
 				require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
@@ -255,10 +255,10 @@ func TestOutage_Queue(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &sluggish{Store: memstore.New(), read: 10 * time.Millisecond}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "one")
-			f.put(t, "globex", "A", "one")
-			token := f.issue(t, "acme")
-			revision := f.bundle(t, token).Revision()
+			f.MustPut(t, "acme", "A", "one")
+			f.MustPut(t, "globex", "A", "one")
+			token := f.MustIssue(t, "acme")
+			revision := f.Bundle(t, token).Revision()
 			var group sync.WaitGroup
 			for range 1000 {
 				group.Go(func() {
@@ -269,10 +269,10 @@ func TestOutage_Queue(t *testing.T) {
 				})
 			}
 			time.Sleep(5 * time.Second)
-			f.put(t, "acme", "A", "two")
+			f.MustPut(t, "acme", "A", "two")
 			time.Sleep(100 * time.Millisecond)
 			start := time.Now()
-			f.put(t, "globex", "A", "two")
+			f.MustPut(t, "globex", "A", "two")
 			require.Zero(t, time.Since(start), "writers do not queue with the runners")
 			_, err := f.Bootstrap(t.Context(), token, nil)
 			require.NoError(t, err)
@@ -287,14 +287,14 @@ func TestOutage_Queue(t *testing.T) {
 			var cold []bundle.Value
 			for i := range 20 { // more than may read concurrently
 				tenant := fmt.Sprintf("tenant-%d", i)
-				f.put(t, tenant, "A", "one")
-				cold = append(cold, f.issue(t, tenant))
+				f.MustPut(t, tenant, "A", "one")
+				cold = append(cold, f.MustIssue(t, tenant))
 			}
-			f.put(t, "acme", "A", "one")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "one")
+			token := f.MustIssue(t, "acme")
 			fresh := f.process(t)
-			revision := fresh.bundle(t, token).Revision()
-			fresh.kek.Delay(3 * time.Second)
+			revision := fresh.Bundle(t, token).Revision()
+			fresh.KEK.Delay(3 * time.Second)
 			var group sync.WaitGroup
 			for _, token := range cold {
 				group.Go(func() { _, _ = fresh.Bootstrap(t.Context(), token, nil) })
@@ -312,11 +312,11 @@ func TestOutage_Queue(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &sluggish{Store: memstore.New(), read: time.Second}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "one")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "one")
+			token := f.MustIssue(t, "acme")
 			var group sync.WaitGroup
 			for range 40 {
-				group.Go(func() { f.bundle(t, token) })
+				group.Go(func() { f.Bundle(t, token) })
 			}
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -336,15 +336,15 @@ func TestOutage_HoldIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				storage := &sluggish{Store: memstore.New(), read: takes}
 				f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-				f.put(t, "acme", "A", "one")
-				token := f.issue(t, "acme")
-				revision := f.bundle(t, token).Revision()
+				f.MustPut(t, "acme", "A", "one")
+				token := f.MustIssue(t, "acme")
+				revision := f.Bundle(t, token).Revision()
 				storage.broken.Store(true) // but Changes works
-				reads := f.storage.reads.Load()
+				reads := f.Storage.Reads.Load()
 				got := <-f.wait(t.Context(), token, revision, 20*time.Second)
 				require.ErrorIs(t, got.err, errDown)
 				require.Less(t, got.took, 20*time.Second+held+takes+time.Millisecond)
-				require.Less(t, f.storage.reads.Load()-reads, int64(40), "reads are retried no more often than the storage is polled")
+				require.Less(t, f.Storage.Reads.Load()-reads, int64(40), "reads are retried no more often than the storage is polled")
 			})
 		})
 	}
@@ -355,9 +355,9 @@ func TestOutage_Polling(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &sluggish{Store: memstore.New()}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "one")
-			token := f.issue(t, "acme")
-			revision := f.bundle(t, token).Revision()
+			f.MustPut(t, "acme", "A", "one")
+			token := f.MustIssue(t, "acme")
+			revision := f.Bundle(t, token).Revision()
 			var waiting []<-chan answer
 			for range 3 {
 				waiting = append(waiting, f.wait(t.Context(), token, revision, 50*time.Second))
@@ -366,7 +366,7 @@ func TestOutage_Polling(t *testing.T) {
 			storage.hang.Store(true)
 			time.Sleep(time.Second)
 			storage.hang.Store(false)
-			f.process(t).put(t, "acme", "A", "two")
+			f.process(t).MustPut(t, "acme", "A", "two")
 			for _, answered := range waiting {
 				got := <-answered
 				require.NoError(t, got.err)
@@ -380,9 +380,9 @@ func TestOutage_Polling(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &sluggish{Store: memstore.New()}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "one")
-			token := f.issue(t, "acme")
-			revision := f.bundle(t, token).Revision()
+			f.MustPut(t, "acme", "A", "one")
+			token := f.MustIssue(t, "acme")
+			revision := f.Bundle(t, token).Revision()
 			storage.hang.Store(true)
 			first := f.wait(t.Context(), token, revision, time.Second)
 			last := f.wait(t.Context(), token, revision, 1500*time.Millisecond)

@@ -52,15 +52,15 @@ type runner struct {
 // estate fills a vault with two tenants, and returns a runner of each.
 func (f *fixture) estate(t testing.TB) []runner {
 	t.Helper()
-	f.put(t, "acme", "A", "old-a")
-	f.put(t, "acme", "A", "new-a", vault.PutOptions{Kind: "anthropic"})
-	f.put(t, "acme", "B", "b")
-	f.put(t, "acme/web/api", "C", "c")
+	f.MustPut(t, "acme", "A", "old-a")
+	f.MustPut(t, "acme", "A", "new-a", vault.PutOptions{Kind: "anthropic"})
+	f.MustPut(t, "acme", "B", "b")
+	f.MustPut(t, "acme/web/api", "C", "c")
 	_, err := f.Hide(t.Context(), "acme/web", "B")
 	require.NoError(t, err)
-	f.put(t, "globex", "A", "g")
-	acme, globex := f.issue(t, "acme/web/api"), f.issue(t, "globex")
-	require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.issue(t, "acme"))))
+	f.MustPut(t, "globex", "A", "g")
+	acme, globex := f.MustIssue(t, "acme/web/api"), f.MustIssue(t, "globex")
+	require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.MustIssue(t, "acme"))))
 	return []runner{{acme, map[string]string{"A": "new-a", "C": "c"}}, {globex, map[string]string{"A": "g"}}}
 }
 
@@ -68,7 +68,7 @@ func (f *fixture) estate(t testing.TB) []runner {
 func (f *fixture) requireEstate(t testing.TB, estate []runner, about string) {
 	t.Helper()
 	for _, r := range estate {
-		require.Equal(t, r.want, f.values(t, r.token), about)
+		require.Equal(t, r.want, f.Values(t, r.token), about)
 	}
 	history, err := f.History(t.Context(), "acme", "A")
 	require.NoError(t, err, about)
@@ -132,11 +132,11 @@ func TestVault_RotateDataKeys(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, vault.RotateKeysReport{Tenants: 2, Keys: 2, Scopes: 4}, report)
 			for _, tenant := range []string{"acme", "globex"} {
-				snap, err := f.storage.Read(t.Context(), store.Query{Scope: tenant})
+				snap, err := f.Storage.Read(t.Context(), store.Query{Scope: tenant})
 				require.NoError(t, err)
 				require.Len(t, snap.Keys, 2, "the older record stays, for earlier versions")
 			}
-			requireUnderNewest(t, f.storage, estateScopes...)
+			requireUnderNewest(t, f.Storage, estateScopes...)
 			f.requireEstate(t, estate, "in the same process")
 			f.process(t).requireEstate(t, estate, "in another process")
 
@@ -145,21 +145,21 @@ func TestVault_RotateDataKeys(t *testing.T) {
 			report, err = f.RotateDataKeys(t.Context(), time.Hour)
 			require.NoError(t, err)
 			require.Equal(t, vault.RotateKeysReport{Tenants: 2, Scopes: 1}, report, "the next rotation moves it")
-			requireUnderNewest(t, f.storage, estateScopes...)
+			requireUnderNewest(t, f.Storage, estateScopes...)
 		})
 	})
 
 	t.Run("makes each key newer than the last", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			token := f.issue(t, "acme")
-			f.put(t, "acme", "A", "a")
+			token := f.MustIssue(t, "acme")
+			f.MustPut(t, "acme", "A", "a")
 			for range 3 { // within a second of the last key
 				_, err := f.RotateDataKeys(t.Context(), 0)
 				require.NoError(t, err)
-				requireUnderNewest(t, f.storage, "acme")
+				requireUnderNewest(t, f.Storage, "acme")
 			}
-			require.Equal(t, map[string]string{"A": "a"}, f.values(t, token))
+			require.Equal(t, map[string]string{"A": "a"}, f.Values(t, token))
 		})
 	})
 
@@ -207,8 +207,8 @@ func TestVault_RotateDataKeys(t *testing.T) {
 	t.Run("disturbs neither writers nor runners", func(t *testing.T) {
 		f := newFixture(t)
 		other := f.process(t)
-		token := f.issue(t, "acme/web")
-		f.put(t, "acme/web", "A", "a")
+		token := f.MustIssue(t, "acme/web")
+		f.MustPut(t, "acme/web", "A", "a")
 		stop := make(chan struct{})
 		var busy, rotating sync.WaitGroup
 		for i := range 4 {
@@ -245,15 +245,15 @@ func TestVault_RotateDataKeys(t *testing.T) {
 		busy.Wait()
 		_, err := f.RotateDataKeys(t.Context(), time.Hour) // of two concurrent rotations, one may have added its key after the other had moved a scope
 		require.NoError(t, err)
-		snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme", SealsOnly: true, Below: true})
+		snap, err := f.Storage.Read(t.Context(), store.Query{Scope: "acme", SealsOnly: true, Below: true})
 		require.NoError(t, err)
 		scopes := []string{"acme"}
 		for scope := range snap.Below {
 			scopes = append(scopes, scope)
 		}
 		require.Greater(t, len(scopes), 4)
-		requireUnderNewest(t, f.storage, scopes...)
-		require.Zero(t, f.log.errors()+other.log.errors(), "nothing looked like tampering")
+		requireUnderNewest(t, f.Storage, scopes...)
+		require.Zero(t, f.Log.Errors()+other.Log.Errors(), "nothing looked like tampering")
 		_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
 		require.NoError(t, err)
 	})
@@ -262,15 +262,15 @@ func TestVault_RotateDataKeys(t *testing.T) {
 		for n := int64(1); n <= 4; n++ {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFixture(t)
-				f.put(t, "acme", "A", "a")
+				f.MustPut(t, "acme", "A", "a")
 				time.Sleep(time.Hour)
 				other := f.process(t)
-				f.storage.meanwhile(n, func() { other.put(t, "acme/new", "B", "b") })
+				f.Storage.Meanwhile(n, func() { other.MustPut(t, "acme/new", "B", "b") })
 				_, err := f.RotateDataKeys(t.Context(), time.Hour)
 				require.NoError(t, err)
-				requireUnderNewest(t, f.storage.Store, "acme")
-				if snap, err := f.storage.Store.Read(t.Context(), store.Query{Scope: "acme/new"}); err == nil && snap.Path[1].Seal != nil {
-					requireUnderNewest(t, f.storage.Store, "acme/new")
+				requireUnderNewest(t, f.Storage.Store, "acme")
+				if snap, err := f.Storage.Store.Read(t.Context(), store.Query{Scope: "acme/new"}); err == nil && snap.Path[1].Seal != nil {
+					requireUnderNewest(t, f.Storage.Store, "acme/new")
 				}
 			})
 		}
@@ -279,15 +279,15 @@ func TestVault_RotateDataKeys(t *testing.T) {
 	t.Run("makes a seal under an older key a rollback", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "a")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "a")
+			token := f.MustIssue(t, "acme")
 			leaked := f.dataKey(t, "acme")
 			time.Sleep(time.Hour)
 			_, err := f.RotateDataKeys(t.Context(), 0)
 			require.NoError(t, err)
-			f.values(t, token)
+			f.Values(t, token)
 
-			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+			f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 				forged := snap.Path[0]
 				old, err := snap.Keys[0].ID()
 				if err != nil {
@@ -305,22 +305,12 @@ func TestVault_RotateDataKeys(t *testing.T) {
 	})
 }
 
-// meanwhile calls do once, during the n-th Read from now on.
-func (s *spy) meanwhile(n int64, do func()) {
-	var reads atomic.Int64
-	s.onRead(func(store.Query, *store.Snapshot) {
-		if reads.Add(1) == n {
-			do()
-		}
-	})
-}
-
 // rekeyed returns the fixture's vault over a new primary KEK.
 func (f *fixture) rekeyed(t testing.TB, primary, retired *keyringtest.Fake) *vault.Vault {
 	t.Helper()
 	keys, err := keyring.New(primary, &keyring.Options{Retired: []keyring.KEK{retired}})
 	require.NoError(t, err)
-	v, err := vault.New(t.Context(), f.storage, keys, &vault.Options{Logger: f.log.logger()})
+	v, err := vault.New(t.Context(), f.Storage, keys, &vault.Options{Logger: f.Log.Logger()})
 	require.NoError(t, err)
 	return v
 }
@@ -330,34 +320,34 @@ func TestVault_Rewrap(t *testing.T) {
 		f := newFixture(t)
 		estate := f.estate(t)
 		next := keyringtest.NewFake("next")
-		v := f.rekeyed(t, next, f.kek)
-		unwraps, wraps := f.kek.Unwraps(), next.Wraps()
+		v := f.rekeyed(t, next, f.KEK)
+		unwraps, wraps := f.KEK.Unwraps(), next.Wraps()
 
 		report, err := v.Rewrap(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, vault.RewrapReport{Tenants: 2, Records: 2, Rewrapped: 2}, report)
-		require.Equal(t, 2, f.kek.Unwraps()-unwraps, "one call to open each record")
+		require.Equal(t, 2, f.KEK.Unwraps()-unwraps, "one call to open each record")
 		require.Equal(t, 2, next.Wraps()-wraps, "one call to wrap each")
 
-		calls, applies := next.Wraps()+next.Unwraps()+f.kek.Unwraps(), f.storage.applies.Load()
+		calls, applies := next.Wraps()+next.Unwraps()+f.KEK.Unwraps(), f.Storage.Applies.Load()
 		report, err = v.Rewrap(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, vault.RewrapReport{Tenants: 2, Records: 2}, report, "there is nothing left to do")
-		require.Equal(t, calls, next.Wraps()+next.Unwraps()+f.kek.Unwraps())
-		require.Equal(t, applies, f.storage.applies.Load())
+		require.Equal(t, calls, next.Wraps()+next.Unwraps()+f.KEK.Unwraps())
+		require.Equal(t, applies, f.Storage.Applies.Load())
 
 		next.Rotate()
 		next.Rotate()
-		f.kek.Break(keyring.ErrDenied)
-		newFixtureOver(t, f.storage.Store, next).requireEstate(t, estate, "without the retired KEK")
+		f.KEK.Break(keyring.ErrDenied)
+		newFixtureOver(t, f.Storage.Store, next).requireEstate(t, estate, "without the retired KEK")
 	})
 
 	t.Run("leaves a record that a concurrent rewrap replaced", func(t *testing.T) {
 		f := newFixture(t)
 		estate := f.estate(t)
 		next := keyringtest.NewFake("next")
-		v, other := f.rekeyed(t, next, f.kek), f.rekeyed(t, next, f.kek)
-		f.storage.meanwhile(1, func() {
+		v, other := f.rekeyed(t, next, f.KEK), f.rekeyed(t, next, f.KEK)
+		f.Storage.Meanwhile(1, func() {
 			report, err := other.Rewrap(t.Context())
 			if err != nil || report.Rewrapped != 2 {
 				t.Errorf("the other rewrap: %+v, %v", report, err)
@@ -366,7 +356,7 @@ func TestVault_Rewrap(t *testing.T) {
 		report, err := v.Rewrap(t.Context())
 		require.NoError(t, err)
 		require.LessOrEqual(t, report.Rewrapped, 0, "the first record was rewrapped meanwhile, the second before it was read")
-		newFixtureOver(t, f.storage.Store, next).requireEstate(t, estate, "without the retired KEK")
+		newFixtureOver(t, f.Storage.Store, next).requireEstate(t, estate, "without the retired KEK")
 	})
 
 	t.Run("resumes after being killed", func(t *testing.T) {
@@ -374,7 +364,7 @@ func TestVault_Rewrap(t *testing.T) {
 		f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
 		estate := f.estate(t)
 		next := keyringtest.NewFake("next")
-		v := f.rekeyed(t, next, f.kek)
+		v := f.rekeyed(t, next, f.KEK)
 		storage.die(1)
 		report, err := v.Rewrap(t.Context())
 		storage.dies.Store(0)
@@ -388,17 +378,17 @@ func TestVault_Rewrap(t *testing.T) {
 
 	t.Run("logs a missing key differently from tampering", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "a")
-		token := f.issue(t, "acme")
+		f.MustPut(t, "acme", "A", "a")
+		token := f.MustIssue(t, "acme")
 		// Another process has moved on to a key that this one does not have.
-		_, err := f.rekeyed(t, keyringtest.NewFake("next"), f.kek).Rewrap(t.Context())
+		_, err := f.rekeyed(t, keyringtest.NewFake("next"), f.KEK).Rewrap(t.Context())
 		require.NoError(t, err)
 		behind := f.process(t)
 		_, err = behind.Bootstrap(t.Context(), token, nil)
 		require.ErrorIs(t, err, keyring.ErrNoKey)
-		require.Equal(t, 1, behind.log.errors(), "an operator must configure the key")
-		require.Contains(t, behind.log.text(), `msg="stored rows need a key that is not configured"`)
-		require.NotContains(t, behind.log.text(), "refused stored rows", "that message reports tampering")
+		require.Equal(t, 1, behind.Log.Errors(), "an operator must configure the key")
+		require.Contains(t, behind.Log.Text(), `msg="stored rows need a key that is not configured"`)
+		require.NotContains(t, behind.Log.Text(), "refused stored rows", "that message reports tampering")
 	})
 }
 
@@ -407,7 +397,7 @@ func TestVault_RotateToken(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			other := f.process(t)
-			f.put(t, "acme", "A", "a")
+			f.MustPut(t, "acme", "A", "a")
 			old, info, err := f.IssueToken(t.Context(), "acme", &vault.TokenOptions{
 				Label: "pool", Waive: []string{"X"}, Expires: time.Now().Add(48 * time.Hour), RotateBy: time.Now().Add(24 * time.Hour),
 			})
@@ -425,18 +415,18 @@ func TestVault_RotateToken(t *testing.T) {
 			require.Equal(t, info.RotateBy.Add(12*time.Hour), next.RotateBy)
 
 			for _, process := range []*fixture{f, other} {
-				require.Equal(t, map[string]string{"A": "a"}, process.values(t, old), "both work")
-				require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
+				require.Equal(t, map[string]string{"A": "a"}, process.Values(t, old), "both work")
+				require.Equal(t, map[string]string{"A": "a"}, process.Values(t, token))
 			}
 			end := next.Created.Add(10 * time.Minute)
-			require.Equal(t, end, f.bundle(t, old).Meta().TokenExpires, "the bundle carries the end")
+			require.Equal(t, end, f.Bundle(t, old).Meta().TokenExpires, "the bundle carries the end")
 			time.Sleep(time.Until(end) - time.Microsecond)
-			f.values(t, old)
+			f.Values(t, old)
 			time.Sleep(time.Until(end))
 			for _, process := range []*fixture{f, other} {
 				_, err = process.Bootstrap(t.Context(), old, nil)
 				requireReason(t, err, vault.TokenRevoked, "the overlap is over")
-				require.Equal(t, map[string]string{"A": "a"}, process.values(t, token))
+				require.Equal(t, map[string]string{"A": "a"}, process.Values(t, token))
 			}
 		})
 	})
@@ -444,8 +434,8 @@ func TestVault_RotateToken(t *testing.T) {
 	t.Run("does not extend the old token when repeated", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "a")
-			old := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "a")
+			old := f.MustIssue(t, "acme")
 			_, _, err := f.RotateToken(t.Context(), tokenID(t, old), &vault.RotateTokenOptions{Overlap: time.Minute})
 			require.NoError(t, err)
 			_, next, err := f.RotateToken(t.Context(), tokenID(t, old), nil)
@@ -460,7 +450,7 @@ func TestVault_RotateToken(t *testing.T) {
 	t.Run("rejects an ended or unknown token", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			revoked, expired := f.issue(t, "acme"), f.issue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
+			revoked, expired := f.MustIssue(t, "acme"), f.MustIssue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
 			require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, revoked)))
 			time.Sleep(time.Minute)
 			for _, token := range []bundle.Value{revoked, expired} {
@@ -478,8 +468,8 @@ func TestVault_RotateToken(t *testing.T) {
 	t.Run("issues no successor to a token revoked meanwhile", func(t *testing.T) {
 		f := newFixture(t)
 		other := f.process(t)
-		id := tokenID(t, f.issue(t, "acme"))
-		f.storage.meanwhile(1, func() {
+		id := tokenID(t, f.MustIssue(t, "acme"))
+		f.Storage.Meanwhile(1, func() {
 			if err := other.RevokeToken(t.Context(), id); err != nil {
 				t.Errorf("revoking: %v", err)
 			}
@@ -494,8 +484,8 @@ func TestVault_RotateToken(t *testing.T) {
 	t.Run("rejects invalid options", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			id := tokenID(t, f.issue(t, "acme"))
-			late := tokenID(t, f.issue(t, "acme", vault.TokenOptions{Expires: time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC)}))
+			id := tokenID(t, f.MustIssue(t, "acme"))
+			late := tokenID(t, f.MustIssue(t, "acme", vault.TokenOptions{Expires: time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC)}))
 			time.Sleep(2 * time.Hour)
 			for about, try := range map[string]struct {
 				id   string
@@ -523,14 +513,14 @@ func TestVault_RotateTokenSeal(t *testing.T) {
 		t.Run(about, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "vault.db")
 			f := openSQLite(t, file, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "a")
-			old := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "a")
+			old := f.MustIssue(t, "acme")
 			token, _, err := f.RotateToken(t.Context(), tokenID(t, old), nil)
 			require.NoError(t, err)
-			f.values(t, old)
+			f.Values(t, old)
 			_, err = openDB(t, file).Exec(attack, tokenID(t, old))
 			require.NoError(t, err)
-			for _, process := range []*fixture{f, openSQLite(t, file, f.kek)} {
+			for _, process := range []*fixture{f, openSQLite(t, file, f.KEK)} {
 				_, err = process.Bootstrap(t.Context(), old, nil)
 				if about == "moved to the past" {
 					require.Error(t, err)

@@ -33,47 +33,47 @@ func TestVault_Run(t *testing.T) {
 	t.Run("stores times of last use every 30 seconds and at its end", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "x")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "x")
+			token := f.MustIssue(t, "acme")
 			end := f.run(t)
 			f.use(t, token, "", "")
-			require.Zero(t, f.storage.touches.Load())
+			require.Zero(t, f.Storage.Touches.Load())
 			time.Sleep(30 * time.Second)
 			synctest.Wait()
-			require.EqualValues(t, 1, f.storage.touches.Load(), "every 30 seconds, without another request")
+			require.EqualValues(t, 1, f.Storage.Touches.Load(), "every 30 seconds, without another request")
 			time.Sleep(time.Hour)
-			require.EqualValues(t, 1, f.storage.touches.Load(), "an idle vault stores nothing")
+			require.EqualValues(t, 1, f.Storage.Touches.Load(), "an idle vault stores nothing")
 
 			f.use(t, token, "", "")
 			require.NoError(t, end())
-			require.EqualValues(t, 2, f.storage.touches.Load(), "and once more at the end")
+			require.EqualValues(t, 2, f.Storage.Touches.Load(), "and once more at the end")
 		})
 	})
 
 	t.Run("returns within five seconds of the end of its context", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixtureOver(t, &stuck{memstore.New()}, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "x")
+			f.MustPut(t, "acme", "A", "x")
 			end := f.run(t)
-			f.use(t, f.issue(t, "acme"), "", "")
+			f.use(t, f.MustIssue(t, "acme"), "", "")
 			start := time.Now()
 			require.NoError(t, end(), "a failure is logged")
 			require.Equal(t, 5*time.Second, time.Since(start))
-			require.Contains(t, f.log.text(), "could not record when secrets were last used")
+			require.Contains(t, f.Log.Text(), "could not record when secrets were last used")
 		})
 	})
 
 	t.Run("retries after a failure", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "x")
+			f.MustPut(t, "acme", "A", "x")
 			end := f.run(t)
-			f.use(t, f.issue(t, "acme"), "runner-7", "")
-			setError(&f.storage.failTouch, errDown)
+			f.use(t, f.MustIssue(t, "acme"), "runner-7", "")
+			f.Storage.FailTouch.Set(errDown)
 			time.Sleep(31 * time.Second)
-			setError(&f.storage.failTouch, nil)
+			f.Storage.FailTouch.Set(nil)
 			time.Sleep(30 * time.Second)
-			snap, err := f.storage.Read(t.Context(), store.Query{Scope: "acme", Tokens: true})
+			snap, err := f.Storage.Read(t.Context(), store.Query{Scope: "acme", Tokens: true})
 			require.NoError(t, err)
 			require.Equal(t, "runner-7", snap.Tokens[0].LastRunner)
 			require.NoError(t, end())
@@ -85,10 +85,10 @@ func TestVault_Run(t *testing.T) {
 			f := newFixture(t).with(t, vault.Options{AuditKeep: 30 * 24 * time.Hour})
 			ctx := vault.WithActor(t.Context(), "janitor")
 			for _, tenant := range []string{"acme", "globex"} {
-				f.put(t, tenant, "A", "old")
+				f.MustPut(t, tenant, "A", "old")
 			}
 			time.Sleep(29 * 24 * time.Hour)
-			f.put(t, "acme", "A", "young")
+			f.MustPut(t, "acme", "A", "young")
 			ctx, cancel := context.WithCancel(ctx)
 			ended := make(chan error, 1)
 			go func() { ended <- f.Run(ctx) }()
@@ -108,7 +108,7 @@ func TestVault_Run(t *testing.T) {
 				_, err := f.VerifyAudit(t.Context(), tenant, nil, nil)
 				require.NoError(t, err, "the rest of the chain is valid")
 			}
-			require.Contains(t, f.log.text(), "old audit entries were dropped")
+			require.Contains(t, f.Log.Text(), "old audit entries were dropped")
 			cancel()
 			require.NoError(t, <-ended)
 		})
@@ -119,10 +119,10 @@ func TestVault_Run(t *testing.T) {
 			moments := map[time.Duration]bool{}
 			for range 20 {
 				f := newFixture(t).with(t, vault.Options{AuditKeep: time.Nanosecond})
-				f.put(t, "acme", "A", "x")
+				f.MustPut(t, "acme", "A", "x")
 				end := f.run(t)
 				start := time.Now()
-				for f.storage.appended.Load() < 2 {
+				for f.Storage.Appended.Load() < 2 {
 					time.Sleep(time.Second)
 				}
 				took := time.Since(start).Truncate(time.Second)
@@ -139,13 +139,13 @@ func TestVault_Run(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t).with(t, vault.Options{AuditKeep: time.Hour})
 			for _, tenant := range []string{"acme", "globex"} {
-				f.put(t, tenant, "A", "one")
-				f.put(t, tenant, "A", "two")
+				f.MustPut(t, tenant, "A", "one")
+				f.MustPut(t, tenant, "A", "two")
 			}
 			f.breakChain(t, "acme")
 			end := f.run(t)
 			time.Sleep(25 * time.Hour)
-			require.Contains(t, f.log.text(), "could not drop old audit entries")
+			require.Contains(t, f.Log.Text(), "could not drop old audit entries")
 			page, err := f.AuditPage(t.Context(), "globex", 0, 1)
 			require.NoError(t, err)
 			require.Equal(t, audit.Trim, page[0].Action)
@@ -175,7 +175,7 @@ func (s *stuck) Touch(ctx context.Context, _ []store.Usage) error {
 // breakChain drops the oldest entry of a chain directly in the storage.
 func (f *fixture) breakChain(t *testing.T, tenant string) {
 	t.Helper()
-	require.NoError(t, f.storage.Apply(t.Context(), &store.Change{DropAudit: []store.AuditRef{{Tenant: tenant, Seq: 1}}}))
+	require.NoError(t, f.Storage.Apply(t.Context(), &store.Change{DropAudit: []store.AuditRef{{Tenant: tenant, Seq: 1}}}))
 }
 
 func TestNew_NegativeAuditKeep(t *testing.T) {

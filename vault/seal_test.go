@@ -12,7 +12,7 @@ import (
 // sealed returns the epoch and the count in the seal of each scope on a path.
 func (f *fixture) sealed(t *testing.T, scope string) (epochs []uint64, counts []uint32) {
 	t.Helper()
-	snap, err := f.storage.Read(t.Context(), store.Query{Scope: scope})
+	snap, err := f.Storage.Read(t.Context(), store.Query{Scope: scope})
 	require.NoError(t, err)
 	for _, s := range snap.Path {
 		if s.Seal == nil {
@@ -28,11 +28,11 @@ func (f *fixture) sealed(t *testing.T, scope string) (epochs []uint64, counts []
 func TestSeal(t *testing.T) {
 	t.Run("marks the path of the first token as empty", func(t *testing.T) {
 		f := newFixture(t)
-		f.issue(t, "acme/web")
+		f.MustIssue(t, "acme/web")
 		epochs, counts := f.sealed(t, "acme/web/pool-a")
 		require.Equal(t, []uint64{1, 1, 0}, epochs, "the scope and its ancestors, but not the scope below")
 		require.Equal(t, []uint32{0, 0, 0}, counts)
-		f.issue(t, "acme/web")
+		f.MustIssue(t, "acme/web")
 		epochs, _ = f.sealed(t, "acme/web")
 		require.Equal(t, []uint64{1, 1}, epochs, "a seal covers revocations, not new tokens")
 	})
@@ -40,14 +40,14 @@ func TestSeal(t *testing.T) {
 	t.Run("increases its epoch by one with every write", func(t *testing.T) {
 		f := newFixture(t)
 		ctx := t.Context()
-		f.put(t, "acme/web", "A", "one")
+		f.MustPut(t, "acme/web", "A", "one")
 		epochs, counts := f.sealed(t, "acme/web")
 		require.Equal(t, []uint64{1, 2}, epochs, "the first write follows the seal of the empty scope")
 		require.Equal(t, []uint32{0, 1}, counts)
-		token := f.issue(t, "acme/web")
+		token := f.MustIssue(t, "acme/web")
 		for i, write := range []func() error{
-			func() error { f.put(t, "acme/web", "A", "two"); return nil },
-			func() error { f.put(t, "acme/web", "B", "one"); return nil },
+			func() error { f.MustPut(t, "acme/web", "A", "two"); return nil },
+			func() error { f.MustPut(t, "acme/web", "B", "one"); return nil },
 			func() error { _, err := f.Activate(ctx, "acme/web", "A", 1); return err },
 			func() error { _, err := f.Hide(ctx, "acme/web", "A"); return err },
 			func() error { return f.RevokeToken(ctx, tokenID(t, token)) },
@@ -62,10 +62,10 @@ func TestSeal(t *testing.T) {
 
 	t.Run("limits the number of writes under one key", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
+		f.MustPut(t, "acme", "A", "one")
+		token := f.MustIssue(t, "acme")
 		key := f.dataKey(t, "acme")
-		f.storage.onRead(func(q store.Query, snap *store.Snapshot) {
+		f.Storage.OnRead(func(q store.Query, snap *store.Snapshot) {
 			binary.BigEndian.PutUint64(snap.Path[0].Seal[22:], 1<<30)
 			if !q.SealsOnly {
 				reseal(key, &snap.Path[0])
@@ -73,6 +73,6 @@ func TestSeal(t *testing.T) {
 		})
 		err := f.Delete(t.Context(), "acme", "A")
 		require.ErrorContains(t, err, "rotate the tenant's data key", "the error names the fix")
-		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token), "stored secrets are still served")
+		require.Equal(t, map[string]string{"A": "one"}, f.Values(t, token), "stored secrets are still served")
 	})
 }

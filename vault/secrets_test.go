@@ -15,55 +15,55 @@ import (
 func TestSecrets_Inheritance(t *testing.T) {
 	t.Run("takes each value from the nearest scope", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "tenant")
-		f.put(t, "acme", "B", "tenant")
-		f.put(t, "acme", "C", "tenant")
-		f.put(t, "acme/web", "B", "web")
-		f.put(t, "acme/web", "C", "web")
-		f.put(t, "acme/web/pool-a", "C", "pool")
-		f.put(t, "acme/web/pool-b", "C", "sibling")
-		f.put(t, "globex", "D", "another tenant")
+		f.MustPut(t, "acme", "A", "tenant")
+		f.MustPut(t, "acme", "B", "tenant")
+		f.MustPut(t, "acme", "C", "tenant")
+		f.MustPut(t, "acme/web", "B", "web")
+		f.MustPut(t, "acme/web", "C", "web")
+		f.MustPut(t, "acme/web/pool-a", "C", "pool")
+		f.MustPut(t, "acme/web/pool-b", "C", "sibling")
+		f.MustPut(t, "globex", "D", "another tenant")
 
-		require.Equal(t, map[string]string{"A": "tenant", "B": "tenant", "C": "tenant"}, f.values(t, f.issue(t, "acme")))
-		require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "web"}, f.values(t, f.issue(t, "acme/web")))
-		pool := f.bundle(t, f.issue(t, "acme/web/pool-a"))
+		require.Equal(t, map[string]string{"A": "tenant", "B": "tenant", "C": "tenant"}, f.Values(t, f.MustIssue(t, "acme")))
+		require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "web"}, f.Values(t, f.MustIssue(t, "acme/web")))
+		pool := f.Bundle(t, f.MustIssue(t, "acme/web/pool-a"))
 		require.Equal(t, map[string]string{"A": "tenant", "B": "web", "C": "pool"}, reveal(pool))
 		for name, scope := range map[string]string{"A": "acme", "B": "acme/web", "C": "acme/web/pool-a"} {
 			s, _ := pool.Get(name)
 			require.Equal(t, scope, s.Scope, "a secret names its scope")
 			require.Equal(t, bundle.Origin{Provider: "vault", Location: scope}, s.Origin)
 		}
-		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, func() bundle.Value {
-			f.put(t, "initech", "A", "tenant")
-			return f.issue(t, "initech/never/written")
+		require.Equal(t, map[string]string{"A": "tenant"}, f.Values(t, func() bundle.Value {
+			f.MustPut(t, "initech", "A", "tenant")
+			return f.MustIssue(t, "initech/never/written")
 		}()), "a scope that was never written inherits")
 	})
 
 	t.Run("reports an expired secret as a problem", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			token := f.issue(t, "acme/web")
-			f.put(t, "acme", "A", "inherited")
+			token := f.MustIssue(t, "acme/web")
+			f.MustPut(t, "acme", "A", "inherited")
 			end := soon()
-			f.put(t, "acme/web", "A", "one", vault.PutOptions{Expires: end})
-			f.put(t, "acme/web", "B", "stays")
-			s, _ := f.bundle(t, token).Get("A")
+			f.MustPut(t, "acme/web", "A", "one", vault.PutOptions{Expires: end})
+			f.MustPut(t, "acme/web", "B", "stays")
+			s, _ := f.Bundle(t, token).Get("A")
 			require.Equal(t, end, s.Expires)
 
 			time.Sleep(time.Until(end) - 1)
-			require.Contains(t, f.values(t, token), "A", "it is valid until then")
+			require.Contains(t, f.Values(t, token), "A", "it is valid until then")
 			time.Sleep(time.Nanosecond)
-			b := f.bundle(t, token)
+			b := f.Bundle(t, token)
 			require.Equal(t, map[string]string{"B": "stays"}, reveal(b), "the shadowed secret is not delivered")
 			require.Len(t, b.Problems(), 1)
 			require.Equal(t, "A", b.Problems()[0].Name)
 			require.Equal(t, bundle.Origin{Provider: "vault", Location: "acme/web"}, b.Problems()[0].Origin)
 			require.False(t, b.Problems()[0].Retryable)
 
-			info := f.put(t, "acme/web", "A", "one")
+			info := f.MustPut(t, "acme/web", "A", "one")
 			require.EqualValues(t, 2, info.Version, "the same value is a new version after the expiry")
-			require.Equal(t, map[string]string{"A": "one", "B": "stays"}, f.values(t, token))
-			require.Empty(t, f.bundle(t, token).Problems())
+			require.Equal(t, map[string]string{"A": "one", "B": "stays"}, f.Values(t, token))
+			require.Empty(t, f.Bundle(t, token).Problems())
 		})
 	})
 }
@@ -71,20 +71,20 @@ func TestSecrets_Inheritance(t *testing.T) {
 func TestVault_Hide(t *testing.T) {
 	t.Run("hides an inherited name", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "tenant")
-		above, here, below := f.issue(t, "acme"), f.issue(t, "acme/web"), f.issue(t, "acme/web/pool-a")
+		f.MustPut(t, "acme", "A", "tenant")
+		above, here, below := f.MustIssue(t, "acme"), f.MustIssue(t, "acme/web"), f.MustIssue(t, "acme/web/pool-a")
 
 		info, err := f.Hide(t.Context(), "acme/web", "A")
 		require.NoError(t, err)
 		require.True(t, info.Hidden)
 		require.True(t, info.Active)
 		require.Empty(t, info.Preview)
-		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, above), "the scope above keeps it")
-		require.Empty(t, f.values(t, here))
-		require.Empty(t, f.values(t, below), "the scopes below inherit the tombstone")
+		require.Equal(t, map[string]string{"A": "tenant"}, f.Values(t, above), "the scope above keeps it")
+		require.Empty(t, f.Values(t, here))
+		require.Empty(t, f.Values(t, below), "the scopes below inherit the tombstone")
 
-		f.put(t, "acme/web/pool-a", "A", "pool")
-		require.Equal(t, map[string]string{"A": "pool"}, f.values(t, below), "a nearer secret wins")
+		f.MustPut(t, "acme/web/pool-a", "A", "pool")
+		require.Equal(t, map[string]string{"A": "pool"}, f.Values(t, below), "a nearer secret wins")
 
 		listed, err := f.List(t.Context(), "acme/web")
 		require.NoError(t, err)
@@ -92,44 +92,44 @@ func TestVault_Hide(t *testing.T) {
 		require.True(t, listed[0].Hidden, "a tombstone is listed")
 
 		require.NoError(t, f.Delete(t.Context(), "acme/web", "A"))
-		require.Equal(t, map[string]string{"A": "tenant"}, f.values(t, here), "without the tombstone, the inherited secret is delivered again")
+		require.Equal(t, map[string]string{"A": "tenant"}, f.Values(t, here), "without the tombstone, the inherited secret is delivered again")
 	})
 
 	t.Run("adds a version", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
-		f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "anthropic", Delivery: bundle.DeliverFile})
+		token := f.MustIssue(t, "acme")
+		f.MustPut(t, "acme", "A", "one", vault.PutOptions{Kind: "anthropic", Delivery: bundle.DeliverFile})
 		hidden, err := f.Hide(t.Context(), "acme", "A")
 		require.NoError(t, err)
 		require.EqualValues(t, 2, hidden.Version)
 		require.Equal(t, "anthropic", hidden.Kind)
-		require.Empty(t, f.values(t, token))
+		require.Empty(t, f.Values(t, token))
 
-		applies := f.storage.applies.Load()
+		applies := f.Storage.Applies.Load()
 		again, err := f.Hide(t.Context(), "acme", "A")
 		require.NoError(t, err)
 		require.EqualValues(t, 2, again.Version, "hiding a hidden name changes nothing")
-		require.Equal(t, applies, f.storage.applies.Load())
+		require.Equal(t, applies, f.Storage.Applies.Load())
 
-		three := f.put(t, "acme", "A", "one")
+		three := f.MustPut(t, "acme", "A", "one")
 		require.EqualValues(t, 3, three.Version, "a value after a tombstone is a new version, even if it was stored before")
 		require.Equal(t, "anthropic", three.Kind)
 		require.Equal(t, bundle.DeliverFile, three.Delivery)
-		require.Equal(t, map[string]string{"A": "one"}, f.values(t, token))
+		require.Equal(t, map[string]string{"A": "one"}, f.Values(t, token))
 
 		back, err := f.Activate(t.Context(), "acme", "A", 2)
 		require.NoError(t, err)
 		require.True(t, back.Hidden)
-		require.Empty(t, f.values(t, token), "a tombstone can be the active version again")
+		require.Empty(t, f.Values(t, token), "a tombstone can be the active version again")
 	})
 }
 
 func TestVault_Activate(t *testing.T) {
 	t.Run("moves back and forth between versions", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		for _, value := range []string{"one", "two", "three"} {
-			f.put(t, "acme", "A", value)
+			f.MustPut(t, "acme", "A", value)
 		}
 		for _, step := range []struct {
 			version int64
@@ -139,7 +139,7 @@ func TestVault_Activate(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, step.version, info.Version)
 			require.True(t, info.Active)
-			s, ok := f.bundle(t, token).Get("A")
+			s, ok := f.Bundle(t, token).Get("A")
 			require.True(t, ok)
 			require.Equal(t, step.value, s.Value.Reveal())
 			require.Equal(t, step.version, s.Version)
@@ -157,23 +157,23 @@ func TestVault_Activate(t *testing.T) {
 			require.Equal(t, want.version, history[i].Version, "history is newest first")
 			require.Equal(t, want.active, history[i].Active)
 		}
-		require.EqualValues(t, 4, f.put(t, "acme", "A", "four").Version, "the next version follows the newest, not the active one")
+		require.EqualValues(t, 4, f.MustPut(t, "acme", "A", "four").Version, "the next version follows the newest, not the active one")
 	})
 
 	t.Run("does nothing for the active version", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		applies := f.storage.applies.Load()
+		f.MustPut(t, "acme", "A", "one")
+		applies := f.Storage.Applies.Load()
 		_, err := f.Activate(t.Context(), "acme", "A", 1)
 		require.NoError(t, err)
-		require.Equal(t, applies, f.storage.applies.Load())
+		require.Equal(t, applies, f.Storage.Applies.Load())
 	})
 
 	t.Run("returns ErrNotFound for a version that is not stored", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		f.put(t, "acme", "B", "one")
-		f.put(t, "acme", "B", "two")
+		f.MustPut(t, "acme", "A", "one")
+		f.MustPut(t, "acme", "B", "one")
+		f.MustPut(t, "acme", "B", "two")
 		for _, version := range []int64{-1, 0, 2, 1 << 40} {
 			_, err := f.Activate(t.Context(), "acme", "A", version)
 			require.ErrorIs(t, err, vault.ErrNotFound, "version %d", version)
@@ -187,14 +187,14 @@ func TestVault_Activate(t *testing.T) {
 	t.Run("rejects an expired version", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			token := f.issue(t, "acme")
-			f.put(t, "acme", "A", "one", vault.PutOptions{Expires: time.Now().Add(time.Hour)})
-			f.put(t, "acme", "A", "two", vault.PutOptions{Expires: time.Now().Add(2 * time.Hour)})
+			token := f.MustIssue(t, "acme")
+			f.MustPut(t, "acme", "A", "one", vault.PutOptions{Expires: time.Now().Add(time.Hour)})
+			f.MustPut(t, "acme", "A", "two", vault.PutOptions{Expires: time.Now().Add(2 * time.Hour)})
 			time.Sleep(time.Hour)
 			_, err := f.Activate(t.Context(), "acme", "A", 1)
 			require.ErrorIs(t, err, vault.ErrInvalid, "going back must not take the secret away")
 			require.ErrorContains(t, err, "put a new value")
-			require.Equal(t, map[string]string{"A": "two"}, f.values(t, token))
+			require.Equal(t, map[string]string{"A": "two"}, f.Values(t, token))
 			time.Sleep(time.Hour)
 			info, err := f.Activate(t.Context(), "acme", "A", 2)
 			require.NoError(t, err, "the active version stays active")
@@ -206,18 +206,18 @@ func TestVault_Activate(t *testing.T) {
 func TestVault_Delete(t *testing.T) {
 	t.Run("does not reset the version count", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
-		f.put(t, "acme", "A", "one")
-		f.put(t, "acme", "A", "two")
+		token := f.MustIssue(t, "acme")
+		f.MustPut(t, "acme", "A", "one")
+		f.MustPut(t, "acme", "A", "two")
 		require.NoError(t, f.Delete(t.Context(), "acme", "A"))
-		require.Empty(t, f.values(t, token))
+		require.Empty(t, f.Values(t, token))
 		_, err := f.History(t.Context(), "acme", "A")
 		require.ErrorIs(t, err, vault.ErrNotFound, "no version is left")
 		_, err = f.Info(t.Context(), "acme", "A")
 		require.ErrorIs(t, err, vault.ErrNotFound)
 		require.ErrorIs(t, f.Delete(t.Context(), "acme", "A"), vault.ErrNotFound)
 
-		info := f.process(t).put(t, "acme", "A", "three")
+		info := f.process(t).MustPut(t, "acme", "A", "three")
 		require.EqualValues(t, 3, info.Version)
 		require.Zero(t, info.Rotated, "it is the first version of the name again")
 		_, err = f.Activate(t.Context(), "acme", "A", 2)
@@ -235,7 +235,7 @@ func TestVault_Delete(t *testing.T) {
 		require.NoError(t, err, "a scope that was never written is empty")
 		require.Empty(t, list)
 
-		f.put(t, "acme", "A", "inherited")
+		f.MustPut(t, "acme", "A", "inherited")
 		require.ErrorIs(t, f.Delete(t.Context(), "acme/web", "A"), vault.ErrNotFound, "an inherited secret cannot be deleted here")
 		list, err = f.List(t.Context(), "acme/web")
 		require.NoError(t, err)
@@ -247,7 +247,7 @@ func TestVault_Put(t *testing.T) {
 	t.Run("keeps ten versions", func(t *testing.T) {
 		f := newFixture(t)
 		for i := range 14 {
-			f.put(t, "acme", "A", strings.Repeat("x", i+1))
+			f.MustPut(t, "acme", "A", strings.Repeat("x", i+1))
 		}
 		history, err := f.History(t.Context(), "acme", "A")
 		require.NoError(t, err)
@@ -260,39 +260,39 @@ func TestVault_Put(t *testing.T) {
 		history, err = f.History(t.Context(), "acme", "A")
 		require.NoError(t, err)
 		require.Len(t, history, vault.KeepVersions, "going back deletes nothing")
-		f.put(t, "acme", "A", "y")
+		f.MustPut(t, "acme", "A", "y")
 		_, err = f.Activate(t.Context(), "acme", "A", 5)
 		require.ErrorIs(t, err, vault.ErrNotFound, "the next Put drops the oldest version")
 	})
 
 	t.Run("takes kind and delivery from the previous version", func(t *testing.T) {
 		f := newFixture(t)
-		first := f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Delivery: bundle.DeliverFile, Expires: soon()})
+		first := f.MustPut(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Delivery: bundle.DeliverFile, Expires: soon()})
 		require.Equal(t, "github", first.Kind)
 		require.Equal(t, bundle.DeliverFile, first.Delivery)
 
-		second := f.put(t, "acme", "A", "two")
+		second := f.MustPut(t, "acme", "A", "two")
 		require.Equal(t, "github", second.Kind)
 		require.Equal(t, bundle.DeliverFile, second.Delivery)
 		require.Zero(t, second.Expires, "the next value does not inherit the expiry")
 
-		third := f.put(t, "acme", "A", "three", vault.PutOptions{Kind: "custom", Delivery: bundle.DeliverBroker})
+		third := f.MustPut(t, "acme", "A", "three", vault.PutOptions{Kind: "custom", Delivery: bundle.DeliverBroker})
 		require.Equal(t, "custom", third.Kind)
 		require.Equal(t, bundle.DeliverBroker, third.Delivery)
 
-		require.Equal(t, bundle.DeliverEnv, f.put(t, "acme", "B", "one").Delivery, "the default delivery is the environment")
-		s, _ := f.bundle(t, f.issue(t, "acme")).Get("A")
+		require.Equal(t, bundle.DeliverEnv, f.MustPut(t, "acme", "B", "one").Delivery, "the default delivery is the environment")
+		s, _ := f.Bundle(t, f.MustIssue(t, "acme")).Get("A")
 		require.Equal(t, "custom", s.Kind)
 		require.Equal(t, bundle.DeliverBroker, s.Delivery)
 	})
 
 	t.Run("stores nothing for the active value", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		end := soon()
-		first := f.put(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Expires: end})
-		revision := f.bundle(t, token).Revision()
-		applies := f.storage.applies.Load()
+		first := f.MustPut(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Expires: end})
+		revision := f.Bundle(t, token).Revision()
+		applies := f.Storage.Applies.Load()
 		for _, opts := range []*vault.PutOptions{
 			nil, {}, {Kind: "github"}, {Delivery: bundle.DeliverEnv}, {Expires: end}, {IfVersion: 1},
 			{Kind: "github", Delivery: bundle.DeliverEnv, Expires: end},
@@ -301,30 +301,30 @@ func TestVault_Put(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, first, info)
 		}
-		require.Equal(t, applies, f.storage.applies.Load(), "nothing is stored")
-		require.Equal(t, revision, f.bundle(t, token).Revision(), "no runner fetches again")
+		require.Equal(t, applies, f.Storage.Applies.Load(), "nothing is stored")
+		require.Equal(t, revision, f.Bundle(t, token).Revision(), "no runner fetches again")
 
 		for i, opts := range []vault.PutOptions{{Kind: "custom"}, {Delivery: bundle.DeliverFile}, {Expires: end.Add(time.Minute)}} {
-			require.EqualValues(t, i+2, f.put(t, "acme", "A", "one", opts).Version, "changed metadata makes a new version")
+			require.EqualValues(t, i+2, f.MustPut(t, "acme", "A", "one", opts).Version, "changed metadata makes a new version")
 		}
 	})
 
 	t.Run("stores an inactive older value as a new version", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		f.put(t, "acme", "A", "two")
-		require.EqualValues(t, 3, f.put(t, "acme", "A", "one").Version)
+		f.MustPut(t, "acme", "A", "one")
+		f.MustPut(t, "acme", "A", "two")
+		require.EqualValues(t, 3, f.MustPut(t, "acme", "A", "one").Version)
 		_, err := f.Activate(t.Context(), "acme", "A", 2)
 		require.NoError(t, err)
-		require.EqualValues(t, 2, f.put(t, "acme", "A", "two").Version, "the active one counts, not the newest")
+		require.EqualValues(t, 2, f.MustPut(t, "acme", "A", "two").Version, "the active one counts, not the newest")
 	})
 
 	t.Run("stores an empty value", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "tenant")
-		f.put(t, "acme/web", "A", "")
-		require.Equal(t, map[string]string{"A": ""}, f.values(t, f.issue(t, "acme/web")), "it shadows the inherited value")
-		require.EqualValues(t, 1, f.put(t, "acme/web", "A", "").Version)
+		f.MustPut(t, "acme", "A", "tenant")
+		f.MustPut(t, "acme/web", "A", "")
+		require.Equal(t, map[string]string{"A": ""}, f.Values(t, f.MustIssue(t, "acme/web")), "it shadows the inherited value")
+		require.EqualValues(t, 1, f.MustPut(t, "acme/web", "A", "").Version)
 	})
 
 	t.Run("requires UTF-8 without NUL", func(t *testing.T) {
@@ -333,27 +333,27 @@ func TestVault_Put(t *testing.T) {
 			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
 			require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
 		}
-		require.Zero(t, f.storage.calls(), "an invalid value never reaches the storage")
+		require.Zero(t, f.Storage.Calls(), "an invalid value never reaches the storage")
 		for _, value := range []string{"\ufffd", "日本語", "\u0001", "\U0010ffff", "a\u2028b"} {
-			f.put(t, "acme", "A", value)
-			require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
+			f.MustPut(t, "acme", "A", value)
+			require.Equal(t, value, f.Values(t, f.MustIssue(t, "acme"))["A"])
 		}
 	})
 
 	t.Run("keeps the creation time of the name across versions", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			token := f.issue(t, "acme")
+			token := f.MustIssue(t, "acme")
 			begin := time.Now().UTC().Truncate(time.Microsecond)
-			first := f.put(t, "acme", "A", "one")
+			first := f.MustPut(t, "acme", "A", "one")
 			require.Equal(t, begin, first.Created)
 			require.Zero(t, first.Rotated, "the first version rotated nothing")
 			time.Sleep(time.Hour)
-			second := f.put(t, "acme", "A", "two")
+			second := f.MustPut(t, "acme", "A", "two")
 			require.Equal(t, begin, second.Created, "a name is as old as its first version")
 			require.Equal(t, begin.Add(time.Hour), second.Rotated)
 
-			s, _ := f.bundle(t, token).Get("A")
+			s, _ := f.Bundle(t, token).Get("A")
 			require.Equal(t, begin, s.Created)
 			require.Equal(t, begin.Add(time.Hour), s.Rotated)
 		})
@@ -372,7 +372,7 @@ func TestPutOptions_IfVersion(t *testing.T) {
 	require.ErrorIs(t, put(2), vault.ErrConflict)
 	require.NoError(t, put(1))
 
-	f.put(t, "acme", "A", "two")
+	f.MustPut(t, "acme", "A", "two")
 	_, err := f.Activate(t.Context(), "acme", "A", 1)
 	require.NoError(t, err)
 	require.ErrorIs(t, put(2), vault.ErrConflict, "the active version counts, not the newest")
@@ -395,11 +395,11 @@ func TestPutOptions(t *testing.T) {
 			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue(value), nil)
 			require.ErrorIs(t, err, vault.ErrInvalid, "%q", value)
 			require.ErrorContains(t, err, "AllowTrailingNewline", "the error names the fix")
-			f.put(t, "acme", "A", value, vault.PutOptions{AllowTrailingNewline: true})
-			require.Equal(t, value, f.values(t, f.issue(t, "acme"))["A"])
+			f.MustPut(t, "acme", "A", value, vault.PutOptions{AllowTrailingNewline: true})
+			require.Equal(t, value, f.Values(t, f.MustIssue(t, "acme"))["A"])
 		}
 		for _, value := range []string{"a\nb", "\nkey", "key ", "key\t"} {
-			f.put(t, "acme", "A", value)
+			f.MustPut(t, "acme", "A", value)
 		}
 	})
 
@@ -420,7 +420,7 @@ func TestPutOptions(t *testing.T) {
 			require.ErrorIs(t, err, vault.ErrInvalid, about)
 			require.Less(t, len(err.Error()), 1000, about)
 		}
-		require.Zero(t, f.storage.calls())
+		require.Zero(t, f.Storage.Calls())
 	})
 }
 
@@ -443,9 +443,9 @@ func TestSecrets_Names(t *testing.T) {
 			require.Less(t, len(err.Error()), 1000, "an error shortens a long name")
 		}
 	}
-	require.Zero(t, f.storage.calls())
+	require.Zero(t, f.Storage.Calls())
 	for _, name := range []string{"A", "_", "a1_B", strings.Repeat("A", 128), "path"} {
-		f.put(t, "acme", name, "x")
+		f.MustPut(t, "acme", name, "x")
 	}
 }
 
@@ -458,7 +458,7 @@ func TestWithActor(t *testing.T) {
 	info, err = f.Hide(vault.WithActor(ctx, "grace"), "acme", "A")
 	require.NoError(t, err)
 	require.Equal(t, "grace", info.Author, "the inner WithActor wins")
-	require.Empty(t, f.put(t, "acme", "A", "two").Author, "an actor is not required")
+	require.Empty(t, f.MustPut(t, "acme", "A", "two").Author, "an actor is not required")
 	info, err = f.Activate(vault.WithActor(ctx, "grace"), "acme", "A", 1)
 	require.NoError(t, err)
 	require.Equal(t, "ada@example.com", info.Author, "activating a version does not change its author")
@@ -472,7 +472,7 @@ func TestWithActor(t *testing.T) {
 	require.Equal(t, "ada@example.com", tokens[0].Author)
 	require.Equal(t, "grace", tokens[0].RevokedBy)
 
-	calls := f.storage.calls()
+	calls := f.Storage.Calls()
 	for _, name := range []string{strings.Repeat("a", 257), "a\nb", "a\x00", "\xff"} {
 		ctx := vault.WithActor(t.Context(), name)
 		_, err := f.Put(ctx, "acme", "A", bundle.NewValue("x"), nil)
@@ -486,13 +486,13 @@ func TestWithActor(t *testing.T) {
 		require.ErrorIs(t, err, vault.ErrInvalid)
 		require.ErrorIs(t, f.RevokeToken(ctx, token.ID), vault.ErrInvalid)
 	}
-	require.Equal(t, calls, f.storage.calls())
+	require.Equal(t, calls, f.Storage.Calls())
 }
 
 func TestVault_List(t *testing.T) {
 	f := newFixture(t)
-	f.put(t, "acme", "B", "short")
-	f.put(t, "acme", "A", "sk-ant-api03-0123456789abcdefghijklmnop")
+	f.MustPut(t, "acme", "B", "short")
+	f.MustPut(t, "acme", "A", "sk-ant-api03-0123456789abcdefghijklmnop")
 	_, err := f.Hide(t.Context(), "acme", "C")
 	require.NoError(t, err)
 	list, err := f.process(t).List(t.Context(), "acme")

@@ -25,7 +25,7 @@ func TestVault_Tenants(t *testing.T) {
 			for i := range 250 { // three pages
 				tenant := "tenant-" + string(rune('a'+i/26)) + string(rune('a'+i%26))
 				want = append(want, tenant)
-				f.issue(t, tenant)
+				f.MustIssue(t, tenant)
 			}
 			var got []string
 			for tenant, err := range f.Tenants(t.Context()) {
@@ -46,8 +46,8 @@ func TestVault_Tenants(t *testing.T) {
 
 	t.Run("yields an error last", func(t *testing.T) {
 		f := newFixture(t)
-		f.issue(t, "acme")
-		f.issue(t, "globex")
+		f.MustIssue(t, "acme")
+		f.MustIssue(t, "globex")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var tenants []string
@@ -60,7 +60,7 @@ func TestVault_Tenants(t *testing.T) {
 		require.NoError(t, errs[0])
 		require.ErrorIs(t, errs[1], context.Canceled)
 
-		broken := newFixtureOver(t, &noTenants{memstore.New()}, f.kek)
+		broken := newFixtureOver(t, &noTenants{memstore.New()}, f.KEK)
 		for tenant, err := range broken.Tenants(t.Context()) {
 			require.Empty(t, tenant)
 			require.ErrorIs(t, err, errDown)
@@ -78,17 +78,17 @@ func TestVault_Check(t *testing.T) {
 	t.Run("calls no key service", func(t *testing.T) {
 		f := newFixture(t)
 		require.NoError(t, f.Check(t.Context()), "an empty vault needs no key")
-		f.put(t, "acme", "A", "x")
+		f.MustPut(t, "acme", "A", "x")
 		other := f.process(t)
-		calls := f.kek.Wraps() + f.kek.Unwraps()
+		calls := f.KEK.Wraps() + f.KEK.Unwraps()
 		require.NoError(t, other.Check(t.Context()))
-		require.Equal(t, calls, f.kek.Wraps()+f.kek.Unwraps(), "Check calls no key service")
+		require.Equal(t, calls, f.KEK.Wraps()+f.KEK.Unwraps(), "Check calls no key service")
 	})
 
 	t.Run("names the key that is missing", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "x")
-		other := newFixtureOver(t, f.storage.Store, keyringtest.NewFake("other"))
+		f.MustPut(t, "acme", "A", "x")
+		other := newFixtureOver(t, f.Storage.Store, keyringtest.NewFake("other"))
 		err := other.Check(t.Context())
 		require.ErrorIs(t, err, keyring.ErrNoKey)
 		fault, ok := errors.AsType[*bundle.Fault](err)
@@ -100,11 +100,11 @@ func TestVault_Check(t *testing.T) {
 
 	t.Run("accepts retired keys and replicas", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "x")
-		for name, opts := range map[string]*keyring.Options{"retired": {Retired: []keyring.KEK{f.kek}}, "replica": {Replicas: []keyring.KEK{f.kek}}} {
+		f.MustPut(t, "acme", "A", "x")
+		for name, opts := range map[string]*keyring.Options{"retired": {Retired: []keyring.KEK{f.KEK}}, "replica": {Replicas: []keyring.KEK{f.KEK}}} {
 			keys, err := keyring.New(keyringtest.NewFake("other"), opts)
 			require.NoError(t, err)
-			v, err := vault.New(t.Context(), f.storage.Store, keys, &vault.Options{Logger: f.log.logger()})
+			v, err := vault.New(t.Context(), f.Storage.Store, keys, &vault.Options{Logger: f.Log.Logger()})
 			require.NoError(t, err)
 			require.NoError(t, v.Check(t.Context()), name)
 		}
@@ -114,26 +114,26 @@ func TestVault_Check(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			for i := range 200 {
-				f.issue(t, "tenant-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
+				f.MustIssue(t, "tenant-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
 			}
 			other := keyringtest.NewFake("other")
-			both, err := keyring.New(other, &keyring.Options{Retired: []keyring.KEK{f.kek}})
+			both, err := keyring.New(other, &keyring.Options{Retired: []keyring.KEK{f.KEK}})
 			require.NoError(t, err)
-			v, err := vault.New(t.Context(), &fewApplies{Store: f.storage.Store, left: 199}, both, &vault.Options{Logger: f.log.logger()})
+			v, err := vault.New(t.Context(), &fewApplies{Store: f.Storage.Store, left: 199}, both, &vault.Options{Logger: f.Log.Logger()})
 			require.NoError(t, err)
 			_, err = v.Rewrap(t.Context())
 			require.ErrorIs(t, err, errDown)
 
-			counted := newFixtureOver(t, f.storage.Store, other)
+			counted := newFixtureOver(t, f.Storage.Store, other)
 			require.ErrorIs(t, counted.Check(t.Context()), keyring.ErrNoKey, "the last tenant still needs the old key")
-			require.LessOrEqual(t, counted.storage.reads.Load(), int64(20), "Check reads a sample")
+			require.LessOrEqual(t, counted.Storage.Reads.Load(), int64(20), "Check reads a sample")
 		})
 	})
 
 	t.Run("names the tenant of a malformed record", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "x")
-		f.storage.onRead(func(_ store.Query, snap *store.Snapshot) { snap.Keys[0] = bytes.Repeat([]byte{7}, 40) })
+		f.MustPut(t, "acme", "A", "x")
+		f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) { snap.Keys[0] = bytes.Repeat([]byte{7}, 40) })
 		err := f.Check(t.Context())
 		require.ErrorIs(t, err, keyring.ErrMalformed)
 		require.ErrorContains(t, err, "tenant acme")
@@ -142,15 +142,15 @@ func TestVault_Check(t *testing.T) {
 
 func TestCheckKeys(t *testing.T) {
 	f := newFixture(t)
-	f.put(t, "acme", "A", "x")
+	f.MustPut(t, "acme", "A", "x")
 	service := keyringtest.NewFake("other")
 	service.Break(keyring.ErrDenied)
 	keys, err := keyring.New(service, nil)
 	require.NoError(t, err)
-	require.ErrorIs(t, vault.CheckKeys(t.Context(), f.storage.Store, keys), keyring.ErrNoKey, "CheckKeys calls no key service and needs no vault")
-	_, err = vault.New(t.Context(), f.storage.Store, keys, nil)
+	require.ErrorIs(t, vault.CheckKeys(t.Context(), f.Storage.Store, keys), keyring.ErrNoKey, "CheckKeys calls no key service and needs no vault")
+	_, err = vault.New(t.Context(), f.Storage.Store, keys, nil)
 	require.ErrorIs(t, err, keyring.ErrDenied, "New calls the key service")
-	require.ErrorIs(t, vault.CheckKeys(t.Context(), &noTenants{f.storage}, keys), errDown)
+	require.ErrorIs(t, vault.CheckKeys(t.Context(), &noTenants{f.Storage}, keys), errDown)
 }
 
 // fewApplies is a storage that fails after some writes.

@@ -27,7 +27,7 @@ func TestVault_IssueToken(t *testing.T) {
 		require.Regexp(t, regexp.MustCompile(`\Arnt_[0-9A-Za-z]{61}\z`), plain)
 		require.Equal(t, plain[4:16], info.ID)
 
-		snap, err := f.storage.Read(t.Context(), store.Query{Token: info.ID, Tokens: true})
+		snap, err := f.Storage.Read(t.Context(), store.Query{Token: info.ID, Tokens: true})
 		require.NoError(t, err)
 		require.Equal(t, sha256.Sum256([]byte(plain)), snap.Token.Hash)
 		stored, err := json.Marshal(snap)
@@ -40,7 +40,7 @@ func TestVault_IssueToken(t *testing.T) {
 		f := newFixture(t)
 		seen := map[string]bool{}
 		for range 20 {
-			token := f.issue(t, "acme").Reveal()
+			token := f.MustIssue(t, "acme").Reveal()
 			require.False(t, seen[token] || seen[tokenID(t, bundle.NewValue(token))])
 			seen[token], seen[tokenID(t, bundle.NewValue(token))] = true, true
 		}
@@ -59,8 +59,8 @@ func TestVault_Tokens(t *testing.T) {
 			ids = append(ids, info.ID)
 			time.Sleep(time.Second)
 		}
-		f.issue(t, "acme")
-		f.issue(t, "acme/web/pool-a")
+		f.MustIssue(t, "acme")
+		f.MustIssue(t, "acme/web/pool-a")
 		require.NoError(t, f.RevokeToken(vault.WithActor(ctx, "grace"), ids[1]))
 		revoked := time.Now().UTC().Truncate(time.Microsecond)
 		time.Sleep(2 * time.Hour)
@@ -86,10 +86,10 @@ func TestVault_RevokeToken(t *testing.T) {
 	t.Run("makes every process refuse the token immediately", func(t *testing.T) {
 		f := newFixture(t)
 		other := f.process(t)
-		f.put(t, "acme", "A", "one")
-		token, spared := f.issue(t, "acme"), f.issue(t, "acme")
-		f.values(t, token)
-		revision := other.bundle(t, token).Revision()
+		f.MustPut(t, "acme", "A", "one")
+		token, spared := f.MustIssue(t, "acme"), f.MustIssue(t, "acme")
+		f.Values(t, token)
+		revision := other.Bundle(t, token).Revision()
 
 		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, token)))
 		for _, process := range []*fixture{f, other, f.process(t)} {
@@ -98,39 +98,39 @@ func TestVault_RevokeToken(t *testing.T) {
 				requireReason(t, err, vault.TokenRevoked, "a revoked token receives neither a bundle nor ErrUnchanged")
 				require.Nil(t, b)
 			}
-			require.Equal(t, map[string]string{"A": "one"}, process.values(t, spared))
+			require.Equal(t, map[string]string{"A": "one"}, process.Values(t, spared))
 		}
-		require.Zero(t, f.log.errors()+other.log.errors(), "a refused token is not an error of the vault")
+		require.Zero(t, f.Log.Errors()+other.Log.Errors(), "a refused token is not an error of the vault")
 	})
 
 	t.Run("does nothing the second time", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		require.NoError(t, f.RevokeToken(vault.WithActor(t.Context(), "ada"), tokenID(t, token)))
 		before, err := f.Tokens(t.Context(), "acme")
 		require.NoError(t, err)
-		applies := f.storage.applies.Load()
+		applies := f.Storage.Applies.Load()
 		require.NoError(t, f.RevokeToken(vault.WithActor(t.Context(), "grace"), tokenID(t, token)))
 		after, err := f.Tokens(t.Context(), "acme")
 		require.NoError(t, err)
 		require.Equal(t, before, after, "the first revocation stays")
-		require.Equal(t, applies, f.storage.applies.Load())
+		require.Equal(t, applies, f.Storage.Applies.Load())
 	})
 
 	t.Run("returns ErrNotFound for an unknown token", func(t *testing.T) {
 		f := newFixture(t)
-		f.issue(t, "acme")
+		f.MustIssue(t, "acme")
 		_, never := wire.NewToken()
 		for _, id := range []string{never, "acme", "' OR 1=1 --"} {
 			require.ErrorIs(t, f.RevokeToken(t.Context(), id), vault.ErrNotFound, id)
 		}
-		calls := f.storage.calls()
+		calls := f.Storage.Calls()
 		for _, id := range []string{"", "a\x00b", "\xff", strings.Repeat("a", 1<<20)} {
 			err := f.RevokeToken(t.Context(), id)
 			require.ErrorIs(t, err, vault.ErrNotFound, "%.40q", id)
 			require.Less(t, len(err.Error()), 600)
 		}
-		require.Equal(t, calls, f.storage.calls(), "an invalid id is not looked up")
+		require.Equal(t, calls, f.Storage.Calls(), "an invalid id is not looked up")
 	})
 }
 
@@ -138,11 +138,11 @@ func TestTokens_Refusal(t *testing.T) {
 	t.Run("expires a token at its exact time", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "one")
+			f.MustPut(t, "acme", "A", "one")
 			end := soon()
-			token := f.issue(t, "acme", vault.TokenOptions{Expires: end})
+			token := f.MustIssue(t, "acme", vault.TokenOptions{Expires: end})
 			time.Sleep(time.Until(end) - 1)
-			revision := f.bundle(t, token).Revision()
+			revision := f.Bundle(t, token).Revision()
 			time.Sleep(time.Nanosecond)
 			for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: revision}} {
 				_, err := f.Bootstrap(t.Context(), token, req)
@@ -156,15 +156,15 @@ func TestTokens_Refusal(t *testing.T) {
 
 	t.Run("reports the reason", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		good := f.issue(t, "acme").Reveal()
+		f.MustPut(t, "acme", "A", "one")
+		good := f.MustIssue(t, "acme").Reveal()
 		stranger, _ := wire.NewToken()
 		typo := func(i int) string {
 			b := []byte(good)
 			b[i] = map[bool]byte{true: 'b', false: 'a'}[b[i] == 'a']
 			return string(b)
 		}
-		calls := f.storage.calls()
+		calls := f.Storage.Calls()
 		for token, reason := range map[string]vault.TokenReason{
 			"":                       vault.TokenMissing,
 			typo(4):                  vault.TokenMalformed,
@@ -184,7 +184,7 @@ func TestTokens_Refusal(t *testing.T) {
 			require.NotContains(t, err.Error(), good[4:59])
 			require.Less(t, len(err.Error()), 200)
 		}
-		require.Equal(t, calls, f.storage.calls(), "a malformed token is refused without reading the storage")
+		require.Equal(t, calls, f.Storage.Calls(), "a malformed token is refused without reading the storage")
 
 		_, err := f.Bootstrap(t.Context(), bundle.NewValue(stranger), nil)
 		requireReason(t, err, vault.TokenUnknown, "it was never issued")
@@ -204,10 +204,10 @@ func withID(token, id string) string {
 func TestTokens_Scope(t *testing.T) {
 	f := newFixture(t)
 	for _, scope := range []string{"acme", "acme/web", "acme/web/pool-a", "globex"} {
-		f.put(t, scope, "WHERE", scope)
+		f.MustPut(t, scope, "WHERE", scope)
 	}
 	for _, scope := range []string{"acme", "acme/web", "acme/web/pool-a", "globex"} {
-		b := f.bundle(t, f.issue(t, scope))
+		b := f.Bundle(t, f.MustIssue(t, scope))
 		require.Equal(t, map[string]string{"WHERE": scope}, reveal(b))
 		require.Equal(t, scope, b.Meta().Scope)
 	}
@@ -228,7 +228,7 @@ func TestTokenOptions(t *testing.T) {
 		_, _, err := f.IssueToken(t.Context(), "acme", &opts)
 		require.ErrorIs(t, err, vault.ErrInvalid, about)
 	}
-	require.Zero(t, f.storage.calls())
+	require.Zero(t, f.Storage.Calls())
 }
 
 func TestVault_Token(t *testing.T) {
@@ -238,7 +238,7 @@ func TestVault_Token(t *testing.T) {
 	info, err := f.Token(t.Context(), issued.ID)
 	require.NoError(t, err)
 	require.Equal(t, issued, info)
-	f.bundle(t, token)
+	f.Bundle(t, token)
 	info, err = f.Token(t.Context(), issued.ID)
 	require.NoError(t, err)
 	require.False(t, info.LastUsed.IsZero(), "pending uses are stored first")

@@ -25,14 +25,14 @@ func TestUses(t *testing.T) {
 	t.Run("are shown by the next read", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "INHERITED", "x")
-			f.put(t, "acme", "SHADOWED", "x")
-			f.put(t, "acme", "HIDDEN", "x")
-			f.put(t, "acme", "EXPIRED", "x", vault.PutOptions{Expires: time.Now().Add(time.Second)})
-			f.put(t, "acme/web", "SHADOWED", "y")
+			f.MustPut(t, "acme", "INHERITED", "x")
+			f.MustPut(t, "acme", "SHADOWED", "x")
+			f.MustPut(t, "acme", "HIDDEN", "x")
+			f.MustPut(t, "acme", "EXPIRED", "x", vault.PutOptions{Expires: time.Now().Add(time.Second)})
+			f.MustPut(t, "acme/web", "SHADOWED", "y")
 			_, err := f.Hide(t.Context(), "acme/web", "HIDDEN")
 			require.NoError(t, err)
-			token := f.issue(t, "acme/web")
+			token := f.MustIssue(t, "acme/web")
 			time.Sleep(time.Minute)
 			f.use(t, token, "runner-7", "192.0.2.7")
 			at := time.Now().UTC().Truncate(time.Microsecond)
@@ -63,9 +63,9 @@ func TestUses(t *testing.T) {
 	t.Run("count an unchanged poll for the token only", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "x")
-			token := f.issue(t, "acme")
-			revision := f.bundle(t, token).Revision()
+			f.MustPut(t, "acme", "A", "x")
+			token := f.MustIssue(t, "acme")
+			revision := f.Bundle(t, token).Revision()
 			first := time.Now().UTC().Truncate(time.Microsecond)
 			time.Sleep(time.Hour)
 			_, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
@@ -81,7 +81,7 @@ func TestUses(t *testing.T) {
 
 	t.Run("exclude a refused token", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, token)))
 		_, err := f.Bootstrap(t.Context(), token, &vault.BootstrapRequest{Runner: "thief"})
 		requireReason(t, err, vault.TokenRevoked, "it is revoked")
@@ -93,16 +93,16 @@ func TestUses(t *testing.T) {
 
 	t.Run("are shared by all versions and forgotten by Delete", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
-		f.put(t, "acme", "A", "one")
+		token := f.MustIssue(t, "acme")
+		f.MustPut(t, "acme", "A", "one")
 		f.use(t, token, "", "")
-		f.put(t, "acme", "A", "two")
+		f.MustPut(t, "acme", "A", "two")
 		history, err := f.History(t.Context(), "acme", "A")
 		require.NoError(t, err)
 		require.NotZero(t, history[0].LastUsed)
 		require.Equal(t, history[0].LastUsed, history[1].LastUsed)
 		require.NoError(t, f.Delete(t.Context(), "acme", "A"))
-		require.Zero(t, f.put(t, "acme", "A", "three").LastUsed)
+		require.Zero(t, f.MustPut(t, "acme", "A", "three").LastUsed)
 		info, err := f.Info(t.Context(), "acme", "A")
 		require.NoError(t, err)
 		require.Zero(t, info.LastUsed)
@@ -111,29 +111,29 @@ func TestUses(t *testing.T) {
 	t.Run("are stored every ten seconds whatever the load", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "x")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "x")
+			token := f.MustIssue(t, "acme")
 			for range 10_000 { // a hundred seconds
 				f.use(t, token, "", "")
 				time.Sleep(10 * time.Millisecond)
 			}
-			require.LessOrEqual(t, f.storage.touches.Load(), int64(10))
-			require.GreaterOrEqual(t, f.storage.touches.Load(), int64(9))
+			require.LessOrEqual(t, f.Storage.Touches.Load(), int64(10))
+			require.GreaterOrEqual(t, f.Storage.Touches.Load(), int64(9))
 			require.NoError(t, f.Flush(t.Context()))
 			require.NoError(t, f.Flush(t.Context()))
-			require.LessOrEqual(t, f.storage.touches.Load(), int64(11), "nothing is stored twice")
-			require.LessOrEqual(t, f.storage.touched.Load(), int64(2*11), "only the latest use of the token and of the secret is stored")
+			require.LessOrEqual(t, f.Storage.Touches.Load(), int64(11), "nothing is stored twice")
+			require.LessOrEqual(t, f.Storage.Touched.Load(), int64(2*11), "only the latest use of the token and of the secret is stored")
 		})
 	})
 
 	t.Run("count a secret once for many tokens", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "x")
+		f.MustPut(t, "acme", "A", "x")
 		for range 20 {
-			f.use(t, f.issue(t, "acme"), "", "")
+			f.use(t, f.MustIssue(t, "acme"), "", "")
 		}
 		require.NoError(t, f.Flush(t.Context()))
-		require.EqualValues(t, 20+1, f.storage.touched.Load())
+		require.EqualValues(t, 20+1, f.Storage.Touched.Load())
 	})
 
 	t.Run("take bounded memory while storing fails", func(t *testing.T) {
@@ -149,8 +149,8 @@ func TestUses(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			other := f.process(t)
-			f.put(t, "acme", "A", "x")
-			token, later := f.issue(t, "acme"), f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "x")
+			token, later := f.MustIssue(t, "acme"), f.MustIssue(t, "acme")
 			f.use(t, token, "first", "")
 			time.Sleep(time.Second)
 			other.use(t, later, "", "")
@@ -172,21 +172,21 @@ func TestUses(t *testing.T) {
 	t.Run("are kept for the next attempt when storing fails", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "x")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "x")
+			token := f.MustIssue(t, "acme")
 			broken := errors.New("read-only database")
-			setError(&f.storage.failTouch, broken)
+			f.Storage.FailTouch.Set(broken)
 			f.use(t, token, "runner-7", "")
 			at := time.Now().UTC().Truncate(time.Microsecond)
 			require.ErrorIs(t, f.Flush(t.Context()), broken, "Flush returns the error")
 			time.Sleep(time.Minute)
 			f.use(t, token, "runner-8", "")
-			require.Contains(t, f.log.text(), "level=WARN")
+			require.Contains(t, f.Log.Text(), "level=WARN")
 			tokens, err := f.Tokens(t.Context(), "acme")
 			require.NoError(t, err, "a failed flush does not affect Tokens")
 			require.Zero(t, tokens[0].LastUsed)
 
-			setError(&f.storage.failTouch, nil)
+			f.Storage.FailTouch.Set(nil)
 			tokens, err = f.Tokens(t.Context(), "acme")
 			require.NoError(t, err)
 			require.Equal(t, at.Add(time.Minute), tokens[0].LastUsed, "they are kept until they can be stored")
@@ -198,8 +198,8 @@ func TestUses(t *testing.T) {
 func TestVault_Flush(t *testing.T) {
 	t.Run("returns the error of its context", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "x")
-		f.use(t, f.issue(t, "acme"), "", "")
+		f.MustPut(t, "acme", "A", "x")
+		f.use(t, f.MustIssue(t, "acme"), "", "")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, f.Flush(ctx), ctx.Err())

@@ -21,7 +21,7 @@ func TestWake_Latency(t *testing.T) {
 				woken := f.with(t, vault.Options{Wake: wake})
 				answered := woken.wait(t.Context(), token, revision, 50*time.Second)
 				time.Sleep(10*time.Second + 100*time.Millisecond) // between two polls
-				f.put(t, "acme", "A", "two")
+				f.MustPut(t, "acme", "A", "two")
 				wake <- struct{}{}
 				got := <-answered
 				require.NoError(t, got.err)
@@ -40,15 +40,15 @@ func TestWake(t *testing.T) {
 			woken := f.with(t, vault.Options{Wake: wake})
 			answered := woken.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(10*time.Second + 100*time.Millisecond)
-			reads, changes := woken.storage.reads.Load(), woken.storage.changes.Load()
+			reads, changes := woken.Storage.Reads.Load(), woken.Storage.Polls.Load()
 			for range 10 {
 				wake <- struct{}{}
 				synctest.Wait()
 			}
-			require.Equal(t, changes+10, woken.storage.changes.Load())
-			require.Equal(t, reads, woken.storage.reads.Load(), "no runner reads without a change")
+			require.Equal(t, changes+10, woken.Storage.Polls.Load())
+			require.Equal(t, reads, woken.Storage.Reads.Load(), "no runner reads without a change")
 			time.Sleep(time.Second)
-			require.InDelta(t, changes+14, woken.storage.changes.Load(), 1, "and the vault polls as before")
+			require.InDelta(t, changes+14, woken.Storage.Polls.Load(), 1, "and the vault polls as before")
 			require.ErrorIs(t, (<-answered).err, vault.ErrUnchanged)
 		})
 	})
@@ -59,7 +59,7 @@ func TestWake(t *testing.T) {
 			woken := f.with(t, vault.Options{Wake: make(chan struct{}, 1)})
 			answered := woken.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(10*time.Second + 100*time.Millisecond)
-			f.put(t, "acme", "A", "two")
+			f.MustPut(t, "acme", "A", "two")
 			got := <-answered
 			require.NoError(t, got.err)
 			require.LessOrEqual(t, got.took, 10*time.Second+100*time.Millisecond+poll)
@@ -74,10 +74,10 @@ func TestWake(t *testing.T) {
 			answered := woken.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(time.Second)
 			close(wake)
-			changes := woken.storage.changes.Load()
+			changes := woken.Storage.Polls.Load()
 			time.Sleep(10 * time.Second)
-			require.InDelta(t, 40, woken.storage.changes.Load()-changes, 1, "four polls a second, as without a channel")
-			f.put(t, "acme", "A", "two")
+			require.InDelta(t, 40, woken.Storage.Polls.Load()-changes, 1, "four polls a second, as without a channel")
+			f.MustPut(t, "acme", "A", "two")
 			got := <-answered
 			require.NoError(t, got.err)
 			require.LessOrEqual(t, got.took, 11*time.Second+poll)
@@ -92,7 +92,7 @@ func TestWake(t *testing.T) {
 			wake <- struct{}{}
 			time.Sleep(time.Hour)
 			require.Len(t, wake, 1)
-			require.Zero(t, woken.storage.changes.Load(), "an idle vault does not poll its storage")
+			require.Zero(t, woken.Storage.Polls.Load(), "an idle vault does not poll its storage")
 			answered := woken.wait(t.Context(), token, revision, time.Second)
 			synctest.Wait()
 			require.Empty(t, wake, "the first waiting runner receives the signal")
@@ -110,7 +110,7 @@ func TestWake(t *testing.T) {
 			long := woken.wait(t.Context(), token, revision, 50*time.Second)
 			require.ErrorIs(t, (<-short).err, vault.ErrUnchanged)
 			time.Sleep(time.Second + 100*time.Millisecond)
-			f.put(t, "acme", "A", "two")
+			f.MustPut(t, "acme", "A", "two")
 			wake <- struct{}{}
 			got := <-long
 			require.NoError(t, got.err)
@@ -124,16 +124,16 @@ func TestWake(t *testing.T) {
 			answered := f.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(time.Second)
 			var looks atomic.Int64
-			f.storage.onRead(func(q store.Query, _ *store.Snapshot) {
+			f.Storage.OnRead(func(q store.Query, _ *store.Snapshot) {
 				if q.Token != "" {
 					looks.Add(1)
 				}
 			})
-			f.process(t).issue(t, "acme/web/pool-a")
+			f.process(t).MustIssue(t, "acme/web/pool-a")
 			time.Sleep(time.Second)
 			require.Zero(t, looks.Load(), "issued elsewhere")
-			f.issue(t, "acme/web/pool-a")
-			f.issue(t, "acme/web/pool-b") // whose seal is new
+			f.MustIssue(t, "acme/web/pool-a")
+			f.MustIssue(t, "acme/web/pool-b") // whose seal is new
 			time.Sleep(time.Second)
 			require.Zero(t, looks.Load(), "issued here")
 			require.ErrorIs(t, (<-answered).err, vault.ErrUnchanged, "it affects no other runner")

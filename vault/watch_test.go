@@ -54,16 +54,16 @@ func (f *fixture) tryPut(t *testing.T, scope, name, value string) {
 // below it and the revision of that token's bundle.
 func begin(t *testing.T) (f *fixture, token bundle.Value, revision string) {
 	f = newFixture(t)
-	f.put(t, "acme", "A", "one")
-	f.put(t, "globex", "A", "one")
-	token = f.issue(t, "acme/web/pool-a")
-	return f, token, f.bundle(t, token).Revision()
+	f.MustPut(t, "acme", "A", "one")
+	f.MustPut(t, "globex", "A", "one")
+	token = f.MustIssue(t, "acme/web/pool-a")
+	return f, token, f.Bundle(t, token).Revision()
 }
 
 func TestWatch_LocalWrite(t *testing.T) {
 	for about, write := range map[string]func(t *testing.T, f *fixture) error{
-		"in its scope": func(t *testing.T, f *fixture) error { f.put(t, "acme/web/pool-a", "B", "two"); return nil },
-		"above":        func(t *testing.T, f *fixture) error { f.put(t, "acme", "A", "two"); return nil },
+		"in its scope": func(t *testing.T, f *fixture) error { f.MustPut(t, "acme/web/pool-a", "B", "two"); return nil },
+		"above":        func(t *testing.T, f *fixture) error { f.MustPut(t, "acme", "A", "two"); return nil },
 		"tombstone":    func(t *testing.T, f *fixture) error { _, err := f.Hide(t.Context(), "acme/web", "A"); return err },
 		"deletion":     func(t *testing.T, f *fixture) error { return f.Delete(t.Context(), "acme", "A") },
 	} {
@@ -89,7 +89,7 @@ func TestWatch_RemoteWrite(t *testing.T) {
 				f, token, revision := begin(t)
 				answered := f.wait(t.Context(), token, revision, 50*time.Second)
 				time.Sleep(after)
-				f.process(t).put(t, "acme/web", "A", "two")
+				f.process(t).MustPut(t, "acme/web", "A", "two")
 				got := <-answered
 				require.NoError(t, got.err)
 				require.Equal(t, map[string]string{"A": "two"}, reveal(got.b))
@@ -108,7 +108,7 @@ func TestWatch_FirstPoll(t *testing.T) {
 				f, token, revision := begin(t)
 				other := f.process(t)
 				looks := 0
-				f.storage.onRead(func(store.Query, *store.Snapshot) {
+				f.Storage.OnRead(func(store.Query, *store.Snapshot) {
 					if looks++; looks == n {
 						other.tryPut(t, "acme", "A", "two")
 					}
@@ -127,15 +127,15 @@ func TestWatch_Join(t *testing.T) {
 		t.Run(fmt.Sprintf("local=%t", local), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, token, revision := begin(t)
-				globex := f.issue(t, "globex")
-				polling := f.wait(t.Context(), globex, f.bundle(t, globex).Revision(), 50*time.Second)
+				globex := f.MustIssue(t, "globex")
+				polling := f.wait(t.Context(), globex, f.Bundle(t, globex).Revision(), 50*time.Second)
 				time.Sleep(time.Second)
 				writer := f
 				if !local {
 					writer = f.process(t)
 				}
 				var looks atomic.Int64
-				f.storage.onRead(func(store.Query, *store.Snapshot) {
+				f.Storage.OnRead(func(store.Query, *store.Snapshot) {
 					if looks.Add(1) == 1 {
 						writer.tryPut(t, "acme", "A", "two")
 						time.Sleep(2 * poll) // the poll has seen the change before there was a waiter to wake
@@ -163,7 +163,7 @@ func TestWatch(t *testing.T) {
 			<-ended[2]
 			<-ended[0]
 			require.Equal(t, 1, vault.Waiting(f.Vault))
-			f.put(t, "acme", "A", "two")
+			f.MustPut(t, "acme", "A", "two")
 			<-ended[1]
 			require.Zero(t, vault.Waiting(f.Vault))
 		})
@@ -172,10 +172,10 @@ func TestWatch(t *testing.T) {
 	t.Run("ends a wait when the token expires", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.put(t, "acme", "A", "one")
+			f.MustPut(t, "acme", "A", "one")
 			end := time.Now().Add(20 * time.Second).UTC().Truncate(time.Microsecond)
-			token := f.issue(t, "acme", vault.TokenOptions{Expires: end})
-			got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), 50*time.Second)
+			token := f.MustIssue(t, "acme", vault.TokenOptions{Expires: end})
+			got := <-f.wait(t.Context(), token, f.Bundle(t, token).Revision(), 50*time.Second)
 			requireReason(t, got.err, vault.TokenExpired, "expired while it waited")
 			require.WithinDuration(t, end, time.Now(), 0)
 		})
@@ -197,35 +197,35 @@ func TestWatch(t *testing.T) {
 				require.ErrorIs(t, got.err, reason)
 				require.Equal(t, time.Second, got.took)
 			}
-			f.process(t).put(t, "acme", "A", "two")
+			f.process(t).MustPut(t, "acme", "A", "two")
 			got := <-spared
 			require.NoError(t, got.err, "the other runner continues to wait, and polling continues")
 			require.LessOrEqual(t, got.took, time.Second+poll)
-			require.Zero(t, f.log.errors(), "a canceled request is not logged as an error")
+			require.Zero(t, f.Log.Errors(), "a canceled request is not logged as an error")
 		})
 	})
 
 	t.Run("polls once for many waiters", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, token, revision := begin(t)
-			tokens := []bundle.Value{token, f.issue(t, "acme"), f.issue(t, "globex")}
-			revisions := []string{revision, f.bundle(t, tokens[1]).Revision(), f.bundle(t, tokens[2]).Revision()}
+			tokens := []bundle.Value{token, f.MustIssue(t, "acme"), f.MustIssue(t, "globex")}
+			revisions := []string{revision, f.Bundle(t, tokens[1]).Revision(), f.Bundle(t, tokens[2]).Revision()}
 			var waiting []<-chan answer
 			for i := range 1000 {
 				waiting = append(waiting, f.wait(t.Context(), tokens[i%3], revisions[i%3], 30*time.Second))
 			}
 			other := f.process(t)
-			other.put(t, "globex", "A", "one") // which opens the data keys
+			other.MustPut(t, "globex", "A", "one") // which opens the data keys
 			time.Sleep(time.Second)
-			reads, changes, unwraps := f.storage.reads.Load(), f.storage.changes.Load(), f.kek.Unwraps()
+			reads, changes, unwraps := f.Storage.Reads.Load(), f.Storage.Polls.Load(), f.KEK.Unwraps()
 			time.Sleep(20 * time.Second)
-			require.InDelta(t, 80, f.storage.changes.Load()-changes, 1, "four polls a second, however many runners wait")
-			require.Equal(t, reads, f.storage.reads.Load(), "while nothing changes, waiters read nothing")
+			require.InDelta(t, 80, f.Storage.Polls.Load()-changes, 1, "four polls a second, however many runners wait")
+			require.Equal(t, reads, f.Storage.Reads.Load(), "while nothing changes, waiters read nothing")
 
-			other.put(t, "globex", "A", "two")
+			other.MustPut(t, "globex", "A", "two")
 			time.Sleep(poll)
 			// Each reads the seals, its bundle, and at most the head of the audit chain.
-			require.LessOrEqual(t, f.storage.reads.Load()-reads, int64(3*334), "a change wakes only the runners that it affects")
+			require.LessOrEqual(t, f.Storage.Reads.Load()-reads, int64(3*334), "a change wakes only the runners that it affects")
 			unchanged := 0
 			for _, answered := range waiting {
 				if got := <-answered; errors.Is(got.err, vault.ErrUnchanged) {
@@ -237,7 +237,7 @@ func TestWatch(t *testing.T) {
 				}
 			}
 			require.Equal(t, 667, unchanged)
-			require.Equal(t, unwraps, f.kek.Unwraps(), "neither waiting nor a delivery under a cached key calls the key service")
+			require.Equal(t, unwraps, f.KEK.Unwraps(), "neither waiting nor a delivery under a cached key calls the key service")
 		})
 	})
 
@@ -251,11 +251,11 @@ func TestWatch(t *testing.T) {
 			synctest.Wait()
 			answered := f.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(10*time.Second + time.Millisecond)
-			f.process(t).put(t, "acme", "A", "two")
+			f.process(t).MustPut(t, "acme", "A", "two")
 			got := <-answered
 			require.NoError(t, got.err)
 			require.LessOrEqual(t, got.took, 10*time.Second+time.Millisecond+poll)
-			require.LessOrEqual(t, f.storage.changes.Load(), int64(50), "short waits do not add polls")
+			require.LessOrEqual(t, f.Storage.Polls.Load(), int64(50), "short waits do not add polls")
 		})
 	})
 
@@ -266,7 +266,7 @@ func TestWatch(t *testing.T) {
 				got := <-f.wait(t.Context(), token, revision, 100*time.Millisecond)
 				require.ErrorIs(t, got.err, vault.ErrUnchanged)
 			}
-			require.LessOrEqual(t, f.storage.changes.Load(), int64(41), "four polls a second, for ten seconds")
+			require.LessOrEqual(t, f.Storage.Polls.Load(), int64(41), "four polls a second, for ten seconds")
 		})
 	})
 
@@ -274,12 +274,12 @@ func TestWatch(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, token, revision := begin(t)
 			<-f.wait(t.Context(), token, revision, time.Second)
-			calls := f.storage.calls()
+			calls := f.Storage.Calls()
 			time.Sleep(time.Hour)
-			require.Equal(t, calls, f.storage.calls())
+			require.Equal(t, calls, f.Storage.Calls())
 
-			f.process(t).put(t, "acme", "B", "two")
-			got := <-f.wait(t.Context(), token, f.bundle(t, token).Revision(), time.Second)
+			f.process(t).MustPut(t, "acme", "B", "two")
+			got := <-f.wait(t.Context(), token, f.Bundle(t, token).Revision(), time.Second)
 			require.ErrorIs(t, got.err, vault.ErrUnchanged, "an earlier write does not end the wait")
 			require.Equal(t, time.Second, got.took)
 		})
@@ -288,22 +288,22 @@ func TestWatch(t *testing.T) {
 	t.Run("reports a rollback to waiters", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, token, _ := begin(t)
-			before, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
+			before, err := f.Storage.Read(t.Context(), store.Query{Scope: "acme"})
 			require.NoError(t, err)
-			f.put(t, "acme", "A", "two")
-			f.put(t, "acme", "A", "one")
-			revision := f.bundle(t, token).Revision()
+			f.MustPut(t, "acme", "A", "two")
+			f.MustPut(t, "acme", "A", "one")
+			revision := f.Bundle(t, token).Revision()
 			answered := f.wait(t.Context(), token, revision, 50*time.Second)
 			time.Sleep(time.Second)
-			after, err := f.storage.Read(t.Context(), store.Query{Scope: "acme"})
+			after, err := f.Storage.Read(t.Context(), store.Query{Scope: "acme"})
 			require.NoError(t, err)
-			require.NoError(t, f.storage.Apply(t.Context(), &store.Change{Seals: []store.SealChange{
+			require.NoError(t, f.Storage.Apply(t.Context(), &store.Change{Seals: []store.SealChange{
 				{Scope: "acme", Old: after.Path[0].Seal, New: before.Path[0].Seal},
 			}}))
 			got := <-answered
 			require.ErrorIs(t, got.err, vault.ErrRollback)
 			require.NotErrorIs(t, got.err, keyring.ErrTampered, "an old seal is genuine")
-			require.Positive(t, f.log.errors())
+			require.Positive(t, f.Log.Errors())
 		})
 	})
 
@@ -311,18 +311,18 @@ func TestWatch(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &brittle{Store: memstore.New()}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
-			f.put(t, "acme", "A", "one")
-			token := f.issue(t, "acme")
+			f.MustPut(t, "acme", "A", "one")
+			token := f.MustIssue(t, "acme")
 			b, err := f.Bootstrap(t.Context(), token, nil)
 			require.NoError(t, err)
 			answered := f.wait(t.Context(), token, b.Revision(), 50*time.Second)
 			storage.broken.Store(true)
 			time.Sleep(10 * time.Second)
 			storage.broken.Store(false)
-			require.Contains(t, f.log.text(), "the storage panicked")
-			require.NotContains(t, f.log.text(), "may hold a secret")
-			other := newFixtureOver(t, storage, f.kek) // whose writes only the poll finds
-			other.put(t, "acme", "A", "two")
+			require.Contains(t, f.Log.Text(), "the storage panicked")
+			require.NotContains(t, f.Log.Text(), "may hold a secret")
+			other := newFixtureOver(t, storage, f.KEK) // whose writes only the poll finds
+			other.MustPut(t, "acme", "A", "two")
 			got := <-answered
 			require.NoError(t, got.err)
 			require.Equal(t, "two", reveal(got.b)["A"])

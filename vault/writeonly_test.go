@@ -245,24 +245,27 @@ func TestWriteOnly_Output(t *testing.T) {
 		require.Contains(t, calls, method.Name, "there is no call of this method; add one")
 	}
 	for about, trouble := range map[string]func(t *testing.T, f *fixture) context.Context{
-		"all well":     func(t *testing.T, f *fixture) context.Context { return t.Context() },
-		"storage down": func(t *testing.T, f *fixture) context.Context { f.storage.fail(errors.New("down")); return t.Context() },
+		"all well": func(t *testing.T, f *fixture) context.Context { return t.Context() },
+		"storage down": func(t *testing.T, f *fixture) context.Context {
+			f.Storage.Down.Set(errors.New("down"))
+			return t.Context()
+		},
 		"uses lost": func(t *testing.T, f *fixture) context.Context {
-			setError(&f.storage.failTouch, errors.New("down"))
+			f.Storage.FailTouch.Set(errors.New("down"))
 			return t.Context()
 		},
 		"key service down": func(t *testing.T, f *fixture) context.Context {
-			f.kek.Break(keyring.ErrUnavailable)
+			f.KEK.Break(keyring.ErrUnavailable)
 			return t.Context()
 		},
-		"access denied": func(t *testing.T, f *fixture) context.Context { f.kek.Break(keyring.ErrDenied); return t.Context() },
+		"access denied": func(t *testing.T, f *fixture) context.Context { f.KEK.Break(keyring.ErrDenied); return t.Context() },
 		"context canceled": func(t *testing.T, f *fixture) context.Context {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			return ctx
 		},
 		"tampered": func(t *testing.T, f *fixture) context.Context {
-			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+			f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					snap.Path[0].Secrets[i].Message[80] ^= 1
 				}
@@ -272,7 +275,7 @@ func TestWriteOnly_Output(t *testing.T) {
 		"forged": func(t *testing.T, f *fixture) context.Context {
 			// A genuine seal over a value that cannot be decrypted.
 			key := f.dataKey(t, "acme")
-			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+			f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					spoil(t, key, &snap.Path[0].Secrets[i])
 				}
@@ -285,7 +288,7 @@ func TestWriteOnly_Output(t *testing.T) {
 		"not a value": func(t *testing.T, f *fixture) context.Context {
 			// A genuine row that bundle.New rejects.
 			key := f.dataKey(t, "acme")
-			f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+			f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					snap.Path[0].Secrets[i].Delivery = "pigeon"
 				}
@@ -300,11 +303,11 @@ func TestWriteOnly_Output(t *testing.T) {
 			// In a bubble, RotateDataKeys takes no second for its new key to be younger.
 			synctest.Test(t, func(t *testing.T) {
 				warm := newFixture(t)
-				warm.put(t, "acme", "A", canaryOld)
-				warm.put(t, "acme", "A", canaryTenant)
-				warm.put(t, "acme/web", "B", canaryWeb)
-				token := warm.issue(t, "acme/web")
-				for _, f := range []*fixture{warm, newFixtureOver(t, warm.storage.Store, warm.kek)} {
+				warm.MustPut(t, "acme", "A", canaryOld)
+				warm.MustPut(t, "acme", "A", canaryTenant)
+				warm.MustPut(t, "acme/web", "B", canaryWeb)
+				token := warm.MustIssue(t, "acme/web")
+				for _, f := range []*fixture{warm, newFixtureOver(t, warm.Storage.Store, warm.KEK)} {
 					ctx := trouble(t, f)
 					var out []any
 					for _, name := range slices.Sorted(maps.Keys(calls)) {
@@ -319,8 +322,8 @@ func TestWriteOnly_Output(t *testing.T) {
 						}
 						requireNoSecret(t, text, token, "a result")
 					}
-					requireNoSecret(t, f.log.text(), token, "the log")
-					f.kek.Break(nil)
+					requireNoSecret(t, f.Log.Text(), token, "the log")
+					f.KEK.Break(nil)
 				}
 			})
 		})
@@ -330,7 +333,7 @@ func TestWriteOnly_Output(t *testing.T) {
 // ask sends requests to the handlers and returns the responses, without the body of
 // a 200.
 func (f *fixture) ask(ctx context.Context, token bundle.Value) []any {
-	h := vaulthttp.Runners(f.Vault, &vaulthttp.Options{Logger: f.log.logger()})
+	h := vaulthttp.Runners(f.Vault, &vaulthttp.Options{Logger: f.Log.Logger()})
 	ready := httptest.NewRecorder()
 	vaulthttp.Ready(f.Vault, nil).ServeHTTP(ready, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
 	out := []any{ready.Header(), ready.Body.String()}
@@ -359,8 +362,8 @@ func requireNoSecret(t *testing.T, text string, token bundle.Value, where string
 func TestVault_Format(t *testing.T) {
 	kek := keyringtest.NewFake("kek")
 	f := newFixtureOver(t, memstore.New(), kek)
-	f.put(t, "acme", "A", canaryTenant)
-	token := f.issue(t, "acme")
-	f.bundle(t, token)
+	f.MustPut(t, "acme", "A", canaryTenant)
+	token := f.MustIssue(t, "acme")
+	f.Bundle(t, token)
 	requireNoSecret(t, fmt.Sprintf("%+v %#v", f.Vault, f.Vault), token, "the vault itself")
 }

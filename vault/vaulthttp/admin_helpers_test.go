@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/internal/vaultfixture"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
@@ -37,11 +37,7 @@ func newAdmin(t testing.TB) *admin {
 
 func newAdminOver(t testing.TB, s store.Store, change func(*vault.Options)) *admin {
 	t.Helper()
-	a := &admin{fixture: &fixture{storage: &spy{Store: s}, kek: keyringtest.NewFake("kek"), log: &logbook{}}}
-	keys, err := keyring.New(a.kek, nil)
-	require.NoError(t, err)
 	opts := &vault.Options{
-		Logger:       a.log.logger(),
 		Integrations: []vault.Integration{{Name: "github", Scope: "acme", Provider: mints{"GITHUB_TOKEN", mintedCanary}}},
 		Required: []vault.Required{
 			{Scope: "acme", Name: "GITHUB_TOKEN", Kind: "github"},
@@ -51,13 +47,12 @@ func newAdminOver(t testing.TB, s store.Store, change func(*vault.Options)) *adm
 	if change != nil {
 		change(opts)
 	}
-	a.Vault, err = vault.New(t.Context(), a.storage, keys, opts)
-	require.NoError(t, err)
+	a := &admin{fixture: &fixture{vaultfixture.Over(t, s, keyringtest.NewFake("kek"), opts)}}
 	a.who = func(*http.Request) (vaulthttp.Actor, error) {
 		return vaulthttp.Actor{Name: "alice", Scopes: []string{vaulthttp.AllScopes}}, nil
 	}
 	authorize := func(r *http.Request) (vaulthttp.Actor, error) { return a.who(r) }
-	a.handler = vaulthttp.Admin(a.Vault, authorize, &vaulthttp.AdminOptions{Logger: a.log.logger()})
+	a.handler = vaulthttp.Admin(a.Vault, authorize, &vaulthttp.AdminOptions{Logger: a.Log.Logger()})
 	return a
 }
 
@@ -145,10 +140,10 @@ func serve(h http.Handler, r *http.Request) *reply {
 // requireUnchanged fails the test if do stored anything.
 func (a *admin) requireUnchanged(t testing.TB, why string, do func()) {
 	t.Helper()
-	before, _, err := a.storage.Store.Changes(t.Context(), 0)
+	before, _, err := a.Storage.Store.Changes(t.Context(), 0)
 	require.NoError(t, err)
 	do()
-	after, _, err := a.storage.Store.Changes(t.Context(), 0)
+	after, _, err := a.Storage.Store.Changes(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, before, after, why)
 }

@@ -60,8 +60,8 @@ func TestAdmin_Secrets(t *testing.T) {
 		second := decode[secretJSON](t, a.do(t, "PUT", one, `{"value":"sk-ant-the-other-value-0123456789"}`), 200)
 		require.Equal(t, int64(2), second.Version)
 		require.Equal(t, "file", second.Delivery, "omitted settings stay")
-		token := a.issue(t, "acme/web/pool-a")
-		require.Equal(t, "sk-ant-the-other-value-0123456789", a.values(t, token)["ANTHROPIC_API_KEY"])
+		token := a.MustIssue(t, "acme/web/pool-a")
+		require.Equal(t, "sk-ant-the-other-value-0123456789", a.Values(t, token)["ANTHROPIC_API_KEY"])
 
 		versions := decode[struct{ Versions []secretJSON }](t, a.do(t, "GET", "/v1/secrets/ANTHROPIC_API_KEY/versions?scope=acme/web", ""), 200).Versions
 		require.Len(t, versions, 2)
@@ -71,10 +71,10 @@ func TestAdmin_Secrets(t *testing.T) {
 		back := a.do(t, "POST", "/v1/secrets/ANTHROPIC_API_KEY/activate?scope=acme/web", `{"version":1}`)
 		require.Equal(t, int64(1), decode[secretJSON](t, back, 200).Version)
 		require.Equal(t, `"1"`, back.header.Get("ETag"))
-		require.Equal(t, "sk-ant-the-first-value-0123456789", a.values(t, token)["ANTHROPIC_API_KEY"])
+		require.Equal(t, "sk-ant-the-first-value-0123456789", a.Values(t, token)["ANTHROPIC_API_KEY"])
 
 		require.True(t, decode[secretJSON](t, a.do(t, "POST", "/v1/secrets/ANTHROPIC_API_KEY/hide?scope=acme/web", ""), 200).Hidden)
-		require.NotContains(t, a.values(t, token), "ANTHROPIC_API_KEY")
+		require.NotContains(t, a.Values(t, token), "ANTHROPIC_API_KEY")
 		shown := decode[secretJSON](t, a.do(t, "GET", one, ""), 200)
 		require.True(t, shown.Hidden && shown.Active)
 
@@ -111,7 +111,7 @@ func TestAdmin_Tokens(t *testing.T) {
 		require.Equal(t, got.Info, tokenJSON{
 			ID: tokenID(t, bundle.NewValue(got.Token)), Scope: "acme/web", Label: "pool a", Author: "alice", ExpiresAt: end, Waived: []string{"ANTHROPIC_API_KEY"},
 		})
-		require.NotNil(t, a.bundle(t, bundle.NewValue(got.Token)), "the token works")
+		require.NotNil(t, a.Bundle(t, bundle.NewValue(got.Token)), "the token works")
 
 		path := "/v1/tokens/" + got.Info.ID
 		require.Equal(t, got.Info, decode[tokenJSON](t, a.do(t, "GET", path, ""), 200))
@@ -125,7 +125,7 @@ func TestAdmin_Tokens(t *testing.T) {
 		ends := decode[tokenJSON](t, a.do(t, "GET", path, ""), 200).RevokedAt
 		require.WithinDuration(t, time.Now().Add(time.Minute), ends, 10*time.Second, "the old one ends after the overlap")
 		for _, token := range []string{got.Token, next.Token} {
-			require.NotNil(t, a.bundle(t, bundle.NewValue(token)), "both work meanwhile")
+			require.NotNil(t, a.Bundle(t, bundle.NewValue(token)), "both work meanwhile")
 		}
 
 		require.Equal(t, 204, a.do(t, "POST", path+"/revoke", `{}`).status)
@@ -141,7 +141,7 @@ func TestAdmin_Tokens(t *testing.T) {
 
 	t.Run("does not tell a token outside the actor's scopes from an unknown one", func(t *testing.T) {
 		a := newAdmin(t)
-		id := tokenID(t, a.issue(t, "acme/web"))
+		id := tokenID(t, a.MustIssue(t, "acme/web"))
 		a.who = func(*http.Request) (vaulthttp.Actor, error) {
 			return vaulthttp.Actor{Scopes: []string{"acme/api", "other"}}, nil
 		}
@@ -164,7 +164,7 @@ func TestAdmin_Tokens(t *testing.T) {
 
 func TestAdmin_Scope(t *testing.T) {
 	a := newAdmin(t)
-	a.bundle(t, a.issue(t, "acme/web")) // mints
+	a.Bundle(t, a.MustIssue(t, "acme/web")) // mints
 	integrations := decode[struct {
 		Integrations []struct {
 			Name, Scope, Problem string
@@ -201,13 +201,13 @@ func TestAdmin_Conditions(t *testing.T) {
 		require.Equal(t, 200, a.do(t, "PUT", one, `{"value":"2"}`, "If-Match", `"1"`).status)
 		requireRefusal(t, a.do(t, "PUT", one, `{"value":"3"}`, "If-Match", `"1"`), 412, "the secret is at version 2; version 1 was expected", "version 2 must not be lost")
 		requireRefusal(t, a.do(t, "PUT", "/v1/secrets/B?scope=acme", `{"value":"3"}`, "If-Match", `"1"`), 412, "the secret does not exist", "there is no version")
-		require.Equal(t, "2", a.values(t, a.issue(t, "acme"))["A"])
+		require.Equal(t, "2", a.Values(t, a.MustIssue(t, "acme"))["A"])
 	})
 
 	t.Run("refuses a condition that it would ignore", func(t *testing.T) {
 		a := newAdmin(t)
-		a.put(t, "acme", "A", "1")
-		id := tokenID(t, a.issue(t, "acme"))
+		a.MustPut(t, "acme", "A", "1")
+		id := tokenID(t, a.MustIssue(t, "acme"))
 		a.requireUnchanged(t, "nothing is written under an unsupported condition", func() {
 			for _, headers := range [][]string{
 				{"If-Match", `*`}, {"If-Match", `W/"1"`}, {"If-Match", `"1", "2"`}, {"If-Match", `"1"`, "If-Match", `"1"`}, {"If-Match", `1`},
@@ -228,7 +228,7 @@ func TestAdmin_Conditions(t *testing.T) {
 
 	t.Run("lets one of several concurrent writes win", func(t *testing.T) {
 		a := newAdmin(t)
-		a.put(t, "acme", "A", "0")
+		a.MustPut(t, "acme", "A", "0")
 		var won atomic.Int64
 		var group sync.WaitGroup
 		for i := range 8 {
@@ -327,9 +327,9 @@ func TestAdmin_Authorize(t *testing.T) {
 		} {
 			t.Run(about, func(t *testing.T) {
 				a := newAdmin(t)
-				id := tokenID(t, a.issue(t, "acme"))
+				id := tokenID(t, a.MustIssue(t, "acme"))
 				a.who = func(*http.Request) (vaulthttp.Actor, error) { return row.actor, row.err }
-				before := a.storage.calls()
+				before := a.Storage.Calls()
 				for _, route := range vaulthttp.AdminRoutes() {
 					target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
 					got := a.do(t, route.Method, target+"?scope=acme", `{"value":"1"}`)
@@ -337,21 +337,21 @@ func TestAdmin_Authorize(t *testing.T) {
 					require.NotContains(t, string(got.body), clue)
 					require.Equal(t, row.status == 401, got.header.Get("WWW-Authenticate") != "")
 				}
-				require.Equal(t, before, a.storage.calls(), "the storage was not used")
-				require.NotContains(t, a.log.text(), clue, "authorize's errors are not logged")
+				require.Equal(t, before, a.Storage.Calls(), "the storage was not used")
+				require.NotContains(t, a.Log.Text(), clue, "authorize's errors are not logged")
 			})
 		}
 		t.Run("behind a proxy", func(t *testing.T) {
 			a := newAdmin(t)
 			refuse := func(*http.Request) (vaulthttp.Actor, error) { return vaulthttp.Actor{}, errors.New(clue) }
 			a.handler = vaulthttp.Admin(a.Vault, refuse, &vaulthttp.AdminOptions{
-				Logger:     a.log.logger(),
+				Logger:     a.Log.Logger(),
 				RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Real-IP") },
 			})
 			require.Equal(t, 401, a.do(t, "GET", "/v1/secrets?scope=acme", "", "X-Real-IP", "198.51.100.9").status)
-			require.Contains(t, a.log.text(), "address=198.51.100.9", "the log has the client's address, not the proxy's")
+			require.Contains(t, a.Log.Text(), "address=198.51.100.9", "the log has the client's address, not the proxy's")
 			require.Equal(t, 401, a.do(t, "GET", "/v1/secrets?scope=acme", "", "X-Real-IP", strings.Repeat("9", 257)).status)
-			require.NotContains(t, a.log.text(), "9999", "an invalid address is omitted")
+			require.NotContains(t, a.Log.Text(), "9999", "an invalid address is omitted")
 		})
 		t.Run("no authorize", func(t *testing.T) {
 			a := newAdmin(t)
@@ -383,7 +383,7 @@ func TestAdmin_TLS(t *testing.T) {
 	require.NotNil(t, secure.TLS)
 	require.Equal(t, 200, a.send(t, secure).status)
 	who := a.who
-	a.handler = vaulthttp.Admin(a.Vault, who, &vaulthttp.AdminOptions{AllowPlaintext: true, Logger: a.log.logger()})
+	a.handler = vaulthttp.Admin(a.Vault, who, &vaulthttp.AdminOptions{AllowPlaintext: true, Logger: a.Log.Logger()})
 	require.Equal(t, 200, a.send(t, remotely(t, "GET", "/v1/secrets?scope=acme")).status, "a proxy may terminate TLS")
 }
 
@@ -393,11 +393,11 @@ func TestAdmin_Failures(t *testing.T) {
 		trouble func(a *admin)
 		status  int
 	}{
-		"storage down":     {func(a *admin) { a.storage.fail(errors.New(clue)) }, 503},
-		"key service down": {func(a *admin) { a.kek.Break(keyring.ErrUnavailable) }, 503},
-		"access denied":    {func(a *admin) { a.kek.Break(keyring.ErrDenied) }, 503},
+		"storage down":     {func(a *admin) { a.Storage.Down.Set(errors.New(clue)) }, 503},
+		"key service down": {func(a *admin) { a.KEK.Break(keyring.ErrUnavailable) }, 503},
+		"access denied":    {func(a *admin) { a.KEK.Break(keyring.ErrDenied) }, 503},
 		"tampered": {func(a *admin) {
-			a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+			a.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 				for i := range snap.Path[0].Secrets {
 					snap.Path[0].Secrets[i].Kind = clue
 				}
@@ -406,15 +406,15 @@ func TestAdmin_Failures(t *testing.T) {
 	} {
 		t.Run(about, func(t *testing.T) {
 			warm := newAdmin(t)
-			warm.put(t, "acme", "A", "1")
-			id := tokenID(t, warm.issue(t, "acme"))
-			a := newAdminOver(t, warm.storage.Store, nil) // without keys in memory
-			a.kek = warm.kek
-			keys, err := keyring.New(a.kek, nil)
+			warm.MustPut(t, "acme", "A", "1")
+			id := tokenID(t, warm.MustIssue(t, "acme"))
+			a := newAdminOver(t, warm.Storage.Store, nil) // without keys in memory
+			a.KEK = warm.KEK
+			keys, err := keyring.New(a.KEK, nil)
 			require.NoError(t, err)
-			a.Vault, err = vault.New(t.Context(), a.storage, keys, &vault.Options{Logger: a.log.logger()})
+			a.Vault, err = vault.New(t.Context(), a.Storage, keys, &vault.Options{Logger: a.Log.Logger()})
 			require.NoError(t, err)
-			a.handler = vaulthttp.Admin(a.Vault, a.who, &vaulthttp.AdminOptions{Logger: a.log.logger()})
+			a.handler = vaulthttp.Admin(a.Vault, a.who, &vaulthttp.AdminOptions{Logger: a.Log.Logger()})
 			row.trouble(a)
 			for _, route := range vaulthttp.AdminRoutes() {
 				target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
@@ -430,7 +430,7 @@ func TestAdmin_Failures(t *testing.T) {
 					require.Positive(t, seconds)
 				}
 			}
-			require.Positive(t, a.log.errors(), "the log has the cause")
+			require.Positive(t, a.Log.Errors(), "the log has the cause")
 		})
 	}
 }
@@ -485,7 +485,7 @@ func TestAdmin_Mounted(t *testing.T) {
 
 	t.Run("gives authorize the request of the outer mux", func(t *testing.T) {
 		a := newAdmin(t)
-		a.put(t, "acme", "A", "1")
+		a.MustPut(t, "acme", "A", "1")
 		a.who = func(r *http.Request) (vaulthttp.Actor, error) {
 			return vaulthttp.Actor{Name: r.PathValue("tenant"), Scopes: []string{r.PathValue("tenant")}}, nil
 		}

@@ -50,7 +50,7 @@ func newChain(t *testing.T, n int) (*admin, *chained) {
 	c := &chained{Store: memstore.New()}
 	a := newAdminOver(t, c, nil)
 	for i := range n {
-		a.put(t, "acme", fmt.Sprintf("S%d", i+1), "x")
+		a.MustPut(t, "acme", fmt.Sprintf("S%d", i+1), "x")
 	}
 	return a, c
 }
@@ -116,7 +116,7 @@ func TestAudit_Page(t *testing.T) {
 		dropped, err := a.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
 		require.NoError(t, err)
 		require.Equal(t, int64(6), dropped)
-		a.put(t, "acme", "LATER", "x")
+		a.MustPut(t, "acme", "LATER", "x")
 		page := decode[auditJSON](t, a.do(t, "GET", "/v1/audit?tenant=acme", ""), 200)
 		require.Equal(t, int64(8), page.Entries[0].Seq)
 		require.Equal(t, "audit.trim", page.Entries[1].Action)
@@ -148,7 +148,7 @@ func TestAudit_Verify(t *testing.T) {
 	require.Equal(t, int64(5), head.Seq)
 	require.Len(t, head.MAC, 64)
 	since := fmt.Sprintf(`{"since_seq":%d,"since_mac":"%s"}`, head.Seq, head.MAC)
-	a.put(t, "acme", "MORE", "x")
+	a.MustPut(t, "acme", "MORE", "x")
 	require.Equal(t, int64(6), decode[verifiedJSON](t, a.do(t, "POST", target, since), 200).Seq)
 
 	c.spoil = func(rows []store.AuditRow) []store.AuditRow { return rows[:4] }
@@ -156,7 +156,7 @@ func TestAudit_Verify(t *testing.T) {
 	requireRefusal(t, a.do(t, "POST", target, since), 500, "the chain ends before entry 5", "a head kept elsewhere reveals it")
 	c.spoil = func(rows []store.AuditRow) []store.AuditRow { rows[2].Entry[20] ^= 1; return rows }
 	requireRefusal(t, a.do(t, "POST", target, ""), 500, "entry 3 was modified", "the response says where")
-	require.Contains(t, a.log.text(), "an audit chain is broken")
+	require.Contains(t, a.Log.Text(), "an audit chain is broken")
 	c.spoil = nil
 	empty := decode[verifiedJSON](t, a.do(t, "POST", "/v1/audit/verify?tenant=other", ""), 200)
 	require.Equal(t, verifiedJSON{Tenant: "other", Intact: true, MAC: fmt.Sprintf("%064d", 0)}, empty)

@@ -27,17 +27,6 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// fifty stores fifty secrets over the three scopes of a path, and returns a
-// token for the last.
-func (f *fixture) fifty(t testing.TB) bundle.Value {
-	t.Helper()
-	for i := range 50 {
-		scope := []string{"acme", "acme/web", "acme/web/pool-a"}[i%3]
-		f.put(t, scope, fmt.Sprintf("SECRET_%02d", i), fmt.Sprintf("%0256d", i))
-	}
-	return f.issue(t, "acme/web/pool-a")
-}
-
 // BenchmarkRunners measures requests for a bundle of fifty secrets of 256 bytes
 // over HTTP/1.1 on loopback, without TLS: new, with its audit entry, and unchanged.
 // The client repeats the same bytes on open connections and discards the responses,
@@ -46,8 +35,8 @@ func BenchmarkRunners(b *testing.B) {
 	for name, open := range map[string]func(testing.TB) store.Store{"memory": openMemory, "SQLite": openFile, "PostgreSQL": openServer} {
 		b.Run(name, func(b *testing.B) {
 			f := newFixtureOver(b, open(b), keyringtest.NewFake("kek"))
-			token := f.fifty(b)
-			revision := f.bundle(b, token).Revision()
+			token := f.Fifty(b)
+			revision := f.Bundle(b, token).Revision()
 			unlimited := vaulthttp.Limit{PerSecond: -1}
 			server := httptest.NewServer(vaulthttp.Runners(f.Vault, &vaulthttp.Options{
 				TokenLimit: unlimited, AddressLimit: unlimited, Logger: slog.New(slog.DiscardHandler),

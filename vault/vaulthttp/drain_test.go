@@ -60,7 +60,7 @@ func TestDrain(t *testing.T) {
 		requireProblem(t, w, 503, wire.UnavailableProblem, "")
 		require.Equal(t, 304, get(t.Context(), runners, path, token, "If-None-Match", tag).Code, "a request that would not wait is served")
 		require.Equal(t, 200, poll(`"other"`).Code, "a runner that needs a bundle gets it")
-		require.NotContains(t, f.log.text(), "level=ERROR", "a shutdown is not a failure")
+		require.NotContains(t, f.Log.Text(), "level=ERROR", "a shutdown is not a failure")
 		require.Equal(t, 200, healthOf(t, vaulthttp.Health(), "GET").status, "the process is alive")
 	})
 }
@@ -92,7 +92,7 @@ func TestDrain_Start(t *testing.T) {
 		r.Header.Set("Authorization", "Bearer "+token.Reveal())
 		r.Header.Set("If-None-Match", `"`+revision+`"`)
 		r.Header.Set("Prefer", "wait=50")
-		before := f.storage.calls()
+		before := f.Storage.Calls()
 		status := make(chan int, 1)
 		go func() {
 			res, err := server.Client().Do(r)
@@ -103,7 +103,7 @@ func TestDrain_Start(t *testing.T) {
 			defer res.Body.Close()
 			status <- res.StatusCode
 		}()
-		require.Eventually(t, func() bool { return f.storage.calls() > before+3 }, 10*time.Second, 10*time.Millisecond, "the runner waits: the storage is polled for changes")
+		require.Eventually(t, func() bool { return f.Storage.Calls() > before+3 }, 10*time.Second, 10*time.Millisecond, "the runner waits: the storage is polled for changes")
 		began := time.Now()
 		drain.Start(t.Context(), 0)
 		require.NoError(t, server.Config.Shutdown(t.Context()))

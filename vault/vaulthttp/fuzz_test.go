@@ -86,7 +86,7 @@ func FuzzAdmin_Body(f *testing.F) {
 	f.Add(uint(2), []byte(`null`))
 	f.Fuzz(func(t *testing.T, which uint, body []byte) {
 		a := newAdmin(t)
-		token, id := a.issue(t, "acme"), tokenID(t, a.issue(t, "acme"))
+		token, id := a.MustIssue(t, "acme"), tokenID(t, a.MustIssue(t, "acme"))
 		target := targets[which%uint(len(targets))]
 		r, err := http.NewRequestWithContext(t.Context(), target[0], strings.ReplaceAll(target[1], "{id}", id), bytes.NewReader(body))
 		require.NoError(t, err)
@@ -94,7 +94,7 @@ func FuzzAdmin_Body(f *testing.F) {
 		r.Header.Set("Content-Type", "application/json")
 		requireSound(t, r, serve(a.handler, r))
 		// Every accepted write can be delivered.
-		require.NotNil(t, a.bundle(t, token))
+		require.NotNil(t, a.Bundle(t, token))
 	})
 }
 
@@ -112,7 +112,7 @@ func FuzzRunners_Request(f *testing.F) {
 	a, tokens := leaky(f, nil)
 	unlimited := vaulthttp.Limit{PerSecond: -1} // all requests come from one address
 	handler := vaulthttp.Runners(a.Vault, &vaulthttp.Options{
-		Logger: a.log.logger(), TokenLimit: unlimited, AddressLimit: unlimited, FailureLimit: unlimited,
+		Logger: a.Log.Logger(), TokenLimit: unlimited, AddressLimit: unlimited, FailureLimit: unlimited,
 	})
 	for _, headers := range []string{
 		"Authorization: Bearer " + tokens[0], "Authorization: bearer  " + tokens[0] + " ", "Authorization: Bearer rnt_x", "Authorization: Basic eDp5", "",

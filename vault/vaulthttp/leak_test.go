@@ -54,15 +54,15 @@ func leaky(t testing.TB, change func(*vault.Options)) (*admin, []string) {
 	t.Helper()
 	a := newAdminOver(t, memstore.New(), change)
 	for _, name := range []string{"A", "B", "C"} {
-		a.put(t, "acme", name, leakCanaries[0])
-		a.put(t, "acme", name, leakCanaries[1])
+		a.MustPut(t, "acme", name, leakCanaries[0])
+		a.MustPut(t, "acme", name, leakCanaries[1])
 	}
-	a.put(t, "acme", "QUOTED", leakCanaries[3])
-	a.put(t, "acme", "HIDDEN", leakCanaries[2])
+	a.MustPut(t, "acme", "QUOTED", leakCanaries[3])
+	a.MustPut(t, "acme", "HIDDEN", leakCanaries[2])
 	_, err := a.Hide(t.Context(), "acme", "HIDDEN")
 	require.NoError(t, err)
-	tokens := []string{a.issue(t, "acme").Reveal(), a.issue(t, "acme").Reveal(), a.issue(t, "acme").Reveal()}
-	a.bundle(t, bundle.NewValue(tokens[0]))
+	tokens := []string{a.MustIssue(t, "acme").Reveal(), a.MustIssue(t, "acme").Reveal(), a.MustIssue(t, "acme").Reveal()}
+	a.Bundle(t, bundle.NewValue(tokens[0]))
 	return a, tokens
 }
 
@@ -97,11 +97,11 @@ func TestLeak(t *testing.T) {
 				}
 			}
 		}
-		requireNoLeak(t, a.log.text(), "the log")
+		requireNoLeak(t, a.Log.Text(), "the log")
 		for _, token := range tokens {
 			secret := token[4+12:] // the part after the id
 			require.NotContains(t, all.String(), secret, "no other response has a token")
-			require.NotContains(t, a.log.text(), secret, "neither does the log")
+			require.NotContains(t, a.Log.Text(), secret, "neither does the log")
 		}
 		for _, status := range []int{200, 201, 204, 400, 404, 413} {
 			require.True(t, statuses[status], "a response had status %d", status)
@@ -110,11 +110,11 @@ func TestLeak(t *testing.T) {
 
 	t.Run("shows no value in failures", func(t *testing.T) {
 		for about, trouble := range map[string]func(*admin){
-			"storage down":     func(a *admin) { a.storage.fail(errors.New("down")) },
-			"key service down": func(a *admin) { a.kek.Break(keyring.ErrUnavailable) },
+			"storage down":     func(a *admin) { a.Storage.Down.Set(errors.New("down")) },
+			"key service down": func(a *admin) { a.KEK.Break(keyring.ErrUnavailable) },
 			"forbidden":        func(a *admin) { a.who = func(*http.Request) (vaulthttp.Actor, error) { return vaulthttp.Actor{}, nil } },
 			"tampered": func(a *admin) {
-				a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+				a.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 					for i := range snap.Path[0].Secrets {
 						if row := &snap.Path[0].Secrets[i]; len(row.Message) > 80 {
 							row.Message[80] ^= 1
@@ -123,7 +123,7 @@ func TestLeak(t *testing.T) {
 				})
 			},
 			"shortened": func(a *admin) {
-				a.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+				a.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 					for i := range snap.Path[0].Secrets {
 						row := &snap.Path[0].Secrets[i]
 						row.Preview = row.Preview[:min(len(row.Preview), 40)]
@@ -143,7 +143,7 @@ func TestLeak(t *testing.T) {
 						requireNoLeak(t, string(a.do(t, route.Method, target, body).body), route.Method+" "+target)
 					}
 				}
-				requireNoLeak(t, a.log.text(), "the log")
+				requireNoLeak(t, a.Log.Text(), "the log")
 			})
 		}
 	})

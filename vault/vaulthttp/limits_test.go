@@ -33,7 +33,7 @@ func newAsks(t *testing.T, opts vaulthttp.Options) *asks {
 	s.admin = newAdminOver(t, memstore.New(), func(o *vault.Options) {
 		o.Integrations = nil
 	})
-	opts.Logger = s.log.logger()
+	opts.Logger = s.Log.Logger()
 	opts.Limited = func(by vaulthttp.LimitKind) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func TestLimiter_Token(t *testing.T) {
 	t.Run("bounds the requests of each token", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{TokenLimit: vaulthttp.Limit{PerSecond: 0.5, Burst: 3}})
-			token, other := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
+			token, other := s.MustIssue(t, "acme").Reveal(), s.MustIssue(t, "acme").Reveal()
 			for range 3 {
 				require.Equal(t, 200, s.ask(t, nat, token).status, "a burst is admitted")
 			}
@@ -104,13 +104,13 @@ func TestLimiter_Address(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{AddressLimit: vaulthttp.Limit{PerSecond: 1, Burst: 5}})
 			for range 5 {
-				require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
+				require.Equal(t, 200, s.ask(t, nat, s.MustIssue(t, "acme").Reveal()).status)
 			}
-			wait := requireHeldOff(t, s.ask(t, nat, s.issue(t, "acme").Reveal()), "address", "each address is limited, with any token")
+			wait := requireHeldOff(t, s.ask(t, nat, s.MustIssue(t, "acme").Reveal()), "address", "each address is limited, with any token")
 			require.Equal(t, map[vaulthttp.LimitKind]int{vaulthttp.LimitedByAddress: 1}, s.limited, "refusals are counted")
-			require.Equal(t, 200, s.ask(t, "203.0.113.8:1", s.issue(t, "acme").Reveal()).status, "its neighbor is not affected")
+			require.Equal(t, 200, s.ask(t, "203.0.113.8:1", s.MustIssue(t, "acme").Reveal()).status, "its neighbor is not affected")
 			time.Sleep(wait)
-			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status)
+			require.Equal(t, 200, s.ask(t, nat, s.MustIssue(t, "acme").Reveal()).status)
 		})
 	})
 
@@ -135,7 +135,7 @@ func TestLimiter_Address(t *testing.T) {
 					AddressLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 1},
 					RemoteAddr:   func(*http.Request) string { return addr },
 				})
-				token := s.issue(t, "acme").Reveal()
+				token := s.MustIssue(t, "acme").Reveal()
 				require.Equal(t, 200, s.ask(t, nat, token).status)
 				addr = row.other
 				require.Equal(t, row.same, s.ask(t, nat, token).status == 429, "%q and %q", row.one, row.other)
@@ -148,17 +148,17 @@ func TestLimiter_Failures(t *testing.T) {
 	t.Run("holds off new tokens from an address, but no accepted ones", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.1, Burst: 5}})
-			good, fresh := s.issue(t, "acme").Reveal(), s.issue(t, "acme").Reveal()
+			good, fresh := s.MustIssue(t, "acme").Reveal(), s.MustIssue(t, "acme").Reveal()
 			require.Equal(t, 200, s.ask(t, nat, good).status)
 			guess := func() string { token, _ := wire.NewToken(); return token }
 			for i, token := range []string{"", "rnt_short", guess(), guess(), guess()} {
 				require.Equal(t, 401, s.ask(t, nat, token).status, "guess %d", i)
 			}
-			before := s.storage.calls()
+			before := s.Storage.Calls()
 			wait := requireHeldOff(t, s.ask(t, nat, guess()), "failures", "the address has too many failures")
 			requireHeldOff(t, s.ask(t, nat, ""), "failures", "a missing token counts too")
 			requireHeldOff(t, s.ask(t, nat, fresh), "failures", "a token that is new here could be a guess")
-			require.Equal(t, before, s.storage.calls(), "refused requests do not use the storage")
+			require.Equal(t, before, s.Storage.Calls(), "refused requests do not use the storage")
 			require.Equal(t, 200, s.ask(t, nat, good).status, "a runner with an accepted token is not affected")
 			require.Equal(t, 200, s.ask(t, "198.51.100.1:1", fresh).status, "other addresses are not affected")
 			time.Sleep(wait)
@@ -170,15 +170,15 @@ func TestLimiter_Failures(t *testing.T) {
 	t.Run("does not count a token that has expired or was revoked", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 2}, TokenLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 10}})
-			revoked := s.issue(t, "acme")
+			revoked := s.MustIssue(t, "acme")
 			require.NoError(t, s.RevokeToken(t.Context(), tokenID(t, revoked)))
-			expired := s.issue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
+			expired := s.MustIssue(t, "acme", vault.TokenOptions{Expires: time.Now().Add(time.Minute)})
 			time.Sleep(time.Hour)
 			for range 5 {
 				require.Equal(t, 401, s.ask(t, nat, revoked.Reveal()).status)
 				require.Equal(t, 401, s.ask(t, nat, expired.Reveal()).status)
 			}
-			require.Equal(t, 200, s.ask(t, nat, s.issue(t, "acme").Reveal()).status, "runners with ended tokens do not block others")
+			require.Equal(t, 200, s.ask(t, nat, s.MustIssue(t, "acme").Reveal()).status, "runners with ended tokens do not block others")
 			for range 5 {
 				s.ask(t, nat, revoked.Reveal())
 			}
@@ -200,9 +200,9 @@ func TestLimiter_Failures(t *testing.T) {
 				statuses[s.ask(t, nat, "rnt_guess").status]++
 			}
 			require.Equal(t, map[int]int{401: 100, 429: 900}, statuses, "ten a second in the long run")
-			lines := strings.Count(s.log.text(), "\n")
+			lines := strings.Count(s.Log.Text(), "\n")
 			require.Less(t, lines, 200, "the log is not flooded")
-			require.Contains(t, s.log.text(), "omitted=", "it reports the number of omitted lines")
+			require.Contains(t, s.Log.Text(), "omitted=", "it reports the number of omitted lines")
 			require.Equal(t, 4_900, s.limited[vaulthttp.LimitedByFailures], "metrics are exact")
 		})
 	})
@@ -214,7 +214,7 @@ func TestLimiter(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{
 				TokenLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3}, AddressLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3},
 			})
-			token := s.issue(t, "acme").Reveal()
+			token := s.MustIssue(t, "acme").Reveal()
 			etag := s.ask(t, nat, token).header.Get("ETag")
 			for range 100 {
 				require.Equal(t, 304, s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50").status, "a runner may wait forever")
@@ -222,7 +222,7 @@ func TestLimiter(t *testing.T) {
 			for i := range 100 {
 				go func() {
 					time.Sleep(time.Second)
-					s.put(t, "acme", "A", strconv.Itoa(i))
+					s.MustPut(t, "acme", "A", strconv.Itoa(i))
 				}()
 				got := s.ask(t, nat, token, "If-None-Match", etag, "Prefer", "wait=50")
 				require.Equal(t, 200, got.status, "it gets every change")
@@ -311,7 +311,7 @@ func TestLimit(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			none := vaulthttp.Limit{PerSecond: -1}
 			s := newAsks(t, vaulthttp.Options{TokenLimit: none, AddressLimit: none, FailureLimit: none})
-			token := s.issue(t, "acme").Reveal()
+			token := s.MustIssue(t, "acme").Reveal()
 			for range 2_000 {
 				require.Equal(t, 401, s.ask(t, nat, "").status)
 			}

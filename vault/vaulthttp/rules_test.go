@@ -18,7 +18,7 @@ import (
 func TestRules_Scope(t *testing.T) {
 	t.Run("refuses an invalid scope without using the storage", func(t *testing.T) {
 		a := newAdmin(t)
-		before := a.storage.calls()
+		before := a.Storage.Calls()
 		for _, scope := range []string{
 			"", "/", "acme/", "/acme", "acme//web", ".", "..", "acme/..", "acme/../other", "acme/./web", "../acme",
 			"acme%2Fweb", "acme%252Fweb", "%2e%2e", "acme\\web", "acme web", "ACME", "Acme", "acme\x00", "acme\n", "acme;web", "*",
@@ -36,7 +36,7 @@ func TestRules_Scope(t *testing.T) {
 				requireRefusal(t, a.do(t, route.Method, target, `{}`), 400, "", fmt.Sprintf("scope %.40q of %s %s", scope, route.Method, route.Path))
 			}
 		}
-		require.Equal(t, before, a.storage.calls(), "the storage was not used")
+		require.Equal(t, before, a.Storage.Calls(), "the storage was not used")
 		requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme/web", ""), 400, "The tenant is not one", "a chain belongs to a tenant")
 	})
 }
@@ -64,7 +64,7 @@ func TestRules_Query(t *testing.T) {
 func TestRules_Path(t *testing.T) {
 	t.Run("accepts one spelling only", func(t *testing.T) {
 		a := newAdmin(t)
-		a.put(t, "acme", "A", "1")
+		a.MustPut(t, "acme", "A", "1")
 		for target, status := range map[string]int{
 			"/":                                         404,
 			"/v1":                                       404,
@@ -129,8 +129,8 @@ func TestRules_Path(t *testing.T) {
 
 	t.Run("refuses a token in the URL", func(t *testing.T) {
 		a := newAdmin(t)
-		token := a.issue(t, "acme").Reveal()
-		before := a.log.text()
+		token := a.MustIssue(t, "acme").Reveal()
+		before := a.Log.Text()
 		for _, target := range []string{
 			"/v1/tokens/" + token, "/v1/tokens/" + token + "/x", "/v1/secrets/" + token + "?scope=acme", "/v1/secrets?scope=" + token,
 			"/v1/secrets?scope=acme&x=" + strings.Replace(token, "_", "%5F", 1),
@@ -139,7 +139,7 @@ func TestRules_Path(t *testing.T) {
 			requireRefusal(t, got, 400, "The request has a token in its URL", "URLs are logged")
 			require.NotContains(t, string(got.body), token)
 		}
-		require.NotContains(t, strings.TrimPrefix(a.log.text(), before), token)
+		require.NotContains(t, strings.TrimPrefix(a.Log.Text(), before), token)
 	})
 
 	t.Run("finds no token under an invalid id", func(t *testing.T) {
@@ -153,9 +153,9 @@ func TestRules_Path(t *testing.T) {
 func TestRules_CrossSite(t *testing.T) {
 	t.Run("refuses changes from another site", func(t *testing.T) {
 		a := newAdmin(t)
-		a.put(t, "acme", "A", "1")
-		a.put(t, "acme", "A", "2")
-		id := tokenID(t, a.issue(t, "acme"))
+		a.MustPut(t, "acme", "A", "1")
+		a.MustPut(t, "acme", "A", "2")
+		id := tokenID(t, a.MustIssue(t, "acme"))
 		a.requireUnchanged(t, "a form of another site changes nothing", func() {
 			for _, route := range vaulthttp.AdminRoutes() {
 				if route.Method == "GET" {
@@ -197,8 +197,8 @@ func TestRules_CrossSite(t *testing.T) {
 
 	t.Run("changes nothing for GET and HEAD", func(t *testing.T) {
 		a := newAdmin(t)
-		a.put(t, "acme", "A", "1")
-		id := tokenID(t, a.issue(t, "acme"))
+		a.MustPut(t, "acme", "A", "1")
+		id := tokenID(t, a.MustIssue(t, "acme"))
 		a.requireUnchanged(t, "GET and HEAD change nothing", func() {
 			for _, route := range vaulthttp.AdminRoutes() {
 				if route.Method != "GET" {
@@ -219,7 +219,7 @@ func TestRules_CrossSite(t *testing.T) {
 func TestRules_Body(t *testing.T) {
 	t.Run("refuses an invalid body without quoting values", func(t *testing.T) {
 		a := newAdmin(t)
-		a.put(t, "acme", "A", "1")
+		a.MustPut(t, "acme", "A", "1")
 		const clue = "clue-in-the-body"
 		a.requireUnchanged(t, "nothing is written", func() {
 			for body, want := range map[string]string{
@@ -293,7 +293,7 @@ func TestRules_Body(t *testing.T) {
 
 	t.Run("decodes values exactly", func(t *testing.T) {
 		a := newAdmin(t)
-		token := a.issue(t, "acme")
+		token := a.MustIssue(t, "acme")
 		for body, want := range map[string]string{
 			`{"value":""}`:                                  "",
 			`{"value":"\ud83d\ude00\u00e9"}`:                "😀é",
@@ -306,13 +306,13 @@ func TestRules_Body(t *testing.T) {
 			`{"value":"z","kind":null,"expires_at":null}`:   "z",
 		} {
 			require.Equal(t, 200, a.do(t, "PUT", "/v1/secrets/A?scope=acme", body).status, body)
-			require.Equal(t, want, a.values(t, token)["A"], body)
+			require.Equal(t, want, a.Values(t, token)["A"], body)
 		}
 	})
 
 	t.Run("refuses values and bodies over the limit", func(t *testing.T) {
 		a := newAdmin(t)
-		token := a.issue(t, "acme")
+		token := a.MustIssue(t, "acme")
 		longest := strings.Repeat(`\u0001`, vault.MaxValue)
 		require.Equal(t, 200, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"`+longest+`"}`).status, "the longest value fits with every byte escaped")
 		a.requireUnchanged(t, "nothing is written", func() {
@@ -338,7 +338,7 @@ func TestRules_Body(t *testing.T) {
 			if op.content["requestBody"] == nil {
 				continue
 			}
-			id := tokenID(t, a.issue(t, "acme"))
+			id := tokenID(t, a.MustIssue(t, "acme"))
 			target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(op.path)
 			for _, name := range op.names("query") {
 				target += "?" + name + "=acme"

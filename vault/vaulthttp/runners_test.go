@@ -29,7 +29,7 @@ func (f *fixture) handler(opts ...vaulthttp.Options) http.Handler {
 	if len(opts) > 0 {
 		o = opts[0]
 	}
-	o.Logger = f.log.logger()
+	o.Logger = f.Log.Logger()
 	return vaulthttp.Runners(f.Vault, &o)
 }
 
@@ -68,8 +68,8 @@ func TestRunners_Bundle(t *testing.T) {
 	t.Run("responds 200 with a new bundle", func(t *testing.T) {
 		f := newFixture(t)
 		end := soon()
-		f.put(t, "acme", "A", "<one> & \"two\"", vault.PutOptions{Kind: "anthropic", Expires: end})
-		token := f.issue(t, "acme/web", vault.TokenOptions{Expires: end, RotateBy: end})
+		f.MustPut(t, "acme", "A", "<one> & \"two\"", vault.PutOptions{Kind: "anthropic", Expires: end})
+		token := f.MustIssue(t, "acme/web", vault.TokenOptions{Expires: end, RotateBy: end})
 		w := get(t.Context(), f.handler(), path, token)
 		require.Equal(t, http.StatusOK, w.Code)
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
@@ -94,13 +94,13 @@ func TestRunners_Bundle(t *testing.T) {
 		b, err := wire.Decode(w.Body.Bytes(), "https://host")
 		require.NoError(t, err, "the client can decode it")
 		require.Equal(t, map[string]string{"A": "<one> & \"two\""}, reveal(b))
-		require.Equal(t, f.bundle(t, token).Revision(), b.Revision())
+		require.Equal(t, f.Bundle(t, token).Revision(), b.Revision())
 	})
 
 	t.Run("responds 304 for the current revision", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
+		f.MustPut(t, "acme", "A", "one")
+		token := f.MustIssue(t, "acme")
 		h := f.handler()
 		tag := get(t.Context(), h, path, token).Header().Get("ETag")
 		for _, header := range []string{tag, " " + tag + " ", "W/" + tag, tag + `, "other"`} {
@@ -114,7 +114,7 @@ func TestRunners_Bundle(t *testing.T) {
 			w := get(t.Context(), h, path, token, "If-None-Match", header)
 			require.Equal(t, http.StatusOK, w.Code, "%q: another revision gets the bundle", header)
 		}
-		f.put(t, "acme", "A", "two")
+		f.MustPut(t, "acme", "A", "two")
 		require.Equal(t, http.StatusOK, get(t.Context(), h, path, token, "If-None-Match", tag).Code)
 	})
 }
@@ -143,7 +143,7 @@ func TestRunners_Wait(t *testing.T) {
 				answered <- get(t.Context(), f.handler(), path, token, "If-None-Match", `"`+revision+`"`, "Prefer", "wait=50")
 			}()
 			time.Sleep(3 * time.Second)
-			f.put(t, "acme", "A", "two")
+			f.MustPut(t, "acme", "A", "two")
 			w := <-answered
 			require.Equal(t, http.StatusOK, w.Code, "a change ends the wait")
 			require.Equal(t, 3*time.Second, time.Since(start))
@@ -162,7 +162,7 @@ func TestRunners_Wait(t *testing.T) {
 			require.Equal(t, "5", w.Header().Get("Retry-After"))
 			require.Contains(t, w.Body.String(), "The platform ended the request", "the vault is not to blame")
 			requireProblem(t, w, http.StatusServiceUnavailable, wire.UnavailableProblem, "")
-			require.Zero(t, f.log.errors(), "this is not a failure of the vault")
+			require.Zero(t, f.Log.Errors(), "this is not a failure of the vault")
 		})
 	})
 }
@@ -170,9 +170,9 @@ func TestRunners_Wait(t *testing.T) {
 func TestRunners_Token(t *testing.T) {
 	t.Run("responds 401 with the reason", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", canaryTenant)
+		f.MustPut(t, "acme", "A", canaryTenant)
 		h := f.handler()
-		good, gone := f.issue(t, "acme"), f.issue(t, "acme")
+		good, gone := f.MustIssue(t, "acme"), f.MustIssue(t, "acme")
 		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, gone)))
 		never, _ := wire.NewToken()
 		tag := get(t.Context(), h, path, good).Header().Get("ETag")
@@ -198,13 +198,13 @@ func TestRunners_Token(t *testing.T) {
 		for _, authorization := range []string{"bearer " + good.Reveal(), "BEARER  " + good.Reveal() + " "} {
 			require.Equal(t, http.StatusOK, get(t.Context(), h, path, bundle.Value{}, "Authorization", authorization).Code, "the scheme is case-insensitive, and spaces are ignored")
 		}
-		require.Zero(t, f.log.errors(), "a refused token is not a failure of the vault")
+		require.Zero(t, f.Log.Errors(), "a refused token is not a failure of the vault")
 	})
 
 	t.Run("responds 401 after it has expired", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			token := f.issue(t, "acme", vault.TokenOptions{Expires: soon()})
+			token := f.MustIssue(t, "acme", vault.TokenOptions{Expires: soon()})
 			time.Sleep(2 * time.Hour)
 			requireProblem(t, get(t.Context(), f.handler(), path, token), http.StatusUnauthorized, wire.TokenProblem, "expired")
 		})
@@ -212,7 +212,7 @@ func TestRunners_Token(t *testing.T) {
 
 	t.Run("refuses a token in the URL even with a valid header", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		plain := token.Reveal()
 		for _, query := range []string{
 			"token=" + plain, "token=", "token", "t=" + plain, plain, "a=b&c=x" + plain, "runner=%72nt_" + plain[4:], "rnt%5F" + plain[4:] + "=1", "%74oken=x", "a=%zz&token=1",
@@ -222,14 +222,14 @@ func TestRunners_Token(t *testing.T) {
 			requireProblem(t, w, http.StatusBadRequest, wire.RequestProblem, "")
 		}
 		require.Equal(t, http.StatusOK, get(t.Context(), f.handler(), path+"?page=1&a=%zz", token).Code, "other queries are ignored")
-		require.NotContains(t, f.log.text(), plain[16:30])
+		require.NotContains(t, f.Log.Text(), plain[16:30])
 	})
 }
 
 func TestRunners_Request(t *testing.T) {
 	t.Run("serves a single path", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		for _, target := range []string{
 			"/", "/runners", "/runners/bootstrap/", "//runners/bootstrap", "/runners//bootstrap", "/runners/bootstrap/x", "/Runners/bootstrap",
 			"/api/runners/bootstrap", "/runners/x/../bootstrap", "/runners/bootstrap%2f", "/runners/bootstrap%00", "/runners/bootstrap/" + token.Reveal(),
@@ -248,7 +248,7 @@ func TestRunners_Request(t *testing.T) {
 
 	t.Run("serves GET only", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		for _, method := range []string{"HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "BREW"} {
 			r := httptest.NewRequest(http.MethodGet, path, nil)
 			r.Method = method
@@ -262,7 +262,7 @@ func TestRunners_Request(t *testing.T) {
 
 	t.Run("requires TLS except on loopback", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		arrived := func(addr net.Addr) context.Context {
 			return context.WithValue(t.Context(), http.LocalAddrContextKey, addr)
 		}
@@ -289,8 +289,8 @@ func TestRunners_Request(t *testing.T) {
 
 	t.Run("is served by plain and TLS servers", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", "one")
-		token := f.issue(t, "acme")
+		f.MustPut(t, "acme", "A", "one")
+		token := f.MustIssue(t, "acme")
 		plain := httptest.NewServer(f.handler())
 		defer plain.Close()
 		secure := httptest.NewTLSServer(f.handler())
@@ -313,7 +313,7 @@ func TestRunners_Request(t *testing.T) {
 
 	t.Run("validates the runner's name", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		for _, name := range []string{strings.Repeat("r", 129), "a\nb", "a\x00", "\xff", "a\tb", strings.Repeat("r", 1<<20)} {
 			w := get(t.Context(), f.handler(), path, token, "Satchel-Runner", name)
 			requireProblem(t, w, http.StatusBadRequest, wire.RequestProblem, "")
@@ -325,7 +325,7 @@ func TestRunners_Request(t *testing.T) {
 
 	t.Run("takes the address from the connection or RemoteAddr", func(t *testing.T) {
 		f := newFixture(t)
-		token := f.issue(t, "acme")
+		token := f.MustIssue(t, "acme")
 		forwarded := vaulthttp.Options{RemoteAddr: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }}
 		last := func() string {
 			tokens, err := f.Tokens(t.Context(), "acme")
@@ -347,8 +347,8 @@ func TestRunners_Request(t *testing.T) {
 func TestRunners_Failures(t *testing.T) {
 	t.Run("responds 503 with Retry-After during an outage", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", canaryTenant)
-		token := f.issue(t, "acme")
+		f.MustPut(t, "acme", "A", canaryTenant)
+		token := f.MustIssue(t, "acme")
 		cold := f.process(t)
 		check := func(h http.Handler) {
 			t.Helper()
@@ -357,22 +357,22 @@ func TestRunners_Failures(t *testing.T) {
 			require.NotContains(t, w.Body.String(), "secret detail")
 			requireProblem(t, w, http.StatusServiceUnavailable, wire.UnavailableProblem, "")
 		}
-		f.kek.Break(keyring.ErrUnavailable)
+		f.KEK.Break(keyring.ErrUnavailable)
 		check(cold.handler())
 		require.Equal(t, http.StatusOK, get(t.Context(), f.handler(), path, token).Code, "a warm vault serves")
-		require.Contains(t, cold.log.text(), "level=ERROR")
-		f.kek.Break(nil)
+		require.Contains(t, cold.Log.Text(), "level=ERROR")
+		f.KEK.Break(nil)
 
-		f.storage.fail(errors.New("secret detail: connection to 10.0.0.7 refused"))
+		f.Storage.Down.Set(errors.New("secret detail: connection to 10.0.0.7 refused"))
 		check(f.handler())
-		require.Contains(t, f.log.text(), "secret detail", "the log has the cause")
+		require.Contains(t, f.Log.Text(), "secret detail", "the log has the cause")
 	})
 
 	t.Run("responds 500 without detail to tampered rows", func(t *testing.T) {
 		f := newFixture(t)
-		f.put(t, "acme", "A", canaryTenant)
-		token := f.issue(t, "acme")
-		f.storage.onRead(func(_ store.Query, snap *store.Snapshot) {
+		f.MustPut(t, "acme", "A", canaryTenant)
+		token := f.MustIssue(t, "acme")
+		f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
 			for i := range snap.Path[0].Secrets {
 				snap.Path[0].Secrets[i].Kind = "edited"
 			}
@@ -389,8 +389,8 @@ func TestRunners_Failures(t *testing.T) {
 
 func FuzzRunners(f *testing.F) {
 	fix := newFixture(f)
-	fix.put(f, "acme", "A", canaryTenant)
-	token := fix.issue(f, "acme")
+	fix.MustPut(f, "acme", "A", canaryTenant)
+	token := fix.MustIssue(f, "acme")
 	tag := get(f.Context(), fix.handler(), path, token).Header().Get("ETag")
 	unlimited := vaulthttp.Limit{PerSecond: -1}
 	h := fix.handler(vaulthttp.Options{
