@@ -29,8 +29,8 @@ type Required struct {
 }
 
 // Readiness reports which of the secrets in [Options].Required the runners of scope
-// receive, and from where. It mints nothing and decrypts no stored secret; it
-// decrypts the secrets that integrations minted last, to read their names. The error is
+// receive, and from where. It mints nothing. It decrypts the secrets that integrations
+// minted last, to read their names, but no value that was put. The error is
 // [ErrInvalid] if scope is not valid, or one of the storage, key service and integrity
 // errors of the package comment.
 func (v *Vault) Readiness(ctx context.Context, scope string) (api.Readiness, error) {

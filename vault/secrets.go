@@ -19,8 +19,8 @@ type PutOptions struct {
 	// UTF-8 without control characters. Default: the kind of the active version.
 	Kind string
 	// Expires is the time at which the value expires; it must be in the future and
-	// before the year 10000. Default: never. If the value is already the active one:
-	// unchanged.
+	// before the year 10000. Default: never, or unchanged if the value is already the
+	// active one.
 	Expires time.Time
 	// Delivery is how jobs receive the value. Default: the delivery of the active
 	// version, or bundle.DeliverEnv.

@@ -211,15 +211,15 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 	if q.Token != "" {
 		scope = st.Token.Scope
 		if st.Token.ID != q.Token || CheckScope(scope) != nil {
-			return fmt.Errorf("%w: the row of a token", keyring.ErrTampered)
+			return fmt.Errorf("%w: the row of token %s has another id or an invalid scope", keyring.ErrTampered, clip(q.Token))
 		}
 	}
 	if !slices.EqualFunc(st.Path, store.Path(scope), func(s store.ScopeState, want string) bool { return s.Scope == want }) {
-		return fmt.Errorf("%w: the path of scope %s", keyring.ErrTampered, scope)
+		return fmt.Errorf("%w: the stored path of scope %s is incomplete or has other scopes", keyring.ErrTampered, scope)
 	}
 	for _, row := range st.Versions {
 		if row.Version > st.Last {
-			return fmt.Errorf("%w: the versions of secret %s go beyond its last", keyring.ErrTampered, row.Name)
+			return fmt.Errorf("%w: secret %s has a version above its highest version number", keyring.ErrTampered, row.Name)
 		}
 	}
 	for i := range st.Path {

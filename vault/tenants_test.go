@@ -119,10 +119,12 @@ func TestVault_Check(t *testing.T) {
 			other := keyringtest.NewFake("other")
 			both, err := keyring.New(other, &keyring.Options{Retired: []keyring.KEK{f.KEK}})
 			require.NoError(t, err)
-			v, err := vault.New(t.Context(), &fewApplies{Store: f.Storage.Store, left: 199}, both, &vault.Options{Logger: f.Log.Logger()})
+			storage := &mortal{Store: f.Storage.Store}
+			storage.die(199)
+			v, err := vault.New(t.Context(), storage, both, &vault.Options{Logger: f.Log.Logger()})
 			require.NoError(t, err)
 			_, err = v.Rewrap(t.Context())
-			require.ErrorIs(t, err, errDown)
+			require.ErrorIs(t, err, errKilled)
 
 			counted := newFixtureOver(t, f.Storage.Store, other)
 			require.ErrorIs(t, counted.Check(t.Context()), keyring.ErrNoKey, "the last tenant still needs the old key")
@@ -151,17 +153,4 @@ func TestCheckKeys(t *testing.T) {
 	_, err = vault.New(t.Context(), f.Storage.Store, keys, nil)
 	require.ErrorIs(t, err, keyring.ErrDenied, "New calls the key service")
 	require.ErrorIs(t, vault.CheckKeys(t.Context(), &noTenants{f.Storage}, keys), errDown)
-}
-
-// fewApplies is a storage that fails after some writes.
-type fewApplies struct {
-	store.Store
-	left int
-}
-
-func (s *fewApplies) Apply(ctx context.Context, c *store.Change) error {
-	if s.left--; s.left < 0 {
-		return errDown
-	}
-	return s.Store.Apply(ctx, c)
 }

@@ -40,14 +40,14 @@ const (
 
 var (
 	// ErrInvalid means that an argument, an option or the actor breaks a rule; the
-	// message names the rule. Nothing was written.
+	// message names the rule.
 	ErrInvalid = errors.New("invalid input")
 	// ErrNotFound means that the secret, version or token does not exist.
 	ErrNotFound = errors.New("not found")
 	// ErrConflict means that a write's condition does not hold, such as
 	// [PutOptions].IfVersion, or that the vault gave up after repeated conflicts
-	// with concurrent writes. Nothing was written; read the current state before
-	// you retry.
+	// with concurrent writes. The write was not stored; read the current state
+	// before you retry.
 	//
 	// It is not [store.ErrConflict]: with that error a store tells the vault that
 	// rows have changed since the vault read them, and the vault retries.
