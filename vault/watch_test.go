@@ -46,7 +46,7 @@ func (f *fixture) wait(ctx context.Context, token bundle.Value, revision string,
 // tryPut is put for goroutines other than the test's.
 func (f *fixture) tryPut(t *testing.T, scope, name, value string) {
 	if _, err := f.Put(t.Context(), scope, name, bundle.NewValue(value), nil); err != nil {
-		t.Errorf("putting while others wait: %v", err)
+		t.Errorf("putting during a wait: %v", err)
 	}
 }
 

@@ -242,7 +242,7 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 
 func TestWriteOnly_Output(t *testing.T) {
 	for method := range reflect.TypeFor[*vault.Vault]().Methods() {
-		require.Contains(t, calls, method.Name, "there is no call of this method; add one")
+		require.Contains(t, calls, method.Name, "calls has no entry for this method; add one")
 	}
 	for about, trouble := range map[string]func(t *testing.T, f *fixture) context.Context{
 		"all well": func(t *testing.T, f *fixture) context.Context { return t.Context() },
@@ -300,7 +300,7 @@ func TestWriteOnly_Output(t *testing.T) {
 		},
 	} {
 		t.Run(about, func(t *testing.T) {
-			// In a bubble, RotateDataKeys takes no second for its new key to be younger.
+			// In a bubble, the second that RotateDataKeys waits takes no time.
 			synctest.Test(t, func(t *testing.T) {
 				warm := newFixture(t)
 				warm.MustPut(t, "acme", "A", canaryOld)
