@@ -10,15 +10,15 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// dir is the private directory of one job. It is made when it is first needed.
+// dir is the private directory of one job. It is created on first use.
 type dir struct {
 	path string
 	root *os.Root
-	// files are the names of the secrets that have a file.
+	// files has the names of the secrets with a file.
 	files map[string]bool
 }
 
-// open makes the directory, in memory where the system has a place for that.
+// open creates the directory, in memory if the system has a place for that.
 func (d *dir) open() error {
 	if d.root != nil {
 		return nil
@@ -32,29 +32,29 @@ func (d *dir) open() error {
 		}
 		root, err := os.OpenRoot(path)
 		if err != nil {
-			return fmt.Errorf("making a private directory for the job: %w", errors.Join(err, os.Remove(path)))
+			return fmt.Errorf("creating a private directory for the job: %w", errors.Join(err, os.Remove(path)))
 		}
 		d.path, d.root, d.files = path, root, map[string]bool{}
 		return nil
 	}
-	return fmt.Errorf("making a private directory for the job: %w", errors.Join(errs...))
+	return fmt.Errorf("creating a private directory for the job: %w", errors.Join(errs...))
 }
 
-// file returns the path of the file of a secret.
+// file returns the path of a secret's file.
 func (d *dir) file(name string) string { return filepath.Join(d.path, name) }
 
-// write gives the secret's file its value: a reader sees the old one or the new
-// one, and never a part.
+// write writes the value to the secret's file atomically: a reader sees the old or
+// the new value.
 func (d *dir) write(s bundle.Secret) error {
 	if err := d.replace(s); err != nil {
-		return fmt.Errorf("writing the file of secret %s: %w", s.Name, err)
+		return fmt.Errorf("writing the file of the secret %s: %w", s.Name, err)
 	}
 	d.files[s.Name] = true
 	return nil
 }
 
 func (d *dir) replace(s bundle.Secret) error {
-	fresh := s.Name + ".new" // no name of a secret has a dot
+	fresh := s.Name + ".new" // names of secrets have no dots
 	if err := d.root.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -69,7 +69,7 @@ func (d *dir) replace(s bundle.Secret) error {
 	return d.root.Rename(fresh, s.Name)
 }
 
-// remove removes the directory and all that is in it.
+// remove removes the directory with its files.
 func (d *dir) remove() error {
 	if d.root == nil {
 		return nil

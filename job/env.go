@@ -15,18 +15,18 @@ import (
 	"github.com/satchelhq/satchel/internal/envnames"
 )
 
-// runnerToken finds what opens a platform's whole bundle.
+// runnerToken finds runner tokens, which give access to a platform's entire bundle.
 var runnerToken = regexp.MustCompile(`rnt_[0-9A-Za-z]{61}`)
 
 const runnerTokenVariable = "SATCHEL_RUNNER_TOKEN"
 
-// maxVariable is the longest "NAME=value" with the NUL at its end. It is that of
-// Linux, and holds everywhere, so that a job that runs here runs there.
+// maxVariable is the maximum length of "NAME=value" with its final NUL. It is the
+// limit of Linux and applies on every system, so that jobs stay portable.
 const maxVariable = 128 << 10
 
-// DefaultPassEnv returns the names of the variables that a [Job] gets of its
-// runner's, to be added to: PATH, HOME, LANG, TMPDIR, TERM, USER and TZ, and on
-// Windows what programs need there to start.
+// DefaultPassEnv returns the default of [Job.PassEnv], for programs that add to it:
+// PATH, HOME, LANG, TMPDIR, TERM, USER and TZ, and on Windows the variables that
+// programs need to start. The slice is new for each call.
 func DefaultPassEnv() []string {
 	names := []string{"PATH", "HOME", "LANG", "TMPDIR", "TERM", "USER", "TZ"}
 	if runtime.GOOS == "windows" {
@@ -38,7 +38,7 @@ func DefaultPassEnv() []string {
 // variable is one "NAME=value" of an environment.
 type variable struct{ name, value string }
 
-// environment is a set of variables. The last of a name wins.
+// environment is a set of variables. The last one set with a name wins.
 type environment []variable
 
 func (e *environment) set(name, value string) {
@@ -51,8 +51,8 @@ func (e *environment) set(name, value string) {
 	*e = append(*e, variable{name, value})
 }
 
-// lines returns the environment as exec takes it. It is never nil, which exec
-// would take for the environment of this process.
+// lines returns the environment for package exec. It is never nil, which exec would
+// replace with the environment of this process.
 func (e environment) lines() []string {
 	lines := make([]string, 0, len(e))
 	for _, v := range e {
@@ -61,12 +61,12 @@ func (e environment) lines() []string {
 	return lines
 }
 
-// plainEnvironment returns what the job gets besides its secrets.
+// plainEnvironment returns the job's variables that are not secrets.
 func (j *Job) plainEnvironment() (environment, error) {
 	var env environment
 	for _, name := range j.PassEnv {
 		if name == "" || strings.ContainsAny(name, "=\x00") {
-			return nil, invalid("PassEnv", fmt.Errorf("%q cannot be the name of a variable", name))
+			return nil, invalid("PassEnv", fmt.Errorf("%q is not a valid variable name", name))
 		}
 		if value, ok := os.LookupEnv(name); ok {
 			if err := checkOwn(name, "PassEnv"); err != nil {
@@ -78,10 +78,10 @@ func (j *Job) plainEnvironment() (environment, error) {
 	for i, line := range j.Env {
 		name, value, ok := strings.Cut(line, "=")
 		if !ok || name == "" || strings.Contains(name, "\x00") {
-			return nil, invalid("Env", fmt.Errorf(`entry %d is not of the form "NAME=value"`, i+1))
+			return nil, invalid("Env", fmt.Errorf(`entry %d does not have the form "NAME=value"`, i+1))
 		}
 		if runnerToken.MatchString(name) {
-			return nil, invalid("Env", fmt.Errorf("the name in entry %d holds a runner token", i+1))
+			return nil, invalid("Env", fmt.Errorf("the name in entry %d contains a runner token", i+1))
 		}
 		if err := checkOwn(name, "Env"); err != nil {
 			return nil, err
@@ -91,23 +91,23 @@ func (j *Job) plainEnvironment() (environment, error) {
 	return env, env.check()
 }
 
-// checkOwn refuses the runner's token by its variable's name, in a field of Job.
+// checkOwn refuses the variable of the runner's token in a field of Job.
 func checkOwn(name, field string) error {
 	if envnames.Fold(name) != runnerTokenVariable {
 		return nil
 	}
 	return &bundle.Fault{
-		Problem: name + " is the runner's own and must not reach a job",
-		Setting: "job.Job." + field, Fix: "take it out of {job.Job." + field + "}",
+		Problem: name + " is reserved for the runner and must not reach a job",
+		Setting: "job.Job." + field, Fix: "remove it from {job.Job." + field + "}",
 	}
 }
 
-// invalid returns the error of a field of Job that cannot be as it is.
+// invalid returns the error of an invalid field of Job.
 func invalid(field string, err error) error {
 	return &bundle.Fault{Problem: fmt.Sprintf("field {job.Job.%s}: %v", field, err), Setting: "job.Job." + field, Err: err}
 }
 
-// check refuses what must not or cannot reach a job.
+// check refuses values that must not or cannot reach a job.
 func (e environment) check() error {
 	for _, v := range e {
 		if err := checkText(v.value); err != nil {
@@ -117,18 +117,19 @@ func (e environment) check() error {
 	return nil
 }
 
-// checkText says what is wrong with a value or an argument, without showing it.
+// checkText returns an error for a value or an argument that must not or cannot
+// reach a job. The error does not contain the text and continues a sentence.
 func checkText(text string) error {
 	if runnerToken.MatchString(text) {
-		return errors.New("holds a runner token, which must not reach a job; remove it, and revoke the token if it was shown to others")
+		return errors.New("contains a runner token, which must not reach a job; remove it, and revoke the token if it was disclosed")
 	}
 	if i := strings.IndexByte(text, 0); i >= 0 {
-		return fmt.Errorf("has a NUL at byte %d, which no environment or argument can hold; encode it", i)
+		return fmt.Errorf("has a NUL at byte %d, which variables and arguments cannot contain; encode it", i)
 	}
 	return nil
 }
 
-// checkArgs checks what stands beside the environment.
+// checkArgs checks the path, the working directory and the arguments.
 func (j *Job) checkArgs() error {
 	if err := checkText(j.Path); err != nil {
 		return fmt.Errorf("the path of the program %w", err)
@@ -144,7 +145,7 @@ func (j *Job) checkArgs() error {
 	return nil
 }
 
-// checkNames checks what the job asks for, before any value is looked at.
+// checkNames checks the names in the job's fields, without any value.
 func (j *Job) checkNames() error {
 	folded := map[string]string{}
 	for i, name := range slices.Concat(j.Secrets, j.Files) {
@@ -160,8 +161,8 @@ func (j *Job) checkNames() error {
 		}
 		if other, ok := folded[envnames.Fold(name)]; ok && other != name {
 			return &bundle.Fault{
-				Problem: fmt.Sprintf("field {job.Job.%s}: %s and %s are one variable here", field, other, name),
-				Setting: "job.Job." + field, Fix: "ask for one of them",
+				Problem: fmt.Sprintf("field {job.Job.%s}: %s and %s are the same variable on this system", field, other, name),
+				Setting: "job.Job." + field, Fix: "remove one of them",
 			}
 		}
 		folded[envnames.Fold(name)] = name
@@ -196,16 +197,17 @@ func (j *Job) checkRisky(names []string) error {
 	}
 }
 
-// execLimits are what the system takes of arguments and environment together.
+// execLimits are the system's limits for arguments and environment, in bytes.
 type execLimits struct {
-	variable int // one variable or argument, with its NUL
-	total    int // all of them
-	each     int // counted for each beside its text
+	variable int // for one variable or argument, with its NUL
+	total    int // for all of them
+	each     int // added for each, besides its text
 }
 
 const pointerSize = bits.UintSize / 8
 
-// checkSize refuses what exec would. It names what is too large.
+// checkSize refuses arguments and variables that exec would refuse, and names the
+// ones that are too large.
 func (l execLimits) checkSize(path string, args []string, env environment) error {
 	type item struct {
 		name string
@@ -232,7 +234,7 @@ func (l execLimits) checkSize(path string, args []string, env environment) error
 	}
 	if over > 0 {
 		return &bundle.Fault{
-			Problem: fmt.Sprintf("too large for an environment: %s; at most %d bytes each are possible", list(items[:over]), l.variable),
+			Problem: fmt.Sprintf("too large for an environment: %s; the limit is %d bytes each", list(items[:over]), l.variable),
 			Setting: "job.Job.Files", Fix: "deliver them as files",
 		}
 	}
@@ -249,7 +251,7 @@ func (l execLimits) checkSize(path string, args []string, env environment) error
 		over++
 	}
 	return &bundle.Fault{
-		Problem: fmt.Sprintf("the environment and the arguments have %d bytes and the system takes %d; the largest are %s", total, l.total, list(items[:over])),
-		Setting: "job.Job.Files", Fix: "deliver them as files, or leave them out",
+		Problem: fmt.Sprintf("the environment and the arguments have %d bytes, and the system's limit is %d; the largest are %s", total, l.total, list(items[:over])),
+		Setting: "job.Job.Files", Fix: "deliver them as files, or remove them",
 	}
 }

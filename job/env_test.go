@@ -79,18 +79,18 @@ func TestJob_Env(t *testing.T) {
 		t.Setenv("SATCHEL_RUNNER_TOKEN", "mistyped")
 		c, _ := jobClient(t, secret("A", token), secret("B", "Bearer "+token+" "), delivered("C", "{\"token\":\""+token+"\"}", bundle.DeliverFile))
 		for want, j := range map[string]job.Job{
-			"the secret A holds a runner token":                                {Secrets: []string{"A"}},
-			"the secret B holds a runner token":                                {Secrets: []string{"B"}},
-			"the secret C holds a runner token":                                {Secrets: []string{"C"}},
-			"the variable PASSED holds a runner token":                         {PassEnv: []string{"PASSED"}},
-			"SATCHEL_RUNNER_TOKEN is the runner's own":                         {PassEnv: []string{"SATCHEL_RUNNER_TOKEN"}},
-			"SATCHEL_RUNNER_TOKEN is the runner's own and must not reach a jo": {Env: []string{"SATCHEL_RUNNER_TOKEN=x"}},
-			"the variable X holds a runner token":                              {Env: []string{"X=" + token}},
-			"the name in entry 1 holds a runner token":                         {Env: []string{token + "=x"}},
-			"a name has the form of a runner token":                            {Secrets: []string{token}},
-			"argument 2 holds a runner token":                                  {Args: []string{"-c", "echo " + token}},
-			"the working directory holds a runner token":                       {Dir: "/" + token},
-			"the path of the program holds a runner token":                     {Path: "/" + token},
+			"the secret A contains a runner token":                                    {Secrets: []string{"A"}},
+			"the secret B contains a runner token":                                    {Secrets: []string{"B"}},
+			"the secret C contains a runner token":                                    {Secrets: []string{"C"}},
+			"the variable PASSED contains a runner token":                             {PassEnv: []string{"PASSED"}},
+			"SATCHEL_RUNNER_TOKEN is reserved for the runner":                         {PassEnv: []string{"SATCHEL_RUNNER_TOKEN"}},
+			"SATCHEL_RUNNER_TOKEN is reserved for the runner and must not reach a jo": {Env: []string{"SATCHEL_RUNNER_TOKEN=x"}},
+			"the variable X contains a runner token":                                  {Env: []string{"X=" + token}},
+			"the name in entry 1 contains a runner token":                             {Env: []string{token + "=x"}},
+			"a name has the form of a runner token":                                   {Secrets: []string{token}},
+			"argument 2 contains a runner token":                                      {Args: []string{"-c", "echo " + token}},
+			"the working directory contains a runner token":                           {Dir: "/" + token},
+			"the path of the program contains a runner token":                         {Path: "/" + token},
 		} {
 			j.Client = c
 			if j.Path == "" {
@@ -136,7 +136,7 @@ func TestJob_Env(t *testing.T) {
 		c, _ := jobClient(t, delivered("SSL_CERT", "value-of-it", bundle.DeliverFile), delivered("A", "value-of-a", bundle.DeliverFile), secret("A_FILE", "value-of-b"))
 		require.Contains(t, refused(t, job.Job{Client: c, Path: "echo", Secrets: []string{"SSL_CERT"}}), "secrets must not set SSL_CERT_FILE")
 		require.Contains(t, refused(t, job.Job{Client: c, Path: "echo", Secrets: []string{"A", "A_FILE"}}),
-			"the secret A is delivered as a file, whose path is in A_FILE, which is a secret of the job too; rename one")
+			"the secret A is delivered as a file with its path in A_FILE, but the job also has a secret of that name; rename one")
 	})
 
 	t.Run("lists all missing secrets before anything starts", func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestJob_Env(t *testing.T) {
 		c, _ = jobClient(t, secret("HUGE", strings.Repeat("x", limit-len("HUGE="))), secret("SMALL", "value"))
 		j.Client, j.Secrets = c, []string{"SMALL", "HUGE"}
 		j.Args = []string{"", strings.Repeat("z", limit)}
-		require.Equal(t, "running the job: too large for an environment: HUGE (131073 bytes), argument 2 (131073 bytes); at most 131072 bytes each are possible; deliver them as files", refused(t, j))
+		require.Equal(t, "running the job: too large for an environment: HUGE (131073 bytes), argument 2 (131073 bytes); the limit is 131072 bytes each; deliver them as files", refused(t, j))
 	})
 
 	t.Run("rejects an environment over the system's limit, with the largest names", func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestJob_Env(t *testing.T) {
 		j.Secrets = []string{"A"}
 		over := limit + len("A=ccccccccc\x00") + each
 		got := refused(t, j)
-		require.Contains(t, got, "the environment and the arguments have "+itoa(over)+" bytes and the system takes "+itoa(limit)+"; the largest are V1")
+		require.Contains(t, got, "the environment and the arguments have "+itoa(over)+" bytes, and the system's limit is "+itoa(limit)+"; the largest are V1")
 		require.NotContains(t, got, "xxx")
 
 		cmd := exec.Command(path)

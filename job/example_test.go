@@ -59,6 +59,6 @@ func ExampleGitCredential_Check() {
 	flags := map[string]string{"job.GitCredential.Username": "--git-user"}
 	fmt.Println(bundle.Explain(err, func(setting string) string { return flags[setting] }))
 	// Output:
-	// the URL has a user; remove all from // to @, and use Username
-	// the URL has a user; remove all from // to @, and use --git-user
+	// the URL has a user; remove everything from // to @, and use Username
+	// the URL has a user; remove everything from // to @, and use --git-user
 }

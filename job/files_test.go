@@ -72,11 +72,11 @@ func TestJob_Files(t *testing.T) {
 		broker := delivered("BROKERED", "value", bundle.DeliverBroker)
 		c, _ := jobClient(t, secret("A", "value-of-a"), secret("A_FILE", "value-of-b"), secret("NODE_OPTIONS", "--x"), secret("SSL_CERT", "value"), broker)
 		for why, j := range map[string]job.Job{
-			`field Files: the name "A B" has ' '`:                               {Files: []string{"A B"}},
-			"secrets must not set NODE_OPTIONS":                                 {Files: []string{"NODE_OPTIONS"}},
-			"secrets must not set SSL_CERT_FILE":                                {Files: []string{"SSL_CERT"}},
-			"the secret A is delivered as a file, whose path is in A_FILE":      {Files: []string{"A"}, Secrets: []string{"A_FILE"}},
-			"the secret BROKERED is to be used by a broker on the job's behalf": {Files: []string{"BROKERED"}},
+			`field Files: the name "A B" has ' '`:                         {Files: []string{"A B"}},
+			"secrets must not set NODE_OPTIONS":                           {Files: []string{"NODE_OPTIONS"}},
+			"secrets must not set SSL_CERT_FILE":                          {Files: []string{"SSL_CERT"}},
+			"the secret A is delivered as a file with its path in A_FILE": {Files: []string{"A"}, Secrets: []string{"A_FILE"}},
+			"the secret BROKERED has delivery by broker":                  {Files: []string{"BROKERED"}},
 		} {
 			j.Client, j.Path = c, "echo"
 			require.Contains(t, refused(t, j), why)
@@ -101,14 +101,14 @@ func TestJob_Faults(t *testing.T) {
 		{job.Job{Secrets: []string{"HTTPS_PROXY"}}, "job.Job.AllowNames",
 			"running the job: secrets must not set HTTPS_PROXY, which can change what programs do; rename them, or allow them with --allow"},
 		{job.Job{PassEnv: []string{"SATCHEL_RUNNER_TOKEN"}}, "job.Job.PassEnv",
-			"running the job: SATCHEL_RUNNER_TOKEN is the runner's own and must not reach a job; take it out of --pass"},
+			"running the job: SATCHEL_RUNNER_TOKEN is reserved for the runner and must not reach a job; remove it from --pass"},
 		{job.Job{Env: []string{"SATCHEL_RUNNER_TOKEN=x"}}, "job.Job.Env",
-			"running the job: SATCHEL_RUNNER_TOKEN is the runner's own and must not reach a job; take it out of --env"},
-		{job.Job{Env: []string{"x"}}, "job.Job.Env", `running the job: field --env: entry 1 is not of the form "NAME=value"`},
+			"running the job: SATCHEL_RUNNER_TOKEN is reserved for the runner and must not reach a job; remove it from --env"},
+		{job.Job{Env: []string{"x"}}, "job.Job.Env", `running the job: field --env: entry 1 does not have the form "NAME=value"`},
 		{job.Job{Grace: -1}, "job.Job.Grace",
-			"running the job: field Grace is -1ns and RestartDelay 0s; want positive durations, or zero for the default"},
+			"running the job: field Grace is -1ns and RestartDelay is 0s; use positive durations, or zero for the default"},
 		{job.Job{RestartDelay: -1}, "job.Job.RestartDelay",
-			"running the job: field Grace is 0s and RestartDelay -1ns; want positive durations, or zero for the default"},
+			"running the job: field Grace is 0s and RestartDelay is -1ns; use positive durations, or zero for the default"},
 	} {
 		row.j.Client, row.j.Path = c, "true"
 		_, err := row.j.Run(t.Context())

@@ -52,9 +52,9 @@ func TestReadCredentialInput(t *testing.T) {
 
 	t.Run("rejects malformed input without quoting it", func(t *testing.T) {
 		for input, want := range map[string]string{
-			"a=1\nc4n4ry\n":                       "line 2 of what git says is not name=value",
-			"=c4n4ry\n":                           "line 1 of what git says is not name=value",
-			"password=c4n4ry\x00host=h\n":         "line 1 of what git says is not name=value",
+			"a=1\nc4n4ry\n":                       "line 2 of git's input is not name=value",
+			"=c4n4ry\n":                           "line 1 of git's input is not name=value",
+			"password=c4n4ry\x00host=h\n":         "line 1 of git's input is not name=value",
 			strings.Repeat("a=c4n4ry\n", 1<<15):   "longer than 262144 bytes",
 			"a=" + strings.Repeat("x", 1<<20):     "longer than 262144 bytes",
 			strings.Repeat("a=1\n", 1<<16) + "\n": "longer than 262144 bytes",
@@ -113,7 +113,7 @@ func TestGitCredential_Covers(t *testing.T) {
 		{"https://GitHub.com/", "protocol=https\nhost=github.com:443\npath=any/where", true},
 		{"https://github.com:443", "protocol=https\nhost=github.com", true},
 		{"https://github.com", "protocol=https\nhost=github.com\nusername=x-access-token", true},
-		{"https://github.com", "protocol=https\nhost=github.com\nusername=somebody", false},
+		{"https://github.com", "protocol=https\nhost=github.com\nusername=other", false},
 		{"https://github.com", "protocol=https\nhost=github.com\nusername=", false},
 		{"https://github.com", "protocol=http\nhost=github.com", false},
 		{"https://github.com", "host=github.com", false},
@@ -150,10 +150,10 @@ func TestGitCredential_Invalid(t *testing.T) {
 		c    GitCredential
 		want string
 	}{
-		{GitCredential{}, "cannot be read; write it like https://github.com"},
-		{GitCredential{URL: "github.com"}, "cannot be read"},
-		{GitCredential{URL: "https:github.com"}, "cannot be read"},
-		{GitCredential{URL: "https://c4n4ry:c4n4ry@github.com"}, "remove all from // to @"},
+		{GitCredential{}, "is invalid; write it like https://github.com"},
+		{GitCredential{URL: "github.com"}, "the URL is invalid"},
+		{GitCredential{URL: "https:github.com"}, "the URL is invalid"},
+		{GitCredential{URL: "https://c4n4ry:c4n4ry@github.com"}, "remove everything from // to @"},
 		{GitCredential{URL: "https://github.com?c4n4ry"}, "has a query or a fragment"},
 		{GitCredential{URL: "https://github.com#c4n4ry"}, "has a query or a fragment"},
 		{GitCredential{URL: "https://*.example.com"}, "write one host in ASCII, without patterns"},
@@ -180,18 +180,18 @@ func TestGitCredential_Invalid(t *testing.T) {
 	}
 	good := []GitCredential{{URL: "https://github.com", Secret: "A"}}
 	_, err := gitEnviron(good, nil)
-	require.ErrorContains(t, err, "there is no command that answers git")
+	require.ErrorContains(t, err, "the helper command is missing")
 	_, err = gitEnviron(good, []string{"/runner", "a\nb"})
 	require.ErrorContains(t, err, "control character")
 	_, err = gitEnviron(append(good, GitCredential{URL: "https://GitHub.com:443/", Secret: "B"}), []string{"/runner"})
-	require.ErrorContains(t, err, "there are two for https://github.com with the user x-access-token")
+	require.ErrorContains(t, err, "duplicate entry for https://github.com with the user x-access-token")
 }
 
 func TestGitCredential_Check(t *testing.T) {
 	require.NoError(t, GitCredential{URL: "https://github.com/acme", Secret: "NOT_THERE_YET"}.Check(), "it looks for no secret, and runs nothing")
 	err := GitCredential{URL: "https://c4n4ry@github.com", Secret: "A"}.Check()
-	require.EqualError(t, err, "the URL has a user; remove all from // to @, and use Username")
-	require.Equal(t, "the URL has a user; remove all from // to @, and use USER:SECRET=URL", bundle.Explain(err, func(setting string) string {
+	require.EqualError(t, err, "the URL has a user; remove everything from // to @, and use Username")
+	require.Equal(t, "the URL has a user; remove everything from // to @, and use USER:SECRET=URL", bundle.Explain(err, func(setting string) string {
 		return map[string]string{"job.GitCredential.Username": "USER:SECRET=URL"}[setting]
 	}), "a program can speak of its own flag")
 }
@@ -253,15 +253,15 @@ func TestGitCredentialHelper(t *testing.T) {
 	require.Empty(t, out)
 
 	_, err = ask("get", ours)
-	require.ErrorContains(t, err, "git credential for https://github.com: asking for TOKEN at the socket /nowhere/satchel.sock")
+	require.ErrorContains(t, err, "git credential for https://github.com: requesting TOKEN from the socket /nowhere/satchel.sock")
 	_, err = ask("get", "c4n4ry")
-	require.ErrorContains(t, err, "line 1 of what git says")
+	require.ErrorContains(t, err, "line 1 of git's input")
 	t.Setenv(socket.Variable, "")
 	_, err = ask("get", ours)
 	require.ErrorContains(t, err, "SATCHEL_SOCKET is not set: run git in a job")
 
 	err = GitCredentialHelper(t.Context(), []string{"get"}, strings.NewReader(ours), io.Discard)
-	require.ErrorContains(t, err, "want four: URL USERNAME SECRET get")
+	require.ErrorContains(t, err, "want 4: URL USERNAME SECRET get")
 	err = GitCredentialHelper(t.Context(), []string{"http://github.com", "", "TOKEN", "get"}, strings.NewReader(ours), io.Discard)
 	require.ErrorContains(t, err, "in the clear")
 }

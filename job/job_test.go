@@ -82,7 +82,7 @@ func TestJob_Output(t *testing.T) {
 		j.Logger = logTo(&log)
 		code, _ := runs(t, j)
 		require.Equal(t, 3, code)
-		require.Contains(t, log.String(), "too short to be masked")
+		require.Contains(t, log.String(), "too short to mask")
 		require.Contains(t, log.String(), "secret=PIN")
 		require.NotContains(t, log.String(), "LONG")
 		require.NotContains(t, log.String(), "EMPTY", "an empty value gives nothing away")
@@ -140,7 +140,7 @@ func TestJob_Output(t *testing.T) {
 		j := job.Job{Client: c, Path: "sh", Args: []string{"-c", "trap '' PIPE; echo out; exit 5"}, Stdout: broken{full}}
 		code, err := j.Run(t.Context())
 		require.ErrorIs(t, err, full)
-		require.EqualError(t, err, "running the job: passing on the job's stdout: the disk is full")
+		require.EqualError(t, err, "running the job: writing the job's stdout: the disk is full")
 		require.Equal(t, 5, code)
 	})
 }
@@ -208,21 +208,21 @@ func TestJob(t *testing.T) {
 	t.Run("rejects invalid settings", func(t *testing.T) {
 		c, _ := jobClient(t)
 		for why, change := range map[string]func(*job.Job){
-			"field Client is nil":                                   func(j *job.Job) { j.Client = nil },
-			"set it to the client that has":                         func(j *job.Job) { j.Client = (*satchel.Client)(nil) },
-			"field Path is empty":                                   func(j *job.Job) { j.Path = "" },
-			"want positive durations, or zero for the default":      func(j *job.Job) { j.Grace = -1 },
-			"and RestartDelay -1ns":                                 func(j *job.Job) { j.RestartDelay = -1 },
-			"is a Signal of no signal":                              func(j *job.Job) { j.OnRotate = job.Signal(nil) },
-			"Stdin can be read once":                                func(j *job.Job) { j.Stdin, j.OnRotate = strings.NewReader(""), job.Restart },
-			`field Secrets: the name "A B" has ' ' at byte 1`:       func(j *job.Job) { j.Secrets = []string{"A B"} },
-			"field AllowNames: the name is empty":                   func(j *job.Job) { j.AllowNames = []string{""} },
-			"field Git: the Secret of entry 1: the name is empty":   func(j *job.Job) { j.Git = []job.GitCredential{{URL: "https://github.com"}} },
-			`field PassEnv: "A=B" cannot be the name of a variable`: func(j *job.Job) { j.PassEnv = []string{"A=B"} },
-			`field Env: entry 2 is not of the form "NAME=value"`:    func(j *job.Job) { j.Env = []string{"A=", "c4n4ry"} },
-			"the working directory /nowhere/at/all is no directory": func(j *job.Job) { j.Dir = "/nowhere/at/all" },
-			"argument 3 has a NUL at byte 1, which no environment":  func(j *job.Job) { j.Args = append(j.Args, "a\x00") },
-			"the variable A has a NUL at byte 0, which no":          func(j *job.Job) { j.Env = []string{"A=\x00"} },
+			"field Client is nil":                                                  func(j *job.Job) { j.Client = nil },
+			"set it to the client that has":                                        func(j *job.Job) { j.Client = (*satchel.Client)(nil) },
+			"field Path is empty":                                                  func(j *job.Job) { j.Path = "" },
+			"use positive durations, or zero for the default":                      func(j *job.Job) { j.Grace = -1 },
+			"and RestartDelay is -1ns":                                             func(j *job.Job) { j.RestartDelay = -1 },
+			"has an invalid Signal":                                                func(j *job.Job) { j.OnRotate = job.Signal(nil) },
+			"Stdin can be read only once":                                          func(j *job.Job) { j.Stdin, j.OnRotate = strings.NewReader(""), job.Restart },
+			`field Secrets: the name "A B" has ' ' at byte 1`:                      func(j *job.Job) { j.Secrets = []string{"A B"} },
+			"field AllowNames: the name is empty":                                  func(j *job.Job) { j.AllowNames = []string{""} },
+			"field Git: the Secret of entry 1: the name is empty":                  func(j *job.Job) { j.Git = []job.GitCredential{{URL: "https://github.com"}} },
+			`field PassEnv: "A=B" is not a valid variable name`:                    func(j *job.Job) { j.PassEnv = []string{"A=B"} },
+			`field Env: entry 2 does not have the form "NAME=value"`:               func(j *job.Job) { j.Env = []string{"A=", "c4n4ry"} },
+			"the working directory /nowhere/at/all is not an accessible directory": func(j *job.Job) { j.Dir = "/nowhere/at/all" },
+			"argument 3 has a NUL at byte 1, which variables and arguments":        func(j *job.Job) { j.Args = append(j.Args, "a\x00") },
+			"the variable A has a NUL at byte 0, which variables":                  func(j *job.Job) { j.Env = []string{"A=\x00"} },
 		} {
 			j := shell(c, "echo ran", nil)
 			change(&j)
@@ -236,7 +236,7 @@ func TestJob(t *testing.T) {
 		s := secret("A", "hunter22hunter")
 		s.Delivery = bundle.DeliverBroker
 		c, _ := jobClient(t, s)
-		require.Equal(t, "running the job: the secret A is to be used by a broker on the job's behalf, and there is none yet; deliver it by environment or file",
+		require.Equal(t, "running the job: the secret A has delivery by broker, which is not supported yet; deliver it by environment or file",
 			refused(t, shell(c, "echo ran", nil, "A")))
 	})
 }

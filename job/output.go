@@ -12,7 +12,7 @@ import (
 	"github.com/satchelhq/satchel/bundle/redact"
 )
 
-// stream masks one of a job's streams, for all its processes. Its writer is
+// stream masks one of a job's output streams, for all its processes. Its writer is
 // nil if the output is dropped.
 type stream struct {
 	name string
@@ -20,7 +20,7 @@ type stream struct {
 }
 
 func (s stream) failed(err error) error {
-	return fmt.Errorf("passing on the job's %s: %w", s.name, err)
+	return fmt.Errorf("writing the job's %s: %w", s.name, err)
 }
 
 // newStreams returns the two streams of a job.
@@ -38,13 +38,13 @@ func newStreams(r *redact.Redactor, stdout, stderr io.Writer) [2]stream {
 	return streams
 }
 
-// sameWriter reports whether v and w are one writer. Values that cannot be compared
-// are not.
+// sameWriter reports whether v and w are the same writer, and false if they cannot
+// be compared.
 func sameWriter(v, w io.Writer) bool {
 	return w != nil && reflect.ValueOf(v).Comparable() && reflect.ValueOf(w).Comparable() && v == w
 }
 
-// oneAtATime is a writer of which there are several.
+// oneAtATime serializes the calls of a writer that two streams share.
 type oneAtATime struct {
 	mu *sync.Mutex
 	w  io.Writer
@@ -56,22 +56,22 @@ func (o *oneAtATime) Write(p []byte) (int, error) {
 	return o.w.Write(p)
 }
 
-// maxPipe is as much as a pipe holds, on any system as it is set up.
+// maxPipe is the maximum that a pipe holds, with the default settings of any system.
 const maxPipe = 1 << 20
 
-// pipe passes on what one process writes to one stream.
+// pipe copies the output of one process to one stream.
 type pipe struct {
 	stream stream
 	r      *os.File
 	done   chan struct{} // closed at the end of the output
-	err    error         // of passing it on; set before done is closed
+	err    error         // of the copying; set before done is closed
 }
 
-// newPipe returns a pipe that is being read, and the end for the process.
+// newPipe returns a pipe, which it starts to read, and the end for the process.
 func newPipe(s stream) (*pipe, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, nil, fmt.Errorf("making a pipe for the job's %s: %w", s.name, err)
+		return nil, nil, fmt.Errorf("creating a pipe for the job's %s: %w", s.name, err)
 	}
 	p := &pipe{stream: s, r: r, done: make(chan struct{})}
 	go p.copy()
@@ -87,14 +87,14 @@ func (p *pipe) copy() {
 	if err != nil && !errors.Is(err, errCut) {
 		p.err = p.stream.failed(err)
 	}
-	_ = p.r.Close() // nothing is lost: it was only read
+	_ = p.r.Close() // the error does not matter for a file that was only read
 }
 
-// errCut says that nothing came before the deadline, or that there was no time.
+// errCut means that the deadline passed without output, or that the pipe was closed.
 var errCut = errors.New("the pipe was cut")
 
-// pass passes on what comes until the end, or about limit bytes if that is not
-// negative. With a patience it does not wait any longer than that.
+// pass copies the output to its end, or about limit bytes if limit is not negative.
+// If patience is positive, it is the maximum time to wait for each read.
 func (p *pipe) pass(limit int, patience time.Duration) error {
 	buf := make([]byte, 32<<10)
 	for total := 0; limit < 0 || total < limit; {
@@ -122,10 +122,10 @@ func (p *pipe) pass(limit int, patience time.Duration) error {
 	return nil
 }
 
-// cut ends the copying although somebody still has the other end, once what is in
-// the pipe has been passed on.
+// cut ends the copying although a process still has the other end, after the content
+// of the pipe has been copied.
 func (p *pipe) cut() {
 	if p.r.SetReadDeadline(time.Unix(1, 0)) != nil {
-		_ = p.r.Close() // a system without deadlines for pipes: what is in it is lost
+		_ = p.r.Close() // without deadlines for pipes, the content is lost
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
-// plan is what one process of a job gets.
+// plan is the input of one process of a job.
 type plan struct {
-	bundle *bundle.Bundle // that it was made of
+	bundle *bundle.Bundle // the source of env
 	env    []string
 }
 
-// update makes the plan that of the client's bundle, writes the job's files and
-// masks the new values. If it fails, the plan stays as it is, and so do the files
-// unless it was in writing one of them.
+// update sets the plan from the client's bundle, writes the job's files and masks
+// the new values. If it fails, the plan does not change, nor do the files unless
+// writing one of them failed.
 func (r *run) update() error {
 	b := r.Client.Bundle()
 	for _, name := range r.names {
@@ -61,10 +61,10 @@ func secretOf(b *bundle.Bundle, name string) bundle.Secret {
 	return s
 }
 
-// checkSecret refuses what must not reach a job in any way.
+// checkSecret refuses a secret that must not reach a job in any way.
 func checkSecret(s bundle.Secret) error {
 	if s.Delivery == bundle.DeliverBroker {
-		return fmt.Errorf("the secret %s is to be used by a broker on the job's behalf, and there is none yet; deliver it by environment or file", s.Name)
+		return fmt.Errorf("the secret %s has delivery by broker, which is not supported yet; deliver it by environment or file", s.Name)
 	}
 	if err := checkText(s.Value.Reveal()); err != nil {
 		return fmt.Errorf("the secret %s %w", s.Name, err)
@@ -77,8 +77,7 @@ func (r *run) asFile(s bundle.Secret) bool {
 	return s.Delivery == bundle.DeliverFile || slices.Contains(r.Files, s.Name)
 }
 
-// environment returns the variables of a process, from the weakest to the
-// strongest.
+// environment returns the variables of a process, in rising precedence.
 func (r *run) environment(b *bundle.Bundle) (environment, error) {
 	env := slices.Clone(r.plain)
 	for _, name := range r.Secrets {
@@ -89,7 +88,7 @@ func (r *run) environment(b *bundle.Bundle) (environment, error) {
 		}
 		variable := name + "_FILE"
 		if slices.Contains(r.Secrets, variable) {
-			return nil, fmt.Errorf("the secret %s is delivered as a file, whose path is in %s, which is a secret of the job too; rename one", name, variable)
+			return nil, fmt.Errorf("the secret %s is delivered as a file with its path in %s, but the job also has a secret of that name; rename one", name, variable)
 		}
 		if err := r.checkRisky([]string{variable}); err != nil {
 			return nil, err
@@ -105,8 +104,8 @@ func (r *run) environment(b *bundle.Bundle) (environment, error) {
 	return env, nil
 }
 
-// writeFiles writes the files of b's secrets, and those of secrets that had one
-// before: a running program may still read it.
+// writeFiles writes the files of b's secrets, and updates those of secrets that were
+// files before: a running program may still read them.
 func (r *run) writeFiles(b *bundle.Bundle) error {
 	names := slices.Collect(maps.Keys(r.dir.files))
 	for _, name := range r.Secrets {
@@ -123,7 +122,7 @@ func (r *run) writeFiles(b *bundle.Bundle) error {
 	return nil
 }
 
-// serve starts what the job can ask while it runs, once.
+// serve starts the socket, and configures git, on the first call.
 func (r *run) serve() error {
 	if r.served != nil || !r.Socket && len(r.Git) == 0 {
 		return nil
@@ -138,7 +137,7 @@ func (r *run) serve() error {
 			self, err := os.Executable()
 			if err != nil {
 				return &bundle.Fault{
-					Problem: fmt.Sprintf("finding this executable, which is to answer git: %v", err),
+					Problem: fmt.Sprintf("finding this executable, the git credential helper: %v", err),
 					Setting: "job.Job.GitHelper", Fix: "set {job.Job.GitHelper}", Err: err,
 				}
 			}
@@ -167,29 +166,30 @@ func (r *run) serve() error {
 	return served.check()
 }
 
-// lookup returns a secret as it is now, for the socket. It is called by several
-// goroutines at once.
+// lookup returns the current value of a secret, for the socket. It is safe for
+// concurrent use.
 func (r *run) lookup(name string) (bundle.Secret, bool) {
 	s, ok := r.Client.Bundle().Get(name)
 	if !ok {
 		return bundle.Secret{}, false
 	}
 	if err := checkSecret(s); err != nil {
-		r.Logger.Warn("the job was refused a secret that it asked for", "path", r.Path, "error", err)
+		r.Logger.Warn("refused a secret that the job requested", "path", r.Path, "error", err)
 		return bundle.Secret{}, false
 	}
 	r.mask(s)
 	return s, true
 }
 
-// mask masks the value of s in what the job prints from now on.
+// mask masks the value of s in the job's output from now on.
 func (r *run) mask(s bundle.Secret) {
 	for _, name := range r.addMask(s) {
-		r.Logger.Warn("a secret of the job is too short to be masked in its output; use a longer one", "path", r.Path, "secret", name)
+		r.Logger.Warn("a secret of the job is too short to mask in its output; use a longer one", "path", r.Path, "secret", name)
 	}
 }
 
-// addMask returns the names that turn out not to be maskable.
+// addMask adds s to the redactor and returns the names that are newly known to be
+// too short to mask.
 func (r *run) addMask(s bundle.Secret) (short []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

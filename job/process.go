@@ -14,38 +14,39 @@ import (
 )
 
 const (
-	// leftoverTime is how long what a program leaves behind can write.
+	// leftoverTime is how long the rest of the process group can write after the end
+	// of the program.
 	leftoverTime = time.Second
-	// sameEvent is how far apart a signal and the end of a context can be that
-	// comes of it.
+	// sameEvent is the maximum time between a signal and the end of a context that
+	// the signal causes.
 	sameEvent = time.Second
 )
 
-// process is one process of a job, with what it starts.
+// process is one process of a job, with its group.
 type process struct {
 	cmd   *exec.Cmd
 	plan  plan
 	pipes []*pipe
 	// stdin is this end of the pipe to the process, and fed is closed when all of
-	// Stdin is copied; both are nil where there is nothing to copy.
+	// Stdin is copied; both are nil if there is nothing to copy.
 	stdin *os.File
 	fed   chan struct{}
-	// group says that it is a process group of its own.
+	// group means that the process leads its own process group.
 	group bool
-	// ended is closed when the program has ended. Where the system allows it,
-	// the process still has its number then: see awaitEnd.
+	// ended is closed when the program has ended. If the system allows it, the
+	// process then still has its PID: see awaitEnd.
 	ended chan struct{}
 
-	forwarded time.Time // when SIGTERM was last passed on, or zero
-	killAt    time.Time // the end of its grace, if it was told to end
+	forwarded time.Time // when SIGTERM was last forwarded, or zero
+	killAt    time.Time // the end of the grace period, if the job was terminated
 }
 
 // start starts a process of the job.
 func (r *run) start(plan plan) (*process, error) {
 	if r.Dir != "" {
-		// exec would blame the program.
+		// Without this check, the error of exec names the program.
 		if info, err := os.Stat(r.Dir); err != nil || !info.IsDir() {
-			return nil, fmt.Errorf("the working directory %s is no directory that can be entered", r.Dir)
+			return nil, fmt.Errorf("the working directory %s is not an accessible directory", r.Dir)
 		}
 	}
 	cmd := exec.Command(r.Path, r.Args...)
@@ -57,7 +58,7 @@ func (r *run) start(plan plan) (*process, error) {
 		err = p.begin()
 	}
 	for _, f := range theirs {
-		_ = f.Close() // the process has its own, and the others read to the end
+		_ = f.Close() // the process has its own copy, and readers wait for the end
 	}
 	if err != nil {
 		for _, pipe := range p.pipes {
@@ -69,8 +70,8 @@ func (r *run) start(plan plan) (*process, error) {
 	return p, nil
 }
 
-// connect sets the standard files, and returns those to be closed when the
-// process has them.
+// connect sets the standard files. It returns the files to close once the process
+// has them.
 func (p *process) connect(r *run) (theirs []*os.File, err error) {
 	files := [2]*os.File{}
 	for i, s := range r.streams {
@@ -94,21 +95,21 @@ func (p *process) connect(r *run) (theirs []*os.File, err error) {
 	} else if r.Stdin != nil {
 		theirEnd, ourEnd, err := os.Pipe()
 		if err != nil {
-			return theirs, fmt.Errorf("making a pipe for the job's stdin: %w", err)
+			return theirs, fmt.Errorf("creating a pipe for the job's stdin: %w", err)
 		}
 		p.cmd.Stdin, theirs = theirEnd, append(theirs, theirEnd)
 		p.stdin, p.fed = ourEnd, make(chan struct{})
 		go func() {
 			defer close(p.fed)
-			_, _ = io.Copy(ourEnd, r.Stdin) // a program need not read it all
+			_, _ = io.Copy(ourEnd, r.Stdin) // the program need not read all of it
 			_ = ourEnd.Close()
 		}()
 	}
 	return theirs, nil
 }
 
-// endStdin ends the copying of Stdin. It waits only a little: a Read that blocks
-// cannot be ended.
+// endStdin ends the copying of Stdin. It waits only briefly: a blocked Read cannot
+// be ended.
 func (p *process) endStdin() {
 	if p.stdin == nil {
 		return
@@ -120,9 +121,8 @@ func (p *process) endStdin() {
 	}
 }
 
-// begin starts the process and a goroutine that waits for its end. The process
-// dies with the thread that starts it where the system can see to that, so it is
-// the same goroutine that does both, on one thread.
+// begin starts the process and waits for its end in one goroutine, on one thread: on
+// Linux, the process dies with the thread that started it.
 func (p *process) begin() error {
 	started := make(chan error, 1)
 	go func() {
@@ -138,8 +138,7 @@ func (p *process) begin() error {
 	return <-started
 }
 
-// startCode returns the exit code for a job that did not start, as shells have
-// it.
+// startCode returns the exit code for a job that did not start, as in shells.
 func startCode(err error) int {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
@@ -150,9 +149,9 @@ func startCode(err error) int {
 	return -1
 }
 
-// ignoredAtStart has the signals that this process ignored when it started, by
-// number. Package signal forgets that as soon as a signal was caught once, although
-// the signal is ignored again after [signal.Stop].
+// ignoredAtStart tells by number which signals this process ignored when it started.
+// Package signal forgets that once a signal was caught, although the signal is
+// ignored again after [signal.Stop].
 var ignoredAtStart = func() (numbers [65]bool) {
 	for n := range numbers {
 		numbers[n] = n > 0 && signal.Ignored(syscall.Signal(n))
@@ -160,21 +159,21 @@ var ignoredAtStart = func() (numbers [65]bool) {
 	return numbers
 }()
 
-// ignored reports whether this process ignores sig, as under nohup, and a program
-// that it starts would too.
+// ignored reports whether this process ignores sig, as under nohup, which programs
+// that it starts inherit.
 func ignored(sig os.Signal) bool {
 	number, ok := signalNumber(sig)
 	return signal.Ignored(sig) || ok && number < len(ignoredAtStart) && ignoredAtStart[number]
 }
 
-// signal sends sig to the process group, or where there is none, the process.
+// signal sends sig to the process group, or without one, to the process.
 func (p *process) signal(sig syscall.Signal) {
-	// It fails if the process has just ended, which is seen elsewhere.
+	// It fails if the process has just ended, which attend notices.
 	_ = send(p.cmd.Process, p.group, sig)
 }
 
-// forward passes on a signal that this process got, and reports whether the job
-// now has it. What the terminal sends, the job has got by itself.
+// forward passes on a signal to this process, and reports whether the job now has
+// it. Signals of the terminal reach the job without it.
 func (p *process) forward(sig os.Signal) bool {
 	number, ok := signalNumber(sig)
 	if !ok || sentByTerminal(sig) && !p.group {
@@ -182,7 +181,7 @@ func (p *process) forward(sig os.Signal) bool {
 	}
 	if number == int(syscall.SIGTERM) {
 		if !p.killAt.IsZero() {
-			return true // it was told, and will be killed
+			return true // it got SIGTERM, and is killed after its grace period
 		}
 		p.forwarded = time.Now()
 	}
@@ -190,8 +189,8 @@ func (p *process) forward(sig os.Signal) bool {
 	return true
 }
 
-// terminate tells the job to end, unless a signal has just done so. The caller
-// kills it when its grace is over.
+// terminate sends SIGTERM to the job, unless it was just forwarded. The caller kills
+// the job after the grace period.
 func (p *process) terminate(grace time.Duration) {
 	now := time.Now()
 	p.killAt = now.Add(grace)
@@ -200,11 +199,11 @@ func (p *process) terminate(grace time.Duration) {
 	}
 }
 
-// kill ends the process, and the others of its group.
+// kill kills the process and its group.
 func (p *process) kill() { p.signal(syscall.SIGKILL) }
 
-// finish ends what is left of the process when the program has ended, and returns
-// its exit code.
+// finish ends the rest of the process group after the end of the program, and
+// returns the program's exit code.
 func (p *process) finish() (code int, err error) {
 	leftover := leftoverTime
 	if !p.killAt.IsZero() {
@@ -215,7 +214,7 @@ func (p *process) finish() (code int, err error) {
 		p.kill()
 		closed = closed || wait(p.pipes, leftoverTime)
 	}
-	if !closed { // somebody who has left the group has the pipe
+	if !closed { // a process that has left the group has the pipe
 		for _, pipe := range p.pipes {
 			pipe.cut()
 		}
@@ -230,7 +229,7 @@ func (p *process) finish() (code int, err error) {
 	if p.group {
 		p.reapAll()
 	}
-	if p.cmd.ProcessState == nil { // else the error is that code, or that Wait was called before
+	if p.cmd.ProcessState == nil { // otherwise err is the exit code, or a second Wait
 		return -1, errors.Join(append(errs, fmt.Errorf("waiting for the program: %w", err))...)
 	}
 	return exitCode(p.cmd.ProcessState), errors.Join(errs...)
@@ -250,7 +249,8 @@ func wait(pipes []*pipe, d time.Duration) bool {
 	return true
 }
 
-// exitCode returns the program's code, or 128 and the signal that killed it.
+// exitCode returns the program's code, or 128 plus the number of the signal that
+// killed it.
 func exitCode(state *os.ProcessState) int {
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return 128 + int(status.Signal())

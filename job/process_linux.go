@@ -10,30 +10,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepare makes the process die with this one, which without it would leave a
-// program running that nobody masks. It does not reach what the program starts.
+// prepare makes the process die with this one, so that no program goes on with its
+// output unmasked. It does not affect processes that the program starts.
 func prepare(cmd *exec.Cmd, group bool) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: group, Pdeathsig: syscall.SIGKILL}
 }
 
-// awaitEnd returns when the process has ended. It leaves it to be waited for: as
-// long as it is there its number, which is the group's, is nobody else's.
+// awaitEnd returns when the process has ended. It does not reap the process: until
+// then its PID, which is also the group's, is not reused.
 func awaitEnd(cmd *exec.Cmd) {
 	for unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
 }
 
-// notifyOrphans tells c when a child has ended, if this process is the first one,
-// to which the system gives the children of processes that have ended.
+// notifyOrphans notifies c of the end of each child if this process has PID 1, which
+// becomes the parent of orphans.
 func notifyOrphans(c chan<- os.Signal) {
 	if os.Getpid() == 1 {
 		signal.Notify(c, syscall.SIGCHLD)
 	}
 }
 
-// reapOrphans waits for the children of this process that are in the job's group
-// and have ended, while the program runs. It leaves all others to whoever started
-// them.
+// reapOrphans reaps the ended children of this process that are in the job's group,
+// while the program runs. It leaves other children to the code that started them.
 func (p *process) reapOrphans() {
 	for p.group {
 		var info unix.Siginfo
@@ -49,8 +48,8 @@ func (p *process) reapOrphans() {
 	}
 }
 
-// childInfo is what a unix.Siginfo holds about a child. The part that depends on
-// the kind of signal is aligned like a pointer.
+// childInfo is the layout of a unix.Siginfo about a child. The part that depends on
+// the signal is aligned like a pointer.
 type childInfo struct {
 	_     [3]int32
 	child struct {
@@ -59,8 +58,8 @@ type childInfo struct {
 	}
 }
 
-// reapAll waits for those that the group leaves to this process, when all of it
-// was killed.
+// reapAll reaps the children of this process in the group, after the group was
+// killed.
 func (p *process) reapAll() {
 	for {
 		if _, err := unix.Wait4(-p.cmd.Process.Pid, nil, 0, nil); err != nil && err != unix.EINTR {

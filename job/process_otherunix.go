@@ -12,12 +12,11 @@ func prepare(cmd *exec.Cmd, group bool) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: group}
 }
 
-// awaitEnd returns when the process has ended. There is no way here to learn of
-// that and leave the process to be waited for.
+// awaitEnd returns when the process has ended. It also reaps the process, since
+// these systems have no way to wait without that.
 func awaitEnd(cmd *exec.Cmd) { _ = cmd.Wait() }
 
-// notifyOrphans does nothing: the first process of a system or a container is
-// never one of ours here.
+// notifyOrphans does nothing: on these systems, PID 1 is never a runner.
 func notifyOrphans(chan<- os.Signal) {}
 
 func (p *process) reapOrphans() {}

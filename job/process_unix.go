@@ -10,23 +10,23 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// caughtSignals returns what a job needs to be told of, or must not die of.
+// caughtSignals returns the signals to forward to a job, or to survive.
 func caughtSignals(terminal bool) []os.Signal {
 	caught := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 	if terminal {
-		// What was ignored from the start, as nohup has it, stays ignored: here
-		// and in the job, which inherits that.
+		// A signal ignored from the start, as under nohup, stays ignored here and in
+		// the job, which inherits that.
 		caught = slices.DeleteFunc(caught, ignored)
 	}
 	return caught
 }
 
-// sentByTerminal reports whether a terminal sends sig to all who use it.
+// sentByTerminal reports whether a terminal sends sig to all its processes.
 func sentByTerminal(sig os.Signal) bool {
 	return sig == syscall.SIGINT || sig == syscall.SIGQUIT || sig == syscall.SIGHUP
 }
 
-// endsJob reports whether whoever sends sig wants the job to end.
+// endsJob reports whether sig is meant to end the job.
 func endsJob(sig os.Signal) bool { return sig == syscall.SIGTERM || sentByTerminal(sig) }
 
 func signalNumber(sig os.Signal) (int, bool) {
@@ -38,7 +38,7 @@ func numberedSignal(number int) syscall.Signal { return syscall.Signal(number) }
 
 func checkRotateAction(a RotateAction) error {
 	if a < Restart {
-		return &bundle.Fault{Problem: "field {job.Job.OnRotate} is a Signal of no signal", Setting: "job.Job.OnRotate", Fix: "use one such as syscall.SIGHUP"}
+		return &bundle.Fault{Problem: "field {job.Job.OnRotate} has an invalid Signal", Setting: "job.Job.OnRotate", Fix: "use one such as syscall.SIGHUP"}
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // caughtSignals returns the signal of Ctrl-C: the console sends it to the job too,
-// and this process has to outlive that.
+// and this process must survive it.
 func caughtSignals(bool) []os.Signal { return []os.Signal{os.Interrupt} }
 
 func sentByTerminal(sig os.Signal) bool { return sig == os.Interrupt }
@@ -33,10 +33,10 @@ func checkRotateAction(a RotateAction) error {
 	return nil
 }
 
-// hasTerminal is true: a process group of its own would keep Ctrl-C from the job.
+// hasTerminal returns true: in a separate process group, the job gets no Ctrl-C.
 func hasTerminal() bool { return true }
 
-// send ends the process, whatever the signal: nothing else can be sent.
+// send kills the process for any signal, since Windows has no signals.
 func send(p *os.Process, _ bool, _ syscall.Signal) error { return p.Kill() }
 
 func prepare(*exec.Cmd, bool) {}

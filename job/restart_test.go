@@ -69,7 +69,7 @@ func TestJob_Restart(t *testing.T) {
 		leaktest.Eventually(t, "the log says why", func() bool { return strings.Contains(log.String(), "required secrets are missing: A") })
 		refreshTo(t, c, s, bundleOf(secret("C", "value-of-c")))
 		refreshTo(t, c, s, bundleOf(delivered("A", "second-value", bundle.DeliverBroker)))
-		leaktest.Eventually(t, "the log says why", func() bool { return strings.Contains(log.String(), "the secret A is to be used by a broker") })
+		leaktest.Eventually(t, "the log says why", func() bool { return strings.Contains(log.String(), "the secret A has delivery by broker") })
 		require.NotContains(t, r.String(), "ended")
 		require.Equal(t, 1, strings.Count(log.String(), "are missing"), "it says so once")
 		refreshTo(t, c, s, bundleOf(secret("A", "third-value")))

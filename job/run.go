@@ -21,9 +21,9 @@ import (
 
 // run is one call of Job.Run.
 type run struct {
-	Job               // complete; Secrets has Files too
-	plain environment // what does not come from secrets
-	// names are the secrets that the job can get in any way, without repeats.
+	Job               // with defaults; Secrets includes Files
+	plain environment // variables that are not secrets
+	// names are the secrets that the job can get in any way, without duplicates.
 	names    []string
 	limits   execLimits
 	terminal bool // the job stays in the terminal's foreground
@@ -35,19 +35,19 @@ type run struct {
 	served   environment // of the socket and git
 
 	signals chan os.Signal
-	orphans chan os.Signal // says that a child of this process may have ended
-	moved   chan struct{}  // says that the client has other secrets
-	// plan is what the next process is to get.
+	orphans chan os.Signal // a child of this process may have ended
+	moved   chan struct{}  // the client's secrets have changed
+	// plan is for the next process.
 	plan plan
-	// refusal is why the client's bundle makes no plan, so that it is logged once.
+	// refusal is why the client's bundle was refused, so that this is logged once.
 	refusal string
 
 	mu     sync.Mutex
-	masked map[string]bundle.Value // what was masked last, by name
-	short  map[string]bool         // what could not be
+	masked map[string]bundle.Value // last masked values, by name
+	short  map[string]bool         // secrets too short to mask
 }
 
-// newRun checks what can be checked without a secret.
+// newRun checks everything that can be checked without a secret.
 func newRun(ctx context.Context, j Job) (*run, error) {
 	if v := reflect.ValueOf(j.Client); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, &bundle.Fault{Problem: "field {job.Job.Client} is nil", Setting: "job.Job.Client", Fix: "set it to the client that has the secrets"}
@@ -61,8 +61,8 @@ func newRun(ctx context.Context, j Job) (*run, error) {
 			setting = "job.Job.RestartDelay"
 		}
 		return nil, &bundle.Fault{
-			Problem: fmt.Sprintf("field {job.Job.Grace} is %s and {job.Job.RestartDelay} %s", j.Grace, j.RestartDelay),
-			Setting: setting, Fix: "want positive durations, or zero for the default",
+			Problem: fmt.Sprintf("field {job.Job.Grace} is %s and {job.Job.RestartDelay} is %s", j.Grace, j.RestartDelay),
+			Setting: setting, Fix: "use positive durations, or zero for the default",
 		}
 	}
 	if err := checkRotateAction(j.OnRotate); err != nil {
@@ -70,7 +70,7 @@ func newRun(ctx context.Context, j Job) (*run, error) {
 	}
 	if _, file := j.Stdin.(*os.File); j.OnRotate == Restart && j.Stdin != nil && !file {
 		return nil, &bundle.Fault{
-			Problem: "field {job.Job.Stdin} can be read once, and Restart may start the program again",
+			Problem: "field {job.Job.Stdin} can be read only once, and Restart may start the program again",
 			Setting: "job.Job.Stdin", Fix: "use an *os.File, or another {job.Job.OnRotate}",
 		}
 	}
@@ -101,7 +101,7 @@ func newRun(ctx context.Context, j Job) (*run, error) {
 	return r, ctx.Err()
 }
 
-// distinct returns the names without repeats.
+// distinct returns the names without duplicates.
 func distinct(names []string) []string {
 	var out []string
 	for _, name := range names {
@@ -120,15 +120,16 @@ func gitSecrets(creds []GitCredential) []string {
 	return names
 }
 
-// run runs the job from the first process to the last, and leaves nothing.
+// run runs the job from the first process to the last, and releases everything.
 func (r *run) run(ctx context.Context) (code int, err error) {
 	if !r.Background {
 		signal.Notify(r.signals, caughtSignals(r.terminal)...)
 		defer signal.Stop(r.signals)
 	}
 	if sig := numberedSignal(int(r.OnRotate)); r.OnRotate > 0 && ignored(sig) {
-		// As under nohup. A program cannot listen to what was ignored when it
-		// started; this process goes on without heeding it.
+		// As under nohup. A shell cannot trap a signal that was ignored when it
+		// started. Catching the signal resets it for the job, and this process still
+		// does not act on it.
 		heard := make(chan os.Signal, 1)
 		signal.Notify(heard, sig)
 		defer signal.Stop(heard)
@@ -167,13 +168,13 @@ func (r *run) run(ctx context.Context) (code int, err error) {
 		if !again || err != nil {
 			return code, err
 		}
-		// If this is refused what was accepted before has to do: the program
-		// must not stay away.
+		// If this is refused, the previous plan is used: the program must not stay
+		// down.
 		r.refresh()
 	}
 }
 
-// close leaves nothing of the job, and adds what fails to err.
+// close releases everything of the job, and adds its errors to err.
 func (r *run) close(err error) error {
 	if r.socket != nil {
 		err = errors.Join(err, r.socket.Close())
@@ -182,15 +183,15 @@ func (r *run) close(err error) error {
 		if s.Writer == nil {
 			continue
 		}
-		if e := s.Close(); err == nil && e != nil { // else it would be said twice
+		if e := s.Close(); err == nil && e != nil { // otherwise it is in err already
 			err = s.failed(e)
 		}
 	}
 	return errors.Join(err, r.dir.remove())
 }
 
-// flush passes on what the streams hold back, when a process has ended: what the
-// next one writes does not continue it.
+// flush writes the output that the streams hold back, after the end of a process:
+// the output of the next one does not continue it.
 func (r *run) flush() error {
 	for _, s := range r.streams {
 		if s.Writer == nil {
@@ -203,8 +204,8 @@ func (r *run) flush() error {
 	return nil
 }
 
-// attend looks after a process until it ends, and reports whether the job is to
-// be started again.
+// attend handles the events of a process until it ends, and reports whether to start
+// the program again.
 func (r *run) attend(ctx context.Context, p *process) (again bool) {
 	var due, kill <-chan time.Time
 	end := func() {
@@ -225,7 +226,7 @@ func (r *run) attend(ctx context.Context, p *process) (again bool) {
 			p.kill()
 		case sig := <-r.signals:
 			if p.forward(sig) && endsJob(sig) {
-				again = false // whoever sent it does not want the next process
+				again = false // the signal is meant to end the job
 			}
 		case <-r.orphans:
 			p.reapOrphans()
@@ -246,8 +247,8 @@ func (r *run) attend(ctx context.Context, p *process) (again bool) {
 // spread returns a random time between delay and twice that.
 func spread(delay time.Duration) time.Duration { return delay + rand.N(delay) }
 
-// applyRotation does for a running program what OnRotate wants, and reports whether
-// that is a restart.
+// applyRotation sends the signal of OnRotate to a running program, or reports
+// whether to restart it.
 func (r *run) applyRotation(p *process) (restart bool) {
 	if r.OnRotate == Restart {
 		return r.wantsRestart(p)
@@ -256,25 +257,25 @@ func (r *run) applyRotation(p *process) (restart bool) {
 		sig := numberedSignal(int(r.OnRotate))
 		r.Logger.Info("signaling the job: its secrets have changed", "path", r.Path, "signal", sig.String())
 		p.signal(sig)
-		p.plan = r.plan // it was told
+		p.plan = r.plan // the program was notified
 	}
 	return false
 }
 
-// wantsRestart reports whether the process lacks a change and may go for it. One
-// that was sent SIGTERM is on its way out: nobody wants the next.
+// wantsRestart reports whether the process lacks a change and may be restarted for
+// it. A process that was sent SIGTERM is ending and is not replaced.
 func (r *run) wantsRestart(p *process) bool { return p.forwarded.IsZero() && r.outdated(p) }
 
-// outdated reports whether the plan has other secrets than the process got.
+// outdated reports whether the plan has other secrets than the process.
 func (r *run) outdated(p *process) bool { return changed(p.plan.bundle, r.plan.bundle, r.Secrets) }
 
-// changed reports whether one of names, of which there may be none, differs.
+// changed reports whether one of names differs. Without names it returns false.
 func changed(old, new *bundle.Bundle, names []string) bool {
 	return len(names) > 0 && bundle.Compare(old, new).Touches(names...)
 }
 
-// refresh is update for a job that runs: what is refused is logged, and the job
-// keeps what it has. It reports whether nothing was refused.
+// refresh is update for a running job: a refusal is logged, and the job keeps its
+// secrets. It reports whether update succeeded.
 func (r *run) refresh() bool {
 	err := r.update()
 	text := ""
@@ -282,7 +283,7 @@ func (r *run) refresh() bool {
 		text = err.Error()
 	}
 	if text != "" && text != r.refusal {
-		r.Logger.Warn("the job keeps the secrets that it has: the new ones are refused", "path", r.Path, "error", err)
+		r.Logger.Warn("the new secrets are refused; the job keeps the current ones", "path", r.Path, "error", err)
 	}
 	r.refusal = text
 	return err == nil

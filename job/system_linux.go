@@ -6,8 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memoryPlaces returns directories for private files that are never written to a
-// disk.
+// memoryPlaces returns directories in memory, for private files.
 func memoryPlaces() []string {
 	var places []string
 	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), "/dev/shm"} {
@@ -19,11 +18,11 @@ func memoryPlaces() []string {
 	return places
 }
 
-// systemLimits returns those of execve(2): a quarter of the stack, but not less
-// than 128 KiB and not more than 6 MiB.
+// systemLimits returns the limits of execve(2): a quarter of the stack limit, at
+// least 128 KiB and at most 6 MiB.
 func systemLimits() execLimits {
 	stack := unix.Rlimit{Cur: 8 << 20}
-	_ = unix.Getrlimit(unix.RLIMIT_STACK, &stack) // the usual limit, where there is no answer
+	_ = unix.Getrlimit(unix.RLIMIT_STACK, &stack) // on failure, the usual limit
 	total := max(min(stack.Cur/4, 6<<20), 128<<10)
 	return execLimits{variable: maxVariable, total: int(total), each: pointerSize}
 }

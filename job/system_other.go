@@ -7,8 +7,8 @@ import (
 	"runtime"
 )
 
-// memoryPlaces returns nothing: there is no place here that is in memory for
-// certain.
+// memoryPlaces returns nothing: these systems have no directory that is known to be
+// in memory.
 func memoryPlaces() []string { return nil }
 
 func systemLimits() execLimits {

@@ -85,7 +85,7 @@ func TestRun(t *testing.T) {
 		p.runner(t, append(args, "--allow", "HTTPS_PROXY", "--", "true")...).must(t, 0)
 		t.Setenv(tokenName, lineOf(t, tokenName))
 		got = p.runner(t, "run", "--pass", tokenName, "--", "true").must(t, codeNoJob)
-		require.Contains(t, got.errOut, "take it out of --pass", "the runner's own token does not reach a job")
+		require.Contains(t, got.errOut, "remove it from --pass", "the runner's own token does not reach a job")
 	})
 
 	t.Run("delivers platform and local secrets as files", func(t *testing.T) {

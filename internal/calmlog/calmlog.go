@@ -1,4 +1,4 @@
-// Package calmlog bounds how often a logger repeats itself.
+// Package calmlog limits how often a logger repeats a message.
 package calmlog
 
 import (
@@ -9,15 +9,18 @@ import (
 )
 
 const (
-	// every and Most say how many lines with one message are logged: so many in
-	// so much time.
+	// every is the period to which Most applies.
 	every = 10 * time.Second
-	Most  = 20
+	// Most is the maximum number of lines with the same message and level that are
+	// logged in 10 seconds.
+	Most = 20
 )
 
-// New returns log without floods. Of the lines with one message and level that
-// come in a short time, it passes on the first ones; the next that it passes on
-// says how many were left out. Messages are fixed texts.
+// New returns a logger that passes at most [Most] lines with the same message and
+// level to log in 10 seconds, and drops the rest. The next line that it passes on
+// has the number of dropped lines in the attribute "omitted". It keeps memory for
+// each message, so messages must be fixed texts. Loggers derived from it share the
+// limit. If log came from New, it returns log.
 func New(log *slog.Logger) *slog.Logger {
 	if _, ok := log.Handler().(*handler); ok {
 		return log
@@ -27,7 +30,7 @@ func New(log *slog.Logger) *slog.Logger {
 
 type handler struct {
 	slog.Handler
-	counts *counts // shared with those that WithAttrs and WithGroup return
+	counts *counts // shared with the handlers of WithAttrs and WithGroup
 }
 
 type counts struct {
@@ -45,8 +48,7 @@ type count struct {
 	passed, omitted int
 }
 
-// pass reports whether a line may be logged, and how many were left out before
-// it.
+// pass reports whether to log a line, and how many lines were dropped before it.
 func (c *counts) pass(line key, t time.Time) (omitted int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,8 +1,8 @@
-// Package shared runs a function once for all callers that want its result at
-// the same time: a [Flight]. The run is detached from the context of the caller
-// that started it, so a caller whose context ends leaves alone, and the others
-// still get the result. A run that no caller waits for any more is canceled, or
-// goes on, as the flight is set.
+// Package shared runs a function once for all concurrent callers that need its
+// result: a [Flight]. The run is detached from the context of the caller that
+// started it, so a caller whose context ends leaves alone, and the others still get
+// the result. A run without callers is canceled, or continues if the flight's Stay
+// is set.
 package shared
 
 import (
@@ -14,18 +14,19 @@ import (
 	"time"
 )
 
-// ErrNoReturn means that the function ended its goroutine instead of returning.
+// ErrNoReturn means that the function ended its goroutine, with runtime.Goexit,
+// instead of returning.
 var ErrNoReturn = errors.New("the function ended its goroutine instead of returning")
 
-// A Flight has at most one run of a function that callers share. Its fields are
-// set before its first use; the zero value is ready to use. A Flight is safe for
+// A Flight has at most one run of a function at a time, which callers share. Set its
+// fields before the first use; the zero value is ready to use. A Flight is safe for
 // concurrent use, and must not be copied.
 type Flight[T any] struct {
-	// Stay says that a run goes on when its last caller has left. Default: its
-	// context is canceled, and the next caller starts another run at once.
+	// Stay lets a run continue after its last caller has left. Default: its context
+	// is canceled, and the next caller starts another run immediately.
 	Stay bool
-	// Hold returns for how long the result of a run serves the callers that come
-	// after its end. Default: for none of them.
+	// Hold returns how long later callers get the result of a run that has ended,
+	// without another run. Default: not at all.
 	Hold func(T) time.Duration
 
 	mu    sync.Mutex // never held during a run
@@ -38,19 +39,19 @@ type Flight[T any] struct {
 type run[T any] struct {
 	callers int                // guarded by the flight's lock
 	cancel  context.CancelFunc // guarded by the flight's lock; nil after the end
-	done    chan struct{}      // closed when the rest is set
+	done    chan struct{}      // closed when the fields below are set
 	value   T
 	err     error
 	panic   *runPanic
 }
 
-// runPanic is what the function panicked with, and where.
+// runPanic has the value and the stack of a panic of the function.
 type runPanic struct {
 	value any
 	stack []byte
 }
 
-// result returns what a run that has ended brought.
+// result returns the result of a run that has ended, or panics as it did.
 func (r *run[T]) result() (T, error) {
 	if r.panic != nil {
 		panic(fmt.Sprintf("%v\n\n%s", r.panic.value, r.panic.stack))
@@ -58,14 +59,13 @@ func (r *run[T]) result() (T, error) {
 	return r.value, r.err
 }
 
-// Do joins the run under way, or starts one of fly, and returns its result. fly
-// runs in a goroutine of its own, under a context that has the values of ctx and
-// neither its end nor its deadline.
+// Do joins the run under way, or starts a run of fly, and returns its result. fly
+// runs in its own goroutine, with a context that has the values of ctx but neither
+// its end nor its deadline.
 //
-// The error is never fly's: it is that of ctx, which Do returns as soon as ctx
-// ends, or [ErrNoReturn]. Where fly panics, so does Do in each caller that still
-// waits, with the stack of fly: a server that survives the panics of its requests
-// survives that too.
+// The error is the error of ctx, which Do returns as soon as ctx is done, or
+// [ErrNoReturn]. If fly panics, Do panics in each caller that still waits, with the
+// stack of fly: a server that survives panics of its requests survives that too.
 func (f *Flight[T]) Do(ctx context.Context, fly func(context.Context) T) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
@@ -81,10 +81,10 @@ func (f *Flight[T]) Do(ctx context.Context, fly func(context.Context) T) (T, err
 	}
 }
 
-// Join joins the run under way, or starts one of fly as Do does, and returns at
-// once. The caller calls leave once, when it does not need the run any more. A
-// leave that cancels the run, as the last one does without Stay, returns when the
-// run has ended: no goroutine is left behind. Where fly has panicked, leave does.
+// Join joins the run under way, or starts a run of fly as Do does, and returns
+// immediately. The caller must call leave once, when it no longer needs the run.
+// Without Stay, the last leave cancels the run and returns when it has ended, so no
+// goroutine is left behind. If fly has panicked, leave panics.
 func (f *Flight[T]) Join(ctx context.Context, fly func(context.Context) T) (leave func()) {
 	r := f.join(ctx, fly)
 	return func() {

@@ -6,7 +6,7 @@ import "net"
 
 const peersAreKnown = true
 
-// peerUID returns the effective user of the process that opened a connection.
+// peerUID returns the effective user ID of the process that opened a connection.
 func peerUID(conn *net.UnixConn) (uid int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

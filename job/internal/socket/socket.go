@@ -1,5 +1,5 @@
-// Package socket serves the secrets of a job on a unix socket ([Serve]), to
-// processes of the same user alone, and asks such a socket ([Ask]).
+// Package socket serves the secrets of a job on a unix socket to processes of the
+// same user ([Serve]), and gets secrets from such a socket ([Ask]).
 package socket
 
 import (
@@ -23,35 +23,34 @@ import (
 )
 
 const (
-	// Variable is the variable that holds the path of a job's socket.
+	// Variable is the environment variable with the path of a job's socket.
 	Variable = "SATCHEL_SOCKET"
 
-	// host is the host in URLs of the socket, whose place is its path.
+	// host is the host in URLs of the socket.
 	host = "satchel"
-	// expiresHeader holds when a served value ends, as RFC 3339 has it.
+	// expiresHeader has the expiry of a served value, in the format of RFC 3339.
 	expiresHeader = "Satchel-Expires"
 	secretsPath   = "/secrets/"
 
-	// maxPath is what macOS has room for. Linux has four bytes more.
+	// maxPath is the limit of macOS, in bytes. That of Linux is four bytes more.
 	maxPath = 103
-	// maxPeers is how many connections are served at a time. More wait
-	// in the system's queue.
+	// maxPeers is the maximum number of connections that are served concurrently.
+	// Others wait in the system's queue.
 	maxPeers = 64
-	// maxValue is the longest value that a client of the socket takes.
+	// maxValue is the maximum length in bytes of a value that Ask accepts.
 	maxValue = 1 << 20
-	// timeout bounds a request, which takes no network and no disk.
+	// timeout limits a request, which needs neither the network nor a disk.
 	timeout = 10 * time.Second
 )
 
-// Server serves the secrets of one job as they are at the time of each
-// request, over HTTP on a unix socket:
+// Server serves the current secrets of one job, over HTTP on a unix socket:
 //
 //	curl --unix-socket "$SATCHEL_SOCKET" http://satchel/secrets/NAME
 //
-// The answer is the value as it is, and the header Satchel-Expires if it ends.
-// Only processes with the effective user of this one are served. Root is nobody
-// special: it can read this process anyway, and a program that runs as root for
-// somebody else must not be made to read for them.
+// The response is the value, unchanged, with the header Satchel-Expires if it
+// expires. Only processes with the effective user of this process are served. Root
+// is not an exception: it can read this process anyway, and a program that runs as
+// root for another user must not be tricked into reading for that user.
 type Server struct {
 	names  []string
 	lookup func(name string) (bundle.Secret, bool)
@@ -62,16 +61,20 @@ type Server struct {
 	work    sync.WaitGroup // Serve, and every connection
 }
 
-// Serve listens at dir/satchel.sock and serves the named secrets until
-// Close. dir has to be a directory that nobody else can enter. lookup returns a
-// secret as it is now; it is called by several goroutines at once.
+// Serve listens at dir/satchel.sock and serves the named secrets until Close, which
+// the caller must call. dir must be a directory that only this user can enter.
+// lookup returns the current value of a secret and must be safe for concurrent use.
+// log gets names and no values.
+//
+// Serve fails on systems other than Linux and macOS, and if the path is longer than
+// 103 bytes.
 func Serve(dir string, names []string, lookup func(name string) (bundle.Secret, bool), log *slog.Logger) (*Server, error) {
 	if !peersAreKnown {
-		return nil, fmt.Errorf("serving secrets on a socket: %s does not say who connects to a unix socket; run the job on Linux or macOS, or without the socket", runtime.GOOS)
+		return nil, fmt.Errorf("serving secrets on a socket: %s does not identify the peers of a unix socket; run the job on Linux or macOS, or without the socket", runtime.GOOS)
 	}
 	address := filepath.Join(dir, "satchel.sock")
 	if len(address) > maxPath {
-		return nil, fmt.Errorf("serving secrets on a socket: the path %s has %d bytes and a unix socket's can have %d; use a shorter directory", address, len(address), maxPath)
+		return nil, fmt.Errorf("serving secrets on a socket: the path %s has %d bytes, and the limit for a unix socket is %d; use a shorter directory", address, len(address), maxPath)
 	}
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
 	if err != nil {
@@ -90,21 +93,21 @@ func Serve(dir string, names []string, lookup func(name string) (bundle.Secret, 
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ConnState:         s.count,
 	}
-	s.server.SetKeepAlivesEnabled(false) // so that nobody sits on a connection
+	s.server.SetKeepAlivesEnabled(false) // so that no client occupies a connection
 	s.work.Go(func() {
 		guarded := &ownPeers{UnixListener: listener, free: make(chan struct{}, maxPeers), done: make(chan struct{}), log: log}
 		if err := s.server.Serve(guarded); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("a job's secret socket has stopped", "error", err)
+			log.Error("a job's secret socket failed", "error", err)
 		}
 	})
 	return s, nil
 }
 
-// Path returns where the socket is.
+// Path returns the path of the socket.
 func (s *Server) Path() string { return s.address }
 
-// Close removes the socket, cuts the connections off and returns when nothing is
-// left running.
+// Close removes the socket and closes its connections. It returns when all calls of
+// lookup have returned. Further calls have no effect.
 func (s *Server) Close() error {
 	err := s.server.Close()
 	s.work.Wait()
@@ -112,7 +115,7 @@ func (s *Server) Close() error {
 }
 
 // count lets Close wait for connections. http.Server.Serve itself reports the new
-// ones, so there are none to come when it has returned.
+// ones, so none follows after it has returned.
 func (s *Server) count(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -122,16 +125,17 @@ func (s *Server) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// ServeHTTP answers GET /secrets/NAME.
+// ServeHTTP serves GET /secrets/NAME. It responds with 404 to every other path and
+// name, 405 to every other method, and 421 to every host but satchel.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Host != host {
-		http.Error(w, "the host of this socket is "+host, http.StatusMisdirectedRequest)
+		http.Error(w, "the host of this socket must be "+host, http.StatusMisdirectedRequest)
 		return
 	}
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		http.Error(w, "secrets can only be read here, with GET", http.StatusMethodNotAllowed)
+		http.Error(w, "only GET is allowed", http.StatusMethodNotAllowed)
 		return
 	}
 	secret, ok := s.secret(r.URL.Path)
@@ -146,11 +150,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !secret.Expires.IsZero() {
 		w.Header().Set(expiresHeader, secret.Expires.UTC().Format(time.RFC3339))
 	}
-	_, _ = io.WriteString(w, value) // whoever went away needs no answer
+	_, _ = io.WriteString(w, value) // a client that has gone needs no response
 }
 
-// secret returns the secret that a path means, if the job has it. That there is
-// one of the name elsewhere is nothing to tell.
+// secret returns the secret for a path, if the job has it. Its callers must not learn
+// whether a secret of that name exists elsewhere.
 func (s *Server) secret(path string) (bundle.Secret, bool) {
 	name, ok := strings.CutPrefix(path, secretsPath)
 	if !ok || !slices.Contains(s.names, name) {
@@ -159,8 +163,8 @@ func (s *Server) secret(path string) (bundle.Secret, bool) {
 	return s.lookup(name)
 }
 
-// ownPeers is a listener that hands out connections of processes of this
-// process's user only, and so many at a time as free has room for.
+// ownPeers is a listener for connections from processes of this process's user. The
+// capacity of free is the maximum number of open connections.
 type ownPeers struct {
 	*net.UnixListener
 	free chan struct{}
@@ -169,7 +173,8 @@ type ownPeers struct {
 	log  *slog.Logger
 }
 
-// Accept returns the next connection.
+// Accept returns the next connection from this user. It blocks while the maximum
+// number of connections is open.
 func (l *ownPeers) Accept() (net.Conn, error) {
 	select {
 	case l.free <- struct{}{}:
@@ -188,37 +193,37 @@ func (l *ownPeers) Accept() (net.Conn, error) {
 		}
 		conn.Close()
 		if err != nil {
-			l.log.Warn("refused a process on a job's secret socket: who it is cannot be told", "error", err)
+			l.log.Warn("refused a process on a job's secret socket: cannot identify its user", "error", err)
 		} else {
 			l.log.Warn("refused a process of another user on a job's secret socket", "uid", uid)
 		}
 	}
 }
 
-// Close ends Accept.
+// Close closes the listener and ends Accept.
 func (l *ownPeers) Close() error {
 	l.once.Do(func() { close(l.done) })
 	return l.UnixListener.Close()
 }
 
-// ownPeer is a connection that makes room for another when it is closed.
+// ownPeer is a connection that frees its place when it is closed.
 type ownPeer struct {
 	*net.UnixConn
 	once sync.Once
 	free chan struct{}
 }
 
-// Close closes the connection.
+// Close closes the connection and frees its place.
 func (c *ownPeer) Close() error {
 	c.once.Do(func() { <-c.free })
 	return c.UnixConn.Close()
 }
 
-// Ask returns a secret from the socket at path. Of the secret it knows the
-// name, the value and when that ends.
+// Ask returns a secret from the socket at path, with its name, value and expiry only.
+// It takes at most 10 seconds.
 func Ask(ctx context.Context, path, name string) (bundle.Secret, error) {
 	fail := func(err error) (bundle.Secret, error) {
-		return bundle.Secret{}, fmt.Errorf("asking for %s at the socket %s: %w", name, path, err)
+		return bundle.Secret{}, fmt.Errorf("requesting %s from the socket %s: %w", name, path, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -244,7 +249,7 @@ func Ask(ctx context.Context, path, name string) (bundle.Secret, error) {
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:
-		return fail(errors.New("the job has no such secret; name it among the job's secrets, and see that a layer has it"))
+		return fail(errors.New("the job has no such secret; add it to the job's secrets, and check that a layer has it"))
 	default:
 		return fail(fmt.Errorf("status %d", response.StatusCode))
 	}
@@ -258,7 +263,7 @@ func Ask(ctx context.Context, path, name string) (bundle.Secret, error) {
 	secret := bundle.Secret{Name: name, Value: bundle.NewValue(string(value))}
 	if text := response.Header.Get(expiresHeader); text != "" {
 		if secret.Expires, err = time.Parse(time.RFC3339, text); err != nil {
-			return fail(errors.New("when the value ends cannot be read"))
+			return fail(errors.New("the expiry in the response is invalid"))
 		}
 	}
 	return secret, nil

@@ -238,7 +238,7 @@ func TestServe(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), strings.Repeat("d", maxPath))
 		require.NoError(t, os.Mkdir(dir, 0o700))
 		_, err := Serve(dir, nil, nil, slog.New(slog.DiscardHandler))
-		require.ErrorContains(t, err, "a unix socket's can have 103; use a shorter directory")
+		require.ErrorContains(t, err, "the limit for a unix socket is 103; use a shorter directory")
 
 		base := shortDir(t)
 		dir = filepath.Join(base, strings.Repeat("d", maxPath-len(base)-len("//satchel.sock")))
@@ -314,7 +314,7 @@ func TestAsk(t *testing.T) {
 		require.WithinDuration(t, time.Now().Add(time.Hour), secret.Expires, time.Minute)
 
 		_, err = Ask(t.Context(), s.Path(), "OTHER")
-		require.ErrorContains(t, err, "asking for OTHER at the socket "+s.Path()+": the job has no such secret; name it among the job's secrets")
+		require.ErrorContains(t, err, "requesting OTHER from the socket "+s.Path()+": the job has no such secret; add it to the job's secrets")
 		require.NoError(t, s.Close())
 		_, err = Ask(t.Context(), s.Path(), "TOKEN")
 		require.ErrorContains(t, err, "the runner serves it while the job runs")
