@@ -8,36 +8,35 @@ import (
 	"time"
 )
 
-// Bounds of the time for which an unavailable key service is not asked again
-// about one record. It doubles with each failure.
+// Bounds of the back-off for one record while the key service is unavailable. It
+// doubles with each failure.
 const (
 	minBackoff = time.Second
 	maxBackoff = 30 * time.Second
 )
 
-// sweepInterval is the time between two looks for keys past their hard age.
+// sweepInterval is the time between two sweeps for keys past their hard age.
 const sweepInterval = time.Minute
 
-// A cache holds the data keys that a keyring opened, and the flights that are
-// opening some. It is keyed by the digest in a request, of the whole record and
-// the context, so that a hit stands for both as the KEK and the record's MAC
-// agreed to them.
+// A cache holds the data keys that a keyring has opened and the flights that are
+// opening others. Its key is the digest in a request, which covers the record and
+// the context: a hit means that the KEK and the record's MAC accepted both.
 type cache struct {
 	softAge, hardAge time.Duration
 	log              *slog.Logger
 
 	mu       sync.Mutex // never held during a call
 	keys     *lru[*cachedKey]
-	failures *lru[*failure] // apart from keys: an outage pushes out no good key
+	failures *lru[*failure] // apart from keys, so that an outage evicts no good key
 	flights  map[[32]byte]*flight
 	swept    time.Time // when sweep last looked at all keys
 }
 
-// A cachedKey is a data key and when a KEK last agreed to it.
+// A cachedKey is a data key and the time at which a KEK last unwrapped it.
 type cachedKey struct {
 	key     *sharedKey // one reference is the cache's
 	fetched time.Time
-	soft    time.Duration // the soft age, with this entry's own spread
+	soft    time.Duration // the soft age with the random spread of this entry
 }
 
 // A failure remembers that no KEK was available for a record.
@@ -62,17 +61,17 @@ func newCache(o Options) *cache {
 	}
 }
 
-// advice is what find makes of an entry.
+// advice is the result of find.
 type advice int
 
 const (
 	hit   advice = iota // use the key
-	renew               // use the key, and renew it meanwhile
-	miss                // a KEK has to be asked
+	renew               // use the key and renew it in the background
+	miss                // a KEK must be called
 )
 
-// find returns a key with a reference for the caller, or the failure that is
-// remembered, or a miss. The lock is held.
+// find returns a key with a reference for the caller, a remembered failure, or a
+// miss. The lock is held.
 func (c *cache) find(id [32]byte, now time.Time) (*sharedKey, advice, error) {
 	failed, quiet := c.failures.get(id)
 	quiet = quiet && now.Before(failed.until)
@@ -99,9 +98,9 @@ func (c *cache) find(id [32]byte, now time.Time) (*sharedKey, advice, error) {
 	return entry.key, hit, nil
 }
 
-// settle takes the outcome of a flight, with the flight's reference on key, and
-// returns what its waiters get, and what the log should say once the lock, which
-// is held, is free.
+// settle takes the outcome of a flight, with the flight's reference on key. It
+// returns the outcome for its waiters and a message to log after the lock, which
+// is held, is released.
 func (c *cache) settle(id [32]byte, key *sharedKey, err error, now time.Time) (_ *sharedKey, warning string, _ error) {
 	if errors.Is(err, ErrUnavailable) {
 		return c.outage(id, err, now)
@@ -115,8 +114,8 @@ func (c *cache) settle(id [32]byte, key *sharedKey, err error, now time.Time) (_
 	case err != nil:
 		return nil, "", err
 	case cached:
-		// The record commits to its key, so the new copy is the same key; the
-		// old one stays for the groups that are prepared in it.
+		// The record commits to its key, so both copies are the same key. The
+		// old copy stays because it holds prepared groups.
 		key.release()
 		c.confirm(entry, now)
 		return entry.key, "", nil
@@ -149,14 +148,14 @@ func (c *cache) outage(id [32]byte, err error, now time.Time) (_ *sharedKey, war
 	return entry.key, "key service unavailable, a cached data key stays in use", nil
 }
 
-// confirm starts the life of an entry anew.
+// confirm resets the age of an entry.
 func (c *cache) confirm(entry *cachedKey, now time.Time) {
 	entry.fetched = now
 	entry.soft = time.Duration(float64(c.softAge) * (0.9 + 0.2*rand.Float64()))
 }
 
-// sweep drops the keys that are too old for any use. It looks at all of them,
-// and so only once in a while.
+// sweep drops the keys past their hard age. It visits all keys, and therefore runs
+// at most once per sweepInterval.
 func (c *cache) sweep(now time.Time) {
 	if now.Sub(c.swept) < sweepInterval {
 		return

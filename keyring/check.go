@@ -11,19 +11,19 @@ import (
 	"github.com/satchelhq/satchel/internal/shared"
 )
 
-// How long Check's answer holds.
+// How long a result of Check is reused.
 const (
 	goodCheckAge = 60 * time.Second
 	badCheckAge  = 10 * time.Second
 )
 
-// The contexts of a check. They differ in one value, as two tenants' do.
+// The contexts of a check. They differ in one value, as those of two tenants do.
 var (
 	checkContext = Context{"purpose": "check", "tenant": "satchel-check"}
 	wrongContext = Context{"purpose": "check", "tenant": "satchel-check-other"}
 )
 
-// holds returns how long the result of a check holds.
+// holds returns how long the result of a check is reused.
 func holds(err error) time.Duration {
 	if err != nil {
 		return badCheckAge
@@ -32,15 +32,15 @@ func holds(err error) time.Duration {
 }
 
 // Check proves that the primary and each replica work: each wraps a random key,
-// unwraps it again, and refuses to unwrap it under another context. A KEK that
-// ignores its context is refused here. A policy in the key service that looks at
-// the context has to allow purpose "check" with the tenants "satchel-check" and
+// unwraps it, and refuses to unwrap it under another context. Check fails for a KEK
+// that ignores its context. A policy in the key service that depends on the context
+// must allow purpose "check" with the tenants "satchel-check" and
 // "satchel-check-other".
 //
-// The error is [ErrUnavailable] only if nothing else is wrong. A good result
-// holds for 60 seconds and a bad one for 10, without a call. Concurrent callers
-// share one check, of three calls to each KEK, at most five seconds each, which
-// goes on whatever becomes of ctx. When ctx ends first, the error wraps its own.
+// The error wraps [ErrUnavailable] only if nothing else is wrong. A good result is
+// reused for 60 seconds and a bad one for 10, without a call. Concurrent callers
+// share one check: three calls to each KEK of at most five seconds each. The check
+// continues after ctx is done; the error then wraps that of ctx.
 func (k *Keyring) Check(ctx context.Context) error {
 	result, err := k.checks.Do(ctx, k.checkAll)
 	if errors.Is(err, shared.ErrNoReturn) {
@@ -52,8 +52,8 @@ func (k *Keyring) Check(ctx context.Context) error {
 	return result
 }
 
-// checkAll returns what is wrong with the primary and the replicas. An outage
-// counts least.
+// checkAll checks the primary and the replicas. It prefers any other error to an
+// outage.
 func (k *Keyring) checkAll(ctx context.Context) error {
 	var failure error
 	for _, kek := range k.current {
@@ -78,19 +78,19 @@ func (k *Keyring) checkOne(ctx context.Context, kek namedKEK) error {
 		return err
 	}
 	if subtle.ConstantTimeCompare(got, probe) != 1 {
-		return fmt.Errorf("KEK %q unwrapped another key than it wrapped", kek.id)
+		return fmt.Errorf("KEK %q returned a different key than it wrapped", kek.id)
 	}
 	_, err = k.probe(ctx, kek, w, wrongContext)
 	switch {
 	case err == nil:
-		return fmt.Errorf("KEK %q unwrapped a key under another context than it was wrapped with; use a key or a key type that binds its context", kek.id)
+		return fmt.Errorf("KEK %q unwrapped a key under another context; use a key or a key type that binds its context", kek.id)
 	case errors.Is(err, ErrTampered) || errors.Is(err, ErrDenied):
 		return nil
 	}
 	return fmt.Errorf("under another context: %w", err)
 }
 
-// probe unwraps a check's key in a slot of its own.
+// probe unwraps the key of a check in its own slot.
 func (k *Keyring) probe(ctx context.Context, kek namedKEK, w WrappedKey, c Context) ([]byte, error) {
 	if err := k.acquire(ctx); err != nil {
 		return nil, err

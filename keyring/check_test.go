@@ -37,7 +37,7 @@ func TestKeyring_Check(t *testing.T) {
 
 	t.Run("rejects a KEK that returns another key", func(t *testing.T) {
 		err := newKeyring(t, forgetful{keyringtest.NewFake("a")}, nil).Check(t.Context())
-		require.ErrorContains(t, err, "another key")
+		require.ErrorContains(t, err, "a different key")
 		require.NotErrorIs(t, err, keyring.ErrUnavailable)
 	})
 

@@ -15,22 +15,26 @@ const (
 	maxContextSize  = 4096
 )
 
-// A Context is the public data that a ciphertext is bound to: it opens under
-// the same pairs and under no others. It is not secret; key services write it
-// to their audit logs. A nil Context is an empty one.
+// A Context is the public data that a ciphertext is bound to: the ciphertext opens
+// only under the same pairs. It is not secret; key services write it to their
+// audit logs. A nil Context is an empty one.
 //
-// A Context has at most 32 pairs. Keys are not empty; keys and values are valid
-// UTF-8 of at most 1,024 bytes each, and the encoding is at most 4,096 bytes.
-// What is outside these limits is refused with a [*ContextError].
+// A Context has at most 32 pairs. Keys are not empty. Keys and values are valid
+// UTF-8 of at most 1,024 bytes each. The encoding has at most 4,096 bytes. A
+// Context outside these limits is rejected with a [*ContextError].
 type Context map[string]string
 
-// A ContextError says which limit a [Context] breaks. It is an [ErrMalformed].
+// A ContextError reports the limit that a [Context] exceeds. It wraps
+// [ErrMalformed].
 type ContextError struct {
-	Key     string // the key at fault; empty when the fault is in the whole
+	// Key is the key of the invalid pair, of any length. Empty if the key is empty
+	// or the Context as a whole is outside its limits.
+	Key string
+	// Problem describes the error in a few words, without the value.
 	Problem string
 }
 
-// Error names the key, cut to 64 bytes, and never the value.
+// Error names the key, cut to 64 characters, and never the value.
 func (e *ContextError) Error() string {
 	if e.Key == "" {
 		return "context: " + e.Problem
@@ -41,18 +45,19 @@ func (e *ContextError) Error() string {
 // Unwrap returns [ErrMalformed].
 func (e *ContextError) Unwrap() error { return ErrMalformed }
 
-// Encode returns the canonical encoding: a 16-bit count, then each key and
-// value with a 16-bit length before it, sorted by the bytes of the keys. Two
-// contexts have one encoding only if they are equal.
+// Encode returns the canonical encoding (docs/format.md, "Contexts"): a 16-bit
+// count, then each key and value with a 16-bit length before it, sorted by the
+// bytes of the keys. Two contexts have the same encoding only if they are equal.
+// The error is a [*ContextError].
 func (c Context) Encode() ([]byte, error) { return c.AppendTo(nil) }
 
-// AppendTo appends what [Context.Encode] returns to dst. For up to eight pairs it
-// allocates only to grow dst.
+// AppendTo appends the encoding that [Context.Encode] returns to dst. For up to
+// eight pairs it allocates only to grow dst. With an error it returns nil.
 func (c Context) AppendTo(dst []byte) ([]byte, error) {
 	if len(c) > maxContextPairs {
 		return nil, &ContextError{Problem: fmt.Sprintf("%d pairs, the limit is %d", len(c), maxContextPairs)}
 	}
-	// Sorted by insertion into an array, so that a small context costs no
+	// An insertion sort into an array, so that a small context needs no
 	// allocation.
 	var array [8]contextPair
 	pairs := array[:0]
@@ -84,7 +89,7 @@ func (c Context) AppendTo(dst []byte) ([]byte, error) {
 
 type contextPair struct{ key, value string }
 
-// pairProblem returns what is wrong with one pair, or nothing.
+// pairProblem describes the error in one pair. It returns "" for a valid pair.
 func pairProblem(key, value string) string {
 	switch {
 	case key == "":
@@ -101,20 +106,20 @@ func pairProblem(key, value string) string {
 	return ""
 }
 
-// appendShort appends s after its length in 16 bits. Its callers have checked
-// that the length fits.
+// appendShort appends the length of s in 16 bits, and s. Callers have checked that
+// the length fits.
 func appendShort[T string | []byte](dst []byte, s T) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(s)))
 	return append(dst, s...)
 }
 
-// A shape is the set of keys of some contexts, checked and encoded once. It
-// encodes a context that has these keys without sorting them.
+// A shape is a set of context keys, checked and encoded once. It encodes a context
+// with these keys without sorting.
 type shape []shapeField
 
 type shapeField struct {
 	key    string
-	before []byte // what stands before the length of the value
+	before []byte // the bytes before the length of the value
 }
 
 // newShape returns the shape of a context that is within its limits.
@@ -128,8 +133,8 @@ func newShape(c Context) *shape {
 	return &s
 }
 
-// appendTo appends the encoding of c, or reports false if c has other keys or is
-// outside its limits.
+// appendTo appends the encoding of c. It reports false if c has other keys or is
+// outside the limits.
 func (s shape) appendTo(dst []byte, c Context) ([]byte, bool) {
 	if len(c) != len(s) {
 		return nil, false

@@ -9,35 +9,35 @@ import (
 
 const (
 	dataKeySize = 32
-	// maxGroups bounds the prepared groups of one data key, each about a
-	// kilobyte. A group beyond it is derived anew when it is asked for again.
+	// maxGroups limits the prepared groups of one data key, each about a kilobyte.
+	// An evicted group is derived again on its next use.
 	maxGroups     = 64
 	maxLabelBytes = 64
 )
 
 var errDestroyed = fmt.Errorf("data key: %w: the handle was destroyed", ErrKeyState)
 
-// A DataKey is a handle on an unwrapped data key. It gives out no key bytes; it
-// seals and opens messages through its groups, and computes MACs.
+// A DataKey is a handle to an unwrapped data key. It seals and opens messages
+// through its groups and computes MACs. It never exposes the key bytes.
 //
-// Each handle is released by one call of [DataKey.Destroy], by whoever got it
-// from the keyring. Until then it works, whatever becomes of the KEK: take one
-// for a piece of work rather than for the life of the program, so that a KEK
-// that is disabled ends what is read under it. A DataKey is safe for concurrent
-// use.
+// The caller that got a handle from the keyring releases it with
+// [DataKey.Destroy]. Until then the handle works, even if the KEK is disabled in
+// the meantime. Take a handle for one task, not for the lifetime of the program,
+// so that disabling a KEK ends all reading under it. A DataKey is safe for
+// concurrent use.
 type DataKey struct {
 	key       *sharedKey
 	destroyed atomic.Bool
 }
 
-// ID returns the key's random id, which is no secret. It stays valid after
-// Destroy.
+// ID returns the random ID of the key. The ID is not secret, and remains available
+// after Destroy.
 func (d *DataKey) ID() [16]byte { return d.key.id }
 
-// Group returns the messages under the key derived for context c. Asking again
-// for the same context is cheap: the derived key is kept with the data key. The
-// errors are [ErrMalformed] for a context outside its limits and [ErrKeyState]
-// after Destroy.
+// Group returns the group of context c, which seals and opens messages under a key
+// derived for c. A repeated call for the same context is cheap because the data
+// key keeps up to 64 derived keys. The error is a [*ContextError] for a context
+// outside its limits, and wraps [ErrKeyState] after Destroy.
 func (d *DataKey) Group(c Context) (*Group, error) {
 	var array [256]byte // most contexts fit
 	encoded, err := c.AppendTo(array[:0])
@@ -51,11 +51,11 @@ func (d *DataKey) Group(c Context) (*Group, error) {
 	return &Group{handle: d, key: derived}, nil
 }
 
-// MAC returns HMAC-SHA256 of data, joined without separators, under a key
-// derived from the data key for this label. The caller makes the joined data
-// unambiguous. A label is 1 to 64 bytes of printable ASCII; those that begin
-// with "skm/" or "skr/" belong to the format and are refused. The errors are
-// [ErrMalformed] for such a label and [ErrKeyState] after Destroy.
+// MAC returns HMAC-SHA256 of data, joined without separators, under a key derived
+// from the data key for this label (docs/format.md, "Other MACs"). The caller makes
+// the joined data unambiguous. A label has 1 to 64 bytes of printable ASCII; labels
+// that begin with "skm/" or "skr/" are reserved for the format. The error wraps
+// [ErrMalformed] for an invalid label and [ErrKeyState] after Destroy.
 func (d *DataKey) MAC(label string, data ...[]byte) ([32]byte, error) {
 	if err := checkLabel(label); err != nil {
 		return [32]byte{}, err
@@ -68,9 +68,9 @@ func (d *DataKey) MAC(label string, data ...[]byte) ([32]byte, error) {
 	return macUnder(dek, label+"\x00", data...)
 }
 
-// Clone returns another handle on the key, for work that goes on after this one
-// is destroyed. It asks no key service. The caller destroys both. The error is
-// [ErrKeyState] after Destroy.
+// Clone returns another handle to the key, for work that continues after this
+// handle is destroyed. It does not call a key service. The caller destroys both
+// handles. The error wraps [ErrKeyState] after Destroy.
 func (d *DataKey) Clone() (*DataKey, error) {
 	if d.destroyed.Load() || !d.key.retainLive() {
 		return nil, errDestroyed
@@ -78,9 +78,9 @@ func (d *DataKey) Clone() (*DataKey, error) {
 	return &DataKey{key: d.key}, nil
 }
 
-// Destroy releases the handle. The key's bytes are cleared when its last handle
-// is released and the keyring's cache has dropped it; keys derived from it are
-// left to the garbage collector. A second call does nothing.
+// Destroy releases the handle. The key bytes are cleared after the last handle is
+// released and the cache of the keyring has dropped the key. Derived keys are left
+// to the garbage collector. A second call does nothing.
 func (d *DataKey) Destroy() {
 	if d.destroyed.CompareAndSwap(false, true) {
 		d.key.release()
@@ -97,36 +97,36 @@ func checkLabel(label string) error {
 		}
 	}
 	if strings.HasPrefix(label, "skm/") || strings.HasPrefix(label, "skr/") {
-		return fmt.Errorf("MAC label %q: %w: labels that begin so belong to the format", label, ErrMalformed)
+		return fmt.Errorf("MAC label %q: %w: the prefixes skm/ and skr/ are reserved", label, ErrMalformed)
 	}
 	return nil
 }
 
-// sharedKey is what the handles on one data key, and the cache, hold together.
+// sharedKey is the state that all handles to one data key share with the cache.
 type sharedKey struct {
 	id [16]byte
 
 	refs atomic.Int64 // handles, and one for the cache
 
 	mu sync.RWMutex // held for copying and deriving only
-	// A function rather than the bytes: whatever prints a struct by reflection
-	// would show those. Nil once cleared.
+	// A function rather than the bytes, because printing a struct by reflection
+	// would show them. Nil once cleared.
 	bytes  func() []byte
 	groups map[string]*groupKey // by encoded context
 }
 
-// newSharedKey takes over dek, and returns it with one reference, which is the
-// caller's.
+// newSharedKey takes ownership of dek. The result has one reference, which belongs
+// to the caller.
 func newSharedKey(id [16]byte, dek []byte) *sharedKey {
 	k := &sharedKey{id: id, bytes: func() []byte { return dek }, groups: make(map[string]*groupKey)}
 	k.refs.Store(1)
 	return k
 }
 
-// retain adds n references. The caller holds one already.
+// retain adds n references. The caller already holds one.
 func (k *sharedKey) retain(n int) { k.refs.Add(int64(n)) }
 
-// retainLive adds a reference unless the last one was dropped already.
+// retainLive adds a reference unless the last one has been dropped.
 func (k *sharedKey) retainLive() bool {
 	for {
 		n := k.refs.Load()
@@ -139,7 +139,7 @@ func (k *sharedKey) retainLive() bool {
 	}
 }
 
-// release drops one reference, and clears the key with the last.
+// release drops one reference. With the last one it clears the key.
 func (k *sharedKey) release() {
 	if k.refs.Add(-1) > 0 {
 		return
@@ -151,8 +151,8 @@ func (k *sharedKey) release() {
 	k.groups = nil
 }
 
-// group returns the derived key of the group of an encoded context, for a handle
-// that is not destroyed.
+// group returns the derived key for an encoded context. It fails if the handle d
+// is destroyed.
 func (k *sharedKey) group(d *DataKey, encoded []byte) (*groupKey, error) {
 	k.mu.RLock()
 	derived, ok := k.groups[string(encoded)]
@@ -187,8 +187,8 @@ func (k *sharedKey) group(d *DataKey, encoded []byte) (*groupKey, error) {
 	return derived, nil
 }
 
-// copyBytes returns the key's bytes for a handle that is not destroyed. The
-// caller clears them.
+// copyBytes returns a copy of the key bytes, which the caller clears. It fails if
+// the handle is destroyed.
 func (d *DataKey) copyBytes() ([]byte, error) {
 	d.key.mu.RLock()
 	defer d.key.mu.RUnlock()

@@ -1,9 +1,8 @@
-// Package keyring does envelope encryption: data keys that are wrapped by a
-// key-encryption key ([KEK]) in a key service, and messages that are sealed
-// under data keys.
+// Package keyring implements envelope encryption. A key-encryption key ([KEK]) in
+// a key service wraps data keys; data keys seal messages.
 //
-// Start with [New] and a KEK, from package local or one of the key services. A
-// few values kept in a file need no more than [Keyring.SealEnvelope]:
+// Start with [New] and a KEK from package local or from one of the key services.
+// For a few values in a file, [Keyring.SealEnvelope] is sufficient:
 //
 //	keys, err := keyring.New(kek, nil)
 //	…
@@ -11,9 +10,9 @@
 //	secret, err = keys.OpenEnvelope(ctx, sealed, keyring.Context{"purpose": "backup"})
 //
 // A program with many values makes one data key for each tenant with
-// [Keyring.NewKey], stores its [Record], and opens it with [Keyring.OpenKey]:
-// one call of the key service, and none while it is cached. Messages are sealed
-// and opened through a [Group] of the data key.
+// [Keyring.NewKey], stores its [Record], and opens it with [Keyring.OpenKey]. This
+// takes one call to the key service, or none while the key is cached. A [Group] of
+// the data key seals and opens messages.
 //
 //	key, err := keys.OpenKey(ctx, record, keyring.Context{"tenant": "acme"})
 //	…
@@ -22,14 +21,15 @@
 //	…
 //	secret, err := group.Open(nil, message, keyring.Context{"name": "API_KEY", "version": "7"})
 //
-// Data that is too long for one message is a stream of a group, sealed with
-// [Group.SealStream] and opened with [Group.OpenStream].
+// [Group.SealStream] and [Group.OpenStream] handle data that is too long for one
+// message.
 //
-// Everything is bound to a [Context]: what was sealed for one tenant, name or
-// version does not open as another's. The caller computes contexts from what it
-// asked for, and takes none from where the ciphertext came from.
+// Every ciphertext is bound to a [Context]: a message sealed for one tenant, name
+// or version does not open for another. Compute the context from the request, and
+// never take it from the source of the ciphertext.
 //
-// Messages are AES-256-GCM with random nonces under keys from HKDF-SHA256, and
-// commit to their key; records are authenticated with HMAC-SHA256. There is
-// nothing to choose. All of it runs in Go's strict FIPS 140 mode.
+// Messages use AES-256-GCM with random nonces under keys derived with HKDF-SHA256,
+// and commit to their key. HMAC-SHA256 authenticates records. No algorithm is
+// configurable. The package runs in Go's strict FIPS 140 mode. The formats are
+// specified in docs/format.md.
 package keyring

@@ -6,11 +6,13 @@ import (
 	"fmt"
 )
 
-// SealEnvelope encrypts plaintext, at most [MaxPlaintext] bytes, under a data
-// key of its own and returns the key's record and the message in one blob. It
-// suits a few values kept without a vault: each costs one call of every current
-// KEK to seal, and one call to open when it is not cached. The context goes to
-// the key services, which may log it.
+// SealEnvelope encrypts plaintext, at most [MaxPlaintext] bytes, under a new data
+// key and returns the record of the key and the message in one blob
+// (docs/format.md, "Envelope"). It suits a few values without a vault. Sealing
+// makes one call to the primary and one to each replica; opening makes one call
+// unless the key is cached. The context is sent to the key services, which may log
+// it. Errors are those of [Keyring.NewKey] and [Group.Seal]; a plaintext that is
+// too long is [ErrMalformed], without a call.
 func (k *Keyring) SealEnvelope(ctx context.Context, plaintext []byte, c Context) ([]byte, error) {
 	if len(plaintext) > MaxPlaintext { // before a key is made
 		return nil, fmt.Errorf("sealing envelope: %w: %d bytes of plaintext, the limit is %d",
@@ -31,9 +33,9 @@ func (k *Keyring) SealEnvelope(ctx context.Context, plaintext []byte, c Context)
 	return group.Seal(envelope, plaintext, nil)
 }
 
-// OpenEnvelope returns the plaintext of an envelope that was sealed under the
-// same context. It opens the record in it as [Keyring.OpenKey] does, and fails
-// as that and [Group.Open] do.
+// OpenEnvelope returns the plaintext of an envelope that was sealed under the same
+// context. It opens the record in the envelope with [Keyring.OpenKey]. Errors are
+// those of OpenKey and [Group.Open].
 func (k *Keyring) OpenEnvelope(ctx context.Context, envelope []byte, c Context) ([]byte, error) {
 	rec, message, err := splitEnvelope(envelope)
 	if err != nil {
@@ -55,16 +57,16 @@ func (k *Keyring) OpenEnvelope(ctx context.Context, envelope []byte, c Context) 
 	return plaintext, nil
 }
 
-// splitEnvelope returns the two parts, after a look at each: a key service is
-// not asked about what cannot be opened.
+// splitEnvelope returns the two parts. It validates both so that an invalid
+// envelope causes no call to a key service.
 func splitEnvelope(envelope []byte) (Record, []byte, error) {
 	if len(envelope) < 4 {
-		return nil, nil, fmt.Errorf("%w: it is too short for an envelope", ErrMalformed)
+		return nil, nil, fmt.Errorf("%w: the envelope is too short", ErrMalformed)
 	}
 	size := binary.BigEndian.Uint32(envelope)
 	rest := envelope[4:]
 	if size > maxRecordSize || int(size) > len(rest) {
-		return nil, nil, fmt.Errorf("%w: the length of its key record is wrong", ErrMalformed)
+		return nil, nil, fmt.Errorf("%w: the length of the key record is invalid", ErrMalformed)
 	}
 	rec, message := Record(rest[:size]), rest[size:]
 	recordID, err := rec.ID()
@@ -76,7 +78,7 @@ func splitEnvelope(envelope []byte) (Record, []byte, error) {
 		return nil, nil, err
 	}
 	if recordID != messageID {
-		return nil, nil, fmt.Errorf("its message and its key record do not belong together: %w", ErrTampered)
+		return nil, nil, fmt.Errorf("the message and the key record have different key IDs: %w", ErrTampered)
 	}
 	return rec, message, nil
 }

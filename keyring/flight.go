@@ -12,10 +12,10 @@ import (
 
 var errNoReturn = errors.New("the KEK ended its goroutine instead of returning")
 
-// A flight is one unwrapping under way, for any number of waiters. Its fields
-// are guarded by the cache's lock. It is no flight of package shared: looking into the
-// cache and joining are one step, each waiter gets a counted reference to the
-// key, and one without waiters is given up only while it queues for a slot.
+// A flight is one unwrap in progress, for any number of waiters. The cache's lock
+// guards its fields. It does not use package shared because a cache lookup and
+// joining a flight are one step, each waiter gets a counted reference to the key,
+// and a flight without waiters is dropped only while it queues for a slot.
 type flight struct {
 	done     chan struct{}
 	finished bool
@@ -26,7 +26,7 @@ type flight struct {
 	err      error
 }
 
-// A request is a record to be opened.
+// A request is a record to open.
 type request struct {
 	id      [32]byte // in the cache
 	rec     Record   // a copy
@@ -34,11 +34,11 @@ type request struct {
 	encoded []byte   // of c
 }
 
-// newRequest refuses a context outside its limits, and what is too long for a
-// record. It does not look into the record.
+// newRequest rejects an invalid context and a record that is too long. It does not
+// parse the record.
 func newRequest(rec Record, c Context) (request, error) {
 	if len(rec) > maxRecordSize {
-		return request{}, malformedRecord("it is too long")
+		return request{}, malformedRecord("too long")
 	}
 	b := make([]byte, 0, 4+len(rec)+256) // most contexts fit
 	b = binary.BigEndian.AppendUint32(b, uint32(len(rec)))
@@ -74,8 +74,8 @@ func (k *Keyring) openShared(ctx context.Context, rec Record, c Context) (*share
 	}
 }
 
-// findOrFly returns a cached key, a remembered failure, or a flight in which
-// the caller has a place.
+// findOrFly returns a cached key, a remembered failure, or a flight that counts the
+// caller as a waiter.
 func (k *Keyring) findOrFly(ctx context.Context, r request) (*sharedKey, *flight, error) {
 	k.cache.mu.Lock()
 	defer k.cache.mu.Unlock()
@@ -97,10 +97,10 @@ func (k *Keyring) findOrFly(ctx context.Context, r request) (*sharedKey, *flight
 	return nil, f, nil
 }
 
-// takeOff starts a flight. It is detached from its first caller, and keeps
-// nothing of that caller's. Its call ends within callLimit of getting a slot; a
-// renewal, for which nobody waits, ends within callLimit in all. The cache's
-// lock is held.
+// takeOff starts a flight, which is detached from its first caller and copies that
+// caller's arguments. Its call ends within callLimit after it gets a slot. A
+// renewal, which has no waiters, ends within callLimit in total. The cache's lock
+// is held.
 func (k *Keyring) takeOff(ctx context.Context, r request, renewal bool) *flight {
 	ctx = context.WithoutCancel(ctx)
 	var (
@@ -121,15 +121,15 @@ func (k *Keyring) takeOff(ctx context.Context, r request, renewal bool) *flight 
 		defer drop()
 		var key *sharedKey
 		err := errNoReturn
-		// Deferred, so that nobody waits for a KEK that ends its goroutine, as a
-		// test's does when an assertion in it fails.
+		// Deferred, so that waiters return if the KEK ends its goroutine, as a failed
+		// assertion in a test does.
 		defer func() { k.cache.land(r, f, key, err) }()
 		key, err = k.fly(ctx, queue, f, r, deadline)
 	}()
 	return f
 }
 
-// fly waits for a slot as long as queue lasts, and then opens the record.
+// fly waits for a slot until queue is done, and then opens the record.
 func (k *Keyring) fly(ctx, queue context.Context, f *flight, r request, deadline time.Time) (*sharedKey, error) {
 	if err := k.acquire(queue); err != nil {
 		return nil, fmt.Errorf("opening key record: %w: too many calls in flight", ErrUnavailable)
@@ -144,7 +144,7 @@ func (k *Keyring) fly(ctx, queue context.Context, f *flight, r request, deadline
 	return k.unwrap(ctx, deadline, r)
 }
 
-// begin tells whether a flight is still wanted, now that it has a slot.
+// begin reports whether a flight that got a slot is still wanted.
 func (c *cache) begin(id [32]byte, f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,8 +152,8 @@ func (c *cache) begin(id [32]byte, f *flight) bool {
 	return c.flights[id] == f
 }
 
-// land settles a flight and hands the outcome to those who wait for it. key
-// has one reference, which is the flight's.
+// land settles a flight and passes the outcome to its waiters. key has one
+// reference, which belongs to the flight.
 func (c *cache) land(r request, f *flight, key *sharedKey, err error) {
 	warning := c.settleFlight(r.id, f, key, err)
 	if warning != "" {
@@ -169,7 +169,7 @@ func (c *cache) settleFlight(id [32]byte, f *flight, key *sharedKey, err error) 
 	defer close(f.done)
 	f.finished = true
 	if c.flights[id] != f {
-		return "" // given up before it began
+		return "" // dropped before it began
 	}
 	delete(c.flights, id)
 	now := time.Now()
@@ -181,8 +181,8 @@ func (c *cache) settleFlight(id [32]byte, f *flight, key *sharedKey, err error) 
 	return warning
 }
 
-// leave gives up a waiter's place. A flight without waiters that has no slot
-// yet is given up; one that has begun goes on, for the cache.
+// leave removes a waiter. A flight without waiters is dropped if it has no slot
+// yet; one that has begun continues, to fill the cache.
 func (c *cache) leave(id [32]byte, f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,18 +13,23 @@ const (
 	maxBlobSize    = 4096
 )
 
-// A KEKID names a key-encryption key for as long as records exist that were
-// wrapped under it. Service is 1 to 64 bytes, such as "awskms"; Key is 1 to
-// 1,024 bytes, such as an ARN. It is not secret.
-type KEKID struct{ Service, Key string }
+// A KEKID identifies a key-encryption key. Records contain it, so it must stay the
+// same as long as records exist that were wrapped under the key. It is not secret.
+type KEKID struct {
+	// Service is the kind of key service, such as "awskms", in 1 to 64 bytes.
+	Service string
+	// Key is the name of the key in the service, such as an ARN, in 1 to 1,024
+	// bytes.
+	Key string
+}
 
 // String returns "service:key".
 func (id KEKID) String() string { return id.Service + ":" + id.Key }
 
-// check refuses an id that no record could hold.
+// check rejects an ID that does not fit into a record.
 func (id KEKID) check() error {
 	if id.Service == "" || len(id.Service) > maxServiceSize || id.Key == "" || len(id.Key) > maxKeySize {
-		return fmt.Errorf("%w: the service of a KEK's ID has 1 to %d bytes and its key 1 to %d",
+		return fmt.Errorf("%w: the Service of a KEKID has 1 to %d bytes, and its Key 1 to %d",
 			ErrMalformed, maxServiceSize, maxKeySize)
 	}
 	return nil
@@ -32,38 +37,38 @@ func (id KEKID) check() error {
 
 // A WrappedKey is a data key encrypted under a KEK.
 type WrappedKey struct {
-	// KEK is the key it takes to unwrap it.
+	// KEK is the key that wrapped it, and that unwraps it.
 	KEK KEKID
-	// Version tells which version of the KEK wrapped it, in the key service's
-	// own words; at most 1,024 bytes, empty where the service does not say.
+	// Version is the key service's name of the KEK version that wrapped it, in at
+	// most 1,024 bytes. Empty if the service does not report a version.
 	Version string
-	// Blob is the ciphertext, 1 to 4,096 bytes. Only the KEK reads it.
+	// Blob is the ciphertext of 1 to 4,096 bytes. Only the KEK interprets it.
 	Blob []byte
 }
 
 // A KEK is a key-encryption key. It stays in a key service, which wraps and
 // unwraps data keys with it.
 //
-// ID is constant, and differs between keys. Wrap encrypts a data key of 32
-// bytes, bound to the context; Unwrap returns it under the same context and
-// under no other. The wrapped key that Wrap returns carries ID. Unwrap uses
-// this KEK alone: it takes no key name from its input.
+// Wrap and Unwrap neither change nor keep their arguments. The results belong to
+// the caller, which clears an unwrapped key after use. Both methods are safe for
+// concurrent use. They do not cache, and do not retry after their context is done.
+// Then they return immediately with an error that wraps that of the context.
 //
-// Both leave their arguments as they are and keep none of them; the results
-// belong to the caller, who clears an unwrapped key after use. Both are safe
-// for concurrent use, and neither caches nor retries for longer than its
-// context lasts. When that ends they return at once, with an error that wraps
-// the context's.
-//
-// Every other error wraps one class: [ErrTampered] when the ciphertext is not
-// authentic under this key and context, [ErrMalformed] when it cannot be a
-// ciphertext of this service, [ErrNoKey], [ErrKeyState], [ErrDenied], or
-// [ErrUnavailable] when asking again may help. An error quotes no key, no
-// response body and no URL query. With an error there is no result.
+// Every other error wraps exactly one class: [ErrTampered] if the ciphertext is not
+// authentic under this key and context, [ErrMalformed] if it cannot be a ciphertext
+// of this service, [ErrNoKey], [ErrKeyState], [ErrDenied], or [ErrUnavailable] if a
+// retry may help. An error quotes no key, no response body and no URL query. With
+// an error the result is the zero value.
 //
 // Package keyringtest checks an implementation.
 type KEK interface {
+	// ID returns the constant ID of the key, which no other key has. It makes no
+	// call.
 	ID() KEKID
+	// Wrap encrypts a data key of 32 bytes and binds it to the context. The wrapped
+	// key that it returns carries the ID.
 	Wrap(ctx context.Context, dek []byte, c Context) (WrappedKey, error)
+	// Unwrap returns the data key of w under the context that it was wrapped with,
+	// and under no other. It uses this KEK only, whatever key the input names.
 	Unwrap(ctx context.Context, w WrappedKey, c Context) ([]byte, error)
 }

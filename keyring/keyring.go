@@ -20,45 +20,45 @@ import (
 )
 
 const (
-	// callLimit bounds one call of a key service, and one flight of them.
+	// callLimit bounds one call to a key service, and all calls of one flight.
 	callLimit = 5 * time.Second
-	// maxCalls bounds the calls that a keyring has in flight.
+	// maxCalls limits the concurrent calls of a keyring.
 	maxCalls = 20
-	// maxAge bounds HardAge: its multiples fit a time.Duration.
+	// maxAge limits HardAge. Its multiples fit into a time.Duration.
 	maxAge = 365 * 24 * time.Hour
 )
 
 // Options are the optional settings of a [Keyring].
 type Options struct {
-	// Replicas wrap every new data key too, and each of them alone can open it:
-	// keys in another region or another cloud. All must be reachable to make a
-	// key, one to open it. At most seven. Default: none.
+	// Replicas also wrap every new data key, and each of them alone can open it:
+	// for example keys in another region or another cloud. Making a key needs the
+	// primary and all replicas; opening one needs any of them. At most seven.
+	// Default: none.
 	Replicas []KEK
-	// Retired keys open the records that were wrapped under them and wrap
-	// nothing more. A primary that was replaced stays here until every record
-	// has been through [Keyring.Rewrap]. Default: none.
+	// Retired keys open records that were wrapped under them but wrap no new data
+	// keys. Keep a replaced primary here until [Keyring.Rewrap] has processed every
+	// record. Default: none.
 	Retired []KEK
 
-	// CacheEntries bounds the data keys kept in memory; the least recently used
-	// gives way. Default: 1,024.
+	// CacheEntries limits the data keys in memory. The least recently used key is
+	// evicted. Negative: an error. Default: 1,024.
 	CacheEntries int
-	// SoftAge is the age at which a cached data key is unwrapped again before it
-	// is used, spread by 10 % either way. One in use is renewed in the background
-	// from 80 % of it. Default: fifteen minutes.
+	// SoftAge is the age at which a cached data key is unwrapped again before its
+	// next use, varied by ±10 % for each key. A key in use is renewed in the
+	// background from 80 % of that age. Negative: an error. Default: 15 minutes.
 	SoftAge time.Duration
-	// HardAge is the age up to which a cached data key is still used while the
-	// key service is unavailable. At least SoftAge, at most a year. Default: one
-	// hour.
+	// HardAge is the age up to which a cached data key remains in use while the key
+	// service is unavailable. At least SoftAge, at most 365 days. Default: one hour.
 	HardAge time.Duration
 
-	// Logger receives a warning when a cached key outlives its soft age or is
-	// dropped because the key service refuses it. It sees ids, never keys.
-	// Default: nothing is logged.
+	// Logger receives a warning when the key service is unavailable and a cached key
+	// stays in use, and when a key is dropped because it can no longer be unwrapped.
+	// Log entries contain IDs, never keys. Default: no logging.
 	Logger *slog.Logger
 }
 
-// A Keyring makes, opens and re-wraps data keys with one or more KEKs, and
-// caches those it opened. It is safe for concurrent use and needs no closing.
+// A Keyring makes, opens and re-wraps data keys with one or more KEKs, and caches
+// the keys that it opens. It is safe for concurrent use and needs no Close.
 type Keyring struct {
 	current []namedKEK // the primary, then the replicas
 	all     []namedKEK // current, then the retired
@@ -67,18 +67,19 @@ type Keyring struct {
 	slots   chan struct{} // one for each call in flight
 
 	versionsMu sync.Mutex
-	versions   map[KEKID]string // the newest seen from Wrap
+	versions   map[KEKID]string // the newest that Wrap returned
 }
 
-// namedKEK is a KEK with its ID, asked for once.
+// A namedKEK is a KEK with its ID, which New reads once.
 type namedKEK struct {
 	KEK
 	id KEKID
 }
 
-// New returns a keyring that wraps new data keys under primary. It makes no
-// call; [Keyring.Check] does. It refuses a nil KEK, an ID outside its limits,
-// two KEKs with one ID, and options outside their limits.
+// New returns a keyring that wraps new data keys under primary. Nil opts stand for
+// the defaults. New makes no call; use [Keyring.Check] to test the KEKs. It fails
+// for a nil KEK, an ID outside the limits, two KEKs with the same ID, and options
+// outside their limits.
 func New(primary KEK, opts *Options) (*Keyring, error) {
 	o := *cmp.Or(opts, &Options{})
 	switch {
@@ -127,7 +128,7 @@ func New(primary KEK, opts *Options) (*Keyring, error) {
 	return k, nil
 }
 
-// nameOf returns the name of the i-th of the primary, the replicas and the retired.
+// nameOf returns the name of element i of the list primary, replicas, retired.
 func (o *Options) nameOf(i int) string {
 	switch {
 	case i == 0:
@@ -138,8 +139,8 @@ func (o *Options) nameOf(i int) string {
 	return fmt.Sprintf("Options.Retired[%d]", i-1-len(o.Replicas))
 }
 
-// KEKs returns the ids of the keys that k can open records with: the primary
-// first, then the replicas, then the retired. It makes no call.
+// KEKs returns the IDs of all KEKs of k: the primary, then the replicas, then the
+// retired keys. It makes no call. The slice belongs to the caller.
 func (k *Keyring) KEKs() []KEKID {
 	ids := make([]KEKID, len(k.all))
 	for i, kek := range k.all {
@@ -148,11 +149,12 @@ func (k *Keyring) KEKs() []KEKID {
 	return ids
 }
 
-// NewKey makes a data key and returns a handle on it, to be released with
-// [DataKey.Destroy], and its record, to be stored. The key is wrapped under the
-// primary and each replica, one call to each of at most five seconds; if one
-// fails there is no key. The context goes to the key services, which may log
-// it. The new key is not cached: the first OpenKey proves that the record opens.
+// NewKey makes a random data key. It returns a handle, which the caller releases
+// with [DataKey.Destroy], and the record to store. It wraps the key under the
+// primary and each replica, with one call of at most five seconds to each, and
+// fails if one of them fails. The context is sent to the key services, which may
+// log it. NewKey does not cache the key, so the first OpenKey proves that the
+// record opens.
 func (k *Keyring) NewKey(ctx context.Context, c Context) (*DataKey, Record, error) {
 	dek := make([]byte, dataKeySize)
 	rand.Read(dek)
@@ -166,21 +168,21 @@ func (k *Keyring) NewKey(ctx context.Context, c Context) (*DataKey, Record, erro
 	return &DataKey{key: newSharedKey(p.id, dek)}, rec, nil
 }
 
-// OpenKey returns a handle on the data key of a record, to be released with
-// [DataKey.Destroy]. The context is the one the key was made with.
+// OpenKey returns a handle to the data key of a record, which the caller releases
+// with [DataKey.Destroy]. c must equal the context that the key was made with.
 //
-// A key that is cached costs no call, and any other one call while all is well.
-// The KEKs that the record and the keyring share are tried in configured order,
-// passing over those that fail with anything but [ErrTampered] or
-// [ErrMalformed]. If every KEK fails, the error is [ErrUnavailable] if one of
-// them was, and else the first KEK's; if they share none, it is [ErrNoKey].
-// ErrUnavailable is remembered for a second, doubling to thirty, and given
-// without a call in the meantime. [ErrTampered] also stands for a record that
-// was changed, and for another context.
+// Opening a cached key makes no call; otherwise OpenKey normally makes one. It
+// tries the KEKs that the record and the keyring have in common in configured
+// order, and stops at a success, [ErrTampered] or [ErrMalformed]. If all of them
+// fail, the error is the first that wraps [ErrUnavailable], or else that of the
+// first KEK. Without a common KEK it is [ErrNoKey]. After ErrUnavailable, OpenKey
+// returns the same error for this record without a call for one second, doubling up
+// to 30 seconds. [ErrTampered] is also the error for a changed record and for
+// another context.
 //
-// Concurrent calls for one record share the work. It ends within five seconds of
-// the moment at which fewer than twenty calls are in flight, and outlives ctx;
-// when ctx ends first, the error wraps its own.
+// Concurrent calls for one record share the work, which starts when fewer than 20
+// calls are in flight, ends within five seconds, and continues after ctx is done.
+// If ctx is done first, the error wraps that of ctx.
 func (k *Keyring) OpenKey(ctx context.Context, rec Record, c Context) (*DataKey, error) {
 	key, err := k.openShared(ctx, rec, c)
 	if err != nil {
@@ -189,10 +191,10 @@ func (k *Keyring) OpenKey(ctx context.Context, rec Record, c Context) (*DataKey,
 	return &DataKey{key: key}, nil
 }
 
-// Rewrap returns a record of the same data key, id and time of creation,
-// wrapped anew under the primary and the replicas only. What was sealed under
-// the key stays as it is. It opens the old record first, from the cache if it
-// is there.
+// Rewrap returns a record with the same data key, ID and creation time, wrapped
+// under the current primary and replicas only. Messages sealed under the key remain
+// valid. Rewrap opens rec first, from the cache if possible, and does not change
+// it. Errors are those of [Keyring.OpenKey] and [Keyring.NewKey].
 func (k *Keyring) Rewrap(ctx context.Context, rec Record, c Context) (Record, error) {
 	p, err := parseRecord(rec)
 	if err != nil {
@@ -211,11 +213,11 @@ func (k *Keyring) Rewrap(ctx context.Context, rec Record, c Context) (Record, er
 	return k.wrap(ctx, &parsedRecord{id: p.id, created: p.created}, dek, c)
 }
 
-// Stale tells whether [Keyring.Rewrap] would improve a record, and why: it is
-// not wrapped under the primary or a replica, it is wrapped under another KEK,
-// or the KEK has a newer version, as far as this keyring has seen from NewKey,
-// Rewrap or Check. It makes no call. What is not a record is stale, so that
-// Rewrap says what is wrong with it.
+// Stale reports whether [Keyring.Rewrap] would change the wraps of a record, and
+// why: the record is not wrapped under the primary or a replica, it is wrapped
+// under an additional KEK, or a KEK has a newer version. Stale makes no call; it
+// knows versions from NewKey, Rewrap and Check of this keyring. An invalid record is
+// stale, so that Rewrap reports its error.
 func (k *Keyring) Stale(rec Record) (why string, stale bool) {
 	p, err := parseRecord(rec)
 	if err != nil {
@@ -236,8 +238,7 @@ func (k *Keyring) Stale(rec Record) (why string, stale bool) {
 	return "", false
 }
 
-// wrap completes p with a wrap of dek under each current KEK, and returns it as
-// a record.
+// wrap adds a wrap of dek under each current KEK to p, and returns the record.
 func (k *Keyring) wrap(ctx context.Context, p *parsedRecord, dek []byte, c Context) (Record, error) {
 	encoded, err := c.Encode()
 	if err != nil {
@@ -253,10 +254,10 @@ func (k *Keyring) wrap(ctx context.Context, p *parsedRecord, dek []byte, c Conte
 	return p.seal(dek, encoded)
 }
 
-// wrapOne calls one KEK, and refuses an answer that a record could not hold.
+// wrapOne calls one KEK. It rejects a result that does not fit into a record.
 func (k *Keyring) wrapOne(ctx context.Context, kek namedKEK, dek []byte, c Context) (WrappedKey, error) {
-	// Each KEK gets a copy: all wraps of a record hold the same key, even if
-	// one of them were to write to it.
+	// Each KEK gets a copy, so that all wraps hold the same key even if a KEK
+	// changes its argument.
 	dek = bytes.Clone(dek)
 	defer clear(dek)
 	if err := k.acquire(ctx); err != nil {
@@ -279,9 +280,9 @@ func (k *Keyring) wrapOne(ctx context.Context, kek namedKEK, dek []byte, c Conte
 	return w, nil
 }
 
-// sawVersion notes a version that wrapped a key. A service may go on wrapping
-// under an older one for a while after a rotation, so the lower of two numbers
-// changes nothing; of words that are no numbers the latest counts.
+// sawVersion records the version of a wrap. A service may continue to use an older
+// version for a while after a rotation, so a lower number is ignored. For versions
+// that are not numbers the latest counts.
 func (k *Keyring) sawVersion(id KEKID, version string) {
 	if version == "" {
 		return
@@ -302,9 +303,9 @@ func (k *Keyring) newestVersion(id KEKID) string {
 	return k.versions[id]
 }
 
-// unwrap returns the data key of a record, from the first KEK that opens it.
-// The caller holds a slot. The KEKs share the time until deadline, so that one
-// that hangs leaves some for the next.
+// unwrap returns the data key of a record from the first KEK that opens it. The
+// caller holds a slot. The KEKs share the time until deadline, so that a KEK that
+// hangs leaves time for the next.
 func (k *Keyring) unwrap(ctx context.Context, deadline time.Time, r request) (*sharedKey, error) {
 	p, err := parseRecord(r.rec)
 	if err != nil {
@@ -315,7 +316,7 @@ func (k *Keyring) unwrap(ctx context.Context, deadline time.Time, r request) (*s
 		return !ok
 	})
 	if len(able) == 0 {
-		return nil, fmt.Errorf("opening key record: %w: it is wrapped under %s, and none of these is configured",
+		return nil, fmt.Errorf("opening key record: %w: the record is wrapped under %s, none of which is configured",
 			ErrNoKey, p.names())
 	}
 
@@ -337,7 +338,7 @@ func (k *Keyring) unwrap(ctx context.Context, deadline time.Time, r request) (*s
 	return nil, failure
 }
 
-// unwrapOne calls one KEK. The result is the caller's to clear.
+// unwrapOne calls one KEK. The caller clears the result.
 func unwrapOne(ctx context.Context, limit time.Duration, kek namedKEK, w WrappedKey, c Context) ([]byte, error) {
 	var dek []byte
 	err := callWithin(ctx, limit, func(ctx context.Context) (err error) {
@@ -350,8 +351,8 @@ func unwrapOne(ctx context.Context, limit time.Duration, kek namedKEK, w Wrapped
 	return dek, nil
 }
 
-// callWithin runs one call of a key service, which counts as unavailable if it has
-// not answered within limit, or within one that the KEK set itself.
+// callWithin runs one call to a key service. A call that does not return within
+// limit, or within a limit of the KEK, is ErrUnavailable.
 func callWithin(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -362,14 +363,14 @@ func callWithin(ctx context.Context, limit time.Duration, call func(context.Cont
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case bounded.Err() != nil:
-		return fmt.Errorf("%w: no answer within %s", ErrUnavailable, limit.Round(10*time.Millisecond))
+		return fmt.Errorf("%w: no response within %s", ErrUnavailable, limit.Round(10*time.Millisecond))
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return fmt.Errorf("%w: the call was given up: %v", ErrUnavailable, err)
+		return fmt.Errorf("%w: the call was canceled: %v", ErrUnavailable, err)
 	}
 	return err
 }
 
-// acquire takes a slot for a call, waiting for one as long as ctx lasts.
+// acquire takes a slot for a call. It waits until ctx is done.
 func (k *Keyring) acquire(ctx context.Context) error {
 	select {
 	case k.slots <- struct{}{}:
@@ -381,8 +382,8 @@ func (k *Keyring) acquire(ctx context.Context) error {
 
 func (k *Keyring) release() { <-k.slots }
 
-// verify returns dek as a shared key, if the MAC of the record commits to it.
-// It clears what it refuses.
+// verify returns dek as a shared key if the MAC of the record commits to it.
+// Otherwise it clears dek.
 func (p *parsedRecord) verify(dek []byte, r request) (*sharedKey, error) {
 	if len(dek) == dataKeySize {
 		mac, err := recordMAC(dek, r.rec[:len(r.rec)-recordMACSize], r.encoded)
@@ -394,7 +395,7 @@ func (p *parsedRecord) verify(dek []byte, r request) (*sharedKey, error) {
 	return nil, fmt.Errorf("opening key record: %w", ErrTampered)
 }
 
-// names lists the KEKs of a record for an error.
+// names returns the KEKs of a record for an error message.
 func (p *parsedRecord) names() string {
 	names := make([]string, len(p.wraps))
 	for i, w := range p.wraps {

@@ -37,7 +37,7 @@ func TestNew(t *testing.T) {
 			"a replica twice":       {a, keyring.Options{Replicas: []keyring.KEK{newLocal(t, "b", 2), newLocal(t, "b", 3)}}, "twice"},
 			"the primary retired":   {a, keyring.Options{Retired: []keyring.KEK{newLocal(t, "a", 2)}}, "twice"},
 			"eight replicas":        {a, keyring.Options{Replicas: many(8)}, "8 replicas"},
-			"an ID without service": {renamed{keyringtest.NewFake("a"), keyring.KEKID{Key: "a"}}, keyring.Options{}, "service"},
+			"an ID without service": {renamed{keyringtest.NewFake("a"), keyring.KEKID{Key: "a"}}, keyring.Options{}, "the Service of a KEKID"},
 			"an ID that is long":    {keyringtest.NewFake(strings.Repeat("k", 1025)), keyring.Options{}, "1024"},
 			"a negative cache":      {a, keyring.Options{CacheEntries: -1}, "CacheEntries is -1; want a positive number, or zero for the default"},
 			"a negative age":        {a, keyring.Options{SoftAge: -1}, "SoftAge is -1ns; want a positive duration, or zero for the default"},

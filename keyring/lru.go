@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// An lru is a map that holds at most limit entries, of which the least recently
-// used gives way. It is not safe for concurrent use.
+// An lru is a map of at most limit entries. It evicts the least recently used. It is
+// not safe for concurrent use.
 type lru[V any] struct {
 	limit   int
 	order   list.List // of *lruEntry[V], the most recently used first
@@ -22,7 +22,7 @@ func newLRU[V any](limit int) *lru[V] {
 	return &lru[V]{limit: limit, entries: make(map[[32]byte]*list.Element)}
 }
 
-// get returns the value of key, which becomes the most recently used.
+// get returns the value of key and makes it the most recently used.
 func (l *lru[V]) get(key [32]byte) (value V, ok bool) {
 	e, ok := l.entries[key]
 	if !ok {
@@ -32,8 +32,7 @@ func (l *lru[V]) get(key [32]byte) (value V, ok bool) {
 	return e.Value.(*lruEntry[V]).value, true
 }
 
-// add stores a value that is not there yet. It returns the value that gave way,
-// if one did.
+// add stores the value of a new key. It returns the evicted value, if any.
 func (l *lru[V]) add(key [32]byte, value V) (old V, evicted bool) {
 	l.entries[key] = l.order.PushFront(&lruEntry[V]{key, value})
 	if l.order.Len() <= l.limit {
@@ -51,7 +50,7 @@ func (l *lru[V]) remove(key [32]byte) {
 	}
 }
 
-// all yields the entries in no order; the one just yielded may be removed.
+// all yields the entries in any order. The loop may remove the current entry.
 func (l *lru[V]) all() iter.Seq2[[32]byte, V] {
 	return func(yield func([32]byte, V) bool) {
 		for key, e := range l.entries {

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// Overhead is how many bytes a message is longer than its plaintext.
+	// Overhead is the length of a message minus that of its plaintext, in bytes.
 	Overhead = headerSize + nonceSize + tagSize
-	// MaxPlaintext is the length of the longest plaintext in bytes, 1 MiB.
+	// MaxPlaintext is the maximum length of the plaintext of a message in bytes: 1 MiB.
 	MaxPlaintext = 1 << 20
 
 	headerSize = 54 // magic, suite, key id, commitment
@@ -29,25 +29,26 @@ const (
 
 var messageMagic = [6]byte{'S', 'K', 'M', 1, 0, 1}
 
-// errOpen is the one error for all that cannot be authenticated: it does not
-// tell which part differed.
+// errOpen is the only error for failed authentication. It does not reveal which
+// part differs.
 var errOpen = fmt.Errorf("opening message: %w", ErrTampered)
 
-// A Group seals and opens messages under one key, derived from a data key and
-// the group's context; in a vault, the secrets of one scope are a group. A
-// group takes at most 2^32 messages, since nonces are random.
+// A Group seals and opens messages under one key, derived from a data key and the
+// context of the group (docs/format.md, "Message: SKM"). In a vault, the secrets of
+// one scope form a group. The caller seals at most 2^32 messages in a group, because
+// nonces are random; Group does not count them.
 //
-// A Group is safe for concurrent use. Once the handle it came from is
-// destroyed, it answers [ErrKeyState].
+// A Group is safe for concurrent use. After its [DataKey] is destroyed, its methods
+// return [ErrKeyState].
 type Group struct {
 	handle *DataKey // nil for NewGroup
 	key    *groupKey
 }
 
-// NewGroup returns the group of context c under a key of 32 bytes that the
-// caller holds, whose id is written into every message. It is for a [KEK] that
-// has its key in memory, such as package local's; anything else takes groups
-// from a [DataKey]. It keeps no reference to key.
+// NewGroup returns the group of context c under the caller's own key of 32 bytes.
+// Every message contains id in plaintext. NewGroup is for a [KEK] that holds its key
+// in memory, such as that of package local; other programs use [DataKey.Group]. It
+// keeps no reference to key. The error wraps [ErrMalformed].
 func NewGroup(key []byte, id [16]byte, c Context) (*Group, error) {
 	if len(key) != dataKeySize {
 		return nil, fmt.Errorf("message key: %w: %d bytes, want %d", ErrMalformed, len(key), dataKeySize)
@@ -63,13 +64,14 @@ func NewGroup(key []byte, id [16]byte, c Context) (*Group, error) {
 	return &Group{key: derived}, nil
 }
 
-// Seal encrypts plaintext, at most [MaxPlaintext] bytes, appends the message to
+// Seal encrypts plaintext of at most [MaxPlaintext] bytes, appends the message to
 // dst and returns the extended slice. The message opens only in this group and
-// under the message context c, and is [Overhead] bytes longer than plaintext.
+// under the message context c. It is [Overhead] bytes longer than plaintext.
 //
-// It allocates only when dst has too little capacity or c more than eight pairs,
-// and for the group's first message. Plaintext may lie in the spare capacity of
-// dst; Seal then works on a copy of it. On an error it returns nil.
+// Seal allocates only if the capacity of dst is too small, if c has more than eight
+// pairs, and for the first message of the group. The plaintext may be in the spare
+// capacity of dst; Seal then works on a copy. With an error, which wraps
+// [ErrMalformed], or [ErrKeyState] after Destroy, the result is nil.
 func (g *Group) Seal(dst, plaintext []byte, c Context) ([]byte, error) {
 	if err := g.alive(); err != nil {
 		return nil, fmt.Errorf("sealing message: %w", err)
@@ -93,17 +95,17 @@ func (g *Group) Seal(dst, plaintext []byte, c Context) ([]byte, error) {
 	return g.key.seal(dst, nil, plaintext, aad), nil
 }
 
-// Open decrypts a message of this group that was sealed under the same message
+// Open decrypts a message that was sealed in this group under the same message
 // context, appends the plaintext to dst and returns the extended slice.
 //
-// It allocates only when dst has too little capacity or c more than eight pairs,
-// and for the group's first message. The message may lie in the spare capacity
-// of dst; Open then works on a copy of it. On an error it returns nil, and what
-// it wrote to the spare capacity of dst is zero.
+// Open allocates only if the capacity of dst is too small, if c has more than eight
+// pairs, and for the first message of the group. The message may be in the spare
+// capacity of dst; Open then works on a copy. With an error the result is nil, and
+// no plaintext remains in the spare capacity of dst.
 //
-// The errors are [ErrMalformed] for what is not a message or a context,
-// [ErrNoKey] for a message under another data key, [ErrKeyState] after Destroy,
-// and [ErrTampered] for everything else.
+// The error wraps [ErrMalformed] for an invalid message or context, [ErrNoKey] for a
+// message under another data key, [ErrKeyState] after Destroy, and [ErrTampered]
+// otherwise.
 func (g *Group) Open(dst, message []byte, c Context) ([]byte, error) {
 	if err := g.alive(); err != nil {
 		return nil, fmt.Errorf("opening message: %w", err)
@@ -131,30 +133,31 @@ func (g *Group) Open(dst, message []byte, c Context) ([]byte, error) {
 	return plaintext, nil
 }
 
-// MessageKeyID returns the id of the data key that a message was sealed under,
-// or [ErrMalformed] for what is not a message.
+// MessageKeyID returns the ID of the data key that a message was sealed under. It
+// does not authenticate the message. The error wraps [ErrMalformed].
 func MessageKeyID(message []byte) ([16]byte, error) {
 	switch {
 	case len(message) < Overhead:
-		return [16]byte{}, fmt.Errorf("%w: it is too short for a message", ErrMalformed)
+		return [16]byte{}, fmt.Errorf("%w: too short for a message", ErrMalformed)
 	case len(message) > Overhead+MaxPlaintext:
-		return [16]byte{}, fmt.Errorf("%w: it is too long for a message", ErrMalformed)
+		return [16]byte{}, fmt.Errorf("%w: too long for a message", ErrMalformed)
 	case [6]byte(message) != messageMagic:
-		return [16]byte{}, fmt.Errorf("%w: it does not begin as a message", ErrMalformed)
+		return [16]byte{}, fmt.Errorf("%w: bad magic", ErrMalformed)
 	}
 	return [16]byte(message[6:22]), nil
 }
 
-// foreign says why a message is none of a group, by what is no secret in it.
+// foreign returns the error for a message that cannot be of a group. It uses only
+// public parts of the message.
 func foreign(message []byte) error {
 	id, err := MessageKeyID(message)
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: it was sealed under data key %x", ErrNoKey, id)
+	return fmt.Errorf("%w: sealed under data key %x", ErrNoKey, id)
 }
 
-// alive refuses a group whose handle was destroyed.
+// alive returns an error if the handle of the group was destroyed.
 func (g *Group) alive() error {
 	if g.handle != nil && g.handle.destroyed.Load() {
 		return errDestroyed
@@ -164,31 +167,31 @@ func (g *Group) alive() error {
 
 // groupKey is a derived key, prepared once for all its messages.
 type groupKey struct {
-	header [headerSize]byte // what every message of the group begins with
-	// Functions rather than the cipher itself: whatever prints a struct by
-	// reflection would follow a pointer to the key schedule.
+	header [headerSize]byte // the start of every message of the group
+	// Functions rather than the cipher, because printing a struct by reflection
+	// would follow a pointer to the key schedule.
 	seal func(dst, nonce, plaintext, aad []byte) []byte
 	open func(dst, nonce, ciphertext, aad []byte) ([]byte, error)
-	// The keys of the first message context that had any. All messages of a
-	// group usually have the same, and these are encoded faster.
+	// The keys of the first message context that is not empty. Usually all messages
+	// of a group have the same keys, and contexts with these are encoded faster.
 	shape atomic.Pointer[shape]
 }
 
-// newGroupKey derives the key of the group of an encoded context.
+// newGroupKey derives the key of a group from its encoded context.
 func newGroupKey(key []byte, id [16]byte, encoded []byte) (*groupKey, error) {
 	digest := sha256.Sum256(encoded)
 	okm, err := hkdf.Expand(sha256.New, key, messageKeyInfo+string(digest[:]), 64)
 	if err != nil {
-		return nil, fmt.Errorf("deriving a message key: %w", err)
+		return nil, fmt.Errorf("deriving message key: %w", err)
 	}
 	defer clear(okm)
 	block, err := aes.NewCipher(okm[:32])
 	if err != nil {
-		return nil, fmt.Errorf("preparing a message key: %w", err)
+		return nil, fmt.Errorf("preparing message key: %w", err)
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		return nil, fmt.Errorf("preparing a message key: %w", err)
+		return nil, fmt.Errorf("preparing message key: %w", err)
 	}
 	g := &groupKey{seal: aead.Seal, open: aead.Open}
 	copy(g.header[:], messageMagic[:])
@@ -219,8 +222,8 @@ type aadBuffer [headerSize + maxContextSize]byte
 
 var aadPool = sync.Pool{New: func() any { return new(aadBuffer) }}
 
-// spare returns the n bytes behind dst that appending would write to, or
-// nothing if appending would move it.
+// spare returns the n bytes after dst that append would write to. It returns nil if
+// append would reallocate.
 func spare(dst []byte, n int) []byte {
 	if cap(dst)-len(dst) < n {
 		return nil
@@ -228,8 +231,8 @@ func spare(dst []byte, n int) []byte {
 	return dst[len(dst) : len(dst)+n]
 }
 
-// overlaps tells whether two slices share memory. The cipher panics on slices
-// that overlap by halves.
+// overlaps reports whether two slices share memory. The cipher panics on slices that
+// partially overlap.
 func overlaps(a, b []byte) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return false

@@ -24,18 +24,17 @@ const recordMACInfo = "skr/v1 record mac\x00"
 
 var recordMagic = [6]byte{'S', 'K', 'R', 1, 0, 1}
 
-// A Record is a wrapped data key as it is stored: its id, when it was created,
-// and one wrap for each KEK that can open it. It holds nothing secret, and it
-// is bound to its data key and its context: [Keyring.OpenKey] refuses a record
-// in which anything was changed.
+// A Record is the stored form of a wrapped data key (docs/format.md, "Key record:
+// SKR"): its ID, its creation time, and one wrap for each KEK that can open it. It
+// contains no secrets. It is bound to its data key and context: [Keyring.OpenKey]
+// rejects a record that was changed.
 //
-// ID, Created and KEKs read it without a key, so what they return is only as
-// trustworthy as the place the record came from. They return [ErrMalformed]
-// for what is not a record, and are safe for concurrent use.
+// ID, Created and KEKs read a record without a key, so their results are only as
+// trustworthy as the source of the record. Their errors wrap [ErrMalformed]. They
+// are safe for concurrent use as long as the bytes do not change.
 type Record []byte
 
-// ID returns the id of the data key, which is also in every message sealed
-// under it.
+// ID returns the ID of the data key. Every message sealed under the key contains it.
 func (r Record) ID() ([16]byte, error) {
 	p, err := parseRecord(r)
 	if err != nil {
@@ -44,20 +43,20 @@ func (r Record) ID() ([16]byte, error) {
 	return p.id, nil
 }
 
-// Created returns when the data key was made, to the second, in UTC.
+// Created returns the creation time of the data key in UTC, with a precision of one
+// second.
 func (r Record) Created() (time.Time, error) {
 	p, err := parseRecord(r)
 	if err != nil {
 		return time.Time{}, err
 	}
 	if p.created > math.MaxInt64 {
-		return time.Time{}, fmt.Errorf("key record: %w: its time of creation is out of range", ErrMalformed)
+		return time.Time{}, fmt.Errorf("key record: %w: creation time out of range", ErrMalformed)
 	}
 	return time.Unix(int64(p.created), 0).UTC(), nil
 }
 
-// KEKs returns the keys that the record says it is wrapped under, in its own
-// order.
+// KEKs returns the IDs of the KEKs that the record names, in the order of its wraps.
 func (r Record) KEKs() ([]KEKID, error) {
 	p, err := parseRecord(r)
 	if err != nil {
@@ -70,7 +69,7 @@ func (r Record) KEKs() ([]KEKID, error) {
 	return ids, nil
 }
 
-// parsedRecord is the content of a Record. Its blobs point into the record.
+// A parsedRecord is the content of a Record. Its blobs point into the record.
 type parsedRecord struct {
 	id      [16]byte
 	created uint64
@@ -78,7 +77,7 @@ type parsedRecord struct {
 	mac     [recordMACSize]byte
 }
 
-// body appends all of the record that the MAC covers.
+// body appends the part of the record that the MAC covers.
 func (p *parsedRecord) body(dst []byte) []byte {
 	dst = append(dst, recordMagic[:]...)
 	dst = append(dst, p.id[:]...)
@@ -93,8 +92,8 @@ func (p *parsedRecord) body(dst []byte) []byte {
 	return dst
 }
 
-// seal returns the record with its MAC under dek. encoded is the encoding of
-// the key's context.
+// seal returns the record with its MAC under dek. encoded is the encoded context of
+// the key.
 func (p *parsedRecord) seal(dek, encoded []byte) (Record, error) {
 	body := p.body(nil)
 	mac, err := recordMAC(dek, body, encoded)
@@ -104,7 +103,7 @@ func (p *parsedRecord) seal(dek, encoded []byte) (Record, error) {
 	return append(body, mac[:]...), nil
 }
 
-// wrapFor returns the wrap under id. Where a record has two, the first counts.
+// wrapFor returns the wrap under id, or the first of several.
 func (p *parsedRecord) wrapFor(id KEKID) (WrappedKey, bool) {
 	for _, w := range p.wraps {
 		if w.KEK == id {
@@ -114,16 +113,16 @@ func (p *parsedRecord) wrapFor(id KEKID) (WrappedKey, bool) {
 	return WrappedKey{}, false
 }
 
-// parseRecord reads a record. What it accepts has only one encoding.
+// parseRecord parses a record. Every accepted record has exactly one encoding.
 func parseRecord(r Record) (*parsedRecord, error) {
 	if len(r) < recordFixedSize+recordMACSize {
-		return nil, malformedRecord("it is too short")
+		return nil, malformedRecord("too short")
 	}
 	if len(r) > maxRecordSize {
-		return nil, malformedRecord("it is too long")
+		return nil, malformedRecord("too long")
 	}
 	if !bytes.HasPrefix(r, recordMagic[:]) {
-		return nil, malformedRecord("it does not begin as one")
+		return nil, malformedRecord("bad magic")
 	}
 	p := &parsedRecord{
 		id:      [16]byte(r[6:22]),
@@ -132,7 +131,7 @@ func parseRecord(r Record) (*parsedRecord, error) {
 	}
 	count := int(r[30])
 	if count < 1 || count > maxWraps {
-		return nil, malformedRecord(fmt.Sprintf("it has %d wraps, and 1 to %d are possible", count, maxWraps))
+		return nil, malformedRecord(fmt.Sprintf("%d wraps, want 1 to %d", count, maxWraps))
 	}
 	rest := fieldReader{data: r[recordFixedSize : len(r)-recordMACSize]}
 	for range count {
@@ -145,7 +144,7 @@ func parseRecord(r Record) (*parsedRecord, error) {
 		p.wraps = append(p.wraps, w)
 	}
 	if rest.bad || len(rest.data) != 0 {
-		return nil, malformedRecord("a length in it is wrong")
+		return nil, malformedRecord("invalid field length")
 	}
 	return p, nil
 }
@@ -154,8 +153,8 @@ func malformedRecord(problem string) error {
 	return fmt.Errorf("key record: %w: %s", ErrMalformed, problem)
 }
 
-// fieldReader takes length-prefixed fields off the front of data. After the
-// first that does not fit it is bad and gives out nothing.
+// A fieldReader reads length-prefixed fields from the front of data. After an invalid
+// field it is bad and returns nil.
 type fieldReader struct {
 	data []byte
 	bad  bool
@@ -185,7 +184,7 @@ func recordMAC(dek, body, encoded []byte) ([recordMACSize]byte, error) {
 func macUnder(dek []byte, info string, data ...[]byte) ([32]byte, error) {
 	key, err := hkdf.Expand(sha256.New, dek, info, 32)
 	if err != nil {
-		return [32]byte{}, fmt.Errorf("deriving a MAC key: %w", err)
+		return [32]byte{}, fmt.Errorf("deriving MAC key: %w", err)
 	}
 	defer clear(key)
 	mac := hmac.New(sha256.New, key)

@@ -12,35 +12,34 @@ import (
 )
 
 const (
-	// streamChunk is how many bytes of plaintext each chunk of a stream has,
-	// except the last.
+	// streamChunk is the length of the plaintext of a chunk in bytes. The last chunk
+	// may be shorter.
 	streamChunk = 64 << 10
-	// maxStreamChunks is how many messages one group may have.
+	// maxStreamChunks is the maximum number of messages in a group.
 	maxStreamChunks = 1 << 32
 )
 
 var errStreamClosed = errors.New("sealing stream: the stream is closed")
 
-// SealStream returns a writer that seals a stream of any length to w, for data
-// that is too long for one message. The stream opens only in this group and
-// under the context c, with [Group.OpenStream]. Give each stream of a group a
-// context of its own: chunks of two streams under one context can be exchanged
-// without notice.
+// SealStream returns a writer that seals a stream of any length to w, for data that
+// is too long for one message. [Group.OpenStream] opens the stream in this group
+// under the same context c. Use a different context for each stream of a group:
+// chunks of two streams under the same context can be exchanged unnoticed.
 //
-// The plaintext is cut into chunks of 64 KiB, except the last, which is shorter
-// or empty. Each chunk is a message of the group, after its length in 32 bits,
-// under c and two more pairs: "chunk", its number from 0, and "last", "true" or
-// "false". A c that has one of these keys, or has no room for them within the
-// limits of a [Context], is refused with a [*ContextError]. A stream of the
-// group counts as many messages as it has chunks, and has at most 2^32.
+// The stream is a sequence of chunks (docs/format.md, "Streams"). The plaintext is
+// cut every 64 KiB; the last chunk may be shorter, or empty. Each chunk is a 32-bit
+// length and a message of the group under c with two additional pairs: "chunk", its
+// number from 0, and "last", "true" or "false". If c contains one of these keys, or
+// exceeds the limits of a [Context] with them, the error is a [*ContextError]. Each
+// chunk counts as a message of the group. A stream has at most 2^32 chunks.
 //
-// Close writes the last chunk; without it, what was written is a truncated
-// stream. It neither closes w nor destroys the data key. Write and Close return
-// the errors of w, and [ErrKeyState] after Destroy; after an error, every call
-// returns that error. Write after Close fails, and a second Close does nothing.
+// Close writes the last chunk; without it the stream is truncated. It neither closes
+// w nor destroys the data key. Write and Close return the errors of w, and
+// [ErrKeyState] after Destroy. After an error, every call returns that error. Write
+// after Close fails; a second Close does nothing.
 //
-// The writer keeps up to 64 KiB of plaintext until it is sealed. It is not safe
-// for concurrent use; several streams of one group may be sealed side by side.
+// The writer buffers up to 64 KiB of plaintext. It is not safe for concurrent use,
+// but several streams of one group may be sealed concurrently.
 func (g *Group) SealStream(w io.Writer, c Context) (io.WriteCloser, error) {
 	c, err := streamContext(c)
 	if err != nil {
@@ -52,23 +51,22 @@ func (g *Group) SealStream(w io.Writer, c Context) (io.WriteCloser, error) {
 	return &streamWriter{w: w, group: g, context: c, plain: make([]byte, 0, streamChunk)}, nil
 }
 
-// OpenStream returns a reader of the plaintext of a stream that
-// [Group.SealStream] sealed in this group under the same context. The stream is
-// all that is left in r; the reader reads ahead in r, and does not close it.
+// OpenStream returns a reader for the plaintext of a stream that [Group.SealStream]
+// sealed in this group under the same context. The stream must extend to the end of
+// r. The reader reads ahead in r and does not close it. If c is invalid for a stream,
+// the error is a [*ContextError].
 //
-// Every byte that Read returns was authenticated at its place in the stream.
-// Whether the stream is complete is known only at its end: until Read has
-// returned [io.EOF], the caller must not act on the plaintext in a way that it
-// cannot undo.
+// Read authenticates every byte and its position in the stream before it returns the
+// byte. It detects a truncated stream only at the end: until Read returns [io.EOF],
+// do nothing with the plaintext that cannot be undone.
 //
-// Read returns [ErrTampered] for a stream that was truncated or edited, whose
-// chunks were reordered, repeated or left out, which is followed by other bytes,
-// or which was sealed under another context; [ErrMalformed] for bytes that are
-// no chunk; [ErrNoKey] for a stream under another data key; [ErrKeyState] after
-// Destroy; and the errors of r as they are. After an error, every call returns
-// that error.
+// Read returns [ErrTampered] for a stream that was truncated or edited, that has
+// reordered, repeated or missing chunks or trailing bytes, or that was sealed under
+// another context. It returns [ErrMalformed] for an invalid chunk, [ErrNoKey] for a
+// stream under another data key, [ErrKeyState] after Destroy, and the errors of r.
+// After an error, every call returns that error.
 //
-// The reader keeps one chunk in memory. It is not safe for concurrent use.
+// The reader buffers one chunk. It is not safe for concurrent use.
 func (g *Group) OpenStream(r io.Reader, c Context) (io.Reader, error) {
 	c, err := streamContext(c)
 	if err != nil {
@@ -80,12 +78,12 @@ func (g *Group) OpenStream(r io.Reader, c Context) (io.Reader, error) {
 	return &streamReader{r: bufio.NewReader(r), group: g, context: c}, nil
 }
 
-// streamContext returns a copy of c for the chunks of a stream. It refuses a
-// context that would break a limit in any of them.
+// streamContext returns a copy of c for the chunks of a stream. It fails if the
+// context of a chunk would exceed a limit.
 func streamContext(c Context) (Context, error) {
 	for _, key := range []string{"chunk", "last"} {
 		if _, ok := c[key]; ok {
-			return nil, &ContextError{Key: key, Problem: "a stream sets this key itself"}
+			return nil, &ContextError{Key: key, Problem: "the key is reserved for streams"}
 		}
 	}
 	chunks := maps.Clone(c)
@@ -99,7 +97,7 @@ func streamContext(c Context) (Context, error) {
 	return chunks, nil
 }
 
-// setChunk makes c the context of a chunk.
+// setChunk turns c into the context of a chunk.
 func (c Context) setChunk(number uint64, last bool) {
 	c["chunk"], c["last"] = strconv.FormatUint(number, 10), strconv.FormatBool(last)
 }
@@ -139,7 +137,7 @@ func (s *streamWriter) Close() error {
 	return s.err
 }
 
-// flush seals a chunk of all that waits, and writes it.
+// flush seals the buffered plaintext as a chunk and writes it.
 func (s *streamWriter) flush(last bool) {
 	if err := s.write(last); err != nil {
 		s.err = fmt.Errorf("sealing stream: %w", err)
@@ -173,7 +171,7 @@ type streamReader struct {
 	context Context
 	chunk   uint64
 	message []byte // reused
-	plain   []byte // what is left of the chunk in buffer
+	plain   []byte // the unread part of buffer
 	buffer  []byte // reused
 	err     error
 }
@@ -199,7 +197,7 @@ func (s *streamReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next opens the next chunk, and reports whether it is the last.
+// next opens the next chunk and reports whether it is the last.
 func (s *streamReader) next() (last bool, err error) {
 	var size [4]byte
 	if _, err := io.ReadFull(s.r, size[:]); err != nil {
@@ -216,7 +214,7 @@ func (s *streamReader) next() (last bool, err error) {
 	if _, err := io.ReadFull(s.r, message); err != nil {
 		return false, truncated(err, fmt.Sprintf("chunk %d is incomplete", s.chunk))
 	}
-	// The context of the chunk has to agree.
+	// The context of the chunk must agree.
 	_, err = s.r.Peek(1)
 	last = errors.Is(err, io.EOF)
 	if err != nil && !last {
@@ -232,8 +230,8 @@ func (s *streamReader) next() (last bool, err error) {
 	return last, nil
 }
 
-// truncated returns the error for a stream that ends too early, or that of the
-// reader if it is another one.
+// truncated returns the error for a stream that ends too early. Other errors of the
+// reader pass through.
 func truncated(err error, detail string) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: the stream is truncated: %s", ErrTampered, detail)

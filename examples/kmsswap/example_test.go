@@ -60,5 +60,5 @@ func Example_moving() {
 	}
 	_, err = before.OpenKey(ctx, once, tenant)
 	fmt.Println(err)
-	// Output: opening key record: no such key: it is wrapped under "fake:to", and none of these is configured
+	// Output: opening key record: no such key: the record is wrapped under "fake:to", none of which is configured
 }
