@@ -62,11 +62,13 @@ func (v *Vault) readTenant(ctx context.Context, tenant string, head bool) (*stat
 }
 
 // VerifyAudit checks the audit chain of a tenant: no entry is modified or missing.
-// It calls visit, unless that is nil, for each entry in order, after it has checked
-// the entry, and returns the head of the chain, to be kept outside the database.
-// since is a head from an earlier call, or nil: the chain must still contain it,
-// unless [Vault.TrimAudit] dropped it. Without since, VerifyAudit cannot detect that
-// the end of the chain was cut off.
+// It calls visit, unless that is nil, for each entry in order, and returns the head of
+// the chain, to be kept outside the database. Trust the visited entries only if
+// VerifyAudit returns no error: after a trim, the oldest entry is checked last.
+//
+// since is a head from an earlier call, or nil: the chain must still contain it, unless
+// [Vault.TrimAudit] dropped it. Without since, VerifyAudit cannot detect that the end of
+// the chain was cut off.
 //
 // A tenant without a chain, such as one that does not exist, has the zero Head and
 // no error.

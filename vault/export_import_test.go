@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -54,77 +55,84 @@ func chunks(t testing.TB, export []byte) []int {
 	return borders
 }
 
+// requireRestored exports a vault, imports it into the one that open returns, and fails
+// the test unless both are the same.
+func requireRestored(t *testing.T, open func(*keyringtest.Fake) *fixture) {
+	t.Helper()
+	f := newFixture(t)
+	estate := f.estate(t)
+	for range 3 { // several revoked tokens, and one to be revoked later
+		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.MustIssue(t, "globex/x"))))
+	}
+	overlap := f.MustIssue(t, "globex/x")
+	_, _, err := f.RotateToken(t.Context(), tokenID(t, overlap), nil)
+	require.NoError(t, err)
+	f.MustPut(t, "acme", "D", "d1")
+	f.MustPut(t, "acme", "D", "d2")
+	require.NoError(t, f.Delete(t.Context(), "acme", "D"))
+	for i := range 15 {
+		f.MustPut(t, "acme", "E", fmt.Sprint("e", i))
+	}
+	_, err = f.Activate(t.Context(), "acme", "E", 9)
+	require.NoError(t, err)
+	estate[0].want["E"] = "e8"
+	_, err = f.RotateDataKeys(t.Context(), 0)
+	require.NoError(t, err)
+	f.use(t, estate[0].token, "r1", "10.0.0.1")
+	require.NoError(t, f.Flush(t.Context()))
+	head, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
+	require.NoError(t, err)
+	export, report := f.exported(t)
+	require.Equal(t, 2, report.Tenants)
+	require.Equal(t, 5, report.Scopes)
+
+	g := open(f.KEK)
+	imported, err := g.Import(t.Context(), bytes.NewReader(export))
+	require.NoError(t, err)
+	require.Equal(t, report, imported)
+
+	for _, scope := range []string{"acme", "acme/web", "acme/web/api", "globex", "globex/x"} {
+		want, err := f.List(t.Context(), scope)
+		require.NoError(t, err)
+		got, err := g.List(t.Context(), scope)
+		require.NoError(t, err)
+		require.Equal(t, want, got, scope)
+		wantTokens, err := f.Tokens(t.Context(), scope)
+		require.NoError(t, err)
+		gotTokens, err := g.Tokens(t.Context(), scope)
+		require.NoError(t, err)
+		require.Equal(t, wantTokens, gotTokens, scope)
+		for _, info := range want {
+			wantHistory, err := f.History(t.Context(), scope, info.Name)
+			require.NoError(t, err)
+			gotHistory, err := g.History(t.Context(), scope, info.Name)
+			require.NoError(t, err)
+			require.Equal(t, wantHistory, gotHistory, "%s of %s", info.Name, scope)
+		}
+	}
+	_, err = g.VerifyAudit(t.Context(), "acme", &head, nil)
+	require.NoError(t, err)
+	require.Equal(t, f.audit(t, "acme"), g.audit(t, "acme"))
+	g.requireEstate(t, estate, "imported")
+	require.Equal(t, f.Bundle(t, overlap).Meta().TokenExpires, g.Bundle(t, overlap).Meta().TokenExpires)
+	require.Equal(t, f.Bundle(t, overlap).Meta().Revision, g.Bundle(t, overlap).Meta().Revision, "the revision is the same")
+	require.Equal(t, int64(3), g.MustPut(t, "acme", "D", "d3").Version, "version numbers continue")
+	require.Equal(t, int64(16), g.MustPut(t, "acme", "E", "new").Version)
+	require.Zero(t, g.Log.Errors())
+}
+
 func TestImport(t *testing.T) {
 	t.Run("restores everything that was exported", func(t *testing.T) {
-		for about, open := range map[string]func(t *testing.T, kek *keyringtest.Fake) *fixture{
-			"into memory": func(t *testing.T, kek *keyringtest.Fake) *fixture { return newFixtureOver(t, memstore.New(), kek) },
-			"into SQLite": func(t *testing.T, kek *keyringtest.Fake) *fixture {
-				return openSQLite(t, filepath.Join(t.TempDir(), "vault.db"), kek)
-			},
-		} {
-			t.Run(about, func(t *testing.T) {
-				f := newFixture(t)
-				estate := f.estate(t)
-				for range 3 { // several revoked tokens, and one to be revoked later
-					require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, f.MustIssue(t, "globex/x"))))
-				}
-				overlap := f.MustIssue(t, "globex/x")
-				_, _, err := f.RotateToken(t.Context(), tokenID(t, overlap), nil)
-				require.NoError(t, err)
-				f.MustPut(t, "acme", "D", "d1")
-				f.MustPut(t, "acme", "D", "d2")
-				require.NoError(t, f.Delete(t.Context(), "acme", "D"))
-				for i := range 15 {
-					f.MustPut(t, "acme", "E", fmt.Sprint("e", i))
-				}
-				_, err = f.Activate(t.Context(), "acme", "E", 9)
-				require.NoError(t, err)
-				estate[0].want["E"] = "e8"
-				_, err = f.RotateDataKeys(t.Context(), 0)
-				require.NoError(t, err)
-				f.use(t, estate[0].token, "r1", "10.0.0.1")
-				require.NoError(t, f.Flush(t.Context()))
-				head, err := f.VerifyAudit(t.Context(), "acme", nil, nil)
-				require.NoError(t, err)
-				export, report := f.exported(t)
-				require.Equal(t, 2, report.Tenants)
-				require.Equal(t, 5, report.Scopes)
-
-				g := open(t, f.KEK)
-				imported, err := g.Import(t.Context(), bytes.NewReader(export))
-				require.NoError(t, err)
-				require.Equal(t, report, imported)
-
-				for _, scope := range []string{"acme", "acme/web", "acme/web/api", "globex", "globex/x"} {
-					want, err := f.List(t.Context(), scope)
-					require.NoError(t, err)
-					got, err := g.List(t.Context(), scope)
-					require.NoError(t, err)
-					require.Equal(t, want, got, scope)
-					wantTokens, err := f.Tokens(t.Context(), scope)
-					require.NoError(t, err)
-					gotTokens, err := g.Tokens(t.Context(), scope)
-					require.NoError(t, err)
-					require.Equal(t, wantTokens, gotTokens, scope)
-					for _, info := range want {
-						wantHistory, err := f.History(t.Context(), scope, info.Name)
-						require.NoError(t, err)
-						gotHistory, err := g.History(t.Context(), scope, info.Name)
-						require.NoError(t, err)
-						require.Equal(t, wantHistory, gotHistory, "%s of %s", info.Name, scope)
-					}
-				}
-				_, err = g.VerifyAudit(t.Context(), "acme", &head, nil)
-				require.NoError(t, err)
-				require.Equal(t, f.audit(t, "acme"), g.audit(t, "acme"))
-				g.requireEstate(t, estate, about)
-				require.Equal(t, f.Bundle(t, overlap).Meta().TokenExpires, g.Bundle(t, overlap).Meta().TokenExpires)
-				require.Equal(t, f.Bundle(t, overlap).Meta().Revision, g.Bundle(t, overlap).Meta().Revision, "the revision is the same")
-				require.Equal(t, int64(3), g.MustPut(t, "acme", "D", "d3").Version, "version numbers continue")
-				require.Equal(t, int64(16), g.MustPut(t, "acme", "E", "new").Version)
-				require.Zero(t, g.Log.Errors())
+		t.Run("into memory", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				requireRestored(t, func(kek *keyringtest.Fake) *fixture { return newFixtureOver(t, memstore.New(), kek) })
 			})
-		}
+		})
+		t.Run("into SQLite", func(t *testing.T) {
+			requireRestored(t, func(kek *keyringtest.Fake) *fixture {
+				return openSQLite(t, filepath.Join(t.TempDir(), "vault.db"), kek)
+			})
+		})
 	})
 
 	t.Run("accepts the export of an empty vault", func(t *testing.T) {

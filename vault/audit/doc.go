@@ -9,8 +9,8 @@
 //	file, err := audit.NewFileSink("/var/log/satchel/audit.jsonl")
 //	v, err := vault.New(ctx, storage, keys, &vault.Options{Audit: []audit.Sink{file}})
 //
-// [FileSink] and [NewSlogSink] are sinks; any other type with the one method of [Sink]
-// is, too, and package audittest checks it. vault.Vault.VerifyAudit verifies a chain,
+// [FileSink] and [NewSlogSink] are sinks. Any other type with the method of [Sink] can be
+// one, and package audittest checks it. vault.Vault.VerifyAudit verifies a chain,
 // and a [Head] kept outside the database shows whether its end was cut off.
 //
 // docs/audit.md is the guide for operators, and docs/format.md specifies the bytes.

@@ -10,11 +10,14 @@ import (
 )
 
 // Verify checks the chain of a tenant: no entry is modified or missing. It calls visit,
-// unless that is nil, for each entry in order, after it has checked the entry. It returns
-// the head of the chain, to be kept outside the database; a tenant without entries has
-// the zero Head. since is a head from an earlier call, or nil: the chain must still
-// contain it, unless a trim dropped it. Without since, Verify cannot detect that the
-// end of the chain was cut off.
+// unless that is nil, for each entry in order, and returns the head of the chain, to be
+// kept outside the database; a tenant without entries has the zero Head. Trust the
+// visited entries only if Verify returns no error: after a trim, the oldest entry is
+// checked last.
+//
+// since is a head from an earlier call, or nil: the chain must still contain it, unless a
+// trim dropped it. Without since, Verify cannot detect that the end of the chain was cut
+// off.
 //
 // The error is [keyring.ErrTampered] if an entry is modified or missing, or the error of
 // find, visit or storage.
