@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
@@ -113,9 +113,7 @@ func (p *platform) answer(status int, kind, body string) {
 func requireSafe(t testing.TB, err error) {
 	t.Helper()
 	require.Error(t, err)
-	for _, hidden := range []string{canary, "hunter2", credential, "hunter9", "rnt_0"} {
-		require.False(t, strings.Contains(err.Error(), hidden), "the error shows %q", hidden[:4])
-	}
+	leaktest.NoCanary(t, err.Error(), "the error", canary, "hunter2", credential, "hunter9", "rnt_0")
 }
 
 func value(s string) bundle.Value { return bundle.NewValue(s) }

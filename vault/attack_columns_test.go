@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
@@ -266,7 +267,7 @@ func (a columnAttack) check(t *testing.T, w *world, f *fixture, probe string, er
 	default:
 		require.NoError(t, err, "the attack does not affect %s", probe)
 	}
-	requireNoCanary(t, f.Log.Text(), probe)
+	leaktest.NoCanary(t, f.Log.Text(), probe, canaries...)
 }
 
 // columns returns all columns of all tables, as TABLE.COLUMN.

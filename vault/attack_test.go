@@ -13,6 +13,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
@@ -181,16 +182,7 @@ func requireRefused(t testing.TB, f *fixture, err error, about string) {
 	if f.refused++; f.refused <= 20 {
 		require.Positive(t, f.Log.Errors(), "%s: a refusal is logged at level ERROR", about)
 	}
-	requireNoCanary(t, err.Error()+f.Log.Text(), about)
-}
-
-// requireNoCanary fails the test if text contains a canary or a part of one.
-func requireNoCanary(t testing.TB, text, about string) {
-	t.Helper()
-	for _, canary := range canaries {
-		require.NotContains(t, text, canary, "%s: a value was exposed", about)
-		require.NotContains(t, text, canary[:16], "%s: a part of a value was exposed", about)
-	}
+	leaktest.NoCanary(t, err.Error()+f.Log.Text(), about, canaries...)
 }
 
 // requireBundleRefused fails the test unless both the running process and one that has

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
@@ -136,7 +137,7 @@ func TestAudit_Entries(t *testing.T) {
 			rows, err := f.Storage.Audit(t.Context(), "acme", 0, 1000)
 			require.NoError(t, err)
 			for _, row := range rows {
-				requireNoCanary(t, string(row.Entry), "an audit entry")
+				leaktest.NoCanary(t, string(row.Entry), "an audit entry", canaries...)
 				for _, secret := range []bundle.Value{token, next} {
 					require.NotContains(t, string(row.Entry), secret.Reveal(), "entries name tokens by their ids")
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
@@ -250,7 +251,7 @@ func TestExport(t *testing.T) {
 	t.Run("contains no value or name in plaintext", func(t *testing.T) {
 		w := newWorld(t)
 		export, _ := w.exported(t)
-		requireNoCanary(t, string(export), "an export")
+		leaktest.NoCanary(t, string(export), "an export", canaries...)
 		for _, word := range []string{"acme", "globex", "ANTHROPIC", "anthropic", "pool", "ada"} {
 			require.NotContains(t, string(export), word)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
@@ -354,7 +355,7 @@ func (f *fixture) ask(ctx context.Context, token bundle.Value) []any {
 
 func requireNoSecret(t *testing.T, text string, token bundle.Value, where string) {
 	t.Helper()
-	requireNoCanary(t, text, where)
+	leaktest.NoCanary(t, text, where, canaries...)
 	require.NotContains(t, text, token.Reveal()[16:59], "%s contains the token", where)
 	require.NotContains(t, text, token.Reveal()[16:32], "%s contains a part of the token", where)
 }

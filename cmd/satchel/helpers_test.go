@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/providers"
@@ -149,17 +150,8 @@ func runCommand(t *testing.T, ctx context.Context, stdin string, args ...string)
 	var out, errOut safeBuffer
 	code := run(ctx, args, strings.NewReader(stdin), &out, &errOut)
 	r := ran{code: code, out: out.String(), errOut: errOut.String()}
-	requireNoCanary(t, r.out+r.errOut)
+	leaktest.NoCanary(t, r.out+r.errOut, "the output", canaries...)
 	return r
-}
-
-// requireNoCanary requires that text has neither a value nor a runner token.
-func requireNoCanary(t *testing.T, text string) {
-	t.Helper()
-	for _, canary := range canaries {
-		require.NotContains(t, text, canary, "a value was printed")
-	}
-	require.NotRegexp(t, `rnt_[0-9A-Za-z]{20}`, text, "a token was printed")
 }
 
 // safeBuffer is a buffer for several goroutines.

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/leaktest"
 )
 
 var update = flag.Bool("update", false, "rewrite the sessions of docs/runner.md")
@@ -54,7 +56,7 @@ func serveAll(t *testing.T, env []string) string {
 	cmd.Stdin = strings.NewReader(jobs)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	requireNoCanary(t, string(out))
+	leaktest.NoCanary(t, string(out), "the output", canaries...)
 	return string(out)
 }
 
@@ -79,7 +81,7 @@ func TestPage(t *testing.T) {
 		}
 		code, screen := s.end(t)
 		require.Equal(t, wantCode, code, screen)
-		requireNoCanary(t, screen)
+		leaktest.NoCanary(t, screen, "the screen", canaries...)
 		line := "$ satchel"
 		for _, arg := range args {
 			if strings.ContainsAny(arg, " $") {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/vault"
 )
@@ -207,7 +208,7 @@ func TestInContainer(t *testing.T) {
 		require.Contains(t, environ(), "DEPLOY_TOKEN="+deployKey, "docker takes the value from its own environment")
 		require.Contains(t, environ(), "DOCKER_HOST=unix:///run/elsewhere.sock", "docker finds its daemon")
 		for _, line := range append(argv(), slices.DeleteFunc(environ(), func(line string) bool { return strings.HasPrefix(line, "DEPLOY_TOKEN=") })...) {
-			requireNoCanary(t, line)
+			leaktest.NoCanary(t, line, "the output", canaries...)
 		}
 
 		t.Setenv("BUILD_NUMBER", "17")

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/satchelhq/satchel/internal/leaktest"
 )
 
 // server is a running satchel serve.
@@ -32,7 +34,7 @@ func serving(t *testing.T, args ...string) *server {
 	ctx, stop := context.WithCancel(t.Context())
 	s := &server{out: &safeBuffer{grown: make(chan struct{}, 1)}, stop: stop, ended: make(chan int, 1)}
 	go func() { s.ended <- run(ctx, append([]string{"serve"}, args...), strings.NewReader(""), s.out, s.out) }()
-	t.Cleanup(func() { requireNoCanary(t, s.out.String()) })
+	t.Cleanup(func() { leaktest.NoCanary(t, s.out.String(), "the output", canaries...) })
 	s.out.await(t, "online")
 	return s
 }
@@ -67,7 +69,7 @@ func jobResult(t *testing.T, name string) (r result, out string) {
 	require.NoError(t, err)
 	_, err = os.Lstat("queue/" + name + finished)
 	require.NoError(t, err)
-	requireNoCanary(t, string(text)+string(data))
+	leaktest.NoCanary(t, string(text)+string(data), "the files", canaries...)
 	return r, string(text)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/vault"
 )
 
@@ -55,7 +56,7 @@ func TestSetup(t *testing.T) {
 		settings, err := os.ReadFile("runner.yaml")
 		require.NoError(t, err)
 		require.Contains(t, string(settings), "backend: platform\npool: 3\n")
-		requireNoCanary(t, string(settings))
+		leaktest.NoCanary(t, string(settings), "the settings", canaries...)
 	})
 
 	t.Run("does not connect while a key is missing", func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
@@ -121,7 +122,7 @@ func TestSetup_Terminal(t *testing.T) {
 		s.answer(t, "Connect (yes or no)", "")
 		code, screen := s.end(t)
 		require.Zero(t, code, screen)
-		requireNoCanary(t, screen)
+		leaktest.NoCanary(t, screen, "the screen", canaries...)
 		require.Contains(t, screen, "\x1b[32mready\x1b[0m", "a terminal gets colors")
 		require.Equal(t, p.url, lineOf(t, urlName))
 		settings, err := home(".").readSettings()

@@ -1,8 +1,9 @@
-// Package leaktest has what tests need that look for leftovers of what they ran.
+// Package leaktest helps tests find leaks: open files and secret values.
 package leaktest
 
 import (
 	"os"
+	"regexp"
 	"runtime"
 	"testing"
 	"time"
@@ -31,4 +32,23 @@ func Eventually(t *testing.T, what string, done func() bool) {
 	for begin := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
 		require.Less(t, time.Since(begin), 20*time.Second, what)
 	}
+}
+
+// tester is the part of a test that NoCanary uses.
+type tester interface {
+	require.TestingT
+	Helper()
+}
+
+// token is the beginning of a runner token.
+var token = regexp.MustCompile(`rnt_[0-9A-Za-z]{20}`)
+
+// NoCanary fails the test if text contains one of canaries, the first 16 bytes of a
+// longer one, or a runner token. about names the source of text in the failure message.
+func NoCanary(t tester, text, about string, canaries ...string) {
+	t.Helper()
+	for _, canary := range canaries {
+		require.NotContains(t, text, canary[:min(16, len(canary))], "%s shows a value", about)
+	}
+	require.NotRegexp(t, token, text, "%s shows a runner token", about)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/hashivault"
 	"github.com/satchelhq/satchel/keyring/internal/kmstest"
@@ -45,7 +46,7 @@ func requireRefused(t *testing.T, kek keyring.KEK, w keyring.WrappedKey, class e
 	got, err := kek.Unwrap(t.Context(), w, tenant)
 	kmstest.RequireClass(t, err, class)
 	require.Nil(t, got)
-	requireNoCanary(t, err)
+	leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 }
 
 // requireNoWrap fails unless Wrap fails with one class.
@@ -54,7 +55,7 @@ func requireNoWrap(t *testing.T, kek keyring.KEK, class error) {
 	w, err := kek.Wrap(t.Context(), canaryKey, tenant)
 	kmstest.RequireClass(t, err, class)
 	require.Zero(t, w)
-	requireNoCanary(t, err)
+	leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 }
 
 // A breakable KEK can break its server; see keyringtest.Breaker.

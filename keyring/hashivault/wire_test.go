@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/leaktest"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/hashivault"
 	"github.com/satchelhq/satchel/keyring/internal/kmstest"
@@ -100,7 +101,7 @@ func unwrapFrom(t *testing.T, status int, body string) error {
 	got, err := newDouble(t, says(status, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 	require.Error(t, err)
 	require.Nil(t, got, "there is no key with an error")
-	requireNoCanary(t, err)
+	leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 	return err
 }
 
@@ -111,14 +112,8 @@ func wrappedKey() keyring.WrappedKey {
 	}
 }
 
-// requireNoCanary fails if an error shows what was sent or what came back.
-func requireNoCanary(t *testing.T, err error) {
-	t.Helper()
-	encoded := base64.StdEncoding.EncodeToString(canaryKey)
-	for _, canary := range []string{canaryToken, canaryText, string(canaryKey), encoded, blob} {
-		require.NotContains(t, err.Error(), canary, "an error quotes nothing that was sent or received")
-	}
-}
+// canaries are the requests' and responses' data that no error may show.
+var canaries = []string{canaryToken, canaryText, string(canaryKey), base64.StdEncoding.EncodeToString(canaryKey), blob}
 
 func TestWire_StatusClasses(t *testing.T) {
 	for status, want := range map[int]error{
@@ -450,7 +445,7 @@ func TestWire_NoResponse(t *testing.T) {
 		})
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
-		requireNoCanary(t, err)
+		leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 	})
 	t.Run("the token cannot be sent", func(t *testing.T) {
 		d := newDouble(t, transit)
@@ -461,7 +456,7 @@ func TestWire_NoResponse(t *testing.T) {
 		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrDenied)
 		require.ErrorContains(t, err, "has a line end or another control character in it; cut it off")
-		requireNoCanary(t, err)
+		leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 		require.Empty(t, d.requests())
 	})
 }
