@@ -11,17 +11,17 @@ import (
 	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
-const tokenRule = "want 32 to 512 printable ASCII characters without spaces; one that is made for you is best"
+const tokenRule = "want 32 to 512 printable ASCII characters without spaces; a generated token is best"
 
-// usableToken reports whether a token of administrators is long enough, and can
-// be in a header.
+// usableToken reports whether an administrators' token is long enough and valid in a
+// header.
 func usableToken(token string) bool {
 	unusual := func(r rune) bool { return r <= ' ' || r > '~' }
 	return len(token) >= 32 && len(token) <= 512 && !strings.ContainsFunc(token, unusual)
 }
 
-// loadAdminToken returns the administrators' token, and the file that it made
-// for it, if it did.
+// loadAdminToken returns the administrators' token. If it created the file with the
+// token, made is its path.
 func (c *config) loadAdminToken() (token, made string, err error) {
 	if c.adminToken != "" {
 		return c.adminToken, "", nil
@@ -41,7 +41,7 @@ func (c *config) loadAdminToken() (token, made string, err error) {
 	return token, made, err
 }
 
-// readAdminToken returns the token in the file.
+// readAdminToken reads the token from its file.
 func (c *config) readAdminToken() (string, error) {
 	token, err := readPrivate(c.adminTokenFile)
 	if err == nil && !usableToken(token) {

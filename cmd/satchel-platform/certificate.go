@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// lookEvery is how often the certificate's files are looked at.
+// lookEvery is the shortest interval between two checks of the certificate's files.
 const lookEvery = time.Second
 
-// certificate is the server's, read again when its files change. While they do
-// not fit together, as in the middle of a change, the one before serves.
+// certificate is the server's certificate. It is reloaded when its files change. While
+// they do not match, as in the middle of a change, the previous one is used.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -21,14 +21,15 @@ type certificate struct {
 	looking           atomic.Bool
 }
 
-// loaded is what the files held.
+// loaded is the content of the files at one time.
 type loaded struct {
 	certificate *tls.Certificate
-	files       string // how they looked when it was read
-	refused     string // how they looked when they did not fit last
-	looked      time.Time
+	files       string    // their stamp when the certificate was read
+	refused     string    // their stamp when they were invalid last
+	looked      time.Time // the time of the last check
 }
 
+// newCertificate loads the certificate.
 func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
 	files, err := c.stamp()
@@ -54,7 +55,8 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return now.certificate, nil
 }
 
-// look returns what the files hold now.
+// look checks the files and returns their current content, or now if they are
+// unchanged or invalid.
 func (c *certificate) look(now loaded) *loaded {
 	now.looked = time.Now()
 	files, err := c.stamp()
@@ -67,16 +69,16 @@ func (c *certificate) look(now loaded) *loaded {
 	}
 	if err != nil {
 		if files != now.refused {
-			c.log.Error("the new certificate cannot be used; the one before serves", "error", err)
+			c.log.Error("invalid new certificate; still using the previous one", "error", err)
 		}
 		now.refused = files
 		return &now
 	}
-	c.log.Info("the certificate was read again", "file", c.certFile, "expires", pair.Leaf.NotAfter)
+	c.log.Info("certificate reloaded", "file", c.certFile, "expires", pair.Leaf.NotAfter)
 	return &loaded{certificate: &pair, files: files, looked: now.looked}
 }
 
-// stamp says how the files look from outside.
+// stamp returns the sizes and modification times of the files.
 func (c *certificate) stamp() (string, error) {
 	var stamp string
 	for _, path := range []string{c.certFile, c.keyFile} {

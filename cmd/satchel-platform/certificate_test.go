@@ -21,7 +21,7 @@ func pair(t *testing.T) (certFile, keyFile string) {
 	return certFile, keyFile
 }
 
-// replace puts the content of a file into another, which then looks changed.
+// replace copies the content of a file to path, and sets its modification time.
 func replace(t *testing.T, path, with string, age time.Duration) {
 	t.Helper()
 	content, err := os.ReadFile(with)
@@ -36,7 +36,7 @@ func TestCertificate(t *testing.T) {
 		certFile, keyFile := pair(t)
 		newCert, newKey := pair(t)
 		p := start(t, t.TempDir(), "-tls-cert", certFile, "-tls-key", keyFile)
-		require.NotContains(t, p.out.String(), "SSL_CERT_FILE", "a certificate of one's own needs no hint")
+		require.NotContains(t, p.out.String(), "SSL_CERT_FILE", "a configured certificate needs no hint")
 		p.client = trusting(t, certFile)
 		require.Equal(t, 200, p.do("GET", "/healthz", "").status)
 
@@ -64,19 +64,19 @@ func TestCertificate(t *testing.T) {
 			}
 			before := now()
 			replace(t, certFile, newCert, time.Hour)
-			require.Same(t, before, now(), "the files are looked at once a second")
+			require.Same(t, before, now(), "the files are checked at most once a second")
 			for range 5 {
 				time.Sleep(lookEvery)
-				require.Same(t, before, now(), "the key is still that of the other")
+				require.Same(t, before, now(), "the key does not match yet")
 			}
-			require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), "that is said once")
+			require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), "the mismatch is logged once")
 			require.NoError(t, os.Remove(keyFile))
 			time.Sleep(lookEvery)
-			require.Same(t, before, now(), "a file that is away changes nothing")
+			require.Same(t, before, now(), "a missing file changes nothing")
 			replace(t, keyFile, newKey, time.Hour)
 			time.Sleep(lookEvery)
 			require.NotEqual(t, before.Leaf.SerialNumber, now().Leaf.SerialNumber)
-			require.Contains(t, log.String(), "the certificate was read again")
+			require.Contains(t, log.String(), "certificate reloaded")
 		})
 	})
 
@@ -97,7 +97,7 @@ func TestSelfSigned(t *testing.T) {
 		require.NoError(t, loaded.Leaf.VerifyHostname(host))
 	}
 	require.Error(t, loaded.Leaf.VerifyHostname("example.com"))
-	require.False(t, loaded.Leaf.IsCA, "it can vouch for no other")
+	require.False(t, loaded.Leaf.IsCA, "it cannot sign others")
 }
 
 func TestHandshakes(t *testing.T) {

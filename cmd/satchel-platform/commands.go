@@ -15,7 +15,7 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// withVault calls f with a vault, and closes that.
+// withVault opens the vault, calls f, and closes the vault.
 func withVault(ctx context.Context, c *config, log *slog.Logger, f func(*vault.Vault) error) error {
 	p, err := open(ctx, c, log)
 	if err != nil {
@@ -24,16 +24,16 @@ func withVault(ctx context.Context, c *config, log *slog.Logger, f func(*vault.V
 	return errors.Join(f(p.vault), p.close())
 }
 
-// rewrap moves all data keys to the primary key.
+// rewrap is the command rewrap: it moves all data keys to the primary key.
 func rewrap(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
 	return withVault(ctx, c, log, func(v *vault.Vault) error {
 		report, err := v.Rewrap(ctx)
-		fmt.Fprintf(out, "Re-wrapped %d of %d key records of %d tenants\n", report.Rewrapped, report.Records, report.Tenants)
+		fmt.Fprintf(out, "Rewrapped %d of %d key records of %d tenants\n", report.Rewrapped, report.Records, report.Tenants)
 		return err
 	})
 }
 
-// export writes everything to a new file.
+// export is the command export: it writes all data to a new file.
 func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
 	return withVault(ctx, c, log, func(v *vault.Vault) error {
 		if c.file == "-" {
@@ -46,7 +46,7 @@ func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 			return err
 		})
 		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%s is there already, and is not replaced; name a new file", c.file)
+			return fmt.Errorf("%s already exists and is not overwritten; name a new file", c.file)
 		}
 		if err != nil {
 			return err
@@ -56,9 +56,9 @@ func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 	})
 }
 
-// importFile takes in what export wrote. A SQLite database that is not there yet
-// is there only once all of it is in: what fails leaves no database behind, for
-// which the next start would make a key that opens no backup.
+// importFile is the command import. A new SQLite database appears only after a complete
+// import. A failed one therefore leaves no database behind, for which the next start
+// would create a key that cannot open the backup.
 func importFile(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
 	file, err := os.Open(c.file)
 	if err != nil {
@@ -83,12 +83,12 @@ func importFile(ctx context.Context, c *config, log *slog.Logger, out io.Writer)
 	return err
 }
 
-// importNew makes the SQLite database that into fills.
+// importNew creates the SQLite database that into fills.
 func importNew(c *config, into func(*config) error) error {
 	folder := filepath.Dir(c.database)
 	_, noFolder := os.Stat(folder)
 	made, err := createOnce(c.database, func(draft string) error {
-		log := draft + "-wal" // of SQLite, which merges and removes it at the end
+		log := draft + "-wal" // SQLite merges and removes it on close
 		defer func() { _, _ = os.Remove(log), os.Remove(draft+"-shm") }()
 		own := *c
 		own.database = draft
@@ -96,32 +96,33 @@ func importNew(c *config, into func(*config) error) error {
 			return err
 		}
 		if _, err := os.Stat(log); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("-database: SQLite could not finish %s; see whether the disk is full", draft)
+			return fmt.Errorf("-database: SQLite could not finish writing %s; check whether the disk is full", draft)
 		}
 		return nil
 	})
 	switch {
 	case err != nil && noFolder != nil:
-		_ = os.Remove(folder) // which is refused if something else is in it
+		_ = os.Remove(folder) // fails if the folder is not empty
 	case err == nil && !made:
-		err = fmt.Errorf("-database: somebody else made %s meanwhile, and it was left as it is; import again", c.database)
+		err = fmt.Errorf("-database: another process created %s meanwhile; nothing was imported, retry", c.database)
 	}
 	return err
 }
 
+// say prints the counts of an export or import.
 func say(out io.Writer, what string, r vault.ExportReport) {
-	fmt.Fprintf(out, "%s %d tenants: %d scopes, %d versions of secrets, %d tokens, %d audit entries\n",
+	fmt.Fprintf(out, "%s %d tenants: %d scopes, %d secret versions, %d tokens, %d audit entries\n",
 		what, r.Tenants, r.Scopes, r.Versions, r.Tokens, r.AuditEntries)
 }
 
-// keygen makes a key file.
+// keygen is the command keygen: it creates a key file.
 func keygen(_ context.Context, c *config, _ *slog.Logger, out io.Writer) error {
 	kek, err := local.GenerateFile(c.file)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already, and a key is never replaced; name a new file", c.file)
+		return fmt.Errorf("%s already exists, and a key is never overwritten; name a new file", c.file)
 	}
 	if err == nil {
-		fmt.Fprintf(out, "Made %s in %s: keep a copy where backups of the database do not go\n", kek.ID(), c.file)
+		fmt.Fprintf(out, "Created key %s in %s: keep a copy apart from backups of the database\n", kek.ID(), c.file)
 	}
 	return err
 }

@@ -20,10 +20,10 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// config is everything that can be set. Each field is a flag, and the variable
-// of the environment that envName makes of its name; a flag wins.
+// config has all settings. Each field is set by a flag, or else by the environment
+// variable that envName returns for the flag.
 type config struct {
-	command string // empty if it, or a flag, does not exist
+	command string // empty if the command or a flag is unknown
 	file    string // the argument of export, import and keygen
 
 	listen           string
@@ -42,7 +42,7 @@ type config struct {
 	retired  []keyRef
 
 	adminTokenFile string
-	adminToken     string // of the environment alone
+	adminToken     string // only from the environment
 
 	required []vault.Required
 	notices  []string
@@ -63,7 +63,7 @@ type config struct {
 // keyRef names a key-encryption key.
 type keyRef struct {
 	service string // a key of services
-	key     string // the service's name for it
+	key     string // the key's name there
 }
 
 type githubConfig struct {
@@ -79,78 +79,78 @@ type bitbucketConfig struct {
 }
 
 const (
-	// envPrefix begins the variables that stand for flags.
+	// envPrefix is the prefix of the variables for flags.
 	envPrefix = "SATCHEL_PLATFORM_"
-	// adminTokenEnv holds the administrators' token. It is no flag: arguments
-	// of a process are readable by others.
+	// adminTokenEnv is the variable with the administrators' token. It has no flag,
+	// because other users can read the arguments of a process.
 	adminTokenEnv = "SATCHEL_ADMIN_TOKEN"
 )
 
-// defaultNotices are told to the people who run runners.
+// defaultNotices are the notices for the operators of runners.
 var defaultNotices = []string{
-	"What is done with a key is paid by its owner: set a budget and limits for it at its provider.",
+	"The owner of a key pays for its use: set a budget and limits at the provider.",
 	"Keep secrets, and the runner's own token, out of repositories and images.",
 }
 
-// groups are the flags, as -help shows them.
+// groups are the flags, in the order of -help.
 var groups = []struct {
 	title string
 	flags func(*config, *flag.FlagSet)
 }{
-	{"Where it listens", func(c *config, f *flag.FlagSet) {
+	{"Listening", func(c *config, f *flag.FlagSet) {
 		f.StringVar(&c.listen, "listen", "127.0.0.1:8443", "`address` and port")
-		f.StringVar(&c.tlsCert, "tls-cert", "", "PEM `file` with the certificate, read again when it changes\n(without: one that is made for this machine alone)")
+		f.StringVar(&c.tlsCert, "tls-cert", "", "PEM `file` with the certificate, reloaded when it changes\n(default: a certificate that is created for this machine)")
 		f.StringVar(&c.tlsKey, "tls-key", "", "PEM `file` with the certificate's key")
-		f.BoolVar(&c.insecureLoopback, "insecure-loopback", false, "no TLS; on a loopback address only, for tests or behind a proxy on this machine")
-		f.Var(list[netip.Prefix]{&c.trustedProxies, parseProxy}, "trusted-proxy", "`CIDR` of a proxy whose X-Forwarded-For is believed; may be repeated")
-		f.DurationVar(&c.shutdownDelay, "shutdown-delay", 0, "`time` for which it serves on after a signal, and says at /readyz that it is not ready")
-		f.DurationVar(&c.shutdownTimeout, "shutdown-timeout", 15*time.Second, "`time` after which requests that are still being answered are cut off")
+		f.BoolVar(&c.insecureLoopback, "insecure-loopback", false, "serve without TLS, on a loopback address only, for tests or behind a proxy on this machine")
+		f.Var(list[netip.Prefix]{&c.trustedProxies, parseProxy}, "trusted-proxy", "`CIDR` of proxies whose X-Forwarded-For is trusted; may be repeated")
+		f.DurationVar(&c.shutdownDelay, "shutdown-delay", 0, "`time` to keep serving after a signal, while /readyz answers 503")
+		f.DurationVar(&c.shutdownTimeout, "shutdown-timeout", 15*time.Second, "`time` for requests in progress to finish before they are cut off")
 	}},
-	{"Where it keeps things", func(c *config, f *flag.FlagSet) {
-		f.StringVar(&c.data, "data", "satchel-data", "`folder` for the files that have no other place")
-		f.StringVar(&c.database, "database", "", "SQLite `file`, or postgres://user@host/database, or host=… dbname=…\n(without: satchel.db in -data)")
-		f.IntVar(&c.connections, "database-connections", 20, "`number` of connections to the database at most")
+	{"Storage", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.data, "data", "satchel-data", "`folder` for files without a flag of their own")
+		f.StringVar(&c.database, "database", "", "SQLite `file`, or postgres://user@host/database, or host=… dbname=…\n(default: satchel.db in -data)")
+		f.IntVar(&c.connections, "database-connections", 20, "largest `number` of connections to the database")
 	}},
-	{"The key-encryption key", func(c *config, f *flag.FlagSet) {
-		f.StringVar(&c.kek.service, "kek", "local", "`service` that has it: "+serviceNames())
-		f.StringVar(&c.kek.key, "kek-key", "", "its `name`: a file for local (without: kek in -data, made when the database is new),\nan ARN for aws, projects/…/cryptoKeys/… for gcp, MOUNT/KEY for hashivault")
-		f.Var(list[keyRef]{&c.replicas, parseKeyRef}, "kek-replica", "`SERVICE:NAME` of a further key that can open everything by itself; may be repeated")
-		f.Var(list[keyRef]{&c.retired, parseKeyRef}, "kek-retired", "`SERVICE:NAME` of a key that still opens what rewrap has not moved yet; may be repeated")
+	{"Key-encryption key", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.kek.service, "kek", "local", "`service` of the key: "+serviceNames())
+		f.StringVar(&c.kek.key, "kek-key", "", "`name` of the key: a file for local (default: kek in -data, created for a new database),\nan ARN for aws, projects/…/cryptoKeys/… for gcp, MOUNT/KEY for hashivault")
+		f.Var(list[keyRef]{&c.replicas, parseKeyRef}, "kek-replica", "`SERVICE:NAME` of another key that can open all data by itself; may be repeated")
+		f.Var(list[keyRef]{&c.retired, parseKeyRef}, "kek-retired", "`SERVICE:NAME` of a key for data that rewrap has not moved yet; may be repeated")
 	}},
 	{"Administrators", func(c *config, f *flag.FlagSet) {
-		f.StringVar(&c.adminTokenFile, "admin-token-file", "", "`file` with the token of the admin API, made if it is not there\n(without: "+adminTokenEnv+", or else admin-token in -data)")
+		f.StringVar(&c.adminTokenFile, "admin-token-file", "", "`file` with the token of the admin API, created if missing\n(default: "+adminTokenEnv+", or else admin-token in -data)")
 	}},
-	{"What runners are told", func(c *config, f *flag.FlagSet) {
-		f.Var(list[vault.Required]{&c.required, parseRequired}, "require", "`SCOPE=NAME[:KIND]` of a secret that its runners need; may be repeated")
-		f.Var(list[string]{&c.notices, parseNotice}, "notice", "`sentence` for the people who run them, in place of the default ones; may be repeated; an empty one is none")
-		f.DurationVar(&c.refresh, "refresh-after", 15*time.Minute, "`time` after which they ask again, if nothing tells them to before")
+	{"Runners", func(c *config, f *flag.FlagSet) {
+		f.Var(list[vault.Required]{&c.required, parseRequired}, "require", "`SCOPE=NAME[:KIND]` of a secret that runners of the scope require; may be repeated")
+		f.Var(list[string]{&c.notices, parseNotice}, "notice", "`sentence` for operators of runners, in place of the default ones; may be repeated; empty for none")
+		f.DurationVar(&c.refresh, "refresh-after", 15*time.Minute, "`time` after which runners refresh, unless a change arrives before")
 	}},
-	{"Tokens from GitHub, minted for the runners of a scope", func(c *config, f *flag.FlagSet) {
-		f.StringVar(&c.github.appID, "github-app-id", "", "`id` of the app, or its client id")
+	{"GitHub tokens, minted for the runners of a scope", func(c *config, f *flag.FlagSet) {
+		f.StringVar(&c.github.appID, "github-app-id", "", "`ID` of the app, or its client ID")
 		f.StringVar(&c.github.keyFile, "github-app-key-file", "", "PEM `file` with the app's private key")
 		f.Int64Var(&c.github.installation, "github-installation", 0, "`number` of the installation")
 		f.StringVar(&c.github.scope, "github-scope", "", "`scope` whose runners get the token")
 		f.StringVar(&c.github.name, "github-name", "GITHUB_TOKEN", "`name` of the secret")
-		f.Var(list[string]{&c.github.repositories, parseRepository}, "github-repository", "`name` of a repository that tokens are for; may be repeated (without: all of the installation)")
-		f.Var(pairs{&c.github.permissions}, "github-permission", "`PERMISSION=LEVEL`, such as contents=write; may be repeated (without: all of the installation)")
+		f.Var(list[string]{&c.github.repositories, parseRepository}, "github-repository", "`name` of a repository for the tokens; may be repeated (default: all of the installation)")
+		f.Var(pairs{&c.github.permissions}, "github-permission", "`PERMISSION=LEVEL`, such as contents=write; may be repeated (default: all of the installation)")
 		f.StringVar(&c.github.url, "github-url", "https://api.github.com", "base `URL` of the API, for GitHub Enterprise Server")
 	}},
-	{"Tokens from Bitbucket, minted for the runners of a scope", func(c *config, f *flag.FlagSet) {
+	{"Bitbucket tokens, minted for the runners of a scope", func(c *config, f *flag.FlagSet) {
 		f.StringVar(&c.bitbucket.consumerKey, "bitbucket-consumer-key", "", "`key` of the OAuth consumer")
-		f.StringVar(&c.bitbucket.secretFile, "bitbucket-consumer-secret-file", "", "`file` with the consumer's secret, read at each minting")
+		f.StringVar(&c.bitbucket.secretFile, "bitbucket-consumer-secret-file", "", "`file` with the consumer's secret, read for each token")
 		f.StringVar(&c.bitbucket.scope, "bitbucket-scope", "", "`scope` whose runners get the token")
 		f.StringVar(&c.bitbucket.name, "bitbucket-name", "BITBUCKET_TOKEN", "`name` of the secret")
-		f.Var(list[string]{&c.bitbucket.scopes, notEmpty}, "bitbucket-oauth-scope", "`scope` that the consumer should have, such as repository:write; may be repeated")
+		f.Var(list[string]{&c.bitbucket.scopes, notEmpty}, "bitbucket-oauth-scope", "`scope` that the consumer must have, such as repository:write; may be repeated")
 		f.StringVar(&c.bitbucket.url, "bitbucket-url", "https://bitbucket.org", "base `URL`, for tests")
 	}},
 	{"Audit", func(c *config, f *flag.FlagSet) {
-		f.StringVar(&c.auditFile, "audit-file", "", "`file` that gets all entries too, a line of JSON each; opened again at SIGHUP")
-		f.DurationVar(&c.auditKeep, "audit-keep", 0, "`time` for which the database keeps entries, at least 24h (without: for ever)")
+		f.StringVar(&c.auditFile, "audit-file", "", "`file` for a copy of all entries, one line of JSON each; reopened at SIGHUP")
+		f.DurationVar(&c.auditKeep, "audit-keep", 0, "`time` for which the database keeps entries, at least 24h (default: forever)")
 	}},
-	{"Limits, as requests a second and a burst, or off", func(c *config, f *flag.FlagSet) {
-		f.Var(limit{&c.limitToken}, "limit-token", "`RATE[:BURST]` for each runner token (without: 200:50000)")
-		f.Var(limit{&c.limitAddress}, "limit-address", "`RATE[:BURST]` for each address (without: 1000:100000)")
-		f.Var(limit{&c.limitFailures}, "limit-failures", "`RATE[:BURST]` for tokens that are no good, from each address (without: 10:1000)")
+	{"Rate limits: requests per second and a burst, or off", func(c *config, f *flag.FlagSet) {
+		f.Var(limit{&c.limitToken}, "limit-token", "`RATE[:BURST]` for each runner token (default: 200:50000)")
+		f.Var(limit{&c.limitAddress}, "limit-address", "`RATE[:BURST]` for each address (default: 1000:100000)")
+		f.Var(limit{&c.limitFailures}, "limit-failures", "`RATE[:BURST]` for invalid tokens from each address (default: 10:1000)")
 	}},
 	{"Log, on standard error", func(c *config, f *flag.FlagSet) {
 		f.StringVar(&c.logFormat, "log-format", "text", "`format`: text or json")
@@ -158,7 +158,7 @@ var groups = []struct {
 	}},
 }
 
-// check returns everything that is wrong, one error for each.
+// check returns one error for each invalid setting.
 func (c *config) check() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -167,21 +167,21 @@ func (c *config) check() error {
 	if !listenable(c.listen) {
 		wrong("-listen %q: want an address and a port, such as 127.0.0.1:8443", c.listen)
 	} else if !local && c.insecureLoopback {
-		wrong("-insecure-loopback: -listen %s is not a loopback address, and secrets would cross the network in plain text; listen on 127.0.0.1, or set -tls-cert and -tls-key", c.listen)
+		wrong("-insecure-loopback: -listen %s is not a loopback address, and secrets would cross the network unencrypted; listen on 127.0.0.1, or set -tls-cert and -tls-key", c.listen)
 	} else if !local && c.tlsCert == "" {
-		wrong("-listen %s can be reached from outside: set -tls-cert and -tls-key, or listen on 127.0.0.1", c.listen)
+		wrong("-listen %s is not a loopback address; set -tls-cert and -tls-key, or listen on 127.0.0.1", c.listen)
 	}
 	if (c.tlsCert == "") != (c.tlsKey == "") {
-		wrong("-tls-cert and -tls-key belong together: set both, or neither")
+		wrong("-tls-cert and -tls-key must be set together; set both, or neither")
 	}
 	if c.insecureLoopback && c.tlsCert != "" {
-		wrong("-insecure-loopback and -tls-cert exclude each other: remove one")
+		wrong("-insecure-loopback and -tls-cert exclude each other; remove one")
 	}
 	if c.shutdownDelay < 0 || c.shutdownTimeout <= 0 {
-		wrong("-shutdown-delay and -shutdown-timeout: want times such as 5s, the second longer than nothing")
+		wrong("-shutdown-delay and -shutdown-timeout: want times such as 5s; the timeout must be longer than 0")
 	}
 	if !c.postgres() && otherDatabase.MatchString(c.database) {
-		wrong("-database: want the name of a file without a question mark, or an address that begins with postgres://") // not quoted: it may hold a password
+		wrong("-database: want the name of a file without a question mark, or an address that begins with postgres://") // not quoted: it may contain a password
 	}
 	if c.connections < 2 {
 		wrong("-database-connections %d: want 2 or more", c.connections)
@@ -192,10 +192,10 @@ func (c *config) check() error {
 		wrong("-kek %s needs the name of the key in -kek-key", c.kek.service)
 	}
 	if len(c.replicas) > 7 {
-		wrong("-kek-replica: %d keys are given; want 7 at most", len(c.replicas))
+		wrong("-kek-replica: %d keys are too many; want 7 at most", len(c.replicas))
 	}
 	if c.adminToken != "" && c.adminTokenFile != "" {
-		wrong("-admin-token-file and %s are both set: remove one", adminTokenEnv)
+		wrong("-admin-token-file and %s are both set; remove one", adminTokenEnv)
 	}
 	if c.adminToken != "" && !usableToken(c.adminToken) {
 		wrong("%s: %s", adminTokenEnv, tokenRule)
@@ -204,7 +204,7 @@ func (c *config) check() error {
 		wrong("-refresh-after %s: want 1s or more", c.refresh)
 	}
 	if c.auditKeep != 0 && c.auditKeep < 24*time.Hour {
-		wrong("-audit-keep %s: want 24h or more, or nothing to keep all entries", c.auditKeep)
+		wrong("-audit-keep %s: want 24h or more, or 0 to keep all entries", c.auditKeep)
 	}
 	if c.logFormat != "text" && c.logFormat != "json" {
 		wrong("-log-format %q: want text or json", c.logFormat)
@@ -213,7 +213,7 @@ func (c *config) check() error {
 	if g.appID != "" || g.keyFile != "" || g.installation != 0 || g.scope != "" {
 		missing(wrong, "-github-app-id", g.appID, "-github-app-key-file", g.keyFile, "-github-scope", g.scope)
 		if g.installation <= 0 {
-			wrong("-github-installation is missing: the other -github settings need it")
+			wrong("-github-installation is missing; the other -github settings need it")
 		}
 	}
 	if b.consumerKey != "" || b.secretFile != "" || b.scope != "" {
@@ -226,23 +226,23 @@ func (c *config) check() error {
 	}
 	for _, secret := range []struct{ flag, name string }{{"-github-name", g.name}, {"-bitbucket-name", b.name}} {
 		if bundle.CheckName(secret.name) != nil || strings.HasPrefix(secret.name, "SATCHEL_") {
-			wrong("%s: want the name of a secret, of letters, digits and _, that does not begin with SATCHEL_", secret.flag)
+			wrong("%s: want the name of a secret: letters, digits and _, not beginning with SATCHEL_", secret.flag)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// missing complains of each flag without a value.
+// missing reports each flag without a value.
 func missing(wrong func(string, ...any), flagsAndValues ...string) {
 	for pair := range slices.Chunk(flagsAndValues, 2) {
 		if pair[1] == "" {
 			service, _, _ := strings.Cut(pair[0][1:], "-")
-			wrong("%s is missing: the other -%s settings need it", pair[0], service)
+			wrong("%s is missing; the other -%s settings need it", pair[0], service)
 		}
 	}
 }
 
-// complete fills in what depends on other settings.
+// complete sets the defaults that depend on other settings.
 func (c *config) complete() {
 	c.database = cmp.Or(c.database, filepath.Join(c.data, "satchel.db"))
 	if c.kek.service == "local" {
@@ -276,7 +276,7 @@ func (c *config) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// listenable reports whether an address has a port that there is.
+// listenable reports whether an address has a valid port.
 func listenable(address string) bool {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
@@ -285,7 +285,7 @@ func listenable(address string) bool {
 	return err == nil
 }
 
-// loopback reports whether an address to listen on is this machine's alone.
+// loopback reports whether an address to listen on is a loopback address.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

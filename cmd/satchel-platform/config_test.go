@@ -23,19 +23,19 @@ func TestParse(t *testing.T) {
 			args, environ []string
 			says          string
 		}{
-			{args: []string{"serv"}, says: `"serv" is no command; want one of export, import, keygen, rewrap, serve`},
-			{args: []string{"postgres://u:canary@h/d"}, says: `an argument is no command`},
-			{args: []string{"serve", "rewrap"}, says: `"rewrap" is no flag; a command comes before all flags`},
-			{args: []string{"export"}, says: `export takes one file, after the flags; 0 arguments are there`},
-			{args: []string{"-liste", ":1"}, says: `flag provided but not defined: -liste`},
-			{args: []string{"-log-level"}, says: `flag needs an argument: -log-level`},
-			{args: []string{"rewrap", "--", "-listen"}, says: `"-listen" is no flag; a command comes before all flags`},
+			{args: []string{"serv"}, says: `unknown command "serv"; want one of export, import, keygen, rewrap, serve`},
+			{args: []string{"postgres://u:canary@h/d"}, says: `unknown command "…"`},
+			{args: []string{"serve", "rewrap"}, says: `unexpected argument "rewrap"; the command must come before all flags`},
+			{args: []string{"export"}, says: `export takes one file after the flags, but has 0 arguments`},
+			{args: []string{"-liste", ":1"}, says: `unknown flag -liste`},
+			{args: []string{"-log-level"}, says: `missing value of -log-level`},
+			{args: []string{"rewrap", "--", "-listen"}, says: `unexpected argument "-listen"; the command must come before all flags`},
 			{args: []string{"-listen", "8443"}, says: `-listen "8443": want an address and a port, such as 127.0.0.1:8443`},
-			{args: []string{"-listen", ":8443"}, says: `-listen :8443 can be reached from outside: set -tls-cert and -tls-key, or listen on 127.0.0.1`},
+			{args: []string{"-listen", ":8443"}, says: `-listen :8443 is not a loopback address; set -tls-cert and -tls-key, or listen on 127.0.0.1`},
 			{args: []string{"-listen", "0.0.0.0:8443", "-insecure-loopback"}, says: `-insecure-loopback: -listen 0.0.0.0:8443 is not a loopback address`},
 			{args: []string{"-listen", "platform.example.com:1", "-insecure-loopback"}, says: `is not a loopback address`},
-			{args: []string{"-tls-cert", "x"}, says: `-tls-cert and -tls-key belong together: set both, or neither`},
-			{args: []string{"-tls-cert", "x", "-tls-key", "y", "-insecure-loopback"}, says: `exclude each other: remove one`},
+			{args: []string{"-tls-cert", "x"}, says: `-tls-cert and -tls-key must be set together; set both, or neither`},
+			{args: []string{"-tls-cert", "x", "-tls-key", "y", "-insecure-loopback"}, says: `exclude each other; remove one`},
 			{args: []string{"-shutdown-timeout", "0s"}, says: `-shutdown-delay and -shutdown-timeout: want times such as 5s`},
 			{args: []string{"-database", "mysql://u:canary@h/d"}, says: `-database: want the name of a file without a question mark, or an address that begins with postgres://`},
 			{args: []string{"-database", "file:x.db?mode=ro"}, says: `-database: want the name of a file`},
@@ -47,42 +47,42 @@ func TestParse(t *testing.T) {
 			{args: []string{"-require", "Acme=KEY"}, says: `want SCOPE=NAME[:KIND]`},
 			{args: []string{"-refresh-after", "1ms"}, says: `-refresh-after 1ms: want 1s or more`},
 			{args: []string{"-audit-keep", "1h"}, says: `-audit-keep 1h0m0s: want 24h or more`},
-			{args: []string{"-limit-token", "-3"}, says: `want one like 200:50000, or off`},
-			{args: []string{"-limit-token", "NaN"}, says: `want one like 200:50000, or off`},
-			{args: []string{"-limit-token", "1:0"}, says: `want one like 200:50000, or off`},
-			{args: []string{"-trusted-proxy", "10.0.0.1"}, says: `-trusted-proxy: want addresses as CIDR, such as 10.0.0.0/8, or 192.0.2.7/32 for one alone`},
+			{args: []string{"-limit-token", "-3"}, says: `want RATE[:BURST], such as 200:50000, or off`},
+			{args: []string{"-limit-token", "NaN"}, says: `want RATE[:BURST], such as 200:50000, or off`},
+			{args: []string{"-limit-token", "1:0"}, says: `want RATE[:BURST], such as 200:50000, or off`},
+			{args: []string{"-trusted-proxy", "10.0.0.1"}, says: `-trusted-proxy: want a CIDR such as 10.0.0.0/8, or 192.0.2.7/32 for a single address`},
 			{args: []string{"-log-format", "xml"}, says: `-log-format "xml": want text or json`},
 			{args: []string{"-log-level", "loud"}, says: `-log-level: want debug, info, warn or error`},
-			{args: []string{"-shutdown-delay", "soon"}, says: `-shutdown-delay: want a time, such as 90s, 15m or 2160h`},
-			{args: []string{"-database-connections", "many"}, says: `-database-connections: want a whole number, such as 20`},
+			{args: []string{"-shutdown-delay", "soon"}, says: `-shutdown-delay: want a time such as 90s, 15m or 2160h`},
+			{args: []string{"-database-connections", "many"}, says: `-database-connections: want a whole number such as 20`},
 			{args: []string{"-insecure-loopback=maybe"}, says: `-insecure-loopback: want true or false`},
 			{args: []string{"-listen", "127.0.0.1:99999"}, says: `-listen "127.0.0.1:99999": want an address and a port`},
 			{args: []string{"-require", "acme=KEY:" + strings.Repeat("k", 65)}, says: `-require: want a KIND of one word`},
 			{args: []string{"-require", "acme=KEY=canary"}, says: `-require: want SCOPE=NAME[:KIND]`},
-			{args: []string{"-github-app-id", "1"}, says: `-github-scope is missing: the other -github settings need it`},
+			{args: []string{"-github-app-id", "1"}, says: `-github-scope is missing; the other -github settings need it`},
 			{args: []string{"-github-scope", "acme"}, says: `-github-installation is missing`},
 			{args: []string{"-github-name", "SATCHEL_CANARY"}, says: `-github-name: want the name of a secret`},
 			{args: []string{"-bitbucket-name", "canary-1"}, says: `-bitbucket-name: want the name of a secret`},
 			{args: []string{"-github-repository", "acme/web"}, says: `-github-repository: want the name of a repository without its owner`},
-			{args: []string{"-notice", " "}, says: `-notice: want a sentence in one line`},
-			{args: []string{"-notice", strings.Repeat("n", 1025)}, says: `-notice: want a sentence in one line`},
-			{args: []string{"--=canary"}, says: `an argument starts like a flag and is none`},
+			{args: []string{"-notice", " "}, says: `-notice: want one line of at most 1024 bytes`},
+			{args: []string{"-notice", strings.Repeat("n", 1025)}, says: `-notice: want one line of at most 1024 bytes`},
+			{args: []string{"--=canary"}, says: `invalid flag; write flags like -listen :8443`},
 			{args: []string{"-github-scope", "ACME"}, says: `-github-scope "ACME": want a scope such as acme/web`},
-			{args: []string{"-github-permission", "contents"}, says: `want one like contents=write`},
-			{args: []string{"-bitbucket-scope", "acme"}, says: `-bitbucket-consumer-key is missing: the other -bitbucket settings need it`},
-			{environ: []string{"SATCHEL_PLATFORM_LISTN=:1"}, says: `SATCHEL_PLATFORM_LISTN is in the environment, and there is no such setting; remove it`},
+			{args: []string{"-github-permission", "contents"}, says: `want PERMISSION=LEVEL, such as contents=write`},
+			{args: []string{"-bitbucket-scope", "acme"}, says: `-bitbucket-consumer-key is missing; the other -bitbucket settings need it`},
+			{environ: []string{"SATCHEL_PLATFORM_LISTN=:1"}, says: `unknown setting SATCHEL_PLATFORM_LISTN in the environment; remove it`},
 			{environ: []string{"SATCHEL_PLATFORM_LOG_LEVEL=loud"}, says: `SATCHEL_PLATFORM_LOG_LEVEL (-log-level): want debug, info, warn or error`},
-			{environ: []string{"SATCHEL_PLATFORM_LIMIT_TOKEN=much"}, says: `SATCHEL_PLATFORM_LIMIT_TOKEN (-limit-token): want one like 200:50000, or off`},
+			{environ: []string{"SATCHEL_PLATFORM_LIMIT_TOKEN=much"}, says: `SATCHEL_PLATFORM_LIMIT_TOKEN (-limit-token): want RATE[:BURST], such as 200:50000, or off`},
 			{environ: []string{"SATCHEL_ADMIN_TOKEN=canary"}, says: `SATCHEL_ADMIN_TOKEN: want 32 to 512 printable ASCII characters`},
 			{environ: []string{"SATCHEL_ADMIN_TOKEN=" + strings.Repeat("canary", 9)}, args: []string{"-admin-token-file", "x"},
-				says: `-admin-token-file and SATCHEL_ADMIN_TOKEN are both set: remove one`},
+				says: `-admin-token-file and SATCHEL_ADMIN_TOKEN are both set; remove one`},
 		} {
 			var out, stderr text
 			require.Equal(t, exitUsage, run(t.Context(), test.args, test.environ, &out, &stderr), "%v %v", test.args, test.environ)
 			require.Contains(t, stderr.String(), test.says)
-			require.NotContains(t, stderr.String(), "canary", "what may be a secret is not quoted")
+			require.NotContains(t, stderr.String(), "canary", "possible secrets are not quoted")
 			for _, internal := range []string{"netip", "slog", "parse error", "GenerateFile"} {
-				require.NotContains(t, stderr.String(), internal, "it is said in the words of the page")
+				require.NotContains(t, stderr.String(), internal, "errors use the terms of the documentation")
 			}
 			require.Empty(t, out.String())
 		}
@@ -97,22 +97,22 @@ func TestParse(t *testing.T) {
 			says          []string // the beginning of each line
 		}{
 			{args: []string{"-listen", ":1", "-kek", "azure"}, environ: []string{"SATCHEL_PLATFORM_LISTN=1"},
-				says: []string{"SATCHEL_PLATFORM_LISTN is in the environment", "-listen :1 can be reached", `-kek "azure"`}},
+				says: []string{"unknown setting SATCHEL_PLATFORM_LISTN", "-listen :1 is not a loopback", `-kek "azure"`}},
 			{args: []string{"-limit-address", "5:0", "-limit-failures", "-1"}, says: []string{"-limit-address: ", "-limit-failures: "}},
 			{args: []string{"-database-connections", "many", "-shutdown-timeout", "soon", "-refresh-after", "x", "-log-format", "xml"},
 				says: []string{"-database-connections: ", "-shutdown-timeout: ", "-refresh-after: ", "-log-format "}},
 			{args: []string{"-liste", ":1", "-limit-tokens=5", "-limit-token", "-3"},
-				says: []string{"flag provided but not defined: -liste"}},
-			{args: []string{"export", "-log-level", "loud", "-daat", "d", "x.skx"}, says: []string{"-log-level: ", "flag provided but not defined: -daat"}},
-			{args: []string{"---x", "-listen", ":1"}, says: []string{"an argument starts like a flag and is none"}},
+				says: []string{"unknown flag -liste"}},
+			{args: []string{"export", "-log-level", "loud", "-daat", "d", "x.skx"}, says: []string{"-log-level: ", "unknown flag -daat"}},
+			{args: []string{"---x", "-listen", ":1"}, says: []string{"invalid flag"}},
 			{args: []string{"-audit-keep", "1h", "-kek-key", key, "-kek-retired", "local:/nope", "-tls-cert", "/x", "-tls-key", "/y"},
-				says: []string{"-audit-keep 1h0m0s: ", "-kek-key: key file ", "-kek-retired: there is no /nope; ", "-tls-cert and -tls-key: "}},
+				says: []string{"-audit-keep 1h0m0s: ", "-kek-key: key file ", "-kek-retired: /nope does not exist; ", "-tls-cert and -tls-key: "}},
 		} {
 			var out, stderr text
 			environ := append(test.environ, "SATCHEL_PLATFORM_DATA="+filepath.Join(t.TempDir(), "new"))
 			require.Equal(t, exitUsage, run(t.Context(), test.args, environ, &out, &stderr))
 			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-			require.Len(t, lines, len(test.says)+1, "each problem once, and that nothing was started:\n%s", &stderr)
+			require.Len(t, lines, len(test.says)+1, "each problem has a line, before the last line:\n%s", &stderr)
 			for i, says := range test.says {
 				require.True(t, strings.HasPrefix(lines[i], "satchel-platform: "+says), "%s\nwant %s", lines[i], says)
 			}
@@ -127,18 +127,18 @@ func TestParse(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "127.0.0.1:1", c.listen)
 		require.True(t, c.insecureLoopback)
-		require.Equal(t, "satchel-data", c.data, "an empty variable is as good as none")
+		require.Equal(t, "satchel-data", c.data, "an empty variable counts as unset")
 		require.Equal(t, []vault.Required{{Scope: "acme", Name: "ONE", Kind: "github"}, {Scope: "acme/web", Name: "TWO"}}, c.required)
 		require.Equal(t, map[string]string{"contents": "write", "issues": "read"}, c.github.permissions)
 
 		c, err = parse([]string{"-listen", "127.0.0.1:2", "-require", "acme=THREE"}, []string{"SATCHEL_PLATFORM_LISTEN=127.0.0.1:1", "SATCHEL_PLATFORM_REQUIRE=acme=ONE"})
 		require.NoError(t, err)
 		require.Equal(t, "127.0.0.1:2", c.listen)
-		require.Equal(t, []vault.Required{{Scope: "acme", Name: "THREE"}}, c.required, "a list of flags replaces that of the variable")
+		require.Equal(t, []vault.Required{{Scope: "acme", Name: "THREE"}}, c.required, "flags replace the list of the variable")
 
 		eachFlag(func(f *flag.Flag) {
 			if _, err := parse(nil, []string{envName(f.Name) + "=\x00"}); err != nil {
-				require.NotContains(t, err.Error(), "no such setting", f.Name)
+				require.NotContains(t, err.Error(), "unknown setting", f.Name)
 			}
 		})
 	})
@@ -155,7 +155,7 @@ func TestParse_Flags(t *testing.T) {
 
 	c, err = parse([]string{"export", "-insecure-loopback", "-"}, nil)
 	require.NoError(t, err)
-	require.True(t, c.insecureLoopback, "it takes no value from the next argument")
+	require.True(t, c.insecureLoopback, "a switch takes no value from the next argument")
 	require.Equal(t, "-", c.file)
 }
 
@@ -175,7 +175,7 @@ func TestFlagNames(t *testing.T) {
 	require.True(t, ok, err)
 	var stderr text
 	require.Equal(t, exitUsage, refuse(&stderr, wrong.error))
-	require.Equal(t, "satchel-platform: -notice[1] has control characters or is not valid UTF-8; write it in one line\n"+
+	require.Equal(t, "satchel-platform: -notice[1] has control characters or is not valid UTF-8; use one line of plain text\n"+
 		"satchel-platform: -refresh-after is 1ms; want 1s or more\n"+
 		"satchel-platform: nothing was started; -help shows all settings\n", stderr.String())
 }
@@ -195,11 +195,11 @@ func TestConfig_Complete(t *testing.T) {
 	require.Equal(t, []string{"serve", "d/satchel.db", "d/kek", "d/admin-token", "127.0.0.1:8443"}, []string{c.command, c.database, c.kek.key, c.adminTokenFile, c.listen})
 	require.Equal(t, defaultNotices, c.notices)
 	require.Equal(t, 15*time.Minute, c.refresh)
-	require.Equal(t, vaulthttp.Limit{}, c.limitToken, "the vault knows the default")
+	require.Equal(t, vaulthttp.Limit{}, c.limitToken, "the default is vaulthttp's")
 
 	c, err = parse([]string{"-notice", "", "-limit-token", "off", "-limit-address", "2.5", "-limit-failures", "1:9"}, nil)
 	require.NoError(t, err)
-	require.Empty(t, c.notices, "an empty notice is none")
+	require.Empty(t, c.notices, "an empty notice means no notices")
 	require.Equal(t, []vaulthttp.Limit{{PerSecond: -1}, {PerSecond: 2.5}, {PerSecond: 1, Burst: 9}}, []vaulthttp.Limit{c.limitToken, c.limitAddress, c.limitFailures})
 }
 
@@ -238,11 +238,11 @@ func TestHelp(t *testing.T) {
 		named := map[string]bool{}
 		for _, match := range regexp.MustCompile("`(-[a-z][a-z-]+)|(?:platform|^ +)[^\n]*? (-[a-z][a-z-]+)|(SATCHEL_PLATFORM_[A-Z_]+)").FindAllStringSubmatch(string(page), -1) {
 			name := match[1] + match[2] + match[3]
-			require.True(t, known[name], "%s is no setting", name)
+			require.True(t, known[name], "%s is not a setting", name)
 			named[name] = true
 		}
 		for _, name := range []string{"-database", "-kek", "-kek-retired", "-tls-cert", "-trusted-proxy", "-audit-file", "-shutdown-delay"} {
-			require.True(t, named[name], "the page says nothing of %s", name)
+			require.True(t, named[name], "the page does not mention %s", name)
 		}
 	})
 }

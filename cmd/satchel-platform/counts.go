@@ -10,12 +10,13 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
-// counts is what happened since the last line about it. A program with a metrics
-// library counts there instead.
+// counts are the events since the last log line. A program with a metrics library uses
+// its counters instead.
 type counts struct {
 	delivered, unchanged, refused, gone, failed, limited, written atomic.Int64
 }
 
+// observer returns an observer that counts.
 func (c *counts) observer() vault.Observer {
 	outcomes := map[vault.Outcome]*atomic.Int64{
 		vault.OutcomeDelivered: &c.delivered, vault.OutcomeUnchanged: &c.unchanged, vault.OutcomeRefused: &c.refused,
@@ -31,8 +32,9 @@ func (c *counts) observer() vault.Observer {
 	}
 }
 
-// log writes a line, unless nothing happened, and begins anew.
-func (c *counts) log(ctx context.Context, log *slog.Logger) {
+// log logs and resets the counts, unless all are 0. interval is the time since the last
+// call.
+func (c *counts) log(ctx context.Context, log *slog.Logger, interval time.Duration) {
 	var attrs []slog.Attr
 	for _, count := range []struct {
 		name string
@@ -46,6 +48,7 @@ func (c *counts) log(ctx context.Context, log *slog.Logger) {
 		}
 	}
 	if attrs != nil {
-		log.LogAttrs(ctx, slog.LevelInfo, "since the last line like this", attrs...)
+		attrs = append(attrs, slog.Duration("interval", interval))
+		log.LogAttrs(ctx, slog.LevelInfo, "activity", attrs...)
 	}
 }

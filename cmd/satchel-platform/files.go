@@ -14,9 +14,9 @@ import (
 	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
-// createOnce makes a file that is either not there or complete: write writes it
-// under another name, which becomes path unless somebody else was first. It
-// reports whether this call made it.
+// createOnce creates a file that is either missing or complete. write writes a draft,
+// which becomes path unless path exists by then. made reports whether this call created
+// it.
 func createOnce(path string, write func(draft string) error) (made bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return false, err
@@ -37,7 +37,7 @@ func createOnce(path string, write func(draft string) error) (made bool, err err
 	return true, nil
 }
 
-// makePrivate makes an empty file that only its owner can read, if there is none.
+// makePrivate creates an empty file that only its owner can read, unless it exists.
 func makePrivate(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -49,8 +49,8 @@ func makePrivate(path string) error {
 	return file.Close()
 }
 
-// readPrivate reads a small file with a secret in it, without the line break at
-// its end.
+// readPrivate reads a secret from a small file, without the final line break. It fails
+// if other users can read the file.
 func readPrivate(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -62,14 +62,14 @@ func readPrivate(path string) (string, error) {
 		return "", err
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s can be read by others than its owner: chmod 600 it", path)
+		return "", fmt.Errorf("%s is accessible to other users; run chmod 600 on it", path)
 	}
 	content, err := io.ReadAll(io.LimitReader(file, 64<<10))
 	return strings.TrimRight(string(content), "\r\n"), err
 }
 
-// keeps reports whether a file can be read twice: what comes through a pipe is for
-// the one who uses it.
+// keeps reports whether a file can be read more than once. A pipe cannot: its content
+// is for the command itself.
 func keeps(path string) bool {
 	if path == "" {
 		return false
@@ -78,9 +78,9 @@ func keeps(path string) bool {
 	return err != nil || info.Mode().IsRegular()
 }
 
-// writable returns nil if there is a regular file that can be read and written.
+// writable returns nil if path is a regular file that can be read and written.
 func writable(path string) error {
-	info, err := os.Stat(path) // before it is opened: to open a pipe is to wait
+	info, err := os.Stat(path) // first, because opening a pipe blocks
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// set sets a flag. One that refuses the value keeps what it had, and says what it
-// wants. No error quotes the value: it may be a secret in the wrong place.
+// set sets a flag. For an invalid value, the flag keeps its value, and the error
+// describes valid ones. No error quotes the value, which may be a misplaced secret.
 func set(v flag.Value, s string) error {
 	before := v.String()
 	err := v.Set(s)
@@ -26,21 +26,21 @@ func set(v flag.Value, s string) error {
 	if err == nil || !ok {
 		return err
 	}
-	_ = v.Set(before) // those of package flag may have become zero
+	_ = v.Set(before) // flags of package flag may have become zero
 	switch getter.Get().(type) {
 	case bool:
 		return errors.New("want true or false")
 	case time.Duration:
-		return errors.New("want a time, such as 90s, 15m or 2160h")
+		return errors.New("want a time such as 90s, 15m or 2160h")
 	case *slog.Level:
 		return errors.New("want debug, info, warn or error")
 	default:
-		return errors.New("want a whole number, such as 20")
+		return errors.New("want a whole number such as 20")
 	}
 }
 
-// list is a flag that may be repeated. In the environment, semicolons are
-// between its values.
+// list is a flag that may be repeated. In the environment, semicolons separate its
+// values.
 type list[T any] struct {
 	to    *[]T
 	parse func(string) (T, error)
@@ -66,7 +66,7 @@ func (p pairs) repeated()      {}
 func (p pairs) Set(s string) error {
 	key, value, ok := strings.Cut(s, "=")
 	if !ok || key == "" || value == "" {
-		return errors.New("want one like contents=write")
+		return errors.New("want PERMISSION=LEVEL, such as contents=write")
 	}
 	if *p.to == nil {
 		*p.to = map[string]string{}
@@ -88,12 +88,12 @@ func (l limit) Set(s string) error {
 	rate, burst, hasBurst := strings.Cut(s, ":")
 	perSecond, err := strconv.ParseFloat(rate, 64)
 	if err != nil || !(perSecond > 0) || math.IsInf(perSecond, 0) {
-		return errors.New("want one like 200:50000, or off")
+		return errors.New("want RATE[:BURST], such as 200:50000, or off")
 	}
 	*l.to = vaulthttp.Limit{PerSecond: perSecond}
 	if hasBurst {
 		if l.to.Burst, err = strconv.Atoi(burst); err != nil || l.to.Burst < 1 {
-			return errors.New("want one like 200:50000, or off")
+			return errors.New("want RATE[:BURST], such as 200:50000, or off")
 		}
 	}
 	return nil
@@ -106,17 +106,17 @@ func parseRepository(s string) (string, error) {
 	return s, nil
 }
 
-// parseNotice takes what every runner can show. The empty one is none.
+// parseNotice accepts notices that the vault accepts, and the empty notice.
 func parseNotice(s string) (string, error) {
 	if s != "" && (&vault.Options{Notices: []string{s}}).Check() != nil {
-		return "", errors.New("want a sentence in one line, of at most 1024 bytes")
+		return "", errors.New("want one line of at most 1024 bytes")
 	}
 	return s, nil
 }
 
 func notEmpty(s string) (string, error) {
 	if s == "" {
-		return "", errors.New("it is empty")
+		return "", errors.New("missing value")
 	}
 	return s, nil
 }
@@ -124,7 +124,7 @@ func notEmpty(s string) (string, error) {
 func parseProxy(s string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(s)
 	if err != nil {
-		return netip.Prefix{}, errors.New("want addresses as CIDR, such as 10.0.0.0/8, or 192.0.2.7/32 for one alone")
+		return netip.Prefix{}, errors.New("want a CIDR such as 10.0.0.0/8, or 192.0.2.7/32 for a single address")
 	}
 	return prefix, nil
 }
@@ -144,7 +144,7 @@ func parseRequired(s string) (vault.Required, error) {
 		return vault.Required{}, errors.New("want SCOPE=NAME[:KIND], such as acme/web=ANTHROPIC_API_KEY:anthropic")
 	}
 	if !regexp.MustCompile(`^[!-~]{0,64}$`).MatchString(kind) {
-		return vault.Required{}, errors.New("want a KIND of one word, such as anthropic in acme/web=ANTHROPIC_API_KEY:anthropic")
+		return vault.Required{}, errors.New("want a KIND of one word of at most 64 characters, such as anthropic in acme/web=ANTHROPIC_API_KEY:anthropic")
 	}
 	return vault.Required{Scope: scope, Name: name, Kind: kind}, nil
 }

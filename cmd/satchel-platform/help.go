@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-const helpHead = `satchel-platform serves secrets to runners: bootstrap under /, the admin API under
-/admin/, probes at /healthz and /readyz.
+const helpHead = `satchel-platform serves secrets to runners: the bootstrap protocol under /, the admin
+API under /admin/, probes at /healthz and /readyz.
 
-  satchel-platform [serve] [flags]        serve until SIGTERM or SIGINT; a second one ends it at once
-  satchel-platform rewrap  [flags]        move all data keys to -kek, away from -kek-retired
-  satchel-platform export  [flags] FILE   write everything to a new file, sealed; - is standard output
-  satchel-platform import  [flags] FILE   take in what export wrote
-  satchel-platform keygen  FILE           make a key file for -kek local
+  satchel-platform [serve] [flags]        serve until SIGTERM or SIGINT; a second one ends it immediately
+  satchel-platform rewrap  [flags]        move all data keys from -kek-retired to -kek
+  satchel-platform export  [flags] FILE   write a sealed backup to a new file; - is standard output
+  satchel-platform import  [flags] FILE   import a backup
+  satchel-platform keygen  FILE           create a key file for -kek local
 
-Every flag can be a variable of the environment: -log-level is ` + envPrefix + `LOG_LEVEL.
-A flag wins. Where a flag may be repeated, the variable has semicolons between the
-values. All commands take all flags, so that one environment does for all.
+Every flag has an environment variable: -log-level is ` + envPrefix + `LOG_LEVEL. A
+flag overrides its variable. If a flag may be repeated, semicolons separate the values
+in its variable. All commands accept all flags, so they can share one environment.
 
 Examples:
 
@@ -30,11 +30,11 @@ Examples:
 `
 
 const helpTail = `
-Exit status: 0 done or ended by a signal, 1 could not start or go on, 2 unusable settings;
-a second signal ends the process by that signal.
+Exit status: 0 for success or an end by a signal, 1 for a failure, 2 for invalid settings;
+a second signal terminates the process by that signal.
 `
 
-// help writes what -help shows.
+// help writes the help text.
 func help(w io.Writer) {
 	fmt.Fprint(w, helpHead)
 	for _, group := range groups {

@@ -24,8 +24,8 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-// asProgram makes the test binary the program itself, for tests that need it in
-// a process of its own.
+// asProgram is the variable that makes the test binary the program, for tests that
+// need a separate process.
 const asProgram = "SATCHEL_TEST_AS_PLATFORM"
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(postgrestest.Run(m))
 }
 
-// text is what a program has written up to now.
+// text is a buffer for several goroutines.
 type text struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -53,7 +53,7 @@ func (w *text) String() string {
 	return w.buf.String()
 }
 
-// patience is more than anything here takes.
+// patience is longer than any operation of the tests takes.
 const patience = time.Minute
 
 // running is a running program.
@@ -62,22 +62,22 @@ type running struct {
 	url      string
 	dir      string
 	out, err *text
-	said     io.Reader // what it writes to standard output
+	said     io.Reader // its standard output
 	client   *http.Client
-	stop     func() int // ends it as a signal does, and returns its exit status
+	stop     func() int // ends it like a signal, and returns its exit status
 }
 
-// start starts the program in this process, on a free port, with its files in
-// dir. It serves when start returns.
+// start starts the program in this process, on a free port, with its files in dir, and
+// waits until it serves.
 func start(t *testing.T, dir string, args ...string) *running {
 	t.Helper()
 	return startIn(t, nil, dir, args...)
 }
 
-// startIn is start in an environment.
+// startIn is start with an environment.
 func startIn(t *testing.T, environ []string, dir string, args ...string) *running {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background()) // stop ends it, to see how it ends
+	ctx, cancel := context.WithCancel(context.Background()) // ended by stop
 	reader, writer := io.Pipe()
 	p := &running{t: t, dir: dir, said: reader, out: &text{}, err: &text{}}
 	code := make(chan int, 1)
@@ -97,8 +97,8 @@ func startIn(t *testing.T, environ []string, dir string, args ...string) *runnin
 	return p
 }
 
-// spawn starts the program in a process of its own. It serves when serves
-// returns. The test ends it; stop only waits for that.
+// spawn starts the program in a separate process. Call serves to wait until it serves.
+// The test ends the process; stop only waits for its end.
 func spawn(t *testing.T, dir string, args ...string) (*running, *exec.Cmd) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"serve", "-data", dir, "-listen", "127.0.0.1:0"}, args...)...)
@@ -117,8 +117,7 @@ func spawn(t *testing.T, dir string, args ...string) (*running, *exec.Cmd) {
 	return p, cmd
 }
 
-// serves waits until the program says where it serves, and makes a client for
-// that.
+// serves waits until the program prints its URL, and makes a client for it.
 func (p *running) serves() {
 	p.t.Helper()
 	lines := bufio.NewReader(p.said)
@@ -130,8 +129,8 @@ func (p *running) serves() {
 	p.client = trusting(p.t, filepath.Join(p.dir, "tls-cert.pem"))
 }
 
-// trusting returns a client that trusts the certificate in a file, if there is
-// one, and no other.
+// trusting returns a client that trusts only the certificate in a file, or none if the
+// file does not exist.
 func trusting(t *testing.T, certFile string) *http.Client {
 	roots := x509.NewCertPool()
 	if text, err := os.ReadFile(certFile); err == nil {
@@ -142,7 +141,7 @@ func trusting(t *testing.T, certFile string) *http.Client {
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// answer is what the server says.
+// answer is a response.
 type answer struct {
 	status int
 	header http.Header
@@ -206,12 +205,12 @@ func (p *running) issue(scope string) bundle.Value {
 	return bundle.NewValue(issued.Token)
 }
 
-// runner returns what a runner asks the platform with.
+// runner returns the provider of a runner.
 func (p *running) runner(token bundle.Value) *providers.Platform {
 	return &providers.Platform{URL: p.url, Client: p.client, Token: func(context.Context) (bundle.Value, error) { return token, nil }}
 }
 
-// fetch returns a runner's bundle.
+// fetch returns the bundle of a runner.
 func (p *running) fetch(token bundle.Value) *bundle.Bundle {
 	p.t.Helper()
 	b, err := p.runner(token).Fetch(p.t.Context(), nil)

@@ -11,9 +11,9 @@ import (
 	"slices"
 )
 
-// inspect reads every file that the settings name for the command, and returns
-// everything that is wrong, one error for each. It makes nothing and asks no
-// service. What check complains of already it passes over.
+// inspect reads every file that the settings name for the command, and returns one
+// error for each problem. It creates nothing and calls no service. It skips settings
+// that check refuses.
 func (c *config) inspect(ctx context.Context) error {
 	if c.command == "" || c.command == "keygen" {
 		return nil
@@ -36,12 +36,12 @@ func (c *config) inspect(ctx context.Context) error {
 func (c *config) inspectData() error {
 	info, err := os.Stat(c.data)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // it will be made
+	case errors.Is(err, fs.ErrNotExist): // it will be created
 		return nil
 	case err != nil:
 		return fmt.Errorf("-data: %w", err)
 	case !info.IsDir():
-		return fmt.Errorf("-data: %s is not a folder; name one, which is made if it is not there", c.data)
+		return fmt.Errorf("-data: %s is not a folder; name a folder, which is created if missing", c.data)
 	}
 	return nil
 }
@@ -59,7 +59,7 @@ func (c *config) inspectDatabase() error {
 		if c.startsEmpty() {
 			return nil
 		}
-		err = fmt.Errorf("there is no %s; name the right one with -database or -data", c.database)
+		err = fmt.Errorf("%s does not exist; name the right database with -database or -data", c.database)
 	}
 	if err != nil {
 		return fmt.Errorf("-database: %w", err)
@@ -78,8 +78,7 @@ func (c *config) inspectKeys(ctx context.Context) error {
 	return err
 }
 
-// makesKey reports whether the key is a file that is not there, which a new
-// platform makes.
+// makesKey reports whether the key file is missing, so that a new platform creates it.
 func (c *config) makesKey() bool {
 	if c.command != "serve" || c.kek.service != "local" {
 		return false
@@ -94,14 +93,14 @@ func (c *config) inspectAuditFile() error {
 	}
 	err := writable(c.auditFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		// It will be made, and these folders before it.
+		// The file will be created, and these folders before it.
 		folder := filepath.Dir(c.auditFile)
 		if slices.Contains([]string{filepath.Clean(c.data), filepath.Dir(c.database)}, folder) {
 			return nil
 		}
 		_, err = os.Stat(folder)
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("there is no folder %s; make it, or name another file", folder)
+			err = fmt.Errorf("the folder %s does not exist; create it, or name another file", folder)
 		}
 	}
 	if err != nil {
@@ -115,7 +114,7 @@ func (c *config) inspectAdminToken() error {
 		return nil
 	}
 	_, err := c.readAdminToken()
-	if errors.Is(err, fs.ErrNotExist) { // it will be made
+	if errors.Is(err, fs.ErrNotExist) { // it will be created
 		return nil
 	}
 	return err

@@ -41,23 +41,23 @@ func TestInspect(t *testing.T) {
 			{[]string{"-tls-cert", otherCert, "-tls-key", keyFile}, "-tls-cert and -tls-key: tls: private key does not match public key"},
 			{[]string{"-tls-cert", certFile, "-tls-key", plain}, "-tls-cert and -tls-key: "},
 			{[]string{"-kek-key", noKey}, "-kek-key: key file "},
-			{[]string{"-kek-retired", "local:/nope"}, "-kek-retired: there is no /nope; name the file with the key that opens the data"},
-			{[]string{"-kek-replica", "local:/nope"}, "-kek-replica: there is no /nope; name a key file, or make one with the command keygen"},
-			{[]string{"-kek-key", key, "-kek-retired", "local:" + copied}, "-kek-retired: " + copied + " is the key " + key + " of -kek-key once more; remove one of them"},
-			{[]string{"-kek-replica", "local:" + key, "-kek-retired", "local:" + key}, "-kek-retired: " + key + " is the key " + key + " of -kek-replica once more"},
+			{[]string{"-kek-retired", "local:/nope"}, "-kek-retired: /nope does not exist; name the file with the key of the data"},
+			{[]string{"-kek-replica", "local:/nope"}, "-kek-replica: /nope does not exist; name a key file, or create one with the command keygen"},
+			{[]string{"-kek-key", key, "-kek-retired", "local:" + copied}, "-kek-retired: " + copied + " is the same key as " + key + " of -kek-key; remove one of them"},
+			{[]string{"-kek-replica", "local:" + key, "-kek-retired", "local:" + key}, "-kek-retired: " + key + " is the same key as " + key + " of -kek-replica"},
 			{[]string{"-kek", "aws", "-kek-key", "alias/satchel"}, "-kek: aws key "},
 			{[]string{"-kek", "hashivault", "-kek-key", "satchel"}, "want MOUNT/KEY, such as transit/satchel"},
 			{[]string{"-admin-token-file", plain}, "-admin-token-file: " + plain + ": " + tokenRule},
 			{[]string{"-database", dir}, "-database: " + dir + " is not a regular file"},
-			{[]string{"-database", "postgres://u@["}, "-database: this is no address of a PostgreSQL"},
-			{[]string{"-database", "postgres://u@h/d?sslmode=verify-full&sslrootcert=/nope"}, "-database: this is no address of a PostgreSQL, or names a file that cannot be read"},
+			{[]string{"-database", "postgres://u@["}, "-database: invalid PostgreSQL address"},
+			{[]string{"-database", "postgres://u@h/d?sslmode=verify-full&sslrootcert=/nope"}, "-database: invalid PostgreSQL address, or it names an unreadable file"},
 			{[]string{"-data", plain}, "-data: " + plain + " is not a folder"},
 			{[]string{"-audit-file", dir}, "-audit-file: " + dir + " is not a regular file"},
-			{[]string{"-audit-file", in("none/audit")}, "-audit-file: there is no folder " + in("none")},
+			{[]string{"-audit-file", in("none/audit")}, "-audit-file: the folder " + in("none") + " does not exist"},
 			{[]string{"-github-app-id", "1", "-github-installation", "42", "-github-scope", "acme", "-github-app-key-file", plain}, "-github-app-key-file: "},
 			{[]string{"-bitbucket-consumer-key", "c", "-bitbucket-scope", "acme", "-bitbucket-consumer-secret-file", "/nope"}, "-bitbucket-consumer-secret-file: open /nope"},
 		}
-		if runtime.GOOS != "windows" { // it has no such modes
+		if runtime.GOOS != "windows" { // it has no file modes
 			require.NoError(t, os.Chmod(open, 0o644))
 			tests = append(tests, []struct {
 				args []string
@@ -65,7 +65,7 @@ func TestInspect(t *testing.T) {
 			}{
 				{[]string{"-kek-key", open}, "-kek-key: key file \"" + open + "\" has mode 0644, so that others can reach the key; run chmod 600 on it"},
 				{[]string{"-kek-retired", "local:" + open}, "-kek-retired: key file \"" + open + "\" has mode 0644"},
-				{[]string{"-admin-token-file", token}, "-admin-token-file: " + token + " can be read by others than its owner: chmod 600 it"},
+				{[]string{"-admin-token-file", token}, "-admin-token-file: " + token + " is accessible to other users; run chmod 600 on it"},
 			}...)
 		}
 		for _, test := range tests {
@@ -75,8 +75,8 @@ func TestInspect(t *testing.T) {
 			require.Contains(t, stderr, test.says, "%v", test.args)
 			require.NotContains(t, stderr, "GenerateFile")
 			require.Empty(t, out)
-			require.NoFileExists(t, data, "nothing was made")
-			require.NoDirExists(t, data, "nothing was made")
+			require.NoFileExists(t, data, "nothing was created")
+			require.NoDirExists(t, data, "nothing was created")
 		}
 	})
 
@@ -91,11 +91,11 @@ func TestInspect(t *testing.T) {
 			require.Equal(t, exitUsage, first(command(t, append([]string{"-data", dir, "-listen", "127.0.0.1:0"}, args...)...)), "%v", args)
 		}
 		require.NoError(t, os.Remove(filepath.Join(dir, "tls-key.pem")))
-		require.Equal(t, exitUsage, first(command(t, "-data", dir, "-listen", "127.0.0.1:0")), "the certificate has lost its key")
+		require.Equal(t, exitUsage, first(command(t, "-data", dir, "-listen", "127.0.0.1:0")), "the key of the certificate is missing")
 	})
 
-	// One environment does for all commands, so that what a command does not need
-	// must not keep it from its work.
+	// All commands can share one environment, so settings that a command does not need
+	// must not stop it.
 	t.Run("reads only the files that the command needs", func(t *testing.T) {
 		dir := t.TempDir()
 		p := start(t, dir)
@@ -132,11 +132,11 @@ func TestImportFile(t *testing.T) {
 
 		elsewhere := filepath.Join(t.TempDir(), "new")
 		code, _, stderr := command(t, "import", "-data", elsewhere, backup)
-		require.Equal(t, exitUsage, code, "the key was not named")
-		require.Contains(t, stderr, "-kek-key: there is no "+filepath.Join(elsewhere, "kek")+"; name the file with the key that opens the data")
+		require.Equal(t, exitUsage, code, "the key is missing")
+		require.Contains(t, stderr, "-kek-key: "+filepath.Join(elsewhere, "kek")+" does not exist; name the file with the key of the data")
 		require.NoDirExists(t, elsewhere)
 		for what, args := range map[string][]string{
-			"another key": {"-kek-key", other, backup}, "a part": {"-kek-key", key, cut}, "no export": {"-kek-key", key, key}, "no file": {"-kek-key", key, "/nope"},
+			"another key": {"-kek-key", other, backup}, "a truncated export": {"-kek-key", key, cut}, "not an export": {"-kek-key", key, key}, "no file": {"-kek-key", key, "/nope"},
 		} {
 			code, _, stderr := command(t, append([]string{"import", "-data", elsewhere}, args...)...)
 			require.Equal(t, exitFailed, code, "%s: %s", what, stderr)
@@ -147,7 +147,7 @@ func TestImportFile(t *testing.T) {
 		require.Equal(t, exitOK, code, stderr)
 		entries, err := os.ReadDir(elsewhere)
 		require.NoError(t, err)
-		require.Len(t, entries, 1, "the database, and no draft of it")
+		require.Len(t, entries, 1, "the folder has the database and no draft")
 		require.Equal(t, "made-up-value-of-acme", value(t, start(t, elsewhere, "-kek-key", key).fetch(token), "API_KEY"))
 	})
 }

@@ -26,15 +26,14 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 )
 
-// services are the values of -kek, and make a KEK of what they call the key.
-// Each takes its credentials from where its own tools do. docs/keyrings.md has
-// the policies that they need.
+// services are the values of -kek. Each opens the KEK with a name. Credentials come
+// from the usual places of the service's own tools; docs/keyrings.md has the policies.
 var services = map[string]func(ctx context.Context, key string) (keyring.KEK, error){
 	"local": func(_ context.Context, path string) (keyring.KEK, error) {
 		return local.FromFile(path)
 	},
 	"aws": func(ctx context.Context, key string) (keyring.KEK, error) {
-		name, _ := arn.Parse(key) // awskms.New says what is wrong with it
+		name, _ := arn.Parse(key) // awskms.New reports an invalid one
 		cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(name.Region), awsconfig.WithRetryer(shortRetries))
 		if err != nil {
 			return nil, err
@@ -66,8 +65,7 @@ func serviceNames() string {
 	return strings.Join(slices.Sorted(maps.Keys(services)), ", ")
 }
 
-// shortRetries makes three tries fit into the five seconds that a keyring gives a
-// call.
+// shortRetries fits three attempts into the five seconds that a keyring allows a call.
 func shortRetries() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Second })
 }
@@ -95,8 +93,7 @@ func (c *config) keyRefs() []namedKey {
 	return refs
 }
 
-// openKey returns the KEK that a flag names. Clients that it makes are closed
-// when ctx ends.
+// openKey returns the KEK that a flag names. Its clients are closed when ctx ends.
 func openKey(ctx context.Context, ref namedKey) (keyring.KEK, error) {
 	kek, err := services[ref.service](ctx, ref.key)
 	switch {
@@ -107,13 +104,13 @@ func openKey(ctx context.Context, ref namedKey) (keyring.KEK, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s: %w", ref.flag, err)
 	case ref.flag == "-kek-replica":
-		return nil, fmt.Errorf("%s: there is no %s; name a key file, or make one with the command keygen", ref.flag, ref.key)
+		return nil, fmt.Errorf("%s: %s does not exist; name a key file, or create one with the command keygen", ref.flag, ref.key)
 	default:
-		return nil, fmt.Errorf("%s: there is no %s; name the file with the key that opens the data, or put it back from its copy: no other key does", ref.flag, ref.key)
+		return nil, fmt.Errorf("%s: %s does not exist; name the file with the key of the data, or restore it from its copy, because no other key opens the data", ref.flag, ref.key)
 	}
 }
 
-// openKeys returns the KEKs of refs, or everything that is wrong with refs.
+// openKeys returns the KEKs of refs, or one error for each problem.
 func openKeys(ctx context.Context, refs []namedKey) ([]keyring.KEK, error) {
 	var (
 		keks []keyring.KEK
@@ -128,7 +125,7 @@ func openKeys(ctx context.Context, refs []namedKey) ([]keyring.KEK, error) {
 		}
 		id := kek.ID()
 		if same, ok := first[id]; ok {
-			errs = append(errs, fmt.Errorf("%s: %s is the key %s of %s once more; remove one of them", ref.flag, ref.key, same.key, same.flag))
+			errs = append(errs, fmt.Errorf("%s: %s is the same key as %s of %s; remove one of them", ref.flag, ref.key, same.key, same.flag))
 			continue
 		}
 		first[id] = ref
@@ -148,8 +145,8 @@ func (c *config) openKeyring(ctx context.Context, opts *keyring.Options) (*keyri
 	return keyring.New(keks[0], opts)
 }
 
-// makeKeyFile makes the key file of a new platform. It never replaces one.
-// Several processes may do this at once: all get the same key.
+// makeKeyFile creates the key file of a new platform. It never replaces one. Concurrent
+// processes all get the same key.
 func makeKeyFile(path string) (made bool, err error) {
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return false, err

@@ -38,17 +38,17 @@ const asRunners = "SATCHEL_TEST_AS_LOAD"
 const (
 	loadScope  = "acme"
 	loadSecret = "SHARED_KEY"
-	// perConnection is how many runners share an HTTP/2 connection, so that
-	// thousands of them do with few descriptors. Real ones have one each.
+	// perConnection is the number of runners that share an HTTP/2 connection, so that
+	// thousands of them need few descriptors. Real runners have one connection each.
 	perConnection = 200
 )
 
-// loadOrder is what a child is to do.
+// loadOrder is the order of a child process.
 type loadOrder struct {
-	// Issue: print so many new tokens for runners of different scopes.
+	// Issue is the number of tokens to print, for runners of different scopes.
 	DSN, KEK string
 	Issue    int
-	// Otherwise: run a runner for each token, against one platform.
+	// If it is 0, the process runs a runner for each token at one platform.
 	URL         string
 	Certificate string // PEM
 	Tokens      []string
@@ -77,7 +77,7 @@ func init() {
 	os.Exit(0)
 }
 
-// openLoadVault opens the platforms' vault in this process.
+// openLoadVault opens the vault of the platforms in this process.
 func openLoadVault(ctx context.Context, dsn, kekFile string) (*vault.Vault, *sql.DB, error) {
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
@@ -100,7 +100,7 @@ func openLoadVault(ctx context.Context, dsn, kekFile string) (*vault.Vault, *sql
 	return v, db, err
 }
 
-// issueTokens prints tokens for runners of a hundred pools.
+// issueTokens prints tokens for runners in a hundred scopes.
 func issueTokens(order loadOrder) error {
 	ctx := context.Background()
 	v, db, err := openLoadVault(ctx, order.DSN, order.KEK)
@@ -118,17 +118,17 @@ func issueTokens(order loadOrder) error {
 	return nil
 }
 
-// runners are those of one process.
+// runners are the runners of one process.
 type runners struct {
 	order loadOrder
 
 	mu     sync.Mutex
-	counts map[string]int // answers by status code and by whether they were waited for
+	counts map[string]int // responses, by status code and waiting
 }
 
-// runRunners starts the runners, and says of each what it sees. For each line
-// of its input it prints the answers that were counted since the last one. It
-// ends with its input.
+// runRunners starts the runners, and prints each value that one receives. For each line
+// of its input it prints the responses counted since the last one. It ends with its
+// input.
 func runRunners(order loadOrder, in *bufio.Reader) error {
 	r := &runners{order: order, counts: map[string]int{}}
 	roots := x509.NewCertPool()
@@ -189,15 +189,15 @@ func (r *runners) run(ctx context.Context, number int, client *http.Client, toke
 	return c.Run(ctx)
 }
 
-// print writes a line for the test.
+// print writes a line to the test.
 func (r *runners) print(words ...any) {
 	line := fmt.Sprintln(words...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, _ = os.Stdout.WriteString(line) // without the test, the input ends too
+	_, _ = os.Stdout.WriteString(line) // if the test is gone, the input ends too
 }
 
-// report prints the answers counted so far, and begins anew.
+// report prints and resets the counts of responses.
 func (r *runners) report() {
 	r.mu.Lock()
 	counts := maps.Clone(r.counts)
@@ -210,8 +210,8 @@ func (r *runners) report() {
 	r.print("counts", string(text))
 }
 
-// counted counts answers, and sends requests over a connection that others use
-// too, which providers.Platform by itself does not.
+// counted counts responses, and sends requests over a shared connection, which
+// providers.Platform does not do by default.
 type counted struct {
 	next http.RoundTripper
 	r    *runners
@@ -226,9 +226,9 @@ func (c *counted) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err == nil:
 		what = fmt.Sprint(response.StatusCode)
 	case req.Context().Err() != nil:
-		what = "given up"
+		what = "canceled"
 	default:
-		what = "no answer"
+		what = "no response"
 	}
 	if strings.HasPrefix(req.Header.Get("Prefer"), "wait") {
 		what += " waiting"

@@ -47,10 +47,9 @@ const (
 	shortOutage = 7 * time.Second
 )
 
-// Runners with a token each wait at two platforms on one database. All of them
-// see every rotation, and none of them an error. Then the database is
-// restarted, and a platform is killed, while an administrator writes: what was
-// acknowledged is there afterwards.
+// TestLoad has runners with a token each wait at two platforms on one database. All of
+// them get every rotation, without errors. Then the database restarts and a platform is
+// killed while an administrator writes: no acknowledged write is lost.
 func TestLoad(t *testing.T) {
 	began := time.Now()
 	l := newLoad(t)
@@ -66,7 +65,7 @@ func TestLoad(t *testing.T) {
 	stage("%d tokens are issued", len(tokens))
 	l.startRunners()
 	l.converge("round-0", time.Now())
-	stage("%d runners have their first bundle and wait; answers: %v", l.runners, l.counts())
+	stage("%d runners have their first bundle and wait; responses: %v", l.runners, l.counts())
 	l.pause(time.Second)
 
 	// Steady.
@@ -76,28 +75,28 @@ func TestLoad(t *testing.T) {
 	}
 	stage("memory of the platforms: %s", l.memory())
 	counts := l.counts()
-	stage("steady answers: %v", counts)
+	stage("responses in the steady phase: %v", counts)
 	for what, n := range counts {
-		require.True(t, strings.HasPrefix(what, "200") || strings.HasPrefix(what, "304"), "in the steady phase, %d answers were %s", n, what)
+		require.True(t, strings.HasPrefix(what, "200") || strings.HasPrefix(what, "304"), "in the steady phase, %d responses were %s", n, what)
 	}
 
-	// The database goes away and comes back.
+	// The database restarts.
 	stop := l.administer()
 	l.pause(time.Second)
-	l.put(0, loadScope, loadSecret, "round-3") // which is being delivered when it stops
+	l.put(0, loadScope, loadSecret, "round-3") // the database stops during its delivery
 	time.Sleep(200 * time.Millisecond)
 	away := time.Now()
 	l.server.Stop(t)
 	time.Sleep(time.Second)
 	l.server.Start(t)
 	outage := time.Since(away)
-	stage("the database was away for %s", outage.Round(10*time.Millisecond))
+	stage("the database was down for %s", outage.Round(10*time.Millisecond))
 	stage("%s", l.rotate(1, "round-4"))
 	counts = l.counts()
-	stage("answers since before the outage: %v", counts)
+	stage("responses since before the outage: %v", counts)
 	for what, n := range counts {
 		unavailable := strings.HasPrefix(what, "503") && outage >= shortOutage
-		require.True(t, unavailable || strings.HasPrefix(what, "200") || strings.HasPrefix(what, "304"), "during an outage of %s, %d answers were %s", outage, n, what)
+		require.True(t, unavailable || strings.HasPrefix(what, "200") || strings.HasPrefix(what, "304"), "during an outage of %s, %d responses were %s", outage, n, what)
 	}
 
 	// A platform is killed.
@@ -109,22 +108,22 @@ func TestLoad(t *testing.T) {
 	l.pause(2*time.Second - time.Since(killed))
 	l.platforms[1].start()
 	stage("and started again after %s", time.Since(killed).Round(10*time.Millisecond))
-	stage("round-5, written meanwhile: %s", l.converge("round-5", at))
+	stage("round-5, written during its downtime: %s", l.converge("round-5", at))
 	l.pause(2 * time.Second)
 	stage("%s", l.rotate(1, "round-6"))
 	counts = l.counts()
-	stage("answers since the kill: %v", counts)
+	stage("responses since the kill: %v", counts)
 	for what, n := range counts {
-		require.NotRegexp(t, "^5", what, "%d answers", n)
+		require.NotRegexp(t, "^5", what, "%d responses", n)
 	}
 
 	acknowledged := stop()
-	stage("meanwhile, an administrator made %d writes, and these failed: %v", acknowledged.n, acknowledged.failed)
+	stage("an administrator made %d writes; failures: %v", acknowledged.n, acknowledged.failed)
 	for why := range acknowledged.failed {
-		require.Contains(t, []string{"no answer", "503"}, why, "nobody is in the administrator's way")
+		require.Contains(t, []string{"no response", "503"}, why, "no write conflicts with another")
 	}
 	l.verify(acknowledged)
-	stage("every write that was acknowledged is there, and the audit chain has no gap")
+	stage("all acknowledged writes are stored, and the audit chain has no gap")
 	stage("memory of the platforms: %s", l.memory())
 }
 
@@ -169,7 +168,7 @@ func newLoad(t *testing.T) *load {
 		t.Cleanup(func() {
 			p.kill()
 			if t.Failed() {
-				t.Logf("a platform wrote: %s", p.tail())
+				t.Logf("log of a platform: %s", p.tail())
 			}
 		})
 	}
@@ -200,7 +199,7 @@ func (l *load) build(args ...string) {
 	require.NoError(l.t, err, "go %v: %s", args, out)
 }
 
-// file returns what a platform has put into its folder.
+// file reads a file of the platforms' folder.
 func (l *load) file(name string) []byte {
 	l.t.Helper()
 	content, err := os.ReadFile(filepath.Join(l.dir, name))
@@ -218,7 +217,7 @@ func (l *load) setting(name string) (value string) {
 	return value
 }
 
-// loadPlatform is a platform's process.
+// loadPlatform is the process of a platform.
 type loadPlatform struct {
 	l      *load
 	listen string // keeps its port across restarts
@@ -228,7 +227,7 @@ type loadPlatform struct {
 
 var servingLine = regexp.MustCompile(`Serving https://(\S+)`)
 
-// start starts the platform, and returns when it serves.
+// start starts the platform and waits until it serves.
 func (p *loadPlatform) start() {
 	t := p.l.t
 	t.Helper()
@@ -242,7 +241,7 @@ func (p *loadPlatform) start() {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if found := servingLine.FindStringSubmatch(lines.Text()); found != nil {
-			if p.listen != found[1] { // the second time others read it
+			if p.listen != found[1] { // after the first start, other goroutines read it
 				p.listen = found[1]
 			}
 			go func() { _, _ = io.Copy(io.Discard, out) }()
@@ -252,7 +251,7 @@ func (p *loadPlatform) start() {
 	t.Fatalf("a platform did not start: %s", p.tail())
 }
 
-// kill ends the platform at once.
+// kill ends the platform immediately.
 func (p *loadPlatform) kill() {
 	if p.cmd != nil && p.cmd.Process != nil {
 		_ = p.cmd.Process.Kill()
@@ -260,7 +259,7 @@ func (p *loadPlatform) kill() {
 	}
 }
 
-// tail returns the end of what the platform wrote.
+// tail returns the end of the platform's log.
 func (p *loadPlatform) tail() string {
 	all := p.log.String()
 	return all[max(0, len(all)-4000):]
@@ -269,7 +268,7 @@ func (p *loadPlatform) tail() string {
 // refusedPut is a write that the admin API did not acknowledge.
 type refusedPut struct{ status int }
 
-func (e *refusedPut) Error() string { return fmt.Sprint("the admin API answered ", e.status) }
+func (e *refusedPut) Error() string { return fmt.Sprint("status of the admin API: ", e.status) }
 
 // tryPut stores a secret through the admin API of a platform.
 func (l *load) tryPut(ctx context.Context, platform int, scope, name, value string) error {
@@ -369,7 +368,7 @@ func (l *load) startRunners() {
 	}
 }
 
-// listen takes note of what a process of runners says.
+// listen reads the output of a process of runners.
 func (l *load) listen(p *loadProcess) {
 	lines := bufio.NewScanner(p.out)
 	for lines.Scan() {
@@ -397,8 +396,8 @@ func (l *load) listen(p *loadProcess) {
 	}
 }
 
-// rotate gives the shared secret a new value on one platform, and returns when
-// all runners have it.
+// rotate stores a new value of the shared secret on one platform, and waits until all
+// runners have it.
 func (l *load) rotate(platform int, value string) string {
 	l.t.Helper()
 	at := time.Now()
@@ -407,8 +406,8 @@ func (l *load) rotate(platform int, value string) string {
 	return fmt.Sprintf("%s, written on platform %d in %s: %s", value, platform, written.Round(time.Millisecond), l.converge(value, at))
 }
 
-// converge waits until all runners have a value, and says how long after at
-// they had it.
+// converge waits until all runners have a value, and returns the percentiles of their
+// delays after at.
 func (l *load) converge(value string, at time.Time) string {
 	l.t.Helper()
 	var times map[int]time.Time
@@ -442,7 +441,7 @@ func percentiles(all []time.Duration) string {
 	return fmt.Sprintf("p50 %s p90 %s p99 %s max %s", at(0.5), at(0.9), at(0.99), at(1))
 }
 
-// counts returns the answers that runners got since the last call.
+// counts returns the responses since the last call.
 func (l *load) counts() map[string]int {
 	l.t.Helper()
 	sum := map[string]int{}
@@ -455,13 +454,13 @@ func (l *load) counts() map[string]int {
 				sum[what] += n
 			}
 		case <-time.After(time.Minute):
-			l.t.Fatal("a process of runners does not answer")
+			l.t.Fatal("a process of runners does not respond")
 		}
 	}
 	return sum
 }
 
-// memory says how much memory the platforms take, where the system tells.
+// memory returns the memory use of the platforms, on systems that report it.
 func (l *load) memory() string {
 	var all []string
 	for _, p := range l.platforms {
@@ -480,18 +479,18 @@ func (l *load) memory() string {
 	return strings.Join(all, "; ")
 }
 
-// writes are what an administrator wrote.
+// writes are the writes of an administrator.
 type writes struct {
 	n      int
-	latest map[string]int // by name, the newest that was acknowledged
-	tried  map[string]int // and the newest that was tried
-	failed map[string]int // how many failed, by status code
+	latest map[string]int // the newest acknowledged write, by name
+	tried  map[string]int // the newest attempt, by name
+	failed map[string]int // the number of failures, by status code
 }
 
 const adminScope = loadScope + "/administrator"
 
-// administer has an administrator write, at one platform and the other in turn,
-// until the function that it returns is called.
+// administer writes as an administrator, at both platforms in turn, until stop is
+// called.
 func (l *load) administer() (stop func() writes) {
 	ctx, cancel := context.WithCancel(l.t.Context())
 	var group sync.WaitGroup
@@ -500,12 +499,12 @@ func (l *load) administer() (stop func() writes) {
 		for n := 1; ctx.Err() == nil; n++ {
 			name := fmt.Sprintf("WRITE_%d", n%20)
 			done.tried[name] = n
-			// A write under way is not cut short, so that all is known of it.
+			// A started write is not canceled, so that its outcome is known.
 			err := l.tryPut(context.WithoutCancel(ctx), n%len(l.platforms), adminScope, name, fmt.Sprint("write-", n))
 			if refused, ok := errors.AsType[*refusedPut](err); ok {
 				done.failed[strconv.Itoa(refused.status)]++
 			} else if err != nil {
-				done.failed["no answer"]++
+				done.failed["no response"]++
 			} else {
 				done.n++
 				done.latest[name] = n
@@ -521,7 +520,7 @@ func (l *load) administer() (stop func() writes) {
 	}
 }
 
-// verify looks for the writes in the database.
+// verify checks the writes in the database.
 func (l *load) verify(w writes) {
 	t := l.t
 	t.Helper()
@@ -537,7 +536,7 @@ func (l *load) verify(w writes) {
 	require.NotEmpty(t, w.latest)
 	for name, latest := range w.latest {
 		s, ok := b.Get(name)
-		require.True(t, ok, "%s was acknowledged and is gone", name)
+		require.True(t, ok, "%s was acknowledged and is missing", name)
 		var found int
 		_, err := fmt.Sscanf(s.Value.Reveal(), "write-%d", &found)
 		require.NoError(t, err)

@@ -1,19 +1,18 @@
-// Command satchel-platform is a complete server for the platform's side of Satchel:
-// the bootstrap protocol for runners, the admin API for administrators, and probes
-// for what watches it. SQLite and a key in a file are its defaults; flags, or the
-// environment, choose PostgreSQL and a key service. Its commands:
+// Command satchel-platform is a complete platform: it serves the bootstrap protocol
+// to runners, the admin API to administrators, and health probes. By default it uses
+// SQLite and a key file; flags or the environment select PostgreSQL and a key service.
+// Its commands:
 //
-//	satchel-platform [serve]        # on https://127.0.0.1:8443, files in ./satchel-data
-//	satchel-platform rewrap         # moves all data keys to the primary key
-//	satchel-platform export FILE    # a sealed backup
-//	satchel-platform import FILE    # takes in a backup
-//	satchel-platform keygen FILE    # a key file
-//	satchel-platform -help          # everything that can be set
+//	satchel-platform [serve]        # serve https://127.0.0.1:8443, files in ./satchel-data
+//	satchel-platform rewrap         # move all data keys to the primary key
+//	satchel-platform export FILE    # write a sealed backup
+//	satchel-platform import FILE    # import a backup
+//	satchel-platform keygen FILE    # create a key file
+//	satchel-platform -help          # list all settings
 //
-// All settings are in config.go; parse.go reads them, and inspect.go looks at the
-// files that they name before anything is made. open.go makes the vault of them,
-// serve.go serves it, commands.go does what needs no server. docs/platform.md is for
-// those who run it.
+// config.go defines the settings, parse.go reads them, and inspect.go checks the files
+// that they name before anything is created. open.go opens the vault, serve.go serves
+// it, and commands.go has the other commands. docs/platform.md documents the program.
 package main
 
 import (
@@ -30,21 +29,21 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// What the program exits with.
+// Exit codes.
 const (
 	exitOK     = 0
-	exitFailed = 1 // it could not start, or could not go on
-	exitUsage  = 2 // the settings are not usable; nothing was started
+	exitFailed = 1 // it could not start, or failed later
+	exitUsage  = 2 // invalid settings; nothing was started
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// From the first signal on, the next one ends the process at once.
+	// After the first signal, the next one ends the process immediately.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-// commands are what the first argument may be. Without one, it is serve.
+// commands are the commands by name. The default is serve.
 var commands = map[string]func(context.Context, *config, *slog.Logger, io.Writer) error{
 	"serve":  serve,
 	"rewrap": rewrap,
@@ -53,8 +52,8 @@ var commands = map[string]func(context.Context, *config, *slog.Logger, io.Writer
 	"keygen": keygen,
 }
 
-// run is the program: it returns what to exit with, when ctx is over or the
-// command is done.
+// run runs the program until the command is done or ctx ends, and returns the exit
+// code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	c, err := parse(args, environ)
 	if errors.Is(err, flag.ErrHelp) {
@@ -75,10 +74,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return exitOK
 }
 
-// unusable is what only other settings mend, found after the program had begun.
+// unusable marks an error that only other settings can fix, found after the start.
 type unusable struct{ error }
 
-// refuse says what is wrong with the settings, and returns what to exit with.
+// refuse prints each problem of the settings, and returns the exit code.
 func refuse(stderr io.Writer, err error) int {
 	for _, problem := range problems(err) {
 		fmt.Fprintln(stderr, "satchel-platform:", bundle.Explain(problem, flagName))
@@ -87,7 +86,7 @@ func refuse(stderr io.Writer, err error) int {
 	return exitUsage
 }
 
-// flagNames are the flags of settings of the library.
+// flagNames maps settings of the library to flags.
 var flagNames = map[string]string{
 	"keyring.Options.Retired":    "-kek-retired",
 	"vault.Options.AuditKeep":    "-audit-keep",
@@ -99,7 +98,7 @@ var flagNames = map[string]string{
 // flagName returns the flag of a setting of the library, or "" if it has none.
 func flagName(setting string) string { return flagNames[setting] }
 
-// problems returns the errors that errors.Join has put together.
+// problems returns the errors that errors.Join combined.
 func problems(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {

@@ -29,7 +29,7 @@ func TestServe(t *testing.T) {
 		require.Equal(t, "sk-made-up-0123456789", value(t, b, "ANTHROPIC_API_KEY"))
 		require.Equal(t, defaultNotices, b.Meta().Notices)
 		require.Len(t, b.Problems(), 1)
-		require.Equal(t, "OTHER_KEY", b.Problems()[0].Name, "a required secret that is missing is a problem")
+		require.Equal(t, "OTHER_KEY", b.Problems()[0].Name, "a missing required secret is a problem")
 		require.Contains(t, p.admin("GET", "/readiness?scope=acme/web", ""), `"ready":false`)
 		require.NotContains(t, p.admin("GET", "/secrets?scope=acme", ""), "sk-made-up", "administrators see no value")
 
@@ -47,14 +47,14 @@ func TestServe(t *testing.T) {
 		require.NoFileExists(t, filepath.Join(dir, "tls-cert.pem"))
 		token := p.issue("acme")
 		require.Equal(t, 200, p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer "+token.Reveal(), "X-Forwarded-For", "203.0.113.9, 198.51.100.1").status)
-		require.Contains(t, p.admin("GET", "/tokens?scope=acme", ""), `"last_addr":"198.51.100.1"`, "the address that the proxy saw")
+		require.Contains(t, p.admin("GET", "/tokens?scope=acme", ""), `"last_addr":"198.51.100.1"`, "the address is the proxy's client")
 	})
 
 	t.Run("keeps everything across a restart", func(t *testing.T) {
 		dir := t.TempDir()
 		p := start(t, dir)
-		require.Contains(t, p.out.String(), filepath.Join(dir, "admin-token"), "it says where the token is")
-		require.NotContains(t, p.out.String()+p.err.String(), p.adminToken(), "and never what it is")
+		require.Contains(t, p.out.String(), filepath.Join(dir, "admin-token"), "the output names the file of the token")
+		require.NotContains(t, p.out.String()+p.err.String(), p.adminToken(), "the token itself is not printed")
 		p.put("acme", "API_KEY", "made-up-before-the-restart")
 		token := p.issue("acme")
 		first := p.adminToken()
@@ -65,14 +65,14 @@ func TestServe(t *testing.T) {
 			info, err := entry.Info()
 			require.NoError(t, err)
 			if filepath.Base(path) != "tls-cert.pem" && path != dir {
-				require.Zero(t, info.Mode().Perm()&0o077, "%s is for its owner alone", path)
+				require.Zero(t, info.Mode().Perm()&0o077, "only the owner can access %s", path)
 			}
 			return nil
 		})
 		require.NoError(t, err)
 
 		p = start(t, dir)
-		require.NotContains(t, p.out.String(), "was made", "nothing is made a second time")
+		require.NotContains(t, p.out.String(), "Created", "nothing is created again")
 		require.Equal(t, first, p.adminToken())
 		require.Equal(t, "made-up-before-the-restart", value(t, p.fetch(token), "API_KEY"))
 		require.Contains(t, p.admin("GET", "/audit?tenant=acme", ""), "token.issue")
@@ -90,7 +90,7 @@ func TestServe(t *testing.T) {
 		both[0].put("acme", "API_KEY", "made-up-value-of-acme")
 		token := both[1].issue("acme/web")
 		for _, p := range both {
-			require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"), "they have one key, one token and one database")
+			require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"), "the processes share key, token and database")
 		}
 		entries, err := os.ReadDir(dir)
 		require.NoError(t, err)
@@ -108,8 +108,8 @@ func TestServe(t *testing.T) {
 		code, out, stderr := command(t, "-data", t.TempDir(), "-listen", taken.Addr().String())
 		require.Equal(t, exitFailed, code)
 		require.Contains(t, stderr, "address already in use")
-		require.Contains(t, out, "A key was made in", "the next start does not make it again, and does not say so")
-		require.Contains(t, out, "The administrators' token was made in")
+		require.Contains(t, out, "Created a key in", "the next start would not report the key again")
+		require.Contains(t, out, "Created the administrators' token in")
 		require.NotContains(t, out, "Serving")
 	})
 
@@ -149,7 +149,7 @@ func TestLoadAdminToken(t *testing.T) {
 		require.NoError(t, os.Chmod(filepath.Join(dir, "admin-token"), 0o640))
 		code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0")
 		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, "can be read by others than its owner: chmod 600 it")
+		require.Contains(t, stderr, "is accessible to other users; run chmod 600 on it")
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "short"), []byte("short\n"), 0o600))
 		code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0", "-admin-token-file", filepath.Join(dir, "short"))
 		require.Equal(t, exitUsage, code)
@@ -178,13 +178,13 @@ func TestServer_Leave(t *testing.T) {
 	require.Eventually(t, func() bool {
 		a, err := p.try("GET", "/readyz", "")
 		return err == nil && a.status == http.StatusServiceUnavailable
-	}, patience, 10*time.Millisecond, "it says that it is not ready while it still serves")
+	}, patience, 10*time.Millisecond, "/readyz answers 503 while the platform still serves")
 	a := <-waited
 	require.Equal(t, http.StatusServiceUnavailable, a.status, a.body)
-	require.NotEmpty(t, a.header.Get("Retry-After"), "the runner is told when to come back")
+	require.NotEmpty(t, a.header.Get("Retry-After"), "the response tells the runner when to retry")
 	require.Equal(t, exitOK, <-ended)
-	require.Less(t, time.Since(began), 30*time.Second, "nobody waited until the end")
-	require.NotContains(t, p.err.String(), "level=ERROR", "an end is no failure")
+	require.Less(t, time.Since(began), 30*time.Second, "the wait ended early")
+	require.NotContains(t, p.err.String(), "level=ERROR", "an orderly end is not an error")
 }
 
 func TestOpen(t *testing.T) {
@@ -200,16 +200,16 @@ func TestOpen(t *testing.T) {
 		record := filepath.Join(t.TempDir(), "audit.jsonl")
 		code, out, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek-key", other, "-audit-file", record)
 		require.Equal(t, exitUsage, code)
-		require.Empty(t, out, "it did not serve")
-		require.NoFileExists(t, record, "nothing was made")
+		require.Empty(t, out, "it does not serve")
+		require.NoFileExists(t, record, "nothing was created")
 		require.Contains(t, stderr, "the data keys of tenant acme are wrapped by")
 		require.Contains(t, stderr, "add it with -kek-retired")
 
 		require.NoError(t, os.Rename(filepath.Join(dir, "kek"), filepath.Join(dir, "away")))
 		code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0")
 		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, "name the file with the key that opens the data, or put it back from its copy")
-		require.NoFileExists(t, filepath.Join(dir, "kek"), "no new key is made for data that it cannot open")
+		require.Contains(t, stderr, "name the file with the key of the data, or restore it from its copy")
+		require.NoFileExists(t, filepath.Join(dir, "kek"), "no new key is created for existing data")
 	})
 
 	t.Run("opens everything with any replica", func(t *testing.T) {
@@ -247,7 +247,7 @@ func TestOpen(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, "audit.trim", string(page[0].Action), tenant)
 				_, err = opened.vault.VerifyAudit(t.Context(), tenant, nil, nil)
-				require.NoError(t, err, "what is left is a chain")
+				require.NoError(t, err, "the remaining entries form a chain")
 			}
 			require.Contains(t, log.String(), "old audit entries were dropped")
 			cancel()
@@ -268,16 +268,16 @@ func TestRewrap(t *testing.T) {
 		require.Equal(t, exitOK, first(command(t, "keygen", to)))
 		code, _, stderr := command(t, "keygen", to)
 		require.Equal(t, exitFailed, code)
-		require.Contains(t, stderr, "a key is never replaced; name a new file")
+		require.Contains(t, stderr, "a key is never overwritten; name a new file")
 		both := []string{"-kek-key", to, "-kek-retired", "local:" + from}
 		p = start(t, dir, both...)
 		code, out, stderr := command(t, append([]string{"rewrap", "-data", dir}, both...)...)
 		require.Equal(t, exitOK, code, stderr)
-		require.Equal(t, "Re-wrapped 1 of 1 key records of 1 tenants\n", out)
+		require.Equal(t, "Rewrapped 1 of 1 key records of 1 tenants\n", out)
 		require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"))
 		p.stop()
-		require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-kek-key", to).fetch(token), "API_KEY"), "the new key alone is enough")
-		require.Equal(t, exitUsage, first(command(t, "-data", dir, "-listen", "127.0.0.1:0")), "the old key is of no more use")
+		require.Equal(t, "made-up-value-of-acme", value(t, start(t, dir, "-kek-key", to).fetch(token), "API_KEY"), "the new key is sufficient")
+		require.Equal(t, exitUsage, first(command(t, "-data", dir, "-listen", "127.0.0.1:0")), "the old key no longer opens the data")
 	})
 }
 
@@ -294,34 +294,34 @@ func TestExport(t *testing.T) {
 		backup, key := filepath.Join(t.TempDir(), "backup.skx"), filepath.Join(dir, "kek")
 		code, out, stderr := command(t, "export", "-data", dir, backup)
 		require.Equal(t, exitOK, code, stderr)
-		require.Contains(t, out, "Exported 1 tenants: 1 scopes, 1 versions of secrets, 1 tokens")
+		require.Contains(t, out, "Exported 1 tenants: 1 scopes, 1 secret versions, 1 tokens")
 		code, _, stderr = command(t, "export", "-data", dir, backup)
 		require.Equal(t, exitFailed, code)
-		require.Contains(t, stderr, "is not replaced; name a new file")
+		require.Contains(t, stderr, "is not overwritten; name a new file")
 		code, stream, stderr := command(t, "export", "-data", dir, "-")
 		require.Equal(t, exitOK, code, stderr)
 		content, err := os.ReadFile(backup)
 		require.NoError(t, err)
-		require.Equal(t, string(content[:4]), stream[:4], "standard output gets the export and nothing else")
-		require.False(t, bytes.Contains(content, []byte("made-up")), "it is sealed")
+		require.Equal(t, string(content[:4]), stream[:4], "standard output has only the export")
+		require.False(t, bytes.Contains(content, []byte("made-up")), "the export is sealed")
 
 		code, out, stderr = command(t, "import", "-data", elsewhere, "-kek-key", key, backup)
 		require.Equal(t, exitOK, code, stderr)
 		require.Contains(t, out, "Imported 1 tenants")
 		require.Equal(t, "made-up-value-of-acme", value(t, start(t, elsewhere, "-kek-key", key).fetch(token), "API_KEY"))
-		require.Equal(t, exitFailed, first(command(t, "import", "-data", elsewhere, "-kek-key", key, backup)), "a tenant that is there is not replaced")
+		require.Equal(t, exitFailed, first(command(t, "import", "-data", elsewhere, "-kek-key", key, backup)), "an existing tenant is not replaced")
 	})
 
 	t.Run("refuses an empty database", func(t *testing.T) {
 		dir := t.TempDir()
 		backup := filepath.Join(dir, "backup.skx")
 		code, _, stderr := command(t, "export", "-data", filepath.Join(dir, "mistyped"), backup)
-		require.Equal(t, exitUsage, code, "there is no database")
+		require.Equal(t, exitUsage, code, "the database does not exist")
 		require.NoDirExists(t, filepath.Join(dir, "mistyped"), stderr)
 		start(t, dir).stop()
 		code, _, stderr = command(t, "export", "-data", dir, backup)
 		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, "it is empty")
+		require.Contains(t, stderr, "the database is empty")
 		require.NoFileExists(t, backup)
 	})
 }

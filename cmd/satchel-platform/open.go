@@ -24,7 +24,7 @@ import (
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
-// platform is a vault with what it stands on.
+// platform is an open vault with its storage and audit file.
 type platform struct {
 	vault   *vault.Vault
 	storage *sqlstore.Store
@@ -35,14 +35,14 @@ type platform struct {
 	close func() error
 }
 
-// open makes the vault that the settings describe.
+// open opens the vault that the settings describe.
 func open(ctx context.Context, c *config, log *slog.Logger) (*platform, error) {
 	db, dialect, err := c.openDatabase()
 	if err != nil {
 		return nil, err
 	}
-	// Clients of key services are needed until the last request has been
-	// answered, which is after the end of ctx.
+	// Requests need the clients of key services until the last response, which is
+	// after ctx ends.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	p := &platform{counts: &counts{}, close: func() error { end(); return db.Close() }}
 	if err := p.open(ctx, life, c, log, db, dialect); err != nil {
@@ -61,7 +61,7 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 		return fmt.Errorf("-database: %w", err)
 	}
 	if len(tenants) == 0 && !c.startsEmpty() {
-		return unusable{errors.New("-database: it is empty; name the right one with -database or -data")}
+		return unusable{errors.New("-database: the database is empty; name the right one with -database or -data")}
 	}
 	if c.command == "serve" && c.kek.service == "local" && len(tenants) == 0 {
 		made, err := makeKeyFile(c.kek.key)
@@ -69,9 +69,9 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 			return fmt.Errorf("-kek-key: %w", err)
 		}
 		if made {
-			p.hints = append(p.hints, "A key was made in "+c.kek.key+": keep a copy where backups of the database do not go")
+			p.hints = append(p.hints, "Created a key in "+c.kek.key+": keep a copy apart from backups of the database")
 			if c.postgres() {
-				p.hints = append(p.hints, "Every process that uses this database needs this very key file")
+				p.hints = append(p.hints, "Every process that uses this database needs a copy of this key file")
 			}
 		}
 	}
@@ -79,7 +79,7 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	if err != nil {
 		return unusable{err}
 	}
-	// Before the key service is asked, and before anything else is made.
+	// This comes before calls of the key service, and before anything else is created.
 	if err := vault.CheckKeys(ctx, p.storage, keys); errors.Is(err, keyring.ErrNoKey) {
 		return wrongKey(err)
 	} else if err != nil {
@@ -105,17 +105,17 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	if errors.Is(err, vault.ErrInvalid) {
 		return unusable{err}
 	}
-	if errors.Is(err, keyring.ErrNoKey) { // the key service has none of that name
+	if errors.Is(err, keyring.ErrNoKey) { // the key service has no such key
 		return wrongKey(err)
 	}
 	return err
 }
 
-// wrongKey is the error for a key that is not the one of the data.
+// wrongKey is the error for a key that does not open the data.
 func wrongKey(err error) error { return unusable{fmt.Errorf("-kek and -kek-key: %w", err)} }
 
-// openDatabase opens the pool of connections, without a connection yet. No
-// error quotes the setting, which may hold a password.
+// openDatabase opens the connection pool, but no connection. No error quotes the
+// setting, which may contain a password.
 func (c *config) openDatabase() (*sql.DB, sqlstore.Dialect, error) {
 	var db *sql.DB
 	dialect := sqlstore.SQLite
@@ -144,12 +144,11 @@ func (c *config) openDatabase() (*sql.DB, sqlstore.Dialect, error) {
 	return db, dialect, nil
 }
 
-// postgresSettings returns what -database says of PostgreSQL. It connects to
-// nothing.
+// postgresSettings parses -database for PostgreSQL, without connecting.
 func (c *config) postgresSettings() (*pgx.ConnConfig, error) {
 	settings, err := pgx.ParseConfig(c.database)
 	if err != nil {
-		return nil, errors.New("-database: this is no address of a PostgreSQL, or names a file that cannot be read; write one such as postgres://user@host:5432/database?sslmode=verify-full, with the password in PGPASSWORD or a file that PGPASSFILE names")
+		return nil, errors.New("-database: invalid PostgreSQL address, or it names an unreadable file; write one such as postgres://user@host:5432/database?sslmode=verify-full, with the password in PGPASSWORD or in the file of PGPASSFILE")
 	}
 	if !strings.Contains(c.database, "connect_timeout") {
 		settings.ConnectTimeout = 5 * time.Second
@@ -157,11 +156,11 @@ func (c *config) postgresSettings() (*pgx.ConnConfig, error) {
 	return settings, nil
 }
 
-// startsEmpty reports whether the command works with a new database. For the
-// others, one that is empty is another than was meant.
+// startsEmpty reports whether the command accepts a new database. For the others, an
+// empty database means a wrong setting.
 func (c *config) startsEmpty() bool { return c.command == "serve" || c.command == "import" }
 
-// integrations returns those that the settings describe.
+// integrations returns the integrations that the settings describe.
 func (c *config) integrations() ([]vault.Integration, error) {
 	var all []vault.Integration
 	if g := c.github; g.appID != "" {
@@ -181,7 +180,7 @@ func (c *config) integrations() ([]vault.Integration, error) {
 	return all, nil
 }
 
-// key returns the app's private key.
+// key reads the app's private key.
 func (g githubConfig) key() (crypto.Signer, error) {
 	file, err := readPrivate(g.keyFile)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// parse reads the arguments and the environment. Beside an error, which has all
-// that is wrong with them, it returns what it could read.
+// parse reads the arguments and the environment. Its error joins all problems; the
+// config is not nil then, and has all valid settings.
 func parse(args, environ []string) (*config, error) {
 	c := &config{command: "serve"}
 	var errs []error
@@ -20,7 +20,7 @@ func parse(args, environ []string) (*config, error) {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		c.command, args = args[0], args[1:]
 		if commands[c.command] == nil {
-			wrong(fmt.Errorf("%s is no command; want one of %s", quoted(c.command), strings.Join(slices.Sorted(maps.Keys(commands)), ", ")))
+			wrong(fmt.Errorf("unknown command %s; want one of %s", quoted(c.command), strings.Join(slices.Sorted(maps.Keys(commands)), ", ")))
 			c.command = ""
 		}
 	}
@@ -35,24 +35,23 @@ func parse(args, environ []string) (*config, error) {
 	}
 	if err != nil {
 		wrong(err)
-		c.command = "" // what comes after is not known, so nothing is looked at
+		c.command = "" // the rest is ambiguous, so inspect does nothing
 		return c, errors.Join(errs...)
 	}
 	if c.command != "" {
 		wrong(c.takeArguments(rest))
 	}
-	// In this order: check looks at what the others have set.
+	// In this order, because check needs all settings.
 	wrong(c.takeEnvironment(flags, given, environ))
 	wrong(c.check())
 	c.complete()
 	return c, errors.Join(errs...)
 }
 
-// takeFlags sets the flags that args start with, notes their names in given, and
-// returns the arguments after them. It tells wrong of a value that is refused, and
-// reads on; an argument that is not a flag although it looks like one ends it.
-// FlagSet.Parse stops at the first value that is refused, and its errors are text
-// alone.
+// takeFlags sets the flags at the beginning of args, records their names in given, and
+// returns the arguments after them. It reports invalid values to wrong and continues.
+// An unknown flag ends it with an error. FlagSet.Parse would stop at the first invalid
+// value, with an untyped error.
 func takeFlags(flags *flag.FlagSet, args []string, given map[string]bool, wrong func(error)) (rest []string, err error) {
 	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
 		if args[0] == "--" {
@@ -63,16 +62,16 @@ func takeFlags(flags *flag.FlagSet, args []string, given map[string]bool, wrong 
 		f := flags.Lookup(name)
 		switch {
 		case name == "" || name[0] == '-':
-			return nil, errors.New("an argument starts like a flag and is none; write flags like -listen :8443")
+			return nil, errors.New("invalid flag; write flags like -listen :8443")
 		case name == "h" || name == "help":
 			return nil, flag.ErrHelp
 		case f == nil:
-			return nil, fmt.Errorf("flag provided but not defined: -%s", name)
+			return nil, fmt.Errorf("unknown flag -%s", name)
 		case hasValue:
 		case isSwitch(f):
 			value = "true"
 		case len(args) == 0:
-			return nil, fmt.Errorf("flag needs an argument: -%s", name)
+			return nil, fmt.Errorf("missing value of -%s", name)
 		default:
 			value, args = args[0], args[1:]
 		}
@@ -84,29 +83,29 @@ func takeFlags(flags *flag.FlagSet, args []string, given map[string]bool, wrong 
 	return args, nil
 }
 
-// isSwitch reports whether a flag stands without a value.
+// isSwitch reports whether a flag needs no value.
 func isSwitch(f *flag.Flag) bool {
 	b, ok := f.Value.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()
 }
 
-// takeArguments takes what follows the flags.
+// takeArguments takes the arguments after the flags.
 func (c *config) takeArguments(rest []string) error {
 	switch c.command {
 	case "export", "import", "keygen":
 		if len(rest) != 1 {
-			return fmt.Errorf("%s takes one file, after the flags; %d arguments are there", c.command, len(rest))
+			return fmt.Errorf("%s takes one file after the flags, but has %d arguments", c.command, len(rest))
 		}
 		c.file = rest[0]
 	default:
 		if len(rest) > 0 {
-			return fmt.Errorf("%s is no flag; a command comes before all flags", quoted(rest[0]))
+			return fmt.Errorf("unexpected argument %s; the command must come before all flags", quoted(rest[0]))
 		}
 	}
 	return nil
 }
 
-// takeEnvironment sets the flags that are not there from their variables.
+// takeEnvironment sets the flags that are not given from their variables.
 func (c *config) takeEnvironment(flags *flag.FlagSet, given map[string]bool, environ []string) error {
 	byVariable := map[string]*flag.Flag{}
 	flags.VisitAll(func(f *flag.Flag) { byVariable[envName(f.Name)] = f })
@@ -122,7 +121,7 @@ func (c *config) takeEnvironment(flags *flag.FlagSet, given map[string]bool, env
 		f := byVariable[name]
 		switch {
 		case f == nil:
-			errs = append(errs, fmt.Errorf("%s is in the environment, and there is no such setting; remove it", name))
+			errs = append(errs, fmt.Errorf("unknown setting %s in the environment; remove it", name))
 			continue
 		case given[f.Name] || value == "":
 			continue
@@ -140,15 +139,16 @@ func (c *config) takeEnvironment(flags *flag.FlagSet, given map[string]bool, env
 	return errors.Join(errs...)
 }
 
-// envName returns the variable that stands for a flag.
+// envName returns the environment variable of a flag.
 func envName(name string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// quoted shows an argument if it looks like a word. Others may hold a password.
+// quoted quotes an argument that looks like a word. It leaves out the text of others,
+// which may contain a password.
 func quoted(argument string) string {
 	if regexp.MustCompile(`^-?[A-Za-z_-]{1,30}$`).MatchString(argument) {
 		return strconv.Quote(argument)
 	}
-	return "an argument"
+	return `"…"`
 }

@@ -19,21 +19,21 @@ import (
 	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
-// selfSignedFiles are those that selfSigned makes.
+// selfSignedFiles returns the paths of the files that selfSigned creates.
 func selfSignedFiles(dir string) (certFile, keyFile string) {
 	return filepath.Join(dir, "tls-cert.pem"), filepath.Join(dir, "tls-key.pem")
 }
 
-// selfSigned returns the files of a certificate for this machine's own names, in
-// dir. It makes what is not there.
+// selfSigned returns the files in dir of a certificate for this machine's loopback
+// names. It creates missing files.
 func selfSigned(dir string) (certFile, keyFile string, err error) {
 	certFile, keyFile = selfSignedFiles(dir)
 	_, err = os.Stat(certFile)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return certFile, keyFile, err
 	}
-	// The key first, and only once: whoever is second uses that of the first,
-	// and so the certificate of either fits it.
+	// The key is created first, and once: concurrent processes use the same key, so
+	// the certificate of each matches it.
 	_, err = createOnce(keyFile, func(draft string) error {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
@@ -70,7 +70,7 @@ func signSelf(keyFile string) ([]byte, error) {
 	defer clear(text)
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("%s is not PEM", keyFile)
+		return nil, fmt.Errorf("%s is not in PEM format", keyFile)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -78,7 +78,7 @@ func signSelf(keyFile string) ([]byte, error) {
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s is not a key that this program made", keyFile)
+		return nil, fmt.Errorf("%s has a key of another type than this program creates", keyFile)
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
@@ -93,7 +93,7 @@ func signSelf(keyFile string) ([]byte, error) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{"localhost"},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		// No authority: those who trust it trust it for this machine only.
+		// It is not an authority, so clients trust it for this machine only.
 		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

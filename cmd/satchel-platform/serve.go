@@ -22,15 +22,15 @@ import (
 )
 
 const (
-	// answerWithin bounds a request. Runners wait for 50 seconds at most, and a
-	// deadline for reading would end their wait too.
+	// answerWithin bounds reading and answering a request. Runners wait up to 50
+	// seconds, and a shorter read deadline would end their wait.
 	answerWithin = 75 * time.Second
 	headerWithin = 10 * time.Second
 	idleFor      = 2 * time.Minute
 	maxHeader    = 16 << 10
 )
 
-// serve serves until ctx ends.
+// serve is the command serve: it serves until ctx ends.
 func serve(ctx context.Context, c *config, log *slog.Logger, out io.Writer) (err error) {
 	token, made, err := c.loadAdminToken()
 	if err != nil {
@@ -42,10 +42,10 @@ func serve(ctx context.Context, c *config, log *slog.Logger, out io.Writer) (err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if made != "" {
-		p.hints = append(p.hints, "The administrators' token was made in "+made)
+		p.hints = append(p.hints, "Created the administrators' token in "+made)
 	}
 	s := &server{platform: p, config: c, log: log, admin: sha256.Sum256([]byte(token))}
-	defer s.sayHints(out) // of what was made, if it did not come to serving
+	defer s.sayHints(out) // reports created files if serving fails
 	return s.run(ctx, out)
 }
 
@@ -56,9 +56,11 @@ type server struct {
 	log    *slog.Logger
 	admin  [sha256.Size]byte // of the administrators' token
 
-	drain vaulthttp.Drain
+	drain   vaulthttp.Drain
+	counted time.Time // the time of the last line of counts
 }
 
+// run listens and serves until ctx ends.
 func (s *server) run(ctx context.Context, out io.Writer) error {
 	web := &http.Server{
 		Handler:           s.handler(),
@@ -91,10 +93,11 @@ func (s *server) run(ctx context.Context, out io.Writer) error {
 	defer group.Wait()
 	work, endWork := context.WithCancel(context.Background())
 	defer endWork()
+	s.counted = time.Now()
 	group.Go(func() { s.maintain(work) })
 	group.Go(func() {
 		if err := s.vault.Run(work); err != nil {
-			s.log.Error("the vault's recurring work does not run", "error", err)
+			s.log.Error("the vault's recurring work stopped", "error", err)
 		}
 	})
 	failed := make(chan error, 1)
@@ -111,14 +114,14 @@ func (s *server) run(ctx context.Context, out io.Writer) error {
 	case <-ctx.Done():
 		s.leave(web)
 		endWork()
-		group.Wait() // the vault stores what it has collected
-		s.counts.log(context.WithoutCancel(ctx), s.log)
+		group.Wait() // the vault stores times of last use
+		s.counts.log(context.WithoutCancel(ctx), s.log, time.Since(s.counted))
 		s.log.Info("ended")
 		return nil
 	}
 }
 
-// sayHints prints the hints, once and at one go.
+// sayHints prints the hints in one write, once.
 func (s *server) sayHints(out io.Writer) {
 	if len(s.hints) > 0 {
 		fmt.Fprintln(out, strings.Join(s.hints, "\n"))
@@ -126,21 +129,20 @@ func (s *server) sayHints(out io.Writer) {
 	s.hints = nil
 }
 
-// leave ends the server: first whoever balances load is told, then the runners
-// that wait, and then the rest is answered.
+// leave ends the server: it first reports to load balancers that it is not ready, then
+// answers waiting runners, and then finishes the remaining requests.
 func (s *server) leave(web *http.Server) {
 	s.log.Info("ending", "delay", s.config.shutdownDelay, "timeout", s.config.shutdownTimeout)
 	s.drain.Start(context.Background(), s.config.shutdownDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.shutdownTimeout)
 	defer cancel()
 	if err := web.Shutdown(ctx); err != nil {
-		s.log.Warn("cutting off requests that are still being answered", "error", err)
+		s.log.Warn("cutting off unfinished requests", "error", err)
 		_ = web.Close()
 	}
 }
 
-// handler serves everything. It does not clean paths: what is not written as it
-// should be is not found.
+// handler serves all paths. It does not clean them: a path in another form is not found.
 func (s *server) handler() http.Handler {
 	remoteAddr := vaulthttp.TrustedProxies(s.config.trustedProxies...)
 	runners := vaulthttp.Runners(s.vault, &vaulthttp.Options{
@@ -166,7 +168,7 @@ func (s *server) handler() http.Handler {
 	})
 }
 
-// authorize knows one administrator, by the token.
+// authorize accepts the administrators' token.
 func (s *server) authorize(r *http.Request) (vaulthttp.Actor, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got := sha256.Sum256([]byte(token))
@@ -176,15 +178,15 @@ func (s *server) authorize(r *http.Request) (vaulthttp.Actor, error) {
 	return vaulthttp.Actor{Name: "admin", Scopes: []string{vaulthttp.AllScopes}}, nil
 }
 
-// certificate returns that of the settings, or one that is made here.
+// certificate returns the certificate of the settings, or the self-signed one.
 func (s *server) certificate() (*certificate, error) {
 	certFile, keyFile := s.config.tlsCert, s.config.tlsKey
 	if certFile == "" {
 		var err error
 		if certFile, keyFile, err = selfSigned(s.config.data); err != nil {
-			return nil, fmt.Errorf("making a certificate: %w", err)
+			return nil, fmt.Errorf("creating a certificate: %w", err)
 		}
-		s.hints = append(s.hints, "For runners on this machine to trust it: SSL_CERT_FILE="+certFile)
+		s.hints = append(s.hints, "Runners on this machine trust it with SSL_CERT_FILE="+certFile)
 	}
 	return newCertificate(certFile, keyFile, s.log)
 }
@@ -204,12 +206,13 @@ func (s *server) maintain(ctx context.Context) {
 		case <-hangup:
 			s.reopenAudit()
 		case <-minute.C:
-			s.counts.log(ctx, s.log)
+			s.counts.log(ctx, s.log, time.Since(s.counted))
+			s.counted = time.Now()
 		}
 	}
 }
 
-// reopenAudit makes the audit file anew after somebody renamed it.
+// reopenAudit reopens the audit file by its name, after it was renamed.
 func (s *server) reopenAudit() {
 	if s.audit == nil {
 		return
@@ -218,11 +221,11 @@ func (s *server) reopenAudit() {
 		s.log.Error("could not reopen the audit file", "error", err)
 		return
 	}
-	s.log.Info("the audit file was reopened")
+	s.log.Info("audit file reopened")
 }
 
-// handshakes lowers what net/http says of clients that break off, which
-// anybody can make it say, to debug.
+// handshakes lowers net/http's messages about failed TLS handshakes, which any client
+// can cause, to debug.
 type handshakes struct{ slog.Handler }
 
 func (h *handshakes) Handle(ctx context.Context, r slog.Record) error {

@@ -31,7 +31,7 @@ func TestOpen_PostgreSQL(t *testing.T) {
 		database, key := postgrestest.Schema(t), filepath.Join(t.TempDir(), "kek")
 		dir := t.TempDir()
 		one := start(t, dir, "-database", database, "-kek-key", key)
-		require.Contains(t, one.out.String(), "needs this very key file")
+		require.Contains(t, one.out.String(), "needs a copy of this key file")
 		require.NoFileExists(t, filepath.Join(dir, "satchel.db"))
 		one.put("acme", "API_KEY", "made-up-first-value")
 		token := one.issue("acme/web")
@@ -51,7 +51,7 @@ func TestOpen_PostgreSQL(t *testing.T) {
 		one.put("acme", "API_KEY", "made-up-second-value")
 		got := <-waited
 		require.NoError(t, got.err)
-		require.Equal(t, "made-up-second-value", value(t, got.b, "API_KEY"), "who waits on one process sees what another one writes")
+		require.Equal(t, "made-up-second-value", value(t, got.b, "API_KEY"), "a runner that waits at one process sees a write of the other")
 
 		require.Equal(t, exitOK, one.stop())
 		require.Equal(t, exitOK, two.stop())
@@ -99,11 +99,11 @@ func TestOpenKeyring_MissingKey(t *testing.T) {
 	p.stop()
 	missing := strings.Replace(arn, "11111111", "99999999", 1)
 	code, _, stderr := command(t, "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-kek", "aws", "-kek-key", missing)
-	require.Equal(t, exitUsage, code, "only other settings help")
+	require.Equal(t, exitUsage, code, "only other settings can fix it")
 	require.Contains(t, stderr, "-kek and -kek-key: checking the keyring: ")
 	code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "aws", "-kek-key", missing)
 	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, "-kek and -kek-key: the data keys of tenant acme are wrapped by", "the data is looked at before the service is asked")
+	require.Contains(t, stderr, "-kek and -kek-key: the data keys of tenant acme are wrapped by", "the data is checked before the key service is called")
 	require.Equal(t, exitOK, start(t, dir, "-kek", "aws", "-kek-key", arn).stop())
 }
 
@@ -122,15 +122,15 @@ func TestRewrap_HashiCorpVault(t *testing.T) {
 	token := p.issue("acme")
 	p.stop()
 	code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0", "-kek", "hashivault", "-kek-key", "transit/satchel")
-	require.Equal(t, exitUsage, code, "nothing is under the new key yet")
+	require.Equal(t, exitUsage, code, "no data is under the new key yet")
 	require.Contains(t, stderr, "the data keys of tenant acme are wrapped by")
 
 	code, out, stderr := command(t, "rewrap", "-data", dir, "-kek", "hashivault", "-kek-key", "transit/satchel", "-kek-retired", "local:"+filepath.Join(dir, "kek"))
 	require.Equal(t, exitOK, code, stderr)
-	require.Contains(t, out, "Re-wrapped 1 of 1")
+	require.Contains(t, out, "Rewrapped 1 of 1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "kek")))
 	p = start(t, dir, "-kek", "hashivault", "-kek-key", "transit/satchel")
-	require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"), "the key file is of no more use")
+	require.Equal(t, "made-up-value-of-acme", value(t, p.fetch(token), "API_KEY"), "the key file is no longer needed")
 	require.Equal(t, 200, p.do("GET", "/readyz", "").status)
 }
 
@@ -171,7 +171,7 @@ func TestIntegrations(t *testing.T) {
 	require.Equal(t, "ghs_madeup0123456789", value(t, b, "GITHUB_TOKEN"))
 	require.Equal(t, "bb-madeup0123456789", value(t, b, "BB_TOKEN"))
 	_, ok := p.fetch(p.issue("acme")).Get("GITHUB_TOKEN")
-	require.False(t, ok, "the scope above gets none")
+	require.False(t, ok, "the parent scope gets no token")
 
 	for file, flag := range map[string]string{keyFile: "-github-app-key-file", secretFile: "-bitbucket-consumer-secret-file"} {
 		require.NoError(t, os.Chmod(file, 0o644))
@@ -179,13 +179,12 @@ func TestIntegrations(t *testing.T) {
 			"-github-app-id", "1", "-github-installation", "42", "-github-scope", "acme", "-github-app-key-file", keyFile,
 			"-bitbucket-consumer-key", "c", "-bitbucket-scope", "acme", "-bitbucket-consumer-secret-file", secretFile)
 		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, flag+": "+file+" can be read by others than its owner: chmod 600 it")
+		require.Contains(t, stderr, flag+": "+file+" is accessible to other users; run chmod 600 on it")
 		require.NoError(t, os.Chmod(file, 0o600))
 	}
 }
 
-// Everything that the program writes is searched for everything that it should
-// keep to itself.
+// TestServe_Output searches all output of the program for secrets.
 func TestServe_Output(t *testing.T) {
 	dir := t.TempDir()
 	const canary = "canary-made-up-0123456789"
@@ -220,5 +219,5 @@ func TestServe_Output(t *testing.T) {
 		require.NotContains(t, written, secret, what)
 		require.NotContains(t, written, url.QueryEscape(secret), what)
 	}
-	require.Contains(t, written, `"msg":"serving"`, "the log was read")
+	require.Contains(t, written, `"msg":"serving"`, "the log is part of the output")
 }

@@ -25,7 +25,7 @@ func TestSignal(t *testing.T) {
 		require.Contains(t, p.err.String(), "msg=ended")
 
 		again := start(t, p.dir)
-		require.Contains(t, again.admin("GET", "/tokens?scope=acme", ""), `"last_used_at"`, "what was not yet stored was stored at the end")
+		require.Contains(t, again.admin("GET", "/tokens?scope=acme", ""), `"last_used_at"`, "pending times of use are stored at the end")
 	})
 
 	t.Run("a second one ends the process immediately", func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSignal(t *testing.T) {
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		require.Eventually(t, func() bool { return strings.Contains(p.err.String(), "msg=ending") }, patience, 10*time.Millisecond)
 		require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-		require.Equal(t, -1, p.stop(), "it was ended by the signal")
+		require.Equal(t, -1, p.stop(), "the signal ended it")
 		require.Equal(t, syscall.SIGINT, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
 	})
 }
@@ -46,7 +46,7 @@ func TestReopenAudit(t *testing.T) {
 	p.put("acme", "FIRST", "made-up-first-value")
 	require.NoError(t, os.Rename(file, file+".1"))
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
-	require.Eventually(t, func() bool { return strings.Contains(p.err.String(), "the audit file was reopened") }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(p.err.String(), "audit file reopened") }, patience, 10*time.Millisecond)
 	p.put("acme", "SECOND", "made-up-second-value")
 	for path, name := range map[string]string{file + ".1": "FIRST", file: "SECOND"} {
 		content, err := os.ReadFile(path)
@@ -57,7 +57,8 @@ func TestReopenAudit(t *testing.T) {
 	}
 }
 
-// Whoever reads a pipe takes what is in it, and to open one may be to wait.
+// TestInspect_Pipe uses pipes, whose content can be read once, and which may block on
+// open.
 func TestInspect_Pipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
