@@ -95,7 +95,8 @@ const (
 )
 
 // CheckName returns nil if name is a valid name of a secret, and otherwise an
-// error that states the broken rule and quotes the name.
+// error that states the broken rule and quotes the name, or its first 16 bytes if
+// it is too long.
 func CheckName(name string) error {
 	if name == "" {
 		return errors.New("the name is empty; want letters, digits and _, not starting with a digit")

@@ -24,7 +24,7 @@ func TestValue_Preview(t *testing.T) {
 		{"32 bytes", "abcdefghijklmnopqrstuvwxyz123456", "abcd****3456"},
 		{"a realistic value", "sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz-abcd", "sk-a****abcd"},
 		{"long", "head" + long + "tail", "head****tail"},
-		{"blanks count as printable", "a b " + long + " c d", "a b **** c d"},
+		{"spaces count as printable", "a b " + long + " c d", "a b **** c d"},
 		{"a line feed in the middle", "head" + long + "\n" + long + "tail", "****"},
 		{"a line feed at the end", "head" + long + "tail\n", "****"},
 		{"a carriage return", "head" + long + "\r" + long, "****"},

@@ -40,7 +40,7 @@ func TestAppend(t *testing.T) {
 		for _, row := range []struct{ about, value, want string }{
 			{"empty", "", "A="},
 			{"safe characters", "sk-1.2/3:4@5%6+7,8_9", "A=sk-1.2/3:4@5%6+7,8_9"},
-			{"blank", "b c", "A='b c'"},
+			{"space", "b c", "A='b c'"},
 			{"dollar", "$HOME", "A='$HOME'"},
 			{"backslash", `b\n`, `A='b\n'`},
 			{"tilde", "~/x", "A='~/x'"},

@@ -34,7 +34,7 @@ var awkward = map[string]string{
 	"seven bytes":        "Ab3$9z!",
 	"eight bytes":        "Ab3$9z!x",
 	"symbols":            `p4$$w0rd!"#%&'()*+,-./:;<=>?@[\]^_{|}~` + "`end",
-	"blanks and quotes":  `it's a "long" pass phrase`,
+	"spaces and quotes":  `it's a "long" pass phrase`,
 	"accents":            "pässwörd-är-bråttom",
 	"beyond sixteen bit": "clé😀漢字-secret",
 	"tabs and controls":  "col1\tcol2\x01\x1b[0m\x1f\x7f\b\f\v\aend",

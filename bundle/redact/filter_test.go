@@ -17,7 +17,7 @@ func TestFilter(t *testing.T) {
 	// Failure 2 of the field notes: the time of other maskers grows with the number
 	// of secrets. Here, each look at the input and each false positive of a filter
 	// costs time.
-	t.Run("looks at the input about as rarely for 5000 secrets as for one", func(t *testing.T) {
+	t.Run("needs few lookups even with thousands of secrets", func(t *testing.T) {
 		names, err := filepath.Glob("testdata/logs/*.txt")
 		require.NoError(t, err)
 		var log []byte

@@ -31,9 +31,9 @@ func TestRedactor_Unmaskable(t *testing.T) {
 		r := redact.New(secret("PIN", "12345"), secret("LONG", "123456"), secret("EMPTY", ""), secret("ALSO", "ü🙂"), secret("BLANK", "a\n"))
 		require.Equal(t, []string{"BLANK", "PIN"}, r.Unmaskable(), "an empty value reveals nothing")
 		require.Equal(t, "12345 a\n[LONG]", r.String("12345 a\n123456"))
-		blanks := redact.New(secret("ENTER", "12345\n"), secret("INDENT", "        "))
-		require.Equal(t, []string{"ENTER", "INDENT"}, blanks.Unmaskable(), "trailing whitespace does not count, because it is often dropped")
-		require.Equal(t, "12345 [ENTER]        ", blanks.String("12345 12345\n        "), "the value with its whitespace is masked, but whitespace alone is not")
+		padded := redact.New(secret("ENTER", "12345\n"), secret("INDENT", "        "))
+		require.Equal(t, []string{"ENTER", "INDENT"}, padded.Unmaskable(), "trailing whitespace does not count, because it is often dropped")
+		require.Equal(t, "12345 [ENTER]        ", padded.String("12345 12345\n        "), "the value with its whitespace is masked, but whitespace alone is not")
 		require.Equal(t, `caf\u00e9 \303\251 [X]`, redact.New(secret("X", "é        ")).String(`caf\u00e9 \303\251 é        `), "the forms of a value that is short without whitespace are not masked")
 		r.Update(bundleOf(t, secret("LATER", "abc")))
 		require.Equal(t, []string{"BLANK", "LATER", "PIN"}, r.Unmaskable())
@@ -84,7 +84,7 @@ func TestRedactor_Update(t *testing.T) {
 		})
 	})
 
-	t.Run("uses a value again that returns", func(t *testing.T) {
+	t.Run("treats a returning value as in use", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := redact.NewWithOptions(&redact.Options{KeepFor: time.Hour})
 			r.Update(bundleOf(t, secret("KEY", "value-one")))

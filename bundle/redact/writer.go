@@ -71,9 +71,9 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Flush passes on the held-back bytes unmasked: the beginning of a secret whose
-// rest comes later is not masked. It does not flush the underlying writer. It
-// returns the same errors as Write.
+// Flush passes on the held-back bytes. It masks a complete match, but not the
+// beginning of a secret whose rest comes later. It does not flush the underlying
+// writer. It returns the error of that writer, or [io.ErrShortWrite].
 func (w *Writer) Flush() error {
 	c := w.core()
 	c.mu.Lock()

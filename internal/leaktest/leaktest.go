@@ -25,8 +25,8 @@ func OpenFiles(t *testing.T) int {
 	return len(files)
 }
 
-// Eventually polls done until it returns true. It fails the test with the message
-// what after 20 seconds.
+// Eventually polls done until it returns true. It fails the test after 20 seconds,
+// with what as the message.
 func Eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for begin := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
