@@ -1,6 +1,6 @@
-// Package peers holds programs that run parts of Satchel side by side with
-// what others use for the same. It is a module of its own, so that nobody who
-// imports Satchel downloads the others.
+// Package peers holds programs that run parts of Satchel side by side with other
+// libraries for the same purpose. It is a separate module, so that users of Satchel do
+// not download those.
 //
 //	go run ./keyring      // the table of docs/keyrings.md
 //	go run ./redaction    // the tables of docs/redaction.md

@@ -8,10 +8,10 @@ import (
 	"crypto/sha256"
 )
 
-// Keyring takes no key of AES-GCM, HKDF or HMAC from its caller: it derives each
-// from a data key. So the vectors, which name such keys, go to these functions,
-// which make the same calls of the standard library, and
-// TestKeyringIsMadeOfTheseCalls shows that keyring makes no others.
+// Keyring takes no key for AES-GCM, HKDF or HMAC from its caller: it derives each one
+// from a data key. The vectors, which contain such keys, are therefore passed to these
+// functions, which make the same calls of the standard library; TestKeyring shows that
+// keyring makes no others.
 
 // aead is the cipher of a group of messages.
 func aead(key []byte) (cipher.AEAD, error) {
@@ -27,7 +27,7 @@ func expand(prk []byte, info string, size int) ([]byte, error) {
 	return hkdf.Expand(sha256.New, prk, info, size)
 }
 
-// mac authenticates records and what DataKey.MAC is given.
+// mac authenticates records and the data of DataKey.MAC.
 func mac(key []byte, data ...[]byte) []byte {
 	h := hmac.New(sha256.New, key)
 	for _, d := range data {

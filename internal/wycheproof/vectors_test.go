@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hexBytes is a byte string, in hex in the files.
+// hexBytes is a byte string that the files have in hexadecimal.
 type hexBytes []byte
 
 func (h *hexBytes) UnmarshalText(text []byte) (err error) {
@@ -28,22 +28,22 @@ type group[T any] struct {
 	Tests                    []T
 }
 
-// A verdict is what all vectors say.
+// A verdict is the expected result of a vector.
 type verdict struct {
 	ID      int `json:"tcId"`
 	Comment string
 	Result  string
 }
 
-// valid tells what has to happen. Only two answers are possible for what keyring
-// uses; "acceptable" would need a decision.
+// valid reports whether the operation must succeed. The vectors for keyring's
+// primitives have two verdicts; a third, "acceptable", would need a decision.
 func (v verdict) valid(t *testing.T) bool {
 	t.Helper()
 	require.Contains(t, []string{"valid", "invalid"}, v.Result, "vector %d", v.ID)
 	return v.Result == "valid"
 }
 
-// read returns the groups of a file.
+// read returns the groups in a file.
 func read[T any](t *testing.T, name string) []group[T] {
 	t.Helper()
 	content, err := fs.ReadFile(wycheproof.TestVectors, name)
@@ -66,9 +66,9 @@ type aeadVector struct {
 	Key, IV, AAD, Msg, CT, Tag hexBytes
 }
 
-// Keyring has keys of 256 bits, nonces of 96 and tags of 128; it has no way to
-// ask for others.
-func TestAESGCMVectors(t *testing.T) {
+// Keyring has keys of 256 bits, nonces of 96 and tags of 128; others cannot
+// be requested.
+func TestVectors_AESGCM(t *testing.T) {
 	ran := 0
 	for _, g := range read[aeadVector](t, "aes_gcm_test.json") {
 		if g.KeySize != 256 || g.IVSize != 96 || g.TagSize != 128 {
@@ -101,9 +101,9 @@ type hkdfVector struct {
 	Size                 int
 }
 
-// Keyring leaves out the first half of HKDF, since its keys are random; the
-// vectors need it.
-func TestHKDFVectors(t *testing.T) {
+// Keyring omits the extract step of HKDF, because its keys are random; the vectors
+// need it.
+func TestVectors_HKDF(t *testing.T) {
 	ran := 0
 	for _, g := range read[hkdfVector](t, "hkdf_sha256_test.json") {
 		for _, v := range g.Tests {
@@ -127,8 +127,8 @@ type macVector struct {
 	Key, Msg, Tag hexBytes
 }
 
-// Some vectors cut the tag; keyring compares all of it.
-func TestHMACVectors(t *testing.T) {
+// Some vectors truncate the tag; keyring compares all of it.
+func TestVectors_HMAC(t *testing.T) {
 	ran := 0
 	for _, g := range read[macVector](t, "hmac_sha256_test.json") {
 		for _, v := range g.Tests {

@@ -19,8 +19,8 @@ import (
 // A contender keeps values in memory.
 type contender struct {
 	name string
-	// open returns what reads the value of name. Whatever runs in the
-	// background ends with ctx.
+	// open returns a function that reads the value of name. Background work ends
+	// with ctx.
 	open func(ctx context.Context, values map[string]string, name string) (read, error)
 }
 

@@ -1,11 +1,11 @@
-// Command client measures what it costs to read one secret that a client keeps in
-// memory, beside what others use for settings and secrets, and prints the table
+// Command client measures the cost of reading one secret that a client keeps in
+// memory, compares it with libraries for settings and secrets, and prints the table
 // of docs/refresh.md:
 //
 //	go run ./client
 //
 // Every figure is the median of many short rounds, in processor time. The contenders
-// take turns in each round, so that what else the machine does falls on all of
+// take turns in each round, so that other load on the machine affects all of
 // them.
 package main
 
@@ -63,7 +63,7 @@ func run(ctx context.Context, w io.Writer, rounds int, slice time.Duration, coun
 	return nil
 }
 
-// A result is what one read costs.
+// A result is the cost of one read.
 type result struct{ nanoseconds, allocs float64 }
 
 // measure lets each contender read one of n secrets.
@@ -101,8 +101,8 @@ func measure(ctx context.Context, n, rounds int, slice time.Duration) ([]result,
 	return results, nil
 }
 
-// processorTime is what this process has used. It does not depend on what else
-// the machine does, as the time on the wall would.
+// processorTime returns the processor time that this process has used. Unlike wall
+// time, it does not depend on other load on the machine.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -111,7 +111,7 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// processor returns the model of the machine, where Linux tells it.
+// processor returns the model of the processor, on Linux.
 func processor() string {
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {

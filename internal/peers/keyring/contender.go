@@ -13,24 +13,23 @@ type contender struct {
 	name string
 	// seal seals plaintexts, and returns a function that makes readers.
 	seal func(plaintexts [][]byte, s *service) (newReader func() (reader, error), err error)
-	// asks is how many calls of a key service a reader with nothing cached
-	// makes for n messages; nil where no key service is possible.
+	// asks returns the number of key-service calls that a reader without a cache
+	// makes for n messages. It is nil if the contender has no key service.
 	asks func(n int) int
 }
 
-// A reader opens all messages. It hands each plaintext to got, which may be nil;
-// the bytes are good until got returns. The first time it has nothing cached.
+// A reader opens all messages. It passes each plaintext to got, which may be nil;
+// the bytes are valid until got returns. Its first call has nothing cached.
 type reader func(got func(i int, plaintext []byte)) error
 
-// A service stands for a key service: it counts calls and takes its time over
-// each. The key itself is in memory.
+// A service simulates a key service: it counts calls and delays each one. The key
+// is in memory.
 type service struct {
 	delay time.Duration
 	calls atomic.Int64
 }
 
-// call is what happens before each unwrapping. A service without a delay
-// returns at once.
+// call counts and delays an unwrapping. Without a delay it returns immediately.
 func (s *service) call(ctx context.Context) error {
 	s.calls.Add(1)
 	if s.delay == 0 {
@@ -71,8 +70,8 @@ func plaintexts(n, size int) [][]byte {
 
 func secretName(i int) string { return fmt.Sprintf("SECRET_%02d", i) }
 
-// associatedData returns what a message of Satchel has, made before the clock
-// runs: a header of 54 bytes and the encoded name and version.
+// associatedData returns the associated data of a message of Satchel: a header of
+// 54 bytes and the encoded name and version.
 func associatedData(i int) []byte {
 	aad := make([]byte, 54, 128)
 	aad = append(aad, 0, 2)

@@ -1,16 +1,16 @@
-// Command keyring measures package keyring beside other envelope encryption
-// libraries and beside plain AES-256-GCM, in one run, and prints a table in
+// Command keyring compares package keyring with other envelope encryption
+// libraries and with plain AES-256-GCM in one run, and prints a table in
 // Markdown:
 //
 //	go run ./keyring
 //
 // Every figure is the median of many short rounds. The contenders take turns in
-// each round, so that what else the machine does falls on all of them; only the
-// ratios within one run mean much.
+// each round, so that other load on the machine affects all of them; only the
+// ratios within one run are meaningful.
 //
 // Warm, Tink and go-kms-wrapping unwrap the key of each message with a key in
-// memory, since neither has a cache; with a real key service they would make a
-// call for each. Package localsecrets seals each message under one key, without
+// memory, because neither has a cache; with a real key service they would make one
+// call per message. Package localsecrets seals each message under one key, without
 // envelope and without associated data.
 package main
 
@@ -38,7 +38,7 @@ var workloads = []struct {
 // The workload of the cold column.
 const coldCount, coldSize = 50, 256
 
-// effort is how much is measured.
+// effort is the extent of a measurement.
 type effort struct {
 	rounds int           // how often each contender is measured
 	slice  time.Duration // how long each measurement takes
@@ -92,7 +92,7 @@ func run(w io.Writer, e effort) error {
 	return nil
 }
 
-// A result is what one contender takes for one workload.
+// A result is the time of one contender for one workload.
 type result struct {
 	median time.Duration
 	ratio  float64 // median of the ratios to the first contender, round by round
@@ -145,7 +145,7 @@ func measureWarm(plaintexts [][]byte, e effort) ([]result, error) {
 	return results, nil
 }
 
-// timeOne returns how long read takes, from as many runs as fit into slice.
+// timeOne returns the time of one read, averaged over the runs that fit into slice.
 func timeOne(read reader, slice time.Duration) (time.Duration, error) {
 	const batch = 10 // runs between two looks at the clock
 	begin := time.Now()
@@ -161,8 +161,8 @@ func timeOne(read reader, slice time.Duration) (time.Duration, error) {
 	}
 }
 
-// measureCold returns what a reader with nothing cached takes, and how many calls
-// of the key service it makes.
+// measureCold returns the time of a reader without a cache, and its number of
+// key-service calls.
 func measureCold(c contender, e effort) (string, error) {
 	if c.asks == nil {
 		return "-", nil
@@ -189,7 +189,7 @@ func measureCold(c contender, e effort) (string, error) {
 	return fmt.Sprintf("%s, calls: %d", short(median(times)), s.calls.Load()), nil
 }
 
-// short prints a duration without the digits that mean nothing.
+// short formats a duration with its significant digits.
 func short(d time.Duration) string {
 	switch {
 	case d < time.Microsecond:

@@ -10,8 +10,8 @@ import (
 	"gocloud.dev/secrets/localsecrets"
 )
 
-// readEach returns what makes readers for a library that opens each of n
-// messages on its own and keeps nothing from one to the next.
+// readEach returns a function that makes readers for a library that opens each of n
+// messages separately and keeps no state in between.
 func readEach(n int, open func(i int) ([]byte, error)) func() (reader, error) {
 	return func() (reader, error) {
 		return func(got func(int, []byte)) error {
@@ -68,8 +68,8 @@ func sealTink(plaintexts [][]byte, s *service) (func() (reader, error), error) {
 	}), nil
 }
 
-// sealWrapping does what the wrappers of go-kms-wrapping for cloud services do:
-// an envelope for each message, its key encrypted by the service.
+// sealWrapping works like the wrappers of go-kms-wrapping for cloud services: an
+// envelope for each message, with a key that the service encrypts.
 func sealWrapping(plaintexts [][]byte, s *service) (func() (reader, error), error) {
 	wrapper := wrappingaead.NewWrapper()
 	if err := wrapper.SetAesGcmKeyBytes(rawKey); err != nil {

@@ -5,8 +5,8 @@ import (
 	"crypto/cipher"
 )
 
-// rawName is the limit that the others are compared with: one cipher, built
-// once, no associated data, one buffer.
+// rawName is the baseline of the comparison: one cipher, built once, no associated
+// data, one buffer.
 const rawName = "raw AES-256-GCM"
 
 var rawKey = make([]byte, 32)

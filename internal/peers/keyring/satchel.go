@@ -25,7 +25,7 @@ func (k remoteKEK) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.C
 	return k.KEK.Unwrap(ctx, w, c)
 }
 
-// A sealedBundle is what a vault keeps of one tenant and scope.
+// A sealedBundle is the stored state of one tenant and scope in a vault.
 type sealedBundle struct {
 	kek      keyring.KEK
 	record   keyring.Record
@@ -78,8 +78,8 @@ func (b *sealedBundle) open(group *keyring.Group, buffer []byte, got func(int, [
 	return nil
 }
 
-// sealSatchel is the whole way of a bootstrap: the data key from its record,
-// the group, the messages, and the key released.
+// sealSatchel measures a complete bootstrap: it opens the data key from its record,
+// derives the group, opens the messages, and releases the key.
 func sealSatchel(plaintexts [][]byte, s *service) (func() (reader, error), error) {
 	b, err := newSealedBundle(plaintexts, s)
 	if err != nil {
@@ -104,7 +104,7 @@ func sealSatchel(plaintexts [][]byte, s *service) (func() (reader, error), error
 	}, nil
 }
 
-// sealSatchelGroup is the messages alone.
+// sealSatchelGroup measures the messages alone.
 func sealSatchelGroup(plaintexts [][]byte, s *service) (func() (reader, error), error) {
 	b, err := newSealedBundle(plaintexts, s)
 	if err != nil {

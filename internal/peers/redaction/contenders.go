@@ -13,7 +13,7 @@ import (
 // A contender makes a writer that masks secrets on their way to w.
 type contender struct {
 	name string
-	// about says what it does and does not.
+	// about states its features and limits.
 	about string
 	make  func(w io.Writer, secrets []bundle.Secret) io.Writer
 }

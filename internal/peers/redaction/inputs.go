@@ -18,7 +18,7 @@ const (
 	symbols = alnum + `!@#$%^&*()-_=+[]{};:,.<>/?|~'"\`
 )
 
-// secrets returns n random secrets. The same n gives the same ones.
+// secrets returns n random secrets, the same ones for the same n.
 func secrets(n int, value func(rng *rand.Rand, i int) string) []bundle.Secret {
 	rng := rand.New(rand.NewPCG(uint64(n), 7))
 	list := make([]bundle.Secret, n)
@@ -58,7 +58,7 @@ func draw(rng *rand.Rand, alphabet string, n int) string {
 
 const inputSize = 1 << 20
 
-// ordinary is a log of builds: the files in dir, again and again.
+// ordinary returns a log of builds: the files in dir, repeated.
 func ordinary(dir string) ([]byte, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil || len(names) == 0 {
@@ -75,7 +75,7 @@ func ordinary(dir string) ([]byte, error) {
 	return bytes.Repeat(all, inputSize/len(all)+1)[:inputSize], nil
 }
 
-// others are logs that are less ordinary.
+// others returns less ordinary logs by name.
 func others(log []byte, list []bundle.Secret) map[string][]byte {
 	rng := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, inputSize)

@@ -1,11 +1,11 @@
-// Command redaction measures how fast secrets are masked, beside what others
-// use, and prints the tables of docs/redaction.md:
+// Command redaction measures how fast Satchel and other libraries mask secrets, and
+// prints the tables of docs/redaction.md:
 //
 //	go run ./redaction
 //
-// Satchel masks every form of every value; the others get the plain values
-// only. Speeds count the processor time of the whole process, so that what else
-// the machine does matters little.
+// Satchel masks every form of every value; the others mask only the plain values.
+// Speeds are based on the processor time of the process, so that other load on the
+// machine matters little.
 package main
 
 import (
@@ -91,7 +91,7 @@ func (c contender) try(log []byte, list []bundle.Secret, about time.Duration) (r
 	below := &sink{}
 	memory := held(func() any {
 		w = c.make(below, list)
-		_, _ = w.Write([]byte("x")) // what is lazy is built
+		_, _ = w.Write([]byte("x")) // builds what is lazy
 		return w
 	})
 	r = measure(w, log, about)
@@ -99,7 +99,7 @@ func (c contender) try(log []byte, list []bundle.Secret, about time.Duration) (r
 	return r
 }
 
-// processor returns the model of the machine, where Linux tells it.
+// processor returns the model of the processor, on Linux.
 func processor() string {
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {

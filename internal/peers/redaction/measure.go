@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// writeSize is how much a pipe hands on at a time.
+// writeSize is the size of one write through a pipe, in bytes.
 const writeSize = 4096
 
-// A result is what one contender did.
+// A result is the measurement of one contender.
 type result struct {
-	megabytes float64 // a second of processor time
-	allocs    float64 // for each write
-	memory    float64 // bytes that it keeps
+	megabytes float64 // per second of processor time
+	allocs    float64 // per write
+	memory    float64 // bytes kept
 }
 
-// sink copies what it gets, as a pipe or a file would.
+// sink copies its input, as a pipe or a file would.
 type sink struct{ buf [64 << 10]byte }
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -27,15 +27,15 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// measure lets w have input in writes of writeSize, for about the time given,
-// and takes the best of several rounds.
+// measure writes input to w in writes of writeSize for about the given time, and
+// returns the best of several rounds.
 func measure(w io.Writer, input []byte, about time.Duration) (r result) {
 	round := func() {
 		for at := 0; at < len(input); at += writeSize {
 			_, _ = w.Write(input[at:min(at+writeSize, len(input))])
 		}
 	}
-	round() // buffers grow, and what is lazy is built
+	round() // buffers grow, and lazy parts are built
 	start := time.Now()
 	round()
 	times := max(1, int(about/5/max(1, time.Since(start))))
@@ -50,15 +50,15 @@ func measure(w io.Writer, input []byte, about time.Duration) (r result) {
 		runtime.ReadMemStats(&after)
 		r.megabytes = max(r.megabytes, float64(times*len(input))/1e6/spent.Seconds())
 		allocs := float64(after.Mallocs-before.Mallocs) / float64(times*((len(input)+writeSize-1)/writeSize))
-		if i == 0 || allocs < r.allocs { // the runtime has some of its own
+		if i == 0 || allocs < r.allocs { // the runtime allocates too
 			r.allocs = allocs
 		}
 	}
 	return r
 }
 
-// processorTime is what this process has used, its collector included. It does
-// not depend on what else the machine does, as the time on the wall would.
+// processorTime returns the processor time that this process has used, garbage
+// collection included. Unlike wall time, it does not depend on other load.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -67,7 +67,7 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// held returns how many bytes of memory what f makes keeps.
+// held returns the number of bytes that the result of f keeps in memory.
 func held(f func() any) float64 {
 	live := func() float64 {
 		var m runtime.MemStats
