@@ -110,6 +110,9 @@ type RotateKeysReport struct {
 // far.
 func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateKeysReport, error) {
 	var report RotateKeysReport
+	if _, err := actor(ctx); err != nil { // before a tenant gets a new key
+		return report, fmt.Errorf("rotating data keys: %w", err)
+	}
 	for tenant, err := range v.Tenants(ctx) {
 		if err == nil {
 			err = v.rotateTenant(ctx, tenant, olderThan, &report)

@@ -163,6 +163,17 @@ func TestVault_RotateDataKeys(t *testing.T) {
 		})
 	})
 
+	t.Run("creates no key for an invalid actor", func(t *testing.T) {
+		f := newFixture(t)
+		f.MustPut(t, "acme", "A", "a")
+		report, err := f.RotateDataKeys(vault.WithActor(t.Context(), "a\x00"), 0)
+		require.ErrorIs(t, err, vault.ErrInvalid)
+		require.Zero(t, report)
+		snap, err := f.Storage.Read(t.Context(), store.Query{Scope: "acme"})
+		require.NoError(t, err)
+		require.Len(t, snap.Keys, 1)
+	})
+
 	t.Run("resumes after being killed at any write", func(t *testing.T) {
 		for n := int64(0); ; n++ {
 			done := false
