@@ -43,8 +43,8 @@ func run(ctx context.Context, command ...string) (code int, err error) {
 	return start(ctx, client, command)
 }
 
-// start runs a job with one of the secrets, and nothing else of the runner's. What
-// the job prints of the secret is masked. Signals go to the job.
+// start runs a job with one of the secrets, and no other data of the runner. The
+// secret is masked in the job's output. Signals go to the job.
 func start(ctx context.Context, client *satchel.Client, command []string) (code int, err error) {
 	if len(command) == 0 {
 		return 0, nil
