@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestComments holds that each exported name has a comment of its own: types,
-// functions, methods, constants, variables, fields of structs, methods of interfaces.
+// TestComments checks that each exported name has its own comment: types, functions,
+// methods, constants, variables, struct fields and interface methods.
 func TestComments(t *testing.T) {
 	fset, list := folders(t)
 	for _, f := range list {
@@ -24,7 +24,7 @@ func TestComments(t *testing.T) {
 					}
 				}
 			}
-			require.Empty(t, strings.Join(bare, "\n"), "these exported names have no comment of their own")
+			require.Empty(t, strings.Join(bare, "\n"), "these exported names have no comment")
 		})
 	}
 }

@@ -12,15 +12,15 @@ import (
 )
 
 var (
-	// testName is the name of a test: what it tests, and a topic of that.
+	// testName matches the name of a test: its subject and an optional topic.
 	testName = regexp.MustCompile(`^(Test|Fuzz|Benchmark)([A-Z][A-Za-z0-9]*)(_[A-Za-z0-9]+)?$`)
-	// systems are the ends of a file name that say where it is compiled.
+	// systems matches the end of a file name, with the systems it is compiled for.
 	systems = regexp.MustCompile(`(_(linux|darwin|windows|unix|other|race))*_test\.go$`)
 )
 
-// TestTestNames holds that the name of a test begins with what it tests: a name that
-// the package declares, or the topic that its file is named after. The sentence is the
-// name of a subtest: a topic after the underscore has at most four words.
+// TestTestNames checks that the name of a test begins with its subject: a name that
+// the package declares, or the base name of the test's file. The topic after the
+// underscore has at most four words: sentences are names of subtests.
 func TestTestNames(t *testing.T) {
 	fset, list := folders(t)
 	for _, f := range list {
@@ -51,7 +51,7 @@ func TestTestNames(t *testing.T) {
 					}
 				}
 			}
-			require.Empty(t, strings.Join(lost, "\n"), "these names do not begin with a name of the package or their file's, or have a sentence for a topic")
+			require.Empty(t, strings.Join(lost, "\n"), "these names do not begin with a name that the package declares or with that of their file, or their topic is too long")
 		})
 	}
 }
@@ -84,7 +84,7 @@ func declaredNames(file *ast.File) map[string]bool {
 	return names
 }
 
-// words counts the words of a name in CamelCase: a run of capitals is one.
+// words counts the words of a name in CamelCase; a run of capitals counts as one.
 func words(camel string) (n int) {
 	capital := false
 	for _, r := range camel {

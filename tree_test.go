@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A folder is one of the tree, with its Go files parsed.
+// A folder is a directory of the tree with its files; Go files are parsed.
 type folder struct {
-	path  string // below the root, with slashes; "." is the root
+	path  string // relative to the root, with slashes; "." is the root
 	names []string
 	files map[string]*ast.File // by name
 }
 
-// folders returns the folders of the tree with Go or Markdown files, of the nested
-// modules too, sorted by path.
+// folders returns the folders of the tree that have Go, Markdown or YAML files, those
+// of nested modules included, sorted by path.
 func folders(t *testing.T) (*token.FileSet, []*folder) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -39,7 +39,7 @@ func folders(t *testing.T) (*token.FileSet, []*folder) {
 			return nil
 		}
 		dir, name := filepath.ToSlash(filepath.Dir(path)), entry.Name()
-		if ext := filepath.Ext(name); ext != ".go" && ext != ".md" {
+		if !slices.Contains([]string{".go", ".md", ".yaml", ".yml"}, filepath.Ext(name)) {
 			return nil
 		}
 		if found[dir] == nil {
@@ -51,7 +51,7 @@ func folders(t *testing.T) (*token.FileSet, []*folder) {
 		}
 		return err
 	}))
-	require.Greater(t, len(found), 50, "the walk has missed most of the tree")
+	require.Greater(t, len(found), 50, "the walk missed most of the tree")
 	paths := slices.Sorted(maps.Keys(found))
 	list := make([]*folder, len(paths))
 	for i, path := range paths {

@@ -14,20 +14,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// oldWords are words that this project does not use: plain ones say the same.
+// oldWords matches words that this project does not use.
 var oldWords = regexp.MustCompile(`(?i)\b(mend(s|ed|ing)?|anew|somebody|nobody|whoever|whosoever|that is none|for ever|lest|therein|whereupon|hitherto)\b`)
 
-// oldSubject is a sentence, or a half of one, whose subject is a clause: "What …",
-// "Who …". Questions are exempt.
+// oldSubject matches a sentence, or the part after a semicolon, whose subject is a
+// clause: "What …", "Who …". Questions are exempt.
 var oldSubject = regexp.MustCompile(`^(?i:what|who|whatever|that which)\s`)
 
-// allowedWords are lines, or parts of them, in which an old word or subject is right.
-// Each has to occur: see the test.
+// allowedWords are the exceptions: lines that contain text may use an old word or
+// subject. An exception that matches no line fails the test.
 var allowedWords = []struct{ file, text, why string }{
 	{"words_test.go", "mend(s|ed|ing)?", "the list"},
 }
 
-// TestWords holds the words of Go files and documentation to plain English.
+// TestWords holds the words of Go files, documentation and configuration to plain
+// English.
 func TestWords(t *testing.T) {
 	fset, list := folders(t)
 	used := make([]bool, len(allowedWords))
@@ -51,12 +52,16 @@ func TestWords(t *testing.T) {
 						report(name, i+1, strings.TrimSpace(line))
 					}
 				}
-				if filepath.Ext(name) == ".md" {
+				switch filepath.Ext(name) {
+				case ".go":
+				case ".md":
 					for _, p := range markdownParagraphs(f.text(t, name)) {
 						for _, s := range oldSubjects(p.text) {
 							report(name, p.line, s)
 						}
 					}
+					continue
+				default:
 					continue
 				}
 				for _, group := range f.files[name].Comments {
@@ -77,18 +82,18 @@ func TestWords(t *testing.T) {
 					return true
 				})
 			}
-			require.Empty(t, strings.Join(found, "\n"), "these lines have words or sentences of the old manner; say it plainly, see CONTRIBUTING.md")
+			require.Empty(t, strings.Join(found, "\n"), "these lines use banned words, or sentences whose subject is a clause; see Words in CONTRIBUTING.md")
 		})
 	}
 	t.Run("each exception occurs", func(t *testing.T) {
 		for i, a := range allowedWords {
-			require.True(t, used[i], "nothing in %s has %q: drop the exception", a.file, a.text)
+			require.True(t, used[i], "no line of %s contains %q: remove the exception", a.file, a.text)
 		}
 	})
 }
 
-// oldSubjects returns the sentences of text, and the halves after a semicolon, whose
-// subject is a clause with "what" or "who". Questions are not among them.
+// oldSubjects returns the sentences of text, and the parts after a semicolon, that
+// match oldSubject.
 func oldSubjects(text string) (found []string) {
 	text = strings.Join(strings.Fields(text), " ")
 	for sentence := range strings.SplitAfterSeq(text, ". ") {
@@ -107,8 +112,8 @@ type paragraph struct {
 	text string
 }
 
-// markdownParagraphs returns the paragraphs and list items of a page, without its
-// code blocks, headings and tables.
+// markdownParagraphs returns the paragraphs and list items of a page. It leaves out code
+// blocks, headings and tables.
 func markdownParagraphs(page string) (list []paragraph) {
 	code, open := false, false
 	for i, line := range strings.Split(page, "\n") {
