@@ -11,67 +11,75 @@ import (
 	"github.com/satchelhq/satchel/internal/text"
 )
 
-// ApplyOptions say how a plan is carried out. The zero value of each field
-// means its default.
+// ApplyOptions configures [Plan.Apply]. The zero value of each field means its
+// default.
 type ApplyOptions struct {
-	// Fetch returns what the runner gets from the platform, as the Fetch of
-	// providers.Platform does. A line then goes only if that has its value.
-	// It is called once, after the uploads. Default: the platform's answer to
-	// each upload counts, and the bundle that the plan was made with.
+	// Fetch returns the runner's current bundle from the platform, as
+	// providers.Platform.Fetch does. It is called once, after the uploads. A line is
+	// then removed only if the bundle has its value. Default: Apply relies on the
+	// platform's response to each upload and on Options.Bundle.
 	Fetch func(context.Context) (*bundle.Bundle, error)
-	// Progress is called with each outcome of an upload as it comes, which is
-	// not final: the lines are removed later. Default: nothing.
+	// Progress is called after each upload with its outcome. The outcome is not
+	// final, because the lines are removed later. Default: no call.
 	Progress func(Outcome)
 }
 
-// Status says what became of an entry.
+// Status is the result for an entry.
 type Status string
 
 const (
-	// StatusUploaded is in the platform; the lines are still there.
+	// StatusUploaded: the platform has the value, and the lines are still in the
+	// file.
 	StatusUploaded Status = "uploaded"
-	// StatusMoved is in the platform, and the lines are gone.
+	// StatusMoved: the platform has the value, and the lines were removed.
 	StatusMoved Status = "moved"
-	// StatusByHand is in the platform; somebody has to remove the lines.
+	// StatusByHand: the platform has the value, and the lines must be removed by
+	// hand.
 	StatusByHand Status = "by hand"
-	// StatusKept is in the file as before.
+	// StatusKept: the lines are in the file as before.
 	StatusKept Status = "kept"
 )
 
-// Outcome is what became of an entry.
+// Outcome is the result for an entry.
 type Outcome struct {
-	Name    string `json:"name"`
-	Line    int    `json:"line"`
-	EndLine int    `json:"end_line"`
-	Status  Status `json:"status"`
-	// Detail says why, and what to do. It may be empty.
+	// Name is the name of the secret.
+	Name string `json:"name"`
+	// Line is the first line of the entry, counted from 1, before any removal.
+	Line int `json:"line"`
+	// EndLine is the last line of the entry.
+	EndLine int `json:"end_line"`
+	// Status is the entry's result.
+	Status Status `json:"status"`
+	// Detail gives the reason and the next step. It may be empty, and holds no value.
 	Detail string `json:"detail,omitempty"`
 }
 
-// Result is what became of a file.
+// Result is the result for a file.
 type Result struct {
+	// Path is the path of the plan.
 	Path string `json:"path"`
-	// Outcomes are of the entries that were not to be kept, in the order of
-	// the file.
+	// Outcomes has one element for each entry that was not planned to be kept, in
+	// the order of the file.
 	Outcomes []Outcome `json:"outcomes"`
-	// Backup is the file that has what the file had. It is empty if the file
-	// was left as it was.
+	// Backup is the path of the file with the old content. It is empty if the file
+	// was not changed.
 	Backup string `json:"backup,omitempty"`
 }
 
-// Apply puts the secrets of a plan into the platform, makes sure that they are
-// there, and rewrites the file without their lines; see [Options] for what it
-// overwrites there. opts may be nil.
+// Apply uploads the secrets of a plan to the platform, verifies them there, and
+// rewrites the file without their lines. It overwrites another value on the platform
+// only for the names in Options.Overwrite. opts may be nil.
 //
-// The file is replaced in one step, by one with the same permissions and owner,
-// and its old content is kept beside it in a file that its owner alone may
-// read. Symbolic links stay, and what they lead to is rewritten. A file that has
-// changed since it was read is refused.
+// The file is replaced atomically by one with the same permissions and owner. Its old
+// content is kept beside it in a file that only its owner can read. A symbolic link
+// stays, and its target is rewritten. Apply refuses a file that has changed since it
+// was read, or that has several hard links.
 //
-// After an error the file is as it was, or without what is known to be in the
-// platform; the result says which, and is never nil. Reading, planning and
-// applying again does the rest: an upload that took place is then found to be
-// there with the same value, if a bundle tells so.
+// After an error the file is unchanged, or lacks only lines whose values are verified
+// to be on the platform; the result, which is never nil, has the details. To finish,
+// read, plan and apply again: with a bundle, values that were uploaded are then
+// recognized. Errors wrap those of ctx, of the Uploader, of Fetch and of package os.
+// They hold no value.
 func (p *Plan) Apply(ctx context.Context, to Uploader, opts *ApplyOptions) (*Result, error) {
 	if opts == nil {
 		opts = &ApplyOptions{}
@@ -79,14 +87,14 @@ func (p *Plan) Apply(ctx context.Context, to Uploader, opts *ApplyOptions) (*Res
 	result := &Result{Path: p.Path}
 	switch {
 	case p.file == nil:
-		return result, errors.New("applying a migration: the plan is not one of File.Plan; make it with that")
+		return result, errors.New("applying a migration: the plan was not made by File.Plan; call that")
 	case to == nil:
-		return result, errors.New("applying a migration: there is no Uploader; see To")
+		return result, errors.New("applying a migration: the Uploader is nil; see To")
 	}
 	a := &application{plan: p, to: to, opts: opts, names: map[string]*fate{}}
 	for _, item := range p.Items {
 		if item.Action != ActionKeep && a.names[item.Name] == nil {
-			a.names[item.Name] = &fate{value: item.value, detail: "not tried; run it again"}
+			a.names[item.Name] = &fate{value: item.value, detail: "not tried; run the migration again"}
 		}
 	}
 	err := p.file.check()
@@ -118,16 +126,16 @@ type application struct {
 	names map[string]*fate
 }
 
-// fate is what becomes of a name.
+// fate is the state of a name during Apply.
 type fate struct {
 	value bundle.Value
-	// there says that the platform has the value. If open is set, only what
-	// the runner gets can tell.
+	// there is true if the platform has the value. If open is set, only the runner's
+	// bundle can tell.
 	there, open bool
 	detail      string
 }
 
-// upload stores what is to be stored, until something fails.
+// upload stores the values of the plan, until an upload fails.
 func (a *application) upload(ctx context.Context) error {
 	done := map[string]bool{}
 	for _, item := range a.plan.Items {
@@ -137,14 +145,14 @@ func (a *application) upload(ctx context.Context) error {
 		}
 		done[item.Name] = true
 		if item.Action == ActionRemove {
-			f.there, f.detail = true, "the platform had it"
+			f.there, f.detail = true, "the platform already had it"
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := a.store(ctx, item, f); err != nil {
-			f.detail = "the upload failed; run it again"
+			f.detail = "the upload failed; run the migration again"
 			return err
 		}
 		if a.opts.Progress != nil {
@@ -158,7 +166,7 @@ func (a *application) upload(ctx context.Context) error {
 	return nil
 }
 
-// store puts one value into the platform.
+// store uploads one value.
 func (a *application) store(ctx context.Context, item Item, f *fate) error {
 	var got Stored
 	var exists bool
@@ -181,14 +189,14 @@ func (a *application) store(ctx context.Context, item Item, f *fate) error {
 		return err
 	}
 	if got.Version < 1 || got.Hidden || got.Preview != f.value.Preview() {
-		f.detail = "the platform's answer shows another value; look at it there"
+		f.detail = "the platform's response shows another value; check it there"
 		return nil
 	}
 	f.there, f.detail = true, fmt.Sprintf("version %d", got.Version)
 	return nil
 }
 
-// explainCollision says what is there in place of a value.
+// explainCollision sets the detail of f after a name was found to exist.
 func (a *application) explainCollision(ctx context.Context, item Item, f *fate) error {
 	got, exists, err := a.to.Lookup(ctx, item.Name)
 	if err != nil {
@@ -196,20 +204,20 @@ func (a *application) explainCollision(ctx context.Context, item Item, f *fate) 
 	}
 	switch {
 	case !exists || item.Action == ActionReplace:
-		f.detail = "somebody else wrote it at the same time; run it again"
+		f.detail = "conflicting concurrent write; run the migration again"
 	case got.Hidden:
-		f.detail = "a tombstone hides the name on the platform; delete that first"
+		f.detail = "a tombstone hides the name on the platform; delete the tombstone first"
 	case got.Preview != f.value.Preview():
-		f.detail = "the platform has another value; name it to be overwritten, or remove the line"
+		f.detail = "the platform has another value; choose to overwrite it, or remove the line"
 	default:
-		// The same value or one that looks like it.
+		// The previews are equal, but the values may differ.
 		f.open = true
-		f.detail = "the platform has a value that looks the same; compare with the runner's bundle, or name it to be overwritten"
+		f.detail = "the platform has a value with the same preview; compare with the runner's bundle, or choose to overwrite it"
 	}
 	return nil
 }
 
-// compare makes sure that the runner gets what is there.
+// compare verifies uploaded values in the runner's bundle.
 func (a *application) compare(ctx context.Context) error {
 	pending := false
 	for _, f := range a.names {
@@ -224,7 +232,7 @@ func (a *application) compare(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			f.there, f.detail = false, "not compared with what the runner gets; run it again"
+			f.there, f.detail = false, "not compared with the runner's bundle; run the migration again"
 			continue
 		}
 		there, same, _ := onPlatform(b, Entry{Name: name, Value: f.value})
@@ -232,22 +240,22 @@ func (a *application) compare(ctx context.Context) error {
 		case same:
 			f.there = true
 			if f.open {
-				f.detail = "the platform had it"
+				f.detail = "the platform already had it"
 			}
 		case there:
-			f.there, f.detail = false, "the runner gets another value from the platform; look at the scopes nearer to it"
+			f.there, f.detail = false, "the runner gets another value from the platform; check the scopes nearer to the runner"
 		default:
-			f.there, f.detail = false, "the runner does not get it from the platform; look at the scope of its token"
+			f.there, f.detail = false, "the runner does not get it from the platform; check the scope of the runner's token"
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("fetching what the runner gets: %w", err)
+		return fmt.Errorf("fetching the runner's bundle: %w", err)
 	}
 	return nil
 }
 
-// rewrite removes the lines of what is there, and says in result what became of
-// every name.
+// rewrite removes the lines of values on the platform, and records the outcome of
+// each entry in result.
 func (a *application) rewrite(result *Result) error {
 	var cut []int
 	for i, item := range a.plan.Items {
@@ -255,7 +263,7 @@ func (a *application) rewrite(result *Result) error {
 			cut = append(cut, i)
 		}
 	}
-	// Less may go than was planned, and then not all of it fits.
+	// If fewer lines are removed than planned, some may no longer be removable.
 	misfits := a.plan.file.misfits(cut)
 	cut = slices.DeleteFunc(cut, func(i int) bool { return slices.Contains(misfits, i) })
 	for i, item := range a.plan.Items {
@@ -281,20 +289,21 @@ func (a *application) rewrite(result *Result) error {
 	if err != nil {
 		for i, out := range result.Outcomes {
 			if out.Status == StatusMoved {
-				result.Outcomes[i].Status, result.Outcomes[i].Detail = StatusUploaded, "the file was not rewritten; run it again"
+				result.Outcomes[i].Status, result.Outcomes[i].Detail = StatusUploaded, "the file was not rewritten; run the migration again"
 			}
 		}
 	}
 	return err
 }
 
-// Remaining reports whether an entry that was to go is still in the file.
+// Remaining reports whether lines that were planned to be removed are still in the
+// file.
 func (r *Result) Remaining() bool {
 	return slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return o.Status != StatusMoved })
 }
 
-// String returns the result for people: a line for each entry, in columns, and
-// where the backup is. It holds no values.
+// String returns a table with a line for each entry, and the path of the backup. It
+// holds no values.
 func (r *Result) String() string {
 	if len(r.Outcomes) == 0 {
 		return r.Path + ": nothing to do"
@@ -307,9 +316,9 @@ func (r *Result) String() string {
 		}
 		rows = append(rows, []string{lineRange(o.Line, o.EndLine), o.Name, string(o.Status), o.Detail})
 	}
-	out := text.Columns(rows) + fmt.Sprintf("%s: %d of %d gone from the file", r.Path, moved, len(r.Outcomes))
+	out := text.Columns(rows) + fmt.Sprintf("%s: %d of %d removed from the file", r.Path, moved, len(r.Outcomes))
 	if r.Backup != "" {
-		out += fmt.Sprintf("\nWhat it held is in %s. Delete that when the runner works without.", r.Backup)
+		out += fmt.Sprintf("\nThe old content is in %s. Delete it when the runner works without it.", r.Backup)
 	}
 	return out
 }

@@ -34,19 +34,19 @@ func TestPlan_Apply(t *testing.T) {
 		})
 		require.Equal(t, []string{"ANTHROPIC_API_KEY uploaded", "GITHUB_TOKEN uploaded", "DEPLOY_KEY uploaded"}, told)
 		require.False(t, result.Remaining())
-		require.Equal(t, sample, read(t, result.Backup), "the backup has all that the file had")
+		require.Equal(t, sample, read(t, result.Backup), "the backup has the old content")
 		info, err := os.Stat(result.Backup)
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 		requireAlone(t, path, result.Backup)
-		require.Contains(t, result.String(), ": 3 of 3 gone from the file\nWhat it held is in "+result.Backup)
+		require.Contains(t, result.String(), ": 3 of 3 removed from the file\nThe old content is in "+result.Backup)
 		require.NotContains(t, result.String(), "hunter2")
 
 		again := plan(t, path, nil)
 		require.True(t, again.Empty())
 		result, err = again.Apply(t.Context(), p.to(), nil)
 		require.NoError(t, err)
-		require.Empty(t, result.Backup, "nothing to do makes no backup")
+		require.Empty(t, result.Backup, "without changes there is no backup")
 		require.Contains(t, result.String(), "nothing to do")
 	})
 
@@ -62,7 +62,7 @@ func TestPlan_Apply(t *testing.T) {
 		require.Equal(t, "port: 80\nsecrets:\n  # ours\nother: [1]\n", read(t, path))
 		p.requireHas(t, map[string]string{"API_KEY": "hunter2-a", "DEPLOY_KEY": "hunter2-b\nhunter2-c\n"})
 		_, err = migrate.ReadSection(path, "secrets")
-		require.NoError(t, err, "an empty section is none that is wrong")
+		require.NoError(t, err, "an empty section is valid")
 	})
 
 	t.Run("reports the lines to remove by hand", func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestPlan_Apply(t *testing.T) {
 		require.Empty(t, result.Backup)
 		require.True(t, result.Remaining())
 		require.Equal(t, migrate.StatusByHand, result.Outcomes[1].Status)
-		require.Equal(t, "remove line 2 of "+path+" by hand: it stands between braces", result.Outcomes[1].Detail)
+		require.Equal(t, "remove line 2 of "+path+" by hand: it is between braces", result.Outcomes[1].Detail)
 		p.requireHas(t, map[string]string{"API_KEY": "hunter2-a", "DEPLOY_KEY": "hunter2-b"})
 	})
 
@@ -95,20 +95,20 @@ func TestPlan_Apply(t *testing.T) {
 			"A_KEY": "kept", "B_KEY": "moved", "SAME_KEY": "kept", "HIDDEN_KEY": "kept", "NEW_KEY": "moved",
 		}, statuses(result))
 		require.Equal(t, "A_KEY=hunter2-a-0123456789\nSAME_KEY=hunter2-same-0123456789\nHIDDEN_KEY=hunter2-h\n", read(t, path))
-		require.Contains(t, result.String(), "the platform has another value; name it to be overwritten, or remove the line")
-		require.Contains(t, result.String(), "the platform has a value that looks the same; compare with the runner's bundle")
+		require.Contains(t, result.String(), "the platform has another value; choose to overwrite it, or remove the line")
+		require.Contains(t, result.String(), "the platform has a value with the same preview; compare with the runner's bundle")
 		require.Contains(t, result.String(), "a tombstone hides the name on the platform")
 		p.requireHas(t, map[string]string{
 			"A_KEY": "theirs-a-0123456789", "B_KEY": "hunter2-b-0123456789", "SAME_KEY": "hunter2-same-0123456789", "NEW_KEY": "hunter2-n",
 		})
 
-		// The runner's bundle tells what looks the same from what is.
+		// The runner's bundle distinguishes equal previews from equal values.
 		result, err = plan(t, path, nil).Apply(t.Context(), p.to(), &migrate.ApplyOptions{Fetch: p.fetch})
 		require.NoError(t, err)
 		require.Equal(t, map[string]migrate.Status{"A_KEY": "kept", "SAME_KEY": "moved", "HIDDEN_KEY": "kept"}, statuses(result))
 		require.Equal(t, "A_KEY=hunter2-a-0123456789\nHIDDEN_KEY=hunter2-h\n", read(t, path))
 
-		// A tombstone is overwritten by name too.
+		// A tombstone can be overwritten too.
 		_, err = plan(t, path, &migrate.Options{Overwrite: []string{"HIDDEN_KEY", "A_KEY"}}).Apply(t.Context(), p.to(), &migrate.ApplyOptions{Fetch: p.fetch})
 		require.NoError(t, err)
 		require.Empty(t, read(t, path))
@@ -120,7 +120,7 @@ func TestPlan_Apply(t *testing.T) {
 			result, err := plan(t, path, nil).Apply(t.Context(), answering{got}, nil)
 			require.NoError(t, err)
 			require.Equal(t, migrate.StatusKept, result.Outcomes[0].Status)
-			require.Contains(t, result.Outcomes[0].Detail, "the platform's answer shows another value")
+			require.Contains(t, result.Outcomes[0].Detail, "the platform's response shows another value")
 		}
 		require.Equal(t, "API_KEY=hunter2-of-a-service\n", read(t, path))
 		requireAlone(t, path)
@@ -158,9 +158,9 @@ func TestPlan_Apply(t *testing.T) {
 		require.Equal(t, map[string]migrate.Status{"A_KEY": "kept", "B_KEY": "kept"}, statuses(result))
 
 		_, err = (&migrate.Plan{}).Apply(t.Context(), p.to(), nil)
-		require.ErrorContains(t, err, "the plan is not one of File.Plan")
+		require.ErrorContains(t, err, "the plan was not made by File.Plan")
 		_, err = plan(t, path, nil).Apply(t.Context(), nil, nil)
-		require.ErrorContains(t, err, "there is no Uploader")
+		require.ErrorContains(t, err, "the Uploader is nil")
 	})
 }
 
@@ -173,15 +173,15 @@ func TestApplyOptions_Fetch(t *testing.T) {
 		result, err := plan(t, path, nil).Apply(t.Context(), migrate.To(p.client, "acme"), &migrate.ApplyOptions{Fetch: p.fetch})
 		require.NoError(t, err)
 		require.Equal(t, map[string]migrate.Status{"NEAR_KEY": "kept", "FAR_KEY": "moved"}, statuses(result))
-		require.Contains(t, result.String(), "the runner gets another value from the platform; look at the scopes nearer to it")
+		require.Contains(t, result.String(), "the runner gets another value from the platform; check the scopes nearer to the runner")
 
 		path = write(t, ".env", "API_KEY=hunter2-a\n")
 		result, err = plan(t, path, nil).Apply(t.Context(), migrate.To(p.client, "acme/api"), &migrate.ApplyOptions{Fetch: p.fetch})
 		require.NoError(t, err)
-		require.Contains(t, result.String(), "the runner does not get it from the platform; look at the scope of its token")
+		require.Contains(t, result.String(), "the runner does not get it from the platform; check the scope of the runner's token")
 		require.Equal(t, "API_KEY=hunter2-a\n", read(t, path))
 
-		// What a bundle told when the plan was made may be over.
+		// The platform may have changed since the plan was made.
 		p.Put(t, "acme/web", "OLD_KEY", "hunter2-old")
 		path = write(t, ".env", "OLD_KEY=hunter2-old\n")
 		b, err := p.fetch(t.Context())
@@ -213,14 +213,14 @@ func TestApplyOptions_Fetch(t *testing.T) {
 			Fetch: func(context.Context) (*bundle.Bundle, error) { return nil, errBroken },
 		})
 		require.ErrorIs(t, err, errBroken)
-		require.ErrorContains(t, err, "migrating "+path+": fetching what the runner gets: ")
+		require.ErrorContains(t, err, "migrating "+path+": fetching the runner's bundle: ")
 		require.Equal(t, "A_KEY=hunter2-a\n", read(t, path))
-		require.Contains(t, result.String(), "not compared with what the runner gets; run it again")
+		require.Contains(t, result.String(), "not compared with the runner's bundle; run the migration again")
 		requireAlone(t, path)
 	})
 }
 
-// answering is an Uploader that always says the same.
+// answering is an Uploader with a fixed response.
 type answering struct{ stored migrate.Stored }
 
 func (a answering) Create(context.Context, string, bundle.Value) (migrate.Stored, error) {
@@ -244,12 +244,12 @@ func TestPlan_ApplyAgain(t *testing.T) {
 			reaches, with bool
 			want          string
 		}{
-			"the first upload":                        {0, false, false, src},
-			"the first upload's answer":               {0, true, false, src},
-			"the second upload":                       {1, false, false, "# b\nB_KEY=hunter2-b\nC_KEY=hunter2-c\n"},
-			"the second upload's answer":              {1, true, false, "# b\nB_KEY=hunter2-b\nC_KEY=hunter2-c\n"},
-			"the second upload's answer, with bundle": {1, true, true, "# b\nB_KEY=hunter2-b\nC_KEY=hunter2-c\n"},
-			"the last upload's answer":                {2, true, true, "# b\nC_KEY=hunter2-c\n"},
+			"the first upload":                          {0, false, false, src},
+			"the first upload's response":               {0, true, false, src},
+			"the second upload":                         {1, false, false, "# b\nB_KEY=hunter2-b\nC_KEY=hunter2-c\n"},
+			"the second upload's response":              {1, true, false, "# b\nB_KEY=hunter2-b\nC_KEY=hunter2-c\n"},
+			"the second upload's response, with bundle": {1, true, true, "# b\nB_KEY=hunter2-b\nC_KEY=hunter2-c\n"},
+			"the last upload's response":                {2, true, true, "# b\nC_KEY=hunter2-c\n"},
 		} {
 			t.Run(about, func(t *testing.T) {
 				p := newPlatform(t)
@@ -261,7 +261,7 @@ func TestPlan_ApplyAgain(t *testing.T) {
 				result, err := plan(t, path, nil).Apply(t.Context(), &breaking{Uploader: p.to(), after: row.after, reaches: row.reaches}, opts)
 				require.ErrorIs(t, err, errBroken)
 				require.NotContains(t, err.Error()+result.String(), "hunter2")
-				require.Equal(t, row.want, read(t, path), "only what is verified is gone")
+				require.Equal(t, row.want, read(t, path), "only verified lines are removed")
 				require.True(t, result.Remaining())
 
 				b, err := p.fetch(t.Context())
@@ -307,15 +307,15 @@ func TestPlan_ApplyFile(t *testing.T) {
 		old := plan(t, path, nil)
 		require.NoError(t, os.WriteFile(path, []byte("A_KEY=hunter2-b\n"), 0o600))
 		result, err := old.Apply(t.Context(), p.to(), nil)
-		require.ErrorContains(t, err, "the file has changed since it was read; run it again")
-		require.Equal(t, "not tried: the file has changed since it was read; run it again", result.Outcomes[0].Detail)
+		require.ErrorContains(t, err, "the file has changed since it was read; run the migration again")
+		require.Equal(t, "not tried: the file has changed since it was read; run the migration again", result.Outcomes[0].Detail)
 		require.Zero(t, p.writes.Load(), "nothing was uploaded")
 
 		old = plan(t, path, nil)
 		result, err = old.Apply(t.Context(), p.to(), &migrate.ApplyOptions{
 			Progress: func(migrate.Outcome) { require.NoError(t, os.WriteFile(path, []byte("A_KEY=hunter2-c\n"), 0o600)) },
 		})
-		require.ErrorContains(t, err, "the file has changed since it was read; run it again")
+		require.ErrorContains(t, err, "the file has changed since it was read; run the migration again")
 		require.Equal(t, "A_KEY=hunter2-c\n", read(t, path), "an edit during the uploads is not lost")
 		require.Equal(t, migrate.StatusUploaded, result.Outcomes[0].Status)
 		require.Empty(t, result.Backup)
@@ -330,10 +330,10 @@ func TestPlan_ApplyFile(t *testing.T) {
 		require.NoError(t, os.Symlink(target, link))
 		result, err := plan(t, link, nil).Apply(t.Context(), p.to(), nil)
 		require.NoError(t, err)
-		require.Equal(t, "PORT=1\n", read(t, target), "what the link leads to is rewritten")
+		require.Equal(t, "PORT=1\n", read(t, target), "the target of the link is rewritten")
 		info, err := os.Lstat(link)
 		require.NoError(t, err)
-		require.NotZero(t, info.Mode()&os.ModeSymlink, "the link stays one")
+		require.NotZero(t, info.Mode()&os.ModeSymlink, "the link stays a link")
 		requireAlone(t, link)
 		info, err = os.Stat(target)
 		require.NoError(t, err)
@@ -346,10 +346,10 @@ func TestPlan_ApplyFile(t *testing.T) {
 		path := write(t, ".env", "A_KEY=hunter2-a\n")
 		require.NoError(t, os.Link(path, path+".link"))
 		result, err := plan(t, path, nil).Apply(t.Context(), p.to(), nil)
-		const why = "has 2 hard links, of which the others would keep the secrets; remove those first"
+		const why = "has 2 hard links, and the others would keep the secrets; remove the others first"
 		require.ErrorContains(t, err, why)
 		require.Equal(t, migrate.StatusKept, result.Outcomes[0].Status)
-		require.Equal(t, "not tried: "+path+" "+why, result.Outcomes[0].Detail, "the table says what the error says")
+		require.Equal(t, "not tried: "+path+" "+why, result.Outcomes[0].Detail, "the table has the reason")
 		require.Zero(t, p.writes.Load())
 	})
 

@@ -11,34 +11,35 @@ import (
 	"github.com/satchelhq/satchel/internal/envnames"
 )
 
-// Class says what an entry is.
+// Class is the kind of an entry.
 type Class string
 
 const (
-	// ClassSecret is a secret, and whatever is not clearly something else.
+	// ClassSecret is a secret, or an entry that is not clearly something else.
 	ClassSecret Class = "secret"
 	// ClassSetting is a setting such as PORT=8080.
 	ClassSetting Class = "setting"
-	// ClassPlaceholder is what stands for a value that somebody is to fill in,
-	// or nothing.
+	// ClassPlaceholder is an empty value, or one that is still to be filled in.
 	ClassPlaceholder Class = "placeholder"
-	// ClassDuplicate is an entry whose name the file has again.
+	// ClassDuplicate is an entry whose name occurs several times in the file.
 	ClassDuplicate Class = "duplicate"
-	// ClassShort is a secret that is too short to be masked in output.
+	// ClassShort is a secret that is too short to be masked in the output of jobs.
 	ClassShort Class = "short"
-	// ClassRunner is one of the runner's own lines.
+	// ClassRunner is a setting of the runner itself, with a name in SATCHEL_.
 	ClassRunner Class = "runner"
-	// ClassName is an entry whose name no secret can or should have.
+	// ClassName is an entry whose name is invalid or dangerous for a secret.
 	ClassName Class = "name"
-	// ClassUnusable is an entry whose value no secret can have.
+	// ClassUnusable is an entry whose value is invalid for a secret.
 	ClassUnusable Class = "unusable"
-	// ClassSame is what the runner has from the platform already.
+	// ClassSame is an entry that the runner gets from the platform, with the same
+	// value.
 	ClassSame Class = "same"
-	// ClassOther is what the runner has from the platform with another value.
+	// ClassOther is an entry that the runner gets from the platform, with another
+	// value.
 	ClassOther Class = "other"
 )
 
-// finding is what an entry is by itself, and why.
+// finding is the class of an entry by itself, and the reason.
 type finding struct {
 	class  Class
 	reason string
@@ -47,19 +48,18 @@ type finding struct {
 const (
 	// reserved begins the names of the runner's own lines.
 	reserved = "SATCHEL_"
-	// minMasked is the length below which package redact masks nothing, in
+	// minMasked is the length of the shortest value that package redact masks, in
 	// bytes.
 	minMasked = 6
 )
 
-// fixed says of an entry what no one can change by naming it, if there is
-// anything.
+// fixed returns a finding that options cannot override, if there is one.
 func fixed(e Entry) (finding, bool) {
 	switch {
 	case e.Fault != "" && e.Name == "":
 		return finding{ClassName, e.Fault}, true
 	case strings.HasPrefix(e.Name, reserved):
-		return finding{ClassRunner, "the runner's own line: it stays here"}, true
+		return finding{ClassRunner, "a setting of the runner; it stays here"}, true
 	case e.Fault != "":
 		return finding{ClassUnusable, e.Fault}, true
 	}
@@ -72,15 +72,15 @@ func fixed(e Entry) (finding, bool) {
 	return finding{}, false
 }
 
-// classify says what an entry is that is not fixed. What could be a secret is
-// one: the other classes have to be certain.
+// classify classifies an entry that is not fixed. An entry that could be a secret
+// counts as one; the other classes must be certain.
 func classify(e Entry) finding {
 	value := e.Value.Reveal()
 	if why := placeholder(value); why != "" {
 		return finding{ClassPlaceholder, why}
 	}
 	if envnames.Risky(e.Name) {
-		return finding{ClassName, "jobs refuse a secret of this name: it decides what programs do"}
+		return finding{ClassName, "jobs refuse a secret of this name, because it controls other programs"}
 	}
 	if form := knownForm(value); form != "" {
 		return finding{ClassSecret, "has the form of " + form}
@@ -93,29 +93,29 @@ func classify(e Entry) finding {
 	}
 	switch {
 	case len(strings.TrimSpace(value)) < minMasked:
-		return finding{ClassShort, fmt.Sprintf("under %d bytes: it could not be masked in the output of jobs; choose a longer one", minMasked)}
+		return finding{ClassShort, fmt.Sprintf("under %d bytes, so it cannot be masked in the output of jobs; choose a longer one", minMasked)}
 	case telling:
-		return finding{ClassSecret, "its name says so"}
+		return finding{ClassSecret, "its name suggests a secret"}
 	case random(value):
 		return finding{ClassSecret, "it looks random"}
 	}
-	return finding{ClassSecret, "nothing says that it is only a setting"}
+	return finding{ClassSecret, "not clearly a setting"}
 }
 
-// secretWords are what tells a secret's name, wherever they are in it;
-// secretEnds, at the end of one of its words.
+// secretWords match anywhere in the name of a secret; secretEnds match at the end of
+// one of its words.
 var (
 	secretWords = regexp.MustCompile(`SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|PRIVATE|WEBHOOK|COOKIE|SIGNATURE|MNEMONIC|BEARER|LICEN[CS]E`)
 	secretEnds  = regexp.MustCompile(`(KEYS?|PASS|PWD|PAT|AUTH|PIN|CODE|OTP|TOTP|JWT|DSN|SALT|SEED|CERT|PEM|SAS|HMAC|SESSION)(_|[0-9]*$)`)
 )
 
-// secretName reports whether a name speaks of a secret.
+// secretName reports whether a name suggests a secret.
 func secretName(name string) bool {
 	name = strings.ToUpper(name)
 	return secretWords.MatchString(name) || secretEnds.MatchString(name)
 }
 
-// settingWords are values that only a setting has.
+// settingWords are values that only settings have.
 var settingWords = regexp.MustCompile(`^(?i:true|false|yes|no|on|off|enabled?|disabled?|trace|debug|info|notice|warn|warning|error|fatal|silent|quiet|verbose|` +
 	`dev|development|prod|production|stage|staging|test|testing|ci|local|localhost|json|text|utf-?8|utc|gmt|auto|always|never)$`)
 
@@ -123,22 +123,22 @@ var (
 	smallNumber = regexp.MustCompile(`^-?[0-9]{1,6}(\.[0-9]{1,3})?$`)
 	amount      = regexp.MustCompile(`^[0-9]{1,6}(?i:ns|us|ms|s|m|h|d|b|k|kb|kib|m|mb|mib|g|gb|gib|%)$`)
 	version     = regexp.MustCompile(`^v?[0-9]{1,4}(\.[0-9]{1,5}){1,3}$`)
-	// host is a name or an address, with a port or without.
+	// host is a name or an address, with an optional port.
 	host = regexp.MustCompile(`^(\[[0-9A-Fa-f:]{2,39}\]|[A-Za-z0-9][A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?$`)
 	path = regexp.MustCompile(`^(~|\.{1,2})?/[A-Za-z0-9._/-]*$`)
-	// settingName is what the names of settings end in, or are.
+	// settingName matches the last word of a setting's name.
 	settingName = regexp.MustCompile(`(^|_)(?i:PORT|HOST|HOSTNAME|ADDR|ADDRESS|LEVEL|ENV|ENVIRONMENT|MODE|REGION|ZONE|TZ|LANG|LOCALE|TIMEOUT|INTERVAL|DIR|DIRECTORY|PATH|FILE|FORMAT|` +
 		`ENABLED|DISABLED|DEBUG|VERBOSE|COUNT|LIMIT|SIZE|WORKERS|CONCURRENCY|VERSION|MODEL|BRANCH|DRIVER|DIALECT|ENGINE|TIMEZONE|NAMESPACE|ORG|DOMAIN)$`)
 	plainWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,31}$`)
 )
 
-// setting returns why an entry is certainly no secret, or nothing. Its name
-// does not speak of one.
+// setting returns the reason why an entry is certainly not a secret, or "". Its name
+// does not suggest a secret.
 func setting(name, value string) string {
 	named := settingName.MatchString(name)
 	switch {
 	case settingWords.MatchString(value):
-		return "a word that only settings have"
+		return "a typical value of a setting"
 	case smallNumber.MatchString(value) || amount.MatchString(value) || version.MatchString(value):
 		return "a number"
 	case random(value):
@@ -148,16 +148,15 @@ func setting(name, value string) string {
 			return "a URL without credentials"
 		}
 	case path.MatchString(value) && plainSegments(value):
-		return "a path of files"
+		return "a file path"
 	case named && (plainWord.MatchString(value) || host.MatchString(value)) && plainSegments(value):
-		return "its name and its value are a setting's"
+		return "its name and value suggest a setting"
 	}
 	return ""
 }
 
-// plainURL reports whether a URL has nowhere to hold a secret: no user, no
-// query, no fragment and no long or mixed segment, as addresses of webhooks
-// have them.
+// plainURL reports whether a URL has no part that could be a secret: no user, query
+// or fragment, and no long or mixed segment as in URLs of webhooks.
 func plainURL(value string) bool {
 	u, err := url.Parse(value)
 	return err == nil && u.Opaque == "" && u.Host != "" && u.User == nil && u.RawQuery == "" && !u.ForceQuery && !strings.Contains(value, "#") &&
@@ -165,9 +164,9 @@ func plainURL(value string) bool {
 		plainSegments(u.Host) && plainSegments(u.Path)
 }
 
-// plainSegments reports whether none of the words between slashes, dots, colons
-// and hyphens could be an identifier that somebody has to keep: none is long, or
-// changes often between small letters, capitals and digits.
+// plainSegments reports whether no word between slashes, dots, colons and hyphens
+// could be a secret identifier: none is long, or changes often between lower-case
+// letters, upper-case letters and digits.
 func plainSegments(s string) bool {
 	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune("/.:-_~[]", r) }) {
 		if len(word) > 20 || turns(word) > 2 {
@@ -177,8 +176,8 @@ func plainSegments(s string) bool {
 	return true
 }
 
-// turns counts where a word goes over from one kind of character to another,
-// other than from its initial capital.
+// turns counts the changes between kinds of characters in a word, except after an
+// initial capital.
 func turns(word string) int {
 	kind := func(c byte) int {
 		switch {

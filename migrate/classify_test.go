@@ -10,8 +10,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// pieces of values that look generated, put together so that scanners of
-// repositories leave this file alone.
+// Parts of values that look generated, concatenated so that secret scanners ignore
+// this file.
 const (
 	hex40  = "0f1e2d3c4b5a69788796a5b4c3d2e1f001234567"
 	mixed  = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9v"
@@ -24,7 +24,7 @@ func TestClassify(t *testing.T) {
 			name, value string
 			want        Class
 		}{
-			// Known forms are secrets, whatever the name.
+			// Known forms are secrets under any name.
 			{"A", "sk-" + mixed, ClassSecret},
 			{"A", "sk-ant-api03-" + mixed, ClassSecret},
 			{"PORT", "sk_" + "live_" + mixed, ClassSecret},
@@ -43,7 +43,7 @@ func TestClassify(t *testing.T) {
 			{"LOG_LEVEL", "Bearer abcdef", ClassSecret},
 			{"A", `{"type":"service_account","private_key":"x"}`, ClassSecret},
 
-			// So is what a name says, and what nothing says.
+			// So are names that suggest a secret, and unclear entries.
 			{"DB_PASSWORD", "production", ClassSecret},
 			{"DB_PASSWORD", "localhost", ClassSecret},
 			{"apiKey", "letmein", ClassSecret},
@@ -68,7 +68,7 @@ func TestClassify(t *testing.T) {
 			{"A_PASSWORD", "my-secret-password", ClassSecret},
 			{"A_PASSWORD", "example1", ClassSecret},
 
-			// Settings have to be certain.
+			// Settings must be certain.
 			{"PORT", "8080", ClassSetting},
 			{"SOMETHING", "8080", ClassSetting},
 			{"DEBUG", "true", ClassSetting},
@@ -89,7 +89,7 @@ func TestClassify(t *testing.T) {
 			{"CONFIG_FILE", "/etc/app/config.yaml", ClassSetting},
 			{"TZ", "Europe", ClassSetting},
 
-			// Placeholders ask to be replaced.
+			// Placeholders must be replaced.
 			{"API_KEY", "", ClassPlaceholder},
 			{"API_KEY", "  ", ClassPlaceholder},
 			{"API_KEY", "changeme", ClassPlaceholder},

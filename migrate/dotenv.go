@@ -2,7 +2,7 @@ package migrate
 
 import "github.com/satchelhq/satchel/bundle/dotenv"
 
-// parseDotenv returns the entries of a .env file. Each has its lines to itself.
+// parseDotenv returns the entries of a .env file. They share no lines.
 func parseDotenv(path, content string) ([]Entry, error) {
 	read, err := dotenv.ParseRepeats(path, []byte(content))
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/migrate"
 )
 
-// The dry run of a migration says what each line of a file is.
+// The dry run of a migration classifies each line of a file.
 func Example() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -34,8 +34,8 @@ func Example() {
 	// Output:
 	// LINE  NAME         CLASS        ACTION  PREVIEW  WHY
 	// 1     PORT         setting      keep    ****     a number
-	// 2     DB_PASSWORD  secret       move    ****     its name says so
+	// 2     DB_PASSWORD  secret       move    ****     its name suggests a secret
 	// 3     API_KEY      placeholder  keep    ****     a note in brackets
 	// .env: 1 to move, 2 to keep
-	// It is not known what the platform has: nothing was compared.
+	// Not compared with the platform: the runner's bundle is not known.
 }

@@ -11,16 +11,17 @@ import (
 	"github.com/satchelhq/satchel/internal/regularfile"
 )
 
-// maxSize is the size of the longest file that is read, in bytes.
+// maxSize is the limit of a file, in bytes.
 const maxSize = 1 << 20
 
-// File is a local file of secrets, as it was when it was read.
+// File is the content of a local file of secrets when it was read. It is safe for
+// concurrent use if its fields do not change.
 type File struct {
-	// Path is the one that it was read from.
+	// Path is the path that it was read from.
 	Path string
-	// Section is the key of a YAML file under which the entries are.
+	// Section is the top-level key of the entries in a YAML file, or empty.
 	Section string
-	// Entries are in the order of the file.
+	// Entries are the entries in the order of the file.
 	Entries []Entry
 
 	content bundle.Value // all of the file
@@ -31,33 +32,36 @@ type File struct {
 
 // Entry is a name and a value in a file.
 type Entry struct {
-	// Name is empty if what stands there cannot be the name of a secret. It is
-	// not shown then, since it may be a part of a value.
-	Name  string
+	// Name is the name of the secret. It is empty if the name in the file is invalid;
+	// that may be part of a value, so it is not kept.
+	Name string
+	// Value is the value. It is the zero Value if Fault is not empty.
 	Value bundle.Value
-	// Line is where the entry starts and EndLine where it ends, counted from
-	// 1.
+	// Line and EndLine are the first and the last line, counted from 1.
 	Line, EndLine int
-	// Fault says why the entry is no plain value. It is empty if it is one.
+	// Fault is the reason why the entry has no usable value. It is empty if it has
+	// one.
 	Fault string
-	// ByHand says why its lines cannot be cut out. It is empty if they can.
+	// ByHand is the reason why the lines of the entry cannot be removed
+	// automatically. It is empty if they can.
 	ByHand string
 }
 
-// Read reads a .env file or, if the name ends in .yaml or .yml, a YAML file, a
-// mebibyte at most. They are read as providers.Dotenv and yamlfile.File do,
-// except that one entry which those would refuse the file for is an entry with
-// a fault where that is possible. Errors name the line and hold no value.
+// Read reads a .env file or, if the name ends in .yaml or .yml, a YAML file. The limit
+// is 1 MiB. The syntax is that of providers.Dotenv and yamlfile.File, but where those
+// refuse the file because of one entry, Read returns the entry with a Fault if it can.
+// Errors name the line and hold no value; they wrap those of package os.
 func Read(path string) (*File, error) { return ReadSection(path, "") }
 
-// ReadSection is Read for the entries under a key at the top of a YAML file.
+// ReadSection is [Read] for the entries under a top-level key of a YAML file. It is an
+// error if the key does not exist. An empty section is the top level.
 func ReadSection(path, section string) (*File, error) {
 	f := &File{Path: path, Section: section, cut: cutDotenv}
 	switch ext := strings.ToLower(filepath.Ext(path)); {
 	case ext == ".yaml" || ext == ".yml":
 		f.parse, f.cut = func(content string) ([]Entry, error) { return parseYAML(path, section, content) }, cutYAML
 	case section != "":
-		return nil, fmt.Errorf("reading section %q of %s: only YAML files have sections, and their names end in .yaml or .yml", section, path)
+		return nil, fmt.Errorf("reading section %q of %s: only YAML files have sections; use a name that ends in .yaml or .yml", section, path)
 	default:
 		f.parse = func(content string) ([]Entry, error) { return parseDotenv(path, content) }
 	}
@@ -79,7 +83,7 @@ func readFile(path string) (string, error) {
 }
 
 // without returns the content of the file without the lines of the entries with
-// these indices. It makes sure that what is left is read as before.
+// these indices. It verifies that the other entries are read as before.
 func (f *File) without(cut []int) (string, error) {
 	var gone []Entry
 	for _, i := range cut {
@@ -94,13 +98,13 @@ func (f *File) without(cut []int) (string, error) {
 	}
 	left, err := f.parse(out)
 	if err != nil || !f.sameBut(cut, left) {
-		return "", errors.New("without these lines, what is left of " + f.Path + " would not be read as before")
+		return "", errors.New("without these lines, the rest of " + f.Path + " would not be read as before")
 	}
 	return out, nil
 }
 
-// misfits returns those of the entries with these indices that cannot be cut out
-// together with the ones before them. In a .env file there are none.
+// misfits returns the indices of the entries that cannot be removed together with the
+// ones before them. A .env file has none.
 func (f *File) misfits(cut []int) []int {
 	if _, err := f.without(cut); err == nil {
 		return nil
@@ -116,8 +120,7 @@ func (f *File) misfits(cut []int) []int {
 	return unfit
 }
 
-// sameBut reports whether left are the entries of the file except for those
-// that were cut.
+// sameBut reports whether left are the entries of the file without those in cut.
 func (f *File) sameBut(cut []int, left []Entry) bool {
 	for i, e := range f.Entries {
 		if slices.Contains(cut, i) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// forms are the forms of secrets that are known by their start.
+// forms are known forms of secrets.
 var forms = []struct {
 	pattern *regexp.Regexp
 	what    string
@@ -29,7 +29,7 @@ var forms = []struct {
 	{regexp.MustCompile(`(?i:password|pwd|accountkey|sharedaccesskey) *=`), "a connection string with a password"},
 }
 
-// knownForm returns what form of secret a value has, or nothing.
+// knownForm returns the form of secret that a value has, or "".
 func knownForm(value string) string {
 	for _, f := range forms {
 		if f.pattern.MatchString(value) {
@@ -37,7 +37,7 @@ func knownForm(value string) string {
 		}
 	}
 	if i := strings.Index(value, "://"); i > 0 {
-		// What no URL can hold, such as a % of a password, is read by hand.
+		// url.Parse fails for some passwords, for example with a %.
 		authority, _, _ := strings.Cut(value[i+len("://"):], "/")
 		u, err := url.Parse(value)
 		if strings.Contains(authority, "@") || err == nil && u.User != nil {
@@ -48,16 +48,16 @@ func knownForm(value string) string {
 }
 
 var (
-	// A whole value that refers to another, or asks to be replaced.
+	// These match entire values that refer to another or must be replaced.
 	reference = regexp.MustCompile(`^(\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|\$\([^)]*\)|\{\{.*\}\}|%[A-Za-z_][A-Za-z0-9_]*%)$`)
 	brackets  = regexp.MustCompile(`^(<[^<>]*>|\[[A-Za-z _-]*\])$`)
 	fillers   = regexp.MustCompile(`^([xX]{3,}|\*{3,}|\.{3,}|…+|\?{3,}|-{3,}|_{3,})$`)
-	// The start of a key, in front of a filler or of words.
+	// keyStart matches the start of a key before a filler or words.
 	keyStart = regexp.MustCompile(`^(sk-ant-(api03-)?|sk-proj-|sk-|sk_(test|live)_|pk_(test|live)_|gh[oprsu]_|github_pat_|glpat-|xox[a-z]-|npm_|hf_|AKIA)`)
 	notWord  = regexp.MustCompile(`[^A-Za-z]+`)
 )
 
-// Words of placeholders. One of those that ask has to be among them.
+// Words of placeholders. At least one must be in asking.
 var (
 	asking = words("your yours change changeme replace replaceme insert enter fill put add example sample dummy placeholder todo tbd fixme here xxx xxxx none null nil undefined")
 	around = words("a an the my me this that it in with by to be is of goes value real actual api app key keys token secret password pass user username id client access private public auth github gitlab bitbucket slack openai anthropic aws google azure db database account default")
@@ -71,19 +71,19 @@ func words(list string) map[string]bool {
 	return set
 }
 
-// placeholder returns why a value stands for one that is still to be filled in,
-// or nothing. A real secret is not made of such words only.
+// placeholder returns the reason why a value is still to be filled in, or "". A real
+// secret does not consist of such words only.
 func placeholder(value string) string {
 	trimmed := strings.TrimSpace(value)
 	switch {
 	case trimmed == "":
 		return "it is empty"
 	case reference.MatchString(trimmed):
-		return "it refers to something else, and nothing expands it"
+		return "a reference, which is not expanded"
 	case brackets.MatchString(trimmed):
 		return "a note in brackets"
 	case trimmed == "AKIAIOSFODNN7EXAMPLE" || trimmed == "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY":
-		return "the example of a manual"
+		return "an example from documentation"
 	}
 	rest := keyStart.ReplaceAllLiteralString(trimmed, "")
 	if fillers.MatchString(rest) {
@@ -98,14 +98,13 @@ func placeholder(value string) string {
 		}
 	}
 	if asks && !strings.ContainsAny(rest, "0123456789") {
-		return "its words ask to be replaced"
+		return "its words are those of a placeholder"
 	}
 	return ""
 }
 
-// random reports whether s looks like the work of a generator: long for a word,
-// of mixed characters, and with as much entropy as such text has. It is a hint
-// and no more.
+// random reports whether s looks generated: longer than most words, with mixed
+// characters and high entropy. It is only a heuristic.
 func random(s string) bool {
 	if len(s) < 16 {
 		return false

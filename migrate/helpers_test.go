@@ -21,7 +21,7 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
 
-// platform is a platform with its admin API, and a runner of scope acme/web.
+// platform is a platform with the admin API and a runner of scope acme/web.
 type platform struct {
 	*vaulttest.Platform
 	client *admin.Client
@@ -50,7 +50,7 @@ func newPlatform(t testing.TB) *platform {
 
 func (p *platform) to() migrate.Uploader { return migrate.To(p.client, "acme/web") }
 
-// fetch returns what the runner gets.
+// fetch returns the runner's bundle.
 func (p *platform) fetch(ctx context.Context) (*bundle.Bundle, error) {
 	return p.runner.Fetch(ctx, nil)
 }
@@ -64,10 +64,10 @@ func (p *platform) requireHas(t testing.TB, want map[string]string) {
 	for s := range b.All() {
 		got[s.Name] = s.Value.Reveal()
 	}
-	require.Equal(t, want, got, "what the runner gets from the platform")
+	require.Equal(t, want, got, "the runner's values from the platform")
 }
 
-// write makes a file in a directory of its own.
+// write creates a file in a new directory.
 func write(t testing.TB, name, content string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), name)
@@ -92,8 +92,8 @@ func plan(t testing.TB, path string, opts *migrate.Options) *migrate.Plan {
 	return p
 }
 
-// requireAlone fails the test if there is a file in path's directory besides
-// it and the others named.
+// requireAlone fails the test if path's directory has files other than path and
+// others.
 func requireAlone(t testing.TB, path string, others ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -102,10 +102,10 @@ func requireAlone(t testing.TB, path string, others ...string) {
 	for _, e := range entries {
 		got = append(got, filepath.Join(filepath.Dir(path), e.Name()))
 	}
-	require.ElementsMatch(t, append(others, path), got, "the files that are left")
+	require.ElementsMatch(t, append(others, path), got, "the files in the directory")
 }
 
-// statuses returns what became of the entries, by name.
+// statuses returns the status of each entry, by name.
 func statuses(r *migrate.Result) map[string]migrate.Status {
 	got := map[string]migrate.Status{}
 	for _, o := range r.Outcomes {
@@ -116,8 +116,8 @@ func statuses(r *migrate.Result) map[string]migrate.Status {
 
 var errBroken = errors.New("the network broke")
 
-// breaking is an Uploader that fails from a call on, before or after it has
-// reached the platform.
+// breaking is an Uploader whose Create fails after a number of calls, before or after
+// reaching the platform.
 type breaking struct {
 	migrate.Uploader
 	after   int

@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPlan_ApplyOwner gives the file away where the test may; elsewhere it
-// belongs to who runs the test, before and after.
+// TestPlan_ApplyOwner changes the file's owner if the test runs as root.
 func TestPlan_ApplyOwner(t *testing.T) {
 	p := newPlatform(t)
 	path := write(t, ".env", "A_KEY=hunter2-a\nPORT=1\n")

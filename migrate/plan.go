@@ -10,75 +10,80 @@ import (
 	"github.com/satchelhq/satchel/internal/text"
 )
 
-// Options say how a file is migrated. The zero value of each field means its
-// default.
+// Options configures [File.Plan]. The zero value of each field means its default.
 type Options struct {
-	// Bundle is what the runner has now, from the platform or from all of its
-	// layers: of those, only what comes from a platform counts. It tells what
-	// is there already. Default: that is not known.
+	// Bundle is the runner's current bundle, from the platform or merged from all of
+	// its layers; only secrets from a platform count. It shows which values the
+	// platform already has. Default: nothing is known about the platform.
 	Bundle *bundle.Bundle
-	// Include names entries that are secrets, whatever they look like.
+	// Include names entries to move regardless of their class.
 	// Default: none.
 	Include []string
-	// Exclude names entries that stay in the file. Default: none.
+	// Exclude names entries to keep in the file. Default: none.
 	Exclude []string
-	// Overwrite names entries whose value takes the place of another one on
-	// the platform. It implies Include. Default: none.
+	// Overwrite names entries to move even if the platform has another value, which
+	// they replace. It implies Include. Default: none.
 	Overwrite []string
 }
 
-// Action is what will happen to an entry.
+// Action is the planned action for an entry.
 type Action string
 
 const (
-	// ActionKeep leaves the entry where it is.
+	// ActionKeep leaves the entry in the file.
 	ActionKeep Action = "keep"
-	// ActionMove puts the value into the platform under a name that is not
-	// there yet, and removes the lines.
+	// ActionMove uploads the value under a name that the platform must not have yet,
+	// and removes the lines.
 	ActionMove Action = "move"
-	// ActionReplace puts the value in the place of the platform's, and removes
-	// the lines.
+	// ActionReplace uploads the value in place of the platform's, and removes the
+	// lines.
 	ActionReplace Action = "replace"
-	// ActionRemove removes the lines: the platform has the value.
+	// ActionRemove removes the lines, because the platform has the value.
 	ActionRemove Action = "remove"
 )
 
-// Plan says what will happen to a file. It holds no value that prints.
+// Plan is the planned migration of a file. Formatting, logging or encoding it shows no
+// values.
 type Plan struct {
+	// Path is the path of the file.
 	Path string `json:"path"`
-	// Compared says that what the platform has was known.
+	// Compared is true if Options.Bundle was set.
 	Compared bool `json:"compared"`
-	// Items are the entries in the order of the file.
+	// Items has one element for each entry, in the order of the file.
 	Items []Item `json:"items"`
 
 	file *File
 }
 
-// Item is what will happen to an entry.
+// Item is the planned action for an entry.
 type Item struct {
-	// Name is empty if what stands there cannot be the name of a secret.
-	Name    string `json:"name,omitempty"`
-	Line    int    `json:"line"`
-	EndLine int    `json:"end_line"`
-	Class   Class  `json:"class"`
-	Action  Action `json:"action"`
-	// Preview is the masked form of the value; see [bundle.Value.Preview]. It
-	// is empty if the value is, and for the runner's own lines.
+	// Name is the name of the secret. It is empty if the name in the file is invalid.
+	Name string `json:"name,omitempty"`
+	// Line is the first line of the entry, counted from 1.
+	Line int `json:"line"`
+	// EndLine is the last line of the entry.
+	EndLine int `json:"end_line"`
+	// Class is the kind of the entry.
+	Class Class `json:"class"`
+	// Action is the planned action.
+	Action Action `json:"action"`
+	// Preview is the masked value; see [bundle.Value.Preview]. It is empty for an
+	// empty value and for settings of the runner.
 	Preview string `json:"preview,omitempty"`
-	// Reason says why the entry is of its class, and Action what it is.
+	// Reason explains Class and Action.
 	Reason string `json:"reason"`
-	// ByHand says why somebody has to remove the lines. It is empty if Apply
-	// does, or if they stay.
+	// ByHand is the reason why the lines must be removed by hand. It is empty if
+	// Apply removes them, or if they stay.
 	ByHand string `json:"by_hand,omitempty"`
 
 	value bundle.Value
 }
 
-// Plan says what will happen to the entries of the file. It sends and changes
-// nothing. opts may be nil.
+// Plan returns the planned action for each entry of the file. It sends nothing and
+// changes nothing. opts may be nil.
 //
-// It fails if opts name an entry that the file does not have, or one both to
-// be moved and to stay.
+// It is an error, a [bundle.Fault], if opts name an entry that is not in the file, or
+// name one in Exclude and also in Include or Overwrite.
 func (f *File) Plan(opts *Options) (*Plan, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -94,7 +99,7 @@ func (f *File) Plan(opts *Options) (*Plan, error) {
 	return p, nil
 }
 
-// checkNames holds the names in opts to those of the file.
+// checkNames checks the names in opts against those of the file.
 func (f *File) checkNames(opts *Options) error {
 	have := map[string]bool{}
 	for _, e := range f.Entries {
@@ -111,17 +116,17 @@ func (f *File) checkNames(opts *Options) error {
 		for i, name := range list.names {
 			if !have[name] {
 				// Not quoted: it may be a value.
-				return wrong(fmt.Sprintf("entry %d of {%s} is no name in the file", i+1, list.setting), "correct it")
+				return wrong(fmt.Sprintf("entry %d of {%s} is not a name in the file", i+1, list.setting), "correct it")
 			}
 			if list.setting != exclude && slices.Contains(opts.Exclude, name) {
-				return wrong(fmt.Sprintf("%s is in {%s} and in {%s}", name, list.setting, exclude), "choose")
+				return wrong(fmt.Sprintf("%s is in both {%s} and {%s}", name, list.setting, exclude), "remove it from one")
 			}
 		}
 	}
 	return nil
 }
 
-// item decides about one entry.
+// item plans one entry.
 func (f *File) item(i int, opts *Options) Item {
 	e := f.Entries[i]
 	item := Item{Name: e.Name, Line: e.Line, EndLine: e.EndLine, Action: ActionKeep, value: e.Value}
@@ -152,19 +157,19 @@ func (f *File) item(i int, opts *Options) Item {
 		is(finding{ClassSame, "the platform has this value" + as})
 		item.Action = ActionRemove
 	case there:
-		is(finding{ClassOther, "the platform has another value" + as + "; name it to be overwritten, or remove the line"})
+		is(finding{ClassOther, "the platform has another value" + as + "; choose to overwrite it, or remove the line"})
 		if overwrite {
-			item.Reason, item.Action = "named to be overwritten on the platform", ActionReplace
+			item.Reason, item.Action = "chosen to overwrite the platform's value", ActionReplace
 		}
 	case overwrite:
-		item.Reason, item.Action = "named to be overwritten on the platform", ActionReplace
+		item.Reason, item.Action = "chosen to overwrite the platform's value", ActionReplace
 	case included:
-		item.Reason, item.Action = "named to be moved", ActionMove
+		item.Reason, item.Action = "chosen to move", ActionMove
 	case alone.class == ClassSecret:
 		item.Action = ActionMove
 	}
 	if slices.Contains(opts.Exclude, e.Name) {
-		item.Reason, item.Action = "named to stay", ActionKeep
+		item.Reason, item.Action = "chosen to stay", ActionKeep
 	}
 	if item.Action != ActionKeep {
 		item.ByHand = e.ByHand
@@ -172,8 +177,8 @@ func (f *File) item(i int, opts *Options) Item {
 	return item
 }
 
-// twin returns the line of another entry with the name of the one at i, or 0.
-// Of several, it is one with another value, which differs says.
+// twin returns the line of another entry with the same name as the one at i, or 0.
+// It prefers an entry with another value, for which differs is true.
 func (f *File) twin(i int) (line int, differs bool) {
 	e := f.Entries[i]
 	for j, other := range f.Entries {
@@ -190,9 +195,9 @@ func (f *File) twin(i int) (line int, differs bool) {
 	return line, false
 }
 
-// onPlatform reports whether a runner with this bundle has the name of an entry
-// from a platform, whether with the same value, and if it is not in the
-// environment of jobs then how it is delivered.
+// onPlatform reports whether a runner with this bundle gets the name of an entry from
+// a platform, and whether with the same value. as describes the delivery if it is not
+// the environment.
 func onPlatform(b *bundle.Bundle, e Entry) (there, same bool, as string) {
 	s, ok := b.Get(e.Name)
 	if !ok {
@@ -204,8 +209,7 @@ func onPlatform(b *bundle.Bundle, e Entry) (there, same bool, as string) {
 		}
 		return true, s.Value.Equal(e.Value), as
 	}
-	// The merged bundle of a runner: a local value wins, and hides what the
-	// platform has.
+	// In a runner's merged bundle, a local value shadows the platform's.
 	for _, shadow := range b.Shadowed() {
 		if shadow.Name == e.Name && shadow.Hidden.Provider == platformProvider {
 			return true, shadow.Same && s.Value.Equal(e.Value), ""
@@ -214,11 +218,11 @@ func onPlatform(b *bundle.Bundle, e Entry) (there, same bool, as string) {
 	return false, false, ""
 }
 
-// platformProvider is in the origin of what providers.Platform fetched.
+// platformProvider is the origin of secrets from providers.Platform.
 const platformProvider = "bootstrap"
 
-// checkCuts leaves lines to people if the rest of the file would not be read as
-// before without them.
+// checkCuts sets ByHand for lines without which the rest of the file would not be read
+// as before.
 func (p *Plan) checkCuts() {
 	var cut []int
 	for i, item := range p.Items {
@@ -231,16 +235,16 @@ func (p *Plan) checkCuts() {
 	}
 }
 
-// misfit says why lines that could be cut out are not.
+// misfit is the reason for keeping lines that could be removed alone.
 const misfit = "the rest of the file would not be read as before"
 
-// Empty reports whether nothing will happen.
+// Empty reports whether all entries are kept.
 func (p *Plan) Empty() bool {
 	return !slices.ContainsFunc(p.Items, func(item Item) bool { return item.Action != ActionKeep })
 }
 
-// String returns the plan for people: a line for each entry, in columns, and
-// what it comes to. It has names and previews, and no values.
+// String returns a table with a line for each entry, and a summary. It has names and
+// previews, but no values.
 func (p *Plan) String() string {
 	rows := [][]string{{"LINE", "NAME", "CLASS", "ACTION", "PREVIEW", "WHY"}}
 	count := map[Action]int{}
@@ -268,12 +272,12 @@ func (p *Plan) String() string {
 	}
 	out += p.Path + ": " + strings.Join(todo, ", ")
 	if !p.Compared {
-		out += "\nIt is not known what the platform has: nothing was compared."
+		out += "\nNot compared with the platform: the runner's bundle is not known."
 	}
 	return out
 }
 
-// lineRange returns lines for people, such as "3" or "3-7".
+// lineRange formats lines, such as "3" or "3-7".
 func lineRange(from, to int) string {
 	if to <= from {
 		return strconv.Itoa(from)

@@ -33,7 +33,7 @@ SLACK_TOKEN=changeme
 PIN_CODE=1234
 `
 
-// fromPlatform returns a bundle as a runner has it from a platform.
+// fromPlatform returns a bundle like one from a platform.
 func fromPlatform(t testing.TB, values map[string]string) *bundle.Bundle {
 	t.Helper()
 	var secrets []bundle.Secret
@@ -58,22 +58,22 @@ func TestPlan_String(t *testing.T) {
 		path := write(t, ".env", sample)
 		p := plan(t, path, &migrate.Options{Bundle: fromPlatform(t, map[string]string{"GITHUB_TOKEN": "hunter2-of-github-0123456789", "PIN_CODE": "4321"})})
 		want := `LINE   NAME                  CLASS        ACTION  PREVIEW       WHY
-2      SATCHEL_API_URL       runner       keep                  the runner's own line: it stays here
-3      SATCHEL_RUNNER_TOKEN  runner       keep                  the runner's own line: it stays here
+2      SATCHEL_API_URL       runner       keep                  a setting of the runner; it stays here
+3      SATCHEL_RUNNER_TOKEN  runner       keep                  a setting of the runner; it stays here
 6      PORT                  setting      keep    ****          a number
-7      LOG_LEVEL             setting      keep    ****          a word that only settings have
+7      LOG_LEVEL             setting      keep    ****          a typical value of a setting
 9      ANTHROPIC_API_KEY     secret       move    sk-a****abcd  has the form of an Anthropic key
 10     GITHUB_TOKEN          same         remove  hu****89      the platform has this value
 11-14  DEPLOY_KEY            secret       move    ****          has the form of a PEM block
-15     SLACK_TOKEN           placeholder  keep    ****          its words ask to be replaced
-16     PIN_CODE              other        keep    ****          the platform has another value; name it to be overwritten, or remove the line
+15     SLACK_TOKEN           placeholder  keep    ****          its words are those of a placeholder
+16     PIN_CODE              other        keep    ****          the platform has another value; choose to overwrite it, or remove the line
 `
 		want += path + ": 2 to move, 1 to remove, 6 to keep"
 		require.Equal(t, want, p.String())
-		require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(want, path, ".env"), "the page shows it as it is")
-		require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(sample, "hunter2", "0123456"), "and the file that it is about")
+		require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(want, path, ".env"), "the page shows this output")
+		require.Contains(t, read(t, "../docs/migrate.md"), strings.ReplaceAll(sample, "hunter2", "0123456"), "and this file")
 		require.Empty(t, p.Items[1].Preview, "the runner's own token is not shown, not even masked")
-		require.Equal(t, sample, read(t, path), "nothing has happened yet")
+		require.Equal(t, sample, read(t, path), "nothing has changed yet")
 		require.False(t, p.Empty())
 		require.True(t, p.Compared)
 	})
@@ -102,7 +102,7 @@ func TestOptions_Bundle(t *testing.T) {
 		p := plan(t, write(t, ".env", "API_KEY=hunter2-a\n"), nil)
 		require.Equal(t, map[string]string{"API_KEY": "secret move"}, actions(p))
 		require.False(t, p.Compared)
-		require.Contains(t, p.String(), "It is not known what the platform has")
+		require.Contains(t, p.String(), "Not compared with the platform")
 	})
 
 	// This is about the mistake that would
@@ -131,18 +131,18 @@ func TestOptions_Include(t *testing.T) {
 	}, actions(plan(t, path, &migrate.Options{
 		Bundle:  there,
 		Include: []string{"PORT", "C_KEY", "SATCHEL_X", "HTTP_PROXY"}, Exclude: []string{"A_KEY", "D_KEY"}, Overwrite: []string{"B_KEY"},
-	})), "the runner's own lines stay, whoever names them")
+	})), "settings of the runner always stay")
 	require.Equal(t, "other keep", actions(plan(t, path, &migrate.Options{Bundle: there, Include: []string{"B_KEY"}}))["B_KEY"], "Include overwrites nothing")
 
 	file, err := migrate.Read(path)
 	require.NoError(t, err)
 	_, err = file.Plan(&migrate.Options{Include: []string{"PORT", "hunter2"}})
-	require.ErrorContains(t, err, "entry 2 of Include is no name in the file; correct it")
+	require.ErrorContains(t, err, "entry 2 of Include is not a name in the file; correct it")
 	require.NotContains(t, err.Error(), "hunter2")
 	_, err = file.Plan(&migrate.Options{Exclude: []string{""}})
 	require.Error(t, err)
 	_, err = file.Plan(&migrate.Options{Include: []string{"PORT"}, Exclude: []string{"PORT"}})
-	require.ErrorContains(t, err, "PORT is in Include and in Exclude; choose")
+	require.ErrorContains(t, err, "PORT is in both Include and Exclude; remove it from one")
 }
 
 func TestFile_Plan(t *testing.T) {
@@ -159,7 +159,7 @@ func TestFile_Plan(t *testing.T) {
 			"4 duplicate keep: line 2 has the same name and another value; remove the wrong one",
 			"5 duplicate keep: line 6 has the same name and value",
 			"6 duplicate keep: line 5 has the same name and value",
-		}, got, "nobody knows which of two values counts")
+		}, got, "different values cannot be resolved")
 	})
 
 	t.Run("is empty for a file without entries", func(t *testing.T) {

@@ -10,35 +10,36 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// An Uploader is where secrets go: a scope of a platform. [To] returns the
-// usual one. Errors hold no value.
+// An Uploader stores secrets in a scope of a platform. [To] returns the usual one.
+// [Plan.Apply] calls one method at a time. Errors must hold no value.
 type Uploader interface {
-	// Create stores a value under a name that must not be there. The error is
-	// [ErrExists] if it is, even as a tombstone.
+	// Create stores a value under a name that must not exist in the scope. If it
+	// exists, even as a tombstone, the error is [ErrExists].
 	Create(ctx context.Context, name string, value bundle.Value) (Stored, error)
-	// Replace stores a value in place of the version that Lookup returned. The
-	// error is [ErrExists] if another is there by now. The value that is there
-	// already changes nothing.
+	// Replace stores a value in place of the version that Lookup returned. If another
+	// version is active by now, the error is [ErrExists]. Storing the current value
+	// again changes nothing.
 	Replace(ctx context.Context, name string, value bundle.Value, version int64) (Stored, error)
-	// Lookup returns what is stored under a name in the scope itself, and
-	// whether there is anything.
+	// Lookup returns the secret or tombstone of a name in the scope itself, without
+	// inheritance, and whether it exists.
 	Lookup(ctx context.Context, name string) (Stored, bool, error)
 }
 
-// ErrExists says that another value, or a tombstone, is there.
-var ErrExists = errors.New("it is there already")
+// ErrExists means that the platform has another version or a tombstone of the name.
+var ErrExists = errors.New("the name already exists")
 
-// Stored is what a platform says of a secret.
+// Stored describes a secret on the platform.
 type Stored struct {
-	// Version is the active one.
+	// Version is the number of the active version, from 1.
 	Version int64
-	// Preview is the masked form of its value.
+	// Preview is the masked value; see [bundle.Value.Preview].
 	Preview string
-	// Hidden says that it is a tombstone.
+	// Hidden is true for a tombstone.
 	Hidden bool
 }
 
-// To returns an Uploader for a scope, through the admin API.
+// To returns an Uploader for a scope that uses the admin API through client. It sends
+// a trailing newline as is.
 func To(client *admin.Client, scope string) Uploader { return scoped{client, scope} }
 
 type scoped struct {
@@ -59,10 +60,10 @@ func (s scoped) Replace(ctx context.Context, name string, value bundle.Value, ve
 func (s scoped) put(ctx context.Context, name string, value bundle.Value, version int64) (Stored, error) {
 	info, err := s.client.Put(ctx, s.scope, name, value, &admin.PutOptions{
 		IfVersion: version,
-		// It is in the file like that, and the same value has to arrive.
+		// The platform must get the value exactly as it is in the file.
 		AllowTrailingNewline: true,
 	})
-	// A 409 is a platform that is busy with other writes: trying again helps.
+	// A 409 is a concurrent write of another secret, which may be retried.
 	if e, ok := errors.AsType[*admin.Error](err); ok && e.StatusCode == http.StatusPreconditionFailed && errors.Is(err, admin.ErrConflict) {
 		return Stored{}, ErrExists
 	}

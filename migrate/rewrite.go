@@ -11,8 +11,8 @@ import (
 	"github.com/satchelhq/satchel/internal/atomicfile"
 )
 
-// check fails if the file cannot be rewritten, as far as that can be told before
-// anything is uploaded.
+// check returns an error if the file evidently cannot be rewritten. It is called
+// before any upload.
 func (f *File) check() error {
 	if err := f.checkUnchanged(); err != nil {
 		return err
@@ -24,20 +24,20 @@ func (f *File) check() error {
 	return checkLinks(f.Path, info)
 }
 
-// checkUnchanged fails if the file is not what it was when it was read.
+// checkUnchanged returns an error if the file has changed since it was read.
 func (f *File) checkUnchanged() error {
 	content, err := readFile(f.Path)
 	if err != nil {
 		return err
 	}
 	if content != f.content.Reveal() {
-		return errors.New("the file has changed since it was read; run it again")
+		return errors.New("the file has changed since it was read; run the migration again")
 	}
 	return nil
 }
 
-// rewrite replaces the file by one without the lines of these entries, and
-// returns the name of the backup. Nothing has changed if it fails.
+// rewrite replaces the file by one without the lines of these entries, and returns
+// the name of the backup. If it fails, the file is unchanged.
 func (f *File) rewrite(cut []int) (backup string, err error) {
 	content, err := f.without(cut)
 	if err != nil {
@@ -48,7 +48,7 @@ func (f *File) rewrite(cut []int) (backup string, err error) {
 		return "", err
 	}
 	if backup, err = f.keepBackup(path); err != nil {
-		return "", fmt.Errorf("keeping a backup: %w", err)
+		return "", fmt.Errorf("writing a backup: %w", err)
 	}
 	err = atomicfile.Replace(path, []byte(content), &atomicfile.ReplaceOptions{Ready: f.checkUnchanged})
 	if err != nil {
@@ -57,8 +57,7 @@ func (f *File) rewrite(cut []int) (backup string, err error) {
 	return backup, nil
 }
 
-// keepBackup writes what was read to a new file beside path, for its owner
-// only.
+// keepBackup writes the content to a new file beside path, readable only by its owner.
 func (f *File) keepBackup(path string) (string, error) {
 	base := path + ".bak-" + time.Now().UTC().Format("20060102T150405Z")
 	for n := 0; ; n++ {

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// file returns a File that was not read from a disk.
+// file returns a File with the given content.
 func file(t testing.TB, name, section, content string) (*File, error) {
 	t.Helper()
 	f := &File{Path: name, Section: section, content: bundle.NewValue(content), cut: cutDotenv}
@@ -27,7 +27,7 @@ func file(t testing.TB, name, section, content string) (*File, error) {
 	return f, err
 }
 
-// cuttable returns the indices of the entries that can be cut out.
+// cuttable returns the indices of the entries that can be removed.
 func cuttable(f *File) []int {
 	var out []int
 	for i, e := range f.Entries {
@@ -38,13 +38,13 @@ func cuttable(f *File) []int {
 	return out
 }
 
-// piece is a part of a file: an entry, or what is between entries.
+// piece is an entry, or text between entries.
 type piece struct {
 	name, text string
 }
 
-// requireCuts cuts every set of entries out of a file made of pieces, up to a
-// number of sets, and expects the other pieces as they were.
+// requireCuts removes random sets of entries from a file made of pieces, and requires
+// the other pieces to be unchanged.
 func requireCuts(t *testing.T, rng *rand.Rand, filename, section string, pieces []piece) {
 	t.Helper()
 	var content strings.Builder
@@ -160,7 +160,7 @@ func TestWithout(t *testing.T) {
 		require.Equal(t, "hunter2\n# a line of the value\n", f.Entries[0].Value.Reveal())
 		got, err := f.without([]int{0})
 		require.NoError(t, err)
-		require.Equal(t, "  # a comment\nB: letmein\n", got, "it stands less far in than the value")
+		require.Equal(t, "  # a comment\nB: letmein\n", got, "it is indented less than the value")
 	})
 
 	t.Run("leaves lines that another value would absorb", func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestWithout(t *testing.T) {
 		require.NoError(t, err)
 		got, err := f.without([]int{0, 1, 2})
 		require.NoError(t, err)
-		require.Equal(t, "\nD: letmein\n", got, "the blank lines that such a value keeps are its own")
+		require.Equal(t, "\nD: letmein\n", got, "such a value includes the blank lines")
 
 		require.Equal(t, []int{1}, f.misfits([]int{1, 2, 3}), "without B, A would have another blank line")
 		plan, err := f.Plan(&Options{Exclude: []string{"A"}})
@@ -181,17 +181,17 @@ func TestWithout(t *testing.T) {
 
 func TestWithout_ByHand(t *testing.T) {
 	for about, row := range map[string]struct{ src, name, want string }{
-		"flow":             {"{A: secret-1, B: secret-2}\n", "A", "it stands between braces"},
-		"flow over lines":  {"{\n  A: secret-1,\n  B: secret-2\n}\n", "B", "it stands between braces"},
-		"an explicit key":  {"? A\n: secret-1\n", "A", "it does not start its line"},
-		"after the marker": {"--- {A: secret-1}\n", "A", "it stands between braces"},
+		"flow":             {"{A: secret-1, B: secret-2}\n", "A", "it is between braces"},
+		"flow over lines":  {"{\n  A: secret-1,\n  B: secret-2\n}\n", "B", "it is between braces"},
+		"an explicit key":  {"? A\n: secret-1\n", "A", "it does not start at the beginning of its line"},
+		"after the marker": {"--- {A: secret-1}\n", "A", "it is between braces"},
 	} {
 		t.Run(about, func(t *testing.T) {
 			f, err := file(t, "config.yaml", "", row.src)
 			require.NoError(t, err)
 			i := slices.IndexFunc(f.Entries, func(e Entry) bool { return e.Name == row.name })
 			require.Equal(t, row.want, f.Entries[i].ByHand)
-			require.Empty(t, f.Entries[i].Fault, "it can be moved all the same")
+			require.Empty(t, f.Entries[i].Fault, "it can be moved anyway")
 			_, err = f.without([]int{i})
 			require.Error(t, err)
 			plan, err := f.Plan(nil)
@@ -215,7 +215,7 @@ func TestFile_PlanUnusable(t *testing.T) {
 		"1 A secret move", "2 map unusable keep", "4 C unusable keep", "5 D unusable keep", "6 E unusable keep", "7 F unusable keep",
 		"8  name keep", "9  name keep", "10 H unusable keep", "11 I secret move",
 	}, got)
-	require.NotContains(t, plan.String(), "letmein", "neither values nor keys that may be values are shown")
+	require.NotContains(t, plan.String(), "letmein", "values and invalid keys are not shown")
 }
 
 func TestRead(t *testing.T) {
@@ -247,7 +247,7 @@ func TestRead(t *testing.T) {
 	require.ErrorContains(t, err, "only YAML files have sections")
 }
 
-// seedCuts adds what both fuzz tests start from.
+// seedCuts adds seeds of the fuzz tests.
 func seedCuts(f *testing.F, seeds ...string) {
 	for _, seed := range seeds {
 		f.Add(seed, uint64(5))
@@ -255,7 +255,7 @@ func seedCuts(f *testing.F, seeds ...string) {
 	}
 }
 
-// chosen returns those of the indices whose bits are set.
+// chosen returns the indices whose bits are set.
 func chosen(indices []int, bits uint64) []int {
 	var out []int
 	for _, i := range indices {
@@ -266,8 +266,8 @@ func chosen(indices []int, bits uint64) []int {
 	return out
 }
 
-// requireRest fails the test unless got is content without the lines of these
-// entries, and is read as the other entries.
+// requireRest fails the test unless got is the content without the lines of these
+// entries, and is parsed as the other entries.
 func requireRest(t *testing.T, f *File, cut []int, got string) {
 	t.Helper()
 	content := f.content.Reveal()
@@ -306,7 +306,7 @@ func FuzzWithout_Dotenv(f *testing.F) {
 		}
 		cut := chosen(cuttable(file), bits)
 		got, err := file.without(cut)
-		require.NoError(t, err, "lines of a .env file can be cut out always")
+		require.NoError(t, err, "lines of a .env file can always be removed")
 		requireRest(t, file, cut, got)
 	})
 }
@@ -322,7 +322,7 @@ func FuzzWithout_YAML(f *testing.F) {
 		cut := chosen(cuttable(file), bits)
 		got, err := file.without(cut)
 		if err != nil {
-			require.Contains(t, err.Error(), "would not be read as before", "then people do it")
+			require.Contains(t, err.Error(), "would not be read as before", "removal by hand is allowed")
 			return
 		}
 		requireRest(t, file, cut, got)

@@ -15,8 +15,8 @@ import (
 
 const byteOrderMark = "\ufeff"
 
-// parseYAML returns the entries of a flat mapping, at the top of a file or
-// under a key there.
+// parseYAML returns the entries of a flat mapping, at the top level of a file or under
+// a top-level key.
 func parseYAML(path, section, content string) ([]Entry, error) {
 	text := strings.TrimPrefix(content, byteOrderMark)
 	if err := checkText(path, text); err != nil {
@@ -35,7 +35,7 @@ func parseYAML(path, section, content string) ([]Entry, error) {
 		return nil, nil
 	}
 	if root.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("%s:%d: there is no mapping; write one NAME: value a line", path, root.Line)
+		return nil, fmt.Errorf("%s:%d: not a mapping; write one NAME: value per line", path, root.Line)
 	}
 	lines := strings.SplitAfter(text, "\n")
 	var entries []Entry
@@ -44,7 +44,7 @@ func parseYAML(path, section, content string) ([]Entry, error) {
 		e := yamlEntry(key, value)
 		switch {
 		case root.Style&yaml.FlowStyle != 0:
-			e.ByHand = "it stands between braces"
+			e.ByHand = "it is between braces"
 		case e.Fault == "":
 			e.EndLine, e.ByHand = extent(lines, key, value)
 		}
@@ -59,8 +59,8 @@ func parseYAML(path, section, content string) ([]Entry, error) {
 	return entries, nil
 }
 
-// checkText refuses what the YAML library would quote, or change without a
-// word.
+// checkText refuses characters that the YAML library would quote in errors or change
+// silently.
 func checkText(path, text string) error {
 	line := 1
 	for i, c := range text {
@@ -69,16 +69,16 @@ func checkText(path, text string) error {
 		case c == '\n':
 			line++
 		case c == utf8.RuneError && !strings.HasPrefix(text[i:], "\ufffd"):
-			return fmt.Errorf("%s:%d: this is not valid UTF-8; save the file as UTF-8", path, line)
+			return fmt.Errorf("%s:%d: invalid UTF-8; save the file as UTF-8", path, line)
 		case c == '\t', c == '\r' && strings.HasPrefix(text[i+size:], "\n"):
 		case c < ' ', c == '\u0085', c == '\u2028', c == '\u2029', c == '\ufffe', c == '\uffff':
-			return fmt.Errorf(`%s:%d: there is %U, which YAML does not keep; write \u%04x between double quotes`, path, line, c, c)
+			return fmt.Errorf(`%s:%d: YAML does not preserve %U; write \u%04x between double quotes`, path, line, c, c)
 		}
 	}
 	return nil
 }
 
-// yamlDocument returns the top of the only document, or nil if it is empty.
+// yamlDocument returns the top node of the only document, or nil if the file is empty.
 func yamlDocument(path, text string) (*yaml.Node, error) {
 	loader, err := yaml.NewLoader(bytes.NewReader([]byte(text)))
 	if err != nil {
@@ -91,23 +91,23 @@ func yamlDocument(path, text string) (*yaml.Node, error) {
 		return nil, malformed(path, err)
 	}
 	if err := loader.Load(&second); err == nil {
-		return nil, fmt.Errorf("%s:%d: a second document starts here; keep one to a file", path, second.Line)
+		return nil, fmt.Errorf("%s:%d: a second document starts here; use one document per file", path, second.Line)
 	} else if err != io.EOF {
 		return nil, malformed(path, err)
 	}
 	return first.Content[0], nil
 }
 
-// malformed takes from an error of the YAML library the line and nothing else:
-// its text may quote the file.
+// malformed keeps only the line of an error of the YAML library, because its text may
+// quote the file.
 func malformed(path string, err error) error {
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		path = fmt.Sprintf("%s:%d", path, e.Mark.Line)
 	}
-	return fmt.Errorf("%s: this is not well-formed YAML; check the indentation, and put quotes around a value with special characters", path)
+	return fmt.Errorf("%s: malformed YAML; check the indentation, and quote values with special characters", path)
 }
 
-// yamlSection returns what is under a key at the top.
+// yamlSection returns the node under a top-level key.
 func yamlSection(path, section string, root *yaml.Node) (*yaml.Node, error) {
 	var found *yaml.Node
 	if root != nil && root.Kind == yaml.MappingNode {
@@ -117,28 +117,28 @@ func yamlSection(path, section string, root *yaml.Node) (*yaml.Node, error) {
 				continue
 			}
 			if found != nil {
-				return nil, fmt.Errorf("%s:%d: the section %q is there a second time; make them one", path, key.Line, section)
+				return nil, fmt.Errorf("%s:%d: repeated section %q; merge the sections", path, key.Line, section)
 			}
 			found = root.Content[i+1]
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%s: there is no section %q at the top of the file", path, section)
+		return nil, fmt.Errorf("%s: no section %q at the top level of the file", path, section)
 	}
 	return found, nil
 }
 
-// isEmpty reports whether nothing stands where the node is.
+// isEmpty reports whether the node is null.
 func isEmpty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
-// yamlEntry returns the entry of a key, without its end.
+// yamlEntry returns the entry of a key, without its last line.
 func yamlEntry(key, value *yaml.Node) Entry {
 	e := Entry{Line: key.Line, EndLine: key.Line}
 	switch {
 	case key.Tag == "!!merge":
-		e.Fault = "a merge key: write every name out"
+		e.Fault = "a merge key; write each name out"
 	case key.Kind != yaml.ScalarNode || !isPlain(key) || bundle.CheckName(key.Value) != nil:
-		e.Fault = fmt.Sprintf("no name of a secret: want letters, digits and _, not starting with a digit, at most %d", bundle.MaxName)
+		e.Fault = fmt.Sprintf("not the name of a secret; use at most %d letters, digits and _, not starting with a digit", bundle.MaxName)
 	default:
 		e.Name = key.Value
 		e.Fault = yamlFault(value)
@@ -149,44 +149,42 @@ func yamlEntry(key, value *yaml.Node) Entry {
 	return e
 }
 
-// isPlain reports whether a node has nothing that would have to be looked up
-// elsewhere.
+// isPlain reports whether a node has no alias, anchor or tag.
 func isPlain(n *yaml.Node) bool {
 	return n.Kind != yaml.AliasNode && n.Anchor == "" && n.Style&yaml.TaggedStyle == 0 && (!strings.HasPrefix(n.Tag, "!") || strings.HasPrefix(n.Tag, "!!"))
 }
 
-// yamlFault says why a node is no plain value, or nothing.
+// yamlFault returns the reason why a node is not a plain value, or "".
 func yamlFault(n *yaml.Node) string {
 	switch {
 	case !isPlain(n):
-		return "an anchor, an alias or a tag: write the value out"
+		return "an anchor, an alias or a tag; write the value out"
 	case n.Kind != yaml.ScalarNode:
-		return "a mapping or a list: only plain values can be moved"
+		return "a mapping or a list; only plain values can be moved"
 	case n.Tag == "!!null":
-		return `no value: write "" for an empty one`
+		return `no value; write "" for an empty one`
 	}
 	return ""
 }
 
-// extent returns the line on which a value ends, or why its entry cannot be cut
-// out by whole lines. A comment on its last line belongs to the entry; those
-// below it do not.
+// extent returns the last line of a value, or the reason why its entry cannot be
+// removed by lines. A comment on its last line belongs to the entry; comments below
+// do not.
 func extent(lines []string, key, value *yaml.Node) (end int, byHand string) {
 	indent := indentation(lines[key.Line-1])
 	if key.Column != indent+1 {
-		return 0, "it does not start its line"
+		return 0, "it does not start at the beginning of its line"
 	}
 	switch {
 	case value.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		return blockEnd(lines, value, indent), ""
 	case value.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
 		if end = quotedEnd(lines, value); end == 0 {
-			return 0, "something follows it on its line"
+			return 0, "more text follows on its line"
 		}
 		return end, ""
 	}
-	// A plain value goes on with every line that is indented more, up to a
-	// comment.
+	// A plain value continues with each line that is indented more, up to a comment.
 	end = value.Line
 	for n := end + 1; n <= len(lines); n++ {
 		text := strings.TrimSpace(lines[n-1])
@@ -203,14 +201,14 @@ func extent(lines []string, key, value *yaml.Node) (end int, byHand string) {
 
 func indentation(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
 
-// hasComment reports whether a line of a plain value ends in a comment, which
-// ends the value too.
+// hasComment reports whether a line of a plain value ends in a comment, which also
+// ends the value.
 func hasComment(line string) bool {
 	return strings.Contains(line, " #") || strings.Contains(line, "\t#")
 }
 
-// blockEnd returns the last line of a literal or folded value, whose header is
-// on the line of the node.
+// blockEnd returns the last line of a literal or folded value. Its header is on the
+// line of the node.
 func blockEnd(lines []string, n *yaml.Node, indent int) int {
 	header := string([]rune(lines[n.Line-1])[n.Column-1:])
 	header, _, _ = strings.Cut(header, " ")
@@ -223,7 +221,7 @@ func blockEnd(lines []string, n *yaml.Node, indent int) int {
 		text := lines[line-1]
 		if strings.TrimSpace(text) == "" {
 			if strings.Contains(header, "+") && text != "" {
-				end = line // kept as a part of the value
+				end = line // part of the value
 			}
 			continue
 		}
@@ -238,8 +236,8 @@ func blockEnd(lines []string, n *yaml.Node, indent int) int {
 	return end
 }
 
-// quotedEnd returns the line of the closing quote of a value that starts where
-// the node is, or 0 if more than a comment follows it.
+// quotedEnd returns the line of the closing quote of a value that starts at the node,
+// or 0 if text other than a comment follows it.
 func quotedEnd(lines []string, n *yaml.Node) int {
 	first := []rune(lines[n.Line-1])
 	if n.Column > len(first) {
