@@ -22,7 +22,7 @@ func (s *Store) Audit(ctx context.Context, tenant string, after int64, limit int
 	return rows, nil
 }
 
-// audit returns the entries that where selects.
+// audit returns the entries selected by where.
 func (x *tx) audit(ctx context.Context, where string, args ...any) ([]store.AuditRow, error) {
 	var rows []store.AuditRow
 	err := x.query(ctx, "reading audit", selectAudit+where, args, func(scan func(...any) error) error {
@@ -34,8 +34,8 @@ func (x *tx) audit(ctx context.Context, where string, args ...any) ([]store.Audi
 	return rows, err
 }
 
-// append adds entries to audit chains. Other writers wait, so the numbers that
-// it reads first are still true when it writes.
+// append adds entries to audit chains. Other writers wait, so the sequence numbers
+// that it reads remain current until it writes.
 func (x *tx) append(ctx context.Context, c *store.Change) error {
 	newest := map[string]int64{}
 	for _, ref := range c.StartAudit {
@@ -73,7 +73,7 @@ func (x *tx) append(ctx context.Context, c *store.Change) error {
 	return nil
 }
 
-// newestEntry returns the number of a tenant's newest audit entry, or 0.
+// newestEntry returns the sequence number of a tenant's newest audit entry, or 0.
 func (x *tx) newestEntry(ctx context.Context, tenant string) (seq int64, err error) {
 	err = x.query(ctx, "reading audit", "SELECT coalesce(max(seq), 0) FROM [audit] WHERE tenant = ?", []any{tenant},
 		func(scan func(...any) error) error { return scan((*integer)(&seq)) })

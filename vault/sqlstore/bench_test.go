@@ -11,15 +11,14 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// benchEach runs a benchmark on a new database of each kind, which waits for
-// the disk with every write.
+// benchEach runs a benchmark on a new database of each kind, which syncs every write
+// to the disk.
 func benchEach(b *testing.B, run func(b *testing.B, storage *sqlstore.Store)) {
 	b.Run("SQLite", func(b *testing.B) { run(b, openStore(b, newFile(b))) })
 	b.Run("PostgreSQL", func(b *testing.B) { run(b, openPostgres(b, postgrestest.Start(b).DSN())) })
 }
 
-// BenchmarkStore_Poll is what a waiting runner costs: the token and the
-// seals of its path.
+// BenchmarkStore_Poll reads the token and the seals for an unchanged poll.
 func BenchmarkStore_Poll(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		for n := range 100 {
@@ -36,7 +35,7 @@ func BenchmarkStore_Poll(b *testing.B) {
 	})
 }
 
-// BenchmarkStore_Changes is what watching costs where nothing has changed.
+// BenchmarkStore_Changes finds no change.
 func BenchmarkStore_Changes(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		require.NoError(b, storage.Apply(b.Context(), testChange(1)))
@@ -49,7 +48,7 @@ func BenchmarkStore_Changes(b *testing.B) {
 	})
 }
 
-// BenchmarkStore_Read reads a whole path with 50 secrets.
+// BenchmarkStore_Read reads a path with 50 secrets.
 func BenchmarkStore_Read(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		change := testChange(1)
@@ -70,7 +69,7 @@ func BenchmarkStore_Read(b *testing.B) {
 	})
 }
 
-// BenchmarkStore_Apply is a write of every table, with its sync to the disk.
+// BenchmarkStore_Apply writes every table, with a sync to the disk.
 func BenchmarkStore_Apply(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		n := 0
@@ -84,7 +83,7 @@ func BenchmarkStore_Apply(b *testing.B) {
 	})
 }
 
-// BenchmarkStore_Append is a batch of audit entries.
+// BenchmarkStore_Append writes a batch of 100 audit entries.
 func BenchmarkStore_Append(b *testing.B) {
 	benchEach(b, func(b *testing.B, storage *sqlstore.Store) {
 		n := 0

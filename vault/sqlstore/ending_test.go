@@ -12,16 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// slow is a database, and a connection to it, that takes its time to end a
-// transaction.
+// slow is a database, and its only connection, that ends transactions slowly.
 type slow struct{ takes time.Duration }
 
 func (s slow) Connect(context.Context) (driver.Conn, error) { return s, nil }
 func (s slow) Driver() driver.Driver                        { return nil }
 func (s slow) Prepare(string) (driver.Stmt, error) {
-	return nil, errors.New("not a part of these tests")
+	return nil, errors.New("not used in these tests")
 }
-func (s slow) Begin() (driver.Tx, error) { return nil, errors.New("not a part of these tests") }
+func (s slow) Begin() (driver.Tx, error) { return nil, errors.New("not used in these tests") }
 func (s slow) Close() error              { return nil }
 
 func (s slow) ExecContext(ctx context.Context, query string, _ []driver.NamedValue) (driver.Result, error) {
@@ -36,8 +35,8 @@ func (s slow) ExecContext(ctx context.Context, query string, _ []driver.NamedVal
 	}
 }
 
-// endOn runs a transaction on a slow database under a context that is over
-// after a second, and returns how long it took.
+// endOn runs a transaction on a slow database with a context of one second, and
+// returns its duration.
 func endOn(t *testing.T, d *dialect, takes time.Duration, do func(*tx) error) (took time.Duration, err error) {
 	synctest.Test(t, func(t *testing.T) {
 		db := sql.OpenDB(slow{takes})
@@ -56,20 +55,20 @@ func TestEnding(t *testing.T) {
 	good := func(*tx) error { return nil }
 	for _, d := range []*dialect{&sqlite, &postgres} {
 		took, err := endOn(t, d, 4*time.Second, good)
-		require.NoError(t, err, "a COMMIT that was sent is waited for")
+		require.NoError(t, err, "it waits for a COMMIT that was sent")
 		require.Equal(t, 4*time.Second, took)
 	}
 	took, err := endOn(t, &sqlite, time.Hour, good)
-	require.NoError(t, err, "a file does not go away, so COMMIT has all the time that it needs")
+	require.NoError(t, err, "a file does not disappear, so COMMIT has no time limit")
 	require.Equal(t, time.Hour, took)
 
 	took, err = endOn(t, &postgres, time.Hour, good)
-	require.ErrorIs(t, err, context.DeadlineExceeded, "a server may never answer")
-	require.ErrorContains(t, err, "committing, and the database may have done so before this")
+	require.ErrorIs(t, err, context.DeadlineExceeded, "a server may never respond")
+	require.ErrorContains(t, err, "committing, with unknown outcome; the write may have been stored")
 	require.Equal(t, time.Second+endWithin, took)
 
 	broken := errors.New("it does not work")
 	took, err = endOn(t, &postgres, time.Hour, func(*tx) error { return broken })
 	require.ErrorIs(t, err, broken)
-	require.Equal(t, time.Second+endWithin, took, "nor to a ROLLBACK")
+	require.Equal(t, time.Second+endWithin, took, "the same holds for ROLLBACK")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
-// signal puts a token into c unless there is one.
+// signal sends to c unless its buffer is full.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -22,15 +22,15 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// listen signals wake whenever a process of the platform has written, until
-// ctx ends. While it has no connection, the vault's own poll does the work.
+// listen signals wake after each write of a process of the platform, until ctx is
+// done. While it has no connection, the vault's own poll finds the writes.
 func listen(ctx context.Context, dsn string, wake chan<- struct{}) {
 	for ctx.Err() == nil {
 		conn, err := pgx.Connect(ctx, dsn)
 		if err == nil {
 			_, err = conn.Exec(ctx, "LISTEN satchel_written")
 			for err == nil {
-				signal(wake) // also once it listens: something may have been written before
+				signal(wake) // initially too, because of writes before LISTEN
 				_, err = conn.WaitForNotification(ctx)
 			}
 			_ = conn.Close(context.WithoutCancel(ctx))
@@ -42,8 +42,8 @@ func listen(ctx context.Context, dsn string, wake chan<- struct{}) {
 	}
 }
 
-// announce tells the other processes whenever this one has written, until ctx
-// ends. What it fails to tell, their polls find.
+// announce notifies the other processes of the writes of this one, until ctx is
+// done. If a notification fails, their polls find the write.
 func announce(ctx context.Context, db *sql.DB, written <-chan struct{}) {
 	for {
 		select {
@@ -55,8 +55,8 @@ func announce(ctx context.Context, db *sql.DB, written <-chan struct{}) {
 	}
 }
 
-// newAnnounced returns a vault whose writes reach the runners that wait at
-// other processes without their waiting for a poll.
+// newAnnounced returns a vault whose writes reach runners that wait at other
+// processes without the delay of a poll.
 func newAnnounced(ctx context.Context, dsn string, db *sql.DB, keys *keyring.Keyring) (*vault.Vault, error) {
 	storage, err := sqlstore.Open(ctx, db, sqlstore.Postgres)
 	if err != nil {
@@ -71,7 +71,7 @@ func newAnnounced(ctx context.Context, dsn string, db *sql.DB, keys *keyring.Key
 	})
 }
 
-// Processes of a platform tell each other of writes through PostgreSQL.
+// Processes of a platform notify each other of writes through PostgreSQL.
 func ExampleOpen_wake() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

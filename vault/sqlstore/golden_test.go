@@ -13,18 +13,18 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-var update = flag.Bool("update", false, "write the golden file of the present tables")
+var update = flag.Bool("update", false, "write the golden file of the current tables")
 
-// goldenChange is testChange as it was for the first version of the tables.
+// goldenChange is the testChange of the first version of the tables.
 func goldenChange(n int) *store.Change {
 	change := testChange(n)
 	change.Mint, change.Append = nil, nil
 	return change
 }
 
-// goldenChanges is what the golden files hold, beside goldenUses and, from
-// version 2 on, goldenChange2: a state in which every table and column has
-// something in it. It stays as it is.
+// goldenChanges is the content of the golden files, with goldenUses and, from
+// version 2 on, goldenChange2. They fill every table and column. They must not
+// change.
 func goldenChanges() []*store.Change {
 	var changes []*store.Change
 	for n := range 5 {
@@ -46,7 +46,7 @@ func goldenChanges() []*store.Change {
 	)
 }
 
-// goldenChange2 fills what version 2 has added.
+// goldenChange2 fills the tables and columns of version 2.
 func goldenChange2() *store.Change {
 	var entries []store.AuditRow
 	for n := range 5 {
@@ -103,8 +103,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// requireGolden requires what goldenChanges has written, in a store that has
-// had so many changes.
+// requireGolden requires the rows of goldenChanges, in a store after the given
+// number of changes.
 func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 	ctx := t.Context()
 
@@ -118,7 +118,7 @@ func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 	tombstone := &snap.Path[1].Secrets[0]
 	require.Empty(t, tombstone.Message)
 	require.Empty(t, tombstone.Preview)
-	tombstone.Message, tombstone.Preview = nil, nil // drivers differ in how they give back no bytes
+	tombstone.Message, tombstone.Preview = nil, nil // drivers differ for empty bytes
 	require.Equal(t, []store.SecretRow{goldenTombstone(), used(testSecret(4))}, snap.Path[1].Secrets, "version 4 was activated")
 	require.Equal(t, []store.SecretRow{used(testSecret(3)), used(testSecret(4)), used(testSecret(5))}, snap.Versions)
 	snap.Path[1].Secrets = []store.SecretRow{testSecret(5)}
@@ -143,10 +143,10 @@ func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 
 	next := testChange(6)
 	next.Mint, next.Append = nil, []store.AuditRow{testEntry("new", 1)}
-	require.NoError(t, storage.Apply(ctx, next), "it can be written to")
+	require.NoError(t, storage.Apply(ctx, next), "the store can be written to")
 }
 
-// requireGolden2 requires what goldenChange2 has written.
+// requireGolden2 requires the rows of goldenChange2.
 func requireGolden2(t *testing.T, storage *sqlstore.Store) {
 	snap := mustRead(t, storage, store.Query{Scope: testScope, Minted: true, AuditHead: true})
 	require.Equal(t, []store.MintedRow{testMinted(7)}, snap.Path[1].Minted)
@@ -159,7 +159,7 @@ func requireGolden2(t *testing.T, storage *sqlstore.Store) {
 	require.Equal(t, &token, mustRead(t, storage, store.Query{Token: token.ID}).Token)
 }
 
-// writeGolden writes the file of the present version of the tables.
+// writeGolden writes the file of the current version of the tables.
 func writeGolden(t *testing.T) {
 	file := newFile(t)
 	db := openDB(t, file)
@@ -172,7 +172,7 @@ func writeGolden(t *testing.T) {
 	var version int
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT max(version) FROM satchel_schema").Scan(&version))
 	require.NoError(t, db.Close())
-	require.NoFileExists(t, file+"-wal", "closing puts all into the one file")
+	require.NoFileExists(t, file+"-wal", "closing merges the WAL into the file")
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(fmt.Sprintf("testdata/schema%d.db", version), b, 0o644))

@@ -15,10 +15,10 @@ import (
 
 func TestOpen_SQLite(t *testing.T) {
 	t.Run("refuses a database in memory", func(t *testing.T) {
-		t.Chdir(t.TempDir()) // where a misread name would make a file
+		t.Chdir(t.TempDir()) // where a misread name would create a file
 		for _, dsn := range []string{":memory:", "", "file::memory:?cache=shared", "file:shared?mode=memory&cache=shared", "file:/disk?vfs=memdb"} {
 			_, err := sqlstore.Open(t.Context(), openDB(t, dsn), sqlstore.SQLite)
-			require.ErrorContains(t, err, "it is in memory or a temporary file, and each connection would have its own; name a file, or use memstore", "data source %q", dsn)
+			require.ErrorContains(t, err, "it is in memory or a temporary file, so each connection would have a separate database; name a file, or use memstore", "data source %q", dsn)
 		}
 		files, err := os.ReadDir(".")
 		require.NoError(t, err)
@@ -28,7 +28,7 @@ func TestOpen_SQLite(t *testing.T) {
 	t.Run("refuses a database with foreign tables", func(t *testing.T) {
 		file := newFile(t)
 		runSQL(t, file, "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('a')")
-		requireRefusal(t, file, "give the vault a file of its own")
+		requireRefusal(t, file, "use a separate file for the vault")
 	})
 
 	t.Run("refuses a file that is not a database", func(t *testing.T) {
@@ -44,14 +44,14 @@ func TestOpen_SQLite(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, db.Close())
 		runSQL(t, file, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
-		requireRefusal(t, file, "its tables are of version 99, and this program knows them up to version 2: it was written by a later version of Satchel; update this program")
+		requireRefusal(t, file, "its tables have version 99, and this program supports versions up to 2, because a later version of Satchel wrote them; update this program")
 	})
 
 	t.Run("finds the rows of an earlier store", func(t *testing.T) {
 		file := newFile(t)
 		require.NoError(t, openStore(t, file).Apply(t.Context(), testChange(1)))
 		first := openStore(t, file)
-		second := openStore(t, file) // both at once, and the first one still open
+		second := openStore(t, file) // while the first one is still open
 		requireChange(t, 1, mustRead(t, first, testQuery))
 		require.NoError(t, second.Apply(t.Context(), testChange(2)))
 		requireChange(t, 2, mustRead(t, first, testQuery))
@@ -83,8 +83,7 @@ func TestOpen(t *testing.T) {
 	})
 }
 
-// requireRefusal opens file, requires an error with text, and that the file was
-// not touched.
+// requireRefusal opens file, and requires an error with text and an unchanged file.
 func requireRefusal(t *testing.T, file, text string) {
 	t.Helper()
 	before, err := os.ReadFile(file)
@@ -95,10 +94,10 @@ func requireRefusal(t *testing.T, file, text string) {
 	require.NoError(t, db.Close())
 	after, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, before, after, "a file that is refused stays as it is, to the byte")
+	require.Equal(t, before, after, "a refused file stays unchanged")
 	files, err := filepath.Glob(file + "?*")
 	require.NoError(t, err)
-	require.Empty(t, files, "nothing is left beside a file that is refused")
+	require.Empty(t, files, "nothing is left beside a refused file")
 }
 
 // runSQL runs statements on a file and closes it.
@@ -141,7 +140,7 @@ func cancelOpen(t *testing.T, d sqlstore.Dialect, fresh func() (*sql.DB, *spy)) 
 		_, err := sqlstore.Open(ctx, db, d)
 		cancel()
 		s.around = nil
-		require.Equal(t, k == count-1, err == nil, "only the last statement, COMMIT, is not stopped")
+		require.Equal(t, k == count-1, err == nil, "only the last statement, COMMIT, is not interrupted")
 		if err != nil {
 			require.ErrorIs(t, err, context.Canceled)
 		}

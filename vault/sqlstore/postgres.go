@@ -9,20 +9,19 @@ import (
 	"strings"
 )
 
-// postgres has all writers wait for the one row of changes, which each locks
-// first. So no two of them can wait for each other, and each statement sees
-// what those before have committed, as READ COMMITTED has it.
+// postgres serializes writers: each first locks the only row of changes. So there
+// are no deadlocks between writers, and under READ COMMITTED each statement sees the
+// commits of earlier writers.
 var postgres = dialect{
 	beginRead: []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
-	// A process that hangs must not make all others wait for its lock for
-	// ever, and what was acknowledged must be on the disk, whatever the
-	// database's default is.
+	// A process that hangs must not block all others forever, and an acknowledged
+	// write must be on the disk, regardless of the database's defaults.
 	beginWrite: []string{`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 		SET LOCAL lock_timeout = '10s';
 		SET LOCAL idle_in_transaction_session_timeout = '10s';
 		SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`},
 	lockWriters: "SELECT newest FROM [changes] FOR UPDATE",
-	// Any number does that nobody else uses: these are bytes of "satchel".
+	// The number must be unique to this purpose; these are bytes of "satchel".
 	lockTables: "SELECT pg_advisory_xact_lock(32476774833612140)",
 	locate:     postgresLocate,
 	parameter:  func(n int) string { return "$" + strconv.Itoa(n) },
@@ -34,13 +33,14 @@ var postgres = dialect{
 	remote:     true,
 }
 
-// postgresTable returns a name that no search_path changes.
+// postgresTable returns a table's name, qualified so that the search_path does not
+// affect it.
 func postgresTable(schema, name string) string {
 	return `"` + strings.ReplaceAll(schema, `"`, `""`) + `".satchel_` + strings.TrimPrefix(name, "satchel_")
 }
 
-// postgresTables are the tables of the first version: what has one of these
-// names beside a satchel_schema is the vault's.
+// postgresTables are the tables of the first version. In a schema without
+// satchel_schema, they belong to another program.
 var postgresTables = []string{"satchel_changes", "satchel_data_keys", "satchel_seals", "satchel_secrets", "satchel_heads", "satchel_tokens"}
 
 var postgresMigrations = []string{`
@@ -144,8 +144,8 @@ CREATE TABLE [audit] (
 );
 `}
 
-// postgresLocate returns the schema on the search_path that has a vault, or
-// else the one where new tables go.
+// postgresLocate returns the first schema on the search_path that has a vault, or
+// else the schema for new tables.
 func postgresLocate(ctx context.Context, db *sql.DB) (schema string, err error) {
 	var encoding string
 	err = db.QueryRowContext(ctx, `SELECT getdatabaseencoding()::text, coalesce(
@@ -155,16 +155,16 @@ func postgresLocate(ctx context.Context, db *sql.DB) (schema string, err error) 
 		return "", fmt.Errorf("looking for its schema: %w", err)
 	}
 	if encoding != "UTF8" {
-		return "", fmt.Errorf("its encoding is %s and has to be UTF8; create a database with that", encoding)
+		return "", fmt.Errorf("its encoding is %s and must be UTF8; create a database with that encoding", encoding)
 	}
 	if schema == "" {
-		return "", errors.New("no schema on its search_path exists; create one, or name another with search_path")
+		return "", errors.New("its search_path names no existing schema; create one, or change search_path")
 	}
 	return schema, nil
 }
 
 func postgresVersion(ctx context.Context, x *tx) (int, error) {
-	found := map[string]string{} // what there is under the names of tables
+	found := map[string]string{} // kinds of relations by name
 	err := x.query(ctx, "reading the list of tables", `SELECT relname::text, relkind::text FROM pg_catalog.pg_class
 		WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = ?)`, []any{x.store.schema},
 		func(scan func(...any) error) error {
@@ -177,7 +177,7 @@ func postgresVersion(ctx context.Context, x *tx) (int, error) {
 		return 0, err
 	}
 	taken := func(name string) error {
-		return fmt.Errorf("its schema %q has a %s that is not the vault's; give the vault a schema of its own and name it with search_path", x.store.schema, name)
+		return fmt.Errorf("its schema %q has a %s that is not the vault's; use a separate schema for the vault and set search_path to it", x.store.schema, name)
 	}
 	if found["satchel_schema"] == "" {
 		for _, name := range postgresTables {
@@ -187,7 +187,7 @@ func postgresVersion(ctx context.Context, x *tx) (int, error) {
 		}
 		return 0, nil
 	}
-	// Another program may have a table of that name, too.
+	// Another program may have a table of that name too.
 	var columns, version integer
 	err = x.query(ctx, "reading the columns of satchel_schema", `SELECT count(*) FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 		WHERE c.relname = 'satchel_schema' AND c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = ?)
@@ -206,8 +206,8 @@ func postgresVersion(ctx context.Context, x *tx) (int, error) {
 	return int(version), err
 }
 
-// postgresAgain knows the codes of PostgreSQL from drivers whose errors have the
-// method SQLState, as those of pgx and pq do.
+// postgresAgain is dialect.again. It needs a driver whose errors have the method
+// SQLState, such as pgx and pq.
 func postgresAgain(err error, came stage) bool {
 	var code string
 	if e, ok := errors.AsType[interface {
@@ -217,9 +217,9 @@ func postgresAgain(err error, came stage) bool {
 		code = e.SQLState()
 	}
 	switch code {
-	case "40001", "40P01": // could not serialize, deadlock: rolled back
+	case "40001", "40P01": // serialization failure, deadlock: rolled back
 		return came != connecting
-	case "", "57P01", "57P02", "57P05": // the connection broke, maybe long ago in the pool
+	case "", "57P01", "57P02", "57P05": // the connection is broken, perhaps since it was idle
 		return came == beginning
 	}
 	return false

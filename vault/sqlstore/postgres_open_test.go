@@ -13,7 +13,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// runPostgres runs statements on a connection of their own.
+// runPostgres runs statements.
 func runPostgres(t *testing.T, db *sql.DB, statements string) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), statements)
@@ -38,7 +38,7 @@ func createSchema(t *testing.T, db *sql.DB, name string) {
 
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// tables returns the names of all tables and views in the search_path's schema.
+// tables returns the names of all tables and views in the current schema.
 func tables(t *testing.T, db *sql.DB) (names string) {
 	t.Helper()
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT coalesce(string_agg(relname, ' ' ORDER BY relname), '') FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'v')").Scan(&names))
@@ -52,7 +52,7 @@ func TestPostgres_Open(t *testing.T) {
 		runPostgres(t, db, "CREATE TABLE tokens (mine TEXT); CREATE TABLE satchel_users (mine TEXT)")
 		require.NoError(t, openPostgres(t, dsn).Apply(t.Context(), testChange(1)))
 		require.Equal(t, "satchel_audit satchel_changes satchel_data_keys satchel_heads satchel_minted satchel_schema satchel_seals satchel_secrets satchel_tokens satchel_users tokens", tables(t, db),
-			"a database may be shared with others")
+			"a schema may be shared with other programs")
 	})
 
 	t.Run("refuses a foreign table with the name of one of its own", func(t *testing.T) {
@@ -68,8 +68,8 @@ func TestPostgres_Open(t *testing.T) {
 				runPostgres(t, db, statements)
 				before := tables(t, db)
 				_, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-				require.ErrorContains(t, err, "has a "+before+" that is not the vault's; give the vault a schema of its own and name it with search_path")
-				require.Equal(t, before, tables(t, db), "a schema that is refused stays as it is")
+				require.ErrorContains(t, err, "has a "+before+" that is not the vault's; use a separate schema for the vault and set search_path to it")
+				require.Equal(t, before, tables(t, db), "a refused schema stays unchanged")
 			})
 		}
 	})
@@ -80,20 +80,20 @@ func TestPostgres_Open(t *testing.T) {
 		require.NoError(t, err)
 		runPostgres(t, db, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
 		_, err = sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-		require.ErrorContains(t, err, "its tables are of version 99, and this program knows them up to version 2: it was written by a later version of Satchel; update this program")
+		require.ErrorContains(t, err, "its tables have version 99, and this program supports versions up to 2, because a later version of Satchel wrote them; update this program")
 	})
 
 	t.Run("refuses a search_path without a schema", func(t *testing.T) {
 		dsn := postgrestest.With(postgrestest.Schema(t), "search_path", "satchel_none")
 		_, err := sqlstore.Open(t.Context(), openPostgresDB(t, dsn), sqlstore.Postgres)
-		require.ErrorContains(t, err, "no schema on its search_path exists; create one, or name another with search_path")
+		require.ErrorContains(t, err, "its search_path names no existing schema; create one, or change search_path")
 	})
 
 	t.Run("refuses an encoding other than UTF8", func(t *testing.T) {
 		server := postgrestest.Start(t)
 		runPostgres(t, openPostgresDB(t, server.DSN()), "CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'")
 		_, err := sqlstore.Open(t.Context(), openPostgresDB(t, postgrestest.With(server.DSN(), "dbname", "latin")), sqlstore.Postgres)
-		require.ErrorContains(t, err, "its encoding is LATIN1 and has to be UTF8; create a database with that")
+		require.ErrorContains(t, err, "its encoding is LATIN1 and must be UTF8; create a database with that encoding")
 	})
 
 	t.Run("updates tables of version 1", func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestPostgres_Open(t *testing.T) {
 		before := tables(t, db)
 		_, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 		require.ErrorContains(t, err, `updating the tables to version 2: ERROR: relation "satchel_audit" already exists`)
-		require.Equal(t, before, tables(t, db), "what the update had made is gone")
+		require.Equal(t, before, tables(t, db), "the update is undone")
 
 		runPostgres(t, db, "DROP TABLE satchel_audit")
 		storage := openPostgres(t, dsn)
@@ -139,7 +139,7 @@ func TestPostgres_Open(t *testing.T) {
 	t.Run("keeps its schema when the search_path changes", func(t *testing.T) {
 		dsn := postgrestest.Schema(t)
 		admin := openPostgresDB(t, dsn)
-		odd := currentSchema(t, admin) + ` has "quotes"?` // a name that has to be quoted
+		odd := currentSchema(t, admin) + ` has "quotes"?` // a name that needs quotes
 		createSchema(t, admin, odd)
 		db := openPostgresDB(t, postgrestest.With(dsn, "search_path", quoted(odd)))
 		storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
@@ -164,12 +164,12 @@ func TestPostgres_Open(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, holder.Rollback()) }()
 		_, err = holder.ExecContext(t.Context(), "SELECT newest FROM satchel_changes FOR UPDATE")
-		require.NoError(t, err, "as if another were writing")
+		require.NoError(t, err, "as if another process were writing")
 		_, err = holder.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock(32476774833612140)")
-		require.NoError(t, err, "as if another were updating the tables")
+		require.NoError(t, err, "as if another process were updating the tables")
 		requireChange(t, 1, mustRead(t, openPostgres(t, dsn), testQuery))
 	})
 }
 
-// asVersion1 takes from a schema what version 2 has added.
+// asVersion1 reverts a schema from version 2 to version 1.
 const asVersion1 = "DROP TABLE satchel_minted, satchel_audit; ALTER TABLE satchel_tokens DROP COLUMN waived; DELETE FROM satchel_schema WHERE version = 2"

@@ -16,11 +16,11 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// worker adds to the chain of changes all the while, and reads.
+// worker keeps reading and adding to the chain of changes.
 type worker struct {
 	storage      *sqlstore.Store
-	acknowledged atomic.Int64 // the newest change that Apply returned nil for
-	failed       atomic.Int64 // how many operations failed with another error than a conflict
+	acknowledged atomic.Int64 // the newest change that Apply acknowledged
+	failed       atomic.Int64 // operations that failed, other than with a conflict
 	uncertain    atomic.Int64 // changes that were stored although Apply failed
 }
 
@@ -34,7 +34,7 @@ func (w *worker) run(ctx context.Context) error {
 		}
 		n := sealNumber(snap.Path[1].Seal)
 		if acknowledged := int(w.acknowledged.Load()); n < acknowledged {
-			return errors.New("a change that was acknowledged is gone")
+			return errors.New("an acknowledged change is gone")
 		} else if n > acknowledged {
 			w.uncertain.Add(1)
 		}
@@ -42,7 +42,7 @@ func (w *worker) run(ctx context.Context) error {
 		case err == nil:
 			w.acknowledged.Store(int64(n + 1))
 		case errors.Is(err, store.ErrConflict):
-			return err // nobody else writes
+			return err // there are no other writers
 		default:
 			w.failed.Add(1)
 		}
@@ -50,7 +50,7 @@ func (w *worker) run(ctx context.Context) error {
 	return nil
 }
 
-// reaches waits until the counter has gone up by so many.
+// reaches waits until the counter has increased by more.
 func reaches(t *testing.T, counter *atomic.Int64, more int64, why string) {
 	t.Helper()
 	want := counter.Load() + more
@@ -83,7 +83,7 @@ func TestPostgres_Restart(t *testing.T) {
 		acknowledged := int(w.acknowledged.Load())
 		snap := mustRead(t, openPostgres(t, server.DSN()), testQuery)
 		n := sealNumber(snap.Path[1].Seal)
-		require.GreaterOrEqual(t, n, acknowledged, "a change that was acknowledged is gone")
+		require.GreaterOrEqual(t, n, acknowledged, "an acknowledged change is gone")
 		require.LessOrEqual(t, n, acknowledged+1)
 		requireChange(t, n, snap)
 		newest, _, err := storage.Changes(t.Context(), 0)
@@ -101,7 +101,7 @@ func TestPostgres_Restart(t *testing.T) {
 		require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 		fill := func() {
 			var conns []*sql.Conn
-			for len(conns) < 8 { // all at once, so that each is another one
+			for len(conns) < 8 { // all open together, so that they differ
 				conn, err := db.Conn(t.Context())
 				require.NoError(t, err)
 				if conn.PingContext(t.Context()) == nil {
@@ -117,7 +117,7 @@ func TestPostgres_Restart(t *testing.T) {
 			require.Equal(t, 8, db.Stats().Idle)
 			stop(t)
 			server.Start(t)
-			require.NoError(t, storage.Apply(t.Context(), testChange(n+2)), "none of the connections in the pool lives, and none had begun anything")
+			require.NoError(t, storage.Apply(t.Context(), testChange(n+2)), "all connections in the pool are dead, and none had begun a transaction")
 		}
 		requireChange(t, 3, mustRead(t, storage, testQuery))
 	})

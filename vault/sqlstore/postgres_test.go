@@ -61,8 +61,8 @@ func TestPostgres_Contract(t *testing.T) {
 	})
 }
 
-// twins are two stores on one database, as two processes have them. Each call
-// goes to the other one than the call before.
+// twins are two stores on one database, as in two processes. Calls alternate
+// between them.
 type twins struct {
 	calls  atomic.Int64
 	stores [2]store.Store

@@ -19,12 +19,12 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// raise has the server fail a transaction with a code, as a statement would.
+// raise returns a statement that fails with a code.
 func raise(code string) string {
 	return "DO $$ BEGIN RAISE EXCEPTION 'by the test' USING ERRCODE = '" + code + "'; END $$"
 }
 
-// failingWith has statements that are text fail with a code so many times.
+// failingWith has statements that match text fail with a code, a number of times.
 func failingWith(s *spy, text, code string, times int) {
 	s.around = func(ctx context.Context, query string, run func() error) error {
 		if times == 0 || !is(query, text) {
@@ -44,7 +44,7 @@ func TestPostgres_Tx(t *testing.T) {
 		for _, code := range []string{"40001", "40P01"} { // could not serialize, deadlock
 			for _, text := range []string{"SET newest", `INSERT INTO`, "COMMIT"} {
 				failingWith(s, text, code, 3)
-				require.NoError(t, next(), "%s at %s: whoever lost a race tries again", code, text)
+				require.NoError(t, next(), "%s at %s: the loser of a race retries", code, text)
 				n++
 				requireUnlocked(t, other)
 			}
@@ -53,7 +53,7 @@ func TestPostgres_Tx(t *testing.T) {
 			failingWith(s, "satchel_tokens", code, 3)
 			require.NoError(t, storage.Touch(t.Context(), []store.Usage{{Token: testTokenID(1), Time: time.Unix(0, 1)}}))
 
-			// What an attempt that failed has read does not count.
+			// Rows read by a failed attempt do not count.
 			failingWith(s, "COMMIT", code, 1)
 			requireChange(t, n, mustRead(t, storage, testQuery))
 			failingWith(s, "COMMIT", code, 1)
@@ -70,19 +70,19 @@ func TestPostgres_Tx(t *testing.T) {
 			require.Len(t, entries, n)
 
 			failingWith(s, "SET newest", code, 1000)
-			require.ErrorContains(t, next(), code, "but not for ever")
+			require.ErrorContains(t, next(), code, "but not forever")
 			requireUnlocked(t, other)
 		}
 		for _, code := range []string{"42601", "53100", "57014", "23505"} {
 			failingWith(s, "SET newest", code, 1)
-			require.ErrorContains(t, next(), code, "another error would come again")
+			require.ErrorContains(t, next(), code, "other errors are not retried")
 		}
 		failingWith(s, "SET newest", "40001", 1000)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, storage.Apply(ctx, testChange(n+1)), context.Canceled)
 		s.around = nil
-		require.NoError(t, next(), "the store goes on")
+		require.NoError(t, next(), "the store still works")
 		requireChange(t, n+1, mustRead(t, storage, testQuery))
 	})
 
@@ -96,18 +96,18 @@ func TestPostgres_Tx(t *testing.T) {
 		} {
 			s.around = func(ctx context.Context, query string, run func() error) error {
 				s.around = nil
-				// Between two uses the server has closed the connection.
+				// The server closes the connection while it is idle.
 				require.NoError(t, s.last.Conn.(*stdlib.Conn).Conn().QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid))
 				_, err := other.ExecContext(ctx, "SELECT pg_terminate_backend($1, 5000)", pid)
 				require.NoError(t, err)
 				return run()
 			}
-			require.NoError(t, operation(), "operation %d: nothing had begun, so it is tried on another connection", n)
+			require.NoError(t, operation(), "operation %d: no transaction had begun, so another connection is used", n)
 		}
 		requireChange(t, 2, mustRead(t, storage, testQuery))
 
 		failing(s, "BEGIN", false)
-		require.ErrorContains(t, storage.Apply(t.Context(), testChange(3)), "disk on fire", "but not for ever")
+		require.ErrorContains(t, storage.Apply(t.Context(), testChange(3)), "disk on fire", "but not forever")
 	})
 
 	t.Run("is undone if its connection breaks", func(t *testing.T) {
@@ -128,17 +128,17 @@ func TestPostgres_Tx(t *testing.T) {
 			err := storage.Apply(t.Context(), testChange(3))
 			require.Error(t, err, "statement %d", k)
 			require.NotErrorIs(t, err, store.ErrConflict)
-			require.Equal(t, k == count-1, strings.Contains(err.Error(), "committing, and the database may have done so before this"), "only where COMMIT had no answer it is not known")
+			require.Equal(t, k == count-1, strings.Contains(err.Error(), "committing, with unknown outcome; the write may have been stored"), "only an interrupted COMMIT has an unknown outcome")
 			s.around = nil
 			requireChange(t, 2, mustRead(t, storage, testQuery))
 		}
-		require.NoError(t, storage.Apply(t.Context(), testChange(3)), "the store goes on")
+		require.NoError(t, storage.Apply(t.Context(), testChange(3)), "the store still works")
 	})
 
 	t.Run("does not retry a commit of unknown outcome", func(t *testing.T) {
 		storage, s, _ := spiedPostgres(t)
 		failing(s, "COMMIT", true)
-		require.ErrorContains(t, storage.Apply(t.Context(), testChange(1)), "committing, and the database may have done so before this: disk on fire")
+		require.ErrorContains(t, storage.Apply(t.Context(), testChange(1)), "committing, with unknown outcome; the write may have been stored: disk on fire")
 		s.around = nil
 		requireChange(t, 1, mustRead(t, storage, testQuery))
 	})
@@ -164,7 +164,7 @@ func TestPostgres_Tx(t *testing.T) {
 						} {
 							var got string
 							require.NoError(t, s.last.Conn.(*stdlib.Conn).Conn().QueryRow(ctx, "SHOW "+name).Scan(&got))
-							require.Equal(t, want, got, "%s where the default of synchronous_commit is %s", name, setting)
+							require.Equal(t, want, got, "%s with the default synchronous_commit = %s", name, setting)
 						}
 					}
 					return run()
@@ -175,7 +175,7 @@ func TestPostgres_Tx(t *testing.T) {
 			s.around = nil
 			var after string
 			require.NoError(t, db.QueryRowContext(t.Context(), "SHOW synchronous_commit").Scan(&after))
-			require.Equal(t, setting, after, "the connection keeps its own setting")
+			require.Equal(t, setting, after, "the setting of the connection is restored")
 		}
 	})
 
@@ -203,18 +203,18 @@ func TestPostgres_Tx(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			answer := make(chan error, 1)
 			go func() { answer <- write(ctx) }()
-			require.Eventually(t, func() bool { return waiting() == 1 }, 8*time.Second, time.Millisecond, "%s waits for the writer before it", what)
+			require.Eventually(t, func() bool { return waiting() == 1 }, 8*time.Second, time.Millisecond, "%s waits for the earlier writer", what)
 			cancel()
 			select {
 			case err := <-answer:
 				require.ErrorIs(t, err, context.Canceled)
 			case <-time.After(8 * time.Second):
-				t.Fatal("it went on waiting")
+				t.Fatal("the write is still waiting")
 			}
-			require.Eventually(t, func() bool { return waiting() == 0 }, 8*time.Second, time.Millisecond, "the server goes on waiting for nobody")
+			require.Eventually(t, func() bool { return waiting() == 0 }, 8*time.Second, time.Millisecond, "the server stops waiting")
 		}
 		require.NoError(t, holder.Rollback())
-		require.NoError(t, storage.Apply(t.Context(), testChange(2)), "the store goes on")
+		require.NoError(t, storage.Apply(t.Context(), testChange(2)), "the store still works")
 		requireChange(t, 2, mustRead(t, storage, testQuery))
 	})
 
@@ -243,7 +243,7 @@ func TestPostgres_Tx(t *testing.T) {
 		}
 		require.NoError(t, openPostgres(t, dsn).Apply(t.Context(), change))
 
-		// Each process touches the same rows in another order, and writes to them.
+		// Each process touches and writes the same rows in another order.
 		var failures atomic.Int64
 		var wg sync.WaitGroup
 		for process := range 4 {
@@ -275,7 +275,7 @@ func TestPostgres_Tx(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		require.Zero(t, failures.Load(), "a deadlock costs a second, and whoever waits behind it")
+		require.Zero(t, failures.Load(), "a deadlock blocks all writers for a second")
 	})
 }
 
@@ -329,8 +329,8 @@ func TestPostgres_Poll(t *testing.T) {
 	conn, err := db.Conn(ctx)
 	require.NoError(t, err)
 	defer conn.Close()
-	// The tables are small, so the server has to be talked out of reading and
-	// sorting them: what it still does so has no index.
+	// The tables are small, so sequential scans and sorts must be discouraged: if the
+	// server still uses them, an index is missing.
 	_, err = conn.ExecContext(ctx, "SET enable_seqscan = off; SET enable_sort = off; SET enable_incremental_sort = off; SET enable_hashjoin = off; SET enable_bitmapscan = off")
 	require.NoError(t, err)
 	var plans []error
@@ -360,5 +360,5 @@ func TestPostgres_Poll(t *testing.T) {
 	}
 	everyStatement(t, storage, 6)
 	s.around = nil
-	require.Empty(t, plans, "the database reads a whole table, or sorts")
+	require.Empty(t, plans, "the database scans a table, or sorts")
 }

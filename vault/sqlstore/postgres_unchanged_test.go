@@ -17,10 +17,10 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// counting counts what a vault asks of its storage.
+// counting counts the reads and writes of its storage.
 type counting struct {
 	store.Store
-	seals, messages atomic.Int64 // reads without and with what can be decrypted
+	seals, messages atomic.Int64 // reads without and with encrypted rows
 	writes          atomic.Int64 // besides uses
 }
 
@@ -46,9 +46,9 @@ func (c *counting) Apply(ctx context.Context, change *store.Change) error {
 	return c.Store.Apply(ctx, change)
 }
 
-// A poll that finds nothing new costs one read of seals. It is counted at a
-// process that has no data key and gets none, so that it could not decrypt
-// anything if it tried; and it reads no message and no key record.
+// A poll that finds no change costs one read of seals. The counted process has no
+// data key and cannot get one, so that it cannot decrypt anything; it also reads no
+// message and no key record.
 func TestStore_UnchangedPoll(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) store.Store{
 		"SQLite":     func(t *testing.T) store.Store { return openStore(t, newFile(t)) },
@@ -63,7 +63,7 @@ func TestStore_UnchangedPoll(t *testing.T) {
 			}
 			r := newRunners(t, writer, "acme/web/pool-a", 1)[0]
 			require.Equal(t, 50, r.last.Len())
-			require.Positive(t, storage.messages.Load(), "what is counted does happen elsewhere")
+			require.Positive(t, storage.messages.Load(), "the counters work")
 
 			cold := openVault(t, storage, kek, nil)
 			web := httptest.NewServer(vaulthttp.Runners(cold, &vaulthttp.Options{Logger: slog.New(slog.DiscardHandler)}))
@@ -89,12 +89,12 @@ func TestStore_UnchangedPoll(t *testing.T) {
 			}
 			require.Equal(t, seals+10, storage.seals.Load(), "one read each")
 			require.Equal(t, http.StatusNotModified, ask(r.last.Revision(), "wait=1"))
-			require.LessOrEqual(t, storage.seals.Load(), seals+14, "one that waits reads again when it has taken its place, after the first look for changes, and at its end")
-			require.Equal(t, []int64{messages, writes}, []int64{storage.messages.Load(), storage.writes.Load()}, "nothing that could be decrypted is read, and no audit entry is written")
+			require.LessOrEqual(t, storage.seals.Load(), seals+14, "a waiting poll reads again when it starts to wait, after the first check for changes, and at its end")
+			require.Equal(t, []int64{messages, writes}, []int64{storage.messages.Load(), storage.writes.Load()}, "no encrypted row is read, and no audit entry is written")
 			require.Equal(t, []int{wraps, unwraps}, []int{kek.Wraps(), kek.Unwraps()}, "no key-service call")
 
-			// The same counters notice a request that does decrypt.
-			require.Equal(t, http.StatusServiceUnavailable, ask("", ""), "without a key, there is nothing else to give")
+			// The same counters detect a request that decrypts.
+			require.Equal(t, http.StatusServiceUnavailable, ask("", ""), "a delivery needs a key")
 			require.Greater(t, storage.messages.Load(), messages)
 			require.Greater(t, kek.Unwraps(), unwraps)
 		})

@@ -24,7 +24,7 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// openVault returns a vault as another process would have it.
+// openVault returns a vault as in a separate process.
 func openVault(t testing.TB, s store.Store, kek keyring.KEK, wake <-chan struct{}) *vault.Vault {
 	t.Helper()
 	keys, err := keyring.New(kek, nil)
@@ -50,15 +50,14 @@ func put(t testing.TB, v *vault.Vault, scope, name, value string) {
 	require.NoError(t, err)
 }
 
-// runner is one that waits.
+// runner is a runner that waits.
 type runner struct {
 	token bundle.Value
 	id    string
 	last  *bundle.Bundle
 }
 
-// newRunners returns runners of a scope, each with a token and a bundle of its
-// own.
+// newRunners returns runners of a scope, each with its own token and bundle.
 func newRunners(t testing.TB, v *vault.Vault, scope string, n int) []*runner {
 	t.Helper()
 	runners := make([]*runner, n)
@@ -72,7 +71,7 @@ func newRunners(t testing.TB, v *vault.Vault, scope string, n int) []*runner {
 	return runners
 }
 
-// ending is how a runner's wait ended, and when.
+// ending is the result of a runner's wait, and its time.
 type ending struct {
 	bundle *bundle.Bundle
 	err    error
@@ -107,7 +106,7 @@ func wait(ctx context.Context, v *vault.Vault, runners []*runner, d time.Duratio
 	return done
 }
 
-// delays says how long after start things happened.
+// delays summarizes the delays of ended after start.
 func delays(start time.Time, ended []ending) string {
 	var all []time.Duration
 	for _, e := range ended {
@@ -120,8 +119,8 @@ func delays(start time.Time, ended []ending) string {
 	return fmt.Sprintf("%d runners: p50 %s, p90 %s, p99 %s, max %s", len(all), at(0.5), at(0.9), at(0.99), at(1))
 }
 
-// generous bounds what is to take a second where the machine is busy: the
-// delays themselves are in docs/scale.md.
+// generous bounds a delay of about a second, for busy machines. docs/scale.md has
+// measured delays.
 const generous = 10 * time.Second
 
 func requireNamed(t *testing.T, b *bundle.Bundle, name, want string) {
@@ -180,7 +179,7 @@ func TestPostgres_Runners(t *testing.T) {
 			for _, req := range []*vault.BootstrapRequest{nil, {IfNoneMatch: r.last.Revision()}, {IfNoneMatch: r.last.Revision(), Wait: time.Minute}} {
 				_, err := other.Bootstrap(t.Context(), r.token, req)
 				refused, ok := errors.AsType[*vault.TokenError](err)
-				require.True(t, ok, "a token that was revoked is refused elsewhere: %v", err)
+				require.True(t, ok, "a revoked token is refused elsewhere: %v", err)
 				require.Equal(t, vault.TokenRevoked, refused.Reason)
 			}
 		}
@@ -220,7 +219,7 @@ func TestPostgres_Runners(t *testing.T) {
 			return response
 		}
 		for round, stop := range []func(testing.TB){server.Stop, server.Crash} {
-			// Some waits end during the outage, and others begin in it.
+			// Some waits end during the outage, and others begin during it.
 			ended := []<-chan []ending{
 				waitSeated(t, other, counters, runners[:20], 50*time.Second),
 				waitSeated(t, other, counters, runners[20:40], 600*time.Millisecond),
@@ -229,7 +228,7 @@ func TestPostgres_Runners(t *testing.T) {
 			began := time.Now()
 			ended = append(ended, wait(t.Context(), other, runners[40:], 50*time.Second))
 			response := ask(runners[0])
-			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, "a fresh runner has nothing to hold on to")
+			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, "a runner without a bundle does not wait")
 			require.Equal(t, "5", response.Header.Get("Retry-After"))
 			time.Sleep(time.Until(began.Add(700 * time.Millisecond))) // the second group's waits are over
 			server.Start(t)
@@ -241,13 +240,13 @@ func TestPostgres_Runners(t *testing.T) {
 				for j, e := range <-done {
 					r := runners[20*i+j]
 					if i == 1 && errors.Is(e.err, vault.ErrUnchanged) {
-						continue // its wait was over before the write
+						continue // its wait ended before the write
 					}
 					if e.err != nil && i > 0 && outage > 7*time.Second {
-						t.Logf("a machine that takes %s for a restart cannot show this: %v", outage, e.err)
+						t.Logf("a restart that takes %s is too slow for this check: %v", outage, e.err)
 						continue
 					}
-					require.NoError(t, e.err, "nobody who waits is told of an outage of %s", outage)
+					require.NoError(t, e.err, "waiting runners do not notice an outage of %s", outage)
 					require.Less(t, e.at.Sub(written), generous)
 					require.NotEqual(t, r.last.Revision(), e.bundle.Revision())
 				}
@@ -259,7 +258,7 @@ func TestPostgres_Runners(t *testing.T) {
 				require.NoError(t, err)
 				requireNamed(t, r.last, "B", fmt.Sprint("round ", round))
 			}
-			t.Logf("the database was away for %s", outage.Round(time.Millisecond))
+			t.Logf("the outage took %s", outage.Round(time.Millisecond))
 		}
 		_, err := other.VerifyAudit(t.Context(), "acme", nil, nil)
 		require.NoError(t, err, "the audit chain has no gap")

@@ -18,7 +18,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// deaf is a store whose poll finds nothing until it is woken.
+// deaf is a store whose Changes finds nothing until it is awake.
 type deaf struct {
 	store.Store
 	mu    sync.Mutex

@@ -21,8 +21,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// The tests below run this test binary again, as another process. The variable
-// says as which of children.
+// The tests below run this test binary as another process. The variable names one
+// of children.
 const childVariable = "SATCHEL_SQLSTORE_CHILD"
 
 var children = map[string]func(context.Context, place) error{
@@ -42,10 +42,10 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// place is where a store is: the name of a driver and of a data source.
+// place is the driver and data source name of a store.
 type place struct{ driver, name string }
 
-// open returns the store there. It ends with its process.
+// open returns the store, which stays open until the process ends.
 func (p place) open(ctx context.Context) (*sqlstore.Store, error) {
 	db, err := sql.Open(p.driver, p.name)
 	if err != nil {
@@ -54,8 +54,8 @@ func (p place) open(ctx context.Context) (*sqlstore.Store, error) {
 	return sqlstore.Open(ctx, db, map[string]sqlstore.Dialect{"sqlite": sqlstore.SQLite, "pgx": sqlstore.Postgres}[p.driver])
 }
 
-// process is a child. It goes on when its standard input is closed, and ends at
-// the latest when the parent does.
+// process is a child process. It continues when its standard input is closed, and
+// ends at the latest with the parent.
 type process struct {
 	*exec.Cmd
 	in  io.Closer
@@ -131,7 +131,7 @@ func TestProcess_Start(t *testing.T) {
 	})
 }
 
-// startTen lets ten processes that wait for it loose on a store.
+// startTen releases ten waiting processes together on a store.
 func startTen(t *testing.T, at place) {
 	t.Helper()
 	var all []*process
@@ -152,7 +152,7 @@ func startTen(t *testing.T, at place) {
 // writingChild opens the store and adds to the chain of changes until it is
 // killed. It prints the number of each change that is stored.
 func writingChild(ctx context.Context, at place) error {
-	go func() { // the parent is gone if this ends
+	go func() { // returns when the parent has ended
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(2)
 	}()
@@ -179,14 +179,14 @@ func TestProcess_Killed(t *testing.T) {
 		file := newFile(t)
 		random := rand.New(rand.NewPCG(1, 2))
 		const rounds = 60
-		stored := 0 // what the last round found
-		inside := 0 // rounds that killed the child between COMMIT and its line
+		stored := 0 // found by the last round
+		inside := 0 // rounds with a kill between COMMIT and the acknowledgment
 		for round := range rounds {
 			p := start(t, "write", place{"sqlite", file})
 			acknowledged := killSome(t, p, round, random, stored)
 
-			// In every other round the next child finds the files as the killed
-			// one left them, and a copy is looked at.
+			// In every other round a copy is checked, so that the next child finds the
+			// files as the killed one left them.
 			look := file
 			if round%2 == 1 {
 				look = copyFiles(t, file)
@@ -204,7 +204,7 @@ func TestProcess_Killed(t *testing.T) {
 			}
 			stored = n
 		}
-		require.Greater(t, stored, rounds, "the children did write")
+		require.Greater(t, stored, rounds, "the children have written")
 		t.Logf("%d changes in %d rounds; in %d the child was killed between a commit and its acknowledgment", stored, rounds, inside)
 	})
 
@@ -223,7 +223,7 @@ func TestProcess_Killed(t *testing.T) {
 				var count int
 				require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name).Scan(&count))
 				return count == 0
-			}, 30*time.Second, 5*time.Millisecond, "round %d: the server keeps the connections of a process that is gone", round)
+			}, 30*time.Second, 5*time.Millisecond, "round %d: the server keeps the connections of a killed process", round)
 
 			storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
 			require.NoError(t, err, "round %d", round)
@@ -233,7 +233,7 @@ func TestProcess_Killed(t *testing.T) {
 			}
 			stored = n
 		}
-		require.Greater(t, stored, rounds, "the children did write")
+		require.Greater(t, stored, rounds, "the children have written")
 		t.Logf("%d changes in %d rounds; in %d the child was killed between a commit and its acknowledgment", stored, rounds, inside)
 	})
 }
@@ -248,7 +248,7 @@ func killSome(t *testing.T, p *process, round int, random *rand.Rand, acknowledg
 			return false
 		}
 		n, err := strconv.Atoi(lines.Text())
-		require.NoError(t, err, "half a line is no acknowledgment")
+		require.NoError(t, err, "a partial line is not an acknowledgment")
 		acknowledged = n
 		return true
 	}
@@ -267,14 +267,14 @@ func killSome(t *testing.T, p *process, round int, random *rand.Rand, acknowledg
 	return acknowledged
 }
 
-// requireAcknowledged fails the test unless store holds what a child has
-// acknowledged, or one change more. It returns the number of the newest.
+// requireAcknowledged fails the test unless the store has exactly the acknowledged
+// changes, or one more. It returns the number of the newest.
 func requireAcknowledged(t *testing.T, storage *sqlstore.Store, round, acknowledged int) int {
 	t.Helper()
 	snap := mustRead(t, storage, testQuery)
 	n := sealNumber(snap.Path[1].Seal)
-	require.GreaterOrEqual(t, n, acknowledged, "round %d: a change that was acknowledged is gone", round)
-	require.LessOrEqual(t, n, acknowledged+1, "round %d: a change is there that the child had not come to", round)
+	require.GreaterOrEqual(t, n, acknowledged, "round %d: an acknowledged change is gone", round)
+	require.LessOrEqual(t, n, acknowledged+1, "round %d: there is a change that the child cannot have made", round)
 	requireChange(t, n, snap)
 	newest, _, err := storage.Changes(t.Context(), 0)
 	require.NoError(t, err)
@@ -282,7 +282,7 @@ func requireAcknowledged(t *testing.T, storage *sqlstore.Store, round, acknowled
 	return n
 }
 
-// copyFiles copies a database that no process has open, with its WAL.
+// copyFiles copies a database with its WAL. No process may have it open.
 func copyFiles(t *testing.T, file string) string {
 	t.Helper()
 	to := newFile(t)

@@ -126,10 +126,10 @@ func (x *tx) read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	return snap, nil
 }
 
-// path is the states of a scope and its ancestors, to be filled in.
+// path collects the states of a scope and its ancestors.
 type path struct {
 	states []store.ScopeState
-	in     string // a condition on the column before it: the scope is on the path
+	in     string // an IN condition for a column with a scope
 	args   []any  // of in
 }
 
@@ -150,7 +150,7 @@ func (p *path) state(scope string) *store.ScopeState {
 			return &p.states[i]
 		}
 	}
-	return &store.ScopeState{} // not reached: the condition excludes it
+	return &store.ScopeState{} // unreachable because of the condition
 }
 
 func (x *tx) readSeals(ctx context.Context, p *path) error {
@@ -165,7 +165,7 @@ func (x *tx) readSeals(ctx context.Context, p *path) error {
 	})
 }
 
-// selectSecrets is the columns that scanSecret reads.
+// selectSecrets selects the columns that scanSecret reads.
 const selectSecrets = `SELECT s.scope, s.name, s.version, s.hidden, s.kind, s.delivery, s.author, s.created, s.rotated, s.expires,
 	s.key_id, s.message, s.preview, s.mac, h.last_used, h.last_token
 	FROM [heads] h JOIN [secrets] s ON s.scope = h.scope AND s.name = h.name `
@@ -268,7 +268,7 @@ func (x *tx) readMinted(ctx context.Context, p *path) error {
 	})
 }
 
-// tokens returns the tokens that where selects.
+// tokens returns the tokens selected by where.
 func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]store.TokenRow, error) {
 	query := `SELECT id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, waived, revoked, revoked_by, last_used, last_addr, last_runner
 		FROM [tokens] ` + where
@@ -285,8 +285,8 @@ func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]store.Tok
 }
 
 func (x *tx) readBelow(ctx context.Context, snap *store.Snapshot, scope string) error {
-	// What begins with "acme/" is what lies between "acme/" and "acme0", since
-	// 0 follows the slash.
+	// Scopes that begin with "acme/" are between "acme/" and "acme0", because 0
+	// follows the slash.
 	query := `SELECT e.scope, coalesce((SELECT sum(length(s.message)) FROM [heads] h JOIN [secrets] s ON s.scope = h.scope AND s.name = h.name AND s.version = h.active
 		WHERE h.scope = e.scope), 0) FROM [seals] e WHERE e.scope > ? AND e.scope < ?`
 	snap.Below = map[string]int64{}

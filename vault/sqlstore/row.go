@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Columns are read into the types below. Their errors do not say what a column
-// holds; those of database/sql do.
-var errColumn = errors.New("the column holds something else")
+// Columns are scanned into the types below, because errors of database/sql quote
+// the content of a column.
+var errColumn = errors.New("the column has an unexpected type or length")
 
 // integer is an int64 column.
 type integer int64
@@ -33,7 +33,7 @@ func (f *flag) Scan(v any) error {
 	return nil
 }
 
-// instant is a time in an integer column; see micros.
+// instant is a time in an integer column, in the form of micros.
 type instant time.Time
 
 func (t *instant) Scan(v any) error {
@@ -56,7 +56,7 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// fixed is a column of bytes with the length of the slice.
+// fixed is a column of bytes that must have the length of the slice.
 type fixed []byte
 
 func (f fixed) Scan(v any) error {

@@ -13,9 +13,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// The rows of these tests depend on n alone, so that what is read can be
-// compared with what was written by another process. The golden files hold
-// them too: they stay as they are.
+// The rows of these tests depend only on n, so that rows written by another process
+// can be checked. The golden files contain them too, so they must not change.
 
 const (
 	testScope = "acme/web"
@@ -85,8 +84,8 @@ func testEntry(tenant string, n int) store.AuditRow {
 	}
 }
 
-// testChange is the n-th of a chain of changes, each of which expects the one
-// before and touches every table.
+// testChange returns the n-th of a chain of changes. Each expects the previous one
+// and writes every table.
 func testChange(n int) *store.Change {
 	c := &store.Change{
 		Keys:   []store.KeyChange{{Tenant: "acme", New: testKey(n), First: n == 1}},
@@ -106,11 +105,11 @@ func testChange(n int) *store.Change {
 	return c
 }
 
-// testQuery asks for all that testChange writes.
+// testQuery reads all rows that testChange writes.
 var testQuery = store.Query{Scope: testScope, Name: testName, Tokens: true, Minted: true, AuditHead: true}
 
-// requireChange requires that snap, the answer to testQuery, shows the first n
-// changes wholly and nothing else.
+// requireChange requires that snap, the result of testQuery, has all rows of the
+// first n changes and no others.
 func requireChange(t require.TestingT, n int, snap *store.Snapshot) {
 	requireRows(t, n, snap)
 	if n == 0 {
@@ -118,13 +117,12 @@ func requireChange(t require.TestingT, n int, snap *store.Snapshot) {
 		require.Empty(t, snap.Path[1].Minted)
 		return
 	}
-	require.Equal(t, []store.MintedRow{testMinted(n)}, snap.Path[1].Minted, "what is minted is that of the last change")
+	require.Equal(t, []store.MintedRow{testMinted(n)}, snap.Path[1].Minted, "the minted row is that of the last change")
 	head := testEntry("acme", n)
 	require.Equal(t, &head, snap.AuditHead, "the newest audit entry is that of the last change")
 }
 
-// requireRows is requireChange for the rows that the first version of the
-// tables had.
+// requireRows is requireChange for the rows of the first version of the tables.
 func requireRows(t require.TestingT, n int, snap *store.Snapshot) {
 	require.Len(t, snap.Path, 2)
 	st := snap.Path[1]
@@ -135,7 +133,7 @@ func requireRows(t require.TestingT, n int, snap *store.Snapshot) {
 		require.Empty(t, snap.Tokens)
 		return
 	}
-	require.True(t, bytes.Equal(testSeal(n), st.Seal), "the seal is unharmed")
+	require.True(t, bytes.Equal(testSeal(n), st.Seal), "the seal is intact")
 	require.Equal(t, []keyring.Record{testKey(n)}, snap.Keys, "the key record is that of the last change")
 	require.Equal(t, []store.SecretRow{testSecret(n)}, st.Secrets, "the active version is that of the last change")
 	var versions []store.SecretRow

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spy is a driver with somebody who looks on and interferes.
+// spy is a driver that lets a test observe statements and interfere with them.
 type spy struct {
 	name   string // of the data source
 	driver driver.Driver
@@ -18,12 +18,12 @@ type spy struct {
 	last   *spyConn            // which ran the last statement
 	args   []driver.NamedValue // of the last statement
 
-	// around is called for each statement. run carries it out.
+	// around is called for each statement; run executes it.
 	around func(ctx context.Context, query string, run func() error) error
 }
 
-// openSpied returns a pool like db over the data source of that name. It has at
-// most one connection, so that one that is not given back is missed.
+// openSpied returns a pool with the driver of db over a data source. It has at most
+// one connection, so that a leaked connection blocks the test.
 func openSpied(t testing.TB, db *sql.DB, name string) (*sql.DB, *spy) {
 	t.Helper()
 	s := &spy{name: name, driver: db.Driver()}

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// sqliteBusy is how long a connection waits for a lock.
+// sqliteBusy is the longest wait for a lock.
 const sqliteBusy = 10 * time.Second
 
 var sqlite = dialect{
-	// The settings hold for a connection, and the caller's pool may open
-	// another one at any time, so each transaction repeats them: a few
-	// microseconds. They are apart from what may wait for a lock, because a
-	// driver that ends the wait with the context has to see them first.
+	// The settings apply to a connection, and the pool may open another one at any
+	// time. So each transaction repeats them, which takes a few microseconds. They
+	// are separate from the statement that may wait for a lock, because a driver that
+	// ends the wait with the context must have executed them before.
 	beginRead:  []string{"PRAGMA busy_timeout = 10000; BEGIN"},
 	beginWrite: []string{"PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON", "BEGIN IMMEDIATE"},
 	locate:     func(context.Context, *sql.DB) (string, error) { return "", nil },
@@ -136,7 +136,7 @@ func sqliteVersion(ctx context.Context, x *tx) (int, error) {
 		return 0, err
 	}
 	if ours == 0 {
-		return 0, errors.New("it is an SQLite database of something else; give the vault a file of its own")
+		return 0, errors.New("it is an SQLite database of another program; use a separate file for the vault")
 	}
 	err = x.query(ctx, "reading satchel_schema", "SELECT max(version) FROM satchel_schema", nil,
 		func(scan func(...any) error) error { return scan(&version) })
@@ -154,21 +154,21 @@ func sqlitePrepare(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("reading the name of its file: %w", err)
 	}
 	if file == "" {
-		return errors.New("it is in memory or a temporary file, and each connection would have its own; name a file, or use memstore")
+		return errors.New("it is in memory or a temporary file, so each connection would have a separate database; name a file, or use memstore")
 	}
 	mode, err := sqliteWAL(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("changing its journal mode to WAL: %w", err)
 	}
 	if mode != "wal" {
-		return fmt.Errorf("its journal mode stays %q and has to be WAL; put it into a file on a local disk, or use memstore", mode)
+		return fmt.Errorf("its journal mode stays %q and must be WAL; use a file on a local disk, or memstore", mode)
 	}
 	return nil
 }
 
-// sqliteWAL changes the journal mode to WAL and returns what it then is.
-// Processes that do this together can lock each other out, and for that SQLite
-// does not wait by itself.
+// sqliteWAL changes the journal mode to WAL and returns the resulting mode.
+// Processes that do this concurrently can lock each other out, and SQLite itself
+// does not wait in this case.
 func sqliteWAL(ctx context.Context, conn *sql.Conn) (mode string, err error) {
 	patience := time.NewTimer(sqliteBusy)
 	defer patience.Stop()

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// statement returns a statement as the database takes it. In this package, a
-// statement has a question mark for each parameter, and the names of tables are
-// in brackets. It has neither for anything else.
+// statement translates a statement to the dialect of the database. In this package,
+// statements have a question mark for each parameter and the names of tables in
+// brackets. They have neither elsewhere.
 func (s *Store) statement(text string) string {
 	if known, ok := s.statements.Load(text); ok {
 		return known.(string)
@@ -35,9 +35,8 @@ func (s *Store) statement(text string) string {
 	return b.String()
 }
 
-// batches splits rows into batches of 256, 16 and single ones: statements about
-// several rows save round trips, and so few different ones are remembered by
-// the store and the driver.
+// batches splits rows into batches of 256, 16 and 1. Batches save round trips, and
+// with three sizes the store and the driver cache few different statements.
 func batches[T any](rows []T) iter.Seq[[]T] {
 	return func(yield func([]T) bool) {
 		for len(rows) > 0 {
@@ -53,7 +52,7 @@ func batches[T any](rows []T) iter.Seq[[]T] {
 	}
 }
 
-// values returns the rows of a VALUES clause: n times the same.
+// values returns a VALUES clause that repeats row n times.
 func values(n int, row string) string {
 	return "VALUES " + row + strings.Repeat(", "+row, n-1)
 }

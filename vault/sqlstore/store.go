@@ -11,46 +11,45 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Dialect says which database is behind a *sql.DB.
+// Dialect is the kind of database behind a *sql.DB. The zero Dialect is invalid.
 type Dialect int
 
 const (
-	// SQLite is an SQLite file. See the package comment.
+	// SQLite is SQLite 3.37 or later, in a file. See the package comment.
 	SQLite Dialect = 1 + iota
-	// Postgres is a PostgreSQL database. See the package comment.
+	// Postgres is PostgreSQL. See the package comment.
 	Postgres
 )
 
-// dialect is what differs between databases. The statements elsewhere in this
+// dialect holds the differences between databases. The statements elsewhere in this
 // package are the same for all; see Store.statement.
 type dialect struct {
-	// beginRead and beginWrite start a transaction on a connection, after they
-	// have set the connection up for it. A reader sees one state of the
-	// database.
+	// beginRead and beginWrite configure a connection and begin a transaction. A
+	// reader sees a single state of the database.
 	beginRead, beginWrite []string
-	// lockWriters and lockTables make a transaction wait for all others that
-	// write rows or change tables, where beginWrite does not. Apply has no
-	// need of lockWriters: its first statement does the same.
+	// lockWriters and lockTables wait for all other transactions that write rows or
+	// change tables. They are empty if beginWrite does so. Apply does not need
+	// lockWriters because its first statement has the same effect.
 	lockWriters, lockTables string
-	// locate returns the schema that the tables are in, or will be.
+	// locate returns the schema of existing or new tables.
 	locate func(context.Context, *sql.DB) (schema string, err error)
-	// parameter and table return how a statement writes its n-th parameter,
-	// from 1, and the name of a table.
+	// parameter and table return the SQL for the n-th parameter, counted from 1,
+	// and for the name of a table.
 	parameter func(n int) string
 	table     func(schema, name string) string
-	// version returns how many of the migrations a database has had. It
-	// refuses one that has tables in the vault's place.
+	// version returns the number of migrations applied to a database. It refuses a
+	// database with foreign tables under the names of the vault's.
 	version func(context.Context, *tx) (int, error)
 	// prepare makes an empty database, or one of a known version, ready for
-	// its first transaction.
+	// transactions.
 	prepare func(context.Context, *sql.DB) error
-	// migrations lead from nothing to the present tables. Those that were ever
-	// released stay as they are.
+	// migrations lead from an empty database to the current tables. Released
+	// migrations must not change.
 	migrations []string
-	// again reports whether a transaction that came as far as stage and failed
-	// with err has left nothing behind and may succeed if it is tried again.
+	// again reports whether a transaction that reached stage and failed with err had
+	// no effect and may be retried. It may be nil.
 	again func(err error, stage stage) bool
-	// remote says that a connection can break while the database goes on.
+	// remote is true if a connection can break while the database keeps running.
 	remote bool
 }
 
@@ -62,24 +61,24 @@ var dialects = map[Dialect]*dialect{
 // Store is a [store.Store] in an SQL database. It is safe for concurrent use,
 // and several processes may open the same database.
 //
-// Its errors wrap store.ErrConflict, those of the context, and those of the
-// driver. Beside what the driver says they name the operation and the table.
+// Its errors wrap store.ErrConflict, errors of the context and errors of the driver.
+// They name the operation and the table, and contain no values beyond those in the
+// text of the driver.
 type Store struct {
 	db         *sql.DB
 	dialect    *dialect
 	schema     string
-	statements sync.Map // from what is written in this package to what the database takes
+	statements sync.Map // from statements of this package to those of the dialect
 }
 
 var _ store.Store = (*Store)(nil)
 
-// Open returns the store in db, after it has made or updated the tables there.
-// Several processes may do that at the same time. It refuses, and leaves as it
-// is, a database with other tables in the place of the vault's, one that was
-// written by a later version of this package, and an SQLite database that is
-// only in memory.
+// Open returns the store in db, after creating or updating its tables. Several
+// processes may do so concurrently. Open refuses, and does not change, a database
+// with foreign tables under the names of the vault's, a database written by a later
+// version of this package, and an SQLite database in memory.
 //
-// The caller keeps owning db.
+// The caller owns db and must not close it while the Store is in use.
 func Open(ctx context.Context, db *sql.DB, d Dialect) (*Store, error) {
 	s := &Store{db: db, dialect: dialects[d]}
 	if s.dialect == nil {
@@ -98,7 +97,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.schema, err = s.dialect.locate(ctx, s.db); err != nil {
 		return err
 	}
-	// Before anything is changed, see whether it is ours to change.
+	// Check that this database belongs to the vault before changing anything.
 	var version int
 	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
 		version, err = s.version(ctx, x)
@@ -118,7 +117,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 
 func (s *Store) migrate(ctx context.Context, x *tx) error {
 	if s.dialect.lockTables != "" {
-		if _, err := x.exec(ctx, "waiting for others that update the tables", s.dialect.lockTables); err != nil {
+		if _, err := x.exec(ctx, "waiting for other updates of the tables", s.dialect.lockTables); err != nil {
 			return err
 		}
 	}
@@ -139,14 +138,14 @@ func (s *Store) migrate(ctx context.Context, x *tx) error {
 	return nil
 }
 
-// version returns the version of the tables, and refuses one from the future.
+// version returns the version of the tables, and refuses one later than it knows.
 func (s *Store) version(ctx context.Context, x *tx) (int, error) {
 	version, err := s.dialect.version(ctx, x)
 	if err != nil {
 		return 0, err
 	}
 	if known := len(s.dialect.migrations); version > known {
-		return 0, fmt.Errorf("its tables are of version %d, and this program knows them up to version %d: it was written by a later version of Satchel; update this program", version, known)
+		return 0, fmt.Errorf("its tables have version %d, and this program supports versions up to %d, because a later version of Satchel wrote them; update this program", version, known)
 	}
 	return version, nil
 }

@@ -34,7 +34,7 @@ func openStore(t testing.TB, file string) *sqlstore.Store {
 // newFile returns the name of a file for a database that does not exist yet.
 func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "vault.db") }
 
-// reopener is a store that the suite can close and open again.
+// reopener is a store that the suite can close and reopen.
 type reopener struct {
 	*sqlstore.Store
 	t    testing.TB

@@ -13,7 +13,7 @@ func (s *Store) Touch(ctx context.Context, uses []store.Usage) error {
 	}
 	tokens, secrets := latest(uses)
 	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error {
-		if s.dialect.lockWriters != "" { // two that lock many rows would run into each other
+		if s.dialect.lockWriters != "" { // otherwise transactions that lock many rows could deadlock
 			if _, err := x.exec(ctx, "waiting for other writers", s.dialect.lockWriters); err != nil {
 				return err
 			}
@@ -25,7 +25,7 @@ func (s *Store) Touch(ctx context.Context, uses []store.Usage) error {
 	})
 }
 
-// latest returns the last use of each token and of each secret.
+// latest returns the latest use of each token and of each secret.
 func latest(uses []store.Usage) (tokens, secrets []store.Usage) {
 	type key struct{ token, scope, name string }
 	at := map[key]int{}

@@ -13,24 +13,23 @@ import (
 )
 
 const (
-	// attempts bounds how often a transaction is tried that failed for no
-	// reason of its own.
+	// attempts is the number of attempts of a transaction that may be retried.
 	attempts = 10
-	// endWithin bounds how long a transaction may take to end after its
-	// context, where the database may never answer.
+	// endWithin is the time that a remote database has to end a transaction after
+	// its context is done.
 	endWithin = 5 * time.Second
 )
 
 // tx is a transaction on one connection.
 //
-// It is not a *sql.Tx, because database/sql has no way to ask every driver for
-// a transaction that takes the write lock when it begins.
+// It is not a *sql.Tx because database/sql has no portable option for a transaction
+// that takes the write lock when it begins.
 type tx struct {
 	conn  *sql.Conn
 	store *Store
 }
 
-// stage says how far a transaction came.
+// stage is the progress of a transaction.
 type stage int
 
 const (
@@ -39,12 +38,12 @@ const (
 	begun
 )
 
-// inTx runs do in a transaction that the statements of begin start, and commits
-// it if do returns nil. However it ends, the connection goes back without a
-// transaction. do may be called several times; only the last time counts.
+// inTx runs do in a transaction that the statements of begin start, and commits it
+// if do returns nil. The connection always returns to the pool without an open
+// transaction. do may be called several times; only the last call counts.
 func (s *Store) inTx(ctx context.Context, begin []string, do func(*tx) error) (err error) {
 	defer func() {
-		// Not every driver says that it stopped because of the context.
+		// Not every driver returns the error of the context.
 		if over := ctx.Err(); err != nil && over != nil && !errors.Is(err, over) && !errors.Is(err, store.ErrConflict) {
 			err = fmt.Errorf("%w: %w", over, err)
 		}
@@ -70,7 +69,7 @@ func (s *Store) tryTx(ctx context.Context, begin []string, do func(*tx) error) (
 	defer conn.Close()
 	for _, statement := range begin {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
-			discard(conn) // it may have begun
+			discard(conn) // the transaction may have begun
 			return beginning, fmt.Errorf("beginning a transaction: %w", err)
 		}
 	}
@@ -93,7 +92,7 @@ func (s *Store) tryTx(ctx context.Context, begin []string, do func(*tx) error) (
 	}
 	if _, err := conn.ExecContext(end, "COMMIT"); err != nil {
 		if s.dialect.remote {
-			return begun, fmt.Errorf("committing, and the database may have done so before this: %w", err)
+			return begun, fmt.Errorf("committing, with unknown outcome; the write may have been stored: %w", err)
 		}
 		return begun, fmt.Errorf("committing: %w", err)
 	}
@@ -101,9 +100,8 @@ func (s *Store) tryTx(ctx context.Context, begin []string, do func(*tx) error) (
 	return begun, nil
 }
 
-// ending returns the context of what ends a transaction. That must not be cut
-// short by the end of ctx: nobody would know how the transaction ended. release
-// is called after it.
+// ending returns the context for COMMIT or ROLLBACK. It outlives ctx, because an
+// interrupted COMMIT has an unknown outcome. The caller calls release afterwards.
 func (s *Store) ending(ctx context.Context) (end context.Context, release func()) {
 	end = context.WithoutCancel(ctx)
 	if !s.dialect.remote {
@@ -122,10 +120,10 @@ func discard(conn *sql.Conn) {
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
-// exec runs a statement and returns how many rows it changed. what names the
-// operation and the table, for the error.
+// exec runs a statement and returns the number of rows it changed. The error begins
+// with what, which names the operation and the table.
 func (x *tx) exec(ctx context.Context, what, query string, args ...any) (changed int64, err error) {
-	if err := ctx.Err(); err != nil { // some drivers close a connection for it
+	if err := ctx.Err(); err != nil { // some drivers would close the connection
 		return 0, fmt.Errorf("%s: %w", what, err)
 	}
 	result, err := x.conn.ExecContext(ctx, x.store.statement(query), args...)
@@ -138,8 +136,8 @@ func (x *tx) exec(ctx context.Context, what, query string, args ...any) (changed
 	return changed, nil
 }
 
-// expect is exec for a statement that changes a row if what the caller expects
-// of it holds, and otherwise none. Then the error is ErrConflict.
+// expect is exec for a statement that changes a row only in the expected state. If it
+// changes none, the error is ErrConflict.
 func (x *tx) expect(ctx context.Context, what, query string, args ...any) error {
 	changed, err := x.exec(ctx, what, query, args...)
 	if err == nil && changed == 0 {
@@ -148,17 +146,17 @@ func (x *tx) expect(ctx context.Context, what, query string, args ...any) error 
 	return err
 }
 
-// require is exec for a statement that changes a row if it is there.
+// require is exec for a statement that must change a row.
 func (x *tx) require(ctx context.Context, what, query string, args ...any) error {
 	changed, err := x.exec(ctx, what, query, args...)
 	if err == nil && changed == 0 {
-		err = fmt.Errorf("%s: it is not stored", what)
+		err = fmt.Errorf("%s: the row is missing", what)
 	}
 	return err
 }
 
-// query calls row for each row of the answer. row calls its argument with the
-// places to put the columns.
+// query runs a query and calls row for each row of the result. row calls scan with
+// pointers for the columns.
 func (x *tx) query(ctx context.Context, what, query string, args []any, row func(scan func(...any) error) error) error {
 	if err := ctx.Err(); err != nil { // as in exec
 		return fmt.Errorf("%s: %w", what, err)

@@ -53,14 +53,14 @@ func requireUnlocked(t *testing.T, db *sql.DB) {
 	defer conn.Close()
 	try := "PRAGMA busy_timeout = 0; BEGIN IMMEDIATE; ROLLBACK"
 	if _, ok := db.Driver().(*stdlib.Driver); ok {
-		// The server may need a moment to see that a connection was closed.
+		// The server may notice a closed connection with a delay.
 		try = "BEGIN; SET LOCAL lock_timeout = '5s'; LOCK satchel_changes, satchel_tokens, satchel_heads; ROLLBACK"
 	}
 	_, err = conn.ExecContext(t.Context(), try)
 	require.NoError(t, err, "a transaction was left open")
 }
 
-// statements returns how many statements do runs.
+// statements returns the statements that do runs.
 func statements(s *spy, do func()) (list []string) {
 	s.around = func(_ context.Context, query string, run func() error) error {
 		list = append(list, query)
@@ -82,7 +82,7 @@ func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *
 	stored := 1
 	count := len(statements(s, func() { require.NoError(t, storage.Apply(ctx, testChange(2))) }))
 	stored++
-	require.Greater(t, count, 8, "a change takes several statements")
+	require.Greater(t, count, 8, "a change has several statements")
 
 	modes := map[string]func(ctx context.Context, cancel func(), run func() error) error{
 		"before it": func(_ context.Context, cancel func(), run func() error) error {
@@ -94,7 +94,7 @@ func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *
 			cancel()
 			return err
 		},
-		"during it, and it was carried out": func(ctx context.Context, cancel func(), run func() error) error {
+		"during it, with effect": func(ctx context.Context, cancel func(), run func() error) error {
 			err := run()
 			cancel()
 			return errors.Join(err, ctx.Err())
@@ -124,7 +124,7 @@ func cancelWrites(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *
 			requireChange(t, stored, snap)
 		}
 	}
-	require.Equal(t, 2+3, stored, "only a write canceled at its COMMIT, which nothing stops, is stored")
+	require.Equal(t, 2+3, stored, "only a write canceled at its COMMIT is stored")
 }
 
 func TestTx_CanceledRead(t *testing.T) {
@@ -154,8 +154,8 @@ func cancelReads(t *testing.T, spied func(*testing.T) (*sqlstore.Store, *spy, *s
 		if err != nil {
 			require.ErrorIs(t, err, context.Canceled)
 		}
-		// The pool has one connection. With the read's transaction still open
-		// there could be no other.
+		// The pool has one connection. An open read transaction would block the next
+		// one.
 		n := sealNumber(mustRead(t, storage, testQuery).Path[1].Seal)
 		require.NoError(t, storage.Apply(t.Context(), testChange(n+1)), "canceled at statement %d", k)
 	}
@@ -173,8 +173,8 @@ func is(query, text string) bool {
 	return query == text || text != "COMMIT" && strings.Contains(query, text)
 }
 
-// failing makes each statement that is text fail, after it was carried out or
-// without.
+// failing makes each statement that matches text fail, after executing it or
+// instead.
 func failing(s *spy, text string, carriedOut bool) {
 	s.around = func(_ context.Context, query string, run func() error) error {
 		if !is(query, text) {
@@ -198,11 +198,11 @@ func TestTx(t *testing.T) {
 				require.NoError(t, storage.Apply(t.Context(), testChange(1)))
 				before := s.closed.Load()
 				fail(s)
-				require.Error(t, storage.Apply(t.Context(), testChange(1)), "a conflict, if it comes so far")
+				require.Error(t, storage.Apply(t.Context(), testChange(1)), "this would be a conflict otherwise")
 				require.Equal(t, before+1, s.closed.Load(), "the connection was put back")
 				s.around = nil
 				requireUnlocked(t, other)
-				require.NoError(t, storage.Apply(t.Context(), testChange(2)), "the store goes on with another connection")
+				require.NoError(t, storage.Apply(t.Context(), testChange(2)), "the store uses another connection")
 			})
 		}
 	})
@@ -236,7 +236,7 @@ func TestTx(t *testing.T) {
 		} {
 			list := statements(s, func() { require.NoError(t, write()) })
 			for _, setting := range []string{"synchronous = FULL", "secure_delete = ON", "busy_timeout = 10000"} {
-				require.Contains(t, list[0], setting, "%s sets up whichever connection it gets", name)
+				require.Contains(t, list[0], setting, "%s configures each connection it gets", name)
 			}
 			require.Equal(t, "BEGIN IMMEDIATE", list[1])
 			require.Equal(t, "COMMIT", list[len(list)-1])
@@ -264,12 +264,12 @@ func TestTx(t *testing.T) {
 		case err := <-answer:
 			require.ErrorIs(t, err, context.Canceled)
 		case <-time.After(8 * time.Second):
-			t.Fatal("it went on waiting")
+			t.Fatal("the write is still waiting")
 		}
 		s.around = nil
 		_, err = holder.ExecContext(t.Context(), "ROLLBACK")
 		require.NoError(t, err)
-		require.NoError(t, storage.Apply(t.Context(), testChange(1)), "the store goes on")
+		require.NoError(t, storage.Apply(t.Context(), testChange(1)), "the store still works")
 	})
 
 	t.Run("does not wait for a writer when it reads", func(t *testing.T) {
@@ -296,8 +296,8 @@ func TestStore_Errors(t *testing.T) {
 		require.ErrorIs(t, err, store.ErrConflict)
 		require.EqualError(t, err, "inserting into data_keys: conflicting change")
 
-		// Somebody rebuilds a table without the types, and puts text where there
-		// should be numbers and bytes.
+		// A table is rebuilt without types, with text in the columns of numbers and
+		// bytes.
 		const canary = "canary-4711"
 		for table, column := range map[string]string{"tokens": "created", "secrets": "mac"} {
 			_, err := db.ExecContext(t.Context(), fmt.Sprintf("ALTER TABLE %s RENAME TO was_%[1]s; CREATE TABLE %[1]s AS SELECT * FROM was_%[1]s; UPDATE %[1]s SET %s = '%s'", table, column, canary))
@@ -354,9 +354,9 @@ func TestStore_Poll(t *testing.T) {
 			var id, parent, unused int
 			var detail string
 			require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
-			// changes has one row, and constants are the statement's own.
+			// changes has one row, and constants come from the statement.
 			if detail != "SCAN changes" && detail != "SCAN uses" && !strings.Contains(detail, "CONSTANT ROW") {
-				require.NotContains(t, detail, "SCAN", "the database reads a whole table for %s", query)
+				require.NotContains(t, detail, "SCAN", "the database scans a table for %s", query)
 				require.NotContains(t, detail, "TEMP B-TREE", "the database sorts for %s", query)
 			}
 		}
@@ -364,8 +364,7 @@ func TestStore_Poll(t *testing.T) {
 	}
 }
 
-// everyStatement has a store that has had n-1 changes run every statement that
-// it has for rows.
+// everyStatement has a store after n-1 changes run each of its statements for rows.
 func everyStatement(t *testing.T, storage *sqlstore.Store, n int) {
 	t.Helper()
 	ctx := t.Context()

@@ -12,8 +12,8 @@ func (s *Store) Apply(ctx context.Context, c *store.Change) error {
 	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error { return x.apply(ctx, c) })
 }
 
-// apply carries out c. What can be a conflict comes first, and otherwise the
-// order is that of the fields: what they write does not overlap.
+// apply carries out c. Parts that can conflict come first; the other parts do not
+// overlap and are in the order of the fields.
 func (x *tx) apply(ctx context.Context, c *store.Change) error {
 	if err := x.applyExpected(ctx, c); err != nil {
 		return err
@@ -66,10 +66,9 @@ func (x *tx) apply(ctx context.Context, c *store.Change) error {
 	return nil
 }
 
-// applyExpected carries out those parts of c that expect something.
+// applyExpected carries out the parts of c that can conflict.
 func (x *tx) applyExpected(ctx context.Context, c *store.Change) error {
-	// This is the first statement because in any database it makes writers
-	// wait for each other.
+	// This statement comes first because it serializes writers in any database.
 	var number int64
 	err := x.query(ctx, "updating changes", "UPDATE [changes] SET newest = newest + 1 RETURNING newest", nil, func(scan func(...any) error) error {
 		return scan((*integer)(&number))
