@@ -45,7 +45,7 @@ func run(out io.Writer, logs string, about time.Duration, counts []int) error {
 	}
 	fmt.Fprintln(out, "\nAn ordinary log in writes of 4 KiB, secrets of 40 letters and digits:")
 	byCount(out, log, about, counts, contenders, tokens)
-	fmt.Fprintln(out, "\nThe same, secrets of mixed lengths from 8 characters:")
+	fmt.Fprintln(out, "\nThe same with secrets of mixed lengths from 8 characters:")
 	byCount(out, log, about, counts, contenders[:2], mixed)
 
 	n := counts[min(4, len(counts)-1)]
