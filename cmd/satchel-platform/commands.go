@@ -28,7 +28,7 @@ func withVault(ctx context.Context, c *config, log *slog.Logger, f func(*vault.V
 func rewrap(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
 	return withVault(ctx, c, log, func(v *vault.Vault) error {
 		report, err := v.Rewrap(ctx)
-		fmt.Fprintf(out, "Rewrapped %d of %d key records of %d tenants\n", report.Rewrapped, report.Records, report.Tenants)
+		fmt.Fprintf(out, "Rewrapped %d of %d key records, tenants: %d\n", report.Rewrapped, report.Records, report.Tenants)
 		return err
 	})
 }
@@ -111,7 +111,7 @@ func importNew(c *config, into func(*config) error) error {
 
 // say prints the counts of an export or import.
 func say(out io.Writer, what string, r vault.ExportReport) {
-	fmt.Fprintf(out, "%s %d tenants: %d scopes, %d secret versions, %d tokens, %d audit entries\n",
+	fmt.Fprintf(out, "%s tenants: %d, scopes: %d, secret versions: %d, tokens: %d, audit entries: %d\n",
 		what, r.Tenants, r.Scopes, r.Versions, r.Tokens, r.AuditEntries)
 }
 

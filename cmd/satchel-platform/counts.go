@@ -48,7 +48,7 @@ func (c *counts) log(ctx context.Context, log *slog.Logger, interval time.Durati
 		}
 	}
 	if attrs != nil {
-		attrs = append(attrs, slog.Duration("interval", interval))
+		attrs = append(attrs, slog.Duration("interval", interval.Round(time.Millisecond)))
 		log.LogAttrs(ctx, slog.LevelInfo, "activity", attrs...)
 	}
 }

@@ -111,7 +111,7 @@ func TestExplain(t *testing.T) {
 		require.Equal(t, "dotenv .env:3", got.From, "the local layer shadows the platform")
 		require.Equal(t, []shadowJSON{{From: "bootstrap " + p.url}}, got.Shadows)
 		text := p.runner(t, "explain", "DEPLOY_TOKEN").must(t, 0).out
-		require.Contains(t, text, "shadows   another value from bootstrap "+p.url)
+		require.Contains(t, text, "shadows   another value of bootstrap "+p.url)
 
 		unknown := p.runner(t, "explain", "DEPLOY_TOKNE").must(t, codeFailed)
 		require.Contains(t, unknown.errOut, "did you mean DEPLOY_TOKEN?")

@@ -39,6 +39,6 @@ func (p *program) sayShadowed(b *bundle.Bundle, names ...string) {
 		if shadow.Same {
 			which, otherwise = "the same value", "run `satchel migrate`"
 		}
-		p.note("%s: %s shadows %s from %s; to use that one, %s, or %s", shadow.Name, shadow.Winner, which, shadow.Hidden, shadow.Fix(), otherwise)
+		p.note("%s: %s shadows %s of %s; to use that one, %s, or %s", shadow.Name, shadow.Winner, which, shadow.Hidden, shadow.Fix(), otherwise)
 	}
 }

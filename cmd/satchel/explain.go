@@ -164,7 +164,7 @@ func (p *program) printExplanation(e explanation) {
 		if s.Same {
 			which = "the same value"
 		}
-		row("shadows", which+" from "+s.From)
+		row("shadows", which+" of "+s.From)
 	}
 	row("kind", e.Kind)
 	row("scope", e.Scope)

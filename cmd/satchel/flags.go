@@ -144,11 +144,14 @@ func (f *flagSet) setFirst(args []string) (rest []string, err error) {
 		value, args = args[0], args[1:]
 	}
 	if err := f.Set(name, value); err != nil {
-		text := "invalid value %q for flag --%s: %v"
-		if isSwitch(known) {
-			text = "invalid boolean value %q for --%s: %v"
+		getter, _ := known.Value.(flag.Getter) // those of package flag, whose errors are vague
+		switch {
+		case isSwitch(known):
+			err = errors.New("want true or false")
+		case getter != nil:
+			err = errors.New("want a whole number")
 		}
-		return nil, f.wrong(fmt.Sprintf(text, value, name, err))
+		return nil, f.wrong(fmt.Sprintf("invalid value %q for flag --%s: %v", value, name, err))
 	}
 	return args, nil
 }

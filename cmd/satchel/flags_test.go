@@ -50,7 +50,7 @@ func TestFlagSet_parseLeading(t *testing.T) {
 	require.Equal(t, []string{"--json=x"}, rest)
 	for args, says := range map[string]string{
 		"--jsn": "unknown flag --jsn; did you mean --json?", "---json": "unknown flag ---json", "--=x": "unknown flag --;",
-		"--json=x": `invalid boolean value "x" for --json: parse error`,
+		"--json=x": `invalid value "x" for flag --json: want true or false`,
 	} {
 		_, err = flags.parseLeading([]string{args})
 		require.ErrorContains(t, err, says)

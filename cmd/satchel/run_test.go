@@ -128,7 +128,7 @@ func TestRun(t *testing.T) {
 		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
 		p.setUp(t)
 		appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
-		const says = "DEPLOY_TOKEN: dotenv .env:3 shadows another value from bootstrap "
+		const says = "DEPLOY_TOKEN: dotenv .env:3 shadows another value of bootstrap "
 		errOut := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "true").must(t, 0).errOut
 		require.Contains(t, errOut, says)
 		require.Contains(t, errOut, "to use that one, remove line 3 of .env, or replace it with yours: `satchel migrate --overwrite DEPLOY_TOKEN`", "the note names both fixes")

@@ -89,7 +89,7 @@ func (p *program) setup(ctx context.Context, args []string) error {
 		s.program, s.result = &program{in: p.in, lines: p.lines, out: p.err, err: p.err}, p.out
 	}
 	if !s.yes && !s.interactive() {
-		return flags.wrong("setup asks questions, and this is not a terminal; answer with flags and add --yes")
+		return flags.wrong("there is no terminal for questions; answer with flags and add --yes")
 	}
 
 	if err := s.begin(*url, settings{Admin: *adminURL, Scope: *scope, CA: *ca}); err != nil {
