@@ -33,7 +33,7 @@ func Check(ctx context.Context, layers []bundle.Provider, names ...string) Repor
 	var r Report
 	given := slices.DeleteFunc(slices.Clone(layers), isNil)
 	if nils := len(layers) - len(given); nils > 0 {
-		r.fail("layers", fmt.Sprintf("%d of %d are nil", nils, len(layers)), "leave them out")
+		r.fail("layers", fmt.Sprintf("%d of %d are nil", nils, len(layers)), "remove them")
 	}
 	named, err := newLayers(given)
 	if err != nil {

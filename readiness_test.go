@@ -73,7 +73,7 @@ failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and
 	t.Run("reports nil layers", func(t *testing.T) {
 		r := satchel.Check(t.Context(), []bundle.Provider{(*source)(nil), nil, newSource("ok", gives(nil))})
 		require.False(t, r.OK())
-		require.Equal(t, "failed | layers | 2 of 3 are nil | leave them out\nok | ok | secrets: 0 | \n", lines(r))
+		require.Equal(t, "failed | layers | 2 of 3 are nil | remove them\nok | ok | secrets: 0 | \n", lines(r))
 	})
 
 	t.Run("fetches each layer once, concurrently", func(t *testing.T) {
@@ -100,7 +100,7 @@ failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and
 			require.Equal(t, time.Minute, time.Since(start), "the limit for a layer that hangs is a minute")
 			require.True(t, stuck.idle())
 			require.Equal(t, strings.TrimLeft(`
-failed | layers | 1 of 9 are nil | leave them out
+failed | layers | 1 of 9 are nil | remove them
 failed | down | connection refused | check that the source is reachable, and try again
 failed | broken | line 3 makes no sense | fix this first; retrying does not help
 failed | revoked | the token was revoked | get new credentials: the source has revoked these

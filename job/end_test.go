@@ -66,7 +66,7 @@ func TestJob_Run(t *testing.T) {
 		r := begin(t, shell(c, `trap 'echo cleaning up; exit 9' TERM; echo ready; while ! read line; do :; done; echo never`, nil))
 		r.await(t, "ready")
 		r.cancel()
-		require.Equal(t, 9, r.ends(t), "the job ends as it likes, and that is no error")
+		require.Equal(t, 9, r.ends(t), "the job returns its own code, without an error")
 		require.Equal(t, "ready\ncleaning up\n", r.String())
 	})
 
@@ -81,7 +81,7 @@ func TestJob_Run(t *testing.T) {
 	})
 }
 
-// inOwnGroup skips a test where jobs stay in the terminal's foreground.
+// inOwnGroup skips a test if jobs stay in a terminal's foreground.
 func inOwnGroup(t *testing.T) {
 	t.Helper()
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -89,7 +89,7 @@ func inOwnGroup(t *testing.T) {
 		return
 	}
 	require.NoError(t, tty.Close())
-	testenv.Lacks(t, "there is a controlling terminal: run the full tests without one, with setsid for instance")
+	testenv.Lacks(t, "this process has a controlling terminal: run the full tests without one, for example with setsid")
 }
 
 func TestEnd_Group(t *testing.T) {
@@ -97,10 +97,10 @@ func TestEnd_Group(t *testing.T) {
 		inOwnGroup(t)
 		c, _ := jobClient(t)
 		for name, script := range map[string]string{
-			"in the background":              `sleep 1000 >/dev/null 2>&1 & echo $!; exit 4`,
-			"with the job's output":          `sleep 1000 & echo $!; exit 4`,
-			"without a parent":               `mkfifo up; (sh -c 'trap "" TERM; echo $$; echo >up; exec >/dev/null 2>&1; while :; do sleep 1000; done' &); read line <up; exit 4`,
-			"although it ignores all it can": `mkfifo up; sh -c 'trap "" TERM HUP INT; echo $$; echo >up; while :; do sleep 1000; done' & read line <up; exit 4`,
+			"in the background":     `sleep 1000 >/dev/null 2>&1 & echo $!; exit 4`,
+			"with the job's output": `sleep 1000 & echo $!; exit 4`,
+			"without a parent":      `mkfifo up; (sh -c 'trap "" TERM; echo $$; echo >up; exec >/dev/null 2>&1; while :; do sleep 1000; done' &); read line <up; exit 4`,
+			"with signals ignored":  `mkfifo up; sh -c 'trap "" TERM HUP INT; echo $$; echo >up; while :; do sleep 1000; done' & read line <up; exit 4`,
 		} {
 			j := shell(c, script, nil)
 			j.Dir = t.TempDir()
@@ -121,7 +121,7 @@ func TestEnd_Group(t *testing.T) {
 		r.await(t, "one")
 		r.cancel()
 		require.Equal(t, 9, r.ends(t))
-		require.Contains(t, r.String(), "child cleaning up\n", "what the program leaves behind has the rest of its grace")
+		require.Contains(t, r.String(), "child cleaning up\n", "the rest of the group has the rest of the grace period")
 
 		j = shell(c, `trap '' TERM; sh -c 'echo "pid $$"; while :; do sleep 0.01; done' & while :; do sleep 0.01; done`, nil)
 		j.Grace = 50 * time.Millisecond
@@ -131,7 +131,7 @@ func TestEnd_Group(t *testing.T) {
 		require.Equal(t, 137, r.ends(t))
 		_, rest, _ := strings.Cut(r.String(), "pid ")
 		pid, _, _ := strings.Cut(rest, "\n")
-		leaktest.Eventually(t, "what ignores SIGTERM is gone", func() bool { return !alive(t, pid) })
+		leaktest.Eventually(t, "a process that ignores SIGTERM is gone", func() bool { return !alive(t, pid) })
 	})
 
 	t.Run("does not wait for a process that has left it and holds the output", func(t *testing.T) {
@@ -144,9 +144,9 @@ func TestEnd_Group(t *testing.T) {
 		pid, rest, _ := strings.Cut(out, "\n")
 		lives := alive(t, pid)
 		require.NoError(t, syscall.Kill(atoi(t, pid), syscall.SIGKILL))
-		require.True(t, lives, "what has left the group is not the job's any more")
+		require.True(t, lives, "a process that has left the group goes on")
 		require.Equal(t, 6, code)
-		require.Equal(t, "last words\n", rest, "what is in the pipe is passed on")
+		require.Equal(t, "last words\n", rest, "the content of the pipe is written")
 	})
 }
 
@@ -165,12 +165,12 @@ func TestEnd_Files(t *testing.T) {
 		require.Equal(t, fs.ModeDir|0o700, info.Mode(), "in a private directory")
 		content, err := os.ReadFile(path)
 		require.NoError(t, err)
-		require.Equal(t, "line one of it\nline two of it\n", string(content), "the value as it is")
-		require.True(t, inMemory(t, filepath.Dir(path)), "on tmpfs where there is one")
+		require.Equal(t, "line one of it\nline two of it\n", string(content), "the file has the unchanged value")
+		require.True(t, inMemory(t, filepath.Dir(path)), "on tmpfs if possible")
 		r.say(t, "go")
 		require.Zero(t, r.ends(t))
 		require.NoDirExists(t, filepath.Dir(path))
-		require.NotContains(t, r.String(), "line one of it", "what is in a file is masked too")
+		require.NotContains(t, r.String(), "line one of it", "the value of a file is masked too")
 
 		r = begin(t, shell(c, `echo "path $KEY_FILE end"; exec sleep 1000`, nil, "KEY"))
 		r.await(t, " end")
@@ -178,11 +178,11 @@ func TestEnd_Files(t *testing.T) {
 		path, _, _ = strings.Cut(rest, " end")
 		r.cancel()
 		require.Equal(t, 143, r.ends(t))
-		require.NoDirExists(t, filepath.Dir(path), "also when the job is ended")
+		require.NoDirExists(t, filepath.Dir(path), "also when the context ends the job")
 	})
 
 	t.Run("do not remain if the program cannot start", func(t *testing.T) {
-		// Places of its own: other tests have files in the usual ones.
+		// Separate directories: other tests have files in the usual ones.
 		places := []string{t.TempDir()}
 		t.Setenv("TMPDIR", places[0])
 		if memory, err := os.MkdirTemp("/dev/shm", "test-"); err == nil {
@@ -206,7 +206,7 @@ func TestEnd_Files(t *testing.T) {
 
 		r := begin(t, shell(c, "echo ready; read line", nil, "KEY"))
 		r.await(t, "ready")
-		require.Equal(t, 1, count(), "a job that starts has its files in one of the places, or the check would prove nothing")
+		require.Equal(t, 1, count(), "a job that starts must have its files in one of these, or the test proves nothing")
 		r.say(t, "go")
 		require.Zero(t, r.ends(t))
 		require.Zero(t, count())

@@ -28,7 +28,7 @@ func delivered(name, value string, how bundle.Delivery) bundle.Secret {
 	return s
 }
 
-// variables returns the environment of a job, without what sh adds.
+// variables returns the sorted environment of a job.
 func variables(t *testing.T, j job.Job) []string {
 	t.Helper()
 	j.Path, j.Args = "env", nil
@@ -42,7 +42,7 @@ func TestJob_Env(t *testing.T) {
 	t.Run("has only the named secrets", func(t *testing.T) {
 		c, _ := jobClient(t, secret("A", "value-of-a"), secret("B", "value-of-b"))
 		none := job.Job{Client: c, PassEnv: []string{}}
-		require.Empty(t, variables(t, none), "no name, no secret")
+		require.Empty(t, variables(t, none), "a job without names gets no secret")
 		none.Secrets = []string{"B", "B"}
 		require.Equal(t, []string{"B=[B]"}, variables(t, none))
 	})
@@ -98,7 +98,7 @@ func TestJob_Env(t *testing.T) {
 			}
 			got := refused(t, j)
 			require.Contains(t, got, want)
-			require.NotContains(t, got, token, "the token itself is not shown")
+			require.NotContains(t, got, token, "the error does not contain the token")
 			require.NotContains(t, got, token[4:30])
 		}
 	})
@@ -121,7 +121,7 @@ func TestJob_Env(t *testing.T) {
 		}
 		c, _ := jobClient(t, all...)
 		refusal := refused(t, job.Job{Client: c, Path: "echo", Secrets: risky, AllowNames: risky[2:]})
-		require.Contains(t, refusal, "secrets must not set LD_PRELOAD, LD_LIBRARY_PATH, which", "all are listed at once")
+		require.Contains(t, refusal, "secrets must not set LD_PRELOAD, LD_LIBRARY_PATH, which", "one error lists all names")
 
 		fine := []string{"GIT_TOKEN", "ld_preload", "Path", "PYTHON_API_KEY", "PROXY", "PROXY_PASSWORD", "ENVIRONMENT", "LDAP_PASSWORD", "HTTPS_PROXY"}
 		all = nil
@@ -157,7 +157,7 @@ func TestJob_Env(t *testing.T) {
 		c, _ := jobClient(t, secret("BIG", strings.Repeat("x", limit-len("BIG=\x00"))), secret("SMALL", "value"))
 		j := job.Job{Client: c, Path: "true", PassEnv: []string{}, Secrets: []string{"BIG", "SMALL"}}
 		code, _ := runs(t, j)
-		require.Zero(t, code, "what the system takes is possible")
+		require.Zero(t, code, "a variable of the maximum size is accepted")
 		c, _ = jobClient(t, secret("HUGE", strings.Repeat("x", limit-len("HUGE="))), secret("SMALL", "value"))
 		j.Client, j.Secrets = c, []string{"SMALL", "HUGE"}
 		j.Args = []string{"", strings.Repeat("z", limit)}
@@ -168,23 +168,23 @@ func TestJob_Env(t *testing.T) {
 		limit := systemLimit(t)
 		path, err := exec.LookPath("true")
 		require.NoError(t, err)
-		const each, piece = 8, 100_000 // a pointer, and what one variable takes
+		const each, piece = 8, 100_000 // the size of a pointer, and of most variables
 		used := 2*(len(path)+1) + each
 		var plain []string
 		for i := 0; used < limit; i++ {
 			name := "V" + itoa(1000+i)
 			size := min(piece, limit-used-each)
 			if limit-used-each-size < 100 {
-				size = limit - used - each // too little for another one
+				size = limit - used - each // too little is left for another variable
 			}
 			plain = append(plain, name+"="+strings.Repeat("x", size-len(name)-2))
 			used += size + each
 		}
-		require.Equal(t, limit, used, "the test must hit the limit")
+		require.Equal(t, limit, used, "the environment must have exactly the maximum size")
 		c, _ := jobClient(t, secret("A", "ccccccccc"))
 		j := job.Job{Client: c, Path: path, PassEnv: []string{}, Env: plain}
 		code, _ := runs(t, j)
-		require.Zero(t, code, "all that the system takes is possible")
+		require.Zero(t, code, "an environment of the maximum size is accepted")
 
 		j.Secrets = []string{"A"}
 		over := limit + len("A=ccccccccc\x00") + each
@@ -194,6 +194,6 @@ func TestJob_Env(t *testing.T) {
 
 		cmd := exec.Command(path)
 		cmd.Env = append(plain, "A=")
-		require.ErrorIs(t, cmd.Start(), syscall.E2BIG, "the limit must be the system's")
+		require.ErrorIs(t, cmd.Start(), syscall.E2BIG, "the system has the same limit")
 	})
 }

@@ -18,7 +18,7 @@ func ExampleJob() {
 	ctx := context.Background()
 	layers := []bundle.Provider{providers.Static{
 		{Name: "DEPLOY_TOKEN", Value: bundle.NewValue("dt-4f9c1e77")},
-		{Name: "OTHER", Value: bundle.NewValue("is not the job's")},
+		{Name: "OTHER", Value: bundle.NewValue("not for the job")},
 	}}
 	client, err := satchel.New(ctx, layers, nil)
 	if err != nil {
@@ -35,8 +35,7 @@ func ExampleJob() {
 	// 3 <nil>
 }
 
-// A value of a .env cannot say that it wants to be a file. Files says it for this
-// job.
+// A .env cannot specify delivery as a file. Files specifies it for this job.
 func ExampleJob_files() {
 	ctx := context.Background()
 	client, err := satchel.New(ctx, []bundle.Provider{providers.Static{{Name: "TLS_KEY", Value: bundle.NewValue("key-4f9c1e77")}}}, nil)

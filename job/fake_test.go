@@ -23,7 +23,7 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// transcript is what a job has printed so far.
+// transcript records the output of a job.
 type transcript struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -41,13 +41,13 @@ func (o *transcript) String() string {
 	return o.buf.String()
 }
 
-// await returns when the job has printed text.
+// await waits until the job has printed text.
 func (o *transcript) await(t *testing.T, text string) {
 	t.Helper()
 	leaktest.Eventually(t, "the job prints "+text, func() bool { return strings.Contains(o.String(), text) })
 }
 
-// shell returns a job that runs a script of sh with the secrets of client.
+// shell returns a job that runs an sh script with secrets of client.
 func shell(client *satchel.Client, script string, out io.Writer, secrets ...string) job.Job {
 	return job.Job{Client: client, Path: "sh", Args: []string{"-c", script}, Secrets: secrets, Stdout: out, Stderr: out, Logger: quiet}
 }
@@ -67,7 +67,7 @@ func (s *source) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) 
 	return s.now.Load(), nil
 }
 
-// secret returns a secret of a place that its tests can recognize.
+// secret returns a secret with an origin that tests can recognize.
 func secret(name, value string) bundle.Secret {
 	return bundle.Secret{Name: name, Value: bundle.NewValue(value), Origin: bundle.Origin{Provider: "test", Location: value + "-place"}}
 }
@@ -82,10 +82,10 @@ func bundleOf(secrets ...bundle.Secret) *bundle.Bundle {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// logTo returns a logger of w.
+// logTo returns a logger that writes to w.
 func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
-// jobClient returns a client of secrets, and their source.
+// jobClient returns a client with secrets, and their source.
 func jobClient(t *testing.T, secrets ...bundle.Secret) (*satchel.Client, *source) {
 	t.Helper()
 	s := newSource(secrets...)
@@ -94,8 +94,9 @@ func jobClient(t *testing.T, secrets ...bundle.Secret) (*satchel.Client, *source
 	return c, s
 }
 
-// refreshTo makes the source hold b, and the client fetch it. A test may end as
-// soon as it sees what came, and must not cut off the rest.
+// refreshTo sets the source to b and refreshes the client. It ignores the end of the
+// test's context: a test may end as soon as it sees the change, which must not cut
+// the refresh off.
 func refreshTo(t *testing.T, c *satchel.Client, s *source, b *bundle.Bundle) {
 	t.Helper()
 	s.now.Store(b)
@@ -107,14 +108,14 @@ func refreshTo(t *testing.T, c *satchel.Client, s *source, b *bundle.Bundle) {
 // running is a job that runs in the background.
 type running struct {
 	*transcript
-	stdin  *os.File // this end of the job's, closed by the end of the test
+	stdin  *os.File // our end of the job's stdin, closed at the end of the test
 	cancel context.CancelFunc
 	done   chan struct{}
 	code   int
 	err    error
 }
 
-// begin starts a job. Its output is in the transcript, and its stdin is a pipe.
+// begin starts a job whose output is in the transcript and whose stdin is a pipe.
 func begin(t *testing.T, j job.Job) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -142,19 +143,19 @@ func (r *running) say(t *testing.T, line string) {
 	require.NoError(t, err)
 }
 
-// ends returns the job's code, which must have run.
+// ends waits for the end of the job, which must have run, and returns its code.
 func (r *running) ends(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-r.done:
 	case <-time.After(20 * time.Second):
-		t.Fatalf("the job does not end; it printed: %s", r)
+		t.Fatalf("the job does not end; its output: %s", r)
 	}
 	require.NoError(t, r.err)
 	return r.code
 }
 
-// runs runs a job that has to run, and returns its code and what it printed.
+// runs runs a job that must run, and returns its code and output.
 func runs(t *testing.T, j job.Job) (int, string) {
 	t.Helper()
 	var out transcript
@@ -164,7 +165,7 @@ func runs(t *testing.T, j job.Job) (int, string) {
 	return code, out.String()
 }
 
-// refused runs a job that must not run, and returns why.
+// refused runs a job that must be refused, and returns the error.
 func refused(t *testing.T, j job.Job) string {
 	t.Helper()
 	var out transcript
@@ -172,7 +173,7 @@ func refused(t *testing.T, j job.Job) string {
 	code, err := j.Run(t.Context())
 	require.Error(t, err, "the job must be refused")
 	require.Equal(t, -1, code)
-	require.Empty(t, out.String(), "nothing may have run")
+	require.Empty(t, out.String(), "the program must not run")
 	return err.Error()
 }
 
@@ -183,7 +184,7 @@ func atoi(t *testing.T, number string) int {
 	return n
 }
 
-// alive reports whether the process of that number, which a job printed, runs.
+// alive reports whether the process with that PID, which a job printed, is running.
 func alive(t *testing.T, number string) bool {
 	t.Helper()
 	return isAlive(atoi(t, number))

@@ -21,14 +21,14 @@ func TestJob_Files(t *testing.T) {
 		j.Files = []string{"LOCAL", "KEY", "LOCAL"}
 		code, out := runs(t, j)
 		require.Zero(t, code)
-		require.Equal(t, "[] [] [A]\n[LOCAL]\n[KEY]", out, "named in Files alone or in both, and masked")
+		require.Equal(t, "[] [] [A]\n[LOCAL]\n[KEY]", out, "the secrets of Files are files only, and masked")
 	})
-	t.Run("the other secrets are as they were", func(t *testing.T) {
+	t.Run("other secrets stay variables", func(t *testing.T) {
 		c, _ := jobClient(t, secret("A", "value-of-a"), secret("B", "value-of-b"))
 		j := job.Job{Client: c, PassEnv: []string{}, Files: []string{"A"}, Secrets: []string{"B"}}
 		require.Len(t, variables(t, j), 2, "A_FILE and B")
 	})
-	t.Run("a rotation rewrites the file and is worth a signal", func(t *testing.T) {
+	t.Run("a rotation replaces the file and causes a signal", func(t *testing.T) {
 		c, s := jobClient(t, secret("A", "first-value"))
 		j := shell(c, `trap 'cat "$A_FILE"; echo; exit 4' HUP; echo ready; while ! read line; do :; done`, nil)
 		j.Files, j.OnRotate = []string{"A"}, job.Signal(syscall.SIGHUP)
@@ -36,9 +36,9 @@ func TestJob_Files(t *testing.T) {
 		r.await(t, "ready")
 		refreshTo(t, c, s, bundleOf(secret("A", "second-value")))
 		require.Equal(t, 4, r.ends(t))
-		require.Equal(t, "ready\n[A]\n", r.String(), "the new value is masked before it can be read")
+		require.Equal(t, "ready\n[A]\n", r.String(), "the new value is masked before it is readable")
 	})
-	t.Run("a rotation is worth a restart", func(t *testing.T) {
+	t.Run("a rotation causes a restart", func(t *testing.T) {
 		c, s := jobClient(t, secret("A", "first-value"))
 		j := restarting(c, time.Millisecond)
 		j.Args[1] = `trap 'exit 0' TERM; echo "$(cat "$A_FILE")"; [ "$(cat "$A_FILE")" = second-value ] && exit 21; echo ready; while ! read line; do :; done`
@@ -49,7 +49,7 @@ func TestJob_Files(t *testing.T) {
 		require.Equal(t, 21, r.ends(t))
 		require.Equal(t, "[A]\nready\n[A]\n", r.String())
 	})
-	t.Run("the socket serves it", func(t *testing.T) {
+	t.Run("the socket serves a file secret", func(t *testing.T) {
 		c, _ := jobClient(t, secret("A", "value-of-a"))
 		j := shell(c, `echo "$SATCHEL_SOCKET"; while ! read line; do :; done`, nil)
 		j.Files, j.Socket = []string{"A"}, true
@@ -59,7 +59,7 @@ func TestJob_Files(t *testing.T) {
 		require.Equal(t, 200, status)
 		require.Equal(t, "value-of-a", body)
 	})
-	t.Run("what is missing is named", func(t *testing.T) {
+	t.Run("missing secrets are named", func(t *testing.T) {
 		c, _ := jobClient(t, secret("A", "value-of-a"))
 		j := shell(c, "echo ran", nil, "Z")
 		j.Files = []string{"A", "B"}
@@ -68,7 +68,7 @@ func TestJob_Files(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, []string{"B", "Z"}, e.Names)
 	})
-	t.Run("names are refused as those of Secrets are", func(t *testing.T) {
+	t.Run("names are refused as in Secrets", func(t *testing.T) {
 		broker := delivered("BROKERED", "value", bundle.DeliverBroker)
 		c, _ := jobClient(t, secret("A", "value-of-a"), secret("A_FILE", "value-of-b"), secret("NODE_OPTIONS", "--x"), secret("SSL_CERT", "value"), broker)
 		for why, j := range map[string]job.Job{
@@ -84,12 +84,12 @@ func TestJob_Files(t *testing.T) {
 		j := shell(c, `cat "$NODE_OPTIONS_FILE"`, nil)
 		j.Files, j.AllowNames = []string{"NODE_OPTIONS"}, []string{"NODE_OPTIONS"}
 		_, out := runs(t, j)
-		require.Equal(t, "--x", out, "AllowNames is for them too")
+		require.Equal(t, "--x", out, "AllowNames applies to Files too")
 	})
 }
 
-// TestJob_Faults holds that a program can show the advice of a refusal in terms of
-// its own flags.
+// TestJob_Faults checks that a program can show the advice of a refusal with its own
+// flags.
 func TestJob_Faults(t *testing.T) {
 	c, _ := jobClient(t, secret("HTTPS_PROXY", "value-of-proxy"))
 	t.Setenv("SATCHEL_RUNNER_TOKEN", "set")

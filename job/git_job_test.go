@@ -16,7 +16,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// cue is a writer that calls act when something was written.
+// cue is a buffer that calls act, once, when it contains text.
 type cue struct {
 	mu   sync.Mutex
 	buf  bytes.Buffer
@@ -50,7 +50,7 @@ func TestJob_Git(t *testing.T) {
 			t.Error(err)
 		}
 		server.changePassword("token of the second hour")
-		if err := ours.Close(); err != nil { // the job may go on
+		if err := ours.Close(); err != nil { // lets the job continue
 			t.Error(err)
 		}
 	}}
@@ -64,7 +64,7 @@ func TestJob_Git(t *testing.T) {
 	}
 	code, err := j.Run(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, "cloned\nsecond\nfirst\n0\npassword=[GITHUB_TOKEN]\n", out.buf.String(), "the environment has no token, and what git tells is masked")
+	require.Equal(t, "cloned\nsecond\nfirst\n0\npassword=[GITHUB_TOKEN]\n", out.buf.String(), "the environment has no token, and git's output is masked")
 	require.Zero(t, code)
 	for _, password := range server.passwords() {
 		require.Equal(t, "token of the second hour", password)

@@ -24,11 +24,11 @@ import (
 	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
-// openSocket serves the named secrets on a socket until the test ends: those that
-// put was called with.
+// openSocket serves the named secrets on a socket until the test ends. put sets their
+// values.
 func openSocket(t *testing.T, names ...string) (s *socket.Server, put func(name, value string, expires time.Time)) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sock") // a path that leaves room for the socket's
+	dir, err := os.MkdirTemp("", "sock") // a short path, for the limit of a socket's
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	var mu sync.Mutex
@@ -75,7 +75,7 @@ func TestGitCredentialHelper_Socket(t *testing.T) {
 	}
 }
 
-// gitServer serves one repository to whoever has the password.
+// gitServer serves one repository to clients that have the password.
 type gitServer struct {
 	*httptest.Server
 	repository string // bare, on disk
@@ -83,7 +83,7 @@ type gitServer struct {
 	mu       sync.Mutex
 	password string
 	requests int
-	offered  []string // every password that came, refused or not
+	offered  []string // all passwords received, valid or not
 }
 
 // newGitServer starts a server of git over HTTP, with the repository acme/web.git.
@@ -103,7 +103,7 @@ func newGitServer(t *testing.T, password string) *gitServer {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.admits(r) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
-			http.Error(w, "who are you?", http.StatusUnauthorized)
+			http.Error(w, "authentication required", http.StatusUnauthorized)
 			return
 		}
 		backend.ServeHTTP(w, r)
@@ -112,7 +112,7 @@ func newGitServer(t *testing.T, password string) *gitServer {
 	return s
 }
 
-// admits takes note of a request, and reports whether it has the password.
+// admits records a request, and reports whether it has the password.
 func (s *gitServer) admits(r *http.Request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +139,7 @@ func (s *gitServer) commit(t *testing.T, message string) {
 	git(t, s.repository, nil, "update-ref", "refs/heads/main", id)
 }
 
-// changePassword refuses the old password from now on.
+// changePassword replaces the password and clears the record of passwords.
 func (s *gitServer) changePassword(password string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,13 +158,13 @@ func (s *gitServer) requested() int {
 	return s.requests
 }
 
-// gitCommand returns a git without the configuration of this machine, and a
-// terminal it could ask.
+// gitCommand returns a git command that does not use the configuration of this
+// machine.
 func gitCommand(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	program, err := exec.LookPath("git")
 	if err != nil {
-		testenv.Lacks(t, "there is no git on this machine")
+		testenv.Lacks(t, "git is missing on this machine")
 	}
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Dir = dir
@@ -172,7 +172,7 @@ func gitCommand(t *testing.T, dir string, env []string, args ...string) *exec.Cm
 	return cmd
 }
 
-// git runs a git that has to succeed, and returns what it prints.
+// git runs a git command that must succeed, and returns its output.
 func git(t *testing.T, dir string, env []string, args ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
@@ -197,21 +197,21 @@ func TestGitServer(t *testing.T) {
 		require.Contains(t, server.passwords(), "token of the first hour")
 		config, err := os.ReadFile(filepath.Join(clone, ".git", "config"))
 		require.NoError(t, err)
-		require.NotContains(t, string(config), "token", "the clone keeps nothing of it")
+		require.NotContains(t, string(config), "token", "the clone does not store the token")
 
 		server.changePassword("token of the second hour")
 		server.commit(t, "second")
 		out, err := gitCommand(t, clone, env, "fetch", "--quiet").CombinedOutput()
-		require.Error(t, err, "the token of the first hour must not do any more: %s", out)
+		require.Error(t, err, "the token of the first hour must be invalid: %s", out)
 
 		put("GITHUB_TOKEN", "token of the second hour", time.Now().Add(time.Hour))
 		server.changePassword("token of the second hour")
-		git(t, clone, env, "fetch", "--quiet") // the same job, in the same environment
+		git(t, clone, env, "fetch", "--quiet") // with the environment from before the rotation
 		require.Equal(t, "second\nfirst\n", git(t, clone, nil, "log", "--format=%s", "origin/main"))
 		for _, password := range server.passwords() {
 			require.Equal(t, "token of the second hour", password)
 		}
-		require.NotContains(t, strings.Join(env, "\n"), "token of", "the environment has names and no values")
+		require.NotContains(t, strings.Join(env, "\n"), "token of", "the environment has names only")
 	})
 
 	t.Run("of another host never gets the token", func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestGitServer(t *testing.T) {
 		git(t, t.TempDir(), env, "ls-remote", ours.URL+"/acme/web.git")
 		out, err := gitCommand(t, t.TempDir(), env, "ls-remote", theirs.URL+"/acme/web.git").CombinedOutput()
 		require.Error(t, err)
-		require.Contains(t, string(out), "terminal prompts disabled", "git fails, and asks nobody")
+		require.Contains(t, string(out), "terminal prompts disabled", "git fails without a prompt")
 		require.Empty(t, theirs.passwords())
 		before := theirs.requested()
 
@@ -231,7 +231,7 @@ func TestGitServer(t *testing.T) {
 		env = gitJobEnviron(t, s, GitCredential{URL: away.URL, Secret: "GITHUB_TOKEN"})
 		require.Error(t, gitCommand(t, t.TempDir(), env, "ls-remote", away.URL+"/acme/web.git").Run())
 		require.Greater(t, theirs.requested(), before, "git has followed the redirect")
-		require.Empty(t, theirs.passwords(), "nor does one that our host sends git to")
+		require.Empty(t, theirs.passwords(), "a host that our host redirects to gets no password either")
 	})
 
 	t.Run("is served without the helpers of the machine", func(t *testing.T) {
@@ -245,11 +245,11 @@ func TestGitServer(t *testing.T) {
 
 		env := gitJobEnviron(t, s, GitCredential{URL: server.URL, Secret: "GITHUB_TOKEN"})
 		git(t, home, env, "ls-remote", server.URL+"/acme/web.git")
-		require.NoFileExists(t, seen, "a helper of the machine would get the token, to store it")
+		require.NoFileExists(t, seen, "a helper of the machine must not get the token")
 		require.NotContains(t, server.passwords(), "old")
 
 		require.Error(t, gitCommand(t, home, nil, "ls-remote", server.URL+"/acme/web.git").Run())
-		require.FileExists(t, seen, "without our variables git asks it")
+		require.FileExists(t, seen, "without our variables, git runs the helper")
 	})
 
 	t.Run("gets the secret of the narrower URL", func(t *testing.T) {
@@ -268,13 +268,13 @@ func TestGitServer(t *testing.T) {
 	})
 }
 
-// gitJobEnviron returns what a job with these credentials gets.
+// gitJobEnviron returns the variables of a job with these credentials.
 func gitJobEnviron(t *testing.T, s *socket.Server, creds ...GitCredential) []string {
 	t.Helper()
 	runner, err := os.Executable()
 	require.NoError(t, err)
 	env, err := gitEnviron(creds, []string{runner, "git-credential"})
 	require.NoError(t, err)
-	// Under the race detector a program waits for a second before it ends.
+	// By default, the race detector delays the end of a program by a second.
 	return append(env, socket.Variable+"="+s.Path(), "GORACE=atexit_sleep_ms=0")
 }

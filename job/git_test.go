@@ -19,7 +19,7 @@ import (
 	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
-// The test binary is a runner as far as git is concerned.
+// The test binary acts as the credential helper for git.
 func init() {
 	if len(os.Args) > 1 && os.Args[1] == "git-credential" {
 		if err := GitCredentialHelper(context.Background(), os.Args[2:], os.Stdin, os.Stdout); err != nil {
@@ -93,7 +93,7 @@ func FuzzReadCredentialInput(f *testing.F) {
 		}
 		reread, err := readCredentialInput(strings.NewReader(again.String()))
 		require.NoError(t, err)
-		require.Equal(t, wanted, reread, "what was read can be written and read again")
+		require.Equal(t, wanted, reread, "the parsed input round-trips")
 		if place.covers(wanted) {
 			require.Equal(t, "https", wanted["protocol"])
 			require.Contains(t, []string{"github.com", "github.com:443", "github.com:"}, strings.ToLower(wanted["host"]))
@@ -123,7 +123,7 @@ func TestGitCredential_Covers(t *testing.T) {
 		{"https://github.com", "protocol=https\nhost=github.com.evil.example", false},
 		{"https://github.com", "protocol=https\nhost=evil-github.com", false},
 		{"https://github.com", "protocol=https\nhost=gist.github.com", false},
-		{"https://ticket.example", "protocol=https\nhost=tic\u212Aet.example", false}, // the kelvin sign, a k in lower case
+		{"https://ticket.example", "protocol=https\nhost=tic\u212Aet.example", false}, // the kelvin sign, whose lower case is k
 		{"https://github.com/acme", "protocol=https\nhost=github.com\npath=acme/web.git", true},
 		{"https://github.com/acme/", "protocol=https\nhost=github.com\npath=/acme/", true},
 		{"https://github.com/acme", "protocol=https\nhost=github.com\npath=acme", true},
@@ -188,12 +188,12 @@ func TestGitCredential_Invalid(t *testing.T) {
 }
 
 func TestGitCredential_Check(t *testing.T) {
-	require.NoError(t, GitCredential{URL: "https://github.com/acme", Secret: "NOT_THERE_YET"}.Check(), "it looks for no secret, and runs nothing")
+	require.NoError(t, GitCredential{URL: "https://github.com/acme", Secret: "NOT_THERE_YET"}.Check(), "Check does not look up the secret")
 	err := GitCredential{URL: "https://c4n4ry@github.com", Secret: "A"}.Check()
 	require.EqualError(t, err, "the URL has a user; remove everything from // to @, and use Username")
 	require.Equal(t, "the URL has a user; remove everything from // to @, and use USER:SECRET=URL", bundle.Explain(err, func(setting string) string {
 		return map[string]string{"job.GitCredential.Username": "USER:SECRET=URL"}[setting]
-	}), "a program can speak of its own flag")
+	}), "a program can name its own flag")
 }
 
 func TestGitEnviron(t *testing.T) {
@@ -221,14 +221,14 @@ func TestGitEnviron(t *testing.T) {
 	}, env)
 	env, err = gitEnviron(nil, nil)
 	require.NoError(t, err)
-	require.Empty(t, env, "without credentials git is left alone")
+	require.Empty(t, env, "without credentials, git is not configured")
 }
 
 func TestShellCommand(t *testing.T) {
 	words := []string{"printf", `%s\n`, "a b", "it's", `"$HOME"`, "`id`", `\`, "*", "", "ünï", "-n", "a;b|c&d"}
 	shell, err := exec.LookPath("sh")
 	if err != nil {
-		testenv.Lacks(t, "there is no sh on this machine")
+		testenv.Lacks(t, "sh is missing on this machine")
 	}
 	out, err := exec.CommandContext(t.Context(), shell, "-c", shellCommand(words)).Output()
 	require.NoError(t, err)
@@ -236,7 +236,7 @@ func TestShellCommand(t *testing.T) {
 }
 
 func TestGitCredentialHelper(t *testing.T) {
-	t.Setenv(socket.Variable, "/nowhere/satchel.sock") // asking there would be an error
+	t.Setenv(socket.Variable, "/nowhere/satchel.sock") // a request there fails
 	ask := func(operation, input string) (string, error) {
 		var out bytes.Buffer
 		err := GitCredentialHelper(t.Context(), []string{"https://github.com", "x-access-token", "TOKEN", operation}, strings.NewReader(input), &out)

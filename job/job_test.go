@@ -21,8 +21,7 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// isAlive reports whether a process runs. One that has ended and was not waited
-// for does not.
+// isAlive reports whether a process is running. A zombie is not.
 func isAlive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false
@@ -66,13 +65,13 @@ func TestJob_Output(t *testing.T) {
 		r.await(t, "ready")
 		for _, value := range []string{"second-value", "third-value"} {
 			refreshTo(t, c, s, bundleOf(secret("A", value)))
-			leaktest.Eventually(t, "the job is told of each", func() bool {
+			leaktest.Eventually(t, "the job gets a signal for each rotation", func() bool {
 				return strings.Count(r.String(), "told") == map[string]int{"second-value": 1, "third-value": 2}[value]
 			})
 		}
 		r.say(t, "second-value third-value fourth-value")
 		require.Zero(t, r.ends(t))
-		require.Contains(t, r.String(), "[A] [A] [A] fourth-value\n", "all that the job was given is masked, and nothing else")
+		require.Contains(t, r.String(), "[A] [A] [A] fourth-value\n", "all values of the job are masked, and nothing else")
 	})
 
 	t.Run("is logged as unmasked for values that are too short", func(t *testing.T) {
@@ -85,7 +84,7 @@ func TestJob_Output(t *testing.T) {
 		require.Contains(t, log.String(), "too short to mask")
 		require.Contains(t, log.String(), "secret=PIN")
 		require.NotContains(t, log.String(), "LONG")
-		require.NotContains(t, log.String(), "EMPTY", "an empty value gives nothing away")
+		require.NotContains(t, log.String(), "EMPTY", "an empty value needs no masking")
 		require.NotContains(t, log.String(), "12345")
 	})
 
@@ -93,7 +92,7 @@ func TestJob_Output(t *testing.T) {
 		c, _ := jobClient(t, secret("A", "hunter22hunter"))
 		code, out := runs(t, shell(c, `i=0; while [ $i -lt 5000 ]; do echo "line $i"; i=$((i+1)); done; printf hunter22; kill -9 $$`, nil, "A"))
 		require.Equal(t, 137, code)
-		require.True(t, strings.HasSuffix(out, "line 4999\nhunter22"), "what was held back as the beginning of a secret comes at the end: %q", out[len(out)-40:])
+		require.True(t, strings.HasSuffix(out, "line 4999\nhunter22"), "held back output that could start a secret comes at the end: %q", out[len(out)-40:])
 		require.Equal(t, 5000, strings.Count(out, "line "))
 	})
 
@@ -131,7 +130,7 @@ func TestJob_Output(t *testing.T) {
 		c, _ := jobClient(t)
 		code, err := job.Job{Client: c, Path: "sh", Args: []string{"-c", "echo out; echo err >&2 && exit 7"}}.Run(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, 7, code, "the job can write all the same")
+		require.Equal(t, 7, code, "the job can still write")
 	})
 
 	t.Run("that cannot be written is an error beside the code", func(t *testing.T) {
@@ -145,7 +144,7 @@ func TestJob_Output(t *testing.T) {
 	})
 }
 
-// jealous is a writer that notices two calls at a time.
+// jealous is a writer that detects overlapping calls.
 type jealous struct {
 	busy, overlaps atomic.Int32
 	lines          transcript
@@ -156,11 +155,11 @@ func (j *jealous) Write(p []byte) (int, error) {
 		j.overlaps.Add(1)
 	}
 	defer j.busy.Add(-1)
-	time.Sleep(time.Microsecond) // lets others try
+	time.Sleep(time.Microsecond) // lets other calls start
 	return j.lines.Write(p)
 }
 
-// closure is a writer that panics when it is compared.
+// closure is a writer for which == panics.
 type closure struct{ write func([]byte) (int, error) }
 
 func (u closure) Write(p []byte) (int, error) { return u.write(p) }
@@ -179,7 +178,7 @@ func TestJob_Stdin(t *testing.T) {
 	j = shell(c, "exec 0<&-; echo done", nil)
 	j.Stdin = strings.NewReader(strings.Repeat("a line\n", 50000))
 	_, out = runs(t, j)
-	require.Equal(t, "done\n", out, "a program need not read all of it")
+	require.Equal(t, "done\n", out, "a program need not read all of stdin")
 }
 
 func TestJob(t *testing.T) {
@@ -245,5 +244,5 @@ func TestRotateAction(t *testing.T) {
 	require.Equal(t, "leave", job.Leave.String())
 	require.Equal(t, "restart", job.Restart.String())
 	require.Equal(t, "signal hangup", job.Signal(syscall.SIGHUP).String())
-	require.Equal(t, job.Leave, job.Job{}.OnRotate, "that is the default")
+	require.Equal(t, job.Leave, job.Job{}.OnRotate, "Leave is the default")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// lines is a writer that tells what was written.
+// lines is a writer that records its input.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -34,7 +34,7 @@ func (l *lines) count(text string) int {
 	return strings.Count(l.text.String(), text)
 }
 
-// await returns when text was written n times.
+// await waits until text was written n times.
 func (l *lines) await(t *testing.T, text string, n int) {
 	t.Helper()
 	for begin := time.Now(); l.count(text) < n; time.Sleep(5 * time.Millisecond) {
@@ -42,7 +42,7 @@ func (l *lines) await(t *testing.T, text string, n int) {
 	}
 }
 
-// scriptRun returns a run of a script of sh, with its client, output and log.
+// scriptRun returns a run of an sh script, its output and its log.
 func scriptRun(t *testing.T, source values, script string, action RotateAction) (*run, *lines, *lines) {
 	t.Helper()
 	out, log := new(lines), new(lines)
@@ -72,7 +72,7 @@ func TestProcess_Terminate(t *testing.T) {
 		steps[0](p)
 		out.await(t, "told", 1)
 		if !p.forwarded.IsZero() {
-			p.forwarded = time.Now() // however long that took
+			p.forwarded = time.Now() // in case that took long
 		}
 		steps[1](p)
 		p.signal(syscall.SIGUSR1)
@@ -99,7 +99,7 @@ func TestProcess_Terminate(t *testing.T) {
 	<-p.ended
 	code, err := p.finish()
 	require.NoError(t, err)
-	require.Equal(t, 3, code, "whoever sends it twice means it, and one of long ago was about something else")
+	require.Equal(t, 3, code, "two forwarded signals both arrive, and an old one does not replace that of the context")
 	require.NoError(t, r.close(nil))
 }
 
@@ -116,12 +116,12 @@ func TestProcess_SignalDuringRestart(t *testing.T) {
 	require.NoError(t, e)
 	out.await(t, "told", 1)
 	require.Equal(t, 1, log.count("restarting the job"))
-	r.signals <- syscall.SIGTERM // as if this process got it
+	r.signals <- syscall.SIGTERM // as if this process had received it
 	r.signals <- syscall.SIGUSR1 // lets the program end
 	group.Wait()
 	require.NoError(t, err)
 	require.Equal(t, 14, code)
-	require.Equal(t, 1, out.count("ready"), "nobody wants another process")
+	require.Equal(t, 1, out.count("ready"), "the program is not started again")
 }
 
 func TestProcess_Signal(t *testing.T) {
@@ -139,7 +139,7 @@ func TestProcess_Signal(t *testing.T) {
 		_, err := r.Client.(*satchel.Client).Refresh(t.Context())
 		require.NoError(t, err)
 		require.True(t, r.refresh())
-		require.False(t, r.applyRotation(p), "a signal is no restart")
+		require.False(t, r.applyRotation(p), "a signal is not a restart")
 		require.Equal(t, change.want, log.count("signaling the job"), "change %d", i)
 		out.await(t, "told", change.want)
 	}

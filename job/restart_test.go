@@ -16,7 +16,8 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// restarting returns a job that says with what it was started, and that it ends.
+// restarting returns a job that prints its secret at its start, and a line at its
+// end.
 func restarting(c *satchel.Client, delay time.Duration, secrets ...string) job.Job {
 	j := shell(c, `trap 'echo ended; exit 0' TERM; [ "$A" = first-value ] && echo "old $A"; [ "$A" = third-value ] && echo "new $A"
 		while ! read line; do :; done; echo "$A"; exit 21`, nil, secrets...)
@@ -27,7 +28,7 @@ func restarting(c *satchel.Client, delay time.Duration, secrets ...string) job.J
 func TestJob_Restart(t *testing.T) {
 	t.Run("is one for a burst of rotations, with the latest values", func(t *testing.T) {
 		c, s := jobClient(t, secret("A", "first-value"))
-		j := restarting(c, time.Second, "A") // a burst may take long on a machine that is busy
+		j := restarting(c, time.Second, "A") // a burst may take long on a busy machine
 		var log transcript
 		j.Logger = logTo(&log)
 		r := begin(t, j)
@@ -52,7 +53,7 @@ func TestJob_Restart(t *testing.T) {
 		s2 := secret("A", "first-value")
 		s2.Version, s2.Expires = 7, time.Now().Add(time.Hour)
 		refreshTo(t, c, s, bundleOf(s2, secret("B", "second-of-b"), secret("G", "second-of-g"), secret("N", "is-new")))
-		r.say(t, "go") // what is read after it would be another process
+		r.say(t, "go") // a later process would not read this line
 		require.Equal(t, 21, r.ends(t))
 		require.Equal(t, "old [A]\n[A]\n", r.String())
 		require.NotContains(t, log.String(), "restarting")
@@ -66,12 +67,12 @@ func TestJob_Restart(t *testing.T) {
 		r := begin(t, j)
 		r.await(t, "old")
 		refreshTo(t, c, s, bundleOf(secret("B", "value-of-b")))
-		leaktest.Eventually(t, "the log says why", func() bool { return strings.Contains(log.String(), "required secrets are missing: A") })
+		leaktest.Eventually(t, "the refusal is logged", func() bool { return strings.Contains(log.String(), "required secrets are missing: A") })
 		refreshTo(t, c, s, bundleOf(secret("C", "value-of-c")))
 		refreshTo(t, c, s, bundleOf(delivered("A", "second-value", bundle.DeliverBroker)))
-		leaktest.Eventually(t, "the log says why", func() bool { return strings.Contains(log.String(), "the secret A has delivery by broker") })
+		leaktest.Eventually(t, "the refusal is logged", func() bool { return strings.Contains(log.String(), "the secret A has delivery by broker") })
 		require.NotContains(t, r.String(), "ended")
-		require.Equal(t, 1, strings.Count(log.String(), "are missing"), "it says so once")
+		require.Equal(t, 1, strings.Count(log.String(), "are missing"), "the refusal is logged once")
 		refreshTo(t, c, s, bundleOf(secret("A", "third-value")))
 		r.await(t, "new [A]")
 		r.say(t, "go")
@@ -103,7 +104,7 @@ func TestJob_Restart(t *testing.T) {
 		r.say(t, "go")
 		require.Equal(t, 12, r.ends(t))
 		require.Equal(t, 1, strings.Count(r.String(), "start"))
-		require.Equal(t, 1, strings.Count(r.String(), "told"), "it is not told twice")
+		require.Equal(t, 1, strings.Count(r.String(), "told"), "the program gets SIGTERM once")
 	})
 }
 
@@ -126,7 +127,7 @@ func TestJob_Rotation(t *testing.T) {
 		r.await(t, "ready")
 		refreshTo(t, c, s, bundleOf(delivered("KEY", "second-value", bundle.DeliverFile), secret("A", "second-of-a")))
 		require.Equal(t, 8, r.ends(t))
-		require.Equal(t, "ready\n[KEY]\n[A]\nKEY\n", r.String(), "the program is the same, and nothing else is in its directory")
+		require.Equal(t, "ready\n[KEY]\n[A]\nKEY\n", r.String(), "the program keeps running, and its directory has no other file")
 	})
 
 	t.Run("replaces a file after the delivery becomes a variable", func(t *testing.T) {

@@ -17,14 +17,14 @@ func TestSpread(t *testing.T) {
 	seen := map[time.Duration]bool{}
 	for range 1000 {
 		d := spread(delay)
-		require.GreaterOrEqual(t, d, delay, "a burst must be over")
+		require.GreaterOrEqual(t, d, delay, "the delay is the minimum")
 		require.Less(t, d, 2*delay)
 		seen[d/time.Second] = true
 	}
-	require.Len(t, seen, 10, "a thousand runners restart at all times in between")
+	require.Len(t, seen, 10, "a thousand restarts spread over the range")
 }
 
-// values is a provider of what is in it.
+// values is a provider of its entries.
 type values map[string]string
 
 func (v values) Fetch(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
@@ -49,16 +49,16 @@ func TestRun_ApplyRotation(t *testing.T) {
 		require.NoError(t, err)
 		return r.refresh() && r.applyRotation(p)
 	}
-	require.False(t, restarts("B", "second-value"), "it is not the job's")
+	require.False(t, restarts("B", "second-value"), "the secret is not the job's")
 	require.False(t, restarts("NEW", "first-value"))
 	require.True(t, restarts("A", "second-value"))
-	require.True(t, restarts("B", "third-value"), "it still has the old value of A")
-	require.False(t, restarts("A", "first-value"), "what changed back is no change")
+	require.True(t, restarts("B", "third-value"), "the process still has the old value of A")
+	require.False(t, restarts("A", "first-value"), "a reverted change is not a change")
 	delete(source, "A")
-	require.False(t, restarts("B", "fourth-value"), "a program that would lack a secret is not started")
+	require.False(t, restarts("B", "fourth-value"), "a program is not restarted without a secret")
 	require.True(t, restarts("A", "third-value"))
 	p.forwarded = time.Now().Add(-time.Hour)
-	require.False(t, restarts("A", "fourth-value"), "whoever sent SIGTERM wants the job to end, however long that takes it")
+	require.False(t, restarts("A", "fourth-value"), "after SIGTERM the job is not restarted, however long it takes to end")
 }
 
 func TestRun_Lookup(t *testing.T) {
@@ -71,7 +71,7 @@ func TestRun_Lookup(t *testing.T) {
 	source["A"] = "second-value"
 	_, err = c.Refresh(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, "second-value", r.redactor.String("second-value"), "the job has not taken notice yet")
+	require.Equal(t, "second-value", r.redactor.String("second-value"), "the new value is not masked before the job gets it")
 	s, ok := r.lookup("A")
 	require.True(t, ok)
 	require.Equal(t, "second-value", s.Value.Reveal())

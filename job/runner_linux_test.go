@@ -24,7 +24,7 @@ func TestRunner_Linux(t *testing.T) {
 		r.sends(t, syscall.SIGKILL)
 		require.True(t, r.ends(t).Signaled())
 		leaktest.Eventually(t, "the job is gone", func() bool { return !alive(t, pid) })
-		require.NoError(t, os.RemoveAll(filepath.Dir(path)), "a killed runner cannot remove its files")
+		require.NoError(t, os.RemoveAll(filepath.Dir(path)), "a killed runner leaves its files, which the test removes")
 	})
 
 	t.Run("forwards signals and reaps orphans as PID 1", func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestRunner_Linux(t *testing.T) {
 		trap 'echo got TERM; exit 37' TERM
 		until ! grep -l '^State:.Z' /proc/[0-9]*/status >/dev/null 2>&1; do sleep 0.01; done
 		echo "reaped; the parent is $PPID"; `+waits, asFirst(t))
-		require.Equal(t, "1", r.expect(t, "reaped; the parent is "), "the runner is the first process, and reaps while the job runs")
+		require.Equal(t, "1", r.expect(t, "reaped; the parent is "), "the runner is PID 1 and reaps orphans while the job runs")
 		first, err := os.ReadFile("/proc/" + strconv.Itoa(r.cmd.Process.Pid) + "/task/" + strconv.Itoa(r.cmd.Process.Pid) + "/children")
 		require.NoError(t, err)
 		require.NoError(t, syscall.Kill(atoi(t, string(first)), syscall.SIGTERM))
@@ -47,10 +47,10 @@ func TestRunner_Linux(t *testing.T) {
 	t.Run("gives a background job its own process group on a terminal", func(t *testing.T) {
 		const script = `read -r _ _ _ _ group _ <"/proc/$$/stat"; [ "$group" = $$ ] && echo "group its own" || echo "group the terminal's"`
 		r, _ := startRunnerOnTerminal(t, script, "SATCHEL_TEST_BACKGROUND=1")
-		require.Equal(t, "its own", r.expect(t, "group "), "what is typed at the terminal is for the runner")
+		require.Equal(t, "its own", r.expect(t, "group "), "input at the terminal is for the runner")
 		require.Zero(t, r.ends(t).ExitStatus())
 		r, _ = startRunnerOnTerminal(t, script)
-		require.Equal(t, "the terminal's", r.expect(t, "group "), "otherwise the job shares the runner's")
+		require.Equal(t, "the terminal's", r.expect(t, "group "), "otherwise the job shares the runner's group")
 		require.Zero(t, r.ends(t).ExitStatus())
 	})
 
@@ -62,16 +62,16 @@ func TestRunner_Linux(t *testing.T) {
 		_, err = ours.WriteString("\x03") // Ctrl-C
 		require.NoError(t, err)
 		require.Equal(t, "1", r.expect(t, "^Cinterrupt "))
-		r.sends(t, syscall.SIGINT) // to the runner alone: it is taken for the terminal's
+		r.sends(t, syscall.SIGINT) // to the runner alone, which takes it for the terminal's signal
 		r.sends(t, syscall.SIGTERM)
 		r.expect(t, "got TERM")
-		require.Equal(t, " 1 error <nil>", r.expect(t, "runner: code"), "one interrupt, by the terminal")
+		require.Equal(t, " 1 error <nil>", r.expect(t, "runner: code"), "one interrupt, from the terminal")
 		require.Equal(t, 1, r.ends(t).ExitStatus())
 	})
 }
 
-// asFirst makes a command the first process of a new PID namespace, with a /proc
-// of its own.
+// asFirst returns a function that makes a command PID 1 of a new PID namespace, with
+// its own /proc.
 func asFirst(t *testing.T) func(*exec.Cmd) {
 	t.Helper()
 	unshare, err := exec.LookPath("unshare")
@@ -79,7 +79,7 @@ func asFirst(t *testing.T) func(*exec.Cmd) {
 		err = exec.Command(unshare, "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true").Run()
 	}
 	if err != nil {
-		testenv.Lacks(t, "this machine does not make PID namespaces: %v", err)
+		testenv.Lacks(t, "this machine does not support PID namespaces: %v", err)
 	}
 	return func(cmd *exec.Cmd) {
 		self := cmd.Path
@@ -102,8 +102,8 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// startRunnerOnTerminal starts a runner whose controlling terminal is a new one,
-// and returns our end of that.
+// startRunnerOnTerminal starts a runner with a new controlling terminal, and returns
+// our end of the terminal.
 func startRunnerOnTerminal(t *testing.T, script string, env ...string) (*runner, *os.File) {
 	t.Helper()
 	ours, theirs := openTerminal(t)

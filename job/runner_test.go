@@ -23,8 +23,8 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// The test binary is a runner of one job if the environment has a script: signals
-// and process groups concern the whole of a process.
+// The test binary runs one job if the environment has a script: signals and process
+// groups affect an entire process, so these tests need a child.
 func init() {
 	if script, ok := os.LookupEnv("SATCHEL_TEST_SCRIPT"); ok {
 		os.Exit(runnerMain(script))
@@ -59,7 +59,7 @@ func runnerMain(script string) int {
 		signal.Notify(caught, syscall.SIGUSR1)
 		go func() {
 			<-caught
-			fmt.Println("runner: caught it")
+			fmt.Println("runner: caught the signal")
 		}()
 	}
 	if os.Getenv("SATCHEL_TEST_ROTATE") != "" {
@@ -83,8 +83,7 @@ func runnerMain(script string) int {
 	return code
 }
 
-// children returns the numbers of the children of the first process, those
-// included that have ended and were not waited for.
+// children returns the PIDs of the children of PID 1, including zombies.
 func children() []string {
 	found := []string{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -109,7 +108,7 @@ type runner struct {
 	in    io.WriteCloser
 }
 
-// startRunner starts a runner in a session of its own, which has no terminal.
+// startRunner starts a runner in a new session without a terminal.
 func startRunner(t *testing.T, script string, change func(*exec.Cmd), env ...string) *runner {
 	t.Helper()
 	self, err := os.Executable()
@@ -130,20 +129,20 @@ func startRunner(t *testing.T, script string, change func(*exec.Cmd), env ...str
 	}
 	require.NoError(t, r.cmd.Start())
 	t.Cleanup(func() {
-		_ = r.cmd.Process.Kill() // it usually has ended
+		_ = r.cmd.Process.Kill() // usually it has ended already
 		_ = r.cmd.Wait()
 	})
 	return r
 }
 
-// expect reads lines up to one that begins with start, and returns the rest of it.
+// expect reads lines up to one with the prefix start, and returns the rest of it.
 func (r *runner) expect(t *testing.T, start string) string {
 	t.Helper()
 	timer := time.AfterFunc(20*time.Second, func() { _ = r.cmd.Process.Kill() })
 	defer timer.Stop()
 	for {
 		line, err := r.lines.ReadString('\n')
-		require.NoError(t, err, "the runner ends without a line %q", start)
+		require.NoError(t, err, "the runner ends without the line %q", start)
 		if rest, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), start); ok {
 			return rest
 		}
@@ -156,7 +155,7 @@ func (r *runner) sends(t *testing.T, sig syscall.Signal) {
 	require.NoError(t, r.cmd.Process.Signal(sig))
 }
 
-// ends returns how the runner ended.
+// ends waits for the end of the runner and returns its status.
 func (r *runner) ends(t *testing.T) syscall.WaitStatus {
 	t.Helper()
 	timer := time.AfterFunc(20*time.Second, func() { _ = r.cmd.Process.Kill() })
@@ -182,13 +181,13 @@ func TestRunner(t *testing.T) {
 			r = startRunner(t, "ulimit -c 0; echo ready; "+waits, nil)
 			r.expect(t, "ready")
 			r.sends(t, sig)
-			require.Equal(t, 128+int(sig), r.ends(t).ExitStatus(), "a job that does nothing about %s dies of it, and the runner does not", name)
+			require.Equal(t, 128+int(sig), r.ends(t).ExitStatus(), "a job that does not handle %s dies of it, and the runner survives", name)
 		}
 	})
 
 	t.Run("forwards signals from the start of the job", func(t *testing.T) {
 		r := startRunner(t, `trap 'exit 33' USR1; kill -USR1 $PPID; `+waits, nil)
-		require.Equal(t, " 33 error <nil>", r.expect(t, "runner: code"), "the handlers are there before the program is")
+		require.Equal(t, " 33 error <nil>", r.expect(t, "runner: code"), "the handlers are active before the program starts")
 		require.Equal(t, 33, r.ends(t).ExitStatus())
 	})
 
@@ -205,7 +204,7 @@ func TestRunner(t *testing.T) {
 			r := startRunner(t, `n=0; trap 'n=$((n+1)); echo told $n' TERM; trap '' INT; echo ready; i=0; while [ $n -eq 0 ] || [ $i -lt 20 ]; do sleep 0.01; [ $n -eq 0 ] || i=$((i+1)); done; exit $n`, nil, "SATCHEL_TEST_CANCEL=1")
 			r.expect(t, "ready")
 			r.sends(t, sig)
-			require.Equal(t, 1, r.ends(t).ExitStatus(), "%s: the job is told to end once", sig)
+			require.Equal(t, 1, r.ends(t).ExitStatus(), "%s: the job gets SIGTERM once", sig)
 		}
 	})
 
@@ -213,16 +212,16 @@ func TestRunner(t *testing.T) {
 		r := startRunner(t, `n=0; trap 'n=31' USR1; echo ready; read line; exit $n`, nil, "SATCHEL_TEST_BACKGROUND=1")
 		r.expect(t, "ready")
 		r.sends(t, syscall.SIGUSR1)
-		r.expect(t, "runner: caught it")
+		r.expect(t, "runner: caught the signal")
 		_, err := io.WriteString(r.in, "go on\n")
 		require.NoError(t, err)
-		require.Equal(t, " 0 error <nil>", r.expect(t, "runner: code"), "the job was not told")
+		require.Equal(t, " 0 error <nil>", r.expect(t, "runner: code"), "the job did not get the signal")
 	})
 
 	t.Run("has its own signal handling again after the job", func(t *testing.T) {
 		r := startRunner(t, "exit 0", nil, "SATCHEL_TEST_AFTER=1")
 		status := r.ends(t)
-		require.True(t, status.Signaled(), "the default is back")
+		require.True(t, status.Signaled(), "the default handling is restored")
 		require.Equal(t, syscall.SIGTERM, status.Signal())
 	})
 
@@ -249,7 +248,7 @@ func TestRunner_Nohup(t *testing.T) {
 			r.expect(t, "ready")
 			_, err := io.WriteString(r.in, "rotate\n")
 			require.NoError(t, err)
-			require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), "the signal is for the job, whatever its runner ignores")
+			require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), "the job gets the signal although its runner ignores it")
 		})
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// asks asks a job's socket, as curl would, and returns the status and the body.
+// asks sends a request to a job's socket, as curl would, and returns the status and
+// the body.
 func asks(t *testing.T, socket, name string) (int, string) {
 	t.Helper()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -49,7 +50,7 @@ func TestJob_Socket(t *testing.T) {
 		require.Equal(t, http.StatusOK, status)
 		require.Equal(t, "first-value", body)
 		status, body = asks(t, socket, "B")
-		require.Equal(t, http.StatusNotFound, status, "it is not the job's")
+		require.Equal(t, http.StatusNotFound, status, "the secret is not the job's")
 		require.NotContains(t, body, "not-the-jobs")
 
 		refreshTo(t, c, s, bundleOf(secret("A", "second-value")))
@@ -58,12 +59,12 @@ func TestJob_Socket(t *testing.T) {
 		for _, unfit := range []bundle.Secret{secret("A", "x"+token), delivered("A", "third-value", bundle.DeliverBroker)} {
 			refreshTo(t, c, s, bundleOf(unfit))
 			status, body = asks(t, socket, "A")
-			require.Equal(t, http.StatusNotFound, status, "what must not reach a job is not served either")
+			require.Equal(t, http.StatusNotFound, status, "secrets that must not reach a job are not served either")
 			require.NotContains(t, body, token)
 		}
 		r.say(t, "got second-value")
 		require.Zero(t, r.ends(t))
-		require.Contains(t, r.String(), "got [A]\n", "what was served is masked")
+		require.Contains(t, r.String(), "got [A]\n", "a served value is masked")
 		require.NoDirExists(t, filepath.Dir(socket))
 	})
 
@@ -83,7 +84,7 @@ func TestJob_Socket(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, status)
 		r.say(t, "go")
 		require.Zero(t, r.ends(t))
-		require.Contains(t, r.String(), " end\n0\n", "it is not in the environment")
+		require.Contains(t, r.String(), " end\n0\n", "the secret is not in the environment")
 		require.Contains(t, r.String(), "'/opt/runner' 'git-credential' 'https://github.com/acme'")
 	})
 

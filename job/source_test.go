@@ -15,7 +15,7 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// steps is a source of its own, and no client.
+// steps is a Source that is not a client.
 type steps struct {
 	mu      sync.Mutex
 	now     *bundle.Bundle
@@ -54,7 +54,7 @@ func TestSource(t *testing.T) {
 	s.mu.Unlock()
 	s.changed <- struct{}{}
 	require.Equal(t, 9, r.ends(t))
-	require.Equal(t, "[A]\nready\n[A]\n", r.String(), "a job needs the two methods of a client and no more")
+	require.Equal(t, "[A]\nready\n[A]\n", r.String(), "a job needs only the two methods of a Source")
 }
 
 func TestJob_Logger(t *testing.T) {

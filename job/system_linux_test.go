@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// systemLimit returns what execve takes.
+// systemLimit returns the limit of execve in bytes.
 func systemLimit(t *testing.T) int {
 	t.Helper()
 	var stack unix.Rlimit
@@ -15,7 +15,7 @@ func systemLimit(t *testing.T) int {
 	return int(max(min(stack.Cur/4, 6<<20), 128<<10))
 }
 
-// inMemory reports whether dir is on tmpfs, or need not be.
+// inMemory reports whether dir is on tmpfs, or /dev/shm is not.
 func inMemory(t *testing.T, dir string) bool {
 	t.Helper()
 	var place, own unix.Statfs_t

@@ -15,12 +15,12 @@ func TestRisky(t *testing.T) {
 		for _, name := range []string{"", "DOCKER_USERNAME", "DOCKER_PASSWORD", "DOCKER_AUTH_CONFIG", "PROXY", "PATHS", "MY_PATH", "GIT_TOKEN", "LDAP_PASSWORD", "ENVIRONMENT", "GIT_DIRECTORY"} {
 			require.False(t, Risky(name), name)
 		}
-		require.Equal(t, runtime.GOOS == "windows", Risky("Path"), "only on Windows it is the same variable as PATH")
+		require.Equal(t, runtime.GOOS == "windows", Risky("Path"), "Path is the same variable as PATH only on Windows")
 	})
 
 	t.Run("has patterns with the star at the end only", func(t *testing.T) {
 		for _, pattern := range risky {
-			require.Regexp(t, `^[A-Z0-9_]+\*?$`, pattern, "Risky compares with capitals, and understands nothing else")
+			require.Regexp(t, `^[A-Z0-9_]+\*?$`, pattern, "Risky supports only upper case and a star at the end")
 		}
 	})
 }

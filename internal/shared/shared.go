@@ -116,8 +116,8 @@ func (f *Flight[T]) join(ctx context.Context, fly func(context.Context) T) *run[
 }
 
 func (f *Flight[T]) fly(ctx context.Context, r *run[T], fly func(context.Context) T) {
-	// Deferred, so that no caller waits for a function that ends its goroutine,
-	// as a test's does when an assertion in it fails.
+	// Deferred, so that no caller waits forever if the function ends its goroutine, as
+	// a failed assertion in a test does.
 	defer f.land(r)
 	defer func() {
 		if value := recover(); value != nil {
@@ -128,14 +128,14 @@ func (f *Flight[T]) fly(ctx context.Context, r *run[T], fly func(context.Context
 	r.err = nil
 }
 
-// land ends a run. Its callers are told last, so that the run has let go of the
-// flight when they go on.
+// land ends a run. It notifies the callers last, so that the flight has dropped the
+// run when they continue.
 func (f *Flight[T]) land(r *run[T]) {
 	defer close(r.done)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.cancel()
-	r.cancel = nil // with it, what the context refers to
+	r.cancel = nil // releases the context
 	if f.run != r {
 		return // canceled
 	}
@@ -145,7 +145,7 @@ func (f *Flight[T]) land(r *run[T]) {
 	}
 }
 
-// leave gives up a caller's place in a run, and reports whether that canceled it.
+// leave removes a caller from a run, and reports whether that canceled the run.
 func (f *Flight[T]) leave(r *run[T]) (canceled bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

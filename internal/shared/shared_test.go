@@ -16,8 +16,8 @@ import (
 	"github.com/satchelhq/satchel/internal/shared"
 )
 
-// work takes a second, unless it is canceled, and returns how often it was
-// started.
+// work has a function that takes a second unless it is canceled, and returns how
+// often it was started.
 type work struct{ started, canceled, ended atomic.Int64 }
 
 func (w *work) do(ctx context.Context) int64 {
@@ -31,15 +31,15 @@ func (w *work) do(ctx context.Context) int64 {
 	return n
 }
 
-// result is what a caller got, and after how long.
+// result is the result of a caller, and the time it took.
 type result struct {
 	value int64
 	err   error
 	after time.Duration
 }
 
-// call calls Do for callers that come 100 milliseconds after one another and
-// have so much time each, or no limit.
+// call calls Do for one caller per limit, 100 milliseconds apart. Zero means no
+// limit.
 func call(t *testing.T, f *shared.Flight[int64], w *work, limits ...time.Duration) []result {
 	results := make([]result, len(limits))
 	var callers sync.WaitGroup
@@ -68,7 +68,7 @@ func TestFlight(t *testing.T) {
 		w := &work{}
 		f := &shared.Flight[int64]{}
 		require.Equal(t, []result{{1, nil, 1000 * ms}, {1, nil, 900 * ms}, {1, nil, 800 * ms}}, call(t, f, w, 0, 0, 0), "callers share a run")
-		require.Equal(t, []result{{2, nil, 1000 * ms}}, call(t, f, w, 0), "a run serves those who come before its end")
+		require.Equal(t, []result{{2, nil, 1000 * ms}}, call(t, f, w, 0), "a run serves only callers that come before its end")
 	})
 }
 
@@ -77,7 +77,7 @@ func TestFlight_CallerLeaves(t *testing.T) {
 		w := &work{}
 		f := &shared.Flight[int64]{}
 		require.Equal(t, []result{{0, context.DeadlineExceeded, 300 * ms}, {1, nil, 900 * ms}, {0, context.DeadlineExceeded, 300 * ms}},
-			call(t, f, w, 300*ms, 0, 300*ms), "a caller leaves alone, also the first one")
+			call(t, f, w, 300*ms, 0, 300*ms), "a caller leaves alone, even the first one")
 		require.Zero(t, w.canceled.Load())
 	})
 }
@@ -88,13 +88,13 @@ func TestFlight_LastCallerLeaves(t *testing.T) {
 		f := &shared.Flight[int64]{}
 		call(t, f, w, 300*ms, 150*ms)
 		synctest.Wait()
-		require.EqualValues(t, 1, w.canceled.Load(), "nothing waits for the run any more")
+		require.EqualValues(t, 1, w.canceled.Load(), "the run is canceled without callers")
 		require.Equal(t, []result{{2, nil, 1000 * ms}}, call(t, f, w, 0))
 
 		stays := &shared.Flight[int64]{Stay: true}
 		w = &work{}
 		call(t, stays, w, 300*ms, 150*ms)
-		require.Equal(t, []result{{1, nil, 700 * ms}}, call(t, stays, w, 0), "a run that stays serves those who come later")
+		require.Equal(t, []result{{1, nil, 700 * ms}}, call(t, stays, w, 0), "a run that stays serves later callers")
 		require.Zero(t, w.canceled.Load())
 	})
 }
@@ -104,15 +104,15 @@ func TestFlight_BesideCanceledRun(t *testing.T) {
 		f := &shared.Flight[string]{Hold: func(string) time.Duration { return time.Hour }}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*ms)
 		defer cancel()
-		slow := func(context.Context) string { time.Sleep(time.Second); return "canceled" } // does not listen
+		slow := func(context.Context) string { time.Sleep(time.Second); return "canceled" } // ignores its context
 		_, err := f.Do(ctx, slow)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		got, err := f.Do(t.Context(), func(context.Context) string { time.Sleep(2 * time.Second); return "new" })
 		require.NoError(t, err)
-		require.Equal(t, "new", got, "the result of a canceled run is no caller's")
+		require.Equal(t, "new", got, "no caller gets the result of a canceled run")
 		got, err = f.Do(t.Context(), slow)
 		require.NoError(t, err)
-		require.Equal(t, "new", got, "and does not hold")
+		require.Equal(t, "new", got, "the result of a canceled run does not hold")
 	})
 }
 
@@ -125,7 +125,7 @@ func TestFlight_Hold(t *testing.T) {
 		require.Equal(t, []result{{1, nil, 0}}, call(t, f, w, 0))
 		require.Equal(t, []result{{2, nil, 1000 * ms}}, call(t, f, w, 0))
 		time.Sleep(15 * time.Second)
-		require.Equal(t, []result{{2, nil, 0}}, call(t, f, w, 0), "each result holds for its own time")
+		require.Equal(t, []result{{2, nil, 0}}, call(t, f, w, 0), "each result holds for the time that Hold returns")
 	})
 }
 
@@ -160,7 +160,7 @@ func TestFlight_NoReturn(t *testing.T) {
 		require.ErrorIs(t, err, shared.ErrNoReturn)
 		got, err := f.Do(t.Context(), func(context.Context) int { return 2 })
 		require.NoError(t, err)
-		require.Equal(t, 2, got, "it does not hold")
+		require.Equal(t, 2, got, "a run without a result does not hold")
 	})
 }
 
@@ -183,7 +183,7 @@ func TestFlight_Join(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 1, running.Load())
 		second()
-		require.Zero(t, running.Load(), "a run lives as long as it has callers, and the last waits for its end")
+		require.Zero(t, running.Load(), "a run continues while it has callers, and the last one waits for its end")
 		third := f.Join(t.Context(), loop)
 		synctest.Wait()
 		require.EqualValues(t, 1, running.Load())
@@ -229,7 +229,7 @@ func TestFlight_Panics(t *testing.T) {
 				defer func() {
 					text := fmt.Sprint(recover())
 					if !strings.Contains(text, "a driver's fault") || !strings.Contains(text, "shared_test.go") {
-						t.Errorf("each caller panics, and is told where: %s", text)
+						t.Errorf("each caller panics with the stack of fly: %s", text)
 					}
 				}()
 				_, err := f.Do(t.Context(), fly)
@@ -237,9 +237,9 @@ func TestFlight_Panics(t *testing.T) {
 			}()
 		}
 		time.Sleep(2 * time.Second)
-		require.Panics(t, leave, "who joined is told too")
+		require.Panics(t, leave, "leave panics too")
 		got, err := f.Do(t.Context(), func(context.Context) int { return 1 })
 		require.NoError(t, err)
-		require.Equal(t, 1, got, "the flight goes on, and no result is held")
+		require.Equal(t, 1, got, "the flight still works, and no result is held")
 	})
 }

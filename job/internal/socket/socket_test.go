@@ -26,7 +26,7 @@ import (
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
-// served is the secrets behind a socket, which a test changes at will.
+// served has the secrets of a socket, which a test can change.
 type served struct {
 	mu      sync.Mutex
 	secrets map[string]bundle.Secret
@@ -48,7 +48,7 @@ func (s *served) lookup(name string) (bundle.Secret, bool) {
 	return secret, ok
 }
 
-// shortDir returns a directory whose path leaves room for a socket's.
+// shortDir returns a directory with a path short enough for a socket.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sock")
@@ -93,7 +93,7 @@ func TestServe(t *testing.T) {
 		s := openSocket(t, io.Discard, v.lookup, "TOKEN")
 		response, body := exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
 		require.Equal(t, http.StatusOK, response.StatusCode)
-		require.Equal(t, "first", body, "the value as it is, without a line break")
+		require.Equal(t, "first", body, "the unchanged value, without a line break")
 		require.Equal(t, "application/octet-stream", response.Header.Get("Content-Type"))
 		require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
 		require.Empty(t, response.Header.Values(expiresHeader))
@@ -101,19 +101,19 @@ func TestServe(t *testing.T) {
 		ends := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
 		v.put("TOKEN", "second\nof two lines\n", ends)
 		response, body = exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
-		require.Equal(t, "second\nof two lines\n", body, "a job of three hours gets the token of the third")
+		require.Equal(t, "second\nof two lines\n", body, "the response has the current value")
 		require.Equal(t, "2031-05-06T07:08:09Z", response.Header.Get(expiresHeader))
 
 		v.put("TOKEN", "", time.Time{})
 		response, body = exchange(t, s, "GET", "http://satchel/secrets/TOKEN")
-		require.Equal(t, http.StatusOK, response.StatusCode, "an empty value is a value")
+		require.Equal(t, http.StatusOK, response.StatusCode, "an empty value is served")
 		require.Empty(t, body)
 	})
 
 	t.Run("serves curl", func(t *testing.T) {
 		curl, err := exec.LookPath("curl")
 		if err != nil {
-			testenv.Lacks(t, "there is no curl on this machine")
+			testenv.Lacks(t, "curl is missing on this machine")
 		}
 		var v served
 		v.put("TOKEN", "from a shell", time.Time{})
@@ -130,18 +130,18 @@ func TestServe(t *testing.T) {
 		v.put("MINE", "1", time.Time{})
 		v.put("OTHERS", "2", time.Time{})
 		s := openSocket(t, io.Discard, v.lookup, "MINE", "GONE")
-		answers := map[string]bool{}
-		for _, path := range []string{"OTHERS", "NOBODYS", "GONE", "", "MINE/", "mine", "%4dINE%00"} {
+		responses := map[string]bool{}
+		for _, path := range []string{"OTHERS", "NONE", "GONE", "", "MINE/", "mine", "%4dINE%00"} {
 			response, body := exchange(t, s, "GET", "http://satchel/secrets/"+path)
 			require.Equal(t, http.StatusNotFound, response.StatusCode, path)
 			response.Header.Del("Date")
 			var header bytes.Buffer
 			require.NoError(t, response.Header.Write(&header))
-			answers[header.String()+body] = true
+			responses[header.String()+body] = true
 		}
-		require.Len(t, answers, 1, "what another job has and what nobody has gets the same answer")
+		require.Len(t, responses, 1, "the response is the same for another job's secret and a missing one")
 		response, _ := exchange(t, s, "GET", "http://satchel/")
-		require.Equal(t, http.StatusNotFound, response.StatusCode, "there is no list")
+		require.Equal(t, http.StatusNotFound, response.StatusCode, "the socket serves no list")
 	})
 
 	t.Run("accepts only GET for its host", func(t *testing.T) {
@@ -171,11 +171,11 @@ func TestServe(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, os.ModeSocket|0o600, info.Mode())
 		_, err = Serve(dir, nil, v.lookup, slog.New(slog.DiscardHandler))
-		require.ErrorContains(t, err, "address already in use", "a second one must not push the first aside")
+		require.ErrorContains(t, err, "address already in use", "a second server must not replace the first")
 		require.NoError(t, s.Close())
 		_, err = os.Stat(s.Path())
 		require.ErrorIs(t, err, os.ErrNotExist)
-		_ = s.Close() // a second time changes nothing
+		_ = s.Close() // a second call has no effect
 	})
 
 	t.Run("limits concurrent requests", func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestServe(t *testing.T) {
 					break
 				}
 			}
-			time.Sleep(20 * time.Millisecond) // so that the others come meanwhile
+			time.Sleep(20 * time.Millisecond) // lets other requests arrive
 			return v.lookup(name)
 		}, "TOKEN")
 		var group sync.WaitGroup
@@ -197,13 +197,13 @@ func TestServe(t *testing.T) {
 			group.Go(func() {
 				secret, err := Ask(t.Context(), s.Path(), "TOKEN")
 				if err != nil || secret.Value.Reveal() != "value" {
-					t.Errorf("everybody is served in the end, and got %v", err)
+					t.Errorf("a request failed with %v", err)
 				}
 			})
 		}
 		group.Wait()
 		require.LessOrEqual(t, int(most.Load()), maxPeers)
-		require.Greater(t, int(most.Load()), 1, "one need not wait for another")
+		require.Greater(t, int(most.Load()), 1, "requests are served concurrently")
 	})
 
 	t.Run("frees the place of a silent connection when it closes", func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestServe(t *testing.T) {
 		require.NoError(t, err)
 		defer conn.Close()
 		_, err = io.WriteString(conn, "GET /secrets/TOKEN HTTP/1.1\r\nHost: satchel\r\nX: "+strings.Repeat("x", 16<<10)+"\r\n\r\n")
-		if err == nil { // or cut off while writing
+		if err == nil { // or the connection was closed during the write
 			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			require.NoError(t, err)
 			response.Body.Close()
@@ -244,7 +244,7 @@ func TestServe(t *testing.T) {
 		dir = filepath.Join(base, strings.Repeat("d", maxPath-len(base)-len("//satchel.sock")))
 		require.NoError(t, os.Mkdir(dir, 0o700))
 		s, err := Serve(dir, nil, nil, slog.New(slog.DiscardHandler))
-		require.NoError(t, err, "the longest that is allowed works")
+		require.NoError(t, err, "a path of the maximum length works")
 		require.Len(t, s.Path(), maxPath)
 		require.NoError(t, s.Close())
 	})
@@ -278,7 +278,7 @@ func TestServer_Close(t *testing.T) {
 		return v.lookup(name)
 	}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	idle, err := net.Dial("unix", s.Path()) // says nothing
+	idle, err := net.Dial("unix", s.Path()) // sends nothing
 	require.NoError(t, err)
 	defer idle.Close()
 	busy, err := net.Dial("unix", s.Path())
@@ -287,7 +287,7 @@ func TestServer_Close(t *testing.T) {
 	_, err = io.WriteString(busy, "GET /secrets/TOKEN HTTP/1.1\r\nHost: satchel\r\n\r\n")
 	require.NoError(t, err)
 	<-entered
-	require.Greater(t, stacks(), before, "what runs must be seen, or the check would prove nothing")
+	require.Greater(t, stacks(), before, "running goroutines must be found, or the test proves nothing")
 	var closed atomic.Bool
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -295,10 +295,10 @@ func TestServer_Close(t *testing.T) {
 		closed.Store(true)
 	})
 	_, err = io.ReadAll(busy)
-	require.False(t, closed.Load(), "close waits for the call of lookup that is under way")
+	require.False(t, closed.Load(), "Close waits for a call of lookup under way")
 	close(leave)
 	group.Wait()
-	for begin := time.Now(); stacks() != before; time.Sleep(time.Millisecond) { // what has ended may still have to return
+	for begin := time.Now(); stacks() != before; time.Sleep(time.Millisecond) { // goroutines may take a moment to return
 		require.Less(t, time.Since(begin), 20*time.Second, "no goroutine is left: %v", err)
 	}
 }
