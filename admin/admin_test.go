@@ -187,7 +187,7 @@ func TestErrNotFound(t *testing.T) {
 	p.answer(404, "text/html", "<h1>not found</h1>")
 	_, err = c.Info(ctx, "acme", "A")
 	require.NotErrorIs(t, err, admin.ErrNotFound, "only a platform knows what it does not have")
-	require.ErrorContains(t, err, "this is not the answer of a platform's admin API")
+	require.ErrorContains(t, err, "the response is not from a platform's admin API")
 }
 
 func TestClient_Tokens(t *testing.T) {
@@ -276,7 +276,7 @@ func TestClient_Scope(t *testing.T) {
 	for _, scope := range []string{"", "/", "acme/", "ACME", "acme web", "-a", "a/b/c/d/e/f/g/h/i", strings.Repeat("a", 64), "acme?x=1", "../acme", "acme\n"} {
 		require.Error(t, vault.CheckScope(scope))
 		_, err := p.client().List(t.Context(), scope)
-		require.ErrorContains(t, err, "this is no scope")
+		require.ErrorContains(t, err, "invalid scope")
 	}
 	require.Equal(t, before, p.asked.Load(), "nothing was sent")
 }

@@ -116,7 +116,7 @@ func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
 	switch response.StatusCode {
 	case http.StatusOK, http.StatusCreated:
 		if answer == nil {
-			return failed.unusable("the answer is not the empty one that was asked for")
+			return failed.unusable("the response is not empty")
 		}
 	case http.StatusNoContent:
 		if answer == nil {
@@ -133,7 +133,7 @@ func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
 		return failed.unusable(fault)
 	}
 	if !r.sound() {
-		return failed.unusable("the answer is about something else")
+		return failed.unusable("the response does not match the request")
 	}
 	return nil
 }
@@ -141,17 +141,17 @@ func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
 // request returns what to send.
 func (c *Client) request(ctx context.Context, r *request, at *url.URL) (*http.Request, error) {
 	if c.Authorize == nil {
-		return nil, &bundle.Fault{Problem: "the {admin.Client.Authorize} function of the client is not set", Setting: "admin.Client.Authorize", Fix: "have it set the Authorization header"}
+		return nil, &bundle.Fault{Problem: "the {admin.Client.Authorize} function of the client is not set", Setting: "admin.Client.Authorize", Fix: "set one that adds the Authorization header"}
 	}
 	sent, err := http.NewRequestWithContext(ctx, r.method, at.String(), nil)
 	if err != nil {
-		return nil, &bundle.Fault{Problem: "the request cannot be made", Setting: "admin.Client.URL", Fix: "check the URL of the platform"}
+		return nil, &bundle.Fault{Problem: "invalid request", Setting: "admin.Client.URL", Fix: "check the URL of the platform"}
 	}
 	if err := c.Authorize(sent); err != nil {
 		return nil, fmt.Errorf("authorizing the request: %w", err)
 	}
 	if sent.URL.String() != at.String() || sent.Method != r.method || sent.Body != nil {
-		return nil, &bundle.Fault{Problem: "authorizing the request: the {admin.Client.Authorize} function changed more than headers", Setting: "admin.Client.Authorize", Fix: "let it set headers only"}
+		return nil, &bundle.Fault{Problem: "authorizing the request: the {admin.Client.Authorize} function changed more than headers", Setting: "admin.Client.Authorize", Fix: "change it to set headers only"}
 	}
 	// Package net/http would log what arrives behind an answer on a connection
 	// that it keeps, and that may be a token.
@@ -170,7 +170,7 @@ func (c *Client) request(ctx context.Context, r *request, at *url.URL) (*http.Re
 	data := []byte("{}")
 	if r.body != nil {
 		if data, err = json.Marshal(r.body); err != nil {
-			return nil, errors.New("the request cannot be written as JSON; check its times")
+			return nil, errors.New("cannot encode the request as JSON; check its times")
 		}
 	}
 	sent.Header.Set("Content-Type", "application/json")
@@ -197,17 +197,17 @@ func credentials(r *http.Request) []string {
 func decode(response *http.Response, answer any) (fault string) {
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
-		return "the answer is not JSON"
+		return "the response is not JSON"
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	defer clear(data)
 	switch {
 	case len(data) > maxAnswer:
-		return fmt.Sprintf("the answer has more than %d bytes", maxAnswer)
+		return fmt.Sprintf("the response has more than %d bytes", maxAnswer)
 	case err != nil:
-		return "the answer was cut off"
+		return "the response was cut off"
 	case !utf8.Valid(data) || json.Unmarshal(data, answer) != nil:
-		return "the answer is not the JSON that was asked for"
+		return "the response has unexpected JSON"
 	}
 	plain(answer)
 	return ""

@@ -75,7 +75,7 @@ func (e *Error) Is(target error) bool {
 
 // unusable returns e for an answer that says yes and is not one.
 func (e *Error) unusable(fault string) error {
-	e.Title, e.Detail = fault, "check the URL, and what stands between this machine and the platform"
+	e.Title, e.Detail = fault, "check the URL and any proxy between this machine and the platform"
 	return e
 }
 
@@ -94,10 +94,10 @@ func (e *Error) read(response *http.Response, hidden []string) {
 			return
 		}
 	}
-	e.Title = "this is not the answer of a platform's admin API"
-	e.Detail = "check the URL, and what stands between this machine and the platform"
+	e.Title = "the response is not from a platform's admin API"
+	e.Detail = "check the URL and any proxy between this machine and the platform"
 	if e.StatusCode >= 300 && e.StatusCode < 400 {
-		e.Title, e.Detail = "no redirect is followed", "if the platform has moved, set its new URL"
+		e.Title, e.Detail = "redirects are not followed", "if the platform has moved, set its new URL"
 	}
 }
 

@@ -127,7 +127,7 @@ func TestClient_Response(t *testing.T) {
 			p.fault = http.RedirectHandler(other.URL+"/?token=x", status).ServeHTTP
 			for name, call := range calls(p.client(), t.Context()) {
 				err := call()
-				require.ErrorContains(t, err, "no redirect is followed", name)
+				require.ErrorContains(t, err, "redirects are not followed", name)
 				require.NotContains(t, err.Error(), other.URL)
 			}
 		}
@@ -145,7 +145,7 @@ func TestClient_Response(t *testing.T) {
 			}
 		}
 		_, err := p.client().List(t.Context(), "acme")
-		require.ErrorContains(t, err, "the answer has more than 16777216 bytes")
+		require.ErrorContains(t, err, "the response has more than 16777216 bytes")
 	})
 
 	t.Run("may be empty only where that is documented", func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestClient_Response(t *testing.T) {
 		_, err := c.List(t.Context(), "acme")
 		require.Error(t, err)
 		p.answer(200, "text/html", "<h1>Log in</h1>")
-		require.ErrorContains(t, c.RevokeToken(t.Context(), "0123456789ab"), "not the empty one", "a portal that says yes to all has revoked nothing")
+		require.ErrorContains(t, c.RevokeToken(t.Context(), "0123456789ab"), "the response is not empty", "a portal that says yes to all has revoked nothing")
 	})
 
 	t.Run("has printable text", func(t *testing.T) {
@@ -180,9 +180,9 @@ func TestClient_Request(t *testing.T) {
 			"https://u:" + canary + "@h":  "it has a user or a password",
 			"https://h/?key=" + canary:    "it has a query",
 			"https://h/#" + canary:        "it has a fragment",
-			"https://h/rnt_" + canary:     "it holds a runner token",
-			"https://h/\x7f" + canary:     "it cannot be read as a URL",
-			"https://h:port" + canary:     "it cannot be read as a URL",
+			"https://h/rnt_" + canary:     "it contains a runner token",
+			"https://h/\x7f" + canary:     "it is not a valid URL",
+			"https://h:port" + canary:     "it is not a valid URL",
 			"http://127.0.0.1.evil.test/": "in the clear",
 		} {
 			c := &admin.Client{URL: url, Authorize: bearer(credential)}
@@ -205,7 +205,7 @@ func TestClient_Request(t *testing.T) {
 		_, err := c.Put(ctx, "acme", "A/../B", value(canary), nil)
 		require.ErrorContains(t, err, `has '/' at byte 1`)
 		_, err = c.Token(ctx, "rnt_0123456789abcdefghijABCDEFGHIJ0123456789abcdefghijABCDEFGHIJ01234")
-		require.ErrorContains(t, err, "this is no token's id", "a whole token gets into no URL")
+		require.ErrorContains(t, err, "invalid token id", "a whole token gets into no URL")
 		requireSafe(t, err)
 		require.Zero(t, p.asked.Load(), "nothing was sent")
 	})
@@ -253,7 +253,7 @@ func TestClient_Context(t *testing.T) {
 	c := p.client()
 	c.Timeout = time.Millisecond
 	_, err = c.List(t.Context(), "acme")
-	require.ErrorContains(t, err, "no answer in time")
+	require.ErrorContains(t, err, "no response in time")
 }
 
 func TestClient_Connection(t *testing.T) {
@@ -276,7 +276,7 @@ func TestClient_Connection(t *testing.T) {
 		defer plain.Close()
 		c.URL = strings.Replace(plain.URL, "http:", "https:", 1)
 		_, err = c.Put(t.Context(), "acme", "A", value(canary), nil)
-		require.ErrorContains(t, err, "the server speaks plain HTTP there")
+		require.ErrorContains(t, err, "the server speaks plain HTTP on this port")
 	})
 
 	t.Run("is used once", func(t *testing.T) {

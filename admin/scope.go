@@ -40,7 +40,7 @@ var scopePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}(/[a-z0-9][a-z0-
 // checkScope refuses what is no scope before it gets into a URL.
 func checkScope(scope string) error {
 	if !scopePattern.MatchString(scope) {
-		return errors.New("this is no scope; write it like acme/web/pool-a, of 1 to 8 segments of a-z, 0-9, - and _")
+		return errors.New("invalid scope; write it like acme/web/pool-a, with 1 to 8 segments of a-z, 0-9, - and _")
 	}
 	return nil
 }

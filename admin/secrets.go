@@ -76,11 +76,11 @@ func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value
 	switch {
 	case err != nil:
 	case len(text) > MaxValue:
-		err = fmt.Errorf("the value has %d bytes; at most %d are allowed", len(text), MaxValue)
+		err = fmt.Errorf("the value has %d bytes; the limit is %d", len(text), MaxValue)
 	case opts.IfVersion == IfAbsent:
 		r.header.Set("If-None-Match", "*")
 	case opts.IfVersion < 0:
-		err = &bundle.Fault{Problem: fmt.Sprintf("PutOptions.{admin.PutOptions.IfVersion} is %d", opts.IfVersion), Setting: "admin.PutOptions.IfVersion", Fix: "want a version, IfAbsent or 0"}
+		err = &bundle.Fault{Problem: fmt.Sprintf("PutOptions.{admin.PutOptions.IfVersion} is %d", opts.IfVersion), Setting: "admin.PutOptions.IfVersion", Fix: "use a version, IfAbsent or 0"}
 	case opts.IfVersion > 0:
 		r.header.Set("If-Match", wire.ETag(strconv.FormatInt(opts.IfVersion, 10)))
 	}

@@ -117,7 +117,7 @@ var tokenID = regexp.MustCompile(`^[0-9A-Za-z]{12}$`)
 func (c *Client) ofToken(ctx context.Context, r request, id, below string, answer any) error {
 	// A whole token must not get into a URL, nor into the error.
 	if !tokenID.MatchString(id) {
-		return fmt.Errorf("%s a token: this is no token's id; want the 12 characters behind %s", r.doing, wire.TokenPrefix)
+		return fmt.Errorf("%s a token: invalid token id; want the 12 characters after %s", r.doing, wire.TokenPrefix)
 	}
 	r.doing += " token " + id
 	r.path = "/v1/tokens/" + id + below

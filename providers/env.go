@@ -38,7 +38,7 @@ func (e *Env) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 	}
 	if len(e.Names) == 0 && e.Prefix == "" {
 		return nil, local.Permanent(&bundle.Fault{
-			Problem: "providers.Env takes no variable", Setting: "providers.Env.Names",
+			Problem: "providers.Env selects no variable", Setting: "providers.Env.Names",
 			Fix: `write {providers.Env.Names}: []string{"ANTHROPIC_API_KEY"}`, Or: "a {providers.Env.Prefix}",
 		})
 	}
@@ -51,7 +51,7 @@ func (e *Env) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 	var meta bundle.Meta
 	for _, name := range e.prefixed() {
 		if err := bundle.CheckName(name); err != nil {
-			meta.Problems = append(meta.Problems, bundle.Problem{Origin: envOrigin(name), Reason: err.Error() + "; it is left out"})
+			meta.Problems = append(meta.Problems, bundle.Problem{Origin: envOrigin(name), Reason: err.Error() + "; it is skipped"})
 			continue
 		}
 		names = append(names, name)

@@ -95,7 +95,7 @@ func TestEnv(t *testing.T) {
 	})
 
 	t.Run("rejects invalid fields and values", func(t *testing.T) {
-		refused(t, &providers.Env{}, `providers.Env takes no variable; write Names: []string{"ANTHROPIC_API_KEY"}, or a Prefix`)
+		refused(t, &providers.Env{}, `providers.Env selects no variable; write Names: []string{"ANTHROPIC_API_KEY"}, or a Prefix`)
 		refused(t, &providers.Env{Names: []string{"A-B"}}, `providers.Env: the name "A-B" has '-' at byte 1`)
 		t.Setenv("ENVTEST_A", localCanary+"\xff")
 		refused(t, &providers.Env{Prefix: "ENVTEST_"}, `secret "ENVTEST_A" (env ENVTEST_A): the value is not valid UTF-8`)

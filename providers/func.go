@@ -20,7 +20,7 @@ func (f Func) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 		return nil, err
 	}
 	if f == nil {
-		return nil, local.Permanent(&bundle.Fault{Problem: "providers.Func is nil", Fix: "give it a function"})
+		return nil, local.Permanent(&bundle.Fault{Problem: "providers.Func is nil", Fix: "set it to a function"})
 	}
 	b, err := f(ctx, last)
 	if err != nil {

@@ -74,6 +74,6 @@ func TestFunc(t *testing.T) {
 	})
 
 	t.Run("rejects a nil function", func(t *testing.T) {
-		refused(t, providers.Func(nil), "providers.Func is nil; give it a function")
+		refused(t, providers.Func(nil), "providers.Func is nil; set it to a function")
 	})
 }

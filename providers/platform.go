@@ -58,7 +58,7 @@ var (
 	_ bundle.Checker = (*Platform)(nil)
 )
 
-var platform = remote.Peer{Name: "the platform", Answer: "a platform's answer", Sends: "the token", Example: "https://satchel.example.com/api", Type: "providers.Platform"}
+var platform = remote.Peer{Name: "the platform", Answer: "a platform's", Sends: "the token", Example: "https://satchel.example.com/api", Type: "providers.Platform"}
 
 // Fetch returns the token's bundle. It returns last itself if the platform
 // says that it still holds.
@@ -200,7 +200,7 @@ func (p *Platform) checkRunner() error {
 		return nil
 	}
 	return remote.Permanent(&bundle.Fault{
-		Problem: "name of the runner: it is too long or not plain", Setting: "providers.Platform.Runner",
+		Problem: "runner name: too long, or not printable ASCII", Setting: "providers.Platform.Runner",
 		Fix: fmt.Sprintf("use at most %d printable ASCII characters", wire.MaxRunner),
 	})
 }

@@ -40,13 +40,13 @@ func TestPlatform_Response(t *testing.T) {
 			reason  string
 			why     string
 		}{
-			"a login page":     {remotetest.Respond("text/html; charset=utf-8", "<html>canary"), "not-json", "not a platform's answer"},
-			"no type":          {remotetest.Respond("", smallest), "not-json", "not a platform's answer"},
-			"a broken type":    {remotetest.Respond("application/json; =canary", smallest), "not-json", "not a platform's answer"},
-			"another JSON":     {remotetest.Respond("application/problem+json", smallest), "not-json", "not a platform's answer"},
+			"a login page":     {remotetest.Respond("text/html; charset=utf-8", "<html>canary"), "not-json", "the response is not a platform's"},
+			"no type":          {remotetest.Respond("", smallest), "not-json", "the response is not a platform's"},
+			"a broken type":    {remotetest.Respond("application/json; =canary", smallest), "not-json", "the response is not a platform's"},
+			"another JSON":     {remotetest.Respond("application/problem+json", smallest), "not-json", "the response is not a platform's"},
 			"nothing":          {remotetest.Respond("application/json", ""), "malformed-answer", "at or after byte 0"},
 			"garbage":          {remotetest.Respond("application/json", "canary"), "malformed-answer", "not the JSON of a bundle"},
-			"something behind": {remotetest.Respond("application/json", smallest+`"canary"`), "malformed-answer", "behind the bundle"},
+			"something behind": {remotetest.Respond("application/json", smallest+`"canary"`), "malformed-answer", "after the bundle"},
 			"a later version":  {remotetest.Respond("application/json", `{"version":2,"revision":"r","secrets":[]}`), "malformed-answer", "protocol version 2"},
 			"a bad secret":     {remotetest.Respond("application/json", `{"version":1,"revision":"r","secrets":[{"name":"A","value":"canary\u0000"}]}`), "malformed-answer", `secret "A"`},
 			"half an answer": {func(w http.ResponseWriter, _ *http.Request) {
@@ -155,12 +155,12 @@ func TestPlatform_Response(t *testing.T) {
 			handler http.HandlerFunc
 			want    string
 		}{
-			"no header": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "GET http://localhost/api/runners/bootstrap: no answer in time; check the URL"},
+			"no header": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "GET http://localhost/api/runners/bootstrap: no response in time; check the URL"},
 			"a trickle": {trickle, "status 200 OK, answer-too-slow; check the network, or raise Timeout"},
 			"no redirect": {func(w http.ResponseWriter, r *http.Request) {
 				time.Sleep(9 * time.Second)
 				http.Redirect(w, r, "/", http.StatusFound)
-			}, "no answer in time"},
+			}, "no response in time"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				inBubble(t, row.handler, func(t *testing.T, b *providers.Platform) {
@@ -184,14 +184,14 @@ func TestPlatform_Response(t *testing.T) {
 	t.Run("is not quoted if it is not HTTP", func(t *testing.T) {
 		_, give := newToken()
 		for name, row := range map[string]struct{ response, want string }{
-			"nothing":        {"", "the connection was closed without an answer"},
-			"garbage":        {"canary canary canary\r\n\r\n", "no proper HTTP answer came"},
-			"a status":       {"HTTP/1.1 canary canary\r\n\r\n", "no proper HTTP answer came"},
-			"a header":       {"HTTP/1.1 200 OK\r\ncanary\r\n\r\n", "no proper HTTP answer came"},
-			"a long header":  {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("canary", 20_000) + "\r\n\r\n", "no proper HTTP answer came"},
-			"a status line":  {"HTTP/1.1 503 canary canary\r\nContent-Length: 0\r\n\r\n", "status 503 Service Unavailable; ask again later"},
-			"an own status":  {"HTTP/1.1 599 canary canary\r\nContent-Length: 0\r\n\r\n", "status 599; ask again later"},
-			"another length": {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: canary\r\n\r\n", "no proper HTTP answer came"},
+			"nothing":        {"", "the connection was closed without a response"},
+			"garbage":        {"canary canary canary\r\n\r\n", "invalid HTTP response"},
+			"a status":       {"HTTP/1.1 canary canary\r\n\r\n", "invalid HTTP response"},
+			"a header":       {"HTTP/1.1 200 OK\r\ncanary\r\n\r\n", "invalid HTTP response"},
+			"a long header":  {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("canary", 20_000) + "\r\n\r\n", "invalid HTTP response"},
+			"a status line":  {"HTTP/1.1 503 canary canary\r\nContent-Length: 0\r\n\r\n", "status 503 Service Unavailable; try again later"},
+			"an own status":  {"HTTP/1.1 599 canary canary\r\nContent-Length: 0\r\n\r\n", "status 599; try again later"},
+			"another length": {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: canary\r\n\r\n", "invalid HTTP response"},
 			"a chunk":        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", "answer-cut"},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestPlatform_Connection(t *testing.T) {
 
 		now := time.Now()
 		expired, client := certificate(t, now.Add(-2*time.Hour), now.Add(-time.Hour))
-		require.ErrorContains(t, fetch(remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{expired}}, touched).URL, client), "has expired or does not count yet; check the clock")
+		require.ErrorContains(t, fetch(remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{expired}}, touched).URL, client), "has expired or is not valid yet; check the clock")
 
 		valid, client := certificate(t, now.Add(-time.Hour), now.Add(time.Hour))
 		old := remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, touched)
@@ -273,7 +273,7 @@ func TestPlatform_Connection(t *testing.T) {
 
 		plain := httptest.NewServer(http.HandlerFunc(touched))
 		t.Cleanup(plain.Close)
-		require.ErrorContains(t, fetch(strings.Replace(plain.URL, "http", "https", 1), nil), "the server speaks plain HTTP there; check the scheme")
+		require.ErrorContains(t, fetch(strings.Replace(plain.URL, "http", "https", 1), nil), "the server speaks plain HTTP on this port; check the scheme")
 	})
 
 	t.Run("classes an unreachable platform as unavailable", func(t *testing.T) {
@@ -289,8 +289,8 @@ func TestPlatform_Connection(t *testing.T) {
 		for want, cause := range map[string]error{
 			"the host's name cannot be resolved": &net.OpError{Op: "dial", Err: &net.DNSError{Err: "canary", Name: "canary"}},
 			"the proxy cannot be reached":        &net.OpError{Op: "proxyconnect", Err: errors.New("canary")},
-			"no answer in time":                  &net.OpError{Op: "dial", Err: &net.DNSError{Err: "canary", IsTimeout: true}},
-			"no proper HTTP answer came":         errors.New(`invalid proxy address "http://user:canary@proxy"`),
+			"no response in time":                  &net.OpError{Op: "dial", Err: &net.DNSError{Err: "canary", IsTimeout: true}},
+			"invalid HTTP response":         errors.New(`invalid proxy address "http://user:canary@proxy"`),
 		} {
 			if _, ok := errors.AsType[*net.DNSError](cause); ok {
 				want = "the host's name cannot be resolved"

@@ -25,13 +25,13 @@ func (p *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 		r.OK("URL of the platform", endpoint.String())
 	}
 	if err := p.checkRunner(); err != nil {
-		r.Fail("name of the runner", err, "")
+		r.Fail("runner name", err, "")
 	}
 	bounded, cancel := context.WithTimeout(ctx, remote.Limit(p.Timeout))
 	defer cancel()
 	token, id, err := p.token(bounded)
 	if err != nil {
-		r.Fail("runner token", err, "use the whole token as it was issued: "+wire.TokenPrefix+" and 61 letters and digits")
+		r.Fail("runner token", err, "use the complete token: "+wire.TokenPrefix+" and 61 letters and digits")
 	} else {
 		r.OK("runner token", "well formed, id "+id)
 	}
@@ -39,7 +39,7 @@ func (p *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 		return nil, r.Items
 	}
 
-	const more = "give the check more time"
+	const more = "allow the check more time"
 	got, err := p.exchange(bounded, endpoint, p.header(token, nil, 0), nil)
 	if err != nil {
 		err = remote.OrEnd(ctx, p, err)
@@ -63,14 +63,14 @@ func (p *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 func tokenItem(r *remote.Report, meta bundle.Meta, now time.Time) {
 	const (
 		name = "token accepted"
-		fix  = "rotate the token on the platform and give the new one to the runner"
+		fix  = "rotate the token on the platform and give the runner the new one"
 	)
 	detail := "does not expire"
 	if !meta.TokenExpires.IsZero() {
 		detail = "expires " + remote.Day(meta.TokenExpires)
 	}
 	if !meta.RotateBy.IsZero() {
-		detail += ", to be rotated by " + remote.Day(meta.RotateBy)
+		detail += ", rotate by " + remote.Day(meta.RotateBy)
 	}
 	if meta.TokenDue(now) {
 		r.Warn(name, &bundle.Fault{Problem: detail, Fix: fix})
@@ -91,9 +91,9 @@ func bundleItems(r *remote.Report, b *bundle.Bundle) {
 		if p.Name != "" {
 			name = "secret " + p.Name
 		}
-		fix := "mend it on the platform: it does not go away by itself"
+		fix := "fix this on the platform; it does not resolve itself"
 		if p.Retryable {
-			fix = "it may go away by itself; if it lasts, mend it on the platform"
+			fix = "it may resolve itself; if it persists, fix this on the platform"
 		}
 		r.Warn(name, &bundle.Fault{Problem: p.Origin.String() + ": " + p.Reason, Fix: fix, Retryable: p.Retryable})
 	}

@@ -55,7 +55,7 @@ func TestPlatform_Check(t *testing.T) {
 		require.Equal(t, server.URL+"/api/runners/bootstrap", remotetest.Item(t, items, "URL of the platform").Detail)
 		require.Equal(t, "well formed, id "+token[4:16], remotetest.Item(t, items, "runner token").Detail)
 		require.Equal(t, "TLS 1.3, certificate until "+now.AddDate(1, 0, 0).UTC().Format(form), remotetest.Item(t, items, "TLS").Detail)
-		require.Equal(t, "expires "+expires.UTC().Format(form)+", to be rotated by "+rotate.UTC().Format(form), remotetest.Item(t, items, "token accepted").Detail)
+		require.Equal(t, "expires "+expires.UTC().Format(form)+", rotate by "+rotate.UTC().Format(form), remotetest.Item(t, items, "token accepted").Detail)
 		require.Equal(t, "scope acme/web, secrets: 1", remotetest.Item(t, items, "bundle").Detail)
 	})
 
@@ -66,10 +66,10 @@ func TestPlatform_Check(t *testing.T) {
 		got, items := b.Check(t.Context())
 		require.Nil(t, got)
 		remotetest.RequireFixes(t, items)
-		require.Equal(t, "failed URL of the platform\nfailed name of the runner\nfailed runner token", remotetest.Summary(items))
+		require.Equal(t, "failed URL of the platform\nfailed runner name\nfailed runner token", remotetest.Summary(items))
 		require.Equal(t, "use https; http is for localhost only", items[0].Fix)
 		require.Equal(t, "use at most 128 printable ASCII characters", items[1].Fix)
-		require.Equal(t, "use the whole token as it was issued: rnt_ and 61 letters and digits", items[2].Fix)
+		require.Equal(t, "use the complete token: rnt_ and 61 letters and digits", items[2].Fix)
 		require.NotContains(t, fmt.Sprintf("%+v", items), "canary")
 	})
 
@@ -208,10 +208,10 @@ func TestPlatform_Check(t *testing.T) {
 		github := remotetest.Item(t, items, "secret GITHUB_TOKEN")
 		require.Equal(t, bundle.CheckWarning, github.Status)
 		require.Equal(t, "bootstrap "+b.URL+" via github: GitHub does not answer", github.Detail)
-		require.Contains(t, github.Fix, "may go away by itself")
+		require.Contains(t, github.Fix, "may resolve itself")
 		bitbucket := remotetest.Item(t, items, "bootstrap "+b.URL+" via bitbucket")
 		require.Contains(t, bitbucket.Detail, "the app was removed")
-		require.Contains(t, bitbucket.Fix, "mend it on the platform")
+		require.Contains(t, bitbucket.Fix, "fix this on the platform")
 	})
 
 	t.Run("accepts loopback without TLS", func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestPlatform_Check(t *testing.T) {
 			start := time.Now()
 			_, items := b.Check(t.Context())
 			remotetest.RequireFixes(t, items)
-			require.Contains(t, remotetest.Item(t, items, "platform reachable").Detail, "no answer in time")
+			require.Contains(t, remotetest.Item(t, items, "platform reachable").Detail, "no response in time")
 			require.Equal(t, 30*time.Second, time.Since(start))
 
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -237,7 +237,7 @@ func TestPlatform_Check(t *testing.T) {
 			_, items = b.Check(ctx)
 			remotetest.RequireFixes(t, items)
 			require.Contains(t, remotetest.Item(t, items, "platform reachable").Detail, "context deadline exceeded")
-			require.Equal(t, "give the check more time", remotetest.Item(t, items, "platform reachable").Fix)
+			require.Equal(t, "allow the check more time", remotetest.Item(t, items, "platform reachable").Fix)
 		})
 	})
 

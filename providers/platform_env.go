@@ -85,7 +85,7 @@ func find(settings []setting, files []string) error {
 				}
 				if first, again := inFile[e.Name]; again && !e.Value.Equal(first.Value) {
 					return &bundle.Fault{
-						Problem: fmt.Sprintf("%s:%d: %s is set a second time, after line %d, to another value", file, e.Line, e.Name, first.Line),
+						Problem: fmt.Sprintf("%s:%d: %s is set again to a different value, after line %d", file, e.Line, e.Name, first.Line),
 						Fix:     "remove the wrong one",
 					}
 				} else if !again {
@@ -125,7 +125,7 @@ func find(settings []setting, files []string) error {
 func readSettings(file string) ([]dotenv.Entry, error) {
 	src, err := local.ReadFile(file, false, "")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &bundle.Fault{Problem: file + " does not exist", Fix: "create it, or do not name it", Err: fs.ErrNotExist}
+		return nil, &bundle.Fault{Problem: file + " does not exist", Fix: "create it, or remove it from the list", Err: fs.ErrNotExist}
 	} else if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		setSettings(t, "https://satchel.example.com", "-")
 		file := settingsFile(t, "\n\nSATCHEL_RUNNER_TOKEN="+token[:60]+"\n")
 		_, err := providers.PlatformFromEnv(file)
-		require.EqualError(t, err, "bootstrap settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has a length of 60 characters; want 65: copy all of it")
+		require.EqualError(t, err, "bootstrap settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has 60 characters, want 65; copy all of it")
 
 		setSettings(t, "http://satchel.example.com", token)
 		_, err = providers.PlatformFromEnv()
@@ -112,7 +112,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		setSettings(t, "-", "-")
 		missing := filepath.Join(t.TempDir(), ".env")
 		_, err := providers.PlatformFromEnv(missing)
-		require.EqualError(t, err, "bootstrap settings: "+missing+" does not exist; create it, or do not name it")
+		require.EqualError(t, err, "bootstrap settings: "+missing+" does not exist; create it, or remove it from the list")
 
 		_, err = providers.PlatformFromEnv(t.TempDir())
 		require.ErrorContains(t, err, "is a directory")
@@ -154,7 +154,7 @@ func TestPlatformFromEnv(t *testing.T) {
 
 		file = settingsFile(t, url+"SATCHEL_RUNNER_TOKEN="+token+"\n\nSATCHEL_RUNNER_TOKEN="+other+"\n")
 		_, err = providers.PlatformFromEnv(file)
-		require.EqualError(t, err, "bootstrap settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set a second time, after line 2, to another value; remove the wrong one")
+		require.EqualError(t, err, "bootstrap settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set again to a different value, after line 2; remove the wrong one")
 		setSettings(t, "-", other)
 		b, err = providers.PlatformFromEnv(file)
 		require.NoError(t, err, "the environment decides")

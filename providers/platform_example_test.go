@@ -57,6 +57,6 @@ func ExamplePlatform_Check() {
 	}
 	// Output:
 	// ok      URL of the platform: https://satchel.example.com/api/runners/bootstrap
-	// failed  runner token: the token has a length of 20 characters; want 65: copy all of it
-	//         to do: use the whole token as it was issued: rnt_ and 61 letters and digits
+	// failed  runner token: the token has 20 characters, want 65; copy all of it
+	//         to do: use the complete token: rnt_ and 61 letters and digits
 }

@@ -19,13 +19,13 @@ func readRefusal(c *remote.Call, response *http.Response) error {
 		kind, fix = refusedToken(problem)
 	case code == http.StatusNotModified:
 		e.Reason = remote.ReasonUnasked
-		kind, fix = bundle.FetchUnavailable, "nothing was fetched before: check what caches answers on the way to the platform"
+		kind, fix = bundle.FetchUnavailable, "the request was not conditional: check for a caching proxy"
 	case code == http.StatusBadRequest:
-		fix = "check the name of the runner, and that the URL is a platform's"
+		fix = "check the runner name, and that the URL is a platform's"
 	case code == http.StatusForbidden:
-		fix = "the platform does not allow this runner: check there what its token may do and from where"
+		fix = "permission denied: check on the platform what this token may do, and from which addresses"
 	case code == http.StatusNotFound, code == http.StatusGone, code == http.StatusMethodNotAllowed:
-		fix = "no platform is there: check the base URL, which goes without " + wire.BootstrapPath
+		fix = "not a platform: check the base URL, which must not include " + wire.BootstrapPath
 	default:
 		kind, fix = c.To.KindOf(code)
 	}
@@ -42,14 +42,14 @@ func refusedToken(problem wire.Refusal) (bundle.FetchKind, string) {
 		case wire.ReasonExpired:
 			return bundle.FetchRevoked, "the token has expired: issue a new one on the platform"
 		case wire.ReasonUnknown:
-			return bundle.FetchRevoked, "the platform does not have this token: check that it was issued there, or issue a new one"
+			return bundle.FetchRevoked, "the platform does not know this token: check that it was issued there, or issue a new one"
 		case wire.ReasonMissing:
-			return bundle.FetchPermanent, "the token did not arrive: check that nothing on the way removes the Authorization header"
+			return bundle.FetchPermanent, "the token did not arrive: check that no proxy removes the Authorization header"
 		case wire.ReasonMalformed:
-			return bundle.FetchPermanent, "the token arrived changed: check what stands between this machine and the platform"
+			return bundle.FetchPermanent, "the token arrived modified: check any proxy between this machine and the platform"
 		}
 	}
-	return bundle.FetchUnavailable, "this does not come from a platform that knows the token: check the URL, and the proxy if there is one"
+	return bundle.FetchUnavailable, "the response is not from a platform that knows the token: check the URL and any proxy"
 }
 
 // readProblem returns what is plain in a problem document (RFC 9457): its type

@@ -296,8 +296,8 @@ func TestPlatform_URL(t *testing.T) {
 		token, give := newToken()
 		for url, want := range map[string]string{
 			"":                                                    "it is empty; write it like https://",
-			"https://%zz":                                         "cannot be read as a URL",
-			"https://a b":                                         "cannot be read as a URL",
+			"https://%zz":                                         "is not a valid URL",
+			"https://a b":                                         "is not a valid URL",
 			"satchel.example.com":                                 "does not start with https://",
 			"satchel.example.com:443/api":                         "does not start with https://",
 			"localhost:8080":                                      "does not start with https://",
@@ -306,11 +306,11 @@ func TestPlatform_URL(t *testing.T) {
 			"https:satchel.example.com":                           "has no host",
 			"https://":                                            "has no host",
 			"https://:443":                                        "has no host",
-			"https://canary@satchel.example.com":                  "has a user or a password; remove all from // to @",
+			"https://canary@satchel.example.com":                  "has a user or a password; remove everything from // to @",
 			"https://u:canary@satchel.example":                    "has a user or a password",
-			"https://satchel.example.com?canary":                  "has a query; remove all from the ? on",
+			"https://satchel.example.com?canary":                  "has a query; remove the ? and everything after it",
 			"https://satchel.example.com/?":                       "has a query",
-			"https://satchel.example.com#canary":                  "has a fragment; remove all from the # on",
+			"https://satchel.example.com#canary":                  "has a fragment; remove the # and everything after it",
 			"https://satchel.example.com/#":                       "has a fragment",
 			"http://satchel.example.com/api":                      "http would send the token to satchel.example.com in the clear; use https",
 			"http://10.0.0.1":                                     "http would send the token to 10.0.0.1 in the clear",
@@ -318,11 +318,11 @@ func TestPlatform_URL(t *testing.T) {
 			"http://128.0.0.1":                                    "in the clear",
 			"http://[::2]":                                        "in the clear",
 			"http://127.1":                                        "in the clear", // which a resolver may or may not read as 127.0.0.1
-			"https://satchel.example.com/" + token:                "it holds a runner token",
-			"https://satchel.example.com/?token=" + token:         "it holds a runner token",
-			"https://" + token + "@satchel.example.com":           "it holds a runner token",
-			"https://satchel.example.com/" + "rnt%5F" + token[4:]: "it holds a runner token",
-			"http://" + token + ".example.com/" + strings.Repeat("x", 9): "it holds a runner token",
+			"https://satchel.example.com/" + token:                "it contains a runner token",
+			"https://satchel.example.com/?token=" + token:         "it contains a runner token",
+			"https://" + token + "@satchel.example.com":           "it contains a runner token",
+			"https://satchel.example.com/" + "rnt%5F" + token[4:]: "it contains a runner token",
+			"http://" + token + ".example.com/" + strings.Repeat("x", 9): "it contains a runner token",
 		} {
 			t.Run(url, func(t *testing.T) {
 				b := &providers.Platform{URL: url, Token: give, Client: remotetest.RefuseDial(t)}
@@ -383,7 +383,7 @@ func TestPlatform_Token(t *testing.T) {
 			require.True(t, ok, "%v", err)
 			require.Equal(t, "providers.Platform.Token", fault.Setting)
 			require.False(t, fault.Retryable)
-			require.ErrorContains(t, err, "the token has a length of 10 characters; want 65: copy all of it")
+			require.ErrorContains(t, err, "the token has 10 characters, want 65; copy all of it")
 			require.NotContains(t, err.Error(), "canary")
 		}
 	})
@@ -392,8 +392,8 @@ func TestPlatform_Token(t *testing.T) {
 		token, _ := wire.NewToken()
 		for given, want := range map[string]string{
 			"":                 "runner token: the token is empty",
-			token + "\n":       "a line break around it; remove them",
-			token[:64]:         "want 65: copy all of it",
+			token + "\n":       "leading or trailing white space; remove it",
+			token[:64]:         "want 65; copy all of it",
 			"ghp_" + token[4:]: `does not start with "rnt_"`,
 			token[:20] + token[21:22] + token[20:21] + token[22:]: "copy it again",
 		} {
@@ -466,7 +466,7 @@ func TestPlatform_Runner(t *testing.T) {
 		b := &providers.Platform{URL: "https://satchel.example.com", Token: give, Client: remotetest.RefuseDial(t), Runner: name}
 		_, err := b.Fetch(t.Context(), nil)
 		remotetest.RequireKind(t, err, bundle.FetchPermanent)
-		require.ErrorContains(t, err, "name of the runner")
+		require.ErrorContains(t, err, "runner name")
 		require.ErrorContains(t, err, "at most 128 printable ASCII characters")
 	}
 }

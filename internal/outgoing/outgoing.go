@@ -43,17 +43,17 @@ func (p Peer) BaseURL(base string) (u *url.URL, fault *bundle.Fault) {
 	}
 	u, err := url.Parse(base)
 	if err != nil {
-		return bad("it cannot be read as a URL", example)
+		return bad("it is not a valid URL", example)
 	}
 	switch {
 	case strings.Contains(base, wire.TokenPrefix) || strings.Contains(u.Path, wire.TokenPrefix):
-		return bad("it holds a runner token, or a part of one", "remove it there and, since URLs get logged, replace the token")
+		return bad("it contains a runner token or a part of one", "remove it and replace the token, because URLs are logged")
 	case u.User != nil:
-		return bad("it has a user or a password", "remove all from // to @")
+		return bad("it has a user or a password", "remove everything from // to @")
 	case u.RawQuery != "" || u.ForceQuery:
-		return bad("it has a query", "remove all from the ? on")
+		return bad("it has a query", "remove the ? and everything after it")
 	case strings.Contains(base, "#"):
-		return bad("it has a fragment", "remove all from the # on")
+		return bad("it has a fragment", "remove the # and everything after it")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return bad("it does not start with https://", example)
 	case u.Hostname() == "" || u.Opaque != "":
@@ -131,11 +131,11 @@ func (p Peer) Explain(cause error) *bundle.Fault {
 	case isErrno:
 		return unreached(errno.Error())
 	case errors.Is(cause, context.DeadlineExceeded), isNetwork && network.Timeout():
-		return &bundle.Fault{Problem: "no answer in time", Setting: p.Timeout, Fix: checkNetwork, Or: "raise {" + p.Timeout + "}"}
+		return &bundle.Fault{Problem: "no response in time", Setting: p.Timeout, Fix: checkNetwork, Or: "raise {" + p.Timeout + "}"}
 	case errors.Is(cause, io.EOF), errors.Is(cause, io.ErrUnexpectedEOF):
-		return unreached("the connection was closed without an answer")
+		return unreached("the connection was closed without a response")
 	}
-	return unreached("no proper HTTP answer came")
+	return unreached("invalid HTTP response")
 }
 
 // explainTLS is Explain for a server whose TLS was not accepted, and nil for all
@@ -153,7 +153,7 @@ func (p Peer) explainTLS(cause error) *bundle.Fault {
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](cause); ok && invalid.Reason == x509.Expired {
 		return &bundle.Fault{
-			Problem: "the server's certificate has expired or does not count yet",
+			Problem: "the server's certificate has expired or is not valid yet",
 			Fix:     "check the clock of this machine; if it is right, have the certificate of " + p.Name + " renewed",
 		}
 	}
@@ -165,9 +165,9 @@ func (p Peer) explainTLS(cause error) *bundle.Fault {
 	_, isRecord := errors.AsType[tls.RecordHeaderError](cause)
 	switch {
 	case errors.Is(cause, http.ErrSchemeMismatch):
-		return &bundle.Fault{Problem: "the server speaks plain HTTP there", Setting: p.URL, Fix: checkScheme}
+		return &bundle.Fault{Problem: "the server speaks plain HTTP on this port", Setting: p.URL, Fix: checkScheme}
 	case isRecord:
-		return &bundle.Fault{Problem: "the server does not speak TLS there", Setting: p.URL, Fix: checkScheme}
+		return &bundle.Fault{Problem: "the server does not speak TLS on this port", Setting: p.URL, Fix: checkScheme}
 	case isOp && (op.Op == "remote error" || op.Op == "local error"):
 		// An alert's text is one of a fixed set (RFC 8446, section 6).
 		return &bundle.Fault{Problem: op.Err.Error(), Fix: "check which versions of TLS " + p.Name + " speaks; 1.2 is the oldest that is used"}

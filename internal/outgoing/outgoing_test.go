@@ -19,16 +19,16 @@ var peer = Peer{Name: "the platform", Sends: "the token", Example: "https://satc
 func TestPeer_BaseURL(t *testing.T) {
 	for base, says := range map[string]string{
 		"":                              "it is empty; write it like https://satchel.example.com",
-		"https://satchel.example.com:x": "it cannot be read as a URL; write it like",
+		"https://satchel.example.com:x": "it is not a valid URL; write it like",
 		"satchel.example.com":           "it does not start with https://",
 		"https://":                      "it has no host",
 		"https:opaque":                  "it has no host",
-		"https://u:c4n4ry@host":         "it has a user or a password; remove all from // to @",
+		"https://u:c4n4ry@host":         "it has a user or a password; remove everything from // to @",
 		"https://host?c4n4ry":           "it has a query",
 		"https://host?":                 "it has a query",
 		"https://host/#c4n4ry":          "it has a fragment",
-		"https://host/rnt_c4n4ry":       "it holds a runner token, or a part of one",
-		"https://host/%72nt_c4n4ry":     "it holds a runner token, or a part of one",
+		"https://host/rnt_c4n4ry":       "it contains a runner token or a part of one",
+		"https://host/%72nt_c4n4ry":     "it contains a runner token or a part of one",
 		"http://satchel.example.com":    "http would send the token to satchel.example.com in the clear; use https",
 	} {
 		u, fault := peer.BaseURL(base)
@@ -74,9 +74,9 @@ func TestPeer_Explain(t *testing.T) {
 		for says, cause := range map[string]error{
 			"the host's name cannot be resolved; check the URL":                                                                 &net.OpError{Op: "dial", Err: unknown},
 			"the proxy cannot be reached; check HTTPS_PROXY":                                                                    &net.OpError{Op: "proxyconnect", Err: unknown},
-			"no answer in time; check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy, or raise Timeout": context.DeadlineExceeded,
-			"no proper HTTP answer came; check the URL":                                                                         errors.New("malformed HTTP response c4n4ry"),
-			"the server speaks plain HTTP there; check the schem":                                                               http.ErrSchemeMismatch,
+			"no response in time; check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy, or raise Timeout": context.DeadlineExceeded,
+			"invalid HTTP response; check the URL":                                                                         errors.New("malformed HTTP response c4n4ry"),
+			"the server speaks plain HTTP on this port; check the schem":                                                               http.ErrSchemeMismatch,
 		} {
 			text := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: cause}).Error()
 			require.True(t, strings.HasPrefix(text, says), text)

@@ -30,8 +30,8 @@ func TestDecode_Hostile(t *testing.T) {
 			"secrets of an object": {
 				`{"version":1,"revision":"r","secrets":{"` + canary + `":1}}`, "is not the JSON of a bundle",
 			},
-			"something behind":  {`{"version":1,"revision":"r","secrets":[]} "` + canary + `"`, "something behind the bundle, at byte"},
-			"another version":   {`{"version":2,"revision":"` + canary + `","secrets":[]}`, "protocol version 2; this client understands 1"},
+			"something behind":  {`{"version":1,"revision":"r","secrets":[]} "` + canary + `"`, "data after the bundle, at byte"},
+			"another version":   {`{"version":2,"revision":"` + canary + `","secrets":[]}`, "protocol version 2; this client supports 1"},
 			"no version":        {`{"revision":"r","secrets":[]}`, "protocol version 0"},
 			"no revision":       {`{"version":1,"secrets":[]}`, "no revision of 1 to 256 visible characters"},
 			"revision quote":    {`{"version":1,"revision":"` + canary + `\"","secrets":[]}`, "no revision"},
@@ -39,17 +39,17 @@ func TestDecode_Hostile(t *testing.T) {
 			"revision too long": {`{"version":1,"revision":"` + strings.Repeat("r", 257) + `","secrets":[]}`, "no revision"},
 			"no secrets":        {`{"version":1,"revision":"r"}`, "has no list of secrets"},
 			"null secrets":      {`{"version":1,"revision":"r","secrets":null}`, "has no list of secrets"},
-			"a null secret":     {`{"version":1,"revision":"r","secrets":[null]}`, "secret 1 of the answer: its name is not of 1 to 128 letters, digits and _"},
-			"no value":          {`{"version":1,"revision":"r","secrets":[{"name":"A"}]}`, "secret 1 of the answer has no value"},
-			"a null value":      {`{"version":1,"revision":"r","secrets":[{"name":"A","value":null}]}`, "secret 1 of the answer has no value"},
+			"a null secret":     {`{"version":1,"revision":"r","secrets":[null]}`, "secret 1 of the response: its name must have 1 to 128 letters, digits and _"},
+			"no value":          {`{"version":1,"revision":"r","secrets":[{"name":"A"}]}`, "secret 1 of the response has no value"},
+			"a null value":      {`{"version":1,"revision":"r","secrets":[{"name":"A","value":null}]}`, "secret 1 of the response has no value"},
 			"a NUL":             {`{"version":1,"revision":"r","secrets":[{"name":"A","value":"` + canary + `\u0000"}]}`, "has a NUL at byte 13"},
 			"twice": {
 				`{"version":1,"revision":"r","secrets":[{"name":"A","value":"` + canary + `"},{"name":"A","value":"` + canary + `"}]}`, `secret "A" occurs twice`,
 			},
 			"not UTF-8":     {"{\"version\":1,\"revision\":\"r\",\"secrets\":[{\"name\":\"A\",\"value\":\"" + canary + "\xff\"}]}", "not valid UTF-8"},
-			"a bad name":    {`{"version":1,"revision":"r","secrets":[{"name":"A-B","value":"` + canary + `"}]}`, "secret 1 of the answer: its name is not of 1 to 128 letters, digits and _"},
-			"exchanged":     {`{"version":1,"revision":"r","secrets":[{"name":"` + canary + `-1","value":"A"}]}`, "secret 1 of the answer: its name is not"},
-			"second secret": {`{"version":1,"revision":"r","secrets":[{"name":"A","value":""},{"name":"","value":"` + canary + `"}]}`, "secret 2 of the answer"},
+			"a bad name":    {`{"version":1,"revision":"r","secrets":[{"name":"A-B","value":"` + canary + `"}]}`, "secret 1 of the response: its name must have 1 to 128 letters, digits and _"},
+			"exchanged":     {`{"version":1,"revision":"r","secrets":[{"name":"` + canary + `-1","value":"A"}]}`, "secret 1 of the response: its name must have"},
+			"second secret": {`{"version":1,"revision":"r","secrets":[{"name":"A","value":""},{"name":"","value":"` + canary + `"}]}`, "secret 2 of the response"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				b, err := wire.Decode([]byte(row.data), source)
@@ -75,7 +75,7 @@ func TestDecode_Hostile(t *testing.T) {
 				})
 				require.NoError(t, err)
 				_, err = wire.Decode(data, source)
-				require.ErrorContains(t, err, "secret 1 of the answer: ")
+				require.ErrorContains(t, err, "secret 1 of the response: ")
 				require.Less(t, len(err.Error()), 300, "a name is cut")
 				require.NotContains(t, err.Error(), canary)
 				requirePlain(t, err.Error())
@@ -134,7 +134,7 @@ func TestDecode_Hostile(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			_, err := wire.Decode(data, source)
 			runtime.ReadMemStats(&after)
-			require.EqualError(t, err, "the answer has a list of more than 65536 elements")
+			require.EqualError(t, err, "the response has a list of more than 65536 elements")
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(96<<20), "a list of %s is read up to its limit only", member)
 		}
 	})

@@ -64,20 +64,20 @@ func ParseToken(token string) (id string, err error) {
 	case token == "":
 		return "", errors.New("the token is empty")
 	case strings.TrimSpace(token) != token:
-		return "", errors.New("the token has blanks or a line break around it; remove them")
+		return "", errors.New("the token has leading or trailing white space; remove it")
 	case !strings.HasPrefix(token, TokenPrefix):
 		return "", fmt.Errorf("the token does not start with %q; is it another kind of token?", TokenPrefix)
 	}
 	for i := len(TokenPrefix); i < len(token); i++ {
 		if strings.IndexByte(alphabet, token[i]) < 0 {
-			return "", fmt.Errorf("the token has a character at position %d that is not one of 0-9, A-Z, a-z; copy it again", i+1)
+			return "", fmt.Errorf("the token has an invalid character at position %d: only 0-9, A-Z and a-z are allowed; copy it again", i+1)
 		}
 	}
 	if len(token) != TokenLength {
-		return "", fmt.Errorf("the token has a length of %d characters; want %d: copy all of it", len(token), TokenLength)
+		return "", fmt.Errorf("the token has %d characters, want %d; copy all of it", len(token), TokenLength)
 	}
 	if checksum(token[:secretEnd]) != token[secretEnd:] {
-		return "", errors.New("the checksum of the token does not match: a character was changed; copy it again")
+		return "", errors.New("the token's checksum does not match, so a character is wrong; copy it again")
 	}
 	return token[len(TokenPrefix):idEnd], nil
 }

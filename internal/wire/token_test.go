@@ -120,18 +120,18 @@ func TestParseToken_Errors(t *testing.T) {
 	}
 	for name, row := range map[string]struct{ token, want string }{
 		"empty":             {"", "the token is empty"},
-		"line break":        {token + "\n", "blanks or a line break around it; remove them"},
-		"blank before":      {" " + token, "blanks or a line break around it; remove them"},
+		"line break":        {token + "\n", "leading or trailing white space; remove it"},
+		"blank before":      {" " + token, "leading or trailing white space; remove it"},
 		"quotes":            {`"` + token + `"`, `does not start with "rnt_"`},
 		"another kind":      {"ghp_" + token[4:], `does not start with "rnt_"`},
 		"Bearer":            {"Bearer " + token, `does not start with "rnt_"`},
-		"prefix alone":      {"rnt_", "has a length of 4 characters; want 65: copy all of it"},
-		"cut":               {token[:40], "has a length of 40 characters; want 65"},
-		"twice":             {token + token[4:], "has a length of 126 characters; want 65"},
-		"odd character":     {token[:19] + "!" + token[20:], "a character at position 20 that is not one of 0-9, A-Z, a-z"},
-		"umlaut":            {token[:19] + "ä" + token[21:], "a character at position 20"},
-		"blank inside":      {token[:30] + " " + token[31:], "a character at position 31"},
-		"changed character": {token[:64] + string(rune(last)), "the checksum of the token does not match"},
+		"prefix alone":      {"rnt_", "the token has 4 characters, want 65; copy all of it"},
+		"cut":               {token[:40], "the token has 40 characters, want 65"},
+		"twice":             {token + token[4:], "the token has 126 characters, want 65"},
+		"odd character":     {token[:19] + "!" + token[20:], "an invalid character at position 20: only 0-9, A-Z and a-z are allowed"},
+		"umlaut":            {token[:19] + "ä" + token[21:], "an invalid character at position 20"},
+		"blank inside":      {token[:30] + " " + token[31:], "an invalid character at position 31"},
+		"changed character": {token[:64] + string(rune(last)), "the token's checksum does not match"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id, err := wire.ParseToken(row.token)

@@ -163,7 +163,7 @@ func Encode(b *bundle.Bundle) ([]byte, error) {
 func Decode(data []byte, source string) (*bundle.Bundle, error) {
 	if !utf8.Valid(data) {
 		// Package json would put U+FFFD into values without a word.
-		return nil, errors.New("the answer is not valid UTF-8")
+		return nil, errors.New("the response is not valid UTF-8")
 	}
 	var a answer
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -171,18 +171,18 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 		return nil, errTooMany
 	} else if err != nil {
 		// Package json quotes what it read.
-		return nil, fmt.Errorf("the answer is not the JSON of a bundle, at or after byte %d", dec.InputOffset())
+		return nil, fmt.Errorf("the response is not the JSON of a bundle, at or after byte %d", dec.InputOffset())
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("the answer has something behind the bundle, at byte %d", dec.InputOffset())
+		return nil, fmt.Errorf("the response has data after the bundle, at byte %d", dec.InputOffset())
 	}
 	switch {
 	case a.Version != Version:
-		return nil, fmt.Errorf("the answer has protocol version %d; this client understands %d", a.Version, Version)
+		return nil, fmt.Errorf("the response has protocol version %d; this client supports %d", a.Version, Version)
 	case !ValidRevision(a.Revision):
-		return nil, fmt.Errorf("the answer has no revision of 1 to %d visible characters other than quotes and commas", MaxRevision)
+		return nil, fmt.Errorf("the response has no revision of 1 to %d visible characters other than quotes and commas", MaxRevision)
 	case a.Secrets == nil:
-		return nil, errors.New("the answer has no list of secrets")
+		return nil, errors.New("the response has no list of secrets")
 	}
 	meta := &bundle.Meta{
 		Revision:     a.Revision,
@@ -206,21 +206,21 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 		switch {
 		case bundle.CheckName(s.Name) != nil:
 			// Its error shows the name, which may be a value that was put there.
-			return nil, fmt.Errorf("secret %d of the answer: its name is not of 1 to %d letters, digits and _, not starting with a digit", i+1, bundle.MaxName)
+			return nil, fmt.Errorf("secret %d of the response: its name must have 1 to %d letters, digits and _, and not start with a digit", i+1, bundle.MaxName)
 		case TokenPattern.MatchString(s.Name):
-			return nil, fmt.Errorf("secret %d of the answer: its name has the form of a token", i+1)
+			return nil, fmt.Errorf("secret %d of the response: its name has the form of a token", i+1)
 		}
 		from := origin(source, s.Origin)
 		delivery := bundle.Delivery(s.Delivery)
 		switch delivery {
 		case "", bundle.DeliverEnv, bundle.DeliverFile, bundle.DeliverBroker:
 		default:
-			meta.Problems = append(meta.Problems, bundle.Problem{Name: s.Name, Origin: from, Reason: "it is delivered in a way that this client does not know; update the runner"})
+			meta.Problems = append(meta.Problems, bundle.Problem{Name: s.Name, Origin: from, Reason: "unknown delivery; update the runner"})
 			continue
 		}
 		if s.Value == nil {
 			// Not the empty value, which would hide a local one.
-			return nil, fmt.Errorf("secret %d of the answer has no value", i+1)
+			return nil, fmt.Errorf("secret %d of the response has no value", i+1)
 		}
 		secrets = append(secrets, bundle.Secret{
 			Name: s.Name, Value: bundle.NewValue(*s.Value), Origin: from, Kind: Text(s.Kind, maxWord), Scope: Text(s.Scope, maxWord), Version: s.Version,
@@ -233,7 +233,7 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 // list is a JSON array of at most MaxList elements. Null leaves it nil.
 type list[T any] []T
 
-var errTooMany = fmt.Errorf("the answer has a list of more than %d elements", MaxList)
+var errTooMany = fmt.Errorf("the response has a list of more than %d elements", MaxList)
 
 // UnmarshalJSON stops at the limit, before the elements take their memory.
 func (l *list[T]) UnmarshalJSON(data []byte) error {

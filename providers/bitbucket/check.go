@@ -17,7 +17,7 @@ func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	var r remote.Report
 	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout))
 	defer cancel()
-	const name, more = "Bitbucket consumer", "give the check more time"
+	const name, more = "Bitbucket consumer", "allow the check more time"
 	if err := b.checkSettings(); err != nil {
 		r.Fail(name, err, "use letters, digits and _")
 		return nil, r.Items
@@ -25,10 +25,10 @@ func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	if b.AccessToken != nil {
 		got, err := b.existing(bounded)
 		if err != nil {
-			r.Fail("access token", remote.OrEnd(ctx, b, err), "look at where it comes from")
+			r.Fail("access token", remote.OrEnd(ctx, b, err), "check its source")
 			return nil, r.Items
 		}
-		r.OK("access token", "there is one; Bitbucket was not asked about it")
+		r.OK("access token", "present; not verified with Bitbucket")
 		return got, r.Items
 	}
 	base, err := b.base()
@@ -39,7 +39,7 @@ func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	r.OK("URL of Bitbucket", base.String())
 	secret, err := given(bounded, "consumer's secret", b.ConsumerSecret)
 	if err != nil {
-		r.Fail(name, remote.OrEnd(ctx, b, err), "look at where its secret comes from")
+		r.Fail(name, remote.OrEnd(ctx, b, err), "check the source of its secret")
 		return nil, r.Items
 	}
 	r.OK(name, "has a key and a secret")
@@ -57,6 +57,6 @@ func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	}
 	s, _ := got.Bundle.Get(b.name())
 	r.OK("token", "until "+remote.Day(s.Expires))
-	r.CheckGranted(got.Bundle, "set the scopes of the consumer to what the work needs, and {bitbucket.Consumer.Scopes} to the same")
+	r.CheckGranted(got.Bundle, "set the scopes of the consumer and {bitbucket.Consumer.Scopes} to what the work needs")
 	return got.Bundle, r.Items
 }

@@ -91,7 +91,7 @@ type Consumer struct {
 
 var _ bundle.Checker = (*Consumer)(nil)
 
-var peer = remote.Peer{Name: "Bitbucket", Answer: "Bitbucket's answer", Sends: "the secret", Example: "https://bitbucket.org", Type: "bitbucket.Consumer"}
+var peer = remote.Peer{Name: "Bitbucket", Answer: "Bitbucket's", Sends: "the secret", Example: "https://bitbucket.org", Type: "bitbucket.Consumer"}
 
 const (
 	// maxOAuth bounds the answer, which holds a token and little else.
@@ -178,15 +178,15 @@ func (b *Consumer) checkSettings() error {
 	hasConsumer := b.ConsumerKey != "" || b.ConsumerSecret != nil
 	switch {
 	case b.AccessToken != nil && hasConsumer:
-		return fail("AccessToken", "{bitbucket.Consumer.AccessToken} is set besides it", "set one of them")
+		return fail("AccessToken", "{bitbucket.Consumer.AccessToken} and a consumer are both set", "set one of them")
 	case b.AccessToken == nil && b.ConsumerSecret == nil:
 		return fail("ConsumerSecret", "{bitbucket.Consumer.ConsumerSecret} is not set", "set it with {bitbucket.Consumer.ConsumerKey}, or set {bitbucket.Consumer.AccessToken}")
 	case b.AccessToken == nil && !remote.Made(b.ConsumerKey, 128, "._-"):
-		return fail("ConsumerKey", "{bitbucket.Consumer.ConsumerKey} is not a key", "copy the key from the consumer's settings")
+		return fail("ConsumerKey", "invalid {bitbucket.Consumer.ConsumerKey}", "copy the key from the consumer's settings")
 	}
 	for i, scope := range b.Scopes {
 		if !plainScope(scope) {
-			return fail("Scopes", fmt.Sprintf("scope %d is none", i+1), "use those of Bitbucket's API, such as repository:write")
+			return fail("Scopes", fmt.Sprintf("scope %d is invalid", i+1), "use a scope of Bitbucket's API, such as repository:write")
 		}
 	}
 	if err := bundle.CheckName(b.name()); err != nil {
@@ -211,7 +211,7 @@ func given(ctx context.Context, what string, give func(context.Context) (bundle.
 		return bundle.Value{}, remote.PassedOn("getting the "+what, err)
 	}
 	if err := remote.CheckToken(value.Reveal()); err != nil {
-		return bundle.Value{}, remote.Permanent(&bundle.Fault{Problem: fmt.Sprintf("%s: %v", what, err), Fix: "copy it again, whole and alone"})
+		return bundle.Value{}, remote.Permanent(&bundle.Fault{Problem: fmt.Sprintf("%s: %v", what, err), Fix: "copy all of it again, without anything else"})
 	}
 	return value, nil
 }
@@ -258,16 +258,16 @@ func (b *Consumer) read(c *remote.Call, response *http.Response, m remote.Minted
 		Scope       string `json:"scope"`
 	}
 	if json.Unmarshal(data, &granted) != nil {
-		return bad("the answer is not the JSON of a token")
+		return bad("the response is not the JSON of a token")
 	}
 	if err := remote.CheckToken(granted.AccessToken); err != nil {
-		return bad("the token in the answer cannot be one: " + err.Error())
+		return bad("the token in the response is invalid: " + err.Error())
 	}
 	switch {
 	case !strings.EqualFold(granted.TokenType, "bearer"):
-		return bad("the token in the answer is of a type other than bearer")
+		return bad("the token in the response has a type other than bearer")
 	case granted.ExpiresIn <= 0:
-		return bad("the token in the answer has no life")
+		return bad("expires_in is missing or not positive")
 	}
 	life := time.Duration(min(granted.ExpiresIn, int64(maxLife/time.Second))) * time.Second
 	var problems []bundle.Problem

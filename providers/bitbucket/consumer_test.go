@@ -130,7 +130,7 @@ func TestConsumer_Fetch(t *testing.T) {
 }
 
 func TestConsumer_Scopes(t *testing.T) {
-	const more, less = "the token can do more than was asked for: ", "the token can do less than was asked for: no "
+	const more, less = "the token has more access than requested: ", "the token has less access than requested: no "
 	for name, row := range map[string]struct {
 		granted string
 		asked   []string
@@ -187,7 +187,7 @@ func TestConsumer_Refusal(t *testing.T) {
 		s.MakePublic()
 		_, err = b.Fetch(t.Context(), nil)
 		require.Equal(t, "invalid_grant", remotetest.RequireStatus(t, "POST", err, bundle.FetchPermanent, 400).Reason)
-		require.ErrorContains(t, err, "marked as a private one")
+		require.ErrorContains(t, err, "marked as private")
 	})
 
 	t.Run("has a kind and a fix for each status", func(t *testing.T) {
@@ -215,18 +215,18 @@ func TestConsumer_Refusal(t *testing.T) {
 		}{
 			"no callback":         {oauth(400, `{"error":"invalid_request","error_description":"No callback uri defined for the OAuth client. canary"}`), 400, permanent, "invalid_request", "has a callback URL", 0},
 			"another client":      {oauth(401, `{"error":"invalid_client"}`), 401, permanent, "invalid_client", "belong together", 0},
-			"no such grant":       {oauth(400, `{"error":"unsupported_grant_type"}`), 400, permanent, "unsupported_grant_type", "marked as a private one", 0},
+			"no such grant":       {oauth(400, `{"error":"unsupported_grant_type"}`), 400, permanent, "unsupported_grant_type", "marked as private", 0},
 			"an error of the API": {oauth(401, `{"type":"error","error":{"message":"canary"}}`), 401, permanent, "", "belong together", 0},
 			"a word that is none": {oauth(400, `{"error":"canary"}`), 400, permanent, "", "check the URL", 0},
-			"401 of a proxy":      {remotetest.Plainly(401), 401, unavailable, "", "does not come from Bitbucket", 0},
+			"401 of a proxy":      {remotetest.Plainly(401), 401, unavailable, "", "response is not from Bitbucket", 0},
 			"forbidden":           {remotetest.Plainly(403), 403, permanent, "", "check the URL", 0},
 			"not there":           {remotetest.Plainly(404), 404, permanent, "", "check the URL", 0},
-			"too many":            {remotetest.Plainly(429), 429, unavailable, "", "ask again later", time.Minute},
-			"too many for a time": {oauth(429, `{"error":"invalid_request"}`, "Retry-After", "120"), 429, unavailable, "invalid_request", "ask again later", 2 * time.Minute},
-			"timeout":             {remotetest.Plainly(408), 408, unavailable, "", "ask again later", 0},
-			"error":               {oauth(500, `{"error":"invalid_client"}`), 500, unavailable, "invalid_client", "look at Bitbucket", 0},
-			"down":                {oauth(503, ``, "Retry-After", "7"), 503, unavailable, "", "look at Bitbucket", 7 * time.Second},
-			"created":             {remotetest.Plainly(201), 201, unavailable, "", "this is not Bitbucket's answer", 0},
+			"too many":            {remotetest.Plainly(429), 429, unavailable, "", "try again later", time.Minute},
+			"too many for a time": {oauth(429, `{"error":"invalid_request"}`, "Retry-After", "120"), 429, unavailable, "invalid_request", "try again later", 2 * time.Minute},
+			"timeout":             {remotetest.Plainly(408), 408, unavailable, "", "try again later", 0},
+			"error":               {oauth(500, `{"error":"invalid_client"}`), 500, unavailable, "invalid_client", "check Bitbucket", 0},
+			"down":                {oauth(503, ``, "Retry-After", "7"), 503, unavailable, "", "check Bitbucket", 7 * time.Second},
+			"created":             {remotetest.Plainly(201), 201, unavailable, "", "the response is not Bitbucket's", 0},
 		} {
 			t.Run(name, func(t *testing.T) {
 				s, b := consumer(t)
@@ -249,10 +249,10 @@ func TestConsumer_Response(t *testing.T) {
 		"no token":      {"application/json", `{"token_type":"bearer","expires_in":7200}`, "malformed-answer", "it is empty"},
 		"a broken one":  {"application/json", `{"access_token":"canary canary","token_type":"bearer","expires_in":7200}`, "malformed-answer", "it has characters other than"},
 		"another type":  {"application/json", `{"access_token":"canary","token_type":"mac","expires_in":7200}`, "malformed-answer", "a type other than bearer"},
-		"no life":       {"application/json", `{"access_token":"canary","token_type":"bearer"}`, "malformed-answer", "has no life"},
-		"negative life": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":-1}`, "malformed-answer", "has no life"},
+		"no life":       {"application/json", `{"access_token":"canary","token_type":"bearer"}`, "malformed-answer", "expires_in is missing or not positive"},
+		"negative life": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":-1}`, "malformed-answer", "expires_in is missing or not positive"},
 		"text for life": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":"canary"}`, "malformed-answer", "not the JSON of a token"},
-		"a page":        {"text/html", `canary`, "not-json", "not Bitbucket's answer"},
+		"a page":        {"text/html", `canary`, "not-json", "the response is not Bitbucket's"},
 		"too much":      {"application/json", strings.Repeat(" ", 64<<10+1), "answer-too-large", "a token has at most 65536 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -284,14 +284,14 @@ func TestConsumer_Settings(t *testing.T) {
 		}{
 			"a URL in the clear":  {func(b *bitbucket.Consumer) { b.URL = "http://bitbucket.org" }, "http would send the secret to bitbucket.org in the clear"},
 			"nothing":             {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{} }, "ConsumerSecret is not set; set it with ConsumerKey, or set AccessToken"},
-			"no key":              {func(b *bitbucket.Consumer) { b.ConsumerKey = "" }, "ConsumerKey is not a key"},
-			"a colon in the key":  {func(b *bitbucket.Consumer) { b.ConsumerKey = "canary:canary" }, "ConsumerKey is not a key"},
-			"both ways":           {func(b *bitbucket.Consumer) { b.AccessToken = remotetest.Give("x") }, "AccessToken is set besides it; set one of them"},
+			"no key":              {func(b *bitbucket.Consumer) { b.ConsumerKey = "" }, "invalid ConsumerKey"},
+			"a colon in the key":  {func(b *bitbucket.Consumer) { b.ConsumerKey = "canary:canary" }, "invalid ConsumerKey"},
+			"both ways":           {func(b *bitbucket.Consumer) { b.AccessToken = remotetest.Give("x") }, "AccessToken and a consumer are both set; set one of them"},
 			"a key and a token":   {func(b *bitbucket.Consumer) { b.ConsumerSecret, b.AccessToken = nil, remotetest.Give("x") }, "set one of them"},
-			"a strange scope":     {func(b *bitbucket.Consumer) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is none"},
+			"a strange scope":     {func(b *bitbucket.Consumer) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is invalid"},
 			"a strange name":      {func(b *bitbucket.Consumer) { b.Name = "A B" }, `the name "A B" has ' '`},
 			"an empty secret":     {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("") }, "consumer's secret: it is empty"},
-			"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has a space or a line break around it"},
+			"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has leading or trailing white space"},
 			"an empty token":      {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("")} }, "access token: it is empty"},
 			"a token of lines":    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has characters other than"},
 		} {
@@ -358,13 +358,13 @@ func TestConsumer_Check(t *testing.T) {
 	got, items := b.Check(t.Context())
 	require.Equal(t, 1, got.Len())
 	remotetest.RequireFixes(t, items)
-	require.Equal(t, "ok URL of Bitbucket\nok Bitbucket consumer\nok Bitbucket reachable\nok TLS\nok token\nok token as asked for", remotetest.Summary(items))
+	require.Equal(t, "ok URL of Bitbucket\nok Bitbucket consumer\nok Bitbucket reachable\nok TLS\nok token\nok token access", remotetest.Summary(items))
 	require.Equal(t, 1, s.Mints())
 
 	b.Scopes = []string{"repository"}
 	_, items = b.Check(t.Context())
 	remotetest.RequireFixes(t, items)
-	require.Equal(t, "the token can do more than was asked for: pullrequest:write, webhook", remotetest.Item(t, items, "token as asked for").Detail)
+	require.Equal(t, "the token has more access than requested: pullrequest:write, webhook", remotetest.Item(t, items, "token access").Detail)
 
 	b.ConsumerSecret = remotetest.Give("another")
 	_, items = b.Check(t.Context())
@@ -392,7 +392,7 @@ func TestConsumer_Context(t *testing.T) {
 		b.Timeout = 5 * time.Second
 		start := time.Now()
 		_, err := b.Fetch(t.Context(), nil)
-		require.ErrorContains(t, err, "no answer in time")
+		require.ErrorContains(t, err, "no response in time")
 		require.Equal(t, 5*time.Second, time.Since(start))
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -22,8 +22,8 @@ func refusedConsumer(c *remote.Call, response *http.Response) error {
 		e.Reason = word
 	}
 	const (
-		credentials = "check that {bitbucket.Consumer.ConsumerKey} and {bitbucket.Consumer.ConsumerSecret} belong together, and that the consumer is still there"
-		consumer    = "check that the consumer is marked as a private one, and has a callback URL, any will do"
+		credentials = "check that {bitbucket.Consumer.ConsumerKey} and {bitbucket.Consumer.ConsumerSecret} belong together, and that the consumer still exists"
+		consumer    = "check that the consumer is marked as private and has a callback URL (any URL works)"
 	)
 	kind, fix := bundle.FetchPermanent, ""
 	switch code := e.StatusCode; {
@@ -37,7 +37,7 @@ func refusedConsumer(c *remote.Call, response *http.Response) error {
 	case e.Reason == "invalid_client", code == http.StatusUnauthorized && bitbuckets:
 		fix = credentials
 	case code == http.StatusUnauthorized:
-		kind, fix = bundle.FetchUnavailable, "this does not come from Bitbucket: check the URL, and the proxy if there is one"
+		kind, fix = bundle.FetchUnavailable, "the response is not from Bitbucket: check the URL and any proxy"
 	case e.Reason != "":
 		fix = consumer
 	default:

@@ -105,7 +105,7 @@ type App struct {
 
 var _ bundle.Checker = (*App)(nil)
 
-var peer = remote.Peer{Name: "GitHub", Answer: "GitHub's answer", Sends: "the token", Example: "https://api.github.com", Type: "github.App"}
+var peer = remote.Peer{Name: "GitHub", Answer: "GitHub's", Sends: "the token", Example: "https://api.github.com", Type: "github.App"}
 
 const (
 	githubVersion   = "2022-11-28"
@@ -209,24 +209,24 @@ func (g *App) checkSettings() error {
 	case !remote.Made(g.AppID, 32, "."):
 		return fail("AppID", "{github.App.AppID} is not a client id or an app id", "copy it from the app's settings; it looks like Iv23liAbCdEfGhIjKlMn or 123456")
 	case g.InstallationID <= 0:
-		return fail("InstallationID", "{github.App.InstallationID} is not set", "copy the number at the end of the address of the installation's settings page")
+		return fail("InstallationID", "{github.App.InstallationID} is not set", "copy the number at the end of the URL of the installation's settings page")
 	case len(g.Repositories) > maxRepositories:
-		return fail("Repositories", fmt.Sprintf("%d repositories are named", len(g.Repositories)), fmt.Sprintf("name at most %d, or none for all that the installation has", maxRepositories))
+		return fail("Repositories", fmt.Sprintf("%d repositories are listed", len(g.Repositories)), fmt.Sprintf("list at most %d, or none for all of the installation", maxRepositories))
 	}
 	for i, name := range g.Repositories {
 		if strings.Contains(name, "/") {
-			return fail("Repositories", fmt.Sprintf("repository %d has an owner", i+1), "write web, not acme/web: an installation has one owner")
+			return fail("Repositories", fmt.Sprintf("repository %d has an owner", i+1), "write web, not acme/web, because an installation has one owner")
 		}
 		if !remote.Made(name, 100, "._-") {
-			return fail("Repositories", fmt.Sprintf("repository %d is no name of a repository", i+1), "use its letters, digits, and . _ -, at most 100")
+			return fail("Repositories", fmt.Sprintf("repository %d is not a repository name", i+1), "use at most 100 letters, digits and . _ -")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.Permissions)) {
 		if !plainPermission(name) {
-			return fail("Permissions", "a permission has a name that is none", "use those of GitHub's API, such as contents or pull_requests")
+			return fail("Permissions", "invalid permission name", "use a name from GitHub's API, such as contents or pull_requests")
 		}
 		if levels[g.Permissions[name]] == 0 {
-			return fail("Permissions", fmt.Sprintf("permission %s has a level that is none", name), "use read, write or admin")
+			return fail("Permissions", fmt.Sprintf("permission %s has an invalid level", name), "use read, write or admin")
 		}
 	}
 	if err := bundle.CheckName(cmp.Or(g.Name, "GITHUB_TOKEN")); err != nil {
@@ -303,10 +303,10 @@ func (g *App) read(c *remote.Call, got remote.Reply, m remote.Minted, asked time
 	}
 	var granted grant
 	if json.Unmarshal(data, &granted) != nil {
-		return bad("the answer is not the JSON of a token")
+		return bad("the response is not the JSON of a token")
 	}
 	if err := remote.CheckToken(granted.Token); err != nil {
-		return bad("the token in the answer cannot be one: " + err.Error())
+		return bad("the token in the response is invalid: " + err.Error())
 	}
 	// Within a minute GitHub's time is as good as ours.
 	expires := granted.ExpiresAt
@@ -314,7 +314,7 @@ func (g *App) read(c *remote.Call, got remote.Reply, m remote.Minted, asked time
 		expires = expires.Add(-skew)
 	}
 	if !got.At.Before(expires) {
-		return bad("the token in the answer has expired")
+		return bad("the token in the response has expired")
 	}
 	var problems []bundle.Problem
 	for _, reason := range granted.differs(g.Repositories, g.Permissions) {

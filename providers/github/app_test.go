@@ -245,15 +245,15 @@ func TestApp_Settings(t *testing.T) {
 		"a key for an app":       {func(app *github.App) { app.AppID = "-----BEGIN canary" }, "AppID is not a client id"},
 		"no installation":        {func(app *github.App) { app.InstallationID = 0 }, "InstallationID is not set"},
 		"a negative one":         {func(app *github.App) { app.InstallationID = -42 }, "InstallationID is not set"},
-		"no key":                 {func(app *github.App) { app.Key = nil }, "Key is not set; set it, with ParseKey"},
-		"a nil RSA key":          {func(app *github.App) { app.Key = (*rsa.PrivateKey)(nil) }, "Key is not set; set it, with ParseKey"},
-		"an RSA key of zero":     {func(app *github.App) { app.Key = &rsa.PrivateKey{} }, "Key is not set; set it, with ParseKey"},
+		"no key":                 {func(app *github.App) { app.Key = nil }, "Key is not set; set it, for example with ParseKey"},
+		"a nil RSA key":          {func(app *github.App) { app.Key = (*rsa.PrivateKey)(nil) }, "Key is not set; set it, for example with ParseKey"},
+		"an RSA key of zero":     {func(app *github.App) { app.Key = &rsa.PrivateKey{} }, "Key is not set; set it, for example with ParseKey"},
 		"an owner":               {func(app *github.App) { app.Repositories = []string{"web", "canary/web"} }, "repository 2 has an owner; write web, not acme/web"},
-		"a strange repository":   {func(app *github.App) { app.Repositories = []string{"canary web"} }, "repository 1 is no name"},
-		"an empty repository":    {func(app *github.App) { app.Repositories = []string{""} }, "repository 1 is no name"},
-		"too many repositories":  {func(app *github.App) { app.Repositories = long }, "501 repositories are named; name at most 500"},
-		"a strange permission":   {func(app *github.App) { app.Permissions = map[string]string{"Canary-1": "read"} }, "a permission has a name that is none"},
-		"a strange level":        {func(app *github.App) { app.Permissions = map[string]string{"contents": "canary"} }, "permission contents has a level that is none; use read, write or admin"},
+		"a strange repository":   {func(app *github.App) { app.Repositories = []string{"canary web"} }, "repository 1 is not a repository name"},
+		"an empty repository":    {func(app *github.App) { app.Repositories = []string{""} }, "repository 1 is not a repository name"},
+		"too many repositories":  {func(app *github.App) { app.Repositories = long }, "501 repositories are listed; list at most 500"},
+		"a strange permission":   {func(app *github.App) { app.Permissions = map[string]string{"Canary-1": "read"} }, "invalid permission name"},
+		"a strange level":        {func(app *github.App) { app.Permissions = map[string]string{"contents": "canary"} }, "permission contents has an invalid level; use read, write or admin"},
 		"a name with a hyphen":   {func(app *github.App) { app.Name = "GITHUB-TOKEN" }, `Name: the name "GITHUB-TOKEN" has '-'`},
 		"a key that is not RSA":  {func(app *github.App) { app.Key = ecKey(t) }, "it is not an RSA key"},
 		"a key that is too weak": {func(app *github.App) { app.Key = weakKey }, "it has 1024 bits; use one of at least 2048"},
@@ -311,7 +311,7 @@ func TestApp_Context(t *testing.T) {
 		_, err = app.Fetch(t.Context(), nil)
 		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
-		require.ErrorContains(t, err, "POST http://localhost/app/installations/42/access_tokens: no answer in time; check the URL")
+		require.ErrorContains(t, err, "POST http://localhost/app/installations/42/access_tokens: no response in time; check the URL")
 		require.Equal(t, 30*time.Second, time.Since(start), "the default")
 	})
 

@@ -29,7 +29,7 @@ func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 		_, err = g.sign(g.claims(time.Now()))
 	}
 	if err != nil {
-		r.Fail(key, err, "look at what signs with the key")
+		r.Fail(key, err, "check the signer")
 	} else {
 		r.OK(key, fmt.Sprintf("signs, %d bits, %s", public.N.BitLen(), fingerprint(public)))
 	}
@@ -48,7 +48,7 @@ func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	if err != nil {
 		err = remote.OrEnd(ctx, g, err)
 	}
-	const more = "give the check more time"
+	const more = "allow the check more time"
 	if !r.CheckReached(peer, base, got, err, more) {
 		return nil, r.Items
 	}
@@ -58,12 +58,12 @@ func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 		return nil, r.Items
 	}
 	s, _ := got.Bundle.Get(g.minted(base).Name)
-	r.OK("installation", "gives a token until "+remote.Day(s.Expires))
-	r.CheckGranted(got.Bundle, "ask for what the work needs, and have that granted to the installation")
+	r.OK("installation", "issues tokens, this one until "+remote.Day(s.Expires))
+	r.CheckGranted(got.Bundle, "request only the access that is needed, and have it granted to the installation")
 	if len(g.Repositories) == 0 || len(g.Permissions) == 0 {
 		r.Warn("least privilege", &bundle.Fault{
-			Problem: "tokens are for all repositories, or may do all, that the installation has", Setting: "github.App.Permissions",
-			Fix: "name {github.App.Repositories} and {github.App.Permissions}",
+			Problem: "tokens have all repositories or all permissions of the installation", Setting: "github.App.Permissions",
+			Fix: "set {github.App.Repositories} and {github.App.Permissions}",
 		})
 	}
 	return got.Bundle, r.Items

@@ -20,7 +20,7 @@ func TestApp_Check(t *testing.T) {
 		s, app := gitHub(t)
 		b, items := app.Check(t.Context())
 		remotetest.RequireFixes(t, items)
-		require.Equal(t, "ok URL of GitHub\nok key of the GitHub App\nok GitHub App\nok GitHub reachable\nok TLS\nok clock\nok installation\nok token as asked for", remotetest.Summary(items))
+		require.Equal(t, "ok URL of GitHub\nok key of the GitHub App\nok GitHub App\nok GitHub reachable\nok TLS\nok clock\nok installation\nok token access", remotetest.Summary(items))
 		require.Contains(t, remotetest.Item(t, items, "key of the GitHub App").Detail, "signs, 2048 bits, SHA256:")
 		require.Equal(t, testApp+", installation 42", remotetest.Item(t, items, "GitHub App").Detail)
 		require.Len(t, s.Mints(), 1, "one token is enough")
@@ -35,7 +35,7 @@ func TestApp_Check(t *testing.T) {
 		b, items := app.Check(t.Context())
 		require.Equal(t, 1, b.Len())
 		remotetest.RequireFixes(t, items)
-		require.Equal(t, []string{"the token can do more than was asked for: workflows: write", "the token can do less than was asked for: contents: read"},
+		require.Equal(t, []string{"the token has more access than requested: workflows: write", "the token has less access than requested: contents: read"},
 			[]string{items[7].Detail, items[8].Detail})
 		require.Equal(t, bundle.CheckWarning, items[7].Status)
 
@@ -104,6 +104,6 @@ func TestApp_Check(t *testing.T) {
 			return nil, r.Context().Err()
 		})}).Check(ctx)
 		remotetest.RequireFixes(t, items)
-		require.Equal(t, "give the check more time", remotetest.Item(t, items, "GitHub reachable").Fix)
+		require.Equal(t, "allow the check more time", remotetest.Item(t, items, "GitHub reachable").Fix)
 	})
 }

@@ -21,7 +21,7 @@ func TestGrant(t *testing.T) {
 			}
 			return list
 		}
-		const more, less = "the token can do more than was asked for: ", "the token can do less than was asked for: "
+		const more, less = "the token has more access than requested: ", "the token has less access than requested: "
 		for name, row := range map[string]struct {
 			changes map[string]any
 			want    []string
@@ -69,7 +69,7 @@ func TestGrant(t *testing.T) {
 		s.Widen(map[string]string{"workflows": "write"})
 		b, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		require.Equal(t, "the token can do more than was asked for: workflows: write", b.Problems()[0].Reason)
+		require.Equal(t, "the token has more access than requested: workflows: write", b.Problems()[0].Reason)
 
 		s.Install(42, gitserver.Installation{App: testApp, Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"}})
 		s.Widen(nil)

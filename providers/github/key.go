@@ -33,11 +33,11 @@ func ParseKey(file bundle.Value) (crypto.Signer, error) {
 	block, rest := pem.Decode([]byte(text))
 	switch {
 	case block == nil && strings.Contains(text, `\n`):
-		return fail(`it has \n where line breaks should be`, "put real line breaks there")
+		return fail(`it has \n in place of line breaks`, "replace each with a line break")
 	case block == nil:
-		return fail("there is no PEM in it", "give the whole file, from -----BEGIN to the end of the last line")
+		return fail("no PEM block found", "provide the complete file, from -----BEGIN to the end of the last line")
 	case strings.TrimSpace(string(rest)) != "":
-		return fail("there is something behind the key", "give a file with the key alone")
+		return fail("data after the key", "provide a file with the key only")
 	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
 		return fail("it is encrypted", "decrypt it first")
 	}
@@ -49,14 +49,14 @@ func ParseKey(file bundle.Value) (crypto.Signer, error) {
 	case "PRIVATE KEY":
 		parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	default:
-		return fail("it is not a private key", "give the file that GitHub handed out as the app's private key")
+		return fail("it is not a private key", "provide the private key file from the app's settings")
 	}
 	key, isRSA := parsed.(*rsa.PrivateKey)
 	switch {
 	case err != nil:
-		return fail("it cannot be read", "copy the file again, whole and unchanged")
+		return fail("invalid key", "copy the complete file again")
 	case !isRSA:
-		return fail("it is not an RSA key", "GitHub takes RSA keys only: use the file that it handed out")
+		return fail("it is not an RSA key", "GitHub accepts RSA keys only; use the file from GitHub")
 	}
 	if err := checkPublicKey(&key.PublicKey); err != nil {
 		return nil, err
@@ -82,11 +82,11 @@ func (k *githubKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts
 // publicKey returns the public key of Key, or what is wrong with Key.
 func (g *App) publicKey() (*rsa.PublicKey, error) {
 	if key, ok := g.Key.(*rsa.PrivateKey); g.Key == nil || ok && (key == nil || key.N == nil) {
-		return nil, remote.Permanent(&bundle.Fault{Problem: "key of the GitHub App: {github.App.Key} is not set", Setting: "github.App.Key", Fix: "set it, with ParseKey for instance"})
+		return nil, remote.Permanent(&bundle.Fault{Problem: "key of the GitHub App: {github.App.Key} is not set", Setting: "github.App.Key", Fix: "set it, for example with ParseKey"})
 	}
 	public, ok := g.Key.Public().(*rsa.PublicKey)
 	if !ok {
-		return nil, remote.Permanent(&bundle.Fault{Problem: "key of the GitHub App: it is not an RSA key", Setting: "github.App.Key", Fix: "GitHub takes RSA keys only"})
+		return nil, remote.Permanent(&bundle.Fault{Problem: "key of the GitHub App: it is not an RSA key", Setting: "github.App.Key", Fix: "GitHub accepts RSA keys only"})
 	}
 	return public, checkPublicKey(public)
 }

@@ -80,17 +80,17 @@ func TestParseKey(t *testing.T) {
 		certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("canary")}))
 		encrypted := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"DEK-Info": "AES-256-CBC,canary"}, Bytes: []byte("canary")})
 		for name, row := range map[string]struct{ file, want string }{
-			"nothing":              {"", "there is no PEM in it; give the whole file"},
-			"a path":               {"/run/secrets/canary.pem", "there is no PEM in it"},
-			"a part":               {good[:len(good)-60], "there is no PEM in it"},
-			"one line":             {strings.ReplaceAll(good, "\n", `\n`), `it has \n where line breaks should be`},
-			"two keys":             {good + good, "there is something behind the key"},
+			"nothing":              {"", "no PEM block found; provide the complete file"},
+			"a path":               {"/run/secrets/canary.pem", "no PEM block found"},
+			"a part":               {good[:len(good)-60], "no PEM block found"},
+			"one line":             {strings.ReplaceAll(good, "\n", `\n`), `it has \n in place of line breaks`},
+			"two keys":             {good + good, "data after the key"},
 			"a certificate":        {certificate, "it is not a private key"},
 			"an encrypted key":     {string(encrypted), "it is encrypted; decrypt it first"},
 			"an encrypted PKCS #8": {strings.ReplaceAll(string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("canary")})), "\r", ""), "it is encrypted"},
-			"another name":         {strings.ReplaceAll(good, "RSA PRIVATE", "PRIVATE"), "it cannot be read"},
-			"garbage":              {string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("canary")})), "it cannot be read; copy the file again"},
-			"an elliptic curve":    {encodeKey(t, "PRIVATE KEY", ecKey(t)), "it is not an RSA key; GitHub takes RSA keys only"},
+			"another name":         {strings.ReplaceAll(good, "RSA PRIVATE", "PRIVATE"), "invalid key"},
+			"garbage":              {string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("canary")})), "invalid key; copy the complete file again"},
+			"an elliptic curve":    {encodeKey(t, "PRIVATE KEY", ecKey(t)), "it is not an RSA key; GitHub accepts RSA keys only"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				key, err := github.ParseKey(bundle.NewValue(row.file))

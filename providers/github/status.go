@@ -33,20 +33,20 @@ func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, 
 	kind, fix := bundle.FetchPermanent, ""
 	switch code := e.StatusCode; {
 	case code == http.StatusUnauthorized && !githubs:
-		kind, fix = bundle.FetchUnavailable, "this does not come from GitHub: check the URL, and the proxy if there is one"
+		kind, fix = bundle.FetchUnavailable, "the response is not from GitHub: check the URL and any proxy"
 	case code == http.StatusUnauthorized && (says("('iat')") || says("('exp')") || !countThere(sent, response)):
 		e.Reason = reasonClock
-		kind, fix = bundle.FetchUnavailable, "set the clock of this machine, by NTP for instance"
+		kind, fix = bundle.FetchUnavailable, "set the clock of this machine, for example with NTP"
 	case code == http.StatusUnauthorized:
 		e.Reason = reasonAppKey
-		fix = fmt.Sprintf("the app %s does not have the key %s: look among the private keys in its settings, give this program one of those, and check {github.App.AppID}", g.AppID, fingerprint(public))
+		fix = fmt.Sprintf("the app %s does not have the key %s: use one of the private keys in its settings, and check {github.App.AppID}", g.AppID, fingerprint(public))
 	case code == http.StatusForbidden && says("suspended"):
 		e.Reason = reasonSuspended
-		fix = fmt.Sprintf("installation %d is suspended: have its owner, or the app's, unsuspend it", g.InstallationID)
+		fix = fmt.Sprintf("installation %d is suspended: ask its owner or the app's owner to unsuspend it", g.InstallationID)
 	case rateLimited(e, response.Header, message):
-		kind, fix = bundle.FetchUnavailable, "ask again later, and mint fewer tokens"
+		kind, fix = bundle.FetchUnavailable, "try again later, and mint fewer tokens"
 	case code == http.StatusForbidden:
-		fix = fmt.Sprintf("GitHub does not allow it: check installation %d, and the list of allowed addresses that its owner may have", g.InstallationID)
+		fix = fmt.Sprintf("permission denied: check installation %d and its owner's IP allow list", g.InstallationID)
 	case code == http.StatusNotFound:
 		fix = fmt.Sprintf("the app %s has no installation %d: check whether it was removed, {github.App.InstallationID}, {github.App.AppID}, and the URL, which is https://api.github.com or ends in /api/v3", g.AppID, g.InstallationID)
 	case code == http.StatusUnprocessableEntity:
@@ -106,7 +106,7 @@ func (g *App) explainGrant(message string) (reason, fix string) {
 	for _, name := range slices.Sorted(maps.Keys(g.Permissions)) {
 		asked = append(asked, name+": "+g.Permissions[name])
 	}
-	permissions := fmt.Sprintf("check that the app has %s, and that the owner of installation %d has accepted that", remote.Some(asked, "permissions"), g.InstallationID)
+	permissions := fmt.Sprintf("check that the app has %s, and that the owner of installation %d has accepted the request", remote.Some(asked, "permissions"), g.InstallationID)
 	aboutPermissions, aboutRepositories := strings.Contains(message, "permission"), strings.Contains(message, "repositor")
 	switch {
 	case aboutPermissions && !aboutRepositories:
@@ -126,7 +126,7 @@ func checkRevoked(c *remote.Call, response *http.Response) error {
 	e := c.Status(response)
 	message, _ := githubMessage(response)
 	if rateLimited(e, response.Header, message) {
-		return remote.Failure(e, bundle.FetchUnavailable, "ask again later; the token ends by itself within the hour")
+		return remote.Failure(e, bundle.FetchUnavailable, "try again later; the token expires within the hour")
 	}
 	kind, fix := peer.KindOf(e.StatusCode)
 	return remote.Failure(e, kind, fix)

@@ -45,10 +45,10 @@ func TestApp_Refusal(t *testing.T) {
 		}{
 			"a key":             {says(401, gitserver.NotDecoded), 401, permanent, "app-key", "does not have the key SHA256:"},
 			"bad credentials":   {says(401, "Bad credentials"), 401, permanent, "app-key", "does not have the key SHA256:"},
-			"401 of a proxy":    {remotetest.Plainly(401), 401, unavailable, "", "does not come from GitHub: check the URL, and the proxy"},
-			"401 of another":    {says(401, ""), 401, unavailable, "", "does not come from GitHub"},
-			"suspended":         {says(403, "This installation has been suspended"), 403, permanent, "suspended", "have its owner, or the app's, unsuspend it"},
-			"403":               {says(403, "Resource not accessible by integration, canary"), 403, permanent, "", "check installation 42, and the list of allowed addresses"},
+			"401 of a proxy":    {remotetest.Plainly(401), 401, unavailable, "", "response is not from GitHub: check the URL and any proxy"},
+			"401 of another":    {says(401, ""), 401, unavailable, "", "response is not from GitHub"},
+			"suspended":         {says(403, "This installation has been suspended"), 403, permanent, "suspended", "ask its owner or the app's owner to unsuspend it"},
+			"403":               {says(403, "Resource not accessible by integration, canary"), 403, permanent, "", "check installation 42 and its owner's IP allow list"},
 			"403 of a proxy":    {remotetest.Plainly(403), 403, permanent, "", "check installation 42"},
 			"not there":         {says(404, "Not Found"), 404, permanent, "", "the app " + testApp + " has no installation 42: check whether it was removed"},
 			"404 of a page":     {remotetest.Plainly(404), 404, permanent, "", "and the URL, which is https://api.github.com or ends in /api/v3"},
@@ -56,17 +56,17 @@ func TestApp_Refusal(t *testing.T) {
 			"permissions":       {says(422, "The permissions requested are not granted to this installation."), 422, permanent, "permissions", "check that the app has contents: write, and that the owner of installation 42 has accepted"},
 			"something of both": {says(422, "canary"), 422, permanent, "", "installation 42 has access to them; check that the app has contents: write"},
 			"a bad request":     {says(400, "Problems parsing JSON"), 400, permanent, "", "check the URL"},
-			"timeout":           {remotetest.Plainly(408), 408, unavailable, "", "ask again later"},
-			"error":             {remotetest.Plainly(500), 500, unavailable, "", "look at GitHub"},
-			"bad gateway":       {says(502, "Server Error"), 502, unavailable, "", "look at GitHub"},
-			"down":              {remotetest.Plainly(503), 503, unavailable, "", "look at GitHub"},
-			"200":               {remotetest.Plainly(200), 200, unavailable, "", "this is not GitHub's answer"},
-			"no content":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "this is not GitHub's answer"},
+			"timeout":           {remotetest.Plainly(408), 408, unavailable, "", "try again later"},
+			"error":             {remotetest.Plainly(500), 500, unavailable, "", "check GitHub"},
+			"bad gateway":       {says(502, "Server Error"), 502, unavailable, "", "check GitHub"},
+			"down":              {remotetest.Plainly(503), 503, unavailable, "", "check GitHub"},
+			"200":               {remotetest.Plainly(200), 200, unavailable, "", "the response is not GitHub's"},
+			"no content":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "the response is not GitHub's"},
 			"a login page": {func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(201)
 				_, _ = w.Write([]byte("<html>canary"))
-			}, 201, unavailable, "not-json", "this is not GitHub's answer"},
-			"a long explanation": {says(401, strings.Repeat("canary", 20_000)), 401, unavailable, "", "does not come from GitHub"},
+			}, 201, unavailable, "not-json", "the response is not GitHub's"},
+			"a long explanation": {says(401, strings.Repeat("canary", 20_000)), 401, unavailable, "", "response is not from GitHub"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				s, app := gitHub(t)
@@ -193,10 +193,10 @@ func TestApp_Response(t *testing.T) {
 		handler     http.HandlerFunc
 		reason, why string
 	}{
-		"no token":        {grants(map[string]any{"token": nil}), "malformed-answer", "cannot be one: it is empty"},
-		"a token of two":  {grants(map[string]any{"token": "canary canary"}), "malformed-answer", "cannot be one: it has characters other than"},
-		"a line break":    {grants(map[string]any{"token": "canary\n"}), "malformed-answer", "cannot be one: it has a space or a line break around it"},
-		"a long token":    {grants(map[string]any{"token": strings.Repeat("x", 20_000)}), "malformed-answer", "cannot be one: it has more than 16384 bytes"},
+		"no token":        {grants(map[string]any{"token": nil}), "malformed-answer", "token in the response is invalid: it is empty"},
+		"a token of two":  {grants(map[string]any{"token": "canary canary"}), "malformed-answer", "token in the response is invalid: it has characters other than"},
+		"a line break":    {grants(map[string]any{"token": "canary\n"}), "malformed-answer", "token in the response is invalid: it has leading or trailing white space"},
+		"a long token":    {grants(map[string]any{"token": strings.Repeat("x", 20_000)}), "malformed-answer", "token in the response is invalid: it has more than 16384 bytes"},
 		"no end":          {grants(map[string]any{"expires_at": nil}), "malformed-answer", "has expired"},
 		"an end before":   {grants(map[string]any{"expires_at": "2020-01-01T00:00:00Z"}), "malformed-answer", "has expired"},
 		"another end":     {grants(map[string]any{"expires_at": "canary"}), "malformed-answer", "not the JSON of a token"},
@@ -204,7 +204,7 @@ func TestApp_Response(t *testing.T) {
 		"not an object":   {created("application/json", `["canary"]`), "malformed-answer", "not the JSON of a token"},
 		"half":            {created("application/json", `{"token":"canary"`), "malformed-answer", "not the JSON of a token"},
 		"nothing":         {created("application/json", ``), "malformed-answer", "not the JSON of a token"},
-		"a page":          {created("text/html", `canary`), "not-json", "not GitHub's answer"},
+		"a page":          {created("text/html", `canary`), "not-json", "the response is not GitHub's"},
 		"8 MB and a byte": {created("application/json", strings.Repeat(" ", 8<<20+1)), "answer-too-large", "a token has at most 8388608 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestApp_Clock(t *testing.T) {
 			"a clock that is not told":   {says(401, gitserver.Expired, "Date", "canary"), 1, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
 			"a clock that runs away":     {says(401, "canary", "Date", "Mon, 01 Jan 2035 00:00:00 GMT"), 2, bundle.FetchPermanent, "app-key", "SHA256:"},
 			"a key":                      {says(401, gitserver.NotDecoded), 1, bundle.FetchPermanent, "app-key", "SHA256:"},
-			"an outage":                  {says(503, gitserver.Expired), 1, bundle.FetchUnavailable, "", "ask again later"},
+			"an outage":                  {says(503, gitserver.Expired), 1, bundle.FetchUnavailable, "", "try again later"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				s, app := gitHub(t)

@@ -25,7 +25,7 @@ const (
 	maxAnswer     = 8 << 20
 	maxRetryAfter = time.Hour
 
-	notVault = "this is not Vault's answer: check the {hashivault.KV.Address}, and what stands before the server"
+	notVault = "the response is not Vault's: check the {hashivault.KV.Address} and any proxy before the server"
 )
 
 var transport = &http.Transport{
@@ -94,7 +94,7 @@ func (k *KV) get(ctx context.Context, endpoint *url.URL, token bundle.Value) (*a
 		return nil, refusal(bundle.FetchUnavailable, status, notVault)
 	case decoding != nil, m == nil, a.Data.Data == nil, m.Version < 1, k.Version > 0 && m.Version != int64(k.Version):
 		status.Reason = "not-kv-2"
-		return nil, refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine of version 2: check the {hashivault.KV.Mount}, or upgrade the engine")
+		return nil, refusal(bundle.FetchPermanent, status, "the response is not from a key-value engine of version 2: check the {hashivault.KV.Mount}, or upgrade the engine")
 	}
 	return &a, nil
 }
@@ -124,11 +124,11 @@ func (k *KV) send(ctx context.Context, endpoint *url.URL, token bundle.Value) (*
 func (k *KV) refused(status *remote.StatusError, a *answer, decoding error) error {
 	switch code := status.StatusCode; {
 	case code < 300:
-		return refusal(bundle.FetchPermanent, status, "this is not the answer of a key-value engine: check the {hashivault.KV.Mount}")
+		return refusal(bundle.FetchPermanent, status, "the response is not from a key-value engine: check the {hashivault.KV.Mount}")
 	case code < 400:
-		return refusal(bundle.FetchUnavailable, status, "redirects are not followed, so that the token reaches nobody else: use the address of the active node")
+		return refusal(bundle.FetchUnavailable, status, "redirects are not followed, to keep the token on one server: use the address of the active node")
 	case code == http.StatusBadRequest && strings.Contains(strings.Join(a.Errors, "\n"), "Upgrading from non-versioned"):
-		return refusal(bundle.FetchUnavailable, status, "the engine is being upgraded to version 2: ask again later")
+		return refusal(bundle.FetchUnavailable, status, "the engine is being upgraded to version 2: try again later")
 	case code == http.StatusForbidden && decoding == nil:
 		return refusal(bundle.FetchPermanent, status, fmt.Sprintf("the token has expired or is not valid, or its policy lacks read on %s/data/%s", k.mount(), k.Path))
 	case code == http.StatusNotFound && decoding == nil:
@@ -136,7 +136,7 @@ func (k *KV) refused(status *remote.StatusError, a *answer, decoding error) erro
 	case code == http.StatusServiceUnavailable:
 		return refusal(bundle.FetchUnavailable, status, "Vault is sealed or not ready")
 	case code >= 500, code == http.StatusPreconditionFailed, code == http.StatusTooManyRequests, code == 472, code == 473:
-		return refusal(bundle.FetchUnavailable, status, "Vault cannot answer now: ask again later")
+		return refusal(bundle.FetchUnavailable, status, "Vault is temporarily unavailable: try again later")
 	case decoding != nil, code == http.StatusUnauthorized:
 		return refusal(bundle.FetchUnavailable, status, notVault)
 	}
@@ -158,10 +158,10 @@ func (k *KV) missing(status *remote.StatusError, a *answer) error {
 		what, fix = fmt.Sprintf("no engine is mounted at %s", k.mount()), "check the {hashivault.KV.Mount} and the {hashivault.KV.Namespace}"
 	case k.Version > 0:
 		status.Reason = "no-such-path"
-		what, fix = fmt.Sprintf("nothing is at %s, or it has no version %d", k.location(), k.Version), "check the {hashivault.KV.Version} and the {hashivault.KV.Path}, and that the engine is of version 2"
+		what, fix = fmt.Sprintf("%s does not exist or has no version %d", k.location(), k.Version), "check the {hashivault.KV.Version} and the {hashivault.KV.Path}, and that the engine is of version 2"
 	default:
 		status.Reason = "no-such-path"
-		what, fix = fmt.Sprintf("nothing is at %s", k.location()), "check the {hashivault.KV.Path}, which goes without data/, and that the engine is of version 2"
+		what, fix = fmt.Sprintf("%s does not exist", k.location()), "check the {hashivault.KV.Path}, which must not start with data/, and that the engine is of version 2"
 	}
 	return refusal(bundle.FetchPermanent, status, what+": "+fix)
 }
@@ -201,9 +201,9 @@ func reason(err error) string {
 	case isName:
 		return "the server's name cannot be resolved"
 	case isNetwork && timeout.Timeout():
-		return "no answer in time"
+		return "no response in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed before the answer was complete"
+		return "the connection was closed before the response was complete"
 	}
-	return "no proper answer came"
+	return "invalid response"
 }

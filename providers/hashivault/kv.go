@@ -175,11 +175,11 @@ func parseAddress(address string) (*url.URL, error) {
 	case address == "":
 		problem = "is empty"
 	case err != nil:
-		problem = "cannot be read as a URL"
+		problem = "is not a valid URL"
 	case u.User != nil:
-		problem, fix = "has a user or a password", "remove all from // to @"
+		problem, fix = "has a user or a password", "remove everything from // to @"
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(address, "#"):
-		problem, fix = "has a query or a fragment", "remove all from the ? or # on"
+		problem, fix = "has a query or a fragment", "remove the ? or # and everything after it"
 	case u.Scheme != "https" && u.Scheme != "http":
 		problem = "does not start with https://"
 	case u.Hostname() == "" || u.Opaque != "":
@@ -238,7 +238,7 @@ func (k *KV) token(ctx context.Context) (bundle.Value, error) {
 	case s == "":
 		problem = "the token is empty"
 	case strings.TrimSpace(s) != s:
-		problem = "the token has white space around it, the end of a line perhaps; cut it off, as strings.TrimSpace does"
+		problem = "the token has leading or trailing white space, perhaps a line break; remove it, for example with strings.TrimSpace"
 	case !plain(s):
 		problem = "the token has characters other than printable ASCII"
 	default:

@@ -92,7 +92,7 @@ func TestKV_Fetch(t *testing.T) {
 		for _, value := range []string{"7", "true", "null", `["` + canaryValue + `"]`, `{"x":"` + canaryValue + `"}`} {
 			kv := says(t, http.StatusOK, written(`{"API_KEY":"`+canaryValue+`","PORT":`+value+`}`))
 			err := requireFailure(t, kv, bundle.FetchPermanent)
-			require.EqualError(t, err, `hashivault secret/runners/pool-a#5: the value of "PORT" is not a string; write it as one`)
+			require.EqualError(t, err, `hashivault secret/runners/pool-a#5: the value of "PORT" is not a string; store it as a string`)
 		}
 		kv := says(t, http.StatusOK, written(`{"API_KEY":"`+canaryValue+`\u0000"}`))
 		require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), `"API_KEY"`)
@@ -155,7 +155,7 @@ func TestKV_Names(t *testing.T) {
 	require.Equal(t, []bundle.Problem{{
 		Name:   "GONE",
 		Origin: bundle.Origin{Provider: "hashivault", Location: "secret/runners/pool-a#5"},
-		Reason: `there is no key "gone"`,
+		Reason: `missing key "gone"`,
 	}}, b.Problems())
 
 	kv.Names = map[string]string{"db-password": "SAME", "other": "SAME"}
@@ -168,10 +168,10 @@ func TestKV_Settings(t *testing.T) {
 		says  string
 	}{
 		"no address":             {func(k *hashivault.KV) { k.Address = "" }, "the Address is empty; write it like https://vault.example.com"},
-		"no URL":                 {func(k *hashivault.KV) { k.Address = "https://a b" }, "the Address cannot be read as a URL"},
+		"no URL":                 {func(k *hashivault.KV) { k.Address = "https://a b" }, "the Address is not a valid URL"},
 		"no scheme":              {func(k *hashivault.KV) { k.Address = "vault.example.com" }, "does not start with https://"},
 		"no host":                {func(k *hashivault.KV) { k.Address = "https:///x" }, "has no host"},
-		"a password":             {func(k *hashivault.KV) { k.Address = "https://u:" + canaryToken + "@host" }, "has a user or a password; remove all from // to @"},
+		"a password":             {func(k *hashivault.KV) { k.Address = "https://u:" + canaryToken + "@host" }, "has a user or a password; remove everything from // to @"},
 		"a query":                {func(k *hashivault.KV) { k.Address = "https://host?t=" + canaryToken }, "has a query or a fragment"},
 		"a fragment":             {func(k *hashivault.KV) { k.Address = "https://host#" + canaryToken }, "has a query or a fragment"},
 		"http":                   {func(k *hashivault.KV) { k.Address = "http://vault.example.com:8200" }, "would send the token to vault.example.com:8200 in the clear; use https"},
@@ -236,31 +236,31 @@ func TestKV_Response(t *testing.T) {
 			reason string
 			says   string
 		}{
-			"nothing there":        {404, `{"errors":[]}`, bundle.FetchPermanent, "no-such-path", "nothing is at secret/runners/pool-a: check the Path"},
+			"nothing there":        {404, `{"errors":[]}`, bundle.FetchPermanent, "no-such-path", "secret/runners/pool-a does not exist: check the Path"},
 			"no such mount":        {404, `{"errors":["no handler for route \"x\". route entry not found."]}`, bundle.FetchPermanent, "no-such-mount", "no engine is mounted at secret"},
 			"deleted":              {404, gone(`"deletion_time":"2026-11-23T13:41:49.06Z","destroyed":false`), bundle.FetchPermanent, "deleted-version", "version 3 was deleted at 2026-11-23T13:41:49Z: undelete it"},
 			"destroyed":            {404, gone(`"deletion_time":"","destroyed":true`), bundle.FetchPermanent, "destroyed-version", "version 3 was destroyed"},
-			"somebody else's 404":  {404, "<html>" + canaryValue, bundle.FetchUnavailable, "", "this is not Vault's answer"},
+			"somebody else's 404":  {404, "<html>" + canaryValue, bundle.FetchUnavailable, "", "the response is not Vault's"},
 			"denied":               {403, vaults, bundle.FetchPermanent, "", "its policy lacks read on secret/data/runners/pool-a"},
-			"somebody else's 403":  {403, "<html>" + canaryValue, bundle.FetchUnavailable, "", "this is not Vault's answer"},
-			"401":                  {401, vaults, bundle.FetchUnavailable, "", "this is not Vault's answer"},
+			"somebody else's 403":  {403, "<html>" + canaryValue, bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"401":                  {401, vaults, bundle.FetchUnavailable, "", "the response is not Vault's"},
 			"refused":              {400, vaults, bundle.FetchPermanent, "", "check the Address"},
-			"being upgraded":       {400, `{"errors":["Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly."]}`, bundle.FetchUnavailable, "", "ask again later"},
+			"being upgraded":       {400, `{"errors":["Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly."]}`, bundle.FetchUnavailable, "", "try again later"},
 			"sealed":               {503, `{"errors":["Vault is sealed"]}`, bundle.FetchUnavailable, "", "Vault is sealed or not ready"},
-			"failing":              {500, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-			"a bad gateway":        {502, "<html>", bundle.FetchUnavailable, "", "Vault cannot answer now"},
-			"behind":               {412, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-			"busy":                 {429, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-			"a recovery node":      {472, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
-			"a standby node":       {473, vaults, bundle.FetchUnavailable, "", "Vault cannot answer now"},
+			"failing":              {500, vaults, bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
+			"a bad gateway":        {502, "<html>", bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
+			"behind":               {412, vaults, bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
+			"busy":                 {429, vaults, bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
+			"a recovery node":      {472, vaults, bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
+			"a standby node":       {473, vaults, bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
 			"no content":           {204, "", bundle.FetchPermanent, "", "check the Mount"},
-			"HTML":                 {200, "<html>" + canaryValue, bundle.FetchUnavailable, "not-json", "this is not Vault's answer"},
-			"no body":              {200, "", bundle.FetchUnavailable, "not-json", "this is not Vault's answer"},
+			"HTML":                 {200, "<html>" + canaryValue, bundle.FetchUnavailable, "not-json", "the response is not Vault's"},
+			"no body":              {200, "", bundle.FetchUnavailable, "not-json", "the response is not Vault's"},
 			"version 1":            {200, `{"data":{"API_KEY":"` + canaryValue + `"}}`, bundle.FetchPermanent, "not-kv-2", "upgrade the engine"},
 			"version 1, a data":    {200, `{"data":{"data":"` + canaryValue + `"}}`, bundle.FetchPermanent, "not-kv-2", "upgrade the engine"},
 			"no data":              {200, gone(`"deletion_time":"","destroyed":false`), bundle.FetchPermanent, "not-kv-2", "check the Mount"},
 			"a version of 0":       {200, `{"data":{"data":{},"metadata":{"version":0}}}`, bundle.FetchPermanent, "not-kv-2", "check the Mount"},
-			"far too much":         {200, written(`{"A":"` + strings.Repeat("A", 8<<20) + `"}`), bundle.FetchUnavailable, "answer-too-large", "this is not Vault's answer"},
+			"far too much":         {200, written(`{"A":"` + strings.Repeat("A", 8<<20) + `"}`), bundle.FetchUnavailable, "answer-too-large", "the response is not Vault's"},
 			"a redirect elsewhere": {307, "", bundle.FetchUnavailable, "", "use the address of the active node"},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -284,7 +284,7 @@ func TestKV_Response(t *testing.T) {
 		kv = says(t, http.StatusNotFound, `{"errors":[]}`)
 		kv.Version = 4
 		err := requireFailure(t, kv, bundle.FetchPermanent)
-		require.ErrorContains(t, err, "nothing is at secret/runners/pool-a, or it has no version 4")
+		require.ErrorContains(t, err, "secret/runners/pool-a does not exist or has no version 4")
 		require.NotContains(t, err.Error(), "?version", "an error quotes no query")
 	})
 
@@ -335,7 +335,7 @@ func TestKV_Connection(t *testing.T) {
 		kv := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		kv.Timeout = time.Millisecond
 		err := requireFailure(t, kv, bundle.FetchUnavailable)
-		require.ErrorContains(t, err, "no answer in time; asked 127.0.0.1:")
+		require.ErrorContains(t, err, "no response in time; asked 127.0.0.1:")
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 	})
 
@@ -351,7 +351,7 @@ func TestKV_Connection(t *testing.T) {
 				w.Header().Set("Content-Length", "100")
 				_, _ = io.WriteString(w, canaryValue)
 			})
-			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "closed before the answer was complete")
+			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "closed before the response was complete")
 		})
 		t.Run("the certificate is not trusted", func(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.NotFoundHandler())

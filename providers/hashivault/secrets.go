@@ -20,7 +20,7 @@ func (k *KV) bundle(a *answer) (*bundle.Bundle, error) {
 	for _, key := range slices.Sorted(maps.Keys(names)) {
 		value, ok := text(a.Data.Data[key])
 		if !ok {
-			return nil, failure(bundle.FetchPermanent, fmt.Errorf("%s: the value of %.64q is not a string; write it as one", origin, key))
+			return nil, failure(bundle.FetchPermanent, fmt.Errorf("%s: the value of %.64q is not a string; store it as a string", origin, key))
 		}
 		s := bundle.Secret{
 			Name:    names[key],
@@ -49,7 +49,7 @@ func (k *KV) names(a *answer, origin bundle.Origin) (map[string]string, []bundle
 	var problems []bundle.Problem
 	for _, key := range slices.Sorted(maps.Keys(k.Names)) {
 		if _, ok := a.Data.Data[key]; !ok {
-			problems = append(problems, bundle.Problem{Name: k.Names[key], Origin: origin, Reason: fmt.Sprintf("there is no key %.64q", key)})
+			problems = append(problems, bundle.Problem{Name: k.Names[key], Origin: origin, Reason: fmt.Sprintf("missing key %.64q", key)})
 			continue
 		}
 		names[key] = k.Names[key]
@@ -59,7 +59,7 @@ func (k *KV) names(a *answer, origin bundle.Origin) (map[string]string, []bundle
 	}
 	for _, key := range slices.Sorted(maps.Keys(a.Data.Data)) {
 		if err := bundle.CheckName(key); err != nil {
-			problems = append(problems, bundle.Problem{Origin: origin, Reason: err.Error() + "; it is left out, unless Names gives it another name"})
+			problems = append(problems, bundle.Problem{Origin: origin, Reason: err.Error() + "; it is skipped unless Names maps it to another name"})
 			continue
 		}
 		names[key] = key

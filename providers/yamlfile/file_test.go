@@ -74,7 +74,7 @@ func TestFile(t *testing.T) {
 			refused(t, &yamlfile.File{Path: path, Section: section}, "create the file, or set Optional")
 		}
 		refused(t, &yamlfile.File{Optional: true}, `yamlfile.File has no Path; write Path: "config.yaml"`)
-		refused(t, &yamlfile.File{Path: write(t, ""), Section: "secrets", Optional: true}, `there is no section "secrets"`)
+		refused(t, &yamlfile.File{Path: write(t, ""), Section: "secrets", Optional: true}, `missing section "secrets"`)
 	})
 
 	t.Run("rejects a file above the limit and a directory", func(t *testing.T) {

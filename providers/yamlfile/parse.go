@@ -55,10 +55,10 @@ func (r reader) checkText(src []byte) error {
 		case c == '\n':
 			line++
 		case c == utf8.RuneError && size == 1:
-			return r.fail(line, "this is not valid UTF-8; save the file as UTF-8, and encode binary data, as base64 for instance")
+			return r.fail(line, "invalid UTF-8; save the file as UTF-8, and encode binary data, for example as base64")
 		case c == '\t', c == '\r' && i < len(src) && src[i] == '\n':
 		case c < ' ', c == '\u0085', c == '\u2028', c == '\u2029', c == '\ufffe', c == '\uffff':
-			return r.fail(line, `there is %U, which YAML does not keep; write \u%04x between double quotes`, c, c)
+			return r.fail(line, `invalid character %U, which YAML does not preserve; write \u%04x in double quotes`, c, c)
 		}
 	}
 	return nil
@@ -78,7 +78,7 @@ func (r reader) document(src []byte) (*yaml.Node, error) {
 		return nil, r.malformed(err)
 	}
 	if err := loader.Load(&second); err == nil {
-		return nil, r.fail(second.Line, "a second document starts here; keep one to a file")
+		return nil, r.fail(second.Line, "a second document starts here; use one document per file")
 	} else if err != io.EOF {
 		return nil, r.malformed(err)
 	}
@@ -92,13 +92,13 @@ func (r reader) document(src []byte) (*yaml.Node, error) {
 // malformed takes from an error of the YAML library the lines and nothing
 // else: its text may quote the file.
 func (r reader) malformed(err error) error {
-	const msg = "this is not well-formed YAML; check the indentation, and put quotes around a value with special characters"
+	const msg = "malformed YAML; check the indentation, and put quotes around a value with special characters"
 	e, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
 		return r.fail(0, msg)
 	}
 	if start := e.ContextMark.Line; start != 0 && start != e.Mark.Line {
-		return r.fail(e.Mark.Line, "%s; it belongs to what starts on line %d", msg, start)
+		return r.fail(e.Mark.Line, "%s; it belongs to the value that starts on line %d", msg, start)
 	}
 	return r.fail(e.Mark.Line, msg)
 }
@@ -113,13 +113,13 @@ func (r reader) section(root *yaml.Node, name string) (*yaml.Node, error) {
 				continue
 			}
 			if at != nil {
-				return nil, r.fail(key.Line, "the section %q is there a second time, after line %d; make them one", name, at.Line)
+				return nil, r.fail(key.Line, "duplicate section %q, after line %d; merge them", name, at.Line)
 			}
 			found, at = value, key
 		}
 	}
 	if at == nil {
-		return nil, r.fail(0, "there is no section %q at the top of the file", name)
+		return nil, r.fail(0, "missing section %q at the top of the file", name)
 	}
 	if isEmpty(found) {
 		return nil, nil
@@ -141,7 +141,7 @@ func (r reader) secrets(root *yaml.Node) ([]bundle.Secret, error) {
 		return nil, err
 	}
 	if root.Kind != yaml.MappingNode {
-		return nil, r.fail(root.Line, "there is no mapping; write one NAME: value a line")
+		return nil, r.fail(root.Line, "missing mapping; write one NAME: value per line")
 	}
 	var secrets []bundle.Secret
 	lines := map[string]int{}
@@ -175,10 +175,10 @@ func (r reader) name(key *yaml.Node) (string, error) {
 		return "", err
 	}
 	if key.Tag == "!!merge" {
-		return "", r.fail(key.Line, "merge keys are not read; write every name out")
+		return "", r.fail(key.Line, "merge keys are not supported; write out every name")
 	}
 	if key.Kind != yaml.ScalarNode || bundle.CheckName(key.Value) != nil {
-		return "", r.fail(key.Line, "this key cannot be a name; want letters, digits and _, not starting with a digit, at most %d", bundle.MaxName)
+		return "", r.fail(key.Line, "invalid name; use at most %d letters, digits and _, not starting with a digit", bundle.MaxName)
 	}
 	return key.Value, nil
 }
@@ -190,13 +190,13 @@ func (r reader) value(name string, n *yaml.Node) (bundle.Value, error) {
 	}
 	switch {
 	case n.Kind != yaml.ScalarNode:
-		return none, r.fail(n.Line, "%s holds a mapping or a list; want one value, between quotes if it has braces or brackets of its own", name)
+		return none, r.fail(n.Line, "%s has a mapping or a list; write one value, in quotes if it contains braces or brackets", name)
 	case n.Tag == "!!null":
-		return none, r.fail(n.Line, `%s has no value; write "" for an empty one, and quotes around a word such as null`, name)
+		return none, r.fail(n.Line, `%s has no value; write "" for an empty value, and quotes around a word such as null`, name)
 	}
 	v := bundle.NewValue(n.Value)
 	if bundle.CheckValue(v) != nil {
-		return none, r.fail(n.Line, "%s has a NUL in its value; encode binary data, as base64 for instance", name)
+		return none, r.fail(n.Line, "%s has a NUL in its value; encode binary data, for example as base64", name)
 	}
 	return v, nil
 }
@@ -205,11 +205,11 @@ func (r reader) value(name string, n *yaml.Node) (bundle.Value, error) {
 func (r reader) checkPlain(n *yaml.Node) error {
 	switch {
 	case n.Kind == yaml.AliasNode:
-		return r.fail(n.Line, "aliases are not read; write the value out, between quotes if it starts with *")
+		return r.fail(n.Line, "aliases are not supported; write out the value, in quotes if it starts with *")
 	case n.Anchor != "":
-		return r.fail(n.Line, "anchors are not read; remove it, or put quotes around a value that starts with &")
+		return r.fail(n.Line, "anchors are not supported; remove it, or put quotes around a value that starts with &")
 	case n.Style&yaml.TaggedStyle != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!"):
-		return r.fail(n.Line, "tags are not read; remove it, or put quotes around a value that starts with !")
+		return r.fail(n.Line, "tags are not supported; remove it, or put quotes around a value that starts with !")
 	}
 	return nil
 }

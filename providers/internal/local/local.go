@@ -65,7 +65,7 @@ func classed(err error, setting string) error {
 		}
 		return Permanent(missing)
 	case errors.Is(err, fs.ErrPermission):
-		return Permanent(&bundle.Fault{Err: err, Fix: "let the user that runs this program read the file"})
+		return Permanent(&bundle.Fault{Err: err, Fix: "give the user of this program read permission"})
 	}
 	return &bundle.FetchError{Kind: bundle.FetchUnavailable, Err: err}
 }

@@ -19,7 +19,7 @@ func TestReadFile_Errors(t *testing.T) {
 		text  string
 	}{
 		{"missing", syscall.ENOENT, bundle.FetchPermanent, "open .env: no such file or directory; create the file, or set Optional"},
-		{"forbidden", syscall.EACCES, bundle.FetchPermanent, "open .env: permission denied; let the user that runs this program read the file"},
+		{"forbidden", syscall.EACCES, bundle.FetchPermanent, "open .env: permission denied; give the user of this program read permission"},
 		{"a disk that fails", syscall.EIO, bundle.FetchUnavailable, "open .env: input/output error"},
 		{"too many open files", syscall.EMFILE, bundle.FetchUnavailable, "open .env: too many open files"},
 	} {

@@ -138,7 +138,7 @@ func (c *Call) request(ctx context.Context, at *url.URL) *http.Request {
 func (c *Call) ReadJSON(response *http.Response, limit int, what string) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
-		return nil, c.Unusable(response, reasonNotJSON, fmt.Sprintf("this is not %s: check the URL, and what stands between this machine and %s", c.To.Answer, c.To.Name))
+		return nil, c.Unusable(response, reasonNotJSON, fmt.Sprintf("the response is not %s: check the URL and any proxy between this machine and %s", c.To.Answer, c.To.Name))
 	}
 	// The body comes decompressed, so this bounds what that yields.
 	data, err := io.ReadAll(io.LimitReader(response.Body, int64(limit)+1))
@@ -149,7 +149,7 @@ func (c *Call) ReadJSON(response *http.Response, limit int, what string) ([]byte
 		timeout := c.To.Type + ".Timeout"
 		return nil, c.unusable(response, reasonTooSlow, &bundle.Fault{Fix: "check the network", Or: "raise {" + timeout + "}", Setting: timeout})
 	case err != nil:
-		return nil, c.Unusable(response, reasonCut, "check the network, and the proxy if there is one")
+		return nil, c.Unusable(response, reasonCut, "check the network and any proxy")
 	}
 	return data, nil
 }

@@ -65,10 +65,10 @@ func (m Minted) Problem(reason string) bundle.Problem {
 func Differences(more, less []string) []string {
 	var reasons []string
 	if len(more) > 0 {
-		reasons = append(reasons, "the token can do more than was asked for: "+Some(more, ""))
+		reasons = append(reasons, "the token has more access than requested: "+Some(more, ""))
 	}
 	if len(less) > 0 {
-		reasons = append(reasons, "the token can do less than was asked for: "+Some(less, ""))
+		reasons = append(reasons, "the token has less access than requested: "+Some(less, ""))
 	}
 	return reasons
 }
@@ -98,7 +98,7 @@ func CheckToken(s string) error {
 	case len(s) > maxToken:
 		return fmt.Errorf("it has more than %d bytes", maxToken)
 	case strings.TrimSpace(s) != s:
-		return errors.New("it has a space or a line break around it")
+		return errors.New("it has leading or trailing white space")
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return errors.New("it has characters other than printable ASCII without spaces")
 	}

@@ -73,7 +73,7 @@ func (r *Report) CheckReached(p Peer, endpoint *url.URL, got Reply, err error, m
 
 func (r *Report) checkTLS(p Peer, state *tls.ConnectionState, now time.Time) {
 	if state == nil {
-		r.OK("TLS", "none, which is allowed because the host is this machine")
+		r.OK("TLS", "not used, because the host is this machine")
 		return
 	}
 	detail := tls.VersionName(state.Version)
@@ -94,7 +94,7 @@ func (r *Report) CheckClock(p Peer, got Reply) {
 	const name = "clock"
 	date, err := http.ParseTime(got.Response.Header.Get("Date"))
 	if err != nil {
-		r.OK(name, "not compared: "+p.Name+" does not tell its time")
+		r.OK(name, "not compared, because "+p.Name+" sends no date")
 		return
 	}
 	// The header has whole seconds.
@@ -103,20 +103,20 @@ func (r *Report) CheckClock(p Peer, got Reply) {
 		skew, direction = -skew, "behind"
 	}
 	if skew > MaxSkew {
-		r.Warn(name, &bundle.Fault{Problem: fmt.Sprintf("this machine is %s %s %s", skew, direction, p.Name), Fix: "set the clocks, by NTP for instance"})
+		r.Warn(name, &bundle.Fault{Problem: fmt.Sprintf("this machine is %s %s %s", skew, direction, p.Name), Fix: "synchronize the clocks, for example with NTP"})
 		return
 	}
-	r.OK(name, "agrees with that of "+p.Name)
+	r.OK(name, "agrees with "+p.Name)
 }
 
 // CheckGranted says whether a minted token is as it was asked for. fix is what to do
 // if not.
 func (r *Report) CheckGranted(b *bundle.Bundle, fix string) {
 	for _, p := range b.Problems() {
-		r.Warn("token as asked for", &bundle.Fault{Problem: p.Reason, Fix: fix})
+		r.Warn("token access", &bundle.Fault{Problem: p.Reason, Fix: fix})
 	}
 	if len(b.Problems()) == 0 {
-		r.OK("token as asked for", "neither wider nor narrower, as far as it was said what it should do")
+		r.OK("token access", "no difference from the requested access")
 	}
 }
 

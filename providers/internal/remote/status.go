@@ -98,13 +98,13 @@ func failure(e *StatusError, kind bundle.FetchKind, advice *bundle.Fault) error 
 func (p Peer) KindOf(code int) (bundle.FetchKind, string) {
 	switch {
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
-		return bundle.FetchUnavailable, "ask again later"
+		return bundle.FetchUnavailable, "try again later"
 	case code >= 500:
-		return bundle.FetchUnavailable, "ask again later; if it lasts, look at " + p.Name
+		return bundle.FetchUnavailable, "try again later; if it persists, check " + p.Name
 	case code >= 400:
-		return bundle.FetchPermanent, "check the URL, and what stands between this machine and " + p.Name
+		return bundle.FetchPermanent, "check the URL and any proxy between this machine and " + p.Name
 	}
-	return bundle.FetchUnavailable, fmt.Sprintf("this is not %s: check the URL", p.Answer)
+	return bundle.FetchUnavailable, fmt.Sprintf("the response is not %s: check the URL", p.Answer)
 }
 
 // PlainWord reports whether s can be shown: a short word of small letters,
