@@ -1,21 +1,20 @@
-// Package providers holds the sources of secrets that need nothing but the
-// standard library. Each is a [bundle.Provider]: it yields a bundle whenever it
-// is asked, and caches nothing; package satchel asks on time and keeps the
-// answers.
+// Package providers has the providers that need nothing but the standard
+// library. Each is a [bundle.Provider]: every call of Fetch reads the source,
+// and nothing is cached. Package satchel schedules the fetches and keeps the
+// bundles.
 //
-//   - [Platform]: the platform that this runner belongs to, shown one token
+//   - [Platform]: the platform that this runner belongs to, with a runner token
 //   - [Env]: variables of this process's environment
 //   - [Dotenv]: a .env file
-//   - [Static]: a list that the program has already
+//   - [Static]: a list in the program
 //   - [Func]: any function
 //
-// Beside this one, packages github and bitbucket mint short-lived git tokens,
-// package yamlfile reads YAML files, and package hashivault reads from HashiCorp
-// Vault.
+// Packages github and bitbucket mint short-lived git tokens, package yamlfile
+// reads YAML files, and package hashivault reads from HashiCorp Vault.
 //
-// Layers are given in rising precedence: of two secrets with one name the
-// later layer's wins, even if it is empty. Local values go last, so that they
-// win over the platform's:
+// Layers are listed in rising precedence: a later layer shadows secrets of the
+// same name in earlier ones, even with an empty value. Local layers go last, so
+// that they shadow the platform:
 //
 //	platform, err := providers.PlatformFromEnv(".env")
 //	…
@@ -27,14 +26,14 @@
 //	}
 //	c, err := satchel.New(ctx, layers, nil)
 //
-// The platform and the files are waited on, so that a change arrives in a second
-// or two; the environment of a process does not change by itself.
+// Platform and the file providers are a [bundle.Waiter], so a change arrives
+// within a second or two. A process's environment does not change by itself.
 //
-// A program reads only the files and variables that it names here. Local files
-// usually hold the runner's own settings too, its token above all: Env, Dotenv,
-// Static and yamlfile leave out every name that starts with SATCHEL_, so that
-// these reach no job.
+// A program reads only the files and variables that it lists. Local files often
+// hold the runner's settings too, including its token. Env, Dotenv, Static and
+// yamlfile therefore omit every name that starts with SATCHEL_, so that no job
+// receives these settings.
 //
-// A provider of one's own implements [bundle.Provider]; package providertest
-// checks it in one call.
+// To add another source, implement [bundle.Provider] and check it with package
+// providertest.
 package providers

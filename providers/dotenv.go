@@ -9,30 +9,32 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/local"
 )
 
-// Dotenv takes secrets from a .env file, in the dialect of package
-// [dotenv].
+// Dotenv reads secrets from a .env file, in the dialect of package [dotenv].
 //
 //	&providers.Dotenv{Path: ".env", Optional: true}
 //
 // Each secret's origin is its line, such as "dotenv .env:12". Names that start
-// with SATCHEL_ are left out.
+// with SATCHEL_ are omitted.
 //
-// Fetch reads the file each time, a mebibyte at most. It opens only a regular
-// file, or one that symbolic links lead to. The error is permanent if somebody
-// has to act: the file is missing, may not be read or is no regular file, or
-// holds a [*dotenv.SyntaxError]. Other failures to read may go away.
+// Each Fetch reads the file, up to 1 MiB. It opens regular files only and
+// follows symbolic links. Errors are a [*bundle.FetchError], permanent if the
+// file is missing, not readable, not regular, too large or malformed (a
+// [*dotenv.SyntaxError]), and otherwise unavailable.
 //
-// Dotenv is a [bundle.Waiter]: an edit arrives in a second or two.
+// Dotenv is a [bundle.Waiter]: an edit arrives within a second or two. It is
+// safe for concurrent use; its fields must not change after the first use.
 type Dotenv struct {
-	// Path is the file. Required.
+	// Path is the path of the file. Required.
 	Path string
-	// Optional makes a file that does not exist an empty one. Default: false.
+	// Optional treats a missing file as empty. Default: false, a missing file is
+	// an error.
 	Optional bool
 }
 
 var _ bundle.Waiter = (*Dotenv)(nil)
 
-// Fetch implements [bundle.Provider].
+// Fetch implements [bundle.Provider]: it reads the file, and returns last itself
+// if the secrets are equal.
 func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -59,14 +61,14 @@ func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 	return local.Bundle(last, secrets, nil)
 }
 
-// Wait implements [bundle.Waiter]. It looks at the path once a second, and so
-// sees an edit, another file or symbolic link in its place, a file that goes and
-// one that appears. It reads a file only when it looks different and has stopped
-// changing for a tenth of a second.
+// Wait implements [bundle.Waiter]. It checks the path once per second and
+// detects an edit, a replaced file or symbolic link, and a file that is removed
+// or created. It reads the file only if its metadata changed, and only after it
+// has been stable for 100 ms.
 //
-// A file that becomes unusable ends it with the error of Fetch. If it was so at
-// first, Wait goes on until it can be used, and then returns what it holds, even
-// if that is last.
+// If the file becomes unusable, Wait returns Fetch's error. If it was unusable
+// from the start, Wait blocks until it is usable and then returns its bundle,
+// even if that is last.
 func (d *Dotenv) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	return local.Wait(ctx, d.Path, last, d.Fetch)
 }

@@ -11,27 +11,29 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/local"
 )
 
-// Env takes secrets from the environment of the process: the variables in
-// Names and those that start with Prefix. One of the two is required.
+// Env reads secrets from the process's environment: the variables in Names and
+// those that start with Prefix. One of the two is required.
 //
 //	&providers.Env{Names: []string{"ANTHROPIC_API_KEY", "GITHUB_TOKEN"}}
 //
-// A variable that is not set is left out; one that is set and empty is an
-// empty value, which hides those of earlier layers. Names that start with
-// SATCHEL_ are left out always.
+// A variable that is not set is omitted. One that is set to the empty string is
+// a secret with an empty value, which shadows earlier layers. Names that start
+// with SATCHEL_ are always omitted.
 //
-// Fetch looks at the environment each time. It fails, permanently, if a name
-// or a value cannot be a secret's.
+// Each Fetch reads the environment. It returns a permanent [*bundle.FetchError]
+// if neither field is set, or if a name or value is invalid for a secret. Env is
+// safe for concurrent use.
 type Env struct {
-	// Names are the variables to take. Default: none.
+	// Names are the variables to read. Default: none.
 	Names []string
-	// Prefix takes every variable whose name starts with it, under its whole
-	// name. One whose name cannot be a secret's becomes a [bundle.Problem].
-	// Default: none.
+	// Prefix selects every variable whose name starts with it; the secret keeps
+	// the full name. A variable whose name is invalid for a secret becomes a
+	// [bundle.Problem]. Default: empty, no prefix.
 	Prefix string
 }
 
-// Fetch implements [bundle.Provider].
+// Fetch implements [bundle.Provider]: it reads the variables, and returns last
+// itself if the secrets are equal.
 func (e *Env) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -7,14 +7,16 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/local"
 )
 
-// Func is a function that yields bundles: the shortest way to a provider of
-// one's own. It follows the rules of [bundle.Provider], but need not compare
-// with last, nor look at a context that was over before.
+// Func is a function that returns bundles, for a provider without a type of its
+// own. It must follow the rules of [bundle.Provider], except that Fetch handles a
+// context that has already ended and returns last for an equal bundle.
 //
-// What it returns comes through as it is, whatever the names.
+// Its bundles and errors are passed on unchanged. Names that start with SATCHEL_
+// are not omitted. A nil Func is a permanent [*bundle.FetchError].
 type Func func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error)
 
-// Fetch implements [bundle.Provider].
+// Fetch implements [bundle.Provider]: it calls f, and returns last itself if the
+// bundle is equal.
 func (f Func) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

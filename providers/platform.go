@@ -13,43 +13,43 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// Platform fetches a runner's bundle from a platform, with nothing but the
-// runner's token (docs/protocol.md). It is a
-// [bundle.Waiter] and a [bundle.Checker].
+// Platform fetches a runner's bundle from a platform, authenticated by the
+// runner token (docs/protocol.md). It is a [bundle.Waiter] and a
+// [bundle.Checker].
 //
 //	platform := &providers.Platform{URL: "https://satchel.example.com/api", Token: token}
 //
-// Every error is a [*bundle.FetchError]. Inside it is a [*StatusError] if the
-// platform answered, and the context's error if the context ended. A URL or a
-// token that cannot be right is refused before anything is sent. No error
-// holds the token, a part of an answer or a query.
+// Every error is a [*bundle.FetchError]. It wraps a [*StatusError] if the
+// platform responded, and the context's error if the context ended. An invalid
+// URL or token is rejected before a request is sent. No error contains the
+// token, a part of a response or a query.
 //
-// Redirects are followed within the same origin only, three at most, so that
-// the token reaches nobody else. Each request has a connection of its own:
-// nothing is left open between them, and package net/http logs what a server
-// sends unasked on a connection that it keeps.
+// At most three redirects are followed, within the same origin only, so the
+// token reaches no other server. Each request uses its own connection, which is
+// closed afterwards, because package net/http logs unsolicited data on idle
+// connections.
 //
 // The fields must not change after the first use. Platform is safe for
 // concurrent use, never logs and leaves nothing running between calls.
 type Platform struct {
-	// URL is the base URL of the platform. It has to be https, unless the
-	// host is this machine (localhost, 127.0.0.0/8 or ::1), and cannot have a
-	// user, a query or a fragment. Required.
+	// URL is the base URL of the platform. It must be https unless the host is
+	// loopback (localhost, 127.0.0.0/8 or ::1), and must not have a user, query
+	// or fragment. Required.
 	URL string
-	// Token returns the runner's token. It is called at each request, possibly
-	// by several goroutines at once. Its error is passed on with the kind that
-	// it has, and must not hold the token. Required.
+	// Token returns the runner token. It is called for each request, possibly
+	// concurrently, with a context that Timeout bounds. Its error is wrapped and
+	// keeps its kind; it must not contain the token. Required.
 	Token func(ctx context.Context) (bundle.Value, error)
-	// Runner is a name by which the people who run the platform know this
-	// runner: at most 128 printable ASCII characters. Default: none.
+	// Runner is a name that the platform shows to its administrators: at most
+	// 128 printable ASCII characters. Default: none.
 	Runner string
-	// Client sends the requests. Its Timeout and CheckRedirect are not used;
-	// for Wait, its transport has to allow 50 seconds until a header comes.
-	// Default: one of its own, without cookies, with the system's certificate
-	// authorities and the proxy of the environment.
+	// Client sends the requests. Its Timeout and CheckRedirect are ignored. For
+	// Wait, its transport must allow 50 seconds until the response header.
+	// Default: a client without cookies, with the system's certificate
+	// authorities and the environment's proxy.
 	Client *http.Client
-	// Timeout bounds a request until the end of its answer. One that waits may
-	// take that much longer than it waits. Default: 30 seconds.
+	// Timeout bounds a request until the end of its response. Wait adds it to
+	// the 50 seconds that the platform may wait. Default: 30 seconds.
 	Timeout time.Duration
 }
 
@@ -60,17 +60,17 @@ var (
 
 var platform = remote.Peer{Name: "the platform", Answer: "a platform's", Sends: "the token", Example: "https://satchel.example.com/api", Type: "providers.Platform"}
 
-// Fetch returns the token's bundle. It returns last itself if the platform
-// says that it still holds.
+// Fetch implements [bundle.Provider]: it sends one request, and returns last
+// itself if the platform reports no change.
 func (p *Platform) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	return p.fetch(ctx, last, 0)
 }
 
-// Wait asks the platform to hold its answer back until the bundle differs from
-// last, and returns last itself if it does not within 50 seconds. A platform
-// that says so sooner, because it cannot wait, is taken at its word only when
-// the time is over: calling Wait in a loop asks such a platform once in 50
-// seconds.
+// Wait implements [bundle.Waiter]. It asks the platform to delay its response
+// until the bundle differs from last, and returns last itself if nothing changes
+// within 50 seconds. If the platform reports no change earlier, Wait still
+// returns only after 50 seconds, so a loop over Wait sends a platform that cannot
+// wait one request per 50 seconds.
 //
 // Without last, Wait is Fetch.
 func (p *Platform) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -93,12 +93,12 @@ func (p *Platform) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundl
 func (p *Platform) String() string {
 	endpoint, err := p.endpoint()
 	if err != nil {
-		return "bootstrap" // the URL may hold anything
+		return "bootstrap" // an invalid URL may contain a secret
 	}
 	return "bootstrap " + remote.Origin(endpoint)
 }
 
-// fetch makes one request, which the platform may hold back for wait.
+// fetch sends one request, whose response the platform may delay by wait.
 func (p *Platform) fetch(ctx context.Context, last *bundle.Bundle, wait time.Duration) (*bundle.Bundle, error) {
 	endpoint, err := p.endpoint()
 	if err != nil {
@@ -123,8 +123,8 @@ func (p *Platform) fetch(ctx context.Context, last *bundle.Bundle, wait time.Dur
 	return got.Bundle, nil
 }
 
-// exchange sends a request and reads the answer. What it has seen of that it
-// returns even with an error.
+// exchange sends a request and reads the response. With an error it still
+// returns what it received.
 func (p *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.Header, last *bundle.Bundle) (remote.Reply, error) {
 	c := &remote.Call{To: platform, Method: http.MethodGet, URL: endpoint, Header: header}
 	response, err := c.Send(ctx, p.Client)
@@ -138,7 +138,7 @@ func (p *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.
 	case response.StatusCode == http.StatusOK:
 		got.Bundle, err = readAnswer(c, response)
 		if err == nil && asked && got.Bundle.Revision() == last.Revision() {
-			got.Bundle = last // a platform need not understand the question
+			got.Bundle = last // a platform may ignore If-None-Match
 		}
 	case response.StatusCode == http.StatusNotModified && asked:
 		got.Bundle = last
@@ -148,23 +148,23 @@ func (p *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.
 	return got, err
 }
 
-// CheckURL returns nil if a [Platform] takes url as its URL, and otherwise its
-// error, a [*bundle.FetchError] of the kind permanent. It sends nothing. Of the
-// URL the error quotes at most the host.
+// CheckURL returns nil if url is valid as the URL of a [Platform], and otherwise
+// the same error as Fetch, a permanent [*bundle.FetchError]. It sends no request.
+// The error quotes at most the host of the URL.
 func CheckURL(url string) error {
 	_, err := (&Platform{URL: url}).endpoint()
 	return err
 }
 
 // TokenID returns the id of a runner token: the 12 characters by which the
-// platform lists and revokes it. The id is public. ok is false if the token is
-// not well formed; its checksum is verified, and the platform is not asked.
+// platform lists and revokes it. The id is not secret. ok is false if the token
+// is malformed or its checksum does not match. TokenID sends no request.
 func TokenID(token bundle.Value) (id string, ok bool) {
 	id, err := wire.ParseToken(token.Reveal())
 	return id, err == nil
 }
 
-// endpoint returns the URL to ask.
+// endpoint returns the URL of the request.
 func (p *Platform) endpoint() (*url.URL, error) {
 	base, err := platform.BaseURL(p.URL)
 	if err != nil {
@@ -173,7 +173,7 @@ func (p *Platform) endpoint() (*url.URL, error) {
 	return base.JoinPath(wire.BootstrapPath), nil
 }
 
-// token asks for the token, and checks its form.
+// token calls Token and validates its result.
 func (p *Platform) token(ctx context.Context) (token bundle.Value, id string, err error) {
 	if p.Token == nil {
 		return token, "", remote.Permanent(&bundle.Fault{Problem: "runner token: the Token function is not set", Setting: "providers.Platform.Token", Fix: "set it, or use PlatformFromEnv"})
@@ -222,7 +222,7 @@ func (p *Platform) header(token bundle.Value, last *bundle.Bundle, wait time.Dur
 	return header
 }
 
-// readAnswer returns the bundle of a 200.
+// readAnswer returns the bundle in a 200 response.
 func readAnswer(c *remote.Call, response *http.Response) (*bundle.Bundle, error) {
 	data, err := c.ReadJSON(response, wire.MaxAnswer, "a bundle")
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// Check examines, in this order, the URL, the token, the connection, its TLS,
-// the clock, and what the platform answers: whether it accepts the token, until
-// when, and what it could not put into the bundle. It sends nothing if the URL
-// or the token cannot be right, and otherwise makes one Fetch without a last
-// bundle. It returns the bundle if it got one.
+// Check implements [bundle.Checker]. It checks, in this order, the URL, the
+// token, the connection, TLS, the clock and the platform's response: whether it
+// accepts the token, until when, and the bundle's problems. If the URL, the
+// token or Runner is invalid it sends nothing; otherwise it sends one request.
+// It returns the fetched bundle, or nil.
 func (p *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	var r remote.Report
 	endpoint, err := p.endpoint()

@@ -14,21 +14,21 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/local"
 )
 
-// ErrNotSet is what an error of [PlatformFromEnv] wraps if a setting is nowhere or
-// empty, and nothing else is wrong.
+// ErrNotSet is wrapped by the error of [PlatformFromEnv] if a setting is missing
+// or empty and nothing else is wrong.
 var ErrNotSet = errors.New("not set")
 
-// PlatformFromEnv returns a [Platform] with the URL in SATCHEL_API_URL and
-// the token in SATCHEL_RUNNER_TOKEN. It takes each from the environment of the
-// process or, where it is not set there, from the named .env files, of which a
-// later one wins. A file is read only if it is needed; then it has to exist. A
-// name that is set and empty counts as set, and is refused, and so is one of the
-// two that a file sets twice to different values. Other names that a file sets
-// twice are left to [Dotenv] to refuse.
+// PlatformFromEnv returns a [Platform] with the URL in SATCHEL_API_URL and the
+// token in SATCHEL_RUNNER_TOKEN. A variable in the process's environment takes
+// precedence over the .env files, and a later file over an earlier one. Files are
+// read only if a variable is not set; each must then exist. An empty setting is
+// an error, and so is a file that sets one of the two twice to different values.
+// Other duplicate names are not checked here; [Dotenv] rejects them.
 //
-// Both settings are checked here, without a request. A token that came from the
-// environment stays there, where the children of the process find it unless
-// they get an environment of their own.
+// Both settings are validated without a request. The error wraps [ErrNotSet] or
+// [io/fs.ErrNotExist] where that is the cause, and never contains the token. A
+// token from the environment stays there: child processes inherit it unless they
+// are started with another environment.
 func PlatformFromEnv(files ...string) (*Platform, error) {
 	const op = "bootstrap settings"
 	settings := []setting{
@@ -52,14 +52,14 @@ func PlatformFromEnv(files ...string) (*Platform, error) {
 	return p, nil
 }
 
-// setting is a variable, and where it was found.
+// setting is a variable and the place where it was found.
 type setting struct {
 	name, example string
 	place         string // empty if it was not found
 	value         bundle.Value
 }
 
-// find fills in settings. Its error names all that are missing, with the lines
+// find fills in settings. Its error lists all missing settings, with the lines
 // to write.
 func find(settings []setting, files []string) error {
 	wanted := map[string]*setting{}

@@ -8,7 +8,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// readRefusal returns the error for an answer that is not 200. It reads the body.
+// readRefusal returns the error for a response other than 200. It reads the body.
 func readRefusal(c *remote.Call, response *http.Response) error {
 	e := c.Status(response)
 	problem := readProblem(response)
@@ -32,8 +32,8 @@ func readRefusal(c *remote.Call, response *http.Response) error {
 	return remote.Failure(e, kind, fix)
 }
 
-// refusedToken says what a 401 means. One that is not the platform's, but a
-// proxy's say, tells nothing about the token.
+// refusedToken classifies a 401. One that is not from the platform, but for
+// example from a proxy, says nothing about the token.
 func refusedToken(problem wire.Refusal) (bundle.FetchKind, string) {
 	if problem.Type == wire.TokenProblem {
 		switch problem.Reason {
@@ -52,8 +52,8 @@ func refusedToken(problem wire.Refusal) (bundle.FetchKind, string) {
 	return bundle.FetchUnavailable, "the response is not from a platform that knows the token: check the URL and any proxy"
 }
 
-// readProblem returns what is plain in a problem document (RFC 9457): its type
-// and a reason of one word. Whatever else came leaves them empty.
+// readProblem returns the parts of a problem document (RFC 9457) that are safe
+// to show: a known type and a one-word reason. Anything else leaves them empty.
 func readProblem(response *http.Response) wire.Refusal {
 	var said wire.Refusal
 	if !remote.ReadRefusal(response, &said) {

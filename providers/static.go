@@ -9,16 +9,17 @@ import (
 )
 
 // Static is a fixed list of secrets, for tests and for values that a program
-// has already. It must not change while it is in use.
+// already has. It must not change while it is in use.
 //
 //	providers.Static{{Name: "API_KEY", Value: bundle.NewValue(key)}}
 //
 // A secret without an origin gets the origin "static". Names that start with
-// SATCHEL_ are left out. Fetch fails, permanently, if [bundle.New] refuses the
-// list.
+// SATCHEL_ are omitted. Fetch returns a permanent [*bundle.FetchError] if
+// [bundle.New] rejects the list.
 type Static []bundle.Secret
 
-// Fetch implements [bundle.Provider].
+// Fetch implements [bundle.Provider]: it returns last itself if the secrets are
+// equal.
 func (s Static) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -7,12 +7,11 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// Check examines, in this order, the fields, the connection, its TLS, and
-// whether the consumer gives a token with the scopes that it should have. It
-// sends nothing if the fields cannot be right, and otherwise makes one Fetch
-// without a last bundle, which mints a token. Of an access token it says only
-// whether there is one: nobody is asked about it. It returns the bundle if it
-// got one.
+// Check implements [bundle.Checker]. It checks, in this order, the fields, the
+// connection, TLS, and whether the consumer issues a token with the expected
+// scopes. With invalid fields it sends nothing; otherwise it mints a token. For
+// AccessToken it only checks that there is one, without a request. It returns the
+// token's bundle, or nil.
 func (b *Consumer) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	var r remote.Report
 	bounded, cancel := context.WithTimeout(ctx, remote.Limit(b.Timeout))

@@ -1,6 +1,6 @@
-// Package bitbucket mints tokens of Bitbucket Cloud: a [Consumer] is a
-// [bundle.Provider] of the token of an OAuth consumer, which lives for two hours,
-// or of an access token that exists.
+// Package bitbucket mints tokens of Bitbucket Cloud. A [Consumer] is a
+// [bundle.Provider] of a token of an OAuth consumer, which is valid for two hours,
+// or of an existing access token.
 //
 //	consumer := &bitbucket.Consumer{ConsumerKey: "AbCdEfGhIjKlMnOpQr", ConsumerSecret: secret}
 package bitbucket
@@ -20,70 +20,72 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// Consumer yields a token of Bitbucket Cloud, in one of two ways. It is a
+// Consumer provides a token of Bitbucket Cloud in one of two ways. It is a
 // [bundle.Checker].
 //
-// With a consumer, it mints access tokens by OAuth's client credentials grant
-// (RFC 6749, section 4.4), which live for two hours:
+// With ConsumerKey and ConsumerSecret, it mints access tokens with OAuth's client
+// credentials grant (RFC 6749, section 4.4), which are valid for two hours:
 //
 //	consumer := &bitbucket.Consumer{
 //		ConsumerKey: "AbCdEfGhIjKlMnOpQr", ConsumerSecret: secret,
 //		Scopes: []string{"repository:write", "pullrequest:write"},
 //	}
 //
-// The consumer has to be a private one, and to have a callback URL, though
-// that is never called. Its tokens act as the owner of the consumer, and
-// always have all scopes that are set there.
+// The consumer must be private and must have a callback URL, which is never
+// called. Its tokens act as the consumer's owner and always have all of the
+// consumer's scopes.
 //
-// With AccessToken, it hands on a token that was made in the settings of a
-// repository, a project or a workspace. A repository's reaches nothing else.
+// With AccessToken, it provides a token from the settings of a repository, project
+// or workspace. A repository's token has access to that repository only.
 //
-// For git over https, the name of the user is x-token-auth with either.
+// For git over https, the user name is x-token-auth in both cases.
 //
-// It works on either side: as a layer of a runner, or as an integration of a
-// vault, which keeps the consumer's secret away from its runners.
+// Use it as a layer of a runner, or as an integration of a vault, which keeps the
+// consumer's secret away from its runners.
 //
-// With a consumer, Fetch returns last itself, without a request, until less
-// than 40 % of the life of its token is left; without last it always mints. A
-// token that can do more or less than Scopes say is delivered, with a
-// [bundle.Problem] that says so. Each secret has the Kind "bitbucket", and a
+// With a consumer, Fetch returns last itself, without a request, until less than
+// 40 % of its token's lifetime is left; without last it always mints a token. A
+// token with more or less access than Scopes is still delivered, with a
+// [bundle.Problem] for the difference. Each secret has the Kind "bitbucket", and a
 // minted one has Rotated and Expires.
 //
-// Every error is a [*bundle.FetchError]. Inside it is a *providers.StatusError if
-// Bitbucket answered, and the context's error if the context ended. A consumer
-// that Bitbucket does not accept is permanent. No error holds a token, a part
-// of an answer, or the consumer's secret.
+// Every error is a [*bundle.FetchError]. It wraps a *providers.StatusError if
+// Bitbucket responded, and the context's error if the context ended. Invalid
+// fields and a rejected consumer are permanent. No error contains a token, a part
+// of a response or the consumer's secret.
 //
-// Redirects are followed within the same origin only. Nothing is left open
-// between requests.
+// At most three redirects are followed, within the same origin only. Connections
+// are closed after each request.
 //
 // The fields must not change after the first use. Consumer is safe for
 // concurrent use, never logs and leaves nothing running between calls.
 type Consumer struct {
-	// ConsumerKey is the key of an OAuth consumer. It is no secret. Required
+	// ConsumerKey is the key of an OAuth consumer, which is not secret. Required
 	// with ConsumerSecret.
 	ConsumerKey string
-	// ConsumerSecret returns the secret of that consumer. It is called for
-	// each token that is minted, possibly by several goroutines at once. Its
-	// error is passed on with the kind that it has, and must not hold the
-	// secret. Default: none; AccessToken is required then.
+	// ConsumerSecret returns the consumer's secret. It is called for each token
+	// that is minted, possibly concurrently. Its error is wrapped and keeps its
+	// kind; it must not contain the secret. Default: nil, AccessToken is
+	// required.
 	ConsumerSecret func(ctx context.Context) (bundle.Value, error)
-	// AccessToken returns a token that exists. It is called at each Fetch, by
-	// the rules of ConsumerSecret. Default: none.
+	// AccessToken returns an existing token. It is called for each Fetch and
+	// follows the rules of ConsumerSecret. It excludes ConsumerKey and
+	// ConsumerSecret. Default: nil, tokens are minted.
 	AccessToken func(ctx context.Context) (bundle.Value, error)
-	// Scopes are those that the consumer should have, such as "repository".
-	// They are compared with what Bitbucket says of each minted token, with
-	// those that a scope includes. Default: nothing is compared.
+	// Scopes are the scopes that the consumer should have, such as
+	// "repository". They are compared with those of each minted token; a scope
+	// includes the scopes that it implies. Default: none, scopes are not
+	// compared.
 	Scopes []string
-	// Name is that of the secret. Default: BITBUCKET_TOKEN.
+	// Name is the secret's name. Default: BITBUCKET_TOKEN.
 	Name string
-	// URL is where site/oauth2/access_token is. It has to be https, unless the
-	// host is this machine, and cannot have a user, a query or a fragment.
+	// URL is the base URL of site/oauth2/access_token. It must be https unless
+	// the host is loopback, and must not have a user, query or fragment.
 	// Default: https://bitbucket.org.
 	URL string
-	// Client sends the requests. Its Timeout and CheckRedirect are not used.
-	// Default: one of its own, without cookies, with the system's certificate
-	// authorities and the proxy of the environment.
+	// Client sends the requests. Its Timeout and CheckRedirect are ignored.
+	// Default: a client without cookies, with the system's certificate
+	// authorities and the environment's proxy.
 	Client *http.Client
 	// Timeout bounds a Fetch or a Check. Default: 30 seconds.
 	Timeout time.Duration
@@ -94,15 +96,15 @@ var _ bundle.Checker = (*Consumer)(nil)
 var peer = remote.Peer{Name: "Bitbucket", Answer: "Bitbucket's", Sends: "the secret", Example: "https://bitbucket.org", Type: "bitbucket.Consumer"}
 
 const (
-	// maxOAuth bounds the answer, which holds a token and little else.
+	// maxOAuth bounds the response, which has a token and little else.
 	maxOAuth = 64 << 10
-	// maxLife bounds what Bitbucket may say of the life of a token.
+	// maxLife bounds the token lifetime in a response.
 	maxLife = 365 * 24 * time.Hour
 )
 
-// Fetch returns last itself while nothing has changed: a minted token is good
-// for long enough, or AccessToken returns the same one. Otherwise it returns
-// the bundle of a new token.
+// Fetch implements [bundle.Provider]: it returns last itself while at least 40 % of
+// a minted token's lifetime is left, or if AccessToken returns the same token.
+// Otherwise it returns the bundle of a new token.
 func (b *Consumer) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := b.checkSettings(); err != nil {
 		return nil, err
@@ -148,7 +150,7 @@ func (b *Consumer) String() string {
 	}
 	base, err := b.base()
 	if err != nil {
-		return "bitbucket" // the URL may hold anything
+		return "bitbucket" // an invalid URL may contain a secret
 	}
 	return b.minted(base).Origin.String()
 }
@@ -164,13 +166,13 @@ func (b *Consumer) name() string { return cmp.Or(b.Name, "BITBUCKET_TOKEN") }
 func (b *Consumer) minted(base *url.URL) remote.Minted {
 	return remote.Minted{
 		Name: b.name(), Kind: "bitbucket",
-		Origin:   bundle.Origin{Provider: "bitbucket", Location: remote.Origin(base)}, // not the key: the secret may stand in its place
+		Origin:   bundle.Origin{Provider: "bitbucket", Location: remote.Origin(base)}, // not the key, which may be the secret by mistake
 		Settings: remote.Digest(base.String(), b.ConsumerKey, b.Scopes),
 	}
 }
 
-// checkSettings says what cannot be right in the fields besides URL. It quotes
-// no key: the secret may stand in its place.
+// checkSettings validates the fields except URL. It does not quote the key, which
+// may be the secret by mistake.
 func (b *Consumer) checkSettings() error {
 	fail := func(field, what, fix string) error {
 		return remote.Permanent(&bundle.Fault{Problem: "Bitbucket consumer: " + what, Setting: "bitbucket.Consumer." + field, Fix: fix})
@@ -204,7 +206,7 @@ func (b *Consumer) existing(ctx context.Context) (*bundle.Bundle, error) {
 	return bundle.New([]bundle.Secret{{Name: b.name(), Value: token, Origin: accessTokenOrigin, Kind: "bitbucket"}}, nil)
 }
 
-// given returns what a function of the caller's returns, if it can be sent.
+// given calls a function of the caller and validates its result as a token.
 func given(ctx context.Context, what string, give func(context.Context) (bundle.Value, error)) (bundle.Value, error) {
 	value, err := give(ctx)
 	if err != nil {
@@ -216,8 +218,8 @@ func given(ctx context.Context, what string, give func(context.Context) (bundle.
 	return value, nil
 }
 
-// mint makes one request for a token. What it has seen of the answer it
-// returns even with an error.
+// mint sends one request for a token. With an error it still returns the
+// response.
 func (b *Consumer) mint(ctx context.Context, base *url.URL, secret bundle.Value) (remote.Reply, error) {
 	header := http.Header{}
 	header.Set("Accept", "application/json")
@@ -240,8 +242,8 @@ func (b *Consumer) mint(ctx context.Context, base *url.URL, secret bundle.Value)
 	return got, err
 }
 
-// read returns the bundle of a 200 (RFC 6749, section 5.1; Bitbucket says
-// scopes where that says scope).
+// read returns the bundle in a 200 response (RFC 6749, section 5.1; Bitbucket uses
+// "scopes" for "scope").
 func (b *Consumer) read(c *remote.Call, response *http.Response, m remote.Minted, asked time.Time) (*bundle.Bundle, error) {
 	data, err := c.ReadJSON(response, maxOAuth, "a token")
 	if err != nil {

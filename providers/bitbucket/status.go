@@ -9,11 +9,11 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// oauthErrors are those of RFC 6749, section 5.2, and no others are shown.
+// oauthErrors are the error codes of RFC 6749, section 5.2. No others are shown.
 var oauthErrors = []string{"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
 
-// refusedConsumer returns the error for an answer that is not 200. It reads the
-// body, for OAuth's word for it.
+// refusedConsumer returns the error for a response other than 200. It reads the
+// body for OAuth's error code.
 func refusedConsumer(c *remote.Call, response *http.Response) error {
 	e := c.Status(response)
 	var said struct{ Error any }
@@ -46,9 +46,9 @@ func refusedConsumer(c *remote.Call, response *http.Response) error {
 	return remote.Failure(e, kind, fix)
 }
 
-// compareScopes says how scopes, separated by spaces, are wider or narrower
-// than those asked for, with what each includes. It compares nothing where one
-// side says nothing.
+// compareScopes describes how scopes, separated by spaces, are wider or narrower
+// than asked, with the scopes that each includes. It compares nothing if one of
+// the two is empty.
 func compareScopes(granted string, asked []string) []string {
 	got := strings.Fields(granted)
 	if len(got) == 0 || len(asked) == 0 {
@@ -74,9 +74,9 @@ func compareScopes(granted string, asked []string) []string {
 	return remote.Differences(more, less)
 }
 
-// withIncluded returns scopes and what they include by Bitbucket's
-// documentation: to write includes to read, and who sees pull requests or
-// projects sees their repositories.
+// withIncluded returns scopes and the scopes that they include according to
+// Bitbucket's documentation: write includes read, and access to pull requests or
+// projects includes their repositories.
 func withIncluded(scopes []string) map[string]bool {
 	all := map[string]bool{}
 	var add func(scope string)
@@ -101,8 +101,8 @@ func withIncluded(scopes []string) map[string]bool {
 	return all
 }
 
-// plainScope reports whether s can be a scope. What Bitbucket sends is shown if
-// it is: small letters and a colon have no room for a token.
+// plainScope reports whether s is valid as a scope. Such a scope from Bitbucket is
+// safe to show, because lower-case letters and colons cannot form a token.
 func plainScope(s string) bool {
 	const longest = 48
 	return s != "" && len(s) <= longest && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz:") == ""

@@ -1,5 +1,5 @@
-// Package github mints tokens of a GitHub App: an [App] is a [bundle.Provider] of
-// the token of one installation, which lives for an hour.
+// Package github mints tokens of a GitHub App. An [App] is a [bundle.Provider] of
+// a token of one installation, which is valid for an hour.
 //
 //	key, err := github.ParseKey(file)
 //	…
@@ -30,8 +30,8 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// App mints tokens of one installation of a GitHub App, which live for
-// an hour. It is a [bundle.Checker].
+// App mints tokens of one installation of a GitHub App, which are valid for an
+// hour. It is a [bundle.Checker].
 //
 //	app := &github.App{
 //		AppID: "Iv23liAbCdEfGhIjKlMn", Key: key, InstallationID: 42,
@@ -39,31 +39,30 @@ import (
 //		Permissions:  map[string]string{"contents": "write", "pull_requests": "write"},
 //	}
 //
-// It works on either side: as a layer of a runner that has the app's key, or
-// as an integration of a vault, which keeps the key away from its runners.
+// Use it as a layer of a runner that has the app's key, or as an integration of a
+// vault, which keeps the key away from its runners.
 //
-// Fetch returns last itself, without a request, until less than 40 % of the
-// life of its token is left; without last it always mints. So a client that
-// fetches each quarter of an hour mints a token each three quarters. That
-// somebody has revoked a token is not noticed before. Each secret has the Kind
+// Fetch returns last itself, without a request, until less than 40 % of its
+// token's lifetime is left; without last it always mints a token. A client that
+// fetches every 15 minutes thus mints a token every 45 minutes. A token that was
+// revoked elsewhere is not detected before then. Each secret has the Kind
 // "github", and Rotated and Expires by the clock of this machine.
 //
-// A token that can do more or less than was asked for is delivered, with a
-// [bundle.Problem] that says so.
+// A token with more or less access than requested is still delivered, with a
+// [bundle.Problem] for the difference.
 //
-// A machine whose clock is wrong gets its token all the same: where GitHub
-// does not accept the times in a request, that is made once more with GitHub's
-// own time.
+// A wrong clock does not prevent a fetch: if GitHub rejects the times in a
+// request, App sends it once more with GitHub's time.
 //
-// Every error is a [*bundle.FetchError]. Inside it is a *providers.StatusError if
-// GitHub answered, and the context's error if the context ended. Permanent are
-// a key that GitHub does not accept, an installation that is suspended or not
-// there, and repositories or permissions that it was not granted. No error
-// holds a token, a part of an answer, or a part of the key; that of a refused
-// key names the key by the fingerprint that GitHub shows.
+// Every error is a [*bundle.FetchError]. It wraps a *providers.StatusError if
+// GitHub responded, and the context's error if the context ended. Invalid fields,
+// a rejected key, a suspended or missing installation, and repositories or
+// permissions that the installation does not have are permanent. No error contains
+// a token, a part of a response or a part of the key. The error for a rejected key
+// names it by the fingerprint that GitHub displays.
 //
-// Redirects are followed within the same origin only. Nothing is left open
-// between requests.
+// At most three redirects are followed, within the same origin only. Connections
+// are closed after each request.
 //
 // The fields must not change after the first use. App is safe for
 // concurrent use if Key is, never logs and leaves nothing running between
@@ -72,32 +71,31 @@ type App struct {
 	// AppID is the client id of the app, such as Iv23liAbCdEfGhIjKlMn, or its
 	// app id, such as 123456. Required.
 	AppID string
-	// Key signs as the app, by RSA with 2048 bits or more. It may be in a key
-	// service; [ParseKey] reads the file that GitHub hands out. Its
-	// errors are passed on with the kind that they have, and must not hold the
-	// key. A context does not end its Sign. Required.
+	// Key signs as the app, with RSA of at least 2048 bits. It may be in a key
+	// service; [ParseKey] reads the file from GitHub. Its errors are wrapped and
+	// keep their kind; they must not contain the key. The context does not
+	// interrupt Sign. Required.
 	Key crypto.Signer `json:"-"` // encoding/json would print an *rsa.PrivateKey
-	// InstallationID is the installation, as in the address of its settings
-	// page. Required.
+	// InstallationID is the installation, as in the URL of its settings page.
+	// Required.
 	InstallationID int64
-	// Repositories are the names, without the owner, of the repositories that
-	// tokens are for, at most 500. Default: all that the installation has.
+	// Repositories are the repositories that tokens can access, at most 500
+	// names without the owner. Default: all of the installation.
 	Repositories []string
-	// Permissions are what tokens may do: "read", "write" or "admin" by the
-	// name that GitHub's API has for the permission, such as "contents".
-	// "metadata" need not be named: every token may read it. Default: all that
-	// the installation has.
+	// Permissions are the permissions of tokens: "read", "write" or "admin" by
+	// the permission's name in GitHub's API, such as "contents". Every token
+	// has "metadata": "read". Default: all of the installation.
 	Permissions map[string]string
-	// Name is that of the secret. Default: GITHUB_TOKEN.
+	// Name is the secret's name. Default: GITHUB_TOKEN.
 	Name string
-	// URL is the base URL of the API. That of GitHub Enterprise Server is like
-	// https://github.example.com/api/v3. It has to be https, unless the host
-	// is this machine, and cannot have a user, a query or a fragment.
-	// Default: https://api.github.com.
+	// URL is the base URL of the API, for GitHub Enterprise Server like
+	// https://github.example.com/api/v3. It must be https unless the host is
+	// loopback, and must not have a user, query or fragment. Default:
+	// https://api.github.com.
 	URL string
-	// Client sends the requests. Its Timeout and CheckRedirect are not used.
-	// Default: one of its own, without cookies, with the system's certificate
-	// authorities and the proxy of the environment.
+	// Client sends the requests. Its Timeout and CheckRedirect are ignored.
+	// Default: a client without cookies, with the system's certificate
+	// authorities and the environment's proxy.
 	Client *http.Client
 	// Timeout bounds a call of Fetch, Check or Revoke. Default: 30 seconds.
 	Timeout time.Duration
@@ -110,12 +108,12 @@ var peer = remote.Peer{Name: "GitHub", Answer: "GitHub's", Sends: "the token", E
 const (
 	githubVersion   = "2022-11-28"
 	maxRepositories = 500
-	// maxGrant bounds the answer, which describes each repository at length.
+	// maxGrant bounds the response, which describes each repository at length.
 	maxGrant = 8 << 20
 )
 
-// Fetch returns last itself while it is good for long enough, and otherwise
-// the bundle of a new token.
+// Fetch implements [bundle.Provider]: it returns last itself while at least 40 %
+// of its token's lifetime is left, and otherwise mints a token.
 func (g *App) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	base, err := g.base()
 	if err != nil {
@@ -143,13 +141,14 @@ func (g *App) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 	return got.Bundle, nil
 }
 
-// Revoke ends the token in b, so that nobody can use it after the work is
-// done. A token that has ended already is no error. It leaves alone what is
-// not from this installation: a local value that won, or a token that a vault
-// minted for several runners.
+// Revoke revokes the token in b, so that it cannot be used after the work is
+// done. A token that has expired or was revoked is not an error. Revoke ignores a
+// secret with another origin, such as a local value that shadows the token or a
+// token that a vault minted for several runners.
 //
-// b is a bundle that Fetch returned, or one that it was merged into. Where the
-// context of the program has ended by then, ctx has to be another.
+// b is a bundle from Fetch, or one that it was merged into, and may be nil. If the
+// program's context has ended by then, pass another ctx. Errors are as those of
+// Fetch; for a 403 the token remains valid until it expires.
 func (g *App) Revoke(ctx context.Context, b *bundle.Bundle) error {
 	base, err := g.base()
 	if err != nil {
@@ -182,7 +181,7 @@ func (g *App) Revoke(ctx context.Context, b *bundle.Bundle) error {
 func (g *App) String() string {
 	base, err := g.base()
 	if err != nil {
-		return "github" // the URL may hold anything
+		return "github" // an invalid URL may contain a secret
 	}
 	return g.minted(base).Origin.String()
 }
@@ -197,8 +196,8 @@ func (g *App) minted(base *url.URL) remote.Minted {
 	}
 }
 
-// checkSettings says what cannot be right in the fields besides URL and Key.
-// It quotes what is a plain name, and nothing else: it may be the key.
+// checkSettings validates the fields except URL and Key. It quotes plain names
+// only, because any other value may be the key.
 func (g *App) checkSettings() error {
 	fail := func(field, what, fix string) error {
 		return remote.Permanent(&bundle.Fault{Problem: "GitHub App: " + what, Setting: "github.App." + field, Fix: fix})
@@ -235,8 +234,7 @@ func (g *App) checkSettings() error {
 	return nil
 }
 
-// mint asks for a token, and once more if only the clock of this machine was
-// against it.
+// mint requests a token, and once more if only this machine's clock was wrong.
 func (g *App) mint(ctx context.Context, base *url.URL, public *rsa.PublicKey) (remote.Reply, error) {
 	got, err := g.ask(ctx, base, public, 0)
 	if e, ok := errors.AsType[*remote.StatusError](err); ok && e.Reason == reasonClock {
@@ -247,9 +245,8 @@ func (g *App) mint(ctx context.Context, base *url.URL, public *rsa.PublicKey) (r
 	return got, err
 }
 
-// ask makes one request for a token, on a clock that is ahead of this
-// machine's by that much. What it has seen of the answer it returns even with
-// an error.
+// ask sends one request for a token, with a clock that is ahead of this machine's.
+// With an error it still returns the response.
 func (g *App) ask(ctx context.Context, base *url.URL, public *rsa.PublicKey, ahead time.Duration) (remote.Reply, error) {
 	asked := time.Now()
 	claims := g.claims(asked.Add(ahead))
@@ -287,12 +284,12 @@ func githubHeader(token string) http.Header {
 	header := http.Header{}
 	header.Set("Accept", "application/vnd.github+json")
 	header.Set("Authorization", "Bearer "+token)
-	header.Set("User-Agent", "satchel") // GitHub refuses requests without one
+	header.Set("User-Agent", "satchel") // GitHub rejects requests without one
 	header.Set("X-GitHub-Api-Version", githubVersion)
 	return header
 }
 
-// read returns the bundle of a 201.
+// read returns the bundle in a 201 response.
 func (g *App) read(c *remote.Call, got remote.Reply, m remote.Minted, asked time.Time) (*bundle.Bundle, error) {
 	data, err := c.ReadJSON(got.Response, maxGrant, "a token")
 	if err != nil {
@@ -308,7 +305,7 @@ func (g *App) read(c *remote.Call, got remote.Reply, m remote.Minted, asked time
 	if err := remote.CheckToken(granted.Token); err != nil {
 		return bad("the token in the response is invalid: " + err.Error())
 	}
-	// Within a minute GitHub's time is as good as ours.
+	// A skew of up to a minute needs no correction.
 	expires := granted.ExpiresAt
 	if skew, told := got.ClockSkew(); told && skew.Abs() > remote.MaxSkew {
 		expires = expires.Add(-skew)

@@ -10,11 +10,10 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// Check examines, in this order, the URL, the key, the other fields, the
-// connection, its TLS, the clock, and whether the installation gives a token
-// that can do what was asked for and no more. It sends nothing if the fields
-// cannot be right, and otherwise makes one Fetch without a last bundle, which
-// mints a token. It returns the bundle if it got one.
+// Check implements [bundle.Checker]. It checks, in this order, the URL, the key,
+// the other fields, the connection, TLS, the clock, and whether the installation
+// issues a token with exactly the requested access. With invalid fields it sends
+// nothing; otherwise it mints a token. It returns the token's bundle, or nil.
 func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	var r remote.Report
 	base, err := g.base()
@@ -69,7 +68,7 @@ func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	return got.Bundle, r.Items
 }
 
-// itemOf names the item of a refusal.
+// itemOf returns the name of the item that an error belongs to.
 func itemOf(err error) string {
 	e, ok := errors.AsType[*remote.StatusError](err)
 	switch {

@@ -10,11 +10,11 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// levels orders those of a permission.
+// levels orders the levels of a permission.
 var levels = map[string]int{"read": 1, "write": 2, "admin": 3}
 
-// grant is what GitHub answers. Permissions and Repositories are nil where it
-// does not tell.
+// grant is GitHub's response. Permissions and Repositories are nil if it omits
+// them.
 type grant struct {
 	Token       string            `json:"token"`
 	ExpiresAt   time.Time         `json:"expires_at"`
@@ -26,8 +26,8 @@ type grant struct {
 	} `json:"repositories"`
 }
 
-// differs says how the grant is wider or narrower than what was asked for. It
-// compares nothing that was not asked for by name.
+// differs describes how the grant is wider or narrower than the request. It
+// compares only lists that the request has.
 func (g grant) differs(repositories []string, permissions map[string]string) []string {
 	var more, less []string
 	if len(permissions) > 0 && g.Permissions != nil {
@@ -45,7 +45,7 @@ func comparePermissions(granted, asked map[string]string) (more, less []string) 
 		got, want := granted[name], asked[name]
 		switch {
 		case levels[got] > 0 && levels[got] <= levels[want]:
-		case name == "metadata" && got == "read": // comes with every token
+		case name == "metadata" && got == "read": // every token has it
 		case !plainPermission(name):
 			more = append(more, "another permission")
 		case levels[got] == 0:
@@ -64,15 +64,16 @@ func comparePermissions(granted, asked map[string]string) (more, less []string) 
 	return more, less
 }
 
-// plainPermission reports whether s can be the name of a permission. What
-// GitHub sends is shown if it is: small letters have no room for a token.
+// plainPermission reports whether s is valid as the name of a permission. Such a
+// name from GitHub is safe to show, because lower-case letters and _ cannot form a
+// token.
 func plainPermission(s string) bool {
 	const longest = 64
 	return s != "" && len(s) <= longest && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
-// compareRepositories counts those that were not asked for, and names those
-// that were and are missing: the names of others could be anything.
+// compareRepositories counts additional repositories and names missing ones. It
+// does not show names from GitHub, which may be anything.
 func (g grant) compareRepositories(asked []string) (more, less []string) {
 	if g.Selection == "all" {
 		return []string{"all repositories"}, nil
@@ -80,7 +81,7 @@ func (g grant) compareRepositories(asked []string) (more, less []string) {
 	if g.Repositories == nil {
 		return nil, nil
 	}
-	granted := map[string]bool{} // GitHub tells names apart without case
+	granted := map[string]bool{} // names are case-insensitive
 	for _, r := range g.Repositories {
 		granted[strings.ToLower(r.Name)] = true
 	}

@@ -21,9 +21,10 @@ import (
 // minKeyBits is the size of the smallest key. GitHub's have 2048.
 const minKeyBits = 2048
 
-// ParseKey reads the private key of a GitHub App from the file that
-// GitHub hands out: PEM with an RSA key, as PKCS #1 or PKCS #8. The answer does
-// not print its key by any route. Errors show nothing of the file.
+// ParseKey parses the private key file of a GitHub App: PEM with an RSA key of at
+// least 2048 bits, as PKCS #1 or PKCS #8, not encrypted. The returned signer never
+// prints its key. Errors are a permanent [*bundle.FetchError] and contain no part
+// of the file.
 func ParseKey(file bundle.Value) (crypto.Signer, error) {
 	const where = "key of the GitHub App: "
 	fail := func(what, fix string) (crypto.Signer, error) {
@@ -64,8 +65,8 @@ func ParseKey(file bundle.Value) (crypto.Signer, error) {
 	return &githubKey{public: &key.PublicKey, sign: key.Sign}, nil
 }
 
-// githubKey keeps its key inside a function value, because printing, comparing
-// and dumping read fields without asking.
+// githubKey keeps its key in a function value, because packages that print,
+// compare and dump values read fields by reflection.
 type githubKey struct {
 	public *rsa.PublicKey
 	sign   func(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error)
@@ -79,7 +80,7 @@ func (k *githubKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts
 	return k.sign(random, digest, opts)
 }
 
-// publicKey returns the public key of Key, or what is wrong with Key.
+// publicKey validates Key and returns its public key.
 func (g *App) publicKey() (*rsa.PublicKey, error) {
 	if key, ok := g.Key.(*rsa.PrivateKey); g.Key == nil || ok && (key == nil || key.N == nil) {
 		return nil, remote.Permanent(&bundle.Fault{Problem: "key of the GitHub App: {github.App.Key} is not set", Setting: "github.App.Key", Fix: "set it, for example with ParseKey"})
@@ -98,8 +99,8 @@ func checkPublicKey(public *rsa.PublicKey) error {
 	return nil
 }
 
-// fingerprint returns what GitHub shows of a key of an app: the SHA-256 of its
-// public half as PKIX DER.
+// fingerprint returns the fingerprint that GitHub displays for an app's key: the
+// SHA-256 of its public half as PKIX DER.
 func fingerprint(public *rsa.PublicKey) string {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -109,16 +110,16 @@ func fingerprint(public *rsa.PublicKey) string {
 	return "SHA256:" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// claims are those of the JSON web token by which the app shows itself.
+// claims are the claims of the JSON web token that authenticates the app.
 type claims struct {
 	Issued  int64  `json:"iat"` // in seconds since 1970
 	Expires int64  `json:"exp"`
 	Issuer  string `json:"iss"`
 }
 
-// GitHub refuses what was issued in its future, what has expired, and what
-// expires more than ten minutes from its now. These leave a clock that is up
-// to a minute ahead or eight behind alone.
+// GitHub rejects a token that was issued in the future, has expired, or expires in
+// more than ten minutes. These values tolerate a clock that is up to a minute ahead
+// or eight minutes behind.
 const (
 	issuedAgo    = time.Minute
 	expiresAfter = 8 * time.Minute
@@ -129,7 +130,7 @@ func (g *App) claims(now time.Time) claims {
 	return claims{Issued: now.Add(-issuedAgo).Unix(), Expires: now.Add(expiresAfter).Unix(), Issuer: g.AppID}
 }
 
-// countAt reports whether the claims count on a clock.
+// countAt reports whether the claims are valid at a time.
 func (c claims) countAt(clock time.Time) bool {
 	now := clock.Unix()
 	return c.Issued <= now && now < c.Expires && c.Expires-now <= int64(maxExpires/time.Second)

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// Reasons of a StatusError from GitHub.
+// Reasons of a StatusError for GitHub.
 const (
 	reasonAppKey       = "app-key"
 	reasonClock        = "clock"
@@ -24,8 +24,8 @@ const (
 	reasonPermissions  = "permissions"
 )
 
-// readRefusal returns the error for an answer that is not 201. It reads the body,
-// for the few sentences of GitHub that say more than the status.
+// readRefusal returns the error for a response other than 201. It reads the body
+// for the few messages of GitHub that refine the status.
 func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, public *rsa.PublicKey) error {
 	e := c.Status(response)
 	message, githubs := githubMessage(response)
@@ -57,8 +57,8 @@ func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, 
 	return remote.Failure(e, kind, fix)
 }
 
-// githubMessage returns what GitHub says in small letters, and whether it is
-// GitHub that says it.
+// githubMessage returns GitHub's message in lower case, and whether the response is
+// from GitHub.
 func githubMessage(response *http.Response) (string, bool) {
 	var said struct{ Message string }
 	if !remote.ReadRefusal(response, &said) {
@@ -67,15 +67,15 @@ func githubMessage(response *http.Response) (string, bool) {
 	return strings.ToLower(said.Message), said.Message != ""
 }
 
-// countThere reports whether the claims count on the clock of the server, as
-// far as it tells.
+// countThere reports whether the claims are valid by the server's Date, or whether
+// it sent none.
 func countThere(sent claims, response *http.Response) bool {
 	date, err := http.ParseTime(response.Header.Get("Date"))
 	return err != nil || sent.countAt(date)
 }
 
-// rateLimited reports whether GitHub was asked too much, and then sets the
-// reason and how long it is to be left alone.
+// rateLimited reports whether GitHub limited the rate of requests, and then sets
+// Reason and RetryAfter.
 func rateLimited(e *remote.StatusError, header http.Header, message string) bool {
 	spent := header.Get("X-RateLimit-Remaining") == "0"
 	switch {
@@ -98,8 +98,8 @@ func rateLimited(e *remote.StatusError, header http.Header, message string) bool
 	return true
 }
 
-// explainGrant says what to check where the installation does not have what was
-// asked for.
+// explainGrant returns the reason and the fix if the installation lacks the
+// requested access.
 func (g *App) explainGrant(message string) (reason, fix string) {
 	repositories := fmt.Sprintf("check that %s exist under those names, and that installation %d has access to them", remote.Some(g.Repositories, "all repositories"), g.InstallationID)
 	var asked []string
@@ -117,8 +117,8 @@ func (g *App) explainGrant(message string) (reason, fix string) {
 	return "", repositories + "; " + permissions
 }
 
-// checkRevoked returns the error for the answer to a revocation. A token that
-// GitHub does not accept needs none.
+// checkRevoked returns the error for the response to a revocation. A token that
+// GitHub does not accept (401) needs no revocation.
 func checkRevoked(c *remote.Call, response *http.Response) error {
 	if response.StatusCode == http.StatusNoContent || response.StatusCode == http.StatusUnauthorized {
 		return nil

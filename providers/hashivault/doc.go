@@ -1,23 +1,22 @@
-// Package hashivault reads secrets from the key-value engine, version 2, of a
-// HashiCorp Vault, or of an OpenBao.
+// Package hashivault reads secrets from the key-value engine, version 2, of
+// HashiCorp Vault or OpenBao.
 //
 //	layers := []bundle.Provider{
 //		platform,
 //		&hashivault.KV{Address: "https://vault.example.com", Token: token, Path: "runners/pool-a"},
 //	}
 //
-// What "vault kv put -mount=secret runners/pool-a API_KEY=…" wrote is then the
+// After "vault kv put -mount=secret runners/pool-a API_KEY=…", the bundle has the
 // secret API_KEY. The token needs one line of policy:
 //
 //	path "secret/data/runners/pool-a" { capabilities = ["read"] }
 //
-// A token that something else renews or replaces is read whenever it is asked
-// for:
+// A token that another process renews or replaces can be read for each Fetch:
 //
 //	token := func(context.Context) (bundle.Value, error) {
 //		data, err := os.ReadFile("/run/vault/token")
 //		return bundle.NewValue(strings.TrimSpace(string(data))), err
 //	}
 //
-// The package speaks HTTP itself and needs no library of Vault's.
+// The package uses HTTP directly, without Vault's client library.
 package hashivault

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// maxAnswer bounds the body of an answer, in bytes. Vault's storage takes
-	// about a mebibyte, which JSON can make six times as long.
+	// maxAnswer bounds the body of a response, in bytes. Vault stores about
+	// 1 MiB, and JSON may need six bytes per byte.
 	maxAnswer     = 8 << 20
 	maxRetryAfter = time.Hour
 
@@ -36,8 +36,8 @@ var transport = &http.Transport{
 	MaxResponseHeaderBytes: 64 << 10,
 }
 
-// answer is the body of every answer. Version 1 of the engine has no metadata;
-// a version that was deleted has metadata and no data.
+// answer is the body of every response. Version 1 of the engine has no metadata; a
+// deleted version has metadata and no data.
 type answer struct {
 	Data struct {
 		Data     map[string]json.RawMessage `json:"data"`
@@ -53,7 +53,7 @@ type metadata struct {
 	Destroyed bool      `json:"destroyed"`
 }
 
-// vaultTime is a time that may be an empty string.
+// vaultTime is a time that JSON may encode as an empty string.
 type vaultTime struct{ time.Time }
 
 func (t *vaultTime) UnmarshalJSON(data []byte) error {
@@ -63,7 +63,7 @@ func (t *vaultTime) UnmarshalJSON(data []byte) error {
 	return t.Time.UnmarshalJSON(data)
 }
 
-// get asks for the path and returns an answer that has data and metadata.
+// get reads the path and returns a response with data and metadata.
 func (k *KV) get(ctx context.Context, endpoint *url.URL, token bundle.Value) (*answer, error) {
 	response, err := k.send(ctx, endpoint, token)
 	if err != nil {
@@ -113,14 +113,14 @@ func (k *KV) send(ctx context.Context, endpoint *url.URL, token bundle.Value) (*
 	}
 	request.Close = true
 	request.Header.Set("X-Vault-Token", token.Reveal())
-	request.Header.Set("X-Vault-Request", "true") // what an agent wants, against forged requests
+	request.Header.Set("X-Vault-Request", "true") // required by a Vault agent against forged requests
 	if k.Namespace != "" {
 		request.Header.Set("X-Vault-Namespace", k.Namespace)
 	}
 	return client.Do(request)
 }
 
-// refused returns the error for an answer that is not 200.
+// refused returns the error for a response other than 200.
 func (k *KV) refused(status *remote.StatusError, a *answer, decoding error) error {
 	switch code := status.StatusCode; {
 	case code < 300:
@@ -143,7 +143,7 @@ func (k *KV) refused(status *remote.StatusError, a *answer, decoding error) erro
 	return refusal(bundle.FetchPermanent, status, "check the {hashivault.KV.Address}, the {hashivault.KV.Mount} and the {hashivault.KV.Path}")
 }
 
-// missing tells apart why Vault answers 404.
+// missing returns the error for a 404 from Vault, by cause.
 func (k *KV) missing(status *remote.StatusError, a *answer) error {
 	what, fix := "", ""
 	switch m := a.Data.Metadata; {
@@ -176,7 +176,7 @@ func withoutQuery(u *url.URL) string {
 	return bare.String()
 }
 
-// retryAfter returns the seconds of a Retry-After header, at most maxRetryAfter.
+// retryAfter returns the seconds in a Retry-After header, at most maxRetryAfter.
 // Vault sends no dates.
 func retryAfter(header http.Header) time.Duration {
 	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 31)
@@ -186,8 +186,8 @@ func retryAfter(header http.Header) time.Duration {
 	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 }
 
-// reason says in fixed words why there was no answer. The error's own text may
-// quote what came from the server, or a proxy's password.
+// reason describes in fixed words why there was no response. The text of err may
+// quote the server or a proxy's password.
 func reason(err error) string {
 	errno, isErrno := errors.AsType[syscall.Errno](err)
 	_, isCertificate := errors.AsType[*tls.CertificateVerificationError](err)

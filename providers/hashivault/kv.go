@@ -14,67 +14,65 @@ import (
 	"github.com/satchelhq/satchel/internal/outgoing"
 )
 
-// KV is a [bundle.Provider] that takes the secrets from one path of a key-value
-// engine, version 2. Each key there becomes a secret.
+// KV is a [bundle.Provider] that reads one path of a key-value engine, version 2.
+// Each key becomes a secret.
 //
-// A secret's Version is that of the path, Rotated is when that version was
-// written, and Created is the same for version 1 and not known later. Expires is
-// when Vault will delete the version, if that is planned (delete_version_after).
-// The origin is like "hashivault secret/runners/pool-a#5". Custom metadata is
-// not used.
+// A secret's Version is the version of the path, and Rotated the time when that
+// version was written. Created equals Rotated for version 1 and is zero for later
+// ones. Expires is the time at which Vault will delete the version, if any
+// (delete_version_after). The origin is like "hashivault
+// secret/runners/pool-a#5". Custom metadata is ignored.
 //
-// Fetch asks Vault each time, with one request, and returns last itself if
-// nothing has changed. Every error is a [*bundle.FetchError]. Inside it is a
-// *providers.StatusError if there was an answer, whose Reason may be
-// "no-such-path", "no-such-mount", "deleted-version", "destroyed-version",
-// "not-kv-2", "not-json" or "answer-too-large", and the context's error if the
-// context ended. The kind is
+// Each Fetch sends one request, and returns last itself if nothing has changed.
+// Every error is a [*bundle.FetchError], or the context's error if the context had
+// already ended. It wraps a *providers.StatusError if there was a response, with
+// the Reason "no-such-path", "no-such-mount", "deleted-version",
+// "destroyed-version", "not-kv-2", "not-json", "answer-too-large" or none, and the
+// context's error if the context ended. The kind is
 //
-//   - unavailable if Vault is sealed, busy, being upgraded or not reached, or
-//     something else answers in its place;
-//   - permanent if somebody has to act: nothing is at the path, the version was
-//     deleted or destroyed, or the token is refused (403: Vault gives the same
-//     answer to a token that has expired and to a policy that does not allow
-//     it). It is never revoked, so a client keeps the secrets that it has.
+//   - unavailable if Vault is sealed, busy, being upgraded or unreachable, or if
+//     the response is not Vault's;
+//   - permanent if a field is invalid, the path does not exist, the version was
+//     deleted or destroyed, or the token is rejected. Vault sends 403 both for an
+//     expired token and for a policy without access, so the kind is never
+//     revoked, and a client keeps its secrets.
 //
-// No error holds the token, a value, or any of the answer but its status, the
-// version and when that was deleted. Redirects are not followed. Each request
-// has a connection of its own: package net/http logs what a server sends unasked
-// on one that it keeps.
+// No error contains the token, a value, or any part of the response except its
+// status, the version and its deletion time. Redirects are not followed. Each
+// request uses its own connection, which is closed afterwards, because package
+// net/http logs unsolicited data on idle connections.
 //
 // The fields must not change after the first use. KV is safe for concurrent use
 // and never logs.
 type KV struct {
-	// Address is the URL of Vault. It has to be https, unless the host is this
-	// machine, as for a Vault agent (localhost, 127.0.0.0/8 or ::1). It cannot
-	// have a user, a query or a fragment. Required.
+	// Address is the URL of Vault. It must be https unless the host is loopback
+	// (localhost, 127.0.0.0/8 or ::1), as for a Vault agent. It must not have a
+	// user, query or fragment. Required.
 	Address string
-	// Token returns the token to show. It is called at each Fetch, possibly by
-	// several goroutines at once, so it can follow a token that changes. Its
-	// error is passed on with the kind that it has, and must not hold the
-	// token. Required.
+	// Token returns the Vault token. It is called for each Fetch, possibly
+	// concurrently, so it can follow a token that changes. Its error is wrapped
+	// and keeps its kind; it must not contain the token. Required.
 	Token func(ctx context.Context) (bundle.Value, error)
-	// Namespace is the namespace of the engine, where Vault has them. Default:
-	// the root namespace.
+	// Namespace is the engine's namespace, for Vault editions with namespaces.
+	// Default: the root namespace.
 	Namespace string
-	// Mount is where the engine is mounted. Default: "secret".
+	// Mount is the path at which the engine is mounted. Default: "secret".
 	Mount string
 	// Path is the path within the engine, without the "data/" of Vault's API.
 	// Required.
 	Path string
-	// Version is the version to take. Default: the newest.
+	// Version is the version to read. Default: the newest.
 	Version int
-	// Names are the keys to take, each with the name of the secret it becomes,
-	// such as {"db-password": "DB_PASSWORD"}. A key that is not there becomes
-	// a [bundle.Problem]. Default: all, each under its own name; one whose name
-	// cannot be a secret's becomes a Problem.
+	// Names maps the keys to read to the names of their secrets, such as
+	// {"db-password": "DB_PASSWORD"}. A missing key becomes a
+	// [bundle.Problem]. Default: all keys under their own names; a key that is
+	// invalid as the name of a secret becomes a Problem.
 	Names map[string]string
-	// Client sends the requests; its Timeout and CheckRedirect are not used.
-	// Default: one with the system's certificate authorities and the proxy of
-	// the environment.
+	// Client sends the requests. Its Timeout and CheckRedirect are ignored.
+	// Default: a client with the system's certificate authorities and the
+	// environment's proxy.
 	Client *http.Client
-	// Timeout bounds a request until the end of its answer, the call of Token
-	// included. Default: 30 seconds.
+	// Timeout bounds a Fetch, including the call of Token. Default: 30 seconds.
 	Timeout time.Duration
 }
 
@@ -97,7 +95,7 @@ func (k *KV) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, er
 	return b, nil
 }
 
-// fetch makes one request.
+// fetch sends one request.
 func (k *KV) fetch(ctx context.Context) (*bundle.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -131,8 +129,8 @@ func (k *KV) location() string { return k.mount() + "/" + k.Path }
 
 func (k *KV) mount() string { return cmp.Or(k.Mount, defaultMount) }
 
-// endpoint returns the URL to ask, or what is wrong with the settings. The error
-// quotes of the address at most the host.
+// endpoint validates the settings and returns the URL of the request. The error
+// quotes at most the host of the address.
 func (k *KV) endpoint() (*url.URL, error) {
 	base, err := parseAddress(k.Address)
 	if err != nil {
@@ -192,7 +190,7 @@ func parseAddress(address string) (*url.URL, error) {
 	return nil, setting("Address", problem, fix)
 }
 
-// checkPath refuses what could lead out of where it belongs.
+// checkPath rejects a path that could leave its place in the URL.
 func checkPath(what, path, example string) error {
 	problem := ""
 	switch {
@@ -218,12 +216,12 @@ func setting(field, problem, fix string) error {
 	return &bundle.Fault{Problem: "the {" + name + "} " + problem, Setting: name, Fix: fix}
 }
 
-// plain reports whether s can stand in a header.
+// plain reports whether s is valid in a header.
 func plain(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// token asks for the token, and checks that it can be sent.
+// token calls Token and validates its result.
 func (k *KV) token(ctx context.Context) (bundle.Value, error) {
 	token, err := k.Token(ctx)
 	if err != nil {

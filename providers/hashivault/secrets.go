@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// bundle makes secrets of the keys that are taken.
+// bundle returns the bundle of the selected keys.
 func (k *KV) bundle(a *answer) (*bundle.Bundle, error) {
 	m := a.Data.Metadata
 	origin := bundle.Origin{Provider: "hashivault", Location: fmt.Sprintf("%s#%d", k.location(), m.Version)}
@@ -42,8 +42,8 @@ func (k *KV) bundle(a *answer) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// names returns the keys that are there and taken, each with the name of its
-// secret, and a problem for each that is not.
+// names returns the selected keys, each with the name of its secret, and a problem
+// for each key that is missing or has an invalid name.
 func (k *KV) names(a *answer, origin bundle.Origin) (map[string]string, []bundle.Problem) {
 	names := make(map[string]string)
 	var problems []bundle.Problem
@@ -67,8 +67,8 @@ func (k *KV) names(a *answer, origin bundle.Origin) (map[string]string, []bundle
 	return names, problems
 }
 
-// text returns the string that raw is, and whether it is one.
-func text(raw json.RawMessage) (bundle.Value, bool) {
+// text decodes a JSON string. ok is false for another type.
+func text(raw json.RawMessage) (value bundle.Value, ok bool) {
 	var s string
 	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		return bundle.Value{}, false

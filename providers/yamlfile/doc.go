@@ -6,25 +6,23 @@
 //		&yamlfile.File{Path: "config.yaml", Section: "secrets", Optional: true},
 //	}
 //
-// A value is the text that stands in the file, whatever type YAML would give
-// it:
+// A value is its text in the file, regardless of its type in YAML:
 //
 //	PIN: 0123            # 0123, not 83
 //	FACTOR: 1e3          # 1e3
 //	ENABLED: yes         # yes
 //	SINCE: 2026-01-02    # 2026-01-02
-//	EMPTY: ""            # an empty value; null, ~ and nothing are refused
-//	KEY: |-              # lines; without the dash the last one ends in LF too
+//	EMPTY: ""            # an empty value; null, ~ and no value are rejected
+//	KEY: |-              # lines; without the dash, the last one ends in a line feed
 //	  -----BEGIN KEY-----
 //	  -----END KEY-----
 //
-// The reader is strict. It refuses nested values, names that occur twice or
-// cannot be a secret's, anchors, aliases, merge keys and tags, several
-// documents, and characters that YAML would drop or turn into blanks. Each
-// refusal says on which line and what to write instead. Its errors hold no
-// part of a value, and none of the YAML library's, which quote the file.
+// The parser is strict. It rejects nested values, duplicate names, names that are
+// invalid for a secret, anchors, aliases, merge keys, tags, several documents, and
+// characters that YAML would drop or convert to spaces. Each error names the line
+// and the fix. It contains no part of a value, and no text of the YAML library's
+// errors, which quote the file.
 //
-// It uses go.yaml.in/yaml/v4 rather than v3: the YAML organization keeps both,
-// but gives v3 security fixes only, and v4 tells the position of an error in a
-// field where v3 tells it in the text.
+// The package uses go.yaml.in/yaml/v4 because v3 receives only security fixes, and
+// because v4 reports the position of an error in a field.
 package yamlfile

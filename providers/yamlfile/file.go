@@ -7,31 +7,34 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/local"
 )
 
-// File takes secrets from a YAML file.
+// File reads secrets from a YAML file, as the package comment describes.
 //
 // Each secret's origin is its line, such as "yaml config.yaml:7". Names that
-// start with SATCHEL_ are left out.
+// start with SATCHEL_ are omitted.
 //
-// Fetch reads the file each time, a mebibyte at most. It opens only a regular
-// file, or one that symbolic links lead to. The error is permanent if somebody
-// has to act: the file is missing, may not be read, is no regular file, or is
-// refused for what it holds. Other failures to read may go away.
+// Each Fetch reads the file, up to 1 MiB. It opens regular files only and follows
+// symbolic links. Errors are a [*bundle.FetchError], permanent if the file is
+// missing, not readable, not regular, too large or invalid, and otherwise
+// unavailable.
 //
-// File is a [bundle.Waiter]: an edit arrives in a second or two.
+// File is a [bundle.Waiter]: an edit arrives within a second or two. It is safe
+// for concurrent use; its fields must not change after the first use.
 type File struct {
-	// Path is the file. Required.
+	// Path is the path of the file. Required.
 	Path string
-	// Section is the key at the top of the file under which the secrets are.
-	// The file must then have it; its other keys may hold anything. Default:
-	// the secrets are at the top.
+	// Section is the top-level key whose value has the secrets. An existing
+	// file must have it; other keys may have any value. Default: empty, the
+	// secrets are at the top level.
 	Section string
-	// Optional makes a file that does not exist an empty one. Default: false.
+	// Optional treats a missing file as empty. Default: false, a missing file is
+	// an error.
 	Optional bool
 }
 
 var _ bundle.Waiter = (*File)(nil)
 
-// Fetch implements [bundle.Provider].
+// Fetch implements [bundle.Provider]: it reads the file, and returns last itself
+// if the secrets are equal.
 func (f *File) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -52,14 +55,14 @@ func (f *File) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, 
 	return local.Bundle(last, secrets, nil)
 }
 
-// Wait implements [bundle.Waiter]. It looks at the path once a second, and so
-// sees an edit, another file or symbolic link in its place, a file that goes and
-// one that appears. It reads a file only when it looks different and has stopped
-// changing for a tenth of a second.
+// Wait implements [bundle.Waiter]. It checks the path once per second and
+// detects an edit, a replaced file or symbolic link, and a file that is removed
+// or created. It reads the file only if its metadata changed, and only after it
+// has been stable for 100 ms.
 //
-// A file that becomes unusable ends it with the error of Fetch. If it was so at
-// first, Wait goes on until it can be used, and then returns what it holds, even
-// if that is last.
+// If the file becomes unusable, Wait returns Fetch's error. If it was unusable
+// from the start, Wait blocks until it is usable and then returns its bundle,
+// even if that is last.
 func (f *File) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	return local.Wait(ctx, f.Path, last, f.Fetch)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// parse returns the secrets in src, in the order of the file. Its errors start
-// with the file's name and the line.
+// parse returns the secrets in src, in the order of the file. Its errors start with
+// the file's name and the line.
 func parse(file, section string, src []byte) ([]bundle.Secret, error) {
 	r := reader{file: file}
 	if err := r.checkText(src); err != nil {
@@ -34,7 +34,7 @@ func parse(file, section string, src []byte) ([]bundle.Secret, error) {
 
 type reader struct{ file string }
 
-// fail returns an error for a line, or for the whole file if line is 0.
+// fail returns an error for a line, or for the file if line is 0.
 func (r reader) fail(line int, format string, args ...any) error {
 	msg := fmt.Sprintf(format, args...)
 	if line == 0 {
@@ -43,9 +43,9 @@ func (r reader) fail(line int, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %s", r.file, line, msg)
 }
 
-// checkText refuses what is not text, and the characters that YAML does not
-// keep: control characters are an error without a position, and odd line ends
-// become blanks or line feeds.
+// checkText rejects invalid UTF-8 and the characters that YAML does not preserve.
+// For control characters, the library reports no position; it converts unusual
+// line ends to spaces or line feeds.
 func (r reader) checkText(src []byte) error {
 	line := 1
 	for i := 0; i < len(src); {
@@ -64,7 +64,7 @@ func (r reader) checkText(src []byte) error {
 	return nil
 }
 
-// document returns the top of the only document in src, or nil if that is
+// document returns the top node of the only document in src, or nil if it is
 // empty.
 func (r reader) document(src []byte) (*yaml.Node, error) {
 	loader, err := yaml.NewLoader(bytes.NewReader(src))
@@ -89,8 +89,8 @@ func (r reader) document(src []byte) (*yaml.Node, error) {
 	return top, nil
 }
 
-// malformed takes from an error of the YAML library the lines and nothing
-// else: its text may quote the file.
+// malformed uses only the lines of an error of the YAML library, whose text may
+// quote the file.
 func (r reader) malformed(err error) error {
 	const msg = "malformed YAML; check the indentation, and put quotes around a value with special characters"
 	e, ok := errors.AsType[*yaml.LoadError](err)
@@ -103,7 +103,7 @@ func (r reader) malformed(err error) error {
 	return r.fail(e.Mark.Line, msg)
 }
 
-// section returns what is under a key at the top, or nil if nothing is.
+// section returns the value of a top-level key, or nil if it is empty.
 func (r reader) section(root *yaml.Node, name string) (*yaml.Node, error) {
 	var found, at *yaml.Node
 	if root != nil && root.Kind == yaml.MappingNode {
@@ -127,12 +127,12 @@ func (r reader) section(root *yaml.Node, name string) (*yaml.Node, error) {
 	return found, nil
 }
 
-// isEmpty reports whether nothing stands where the node is.
+// isEmpty reports whether the node stands for missing text.
 func isEmpty(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Style == 0 && n.Value == "" && n.Tag == "!!null" && n.Anchor == ""
 }
 
-// secrets reads a flat mapping. No node at all is an empty one.
+// secrets reads a flat mapping. A nil node is an empty mapping.
 func (r reader) secrets(root *yaml.Node) ([]bundle.Secret, error) {
 	if root == nil {
 		return nil, nil
@@ -168,8 +168,8 @@ func (r reader) secrets(root *yaml.Node) ([]bundle.Secret, error) {
 	return secrets, nil
 }
 
-// name reads a key. What cannot be a name is not quoted: in a broken file it
-// may be a part of a value.
+// name reads a key. An invalid name is not quoted, because in a broken file it may
+// be a part of a value.
 func (r reader) name(key *yaml.Node) (string, error) {
 	if err := r.checkPlain(key); err != nil {
 		return "", err
@@ -201,7 +201,7 @@ func (r reader) value(name string, n *yaml.Node) (bundle.Value, error) {
 	return v, nil
 }
 
-// checkPlain refuses what would have to be looked up elsewhere.
+// checkPlain rejects aliases, anchors and tags.
 func (r reader) checkPlain(n *yaml.Node) error {
 	switch {
 	case n.Kind == yaml.AliasNode:

@@ -1,6 +1,5 @@
-// Package remote has what the providers that speak HTTP share: a call and its
-// answer, the errors of both with their advice, the items of a check, and the
-// bundle of a token that was minted.
+// Package remote is shared by the providers that use HTTP: requests and
+// responses, their errors with advice, check items, and bundles of minted tokens.
 package remote
 
 import (
@@ -21,29 +20,29 @@ import (
 
 const (
 	maxRedirects = 3
-	// maxRefusal bounds what is read of an answer that is not the one that was
-	// wanted, in bytes.
+	// maxRefusal bounds the body of an unexpected response, in bytes.
 	maxRefusal     = wire.MaxRefusal
 	defaultTimeout = 30 * time.Second
 )
 
-// Peer is who a provider asks, in the words of its errors.
+// Peer describes the server of a provider in the words of its errors.
 type Peer struct {
 	Name    string // such as "the platform"
-	Answer  string // what it gives, such as "a platform's answer"
-	Sends   string // what it is shown, such as "the token"
-	Example string // a base URL
-	// Type is that of the provider, such as "providers.Platform". It has the
-	// fields URL, Client and Timeout.
+	Answer  string // whose responses are expected, such as "a platform's"
+	Sends   string // the credentials that it receives, such as "the token"
+	Example string // an example of a base URL
+	// Type is the provider's type, such as "providers.Platform". It must have
+	// the fields URL, Client and Timeout.
 	Type string
 }
 
-// outgoing returns what there is to say of a peer in every package.
+// outgoing returns p for package outgoing.
 func (p Peer) outgoing() outgoing.Peer {
 	return outgoing.Peer{Name: p.Name, Sends: p.Sends, Example: p.Example, URL: p.Type + ".URL", Client: p.Type + ".Client", Timeout: p.Type + ".Timeout"}
 }
 
-// BaseURL reads the base URL of a peer.
+// BaseURL parses and validates the base URL of a peer. Its error is a permanent
+// [*bundle.FetchError].
 func (p Peer) BaseURL(base string) (*url.URL, error) {
 	u, fault := p.outgoing().BaseURL(base)
 	if fault != nil {
@@ -56,7 +55,7 @@ func (p Peer) BaseURL(base string) (*url.URL, error) {
 // Origin returns the scheme and the host of u.
 func Origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
-// Limit returns how long a request may take, given what the caller set.
+// Limit returns timeout, or 30 seconds if it is not positive.
 func Limit(timeout time.Duration) time.Duration {
 	if timeout <= 0 {
 		return defaultTimeout
@@ -64,26 +63,27 @@ func Limit(timeout time.Duration) time.Duration {
 	return timeout
 }
 
-// Call is a request to a peer.
+// Call is a request to a peer. It can be sent again.
 type Call struct {
-	To     Peer
-	Method string
-	URL    *url.URL // shown in errors: without user, query and fragment
-	Header http.Header
-	Body   string
+	To     Peer        // for the words of errors
+	Method string      // such as http.MethodGet
+	URL    *url.URL    // appears in errors; must have no user, query or fragment
+	Header http.Header // not modified
+	Body   string      // may be empty
 }
 
-// Reply is what came of a call. Without an answer, Response is nil; its body is
-// closed.
+// Reply is the outcome of a call.
 type Reply struct {
-	Bundle   *bundle.Bundle
-	Response *http.Response
-	At       time.Time // when the response came
+	Bundle   *bundle.Bundle // nil if the call failed
+	Response *http.Response // nil without a response; its body is closed
+	At       time.Time      // when the response arrived
 }
 
-// Send makes the call and follows redirects that stay on its origin and keep
-// its method. The caller closes the body. A response besides an error is
-// closed.
+// Send sends the request with given, which may be nil, and follows at most three
+// redirects that keep origin and method. The caller must close the body. A
+// response that is returned with an error is already closed. Errors are a
+// [*bundle.FetchError] of the kind unavailable, for a rejected redirect with a
+// [*StatusError].
 func (c *Call) Send(ctx context.Context, given *http.Client) (*http.Response, error) {
 	client := outgoing.Client(given)
 	at := c.URL
@@ -121,8 +121,8 @@ func (c *Call) Send(ctx context.Context, given *http.Client) (*http.Response, er
 func (c *Call) request(ctx context.Context, at *url.URL) *http.Request {
 	request := &http.Request{
 		Method: c.Method, URL: at, Host: at.Host, Header: c.Header.Clone(),
-		// Package net/http would log what arrives behind an answer on a
-		// connection that it keeps, and that may be secrets.
+		// Package net/http logs unsolicited data on idle connections, which may
+		// contain secrets.
 		Close: true,
 	}
 	if c.Body != "" {
@@ -133,14 +133,15 @@ func (c *Call) request(ctx context.Context, at *url.URL) *http.Request {
 	return request.WithContext(ctx)
 }
 
-// ReadJSON returns the body of a response, which has to be JSON and to have at
-// most limit bytes. what names it, such as "a bundle".
+// ReadJSON returns the body of a JSON response of at most limit bytes. what names
+// its content in errors, such as "a bundle". Errors are a [*bundle.FetchError] of
+// the kind unavailable with a [*StatusError].
 func (c *Call) ReadJSON(response *http.Response, limit int, what string) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
 		return nil, c.Unusable(response, reasonNotJSON, fmt.Sprintf("the response is not %s: check the URL and any proxy between this machine and %s", c.To.Answer, c.To.Name))
 	}
-	// The body comes decompressed, so this bounds what that yields.
+	// The body is decompressed, so this limits the decompressed size.
 	data, err := io.ReadAll(io.LimitReader(response.Body, int64(limit)+1))
 	switch {
 	case len(data) > limit:
@@ -154,8 +155,8 @@ func (c *Call) ReadJSON(response *http.Response, limit int, what string) ([]byte
 	return data, nil
 }
 
-// ReadRefusal fills into with the JSON of an answer that is not the one that
-// was wanted, and reports whether it is such.
+// ReadRefusal decodes the JSON body of an unexpected response into into, and
+// reports whether it could.
 func ReadRefusal(response *http.Response, into any) bool {
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal+1))
 	return err == nil && len(data) <= maxRefusal && json.Unmarshal(data, into) == nil
@@ -176,8 +177,8 @@ func port(u *url.URL) string {
 	return "443"
 }
 
-// unanswered returns the error for a call without an answer. Of the cause it has
-// what outgoing says of it, and no more.
+// unanswered returns the error for a call without a response. It contains only
+// the explanation of package outgoing, not the cause.
 func (c *Call) unanswered(cause error) error {
 	fault := c.To.outgoing().Explain(cause)
 	fault.Problem = fmt.Sprintf("%s %s: %s", c.Method, c.URL, fault.Problem)

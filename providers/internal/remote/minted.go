@@ -14,17 +14,17 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Minted is what the secret of a provider that mints tokens has besides its
-// value.
+// Minted describes the secret of a provider that mints tokens.
 type Minted struct {
-	Name, Kind string
-	Origin     bundle.Origin
-	Settings   string // from Digest: what a token is asked for with
+	Name, Kind string        // of the secret
+	Origin     bundle.Origin // of the secret
+	Settings   string        // from Digest, of the settings of the request
 }
 
-// Digest returns a text that is the same for the same settings only.
+// Digest returns a text that is equal only for equal settings. They must be
+// encodable as JSON; Digest panics otherwise.
 func Digest(settings ...any) string {
-	data, err := json.Marshal(settings) // keeps apart what stands side by side
+	data, err := json.Marshal(settings) // keeps adjacent fields apart
 	if err != nil {
 		panic(fmt.Sprintf("remote: settings are not JSON: %v", err))
 	}
@@ -32,7 +32,8 @@ func Digest(settings ...any) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Bundle returns the bundle of a token that was asked for at asked.
+// Bundle returns the bundle of a token that was requested at asked. Its error is
+// that of [bundle.New].
 func (m Minted) Bundle(token string, asked, expires time.Time, problems []bundle.Problem) (*bundle.Bundle, error) {
 	asked = asked.Round(0).UTC()
 	return bundle.New([]bundle.Secret{{
@@ -40,10 +41,10 @@ func (m Minted) Bundle(token string, asked, expires time.Time, problems []bundle
 	}}, &bundle.Meta{Revision: m.Settings + "." + rand.Text(), IssuedAt: asked, Problems: problems})
 }
 
-// Holds reports whether last is a bundle of these settings whose token need
-// not be renewed: at least 40 % of its life is left. A clock that was set back
-// leaves more than all of it, and the token is renewed; so is one of no known
-// age, whose life counts from the year 1.
+// Holds reports whether last is a bundle of these settings whose token does not
+// need renewal: at least 40 % of its lifetime is left. If the clock was set back,
+// more than the lifetime is left and the token is renewed. So is a token without
+// Rotated, whose lifetime starts in the year 1. last may be nil.
 func (m Minted) Holds(last *bundle.Bundle, now time.Time) bool {
 	s, ok := last.Get(m.Name)
 	settings, _, _ := strings.Cut(last.Revision(), ".")
@@ -54,14 +55,13 @@ func (m Minted) Holds(last *bundle.Bundle, now time.Time) bool {
 	return left <= life && left/2 >= life/5
 }
 
-// Problem returns a Problem of the token for a reason, which does not go away
-// by itself.
+// Problem returns a problem of the token that is not retryable.
 func (m Minted) Problem(reason string) bundle.Problem {
 	return bundle.Problem{Name: m.Name, Origin: m.Origin, Reason: reason}
 }
 
-// Differences returns a sentence for what a token can do more than was asked
-// for, and one for what it can do less.
+// Differences returns a sentence for the access that a token has beyond the
+// request, and one for the access that it lacks.
 func Differences(more, less []string) []string {
 	var reasons []string
 	if len(more) > 0 {
@@ -73,7 +73,8 @@ func Differences(more, less []string) []string {
 	return reasons
 }
 
-// Some lists a few names, or says what stands for none.
+// Some joins the first eight names and counts the rest. It returns none if there
+// are no names.
 func Some(names []string, none string) string {
 	const few = 8
 	switch {
@@ -85,12 +86,12 @@ func Some(names []string, none string) string {
 	return strings.Join(names, ", ")
 }
 
-// maxToken is the length of the longest token, in bytes. GitHub's of the form
-// ghs_APPID_JWT have some hundreds.
+// maxToken is the maximum length of a token, in bytes. GitHub's tokens of the form
+// ghs_APPID_JWT have several hundred.
 const maxToken = 16 << 10
 
-// CheckToken returns nil if s can be a token that goes into a header, and
-// otherwise an error that shows nothing of it.
+// CheckToken returns nil if s is valid as a token in a header, and otherwise an
+// error that contains no part of it.
 func CheckToken(s string) error {
 	switch {
 	case s == "":
@@ -105,19 +106,19 @@ func CheckToken(s string) error {
 	return nil
 }
 
-// ClockSkew returns how far a peer's clock is ahead of this machine's, and
-// whether its answer tells.
-func (r Reply) ClockSkew() (time.Duration, bool) {
+// ClockSkew returns how far a peer's clock is ahead of this machine's. ok is false
+// if the response has no valid Date.
+func (r Reply) ClockSkew() (ahead time.Duration, ok bool) {
 	date, err := http.ParseTime(r.Response.Header.Get("Date"))
 	return date.Sub(r.At.Round(0)), err == nil
 }
 
-// LeastLimit is how long a server is left alone that was asked too much and
-// names no time. It is GitHub's word for its secondary rate limits.
+// LeastLimit is the RetryAfter for a rate limit without a time, as GitHub
+// documents it for its secondary rate limits.
 const LeastLimit = time.Minute
 
-// Made reports whether s is made of ASCII letters, digits and the characters of
-// more, at least one and at most longest.
+// Made reports whether s has 1 to longest characters, which are ASCII letters,
+// digits or in more.
 func Made(s string, longest int, more string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -16,31 +16,32 @@ import (
 )
 
 const (
-	// MaxSkew is how far a clock may be off before it is worth a word.
+	// MaxSkew is the clock skew from which a check warns.
 	MaxSkew = time.Minute
-	// soon is when the end of a certificate is worth a word. For short-lived
-	// ones it is the last fifth of their life.
+	// soon is the time before a certificate expires from which a check warns.
+	// For short-lived certificates it is the last fifth of their lifetime.
 	soon = 7 * 24 * time.Hour
 )
 
-// Report collects the items of a check.
+// Report collects the items of a check. The zero value is empty.
 type Report struct {
-	Items     []bundle.CheckItem
-	HasFailed bool
+	Items     []bundle.CheckItem // in the order of the calls
+	HasFailed bool               // set by Fail
 }
 
-// OK adds an item that is as it should be.
+// OK adds an item of the status ok.
 func (r *Report) OK(name, detail string) {
 	r.Items = append(r.Items, bundle.CheckItem{Name: name, Detail: detail})
 }
 
-// Warn adds an item that deserves attention.
+// Warn adds a warning with the problem and the fix of f.
 func (r *Report) Warn(name string, f *bundle.Fault) {
 	detail, fix := f.Parts(nil)
 	r.Items = append(r.Items, bundle.CheckItem{Name: name, Status: bundle.CheckWarning, Detail: detail, Fix: fix, Err: f})
 }
 
-// Fail adds an error with the fix that it has, or else with the one given.
+// Fail adds a failed item with the fix of err's [*bundle.Fault], or with fix if it
+// has none.
 func (r *Report) Fail(name string, err error, fix string) {
 	r.HasFailed = true
 	detail := err.Error()
@@ -53,8 +54,8 @@ func (r *Report) Fail(name string, err error, fix string) {
 	r.Items = append(r.Items, bundle.CheckItem{Name: name, Status: bundle.CheckFailed, Detail: detail, Fix: fix, Err: err})
 }
 
-// CheckReached reports whether a peer was reached, and its TLS accepted. more is what
-// to do about an error that does not say so.
+// CheckReached adds the items for reachability and TLS, and reports whether there
+// was a response. more is the fix for an error that has none.
 func (r *Report) CheckReached(p Peer, endpoint *url.URL, got Reply, err error, more string) bool {
 	name := strings.TrimPrefix(p.Name, "the ") + " reachable"
 	if got.Response != nil {
@@ -89,7 +90,8 @@ func (r *Report) checkTLS(p Peer, state *tls.ConnectionState, now time.Time) {
 	r.OK("TLS", detail)
 }
 
-// CheckClock compares the clock of a peer with this machine's.
+// CheckClock adds an item that compares the peer's clock with this machine's.
+// got must have a response.
 func (r *Report) CheckClock(p Peer, got Reply) {
 	const name = "clock"
 	date, err := http.ParseTime(got.Response.Header.Get("Date"))
@@ -109,8 +111,8 @@ func (r *Report) CheckClock(p Peer, got Reply) {
 	r.OK(name, "agrees with "+p.Name)
 }
 
-// CheckGranted says whether a minted token is as it was asked for. fix is what to do
-// if not.
+// CheckGranted adds a warning with fix for each problem of a minted token, or an
+// ok item if it has none.
 func (r *Report) CheckGranted(b *bundle.Bundle, fix string) {
 	for _, p := range b.Problems() {
 		r.Warn("token access", &bundle.Fault{Problem: p.Reason, Fix: fix})
@@ -120,11 +122,10 @@ func (r *Report) CheckGranted(b *bundle.Bundle, fix string) {
 	}
 }
 
-// endsSoon reports whether what counts from one time until another ends soon,
-// or has.
+// endsSoon reports whether a period ends soon or has ended.
 func endsSoon(from, until, now time.Time) bool {
 	return until.Sub(now) < min(soon, until.Sub(from)/5)
 }
 
-// Day returns t to the minute, in UTC.
+// Day formats t in UTC, with minutes.
 func Day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }

@@ -12,38 +12,40 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// StatusError is that of package providers, for all packages below it.
+// StatusError is an unexpected HTTP response. Package providers exports it.
 type StatusError struct {
+	// Method is the method of the request.
 	Method string
-	// URL is the one that was asked, without user, query and fragment.
-	URL        string
+	// URL is the URL of the request, without user, query and fragment.
+	URL string
+	// StatusCode is the status of the response.
 	StatusCode int
-	// Reason is a word that says more than the status, or empty. Package
-	// providers lists the words.
+	// Reason is one word that refines the status, or empty. Package providers
+	// lists the words.
 	Reason string
-	// RetryAfter is how long the server asked to be left alone, at most an
-	// hour, or zero.
+	// RetryAfter is the delay that the server requested, at most an hour, or
+	// zero.
 	RetryAfter time.Duration
 }
 
-// Reasons of a StatusError that several providers give.
+// Reasons of a StatusError that several providers set.
 const (
-	ReasonMalformed     = "malformed-answer"
+	ReasonMalformed     = "malformed-answer" // a 2xx response without a valid body
 	reasonNotJSON       = "not-json"
 	reasonTooLarge      = "answer-too-large"
 	reasonTooSlow       = "answer-too-slow"
 	reasonCut           = "answer-cut"
-	ReasonUnasked       = "unasked-unchanged"
+	ReasonUnasked       = "unasked-unchanged" // a 304 for an unconditional request
 	reasonOtherOrigin   = "redirect-to-other-origin"
 	reasonNoTarget      = "redirect-without-target"
 	reasonOtherMethod   = "redirect-changes-method"
 	reasonManyRedirects = "too-many-redirects"
 )
 
-// MaxRetryAfter bounds how long a server can ask to be left alone.
+// MaxRetryAfter is the upper limit of RetryAfter.
 const MaxRetryAfter = time.Hour
 
-// Error returns the fields, such as "GET https://host/x: status 503 Service
+// Error formats the fields, such as "GET https://host/x: status 503 Service
 // Unavailable, unavailable, retry after 30s".
 func (e *StatusError) Error() string {
 	var s strings.Builder
@@ -60,8 +62,8 @@ func (e *StatusError) Error() string {
 	return s.String()
 }
 
-// Status returns the error for a response to c. It does not take the URL of the
-// response, which a redirect may have given.
+// Status returns the error for a response to c. Its URL is that of the call, not
+// of a redirect.
 func (c *Call) Status(response *http.Response) *StatusError {
 	return &StatusError{
 		Method: c.Method, URL: c.URL.String(), StatusCode: response.StatusCode,
@@ -69,8 +71,7 @@ func (c *Call) Status(response *http.Response) *StatusError {
 	}
 }
 
-// Unusable returns the error for a response that cannot be used for a reason, as
-// a failure that may go away.
+// Unusable returns an unavailable [*bundle.FetchError] for an invalid response.
 func (c *Call) Unusable(response *http.Response, reason, fix string) error {
 	return c.unusable(response, reason, &bundle.Fault{Fix: fix})
 }
@@ -81,20 +82,19 @@ func (c *Call) unusable(response *http.Response, reason string, advice *bundle.F
 	return failure(e, bundle.FetchUnavailable, advice)
 }
 
-// Failure returns e as an error that says how to go on. fix may refer to
-// settings, as that of a [bundle.Fault] does.
+// Failure wraps e in a [*bundle.FetchError] of a kind. fix may refer to settings, as
+// the Fix of a [bundle.Fault] does.
 func Failure(e *StatusError, kind bundle.FetchKind, fix string) error {
 	return failure(e, kind, &bundle.Fault{Fix: fix})
 }
 
-// failure takes advice for its own.
+// failure sets fields of advice.
 func failure(e *StatusError, kind bundle.FetchKind, advice *bundle.Fault) error {
 	advice.Err, advice.Retryable = e, kind == bundle.FetchUnavailable
 	return &bundle.FetchError{Kind: kind, RetryAfter: e.RetryAfter, Err: advice}
 }
 
-// KindOf says how to go on after a status that has no meaning of its own, and
-// what to do.
+// KindOf returns the kind and the fix for a status without a specific meaning.
 func (p Peer) KindOf(code int) (bundle.FetchKind, string) {
 	switch {
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
@@ -107,8 +107,8 @@ func (p Peer) KindOf(code int) (bundle.FetchKind, string) {
 	return bundle.FetchUnavailable, fmt.Sprintf("the response is not %s: check the URL", p.Answer)
 }
 
-// PlainWord reports whether s can be shown: a short word of small letters,
-// with hyphens inside, has no room for a token or a value.
+// PlainWord reports whether s is safe to show: a word of at most 24 lower-case
+// letters and inner hyphens cannot contain a token or a value.
 func PlainWord(s string) bool {
 	const longest = 24
 	for i := range len(s) {
@@ -119,9 +119,9 @@ func PlainWord(s string) bool {
 	return s != "" && len(s) <= longest
 }
 
-// retryAfter returns what a Retry-After header asks for, in seconds or as a
-// date (RFC 9110, section 10.2.3): at most MaxRetryAfter and not less than
-// zero. A date counts from the server's own.
+// retryAfter returns the delay of a Retry-After header in seconds or as a date
+// (RFC 9110, section 10.2.3), between zero and MaxRetryAfter. A date is relative
+// to the server's Date.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	if value == "" {
@@ -130,7 +130,7 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	if strings.Trim(value, "0123456789") == "" {
 		seconds, err := strconv.ParseUint(value, 10, 32)
 		if err != nil {
-			return MaxRetryAfter // more digits than there is patience
+			return MaxRetryAfter // the number overflows
 		}
 		return min(time.Duration(seconds)*time.Second, MaxRetryAfter)
 	}
@@ -144,12 +144,13 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), MaxRetryAfter)
 }
 
-// Permanent returns a failure that needs a fix.
+// Permanent wraps err in a [*bundle.FetchError] of the kind permanent.
 func Permanent(err error) error {
 	return &bundle.FetchError{Kind: bundle.FetchPermanent, Err: err}
 }
 
-// Unavailable returns a failure that may go away. It marks a fault as such.
+// Unavailable wraps err in a [*bundle.FetchError] of the kind unavailable. It sets
+// Retryable if err is a [*bundle.Fault].
 func Unavailable(err error) error {
 	if f, ok := err.(*bundle.Fault); ok {
 		f.Retryable = true
@@ -157,8 +158,8 @@ func Unavailable(err error) error {
 	return &bundle.FetchError{Kind: bundle.FetchUnavailable, Err: err}
 }
 
-// OrEnd returns err, or the error for the end of ctx, which may well be what is
-// behind err. who was at work.
+// OrEnd returns err, or the error of ctx if that has ended, because it is then
+// probably the cause of err. who is the provider.
 func OrEnd(ctx context.Context, who fmt.Stringer, err error) error {
 	if ctx.Err() != nil {
 		return Unavailable(fmt.Errorf("%s: %w", who, ctx.Err()))
@@ -166,8 +167,8 @@ func OrEnd(ctx context.Context, who fmt.Stringer, err error) error {
 	return err
 }
 
-// PassedOn returns the error of a function of the caller's, with the kind that
-// it has.
+// PassedOn wraps the error of a function that the caller supplied, and keeps its
+// kind and RetryAfter. doing describes the operation.
 func PassedOn(doing string, err error) error {
 	failed := &bundle.FetchError{Err: fmt.Errorf("%s: %w", doing, err)}
 	if inner, ok := errors.AsType[*bundle.FetchError](err); ok {

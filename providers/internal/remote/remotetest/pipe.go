@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ThroughPipes runs test in a bubble, with a client that reaches handler
-// whatever the host.
+// ThroughPipes runs test in a synctest bubble, with a client that reaches handler
+// for any host.
 func ThroughPipes(t *testing.T, handler http.Handler, test func(t *testing.T, client *http.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -21,7 +21,7 @@ func ThroughPipes(t *testing.T, handler http.Handler, test func(t *testing.T, cl
 		go func() { _ = server.Serve(pipes) }()
 		defer func() {
 			_ = server.Close()
-			time.Sleep(time.Hour) // for handlers; then the bubble reports goroutines that are left
+			time.Sleep(time.Hour) // lets handlers return; the bubble then reports leftover goroutines
 		}()
 		test(t, &http.Client{Transport: &http.Transport{DialContext: pipes.dial}})
 	})

@@ -1,5 +1,5 @@
-// Package remotetest has what the tests of the providers that speak HTTP share:
-// servers, clients, and what holds for every error and every check.
+// Package remotetest has helpers for the tests of providers that use HTTP:
+// servers, clients, and assertions on errors and checks.
 package remotetest
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-// Listen serves on loopback, over TLS.
+// Listen starts a TLS server on loopback that ends with the test.
 func Listen(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewTLSServer(handler)
@@ -28,7 +28,8 @@ func Listen(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// ListenTLS serves with a TLS configuration, and logs nothing.
+// ListenTLS starts a server with a TLS configuration, which may be nil. It logs
+// nothing and ends with the test.
 func ListenTLS(t *testing.T, config *tls.Config, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
@@ -39,10 +40,10 @@ func ListenTLS(t *testing.T, config *tls.Config, handler http.HandlerFunc) *http
 	return server
 }
 
-// Respond answers 200 with a body.
+// Respond sends a 200 response with a body. An empty contentType sends no header.
 func Respond(contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header()["Content-Type"] = nil // no guess
+		w.Header()["Content-Type"] = nil // no detection
 		if contentType != "" {
 			w.Header().Set("Content-Type", contentType)
 		}
@@ -50,56 +51,56 @@ func Respond(contentType, body string) http.HandlerFunc {
 	}
 }
 
-// Plainly answers with a status and a page.
+// Plainly sends a status and a text page that contains "canary".
 func Plainly(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "canary-page", status)
 	}
 }
 
-// Give returns a function that hands out a value.
+// Give returns a function that returns value.
 func Give(value string) func(context.Context) (bundle.Value, error) {
 	return func(context.Context) (bundle.Value, error) { return bundle.NewValue(value), nil }
 }
 
-// RefuseDial is a client that must not be used.
+// RefuseDial returns a client that fails the test if it is used.
 func RefuseDial(t *testing.T) *http.Client {
 	return &http.Client{Transport: RoundTrip(func(*http.Request) (*http.Response, error) {
-		t.Error("something was sent")
-		return nil, errors.New("nothing should be sent")
+		t.Error("a request was sent")
+		return nil, errors.New("no request expected")
 	})}
 }
 
-// RoundTrip is a transport.
+// RoundTrip is a function as a transport.
 type RoundTrip func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements [http.RoundTripper].
 func (f RoundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// RequireKind fails if err does not say to go on as kind.
+// RequireKind requires that err is a [*bundle.FetchError] of a kind.
 func RequireKind(t *testing.T, err error, kind bundle.FetchKind) {
 	t.Helper()
 	failure, ok := errors.AsType[*bundle.FetchError](err)
-	require.True(t, ok, "a failed fetch is a FetchError: %v", err)
+	require.True(t, ok, "the error is a FetchError: %v", err)
 	require.Equal(t, kind.String(), failure.Kind.String(), "%v", err)
 }
 
-// RequireStatus returns the StatusError in err, which has that kind, method and
-// status.
+// RequireStatus requires that err has a kind, method and status, and returns its
+// StatusError.
 func RequireStatus(t *testing.T, method string, err error, kind bundle.FetchKind, code int) *remote.StatusError {
 	t.Helper()
 	failure, ok := errors.AsType[*bundle.FetchError](err)
-	require.True(t, ok, "a failed fetch is a FetchError: %v", err)
+	require.True(t, ok, "the error is a FetchError: %v", err)
 	require.Equal(t, kind.String(), failure.Kind.String(), "%v", err)
 	status, ok := errors.AsType[*remote.StatusError](err)
-	require.True(t, ok, "an answer that is no bundle is a StatusError: %v", err)
+	require.True(t, ok, "the error has a StatusError: %v", err)
 	require.Equal(t, code, status.StatusCode)
 	require.Equal(t, method, status.Method)
-	require.Equal(t, failure.RetryAfter, status.RetryAfter, "both tell how long to wait")
+	require.Equal(t, failure.RetryAfter, status.RetryAfter, "both have the same RetryAfter")
 	return status
 }
 
-// OnlySecret returns the secret of a bundle that has one.
+// OnlySecret returns the secret of b, which must have exactly one.
 func OnlySecret(t *testing.T, b *bundle.Bundle) bundle.Secret {
 	t.Helper()
 	require.Equal(t, 1, b.Len())
@@ -109,7 +110,7 @@ func OnlySecret(t *testing.T, b *bundle.Bundle) bundle.Secret {
 	return bundle.Secret{}
 }
 
-// Summary returns an item a line: its status and its name.
+// Summary returns one line per item: its status and its name.
 func Summary(items []bundle.CheckItem) string {
 	var lines []string
 	for _, item := range items {
@@ -118,7 +119,7 @@ func Summary(items []bundle.CheckItem) string {
 	return strings.Join(lines, "\n")
 }
 
-// Item returns the one with that name.
+// Item returns the item of a name, which must exist.
 func Item(t *testing.T, items []bundle.CheckItem, name string) bundle.CheckItem {
 	t.Helper()
 	for _, item := range items {
@@ -130,21 +131,22 @@ func Item(t *testing.T, items []bundle.CheckItem, name string) bundle.CheckItem 
 	return bundle.CheckItem{}
 }
 
-// RequireFixes checks what holds for every report.
+// RequireFixes requires that every item has a detail, and that exactly the items
+// that are not ok have a fix.
 func RequireFixes(t *testing.T, items []bundle.CheckItem) {
 	t.Helper()
 	for _, item := range items {
 		require.NotEmpty(t, item.Name)
-		require.NotEmpty(t, item.Detail, "%s says what was found", item.Name)
+		require.NotEmpty(t, item.Detail, "%s has a detail", item.Name)
 		if item.Status == bundle.CheckOK {
 			require.Empty(t, item.Fix, "%s needs no fix", item.Name)
 		} else {
-			require.NotEmpty(t, item.Fix, "%s says what to do", item.Name)
+			require.NotEmpty(t, item.Fix, "%s has a fix", item.Name)
 		}
 	}
 }
 
-// Everything returns all that can be printed of an error and its causes.
+// Everything returns every printed form of an error and its causes.
 func Everything(err error) string {
 	var out strings.Builder
 	var walk func(err error)
