@@ -18,66 +18,68 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 )
 
-// Client asks a platform's admin API.
+// Client sends requests to a platform's admin API.
 //
-// No redirect is followed, so that neither credentials nor values reach
-// anybody else. Each request has a connection of its own, and is sent once: a
-// caller who gets no answer to a write finds out with [Client.Info] whether it
-// took place.
+// Redirects are not followed, so credentials and values reach no other server. Each
+// request is sent once, on its own connection. If a write gets no response, use
+// [Client.Info] to find out whether it took effect.
 //
-// Errors hold no value, token, credential, query or part of a body but what a
-// platform's own refusal says; see [Error]. A client never logs, is safe for
-// concurrent use and leaves nothing running between calls. Its fields must not
-// change after the first use.
+// Methods return an [*Error] for an unexpected response, a [*bundle.Fault] for an
+// invalid argument or field or an unreachable platform, and the context's error if
+// the context ended, each wrapped with the operation. Errors contain no value,
+// token, credential, query or part of a body, except the words of a platform's
+// problem document; see [Error].
+//
+// A client never logs, is safe for concurrent use and leaves nothing running
+// between calls. Its fields must not change after the first use.
 type Client struct {
-	// URL is the base URL of the admin API, which ends before /v1. It is where
-	// the platform serves vaulthttp.Admin, not the URL that runners have:
-	// with satchel-platform it is that and /admin. It has to be https, unless
-	// the host is this machine (localhost, 127.0.0.0/8 or ::1), and cannot
-	// have a user, a query or a fragment. Required.
+	// URL is the base URL of the admin API, without /v1. The platform serves
+	// vaulthttp.Admin there; with satchel-platform it is the runners' URL plus
+	// /admin. It must be https unless the host is loopback (localhost,
+	// 127.0.0.0/8 or ::1), and must not have a user, query or fragment.
+	// Required.
 	URL string
-	// Authorize sets the headers that say who asks, such as Authorization. It
-	// is called at each request, possibly by several goroutines at once, and
-	// changes nothing but headers; the request has no body yet. Its error is
-	// passed on, and must not hold the credentials. Required.
+	// Authorize sets the headers that authenticate the caller, such as
+	// Authorization. It is called for each request, possibly concurrently, and
+	// must change headers only; the request has no body yet. Its error is
+	// wrapped and must not contain the credentials. Required.
 	Authorize func(*http.Request) error
-	// HTTPClient sends the requests. Its Timeout and CheckRedirect are not
-	// used. Default: one of its own, without cookies, with the system's
-	// certificate authorities and the proxy of the environment.
+	// HTTPClient sends the requests. Its Timeout and CheckRedirect are ignored.
+	// Default: a client without cookies, with the system's certificate
+	// authorities and the environment's proxy.
 	HTTPClient *http.Client
-	// Timeout bounds a request until the end of its answer.
-	// Default: 30 seconds.
+	// Timeout bounds a request until the end of its response. Default: 30
+	// seconds.
 	Timeout time.Duration
 }
 
 const (
 	defaultTimeout = 30 * time.Second
-	// maxAnswer is the size of the largest answer that is read, in bytes. The
-	// lists of a scope may be long.
+	// maxAnswer is the maximum size of a response, in bytes. The lists of a
+	// scope may be long.
 	maxAnswer = 16 << 20
 )
 
-// platform is who is asked.
+// platform describes the server in errors.
 var platform = outgoing.Peer{Name: "the platform", Sends: "credentials and values", Example: "https://satchel.example.com/admin", URL: "admin.Client.URL", Client: "admin.Client.HTTPClient", Timeout: "admin.Client.Timeout"}
 
-// request is what is asked of the platform.
+// request is a request to the platform.
 type request struct {
-	// doing begins the error, such as "putting secret A".
+	// doing starts errors, such as "putting secret A".
 	doing  string
 	method string
 	path   string // below the base URL
 	query  url.Values
 	header http.Header
 	body   any // encoded as JSON, or nil for none
-	// secret is what no error may show though the platform has it: the value
-	// that is sent.
+	// secret is the value that is sent, which no error may show.
 	secret string
-	// sound reports whether the answer, decoded, is about what was asked.
+	// sound reports whether the decoded response matches the request.
 	sound func() bool
 }
 
-// do asks r and decodes the answer into answer, a pointer, for r.sound to look
-// at. nil is for an answer without a body.
+// do sends r and decodes the response into answer, a pointer that r.sound then
+// checks. A nil answer expects a response without a body.
 func (c *Client) do(ctx context.Context, r request, answer any) error {
 	if err := c.exchange(ctx, &r, answer); err != nil {
 		return fmt.Errorf("%s: %w", r.doing, err)
@@ -138,7 +140,7 @@ func (c *Client) exchange(ctx context.Context, r *request, answer any) error {
 	return nil
 }
 
-// request returns what to send.
+// request returns the HTTP request of r.
 func (c *Client) request(ctx context.Context, r *request, at *url.URL) (*http.Request, error) {
 	if c.Authorize == nil {
 		return nil, &bundle.Fault{Problem: "the {admin.Client.Authorize} function of the client is not set", Setting: "admin.Client.Authorize", Fix: "set one that adds the Authorization header"}
@@ -153,8 +155,8 @@ func (c *Client) request(ctx context.Context, r *request, at *url.URL) (*http.Re
 	if sent.URL.String() != at.String() || sent.Method != r.method || sent.Body != nil {
 		return nil, &bundle.Fault{Problem: "authorizing the request: the {admin.Client.Authorize} function changed more than headers", Setting: "admin.Client.Authorize", Fix: "change it to set headers only"}
 	}
-	// Package net/http would log what arrives behind an answer on a connection
-	// that it keeps, and that may be a token.
+	// Package net/http logs unsolicited data on idle connections, which may
+	// contain a token.
 	sent.Close = true
 	for name, values := range r.header {
 		sent.Header[name] = values
@@ -179,7 +181,7 @@ func (c *Client) request(ctx context.Context, r *request, at *url.URL) (*http.Re
 	return sent, nil
 }
 
-// credentials returns what Authorize may have set.
+// credentials returns the values of headers that Authorize may have set.
 func credentials(r *http.Request) []string {
 	var out []string
 	for name, values := range r.Header {
@@ -192,8 +194,8 @@ func credentials(r *http.Request) []string {
 	return out
 }
 
-// decode fills answer from a response. It returns what is wrong with that,
-// without a word of it.
+// decode fills answer from a response. fault describes an invalid response without
+// quoting it.
 func decode(response *http.Response, answer any) (fault string) {
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {

@@ -16,35 +16,37 @@ import (
 )
 
 var (
-	// ErrNotFound is in the error of a request about a secret, a version or a
-	// token that the platform does not have.
+	// ErrNotFound is matched by an [*Error] for a secret, version or token that
+	// the platform does not have.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict is in the error of a write whose condition does not hold,
-	// and of one that gave way to other writes. Nothing was written.
+	// ErrConflict is matched by an [*Error] for a write whose condition failed or
+	// that conflicted with a concurrent write. Nothing was written.
 	ErrConflict = errors.New("conflict")
 )
 
-// Error is an answer other than the one that was wanted. It holds nothing of
-// the answer but the words of a platform's own problem document (RFC 9457),
-// and not even those if they show a part of the value that was sent, of the
-// caller's credentials or of a token.
+// Error is an unexpected response. From the response it contains only the text of
+// the platform's problem document (RFC 9457), and omits that if it contains a part
+// of the value that was sent or of the caller's credentials. Runner tokens in it are
+// replaced.
 type Error struct {
+	// Method is the method of the request.
 	Method string
-	// URL is the one that was asked, without its query.
-	URL        string
+	// URL is the URL of the request, without its query.
+	URL string
+	// StatusCode is the status of the response.
 	StatusCode int
 	// Type is the problem's type, such as "urn:satchel:problem:conflict". It
-	// is empty if the answer is not a platform's.
+	// is empty if the response is not from a platform.
 	Type string
-	// Title and Detail say in words what the problem is. Either may be empty.
+	// Title and Detail describe the problem. Either may be empty.
 	Title, Detail string
-	// RetryAfter is how long the platform asked to be left alone, at most an
-	// hour, or zero.
+	// RetryAfter is the delay that the platform requested, at most an hour, or
+	// zero.
 	RetryAfter time.Duration
 }
 
-// Error returns the fields, such as "PUT https://host/v1/secrets/A: status 412
-// Precondition Failed: It is not as the request expects it: …".
+// Error formats the fields, such as "PUT https://host/v1/secrets/A: status 404 Not
+// Found: TITLE: DETAIL".
 func (e *Error) Error() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s %s: status %d", e.Method, e.URL, e.StatusCode)
@@ -62,7 +64,7 @@ func (e *Error) Error() string {
 	return s.String()
 }
 
-// Is reports whether e is [ErrNotFound] or [ErrConflict].
+// Is makes errors.Is match [ErrNotFound] and [ErrConflict] by Type.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
@@ -73,13 +75,14 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// unusable returns e for an answer that says yes and is not one.
+// unusable returns e for an invalid response with a 2xx status.
 func (e *Error) unusable(fault string) error {
 	e.Title, e.Detail = fault, "check the URL and any proxy between this machine and the platform"
 	return e
 }
 
-// read takes from a refusal what can be shown. hidden is what cannot.
+// read sets the fields from a problem document. It omits text that contains a part of
+// hidden.
 func (e *Error) read(response *http.Response, hidden []string) {
 	e.RetryAfter = retryAfter(response.Header.Get("Retry-After"))
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
@@ -101,15 +104,15 @@ func (e *Error) read(response *http.Response, hidden []string) {
 	}
 }
 
-// maxShown is the longest text of a problem that is shown, in bytes.
+// maxShown is the maximum length of text from a problem document, in bytes.
 const maxShown = 1024
 
-// telling is the length of what gives a hidden text away, in bytes.
+// telling is the length of a substring that reveals a hidden text, in bytes.
 const telling = 6
 
-// shown returns text as far as it can be shown: nothing if it shares telling
-// bytes with a hidden text, or holds the whole of a shorter one. A server, or
-// what stands before it, may quote what it was sent.
+// shown returns text in a form that is safe to show. It returns the empty string if
+// text shares telling bytes with a hidden text or contains a shorter one, because a
+// server or proxy may quote the request.
 func shown(text string, hidden []string) string {
 	text = wire.Text(text, maxShown)
 	for _, h := range hidden {
@@ -128,8 +131,8 @@ func shown(text string, hidden []string) string {
 	return text
 }
 
-// plain makes all text in an answer such as can be shown and logged. answer is
-// a pointer to structs, lists and strings; a [secret] stays as it is.
+// plain makes all text in a response safe to show and log. answer is a pointer to
+// structs, lists and strings; a [secret] is left unchanged.
 func plain(answer any) { plainValue(reflect.ValueOf(answer).Elem()) }
 
 func plainValue(v reflect.Value) {
@@ -148,11 +151,11 @@ func plainValue(v reflect.Value) {
 	}
 }
 
-// secret is a string of an answer that is not to be shown.
+// secret is a string in a response that must not be shown.
 type secret string
 
-// retryAfter returns what a Retry-After header asks for in seconds, at most an
-// hour (RFC 9110, section 10.2.3). A platform sends no dates.
+// retryAfter returns the seconds of a Retry-After header, at most an hour (RFC 9110,
+// section 10.2.3). A platform sends no dates.
 func retryAfter(header string) time.Duration {
 	seconds, err := strconv.ParseUint(header, 10, 31)
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// The setup of a runner stores a key that is missing and issues the runner's
-// token.
+// Setting up a runner stores a missing key and issues the runner's token.
 func Example() {
 	setup := func(ctx context.Context, adminToken, key bundle.Value) (bundle.Value, error) {
 		platform := &admin.Client{
@@ -33,7 +32,7 @@ func Example() {
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // so that this example asks nobody
+	cancel() // this example sends no request
 	_, err := setup(ctx, bundle.NewValue("an administrator's token"), bundle.NewValue("sk-ant-0123456789abcdefghijklmnopqr"))
 	fmt.Println(err)
 	// Output: putting secret ANTHROPIC_API_KEY in scope acme/web: PUT https://satchel.example.com/admin/v1/secrets/ANTHROPIC_API_KEY: context canceled

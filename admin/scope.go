@@ -12,8 +12,8 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// Readiness says which of the secrets that runners of a scope need are there,
-// by name.
+// Readiness returns the state of each secret that runners of a scope require, by
+// name.
 func (c *Client) Readiness(ctx context.Context, scope string) (api.Readiness, error) {
 	var answer api.Readiness
 	err := c.inScope(ctx, request{
@@ -25,8 +25,8 @@ func (c *Client) Readiness(ctx context.Context, scope string) (api.Readiness, er
 	return answer, nil
 }
 
-// Integrations returns the state of the integrations of a scope and of those
-// above it, by name.
+// Integrations returns the state of the integrations of a scope and its ancestors,
+// by name.
 func (c *Client) Integrations(ctx context.Context, scope string) ([]api.Integration, error) {
 	var answer api.IntegrationList
 	err := c.inScope(ctx, request{
@@ -37,7 +37,7 @@ func (c *Client) Integrations(ctx context.Context, scope string) ([]api.Integrat
 
 var scopePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}(/[a-z0-9][a-z0-9_-]{0,62}){0,7}$`)
 
-// checkScope refuses what is no scope before it gets into a URL.
+// checkScope validates a scope before it becomes part of a URL.
 func checkScope(scope string) error {
 	if !scopePattern.MatchString(scope) {
 		return errors.New("invalid scope; write it like acme/web/pool-a, with 1 to 8 segments of a-z, 0-9, - and _")
@@ -45,5 +45,5 @@ func checkScope(scope string) error {
 	return nil
 }
 
-// clip shortens what may be anything before it goes into an error.
+// clip shortens arbitrary text for an error.
 func clip(s string) string { return wire.Text(text.Clip(s, bundle.MaxName, 19), bundle.MaxName) }

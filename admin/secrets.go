@@ -13,40 +13,42 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// MaxValue is the longest value that a platform takes, in bytes.
+// MaxValue is the maximum length of a value, in bytes.
 const MaxValue = 64 << 10
 
-// PutOptions say more about a value. The zero value of each field means its
-// default.
+// PutOptions are the attributes and conditions of a value. The zero value of each
+// field means its default.
 type PutOptions struct {
-	// Kind is who issued the value, such as "anthropic". Default: that of the
-	// version before.
+	// Kind is the issuer of the value, such as "anthropic". Default: that of the
+	// previous version.
 	Kind string
-	// Expires is when the value ends. Default: it does not; for the value that
-	// is active already, as before.
+	// Expires is when the value expires. Default: never; for a value that is
+	// already active, unchanged.
 	Expires time.Time
-	// Delivery is how jobs get the value. Default: that of the version
-	// before, or bundle.DeliverEnv.
+	// Delivery is how jobs receive the value. Default: that of the previous
+	// version, or bundle.DeliverEnv.
 	Delivery bundle.Delivery
-	// IfVersion makes Put fail with [ErrConflict] unless this version is the
-	// active one; [IfAbsent], unless there is none. Default: no condition.
+	// IfVersion makes Put fail with [ErrConflict] unless this version is active,
+	// or for [IfAbsent] unless the secret does not exist. Default: 0, no
+	// condition.
 	IfVersion int64
 	// AllowTrailingNewline accepts a value that ends in a line break, as PEM
-	// files do. Default: the platform refuses such a value, because it is the
-	// usual mistake in pasting.
+	// files do. Default: false, the platform rejects such a value as a paste
+	// error.
 	AllowTrailingNewline bool
 }
 
-// IfAbsent is the PutOptions.IfVersion of a secret that must not exist.
+// IfAbsent is the PutOptions.IfVersion for a secret that must not exist yet.
 const IfAbsent = -1
 
-// putBody holds plaintext.
+// putBody contains plaintext.
 type putBody struct {
 	Value string `json:"value"`
 	api.PutSecret
 }
 
-// List returns the secrets and tombstones of a scope itself, by name.
+// List returns the secrets and tombstones of a scope, by name, without inherited
+// ones.
 func (c *Client) List(ctx context.Context, scope string) ([]api.Secret, error) {
 	var answer api.SecretList
 	err := c.inScope(ctx, request{
@@ -55,15 +57,15 @@ func (c *Client) List(ctx context.Context, scope string) ([]api.Secret, error) {
 	return answer.Secrets, err
 }
 
-// Info returns the active version of a secret of the scope itself, or an error
-// that is [ErrNotFound].
+// Info returns the active version of a secret of the scope, not an inherited one. It
+// returns [ErrNotFound] if there is none.
 func (c *Client) Info(ctx context.Context, scope, name string) (api.Secret, error) {
 	return c.secret(ctx, request{doing: "showing", method: http.MethodGet}, scope, name, "")
 }
 
-// Put stores value as the next version of a secret and makes it the active
-// one. Putting the value that is active already changes nothing, unless opts
-// changes what is said about it. opts may be nil.
+// Put stores value as a new version of a secret and activates it. If the value is
+// already active, Put changes nothing unless opts changes its attributes. opts may
+// be nil.
 func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (api.Secret, error) {
 	if opts == nil {
 		opts = &PutOptions{}
@@ -90,14 +92,13 @@ func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value
 	return c.secret(ctx, r, scope, name, "")
 }
 
-// Delete removes a secret with all of its versions, or a tombstone: runners
-// get what they inherit under the name, if anything. This cannot be undone.
+// Delete removes a secret with all of its versions, or a tombstone. Runners then get
+// the inherited secret of this name, if any. Delete cannot be undone.
 func (c *Client) Delete(ctx context.Context, scope, name string) error {
 	return c.ofSecret(ctx, request{doing: "deleting", method: http.MethodDelete}, scope, name, "", nil)
 }
 
-// History returns the versions of a secret that the platform still has, newest
-// first.
+// History returns the retained versions of a secret, newest first.
 func (c *Client) History(ctx context.Context, scope, name string) ([]api.Secret, error) {
 	var answer api.VersionList
 	err := c.ofSecret(ctx, request{
@@ -106,20 +107,20 @@ func (c *Client) History(ctx context.Context, scope, name string) ([]api.Secret,
 	return answer.Versions, err
 }
 
-// Activate makes an earlier or later version of a secret the active one. A
-// version that has expired is refused.
+// Activate makes another version of a secret active. The platform rejects an expired
+// version.
 func (c *Client) Activate(ctx context.Context, scope, name string, version int64) (api.Secret, error) {
 	body := api.ActivateSecret{Version: &version}
 	return c.secret(ctx, request{doing: "activating a version of", method: http.MethodPost, body: body}, scope, name, "/activate")
 }
 
-// Hide makes a tombstone the active version: runners of the scope, and of
-// those below it, get no secret of this name, not even an inherited one.
+// Hide makes a tombstone the active version: runners of the scope and its
+// descendants get no secret of this name, not even an inherited one.
 func (c *Client) Hide(ctx context.Context, scope, name string) (api.Secret, error) {
 	return c.secret(ctx, request{doing: "hiding", method: http.MethodPost}, scope, name, "/hide")
 }
 
-// secret asks r below the path of a secret, for one of its versions.
+// secret sends r to a path below a secret, for one of its versions.
 func (c *Client) secret(ctx context.Context, r request, scope, name, below string) (api.Secret, error) {
 	var answer api.Secret
 	r.sound = func() bool { return answer.Scope == scope && answer.Name == name && answer.Version > 0 }
@@ -129,7 +130,7 @@ func (c *Client) secret(ctx context.Context, r request, scope, name, below strin
 	return answer, nil
 }
 
-// ofSecret asks r below the path of a secret. It adds what to doing.
+// ofSecret sends r to a path below a secret, whose name it adds to doing.
 func (c *Client) ofSecret(ctx context.Context, r request, scope, name, below string, answer any) error {
 	r.doing += " secret " + clip(name)
 	if err := bundle.CheckName(name); err != nil {
@@ -139,7 +140,7 @@ func (c *Client) ofSecret(ctx context.Context, r request, scope, name, below str
 	return c.inScope(ctx, r, scope, answer)
 }
 
-// inScope asks r about a scope. It adds the scope to doing.
+// inScope sends r for a scope, which it adds to doing.
 func (c *Client) inScope(ctx context.Context, r request, scope string, answer any) error {
 	r.doing += " in scope " + clip(scope)
 	if err := checkScope(scope); err != nil {

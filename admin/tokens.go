@@ -12,40 +12,40 @@ import (
 	"github.com/satchelhq/satchel/vault/api"
 )
 
-// TokenOptions say more about a token. The zero value of each field means its
+// TokenOptions are the attributes of a token. The zero value of each field means its
 // default.
 type TokenOptions struct {
-	// Label says what the token is for, to administrators. Default: nothing.
+	// Label describes the token's purpose to administrators. Default: empty.
 	Label string
-	// Expires is when the token ends. Default: it does not.
+	// Expires is when the token expires. Default: never.
 	Expires time.Time
-	// RotateBy is when its owner should replace it; runners are told.
-	// Default: no hint.
+	// RotateBy is when the owner should replace the token; runners see it.
+	// Default: none.
 	RotateBy time.Time
-	// Waive names required secrets that the runner does without, such as the
-	// key of an AI service where it has a model of its own. Default: none.
+	// Waive lists required secrets that the runner does not need, such as the
+	// key of an AI service if it has its own model. Default: none.
 	Waive []string
 }
 
-// RotateTokenOptions say how a token is replaced. The zero value of each field
+// RotateTokenOptions control the replacement of a token. The zero value of each field
 // means its default.
 type RotateTokenOptions struct {
-	// Overlap is how long both tokens work, in whole seconds, which it is
-	// rounded up to. Default: one hour.
+	// Overlap is how long both tokens are valid, rounded up to whole seconds.
+	// Default: one hour.
 	Overlap time.Duration
-	// Expires and RotateBy are the new token's, as in [TokenOptions]. Default:
-	// those of the old one, as long after now as they were after its creation.
+	// Expires and RotateBy apply to the new token, as in [TokenOptions].
+	// Default: the same durations after creation as those of the old token.
 	Expires, RotateBy time.Time
 }
 
-// newToken is an answer with a token.
+// newToken is a response with a token.
 type newToken struct {
 	Token secret    `json:"token"`
 	Info  api.Token `json:"info"`
 }
 
-// IssueToken returns a new token for runners of a scope. Nobody can read it
-// later. opts may be nil.
+// IssueToken returns a new token for runners of a scope. The platform cannot show it
+// again. opts may be nil.
 func (c *Client) IssueToken(ctx context.Context, scope string, opts *TokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &TokenOptions{}
@@ -56,8 +56,8 @@ func (c *Client) IssueToken(ctx context.Context, scope string, opts *TokenOption
 	return answer.unless(err)
 }
 
-// Tokens returns the tokens of a scope itself, oldest first, with those that
-// have ended.
+// Tokens returns the tokens of a scope, without those of other scopes, oldest first,
+// including expired and revoked ones.
 func (c *Client) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	var answer api.TokenList
 	err := c.inScope(ctx, request{
@@ -66,7 +66,8 @@ func (c *Client) Tokens(ctx context.Context, scope string) ([]api.Token, error) 
 	return answer.Tokens, err
 }
 
-// Token returns what is known of a token by its id.
+// Token returns the information on the token with an id. It returns [ErrNotFound] if
+// there is none.
 func (c *Client) Token(ctx context.Context, id string) (api.Token, error) {
 	var answer api.Token
 	err := c.ofToken(ctx, request{doing: "showing", method: http.MethodGet, sound: func() bool { return answer.ID == id }}, id, "", &answer)
@@ -76,8 +77,8 @@ func (c *Client) Token(ctx context.Context, id string) (api.Token, error) {
 	return answer, nil
 }
 
-// RotateToken returns a new token in place of the one with this id, which works
-// on for an overlap. opts may be nil.
+// RotateToken returns a replacement for the token with an id, which remains valid for
+// an overlap. opts may be nil.
 func (c *Client) RotateToken(ctx context.Context, id string, opts *RotateTokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &RotateTokenOptions{}
@@ -91,13 +92,12 @@ func (c *Client) RotateToken(ctx context.Context, id string, opts *RotateTokenOp
 	return answer.unless(err)
 }
 
-// RevokeToken ends a token at once: runners that show it are refused from then
-// on.
+// RevokeToken revokes a token immediately: the platform then rejects it.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.ofToken(ctx, request{doing: "revoking", method: http.MethodPost}, id, "/revoke", nil)
 }
 
-// sound reports whether the answer has a token, and its information.
+// sound reports whether the response has a token with its information.
 func (n *newToken) sound() bool {
 	id, err := wire.ParseToken(string(n.Token))
 	return err == nil && id == n.Info.ID
@@ -113,9 +113,9 @@ func (n *newToken) unless(err error) (bundle.Value, api.Token, error) {
 
 var tokenID = regexp.MustCompile(`^[0-9A-Za-z]{12}$`)
 
-// ofToken asks r below the path of a token. It adds what to doing.
+// ofToken sends r to a path below a token, whose id it adds to doing.
 func (c *Client) ofToken(ctx context.Context, r request, id, below string, answer any) error {
-	// A whole token must not get into a URL, nor into the error.
+	// A complete token must appear neither in the URL nor in the error.
 	if !tokenID.MatchString(id) {
 		return fmt.Errorf("%s a token: invalid token id; want the 12 characters after %s", r.doing, wire.TokenPrefix)
 	}

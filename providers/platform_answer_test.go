@@ -289,8 +289,8 @@ func TestPlatform_Connection(t *testing.T) {
 		for want, cause := range map[string]error{
 			"the host's name cannot be resolved": &net.OpError{Op: "dial", Err: &net.DNSError{Err: "canary", Name: "canary"}},
 			"the proxy cannot be reached":        &net.OpError{Op: "proxyconnect", Err: errors.New("canary")},
-			"no response in time":                  &net.OpError{Op: "dial", Err: &net.DNSError{Err: "canary", IsTimeout: true}},
-			"invalid HTTP response":         errors.New(`invalid proxy address "http://user:canary@proxy"`),
+			"no response in time":                &net.OpError{Op: "dial", Err: &net.DNSError{Err: "canary", IsTimeout: true}},
+			"invalid HTTP response":              errors.New(`invalid proxy address "http://user:canary@proxy"`),
 		} {
 			if _, ok := errors.AsType[*net.DNSError](cause); ok {
 				want = "the host's name cannot be resolved"

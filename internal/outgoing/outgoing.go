@@ -1,5 +1,5 @@
-// Package outgoing has what requests that carry secrets share: which URLs are fit
-// for one, a client that follows no redirect, and plain words for what went wrong.
+// Package outgoing is shared by clients whose requests carry secrets. It validates
+// URLs, configures clients that follow no redirects, and explains errors.
 package outgoing
 
 import (
@@ -21,18 +21,19 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 )
 
-// Peer is who is asked, in the words of errors.
+// Peer describes a server in the words of errors.
 type Peer struct {
 	Name    string // such as "the platform"
-	Sends   string // what it is shown, such as "the token"
-	Example string // a base URL
-	// Settings of the caller, for a [bundle.Fault].
+	Sends   string // the secrets that it receives, such as "the token"
+	Example string // an example of a base URL
+	// URL, Client and Timeout are the names of the caller's settings, for the
+	// Setting of a [bundle.Fault].
 	URL, Client, Timeout string
 }
 
-// BaseURL reads a base URL. If it is not fit, u is nil, and the fault quotes of it
-// at most the host, and only where that is neither a token nor a part of something
-// else.
+// BaseURL parses and validates a base URL: https, or http for loopback, without
+// user, query, fragment or runner token. If it is invalid, u is nil and the fault
+// quotes at most its host; otherwise fault is nil.
 func (p Peer) BaseURL(base string) (u *url.URL, fault *bundle.Fault) {
 	bad := func(problem, fix string) (*url.URL, *bundle.Fault) {
 		return nil, &bundle.Fault{Problem: problem, Setting: p.URL, Fix: fix}
@@ -62,12 +63,13 @@ func (p Peer) BaseURL(base string) (u *url.URL, fault *bundle.Fault) {
 		return bad("http would send "+p.Sends+" to "+u.Host+" in the clear", "use https; http is for localhost only")
 	}
 	if u.Path == "" {
-		u.Path = "/" // JoinPath would make a relative path
+		u.Path = "/" // otherwise JoinPath returns a relative path
 	}
 	return u, nil
 }
 
-// Loopback reports whether host is this machine, whatever a name server says.
+// Loopback reports whether host is "localhost" or a loopback address. It does not
+// resolve names.
 func Loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -76,8 +78,9 @@ func Loopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// Client returns the client to send with, given the caller's, which may be nil.
-// It follows no redirect, and leaves limits of time to contexts.
+// Client returns a copy of given that follows no redirects and has no Timeout; use
+// contexts. For nil it returns a client with the system's certificate authorities,
+// TLS 1.2 or later and the environment's proxy.
 func Client(given *http.Client) *http.Client {
 	client := http.Client{}
 	if given != nil {
@@ -90,9 +93,8 @@ func Client(given *http.Client) *http.Client {
 	return &client
 }
 
-// ownTransport has no limit on the time until the header of an answer: a
-// platform may hold it back. All callers can share it, since no request leaves a
-// connection behind.
+// ownTransport has no timeout for response headers, which a platform may delay. All
+// callers share it, because requests leave no idle connections.
 var ownTransport = sync.OnceValue(func() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -103,12 +105,12 @@ var ownTransport = sync.OnceValue(func() *http.Transport {
 	}
 })
 
-// ErrUntrusted is in the fault for a server that was reached and whose TLS was
-// not accepted.
+// ErrUntrusted is wrapped by the fault of [Peer.Explain] if the server was reached
+// but TLS failed.
 var ErrUntrusted = errors.New("untrusted server")
 
-// Explain says in words of its own what a failed request means, and what to do:
-// the text of the cause may quote what the server sent, or a proxy's URL with its
+// Explain describes the cause of a failed request in fixed words, with a fix. It does
+// not use the text of cause, which may quote the server or a proxy's URL with its
 // password.
 func (p Peer) Explain(cause error) *bundle.Fault {
 	if fault := p.explainTLS(cause); fault != nil {
@@ -138,8 +140,7 @@ func (p Peer) Explain(cause error) *bundle.Fault {
 	return unreached("invalid HTTP response")
 }
 
-// explainTLS is Explain for a server whose TLS was not accepted, and nil for all
-// else.
+// explainTLS is Explain for TLS failures. It returns nil for any other cause.
 func (p Peer) explainTLS(cause error) *bundle.Fault {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](cause); ok {
 		roots := p.Client + ".RootCAs"

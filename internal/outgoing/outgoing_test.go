@@ -72,11 +72,11 @@ func TestPeer_Explain(t *testing.T) {
 	t.Run("quotes nothing of the cause", func(t *testing.T) {
 		unknown := &net.DNSError{Err: "no such host", Name: "c4n4ry.example.com", IsNotFound: true}
 		for says, cause := range map[string]error{
-			"the host's name cannot be resolved; check the URL":                                                                 &net.OpError{Op: "dial", Err: unknown},
-			"the proxy cannot be reached; check HTTPS_PROXY":                                                                    &net.OpError{Op: "proxyconnect", Err: unknown},
+			"the host's name cannot be resolved; check the URL":                                                                   &net.OpError{Op: "dial", Err: unknown},
+			"the proxy cannot be reached; check HTTPS_PROXY":                                                                      &net.OpError{Op: "proxyconnect", Err: unknown},
 			"no response in time; check the URL, the network, and HTTPS_PROXY and NO_PROXY if there is a proxy, or raise Timeout": context.DeadlineExceeded,
-			"invalid HTTP response; check the URL":                                                                         errors.New("malformed HTTP response c4n4ry"),
-			"the server speaks plain HTTP on this port; check the schem":                                                               http.ErrSchemeMismatch,
+			"invalid HTTP response; check the URL":                                                                                errors.New("malformed HTTP response c4n4ry"),
+			"the server speaks plain HTTP on this port; check the schem":                                                          http.ErrSchemeMismatch,
 		} {
 			text := peer.Explain(&url.Error{Op: "Get", URL: "https://c4n4ry.example.com", Err: cause}).Error()
 			require.True(t, strings.HasPrefix(text, says), text)

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// A token is "rnt_", 12 characters of id, 43 of secret and 6 of checksum. The
-// checksum is the CRC-32/IEEE of the 59 bytes before it, in base 62.
+// A token consists of "rnt_", an id of 12 characters, a secret of 43 and a checksum
+// of 6. The checksum is the CRC-32/IEEE of the 59 bytes before it, in base 62.
 const (
-	TokenPrefix = "rnt_"
-	TokenLength = 65
+	TokenPrefix = "rnt_" // starts every runner token
+	TokenLength = 65     // in bytes, including the prefix
 
 	idEnd     = len(TokenPrefix) + 12
 	secretEnd = idEnd + 43
@@ -22,16 +22,16 @@ const (
 	alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// TokenPattern finds tokens in text.
+// TokenPattern matches tokens in text. It does not verify the checksum.
 var TokenPattern = regexp.MustCompile(TokenPrefix + `[0-9A-Za-z]{61}`)
 
-// NewToken returns a random token and its id.
+// NewToken returns a token from a cryptographic random source, and its id.
 func NewToken() (token, id string) {
 	body := TokenPrefix + randomText(secretEnd-len(TokenPrefix))
 	return body + checksum(body), body[len(TokenPrefix):idEnd]
 }
 
-// randomText returns n characters, each equally likely.
+// randomText returns n random characters, uniformly distributed.
 func randomText(n int) string {
 	const fair = 256 - 256%len(alphabet) // bytes from here on would favor the first characters
 	out := make([]byte, 0, n)
@@ -57,8 +57,8 @@ func checksum(body string) string {
 	return string(out[:])
 }
 
-// ParseToken returns the id of a token that is well formed. Its errors say
-// what is wrong and how to mend it, and never show a part of the token.
+// ParseToken returns the id of a well-formed token with a valid checksum. Its errors
+// contain the problem and the fix, and never a part of the token.
 func ParseToken(token string) (id string, err error) {
 	switch {
 	case token == "":
@@ -82,5 +82,5 @@ func ParseToken(token string) (id string, err error) {
 	return token[len(TokenPrefix):idEnd], nil
 }
 
-// HashToken returns what the platform stores of a token.
+// HashToken returns the SHA-256 of a token, which a platform stores in its place.
 func HashToken(token string) [32]byte { return sha256.Sum256([]byte(token)) }

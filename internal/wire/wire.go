@@ -1,6 +1,6 @@
-// Package wire is what both sides of the bootstrap protocol, version 1, agree
-// on: the form of tokens, the JSON of answers and refusals, header names and
-// limits. docs/protocol.md says the same for other languages.
+// Package wire has the shared parts of both sides of the bootstrap protocol,
+// version 1: the form of tokens, the JSON of responses and problem documents,
+// header names and limits. docs/protocol.md documents it for other languages.
 package wire
 
 import (
@@ -20,65 +20,64 @@ import (
 )
 
 const (
-	// Version is the protocol's.
+	// Version is the protocol version, the value of "version" in a response.
 	Version = 1
-	// BootstrapPath is where a platform serves bundles, below its base URL.
+	// BootstrapPath is the path of bundles below a platform's base URL.
 	BootstrapPath = "/runners/bootstrap"
-	// RunnerHeader names the runner that asks.
+	// RunnerHeader is the request header for the runner's name.
 	RunnerHeader = "Satchel-Runner"
-	// AdminHeader must be in whatever administrators send to change something:
-	// no form of another site can send it.
+	// AdminHeader is required in every administrators' request that changes
+	// something. A form of another site cannot send it.
 	AdminHeader = "Satchel-Admin"
-	// MaxRunner is the longest name of a runner, in bytes.
+	// MaxRunner is the maximum length of a runner's name, in bytes.
 	MaxRunner = 128
-	// MaxWait is the longest that an answer may be held back for.
+	// MaxWait is the maximum delay of a response.
 	MaxWait = 50 * time.Second
-	// MaxAnswer is the size of the largest answer, in bytes. A bundle has at
-	// most 1 MiB of values; JSON may escape a byte as six.
+	// MaxAnswer is the maximum size of a response, in bytes. A bundle has at
+	// most 1 MiB of values, and JSON may need six bytes per byte.
 	MaxAnswer = 8 << 20
-	// MaxRefusal is the size of the largest problem document, in bytes.
+	// MaxRefusal is the maximum size of a problem document, in bytes.
 	MaxRefusal = 64 << 10
-	// MaxList is the number of secrets that an answer may have, and of
-	// problems, and of notices. It bounds what a small answer can grow to in
-	// memory.
+	// MaxList is the maximum number each of secrets, problems and notices in a
+	// response. It bounds the memory that a small response can occupy.
 	MaxList = 1 << 16
-	// MaxRevision is the longest revision, in bytes.
+	// MaxRevision is the maximum length of a revision, in bytes.
 	MaxRevision = 256
-	// ProblemType is the media type of refusals (RFC 9457).
+	// ProblemType is the media type of problem documents (RFC 9457).
 	ProblemType = "application/problem+json"
 )
 
-// Types of refusals, for the "type" member of RFC 9457.
+// Types of problem documents, for the "type" member of RFC 9457.
 const (
-	TokenProblem       = "urn:satchel:problem:token"
-	RequestProblem     = "urn:satchel:problem:request"
-	NotAllowedProblem  = "urn:satchel:problem:not-allowed"
-	UnavailableProblem = "urn:satchel:problem:unavailable"
-	IntegrityProblem   = "urn:satchel:problem:integrity"
-	TooManyProblem     = "urn:satchel:problem:too-many"
-	// The rest are those of the administrators' API alone.
-	UnauthorizedProblem = "urn:satchel:problem:unauthorized"
-	NotFoundProblem     = "urn:satchel:problem:not-found"
-	ConflictProblem     = "urn:satchel:problem:conflict"
+	TokenProblem       = "urn:satchel:problem:token"       // the runner token is rejected
+	RequestProblem     = "urn:satchel:problem:request"     // the request is invalid
+	NotAllowedProblem  = "urn:satchel:problem:not-allowed" // permission denied, or no TLS
+	UnavailableProblem = "urn:satchel:problem:unavailable" // a temporary failure
+	IntegrityProblem   = "urn:satchel:problem:integrity"   // stored data failed its check
+	TooManyProblem     = "urn:satchel:problem:too-many"    // a rate limit
+	// The following occur in the administrators' API only.
+	UnauthorizedProblem = "urn:satchel:problem:unauthorized" // authentication required
+	NotFoundProblem     = "urn:satchel:problem:not-found"    // no such secret, version or token
+	ConflictProblem     = "urn:satchel:problem:conflict"     // a condition or a concurrent write
 )
 
-// Refusal is a problem document (RFC 9457). Reason says more where the type
-// leaves it open, such as why a token was refused.
+// Refusal is a problem document (RFC 9457).
 type Refusal struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
+	Type   string `json:"type"`             // one of the types above
+	Title  string `json:"title"`            // the same for every problem of its kind
+	Status int    `json:"status"`           // the HTTP status
+	Detail string `json:"detail,omitempty"` // about this occurrence; may be empty
+	// Reason refines the type, such as why a token was rejected. May be empty.
 	Reason string `json:"reason,omitempty"`
 }
 
 // Reasons of a TokenProblem.
 const (
-	ReasonMissing   = "missing"
-	ReasonMalformed = "malformed"
-	ReasonUnknown   = "unknown"
-	ReasonRevoked   = "revoked"
-	ReasonExpired   = "expired"
+	ReasonMissing   = "missing"   // the request has no token
+	ReasonMalformed = "malformed" // ParseToken rejects the token
+	ReasonUnknown   = "unknown"   // the platform does not have the token
+	ReasonRevoked   = "revoked"   // the token was revoked
+	ReasonExpired   = "expired"   // the token has expired
 )
 
 type answer struct {
@@ -119,10 +118,11 @@ type problem struct {
 	Retryable bool   `json:"retryable"`
 }
 
-// vaultOrigin is the origin of what a platform keeps itself.
+// vaultOrigin is the origin of secrets that the platform stores itself.
 const vaultOrigin = "vault"
 
-// Encode returns the JSON of an answer. It holds plaintext.
+// Encode returns the JSON of a response, which contains plaintext. b may be nil. It
+// encodes only the providers of origins, and MaxAnswer is not checked.
 func Encode(b *bundle.Bundle) ([]byte, error) {
 	meta := b.Meta()
 	a := answer{
@@ -154,15 +154,14 @@ func Encode(b *bundle.Bundle) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// Decode returns the bundle of an answer that came from source, such as
-// "https://host". Unknown members are ignored, and a secret with a delivery
-// that this version does not know becomes a problem. Errors hold nothing of
-// what data says but names. All text of the bundle but its values can be
-// shown and logged: it is cut to a sane length, and without control characters
-// and tokens.
+// Decode returns the bundle of a response from source, such as "https://host".
+// Unknown members are ignored, and a secret with an unknown delivery becomes a
+// problem. Errors contain no part of data except valid names. All text of the
+// bundle except values is safe to show and log: it has a limited length and no
+// control characters or tokens.
 func Decode(data []byte, source string) (*bundle.Bundle, error) {
 	if !utf8.Valid(data) {
-		// Package json would put U+FFFD into values without a word.
+		// Package json silently replaces invalid UTF-8 with U+FFFD.
 		return nil, errors.New("the response is not valid UTF-8")
 	}
 	var a answer
@@ -170,7 +169,7 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 	if err := dec.Decode(&a); errors.Is(err, errTooMany) {
 		return nil, errTooMany
 	} else if err != nil {
-		// Package json quotes what it read.
+		// The errors of package json quote the input.
 		return nil, fmt.Errorf("the response is not the JSON of a bundle, at or after byte %d", dec.InputOffset())
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
@@ -205,7 +204,7 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 	for i, s := range a.Secrets {
 		switch {
 		case bundle.CheckName(s.Name) != nil:
-			// Its error shows the name, which may be a value that was put there.
+			// CheckName's error shows the name, which may be a misplaced value.
 			return nil, fmt.Errorf("secret %d of the response: its name must have 1 to %d letters, digits and _, and not start with a digit", i+1, bundle.MaxName)
 		case TokenPattern.MatchString(s.Name):
 			return nil, fmt.Errorf("secret %d of the response: its name has the form of a token", i+1)
@@ -219,7 +218,7 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 			continue
 		}
 		if s.Value == nil {
-			// Not the empty value, which would hide a local one.
+			// An empty value would shadow a local one.
 			return nil, fmt.Errorf("secret %d of the response has no value", i+1)
 		}
 		secrets = append(secrets, bundle.Secret{
@@ -230,12 +229,12 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 	return bundle.New(secrets, meta)
 }
 
-// list is a JSON array of at most MaxList elements. Null leaves it nil.
+// list is a JSON array of at most MaxList elements. It is nil for null.
 type list[T any] []T
 
 var errTooMany = fmt.Errorf("the response has a list of more than %d elements", MaxList)
 
-// UnmarshalJSON stops at the limit, before the elements take their memory.
+// UnmarshalJSON stops at the limit, before it allocates further elements.
 func (l *list[T]) UnmarshalJSON(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	open, err := dec.Token()
@@ -259,15 +258,16 @@ func (l *list[T]) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// The longest texts of an answer, in bytes: of scopes, kinds and the like, and
-// of what is written for people.
+// The maximum lengths of texts in a response, in bytes: of scopes, kinds and other
+// identifiers, and of sentences.
 const (
 	maxWord     = 512
 	maxSentence = 1024
 )
 
-// Text returns s as far as it can be shown and logged: at most max bytes, with
-// blanks for line breaks, and without control characters and tokens.
+// Text returns s in a form that is safe to show and log: at most max bytes, with
+// spaces for white space, U+FFFD for other unprintable characters, and "rnt_…" for
+// runner tokens.
 func Text(s string, max int) string {
 	s = TokenPattern.ReplaceAllLiteralString(s, TokenPrefix+ellipsis)
 	s = strings.Map(func(r rune) rune {
@@ -284,12 +284,12 @@ func Text(s string, max int) string {
 
 const ellipsis = "…"
 
-// seconds returns n seconds, at most a day and not less than none.
+// seconds returns n seconds, between zero and a day.
 func seconds(n int64) time.Duration {
 	return time.Duration(min(max(n, 0), 24*60*60)) * time.Second
 }
 
-// origin names the platform, and the integration behind it if there is one.
+// origin names the platform and, if any, the integration behind it.
 func origin(source, behind string) bundle.Origin {
 	if behind != "" && behind != vaultOrigin {
 		source += " via " + Text(behind, maxWord)
@@ -297,8 +297,8 @@ func origin(source, behind string) bundle.Origin {
 	return bundle.Origin{Provider: "bootstrap", Location: source}
 }
 
-// ValidRevision reports whether revision can be an entity tag that [ETag] and
-// [Revision] agree on.
+// ValidRevision reports whether [Revision] is the inverse of [ETag] for a revision:
+// it has 1 to MaxRevision visible ASCII characters other than quotes and commas.
 func ValidRevision(revision string) bool {
 	for i := range len(revision) {
 		if c := revision[i]; c <= ' ' || c > '~' || c == '"' || c == ',' {
@@ -308,11 +308,11 @@ func ValidRevision(revision string) bool {
 	return revision != "" && len(revision) <= MaxRevision
 }
 
-// ETag returns the entity tag of a revision (RFC 9110, section 8.8.3).
+// ETag returns the entity tag of a valid revision (RFC 9110, section 8.8.3).
 func ETag(revision string) string { return `"` + revision + `"` }
 
-// Revision returns what an If-None-Match header asks about: the first entity
-// tag in it, without quotes, or the empty string.
+// Revision returns the first entity tag of an If-None-Match header without quotes,
+// or the empty string.
 func Revision(ifNoneMatch string) string {
 	first, _, _ := strings.Cut(ifNoneMatch, ",")
 	first = strings.TrimPrefix(strings.TrimSpace(first), "W/")
@@ -322,14 +322,14 @@ func Revision(ifNoneMatch string) string {
 	return first[1 : len(first)-1]
 }
 
-// Prefer returns the value of a Prefer header that asks for an answer to be
-// held back for at most wait (RFC 7240, section 4.3).
+// Prefer returns the value of a Prefer header that requests a wait (RFC 7240,
+// section 4.3), in whole seconds up to MaxWait.
 func Prefer(wait time.Duration) string {
 	return "wait=" + strconv.FormatInt(int64(min(wait, MaxWait)/time.Second), 10)
 }
 
-// Wait returns how long Prefer headers ask to wait: at most MaxWait, and zero
-// if they do not say.
+// Wait returns the wait that Prefer headers request, up to MaxWait. It is zero
+// without a valid "wait" preference; the first one counts.
 func Wait(prefer []string) time.Duration {
 	for _, header := range prefer {
 		for preference := range strings.SplitSeq(header, ",") {

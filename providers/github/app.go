@@ -148,7 +148,7 @@ func (g *App) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 //
 // b is a bundle from Fetch, or one that it was merged into, and may be nil. If the
 // program's context has ended by then, pass another ctx. Errors are as those of
-// Fetch; for a 403 the token remains valid until it expires.
+// Fetch; the token may then remain valid until it expires.
 func (g *App) Revoke(ctx context.Context, b *bundle.Bundle) error {
 	base, err := g.base()
 	if err != nil {

@@ -24,8 +24,7 @@ import (
 // secret/runners/pool-a#5". Custom metadata is ignored.
 //
 // Each Fetch sends one request, and returns last itself if nothing has changed.
-// Every error is a [*bundle.FetchError], or the context's error if the context had
-// already ended. It wraps a *providers.StatusError if there was a response, with
+// Every error is a [*bundle.FetchError]. It wraps a *providers.StatusError if there was a response, with
 // the Reason "no-such-path", "no-such-mount", "deleted-version",
 // "destroyed-version", "not-kv-2", "not-json", "answer-too-large" or none, and the
 // context's error if the context ended. The kind is

@@ -9,18 +9,17 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// patience is how long a call may take that should return at once, and a Wait
-// whose source has changed. It only bounds a failing test: a good provider is
-// much faster.
+// patience bounds a call that should return immediately, and a Wait after a change.
+// It only limits failing tests; a correct provider is much faster.
 const patience = 20 * time.Second
 
-// answer is what a call came back with.
+// answer is the result of a call.
 type answer struct {
 	bundle *bundle.Bundle
 	err    error
 }
 
-// begin makes a call in a goroutine of its own.
+// begin starts a call in a goroutine.
 func begin(call func() (*bundle.Bundle, error)) <-chan answer {
 	c := make(chan answer, 1)
 	go func() {
@@ -30,7 +29,7 @@ func begin(call func() (*bundle.Bundle, error)) <-chan answer {
 	return c
 }
 
-// await returns the answer of a call that should be over soon.
+// await returns the result of a call that should return soon.
 func await(t tester, name string, c <-chan answer) answer {
 	t.Helper()
 	timer := time.NewTimer(patience)
@@ -44,14 +43,14 @@ func await(t tester, name string, c <-chan answer) answer {
 	}
 }
 
-// finish makes a call that should be over soon.
+// finish makes a call that should return soon.
 func finish(t tester, name string, call func() (*bundle.Bundle, error)) answer {
 	t.Helper()
 	return await(t, name, begin(call))
 }
 
-// waitUntil calls Wait until it returns something other than last, as it may
-// do when it has waited as long as its source allows.
+// waitUntil calls Wait until it returns a bundle other than last. Wait may return
+// last when its source's maximum wait has elapsed.
 func waitUntil(ctx context.Context, w bundle.Waiter, last *bundle.Bundle) (*bundle.Bundle, error) {
 	for {
 		b, err := w.Wait(ctx, last)

@@ -1,4 +1,4 @@
-// Package providertest checks that a [bundle.Provider] keeps to its contract.
+// Package providertest checks that a [bundle.Provider] follows its contract.
 //
 //	func TestConformance(t *testing.T) {
 //		providertest.Run(t, func(t *testing.T) providertest.Fixture {
@@ -14,6 +14,6 @@
 //		})
 //	}
 //
-// Start with [Run]. Run the tests with -race: the rule about concurrent use
-// counts on it.
+// Start with [Run]. Run the tests with -race, because the rule for concurrent use
+// depends on it.
 package providertest

@@ -54,7 +54,7 @@ func overContextEndsFetch(t tester, f Fixture) {
 	checkEnded(t, f, "Fetch", a)
 }
 
-// checkEnded checks the answer of a call whose context has ended.
+// checkEnded checks the result of a call whose context has ended.
 func checkEnded(t tester, f Fixture, name string, a answer) {
 	t.Helper()
 	require.Error(t, a.err, "%s with a context that is over is an error", name)

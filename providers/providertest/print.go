@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkNoValue fails if a text holds a value of the source. It does not print
-// the text.
+// checkNoValue fails if a text contains a value of the source. It does not print the
+// text.
 func checkNoValue(t tester, f Fixture, what, text string) {
 	t.Helper()
 	for _, value := range canaries(f) {
@@ -31,7 +31,7 @@ func saysWhatItIs(t tester, f Fixture) {
 }
 
 func nothingShowsAValue(t tester, f Fixture) {
-	b := fetch(t, f, nil) // a provider may remember what it fetched
+	b := fetch(t, f, nil) // a provider may keep what it fetched
 	checkNoValue(t, f, "the bundle", fmt.Sprintf("%v %+v %#v", b, b, *b))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		checkNoValue(t, f, "the provider printed with "+verb, fmt.Sprintf(verb, f.Provider))

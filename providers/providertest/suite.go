@@ -9,45 +9,46 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Fixture is a provider to check, and what can be done to its source.
+// Fixture is a provider to check, with functions that modify its source.
 type Fixture struct {
-	// Provider is the provider. If it is a [bundle.Waiter], that is checked
-	// too.
+	// Provider is the provider to check. If it is a [bundle.Waiter], Wait is
+	// checked too. Required.
 	Provider bundle.Provider
-	// Want holds the names and values that the source holds at first. There
-	// has to be a value of 12 bytes or more, which the suite looks for where
-	// no value may be.
+	// Want has the initial names and values of the source. At least one value
+	// must have 12 bytes or more; the suite verifies that such values do not
+	// leak. Required.
 	Want map[string]string
-	// Change changes what the source holds, in values or names, and returns
-	// what it then holds. Default: nil, the source never changes.
+	// Change changes names or values in the source and returns its new content.
+	// Default: nil, the source never changes.
 	Change func() map[string]string
-	// Break makes the source fail, and returns how Fetch should class that.
-	// Default: nil, the source never fails.
+	// Break makes the source fail and returns the expected kind of Fetch's
+	// error. Default: nil, the source never fails.
 	Break func() bundle.FetchKind
 }
 
-// minCanary is how long a value must be to be looked for: a shorter one may
-// stand somewhere by chance.
+// minCanary is the minimum length of a value that the suite searches for. A shorter
+// one may occur by chance.
 const minCanary = 12
 
-// Run checks a provider, one subtest a rule. new returns a fixture with a
-// source of its own; it is called once for each rule.
+// Run checks a provider in one subtest per rule. It calls new once per rule; each
+// fixture must have its own source. A call that must return immediately fails after
+// 20 seconds.
 func Run(t *testing.T, new func(t *testing.T) Fixture) {
 	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) { r.run(t, new(t)) })
 	}
 }
 
-// tester is what a rule needs of a test: small, so that the tests of this
-// package can watch rules fail.
+// tester is the part of *testing.T that rules use. The tests of this package
+// implement it to observe failing rules.
 type tester interface {
 	require.TestingT
 	Helper()
 	Context() context.Context
 }
 
-// A rule that does not apply to a fixture, because its source cannot change
-// for instance, holds.
+// rule is one rule of the contract. A rule that does not apply to a fixture, for
+// example because its source cannot change, passes.
 type rule struct {
 	name  string
 	check func(t tester, f Fixture)
@@ -76,7 +77,7 @@ func (r rule) run(t tester, f Fixture) {
 	r.check(t, f)
 }
 
-// canaries returns the values that are looked for.
+// canaries returns the values that must not leak.
 func canaries(f Fixture) []string {
 	var values []string
 	for _, v := range f.Want {
@@ -87,7 +88,7 @@ func canaries(f Fixture) []string {
 	return values
 }
 
-// fetch returns what must not fail.
+// fetch returns the bundle of a Fetch that must succeed.
 func fetch(t tester, f Fixture, last *bundle.Bundle) *bundle.Bundle {
 	t.Helper()
 	a := finish(t, "Fetch", func() (*bundle.Bundle, error) { return f.Provider.Fetch(t.Context(), last) })
@@ -104,7 +105,7 @@ func values(b *bundle.Bundle) map[string]string {
 	return m
 }
 
-// another returns a bundle that no source of a fixture holds.
+// another returns a bundle that differs from every fixture's source.
 func another(t tester) *bundle.Bundle {
 	t.Helper()
 	b, err := bundle.New([]bundle.Secret{{Name: "PROVIDERTEST_OTHER", Value: bundle.NewValue("x")}}, nil)

@@ -6,14 +6,15 @@ import (
 	"sync"
 )
 
-// What NewInstalled and NewBitbucket know.
+// Credentials that NewInstalled and NewBitbucket accept.
 const (
-	AppID          = "Iv23liTestTestTest00"
-	ConsumerKey    = "AbCdEfGhIjKlMnOpQr"
-	ConsumerSecret = "canary9b2e77ConsumerSecret0123456"
+	AppID          = "Iv23liTestTestTest00"              // of the GitHub App
+	ConsumerKey    = "AbCdEfGhIjKlMnOpQr"                // of the Bitbucket consumer
+	ConsumerSecret = "canary9b2e77ConsumerSecret0123456" // of the Bitbucket consumer
 )
 
-// AppKey and NextAppKey return keys of the app. NewInstalled knows the first.
+// AppKey and NextAppKey each return one key of the app, which is generated once.
+// NewInstalled accepts the first.
 var AppKey, NextAppKey = sync.OnceValue(newAppKey), sync.OnceValue(newAppKey)
 
 func newAppKey() *rsa.PrivateKey {
@@ -24,7 +25,7 @@ func newAppKey() *rsa.PrivateKey {
 	return key
 }
 
-// NewInstalled returns a GitHub with one installation, 42, of one app.
+// NewInstalled returns a GitHub below path with one app and its installation 42.
 func NewInstalled(path string) *GitHub {
 	s := NewGitHub(path)
 	s.SetKeys(AppID, &AppKey().PublicKey)
@@ -35,7 +36,7 @@ func NewInstalled(path string) *GitHub {
 	return s
 }
 
-// NewBitbucket returns a Bitbucket with one consumer.
+// NewBitbucket returns a Bitbucket with one private consumer.
 func NewBitbucket() *Bitbucket {
 	return &Bitbucket{Key: ConsumerKey, Secret: ConsumerSecret, Scopes: "pullrequest:write webhook"}
 }

@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// Bitbucket is a server of one call, POST /site/oauth2/access_token, that knows
-// one consumer.
+// Bitbucket is a server of POST /site/oauth2/access_token with one consumer. It is
+// safe for concurrent use; its fields must not change while it serves.
 type Bitbucket struct {
-	// Key and Secret are the consumer's, and Scopes what it may do.
+	// Key, Secret and Scopes belong to the consumer; spaces separate scopes.
 	Key, Secret, Scopes string
-	// Token makes all tokens that one. Default: each is another.
+	// Token is the value of every token. Default: a random value for each.
 	Token string
 
 	mu      sync.Mutex
@@ -22,28 +22,28 @@ type Bitbucket struct {
 	mints   int
 }
 
-// MakePublic has the consumer no longer marked as private.
+// MakePublic makes the consumer public, which has no client credentials grant.
 func (s *Bitbucket) MakePublic() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.public = true
 }
 
-// Instead has all requests answered by h, and by s again if h is nil.
+// Instead makes h serve all requests, or s again if h is nil.
 func (s *Bitbucket) Instead(h http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.instead = h
 }
 
-// Mints returns the number of tokens that were given.
+// Mints returns the number of minted tokens.
 func (s *Bitbucket) Mints() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.mints
 }
 
-// ServeHTTP implements [http.Handler].
+// ServeHTTP implements [http.Handler]. It validates requests like the real server.
 func (s *Bitbucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	instead := s.instead

@@ -1,6 +1,6 @@
-// Package gitserver stands in for GitHub and Bitbucket in tests: the few calls
-// by which tokens are minted and revoked, as the public documentation of both
-// has them. What arrives is checked as strictly as it is there.
+// Package gitserver has test servers for GitHub and Bitbucket. They implement the
+// calls that mint and revoke tokens, according to the public documentation, and
+// validate requests as strictly as the real servers.
 package gitserver
 
 import (
@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// write answers with JSON.
+// write sends a JSON response.
 func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)

@@ -15,24 +15,25 @@ import (
 	"time"
 )
 
-// Installation is one of a GitHub App.
+// Installation is an installation of a GitHub App.
 type Installation struct {
-	App          string // its client id or app id
-	Repositories []string
-	Permissions  map[string]string
-	Suspended    bool
+	App          string            // the client id or app id
+	Repositories []string          // names without the owner
+	Permissions  map[string]string // levels by permission
+	Suspended    bool              // no tokens are minted
 }
 
-// Mint is a token that was given, and what was asked for.
+// Mint is a minted token and its request.
 type Mint struct {
-	Claims       Claims
-	Repositories []string
-	Permissions  map[string]string
-	Token        string
+	Claims       Claims            // of the app's JSON web token
+	Repositories []string          // as requested; nil for all
+	Permissions  map[string]string // as requested; nil for all
+	Token        string            // the minted token
 }
 
-// GitHub is a server of two calls: POST /app/installations/ID/access_tokens and
-// DELETE /installation/token.
+// GitHub is a server of POST /app/installations/ID/access_tokens and DELETE
+// /installation/token. Use [NewGitHub] or [NewInstalled]. It is safe for concurrent
+// use.
 type GitHub struct {
 	mu            sync.Mutex
 	path          string
@@ -46,13 +47,13 @@ type GitHub struct {
 	alive         map[string]time.Time
 }
 
-// NewGitHub returns a GitHub whose API is below path, such as /api/v3 or
-// nothing.
+// NewGitHub returns a GitHub without apps, whose API is below path, such as /api/v3
+// or the empty string.
 func NewGitHub(path string) *GitHub {
 	return &GitHub{path: path, keys: map[string][]*rsa.PublicKey{}, installations: map[int64]Installation{}, alive: map[string]time.Time{}}
 }
 
-// SetKeys replaces the keys of an app.
+// SetKeys replaces the keys of an app, which it adds if necessary.
 func (s *GitHub) SetKeys(app string, keys ...*rsa.PublicKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,28 +74,29 @@ func (s *GitHub) Remove(id int64) {
 	delete(s.installations, id)
 }
 
-// SetClock puts the clock ahead of this machine's.
+// SetClock sets how far the server's clock is ahead of this machine's.
 func (s *GitHub) SetClock(ahead time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ahead = ahead
 }
 
-// SetToken makes all tokens that one. Without, each is another.
+// SetToken sets the value of every token. The empty string means a random value for
+// each, which is the default.
 func (s *GitHub) SetToken(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.token = token
 }
 
-// Widen has tokens do more than they are asked for.
+// Widen sets permissions that each token gets in addition to the requested ones.
 func (s *GitHub) Widen(permissions map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.widen = permissions
 }
 
-// Instead has all requests answered by h, and by s again if h is nil.
+// Instead makes h serve all requests, or s again if h is nil.
 func (s *GitHub) Instead(h http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +121,7 @@ func (s *GitHub) isAlive(token string) bool { return s.now().Before(s.alive[toke
 
 func (s *GitHub) now() time.Time { return time.Now().Add(s.ahead) }
 
-// ServeHTTP implements [http.Handler].
+// ServeHTTP implements [http.Handler]. It validates requests like the real server.
 func (s *GitHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	instead := s.instead
@@ -161,7 +163,7 @@ func refuse(w http.ResponseWriter, status int, message string) {
 
 var levels = map[string]int{"read": 1, "write": 2, "admin": 3}
 
-// repository is how GitHub describes one, in short.
+// repository is GitHub's description of a repository, shortened.
 type repository struct {
 	Name string `json:"name"`
 }

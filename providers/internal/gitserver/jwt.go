@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// Claims are those that GitHub wants in the JSON web token of an app.
+// Claims are the claims of an app's JSON web token.
 type Claims struct {
-	Issued  int64  `json:"iat"`
-	Expires int64  `json:"exp"`
-	Issuer  string `json:"iss"`
+	Issued  int64  `json:"iat"` // in seconds since 1970
+	Expires int64  `json:"exp"` // in seconds since 1970
+	Issuer  string `json:"iss"` // the client id or app id
 }
 
-// What GitHub says of a token that it does not accept.
+// GitHub's messages for a rejected JSON web token: malformed or with an invalid
+// signature, issued in the future, expired, or valid for too long.
 const (
 	NotDecoded = "A JSON web token could not be decoded"
 	NotYet     = "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
@@ -25,8 +26,8 @@ const (
 	TooLong    = "'Expiration time' claim ('exp') is too far in the future"
 )
 
-// Verify returns the claims of a token that one of its issuer's keys has
-// signed by RS256, and that counts now; or else what GitHub says.
+// Verify returns the claims of a token that is signed with RS256 by one of its
+// issuer's keys and is valid at now. Otherwise refusal is one of the messages above.
 func Verify(token string, keys map[string][]*rsa.PublicKey, now time.Time) (claims Claims, refusal string) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -1,5 +1,5 @@
-// Package local holds what the providers of local values share: how they read
-// a file, and what they leave out.
+// Package local is shared by the providers of local values: reading files, waiting
+// for changes, and omitting the runner's own settings.
 package local
 
 import (
@@ -12,15 +12,16 @@ import (
 	"github.com/satchelhq/satchel/internal/regularfile"
 )
 
-// MaxSize is the size of the longest file that is read, in bytes.
+// MaxSize is the maximum size of a file, in bytes.
 const MaxSize = 1 << 20
 
-// reserved starts the names of the runner's own settings, such as its token,
-// which usually stand in the same file as its secrets.
+// reserved is the prefix of the runner's own settings, such as its token, which are
+// often in the same file as its secrets.
 const reserved = "SATCHEL_"
 
-// Bundle returns a bundle of the secrets, without those whose names start with
-// SATCHEL_, or last itself if it is equal. last may be nil.
+// Bundle returns a bundle of the secrets without names that start with SATCHEL_, or
+// last itself if it is equal. last and meta may be nil. Its error is a permanent
+// [*bundle.FetchError].
 func Bundle(last *bundle.Bundle, secrets []bundle.Secret, meta *bundle.Meta) (*bundle.Bundle, error) {
 	kept := slices.DeleteFunc(slices.Clone(secrets), func(s bundle.Secret) bool {
 		return strings.HasPrefix(s.Name, reserved)
@@ -35,12 +36,12 @@ func Bundle(last *bundle.Bundle, secrets []bundle.Secret, meta *bundle.Meta) (*b
 	return b, nil
 }
 
-// ReadFile returns the content of a regular file, or of the one that symbolic
-// links lead to. It opens nothing else: a pipe could block. A file that does
-// not exist is empty if optional says so. setting is the field that says it, for
-// errors, or empty.
+// ReadFile returns the content of a regular file, and follows symbolic links. It opens
+// nothing else, because a pipe could block. If optional, it returns nil for a missing
+// file. setting is the name of the optional field for the advice in errors, or empty.
 //
-// Errors are a [*bundle.FetchError], permanent where somebody has to act.
+// Errors are a [*bundle.FetchError]: permanent for a missing, unreadable, irregular or
+// too large file, and otherwise unavailable.
 func ReadFile(path string, optional bool, setting string) ([]byte, error) {
 	src, err := regularfile.Read(path, MaxSize)
 	switch {
@@ -52,7 +53,7 @@ func ReadFile(path string, optional bool, setting string) ([]byte, error) {
 	return src, nil
 }
 
-// classed says of an error of reading whether somebody has to act, and how.
+// classed returns a read error with its kind and a fix.
 func classed(err error, setting string) error {
 	_, refused := errors.AsType[*bundle.Fault](err)
 	switch {
@@ -70,7 +71,7 @@ func classed(err error, setting string) error {
 	return &bundle.FetchError{Kind: bundle.FetchUnavailable, Err: err}
 }
 
-// Permanent returns err as one that needs somebody to act.
+// Permanent wraps err in a [*bundle.FetchError] of the kind permanent.
 func Permanent(err error) error {
 	return &bundle.FetchError{Kind: bundle.FetchPermanent, Err: err}
 }

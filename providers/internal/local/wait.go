@@ -12,27 +12,26 @@ import (
 )
 
 const (
-	// lookEvery is how often Wait looks whether the file is another.
+	// lookEvery is the interval at which Wait checks the file.
 	lookEvery = time.Second
-	// settling is how long a file must have stayed as it is before it is read:
-	// most programs that write one are done by then.
+	// settling is how long a file must be unchanged before it is read. Most
+	// programs finish writing within that time.
 	settling = 100 * time.Millisecond
-	// coarse is more than the granularity of any file system's times. A file
-	// that is younger may change once more and keep its time.
+	// coarse exceeds the granularity of any file system's times. A younger file
+	// may change again without a new time.
 	coarse = 3 * time.Second
 )
 
-// Wait implements [bundle.Waiter] for the file at path, which fetch reads. It
-// looks at the path once a second, and reads the file only if it is another one
-// or has another size, mode or time. So it sees an edit, a file that takes
-// another's place, a symbolic link that leads elsewhere, and a file that goes
-// and comes back, on any file system. docs/refresh.md says why it does not have
-// itself notified.
+// Wait implements [bundle.Waiter] for the file at path, which fetch reads. It checks
+// the path once per second, and reads the file only if it is another file or has
+// another size, mode or time. It thus detects edits, replaced files and symbolic
+// links, and files that are removed or created, on any file system. docs/refresh.md
+// explains why it does not use notifications.
 //
-// A file that becomes unusable while Wait looks on ends it with the error. One
-// that was unusable from the start is no news: Wait goes on until it is usable,
-// and then returns what it holds, which may be last. So no file, whatever is in
-// it, makes a loop over Wait a busy one.
+// If the file becomes unusable during Wait, Wait returns the error. If it was unusable
+// from the start, Wait continues until it is usable and then returns its bundle, which
+// may be last. A loop over Wait is therefore never busy. An unavailable error is
+// returned immediately, for the caller to back off.
 func Wait(ctx context.Context, path string, last *bundle.Bundle, fetch func(context.Context, *bundle.Bundle) (*bundle.Bundle, error)) (*bundle.Bundle, error) {
 	w := &wait{path: path, last: last, fetch: fetch}
 	var got *answer
@@ -46,9 +45,9 @@ func Wait(ctx context.Context, path string, last *bundle.Bundle, fetch func(cont
 	}
 }
 
-// apart returns when f has, which it calls in a goroutine of its own. A stack
-// that has grown stays as large while its goroutine waits, and a process may
-// have thousands of waits: theirs stay small.
+// apart calls f in another goroutine and returns when f has returned. A grown stack
+// does not shrink while its goroutine waits, and a process may have thousands of
+// waits, so this keeps their stacks small.
 func apart(f func()) {
 	var group sync.WaitGroup
 	group.Go(f)
@@ -62,7 +61,7 @@ type wait struct {
 	fetch func(context.Context, *bundle.Bundle) (*bundle.Bundle, error)
 
 	seen *sight // of the file when it was last read
-	// sound and broken say that it was usable before, or was not.
+	// sound and broken report that the file was usable or unusable before.
 	sound, broken bool
 }
 
@@ -71,8 +70,8 @@ type answer struct {
 	err    error
 }
 
-// read reads the file when it has settled, and returns the answer of Wait if
-// that is one.
+// read reads the file once it has settled, and returns the result of Wait, or nil to
+// continue.
 func (w *wait) read(ctx context.Context) *answer {
 	for {
 		if err := w.settle(ctx); err != nil {
@@ -83,7 +82,7 @@ func (w *wait) read(ctx context.Context) *answer {
 		case ctx.Err() != nil:
 			return &answer{err: ctx.Err()}
 		case !look(w.path).same(w.seen):
-			continue // what was read may be a part of it
+			continue // the read may be partial
 		case err == nil && (w.broken || b != w.last):
 			return &answer{bundle: b}
 		case err == nil:
@@ -102,8 +101,8 @@ func isPermanent(err error) bool {
 	return ok && e.Kind == bundle.FetchPermanent
 }
 
-// untilOther returns when the file no longer looks as it did when it was read, or
-// when looks cannot tell.
+// untilOther returns when the file's metadata differs from that of the last read, or
+// when the file is too young to tell.
 func (w *wait) untilOther(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -119,7 +118,7 @@ func (w *wait) untilOther(ctx context.Context) error {
 	return nil
 }
 
-// settle returns when the file has looked the same for a while.
+// settle returns when the file's metadata has been stable for a while.
 func (w *wait) settle(ctx context.Context) error {
 	for {
 		w.seen = look(w.path)
@@ -136,9 +135,9 @@ func (w *wait) settle(ctx context.Context) error {
 	}
 }
 
-// sight is what can be seen of a file without reading it.
+// sight is the metadata of a file.
 type sight struct {
-	info fs.FileInfo // nil if there is no file to be seen
+	info fs.FileInfo // nil if os.Stat failed
 	err  string
 	at   time.Time
 }
@@ -154,7 +153,7 @@ func look(path string) *sight {
 	return s
 }
 
-// same reports whether s and o look like the same file with the same content.
+// same reports whether s and o have equal metadata of the same file.
 func (s *sight) same(o *sight) bool {
 	if s.info == nil || o.info == nil {
 		return s.info == nil && o.info == nil && s.err == o.err
@@ -163,7 +162,7 @@ func (s *sight) same(o *sight) bool {
 		s.info.Mode() == o.info.Mode() && s.info.ModTime().Equal(o.info.ModTime())
 }
 
-// young reports whether the file may change once more and still look the same.
+// young reports whether the file may change again without a change of metadata.
 func (s *sight) young() bool {
 	return s.info != nil && s.at.Sub(s.info.ModTime()).Abs() < coarse
 }
