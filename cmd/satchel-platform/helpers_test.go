@@ -173,7 +173,7 @@ func (p *running) try(method, path, body string, headers ...string) (answer, err
 	return answer{resp.StatusCode, resp.Header, string(content)}, err
 }
 
-// adminToken is the token that the program has made.
+// adminToken returns the administrators' token that the program created.
 func (p *running) adminToken() string {
 	p.t.Helper()
 	token, err := readPrivate(filepath.Join(p.dir, "admin-token"))
@@ -181,7 +181,7 @@ func (p *running) adminToken() string {
 	return token
 }
 
-// admin sends a request of the administrator, and expects that it succeeds.
+// admin sends an administrator's request, and requires that it succeeds.
 func (p *running) admin(method, path, body string) string {
 	p.t.Helper()
 	a := p.do(method, "/admin/v1"+path, body, "Authorization", "Bearer "+p.adminToken(), "Satchel-Admin", "1", "Content-Type", "application/json")

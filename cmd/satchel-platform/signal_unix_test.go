@@ -57,8 +57,7 @@ func TestReopenAudit(t *testing.T) {
 	}
 }
 
-// TestInspect_Pipe uses pipes, whose content can be read once, and which may block on
-// open.
+// The content of a pipe can be read once, and opening one may block.
 func TestInspect_Pipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))

@@ -47,7 +47,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	folder := flags.String("jobs", "", "take jobs from this `FOLDER`")
 	stdin := flags.Bool("stdin", false, "take jobs from standard input, one a line, until it ends")
 	pool := flags.Int("pool", 0, "run up to `N` jobs concurrently (default: from runner.yaml)")
-	drain := flags.duration("drain", time.Minute, "`TIME` for running jobs to finish at the end; with 0, none")
+	drain := flags.duration("drain", time.Minute, "`TIME` for running jobs to finish after a signal; with 0, none")
 	asJSON := flags.jsonFlag()
 	if _, err := flags.parseNone(args); err != nil {
 		return err
