@@ -1,4 +1,4 @@
-// Package awskms holds key-encryption keys in AWS Key Management Service.
+// Package awskms implements key-encryption keys in AWS Key Management Service (KMS).
 //
 // Start with [New], a KMS client, and the ARN of a symmetric encryption key:
 //
@@ -8,26 +8,25 @@
 //	…
 //	err = keys.Check(ctx)
 //
-// [NewMultiRegion] is for a key that has replicas in other regions.
+// [NewMultiRegion] is for a key with replicas in other regions.
 //
-// The caller needs kms:Encrypt and kms:Decrypt on the key. The context of a
-// wrapped key is its encryption context, the map as it is, so that a key policy
-// can ask for kms:EncryptionContext:tenant; CloudTrail records it.
+// The caller needs the permissions kms:Encrypt and kms:Decrypt for the key. The
+// context of a wrapped key is its KMS encryption context, unchanged, so that a key
+// policy can require kms:EncryptionContext:tenant. CloudTrail records it.
 //
-// KMS tells which key material wrapped a key only when it unwraps it, so a
-// wrapped key has no version, and [keyring.Keyring.Stale] does not see a rotation
-// of the material. KMS goes on opening what older material wrapped. To leave that
-// behind, re-wrap every record, or make a new key and retire the old one.
+// KMS reports the key material that wrapped a key only when it unwraps the key.
+// Therefore a wrapped key has no version, and [keyring.Keyring.Stale] does not detect
+// a rotation of the material. KMS continues to unwrap with older material. To stop
+// depending on it, re-wrap every record, or make a new key and retire the old one.
 //
-// Retries are the client's own: three tries by default, with pauses of a few
-// seconds at most, all within the context of the call. A keyring gives a call
-// five seconds; a client with a retry.StandardOptions.MaxBackoff of one second
-// fits its tries into that. The client can log request bodies
-// (aws.LogRequestWithBody), which hold the data key; leave that off.
+// The client retries: by default three attempts with a back-off of a few seconds at
+// most, all within the context of the call. A keyring limits a call to five seconds;
+// set retry.StandardOptions.MaxBackoff to one second so that three attempts fit. The
+// client can log request bodies (aws.LogRequestWithBody), which contain the data key;
+// keep that disabled.
 //
-// The package is tested over the service's wire protocol, with the SDK's client
-// against a server written from the public documentation; not against the
-// service itself. Whether KMS takes every context that a keyring takes, such as
-// one with an empty value, was not tried; one that it refuses is
-// [keyring.ErrMalformed].
+// The package is tested with the SDK's client over the wire protocol, against a
+// server written from the public documentation, not against KMS itself. It is
+// untested whether KMS accepts every context that a keyring accepts, such as one with
+// an empty value; for a rejected context the error is [keyring.ErrMalformed].
 package awskms

@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// classes are the classes of the error codes of KMS. Codes and not the types of
-// the SDK: access denied and throttling have none.
+// classes maps the error codes of KMS to classes. It uses codes rather than the
+// types of the SDK because access denied and throttling have no type.
 var classes = map[string]error{
 	"InvalidCiphertextException": keyring.ErrTampered,
 
@@ -23,7 +23,7 @@ var classes = map[string]error{
 
 	"DisabledException":        keyring.ErrKeyState,
 	"KMSInvalidStateException": keyring.ErrKeyState,
-	"InvalidKeyUsageException": keyring.ErrKeyState, // a key that does not encrypt
+	"InvalidKeyUsageException": keyring.ErrKeyState, // not an encryption key
 
 	"AccessDeniedException":       keyring.ErrDenied,
 	"UnrecognizedClientException": keyring.ErrDenied,
@@ -35,7 +35,7 @@ var classes = map[string]error{
 	"DependencyTimeoutException": keyring.ErrUnavailable,
 	"KeyUnavailableException":    keyring.ErrUnavailable,
 
-	// Other names of throttling and of a slow request, which come with 400.
+	// Other codes for throttling and for a slow request, with status 400.
 	"Throttling":              keyring.ErrUnavailable,
 	"RequestLimitExceeded":    keyring.ErrUnavailable,
 	"RequestTimeout":          keyring.ErrUnavailable,
@@ -45,26 +45,26 @@ var classes = map[string]error{
 	"SerializationException": keyring.ErrMalformed,
 }
 
-// noCode is what the SDK makes of an error answer that gives no code.
+// noCode is the SDK's code for an error response without a code.
 const noCode = "UnknownError"
 
-// serviceError translates an error of the SDK into one of a class. It repeats
-// the code and nothing else of what the server sent.
+// serviceError translates an error of the SDK into one with a class. From the
+// response it quotes only the code.
 //
-// A code that it does not know is unavailable with a status of 500 or more, and
-// else denied: the service refused, asking again does not help, and a keyring
-// goes on to its replicas and drops what it has cached. An answer without a code
-// is not the service's own, whatever its status: something on the way sent it.
+// An unknown code with a status of 500 or more is unavailable. Any other unknown code
+// is denied: a retry does not help, and a keyring then tries its replicas and drops
+// the cached key. A response without a code is not from KMS, whatever its status,
+// but from an intermediary.
 func serviceError(err error) error {
-	answer, ok := errors.AsType[smithy.APIError](err)
-	if !ok || answer.ErrorCode() == noCode {
+	response, ok := errors.AsType[smithy.APIError](err)
+	if !ok || response.ErrorCode() == noCode {
 		return fmt.Errorf("%w: %s", keyring.ErrUnavailable, noAnswer(err))
 	}
-	code := answer.ErrorCode()
+	code := response.ErrorCode()
 	class, ok := classes[code]
 	switch {
 	case ok:
-	case answer.ErrorFault() == smithy.FaultServer || statusOf(err) >= http.StatusInternalServerError:
+	case response.ErrorFault() == smithy.FaultServer || statusOf(err) >= http.StatusInternalServerError:
 		class = keyring.ErrUnavailable
 	default:
 		class = keyring.ErrDenied
@@ -72,38 +72,38 @@ func serviceError(err error) error {
 	return fmt.Errorf("%w: %s", class, printable(code))
 }
 
-// statusOf returns the HTTP status of the answer behind an error, or zero.
+// statusOf returns the HTTP status of the response behind an error, or zero.
 func statusOf(err error) int {
-	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
-		return answer.HTTPStatusCode()
+	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		return response.HTTPStatusCode()
 	}
 	return 0
 }
 
-// noAnswer tells why there is no answer, in words that are not the server's.
+// noAnswer explains a missing response without quoting the server.
 func noAnswer(err error) string {
 	if call, ok := errors.AsType[*smithy.OperationError](err); ok {
-		// What failed was a call that the client made for its credentials.
+		// The client failed to fetch its credentials.
 		if _, other := errors.AsType[*smithy.OperationError](call.Err); other {
-			return "the client has no credentials, since what gives them does not answer as it should; check where it takes them from"
+			return "the client has no credentials because their source sent an invalid response; check the configured source"
 		}
 	}
 	if status := statusOf(err); status >= http.StatusMultipleChoices {
-		return fmt.Sprintf("an answer with status %d and no error code of KMS; is there a proxy on the way?", status)
+		return fmt.Sprintf("response with status %d and no KMS error code; check for a proxy between client and KMS", status)
 	} else if status != 0 {
-		return "the answer cannot be read"
+		return "invalid response"
 	}
 	if failure, ok := errors.AsType[*net.OpError](err); ok {
 		return failure.Error()
 	}
-	return "no answer; check the client's endpoint, network and credentials"
+	return "no response; check the client's endpoint, network and credentials"
 }
 
-// printable returns an error code if it has the form of one.
+// printable returns code if it has the form of an error code.
 func printable(code string) string {
 	notLetter := func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }
 	if len(code) > 64 || strings.ContainsFunc(code, notLetter) {
-		return "an error code that KMS does not have"
+		return "invalid error code"
 	}
 	return code
 }

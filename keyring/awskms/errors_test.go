@@ -46,7 +46,7 @@ func TestErrors_Codes(t *testing.T) {
 		{"KeyUnavailableException", 500, keyring.ErrUnavailable},
 		{"ValidationException", 400, keyring.ErrMalformed},
 		{"SerializationException", 400, keyring.ErrMalformed},
-		// Codes that the table does not have.
+		// Unknown codes.
 		{"MissingAuthenticationTokenException", 400, keyring.ErrDenied},
 		{"OptInRequired", 403, keyring.ErrDenied},
 		{"SomethingNewException", 400, keyring.ErrDenied},
@@ -155,7 +155,7 @@ func TestErrors_Credentials(t *testing.T) {
 		_, err = kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
 		kmstest.RequireClass(t, err, row.class)
 		require.ErrorContains(t, err, row.text)
-		require.NotContains(t, err.Error(), row.failure.Error(), "only codes are repeated")
+		require.NotContains(t, err.Error(), row.failure.Error(), "only codes are quoted")
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/awskms"
 )
 
-// The configuration comes from config.LoadDefaultConfig of the SDK.
+// Programs get the configuration from config.LoadDefaultConfig of the SDK.
 func Example() {
 	cfg := aws.Config{Region: "eu-central-1"}
 
@@ -24,13 +24,13 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	_ = keys // seals and opens from here; keys.Check(ctx) asks KMS first
+	_ = keys // ready to seal and open; keys.Check(ctx) tests the key
 	fmt.Println(kek.ID())
 	// Output:
 	// awskms:arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab
 }
 
-// A name that may come to mean another key is refused.
+// New rejects an alias because it can be moved to another key.
 func ExampleNew_alias() {
 	_, err := awskms.New(kms.NewFromConfig(aws.Config{}), "alias/satchel")
 	fmt.Println(err)

@@ -13,37 +13,42 @@ import (
 
 const (
 	service = "awskms"
-	// maxPlaintext is what KMS encrypts at most, in bytes.
+	// maxPlaintext is the most that KMS encrypts, in bytes.
 	maxPlaintext = 4096
-	// maxBlob is what a wrapped key holds at most; KMS takes more.
+	// maxBlob is the maximum length of a wrapped key in bytes. KMS accepts more.
 	maxBlob = 4096
 )
 
-// API is what a KEK uses of KMS. [*kms.Client] has it.
+// API is the part of KMS that a KEK uses. [*kms.Client] implements it. An
+// implementation must be safe for concurrent use, and returns errors as that client
+// does: a smithy.APIError for a response with an error code.
 type API interface {
+	// Encrypt calls the operation of that name.
 	Encrypt(ctx context.Context, in *kms.EncryptInput, opts ...func(*kms.Options)) (*kms.EncryptOutput, error)
+	// Decrypt calls the operation of that name.
 	Decrypt(ctx context.Context, in *kms.DecryptInput, opts ...func(*kms.Options)) (*kms.DecryptOutput, error)
 }
 
-// A KEK is a symmetric encryption key in KMS. It implements [keyring.KEK].
+// A KEK is a symmetric encryption key in KMS. It implements [keyring.KEK] and is safe
+// for concurrent use.
 type KEK struct {
 	api API
 	id  keyring.KEKID
-	// arn goes out with every request and has to come back with every answer.
+	// arn is sent in every request and must be in every response.
 	arn string
 }
 
-// arnForm matches a key's ARN: partition, region, account, key id.
+// arnForm matches the ARN of a key: partition, region, account, key ID.
 var arnForm = regexp.MustCompile(`^arn:(aws[a-z-]{0,32}):kms:([a-z0-9-]{1,64}):([0-9]{12}):key/([A-Za-z0-9-]{1,256})$`)
 
-// New returns the KEK with an ARN, such as
+// New returns the KEK for a key ARN, such as
 // "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab".
-// The client's region is the one in the ARN. Its ID is {"awskms", ARN}. New
-// makes no call.
+// The client must use the region of the ARN. The ID of the KEK is {"awskms", ARN}.
+// New makes no call.
 //
-// It refuses aliases, since an alias can be moved to another key, and key ids
-// alone, since they name neither account nor region. A multi-Region key is
-// taken as the key of its region alone; see [NewMultiRegion].
+// New fails for an alias, because an alias can be moved to another key, and for a
+// bare key ID, which names neither account nor region. It treats a multi-Region key
+// as the key of its region only; see [NewMultiRegion].
 func New(api API, keyARN string) (*KEK, error) {
 	if _, err := parseARN(keyARN); err != nil {
 		return nil, err
@@ -51,21 +56,21 @@ func New(api API, keyARN string) (*KEK, error) {
 	return newKEK(api, keyARN, keyARN)
 }
 
-// NewMultiRegion returns the KEK of a multi-Region key, whose id begins with
-// "mrk-". Each process names the key's ARN in its own region, with a client of
-// that region; what one region wrapped, its replicas unwrap. The ID is the ARN
-// with "*" for the region, so it is the same in all regions, and differs from
-// the ID that [New] gives.
+// NewMultiRegion returns the KEK for a multi-Region key, whose key ID begins with
+// "mrk-". Each process uses the ARN of the key in its own region and a client for
+// that region. The key in any region unwraps keys wrapped in another. The ID of the
+// KEK is the ARN with "*" for the region: it is the same in all regions, and differs
+// from the ID that [New] sets. NewMultiRegion makes no call.
 //
-// A keyring takes one KEK of each ID. To use two regions from one process, make
-// each with New, one as the primary and one as a replica.
+// A keyring accepts each ID only once. To use two regions in one process, make both
+// KEKs with New, one as the primary and one as a replica.
 func NewMultiRegion(api API, keyARN string) (*KEK, error) {
 	parts, err := parseARN(keyARN)
 	if err != nil {
 		return nil, err
 	}
 	if !strings.HasPrefix(parts.keyID, "mrk-") {
-		return nil, fmt.Errorf("AWS KMS key %q is no multi-Region key, whose id begins with mrk-; use New", keyARN)
+		return nil, fmt.Errorf("AWS KMS key %q is not a multi-Region key (key ID mrk-…); use New", keyARN)
 	}
 	name := fmt.Sprintf("arn:%s:kms:*:%s:key/%s", parts.partition, parts.account, parts.keyID)
 	return newKEK(api, name, keyARN)
@@ -80,17 +85,17 @@ func newKEK(api API, name, arn string) (*KEK, error) {
 
 type arnParts struct{ partition, account, keyID string }
 
-// parseARN refuses what is not a key's ARN, and says what to write.
+// parseARN parses the ARN of a key. The error tells the fix.
 func parseARN(name string) (arnParts, error) {
 	if m := arnForm.FindStringSubmatch(name); m != nil {
 		return arnParts{partition: m[1], account: m[3], keyID: m[4]}, nil
 	}
-	problem := "is no ARN of a key; write one such as arn:aws:kms:REGION:ACCOUNT:key/ID"
+	problem := "is not a key ARN; write one such as arn:aws:kms:REGION:ACCOUNT:key/ID"
 	switch {
 	case strings.HasPrefix(name, "alias/") || strings.Contains(name, ":alias/"):
 		problem = "is an alias, which can be moved to another key; write the key's ARN, which aws kms describe-key prints as Arn"
 	case name != "" && !strings.Contains(name, ":"):
-		problem = "does not tell the region and the account; write the key's ARN, which aws kms describe-key prints as Arn"
+		problem = "lacks region and account; write the key's ARN, which aws kms describe-key prints as Arn"
 	}
 	return arnParts{}, fmt.Errorf("AWS KMS key %.200q %s", name, problem)
 }
@@ -98,8 +103,8 @@ func parseARN(name string) (arnParts, error) {
 // ID returns {"awskms", ARN}.
 func (k *KEK) ID() keyring.KEKID { return k.id }
 
-// Wrap encrypts dek, of 1 to 4,096 bytes, in one call of KMS. The version it
-// reports is empty.
+// Wrap encrypts dek, of 1 to 4,096 bytes, in one call to KMS. The Version of the
+// result is empty. Errors are those of [keyring.KEK].
 func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
 	w, err := k.encrypt(ctx, dek, c)
 	if err != nil {
@@ -110,7 +115,7 @@ func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.
 
 func (k *KEK) encrypt(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
 	if len(dek) < 1 || len(dek) > maxPlaintext {
-		return keyring.WrappedKey{}, fmt.Errorf("%w: the data key has %d bytes, KMS takes 1 to %d", keyring.ErrMalformed, len(dek), maxPlaintext)
+		return keyring.WrappedKey{}, fmt.Errorf("%w: the data key has %d bytes, want 1 to %d", keyring.ErrMalformed, len(dek), maxPlaintext)
 	}
 	if err := ready(ctx, c); err != nil {
 		return keyring.WrappedKey{}, err
@@ -125,9 +130,9 @@ func (k *KEK) encrypt(ctx context.Context, dek []byte, c keyring.Context) (keyri
 	return keyring.WrappedKey{KEK: k.id, Blob: out.CiphertextBlob}, nil
 }
 
-// Unwrap decrypts what Wrap returned under the same context, in one call of
-// KMS. Another context is [keyring.ErrTampered], another key
-// [keyring.ErrNoKey].
+// Unwrap decrypts a result of Wrap under the same context, in one call to KMS. For
+// another context the error wraps [keyring.ErrTampered], and for a key wrapped under
+// another KEK [keyring.ErrNoKey]. Other errors are those of [keyring.KEK].
 func (k *KEK) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
 	dek, err := k.decrypt(ctx, w, c)
 	if err != nil {
@@ -146,8 +151,8 @@ func (k *KEK) decrypt(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 	if err := ready(ctx, c); err != nil {
 		return nil, err
 	}
-	// KMS finds the key by itself when it is not named: whatever key the
-	// ciphertext names, if the caller may use it.
+	// Without KeyId, KMS would use any key that the ciphertext names and the caller
+	// may use.
 	out, err := k.api.Decrypt(ctx, &kms.DecryptInput{KeyId: &k.arn, CiphertextBlob: w.Blob, EncryptionContext: c})
 	if err != nil {
 		return nil, serviceError(err)
@@ -158,7 +163,7 @@ func (k *KEK) decrypt(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 	return out.Plaintext, nil
 }
 
-// ready refuses a context that has ended, and one that could not be wrapped.
+// ready returns an error if ctx is done or c is invalid.
 func ready(ctx context.Context, c keyring.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -167,19 +172,19 @@ func ready(ctx context.Context, c keyring.Context) error {
 	return err
 }
 
-// checkAnswer refuses an answer that is not whole or not of this key.
+// checkAnswer rejects a response that is incomplete or for another key.
 func (k *KEK) checkAnswer(keyID *string, content []byte) error {
 	if keyID == nil || len(content) == 0 {
-		return fmt.Errorf("%w: the answer is not whole", keyring.ErrUnavailable)
+		return fmt.Errorf("%w: incomplete response", keyring.ErrUnavailable)
 	}
 	if *keyID != k.arn {
-		return fmt.Errorf("%w: the answer is of another key", keyring.ErrTampered)
+		return fmt.Errorf("%w: response for another key", keyring.ErrTampered)
 	}
 	return nil
 }
 
-// failed names the operation and the key of an error. It prefers the context's
-// error to what came of it.
+// failed adds the operation and the key to an error. If ctx is done, its error
+// replaces err.
 func (k *KEK) failed(ctx context.Context, operation string, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()

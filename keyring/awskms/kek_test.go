@@ -38,8 +38,8 @@ func TestNew_InvalidARN(t *testing.T) {
 	for name, advice := range map[string]string{
 		"alias/satchel": "is an alias, which can be moved to another key; write the key's ARN",
 		"arn:aws:kms:eu-central-1:111122223333:alias/satchel": "is an alias, which can be moved to another key; write the key's ARN",
-		keyID: "does not tell the region and the account; write the key's ARN",
-		mrkID: "does not tell the region and the account; write the key's ARN",
+		keyID: "lacks region and account; write the key's ARN",
+		mrkID: "lacks region and account; write the key's ARN",
 		"":    "write one such as arn:aws:kms:REGION:ACCOUNT:key/ID",
 		"arn:aws:kms:eu-central-1:111122223333:key/":                  "write one such as",
 		"arn:aws:kms:eu-central-1:111122223333:key/*":                 "write one such as",
@@ -52,10 +52,10 @@ func TestNew_InvalidARN(t *testing.T) {
 		"arn:aws:kms:eu-central-1:111122223333:key/" + keyID + "/../": "write one such as",
 	} {
 		kek, err := awskms.New(client, name)
-		require.ErrorContains(t, err, advice, "the error says what to write instead of %q", name)
+		require.ErrorContains(t, err, advice, "the error names the fix for %q", name)
 		require.Nil(t, kek)
 		_, err = awskms.NewMultiRegion(client, name)
-		require.ErrorContains(t, err, advice, "both constructors take the same names")
+		require.ErrorContains(t, err, advice, "both constructors accept the same names")
 	}
 }
 
@@ -86,7 +86,7 @@ func TestKEK_Requests(t *testing.T) {
 	for _, r := range requests {
 		require.Equal(t, kek.arn, r.KeyID, "%s names the key by its ARN", r.Operation)
 		require.Equal(t, map[string]string(kmstest.Tenant), r.EncryptionContext,
-			"the encryption context is the map as it is, so that a key policy can match it")
+			"the encryption context is the unchanged map, so that a key policy can match it")
 	}
 }
 
@@ -103,7 +103,7 @@ func TestKEK_UnwrapForeignKey(t *testing.T) {
 	w.KEK = kek.ID()
 	got, err := kek.Unwrap(t.Context(), w, kmstest.Tenant)
 	kmstest.RequireClass(t, err, keyring.ErrNoKey)
-	require.Nil(t, got, "the service has that key and the caller may use it, and still it was not asked for")
+	require.Nil(t, got, "the key that the ciphertext names is not used, although it exists and the caller may use it")
 }
 
 func TestKEK_ForeignResponse(t *testing.T) {
@@ -159,7 +159,7 @@ func TestKEK_Rotation(t *testing.T) {
 		require.NoError(t, err)
 		key.Destroy()
 		why, stale := keys.Stale(rec)
-		require.False(t, stale, "the answer to Encrypt names no key material, so Stale has nothing to compare: %s", why)
+		require.False(t, stale, "the response to Encrypt names no key material, so Stale has nothing to compare: %s", why)
 	}
 	require.Empty(t, kmstest.Wrap(t, kek).Version)
 }
@@ -173,7 +173,7 @@ func TestNewMultiRegion_Replica(t *testing.T) {
 	inAway, err := awskms.NewMultiRegion(server.Client("us-east-1"), away)
 	require.NoError(t, err)
 	require.Equal(t, keyring.KEKID{Service: "awskms", Key: "arn:aws:kms:*:111122223333:key/" + mrkID}, inHome.ID())
-	require.Equal(t, inHome.ID(), inAway.ID(), "the key is the same, so its name is")
+	require.Equal(t, inHome.ID(), inAway.ID(), "the same key has the same ID")
 
 	w, err := inHome.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
 	require.NoError(t, err)
@@ -183,10 +183,10 @@ func TestNewMultiRegion_Replica(t *testing.T) {
 	_, err = inHome.Unwrap(t.Context(), w, kmstest.Tenant)
 	kmstest.RequireClass(t, err, keyring.ErrKeyState)
 	for _, r := range server.Requests() {
-		require.Contains(t, r.KeyID, ":"+r.Region+":", "each region is asked for its own key")
+		require.Contains(t, r.KeyID, ":"+r.Region+":", "each region gets requests for its own key")
 	}
 
-	// The answer names the key of the region that was asked, and no other.
+	// The response must name the key of the region that got the request.
 	server.Break(awskmsserver.Edit(func(response map[string]any) { response["KeyId"] = home }))
 	got, err := inAway.Unwrap(t.Context(), w, kmstest.Tenant)
 	kmstest.RequireClass(t, err, keyring.ErrTampered)
@@ -208,18 +208,18 @@ func TestNew_Replica(t *testing.T) {
 	kmstest.RequireClass(t, err, keyring.ErrNoKey)
 
 	keys, err := keyring.New(inHome, &keyring.Options{Replicas: []keyring.KEK{inAway}})
-	require.NoError(t, err, "two regions in one process are a primary and a replica")
+	require.NoError(t, err, "in one process, two regions are a primary and a replica")
 	_, rec, err := keys.NewKey(t.Context(), kmstest.Tenant)
 	require.NoError(t, err)
 	server.SetState(home, awskmsserver.PendingDeletion)
 	key, err := keys.OpenKey(t.Context(), rec, kmstest.Tenant)
-	require.NoError(t, err, "losing a region loses nothing")
+	require.NoError(t, err, "losing a region loses no data")
 	key.Destroy()
 }
 
 func TestNewMultiRegion_SingleRegionKey(t *testing.T) {
 	_, err := awskms.NewMultiRegion(awskmsserver.New(t).Client(region), keyARN)
-	require.ErrorContains(t, err, "is no multi-Region key, whose id begins with mrk-; use New")
+	require.ErrorContains(t, err, "is not a multi-Region key (key ID mrk-…); use New")
 }
 
 func TestNew_OtherRegion(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package gcpkms holds key-encryption keys in Google Cloud Key Management
-// Service.
+// Package gcpkms implements key-encryption keys in Google Cloud Key Management
+// Service (Cloud KMS).
 //
 // Start with [New], a client, and the name of a key whose purpose is symmetric
 // encryption:
@@ -10,25 +10,23 @@
 //	…
 //	err = keys.Check(ctx)
 //
-// The caller needs cloudkms.cryptoKeyVersions.useToEncrypt and useToDecrypt on
-// the key. The context of a wrapped key is its additional authenticated data, in
-// the encoding of [keyring.Context.Encode].
+// The caller needs the permissions cloudkms.cryptoKeyVersions.useToEncrypt and
+// useToDecrypt for the key. The additional authenticated data of a wrapped key is its
+// context as encoded by [keyring.Context.Encode].
 //
-// The version of a wrapped key is that of the key that wrapped it, such as "3".
-// When the key has a new primary version, [keyring.Keyring.Stale] tells which
-// records to re-wrap, once the keyring has wrapped a key or run Check; older
-// versions go on opening theirs until they are disabled.
+// The version of a wrapped key is that of the key version that wrapped it, such as
+// "3". When the key has a new primary version, [keyring.Keyring.Stale] reports the
+// records to re-wrap, after the keyring has wrapped a key or run Check. Older versions
+// continue to unwrap until they are disabled.
 //
-// Everything that goes out and comes back carries a CRC32C, and an answer with a
-// wrong one, or without one, is asked for again. A call is sent three times at
-// most, for that or because the service is unavailable, with less than a second
-// between, and only while its context lasts; the retries of the client, which
-// have no such bound, are not used.
+// Requests and responses carry CRC32C checksums. A response without a valid checksum
+// is requested again. A request is sent at most three times, for this reason or
+// because the service is unavailable, less than a second apart and only until its
+// context is done. The retries of the client, which have no such limit, are not used.
 //
-// The client logs whole requests, with the data key in them, when
-// GOOGLE_SDK_GO_LOGGING_LEVEL is "debug"; leave that off.
+// If GOOGLE_SDK_GO_LOGGING_LEVEL is "debug", the client logs entire requests, which
+// contain the data key; do not set it.
 //
-// The package is tested over the service's wire protocol, with Google's client
-// against a server written from the public documentation; not against the
-// service itself.
+// The package is tested with Google's client over the wire protocol, against a server
+// written from the public documentation, not against Cloud KMS itself.
 package gcpkms

@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// classes are the classes of the gRPC codes of Cloud KMS.
+// classes maps the gRPC codes of Cloud KMS to classes.
 var classes = map[codes.Code]error{
 	codes.NotFound: keyring.ErrNoKey,
 
@@ -25,21 +25,20 @@ var classes = map[codes.Code]error{
 	codes.Internal:          keyring.ErrUnavailable,
 	codes.Aborted:           keyring.ErrUnavailable,
 
-	// Not the service's own: the connection or something on the way.
+	// Not from the service, but from the connection or an intermediary.
 	codes.Unknown:  keyring.ErrUnavailable,
 	codes.Canceled: keyring.ErrUnavailable,
 	codes.DataLoss: keyring.ErrUnavailable,
 }
 
-// serviceError translates an error of the client into one of a class; invalid is
-// the class of a request that the service calls invalid. It repeats the code and
-// nothing else of what the server sent.
+// serviceError translates an error of the client into one with a class. invalid is
+// the class for InvalidArgument. From the response it quotes only the code.
 //
-// A code that it does not know is denied: the service refused, asking again does
-// not help, and a keyring goes on to its replicas and drops what it has cached.
+// An unknown code is denied: a retry does not help, and a keyring then tries its
+// replicas and drops the cached key.
 func serviceError(err, invalid error) error {
 	if errors.Is(err, errDamaged) || refusedAsDamaged(err) {
-		return fmt.Errorf("%w: no answer with the right checksums in %d tries", keyring.ErrUnavailable, tries)
+		return fmt.Errorf("%w: no response with valid checksums in %d attempts", keyring.ErrUnavailable, tries)
 	}
 	code := status.Code(err)
 	class, ok := classes[code]
@@ -49,7 +48,7 @@ func serviceError(err, invalid error) error {
 	case !ok:
 		class = keyring.ErrDenied
 	}
-	if code == codes.Unavailable { // the client's own word for no connection, too
+	if code == codes.Unavailable { // also the client's code for a failed connection
 		return fmt.Errorf("%w: %s; if this persists, check the client's endpoint and network", class, code)
 	}
 	return fmt.Errorf("%w: %s", class, code)

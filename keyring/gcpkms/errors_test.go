@@ -38,7 +38,7 @@ func TestErrors_Codes(t *testing.T) {
 		{codes.DeadlineExceeded, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
 		{codes.Internal, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
 		{codes.Aborted, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
-		// Codes that the table does not have.
+		// Unknown codes and codes that are not from the service.
 		{codes.Unknown, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
 		{codes.Canceled, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
 		{codes.DataLoss, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},

@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/gcpkms"
 )
 
-// The client finds its credentials by itself.
+// The client finds its credentials in the environment.
 func Example() {
 	ctx := context.Background()
 	client, err := kms.NewKeyManagementClient(ctx)

@@ -16,32 +16,32 @@ import (
 
 const (
 	service = "gcpkms"
-	// maxPlaintext and maxBlob bound a data key and a wrapped key, in bytes; KMS
-	// takes more.
+	// maxPlaintext and maxBlob limit a data key and a wrapped key, in bytes. KMS
+	// accepts more.
 	maxPlaintext = 4096
 	maxBlob      = 4096
 
 	versionPart = "/cryptoKeyVersions/"
 )
 
-// A KEK is a symmetric encryption key in Cloud KMS. It implements
-// [keyring.KEK].
+// A KEK is a symmetric encryption key in Cloud KMS. It implements [keyring.KEK] and
+// is safe for concurrent use.
 type KEK struct {
 	client *kms.KeyManagementClient
 	name   string
 }
 
-// nameForm matches a key's name.
+// nameForm matches the resource name of a key.
 var nameForm = regexp.MustCompile(`^projects/[a-z0-9.:-]{1,128}/locations/[a-z0-9-]{1,64}/keyRings/[a-zA-Z0-9_-]{1,63}/cryptoKeys/[a-zA-Z0-9_-]{1,63}$`)
 
-// New returns the KEK with a name of the form
-// "projects/*/locations/*/keyRings/*/cryptoKeys/*", which is the name that the
-// service itself gives the key. Its ID is {"gcpkms", name}. New makes no call.
+// New returns the KEK for a resource name of the form
+// "projects/*/locations/*/keyRings/*/cryptoKeys/*". The ID of the KEK is
+// {"gcpkms", name}. New makes no call.
 //
-// It refuses the name of a version: the service picks the primary version to
-// wrap, and the version that wrapped to unwrap. It refuses a client that speaks
-// REST, whose errors do not tell a disabled key from a forged ciphertext. The
-// caller closes the client, after the last use of the KEK.
+// New fails for the name of a key version: the service wraps with the primary version
+// and unwraps with the version that wrapped. It fails for a REST client, whose errors
+// do not distinguish a disabled key from a forged ciphertext. The caller closes the
+// client after the last use of the KEK.
 func New(client *kms.KeyManagementClient, keyName string) (*KEK, error) {
 	if err := checkName(keyName); err != nil {
 		return nil, err
@@ -49,28 +49,30 @@ func New(client *kms.KeyManagementClient, keyName string) (*KEK, error) {
 	if client == nil {
 		return nil, fmt.Errorf("GCP KMS key %q: the client is nil; make one with kms.NewKeyManagementClient", keyName)
 	}
-	//lint:ignore SA1019 the one way to tell a client's transport
+	//lint:ignore SA1019 the only way to learn the transport of a client
 	if client.Connection() == nil {
-		return nil, fmt.Errorf("GCP KMS key %q: the client speaks REST; make one with kms.NewKeyManagementClient, which speaks gRPC", keyName)
+		return nil, fmt.Errorf("GCP KMS key %q: the client uses REST; make a gRPC client with kms.NewKeyManagementClient", keyName)
 	}
 	return &KEK{client: client, name: keyName}, nil
 }
 
-// checkName refuses what is not a key's name, and says what to write.
+// checkName returns an error, which tells the fix, unless name is the name of a key.
 func checkName(name string) error {
 	if nameForm.MatchString(name) {
 		return nil
 	}
 	if key, _, ok := strings.Cut(name, versionPart); ok && nameForm.MatchString(key) {
-		return fmt.Errorf("GCP KMS key %.300q is a version of a key; write the key alone: %q", name, key)
+		return fmt.Errorf("GCP KMS key %.300q is a key version; write the key name: %q", name, key)
 	}
-	return fmt.Errorf("GCP KMS key %.300q is no name of a key; write one such as projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY", name)
+	return fmt.Errorf("GCP KMS key %.300q is not a key name; write one such as projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY", name)
 }
 
 // ID returns {"gcpkms", name}.
 func (k *KEK) ID() keyring.KEKID { return keyring.KEKID{Service: service, Key: k.name} }
 
-// Wrap encrypts dek, of 1 to 4,096 bytes, under the primary version of the key.
+// Wrap encrypts dek, of 1 to 4,096 bytes, under the primary version of the key. The
+// Version of the result is the number of that version. Errors are those of
+// [keyring.KEK].
 func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
 	w, err := k.encrypt(ctx, dek, c)
 	if err != nil {
@@ -94,11 +96,11 @@ func (k *KEK) encrypt(ctx context.Context, dek []byte, c keyring.Context) (keyri
 		AdditionalAuthenticatedData:       aad,
 		AdditionalAuthenticatedDataCrc32C: checksum(aad),
 	}
-	var answer *kmspb.EncryptResponse
+	var response *kmspb.EncryptResponse
 	err = send(ctx, func(retry gax.CallOption) (err error) {
-		answer, err = k.client.Encrypt(ctx, request, retry)
-		if err == nil && !(answer.VerifiedPlaintextCrc32C && answer.VerifiedAdditionalAuthenticatedDataCrc32C &&
-			intact(answer.Ciphertext, answer.CiphertextCrc32C)) {
+		response, err = k.client.Encrypt(ctx, request, retry)
+		if err == nil && !(response.VerifiedPlaintextCrc32C && response.VerifiedAdditionalAuthenticatedDataCrc32C &&
+			intact(response.Ciphertext, response.CiphertextCrc32C)) {
 			err = errDamaged
 		}
 		return err
@@ -106,15 +108,16 @@ func (k *KEK) encrypt(ctx context.Context, dek []byte, c keyring.Context) (keyri
 	if err != nil {
 		return keyring.WrappedKey{}, serviceError(err, keyring.ErrMalformed)
 	}
-	version, err := k.version(answer.Name)
+	version, err := k.version(response.Name)
 	if err != nil {
 		return keyring.WrappedKey{}, err
 	}
-	return keyring.WrappedKey{KEK: k.ID(), Version: version, Blob: answer.Ciphertext}, nil
+	return keyring.WrappedKey{KEK: k.ID(), Version: version, Blob: response.Ciphertext}, nil
 }
 
-// Unwrap decrypts what Wrap returned under the same context. Another context,
-// and what another key of the service wrapped, is [keyring.ErrTampered].
+// Unwrap decrypts a result of Wrap under the same context. For another context, and
+// for a ciphertext of another key of the service, the error wraps
+// [keyring.ErrTampered]. Other errors are those of [keyring.KEK].
 func (k *KEK) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
 	dek, err := k.decrypt(ctx, w, c)
 	if err != nil {
@@ -141,10 +144,10 @@ func (k *KEK) decrypt(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 		AdditionalAuthenticatedData:       aad,
 		AdditionalAuthenticatedDataCrc32C: checksum(aad),
 	}
-	var answer *kmspb.DecryptResponse
+	var response *kmspb.DecryptResponse
 	err = send(ctx, func(retry gax.CallOption) (err error) {
-		answer, err = k.client.Decrypt(ctx, request, retry)
-		if err == nil && !intact(answer.Plaintext, answer.PlaintextCrc32C) {
+		response, err = k.client.Decrypt(ctx, request, retry)
+		if err == nil && !intact(response.Plaintext, response.PlaintextCrc32C) {
 			err = errDamaged
 		}
 		return err
@@ -152,21 +155,21 @@ func (k *KEK) decrypt(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 	if err != nil {
 		return nil, serviceError(err, keyring.ErrTampered)
 	}
-	return answer.Plaintext, nil
+	return response.Plaintext, nil
 }
 
-// version returns the number of the version that an answer names, which has to
-// be one of this key.
+// version returns the version number in the name in a response. It must be a version
+// of this key.
 func (k *KEK) version(name string) (string, error) {
 	version, ok := strings.CutPrefix(name, k.name+versionPart)
 	if _, err := strconv.ParseUint(version, 10, 64); !ok || err != nil {
-		return "", fmt.Errorf("%w: the answer is of another key", keyring.ErrTampered)
+		return "", fmt.Errorf("%w: response for another key", keyring.ErrTampered)
 	}
 	return version, nil
 }
 
-// failed names the operation and the key of an error. It prefers the context's
-// error to what came of it.
+// failed adds the operation and the key to an error. If ctx is done, its error
+// replaces err.
 func (k *KEK) failed(ctx context.Context, operation string, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()

@@ -26,24 +26,24 @@ func TestNew_InvalidName(t *testing.T) {
 	client := gcpkmsserver.New(t).Client(t)
 	const name = "projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/kek"
 	for wrong, advice := range map[string]string{
-		name + "/cryptoKeyVersions/3":       `is a version of a key; write the key alone: "` + name + `"`,
-		name + "/cryptoKeyVersions/":        "is a version of a key",
-		"":                                  "is no name of a key; write one such as projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY",
-		"kek":                               "is no name of a key",
-		"//cloudkms.googleapis.com/" + name: "is no name of a key",
-		"gcp-kms://" + name:                 "is no name of a key",
-		"/" + name:                          "is no name of a key",
-		name + "/":                          "is no name of a key",
-		name + "\n":                         "is no name of a key",
-		"projects/acme/locations/europe-west3/keyRings/satchel":                    "is no name of a key",
-		"projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/":        "is no name of a key",
-		"projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/*":       "is no name of a key",
-		"projects//locations/europe-west3/keyRings/satchel/cryptoKeys/kek":         "is no name of a key",
-		"projects/acme/locations/europe-west3/keyRings/../satchel/cryptoKeys/kek":  "is no name of a key",
-		"projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/kek?a=b": "is no name of a key",
+		name + "/cryptoKeyVersions/3":       `is a key version; write the key name: "` + name + `"`,
+		name + "/cryptoKeyVersions/":        "is a key version",
+		"":                                  "is not a key name; write one such as projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY",
+		"kek":                               "is not a key name",
+		"//cloudkms.googleapis.com/" + name: "is not a key name",
+		"gcp-kms://" + name:                 "is not a key name",
+		"/" + name:                          "is not a key name",
+		name + "/":                          "is not a key name",
+		name + "\n":                         "is not a key name",
+		"projects/acme/locations/europe-west3/keyRings/satchel":                    "is not a key name",
+		"projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/":        "is not a key name",
+		"projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/*":       "is not a key name",
+		"projects//locations/europe-west3/keyRings/satchel/cryptoKeys/kek":         "is not a key name",
+		"projects/acme/locations/europe-west3/keyRings/../satchel/cryptoKeys/kek":  "is not a key name",
+		"projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/kek?a=b": "is not a key name",
 	} {
 		kek, err := gcpkms.New(client, wrong)
-		require.ErrorContains(t, err, advice, "the error says what to write instead of %q", wrong)
+		require.ErrorContains(t, err, advice, "the error names the fix for %q", wrong)
 		require.Nil(t, kek)
 	}
 	for _, right := range []string{
@@ -64,7 +64,7 @@ func TestNew_InvalidClient(t *testing.T) {
 	rest, err := kms.NewKeyManagementRESTClient(t.Context(), option.WithoutAuthentication())
 	require.NoError(t, err)
 	_, err = gcpkms.New(rest, name)
-	require.ErrorContains(t, err, "the client speaks REST; make one with kms.NewKeyManagementClient")
+	require.ErrorContains(t, err, "the client uses REST; make a gRPC client with kms.NewKeyManagementClient")
 	require.NoError(t, rest.Close())
 }
 
@@ -92,7 +92,7 @@ func TestKEK_Requests(t *testing.T) {
 	require.NotNil(t, encrypt.AdditionalAuthenticatedDataCrc32C)
 	require.NotNil(t, decrypt.CiphertextCrc32C)
 	require.NotNil(t, decrypt.AdditionalAuthenticatedDataCrc32C)
-	// The server has compared them with the data: a wrong one is refused.
+	// The server has verified them.
 }
 
 func TestKEK_Versions(t *testing.T) {

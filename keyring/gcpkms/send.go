@@ -13,11 +13,11 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// tries is how often a call is sent at most.
+// tries is the maximum number of times a request is sent.
 const tries = 3
 
-// errDamaged means that an answer does not prove to be what the service sent, or
-// that the service got what was sent to it.
+// errDamaged means that the checksums of a response do not prove that it arrived
+// intact, or that the service received the request intact.
 var errDamaged = errors.New("checksum mismatch")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -26,29 +26,30 @@ func checksum(data []byte) *wrapperspb.Int64Value {
 	return wrapperspb.Int64(int64(crc32.Checksum(data, castagnoli)))
 }
 
-// intact reports whether data is there and has the checksum that came with it. A
-// checksum that is not there is a wrong one: its zero value is that of no data.
+// intact reports whether data is not empty and has checksum sum. A missing checksum is
+// invalid, because its zero value is the checksum of empty data.
 func intact(data []byte, sum *wrapperspb.Int64Value) bool {
 	return len(data) > 0 && sum != nil && sum.Value == checksum(data).Value
 }
 
-// refusedAsDamaged reports whether the service found a checksum of the request
-// to be wrong. It says so with the code of a bad request, so that its words are
-// all there is to tell this from a bad ciphertext. If they were to change, the
-// call would be refused as forged and not be tried again.
+// refusedAsDamaged reports whether the service found an invalid checksum in the
+// request. The code is the same as for an invalid ciphertext, so only the text
+// distinguishes them. If the text changed, the call would fail as tampered, without a
+// retry.
 func refusedAsDamaged(err error) bool {
 	s := status.Convert(err)
 	return s.Code() == codes.InvalidArgument && strings.HasPrefix(s.Message(), "The checksum in field ")
 }
 
-// attempts is what is left of the tries of one call. It is the client's
-// [gax.Retryer] too, so that there is one count for all reasons.
+// attempts counts the remaining attempts of one call. It is also the client's
+// [gax.Retryer], so that one count covers all reasons.
 type attempts struct {
 	left    int
 	backoff gax.Backoff
 }
 
-// Retry returns how long to wait before the next try after err, if there is one.
+// Retry returns the pause before the next attempt after err. It reports false if there
+// is none.
 func (a *attempts) Retry(err error) (pause time.Duration, again bool) {
 	mayPass := errors.Is(err, errDamaged) || refusedAsDamaged(err) || status.Code(err) == codes.Unavailable
 	if !mayPass || a.left == 0 {
@@ -58,9 +59,8 @@ func (a *attempts) Retry(err error) (pause time.Duration, again bool) {
 	return a.backoff.Pause(), true
 }
 
-// send runs a call until it succeeds, fails for good, or has used up its tries.
-// The call passes the option on to the client, in place of the client's own
-// retries.
+// send repeats a call until it succeeds, fails permanently, or has no attempts left.
+// The call passes the option to the client, where it replaces the default retries.
 func send(ctx context.Context, call func(retry gax.CallOption) error) error {
 	a := &attempts{left: tries - 1, backoff: gax.Backoff{Initial: 100 * time.Millisecond, Max: 400 * time.Millisecond}}
 	for {
@@ -75,7 +75,7 @@ func send(ctx context.Context, call func(retry gax.CallOption) error) error {
 		if !again {
 			return err
 		}
-		// If ctx ends meanwhile, the next turn returns its error.
+		// If ctx is done meanwhile, the next iteration returns its error.
 		_ = gax.Sleep(ctx, pause)
 	}
 }
