@@ -18,16 +18,16 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// maxAnswer bounds the body of an answer, in bytes. One with a data key has
+// maxResponse limits the body of a response, in bytes. A response with a data key has
 // less than 1,000.
-const maxAnswer = 64 << 10
+const maxResponse = 64 << 10
 
-// noType stands where Vault takes the type of a key to be created, so that it
-// creates none: a misspelled name, or a key that was deleted, is an error.
+// noType is an invalid key type. Vault would create a missing key of the given type;
+// with this one a misspelled or deleted key is an error.
 const noType = "none-the-key-must-exist"
 
-// request is the body of both operations. JSON carries the bytes as base64,
-// which is what Vault wants.
+// A request is the body of both operations. JSON encodes the bytes in base64, as Vault
+// expects.
 type request struct {
 	Plaintext      []byte `json:"plaintext,omitempty"`
 	Ciphertext     string `json:"ciphertext,omitempty"`
@@ -35,8 +35,8 @@ type request struct {
 	Type           string `json:"type,omitempty"`
 }
 
-// answer is the body of both, and of refusals.
-type answer struct {
+// A response is the body of the response to both operations, or of an error.
+type response struct {
 	Data struct {
 		Ciphertext string `json:"ciphertext"`
 		Plaintext  []byte `json:"plaintext"`
@@ -45,9 +45,9 @@ type answer struct {
 	Errors   []string `json:"errors"`
 }
 
-// call makes one request to the operation's path of this key. Its errors say
-// nothing that the server said but the status.
-func (k *KEK) call(ctx context.Context, operation string, r request) (*answer, error) {
+// call sends one request to the path of the operation for this key. From the response
+// its errors quote only the status.
+func (k *KEK) call(ctx context.Context, operation string, r request) (*response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", k.path(operation), err)
 	}
@@ -60,23 +60,23 @@ func (k *KEK) call(ctx context.Context, operation string, r request) (*answer, e
 		return nil, fmt.Errorf("%w: %s: %w", keyring.ErrDenied, k.path(operation), err)
 	}
 	if err != nil {
-		return nil, k.strange(operation, reason(err)+"; asked "+k.host())
+		return nil, k.strange(operation, k.host()+": "+reason(err))
 	}
-	var a answer
+	var a response
 	err = json.Unmarshal(data, &a)
 	switch {
 	case status != http.StatusOK:
 		return nil, k.refusal(operation, status, a.Errors)
 	case err != nil:
-		return nil, k.strange(operation, "the answer is not Vault's; check the address, and what stands before the server")
+		return nil, k.strange(operation, "invalid response; check the address and any proxy in front of Vault")
 	case ignored(a.Warnings):
 		clear(a.Data.Plaintext)
-		return nil, fmt.Errorf("%w: the server ignores associated_data, which binds the context; it takes Vault 1.13 or later", keyring.ErrKeyState)
+		return nil, fmt.Errorf("%w: the server ignores associated_data, which binds the context; use Vault 1.13 or later", keyring.ErrKeyState)
 	}
 	return &a, nil
 }
 
-// send returns the status and the body of the answer.
+// send returns the status and the body of the response.
 func (k *KEK) send(ctx context.Context, operation string, r request) (status int, data []byte, err error) {
 	client, own := k.clients()
 	if strings.ContainsFunc(client.Token(), unicode.IsControl) {
@@ -92,22 +92,22 @@ func (k *KEK) send(ctx context.Context, operation string, r request) (status int
 		return 0, nil, err
 	}
 	prepared := client.NewRequest(http.MethodPut, "/v1/"+k.path(operation))
-	prepared.WrapTTL = "" // an answer that is wrapped for somebody else holds nothing
+	prepared.WrapTTL = "" // a wrapped response would contain no data
 	prepared.BodyBytes = body
 	req, err := prepared.ToHTTP()
 	if err != nil {
 		return 0, nil, err
 	}
-	// Lets the transport use another connection when the server has just closed
-	// an idle one.
+	// Lets the transport use another connection if the server has just closed an
+	// idle one.
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	resp, err := own.Do(req.WithContext(ctx))
 	if err != nil {
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	data, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err == nil && len(data) > maxAnswer {
+	data, err = io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
+	if err == nil && len(data) > maxResponse {
 		err = errTooLarge
 	}
 	return resp.StatusCode, data, err
@@ -125,8 +125,7 @@ func (k *KEK) host() string {
 
 func (k *KEK) path(operation string) string { return k.mount + "/" + operation + "/" + k.name }
 
-// ignored tells whether a warning says that the server passed over the
-// associated data.
+// ignored reports whether a warning says that the server ignored the associated data.
 func ignored(warnings []string) bool {
 	for _, w := range warnings {
 		if strings.Contains(w, "associated_data") || strings.Contains(w, "unrecognized parameter") {
@@ -136,19 +135,19 @@ func ignored(warnings []string) bool {
 	return false
 }
 
-// strange returns the error for an answer that does not count, or for none.
-func (k *KEK) strange(operation, what string) error {
-	return fmt.Errorf("%w: %s: %s", keyring.ErrUnavailable, k.path(operation), what)
+// strange returns the error for an invalid or missing response.
+func (k *KEK) strange(operation, problem string) error {
+	return fmt.Errorf("%w: %s: %s", keyring.ErrUnavailable, k.path(operation), problem)
 }
 
-// errToken means that the token does not fit into a request. It comes of a file
+// errToken means that the token cannot be sent in a header. A common cause is a file
 // that was read with its final newline.
-var errToken = errors.New("the client's token has a line end or another control character in it; cut it off")
+var errToken = errors.New("the client's token contains a newline or another control character; remove it")
 
-var errTooLarge = errors.New("the answer is too large to be Vault's")
+var errTooLarge = errors.New("response too large")
 
-// reason says in fixed words why there was no answer. The error's own text may
-// quote what came from the server, or a proxy's password.
+// reason explains a missing response in fixed words, because the text of err may quote
+// the server or contain the password of a proxy.
 func reason(err error) string {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
@@ -164,9 +163,9 @@ func reason(err error) string {
 	case errors.Is(err, errTooLarge):
 		return errTooLarge.Error()
 	case ok && timeout.Timeout():
-		return "no answer in time"
+		return "no response in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed before the answer was complete"
+		return "the connection was closed before the response was complete"
 	}
-	return "no proper answer came"
+	return "no valid response"
 }

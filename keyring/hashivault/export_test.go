@@ -1,6 +1,7 @@
 package hashivault
 
-// What tests see of the inside.
+// Internals for tests.
 
-// VersionOf returns the N of "vault:vN:" and base64, and whether blob is that.
+// VersionOf returns the N of a blob "vault:vN:" and base64. It reports false for any
+// other blob.
 var VersionOf = versionOf

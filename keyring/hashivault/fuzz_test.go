@@ -10,8 +10,8 @@ import (
 	"github.com/satchelhq/satchel/keyring/hashivault"
 )
 
-// FuzzVersionOf shows that a ciphertext that is taken has one spelling: the
-// parts that were understood make it up again.
+// FuzzVersionOf checks that an accepted ciphertext has exactly one spelling: its parsed
+// parts give the same text again.
 func FuzzVersionOf(f *testing.F) {
 	for _, seed := range []string{
 		"", "vault:", "vault:v", "vault:v1:", blob, blob + "\n", blob + ":", "vault:v0:AAAA", "vault:v01:AAAA", "vault:v1:AAA", "vault:v12345678901:AAAA",

@@ -23,31 +23,32 @@ const (
 // A KEK is a key of a transit engine. It implements [keyring.KEK] and is safe
 // for concurrent use.
 //
-// Each call is one request, at most as long as its context and the client's
-// timeout, with the token and the namespace that the client has at that time.
-// A Wrap makes three until one has shown that the key binds its context. The
-// client's retries, rate limit and callbacks are not used: a keyring has its own
-// way to go on. Redirects are not followed, because a data key would go where
-// they lead; behind a load balancer use the address of the active node, or let
-// the standby nodes forward requests, as they do by default.
+// Each call sends one request, limited by its context and the client's timeout, with
+// the token and namespace that the client has at that time. Wrap sends three until one
+// has proved that the key binds its context. The client's retries, rate limit and
+// callbacks are not used, because a keyring has replicas and its own back-off.
+// Redirects are not followed, because the target would receive the data key. Behind a
+// load balancer, use the address of the active node, or let the standby nodes forward
+// requests, which is their default.
 //
-// The version of a wrapped key is the N of its "vault:vN:".
+// The version of a wrapped key is the N in its prefix "vault:vN:".
 type KEK struct {
 	id          keyring.KEKID
 	mount, name string
-	// A function rather than the clients: whatever prints a struct by
-	// reflection would show the token.
+	// A function rather than the clients, because printing a struct by reflection
+	// would show the token.
 	clients func() (*api.Client, *http.Client)
 	binds   atomic.Bool // the key has refused other associated data
 }
 
-// New returns the KEK of a transit key. It makes no call. The mount is the path
-// at which the engine is mounted, one name such as "transit"; the key name is
-// the key's own. What is not a plain name is refused.
+// New returns the KEK for a transit key. It makes no call. mount is the path of the
+// transit engine, a single name such as "transit", and keyName the name of the key.
+// Each consists of letters, digits, "_", and "-" and "." inside; New fails for any
+// other name, for a nil client, and if both together have more than 1,023 bytes.
 //
-// The KEK's ID is {"hashivault", mount + "/" + keyName}: neither the address nor
-// the namespace is part of it, so a record outlives a move of the server. Keys
-// of two servers or namespaces that one keyring uses need different names.
+// The ID of the KEK is {"hashivault", mount + "/" + keyName}. It contains neither the
+// address nor the namespace, so that records remain valid when the server moves. Keys
+// of two servers or namespaces in one keyring need different names.
 func New(client *api.Client, mount, keyName string) (*KEK, error) {
 	if client == nil {
 		return nil, errors.New("hashivault key: the client is nil")
@@ -72,24 +73,24 @@ func New(client *api.Client, mount, keyName string) (*KEK, error) {
 	}, nil
 }
 
-// checkName refuses what is not one plain name of letters, digits, "_", and "-"
-// and "." inside it. Vault's own key names are no freer.
-func checkName(what, name, example string) error {
+// checkName returns an error unless name consists of letters, digits, "_", and "-" and
+// "." inside. Vault allows no other key names.
+func checkName(label, name, example string) error {
 	problem := ""
 	const inside = "-."
 	switch {
 	case name == "":
 		problem = "is empty"
 	case strings.Contains(name, "/"):
-		problem = `has a "/" in it`
+		problem = `contains "/"`
 	case strings.ContainsFunc(name, func(c rune) bool { return !isWord(c) && !strings.ContainsRune(inside, c) }):
-		problem = `has a character other than letters, digits, "_", "-" and "."`
+		problem = `contains a character other than letters, digits, "_", "-" and "."`
 	case strings.Trim(name, inside) != name:
 		problem = `starts or ends with "-" or "."`
 	default:
 		return nil
 	}
-	return fmt.Errorf("hashivault key: the %s %.80q %s; write the name alone, such as %q", what, name, problem, example)
+	return fmt.Errorf("hashivault key: the %s %.80q %s; write a plain name, such as %q", label, name, problem, example)
 }
 
 func isWord(c rune) bool {
@@ -99,10 +100,10 @@ func isWord(c rune) bool {
 // ID returns {"hashivault", mount + "/" + keyName}.
 func (k *KEK) ID() keyring.KEKID { return k.id }
 
-// Wrap encrypts dek under the newest version of the key. A key that is not there
-// is [keyring.ErrNoKey], and is not created; with a token that may only update,
-// Vault says [keyring.ErrDenied] instead. A key that does not bind its context
-// is [keyring.ErrKeyState].
+// Wrap encrypts dek under the newest version of the key. For a missing key, which is
+// not created, the error wraps [keyring.ErrNoKey], or [keyring.ErrDenied] if the token
+// has only the capability update. For a key that does not bind its context it wraps
+// [keyring.ErrKeyState]. Other errors are those of [keyring.KEK].
 func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
 	encoded, err := c.Encode()
 	if err != nil {
@@ -110,7 +111,7 @@ func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.
 	}
 	if !k.binds.Load() {
 		if err := k.prove(ctx); err != nil {
-			return keyring.WrappedKey{}, fmt.Errorf("proving that the key binds its context: %w", err)
+			return keyring.WrappedKey{}, fmt.Errorf("testing that the key binds its context: %w", err)
 		}
 		k.binds.Store(true)
 	}
@@ -121,12 +122,13 @@ func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.
 	return keyring.WrappedKey{KEK: k.id, Version: version, Blob: []byte(blob)}, nil
 }
 
-// Unwrap decrypts what Wrap returned under the same context. Another context, and
-// what another key of the engine wrapped, is [keyring.ErrTampered]; a version below
-// the key's min_decryption_version is [keyring.ErrKeyState].
+// Unwrap decrypts a result of Wrap under the same context. For another context, and
+// for a ciphertext of another key, the error wraps [keyring.ErrTampered]. For a version
+// below the key's min_decryption_version it wraps [keyring.ErrKeyState]. Other errors
+// are those of [keyring.KEK].
 func (k *KEK) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
 	if w.KEK != k.id {
-		return nil, fmt.Errorf("%w: it was wrapped under %.200q", keyring.ErrNoKey, w.KEK)
+		return nil, fmt.Errorf("%w: the data key was wrapped under %.200q", keyring.ErrNoKey, w.KEK)
 	}
 	encoded, err := c.Encode()
 	if err != nil {
@@ -134,17 +136,17 @@ func (k *KEK) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Contex
 	}
 	blob := string(w.Blob)
 	if _, ok := versionOf(blob); !ok {
-		return nil, fmt.Errorf("%w: it is not a ciphertext of the transit engine", keyring.ErrMalformed)
+		return nil, fmt.Errorf("%w: not a ciphertext of the transit engine", keyring.ErrMalformed)
 	}
 	return k.decrypt(ctx, blob, encoded)
 }
 
-// prove returns nil if the key decrypts under the associated data that it
-// encrypted with and no other. The keyring's own check shows the first half.
+// prove returns nil if the key refuses to decrypt under other associated data than it
+// encrypted with. Keyring.Check proves that it decrypts under the same data.
 func (k *KEK) prove(ctx context.Context) error {
 	probe := make([]byte, 32)
 	rand.Read(probe)
-	// No context has either encoding.
+	// Neither is the encoding of a context.
 	blob, _, err := k.encrypt(ctx, probe, []byte("probe"))
 	if err != nil {
 		return err
@@ -152,7 +154,7 @@ func (k *KEK) prove(ctx context.Context) error {
 	_, err = k.decrypt(ctx, blob, []byte("other"))
 	switch {
 	case err == nil:
-		return fmt.Errorf("%w: the server decrypts with other associated data than it encrypted with; it takes Vault 1.13 or later", keyring.ErrKeyState)
+		return fmt.Errorf("%w: the server decrypts under different associated data; use Vault 1.13 or later", keyring.ErrKeyState)
 	case errors.Is(err, keyring.ErrTampered):
 		return nil
 	}
@@ -160,7 +162,7 @@ func (k *KEK) prove(ctx context.Context) error {
 }
 
 func (k *KEK) encrypt(ctx context.Context, plaintext, associated []byte) (blob, version string, err error) {
-	answer, err := k.call(ctx, "encrypt", request{
+	response, err := k.call(ctx, "encrypt", request{
 		Plaintext:      plaintext,
 		AssociatedData: associated,
 		Type:           noType,
@@ -168,25 +170,26 @@ func (k *KEK) encrypt(ctx context.Context, plaintext, associated []byte) (blob, 
 	if err != nil {
 		return "", "", err
 	}
-	version, ok := versionOf(answer.Data.Ciphertext)
+	version, ok := versionOf(response.Data.Ciphertext)
 	if !ok {
-		return "", "", k.strange("encrypt", "there is no ciphertext of the transit engine in the answer")
+		return "", "", k.strange("encrypt", "no transit ciphertext in the response")
 	}
-	return answer.Data.Ciphertext, version, nil
+	return response.Data.Ciphertext, version, nil
 }
 
 func (k *KEK) decrypt(ctx context.Context, blob string, associated []byte) ([]byte, error) {
-	answer, err := k.call(ctx, "decrypt", request{Ciphertext: blob, AssociatedData: associated})
+	response, err := k.call(ctx, "decrypt", request{Ciphertext: blob, AssociatedData: associated})
 	if err != nil {
 		return nil, err
 	}
-	if len(answer.Data.Plaintext) == 0 {
-		return nil, k.strange("decrypt", "there is no plaintext in the answer")
+	if len(response.Data.Plaintext) == 0 {
+		return nil, k.strange("decrypt", "no plaintext in the response")
 	}
-	return answer.Data.Plaintext, nil
+	return response.Data.Plaintext, nil
 }
 
-// versionOf returns the N of "vault:vN:" and base64, and whether blob is that.
+// versionOf returns the N of a blob "vault:vN:" and base64. It reports false for any
+// other blob.
 func versionOf(blob string) (version string, ok bool) {
 	rest, ok := strings.CutPrefix(blob, "vault:v")
 	if !ok {
@@ -196,7 +199,7 @@ func versionOf(blob string) (version string, ok bool) {
 	if !ok || version == "" || len(version) > 10 || version[0] == '0' || strings.Trim(version, "0123456789") != "" {
 		return "", false
 	}
-	// The decoder would pass over line ends.
+	// The decoder would skip newlines.
 	data, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	return version, err == nil && len(data) > 0 && !strings.ContainsAny(encoded, "\r\n")
 }

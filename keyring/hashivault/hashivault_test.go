@@ -14,26 +14,26 @@ import (
 func TestNew_InvalidNames(t *testing.T) {
 	client := newClient(t, "http://127.0.0.1:1")
 	for name, test := range map[string]struct{ mount, key, says string }{
-		"an empty mount":            {"", "satchel", `the mount "" is empty; write the name alone, such as "transit"`},
+		"an empty mount":            {"", "satchel", `the mount "" is empty; write a plain name, such as "transit"`},
 		"an empty key name":         {"transit", "", `the key name "" is empty`},
-		"a path as the mount":       {"team/transit", "satchel", `the mount "team/transit" has a "/" in it; write the name alone, such as "transit"`},
-		"a slash after the mount":   {"transit/", "satchel", `has a "/" in it`},
-		"a path as the key name":    {"transit", "keys/satchel", `the key name "keys/satchel" has a "/" in it; write the name alone, such as "satchel"`},
+		"a path as the mount":       {"team/transit", "satchel", `the mount "team/transit" contains "/"; write a plain name, such as "transit"`},
+		"a slash after the mount":   {"transit/", "satchel", `contains "/"`},
+		"a path as the key name":    {"transit", "keys/satchel", `the key name "keys/satchel" contains "/"; write a plain name, such as "satchel"`},
 		"a way up":                  {"transit", "..", `starts or ends with "-" or "."`},
 		"a way up as the mount":     {"..", "satchel", `starts or ends with "-" or "."`},
-		"an escaped slash":          {"transit", "a%2fb", `has a character other than`},
-		"a query":                   {"transit", "satchel?x=1", `has a character other than`},
-		"a fragment":                {"transit", "satchel#x", `has a character other than`},
-		"a space":                   {"transit", "satchel ", `has a character other than`},
-		"a line end":                {"transit", "satchel\n", `has a character other than`},
-		"another script":            {"transit", "schlüssel", `has a character other than`},
+		"an escaped slash":          {"transit", "a%2fb", `contains a character other than`},
+		"a query":                   {"transit", "satchel?x=1", `contains a character other than`},
+		"a fragment":                {"transit", "satchel#x", `contains a character other than`},
+		"a space":                   {"transit", "satchel ", `contains a character other than`},
+		"a line end":                {"transit", "satchel\n", `contains a character other than`},
+		"another script":            {"transit", "schlüssel", `contains a character other than`},
 		"a hyphen at the end":       {"transit", "satchel-", `starts or ends with`},
 		"more than an ID can hold":  {"transit", strings.Repeat("k", 1017), "have 1024 bytes, the limit is 1023"},
-		"invalid UTF-8 as the name": {"transit", "k\xff", `has a character other than`},
+		"invalid UTF-8 as the name": {"transit", "k\xff", `contains a character other than`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kek, err := hashivault.New(client, test.mount, test.key)
-			require.ErrorContains(t, err, test.says, "the error says what to write")
+			require.ErrorContains(t, err, test.says, "the error names the fix")
 			require.Nil(t, kek)
 		})
 	}
@@ -55,8 +55,8 @@ func TestNew(t *testing.T) {
 	})
 }
 
-// newClient returns a client with the settings that api.DefaultConfig has in an
-// empty environment, and a token.
+// newClient returns a client with the settings of api.DefaultConfig in an empty
+// environment, and a token.
 func newClient(t *testing.T, address string) *api.Client {
 	t.Helper()
 	config := api.DefaultConfig()

@@ -18,7 +18,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 )
 
-// documented is the policy of the package comment.
+// documented is the policy in the package comment.
 const documented = `
 path "transit/encrypt/satchel" { capabilities = ["update"] }
 path "transit/decrypt/satchel" { capabilities = ["update"] }
@@ -40,7 +40,7 @@ func newKEK(t *testing.T, client *api.Client, keyName string) *hashivault.KEK {
 	return kek
 }
 
-// requireRefused fails unless w is refused with one class.
+// requireRefused requires that Unwrap of w fails with class.
 func requireRefused(t *testing.T, kek keyring.KEK, w keyring.WrappedKey, class error) {
 	t.Helper()
 	got, err := kek.Unwrap(t.Context(), w, tenant)
@@ -49,7 +49,7 @@ func requireRefused(t *testing.T, kek keyring.KEK, w keyring.WrappedKey, class e
 	leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 }
 
-// requireNoWrap fails unless Wrap fails with one class.
+// requireNoWrap requires that Wrap fails with class.
 func requireNoWrap(t *testing.T, kek keyring.KEK, class error) {
 	t.Helper()
 	w, err := kek.Wrap(t.Context(), canaryKey, tenant)
@@ -58,36 +58,36 @@ func requireNoWrap(t *testing.T, kek keyring.KEK, class error) {
 	leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 }
 
-// A breakable KEK can break its server; see keyringtest.Breaker.
+// A breakable KEK implements keyringtest.Breaker.
 type breakable struct {
 	*hashivault.KEK
 	t      *testing.T
 	server *hashivaulttest.Server
 	client *api.Client
 	key    string
-	mend   func()
+	repair func()
 }
 
 func (b *breakable) Break(class error) bool {
 	switch class {
 	case nil:
-		b.mend()
-		b.mend = func() {}
+		b.repair()
+		b.repair = func() {}
 	case keyring.ErrUnavailable:
 		b.server.Seal(b.t)
-		b.mend = func() { b.server.Unseal(b.t) }
+		b.repair = func() { b.server.Unseal(b.t) }
 	case keyring.ErrDenied:
 		b.client.SetToken(b.server.Token(b.t, ""))
-		b.mend = func() { b.client.SetToken(b.server.RootToken) }
+		b.repair = func() { b.client.SetToken(b.server.RootToken) }
 	case keyring.ErrNoKey:
 		saved, err := b.server.Root(b.t).Logical().ReadWithContext(b.t.Context(), "transit/backup/"+b.key)
 		require.NoError(b.t, err)
 		b.server.Delete(b.t, "transit/keys/"+b.key)
-		b.mend = func() {
+		b.repair = func() {
 			b.server.Write(b.t, "transit/restore/"+b.key, map[string]any{"backup": saved.Data["backup"]})
 		}
 	default:
-		return false // Wrap has no such state: it takes the newest version
+		return false // Wrap cannot fail like this: it uses the newest version
 	}
 	return true
 }
@@ -96,7 +96,7 @@ func TestKEK_Suite(t *testing.T) {
 	server := hashivaulttest.Start(t)
 	server.Mount(t, "transit", "transit", nil)
 	keyringtest.Run(t, func(t *testing.T, id string) keyring.KEK {
-		// The subtests ask for the same ids, and have keys of their own.
+		// Subtests use the same IDs, and each needs its own keys.
 		id = strings.NewReplacer("/", "-").Replace(t.Name()) + "." + id
 		server.Write(t, "transit/keys/"+id, map[string]any{"exportable": true, "allow_plaintext_backup": true})
 		server.Write(t, "transit/keys/"+id+"/config", map[string]any{"deletion_allowed": true})
@@ -161,7 +161,7 @@ func TestServer_Policy(t *testing.T) {
 		requireRefused(t, nothing, w, keyring.ErrDenied)
 
 		encrypts := newKEK(t, server.Client(t, server.Token(t, `path "transit/encrypt/satchel" { capabilities = ["update"] }`)), "satchel")
-		requireNoWrap(t, encrypts, keyring.ErrDenied) // what cannot be proven is not used
+		requireNoWrap(t, encrypts, keyring.ErrDenied) // a key without proof is not used
 		requireRefused(t, encrypts, w, keyring.ErrDenied)
 
 		decrypts := newKEK(t, server.Client(t, server.Token(t, `path "transit/decrypt/satchel" { capabilities = ["update"] }`)), "satchel")
@@ -184,7 +184,7 @@ func TestServer_Token(t *testing.T) {
 		requireNoWrap(t, kek, keyring.ErrDenied)
 
 		client.SetToken(server.Token(t, documented))
-		kmstest.RequireUnwraps(t, kek, w) // the next token of the same client counts
+		kmstest.RequireUnwraps(t, kek, w) // the client uses its next token
 	})
 	t.Run("expired", func(t *testing.T) {
 		root := server.Root(t)
@@ -200,7 +200,7 @@ func TestServer_Token(t *testing.T) {
 	t.Run("unknown", func(t *testing.T) {
 		requireRefused(t, newKEK(t, server.Client(t, "hvs.unknown"), "satchel"), w, keyring.ErrDenied)
 	})
-	t.Run("none", func(t *testing.T) {
+	t.Run("empty", func(t *testing.T) {
 		requireRefused(t, newKEK(t, server.Client(t, ""), "satchel"), w, keyring.ErrDenied)
 	})
 }
@@ -228,7 +228,7 @@ func TestServer_Rotation(t *testing.T) {
 		require.False(t, stale)
 
 		rewrapped, err := keys.Rewrap(t.Context(), old, tenant)
-		require.NoError(t, err, "an old version goes on unwrapping")
+		require.NoError(t, err, "an old version continues to unwrap")
 		_, stale = keys.Stale(rewrapped)
 		require.False(t, stale)
 
@@ -292,7 +292,7 @@ func TestServer_MissingKey(t *testing.T) {
 
 		kept, err := server.Root(t).Logical().ListWithContext(t.Context(), "transit/keys")
 		require.NoError(t, err)
-		require.Nil(t, kept, "Vault would create a key for a token that may do everything")
+		require.Nil(t, kept, "Vault would create a key for a root token")
 
 		server.Write(t, "transit/keys/satchel", nil)
 		requireRefused(t, kek, w, keyring.ErrTampered) // another key of the same name
@@ -313,8 +313,8 @@ func TestServer_MissingKey(t *testing.T) {
 
 		stored, err := server.Root(t).Logical().ReadWithContext(t.Context(), "kv1/encrypt/satchel")
 		require.NoError(t, err)
-		require.NotNil(t, stored, "a key-value engine stores what it is sent")
-		require.NotEqual(t, base64.StdEncoding.EncodeToString(canaryKey), stored.Data["plaintext"], "which must not be a data key")
+		require.NotNil(t, stored, "a key-value engine stores any request")
+		require.NotEqual(t, base64.StdEncoding.EncodeToString(canaryKey), stored.Data["plaintext"], "the stored value is not a data key")
 	})
 }
 
@@ -330,10 +330,10 @@ func TestServer_ForeignCiphertext(t *testing.T) {
 
 	encoded := strings.TrimPrefix(string(w.Blob), "vault:v1:")
 	for name, blob := range map[string]string{
-		"a version that is not there": "vault:v9:" + encoded,
-		"shorter than a nonce":        "vault:v1:AAAA",
-		"a nonce alone":               "vault:v1:" + encoded[:16],
-		"random bytes":                "vault:v1:" + base64.StdEncoding.EncodeToString(slices.Repeat([]byte{7}, 60)),
+		"a missing version":    "vault:v9:" + encoded,
+		"shorter than a nonce": "vault:v1:AAAA",
+		"a nonce alone":        "vault:v1:" + encoded[:16],
+		"random bytes":         "vault:v1:" + base64.StdEncoding.EncodeToString(slices.Repeat([]byte{7}, 60)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			requireRefused(t, kek, keyring.WrappedKey{KEK: kek.ID(), Blob: []byte(blob)}, keyring.ErrTampered)

@@ -34,7 +34,7 @@ var (
 	blob      = "vault:v7:" + base64.StdEncoding.EncodeToString([]byte("nonce, ciphertext and tag"))
 )
 
-// asked is what a server got in one request.
+// asked is a request that a server received.
 type asked struct {
 	path   string
 	header http.Header
@@ -46,8 +46,8 @@ type asked struct {
 	}
 }
 
-// A double stands in for Vault where a real one would not say what a test needs
-// to hear. It keeps what it was asked, and answers with a status and a body.
+// A double replaces Vault in tests that need responses that a real server would not
+// send. It records its requests, and responds with a status and a body.
 type double struct {
 	*httptest.Server
 	answer func(w http.ResponseWriter, a asked)
@@ -78,7 +78,7 @@ func (d *double) requests() []asked {
 	return append([]asked(nil), d.seen...)
 }
 
-// kek returns a KEK of the double, through a client that would retry.
+// kek returns a KEK of the double with a client that would retry.
 func (d *double) kek(t *testing.T) *hashivault.KEK {
 	t.Helper()
 	kek, err := hashivault.New(newClient(t, d.URL), "transit", "satchel")
@@ -95,12 +95,12 @@ func says(status int, body string) func(http.ResponseWriter, asked) {
 
 func data(fields string) string { return `{"data":{` + fields + `},"warnings":null}` }
 
-// unwrapFrom unwraps against a server that gives one answer.
+// unwrapFrom returns the error of Unwrap with a server that always sends one response.
 func unwrapFrom(t *testing.T, status int, body string) error {
 	t.Helper()
 	got, err := newDouble(t, says(status, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 	require.Error(t, err)
-	require.Nil(t, got, "there is no key with an error")
+	require.Nil(t, got, "no key with an error")
 	leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 	return err
 }
@@ -112,7 +112,7 @@ func wrappedKey() keyring.WrappedKey {
 	}
 }
 
-// canaries are the requests' and responses' data that no error may show.
+// canaries are data of requests and responses that no error may show.
 var canaries = []string{canaryToken, canaryText, string(canaryKey), base64.StdEncoding.EncodeToString(canaryKey), blob}
 
 func TestWire_StatusClasses(t *testing.T) {
@@ -146,7 +146,7 @@ func TestWire_StatusClasses(t *testing.T) {
 }
 
 func TestWire_Status400Texts(t *testing.T) {
-	// Those that a real server does not say here; see server_test.go for others.
+	// Texts that are hard to get from a real server; see server_test.go for others.
 	for text, want := range map[string]error{
 		"cipher: message authentication failed":                                 keyring.ErrTampered,
 		"invalid ciphertext: no prefix":                                         keyring.ErrTampered,
@@ -166,19 +166,19 @@ func TestWire_Status400Texts(t *testing.T) {
 
 func TestWire_InvalidResponse(t *testing.T) {
 	for name, body := range map[string]string{
-		"nothing":             "",
-		"HTML":                "<!doctype html><title>" + canaryText + "</title>",
-		"a JSON string":       `"` + canaryText + `"`,
-		"no data":             `{}`,
-		"no plaintext":        data(`"ciphertext":"` + blob + `"`),
-		"null":                data(`"plaintext":null`),
-		"an empty plaintext":  data(`"plaintext":""`),
-		"plaintext in no way": data(`"plaintext":"` + canaryText + `"`),
-		"a number":            data(`"plaintext":7`),
-		"a batch":             data(`"batch_results":[{"plaintext":"AAAA"}]`),
-		"data that is cut":    `{"data":{"plaintext":"AAAA`,
-		"far too much":        data(`"plaintext":"` + strings.Repeat("A", 65<<10) + `"`),
-		"a wrapped answer":    `{"data":null,"wrap_info":{"token":"` + canaryText + `"}}`,
+		"nothing":            "",
+		"HTML":               "<!doctype html><title>" + canaryText + "</title>",
+		"a JSON string":      `"` + canaryText + `"`,
+		"no data":            `{}`,
+		"no plaintext":       data(`"ciphertext":"` + blob + `"`),
+		"null":               data(`"plaintext":null`),
+		"an empty plaintext": data(`"plaintext":""`),
+		"invalid base64":     data(`"plaintext":"` + canaryText + `"`),
+		"a number":           data(`"plaintext":7`),
+		"a batch":            data(`"batch_results":[{"plaintext":"AAAA"}]`),
+		"truncated data":     `{"data":{"plaintext":"AAAA`,
+		"a huge body":        data(`"plaintext":"` + strings.Repeat("A", 65<<10) + `"`),
+		"a wrapped response": `{"data":null,"wrap_info":{"token":"` + canaryText + `"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			kmstest.RequireClass(t, unwrapFrom(t, http.StatusOK, body), keyring.ErrUnavailable)
@@ -209,12 +209,12 @@ func TestWire_InvalidCiphertext(t *testing.T) {
 			d := newDouble(t, says(http.StatusOK, data(`"ciphertext":`+string(encoded))))
 			w, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
 			kmstest.RequireClass(t, err, keyring.ErrUnavailable)
-			require.Zero(t, w, "there is no wrapped key with an error")
+			require.Zero(t, w, "no wrapped key with an error")
 
 			d = newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA"`)))
 			_, err = d.kek(t).Unwrap(t.Context(), keyring.WrappedKey{KEK: d.kek(t).ID(), Blob: []byte(answer)}, tenant)
 			kmstest.RequireClass(t, err, keyring.ErrMalformed)
-			require.Empty(t, d.requests(), "what cannot be a ciphertext is not sent")
+			require.Empty(t, d.requests(), "an invalid ciphertext is not sent")
 		})
 	}
 }
@@ -229,7 +229,7 @@ func TestWire_UnboundContext(t *testing.T) {
 			body := `{"data":{"plaintext":"` + encoded + `","ciphertext":"` + blob + `"},"warnings":["` + warning + `"]}`
 			err := unwrapFrom(t, http.StatusOK, body)
 			kmstest.RequireClass(t, err, keyring.ErrKeyState)
-			require.ErrorContains(t, err, "Vault 1.13 or later", "the error says what to do")
+			require.ErrorContains(t, err, "Vault 1.13 or later", "the error names the fix")
 
 			d := newDouble(t, says(http.StatusOK, body))
 			_, err = d.kek(t).Wrap(t.Context(), canaryKey, tenant)
@@ -253,16 +253,16 @@ func TestWire_UnboundContext(t *testing.T) {
 	})
 }
 
-// requireNotSent fails if the server has seen the data key.
+// requireNotSent requires that the server has not received the data key.
 func requireNotSent(t *testing.T, d *double) {
 	t.Helper()
 	require.NotEmpty(t, d.requests())
 	for _, a := range d.requests() {
-		require.False(t, bytes.Equal(canaryKey, a.body.Plaintext), "a server that was not proven never sees a data key")
+		require.False(t, bytes.Equal(canaryKey, a.body.Plaintext), "a server without proof never receives a data key")
 	}
 }
 
-// transit answers as a key that binds what it is given.
+// transit responds like a key that binds its associated data.
 func transit(w http.ResponseWriter, a asked) {
 	switch {
 	case strings.HasSuffix(a.path, "/encrypt/satchel"):
@@ -287,9 +287,9 @@ func TestWire_Requests(t *testing.T) {
 		require.Equal(t, wrappedKey(), w)
 
 		seen := d.requests()
-		require.Len(t, seen, 3, "the first Wrap encrypts a probe, has it refused, and wraps")
+		require.Len(t, seen, 3, "the first Wrap encrypts a probe, sees its decryption fail, and wraps")
 		wrap := seen[2]
-		require.Equal(t, "/v1/transit/encrypt/satchel", wrap.path, "nothing but the key's path is in the URL")
+		require.Equal(t, "/v1/transit/encrypt/satchel", wrap.path, "the URL contains only the path of the key")
 		require.Equal(t, canaryKey, wrap.body.Plaintext)
 		encoded, err := tenant.Encode()
 		require.NoError(t, err)
@@ -297,7 +297,7 @@ func TestWire_Requests(t *testing.T) {
 		require.Equal(t, "none-the-key-must-exist", wrap.body.Type, "a key that is missing is not created")
 		require.Equal(t, canaryToken, wrap.header.Get("X-Vault-Token"))
 		require.Equal(t, "team-a", wrap.header.Get("X-Vault-Namespace"))
-		require.Empty(t, wrap.header.Get("X-Vault-Wrap-TTL"), "a wrapped answer would hold no ciphertext")
+		require.Empty(t, wrap.header.Get("X-Vault-Wrap-TTL"), "a wrapped response would contain no ciphertext")
 
 		client.SetToken("renewed")
 		got, err := kek.Unwrap(t.Context(), w, tenant)
@@ -308,11 +308,11 @@ func TestWire_Requests(t *testing.T) {
 		require.Equal(t, "/v1/transit/decrypt/satchel", seen[3].path)
 		require.Equal(t, blob, seen[3].body.Ciphertext)
 		require.Equal(t, encoded, seen[3].body.AssociatedData)
-		require.Equal(t, "renewed", seen[3].header.Get("X-Vault-Token"), "the client's token counts, as it is now")
+		require.Equal(t, "renewed", seen[3].header.Get("X-Vault-Token"), "the current token of the client is used")
 
 		_, err = kek.Wrap(t.Context(), canaryKey, tenant)
 		require.NoError(t, err)
-		require.Len(t, d.requests(), 5, "what was proven once is not proven again")
+		require.Len(t, d.requests(), 5, "the proof is not repeated")
 	})
 
 	t.Run("the probe's associated data is never that of a context", func(t *testing.T) {
@@ -322,7 +322,7 @@ func TestWire_Requests(t *testing.T) {
 		for _, a := range d.requests()[:2] {
 			associated := a.body.AssociatedData
 			// An encoding starts with the number of pairs, at most 32, in 16 bits.
-			require.NotZero(t, associated[0], "no context is encoded like that")
+			require.NotZero(t, associated[0], "no context has this encoding")
 		}
 	})
 
@@ -331,7 +331,7 @@ func TestWire_Requests(t *testing.T) {
 			d := newDouble(t, says(status, `{"errors":["Vault is sealed"]}`))
 			_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 			kmstest.RequireClass(t, err, keyring.ErrUnavailable)
-			require.Len(t, d.requests(), 1, "the client would retry; a keyring has replicas and its own back-off")
+			require.Len(t, d.requests(), 1, "the client would retry, but a keyring has replicas and its own back-off")
 		}
 	})
 
@@ -344,7 +344,7 @@ func TestWire_Requests(t *testing.T) {
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "use the address of the active node")
-		require.Empty(t, elsewhere.requests(), "neither token nor data key goes to another server")
+		require.Empty(t, elsewhere.requests(), "neither token nor data key is sent to another server")
 	})
 }
 
@@ -355,7 +355,7 @@ func TestWire_NotSent(t *testing.T) {
 		w.KEK.Key = "transit/other"
 		_, err := d.kek(t).Unwrap(t.Context(), w, tenant)
 		kmstest.RequireClass(t, err, keyring.ErrNoKey)
-		require.Empty(t, d.requests(), "a record names no key to a server")
+		require.Empty(t, d.requests(), "a record cannot make a KEK use another key")
 	})
 
 	t.Run("a context outside the limits", func(t *testing.T) {
@@ -372,7 +372,7 @@ func TestWire_Deadline(t *testing.T) {
 	t.Run("the end of the context reaches the server", func(t *testing.T) {
 		arrived, left := make(chan struct{}), make(chan struct{})
 		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body) // the server notices the end when it has read all
+			_, _ = io.Copy(io.Discard, r.Body) // the server detects a closed request only after it has read the body
 			close(arrived)
 			<-r.Context().Done()
 			close(left)
@@ -389,7 +389,7 @@ func TestWire_Deadline(t *testing.T) {
 		_, err = kek.Unwrap(ctx, wrappedKey(), tenant)
 		require.ErrorIs(t, err, context.Canceled)
 		for _, class := range kmstest.Classes {
-			require.NotErrorIs(t, err, class, "the end of a context says nothing about the server")
+			require.NotErrorIs(t, err, class, "the end of a context is not a failure of the server")
 		}
 		<-left
 	})
@@ -405,24 +405,24 @@ func TestWire_Deadline(t *testing.T) {
 		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
-		require.ErrorContains(t, err, "no answer in time")
+		require.ErrorContains(t, err, "no response in time")
 	})
 }
 
 func TestWire_NoResponse(t *testing.T) {
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("connection refused", func(t *testing.T) {
 		d := newDouble(t, transit)
 		kek := d.kek(t)
 		d.Close()
 		_, err := kek.Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
-		require.ErrorContains(t, err, "connection refused; asked 127.0.0.1:")
+		require.ErrorContains(t, err, strings.TrimPrefix(d.URL, "http://")+": connection refused")
 	})
 	t.Run("the connection is cut", func(t *testing.T) {
 		d := newDouble(t, func(http.ResponseWriter, asked) { panic(http.ErrAbortHandler) })
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
-		require.ErrorContains(t, err, "closed before the answer was complete")
+		require.ErrorContains(t, err, "closed before the response was complete")
 	})
 	t.Run("the certificate is not trusted", func(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -435,7 +435,7 @@ func TestWire_NoResponse(t *testing.T) {
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "certificate is not trusted")
 	})
-	t.Run("it is no HTTP", func(t *testing.T) {
+	t.Run("it is not HTTP", func(t *testing.T) {
 		d := newDouble(t, func(w http.ResponseWriter, _ asked) {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
