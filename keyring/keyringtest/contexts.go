@@ -20,9 +20,9 @@ func checkOtherContext(ctx context.Context, newKEK func(string) keyring.KEK) err
 		"with a changed last letter": {"purpose": "data-key", "tenant": "acmf"},
 		"with a renamed key":         {"purpose": "data-key", "owner": "acme"},
 		"with a key in another case": {"purpose": "data-key", "Tenant": "acme"},
-		"with a pair less":           {"purpose": "data-key"},
-		"with a pair more":           {"purpose": "data-key", "tenant": "acme", "scope": ""},
-		"with values exchanged":      {"purpose": "acme", "tenant": "data-key"},
+		"with a missing pair":        {"purpose": "data-key"},
+		"with an added pair":         {"purpose": "data-key", "tenant": "acme", "scope": ""},
+		"with swapped values":        {"purpose": "acme", "tenant": "data-key"},
 		"that is empty":              {},
 		"that is nil":                nil,
 	} {
@@ -48,29 +48,29 @@ func checkJoinedContexts(ctx context.Context, newKEK func(string) keyring.KEK) e
 	return differ(ctx, kek, keyring.Context{"ab": "c"}, keyring.Context{"a": "bc"})
 }
 
-// checkAlikeContexts uses what is the same text to a reader, to a database or to
-// a header of HTTP.
+// checkAlikeContexts uses texts that are the same to a reader, a database or an HTTP
+// header.
 func checkAlikeContexts(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
 	const text = "Acme Caf\u00e9"
 	for change, other := range map[string]string{
-		"in small letters":           "acme caf\u00e9",
-		"in capital letters":         "ACME CAF\u00c9",
-		"with one capital less":      "acme Caf\u00e9",
-		"with a blank before it":     " " + text,
-		"with a blank after it":      text + " ",
+		"in lower case":              "acme caf\u00e9",
+		"in upper case":              "ACME CAF\u00c9",
+		"with one capital fewer":     "acme Caf\u00e9",
+		"with a space before it":     " " + text,
+		"with a space after it":      text + " ",
 		"with a tab before it":       "\t" + text,
-		"with a line end after it":   text + "\n",
+		"with a newline after it":    text + "\n",
 		"with a zero byte after it":  text + "\x00",
-		"with two blanks for one":    "Acme  Caf\u00e9",
-		"without its blank":          "AcmeCaf\u00e9",
+		"with two spaces for one":    "Acme  Caf\u00e9",
+		"without its space":          "AcmeCaf\u00e9",
 		"with a no-break space":      "Acme\u00a0Caf\u00e9",
-		"with its blank escaped":     "Acme%20Caf\u00e9",
-		"with a plus for its blank":  "Acme+Caf\u00e9",
+		"with its space escaped":     "Acme%20Caf\u00e9",
+		"with a plus for its space":  "Acme+Caf\u00e9",
 		"in quotes":                  `"` + text + `"`,
-		"with its accent apart":      "Acme Cafe\u0301",
+		"with a combining accent":    "Acme Cafe\u0301",
 		"without its accent":         "Acme Cafe",
-		"with what is not ASCII cut": "Acme Caf",
+		"without the non-ASCII part": "Acme Caf",
 	} {
 		c := keyring.Context{"purpose": "data-key", "tenant": text}
 		if err := differ(ctx, kek, c, keyring.Context{"purpose": "data-key", "tenant": other}); err != nil {
@@ -85,7 +85,7 @@ func checkAlikeContexts(ctx context.Context, newKEK func(string) keyring.KEK) er
 	return nil
 }
 
-// checkLongContexts changes one byte at a time of contexts as long as they may be.
+// checkLongContexts changes single bytes of values of the maximum length.
 func checkLongContexts(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
 	const longest, step = 1024, 31 // the last step is the last byte
@@ -98,18 +98,18 @@ func checkLongContexts(ctx context.Context, newKEK func(string) keyring.KEK) err
 		other := long[:n] + "w" + long[n+1:]
 		got, err := kek.Unwrap(ctx, w, keyring.Context{"purpose": "data-key", "tenant": other})
 		if err := checkRefused(got, err, keyring.ErrTampered); err != nil {
-			return fmt.Errorf("under a context with another byte %d of a value of %d: %w", n+1, longest, err)
+			return fmt.Errorf("under a context with byte %d changed in a value of %d: %w", n+1, longest, err)
 		}
 	}
 	got, err := kek.Unwrap(ctx, w, keyring.Context{"purpose": "data-key", "tenant": long[1:]})
 	if err := checkRefused(got, err, keyring.ErrTampered); err != nil {
-		return fmt.Errorf("under a context with a byte less in a value of %d: %w", longest, err)
+		return fmt.Errorf("under a context without the first byte of a value of %d: %w", longest, err)
 	}
 	return checkFullContexts(ctx, kek)
 }
 
-// checkFullContexts changes the last byte of each value, and of each key, of a
-// context that has as many pairs as there may be.
+// checkFullContexts changes the last byte of each value and of each key of a context
+// with the maximum number of pairs.
 func checkFullContexts(ctx context.Context, kek keyring.KEK) error {
 	full := fullContext()
 	w, err := kek.Wrap(ctx, newDEK(), full)
@@ -124,14 +124,14 @@ func checkFullContexts(ctx context.Context, kek keyring.KEK) error {
 		for _, c := range []keyring.Context{changed, renamed} {
 			got, err := kek.Unwrap(ctx, w, c)
 			if err := checkRefused(got, err, keyring.ErrTampered); err != nil {
-				return fmt.Errorf("under a context of %d pairs, of which %q is another: %w", len(full), key, err)
+				return fmt.Errorf("under a context of %d pairs with %q changed: %w", len(full), key, err)
 			}
 		}
 	}
 	return nil
 }
 
-// fullContext returns a context of as many pairs as there may be.
+// fullContext returns a context with the maximum number of pairs.
 func fullContext() keyring.Context {
 	c := keyring.Context{}
 	for i := range 32 {
@@ -140,12 +140,11 @@ func fullContext() keyring.Context {
 	return c
 }
 
-// differ returns an error if what was wrapped under one context unwraps under
-// another.
+// differ returns an error if a key wrapped under c unwraps under other.
 func differ(ctx context.Context, kek keyring.KEK, c, other keyring.Context) error {
 	w, err := kek.Wrap(ctx, newDEK(), c)
 	if err != nil {
-		return fmt.Errorf("Wrap failed with nothing wrong: %w", err)
+		return fmt.Errorf("Wrap failed without a fault: %w", err)
 	}
 	got, err := kek.Unwrap(ctx, w, other)
 	if err := checkRefused(got, err, keyring.ErrTampered); err != nil {

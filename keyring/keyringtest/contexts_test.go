@@ -9,7 +9,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// rewrites returns broken KEKs that bind something else for each context.
+// rewrites returns broken KEKs that bind a rewritten context.
 func rewrites(rewritten func(keyring.Context) keyring.Context) func(id string) keyring.KEK {
 	return func(id string) keyring.KEK {
 		b := newBroken(id)
@@ -23,7 +23,7 @@ func rewrites(rewritten func(keyring.Context) keyring.Context) func(id string) k
 	}
 }
 
-// endSize is how many bytes those bind that do not bind all.
+// endSize is the number of bytes that KEKs with incomplete binding bind.
 const endSize = 64
 
 func beginning(c keyring.Context) keyring.Context {

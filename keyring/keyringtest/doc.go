@@ -1,13 +1,13 @@
-// Package keyringtest checks implementations of [keyring.KEK], and has one in
-// memory that can be told to fail.
+// Package keyringtest checks implementations of [keyring.KEK], and contains an
+// implementation in memory that fails on demand.
 //
-// [Run] is the suite, in one call from a KEK's own tests:
+// [Run] is the suite, called from the tests of a KEK:
 //
 //	keyringtest.Run(t, func(t *testing.T, id string) keyring.KEK {
 //		return newKEKOnLoopback(t, id)
 //	})
 //
-// A [Fake] stands in for a key service in tests of what is built on a keyring:
+// A [Fake] replaces a key service in tests of code that uses a keyring:
 //
 //	kek := keyringtest.NewFake("a")
 //	keys, err := keyring.New(kek, nil)

@@ -11,15 +11,15 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// In strict FIPS 140 mode the generator of random bytes takes its first seed from
-// the jitter of the clock, which stands still under testing/synctest: it has its
-// seed before the first test begins.
+// In strict FIPS 140 mode the random generator takes its first seed from the jitter of
+// the clock, which stands still under testing/synctest. This line seeds it before the
+// first test.
 var _ = rand.Text()
 
-// A Fake is a KEK in memory, with random keys of its own: it counts its calls,
-// takes as long as it is told, and fails as it is told. It keeps the contract of
-// [keyring.KEK], also while its settings change, and passes [Run]. It waits on
-// the clock of its bubble under testing/synctest.
+// A Fake is a KEK in memory with random keys. It counts its calls, and delays or fails
+// them on demand. It follows the contract of [keyring.KEK], also while its settings
+// change, and passes [Run]. All methods are safe for concurrent use. Under
+// testing/synctest its delays use the clock of the bubble.
 type Fake struct {
 	id keyring.KEKID
 
@@ -34,16 +34,16 @@ type Fake struct {
 
 type fakeVersion struct{ id, key []byte }
 
-// NewFake returns a KEK with the ID {"fake", id}. Two fakes never have the same
-// key.
+// NewFake returns a KEK with the ID {"fake", id}, no delay and no failure. Each fake has
+// a different key, even for the same id.
 func NewFake(id string) *Fake {
 	f := &Fake{id: keyring.KEKID{Service: "fake", Key: id}}
 	f.Rotate()
 	return f
 }
 
-// Rotate adds a version of the key, which wraps from now on. Earlier versions
-// go on unwrapping. Versions are "1", "2" and so on.
+// Rotate adds a version of the key, which then wraps. Earlier versions continue to
+// unwrap. The versions are "1", "2" and so on.
 func (f *Fake) Rotate() {
 	v := fakeVersion{id: make([]byte, 16), key: make([]byte, 32)}
 	rand.Read(v.id)
@@ -53,8 +53,9 @@ func (f *Fake) Rotate() {
 	f.versions = append(f.versions, v)
 }
 
-// Break makes every call fail with class, such as [keyring.ErrUnavailable],
-// until Break(nil). It always returns true; see [Breaker].
+// Break makes every call fail with class, such as [keyring.ErrUnavailable], until
+// Break(nil), which also ends BreakWrap and BreakUnwrap. It implements [Breaker] and
+// always returns true.
 func (f *Fake) Break(class error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -62,43 +63,43 @@ func (f *Fake) Break(class error) bool {
 	return true
 }
 
-// BreakWrap makes only Wrap fail with class, until BreakWrap(nil).
+// BreakWrap makes Wrap fail with class until BreakWrap(nil). Unwrap is not affected.
 func (f *Fake) BreakWrap(class error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.wrapFailure = class
 }
 
-// BreakUnwrap makes only Unwrap fail with class, until BreakUnwrap(nil).
+// BreakUnwrap makes Unwrap fail with class until BreakUnwrap(nil). Wrap is not affected.
 func (f *Fake) BreakUnwrap(class error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unwrapFailure = class
 }
 
-// Delay makes every call that begins from now on take d, or until its context
-// ends. It starts as zero.
+// Delay makes each later call take d, or less if its context is done first. Default:
+// zero.
 func (f *Fake) Delay(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delay = d
 }
 
-// Wraps returns how many calls of Wrap have begun, failed ones included.
+// Wraps returns the number of calls of Wrap, including failed and unfinished ones.
 func (f *Fake) Wraps() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.wraps
 }
 
-// Unwraps returns how many calls of Unwrap have begun, failed ones included.
+// Unwraps returns the number of calls of Unwrap, including failed and unfinished ones.
 func (f *Fake) Unwraps() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.unwraps
 }
 
-// MostCalls returns the most calls that were in flight at one time.
+// MostCalls returns the largest number of concurrent calls so far.
 func (f *Fake) MostCalls() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,7 +109,8 @@ func (f *Fake) MostCalls() int {
 // ID returns {"fake", id}.
 func (f *Fake) ID() keyring.KEKID { return f.id }
 
-// Wrap seals dek under the newest version.
+// Wrap seals dek under the newest version, after the delay. Its error wraps the class
+// that was set by then, or is that of ctx.
 func (f *Fake) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
 	if err := f.call(ctx, &f.wraps, &f.wrapFailure); err != nil {
 		return keyring.WrappedKey{}, err
@@ -127,7 +129,8 @@ func (f *Fake) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring
 	return keyring.WrappedKey{KEK: f.id, Version: strconv.Itoa(number), Blob: blob}, nil
 }
 
-// Unwrap opens what Wrap sealed under any version.
+// Unwrap opens a result of Wrap under any version, after the delay. Its error wraps the
+// class that was set by then, or is that of ctx.
 func (f *Fake) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
 	if err := f.call(ctx, &f.unwraps, &f.unwrapFailure); err != nil {
 		return nil, err
@@ -147,7 +150,7 @@ func (f *Fake) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 	return group.Open(nil, w.Blob, nil)
 }
 
-// version returns the key of the version with an id.
+// version returns the key of the version with the given ID.
 func (f *Fake) version(id [16]byte) ([]byte, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -159,8 +162,8 @@ func (f *Fake) version(id [16]byte) ([]byte, bool) {
 	return nil, false
 }
 
-// call counts a call, takes its time, and fails if it is told to. The failure is
-// the one set when the delay is over.
+// call counts a call, waits for the delay, and returns the failure that is set after
+// it.
 func (f *Fake) call(ctx context.Context, count *int, failure *error) error {
 	f.mu.Lock()
 	*count++
@@ -180,7 +183,7 @@ func (f *Fake) call(ctx context.Context, count *int, failure *error) error {
 	return err
 }
 
-// wait returns after d, or with the context's error when that ends first.
+// wait returns after d, or with the context's error when ctx is done first.
 func wait(ctx context.Context, d time.Duration) error {
 	if d > 0 {
 		timer := time.NewTimer(d)

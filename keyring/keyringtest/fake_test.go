@@ -18,12 +18,12 @@ func TestFake(t *testing.T) {
 		require.NoError(t, err)
 		f.Break(keyring.ErrDenied)
 		_, err = f.Unwrap(t.Context(), w, tenant())
-		require.ErrorIs(t, err, keyring.ErrDenied, "a broken fake fails with the class it was given")
+		require.ErrorIs(t, err, keyring.ErrDenied, "a broken fake fails with the class that is set")
 		f.Break(nil)
 		_, err = f.Unwrap(t.Context(), w, tenant())
-		require.NoError(t, err, "a mended fake works again")
+		require.NoError(t, err, "a repaired fake works again")
 		require.Equal(t, 1, f.Wraps())
-		require.Equal(t, 2, f.Unwraps(), "a failed call is a call")
+		require.Equal(t, 2, f.Unwraps(), "a failed call counts")
 	})
 
 	t.Run("fails in one direction only", func(t *testing.T) {

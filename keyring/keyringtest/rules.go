@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// tenant is a context like those of real data keys.
+// tenant returns a context like those of real data keys.
 func tenant() keyring.Context {
 	return keyring.Context{"purpose": "data-key", "tenant": "acme"}
 }
@@ -25,12 +25,12 @@ func newDEK() []byte {
 	return dek
 }
 
-// wrapNew wraps a new key under a tenant's context.
+// wrapNew wraps a new key under the context of a tenant.
 func wrapNew(ctx context.Context, kek keyring.KEK) (dek []byte, w keyring.WrappedKey, err error) {
 	dek = newDEK()
 	w, err = kek.Wrap(ctx, dek, tenant())
 	if err != nil {
-		err = fmt.Errorf("Wrap failed with nothing wrong: %w", err)
+		err = fmt.Errorf("Wrap failed without a fault: %w", err)
 	}
 	return dek, w, err
 }
@@ -39,10 +39,10 @@ func wrapNew(ctx context.Context, kek keyring.KEK) (dek []byte, w keyring.Wrappe
 func unwraps(ctx context.Context, kek keyring.KEK, w keyring.WrappedKey, c keyring.Context, dek []byte) error {
 	got, err := kek.Unwrap(ctx, w, c)
 	if err != nil {
-		return fmt.Errorf("Unwrap refused what Wrap returned: %w", err)
+		return fmt.Errorf("Unwrap rejected the result of Wrap: %w", err)
 	}
 	if !bytes.Equal(got, dek) {
-		return errors.New("Unwrap returned other bytes than were wrapped")
+		return errors.New("Unwrap returned other bytes than Wrap received")
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func checkRoundTrip(ctx context.Context, newKEK func(string) keyring.KEK) error 
 		return err
 	}
 	if err := unwraps(ctx, kek, w, keyring.Context{}, dek); err != nil {
-		return fmt.Errorf("a nil and an empty context are the same: %w", err)
+		return fmt.Errorf("a nil and an empty context must be the same: %w", err)
 	}
 	return nil
 }
@@ -79,10 +79,10 @@ func checkID(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	a, b := newKEK("suite-a"), newKEK("suite-b")
 	id := a.ID()
 	if id.Service == "" || len(id.Service) > 64 || id.Key == "" || len(id.Key) > 1024 {
-		return fmt.Errorf("the service of an ID has 1 to 64 bytes and its key 1 to 1024, got %q", id)
+		return fmt.Errorf("the Service of a KEKID has 1 to 64 bytes, and its Key 1 to 1024; got %q", id)
 	}
 	if id == b.ID() {
-		return fmt.Errorf("two keys have the ID %q", id)
+		return fmt.Errorf("two keys have the same ID %q", id)
 	}
 	if _, _, err := wrapNew(ctx, a); err != nil {
 		return err
@@ -104,7 +104,7 @@ func checkWrappedKey(ctx context.Context, newKEK func(string) keyring.KEK) error
 			return err
 		}
 		if w.KEK != kek.ID() {
-			return fmt.Errorf("a wrapped key names %q, the ID is %q", w.KEK, kek.ID())
+			return fmt.Errorf("a wrapped key names %q, but the ID is %q", w.KEK, kek.ID())
 		}
 		if len(w.Version) > 1024 {
 			return fmt.Errorf("the version has %d bytes, the limit is 1024", len(w.Version))
@@ -113,7 +113,7 @@ func checkWrappedKey(ctx context.Context, newKEK func(string) keyring.KEK) error
 			return fmt.Errorf("the blob has %d bytes, want 1 to 4096", len(w.Blob))
 		}
 		if i > 0 && w.Version != version {
-			return fmt.Errorf("the version changed from %q to %q though the key was not rotated", version, w.Version)
+			return fmt.Errorf("the version changed from %q to %q without a rotation", version, w.Version)
 		}
 		version = w.Version
 	}
@@ -144,8 +144,8 @@ func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) erro
 	if err != nil {
 		return err
 	}
-	// A change may hit what names a key or a version. None is an outage, which
-	// would be asked about again and again.
+	// A change may affect the name of a key or of a version. It is never an outage,
+	// which would cause retries.
 	refusals := slices.DeleteFunc(slices.Clone(classes), func(class error) bool { return class == keyring.ErrUnavailable })
 	blob := w.Blob
 	for i := range blob {
@@ -153,7 +153,7 @@ func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) erro
 		w.Blob[i] ^= 1
 		got, err := kek.Unwrap(ctx, w, tenant())
 		if err == nil && bytes.Equal(got, dek) {
-			continue // bits that mean nothing, as the last ones of base64 do
+			continue // unused bits, such as the last ones in base64
 		}
 		if err := checkRefused(got, err, refusals...); err != nil {
 			return fmt.Errorf("byte %d of %d changed: %w", i, len(blob), err)
@@ -187,7 +187,7 @@ func checkGarbage(ctx context.Context, newKEK func(string) keyring.KEK) error {
 			got, err := kek.Unwrap(ctx, w, tenant())
 			refusals := []error{keyring.ErrMalformed, keyring.ErrTampered, keyring.ErrNoKey}
 			if err := checkRefused(got, err, refusals...); err != nil {
-				return fmt.Errorf("a blob of %d bytes that no KEK wrote: %w", len(blob), err)
+				return fmt.Errorf("a random blob of %d bytes: %w", len(blob), err)
 			}
 		}
 	}
@@ -200,23 +200,23 @@ func checkArguments(ctx context.Context, newKEK func(string) keyring.KEK) error 
 	before := bytes.Clone(dek)
 	w, err := kek.Wrap(ctx, dek, c)
 	if err != nil {
-		return fmt.Errorf("Wrap failed with nothing wrong: %w", err)
+		return fmt.Errorf("Wrap failed without a fault: %w", err)
 	}
 	if !bytes.Equal(dek, before) {
-		return errors.New("Wrap changed the key it was given")
+		return errors.New("Wrap changed the key in its argument")
 	}
 	if !maps.Equal(c, tenant()) {
-		return errors.New("Wrap changed the context it was given")
+		return errors.New("Wrap changed the context in its argument")
 	}
 	blob := bytes.Clone(w.Blob)
 	if err := unwraps(ctx, kek, w, c, dek); err != nil {
 		return err
 	}
 	if !bytes.Equal(w.Blob, blob) {
-		return errors.New("Unwrap changed the blob it was given")
+		return errors.New("Unwrap changed the blob in its argument")
 	}
 	if !maps.Equal(c, tenant()) {
-		return errors.New("Unwrap changed the context it was given")
+		return errors.New("Unwrap changed the context in its argument")
 	}
 	return nil
 }
@@ -227,12 +227,12 @@ func checkKept(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	want := bytes.Clone(dek)
 	w, err := kek.Wrap(ctx, dek, c)
 	if err != nil {
-		return fmt.Errorf("Wrap failed with nothing wrong: %w", err)
+		return fmt.Errorf("Wrap failed without a fault: %w", err)
 	}
 	clear(dek)
 	clear(c)
 	if err := unwraps(ctx, kek, w, tenant(), want); err != nil {
-		return fmt.Errorf("after the caller cleared what it gave to Wrap: %w", err)
+		return fmt.Errorf("after the caller cleared the arguments of Wrap: %w", err)
 	}
 
 	blob := bytes.Clone(w.Blob)
@@ -240,12 +240,12 @@ func checkKept(ctx context.Context, newKEK func(string) keyring.KEK) error {
 		return err
 	}
 	if !bytes.Equal(w.Blob, blob) {
-		return errors.New("the next Wrap wrote into the blob of the one before")
+		return errors.New("the next Wrap wrote into the blob of the previous one")
 	}
 
 	first, err := kek.Unwrap(ctx, w, tenant())
 	if err != nil {
-		return fmt.Errorf("Unwrap refused what Wrap returned: %w", err)
+		return fmt.Errorf("Unwrap rejected the result of Wrap: %w", err)
 	}
 	clear(first)
 	if err := unwraps(ctx, kek, w, tenant(), want); err != nil {
@@ -274,16 +274,16 @@ func checkEndedContext(ctx context.Context, newKEK func(string) keyring.KEK) err
 	for name, call := range calls {
 		prompt, err := within(patience, call)
 		if !prompt {
-			return fmt.Errorf("%s did not return within %s of its context's end", name, patience)
+			return fmt.Errorf("%s did not return within %s after its context was done", name, patience)
 		}
 		if !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("%s under an ended context returned the error %v, want one that wraps context.Canceled", name, err)
+			return fmt.Errorf("%s with a canceled context returned the error %v, want one that wraps context.Canceled", name, err)
 		}
 	}
 	return nil
 }
 
-// within reports whether call returns in time, and the error that it returns.
+// within reports whether call returns in time, and returns its error.
 func within(limit time.Duration, call func() error) (prompt bool, err error) {
 	result := make(chan error, 1)
 	go func() { result <- catchPanic(call) }()
@@ -308,13 +308,13 @@ func checkConcurrency(ctx context.Context, newKEK func(string) keyring.KEK) erro
 	close(failures)
 	for err := range failures {
 		if err != nil {
-			return fmt.Errorf("with %d callers at once: %w", cap(failures), err)
+			return fmt.Errorf("with %d concurrent callers: %w", cap(failures), err)
 		}
 	}
 	return nil
 }
 
-// caller wraps and unwraps a few keys under a context of its own.
+// caller wraps and unwraps a few keys under a context of one caller.
 func caller(ctx context.Context, kek keyring.KEK, number int) error {
 	c := keyring.Context{"tenant": fmt.Sprint("acme-", number)}
 	for range 5 {
@@ -333,7 +333,7 @@ func caller(ctx context.Context, kek keyring.KEK, number int) error {
 func checkClasses(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek, ok := newKEK("suite").(Breaker)
 	if !ok {
-		return errors.New("only some of the KEKs are Breakers")
+		return errors.New("newKEK must return a Breaker either always or never")
 	}
 	dek, w, err := wrapNew(ctx, kek)
 	if err != nil {
@@ -345,28 +345,28 @@ func checkClasses(ctx context.Context, newKEK func(string) keyring.KEK) error {
 		}
 		got, err := kek.Unwrap(ctx, w, tenant())
 		if err := onlyClass(checkRefused(got, err, class), err, class); err != nil {
-			return fmt.Errorf("Unwrap with the service in the state %q: %w", class, err)
+			return fmt.Errorf("Unwrap with the service failing as %q: %w", class, err)
 		}
 		_, err = kek.Wrap(ctx, dek, tenant())
 		if err := onlyClass(checkRefused(nil, err, class), err, class); err != nil {
-			return fmt.Errorf("Wrap with the service in the state %q: %w", class, err)
+			return fmt.Errorf("Wrap with the service failing as %q: %w", class, err)
 		}
 		kek.Break(nil)
 		if err := unwraps(ctx, kek, w, tenant(), dek); err != nil {
-			return fmt.Errorf("after the service was mended: %w", err)
+			return fmt.Errorf("after the service was repaired: %w", err)
 		}
 	}
 	return nil
 }
 
-// onlyClass returns breach, or an error if err wraps a class besides want.
+// onlyClass returns breach, or an error if err wraps another class than want.
 func onlyClass(breach, err, want error) error {
 	if breach != nil {
 		return breach
 	}
 	for _, class := range classes {
 		if class != want && errors.Is(err, class) {
-			return fmt.Errorf("it was refused with %q, which wraps %q too", err, class)
+			return fmt.Errorf("the error %q wraps %q too", err, class)
 		}
 	}
 	return nil

@@ -19,14 +19,14 @@ func checkHidden(ctx context.Context, newKEK func(string) keyring.KEK) error {
 		return err
 	}
 	if shows(w.Blob, dek) || shows([]byte(w.Version), dek) {
-		return errors.New("the wrapped key shows the key it wraps")
+		return errors.New("the wrapped key shows the data key")
 	}
 	return nil
 }
 
-// checkUnrelated refuses a stream of bytes that hides two keys, as that of GCM or
-// CTR does when a nonce comes twice: the blobs then differ where and as the keys
-// do. Wrapping without a nonce, as in RFC 3394 and RFC 5297, is allowed.
+// checkUnrelated detects a keystream that hides two keys, as with GCM or CTR when a
+// nonce repeats: the difference of the blobs is then that of the keys. Wrapping without
+// a nonce, as in RFC 3394 and RFC 5297, is allowed.
 func checkUnrelated(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
 	var deks, blobs [8][]byte
@@ -38,14 +38,14 @@ func checkUnrelated(ctx context.Context, newKEK func(string) keyring.KEK) error 
 		deks[i], blobs[i] = dek, bytes.Clone(w.Blob)
 		for j := range i {
 			if related(blobs[i], blobs[j], difference(deks[i], deks[j])) {
-				return errors.New("two wrapped keys tell how the keys differ, as they do when a nonce comes twice")
+				return errors.New("two wrapped keys show how the keys differ, as with a repeated nonce")
 			}
 		}
 	}
 	return nil
 }
 
-// related reports whether the difference of two keys is that of two blobs.
+// related reports whether the difference of two blobs contains that of two keys.
 func related(a, b, keys []byte) bool {
 	for _, a := range readings(a, 1) {
 		for _, b := range readings(b, 1) {
@@ -57,15 +57,15 @@ func related(a, b, keys []byte) bool {
 	return false
 }
 
-// difference returns a XOR b, as long as the shorter of them.
+// difference returns a XOR b, with the length of the shorter.
 func difference(a, b []byte) []byte {
 	d := make([]byte, min(len(a), len(b)))
 	subtle.XORBytes(d, a, b)
 	return d
 }
 
-// checkErrors makes calls fail, in every way that a caller and a Breaker can, and
-// looks for the key in what they say.
+// checkErrors makes calls fail in every way that a caller and a Breaker can, and
+// searches the errors for the key.
 func checkErrors(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
 	dek, w, err := wrapNew(ctx, kek)
@@ -86,7 +86,7 @@ func checkErrors(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	ended, end := context.WithCancel(ctx)
 	end()
 	if err := f.silent(ended, w, tenant()); err != nil {
-		return fmt.Errorf("under an ended context: %w", err)
+		return fmt.Errorf("under a canceled context: %w", err)
 	}
 	breaker, ok := kek.(Breaker)
 	if !ok {
@@ -97,21 +97,21 @@ func checkErrors(ctx context.Context, newKEK func(string) keyring.KEK) error {
 			continue
 		}
 		if err := f.silent(ctx, w, tenant()); err != nil {
-			return fmt.Errorf("with the service in the state %q: %w", class, err)
+			return fmt.Errorf("with the service failing as %q: %w", class, err)
 		}
 		breaker.Break(nil)
 	}
 	return nil
 }
 
-// failing is a KEK that is called so that it fails, and the key it must not show.
+// failing is a KEK in calls that fail, and the key that its errors must not show.
 type failing struct {
 	kek keyring.KEK
 	dek []byte
 }
 
-// silent returns an error if that of Wrap or of Unwrap shows the key. A call that
-// does not end is another rule's.
+// silent returns an error if the error of Wrap or Unwrap shows the key. Another rule
+// covers calls that do not return.
 func (f failing) silent(ctx context.Context, w keyring.WrappedKey, c keyring.Context) error {
 	calls := map[string]func() error{
 		"Wrap":   func() error { _, err := f.kek.Wrap(ctx, bytes.Clone(f.dek), c); return err },
@@ -120,13 +120,13 @@ func (f failing) silent(ctx context.Context, w keyring.WrappedKey, c keyring.Con
 	for name, call := range calls {
 		_, err := within(patience, call)
 		if err != nil && shows([]byte(err.Error()), f.dek) {
-			return fmt.Errorf("the error of %s shows the key", name) // and is not printed
+			return fmt.Errorf("the error of %s shows the key", name) // the error itself must not be printed
 		}
 	}
 	return nil
 }
 
-// changedKeys returns what w is after somebody changed one thing.
+// changedKeys returns variants of w with one change each.
 func changedKeys(w keyring.WrappedKey) []keyring.WrappedKey {
 	var all []keyring.WrappedKey
 	for i := 0; i < len(w.Blob); i += 1 + len(w.Blob)/4 {
@@ -143,8 +143,8 @@ func changedKeys(w keyring.WrappedKey) []keyring.WrappedKey {
 	return append(all, longer, version, kek)
 }
 
-// shows reports whether what a KEK gave out has the key in it: as it is, in
-// hexadecimal, in base64, one of these in the other, or as fmt prints bytes.
+// shows reports whether the output of a KEK contains the key: raw, in hexadecimal, in
+// base64, in one of these within the other, or as fmt prints bytes.
 func shows(out, key []byte) bool {
 	for _, verb := range []string{"%v", "%#v", "% x", "% X", "%q", "%+q"} {
 		if bytes.Contains(out, fmt.Appendf(nil, verb, key)) {
@@ -159,7 +159,7 @@ func shows(out, key []byte) bool {
 	return false
 }
 
-// holds reports whether one half of the key, or the other, is in b.
+// holds reports whether b contains either half of the key.
 func holds(b, key []byte) bool {
 	half := len(key) / 2
 	return bytes.Contains(b, key[:half]) || bytes.Contains(b, key[half:])
@@ -170,9 +170,9 @@ const (
 	base64Signs = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 )
 
-// readings returns b, and what each part of it is when it is read as hexadecimal
-// or as base64 of either alphabet, which may be encoded again, depth times in all.
-// A part may begin anywhere, since what stands before it may look like it.
+// readings returns b and its parts decoded as hexadecimal and as base64 of either
+// alphabet, recursively up to depth. A part may begin at any offset, because the text
+// before it may look like part of the encoding.
 func readings(b []byte, depth int) [][]byte {
 	all := [][]byte{b}
 	if depth == 0 {
@@ -182,7 +182,7 @@ func readings(b []byte, depth int) [][]byte {
 	read := func(signs string, starts int, decode func(string) ([]byte, error)) {
 		for _, part := range strings.FieldsFunc(string(b), func(c rune) bool { return !strings.ContainsRune(signs, c) }) {
 			for start := range min(starts, len(part)) {
-				// With an error for the odd digits at the end, which count for nothing.
+				// The error is about incomplete digits at the end, which do not matter.
 				if data, _ := decode(part[start:]); len(data) >= least {
 					all = append(all, readings(data, depth-1)...)
 				}

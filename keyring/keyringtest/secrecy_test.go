@@ -21,8 +21,8 @@ func raw(dek []byte) string { return string(dek) }
 
 func printed(dek []byte) string { return fmt.Sprint(dek) }
 
-// afterOthers encodes a key in the middle of other bytes, so that the base64 of the
-// key is not in it.
+// afterOthers encodes a key after other bytes, so that the result does not contain the
+// base64 of the key.
 func afterOthers(dek []byte) string {
 	return "v1" + base64.StdEncoding.EncodeToString(append([]byte("header."), dek...))
 }
@@ -53,13 +53,13 @@ func hasKeyAsVersion(id string) keyring.KEK {
 	return b
 }
 
-// likeVault writes a blob as the transit engine of HashiCorp Vault does.
+// likeVault encodes a blob like the transit engine of HashiCorp Vault.
 func likeVault(blob []byte) []byte {
 	return []byte("vault:v1:" + base64.StdEncoding.EncodeToString(blob))
 }
 
-// oneNonce hides each key with the same bytes, as GCM does under one nonce. The tag
-// is different each time, as it is there.
+// oneNonce returns broken KEKs that hide each key with the same bytes, like GCM with a
+// repeated nonce. The tag differs each time, as in GCM.
 func oneNonce(encode func([]byte) []byte) func(id string) keyring.KEK {
 	return func(id string) keyring.KEK {
 		pad := newDEK()
@@ -73,7 +73,7 @@ func oneNonce(encode func([]byte) []byte) func(id string) keyring.KEK {
 	}
 }
 
-// quotesWrapped returns broken KEKs that say which key they could not wrap.
+// quotesWrapped returns broken KEKs whose errors of Wrap quote the key.
 func quotesWrapped(encode func([]byte) string) func(id string) keyring.KEK {
 	return func(id string) keyring.KEK {
 		b := newBroken(id)
@@ -88,9 +88,8 @@ func quotesWrapped(encode func([]byte) string) func(id string) keyring.KEK {
 	}
 }
 
-// quotesWhen returns broken KEKs that know the key they do not unwrap, as one
-// does that looks at the context only after it decrypted, and say it in the
-// errors of one class.
+// quotesWhen returns broken KEKs whose errors of one class quote the key that Unwrap
+// refuses, as is possible for a KEK that checks the context after decrypting.
 func quotesWhen(class error) func(id string) keyring.KEK {
 	return func(id string) keyring.KEK {
 		var wrapped []byte // the latest
@@ -114,7 +113,7 @@ func TestSecrecy_Encodings(t *testing.T) {
 	t.Run("a key is found in every encoding", func(t *testing.T) {
 		dek := newDEK()
 		for name, out := range map[string]string{
-			"as it is":                    raw(dek),
+			"raw":                         raw(dek),
 			"one half":                    string(dek[16:]),
 			"the other half":              string(dek[:16]),
 			"hexadecimal":                 hex.EncodeToString(dek),
@@ -159,6 +158,6 @@ func TestSecrecy_NoNonce(t *testing.T) {
 			}
 			return b
 		})
-		require.NoError(t, err, "a blob that depends on all of the key tells nothing of another's")
+		require.NoError(t, err, "a blob that depends on the entire key reveals nothing about another")
 	})
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// patience is how long a call may take to notice that its context ended.
+// patience is how long a call may take to return after its context is done.
 const patience = 10 * time.Second
 
-// Run checks that a KEK keeps the contract of [keyring.KEK], each rule in a
-// subtest of its own. newKEK returns a KEK whose key is named or described by
-// id and is usable until t ends. It gives KEKs of different ids different keys;
-// the suite asks for at most two in one subtest, and never for the same twice.
+// Run checks that a KEK follows the contract of [keyring.KEK], with a subtest for each
+// rule. newKEK returns a KEK for the key that id names, usable until t ends. Different
+// IDs within a subtest need different keys. A subtest calls newKEK at most twice, with
+// different IDs; subtests reuse the same IDs, for the same key or a new one.
 //
-// A KEK may also be a [Breaker]; the suite then checks that it gives each
-// failure of its key service the right class.
+// If the KEK that newKEK returns is a [Breaker], the suite also checks that each
+// failure of the key service has the right class.
 func Run(t *testing.T, newKEK func(t *testing.T, id string) keyring.KEK) {
 	suite := rules
 	if _, ok := newKEK(t, "suite").(Breaker); ok {
@@ -38,48 +38,48 @@ func Run(t *testing.T, newKEK func(t *testing.T, id string) keyring.KEK) {
 	}
 }
 
-// A Breaker is a KEK whose key service can be broken by a test. Break makes the
-// service answer every call as it does for class: [keyring.ErrNoKey],
-// [keyring.ErrKeyState], [keyring.ErrDenied] or [keyring.ErrUnavailable]. It
-// reports false, and changes nothing, for a class that the service does not
-// have. Break(nil) mends the service.
+// A Breaker is a KEK whose key service a test can make fail.
 type Breaker interface {
 	keyring.KEK
+	// Break makes the service respond to every call as it does for class, which is
+	// [keyring.ErrNoKey], [keyring.ErrKeyState], [keyring.ErrDenied] or
+	// [keyring.ErrUnavailable]. For a class that the service does not have, Break
+	// returns false and changes nothing. Break(nil) repairs the service.
 	Break(class error) bool
 }
 
-// A rule is one sentence of the contract. check returns an error that says how
-// the KEK breaks it; it is a function without a testing.T so that the suite's
-// own tests can show that it rejects a broken KEK.
+// A rule is one requirement of the contract. check returns an error that describes the
+// violation. It has no testing.T, so that the tests of the suite can show that it
+// rejects a broken KEK.
 type rule struct {
 	name  string
 	check func(ctx context.Context, newKEK func(id string) keyring.KEK) error
 }
 
 var rules = []rule{
-	{"AWrappedKeyUnwraps", checkRoundTrip},
-	{"TheIDIsConstant", checkID},
-	{"AWrappedKeyNamesItsKEK", checkWrappedKey},
-	{"TheBlobHidesTheKey", checkHidden},
-	{"NoNonceComesTwice", checkUnrelated},
-	{"ErrorsHideTheKey", checkErrors},
-	{"AnotherContextIsRefused", checkOtherContext},
-	{"ContextsThatJoinAlikeDiffer", checkJoinedContexts},
-	{"ContextsThatLookAlikeDiffer", checkAlikeContexts},
-	{"TheWholeOfAContextCounts", checkLongContexts},
-	{"AnotherKeyIsRefused", checkOtherKey},
-	{"AChangedBlobIsRefused", checkChangedBlob},
-	{"GarbageIsRefusedWithAClass", checkGarbage},
-	{"ArgumentsAreLeftAsTheyAre", checkArguments},
-	{"NothingIsKeptOrShared", checkKept},
-	{"AnEndedContextEndsTheCall", checkEndedContext},
-	{"ManyCallersAtOnce", checkConcurrency},
+	{"a wrapped key unwraps", checkRoundTrip},
+	{"the ID is constant", checkID},
+	{"a wrapped key names its KEK", checkWrappedKey},
+	{"the blob does not show the key", checkHidden},
+	{"no nonce repeats", checkUnrelated},
+	{"errors do not show the key", checkErrors},
+	{"another context is rejected", checkOtherContext},
+	{"contexts that join alike differ", checkJoinedContexts},
+	{"contexts that look alike differ", checkAlikeContexts},
+	{"the entire context is bound", checkLongContexts},
+	{"another key is rejected", checkOtherKey},
+	{"a changed blob is rejected", checkChangedBlob},
+	{"garbage is rejected with a class", checkGarbage},
+	{"arguments stay unchanged", checkArguments},
+	{"nothing is kept or shared", checkKept},
+	{"a canceled context ends the call", checkEndedContext},
+	{"many concurrent callers", checkConcurrency},
 }
 
 // breakerRule is for a KEK that is a Breaker.
-var breakerRule = rule{"EachFailureHasItsClass", checkClasses}
+var breakerRule = rule{"each failure has its class", checkClasses}
 
-// catchPanic runs check, and reports a panic as a breach of the rule.
+// catchPanic runs check and returns a panic as an error.
 func catchPanic(check func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -94,22 +94,22 @@ var classes = []error{
 	keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable,
 }
 
-// serviceClasses are those that a Breaker may know.
+// serviceClasses are the classes that a Breaker may support.
 var serviceClasses = []error{keyring.ErrNoKey, keyring.ErrKeyState, keyring.ErrDenied, keyring.ErrUnavailable}
 
-// checkRefused returns an error unless a call failed with one of the wanted classes
-// and gave nothing out. It does not print what was given out.
+// checkRefused returns an error unless a call failed with one of the classes in want
+// and returned nothing. It does not print the result.
 func checkRefused(got []byte, err error, want ...error) error {
 	if err == nil {
-		return errors.New("it was unwrapped, and has to be refused")
+		return errors.New("Unwrap succeeded but must fail")
 	}
 	if got != nil {
-		return fmt.Errorf("it was refused and bytes were returned with the error %q; want nil", err)
+		return fmt.Errorf("bytes were returned with the error %q; want nil", err)
 	}
 	for _, class := range want {
 		if errors.Is(err, class) {
 			return nil
 		}
 	}
-	return fmt.Errorf("it was refused with %q, want an error that wraps one of %q", err, want)
+	return fmt.Errorf("the error is %q, want an error that wraps one of %q", err, want)
 }

@@ -48,71 +48,71 @@ func newBroken(id string) *broken {
 func TestRun_BrokenKEKs(t *testing.T) {
 	for name, test := range map[string]struct {
 		newKEK func(id string) keyring.KEK
-		rule   string // that it breaks
-		says   string // part of the reason
+		rule   string // the rule that it violates
+		text   string // part of the error
 	}{
-		"ignores its context":                 {ignoresContext, "AnotherContextIsRefused", "it was unwrapped"},
-		"joins its context with separators":   {joinsContext, "ContextsThatJoinAlikeDiffer", "it was unwrapped"},
-		"binds the beginning of its context":  {rewrites(beginning), "TheWholeOfAContextCounts", "a value of 1024"},
-		"binds the two ends of its context":   {rewrites(bothEnds), "TheWholeOfAContextCounts", "a value of 1024"},
-		"binds the beginning of each value":   {rewrites(values(beginningOf)), "TheWholeOfAContextCounts", "a value of 1024"},
-		"binds the first of many pairs":       {rewrites(firstPairs), "TheWholeOfAContextCounts", "32 pairs"},
-		"folds the case of values":            {rewrites(values(strings.ToLower)), "ContextsThatLookAlikeDiffer", "the same value"},
-		"folds the case of keys":              {rewrites(keys(strings.ToLower)), "ContextsThatLookAlikeDiffer", "TENANT"},
-		"trims values":                        {rewrites(values(strings.TrimSpace)), "ContextsThatLookAlikeDiffer", "the same value"},
-		"trims the ends of values":            {rewrites(values(trimEnd)), "ContextsThatLookAlikeDiffer", "with a blank after it"},
-		"trims keys":                          {rewrites(keys(strings.TrimSpace)), "ContextsThatLookAlikeDiffer", "tenant"},
-		"ends values at a zero byte":          {rewrites(values(untilZero)), "ContextsThatLookAlikeDiffer", "with a zero byte after it"},
-		"ignores which key it is":             {ignoresKey(), "AnotherKeyIsRefused", "it was unwrapped"},
-		"panics on short input":               {panicsOnShort, "GarbageIsRefusedWithAClass", "panicked"},
-		"does not authenticate":               {malleable, "AChangedBlobIsRefused", "it was unwrapped"},
-		"keeps the key it is given":           {keepsDEK, "NothingIsKeptOrShared", "gave to Wrap"},
-		"shares the key it unwraps":           {sharesDEK, "NothingIsKeptOrShared", "cleared an unwrapped key"},
-		"reuses the blob it returned":         {reusesBlob, "NothingIsKeptOrShared", "next Wrap wrote"},
-		"clears the key it is given":          {clearsDEK, "ArgumentsAreLeftAsTheyAre", "changed the key"},
-		"adds to the context it is given":     {addsToContext, "ArgumentsAreLeftAsTheyAre", "changed the context"},
-		"calls a refusal unavailable":         {callsTamperedUnavailable, "AnotherContextIsRefused", "want an error that wraps"},
-		"calls a changed blob unavailable":    {callsChangedUnavailable, "AChangedBlobIsRefused", "want an error that wraps"},
-		"calls denied unavailable":            {callsDeniedUnavailable, "EachFailureHasItsClass", "access denied"},
-		"wraps two classes":                   {wrapsTwoClasses, "EachFailureHasItsClass", "too"},
-		"refuses without a class":             {refusesWithoutClass, "GarbageIsRefusedWithAClass", "want an error that wraps"},
-		"returns bytes with its error":        {returnsBytesWithError, "AnotherContextIsRefused", "bytes were returned"},
-		"goes on after its context":           {ignoresEnd, "AnEndedContextEndsTheCall", "Wrap under an ended context"},
-		"changes its ID":                      {changesID, "TheIDIsConstant", "the ID changed"},
-		"has an ID without a service":         {emptyService, "TheIDIsConstant", "1 to 64 bytes"},
-		"has the ID of another":               {sameID, "TheIDIsConstant", "two keys"},
-		"names another KEK":                   {namesAnother, "AWrappedKeyNamesItsKEK", "names"},
-		"rotates by itself":                   {rotates, "AWrappedKeyNamesItsKEK", "the version changed"},
-		"shows the key":                       {showsKey, "TheBlobHidesTheKey", "shows the key"},
-		"shows the key in hexadecimal":        {showsEncoded(hex.EncodeToString), "TheBlobHidesTheKey", "shows the key"},
-		"shows the key in base64":             {showsEncoded(base64.StdEncoding.EncodeToString), "TheBlobHidesTheKey", "shows the key"},
-		"shows the key for URLs":              {showsEncoded(base64.RawURLEncoding.EncodeToString), "TheBlobHidesTheKey", "shows the key"},
-		"shows the key after other bytes":     {showsEncoded(afterOthers), "TheBlobHidesTheKey", "shows the key"},
-		"shows the key encoded twice":         {showsEncoded(encodedTwice), "TheBlobHidesTheKey", "shows the key"},
-		"has the key as its version":          {hasKeyAsVersion, "TheBlobHidesTheKey", "shows the key"},
-		"has one nonce":                       {oneNonce(bytes.Clone), "NoNonceComesTwice", "how the keys differ"},
-		"has one nonce and writes base64":     {oneNonce(likeVault), "NoNonceComesTwice", "how the keys differ"},
-		"quotes the key when it cannot wrap":  {quotesWrapped(raw), "ErrorsHideTheKey", "the error of Wrap"},
-		"quotes the key in hexadecimal":       {quotesWrapped(hex.EncodeToString), "ErrorsHideTheKey", "the error of Wrap"},
-		"quotes the key in base64":            {quotesWrapped(base64.StdEncoding.EncodeToString), "ErrorsHideTheKey", "the error of Wrap"},
-		"prints the key":                      {quotesWrapped(printed), "ErrorsHideTheKey", "the error of Wrap"},
-		"quotes the key when denied":          {quotesWhen(keyring.ErrDenied), "ErrorsHideTheKey", "access denied"},
-		"quotes the key at an end":            {quotesWhen(context.Canceled), "ErrorsHideTheKey", "an ended context"},
-		"quotes the key when refused":         {quotesWhen(keyring.ErrTampered), "ErrorsHideTheKey", "another context"},
-		"quotes the key of a changed blob":    {quotesWhen(keyring.ErrMalformed), "ErrorsHideTheKey", "the error of Unwrap"},
-		"quotes the key of another KEK":       {quotesWhen(keyring.ErrNoKey), "ErrorsHideTheKey", "a changed wrapped key"},
-		"serves one caller at a time":         {servesOne, "ManyCallersAtOnce", "callers at once"},
-		"unwraps to a key of another length":  {shortens, "AWrappedKeyUnwraps", "other bytes"},
-		"cannot wrap under an empty context":  {refusesEmpty, "AWrappedKeyUnwraps", "nil context failed"},
-		"takes nil and empty for two things":  {nilDiffers, "AWrappedKeyUnwraps", "are the same"},
-		"is lost when the service was broken": {staysBroken, "EachFailureHasItsClass", "mended"},
+		"ignores its context":                  {ignoresContext, "another context is rejected", "must fail"},
+		"joins its context with separators":    {joinsContext, "contexts that join alike differ", "must fail"},
+		"binds the beginning of its context":   {rewrites(beginning), "the entire context is bound", "a value of 1024"},
+		"binds the two ends of its context":    {rewrites(bothEnds), "the entire context is bound", "a value of 1024"},
+		"binds the beginning of each value":    {rewrites(values(beginningOf)), "the entire context is bound", "a value of 1024"},
+		"binds the first of many pairs":        {rewrites(firstPairs), "the entire context is bound", "32 pairs"},
+		"folds the case of values":             {rewrites(values(strings.ToLower)), "contexts that look alike differ", "the same value"},
+		"folds the case of keys":               {rewrites(keys(strings.ToLower)), "contexts that look alike differ", "TENANT"},
+		"trims values":                         {rewrites(values(strings.TrimSpace)), "contexts that look alike differ", "the same value"},
+		"trims the ends of values":             {rewrites(values(trimEnd)), "contexts that look alike differ", "with a space after it"},
+		"trims keys":                           {rewrites(keys(strings.TrimSpace)), "contexts that look alike differ", "tenant"},
+		"ends values at a zero byte":           {rewrites(values(untilZero)), "contexts that look alike differ", "with a zero byte after it"},
+		"ignores the identity of the key":      {ignoresKey(), "another key is rejected", "must fail"},
+		"panics on short input":                {panicsOnShort, "garbage is rejected with a class", "panicked"},
+		"does not authenticate":                {malleable, "a changed blob is rejected", "must fail"},
+		"keeps the key of its argument":        {keepsDEK, "nothing is kept or shared", "the arguments of Wrap"},
+		"shares the key it unwraps":            {sharesDEK, "nothing is kept or shared", "cleared an unwrapped key"},
+		"reuses the blob it returned":          {reusesBlob, "nothing is kept or shared", "next Wrap wrote"},
+		"clears the key of its argument":       {clearsDEK, "arguments stay unchanged", "changed the key"},
+		"adds to the context of its argument":  {addsToContext, "arguments stay unchanged", "changed the context"},
+		"calls a refusal unavailable":          {callsTamperedUnavailable, "another context is rejected", "want an error that wraps"},
+		"calls a changed blob unavailable":     {callsChangedUnavailable, "a changed blob is rejected", "want an error that wraps"},
+		"calls denied unavailable":             {callsDeniedUnavailable, "each failure has its class", "access denied"},
+		"wraps two classes":                    {wrapsTwoClasses, "each failure has its class", "too"},
+		"refuses without a class":              {refusesWithoutClass, "garbage is rejected with a class", "want an error that wraps"},
+		"returns bytes with its error":         {returnsBytesWithError, "another context is rejected", "bytes were returned"},
+		"continues after its context":          {ignoresEnd, "a canceled context ends the call", "Wrap with a canceled context"},
+		"changes its ID":                       {changesID, "the ID is constant", "the ID changed"},
+		"has an ID without a service":          {emptyService, "the ID is constant", "1 to 64 bytes"},
+		"has the ID of another":                {sameID, "the ID is constant", "two keys"},
+		"names another KEK":                    {namesAnother, "a wrapped key names its KEK", "names"},
+		"rotates by itself":                    {rotates, "a wrapped key names its KEK", "the version changed"},
+		"shows the key":                        {showsKey, "the blob does not show the key", "shows the data key"},
+		"shows the key in hexadecimal":         {showsEncoded(hex.EncodeToString), "the blob does not show the key", "shows the data key"},
+		"shows the key in base64":              {showsEncoded(base64.StdEncoding.EncodeToString), "the blob does not show the key", "shows the data key"},
+		"shows the key for URLs":               {showsEncoded(base64.RawURLEncoding.EncodeToString), "the blob does not show the key", "shows the data key"},
+		"shows the key after other bytes":      {showsEncoded(afterOthers), "the blob does not show the key", "shows the data key"},
+		"shows the key encoded twice":          {showsEncoded(encodedTwice), "the blob does not show the key", "shows the data key"},
+		"has the key as its version":           {hasKeyAsVersion, "the blob does not show the key", "shows the data key"},
+		"has one nonce":                        {oneNonce(bytes.Clone), "no nonce repeats", "how the keys differ"},
+		"has one nonce and writes base64":      {oneNonce(likeVault), "no nonce repeats", "how the keys differ"},
+		"quotes the key when it cannot wrap":   {quotesWrapped(raw), "errors do not show the key", "the error of Wrap"},
+		"quotes the key in hexadecimal":        {quotesWrapped(hex.EncodeToString), "errors do not show the key", "the error of Wrap"},
+		"quotes the key in base64":             {quotesWrapped(base64.StdEncoding.EncodeToString), "errors do not show the key", "the error of Wrap"},
+		"prints the key":                       {quotesWrapped(printed), "errors do not show the key", "the error of Wrap"},
+		"quotes the key when denied":           {quotesWhen(keyring.ErrDenied), "errors do not show the key", "access denied"},
+		"quotes the key when canceled":         {quotesWhen(context.Canceled), "errors do not show the key", "a canceled context"},
+		"quotes the key when refused":          {quotesWhen(keyring.ErrTampered), "errors do not show the key", "another context"},
+		"quotes the key of a changed blob":     {quotesWhen(keyring.ErrMalformed), "errors do not show the key", "the error of Unwrap"},
+		"quotes the key of another KEK":        {quotesWhen(keyring.ErrNoKey), "errors do not show the key", "a changed wrapped key"},
+		"serves one caller at a time":          {servesOne, "many concurrent callers", "concurrent callers"},
+		"unwraps to a key of another length":   {shortens, "a wrapped key unwraps", "other bytes"},
+		"cannot wrap under an empty context":   {refusesEmpty, "a wrapped key unwraps", "nil context failed"},
+		"distinguishes nil and empty contexts": {nilDiffers, "a wrapped key unwraps", "must be the same"},
+		"stays broken after a failure":         {staysBroken, "each failure has its class", "repaired"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := append(slices.Clone(rules), breakerRule)
 			i := slices.IndexFunc(all, func(r rule) bool { return r.name == test.rule })
 			require.NotEqual(t, -1, i, "the suite has the rule")
 			err := catchPanic(func() error { return all[i].check(t.Context(), test.newKEK) })
-			require.ErrorContains(t, err, test.says, "the rule rejects it, and says why")
+			require.ErrorContains(t, err, test.text, "the rule rejects it and gives the reason")
 		})
 	}
 }
@@ -174,7 +174,7 @@ func panicsOnShort(id string) keyring.KEK {
 	return b
 }
 
-// malleable hides the key with a pad and authenticates nothing.
+// malleable hides the key with a pad and does not authenticate it.
 func malleable(id string) keyring.KEK {
 	pad := newDEK()
 	b := newBroken(id)
@@ -265,7 +265,7 @@ func callsTamperedUnavailable(id string) keyring.KEK {
 	return b
 }
 
-// callsChangedUnavailable takes what it cannot parse for an answer that was cut.
+// callsChangedUnavailable reports an invalid blob as a truncated response.
 func callsChangedUnavailable(id string) keyring.KEK {
 	b := newBroken(id)
 	b.unwrap = func(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
@@ -383,8 +383,7 @@ func showsKey(id string) keyring.KEK {
 	return b
 }
 
-// servesOne refuses a second caller while it is busy with a first, for which it
-// waits a while.
+// servesOne rejects a second caller while it serves a first one, for which it waits.
 func servesOne(id string) keyring.KEK {
 	var one sync.Mutex
 	second := make(chan struct{})
