@@ -1,6 +1,6 @@
-// Package local holds key-encryption keys in memory: from bytes, from a key
-// file, or from a passphrase. It suits a platform on one machine and tests; a
-// key service keeps the key away from the process that uses it.
+// Package local implements key-encryption keys in memory, from bytes, a key file or a
+// passphrase. It suits tests and a platform on one machine. A key service, in contrast,
+// keeps the key away from the process that uses it.
 //
 // Start with [GenerateFile], once, and [FromFile]:
 //
@@ -8,8 +8,8 @@
 //	…
 //	keys, err := keyring.New(kek, nil)
 //
-// A wrapped key is a message of package keyring, sealed under the KEK with the
-// context it was wrapped in. The process that has the key can open everything
-// sealed under it, so the file belongs to that process's user alone, and its
-// only copy belongs apart from backups of the data.
+// A wrapped key is a message of package keyring, sealed under the KEK with the context
+// of the wrap (docs/format.md, "Local key-encryption keys"). The key opens everything
+// sealed under it. Therefore only the user of the process may read the file, and its
+// backup must be kept apart from backups of the data.
 package local

@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 )
 
-// A key file is made once, by the operator, and loaded at each start.
+// The operator generates a key file once; the program loads it at each start.
 func Example() {
 	dir, err := os.MkdirTemp("", "satchel")
 	if err != nil {

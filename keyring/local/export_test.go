@@ -1,6 +1,6 @@
 package local
 
-// What tests see of the inside.
+// Internals for tests.
 
-// ParseFile returns the key in a key file's content.
+// ParseFile returns the key in the content of a key file.
 var ParseFile = parseFile

@@ -16,18 +16,17 @@ import (
 
 const (
 	filePrefix = "satchel-kek-1:"
-	// maxFileSize is more than any key file has, so that reading the wrong file
-	// ends soon.
+	// maxFileSize is larger than any key file, and limits reading of a wrong file.
 	maxFileSize = 1024
 )
 
-// FromFile returns the KEK in a key file: one line of "satchel-kek-1:" and 32
-// bytes in standard base64, with or without a final newline. The file is
-// readable by its owner only (mode 0600 or stricter). The KEK names itself
-// after the key, so that the file may be moved or copied.
+// FromFile returns the KEK in a key file: one line of "satchel-kek-1:" and 32 bytes in
+// standard base64, with an optional final newline. Only the owner may have access to
+// the file (mode 0600 or stricter; not checked on Windows). The ID of the KEK is
+// derived from the key, so that the file may be moved or copied.
 //
-// The errors name the file and the fix, and quote nothing of its content. The
-// one for a missing file wraps [fs.ErrNotExist].
+// The errors name the file and the fix, and do not quote the content. The error for a
+// missing file wraps [fs.ErrNotExist].
 func FromFile(path string) (*KEK, error) {
 	content, err := readPrivate(path)
 	if err != nil {
@@ -42,12 +41,12 @@ func FromFile(path string) (*KEK, error) {
 	return newKEK(key)
 }
 
-// GenerateFile makes a random key, writes it to a new key file with mode 0600
-// and returns its KEK. It never replaces a file: an existing one is an error
-// that wraps [fs.ErrExist]. When writing fails it removes what it began.
+// GenerateFile generates a random key, writes it to a new key file with mode 0600 and
+// returns the KEK. It never replaces a file: if one exists, the error wraps
+// [fs.ErrExist]. If writing fails, it removes the partial file.
 //
-// Whoever loses this file loses everything sealed under it. Keep a copy where
-// backups of the data do not go.
+// Without this file everything sealed under the key is lost. Keep a copy apart from
+// backups of the data.
 func GenerateFile(path string) (*KEK, error) {
 	key := make([]byte, KeySize)
 	defer clear(key)
@@ -57,7 +56,7 @@ func GenerateFile(path string) (*KEK, error) {
 	defer clear(line)
 	err := atomicfile.Create(path, line)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("key file: %w; a key is never replaced: load it with FromFile, or name a new file", err)
+		return nil, fmt.Errorf("key file: %w; an existing key is never replaced; load it with FromFile, or use another path", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
@@ -65,30 +64,30 @@ func GenerateFile(path string) (*KEK, error) {
 	return newKEK(key)
 }
 
-// readPrivate returns the content of a file that only its owner can read.
+// readPrivate returns the content of a file that only its owner can access.
 func readPrivate(path string) ([]byte, error) {
-	info, err := os.Stat(path) // before it is opened: to open a pipe is to wait
+	info, err := os.Stat(path) // before opening it, because opening a pipe blocks
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("key file: %w; name the file that holds the key, or make one with GenerateFile", err)
+		return nil, fmt.Errorf("key file: %w; use the path of the key file, or make one with GenerateFile", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("key file %q is not a regular file; name the file that holds the key", path)
+		return nil, fmt.Errorf("key file %q is not a regular file; use the path of the key file", path)
 	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
 	defer file.Close()
-	info, err = file.Stat() // of what was opened
+	info, err = file.Stat() // of the opened file
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
-	// Windows has no such modes: Go reports 0666 or 0444 for every file there.
+	// Windows has no such modes; Go reports 0666 or 0444 for every file.
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return nil, fmt.Errorf("key file %q has mode %04o, so that others can reach the key; run chmod 600 on it", path, mode)
+		return nil, fmt.Errorf("key file %q has mode %04o, which allows access by other users; run chmod 600 on it", path, mode)
 	}
 	content, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
 	if err != nil {
@@ -97,34 +96,34 @@ func readPrivate(path string) ([]byte, error) {
 	return content, nil
 }
 
-// parseFile returns the key in a key file's content.
+// parseFile returns the key in the content of a key file.
 func parseFile(content []byte) ([]byte, error) {
 	text, ok := bytes.CutPrefix(content, []byte(filePrefix))
 	if !ok {
-		return nil, fmt.Errorf("it does not begin with %q, so it is not a key file; name the file that holds the key", filePrefix)
+		return nil, fmt.Errorf("not a key file: it does not begin with %q; use the path of the key file", filePrefix)
 	}
 	text = bytes.TrimSuffix(text, []byte("\n"))
 	if bytes.ContainsAny(text, "\r\n") {
-		return nil, errors.New("there is more text or a carriage return after the key; leave one line that ends with a plain newline")
+		return nil, errors.New("more text or a carriage return after the key; keep one line that ends with a plain newline")
 	}
 	if size := base64.StdEncoding.EncodedLen(KeySize); len(text) > size {
 		if key, err := decodeKey(text[:size]); err == nil {
 			clear(key)
-			return nil, errors.New("there is text after the key; remove it, spaces too")
+			return nil, errors.New("text after the key; remove it, including spaces")
 		}
 	}
 	return decodeKey(text)
 }
 
-// decodeKey returns the key in its base64 form.
+// decodeKey decodes a key in base64.
 func decodeKey(text []byte) ([]byte, error) {
 	key := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Strict().Decode(key, text)
 	if err != nil {
 		clear(key)
-		// The decoder's own error tells where the fault is, and with that a
-		// little of the key.
-		return nil, errors.New("what follows the prefix is not padded standard base64; restore the file from its copy")
+		// The error of the decoder names the position of the fault, and so reveals
+		// part of the key.
+		return nil, errors.New("the text after the prefix is not padded standard base64; restore the file from its copy")
 	}
 	if n != KeySize {
 		clear(key)

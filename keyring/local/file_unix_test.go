@@ -20,12 +20,12 @@ func TestFromFile_Pipe(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "pipe")
 		require.NoError(t, syscall.Mkfifo(path, 0o600))
 		_, err := local.FromFile(path)
-		require.ErrorContains(t, err, "not a regular file", "nor does FromFile wait for somebody to write to it")
+		require.ErrorContains(t, err, "not a regular file", "FromFile does not wait for a writer")
 	})
 }
 
-// The write fails for real: in a process that may write no file of more than 20
-// bytes, so that it breaks off in the middle of the key.
+// The write fails in a process with a file size limit of 20 bytes, so that it stops in
+// the middle of the key.
 func TestGenerateFile_WriteFails(t *testing.T) {
 	const variable = "SATCHEL_TEST_GENERATE"
 	if path := os.Getenv(variable); path != "" {
@@ -45,5 +45,5 @@ func TestGenerateFile_WriteFails(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Empty(t, entries, "half a key file is removed")
+	require.Empty(t, entries, "the partial key file is removed")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 )
 
-// FuzzParseFile shows that a key has one spelling, apart from a final newline.
+// FuzzParseFile checks that a key has exactly one spelling, apart from a final newline.
 func FuzzParseFile(f *testing.F) {
 	line := "satchel-kek-1:" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
 	for _, content := range []string{
@@ -21,7 +21,7 @@ func FuzzParseFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		key, err := local.ParseFile(content)
 		if err != nil {
-			require.Nil(t, key, "with an error there is no key")
+			require.Nil(t, key, "no key with an error")
 			return
 		}
 		require.Len(t, key, 32)

@@ -15,15 +15,15 @@ import (
 const (
 	// KeySize is the length of a key in bytes.
 	KeySize = 32
-	// MinSaltSize is the least length of a passphrase's salt in bytes.
+	// MinSaltSize is the minimum length of the salt of a passphrase in bytes.
 	MinSaltSize = 16
 
 	service   = "local"
 	keyIDInfo = "skm/v1 local kek id\x00"
 )
 
-// The cost of a passphrase. It is part of what the key is: changing it would
-// lock out everyone who used the old one.
+// The cost of deriving a key from a passphrase. It must not change, because other
+// parameters give another key.
 const (
 	argonTime    = 3
 	argonMemory  = 64 * 1024 // KiB
@@ -35,14 +35,14 @@ const (
 type KEK struct {
 	id    keyring.KEKID
 	keyID [16]byte
-	// A function rather than the key: whatever prints a struct by reflection
-	// would show the bytes.
+	// A function rather than the key, because printing a struct by reflection would
+	// show the bytes.
 	key func() []byte
 }
 
-// New returns a KEK with a key of 32 random bytes, which it copies. Its ID is
-// {"local", id}; records name it, so id stays the same for as long as the key
-// does. It is 1 to 1,024 bytes.
+// New returns a KEK with a key of [KeySize] random bytes, which it copies. The ID of the
+// KEK is {"local", id}. Records contain it, so id must stay the same as long as the key.
+// id has 1 to 1,024 bytes.
 func New(id string, key []byte) (*KEK, error) {
 	if id == "" || len(id) > 1024 {
 		return nil, fmt.Errorf("local key: the id has %d bytes, want 1 to 1024", len(id))
@@ -55,15 +55,15 @@ func New(id string, key []byte) (*KEK, error) {
 	return k, nil
 }
 
-// FromPassphrase returns a KEK whose key is derived from a passphrase with
-// Argon2id (RFC 9106): three passes, 64 MiB, four lanes, which takes a fraction
-// of a second. The salt is 16 bytes or more, random and not secret; keep it,
-// since the same passphrase with another salt is another key. The KEK names
-// itself after the key.
+// FromPassphrase returns a KEK whose key is derived from a passphrase with Argon2id (RFC
+// 9106): three passes, 64 MiB, four lanes, which takes a fraction of a second. The salt
+// is random, not secret, and has at least [MinSaltSize] bytes. Keep it: the same
+// passphrase with another salt gives another key. The ID of the KEK is derived from the
+// key. The passphrase must not be empty.
 //
-// Argon2id is no FIPS 140 algorithm. Go's strict mode does not stop it, because
-// it is not part of the standard library; where only approved algorithms may be
-// used, take a key file or a key service.
+// Argon2id is not a FIPS 140 algorithm. Go's strict mode does not prevent its use,
+// because it is not part of the standard library. If only approved algorithms are
+// allowed, use a key file or a key service.
 func FromPassphrase(passphrase, salt []byte) (*KEK, error) {
 	if len(passphrase) == 0 {
 		return nil, fmt.Errorf("local key: the passphrase is empty")
@@ -76,28 +76,29 @@ func FromPassphrase(passphrase, salt []byte) (*KEK, error) {
 	return newKEK(key)
 }
 
-// newKEK returns a KEK that is named by the hex id of its key.
+// newKEK returns a KEK whose ID is derived from its key, in hex.
 func newKEK(key []byte) (*KEK, error) {
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("local key: %d bytes, want %d", len(key), KeySize)
 	}
 	id, err := hkdf.Expand(sha256.New, key, keyIDInfo, 16)
 	if err != nil {
-		return nil, fmt.Errorf("local key: deriving its id: %w", err)
+		return nil, fmt.Errorf("local key: deriving the ID: %w", err)
 	}
-	own := append([]byte(nil), key...)
+	copied := append([]byte(nil), key...)
 	return &KEK{
 		id:    keyring.KEKID{Service: service, Key: hex.EncodeToString(id)},
 		keyID: [16]byte(id),
-		key:   func() []byte { return own },
+		key:   func() []byte { return copied },
 	}, nil
 }
 
 // ID returns {"local", id}.
 func (k *KEK) ID() keyring.KEKID { return k.id }
 
-// Wrap seals dek as a message under the KEK, in the group of the context. The
-// version it reports is the hex id of the key itself.
+// Wrap seals dek as a message under the KEK, in the group of the context. The Version of
+// the result is the derived ID of the key in hex. The error is that of ctx or wraps
+// [keyring.ErrMalformed].
 func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
 	if err := ctx.Err(); err != nil {
 		return keyring.WrappedKey{}, err
@@ -113,15 +114,15 @@ func (k *KEK) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.
 	return keyring.WrappedKey{KEK: k.id, Version: hex.EncodeToString(k.keyID[:]), Blob: blob}, nil
 }
 
-// Unwrap opens what Wrap sealed under the same context. Another key is
-// [keyring.ErrNoKey], another context [keyring.ErrTampered], and what is not a
-// wrapped key at all [keyring.ErrMalformed].
+// Unwrap opens a result of Wrap under the same context. The error is that of ctx, or
+// wraps [keyring.ErrNoKey] for another key, [keyring.ErrTampered] for another context,
+// and [keyring.ErrMalformed] for an invalid wrapped key.
 func (k *KEK) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if w.KEK != k.id {
-		return nil, fmt.Errorf("%w: it was wrapped under %q", keyring.ErrNoKey, w.KEK)
+		return nil, fmt.Errorf("%w: the data key was wrapped under %q", keyring.ErrNoKey, w.KEK)
 	}
 	group, err := keyring.NewGroup(k.key(), k.keyID, c)
 	if err != nil {

@@ -75,12 +75,12 @@ func TestKEK_Unwrap(t *testing.T) {
 		w, err := right.Wrap(t.Context(), make([]byte, 32), nil)
 		require.NoError(t, err)
 		got, err := wrong.Unwrap(t.Context(), w, nil)
-		require.ErrorIs(t, err, keyring.ErrNoKey, "a lost or mixed-up key file is told from tampering")
+		require.ErrorIs(t, err, keyring.ErrNoKey, "a wrong key file is distinguished from tampering")
 		require.Nil(t, got)
 	})
 }
 
-// hexBytes is a byte string, in hex in the files.
+// hexBytes is a byte string, encoded in hex in the test files.
 type hexBytes []byte
 
 func (h *hexBytes) UnmarshalText(text []byte) (err error) {
@@ -135,7 +135,7 @@ func TestKEK_KnownKeys(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "kek")
 			require.NoError(t, os.WriteFile(path, []byte(test.File), 0o600))
 			fromFile, err := local.FromFile(path)
-			require.NoError(t, err, "a key file of version 1 is read for ever")
+			require.NoError(t, err, "a key file of version 1 is always readable")
 			fromBytes, err := local.New(test.KEKID, test.KEK)
 			require.NoError(t, err)
 			for _, kek := range []*local.KEK{fromFile, fromBytes} {
@@ -146,7 +146,7 @@ func TestKEK_KnownKeys(t *testing.T) {
 				require.Equal(t, hex.EncodeToString(test.DataKey), hex.EncodeToString(got))
 				again, err := kek.Wrap(t.Context(), test.DataKey, test.Context)
 				require.NoError(t, err)
-				require.Equal(t, test.KEKID, again.Version, "the version is the id of the key itself")
+				require.Equal(t, test.KEKID, again.Version, "the version is the ID of the key")
 			}
 		})
 	}
@@ -237,7 +237,7 @@ func TestGenerateFile(t *testing.T) {
 		info, err := os.Stat(moved)
 		require.NoError(t, err)
 		if runtime.GOOS != "windows" {
-			require.Equal(t, fs.FileMode(0o600), info.Mode().Perm(), "only its owner reads it")
+			require.Equal(t, fs.FileMode(0o600), info.Mode().Perm(), "only its owner can read it")
 		}
 		content, err := os.ReadFile(moved)
 		require.NoError(t, err)
@@ -304,7 +304,7 @@ func TestFromFile(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.Chmod(path, 0o400))
 		_, err = local.FromFile(path)
-		require.NoError(t, err, "a stricter mode is welcome")
+		require.NoError(t, err, "a stricter mode is allowed")
 	})
 
 	t.Run("rejects a folder", func(t *testing.T) {
