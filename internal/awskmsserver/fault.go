@@ -9,18 +9,18 @@ import (
 	"net/http/httptest"
 )
 
-// A Fault answers in place of the service. It may ask the service itself, which
-// is next; body is the body of the request.
+// A Fault responds in place of the service. It may call the service, which is next. body
+// is the body of the request.
 type Fault func(next http.Handler, body []byte) http.Handler
 
-// Break makes a fault answer every request, until Break(nil).
+// Break makes f respond to every request until Break(nil).
 func (s *Server) Break(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = f
 }
 
-// Refuse answers with an error code. Its message repeats the request.
+// Refuse responds with a status and an error code. The message repeats the request.
 func Refuse(status int, code string) Fault {
 	return func(_ http.Handler, body []byte) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -29,34 +29,34 @@ func Refuse(status int, code string) Fault {
 	}
 }
 
-// Answer answers with a text, whatever was asked.
+// Answer responds to every request with a status and a text.
 func Answer(status int, text string) Fault {
 	return func(http.Handler, []byte) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
-			// A client that has gone is its own affair.
+			// The error means that the client has closed the request.
 			_, _ = io.WriteString(w, text)
 		})
 	}
 }
 
-// Edit changes the service's own answer.
-func Edit(edit func(answer map[string]any)) Fault {
+// Edit changes the response of the service. It panics if that is not a JSON object.
+func Edit(edit func(response map[string]any)) Fault {
 	return func(next http.Handler, _ []byte) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			recorder := httptest.NewRecorder()
 			next.ServeHTTP(recorder, r)
-			answer := make(map[string]any)
-			if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
+			response := make(map[string]any)
+			if err := json.Unmarshal(recorder.Body.Bytes(), &response); err != nil {
 				panic(err)
 			}
-			edit(answer)
-			writeJSON(w, recorder.Code, answer)
+			edit(response)
+			writeJSON(w, recorder.Code, response)
 		})
 	}
 }
 
-// Cut closes the connection after the request has been read.
+// Cut is a Fault that closes the connection after it has read the request.
 func Cut(http.Handler, []byte) http.Handler {
 	return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 }

@@ -1,6 +1,6 @@
-// Package awskmsserver is a key service on loopback for tests: Encrypt and
-// Decrypt as AWS KMS speaks them (JSON over HTTP, awsJson1_1), written from its
-// public API reference, with AES-GCM behind them. It can be told to fail.
+// Package awskmsserver is a key service on loopback for tests. It implements the
+// operations Encrypt and Decrypt of AWS KMS (JSON over HTTP, awsJson1_1) with AES-GCM,
+// written from the public API reference. Faults make it fail.
 //
 //	server := awskmsserver.New(t)
 //	arn := server.CreateKey("eu-central-1", "1234abcd")
@@ -30,8 +30,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
-// AccessKeyID is the one access key that the service knows. Signatures are not
-// checked, so any secret goes with it.
+// AccessKeyID is the only access key that the service accepts. It does not check
+// signatures, so any secret key is valid.
 const AccessKeyID = "AKIDEXAMPLE"
 
 const (
@@ -45,18 +45,22 @@ const (
 // magic begins every ciphertext.
 const magic = "KMS\x01"
 
-// A State is what a key can be in.
+// A State is the state of a key.
 type State string
 
-// The states of a key that differ in how the service answers.
+// The states of a key with different responses.
 const (
-	Enabled         State = "Enabled"
-	Disabled        State = "Disabled"
+	// Enabled is the state of a usable key, and of a new one.
+	Enabled State = "Enabled"
+	// Disabled makes requests fail with DisabledException.
+	Disabled State = "Disabled"
+	// PendingDeletion makes requests fail with KMSInvalidStateException.
 	PendingDeletion State = "PendingDeletion"
 )
 
-// A Server holds keys of all regions. A request reaches the keys of the region
-// that it is signed for, as if each region had a server of its own.
+// A Server holds the keys of all regions. A request reaches the keys of the region that
+// it is signed for, as if each region had its own server. A Server is safe for
+// concurrent use.
 type Server struct {
 	http *httptest.Server
 
@@ -75,20 +79,27 @@ type key struct {
 // material is shared by the replicas of a key.
 type material struct {
 	current string
-	ciphers map[string]cipher.AEAD // by key material id, all there have been
+	ciphers map[string]cipher.AEAD // by key material ID, including earlier ones
 }
 
-// A Request is what a client asked for.
+// A Request is a request of a client. It has the fields of the body that the operation
+// uses; the others are zero.
 type Request struct {
-	Operation         string `json:"-"` // "Encrypt" or "Decrypt"
-	Region            string `json:"-"`
-	KeyID             string `json:"KeyId"`
-	Plaintext         []byte
-	CiphertextBlob    []byte
+	// Operation is "Encrypt" or "Decrypt".
+	Operation string `json:"-"`
+	// Region is the region of the signature, or empty without a valid one.
+	Region string `json:"-"`
+	// KeyID is the ARN of the key.
+	KeyID string `json:"KeyId"`
+	// Plaintext is the data to encrypt.
+	Plaintext []byte
+	// CiphertextBlob is the data to decrypt.
+	CiphertextBlob []byte
+	// EncryptionContext is the context that the ciphertext is bound to.
 	EncryptionContext map[string]string
 }
 
-// New starts a server that ends with t.
+// New starts a server that stops at the end of t.
 func New(t testing.TB) *Server {
 	s := &Server{keys: make(map[string]*key)}
 	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
@@ -96,11 +107,11 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// Address returns the host and port of the server, which speaks plain HTTP.
+// Address returns the host and port of the server. It uses HTTP without TLS.
 func (s *Server) Address() string { return s.http.Listener.Addr().String() }
 
-// Client returns the SDK's client for a region. It tries three times as the
-// SDK's default does, and does not wait in between.
+// Client returns the SDK's client for a region. It makes three attempts, like the default
+// of the SDK, but without a pause.
 func (s *Server) Client(region string) *kms.Client {
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: AccessKeyID, SecretAccessKey: "a-secret-access-key-of-some-length"}, nil
@@ -115,14 +126,15 @@ func (s *Server) Client(region string) *kms.Client {
 	})
 }
 
-// CreateKey makes a key and returns its ARN.
+// CreateKey makes a key with a key ID of at most 255 bytes and returns its ARN.
 func (s *Server) CreateKey(region, id string) string {
 	k := &key{id: id, state: Enabled, material: &material{ciphers: make(map[string]cipher.AEAD)}}
 	k.rotate()
 	return s.add(region, k)
 }
 
-// Replicate makes a replica of a key in another region and returns its ARN.
+// Replicate makes a replica of a key in another region and returns its ARN. It panics if
+// the key does not exist.
 func (s *Server) Replicate(arn, region string) string {
 	s.mu.Lock()
 	k := &key{id: s.keys[arn].id, state: Enabled, material: s.keys[arn].material}
@@ -138,21 +150,22 @@ func (s *Server) add(region string, k *key) string {
 	return arn
 }
 
-// Rotate gives a key and its replicas new material. The old goes on decrypting.
+// Rotate gives a key and its replicas new key material. The old material continues to
+// decrypt.
 func (s *Server) Rotate(arn string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keys[arn].rotate()
 }
 
-// SetState changes the state of a key, and not that of its replicas.
+// SetState changes the state of a key, but not that of its replicas.
 func (s *Server) SetState(arn string, state State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keys[arn].state = state
 }
 
-// Requests returns what clients have asked for since the last call.
+// Requests returns the requests since the last call of Requests.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,14 +190,14 @@ func (m *material) rotate() {
 	m.ciphers[m.current] = aead
 }
 
-// refusal is an error answer; all that this server gives have status 400.
+// A refusal is an error response. All of them have status 400.
 type refusal struct{ code, message string }
 
 func (r *refusal) Error() string { return r.code }
 
 func refuse(code, message string) error { return &refusal{code, message} }
 
-// scope matches the credential of a signature: access key id, region.
+// scope matches the credential of a signature: access key ID, region.
 var scope = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([^/]+)/[0-9]{8}/([^/]+)/kms/aws4_request,`)
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -194,7 +207,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	var in Request
 	if err := json.Unmarshal(body, &in); err != nil {
-		writeRefusal(w, refuse("SerializationException", "the body is no JSON of this operation"))
+		writeRefusal(w, refuse("SerializationException", "invalid JSON body"))
 		return
 	}
 	in.Operation = strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "TrentService.")
@@ -209,15 +222,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := map[string]any(nil), refuse("UnrecognizedClientException", "the access key is not known")
+		response, err := map[string]any(nil), refuse("UnrecognizedClientException", "unknown access key")
 		if signature != nil && signature[1] == AccessKeyID {
-			answer, err = s.answer(in)
+			response, err = s.respond(in)
 		}
 		if err != nil {
 			writeRefusal(w, err)
 			return
 		}
-		writeJSON(w, http.StatusOK, answer)
+		writeJSON(w, http.StatusOK, response)
 	})
 	if fault != nil {
 		fault(handler, body).ServeHTTP(w, r)
@@ -226,7 +239,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	handler(w, r)
 }
 
-func (s *Server) answer(in Request) (map[string]any, error) {
+func (s *Server) respond(in Request) (map[string]any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch in.Operation {
@@ -235,7 +248,7 @@ func (s *Server) answer(in Request) (map[string]any, error) {
 	case "Decrypt":
 		return s.decrypt(in)
 	}
-	return nil, refuse("UnknownOperationException", "there is no such operation")
+	return nil, refuse("UnknownOperationException", "no such operation")
 }
 
 func (s *Server) encrypt(in Request) (map[string]any, error) {
@@ -296,7 +309,7 @@ func (s *Server) decrypt(in Request) (map[string]any, error) {
 	}, nil
 }
 
-// usable returns the key with an ARN if it is there and enabled.
+// usable returns the key with an ARN if it exists and is enabled.
 func (s *Server) usable(arn, region string) (*key, error) {
 	if parts := strings.Split(arn, ":"); len(parts) != 6 || parts[3] != region {
 		return nil, refuse("NotFoundException", "Invalid arn "+region)
@@ -314,7 +327,7 @@ func (s *Server) usable(arn, region string) (*key, error) {
 	return k, nil
 }
 
-// parse takes a ciphertext apart. The header is all before what is sealed.
+// parse splits a ciphertext. The header is the part before the sealed data.
 func parse(blob []byte) (keyID, materialID string, header []byte, err error) {
 	rest, ok := strings.CutPrefix(string(blob), magic)
 	if !ok || len(rest) < 1 || len(rest) < 1+int(rest[0])+materialSize {
@@ -326,8 +339,8 @@ func parse(blob []byte) (keyID, materialID string, header []byte, err error) {
 	return keyID, materialID, blob[:len(magic)+1+n+materialSize], nil
 }
 
-// bound is what a ciphertext is bound to besides its key: its header and the
-// encryption context, in an order that does not depend on the client.
+// bound returns the additional data of a ciphertext: its header and the encryption
+// context, in an order that does not depend on the client.
 func bound(header []byte, c map[string]string) []byte {
 	pairs, err := json.Marshal(c)
 	if err != nil {
@@ -347,9 +360,9 @@ func writeRefusal(w http.ResponseWriter, err error) {
 	writeJSON(w, http.StatusBadRequest, map[string]any{"__type": r.code, "message": r.message})
 }
 
-func writeJSON(w http.ResponseWriter, status int, answer map[string]any) {
+func writeJSON(w http.ResponseWriter, status int, response map[string]any) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.WriteHeader(status)
-	// A client that has gone is its own affair.
-	_ = json.NewEncoder(w).Encode(answer)
+	// The error means that the client has closed the request.
+	_ = json.NewEncoder(w).Encode(response)
 }

@@ -13,11 +13,11 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// A Fault answers in place of the service. It may ask the service itself, which
-// is next, with the request or another.
+// A Fault responds in place of the service. It may call the service, which is next, with
+// this request or another.
 type Fault func(ctx context.Context, request any, next grpc.UnaryHandler) (any, error)
 
-// Break makes a fault answer every request, until Break(nil).
+// Break makes f respond to every request until Break(nil).
 func (s *Server) Break(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,14 +35,14 @@ func (s *Server) intercept(ctx context.Context, request any, _ *grpc.UnaryServer
 	return next(ctx, request)
 }
 
-// Refuse answers with an error code. Its message repeats the request.
+// Refuse responds with an error code. The message repeats the request.
 func Refuse(code codes.Code) Fault {
 	return func(_ context.Context, request any, _ grpc.UnaryHandler) (any, error) {
 		return nil, status.Errorf(code, "%v", request)
 	}
 }
 
-// Times answers with a fault the first times, and with the service after.
+// Times responds with fault n times, and with the service after that.
 func Times(n int, fault Fault) Fault {
 	var mu sync.Mutex
 	return func(ctx context.Context, request any, next grpc.UnaryHandler) (any, error) {
@@ -57,7 +57,7 @@ func Times(n int, fault Fault) Fault {
 	}
 }
 
-// Damage changes a request on its way to the service.
+// Damage changes a request on its way to the service. One of its arguments is nil.
 func Damage(damage func(*kmspb.EncryptRequest, *kmspb.DecryptRequest)) Fault {
 	return func(ctx context.Context, request any, next grpc.UnaryHandler) (any, error) {
 		encrypt, _ := request.(*kmspb.EncryptRequest)
@@ -67,39 +67,39 @@ func Damage(damage func(*kmspb.EncryptRequest, *kmspb.DecryptRequest)) Fault {
 	}
 }
 
-// Edit changes the service's own answer: one of the two is not nil.
+// Edit changes a successful response of the service. One of its arguments is nil.
 func Edit(edit func(*kmspb.EncryptResponse, *kmspb.DecryptResponse)) Fault {
 	return func(ctx context.Context, request any, next grpc.UnaryHandler) (any, error) {
-		answer, err := next(ctx, request)
+		response, err := next(ctx, request)
 		if err != nil {
 			return nil, err
 		}
-		encrypt, _ := answer.(*kmspb.EncryptResponse)
-		decrypt, _ := answer.(*kmspb.DecryptResponse)
+		encrypt, _ := response.(*kmspb.EncryptResponse)
+		decrypt, _ := response.(*kmspb.DecryptResponse)
 		edit(encrypt, decrypt)
-		return answer, nil
+		return response, nil
 	}
 }
 
-// Garble answers with bytes that are no answer: a text that is no UTF-8 where a
-// name belongs to Encrypt, and a truncated number in Decrypt's.
+// Garble is a Fault that sends an invalid response: a name that is not UTF-8 for Encrypt,
+// and a truncated number for Decrypt.
 func Garble(_ context.Context, request any, _ grpc.UnaryHandler) (any, error) {
 	if _, ok := request.(*kmspb.EncryptRequest); ok {
 		return wrapperspb.Bytes([]byte{0xff, 0xfe}), nil
 	}
-	answer := &kmspb.DecryptResponse{}
-	answer.ProtoReflect().SetUnknown([]byte{0x18}) // a tag with nothing after it
-	return answer, nil
+	response := &kmspb.DecryptResponse{}
+	response.ProtoReflect().SetUnknown([]byte{0x18}) // a tag with nothing after it
+	return response, nil
 }
 
-// Cut closes all connections before there is an answer.
+// Cut is a Fault that closes all connections before a response.
 func (s *Server) Cut(context.Context, any, grpc.UnaryHandler) (any, error) {
 	s.listener.cut()
-	return nil, status.Error(codes.Canceled, "nobody reads this")
+	return nil, status.Error(codes.Canceled, "the connection is closed")
 }
 
-// Hang does not answer. It sends the context of a request to arrived, and sends
-// to gone when its client has given up.
+// Hang sends no response. It sends the context of a request to arrived, and sends to gone
+// after the client has closed the request.
 func Hang(arrived chan<- context.Context, gone chan<- struct{}) Fault {
 	return func(ctx context.Context, _ any, _ grpc.UnaryHandler) (any, error) {
 		arrived <- ctx
@@ -109,7 +109,7 @@ func Hang(arrived chan<- context.Context, gone chan<- struct{}) Fault {
 	}
 }
 
-// listener remembers its connections.
+// A listener records its connections.
 type listener struct {
 	net.Listener
 	mu    sync.Mutex
@@ -130,7 +130,7 @@ func (l *listener) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, conn := range l.conns {
-		// Closing twice is an error that does no harm.
+		// Closing twice is a harmless error.
 		_ = conn.Close()
 	}
 	l.conns = nil

@@ -1,6 +1,6 @@
-// Package gcpkmsserver is a key service on loopback for tests: Encrypt and
-// Decrypt as Google Cloud KMS speaks them (gRPC), written from its public
-// reference, with AES-GCM behind them. It can be told to fail.
+// Package gcpkmsserver is a key service on loopback for tests. It implements the
+// operations Encrypt and Decrypt of Google Cloud KMS (gRPC) with AES-GCM, written from
+// the public reference. Faults make it fail.
 //
 //	server := gcpkmsserver.New(t)
 //	name := server.CreateKey("kek")
@@ -33,15 +33,15 @@ import (
 
 const ring = "projects/acme/locations/europe-west3/keyRings/satchel/cryptoKeys/"
 
-// magic begins every ciphertext. A key's tag and the number of a version, in 4
-// bytes, come after it.
+// magic begins every ciphertext. The tag of the key and the number of the version, in 4
+// bytes, follow it.
 const (
 	magic   = "GKM\x01"
 	tagSize = 16
 	header  = len(magic) + tagSize + 4
 )
 
-// A Server holds keys. All of them are in one key ring.
+// A Server holds the keys of one key ring. It is safe for concurrent use.
 type Server struct {
 	kmspb.UnimplementedKeyManagementServiceServer
 	listener *listener
@@ -52,7 +52,7 @@ type Server struct {
 	requests []proto.Message
 }
 
-// key is a key with its versions; the last is the primary.
+// A key has versions; the last is the primary.
 type key struct {
 	tag      []byte
 	versions []*version
@@ -63,7 +63,7 @@ type version struct {
 	state kmspb.CryptoKeyVersion_CryptoKeyVersionState
 }
 
-// New starts a server that ends with t.
+// New starts a server that stops at the end of t.
 func New(t testing.TB) *Server {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,7 +74,7 @@ func New(t testing.TB) *Server {
 	kmspb.RegisterKeyManagementServiceServer(server, s)
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		// The error says that the server was stopped.
+		// The error means that the server was stopped.
 		_ = server.Serve(s.listener)
 	})
 	t.Cleanup(func() {
@@ -84,10 +84,10 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// Address returns the host and port of the server, which speaks gRPC without TLS.
+// Address returns the host and port of the server. It uses gRPC without TLS.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Client returns Google's client, which is closed at the end of t.
+// Client returns Google's client. It is closed at the end of t.
 func (s *Server) Client(t testing.TB) *kms.KeyManagementClient {
 	client, err := kms.NewKeyManagementClient(context.Background(),
 		option.WithEndpoint("passthrough:///"+s.Address()),
@@ -105,7 +105,7 @@ func (s *Server) Client(t testing.TB) *kms.KeyManagementClient {
 	return client
 }
 
-// CreateKey makes a key with one version and returns its name.
+// CreateKey makes a key with one version and returns its resource name.
 func (s *Server) CreateKey(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,21 +115,22 @@ func (s *Server) CreateKey(id string) string {
 	return ring + id
 }
 
-// Rotate gives a key a new primary version. The old ones go on decrypting.
+// Rotate adds a primary version to a key. The old versions continue to decrypt.
 func (s *Server) Rotate(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keys[name].rotate()
 }
 
-// SetState changes the state of a version; the first is 1.
+// SetState changes the state of a version. The first version has number 1.
 func (s *Server) SetState(name string, number int, state kmspb.CryptoKeyVersion_CryptoKeyVersionState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keys[name].versions[number-1].state = state
 }
 
-// Requests returns what clients have asked for since the last call.
+// Requests returns copies of the requests since the last call of Requests, each a
+// *kmspb.EncryptRequest or *kmspb.DecryptRequest.
 func (s *Server) Requests() []proto.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +157,8 @@ func random(n int) []byte {
 	return b
 }
 
-// Encrypt encrypts under the primary version.
+// Encrypt implements the operation: it encrypts under the primary version. Its errors are
+// gRPC statuses like those of Cloud KMS.
 func (s *Server) Encrypt(_ context.Context, in *kmspb.EncryptRequest) (*kmspb.EncryptResponse, error) {
 	if err := verify("plaintext", in.Plaintext, in.PlaintextCrc32C); err != nil {
 		return nil, err
@@ -190,7 +192,8 @@ func (s *Server) Encrypt(_ context.Context, in *kmspb.EncryptRequest) (*kmspb.En
 	}, nil
 }
 
-// Decrypt decrypts under the version that encrypted.
+// Decrypt implements the operation: it decrypts under the version that encrypted. Its
+// errors are gRPC statuses like those of Cloud KMS.
 func (s *Server) Decrypt(_ context.Context, in *kmspb.DecryptRequest) (*kmspb.DecryptResponse, error) {
 	if err := verify("ciphertext", in.Ciphertext, in.CiphertextCrc32C); err != nil {
 		return nil, err
@@ -243,7 +246,7 @@ func (v *version) usable(name string) error {
 	return nil
 }
 
-// verify checks a field of a request against its checksum, if there is one.
+// verify checks a field of a request against its checksum, if that is present.
 func verify(field string, data []byte, sum *wrapperspb.Int64Value) error {
 	if sum != nil && sum.Value != checksum(data).Value {
 		return status.Errorf(codes.InvalidArgument, "The checksum in field %s_crc32c did not match the data in field %s.", field, field)

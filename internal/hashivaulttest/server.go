@@ -1,6 +1,6 @@
-// Package hashivaulttest starts a real HashiCorp Vault for a test. The server is
-// the program in internal/vaultserver, which is a module of its own and is not
-// built here: the variable SATCHEL_VAULT_SERVER names the binary.
+// Package hashivaulttest starts a HashiCorp Vault for a test. The server is the program in
+// internal/vaultserver, which is a separate module and must be built before. The variable
+// SATCHEL_VAULT_SERVER contains the path of the binary.
 package hashivaulttest
 
 import (
@@ -22,12 +22,12 @@ import (
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
-// A Server is a Vault with its storage in memory, unsealed, with no engine
-// mounted but those that every Vault has.
+// A Server is an unsealed Vault with its storage in memory and only the default engines
+// mounted. Its methods fail the test on an error.
 type Server struct {
-	// Address is its URL, on 127.0.0.1.
+	// Address is the URL of the server, on 127.0.0.1.
 	Address string
-	// RootToken may do everything.
+	// RootToken is the root token, which has all permissions.
 	RootToken string
 
 	unsealKey string
@@ -35,9 +35,8 @@ type Server struct {
 	policies  int
 }
 
-// Start starts a server, which ends with t, and with the process of the test
-// whatever happens to that. It skips t where SATCHEL_VAULT_SERVER is not set,
-// and fails it there if SATCHEL_TEST_FULL is 1.
+// Start starts a server, which stops at the end of t, and also if the test process dies. If
+// SATCHEL_VAULT_SERVER is not set, Start skips t, or fails it if SATCHEL_TEST_FULL is 1.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	binary := os.Getenv("SATCHEL_VAULT_SERVER")
@@ -45,9 +44,9 @@ func Start(t testing.TB) *Server {
 		testenv.Lacks(t, "needs a Vault: run `go build -o BINARY .` in internal/vaultserver, and set SATCHEL_VAULT_SERVER to the absolute path of BINARY")
 	}
 
-	// Not under t's context: Stop ends it, and a test may stop it early.
+	// Not under t's context, because Stop ends the server and a test may call it early.
 	cmd := exec.Command(binary)
-	// A test may run in Go's strict FIPS mode; Vault cannot.
+	// A test may run in Go's strict FIPS mode, but Vault cannot.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "GODEBUG=") })
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -55,13 +54,13 @@ func Start(t testing.TB) *Server {
 	require.NoError(t, err)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
-	require.NoError(t, cmd.Start(), "starting the binary that SATCHEL_VAULT_SERVER names")
+	require.NoError(t, cmd.Start(), "starting the binary in SATCHEL_VAULT_SERVER")
 	s := &Server{}
 	s.stop = sync.OnceFunc(func() { end(cmd, stdin) })
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() && stderr.Len() > 0 {
-			t.Logf("Vault said:\n%s", stderr.String())
+			t.Logf("output of Vault:\n%s", stderr.String())
 		}
 	})
 
@@ -78,7 +77,8 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// end closes the server's standard input, and kills it if that is not enough.
+// end closes the standard input of the server. It kills a server that does not exit within
+// ten seconds.
 func end(cmd *exec.Cmd, stdin io.Closer) {
 	_ = stdin.Close()
 	kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
@@ -86,15 +86,15 @@ func end(cmd *exec.Cmd, stdin io.Closer) {
 	_ = cmd.Wait()
 }
 
-// Stop ends the server at once.
+// Stop stops the server immediately and waits for its end. A second call does nothing.
 func (s *Server) Stop() { s.stop() }
 
-// Client returns a client of the server with a token. It does not retry.
+// Client returns a client of the server with the given token. It does not retry.
 func (s *Server) Client(t testing.TB, token string) *api.Client {
 	t.Helper()
 	client, err := api.NewClient(&api.Config{Address: s.Address})
 	require.NoError(t, err)
-	client.ClearNamespace() // that of the environment
+	client.ClearNamespace() // from the environment
 	client.SetToken(token)
 	return client
 }
@@ -105,15 +105,15 @@ func (s *Server) Root(t testing.TB) *api.Client {
 	return s.Client(t, s.RootToken)
 }
 
-// Write writes to a path as root and returns the data of the answer, if any.
+// Write writes to a path as root. It returns the data of the response, or nil.
 func (s *Server) Write(t testing.TB, path string, data map[string]any) map[string]any {
 	t.Helper()
-	answer, err := s.Root(t).Logical().WriteWithContext(t.Context(), path, data)
+	response, err := s.Root(t).Logical().WriteWithContext(t.Context(), path, data)
 	require.NoError(t, err, "writing to %s", path)
-	if answer == nil {
+	if response == nil {
 		return nil
 	}
-	return answer.Data
+	return response.Data
 }
 
 // Delete deletes a path as root.
@@ -123,15 +123,15 @@ func (s *Server) Delete(t testing.TB, path string) {
 	require.NoError(t, err, "deleting %s", path)
 }
 
-// Mount mounts an engine: "transit" or "kv".
+// Mount mounts an engine, "transit" or "kv", at a path. options may be nil.
 func (s *Server) Mount(t testing.TB, path, engine string, options map[string]string) {
 	t.Helper()
 	err := s.Root(t).Sys().MountWithContext(t.Context(), path, &api.MountInput{Type: engine, Options: options})
 	require.NoError(t, err, "mounting %s at %s", engine, path)
 }
 
-// Token returns a new token that may do what rules allow, in Vault's policy
-// language, besides the default policy. Rules may be empty.
+// Token returns a new token with the default policy and a policy with the given rules, in
+// Vault's policy language. Empty rules: only the default policy.
 func (s *Server) Token(t testing.TB, rules string) string {
 	t.Helper()
 	root := s.Root(t)
@@ -146,13 +146,13 @@ func (s *Server) Token(t testing.TB, rules string) string {
 	return created.Auth.ClientToken
 }
 
-// Revoke revokes a token.
+// Revoke revokes a token and its children.
 func (s *Server) Revoke(t testing.TB, token string) {
 	t.Helper()
 	require.NoError(t, s.Root(t).Auth().Token().RevokeTreeWithContext(t.Context(), token), "revoking a token")
 }
 
-// Seal seals the server: it answers nothing until Unseal.
+// Seal seals the server, which then rejects requests until Unseal.
 func (s *Server) Seal(t testing.TB) {
 	t.Helper()
 	require.NoError(t, s.Root(t).Sys().SealWithContext(t.Context()), "sealing")
@@ -163,5 +163,5 @@ func (s *Server) Unseal(t testing.TB) {
 	t.Helper()
 	status, err := s.Root(t).Sys().UnsealWithContext(t.Context(), s.unsealKey)
 	require.NoError(t, err, "unsealing")
-	require.False(t, status.Sealed, "one share unseals it")
+	require.False(t, status.Sealed, "one key share is sufficient")
 }

@@ -1,12 +1,12 @@
-// Command vaultserver runs a real HashiCorp Vault for tests, with the transit
-// and KV engines, on a free port of 127.0.0.1. All of it is in memory.
+// Command vaultserver runs a HashiCorp Vault for tests, with the transit and KV engines, on
+// a free port of 127.0.0.1. Its storage is in memory.
 //
-// It prints one line of JSON when it is ready: "address", "root_token" and
-// "unseal_key", which takes a single share to unseal. Its end is the end of its
-// standard input, SIGTERM or SIGINT: a test that dies takes it along.
+// When it is ready, it prints one line of JSON with "address", "root_token" and
+// "unseal_key", the single key share that unseals it. It stops at the end of its standard
+// input, and on SIGTERM and SIGINT, so that it does not outlive a test that dies.
 //
-// It is a module of its own, so that nobody who uses Satchel downloads Vault.
-// Package hashivaulttest starts it.
+// It is a separate module so that users of Satchel do not download Vault. Package
+// hashivaulttest starts it.
 package main
 
 import (
@@ -44,19 +44,19 @@ func main() {
 	}
 }
 
-// ready is the line that is printed.
+// ready is the printed line.
 type ready struct {
 	Address   string `json:"address"`
 	RootToken string `json:"root_token"`
 	UnsealKey string `json:"unseal_key"`
 }
 
-// run serves until ctx ends.
+// run serves until ctx is done.
 func run(ctx context.Context, out io.Writer) error {
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Error})
 	core, err := newCore(logger)
 	if err != nil {
-		return fmt.Errorf("making the core: %w", err)
+		return fmt.Errorf("creating the core: %w", err)
 	}
 	shares, err := core.Initialize(context.Background(), &vault.InitParams{
 		BarrierConfig:  &vault.SealConfig{SecretShares: 1, SecretThreshold: 1},
@@ -98,8 +98,8 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 }
 
-// newCore returns a Vault that stores in memory. The token auth method and the
-// policies are part of it.
+// newCore returns a Vault with storage in memory. It includes the token auth method and
+// policies.
 func newCore(logger hclog.Logger) (*vault.Core, error) {
 	physical, err := inmem.NewInmem(nil, logger)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// registry is what the plugin catalog needs to find the engines that are
-// compiled in. Mounting an engine panics in a core without one.
+// A registry lets the plugin catalog find the compiled-in engines. Without it, mounting an
+// engine panics.
 type registry map[string]logical.Factory
 
 func (r registry) Get(name string, kind consts.PluginType) (func() (any, error), bool) {
