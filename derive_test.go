@@ -246,7 +246,7 @@ func TestDerive_FailedBuild(t *testing.T) {
 					require.Len(t, log.all(), 2, "a long failure logs its beginning:\n%s", &log)
 
 					refreshTo(t, c, s, bundleOf(secret("A", "better")))
-					require.Equal(t, "better", mustGet(t, d), "other secrets are tried at once")
+					require.Equal(t, "better", mustGet(t, d), "other secrets are tried immediately")
 					require.Equal(t, []satchel.DerivedStatus{{Name: "string from A"}}, c.Status().Derived)
 					require.Contains(t, log.String(), `level=INFO msg="building a derived value succeeded again" derived="string from A"`)
 				})

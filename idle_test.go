@@ -33,7 +33,7 @@ func (constantWaiter) Wait(ctx context.Context, _ *bundle.Bundle) (*bundle.Bundl
 // stacks per client.
 func idle(t testing.TB, n int, p bundle.Provider) int {
 	used := func() int {
-		for range 4 { // stacks shrink by half at a time
+		for range 4 { // each cycle halves the stacks
 			runtime.GC()
 		}
 		var m runtime.MemStats

@@ -202,7 +202,7 @@ func TestNew_Optional(t *testing.T) {
 			run(t, c)
 			down.become(gives(bundleOf(secret("B", "2"))))
 			time.Sleep(66 * time.Second)
-			require.Equal(t, "2", value(c, "B"), "the stand-in asks for a refresh after a minute")
+			require.Equal(t, "2", value(c, "B"), "an optional layer that is down is fetched again after a minute")
 			require.Empty(t, c.Bundle().Problems())
 		})
 	})

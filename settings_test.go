@@ -16,11 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// setting is a package, a type and a field: in braces, or a text of its own.
+// setting matches a package, a type and a field, in braces or alone.
 var setting = regexp.MustCompile(`\{([a-z]\w*\.[A-Z]\w*\.[A-Z]\w*)(?:\.\w+)*\}|^([a-z]\w*\.[A-Z]\w*\.[A-Z]\w*)(?:\.\w+)*$`)
 
-// TestSettings holds that a field which a bundle.Fault or a program's
-// table of flags names is one of the exported API.
+// TestSettings checks that the fields named by a bundle.Fault or by a program's table
+// of flags are in the exported API.
 func TestSettings(t *testing.T) {
 	snapshot, err := os.ReadFile("api.txt")
 	require.NoError(t, err)
@@ -46,7 +46,7 @@ func TestSettings(t *testing.T) {
 			require.NoError(t, err)
 			for _, m := range setting.FindAllStringSubmatch(text, -1) {
 				found++
-				require.True(t, fields[m[1]+m[2]], "%s: there is no field %s", name, m[1]+m[2])
+				require.True(t, fields[m[1]+m[2]], "%s: the field %s does not exist", name, m[1]+m[2])
 			}
 			return true
 		})

@@ -47,6 +47,13 @@ func (o *transcript) await(t *testing.T, text string) {
 	leaktest.Eventually(t, "the job prints "+text, func() bool { return strings.Contains(o.String(), text) })
 }
 
+// between returns the part of the output between start and end.
+func (o *transcript) between(start, end string) string {
+	_, rest, _ := strings.Cut(o.String(), start)
+	part, _, _ := strings.Cut(rest, end)
+	return part
+}
+
 // shell returns a job that runs an sh script with secrets of client.
 func shell(client *satchel.Client, script string, out io.Writer, secrets ...string) job.Job {
 	return job.Job{Client: client, Path: "sh", Args: []string{"-c", script}, Secrets: secrets, Stdout: out, Stderr: out, Logger: quiet}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,8 +43,7 @@ func TestJob_Socket(t *testing.T) {
 		j.Socket = true
 		r := begin(t, j)
 		r.await(t, " end")
-		_, rest, _ := strings.Cut(r.String(), "socket ")
-		socket, _, _ := strings.Cut(rest, " end")
+		socket := r.between("socket ", " end")
 		status, body := asks(t, socket, "A")
 		require.Equal(t, http.StatusOK, status)
 		require.Equal(t, "first-value", body)
@@ -75,8 +73,7 @@ func TestJob_Socket(t *testing.T) {
 		j.GitHelper = []string{"/opt/runner", "git-credential"}
 		r := begin(t, j)
 		r.await(t, " end")
-		_, rest, _ := strings.Cut(r.String(), "socket ")
-		socket, _, _ := strings.Cut(rest, " end")
+		socket := r.between("socket ", " end")
 		status, body := asks(t, socket, "G")
 		require.Equal(t, http.StatusOK, status)
 		require.Equal(t, "gits-value", body)
