@@ -180,7 +180,7 @@ func TestErrNotFound(t *testing.T) {
 	c, ctx := p.client(), t.Context()
 	_, err := c.Info(ctx, "acme", "A")
 	require.ErrorIs(t, err, admin.ErrNotFound)
-	require.ErrorContains(t, err, "showing secret A in scope acme: GET "+p.server.URL+"/v1/secrets/A: status 404 Not Found: There is no such thing")
+	require.ErrorContains(t, err, "showing secret A in scope acme: GET "+p.server.URL+"/v1/secrets/A: status 404 Not Found: No such resource")
 	require.ErrorIs(t, c.Delete(ctx, "acme", "A"), admin.ErrNotFound)
 	require.ErrorIs(t, c.RevokeToken(ctx, "0123456789ab"), admin.ErrNotFound)
 

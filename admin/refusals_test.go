@@ -89,10 +89,10 @@ func TestError(t *testing.T) {
 
 		c.Authorize = bearer("web")
 		_, err = c.List(t.Context(), "acme")
-		require.ErrorContains(t, err, "status 403 Forbidden: You may not do this in scope acme")
+		require.ErrorContains(t, err, "status 403 Forbidden: Permission denied in scope acme")
 		c.Authorize = bearer("wrong")
 		_, err = c.List(t.Context(), "acme")
-		require.ErrorContains(t, err, "status 401 Unauthorized: It is not known who asks")
+		require.ErrorContains(t, err, "status 401 Unauthorized: Authentication required")
 	})
 
 	t.Run("sets RetryAfter during an outage", func(t *testing.T) {

@@ -136,8 +136,8 @@ func (a *administrators) serve(w http.ResponseWriter, routed *http.Request, to *
 func (c *call) answer(to *route) error {
 	if to.changes() && c.r.Header.Get(AdminHeader) != "1" {
 		return &refusal{wire.Refusal{
-			Type: wire.NotAllowedProblem, Title: "The request has no " + AdminHeader + " header", Status: http.StatusForbidden,
-			Detail: "Send " + AdminHeader + ": 1 with every request that changes something. No form of another site can.",
+			Type: wire.NotAllowedProblem, Title: "Missing " + AdminHeader + " header", Status: http.StatusForbidden,
+			Detail: "Send " + AdminHeader + ": 1 with every request that changes something, as a protection against cross-site requests.",
 		}}
 	}
 	if err := c.identify(); err != nil {
@@ -172,30 +172,30 @@ func (c *call) identify() error {
 			c.ctx = vault.WithActor(c.ctx, actor.Name)
 			return nil
 		}
-		c.log.ErrorContext(c.ctx, "authorize returned an actor that cannot be used",
-			"error", "the name has control characters, is not valid UTF-8 or has more than "+strconv.Itoa(maxActorName)+" bytes")
+		c.log.ErrorContext(c.ctx, "authorize returned an invalid actor",
+			"error", "the name has control characters, is not valid UTF-8 or is longer than "+strconv.Itoa(maxActorName)+" bytes")
 		err = ErrForbidden
 	}
 	if errors.Is(err, ErrForbidden) {
-		return &refusal{wire.Refusal{Type: wire.NotAllowedProblem, Title: "You may not do this", Status: http.StatusForbidden}}
+		return &refusal{wire.Refusal{Type: wire.NotAllowedProblem, Title: "Permission denied", Status: http.StatusForbidden}}
 	}
-	c.log.WarnContext(c.ctx, "an administrator was refused", "address", addrOf(c.r, c.remoteAddr))
+	c.log.WarnContext(c.ctx, "administrator refused", "address", addrOf(c.r, c.remoteAddr))
 	c.w.Header().Set("WWW-Authenticate", "Bearer")
-	return &refusal{wire.Refusal{Type: wire.UnauthorizedProblem, Title: "It is not known who asks", Status: http.StatusUnauthorized}}
+	return &refusal{wire.Refusal{Type: wire.UnauthorizedProblem, Title: "Authentication required", Status: http.StatusUnauthorized}}
 }
 
 // parseQuery reads the query and refuses unknown and repeated parameters.
 func (c *call) parseQuery(to *route) error {
 	var err error
 	if c.query, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
-		return requestProblem(http.StatusBadRequest, "The query cannot be read", "Write it like scope=acme/web&limit=10, with percent escapes.")
+		return requestProblem(http.StatusBadRequest, "Invalid query string", "Write it like scope=acme/web&limit=10, with percent escapes.")
 	}
 	for name, values := range c.query {
 		if name != to.at.param && !slices.Contains(to.query, name) {
-			return requestProblem(http.StatusBadRequest, "The query has an unknown parameter", quote(name))
+			return requestProblem(http.StatusBadRequest, "Unknown query parameter", quote(name))
 		}
 		if len(values) != 1 {
-			return requestProblem(http.StatusBadRequest, "The query has a parameter twice", quote(name))
+			return requestProblem(http.StatusBadRequest, "Repeated query parameter", quote(name))
 		}
 	}
 	return nil
@@ -205,7 +205,7 @@ func (c *call) parseQuery(to *route) error {
 // covers it.
 func (c *call) enter(param string) error {
 	if !c.query.Has(param) {
-		return requestProblem(http.StatusBadRequest, "The query has no "+param, "Write it like ?"+param+"=acme.")
+		return requestProblem(http.StatusBadRequest, "Missing query parameter "+param, "Write it like ?"+param+"=acme.")
 	}
 	c.scope = c.query.Get(param)
 	if err := vault.CheckScope(c.scope); err != nil {
@@ -213,7 +213,7 @@ func (c *call) enter(param string) error {
 	}
 	if !c.actor.Covers(c.scope) {
 		return &refusal{wire.Refusal{
-			Type: wire.NotAllowedProblem, Title: "You may not do this in scope " + c.scope, Status: http.StatusForbidden,
+			Type: wire.NotAllowedProblem, Title: "Permission denied in scope " + c.scope, Status: http.StatusForbidden,
 		}}
 	}
 	return nil
@@ -227,7 +227,7 @@ func (c *call) enterToken() error {
 		err = vault.ErrNotFound
 	}
 	if errors.Is(err, vault.ErrNotFound) {
-		return &refusal{wire.Refusal{Type: wire.NotFoundProblem, Title: "There is no such token", Status: http.StatusNotFound}}
+		return &refusal{wire.Refusal{Type: wire.NotFoundProblem, Title: "No such token", Status: http.StatusNotFound}}
 	}
 	c.scope, c.token = token.Scope, token
 	return err
@@ -269,15 +269,15 @@ func (c *call) fail(err error) {
 	} else {
 		switch {
 		case errors.Is(err, vault.ErrInvalid):
-			problem.Type, problem.Title, problem.Status = wire.RequestProblem, "The request breaks a rule", http.StatusBadRequest
+			problem.Type, problem.Title, problem.Status = wire.RequestProblem, "Invalid request", http.StatusBadRequest
 		case errors.Is(err, vault.ErrNotFound):
-			problem.Type, problem.Title, problem.Status = wire.NotFoundProblem, "There is no such thing", http.StatusNotFound
+			problem.Type, problem.Title, problem.Status = wire.NotFoundProblem, "No such resource", http.StatusNotFound
 		case errors.Is(err, vault.ErrConflict) && c.condition:
-			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "It is not as the request expects it", http.StatusPreconditionFailed
+			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "The condition of the request is not met", http.StatusPreconditionFailed
 		case errors.Is(err, vault.ErrConflict):
-			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "Others write at the same time", http.StatusConflict
+			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "Conflicting concurrent write; try again", http.StatusConflict
 		default:
-			refuseFailure(c.w, c.r, c.log, "an administrator's request failed", err)
+			refuseFailure(c.w, c.r, c.log, "administrator's request failed", err)
 			return
 		}
 	}

@@ -24,7 +24,7 @@ import (
 type admin struct {
 	*fixture
 	handler http.Handler
-	// who authenticates requests.
+	// who is the authorize function.
 	who func(*http.Request) (vaulthttp.Actor, error)
 }
 

@@ -135,7 +135,7 @@ func TestAdmin_Tokens(t *testing.T) {
 		requireRefusal(t, a.do(t, "POST", path+"/rotate", ""), 400, "the token is revoked; issue a new one", "a revoked token cannot be rotated")
 
 		for _, body := range []string{`{"overlap_seconds":0}`, `{"overlap_seconds":-1}`, `{"overlap_seconds":7776001}`, `{"overlap_seconds":9223372036854775807}`} {
-			requireRefusal(t, a.do(t, "POST", "/v1/tokens/"+next.Info.ID+"/rotate", body), 400, `"overlap_seconds" is not 1 to 7776000`, "an overlap is bounded")
+			requireRefusal(t, a.do(t, "POST", "/v1/tokens/"+next.Info.ID+"/rotate", body), 400, `"overlap_seconds" must be from 1 to 7776000`, "an overlap is bounded")
 		}
 	})
 
@@ -149,7 +149,7 @@ func TestAdmin_Tokens(t *testing.T) {
 		for _, id := range []string{id, "AAAAAAAAAAAA"} {
 			for _, request := range [][2]string{{"GET", ""}, {"POST", "/rotate"}, {"POST", "/revoke"}} {
 				got := a.do(t, request[0], "/v1/tokens/"+id+request[1], "")
-				requireRefusal(t, got, 404, "There is no such token", "the response does not tell them apart")
+				requireRefusal(t, got, 404, "No such token", "the response does not tell them apart")
 				replies = append(replies, got)
 			}
 		}
@@ -221,7 +221,7 @@ func TestAdmin_Conditions(t *testing.T) {
 				{"DELETE", "/v1/secrets/A?scope=acme"}, {"POST", "/v1/secrets/A/hide?scope=acme"}, {"POST", "/v1/secrets/A/activate?scope=acme"},
 				{"POST", "/v1/tokens?scope=acme"}, {"POST", "/v1/tokens/" + id + "/rotate"}, {"POST", "/v1/tokens/" + id + "/revoke"},
 			} {
-				requireRefusal(t, a.do(t, request[0], request[1], "", "If-Match", `"7"`), 400, "If-Match does not work here", request[0]+request[1])
+				requireRefusal(t, a.do(t, request[0], request[1], "", "If-Match", `"7"`), 400, "If-Match is not supported here", request[0]+request[1])
 			}
 		})
 	})

@@ -62,7 +62,7 @@ func (c *call) number(param string, most, def int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(c.query.Get(param), 10, 64)
 	if err != nil || n < 1 || n > most {
-		return 0, requestProblem(http.StatusBadRequest, "The query has an unusable parameter", param+" takes a number from 1 to "+strconv.FormatInt(most, 10)+".")
+		return 0, requestProblem(http.StatusBadRequest, "Invalid query parameter", param+" must be a number from 1 to "+strconv.FormatInt(most, 10)+".")
 	}
 	return n, nil
 }
@@ -80,7 +80,7 @@ func (c *call) verifyAudit() error {
 	if err != nil && broken(err) {
 		// The client asked for this finding. It contains the numbers of entries,
 		// but none of their content.
-		c.log.ErrorContext(c.ctx, "an audit chain is broken", "tenant", c.scope, "error", err)
+		c.log.ErrorContext(c.ctx, "audit chain broken", "tenant", c.scope, "error", err)
 		return &refusal{wire.Refusal{
 			Type: wire.IntegrityProblem, Title: "The audit chain is broken", Status: http.StatusInternalServerError, Detail: err.Error(),
 		}}
@@ -101,11 +101,11 @@ func (b *verifyBody) since() (*audit.Head, error) {
 	case b.SinceMAC == nil:
 		return nil, missing("since_mac")
 	case *b.SinceSeq < 1:
-		return nil, unusable("since_seq", "is not the number of an entry")
+		return nil, unusable("since_seq", "must be the number of an entry")
 	}
 	head := &audit.Head{Seq: *b.SinceSeq}
 	if mac, err := hex.DecodeString(*b.SinceMAC); err != nil || len(mac) != len(head.MAC) {
-		return nil, unusable("since_mac", "is not 64 hexadecimal digits")
+		return nil, unusable("since_mac", "must be 64 hexadecimal digits")
 	} else {
 		copy(head.MAC[:], mac)
 	}

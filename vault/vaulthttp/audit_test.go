@@ -107,7 +107,7 @@ func TestAudit_Page(t *testing.T) {
 			c.spoil = spoil
 			_, err := a.AuditPage(t.Context(), "acme", 0, 6)
 			require.ErrorIs(t, err, keyring.ErrTampered, about)
-			requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme&limit=6", ""), 500, "refuses what it has stored", about)
+			requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme&limit=6", ""), 500, "Stored data failed its integrity check", about)
 		}
 	})
 
@@ -156,7 +156,7 @@ func TestAudit_Verify(t *testing.T) {
 	requireRefusal(t, a.do(t, "POST", target, since), 500, "the chain ends before entry 5", "a head kept elsewhere reveals it")
 	c.spoil = func(rows []store.AuditRow) []store.AuditRow { rows[2].Entry[20] ^= 1; return rows }
 	requireRefusal(t, a.do(t, "POST", target, ""), 500, "entry 3 was modified", "the response says where")
-	require.Contains(t, a.Log.Text(), "an audit chain is broken")
+	require.Contains(t, a.Log.Text(), "audit chain broken")
 	c.spoil = nil
 	empty := decode[verifiedJSON](t, a.do(t, "POST", "/v1/audit/verify?tenant=other", ""), 200)
 	require.Equal(t, verifiedJSON{Tenant: "other", Intact: true, MAC: fmt.Sprintf("%064d", 0)}, empty)

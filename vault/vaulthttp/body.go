@@ -37,16 +37,16 @@ func (c *call) readBody(dst any) error {
 	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
 	defer clear(data)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return requestProblem(http.StatusRequestEntityTooLarge, "The body is too long", fmt.Sprintf("At most %d bytes are allowed.", maxBody))
+		return requestProblem(http.StatusRequestEntityTooLarge, "Request body too long", fmt.Sprintf("At most %d bytes are allowed.", maxBody))
 	}
 	if err != nil {
-		return requestProblem(http.StatusBadRequest, "The body could not be read", "")
+		return requestProblem(http.StatusBadRequest, "Cannot read the request body", "")
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
 	}
 	if problem := decodeStrictly(data, dst); problem != "" {
-		return requestProblem(http.StatusBadRequest, "The body is not what is wanted", problem)
+		return requestProblem(http.StatusBadRequest, "Invalid request body", problem)
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (c *call) checkType() error {
 	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	charset, hasCharset := params["charset"]
 	if err != nil || kind != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") || c.r.Header.Get("Content-Encoding") != "" {
-		return requestProblem(http.StatusUnsupportedMediaType, "The body is not of a type that is understood", "Send Content-Type: application/json, in UTF-8, without a Content-Encoding.")
+		return requestProblem(http.StatusUnsupportedMediaType, "Unsupported type of request body", "Send Content-Type: application/json, in UTF-8, without a Content-Encoding.")
 	}
 	return nil
 }
@@ -68,11 +68,11 @@ func decodeStrictly(data []byte, dst any) string {
 		return "It is not valid UTF-8." // encoding/json would replace it by U+FFFD
 	}
 	if at := loneSurrogate(data); at >= 0 {
-		return fmt.Sprintf("It has half of a surrogate pair at byte %d.", at)
+		return fmt.Sprintf("It has an unpaired surrogate at byte %d.", at)
 	}
 	fields := membersOf(dst)
 	dec := json.NewDecoder(bytes.NewReader(data))
-	malformed := func() string { return fmt.Sprintf("It is not JSON at byte %d.", dec.InputOffset()) }
+	malformed := func() string { return fmt.Sprintf("It is not valid JSON at byte %d.", dec.InputOffset()) }
 	if open, err := dec.Token(); err != nil {
 		return malformed()
 	} else if open != json.Delim('{') {
@@ -88,23 +88,23 @@ func decodeStrictly(data []byte, dst any) string {
 		field, known := fields[name]
 		switch {
 		case !known:
-			return fmt.Sprintf("It has an unknown member %s.", quote(name))
+			return fmt.Sprintf("Unknown member %s.", quote(name))
 		case seen[name]:
-			return fmt.Sprintf("It has the member %q twice.", name)
+			return fmt.Sprintf("Repeated member %q.", name)
 		}
 		seen[name] = true
 		if err := dec.Decode(field.Addr().Interface()); err != nil {
 			if _, ok := errors.AsType[*json.SyntaxError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 				return malformed()
 			}
-			return fmt.Sprintf("Its member %q is not %s.", name, wanted(field.Type()))
+			return fmt.Sprintf("Member %q must be %s.", name, wanted(field.Type()))
 		}
 	}
 	if _, err := dec.Token(); err != nil {
 		return malformed()
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Sprintf("It has something behind the object, at byte %d.", dec.InputOffset())
+		return fmt.Sprintf("Data follows the JSON object at byte %d.", dec.InputOffset())
 	}
 	return ""
 }
@@ -140,7 +140,7 @@ func wanted(t reflect.Type) string {
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Int64:
-		return "a whole number"
+		return "an integer"
 	}
 	return "a string"
 }
@@ -181,19 +181,19 @@ func escaped(b []byte) (rune, bool) {
 
 // missing is the refusal of a body without a required member.
 func missing(member string) error {
-	return requestProblem(http.StatusBadRequest, "The body is not what is wanted", fmt.Sprintf("It has no member %q.", member))
+	return requestProblem(http.StatusBadRequest, "Invalid request body", fmt.Sprintf("Missing member %q.", member))
 }
 
 // unusable is the refusal of a body with an invalid member.
 func unusable(member, rule string) error {
-	return requestProblem(http.StatusBadRequest, "The body is not what is wanted", fmt.Sprintf("Its member %q %s.", member, rule))
+	return requestProblem(http.StatusBadRequest, "Invalid request body", fmt.Sprintf("Member %q %s.", member, rule))
 }
 
 // refuseConditions refuses conditional headers on requests that would ignore them.
 func (c *call) refuseConditions() error {
 	for _, header := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 		if len(c.r.Header.Values(header)) > 0 {
-			return requestProblem(http.StatusBadRequest, header+" does not work here", "Conditions work with PUT only.")
+			return requestProblem(http.StatusBadRequest, header+" is not supported here", "Only PUT supports conditions.")
 		}
 	}
 	return nil
@@ -206,19 +206,19 @@ func (c *call) ifVersion() (int64, error) {
 	c.condition = len(match)+len(noneMatch) > 0
 	switch {
 	case len(c.r.Header.Values("If-Unmodified-Since")) > 0:
-		return 0, requestProblem(http.StatusBadRequest, "If-Unmodified-Since does not work here", "Send If-Match with the version.")
+		return 0, requestProblem(http.StatusBadRequest, "If-Unmodified-Since is not supported here", "Send If-Match with the version.")
 	case len(match)+len(noneMatch) > 1:
-		return 0, requestProblem(http.StatusBadRequest, "The request has more than one condition", "Send If-Match or If-None-Match, once.")
+		return 0, requestProblem(http.StatusBadRequest, "More than one condition", "Send If-Match or If-None-Match, and only once.")
 	case len(noneMatch) == 1 && noneMatch[0] == "*":
 		return vault.IfAbsent, nil
 	case len(noneMatch) == 1:
-		return 0, requestProblem(http.StatusBadRequest, "If-None-Match is not *", "It asks that the secret does not exist yet.")
+		return 0, requestProblem(http.StatusBadRequest, "Invalid If-None-Match", "Only * is supported; it requires that the secret does not exist yet.")
 	case len(match) == 0:
 		return 0, nil
 	}
 	version, err := strconv.ParseInt(wire.Revision(match[0]), 10, 64)
 	if err != nil || version < 1 || versionTag(version) != match[0] {
-		return 0, requestProblem(http.StatusBadRequest, "If-Match is not one version", `Write it like "3", with the quotes.`)
+		return 0, requestProblem(http.StatusBadRequest, "Invalid If-Match", `Send one version in quotes, such as "3".`)
 	}
 	return version, nil
 }

@@ -40,7 +40,7 @@ func TestDrain(t *testing.T) {
 		}()
 		synctest.Wait()
 		got := healthOf(t, ready, "GET")
-		requireRefusal(t, got, 503, "This process is about to end", "load balancers are told immediately")
+		requireRefusal(t, got, 503, "This process is shutting down", "load balancers are told immediately")
 		require.NotEmpty(t, got.header.Get("Retry-After"))
 		late := ask(tag)
 		require.Equal(t, 200, poll("").Code, "requests are served as usual")

@@ -47,13 +47,13 @@ func Ready(v *vault.Vault, drain *Drain) http.Handler {
 		if drain.started() {
 			setRetryAfter(w, readyFor)
 			refuse(w, wire.Refusal{
-				Type: wire.UnavailableProblem, Title: "This process is about to end", Status: http.StatusServiceUnavailable,
+				Type: wire.UnavailableProblem, Title: "This process is shutting down", Status: http.StatusServiceUnavailable,
 			})
 			return
 		}
 		found, err := looks.Do(r.Context(), v.Health)
 		if err != nil {
-			found.Detail = "Nobody waits for the answer."
+			found.Detail = "The check was canceled."
 		}
 		if found.Ready {
 			sendHealth(w, healthBody{Status: "ready", Detail: found.Detail})

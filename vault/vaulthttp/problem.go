@@ -29,8 +29,8 @@ func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, wha
 	}
 	if broken(err) {
 		refuse(w, wire.Refusal{
-			Type: wire.IntegrityProblem, Title: "The vault refuses what it has stored", Status: http.StatusInternalServerError,
-			Detail: "Somebody has to look at the platform's log.",
+			Type: wire.IntegrityProblem, Title: "Stored data failed its integrity check", Status: http.StatusInternalServerError,
+			Detail: "An operator must check the platform's log.",
 		})
 		return
 	}
@@ -40,7 +40,7 @@ func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, wha
 	}
 	setRetryAfter(w, retryAfter)
 	refuse(w, wire.Refusal{
-		Type: wire.UnavailableProblem, Title: "The vault cannot open its secrets for now", Status: http.StatusServiceUnavailable,
+		Type: wire.UnavailableProblem, Title: "The vault is temporarily unavailable", Status: http.StatusServiceUnavailable,
 	})
 }
 
@@ -49,7 +49,7 @@ func refuseEnding(w http.ResponseWriter) {
 	setRetryAfter(w, retryAfter)
 	refuse(w, wire.Refusal{
 		Type: wire.UnavailableProblem, Title: "The platform ended the request", Status: http.StatusServiceUnavailable,
-		Detail: "It may be about to restart. Ask again after the time that Retry-After says.",
+		Detail: "It may be restarting. Retry after the time in Retry-After.",
 	})
 }
 

@@ -58,7 +58,7 @@ var (
 			return err
 		}
 		if strings.Contains(c.scope, "/") {
-			return requestProblem(http.StatusBadRequest, "The tenant is not one", "Want the first segment of a scope.")
+			return requestProblem(http.StatusBadRequest, "Invalid tenant", "Send the first segment of a scope.")
 		}
 		return nil
 	}}
@@ -86,7 +86,7 @@ func newMux(a *administrators) *http.ServeMux {
 		allow := strings.Join(allowed, ", ")
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Allow", allow)
-			refuse(w, wire.Refusal{Type: wire.RequestProblem, Title: "Use " + allow, Status: http.StatusMethodNotAllowed})
+			refuse(w, wire.Refusal{Type: wire.RequestProblem, Title: "Unsupported method", Status: http.StatusMethodNotAllowed, Detail: "Use " + allow + "."})
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound) })
@@ -96,7 +96,7 @@ func newMux(a *administrators) *http.ServeMux {
 // hasEscapes is the refusal of a path with percent escapes. No resource needs them,
 // so each path has a single spelling.
 var hasEscapes = wire.Refusal{Type: wire.RequestProblem, Title: "The path has percent escapes", Status: http.StatusBadRequest,
-	Detail: "Names of secrets and ids of tokens need none. A scope goes into the query."}
+	Detail: "Names of secrets and ids of tokens need none. Send the scope in the query."}
 
 // routedRequest is the context key of the original request in the copy for the mux.
 type routedRequest struct{}

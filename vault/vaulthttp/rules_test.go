@@ -37,7 +37,7 @@ func TestRules_Scope(t *testing.T) {
 			}
 		}
 		require.Equal(t, before, a.Storage.Calls(), "the storage was not used")
-		requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme/web", ""), 400, "The tenant is not one", "a chain belongs to a tenant")
+		requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme/web", ""), 400, "Invalid tenant", "a chain belongs to a tenant")
 	})
 }
 
@@ -45,16 +45,16 @@ func TestRules_Query(t *testing.T) {
 	t.Run("refuses unknown and repeated parameters", func(t *testing.T) {
 		a := newAdmin(t)
 		for query, want := range map[string]string{
-			"":                        "The query has no scope",
-			"?":                       "The query has no scope",
-			"?Scope=acme":             "unknown parameter",
-			"?scope=acme&scope=acme":  "twice",
-			"?scope=acme&scope=other": "twice",
-			"?scope=acme&limit=1":     "unknown parameter",
+			"":                        "Missing query parameter scope",
+			"?":                       "Missing query parameter scope",
+			"?Scope=acme":             "Unknown query parameter",
+			"?scope=acme&scope=acme":  "Repeated query parameter",
+			"?scope=acme&scope=other": "Repeated query parameter",
+			"?scope=acme&limit=1":     "Unknown query parameter",
 			"?scope=acme&x":           `"x"`,
-			"?scope=acme;x=1":         "cannot be read",
-			"?scope=%zz":              "cannot be read",
-			"?scope=acme&%00=1":       "unknown parameter",
+			"?scope=acme;x=1":         "Invalid query string",
+			"?scope=%zz":              "Invalid query string",
+			"?scope=acme&%00=1":       "Unknown query parameter",
 		} {
 			requireRefusal(t, a.do(t, "GET", "/v1/secrets"+query, ""), 400, want, query)
 		}
@@ -103,7 +103,7 @@ func TestRules_Path(t *testing.T) {
 			require.Equal(t, status, got.status, "%.60s: %s", target, got.body)
 		}
 		star := httptest.NewRequestWithContext(t.Context(), "OPTIONS", "*", nil)
-		requireRefusal(t, serve(a.handler, star), 404, "There is nothing here", "* is not a path")
+		requireRefusal(t, serve(a.handler, star), 404, "No such path", "* is not a path")
 		connect := httptest.NewRequestWithContext(t.Context(), "CONNECT", "/v1//secrets", nil)
 		require.Equal(t, 404, serve(a.handler, connect).status)
 		long := a.do(t, "GET", "/v1/secrets/"+strings.Repeat("A", 100_000)+"?scope=acme", "")
@@ -136,7 +136,7 @@ func TestRules_Path(t *testing.T) {
 			"/v1/secrets?scope=acme&x=" + strings.Replace(token, "_", "%5F", 1),
 		} {
 			got := a.do(t, "GET", target, "")
-			requireRefusal(t, got, 400, "The request has a token in its URL", "URLs are logged")
+			requireRefusal(t, got, 400, "The URL has a token in it", "URLs are logged")
 			require.NotContains(t, string(got.body), token)
 		}
 		require.NotContains(t, strings.TrimPrefix(a.Log.Text(), before), token)
@@ -145,7 +145,7 @@ func TestRules_Path(t *testing.T) {
 	t.Run("finds no token under an invalid id", func(t *testing.T) {
 		a := newAdmin(t)
 		for _, id := range []string{"AAAAAAAAAAAA", "a", "..", "-", strings.Repeat("A", 300)} {
-			requireRefusal(t, a.do(t, http.MethodPost, "/v1/tokens/"+id+"/revoke", ""), 404, "There is no such token", id)
+			requireRefusal(t, a.do(t, http.MethodPost, "/v1/tokens/"+id+"/revoke", ""), 404, "No such token", id)
 		}
 	})
 }
@@ -223,40 +223,40 @@ func TestRules_Body(t *testing.T) {
 		const clue = "clue-in-the-body"
 		a.requireUnchanged(t, "nothing is written", func() {
 			for body, want := range map[string]string{
-				``:                             `no member "value"`,
-				`   `:                          `no member "value"`,
-				`{}`:                           `no member "value"`,
-				`{"value":null}`:               `no member "value"`,
+				``:                             `Missing member "value"`,
+				`   `:                          `Missing member "value"`,
+				`{}`:                           `Missing member "value"`,
+				`{"value":null}`:               `Missing member "value"`,
 				`null`:                         "not a JSON object",
 				`[]`:                           "not a JSON object",
 				`"` + clue + `"`:               "not a JSON object",
 				`7`:                            "not a JSON object",
-				`{`:                            "not JSON at byte",
-				`{"value"`:                     "not JSON at byte",
-				`{"value":"` + clue:            "not JSON at byte",
-				`{"value":"` + clue + `",}`:    "not JSON at byte",
-				`{"value":'` + clue + `'}`:     "not JSON at byte",
-				`{value:1}`:                    "not JSON at byte",
-				`{"value":"` + clue + `"}{`:    "something behind the object",
-				`{"value":"` + clue + `"} "x"`: "something behind the object",
-				`{"value":"x"` + strings.Repeat(" ", 10) + `"kind":"y"}`: "not JSON at byte",
-				`{"value":1234567}`:                                                 `"value" is not a string`,
-				`{"value":["` + clue + `"]}`:                                        `"value" is not a string`,
-				`{"value":"x","kind":7}`:                                            `"kind" is not a string`,
-				`{"value":"x","allow_trailing_newline":"` + clue + `"}`:             `"allow_trailing_newline" is not true or false`,
-				`{"value":"x","expires_at":"` + clue + `"}`:                         `"expires_at" is not a time such as`,
-				`{"value":"x","expires_at":1893456000}`:                             `"expires_at" is not a time such as`,
-				`{"value":"x","Value":"y"}`:                                         `unknown member "Value"`,
-				`{"VALUE":"x"}`:                                                     `unknown member "VALUE"`,
-				`{"value":"x","value":"x"}`:                                         `the member "value" twice`,
-				`{"value":"x","\u0076alue":"y"}`:                                    `the member "value" twice`,
-				`{"value":"x","expires":"2030-01-01"}`:                              `unknown member "expires"`,
-				`{"value":"x","` + strings.Repeat("k", 5000) + `":1}`:               "unknown member \"kkkk",
+				`{`:                            "not valid JSON at byte",
+				`{"value"`:                     "not valid JSON at byte",
+				`{"value":"` + clue:            "not valid JSON at byte",
+				`{"value":"` + clue + `",}`:    "not valid JSON at byte",
+				`{"value":'` + clue + `'}`:     "not valid JSON at byte",
+				`{value:1}`:                    "not valid JSON at byte",
+				`{"value":"` + clue + `"}{`:    "Data follows the JSON object",
+				`{"value":"` + clue + `"} "x"`: "Data follows the JSON object",
+				`{"value":"x"` + strings.Repeat(" ", 10) + `"kind":"y"}`: "not valid JSON at byte",
+				`{"value":1234567}`:                                                 `"value" must be a string`,
+				`{"value":["` + clue + `"]}`:                                        `"value" must be a string`,
+				`{"value":"x","kind":7}`:                                            `"kind" must be a string`,
+				`{"value":"x","allow_trailing_newline":"` + clue + `"}`:             `"allow_trailing_newline" must be true or false`,
+				`{"value":"x","expires_at":"` + clue + `"}`:                         `"expires_at" must be a time such as`,
+				`{"value":"x","expires_at":1893456000}`:                             `"expires_at" must be a time such as`,
+				`{"value":"x","Value":"y"}`:                                         `Unknown member "Value"`,
+				`{"VALUE":"x"}`:                                                     `Unknown member "VALUE"`,
+				`{"value":"x","value":"x"}`:                                         `Repeated member "value"`,
+				`{"value":"x","\u0076alue":"y"}`:                                    `Repeated member "value"`,
+				`{"value":"x","expires":"2030-01-01"}`:                              `Unknown member "expires"`,
+				`{"value":"x","` + strings.Repeat("k", 5000) + `":1}`:               "Unknown member \"kkkk",
 				"{\"value\":\"" + clue + "\xff\"}":                                  "not valid UTF-8",
 				"{\"value\":\"x\",\"\xc0\xaf\":1}":                                  "not valid UTF-8",
-				`{"value":"` + clue + `\ud800"}`:                                    "half of a surrogate pair at byte 26",
-				`{"value":"` + clue + `\udc00\ud800"}`:                              "half of a surrogate pair",
-				`{"value":"` + clue + `\ud800\\udc00"}`:                             "half of a surrogate pair",
+				`{"value":"` + clue + `\ud800"}`:                                    "an unpaired surrogate at byte 26",
+				`{"value":"` + clue + `\udc00\ud800"}`:                              "an unpaired surrogate",
+				`{"value":"` + clue + `\ud800\\udc00"}`:                             "an unpaired surrogate",
 				`{"value":"` + clue + `\u0000"}`:                                    "NUL",
 				`{"value":"` + clue + `\n"}`:                                        `ends in a line break; remove it, or set "allow_trailing_newline"`,
 				`{"value":"` + clue + `","delivery":"pigeon"}`:                      `"delivery" must be`,
@@ -270,21 +270,21 @@ func TestRules_Body(t *testing.T) {
 				require.Less(t, len(got.body), 500)
 			}
 			for _, row := range [][3]string{
-				{"/v1/secrets/A/activate?scope=acme", `{}`, `no member "version"`},
-				{"/v1/secrets/A/activate?scope=acme", `{"version":"1"}`, `"version" is not a whole number`},
-				{"/v1/secrets/A/activate?scope=acme", `{"version":1.5}`, `"version" is not a whole number`},
-				{"/v1/secrets/A/activate?scope=acme", `{"version":99999999999999999999}`, `"version" is not a whole number`},
-				{"/v1/secrets/A/hide?scope=acme", `{"x":1}`, `unknown member "x"`},
-				{"/v1/tokens?scope=acme", `{"waive":"A"}`, `"waive" is not a list of strings`},
+				{"/v1/secrets/A/activate?scope=acme", `{}`, `Missing member "version"`},
+				{"/v1/secrets/A/activate?scope=acme", `{"version":"1"}`, `"version" must be an integer`},
+				{"/v1/secrets/A/activate?scope=acme", `{"version":1.5}`, `"version" must be an integer`},
+				{"/v1/secrets/A/activate?scope=acme", `{"version":99999999999999999999}`, `"version" must be an integer`},
+				{"/v1/secrets/A/hide?scope=acme", `{"x":1}`, `Unknown member "x"`},
+				{"/v1/tokens?scope=acme", `{"waive":"A"}`, `"waive" must be a list of strings`},
 				{"/v1/tokens?scope=acme", `{"waive":[null]}`, `"waive" contains an invalid secret name`},
 				{"/v1/tokens?scope=acme", `{"waive":["A-B"]}`, `"waive" contains an invalid secret name`},
 				{"/v1/tokens?scope=acme", `{"waive":["` + strings.Join(slices.Repeat([]string{"A"}, 101), `","`) + `"]}`, `"waive" has 101 names; at most 100`},
 				{"/v1/tokens?scope=acme", `{"label":"a\u0007b"}`, "control characters"},
-				{"/v1/tokens?scope=acme", `{"scope":"other"}`, `unknown member "scope"`},
-				{"/v1/audit/verify?tenant=acme", `{"since_seq":1}`, `no member "since_mac"`},
-				{"/v1/audit/verify?tenant=acme", `{"since_mac":"00"}`, `no member "since_seq"`},
-				{"/v1/audit/verify?tenant=acme", `{"since_seq":0,"since_mac":"00"}`, `"since_seq" is not the number of an entry`},
-				{"/v1/audit/verify?tenant=acme", `{"since_seq":1,"since_mac":"00"}`, `"since_mac" is not 64 hexadecimal digits`},
+				{"/v1/tokens?scope=acme", `{"scope":"other"}`, `Unknown member "scope"`},
+				{"/v1/audit/verify?tenant=acme", `{"since_seq":1}`, `Missing member "since_mac"`},
+				{"/v1/audit/verify?tenant=acme", `{"since_mac":"00"}`, `Missing member "since_seq"`},
+				{"/v1/audit/verify?tenant=acme", `{"since_seq":0,"since_mac":"00"}`, `"since_seq" must be the number of an entry`},
+				{"/v1/audit/verify?tenant=acme", `{"since_seq":1,"since_mac":"00"}`, `"since_mac" must be 64 hexadecimal digits`},
 			} {
 				requireRefusal(t, a.do(t, "POST", row[0], row[1]), 400, row[2], row[0]+" with "+row[1])
 			}
@@ -326,7 +326,7 @@ func TestRules_Body(t *testing.T) {
 					target += "?" + route.Required + "=acme"
 				}
 				body := "{" + strings.Repeat(" ", vaulthttp.MaxAdminBody) + "}"
-				requireRefusal(t, a.do(t, route.Method, target, body), 413, "The body is too long", target)
+				requireRefusal(t, a.do(t, route.Method, target, body), 413, "Request body too long", target)
 			}
 		})
 	})
@@ -347,9 +347,9 @@ func TestRules_Body(t *testing.T) {
 			require.Equal(t, false, schema["additionalProperties"], "%s allows no other members", op.path)
 			for member := range schema["properties"].(object) {
 				got := a.do(t, op.method, target, `{"`+member+`":null}`)
-				require.NotContains(t, string(got.body), "unknown member", "%s of %s", member, op.path)
+				require.NotContains(t, string(got.body), "Unknown member", "%s of %s", member, op.path)
 			}
-			requireRefusal(t, a.do(t, op.method, target, `{"undescribed":null}`), 400, "unknown member", op.path)
+			requireRefusal(t, a.do(t, op.method, target, `{"undescribed":null}`), 400, "Unknown member", op.path)
 		}
 	})
 
@@ -358,7 +358,7 @@ func TestRules_Body(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), "PUT", "/v1/secrets/A?scope=acme", brokenReader{})
 		r.Header.Set(vaulthttp.AdminHeader, "1")
 		r.Header.Set("Content-Type", "application/json")
-		requireRefusal(t, a.send(t, r), 400, "could not be read", "the body may be truncated")
+		requireRefusal(t, a.send(t, r), 400, "Cannot read the request body", "the body may be truncated")
 	})
 }
 

@@ -108,12 +108,12 @@ func isText(s string, most int) bool {
 
 // These refusals do not depend on the vault.
 var (
-	notFound    = wire.Refusal{Type: wire.RequestProblem, Title: "There is nothing here", Status: http.StatusNotFound}
-	wrongMethod = wire.Refusal{Type: wire.RequestProblem, Title: "Use GET", Status: http.StatusMethodNotAllowed}
-	tokenInURL  = wire.Refusal{Type: wire.RequestProblem, Title: "The request has a token in its URL", Status: http.StatusBadRequest,
-		Detail: "Send the token in the Authorization header, and replace this one: URLs are logged."}
+	notFound    = wire.Refusal{Type: wire.RequestProblem, Title: "No such path", Status: http.StatusNotFound}
+	wrongMethod = wire.Refusal{Type: wire.RequestProblem, Title: "Unsupported method", Status: http.StatusMethodNotAllowed, Detail: "Use GET."}
+	tokenInURL  = wire.Refusal{Type: wire.RequestProblem, Title: "The URL has a token in it", Status: http.StatusBadRequest,
+		Detail: "Send tokens in the Authorization header. Replace this one, because URLs are logged."}
 	needsTLS = wire.Refusal{Type: wire.NotAllowedProblem, Title: "TLS is required", Status: http.StatusForbidden}
-	badName  = wire.Refusal{Type: wire.RequestProblem, Title: "The runner's name is not usable", Status: http.StatusBadRequest,
+	badName  = wire.Refusal{Type: wire.RequestProblem, Title: "Invalid runner name", Status: http.StatusBadRequest,
 		Detail: "Satchel-Runner takes at most 128 bytes of UTF-8 without control characters."}
 )
 
@@ -232,11 +232,11 @@ func (h *runners) holdOff(w http.ResponseWriter, r *http.Request, addr string, l
 	if h.limited != nil {
 		h.limited(limit)
 	}
-	h.log.WarnContext(r.Context(), "a limit holds requests off", "limit", string(limit), "address", addr)
+	h.log.WarnContext(r.Context(), "rate limit exceeded", "limit", string(limit), "address", addr)
 	setRetryAfter(w, wait)
 	refuse(w, wire.Refusal{
 		Type: wire.TooManyProblem, Title: "Too many requests", Status: http.StatusTooManyRequests,
-		Detail: "Ask again after the time that Retry-After says.", Reason: string(limit),
+		Detail: "Retry after the time in Retry-After.", Reason: string(limit),
 	})
 }
 
@@ -248,15 +248,15 @@ func (h *runners) fail(w http.ResponseWriter, r *http.Request, addr string, err 
 		return
 	}
 	if refused, ok := errors.AsType[*vault.TokenError](err); ok {
-		h.log.WarnContext(r.Context(), "a runner's token was refused", "reason", string(refused.Reason), "address", addr)
+		h.log.WarnContext(r.Context(), "runner's token refused", "reason", string(refused.Reason), "address", addr)
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		refuse(w, wire.Refusal{
-			Type: wire.TokenProblem, Title: "The runner's token is refused", Status: http.StatusUnauthorized,
+			Type: wire.TokenProblem, Title: "Runner token refused", Status: http.StatusUnauthorized,
 			Detail: refused.Error(), Reason: string(refused.Reason),
 		})
 		return
 	}
-	refuseFailure(w, r, h.log, "a runner did not get its bundle", err)
+	refuseFailure(w, r, h.log, "bundle not delivered", err)
 }
 
 // refuse writes a problem document.

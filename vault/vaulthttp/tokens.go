@@ -57,7 +57,7 @@ func (c *call) rotateToken() error {
 	opts := &vault.RotateTokenOptions{Expires: body.Expires, RotateBy: body.RotateBy}
 	if s := body.OverlapSeconds; s != nil {
 		if *s < 1 || *s > int64(maxOverlap/time.Second) {
-			return unusable("overlap_seconds", fmt.Sprintf("is not 1 to %d; to end the old token at once, revoke it", int64(maxOverlap/time.Second)))
+			return unusable("overlap_seconds", fmt.Sprintf("must be from 1 to %d; to end the old token immediately, revoke it", int64(maxOverlap/time.Second)))
 		}
 		opts.Overlap = time.Duration(*s) * time.Second
 	}
