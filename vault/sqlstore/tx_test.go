@@ -325,8 +325,10 @@ func TestStore_Errors(t *testing.T) {
 	})
 }
 
-func TestStore_Poll(t *testing.T) {
-	storage, s, db := spied(t)
+// requireFewStatements makes five changes, and fails the test if a poll has more
+// statements than necessary.
+func requireFewStatements(t *testing.T, storage *sqlstore.Store, s *spy) {
+	t.Helper()
 	for n := range 5 {
 		require.NoError(t, storage.Apply(t.Context(), testChange(n+1)))
 	}
@@ -341,6 +343,12 @@ func TestStore_Poll(t *testing.T) {
 		require.NoError(t, err)
 	})
 	require.Len(t, watch, 3, "BEGIN, the number, COMMIT")
+}
+
+func TestStore_Poll(t *testing.T) {
+	storage, s, db := spied(t)
+	requireFewStatements(t, storage, s)
+	ctx := t.Context()
 
 	all := statements(s, func() { everyStatement(t, storage, 6) })
 	for _, query := range all {
