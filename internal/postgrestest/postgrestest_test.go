@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	s.remove()
 }
 
-// ask returns the one value that a query yields.
+// ask returns the single value of a query.
 func ask(t *testing.T, dsn, query string) (answer string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -68,9 +68,9 @@ func TestServer(t *testing.T) {
 			for _, end := range []func(testing.TB){s.Stop, s.Crash} {
 				end(t)
 				_, err := pgx.Connect(t.Context(), s.DSN())
-				require.Error(t, err, "it takes no connections")
+				require.Error(t, err, "it refuses connections")
 				s.Start(t)
-				require.Equal(t, "7", ask(t, s.DSN(), "SELECT n::text FROM here"), "what was committed is there")
+				require.Equal(t, "7", ask(t, s.DSN(), "SELECT n::text FROM here"), "committed rows are there")
 			}
 		})
 		<-s.over
@@ -79,15 +79,15 @@ func TestServer(t *testing.T) {
 
 	t.Run("ends with its process, even if that is killed", func(t *testing.T) {
 		if runtime.GOOS != "linux" {
-			return // where only Linux is asked to see to it
+			return // only Linux supports this
 		}
 		if _, err := programs(os.Getenv("PATH"), installed); err != nil {
 			unavailable(t, err)
 		}
-		dir, err := os.MkdirTemp("", "pg") // with a short name, as for newServer
+		dir, err := os.MkdirTemp("", "pg") // a short path, as in newServer
 		require.NoError(t, err)
 		t.Cleanup(func() {
-			require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 30*time.Second, 10*time.Millisecond, "the server still writes")
+			require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 30*time.Second, 10*time.Millisecond, "the server is still writing")
 		})
 		require.NoError(t, os.Chmod(dir, 0o755))
 		exe, err := os.Executable()
@@ -111,7 +111,7 @@ func TestServer(t *testing.T) {
 				_ = conn.Close(t.Context())
 			}
 			return err != nil
-		}, 30*time.Second, 10*time.Millisecond, "the server runs on")
+		}, 30*time.Second, 10*time.Millisecond, "the server is still running")
 	})
 }
 
@@ -122,16 +122,16 @@ func TestUnavailable(t *testing.T) {
 	for full, want := range map[string]string{"": "skipped", "1": "failed"} {
 		t.Setenv(testenv.Full, full)
 		v := &verdict{TB: t}
-		require.Panics(t, func() { unavailable(v, fmt.Errorf("starting: %w", err)) }, "the test ends there")
+		require.Panics(t, func() { unavailable(v, fmt.Errorf("starting: %w", err)) }, "the test ends")
 		require.Equal(t, want, v.what)
 	}
 	t.Setenv(testenv.Full, "")
 	v := &verdict{TB: t}
 	require.Panics(t, func() { unavailable(v, os.ErrPermission) })
-	require.Equal(t, "failed", v.what, "a server that is there and does not start is no reason to skip")
+	require.Equal(t, "failed", v.what, "a server that fails to start is not a reason to skip")
 }
 
-// verdict is a test that notes how it ended.
+// verdict is a test that records its result.
 type verdict struct {
 	testing.TB
 	what string
@@ -147,7 +147,7 @@ func TestPrograms(t *testing.T) {
 		require.NoError(t, os.MkdirAll(bin, 0o755))
 		programs := []string{"initdb", "postgres"}
 		if version == "17" {
-			programs = programs[:1] // those of a client only
+			programs = programs[:1] // only those of a client
 		}
 		for _, program := range programs {
 			require.NoError(t, os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\n"), 0o755))
@@ -155,7 +155,7 @@ func TestPrograms(t *testing.T) {
 	}
 	found, err := programs("", filepath.Join(folder, "*", "bin"))
 	require.NoError(t, err)
-	require.Equal(t, filepath.Join(folder, "15", "bin"), found, "by the number, and where the server is")
+	require.Equal(t, filepath.Join(folder, "15", "bin"), found, "the newest version that has a server")
 
 	linked := t.TempDir()
 	require.NoError(t, os.Symlink(filepath.Join(folder, "9.6", "bin", "initdb"), filepath.Join(linked, "initdb")))

@@ -12,9 +12,9 @@ import (
 	"syscall"
 )
 
-// identity is who the server runs as. PostgreSQL refuses to run as root.
+// identity is the user of the server, because PostgreSQL refuses to run as root.
 type identity struct {
-	credential *syscall.Credential // nil for who we are
+	credential *syscall.Credential // nil for the current user
 }
 
 func identify() (identity, error) {
@@ -36,10 +36,10 @@ func identify() (identity, error) {
 		}
 		return identity{&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 	}
-	return identity{}, errors.New("PostgreSQL does not run as root, and there is no user postgres or nobody")
+	return identity{}, errors.New("PostgreSQL does not run as root, and the system has no user for it; create a user postgres")
 }
 
-// own gives a folder to who the server runs as.
+// own makes the user of the server the owner of a folder.
 func (i identity) own(dir string) error {
 	if i.credential == nil {
 		return nil
@@ -91,8 +91,8 @@ func hold(dir string) (io.Closer, error) {
 	return lock, nil
 }
 
-// launch starts a process that the kernel ends when this one ends, even if that
-// is killed.
+// launch starts a process that the kernel ends with this one, even if this one is
+// killed.
 func launch(cmd *exec.Cmd) (*child, error) {
 	c := &child{over: make(chan struct{})}
 	started := make(chan error)

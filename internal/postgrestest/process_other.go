@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-// identity is who the server runs as: who we are.
+// identity is the user of the server: the current one.
 type identity struct{}
 
 func identify() (identity, error) { return identity{}, nil }

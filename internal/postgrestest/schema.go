@@ -16,8 +16,8 @@ import (
 	"github.com/satchelhq/satchel/internal/testenv"
 )
 
-// Variable names the environment variable with the data source name of a
-// database to use instead of a server of our own.
+// Variable is the environment variable with the data source name of an existing
+// database for [Schema]. Default: Schema starts a server.
 const Variable = "SATCHEL_POSTGRES"
 
 // shared is the server of all tests of a package.
@@ -28,8 +28,8 @@ var shared struct {
 	err     error // why there is no server
 }
 
-// Run runs the tests of a package, and stops the server that they shared. It
-// returns the code to exit with.
+// Run runs the tests of a package, stops the server that [Schema] started for them,
+// and returns the exit code. TestMain must call it if the package uses Schema.
 func Run(m *testing.M) int {
 	shared.Lock()
 	shared.running = true
@@ -46,9 +46,9 @@ func Run(m *testing.M) int {
 	return m.Run()
 }
 
-// Schema returns the data source name, for pgx, of a database in which the
-// search_path is an empty schema that belongs to the test and is dropped after
-// it. Other processes may use it while the test runs.
+// Schema returns a data source name for pgx. Its search_path is a new empty schema,
+// which is dropped after the test. Other processes may use it while the test runs.
+// Without PostgreSQL, Schema skips or fails the test; see the package comment.
 func Schema(t testing.TB) string {
 	t.Helper()
 	dsn := os.Getenv(Variable)
@@ -66,7 +66,7 @@ func sharedDSN(t testing.TB) string {
 	shared.Lock()
 	defer shared.Unlock()
 	if !shared.running {
-		t.Fatal("postgrestest: TestMain has to call postgrestest.Run, so that the server ends with the tests")
+		t.Fatal("postgrestest: TestMain must call postgrestest.Run, so that the server ends with the tests")
 	}
 	if shared.server == nil && shared.err == nil {
 		shared.server, shared.err = newServer(false)
@@ -77,10 +77,10 @@ func sharedDSN(t testing.TB) string {
 	return shared.server.DSN()
 }
 
-// run runs statements on a connection of their own.
+// run runs statements on a new connection.
 func run(t testing.TB, dsn, statements string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a test's own context is over when it cleans up
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the context of a test is done in its cleanup
 	defer cancel()
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
@@ -95,7 +95,8 @@ func run(t testing.TB, dsn, statements string) {
 // errNoServer means that the machine has no PostgreSQL.
 var errNoServer = errors.New("no PostgreSQL: install its server (apt-get install postgresql), or set " + Variable + " to the URL of a database for tests")
 
-// unavailable skips the test where it may be skipped.
+// unavailable skips the test if there is no PostgreSQL and tests may be skipped, and
+// fails it otherwise.
 func unavailable(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, errNoServer) {
@@ -104,8 +105,8 @@ func unavailable(t testing.TB, err error) {
 	t.Fatalf("postgrestest: %v", err)
 }
 
-// With returns dsn with a setting: one of pgx, or one of the server for all
-// connections.
+// With returns dsn with an additional setting, of pgx or of the server's connections.
+// It accepts a URL or keywords and values.
 func With(dsn, name, value string) string {
 	if !strings.Contains(dsn, "://") {
 		return dsn + " " + name + "='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
@@ -113,8 +114,8 @@ func With(dsn, name, value string) string {
 	base, query, _ := strings.Cut(dsn, "?")
 	settings, err := url.ParseQuery(query)
 	if err != nil {
-		return dsn // pgx says what is wrong with it
+		return dsn // pgx reports the error
 	}
 	settings.Set(name, value)
-	return base + "?" + strings.ReplaceAll(settings.Encode(), "+", "%20") // pgx takes a plus for a plus
+	return base + "?" + strings.ReplaceAll(settings.Encode(), "+", "%20") // pgx does not decode a plus as a space
 }

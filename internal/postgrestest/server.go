@@ -17,16 +17,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What postgres takes for a request to end.
+// Signals that postgres interprets as shutdown modes.
 const (
 	fast      = syscall.SIGINT
 	immediate = syscall.SIGQUIT
 )
 
-// within bounds how long a server may take to start or to stop.
+// within is the longest time for starting or stopping a server.
 const within = time.Minute
 
-// Server is a PostgreSQL server. Its methods are for one goroutine.
+// Server is a PostgreSQL server from [Start]. Its methods must not be called
+// concurrently. They fail the test after a minute.
 type Server struct {
 	bin   string // the folder with its programs
 	dir   string // holds the data, the socket and the log
@@ -53,13 +54,13 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// DSN returns the data source name, for pgx, of a database on the server.
+// DSN returns the data source name, for pgx, of the database postgres on the server,
+// for a superuser.
 func (s *Server) DSN() string {
 	return "host='" + s.dir + "' port=5432 user=postgres dbname=postgres sslmode=disable"
 }
 
-// Stop stops the server as an administrator does: it ends all connections, and
-// then itself.
+// Stop shuts the server down cleanly. It ends all connections.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	if err := s.end(fast); err != nil {
@@ -67,8 +68,8 @@ func (s *Server) Stop(t testing.TB) {
 	}
 }
 
-// Crash ends the server in the middle of what it does, as if the power had
-// failed for it alone.
+// Crash ends the server immediately and without cleanup, so that the next start needs
+// recovery.
 func (s *Server) Crash(t testing.TB) {
 	t.Helper()
 	if err := s.end(immediate); err != nil {
@@ -76,7 +77,8 @@ func (s *Server) Crash(t testing.TB) {
 	}
 }
 
-// Start starts a server again that was stopped.
+// Start starts the server again after Stop or Crash, and returns when it accepts
+// connections.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	if err := s.start(); err != nil {
@@ -126,8 +128,8 @@ const prefix = "satchel-pg-"
 // installed matches the folders of Debian's packages.
 const installed = "/usr/lib/postgresql/*/bin"
 
-// programs returns the folder with initdb and postgres: the one in path, a list
-// of folders, or the newest that pattern matches.
+// programs returns the folder with initdb and postgres: the first in path, a list of
+// folders, or the newest version that pattern matches.
 func programs(path, pattern string) (string, error) {
 	folders := filepath.SplitList(path)
 	found, err := filepath.Glob(pattern)
@@ -136,7 +138,7 @@ func programs(path, pattern string) (string, error) {
 	}
 	slices.SortFunc(found, func(x, y string) int { return compareVersions(y, x) })
 	for _, folder := range append(folders, found...) {
-		// initdb looks for postgres where it is itself, behind all links.
+		// initdb looks for postgres in its own folder, after resolving links.
 		initdb, err := filepath.EvalSymlinks(filepath.Join(folder, "initdb"))
 		if err != nil {
 			continue
@@ -148,8 +150,7 @@ func programs(path, pattern string) (string, error) {
 	return "", errNoServer
 }
 
-// compareVersions compares folders like /usr/lib/postgresql/9.6/bin by the
-// number in them.
+// compareVersions compares folders like /usr/lib/postgresql/9.6/bin by their version.
 func compareVersions(x, y string) int {
 	number := func(folder string) float64 {
 		n, _ := strconv.ParseFloat(filepath.Base(filepath.Dir(folder)), 64)
@@ -164,9 +165,9 @@ func compareVersions(x, y string) int {
 	return 0
 }
 
-// initialize makes the data of the server. Its text is ordered as people do,
-// where the server can, so that tests find who relies on the order of bytes
-// without asking for it.
+// initialize creates the server's data. Text has a linguistic order if the server
+// supports ICU, so that tests detect code that relies on byte order without a
+// COLLATE clause.
 func (s *Server) initialize() error {
 	data := filepath.Join(s.dir, "data")
 	arguments := []string{"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"}
@@ -184,7 +185,7 @@ func (s *Server) initialize() error {
 	return fmt.Errorf("initdb: %w\n%s", err, out)
 }
 
-// environment is that of the server: none of our PG variables is its business.
+// environment is the server's. It must not have the PG variables of this process.
 var environment = []string{"LC_ALL=C", "PATH=/usr/bin:/bin"}
 
 func (s *Server) start() error {
@@ -210,7 +211,7 @@ func (s *Server) start() error {
 	return nil
 }
 
-// answers waits until the server takes connections.
+// answers waits until the server accepts connections.
 func (s *Server) answers() error {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
@@ -221,7 +222,7 @@ func (s *Server) answers() error {
 		}
 		select {
 		case <-s.over:
-			return errors.New("the server ended by itself")
+			return errors.New("the server ended unexpectedly")
 		case <-ctx.Done():
 			return err
 		case <-time.After(10 * time.Millisecond):
@@ -229,7 +230,7 @@ func (s *Server) answers() error {
 	}
 }
 
-// remove stops the server, if it runs, and removes all that is left of it.
+// remove stops the server if it runs, and removes its folder.
 func (s *Server) remove() {
 	_ = s.end(immediate)
 	_ = os.RemoveAll(s.dir)
@@ -238,13 +239,14 @@ func (s *Server) remove() {
 	}
 }
 
-// child is a process that ends at the latest when this one does.
+// child is a process that ends at the latest with this one.
 type child struct {
 	process *os.Process
 	over    chan struct{} // closed when the process has ended
 }
 
-// end has the process end, and returns when it has.
+// end sends a signal to the process, and returns when it has ended. It kills the
+// process after a minute.
 func (c *child) end(how os.Signal) error {
 	if c == nil {
 		return nil
@@ -258,6 +260,6 @@ func (c *child) end(how os.Signal) error {
 	case <-time.After(within):
 		_ = c.process.Kill()
 		<-c.over
-		return fmt.Errorf("it did not end within %s", within)
+		return fmt.Errorf("the server did not end within %s", within)
 	}
 }
