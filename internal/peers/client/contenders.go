@@ -119,7 +119,7 @@ func setecStore(ctx context.Context, values map[string]string) (*setec.Store, er
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, "secrets.json")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, err
