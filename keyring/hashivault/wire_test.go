@@ -455,7 +455,7 @@ func TestWire_NoResponse(t *testing.T) {
 		require.NoError(t, err)
 		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrDenied)
-		require.ErrorContains(t, err, "has a line end or another control character in it; cut it off")
+		require.ErrorContains(t, err, "contains a newline or another control character; remove it")
 		leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 		require.Empty(t, d.requests())
 	})
