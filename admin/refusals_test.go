@@ -95,6 +95,31 @@ func TestError(t *testing.T) {
 		require.ErrorContains(t, err, "status 401 Unauthorized: Authentication required")
 	})
 
+	t.Run("prints the title and the detail as the platform sends them", func(t *testing.T) {
+		p := newPlatform(t)
+		for token, status := range map[string]int{"wrong": 401, "web": 403, credential: 404} {
+			c := p.client()
+			c.Authorize = bearer(token)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL+"/v1/secrets/A?scope=acme", nil)
+			require.NoError(t, err)
+			require.NoError(t, c.Authorize(r))
+			response, err := p.server.Client().Do(r)
+			require.NoError(t, err)
+			defer response.Body.Close()
+			require.Equal(t, status, response.StatusCode)
+			var sent struct{ Title, Detail string }
+			require.NoError(t, json.NewDecoder(response.Body).Decode(&sent))
+			require.NotEmpty(t, sent.Title)
+
+			_, err = c.Info(t.Context(), "acme", "A")
+			want := http.StatusText(status) + ": " + sent.Title
+			if sent.Detail != "" {
+				want += ": " + sent.Detail
+			}
+			require.ErrorContains(t, err, want)
+		}
+	})
+
 	t.Run("sets RetryAfter during an outage", func(t *testing.T) {
 		p := newPlatform(t)
 		p.kek.Break(keyring.ErrUnavailable)
