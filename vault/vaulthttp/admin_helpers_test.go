@@ -24,7 +24,7 @@ import (
 type admin struct {
 	*fixture
 	handler http.Handler
-	// who is the authorize function.
+	// The authorize function is who.
 	who func(*http.Request) (vaulthttp.Actor, error)
 }
 
