@@ -19,14 +19,14 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// leftOut are the operations that have no method, and why.
+// leftOut has the operations without a method, with the reason.
 var leftOut = map[string]string{
 	"GET /runners/bootstrap": "runners use providers.Platform",
-	"GET /v1/audit":          "reading the audit chain is the console's, and no part of a runner's setup",
-	"POST /v1/audit/verify":  "verifying the audit chain takes a head that is kept elsewhere: operators use vault.VerifyAudit",
+	"GET /v1/audit":          "the console reads the audit chain; it is not part of a runner's setup",
+	"POST /v1/audit/verify":  "verifying the audit chain needs an externally stored head; operators use vault.VerifyAudit",
 }
 
-// operations returns what docs/openapi.yaml describes, such as
+// operations returns the operations in docs/openapi.yaml, such as
 // "GET /v1/secrets/{name}".
 func operations(t *testing.T) []string {
 	t.Helper()
@@ -88,10 +88,10 @@ func TestClient_Operations(t *testing.T) {
 
 	for _, op := range operations(t) {
 		_, out := leftOut[op]
-		require.NotEqual(t, reached[op], out, "%s has either a method, which this test calls, or a reason for none", op)
+		require.NotEqual(t, reached[op], out, "%s has either a method that this test calls or a reason", op)
 		delete(reached, op)
 	}
-	require.Empty(t, reached, "a method asks what docs/openapi.yaml does not describe")
+	require.Empty(t, reached, "every request is described in docs/openapi.yaml")
 }
 
 func TestClient_Secrets(t *testing.T) {
@@ -121,7 +121,7 @@ func TestClient_Secrets(t *testing.T) {
 		history, err := c.History(ctx, "acme/web", "A")
 		require.NoError(t, err)
 		require.Len(t, history, 2)
-		require.EqualValues(t, 2, history[0].Version, "the newest is first")
+		require.EqualValues(t, 2, history[0].Version, "the newest version is first")
 
 		back, err := c.Activate(ctx, "acme/web", "A", 1)
 		require.NoError(t, err)
@@ -162,7 +162,7 @@ func TestClient_Put(t *testing.T) {
 		_, err := c.Put(ctx, "acme", "A", value("first"), &admin.PutOptions{IfVersion: admin.IfAbsent})
 		require.NoError(t, err)
 		_, err = c.Put(ctx, "acme", "A", value("first"), &admin.PutOptions{IfVersion: admin.IfAbsent})
-		require.ErrorIs(t, err, admin.ErrConflict, "it exists, whatever it holds")
+		require.ErrorIs(t, err, admin.ErrConflict, "the secret exists, whatever its value")
 		_, err = c.Put(ctx, "acme", "A", value("second"), &admin.PutOptions{IfVersion: 1})
 		require.NoError(t, err)
 		_, err = c.Put(ctx, "acme", "A", value("third"), &admin.PutOptions{IfVersion: 1})
@@ -186,7 +186,7 @@ func TestErrNotFound(t *testing.T) {
 
 	p.answer(404, "text/html", "<h1>not found</h1>")
 	_, err = c.Info(ctx, "acme", "A")
-	require.NotErrorIs(t, err, admin.ErrNotFound, "only a platform knows what it does not have")
+	require.NotErrorIs(t, err, admin.ErrNotFound, "only a platform's own 404 is ErrNotFound")
 	require.ErrorContains(t, err, "the response is not from a platform's admin API")
 }
 
@@ -212,11 +212,11 @@ func TestClient_Tokens(t *testing.T) {
 	require.True(t, nextInfo.Expires.Equal(expires.Add(time.Hour)))
 	old, err := c.Token(ctx, info.ID)
 	require.NoError(t, err)
-	require.WithinDuration(t, time.Now().Add(2*time.Second), old.Revoked, time.Minute, "the overlap is rounded up, and never the default by mistake")
+	require.WithinDuration(t, time.Now().Add(2*time.Second), old.Revoked, time.Minute, "the overlap is rounded up and never becomes the default")
 
 	require.NoError(t, c.RevokeToken(ctx, nextInfo.ID))
 	_, err = p.Bootstrap(ctx, next, nil)
-	require.Error(t, err, "a revoked token works no more")
+	require.Error(t, err, "a revoked token is rejected")
 	tokens, err := c.Tokens(ctx, "acme/web")
 	require.NoError(t, err)
 	require.Len(t, tokens, 2)
@@ -245,7 +245,7 @@ func TestClient_Readiness(t *testing.T) {
 	text, err := json.Marshal(r.Items[0])
 	require.NoError(t, err)
 	require.JSONEq(t, `{"scope":"acme","name":"ANTHROPIC_API_KEY","kind":"anthropic","help":"get one from the console","status":"present","from":{"provider":"vault","location":"acme"}}`,
-		string(text), "it is written with the names of the description")
+		string(text), "JSON uses the documented names")
 }
 
 func TestClient_Integrations(t *testing.T) {
@@ -278,5 +278,5 @@ func TestClient_Scope(t *testing.T) {
 		_, err := p.client().List(t.Context(), scope)
 		require.ErrorContains(t, err, "invalid scope")
 	}
-	require.Equal(t, before, p.asked.Load(), "nothing was sent")
+	require.Equal(t, before, p.asked.Load(), "no request was sent")
 }

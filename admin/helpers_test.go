@@ -22,7 +22,7 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// credential is what administrators show, and canary what every value holds.
+// credential authenticates an administrator; canary is part of every value.
 const (
 	credential = "hunter9credential-of-an-administrator"
 	canary     = "hunter2canary-of-a-value"
@@ -33,7 +33,7 @@ type platform struct {
 	*vault.Vault
 	kek    *keyringtest.Fake
 	server *httptest.Server
-	// fault, if set, answers in place of the vault.
+	// fault, if set, serves requests in place of the vault.
 	fault http.HandlerFunc
 	seen  atomic.Pointer[http.Request]
 	asked atomic.Int64
@@ -75,7 +75,7 @@ func newPlatform(t testing.TB) *platform {
 	return p
 }
 
-// authorize knows two administrators.
+// authorize accepts two administrators.
 func authorize(r *http.Request) (vaulthttp.Actor, error) {
 	switch r.Header.Get("Authorization") {
 	case "Bearer " + credential:
@@ -83,7 +83,7 @@ func authorize(r *http.Request) (vaulthttp.Actor, error) {
 	case "Bearer web":
 		return vaulthttp.Actor{Name: "bob", Scopes: []string{"acme/web"}}, nil
 	}
-	return vaulthttp.Actor{}, errors.New("nobody")
+	return vaulthttp.Actor{}, errors.New("unknown credential")
 }
 
 // bearer returns an Authorize function.
@@ -94,12 +94,12 @@ func bearer(token string) func(*http.Request) error {
 	}
 }
 
-// client returns a client of the platform's.
+// client returns a client of the platform.
 func (p *platform) client() *admin.Client {
 	return &admin.Client{URL: p.server.URL, Authorize: bearer(credential), HTTPClient: p.server.Client()}
 }
 
-// answer makes the platform give this answer from now on.
+// answer makes the platform send this response from now on.
 func (p *platform) answer(status int, kind, body string) {
 	p.fault = func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -109,7 +109,7 @@ func (p *platform) answer(status int, kind, body string) {
 	}
 }
 
-// requireSafe fails the test if err shows what it must not.
+// requireSafe fails the test if err contains a secret.
 func requireSafe(t testing.TB, err error) {
 	t.Helper()
 	require.Error(t, err)

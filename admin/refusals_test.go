@@ -17,7 +17,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// calls are all methods of a client.
+// calls has all methods of a client.
 func calls(c *admin.Client, ctx context.Context) map[string]func() error {
 	const id = "0123456789ab"
 	return map[string]func() error{
@@ -51,23 +51,23 @@ func TestError_Leaks(t *testing.T) {
 		kind, body string
 	}{
 		"a problem that quotes the value":          {400, "application/problem+json", problem(`Its member "value" is ` + canary)},
-		"a problem that quotes a part of it":       {400, "application/problem+json", problem("near " + canary[3:11])},
+		"a problem that quotes a part of a value": {400, "application/problem+json", problem("near " + canary[3:11])},
 		"a problem that quotes the credentials":    {403, "application/problem+json", problem("You are " + credential[:12])},
 		"a problem that quotes a token":            {401, "application/problem+json", problem("The token " + token)},
-		"a problem of somebody else's":             {400, "application/problem+json", `{"type":"about:blank","title":"` + everything + `"}`},
+		"a problem document of another server":    {400, "application/problem+json", `{"type":"about:blank","title":"` + everything + `"}`},
 		"a page":                                   {502, "text/html", everything},
-		"an answer that is no JSON":                {200, "text/html", everything},
-		"an answer that is another JSON":           {200, "application/json", `{"scope":["` + everything + `"]}`},
-		"an answer that is cut":                    {200, "application/json", `{"scope":"` + everything},
-		"an answer about something else":           {201, "application/json", `{"scope":"` + canary + `","name":"A","version":1,"token":"` + token + `","info":{"id":"` + canary + `"}}`},
-		"a status that is none of the description": {299, "application/json", everything},
+		"a response that is not JSON":             {200, "text/html", everything},
+		"a response with other JSON":              {200, "application/json", `{"scope":["` + everything + `"]}`},
+		"a truncated response":                    {200, "application/json", `{"scope":"` + everything},
+		"a response for another request":          {201, "application/json", `{"scope":"` + canary + `","name":"A","version":1,"token":"` + token + `","info":{"id":"` + canary + `"}}`},
+		"an undocumented status":                  {299, "application/json", everything},
 	} {
 		t.Run(about, func(t *testing.T) {
 			p := newPlatform(t)
 			p.answer(row.status, row.kind, row.body)
 			for name, call := range calls(p.client(), t.Context()) {
 				err := call()
-				require.Error(t, err, "%s takes what is no answer", name)
+				require.Error(t, err, "%s rejects an invalid response", name)
 				requireSafe(t, err)
 			}
 		})
@@ -137,14 +137,14 @@ func TestError(t *testing.T) {
 		_, err = p.client().List(t.Context(), "acme")
 		e, ok = errors.AsType[*admin.Error](err)
 		require.True(t, ok)
-		require.Equal(t, time.Hour, e.RetryAfter, "nobody is sent away for days")
+		require.Equal(t, time.Hour, e.RetryAfter, "RetryAfter is limited to an hour")
 	})
 }
 
 func TestClient_Response(t *testing.T) {
 	t.Run("follows no redirect", func(t *testing.T) {
 		other := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			t.Errorf("the request went on to another server")
+			t.Errorf("the request reached another server")
 		}))
 		defer other.Close()
 		p := newPlatform(t)
@@ -181,7 +181,7 @@ func TestClient_Response(t *testing.T) {
 		_, err := c.List(t.Context(), "acme")
 		require.Error(t, err)
 		p.answer(200, "text/html", "<h1>Log in</h1>")
-		require.ErrorContains(t, c.RevokeToken(t.Context(), "0123456789ab"), "the response is not empty", "a portal that says yes to all has revoked nothing")
+		require.ErrorContains(t, c.RevokeToken(t.Context(), "0123456789ab"), "the response is not empty", "a captive portal has revoked nothing")
 	})
 
 	t.Run("has printable text", func(t *testing.T) {
@@ -230,9 +230,9 @@ func TestClient_Request(t *testing.T) {
 		_, err := c.Put(ctx, "acme", "A/../B", value(canary), nil)
 		require.ErrorContains(t, err, `has '/' at byte 1`)
 		_, err = c.Token(ctx, "rnt_0123456789abcdefghijABCDEFGHIJ0123456789abcdefghijABCDEFGHIJ01234")
-		require.ErrorContains(t, err, "invalid token id", "a whole token gets into no URL")
+		require.ErrorContains(t, err, "invalid token id", "a complete token appears in no URL")
 		requireSafe(t, err)
-		require.Zero(t, p.asked.Load(), "nothing was sent")
+		require.Zero(t, p.asked.Load(), "no request was sent")
 	})
 }
 
@@ -251,7 +251,7 @@ func TestClient_Authorize(t *testing.T) {
 		requireSafe(t, err)
 	}
 	c.Authorize = func(r *http.Request) error {
-		require.Nil(t, r.Body, "there is no value to read yet")
+		require.Nil(t, r.Body, "the body is not set yet")
 		return io.ErrClosedPipe
 	}
 	_, err := c.Put(ctx, "acme", "A", value(canary), nil)
@@ -259,7 +259,7 @@ func TestClient_Authorize(t *testing.T) {
 	c.Authorize = nil
 	_, err = c.Put(ctx, "acme", "A", value(canary), nil)
 	require.ErrorContains(t, err, "Authorize function of the client is not set")
-	require.Zero(t, p.asked.Load(), "nothing was sent")
+	require.Zero(t, p.asked.Load(), "no request was sent")
 }
 
 func TestClient_Context(t *testing.T) {
@@ -267,7 +267,7 @@ func TestClient_Context(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p.fault = func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
-		_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice
+		_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not detect the end
 		<-r.Context().Done()
 	}
 	_, err := p.client().Put(ctx, "acme", "A", value(canary), nil)
@@ -308,6 +308,6 @@ func TestClient_Connection(t *testing.T) {
 		p := newPlatform(t)
 		_, err := p.client().List(t.Context(), "acme")
 		require.NoError(t, err)
-		require.True(t, p.seen.Load().Close, "package net/http logs what comes unasked on a connection that it keeps")
+		require.True(t, p.seen.Load().Close, "package net/http logs unsolicited data on idle connections")
 	})
 }

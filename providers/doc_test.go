@@ -10,8 +10,8 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-// Layers in rising precedence: the environment wins over the file, and the
-// file over what the program brings along.
+// Layers in rising precedence: the environment shadows the file, and the file
+// shadows the program's defaults.
 func Example() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
-// write puts text into a file, whose path it returns.
+// write writes text to a new file and returns its path.
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -31,7 +31,7 @@ func TestDotenv_Conformance(t *testing.T) {
 					Provider: &providers.Dotenv{Path: path, Optional: optional},
 					Want:     map[string]string{"A": localCanary, "B": ""},
 					Change: func() map[string]string {
-						// As editors do: another file takes the name.
+						// Editors replace the file like this.
 						require.NoError(t, os.WriteFile(path+"~", []byte("B=b\n"), 0o600))
 						require.NoError(t, os.Rename(path+"~", path))
 						return map[string]string{"B": "b"}
@@ -50,7 +50,7 @@ func TestDotenv(t *testing.T) {
 	t.Run("sets the file and line as the origin", func(t *testing.T) {
 		t.Chdir(filepath.Dir(write(t, ".env", "# ours\nSATCHEL_RUNNER_TOKEN="+localCanary+"\nexport SATCHEL_API_URL=x\n\nB='two\nlines'\nA=1\n")))
 		p := &providers.Dotenv{Path: ".env"}
-		require.Equal(t, []string{"A=1 from dotenv .env:7", "B=two\nlines from dotenv .env:5"}, fetched(t, p), "the runner's own settings are left out")
+		require.Equal(t, []string{"A=1 from dotenv .env:7", "B=two\nlines from dotenv .env:5"}, fetched(t, p), "the runner's own settings are omitted")
 		require.Equal(t, "dotenv .env", p.String())
 	})
 
@@ -71,7 +71,7 @@ func TestDotenv(t *testing.T) {
 		require.NoError(t, err)
 		again, err := p.Fetch(t.Context(), last)
 		require.NoError(t, err)
-		require.Same(t, last, again, "still missing is unchanged")
+		require.Same(t, last, again, "a file that is still missing is unchanged")
 		require.NoError(t, os.WriteFile(path, []byte("A=1"), 0o600))
 		now, err := p.Fetch(t.Context(), last)
 		require.NoError(t, err)
@@ -85,23 +85,23 @@ func TestDotenv(t *testing.T) {
 			refused(t, p, path+":2: quote inside an unquoted value")
 			_, err := p.Fetch(t.Context(), nil)
 			var fault *dotenv.SyntaxError
-			require.ErrorAs(t, err, &fault, "the cause can be had as a type")
+			require.ErrorAs(t, err, &fault, "the cause has its type")
 			require.Equal(t, 2, fault.Line)
 		}
 	})
 
 	t.Run("rejects a file above the limit", func(t *testing.T) {
 		fits := "A=" + strings.Repeat("x", 1<<20-2)
-		require.Len(t, fetched(t, &providers.Dotenv{Path: write(t, ".env", fits)}), 1, "the limit itself is allowed")
+		require.Len(t, fetched(t, &providers.Dotenv{Path: write(t, ".env", fits)}), 1, "the limit is inclusive")
 		refused(t, &providers.Dotenv{Path: write(t, ".env", fits+"x")}, "has more than 1048576 bytes, which is the limit; is it the right file?")
 	})
 
 	t.Run("follows symbolic links", func(t *testing.T) {
 		path := write(t, "real", "A=1")
 		require.NoError(t, os.Symlink(path, path+".link"))
-		require.Equal(t, []string{"A=1 from dotenv " + path + ".link:1"}, fetched(t, &providers.Dotenv{Path: path + ".link"}), "the origin is the path that was given")
+		require.Equal(t, []string{"A=1 from dotenv " + path + ".link:1"}, fetched(t, &providers.Dotenv{Path: path + ".link"}), "the origin is the given path")
 		require.NoError(t, os.Remove(path))
-		require.Empty(t, fetched(t, &providers.Dotenv{Path: path + ".link", Optional: true}), "a link to nothing is a file that does not exist")
+		require.Empty(t, fetched(t, &providers.Dotenv{Path: path + ".link", Optional: true}), "a dangling link is a missing file")
 	})
 
 	t.Run("rejects a directory", func(t *testing.T) {
@@ -110,8 +110,8 @@ func TestDotenv(t *testing.T) {
 	})
 
 	t.Run("classes other read failures as unavailable", func(t *testing.T) {
-		// A file where a directory should be is an error of the file system that
-		// is neither a missing file nor a lack of permission.
+		// A file in place of a directory causes an error that is neither a missing
+		// file nor a missing permission.
 		path := filepath.Join(write(t, "file", "A=1"), ".env")
 		failed(t, &providers.Dotenv{Path: path}, bundle.FetchUnavailable, path)
 	})

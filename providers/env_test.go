@@ -12,10 +12,10 @@ import (
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
-// localCanary is a value that no error may show.
+// localCanary is a value that must not be in an error.
 const localCanary = "canary-4f9a7c2e1b8d"
 
-// fetched returns the names, values and origins that a provider yields.
+// fetched returns the names, values and origins in a provider's bundle.
 func fetched(t *testing.T, p bundle.Provider) []string {
 	t.Helper()
 	b, err := p.Fetch(t.Context(), nil)
@@ -27,8 +27,8 @@ func fetched(t *testing.T, p bundle.Provider) []string {
 	return lines
 }
 
-// refused fetches what must fail for good, and checks that the error says what
-// to do and shows no value.
+// refused requires that Fetch fails permanently and that the error contains no
+// value.
 func refused(t *testing.T, p bundle.Provider, want string) {
 	t.Helper()
 	failed(t, p, bundle.FetchPermanent, want)
@@ -38,11 +38,11 @@ func failed(t *testing.T, p bundle.Provider, kind bundle.FetchKind, want string)
 	t.Helper()
 	b, err := p.Fetch(t.Context(), nil)
 	require.ErrorContains(t, err, want)
-	require.Nil(t, b, "there is no bundle with an error")
-	require.NotContains(t, err.Error(), localCanary, "an error never shows a value")
+	require.Nil(t, b, "an error excludes a bundle")
+	require.NotContains(t, err.Error(), localCanary, "an error contains no value")
 	var fault *bundle.FetchError
-	require.ErrorAs(t, err, &fault, "the error says how to go on")
-	require.Equal(t, kind.String(), fault.Kind.String(), "the kind says how to go on: %v", err)
+	require.ErrorAs(t, err, &fault, "the error has a kind")
+	require.Equal(t, kind.String(), fault.Kind.String(), "%v", err)
 }
 
 func TestEnv_Conformance(t *testing.T) {
@@ -80,10 +80,10 @@ func TestEnv(t *testing.T) {
 		t.Setenv("ENVTES", "no")
 		t.Setenv("OTHER_ENVTEST_", "no")
 		require.Equal(t, []string{"ENVTEST_A=1 from env ENVTEST_A", "ENVTEST_EMPTY= from env ENVTEST_EMPTY"},
-			fetched(t, &providers.Env{Names: []string{"ENVTEST_EMPTY", "ENVTEST_UNSET", "ENVTEST_A"}}), "empty is a value, unset is left out")
+			fetched(t, &providers.Env{Names: []string{"ENVTEST_EMPTY", "ENVTEST_UNSET", "ENVTEST_A"}}), "an empty variable is present, an unset one is omitted")
 		all := []string{"ENVTEST_A=1 from env ENVTEST_A", "ENVTEST_B=x=y\n from env ENVTEST_B", "ENVTEST_EMPTY= from env ENVTEST_EMPTY"}
 		require.Equal(t, all, fetched(t, &providers.Env{Prefix: "ENVTEST_"}), "names keep their prefix")
-		require.Equal(t, all, fetched(t, &providers.Env{Prefix: "ENVTEST_", Names: []string{"ENVTEST_B", "ENVTEST_A", "ENVTEST_A"}}), "a name that is meant twice is taken once")
+		require.Equal(t, all, fetched(t, &providers.Env{Prefix: "ENVTEST_", Names: []string{"ENVTEST_B", "ENVTEST_A", "ENVTEST_A"}}), "a name that is selected twice is read once")
 		require.Empty(t, fetched(t, &providers.Env{Names: []string{"ENVTEST_UNSET"}}), "nothing set is an empty bundle")
 	})
 
@@ -105,7 +105,7 @@ func TestEnv(t *testing.T) {
 		t.Setenv("ENVTEST_A", "1")
 		t.Setenv("ENVTEST_a.b", localCanary)
 		b, err := (&providers.Env{Prefix: "ENVTEST_"}).Fetch(t.Context(), nil)
-		require.NoError(t, err, "somebody else's variable does not stop the runner")
+		require.NoError(t, err, "an unrelated variable does not stop the runner")
 		require.Equal(t, 1, b.Len())
 		require.Len(t, b.Problems(), 1)
 		require.Equal(t, "env ENVTEST_a.b", b.Problems()[0].Origin.String())

@@ -51,13 +51,13 @@ func TestFunc(t *testing.T) {
 			return last, cause
 		})
 		b, err := f.Fetch(ctx, last)
-		require.Equal(t, cause, err, "an error comes through as it is")
-		require.Nil(t, b, "there is no bundle with an error")
+		require.Equal(t, cause, err, "an error is passed on unchanged")
+		require.Nil(t, b, "an error excludes a bundle")
 
 		cause = nil
 		b, err = f.Fetch(ctx, last)
 		require.NoError(t, err)
-		require.Same(t, last, b, "a bundle comes through as it is, whatever the names")
+		require.Same(t, last, b, "a bundle is passed on unchanged, whatever the names")
 	})
 
 	t.Run("accepts a nil bundle", func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestFunc(t *testing.T) {
 		require.NoError(t, err)
 		b, err = providers.Func(func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return empty, nil }).Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		require.Same(t, empty, b, "an empty bundle is not taken for the missing last")
+		require.Same(t, empty, b, "an empty bundle is not treated as a missing last")
 	})
 
 	t.Run("rejects a nil function", func(t *testing.T) {

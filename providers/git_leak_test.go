@@ -20,9 +20,8 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
-// Servers that turn on their callers by sending back what these must not
-// print: what they were shown, wherever it can be echoed, and tokens in what
-// is refused.
+// Hostile servers send text back that their clients must not print: the
+// credentials in every member, and tokens in invalid responses.
 func TestGitLeak_Responses(t *testing.T) {
 	var logged bytes.Buffer
 	before, beforeSlog := log.Writer(), slog.Default()
@@ -33,7 +32,7 @@ func TestGitLeak_Responses(t *testing.T) {
 		log.SetOutput(before)
 	})
 
-	var shown string // the credentials of the latest request
+	var shown string // the credentials of the last request
 	echo := func(status int, contentType string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			shown = r.Header.Get("Authorization")
@@ -50,7 +49,7 @@ func TestGitLeak_Responses(t *testing.T) {
 			})
 		}
 	}
-	// The names of what is granted are the server's.
+	// The server chooses the names of the granted access.
 	grants := func(w http.ResponseWriter, r *http.Request) {
 		shown = r.Header.Get("Authorization")
 		status := http.StatusOK

@@ -109,7 +109,7 @@ func TestPlatform_Response(t *testing.T) {
 	})
 
 	t.Run("bounds the memory for a body of 30 MB", func(t *testing.T) {
-		var small bytes.Buffer // 32 MiB, in little
+		var small bytes.Buffer // 32 MiB, compressed
 		z := gzip.NewWriter(&small)
 		zeros := make([]byte, 1<<20)
 		for range 32 {
@@ -144,7 +144,7 @@ func TestPlatform_Response(t *testing.T) {
 				_, err := b.Fetch(t.Context(), nil)
 				runtime.ReadMemStats(&after)
 				require.Equal(t, "answer-too-large", requireStatus(t, err, bundle.FetchUnavailable, 200).Reason)
-				// All that was allocated, growing the buffer included.
+				// The total includes the growth of the buffer.
 				require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(6*wire.MaxAnswer), "reading stops at the limit")
 			})
 		}
@@ -168,7 +168,7 @@ func TestPlatform_Response(t *testing.T) {
 					_, err := b.Fetch(t.Context(), nil)
 					remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 					require.ErrorContains(t, err, row.want)
-					require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
+					require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 					require.Equal(t, 30*time.Second, time.Since(start), "the default")
 
 					b.Timeout = 5 * time.Second
@@ -203,8 +203,8 @@ func TestPlatform_Response(t *testing.T) {
 		}
 	})
 
-	// Package net/http writes what comes unasked on an idle connection to the
-	// standard log. The rest of an answer that is longer than it says is that.
+	// Package net/http logs unsolicited data on idle connections, such as data after
+	// the Content-Length.
 	t.Run("does not log data after the body", func(t *testing.T) {
 		var logged bytes.Buffer
 		before := log.Writer()
@@ -227,7 +227,7 @@ func TestPlatform_Response(t *testing.T) {
 	})
 }
 
-// certificate returns one for 127.0.0.1, signed by itself, and a client that
+// certificate returns a self-signed certificate for 127.0.0.1 and a client that
 // trusts it.
 func certificate(t *testing.T, from, until time.Time) (tls.Certificate, *http.Client) {
 	t.Helper()
@@ -269,7 +269,7 @@ func TestPlatform_Connection(t *testing.T) {
 		old := remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, touched)
 		err := fetch(old.URL, client)
 		require.ErrorContains(t, err, "protocol version not supported; check which versions of TLS")
-		require.ErrorContains(t, fetch(old.URL, nil), "protocol version not supported", "the client of its own does not speak old TLS either")
+		require.ErrorContains(t, fetch(old.URL, nil), "protocol version not supported", "the default client does not use old TLS either")
 
 		plain := httptest.NewServer(http.HandlerFunc(touched))
 		t.Cleanup(plain.Close)
@@ -323,7 +323,7 @@ func TestPlatform_Connection(t *testing.T) {
 	})
 }
 
-// raw serves bytes on loopback that need not be HTTP.
+// raw serves bytes on loopback, which may not be HTTP.
 func raw(t *testing.T, response string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

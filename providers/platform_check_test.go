@@ -19,7 +19,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
-// writeMeta answers with an empty bundle that has that Meta.
+// writeMeta sends a bundle with a Meta and the secret A.
 func writeMeta(w http.ResponseWriter, meta bundle.Meta) {
 	meta.Revision = "r"
 	b, err := bundle.New([]bundle.Secret{{Name: "A"}}, &meta)
@@ -47,10 +47,10 @@ func TestPlatform_Check(t *testing.T) {
 		token, give := newToken()
 		b := &providers.Platform{URL: server.URL + "/api", Token: give, Client: client}
 		got, items := b.Check(t.Context())
-		require.Equal(t, 1, got.Len(), "what was fetched is returned")
+		require.Equal(t, 1, got.Len(), "the fetched bundle is returned")
 		remotetest.RequireFixes(t, items)
 		require.Equal(t, "ok URL of the platform\nok runner token\nok platform reachable\nok TLS\nok clock\nok token accepted\nok bundle", remotetest.Summary(items))
-		require.EqualValues(t, 1, requests.Load(), "one request is enough")
+		require.EqualValues(t, 1, requests.Load(), "one request is sent")
 		const form = "2006-01-02 15:04 MST"
 		require.Equal(t, server.URL+"/api/runners/bootstrap", remotetest.Item(t, items, "URL of the platform").Detail)
 		require.Equal(t, "well formed, id "+token[4:16], remotetest.Item(t, items, "runner token").Detail)
@@ -107,7 +107,7 @@ func TestPlatform_Check(t *testing.T) {
 		require.Equal(t, bundle.CheckFailed, failed.Status)
 		require.Contains(t, failed.Detail, "status 401 Unauthorized, expired")
 		require.Equal(t, "the token has expired: issue a new one on the platform", failed.Fix)
-		require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "platform reachable").Status, "an answer is an answer")
+		require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "platform reachable").Status, "any response counts")
 		require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "clock").Status)
 	})
 
@@ -198,16 +198,16 @@ func TestPlatform_Check(t *testing.T) {
 	t.Run("lists each problem of the bundle", func(t *testing.T) {
 		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
 			writeMeta(w, bundle.Meta{Problems: []bundle.Problem{
-				{Name: "GITHUB_TOKEN", Origin: bundle.Origin{Provider: "github"}, Reason: "GitHub does not answer", Retryable: true},
+				{Name: "GITHUB_TOKEN", Origin: bundle.Origin{Provider: "github"}, Reason: "GitHub does not respond", Retryable: true},
 				{Origin: bundle.Origin{Provider: "bitbucket"}, Reason: "the app was removed"},
 			}})
 		}))
 		got, items := b.Check(t.Context())
-		require.Equal(t, 1, got.Len(), "the rest of the bundle is there")
+		require.Equal(t, 1, got.Len(), "the rest of the bundle is returned")
 		remotetest.RequireFixes(t, items)
 		github := remotetest.Item(t, items, "secret GITHUB_TOKEN")
 		require.Equal(t, bundle.CheckWarning, github.Status)
-		require.Equal(t, "bootstrap "+b.URL+" via github: GitHub does not answer", github.Detail)
+		require.Equal(t, "bootstrap "+b.URL+" via github: GitHub does not respond", github.Detail)
 		require.Contains(t, github.Fix, "may resolve itself")
 		bitbucket := remotetest.Item(t, items, "bootstrap "+b.URL+" via bitbucket")
 		require.Contains(t, bitbucket.Detail, "the app was removed")

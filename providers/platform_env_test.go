@@ -17,11 +17,11 @@ const (
 	runToken = "SATCHEL_RUNNER_TOKEN"
 )
 
-// setSettings sets both variables, or removes those for which the value is "-".
+// setSettings sets both variables, or unsets those with the value "-".
 func setSettings(t *testing.T, url, token string) {
 	t.Helper()
 	for name, value := range map[string]string{apiURL: url, runToken: token} {
-		t.Setenv(name, value) // and puts back what was there
+		t.Setenv(name, value) // and restores the value after the test
 		if value == "-" {
 			require.NoError(t, os.Unsetenv(name))
 		}
@@ -40,7 +40,7 @@ func requireSettings(t *testing.T, b *providers.Platform, url, token string) {
 	require.Equal(t, url, b.URL)
 	got, err := b.Token(t.Context())
 	require.NoError(t, err)
-	require.True(t, got.Equal(bundle.NewValue(token)), "the token is the one that was set")
+	require.True(t, got.Equal(bundle.NewValue(token)), "the token is the configured one")
 }
 
 func TestPlatformFromEnv(t *testing.T) {
@@ -53,7 +53,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		require.Equal(t, "bootstrap https://satchel.example.com", b.String())
 
 		b, err = providers.PlatformFromEnv("no such file")
-		require.NoError(t, err, "a file that is not needed is not read")
+		require.NoError(t, err, "an unneeded file is not read")
 		requireSettings(t, b, "https://satchel.example.com/api", token)
 	})
 
@@ -93,7 +93,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		setSettings(t, "", token)
 		_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\n"))
 		require.ErrorContains(t, err, "SATCHEL_API_URL is empty in the environment; write into")
-		require.NotContains(t, err.Error(), runToken, "only what is missing is named")
+		require.NotContains(t, err.Error(), runToken, "only missing settings are listed")
 	})
 
 	t.Run("reports where an invalid setting comes from", func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		_, err := providers.PlatformFromEnv()
 		require.ErrorIs(t, err, providers.ErrNotSet)
 		_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_RUNNER_TOKEN=\n"))
-		require.ErrorIs(t, err, providers.ErrNotSet, "an empty one")
+		require.ErrorIs(t, err, providers.ErrNotSet, "an empty setting")
 
 		for name, text := range map[string]string{
 			"a bad token":        "SATCHEL_RUNNER_TOKEN=" + token[:60] + "\n",
@@ -149,7 +149,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		setSettings(t, "-", "-")
 		file := settingsFile(t, "A=1\n"+url+"A=2\n"+url+"SATCHEL_RUNNER_TOKEN="+token+"\n")
 		b, err := providers.PlatformFromEnv(file)
-		require.NoError(t, err, "nothing about the two settings is in doubt")
+		require.NoError(t, err, "the two settings are unambiguous")
 		requireSettings(t, b, "https://satchel.example.com", token)
 
 		file = settingsFile(t, url+"SATCHEL_RUNNER_TOKEN="+token+"\n\nSATCHEL_RUNNER_TOKEN="+other+"\n")
@@ -157,7 +157,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		require.EqualError(t, err, "bootstrap settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set again to a different value, after line 2; remove the wrong one")
 		setSettings(t, "-", other)
 		b, err = providers.PlatformFromEnv(file)
-		require.NoError(t, err, "the environment decides")
+		require.NoError(t, err, "the environment takes precedence")
 		requireSettings(t, b, "https://satchel.example.com", other)
 	})
 }

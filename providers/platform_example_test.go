@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/providers"
 )
 
-// A token that something else keeps in a file and rotates there.
+// A token in a file that another process rotates.
 func ExamplePlatform() {
 	platform := &providers.Platform{
 		URL: "https://satchel.example.com/api",
@@ -39,8 +39,7 @@ func ExamplePlatformFromEnv() {
 	// Output: bootstrap https://satchel.example.com
 }
 
-// The readiness report of the platform alone, here with a token that was cut
-// when it was copied.
+// The readiness report of the platform only, here with a truncated token.
 func ExamplePlatform_Check() {
 	platform := &providers.Platform{
 		URL: "https://satchel.example.com/api",

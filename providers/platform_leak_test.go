@@ -23,7 +23,7 @@ import (
 
 const secretCanary = "canary-9b2e77"
 
-// echo fills an answer with what must not be shown.
+// echo fills a response with text that must not be shown.
 func echo(text string) map[string]any {
 	return map[string]any{
 		"version": 1, "revision": "r", "scope": text, "issued_at": "2026-01-01T00:00:00Z",
@@ -37,8 +37,8 @@ func echo(text string) map[string]any {
 }
 
 func TestPlatform_Leaks(t *testing.T) {
-	// A platform that turns on its runners by sending back what they must not
-	// print: the token in all that can be echoed, and values in what is refused.
+	// A hostile platform sends text back that its runners must not
+	// print: the token in every member, and values in invalid responses.
 	t.Run("shows nothing that a hostile platform sends back", func(t *testing.T) {
 		var logged bytes.Buffer
 		before, beforeSlog := log.Writer(), slog.Default()
@@ -154,7 +154,7 @@ func TestPlatform_Leaks(t *testing.T) {
 	})
 }
 
-// requireSilent fails if a text holds the token, a large part of it, or the
+// requireSilent fails if a text contains the token, a large part of it, or the
 // canary. It does not print the text.
 func requireSilent(t *testing.T, token, shown string) {
 	t.Helper()

@@ -19,7 +19,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
-// refuse answers with a problem document.
+// refuse sends a problem document.
 func refuse(status int, problemType, reason string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", wire.ProblemType)
@@ -80,10 +80,10 @@ func TestPlatform_Refusal(t *testing.T) {
 				got, err := b.Fetch(t.Context(), nil)
 				require.Nil(t, got)
 				status := requireStatus(t, err, row.kind, row.status)
-				require.Equal(t, row.reason, status.Reason, "a reason is a short plain word, or none")
+				require.Equal(t, row.reason, status.Reason, "a reason is a short plain word or empty")
 				require.Equal(t, b.URL+"/runners/bootstrap", status.URL)
 				require.ErrorContains(t, err, row.fix)
-				require.NotContains(t, err.Error(), "canary", "no error holds a part of the answer")
+				require.NotContains(t, err.Error(), "canary", "the error contains no part of the response")
 			})
 		}
 	})
@@ -103,7 +103,7 @@ func TestPlatform_Refusal(t *testing.T) {
 	})
 
 	t.Run("honors Retry-After up to an hour", func(t *testing.T) {
-		date := time.Date(2020, 1, 1, 12, 0, 0, 0, time.UTC) // a server whose clock is far off
+		date := time.Date(2020, 1, 1, 12, 0, 0, 0, time.UTC) // a server with a wrong clock
 		for value, want := range map[string]time.Duration{
 			"":                                 0,
 			"0":                                0,
@@ -168,7 +168,7 @@ func TestPlatform_Redirect(t *testing.T) {
 			require.Equal(t, 1, got.Len())
 			require.Equal(t, []string{"/runners/bootstrap", "/one", "/two", "/three"}, paths, "three redirects are followed")
 			require.Equal(t, []string{"GET", "GET", "GET", "GET"}, methods)
-			require.Len(t, slices.Compact(tokens), 1, "the token goes along")
+			require.Len(t, slices.Compact(tokens), 1, "the token is sent each time")
 			require.Contains(t, tokens[0], "Bearer rnt_")
 			require.Empty(t, referers)
 		}
@@ -192,7 +192,7 @@ func TestPlatform_Redirect(t *testing.T) {
 		other := remotetest.Listen(t, stranger)
 		plain := httptest.NewServer(http.HandlerFunc(stranger))
 		t.Cleanup(plain.Close)
-		var own string // the address of the platform
+		var own string // the URL of the platform
 		for name, target := range map[string]func() string{
 			"another port":         func() string { return other.URL },
 			"another host":         func() string { return strings.Replace(own, "127.0.0.1", "localhost", 1) },
@@ -212,11 +212,11 @@ func TestPlatform_Redirect(t *testing.T) {
 				})
 				own = server.URL
 				b := runnerOf(server)
-				b.Client.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = true // what the other origin shows is not what saves the token
+				b.Client.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = true // TLS must not be what protects the token
 				_, err := b.Fetch(t.Context(), nil)
 				status := requireStatus(t, err, bundle.FetchUnavailable, 307)
 				require.Equal(t, "redirect-to-other-origin", status.Reason)
-				require.Equal(t, own+"/runners/bootstrap", status.URL, "the error names the one that redirects")
+				require.Equal(t, own+"/runners/bootstrap", status.URL, "the error has the URL of the redirect")
 				require.ErrorContains(t, err, "the token is not sent to another origin")
 				require.NotContains(t, err.Error(), "canary")
 				require.EqualValues(t, 1, requests.Load())
@@ -242,7 +242,7 @@ func TestPlatform_Redirect(t *testing.T) {
 		}
 	})
 
-	// A redirect by which a server echoes the token must not bring it into errors.
+	// A redirect that echoes the token must not bring it into errors.
 	t.Run("leaves the original URL in the error", func(t *testing.T) {
 		b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == wire.BootstrapPath {
@@ -264,7 +264,7 @@ func TestPlatform_Client(t *testing.T) {
 	b.Client.CheckRedirect = func(*http.Request, []*http.Request) error { return errors.New("not used") }
 	b.Client.Timeout = time.Nanosecond
 	_, err := b.Fetch(t.Context(), nil)
-	require.NoError(t, err, "Timeout of Platform takes the place of the client's")
+	require.NoError(t, err, "Platform.Timeout replaces the client's")
 	require.NotNil(t, b.Client.CheckRedirect)
 	require.Equal(t, time.Nanosecond, b.Client.Timeout)
 }

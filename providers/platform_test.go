@@ -23,27 +23,27 @@ import (
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
-// newToken returns a token, and the function that hands it out.
+// newToken returns a token and a function that returns it.
 func newToken() (token string, give func(context.Context) (bundle.Value, error)) {
 	token, _ = wire.NewToken()
 	return token, func(context.Context) (bundle.Value, error) { return bundle.NewValue(token), nil }
 }
 
-// runnerOf returns a Platform for a server, with a token of its own.
+// runnerOf returns a Platform for a server, with a new token.
 func runnerOf(server *httptest.Server) *providers.Platform {
 	_, give := newToken()
 	return &providers.Platform{URL: server.URL, Token: give, Client: server.Client()}
 }
 
-// writeAnswer answers with one secret called A.
+// writeAnswer sends a bundle with the secret A.
 func writeAnswer(w http.ResponseWriter, revision, value string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", wire.ETag(revision))
 	fmt.Fprintf(w, `{"version":1,"revision":%q,"secrets":[{"name":"A","value":%q}]}`, revision, value)
 }
 
-// standIn is a small platform: it knows one token, and whether what it holds
-// has changed.
+// standIn is a small platform with one token, which supports conditional requests
+// and waiting.
 type standIn struct {
 	token string
 
@@ -150,7 +150,7 @@ func TestPlatform_Fetch(t *testing.T) {
 		first, err := b.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		require.Equal(t, "GET", got.Method)
-		require.Equal(t, "/deep/api/runners/bootstrap", got.RequestURI, "the path goes below that of the URL")
+		require.Equal(t, "/deep/api/runners/bootstrap", got.RequestURI, "the path is below that of the URL")
 		require.Equal(t, "Bearer "+token, got.Header.Get("Authorization"))
 		require.Equal(t, "runner 7 (eu)", got.Header.Get("Satchel-Runner"))
 		require.Empty(t, got.Header.Values("If-None-Match"), "nothing was fetched before")
@@ -187,7 +187,7 @@ func TestPlatform_Fetch(t *testing.T) {
 			_, err := b.Fetch(t.Context(), nil)
 			require.NoError(t, err)
 		}
-		require.Equal(t, given, seen, "a rotated token is used at once")
+		require.Equal(t, given, seen, "a rotated token is used immediately")
 	})
 
 	t.Run("returns last itself if nothing changed", func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestPlatform_Fetch(t *testing.T) {
 			got, err := b.Fetch(t.Context(), last)
 			status := requireStatus(t, err, bundle.FetchUnavailable, http.StatusNotModified)
 			require.Equal(t, "unasked-unchanged", status.Reason)
-			require.Nil(t, got, "nobody asked whether something has changed")
+			require.Nil(t, got, "the request was not conditional")
 		}
 	})
 
@@ -232,7 +232,7 @@ func TestPlatform_Fetch(t *testing.T) {
 		}))
 		t.Cleanup(server.Close)
 		_, give := newToken()
-		b := &providers.Platform{URL: server.URL, Token: give} // its own client, made by whoever is first
+		b := &providers.Platform{URL: server.URL, Token: give} // with the default client
 		var all sync.WaitGroup
 		errs := make(chan error, 64)
 		for range 16 {
@@ -270,8 +270,8 @@ func TestPlatform_Fetch(t *testing.T) {
 	})
 }
 
-// requireStatus returns the StatusError of a GET in err, which has that kind
-// and status.
+// requireStatus requires that err has the kind and status of a GET, and returns its
+// StatusError.
 func requireStatus(t *testing.T, err error, kind bundle.FetchKind, code int) *providers.StatusError {
 	t.Helper()
 	return remotetest.RequireStatus(t, http.MethodGet, err, kind, code)
@@ -287,7 +287,7 @@ func TestPlatform_String(t *testing.T) {
 		"https://" + token:                "bootstrap",
 		"":                                "bootstrap",
 	} {
-		require.Equal(t, want, (&providers.Platform{URL: url}).String(), "what may be secret is not shown")
+		require.Equal(t, want, (&providers.Platform{URL: url}).String(), "possible secrets are not shown")
 	}
 }
 
@@ -317,7 +317,7 @@ func TestPlatform_URL(t *testing.T) {
 			"http://localhost.example.com":                        "in the clear",
 			"http://128.0.0.1":                                    "in the clear",
 			"http://[::2]":                                        "in the clear",
-			"http://127.1":                                        "in the clear", // which a resolver may or may not read as 127.0.0.1
+			"http://127.1":                                        "in the clear", // which only some resolvers treat as 127.0.0.1
 			"https://satchel.example.com/" + token:                "it contains a runner token",
 			"https://satchel.example.com/?token=" + token:         "it contains a runner token",
 			"https://" + token + "@satchel.example.com":           "it contains a runner token",
@@ -330,7 +330,7 @@ func TestPlatform_URL(t *testing.T) {
 				remotetest.RequireKind(t, err, bundle.FetchPermanent)
 				require.ErrorContains(t, err, "URL of the platform: ")
 				require.ErrorContains(t, err, want)
-				require.NotContains(t, err.Error(), "canary", "what may be secret is not shown")
+				require.NotContains(t, err.Error(), "canary", "possible secrets are not shown")
 				require.NotContains(t, err.Error(), token[4:], "the token is not shown")
 				_, err = b.Wait(t.Context(), nil)
 				remotetest.RequireKind(t, err, bundle.FetchPermanent)
@@ -348,7 +348,7 @@ func TestPlatform_URL(t *testing.T) {
 			})}}
 			_, err := b.Fetch(t.Context(), nil)
 			require.Error(t, err)
-			require.Equal(t, []string{url + wire.BootstrapPath}, sent, "nothing leaves this machine")
+			require.Equal(t, []string{url + wire.BootstrapPath}, sent, "the request stays on this machine")
 		}
 	})
 }
@@ -366,7 +366,7 @@ func TestCheckURL(t *testing.T) {
 		require.NotEmpty(t, fault.Fix)
 		require.NotContains(t, err.Error(), "canary")
 		_, fetching := (&providers.Platform{URL: url, Client: remotetest.RefuseDial(t)}).Fetch(t.Context(), nil)
-		require.EqualError(t, fetching, err.Error(), "Fetch says the same")
+		require.EqualError(t, fetching, err.Error(), "Fetch returns the same error")
 	}
 }
 
@@ -406,7 +406,7 @@ func TestPlatform_Token(t *testing.T) {
 			_, err := b.Fetch(t.Context(), nil)
 			remotetest.RequireKind(t, err, bundle.FetchPermanent)
 			require.ErrorContains(t, err, want)
-			require.NotContains(t, err.Error(), token[5:15], "the error shows no part of the token")
+			require.NotContains(t, err.Error(), token[5:15], "the error contains no part of the token")
 		}
 	})
 

@@ -41,7 +41,7 @@ func TestPlatform_Wait(t *testing.T) {
 			time.AfterFunc(40*time.Second, func() { close(c) }) // longer than Timeout
 			next, err := b.Wait(t.Context(), last)
 			require.NoError(t, err)
-			require.Equal(t, 40*time.Second, time.Since(start), "a change arrives at once")
+			require.Equal(t, 40*time.Second, time.Since(start), "a change arrives immediately")
 			require.Equal(t, []string{"A"}, bundle.Compare(last, next).Changed)
 		})
 	})
@@ -66,7 +66,7 @@ func TestPlatform_Wait(t *testing.T) {
 		})
 	})
 
-	// A caller that loops over Wait must not turn into a storm of requests.
+	// A loop over Wait must not cause a storm of requests.
 	t.Run("sends one request per 50 seconds to a platform that cannot wait", func(t *testing.T) {
 		for name, unchanged := range map[string]http.HandlerFunc{
 			"304": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
@@ -115,8 +115,8 @@ func TestPlatform_Wait(t *testing.T) {
 			got, err := b.Wait(t.Context(), last)
 			remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 			require.Nil(t, got)
-			require.Equal(t, 70*time.Second, time.Since(start), "the time to wait and Timeout")
-			require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
+			require.Equal(t, 70*time.Second, time.Since(start), "the wait plus Timeout")
+			require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 		})
 	})
 
@@ -153,7 +153,7 @@ func TestPlatform_Wait(t *testing.T) {
 	})
 }
 
-// trickle writes a byte each second for as long as somebody reads.
+// trickle writes a byte per second until the client disconnects.
 func trickle(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	for r.Context().Err() == nil {
@@ -179,7 +179,7 @@ func TestPlatform_Context(t *testing.T) {
 			_, err := b.Fetch(ctx, nil)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			synctest.Wait()
-			require.True(t, gone.Load(), "the platform learns that nobody is there any more")
+			require.True(t, gone.Load(), "the request is canceled at the platform")
 		})
 	})
 
@@ -187,7 +187,7 @@ func TestPlatform_Context(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		b := &providers.Platform{URL: "https://satchel.example.com", Client: remotetest.RefuseDial(t), Token: func(context.Context) (bundle.Value, error) {
-			t.Error("the token was asked for")
+			t.Error("Token was called")
 			return bundle.Value{}, nil
 		}}
 		_, err := b.Fetch(ctx, nil)

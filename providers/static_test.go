@@ -17,7 +17,7 @@ func TestStatic(t *testing.T) {
 			return providertest.Fixture{
 				Provider: list,
 				Want:     map[string]string{"A": localCanary, "B": ""},
-				// In a test nobody else uses the list.
+				// Only this test uses the list.
 				Change: func() map[string]string {
 					list[0].Value = bundle.NewValue("b")
 					return map[string]string{"A": localCanary, "B": "b"}
@@ -36,8 +36,8 @@ func TestStatic(t *testing.T) {
 			{Name: "A", Value: bundle.NewValue("1")},
 			{Name: "SATCHEL_RUNNER_TOKEN", Value: bundle.NewValue(localCanary)},
 		}
-		require.Equal(t, []string{"A=1 from static", "B=2 from flag -b"}, fetched(t, list), "the runner's own settings are left out")
-		require.Equal(t, bundle.Origin{}, list[1].Origin, "the caller's list stays as it is")
+		require.Equal(t, []string{"A=1 from static", "B=2 from flag -b"}, fetched(t, list), "the runner's own settings are omitted")
+		require.Equal(t, bundle.Origin{}, list[1].Origin, "the caller's list is not modified")
 		require.Equal(t, "static", list.String())
 		require.Empty(t, fetched(t, providers.Static(nil)))
 	})

@@ -23,8 +23,8 @@ import (
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
-// platform serves a vault over storage, as a process of its own, that mints for
-// the runners of acme.
+// platform serves a vault over storage, like a process of a platform, that mints
+// tokens for the runners of acme.
 func platform(t *testing.T, storage store.Store, kek keyring.KEK, github, bitbucket bundle.Provider) (*vault.Vault, *httptest.Server) {
 	t.Helper()
 	keys, err := keyring.New(kek, nil)
@@ -40,7 +40,7 @@ func platform(t *testing.T, storage store.Store, kek keyring.KEK, github, bitbuc
 	return v, server
 }
 
-// appOf returns an app that asks for a part of what the installation has.
+// appOf returns an app that requests a part of the installation's access.
 func appOf(server *httptest.Server) *github.App {
 	return &github.App{
 		AppID: gitserver.AppID, Key: gitserver.AppKey(), InstallationID: 42, URL: server.URL, Client: server.Client(),
@@ -52,7 +52,7 @@ func consumerOf(server *httptest.Server) *bitbucket.Consumer {
 	return &bitbucket.Consumer{ConsumerKey: gitserver.ConsumerKey, ConsumerSecret: remotetest.Give(gitserver.ConsumerSecret), URL: server.URL, Client: server.Client()}
 }
 
-// gitHosts returns a GitHub and a Bitbucket that listen, and a provider for each.
+// gitHosts returns a GitHub and a Bitbucket on loopback, with a provider for each.
 func gitHosts(t *testing.T) (*gitserver.GitHub, *github.App, *gitserver.Bitbucket, *bitbucket.Consumer) {
 	t.Helper()
 	hub, bucket := gitserver.NewInstalled(""), gitserver.NewBitbucket()
@@ -81,8 +81,8 @@ func TestVault_Integrations(t *testing.T) {
 		}
 		git, ok := seen[0].Get("GITHUB_TOKEN")
 		require.True(t, ok)
-		require.True(t, hub.Alive(git.Value.Reveal()), "GitHub accepts what the runner got")
-		require.WithinDuration(t, time.Now().Add(time.Hour), git.Expires, time.Minute, "the runner knows when it ends")
+		require.True(t, hub.Alive(git.Value.Reveal()), "GitHub accepts the runner's token")
+		require.WithinDuration(t, time.Now().Add(time.Hour), git.Expires, time.Minute, "the runner gets the expiry")
 		require.Equal(t, "github", git.Kind)
 		require.Equal(t, "acme", git.Scope)
 		for _, name := range []string{"GITHUB_TOKEN", "BITBUCKET_TOKEN"} {
@@ -90,11 +90,11 @@ func TestVault_Integrations(t *testing.T) {
 			require.True(t, ok)
 			for _, b := range seen[1:] {
 				other, _ := b.Get(name)
-				require.True(t, other.Value.Equal(one.Value), "all runners of all processes share what was minted")
+				require.True(t, other.Value.Equal(one.Value), "all runners of all processes share a token")
 			}
 		}
 		require.Len(t, hub.Mints(), 1)
-		require.Equal(t, []string{"web"}, hub.Mints()[0].Repositories, "no more is asked for than what it is for")
+		require.Equal(t, []string{"web"}, hub.Mints()[0].Repositories, "only the configured repositories are requested")
 		require.Equal(t, 1, bucket.Mints())
 	})
 
@@ -112,9 +112,9 @@ func TestVault_Integrations(t *testing.T) {
 		require.NoError(t, err)
 		b, err := (&providers.Platform{URL: server.URL, Token: remotetest.Give(token.Reveal()), Client: server.Client()}).Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		require.Equal(t, 2, b.Len(), "the others are there")
+		require.Equal(t, 2, b.Len(), "the other secrets are present")
 		require.Len(t, b.Problems(), 1)
-		require.Contains(t, b.Problems()[0].Reason, "installation 42 is suspended", "the people at the runner are told why")
-		require.NotContains(t, b.Problems()[0].Reason, "canary", "and nothing of the answer")
+		require.Contains(t, b.Problems()[0].Reason, "installation 42 is suspended", "the reason reaches the runner")
+		require.NotContains(t, b.Problems()[0].Reason, "canary", "the response is not quoted")
 	})
 }

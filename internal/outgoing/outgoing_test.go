@@ -34,7 +34,7 @@ func TestPeer_BaseURL(t *testing.T) {
 		u, fault := peer.BaseURL(base)
 		require.Nil(t, u, base)
 		require.ErrorContains(t, fault, says)
-		require.NotContains(t, fault.Error(), "c4n4ry", "what may be a secret is not quoted")
+		require.NotContains(t, fault.Error(), "c4n4ry", "possible secrets are not quoted")
 		require.Equal(t, "providers.Platform.URL", fault.Setting)
 	}
 	for _, base := range []string{"https://satchel.example.com/api", "http://localhost:1", "http://LOCALHOST", "http://127.9.9.9", "http://[::1]:8443"} {
@@ -59,7 +59,7 @@ func TestClient(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler("https://elsewhere.example.com", http.StatusFound))
 	defer server.Close()
 	given := server.Client()
-	given.Timeout = 1 // would end every request
+	given.Timeout = 1 // would fail every request
 	response, err := Client(given).Get(server.URL)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())

@@ -30,7 +30,7 @@ func TestDecode_Hostile(t *testing.T) {
 			"secrets of an object": {
 				`{"version":1,"revision":"r","secrets":{"` + canary + `":1}}`, "is not the JSON of a bundle",
 			},
-			"something behind":  {`{"version":1,"revision":"r","secrets":[]} "` + canary + `"`, "data after the bundle, at byte"},
+			"trailing data":     {`{"version":1,"revision":"r","secrets":[]} "` + canary + `"`, "data after the bundle, at byte"},
 			"another version":   {`{"version":2,"revision":"` + canary + `","secrets":[]}`, "protocol version 2; this client supports 1"},
 			"no version":        {`{"revision":"r","secrets":[]}`, "protocol version 0"},
 			"no revision":       {`{"version":1,"secrets":[]}`, "no revision of 1 to 256 visible characters"},
@@ -48,15 +48,15 @@ func TestDecode_Hostile(t *testing.T) {
 			},
 			"not UTF-8":     {"{\"version\":1,\"revision\":\"r\",\"secrets\":[{\"name\":\"A\",\"value\":\"" + canary + "\xff\"}]}", "not valid UTF-8"},
 			"a bad name":    {`{"version":1,"revision":"r","secrets":[{"name":"A-B","value":"` + canary + `"}]}`, "secret 1 of the response: its name must have 1 to 128 letters, digits and _"},
-			"exchanged":     {`{"version":1,"revision":"r","secrets":[{"name":"` + canary + `-1","value":"A"}]}`, "secret 1 of the response: its name must have"},
+			"swapped":       {`{"version":1,"revision":"r","secrets":[{"name":"` + canary + `-1","value":"A"}]}`, "secret 1 of the response: its name must have"},
 			"second secret": {`{"version":1,"revision":"r","secrets":[{"name":"A","value":""},{"name":"","value":"` + canary + `"}]}`, "secret 2 of the response"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				b, err := wire.Decode([]byte(row.data), source)
 				require.ErrorContains(t, err, row.want)
 				require.Nil(t, b)
-				require.NotContains(t, err.Error(), canary, "the error does not quote the answer")
-				require.NotContains(t, err.Error(), "8317", "the error does not quote the answer")
+				require.NotContains(t, err.Error(), canary, "the error does not quote the response")
+				require.NotContains(t, err.Error(), "8317", "the error does not quote the response")
 			})
 		}
 	})
@@ -76,7 +76,7 @@ func TestDecode_Hostile(t *testing.T) {
 				require.NoError(t, err)
 				_, err = wire.Decode(data, source)
 				require.ErrorContains(t, err, "secret 1 of the response: ")
-				require.Less(t, len(err.Error()), 300, "a name is cut")
+				require.Less(t, len(err.Error()), 300, "a name is shortened")
 				require.NotContains(t, err.Error(), canary)
 				requirePlain(t, err.Error())
 			})
@@ -97,7 +97,7 @@ func TestDecode_Hostile(t *testing.T) {
 		require.NoError(t, err)
 
 		s, _ := b.Get("A")
-		require.Equal(t, nasty, s.Value.Reveal(), "a value is left as it is")
+		require.Equal(t, nasty, s.Value.Reveal(), "a value is not changed")
 		meta := b.Meta()
 		texts := []string{s.Kind, s.Scope, s.Origin.String(), meta.Scope, meta.TokenID, meta.Notices[0]}
 		require.Len(t, meta.Problems, 2)
@@ -106,20 +106,20 @@ func TestDecode_Hostile(t *testing.T) {
 		}
 		for _, text := range texts {
 			requirePlain(t, text)
-			require.LessOrEqual(t, len(text), 1024, "text is cut")
-			require.False(t, wire.TokenPattern.MatchString(text), "text shows no token")
+			require.LessOrEqual(t, len(text), 1024, "text is shortened")
+			require.False(t, wire.TokenPattern.MatchString(text), "text contains no token")
 		}
-		require.Contains(t, meta.Notices[0], "rnt_… line", "what is harmless stays")
+		require.Contains(t, meta.Notices[0], "rnt_… line", "harmless text is kept")
 	})
 
 	t.Run("rejects a token as a name", func(t *testing.T) {
 		token, _ := wire.NewToken()
 		_, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[{"name":"`+token+`","value":""}]}`), source)
-		require.ErrorContains(t, err, "its name has the form of a token", "names get logged")
+		require.ErrorContains(t, err, "its name has the form of a token", "names are logged")
 		require.NotContains(t, err.Error(), token)
 	})
 
-	// An element of three bytes would otherwise take hundreds in memory.
+	// Otherwise an element of three bytes could occupy hundreds of bytes in memory.
 	t.Run("bounds the memory for long lists", func(t *testing.T) {
 		for _, member := range []string{"secrets", "problems", "notices"} {
 			element := "{},"
@@ -150,7 +150,7 @@ func TestDecode_Hostile(t *testing.T) {
 
 	t.Run("accepts the largest bundle", func(t *testing.T) {
 		var secrets []bundle.Secret
-		for i := range 16 { // 1 MiB of what JSON writes with six bytes each
+		for i := range 16 { // 1 MiB of characters that JSON encodes with six bytes
 			secrets = append(secrets, bundle.Secret{Name: fmt.Sprintf("S%d", i), Value: bundle.NewValue(strings.Repeat("\x01", 64<<10))})
 		}
 		b, err := bundle.New(secrets, &bundle.Meta{Revision: "r"})

@@ -20,11 +20,11 @@ func TestNewToken(t *testing.T) {
 			token, id := wire.NewToken()
 			require.Regexp(t, `^rnt_[0-9A-Za-z]{61}$`, token, "a token is rnt_ and 61 letters and digits")
 			require.Len(t, token, wire.TokenLength)
-			require.Equal(t, token[4:16], id, "the id is the 12 characters behind the prefix")
+			require.Equal(t, token[4:16], id, "the id is the 12 characters after the prefix")
 			parsed, err := wire.ParseToken(token)
 			require.NoError(t, err, "a new token is well formed")
 			require.Equal(t, id, parsed)
-			require.False(t, seen[token], "no token comes twice")
+			require.False(t, seen[token], "no token repeats")
 			seen[token] = true
 		}
 	})
@@ -35,18 +35,18 @@ func TestNewToken(t *testing.T) {
 		total := 0
 		for range tokens {
 			token, _ := wire.NewToken()
-			for _, c := range token[4:59] { // the checksum is no random text
+			for _, c := range token[4:59] { // the checksum is not random
 				counts[c]++
 				total++
 			}
 		}
 		require.Greater(t, total, 200_000)
-		require.Len(t, counts, len(alphabet), "all characters occur, and no others")
+		require.Len(t, counts, len(alphabet), "exactly the characters of the alphabet occur")
 		want := float64(total) / float64(len(alphabet))
 		// A byte modulo 62 would favor the first 8 characters by a quarter. 12 %
 		// is seven standard deviations.
 		for c, n := range counts {
-			require.InEpsilon(t, want, float64(n), 0.12, "%q comes as often as the others", c)
+			require.InEpsilon(t, want, float64(n), 0.12, "%q is as frequent as the others", c)
 		}
 	})
 }
@@ -102,7 +102,7 @@ func TestParseToken(t *testing.T) {
 			_, err := wire.ParseToken(token[:i] + token[i+1:])
 			require.Error(t, err, "character %d is missing", i)
 			_, err = wire.ParseToken(token[:i] + "x" + token[i:])
-			require.Error(t, err, "a character was put before %d", i)
+			require.Error(t, err, "a character was inserted before %d", i)
 		}
 	})
 }
@@ -138,7 +138,7 @@ func TestParseToken_Errors(t *testing.T) {
 			require.ErrorContains(t, err, row.want)
 			require.Empty(t, id, "a malformed token has no id")
 			for i := 4; i+6 <= len(row.token); i++ {
-				require.NotContains(t, err.Error(), row.token[i:i+6], "the error shows no part of the token")
+				require.NotContains(t, err.Error(), row.token[i:i+6], "the error contains no part of the token")
 			}
 		})
 	}
@@ -147,10 +147,10 @@ func TestParseToken_Errors(t *testing.T) {
 func TestTokenPattern(t *testing.T) {
 	for range 200 {
 		token, _ := wire.NewToken()
-		require.Equal(t, token, wire.TokenPattern.FindString("TOKEN="+token+"\n"), "the pattern finds a whole token in text")
+		require.Equal(t, token, wire.TokenPattern.FindString("TOKEN="+token+"\n"), "the pattern finds a token in text")
 		for i := range token {
 			cut := token[:i] + token[i+1:]
-			require.False(t, wire.TokenPattern.MatchString(cut), "the pattern wants all of a token")
+			require.False(t, wire.TokenPattern.MatchString(cut), "the pattern does not match a shorter token")
 		}
 	}
 }
@@ -167,12 +167,12 @@ func FuzzParseToken(f *testing.F) {
 			require.Empty(t, id)
 			return
 		}
-		require.Equal(t, s, wire.TokenPattern.FindString(s), "what parses has the form of the pattern")
+		require.Equal(t, s, wire.TokenPattern.FindString(s), "a valid token matches the pattern")
 		require.Equal(t, s[4:16], id)
 		i := rand.IntN(len(s))
 		changed := []byte(s)
 		changed[i] ^= 1
 		_, err = wire.ParseToken(string(changed))
-		require.Error(t, err, "a changed bit is noticed")
+		require.Error(t, err, "a changed bit is detected")
 	})
 }

@@ -15,7 +15,7 @@ import (
 
 const source = "https://satchel.example.com"
 
-// full is a bundle that uses every member of an answer.
+// full returns a bundle that uses every member of a response.
 func full(t *testing.T) *bundle.Bundle {
 	t.Helper()
 	b, err := bundle.New([]bundle.Secret{
@@ -45,7 +45,7 @@ func full(t *testing.T) *bundle.Bundle {
 	return b
 }
 
-// fromPlatform returns b as a client gets it: with the platform as origin.
+// fromPlatform returns b as a client decodes it, with the platform as origin.
 func fromPlatform(t *testing.T, b *bundle.Bundle) *bundle.Bundle {
 	t.Helper()
 	at := func(o bundle.Origin) bundle.Origin {
@@ -68,18 +68,18 @@ func fromPlatform(t *testing.T, b *bundle.Bundle) *bundle.Bundle {
 	return out
 }
 
-// requireSame compares values too, and prints none.
+// requireSame compares values too, but does not print them.
 func requireSame(t *testing.T, want, got *bundle.Bundle) {
 	t.Helper()
 	require.Equal(t, want.Meta(), got.Meta())
 	require.True(t, bundle.Compare(want, got).Empty(), "the values are the same: %s", bundle.Compare(want, got))
 	for s := range want.All() {
 		g, ok := got.Get(s.Name)
-		require.True(t, ok, "%s is there", s.Name)
-		require.True(t, s.Expires.Equal(g.Expires) && s.Created.Equal(g.Created) && s.Rotated.Equal(g.Rotated), "%s has its times", s.Name)
+		require.True(t, ok, "%s is present", s.Name)
+		require.True(t, s.Expires.Equal(g.Expires) && s.Created.Equal(g.Created) && s.Rotated.Equal(g.Rotated), "%s has the same times", s.Name)
 		require.Equal(t, s.Origin, g.Origin)
 	}
-	require.True(t, want.Equal(got), "nothing else differs")
+	require.True(t, want.Equal(got), "the bundles are equal")
 }
 
 func TestDecode(t *testing.T) {
@@ -101,7 +101,7 @@ func TestDecode(t *testing.T) {
 	t.Run("reports an unknown delivery as a problem", func(t *testing.T) {
 		b, err := wire.Decode([]byte(`{"version":1,"revision":"r","secrets":[
 		{"name":"A","value":"1","delivery":"teleport","origin":"github"},{"name":"B","delivery":"carrier-pigeon"},{"name":"C","value":"3"}]}`), source)
-		require.NoError(t, err, "a later version may deliver in other ways, without a value even")
+		require.NoError(t, err, "a later version may have other deliveries, even without a value")
 		require.Equal(t, 1, b.Len())
 		problems := b.Problems()
 		require.Len(t, problems, 2)
@@ -229,7 +229,7 @@ func FuzzWait(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		wait := wire.Wait([]string{a, b})
 		require.GreaterOrEqual(t, wait, time.Duration(0))
-		require.LessOrEqual(t, wait, wire.MaxWait, "nobody waits longer than the limit")
+		require.LessOrEqual(t, wait, wire.MaxWait, "the limit holds")
 	})
 }
 
@@ -239,7 +239,7 @@ func FuzzRevision(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		_ = wire.Revision(s)
 		if wire.ValidRevision(s) {
-			require.Equal(t, s, wire.Revision(wire.ETag(s)), "a revision comes back out of its entity tag")
+			require.Equal(t, s, wire.Revision(wire.ETag(s)), "Revision is the inverse of ETag")
 		}
 	})
 }
@@ -258,12 +258,12 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		again, err := wire.Encode(b)
-		require.NoError(t, err, "what was decoded can be encoded")
+		require.NoError(t, err, "a decoded bundle can be encoded")
 		c, err := wire.Decode(again, source)
-		require.NoError(t, err, "what was encoded can be decoded")
-		require.True(t, bundle.Compare(b, c).Empty(), "and holds the same")
+		require.NoError(t, err, "an encoded bundle can be decoded")
+		require.True(t, bundle.Compare(b, c).Empty(), "the content is the same")
 		require.Equal(t, b.Revision(), c.Revision())
-		require.Equal(t, b.Meta().Notices, c.Meta().Notices, "text that was made safe stays as it is")
+		require.Equal(t, b.Meta().Notices, c.Meta().Notices, "safe text is not changed again")
 		require.False(t, bytes.ContainsFunc([]byte(b.Meta().Scope), func(r rune) bool { return r < ' ' }))
 	})
 }

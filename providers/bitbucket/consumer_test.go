@@ -29,7 +29,7 @@ func consumerOf(url string, client *http.Client) *bitbucket.Consumer {
 	return &bitbucket.Consumer{ConsumerKey: testConsumer, ConsumerSecret: remotetest.Give(testConsumerSecret), URL: url, Client: client}
 }
 
-// consumer returns a Bitbucket that listens on loopback, and a provider for it.
+// consumer returns a Bitbucket on loopback and a provider for it.
 func consumer(t *testing.T) (*gitserver.Bitbucket, *bitbucket.Consumer) {
 	t.Helper()
 	s := gitserver.NewBitbucket()
@@ -39,7 +39,7 @@ func consumer(t *testing.T) (*gitserver.Bitbucket, *bitbucket.Consumer) {
 }
 
 func TestConsumer_Conformance(t *testing.T) {
-	// As with GitHub, a fetch with last does not ask while the token is good.
+	// As for GitHub, Fetch with last sends no request while the token is valid.
 	t.Run("holds for a consumer", func(t *testing.T) {
 		providertest.Run(t, func(t *testing.T) providertest.Fixture {
 			s, b := consumer(t)
@@ -87,13 +87,13 @@ func TestConsumer_Fetch(t *testing.T) {
 			require.Equal(t, "bitbucket", secret.Kind)
 			require.Equal(t, bundle.Origin{Provider: "bitbucket", Location: "http://localhost"}, secret.Origin)
 			require.True(t, secret.Rotated.Equal(time.Now()))
-			require.True(t, secret.Expires.Equal(time.Now().Add(2*time.Hour)), "Bitbucket says 7200 seconds")
+			require.True(t, secret.Expires.Equal(time.Now().Add(2*time.Hour)), "the response has 7200 seconds")
 
 			for range 72 {
 				time.Sleep(time.Minute)
 				next, err := b.Fetch(t.Context(), last)
 				require.NoError(t, err)
-				require.Same(t, last, next, "40 %% of its life is left")
+				require.Same(t, last, next, "40 %% of its lifetime is left")
 			}
 			require.Equal(t, 1, s.Mints())
 			time.Sleep(time.Second)
@@ -106,7 +106,7 @@ func TestConsumer_Fetch(t *testing.T) {
 			other.Name, other.Scopes = "BB_TOKEN", []string{"repository"}
 			got, err := other.Fetch(t.Context(), next)
 			require.NoError(t, err)
-			require.NotSame(t, next, got, "that one was compared with other scopes")
+			require.NotSame(t, next, got, "other scopes need another token")
 		})
 	})
 
@@ -121,7 +121,7 @@ func TestConsumer_Fetch(t *testing.T) {
 		require.NoError(t, err)
 		_, err = b.Fetch(t.Context(), last)
 		require.NoError(t, err)
-		require.EqualValues(t, 1, given.Load(), "a good token needs no secret")
+		require.EqualValues(t, 1, given.Load(), "a valid token needs no secret")
 		_, err = b.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 		require.EqualValues(t, 2, given.Load())
@@ -146,7 +146,7 @@ func TestConsumer_Scopes(t *testing.T) {
 		"more":                     {"repository:write account", []string{"repository"}, []string{more + "repository:write, account"}},
 		"less":                     {"repository", []string{"repository:write"}, []string{less + "repository:write"}},
 		"admin includes nothing":   {"repository:admin", []string{"repository"}, []string{more + "repository:admin", less + "repository"}},
-		"a scope that is none":     {"repository Canary-1", []string{"repository"}, []string{more + "another scope"}},
+		"an invalid scope":         {"repository Canary-1", []string{"repository"}, []string{more + "another scope"}},
 		"a scope that is long":     {"repository " + strings.Repeat("canary", 9), []string{"repository"}, []string{more + "another scope"}},
 		"Bitbucket does not tell":  {"", []string{"repository"}, nil},
 		"many of them are no list": {"a b c d e f g h i j", []string{"a"}, []string{more + "b, c, d, e, f, g, h, i and 1 more"}},
@@ -160,7 +160,7 @@ func TestConsumer_Scopes(t *testing.T) {
 			for _, p := range got.Problems() {
 				reasons = append(reasons, p.Reason)
 				require.Equal(t, "BITBUCKET_TOKEN", p.Name)
-				require.NotContains(t, p.Reason, "anary", "what may be secret is not shown")
+				require.NotContains(t, p.Reason, "anary", "possible secrets are not shown")
 			}
 			require.Equal(t, row.want, reasons)
 		})
@@ -171,7 +171,7 @@ func TestConsumer_Scopes(t *testing.T) {
 	s.Instead(remotetest.Respond("application/json", `{"access_token":"t","token_type":"Bearer","expires_in":7200,"scope":"account"}`))
 	got, err := b.Fetch(t.Context(), nil)
 	require.NoError(t, err)
-	require.Len(t, got.Problems(), 2, "the word of RFC 6749 is read too")
+	require.Len(t, got.Problems(), 2, "the member of RFC 6749 is read too")
 }
 
 func TestConsumer_Refusal(t *testing.T) {
@@ -217,7 +217,7 @@ func TestConsumer_Refusal(t *testing.T) {
 			"another client":      {oauth(401, `{"error":"invalid_client"}`), 401, permanent, "invalid_client", "belong together", 0},
 			"no such grant":       {oauth(400, `{"error":"unsupported_grant_type"}`), 400, permanent, "unsupported_grant_type", "marked as private", 0},
 			"an error of the API": {oauth(401, `{"type":"error","error":{"message":"canary"}}`), 401, permanent, "", "belong together", 0},
-			"a word that is none": {oauth(400, `{"error":"canary"}`), 400, permanent, "", "check the URL", 0},
+			"an unknown code":     {oauth(400, `{"error":"canary"}`), 400, permanent, "", "check the URL", 0},
 			"401 of a proxy":      {remotetest.Plainly(401), 401, unavailable, "", "response is not from Bitbucket", 0},
 			"forbidden":           {remotetest.Plainly(403), 403, permanent, "", "check the URL", 0},
 			"not there":           {remotetest.Plainly(404), 404, permanent, "", "check the URL", 0},
@@ -238,7 +238,7 @@ func TestConsumer_Refusal(t *testing.T) {
 				require.Equal(t, row.retry, status.RetryAfter)
 				require.Equal(t, b.URL+"/site/oauth2/access_token", status.URL)
 				require.ErrorContains(t, err, row.fix)
-				require.NotContains(t, err.Error(), "canary", "no error holds a part of the answer")
+				require.NotContains(t, err.Error(), "canary", "the error contains no part of the response")
 			})
 		}
 	})
@@ -249,9 +249,9 @@ func TestConsumer_Response(t *testing.T) {
 		"no token":      {"application/json", `{"token_type":"bearer","expires_in":7200}`, "malformed-answer", "it is empty"},
 		"a broken one":  {"application/json", `{"access_token":"canary canary","token_type":"bearer","expires_in":7200}`, "malformed-answer", "it has characters other than"},
 		"another type":  {"application/json", `{"access_token":"canary","token_type":"mac","expires_in":7200}`, "malformed-answer", "a type other than bearer"},
-		"no life":       {"application/json", `{"access_token":"canary","token_type":"bearer"}`, "malformed-answer", "expires_in is missing or not positive"},
-		"negative life": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":-1}`, "malformed-answer", "expires_in is missing or not positive"},
-		"text for life": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":"canary"}`, "malformed-answer", "not the JSON of a token"},
+		"no lifetime":   {"application/json", `{"access_token":"canary","token_type":"bearer"}`, "malformed-answer", "expires_in is missing or not positive"},
+		"negative time": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":-1}`, "malformed-answer", "expires_in is missing or not positive"},
+		"text as time":  {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":"canary"}`, "malformed-answer", "not the JSON of a token"},
 		"a page":        {"text/html", `canary`, "not-json", "the response is not Bitbucket's"},
 		"too much":      {"application/json", strings.Repeat(" ", 64<<10+1), "answer-too-large", "a token has at most 65536 bytes"},
 	} {
@@ -270,7 +270,7 @@ func TestConsumer_Response(t *testing.T) {
 	s.Instead(remotetest.Respond("application/json", `{"access_token":"t","token_type":"bearer","expires_in":9223372036854775807}`))
 	got, err := b.Fetch(t.Context(), nil)
 	require.NoError(t, err)
-	require.WithinDuration(t, time.Now().AddDate(1, 0, 0), got.Expires(), 48*time.Hour, "no token lives longer than a year")
+	require.WithinDuration(t, time.Now().AddDate(1, 0, 0), got.Expires(), 48*time.Hour, "the lifetime is limited to a year")
 	again, err := b.Fetch(t.Context(), got)
 	require.NoError(t, err)
 	require.Same(t, got, again)
@@ -348,7 +348,7 @@ func TestConsumer_String(t *testing.T) {
 		"bitbucket":                       {URL: "https://canary@bitbucket.org"},
 		"bitbucket access token":          {AccessToken: remotetest.Give("canary")},
 	} {
-		require.Equal(t, want, b.String(), "what may be secret is not shown")
+		require.Equal(t, want, b.String(), "possible secrets are not shown")
 	}
 }
 

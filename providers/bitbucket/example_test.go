@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/providers/bitbucket"
 )
 
-// A consumer of a workspace, whose tokens live for two hours.
+// A consumer of a workspace, whose tokens are valid for two hours.
 func ExampleConsumer() {
 	consumer := &bitbucket.Consumer{
 		ConsumerKey: "AbCdEfGhIjKlMnOpQr",
@@ -24,7 +24,7 @@ func ExampleConsumer() {
 	// Output: bitbucket https://bitbucket.org
 }
 
-// An access token of one repository. Git wants it with a user of a set name.
+// An access token of one repository. Git needs it with a fixed user name.
 func ExampleConsumer_accessToken() {
 	consumer := &bitbucket.Consumer{
 		AccessToken: func(context.Context) (bundle.Value, error) {

@@ -28,7 +28,7 @@ const testApp = gitserver.AppID
 
 var appKey, nextAppKey = gitserver.AppKey, gitserver.NextAppKey
 
-// appOf returns an app that asks for a part of what the installation has.
+// appOf returns an app that requests a part of the installation's access.
 func appOf(url string, client *http.Client) *github.App {
 	return &github.App{
 		AppID: testApp, Key: appKey(), InstallationID: 42, URL: url, Client: client,
@@ -36,7 +36,7 @@ func appOf(url string, client *http.Client) *github.App {
 	}
 }
 
-// gitHub returns a GitHub that listens on loopback, and an app of it.
+// gitHub returns a GitHub on loopback and an app for it.
 func gitHub(t *testing.T) (*gitserver.GitHub, *github.App) {
 	t.Helper()
 	s := gitserver.NewInstalled("")
@@ -45,16 +45,16 @@ func gitHub(t *testing.T) (*gitserver.GitHub, *github.App) {
 	return s, appOf(server.URL, server.Client())
 }
 
-// gitHubInBubble does so through pipes, with a clock that costs nothing.
+// gitHubInBubble does the same through pipes, in a synctest bubble.
 func gitHubInBubble(t *testing.T, test func(t *testing.T, s *gitserver.GitHub, app *github.App)) {
 	t.Helper()
-	appKey() // made once, and outside
+	appKey() // generated once, outside the bubble
 	s := gitserver.NewInstalled("")
 	remotetest.ThroughPipes(t, s, func(t *testing.T, client *http.Client) { test(t, s, appOf("http://localhost", client)) })
 }
 
-// What a GitHub holds is a token as long as one lasts, so the suite can neither
-// change nor break it: a fetch with last does not ask. Tests of renewal do both.
+// The suite cannot change or break the source, because Fetch with last sends no
+// request while the token is valid. Tests of renewal cover both.
 func TestApp_Conformance(t *testing.T) {
 	providertest.Run(t, func(t *testing.T) providertest.Fixture {
 		s, app := gitHub(t)
@@ -75,18 +75,18 @@ func TestApp_Fetch(t *testing.T) {
 			require.Equal(t, []string{"web", "api"}, mint.Repositories)
 			require.Equal(t, map[string]string{"contents": "read", "issues": "read"}, mint.Permissions)
 			require.Equal(t, testApp, mint.Claims.Issuer)
-			require.Equal(t, now.Add(-time.Minute).Unix(), mint.Claims.Issued, "a clock that is a little ahead does no harm")
-			require.Less(t, mint.Claims.Expires-now.Unix(), int64(600), "GitHub takes no more than ten minutes")
+			require.Equal(t, now.Add(-time.Minute).Unix(), mint.Claims.Issued, "a clock that is slightly ahead is tolerated")
+			require.Less(t, mint.Claims.Expires-now.Unix(), int64(600), "GitHub allows at most ten minutes")
 
 			secret := remotetest.OnlySecret(t, b)
 			require.Equal(t, "GITHUB_TOKEN", secret.Name)
 			require.Equal(t, mint.Token, secret.Value.Reveal())
 			require.Equal(t, "github", secret.Kind)
 			require.Equal(t, bundle.Origin{Provider: "github", Location: "http://localhost installation 42"}, secret.Origin)
-			require.True(t, secret.Rotated.Equal(now), "a token is as old as the request for it")
-			require.True(t, secret.Expires.Equal(now.Add(time.Hour)), "the expiry is GitHub's")
+			require.True(t, secret.Rotated.Equal(now), "the age of a token counts from its request")
+			require.True(t, secret.Expires.Equal(now.Add(time.Hour)), "GitHub sets the expiry")
 			require.Equal(t, secret.Expires, b.Expires())
-			require.Empty(t, b.Problems(), "metadata may be read with every token, in any case of a name")
+			require.Empty(t, b.Problems(), "every token has metadata: read")
 		})
 	})
 
@@ -102,9 +102,9 @@ func TestApp_Fetch(t *testing.T) {
 		app.Repositories, app.Permissions, app.Name = nil, nil, "GH_TOKEN"
 		b, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		require.Empty(t, body.Load(), "GitHub reads an empty list as one too")
+		require.Empty(t, body.Load(), "GitHub would treat an empty list as a restriction")
 		require.Equal(t, "GH_TOKEN", remotetest.OnlySecret(t, b).Name)
-		require.Empty(t, b.Problems(), "there is nothing to compare with")
+		require.Empty(t, b.Problems(), "nothing was requested by name")
 	})
 
 	t.Run("accepts a numeric app id", func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestApp_Fetch(t *testing.T) {
 				time.Sleep(time.Minute)
 				next, err := app.Fetch(t.Context(), last)
 				require.NoError(t, err)
-				require.Same(t, last, next, "the token is good for long enough")
+				require.Same(t, last, next, "enough of the lifetime is left")
 			}
 			require.Len(t, s.Mints(), 1)
 
@@ -152,7 +152,7 @@ func TestApp_Fetch(t *testing.T) {
 			require.Equal(t, []string{"GITHUB_TOKEN"}, bundle.Compare(last, next).Changed)
 			require.NotEqual(t, last.Revision(), next.Revision())
 			require.Len(t, s.Mints(), 2)
-			require.True(t, s.Alive(remotetest.OnlySecret(t, last).Value.Reveal()), "jobs that have the one before go on with it")
+			require.True(t, s.Alive(remotetest.OnlySecret(t, last).Value.Reveal()), "the previous token remains valid for running jobs")
 		})
 	})
 
@@ -178,7 +178,7 @@ func TestApp_Fetch(t *testing.T) {
 				other := appOf(app.URL, app.Client)
 				change(other)
 				got, _ := other.Fetch(t.Context(), last)
-				require.NotSame(t, last, got, "that token was asked for with other settings")
+				require.NotSame(t, last, got, "the token was requested with other settings")
 			})
 		}
 
@@ -218,7 +218,7 @@ func TestApp_Fetch(t *testing.T) {
 			require.NoError(t, err)
 			s.Instead(remotetest.Plainly(503))
 			next, err := app.Fetch(t.Context(), last)
-			require.NoError(t, err, "nobody has to be asked")
+			require.NoError(t, err, "no request is needed")
 			require.Same(t, last, next)
 
 			time.Sleep(40 * time.Minute)
@@ -265,7 +265,7 @@ func TestApp_Settings(t *testing.T) {
 			require.Nil(t, got)
 			remotetest.RequireKind(t, err, bundle.FetchPermanent)
 			require.ErrorContains(t, err, row.want)
-			require.NotContains(t, err.Error(), "canary", "what may be secret is not quoted")
+			require.NotContains(t, err.Error(), "canary", "possible secrets are not quoted")
 
 			_, items := app.Check(t.Context())
 			remotetest.RequireFixes(t, items)
@@ -282,7 +282,7 @@ func TestApp_String(t *testing.T) {
 		"https://canary@api.github.com":       "github",
 		"https://api.github.com?token=canary": "github",
 	} {
-		require.Equal(t, want, (&github.App{URL: url, InstallationID: 42}).String(), "what may be secret is not shown")
+		require.Equal(t, want, (&github.App{URL: url, InstallationID: 42}).String(), "possible secrets are not shown")
 	}
 }
 
@@ -290,7 +290,7 @@ func TestApp_Context(t *testing.T) {
 	appKey()
 	var gone atomic.Bool
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // a server looks for the end behind the body
+		_, _ = io.Copy(io.Discard, r.Body) // the server detects the end only after the body
 		<-r.Context().Done()
 		gone.Store(true)
 	})
@@ -305,12 +305,12 @@ func TestApp_Context(t *testing.T) {
 		require.EqualError(t, err, "github http://localhost installation 42: context deadline exceeded")
 		require.Equal(t, 3*time.Second, time.Since(start))
 		synctest.Wait()
-		require.True(t, gone.Load(), "GitHub learns that nobody is there any more")
+		require.True(t, gone.Load(), "the request is canceled at GitHub")
 
 		start = time.Now()
 		_, err = app.Fetch(t.Context(), nil)
 		remotetest.RequireKind(t, err, bundle.FetchUnavailable)
-		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not over")
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 		require.ErrorContains(t, err, "POST http://localhost/app/installations/42/access_tokens: no response in time; check the URL")
 		require.Equal(t, 30*time.Second, time.Since(start), "the default")
 	})
@@ -318,7 +318,7 @@ func TestApp_Context(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := appOf("https://api.github.com", remotetest.RefuseDial(t)).Fetch(ctx, nil)
-	require.ErrorIs(t, err, context.Canceled, "nothing is sent for nobody")
+	require.ErrorIs(t, err, context.Canceled, "no request is sent")
 }
 
 func TestApp_Redirect(t *testing.T) {
@@ -345,7 +345,7 @@ func TestApp_Redirect(t *testing.T) {
 			_, err := app.Fetch(t.Context(), nil)
 			require.NoError(t, err)
 		}
-		require.Equal(t, []string{"web"}, s.Mints()[1].Repositories, "the body arrives behind a redirect too")
+		require.Equal(t, []string{"web"}, s.Mints()[1].Repositories, "the body is sent again after a redirect")
 
 		for _, status := range []int{301, 302, 303} {
 			s.Instead(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, status) })
@@ -360,7 +360,7 @@ func TestApp_Redirect(t *testing.T) {
 	})
 }
 
-// writeGrant answers as GitHub does, with changes.
+// writeGrant sends GitHub's response, with changes.
 func writeGrant(w http.ResponseWriter, changes map[string]any) {
 	answer := map[string]any{
 		"token": "ghs_granted", "expires_at": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
@@ -374,7 +374,7 @@ func writeGrant(w http.ResponseWriter, changes map[string]any) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// grantedTo returns the bundle of a token that s gives.
+// grantedTo returns the bundle of a token from s.
 func grantedTo(t *testing.T, s *gitserver.GitHub, app *github.App) *bundle.Bundle {
 	t.Helper()
 	s.Instead(nil)
@@ -383,7 +383,7 @@ func grantedTo(t *testing.T, s *gitserver.GitHub, app *github.App) *bundle.Bundl
 	return b
 }
 
-// counting returns a client that counts what it sends.
+// counting returns a client that counts its requests.
 func counting(client *http.Client, requests *atomic.Int64) *http.Client {
 	counted := *client
 	counted.Transport = remotetest.RoundTrip(func(r *http.Request) (*http.Response, error) {

@@ -23,10 +23,10 @@ func TestApp_Check(t *testing.T) {
 		require.Equal(t, "ok URL of GitHub\nok key of the GitHub App\nok GitHub App\nok GitHub reachable\nok TLS\nok clock\nok installation\nok token access", remotetest.Summary(items))
 		require.Contains(t, remotetest.Item(t, items, "key of the GitHub App").Detail, "signs, 2048 bits, SHA256:")
 		require.Equal(t, testApp+", installation 42", remotetest.Item(t, items, "GitHub App").Detail)
-		require.Len(t, s.Mints(), 1, "one token is enough")
+		require.Len(t, s.Mints(), 1, "one token is minted")
 		again, err := app.Fetch(t.Context(), b)
 		require.NoError(t, err)
-		require.Same(t, b, again, "what was fetched is not fetched again")
+		require.Same(t, b, again, "the bundle is reused")
 	})
 
 	t.Run("warns of too many or too few permissions", func(t *testing.T) {
@@ -68,8 +68,8 @@ func TestApp_Check(t *testing.T) {
 				require.Nil(t, b)
 				remotetest.RequireFixes(t, items)
 				require.Equal(t, bundle.CheckFailed, remotetest.Item(t, items, row.item).Status)
-				require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "GitHub reachable").Status, "an answer is an answer")
-				require.Len(t, items, 7, "nothing is said of what was not seen")
+				require.Equal(t, bundle.CheckOK, remotetest.Item(t, items, "GitHub reachable").Status, "any response counts")
+				require.Len(t, items, 7, "there are no items for later checks")
 			})
 		}
 	})

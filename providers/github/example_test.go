@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/providers/github"
 )
 
-// A runner that has the app's key itself. At the end it revokes its token,
-// which would be good for up to an hour more.
+// A runner that has the app's key. At the end it revokes its token, which would
+// otherwise remain valid for up to an hour.
 func ExampleApp() {
 	file, err := os.ReadFile("/run/secrets/github-app.pem")
 	if err != nil {
@@ -49,7 +49,7 @@ func ExampleApp() {
 	}
 }
 
-// GitHub Enterprise Server has its API below a path of its own host.
+// GitHub Enterprise Server has its API below a path.
 func ExampleApp_enterprise() {
 	app := &github.App{
 		AppID:          "Iv23liAbCdEfGhIjKlMn",

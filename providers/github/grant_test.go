@@ -35,8 +35,8 @@ func TestGrant(t *testing.T) {
 			"a lower level":           {map[string]any{"permissions": permissions{"contents": "read"}}, []string{less + "contents: read"}},
 			"one permission less":     {map[string]any{"permissions": permissions{"metadata": "read"}}, []string{less + "no contents"}},
 			"none":                    {map[string]any{"permissions": permissions{}}, []string{less + "no contents"}},
-			"a level that is none":    {map[string]any{"permissions": permissions{"contents": "canary"}}, []string{more + "contents at another level", less + "no contents"}},
-			"a name that is none":     {map[string]any{"permissions": permissions{"contents": "write", "ghs_Canary1": "read"}}, []string{more + "another permission"}},
+			"an invalid level":        {map[string]any{"permissions": permissions{"contents": "canary"}}, []string{more + "contents at another level", less + "no contents"}},
+			"an invalid name":         {map[string]any{"permissions": permissions{"contents": "write", "ghs_Canary1": "read"}}, []string{more + "another permission"}},
 			"a name that is long":     {map[string]any{"permissions": permissions{"contents": "write", strings.Repeat("canary", 11): "read"}}, []string{more + "another permission"}},
 			"all repositories":        {map[string]any{"repository_selection": "all", "repositories": nil}, []string{more + "all repositories"}},
 			"two repositories more":   {map[string]any{"repositories": repositories("web", "canary", "Canary-2")}, []string{more + "other repositories: 2"}},
@@ -50,14 +50,14 @@ func TestGrant(t *testing.T) {
 				s.Instead(func(w http.ResponseWriter, _ *http.Request) { writeGrant(w, row.changes) })
 				b, err := app.Fetch(t.Context(), nil)
 				require.NoError(t, err)
-				require.Equal(t, "ghs_granted", remotetest.OnlySecret(t, b).Value.Reveal(), "the token is delivered all the same")
+				require.Equal(t, "ghs_granted", remotetest.OnlySecret(t, b).Value.Reveal(), "the token is still delivered")
 				var reasons []string
 				for _, p := range b.Problems() {
 					reasons = append(reasons, p.Reason)
 					require.Equal(t, "GITHUB_TOKEN", p.Name)
 					require.Equal(t, remotetest.OnlySecret(t, b).Origin, p.Origin)
-					require.False(t, p.Retryable, "somebody has to change the settings")
-					require.NotContains(t, p.Reason, "anary", "what may be secret is not shown")
+					require.False(t, p.Retryable, "the settings must change")
+					require.NotContains(t, p.Reason, "anary", "possible secrets are not shown")
 				}
 				require.Equal(t, row.want, reasons)
 			})

@@ -33,7 +33,7 @@ func ecKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// signer is a key elsewhere, in a key service for instance.
+// signer is a key in a key service.
 type signer struct {
 	public crypto.PublicKey
 	err    error
@@ -71,7 +71,7 @@ func TestParseKey(t *testing.T) {
 			app.Key = key
 			_, err = app.Fetch(t.Context(), nil)
 			require.NoError(t, err)
-			require.Len(t, s.Mints(), 1, "what it signs verifies")
+			require.Len(t, s.Mints(), 1, "its signature is valid")
 		}
 	})
 
@@ -123,7 +123,7 @@ func TestParseKey(t *testing.T) {
 			}
 			encoded, _ := json.Marshal(v)
 			silent("JSON", string(encoded))
-			var diff recorder // which dumps all fields, without asking methods
+			var diff recorder // which dumps all fields by reflection
 			assert.Equal(&diff, v, reflect.Zero(reflect.TypeOf(v)).Interface())
 			require.Contains(t, string(diff), "Diff:")
 			silent("a diff of testify", string(diff))
@@ -137,14 +137,14 @@ func TestParseKey(t *testing.T) {
 	})
 }
 
-// recorder keeps what an assertion says.
+// recorder records the message of an assertion.
 type recorder string
 
 func (r *recorder) Errorf(format string, args ...any) { *r += recorder(fmt.Sprintf(format, args...)) }
 
 func TestApp_Key(t *testing.T) {
 	t.Run("keeps the kind of a key service's error", func(t *testing.T) {
-		down := errors.New("the key service does not answer")
+		down := errors.New("the key service does not respond")
 		for _, row := range []struct {
 			err  error
 			want bundle.FetchError
@@ -164,7 +164,7 @@ func TestApp_Key(t *testing.T) {
 
 			_, items := app.Check(t.Context())
 			remotetest.RequireFixes(t, items)
-			require.Contains(t, remotetest.Item(t, items, "key of the GitHub App").Detail, "the key service does not answer")
+			require.Contains(t, remotetest.Item(t, items, "key of the GitHub App").Detail, "the key service does not respond")
 		}
 	})
 
@@ -172,7 +172,7 @@ func TestApp_Key(t *testing.T) {
 	//
 	//	openssl rsa -in key.pem -pubout -outform DER | openssl sha256 -binary | openssl base64
 	//
-	// which is how GitHub tells people to compare keys.
+	// as GitHub's documentation describes.
 	t.Run("names a rejected key by GitHub's fingerprint", func(t *testing.T) {
 		block, _ := pem.Decode([]byte(`-----BEGIN PUBLIC KEY-----
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAoVTkKj9ptg1mWgt0hu5T

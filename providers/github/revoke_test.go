@@ -25,9 +25,9 @@ func TestApp_Revoke(t *testing.T) {
 
 		local, err := bundle.New([]bundle.Secret{{Name: "DEBUG", Value: bundle.NewValue("1"), Origin: bundle.Origin{Provider: "env"}}}, nil)
 		require.NoError(t, err)
-		require.NoError(t, app.Revoke(t.Context(), bundle.Merge(b, local)), "a merged bundle will do")
+		require.NoError(t, app.Revoke(t.Context(), bundle.Merge(b, local)), "a merged bundle is accepted")
 		require.False(t, s.Alive(token))
-		require.NoError(t, app.Revoke(t.Context(), b), "GitHub does not know it any more, which is what was wanted")
+		require.NoError(t, app.Revoke(t.Context(), b), "a revoked token is not an error")
 	})
 
 	t.Run("accepts an expired token", func(t *testing.T) {
@@ -36,11 +36,11 @@ func TestApp_Revoke(t *testing.T) {
 			require.NoError(t, err)
 			s.SetClock(2 * time.Hour)
 			require.False(t, s.Alive(remotetest.OnlySecret(t, b).Value.Reveal()))
-			require.NoError(t, app.Revoke(t.Context(), b), "it ended by GitHub's clock: that is a 401")
+			require.NoError(t, app.Revoke(t.Context(), b), "it expired by GitHub's clock, which is a 401")
 
 			time.Sleep(time.Hour)
 			app.Client = remotetest.RefuseDial(t)
-			require.NoError(t, app.Revoke(t.Context(), b), "it ended by ours")
+			require.NoError(t, app.Revoke(t.Context(), b), "it expired by the local clock")
 		})
 	})
 
@@ -57,10 +57,10 @@ func TestApp_Revoke(t *testing.T) {
 		other := secret
 		other.Origin.Location += "3"
 		for name, secrets := range map[string][]bundle.Secret{
-			"a local value that won":       {local},
-			"a token that others have too": {shared},
-			"another installation's":       {other},
-			"nothing":                      nil,
+			"a local value that shadows": {local},
+			"a shared token":             {shared},
+			"another installation's":     {other},
+			"nothing":                    nil,
 		} {
 			t.Run(name, func(t *testing.T) {
 				b, err := bundle.New(secrets, nil)

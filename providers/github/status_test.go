@@ -18,7 +18,7 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
-// says answers as GitHub refuses.
+// says sends a refusal in GitHub's form.
 func says(status int, message string, headers ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(headers); i += 2 {
@@ -77,8 +77,8 @@ func TestApp_Refusal(t *testing.T) {
 				require.Equal(t, row.reason, status.Reason)
 				require.Equal(t, app.URL+"/app/installations/42/access_tokens", status.URL)
 				require.ErrorContains(t, err, row.fix)
-				require.NotContains(t, err.Error(), "canary", "no error holds a part of the answer")
-				require.Zero(t, status.RetryAfter, "nobody asked to be left alone")
+				require.NotContains(t, err.Error(), "canary", "the error contains no part of the response")
+				require.Zero(t, status.RetryAfter, "there is no Retry-After")
 			})
 		}
 	})
@@ -104,7 +104,7 @@ func TestApp_Refusal(t *testing.T) {
 			"a time that wins over a reset":  {says(403, "canary", "Retry-After", "90", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(10*time.Minute)), 403, 90 * time.Second, 90 * time.Second},
 			"a reset that has passed":        {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(-time.Minute)), 403, time.Second, time.Second},
 			"a reset that is far away":       {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "99999999999999"), 403, time.Hour, time.Hour},
-			"a reset that is none":           {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "soon"), 403, time.Minute, time.Minute},
+			"an invalid reset":               {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "soon"), 403, time.Minute, time.Minute},
 			"a limit that is not spent":      {says(429, secondary, "X-RateLimit-Remaining", "17", "X-RateLimit-Reset", in(10*time.Minute)), 429, time.Minute, time.Minute},
 			"429 of a proxy, without a word": {remotetest.Plainly(429), 429, time.Minute, time.Minute},
 		} {
@@ -174,7 +174,7 @@ func TestApp_Refusal(t *testing.T) {
 		}
 		s.Instead(says(422, "repository"))
 		_, err = app.Fetch(t.Context(), nil)
-		require.ErrorContains(t, err, "web, r0, r1, r2, r3, r4, r5, r6 and 13 more", "an error has a length for people")
+		require.ErrorContains(t, err, "web, r0, r1, r2, r3, r4, r5, r6 and 13 more", "an error has a limited length")
 	})
 }
 
@@ -222,15 +222,15 @@ func TestApp_Response(t *testing.T) {
 	stateless := "ghs_123456_" + strings.Repeat("eyJhbGciOiJFUzI1NiJ9.", 40)
 	s.Instead(grants(map[string]any{"token": stateless}))
 	b, err := app.Fetch(t.Context(), nil)
-	require.NoError(t, err, "a token has no set length")
+	require.NoError(t, err, "a token has no fixed length")
 	require.Equal(t, stateless, remotetest.OnlySecret(t, b).Value.Reveal())
 }
 
 func TestApp_Clock(t *testing.T) {
-	// A clock that is wrong must neither stop a runner nor make it ask in a loop.
+	// A wrong clock must neither stop a runner nor cause a loop of requests.
 	t.Run("needs one more request if it is wrong", func(t *testing.T) {
 		for name, row := range map[string]struct {
-			ahead    time.Duration // GitHub's, of this machine's
+			ahead    time.Duration // of GitHub's clock
 			requests int64
 		}{
 			"right":                {0, 1},
@@ -255,10 +255,10 @@ func TestApp_Clock(t *testing.T) {
 					require.Equal(t, row.requests, requests.Load())
 
 					off := remotetest.OnlySecret(t, b).Expires.Sub(time.Now().Add(time.Hour)).Abs()
-					require.LessOrEqual(t, off, time.Minute, "an expiry counts on the clock of this machine")
+					require.LessOrEqual(t, off, time.Minute, "an expiry uses this machine's clock")
 					again, err := app.Fetch(t.Context(), b)
 					require.NoError(t, err)
-					require.Same(t, b, again, "it is good for an hour by the wrong clock too")
+					require.Same(t, b, again, "it is valid for an hour by the wrong clock too")
 				})
 			})
 		}
@@ -272,13 +272,13 @@ func TestApp_Clock(t *testing.T) {
 			reason   string
 			fix      string
 		}{
-			"a time that is never right": {says(401, gitserver.Expired), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
-			"another time":               {says(401, gitserver.NotYet), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
-			"too long, says GitHub":      {says(401, gitserver.TooLong), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
-			"a clock that is not told":   {says(401, gitserver.Expired, "Date", "canary"), 1, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
-			"a clock that runs away":     {says(401, "canary", "Date", "Mon, 01 Jan 2035 00:00:00 GMT"), 2, bundle.FetchPermanent, "app-key", "SHA256:"},
-			"a key":                      {says(401, gitserver.NotDecoded), 1, bundle.FetchPermanent, "app-key", "SHA256:"},
-			"an outage":                  {says(503, gitserver.Expired), 1, bundle.FetchUnavailable, "", "try again later"},
+			"a time that is never right":  {says(401, gitserver.Expired), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
+			"another time":                {says(401, gitserver.NotYet), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
+			"a lifetime that is too long": {says(401, gitserver.TooLong), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
+			"no Date in the response":     {says(401, gitserver.Expired, "Date", "canary"), 1, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
+			"a clock that runs away":      {says(401, "canary", "Date", "Mon, 01 Jan 2035 00:00:00 GMT"), 2, bundle.FetchPermanent, "app-key", "SHA256:"},
+			"a key":                       {says(401, gitserver.NotDecoded), 1, bundle.FetchPermanent, "app-key", "SHA256:"},
+			"an outage":                   {says(503, gitserver.Expired), 1, bundle.FetchUnavailable, "", "try again later"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				s, app := gitHub(t)

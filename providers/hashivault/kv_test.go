@@ -27,7 +27,7 @@ const (
 
 func token(context.Context) (bundle.Value, error) { return bundle.NewValue(canaryToken), nil }
 
-// written is an answer of version 5 with data.
+// written returns a response with data at version 5.
 func written(data string) string {
 	return `{"data":{"data":` + data + `,"metadata":{"version":5,"created_time":"2026-11-23T13:41:48.959003726Z",
 		"deletion_time":"","destroyed":false,"custom_metadata":{"owner":"` + canaryValue + `"}}},"warnings":null}`
@@ -48,17 +48,17 @@ func says(t *testing.T, status int, body string) *hashivault.KV {
 	})
 }
 
-// requireFailure fetches, and fails unless that fails with a kind and shows
+// requireFailure requires that Fetch fails with a kind, and that the error contains
 // nothing that was sent or received.
 func requireFailure(t *testing.T, p bundle.Provider, kind bundle.FetchKind) error {
 	t.Helper()
 	b, err := p.Fetch(t.Context(), nil)
-	require.Nil(t, b, "there is no bundle with an error")
+	require.Nil(t, b, "an error excludes a bundle")
 	failed, ok := errors.AsType[*bundle.FetchError](err)
 	require.True(t, ok, "every error is a *bundle.FetchError, got %v", err)
 	require.Equal(t, kind.String(), failed.Kind.String(), "%v", err)
-	require.NotContains(t, err.Error(), canaryToken, "an error shows no token")
-	require.NotContains(t, err.Error(), canaryValue, "an error shows nothing that the server said")
+	require.NotContains(t, err.Error(), canaryToken, "an error contains no token")
+	require.NotContains(t, err.Error(), canaryValue, "an error contains no text of the server")
 	return err
 }
 
@@ -75,13 +75,13 @@ func TestKV_Fetch(t *testing.T) {
 		require.Equal(t, "hashivault secret/runners/pool-a#5", s.Origin.String())
 		require.Equal(t, int64(5), s.Version)
 		require.Equal(t, time.Date(2026, 11, 23, 13, 41, 48, 959003726, time.UTC), s.Rotated)
-		require.Zero(t, s.Created, "version 1 is not at hand")
+		require.Zero(t, s.Created, "the time of version 1 is unknown")
 		require.Zero(t, s.Expires)
 		_, ok = b.Get("EMPTY")
-		require.True(t, ok, "an empty value is a value")
+		require.True(t, ok, "an empty value counts as present")
 
 		problems := b.Problems()
-		require.Len(t, problems, 1, "a name that cannot be a secret's is told, not dropped")
+		require.Len(t, problems, 1, "an invalid name is reported")
 		require.Contains(t, problems[0].Reason, `"db-password"`)
 		require.Contains(t, problems[0].Reason, "Names")
 		require.Equal(t, "hashivault secret/runners/pool-a#5", problems[0].Origin.String())
@@ -117,8 +117,8 @@ func TestKV_Fetch(t *testing.T) {
 		five := written(`{"A":"1"}`)
 		last := fetch(five, nil)
 		require.Same(t, last, fetch(five, last))
-		require.NotSame(t, last, fetch(strings.Replace(five, `"version":5`, `"version":6`, 1), last), "a version is new even with the same values")
-		require.NotSame(t, last, fetch(written(`{"A":"2"}`), last), "a path that was deleted and written anew counts its versions from 1")
+		require.NotSame(t, last, fetch(strings.Replace(five, `"version":5`, `"version":6`, 1), last), "a new version is a change even with the same values")
+		require.NotSame(t, last, fetch(written(`{"A":"2"}`), last), "a path that was deleted and written again starts at version 1")
 	})
 
 	t.Run("sends the documented request", func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestKV_Names(t *testing.T) {
 	kv := says(t, http.StatusOK, written(`{"db-password":"p","number":7,"other":"x"}`))
 	kv.Names = map[string]string{"db-password": "DB_PASSWORD", "gone": "GONE"}
 	b, err := kv.Fetch(t.Context(), nil)
-	require.NoError(t, err, "what is not taken may be anything")
+	require.NoError(t, err, "other keys may have any value")
 	require.Equal(t, []string{"DB_PASSWORD=p"}, b.Environ())
 	require.Equal(t, []bundle.Problem{{
 		Name:   "GONE",
@@ -189,7 +189,7 @@ func TestKV_Settings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			kv := serve(t, func(http.ResponseWriter, *http.Request) {
-				t.Error("nothing is sent with settings that cannot be right")
+				t.Error("no request is sent with invalid settings")
 			})
 			test.spoil(kv)
 			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), test.says)
@@ -200,7 +200,7 @@ func TestKV_Settings(t *testing.T) {
 func TestKV_Token(t *testing.T) {
 	t.Run("rejects an invalid token", func(t *testing.T) {
 		for _, bad := range []string{"", " ", canaryToken + "\n", " " + canaryToken, canaryToken + "\x00x", canaryToken + "ü"} {
-			kv := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the token is not sent") })
+			kv := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the token was sent") })
 			kv.Token = func(context.Context) (bundle.Value, error) { return bundle.NewValue(bad), nil }
 			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), "the token ")
 		}
@@ -240,9 +240,9 @@ func TestKV_Response(t *testing.T) {
 			"no such mount":        {404, `{"errors":["no handler for route \"x\". route entry not found."]}`, bundle.FetchPermanent, "no-such-mount", "no engine is mounted at secret"},
 			"deleted":              {404, gone(`"deletion_time":"2026-11-23T13:41:49.06Z","destroyed":false`), bundle.FetchPermanent, "deleted-version", "version 3 was deleted at 2026-11-23T13:41:49Z: undelete it"},
 			"destroyed":            {404, gone(`"deletion_time":"","destroyed":true`), bundle.FetchPermanent, "destroyed-version", "version 3 was destroyed"},
-			"somebody else's 404":  {404, "<html>" + canaryValue, bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"404 of a proxy":       {404, "<html>" + canaryValue, bundle.FetchUnavailable, "", "the response is not Vault's"},
 			"denied":               {403, vaults, bundle.FetchPermanent, "", "its policy lacks read on secret/data/runners/pool-a"},
-			"somebody else's 403":  {403, "<html>" + canaryValue, bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"403 of a proxy":       {403, "<html>" + canaryValue, bundle.FetchUnavailable, "", "the response is not Vault's"},
 			"401":                  {401, vaults, bundle.FetchUnavailable, "", "the response is not Vault's"},
 			"refused":              {400, vaults, bundle.FetchPermanent, "", "check the Address"},
 			"being upgraded":       {400, `{"errors":["Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly."]}`, bundle.FetchUnavailable, "", "try again later"},
@@ -268,7 +268,7 @@ func TestKV_Response(t *testing.T) {
 				err := requireFailure(t, kv, test.kind)
 				require.ErrorContains(t, err, test.says)
 				status, ok := errors.AsType[*providers.StatusError](err)
-				require.True(t, ok, "an answer is a *providers.StatusError")
+				require.True(t, ok, "a response is a *providers.StatusError")
 				require.Equal(t, test.status, status.StatusCode)
 				require.Equal(t, test.reason, status.Reason)
 				require.Equal(t, kv.Address+"/v1/secret/data/runners/pool-a", status.URL)
@@ -285,7 +285,7 @@ func TestKV_Response(t *testing.T) {
 		kv.Version = 4
 		err := requireFailure(t, kv, bundle.FetchPermanent)
 		require.ErrorContains(t, err, "secret/runners/pool-a does not exist or has no version 4")
-		require.NotContains(t, err.Error(), "?version", "an error quotes no query")
+		require.NotContains(t, err.Error(), "?version", "an error contains no query")
 	})
 
 	t.Run("passes Retry-After on", func(t *testing.T) {
@@ -302,7 +302,7 @@ func TestKV_Response(t *testing.T) {
 	})
 
 	t.Run("does not follow redirects", func(t *testing.T) {
-		elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the token goes to no other server") })
+		elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the token reached another server") })
 		kv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.Address+"/?t="+canaryValue, http.StatusTemporaryRedirect)
 		})
@@ -340,20 +340,20 @@ func TestKV_Connection(t *testing.T) {
 	})
 
 	t.Run("reports why there is no response", func(t *testing.T) {
-		t.Run("nobody listens", func(t *testing.T) {
+		t.Run("for a closed port", func(t *testing.T) {
 			server := httptest.NewServer(http.NotFoundHandler())
 			server.Close()
 			kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a"}
 			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "connection refused; asked 127.0.0.1:")
 		})
-		t.Run("the answer is cut", func(t *testing.T) {
+		t.Run("for a truncated response", func(t *testing.T) {
 			kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "100")
 				_, _ = io.WriteString(w, canaryValue)
 			})
 			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "closed before the response was complete")
 		})
-		t.Run("the certificate is not trusted", func(t *testing.T) {
+		t.Run("for an untrusted certificate", func(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.NotFoundHandler())
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.StartTLS()
@@ -361,7 +361,7 @@ func TestKV_Connection(t *testing.T) {
 			kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a"}
 			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "certificate is not trusted")
 		})
-		t.Run("it is no HTTP", func(t *testing.T) {
+		t.Run("for a response that is not HTTP", func(t *testing.T) {
 			kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				conn, _, err := w.(http.Hijacker).Hijack()
 				if err == nil {

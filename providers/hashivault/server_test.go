@@ -37,7 +37,7 @@ func fixed(token string) func(context.Context) (bundle.Value, error) {
 	return func(context.Context) (bundle.Value, error) { return bundle.NewValue(token), nil }
 }
 
-// write writes a version. Vault may still be setting the engine up.
+// write writes a version. It retries while Vault sets up the engine.
 func write(t *testing.T, server *hashivaulttest.Server, data map[string]any) {
 	t.Helper()
 	root := server.Root(t)
@@ -80,7 +80,7 @@ func TestServer(t *testing.T) {
 		s, _ := first.Get("API_KEY")
 		require.Equal(t, int64(1), s.Version)
 		require.False(t, s.Rotated.IsZero())
-		require.Equal(t, s.Rotated, s.Created, "version 1 is the first value")
+		require.Equal(t, s.Rotated, s.Created, "version 1 has the creation time")
 
 		write(t, server, map[string]any{"API_KEY": "second"})
 		second, err := kv.Fetch(t.Context(), first)
@@ -93,7 +93,7 @@ func TestServer(t *testing.T) {
 		kv.Version = 1
 		again, err := kv.Fetch(t.Context(), first)
 		require.NoError(t, err)
-		require.Same(t, first, again, "an old version stays as it was")
+		require.Same(t, first, again, "an old version does not change")
 		kv.Version = 3
 		requireReason(t, kv, bundle.FetchPermanent, "no-such-path")
 	})
@@ -104,7 +104,7 @@ func TestServer(t *testing.T) {
 		requireReason(t, kv, bundle.FetchPermanent, "deleted-version")
 		server.Write(t, "secret/undelete/runners/pool-a", map[string]any{"versions": []int{1}})
 		_, err := kv.Fetch(t.Context(), nil)
-		require.NoError(t, err, "what was undeleted is there again")
+		require.NoError(t, err, "an undeleted version is readable again")
 		server.Write(t, "secret/destroy/runners/pool-a", map[string]any{"versions": []int{1}})
 		requireReason(t, kv, bundle.FetchPermanent, "destroyed-version")
 		server.Delete(t, "secret/metadata/runners/pool-a")
@@ -153,7 +153,7 @@ func TestServer(t *testing.T) {
 		current := server.Token(t, documented)
 		kv.Token = fixed(current)
 		again, err := kv.Fetch(t.Context(), last)
-		require.NoError(t, err, "the next token counts")
+		require.NoError(t, err, "the next token is used")
 		require.Same(t, last, again)
 
 		created, err := server.Root(t).Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{TTL: "1s"})

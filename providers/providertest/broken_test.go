@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// Each of these breaks one rule.
+// Each of the following providers breaks one rule.
 
 // broken overrides Fetch.
 type broken struct {
@@ -23,7 +23,7 @@ func (b *broken) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 	return b.fetch(ctx, last)
 }
 
-// String keeps fmt out of the closure and the memory.
+// String keeps fmt from printing the fields.
 func (b *broken) String() string { return "broken" }
 
 func losesASecret(m *memory) bundle.Provider {
@@ -82,7 +82,7 @@ func changesLastInPlace(m *memory) bundle.Provider {
 	}}
 }
 
-// hangs waits for a channel and not for its context.
+// hangs waits for a channel instead of its context.
 func hangs(release <-chan struct{}) func(*memory) bundle.Provider {
 	return func(m *memory) bundle.Provider {
 		return &broken{m, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -116,12 +116,12 @@ func servesOneCallerAtATime(m *memory) bundle.Provider {
 			return nil, errors.New("busy")
 		}
 		defer busy.Store(false)
-		time.Sleep(time.Millisecond) // in a bubble: all others come meanwhile
+		time.Sleep(time.Millisecond) // in the bubble, the other callers run meanwhile
 		return m.Fetch(ctx, last)
 	}}
 }
 
-// from gives every secret an origin of one's own.
+// from gives every secret an origin.
 func from(origin bundle.Origin) func(*memory) bundle.Provider {
 	return func(m *memory) bundle.Provider {
 		return &broken{m, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -137,7 +137,7 @@ func from(origin bundle.Origin) func(*memory) bundle.Provider {
 	}
 }
 
-// called goes by any name.
+// called has any name.
 type called struct {
 	*memory
 	name string
@@ -145,7 +145,7 @@ type called struct {
 
 func (c called) String() string { return c.name }
 
-// remembers keeps the last value as a string, and has no String to hide it.
+// remembers keeps the last value in a string field and has no String method.
 type remembers struct {
 	source func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error)
 	mu     sync.Mutex
@@ -162,7 +162,7 @@ func (r *remembers) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bun
 	return b, err
 }
 
-// failsWith changes the errors of a broken source.
+// failsWith replaces the errors of a broken source.
 func failsWith(change func(b *bundle.Bundle, err error) (*bundle.Bundle, error)) func(*memory) bundle.Provider {
 	return func(m *memory) bundle.Provider {
 		return &broken{m, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -195,7 +195,7 @@ func (b *badWaiter) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bund
 	return b.wait(ctx, last)
 }
 
-// neverSees waits for nothing but its context.
+// neverSees waits only for its context.
 func neverSees(m *memory) bundle.Provider {
 	w := waiter{m}
 	return &badWaiter{w, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -207,7 +207,7 @@ func neverSees(m *memory) bundle.Provider {
 	}}
 }
 
-// waitsForAChangeFirst blocks even where nothing is known yet.
+// waitsForAChangeFirst blocks even without last.
 func waitsForAChangeFirst(m *memory) bundle.Provider {
 	w := waiter{m}
 	return &badWaiter{w, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -218,7 +218,7 @@ func waitsForAChangeFirst(m *memory) bundle.Provider {
 	}}
 }
 
-// neverEnds waits for the change whatever happens to its context.
+// neverEnds ignores the end of its context.
 func neverEnds(release <-chan struct{}) func(*memory) bundle.Provider {
 	return func(m *memory) bundle.Provider {
 		w := waiter{m}
@@ -232,7 +232,7 @@ func neverEnds(release <-chan struct{}) func(*memory) bundle.Provider {
 	}
 }
 
-// hidesItsEnd returns last when its context ends, and no error.
+// hidesItsEnd returns last without an error when its context ends.
 func hidesItsEnd(m *memory) bundle.Provider {
 	w := waiter{m}
 	return &badWaiter{w, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {

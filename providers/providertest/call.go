@@ -38,7 +38,7 @@ func await(t tester, name string, c <-chan answer) answer {
 	case a := <-c:
 		return a
 	case <-timer.C:
-		require.FailNow(t, name+" does not return", "it should have by now, and has not after %s", patience)
+		require.FailNow(t, name+" does not return", "within %s", patience)
 		return answer{}
 	}
 }
@@ -58,7 +58,7 @@ func waitUntil(ctx context.Context, w bundle.Waiter, last *bundle.Bundle) (*bund
 			return b, err
 		}
 		if ctx.Err() != nil {
-			return b, nil //nolint:nilerr // the caller's time is over: b is what there is
+			return b, nil //nolint:nilerr // the context has ended; b is last
 		}
 	}
 }

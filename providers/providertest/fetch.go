@@ -12,17 +12,17 @@ import (
 )
 
 func fetchReturnsTheSource(t tester, f Fixture) {
-	require.Equal(t, f.Want, values(fetch(t, f, nil)), "without last, Fetch returns what the source holds")
+	require.Equal(t, f.Want, values(fetch(t, f, nil)), "without last, Fetch returns the content of the source")
 }
 
 func unchangedGivesLast(t tester, f Fixture) {
 	last := fetch(t, f, nil)
-	require.Same(t, last, fetch(t, f, last), "nothing has changed: Fetch returns last itself, so that nobody looks for changes")
+	require.Same(t, last, fetch(t, f, last), "nothing has changed, so Fetch must return last itself")
 }
 
 func lastIsNotTrusted(t tester, f Fixture) {
 	want := values(fetch(t, f, nil))
-	require.Equal(t, want, values(fetch(t, f, another(t))), "last is not what the source holds: Fetch returns what is")
+	require.Equal(t, want, values(fetch(t, f, another(t))), "last differs from the source, so Fetch must return the content of the source")
 }
 
 func changeIsSeen(t tester, f Fixture) {
@@ -31,9 +31,9 @@ func changeIsSeen(t tester, f Fixture) {
 	}
 	last := fetch(t, f, nil)
 	want := f.Change()
-	require.NotEqual(t, f.Want, want, "Fixture.Change must change what the source holds")
-	require.Equal(t, want, values(fetch(t, f, nil)), "providers do not cache: a change is seen at once, without last")
-	require.Equal(t, want, values(fetch(t, f, last)), "providers do not cache: a change is seen at once, with last")
+	require.NotEqual(t, f.Want, want, "Fixture.Change must change the source")
+	require.Equal(t, want, values(fetch(t, f, nil)), "providers do not cache: Fetch returns a change immediately, without last")
+	require.Equal(t, want, values(fetch(t, f, last)), "providers do not cache: Fetch returns a change immediately, with last")
 }
 
 func answersNeverChange(t tester, f Fixture) {
@@ -44,23 +44,23 @@ func answersNeverChange(t tester, f Fixture) {
 	}
 	fetch(t, f, nil)
 	fetch(t, f, first)
-	require.Equal(t, want, values(first), "a bundle that was handed out stays as it was: others read it")
+	require.Equal(t, want, values(first), "a returned bundle must not change, because others read it")
 }
 
 func overContextEndsFetch(t tester, f Fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	a := finish(t, "Fetch with a context that is over", func() (*bundle.Bundle, error) { return f.Provider.Fetch(ctx, nil) })
+	a := finish(t, "Fetch with an ended context", func() (*bundle.Bundle, error) { return f.Provider.Fetch(ctx, nil) })
 	checkEnded(t, f, "Fetch", a)
 }
 
 // checkEnded checks the result of a call whose context has ended.
 func checkEnded(t tester, f Fixture, name string, a answer) {
 	t.Helper()
-	require.Error(t, a.err, "%s with a context that is over is an error", name)
+	require.Error(t, a.err, "%s with an ended context must return an error", name)
 	require.ErrorIs(t, a.err, context.Canceled, "the error of %s is the context's", name)
-	require.Equal(t, bundle.FetchUnavailable, kindOf(a.err), "the end of a context says nothing against the source")
-	require.Nil(t, a.bundle, "there is no bundle with an error")
+	require.Equal(t, bundle.FetchUnavailable, kindOf(a.err), "an ended context must not count against the source")
+	require.Nil(t, a.bundle, "an error excludes a bundle")
 	checkNoValue(t, f, "the error", a.err.Error())
 }
 
@@ -102,7 +102,7 @@ func concurrentCallersAgree(t tester, f Fixture) {
 
 func secretsHaveOrigins(t tester, f Fixture) {
 	for s := range fetch(t, f, nil).All() {
-		require.NotEmpty(t, s.Origin.Provider, "%s needs an Origin, so that people can find it", s.Name)
+		require.NotEmpty(t, s.Origin.Provider, "%s needs an Origin", s.Name)
 		require.False(t, strings.ContainsAny(s.Origin.String(), "\r\n"), "the origin of %s is one line", s.Name)
 		checkNoValue(t, f, "the origin of "+s.Name, s.Origin.String())
 	}
@@ -116,9 +116,9 @@ func failuresAreClassed(t tester, f Fixture) {
 	want := f.Break()
 	for _, last := range []*bundle.Bundle{nil, last} {
 		a := finish(t, "Fetch from a broken source", func() (*bundle.Bundle, error) { return f.Provider.Fetch(t.Context(), last) })
-		require.Error(t, a.err, "the source is broken: Fetch fails, with last and without")
-		require.Equal(t, want.String(), kindOf(a.err).String(), "the kind of the FetchError tells the caller how to go on: %v", a.err)
-		require.Nil(t, a.bundle, "there is no bundle with an error")
+		require.Error(t, a.err, "Fetch must fail for a broken source, with and without last")
+		require.Equal(t, want.String(), kindOf(a.err).String(), "the error must have the expected kind: %v", a.err)
+		require.Nil(t, a.bundle, "an error excludes a bundle")
 		checkNoValue(t, f, "the error", a.err.Error())
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// memory is a source in memory and a good provider of it. The broken ones
-// embed it and do one thing wrong.
+// memory is a source in memory and a correct provider of it. The broken providers
+// embed it.
 type memory struct {
 	mu      sync.Mutex
 	secrets map[string]bundle.Value
@@ -25,7 +25,7 @@ func newMemory() *memory {
 	return m
 }
 
-// set changes what the source holds.
+// set replaces the content of the source.
 func (m *memory) set(to map[string]string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -56,8 +56,8 @@ func (m *memory) fixture(p bundle.Provider) Fixture {
 	}
 }
 
-// look returns what the source holds, and a channel that is closed when that
-// changes.
+// look returns the content of the source, and a channel that is closed at the next
+// change.
 func (m *memory) look(origin bundle.Origin) (*bundle.Bundle, <-chan struct{}, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,7 +87,7 @@ func (m *memory) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 
 func (m *memory) String() string { return "memory" }
 
-// waiter is memory that can wait.
+// waiter is a memory that implements Wait.
 type waiter struct{ *memory }
 
 func (w waiter) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {

@@ -25,8 +25,8 @@ func saysWhatItIs(t tester, f Fixture) {
 		return
 	}
 	name := named.String()
-	require.NotEmpty(t, strings.TrimSpace(name), "String says in a few words what the provider is")
-	require.False(t, strings.ContainsAny(name, "\r\n"), "String is one line: logs and errors use it")
+	require.NotEmpty(t, strings.TrimSpace(name), "String must not be blank")
+	require.False(t, strings.ContainsAny(name, "\r\n"), "String must be one line, for logs and errors")
 	checkNoValue(t, f, "String", name)
 }
 

@@ -55,25 +55,25 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"FetchReturnsWhatTheSourceHolds", fetchReturnsTheSource},
-	{"AnUnchangedSourceGivesLastItself", unchangedGivesLast},
-	{"LastIsNotTakenOnTrust", lastIsNotTrusted},
-	{"AChangedSourceIsSeen", changeIsSeen},
-	{"AnAnswerNeverChanges", answersNeverChange},
-	{"AContextThatIsOverEndsFetch", overContextEndsFetch},
-	{"ConcurrentCallersGetTheSame", concurrentCallersAgree},
-	{"EverySecretHasAnOrigin", secretsHaveOrigins},
-	{"ItSaysWhatItIsInOneLine", saysWhatItIs},
-	{"NothingButRevealShowsAValue", nothingShowsAValue},
-	{"AFailureIsClassedAndHoldsNoValue", failuresAreClassed},
-	{"WaitWithoutLastReturnsAtOnce", waitWithoutLast},
-	{"WaitReturnsWhatChanged", waitSeesChange},
-	{"WaitEndsWithItsContext", waitEndsWithContext},
+	{"Fetch returns the content of the source", fetchReturnsTheSource},
+	{"Fetch returns last if nothing changed", unchangedGivesLast},
+	{"Fetch does not trust last", lastIsNotTrusted},
+	{"Fetch returns a change", changeIsSeen},
+	{"a returned bundle never changes", answersNeverChange},
+	{"Fetch fails if its context has ended", overContextEndsFetch},
+	{"Fetch is safe for concurrent use", concurrentCallersAgree},
+	{"every secret has an origin", secretsHaveOrigins},
+	{"String returns one line", saysWhatItIs},
+	{"nothing prints a value", nothingShowsAValue},
+	{"an error has a kind and no value", failuresAreClassed},
+	{"Wait returns immediately without last", waitWithoutLast},
+	{"Wait returns a change", waitSeesChange},
+	{"Wait ends with its context", waitEndsWithContext},
 }
 
 func (r rule) run(t tester, f Fixture) {
 	require.NotNil(t, f.Provider, "Fixture.Provider is required")
-	require.NotEmpty(t, canaries(f), "Fixture.Want needs a value of %d bytes or more, to be looked for where no value may be", minCanary)
+	require.NotEmpty(t, canaries(f), "Fixture.Want needs a value of %d bytes or more, to detect leaks", minCanary)
 	r.check(t, f)
 }
 
@@ -92,7 +92,7 @@ func canaries(f Fixture) []string {
 func fetch(t tester, f Fixture, last *bundle.Bundle) *bundle.Bundle {
 	t.Helper()
 	a := finish(t, "Fetch", func() (*bundle.Bundle, error) { return f.Provider.Fetch(t.Context(), last) })
-	require.NoError(t, a.err, "the source is there: Fetch succeeds")
+	require.NoError(t, a.err, "Fetch must succeed")
 	return a.bundle
 }
 

@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// recorder is a tester that remembers instead of failing.
+// recorder is a tester that records failures.
 type recorder struct {
 	ctx  context.Context
 	text string
@@ -47,7 +47,7 @@ func (r *recorder) FailNow()                          { runtime.Goexit() }
 func (r *recorder) Helper()                           {}
 func (r *recorder) Context() context.Context          { return r.ctx }
 
-// verdict runs every rule and returns what those that fail say, by their names.
+// verdict runs every rule and returns the messages of failed rules by name.
 func verdict(t *testing.T, new func() Fixture) map[string]string {
 	failed := map[string]string{}
 	for _, rule := range rules {
@@ -72,30 +72,30 @@ func TestSuite_BrokenProvider(t *testing.T) {
 		for _, row := range []struct {
 			about string
 			make  func(*memory) bundle.Provider
-			// fails are the rules that it breaks, says a part of what the first of
-			// them says.
+			// fails are the rules that it breaks; says is a part of the first
+			// one's message.
 			fails []string
 			says  string
 		}{
-			{"loses a secret", losesASecret, []string{"FetchReturnsWhatTheSourceHolds"}, "without last, Fetch returns what the source holds"},
-			{"makes a new bundle always", alwaysMakesANewBundle, []string{"AnUnchangedSourceGivesLastItself"}, "nothing has changed"},
-			{"returns any last", returnsAnyLast, []string{"LastIsNotTakenOnTrust", "AChangedSourceIsSeen", "AFailureIsClassedAndHoldsNoValue"}, "last is not what the source holds"},
-			{"caches", caches, []string{"AChangedSourceIsSeen"}, "providers do not cache"},
-			{"changes last in place", changesLastInPlace, []string{"AnAnswerNeverChanges"}, "stays as it was"},
-			{"ignores its context", ignoresItsContext, []string{"AContextThatIsOverEndsFetch"}, "is an error"},
-			{"blames the source for the context", blamesTheSourceForTheContext, []string{"AContextThatIsOverEndsFetch"}, "says nothing against the source"},
-			{"serves one caller at a time", servesOneCallerAtATime, []string{"ConcurrentCallersGetTheSame"}, "safe for concurrent use"},
-			{"gives no origin", from(bundle.Origin{}), []string{"EverySecretHasAnOrigin"}, "needs an Origin"},
-			{"gives the value as origin", from(bundle.Origin{Provider: "memory", Location: canary}), []string{"EverySecretHasAnOrigin", "NothingButRevealShowsAValue"}, "shows a value"},
-			{"has an empty name", func(m *memory) bundle.Provider { return called{m, " "} }, []string{"ItSaysWhatItIsInOneLine"}, "in a few words"},
-			{"has a name of two lines", func(m *memory) bundle.Provider { return called{m, "a\nb"} }, []string{"ItSaysWhatItIsInOneLine"}, "one line"},
-			{"keeps a value in a field", func(m *memory) bundle.Provider { return &remembers{source: m.Fetch} }, []string{"NothingButRevealShowsAValue"}, "shows a value"},
-			{"fails without a kind", failsWithoutAKind, []string{"AFailureIsClassedAndHoldsNoValue"}, "tells the caller how to go on"},
-			{"quotes the source in an error", quotesTheSource, []string{"AFailureIsClassedAndHoldsNoValue"}, "shows a value"},
-			{"returns last with an error", returnsLastWithAnError, []string{"AFailureIsClassedAndHoldsNoValue"}, "no bundle with an error"},
-			{"waits and never sees a change", neverSees, []string{"WaitReturnsWhatChanged"}, "does not return"},
-			{"waits for a change before it says anything", waitsForAChangeFirst, []string{"WaitWithoutLastReturnsAtOnce"}, "does not return"},
-			{"hides that its context ended", hidesItsEnd, []string{"WaitEndsWithItsContext"}, "is an error"},
+			{"loses a secret", losesASecret, []string{"Fetch returns the content of the source"}, "without last, Fetch returns the content of the source"},
+			{"makes a new bundle always", alwaysMakesANewBundle, []string{"Fetch returns last if nothing changed"}, "nothing has changed, so Fetch must return last"},
+			{"returns any last", returnsAnyLast, []string{"Fetch does not trust last", "Fetch returns a change", "an error has a kind and no value"}, "last differs from the source"},
+			{"caches", caches, []string{"Fetch returns a change"}, "providers do not cache"},
+			{"changes last in place", changesLastInPlace, []string{"a returned bundle never changes"}, "must not change"},
+			{"ignores its context", ignoresItsContext, []string{"Fetch fails if its context has ended"}, "must return an error"},
+			{"blames the source for the context", blamesTheSourceForTheContext, []string{"Fetch fails if its context has ended"}, "must not count against the source"},
+			{"serves one caller at a time", servesOneCallerAtATime, []string{"Fetch is safe for concurrent use"}, "safe for concurrent use"},
+			{"gives no origin", from(bundle.Origin{}), []string{"every secret has an origin"}, "needs an Origin"},
+			{"gives the value as origin", from(bundle.Origin{Provider: "memory", Location: canary}), []string{"every secret has an origin", "nothing prints a value"}, "shows a value"},
+			{"has an empty name", func(m *memory) bundle.Provider { return called{m, " "} }, []string{"String returns one line"}, "must not be blank"},
+			{"has a name of two lines", func(m *memory) bundle.Provider { return called{m, "a\nb"} }, []string{"String returns one line"}, "must be one line"},
+			{"keeps a value in a field", func(m *memory) bundle.Provider { return &remembers{source: m.Fetch} }, []string{"nothing prints a value"}, "shows a value"},
+			{"fails without a kind", failsWithoutAKind, []string{"an error has a kind and no value"}, "the expected kind"},
+			{"quotes the source in an error", quotesTheSource, []string{"an error has a kind and no value"}, "shows a value"},
+			{"returns last with an error", returnsLastWithAnError, []string{"an error has a kind and no value"}, "an error excludes a bundle"},
+			{"waits and never sees a change", neverSees, []string{"Wait returns a change"}, "does not return"},
+			{"waits for a change without last", waitsForAChangeFirst, []string{"Wait returns immediately without last"}, "does not return"},
+			{"hides that its context ended", hidesItsEnd, []string{"Wait ends with its context"}, "must return an error"},
 		} {
 			t.Run(row.about, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { checkVerdict(t, row.make, row.fails, row.says) })
@@ -103,15 +103,15 @@ func TestSuite_BrokenProvider(t *testing.T) {
 		}
 	})
 
-	// The rules that a provider breaks by not returning: it is let go in the end.
+	// A provider that does not return is released at the end of the test.
 	t.Run("fails a rule if it does not return", func(t *testing.T) {
 		for _, row := range []struct {
 			about string
 			make  func(release <-chan struct{}) func(*memory) bundle.Provider
 			fails string
 		}{
-			{"Fetch", hangs, "AContextThatIsOverEndsFetch"},
-			{"Wait", neverEnds, "WaitEndsWithItsContext"},
+			{"Fetch", hangs, "Fetch fails if its context has ended"},
+			{"Wait", neverEnds, "Wait ends with its context"},
 		} {
 			t.Run(row.about, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -136,8 +136,8 @@ func checkVerdict(t *testing.T, make func(*memory) bundle.Provider, fails []stri
 			names = append(names, r.name)
 		}
 	}
-	require.Equal(t, fails, names, "the provider breaks just these rules: %v", failed)
-	require.Contains(t, strings.Join(strings.Fields(failed[fails[0]]), " "), says, "the failure tells the story")
+	require.Equal(t, fails, names, "the provider breaks exactly these rules: %v", failed)
+	require.Contains(t, strings.Join(strings.Fields(failed[fails[0]]), " "), says, "the message names the failure")
 }
 
 func TestFixture_Validation(t *testing.T) {
@@ -152,10 +152,10 @@ func TestFixture_Validation(t *testing.T) {
 	}{
 		"no provider":                   {Fixture{}, "Fixture.Provider is required"},
 		"no value to look for":          {short, "Fixture.Want needs a value of 12 bytes or more"},
-		"a change that changes nothing": {idle, "Fixture.Change must change what the source holds"},
+		"a change that changes nothing": {idle, "Fixture.Change must change the source"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Contains(t, verdict(t, func() Fixture { return row.fixture })["AChangedSourceIsSeen"], row.says)
+			require.Contains(t, verdict(t, func() Fixture { return row.fixture })["Fetch returns a change"], row.says)
 		})
 	}
 }

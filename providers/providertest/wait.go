@@ -14,8 +14,8 @@ func waitWithoutLast(t tester, f Fixture) {
 		return
 	}
 	a := finish(t, "Wait without last", func() (*bundle.Bundle, error) { return w.Wait(t.Context(), nil) })
-	require.NoError(t, a.err, "the source is there: Wait succeeds")
-	require.Equal(t, f.Want, values(a.bundle), "without last, Wait returns what the source holds")
+	require.NoError(t, a.err, "Wait must succeed")
+	require.Equal(t, f.Want, values(a.bundle), "without last, Wait returns the content of the source")
 }
 
 func waitSeesChange(t tester, f Fixture) {
@@ -28,13 +28,13 @@ func waitSeesChange(t tester, f Fixture) {
 	last := fetch(t, f, nil)
 	waiting := begin(func() (*bundle.Bundle, error) { return waitUntil(ctx, w, last) })
 	want := f.Change()
-	a := await(t, "Wait, after a change of the source,", waiting)
-	require.NoError(t, a.err, "the source is there: Wait succeeds")
-	require.Equal(t, want, values(a.bundle), "Wait returns what the source then holds")
+	a := await(t, "Wait after a change of the source", waiting)
+	require.NoError(t, a.err, "Wait must succeed")
+	require.Equal(t, want, values(a.bundle), "Wait returns the new content of the source")
 
-	a = finish(t, "Wait with a last that is out of date", func() (*bundle.Bundle, error) { return waitUntil(ctx, w, last) })
-	require.NoError(t, a.err, "the source is there: Wait succeeds")
-	require.Equal(t, want, values(a.bundle), "a change between two calls of Wait is not missed")
+	a = finish(t, "Wait with an outdated last", func() (*bundle.Bundle, error) { return waitUntil(ctx, w, last) })
+	require.NoError(t, a.err, "Wait must succeed")
+	require.Equal(t, want, values(a.bundle), "Wait must not miss a change between two calls")
 }
 
 func waitEndsWithContext(t tester, f Fixture) {
@@ -46,10 +46,10 @@ func waitEndsWithContext(t tester, f Fixture) {
 	last := fetch(t, f, nil)
 	waiting := begin(func() (*bundle.Bundle, error) { return waitUntil(ctx, w, last) })
 	cancel()
-	a := await(t, "Wait, after the end of its context,", waiting)
+	a := await(t, "Wait after the end of its context", waiting)
 	if a.err == nil {
-		require.Same(t, last, a.bundle, "nothing has changed: Wait has nothing else to return")
-		a = finish(t, "Wait with a context that is over", func() (*bundle.Bundle, error) { return w.Wait(ctx, last) })
+		require.Same(t, last, a.bundle, "nothing has changed, so Wait must return last")
+		a = finish(t, "Wait with an ended context", func() (*bundle.Bundle, error) { return w.Wait(ctx, last) })
 	}
 	checkEnded(t, f, "Wait", a)
 }

@@ -17,7 +17,7 @@ import (
 
 const canary = "canary-4f9a7c2e1b8d"
 
-// write puts text into a file, whose path it returns.
+// write writes text to a new file and returns its path.
 func write(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
@@ -39,7 +39,7 @@ func TestFile_Conformance(t *testing.T) {
 					Provider: &yamlfile.File{Path: path, Section: section},
 					Want:     map[string]string{"A": canary, "B": ""},
 					Change: func() map[string]string {
-						// As editors do: another file takes the name.
+						// Editors replace the file like this.
 						require.NoError(t, os.WriteFile(path+"~", []byte(head+indent+"B: 007\n"), 0o600))
 						require.NoError(t, os.Rename(path+"~", path))
 						return map[string]string{"B": "007"}
@@ -60,7 +60,7 @@ func TestFile(t *testing.T) {
 		p := &yamlfile.File{Path: "config.yaml"}
 		b, err := p.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		require.Equal(t, 1, b.Len(), "the runner's own settings are left out")
+		require.Equal(t, 1, b.Len(), "the runner's own settings are omitted")
 		require.Equal(t, []bundle.Origin{{Provider: "yaml", Location: "config.yaml:3"}}, b.Trace("A"))
 		require.Equal(t, "yaml config.yaml", p.String())
 	})
@@ -80,23 +80,23 @@ func TestFile(t *testing.T) {
 	t.Run("rejects a file above the limit and a directory", func(t *testing.T) {
 		fits := "A: " + strings.Repeat("x", 1<<20-3)
 		b, err := (&yamlfile.File{Path: write(t, fits)}).Fetch(t.Context(), nil)
-		require.NoError(t, err, "the limit itself is allowed")
+		require.NoError(t, err, "the limit is inclusive")
 		require.Equal(t, 1, b.Len())
 		refused(t, &yamlfile.File{Path: write(t, fits+"x")}, "has more than 1048576 bytes")
 		refused(t, &yamlfile.File{Path: t.TempDir(), Optional: true}, "is a directory; want a regular file")
 	})
 }
 
-// refused fetches what must fail for good.
+// refused requires that Fetch fails permanently.
 func refused(t *testing.T, p *yamlfile.File, want string) {
 	t.Helper()
 	b, err := p.Fetch(t.Context(), nil)
 	require.ErrorContains(t, err, want)
-	require.Nil(t, b, "there is no bundle with an error")
-	require.NotContains(t, err.Error(), canary, "an error never shows a value")
+	require.Nil(t, b, "an error excludes a bundle")
+	require.NotContains(t, err.Error(), canary, "an error contains no value")
 	var fault *bundle.FetchError
-	require.ErrorAs(t, err, &fault, "the error says how to go on")
-	require.Equal(t, "permanent", fault.Kind.String(), "somebody has to act")
+	require.ErrorAs(t, err, &fault, "the error has a kind")
+	require.Equal(t, "permanent", fault.Kind.String(), "the error needs a fix")
 }
 
 func Example() {

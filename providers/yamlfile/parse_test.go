@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// canary is in every file that must be refused, and in no error.
+// canary is in every invalid file and in no error.
 const canary = "hunter2canary"
 
 // read returns the values by name.
@@ -100,9 +100,9 @@ func TestParse(t *testing.T) {
 
 	t.Run("reads a section of a larger file", func(t *testing.T) {
 		const src = "version: &v 2\nlist: [1, {x: *v}]\nother: !tag\n  ? [complex]\n  : y\nsecrets:\n  A: 1\n  B: two\nnothing:\n"
-		require.Equal(t, map[string]string{"A": "1", "B": "two"}, read(t, "secrets", src), "the rest of the file may hold anything")
+		require.Equal(t, map[string]string{"A": "1", "B": "two"}, read(t, "secrets", src), "the rest of the file is not validated")
 		require.Empty(t, read(t, "nothing", src), "an empty section has no secrets")
-		require.Equal(t, map[string]string{"x": "1"}, read(t, "a b", "{a b: {x: 1}}"), "the key may be any")
+		require.Equal(t, map[string]string{"x": "1"}, read(t, "a b", "{a b: {x: 1}}"), "any key may be a section")
 	})
 
 	t.Run("does not expand aliases", func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestParse(t *testing.T) {
 			src.WriteString("a" + n + ": &a" + n + " [" + strings.Repeat("*a"+m+",", 9) + "]\n")
 		}
 		src.WriteString("secrets:\n  A: 1\n")
-		// Expanded, it has 9^60 elements: the test would not end.
+		// Expanded, the file has 9^60 elements, and the test would not end.
 		require.Equal(t, map[string]string{"A": "1"}, read(t, "secrets", src.String()))
 		_, err := parse("config.yaml", "", []byte(src.String()))
 		require.ErrorContains(t, err, "config.yaml:1: anchors are not supported")
@@ -181,10 +181,10 @@ func TestParse_Errors(t *testing.T) {
 		} {
 			t.Run(row.about, func(t *testing.T) {
 				secrets, err := parse("config.yaml", "", []byte(row.src))
-				require.ErrorContains(t, err, row.want, "the message says where, what and what to write")
-				require.NotContains(t, err.Error(), canary, "an error never holds a part of a value")
-				require.Regexp(t, messages, err.Error(), "the YAML library's own messages stay inside")
-				require.Nil(t, secrets, "a file is read as a whole or not at all")
+				require.ErrorContains(t, err, row.want, "the message has the line, the problem and the fix")
+				require.NotContains(t, err.Error(), canary, "an error contains no part of a value")
+				require.Regexp(t, messages, err.Error(), "the YAML library's messages are not shown")
+				require.Nil(t, secrets, "a file is accepted or rejected as a unit")
 			})
 		}
 	})
@@ -209,7 +209,7 @@ func TestParse_Errors(t *testing.T) {
 	})
 }
 
-// messages is everything that an error can say.
+// messages matches every possible error.
 var messages = regexp.MustCompile(`^config\.yaml(:[1-9][0-9]*)?: (` + strings.Join([]string{
 	`invalid UTF-8; save the file as UTF-8, and encode binary data, for example as base64`,
 	`invalid character U\+[0-9A-F]{4}, which YAML does not preserve; write \\u[0-9a-f]{4} in double quotes`,
@@ -237,17 +237,17 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) {
 		secrets, err := parse("config.yaml", "", src)
 		if err != nil {
-			require.Regexp(t, messages, err.Error(), "an error says nothing but what is known to be safe")
+			require.Regexp(t, messages, err.Error(), "an error is a known message")
 			return
 		}
 		var again strings.Builder
 		for _, s := range secrets {
-			require.NoError(t, bundle.CheckName(s.Name), "what is read can be the name of a secret")
-			require.NoError(t, bundle.CheckValue(s.Value), "what is read can be the value of a secret")
+			require.NoError(t, bundle.CheckName(s.Name), "the name is valid")
+			require.NoError(t, bundle.CheckValue(s.Value), "the value is valid")
 			again.WriteString(s.Name + ": " + strconv.QuoteToASCII(s.Value.Reveal()) + "\n")
 		}
 		if again.Len() > 0 {
-			require.Equal(t, values(secrets), read(t, "", again.String()), "written between double quotes it is the same")
+			require.Equal(t, values(secrets), read(t, "", again.String()), "double-quoted, the value is the same")
 		}
 	})
 }

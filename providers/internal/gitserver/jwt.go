@@ -17,13 +17,16 @@ type Claims struct {
 	Issuer  string `json:"iss"` // the client id or app id
 }
 
-// GitHub's messages for a rejected JSON web token: malformed or with an invalid
-// signature, issued in the future, expired, or valid for too long.
+// GitHub's messages for a rejected JSON web token.
 const (
+	// NotDecoded is for a malformed token, an unknown issuer or an invalid signature.
 	NotDecoded = "A JSON web token could not be decoded"
-	NotYet     = "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
-	Expired    = "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires"
-	TooLong    = "'Expiration time' claim ('exp') is too far in the future"
+	// NotYet is for a token that was issued in the future.
+	NotYet = "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
+	// Expired is for an expired token.
+	Expired = "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires"
+	// TooLong is for a token that expires in more than ten minutes.
+	TooLong = "'Expiration time' claim ('exp') is too far in the future"
 )
 
 // Verify returns the claims of a token that is signed with RS256 by one of its

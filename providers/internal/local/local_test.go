@@ -26,10 +26,10 @@ func TestReadFile_Errors(t *testing.T) {
 		t.Run(row.about, func(t *testing.T) {
 			err := classed(&fs.PathError{Op: "open", Path: ".env", Err: row.err}, "providers.Dotenv.Optional")
 			fault, ok := errors.AsType[*bundle.FetchError](err)
-			require.True(t, ok, "every failure to read has a kind")
+			require.True(t, ok, "every read error has a kind")
 			require.Equal(t, row.kind.String(), fault.Kind.String())
 			require.EqualError(t, err, row.text)
-			require.ErrorIs(t, err, row.err, "the cause stays")
+			require.ErrorIs(t, err, row.err, "the cause is wrapped")
 		})
 	}
 }
@@ -39,16 +39,16 @@ func TestBundle(t *testing.T) {
 		secrets := []bundle.Secret{{Name: "A"}, {Name: "SATCHEL_A"}, {Name: "SATCHEL"}}
 		first, err := Bundle(nil, secrets, nil)
 		require.NoError(t, err)
-		require.Equal(t, 2, first.Len(), "names that start with SATCHEL_ are left out")
+		require.Equal(t, 2, first.Len(), "names that start with SATCHEL_ are omitted")
 		again, err := Bundle(first, secrets, nil)
 		require.NoError(t, err)
 		require.Same(t, first, again)
 		other, err := Bundle(first, secrets, &bundle.Meta{Notices: []string{"n"}})
 		require.NoError(t, err)
-		require.NotSame(t, first, other, "what is said about the bundle counts")
+		require.NotSame(t, first, other, "metadata counts")
 		empty, err := Bundle(nil, nil, nil)
 		require.NoError(t, err)
-		require.NotNil(t, empty, "an empty bundle is not taken for the missing last")
-		require.Equal(t, "SATCHEL_A", secrets[1].Name, "the caller's list stays as it is")
+		require.NotNil(t, empty, "an empty bundle is not treated as a missing last")
+		require.Equal(t, "SATCHEL_A", secrets[1].Name, "the caller's list is not modified")
 	})
 }

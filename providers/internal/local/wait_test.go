@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// reader reads a file of one line as the secret A, and counts. A line that
+// reader reads a file of one line as the secret A, and counts reads. A line that
 // starts with ! is malformed.
 type reader struct {
 	path     string
@@ -45,7 +45,7 @@ func (r *reader) write(t *testing.T, text string) {
 	require.NoError(t, os.WriteFile(r.path, []byte(text), 0o600))
 }
 
-// age gives the file a time that settles every doubt about its content.
+// age sets the file's time to a time in the past.
 func (r *reader) age(t *testing.T, by time.Duration) {
 	t.Helper()
 	then := time.Now().Add(-by)
@@ -57,8 +57,8 @@ type result struct {
 	err    error
 }
 
-// begin waits in the background. In a bubble the clock is made up, and files
-// are what they are.
+// begin waits in the background. In a bubble the clock is fake, but files are
+// real.
 func (r *reader) begin(t *testing.T, last *bundle.Bundle) <-chan result {
 	done := make(chan result, 1)
 	go func() {
@@ -105,7 +105,7 @@ func TestWait(t *testing.T) {
 			r.age(t, time.Hour)
 			done := r.begin(t, last)
 			still(t, time.Hour, done)
-			require.EqualValues(t, 1, r.reads.Load(), "looking at a file is not reading it")
+			require.EqualValues(t, 1, r.reads.Load(), "checking metadata does not read the file")
 		})
 	})
 
@@ -115,7 +115,7 @@ func TestWait(t *testing.T) {
 			r.age(t, 0)
 			done := r.begin(t, last)
 			still(t, time.Hour, done)
-			require.InDelta(t, 4, r.reads.Load(), 1.5, "for three seconds, and then no more")
+			require.InDelta(t, 4, r.reads.Load(), 1.5, "for three seconds only")
 
 			r, last = newReader(t, "1")
 			stamp := time.Now()
@@ -127,7 +127,7 @@ func TestWait(t *testing.T) {
 			got := within(t, 3*time.Second, done)
 			require.NoError(t, got.err)
 			a, _ := got.bundle.Get("A")
-			require.Equal(t, "2", a.Value.Reveal(), "an edit within the same tick of the file system's clock is seen")
+			require.Equal(t, "2", a.Value.Reveal(), "an edit within the same tick of the file system's clock is detected")
 		})
 	})
 
@@ -137,7 +137,7 @@ func TestWait(t *testing.T) {
 			r.age(t, time.Hour)
 			done := r.begin(t, last)
 			still(t, 10*time.Second, done)
-			for i := range 40 { // a slow writer, who begins with an empty file
+			for i := range 40 { // a slow writer that starts with an empty file
 				r.write(t, string(make([]byte, i)))
 				still(t, 90*time.Millisecond, done)
 			}
@@ -145,7 +145,7 @@ func TestWait(t *testing.T) {
 			got := within(t, 2*time.Second, done)
 			require.NoError(t, got.err)
 			a, _ := got.bundle.Get("A")
-			require.Equal(t, "the whole text", a.Value.Reveal(), "a file is read when it has stopped changing")
+			require.Equal(t, "the whole text", a.Value.Reveal(), "a file is read once it is stable")
 		})
 	})
 
@@ -171,18 +171,18 @@ func TestWait(t *testing.T) {
 					got := within(t, 2*time.Second, done)
 					require.Nil(t, got.bundle)
 					var fault *bundle.FetchError
-					require.ErrorAs(t, got.err, &fault, "whoever waits is told")
+					require.ErrorAs(t, got.err, &fault, "the caller gets the error")
 					require.Equal(t, row.kind.String(), fault.Kind.String())
 
 					r.reads.Store(0)
 					done = r.begin(t, last)
 					still(t, time.Hour, done)
-					require.LessOrEqual(t, r.reads.Load(), int32(5), "a file that cannot be used is no busy loop")
+					require.LessOrEqual(t, r.reads.Load(), int32(5), "an unusable file causes no busy loop")
 					require.NoError(t, os.RemoveAll(r.path))
 					r.write(t, "1")
 					got = within(t, 2*time.Second, done)
 					require.NoError(t, got.err)
-					require.Same(t, last, got.bundle, "that it can be used again is news, even if it holds what it held")
+					require.Same(t, last, got.bundle, "a file that is usable again is reported, even if it is unchanged")
 				})
 			})
 		}
@@ -215,7 +215,7 @@ func TestWait(t *testing.T) {
 			down := &bundle.FetchError{Err: os.ErrDeadlineExceeded}
 			start := time.Now()
 			_, err := Wait(t.Context(), r.path, last, func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return nil, down })
-			require.Equal(t, error(down), err, "the caller backs off from what may go away by itself")
+			require.Equal(t, error(down), err, "the caller backs off after an unavailable error")
 			require.Less(t, time.Since(start), time.Second)
 		})
 	})
