@@ -50,12 +50,12 @@ func TestError_Leaks(t *testing.T) {
 		status     int
 		kind, body string
 	}{
-		"a problem that quotes the value":          {400, "application/problem+json", problem(`Its member "value" is ` + canary)},
+		"a problem that quotes the value":         {400, "application/problem+json", problem(`Its member "value" is ` + canary)},
 		"a problem that quotes a part of a value": {400, "application/problem+json", problem("near " + canary[3:11])},
-		"a problem that quotes the credentials":    {403, "application/problem+json", problem("You are " + credential[:12])},
-		"a problem that quotes a token":            {401, "application/problem+json", problem("The token " + token)},
+		"a problem that quotes the credentials":   {403, "application/problem+json", problem("You are " + credential[:12])},
+		"a problem that quotes a token":           {401, "application/problem+json", problem("The token " + token)},
 		"a problem document of another server":    {400, "application/problem+json", `{"type":"about:blank","title":"` + everything + `"}`},
-		"a page":                                   {502, "text/html", everything},
+		"a page":                                  {502, "text/html", everything},
 		"a response that is not JSON":             {200, "text/html", everything},
 		"a response with other JSON":              {200, "application/json", `{"scope":["` + everything + `"]}`},
 		"a truncated response":                    {200, "application/json", `{"scope":"` + everything},
