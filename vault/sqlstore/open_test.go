@@ -100,7 +100,7 @@ func requireRefusal(t *testing.T, file, text string) {
 	require.Empty(t, files, "nothing is left beside a refused file")
 }
 
-// runSQL runs statements on a file and closes it.
+// runSQL runs statements on a database file.
 func runSQL(t *testing.T, file, statements string) {
 	t.Helper()
 	db := openDB(t, file)

@@ -200,8 +200,8 @@ func TestPostgres_Runners(t *testing.T) {
 		t.Log(delays(start, all))
 	})
 
-	// A restart of the database costs a runner that waits nothing; one that has
-	// nothing yet is told to come back.
+	// Waiting runners do not notice a restart of the database. A runner without a
+	// bundle must retry.
 	t.Run("keep waiting through a restart of the server", func(t *testing.T) {
 		server := postgrestest.Start(t)
 		writer, other, counters := openVaults(t, server.DSN())

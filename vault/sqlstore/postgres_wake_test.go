@@ -35,8 +35,8 @@ func (d *deaf) Changes(ctx context.Context, since int64) (int64, []string, error
 }
 
 func TestOpen_Wake(t *testing.T) {
-	// A notification of PostgreSQL wakes runners that the poll of their own vault
-	// would not: what the page shows is wired up well.
+	// The poll of the runners' vault finds nothing, so only a notification can wake
+	// them. It uses the functions shown in docs/scale.md.
 	t.Run("wakes waiting runners by a notification", func(t *testing.T) {
 		dsn := postgrestest.Schema(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -46,7 +46,7 @@ func TestOpen_Wake(t *testing.T) {
 		keys, err := keyring.New(kek, nil)
 		require.NoError(t, err)
 
-		// The process that waits hears of writes by notifications alone.
+		// The waiting process learns of writes only by notifications.
 		heard, wake := make(chan struct{}, 1), make(chan struct{}, 1)
 		group.Go(func() { listen(ctx, dsn, heard) })
 		storage := &deaf{Store: openPostgres(t, dsn)}
@@ -76,7 +76,7 @@ func TestOpen_Wake(t *testing.T) {
 		runners := newRunners(t, writer, "acme/web", 20)
 		for round := range 5 {
 			ended := waitSeated(t, other, counters, runners, 50*time.Second)
-			time.Sleep(100 * time.Millisecond) // until the notifications of earlier writes have come
+			time.Sleep(100 * time.Millisecond) // until the notifications of earlier writes have arrived
 			storage.mu.Lock()
 			storage.awake = false
 			storage.mu.Unlock()
@@ -94,7 +94,7 @@ func TestOpen_Wake(t *testing.T) {
 		requireNamed(t, runners[0].last, "A", "round 4")
 	})
 
-	// The vaults are those of the example, by newAnnounced.
+	// The vaults are made by newAnnounced, as in the example.
 	t.Run("connects the processes of the example", func(t *testing.T) {
 		dsn := postgrestest.Schema(t)
 		ctx, cancel := context.WithCancel(t.Context())

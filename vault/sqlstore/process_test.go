@@ -214,11 +214,11 @@ func TestProcess_Killed(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		name := "killed " + currentSchema(t, db)
 		const rounds = 30
-		stored, inside := 0, 0 // as in the test above
+		stored, inside := 0, 0 // as for SQLite
 		for round := range rounds {
 			acknowledged := killSome(t, start(t, "write", place{"pgx", postgrestest.With(dsn, "application_name", name)}), round, random, stored)
-			// The server notices a moment later, and may until then commit what it
-			// was sent. Its lock is gone then, too.
+			// The server notices the kill with a delay. Until then it may commit what it
+			// has received, and it holds the lock.
 			require.Eventually(t, func() bool {
 				var count int
 				require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name).Scan(&count))
@@ -254,7 +254,7 @@ func killSome(t *testing.T, p *process, round int, random *rand.Rand, acknowledg
 	}
 	if round%6 != 0 {
 		for range 1 + random.IntN(10) {
-			require.True(t, read(), "round %d: the child ended by itself", round)
+			require.True(t, read(), "round %d: the child ended unexpectedly", round)
 		}
 		time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
 	} else {

@@ -48,7 +48,7 @@ func (t *instant) Scan(v any) error {
 	return nil
 }
 
-// micros returns t as it is stored: Unix microseconds, 0 for the zero time.
+// micros returns the stored form of t: Unix microseconds, 0 for the zero time.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
