@@ -25,8 +25,9 @@ import (
 // [Client.Info] to find out whether it took effect.
 //
 // Methods return an [*Error] for an unexpected response, a [*bundle.Fault] for an
-// invalid argument or field or an unreachable platform, and the context's error if
-// the context ended, each wrapped with the operation. Errors contain no value,
+// invalid field of the client or an unreachable platform, and the context's error
+// if the context ended, each wrapped with the operation. Invalid arguments are
+// rejected without a request. Errors contain no value,
 // token, credential, query or part of a body, except the words of a platform's
 // problem document; see [Error].
 //

@@ -7,7 +7,7 @@
 //	token, info, err := platform.IssueToken(ctx, "acme/web", nil)
 //
 // Administrators write secrets but cannot read them: no response contains a value,
-// and only the responses to issuing and rotating a token contain one. Runners fetch
+// and only those to issuing and rotating a token contain a token. Runners fetch
 // their bundles with providers.Platform instead.
 //
 // An unexpected response is an [*Error]; check for [ErrNotFound] and [ErrConflict]

@@ -1,7 +1,6 @@
 package providers_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,14 +22,7 @@ import (
 // Hostile servers send text back that their clients must not print: the
 // credentials in every member, and tokens in invalid responses.
 func TestGitLeak_Responses(t *testing.T) {
-	var logged bytes.Buffer
-	before, beforeSlog := log.Writer(), slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	log.SetOutput(&logged)
-	t.Cleanup(func() {
-		slog.SetDefault(beforeSlog)
-		log.SetOutput(before)
-	})
+	logged := remotetest.CaptureLogs(t)
 
 	var shown string // the credentials of the last request
 	echo := func(status int, contentType string) http.HandlerFunc {
@@ -91,8 +83,8 @@ func TestGitLeak_Responses(t *testing.T) {
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.StartTLS()
 			defer server.Close()
-			app := appOf(server)
-			bucket := consumerOf(server)
+			app := gitserver.NewApp(server.URL, server.Client())
+			bucket := gitserver.NewConsumer(server.URL, server.Client())
 			bucket.Scopes = []string{"repository"}
 			for _, p := range []bundle.Checker{app, bucket} {
 				got, err := p.Fetch(t.Context(), nil)
@@ -105,10 +97,7 @@ func TestGitLeak_Responses(t *testing.T) {
 				fromCheck, items := p.Check(t.Context())
 				all := remotetest.Everything(err) + fmt.Sprintf("%v %+v %+v", p, p, items)
 				for _, b := range []*bundle.Bundle{got, fromCheck} {
-					all += fmt.Sprintf("%v %+v %+v", b, b, b.Meta())
-					for s := range b.All() {
-						all += fmt.Sprintf("%v %+v", s, s)
-					}
+					all += remotetest.Printed(b)
 					slog.Info("fetched", "provider", p, "bundle", b, "meta", b.Meta(), "err", err, "items", items)
 				}
 				require.NotContains(t, all+logged.String(), gitserver.ConsumerSecret, "the consumer's secret is shown")

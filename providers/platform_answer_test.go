@@ -206,10 +206,7 @@ func TestPlatform_Response(t *testing.T) {
 	// Package net/http logs unsolicited data on idle connections, such as data after
 	// the Content-Length.
 	t.Run("does not log data after the body", func(t *testing.T) {
-		var logged bytes.Buffer
-		before := log.Writer()
-		log.SetOutput(&logged)
-		t.Cleanup(func() { log.SetOutput(before) })
+		logged := remotetest.CaptureLogs(t)
 		handler := func(w http.ResponseWriter, _ *http.Request) {
 			connection, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {

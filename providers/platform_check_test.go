@@ -22,16 +22,7 @@ import (
 // writeMeta sends a bundle with a Meta and the secret A.
 func writeMeta(w http.ResponseWriter, meta bundle.Meta) {
 	meta.Revision = "r"
-	b, err := bundle.New([]bundle.Secret{{Name: "A"}}, &meta)
-	if err != nil {
-		panic(err)
-	}
-	data, err := wire.Encode(b)
-	if err != nil {
-		panic(err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(data)
+	writeBundle(w, []bundle.Secret{{Name: "A"}}, &meta)
 }
 
 func TestPlatform_Check(t *testing.T) {

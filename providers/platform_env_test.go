@@ -28,13 +28,6 @@ func setSettings(t *testing.T, url, token string) {
 	}
 }
 
-func settingsFile(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), ".env")
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	return path
-}
-
 func requireSettings(t *testing.T, b *providers.Platform, url, token string) {
 	t.Helper()
 	require.Equal(t, url, b.URL)
@@ -60,7 +53,7 @@ func TestPlatformFromEnv(t *testing.T) {
 	t.Run("reads files for variables that are not set", func(t *testing.T) {
 		token, _ := wire.NewToken()
 		other, _ := wire.NewToken()
-		file := settingsFile(t, "# the runner\nexport SATCHEL_API_URL='https://file.example.com'\nSATCHEL_RUNNER_TOKEN="+token+"\nOTHER=x\n")
+		file := write(t, ".env", "# the runner\nexport SATCHEL_API_URL='https://file.example.com'\nSATCHEL_RUNNER_TOKEN="+token+"\nOTHER=x\n")
 		setSettings(t, "-", "-")
 		b, err := providers.PlatformFromEnv(file)
 		require.NoError(t, err)
@@ -71,7 +64,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		require.NoError(t, err)
 		requireSettings(t, b, "https://file.example.com", other)
 
-		local := settingsFile(t, "SATCHEL_API_URL=https://local.example.com\n")
+		local := write(t, ".env", "SATCHEL_API_URL=https://local.example.com\n")
 		setSettings(t, "-", "-")
 		b, err = providers.PlatformFromEnv(file, local)
 		require.NoError(t, err)
@@ -85,13 +78,13 @@ func TestPlatformFromEnv(t *testing.T) {
 		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; write into the environment:\n"+
 			"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
-		file := settingsFile(t, "SATCHEL_API_URL=\n")
+		file := write(t, ".env", "SATCHEL_API_URL=\n")
 		_, err = providers.PlatformFromEnv(file)
 		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; write into the environment or "+file+":\n"+
 			"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
 		setSettings(t, "", token)
-		_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\n"))
+		_, err = providers.PlatformFromEnv(write(t, ".env", "SATCHEL_API_URL=https://satchel.example.com\n"))
 		require.ErrorContains(t, err, "SATCHEL_API_URL is empty in the environment; write into")
 		require.NotContains(t, err.Error(), runToken, "only missing settings are listed")
 	})
@@ -99,7 +92,7 @@ func TestPlatformFromEnv(t *testing.T) {
 	t.Run("reports where an invalid setting comes from", func(t *testing.T) {
 		token, _ := wire.NewToken()
 		setSettings(t, "https://satchel.example.com", "-")
-		file := settingsFile(t, "\n\nSATCHEL_RUNNER_TOKEN="+token[:60]+"\n")
+		file := write(t, ".env", "\n\nSATCHEL_RUNNER_TOKEN="+token[:60]+"\n")
 		_, err := providers.PlatformFromEnv(file)
 		require.EqualError(t, err, "bootstrap settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has 60 characters, want 65; copy all of it")
 
@@ -117,7 +110,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		_, err = providers.PlatformFromEnv(t.TempDir())
 		require.ErrorContains(t, err, "is a directory")
 
-		file := settingsFile(t, "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_RUNNER_TOKEN = canary\n")
+		file := write(t, ".env", "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_RUNNER_TOKEN = canary\n")
 		_, err = providers.PlatformFromEnv(file)
 		require.ErrorContains(t, err, file+":2")
 		require.NotContains(t, err.Error(), "canary")
@@ -128,7 +121,7 @@ func TestPlatformFromEnv(t *testing.T) {
 		setSettings(t, "https://satchel.example.com", "-")
 		_, err := providers.PlatformFromEnv()
 		require.ErrorIs(t, err, providers.ErrNotSet)
-		_, err = providers.PlatformFromEnv(settingsFile(t, "SATCHEL_RUNNER_TOKEN=\n"))
+		_, err = providers.PlatformFromEnv(write(t, ".env", "SATCHEL_RUNNER_TOKEN=\n"))
 		require.ErrorIs(t, err, providers.ErrNotSet, "an empty setting")
 
 		for name, text := range map[string]string{
@@ -136,7 +129,7 @@ func TestPlatformFromEnv(t *testing.T) {
 			"a file with errors": "no entry\n",
 			"two tokens":         "SATCHEL_RUNNER_TOKEN=" + token + "\nSATCHEL_RUNNER_TOKEN=\n",
 		} {
-			_, err = providers.PlatformFromEnv(settingsFile(t, text))
+			_, err = providers.PlatformFromEnv(write(t, ".env", text))
 			require.Error(t, err, name)
 			require.NotErrorIs(t, err, providers.ErrNotSet, name)
 		}
@@ -147,12 +140,12 @@ func TestPlatformFromEnv(t *testing.T) {
 		other, _ := wire.NewToken()
 		const url = "SATCHEL_API_URL=https://satchel.example.com\n"
 		setSettings(t, "-", "-")
-		file := settingsFile(t, "A=1\n"+url+"A=2\n"+url+"SATCHEL_RUNNER_TOKEN="+token+"\n")
+		file := write(t, ".env", "A=1\n"+url+"A=2\n"+url+"SATCHEL_RUNNER_TOKEN="+token+"\n")
 		b, err := providers.PlatformFromEnv(file)
 		require.NoError(t, err, "the two settings are unambiguous")
 		requireSettings(t, b, "https://satchel.example.com", token)
 
-		file = settingsFile(t, url+"SATCHEL_RUNNER_TOKEN="+token+"\n\nSATCHEL_RUNNER_TOKEN="+other+"\n")
+		file = write(t, ".env", url+"SATCHEL_RUNNER_TOKEN="+token+"\n\nSATCHEL_RUNNER_TOKEN="+other+"\n")
 		_, err = providers.PlatformFromEnv(file)
 		require.EqualError(t, err, "bootstrap settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set again to a different value, after line 2; remove the wrong one")
 		setSettings(t, "-", other)

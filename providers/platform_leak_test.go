@@ -1,7 +1,6 @@
 package providers_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,14 +39,7 @@ func TestPlatform_Leaks(t *testing.T) {
 	// A hostile platform sends text back that its runners must not
 	// print: the token in every member, and values in invalid responses.
 	t.Run("shows nothing that a hostile platform sends back", func(t *testing.T) {
-		var logged bytes.Buffer
-		before, beforeSlog := log.Writer(), slog.Default()
-		slog.SetDefault(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
-		log.SetOutput(&logged)
-		t.Cleanup(func() {
-			slog.SetDefault(beforeSlog)
-			log.SetOutput(before)
-		})
+		logged := remotetest.CaptureLogs(t)
 
 		token, give := newToken()
 		problem := func(status int, typ string) http.HandlerFunc {
@@ -129,10 +121,7 @@ func TestPlatform_Leaks(t *testing.T) {
 				fromCheck, items := b.Check(t.Context())
 				shown := remotetest.Everything(err) + b.String() + fmt.Sprintf("%v %+v %v %+v", b, b, items, items)
 				for _, b := range []*bundle.Bundle{got, fromCheck} {
-					shown += fmt.Sprintf("%v %+v %+v", b, b, b.Meta())
-					for s := range b.All() {
-						shown += fmt.Sprintf("%v %+v", s, s)
-					}
+					shown += remotetest.Printed(b)
 					slog.Info("fetched", "bundle", b, "meta", b.Meta(), "err", err, "items", items)
 				}
 				requireSilent(t, token, shown+logged.String())

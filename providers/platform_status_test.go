@@ -59,7 +59,7 @@ func TestPlatform_Refusal(t *testing.T) {
 			"down":                     {refuse(503, wire.UnavailableProblem, "key-service"), 503, unavailable, "key-service", "check the platform"},
 			"599":                      {remotetest.Plainly(599), 599, unavailable, "", "check the platform"},
 			"bad request":              {refuse(400, wire.RequestProblem, ""), 400, permanent, "", "check the runner name"},
-			"not allowed":              {refuse(403, wire.NotAllowedProblem, "address"), 403, permanent, "address", "what this token may do"},
+			"not allowed":              {refuse(403, wire.NotAllowedProblem, "address"), 403, permanent, "address", "on the platform what this token may do"},
 			"not found":                {remotetest.Plainly(404), 404, permanent, "", "check the base URL, which must not include /runners/bootstrap"},
 			"method":                   {remotetest.Plainly(405), 405, permanent, "", "check the base URL"},
 			"gone":                     {remotetest.Plainly(410), 410, permanent, "", "check the base URL"},

@@ -42,6 +42,20 @@ func writeAnswer(w http.ResponseWriter, revision, value string) {
 	fmt.Fprintf(w, `{"version":1,"revision":%q,"secrets":[{"name":"A","value":%q}]}`, revision, value)
 }
 
+// writeBundle sends a bundle.
+func writeBundle(w http.ResponseWriter, secrets []bundle.Secret, meta *bundle.Meta) {
+	b, err := bundle.New(secrets, meta)
+	if err != nil {
+		panic(err)
+	}
+	data, err := wire.Encode(b)
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(data)
+}
+
 // standIn is a small platform with one token, which supports conditional requests
 // and waiting.
 type standIn struct {
@@ -103,16 +117,7 @@ func (p *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, value := range p.secrets {
 		secrets = append(secrets, bundle.Secret{Name: name, Value: bundle.NewValue(value)})
 	}
-	b, err := bundle.New(secrets, &bundle.Meta{Revision: revision()})
-	if err != nil {
-		panic(err)
-	}
-	data, err := wire.Encode(b)
-	if err != nil {
-		panic(err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(data)
+	writeBundle(w, secrets, &bundle.Meta{Revision: revision()})
 }
 
 func TestPlatform_Conformance(t *testing.T) {

@@ -40,18 +40,6 @@ func platform(t *testing.T, storage store.Store, kek keyring.KEK, github, bitbuc
 	return v, server
 }
 
-// appOf returns an app that requests a part of the installation's access.
-func appOf(server *httptest.Server) *github.App {
-	return &github.App{
-		AppID: gitserver.AppID, Key: gitserver.AppKey(), InstallationID: 42, URL: server.URL, Client: server.Client(),
-		Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"},
-	}
-}
-
-func consumerOf(server *httptest.Server) *bitbucket.Consumer {
-	return &bitbucket.Consumer{ConsumerKey: gitserver.ConsumerKey, ConsumerSecret: remotetest.Give(gitserver.ConsumerSecret), URL: server.URL, Client: server.Client()}
-}
-
 // gitHosts returns a GitHub and a Bitbucket on loopback, with a provider for each.
 func gitHosts(t *testing.T) (*gitserver.GitHub, *github.App, *gitserver.Bitbucket, *bitbucket.Consumer) {
 	t.Helper()
@@ -59,7 +47,7 @@ func gitHosts(t *testing.T) (*gitserver.GitHub, *github.App, *gitserver.Bitbucke
 	hubServer, bucketServer := httptest.NewTLSServer(hub), httptest.NewTLSServer(bucket)
 	t.Cleanup(hubServer.Close)
 	t.Cleanup(bucketServer.Close)
-	return hub, appOf(hubServer), bucket, consumerOf(bucketServer)
+	return hub, gitserver.NewApp(hubServer.URL, hubServer.Client()), bucket, gitserver.NewConsumer(bucketServer.URL, bucketServer.Client())
 }
 
 func TestVault_Integrations(t *testing.T) {

@@ -156,7 +156,8 @@ func Encode(b *bundle.Bundle) ([]byte, error) {
 
 // Decode returns the bundle of a response from source, such as "https://host".
 // Unknown members are ignored, and a secret with an unknown delivery becomes a
-// problem. Errors contain no part of data except valid names. All text of the
+// problem. Errors contain no part of data except the
+// version, valid names and origins. All text of the
 // bundle except values is safe to show and log: it has a limited length and no
 // control characters or tokens.
 func Decode(data []byte, source string) (*bundle.Bundle, error) {

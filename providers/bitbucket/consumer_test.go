@@ -25,9 +25,7 @@ const (
 	testConsumerSecret = gitserver.ConsumerSecret
 )
 
-func consumerOf(url string, client *http.Client) *bitbucket.Consumer {
-	return &bitbucket.Consumer{ConsumerKey: testConsumer, ConsumerSecret: remotetest.Give(testConsumerSecret), URL: url, Client: client}
-}
+var consumerOf = gitserver.NewConsumer
 
 // consumer returns a Bitbucket on loopback and a provider for it.
 func consumer(t *testing.T) (*gitserver.Bitbucket, *bitbucket.Consumer) {
@@ -138,7 +136,7 @@ func TestConsumer_Scopes(t *testing.T) {
 	}{
 		"nothing asked":            {"account:write", nil, nil},
 		"the same":                 {"repository:write", []string{"repository:write"}, nil},
-		"what is included":         {"pullrequest:write", []string{"repository", "pullrequest", "repository:write", "pullrequest:write"}, nil},
+		"included scopes":          {"pullrequest:write", []string{"repository", "pullrequest", "repository:write", "pullrequest:write"}, nil},
 		"in any order":             {"webhook repository", []string{"repository", "webhook"}, nil},
 		"included by what was":     {"repository pullrequest", []string{"pullrequest"}, nil},
 		"projects and theirs":      {"project repository", []string{"project"}, nil},

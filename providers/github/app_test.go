@@ -26,15 +26,7 @@ import (
 
 const testApp = gitserver.AppID
 
-var appKey, nextAppKey = gitserver.AppKey, gitserver.NextAppKey
-
-// appOf returns an app that requests a part of the installation's access.
-func appOf(url string, client *http.Client) *github.App {
-	return &github.App{
-		AppID: testApp, Key: appKey(), InstallationID: 42, URL: url, Client: client,
-		Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"},
-	}
-}
+var appKey, nextAppKey, appOf = gitserver.AppKey, gitserver.NextAppKey, gitserver.NewApp
 
 // gitHub returns a GitHub on loopback and an app for it.
 func gitHub(t *testing.T) (*gitserver.GitHub, *github.App) {

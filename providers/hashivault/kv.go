@@ -37,7 +37,7 @@ import (
 //     revoked, and a client keeps its secrets.
 //
 // No error contains the token, a value, or any part of the response except its
-// status, the version and its deletion time. Redirects are not followed. Each
+// status, key names, the version and its deletion time. Redirects are not followed. Each
 // request uses its own connection, which is closed afterwards, because package
 // net/http logs unsolicited data on idle connections.
 //
@@ -80,7 +80,8 @@ const (
 	defaultTimeout = 30 * time.Second
 )
 
-// Fetch implements [bundle.Provider].
+// Fetch implements [bundle.Provider]: it sends one request, and returns last itself
+// if the bundle is equal.
 func (k *KV) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	b, err := k.fetch(ctx)
 	switch {

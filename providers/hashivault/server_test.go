@@ -1,7 +1,6 @@
 package hashivault_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/providers/hashivault"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
@@ -30,11 +30,7 @@ func start(t *testing.T) (*hashivaulttest.Server, *hashivault.KV) {
 }
 
 func provider(server *hashivaulttest.Server, token string) *hashivault.KV {
-	return &hashivault.KV{Address: server.Address, Path: "runners/pool-a", Token: fixed(token)}
-}
-
-func fixed(token string) func(context.Context) (bundle.Value, error) {
-	return func(context.Context) (bundle.Value, error) { return bundle.NewValue(token), nil }
+	return &hashivault.KV{Address: server.Address, Path: "runners/pool-a", Token: remotetest.Give(token)}
 }
 
 // write writes a version. It retries while Vault sets up the engine.
@@ -138,27 +134,27 @@ func TestServer(t *testing.T) {
 	t.Run("rejects an invalid token permanently", func(t *testing.T) {
 		server, kv := start(t)
 		old := server.Token(t, documented)
-		kv.Token = fixed(old)
+		kv.Token = remotetest.Give(old)
 		last, err := kv.Fetch(t.Context(), nil)
 		require.NoError(t, err)
 
 		server.Revoke(t, old)
 		err = requireFailure(t, kv, bundle.FetchPermanent)
 		require.ErrorContains(t, err, "the token has expired or is not valid, or its policy lacks read on secret/data/runners/pool-a")
-		kv.Token = fixed(server.Token(t, ""))
+		kv.Token = remotetest.Give(server.Token(t, ""))
 		requireFailure(t, kv, bundle.FetchPermanent)
-		kv.Token = fixed("hvs.unknown")
+		kv.Token = remotetest.Give("hvs.unknown")
 		requireFailure(t, kv, bundle.FetchPermanent)
 
 		current := server.Token(t, documented)
-		kv.Token = fixed(current)
+		kv.Token = remotetest.Give(current)
 		again, err := kv.Fetch(t.Context(), last)
 		require.NoError(t, err, "the next token is used")
 		require.Same(t, last, again)
 
 		created, err := server.Root(t).Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{TTL: "1s"})
 		require.NoError(t, err)
-		kv.Token = fixed(created.Auth.ClientToken)
+		kv.Token = remotetest.Give(created.Auth.ClientToken)
 		require.Eventually(t, func() bool {
 			_, err := server.Root(t).Auth().Token().LookupWithContext(t.Context(), created.Auth.ClientToken)
 			return err != nil

@@ -3,7 +3,12 @@ package gitserver
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"net/http"
 	"sync"
+
+	"github.com/satchelhq/satchel/providers/bitbucket"
+	"github.com/satchelhq/satchel/providers/github"
+	"github.com/satchelhq/satchel/providers/internal/remote/remotetest"
 )
 
 // Credentials that NewInstalled and NewBitbucket accept.
@@ -39,4 +44,18 @@ func NewInstalled(path string) *GitHub {
 // NewBitbucket returns a Bitbucket with one private consumer.
 func NewBitbucket() *Bitbucket {
 	return &Bitbucket{Key: ConsumerKey, Secret: ConsumerSecret, Scopes: "pullrequest:write webhook"}
+}
+
+// NewApp returns a provider for NewInstalled at url, which requests a part of the
+// installation's access.
+func NewApp(url string, client *http.Client) *github.App {
+	return &github.App{
+		AppID: AppID, Key: AppKey(), InstallationID: 42, URL: url, Client: client,
+		Repositories: []string{"web"}, Permissions: map[string]string{"contents": "write"},
+	}
+}
+
+// NewConsumer returns a provider for NewBitbucket at url.
+func NewConsumer(url string, client *http.Client) *bitbucket.Consumer {
+	return &bitbucket.Consumer{ConsumerKey: ConsumerKey, ConsumerSecret: remotetest.Give(ConsumerSecret), URL: url, Client: client}
 }

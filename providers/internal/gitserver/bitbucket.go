@@ -5,21 +5,19 @@ import (
 	"crypto/rand"
 	"net/http"
 	"strings"
-	"sync"
 )
 
 // Bitbucket is a server of POST /site/oauth2/access_token with one consumer. It is
 // safe for concurrent use; its fields must not change while it serves.
 type Bitbucket struct {
+	server
 	// Key, Secret and Scopes belong to the consumer; spaces separate scopes.
 	Key, Secret, Scopes string
 	// Token is the value of every token. Default: a random value for each.
 	Token string
 
-	mu      sync.Mutex
-	public  bool
-	instead http.HandlerFunc
-	mints   int
+	public bool
+	mints  int
 }
 
 // MakePublic makes the consumer public, which has no client credentials grant.
@@ -27,13 +25,6 @@ func (s *Bitbucket) MakePublic() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.public = true
-}
-
-// Instead makes h serve all requests, or s again if h is nil.
-func (s *Bitbucket) Instead(h http.HandlerFunc) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.instead = h
 }
 
 // Mints returns the number of minted tokens.
@@ -45,11 +36,7 @@ func (s *Bitbucket) Mints() int {
 
 // ServeHTTP implements [http.Handler]. It validates requests like the real server.
 func (s *Bitbucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	instead := s.instead
-	s.mu.Unlock()
-	if instead != nil {
-		instead(w, r)
+	if s.served(w, r) {
 		return
 	}
 

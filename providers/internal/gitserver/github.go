@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -35,13 +34,12 @@ type Mint struct {
 // /installation/token. Use [NewGitHub] or [NewInstalled]. It is safe for concurrent
 // use.
 type GitHub struct {
-	mu            sync.Mutex
+	server
 	path          string
 	ahead         time.Duration
 	token         string
 	keys          map[string][]*rsa.PublicKey
 	installations map[int64]Installation
-	instead       http.HandlerFunc
 	widen         map[string]string
 	mints         []Mint
 	alive         map[string]time.Time
@@ -96,13 +94,6 @@ func (s *GitHub) Widen(permissions map[string]string) {
 	s.widen = permissions
 }
 
-// Instead makes h serve all requests, or s again if h is nil.
-func (s *GitHub) Instead(h http.HandlerFunc) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.instead = h
-}
-
 // Mints returns what was minted, oldest first.
 func (s *GitHub) Mints() []Mint {
 	s.mu.Lock()
@@ -123,11 +114,7 @@ func (s *GitHub) now() time.Time { return time.Now().Add(s.ahead) }
 
 // ServeHTTP implements [http.Handler]. It validates requests like the real server.
 func (s *GitHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	instead := s.instead
-	s.mu.Unlock()
-	if instead != nil {
-		instead(w, r)
+	if s.served(w, r) {
 		return
 	}
 

@@ -133,8 +133,8 @@ func (c *Call) request(ctx context.Context, at *url.URL) *http.Request {
 	return request.WithContext(ctx)
 }
 
-// ReadJSON returns the body of a JSON response of at most limit bytes. what names
-// its content in errors, such as "a bundle". Errors are a [*bundle.FetchError] of
+// ReadJSON returns the body of a JSON response of at most limit bytes. Errors name
+// its content with what, such as "a bundle". They are a [*bundle.FetchError] of
 // the kind unavailable with a [*StatusError].
 func (c *Call) ReadJSON(response *http.Response, limit int, what string) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))

@@ -159,7 +159,7 @@ func Unavailable(err error) error {
 }
 
 // OrEnd returns err, or the error of ctx if that has ended, because it is then
-// probably the cause of err. who is the provider.
+// probably the cause of err. Its text starts with the provider, who.
 func OrEnd(ctx context.Context, who fmt.Stringer, err error) error {
 	if ctx.Err() != nil {
 		return Unavailable(fmt.Errorf("%s: %w", who, ctx.Err()))

@@ -3,12 +3,14 @@
 package remotetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -144,6 +146,32 @@ func RequireFixes(t *testing.T, items []bundle.CheckItem) {
 			require.NotEmpty(t, item.Fix, "%s has a fix", item.Name)
 		}
 	}
+}
+
+// CaptureLogs redirects the default loggers of packages log and log/slog, with all
+// levels, to the returned buffer until the test ends.
+func CaptureLogs(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	var logged bytes.Buffer
+	before, beforeSlog := log.Writer(), slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log.SetOutput(&logged)
+	t.Cleanup(func() {
+		slog.SetDefault(beforeSlog)
+		log.SetOutput(before)
+	})
+	return &logged
+}
+
+// Printed returns every printed form of a bundle, its metadata and its secrets,
+// except the revealed values. b may be nil.
+func Printed(b *bundle.Bundle) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%v %+v %+v", b, b, b.Meta())
+	for s := range b.All() {
+		fmt.Fprintf(&out, "%v %+v", s, s)
+	}
+	return out.String()
 }
 
 // Everything returns every printed form of an error and its causes.
