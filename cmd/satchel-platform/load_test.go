@@ -154,7 +154,7 @@ func newLoad(t *testing.T) *load {
 	if n, err := strconv.Atoi(os.Getenv(loadRunnersVariable)); err == nil {
 		l.runners = n
 	}
-	l.server = postgrestest.Start(t)
+	l.server = postgrestest.StartOnDisk(t)
 	l.program, l.binary = os.Args[0], os.Args[0]
 	if l.isLarge() { // at full size, the race detector and the test's code would count
 		l.program, l.binary = filepath.Join(t.TempDir(), "satchel-platform"), filepath.Join(t.TempDir(), "runners")

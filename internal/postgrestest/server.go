@@ -26,7 +26,7 @@ const (
 // within is the longest time for starting or stopping a server.
 const within = time.Minute
 
-// Server is a PostgreSQL server from [Start]. Its methods must not be called
+// Server is a PostgreSQL server from [Start] or [StartOnDisk]. Its methods must not be called
 // concurrently. They fail the test after a minute.
 type Server struct {
 	bin   string // the folder with its programs
@@ -38,15 +38,25 @@ type Server struct {
 }
 
 // Start returns a server for t alone, which is stopped and removed after the test.
-// It ignores SATCHEL_POSTGRES. For a benchmark the server waits for the disk, so
-// that the cost of a write includes its sync. For a test it does not: its data
+// It ignores SATCHEL_POSTGRES. The server does not wait for the disk: its data
 // survives [Server.Crash], but not a crash of the machine.
 //
 // Start skips or fails the test if the machine has no PostgreSQL, as [Schema] does.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	_, benchmark := t.(*testing.B)
-	s, err := newServer(benchmark)
+	return startServer(t, false)
+}
+
+// StartOnDisk is [Start] for measurements: the server waits for the disk, so that the
+// cost of a write includes its sync.
+func StartOnDisk(t testing.TB) *Server {
+	t.Helper()
+	return startServer(t, true)
+}
+
+func startServer(t testing.TB, fsync bool) *Server {
+	t.Helper()
+	s, err := newServer(fsync)
 	if err != nil {
 		unavailable(t, err)
 	}

@@ -15,7 +15,7 @@ import (
 // to the disk.
 func benchEach(b *testing.B, run func(b *testing.B, storage *sqlstore.Store)) {
 	b.Run("SQLite", func(b *testing.B) { run(b, openStore(b, newFile(b))) })
-	b.Run("PostgreSQL", func(b *testing.B) { run(b, openPostgres(b, postgrestest.Start(b).DSN())) })
+	b.Run("PostgreSQL", func(b *testing.B) { run(b, openPostgres(b, postgrestest.StartOnDisk(b).DSN())) })
 }
 
 // BenchmarkStore_Poll reads the token and the seals for an unchanged poll.

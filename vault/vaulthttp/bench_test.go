@@ -75,7 +75,7 @@ func openFile(t testing.TB) store.Store {
 }
 
 func openServer(t testing.TB) store.Store {
-	return openSQL(t, "pgx", postgrestest.Start(t).DSN(), sqlstore.Postgres)
+	return openSQL(t, "pgx", postgrestest.StartOnDisk(t).DSN(), sqlstore.Postgres)
 }
 
 // openSQL returns a store with a bounded pool, as docs/scale.md recommends.
