@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector makes a sync.Pool forget, so that it costs allocations.
+// The race detector makes a sync.Pool drop items, which causes allocations.
 
 package keyring_test
 

@@ -11,10 +11,10 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// Each benchmark measures Group.Open beside plain AES-256-GCM with buffers
-// reused: with the cipher built once, which is the limit; the same with the
-// associated data of a vault's message; and with the cipher built for each
-// message. Module internal/peers puts the same beside other libraries.
+// Each benchmark compares Group.Open with plain AES-256-GCM and reused buffers: with the
+// cipher built once, which is the limit; the same with the associated data of a vault's
+// message; and with the cipher built for each message. Module internal/peers compares
+// other libraries.
 
 func rawAEAD(b *testing.B) cipher.AEAD {
 	block, err := aes.NewCipher(make([]byte, 32))
@@ -63,8 +63,8 @@ func BenchmarkGroup_Open64B(b *testing.B) { benchmarkOpen(b, 64) }
 
 func BenchmarkGroup_Open64KiB(b *testing.B) { benchmarkOpen(b, 64*1024) }
 
-// BenchmarkKeyring_OpenBundle opens 50 messages of 256 bytes, as a bootstrap does when the
-// data key is cached: the key, the group and the messages.
+// BenchmarkKeyring_OpenBundle opens a cached data key, a group and 50 messages of 256
+// bytes, like a bootstrap.
 func BenchmarkKeyring_OpenBundle(b *testing.B) {
 	const count, size = 50, 256
 	buffer := make([]byte, 0, size)

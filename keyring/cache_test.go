@@ -16,9 +16,9 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// The ages of a cached key, spread by 10 %: it is fresh up to 10.8 minutes at
-// least, renewed in the background somewhere from there to 13.2, and past its
-// soft age after 16.5 at most.
+// The ages of a cached key, with the spread of ±10 %: it is fresh for at least 10.8
+// minutes, renewed in the background from between then and 13.2 minutes, and past its
+// soft age after at most 16.5.
 const (
 	stillFresh = 10 * time.Minute
 	renewable  = 13*time.Minute + 20*time.Second
@@ -119,7 +119,7 @@ func TestKeyring_OpenKeyConcurrent(t *testing.T) {
 			clear(c)
 			time.Sleep(time.Minute)
 			require.NoError(t, open(t, keys, rec, acme))
-			require.Equal(t, 1, kek.Unwraps(), "the flight had its own copies")
+			require.Equal(t, 1, kek.Unwraps(), "the flight has copies")
 		})
 	})
 
@@ -167,8 +167,8 @@ func TestKeyring_OpenKeyConcurrent(t *testing.T) {
 				}
 			})
 			callers.Wait()
-			require.Equal(t, 20, kek.MostCalls(), "opens, new keys and checks together")
-			require.Less(t, time.Since(begin), 20*time.Second, "and no fewer")
+			require.Equal(t, 20, kek.MostCalls(), "opens, new keys and checks share the limit")
+			require.Less(t, time.Since(begin), 20*time.Second, "the limit is used")
 		})
 	})
 
@@ -191,12 +191,12 @@ func TestKeyring_OpenKeyConcurrent(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			callers.Wait()
 			synctest.Wait()
-			require.Equal(t, 20, kek.Unwraps(), "no call is made for nobody")
-			require.NoError(t, open(t, keys, recs[20], acme), "and none of it is remembered")
+			require.Equal(t, 20, kek.Unwraps(), "a call without waiters is not made")
+			require.NoError(t, open(t, keys, recs[20], acme), "no failure is remembered")
 		})
 	})
 
-	// A caller whose context ends just as the flight lands gives its reference back.
+	// A caller whose context is done just when the flight lands returns its reference.
 	t.Run("a caller that gives up holds no key", func(t *testing.T) {
 		for range 50 {
 			synctest.Test(t, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestKeyring_OpenKeyConcurrent(t *testing.T) {
 				key.Destroy()
 				callers.Wait()
 				require.NoError(t, open(t, keys, pushes, other))
-				require.Equal(t, make([]byte, 32), bytesOfKey, "evicted, without handles, and cleared")
+				require.Equal(t, make([]byte, 32), bytesOfKey, "evicted without handles, and therefore cleared")
 			})
 		}
 	})
@@ -262,7 +262,7 @@ func TestKeyring_OpenKeyCached(t *testing.T) {
 					ids[i] = key.ID()
 				})
 				callers.Go(func() {
-					// The other tenant's record under one's own context, at the same time.
+					// The other tenant's record under this tenant's context, concurrently.
 					wrong := []keyring.Record{theirs, mine}[i]
 					if open(t, keys, wrong, test.c) == nil {
 						t.Error("a tenant opened another's key")
@@ -271,7 +271,7 @@ func TestKeyring_OpenKeyCached(t *testing.T) {
 			}
 			callers.Wait()
 			require.NotEqual(t, ids[0], ids[1])
-			require.Equal(t, 4, kek.Unwraps(), "each record and context is asked for on its own")
+			require.Equal(t, 4, kek.Unwraps(), "each pair of record and context has its own call")
 		})
 	})
 
@@ -282,9 +282,9 @@ func TestKeyring_OpenKeyCached(t *testing.T) {
 		forged := bytes.Clone(rec)
 		forged[len(forged)-1] ^= 1
 		require.ErrorIs(t, open(t, keys, forged, acme), keyring.ErrTampered)
-		require.Equal(t, 2, kek.Unwraps(), "the whole record is the key of its entry")
+		require.Equal(t, 2, kek.Unwraps(), "the entire record is the cache key")
 		require.NoError(t, open(t, keys, rec, acme))
-		require.Equal(t, 2, kek.Unwraps(), "and a forged one evicts nothing")
+		require.Equal(t, 2, kek.Unwraps(), "a forged record evicts nothing")
 	})
 }
 
@@ -300,13 +300,13 @@ func TestKeyring_OpenKeyRenewal(t *testing.T) {
 			for range 10 {
 				require.NoError(t, open(t, keys, rec, acme))
 			}
-			require.Zero(t, time.Since(begin), "the caller does not wait for it")
+			require.Zero(t, time.Since(begin), "the caller does not wait for the renewal")
 			time.Sleep(2 * time.Second)
 			require.Equal(t, 2, kek.Unwraps(), "one call renews it")
 
 			time.Sleep(stillFresh)
 			require.NoError(t, open(t, keys, rec, acme))
-			require.Equal(t, 2, kek.Unwraps(), "and it is fresh for as long again")
+			require.Equal(t, 2, kek.Unwraps(), "it is fresh for as long again")
 		})
 	})
 
@@ -318,12 +318,12 @@ func TestKeyring_OpenKeyRenewal(t *testing.T) {
 			time.Sleep(renewable)
 			kek.Delay(time.Hour)
 			require.NoError(t, open(t, keys, rec, acme))
-			// The bubble would not end with the goroutine still there.
+			// The bubble does not end before the goroutine.
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
 			require.Equal(t, 2, kek.Unwraps())
 			kek.Delay(0)
-			require.NoError(t, open(t, keys, rec, acme), "the key goes on serving")
+			require.NoError(t, open(t, keys, rec, acme), "the key remains in use")
 		})
 	})
 
@@ -358,8 +358,8 @@ func TestKeyring_OpenKeyRenewal(t *testing.T) {
 			}
 			synctest.Wait()
 			renewed := kek.Unwraps() - before
-			require.Greater(t, renewed, 20, "some keys are renewed by then")
-			require.Less(t, renewed, 180, "and some are not")
+			require.Greater(t, renewed, 20, "some keys are renewed")
+			require.Less(t, renewed, 180, "others are not")
 		})
 	})
 
@@ -400,7 +400,7 @@ func TestKeyring_OpenKeyOutage(t *testing.T) {
 			synctest.Wait()
 			require.Contains(t, log.String(), "a cached data key stays in use")
 			time.Sleep(time.Hour - time.Since(begin))
-			require.ErrorIs(t, open(t, keys, rec, acme), keyring.ErrUnavailable, "no key is used longer than an hour")
+			require.ErrorIs(t, open(t, keys, rec, acme), keyring.ErrUnavailable, "no key is used for longer than an hour")
 
 			kek.Break(nil)
 			time.Sleep(time.Minute)
@@ -433,7 +433,7 @@ func TestKeyring_OpenKeyOutage(t *testing.T) {
 				kek.Break(class)
 				require.ErrorIs(t, open(t, keys, rec, acme), class)
 				kek.Break(keyring.ErrUnavailable)
-				require.ErrorIs(t, open(t, keys, rec, acme), keyring.ErrUnavailable, "the key is gone from the cache")
+				require.ErrorIs(t, open(t, keys, rec, acme), keyring.ErrUnavailable, "the cache has dropped the key")
 			})
 		}
 	})
@@ -459,7 +459,7 @@ func TestKeyring_OpenKeyOutage(t *testing.T) {
 			}
 			require.Equal(t, want, calls, "1, 2, 4, 8, 16 and then 30 seconds apart")
 			require.ErrorIs(t, open(t, keys, another, other), keyring.ErrUnavailable)
-			require.Equal(t, len(want)+1, kek.Unwraps(), "one record's failure is not another's")
+			require.Equal(t, len(want)+1, kek.Unwraps(), "a failure of one record does not affect another")
 
 			kek.Break(nil)
 			time.Sleep(30 * time.Second)
@@ -504,7 +504,7 @@ func TestKeyring_OpenKeyOutage(t *testing.T) {
 			calls := kek.Unwraps()
 			time.Sleep(time.Second)
 			require.Error(t, open(t, keys, rec, acme))
-			require.Equal(t, calls+1, kek.Unwraps(), "a new outage is asked about after a second again")
+			require.Equal(t, calls+1, kek.Unwraps(), "the next outage starts at one second again")
 		})
 	})
 
@@ -515,7 +515,7 @@ func TestKeyring_OpenKeyOutage(t *testing.T) {
 			kek.Break(class)
 			require.ErrorIs(t, open(t, keys, rec, acme), class)
 			kek.Break(nil)
-			require.NoError(t, open(t, keys, rec, acme), "a key that was enabled again works at once")
+			require.NoError(t, open(t, keys, rec, acme), "a key that is enabled again works immediately")
 		}
 	})
 }
@@ -545,7 +545,7 @@ func TestOptions_CacheEntries(t *testing.T) {
 		require.NoError(t, open(t, keys, recs[1], acme))
 		require.Equal(t, 1025, kek.Unwraps(), "1,024 are kept")
 		require.NoError(t, open(t, keys, recs[0], acme))
-		require.Equal(t, 1026, kek.Unwraps(), "the 1,025th pushed the first out")
+		require.Equal(t, 1026, kek.Unwraps(), "the 1,025th evicted the first")
 	})
 
 	t.Run("failures evict no good key", func(t *testing.T) {
@@ -605,7 +605,7 @@ func TestOptions_HardAge(t *testing.T) {
 				require.NoError(t, open(t, keys, inUse, other))
 				time.Sleep(time.Minute)
 			}
-			require.Equal(t, make([]byte, 32), bytesOfKey, "no key stays for want of a new one")
+			require.Equal(t, make([]byte, 32), bytesOfKey, "no key stays because no new one is opened")
 		})
 	})
 

@@ -27,7 +27,7 @@ func TestKeyring_Check(t *testing.T) {
 		err := keys.Check(t.Context())
 		require.ErrorContains(t, err, `"fake:a"`)
 		require.ErrorContains(t, err, "another context")
-		require.NotErrorIs(t, err, keyring.ErrUnavailable, "a platform must not start with it")
+		require.NotErrorIs(t, err, keyring.ErrUnavailable, "a platform must not start with this KEK")
 	})
 
 	t.Run("rejects a replica that ignores its context", func(t *testing.T) {
@@ -117,20 +117,20 @@ func TestKeyring_Check(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			require.ErrorIs(t, keys.Check(ctx), context.DeadlineExceeded)
-			require.NoError(t, keys.Check(t.Context()), "the result is not the first caller's end")
+			require.NoError(t, keys.Check(t.Context()), "the result does not depend on the first caller's context")
 			require.Equal(t, 1, kek.Wraps())
 		})
 	})
 }
 
-// A forgetful KEK unwraps to a key that it did not wrap.
+// A forgetful KEK unwraps to another key than it wrapped.
 type forgetful struct{ *keyringtest.Fake }
 
 func (k forgetful) Unwrap(context.Context, keyring.WrappedKey, keyring.Context) ([]byte, error) {
 	return make([]byte, 32), nil
 }
 
-// An outage in the middle of a check is not the refusal that it looks for.
+// fadesAway is a KEK with an outage in the middle of a check.
 type fadesAway struct{ *keyringtest.Fake }
 
 func (k fadesAway) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {

@@ -24,7 +24,7 @@ func TestContext_EncodeLimits(t *testing.T) {
 	long := strings.Repeat("x", 1025)
 	for name, test := range map[string]struct {
 		context keyring.Context
-		key     string // that the error names
+		key     string // the key in the error
 		says    string
 	}{
 		"33 pairs":           {pairs(33), "", "33 pairs"},
@@ -41,9 +41,9 @@ func TestContext_EncodeLimits(t *testing.T) {
 			require.Nil(t, got)
 			require.ErrorContains(t, err, test.says)
 			e, ok := errors.AsType[*keyring.ContextError](err)
-			require.True(t, ok, "a caller can read which key is at fault")
+			require.True(t, ok, "a caller can read the invalid key")
 			require.Equal(t, test.key, e.Key)
-			require.Less(t, len(err.Error()), 200, "an error is short, however long the key")
+			require.Less(t, len(err.Error()), 200, "an error is short even for a long key")
 		})
 	}
 }

@@ -53,7 +53,7 @@ func TestDataKey_MAC(t *testing.T) {
 					seen[sum] = label + data
 					again, err := key.MAC(label, []byte(data))
 					require.NoError(t, err)
-					require.Equal(t, sum, again, "a MAC can be checked by computing it again")
+					require.Equal(t, sum, again, "the same input gives the same MAC")
 				}
 			}
 		}
@@ -82,7 +82,7 @@ func TestDataKey_Destroy(t *testing.T) {
 		got, err = group.Seal(nil, nil, apiKey7)
 		require.ErrorIs(t, err, keyring.ErrKeyState)
 		require.Nil(t, got)
-		require.Equal(t, id, key.ID(), "the id is no secret")
+		require.Equal(t, id, key.ID(), "the ID is not secret")
 	})
 
 	t.Run("leaves other handles alone", func(t *testing.T) {
@@ -95,9 +95,9 @@ func TestDataKey_Destroy(t *testing.T) {
 		first.Destroy()
 		first.Destroy()
 		_, err = second.MAC("label")
-		require.NoError(t, err, "one caller's Destroy leaves the others' handles alone")
+		require.NoError(t, err, "Destroy does not affect other handles")
 		second.Destroy()
-		require.NoError(t, open(t, keys, rec, acme), "nor does it touch the cache")
+		require.NoError(t, open(t, keys, rec, acme), "Destroy does not affect the cache")
 	})
 
 	t.Run("clears an evicted key with its last handle", func(t *testing.T) {
@@ -111,10 +111,10 @@ func TestDataKey_Destroy(t *testing.T) {
 		zero := make([]byte, 32)
 
 		first.Destroy()
-		require.NoError(t, open(t, keys, pushes, other), "the cache of one entry drops the key")
-		require.NotEqual(t, zero, bytesOfKey, "one handle is left")
+		require.NoError(t, open(t, keys, pushes, other), "the cache, of one entry, drops the key")
+		require.NotEqual(t, zero, bytesOfKey, "one handle remains")
 		_, err = second.MAC("label")
-		require.NoError(t, err, "an evicted key works as long as it has a handle")
+		require.NoError(t, err, "an evicted key works while it has a handle")
 		second.Destroy()
 		require.Equal(t, zero, bytesOfKey, "the last handle clears it")
 	})
@@ -126,7 +126,7 @@ func TestDataKey_Destroy(t *testing.T) {
 		require.NoError(t, err)
 		bytesOfKey := keyring.KeyBytes(key)
 		key.Destroy()
-		require.NotEqual(t, make([]byte, 32), bytesOfKey, "the cache holds it")
+		require.NotEqual(t, make([]byte, 32), bytesOfKey, "the cache keeps it")
 		require.NoError(t, open(t, keys, pushes, other))
 		require.Equal(t, make([]byte, 32), bytesOfKey, "eviction clears it")
 	})
@@ -155,9 +155,9 @@ func TestDataKey_Clone(t *testing.T) {
 
 		key.Destroy()
 		_, err = key.Clone()
-		require.ErrorIs(t, err, keyring.ErrKeyState, "a destroyed handle has no clones")
+		require.ErrorIs(t, err, keyring.ErrKeyState, "a destroyed handle cannot be cloned")
 		got, err := clone.MAC("label")
-		require.NoError(t, err, "the clone works on")
+		require.NoError(t, err, "the clone still works")
 		require.Equal(t, want, got)
 		clone.Destroy()
 		require.Equal(t, make([]byte, 32), bytesOfKey, "the last handle clears the key")
@@ -174,11 +174,11 @@ func TestDataKey_Clone(t *testing.T) {
 				callers.Go(func() {
 					clone, err := key.Clone()
 					if err != nil {
-						return // it came too late
+						return // after Destroy
 					}
 					defer clone.Destroy()
 					if _, err := clone.MAC("label"); err != nil {
-						t.Errorf("a clone that exists does not work: %v", err)
+						t.Errorf("a clone does not work: %v", err)
 					}
 				})
 			}
@@ -210,7 +210,7 @@ func TestDataKey_Group(t *testing.T) {
 			group, err := open()
 			require.NoError(t, err)
 			got, err := group.Open(nil, message, apiKey7)
-			require.NoError(t, err, "a group that gave way works, and is derived again")
+			require.NoError(t, err, "an evicted group works, and is derived again")
 			require.Equal(t, "a secret", string(got))
 		}
 	})
@@ -232,7 +232,7 @@ func TestDataKey_Concurrent(t *testing.T) {
 					_, macErr := key.MAC("label")
 					for _, err := range []error{err, macErr} {
 						if err != nil && !errors.Is(err, keyring.ErrKeyState) {
-							t.Errorf("a handle works or is destroyed, got: %v", err)
+							t.Errorf("a handle works or reports ErrKeyState, got: %v", err)
 						}
 					}
 				}
@@ -243,8 +243,8 @@ func TestDataKey_Concurrent(t *testing.T) {
 	})
 }
 
-// Whatever prints by reflection prints no key: not the data key, not a derived
-// one, not the KEK.
+// Printing by reflection shows no key: neither the data key, nor a derived key, nor
+// the KEK.
 func TestDataKey_Print(t *testing.T) { synctest.Test(t, testKeysDoNotPrint) }
 
 func testKeysDoNotPrint(t *testing.T) {
@@ -274,7 +274,8 @@ func testKeysDoNotPrint(t *testing.T) {
 	}
 }
 
-// diff returns testify's words for "v is not empty", which follow every pointer.
+// diff returns testify's message for a value that is not empty, which follows every
+// pointer.
 func diff(v any) string {
 	var out failure
 	empty := reflect.Zero(reflect.TypeOf(v))
@@ -285,7 +286,7 @@ func diff(v any) string {
 	return string(out)
 }
 
-// A failure takes down what an assertion says.
+// A failure records the message of an assertion.
 type failure string
 
 func (f *failure) Errorf(format string, args ...any) { *f += failure(fmt.Sprintf(format, args...)) }

@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 )
 
-// newExampleKeyring returns a keyring with a random key in memory. A program
-// takes one from a file or a key service.
+// newExampleKeyring returns a keyring with a random key in memory. A program uses a key
+// from a file or a key service.
 func newExampleKeyring() *keyring.Keyring {
 	key := make([]byte, local.KeySize)
 	rand.Read(key)
@@ -29,7 +29,7 @@ func newExampleKeyring() *keyring.Keyring {
 	return keys
 }
 
-// An envelope holds its own data key, and opens under its context only.
+// An envelope contains its data key, and opens only under its context.
 func ExampleKeyring_SealEnvelope() {
 	ctx := context.Background()
 	keys := newExampleKeyring()
@@ -54,7 +54,7 @@ func ExampleKeyring_OpenKey() {
 	tenant := keyring.Context{"purpose": "data-key", "tenant": "acme"}
 	scope := keyring.Context{"purpose": "secrets", "tenant": "acme", "scope": "acme/web"}
 
-	// Once for each tenant; the record is stored.
+	// Once for each tenant; the program stores the record.
 	key, record, err := keys.NewKey(ctx, tenant)
 	if err != nil {
 		log.Fatal(err)
@@ -69,7 +69,7 @@ func ExampleKeyring_OpenKey() {
 	}
 	key.Destroy()
 
-	// Later, maybe in another process.
+	// Later, possibly in another process.
 	key, err = keys.OpenKey(ctx, record, tenant)
 	if err != nil {
 		log.Fatal(err)

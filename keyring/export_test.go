@@ -1,8 +1,8 @@
 package keyring
 
-// What tests see of the inside.
+// Internals for tests.
 
-// Reencode parses a record and writes its parts again.
+// Reencode parses a record and encodes its parts again.
 func Reencode(r Record) (Record, error) {
 	p, err := parseRecord(r)
 	if err != nil {
@@ -11,18 +11,19 @@ func Reencode(r Record) (Record, error) {
 	return append(p.body(nil), p.mac[:]...), nil
 }
 
-// EncodeAs encodes c with the keys of first prepared, as a group does, and tells
-// whether that is possible.
+// EncodeAs encodes c with the prepared keys of first, as a group does. It reports false
+// if that is not possible.
 func EncodeAs(first, c Context) ([]byte, bool) { return newShape(first).appendTo(nil, c) }
 
-// KeyBytes returns the bytes of a key themselves, to watch them being cleared.
+// KeyBytes returns the bytes of a key, not a copy, so that a test sees them cleared.
 func KeyBytes(d *DataKey) []byte { return d.key.bytes() }
 
-// Groups returns how many groups are prepared in a key.
+// Groups returns the number of prepared groups of a key.
 func Groups(d *DataKey) int {
 	d.key.mu.RLock()
 	defer d.key.mu.RUnlock()
 	return len(d.key.groups)
 }
 
+// MaxGroups is the maximum number of prepared groups of a key.
 const MaxGroups = maxGroups

@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// FuzzGroup_Open: no bytes but those that were sealed open, and none panic.
+// FuzzGroup_Open checks that only sealed messages open, and that Open does not panic.
 func FuzzGroup_Open(f *testing.F) {
 	for _, test := range known[knownMessage](f, "message.json", "SKM v1") {
 		f.Add([]byte(test.Message), "name", "value")
@@ -22,7 +22,7 @@ func FuzzGroup_Open(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte, key, value string) {
 		got, err := group.Open(nil, message, keyring.Context{key: value})
 		if err == nil {
-			require.Equal(t, "a secret", string(got), "only what was sealed opens")
+			require.Equal(t, "a secret", string(got), "only a sealed plaintext opens")
 			return
 		}
 		require.Nil(t, got)
@@ -30,7 +30,7 @@ func FuzzGroup_Open(f *testing.F) {
 	})
 }
 
-// FuzzGroup_Seal: what is sealed opens, wherever the buffers lie.
+// FuzzGroup_Seal checks that a sealed message opens, for all overlaps of the buffers.
 func FuzzGroup_Seal(f *testing.F) {
 	f.Add([]byte("a secret"), "name", "value", uint8(3))
 	f.Add([]byte{}, "k", "", uint8(0))
@@ -52,7 +52,7 @@ func FuzzGroup_Seal(f *testing.F) {
 	})
 }
 
-// FuzzRecord: what is accepted as a record encodes back to the same bytes.
+// FuzzRecord checks that an accepted record encodes to the same bytes.
 func FuzzRecord(f *testing.F) {
 	for _, test := range known[knownRecord](f, "record.json", "SKR v1") {
 		f.Add([]byte(test.Record))
@@ -70,13 +70,13 @@ func FuzzRecord(f *testing.F) {
 		}
 		key, err := keys.OpenKey(t.Context(), b, nil)
 		require.Nil(t, key)
-		requireRejected(t, err, "no record was made with this key")
+		requireRejected(t, err, "no record was sealed with this key")
 		why, stale := keys.Stale(b)
 		require.Equal(t, why != "", stale)
 	})
 }
 
-// FuzzContext: two contexts have one encoding only if they are equal.
+// FuzzContext checks that two contexts have the same encoding only if they are equal.
 func FuzzContext(f *testing.F) {
 	f.Add("a", "1", "b", "2", "a", "1", "b", "2")
 	f.Add("a", "bc", "", "", "ab", "c", "", "")
@@ -99,7 +99,7 @@ func FuzzContext(f *testing.F) {
 		require.Equal(t, maps.Equal(a, b), bytes.Equal(first, second))
 		prepared, ok := keyring.EncodeAs(a, b)
 		if ok {
-			require.Equal(t, second, prepared, "preparing the keys changes no encoding")
+			require.Equal(t, second, prepared, "prepared keys give the same encoding")
 		}
 		require.Equal(t, slices.Equal(keysOf(a), keysOf(b)), ok)
 	})
@@ -107,7 +107,8 @@ func FuzzContext(f *testing.F) {
 
 func keysOf(c keyring.Context) []string { return slices.Sorted(maps.Keys(c)) }
 
-// FuzzOpenEnvelope: no bytes but those that were sealed open, and none panic.
+// FuzzOpenEnvelope checks that only sealed envelopes open, and that OpenEnvelope does not
+// panic.
 func FuzzOpenEnvelope(f *testing.F) {
 	for _, test := range known[knownEnvelope](f, "envelope.json", "envelope") {
 		f.Add([]byte(test.Envelope))
@@ -120,7 +121,7 @@ func FuzzOpenEnvelope(f *testing.F) {
 	f.Fuzz(func(t *testing.T, envelope []byte) {
 		got, err := keys.OpenEnvelope(t.Context(), envelope, nil)
 		if err == nil {
-			require.Equal(t, "a secret", string(got), "only what was sealed opens")
+			require.Equal(t, "a secret", string(got), "only a sealed plaintext opens")
 			return
 		}
 		require.Nil(t, got)

@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 )
 
-// The contexts of a vault, for one tenant and one scope of it.
+// The contexts of a vault for one tenant and one of its scopes.
 var (
 	acme    = keyring.Context{"purpose": "data-key", "tenant": "acme"}
 	other   = keyring.Context{"purpose": "data-key", "tenant": "other"}
@@ -26,7 +26,7 @@ func newKeyring(t testing.TB, primary keyring.KEK, opts *keyring.Options) *keyri
 	return keys
 }
 
-// newLocal returns a KEK whose 32 bytes are all b.
+// newLocal returns a KEK with a key of 32 bytes b.
 func newLocal(t testing.TB, id string, b byte) *local.KEK {
 	t.Helper()
 	kek, err := local.New(id, bytes.Repeat([]byte{b}, 32))
@@ -34,7 +34,7 @@ func newLocal(t testing.TB, id string, b byte) *local.KEK {
 	return kek
 }
 
-// newRecord makes a data key for a context and keeps only its record.
+// newRecord makes a data key for a context and returns only its record.
 func newRecord(t testing.TB, keys *keyring.Keyring, c keyring.Context) keyring.Record {
 	t.Helper()
 	key, rec, err := keys.NewKey(t.Context(), c)
@@ -43,7 +43,7 @@ func newRecord(t testing.TB, keys *keyring.Keyring, c keyring.Context) keyring.R
 	return rec
 }
 
-// open opens a record and releases the key at once.
+// open opens a record and releases the key.
 func open(t testing.TB, keys *keyring.Keyring, rec keyring.Record, c keyring.Context) error {
 	key, err := keys.OpenKey(t.Context(), rec, c)
 	if err == nil {
@@ -52,7 +52,7 @@ func open(t testing.TB, keys *keyring.Keyring, rec keyring.Record, c keyring.Con
 	return err
 }
 
-// newFake returns a KEK that counts its calls, and a keyring of it alone.
+// newFake returns a KEK that counts its calls, and a keyring with that KEK only.
 func newFake(t testing.TB, id string) (*keyringtest.Fake, *keyring.Keyring) {
 	kek := keyringtest.NewFake(id)
 	return kek, newKeyring(t, kek, nil)

@@ -43,7 +43,7 @@ func TestNew(t *testing.T) {
 			"a negative age":        {a, keyring.Options{SoftAge: -1}, "SoftAge is -1ns; want a positive duration, or zero for the default"},
 			"a negative hard age":   {a, keyring.Options{HardAge: -1}, "HardAge is -1ns; want a positive duration, or zero for the default"},
 			"hard before soft":      {a, keyring.Options{SoftAge: 2 * time.Hour}, "HardAge 1h0m0s is less"},
-			"an age without end":    {a, keyring.Options{SoftAge: math.MaxInt64, HardAge: math.MaxInt64}, "more than a year"},
+			"an unlimited age":      {a, keyring.Options{SoftAge: math.MaxInt64, HardAge: math.MaxInt64}, "more than a year"},
 		} {
 			_, err := keyring.New(test.primary, &test.opts)
 			require.ErrorContains(t, err, test.says, name)
@@ -151,7 +151,7 @@ func TestKeyring_OpenKey(t *testing.T) {
 		err := open(t, keys, rec, acme)
 		require.ErrorIs(t, err, keyring.ErrNoKey)
 		require.ErrorContains(t, err, `"local:theirs"`)
-		require.Zero(t, kek.Unwraps(), "a record supplies no key name to a backend")
+		require.Zero(t, kek.Unwraps(), "a record cannot make a KEK use another key")
 	})
 
 	t.Run("tries the replica when the primary fails", func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestKeyring_OpenKey(t *testing.T) {
 		keys := newKeyring(t, primary, &keyring.Options{Replicas: []keyring.KEK{first, second}})
 		primary.BreakUnwrap(keyring.ErrDenied)
 		require.NoError(t, open(t, keys, rec, acme))
-		require.Equal(t, 1, first.Unwraps(), "the configuration decides, not the record")
+		require.Equal(t, 1, first.Unwraps(), "the configuration determines the order, not the record")
 		require.Zero(t, second.Unwraps())
 	})
 
@@ -208,8 +208,8 @@ func TestKeyring_OpenKey(t *testing.T) {
 			rec := newRecord(t, keys, acme)
 			primary.Delay(time.Hour)
 			begin := time.Now()
-			require.NoError(t, open(t, keys, rec, acme), "a region that swallows calls is not the end")
-			require.Equal(t, 2500*time.Millisecond, time.Since(begin), "the keys share the five seconds")
+			require.NoError(t, open(t, keys, rec, acme), "a region that does not respond is no outage")
+			require.Equal(t, 2500*time.Millisecond, time.Since(begin), "the KEKs share the five seconds")
 		})
 	})
 }
@@ -226,7 +226,7 @@ func TestKeyring_Calls(t *testing.T) {
 		require.ErrorIs(t, err, keyring.ErrMalformed)
 		_, err = keys.SealEnvelope(t.Context(), nil, bad)
 		require.ErrorIs(t, err, keyring.ErrMalformed)
-		require.Equal(t, 1, kek.Wraps()+kek.Unwraps(), "only the record was wrapped")
+		require.Equal(t, 1, kek.Wraps()+kek.Unwraps(), "only newRecord made a call")
 	})
 
 	t.Run("end with their context", func(t *testing.T) {
@@ -258,9 +258,9 @@ func TestKeyring_Calls(t *testing.T) {
 				begin := time.Now()
 				require.ErrorIs(t, call(ctx, keys, rec), context.DeadlineExceeded, name)
 				require.Equal(t, time.Second, time.Since(begin), name)
-				require.ErrorIs(t, call(ctx, keys, rec), context.DeadlineExceeded, name+" begun after the end")
+				require.ErrorIs(t, call(ctx, keys, rec), context.DeadlineExceeded, name+" started after the deadline")
 				require.Equal(t, time.Second, time.Since(begin), name)
-				time.Sleep(time.Minute) // what was begun ends on its own
+				time.Sleep(time.Minute) // the detached work ends by itself
 			})
 		}
 	})
@@ -273,7 +273,7 @@ func TestKeyring_Calls(t *testing.T) {
 			require.NoError(t, open(t, keys, rec, acme))
 			kek.Delay(time.Hour)
 			time.Sleep(pastSoft)
-			require.NoError(t, open(t, keys, rec, acme), "it leaves a cached key in use")
+			require.NoError(t, open(t, keys, rec, acme), "a cached key remains in use")
 			fresh := newKeyring(t, timed{kek}, nil)
 			_, _, wrapping := fresh.NewKey(t.Context(), acme)
 			for _, err := range []error{open(t, fresh, rec, acme), wrapping, fresh.Check(t.Context())} {
@@ -288,13 +288,13 @@ func TestKeyring_Calls(t *testing.T) {
 			keys := newKeyring(t, quitter{keyringtest.NewFake("a")}, nil)
 			rec := newRecord(t, keys, acme)
 			require.ErrorContains(t, open(t, keys, rec, acme), "ended its goroutine")
-			require.ErrorContains(t, open(t, keys, rec, acme), "ended its goroutine", "nor does the next caller")
+			require.ErrorContains(t, open(t, keys, rec, acme), "ended its goroutine", "for the next caller too")
 			require.ErrorContains(t, keys.Check(t.Context()), "ended its goroutine")
 		})
 	})
 }
 
-// A timed KEK has a limit of its own, shorter than the keyring's.
+// A timed KEK has a shorter limit than the keyring.
 type timed struct{ *keyringtest.Fake }
 
 func (k timed) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
@@ -309,8 +309,8 @@ func (k timed) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 	return k.Fake.Unwrap(ctx, w, c)
 }
 
-// A quitter ends the goroutine it is called in, as an assertion in a test's KEK
-// does when it fails.
+// A quitter ends the goroutine of its caller, as a failed assertion in a test's KEK
+// does.
 type quitter struct{ *keyringtest.Fake }
 
 func (quitter) Unwrap(context.Context, keyring.WrappedKey, keyring.Context) ([]byte, error) {
@@ -318,7 +318,7 @@ func (quitter) Unwrap(context.Context, keyring.WrappedKey, keyring.Context) ([]b
 	return nil, nil
 }
 
-// A liar's wrapped keys are not what a record can hold.
+// A liar returns wrapped keys that do not fit into a record.
 type liar struct {
 	*keyringtest.Fake
 	change func(*keyring.WrappedKey)
@@ -350,13 +350,13 @@ func TestKeyring_Rewrap(t *testing.T) {
 		key.Destroy()
 
 		after := newKeyring(t, fresh, &keyring.Options{Replicas: []keyring.KEK{replica}, Retired: []keyring.KEK{old}})
-		require.NoError(t, open(t, after, rec, acme), "a retired KEK opens what it wrapped")
+		require.NoError(t, open(t, after, rec, acme), "a retired KEK opens its records")
 		moved, err := after.Rewrap(t.Context(), rec, acme)
 		require.NoError(t, err)
 
 		keks, err := moved.KEKs()
 		require.NoError(t, err)
-		require.Equal(t, []keyring.KEKID{fresh.ID(), replica.ID()}, keks, "the retired KEK is gone from it")
+		require.Equal(t, []keyring.KEKID{fresh.ID(), replica.ID()}, keks, "the retired KEK is no longer in the record")
 		oldID, _ := rec.ID()
 		newID, _ := moved.ID()
 		require.Equal(t, oldID, newID)
@@ -373,7 +373,7 @@ func TestKeyring_Rewrap(t *testing.T) {
 		got, err := group.Open(nil, message, apiKey7)
 		require.NoError(t, err)
 		require.Equal(t, "a secret", string(got))
-		require.Equal(t, kept, message, "payloads stay as they are")
+		require.Equal(t, kept, message, "messages do not change")
 	})
 
 	t.Run("returns no record with an error", func(t *testing.T) {
@@ -385,7 +385,7 @@ func TestKeyring_Rewrap(t *testing.T) {
 		require.Nil(t, got)
 		kek.BreakWrap(nil)
 		got, err = keys.Rewrap(t.Context(), rec, other)
-		require.ErrorIs(t, err, keyring.ErrTampered, "nor under another context")
+		require.ErrorIs(t, err, keyring.ErrTampered, "another context fails")
 		require.Nil(t, got)
 	})
 }
@@ -411,15 +411,15 @@ func TestKeyring_Stale(t *testing.T) {
 		for name, test := range map[string]struct {
 			keys *keyring.Keyring
 			rec  keyring.Record
-			why  string // empty when not stale
+			why  string // empty if not stale
 		}{
-			"as it should be":              {alone, one, ""},
-			"as it should be, two":         {both, two, ""},
+			"current":                      {alone, one, ""},
+			"current, with a replica":      {both, two, ""},
 			"without a new replica":        {both, one, `not wrapped under "fake:b"`},
-			"with a replica that is gone":  {alone, two, "more keys"},
+			"with a removed replica":       {alone, two, "more keys"},
 			"under a retired primary":      {exchanged, one, `not wrapped under "fake:b"`},
 			"under a retired primary, too": {exchanged, two, "more keys"},
-			"no record at all":             {alone, keyring.Record("nothing"), "malformed"},
+			"an invalid record":            {alone, keyring.Record("nothing"), "malformed"},
 		} {
 			calls := a.Wraps() + a.Unwraps() + b.Wraps() + b.Unwraps()
 			why, stale := test.keys.Stale(test.rec)
@@ -450,7 +450,7 @@ func TestKeyring_Stale(t *testing.T) {
 		})
 	})
 
-	// A service whose nodes learn of a rotation one after the other.
+	// After a rotation, the nodes of a service may use different versions for a while.
 	t.Run("does not take an older version for the newest", func(t *testing.T) {
 		for name, test := range map[string]struct {
 			versions []string // of the wraps, in this order
@@ -458,7 +458,7 @@ func TestKeyring_Stale(t *testing.T) {
 		}{
 			"an older number":        {[]string{"9", "10", "9"}, []bool{true, false, true}},
 			"a newer number":         {[]string{"9", "10"}, []bool{true, false}},
-			"words that are no rank": {[]string{"b", "a"}, []bool{true, false}},
+			"versions without order": {[]string{"b", "a"}, []bool{true, false}},
 			"a number after a word":  {[]string{"a", "1"}, []bool{true, false}},
 			"no version":             {[]string{"1", ""}, []bool{false, true}},
 		} {
@@ -486,11 +486,11 @@ func TestKeyring_Stale(t *testing.T) {
 		require.False(t, stale)
 		newRecord(t, fresh, acme)
 		_, stale = fresh.Stale(rec)
-		require.True(t, stale, "its first Wrap told it")
+		require.True(t, stale, "its first Wrap returned the version")
 	})
 }
 
-// versioned is a KEK that says which version wrapped as it is told.
+// A versioned KEK reports a configurable version.
 type versioned struct {
 	*keyringtest.Fake
 	version string

@@ -20,11 +20,11 @@ import (
 	"github.com/satchelhq/satchel/keyring/local"
 )
 
-// The files in testdata were written once, by another implementation in another
-// language with the same fixed keys. What is in them opens for ever. The tests
-// recompute each intermediate with the standard library alone.
+// The files in testdata were written by an independent implementation in another
+// language with the same fixed keys. They must always open. The tests recompute each
+// intermediate value with the standard library only.
 
-// hexBytes is a byte string, in hex in the files.
+// hexBytes is a byte string, encoded in hex in the files.
 type hexBytes []byte
 
 func (h *hexBytes) UnmarshalText(text []byte) (err error) {
@@ -116,7 +116,7 @@ func known[T any](t testing.TB, name, format string) []T {
 	return file.Cases
 }
 
-// canonical encodes a context by the page that describes the format.
+// canonical encodes a context as docs/format.md specifies.
 func canonical(c keyring.Context) []byte {
 	var names []string
 	for name := range c {
@@ -148,7 +148,7 @@ func sum(key []byte, data ...[]byte) []byte {
 	return mac.Sum(nil)
 }
 
-// same compares byte strings by their hex, which is what a failure shows.
+// same compares byte strings in hex, so that a failure shows hex.
 func same(t testing.TB, want, got []byte, rule string) {
 	t.Helper()
 	require.Equal(t, hex.EncodeToString(want), hex.EncodeToString(got), rule)
@@ -159,8 +159,8 @@ func TestKnown_Contexts(t *testing.T) {
 		t.Run(test.Name, func(t *testing.T) {
 			got, err := test.Context.Encode()
 			require.NoError(t, err)
-			same(t, test.Encoded, got, "a context has one encoding for ever")
-			same(t, canonical(test.Context), got, "the encoding follows the page")
+			same(t, test.Encoded, got, "the encoding of a context does not change")
+			same(t, canonical(test.Context), got, "the encoding follows docs/format.md")
 		})
 	}
 }
@@ -171,7 +171,7 @@ func TestKnown_Messages(t *testing.T) {
 			group, err := keyring.NewGroup(test.Key, [16]byte(test.KeyID), test.GroupContext)
 			require.NoError(t, err)
 			got, err := group.Open(nil, test.Message, test.MessageContext)
-			require.NoError(t, err, "a message of version 1 opens for ever")
+			require.NoError(t, err, "a message of version 1 always opens")
 			same(t, test.Plaintext, got, "with its plaintext")
 			id, err := keyring.MessageKeyID(test.Message)
 			require.NoError(t, err)
@@ -192,7 +192,7 @@ func TestKnown_MessageIntermediates(t *testing.T) {
 
 			head := slices.Concat([]byte("SKM\x01\x00\x01"), test.KeyID, test.Commitment)
 			same(t, slices.Concat(head, test.MessageContextEncoded), test.AAD, "associated data")
-			same(t, slices.Concat(head, test.Nonce), test.Message[:66], "what stands before the ciphertext")
+			same(t, slices.Concat(head, test.Nonce), test.Message[:66], "the bytes before the ciphertext")
 			require.Len(t, test.Message, len(test.Plaintext)+keyring.Overhead)
 
 			block, err := aes.NewCipher(test.OKM[:32])
@@ -200,7 +200,7 @@ func TestKnown_MessageIntermediates(t *testing.T) {
 			gcm, err := cipher.NewGCMWithRandomNonce(block)
 			require.NoError(t, err)
 			got, err := gcm.Open(nil, nil, test.Message[54:], test.AAD)
-			require.NoError(t, err, "plain AES-GCM opens what is behind the header")
+			require.NoError(t, err, "plain AES-GCM opens the ciphertext")
 			same(t, test.Plaintext, got, "plaintext")
 		})
 	}
@@ -223,7 +223,7 @@ func TestKnown_Records(t *testing.T) {
 		t.Run(test.Name, func(t *testing.T) {
 			for _, kek := range knownKEKs(t, test.Wraps) {
 				key, err := newKeyring(t, kek, nil).OpenKey(t.Context(), keyring.Record(test.Record), test.Context)
-				require.NoError(t, err, "each KEK of a record opens it for ever, alone")
+				require.NoError(t, err, "each KEK of a record opens it alone, always")
 				same(t, test.DataKey, keyring.KeyBytes(key), "the data key")
 				require.Equal(t, [16]byte(test.KeyID), key.ID())
 				key.Destroy()
@@ -265,12 +265,12 @@ func TestKnown_RecordIntermediates(t *testing.T) {
 					body = append(body, part...)
 				}
 			}
-			same(t, body, test.Body, "what the MAC covers")
+			same(t, body, test.Body, "the body under the MAC")
 			same(t, canonical(test.Context), test.ContextEncoded, "key context")
 			same(t, []byte("skr/v1 record mac\x00"), test.MACInfo, "info")
 			same(t, expand(t, test.DataKey, string(test.MACInfo), 32), test.MACKey, "MAC key")
 			same(t, sum(test.MACKey, test.Body, test.ContextEncoded), test.MAC, "MAC")
-			same(t, slices.Concat(test.Body, test.MAC), test.Record, "the whole record")
+			same(t, slices.Concat(test.Body, test.MAC), test.Record, "the record")
 		})
 	}
 }
@@ -291,7 +291,7 @@ func TestKnown_MACs(t *testing.T) {
 			}
 			got, err := key.MAC(test.Label, data...)
 			require.NoError(t, err)
-			same(t, test.MAC, got[:], "a MAC stays the same for ever")
+			same(t, test.MAC, got[:], "a MAC does not change")
 
 			same(t, []byte(test.Label+"\x00"), test.Info, "info")
 			same(t, expand(t, test.DataKey, string(test.Info), 32), test.MACKey, "MAC key")
@@ -306,11 +306,11 @@ func TestKnown_Envelopes(t *testing.T) {
 			kek, err := local.New(test.Key, test.KEK)
 			require.NoError(t, err)
 			got, err := newKeyring(t, kek, nil).OpenEnvelope(t.Context(), test.Envelope, test.Context)
-			require.NoError(t, err, "an envelope opens for ever")
+			require.NoError(t, err, "an envelope always opens")
 			same(t, test.Plaintext, got, "with its plaintext")
 
 			length := binary.BigEndian.AppendUint32(nil, uint32(len(test.Record)))
-			same(t, slices.Concat(length, test.Record, test.Message), test.Envelope, "the whole envelope")
+			same(t, slices.Concat(length, test.Record, test.Message), test.Envelope, "the envelope")
 		})
 	}
 }

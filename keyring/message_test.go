@@ -33,7 +33,7 @@ func TestGroup_Open(t *testing.T) {
 		got, err := stranger.Open(nil, message, apiKey7)
 		require.ErrorIs(t, err, keyring.ErrNoKey)
 		require.Nil(t, got)
-		require.ErrorContains(t, err, "01020300", "the error names the key it takes")
+		require.ErrorContains(t, err, "01020300", "the error names the data key of the message")
 	})
 
 	t.Run("rejects another key with the same ID", func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestGroup_Open(t *testing.T) {
 		require.Nil(t, got)
 	})
 
-	// Without a commitment, whoever made a message could choose two keys that both
+	// Without a commitment, the sender of a message could choose two keys that both
 	// open it.
 	t.Run("rejects the right key with another commitment", func(t *testing.T) {
 		key, id := bytes.Repeat([]byte{7}, 32), [16]byte{1, 2, 3}
@@ -61,10 +61,10 @@ func TestGroup_Open(t *testing.T) {
 			return aead.Seal(head, nil, []byte("a secret"), slices.Concat(head, canonical(apiKey7)))
 		}
 		got, err := newGroup(t, web).Open(nil, forge(okm[32:]), apiKey7)
-		require.NoError(t, err, "the test makes messages as the format says")
+		require.NoError(t, err, "the test makes messages according to the format")
 		require.Equal(t, "a secret", string(got))
 		got, err = newGroup(t, web).Open(nil, forge(make([]byte, 32)), apiKey7)
-		require.ErrorIs(t, err, keyring.ErrTampered, "a valid ciphertext does not make up for the commitment")
+		require.ErrorIs(t, err, keyring.ErrTampered, "a valid ciphertext does not replace the commitment")
 		require.Nil(t, got)
 	})
 
@@ -104,7 +104,7 @@ func TestMaxPlaintext(t *testing.T) {
 		require.ErrorIs(t, err, keyring.ErrMalformed)
 		require.Nil(t, got)
 		got, err = group.Open(nil, append(message, 0), nil)
-		require.ErrorIs(t, err, keyring.ErrMalformed, "a message that is too long is not tried")
+		require.ErrorIs(t, err, keyring.ErrMalformed, "a message that is too long is rejected")
 		require.Nil(t, got)
 	})
 }
@@ -154,14 +154,14 @@ func TestGroup_Buffers(t *testing.T) {
 		buffer := bytes.Repeat([]byte{0xee}, 100)
 		got, err := group.Open(buffer[:4], message, apiKey7)
 		require.ErrorIs(t, err, keyring.ErrTampered)
-		require.Nil(t, got, "nothing is returned with an error")
-		require.Equal(t, make([]byte, len("a secret")), buffer[4:4+len("a secret")], "nor left behind")
-		require.Equal(t, bytes.Repeat([]byte{0xee}, 4), buffer[:4], "what was there is kept")
+		require.Nil(t, got, "no result with an error")
+		require.Equal(t, make([]byte, len("a secret")), buffer[4:4+len("a secret")], "no plaintext is left in the buffer")
+		require.Equal(t, bytes.Repeat([]byte{0xee}, 4), buffer[:4], "the existing bytes are kept")
 	})
 }
 
 func TestGroup_MessageContexts(t *testing.T) {
-	// A group prepares the keys of its first message's context.
+	// A group prepares the keys of its first message context.
 	t.Run("do not depend on the group's first one", func(t *testing.T) {
 		contexts := []keyring.Context{
 			nil, apiKey7, {"name": "OTHER", "version": "8"}, {"name": "", "version": ""}, {"name": "API_KEY"},

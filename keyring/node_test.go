@@ -16,10 +16,10 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// testdata/reader.mjs knows the format from its page alone, in another language
-// and over another cryptographic library.
+// testdata/reader.mjs implements the format from docs/format.md only, in another language
+// and with another cryptographic library.
 
-// A nodeJob is one thing for the reader to do.
+// A nodeJob is one job for the reader.
 type nodeJob struct {
 	Do      string            `json:"do"` // the name of a function in the reader
 	Name    string            `json:"name,omitempty"`
@@ -33,7 +33,7 @@ type nodeResult struct {
 	Error string
 }
 
-// runNode gives jobs to the reader and returns its result for each.
+// runNode runs jobs in the reader and returns their results.
 func runNode(t *testing.T, jobs []nodeJob) []nodeResult {
 	t.Helper()
 	node := testenv.Program(t, "node")
@@ -51,7 +51,7 @@ func runNode(t *testing.T, jobs []nodeJob) []nodeResult {
 	return results
 }
 
-// hexes is a job's bytes, from pairs of a name and bytes.
+// hexes returns the bytes of a job from pairs of a name and bytes.
 func hexes(pairs ...any) map[string]string {
 	m := map[string]string{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -63,7 +63,7 @@ func hexes(pairs ...any) map[string]string {
 var (
 	nodeKey   = bytes.Repeat([]byte{7}, 32) // of newGroup
 	nodeKeyID = []byte{1, 2, 3, 15: 0}
-	// Sorted by UTF-16, the last two change places.
+	// In UTF-16 order, the last two keys swap.
 	nodeContexts = []keyring.Context{
 		{}, apiKey7, {"name": "", "é": "ü"}, {"b": "1", "a": "2", "\uffff": "3", "\U00010000": "4"},
 		{"name": strings.Repeat("n", 1024)}, pairs(32),
@@ -144,7 +144,7 @@ func TestNode_Envelopes(t *testing.T) {
 	})
 }
 
-// The page tells a reader enough to refuse what was changed.
+// The format page is sufficient to reject every change.
 func TestNode_Rejects(t *testing.T) {
 	message := seal(t, newGroup(t, web), "a secret", apiKey7)
 	envelope, err := newKeyring(t, newLocal(t, "kek", 1), nil).SealEnvelope(t.Context(), []byte("a secret"), acme)
@@ -156,7 +156,7 @@ func TestNode_Rejects(t *testing.T) {
 		return nodeJob{Do: "openEnvelope", Name: "kek", Group: c, Context: keyring.Context{},
 			Bytes: hexes("kek", bytes.Repeat([]byte{1}, 32), "envelope", envelope)}
 	}
-	names := []string{"the message as it is", "the envelope as it is"}
+	names := []string{"the unchanged message", "the unchanged envelope"}
 	jobs := []nodeJob{openMessage(web, apiKey7, message), openEnvelope(acme, envelope)}
 	add := func(name string, job nodeJob) { names, jobs = append(names, name), append(jobs, job) }
 	changes(message, func(changed []byte, _ int, what string) { add("message: "+what, openMessage(web, apiKey7, changed)) })
@@ -180,7 +180,7 @@ func TestNode_Rejects(t *testing.T) {
 	}
 }
 
-// notNil is for JSON, where a nil map is no object.
+// notNil returns a copy that is an object in JSON, even for nil.
 func notNil(c keyring.Context) keyring.Context {
 	full := keyring.Context{}
 	maps.Copy(full, c)
@@ -190,5 +190,5 @@ func notNil(c keyring.Context) keyring.Context {
 func TestNode_ReaderSize(t *testing.T) {
 	content, err := os.ReadFile("testdata/reader.mjs")
 	require.NoError(t, err)
-	require.Less(t, bytes.Count(content, []byte("\n")), 60, "the format is simple enough to be read in under 60 lines")
+	require.Less(t, bytes.Count(content, []byte("\n")), 60, "a reader of the format has fewer than 60 lines")
 }

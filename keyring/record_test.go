@@ -16,7 +16,7 @@ func part(s string) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(len(s)))) + s
 }
 
-// rawRecord writes a record by hand, with a MAC of zeros.
+// rawRecord encodes a record with a MAC of zeros.
 func rawRecord(count byte, created uint64, wraps string) keyring.Record {
 	rec := "SKR\x01\x00\x01" + strings.Repeat("i", 16)
 	rec += string(binary.BigEndian.AppendUint64(nil, created)) + string(count)
@@ -25,14 +25,14 @@ func rawRecord(count byte, created uint64, wraps string) keyring.Record {
 
 func TestRecord_Malformed(t *testing.T) {
 	wrap := part("local") + part("key") + part("") + part("blob")
-	require.NoError(t, recordError(rawRecord(1, 0, wrap)), "the wrap alone is right")
+	require.NoError(t, recordError(rawRecord(1, 0, wrap)), "one wrap is valid")
 	for name, rec := range map[string]keyring.Record{
 		"nothing":                      nil,
 		"too short":                    make(keyring.Record, 62),
 		"a message":                    seal(t, newGroup(t, web), strings.Repeat("x", 100), nil),
 		"no wraps":                     rawRecord(0, 0, ""),
-		"fewer wraps than it says":     rawRecord(2, 0, wrap),
-		"more wraps than it says":      rawRecord(1, 0, wrap+wrap),
+		"fewer wraps than its count":   rawRecord(2, 0, wrap),
+		"more wraps than its count":    rawRecord(1, 0, wrap+wrap),
 		"nine wraps":                   rawRecord(9, 0, strings.Repeat(wrap, 9)),
 		"an empty service":             rawRecord(1, 0, part("")+part("key")+part("")+part("blob")),
 		"an empty key":                 rawRecord(1, 0, part("local")+part("")+part("")+part("blob")),
@@ -43,7 +43,7 @@ func TestRecord_Malformed(t *testing.T) {
 		"a blob of 4,097 bytes":        rawRecord(1, 0, part("local")+part("key")+part("")+part(strings.Repeat("b", 4097))),
 		"a length past the end":        rawRecord(1, 0, part("local")+part("key")+part("")+"\x0f\xff"),
 		"a byte between wraps and MAC": rawRecord(1, 0, wrap+"\x00"),
-		"more than any record has":     append(rawRecord(1, 0, wrap), make(keyring.Record, 64*1024)...),
+		"longer than any record":       append(rawRecord(1, 0, wrap), make(keyring.Record, 64*1024)...),
 	} {
 		require.ErrorIs(t, recordError(rec), keyring.ErrMalformed, name)
 		_, err := rec.Created()

@@ -23,8 +23,7 @@ const streamChunk = 64 << 10
 // backup is the context of the streams below.
 var backup = keyring.Context{"purpose": "backup", "number": "7"}
 
-// sealStream returns the stream of a plaintext, which it writes in pieces of n
-// bytes.
+// sealStream returns the stream of a plaintext that is written n bytes at a time.
 func sealStream(t testing.TB, group *keyring.Group, plaintext string, n int) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -39,7 +38,7 @@ func sealStream(t testing.TB, group *keyring.Group, plaintext string, n int) []b
 	return out.Bytes()
 }
 
-// openStream returns all that opens of a stream.
+// openStream returns the plaintext of a stream up to an error.
 func openStream(t testing.TB, group *keyring.Group, stream []byte, c keyring.Context) (string, error) {
 	t.Helper()
 	r, err := group.OpenStream(bytes.NewReader(stream), c)
@@ -48,7 +47,7 @@ func openStream(t testing.TB, group *keyring.Group, stream []byte, c keyring.Con
 	return string(plaintext), err
 }
 
-// cutStream returns the chunks of a stream, each with its length.
+// cutStream returns the chunks of a stream, each with its length prefix.
 func cutStream(t testing.TB, stream []byte) (chunks [][]byte) {
 	t.Helper()
 	for len(stream) > 0 {
@@ -60,7 +59,7 @@ func cutStream(t testing.TB, stream []byte) (chunks [][]byte) {
 	return chunks
 }
 
-// longText has something else in each chunk.
+// longText returns n bytes of text without repetition.
 func longText(n int) string {
 	var text strings.Builder
 	for text.Len() < n {
@@ -108,7 +107,7 @@ func TestStream_Known(t *testing.T) {
 			require.NoError(t, err)
 			got, err := openStream(t, group, test.Stream, test.Context)
 			require.NoError(t, err)
-			same(t, test.Plaintext, []byte(got), "a stream opens for ever")
+			same(t, test.Plaintext, []byte(got), "a stream always opens")
 		})
 	}
 }
@@ -125,7 +124,7 @@ func TestOpenStream_ReadsInPieces(t *testing.T) {
 		require.NoError(t, iotest.TestReader(r, []byte(want)), name)
 		n, err := r.Read(make([]byte, 1))
 		require.Zero(t, n)
-		require.ErrorIs(t, err, io.EOF, "the end stays the end")
+		require.ErrorIs(t, err, io.EOF, "io.EOF repeats")
 	}
 }
 
@@ -148,7 +147,7 @@ func TestOpenStream_Truncated(t *testing.T) {
 		for _, n := range []int{end, end + 1, end + 4, end + 5, end + 4 + keyring.Overhead, end + len(chunk) - 1} {
 			got, err := openStream(t, group, stream[:n], backup)
 			require.ErrorIs(t, err, keyring.ErrTampered, "cut to %d bytes", n)
-			require.True(t, strings.HasPrefix(want, got), "what was read before is what was sealed")
+			require.True(t, strings.HasPrefix(want, got), "the bytes before the error are authentic")
 			require.LessOrEqual(t, len(got), i*streamChunk)
 		}
 		end += len(chunk)
@@ -188,12 +187,13 @@ func TestOpenStream_Edited(t *testing.T) {
 	} {
 		got, err := openStream(t, group, slices.Concat(edited...), backup)
 		requireRejected(t, err, about)
-		require.True(t, strings.HasPrefix(want, got), "what was read before is what was sealed: %s", about)
+		require.True(t, strings.HasPrefix(want, got), "the bytes before the error are authentic: %s", about)
 	}
 	_, err := openStream(t, group, slices.Concat(chunks[0], chunks[2], chunks[1], chunks[3]), backup)
 	require.ErrorIs(t, err, keyring.ErrTampered)
 
-	// Streams under one context are not told apart: that is the caller's part.
+	// Chunks of streams under the same context are interchangeable: the caller must use
+	// different contexts.
 	got, err := openStream(t, group, slices.Concat(chunks[0], twin[1], chunks[2], twin[3]), backup)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
@@ -255,10 +255,10 @@ func TestStream_LeavesContextAlone(t *testing.T) {
 	require.NoError(t, w.Close())
 	require.Equal(t, keyring.Context{"a": "changed"}, c)
 	_, err = openStream(t, group, out.Bytes(), keyring.Context{"a": "b"})
-	require.NoError(t, err, "the context is that of the call")
+	require.NoError(t, err, "the stream uses the context at the time of the call")
 }
 
-// A failingWriter takes n bytes.
+// A failingWriter accepts n bytes.
 type failingWriter struct{ n int }
 
 var errFull = errors.New("disk full")
@@ -279,7 +279,7 @@ func TestSealStream_WriterFails(t *testing.T) {
 	require.NoError(t, err)
 	n, err := w.Write(make([]byte, 2*streamChunk))
 	require.ErrorIs(t, err, errFull)
-	require.Equal(t, streamChunk-1, n, "what went into the chunk that failed counts as written")
+	require.Equal(t, streamChunk-1, n, "bytes in the failed chunk count as written")
 	_, err = w.Write([]byte("x"))
 	require.ErrorIs(t, err, errFull)
 	require.ErrorIs(t, w.Close(), errFull)
@@ -303,9 +303,9 @@ func TestOpenStream_ReaderFails(t *testing.T) {
 		require.NoError(t, err)
 		_, err = io.ReadAll(r)
 		require.ErrorIs(t, err, errFull, "%d bytes before it", n)
-		require.NotErrorIs(t, err, keyring.ErrTampered, "a reader that fails is no truncation")
+		require.NotErrorIs(t, err, keyring.ErrTampered, "a reader error is not a truncation")
 		_, err = r.Read(make([]byte, 1))
-		require.ErrorIs(t, err, errFull, "the error stays")
+		require.ErrorIs(t, err, errFull, "the error repeats")
 	}
 }
 
@@ -314,7 +314,7 @@ func TestSealStream_Close(t *testing.T) {
 	var out bytes.Buffer
 	w, err := group.SealStream(&out, backup)
 	require.NoError(t, err)
-	require.Zero(t, out.Len(), "nothing is written before it has to be")
+	require.Zero(t, out.Len(), "nothing is written early")
 	require.NoError(t, w.Close())
 	n := out.Len()
 	require.NoError(t, w.Close(), "a second Close does nothing")
@@ -323,7 +323,7 @@ func TestSealStream_Close(t *testing.T) {
 	require.Equal(t, n, out.Len())
 	got, err := openStream(t, group, out.Bytes(), backup)
 	require.NoError(t, err)
-	require.Empty(t, got, "an empty stream is a stream")
+	require.Empty(t, got, "an empty stream is valid")
 }
 
 func TestStream_DestroyedKey(t *testing.T) {
@@ -379,8 +379,8 @@ func TestStream_SideBySide(t *testing.T) {
 	streams.Wait()
 }
 
-// FuzzOpenStream: only a beginning of what was sealed opens, the whole only from
-// its own bytes, and nothing panics.
+// FuzzOpenStream checks that only the sealed stream opens completely, that any other
+// opens to no plaintext, and that nothing panics.
 func FuzzOpenStream(f *testing.F) {
 	group := newGroup(f, web)
 	var short bytes.Buffer
@@ -398,7 +398,7 @@ func FuzzOpenStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		got, err := openStream(t, group, stream, backup)
 		if err == nil {
-			require.Equal(t, "a secret", got, "only what was sealed opens")
+			require.Equal(t, "a secret", got, "only the sealed stream opens")
 			return
 		}
 		require.Empty(t, got)

@@ -14,11 +14,11 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 )
 
-// The tamper matrix: whatever is changed, the answer is the right class, no
-// bytes and no panic.
+// The tamper matrix: every change gives an error of the expected class, no plaintext and
+// no panic.
 
-// changes yields every way to flip one bit, cut the end off, or add a byte. at
-// is the position of a flipped bit, and -1 for the others.
+// changes yields b with each bit flipped, with each truncation, and with a byte added. at
+// is the index of the byte with a flipped bit, or -1.
 func changes(b []byte, yield func(changed []byte, at int, what string)) {
 	for i := range b {
 		for bit := range 8 {
@@ -81,12 +81,12 @@ func TestTamper_Message(t *testing.T) {
 		require.Nil(t, got)
 		both := edit(web, func(c keyring.Context) { c["name"], c["version"] = apiKey7["name"], apiKey7["version"] })
 		got, err = newGroup(t, both).Open(nil, message, nil)
-		require.ErrorIs(t, err, keyring.ErrTampered, "nor joined into one")
+		require.ErrorIs(t, err, keyring.ErrTampered, "joined into one context it does not open either")
 		require.Nil(t, got)
 	})
 }
 
-// otherContexts yields each change of a context of two or more pairs.
+// otherContexts returns variants of a context with two or more pairs.
 func otherContexts(c keyring.Context) map[string]keyring.Context {
 	others := map[string]keyring.Context{
 		"empty": {},
@@ -103,7 +103,7 @@ func otherContexts(c keyring.Context) map[string]keyring.Context {
 	return others
 }
 
-// edit returns a changed copy of a context.
+// edit returns a modified copy of a context.
 func edit(c keyring.Context, change func(keyring.Context)) keyring.Context {
 	changed := keyring.Context{}
 	maps.Copy(changed, c)
@@ -124,7 +124,7 @@ func TestTamper_Record(t *testing.T) {
 			blobSize = 32 + keyring.Overhead
 		)
 		end := blob + blobSize
-		require.Len(t, rec, end+32, "the test knows where everything is")
+		require.Len(t, rec, end+32, "the offsets of the test are right")
 
 		changes(rec, func(changed []byte, at int, what string) {
 			handle, err := keys.OpenKey(t.Context(), changed, acme)
@@ -140,10 +140,10 @@ func TestTamper_Record(t *testing.T) {
 				want = keyring.ErrMalformed // lengths
 			case at < version: // the KEK's name
 				want = keyring.ErrNoKey
-			case at < blob: // its version: for information, and under the MAC
-			case at < blob+6: // what the local KEK takes for a message
+			case at < blob: // the version, which only the MAC covers
+			case at < blob+6: // the header of the message of the local KEK
 				want = keyring.ErrMalformed
-			case at < blob+22: // the KEK that wrapped it
+			case at < blob+22: // the KEK ID in that message
 				want = keyring.ErrNoKey
 			}
 			require.ErrorIs(t, err, want, what)
@@ -160,7 +160,7 @@ func TestTamper_Record(t *testing.T) {
 		}
 		require.NoError(t, open(t, keys, rec, acme))
 		for what, c := range otherContexts(acme) {
-			require.ErrorIs(t, open(t, keys, rec, c), keyring.ErrTampered, "a cached key serves no other context: "+what)
+			require.ErrorIs(t, open(t, keys, rec, c), keyring.ErrTampered, "a cached key does not open under another context: "+what)
 		}
 	})
 
@@ -178,7 +178,7 @@ func TestTamper_Record(t *testing.T) {
 		keys := newKeyring(t, a, nil)
 		require.NoError(t, open(t, keys, two, acme))
 
-		// The second wrap is as long as the first, with ids of the same length.
+		// Both wraps have the same length, because their IDs have.
 		size := len(one) - 31 - 32
 		require.Len(t, two, 31+2*size+32)
 		first, second, mac := two[31:31+size], two[31+size:31+2*size], two[31+2*size:]
@@ -186,11 +186,11 @@ func TestTamper_Record(t *testing.T) {
 			rec := append(bytes.Clone(two[:30]), count)
 			return append(rec, bytes.Join(parts, nil)...)
 		}
-		require.ErrorIs(t, open(t, keys, join(1, first, mac), acme), keyring.ErrTampered, "the second wrap dropped")
-		require.ErrorIs(t, open(t, keys, join(2, second, first, mac), acme), keyring.ErrTampered, "the wraps exchanged")
-		require.ErrorIs(t, open(t, keys, join(3, first, second, second, mac), acme), keyring.ErrTampered, "a wrap repeated")
+		require.ErrorIs(t, open(t, keys, join(1, first, mac), acme), keyring.ErrTampered, "second wrap dropped")
+		require.ErrorIs(t, open(t, keys, join(2, second, first, mac), acme), keyring.ErrTampered, "wraps swapped")
+		require.ErrorIs(t, open(t, keys, join(3, first, second, second, mac), acme), keyring.ErrTampered, "wrap repeated")
 		foreign := one[31 : 31+size]
-		require.ErrorIs(t, open(t, keys, join(2, foreign, second, mac), acme), keyring.ErrTampered, "a wrap of another key put in")
+		require.ErrorIs(t, open(t, keys, join(2, foreign, second, mac), acme), keyring.ErrTampered, "wrap of another key inserted")
 	})
 
 	t.Run("another tenant's record is rejected", func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestTamper_Record(t *testing.T) {
 	})
 }
 
-// A careless KEK ignores its context.
+// A careless KEK ignores the context.
 type careless struct{ *keyringtest.Fake }
 
 func (k careless) Wrap(ctx context.Context, dek []byte, _ keyring.Context) (keyring.WrappedKey, error) {
@@ -251,7 +251,7 @@ func TestTamper_Envelope(t *testing.T) {
 		got, err := keys.OpenEnvelope(t.Context(), mixed, acme)
 		require.ErrorIs(t, err, keyring.ErrTampered)
 		require.Nil(t, got)
-		require.Zero(t, kek.Unwraps(), "the key service is not asked about it")
+		require.Zero(t, kek.Unwraps(), "no call to the key service")
 	})
 }
 
