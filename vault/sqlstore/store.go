@@ -62,8 +62,7 @@ var dialects = map[Dialect]*dialect{
 // and several processes may open the same database.
 //
 // Its errors wrap store.ErrConflict, errors of the context and errors of the driver.
-// They name the operation and the table, and contain no values beyond those in the
-// text of the driver.
+// In addition to the driver's text, they name the operation and the table.
 type Store struct {
 	db         *sql.DB
 	dialect    *dialect
