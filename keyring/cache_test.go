@@ -74,13 +74,13 @@ func TestKeyring_OpenKeyConcurrent(t *testing.T) {
 			var callers sync.WaitGroup
 			callers.Go(func() {
 				if _, err := keys.OpenKey(ctx, rec, acme); err == nil {
-					t.Error("the leader did not end with its context")
+					t.Error("the first caller did not return at the end of its context")
 				}
 			})
 			synctest.Wait()
 			callers.Go(func() {
 				if err := open(t, keys, rec, acme); err != nil {
-					t.Errorf("the leader's end reached a waiter: %v", err)
+					t.Errorf("the end of the first caller's context reached a waiter: %v", err)
 				}
 			})
 			synctest.Wait()

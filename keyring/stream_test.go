@@ -117,7 +117,7 @@ func TestOpenStream_ReadsInPieces(t *testing.T) {
 	want := longText(2*streamChunk + 100)
 	stream := sealStream(t, group, want, 5000)
 	for name, slow := range map[string]func(io.Reader) io.Reader{
-		"half of what is asked for": iotest.HalfReader, "the end together with data": iotest.DataErrReader, "a byte at a time": iotest.OneByteReader,
+		"half of each read": iotest.HalfReader, "the end together with data": iotest.DataErrReader, "a byte at a time": iotest.OneByteReader,
 	} {
 		r, err := group.OpenStream(slow(bytes.NewReader(stream)), backup)
 		require.NoError(t, err)
@@ -179,8 +179,8 @@ func TestOpenStream_Edited(t *testing.T) {
 		"a chunk left out":           {chunks[0], chunks[2], chunks[3]},
 		"the first chunk left out":   {chunks[1], chunks[2], chunks[3]},
 		"the last chunk left out":    {chunks[0], chunks[1], chunks[2]},
-		"the whole twice":            {stream, stream},
-		"a byte behind the end":      {stream, {0}},
+		"the stream twice":           {stream, stream},
+		"a byte after the end":       {stream, {0}},
 		"a chunk of another context": {chunks[0], another(keyring.Context{"purpose": "backup", "number": "8"}), chunks[2], chunks[3]},
 		"an empty message":           {chunks[0], {0, 0, 0, 0}, chunks[1], chunks[2], chunks[3]},
 		"a length that is too long":  {chunks[0], {255, 255, 255, 255}, chunks[1]},

@@ -58,7 +58,7 @@ const noCode = "UnknownError"
 func serviceError(err error) error {
 	response, ok := errors.AsType[smithy.APIError](err)
 	if !ok || response.ErrorCode() == noCode {
-		return fmt.Errorf("%w: %s", keyring.ErrUnavailable, noAnswer(err))
+		return fmt.Errorf("%w: %s", keyring.ErrUnavailable, noResponse(err))
 	}
 	code := response.ErrorCode()
 	class, ok := classes[code]
@@ -80,8 +80,8 @@ func statusOf(err error) int {
 	return 0
 }
 
-// noAnswer explains a missing response without quoting the server.
-func noAnswer(err error) string {
+// noResponse explains a missing response without quoting the server.
+func noResponse(err error) string {
 	if call, ok := errors.AsType[*smithy.OperationError](err); ok {
 		// The client failed to fetch its credentials.
 		if _, other := errors.AsType[*smithy.OperationError](call.Err); other {

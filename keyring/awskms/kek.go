@@ -85,7 +85,7 @@ func newKEK(api API, name, arn string) (*KEK, error) {
 
 type arnParts struct{ partition, account, keyID string }
 
-// parseARN parses the ARN of a key. The error tells the fix.
+// parseARN parses the ARN of a key. The error names the fix.
 func parseARN(name string) (arnParts, error) {
 	if m := arnForm.FindStringSubmatch(name); m != nil {
 		return arnParts{partition: m[1], account: m[3], keyID: m[4]}, nil

@@ -56,7 +56,7 @@ func New(client *kms.KeyManagementClient, keyName string) (*KEK, error) {
 	return &KEK{client: client, name: keyName}, nil
 }
 
-// checkName returns an error, which tells the fix, unless name is the name of a key.
+// checkName returns an error, which names the fix, unless name is the name of a key.
 func checkName(name string) error {
 	if nameForm.MatchString(name) {
 		return nil

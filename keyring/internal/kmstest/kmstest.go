@@ -62,7 +62,7 @@ type Service interface {
 	Echoes(key, blob []byte) map[string]func()
 }
 
-// Run runs each shared test on a service of its own.
+// Run runs each shared test in a subtest with a new service.
 func Run(t *testing.T, newService func(t *testing.T) Service) {
 	for _, r := range []struct {
 		name string
