@@ -11,16 +11,9 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/local/localtest"
 	"github.com/satchelhq/satchel/providers/providertest"
 )
-
-// write writes text to a new file and returns its path.
-func write(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	return path
-}
 
 func TestDotenv_Conformance(t *testing.T) {
 	for name, optional := range map[string]bool{"required": false, "optional": true} {
@@ -113,6 +106,6 @@ func TestDotenv(t *testing.T) {
 		// A file in place of a directory causes an error that is neither a missing
 		// file nor a missing permission.
 		path := filepath.Join(write(t, "file", "A=1"), ".env")
-		failed(t, &providers.Dotenv{Path: path}, bundle.FetchUnavailable, path)
+		localtest.RequireFailure(t, &providers.Dotenv{Path: path}, bundle.FetchUnavailable, path)
 	})
 }

@@ -9,11 +9,14 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/internal/local/localtest"
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
 // localCanary is a value that must not be in an error.
-const localCanary = "canary-4f9a7c2e1b8d"
+const localCanary = localtest.Canary
+
+var write = localtest.Write
 
 // fetched returns the names, values and origins in a provider's bundle.
 func fetched(t *testing.T, p bundle.Provider) []string {
@@ -31,18 +34,7 @@ func fetched(t *testing.T, p bundle.Provider) []string {
 // value.
 func refused(t *testing.T, p bundle.Provider, want string) {
 	t.Helper()
-	failed(t, p, bundle.FetchPermanent, want)
-}
-
-func failed(t *testing.T, p bundle.Provider, kind bundle.FetchKind, want string) {
-	t.Helper()
-	b, err := p.Fetch(t.Context(), nil)
-	require.ErrorContains(t, err, want)
-	require.Nil(t, b, "an error excludes a bundle")
-	require.NotContains(t, err.Error(), localCanary, "an error contains no value")
-	var fault *bundle.FetchError
-	require.ErrorAs(t, err, &fault, "the error has a kind")
-	require.Equal(t, kind.String(), fault.Kind.String(), "%v", err)
+	localtest.RequireFailure(t, p, bundle.FetchPermanent, want)
 }
 
 func TestEnv_Conformance(t *testing.T) {

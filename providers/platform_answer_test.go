@@ -40,15 +40,15 @@ func TestPlatform_Response(t *testing.T) {
 			reason  string
 			why     string
 		}{
-			"a login page":     {remotetest.Respond("text/html; charset=utf-8", "<html>canary"), "not-json", "the response is not a platform's"},
-			"no type":          {remotetest.Respond("", smallest), "not-json", "the response is not a platform's"},
-			"a broken type":    {remotetest.Respond("application/json; =canary", smallest), "not-json", "the response is not a platform's"},
-			"another JSON":     {remotetest.Respond("application/problem+json", smallest), "not-json", "the response is not a platform's"},
-			"nothing":          {remotetest.Respond("application/json", ""), "malformed-answer", "at or after byte 0"},
-			"garbage":          {remotetest.Respond("application/json", "canary"), "malformed-answer", "not the JSON of a bundle"},
-			"something behind": {remotetest.Respond("application/json", smallest+`"canary"`), "malformed-answer", "after the bundle"},
-			"a later version":  {remotetest.Respond("application/json", `{"version":2,"revision":"r","secrets":[]}`), "malformed-answer", "protocol version 2"},
-			"a bad secret":     {remotetest.Respond("application/json", `{"version":1,"revision":"r","secrets":[{"name":"A","value":"canary\u0000"}]}`), "malformed-answer", `secret "A"`},
+			"a login page":    {remotetest.Respond("text/html; charset=utf-8", "<html>canary"), "not-json", "the response is not a platform's"},
+			"no type":         {remotetest.Respond("", smallest), "not-json", "the response is not a platform's"},
+			"a broken type":   {remotetest.Respond("application/json; =canary", smallest), "not-json", "the response is not a platform's"},
+			"another JSON":    {remotetest.Respond("application/problem+json", smallest), "not-json", "the response is not a platform's"},
+			"nothing":         {remotetest.Respond("application/json", ""), "malformed-answer", "at or after byte 0"},
+			"garbage":         {remotetest.Respond("application/json", "canary"), "malformed-answer", "not the JSON of a bundle"},
+			"trailing data":   {remotetest.Respond("application/json", smallest+`"canary"`), "malformed-answer", "after the bundle"},
+			"a later version": {remotetest.Respond("application/json", `{"version":2,"revision":"r","secrets":[]}`), "malformed-answer", "protocol version 2"},
+			"a bad secret":    {remotetest.Respond("application/json", `{"version":1,"revision":"r","secrets":[{"name":"A","value":"canary\u0000"}]}`), "malformed-answer", `secret "A"`},
 			"half an answer": {func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				w.Header().Set("Content-Length", "1000")
@@ -184,15 +184,15 @@ func TestPlatform_Response(t *testing.T) {
 	t.Run("is not quoted if it is not HTTP", func(t *testing.T) {
 		_, give := newToken()
 		for name, row := range map[string]struct{ response, want string }{
-			"nothing":        {"", "the connection was closed without a response"},
-			"garbage":        {"canary canary canary\r\n\r\n", "invalid HTTP response"},
-			"a status":       {"HTTP/1.1 canary canary\r\n\r\n", "invalid HTTP response"},
-			"a header":       {"HTTP/1.1 200 OK\r\ncanary\r\n\r\n", "invalid HTTP response"},
-			"a long header":  {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("canary", 20_000) + "\r\n\r\n", "invalid HTTP response"},
-			"a status line":  {"HTTP/1.1 503 canary canary\r\nContent-Length: 0\r\n\r\n", "status 503 Service Unavailable; try again later"},
-			"an own status":  {"HTTP/1.1 599 canary canary\r\nContent-Length: 0\r\n\r\n", "status 599; try again later"},
-			"another length": {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: canary\r\n\r\n", "invalid HTTP response"},
-			"a chunk":        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", "answer-cut"},
+			"nothing":         {"", "the connection was closed without a response"},
+			"garbage":         {"canary canary canary\r\n\r\n", "invalid HTTP response"},
+			"a status":        {"HTTP/1.1 canary canary\r\n\r\n", "invalid HTTP response"},
+			"a header":        {"HTTP/1.1 200 OK\r\ncanary\r\n\r\n", "invalid HTTP response"},
+			"a long header":   {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("canary", 20_000) + "\r\n\r\n", "invalid HTTP response"},
+			"a status line":   {"HTTP/1.1 503 canary canary\r\nContent-Length: 0\r\n\r\n", "status 503 Service Unavailable; try again later"},
+			"a custom status": {"HTTP/1.1 599 canary canary\r\nContent-Length: 0\r\n\r\n", "status 599; try again later"},
+			"another length":  {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: canary\r\n\r\n", "invalid HTTP response"},
+			"a chunk":         {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", "answer-cut"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				_, err := (&providers.Platform{URL: raw(t, row.response), Token: give}).Fetch(t.Context(), nil)
@@ -265,7 +265,7 @@ func TestPlatform_Connection(t *testing.T) {
 		valid, client := certificate(t, now.Add(-time.Hour), now.Add(time.Hour))
 		old := remotetest.ListenTLS(t, &tls.Config{Certificates: []tls.Certificate{valid}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, touched)
 		err := fetch(old.URL, client)
-		require.ErrorContains(t, err, "protocol version not supported; check which versions of TLS")
+		require.ErrorContains(t, err, "protocol version not supported; check which TLS versions")
 		require.ErrorContains(t, fetch(old.URL, nil), "protocol version not supported", "the default client does not use old TLS either")
 
 		plain := httptest.NewServer(http.HandlerFunc(touched))

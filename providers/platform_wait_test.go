@@ -122,10 +122,10 @@ func TestPlatform_Wait(t *testing.T) {
 
 	t.Run("ends with its context", func(t *testing.T) {
 		for name, unchanged := range map[string]http.HandlerFunc{
-			"while the platform waits":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-			"while it is held back here":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
-			"while the answer trickles":   func(w http.ResponseWriter, r *http.Request) { trickle(w, r) },
-			"while the answer is refused": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401); trickle(w, r) },
+			"while the platform waits":     func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			"while Wait delays its return": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
+			"while the response trickles":  func(w http.ResponseWriter, r *http.Request) { trickle(w, r) },
+			"while the response is a 401":  func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401); trickle(w, r) },
 		} {
 			t.Run(name, func(t *testing.T) {
 				handler := func(w http.ResponseWriter, r *http.Request) {

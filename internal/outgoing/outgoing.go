@@ -155,7 +155,7 @@ func (p Peer) explainTLS(cause error) *bundle.Fault {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](cause); ok && invalid.Reason == x509.Expired {
 		return &bundle.Fault{
 			Problem: "the server's certificate has expired or is not valid yet",
-			Fix:     "check the clock of this machine; if it is right, have the certificate of " + p.Name + " renewed",
+			Fix:     "check the clock of this machine; if it is right, renew the certificate of " + p.Name,
 		}
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](cause); ok {
@@ -171,7 +171,7 @@ func (p Peer) explainTLS(cause error) *bundle.Fault {
 		return &bundle.Fault{Problem: "the server does not speak TLS on this port", Setting: p.URL, Fix: checkScheme}
 	case isOp && (op.Op == "remote error" || op.Op == "local error"):
 		// An alert's text is one of a fixed set (RFC 8446, section 6).
-		return &bundle.Fault{Problem: op.Err.Error(), Fix: "check which versions of TLS " + p.Name + " speaks; 1.2 is the oldest that is used"}
+		return &bundle.Fault{Problem: op.Err.Error(), Fix: "check which TLS versions " + p.Name + " supports; 1.2 is the minimum"}
 	}
 	return nil
 }

@@ -134,20 +134,20 @@ func TestConsumer_Scopes(t *testing.T) {
 		asked   []string
 		want    []string
 	}{
-		"nothing asked":            {"account:write", nil, nil},
-		"the same":                 {"repository:write", []string{"repository:write"}, nil},
-		"included scopes":          {"pullrequest:write", []string{"repository", "pullrequest", "repository:write", "pullrequest:write"}, nil},
-		"in any order":             {"webhook repository", []string{"repository", "webhook"}, nil},
-		"included by what was":     {"repository pullrequest", []string{"pullrequest"}, nil},
-		"projects and theirs":      {"project repository", []string{"project"}, nil},
-		"to write issues":          {"issue:write issue", []string{"issue:write"}, nil},
-		"more":                     {"repository:write account", []string{"repository"}, []string{more + "repository:write, account"}},
-		"less":                     {"repository", []string{"repository:write"}, []string{less + "repository:write"}},
-		"admin includes nothing":   {"repository:admin", []string{"repository"}, []string{more + "repository:admin", less + "repository"}},
-		"an invalid scope":         {"repository Canary-1", []string{"repository"}, []string{more + "another scope"}},
-		"a scope that is long":     {"repository " + strings.Repeat("canary", 9), []string{"repository"}, []string{more + "another scope"}},
-		"Bitbucket does not tell":  {"", []string{"repository"}, nil},
-		"many of them are no list": {"a b c d e f g h i j", []string{"a"}, []string{more + "b, c, d, e, f, g, h, i and 1 more"}},
+		"nothing asked":           {"account:write", nil, nil},
+		"the same":                {"repository:write", []string{"repository:write"}, nil},
+		"included scopes":         {"pullrequest:write", []string{"repository", "pullrequest", "repository:write", "pullrequest:write"}, nil},
+		"in any order":            {"webhook repository", []string{"repository", "webhook"}, nil},
+		"included by what was":    {"repository pullrequest", []string{"pullrequest"}, nil},
+		"projects and theirs":     {"project repository", []string{"project"}, nil},
+		"to write issues":         {"issue:write issue", []string{"issue:write"}, nil},
+		"more":                    {"repository:write account", []string{"repository"}, []string{more + "repository:write, account"}},
+		"less":                    {"repository", []string{"repository:write"}, []string{less + "repository:write"}},
+		"admin includes nothing":  {"repository:admin", []string{"repository"}, []string{more + "repository:admin", less + "repository"}},
+		"an invalid scope":        {"repository Canary-1", []string{"repository"}, []string{more + "another scope"}},
+		"a scope that is long":    {"repository " + strings.Repeat("canary", 9), []string{"repository"}, []string{more + "another scope"}},
+		"Bitbucket does not tell": {"", []string{"repository"}, nil},
+		"many of them are cut":    {"a b c d e f g h i j", []string{"a"}, []string{more + "b, c, d, e, f, g, h, i and 1 more"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, b := consumer(t)

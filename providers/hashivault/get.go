@@ -67,12 +67,12 @@ func (t *vaultTime) UnmarshalJSON(data []byte) error {
 func (k *KV) get(ctx context.Context, endpoint *url.URL, token bundle.Value) (*answer, error) {
 	response, err := k.send(ctx, endpoint, token)
 	if err != nil {
-		return nil, failure(bundle.FetchUnavailable, fmt.Errorf("%s: %s; asked %s", k, reason(err), endpoint.Host))
+		return nil, failure(bundle.FetchUnavailable, fmt.Errorf("%s: %s (server %s)", k, reason(err), endpoint.Host))
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return nil, failure(bundle.FetchUnavailable, fmt.Errorf("%s: %s; asked %s", k, reason(err), endpoint.Host))
+		return nil, failure(bundle.FetchUnavailable, fmt.Errorf("%s: %s (server %s)", k, reason(err), endpoint.Host))
 	}
 	status := &remote.StatusError{
 		Method: http.MethodGet, URL: withoutQuery(endpoint), StatusCode: response.StatusCode,

@@ -144,7 +144,7 @@ func (k *KV) endpoint() (*url.URL, error) {
 	}
 	switch {
 	case k.Version < 0:
-		return nil, setting("Version", fmt.Sprintf("is %d", k.Version), "write 1 or more, or leave it out for the newest")
+		return nil, setting("Version", fmt.Sprintf("is %d", k.Version), "write 1 or more, or 0 for the newest")
 	case k.Token == nil:
 		return nil, &bundle.Fault{Problem: "the {hashivault.KV.Token} function is not set", Setting: "hashivault.KV.Token", Fix: "set it"}
 	case !plain(k.Namespace):

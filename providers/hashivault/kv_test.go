@@ -335,7 +335,7 @@ func TestKV_Connection(t *testing.T) {
 		kv := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		kv.Timeout = time.Millisecond
 		err := requireFailure(t, kv, bundle.FetchUnavailable)
-		require.ErrorContains(t, err, "no response in time; asked 127.0.0.1:")
+		require.ErrorContains(t, err, "no response in time (server 127.0.0.1:")
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 	})
 
@@ -344,7 +344,7 @@ func TestKV_Connection(t *testing.T) {
 			server := httptest.NewServer(http.NotFoundHandler())
 			server.Close()
 			kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a"}
-			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "connection refused; asked 127.0.0.1:")
+			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "connection refused (server 127.0.0.1:")
 		})
 		t.Run("for a truncated response", func(t *testing.T) {
 			kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -11,18 +11,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/providers/internal/local/localtest"
 	"github.com/satchelhq/satchel/providers/providertest"
 	"github.com/satchelhq/satchel/providers/yamlfile"
 )
 
-const canary = "canary-4f9a7c2e1b8d"
+const canary = localtest.Canary
 
 // write writes text to a new file and returns its path.
 func write(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	return path
+	return localtest.Write(t, "config.yaml", text)
 }
 
 func TestFile_Conformance(t *testing.T) {
@@ -74,7 +73,7 @@ func TestFile(t *testing.T) {
 			refused(t, &yamlfile.File{Path: path, Section: section}, "create the file, or set Optional")
 		}
 		refused(t, &yamlfile.File{Optional: true}, `yamlfile.File has no Path; write Path: "config.yaml"`)
-		refused(t, &yamlfile.File{Path: write(t, ""), Section: "secrets", Optional: true}, `missing section "secrets"`)
+		refused(t, &yamlfile.File{Path: write(t, ""), Section: "secrets", Optional: true}, `no section "secrets"`)
 	})
 
 	t.Run("rejects a file above the limit and a directory", func(t *testing.T) {
@@ -90,13 +89,7 @@ func TestFile(t *testing.T) {
 // refused requires that Fetch fails permanently.
 func refused(t *testing.T, p *yamlfile.File, want string) {
 	t.Helper()
-	b, err := p.Fetch(t.Context(), nil)
-	require.ErrorContains(t, err, want)
-	require.Nil(t, b, "an error excludes a bundle")
-	require.NotContains(t, err.Error(), canary, "an error contains no value")
-	var fault *bundle.FetchError
-	require.ErrorAs(t, err, &fault, "the error has a kind")
-	require.Equal(t, "permanent", fault.Kind.String(), "the error needs a fix")
+	localtest.RequireFailure(t, p, bundle.FetchPermanent, want)
 }
 
 func Example() {

@@ -92,7 +92,7 @@ func (r reader) document(src []byte) (*yaml.Node, error) {
 // malformed uses only the lines of an error of the YAML library, whose text may
 // quote the file.
 func (r reader) malformed(err error) error {
-	const msg = "malformed YAML; check the indentation, and put quotes around a value with special characters"
+	const msg = "malformed YAML; check the indentation, and quote values with special characters"
 	e, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
 		return r.fail(0, msg)
@@ -113,13 +113,13 @@ func (r reader) section(root *yaml.Node, name string) (*yaml.Node, error) {
 				continue
 			}
 			if at != nil {
-				return nil, r.fail(key.Line, "duplicate section %q, after line %d; merge them", name, at.Line)
+				return nil, r.fail(key.Line, "repeated section %q, after line %d; merge the sections", name, at.Line)
 			}
 			found, at = value, key
 		}
 	}
 	if at == nil {
-		return nil, r.fail(0, "missing section %q at the top of the file", name)
+		return nil, r.fail(0, "no section %q at the top level of the file", name)
 	}
 	if isEmpty(found) {
 		return nil, nil
@@ -141,7 +141,7 @@ func (r reader) secrets(root *yaml.Node) ([]bundle.Secret, error) {
 		return nil, err
 	}
 	if root.Kind != yaml.MappingNode {
-		return nil, r.fail(root.Line, "missing mapping; write one NAME: value per line")
+		return nil, r.fail(root.Line, "not a mapping; write one NAME: value per line")
 	}
 	var secrets []bundle.Secret
 	lines := map[string]int{}

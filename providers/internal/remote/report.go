@@ -84,7 +84,7 @@ func (r *Report) checkTLS(p Peer, state *tls.ConnectionState, now time.Time) {
 		detail += ", certificate until " + Day(certificate.NotAfter)
 	}
 	if endsSoon(certificate.NotBefore, certificate.NotAfter, now) {
-		r.Warn("TLS", &bundle.Fault{Problem: detail, Fix: "have the certificate of " + p.Name + " renewed"})
+		r.Warn("TLS", &bundle.Fault{Problem: detail, Fix: "renew the certificate of " + p.Name})
 		return
 	}
 	r.OK("TLS", detail)
