@@ -273,7 +273,7 @@ func (c *call) fail(err error) {
 		case errors.Is(err, vault.ErrNotFound):
 			problem.Type, problem.Title, problem.Status = wire.NotFoundProblem, "No such resource", http.StatusNotFound
 		case errors.Is(err, vault.ErrConflict) && c.condition:
-			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "The condition of the request is not met", http.StatusPreconditionFailed
+			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "The request's condition does not hold", http.StatusPreconditionFailed
 		case errors.Is(err, vault.ErrConflict):
 			problem.Type, problem.Title, problem.Status = wire.ConflictProblem, "Conflicting concurrent write; try again", http.StatusConflict
 		default:

@@ -37,7 +37,7 @@ func (c *call) readBody(dst any) error {
 	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
 	defer clear(data)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return requestProblem(http.StatusRequestEntityTooLarge, "Request body too long", fmt.Sprintf("At most %d bytes are allowed.", maxBody))
+		return requestProblem(http.StatusRequestEntityTooLarge, "Request body too large", fmt.Sprintf("At most %d bytes are allowed.", maxBody))
 	}
 	if err != nil {
 		return requestProblem(http.StatusBadRequest, "Cannot read the request body", "")

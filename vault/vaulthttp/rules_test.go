@@ -326,7 +326,7 @@ func TestRules_Body(t *testing.T) {
 					target += "?" + route.Required + "=acme"
 				}
 				body := "{" + strings.Repeat(" ", vaulthttp.MaxAdminBody) + "}"
-				requireRefusal(t, a.do(t, route.Method, target, body), 413, "Request body too long", target)
+				requireRefusal(t, a.do(t, route.Method, target, body), 413, "Request body too large", target)
 			}
 		})
 	})

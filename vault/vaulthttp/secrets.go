@@ -60,7 +60,7 @@ func (c *call) putSecret() error {
 	case body.Value == nil:
 		return missing("value")
 	case len(*body.Value) > vault.MaxValue: // 413, as for the body
-		return requestProblem(http.StatusRequestEntityTooLarge, "Value too long", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), vault.MaxValue))
+		return requestProblem(http.StatusRequestEntityTooLarge, "Value too large", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), vault.MaxValue))
 	}
 	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.param("name"), bundle.NewValue(*body.Value), &vault.PutOptions{
 		Kind: body.Kind, Expires: body.Expires, Delivery: body.Delivery,
