@@ -30,8 +30,9 @@ var errStreamClosed = errors.New("sealing stream: the stream is closed")
 // cut every 64 KiB; the last chunk may be shorter, or empty. Each chunk is a 32-bit
 // length and a message of the group under c with two additional pairs: "chunk", its
 // number from 0, and "last", "true" or "false". If c contains one of these keys, or
-// exceeds the limits of a [Context] with them, the error is a [*ContextError]. Each
-// chunk counts as a message of the group. A stream has at most 2^32 chunks.
+// exceeds the limits of a [Context] with them, the error wraps a [*ContextError]; after
+// Destroy it wraps [ErrKeyState]. Each chunk counts as a message of the group. A stream
+// has at most 2^32 chunks.
 //
 // Close writes the last chunk; without it the stream is truncated. It neither closes
 // w nor destroys the data key. Write and Close return the errors of w, and
@@ -53,18 +54,18 @@ func (g *Group) SealStream(w io.Writer, c Context) (io.WriteCloser, error) {
 
 // OpenStream returns a reader for the plaintext of a stream that [Group.SealStream]
 // sealed in this group under the same context. The stream must extend to the end of
-// r. The reader reads ahead in r and does not close it. If c is invalid for a stream,
-// the error is a [*ContextError].
+// r. The reader reads ahead in r and does not close it. The error wraps a
+// [*ContextError] if c is invalid for a stream, and [ErrKeyState] after Destroy.
 //
 // Read authenticates every byte and its position in the stream before it returns the
 // byte. It detects a truncated stream only at the end: until Read returns [io.EOF],
 // do nothing with the plaintext that cannot be undone.
 //
-// Read returns [ErrTampered] for a stream that was truncated or edited, that has
+// An error of Read wraps [ErrTampered] for a stream that was truncated or edited, that has
 // reordered, repeated or missing chunks or trailing bytes, or that was sealed under
-// another context. It returns [ErrMalformed] for an invalid chunk, [ErrNoKey] for a
-// stream under another data key, [ErrKeyState] after Destroy, and the errors of r.
-// After an error, every call returns that error.
+// another context, [ErrMalformed] for an invalid chunk, [ErrNoKey] for a stream under
+// another data key, [ErrKeyState] after Destroy, and otherwise the error of r. After an
+// error, every call returns that error.
 //
 // The reader buffers one chunk. It is not safe for concurrent use.
 func (g *Group) OpenStream(r io.Reader, c Context) (io.Reader, error) {

@@ -1,5 +1,5 @@
 // Opens and seals messages and envelopes of Satchel with Node's cryptography, as
-// docs/format.md says. Input: a JSON list of jobs. Output: their results, in hex.
+// docs/format.md specifies. Input: a JSON list of jobs. Output: their results, in hex.
 import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 
