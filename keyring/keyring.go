@@ -154,7 +154,8 @@ func (k *Keyring) KEKs() []KEKID {
 // primary and each replica, with one call of at most five seconds to each, and
 // fails if one of them fails. The context is sent to the key services, which may
 // log it. NewKey does not cache the key, so the first OpenKey proves that the
-// record opens.
+// record opens. The error is a [*ContextError], wraps that of ctx, or names the KEK
+// and wraps its class.
 func (k *Keyring) NewKey(ctx context.Context, c Context) (*DataKey, Record, error) {
 	dek := make([]byte, dataKeySize)
 	rand.Read(dek)
