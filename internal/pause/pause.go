@@ -19,10 +19,10 @@ func For(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// AfterConflict waits before a write is retried that met a conflict, for a random
-// time so that the same writers do not meet again: at most 2 ms after the first
-// attempt, which is attempt 0, and 2 ms more after each further one, up to 40 ms.
-// It returns the cause of ctx as soon as ctx is done.
+// AfterConflict waits before the retry of a write that conflicted with another. The
+// time is random, so that the same writers do not conflict again: less than 2 ms after
+// the first attempt, which is attempt 0, and 2 ms more after each later one, up to
+// 40 ms. It returns the cause of ctx as soon as ctx is done.
 func AfterConflict(ctx context.Context, attempt int) error {
 	return For(ctx, rand.N(time.Duration(min(attempt+1, 20))*2*time.Millisecond))
 }

@@ -1,4 +1,4 @@
-// Package api has the JSON types of the platform's admin API. Package vaulthttp serves
+// Package api defines the JSON types of the platform's admin API. Package vaulthttp serves
 // that API, package admin is its client, and docs/openapi.yaml describes it. The
 // methods of a vault return the same types.
 //

@@ -50,7 +50,7 @@ type ReadyItem struct {
 	Help string `json:"help,omitempty"`
 	// Status tells whether runners get the secret, and if not, why.
 	Status ReadyStatus `json:"status"`
-	// From is the place that the secret comes from, or that expires or hides it. It
+	// From is the origin of the secret, of the expired value or of the tombstone. It
 	// is zero if the secret is missing.
 	From Origin `json:"from,omitzero"`
 	// Expires is the expiry time of the secret, or zero if it does not expire.

@@ -35,8 +35,8 @@ type Secret struct {
 	Delivery bundle.Delivery `json:"delivery"`
 	// Author is the actor who wrote this version, or empty.
 	Author string `json:"author,omitempty"`
-	// LastUsed is the time at which a runner last received the secret, accurate to
-	// about ten seconds, or zero.
+	// LastUsed is the time at which a runner last received the secret, or zero. A
+	// process stores its uses every 10 to 30 seconds, and shows its own immediately.
 	LastUsed time.Time `json:"last_used_at,omitzero"`
 	// LastToken is the id of the runner token of the last use, or empty.
 	LastToken string `json:"last_token,omitempty"`
@@ -59,12 +59,12 @@ type VersionList struct {
 // decode the body.
 type PutSecret struct {
 	// Kind is the issuer of the value: at most 64 bytes without control characters.
-	// Default: the kind of the previous version.
+	// Default: the kind of the active version.
 	Kind string `json:"kind,omitempty"`
 	// Expires is the expiry time of the value, in the future. Default: the value does
 	// not expire, or keeps its expiry if it is the active value already.
 	Expires time.Time `json:"expires_at,omitzero"`
-	// Delivery is how jobs get the value. Default: the delivery of the previous
+	// Delivery is how jobs get the value. Default: the delivery of the active
 	// version, or bundle.DeliverEnv.
 	Delivery bundle.Delivery `json:"delivery,omitempty"`
 	// AllowTrailingNewline accepts a value that ends in a line break. Default: such a

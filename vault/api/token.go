@@ -24,7 +24,7 @@ type Token struct {
 	// RevokedBy is the actor who revoked the token, or empty.
 	RevokedBy string `json:"revoked_by,omitempty"`
 	// LastUsed is the time at which a runner last used the token to fetch a bundle,
-	// or to find it unchanged. It is accurate to about ten seconds, or zero.
+	// or to find it unchanged; or zero. It is as current as that of [Secret].
 	LastUsed time.Time `json:"last_used_at,omitzero"`
 	// LastAddr is the network address of that runner, or empty.
 	LastAddr string `json:"last_addr,omitempty"`
@@ -62,9 +62,9 @@ type RotateToken struct {
 	// (90 days). Default: 3600, an hour.
 	OverlapSeconds *int64 `json:"overlap_seconds,omitempty"`
 	// Expires is the expiry time of the new token, as in [IssueToken]. Default: that
-	// of the old token, moved by the time since its creation.
+	// of the old token plus the old token's age.
 	Expires time.Time `json:"expires_at,omitzero"`
 	// RotateBy is the time by which the owner should replace the new token. Default:
-	// that of the old token, moved by the time since its creation.
+	// that of the old token plus the old token's age.
 	RotateBy time.Time `json:"rotate_by,omitzero"`
 }
