@@ -106,7 +106,7 @@ const (
 	schemaOpensNothing = "The version of the tables only decides whether the database can be opened."
 	waiversGiveNothing = "A waiver removes a problem from the bundle. It grants no access, and an attacker with the database can set it freely."
 	mintedElsewhere    = "This vault has no integrations. TestIntegration_Storage has the attacks on minted rows."
-	auditServesNobody  = "Bundles do not use the audit chain. AuditPage and VerifyAudit do, and verify it."
+	auditIsChecked     = "Bundles do not use the audit chain. AuditPage and VerifyAudit do, and verify it."
 )
 
 // columnAttacks has one or more edits of every column of the database.
@@ -205,12 +205,12 @@ var columnAttacks = []columnAttack{
 	{column: "minted.expires", edit: plantMinted, because: mintedElsewhere},
 	{column: "minted.message", edit: plantMinted, because: mintedElsewhere},
 
-	{column: "audit.tenant", edit: "UPDATE audit SET tenant = 'initech' WHERE " + rowEntry, refuses: reader, because: auditServesNobody},
-	{column: "audit.seq", edit: "UPDATE audit SET seq = seq + 40 WHERE " + rowEntry, refuses: reader, because: auditServesNobody},
-	{column: "audit.entry", where: rowEntry, refuses: reader, because: auditServesNobody},
-	{column: "audit.entry", edit: "UPDATE audit SET entry = (SELECT entry FROM audit WHERE tenant = 'acme' AND seq = 4) WHERE " + rowEntry, refuses: reader, because: auditServesNobody},
-	{column: "audit.key_id", where: rowEntry, refuses: reader, because: auditServesNobody},
-	{column: "audit.mac", where: rowEntry, refuses: reader, because: auditServesNobody},
+	{column: "audit.tenant", edit: "UPDATE audit SET tenant = 'initech' WHERE " + rowEntry, refuses: reader, because: auditIsChecked},
+	{column: "audit.seq", edit: "UPDATE audit SET seq = seq + 40 WHERE " + rowEntry, refuses: reader, because: auditIsChecked},
+	{column: "audit.entry", where: rowEntry, refuses: reader, because: auditIsChecked},
+	{column: "audit.entry", edit: "UPDATE audit SET entry = (SELECT entry FROM audit WHERE tenant = 'acme' AND seq = 4) WHERE " + rowEntry, refuses: reader, because: auditIsChecked},
+	{column: "audit.key_id", where: rowEntry, refuses: reader, because: auditIsChecked},
+	{column: "audit.mac", where: rowEntry, refuses: reader, because: auditIsChecked},
 }
 
 const plantMinted = "INSERT INTO minted (scope, integration, identity, minted, expires, message) VALUES ('acme', 'github', 'planted', 1, 1, x'00')"

@@ -159,7 +159,7 @@ func TestAudit_Entries(t *testing.T) {
 	})
 }
 
-func TestVerifyAudit(t *testing.T) {
+func TestVault_VerifyAudit(t *testing.T) {
 	t.Run("detects a modified chain", func(t *testing.T) {
 		attacks := map[string][]string{
 			"edited":               {"UPDATE audit SET entry = CAST(replace(CAST(entry AS TEXT), '\"version\":2', '\"version\":3') AS BLOB) WHERE tenant = 'acme' AND seq = 2"},
@@ -274,7 +274,7 @@ func TestVerifyAudit(t *testing.T) {
 	})
 }
 
-func TestTrimAudit(t *testing.T) {
+func TestVault_TrimAudit(t *testing.T) {
 	t.Run("leaves a chain that can be verified", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)

@@ -21,7 +21,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-func TestPut_Concurrent(t *testing.T) {
+func TestVault_PutConcurrent(t *testing.T) {
 	t.Run("stores all of thirty writes to one scope", func(t *testing.T) {
 		f := newFixture(t)
 		var wg sync.WaitGroup
@@ -194,7 +194,7 @@ func requireConflict(t *testing.T, err error) {
 
 // The writer changes LEFT before RIGHT, so LEFT always equals RIGHT or is one ahead. A
 // bundle that mixes two states would break that rule.
-func TestBootstrap_Snapshot(t *testing.T) {
+func TestVault_BootstrapSnapshot(t *testing.T) {
 	f := newFixture(t)
 	writer, runner := f, f.process(t)
 	token := f.MustIssue(t, "acme/web/pool-a")
@@ -282,7 +282,7 @@ func (f *far) Apply(ctx context.Context, c *store.Change) error {
 	return f.Store.Apply(ctx, c)
 }
 
-func TestIssueToken_Concurrent(t *testing.T) {
+func TestVault_IssueTokenConcurrent(t *testing.T) {
 	f := newFixture(t)
 	other := f.process(t)
 	f.MustPut(t, "acme", "A", "x")

@@ -15,8 +15,8 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// errorsNamed matches a comment that says which errors a method returns: the word
-// itself, a sentinel such as ErrNotFound, or a type such as TokenError.
+// errorsNamed matches a comment that names the errors of a method: the word itself, a
+// sentinel such as ErrNotFound, or a type such as TokenError.
 var errorsNamed = regexp.MustCompile(`\b[Ee]rrors?\b|\bErr[A-Z]\w*|\b[A-Z]\w*Error\b`)
 
 func TestErrorsDoc(t *testing.T) {
@@ -33,7 +33,7 @@ func TestErrorsDoc(t *testing.T) {
 		require.Greater(t, failing, 20)
 	})
 
-	t.Run("a comment without errors is found", func(t *testing.T) {
+	t.Run("a comment that names no errors is detected", func(t *testing.T) {
 		for _, text := range []string{"", "Put stores a value.", "Put is erratic.", "terrors"} {
 			require.NotRegexp(t, errorsNamed, text)
 		}

@@ -122,7 +122,7 @@ func requireRestored(t *testing.T, open func(*keyringtest.Fake) *fixture) {
 	require.Zero(t, g.Log.Errors())
 }
 
-func TestImport(t *testing.T) {
+func TestVault_Import(t *testing.T) {
 	t.Run("restores everything that was exported", func(t *testing.T) {
 		t.Run("into memory", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -247,7 +247,7 @@ func TestImport(t *testing.T) {
 	})
 }
 
-func TestExport(t *testing.T) {
+func TestVault_Export(t *testing.T) {
 	t.Run("contains no value or name in plaintext", func(t *testing.T) {
 		w := newWorld(t)
 		export, _ := w.exported(t)

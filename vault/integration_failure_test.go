@@ -46,7 +46,7 @@ type oddError struct{}
 func (oddError) Error() string { panic(canaryMinted) }
 
 func TestIntegration_Failure(t *testing.T) {
-	t.Run("contains a panic of its provider", func(t *testing.T) {
+	t.Run("contains a panic of the provider", func(t *testing.T) {
 		for about, m := range map[string]mintFunc{
 			"with a value":        func() (*bundle.Bundle, error) { panic(canaryMinted) },
 			"with an error":       func() (*bundle.Bundle, error) { panic(errors.New(canaryMinted)) },
@@ -68,7 +68,7 @@ func TestIntegration_Failure(t *testing.T) {
 		require.Equal(t, "the provider did not return", reason)
 	})
 
-	t.Run("includes secrets that runners cannot use", func(t *testing.T) {
+	t.Run("is reported for secrets that runners cannot use", func(t *testing.T) {
 		yields := func(secrets ...bundle.Secret) mintFunc {
 			return func() (*bundle.Bundle, error) { return bundle.New(secrets, nil) }
 		}
@@ -85,10 +85,10 @@ func TestIntegration_Failure(t *testing.T) {
 			m      mintFunc
 			reason string
 		}{
-			"no bundle":   {func() (*bundle.Bundle, error) { return nil, nil }, "the provider returned no secrets"},
-			"no secret":   {yields(), "the provider returned no secrets"},
-			"has expired": {yields(ended), "the provider returned expired secrets"},
-			"one of two":  {yields(secret("A_TOKEN", 0), ended), "the provider returned expired secrets"},
+			"no bundle":          {func() (*bundle.Bundle, error) { return nil, nil }, "the provider returned no secrets"},
+			"no secret":          {yields(), "the provider returned no secrets"},
+			"an expired secret":  {yields(ended), "the provider returned expired secrets"},
+			"one expired of two": {yields(secret("A_TOKEN", 0), ended), "the provider returned expired secrets"},
 			"only a problem": {func() (*bundle.Bundle, error) {
 				return bundle.New(nil, &bundle.Meta{Problems: []bundle.Problem{{Reason: "the forge is down"}}})
 			}, "the provider returned no secrets: the forge is down"},
@@ -106,7 +106,7 @@ func TestIntegration_Failure(t *testing.T) {
 		}
 	})
 
-	t.Run("includes every secret that Put refuses", func(t *testing.T) {
+	t.Run("is reported for every secret that Put refuses", func(t *testing.T) {
 		f := newFixture(t)
 		for _, s := range []bundle.Secret{
 			{Name: "SATCHEL_", Value: bundle.NewValue("x")},

@@ -151,7 +151,7 @@ func TestKeyCalls_DataKey(t *testing.T) {
 	})
 }
 
-func TestList_OpensNoValue(t *testing.T) {
+func TestVault_ListWithoutValue(t *testing.T) {
 	f := newFixture(t)
 	f.MustPut(t, "acme", "A", "sk-ant-api03-0123456789abcdefghijklmnop")
 	token := f.MustIssue(t, "acme")

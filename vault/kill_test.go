@@ -158,7 +158,7 @@ func TestKill(t *testing.T) {
 		acknowledged += k.killOne(t, file, round)
 		k.check(t, file, witness, token)
 	}
-	require.Greater(t, acknowledged, kills, "the writers wrote")
+	require.Greater(t, acknowledged, kills, "the writers make progress")
 }
 
 // killOne starts a writer, kills it shortly after a random write, and returns the number

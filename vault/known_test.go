@@ -31,7 +31,7 @@ import (
 // format, and must stay readable forever.
 const knownFile = "testdata/vault-v1.json"
 
-var update = flag.Bool("update", false, "write "+knownFile+" again: only for a new version of the format")
+var update = flag.Bool("update", false, "rewrite "+knownFile+"; only for a new version of the format")
 
 // hexBytes are bytes in hexadecimal.
 type hexBytes []byte

@@ -13,8 +13,8 @@ import (
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
-// requireOption holds that an error names an option, as data and at the beginning
-// of its text.
+// requireOption fails the test unless err names an option, both as data and at the
+// beginning of its text.
 func requireOption(t *testing.T, err error, setting, text string) {
 	t.Helper()
 	fault, ok := errors.AsType[*bundle.Fault](err)

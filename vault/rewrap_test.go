@@ -196,7 +196,7 @@ func TestRewrap_AcrossServices(t *testing.T) {
 		require.NoError(t, serveAll(ctx, file, to, from, tokens, names))
 		from = to
 	}
-	require.Equal(t, kills, killed, "how often the process was killed")
+	require.Equal(t, kills, killed, "the process is killed three times")
 }
 
 // fill creates the store, and returns a token for each scope.
@@ -299,7 +299,8 @@ func rewrapInChild(t *testing.T, ctx context.Context, file string, from, to plac
 	return calls, done
 }
 
-// requireAllUnder requires that all key records in the store are wrapped under p alone.
+// requireAllUnder fails the test unless all key records in the store are wrapped by p
+// alone.
 func requireAllUnder(t *testing.T, file string, p place, want int) {
 	t.Helper()
 	kek, err := p.open(t.Context())

@@ -265,7 +265,7 @@ func TestVault_Put(t *testing.T) {
 		require.ErrorIs(t, err, vault.ErrNotFound, "the next Put drops the oldest version")
 	})
 
-	t.Run("takes kind and delivery from the previous version", func(t *testing.T) {
+	t.Run("takes kind and delivery from the active version", func(t *testing.T) {
 		f := newFixture(t)
 		first := f.MustPut(t, "acme", "A", "one", vault.PutOptions{Kind: "github", Delivery: bundle.DeliverFile, Expires: soon()})
 		require.Equal(t, "github", first.Kind)
@@ -366,7 +366,7 @@ func TestPutOptions_IfVersion(t *testing.T) {
 		_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("value"), &vault.PutOptions{IfVersion: version})
 		return err
 	}
-	require.ErrorIs(t, put(1), vault.ErrConflict, "there is none yet")
+	require.ErrorIs(t, put(1), vault.ErrConflict, "the secret does not exist yet")
 	require.NoError(t, put(vault.IfAbsent))
 	require.ErrorIs(t, put(vault.IfAbsent), vault.ErrConflict)
 	require.ErrorIs(t, put(2), vault.ErrConflict)

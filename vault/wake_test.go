@@ -13,7 +13,7 @@ import (
 )
 
 func TestWake_Latency(t *testing.T) {
-	for about, signal := range map[string]chan struct{}{"with a buffer": make(chan struct{}, 1), "without": nil} {
+	for about, signal := range map[string]chan struct{}{"with a buffer": make(chan struct{}, 1), "without a buffer": nil} {
 		t.Run(about, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				wake := make(chan struct{}, cap(signal))

@@ -47,7 +47,7 @@ const anyScope = ""
 // seat is the place of one waiting runner.
 type seat struct {
 	path  []string
-	woken chan struct{} // holds a token if something changed
+	woken chan struct{} // holds a signal if something changed
 }
 
 // join returns a seat for a runner that waits for a change on path. The caller calls
@@ -186,8 +186,8 @@ func (w *watch) look(ctx context.Context, storage store.Store) {
 func (w *watch) ask(ctx context.Context, storage store.Store, since int64) (newest int64, scopes []string, err error) {
 	defer func() {
 		if recover() != nil {
-			w.log.ErrorContext(ctx, "the storage panicked while listing changes", "stack", string(debug.Stack()))
-			err = errors.New("the storage panicked")
+			w.log.ErrorContext(ctx, "storage panicked while listing changes", "stack", string(debug.Stack()))
+			err = errors.New("storage panicked")
 		}
 	}()
 	return storage.Changes(ctx, since)

@@ -19,13 +19,13 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// These run in bubbles, which end only when every goroutine that a vault may
-// have started has ended.
+// These tests run in synctest bubbles, which end only when every goroutine that a
+// vault may have started has ended.
 
-// poll is how long a write of another process may take to be seen.
+// poll is the longest time until a vault sees the write of another process.
 const poll = 250 * time.Millisecond
 
-// answer is how a wait ended.
+// answer is the outcome of a wait.
 type answer struct {
 	b    *bundle.Bundle
 	err  error
@@ -43,7 +43,7 @@ func (f *fixture) wait(ctx context.Context, token bundle.Value, revision string,
 	return answered
 }
 
-// tryPut is put for goroutines other than the test's.
+// tryPut is MustPut for goroutines other than the test's.
 func (f *fixture) tryPut(t *testing.T, scope, name, value string) {
 	if _, err := f.Put(t.Context(), scope, name, bundle.NewValue(value), nil); err != nil {
 		t.Errorf("putting during a wait: %v", err)
@@ -62,10 +62,10 @@ func begin(t *testing.T) (f *fixture, token bundle.Value, revision string) {
 
 func TestWatch_LocalWrite(t *testing.T) {
 	for about, write := range map[string]func(t *testing.T, f *fixture) error{
-		"in its scope": func(t *testing.T, f *fixture) error { f.MustPut(t, "acme/web/pool-a", "B", "two"); return nil },
-		"above":        func(t *testing.T, f *fixture) error { f.MustPut(t, "acme", "A", "two"); return nil },
-		"tombstone":    func(t *testing.T, f *fixture) error { _, err := f.Hide(t.Context(), "acme/web", "A"); return err },
-		"deletion":     func(t *testing.T, f *fixture) error { return f.Delete(t.Context(), "acme", "A") },
+		"in the scope": func(t *testing.T, f *fixture) error { f.MustPut(t, "acme/web/pool-a", "B", "two"); return nil },
+		"above it":     func(t *testing.T, f *fixture) error { f.MustPut(t, "acme", "A", "two"); return nil },
+		"a tombstone":  func(t *testing.T, f *fixture) error { _, err := f.Hide(t.Context(), "acme/web", "A"); return err },
+		"a deletion":   func(t *testing.T, f *fixture) error { return f.Delete(t.Context(), "acme", "A") },
 	} {
 		t.Run(about, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -319,7 +319,7 @@ func TestWatch(t *testing.T) {
 			storage.broken.Store(true)
 			time.Sleep(10 * time.Second)
 			storage.broken.Store(false)
-			require.Contains(t, f.Log.Text(), "the storage panicked")
+			require.Contains(t, f.Log.Text(), "storage panicked while listing changes")
 			require.NotContains(t, f.Log.Text(), "may hold a secret")
 			other := newFixtureOver(t, storage, f.KEK) // whose writes only the poll finds
 			other.MustPut(t, "acme", "A", "two")

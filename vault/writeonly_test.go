@@ -113,7 +113,8 @@ func holds(t reflect.Type, seen []reflect.Type) string {
 	return ""
 }
 
-// calls has, for each exported method, a function that calls it and returns all results.
+// calls holds, for each exported method, a function that calls it and returns all its
+// results.
 var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value) []any{
 	"Put": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
 		var out []any
@@ -246,7 +247,7 @@ func TestWriteOnly_Output(t *testing.T) {
 		require.Contains(t, calls, method.Name, "calls has no entry for this method; add one")
 	}
 	for about, trouble := range map[string]func(t *testing.T, f *fixture) context.Context{
-		"all well": func(t *testing.T, f *fixture) context.Context { return t.Context() },
+		"no failure": func(t *testing.T, f *fixture) context.Context { return t.Context() },
 		"storage down": func(t *testing.T, f *fixture) context.Context {
 			f.Storage.Down.Set(errors.New("down"))
 			return t.Context()
