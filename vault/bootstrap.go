@@ -60,7 +60,7 @@ const (
 
 // TokenError is the error for a token that was refused.
 type TokenError struct {
-	// Reason is one of the constants above.
+	// Reason is one of the constants of its type.
 	Reason TokenReason
 	// Detail describes the defect of a malformed token without showing any part of
 	// it. It is empty for the other reasons.

@@ -26,7 +26,7 @@ const (
 	exportMagic  = "SKX\x01"
 	exportSuite  = 1
 	exportHeader = 4 + 2 + 16 + 4
-	// auditAtATime is the number of audit entries read together.
+	// auditAtATime is the number of audit entries that one read returns.
 	auditAtATime = 500
 	// maxRecord is more than the length of any key record.
 	maxRecord = 64 << 10

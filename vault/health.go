@@ -27,8 +27,8 @@ type Health struct {
 const healthWithin = 2 * time.Second
 
 // Health checks storage and the key service, concurrently and for at most two
-// seconds, and logs their errors. It has no error of its own: see [Health]. Each call
-// is a request to storage, so cache the result if there are many callers.
+// seconds, and logs their errors instead of returning them. Each call is a request to
+// storage, so cache the result if there are many callers.
 func (v *Vault) Health(ctx context.Context) Health {
 	ctx, cancel := context.WithTimeout(ctx, healthWithin)
 	defer cancel()

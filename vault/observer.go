@@ -16,7 +16,7 @@ import (
 // the bundle.Provider.
 type Observer struct {
 	// Bootstrapped is called after every [Vault.Bootstrap]. The duration includes
-	// the time that the runner asked to wait. Default: nil, no call.
+	// the time spent waiting for a change. Default: nil, no call.
 	Bootstrapped func(outcome Outcome, took time.Duration)
 	// Written is called once for every stored audit action of a write, after the
 	// write was stored. Default: nil, no call.
@@ -29,10 +29,10 @@ type Outcome string
 const (
 	// OutcomeDelivered means that the runner received a bundle.
 	OutcomeDelivered Outcome = "delivered"
-	// OutcomeUnchanged means that the runner had the current revision, see
+	// OutcomeUnchanged means that the runner had the current revision; see
 	// [ErrUnchanged].
 	OutcomeUnchanged Outcome = "unchanged"
-	// OutcomeRefused means that the token was refused, see [TokenError].
+	// OutcomeRefused means that the token was refused; see [TokenError].
 	OutcomeRefused Outcome = "refused"
 	// OutcomeGone means that the context of the call was done first: the runner did
 	// not wait for the response.

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// mostReads is how many reads for runners run concurrently. After a rotation
-	// thousands of runners send requests at the same time. They queue here and not
-	// at the database, where they would delay writers, the audit chain and polling.
+	// mostReads is the most reads for runners that run concurrently. After a
+	// rotation, thousands of runners send requests at the same time. They queue here
+	// and not at the database, where they would delay writers, the audit chain and
+	// polling.
 	mostReads = 16
 	// holdFor is how long a poll that may wait is held while the store fails, until
 	// the store works again.

@@ -35,8 +35,8 @@ type PutOptions struct {
 	AllowTrailingNewline bool
 }
 
-// IfAbsent is the [PutOptions].IfVersion that requires that the name has no active
-// version, neither a value nor a tombstone.
+// IfAbsent, as [PutOptions].IfVersion, requires that the name has no active version,
+// neither a value nor a tombstone.
 const IfAbsent = -1
 
 // Put stores value as the next version of a secret and makes it the active one. The

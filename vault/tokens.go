@@ -90,17 +90,16 @@ type RotateTokenOptions struct {
 	// be negative. Default: one hour.
 	Overlap time.Duration
 	// Expires is the expiry of the new token, as in [TokenOptions]. Default: the new
-	// token has the same lifetime as the old one, or no expiry if that had none.
+	// token has the same lifetime as the old one, or no expiry if that has none.
 	Expires time.Time
 	// RotateBy is the rotation hint of the new token, as in [TokenOptions]. Default:
-	// as long after now as the hint of the old token was after its creation, or no
-	// hint if that had none.
+	// the hint of the old token plus the old token's age, or no hint if that has none.
 	RotateBy time.Time
 }
 
 // RotateToken returns a new token with the scope, the label and the waived names of
-// the token with this id. The old token is revoked at the end of an overlap; if it was
-// due to be revoked earlier, that stays. opts may be nil.
+// the token with this id. The old token is revoked at the end of an overlap, or
+// earlier if a previous rotation scheduled that. opts may be nil.
 //
 // The error is [ErrNotFound] if there is no such token; [ErrInvalid] if it has expired
 // or is revoked, or if opts or the actor of ctx breaks a rule; [ErrConflict] after

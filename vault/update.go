@@ -84,7 +84,7 @@ type planner[T any] func(ctx context.Context, st *state, w write) (*plan, T, err
 const attempts = 50
 
 // errRetry means that an attempt of an update conflicted with another write.
-var errRetry = errors.New("another write came in between")
+var errRetry = errors.New("conflict with another write")
 
 // progress carries information from one attempt of an update to the next.
 type progress struct {
@@ -94,9 +94,9 @@ type progress struct {
 
 // update reads the state for q, lets decide choose the changes to its scope, and
 // commits them. After a conflict with another write it starts over, and meanwhile
-// keeps this process from appending to the tenant's audit chain: continuous deliveries
-// must not starve a write. An empty plan is not stored. If q names a token that does
-// not exist, update returns ErrNotFound.
+// keeps this process from appending to the tenant's audit chain, so that continuous
+// deliveries do not starve the write. An empty plan is not stored. If q names a token
+// that does not exist, update returns ErrNotFound.
 func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[T]) (T, error) {
 	var none T
 	author, err := actor(ctx)
@@ -252,7 +252,7 @@ func (st *state) apply(change *store.Change) {
 func (v *Vault) addKey(ctx context.Context, tenant string, first bool) error {
 	key, record, err := v.keys.NewKey(ctx, keyContext(tenant))
 	if err != nil {
-		return fmt.Errorf("creating a data key of tenant %s: %w", tenant, err)
+		return fmt.Errorf("creating a data key for tenant %s: %w", tenant, err)
 	}
 	key.Destroy()
 	err = v.storage.Apply(ctx, &store.Change{Keys: []store.KeyChange{{Tenant: tenant, New: record, First: first}}})

@@ -26,8 +26,8 @@ const (
 	// path of one scope. Encryption adds 82 bytes to each value. Values shadowed by
 	// a nearer scope count too.
 	MaxBundle = 1 << 20
-	// KeepVersions is the number of newest versions of a secret that are kept. Put
-	// and Hide delete older ones.
+	// KeepVersions is how many of its newest versions a secret keeps. Put and Hide
+	// delete older ones.
 	KeepVersions = 10
 
 	maxKind   = 64
@@ -49,14 +49,14 @@ var (
 	// with concurrent writes. The write was not stored; read the current state
 	// before you retry.
 	//
-	// It is not [store.ErrConflict]: with that error a store tells the vault that
-	// rows have changed since the vault read them, and the vault retries.
+	// It is distinct from [store.ErrConflict], with which a store reports to the
+	// vault that rows have changed since the vault read them; the vault then retries.
 	ErrConflict = errors.New("conflicting change")
 	// ErrUnchanged means that the runner has the current revision of its bundle.
 	ErrUnchanged = errors.New("unchanged")
 	// ErrRollback means that stored rows are older than rows that this process has
 	// already seen, for example because a backup was restored while it ran.
-	ErrRollback = errors.New("stored state is older than state seen before")
+	ErrRollback = errors.New("stored state is older than previously seen state")
 )
 
 // Vault stores secrets. It is safe for concurrent use, and several processes may

@@ -1,5 +1,5 @@
 // Package vaulttest helps to test code against a vault: [NewPlatform] starts a
-// complete platform in one call, which can fail on demand.
+// complete platform, which can fail on demand.
 //
 //	p := vaulttest.NewPlatform(t)
 //	p.Put(t, "acme/web", "ANTHROPIC_API_KEY", "sk-ant-…")

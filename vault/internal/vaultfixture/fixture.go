@@ -21,7 +21,7 @@ import (
 // vault returns an error.
 type Fixture struct {
 	*vault.Vault
-	// Storage is the storage of the vault.
+	// Storage is the store of the vault.
 	Storage *Spy
 	// KEK is the key service. It counts calls and fails on demand.
 	KEK *keyringtest.Fake

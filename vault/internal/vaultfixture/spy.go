@@ -12,8 +12,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Failure is an error that a fake returns while it is set. The zero value is not set. It
-// is safe for concurrent use.
+// Failure is an error that a fake returns while the error is set. The zero value has no
+// error. It is safe for concurrent use.
 type Failure struct{ err atomic.Pointer[error] }
 
 // Set sets the error, or clears it if err is nil.
