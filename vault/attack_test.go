@@ -51,7 +51,7 @@ const (
 
 var canaries = []string{canaryTenant, canaryOld, canaryWeb, canaryNear, canaryOther}
 
-// world is a platform whose database an attacker has.
+// world is a platform whose database an attacker controls.
 type world struct {
 	*fixture
 	file    string

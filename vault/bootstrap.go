@@ -76,8 +76,9 @@ func (e *TokenError) Error() string {
 }
 
 // Bootstrap returns the bundle for a token: the active secrets of every scope from
-// the tenant down to the token's scope, of which the nearest wins. It records the
-// delivery in the audit chain before it returns. req may be nil.
+// the tenant down to the token's scope. If several scopes have the same name, the
+// nearest scope wins. Bootstrap records the delivery in the audit chain before it
+// returns. req may be nil.
 //
 // If req allows waiting, Bootstrap blocks until the bundle changes, the wait is over,
 // the token ends or ctx is done. While it waits, it holds no connection and no lock. A

@@ -14,7 +14,7 @@
 // Package keyring encrypts values under one data key for each tenant. Every scope
 // has a seal over its rows, so the vault refuses rows that were edited, swapped,
 // rolled back, deleted or added by an attacker who has only the database.
-// docs/threat-model.md says what this does not cover.
+// docs/threat-model.md has the limits of this protection.
 //
 // A [store.Store] keeps the rows: packages memstore and sqlstore implement it. A
 // platform adds what it needs:
@@ -35,7 +35,7 @@
 //
 // Errors name the failed operation and wrap their cause, for errors.Is and
 // errors.AsType. The comment of each method lists the errors that are specific to
-// it. Where it mentions the following groups, it means:
+// it, and refers to these groups:
 //
 //   - storage errors: the error of the [store.Store], wrapped and otherwise
 //     unchanged;

@@ -49,7 +49,7 @@ type ExportReport struct {
 // Export writes the vault to w as one sealed stream: key records, all versions of
 // secrets, tokens and audit chains, but not the secrets that integrations minted. It
 // decrypts no value. Importing the stream requires a keyring with the KEKs of this
-// vault's.
+// vault's keyring.
 //
 // Export reads each scope as one consistent snapshot, and the vault can be used
 // meanwhile. Import refuses a truncated stream, so w needs no protection against

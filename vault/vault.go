@@ -126,8 +126,8 @@ type Options struct {
 
 // Check returns nil if [New] accepts o. Otherwise the error joins a
 // [*bundle.Fault] for each problem, whose Setting is a field of Options; each is
-// [ErrInvalid]. Check uses nothing that o refers to, so a program can call it
-// before it creates a store or a keyring. o may be nil.
+// [ErrInvalid]. Check calls no sink, provider or function of o and needs neither a
+// store nor a keyring, so a program can call it first. o may be nil.
 func (o *Options) Check() error {
 	if o == nil {
 		return nil
