@@ -21,7 +21,7 @@ type testKEK struct {
 	name   string
 }
 
-// newTestKEK returns the KEK of a new key on a new server.
+// newTestKEK returns the KEK of a new key on a new server. It retries without a pause.
 func newTestKEK(t *testing.T) testKEK {
 	t.Helper()
 	return newTestKEKOn(t, gcpkmsserver.New(t), "kek")
@@ -32,6 +32,7 @@ func newTestKEKOn(t *testing.T, server *gcpkmsserver.Server, id string) testKEK 
 	name := server.CreateKey(id)
 	kek, err := gcpkms.New(server.Client(t), name)
 	require.NoError(t, err)
+	gcpkms.RemovePauses(kek)
 	return testKEK{kek, server, name}
 }
 

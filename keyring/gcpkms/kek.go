@@ -27,8 +27,9 @@ const (
 // A KEK is a symmetric encryption key in Cloud KMS. It implements [keyring.KEK] and
 // is safe for concurrent use.
 type KEK struct {
-	client *kms.KeyManagementClient
-	name   string
+	client  *kms.KeyManagementClient
+	name    string
+	backoff gax.Backoff // between the attempts of a call, which copies it
 }
 
 // nameForm matches the resource name of a key.
@@ -53,7 +54,7 @@ func New(client *kms.KeyManagementClient, keyName string) (*KEK, error) {
 	if client.Connection() == nil {
 		return nil, fmt.Errorf("GCP KMS key %q: the client uses REST; make a gRPC client with kms.NewKeyManagementClient", keyName)
 	}
-	return &KEK{client: client, name: keyName}, nil
+	return &KEK{client: client, name: keyName, backoff: backoff}, nil
 }
 
 // checkName returns an error, which names the fix, unless name is the name of a key.
@@ -97,7 +98,7 @@ func (k *KEK) encrypt(ctx context.Context, dek []byte, c keyring.Context) (keyri
 		AdditionalAuthenticatedDataCrc32C: checksum(aad),
 	}
 	var response *kmspb.EncryptResponse
-	err = send(ctx, func(retry gax.CallOption) (err error) {
+	err = send(ctx, k.backoff, func(retry gax.CallOption) (err error) {
 		response, err = k.client.Encrypt(ctx, request, retry)
 		if err == nil && !(response.VerifiedPlaintextCrc32C && response.VerifiedAdditionalAuthenticatedDataCrc32C &&
 			intact(response.Ciphertext, response.CiphertextCrc32C)) {
@@ -145,7 +146,7 @@ func (k *KEK) decrypt(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 		AdditionalAuthenticatedDataCrc32C: checksum(aad),
 	}
 	var response *kmspb.DecryptResponse
-	err = send(ctx, func(retry gax.CallOption) (err error) {
+	err = send(ctx, k.backoff, func(retry gax.CallOption) (err error) {
 		response, err = k.client.Decrypt(ctx, request, retry)
 		if err == nil && !intact(response.Plaintext, response.PlaintextCrc32C) {
 			err = errDamaged

@@ -16,6 +16,10 @@ import (
 // tries is the maximum number of times a request is sent.
 const tries = 3
 
+// backoff gives the pauses between the attempts of a call: at most 100 ms, then at most
+// 200 ms.
+var backoff = gax.Backoff{Initial: 100 * time.Millisecond, Max: 400 * time.Millisecond}
+
 // errDamaged means that the checksums of a response do not prove that it arrived
 // intact, or that the service received the request intact.
 var errDamaged = errors.New("checksum mismatch")
@@ -61,8 +65,8 @@ func (a *attempts) Retry(err error) (pause time.Duration, again bool) {
 
 // send repeats a call until it succeeds, fails permanently, or has no attempts left.
 // The call passes the option to the client, where it replaces the default retries.
-func send(ctx context.Context, call func(retry gax.CallOption) error) error {
-	a := &attempts{left: tries - 1, backoff: gax.Backoff{Initial: 100 * time.Millisecond, Max: 400 * time.Millisecond}}
+func send(ctx context.Context, backoff gax.Backoff, call func(retry gax.CallOption) error) error {
+	a := &attempts{left: tries - 1, backoff: backoff}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
