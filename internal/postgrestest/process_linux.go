@@ -51,44 +51,69 @@ func (i identity) apply(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: i.credential}
 }
 
-// enough is the free memory, in bytes, that a server in memory needs: for its data
-// and for its WAL, which settings bound.
-const enough = 1 << 30
+const (
+	memory = "/dev/shm"
+	// enough is the free memory, in bytes, that a server in memory needs: for its
+	// data and for its WAL, which settings bound.
+	enough = 1 << 30
+	tmpfs  = 0x01021994 // the type of a memory file system; see statfs(2)
+)
 
-// memory returns a folder for servers whose data may be in memory, or "" for the
-// usual temporary folder: a TMPDIR that is set takes precedence. It removes what
-// processes that were killed have left there.
-func memory() string {
-	const folder = "/dev/shm"
+// createFolder returns a new folder for a server, and a lock on it or nil. The folder
+// is in memory if inMemory is set, TMPDIR is not, and [memory] has enough space;
+// otherwise it is in the usual temporary folder.
+func createFolder(inMemory bool) (string, io.Closer, error) {
 	var fs syscall.Statfs_t
-	if os.Getenv("TMPDIR") != "" || syscall.Statfs(folder, &fs) != nil || fs.Type != tmpfs || fs.Bavail*uint64(fs.Bsize) < enough {
-		return ""
-	}
-	left, _ := filepath.Glob(filepath.Join(folder, prefix+"*"))
-	for _, dir := range left {
-		if lock, err := os.Open(filepath.Join(dir, "lock")); err == nil {
-			if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-				_ = os.RemoveAll(dir)
+	if inMemory && os.Getenv("TMPDIR") == "" && syscall.Statfs(memory, &fs) == nil && fs.Type == tmpfs {
+		sweep(memory)
+		if syscall.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) >= enough {
+			if dir, lock, err := createLocked(memory); err == nil {
+				return dir, lock, nil
 			}
-			_ = lock.Close()
 		}
 	}
-	return folder
+	dir, err := os.MkdirTemp("", prefix)
+	return dir, nil, err
 }
 
-const tmpfs = 0x01021994 // of statfs(2)
-
-// hold marks dir as in use until this process ends.
-func hold(dir string) (io.Closer, error) {
-	lock, err := os.Create(filepath.Join(dir, "lock"))
+// createLocked creates a folder in parent that [sweep] leaves alone until the lock is
+// closed or this process ends.
+func createLocked(parent string) (string, io.Closer, error) {
+	dir, err := os.MkdirTemp(parent, prefix)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+	name := filepath.Join(dir, "lock")
+	lock, err := os.Create(name + ".new")
+	if err == nil {
+		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err == nil {
+			err = os.Rename(lock.Name(), name) // sweep never sees it unlocked
+		}
+	}
+	if err != nil {
+		_ = lock.Close() // may be nil
+		_ = os.RemoveAll(dir)
+		return "", nil, err
+	}
+	return dir, lock, nil
+}
+
+// sweep removes the folders that processes of this user left in parent when they were
+// killed. Any user may create files in parent, so it does not trust their types.
+func sweep(parent string) {
+	left, _ := filepath.Glob(filepath.Join(parent, prefix+"*"))
+	for _, dir := range left {
+		lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		var file syscall.Stat_t
+		if syscall.Fstat(int(lock.Fd()), &file) == nil && int(file.Uid) == os.Geteuid() &&
+			syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.RemoveAll(dir)
+		}
 		_ = lock.Close()
-		return nil, err
 	}
-	return lock, nil
 }
 
 // launch starts a process that the kernel ends with this one, even if this one is

@@ -4,6 +4,7 @@ package postgrestest
 
 import (
 	"io"
+	"os"
 	"os/exec"
 )
 
@@ -16,11 +17,12 @@ func (identity) own(string) error { return nil }
 
 func (identity) apply(*exec.Cmd) {}
 
-// memory returns a folder for servers whose data may be in memory: none.
-func memory() string { return "" }
-
-// hold does nothing.
-func hold(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+// createFolder returns a new folder for a server, in the usual temporary folder, and
+// no lock.
+func createFolder(bool) (string, io.Closer, error) {
+	dir, err := os.MkdirTemp("", prefix)
+	return dir, nil, err
+}
 
 // launch starts a process.
 func launch(cmd *exec.Cmd) (*child, error) {

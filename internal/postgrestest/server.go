@@ -29,9 +29,9 @@ const within = time.Minute
 // Server is a PostgreSQL server from [Start] or [StartOnDisk]. Its methods must not be called
 // concurrently. They fail the test after a minute.
 type Server struct {
-	bin   string // the folder with its programs
-	dir   string // holds the data, the socket and the log
-	lock  io.Closer
+	bin   string    // the folder with its programs
+	dir   string    // holds the data, the socket and the log
+	lock  io.Closer // nil, or marks dir as in use
 	as    identity
 	fsync bool
 	*child
@@ -106,20 +106,12 @@ func newServer(fsync bool) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	folder := ""
-	if !fsync {
-		folder = memory()
-	}
-	dir, err := os.MkdirTemp(folder, prefix) // short, because the path of a socket is limited
+	dir, lock, err := createFolder(!fsync)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir, as: as, fsync: fsync}
-	s.lock, err = hold(dir)
-	if err == nil {
-		err = s.as.own(dir)
-	}
-	if err == nil {
+	s := &Server{bin: bin, dir: dir, lock: lock, as: as, fsync: fsync}
+	if err = s.as.own(dir); err == nil {
 		err = s.initialize()
 	}
 	if err == nil {
@@ -132,7 +124,8 @@ func newServer(fsync bool) (*Server, error) {
 	return s, nil
 }
 
-// prefix begins the names of the servers' folders.
+// prefix begins the names of the servers' folders. It is short, because the path of a
+// Unix socket is limited to about 100 bytes.
 const prefix = "satchel-pg-"
 
 // installed matches the folders of Debian's packages.
