@@ -252,11 +252,26 @@ func (h *runners) fail(w http.ResponseWriter, r *http.Request, addr string, err 
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		refuse(w, wire.Refusal{
 			Type: wire.TokenProblem, Title: "Runner token refused", Status: http.StatusUnauthorized,
-			Detail: refused.Error(), Reason: string(refused.Reason),
+			Detail: tokenDetail(refused), Reason: string(refused.Reason),
 		})
 		return
 	}
 	refuseFailure(w, r, h.log, "bundle not delivered", err)
+}
+
+// tokenDetail says why a token was refused, and what to do about it.
+func tokenDetail(refused *vault.TokenError) string {
+	switch refused.Reason {
+	case vault.TokenMissing:
+		return "Send the token in the header Authorization: Bearer TOKEN."
+	case vault.TokenUnknown:
+		return "No such token exists here. Check the URL of the platform, or issue a new token."
+	case vault.TokenRevoked:
+		return "The token was revoked or replaced. Use the new token, or issue one."
+	case vault.TokenExpired:
+		return "The token has expired. Issue a new one."
+	}
+	return cmp.Or(refused.Detail, string(refused.Reason))
 }
 
 // refuse writes a problem document.

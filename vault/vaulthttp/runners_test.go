@@ -176,6 +176,10 @@ func TestRunners_Token(t *testing.T) {
 		require.NoError(t, f.RevokeToken(t.Context(), tokenID(t, gone)))
 		never, _ := wire.NewToken()
 		tag := get(t.Context(), h, path, good).Header().Get("ETag")
+		details := map[string]string{
+			"missing": "Authorization: Bearer TOKEN", "malformed": `"detail":"the token `,
+			"unknown": "Check the URL of the platform", "revoked": "Use the new token",
+		}
 		for about, row := range map[string]struct{ authorization, reason string }{
 			"no header":     {"", "missing"},
 			"empty":         {"Bearer ", "missing"},
@@ -192,6 +196,7 @@ func TestRunners_Token(t *testing.T) {
 				w := get(t.Context(), h, path, bundle.Value{}, "Authorization", row.authorization, "If-None-Match", match)
 				require.Equal(t, `Bearer error="invalid_token"`, w.Header().Get("WWW-Authenticate"), about)
 				require.NotContains(t, w.Body.String(), good.Reveal()[16:30])
+				require.Contains(t, w.Body.String(), details[row.reason], "the detail names the fix")
 				requireProblem(t, w, http.StatusUnauthorized, wire.TokenProblem, row.reason)
 			}
 		}
@@ -206,7 +211,9 @@ func TestRunners_Token(t *testing.T) {
 			f := newFixture(t)
 			token := f.MustIssue(t, "acme", vault.TokenOptions{Expires: soon()})
 			time.Sleep(2 * time.Hour)
-			requireProblem(t, get(t.Context(), f.handler(), path, token), http.StatusUnauthorized, wire.TokenProblem, "expired")
+			w := get(t.Context(), f.handler(), path, token)
+			require.Contains(t, w.Body.String(), "The token has expired. Issue a new one.")
+			requireProblem(t, w, http.StatusUnauthorized, wire.TokenProblem, "expired")
 		})
 	})
 
