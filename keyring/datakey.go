@@ -20,9 +20,8 @@ var errDestroyed = fmt.Errorf("data key: %w: the handle was destroyed", ErrKeySt
 // A DataKey is a handle to an unwrapped data key. It seals and opens messages
 // through its groups and computes MACs. It never exposes the key bytes.
 //
-// The caller that got a handle from the keyring releases it with
-// [DataKey.Destroy]. Until then the handle works, even if the KEK is disabled in
-// the meantime. Take a handle for one task, not for the lifetime of the program,
+// The caller releases a handle with [DataKey.Destroy]. Until then the handle works,
+// even if the KEK is disabled in the meantime. Take a handle for one task, not for the lifetime of the program,
 // so that disabling a KEK ends all reading under it. A DataKey is safe for
 // concurrent use.
 type DataKey struct {

@@ -25,7 +25,7 @@
 // message.
 //
 // Every ciphertext is bound to a [Context]: a message sealed for one tenant, name
-// or version does not open for another. Compute the context from the request, and
+// or version does not open for another. Compute the context from the request;
 // never take it from the source of the ciphertext.
 //
 // Messages use AES-256-GCM with random nonces under keys derived with HKDF-SHA256,

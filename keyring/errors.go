@@ -22,6 +22,6 @@ var (
 	// missing permission.
 	ErrDenied = errors.New("access denied")
 	// ErrUnavailable means that the key service sent no valid response: it is down,
-	// throttles, or cannot be reached.
+	// throttles the caller, or cannot be reached.
 	ErrUnavailable = errors.New("key service unavailable")
 )

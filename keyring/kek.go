@@ -51,8 +51,8 @@ type WrappedKey struct {
 //
 // Wrap and Unwrap neither change nor keep their arguments. The results belong to
 // the caller, which clears an unwrapped key after use. Both methods are safe for
-// concurrent use. They do not cache, and do not retry after their context is done.
-// Then they return immediately with an error that wraps that of the context.
+// concurrent use and do not cache. When their context is done, they return
+// immediately with an error that wraps that of the context, and do not retry.
 //
 // Every other error wraps exactly one class: [ErrTampered] if the ciphertext is not
 // authentic under this key and context, [ErrMalformed] if it cannot be a ciphertext
@@ -69,6 +69,6 @@ type KEK interface {
 	// key that it returns carries the ID.
 	Wrap(ctx context.Context, dek []byte, c Context) (WrappedKey, error)
 	// Unwrap returns the data key of w under the context that it was wrapped with,
-	// and under no other. It uses this KEK only, whatever key the input names.
+	// and under no other. It uses this KEK only, even if w names another.
 	Unwrap(ctx context.Context, w WrappedKey, c Context) ([]byte, error)
 }

@@ -30,10 +30,9 @@ const (
 
 // Options are the optional settings of a [Keyring].
 type Options struct {
-	// Replicas also wrap every new data key, and each of them alone can open it:
-	// for example keys in another region or another cloud. Making a key needs the
-	// primary and all replicas; opening one needs any of them. At most seven.
-	// Default: none.
+	// Replicas are additional KEKs that wrap every new data key, such as keys in
+	// another region or another cloud. Making a data key needs the primary and all
+	// replicas; opening one needs any one of them. At most seven. Default: none.
 	Replicas []KEK
 	// Retired keys open records that were wrapped under them but wrap no new data
 	// keys. Keep a replaced primary here until [Keyring.Rewrap] has processed every
@@ -76,8 +75,8 @@ type namedKEK struct {
 	id KEKID
 }
 
-// New returns a keyring that wraps new data keys under primary. Nil opts stand for
-// the defaults. New makes no call; use [Keyring.Check] to test the KEKs. It fails
+// New returns a keyring that wraps new data keys under primary. If opts is nil, the
+// defaults apply. New makes no call; use [Keyring.Check] to test the KEKs. It fails
 // for a nil KEK, an ID outside the limits, two KEKs with the same ID, and options
 // outside their limits.
 func New(primary KEK, opts *Options) (*Keyring, error) {
@@ -179,11 +178,12 @@ func (k *Keyring) NewKey(ctx context.Context, c Context) (*DataKey, Record, erro
 // first KEK. Without a common KEK it is [ErrNoKey]. After ErrUnavailable, OpenKey
 // returns the same error for this record without a call for one second, doubling up
 // to 30 seconds. [ErrTampered] is also the error for a changed record and for
-// another context.
+// another context. An invalid record is ErrMalformed and an invalid context a
+// [*ContextError], without a call.
 //
-// Concurrent calls for one record share the work, which starts when fewer than 20
-// calls are in flight, ends within five seconds, and continues after ctx is done.
-// If ctx is done first, the error wraps that of ctx.
+// Concurrent calls for one record and context share the work. It starts when fewer
+// than 20 calls of the keyring are in flight, ends within five seconds of that, and
+// continues after ctx is done. If ctx is done first, the error wraps that of ctx.
 func (k *Keyring) OpenKey(ctx context.Context, rec Record, c Context) (*DataKey, error) {
 	key, err := k.openShared(ctx, rec, c)
 	if err != nil {

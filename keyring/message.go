@@ -35,8 +35,8 @@ var errOpen = fmt.Errorf("opening message: %w", ErrTampered)
 
 // A Group seals and opens messages under one key, derived from a data key and the
 // context of the group (docs/format.md, "Message: SKM"). In a vault, the secrets of
-// one scope form a group. The caller seals at most 2^32 messages in a group, because
-// nonces are random; Group does not count them.
+// one scope form a group. The caller must not seal more than 2^32 messages in a group,
+// because nonces are random; Group does not count them.
 //
 // A Group is safe for concurrent use. After its [DataKey] is destroyed, its methods
 // return [ErrKeyState].

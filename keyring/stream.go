@@ -27,12 +27,12 @@ var errStreamClosed = errors.New("sealing stream: the stream is closed")
 // chunks of two streams under the same context can be exchanged unnoticed.
 //
 // The stream is a sequence of chunks (docs/format.md, "Streams"). The plaintext is
-// cut every 64 KiB; the last chunk may be shorter, or empty. Each chunk is a 32-bit
-// length and a message of the group under c with two additional pairs: "chunk", its
-// number from 0, and "last", "true" or "false". If c contains one of these keys, or
-// exceeds the limits of a [Context] with them, the error wraps a [*ContextError]; after
-// Destroy it wraps [ErrKeyState]. Each chunk counts as a message of the group. A stream
-// has at most 2^32 chunks.
+// cut every 64 KiB; the last chunk may be shorter, and is empty only if the plaintext
+// is. Each chunk is a 32-bit length and a message of the group under c with two
+// additional pairs: "chunk", its number from 0, and "last", "true" or "false". If c
+// contains one of these keys, or exceeds the limits of a [Context] with them, the
+// error wraps a [*ContextError]; after Destroy it wraps [ErrKeyState]. Each chunk
+// counts as a message of the group. A stream has at most 2^32 chunks.
 //
 // Close writes the last chunk; without it the stream is truncated. It neither closes
 // w nor destroys the data key. Write and Close return the errors of w, and
@@ -61,11 +61,11 @@ func (g *Group) SealStream(w io.Writer, c Context) (io.WriteCloser, error) {
 // byte. It detects a truncated stream only at the end: until Read returns [io.EOF],
 // do nothing with the plaintext that cannot be undone.
 //
-// An error of Read wraps [ErrTampered] for a stream that was truncated or edited, that has
-// reordered, repeated or missing chunks or trailing bytes, or that was sealed under
-// another context, [ErrMalformed] for an invalid chunk, [ErrNoKey] for a stream under
-// another data key, [ErrKeyState] after Destroy, and otherwise the error of r. After an
-// error, every call returns that error.
+// An error of Read wraps [ErrTampered] for a stream that was truncated or edited, has
+// reordered, repeated or missing chunks or trailing bytes, or was sealed under another
+// context; [ErrMalformed] for an invalid chunk; [ErrNoKey] for a stream under another
+// data key; [ErrKeyState] after Destroy; and otherwise the error of r. After an error,
+// every call returns that error.
 //
 // The reader buffers one chunk. It is not safe for concurrent use.
 func (g *Group) OpenStream(r io.Reader, c Context) (io.Reader, error) {
