@@ -215,7 +215,7 @@ func TestKeyring_OpenKey(t *testing.T) {
 }
 
 func TestKeyring_Calls(t *testing.T) {
-	t.Run("a context outside its limits reaches no KEK", func(t *testing.T) {
+	t.Run("reach no KEK with a context outside its limits", func(t *testing.T) {
 		kek, keys := newFake(t, "a")
 		rec := newRecord(t, keys, acme)
 		bad := keyring.Context{"": "x"}
@@ -265,7 +265,7 @@ func TestKeyring_Calls(t *testing.T) {
 		}
 	})
 
-	t.Run("a KEK's own deadline is an outage, not the caller's", func(t *testing.T) {
+	t.Run("treat a KEK's own deadline as an outage", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			kek := keyringtest.NewFake("a")
 			keys := newKeyring(t, timed{kek}, nil)

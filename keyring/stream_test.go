@@ -226,12 +226,12 @@ func TestOpenStream_WrongContext(t *testing.T) {
 	require.ErrorIs(t, err, keyring.ErrNoKey)
 }
 
-func TestStream_RefusesContext(t *testing.T) {
+func TestStream_InvalidContext(t *testing.T) {
 	group := newGroup(t, web)
 	long := strings.Repeat("x", 1000)
 	for about, c := range map[string]keyring.Context{
-		"a number of the caller's":   {"chunk": "1"},
-		"an end of the caller's":     {"last": "true"},
+		"the key chunk":              {"chunk": "1"},
+		"the key last":               {"last": "true"},
 		"an empty key":               {"": "x"},
 		"no room for two more pairs": {"a": long, "b": long, "c": long, "d": long, "e": strings.Repeat("x", 50)},
 	} {
@@ -245,7 +245,7 @@ func TestStream_RefusesContext(t *testing.T) {
 	}
 }
 
-func TestStream_LeavesContextAlone(t *testing.T) {
+func TestStream_ContextCopied(t *testing.T) {
 	group := newGroup(t, web)
 	c := keyring.Context{"a": "b"}
 	var out bytes.Buffer
@@ -349,7 +349,7 @@ func TestStream_DestroyedKey(t *testing.T) {
 	require.ErrorIs(t, err, keyring.ErrKeyState)
 }
 
-func TestStream_SideBySide(t *testing.T) {
+func TestStream_Concurrent(t *testing.T) {
 	group := newGroup(t, web)
 	var streams sync.WaitGroup
 	for i := range 4 {
