@@ -19,10 +19,10 @@
 // records to re-wrap, after the keyring has wrapped a key or run Check. Older versions
 // continue to unwrap until they are disabled.
 //
-// Requests and responses carry CRC32C checksums. A response without a valid checksum
-// is requested again. A request is sent at most three times, for this reason or
-// because the service is unavailable, less than a second apart and only until its
-// context is done. The retries of the client, which have no such limit, are not used.
+// Requests and responses carry CRC32C checksums. If a checksum is missing or invalid,
+// or the service is unavailable, the request is sent again: at most three times in
+// total, less than a second apart, and only until its context is done. The retries of
+// the client, which have no such limit, are not used.
 //
 // If GOOGLE_SDK_GO_LOGGING_LEVEL is "debug", the client logs entire requests, which
 // contain the data key; do not set it.

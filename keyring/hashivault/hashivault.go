@@ -24,8 +24,8 @@ const (
 // for concurrent use.
 //
 // Each call sends one request, limited by its context and the client's timeout, with
-// the token and namespace that the client has at that time. Wrap sends three until one
-// has proved that the key binds its context. The client's retries, rate limit and
+// the token and namespace that the client has at that time. Wrap sends three requests
+// until one call has proved that the key binds its context. The client's retries, rate limit and
 // callbacks are not used, because a keyring has replicas and its own back-off.
 // Redirects are not followed, because the target would receive the data key. Behind a
 // load balancer, use the address of the active node, or let the standby nodes forward
@@ -43,8 +43,9 @@ type KEK struct {
 
 // New returns the KEK for a transit key. It makes no call. mount is the path of the
 // transit engine, a single name such as "transit", and keyName the name of the key.
-// Each consists of letters, digits, "_", and "-" and "." inside; New fails for any
-// other name, for a nil client, and if both together have more than 1,023 bytes.
+// Each consists of ASCII letters, digits, "_", "-" and ".", and neither begins nor ends
+// with "-" or ".". New fails for any other name, for a nil client, and if both together
+// have more than 1,023 bytes.
 //
 // The ID of the KEK is {"hashivault", mount + "/" + keyName}. It contains neither the
 // address nor the namespace, so that records remain valid when the server moves. Keys
@@ -73,8 +74,8 @@ func New(client *api.Client, mount, keyName string) (*KEK, error) {
 	}, nil
 }
 
-// checkName returns an error unless name consists of letters, digits, "_", and "-" and
-// "." inside. Vault allows no other key names.
+// checkName returns an error unless name consists of letters, digits, "_", "-" and ".",
+// and neither begins nor ends with "-" or ".". Vault allows no other key names.
 func checkName(label, name, example string) error {
 	problem := ""
 	const inside = "-."

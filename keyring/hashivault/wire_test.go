@@ -315,7 +315,7 @@ func TestWire_Requests(t *testing.T) {
 		require.Len(t, d.requests(), 5, "the proof is not repeated")
 	})
 
-	t.Run("the probe's associated data is never that of a context", func(t *testing.T) {
+	t.Run("probe with associated data that no context has", func(t *testing.T) {
 		d := newDouble(t, transit)
 		_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
 		require.NoError(t, err)
@@ -418,13 +418,13 @@ func TestWire_NoResponse(t *testing.T) {
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, strings.TrimPrefix(d.URL, "http://")+": connection refused")
 	})
-	t.Run("the connection is cut", func(t *testing.T) {
+	t.Run("connection cut", func(t *testing.T) {
 		d := newDouble(t, func(http.ResponseWriter, asked) { panic(http.ErrAbortHandler) })
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "closed before the response was complete")
 	})
-	t.Run("the certificate is not trusted", func(t *testing.T) {
+	t.Run("certificate not trusted", func(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.NotFoundHandler())
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.StartTLS()
@@ -435,7 +435,7 @@ func TestWire_NoResponse(t *testing.T) {
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "certificate is not trusted")
 	})
-	t.Run("it is not HTTP", func(t *testing.T) {
+	t.Run("a response that is not HTTP", func(t *testing.T) {
 		d := newDouble(t, func(w http.ResponseWriter, _ asked) {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
@@ -447,7 +447,7 @@ func TestWire_NoResponse(t *testing.T) {
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		leaktest.NoCanary(t, err.Error(), "the error", canaries...)
 	})
-	t.Run("the token cannot be sent", func(t *testing.T) {
+	t.Run("a token that cannot be sent", func(t *testing.T) {
 		d := newDouble(t, transit)
 		client := newClient(t, d.URL)
 		client.SetToken(canaryToken + "\n")

@@ -45,7 +45,7 @@ type KEK struct {
 // id has 1 to 1,024 bytes.
 func New(id string, key []byte) (*KEK, error) {
 	if id == "" || len(id) > 1024 {
-		return nil, fmt.Errorf("local key: the id has %d bytes, want 1 to 1024", len(id))
+		return nil, fmt.Errorf("local key: the ID has %d bytes, want 1 to 1024", len(id))
 	}
 	k, err := newKEK(key)
 	if err != nil {
@@ -62,8 +62,8 @@ func New(id string, key []byte) (*KEK, error) {
 // key. The passphrase must not be empty.
 //
 // Argon2id is not a FIPS 140 algorithm. Go's strict mode does not prevent its use,
-// because it is not part of the standard library. If only approved algorithms are
-// allowed, use a key file or a key service.
+// because its implementation is outside the standard library. If only approved
+// algorithms are allowed, use a key file or a key service.
 func FromPassphrase(passphrase, salt []byte) (*KEK, error) {
 	if len(passphrase) == 0 {
 		return nil, fmt.Errorf("local key: the passphrase is empty")
