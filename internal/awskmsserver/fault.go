@@ -29,8 +29,8 @@ func Refuse(status int, code string) Fault {
 	}
 }
 
-// Answer responds to every request with a status and a text.
-func Answer(status int, text string) Fault {
+// Respond responds with a status and a text.
+func Respond(status int, text string) Fault {
 	return func(http.Handler, []byte) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)

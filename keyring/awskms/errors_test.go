@@ -103,15 +103,15 @@ func TestErrors_InvalidResponse(t *testing.T) {
 	var faults []kmstest.Fault
 	for name, set := range kek.each(map[string]awskmsserver.Fault{
 		"a closed connection":        awskmsserver.Cut,
-		"a page of a proxy":          awskmsserver.Answer(200, "<html>sign in</html>"),
-		"a refusal of a proxy":       awskmsserver.Answer(403, "<html>forbidden</html>"),
-		"a refusal without a body":   awskmsserver.Answer(403, ""),
-		"a refusal without a code":   awskmsserver.Answer(400, `{"message":"no"}`),
-		"a failure of a gateway":     awskmsserver.Answer(502, "bad gateway"),
-		"an empty response":          awskmsserver.Answer(200, ""),
-		"half a response":            awskmsserver.Answer(200, `{"KeyId":"arn:`),
-		"a response of another form": awskmsserver.Answer(200, `[1,2,3]`),
-		"a ciphertext not in base64": awskmsserver.Answer(200, `{"CiphertextBlob":"***","Plaintext":"***"}`),
+		"a page of a proxy":          awskmsserver.Respond(200, "<html>sign in</html>"),
+		"a refusal of a proxy":       awskmsserver.Respond(403, "<html>forbidden</html>"),
+		"a refusal without a body":   awskmsserver.Respond(403, ""),
+		"a refusal without a code":   awskmsserver.Respond(400, `{"message":"no"}`),
+		"a failure of a gateway":     awskmsserver.Respond(502, "bad gateway"),
+		"an empty response":          awskmsserver.Respond(200, ""),
+		"half a response":            awskmsserver.Respond(200, `{"KeyId":"arn:`),
+		"a response of another form": awskmsserver.Respond(200, `[1,2,3]`),
+		"a ciphertext not in base64": awskmsserver.Respond(200, `{"CiphertextBlob":"***","Plaintext":"***"}`),
 	}) {
 		faults = append(faults, kmstest.Fault{Name: name, Set: set, Wrap: keyring.ErrUnavailable, Unwrap: keyring.ErrUnavailable})
 	}

@@ -78,8 +78,8 @@ func (k testKEK) Echoes(key, blob []byte) map[string]func() {
 		"a code that repeats the key":        awskmsserver.Refuse(400, echo),
 		"a code that repeats the blob":       awskmsserver.Refuse(500, base64.StdEncoding.EncodeToString(blob)),
 		"a code that is the key":             awskmsserver.Refuse(400, string(key)),
-		"an invalid response":                awskmsserver.Answer(200, string(key)+echo),
-		"an invalid error":                   awskmsserver.Answer(400, string(key)+echo),
+		"an invalid response":                awskmsserver.Respond(200, string(key)+echo),
+		"an invalid error":                   awskmsserver.Respond(400, string(key)+echo),
 		"a response for another key": awskmsserver.Edit(func(response map[string]any) {
 			response["KeyId"] = string(key)
 		}),

@@ -124,7 +124,7 @@ func (k *KEK) encrypt(ctx context.Context, dek []byte, c keyring.Context) (keyri
 	if err != nil {
 		return keyring.WrappedKey{}, serviceError(err)
 	}
-	if err := k.checkAnswer(out.KeyId, out.CiphertextBlob); err != nil {
+	if err := k.checkResponse(out.KeyId, out.CiphertextBlob); err != nil {
 		return keyring.WrappedKey{}, err
 	}
 	return keyring.WrappedKey{KEK: k.id, Blob: out.CiphertextBlob}, nil
@@ -157,7 +157,7 @@ func (k *KEK) decrypt(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 	if err != nil {
 		return nil, serviceError(err)
 	}
-	if err := k.checkAnswer(out.KeyId, out.Plaintext); err != nil {
+	if err := k.checkResponse(out.KeyId, out.Plaintext); err != nil {
 		return nil, err
 	}
 	return out.Plaintext, nil
@@ -172,8 +172,8 @@ func ready(ctx context.Context, c keyring.Context) error {
 	return err
 }
 
-// checkAnswer rejects a response that is incomplete or for another key.
-func (k *KEK) checkAnswer(keyID *string, content []byte) error {
+// checkResponse rejects a response that is incomplete or for another key.
+func (k *KEK) checkResponse(keyID *string, content []byte) error {
 	if keyID == nil || len(content) == 0 {
 		return fmt.Errorf("%w: incomplete response", keyring.ErrUnavailable)
 	}
