@@ -41,10 +41,10 @@ func Run(t *testing.T, newKEK func(t *testing.T, id string) keyring.KEK) {
 // A Breaker is a KEK whose key service a test can make fail.
 type Breaker interface {
 	keyring.KEK
-	// Break makes the service respond to every call as it does for class, which is
-	// [keyring.ErrNoKey], [keyring.ErrKeyState], [keyring.ErrDenied] or
-	// [keyring.ErrUnavailable]. For a class that the service does not have, Break
-	// returns false and changes nothing. Break(nil) repairs the service.
+	// Break makes every call fail with class, which is [keyring.ErrNoKey],
+	// [keyring.ErrKeyState], [keyring.ErrDenied] or [keyring.ErrUnavailable]. If the
+	// service has no such failure, Break returns false and changes nothing. Break(nil)
+	// repairs the service.
 	Break(class error) bool
 }
 

@@ -21,9 +21,9 @@ import (
 )
 
 var (
-	// Tenant is the context that the tests wrap under. It is not changed.
+	// Tenant is the context that the tests wrap under. Tests must not change it.
 	Tenant = keyring.Context{"purpose": "data-key", "tenant": "acme"}
-	// DataKey is the key of 32 bytes that the tests wrap. It is not changed.
+	// DataKey is the key of 32 bytes that the tests wrap. Tests must not change it.
 	DataKey = []byte("0123456789abcdefghijklmnopqrstuv")
 	// Classes are all classes of failure of package keyring.
 	Classes = []error{
@@ -42,8 +42,8 @@ type Service interface {
 	// LargeKey is a length in bytes, near the limit of 4,096, at which a data key
 	// still wraps to a blob within the limits of a record.
 	LargeKey() int
-	// RequestText is part of the text with which the service repeats a request in
-	// a refusal. No error contains it.
+	// RequestText is part of the request as the service repeats it in a refusal. No
+	// error contains it.
 	RequestText() string
 	// SendsDeadline reports whether the deadline of a call is part of its request.
 	SendsDeadline() bool
@@ -88,9 +88,9 @@ type Fault struct {
 	// Wrap and Unwrap are the classes of the two operations. An operation with nil
 	// is not called.
 	Wrap, Unwrap error
-	// Calls is the number of requests that each operation makes. Zero: not counted.
+	// Calls is the number of requests that each operation makes. Default: not checked.
 	Calls int
-	// Ends is the end of the error of Unwrap. Default: any.
+	// Ends is how the error of Unwrap ends. Default: not checked.
 	Ends string
 }
 
@@ -248,7 +248,7 @@ func testInterrupted(t *testing.T, kek Service) {
 	ctx, cancel := context.WithCancel(t.Context())
 	kek.Interrupt(cancel)
 	_, err := kek.Wrap(ctx, DataKey, Tenant)
-	require.ErrorIs(t, err, context.Canceled, "the caller had left before the response, which does not matter")
+	require.ErrorIs(t, err, context.Canceled, "a caller that has left gets its context's error, whatever the response")
 	require.NotErrorIs(t, err, keyring.ErrUnavailable)
 }
 
