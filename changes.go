@@ -46,8 +46,8 @@ func (c *Client) Changes(ctx context.Context) iter.Seq[bundle.Diff] {
 	}
 }
 
-// replacement returns a channel that is closed when the snapshot is replaced that
-// Bundle returns after this call.
+// replacement returns a channel that is closed when the current snapshot is
+// replaced. Call it before Bundle, so that no replacement is missed.
 func (c *Client) replacement() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

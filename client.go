@@ -40,7 +40,8 @@ type Client struct {
 }
 
 // New returns a client that has fetched every layer once. Layers are in rising
-// precedence: if several have the same name, the last one wins. opts may be nil.
+// precedence: if several have a secret of the same name, the last one wins. opts
+// may be nil.
 //
 // New fetches the layers concurrently. It retries unavailable layers with
 // [Client.Run]'s back-off until ctx is done; there is no other limit. Errors that
@@ -119,7 +120,7 @@ func (c *Client) fetchUntilDone(ctx context.Context, l *layer) error {
 			return fmt.Errorf("fetching %s: %w", l.place, err)
 		}
 		if last == nil || ctx.Err() == nil {
-			last = err // of several attempts, ignore one that was cut off
+			last = err // an attempt that was cut off counts only if it was the first
 		}
 		if !pause(ctx, time.Until(l.next)) {
 			return fmt.Errorf("fetching %s: %w; the last attempt: %w", l.place, ctx.Err(), last)

@@ -14,7 +14,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// derivation is a Derived of any type.
+// derivation is the part of a Derived that does not depend on its type.
 type derivation struct {
 	client *Client
 	name   string // for people
@@ -285,6 +285,7 @@ func (d *derivation) log(level slog.Level, msg string, args ...any) {
 	d.client.log(level, msg, append([]any{"derived", d.name}, args...)...)
 }
 
+// poke wakes tend.
 func (d *derivation) poke() {
 	select {
 	case d.moved <- struct{}{}:

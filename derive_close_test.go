@@ -215,7 +215,7 @@ func TestDerive_Close(t *testing.T) {
 		})
 	})
 
-	t.Run("skips a value that is built again while it is read", func(t *testing.T) {
+	t.Run("skips a value that build returns again while it is read", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			one := &conn{}
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
@@ -273,7 +273,7 @@ func TestDerive_Close(t *testing.T) {
 		})
 	})
 
-	t.Run("never precedes a use, with concurrent users and restarts of Run", func(t *testing.T) {
+	t.Run("never happens during a use, with concurrent users and restarts of Run", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
 			var all []*conn

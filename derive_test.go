@@ -83,7 +83,7 @@ func TestDerive_Changes(t *testing.T) {
 }
 
 func TestDerive(t *testing.T) {
-	t.Run("without names builds again after any change", func(t *testing.T) {
+	t.Run("without names rebuilds after any change", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var calls atomic.Int32
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
@@ -99,7 +99,7 @@ func TestDerive(t *testing.T) {
 		})
 	})
 
-	t.Run("has Run build again values that were used before", func(t *testing.T) {
+	t.Run("lets Run rebuild values that were used before", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var asked, unasked, late atomic.Int32
 			p := newPushing(bundleOf(secret("A", "1")))
@@ -158,7 +158,7 @@ func TestDerive(t *testing.T) {
 		}
 	})
 
-	t.Run("builds again after a change during a build", func(t *testing.T) {
+	t.Run("rebuilds after a change during a build", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
 			c := newClient(t, nil, s)

@@ -95,7 +95,7 @@ func newFailing(t *testing.T) *failing {
 }
 
 // TestFailures_Kinds checks that a real platform and network cause the kinds of
-// errors for which the limits below are.
+// errors to which the limits below apply.
 func TestFailures_Kinds(t *testing.T) {
 	for _, row := range failures {
 		t.Run(row.name, func(t *testing.T) {

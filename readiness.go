@@ -37,7 +37,7 @@ func Check(ctx context.Context, layers []bundle.Provider, names ...string) Repor
 	}
 	named, err := newLayers(given)
 	if err != nil {
-		panic(fmt.Sprintf("satchel: layers of which none is nil: %v", err))
+		panic(fmt.Sprintf("satchel: layers without nil are invalid: %v", err))
 	}
 	reports := make([]Report, len(named))
 	var group sync.WaitGroup

@@ -115,7 +115,7 @@ failed | secret A | extra: connection refused; stuck too: no response within 1m0
 		})
 	})
 
-	t.Run("fails for a secret that a layer requires and none has", func(t *testing.T) {
+	t.Run("fails for a secret that a layer requires and no layer has", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			required := func(name string) bundle.Problem {
 				return bundle.Problem{Name: name, Origin: bundle.Origin{Provider: "vault", Location: "acme"}, Reason: "it is required"}

@@ -158,7 +158,7 @@ func TestClient_Refresh(t *testing.T) {
 }
 
 func TestClient_RefreshSharing(t *testing.T) {
-	t.Run("shares one flight among concurrent callers", func(t *testing.T) {
+	t.Run("fetches once for concurrent callers", func(t *testing.T) {
 		for _, running := range []bool{false, true} {
 			t.Run(fmt.Sprintf("running is %t", running), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestClient_RefreshSharing(t *testing.T) {
 		})
 	})
 
-	t.Run("starts a new flight beside a canceled one", func(t *testing.T) {
+	t.Run("starts a new run beside a canceled one", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
 			c := newClient(t, nil, s)

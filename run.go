@@ -19,7 +19,7 @@ import (
 //
 //   - [Options.Interval];
 //   - RefreshAfter of the layer's bundle, but at least 10 seconds;
-//   - the time to the margin before the first expiry in the bundle. The margin is
+//   - the time to the margin before the first expiry in that bundle. The margin is
 //     a fifth of the secret's lifetime, and at least 5 minutes if the lifetime is
 //     longer than 10. The lifetime begins when the secret was rotated, or else
 //     created, or else first seen with this expiry. Within the margin, the time is
@@ -27,17 +27,17 @@ import (
 //     refresh that brought no later expiry, and at least 10 seconds after one that
 //     did.
 //
-// Each time is shifted at random by up to a tenth, the time to a margin to the
-// earlier side only. Between refreshes, Run also waits on a layer that is a
-// [bundle.Waiter], which delivers a change immediately. The next wait begins at
-// least a second after the start of this one. If this one failed, or returned the
-// same secrets within 10 seconds, the next wait follows a back-off as below.
+// Each time is shifted at random by up to a tenth; the time to a margin is only
+// shortened. Between refreshes, Run also waits on a layer that is a
+// [bundle.Waiter], which delivers a change immediately. A wait begins at least a
+// second after the start of the previous one. If the previous one failed, or
+// returned the same secrets within 10 seconds, it begins after a back-off as below.
 //
 // A layer that is unavailable keeps its secrets. Run retries it after a random
 // back-off between 1 second and a limit, which starts at 2 seconds and doubles with
 // each failure up to 5 minutes. Run does not wait on the layer until a fetch
 // succeeds. It retries a layer with a permanent error after Interval, and a revoked
-// layer after one, two and from then on four times Interval, shifted at random by
+// layer after one interval, then two, and from then on four, shifted at random by
 // up to a tenth. Run honors the source's RetryAfter as the minimum, capped at
 // Interval.
 //
@@ -46,9 +46,9 @@ import (
 // fetch that ends with one is followed by a wait; if the wait succeeds, the failure
 // is over; if it fails too, no wait follows until a fetch succeeds.
 //
-// A secret leaves the bundle when it expires, in any state of its layer, and the
-// bundle then has a Problem. An unexpired secret of that name in a lower layer
-// takes its place.
+// A secret leaves the bundle when it expires, in any state of its layer. An
+// unexpired secret of that name in a lower layer takes its place. The bundle then
+// also has a [bundle.Problem] for the expired secret.
 //
 // Run also keeps the values of [Derive] up to date, and closes replaced ones.
 func (c *Client) Run(ctx context.Context) error {
@@ -85,7 +85,7 @@ type run struct {
 }
 
 // step starts all calls that are due, and returns the time until the next one
-// unless Run is poked before.
+// unless Run is poked earlier.
 func (r *run) step(ctx context.Context) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// settle updates the snapshot and the states to the layers' records at now, and
+// settle derives the snapshot and the states from the layers' records at now, and
 // sets the deadline at which time alone will change them. It is the only place
 // that replaces the snapshot. The caller holds mu, and calls announce after it has
 // released mu.

@@ -138,7 +138,7 @@ func TestStatus_Revoked(t *testing.T) {
 		})
 	})
 
-	t.Run("keeps the secrets if OnRevoked says so", func(t *testing.T) {
+	t.Run("keeps the secrets if OnRevoked returns true", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
 			var asked notes
@@ -241,7 +241,7 @@ func TestStatus_Log(t *testing.T) {
 		})
 	})
 
-	t.Run("has names and origins only at debug level", func(t *testing.T) {
+	t.Run("contains names and origins only at debug level", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
 				var log notes
@@ -261,7 +261,7 @@ func TestStatus_Log(t *testing.T) {
 		})
 	})
 
-	t.Run("has the beginning and the end of an outage", func(t *testing.T) {
+	t.Run("contains the beginning and the end of an outage", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var log notes
 			s := newSource("platform", gives(bundleOf(secret("A", "1"))))

@@ -245,7 +245,7 @@ func TestWait_BackOff(t *testing.T) {
 		wait fetchFunc
 		// The number of waits in that time. Waits that back off pause for half of 5
 		// minutes on average, and start over at every fetch, which cuts the pause short.
-		// See the test of the back-off for the numbers.
+		// See TestSchedule_ErrorLimit for the numbers.
 		least, most int
 	}{
 		{"it fails immediately", fails(errDown), 90, 210},
