@@ -79,18 +79,18 @@ func TestJob_Env(t *testing.T) {
 		t.Setenv("SATCHEL_RUNNER_TOKEN", "mistyped")
 		c, _ := jobClient(t, secret("A", token), secret("B", "Bearer "+token+" "), delivered("C", "{\"token\":\""+token+"\"}", bundle.DeliverFile))
 		for want, j := range map[string]job.Job{
-			"the secret A contains a runner token":                                    {Secrets: []string{"A"}},
-			"the secret B contains a runner token":                                    {Secrets: []string{"B"}},
-			"the secret C contains a runner token":                                    {Secrets: []string{"C"}},
-			"the variable PASSED contains a runner token":                             {PassEnv: []string{"PASSED"}},
-			"SATCHEL_RUNNER_TOKEN is reserved for the runner":                         {PassEnv: []string{"SATCHEL_RUNNER_TOKEN"}},
-			"SATCHEL_RUNNER_TOKEN is reserved for the runner and must not reach a jo": {Env: []string{"SATCHEL_RUNNER_TOKEN=x"}},
-			"the variable X contains a runner token":                                  {Env: []string{"X=" + token}},
-			"the name in entry 1 contains a runner token":                             {Env: []string{token + "=x"}},
-			"a name has the form of a runner token":                                   {Secrets: []string{token}},
-			"argument 2 contains a runner token":                                      {Args: []string{"-c", "echo " + token}},
-			"the working directory contains a runner token":                           {Dir: "/" + token},
-			"the path of the program contains a runner token":                         {Path: "/" + token},
+			"the secret A contains a runner token":                                                             {Secrets: []string{"A"}},
+			"the secret B contains a runner token":                                                             {Secrets: []string{"B"}},
+			"the secret C contains a runner token":                                                             {Secrets: []string{"C"}},
+			"the variable PASSED contains a runner token":                                                      {PassEnv: []string{"PASSED"}},
+			"SATCHEL_RUNNER_TOKEN is reserved for the runner and must not reach a job; remove it from PassEnv": {PassEnv: []string{"SATCHEL_RUNNER_TOKEN"}},
+			"SATCHEL_RUNNER_TOKEN is reserved for the runner and must not reach a job; remove it from Env":     {Env: []string{"SATCHEL_RUNNER_TOKEN=x"}},
+			"the variable X contains a runner token":                                                           {Env: []string{"X=" + token}},
+			"the name in entry 1 contains a runner token":                                                      {Env: []string{token + "=x"}},
+			"a name has the form of a runner token":                                                            {Secrets: []string{token}},
+			"argument 2 contains a runner token":                                                               {Args: []string{"-c", "echo " + token}},
+			"the working directory contains a runner token":                                                    {Dir: "/" + token},
+			"the path of the program contains a runner token":                                                  {Path: "/" + token},
 		} {
 			j.Client = c
 			if j.Path == "" {

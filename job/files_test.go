@@ -15,7 +15,7 @@ import (
 )
 
 func TestJob_Files(t *testing.T) {
-	t.Run("a secret is a file only, whatever its delivery", func(t *testing.T) {
+	t.Run("makes a secret a file only, whatever its delivery", func(t *testing.T) {
 		c, _ := jobClient(t, secret("LOCAL", "hunter22hunter"), delivered("KEY", "value-of-key", bundle.DeliverFile), secret("A", "value-of-a"))
 		j := shell(c, `echo "[$LOCAL] [$KEY] $A"; cat "$LOCAL_FILE"; echo; cat "$KEY_FILE"`, nil, "A", "LOCAL")
 		j.Files = []string{"LOCAL", "KEY", "LOCAL"}
@@ -23,12 +23,12 @@ func TestJob_Files(t *testing.T) {
 		require.Zero(t, code)
 		require.Equal(t, "[] [] [A]\n[LOCAL]\n[KEY]", out, "the secrets of Files are files only, and masked")
 	})
-	t.Run("other secrets stay variables", func(t *testing.T) {
+	t.Run("leaves other secrets as variables", func(t *testing.T) {
 		c, _ := jobClient(t, secret("A", "value-of-a"), secret("B", "value-of-b"))
 		j := job.Job{Client: c, PassEnv: []string{}, Files: []string{"A"}, Secrets: []string{"B"}}
 		require.Len(t, variables(t, j), 2, "A_FILE and B")
 	})
-	t.Run("a rotation replaces the file and causes a signal", func(t *testing.T) {
+	t.Run("replaces the file before the signal of a rotation", func(t *testing.T) {
 		c, s := jobClient(t, secret("A", "first-value"))
 		j := shell(c, `trap 'cat "$A_FILE"; echo; exit 4' HUP; echo ready; while ! read line; do :; done`, nil)
 		j.Files, j.OnRotate = []string{"A"}, job.Signal(syscall.SIGHUP)
@@ -38,7 +38,7 @@ func TestJob_Files(t *testing.T) {
 		require.Equal(t, 4, r.ends(t))
 		require.Equal(t, "ready\n[A]\n", r.String(), "the new value is masked before it is readable")
 	})
-	t.Run("a rotation causes a restart", func(t *testing.T) {
+	t.Run("allows a restart after a rotation", func(t *testing.T) {
 		c, s := jobClient(t, secret("A", "first-value"))
 		j := restarting(c, time.Millisecond)
 		j.Args[1] = `trap 'exit 0' TERM; echo "$(cat "$A_FILE")"; [ "$(cat "$A_FILE")" = second-value ] && exit 21; echo ready; while ! read line; do :; done`
@@ -49,7 +49,7 @@ func TestJob_Files(t *testing.T) {
 		require.Equal(t, 21, r.ends(t))
 		require.Equal(t, "[A]\nready\n[A]\n", r.String())
 	})
-	t.Run("the socket serves a file secret", func(t *testing.T) {
+	t.Run("serves a file secret on the socket", func(t *testing.T) {
 		c, _ := jobClient(t, secret("A", "value-of-a"))
 		j := shell(c, `echo "$SATCHEL_SOCKET"; while ! read line; do :; done`, nil)
 		j.Files, j.Socket = []string{"A"}, true
@@ -59,7 +59,7 @@ func TestJob_Files(t *testing.T) {
 		require.Equal(t, 200, status)
 		require.Equal(t, "value-of-a", body)
 	})
-	t.Run("missing secrets are named", func(t *testing.T) {
+	t.Run("names missing secrets", func(t *testing.T) {
 		c, _ := jobClient(t, secret("A", "value-of-a"))
 		j := shell(c, "echo ran", nil, "Z")
 		j.Files = []string{"A", "B"}
@@ -68,7 +68,7 @@ func TestJob_Files(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, []string{"B", "Z"}, e.Names)
 	})
-	t.Run("names are refused as in Secrets", func(t *testing.T) {
+	t.Run("rejects names as Secrets does", func(t *testing.T) {
 		broker := delivered("BROKERED", "value", bundle.DeliverBroker)
 		c, _ := jobClient(t, secret("A", "value-of-a"), secret("A_FILE", "value-of-b"), secret("NODE_OPTIONS", "--x"), secret("SSL_CERT", "value"), broker)
 		for why, j := range map[string]job.Job{

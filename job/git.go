@@ -23,10 +23,11 @@ import (
 // GitCredential lets git in a job use a secret as the password for a URL. Git gets
 // the current value each time it needs the password.
 type GitCredential struct {
-	// URL is a host, or a part of one such as https://github.com/acme, which takes
-	// precedence over the host. Path segments are compared in full and as git has
-	// them: /acme/web does not cover /acme/web.git. The scheme must be https, or http
-	// for a host that is this machine. A user is not allowed. Required.
+	// URL is a host such as https://github.com, or a part of one such as
+	// https://github.com/acme, which takes precedence over the host. Path segments
+	// are compared in full and as git sends them: /acme/web does not cover
+	// /acme/web.git. The scheme must be https, or http for localhost or a loopback
+	// address. The URL must not contain a user. Required.
 	URL string
 	// Username is the user for the secret: x-access-token for GitHub's tokens,
 	// x-token-auth for Bitbucket's. Default: x-access-token.
@@ -250,7 +251,8 @@ func plainHost(scheme, host string) string {
 	return host
 }
 
-// isLoopback reports whether host is this machine, without a name server.
+// isLoopback reports whether host is localhost or a loopback address. It looks no
+// name up.
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()

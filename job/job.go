@@ -33,7 +33,7 @@ type Job struct {
 	// rotations while its Run is active. Required.
 	Client Source
 	// Path is the program: a name to look up in the PATH of this process, or a path.
-	// A relative path starts at Dir. Required.
+	// A relative path is relative to Dir. Required.
 	Path string
 	// Args are the program's arguments, without its name. Every user of the machine
 	// can read them. Default: none.
@@ -82,7 +82,7 @@ type Job struct {
 	Grace time.Duration
 	// Background makes the job a separate process group even if there is a
 	// controlling terminal, from which it then cannot read. Signals to this process
-	// are not forwarded. Use it for pools of jobs, which end by their contexts.
+	// are not forwarded. Use it for pools of jobs that their contexts end.
 	// Default: false.
 	Background bool
 	// Logger gets a line for each restart and signal that a rotation causes, for new

@@ -47,7 +47,7 @@ func TestJob_Output(t *testing.T) {
 		require.Equal(t, "err [DEPLOY_TOKEN]\n", stderr.String())
 	})
 
-	t.Run("has the marker that Redact names", func(t *testing.T) {
+	t.Run("uses the marker of Redact", func(t *testing.T) {
 		c, _ := jobClient(t, secret("DEPLOY_TOKEN", "hunter22hunter"))
 		j := shell(c, `echo "$DEPLOY_TOKEN"`, nil, "DEPLOY_TOKEN")
 		j.Redact = redact.Options{Marker: "***"}
@@ -74,7 +74,7 @@ func TestJob_Output(t *testing.T) {
 		require.Contains(t, r.String(), "[A] [A] [A] fourth-value\n", "all values of the job are masked, and nothing else")
 	})
 
-	t.Run("is logged as unmasked for values that are too short", func(t *testing.T) {
+	t.Run("causes a warning about a value that is too short to mask", func(t *testing.T) {
 		c, _ := jobClient(t, secret("PIN", "12345"), secret("LONG", "123456"), secret("EMPTY", ""))
 		j := shell(c, "exit 3", nil, "PIN", "LONG", "EMPTY")
 		var log transcript
@@ -133,7 +133,7 @@ func TestJob_Output(t *testing.T) {
 		require.Equal(t, 7, code, "the job can still write")
 	})
 
-	t.Run("that cannot be written is an error beside the code", func(t *testing.T) {
+	t.Run("that cannot be written is an error returned with the code", func(t *testing.T) {
 		c, _ := jobClient(t)
 		full := errors.New("the disk is full")
 		j := job.Job{Client: c, Path: "sh", Args: []string{"-c", "trap '' PIPE; echo out; exit 5"}, Stdout: broken{full}}

@@ -166,14 +166,14 @@ func ignored(sig os.Signal) bool {
 	return signal.Ignored(sig) || ok && number < len(ignoredAtStart) && ignoredAtStart[number]
 }
 
-// signal sends sig to the process group, or without one, to the process.
+// signal sends sig to the process group, or to the process if it has no group.
 func (p *process) signal(sig syscall.Signal) {
 	// It fails if the process has just ended, which attend notices.
 	_ = send(p.cmd.Process, p.group, sig)
 }
 
-// forward passes on a signal to this process, and reports whether the job now has
-// it. Signals of the terminal reach the job without it.
+// forward forwards a signal that this process got, and reports whether the job has
+// it now. Signals from the terminal reach a job in its foreground directly.
 func (p *process) forward(sig os.Signal) bool {
 	number, ok := signalNumber(sig)
 	if !ok || sentByTerminal(sig) && !p.group {

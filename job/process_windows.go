@@ -33,7 +33,8 @@ func checkRotateAction(a RotateAction) error {
 	return nil
 }
 
-// hasTerminal returns true: in a separate process group, the job gets no Ctrl-C.
+// hasTerminal returns true, so that the job stays in this process's group: in
+// another one, it would not get Ctrl-C.
 func hasTerminal() bool { return true }
 
 // send kills the process for any signal, since Windows has no signals.

@@ -26,7 +26,7 @@ func restarting(c *satchel.Client, delay time.Duration, secrets ...string) job.J
 }
 
 func TestJob_Restart(t *testing.T) {
-	t.Run("is one for a burst of rotations, with the latest values", func(t *testing.T) {
+	t.Run("happens once for a burst of rotations, with the latest values", func(t *testing.T) {
 		c, s := jobClient(t, secret("A", "first-value"))
 		j := restarting(c, time.Second, "A") // a burst may take long on a busy machine
 		var log transcript

@@ -218,7 +218,7 @@ func TestRunner(t *testing.T) {
 		require.Equal(t, " 0 error <nil>", r.expect(t, "runner: code"), "the job did not get the signal")
 	})
 
-	t.Run("has its own signal handling again after the job", func(t *testing.T) {
+	t.Run("restores its signal handling after the job", func(t *testing.T) {
 		r := startRunner(t, "exit 0", nil, "SATCHEL_TEST_AFTER=1")
 		status := r.ends(t)
 		require.True(t, status.Signaled(), "the default handling is restored")

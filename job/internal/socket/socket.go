@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	// Variable is the environment variable with the path of a job's socket.
+	// Variable is the name of the environment variable with the path of a job's
+	// socket.
 	Variable = "SATCHEL_SOCKET"
 
 	// host is the host in URLs of the socket.
@@ -32,7 +33,7 @@ const (
 	expiresHeader = "Satchel-Expires"
 	secretsPath   = "/secrets/"
 
-	// maxPath is the limit of macOS, in bytes. That of Linux is four bytes more.
+	// maxPath is the limit of macOS, in bytes. The limit of Linux is 4 bytes higher.
 	maxPath = 103
 	// maxPeers is the maximum number of connections that are served concurrently.
 	// Others wait in the system's queue.
@@ -150,7 +151,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !secret.Expires.IsZero() {
 		w.Header().Set(expiresHeader, secret.Expires.UTC().Format(time.RFC3339))
 	}
-	_, _ = io.WriteString(w, value) // a client that has gone needs no response
+	_, _ = io.WriteString(w, value) // the client may be gone
 }
 
 // secret returns the secret for a path, if the job has it. Its callers must not learn
