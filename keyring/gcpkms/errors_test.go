@@ -154,7 +154,7 @@ func TestErrors_DamagedRequest(t *testing.T) {
 	}
 }
 
-// A request whose checksum is lost on the way is noticed.
+// A lost checksum of a request is detected.
 func TestErrors_LostChecksum(t *testing.T) {
 	kek := newTestKEK(t)
 	var faults []kmstest.Fault
