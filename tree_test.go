@@ -22,8 +22,18 @@ type folder struct {
 	files map[string]*ast.File // by name
 }
 
-// folders returns the folders of the tree that have Go, Markdown or YAML files, those
-// of nested modules included, sorted by path.
+// hasProse reports whether a file has text for readers: code, pages and configuration.
+func hasProse(path string) bool {
+	switch filepath.Ext(path) {
+	case ".go", ".md", ".yaml", ".yml", ".svg":
+		return true
+	}
+	name := filepath.Base(path)
+	return name == "Makefile" || name == "CODEOWNERS" || filepath.Dir(path) == ".ci"
+}
+
+// folders returns the folders of the tree that have such files, those of nested modules
+// included, sorted by path.
 func folders(t *testing.T) (*token.FileSet, []*folder) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -39,7 +49,7 @@ func folders(t *testing.T) (*token.FileSet, []*folder) {
 			return nil
 		}
 		dir, name := filepath.ToSlash(filepath.Dir(path)), entry.Name()
-		if !slices.Contains([]string{".go", ".md", ".yaml", ".yml"}, filepath.Ext(name)) {
+		if !hasProse(path) {
 			return nil
 		}
 		if found[dir] == nil {

@@ -15,21 +15,27 @@ import (
 )
 
 // oldWords matches words that this project does not use.
-var oldWords = regexp.MustCompile(`(?i)\b(mend(s|ed|ing)?|anew|somebody|nobody|whoever|whosoever|that is none|for ever|lest|therein|whereupon|hitherto)\b`)
+var oldWords = regexp.MustCompile(`(?i)\b(mend(s|ed|ing)?|anew|somebody|nobody|whoever|whosoever|lest|therein|whereupon|hitherto)\b`)
 
-// oldSubject matches a sentence, or the part after a semicolon, whose subject is a
-// clause: "What …", "Who …". Questions are exempt.
-var oldSubject = regexp.MustCompile(`^(?i:what|who|whatever|that which)\s`)
+// oldPhrases matches those of several words, which can be on two lines.
+var oldPhrases = regexp.MustCompile(`(?i)\b(that is none|for ever)\b`)
+
+// oldSubject matches a sentence, or the part after a semicolon, whose subject
+// is a clause: "What …", "Who …". Questions are exempt.
+var oldSubject = regexp.MustCompile(`^(?i:(what|who)(['’]s)?|whatever|that which)\s`)
+
+// sentenceEnd matches the end of a sentence, or of a part of one, with the space after
+// it.
+var sentenceEnd = regexp.MustCompile(`[.!?;]["'”’)\]]*\s+`)
 
 // allowedWords are the exceptions: lines that contain text may use an old word or
 // subject. An exception that matches no line fails the test.
 var allowedWords = []struct{ file, text, why string }{
-	{"words_test.go", "mend(s|ed|ing)?", "the list"},
+	{"words_test.go", "", "the lists and their tests"},
 	{"internal/postgrestest/process_linux.go", `range []string{"postgres", `, "the name of a user"},
 }
 
-// TestWords holds the words of Go files, documentation and configuration to plain
-// English.
+// TestWords checks that Go files, documentation and configuration use plain English.
 func TestWords(t *testing.T) {
 	fset, list := folders(t)
 	used := make([]bool, len(allowedWords))
@@ -48,40 +54,37 @@ func TestWords(t *testing.T) {
 				found = append(found, fmt.Sprintf("%s:%d: %s", path, line, text))
 			}
 			for _, name := range f.names {
-				for i, line := range strings.Split(f.text(t, name), "\n") {
+				text := f.text(t, name)
+				for i, line := range strings.Split(text, "\n") {
 					if oldWords.MatchString(line) {
 						report(name, i+1, strings.TrimSpace(line))
 					}
 				}
-				switch filepath.Ext(name) {
-				case ".go":
-				case ".md":
-					for _, p := range markdownParagraphs(f.text(t, name)) {
-						for _, s := range oldSubjects(p.text) {
-							report(name, p.line, s)
+				check := func(list []paragraph, first int) {
+					for _, p := range list {
+						for _, s := range append(oldSubjects(p.text), oldPhrases.FindAllString(p.text, -1)...) {
+							report(name, first+p.line-1, s)
 						}
 					}
-					continue
+				}
+				switch file := f.files[name]; {
+				case filepath.Ext(name) == ".md":
+					check(paragraphs(text), 1)
+				case file == nil:
+					check(configParagraphs(text), 1)
 				default:
-					continue
-				}
-				for _, group := range f.files[name].Comments {
-					for paragraph := range strings.SplitSeq(group.Text(), "\n\n") {
-						for _, s := range oldSubjects(paragraph) {
-							report(name, fset.Position(group.Pos()).Line, s)
-						}
+					for _, group := range file.Comments {
+						check(paragraphs(group.Text()), fset.Position(group.Pos()).Line)
 					}
-				}
-				ast.Inspect(f.files[name], func(n ast.Node) bool {
-					if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-						if text, err := strconv.Unquote(literal.Value); err == nil {
-							for _, s := range oldSubjects(text) {
-								report(name, fset.Position(literal.Pos()).Line, s)
-							}
+					ast.Inspect(file, func(n ast.Node) bool {
+						if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+							text, err := strconv.Unquote(literal.Value)
+							require.NoError(t, err)
+							check(paragraphs(text), fset.Position(literal.Pos()).Line)
 						}
-					}
-					return true
-				})
+						return true
+					})
+				}
 			}
 			require.Empty(t, strings.Join(found, "\n"), "these lines use banned words, or sentences whose subject is a clause; see Words in CONTRIBUTING.md")
 		})
@@ -97,12 +100,15 @@ func TestWords(t *testing.T) {
 // match oldSubject.
 func oldSubjects(text string) (found []string) {
 	text = strings.Join(strings.Fields(text), " ")
-	for sentence := range strings.SplitAfterSeq(text, ". ") {
-		for part := range strings.SplitSeq(sentence, "; ") {
-			part = strings.TrimSpace(part)
-			if oldSubject.MatchString(part) && !strings.Contains(part, "?") {
-				found = append(found, part)
-			}
+	for text != "" {
+		part := text
+		if end := sentenceEnd.FindStringIndex(text); end != nil {
+			part = text[:end[1]]
+		}
+		text = text[len(part):]
+		part = strings.TrimSpace(part)
+		if oldSubject.MatchString(strings.TrimLeft(part, "\"'“‘([*_")) && !strings.Contains(part, "?") {
+			found = append(found, part)
 		}
 	}
 	return found
@@ -113,22 +119,76 @@ type paragraph struct {
 	text string
 }
 
-// markdownParagraphs returns the paragraphs and list items of a page. It leaves out code
-// blocks, headings and tables.
-func markdownParagraphs(page string) (list []paragraph) {
+// listItem matches the mark of a list item.
+var listItem = regexp.MustCompile(`^([-*+]|\d+[.)])\s+`)
+
+// paragraphs returns the paragraphs, list items and table cells of a page, a comment or
+// a string. It leaves out code blocks and headings.
+func paragraphs(page string) (list []paragraph) {
 	code, open := false, false
 	for i, line := range strings.Split(page, "\n") {
-		trimmed := strings.TrimSpace(line)
+		trimmed := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "<!--"))
+		item := listItem.FindString(trimmed)
 		switch {
 		case strings.HasPrefix(trimmed, "```"):
 			code, open = !code, false
-		case code, trimmed == "", strings.HasPrefix(trimmed, "#"), strings.HasPrefix(trimmed, "|"):
+		case code, trimmed == "", strings.HasPrefix(trimmed, "#"):
 			open = false
-		case strings.HasPrefix(trimmed, "- ") || strings.HasPrefix(trimmed, "* ") || !open:
-			list = append(list, paragraph{i + 1, strings.TrimLeft(trimmed, "-* ")})
+		case strings.HasPrefix(trimmed, "|"):
+			for cell := range strings.SplitSeq(trimmed, "|") {
+				if cell = strings.TrimSpace(cell); cell != "" {
+					list = append(list, paragraph{i + 1, cell})
+				}
+			}
+			open = false
+		case item != "" || !open:
+			list = append(list, paragraph{i + 1, trimmed[len(item):]})
 			open = true
 		default:
 			list[len(list)-1].text += " " + trimmed
+		}
+	}
+	return list
+}
+
+var (
+	// configKey matches the start of a line of YAML up to its value.
+	configKey = regexp.MustCompile(`^\s*(- )?[\w.-]+:(\s+[|>][+-]?$|\s+|$)`)
+	// configText matches a string in quotes, and a text between two tags.
+	configText = regexp.MustCompile(`"([^"]+)"|'([^']+)'|>([^<>]+)<`)
+)
+
+// configParagraphs returns the comments, values and strings of a file of YAML, shell,
+// make or SVG. A string is returned a second time by itself.
+func configParagraphs(text string) (list []paragraph) {
+	open, wasComment := false, false
+	for i, line := range strings.Split(text, "\n") {
+		for _, m := range configText.FindAllStringSubmatch(line, -1) {
+			list = append(list, paragraph{i + 1, m[1] + m[2] + m[3]})
+			open = false
+		}
+		code, comment, isComment := strings.Cut(" "+line, " #")
+		isComment = isComment && strings.TrimSpace(code) == ""
+		if comment != "" && !isComment {
+			list = append(list, paragraph{i + 1, strings.TrimLeft(comment, "# ")})
+			open = false
+		}
+		value := strings.TrimSpace(strings.TrimLeft(comment, "# "))
+		if !isComment {
+			key := configKey.FindString(code)
+			value = strings.TrimSpace(code[len(key):])
+			open = open && key == ""
+		}
+		open = open && isComment == wasComment && !listItem.MatchString(value)
+		wasComment = isComment
+		switch value = listItem.ReplaceAllString(value, ""); {
+		case value == "":
+			open = false
+		case open:
+			list[len(list)-1].text += " " + value
+		default:
+			list = append(list, paragraph{i + 1, value})
+			open = true
 		}
 	}
 	return list
@@ -140,10 +200,21 @@ func TestWords_OldSubjects(t *testing.T) {
 		"It is closed; what waits gets an error": {"what waits gets an error"},
 		"what is left":                           {"what is left"},
 		"Who asks\nis not known.":                {"Who asks is not known."},
+		"Is it so? What fails is logged.":        {"What fails is logged."},
+		"It works. (What fails is logged.)":      {"(What fails is logged.)"},
+		"It is \"so.\" What's left is logged.":   {"What's left is logged."},
 		"What is it?":                            nil,
 		"It says what it needs and who asks.":    nil,
 		"Whatsoever, a whole word counts.":       nil,
 	} {
 		require.Equal(t, want, oldSubjects(text), text)
 	}
+}
+
+func TestWords_Paragraphs(t *testing.T) {
+	require.Equal(t, []paragraph{{2, "one two"}, {4, "three four"}, {6, "five"}, {8, "six -->"}},
+		paragraphs("# Heading\none\ntwo\n- three\n  four\n1. five\n\n<!-- six -->"))
+	require.Equal(t, []paragraph{{1, "one"}, {5, "two"}, {6, "table"}, {6, "what fails"}}, paragraphs("one\n```\ncode\n```\ntwo\n| table | what fails |"))
+	require.Equal(t, []paragraph{{1, "one two"}, {3, "three four"}, {6, "five six"}, {8, "seven"}},
+		configParagraphs("# one\n# two\nkey: three\n  four\nkey: |\n  five\n  six\nx: # seven"))
 }
