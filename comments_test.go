@@ -3,6 +3,8 @@ package satchel_test
 import (
 	"fmt"
 	"go/ast"
+	"go/parser"
+	"go/token"
 	"strings"
 	"testing"
 
@@ -29,7 +31,8 @@ func TestComments(t *testing.T) {
 	}
 }
 
-// uncommented returns the exported names of a file that have no comment.
+// uncommented returns the exported names of a file that have no comment. A directive
+// such as //go:embed is not a comment.
 func uncommented(file *ast.File) (bare []*ast.Ident) {
 	need := func(documented bool, names ...*ast.Ident) {
 		for _, name := range names {
@@ -40,32 +43,35 @@ func uncommented(file *ast.File) (bare []*ast.Ident) {
 	}
 	members := func(list *ast.FieldList) {
 		for _, field := range list.List {
-			need(field.Doc != nil || field.Comment != nil, field.Names...)
+			need(field.Doc.Text() != "" || field.Comment.Text() != "", field.Names...)
 		}
 	}
 	for _, decl := range file.Decls {
 		switch decl := decl.(type) {
 		case *ast.FuncDecl:
 			if decl.Recv == nil || exportedReceiver(decl.Recv.List[0].Type) {
-				need(decl.Doc != nil, decl.Name)
+				need(decl.Doc.Text() != "", decl.Name)
 			}
 		case *ast.GenDecl:
-			alone := !decl.Lparen.IsValid() && decl.Doc != nil
+			alone := !decl.Lparen.IsValid() && decl.Doc.Text() != ""
 			for _, spec := range decl.Specs {
 				switch spec := spec.(type) {
 				case *ast.ValueSpec:
-					need(alone || spec.Doc != nil || spec.Comment != nil, spec.Names...)
+					need(alone || spec.Doc.Text() != "" || spec.Comment.Text() != "", spec.Names...)
 				case *ast.TypeSpec:
-					need(alone || spec.Doc != nil || spec.Comment != nil, spec.Name)
+					need(alone || spec.Doc.Text() != "" || spec.Comment.Text() != "", spec.Name)
 					if !spec.Name.IsExported() {
 						continue
 					}
-					switch body := spec.Type.(type) {
-					case *ast.StructType:
-						members(body.Fields)
-					case *ast.InterfaceType:
-						members(body.Methods)
-					}
+					ast.Inspect(spec.Type, func(n ast.Node) bool { // nested types too
+						switch body := n.(type) {
+						case *ast.StructType:
+							members(body.Fields)
+						case *ast.InterfaceType:
+							members(body.Methods)
+						}
+						return true
+					})
 				}
 			}
 		}
@@ -85,4 +91,47 @@ func exportedReceiver(receiver ast.Expr) bool {
 		return x.IsExported()
 	}
 	return false
+}
+
+func TestComments_Uncommented(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "shapes.go", `package shapes
+
+// A and B of a group.
+const (
+	Bare = 1
+	// Documented is documented.
+	Documented = 2
+	Trailing   = 3 // a comment
+)
+
+//go:embed text
+var Directive string
+
+// Alone is documented.
+var Alone int
+
+// T is documented.
+type T struct {
+	Field, Other int
+	// Nested is documented.
+	Nested []struct{ Inner int }
+	hidden int
+}
+
+type I interface{ Call() }
+
+type hidden struct{ Field int }
+
+func F() {}
+
+func (T) Method() {}
+
+func (*hidden) Method() {}
+`, parser.ParseComments)
+	require.NoError(t, err)
+	var names []string
+	for _, ident := range uncommented(file) {
+		names = append(names, ident.Name)
+	}
+	require.Equal(t, []string{"Bare", "Directive", "Field", "Other", "Inner", "I", "Call", "F", "Method"}, names)
 }
