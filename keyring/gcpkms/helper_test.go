@@ -91,8 +91,8 @@ func (k testKEK) Echoes(key, _ []byte) map[string]func() {
 	return set
 }
 
-// both returns a fault for a server's fault that fails both operations with class
-// after the same number of calls.
+// both returns a fault in which both operations fail with class after the same number
+// of calls.
 func (k testKEK) both(name string, fault gcpkmsserver.Fault, class error, calls int) kmstest.Fault {
 	return kmstest.Fault{Name: name, Set: func() { k.server.Break(fault) }, Wrap: class, Unwrap: class, Calls: calls}
 }
