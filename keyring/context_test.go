@@ -25,7 +25,7 @@ func TestContext_EncodeLimits(t *testing.T) {
 	for name, test := range map[string]struct {
 		context keyring.Context
 		key     string // the key in the error
-		says    string
+		text    string
 	}{
 		"33 pairs":           {pairs(33), "", "33 pairs"},
 		"an empty key":       {keyring.Context{"": "value"}, "", "key is empty"},
@@ -39,7 +39,7 @@ func TestContext_EncodeLimits(t *testing.T) {
 			got, err := test.context.Encode()
 			require.ErrorIs(t, err, keyring.ErrMalformed)
 			require.Nil(t, got)
-			require.ErrorContains(t, err, test.says)
+			require.ErrorContains(t, err, test.text)
 			e, ok := errors.AsType[*keyring.ContextError](err)
 			require.True(t, ok, "a caller can read the invalid key")
 			require.Equal(t, test.key, e.Key)

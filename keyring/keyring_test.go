@@ -28,7 +28,7 @@ func TestNew(t *testing.T) {
 		for name, test := range map[string]struct {
 			primary keyring.KEK
 			opts    keyring.Options
-			says    string
+			text    string
 		}{
 			"no primary":            {nil, keyring.Options{}, "the primary KEK is nil"},
 			"a nil pointer":         {(*keyringtest.Fake)(nil), keyring.Options{}, "the primary KEK is nil"},
@@ -46,7 +46,7 @@ func TestNew(t *testing.T) {
 			"an unlimited age":      {a, keyring.Options{SoftAge: math.MaxInt64, HardAge: math.MaxInt64}, "more than a year"},
 		} {
 			_, err := keyring.New(test.primary, &test.opts)
-			require.ErrorContains(t, err, test.says, name)
+			require.ErrorContains(t, err, test.text, name)
 		}
 		_, err := keyring.New(a, &keyring.Options{Replicas: many(7)})
 		require.NoError(t, err, "seven replicas and the primary fill a record")

@@ -1,5 +1,5 @@
 // Package hashivaulttest starts a HashiCorp Vault for a test. The server is the program in
-// internal/vaultserver, which is a separate module and must be built before. The variable
+// internal/vaultserver, which is a separate module and must be built first. The variable
 // SATCHEL_VAULT_SERVER contains the path of the binary.
 package hashivaulttest
 

@@ -125,7 +125,7 @@ func (k *KEK) host() string {
 
 func (k *KEK) path(operation string) string { return k.mount + "/" + operation + "/" + k.name }
 
-// ignored reports whether a warning says that the server ignored the associated data.
+// ignored reports whether the server warns that it ignored the associated data.
 func ignored(warnings []string) bool {
 	for _, w := range warnings {
 		if strings.Contains(w, "associated_data") || strings.Contains(w, "unrecognized parameter") {

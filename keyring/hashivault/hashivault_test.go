@@ -13,7 +13,7 @@ import (
 
 func TestNew_InvalidNames(t *testing.T) {
 	client := newClient(t, "http://127.0.0.1:1")
-	for name, test := range map[string]struct{ mount, key, says string }{
+	for name, test := range map[string]struct{ mount, key, text string }{
 		"an empty mount":            {"", "satchel", `the mount "" is empty; write a plain name, such as "transit"`},
 		"an empty key name":         {"transit", "", `the key name "" is empty`},
 		"a path as the mount":       {"team/transit", "satchel", `the mount "team/transit" contains "/"; write a plain name, such as "transit"`},
@@ -33,7 +33,7 @@ func TestNew_InvalidNames(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			kek, err := hashivault.New(client, test.mount, test.key)
-			require.ErrorContains(t, err, test.says, "the error names the fix")
+			require.ErrorContains(t, err, test.text, "the error names the fix")
 			require.Nil(t, kek)
 		})
 	}

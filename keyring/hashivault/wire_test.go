@@ -34,8 +34,8 @@ var (
 	blob      = "vault:v7:" + base64.StdEncoding.EncodeToString([]byte("nonce, ciphertext and tag"))
 )
 
-// asked is a request that a server received.
-type asked struct {
+// A received is a request that a double received.
+type received struct {
 	path   string
 	header http.Header
 	body   struct {
@@ -47,35 +47,33 @@ type asked struct {
 }
 
 // A double replaces Vault in tests that need responses that a real server would not
-// send. It records its requests, and responds with a status and a body.
+// send. It records its requests.
 type double struct {
 	*httptest.Server
-	answer func(w http.ResponseWriter, a asked)
-
 	mu   sync.Mutex
-	seen []asked
+	seen []received
 }
 
-func newDouble(t *testing.T, answer func(w http.ResponseWriter, a asked)) *double {
+func newDouble(t *testing.T, respond func(w http.ResponseWriter, a received)) *double {
 	t.Helper()
-	d := &double{answer: answer}
+	d := &double{}
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := asked{path: r.URL.RequestURI(), header: r.Header}
+		a := received{path: r.URL.RequestURI(), header: r.Header}
 		data, _ := io.ReadAll(r.Body)
 		_ = json.Unmarshal(data, &a.body)
 		d.mu.Lock()
 		d.seen = append(d.seen, a)
 		d.mu.Unlock()
-		answer(w, a)
+		respond(w, a)
 	}))
 	t.Cleanup(d.Close)
 	return d
 }
 
-func (d *double) requests() []asked {
+func (d *double) requests() []received {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]asked(nil), d.seen...)
+	return append([]received(nil), d.seen...)
 }
 
 // kek returns a KEK of the double with a client that would retry.
@@ -86,8 +84,9 @@ func (d *double) kek(t *testing.T) *hashivault.KEK {
 	return kek
 }
 
-func says(status int, body string) func(http.ResponseWriter, asked) {
-	return func(w http.ResponseWriter, _ asked) {
+// sends returns a function that responds with a status and a body.
+func sends(status int, body string) func(http.ResponseWriter, received) {
+	return func(w http.ResponseWriter, _ received) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
 	}
@@ -98,7 +97,7 @@ func data(fields string) string { return `{"data":{` + fields + `},"warnings":nu
 // unwrapFrom returns the error of Unwrap with a server that always sends one response.
 func unwrapFrom(t *testing.T, status int, body string) error {
 	t.Helper()
-	got, err := newDouble(t, says(status, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+	got, err := newDouble(t, sends(status, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 	require.Error(t, err)
 	require.Nil(t, got, "no key with an error")
 	leaktest.NoCanary(t, err.Error(), "the error", canaries...)
@@ -188,7 +187,7 @@ func TestWire_InvalidResponse(t *testing.T) {
 
 func TestWire_InvalidCiphertext(t *testing.T) {
 	good := strings.TrimPrefix(blob, "vault:v7:")
-	for name, answer := range map[string]string{
+	for name, ciphertext := range map[string]string{
 		"none":             "",
 		"another prefix":   "wrap:v7:" + good,
 		"no version":       "vault:v:" + good,
@@ -204,15 +203,15 @@ func TestWire_InvalidCiphertext(t *testing.T) {
 		"a missing prefix": good,
 	} {
 		t.Run(name, func(t *testing.T) {
-			encoded, err := json.Marshal(answer)
+			encoded, err := json.Marshal(ciphertext)
 			require.NoError(t, err)
-			d := newDouble(t, says(http.StatusOK, data(`"ciphertext":`+string(encoded))))
+			d := newDouble(t, sends(http.StatusOK, data(`"ciphertext":`+string(encoded))))
 			w, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
 			kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 			require.Zero(t, w, "no wrapped key with an error")
 
-			d = newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA"`)))
-			_, err = d.kek(t).Unwrap(t.Context(), keyring.WrappedKey{KEK: d.kek(t).ID(), Blob: []byte(answer)}, tenant)
+			d = newDouble(t, sends(http.StatusOK, data(`"plaintext":"AAAA"`)))
+			_, err = d.kek(t).Unwrap(t.Context(), keyring.WrappedKey{KEK: d.kek(t).ID(), Blob: []byte(ciphertext)}, tenant)
 			kmstest.RequireClass(t, err, keyring.ErrMalformed)
 			require.Empty(t, d.requests(), "an invalid ciphertext is not sent")
 		})
@@ -231,7 +230,7 @@ func TestWire_UnboundContext(t *testing.T) {
 			kmstest.RequireClass(t, err, keyring.ErrKeyState)
 			require.ErrorContains(t, err, "Vault 1.13 or later", "the error names the fix")
 
-			d := newDouble(t, says(http.StatusOK, body))
+			d := newDouble(t, sends(http.StatusOK, body))
 			_, err = d.kek(t).Wrap(t.Context(), canaryKey, tenant)
 			kmstest.RequireClass(t, err, keyring.ErrKeyState)
 			requireNotSent(t, d)
@@ -240,13 +239,13 @@ func TestWire_UnboundContext(t *testing.T) {
 
 	t.Run("other warnings are ignored", func(t *testing.T) {
 		body := `{"data":{"plaintext":"AAAA"},"warnings":["the license ends soon"]}`
-		got, err := newDouble(t, says(http.StatusOK, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+		got, err := newDouble(t, sends(http.StatusOK, body)).kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 		require.NoError(t, err)
 		require.Equal(t, []byte{0, 0, 0}, got)
 	})
 
 	t.Run("a server that ignores the context silently gets no data key", func(t *testing.T) {
-		d := newDouble(t, says(http.StatusOK, data(`"plaintext":"AAAA","ciphertext":"`+blob+`"`)))
+		d := newDouble(t, sends(http.StatusOK, data(`"plaintext":"AAAA","ciphertext":"`+blob+`"`)))
 		_, err := d.kek(t).Wrap(t.Context(), canaryKey, tenant)
 		kmstest.RequireClass(t, err, keyring.ErrKeyState)
 		requireNotSent(t, d)
@@ -263,14 +262,14 @@ func requireNotSent(t *testing.T, d *double) {
 }
 
 // transit responds like a key that binds its associated data.
-func transit(w http.ResponseWriter, a asked) {
+func transit(w http.ResponseWriter, a received) {
 	switch {
 	case strings.HasSuffix(a.path, "/encrypt/satchel"):
-		says(http.StatusOK, data(`"ciphertext":"`+blob+`"`))(w, a)
+		sends(http.StatusOK, data(`"ciphertext":"`+blob+`"`))(w, a)
 	case string(a.body.AssociatedData) == "other":
-		says(http.StatusBadRequest, `{"errors":["cipher: message authentication failed"]}`)(w, a)
+		sends(http.StatusBadRequest, `{"errors":["cipher: message authentication failed"]}`)(w, a)
 	default:
-		says(http.StatusOK, data(`"plaintext":"`+base64.StdEncoding.EncodeToString(canaryKey)+`"`))(w, a)
+		sends(http.StatusOK, data(`"plaintext":"`+base64.StdEncoding.EncodeToString(canaryKey)+`"`))(w, a)
 	}
 }
 
@@ -328,7 +327,7 @@ func TestWire_Requests(t *testing.T) {
 
 	t.Run("are not retried", func(t *testing.T) {
 		for _, status := range []int{412, 429, 500, 503} {
-			d := newDouble(t, says(status, `{"errors":["Vault is sealed"]}`))
+			d := newDouble(t, sends(status, `{"errors":["Vault is sealed"]}`))
 			_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 			kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 			require.Len(t, d.requests(), 1, "the client would retry, but a keyring has replicas and its own back-off")
@@ -337,7 +336,7 @@ func TestWire_Requests(t *testing.T) {
 
 	t.Run("do not follow redirects", func(t *testing.T) {
 		elsewhere := newDouble(t, transit)
-		d := newDouble(t, func(w http.ResponseWriter, a asked) {
+		d := newDouble(t, func(w http.ResponseWriter, a received) {
 			w.Header().Set("Location", elsewhere.URL+a.path)
 			w.WriteHeader(http.StatusTemporaryRedirect)
 		})
@@ -396,7 +395,7 @@ func TestWire_Deadline(t *testing.T) {
 
 	t.Run("the client's timeout applies", func(t *testing.T) {
 		release := make(chan struct{})
-		d := newDouble(t, func(http.ResponseWriter, asked) { <-release })
+		d := newDouble(t, func(http.ResponseWriter, received) { <-release })
 		defer close(release)
 		client := newClient(t, d.URL)
 		client.SetClientTimeout(time.Millisecond)
@@ -419,7 +418,7 @@ func TestWire_NoResponse(t *testing.T) {
 		require.ErrorContains(t, err, strings.TrimPrefix(d.URL, "http://")+": connection refused")
 	})
 	t.Run("connection cut", func(t *testing.T) {
-		d := newDouble(t, func(http.ResponseWriter, asked) { panic(http.ErrAbortHandler) })
+		d := newDouble(t, func(http.ResponseWriter, received) { panic(http.ErrAbortHandler) })
 		_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 		require.ErrorContains(t, err, "closed before the response was complete")
@@ -436,7 +435,7 @@ func TestWire_NoResponse(t *testing.T) {
 		require.ErrorContains(t, err, "certificate is not trusted")
 	})
 	t.Run("a response that is not HTTP", func(t *testing.T) {
-		d := newDouble(t, func(w http.ResponseWriter, _ asked) {
+		d := newDouble(t, func(w http.ResponseWriter, _ received) {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
 				_, _ = io.WriteString(conn, canaryText+"\r\n\r\n")

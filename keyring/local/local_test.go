@@ -320,7 +320,7 @@ func TestFromFile_Malformed(t *testing.T) {
 	text := base64.StdEncoding.EncodeToString(key)
 	short := base64.StdEncoding.EncodeToString(key[:16])
 	long := base64.StdEncoding.EncodeToString(append(bytes.Clone(key), 1, 2, 3))
-	for name, test := range map[string]struct{ content, says string }{
+	for name, test := range map[string]struct{ content, text string }{
 		"nothing":               {"", "does not begin"},
 		"the key alone":         {text, "does not begin"},
 		"another version":       {"satchel-kek-2:" + text, "does not begin"},
@@ -344,7 +344,7 @@ func TestFromFile_Malformed(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "kek")
 			require.NoError(t, os.WriteFile(path, []byte(test.content), 0o600))
 			_, err := local.FromFile(path)
-			require.ErrorContains(t, err, test.says)
+			require.ErrorContains(t, err, test.text)
 			require.ErrorContains(t, err, path, "the error names the file")
 			reason := strings.ReplaceAll(err.Error(), path, "")
 			require.NotContains(t, reason, text[:8])
