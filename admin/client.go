@@ -27,9 +27,8 @@ import (
 // Methods return an [*Error] for an unexpected response, a [*bundle.Fault] for an
 // invalid field of the client or an unreachable platform, and the context's error
 // if the context ended, each wrapped with the operation. Invalid arguments are
-// rejected without a request. Errors contain no value,
-// token, credential, query or part of a body, except the words of a platform's
-// problem document; see [Error].
+// rejected without a request. Errors contain no value, token, credential, query or
+// part of a body, except the words of a platform's problem document; see [Error].
 //
 // A client never logs, is safe for concurrent use and leaves nothing running
 // between calls. Its fields must not change after the first use.

@@ -24,7 +24,7 @@ var (
 	ErrConflict = errors.New("conflict")
 )
 
-// Error is an unexpected response. From the response it contains only the text of
+// Error reports an unexpected response, of which it contains only the text of
 // the platform's problem document (RFC 9457), and omits that if it contains a part
 // of the value that was sent or of the caller's credentials. Runner tokens in it are
 // replaced.

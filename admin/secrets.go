@@ -78,7 +78,7 @@ func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value
 	switch {
 	case err != nil:
 	case len(text) > MaxValue:
-		err = fmt.Errorf("the value has %d bytes; the limit is %d", len(text), MaxValue)
+		err = fmt.Errorf("the value has %d bytes; at most %d are allowed", len(text), MaxValue)
 	case opts.IfVersion == IfAbsent:
 		r.header.Set("If-None-Match", "*")
 	case opts.IfVersion < 0:

@@ -66,8 +66,8 @@ func (c *Client) Tokens(ctx context.Context, scope string) ([]api.Token, error) 
 	return answer.Tokens, err
 }
 
-// Token returns the information on the token with an id. It returns [ErrNotFound] if
-// there is none.
+// Token returns information about the token with the given id, never the token
+// itself. It returns [ErrNotFound] if the token does not exist.
 func (c *Client) Token(ctx context.Context, id string) (api.Token, error) {
 	var answer api.Token
 	err := c.ofToken(ctx, request{doing: "showing", method: http.MethodGet, sound: func() bool { return answer.ID == id }}, id, "", &answer)
@@ -77,8 +77,8 @@ func (c *Client) Token(ctx context.Context, id string) (api.Token, error) {
 	return answer, nil
 }
 
-// RotateToken returns a replacement for the token with an id, which remains valid for
-// an overlap. opts may be nil.
+// RotateToken issues a replacement for the token with the given id. The old token
+// remains valid for opts.Overlap. opts may be nil.
 func (c *Client) RotateToken(ctx context.Context, id string, opts *RotateTokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &RotateTokenOptions{}
