@@ -91,9 +91,9 @@ func bundleItems(r *remote.Report, b *bundle.Bundle) {
 		if p.Name != "" {
 			name = "secret " + p.Name
 		}
-		fix := "fix this on the platform; it does not resolve itself"
+		fix := "fix it on the platform; it does not resolve itself"
 		if p.Retryable {
-			fix = "it may resolve itself; if it persists, fix this on the platform"
+			fix = "it may resolve itself; if it persists, fix it on the platform"
 		}
 		r.Warn(name, &bundle.Fault{Problem: p.Origin.String() + ": " + p.Reason, Fix: fix, Retryable: p.Retryable})
 	}

@@ -58,7 +58,7 @@ func TestPlatform_Check(t *testing.T) {
 		require.Nil(t, got)
 		remotetest.RequireFixes(t, items)
 		require.Equal(t, "failed URL of the platform\nfailed runner name\nfailed runner token", remotetest.Summary(items))
-		require.Equal(t, "use https; http is for localhost only", items[0].Fix)
+		require.Equal(t, "use https; http is for this machine only", items[0].Fix)
 		require.Equal(t, "use at most 128 printable ASCII characters", items[1].Fix)
 		require.Equal(t, "use the complete token: rnt_ and 61 letters and digits", items[2].Fix)
 		require.NotContains(t, fmt.Sprintf("%+v", items), "canary")
@@ -202,7 +202,7 @@ func TestPlatform_Check(t *testing.T) {
 		require.Contains(t, github.Fix, "may resolve itself")
 		bitbucket := remotetest.Item(t, items, "bootstrap "+b.URL+" via bitbucket")
 		require.Contains(t, bitbucket.Detail, "the app was removed")
-		require.Contains(t, bitbucket.Fix, "fix this on the platform")
+		require.Contains(t, bitbucket.Fix, "fix it on the platform")
 	})
 
 	t.Run("accepts loopback without TLS", func(t *testing.T) {

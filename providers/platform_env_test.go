@@ -98,7 +98,7 @@ func TestPlatformFromEnv(t *testing.T) {
 
 		setSettings(t, "http://satchel.example.com", token)
 		_, err = providers.PlatformFromEnv()
-		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL in the environment: URL of the platform: http would send the token to satchel.example.com in the clear; use https; http is for localhost only")
+		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL in the environment: URL of the platform: http would send the token to satchel.example.com in the clear; use https; http is for this machine only")
 	})
 
 	t.Run("rejects an unreadable file", func(t *testing.T) {

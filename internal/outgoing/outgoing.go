@@ -60,7 +60,7 @@ func (p Peer) BaseURL(base string) (u *url.URL, fault *bundle.Fault) {
 	case u.Hostname() == "" || u.Opaque != "":
 		return bad("it has no host", example)
 	case u.Scheme == "http" && !Loopback(u.Hostname()):
-		return bad("http would send "+p.Sends+" to "+u.Host+" in the clear", "use https; http is for localhost only")
+		return bad("http would send "+p.Sends+" to "+u.Host+" in the clear", "use https; http is for this machine only")
 	}
 	if u.Path == "" {
 		u.Path = "/" // otherwise JoinPath returns a relative path

@@ -38,7 +38,7 @@ const (
 	MaxAnswer = 8 << 20
 	// MaxRefusal is the maximum size of a problem document, in bytes.
 	MaxRefusal = 64 << 10
-	// MaxList is the maximum number each of secrets, problems and notices in a
+	// MaxList is the maximum number of secrets, of problems and of notices in a
 	// response. It bounds the memory that a small response can occupy.
 	MaxList = 1 << 16
 	// MaxRevision is the maximum length of a revision, in bytes.
@@ -121,8 +121,8 @@ type problem struct {
 // vaultOrigin is the origin of secrets that the platform stores itself.
 const vaultOrigin = "vault"
 
-// Encode returns the JSON of a response, which contains plaintext. b may be nil. It
-// encodes only the providers of origins, and MaxAnswer is not checked.
+// Encode returns the JSON of a response, which contains plaintext. b may be nil.
+// Encode writes only the provider of each origin, and does not check MaxAnswer.
 func Encode(b *bundle.Bundle) ([]byte, error) {
 	meta := b.Meta()
 	a := answer{
@@ -156,10 +156,9 @@ func Encode(b *bundle.Bundle) ([]byte, error) {
 
 // Decode returns the bundle of a response from source, such as "https://host".
 // Unknown members are ignored, and a secret with an unknown delivery becomes a
-// problem. Errors contain no part of data except the
-// version, valid names and origins. All text of the
-// bundle except values is safe to show and log: it has a limited length and no
-// control characters or tokens.
+// problem. Errors contain no part of data except the version, valid names and
+// origins. All text of the bundle except values is safe to show and log: it has a
+// limited length and no control characters or tokens.
 func Decode(data []byte, source string) (*bundle.Bundle, error) {
 	if !utf8.Valid(data) {
 		// Package json silently replaces invalid UTF-8 with U+FFFD.

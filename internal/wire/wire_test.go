@@ -163,7 +163,7 @@ func TestEncode(t *testing.T) {
 	})
 }
 
-// members returns the names of the members of an object.
+// members returns the members of an object by name.
 func members(t *testing.T, raw json.RawMessage) map[string]json.RawMessage {
 	t.Helper()
 	var m map[string]json.RawMessage
@@ -180,9 +180,9 @@ func names(m map[string]json.RawMessage) []string {
 }
 
 func TestRefusal(t *testing.T) {
-	data, err := json.Marshal(wire.Refusal{Type: wire.TokenProblem, Title: "Token refused", Status: 401, Detail: "It was revoked.", Reason: wire.ReasonRevoked})
+	data, err := json.Marshal(wire.Refusal{Type: wire.TokenProblem, Title: "Token rejected", Status: 401, Detail: "It was revoked.", Reason: wire.ReasonRevoked})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"type":"urn:satchel:problem:token","title":"Token refused","status":401,"detail":"It was revoked.","reason":"revoked"}`, string(data))
+	require.JSONEq(t, `{"type":"urn:satchel:problem:token","title":"Token rejected","status":401,"detail":"It was revoked.","reason":"revoked"}`, string(data))
 }
 
 func TestRevision(t *testing.T) {
