@@ -25,7 +25,7 @@ const (
 	maxAnswer     = 8 << 20
 	maxRetryAfter = time.Hour
 
-	notVault = "the response is not Vault's: check the {hashivault.KV.Address} and any proxy before the server"
+	notVault = "the response is not Vault's: check the {hashivault.KV.Address} and any proxy between this machine and Vault"
 )
 
 var transport = &http.Transport{
@@ -53,7 +53,7 @@ type metadata struct {
 	Destroyed bool      `json:"destroyed"`
 }
 
-// vaultTime is a time that JSON may encode as an empty string.
+// vaultTime is a time that Vault may encode as an empty string.
 type vaultTime struct{ time.Time }
 
 func (t *vaultTime) UnmarshalJSON(data []byte) error {
@@ -130,7 +130,7 @@ func (k *KV) refused(status *remote.StatusError, a *answer, decoding error) erro
 	case code == http.StatusBadRequest && strings.Contains(strings.Join(a.Errors, "\n"), "Upgrading from non-versioned"):
 		return refusal(bundle.FetchUnavailable, status, "the engine is being upgraded to version 2: try again later")
 	case code == http.StatusForbidden && decoding == nil:
-		return refusal(bundle.FetchPermanent, status, fmt.Sprintf("the token has expired or is not valid, or its policy lacks read on %s/data/%s", k.mount(), k.Path))
+		return refusal(bundle.FetchPermanent, status, fmt.Sprintf("the token is invalid or has expired, or its policy lacks read on %s/data/%s", k.mount(), k.Path))
 	case code == http.StatusNotFound && decoding == nil:
 		return k.missing(status, a)
 	case code == http.StatusServiceUnavailable:
@@ -197,13 +197,13 @@ func reason(err error) string {
 	case isErrno:
 		return errno.Error()
 	case isCertificate:
-		return "the server's certificate is not trusted"
+		return "the server's certificate cannot be trusted"
 	case isName:
-		return "the server's name cannot be resolved"
+		return "the host's name cannot be resolved"
 	case isNetwork && timeout.Timeout():
 		return "no response in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed before the response was complete"
 	}
-	return "invalid response"
+	return "invalid HTTP response"
 }

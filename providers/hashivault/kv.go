@@ -24,10 +24,11 @@ import (
 // secret/runners/pool-a#5". Custom metadata is ignored.
 //
 // Each Fetch sends one request, and returns last itself if nothing has changed.
-// Every error is a [*bundle.FetchError]. It wraps a *providers.StatusError if there was a response, with
-// the Reason "no-such-path", "no-such-mount", "deleted-version",
-// "destroyed-version", "not-kv-2", "not-json", "answer-too-large" or none, and the
-// context's error if the context ended. The kind is
+// Every error is a [*bundle.FetchError]. It wraps a *providers.StatusError if there
+// was a response, with the Reason "no-such-path", "no-such-mount",
+// "deleted-version", "destroyed-version", "not-kv-2", "not-json",
+// "answer-too-large" or none, and the context's error if the context ended. The
+// kind is
 //
 //   - unavailable if Vault is sealed, busy, being upgraded or unreachable, or if
 //     the response is not Vault's;
@@ -37,8 +38,8 @@ import (
 //     revoked, and a client keeps its secrets.
 //
 // No error contains the token, a value, or any part of the response except its
-// status, key names, the version and its deletion time. Redirects are not followed. Each
-// request uses its own connection, which is closed afterwards, because package
+// status, key names, the version and its deletion time. Redirects are not followed.
+// Each request uses its own connection, which is closed afterwards, because package
 // net/http logs unsolicited data on idle connections.
 //
 // The fields must not change after the first use. KV is safe for concurrent use
@@ -199,11 +200,11 @@ func checkPath(what, path, example string) error {
 	case strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/"):
 		problem = `starts or ends with "/"`
 	case strings.Contains(path, "//"):
-		problem = `has "//" in it`
+		problem = `contains "//"`
 	case strings.Contains("/"+path+"/", "/../") || strings.Contains("/"+path+"/", "/./"):
-		problem = `has "." or ".." as a part`
+		problem = `has the segment "." or ".."`
 	case strings.ContainsFunc(path, func(c rune) bool { return c < ' ' || c == 0x7f }):
-		problem = "has a control character in it"
+		problem = "contains a control character"
 	default:
 		return nil
 	}

@@ -179,10 +179,10 @@ func TestKV_Settings(t *testing.T) {
 		"no path":                {func(k *hashivault.KV) { k.Path = "" }, `the Path "" is empty; write it like "runners/pool-a"`},
 		"a slash before":         {func(k *hashivault.KV) { k.Path = "/a" }, `starts or ends with "/"`},
 		"a slash after":          {func(k *hashivault.KV) { k.Mount = "secret/" }, `the Mount "secret/" starts or ends with "/"; write it like "secret"`},
-		"an empty part":          {func(k *hashivault.KV) { k.Path = "a//b" }, `has "//" in it`},
-		"a way up":               {func(k *hashivault.KV) { k.Path = "a/../b" }, `has "." or ".." as a part`},
-		"a way out of the mount": {func(k *hashivault.KV) { k.Mount = ".." }, `has "." or ".." as a part`},
-		"a line end":             {func(k *hashivault.KV) { k.Path = "a\n" }, "has a control character in it"},
+		"an empty part":          {func(k *hashivault.KV) { k.Path = "a//b" }, `contains "//"`},
+		"a way up":               {func(k *hashivault.KV) { k.Path = "a/../b" }, `has the segment "." or ".."`},
+		"a way out of the mount": {func(k *hashivault.KV) { k.Mount = ".." }, `has the segment "." or ".."`},
+		"a line end":             {func(k *hashivault.KV) { k.Path = "a\n" }, "contains a control character"},
 		"a negative version":     {func(k *hashivault.KV) { k.Version = -1 }, "the Version is -1"},
 		"a namespace in lines":   {func(k *hashivault.KV) { k.Namespace = "a\r\nX: y" }, "the Namespace has characters other than"},
 		"a name not a secret's":  {func(k *hashivault.KV) { k.Names = map[string]string{"a": "b-c"} }, `the Names, for the key "a": the name "b-c"`},
@@ -359,7 +359,7 @@ func TestKV_Connection(t *testing.T) {
 			server.StartTLS()
 			defer server.Close()
 			kv := &hashivault.KV{Address: server.URL, Token: token, Path: "a"}
-			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "certificate is not trusted")
+			require.ErrorContains(t, requireFailure(t, kv, bundle.FetchUnavailable), "certificate cannot be trusted")
 		})
 		t.Run("for a response that is not HTTP", func(t *testing.T) {
 			kv := serve(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -140,7 +140,7 @@ func TestServer(t *testing.T) {
 
 		server.Revoke(t, old)
 		err = requireFailure(t, kv, bundle.FetchPermanent)
-		require.ErrorContains(t, err, "the token has expired or is not valid, or its policy lacks read on secret/data/runners/pool-a")
+		require.ErrorContains(t, err, "the token is invalid or has expired, or its policy lacks read on secret/data/runners/pool-a")
 		kv.Token = remotetest.Give(server.Token(t, ""))
 		requireFailure(t, kv, bundle.FetchPermanent)
 		kv.Token = remotetest.Give("hvs.unknown")
