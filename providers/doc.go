@@ -26,7 +26,7 @@
 //	}
 //	c, err := satchel.New(ctx, layers, nil)
 //
-// Platform and the file providers are a [bundle.Waiter], so a change arrives
+// Platform and the file providers implement [bundle.Waiter], so a change arrives
 // within a second or two. A process's environment does not change by itself.
 //
 // A program reads only the files and variables that it lists. Local files often

@@ -70,7 +70,7 @@ func TestFunc(t *testing.T) {
 		require.NoError(t, err)
 		b, err = providers.Func(func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return empty, nil }).Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		require.Same(t, empty, b, "an empty bundle is not treated as a missing last")
+		require.Same(t, empty, b, "without last, the bundle is passed on unchanged")
 	})
 
 	t.Run("rejects a nil function", func(t *testing.T) {

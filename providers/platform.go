@@ -69,8 +69,8 @@ func (p *Platform) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bund
 // Wait implements [bundle.Waiter]. It asks the platform to delay its response
 // until the bundle differs from last, and returns last itself if nothing changes
 // within 50 seconds. If the platform reports no change earlier, Wait still
-// returns only after 50 seconds, so a loop over Wait sends a platform that cannot
-// wait one request per 50 seconds.
+// returns only after 50 seconds, so a loop over Wait sends one request per 50
+// seconds to a platform that cannot wait.
 //
 // Without last, Wait is Fetch.
 func (p *Platform) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {

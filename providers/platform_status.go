@@ -32,8 +32,8 @@ func readRefusal(c *remote.Call, response *http.Response) error {
 	return remote.Failure(e, kind, fix)
 }
 
-// refusedToken classifies a 401. One that is not from the platform, but for
-// example from a proxy, says nothing about the token.
+// refusedToken classifies a 401. One from another server, such as a proxy, has no
+// information about the token.
 func refusedToken(problem wire.Refusal) (bundle.FetchKind, string) {
 	if problem.Type == wire.TokenProblem {
 		switch problem.Reason {

@@ -2,7 +2,7 @@ package providers
 
 import "github.com/satchelhq/satchel/providers/internal/remote"
 
-// StatusError is an unexpected HTTP response. Every provider that uses HTTP
+// StatusError reports an unexpected HTTP response. Every provider that uses HTTP
 // wraps one, for errors.As with a *StatusError. It holds nothing of the
 // response's body except Reason. Its fields are
 //

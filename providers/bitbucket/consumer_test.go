@@ -245,7 +245,7 @@ func TestConsumer_Refusal(t *testing.T) {
 func TestConsumer_Response(t *testing.T) {
 	for name, row := range map[string]struct{ kind, body, reason, why string }{
 		"no token":      {"application/json", `{"token_type":"bearer","expires_in":7200}`, "malformed-answer", "it is empty"},
-		"a broken one":  {"application/json", `{"access_token":"canary canary","token_type":"bearer","expires_in":7200}`, "malformed-answer", "it has characters other than"},
+		"a broken one":  {"application/json", `{"access_token":"canary canary","token_type":"bearer","expires_in":7200}`, "malformed-answer", "it has a space or a character"},
 		"another type":  {"application/json", `{"access_token":"canary","token_type":"mac","expires_in":7200}`, "malformed-answer", "a type other than bearer"},
 		"no lifetime":   {"application/json", `{"access_token":"canary","token_type":"bearer"}`, "malformed-answer", "expires_in is missing or not positive"},
 		"negative time": {"application/json", `{"access_token":"canary","token_type":"bearer","expires_in":-1}`, "malformed-answer", "expires_in is missing or not positive"},
@@ -291,7 +291,7 @@ func TestConsumer_Settings(t *testing.T) {
 			"an empty secret":     {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("") }, "consumer's secret: it is empty"},
 			"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has leading or trailing white space"},
 			"an empty token":      {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("")} }, "access token: it is empty"},
-			"a token of lines":    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has characters other than"},
+			"a token of lines":    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has a space or a character"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				b := consumerOf("https://bitbucket.org", remotetest.RefuseDial(t))

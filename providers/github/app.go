@@ -147,8 +147,8 @@ func (g *App) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 // token that a vault minted for several runners.
 //
 // b is a bundle from Fetch, or one that it was merged into, and may be nil. If the
-// program's context has ended by then, pass another ctx. Errors are as those of
-// Fetch; the token may then remain valid until it expires.
+// program's context has ended by then, pass another ctx. Errors are like those of
+// Fetch; after an error, the token may remain valid until it expires.
 func (g *App) Revoke(ctx context.Context, b *bundle.Bundle) error {
 	base, err := g.base()
 	if err != nil {

@@ -61,7 +61,7 @@ func (g *App) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	r.CheckGranted(got.Bundle, "request only the access that is needed, and have it granted to the installation")
 	if len(g.Repositories) == 0 || len(g.Permissions) == 0 {
 		r.Warn("least privilege", &bundle.Fault{
-			Problem: "tokens have all repositories or all permissions of the installation", Setting: "github.App.Permissions",
+			Problem: "tokens have access to all repositories, or all permissions, of the installation", Setting: "github.App.Permissions",
 			Fix: "set {github.App.Repositories} and {github.App.Permissions}",
 		})
 	}

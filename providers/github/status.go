@@ -48,7 +48,7 @@ func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, 
 	case code == http.StatusForbidden:
 		fix = fmt.Sprintf("permission denied: check installation %d and its owner's IP allow list", g.InstallationID)
 	case code == http.StatusNotFound:
-		fix = fmt.Sprintf("the app %s has no installation %d: check whether it was removed, {github.App.InstallationID}, {github.App.AppID}, and the URL, which is https://api.github.com or ends in /api/v3", g.AppID, g.InstallationID)
+		fix = fmt.Sprintf("the app %s has no installation %d: check that it was not removed, and check {github.App.InstallationID}, {github.App.AppID} and the URL, which is https://api.github.com or ends in /api/v3", g.AppID, g.InstallationID)
 	case code == http.StatusUnprocessableEntity:
 		e.Reason, fix = g.explainGrant(message)
 	default:

@@ -50,7 +50,7 @@ func TestApp_Refusal(t *testing.T) {
 			"suspended":         {says(403, "This installation has been suspended"), 403, permanent, "suspended", "ask its owner or the app's owner to unsuspend it"},
 			"403":               {says(403, "Resource not accessible by integration, canary"), 403, permanent, "", "check installation 42 and its owner's IP allow list"},
 			"403 of a proxy":    {remotetest.Plainly(403), 403, permanent, "", "check installation 42"},
-			"not there":         {says(404, "Not Found"), 404, permanent, "", "the app " + testApp + " has no installation 42: check whether it was removed"},
+			"not there":         {says(404, "Not Found"), 404, permanent, "", "the app " + testApp + " has no installation 42: check that it was not removed"},
 			"404 of a page":     {remotetest.Plainly(404), 404, permanent, "", "and the URL, which is https://api.github.com or ends in /api/v3"},
 			"repositories":      {says(422, "There is at least one repository that does not exist or is not accessible to the parent installation."), 422, permanent, "repositories", "check that web exist under those names, and that installation 42 has access"},
 			"permissions":       {says(422, "The permissions requested are not granted to this installation."), 422, permanent, "permissions", "check that the app has contents: write, and that the owner of installation 42 has accepted"},
@@ -194,7 +194,7 @@ func TestApp_Response(t *testing.T) {
 		reason, why string
 	}{
 		"no token":        {grants(map[string]any{"token": nil}), "malformed-answer", "token in the response is invalid: it is empty"},
-		"a token of two":  {grants(map[string]any{"token": "canary canary"}), "malformed-answer", "token in the response is invalid: it has characters other than"},
+		"a token of two":  {grants(map[string]any{"token": "canary canary"}), "malformed-answer", "token in the response is invalid: it has a space or a character"},
 		"a line break":    {grants(map[string]any{"token": "canary\n"}), "malformed-answer", "token in the response is invalid: it has leading or trailing white space"},
 		"a long token":    {grants(map[string]any{"token": strings.Repeat("x", 20_000)}), "malformed-answer", "token in the response is invalid: it has more than 16384 bytes"},
 		"no end":          {grants(map[string]any{"expires_at": nil}), "malformed-answer", "has expired"},

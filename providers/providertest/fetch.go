@@ -44,7 +44,7 @@ func answersNeverChange(t tester, f Fixture) {
 	}
 	fetch(t, f, nil)
 	fetch(t, f, first)
-	require.Equal(t, want, values(first), "a returned bundle must not change, because others read it")
+	require.Equal(t, want, values(first), "a returned bundle must not change, because other goroutines read it")
 }
 
 func overContextEndsFetch(t tester, f Fixture) {

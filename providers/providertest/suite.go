@@ -31,8 +31,8 @@ type Fixture struct {
 const minCanary = 12
 
 // Run checks a provider in one subtest per rule. It calls new once per rule; each
-// fixture must have its own source. A call that must return immediately fails after
-// 20 seconds.
+// fixture must have its own source. A call that should return immediately fails the
+// test after 20 seconds.
 func Run(t *testing.T, new func(t *testing.T) Fixture) {
 	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) { r.run(t, new(t)) })

@@ -207,9 +207,9 @@ func (r reader) checkPlain(n *yaml.Node) error {
 	case n.Kind == yaml.AliasNode:
 		return r.fail(n.Line, "aliases are not supported; write out the value, in quotes if it starts with *")
 	case n.Anchor != "":
-		return r.fail(n.Line, "anchors are not supported; remove it, or put quotes around a value that starts with &")
+		return r.fail(n.Line, "anchors are not supported; remove the anchor, or put quotes around a value that starts with &")
 	case n.Style&yaml.TaggedStyle != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!"):
-		return r.fail(n.Line, "tags are not supported; remove it, or put quotes around a value that starts with !")
+		return r.fail(n.Line, "tags are not supported; remove the tag, or put quotes around a value that starts with !")
 	}
 	return nil
 }

@@ -132,13 +132,13 @@ func TestParse_Errors(t *testing.T) {
 			{"flow list", "\nA: [" + canary + "]", "config.yaml:2: A has a mapping or a list"},
 			{"twice", "A: 1\n\nA: " + canary, "config.yaml:3: A is set a second time, after line 1; remove one of the two"},
 			{"twice, once between quotes", "A: 1\n'A': " + canary, "config.yaml:2: A is set a second time, after line 1"},
-			{"anchor on a value", "A: &" + canary + " b", "config.yaml:1: anchors are not supported; remove it, or put quotes around a value that starts with &"},
+			{"anchor on a value", "A: &" + canary + " b", "config.yaml:1: anchors are not supported; remove the anchor, or put quotes around a value that starts with &"},
 			{"anchor on a key", "&a A: " + canary, "config.yaml:1: anchors are not supported"},
 			{"anchor at the top", "&a\nA: " + canary, "config.yaml:1: anchors are not supported"},
 			{"alias of a key", "A: &a b\nB: *a", "config.yaml:1: anchors are not supported"},
 			{"unknown alias", "A: *" + canary, "config.yaml:1: malformed YAML"},
 			{"merge key", "A: b\n<<: {C: " + canary + "}", "config.yaml:2: merge keys are not supported; write out every name"},
-			{"tag", "A: !secret " + canary, "config.yaml:1: tags are not supported; remove it, or put quotes around a value that starts with !"},
+			{"tag", "A: !secret " + canary, "config.yaml:1: tags are not supported; remove the tag, or put quotes around a value that starts with !"},
 			{"tag of YAML", "A: !!str " + canary, "config.yaml:1: tags are not supported"},
 			{"tag of YAML on a quoted value", "A: !!binary '" + canary + "'", "config.yaml:1: tags are not supported"},
 			{"tag without a name", "A: ! " + canary, "config.yaml:1: tags are not supported"},
@@ -223,8 +223,8 @@ var messages = regexp.MustCompile(`^config\.yaml(:[1-9][0-9]*)?: (` + strings.Jo
 	`[A-Za-z0-9_]+ has no value; write "" for an empty value, and quotes around a word such as null`,
 	`[A-Za-z0-9_]+ has a NUL in its value; encode binary data, for example as base64`,
 	`aliases are not supported; write out the value, in quotes if it starts with \*`,
-	`anchors are not supported; remove it, or put quotes around a value that starts with &`,
-	`tags are not supported; remove it, or put quotes around a value that starts with !`,
+	`anchors are not supported; remove the anchor, or put quotes around a value that starts with &`,
+	`tags are not supported; remove the tag, or put quotes around a value that starts with !`,
 }, "|") + `)$`)
 
 func FuzzParse(f *testing.F) {

@@ -48,7 +48,7 @@ func TestBundle(t *testing.T) {
 		require.NotSame(t, first, other, "metadata counts")
 		empty, err := Bundle(nil, nil, nil)
 		require.NoError(t, err)
-		require.NotNil(t, empty, "an empty bundle is not treated as a missing last")
+		require.NotNil(t, empty, "a bundle without secrets is not nil")
 		require.Equal(t, "SATCHEL_A", secrets[1].Name, "the caller's list is not modified")
 	})
 }

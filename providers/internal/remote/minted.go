@@ -101,7 +101,7 @@ func CheckToken(s string) error {
 	case strings.TrimSpace(s) != s:
 		return errors.New("it has leading or trailing white space")
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("it has characters other than printable ASCII without spaces")
+		return errors.New("it has a space or a character that is not printable ASCII")
 	}
 	return nil
 }

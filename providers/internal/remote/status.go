@@ -12,7 +12,7 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 )
 
-// StatusError is an unexpected HTTP response. Package providers exports it.
+// StatusError reports an unexpected HTTP response. Package providers exports it.
 type StatusError struct {
 	// Method is the method of the request.
 	Method string

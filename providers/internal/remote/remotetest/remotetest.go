@@ -121,7 +121,7 @@ func Summary(items []bundle.CheckItem) string {
 	return strings.Join(lines, "\n")
 }
 
-// Item returns the item of a name, which must exist.
+// Item returns the item with a name, which must exist.
 func Item(t *testing.T, items []bundle.CheckItem, name string) bundle.CheckItem {
 	t.Helper()
 	for _, item := range items {
