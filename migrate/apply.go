@@ -28,15 +28,15 @@ type ApplyOptions struct {
 type Status string
 
 const (
-	// StatusUploaded: the platform has the value, and the lines are still in the
-	// file.
+	// StatusUploaded means that the platform has the value, and the lines are still in
+	// the file.
 	StatusUploaded Status = "uploaded"
-	// StatusMoved: the platform has the value, and the lines were removed.
+	// StatusMoved means that the platform has the value, and the lines were removed.
 	StatusMoved Status = "moved"
-	// StatusByHand: the platform has the value, and the lines must be removed by
-	// hand.
+	// StatusByHand means that the platform has the value, and the lines must be
+	// removed by hand.
 	StatusByHand Status = "by hand"
-	// StatusKept: the lines are in the file as before.
+	// StatusKept means that the lines are in the file as before.
 	StatusKept Status = "kept"
 )
 
@@ -189,7 +189,7 @@ func (a *application) store(ctx context.Context, item Item, f *fate) error {
 		return err
 	}
 	if got.Version < 1 || got.Hidden || got.Preview != f.value.Preview() {
-		f.detail = "the platform's response shows another value; check it there"
+		f.detail = "the platform's response shows another value; check it on the platform"
 		return nil
 	}
 	f.there, f.detail = true, fmt.Sprintf("version %d", got.Version)

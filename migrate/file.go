@@ -98,7 +98,7 @@ func (f *File) without(cut []int) (string, error) {
 	}
 	left, err := f.parse(out)
 	if err != nil || !f.sameBut(cut, left) {
-		return "", errors.New("without these lines, the rest of " + f.Path + " would not be read as before")
+		return "", errors.New("without these lines, the rest of " + f.Path + " would be read differently")
 	}
 	return out, nil
 }

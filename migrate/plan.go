@@ -16,8 +16,9 @@ type Options struct {
 	// its layers; only secrets from a platform count. It shows which values the
 	// platform already has. Default: nothing is known about the platform.
 	Bundle *bundle.Bundle
-	// Include names entries to move regardless of their class.
-	// Default: none.
+	// Include names entries to move although their class is not [ClassSecret]. It has
+	// no effect on settings of the runner, unusable values, duplicates with different
+	// values, and values that differ from the platform's. Default: none.
 	Include []string
 	// Exclude names entries to keep in the file. Default: none.
 	Exclude []string
@@ -82,7 +83,7 @@ type Item struct {
 // Plan returns the planned action for each entry of the file. It sends nothing and
 // changes nothing. opts may be nil.
 //
-// It is an error, a [bundle.Fault], if opts name an entry that is not in the file, or
+// The error wraps a *[bundle.Fault] if opts name an entry that is not in the file, or
 // name one in Exclude and also in Include or Overwrite.
 func (f *File) Plan(opts *Options) (*Plan, error) {
 	if opts == nil {
@@ -221,8 +222,8 @@ func onPlatform(b *bundle.Bundle, e Entry) (there, same bool, as string) {
 // platformProvider is the origin of secrets from providers.Platform.
 const platformProvider = "bootstrap"
 
-// checkCuts sets ByHand for lines without which the rest of the file would not be read
-// as before.
+// checkCuts sets ByHand for lines without which the rest of the file would be read
+// differently.
 func (p *Plan) checkCuts() {
 	var cut []int
 	for i, item := range p.Items {
@@ -236,7 +237,7 @@ func (p *Plan) checkCuts() {
 }
 
 // misfit is the reason for keeping lines that could be removed alone.
-const misfit = "the rest of the file would not be read as before"
+const misfit = "the rest of the file would be read differently"
 
 // Empty reports whether all entries are kept.
 func (p *Plan) Empty() bool {
@@ -256,7 +257,7 @@ func (p *Plan) String() string {
 		}
 		name := item.Name
 		if name == "" {
-			name = "(not a name)"
+			name = "(invalid name)"
 		}
 		rows = append(rows, []string{lineRange(item.Line, item.EndLine), name, string(item.Class), string(item.Action), item.Preview, why})
 	}

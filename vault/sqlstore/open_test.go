@@ -25,7 +25,7 @@ func TestOpen_SQLite(t *testing.T) {
 		require.Empty(t, files)
 	})
 
-	t.Run("refuses a database with foreign tables", func(t *testing.T) {
+	t.Run("refuses a database of another program", func(t *testing.T) {
 		file := newFile(t)
 		runSQL(t, file, "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('a')")
 		requireRefusal(t, file, "use a separate file for the vault")
@@ -44,7 +44,7 @@ func TestOpen_SQLite(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, db.Close())
 		runSQL(t, file, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
-		requireRefusal(t, file, "its tables have version 99, and this program supports versions up to 2, because a later version of Satchel wrote them; update this program")
+		requireRefusal(t, file, "its tables have version 99, but this program supports versions only up to 2; update the program")
 	})
 
 	t.Run("finds the rows of an earlier store", func(t *testing.T) {

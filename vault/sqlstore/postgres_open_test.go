@@ -80,7 +80,7 @@ func TestPostgres_Open(t *testing.T) {
 		require.NoError(t, err)
 		runPostgres(t, db, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
 		_, err = sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-		require.ErrorContains(t, err, "its tables have version 99, and this program supports versions up to 2, because a later version of Satchel wrote them; update this program")
+		require.ErrorContains(t, err, "its tables have version 99, but this program supports versions only up to 2; update the program")
 	})
 
 	t.Run("refuses a search_path without a schema", func(t *testing.T) {

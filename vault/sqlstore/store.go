@@ -38,7 +38,7 @@ type dialect struct {
 	parameter func(n int) string
 	table     func(schema, name string) string
 	// version returns the number of migrations applied to a database. It refuses a
-	// database with foreign tables under the names of the vault's.
+	// database in which another program's tables have the names of the vault's.
 	version func(context.Context, *tx) (int, error)
 	// prepare makes an empty database, or one of a known version, ready for
 	// transactions.
@@ -73,9 +73,9 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open returns the store in db, after creating or updating its tables. Several
-// processes may do so concurrently. Open refuses, and does not change, a database
-// with foreign tables under the names of the vault's, a database written by a later
-// version of this package, and an SQLite database in memory.
+// processes may do so concurrently. Open refuses, and does not change, a database in
+// which another program's tables have the names of the vault's, a database written by
+// a later version of this package, and an SQLite database in memory.
 //
 // The caller owns db and must not close it while the Store is in use.
 func Open(ctx context.Context, db *sql.DB, d Dialect) (*Store, error) {
@@ -144,7 +144,7 @@ func (s *Store) version(ctx context.Context, x *tx) (int, error) {
 		return 0, err
 	}
 	if known := len(s.dialect.migrations); version > known {
-		return 0, fmt.Errorf("its tables have version %d, and this program supports versions up to %d, because a later version of Satchel wrote them; update this program", version, known)
+		return 0, fmt.Errorf("its tables have version %d, but this program supports versions only up to %d; update the program", version, known)
 	}
 	return version, nil
 }

@@ -149,7 +149,7 @@ func TestAdmin_Tokens(t *testing.T) {
 		for _, id := range []string{id, "AAAAAAAAAAAA"} {
 			for _, request := range [][2]string{{"GET", ""}, {"POST", "/rotate"}, {"POST", "/revoke"}} {
 				got := a.do(t, request[0], "/v1/tokens/"+id+request[1], "")
-				requireRefusal(t, got, 404, "No such token", "the response does not tell them apart")
+				requireRefusal(t, got, 404, "No such token", "the responses are the same")
 				replies = append(replies, got)
 			}
 		}
@@ -267,7 +267,7 @@ func (c contended) Apply(ctx context.Context, change *store.Change) error {
 }
 
 func TestActor_Covers(t *testing.T) {
-	t.Run("limits an administrator to the scopes and those below", func(t *testing.T) {
+	t.Run("limits an administrator to those scopes and the scopes below", func(t *testing.T) {
 		a := newAdmin(t)
 		web := vaulthttp.Actor{Name: "bob", Scopes: []string{"acme/web"}}
 		for _, row := range []struct {

@@ -113,7 +113,7 @@ func dialRaw(t testing.TB, server *httptest.Server, request string) *raw {
 	return &raw{t, conn, bufio.NewReaderSize(conn, 64<<10), []byte(request)}
 }
 
-// ask sends the request and reads the answer, which must have the status.
+// ask sends the request and reads the response, which must have the status.
 func (c *raw) ask(status int) {
 	if _, err := c.conn.Write(c.request); err != nil {
 		c.t.Error(err)
@@ -126,7 +126,7 @@ func (c *raw) ask(status int) {
 			c.t.Error(err)
 			return
 		}
-		text := strings.TrimSpace(string(line)) // which does not escape
+		text := strings.TrimSpace(string(line)) // stays on the stack
 		if text == "" {
 			break
 		}

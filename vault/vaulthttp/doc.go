@@ -10,6 +10,6 @@
 //
 // All of them are handlers for your own http.Server. Behind a proxy they need
 // [TrustedProxies]. Before the server's Shutdown, [Drain.Start] ends the waits of
-// runners. Refusals are problem documents (RFC 9457); for failures of the platform
-// they have fixed texts, and the log has the causes.
+// runners. Refusals are problem documents (RFC 9457). Those for failures of the
+// platform have fixed texts; the log has the causes.
 package vaulthttp

@@ -102,7 +102,7 @@ func TestReady(t *testing.T) {
 		})
 	})
 
-	t.Run("takes a key service that hangs for unavailable", func(t *testing.T) {
+	t.Run("treats a hanging key service as unavailable", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
 			ready := vaulthttp.Ready(f.Vault, nil)
@@ -116,7 +116,7 @@ func TestReady(t *testing.T) {
 		})
 	})
 
-	t.Run("checks a storage that hangs once, for two seconds", func(t *testing.T) {
+	t.Run("checks a hanging storage only once, for two seconds", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &hangs{Store: memstore.New()}
 			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
@@ -126,7 +126,7 @@ func TestReady(t *testing.T) {
 			for range 100 {
 				group.Go(func() {
 					if got := healthOf(t, ready, "GET"); got.status != 503 {
-						t.Errorf("a storage that hangs counts as unreachable; the status is %d", got.status)
+						t.Errorf("a hanging storage counts as unreachable; the status is %d", got.status)
 					}
 				})
 			}

@@ -57,14 +57,14 @@ const (
 const (
 	// heldFor is the shortest wait after which a poll is refunded.
 	heldFor = 250 * time.Millisecond
-	// mostBuckets is half of the largest number of tokens, and of addresses, that
-	// are remembered. The mostBuckets used last always are.
+	// mostBuckets is half of the largest number of tokens, and of addresses, that are
+	// remembered. The last mostBuckets that were used always are.
 	mostBuckets = 1 << 15
 	// maxRetryAfter is the longest Retry-After of a limit.
 	maxRetryAfter = time.Minute
 )
 
-// limiter decides which bootstrap requests are let in.
+// limiter decides which bootstrap requests are admitted.
 //
 // Each token that was accepted before has its own bucket. Once an address has too
 // many failures, its requests with other tokens are refused; a runner with a valid
@@ -143,7 +143,7 @@ func addrKey(addr string) string {
 	if ip.Is4() {
 		return ip.String()
 	}
-	prefix, _ := ip.Prefix(64) // of an address that is valid and no IPv4
+	prefix, _ := ip.Prefix(64) // cannot fail: ip is a valid IPv6 address
 	return prefix.String()
 }
 

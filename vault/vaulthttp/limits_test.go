@@ -145,7 +145,7 @@ func TestLimiter_Address(t *testing.T) {
 }
 
 func TestLimiter_Failures(t *testing.T) {
-	t.Run("holds off new tokens from an address, but no accepted ones", func(t *testing.T) {
+	t.Run("refuses new tokens from an address, but not accepted ones", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{FailureLimit: vaulthttp.Limit{PerSecond: 0.1, Burst: 5}})
 			good, fresh := s.MustIssue(t, "acme").Reveal(), s.MustIssue(t, "acme").Reveal()
@@ -186,7 +186,7 @@ func TestLimiter_Failures(t *testing.T) {
 		})
 	})
 
-	t.Run("holds off a flood by default", func(t *testing.T) {
+	t.Run("bounds a flood by default", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newAsks(t, vaulthttp.Options{})
 			statuses := map[int]int{}
@@ -307,7 +307,7 @@ func TestLimiter(t *testing.T) {
 }
 
 func TestLimit(t *testing.T) {
-	t.Run("can be lifted", func(t *testing.T) {
+	t.Run("can be disabled", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			none := vaulthttp.Limit{PerSecond: -1}
 			s := newAsks(t, vaulthttp.Options{TokenLimit: none, AddressLimit: none, FailureLimit: none})

@@ -146,7 +146,7 @@ func requireDescribed(t testing.TB, method, path string, a *reply) {
 		if known {
 			want = []int{400, 403, 405}
 		}
-		require.Contains(t, want, a.status, "%s: nothing describes this", where)
+		require.Contains(t, want, a.status, "%s: this operation is not described", where)
 		requireValid(t, d.at(d.root, "components", "schemas", "Problem"), a.body, where)
 		return
 	}
@@ -261,9 +261,9 @@ func TestOpenAPI(t *testing.T) {
 		for _, op := range described().ops {
 			name := op.method + " " + op.path
 			route, ok := routes[name]
-			require.True(t, ok, "%s is described and not served", name)
+			require.True(t, ok, "%s is described but not served", name)
 			delete(routes, name)
-			require.False(t, ids[op.content["operationId"]], "the id of %s is its own", name)
+			require.False(t, ids[op.content["operationId"]], "the operationId of %s is unique", name)
 			ids[op.content["operationId"]] = true
 
 			require.ElementsMatch(t, route.Query, op.names("query"), "%s: parameters of the query", name)
@@ -276,10 +276,10 @@ func TestOpenAPI(t *testing.T) {
 				needed := p["in"] == "path" || p["name"] == route.Required || p["name"] == vaulthttp.AdminHeader
 				require.Equal(t, needed, p["required"] == true, "%s: whether %s is required", name, p["name"])
 			}
-			require.Equal(t, op.method != "GET", slices.Contains(op.names("header"), vaulthttp.AdminHeader), "%s: exactly the changes need the header", name)
+			require.Equal(t, op.method != "GET", slices.Contains(op.names("header"), vaulthttp.AdminHeader), "%s: only changes need the header", name)
 			require.Equal(t, op.method == "PUT" || op.method == "POST", op.content["requestBody"] != nil, "%s: whether it has a body", name)
 		}
-		require.Empty(t, slices.Collect(maps.Keys(routes)), "these are served and not described")
+		require.Empty(t, slices.Collect(maps.Keys(routes)), "these are served but not described")
 	})
 
 	t.Run("has the members of each type", func(t *testing.T) {
@@ -360,7 +360,7 @@ func TestOpenAPI(t *testing.T) {
 				continue
 			}
 			for name := range components.(object) {
-				require.True(t, used["#/components/"+kind+"/"+name], "%s %s is described and not used", kind, name)
+				require.True(t, used["#/components/"+kind+"/"+name], "%s %s is described but not used", kind, name)
 			}
 		}
 	})

@@ -136,7 +136,7 @@ func TestRules_Path(t *testing.T) {
 			"/v1/secrets?scope=acme&x=" + strings.Replace(token, "_", "%5F", 1),
 		} {
 			got := a.do(t, "GET", target, "")
-			requireRefusal(t, got, 400, "The URL has a token in it", "URLs are logged")
+			requireRefusal(t, got, 400, "The URL contains a token", "URLs are logged")
 			require.NotContains(t, string(got.body), token)
 		}
 		require.NotContains(t, strings.TrimPrefix(a.Log.Text(), before), token)
@@ -186,7 +186,7 @@ func TestRules_CrossSite(t *testing.T) {
 					}
 					requireRefusal(t, a.do(t, route.Method, target, body, headers...), 415, "application/json", fmt.Sprintf("%s %s as %q", route.Method, target, kind))
 				}
-				requireRefusal(t, a.do(t, route.Method, target, body, "Content-Encoding", "gzip"), 415, "Content-Encoding", "a body is not compressed")
+				requireRefusal(t, a.do(t, route.Method, target, body, "Content-Encoding", "gzip"), 415, "Content-Encoding", "compressed bodies are refused")
 			}
 		})
 		preflight := a.do(t, "OPTIONS", "/v1/secrets/A?scope=acme", "", "Origin", "https://evil.example", "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "satchel-admin,content-type")

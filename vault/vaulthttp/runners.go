@@ -27,8 +27,8 @@ type Options struct {
 	AllowPlaintext bool
 	// RemoteAddr returns the address of the client, for a server behind a proxy;
 	// see [TrustedProxies]. A custom function must use a header that the proxy
-	// always overwrites, because clients can send any header. Without RemoteAddr,
-	// all runners behind a proxy have its address and share its limits. It is
+	// always overwrites, because clients can send any header. Without RemoteAddr, all
+	// runners behind a proxy share the proxy's address and its limits. RemoteAddr is
 	// called concurrently. Default: the address of the connection, without the port.
 	RemoteAddr func(*http.Request) string
 	// TokenLimit and AddressLimit bound the requests with one token, and from one
@@ -46,7 +46,7 @@ type Options struct {
 	// called concurrently and must not block. Default: no call.
 	Limited func(by LimitKind)
 	// Drain ends the waits of runners before the process shuts down.
-	// Default: runners wait as long as they asked for, up to 50 seconds.
+	// Default: runners wait as long as they request, up to 50 seconds.
 	Drain *Drain
 	// Logger receives refusals and failures, at a bounded rate.
 	// Default: slog.Default().
@@ -110,11 +110,11 @@ func isText(s string, most int) bool {
 var (
 	notFound    = wire.Refusal{Type: wire.RequestProblem, Title: "No such path", Status: http.StatusNotFound}
 	wrongMethod = wire.Refusal{Type: wire.RequestProblem, Title: "Unsupported method", Status: http.StatusMethodNotAllowed, Detail: "Use GET."}
-	tokenInURL  = wire.Refusal{Type: wire.RequestProblem, Title: "The URL has a token in it", Status: http.StatusBadRequest,
-		Detail: "Send tokens in the Authorization header. Replace this one, because URLs are logged."}
+	tokenInURL  = wire.Refusal{Type: wire.RequestProblem, Title: "The URL contains a token", Status: http.StatusBadRequest,
+		Detail: "Send tokens in the Authorization header. Replace this token, because URLs are logged."}
 	needsTLS = wire.Refusal{Type: wire.NotAllowedProblem, Title: "TLS is required", Status: http.StatusForbidden}
 	badName  = wire.Refusal{Type: wire.RequestProblem, Title: "Invalid runner name", Status: http.StatusBadRequest,
-		Detail: "Satchel-Runner takes at most 128 bytes of UTF-8 without control characters."}
+		Detail: "The header Satchel-Runner allows at most 128 bytes of UTF-8 without control characters."}
 )
 
 func (h *runners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
