@@ -14,32 +14,18 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/leaktest"
 )
 
-// lines is a writer that records its input.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
+// lines records the output of a job, or a log.
+type lines struct{ leaktest.Output }
 
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
-}
+func (l *lines) count(text string) int { return strings.Count(l.String(), text) }
 
 // await waits until text was written n times.
 func (l *lines) await(t *testing.T, text string, n int) {
 	t.Helper()
-	for begin := time.Now(); l.count(text) < n; time.Sleep(5 * time.Millisecond) {
-		require.Less(t, time.Since(begin), 20*time.Second, "waiting for %q", text)
-	}
+	leaktest.Eventually(t, "waiting for "+text, func() bool { return l.count(text) >= n })
 }
 
 // scriptRun returns a run of an sh script, its output and its log.

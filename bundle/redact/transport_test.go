@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle/redact"
+	"github.com/satchelhq/satchel/internal/leaktest"
 )
 
 func TestTransport(t *testing.T) {
@@ -32,7 +33,7 @@ func TestTransport(t *testing.T) {
 		}))
 		defer server.Close()
 		for _, bodies := range []bool{false, true} {
-			var dump safeBuffer
+			var dump leaktest.Output
 			client := &http.Client{Transport: &redact.Transport{Redactor: redact.New(secret("TOKEN", token)), Base: server.Client().Transport, Dump: &dump, Bodies: bodies}}
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/path?key="+url.QueryEscape(token), strings.NewReader("token="+token))
 			require.NoError(t, err)
@@ -71,7 +72,7 @@ func TestTransport(t *testing.T) {
 			}
 		}()
 		r := redact.New(secret("TOKEN", token))
-		var dump safeBuffer
+		var dump leaktest.Output
 		transport := &redact.Transport{Redactor: r, Dump: &dump, Base: &http.Transport{DisableKeepAlives: true}}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String()+"/?t="+token, nil)
 		require.NoError(t, err)
@@ -121,7 +122,7 @@ func TestTransport(t *testing.T) {
 			{"/zipped", "", long, -1, 1},                          // the base transport decompresses it
 			{"/zipped", "gzip", zipped.String(), zipped.Len(), 0}, // or not
 		} {
-			var dump safeBuffer
+			var dump leaktest.Output
 			transport := &redact.Transport{Redactor: redact.New(secret("TOKEN", token)), Base: server.Client().Transport, Dump: &dump, Bodies: true}
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+row.path, nil)
 			require.NoError(t, err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/redact"
+	"github.com/satchelhq/satchel/internal/leaktest"
 )
 
 // written returns the complete output of a writer for pieces.
@@ -155,7 +156,7 @@ func TestWriter(t *testing.T) {
 				}
 			})
 		}
-		var out safeBuffer
+		var out leaktest.Output
 		shared := r.Writer(&out)
 		for range 4 {
 			group.Go(func() {
@@ -247,7 +248,7 @@ func TestWriter_Flush(t *testing.T) {
 
 func TestWriter_IdleFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var quiet, idle safeBuffer
+		var quiet, idle leaktest.Output
 		value := secret("A", "0123456789")
 		never := redact.New(value).Writer(&quiet)
 		soon := redact.NewWithOptions(&redact.Options{IdleFlush: time.Second}, value).Writer(&idle)
@@ -275,23 +276,6 @@ func TestWriter_IdleFlush(t *testing.T) {
 		require.Equal(t, "Password: 01234[A]", idle.String())
 		require.Equal(t, "Password: 01234[A]", quiet.String())
 	})
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func TestWriter_Close(t *testing.T) {

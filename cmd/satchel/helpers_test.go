@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/pem"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -154,30 +152,22 @@ func runCommand(t *testing.T, ctx context.Context, stdin string, args ...string)
 	return r
 }
 
-// safeBuffer is a buffer for several goroutines.
+// safeBuffer records output, for several goroutines.
 type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	leaktest.Output
 	// grown, if not nil, is signaled after each write.
 	grown chan struct{}
 }
 
 func (b *safeBuffer) Write(data []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	n, err := b.Output.Write(data)
 	if b.grown != nil {
 		select {
 		case b.grown <- struct{}{}:
 		default:
 		}
 	}
-	return b.b.Write(data)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	return n, err
 }
 
 // await waits until text is written.

@@ -2,9 +2,11 @@
 package leaktest
 
 import (
+	"bytes"
 	"os"
 	"regexp"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +34,28 @@ func Eventually(t *testing.T, what string, done func() bool) {
 	for begin := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
 		require.Less(t, time.Since(begin), 20*time.Second, what)
 	}
+}
+
+// Output is a writer that keeps its input, such as the output or the log of the code
+// under test. It is safe for concurrent use. The zero value is empty. It must not be
+// copied after first use.
+type Output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write adds p. It never fails.
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+// String returns all input so far.
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 // tester is the part of a test that NoCanary uses.
