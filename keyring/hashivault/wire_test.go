@@ -50,6 +50,7 @@ type received struct {
 // send. It records its requests.
 type double struct {
 	*httptest.Server
+
 	mu   sync.Mutex
 	seen []received
 }
