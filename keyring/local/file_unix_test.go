@@ -30,9 +30,14 @@ func TestGenerateFile_WriteFails(t *testing.T) {
 	const variable = "SATCHEL_TEST_GENERATE"
 	if path := os.Getenv(variable); path != "" {
 		signal.Ignore(syscall.SIGXFSZ)
-		limit := syscall.Rlimit{Cur: 20, Max: 20}
-		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
+		var limit syscall.Rlimit
+		require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit))
+		short := limit
+		short.Cur = 20
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &short))
 		kek, err := local.GenerateFile(path)
+		// The process writes a coverage profile when it exits.
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
 		require.ErrorIs(t, err, syscall.EFBIG)
 		require.ErrorContains(t, err, path)
 		require.Nil(t, kek)
