@@ -242,7 +242,7 @@ func TestRead(t *testing.T) {
 	big := filepath.Join(t.TempDir(), ".env")
 	require.NoError(t, os.WriteFile(big, make([]byte, maxSize+1), 0o600))
 	_, err = Read(big)
-	require.ErrorContains(t, err, "which is the limit")
+	require.ErrorContains(t, err, "is larger than the limit")
 	_, err = ReadSection(big, "x")
 	require.ErrorContains(t, err, "only YAML files have sections")
 }

@@ -86,7 +86,7 @@ func TestDotenv(t *testing.T) {
 	t.Run("rejects a file above the limit", func(t *testing.T) {
 		fits := "A=" + strings.Repeat("x", 1<<20-2)
 		require.Len(t, fetched(t, &providers.Dotenv{Path: write(t, ".env", fits)}), 1, "the limit is inclusive")
-		refused(t, &providers.Dotenv{Path: write(t, ".env", fits+"x")}, "has more than 1048576 bytes, which is the limit; is it the right file?")
+		refused(t, &providers.Dotenv{Path: write(t, ".env", fits+"x")}, "is larger than the limit of 1048576 bytes; check the path")
 	})
 
 	t.Run("follows symbolic links", func(t *testing.T) {

@@ -21,6 +21,6 @@ func TestDotenv_FileType(t *testing.T) {
 	})
 
 	t.Run("rejects a device", func(t *testing.T) {
-		refused(t, &providers.Dotenv{Path: os.DevNull}, os.DevNull+" is something else; want a regular file")
+		refused(t, &providers.Dotenv{Path: os.DevNull}, os.DevNull+" is a special file; want a regular file")
 	})
 }

@@ -40,7 +40,7 @@ func TestReadFile(t *testing.T) {
 		_, err := readFile(dir)
 		require.EqualError(t, err, dir+" is a directory; want a regular file")
 		_, err = readFile(os.DevNull)
-		require.EqualError(t, err, os.DevNull+" is something else; want a regular file")
+		require.EqualError(t, err, os.DevNull+" is a special file; want a regular file")
 		_, err = readFile(filepath.Join(dir, "none"))
 		require.ErrorIs(t, err, os.ErrNotExist)
 		long := filepath.Join(dir, "long")
@@ -50,7 +50,7 @@ func TestReadFile(t *testing.T) {
 		require.Len(t, src, maxFile)
 		appendTo(t, long, "x")
 		_, err = readFile(long)
-		require.EqualError(t, err, long+" has more than 1048576 bytes, which is the limit; is it the right file?")
+		require.EqualError(t, err, long+" is larger than the limit of 1048576 bytes; check the path")
 	})
 }
 

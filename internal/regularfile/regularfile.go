@@ -41,14 +41,14 @@ func Read(path string, limit int) ([]byte, error) {
 	}
 	content, err := io.ReadAll(io.LimitReader(file, int64(limit)+1))
 	if err == nil && len(content) > limit {
-		return nil, &bundle.Fault{Problem: fmt.Sprintf("%s has more than %d bytes, which is the limit", path, limit), Fix: "is it the right file?"}
+		return nil, &bundle.Fault{Problem: fmt.Sprintf("%s is larger than the limit of %d bytes", path, limit), Fix: "check the path"}
 	}
 	return content, err
 }
 
 // check returns an error for anything but a regular file.
 func check(path string, info fs.FileInfo) error {
-	kind := "something else"
+	kind := "a special file"
 	switch {
 	case info.Mode().IsRegular():
 		return nil

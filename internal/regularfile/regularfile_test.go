@@ -27,7 +27,7 @@ func TestRead(t *testing.T) {
 		require.Len(t, content, 8)
 	}
 	_, err = Read(path, 7)
-	requireFault(t, err, path+" has more than 7 bytes, which is the limit; is it the right file?")
+	requireFault(t, err, path+" is larger than the limit of 7 bytes; check the path")
 	_, err = Read(dir, 8)
 	requireFault(t, err, dir+" is a directory; want a regular file")
 	_, err = Read(filepath.Join(dir, "none"), 8)
@@ -39,7 +39,7 @@ func TestRead_Swapped(t *testing.T) {
 	for name, mode := range map[string]fs.FileMode{
 		"a directory":    fs.ModeDir,
 		"a pipe":         fs.ModeNamedPipe,
-		"something else": fs.ModeSocket,
+		"a special file": fs.ModeSocket,
 	} {
 		requireFault(t, check("x", info{mode: mode}), "x is "+name+"; want a regular file")
 	}
