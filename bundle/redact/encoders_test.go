@@ -205,8 +205,8 @@ func TestEncoders(t *testing.T) {
 		}
 	})
 
-	// Failure 3 of the field notes: maskers that include the padding of the encoded
-	// value miss it inside a longer encoding.
+	// A masker that includes the padding of the encoded value misses it inside a
+	// longer encoding.
 	t.Run("inside longer base64, at every offset", func(t *testing.T) {
 		for about, value := range awkward {
 			r := redact.New(secret("KEY", value))

@@ -11,9 +11,10 @@ import (
 )
 
 // Error returns err if its text has no match, and otherwise an error with the
-// masked text. [errors.Is] works on the masked error as on err; [errors.As] finds
-// nothing in it, because its result could be printed. The Timeout and Temporary
-// methods return the results of err. Error returns nil for nil.
+// masked text. [errors.Is] works on the masked error as on err. [errors.As] does
+// not find err or its causes, because they could be printed; it finds the masked
+// error itself as a [net.Error], with the Timeout and Temporary results of err.
+// Error returns nil for nil.
 //
 // It is meant for errors that quote their input, such as the URL in the errors of
 // [net/http.Client].

@@ -14,8 +14,8 @@ import (
 )
 
 func TestWriter_SelfOverlap(t *testing.T) {
-	// Failure 1 of the field notes: maskers that restart at the wrong position after
-	// a mismatch leak a secret whose beginning occurs in it twice.
+	// A masker that restarts at the wrong position after a mismatch leaks a secret
+	// whose beginning occurs in it twice.
 	t.Run("finds a secret that overlaps itself across writes", func(t *testing.T) {
 		for _, row := range []struct{ value, first, second, want string }{
 			{"s3cret", "s3s3", "cret", "s3[KEY]"},
@@ -32,8 +32,8 @@ func TestWriter_SelfOverlap(t *testing.T) {
 	})
 }
 
-// BenchmarkWriter concerns failure 2 of the field notes, the speed of maskers with
-// many secrets. docs/redaction.md compares the results with other maskers.
+// BenchmarkWriter measures the speed with many secrets. docs/redaction.md compares it
+// with that of other maskers.
 func BenchmarkWriter(b *testing.B) {
 	var text strings.Builder
 	for _, log := range logs(b) {

@@ -57,7 +57,7 @@ func isAlnum(c byte) bool {
 type jsonStyle struct {
 	also  string // further ASCII characters that are written as \uXXXX
 	ascii bool   // non-ASCII characters are written as \uXXXX
-	lines bool   // so are U+2028 and U+2029, which old JavaScript treats as line ends
+	lines bool   // U+2028 and U+2029, line ends in old JavaScript, are written as \uXXXX
 	slash bool   // / becomes \/
 	hex   string // the hex digits
 }
@@ -71,14 +71,14 @@ var jsonStyles = []jsonStyle{
 	{hex: lowerHex, also: html + "'=", lines: true},        // Gson
 	{hex: lowerHex, also: "\x7f"},                          // jq
 	{hex: lowerHex, ascii: true, also: "\x7f"},             // jq -a, Python
-	{hex: lowerHex, ascii: true},                           // others
+	{hex: lowerHex, ascii: true},                           // other encoders
 	{hex: lowerHex, ascii: true, slash: true},              // PHP
 	{hex: lowerHex, lines: true, slash: true},              // PHP without Unicode escaping
 	{hex: lowerHex, ascii: true, also: html},               // HTML in templates
 	{hex: upperHex},                                        // Java
 	{hex: upperHex, also: html, lines: true},               // Java in web pages
 	{hex: upperHex, ascii: true},                           // Java in ASCII
-	{hex: upperHex, ascii: true, also: "\x7f"},             // others
+	{hex: upperHex, ascii: true, also: "\x7f"},             // other encoders
 	{hex: upperHex, ascii: true, also: html},               // Java in ASCII in web pages
 	{hex: upperHex, ascii: true, also: html + "\"'+`\x7f"}, // .NET
 }

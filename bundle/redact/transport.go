@@ -29,8 +29,8 @@ type Transport struct {
 	Bodies bool
 }
 
-// RoundTrip implements [http.RoundTripper]. A body that cannot be read for a dump
-// is closed, and its masked error returned.
+// RoundTrip implements [http.RoundTripper]. If it cannot read a body for a dump, it
+// closes the body and returns the masked error.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	base := cmp.Or[http.RoundTripper](t.Base, http.DefaultTransport)
 	if t.Dump == nil {

@@ -219,8 +219,8 @@ func TestWriter(t *testing.T) {
 		for _, size := range []int{1000, large} {
 			require.True(t, want == written(t, r, cut(in, size)...), "in pieces of %d", size)
 		}
-		require.Equal(t, "[BIG]", r.String(hex.EncodeToString([]byte(value))), "its forms are known too")
-		require.Equal(t, "[BIG]", r.String(base64.StdEncoding.EncodeToString([]byte(value))), "its forms are known too")
+		require.Equal(t, "[BIG]", r.String(hex.EncodeToString([]byte(value))), "its forms are masked too")
+		require.Equal(t, "[BIG]", r.String(base64.StdEncoding.EncodeToString([]byte(value))), "its forms are masked too")
 	})
 }
 
