@@ -43,7 +43,7 @@ func Compare(old, new *Bundle) Diff {
 func (d Diff) Empty() bool { return len(d.Added)+len(d.Changed)+len(d.Removed) == 0 }
 
 // Touches reports whether d has at least one of names or, without names, whether
-// it has any name at all.
+// d is not empty.
 func (d Diff) Touches(names ...string) bool {
 	for _, list := range [][]string{d.Added, d.Changed, d.Removed} {
 		if len(names) == 0 && len(list) > 0 || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(list, name) }) {

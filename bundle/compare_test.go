@@ -113,7 +113,7 @@ func TestBundle_Equal(t *testing.T) {
 		x := bundle.Merge(mustNew(t, from("platform", "A", "1")), top)
 		y := bundle.Merge(mustNew(t, from("platform", "A", "2")), top)
 		require.False(t, x.Equal(y), "a shadowed value counts, because Shadowed reports it")
-		require.False(t, x.Equal(top), "shadowing nothing is different")
+		require.False(t, x.Equal(top), "a bundle without the shadowed value differs")
 		require.True(t, x.Equal(bundle.Merge(mustNew(t, from("platform", "A", "1")), top)))
 		require.True(t, bundle.Compare(x, y).Empty(), "shadowed values do not matter to a job")
 	})

@@ -17,8 +17,8 @@ import (
 //		Account serviceAccount `secret:"GCP_ACCOUNT,json"`
 //	}
 //
-// A field is a [Value], a string or a []byte; with the json option it has any
-// type that JSON can be unmarshaled into. With the optional option, a missing
+// A field is a [Value], a string or a []byte; with the json option it may have
+// any type that JSON can be unmarshaled into. With the optional option, a missing
 // secret leaves the field unchanged; without it, the error names all missing
 // secrets. Decode also fills exported or embedded structs without a tag, and
 // ignores other fields without one. An embedded pointer to a struct with tags is

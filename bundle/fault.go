@@ -57,8 +57,8 @@ func (f *Fault) Text(name func(setting string) string) string {
 	return problem + "; " + fix
 }
 
-// Parts returns the two halves of Text; see there for name. fix is empty if there
-// is no advice.
+// Parts returns the problem and the fix of Text separately; see [Fault.Text] for
+// name. fix is empty if there is no advice.
 func (f *Fault) Parts(name func(setting string) string) (problem, fix string) {
 	if name == nil {
 		name = fieldName

@@ -85,16 +85,16 @@ func TestExplain(t *testing.T) {
 		err  error
 		want string
 	}{
-		"nil":              {nil, ""},
-		"no fault":         {fmt.Errorf("see AllowNames: %w", fs.ErrNotExist), "see AllowNames: file does not exist"},
-		"a fault":          {allow, "X is refused; allow it in --allow"},
-		"in context":       {fmt.Errorf("AllowNames: %w (AllowNames)", &bundle.FetchError{Err: allow}), "AllowNames: X is refused; allow it in --allow (AllowNames)"},
-		"several":          {fmt.Errorf("job: %w", errors.Join(allow, fs.ErrNotExist, include)), "job: X is refused; allow it in --allow\nfile does not exist\nname 2 of --include is invalid"},
-		"the same twice":   {errors.Join(allow, allow), "X is refused; allow it in --allow\nX is refused; allow it in --allow"},
-		"one like another": {errors.Join(&bundle.Fault{Problem: "{job.Job.AllowNames} lacks X"}, &bundle.Fault{Problem: "AllowNames lacks XY"}), "--allow lacks X\nAllowNames lacks XY"},
-		"an empty fault":   {fmt.Errorf("job%w", &bundle.Fault{}), "job"},
-		"not in the text":  {hidden{allow}, "hidden"},
-		"a fault in fault": {&bundle.Fault{Err: fmt.Errorf("job: %w", allow), Fix: "retry"}, "job: X is refused; allow it in --allow; retry"},
+		"nil":                {nil, ""},
+		"no fault":           {fmt.Errorf("see AllowNames: %w", fs.ErrNotExist), "see AllowNames: file does not exist"},
+		"a fault":            {allow, "X is refused; allow it in --allow"},
+		"in context":         {fmt.Errorf("AllowNames: %w (AllowNames)", &bundle.FetchError{Err: allow}), "AllowNames: X is refused; allow it in --allow (AllowNames)"},
+		"several":            {fmt.Errorf("job: %w", errors.Join(allow, fs.ErrNotExist, include)), "job: X is refused; allow it in --allow\nfile does not exist\nname 2 of --include is invalid"},
+		"the same twice":     {errors.Join(allow, allow), "X is refused; allow it in --allow\nX is refused; allow it in --allow"},
+		"one like another":   {errors.Join(&bundle.Fault{Problem: "{job.Job.AllowNames} lacks X"}, &bundle.Fault{Problem: "AllowNames lacks XY"}), "--allow lacks X\nAllowNames lacks XY"},
+		"an empty fault":     {fmt.Errorf("job%w", &bundle.Fault{}), "job"},
+		"not in the text":    {hidden{allow}, "hidden"},
+		"a fault in a fault": {&bundle.Fault{Err: fmt.Errorf("job: %w", allow), Fix: "retry"}, "job: X is refused; allow it in --allow; retry"},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, row.want, bundle.Explain(row.err, flags)) })
 	}

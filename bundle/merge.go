@@ -20,8 +20,8 @@ type Shadow struct {
 // such as "remove line 3 of .env".
 func (s Shadow) Fix() string { return s.Winner.Removal() }
 
-// Merge combines layers in rising precedence: if several have a name, the secret
-// of the last one wins, even if its value is empty. The result records the
+// Merge combines layers in rising precedence: if several layers have a name, the
+// last one's secret wins, even if its value is empty. The result records the
 // shadowed secrets for [Bundle.Trace] and [Bundle.Shadowed]. Nil layers count as
 // empty. Merge does not change the layers.
 //

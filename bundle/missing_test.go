@@ -17,11 +17,11 @@ func TestBundle_Require(t *testing.T) {
 	}})
 	require.NoError(t, err)
 
-	t.Run("all present", func(t *testing.T) {
+	t.Run("returns nil if all are present", func(t *testing.T) {
 		require.NoError(t, b.Require())
 		require.NoError(t, b.Require("EMPTY", "A", "A"), "an empty value counts as present")
 	})
-	t.Run("all missing names in one error, with the problems that explain them", func(t *testing.T) {
+	t.Run("reports all missing names and their problems in one error", func(t *testing.T) {
 		err := b.Require("Z", "A", "GITHUB_TOKEN", "Z")
 		require.EqualError(t, err, "required secrets are missing: GITHUB_TOKEN (github acme: the installation is suspended), Z; "+
 			"yaml secrets.yaml: cannot read the file; add them on the platform, or to a local layer")
@@ -30,7 +30,7 @@ func TestBundle_Require(t *testing.T) {
 		require.Equal(t, []string{"GITHUB_TOKEN", "Z"}, e.Names, "sorted, without duplicates")
 		require.Equal(t, []bundle.Problem{b.Problems()[0], b.Problems()[2]}, e.Problems)
 	})
-	t.Run("a nil bundle is empty", func(t *testing.T) {
+	t.Run("treats a nil bundle as empty", func(t *testing.T) {
 		var none *bundle.Bundle
 		require.NoError(t, none.Require())
 		require.EqualError(t, none.Require("A"), "required secrets are missing: A; add them on the platform, or to a local layer")

@@ -98,8 +98,8 @@ func (s CheckStatus) String() string {
 type FetchError struct {
 	// Kind is the class of the failure. Default: [FetchUnavailable].
 	Kind FetchKind
-	// RetryAfter is the shortest pause before the next attempt that the source
-	// asked for. Default: 0, for no request.
+	// RetryAfter is the minimum pause before the next attempt, as requested by the
+	// source. Default: 0, for no request.
 	RetryAfter time.Duration
 	// Err is the cause. Its text holds no secret value. Default: nil; the text
 	// of the FetchError is then that of Kind.

@@ -160,11 +160,11 @@ func TestOptional(t *testing.T) {
 		require.Equal(t, []*bundle.Bundle{nil, nil, nil, b}, s.lasts, "last is a bundle that the provider itself returned, or nil")
 	})
 
-	t.Run("uses the type as the name of a provider without one", func(t *testing.T) {
+	t.Run("uses the type as the name of a nameless provider", func(t *testing.T) {
 		require.Equal(t, "bundle_test.nameless", fmt.Sprint(bundle.Optional(nameless{})))
 	})
 
-	t.Run("returns nil for no provider", func(t *testing.T) {
+	t.Run("returns nil for a nil provider", func(t *testing.T) {
 		require.Nil(t, bundle.Optional(nil), "clients reject a nil layer")
 		require.Nil(t, bundle.Optional((*source)(nil)), "a nil pointer counts as nil")
 	})
