@@ -79,7 +79,7 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 type pool struct {
 	client *satchel.Client
 	tasks  chan task
-	ended  error      // why there are no more tasks; set before tasks is closed
+	ended  error      // of the input; set before tasks is closed
 	mu     sync.Mutex // guards out
 	out    io.Writer
 }
@@ -92,7 +92,7 @@ func (p *pool) read(ctx context.Context, in io.Reader) {
 		var t task
 		err := input.Decode(&t)
 		if err == nil && len(t.Command) == 0 {
-			err = errors.New(`job without a "command"`)
+			err = errors.New(`missing "command"`)
 		}
 		if err != nil {
 			p.ended = err

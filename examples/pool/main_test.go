@@ -149,7 +149,7 @@ func TestRun(t *testing.T) {
 	t.Run("invalid input ends the pool after its jobs", func(t *testing.T) {
 		platform(t)
 		for input, want := range map[string]string{
-			`{"secrets": ["A"]}`:  `reading jobs: job without a "command"`,
+			`{"secrets": ["A"]}`:  `reading jobs: missing "command"`,
 			`make deploy`:         "reading jobs: invalid character",
 			`{"command": "make"}`: "reading jobs: json: cannot unmarshal",
 		} {
