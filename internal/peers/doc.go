@@ -1,6 +1,6 @@
-// Package peers holds programs that run parts of Satchel side by side with other
-// libraries for the same purpose. It is a separate module, so that users of Satchel do
-// not download those.
+// Package peers holds programs that compare parts of Satchel with other libraries for
+// the same purpose. It is a separate module, so that users of Satchel do not download
+// these libraries.
 //
 //	go run ./keyring      // the table of docs/keyrings.md
 //	go run ./redaction    // the tables of docs/redaction.md

@@ -5,8 +5,7 @@
 //	go run ./client
 //
 // Every figure is the median of many short rounds, in processor time. The contenders
-// take turns in each round, so that other load on the machine affects all of
-// them.
+// take turns in each round, so that other load on the machine affects all of them.
 package main
 
 import (
@@ -24,8 +23,8 @@ import (
 )
 
 func main() {
-	rounds := flag.Int("rounds", 41, "how often each contender is measured")
-	slice := flag.Duration("slice", 20*time.Millisecond, "about how long each measurement takes")
+	rounds := flag.Int("rounds", 41, "`number` of measurements of each contender")
+	slice := flag.Duration("slice", 20*time.Millisecond, "approximate `duration` of each measurement")
 	flag.Parse()
 	ctx, stop := context.WithCancel(context.Background())
 	err := run(ctx, os.Stdout, *rounds, *slice, []int{1, 50, 1000})

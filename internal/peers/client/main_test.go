@@ -9,7 +9,7 @@ import (
 )
 
 func TestContenders(t *testing.T) {
-	t.Run("reads the requested value, each of them", func(t *testing.T) {
+	t.Run("each reads the requested value", func(t *testing.T) {
 		for _, n := range []int{1, 50, 1000} {
 			for _, c := range contenders {
 				read, err := c.open(t.Context(), values(n), name(n/2))
@@ -19,7 +19,7 @@ func TestContenders(t *testing.T) {
 		}
 	})
 
-	t.Run("reads from Satchel without an allocation", func(t *testing.T) {
+	t.Run("Satchel reads without an allocation", func(t *testing.T) {
 		for _, c := range contenders {
 			if strings.HasPrefix(c.name, "satchel") {
 				read, err := c.open(t.Context(), values(50), name(25))

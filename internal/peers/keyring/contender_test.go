@@ -10,7 +10,7 @@ import (
 )
 
 func TestContender(t *testing.T) {
-	t.Run("opens its own messages, each of them", func(t *testing.T) {
+	t.Run("each opens the messages that it sealed", func(t *testing.T) {
 		for _, c := range contenders {
 			want := plaintexts(3, 100)
 			newReader, err := c.seal(want, &service{})
@@ -26,7 +26,7 @@ func TestContender(t *testing.T) {
 		}
 	})
 
-	t.Run("calls the key service as often as the table says when cold", func(t *testing.T) {
+	t.Run("each makes the listed number of calls with a cold cache", func(t *testing.T) {
 		for _, c := range contenders {
 			if c.asks == nil {
 				continue
@@ -44,7 +44,7 @@ func TestContender(t *testing.T) {
 		}
 	})
 
-	t.Run("makes no call in Satchel when warm", func(t *testing.T) {
+	t.Run("Satchel makes no call with a warm cache", func(t *testing.T) {
 		s := &service{}
 		newReader, err := sealSatchel(plaintexts(coldCount, coldSize), s)
 		require.NoError(t, err)

@@ -8,10 +8,10 @@
 // each round, so that other load on the machine affects all of them; only the
 // ratios within one run are meaningful.
 //
-// Warm, Tink and go-kms-wrapping unwrap the key of each message with a key in
+// In the warm columns, Tink and go-kms-wrapping unwrap the key of each message with a key in
 // memory, because neither has a cache; with a real key service they would make one
-// call per message. Package localsecrets seals each message under one key, without
-// envelope and without associated data.
+// call per message. Package localsecrets seals each message under the same key, without
+// an envelope or associated data.
 package main
 
 import (
@@ -40,16 +40,16 @@ const coldCount, coldSize = 50, 256
 
 // effort is the extent of a measurement.
 type effort struct {
-	rounds int           // how often each contender is measured
-	slice  time.Duration // how long each measurement takes
-	delay  time.Duration // how long a call of the key service takes
+	rounds int           // the number of measurements of each contender
+	slice  time.Duration // the duration of each measurement
+	delay  time.Duration // the duration of a call of the key service
 }
 
 func main() {
 	var e effort
-	flag.IntVar(&e.rounds, "rounds", 21, "how often each contender is measured")
-	flag.DurationVar(&e.slice, "slice", 20*time.Millisecond, "how long each measurement takes")
-	flag.DurationVar(&e.delay, "delay", 5*time.Millisecond, "how long a call of the key service takes")
+	flag.IntVar(&e.rounds, "rounds", 21, "`number` of measurements of each contender")
+	flag.DurationVar(&e.slice, "slice", 20*time.Millisecond, "`duration` of each measurement")
+	flag.DurationVar(&e.delay, "delay", 5*time.Millisecond, "`duration` of a call of the key service")
 	flag.Parse()
 	if err := run(os.Stdout, e); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -147,7 +147,7 @@ func measureWarm(plaintexts [][]byte, e effort) ([]result, error) {
 
 // timeOne returns the time of one read, averaged over the runs that fit into slice.
 func timeOne(read reader, slice time.Duration) (time.Duration, error) {
-	const batch = 10 // runs between two looks at the clock
+	const batch = 10 // runs between two readings of the clock
 	begin := time.Now()
 	for n := batch; ; n += batch {
 		for range batch {

@@ -61,8 +61,11 @@ const inputSize = 1 << 20
 // ordinary returns a log of builds: the files in dir, repeated.
 func ordinary(dir string) ([]byte, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.txt"))
-	if err != nil || len(names) == 0 {
-		return nil, fmt.Errorf("%s has no logs: %v", dir, err)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s has no logs", dir)
 	}
 	var all []byte
 	for _, name := range names {
@@ -75,7 +78,7 @@ func ordinary(dir string) ([]byte, error) {
 	return bytes.Repeat(all, inputSize/len(all)+1)[:inputSize], nil
 }
 
-// others returns less ordinary logs by name.
+// others returns other inputs by name.
 func others(log []byte, list []bundle.Secret) map[string][]byte {
 	rng := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, inputSize)

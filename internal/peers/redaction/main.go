@@ -24,8 +24,8 @@ import (
 )
 
 func main() {
-	logs := flag.String("logs", "../../bundle/redact/testdata/logs", "the directory with the ordinary log")
-	about := flag.Duration("time", 2*time.Second, "how long each measurement takes")
+	logs := flag.String("logs", "../../bundle/redact/testdata/logs", "`directory` of the ordinary log")
+	about := flag.Duration("time", 2*time.Second, "approximate `duration` of each measurement")
 	flag.Parse()
 	if err := run(os.Stdout, *logs, *about, []int{1, 10, 50, 200, 1000, 5000}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -38,7 +38,7 @@ func run(out io.Writer, logs string, about time.Duration, counts []int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s, %s/%s, %s. Megabytes for each second of processor time, best of 5;\nallocations and memory are those of satchel.\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, processor())
+	fmt.Fprintf(out, "%s, %s/%s, %s. Megabytes per second of processor time, best of 5 rounds;\nallocations and memory are those of satchel.\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, processor())
 
 	for _, c := range contenders {
 		fmt.Fprintf(out, "- %s: %s\n", c.name, c.about)
@@ -91,7 +91,7 @@ func (c contender) try(log []byte, list []bundle.Secret, about time.Duration) (r
 	below := &sink{}
 	memory := held(func() any {
 		w = c.make(below, list)
-		_, _ = w.Write([]byte("x")) // builds what is lazy
+		_, _ = w.Write([]byte("x")) // builds the lazy parts
 		return w
 	})
 	r = measure(w, log, about)

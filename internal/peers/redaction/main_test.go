@@ -11,7 +11,7 @@ import (
 )
 
 func TestContenders(t *testing.T) {
-	t.Run("masks every secret, each of them", func(t *testing.T) {
+	t.Run("each masks every secret", func(t *testing.T) {
 		list := secrets(3, tokens)
 		for _, c := range contenders[1:] {
 			t.Run(c.name, func(t *testing.T) {
@@ -21,10 +21,10 @@ func TestContenders(t *testing.T) {
 					_, err := io.WriteString(w, "before "+list[1].Value.Reveal()+" after\n")
 					require.NoError(t, err)
 				}
-				_, err := io.WriteString(w, strings.Repeat("x", 100)) // some hold back by length
+				_, err := io.WriteString(w, strings.Repeat("x", 100)) // some hold back a fixed number of bytes
 				require.NoError(t, err)
 				require.NotContains(t, out.String(), list[1].Value.Reveal())
-				require.Equal(t, 3, strings.Count(out.String(), "]"), "each must have been replaced: %s", out.String())
+				require.Equal(t, 3, strings.Count(out.String(), "]"), "every occurrence must be replaced: %s", out.String())
 			})
 		}
 	})
