@@ -1,7 +1,7 @@
-// Package atomicfile writes files that are either complete or absent, and that
-// survive a power failure. [Create] makes a new file and never replaces one.
-// [Replace] replaces the content of a file atomically: readers see either the old
-// or the new content. Only the owner can read new files.
+// Package atomicfile writes files that survive a power failure once a call has
+// returned. [Create] makes a new file and never replaces one. [Replace] replaces the
+// content of a file atomically: readers see either the old or the new content. Only
+// the owner can read new files.
 package atomicfile
 
 import (
@@ -95,7 +95,7 @@ func Replace(path string, content []byte, opts *ReplaceOptions) error {
 	return nil
 }
 
-// like gives a file the mode and, if it replaces another file, the owner of that.
+// like sets the mode of a file and, if it replaces another file, its owner.
 func like(file *os.File, old fs.FileInfo, mode fs.FileMode) error {
 	if old != nil {
 		if err := keepOwner(file, old); err != nil {

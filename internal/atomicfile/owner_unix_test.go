@@ -44,7 +44,7 @@ func TestReplace_OnlyRegularFiles(t *testing.T) {
 	requireNames(t, folder, "a", "link")
 }
 
-func TestReplace_LinkToNothing(t *testing.T) {
+func TestReplace_DanglingLink(t *testing.T) {
 	folder := t.TempDir()
 	link := filepath.Join(folder, "link")
 	require.NoError(t, os.Symlink(filepath.Join(folder, "missing"), link))

@@ -101,7 +101,7 @@ func TestGroup_CanceledCallerLeaves(t *testing.T) {
 			callers.Go(func() {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
-				if i == 0 || i == 2 { // one whose item is being committed, one whose item waits
+				if i == 0 || i == 2 { // the item of one is being committed, that of the other waits
 					time.AfterFunc(500*time.Millisecond, func() { cancel(gone) })
 				}
 				began := time.Now()
@@ -219,7 +219,7 @@ func TestGroup_CommitPanics(t *testing.T) {
 	})
 }
 
-func TestGroup_StuckCommit(t *testing.T) {
+func TestGroup_NoReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		group := &batch.Group[int]{Commit: func(context.Context, []int) (int, error) {
 			time.Sleep(time.Second)

@@ -18,8 +18,8 @@ const (
 
 // New returns a logger that passes at most [Most] lines with the same message and
 // level to log in 10 seconds, and drops the rest. The next line that it passes on
-// has the number of dropped lines in the attribute "omitted". It keeps memory for
-// each message, so messages must be fixed texts. Loggers derived from it share the
+// has the number of dropped lines in the attribute "omitted". It uses memory for
+// each distinct message, so messages must be fixed texts. Loggers derived from it share the
 // limit. If log came from New, it returns log.
 func New(log *slog.Logger) *slog.Logger {
 	if _, ok := log.Handler().(*handler); ok {

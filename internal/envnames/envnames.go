@@ -43,8 +43,8 @@ var risky = []string{
 	"SATCHEL_*",
 }
 
-// Risky reports whether a variable of that name can change what programs do. Jobs
-// refuse a secret of such a name. Names are case-sensitive, except on Windows, and
+// Risky reports whether a variable called name can change the behavior of programs.
+// Jobs reject secrets with such names. Names are case-sensitive, except on Windows, and
 // except for proxies, which programs read in either case.
 func Risky(name string) bool {
 	if strings.HasSuffix(strings.ToUpper(name), "_PROXY") {

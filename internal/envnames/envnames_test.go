@@ -8,7 +8,7 @@ import (
 )
 
 func TestRisky(t *testing.T) {
-	t.Run("recognizes names that programs act on", func(t *testing.T) {
+	t.Run("recognizes names that control programs", func(t *testing.T) {
 		for _, name := range []string{"LD_PRELOAD", "LD_", "PATH", "GIT_CONFIG", "GIT_CONFIG_KEY_0", "LUA_PATH_5_4", "HTTPS_PROXY", "https_proxy", "No_Proxy", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "SATCHEL_RUNNER_TOKEN"} {
 			require.True(t, Risky(name), name)
 		}
@@ -18,7 +18,7 @@ func TestRisky(t *testing.T) {
 		require.Equal(t, runtime.GOOS == "windows", Risky("Path"), "Path is the same variable as PATH only on Windows")
 	})
 
-	t.Run("has patterns with the star at the end only", func(t *testing.T) {
+	t.Run("has patterns with a star only at the end", func(t *testing.T) {
 		for _, pattern := range risky {
 			require.Regexp(t, `^[A-Z0-9_]+\*?$`, pattern, "Risky supports only upper case and a star at the end")
 		}

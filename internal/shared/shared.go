@@ -1,7 +1,7 @@
 // Package shared runs a function once for all concurrent callers that need its
 // result: a [Flight]. The run is detached from the context of the caller that
-// started it, so a caller whose context ends leaves alone, and the others still get
-// the result. A run without callers is canceled, or continues if the flight's Stay
+// started it, so a caller whose context ends leaves without affecting the
+// others. A run without callers is canceled, or continues if the flight's Stay
 // is set.
 package shared
 
@@ -25,8 +25,8 @@ type Flight[T any] struct {
 	// Stay lets a run continue after its last caller has left. Default: its context
 	// is canceled, and the next caller starts another run immediately.
 	Stay bool
-	// Hold returns how long later callers get the result of a run that has ended,
-	// without another run. Default: not at all.
+	// Hold returns the time for which later callers get the result of a run that
+	// has ended, without another run. Default: nil, for no time.
 	Hold func(T) time.Duration
 
 	mu    sync.Mutex // never held during a run
@@ -61,7 +61,7 @@ func (r *run[T]) result() (T, error) {
 
 // Do joins the run under way, or starts a run of fly, and returns its result. fly
 // runs in its own goroutine, with a context that has the values of ctx but neither
-// its end nor its deadline.
+// its cancellation nor its deadline.
 //
 // The error is the error of ctx, which Do returns as soon as ctx is done, or
 // [ErrNoReturn]. If fly panics, Do panics in each caller that still waits, with the

@@ -1,5 +1,5 @@
-// Package suite has the common parts of the conformance suites: the interface of a
-// test that rules use, and a way to run a rule that is expected to fail.
+// Package suite has the common parts of the conformance suites: the test interface
+// that rules use, and a way to run a rule that is expected to fail.
 package suite
 
 import (
@@ -33,7 +33,7 @@ func Verdict(ctx context.Context, check func(T)) []string {
 
 // recorder is a T that records failures. It is safe for concurrent use.
 type recorder struct {
-	ctx      context.Context //nolint:containedctx // what Context returns, as testing.T keeps it
+	ctx      context.Context //nolint:containedctx // the result of Context, as in testing.T
 	mu       sync.Mutex
 	failures []string
 }

@@ -44,7 +44,7 @@ func TestKeyring(t *testing.T) {
 		require.NoError(t, err)
 		gcm, err := aead(okm[:32])
 		require.NoError(t, err)
-		require.Equal(t, okm[32:], message[22:54], "the commitment is the second half of what was derived")
+		require.Equal(t, okm[32:], message[22:54], "the commitment is the second half of the derived bytes")
 		got, err := gcm.Open(nil, nil, message[54:], append(bytes.Clone(message[:54]), encode(t, messageContext)...))
 		require.NoError(t, err, "a message is AES-256-GCM under the first half")
 		require.Equal(t, "a secret", string(got))

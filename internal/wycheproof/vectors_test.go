@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hexBytes is a byte string that the files have in hexadecimal.
+// hexBytes is a byte string, which the files encode in hexadecimal.
 type hexBytes []byte
 
 func (h *hexBytes) UnmarshalText(text []byte) (err error) {
@@ -22,7 +22,7 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// A group is some vectors of one kind T with the same sizes, in bits.
+// A group is a list of vectors of type T with the same sizes, in bits.
 type group[T any] struct {
 	KeySize, IVSize, TagSize int
 	Tests                    []T
@@ -66,8 +66,7 @@ type aeadVector struct {
 	Key, IV, AAD, Msg, CT, Tag hexBytes
 }
 
-// Keyring has keys of 256 bits, nonces of 96 and tags of 128; others cannot
-// be requested.
+// Keyring always uses keys of 256 bits, nonces of 96 and tags of 128.
 func TestVectors_AESGCM(t *testing.T) {
 	ran := 0
 	for _, g := range read[aeadVector](t, "aes_gcm_test.json") {
@@ -92,7 +91,7 @@ func TestVectors_AESGCM(t *testing.T) {
 			require.Equal(t, hex.EncodeToString(v.Msg), hex.EncodeToString(again), "vector %d", v.ID)
 		}
 	}
-	require.Equal(t, 66, ran, "the vectors of the one size were all run")
+	require.Equal(t, 66, ran, "all vectors of these sizes were run")
 }
 
 type hkdfVector struct {
