@@ -93,9 +93,9 @@ func checkLayer(ctx context.Context, l *layer) Report {
 		if p.Name == "" {
 			name, detail = p.Origin.String(), p.Reason
 		}
-		fix := "fix this at its origin; waiting does not help"
+		fix := "fix it at its origin; it does not resolve itself"
 		if p.Retryable {
-			fix = "wait, as it may resolve itself; if it persists, fix it at its origin"
+			fix = "it may resolve itself; if it persists, fix it at its origin"
 		}
 		r.warn(name, detail, fix)
 	}

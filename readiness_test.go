@@ -56,7 +56,7 @@ func TestCheck(t *testing.T) {
 			require.False(t, r.OK())
 			require.Equal(t, strings.TrimLeft(`
 ok | platform | secrets: 3 | 
-warning | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | wait, as it may resolve itself; if it persists, fix it at its origin
+warning | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | it may resolve itself; if it persists, fix it at its origin
 ok | dotenv .env | secrets: 2 | 
 ok | secret A | from bootstrap https://h | 
 ok | secret SHORT | from dotenv .env:2, expires 2000-01-01 01:00 UTC | 
@@ -105,8 +105,8 @@ failed | down | connection refused | check that the source is reachable, and try
 failed | broken | line 3 makes no sense | fix this first; retrying does not help
 failed | revoked | the token was revoked | get new credentials: the source has revoked these
 failed | stuck | no response within 1m0s: context deadline exceeded | check that the source is reachable, and try again
-warning | extra | connection refused | wait, as it may resolve itself; if it persists, fix it at its origin
-warning | stuck too | no response within 1m0s: context deadline exceeded | wait, as it may resolve itself; if it persists, fix it at its origin
+warning | extra | connection refused | it may resolve itself; if it persists, fix it at its origin
+warning | stuck too | no response within 1m0s: context deadline exceeded | it may resolve itself; if it persists, fix it at its origin
 ok | env | secrets: 0 | 
 ok | env #2 | secrets: 0 | 
 failed | secret A | extra: connection refused; stuck too: no response within 1m0s: context deadline exceeded | add it on the platform, or to a local layer
