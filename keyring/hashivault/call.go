@@ -153,10 +153,10 @@ func reason(err error) string {
 		return errno.Error()
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "the server's certificate is not trusted"
+		return "the server's certificate cannot be trusted"
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return "the server's name cannot be resolved"
+		return "the host's name cannot be resolved"
 	}
 	timeout, ok := errors.AsType[net.Error](err)
 	switch {
@@ -167,5 +167,5 @@ func reason(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed before the response was complete"
 	}
-	return "no valid response"
+	return "invalid HTTP response"
 }

@@ -433,7 +433,7 @@ func TestWire_NoResponse(t *testing.T) {
 		require.NoError(t, err)
 		_, err = kek.Unwrap(t.Context(), wrappedKey(), tenant)
 		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
-		require.ErrorContains(t, err, "certificate is not trusted")
+		require.ErrorContains(t, err, "certificate cannot be trusted")
 	})
 	t.Run("a response that is not HTTP", func(t *testing.T) {
 		d := newDouble(t, func(w http.ResponseWriter, _ received) {
