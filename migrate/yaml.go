@@ -69,10 +69,10 @@ func checkText(path, text string) error {
 		case c == '\n':
 			line++
 		case c == utf8.RuneError && !strings.HasPrefix(text[i:], "\ufffd"):
-			return fmt.Errorf("%s:%d: invalid UTF-8; save the file as UTF-8", path, line)
+			return fmt.Errorf("%s:%d: invalid UTF-8; save the file as UTF-8, and encode binary data, for example as base64", path, line)
 		case c == '\t', c == '\r' && strings.HasPrefix(text[i+size:], "\n"):
 		case c < ' ', c == '\u0085', c == '\u2028', c == '\u2029', c == '\ufffe', c == '\uffff':
-			return fmt.Errorf(`%s:%d: YAML does not preserve %U; write \u%04x between double quotes`, path, line, c, c)
+			return fmt.Errorf(`%s:%d: invalid character %U, which YAML does not preserve; write \u%04x in double quotes`, path, line, c, c)
 		}
 	}
 	return nil
@@ -136,9 +136,9 @@ func yamlEntry(key, value *yaml.Node) Entry {
 	e := Entry{Line: key.Line, EndLine: key.Line}
 	switch {
 	case key.Tag == "!!merge":
-		e.Fault = "a merge key; write each name out"
+		e.Fault = "a merge key; write out every name"
 	case key.Kind != yaml.ScalarNode || !isPlain(key) || bundle.CheckName(key.Value) != nil:
-		e.Fault = fmt.Sprintf("not the name of a secret; use at most %d letters, digits and _, not starting with a digit", bundle.MaxName)
+		e.Fault = fmt.Sprintf("not the name of a secret; want at most %d letters, digits and _, not starting with a digit", bundle.MaxName)
 	default:
 		e.Name = key.Value
 		e.Fault = yamlFault(value)

@@ -397,7 +397,7 @@ func TestPlatform_Token(t *testing.T) {
 		token, _ := wire.NewToken()
 		for given, want := range map[string]string{
 			"":                 "runner token: the token is empty",
-			token + "\n":       "leading or trailing white space; remove it",
+			token + "\n":       "leading or trailing whitespace; remove it",
 			token[:64]:         "want 65; copy all of it",
 			"ghp_" + token[4:]: `does not start with "rnt_"`,
 			token[:20] + token[21:22] + token[20:21] + token[22:]: "copy it again",

@@ -60,7 +60,7 @@ func ParseRepeats(file string, src []byte) ([]Entry, error) {
 func parse(file string, src []byte, repeats bool) ([]Entry, error) {
 	p := parser{file: file, line: 1, repeats: repeats, seen: map[string]int{}}
 	if len(src) > MaxSize {
-		return nil, &SyntaxError{File: file, Msg: fmt.Sprintf("the file has %d bytes; at most %d are read", len(src), MaxSize)}
+		return nil, &SyntaxError{File: file, Msg: fmt.Sprintf("the file has %d bytes; at most %d are allowed", len(src), MaxSize)}
 	}
 	if err := p.checkText(src); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (p *parser) statement() (entry Entry, ok bool, err error) {
 	// The error does not quote the name: in a broken file it may be part of a
 	// value.
 	if bundle.CheckName(entry.Name) != nil {
-		return Entry{}, false, p.fail(p.line, fmt.Sprintf(`invalid name before "="; want letters, digits and _, not starting with a digit, at most %d`, bundle.MaxName))
+		return Entry{}, false, p.fail(p.line, fmt.Sprintf(`invalid name before "="; want at most %d letters, digits and _, not starting with a digit`, bundle.MaxName))
 	}
 	if entry.Name != name {
 		return Entry{}, false, p.fail(p.line, `whitespace before "="; remove it`)

@@ -123,7 +123,7 @@ ESCAPED="a\tb \"x\" $5"     # \n \r \t \" \\ \$ \`+"`"+` and no others; may span
 			{"no =", canary, `.env:1: missing "="; write NAME= for an empty value, and quotes around a multi-line value`},
 			{"export and no =", "\nexport " + canary, `.env:2: missing "=";`},
 			{"second line of a value without quotes", "A=-----BEGIN\n" + canary, `.env:2: missing "=";`},
-			{"base64 tail that looks like a name", "A=b\n+" + canary + "==", `.env:2: invalid name before "="; want letters, digits and _, not starting with a digit, at most 128`},
+			{"base64 tail that looks like a name", "A=b\n+" + canary + "==", `.env:2: invalid name before "="; want at most 128 letters, digits and _, not starting with a digit`},
 			{"no name", "=" + canary, `.env:1: invalid name before "="`},
 			{"name with a digit first", "1A=" + canary, `.env:1: invalid name before "="`},
 			{"name with a dash", canary + "-A=b", `.env:1: invalid name before "="`},

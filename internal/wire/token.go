@@ -64,7 +64,7 @@ func ParseToken(token string) (id string, err error) {
 	case token == "":
 		return "", errors.New("the token is empty")
 	case strings.TrimSpace(token) != token:
-		return "", errors.New("the token has leading or trailing white space; remove it")
+		return "", errors.New("the token has leading or trailing whitespace; remove it")
 	case !strings.HasPrefix(token, TokenPrefix):
 		return "", fmt.Errorf("the token does not start with %q; is it another kind of token?", TokenPrefix)
 	}

@@ -120,8 +120,8 @@ func TestParseToken_Errors(t *testing.T) {
 	}
 	for name, row := range map[string]struct{ token, want string }{
 		"empty":             {"", "the token is empty"},
-		"line break":        {token + "\n", "leading or trailing white space; remove it"},
-		"blank before":      {" " + token, "leading or trailing white space; remove it"},
+		"line break":        {token + "\n", "leading or trailing whitespace; remove it"},
+		"blank before":      {" " + token, "leading or trailing whitespace; remove it"},
 		"quotes":            {`"` + token + `"`, `does not start with "rnt_"`},
 		"another kind":      {"ghp_" + token[4:], `does not start with "rnt_"`},
 		"Bearer":            {"Bearer " + token, `does not start with "rnt_"`},

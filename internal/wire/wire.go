@@ -266,7 +266,7 @@ const (
 )
 
 // Text returns s in a form that is safe to show and log: at most max bytes, with
-// spaces for white space, U+FFFD for other unprintable characters, and "rnt_…" for
+// spaces for whitespace, U+FFFD for other unprintable characters, and "rnt_…" for
 // runner tokens.
 func Text(s string, max int) string {
 	s = TokenPattern.ReplaceAllLiteralString(s, TokenPrefix+ellipsis)

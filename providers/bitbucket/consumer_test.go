@@ -289,7 +289,7 @@ func TestConsumer_Settings(t *testing.T) {
 			"a strange scope":     {func(b *bitbucket.Consumer) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is invalid"},
 			"a strange name":      {func(b *bitbucket.Consumer) { b.Name = "A B" }, `the name "A B" has ' '`},
 			"an empty secret":     {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("") }, "consumer's secret: it is empty"},
-			"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has leading or trailing white space"},
+			"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has leading or trailing whitespace"},
 			"an empty token":      {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("")} }, "access token: it is empty"},
 			"a token of lines":    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has a space or a character"},
 		} {

@@ -195,7 +195,7 @@ func TestApp_Response(t *testing.T) {
 	}{
 		"no token":        {grants(map[string]any{"token": nil}), "malformed-answer", "token in the response is invalid: it is empty"},
 		"a token of two":  {grants(map[string]any{"token": "canary canary"}), "malformed-answer", "token in the response is invalid: it has a space or a character"},
-		"a line break":    {grants(map[string]any{"token": "canary\n"}), "malformed-answer", "token in the response is invalid: it has leading or trailing white space"},
+		"a line break":    {grants(map[string]any{"token": "canary\n"}), "malformed-answer", "token in the response is invalid: it has leading or trailing whitespace"},
 		"a long token":    {grants(map[string]any{"token": strings.Repeat("x", 20_000)}), "malformed-answer", "token in the response is invalid: it has more than 16384 bytes"},
 		"no end":          {grants(map[string]any{"expires_at": nil}), "malformed-answer", "has expired"},
 		"an end before":   {grants(map[string]any{"expires_at": "2020-01-01T00:00:00Z"}), "malformed-answer", "has expired"},

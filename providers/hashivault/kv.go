@@ -237,7 +237,7 @@ func (k *KV) token(ctx context.Context) (bundle.Value, error) {
 	case s == "":
 		problem = "the token is empty"
 	case strings.TrimSpace(s) != s:
-		problem = "the token has leading or trailing white space, perhaps a line break; remove it, for example with strings.TrimSpace"
+		problem = "the token has leading or trailing whitespace, perhaps a line break; remove it, for example with strings.TrimSpace"
 	case !plain(s):
 		problem = "the token has characters other than printable ASCII"
 	default:

@@ -178,7 +178,7 @@ func (r reader) name(key *yaml.Node) (string, error) {
 		return "", r.fail(key.Line, "merge keys are not supported; write out every name")
 	}
 	if key.Kind != yaml.ScalarNode || bundle.CheckName(key.Value) != nil {
-		return "", r.fail(key.Line, "invalid name; use at most %d letters, digits and _, not starting with a digit", bundle.MaxName)
+		return "", r.fail(key.Line, "invalid name; want at most %d letters, digits and _, not starting with a digit", bundle.MaxName)
 	}
 	return key.Value, nil
 }

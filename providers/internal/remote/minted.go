@@ -99,7 +99,7 @@ func CheckToken(s string) error {
 	case len(s) > maxToken:
 		return fmt.Errorf("it has more than %d bytes", maxToken)
 	case strings.TrimSpace(s) != s:
-		return errors.New("it has leading or trailing white space")
+		return errors.New("it has leading or trailing whitespace")
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return errors.New("it has a space or a character that is not printable ASCII")
 	}
