@@ -19,7 +19,7 @@ func TestArchitecture(t *testing.T) {
 	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \| \[[^\]]+\]\(([^)]+)\) \| [^|]+ \|$`).FindAllStringSubmatch(string(page), -1) {
 		places[row[1]] = filepath.Join("docs", row[2])
 	}
-	t.Run("has the ideas that readers look for", func(t *testing.T) {
+	t.Run("the table has the ideas that readers look for", func(t *testing.T) {
 		for _, idea := range []string{
 			"masking", "the git helper", "the audit chain", "a storage of your own", "minting a GitHub token",
 			"previews", "merging", "the admin API", "key caching", "the secret socket",
@@ -27,7 +27,7 @@ func TestArchitecture(t *testing.T) {
 			require.Contains(t, places, idea)
 		}
 	})
-	t.Run("each folder is a package with a package comment", func(t *testing.T) {
+	t.Run("each folder in the table is a package with a package comment", func(t *testing.T) {
 		for idea, folder := range places {
 			files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 			require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestArchitecture(t *testing.T) {
 				require.NoError(t, err)
 				documented = documented || !strings.HasSuffix(file, "_test.go") && regexp.MustCompile(`(?m)^// (Package|Command) \S+`).Match(text)
 			}
-			require.True(t, documented, "%s leads to %s, which is not a package with a package comment", idea, folder)
+			require.True(t, documented, "%s leads to %s, which has no package comment", idea, folder)
 		}
 	})
 
@@ -51,7 +51,7 @@ func TestArchitecture(t *testing.T) {
 	t.Run("the page shows the picture", func(t *testing.T) {
 		require.Contains(t, string(page), "](architecture.svg)")
 	})
-	t.Run("the picture has each package that users import, and no other", func(t *testing.T) {
+	t.Run("the picture has exactly the packages that users import", func(t *testing.T) {
 		var public []string
 		for path, p := range packages {
 			inside := slices.ContainsFunc(strings.Split(path, "/"), func(e string) bool { return e == "internal" || e == "examples" || e == "cmd" })
@@ -74,7 +74,7 @@ func TestArchitecture(t *testing.T) {
 	})
 }
 
-// pictureName returns how the picture writes an import path.
+// pictureName returns the name of a package in the picture.
 func pictureName(path string) string {
 	if path == module {
 		return "satchel"

@@ -14,64 +14,64 @@ import (
 
 const module = "github.com/satchelhq/satchel"
 
-// arrows says which packages each part may import. The standard library, which "std"
-// stands for, is always allowed. A word is "std", one of our packages below the
-// module's path, or a name of others.
+// arrows lists the packages that each of our packages may import, and the reason. The
+// standard library is always allowed; a row with "std" allows nothing else. The other
+// words are paths within the module and keys of others.
 var arrows = []struct{ pkg, imports, why string }{
-	{"bundle", "std", "bundle is what everything shares: it knows the standard library only"},
-	{"bundle/dotenv", "bundle", "the .env format needs values and nothing else"},
-	{"bundle/redact", "bundle", "masking needs values and nothing else"},
-	{".", "bundle, bundle/redact, internal/shared, internal/text", "the client takes any provider, and needs the standard library alone"},
-	{"job", "bundle, bundle/redact, internal/envnames, job/internal/socket, x/sys", "a job takes any source of secrets: it does not know the client"},
-	{"job/internal/socket", "bundle, x/sys", "a socket serves values, and knows nothing of jobs"},
+	{"bundle", "std", "all packages share bundle, so it imports only the standard library"},
+	{"bundle/dotenv", "bundle", "the .env format needs only values"},
+	{"bundle/redact", "bundle", "masking needs only values"},
+	{".", "bundle, bundle/redact, internal/shared, internal/text", "the client takes any provider and compiles only the standard library"},
+	{"job", "bundle, bundle/redact, internal/envnames, job/internal/socket, x/sys", "a job takes any source of secrets, not only the client"},
+	{"job/internal/socket", "bundle, x/sys", "a socket serves values and does not depend on jobs"},
 
-	{"providers", "bundle, bundle/dotenv, internal/wire, providers/internal/local, providers/internal/remote", "providers know bundle; a provider that needs a library has its own package"},
-	{"providers/github", "bundle, providers/internal/remote", "a provider that speaks HTTP knows the calls that all share, and no other provider"},
-	{"providers/bitbucket", "bundle, providers/internal/remote", "a provider that speaks HTTP knows the calls that all share, and no other provider"},
-	{"providers/hashivault", "bundle, internal/outgoing, providers/internal/remote", "the provider speaks HTTP itself: reading from Vault takes none of its libraries"},
-	{"providers/yamlfile", "bundle, providers/internal/local, yaml", "the YAML provider brings its library and nothing else"},
-	{"providers/providertest", "bundle, testify", "a suite knows the contract that it checks and no implementation"},
-	{"providers/internal/local", "bundle, internal/regularfile", "files know bundles, and no provider"},
-	{"providers/internal/remote", "bundle, internal/outgoing, internal/wire", "calls know bundles and errors, and no provider"},
+	{"providers", "bundle, bundle/dotenv, internal/wire, providers/internal/local, providers/internal/remote", "a provider that needs a third-party library has a separate package"},
+	{"providers/github", "bundle, providers/internal/remote", "an HTTP provider imports the shared client code and no other provider"},
+	{"providers/bitbucket", "bundle, providers/internal/remote", "an HTTP provider imports the shared client code and no other provider"},
+	{"providers/hashivault", "bundle, internal/outgoing, providers/internal/remote", "reading from HashiCorp Vault needs HTTP and none of its libraries"},
+	{"providers/yamlfile", "bundle, providers/internal/local, yaml", "the YAML provider adds only the YAML library"},
+	{"providers/providertest", "bundle, testify", "a suite imports the contract that it checks and no implementation"},
+	{"providers/internal/local", "bundle, internal/regularfile", "reading files does not depend on providers"},
+	{"providers/internal/remote", "bundle, internal/outgoing, internal/wire", "HTTP calls do not depend on providers"},
 
-	{"keyring", "internal/shared", "keyring knows the flight that callers share, and no SDK"},
-	{"keyring/local", "keyring, internal/atomicfile, x/crypto, x/sys", "a key service knows keyring and nothing beside it"},
-	{"keyring/awskms", "keyring, AWS", "a key service knows keyring and its own SDK"},
-	{"keyring/gcpkms", "keyring, Google", "a key service knows keyring and its own SDK"},
-	{"keyring/hashivault", "keyring, HashiCorp", "a key service knows keyring and its own SDK"},
-	{"keyring/keyringtest", "keyring", "a suite knows the contract that it checks and no implementation"},
-	{"keyring/internal/kmstest", "keyring, keyring/keyringtest, testify", "tests that key services share know their contract and no service"},
+	{"keyring", "internal/shared", "keyring imports no key service and no SDK"},
+	{"keyring/local", "keyring, internal/atomicfile, x/crypto, x/sys", "local keys need keyring and no other key service"},
+	{"keyring/awskms", "keyring, AWS", "a key service imports keyring and its SDK"},
+	{"keyring/gcpkms", "keyring, Google", "a key service imports keyring and its SDK"},
+	{"keyring/hashivault", "keyring, HashiCorp", "a key service imports keyring and its SDK"},
+	{"keyring/keyringtest", "keyring", "a suite imports the contract that it checks and no implementation"},
+	{"keyring/internal/kmstest", "keyring, keyring/keyringtest, testify", "the tests that key services share import the contract and no service"},
 
-	{"vault/store", "keyring", "the contract of a storage is about rows: it does not know the vault"},
-	{"vault/store/storetest", "keyring, vault/store, internal/suite, testify", "a suite knows the contract that it checks and no implementation"},
-	{"vault/audit", "keyring, vault/store, internal/atomicfile, internal/batch, internal/pause", "the record of what happened knows storages and keys, and nothing of secrets"},
-	{"vault/audit/audittest", "vault/audit, internal/suite, testify", "a suite knows the contract that it checks and no implementation"},
-	{"vault/api", "bundle", "types that both ends of the admin API share know neither end"},
-	{"vault", "bundle, keyring, vault/api, vault/audit, vault/store, internal/calmlog, internal/pause, internal/shared, internal/text, internal/wire", "the vault takes any key service and any driver: it knows none"},
-	{"vault/vaulthttp", "bundle, keyring, vault, vault/api, vault/audit, internal/calmlog, internal/shared, internal/text, internal/wire", "handlers know the vault and translate between it and HTTP; they know no driver"},
-	{"vault/memstore", "keyring, vault/store", "a storage knows its contract and no driver: it does not compile the vault"},
-	{"vault/sqlstore", "keyring, vault/store", "a storage knows its contract and no driver: it does not compile the vault"},
-	{"vault/internal/vaultfixture", "bundle, keyring, keyring/keyringtest, vault, vault/api, vault/memstore, vault/store, internal/wire, testify", "a fixture for tests brings the fakes that its faults need, and no driver"},
-	{"vault/vaulttest", "bundle, keyring, keyring/keyringtest, vault, vault/api, vault/memstore, vault/store, vault/vaulthttp, testify", "a suite brings the fakes that its faults need, and no driver"},
+	{"vault/store", "keyring", "the contract of a storage is about rows and does not depend on the vault"},
+	{"vault/store/storetest", "keyring, vault/store, internal/suite, testify", "a suite imports the contract that it checks and no implementation"},
+	{"vault/audit", "keyring, vault/store, internal/atomicfile, internal/batch, internal/pause", "audit chains need a storage and keys, not secrets"},
+	{"vault/audit/audittest", "vault/audit, internal/suite, testify", "a suite imports the contract that it checks and no implementation"},
+	{"vault/api", "bundle", "types that both ends of the admin API share depend on neither end"},
+	{"vault", "bundle, keyring, vault/api, vault/audit, vault/store, internal/calmlog, internal/pause, internal/shared, internal/text, internal/wire", "the vault takes any key service and storage, and imports none"},
+	{"vault/vaulthttp", "bundle, keyring, vault, vault/api, vault/audit, internal/calmlog, internal/shared, internal/text, internal/wire", "handlers translate between the vault and HTTP, and import no database driver"},
+	{"vault/memstore", "keyring, vault/store", "a storage imports its contract, not the vault or a driver"},
+	{"vault/sqlstore", "keyring, vault/store", "a storage imports its contract, not the vault or a driver"},
+	{"vault/internal/vaultfixture", "bundle, keyring, keyring/keyringtest, vault, vault/api, vault/memstore, vault/store, internal/wire, testify", "a test fixture includes the fakes that its faults need, and no driver"},
+	{"vault/vaulttest", "bundle, keyring, keyring/keyringtest, vault, vault/api, vault/memstore, vault/store, vault/vaulthttp, testify", "the test platform includes the fakes that its faults need, and no driver"},
 
-	{"admin", "bundle, vault/api, internal/outgoing, internal/text, internal/wire", "a client of the platform knows what it sends and gets, and does not compile the platform"},
-	{"migrate", "admin, bundle, bundle/dotenv, vault/api, internal/atomicfile, internal/envnames, internal/regularfile, internal/text, yaml", "a migration reads files and talks to the platform: it knows neither the client nor the vault"},
+	{"admin", "bundle, vault/api, internal/outgoing, internal/text, internal/wire", "a client of the platform does not compile the platform"},
+	{"migrate", "admin, bundle, bundle/dotenv, vault/api, internal/atomicfile, internal/envnames, internal/regularfile, internal/text, yaml", "a migration reads files and calls the admin API; it needs neither the client nor the vault"},
 
 	{"internal/wire", "bundle, internal/text", "the protocol is about bundles"},
-	{"internal/outgoing", "bundle, internal/wire", "a request knows what a token looks like, and nothing of who sends it"},
-	{"internal/regularfile", "bundle", "a file is bytes, and an error has its advice as data"},
-	{"internal/atomicfile", "std", "a file is bytes"},
-	{"internal/batch", "std", "a group commit knows nothing of what it commits"},
-	{"internal/calmlog", "std", "a log knows nothing of what is logged"},
-	{"internal/envnames", "std", "names of variables are text"},
-	{"internal/pause", "std", "a pause takes time and nothing else"},
-	{"internal/shared", "std", "a flight knows nothing of what it runs"},
-	{"internal/text", "std", "text for people is text"},
-	{"internal/suite", "testify", "the runner of suites knows none of them"},
+	{"internal/outgoing", "bundle, internal/wire", "outgoing requests need the form of a token and do not depend on their senders"},
+	{"internal/regularfile", "bundle", "reading a file needs only bundle.Fault for its errors"},
+	{"internal/atomicfile", "std", "writing a file needs only the standard library"},
+	{"internal/batch", "std", "a group commit is independent of the data that it commits"},
+	{"internal/calmlog", "std", "rate-limited logging is independent of the messages"},
+	{"internal/envnames", "std", "names of variables need only the standard library"},
+	{"internal/pause", "std", "pauses need only the standard library"},
+	{"internal/shared", "std", "a shared call is independent of the function that it runs"},
+	{"internal/text", "std", "text for people needs only the standard library"},
+	{"internal/suite", "testify", "the runner of suites imports none of them"},
 }
 
-// others are the names that the table has for packages outside the module: where
-// their import paths start.
+// others maps the table's names for packages outside the module to prefixes of their
+// import paths.
 var others = map[string][]string{
 	"AWS":      {"github.com/aws/"},
 	"x/crypto": {"golang.org/x/crypto/"},
@@ -88,15 +88,15 @@ var others = map[string][]string{
 	},
 }
 
-// TestImports holds the table for what each package imports, and thereby for what it
-// compiles: our packages through rows of their own, and of others only those that its
-// row names or the rows of our packages that it compiles.
+// TestImports checks what each package imports and compiles against the table: each of
+// our packages that it compiles has a row, and packages of others are allowed by its row
+// or by one of those.
 func TestImports(t *testing.T) {
 	packages := listPackages(t, "", "./...")
 	rows := map[string][]string{} // allowed import paths
 	for _, arrow := range arrows {
 		path := fullPath(arrow.pkg)
-		require.True(t, known(packages, path), "the table has a row for %s, and there is no such package", arrow.pkg)
+		require.True(t, known(packages, path), "the table has a row for %s, which is not a package", arrow.pkg)
 		require.Nil(t, rows[path], "the table has two rows for %s", arrow.pkg)
 		rows[path] = []string{}
 		for _, word := range strings.Split(arrow.imports, ", ") {
@@ -113,7 +113,7 @@ func TestImports(t *testing.T) {
 			path := fullPath(arrow.pkg)
 			for _, imported := range packages[path].Imports {
 				if p := packages[imported]; !p.Standard {
-					require.True(t, matches(imported, rows[path]), "%s imports %s, and must not: %s", arrow.pkg, imported, arrow.why)
+					require.True(t, matches(imported, rows[path]), "%s must not import %s: %s", arrow.pkg, imported, arrow.why)
 				}
 			}
 			compiled := dependencies(packages, path)
@@ -126,7 +126,7 @@ func TestImports(t *testing.T) {
 				}
 			}
 			for dep := range compiled {
-				require.True(t, packages[dep].ours() || matches(dep, allowed), "%s compiles %s, and must not: %s", arrow.pkg, dep, arrow.why)
+				require.True(t, packages[dep].ours() || matches(dep, allowed), "%s must not compile %s: %s", arrow.pkg, dep, arrow.why)
 			}
 		})
 	}
@@ -135,31 +135,31 @@ func TestImports(t *testing.T) {
 			inside := slices.ContainsFunc(strings.Split(path, "/"), func(e string) bool { return e == "internal" || e == "examples" || e == "cmd" })
 			if p.ours() && !inside {
 				_, ok := rows[path]
-				require.True(t, ok, "%s needs a row that says what it may import", path)
+				require.True(t, ok, "%s has no row in the table", path)
 			}
 		}
 	})
 }
 
-// TestImports_FreshSecrets holds that a program that only wants fresh secrets
-// compiles the standard library alone, and that one that runs jobs adds x/sys, on
-// each platform.
+// TestImports_FreshSecrets checks, for each platform, that a program that only needs
+// fresh secrets compiles only the standard library, and that one that runs jobs adds
+// x/sys.
 func TestImports_FreshSecrets(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin", "windows"} {
 		t.Run(goos, func(t *testing.T) {
 			for path, p := range listPackages(t, goos, ".", "./bundle", "./providers") {
-				require.True(t, p.Standard || p.ours(), "it compiles %s", path)
+				require.True(t, p.Standard || p.ours(), "the program compiles %s", path)
 			}
 		})
 		t.Run(goos+" with jobs", func(t *testing.T) {
 			for path, p := range listPackages(t, goos, ".", "./bundle", "./providers", "./job") {
-				require.True(t, p.Standard || p.ours() || matches(path, others["x/sys"]), "it compiles %s", path)
+				require.True(t, p.Standard || p.ours() || matches(path, others["x/sys"]), "the program compiles %s", path)
 			}
 		})
 	}
 }
 
-// A listedPackage is what go list says about a package.
+// A listedPackage is the output of go list for one package.
 type listedPackage struct {
 	ImportPath string
 	Standard   bool
@@ -170,8 +170,8 @@ func (p listedPackage) ours() bool {
 	return p.ImportPath == module || strings.HasPrefix(p.ImportPath, module+"/")
 }
 
-// listPackages returns the packages that the patterns match and all that they
-// compile, by import path, on goos or else here.
+// listPackages returns the packages that match the patterns and all that they compile,
+// by import path. goos is the target system; empty means this one.
 func listPackages(t *testing.T, goos string, patterns ...string) map[string]listedPackage {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps", "-json=ImportPath,Standard,Imports"}, patterns...)...)
@@ -183,7 +183,7 @@ func listPackages(t *testing.T, goos string, patterns ...string) map[string]list
 		t.Log(string(e.Stderr))
 	}
 	require.NoError(t, err, "listing packages")
-	require.NotEmpty(t, out, "go list has listed nothing")
+	require.NotEmpty(t, out, "go list printed nothing")
 	packages := map[string]listedPackage{}
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p listedPackage
@@ -201,7 +201,7 @@ func known(packages map[string]listedPackage, path string) bool {
 	return ok
 }
 
-// dependencies returns what the package compiles besides itself and the standard
+// dependencies returns the packages that path compiles, without itself and the standard
 // library.
 func dependencies(packages map[string]listedPackage, path string) map[string]bool {
 	found := map[string]bool{}
@@ -223,8 +223,8 @@ func fullPath(pkg string) string {
 	return strings.TrimSuffix(module+"/"+strings.TrimPrefix(pkg, "."), "/")
 }
 
-// matches reports whether an import path is one of those allowed, or starts with
-// one that ends with a slash.
+// matches reports whether an import path is in allowed, or begins with an element of
+// allowed that ends with a slash.
 func matches(path string, allowed []string) bool {
 	return slices.ContainsFunc(allowed, func(a string) bool {
 		return path == a || strings.HasSuffix(a, "/") && strings.HasPrefix(path, a)

@@ -163,6 +163,9 @@ var (
 func configParagraphs(text string) (list []paragraph) {
 	open, wasComment := false, false
 	for i, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(line, "#!") {
+			continue
+		}
 		for _, m := range configText.FindAllStringSubmatch(line, -1) {
 			list = append(list, paragraph{i + 1, m[1] + m[2] + m[3]})
 			open = false
