@@ -16,8 +16,8 @@ UNOPTIMIZED := '-gcflags=all=-N -l -dwarf=false'
 
 # The root module first, then those nested under internal/.
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell git ls-files 'go.mod' '*/go.mod'))))
-# flags is the GOFLAGS for a module, the same in every target, or the module would be
-# compiled once more.
+# flags is the GOFLAGS for a module. It is the same in every target, so that the module
+# is compiled only once.
 flags = $(if $(filter internal/vaultserver,$(1)),$(UNOPTIMIZED))
 
 .NOTPARALLEL:
@@ -25,7 +25,7 @@ flags = $(if $(filter internal/vaultserver,$(1)),$(UNOPTIMIZED))
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.* ## (.*)/\1\t\2/p' Makefile | expand -t 14
 
-test: ## run the tests that need Go alone
+test: ## run the tests that need only Go
 	go test ./...
 
 LINTS := $(addprefix lint-,$(MODULES))
@@ -83,7 +83,7 @@ bench: ## run the benchmarks
 full: ## run all tests in full size and each benchmark once; a skipped test is a failure
 	@.ci/full
 
-api: ## write api.txt, which lists the exported API
+api: ## write api.txt, the list of the exported API
 	go run ./internal/apisnapshot
 
 .PHONY: help test lint format tools cross vuln race fips nested vaultserver fuzz bench full api $(LINTS) $(NESTED)
