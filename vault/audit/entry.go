@@ -24,10 +24,10 @@ const (
 	Revoke Action = "token.revoke"
 	// MoveKeys moves a scope to the tenant's newest data key.
 	MoveKeys Action = "scope.move"
-	// Deliver is the delivery of a bundle to a runner.
+	// Deliver sends a bundle to a runner.
 	Deliver Action = "bootstrap.deliver"
-	// Refuse is the refusal of an existing token. Each process records at most one
-	// refusal a minute for each token.
+	// Refuse rejects an existing token. Each process records at most one rejection a
+	// minute for each token.
 	Refuse Action = "bootstrap.refuse"
 	// Trim drops old entries of the chain.
 	Trim Action = "audit.trim"
@@ -78,7 +78,7 @@ type Sink interface {
 }
 
 // ErrNotRecorded means that an operation was refused because its audit entry could not
-// be recorded. The cause is wrapped with it.
+// be recorded. The error also wraps the cause.
 var ErrNotRecorded = errors.New("audit entry could not be recorded")
 
 // Head identifies the newest entry of a chain. A Head kept outside the database shows

@@ -41,8 +41,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// NewLog returns a log that stores chains in s, which the caller keeps owning. opts may
-// be nil.
+// NewLog returns a log that stores chains in s, which the caller still owns. opts may be
+// nil.
 func NewLog(s store.Store, opts *Options) *Log {
 	if opts == nil {
 		opts = &Options{}
@@ -155,8 +155,8 @@ func (l *Log) writeAll(ctx context.Context, tenant string, entries []pending) (w
 	return l.write(ctx, key, tenant, encoded)
 }
 
-// write appends entries to a tenant's chain, and drops others together with the last of
-// them. It returns how many are durable.
+// write appends entries to a tenant's chain, and drops older ones in the same change as
+// the last of them. It returns how many are durable.
 //
 // After each conflict with another process it writes fewer entries together: otherwise
 // processes that write few entries would always overtake one that writes many.

@@ -23,7 +23,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// chains is a log with its storage, its sink and the data key of all tenants.
+// chains is a log with its store, its sink and the data key of all tenants.
 type chains struct {
 	*audit.Log
 	store  *slowStore
@@ -33,7 +33,7 @@ type chains struct {
 	out    bytes.Buffer // output of the logger
 }
 
-// slowStore is a storage in which each change takes a second.
+// slowStore is a store in which each change takes a second.
 type slowStore struct {
 	store.Store
 	applies atomic.Int64
@@ -379,7 +379,7 @@ func TestLog_Turn(t *testing.T) {
 	})
 }
 
-// trimmed is a storage from which another process drops entries after they are read.
+// trimmed is a store from which another process drops entries after they are read.
 type trimmed struct{ store.Store }
 
 func (s trimmed) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {

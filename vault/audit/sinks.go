@@ -54,8 +54,8 @@ var (
 
 // NewFileSink returns a sink that appends to the file at path. If the file does not
 // exist, it creates it with mode 0600; it keeps the mode of an existing file. The caller
-// closes the sink. The error is that of the file system, or names an empty path or a
-// path that is not a regular file.
+// closes the sink. The error is that of the file system, or reports that path is empty
+// or not a regular file.
 func NewFileSink(path string) (*FileSink, error) {
 	file, err := openAudit(path)
 	if err != nil {
@@ -177,8 +177,8 @@ func endsLine(file *os.File) bool {
 
 // Reopen opens the path again, for log rotation: rename the file, then call Reopen, and
 // later entries go to a new file. If the path cannot be opened, the sink keeps the
-// current file. Reopen fails after Close, and if closing the old file fails; the new
-// file is used in the latter case.
+// current file. Reopen fails after Close. If closing the old file fails, Reopen returns
+// the error but uses the new file.
 func (s *FileSink) Reopen() error {
 	file, err := openAudit(s.path)
 	if err != nil {

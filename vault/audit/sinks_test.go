@@ -49,7 +49,7 @@ func readRecords(text []byte) ([]audittest.Record, error) {
 }
 
 func TestFileSink(t *testing.T) {
-	t.Run("keeps the contract of a sink", func(t *testing.T) {
+	t.Run("meets the contract of a sink", func(t *testing.T) {
 		audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
 			sink, path := newFileSink(t)
 			return sink, func() ([]audittest.Record, error) {
@@ -89,7 +89,7 @@ func TestFileSink(t *testing.T) {
 }
 
 func TestNewSlogSink(t *testing.T) {
-	t.Run("keeps the contract of a sink", func(t *testing.T) {
+	t.Run("meets the contract of a sink", func(t *testing.T) {
 		audittest.Run(t, func(t *testing.T) (audit.Sink, func() ([]audittest.Record, error)) {
 			var out bytes.Buffer
 			sink := audit.NewSlogSink(slog.New(slog.NewJSONHandler(&out, nil)))
@@ -101,7 +101,7 @@ func TestNewSlogSink(t *testing.T) {
 		var out bytes.Buffer
 		quiet := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
 		require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records at level INFO")
-		require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "an error of the handler is an error of the sink")
+		require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "the sink returns the error of the handler")
 		require.NotNil(t, audit.NewSlogSink(nil))
 	})
 }

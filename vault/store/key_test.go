@@ -17,17 +17,17 @@ func TestKeyID(t *testing.T) {
 	require.NoError(t, err)
 	defer key.Destroy()
 
-	t.Run("it is that of the data key", func(t *testing.T) {
+	t.Run("returns the id of the data key", func(t *testing.T) {
 		id, err := store.KeyID(record)
 		require.NoError(t, err)
 		require.Equal(t, key.ID(), id)
 	})
-	t.Run("the rest of the record does not matter", func(t *testing.T) {
+	t.Run("ignores the rest of the record", func(t *testing.T) {
 		id, err := store.KeyID(append(record[:22:22], "anything"...))
 		require.NoError(t, err)
 		require.Equal(t, key.ID(), id)
 	})
-	t.Run("a record without one is refused", func(t *testing.T) {
+	t.Run("rejects a record that is too short", func(t *testing.T) {
 		for n := range 22 {
 			_, err := store.KeyID(record[:n])
 			require.EqualError(t, err, "key record is too short to contain a key id")

@@ -14,7 +14,7 @@ import (
 // It is not vault.ErrConflict, which a vault returns to its caller.
 var ErrConflict = errors.New("conflicting change")
 
-// A Store keeps the rows of a vault. It holds ciphertext, has no keys and knows no
+// A Store keeps the rows of a vault. It holds ciphertext, has no keys and enforces no
 // rules: the vault creates every row, and verifies every row that it reads.
 //
 // A Store is safe for concurrent use, also by several processes if its database
@@ -56,8 +56,9 @@ type Store interface {
 	Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error)
 }
 
-// Query selects the rows to read. It names a token or a scope. Each other field adds
-// rows to the [Snapshot], or with SealsOnly leaves some out; the default is none.
+// Query selects the rows to read. It names a token or a scope. SealsOnly leaves rows out
+// of the [Snapshot], and each other field adds rows to it. By default, none of them is
+// set.
 type Query struct {
 	// Token is a token id: it selects the token's row and the path of its scope.
 	Token string

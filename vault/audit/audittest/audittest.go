@@ -59,7 +59,7 @@ func (c *checker) record(tenant string, e audit.Entry) {
 func (c *checker) kept(why string, want ...Record) {
 	c.Helper()
 	got, err := c.recorded()
-	require.NoError(c, err, "reading what was recorded")
+	require.NoError(c, err, "reading the recorded entries")
 	require.Len(c, got, len(want), why)
 	for i := range want {
 		require.True(c, want[i].Entry.Time.Equal(got[i].Entry.Time), "%s: the time of entry %d is %s, want %s", why, i, got[i].Entry.Time, want[i].Entry.Time)
@@ -83,8 +83,8 @@ var allRules = []contractRule{
 		for n := range 3 {
 			c.record("acme", fullEntry(n))
 			got, err := c.recorded()
-			require.NoError(c, err, "reading what was recorded")
-			require.Len(c, got, n+1, "Record returned before its entry was kept")
+			require.NoError(c, err, "reading the recorded entries")
+			require.Len(c, got, n+1, "Record returned before its entry was recorded")
 		}
 	}},
 	{"records every field", func(c *checker) {
@@ -108,7 +108,7 @@ var allRules = []contractRule{
 			want = append(want, Record{fmt.Sprintf("tenant-%d", n%3), fullEntry(n)})
 			c.record(want[n].Tenant, want[n].Entry)
 		}
-		c.kept("entries one after the other", want...)
+		c.kept("sequential entries", want...)
 	}},
 	{"records concurrent entries completely and once", func(c *checker) {
 		const writers, each = 8, 25
@@ -124,7 +124,7 @@ var allRules = []contractRule{
 		}
 		group.Wait()
 		got, err := c.recorded()
-		require.NoError(c, err, "reading what was recorded")
+		require.NoError(c, err, "reading the recorded entries")
 		for w := range writers {
 			tenant := fmt.Sprintf("tenant-%d", w)
 			own := slices.DeleteFunc(slices.Clone(got), func(r Record) bool { return r.Tenant != tenant })

@@ -181,8 +181,8 @@ type forgetful struct{ store.Store }
 
 func (f forgetful) Reopen(context.Context) (store.Store, error) { return memstore.New(), nil }
 
-// brokenStorages has a store that breaks each rule, by the name of the rule.
-var brokenStorages = map[string]func() store.Store{
+// brokenStores has a store that breaks each rule, by the name of the rule.
+var brokenStores = map[string]func() store.Store{
 	"every field is returned as it was stored": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for i := range c.Issue {
 			c.Issue[i].RotateBy = c.Issue[i].Expires

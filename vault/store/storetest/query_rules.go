@@ -15,13 +15,13 @@ import (
 var queryRules = []contractRule{
 	{"a path has a state for each scope, whether or not anything is stored there", func(c *checker) {
 		want := []store.ScopeState{{Scope: "acme"}, {Scope: "acme/web"}, {Scope: "acme/web/pool-a"}}
-		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}), "an empty storage has an empty state for each scope")
+		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}), "an empty store has an empty state for each scope")
 		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a", SealsOnly: true}), "also with SealsOnly")
 
 		c.apply(store.Change{Seals: []store.SealChange{{Scope: "acme/web", New: sealOf("acme/web", 1)}}})
 		want[1].Seal = sealOf("acme/web", 1)
 		c.same(&store.Snapshot{Path: want}, c.read(store.Query{Scope: "acme/web/pool-a"}), "the seal is that of the middle scope")
-		require.Nil(c, c.last(store.Query{Scope: "acme/web/pool-a"}).Seal, "a scope without a seal has a nil one")
+		require.Nil(c, c.last(store.Query{Scope: "acme/web/pool-a"}).Seal, "the Seal of a scope without a seal is nil")
 
 		deep := "a" + strings.Repeat("/a", 7)
 		require.Len(c, c.read(store.Query{Scope: deep}).Path, 8, "a scope has up to eight segments")
@@ -109,7 +109,7 @@ var queryRules = []contractRule{
 		}
 	}},
 	{"secrets with similar names are independent", func(c *checker) {
-		names := []string{"A", "AB", "AXB", "A_B", "A__B", "_", "a_b"} // by bytes
+		names := []string{"A", "AB", "AXB", "A_B", "A__B", "_", "a_b"} // in byte order
 		for i, name := range names {
 			c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme", name, int64(i+1))}})
 		}
@@ -189,7 +189,7 @@ var queryRules = []contractRule{
 			return append([]string{}, got...)
 		}
 		require.Empty(c, tenants("", 10), "an empty store has no tenants")
-		all := []string{"0", "a", "acme", "acme-2", "acme0", "acme2", "acme_", "acme_2", "acmeb", "b"} // by bytes
+		all := []string{"0", "a", "acme", "acme-2", "acme0", "acme2", "acme_", "acme_2", "acmeb", "b"} // in byte order
 		for _, i := range []int{3, 0, 9, 5, 1, 8, 2, 7, 4, 6} {
 			c.apply(store.Change{Keys: []store.KeyChange{{Tenant: all[i], New: keyRecord(all[i], "first", 1), First: true}}})
 		}

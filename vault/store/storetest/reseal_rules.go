@@ -9,7 +9,7 @@ import (
 )
 
 // resealed returns a row for Reseal that differs from old in every field except the
-// key, and the version that must be stored afterwards.
+// key, and the version that must be stored afterward.
 func resealed(old store.SecretRow) (reseal, want store.SecretRow) {
 	other := secretRow("other", "OTHER", old.Version+1)
 	reseal = other

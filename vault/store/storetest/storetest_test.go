@@ -11,7 +11,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// verdict runs a rule and returns the faults that it found.
+// verdict runs a rule and returns the faults that it finds.
 func verdict(t *testing.T, rule contractRule, s store.Store) []string {
 	return suite.Verdict(t.Context(), func(c suite.T) { rule.check(&checker{T: c, s: s}) })
 }
@@ -24,8 +24,7 @@ func TestAllRules(t *testing.T) {
 	})
 }
 
-// TestAllRules_Broken runs each rule on a store that breaks it, so that no rule is
-// without effect.
+// TestAllRules_Broken checks that each rule rejects a store that breaks it.
 func TestAllRules_Broken(t *testing.T) {
 	var untried []string
 	rules := map[string]contractRule{}
@@ -34,7 +33,7 @@ func TestAllRules_Broken(t *testing.T) {
 		rules[rule.name] = rule
 		untried = append(untried, rule.name)
 	}
-	for name, broken := range brokenStorages {
+	for name, broken := range brokenStores {
 		require.Contains(t, rules, name, "each broken store is for an existing rule")
 		untried = slices.DeleteFunc(untried, func(s string) bool { return s == name })
 		t.Run(name, func(t *testing.T) {
