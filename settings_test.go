@@ -53,5 +53,5 @@ func TestSettings(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	require.Greater(t, found, 20, "settings are found")
+	require.Greater(t, found, 20, "the test finds the settings")
 }

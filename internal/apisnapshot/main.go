@@ -62,8 +62,8 @@ func moduleAPI(dir string) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// importable reports whether users may import the package. The examples are for
-// reading.
+// importable reports whether users may import the package. Examples are only
+// for reading.
 func importable(importPath string) bool {
 	return !slices.ContainsFunc(strings.Split(importPath, "/"), func(element string) bool {
 		return element == "internal" || element == "cmd" || element == "examples"
