@@ -140,8 +140,8 @@ func (*lateError) Timeout() bool        { return true }
 func (*lateError) Is(target error) bool { return target == context.DeadlineExceeded }
 func (*lateError) Unwrap() error        { return new(bundle.FetchError) }
 
-// record records the response of the layer's source: a bundle, or an error and no
-// bundle. It queues tell before the consequences of the response.
+// record records the outcome of a fetch, or of a wait that counts as one: a bundle,
+// or an error and no bundle. It queues tell before the consequences.
 func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 	var withdrawn bool
 	if kindOf(err) == bundle.FetchRevoked && !l.revoked {

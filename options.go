@@ -57,8 +57,8 @@ type Options struct {
 // event: the client's methods already reflect it. They must return soon and must
 // not call [Client.Refresh].
 type Observer struct {
-	// Fetched is called after every fetch, with its duration. err is nil if the
-	// fetch succeeded. Default: none.
+	// Fetched is called after every fetch that was not canceled, with its duration.
+	// err is nil if the fetch succeeded. Default: none.
 	Fetched func(layer string, took time.Duration, err error)
 	// Waiting is called while [New] waits for a layer: after each failed attempt
 	// that New will retry. The failure is then not logged. Default: none.

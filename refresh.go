@@ -19,8 +19,8 @@ type refreshed struct {
 // the bundle have changed. It works with and without [Client.Run], and regardless
 // of schedules and back-offs.
 //
-// Concurrent callers share one run: a caller that joins late gets the result of the
-// fetches that are under way. A caller whose context ends returns immediately with
+// Concurrent callers share one refresh: a caller that joins late gets the result of
+// the fetches that are under way. A caller whose context ends returns immediately with
 // that context's error; the fetches are canceled when no caller is left.
 //
 // A layer that fails keeps its secrets, unless it is revoked, and the other layers

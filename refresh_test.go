@@ -182,7 +182,7 @@ func TestClient_RefreshSharing(t *testing.T) {
 
 					_, err := c.Refresh(t.Context())
 					require.NoError(t, err)
-					require.Len(t, s.fetched(), 3, "a caller after the end of a run starts another")
+					require.Len(t, s.fetched(), 3, "a caller after the end of a refresh starts another")
 				})
 			})
 		}
@@ -198,7 +198,7 @@ func TestClient_RefreshSharing(t *testing.T) {
 			var group sync.WaitGroup
 			group.Go(func() {
 				start := time.Now()
-				_, err := c.Refresh(ctx) // starts the run
+				_, err := c.Refresh(ctx) // starts the fetch
 				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 					t.Errorf("a caller leaves when its context ends; got %v after %s", err, time.Since(start))
 				}
@@ -231,7 +231,7 @@ func TestClient_RefreshSharing(t *testing.T) {
 
 			changed, err := c.Refresh(t.Context())
 			require.NoError(t, err)
-			require.True(t, changed, "a later caller starts another run")
+			require.True(t, changed, "a later caller starts another refresh")
 
 			for range 50 {
 				_, err = c.Refresh(ctx)
@@ -242,7 +242,7 @@ func TestClient_RefreshSharing(t *testing.T) {
 		})
 	})
 
-	t.Run("starts a new run beside a canceled one", func(t *testing.T) {
+	t.Run("starts a new refresh beside a canceled one", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSource("s", gives(bundleOf(secret("A", "1"))))
 			c := newClient(t, nil, s)
@@ -259,7 +259,7 @@ func TestClient_RefreshSharing(t *testing.T) {
 
 			s.become(gives(bundleOf(secret("A", "2"))))
 			changed, err := c.Refresh(t.Context())
-			require.NoError(t, err, "a caller after the last one left starts another run")
+			require.NoError(t, err, "a caller after the last one left starts another refresh")
 			require.True(t, changed)
 			require.False(t, s.overlapped(), "which waits for the layer")
 		})

@@ -48,8 +48,8 @@ type Job struct {
 	// Default: the output is dropped.
 	Stdout io.Writer
 	// Stderr gets the program's masked standard error. It may be the same writer as
-	// Stdout, which is then called by one goroutine at a time; the order of lines
-	// from the two streams is then approximate. Default: the output is dropped.
+	// Stdout: its calls then do not overlap, and the order of lines from the two
+	// streams is approximate. Default: the output is dropped.
 	Stderr io.Writer
 
 	// Secrets names the secrets of the job. Each is passed in the variable of that

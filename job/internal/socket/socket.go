@@ -221,7 +221,7 @@ func (c *ownPeer) Close() error {
 }
 
 // Ask returns a secret from the socket at path, with its name, value and expiry only.
-// It takes at most 10 seconds.
+// It takes at most 10 seconds, and fails if the value is longer than 1 MiB.
 func Ask(ctx context.Context, path, name string) (bundle.Secret, error) {
 	fail := func(err error) (bundle.Secret, error) {
 		return bundle.Secret{}, fmt.Errorf("requesting %s from the socket %s: %w", name, path, err)
