@@ -138,7 +138,7 @@ func TestClassify(t *testing.T) {
 		}
 	})
 
-	t.Run("takes a generated value for a secret under any name", func(t *testing.T) {
+	t.Run("treats a generated value as a secret under any name", func(t *testing.T) {
 		for _, name := range []string{"PORT", "DEBUG", "LOG_LEVEL", "NODE_ENV", "DB_HOST", "API_URL", "DATA_DIR", "TZ", "X"} {
 			for _, value := range []string{hex40, mixed, hex40 + "=", "p_" + mixed, strings.ToUpper(hex40)} {
 				require.Equal(t, ClassSecret, classify(Entry{Name: name, Value: bundle.NewValue(value)}).class, "%s with %s", name, value)

@@ -105,8 +105,8 @@ func TestOptions_Bundle(t *testing.T) {
 		require.Contains(t, p.String(), "Not compared with the platform")
 	})
 
-	// This is about the mistake that would
-	// lose values: in the runner's merged bundle, the file's own value wins.
+	// Otherwise values would be lost: in the runner's merged bundle, the file's own
+	// value shadows the platform's.
 	t.Run("ignores values from the runner's own providers", func(t *testing.T) {
 		path := write(t, ".env", "A_KEY=hunter2-a\nB_KEY=hunter2-b\nC_KEY=hunter2-c\nD_KEY=hunter2-d\n")
 		local, err := (&providers.Dotenv{Path: path}).Fetch(t.Context(), nil)

@@ -11,5 +11,8 @@
 // also if their process is killed. Without these programs, the test is skipped, or
 // fails if SATCHEL_TEST_FULL is 1.
 //
+// On Linux, the folder is in /dev/shm if that has 1 GiB of free memory and TMPDIR is
+// not set. The next server there removes the folders of processes that were killed.
+//
 // [Start] starts a separate server that the test may stop and start.
 package postgrestest

@@ -55,7 +55,7 @@ func TestPostgres_Open(t *testing.T) {
 			"a schema may be shared with other programs")
 	})
 
-	t.Run("refuses a foreign table under one of its names", func(t *testing.T) {
+	t.Run("refuses another program's table under one of its names", func(t *testing.T) {
 		for name, statements := range map[string]string{
 			"satchel_tokens":  "CREATE TABLE satchel_tokens (id TEXT)",
 			"satchel_changes": "CREATE VIEW satchel_changes AS SELECT 1 AS newest",

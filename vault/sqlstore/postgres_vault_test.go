@@ -185,7 +185,7 @@ func TestPostgres_Runners(t *testing.T) {
 		}
 	})
 
-	t.Run("hear of a revocation while they wait in another process", func(t *testing.T) {
+	t.Run("learn of a revocation while they wait in another process", func(t *testing.T) {
 		writer, other, counters := openVaults(t, postgrestest.Schema(t))
 		put(t, writer, "acme", "A", "one")
 		runners := newRunners(t, writer, "acme", 50)
