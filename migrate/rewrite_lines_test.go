@@ -236,7 +236,7 @@ func TestRead(t *testing.T) {
 		require.NotContains(t, err.Error(), "letmein")
 	}
 	_, err := Read(t.TempDir())
-	require.ErrorContains(t, err, "is a directory; want a regular file")
+	require.ErrorContains(t, err, "is a directory; use a regular file")
 	_, err = Read(filepath.Join(t.TempDir(), ".env"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	big := filepath.Join(t.TempDir(), ".env")

@@ -99,7 +99,7 @@ func TestDotenv(t *testing.T) {
 
 	t.Run("rejects a directory", func(t *testing.T) {
 		dir := t.TempDir()
-		refused(t, &providers.Dotenv{Path: dir, Optional: true}, dir+" is a directory; want a regular file")
+		refused(t, &providers.Dotenv{Path: dir, Optional: true}, dir+" is a directory; use a regular file")
 	})
 
 	t.Run("classes other read failures as unavailable", func(t *testing.T) {

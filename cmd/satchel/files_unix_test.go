@@ -23,7 +23,7 @@ func TestReadFile(t *testing.T) {
 			}
 			for _, args := range commands {
 				got := p.runner(t, args...).must(t, codeFailed)
-				require.Contains(t, got.errOut, name+" is a pipe; want a regular file")
+				require.Contains(t, got.errOut, name+" is a pipe; use a regular file")
 				require.NotContains(t, got.errOut, "writes both lines", "setup does not fix that")
 			}
 			select {
@@ -38,9 +38,9 @@ func TestReadFile(t *testing.T) {
 	t.Run("accepts regular files up to the limit", func(t *testing.T) {
 		dir := t.TempDir()
 		_, err := readFile(dir)
-		require.EqualError(t, err, dir+" is a directory; want a regular file")
+		require.EqualError(t, err, dir+" is a directory; use a regular file")
 		_, err = readFile(os.DevNull)
-		require.EqualError(t, err, os.DevNull+" is a special file; want a regular file")
+		require.EqualError(t, err, os.DevNull+" is a special file; use a regular file")
 		_, err = readFile(filepath.Join(dir, "none"))
 		require.ErrorIs(t, err, os.ErrNotExist)
 		long := filepath.Join(dir, "long")

@@ -57,5 +57,5 @@ func check(path string, info fs.FileInfo) error {
 	case info.Mode()&fs.ModeNamedPipe != 0:
 		kind = "a pipe"
 	}
-	return &bundle.Fault{Problem: path + " is " + kind, Fix: "want a regular file"}
+	return &bundle.Fault{Problem: path + " is " + kind, Fix: "use a regular file"}
 }

@@ -29,7 +29,7 @@ func TestRead(t *testing.T) {
 	_, err = Read(path, 7)
 	requireFault(t, err, path+" is larger than the limit of 7 bytes; check the path")
 	_, err = Read(dir, 8)
-	requireFault(t, err, dir+" is a directory; want a regular file")
+	requireFault(t, err, dir+" is a directory; use a regular file")
 	_, err = Read(filepath.Join(dir, "none"), 8)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
@@ -41,7 +41,7 @@ func TestRead_Swapped(t *testing.T) {
 		"a pipe":         fs.ModeNamedPipe,
 		"a special file": fs.ModeSocket,
 	} {
-		requireFault(t, check("x", info{mode: mode}), "x is "+name+"; want a regular file")
+		requireFault(t, check("x", info{mode: mode}), "x is "+name+"; use a regular file")
 	}
 	require.NoError(t, check("x", info{}))
 }

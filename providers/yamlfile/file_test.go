@@ -82,7 +82,7 @@ func TestFile(t *testing.T) {
 		require.NoError(t, err, "the limit is inclusive")
 		require.Equal(t, 1, b.Len())
 		refused(t, &yamlfile.File{Path: write(t, fits+"x")}, "has more than 1048576 bytes")
-		refused(t, &yamlfile.File{Path: t.TempDir(), Optional: true}, "is a directory; want a regular file")
+		refused(t, &yamlfile.File{Path: t.TempDir(), Optional: true}, "is a directory; use a regular file")
 	})
 }
 
