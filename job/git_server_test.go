@@ -162,10 +162,7 @@ func (s *gitServer) requested() int {
 // machine.
 func gitCommand(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	program, err := exec.LookPath("git")
-	if err != nil {
-		testenv.Lacks(t, "git is missing on this machine")
-	}
+	program := testenv.Program(t, "git")
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1"}, env...)

@@ -226,10 +226,7 @@ func TestGitEnviron(t *testing.T) {
 
 func TestShellCommand(t *testing.T) {
 	words := []string{"printf", `%s\n`, "a b", "it's", `"$HOME"`, "`id`", `\`, "*", "", "ünï", "-n", "a;b|c&d"}
-	shell, err := exec.LookPath("sh")
-	if err != nil {
-		testenv.Lacks(t, "sh is missing on this machine")
-	}
+	shell := testenv.Program(t, "sh")
 	out, err := exec.CommandContext(t.Context(), shell, "-c", shellCommand(words)).Output()
 	require.NoError(t, err)
 	require.Equal(t, strings.Join(words[2:], "\n")+"\n", string(out))

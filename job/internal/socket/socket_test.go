@@ -111,10 +111,7 @@ func TestServe(t *testing.T) {
 	})
 
 	t.Run("serves curl", func(t *testing.T) {
-		curl, err := exec.LookPath("curl")
-		if err != nil {
-			testenv.Lacks(t, "curl is missing on this machine")
-		}
+		curl := testenv.Program(t, "curl")
 		var v served
 		v.put("TOKEN", "from a shell", time.Time{})
 		s := openSocket(t, io.Discard, v.lookup, "TOKEN")
