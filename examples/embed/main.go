@@ -36,7 +36,7 @@ func run(ctx context.Context, command ...string) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	go client.Run(ctx) // until ctx ends: every 15 minutes, and when something changes
+	go client.Run(ctx) // refreshes every 15 minutes and on changes, until ctx is done
 	for s := range client.Bundle().All() {
 		fmt.Println(s.Name, s.Value.Preview(), "from", s.Origin)
 	}
