@@ -139,7 +139,7 @@ func (f *flagSet) setFirst(args []string) (rest []string, err error) {
 	case isSwitch(known):
 		value = "true"
 	case len(args) == 0:
-		return nil, f.wrong("flag needs an argument: --" + name)
+		return nil, f.wrong("missing value of --" + name)
 	default:
 		value, args = args[0], args[1:]
 	}

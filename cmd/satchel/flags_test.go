@@ -49,7 +49,7 @@ func TestFlagSet_parseLeading(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"--json=x"}, rest)
 	for args, says := range map[string]string{
-		"--jsn": "unknown flag --jsn; did you mean --json?", "---json": "unknown flag ---json", "--=x": "unknown flag --;",
+		"--jsn": "unknown flag --jsn (did you mean --json?); see", "---json": "unknown flag ---json", "--=x": "unknown flag --;",
 		"--json=x": `invalid value "x" for flag --json: want true or false`,
 	} {
 		_, err = flags.parseLeading([]string{args})

@@ -36,7 +36,7 @@ type folder struct {
 func openFolder(path string, p *program) (*folder, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, fmt.Errorf("jobs: %w; create the folder first", err)
+		return nil, fmt.Errorf("--jobs: %w; create the folder first", err)
 	}
 	f := &folder{root: root}
 	left, err := f.names(taken)

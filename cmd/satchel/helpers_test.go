@@ -200,7 +200,7 @@ func overwriteFile(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// idOf returns the id of a token.
+// idOf returns the ID of a token.
 func idOf(t *testing.T, token string) string {
 	t.Helper()
 	id, ok := providers.TokenID(bundle.NewValue(token))

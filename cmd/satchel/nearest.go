@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// nearest returns "; did you mean X?" if one of names is close to written, or "".
+// nearest returns " (did you mean X?)" if one of names is close to written, or "".
 func nearest(written string, names []string) string { return nearestWith(written, names, "") }
 
 // nearestWith is nearest with a prefix before the name.
@@ -16,7 +16,7 @@ func nearestWith(written string, names []string, prefix string) string {
 	if best == "" {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %s%s?", prefix, best)
+	return fmt.Sprintf(" (did you mean %s%s?)", prefix, best)
 }
 
 // distance returns the number of bytes to change, add or leave out between two

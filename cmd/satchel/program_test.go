@@ -65,7 +65,7 @@ func TestUsageError(t *testing.T) {
 			`invalid value "-1s" for flag --timeout: want a time`:            {"run", "--timeout", "-1s", "--", "true"},
 			`invalid value "10" for flag --timeout: want a time`:             {"explain", "--timeout", "10"},
 			`invalid value "-2m" for flag --drain: want a time`:              {"serve", "--stdin", "--drain", "-2m"},
-			"flag needs an argument: --secret;":                              {"run", "--secret"},
+			"missing value of --secret;":                                     {"run", "--secret"},
 			`invalid value "many" for flag --pool: want a whole number`:      {"serve", "--stdin", "--pool", "many"},
 			`invalid value "x" for flag --json: want true or false`:          {"check", "--json=x"},
 			`--secret: the name "A B" has`:                                   {"run", "--secret", "A B", "--", "true"},

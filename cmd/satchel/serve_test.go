@@ -270,7 +270,7 @@ func TestParseTask(t *testing.T) {
 		`{"env": ["A=1"]}`:                   `invalid "env"; want an object of strings such as {"STAGE": "test"}`,
 		`{"dir": []}`:                        `invalid "dir"; want a string such as "/srv/app"`,
 		`{"on_rotate": 1}`:                   `invalid "on_rotate"; want a string: "leave", "restart" or the name of a signal`,
-		`{"comand": ["true"]}`:               `unknown field "comand"; did you mean command?`,
+		`{"comand": ["true"]}`:               `unknown field "comand" (did you mean command?)`,
 		`{"Command": ["true"], "comand": 1}`: `unknown field "comand"`,
 		`["true"]`:                           "it is of type array; want an object",
 		``:                                   "it is empty; want an object",
