@@ -25,7 +25,7 @@ type certificate struct {
 type loaded struct {
 	certificate *tls.Certificate
 	files       string    // their stamp when the certificate was read
-	refused     string    // their stamp when they were invalid last
+	refused     string    // their stamp when they were last invalid
 	looked      time.Time // the time of the last check
 }
 

@@ -23,7 +23,7 @@ import (
 // config has all settings. Each field is set by a flag, or else by the environment
 // variable that envName returns for the flag.
 type config struct {
-	command string // empty if the command or a flag is unknown
+	command string // empty if the command, a flag or the arguments are invalid
 	file    string // the argument of export, import and keygen
 
 	listen           string
@@ -107,7 +107,7 @@ var groups = []struct {
 		f.DurationVar(&c.shutdownTimeout, "shutdown-timeout", 15*time.Second, "`time` for requests in progress to finish before they are cut off")
 	}},
 	{"Storage", func(c *config, f *flag.FlagSet) {
-		f.StringVar(&c.data, "data", "satchel-data", "`folder` for files without a flag of their own")
+		f.StringVar(&c.data, "data", "satchel-data", "`folder` for files that no other flag names")
 		f.StringVar(&c.database, "database", "", "SQLite `file`, or postgres://user@host/database, or host=… dbname=…\n(default: satchel.db in -data)")
 		f.IntVar(&c.connections, "database-connections", 20, "largest `number` of connections to the database")
 	}},

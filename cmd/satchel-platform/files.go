@@ -50,7 +50,7 @@ func makePrivate(path string) error {
 }
 
 // readPrivate reads a secret from a small file, without the final line break. It fails
-// if other users can read the file.
+// if other users can access the file.
 func readPrivate(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -68,8 +68,9 @@ func readPrivate(path string) (string, error) {
 	return strings.TrimRight(string(content), "\r\n"), err
 }
 
-// keeps reports whether a file can be read more than once. A pipe cannot: its content
-// is for the command itself.
+// keeps reports whether inspect may read the file of a setting: a regular one, or a
+// missing one, for the error. The content of a pipe can be read once, by the command
+// itself.
 func keeps(path string) bool {
 	if path == "" {
 		return false

@@ -45,10 +45,11 @@ const (
 
 // loadOrder is the order of a child process.
 type loadOrder struct {
-	// Issue is the number of tokens to print, for runners of different scopes.
-	DSN, KEK string
-	Issue    int
-	// If it is 0, the process runs a runner for each token at one platform.
+	// Issue is the number of tokens to print, for runners of different scopes. It needs
+	// DSN and KEK. If it is 0, the process runs a runner for each of Tokens instead, at
+	// the platform at URL.
+	Issue       int
+	DSN, KEK    string // KEK is a key file
 	URL         string
 	Certificate string // PEM
 	Tokens      []string

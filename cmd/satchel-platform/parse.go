@@ -39,7 +39,10 @@ func parse(args, environ []string) (*config, error) {
 		return c, errors.Join(errs...)
 	}
 	if c.command != "" {
-		wrong(c.takeArguments(rest))
+		if err := c.takeArguments(rest); err != nil {
+			wrong(err)
+			c.command = ""
+		}
 	}
 	// In this order, because check needs all settings.
 	wrong(c.takeEnvironment(flags, given, environ))
@@ -98,8 +101,12 @@ func (c *config) takeArguments(rest []string) error {
 		}
 		c.file = rest[0]
 	default:
-		if len(rest) > 0 {
+		switch {
+		case len(rest) == 0:
+		case commands[rest[0]] != nil:
 			return fmt.Errorf("unexpected argument %s; the command must come before all flags", quoted(rest[0]))
+		default:
+			return fmt.Errorf("unexpected argument %s; %s takes only flags", quoted(rest[0]), c.command)
 		}
 	}
 	return nil
@@ -121,7 +128,7 @@ func (c *config) takeEnvironment(flags *flag.FlagSet, given map[string]bool, env
 		f := byVariable[name]
 		switch {
 		case f == nil:
-			errs = append(errs, fmt.Errorf("unknown setting %s in the environment; remove it", name))
+			errs = append(errs, fmt.Errorf("unknown setting %s in the environment; correct its name, or remove it", name))
 			continue
 		case given[f.Name] || value == "":
 			continue

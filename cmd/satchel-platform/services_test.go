@@ -62,7 +62,7 @@ func TestOpen_PostgreSQL(t *testing.T) {
 		require.Contains(t, stderr, "the data keys of tenant acme are wrapped by")
 	})
 
-	t.Run("takes in a vault from SQLite", func(t *testing.T) {
+	t.Run("imports a vault from SQLite", func(t *testing.T) {
 		database, dir := postgrestest.Schema(t), t.TempDir()
 		p := start(t, dir)
 		p.put("acme", "API_KEY", "made-up-value-of-acme")
