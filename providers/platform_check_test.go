@@ -124,12 +124,12 @@ func TestPlatform_Check(t *testing.T) {
 			meta bundle.Meta
 			want bundle.CheckStatus
 		}{
-			"no end":                   {bundle.Meta{}, bundle.CheckOK},
-			"in a month":               {bundle.Meta{TokenExpires: now.AddDate(0, 1, 0)}, bundle.CheckOK},
-			"in six days":              {bundle.Meta{TokenExpires: now.AddDate(0, 0, 6)}, bundle.CheckWarning},
-			"soon, but not to rotate":  {bundle.Meta{TokenExpires: now.AddDate(0, 0, 6), RotateBy: now.AddDate(0, 0, 5)}, bundle.CheckOK},
-			"soon, to rotate never":    {bundle.Meta{TokenExpires: now.Add(time.Hour), RotateBy: now.AddDate(0, 1, 0)}, bundle.CheckWarning},
-			"should have been rotated": {bundle.Meta{TokenExpires: now.AddDate(1, 0, 0), RotateBy: now.AddDate(0, 0, -1)}, bundle.CheckWarning},
+			"never":                         {bundle.Meta{}, bundle.CheckOK},
+			"in a month":                    {bundle.Meta{TokenExpires: now.AddDate(0, 1, 0)}, bundle.CheckOK},
+			"in six days":                   {bundle.Meta{TokenExpires: now.AddDate(0, 0, 6)}, bundle.CheckWarning},
+			"in six days, rotation in five": {bundle.Meta{TokenExpires: now.AddDate(0, 0, 6), RotateBy: now.AddDate(0, 0, 5)}, bundle.CheckOK},
+			"before its rotation":           {bundle.Meta{TokenExpires: now.Add(time.Hour), RotateBy: now.AddDate(0, 1, 0)}, bundle.CheckWarning},
+			"after its rotation was due":    {bundle.Meta{TokenExpires: now.AddDate(1, 0, 0), RotateBy: now.AddDate(0, 0, -1)}, bundle.CheckWarning},
 		} {
 			t.Run(name, func(t *testing.T) {
 				b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) { writeMeta(w, row.meta) }))
@@ -164,11 +164,11 @@ func TestPlatform_Check(t *testing.T) {
 			want bundle.CheckStatus
 			text string
 		}{
-			"equal":       {time.Now().UTC().Format(http.TimeFormat), bundle.CheckOK, "agrees"},
-			"none":        {"", bundle.CheckOK, "not compared"},
-			"garbage":     {"canary", bundle.CheckOK, "not compared"},
-			"behind here": {time.Now().UTC().Add(2 * time.Hour).Format(http.TimeFormat), bundle.CheckWarning, "this machine is 1h59m"},
-			"ahead here":  {time.Now().UTC().Add(-2 * time.Hour).Format(http.TimeFormat), bundle.CheckWarning, "ahead of the platform"},
+			"equal":               {time.Now().UTC().Format(http.TimeFormat), bundle.CheckOK, "agrees"},
+			"none":                {"", bundle.CheckOK, "not compared"},
+			"garbage":             {"canary", bundle.CheckOK, "not compared"},
+			"this machine behind": {time.Now().UTC().Add(2 * time.Hour).Format(http.TimeFormat), bundle.CheckWarning, "this machine is 1h59m"},
+			"this machine ahead":  {time.Now().UTC().Add(-2 * time.Hour).Format(http.TimeFormat), bundle.CheckWarning, "ahead of the platform"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {

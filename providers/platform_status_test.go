@@ -70,9 +70,9 @@ func TestPlatform_Refusal(t *testing.T) {
 			"choices":                  {remotetest.Plainly(300), 300, unavailable, "", "check the URL"},
 			"a reason of many words":   {refuse(403, wire.NotAllowedProblem, "canary says hello"), 403, permanent, "", "permission denied"},
 			"a reason like a token":    {refuse(403, wire.NotAllowedProblem, "rnt_abc"), 403, permanent, "", "permission denied"},
-			"a reason that is long":    {refuse(403, wire.NotAllowedProblem, strings.Repeat("canary", 10)), 403, permanent, "", "permission denied"},
+			"a long reason":            {refuse(403, wire.NotAllowedProblem, strings.Repeat("canary", 10)), 403, permanent, "", "permission denied"},
 			"a reason with an escape":  {refuse(403, wire.NotAllowedProblem, "\x1b[31m"), 403, permanent, "", "permission denied"},
-			"a reason with a hyphen":   {refuse(403, wire.NotAllowedProblem, "-"), 403, permanent, "", "permission denied"},
+			"a hyphen as the reason":   {refuse(403, wire.NotAllowedProblem, "-"), 403, permanent, "", "permission denied"},
 			"a problem that is a list": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = w.Write([]byte(`["canary"]`)) }, 401, unavailable, "", "check the URL"},
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -53,7 +53,7 @@ func TestConsumer_Conformance(t *testing.T) {
 			return providertest.Fixture{
 				Provider: &bitbucket.Consumer{AccessToken: func(ctx context.Context) (bundle.Value, error) {
 					if token.Load() == "" {
-						return bundle.Value{}, errors.New("the file is not there")
+						return bundle.Value{}, errors.New("the file is missing")
 					}
 					return bundle.NewValue(token.Load().(string)), ctx.Err()
 				}},
@@ -134,20 +134,20 @@ func TestConsumer_Scopes(t *testing.T) {
 		asked   []string
 		want    []string
 	}{
-		"nothing asked":           {"account:write", nil, nil},
-		"the same":                {"repository:write", []string{"repository:write"}, nil},
-		"included scopes":         {"pullrequest:write", []string{"repository", "pullrequest", "repository:write", "pullrequest:write"}, nil},
-		"in any order":            {"webhook repository", []string{"repository", "webhook"}, nil},
-		"included by what was":    {"repository pullrequest", []string{"pullrequest"}, nil},
-		"projects and theirs":     {"project repository", []string{"project"}, nil},
-		"to write issues":         {"issue:write issue", []string{"issue:write"}, nil},
-		"more":                    {"repository:write account", []string{"repository"}, []string{more + "repository:write, account"}},
-		"less":                    {"repository", []string{"repository:write"}, []string{less + "repository:write"}},
-		"admin includes nothing":  {"repository:admin", []string{"repository"}, []string{more + "repository:admin", less + "repository"}},
-		"an invalid scope":        {"repository Canary-1", []string{"repository"}, []string{more + "another scope"}},
-		"a scope that is long":    {"repository " + strings.Repeat("canary", 9), []string{"repository"}, []string{more + "another scope"}},
-		"Bitbucket does not tell": {"", []string{"repository"}, nil},
-		"many of them are cut":    {"a b c d e f g h i j", []string{"a"}, []string{more + "b, c, d, e, f, g, h, i and 1 more"}},
+		"nothing requested":         {"account:write", nil, nil},
+		"the same":                  {"repository:write", []string{"repository:write"}, nil},
+		"included scopes":           {"pullrequest:write", []string{"repository", "pullrequest", "repository:write", "pullrequest:write"}, nil},
+		"in any order":              {"webhook repository", []string{"repository", "webhook"}, nil},
+		"included by a granted one": {"repository pullrequest", []string{"pullrequest"}, nil},
+		"a project's repositories":  {"project repository", []string{"project"}, nil},
+		"write includes read":       {"issue:write issue", []string{"issue:write"}, nil},
+		"more":                      {"repository:write account", []string{"repository"}, []string{more + "repository:write, account"}},
+		"less":                      {"repository", []string{"repository:write"}, []string{less + "repository:write"}},
+		"admin includes nothing":    {"repository:admin", []string{"repository"}, []string{more + "repository:admin", less + "repository"}},
+		"an invalid scope":          {"repository Canary-1", []string{"repository"}, []string{more + "another scope"}},
+		"a scope that is long":      {"repository " + strings.Repeat("canary", 9), []string{"repository"}, []string{more + "another scope"}},
+		"no scopes in the response": {"", []string{"repository"}, nil},
+		"a long list":               {"a b c d e f g h i j", []string{"a"}, []string{more + "b, c, d, e, f, g, h, i and 1 more"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, b := consumer(t)
@@ -218,7 +218,7 @@ func TestConsumer_Refusal(t *testing.T) {
 			"an unknown code":     {oauth(400, `{"error":"canary"}`), 400, permanent, "", "check the URL", 0},
 			"401 of a proxy":      {remotetest.Plainly(401), 401, unavailable, "", "response is not from Bitbucket", 0},
 			"forbidden":           {remotetest.Plainly(403), 403, permanent, "", "check the URL", 0},
-			"not there":           {remotetest.Plainly(404), 404, permanent, "", "check the URL", 0},
+			"not found":           {remotetest.Plainly(404), 404, permanent, "", "check the URL", 0},
 			"too many":            {remotetest.Plainly(429), 429, unavailable, "", "try again later", time.Minute},
 			"too many for a time": {oauth(429, `{"error":"invalid_request"}`, "Retry-After", "120"), 429, unavailable, "invalid_request", "try again later", 2 * time.Minute},
 			"timeout":             {remotetest.Plainly(408), 408, unavailable, "", "try again later", 0},
@@ -280,18 +280,18 @@ func TestConsumer_Settings(t *testing.T) {
 			change func(b *bitbucket.Consumer)
 			want   string
 		}{
-			"a URL in the clear":  {func(b *bitbucket.Consumer) { b.URL = "http://bitbucket.org" }, "http would send the secret to bitbucket.org in the clear"},
-			"nothing":             {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{} }, "ConsumerSecret is not set; set it with ConsumerKey, or set AccessToken"},
-			"no key":              {func(b *bitbucket.Consumer) { b.ConsumerKey = "" }, "invalid ConsumerKey"},
-			"a colon in the key":  {func(b *bitbucket.Consumer) { b.ConsumerKey = "canary:canary" }, "invalid ConsumerKey"},
-			"both ways":           {func(b *bitbucket.Consumer) { b.AccessToken = remotetest.Give("x") }, "AccessToken and a consumer are both set; set one of them"},
-			"a key and a token":   {func(b *bitbucket.Consumer) { b.ConsumerSecret, b.AccessToken = nil, remotetest.Give("x") }, "set one of them"},
-			"a strange scope":     {func(b *bitbucket.Consumer) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is invalid"},
-			"a strange name":      {func(b *bitbucket.Consumer) { b.Name = "A B" }, `the name "A B" has ' '`},
-			"an empty secret":     {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("") }, "consumer's secret: it is empty"},
-			"a secret and a line": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has leading or trailing whitespace"},
-			"an empty token":      {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("")} }, "access token: it is empty"},
-			"a token of lines":    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has a space or a character"},
+			"a URL in the clear":         {func(b *bitbucket.Consumer) { b.URL = "http://bitbucket.org" }, "http would send the secret to bitbucket.org in the clear"},
+			"nothing":                    {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{} }, "ConsumerSecret is not set; set it with ConsumerKey, or set AccessToken"},
+			"no key":                     {func(b *bitbucket.Consumer) { b.ConsumerKey = "" }, "invalid ConsumerKey"},
+			"a colon in the key":         {func(b *bitbucket.Consumer) { b.ConsumerKey = "canary:canary" }, "invalid ConsumerKey"},
+			"both ways":                  {func(b *bitbucket.Consumer) { b.AccessToken = remotetest.Give("x") }, "AccessToken and a consumer are both set; set one of them"},
+			"a key and a token":          {func(b *bitbucket.Consumer) { b.ConsumerSecret, b.AccessToken = nil, remotetest.Give("x") }, "set one of them"},
+			"a strange scope":            {func(b *bitbucket.Consumer) { b.Scopes = []string{"repository", "Canary canary"} }, "scope 2 is invalid"},
+			"a strange name":             {func(b *bitbucket.Consumer) { b.Name = "A B" }, `the name "A B" has ' '`},
+			"an empty secret":            {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("") }, "consumer's secret: it is empty"},
+			"a secret with a line break": {func(b *bitbucket.Consumer) { b.ConsumerSecret = remotetest.Give("canary\n") }, "consumer's secret: it has leading or trailing whitespace"},
+			"an empty token":             {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("")} }, "access token: it is empty"},
+			"a token of two lines":       {func(b *bitbucket.Consumer) { *b = bitbucket.Consumer{AccessToken: remotetest.Give("canary\ncanary")} }, "access token: it has a space or a character"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				b := consumerOf("https://bitbucket.org", remotetest.RefuseDial(t))

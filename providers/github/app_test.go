@@ -157,14 +157,14 @@ func TestApp_Fetch(t *testing.T) {
 		require.Same(t, last, next)
 
 		for name, change := range map[string]func(app *github.App){
-			"other repositories":  func(app *github.App) { app.Repositories = []string{"docs"} },
-			"another permission":  func(app *github.App) { app.Permissions = map[string]string{"issues": "read"} },
-			"another level":       func(app *github.App) { app.Permissions = map[string]string{"contents": "read"} },
-			"another name":        func(app *github.App) { app.Name = "GH_TOKEN" },
-			"another address":     func(app *github.App) { app.URL = strings.Replace(app.URL, "127.0.0.1", "example.com", 1) },
-			"all repositories":    func(app *github.App) { app.Repositories = nil },
-			"another path":        func(app *github.App) { app.URL += "/api" },
-			"another way to name": func(app *github.App) { app.AppID = "123456" },
+			"other repositories": func(app *github.App) { app.Repositories = []string{"docs"} },
+			"another permission": func(app *github.App) { app.Permissions = map[string]string{"issues": "read"} },
+			"another level":      func(app *github.App) { app.Permissions = map[string]string{"contents": "read"} },
+			"another name":       func(app *github.App) { app.Name = "GH_TOKEN" },
+			"another address":    func(app *github.App) { app.URL = strings.Replace(app.URL, "127.0.0.1", "example.com", 1) },
+			"all repositories":   func(app *github.App) { app.Repositories = nil },
+			"another path":       func(app *github.App) { app.URL += "/api" },
+			"another app id":     func(app *github.App) { app.AppID = "123456" },
 		} {
 			t.Run(name, func(t *testing.T) {
 				other := appOf(app.URL, app.Client)
@@ -182,15 +182,15 @@ func TestApp_Fetch(t *testing.T) {
 				secret.Expires = secret.Expires.Add(2 * time.Hour)
 				return []bundle.Secret{secret}
 			},
-			"of no known age": func() []bundle.Secret { secret := secret; secret.Rotated = time.Time{}; return []bundle.Secret{secret} },
-			"without an end":  func() []bundle.Secret { secret := secret; secret.Expires = time.Time{}; return []bundle.Secret{secret} },
-			"of elsewhere": func() []bundle.Secret {
+			"without Rotated": func() []bundle.Secret { secret := secret; secret.Rotated = time.Time{}; return []bundle.Secret{secret} },
+			"without Expires": func() []bundle.Secret { secret := secret; secret.Expires = time.Time{}; return []bundle.Secret{secret} },
+			"of another origin": func() []bundle.Secret {
 				secret := secret
 				secret.Origin.Provider = "env"
 				return []bundle.Secret{secret}
 			},
-			"of several": func() []bundle.Secret { return []bundle.Secret{secret, {Name: "A"}} },
-			"empty":      func() []bundle.Secret { return nil },
+			"with another secret": func() []bundle.Secret { return []bundle.Secret{secret, {Name: "A"}} },
+			"empty":               func() []bundle.Secret { return nil },
 		} {
 			t.Run(name, func(t *testing.T) {
 				before := len(s.Mints())
@@ -230,25 +230,25 @@ func TestApp_Settings(t *testing.T) {
 		change func(app *github.App)
 		want   string
 	}{
-		"a URL in the clear":     {func(app *github.App) { app.URL = "http://api.github.com" }, "URL of GitHub: http would send the token to api.github.com in the clear; use https"},
-		"a URL with a token":     {func(app *github.App) { app.URL = "https://canary@api.github.com" }, "URL of GitHub: it has a user or a password"},
-		"no app":                 {func(app *github.App) { app.AppID = "" }, "AppID is empty; copy the client id"},
-		"a secret for an app":    {func(app *github.App) { app.AppID = strings.Repeat("canary99", 5) }, "AppID is not a client id"},
-		"a key for an app":       {func(app *github.App) { app.AppID = "-----BEGIN canary" }, "AppID is not a client id"},
-		"no installation":        {func(app *github.App) { app.InstallationID = 0 }, "InstallationID is not set"},
-		"a negative one":         {func(app *github.App) { app.InstallationID = -42 }, "InstallationID is not set"},
-		"no key":                 {func(app *github.App) { app.Key = nil }, "Key is not set; set it, for example with ParseKey"},
-		"a nil RSA key":          {func(app *github.App) { app.Key = (*rsa.PrivateKey)(nil) }, "Key is not set; set it, for example with ParseKey"},
-		"an RSA key of zero":     {func(app *github.App) { app.Key = &rsa.PrivateKey{} }, "Key is not set; set it, for example with ParseKey"},
-		"an owner":               {func(app *github.App) { app.Repositories = []string{"web", "canary/web"} }, "repository 2 has an owner; write web, not acme/web"},
-		"a strange repository":   {func(app *github.App) { app.Repositories = []string{"canary web"} }, "repository 1 is not a repository name"},
-		"an empty repository":    {func(app *github.App) { app.Repositories = []string{""} }, "repository 1 is not a repository name"},
-		"too many repositories":  {func(app *github.App) { app.Repositories = long }, "501 repositories are listed; list at most 500"},
-		"a strange permission":   {func(app *github.App) { app.Permissions = map[string]string{"Canary-1": "read"} }, "invalid permission name"},
-		"a strange level":        {func(app *github.App) { app.Permissions = map[string]string{"contents": "canary"} }, "permission contents has an invalid level; use read, write or admin"},
-		"a name with a hyphen":   {func(app *github.App) { app.Name = "GITHUB-TOKEN" }, `Name: the name "GITHUB-TOKEN" has '-'`},
-		"a key that is not RSA":  {func(app *github.App) { app.Key = ecKey(t) }, "it is not an RSA key"},
-		"a key that is too weak": {func(app *github.App) { app.Key = weakKey }, "it has 1024 bits; use one of at least 2048"},
+		"a URL in the clear":      {func(app *github.App) { app.URL = "http://api.github.com" }, "URL of GitHub: http would send the token to api.github.com in the clear; use https"},
+		"a URL with a token":      {func(app *github.App) { app.URL = "https://canary@api.github.com" }, "URL of GitHub: it has a user or a password"},
+		"no app id":               {func(app *github.App) { app.AppID = "" }, "AppID is empty; copy the client id"},
+		"a secret as the app id":  {func(app *github.App) { app.AppID = strings.Repeat("canary99", 5) }, "AppID is not a client id"},
+		"a key as the app id":     {func(app *github.App) { app.AppID = "-----BEGIN canary" }, "AppID is not a client id"},
+		"no installation":         {func(app *github.App) { app.InstallationID = 0 }, "InstallationID is not set"},
+		"a negative installation": {func(app *github.App) { app.InstallationID = -42 }, "InstallationID is not set"},
+		"no key":                  {func(app *github.App) { app.Key = nil }, "Key is not set; set it, for example with ParseKey"},
+		"a nil RSA key":           {func(app *github.App) { app.Key = (*rsa.PrivateKey)(nil) }, "Key is not set; set it, for example with ParseKey"},
+		"an empty RSA key":        {func(app *github.App) { app.Key = &rsa.PrivateKey{} }, "Key is not set; set it, for example with ParseKey"},
+		"an owner":                {func(app *github.App) { app.Repositories = []string{"web", "canary/web"} }, "repository 2 has an owner; write web, not acme/web"},
+		"a strange repository":    {func(app *github.App) { app.Repositories = []string{"canary web"} }, "repository 1 is not a repository name"},
+		"an empty repository":     {func(app *github.App) { app.Repositories = []string{""} }, "repository 1 is not a repository name"},
+		"too many repositories":   {func(app *github.App) { app.Repositories = long }, "501 repositories are listed; list at most 500"},
+		"a strange permission":    {func(app *github.App) { app.Permissions = map[string]string{"Canary-1": "read"} }, "invalid permission name"},
+		"a strange level":         {func(app *github.App) { app.Permissions = map[string]string{"contents": "canary"} }, "permission contents has an invalid level; use read, write or admin"},
+		"a name with a hyphen":    {func(app *github.App) { app.Name = "GITHUB-TOKEN" }, `Name: the name "GITHUB-TOKEN" has '-'`},
+		"a key that is not RSA":   {func(app *github.App) { app.Key = ecKey(t) }, "it is not an RSA key"},
+		"a key that is too weak":  {func(app *github.App) { app.Key = weakKey }, "it has 1024 bits; use one of at least 2048"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			app := appOf("https://api.github.com", remotetest.RefuseDial(t))

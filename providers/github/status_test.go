@@ -43,25 +43,25 @@ func TestApp_Refusal(t *testing.T) {
 			reason  string
 			fix     string
 		}{
-			"a key":             {says(401, gitserver.NotDecoded), 401, permanent, "app-key", "does not have the key SHA256:"},
-			"bad credentials":   {says(401, "Bad credentials"), 401, permanent, "app-key", "does not have the key SHA256:"},
-			"401 of a proxy":    {remotetest.Plainly(401), 401, unavailable, "", "response is not from GitHub: check the URL and any proxy"},
-			"401 of another":    {says(401, ""), 401, unavailable, "", "response is not from GitHub"},
-			"suspended":         {says(403, "This installation has been suspended"), 403, permanent, "suspended", "ask its owner or the app's owner to unsuspend it"},
-			"403":               {says(403, "Resource not accessible by integration, canary"), 403, permanent, "", "check installation 42 and its owner's IP allow list"},
-			"403 of a proxy":    {remotetest.Plainly(403), 403, permanent, "", "check installation 42"},
-			"not there":         {says(404, "Not Found"), 404, permanent, "", "the app " + testApp + " has no installation 42: check that it was not removed"},
-			"404 of a page":     {remotetest.Plainly(404), 404, permanent, "", "and the URL, which is https://api.github.com or ends in /api/v3"},
-			"repositories":      {says(422, "There is at least one repository that does not exist or is not accessible to the parent installation."), 422, permanent, "repositories", "check that web exist under those names, and that installation 42 has access"},
-			"permissions":       {says(422, "The permissions requested are not granted to this installation."), 422, permanent, "permissions", "check that the app has contents: write, and that the owner of installation 42 has accepted"},
-			"something of both": {says(422, "canary"), 422, permanent, "", "installation 42 has access to them; check that the app has contents: write"},
-			"a bad request":     {says(400, "Problems parsing JSON"), 400, permanent, "", "check the URL"},
-			"timeout":           {remotetest.Plainly(408), 408, unavailable, "", "try again later"},
-			"error":             {remotetest.Plainly(500), 500, unavailable, "", "check GitHub"},
-			"bad gateway":       {says(502, "Server Error"), 502, unavailable, "", "check GitHub"},
-			"down":              {remotetest.Plainly(503), 503, unavailable, "", "check GitHub"},
-			"200":               {remotetest.Plainly(200), 200, unavailable, "", "the response is not GitHub's"},
-			"no content":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "the response is not GitHub's"},
+			"a key":              {says(401, gitserver.NotDecoded), 401, permanent, "app-key", "does not have the key SHA256:"},
+			"bad credentials":    {says(401, "Bad credentials"), 401, permanent, "app-key", "does not have the key SHA256:"},
+			"401 of a proxy":     {remotetest.Plainly(401), 401, unavailable, "", "response is not from GitHub: check the URL and any proxy"},
+			"401 of another":     {says(401, ""), 401, unavailable, "", "response is not from GitHub"},
+			"suspended":          {says(403, "This installation has been suspended"), 403, permanent, "suspended", "ask its owner or the app's owner to unsuspend it"},
+			"403":                {says(403, "Resource not accessible by integration, canary"), 403, permanent, "", "check installation 42 and its owner's IP allow list"},
+			"403 of a proxy":     {remotetest.Plainly(403), 403, permanent, "", "check installation 42"},
+			"not found":          {says(404, "Not Found"), 404, permanent, "", "the app " + testApp + " has no installation 42: check that it was not removed"},
+			"404 of a page":      {remotetest.Plainly(404), 404, permanent, "", "and the URL, which is https://api.github.com or ends in /api/v3"},
+			"repositories":       {says(422, "There is at least one repository that does not exist or is not accessible to the parent installation."), 422, permanent, "repositories", "check that web exist under those names, and that installation 42 has access"},
+			"permissions":        {says(422, "The permissions requested are not granted to this installation."), 422, permanent, "permissions", "check that the app has contents: write, and that the owner of installation 42 has accepted"},
+			"an unknown message": {says(422, "canary"), 422, permanent, "", "installation 42 has access to them; check that the app has contents: write"},
+			"a bad request":      {says(400, "Problems parsing JSON"), 400, permanent, "", "check the URL"},
+			"timeout":            {remotetest.Plainly(408), 408, unavailable, "", "try again later"},
+			"error":              {remotetest.Plainly(500), 500, unavailable, "", "check GitHub"},
+			"bad gateway":        {says(502, "Server Error"), 502, unavailable, "", "check GitHub"},
+			"down":               {remotetest.Plainly(503), 503, unavailable, "", "check GitHub"},
+			"200":                {remotetest.Plainly(200), 200, unavailable, "", "the response is not GitHub's"},
+			"no content":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "the response is not GitHub's"},
 			"a login page": {func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(201)
 				_, _ = w.Write([]byte("<html>canary"))
@@ -93,20 +93,20 @@ func TestApp_Refusal(t *testing.T) {
 			least   time.Duration
 			most    time.Duration
 		}{
-			"a secondary limit":              {says(403, secondary), 403, time.Minute, time.Minute},
-			"a secondary limit, 429":         {says(429, secondary), 429, time.Minute, time.Minute},
-			"a secondary limit with a time":  {says(403, secondary, "Retry-After", "90"), 403, 90 * time.Second, 90 * time.Second},
-			"a time without words":           {says(403, "canary", "Retry-After", "90"), 403, 90 * time.Second, 90 * time.Second},
-			"429 with a time":                {says(429, secondary, "Retry-After", "7"), 429, 7 * time.Second, 7 * time.Second},
-			"a primary limit":                {says(403, "API rate limit exceeded for installation ID 42.", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(10*time.Minute)), 403, 9 * time.Minute, 10 * time.Minute},
-			"a primary limit, 429":           {says(429, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(10*time.Minute)), 429, 9 * time.Minute, 10 * time.Minute},
-			"on GitHub's clock":              {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", fmt.Sprint(there.Add(10*time.Minute).Unix()), "Date", there.UTC().Format(http.TimeFormat)), 403, 10 * time.Minute, 10 * time.Minute},
-			"a time that wins over a reset":  {says(403, "canary", "Retry-After", "90", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(10*time.Minute)), 403, 90 * time.Second, 90 * time.Second},
-			"a reset that has passed":        {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(-time.Minute)), 403, time.Second, time.Second},
-			"a reset that is far away":       {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "99999999999999"), 403, time.Hour, time.Hour},
-			"an invalid reset":               {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "soon"), 403, time.Minute, time.Minute},
-			"a limit that is not spent":      {says(429, secondary, "X-RateLimit-Remaining", "17", "X-RateLimit-Reset", in(10*time.Minute)), 429, time.Minute, time.Minute},
-			"429 of a proxy, without a body": {remotetest.Plainly(429), 429, time.Minute, time.Minute},
+			"a secondary limit":                  {says(403, secondary), 403, time.Minute, time.Minute},
+			"a secondary limit, 429":             {says(429, secondary), 429, time.Minute, time.Minute},
+			"a secondary limit with Retry-After": {says(403, secondary, "Retry-After", "90"), 403, 90 * time.Second, 90 * time.Second},
+			"Retry-After without a message":      {says(403, "canary", "Retry-After", "90"), 403, 90 * time.Second, 90 * time.Second},
+			"429 with Retry-After":               {says(429, secondary, "Retry-After", "7"), 429, 7 * time.Second, 7 * time.Second},
+			"a primary limit":                    {says(403, "API rate limit exceeded for installation ID 42.", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(10*time.Minute)), 403, 9 * time.Minute, 10 * time.Minute},
+			"a primary limit, 429":               {says(429, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(10*time.Minute)), 429, 9 * time.Minute, 10 * time.Minute},
+			"on GitHub's clock":                  {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", fmt.Sprint(there.Add(10*time.Minute).Unix()), "Date", there.UTC().Format(http.TimeFormat)), 403, 10 * time.Minute, 10 * time.Minute},
+			"Retry-After and a reset":            {says(403, "canary", "Retry-After", "90", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(10*time.Minute)), 403, 90 * time.Second, 90 * time.Second},
+			"a reset that has passed":            {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", in(-time.Minute)), 403, time.Second, time.Second},
+			"a reset that is far away":           {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "99999999999999"), 403, time.Hour, time.Hour},
+			"an invalid reset":                   {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "soon"), 403, time.Minute, time.Minute},
+			"a limit that is not spent":          {says(429, secondary, "X-RateLimit-Remaining", "17", "X-RateLimit-Reset", in(10*time.Minute)), 429, time.Minute, time.Minute},
+			"429 of a proxy, without a body":     {remotetest.Plainly(429), 429, time.Minute, time.Minute},
 		} {
 			t.Run(name, func(t *testing.T) {
 				s, app := gitHub(t)
@@ -193,19 +193,19 @@ func TestApp_Response(t *testing.T) {
 		handler     http.HandlerFunc
 		reason, why string
 	}{
-		"no token":        {grants(map[string]any{"token": nil}), "malformed-answer", "token in the response is invalid: it is empty"},
-		"a token of two":  {grants(map[string]any{"token": "canary canary"}), "malformed-answer", "token in the response is invalid: it has a space or a character"},
-		"a line break":    {grants(map[string]any{"token": "canary\n"}), "malformed-answer", "token in the response is invalid: it has leading or trailing whitespace"},
-		"a long token":    {grants(map[string]any{"token": strings.Repeat("x", 20_000)}), "malformed-answer", "token in the response is invalid: it has more than 16384 bytes"},
-		"no end":          {grants(map[string]any{"expires_at": nil}), "malformed-answer", "has expired"},
-		"an end before":   {grants(map[string]any{"expires_at": "2020-01-01T00:00:00Z"}), "malformed-answer", "has expired"},
-		"another end":     {grants(map[string]any{"expires_at": "canary"}), "malformed-answer", "not the JSON of a token"},
-		"permissions":     {grants(map[string]any{"permissions": []string{"canary"}}), "malformed-answer", "not the JSON of a token"},
-		"not an object":   {created("application/json", `["canary"]`), "malformed-answer", "not the JSON of a token"},
-		"half":            {created("application/json", `{"token":"canary"`), "malformed-answer", "not the JSON of a token"},
-		"nothing":         {created("application/json", ``), "malformed-answer", "not the JSON of a token"},
-		"a page":          {created("text/html", `canary`), "not-json", "the response is not GitHub's"},
-		"8 MB and a byte": {created("application/json", strings.Repeat(" ", 8<<20+1)), "answer-too-large", "a token has at most 8388608 bytes"},
+		"no token":             {grants(map[string]any{"token": nil}), "malformed-answer", "token in the response is invalid: it is empty"},
+		"a token with a space": {grants(map[string]any{"token": "canary canary"}), "malformed-answer", "token in the response is invalid: it has a space or a character"},
+		"a line break":         {grants(map[string]any{"token": "canary\n"}), "malformed-answer", "token in the response is invalid: it has leading or trailing whitespace"},
+		"a long token":         {grants(map[string]any{"token": strings.Repeat("x", 20_000)}), "malformed-answer", "token in the response is invalid: it has more than 16384 bytes"},
+		"no expiry":            {grants(map[string]any{"expires_at": nil}), "malformed-answer", "has expired"},
+		"a past expiry":        {grants(map[string]any{"expires_at": "2020-01-01T00:00:00Z"}), "malformed-answer", "has expired"},
+		"an invalid expiry":    {grants(map[string]any{"expires_at": "canary"}), "malformed-answer", "not the JSON of a token"},
+		"permissions":          {grants(map[string]any{"permissions": []string{"canary"}}), "malformed-answer", "not the JSON of a token"},
+		"not an object":        {created("application/json", `["canary"]`), "malformed-answer", "not the JSON of a token"},
+		"half":                 {created("application/json", `{"token":"canary"`), "malformed-answer", "not the JSON of a token"},
+		"nothing":              {created("application/json", ``), "malformed-answer", "not the JSON of a token"},
+		"a page":               {created("text/html", `canary`), "not-json", "the response is not GitHub's"},
+		"8 MB and a byte":      {created("application/json", strings.Repeat(" ", 8<<20+1)), "answer-too-large", "a token has at most 8388608 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, app := gitHub(t)
@@ -233,16 +233,16 @@ func TestApp_Clock(t *testing.T) {
 			ahead    time.Duration // of GitHub's clock
 			requests int64
 		}{
-			"right":                {0, 1},
-			"a little ahead":       {30 * time.Second, 1},
-			"a little behind":      {-30 * time.Second, 1},
-			"seven minutes ahead":  {7 * time.Minute, 1},
-			"nine minutes ahead":   {9 * time.Minute, 2},
-			"two minutes behind":   {-2 * time.Minute, 2},
-			"three hours behind":   {-3 * time.Hour, 2},
-			"three hours ahead":    {3 * time.Hour, 2},
-			"ten years ahead":      {10 * 365 * 24 * time.Hour, 2},
-			"twenty years further": {20 * 365 * 24 * time.Hour, 2},
+			"right":               {0, 1},
+			"a little ahead":      {30 * time.Second, 1},
+			"a little behind":     {-30 * time.Second, 1},
+			"seven minutes ahead": {7 * time.Minute, 1},
+			"nine minutes ahead":  {9 * time.Minute, 2},
+			"two minutes behind":  {-2 * time.Minute, 2},
+			"three hours behind":  {-3 * time.Hour, 2},
+			"three hours ahead":   {3 * time.Hour, 2},
+			"ten years ahead":     {10 * 365 * 24 * time.Hour, 2},
+			"twenty years ahead":  {20 * 365 * 24 * time.Hour, 2},
 		} {
 			t.Run(name, func(t *testing.T) {
 				gitHubInBubble(t, func(t *testing.T, s *gitserver.GitHub, app *github.App) {
@@ -272,11 +272,11 @@ func TestApp_Clock(t *testing.T) {
 			reason   string
 			fix      string
 		}{
-			"a time that is never right":  {says(401, gitserver.Expired), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
-			"another time":                {says(401, gitserver.NotYet), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
+			"an expired claim":            {says(401, gitserver.Expired), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
+			"a claim from the future":     {says(401, gitserver.NotYet), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
 			"a lifetime that is too long": {says(401, gitserver.TooLong), 2, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
 			"no Date in the response":     {says(401, gitserver.Expired, "Date", "canary"), 1, bundle.FetchUnavailable, "clock", "set the clock of this machine"},
-			"a clock that runs away":      {says(401, "canary", "Date", "Mon, 01 Jan 2035 00:00:00 GMT"), 2, bundle.FetchPermanent, "app-key", "SHA256:"},
+			"a Date far in the future":    {says(401, "canary", "Date", "Mon, 01 Jan 2035 00:00:00 GMT"), 2, bundle.FetchPermanent, "app-key", "SHA256:"},
 			"a key":                       {says(401, gitserver.NotDecoded), 1, bundle.FetchPermanent, "app-key", "SHA256:"},
 			"an outage":                   {says(503, gitserver.Expired), 1, bundle.FetchUnavailable, "", "try again later"},
 		} {

@@ -33,7 +33,7 @@ func TestVerify(t *testing.T) {
 	good := sign(header, -60, 480, "app", key)
 	for name, row := range map[string]struct{ token, want string }{
 		"good":             {good, ""},
-		"as far as may be": {sign(header, 0, 600, "app", key), ""},
+		"longest lifetime": {sign(header, 0, 600, "app", key), ""},
 		"another key":      {sign(header, -60, 480, "app", other), gitserver.NotDecoded},
 		"another app":      {sign(header, -60, 480, "elsewhere", key), gitserver.NotDecoded},
 		"not signed":       {encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode([]byte(`{}`)) + ".", gitserver.NotDecoded},
@@ -42,7 +42,7 @@ func TestVerify(t *testing.T) {
 		"cut":              {good[:len(good)/2], gitserver.NotDecoded},
 		"empty":            {"", gitserver.NotDecoded},
 		"not yet":          {sign(header, 1, 480, "app", key), gitserver.NotYet},
-		"over":             {sign(header, -600, 0, "app", key), gitserver.Expired},
+		"expired":          {sign(header, -600, 0, "app", key), gitserver.Expired},
 		"too long":         {sign(header, -60, 601, "app", key), gitserver.TooLong},
 	} {
 		t.Run(name, func(t *testing.T) {
