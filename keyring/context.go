@@ -55,7 +55,7 @@ func (c Context) Encode() ([]byte, error) { return c.AppendTo(nil) }
 // eight pairs it allocates only to grow dst. With an error it returns nil.
 func (c Context) AppendTo(dst []byte) ([]byte, error) {
 	if len(c) > maxContextPairs {
-		return nil, &ContextError{Problem: fmt.Sprintf("%d pairs, the limit is %d", len(c), maxContextPairs)}
+		return nil, &ContextError{Problem: fmt.Sprintf("%d pairs; at most %d are allowed", len(c), maxContextPairs)}
 	}
 	// An insertion sort into an array, so that a small context needs no
 	// allocation.
@@ -75,7 +75,7 @@ func (c Context) AppendTo(dst []byte) ([]byte, error) {
 		pairs[i] = contextPair{key, value}
 	}
 	if size > maxContextSize {
-		return nil, &ContextError{Problem: fmt.Sprintf("%d bytes encoded, the limit is %d", size, maxContextSize)}
+		return nil, &ContextError{Problem: fmt.Sprintf("%d bytes encoded; at most %d are allowed", size, maxContextSize)}
 	}
 
 	dst = slices.Grow(dst, size)
@@ -95,9 +95,9 @@ func pairProblem(key, value string) string {
 	case key == "":
 		return "the key is empty"
 	case len(key) > maxContextPart:
-		return fmt.Sprintf("the key has %d bytes, the limit is %d", len(key), maxContextPart)
+		return fmt.Sprintf("the key has %d bytes; at most %d are allowed", len(key), maxContextPart)
 	case len(value) > maxContextPart:
-		return fmt.Sprintf("the value has %d bytes, the limit is %d", len(value), maxContextPart)
+		return fmt.Sprintf("the value has %d bytes; at most %d are allowed", len(value), maxContextPart)
 	case !utf8.ValidString(key):
 		return "the key is not valid UTF-8"
 	case !utf8.ValidString(value):

@@ -15,7 +15,7 @@ import (
 // too long is [ErrMalformed], without a call.
 func (k *Keyring) SealEnvelope(ctx context.Context, plaintext []byte, c Context) ([]byte, error) {
 	if len(plaintext) > MaxPlaintext { // before a key is made
-		return nil, fmt.Errorf("sealing envelope: %w: %d bytes of plaintext, the limit is %d",
+		return nil, fmt.Errorf("sealing envelope: %w: %d bytes of plaintext; at most %d are allowed",
 			ErrMalformed, len(plaintext), MaxPlaintext)
 	}
 	key, rec, err := k.NewKey(ctx, c)

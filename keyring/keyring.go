@@ -99,7 +99,7 @@ func New(primary KEK, opts *Options) (*Keyring, error) {
 		return nil, fmt.Errorf("keyring options: HardAge %s is more than a year (%s)", o.HardAge, maxAge)
 	}
 	if len(o.Replicas) > maxWraps-1 {
-		return nil, fmt.Errorf("keyring options: %d replicas, the limit is %d", len(o.Replicas), maxWraps-1)
+		return nil, fmt.Errorf("keyring options: %d replicas; at most %d are allowed", len(o.Replicas), maxWraps-1)
 	}
 
 	k := &Keyring{

@@ -77,7 +77,7 @@ func (g *Group) Seal(dst, plaintext []byte, c Context) ([]byte, error) {
 		return nil, fmt.Errorf("sealing message: %w", err)
 	}
 	if len(plaintext) > MaxPlaintext {
-		return nil, fmt.Errorf("sealing message: %w: %d bytes of plaintext, the limit is %d",
+		return nil, fmt.Errorf("sealing message: %w: %d bytes of plaintext; at most %d are allowed",
 			ErrMalformed, len(plaintext), MaxPlaintext)
 	}
 	scratch := aadPool.Get().(*aadBuffer)

@@ -62,7 +62,7 @@ func New(client *api.Client, mount, keyName string) (*KEK, error) {
 	}
 	id := keyring.KEKID{Service: service, Key: mount + "/" + keyName}
 	if len(id.Key) > maxKeySize {
-		return nil, fmt.Errorf("hashivault key: the mount and the key name have %d bytes, the limit is %d", len(id.Key)-1, maxKeySize-1)
+		return nil, fmt.Errorf("hashivault key: the mount and the key name have %d bytes; at most %d are allowed", len(id.Key)-1, maxKeySize-1)
 	}
 	own := client.CloneConfig().HttpClient // a copy that shares the transport
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -28,7 +28,7 @@ func TestNew_InvalidNames(t *testing.T) {
 		"a line end":                {"transit", "satchel\n", `contains a character other than`},
 		"another script":            {"transit", "schlüssel", `contains a character other than`},
 		"a hyphen at the end":       {"transit", "satchel-", `starts or ends with`},
-		"more than an ID can hold":  {"transit", strings.Repeat("k", 1017), "have 1024 bytes, the limit is 1023"},
+		"more than an ID can hold":  {"transit", strings.Repeat("k", 1017), "have 1024 bytes; at most 1023 are allowed"},
 		"invalid UTF-8 as the name": {"transit", "k\xff", `contains a character other than`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -107,7 +107,7 @@ func checkWrappedKey(ctx context.Context, newKEK func(string) keyring.KEK) error
 			return fmt.Errorf("a wrapped key names %q, but the ID is %q", w.KEK, kek.ID())
 		}
 		if len(w.Version) > 1024 {
-			return fmt.Errorf("the version has %d bytes, the limit is 1024", len(w.Version))
+			return fmt.Errorf("the version has %d bytes; at most 1024 are allowed", len(w.Version))
 		}
 		if len(w.Blob) < 1 || len(w.Blob) > 4096 {
 			return fmt.Errorf("the blob has %d bytes, want 1 to 4096", len(w.Blob))
