@@ -156,7 +156,7 @@ func (c *Call) ReadJSON(response *http.Response, limit int, what string) ([]byte
 }
 
 // ReadRefusal decodes the JSON body of an unexpected response into into, and
-// reports whether it could.
+// reports whether that succeeded.
 func ReadRefusal(response *http.Response, into any) bool {
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal+1))
 	return err == nil && len(data) <= maxRefusal && json.Unmarshal(data, into) == nil

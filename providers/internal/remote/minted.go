@@ -73,8 +73,8 @@ func Differences(more, less []string) []string {
 	return reasons
 }
 
-// Some joins the first eight names and counts the rest. It returns none if there
-// are no names.
+// Some joins the first eight names and counts the rest. Without names, it returns
+// the text none.
 func Some(names []string, none string) string {
 	const few = 8
 	switch {
