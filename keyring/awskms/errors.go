@@ -89,7 +89,7 @@ func noResponse(err error) string {
 		}
 	}
 	if status := statusOf(err); status >= http.StatusMultipleChoices {
-		return fmt.Sprintf("response with status %d and no KMS error code; check for a proxy between client and KMS", status)
+		return fmt.Sprintf("response with status %d and no KMS error code; check any proxy between this machine and KMS", status)
 	} else if status != 0 {
 		return "invalid response"
 	}

@@ -68,7 +68,7 @@ func (k *KEK) call(ctx context.Context, operation string, r request) (*response,
 	case status != http.StatusOK:
 		return nil, k.refusal(operation, status, a.Errors)
 	case err != nil:
-		return nil, k.strange(operation, "invalid response; check the address and any proxy in front of Vault")
+		return nil, k.strange(operation, "invalid response; check the address and any proxy between this machine and Vault")
 	case ignored(a.Warnings):
 		clear(a.Data.Plaintext)
 		return nil, fmt.Errorf("%w: the server ignores associated_data, which binds the context; use Vault 1.13 or later", keyring.ErrKeyState)

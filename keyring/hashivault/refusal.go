@@ -59,5 +59,5 @@ func classOf(status int, said string) (meaning string, class error) {
 		}
 	}
 	// A retry gives the same result, and the status is no evidence of tampering.
-	return "request rejected; see the log of Vault or of a proxy in front of it", keyring.ErrKeyState
+	return "request rejected; see the log of Vault or of any proxy between this machine and Vault", keyring.ErrKeyState
 }

@@ -81,7 +81,7 @@ func TestFile(t *testing.T) {
 		b, err := (&yamlfile.File{Path: write(t, fits)}).Fetch(t.Context(), nil)
 		require.NoError(t, err, "the limit is inclusive")
 		require.Equal(t, 1, b.Len())
-		refused(t, &yamlfile.File{Path: write(t, fits+"x")}, "has more than 1048576 bytes")
+		refused(t, &yamlfile.File{Path: write(t, fits+"x")}, "is larger than the limit of 1048576 bytes; check the path")
 		refused(t, &yamlfile.File{Path: t.TempDir(), Optional: true}, "is a directory; use a regular file")
 	})
 }
