@@ -109,7 +109,7 @@ func malformed(path string, err error) error {
 
 // yamlSection returns the node under a top-level key.
 func yamlSection(path, section string, root *yaml.Node) (*yaml.Node, error) {
-	var found *yaml.Node
+	var found, at *yaml.Node
 	if root != nil && root.Kind == yaml.MappingNode {
 		for i := 0; i < len(root.Content); i += 2 {
 			key := root.Content[i]
@@ -117,9 +117,9 @@ func yamlSection(path, section string, root *yaml.Node) (*yaml.Node, error) {
 				continue
 			}
 			if found != nil {
-				return nil, fmt.Errorf("%s:%d: repeated section %q; merge the sections", path, key.Line, section)
+				return nil, fmt.Errorf("%s:%d: repeated section %q, after line %d; merge the sections", path, key.Line, section, at.Line)
 			}
-			found = root.Content[i+1]
+			found, at = root.Content[i+1], key
 		}
 	}
 	if found == nil {
