@@ -29,7 +29,7 @@ func (p *program) connect(ctx context.Context, layers []bundle.Provider, limit t
 }
 
 // sayShadowed reports the layers that shadow others: for the given names, or for all
-// secrets without names.
+// secrets if names is nil.
 func (p *program) sayShadowed(b *bundle.Bundle, names ...string) {
 	for _, shadow := range b.Shadowed() {
 		if names != nil && !slices.Contains(names, shadow.Name) {

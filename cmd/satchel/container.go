@@ -9,7 +9,7 @@ import (
 	"github.com/satchelhq/satchel/job"
 )
 
-// dockerVariables are the variables with docker's daemon and credentials.
+// dockerVariables are the variables that select docker's daemon and credentials.
 var dockerVariables = []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "XDG_RUNTIME_DIR"}
 
 // inContainer changes a job so that it runs in a container. passed are variables of

@@ -13,7 +13,7 @@ import (
 const (
 	codeFailed = 1   // failure, or the runner is not ready
 	codeUsage  = 2   // usage error
-	codeNoJob  = 125 // of run: the runner failed before it started the job
+	codeNoJob  = 125 // of run, and of a job of serve: the job was not started
 )
 
 // exitCode ends the program with a code and no message.

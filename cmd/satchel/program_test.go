@@ -113,7 +113,7 @@ func TestHome_ReadSettings(t *testing.T) {
 		"runner.yaml":            "pool: [",
 		"invalid pool size 0":    "backend: platform\npool: 0\n",
 		`invalid backend "ours"`: "backend: ours\npool: 1\n",
-		"bakend":                 "bakend: local\n",
+		"line 1: field bakend is unknown; fix the file": "bakend: local\n",
 	} {
 		overwriteFile(t, "runner.yaml", text)
 		require.Contains(t, p.runner(t, "check").must(t, codeFailed).errOut, says)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -49,7 +50,7 @@ func (h home) readSettings() (settings, error) {
 		return s, nil
 	}
 	if err == nil {
-		err = yaml.Load(src, &s, yaml.WithKnownFields())
+		err = inSettings(yaml.Load(src, &s, yaml.WithKnownFields()))
 	}
 	if err != nil {
 		return s, fmt.Errorf("settings in %s: %w; fix the file, or delete it and run `satchel setup`", h.settings(), err)
@@ -58,6 +59,14 @@ func (h home) readSettings() (settings, error) {
 		s.CA = filepath.Join(string(h), s.CA)
 	}
 	return s, s.check(h.settings())
+}
+
+// inSettings returns an error of package yaml in terms of runner.yaml, without Go types.
+func inSettings(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.NewReplacer("yaml: construct errors: ", "", " not found in type main.settings", " is unknown").Replace(err.Error()))
 }
 
 func (s settings) check(place string) error {

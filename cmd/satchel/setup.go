@@ -261,7 +261,7 @@ func checkPool(answer string) error {
 }
 
 // missing returns the required secrets that neither the platform nor this machine
-// has, without those that the backend does without.
+// has, except those that the backend does not need.
 func (s *setup) missing() []api.ReadyItem {
 	return slices.DeleteFunc(slices.Clone(s.needs.Items), func(need api.ReadyItem) bool {
 		_, local := s.local[need.Name]
