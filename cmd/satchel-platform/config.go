@@ -155,6 +155,7 @@ var groups = []struct {
 	{"Log, on standard error", func(c *config, f *flag.FlagSet) {
 		f.StringVar(&c.logFormat, "log-format", "text", "`format`: text or json")
 		f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")
+		f.Lookup("log-level").DefValue = "info" // for -help, spelled as in the usage
 	}},
 }
 
