@@ -141,7 +141,7 @@ func (r *Report) lacks(p bundle.Problem, complete bool) {
 func (r *Report) require(name string, complete bool) {
 	item := "secret " + name
 	if err := bundle.CheckName(name); err != nil {
-		r.fail(item, err.Error(), "correct the name in the requirements")
+		r.fail(item, err.Error(), "correct the name of the required secret")
 		return
 	}
 	if e, ok := errors.AsType[*bundle.MissingError](r.Bundle.Require(name)); ok {

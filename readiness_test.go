@@ -64,7 +64,7 @@ warning | secret EMPTY | empty, from dotenv .env:7 | give it a value, or remove 
 warning | secret BLANK | empty, from bootstrap https://h:8443 | give it a value, or remove it from bootstrap https://h:8443
 failed | secret GONE | test 2-place: expired at 1999-12-31T23:00:00Z | add it on the platform, or to a local layer
 failed | secret NOWHERE | no layer has it | add it on the platform, or to a local layer
-failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and _, not starting with a digit | correct the name in the requirements
+failed | secret B C | the name "B C" has ' ' at byte 1; want letters, digits and _, not starting with a digit | correct the name of the required secret
 `, "\n"), lines(r))
 			require.Equal(t, []string{"A=1", "BLANK=", "EMPTY=", "SHORT=4"}, r.Bundle.Environ(), "the fetched secrets need no second fetch")
 		})
