@@ -30,7 +30,7 @@ var ErrNotSet = errors.New("not set")
 // token from the environment stays there: child processes inherit it unless they
 // are started with another environment.
 func PlatformFromEnv(files ...string) (*Platform, error) {
-	const op = "bootstrap settings"
+	const op = "runner settings"
 	settings := []setting{
 		{name: "SATCHEL_API_URL", example: "https://satchel.example.com/api"},
 		{name: "SATCHEL_RUNNER_TOKEN", example: wire.TokenPrefix + "..."},

@@ -75,12 +75,12 @@ func TestPlatformFromEnv(t *testing.T) {
 		token, _ := wire.NewToken()
 		setSettings(t, "-", "-")
 		_, err := providers.PlatformFromEnv()
-		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; write into the environment:\n"+
+		require.EqualError(t, err, "runner settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; write into the environment:\n"+
 			"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
 		file := write(t, ".env", "SATCHEL_API_URL=\n")
 		_, err = providers.PlatformFromEnv(file)
-		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; write into the environment or "+file+":\n"+
+		require.EqualError(t, err, "runner settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; write into the environment or "+file+":\n"+
 			"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
 		setSettings(t, "", token)
@@ -94,18 +94,18 @@ func TestPlatformFromEnv(t *testing.T) {
 		setSettings(t, "https://satchel.example.com", "-")
 		file := write(t, ".env", "\n\nSATCHEL_RUNNER_TOKEN="+token[:60]+"\n")
 		_, err := providers.PlatformFromEnv(file)
-		require.EqualError(t, err, "bootstrap settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has 60 characters, want 65; copy all of it")
+		require.EqualError(t, err, "runner settings: SATCHEL_RUNNER_TOKEN in "+file+":3: the token has 60 characters, want 65; copy all of it")
 
 		setSettings(t, "http://satchel.example.com", token)
 		_, err = providers.PlatformFromEnv()
-		require.EqualError(t, err, "bootstrap settings: SATCHEL_API_URL in the environment: URL of the platform: http would send the token to satchel.example.com in the clear; use https; http is for this machine only")
+		require.EqualError(t, err, "runner settings: SATCHEL_API_URL in the environment: URL of the platform: http would send the token to satchel.example.com in the clear; use https; http is for this machine only")
 	})
 
 	t.Run("rejects an unreadable file", func(t *testing.T) {
 		setSettings(t, "-", "-")
 		missing := filepath.Join(t.TempDir(), ".env")
 		_, err := providers.PlatformFromEnv(missing)
-		require.EqualError(t, err, "bootstrap settings: "+missing+" does not exist; create it, or remove it from the list")
+		require.EqualError(t, err, "runner settings: "+missing+" does not exist; create it, or remove it from the list")
 
 		_, err = providers.PlatformFromEnv(t.TempDir())
 		require.ErrorContains(t, err, "is a directory")
@@ -147,7 +147,7 @@ func TestPlatformFromEnv(t *testing.T) {
 
 		file = write(t, ".env", url+"SATCHEL_RUNNER_TOKEN="+token+"\n\nSATCHEL_RUNNER_TOKEN="+other+"\n")
 		_, err = providers.PlatformFromEnv(file)
-		require.EqualError(t, err, "bootstrap settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set again to a different value, after line 2; remove the wrong one")
+		require.EqualError(t, err, "runner settings: "+file+":4: SATCHEL_RUNNER_TOKEN is set again to a different value, after line 2; remove the wrong one")
 		setSettings(t, "-", other)
 		b, err = providers.PlatformFromEnv(file)
 		require.NoError(t, err, "the environment takes precedence")
