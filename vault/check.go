@@ -79,7 +79,7 @@ func checkTenant(ctx context.Context, s store.Store, keys *keyring.Keyring, tena
 			return &bundle.Fault{
 				Problem: fmt.Sprintf("the data keys of tenant %s are wrapped by %q, but the keyring has %q", tenant, under, configured),
 				Setting: "keyring.Options.Retired",
-				Fix:     "use that key",
+				Fix:     "use a key that wraps them",
 				Or:      "add it with {keyring.Options.Retired}",
 				Err:     keyring.ErrNoKey,
 			}

@@ -117,5 +117,5 @@ func ExampleVault_Check() {
 	flags := map[string]string{"keyring.Options.Retired": "--retired"} // of the program
 	fmt.Println(bundle.Explain(err, func(setting string) string { return flags[setting] }))
 	// Output:
-	// checking the keys of the stored data: the data keys of tenant acme are wrapped by ["local:2025"], but the keyring has ["local:2026"]; use that key, or add it with --retired
+	// checking the keys of the stored data: the data keys of tenant acme are wrapped by ["local:2025"], but the keyring has ["local:2026"]; use a key that wraps them, or add it with --retired
 }

@@ -95,7 +95,7 @@ func TestVault_Check(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, "keyring.Options.Retired", fault.Setting)
 		require.False(t, fault.Retryable)
-		require.ErrorContains(t, err, `the data keys of tenant acme are wrapped by ["fake:kek"], but the keyring has ["fake:other"]; use that key, or add it with Retired`)
+		require.ErrorContains(t, err, `the data keys of tenant acme are wrapped by ["fake:kek"], but the keyring has ["fake:other"]; use a key that wraps them, or add it with Retired`)
 	})
 
 	t.Run("accepts retired keys and replicas", func(t *testing.T) {
