@@ -50,7 +50,7 @@ func Chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries ..
 	return chain(key, tenant, head, encoded)
 }
 
-// chain is Chain for entries that are encoded.
+// chain is Chain for entries that are already encoded.
 func chain(key *keyring.DataKey, tenant string, head *store.AuditRow, entries [][]byte) ([]store.AuditRow, error) {
 	var rows []store.AuditRow
 	var seq int64

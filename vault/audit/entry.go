@@ -68,9 +68,9 @@ type Entry struct {
 // concurrent use. Package audittest checks an implementation.
 type Sink interface {
 	// Record makes an entry durable and returns. The vault calls it before the
-	// operation takes effect. An error refuses the operation, unless
-	// vault.Options.AuditBestEffort is set. An operation that fails later stays
-	// recorded.
+	// operation takes effect. If Record fails, the vault refuses the operation,
+	// unless vault.Options.AuditBestEffort is set. An operation that fails later
+	// stays recorded.
 	//
 	// Record returns an error soon after ctx ends. It must not keep a reference to
 	// e.Delivered.
@@ -81,8 +81,8 @@ type Sink interface {
 // be recorded. The error also wraps the cause.
 var ErrNotRecorded = errors.New("audit entry could not be recorded")
 
-// Head identifies the newest entry of a chain. A Head kept outside the database shows
-// later whether the end of the chain was cut off. The zero Head is that of an empty
+// Head identifies the newest entry of a chain. A Head kept outside the database can
+// later show whether the end of the chain was cut off. The zero Head is that of an empty
 // chain.
 type Head struct {
 	// Seq is the number of the entry.

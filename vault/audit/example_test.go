@@ -35,7 +35,7 @@ func newRecordingVault(ctx context.Context, sinks ...audit.Sink) (*vault.Vault, 
 	return vault.New(ctx, memstore.New(), keys, &vault.Options{Audit: sinks})
 }
 
-// A vault records to a file, which is rotated in operation.
+// A vault records to a file that is rotated while in use.
 func ExampleFileSink() {
 	folder, err := os.MkdirTemp("", "audit")
 	if err != nil {

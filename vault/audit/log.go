@@ -52,16 +52,16 @@ func NewLog(s store.Store, opts *Options) *Log {
 	return l
 }
 
-// Find returns a tenant's data key by its id. The log uses the key until the method
-// that was given the Find returns, and does not destroy it. If there is no such key,
-// the error is [keyring.ErrTampered].
+// Find returns a tenant's data key by its id. The function or method that takes the
+// Find does not destroy the key, and does not use it after returning. If there is no
+// such key, the error is [keyring.ErrTampered].
 type Find func(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 
 // Open returns the data key for the next entries of a tenant. The log destroys the key.
 type Open func(ctx context.Context) (*keyring.DataKey, error)
 
 const (
-	// together is the most entries read or written in one operation of storage.
+	// together is the most entries read or written in one storage operation.
 	together = 500
 	// appendWithin bounds the writing of entries, which continues after the context
 	// of Append has ended.
@@ -119,7 +119,7 @@ func (l *Log) Append(ctx context.Context, tenant string, open Open, e Entry) err
 //
 // Turn is for retrying a change that is stored together with its entries and has failed
 // with [store.ErrConflict]. Reading the rows for the change takes longer than reading
-// the head of the chain, so a continuous sequence of appends would always overtake it.
+// the head of the chain, so a continuous sequence of appends would starve it.
 // Turn does not lock out other processes.
 func (l *Log) Turn(ctx context.Context, tenant string) (release func(), err error) {
 	return l.turns.take(ctx, tenant)
@@ -159,7 +159,7 @@ func (l *Log) writeAll(ctx context.Context, tenant string, entries []pending) (w
 // the last of them. It returns how many are durable.
 //
 // After each conflict with another process it writes fewer entries together: otherwise
-// processes that write few entries would always overtake one that writes many.
+// processes that write few entries would starve one that writes many.
 func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop ...store.AuditRef) (written int, err error) {
 	release, err := l.turns.take(ctx, tenant)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Verify checks the chain of a tenant: no entry is modified or missing. It calls visit,
-// unless that is nil, for each entry in order, and returns the head of the chain, to be
+// Verify checks that no entry of a tenant's chain is modified or missing. It calls
+// visit, unless that is nil, for each entry in order, and returns the head of the chain, to be
 // kept outside the database; a tenant without entries has the zero Head. Trust the
 // visited entries only if Verify returns no error: after a trim, the oldest entry is
 // checked last.
@@ -63,10 +63,10 @@ func Check(ctx context.Context, tenant string, find Find, rows []store.AuditRow)
 // Page returns up to limit entries of a tenant's chain, the newest first, starting with
 // number newest. limit must be 1 or more. The last page has fewer than limit entries.
 //
-// Page checks each entry against the previous one, unless a trim dropped that. Only
-// Verify checks the whole chain. The error is [keyring.ErrTampered] if an entry is
-// modified or missing, also if there is no entry with the number newest, or the error
-// of find or storage.
+// Page checks each entry against the previous one, unless a trim dropped the previous
+// one. Only Verify checks the whole chain. A page with no entries is empty, without an
+// error. The error is [keyring.ErrTampered] if an entry of the page is modified, or is
+// missing although an earlier one exists, or the error of find or storage.
 func (l *Log) Page(ctx context.Context, tenant string, find Find, newest int64, limit int) ([]Record, error) {
 	// Numbers have no gaps. The entry before the page is read too, to check the
 	// oldest entry of the page against it.

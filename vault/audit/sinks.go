@@ -88,7 +88,7 @@ func openAudit(path string) (*os.File, error) {
 }
 
 // Record implements [Sink]. It blocks until the entry is on disk or ctx ends; an entry
-// that is being written then is still written. Record fails if the write fails, after
+// whose write has begun is still written. Record fails if the write fails, after
 // Close, and while 100,000 entries are waiting for the disk.
 func (s *FileSink) Record(ctx context.Context, tenant string, e Entry) error {
 	if err := s.record(ctx, tenant, e); err != nil {

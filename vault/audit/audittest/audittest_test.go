@@ -95,7 +95,7 @@ func TestRun(t *testing.T) {
 
 	t.Run("fails a sink that breaks a rule", func(t *testing.T) {
 		for _, rule := range allRules {
-			require.Empty(t, verdict(t, rule, &heap{}), "a correct sink keeps the rule %q", rule.name)
+			require.Empty(t, verdict(t, rule, &heap{}), "a correct sink follows the rule %q", rule.name)
 			broken := broken[rule.name]
 			require.NotNil(t, broken, "there is no broken sink for the rule %q", rule.name)
 			require.NotEmpty(t, verdict(t, rule, broken()), "a sink that breaks the rule %q passed it", rule.name)
