@@ -48,8 +48,8 @@ func checkJoinedContexts(ctx context.Context, newKEK func(string) keyring.KEK) e
 	return differ(ctx, kek, keyring.Context{"ab": "c"}, keyring.Context{"a": "bc"})
 }
 
-// checkAlikeContexts uses texts that are the same to a reader, a database or an HTTP
-// header.
+// checkAlikeContexts uses texts that a reader, a database or an HTTP header may take for
+// the same.
 func checkAlikeContexts(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
 	const text = "Acme Caf\u00e9"
@@ -144,7 +144,7 @@ func fullContext() keyring.Context {
 func differ(ctx context.Context, kek keyring.KEK, c, other keyring.Context) error {
 	w, err := kek.Wrap(ctx, newDEK(), c)
 	if err != nil {
-		return fmt.Errorf("Wrap failed without a fault: %w", err)
+		return fmt.Errorf("Wrap failed unexpectedly: %w", err)
 	}
 	got, err := kek.Unwrap(ctx, w, other)
 	if err := checkRefused(got, err, keyring.ErrTampered); err != nil {

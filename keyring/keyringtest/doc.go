@@ -1,5 +1,5 @@
 // Package keyringtest checks implementations of [keyring.KEK], and contains an
-// implementation in memory that fails on demand.
+// in-memory implementation that fails on demand.
 //
 // [Run] is the suite, called from the tests of a KEK:
 //

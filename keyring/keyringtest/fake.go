@@ -16,8 +16,8 @@ import (
 // first test.
 var _ = rand.Text()
 
-// A Fake is a KEK in memory with random keys. It counts its calls, and delays or fails
-// them on demand. It follows the contract of [keyring.KEK], also while its settings
+// A Fake is an in-memory KEK with random keys. It counts its calls, and delays or fails
+// them on demand. It follows the contract of [keyring.KEK], even while its settings
 // change, and passes [Run]. All methods are safe for concurrent use. Under
 // testing/synctest its delays use the clock of the bubble.
 type Fake struct {
@@ -42,8 +42,8 @@ func NewFake(id string) *Fake {
 	return f
 }
 
-// Rotate adds a version of the key, which then wraps. Earlier versions continue to
-// unwrap. The versions are "1", "2" and so on.
+// Rotate adds a version of the key, which Wrap uses from then on. Earlier versions
+// continue to unwrap. The versions are "1", "2" and so on.
 func (f *Fake) Rotate() {
 	v := fakeVersion{id: make([]byte, 16), key: make([]byte, 32)}
 	rand.Read(v.id)

@@ -30,7 +30,7 @@ func wrapNew(ctx context.Context, kek keyring.KEK) (dek []byte, w keyring.Wrappe
 	dek = newDEK()
 	w, err = kek.Wrap(ctx, dek, tenant())
 	if err != nil {
-		err = fmt.Errorf("Wrap failed without a fault: %w", err)
+		err = fmt.Errorf("Wrap failed unexpectedly: %w", err)
 	}
 	return dek, w, err
 }
@@ -42,7 +42,7 @@ func unwraps(ctx context.Context, kek keyring.KEK, w keyring.WrappedKey, c keyri
 		return fmt.Errorf("Unwrap rejected the result of Wrap: %w", err)
 	}
 	if !bytes.Equal(got, dek) {
-		return errors.New("Unwrap returned other bytes than Wrap received")
+		return errors.New("Unwrap did not return the bytes that Wrap received")
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func checkID(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	a, b := newKEK("suite-a"), newKEK("suite-b")
 	id := a.ID()
 	if id.Service == "" || len(id.Service) > 64 || id.Key == "" || len(id.Key) > 1024 {
-		return fmt.Errorf("the Service of a KEKID has 1 to 64 bytes, and its Key 1 to 1024; got %q", id)
+		return fmt.Errorf("the Service of a KEKID must have 1 to 64 bytes, and its Key 1 to 1024; got %q", id)
 	}
 	if id == b.ID() {
 		return fmt.Errorf("two keys have the same ID %q", id)
@@ -144,8 +144,8 @@ func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) erro
 	if err != nil {
 		return err
 	}
-	// A change may affect the name of a key or of a version. It is never an outage,
-	// which would cause retries.
+	// A change may affect the name of a key or of a version. It must never look like an
+	// outage, which would cause retries.
 	refusals := slices.DeleteFunc(slices.Clone(classes), func(class error) bool { return class == keyring.ErrUnavailable })
 	blob := w.Blob
 	for i := range blob {
@@ -169,7 +169,7 @@ func checkChangedBlob(ctx context.Context, newKEK func(string) keyring.KEK) erro
 	w.Blob = append(bytes.Clone(blob), 0)
 	got, err := kek.Unwrap(ctx, w, tenant())
 	if err := checkRefused(got, err, refusals...); err != nil {
-		return fmt.Errorf("with a byte after it: %w", err)
+		return fmt.Errorf("with a byte appended: %w", err)
 	}
 	return nil
 }
@@ -200,7 +200,7 @@ func checkArguments(ctx context.Context, newKEK func(string) keyring.KEK) error 
 	before := bytes.Clone(dek)
 	w, err := kek.Wrap(ctx, dek, c)
 	if err != nil {
-		return fmt.Errorf("Wrap failed without a fault: %w", err)
+		return fmt.Errorf("Wrap failed unexpectedly: %w", err)
 	}
 	if !bytes.Equal(dek, before) {
 		return errors.New("Wrap changed the key in its argument")
@@ -227,7 +227,7 @@ func checkKept(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	want := bytes.Clone(dek)
 	w, err := kek.Wrap(ctx, dek, c)
 	if err != nil {
-		return fmt.Errorf("Wrap failed without a fault: %w", err)
+		return fmt.Errorf("Wrap failed unexpectedly: %w", err)
 	}
 	clear(dek)
 	clear(c)
@@ -314,7 +314,7 @@ func checkConcurrency(ctx context.Context, newKEK func(string) keyring.KEK) erro
 	return nil
 }
 
-// caller wraps and unwraps a few keys under a context of one caller.
+// caller wraps and unwraps a few keys under the context of one caller.
 func caller(ctx context.Context, kek keyring.KEK, number int) error {
 	c := keyring.Context{"tenant": fmt.Sprint("acme-", number)}
 	for range 5 {
@@ -345,11 +345,11 @@ func checkClasses(ctx context.Context, newKEK func(string) keyring.KEK) error {
 		}
 		got, err := kek.Unwrap(ctx, w, tenant())
 		if err := onlyClass(checkRefused(got, err, class), err, class); err != nil {
-			return fmt.Errorf("Unwrap with the service failing as %q: %w", class, err)
+			return fmt.Errorf("Unwrap with the service failing with %q: %w", class, err)
 		}
 		_, err = kek.Wrap(ctx, dek, tenant())
 		if err := onlyClass(checkRefused(nil, err, class), err, class); err != nil {
-			return fmt.Errorf("Wrap with the service failing as %q: %w", class, err)
+			return fmt.Errorf("Wrap with the service failing with %q: %w", class, err)
 		}
 		kek.Break(nil)
 		if err := unwraps(ctx, kek, w, tenant(), dek); err != nil {
@@ -366,7 +366,7 @@ func onlyClass(breach, err, want error) error {
 	}
 	for _, class := range classes {
 		if class != want && errors.Is(err, class) {
-			return fmt.Errorf("the error %q wraps %q too", err, class)
+			return fmt.Errorf("the error %q also wraps %q", err, class)
 		}
 	}
 	return nil

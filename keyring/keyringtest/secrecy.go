@@ -24,8 +24,8 @@ func checkHidden(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	return nil
 }
 
-// checkUnrelated detects a keystream that hides two keys, as with GCM or CTR when a
-// nonce repeats: the difference of the blobs is then that of the keys. Wrapping without
+// checkUnrelated detects a keystream that encrypts two keys, as when a nonce of GCM or
+// CTR repeats: the XOR of the blobs then contains the XOR of the keys. Wrapping without
 // a nonce, as in RFC 3394 and RFC 5297, is allowed.
 func checkUnrelated(ctx context.Context, newKEK func(string) keyring.KEK) error {
 	kek := newKEK("suite")
@@ -45,7 +45,7 @@ func checkUnrelated(ctx context.Context, newKEK func(string) keyring.KEK) error 
 	return nil
 }
 
-// related reports whether the difference of two blobs contains that of two keys.
+// related reports whether the XOR of two blobs contains keys, the XOR of two keys.
 func related(a, b, keys []byte) bool {
 	for _, a := range readings(a, 1) {
 		for _, b := range readings(b, 1) {
@@ -97,14 +97,14 @@ func checkErrors(ctx context.Context, newKEK func(string) keyring.KEK) error {
 			continue
 		}
 		if err := f.silent(ctx, w, tenant()); err != nil {
-			return fmt.Errorf("with the service failing as %q: %w", class, err)
+			return fmt.Errorf("with the service failing with %q: %w", class, err)
 		}
 		breaker.Break(nil)
 	}
 	return nil
 }
 
-// failing is a KEK in calls that fail, and the key that its errors must not show.
+// failing is a KEK whose calls fail, and the key that its errors must not show.
 type failing struct {
 	kek keyring.KEK
 	dek []byte
@@ -144,7 +144,7 @@ func changedKeys(w keyring.WrappedKey) []keyring.WrappedKey {
 }
 
 // shows reports whether the output of a KEK contains the key: raw, in hexadecimal, in
-// base64, in one of these within the other, or as fmt prints bytes.
+// base64, in one of these nested in the other, or as fmt prints bytes.
 func shows(out, key []byte) bool {
 	for _, verb := range []string{"%v", "%#v", "% x", "% X", "%q", "%+q"} {
 		if bytes.Contains(out, fmt.Appendf(nil, verb, key)) {

@@ -58,7 +58,7 @@ func likeVault(blob []byte) []byte {
 	return []byte("vault:v1:" + base64.StdEncoding.EncodeToString(blob))
 }
 
-// oneNonce returns broken KEKs that hide each key with the same bytes, like GCM with a
+// oneNonce returns broken KEKs that mask each key with the same bytes, like GCM with a
 // repeated nonce. The tag differs each time, as in GCM.
 func oneNonce(encode func([]byte) []byte) func(id string) keyring.KEK {
 	return func(id string) keyring.KEK {

@@ -15,9 +15,10 @@ import (
 const patience = 10 * time.Second
 
 // Run checks that a KEK follows the contract of [keyring.KEK], with a subtest for each
-// rule. newKEK returns a KEK for the key that id names, usable until t ends. Different
-// IDs within a subtest need different keys. A subtest calls newKEK at most twice, with
-// different IDs; subtests reuse the same IDs, for the same key or a new one.
+// rule. newKEK returns a KEK for the key that id names, usable until t ends. Within a
+// subtest, different IDs must name different keys. A subtest calls newKEK at most twice,
+// with different IDs. Other subtests reuse these IDs; each may name the same key or a new
+// one.
 //
 // If the KEK that newKEK returns is a [Breaker], the suite also checks that each
 // failure of the key service has the right class.

@@ -74,10 +74,10 @@ func TestRun_BrokenKEKs(t *testing.T) {
 		"calls a refusal unavailable":          {callsTamperedUnavailable, "another context is rejected", "want an error that wraps"},
 		"calls a changed blob unavailable":     {callsChangedUnavailable, "a changed blob is rejected", "want an error that wraps"},
 		"calls denied unavailable":             {callsDeniedUnavailable, "each failure has its class", "access denied"},
-		"wraps two classes":                    {wrapsTwoClasses, "each failure has its class", "too"},
+		"wraps two classes":                    {wrapsTwoClasses, "each failure has its class", "also wraps"},
 		"refuses without a class":              {refusesWithoutClass, "garbage is rejected with a class", "want an error that wraps"},
 		"returns bytes with its error":         {returnsBytesWithError, "another context is rejected", "bytes were returned"},
-		"continues after its context":          {ignoresEnd, "a canceled context ends the call", "Wrap with a canceled context"},
+		"continues after its context ends":     {ignoresEnd, "a canceled context ends the call", "Wrap with a canceled context"},
 		"changes its ID":                       {changesID, "the ID is constant", "the ID changed"},
 		"has an ID without a service":          {emptyService, "the ID is constant", "1 to 64 bytes"},
 		"has the ID of another":                {sameID, "the ID is constant", "two keys"},
@@ -102,7 +102,7 @@ func TestRun_BrokenKEKs(t *testing.T) {
 		"quotes the key of a changed blob":     {quotesWhen(keyring.ErrMalformed), "errors do not show the key", "the error of Unwrap"},
 		"quotes the key of another KEK":        {quotesWhen(keyring.ErrNoKey), "errors do not show the key", "a changed wrapped key"},
 		"serves one caller at a time":          {servesOne, "many concurrent callers", "concurrent callers"},
-		"unwraps to a key of another length":   {shortens, "a wrapped key unwraps", "other bytes"},
+		"unwraps to a key of another length":   {shortens, "a wrapped key unwraps", "did not return the bytes"},
 		"cannot wrap under an empty context":   {refusesEmpty, "a wrapped key unwraps", "nil context failed"},
 		"distinguishes nil and empty contexts": {nilDiffers, "a wrapped key unwraps", "must be the same"},
 		"stays broken after a failure":         {staysBroken, "each failure has its class", "repaired"},
@@ -174,7 +174,7 @@ func panicsOnShort(id string) keyring.KEK {
 	return b
 }
 
-// malleable hides the key with a pad and does not authenticate it.
+// malleable masks the key with a pad and does not authenticate it.
 func malleable(id string) keyring.KEK {
 	pad := newDEK()
 	b := newBroken(id)
@@ -383,7 +383,7 @@ func showsKey(id string) keyring.KEK {
 	return b
 }
 
-// servesOne rejects a second caller while it serves a first one, for which it waits.
+// servesOne waits for a second caller while it serves the first, and rejects the second.
 func servesOne(id string) keyring.KEK {
 	var one sync.Mutex
 	second := make(chan struct{})
