@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Bounds of the back-off for one record while the key service is unavailable. It
-// doubles with each failure.
+// Bounds of the back-off for one record while the key service is unavailable. The
+// back-off doubles with each failure.
 const (
 	minBackoff = time.Second
 	maxBackoff = 30 * time.Second
@@ -19,8 +19,8 @@ const (
 const sweepInterval = time.Minute
 
 // A cache holds the data keys that a keyring has opened and the flights that are
-// opening others. Its key is the digest in a request, which covers the record and
-// the context: a hit means that the KEK and the record's MAC accepted both.
+// opening others. Entries are found by the digest in a request, which covers the
+// record and the context: a hit means that the KEK and the record's MAC accepted both.
 type cache struct {
 	softAge, hardAge time.Duration
 	log              *slog.Logger
@@ -71,7 +71,7 @@ const (
 )
 
 // find returns a key with a reference for the caller, a remembered failure, or a
-// miss. The lock is held.
+// miss. The caller holds the lock.
 func (c *cache) find(id [32]byte, now time.Time) (*sharedKey, advice, error) {
 	failed, quiet := c.failures.get(id)
 	quiet = quiet && now.Before(failed.until)
@@ -98,9 +98,9 @@ func (c *cache) find(id [32]byte, now time.Time) (*sharedKey, advice, error) {
 	return entry.key, hit, nil
 }
 
-// settle takes the outcome of a flight, with the flight's reference on key. It
-// returns the outcome for its waiters and a message to log after the lock, which
-// is held, is released.
+// settle takes the outcome of a flight, with the flight's reference to key. It
+// returns the outcome for the waiters and a message to log once the lock is
+// released. The caller holds the lock.
 func (c *cache) settle(id [32]byte, key *sharedKey, err error, now time.Time) (_ *sharedKey, warning string, _ error) {
 	if errors.Is(err, ErrUnavailable) {
 		return c.outage(id, err, now)
@@ -145,7 +145,7 @@ func (c *cache) outage(id [32]byte, err error, now time.Time) (_ *sharedKey, war
 	if !cached || now.Sub(entry.fetched) >= c.hardAge {
 		return nil, "", err
 	}
-	return entry.key, "key service unavailable, a cached data key stays in use", nil
+	return entry.key, "key service unavailable; a cached data key stays in use", nil
 }
 
 // confirm resets the age of an entry.

@@ -16,9 +16,9 @@ import (
 	"github.com/satchelhq/satchel/keyring"
 )
 
-// The ages of a cached key, with the spread of ±10 %: it is fresh for at least 10.8
-// minutes, renewed in the background from between then and 13.2 minutes, and past its
-// soft age after at most 16.5.
+// The ages of a cached key, with the spread of ±10 %: its background renewal is due at
+// 10.8 minutes at the earliest and 13.2 at the latest, and it is past its soft age after
+// at most 16.5.
 const (
 	stillFresh = 10 * time.Minute
 	renewable  = 13*time.Minute + 20*time.Second
@@ -605,11 +605,11 @@ func TestOptions_HardAge(t *testing.T) {
 				require.NoError(t, open(t, keys, inUse, other))
 				time.Sleep(time.Minute)
 			}
-			require.Equal(t, make([]byte, 32), bytesOfKey, "no key stays because no new one is opened")
+			require.Equal(t, make([]byte, 32), bytesOfKey, "an old key is cleared even if no new one is opened")
 		})
 	})
 
-	t.Run("the largest is a year", func(t *testing.T) {
+	t.Run("the maximum is a year", func(t *testing.T) {
 		const year = 365 * 24 * time.Hour
 		synctest.Test(t, func(t *testing.T) {
 			kek, _ := newFake(t, "a")

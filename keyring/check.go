@@ -39,8 +39,8 @@ func holds(err error) time.Duration {
 //
 // The error wraps [ErrUnavailable] only if nothing else is wrong. A good result is
 // reused for 60 seconds and a bad one for 10, without a call. Concurrent callers
-// share one check: three calls to each KEK of at most five seconds each. The check
-// continues after ctx is done; the error then wraps that of ctx.
+// share one check, which makes up to three calls of at most five seconds to each KEK.
+// If ctx is done first, the check continues, but the error wraps that of ctx.
 func (k *Keyring) Check(ctx context.Context) error {
 	result, err := k.checks.Do(ctx, k.checkAll)
 	if errors.Is(err, shared.ErrNoReturn) {

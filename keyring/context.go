@@ -24,8 +24,7 @@ const (
 // Context outside these limits is rejected with a [*ContextError].
 type Context map[string]string
 
-// A ContextError reports the limit that a [Context] exceeds. It wraps
-// [ErrMalformed].
+// A ContextError reports why a [Context] is invalid. It wraps [ErrMalformed].
 type ContextError struct {
 	// Key is the key of the invalid pair, of any length. Empty if the key is empty
 	// or the Context as a whole is outside its limits.
@@ -52,7 +51,7 @@ func (e *ContextError) Unwrap() error { return ErrMalformed }
 func (c Context) Encode() ([]byte, error) { return c.AppendTo(nil) }
 
 // AppendTo appends the encoding that [Context.Encode] returns to dst. For up to
-// eight pairs it allocates only to grow dst. With an error it returns nil.
+// eight pairs it allocates only to grow dst. On error it returns nil.
 func (c Context) AppendTo(dst []byte) ([]byte, error) {
 	if len(c) > maxContextPairs {
 		return nil, &ContextError{Problem: fmt.Sprintf("%d pairs; at most %d are allowed", len(c), maxContextPairs)}

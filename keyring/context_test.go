@@ -31,8 +31,8 @@ func TestContext_EncodeLimits(t *testing.T) {
 		"an empty key":       {keyring.Context{"": "value"}, "", "key is empty"},
 		"a long key":         {keyring.Context{long: "value"}, long, "the key has 1025 bytes"},
 		"a long value":       {keyring.Context{"name": long}, "name", "the value has 1025 bytes"},
-		"a key not UTF-8":    {keyring.Context{"\xff": "value"}, "\xff", "key is not valid UTF-8"},
-		"a value not UTF-8":  {keyring.Context{"name": "a\xc3"}, "name", "value is not valid UTF-8"},
+		"a non-UTF-8 key":    {keyring.Context{"\xff": "value"}, "\xff", "key is not valid UTF-8"},
+		"a non-UTF-8 value":  {keyring.Context{"name": "a\xc3"}, "name", "value is not valid UTF-8"},
 		"4,097 bytes in all": {wide(4097), "", "4097 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

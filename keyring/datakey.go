@@ -21,9 +21,9 @@ var errDestroyed = fmt.Errorf("data key: %w: the handle was destroyed", ErrKeySt
 // through its groups and computes MACs. It never exposes the key bytes.
 //
 // The caller releases a handle with [DataKey.Destroy]. Until then the handle works,
-// even if the KEK is disabled in the meantime. Take a handle for one task, not for the lifetime of the program,
-// so that disabling a KEK ends all reading under it. A DataKey is safe for
-// concurrent use.
+// even if the KEK is disabled in the meantime. Open a handle for one task, not for the
+// lifetime of the program, so that disabling a KEK stops all decryption that depends on
+// it. A DataKey is safe for concurrent use.
 type DataKey struct {
 	key       *sharedKey
 	destroyed atomic.Bool
@@ -51,10 +51,10 @@ func (d *DataKey) Group(c Context) (*Group, error) {
 }
 
 // MAC returns HMAC-SHA256 of data, joined without separators, under a key derived
-// from the data key for this label (docs/format.md, "Other MACs"). The caller makes
-// the joined data unambiguous. A label has 1 to 64 bytes of printable ASCII; labels
-// that begin with "skm/" or "skr/" are reserved for the format. The error wraps
-// [ErrMalformed] for an invalid label and [ErrKeyState] after Destroy.
+// from the data key for this label (docs/format.md, "Other MACs"). The caller must
+// ensure that the joined data is unambiguous. A label has 1 to 64 bytes of printable
+// ASCII; labels that begin with "skm/" or "skr/" are reserved for the format. The error
+// wraps [ErrMalformed] for an invalid label and [ErrKeyState] after Destroy.
 func (d *DataKey) MAC(label string, data ...[]byte) ([32]byte, error) {
 	if err := checkLabel(label); err != nil {
 		return [32]byte{}, err
@@ -138,7 +138,7 @@ func (k *sharedKey) retainLive() bool {
 	}
 }
 
-// release drops one reference. With the last one it clears the key.
+// release drops one reference. Dropping the last one clears the key.
 func (k *sharedKey) release() {
 	if k.refs.Add(-1) > 0 {
 		return

@@ -111,7 +111,7 @@ func TestDataKey_Destroy(t *testing.T) {
 		zero := make([]byte, 32)
 
 		first.Destroy()
-		require.NoError(t, open(t, keys, pushes, other), "the cache, of one entry, drops the key")
+		require.NoError(t, open(t, keys, pushes, other), "the cache, limited to one entry, drops the key")
 		require.NotEqual(t, zero, bytesOfKey, "one handle remains")
 		_, err = second.MAC("label")
 		require.NoError(t, err, "an evicted key works while it has a handle")

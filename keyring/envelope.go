@@ -8,11 +8,11 @@ import (
 
 // SealEnvelope encrypts plaintext, at most [MaxPlaintext] bytes, under a new data
 // key and returns the record of the key and the message in one blob
-// (docs/format.md, "Envelope"). It suits a few values without a vault. Sealing
+// (docs/format.md, "Envelope"). Use it for a few values that need no vault. Sealing
 // makes one call to the primary and one to each replica; opening makes one call
 // unless the key is cached. The context is sent to the key services, which may log
 // it. Errors are those of [Keyring.NewKey] and [Group.Seal]; a plaintext that is
-// too long is [ErrMalformed], without a call.
+// too long is rejected with [ErrMalformed], without a call.
 func (k *Keyring) SealEnvelope(ctx context.Context, plaintext []byte, c Context) ([]byte, error) {
 	if len(plaintext) > MaxPlaintext { // before a key is made
 		return nil, fmt.Errorf("sealing envelope: %w: %d bytes of plaintext; at most %d are allowed",

@@ -99,8 +99,8 @@ func (k *Keyring) findOrFly(ctx context.Context, r request) (*sharedKey, *flight
 
 // takeOff starts a flight, which is detached from its first caller and copies that
 // caller's arguments. Its call ends within callLimit after it gets a slot. A
-// renewal, which has no waiters, ends within callLimit in total. The cache's lock
-// is held.
+// renewal, which has no waiters, ends within callLimit in total. The caller holds
+// the cache's lock.
 func (k *Keyring) takeOff(ctx context.Context, r request, renewal bool) *flight {
 	ctx = context.WithoutCancel(ctx)
 	var (

@@ -29,7 +29,7 @@ func (id KEKID) String() string { return id.Service + ":" + id.Key }
 // check rejects an ID that does not fit into a record.
 func (id KEKID) check() error {
 	if id.Service == "" || len(id.Service) > maxServiceSize || id.Key == "" || len(id.Key) > maxKeySize {
-		return fmt.Errorf("%w: the Service of a KEKID has 1 to %d bytes, and its Key 1 to %d",
+		return fmt.Errorf("%w: the Service of a KEKID must have 1 to %d bytes, and its Key 1 to %d",
 			ErrMalformed, maxServiceSize, maxKeySize)
 	}
 	return nil
@@ -57,8 +57,8 @@ type WrappedKey struct {
 // Every other error wraps exactly one class: [ErrTampered] if the ciphertext is not
 // authentic under this key and context, [ErrMalformed] if it cannot be a ciphertext
 // of this service, [ErrNoKey], [ErrKeyState], [ErrDenied], or [ErrUnavailable] if a
-// retry may help. An error quotes no key, no response body and no URL query. With
-// an error the result is the zero value.
+// retry may help. An error quotes no key, no response body and no URL query. On
+// error, the result is the zero value.
 //
 // Package keyringtest checks an implementation.
 type KEK interface {

@@ -24,7 +24,7 @@ const (
 	callLimit = 5 * time.Second
 	// maxCalls limits the concurrent calls of a keyring.
 	maxCalls = 20
-	// maxAge limits HardAge. Its multiples fit into a time.Duration.
+	// maxAge limits HardAge, so that the cache's arithmetic with ages cannot overflow.
 	maxAge = 365 * 24 * time.Hour
 )
 
@@ -173,13 +173,13 @@ func (k *Keyring) NewKey(ctx context.Context, c Context) (*DataKey, Record, erro
 //
 // Opening a cached key makes no call; otherwise OpenKey normally makes one. It
 // tries the KEKs that the record and the keyring have in common in configured
-// order, and stops at a success, [ErrTampered] or [ErrMalformed]. If all of them
-// fail, the error is the first that wraps [ErrUnavailable], or else that of the
-// first KEK. Without a common KEK it is [ErrNoKey]. After ErrUnavailable, OpenKey
-// returns the same error for this record without a call for one second, doubling up
-// to 30 seconds. [ErrTampered] is also the error for a changed record and for
-// another context. An invalid record is ErrMalformed and an invalid context a
-// [*ContextError], without a call.
+// order, and stops at the first success, [ErrTampered] or [ErrMalformed]. If all of
+// them fail, the error is the first that wraps [ErrUnavailable], or else that of the
+// first KEK. Without a common KEK it wraps [ErrNoKey]. After ErrUnavailable, OpenKey
+// returns the same error for this record, without a call, for one second; this time
+// doubles with each failure, up to 30 seconds. The error for a changed record or
+// another context wraps [ErrTampered]. An invalid record is rejected with
+// ErrMalformed, and an invalid context with a [*ContextError], without a call.
 //
 // Concurrent calls for one record and context share the work. It starts when fewer
 // than 20 calls of the keyring are in flight, ends within five seconds of that, and
@@ -230,7 +230,7 @@ func (k *Keyring) Stale(rec Record) (why string, stale bool) {
 			return fmt.Sprintf("not wrapped under %q", kek.id), true
 		}
 		if newest := k.newestVersion(kek.id); newest != "" && newest != w.Version {
-			return fmt.Sprintf("wrapped under version %q of %q, the newest is %q", w.Version, kek.id, newest), true
+			return fmt.Sprintf("wrapped under version %q of %q; the newest is %q", w.Version, kek.id, newest), true
 		}
 	}
 	if len(p.wraps) > len(k.current) {
@@ -283,7 +283,7 @@ func (k *Keyring) wrapOne(ctx context.Context, kek namedKEK, dek []byte, c Conte
 
 // sawVersion records the version of a wrap. A service may continue to use an older
 // version for a while after a rotation, so a lower number is ignored. For versions
-// that are not numbers the latest counts.
+// that are not numbers, the latest one counts.
 func (k *Keyring) sawVersion(id KEKID, version string) {
 	if version == "" {
 		return
@@ -352,8 +352,8 @@ func unwrapOne(ctx context.Context, limit time.Duration, kek namedKEK, w Wrapped
 	return dek, nil
 }
 
-// callWithin runs one call to a key service. A call that does not return within
-// limit, or within a limit of the KEK, is ErrUnavailable.
+// callWithin runs one call to a key service. A call that exceeds limit, or a shorter
+// limit set by the KEK, fails with ErrUnavailable.
 func callWithin(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

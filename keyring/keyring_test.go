@@ -161,7 +161,7 @@ func TestKeyring_OpenKey(t *testing.T) {
 			rec := newRecord(t, keys, acme)
 			require.Equal(t, 1, replica.Wraps(), "a new key is wrapped under the replica too")
 			primary.BreakUnwrap(failure)
-			require.NoError(t, open(t, keys, rec, acme), "with the primary failing as %q", failure)
+			require.NoError(t, open(t, keys, rec, acme), "with the primary failing with %q", failure)
 			require.Equal(t, 1, primary.Unwraps(), "the primary is tried first")
 			require.Equal(t, 1, replica.Unwraps())
 		}
@@ -208,7 +208,7 @@ func TestKeyring_OpenKey(t *testing.T) {
 			rec := newRecord(t, keys, acme)
 			primary.Delay(time.Hour)
 			begin := time.Now()
-			require.NoError(t, open(t, keys, rec, acme), "a region that does not respond is no outage")
+			require.NoError(t, open(t, keys, rec, acme), "an unresponsive region is not an outage")
 			require.Equal(t, 2500*time.Millisecond, time.Since(begin), "the KEKs share the five seconds")
 		})
 	})
@@ -441,7 +441,7 @@ func TestKeyring_Stale(t *testing.T) {
 			require.NoError(t, keys.Check(t.Context()))
 			why, stale := keys.Stale(rec)
 			require.True(t, stale, "Check has seen it")
-			require.Equal(t, `wrapped under version "1" of "fake:a", the newest is "2"`, why)
+			require.Equal(t, `wrapped under version "1" of "fake:a"; the newest is "2"`, why)
 
 			rec, err := keys.Rewrap(t.Context(), rec, acme)
 			require.NoError(t, err)
@@ -451,7 +451,7 @@ func TestKeyring_Stale(t *testing.T) {
 	})
 
 	// After a rotation, the nodes of a service may use different versions for a while.
-	t.Run("does not take an older version for the newest", func(t *testing.T) {
+	t.Run("does not mistake an older version for the newest", func(t *testing.T) {
 		for name, test := range map[string]struct {
 			versions []string // of the wraps, in this order
 			stale    []bool   // after all of them

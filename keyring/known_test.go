@@ -223,7 +223,7 @@ func TestKnown_Records(t *testing.T) {
 		t.Run(test.Name, func(t *testing.T) {
 			for _, kek := range knownKEKs(t, test.Wraps) {
 				key, err := newKeyring(t, kek, nil).OpenKey(t.Context(), keyring.Record(test.Record), test.Context)
-				require.NoError(t, err, "each KEK of a record opens it alone, always")
+				require.NoError(t, err, "each KEK of a record always opens it alone")
 				same(t, test.DataKey, keyring.KeyBytes(key), "the data key")
 				require.Equal(t, [16]byte(test.KeyID), key.ID())
 				key.Destroy()

@@ -45,7 +45,7 @@ type Group struct {
 	key    *groupKey
 }
 
-// NewGroup returns the group of context c under the caller's own key of 32 bytes.
+// NewGroup returns the group of context c under the caller's 32-byte key.
 // Every message contains id in plaintext. NewGroup is for a [KEK] that holds its key
 // in memory, such as that of package local; other programs use [DataKey.Group]. It
 // keeps no reference to key. The error wraps [ErrMalformed].
@@ -70,8 +70,8 @@ func NewGroup(key []byte, id [16]byte, c Context) (*Group, error) {
 //
 // Seal allocates only if the capacity of dst is too small, if c has more than eight
 // pairs, and for the first message of the group. The plaintext may be in the spare
-// capacity of dst; Seal then works on a copy. With an error, which wraps
-// [ErrMalformed], or [ErrKeyState] after Destroy, the result is nil.
+// capacity of dst; Seal then works on a copy. On error, the result is nil; the error
+// wraps [ErrMalformed], or [ErrKeyState] after Destroy.
 func (g *Group) Seal(dst, plaintext []byte, c Context) ([]byte, error) {
 	if err := g.alive(); err != nil {
 		return nil, fmt.Errorf("sealing message: %w", err)
@@ -100,7 +100,7 @@ func (g *Group) Seal(dst, plaintext []byte, c Context) ([]byte, error) {
 //
 // Open allocates only if the capacity of dst is too small, if c has more than eight
 // pairs, and for the first message of the group. The message may be in the spare
-// capacity of dst; Open then works on a copy. With an error the result is nil, and
+// capacity of dst; Open then works on a copy. On error, the result is nil, and
 // no plaintext remains in the spare capacity of dst.
 //
 // The error wraps [ErrMalformed] for an invalid message or context, [ErrNoKey] for a
@@ -147,7 +147,7 @@ func MessageKeyID(message []byte) ([16]byte, error) {
 	return [16]byte(message[6:22]), nil
 }
 
-// foreign returns the error for a message that cannot be of a group. It uses only
+// foreign returns the error for a message that cannot belong to a group. It uses only
 // public parts of the message.
 func foreign(message []byte) error {
 	id, err := MessageKeyID(message)
@@ -172,8 +172,8 @@ type groupKey struct {
 	// would follow a pointer to the key schedule.
 	seal func(dst, nonce, plaintext, aad []byte) []byte
 	open func(dst, nonce, ciphertext, aad []byte) ([]byte, error)
-	// The keys of the first message context that is not empty. Usually all messages
-	// of a group have the same keys, and contexts with these are encoded faster.
+	// The shape of the first message context that is not empty. The contexts of a
+	// group's messages usually share one shape, and those that do are encoded faster.
 	shape atomic.Pointer[shape]
 }
 

@@ -183,7 +183,7 @@ func TestGroup_MessageContexts(t *testing.T) {
 	t.Run("have limits after the first one too", func(t *testing.T) {
 		for name, test := range map[string]struct{ first, c keyring.Context }{
 			"a long value":       {apiKey7, keyring.Context{"name": strings.Repeat("x", 1025), "version": "7"}},
-			"a value not UTF-8":  {apiKey7, keyring.Context{"name": "a\xc3", "version": "7"}},
+			"a non-UTF-8 value":  {apiKey7, keyring.Context{"name": "a\xc3", "version": "7"}},
 			"4,097 bytes in all": {wide(4096), wide(4097)},
 		} {
 			group := newGroup(t, web)

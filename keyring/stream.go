@@ -24,7 +24,7 @@ var errStreamClosed = errors.New("sealing stream: the stream is closed")
 // SealStream returns a writer that seals a stream of any length to w, for data that
 // is too long for one message. [Group.OpenStream] opens the stream in this group
 // under the same context c. Use a different context for each stream of a group:
-// chunks of two streams under the same context can be exchanged unnoticed.
+// swapping chunks between two streams under the same context cannot be detected.
 //
 // The stream is a sequence of chunks (docs/format.md, "Streams"). The plaintext is
 // cut every 64 KiB; the last chunk may be shorter, and is empty only if the plaintext

@@ -172,7 +172,7 @@ func TestOpenStream_Edited(t *testing.T) {
 		return cutStream(t, out.Bytes())[1]
 	}
 	for about, edited := range map[string][][]byte{
-		"two chunks exchanged":       {chunks[0], chunks[2], chunks[1], chunks[3]},
+		"two chunks swapped":         {chunks[0], chunks[2], chunks[1], chunks[3]},
 		"the last chunk first":       {chunks[3], chunks[0], chunks[1], chunks[2]},
 		"a chunk twice":              {chunks[0], chunks[1], chunks[1], chunks[2], chunks[3]},
 		"the last chunk twice":       {chunks[0], chunks[1], chunks[2], chunks[3], chunks[3]},

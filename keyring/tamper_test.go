@@ -74,14 +74,14 @@ func TestTamper_Message(t *testing.T) {
 		}
 	})
 
-	t.Run("group and message context cannot be exchanged", func(t *testing.T) {
+	t.Run("the group and message contexts cannot be swapped", func(t *testing.T) {
 		message := seal(t, newGroup(t, web), "a secret", apiKey7)
 		got, err := newGroup(t, apiKey7).Open(nil, message, web)
 		require.ErrorIs(t, err, keyring.ErrTampered)
 		require.Nil(t, got)
 		both := edit(web, func(c keyring.Context) { c["name"], c["version"] = apiKey7["name"], apiKey7["version"] })
 		got, err = newGroup(t, both).Open(nil, message, nil)
-		require.ErrorIs(t, err, keyring.ErrTampered, "joined into one context it does not open either")
+		require.ErrorIs(t, err, keyring.ErrTampered, "joined into one context, they do not open it either")
 		require.Nil(t, got)
 	})
 }
@@ -98,7 +98,7 @@ func otherContexts(c keyring.Context) map[string]keyring.Context {
 		others["value of "+key+" emptied"] = edit(c, func(c keyring.Context) { c[key] = "" })
 		others[key+" renamed"] = edit(c, func(c keyring.Context) { delete(c, key); c[key+"x"] = value })
 		others[key+" dropped"] = edit(c, func(c keyring.Context) { delete(c, key) })
-		others[key+" and its value exchanged"] = edit(c, func(c keyring.Context) { delete(c, key); c[value] = key })
+		others[key+" and its value swapped"] = edit(c, func(c keyring.Context) { delete(c, key); c[value] = key })
 	}
 	return others
 }
@@ -178,7 +178,7 @@ func TestTamper_Record(t *testing.T) {
 		keys := newKeyring(t, a, nil)
 		require.NoError(t, open(t, keys, two, acme))
 
-		// Both wraps have the same length, because their IDs have.
+		// Both wraps have the same length, because their IDs do.
 		size := len(one) - 31 - 32
 		require.Len(t, two, 31+2*size+32)
 		first, second, mac := two[31:31+size], two[31+size:31+2*size], two[31+2*size:]

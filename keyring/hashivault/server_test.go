@@ -223,7 +223,7 @@ func TestServer_Rotation(t *testing.T) {
 		another.Destroy()
 		why, stale := keys.Stale(old)
 		require.True(t, stale, "the keyring has seen a newer version")
-		require.Equal(t, `wrapped under version "1" of "hashivault:transit/satchel", the newest is "2"`, why)
+		require.Equal(t, `wrapped under version "1" of "hashivault:transit/satchel"; the newest is "2"`, why)
 		_, stale = keys.Stale(fresh)
 		require.False(t, stale)
 
