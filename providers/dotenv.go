@@ -17,9 +17,9 @@ import (
 // with SATCHEL_ are omitted.
 //
 // Each Fetch reads the file, up to 1 MiB. It opens regular files only and
-// follows symbolic links. Errors are a [*bundle.FetchError], permanent if the
-// file is missing, not readable, not regular, too large or malformed (a
-// [*dotenv.SyntaxError]), and otherwise unavailable.
+// follows symbolic links. Every error except the context's is a
+// [*bundle.FetchError]: permanent if the file is missing, unreadable, not regular,
+// too large or malformed (a [*dotenv.SyntaxError]), and otherwise unavailable.
 //
 // Dotenv is a [bundle.Waiter]: an edit arrives within a second or two. It is
 // safe for concurrent use; its fields must not change after the first use.

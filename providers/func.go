@@ -12,7 +12,7 @@ import (
 // context that has already ended and returns last for an equal bundle.
 //
 // Its bundles and errors are passed on unchanged. Names that start with SATCHEL_
-// are not omitted. A nil Func is a permanent [*bundle.FetchError].
+// are not omitted. Fetch of a nil Func returns a permanent [*bundle.FetchError].
 type Func func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error)
 
 // Fetch implements [bundle.Provider]: it calls f, and returns last itself if the

@@ -22,7 +22,7 @@ import (
 // Every error is a [*bundle.FetchError]. It wraps a [*StatusError] if the
 // platform responded, and the context's error if the context ended. An invalid
 // URL or token is rejected before a request is sent. No error contains the
-// token, a part of a response or a query.
+// token, a query, or text from a response other than a one-word reason.
 //
 // At most three redirects are followed, within the same origin only, so the
 // token reaches no other server. Each request uses its own connection, which is

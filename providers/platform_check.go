@@ -14,7 +14,7 @@ import (
 // Check implements [bundle.Checker]. It checks, in this order, the URL, the
 // token, the connection, TLS, the clock and the platform's response: whether it
 // accepts the token, until when, and the bundle's problems. If the URL, the
-// token or Runner is invalid it sends nothing; otherwise it sends one request.
+// token or Runner is invalid, it sends nothing; otherwise it sends one request.
 // It returns the fetched bundle, or nil.
 func (p *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckItem) {
 	var r remote.Report

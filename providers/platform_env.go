@@ -117,7 +117,7 @@ func find(settings []setting, files []string) error {
 	}
 	return &bundle.Fault{
 		Problem: strings.Join(missing, " and "),
-		Fix:     fmt.Sprintf("write into %s:\n%s", where, strings.Join(lines, "\n")),
+		Fix:     fmt.Sprintf("set in %s:\n%s", where, strings.Join(lines, "\n")),
 		Err:     ErrNotSet,
 	}
 }

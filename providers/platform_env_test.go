@@ -75,17 +75,17 @@ func TestPlatformFromEnv(t *testing.T) {
 		token, _ := wire.NewToken()
 		setSettings(t, "-", "-")
 		_, err := providers.PlatformFromEnv()
-		require.EqualError(t, err, "runner settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; write into the environment:\n"+
+		require.EqualError(t, err, "runner settings: SATCHEL_API_URL is not set and SATCHEL_RUNNER_TOKEN is not set; set in the environment:\n"+
 			"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
 		file := write(t, ".env", "SATCHEL_API_URL=\n")
 		_, err = providers.PlatformFromEnv(file)
-		require.EqualError(t, err, "runner settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; write into the environment or "+file+":\n"+
+		require.EqualError(t, err, "runner settings: SATCHEL_API_URL is empty in "+file+":1 and SATCHEL_RUNNER_TOKEN is not set; set in the environment or "+file+":\n"+
 			"\tSATCHEL_API_URL=https://satchel.example.com/api\n\tSATCHEL_RUNNER_TOKEN=rnt_...")
 
 		setSettings(t, "", token)
 		_, err = providers.PlatformFromEnv(write(t, ".env", "SATCHEL_API_URL=https://satchel.example.com\n"))
-		require.ErrorContains(t, err, "SATCHEL_API_URL is empty in the environment; write into")
+		require.ErrorContains(t, err, "SATCHEL_API_URL is empty in the environment; set in")
 		require.NotContains(t, err.Error(), runToken, "only missing settings are listed")
 	})
 

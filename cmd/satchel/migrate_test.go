@@ -120,7 +120,7 @@ func TestMigrate(t *testing.T) {
 		p.runner(t, "migrate", ".env").must(t, 0) // a duplicate with the same value is unambiguous
 		for says, content := range map[string]string{
 			".env:5: " + urlName + " is set again to a different value, after line 3": twice + string(own) + urlName + "=https://elsewhere.example.com\n",
-			tokenName + " is not set; write into the environment or .env":             twice + urlName + "=" + p.url + "\n",
+			tokenName + " is not set; set in the environment or .env":                 twice + urlName + "=" + p.url + "\n",
 			"URL of the platform: ": twice + urlName + "=https://user:" + localKey + "@example.com\n" + tokenName + "=rnt_x\n",
 			".env:3: ":              twice + "no entry\n" + string(own),
 		} {

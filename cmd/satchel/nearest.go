@@ -19,8 +19,8 @@ func nearestWith(written string, names []string, prefix string) string {
 	return fmt.Sprintf(" (did you mean %s%s?)", prefix, best)
 }
 
-// distance returns the number of bytes to change, add or leave out between two
-// words.
+// distance returns the number of bytes to change, add or remove to turn one word
+// into another.
 func distance(x, y string) int {
 	row := make([]int, len(y)+1)
 	for j := range row {

@@ -51,7 +51,7 @@ func (p *program) printJSON(v any) error {
 	return encoder.Encode(v)
 }
 
-// note prints a line for people on the standard error.
+// note prints a line for people on standard error.
 func (p *program) note(format string, args ...any) {
 	fmt.Fprintln(p.err, p.paint(p.err, dim, text.Printable(fmt.Sprintf(format, args...))))
 }

@@ -54,7 +54,7 @@ func TestUsageError(t *testing.T) {
 		} {
 			got := runCommand(t, t.Context(), "", args...).must(t, codeUsage)
 			require.Contains(t, got.errOut, says)
-			require.Empty(t, got.out, "errors go to the standard error only")
+			require.Empty(t, got.out, "errors go to standard error only")
 		}
 	})
 

@@ -38,7 +38,7 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 	where := flags.homeFlag()
 	secrets := flags.list("secret", "a secret for the job; may be repeated")
 	files := flags.list("file", "a secret for the job as a file, whose path is in NAME_FILE; may be repeated")
-	allow := flags.list("allow", "a secret to pass although its name has a meaning to programs, such as HTTPS_PROXY; may be repeated")
+	allow := flags.list("allow", "a secret to pass even though its name controls programs, such as HTTPS_PROXY; may be repeated")
 	pass := flags.list("pass", "a variable to pass from the runner's environment; may be repeated")
 	git := flags.list("git", "`SECRET=URL`: git in the job uses the secret as its password for the URL; may be repeated")
 	socket := flags.Bool("socket", false, "serve the current secrets on the socket in SATCHEL_SOCKET")

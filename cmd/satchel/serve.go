@@ -22,7 +22,7 @@ concurrently. Each gets the secrets that it names and no others. A job is JSON:
 It may also have "env" (an object of plain variables), "dir", "on_rotate" ("leave",
 "restart" or the name of a signal such as "HUP") and, on standard input, "name".
 
-In the folder, a job is a file NAME.json; write it elsewhere and move it there.
+In the folder, a job is a file NAME.json; write it under another name and rename it.
 It becomes NAME.running and finally NAME.done, with its output in NAME.out and its
 exit code in NAME.result. On standard input, a job is a line; each line of its
 output is printed after its name.
@@ -45,7 +45,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	flags := p.flags("serve")
 	where := flags.homeFlag()
 	folder := flags.String("jobs", "", "take jobs from this `FOLDER`")
-	stdin := flags.Bool("stdin", false, "take jobs from standard input, one a line, until it ends")
+	stdin := flags.Bool("stdin", false, "take jobs from standard input, one per line, until it ends")
 	pool := flags.Int("pool", 0, "run up to `N` jobs concurrently (default: from runner.yaml)")
 	drain := flags.duration("drain", time.Minute, "`TIME` for running jobs to finish after a signal; with 0, none")
 	asJSON := flags.jsonFlag()

@@ -45,7 +45,7 @@ type setup struct {
 	*program
 	where home
 	yes   bool
-	// result gets the JSON; everything else goes to the standard error. It is nil
+	// result gets the JSON; everything else goes to standard error. It is nil
 	// without --json.
 	result io.Writer
 
