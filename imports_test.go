@@ -35,7 +35,7 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"providers/internal/remote", "bundle, internal/outgoing, internal/wire", "HTTP calls do not depend on providers"},
 
 	{"keyring", "internal/shared", "keyring imports no key service and no SDK"},
-	{"keyring/local", "keyring, internal/atomicfile, x/crypto, x/sys", "local keys need keyring and no other key service"},
+	{"keyring/local", "keyring, internal/atomicfile, internal/regularfile, x/crypto, x/sys", "local keys need keyring and no other key service"},
 	{"keyring/awskms", "keyring, AWS", "a key service imports keyring and its SDK"},
 	{"keyring/gcpkms", "keyring, Google", "a key service imports keyring and its SDK"},
 	{"keyring/hashivault", "keyring, HashiCorp", "a key service imports keyring and its SDK"},

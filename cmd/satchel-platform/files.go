@@ -8,10 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/satchelhq/satchel/internal/atomicfile"
+	"github.com/satchelhq/satchel/internal/regularfile"
 )
 
 // createOnce creates a file that is either missing or complete. write writes a draft,
@@ -49,8 +49,8 @@ func makePrivate(path string) error {
 	return file.Close()
 }
 
-// readPrivate reads a secret from a small file, without the final line break. It fails
-// if other users can access the file.
+// readPrivate reads a secret from a small file or a pipe, without the final line break.
+// It fails if other users can access the file, or if it belongs to one.
 func readPrivate(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -61,8 +61,8 @@ func readPrivate(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s is accessible to other users; run chmod 600 on it", path)
+	if err := regularfile.CheckPrivate(path, info); err != nil {
+		return "", err
 	}
 	content, err := io.ReadAll(io.LimitReader(file, 64<<10))
 	return strings.TrimRight(string(content), "\r\n"), err

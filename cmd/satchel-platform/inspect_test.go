@@ -63,9 +63,9 @@ func TestInspect(t *testing.T) {
 				args []string
 				says string
 			}{
-				{[]string{"-kek-key", open}, "-kek-key: key file \"" + open + "\" has mode 0644, which allows access by other users; run chmod 600 on it"},
-				{[]string{"-kek-retired", "local:" + open}, "-kek-retired: key file \"" + open + "\" has mode 0644"},
-				{[]string{"-admin-token-file", token}, "-admin-token-file: " + token + " is accessible to other users; run chmod 600 on it"},
+				{[]string{"-kek-key", open}, "-kek-key: key file: " + open + " has mode 0644, which allows access by other users; run chmod 600 on it"},
+				{[]string{"-kek-retired", "local:" + open}, "-kek-retired: key file: " + open + " has mode 0644"},
+				{[]string{"-admin-token-file", token}, "-admin-token-file: " + token + " has mode 0644, which allows access by other users; run chmod 600 on it"},
 			}...)
 		}
 		for _, test := range tests {

@@ -149,7 +149,7 @@ func TestLoadAdminToken(t *testing.T) {
 		require.NoError(t, os.Chmod(filepath.Join(dir, "admin-token"), 0o640))
 		code, _, stderr := command(t, "-data", dir, "-listen", "127.0.0.1:0")
 		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, "is accessible to other users; run chmod 600 on it")
+		require.Contains(t, stderr, "has mode 0640, which allows access by other users; run chmod 600 on it")
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "short"), []byte("short\n"), 0o600))
 		code, _, stderr = command(t, "-data", dir, "-listen", "127.0.0.1:0", "-admin-token-file", filepath.Join(dir, "short"))
 		require.Equal(t, exitUsage, code)

@@ -63,12 +63,11 @@ func selfSigned(dir string) (certFile, keyFile string, err error) {
 
 // signSelf returns a certificate for the key in a file.
 func signSelf(keyFile string) ([]byte, error) {
-	text, err := os.ReadFile(keyFile)
+	text, err := readPrivate(keyFile)
 	if err != nil {
 		return nil, err
 	}
-	defer clear(text)
-	block, _ := pem.Decode(text)
+	block, _ := pem.Decode([]byte(text))
 	if block == nil {
 		return nil, fmt.Errorf("%s is not in PEM format", keyFile)
 	}

@@ -179,7 +179,7 @@ func TestIntegrations(t *testing.T) {
 			"-github-app-id", "1", "-github-installation", "42", "-github-scope", "acme", "-github-app-key-file", keyFile,
 			"-bitbucket-consumer-key", "c", "-bitbucket-scope", "acme", "-bitbucket-consumer-secret-file", secretFile)
 		require.Equal(t, exitUsage, code)
-		require.Contains(t, stderr, flag+": "+file+" is accessible to other users; run chmod 600 on it")
+		require.Contains(t, stderr, flag+": "+file+" has mode 0644, which allows access by other users; run chmod 600 on it")
 		require.NoError(t, os.Chmod(file, 0o600))
 	}
 }

@@ -1,6 +1,7 @@
-// Package regularfile reads files whose path comes from a user: settings and local
-// secrets. Because such a path can lead to anything, [Read] opens only regular
-// files, and reads no more than its limit.
+// Package regularfile reads files whose path comes from a user: settings, keys, tokens
+// and local secrets. Because such a path can lead to anything, [Read] opens only
+// regular files, and reads no more than its limit. [ReadPrivate] also requires that no
+// other user has access to the file.
 package regularfile
 
 import (
@@ -8,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"syscall"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -19,7 +21,45 @@ import (
 //
 // The error is a [*bundle.Fault] if the file is not regular or is too large, and
 // otherwise the error of the operating system.
-func Read(path string, limit int) ([]byte, error) {
+func Read(path string, limit int) ([]byte, error) { return read(path, limit, check) }
+
+// ReadPrivate is [Read] for a file with a key, a token or another credential. The error
+// is also a [*bundle.Fault] if [CheckPrivate] refuses the file.
+func ReadPrivate(path string, limit int) ([]byte, error) {
+	return read(path, limit, func(path string, info fs.FileInfo) error {
+		if err := check(path, info); err != nil {
+			return err
+		}
+		return CheckPrivate(path, info)
+	})
+}
+
+// CheckPrivate returns nil if info, of the opened file, shows that no other user can
+// read or replace its content: its owner is root or the effective user of this
+// process, and its mode gives no access to others. Otherwise the error is a
+// [*bundle.Fault]. On Windows, which has neither, it always returns nil.
+func CheckPrivate(path string, info fs.FileInfo) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	user := os.Geteuid()
+	if owner, ok := ownerOf(info); ok && owner != 0 && owner != user {
+		return &bundle.Fault{
+			Problem: fmt.Sprintf("%s belongs to another user, with uid %d; this process has uid %d", path, owner, user),
+			Fix:     fmt.Sprintf("run chown %d on it, or run this program as its owner", user),
+		}
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return &bundle.Fault{
+			Problem: fmt.Sprintf("%s has mode %04o, which allows access by other users", path, mode),
+			Fix:     "run chmod 600 on it",
+		}
+	}
+	return nil
+}
+
+// read is [Read] with the check of the file.
+func read(path string, limit int, check func(path string, info fs.FileInfo) error) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

@@ -56,7 +56,9 @@ func requireFault(t *testing.T, err error, text string) {
 type info struct {
 	fs.FileInfo
 	mode fs.FileMode
+	sys  any
 }
 
 func (i info) Mode() fs.FileMode { return i.mode }
+func (i info) Sys() any          { return i.sys }
 func (i info) IsDir() bool       { return i.mode.IsDir() }

@@ -6,12 +6,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"runtime"
 
 	"github.com/satchelhq/satchel/internal/atomicfile"
+	"github.com/satchelhq/satchel/internal/regularfile"
 )
 
 const (
@@ -21,9 +19,10 @@ const (
 )
 
 // FromFile returns the KEK in a key file: one line of "satchel-kek-1:" and 32 bytes in
-// standard base64, with an optional final newline. Only the owner may have access to
-// the file (mode 0600 or stricter; not checked on Windows). The ID of the KEK is
-// derived from the key, so that the file may be moved or copied.
+// standard base64, with an optional final newline. The file must be a regular one with
+// mode 0600 or stricter, and belong to root or to the effective user of the process
+// (mode and owner are not checked on Windows). The ID of the KEK is derived from the
+// key, so that the file may be moved or copied.
 //
 // The errors name the file and the fix, and do not quote the content. The error for a
 // missing file wraps [fs.ErrNotExist].
@@ -66,30 +65,10 @@ func GenerateFile(path string) (*KEK, error) {
 
 // readPrivate returns the content of a file that only its owner can access.
 func readPrivate(path string) ([]byte, error) {
-	info, err := os.Stat(path) // before opening it, because opening a pipe blocks
+	content, err := regularfile.ReadPrivate(path, maxFileSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("key file: %w; use the path of the key file, or make one with GenerateFile", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("key file: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("key file %q is not a regular file; use the path of the key file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("key file: %w", err)
-	}
-	defer file.Close()
-	info, err = file.Stat() // of the opened file
-	if err != nil {
-		return nil, fmt.Errorf("key file: %w", err)
-	}
-	// Windows has no such modes; Go reports 0666 or 0444 for every file.
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return nil, fmt.Errorf("key file %q has mode %04o, which allows access by other users; run chmod 600 on it", path, mode)
-	}
-	content, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/internal/testenv"
 	"github.com/satchelhq/satchel/keyring/local"
 )
 
@@ -20,7 +21,21 @@ func TestFromFile_Pipe(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "pipe")
 		require.NoError(t, syscall.Mkfifo(path, 0o600))
 		_, err := local.FromFile(path)
-		require.ErrorContains(t, err, "not a regular file", "FromFile does not wait for a writer")
+		require.ErrorContains(t, err, "is a pipe; use a regular file", "FromFile does not wait for a writer")
+	})
+}
+
+func TestFromFile_Owner(t *testing.T) {
+	t.Run("rejects a key file of another user", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "kek")
+		_, err := local.GenerateFile(path)
+		require.NoError(t, err)
+		if err := os.Chown(path, 12345, 12345); err != nil {
+			testenv.Lacks(t, "only root can give a file to another user")
+		}
+		kek, err := local.FromFile(path)
+		require.EqualError(t, err, "key file: "+path+" belongs to another user, with uid 12345; this process has uid 0; run chown 0 on it, or run this program as its owner")
+		require.Nil(t, kek)
 	})
 }
 

@@ -338,7 +338,7 @@ func TestFromFile_Malformed(t *testing.T) {
 		"two final newlines":    {"satchel-kek-1:" + text + "\n\n", "more text"},
 		"a carriage return":     {"satchel-kek-1:" + text + "\r\n", "carriage return"},
 		"a newline in the key":  {"satchel-kek-1:" + text[:20] + "\n" + text[20:], "more text"},
-		"a huge file":           {"satchel-kek-1:" + strings.Repeat(text, 10000), "text after the key"},
+		"a huge file":           {"satchel-kek-1:" + strings.Repeat(text, 10000), "is larger than the limit of 1024 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "kek")
