@@ -41,7 +41,7 @@ type outage struct{ error }
 
 func (o *outage) Unwrap() error { return o.error }
 
-// outages is a store whose Read and Apply return their errors as an outage.
+// outages is a store whose Read, Apply and Ping return their errors as an outage.
 type outages struct{ store.Store }
 
 func (s outages) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
@@ -58,6 +58,13 @@ func (s outages) Apply(ctx context.Context, c *store.Change) error {
 		return err
 	}
 	return &outage{err}
+}
+
+func (s outages) Ping(ctx context.Context) error {
+	if err := s.Store.Ping(ctx); err != nil {
+		return &outage{err}
+	}
+	return nil
 }
 
 // holding lets a poll outlast a short outage.

@@ -244,3 +244,6 @@ func (s *Store) Changes(ctx context.Context, since int64) (newest int64, scopes 
 	}
 	return st.newest, scopes, nil
 }
+
+// Ping implements [store.Store].
+func (s *Store) Ping(ctx context.Context) error { return ctx.Err() }

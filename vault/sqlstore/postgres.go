@@ -142,6 +142,12 @@ CREATE TABLE [audit] (
 	mac    BYTEA NOT NULL,
 	PRIMARY KEY (tenant, seq)
 );
+`, `
+-- The last row of Store.Ping.
+CREATE TABLE [probe] (
+	number BIGINT PRIMARY KEY,
+	filler BYTEA NOT NULL
+);
 `}
 
 // postgresLocate returns the first schema on the search_path that has a vault, or

@@ -83,6 +83,7 @@ func (t *twins) Tenants(ctx context.Context, after string, limit int) ([]string,
 func (t *twins) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
 	return t.next().Audit(ctx, tenant, after, limit)
 }
+func (t *twins) Ping(ctx context.Context) error { return t.next().Ping(ctx) }
 func (t *twins) Changes(ctx context.Context, since int64) (int64, []string, error) {
 	return t.next().Changes(ctx, since)
 }

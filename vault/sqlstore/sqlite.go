@@ -126,6 +126,12 @@ CREATE TABLE audit (
 	mac    BLOB NOT NULL,
 	PRIMARY KEY (tenant, seq)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- The last row of Store.Ping.
+CREATE TABLE probe (
+	number INTEGER PRIMARY KEY,
+	filler BLOB NOT NULL
+) STRICT;
 `}
 
 func sqliteVersion(ctx context.Context, x *tx) (int, error) {

@@ -13,10 +13,8 @@ func (s *Store) Touch(ctx context.Context, uses []store.Usage) error {
 	}
 	tokens, secrets := latest(uses)
 	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error {
-		if s.dialect.lockWriters != "" { // otherwise transactions that lock many rows could deadlock
-			if _, err := x.exec(ctx, "waiting for other writers", s.dialect.lockWriters); err != nil {
-				return err
-			}
+		if err := x.lockWriters(ctx); err != nil { // otherwise transactions that lock many rows could deadlock
+			return err
 		}
 		if err := x.touchTokens(ctx, tokens); err != nil {
 			return err

@@ -136,6 +136,16 @@ func (x *tx) exec(ctx context.Context, what, query string, args ...any) (changed
 	return changed, nil
 }
 
+// lockWriters waits for all other transactions that write rows, if beginning the
+// transaction has not done so.
+func (x *tx) lockWriters(ctx context.Context) error {
+	if x.store.dialect.lockWriters == "" {
+		return nil
+	}
+	_, err := x.exec(ctx, "waiting for other writers", x.store.dialect.lockWriters)
+	return err
+}
+
 // expect is exec for a statement that changes a row only in the expected state. If it
 // changes none, the error is ErrConflict.
 func (x *tx) expect(ctx context.Context, what, query string, args ...any) error {

@@ -402,4 +402,5 @@ func everyStatement(t *testing.T, storage *sqlstore.Store, n int) {
 		}
 		require.NoError(t, storage.Touch(ctx, uses))
 	}
+	require.NoError(t, storage.Ping(ctx))
 }

@@ -54,6 +54,11 @@ type Store interface {
 	// if there are none. Numbers increase in commit order: once Changes has returned
 	// n, no Apply with a number of n or less becomes visible later.
 	Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error)
+
+	// Ping returns nil only if the next Apply can be expected to succeed. To find out,
+	// it makes a small write of its own durable, which waits for other writers as Apply
+	// does. No other method shows that write, and it does not count as a change.
+	Ping(ctx context.Context) error
 }
 
 // Query selects the rows to read. It names a token or a scope. SealsOnly leaves rows out

@@ -37,16 +37,16 @@ func (f *Failure) Err() error {
 // is safe for concurrent use.
 type Spy struct {
 	store.Store
-	// Reads, Applies, Touches and Polls count the calls of Read, Apply, Touch and
-	// Changes, failed ones included.
-	Reads, Applies, Touches, Polls atomic.Int64
+	// Reads, Applies, Touches, Polls and Pings count the calls of Read, Apply, Touch,
+	// Changes and Ping, failed ones included.
+	Reads, Applies, Touches, Polls, Pings atomic.Int64
 	// Touched counts the uses that were passed to Touch.
 	Touched atomic.Int64
 	// Appended counts the audit entries that were passed to Apply.
 	Appended atomic.Int64
 	// Down makes every counted call fail.
 	Down Failure
-	// FailApply makes Apply fail.
+	// FailApply makes Apply and Ping fail.
 	FailApply Failure
 	// FailTouch makes Touch fail.
 	FailTouch Failure
@@ -56,7 +56,7 @@ type Spy struct {
 
 // Calls returns the number of counted calls.
 func (s *Spy) Calls() int64 {
-	return s.Reads.Load() + s.Applies.Load() + s.Touches.Load() + s.Polls.Load()
+	return s.Reads.Load() + s.Applies.Load() + s.Touches.Load() + s.Polls.Load() + s.Pings.Load()
 }
 
 // OnRead sets a function that can inspect and edit each snapshot that Read returns from
@@ -115,6 +115,15 @@ func (s *Spy) Changes(ctx context.Context, since int64) (int64, []string, error)
 		return 0, nil, err
 	}
 	return s.Store.Changes(ctx, since)
+}
+
+// Ping implements [store.Store].
+func (s *Spy) Ping(ctx context.Context) error {
+	s.Pings.Add(1)
+	if err := cmp.Or(s.FailApply.Err(), s.Down.Err()); err != nil {
+		return err
+	}
+	return s.Store.Ping(ctx)
 }
 
 // Logbook keeps log records of every level as text. It is safe for concurrent use.

@@ -25,6 +25,7 @@ type faulty struct {
 	changes func(ctx context.Context, s store.Store, since int64) (int64, []string, error)
 	tenants func(ctx context.Context, s store.Store, after string, limit int) ([]string, error)
 	audit   func(ctx context.Context, s store.Store, tenant string, after int64, limit int) ([]store.AuditRow, error)
+	ping    func(ctx context.Context, s store.Store) error
 }
 
 func (f *faulty) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
@@ -67,6 +68,13 @@ func (f *faulty) Audit(ctx context.Context, tenant string, after int64, limit in
 		return f.Store.Audit(ctx, tenant, after, limit)
 	}
 	return f.audit(ctx, f.Store, tenant, after, limit)
+}
+
+func (f *faulty) Ping(ctx context.Context) error {
+	if f.ping == nil {
+		return f.Store.Ping(ctx)
+	}
+	return f.ping(ctx, f.Store)
 }
 
 // reading returns stores that modify the results of Read.
@@ -537,6 +545,11 @@ var brokenStores = map[string]func() store.Store{
 				_, scopes, err = s.Changes(ctx, 0)
 			}
 			return newest, scopes, err
+		}}
+	},
+	"a ping succeeds, shows nowhere and does not count as a change": func() store.Store {
+		return &faulty{Store: memstore.New(), ping: func(ctx context.Context, s store.Store) error {
+			return s.Apply(ctx, &store.Change{})
 		}}
 	},
 

@@ -227,6 +227,7 @@ var expectationRules = []contractRule{
 			_, err = c.s.Audit(ctx, "acme", 0, 10)
 			require.ErrorIs(c, err, want, "Audit returns the context's error")
 			require.ErrorIs(c, c.s.Touch(ctx, nil), want, "Touch does so even without uses")
+			require.ErrorIs(c, c.s.Ping(ctx), want, "Ping returns the context's error")
 		}
 		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "something was written after the context was done")
 	}},

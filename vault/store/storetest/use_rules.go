@@ -9,7 +9,7 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// Rules about Touch and Changes.
+// Rules about Touch, Changes and Ping.
 var useRules = []contractRule{
 	{"the latest use of a token is recorded", func(c *checker) {
 		c.apply(store.Change{Issue: []store.TokenRow{tokenRow("acme", "t1"), tokenRow("acme", "t2")}})
@@ -163,5 +163,19 @@ var useRules = []contractRule{
 		n, scopes = c.changes(third)
 		require.Greater(c, n, third, "a change without a seal is counted")
 		require.Empty(c, scopes, "it returns no scope")
+	}},
+	{"a ping succeeds, shows nowhere and does not count as a change", func(c *checker) {
+		require.NoError(c, c.s.Ping(c.Context()), "pinging an empty store")
+		c.apply(fillScope("acme", "t1"))
+		before, _ := c.changes(0)
+		rows := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
+		for range 3 {
+			require.NoError(c, c.s.Ping(c.Context()), "pinging a store that can be written to")
+		}
+		after, scopes := c.changes(before)
+		require.Equal(c, before, after, "a ping counts as a change")
+		require.Empty(c, scopes)
+		require.Equal(c, rows, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "a ping changed rows")
+		c.apply(fillScope("acme/web", "t2"))
 	}},
 }

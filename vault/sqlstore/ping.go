@@ -1,0 +1,27 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+)
+
+// probeSize is the size in bytes of the row that Ping writes: about as much as a small
+// Apply.
+const probeSize = 16 << 10
+
+// Ping implements [store.Store].
+func (s *Store) Ping(ctx context.Context) error {
+	filler := make([]byte, probeSize)
+	_, _ = rand.Read(filler) // never fails; a database cannot compress it
+	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error {
+		if err := x.lockWriters(ctx); err != nil {
+			return err
+		}
+		// The old row goes last: replacing it would need no free space.
+		if _, err := x.exec(ctx, "inserting into probe", "INSERT INTO [probe] (number, filler) SELECT coalesce(max(number), 0) + 1, ? FROM [probe]", filler); err != nil {
+			return err
+		}
+		_, err := x.exec(ctx, "deleting from probe", "DELETE FROM [probe] WHERE number < (SELECT max(number) FROM [probe])")
+		return err
+	})
+}
