@@ -171,6 +171,7 @@ var columnAttacks = []columnAttack{
 	{column: "heads.active", edit: "UPDATE heads SET active = NULL WHERE " + rowTomb, refuses: web},
 	{column: "heads.last", edit: "UPDATE heads SET last = 1 WHERE scope = 'acme' AND name = 'A'", refuses: append(past, "put"), because: "The last version only determines the next number, and is refused if it is below an existing version."},
 	{column: "heads.last", edit: "UPDATE heads SET last = 1000 WHERE scope = 'acme' AND name = 'A'", because: "A last version that is too high leaves a gap in the numbers of versions, which is harmless."},
+	{column: "heads.last", edit: "UPDATE heads SET last = 9223372036854775807 WHERE scope = 'acme' AND name = 'A'", refuses: append(past, "put"), because: "Only writes and the history use the last version."},
 	{column: "heads.last", edit: "UPDATE heads SET last = 0 WHERE scope = 'acme' AND name = 'D'", because: "A deleted name has no rows to check the last version against. An attacker with the database can reset its numbers; then rows from before the deletion pass as history, but never as the active version."},
 	{column: "heads.last_used", edit: "UPDATE heads SET last_used = 1 WHERE scope = 'acme' AND name = 'A'", because: usesDoNotMatter},
 	{column: "heads.last_token", edit: "UPDATE heads SET last_token = 'mallory' WHERE scope = 'acme' AND name = 'A'", because: usesDoNotMatter},

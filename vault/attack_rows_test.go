@@ -439,3 +439,17 @@ func named(t *testing.T, statement string, w *world) []any {
 	}
 	return nil
 }
+
+func TestAttackRows_Number(t *testing.T) {
+	for _, last := range []int64{9223372036854775807, 9223372036854775806, 1<<53 + 1, -1} {
+		w := newWorld(t)
+		w.sql(t, "UPDATE heads SET last = ? WHERE scope = 'acme' AND name = 'A'", last)
+		for _, f := range []*fixture{w.fixture, w.fresh(t)} {
+			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("next"), nil)
+			requireRefused(t, f, err, "a version number that no vault has stored")
+			_, err = f.Hide(t.Context(), "acme", "A")
+			requireRefused(t, f, err, "a version number that no vault has stored")
+		}
+		require.Equal(t, w.genuine, w.Values(t, w.token), "the stored values are still served")
+	}
+}

@@ -202,15 +202,9 @@ func (d *denials) add(id string, t time.Time) bool {
 func (v *Vault) awaitChange(ctx context.Context, id string, hash [32]byte, req *BootstrapRequest, deadline time.Time) error {
 	var seat *seat
 	for {
-		st, err := v.readFor(ctx, store.Query{Token: id, SealsOnly: true, Minted: v.minters != nil})
-		if err != nil {
-			return fmt.Errorf("reading the state of token %s: %w", id, err)
-		}
-		if err := admit(st, hash); err != nil {
+		st, err := v.readUnchanged(ctx, id, hash, req.IfNoneMatch)
+		if err != nil || st == nil {
 			return err
-		}
-		if v.revision(st) != req.IfNoneMatch || v.mintingDue(st) {
-			return nil
 		}
 		v.record(ctx, store.Usage{Token: id, Time: now(), Addr: req.RemoteAddr, Runner: req.Runner})
 		end := deadline
@@ -230,6 +224,34 @@ func (v *Vault) awaitChange(ctx context.Context, id string, hash [32]byte, req *
 		if err := v.watch.wait(ctx, v.storage, seat, end); err != nil {
 			return err
 		}
+	}
+}
+
+// readUnchanged returns the state of a token if the revision of its bundle is the given
+// one and no minting is due, and otherwise nil: deliver then reads everything. A state
+// without rows is trusted only if this process has verified its seals against the rows.
+func (v *Vault) readUnchanged(ctx context.Context, id string, hash [32]byte, revision string) (*state, error) {
+	q := store.Query{Token: id, SealsOnly: true, Minted: v.minters != nil}
+	for {
+		st, err := v.readFor(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("reading the state of token %s: %w", id, err)
+		}
+		err = admit(st, hash)
+		if err == nil && !q.SealsOnly {
+			err = st.checkToken(ctx, *st.Token)
+		}
+		st.close()
+		if err != nil {
+			return nil, err
+		}
+		if v.revision(st) != revision || v.mintingDue(st) {
+			return nil, nil
+		}
+		if !q.SealsOnly || v.marks.know(st.Path) {
+			return st, nil
+		}
+		q.SealsOnly = false
 	}
 }
 
@@ -379,6 +401,7 @@ func (v *Vault) revision(st *state) string {
 	about = appendLP(about, st.Token.ID)
 	about = appendTime(about, st.Token.Expires)
 	about = appendTime(about, st.Token.RotateBy)
+	about = appendTime(about, st.Token.Revoked)
 	for _, notice := range v.notices {
 		about = appendLP(about, notice)
 	}

@@ -148,7 +148,7 @@ func revisionInput(path []store.ScopeState, token *store.TokenRow) []byte {
 	for _, s := range path {
 		out = slices.Concat(out, lp(s.Scope), lp(s.Seal))
 	}
-	return append(out, sum(slices.Concat(lp(token.ID), micros(token.Expires), micros(token.RotateBy)))...)
+	return append(out, sum(slices.Concat(lp(token.ID), micros(token.Expires), micros(token.RotateBy), micros(token.Revoked)))...)
 }
 
 // revisionOf is the revision for the input of revisionInput.

@@ -71,6 +71,8 @@ func TestKeyCalls_Bootstrap(t *testing.T) {
 		token := f.Fifty(t)
 		revision := f.Bundle(t, token).Revision()
 		cold := f.process(t)
+		_, err := cold.Bootstrap(t.Context(), token, &vault.BootstrapRequest{IfNoneMatch: revision})
+		require.ErrorIs(t, err, vault.ErrUnchanged, "the first poll of a process verifies the rows")
 		wraps, unwraps := f.KEK.Wraps(), f.KEK.Unwraps()
 		f.KEK.Break(keyring.ErrUnavailable)
 		onlySeals := true

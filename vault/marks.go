@@ -15,10 +15,11 @@ type marks struct {
 	byScope map[string]mark
 }
 
-// mark is the newest seal seen of a scope.
+// mark is the newest seal of a scope that this process has verified against its rows.
 type mark struct {
 	epoch uint64
 	born  time.Time // creation of the data key of the seal
+	seal  string    // the encoded seal
 }
 
 // of returns the marks of the scopes on a path.
@@ -44,10 +45,22 @@ func (m *marks) raise(st *state) {
 		if err != nil {
 			continue // no seal yet
 		}
-		if was := m.byScope[st.Path[i].Scope]; s.epoch > was.epoch {
-			m.byScope[st.Path[i].Scope] = mark{epoch: s.epoch, born: st.born(s.keyID)}
+		if was := m.byScope[st.Path[i].Scope]; s.epoch >= was.epoch {
+			m.byScope[st.Path[i].Scope] = mark{epoch: s.epoch, born: st.born(s.keyID), seal: string(st.Path[i].Seal)}
 		}
 	}
+}
+
+// know reports whether this process has verified each seal of path against its rows.
+func (m *marks) know(path []store.ScopeState) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range path {
+		if m.byScope[path[i].Scope].seal != string(path[i].Seal) {
+			return false
+		}
+	}
+	return true
 }
 
 // born returns the creation time of the data key with the given id, or zero if st

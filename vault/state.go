@@ -217,9 +217,12 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 	if !slices.EqualFunc(st.Path, store.Path(scope), func(s store.ScopeState, want string) bool { return s.Scope == want }) {
 		return fmt.Errorf("%w: the stored path of scope %s is incomplete or has other scopes", keyring.ErrTampered, scope)
 	}
+	if !isNumber(st.Last) {
+		return fmt.Errorf("%w: the highest version number of secret %s is %d", keyring.ErrTampered, clip(q.Name), st.Last)
+	}
 	for _, row := range st.Versions {
-		if row.Version > st.Last {
-			return fmt.Errorf("%w: secret %s has a version above its highest version number", keyring.ErrTampered, row.Name)
+		if !isNumber(row.Version) || row.Version > st.Last {
+			return fmt.Errorf("%w: secret %s has version %d, and its highest version number is %d", keyring.ErrTampered, clip(row.Name), row.Version, st.Last)
 		}
 	}
 	for i := range st.Path {
@@ -248,6 +251,13 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 	}
 	return nil
 }
+
+// maxNumber is the highest number that the vault reads from a store. Counters of writes
+// do not come near it, and arithmetic with it cannot overflow.
+const maxNumber = 1 << 53
+
+// isNumber reports whether n can be a number that the vault has stored.
+func isNumber(n int64) bool { return n >= 0 && n <= maxNumber }
 
 func (st *state) sealedBelow(i int) bool {
 	return slices.ContainsFunc(st.Path[i+1:], func(s store.ScopeState) bool { return s.Seal != nil })
