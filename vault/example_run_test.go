@@ -28,10 +28,9 @@ func servePlatform(ctx context.Context, v *vault.Vault, listener net.Listener) e
 	defer endWork() // after the last request, so that its last use is stored
 	group.Go(func() { _ = v.Run(work) })
 
-	var drain vaulthttp.Drain
 	mux := http.NewServeMux()
-	mux.Handle("/runners/", vaulthttp.Runners(v, &vaulthttp.Options{Drain: &drain}))
-	mux.Handle("/readyz", vaulthttp.Ready(v, &drain))
+	mux.Handle("/runners/", vaulthttp.Runners(v, nil))
+	mux.Handle("/readyz", vaulthttp.Ready(v, nil))
 	server := &http.Server{Handler: mux}
 	served := make(chan error, 1)
 	group.Go(func() { served <- server.Serve(listener) })
@@ -42,8 +41,7 @@ func servePlatform(ctx context.Context, v *vault.Vault, listener net.Listener) e
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
-	drain.Start(ctx, 0) // waiting runners get a response now, not after 50 seconds
-	return server.Shutdown(ctx)
+	return server.Shutdown(ctx) // waiting runners get a response now, not after 50 seconds
 }
 
 // A platform runs the recurring work of the vault while it serves.

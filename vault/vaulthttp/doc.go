@@ -9,7 +9,8 @@
 //	mux.Handle("/readyz", vaulthttp.Ready(v, &drain))
 //
 // All of them are handlers for your own http.Server. Behind a proxy they need
-// [TrustedProxies]. Before the server's Shutdown, [Drain.Start] ends the waits of
-// runners. Refusals are problem documents (RFC 9457). Those for failures of the
-// platform have fixed texts; the log has the causes.
+// [TrustedProxies]. The server's Shutdown ends the waits of runners; before it,
+// [Drain.Start] makes the process unready for load balancers. Refusals are problem
+// documents (RFC 9457). Those for failures of the platform have fixed texts; the log
+// has the causes.
 package vaulthttp

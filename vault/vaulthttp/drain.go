@@ -2,18 +2,21 @@ package vaulthttp
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// A Drain prepares the handlers of a process for its shutdown. Pass the same Drain
-// to [Runners], in Options.Drain, and to [Ready]. To shut down, call Start and then
-// http.Server.Shutdown, which would otherwise block for up to 58 seconds while
-// runners wait:
+// A Drain tells load balancers that a process will shut down, before it does. Pass the
+// same Drain to [Runners], in Options.Drain, and to [Ready]. To shut down, call Start
+// and then http.Server.Shutdown:
 //
 //	drain.Start(ctx, 10*time.Second)
 //	err := server.Shutdown(ctx)
+//
+// Without load balancers, Shutdown alone is enough: it ends the waits of runners
+// itself; see [Runners].
 //
 // The zero value is ready to use. A Drain is safe for concurrent use and must not
 // be copied. It cannot be reset.
@@ -76,4 +79,33 @@ func (d *Drain) bound(ctx context.Context) (bounded context.Context, cancel cont
 		forget()
 		end()
 	}
+}
+
+// drains has a Drain for each server that a handler was called by. The zero value is
+// ready to use.
+type drains struct {
+	mu   sync.Mutex
+	list map[*http.Server]*Drain
+}
+
+// of returns the Drain of the server of a request, whose waits end when the server's
+// Shutdown begins. It is nil for a request without a server, as in tests.
+func (d *drains) of(r *http.Request) *Drain {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok || server == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	drain := d.list[server]
+	if drain == nil {
+		drain = &Drain{}
+		drain.make()
+		server.RegisterOnShutdown(drain.endWaits)
+		if d.list == nil {
+			d.list = map[*http.Server]*Drain{}
+		}
+		d.list[server] = drain
+	}
+	return drain
 }

@@ -81,33 +81,58 @@ func TestDrain_Start(t *testing.T) {
 			require.Equal(t, time.Second, time.Since(began))
 		})
 	})
+}
 
-	t.Run("lets Shutdown return before the waits would end", func(t *testing.T) {
-		f, token, revision := begin(t)
-		var drain vaulthttp.Drain
-		server := httptest.NewServer(f.handler(vaulthttp.Options{Drain: &drain}))
-		defer server.Close()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
-		require.NoError(t, err)
-		r.Header.Set("Authorization", "Bearer "+token.Reveal())
-		r.Header.Set("If-None-Match", `"`+revision+`"`)
-		r.Header.Set("Prefer", "wait=50")
-		before := f.Storage.Calls()
-		status := make(chan int, 1)
-		go func() {
-			res, err := server.Client().Do(r)
-			if err != nil {
-				status <- 0
-				return
+func TestRunners_Shutdown(t *testing.T) {
+	for name, start := range map[string]func(*httptest.Server){
+		"HTTP/1.1": (*httptest.Server).Start,
+		"HTTP/2": func(s *httptest.Server) {
+			s.EnableHTTP2 = true
+			s.StartTLS()
+		},
+	} {
+		t.Run("ends the waits over "+name, func(t *testing.T) {
+			f, token, revision := begin(t)
+			handler := f.handler()
+			server, other := httptest.NewUnstartedServer(handler), httptest.NewServer(handler)
+			defer other.Close()
+			start(server)
+			defer server.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			poll := func(server *httptest.Server) <-chan *http.Response {
+				r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, nil)
+				require.NoError(t, err)
+				r.Header.Set("Authorization", "Bearer "+token.Reveal())
+				r.Header.Set("If-None-Match", `"`+revision+`"`)
+				r.Header.Set("Prefer", "wait=50")
+				answer := make(chan *http.Response, 1)
+				go func() {
+					defer close(answer)
+					res, err := server.Client().Do(r)
+					if err == nil {
+						_ = res.Body.Close()
+						answer <- res
+					}
+				}()
+				return answer
 			}
-			defer res.Body.Close()
-			status <- res.StatusCode
-		}()
-		require.Eventually(t, func() bool { return f.Storage.Calls() > before+3 }, 10*time.Second, 10*time.Millisecond, "the runner waits: the storage is polled for changes")
-		began := time.Now()
-		drain.Start(t.Context(), 0)
-		require.NoError(t, server.Config.Shutdown(t.Context()))
-		require.Less(t, time.Since(began), 20*time.Second, "the server ends before the waits would")
-		require.Equal(t, 503, <-status)
-	})
+			before := f.Storage.Calls()
+			answers := []<-chan *http.Response{poll(server), poll(server), poll(server)}
+			elsewhere := poll(other)
+			require.Eventually(t, func() bool { return f.Storage.Calls() > before+10 }, 10*time.Second, 10*time.Millisecond, "the runners wait: the storage is polled for changes")
+			began := time.Now()
+			require.NoError(t, server.Config.Shutdown(t.Context()))
+			require.Less(t, time.Since(began), 20*time.Second, "the server ends before the waits would")
+			for _, answer := range answers {
+				res := <-answer
+				require.NotNil(t, res)
+				require.Equal(t, 503, res.StatusCode)
+				require.Equal(t, "5", res.Header.Get("Retry-After"))
+			}
+			require.Empty(t, elsewhere, "runners of another server with the same handler keep waiting")
+			cancel()
+			<-elsewhere
+		})
+	}
 }

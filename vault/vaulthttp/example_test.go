@@ -119,8 +119,43 @@ func ExampleAdmin() {
 	// Output: 200 "1"
 }
 
-// A process that shuts down first becomes unready, and then ends the waits of
-// runners.
+// A waiting runner does not delay the Shutdown of the server.
+func ExampleRunners_shutdown() {
+	ctx := context.Background()
+	v, err := newExample(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, _, err := v.IssueToken(ctx, "acme/web", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := httptest.NewTLSServer(vaulthttp.Runners(v, nil)) // an http.Server in a program
+	defer server.Close()
+	poll := func(revision string) *http.Response {
+		req, err := http.NewRequest(http.MethodGet, server.URL+"/runners/bootstrap", nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+		req.Header.Set("If-None-Match", revision)
+		req.Header.Set("Prefer", "wait=50")
+		res, err := server.Client().Do(req)
+		if err != nil {
+			log.Fatal(err)
+		}
+		res.Body.Close()
+		return res
+	}
+	revision := poll("").Header.Get("ETag")
+
+	time.AfterFunc(10*time.Millisecond, func() { _ = server.Config.Shutdown(ctx) })
+	res := poll(revision) // waits until the shutdown
+	fmt.Println(res.Status, res.Header.Get("Retry-After"))
+	// Output: 503 Service Unavailable 5
+}
+
+// Behind a load balancer, a process that shuts down first becomes unready.
 func ExampleDrain() {
 	ctx := context.Background()
 	v, err := newExample(ctx)

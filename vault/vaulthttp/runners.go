@@ -46,8 +46,8 @@ type Options struct {
 	// Limited is called for every request refused with 429, for metrics. It is
 	// called concurrently and must not block. Default: no call.
 	Limited func(by LimitKind)
-	// Drain ends the waits of runners before the process shuts down.
-	// Default: runners wait as long as they request, up to 50 seconds.
+	// Drain ends the waits of runners before the server's Shutdown does.
+	// Default: they end when Shutdown is called.
 	Drain *Drain
 	// Logger receives refusals and failures, at a bounded rate.
 	// Default: slog.Default().
@@ -59,7 +59,9 @@ type Options struct {
 // http.StripPrefix. opts may be nil. The handler is safe for concurrent use.
 //
 // Refusals are problem documents (RFC 9457) with fixed texts. Responses to waiting
-// runners take up to 58 seconds; a server's WriteTimeout must be longer.
+// runners take up to 58 seconds; a server's WriteTimeout must be longer. When the
+// Shutdown of the request's http.Server is called, waiting runners get 503 with
+// Retry-After, so that Shutdown does not wait for them.
 func Runners(v *vault.Vault, opts *Options) http.Handler {
 	if opts == nil {
 		opts = &Options{}
@@ -82,6 +84,7 @@ type runners struct {
 	limits         *limiter
 	limited        func(LimitKind) // or nil
 	drain          *Drain          // or nil
+	drains         drains          // of the servers
 	log            *slog.Logger
 }
 
@@ -191,11 +194,14 @@ func (h *runners) bootstrap(w http.ResponseWriter, r *http.Request) {
 		h.holdOff(w, r, addr, limit, wait)
 		return
 	}
-	drained := waits && h.drain.ended()
+	ofServer := h.drains.of(r)
+	drained := waits && (h.drain.ended() || ofServer.ended())
 	if drained {
 		req.Wait = 0
 	} else if waits {
 		ctx, cancel := h.drain.bound(r.Context())
+		defer cancel()
+		ctx, cancel = ofServer.bound(ctx)
 		defer cancel()
 		r = r.WithContext(ctx)
 	}
