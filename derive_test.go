@@ -242,7 +242,7 @@ func TestDerive_FailedBuild(t *testing.T) {
 					}
 					n := len(calls.all())
 					require.GreaterOrEqual(t, n, 200, "the same secrets are tried again")
-					require.LessOrEqual(t, n, 700, "with a back-off up to five minutes")
+					require.LessOrEqual(t, n, 3300, "with a back-off up to a minute")
 					require.Len(t, log.all(), 2, "a long failure logs its beginning:\n%s", &log)
 
 					refreshTo(t, c, s, bundleOf(secret("A", "better")))

@@ -145,7 +145,7 @@ func TestFiles(t *testing.T) {
 				time.Sleep(soon)
 				require.Equal(t, satchel.Stale, c.Status().State)
 				time.Sleep(3 * time.Hour)
-				require.LessOrEqual(t, c.Status().Layers[1].Attempts, 3*60*10/135+2, "it is read on schedule and after changes only")
+				require.LessOrEqual(t, c.Status().Layers[1].Attempts, 3*60*10/135+65, "it is read with the back-off for 15 minutes, and then on schedule and after changes only")
 				put(t, path, f.line(v))
 				time.Sleep(soon)
 				require.Equal(t, v, value(c, "A"))

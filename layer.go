@@ -107,7 +107,7 @@ func (c *Client) fetch(ctx context.Context, l *layer) error {
 	b, err := fetchWithin(ctx, c.opts.Timeout, l.provider, l.bundle)
 	took := time.Since(start)
 	if err == nil || ctx.Err() == nil || kindOf(err) != bundle.FetchUnavailable {
-		c.record(l, b, err, func() {
+		c.record(l, start, b, err, func() {
 			c.logCall("fetch", l, took, b, err)
 			if c.opts.Observer.Fetched != nil {
 				c.opts.Observer.Fetched(l.name, took, err)
@@ -140,17 +140,17 @@ func (*lateError) Timeout() bool        { return true }
 func (*lateError) Is(target error) bool { return target == context.DeadlineExceeded }
 func (*lateError) Unwrap() error        { return new(bundle.FetchError) }
 
-// record records the outcome of a fetch, or of a wait that counts as one: a bundle,
-// or an error and no bundle. It queues tell before the consequences.
-func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
+// record records the outcome of a fetch that began at start, or of a wait that counts
+// as one: a bundle, or an error and no bundle. It queues tell before the consequences.
+func (c *Client) record(l *layer, start time.Time, b *bundle.Bundle, err error, tell func()) {
 	var withdrawn bool
-	if kindOf(err) == bundle.FetchRevoked && !l.revoked {
+	now := time.Now()
+	if !l.revoked && l.withdrawn(now, err) {
 		withdrawn = c.opts.OnRevoked == nil || !c.opts.OnRevoked(l.name, err)
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
 	c.news = append(c.news, tell)
 	switch {
 	case withdrawn:
@@ -158,7 +158,7 @@ func (c *Client) record(l *layer, b *bundle.Bundle, err error, tell func()) {
 	case err == nil && !b.Equal(l.bundle): // of equal bundles, keep the older
 		l.bundle = b
 	}
-	l.schedule = l.schedule.fetched(now, l.bundle, err, c.opts.Interval, rand.N)
+	l.schedule = l.schedule.fetched(start, now, l.bundle, err, c.opts.Interval, rand.N)
 	if err == nil {
 		c.warnOfToken(l, now)
 	}

@@ -114,7 +114,7 @@ func TestSchedule_Success(t *testing.T) {
 		t.Run(row.rule, func(t *testing.T) {
 			b := ruleBundle(t, row.refreshAfter, row.secrets...)
 			requireBounds(t, row.shortest, row.longest, func(random draw) time.Duration {
-				return row.before.fetched(ruleTime, b, nil, row.interval, random).next.Sub(ruleTime)
+				return row.before.fetched(ruleTime, ruleTime, b, nil, row.interval, random).next.Sub(ruleTime)
 			})
 		})
 	}
@@ -127,48 +127,86 @@ func TestSchedule_Failure(t *testing.T) {
 	}
 	for _, row := range []struct {
 		rule              string
-		attempts          int // before this one
-		revoked           bool
+		attempts          int           // before this one
+		refused           time.Duration // since when, if not zero
 		err               error
 		interval          time.Duration
 		shortest, longest time.Duration
 	}{
-		{"from 1 to 2 seconds after the first failure", 0, false, errRuleDown, 15 * m, s, 2 * s},
-		{"up to twice as long after the second", 1, false, errRuleDown, 15 * m, s, 4 * s},
-		{"and so on", 7, false, errRuleDown, 15 * m, s, 256 * s},
-		{"up to 5 minutes", 8, false, errRuleDown, 15 * m, s, 5 * m},
-		{"up to 5 minutes after any number of failures", 1e6, false, errRuleDown, 15 * m, s, 5 * m},
-		{"an unknown kind counts as unavailable", 0, false, after(99, 0), 15 * m, s, 2 * s},
-		{"the interval does not limit the back-off", 20, false, errRuleDown, s, s, 5 * m},
+		{"from 1 to 2 seconds after the first failure", 0, 0, errRuleDown, 15 * m, s, 2 * s},
+		{"up to twice as long after the second", 1, 0, errRuleDown, 15 * m, s, 4 * s},
+		{"and so on", 4, 0, errRuleDown, 15 * m, s, 32 * s},
+		{"up to a minute", 5, 0, errRuleDown, 15 * m, s, m},
+		{"up to a minute after any number of failures", 1e6, 0, errRuleDown, 15 * m, s, m},
+		{"an unknown kind counts as unavailable", 0, 0, after(99, 0), 15 * m, s, 2 * s},
+		{"the interval does not limit the back-off", 20, 0, errRuleDown, s, s, m},
+		{"the back-off after 15 minutes of another kind", 40, 15 * m, errRuleDown, 15 * m, s, m},
 
-		{"a permanent error: the interval", 0, false, errRulePermanent, 15 * m, 810 * s, 990 * s},
-		{"a permanent error: the interval after any number of failures", 20, false, errRulePermanent, 15 * m, 810 * s, 990 * s},
-		{"a permanent error: never less than a second", 0, false, errRulePermanent, time.Millisecond, s, s},
+		{"a permanent error: the same", 0, 0, errRulePermanent, 15 * m, s, 2 * s},
+		{"a permanent error: the same for 15 minutes", 40, 15*m - 1, errRulePermanent, 15 * m, s, m},
+		{"a permanent error: then the interval", 1, 15 * m, errRulePermanent, 15 * m, 810 * s, 990 * s},
+		{"a permanent error: never less than a second", 1, h, errRulePermanent, time.Millisecond, s, s},
 
-		{"revoked: one interval", 0, false, errRuleRevoked, 15 * m, 810 * s, 990 * s},
-		{"revoked: then two", 1, true, errRuleRevoked, 15 * m, 2 * 810 * s, 2 * 990 * s},
-		{"revoked: then four", 2, true, errRuleRevoked, 15 * m, 4 * 810 * s, 4 * 990 * s},
-		{"revoked: four from then on", 1e6, true, errRuleRevoked, 15 * m, 4 * 810 * s, 4 * 990 * s},
-		{"revoked: with any later error", 2, true, errRuleDown, 15 * m, 4 * 810 * s, 4 * 990 * s},
-		{"revoked: never less than a second", 2, true, errRuleRevoked, time.Millisecond, s, s},
-		{"revoked: four of the longest interval", 2, true, errRuleRevoked, maxInterval, maxInterval / 10 * 36, maxInterval / 10 * 44},
+		{"revoked: the same", 0, 0, errRuleRevoked, 15 * m, s, 2 * s},
+		{"revoked: the same for 15 minutes", 40, 15*m - 1, errRuleRevoked, 15 * m, s, m},
+		{"revoked: then the interval", 1, 15 * m, errRuleRevoked, 15 * m, 810 * s, 990 * s},
+		{"revoked: never less than a second", 1, h, errRuleRevoked, time.Millisecond, s, s},
+		{"revoked: the longest interval", 1, h, errRuleRevoked, maxInterval, maxInterval / 10 * 9, maxInterval / 10 * 11},
+		{"revoked, to be confirmed: the back-off", 1e6, 24 * h, &bundle.FetchError{Kind: bundle.FetchRevoked, Confirm: m}, 15 * m, s, m},
 
-		{"RetryAfter: not sooner", 0, false, after(bundle.FetchUnavailable, 10*m), 15 * m, 10 * m, 11*m - 1},
-		{"RetryAfter: not longer than the interval", 0, false, after(bundle.FetchUnavailable, 365*24*h), 15 * m, 15 * m, 990*s - 1},
-		{"RetryAfter: does not shorten the back-off", 7, false, after(bundle.FetchUnavailable, 1), 15 * m, s, 256 * s},
-		{"RetryAfter: a negative time is ignored", 0, false, after(bundle.FetchUnavailable, -h), 15 * m, s, 2 * s},
-		{"RetryAfter: of a permanent error", 0, false, after(bundle.FetchPermanent, 15*m), 15 * m, 15 * m, 990 * s},
-		{"RetryAfter: does not shorten the time of a permanent error", 0, false, after(bundle.FetchPermanent, 1), 15 * m, 810 * s, 990 * s},
-		{"RetryAfter: does not shorten the time of a revocation", 2, true, after(bundle.FetchRevoked, m), 15 * m, 4 * 810 * s, 4 * 990 * s},
-		{"RetryAfter: longer than an interval under a second", 0, false, after(bundle.FetchPermanent, h), time.Millisecond, s, 1100*time.Millisecond - 1},
+		{"RetryAfter: not sooner", 0, 0, after(bundle.FetchUnavailable, 10*m), 15 * m, 10 * m, 11*m - 1},
+		{"RetryAfter: not longer than the interval", 0, 0, after(bundle.FetchUnavailable, 365*24*h), 15 * m, 15 * m, 990*s - 1},
+		{"RetryAfter: does not shorten the back-off", 4, 0, after(bundle.FetchUnavailable, 1), 15 * m, s, 32 * s},
+		{"RetryAfter: a negative time is ignored", 0, 0, after(bundle.FetchUnavailable, -h), 15 * m, s, 2 * s},
+		{"RetryAfter: of a permanent error", 0, 0, after(bundle.FetchPermanent, 15*m), 15 * m, 15 * m, 990*s - 1},
+		{"RetryAfter: does not shorten the time of a permanent error", 0, h, after(bundle.FetchPermanent, 1), 15 * m, 810 * s, 990 * s},
+		{"RetryAfter: does not shorten the time of a revocation", 2, h, after(bundle.FetchRevoked, m), 15 * m, 810 * s, 990 * s},
+		{"RetryAfter: longer than an interval under a second", 0, 0, after(bundle.FetchPermanent, h), time.Millisecond, s, 2 * s},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
-			before := schedule{attempts: row.attempts, revoked: row.revoked}
+			before := schedule{attempts: row.attempts}
+			if row.refused != 0 {
+				before.err = row.err
+				before.refused = ruleTime.Add(-row.refused)
+			}
 			requireBounds(t, row.shortest, row.longest, func(random draw) time.Duration {
-				return before.fetched(ruleTime, nil, row.err, row.interval, random).next.Sub(ruleTime)
+				return before.fetched(ruleTime, ruleTime, nil, row.err, row.interval, random).next.Sub(ruleTime)
 			})
 		})
 	}
+
+	t.Run("an attempt that took long shortens the back-off", func(t *testing.T) {
+		before := schedule{attempts: 40}
+		for _, row := range []struct{ took, shortest, longest time.Duration }{
+			{30 * s, s, 30 * s},
+			{h, s, s},
+		} {
+			requireBounds(t, row.shortest, row.longest, func(random draw) time.Duration {
+				return before.fetched(ruleTime.Add(-row.took), ruleTime, nil, errRuleDown, 15*m, random).next.Sub(ruleTime)
+			})
+		}
+	})
+}
+
+func TestSchedule_Confirm(t *testing.T) {
+	const m = time.Minute
+	unsure := &bundle.FetchError{Kind: bundle.FetchRevoked, Confirm: 10 * m}
+	at := func(s schedule, after time.Duration, err error) schedule {
+		now := ruleTime.Add(after)
+		return s.fetched(now, now, nil, err, 15*m, least)
+	}
+	s := at(schedule{}, 0, unsure)
+	require.False(t, s.revoked, "the first answer is not confirmed")
+	s = at(s, 5*m, unsure)
+	require.False(t, s.revoked)
+	s = at(s, 9*m, errRuleDown)
+	require.False(t, s.revoked)
+	require.True(t, at(s, 10*m, unsure).revoked, "the answer is the same after Confirm, apart from errors that say nothing")
+	require.False(t, at(s, time.Hour, errRuleDown).revoked, "only an answer confirms")
+	require.True(t, at(s, 9*m, errRuleRevoked).revoked, "a certain answer needs no confirmation")
+
+	s = at(s, 9*m, nil)
+	require.False(t, at(s, 10*m, unsure).revoked, "a success starts over")
 }
 
 // least draws the shortest jitter and back-off.
@@ -198,18 +236,18 @@ func TestSchedule_Attempt(t *testing.T) {
 		{"a success ends failures, and the back-off of waiting", bad, b, nil, fresh},
 		{"a success without an expiry", good, nil, nil, schedule{refreshed: ruleTime, fruitless: 3, waitFrom: at(m)}},
 		{"the first failure starts waiting over", good, b, errRulePermanent, change(good, func(s *schedule) {
-			s.err, s.attempts, s.fruitless, s.waitFrom = errRulePermanent, 1, 0, time.Time{}
+			s.err, s.attempts, s.fruitless, s.waitFrom, s.refused = errRulePermanent, 1, 0, time.Time{}, ruleTime
 		})},
-		{"a further failure does not start it over, and the layer stays revoked", bad, b, errRulePermanent, change(bad, func(s *schedule) { s.err, s.attempts = errRulePermanent, 5 })},
+		{"a further failure does not start it over, and the layer stays revoked", bad, b, errRulePermanent, change(bad, func(s *schedule) { s.err, s.attempts, s.refused = errRulePermanent, 5, ruleTime })},
 		{"a revocation that keeps the bundle", good, b, errRuleRevoked, change(good, func(s *schedule) {
-			s.err, s.attempts, s.revoked, s.fruitless, s.waitFrom = errRuleRevoked, 1, true, 0, time.Time{}
+			s.err, s.attempts, s.revoked, s.fruitless, s.waitFrom, s.refused = errRuleRevoked, 1, true, 0, time.Time{}, ruleTime
 		})},
 		{"a revocation that removes the bundle and its expiry", good, nil, errRuleRevoked, change(good, func(s *schedule) {
-			s.err, s.attempts, s.revoked, s.fruitless, s.waitFrom, s.expires = errRuleRevoked, 1, true, 0, time.Time{}, time.Time{}
+			s.err, s.attempts, s.revoked, s.fruitless, s.waitFrom, s.expires, s.refused = errRuleRevoked, 1, true, 0, time.Time{}, time.Time{}, ruleTime
 		})},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
-			got := row.before.fetched(ruleTime, row.b, row.err, 15*m, least)
+			got := row.before.fetched(ruleTime, ruleTime, row.b, row.err, 15*m, least)
 			require.True(t, got.next.After(ruleTime))
 			got.next = time.Time{}
 			require.Equal(t, row.want, got)
@@ -234,12 +272,12 @@ func TestSchedule_Wait(t *testing.T) {
 		{"other secrets: at least a second from the start", 3, nil, 0, true, nil, s, s, 0, false},
 		{"other secrets after a while", 3, nil, 5 * s, true, nil, s, s, 0, false},
 		{"the same secrets after 10 seconds", 3, nil, 10 * s, false, nil, s, s, 0, false},
-		{"the same secrets sooner: a back-off", 0, nil, 10*s - 1, false, nil, 11*s - 1, 12*s - 1, 1, false},
+		{"the same secrets sooner: a back-off from the start, and a second from the end", 0, nil, 10*s - 1, false, nil, 11*s - 1, 11*s - 1, 1, false},
 		{"the same secrets sooner again: a longer one", 2, nil, 0, false, nil, s, 8 * s, 3, false},
-		{"up to 5 minutes", 100, nil, 0, false, nil, s, 5 * m, 101, false},
+		{"up to a minute", 100, nil, 0, false, nil, s, m, 101, false},
 		{"a failure: a back-off", 0, nil, 0, false, errRuleDown, s, 2 * s, 1, false},
 		{"a failure again: a longer one", 2, nil, 0, false, errRuleDown, s, 8 * s, 3, false},
-		{"a failure after 10 seconds: the first back-off", 5, nil, 10 * s, false, errRuleDown, 11 * s, 12 * s, 1, false},
+		{"a failure after 10 seconds: the first back-off", 5, nil, 10 * s, false, errRuleDown, 11 * s, 11 * s, 1, false},
 		{"a failure with RetryAfter", 0, nil, 0, false, &bundle.FetchError{RetryAfter: 10 * m}, 10 * m, 11*m - 1, 1, false},
 		{"a revocation is recorded as an attempt as well", 0, nil, 0, false, errRuleRevoked, s, 2 * s, 1, false},
 

@@ -35,11 +35,16 @@ import (
 //
 // A layer that is unavailable keeps its secrets. Run retries it after a random
 // back-off between 1 second and a limit, which starts at 2 seconds and doubles with
-// each failure up to 5 minutes. Run does not wait on the layer until a fetch
-// succeeds. It retries a layer with a permanent error after Interval, and a revoked
-// layer after one interval, then two, and from then on four, shifted at random by
-// up to a tenth. Run honors the source's RetryAfter as the minimum, capped at
-// Interval.
+// each failure up to a minute. The back-off counts from the start of the failed
+// fetch; at least a second passes after its end. A fault that has ended is thus
+// noticed within a minute. Run does not wait on the layer until a fetch succeeds. It
+// retries a permanent error and a revoked layer in the same way for 15 minutes, and
+// from then on after Interval, shifted at random by up to a tenth. Run honors the
+// source's RetryAfter as the minimum, capped at Interval.
+//
+// A revoked layer loses its secrets immediately, unless [bundle.FetchError.Confirm]
+// is set: the layer then keeps them, and is stale, until a fetch fails in this way
+// after that time. Such a layer is always retried with the back-off.
 //
 // Run notices the fix of a permanent error sooner in a layer that it can wait on.
 // A wait that ends with a permanent error brings the next fetch forward, once. A
@@ -156,7 +161,7 @@ func (c *Client) recordWait(l *layer, start time.Time, b *bundle.Bundle, err err
 	c.mu.Unlock()
 	tell := func() { c.logCall("wait", l, now.Sub(start), b, err) }
 	if kindOf(err) == bundle.FetchRevoked || err == nil && (l.err != nil || !b.Equal(l.bundle)) {
-		c.record(l, b, err, tell)
+		c.record(l, now, b, err, tell)
 		c.announce()
 		return
 	}

@@ -18,7 +18,12 @@ const (
 	minHope = 30 * time.Second
 
 	minBackoff = time.Second
-	maxBackoff = 5 * time.Minute
+	maxBackoff = time.Minute
+
+	// patience is how long an error that needs a fix is retried with the back-off of
+	// other errors: something between this machine and the source may cause it for a
+	// while. After that, it is retried once per interval.
+	patience = 15 * time.Minute
 
 	// longWait is the least duration of a wait without a change after which the
 	// next wait needs no back-off.
@@ -34,7 +39,11 @@ type schedule struct {
 	refreshed time.Time // the last success, by the wall clock
 	err       error     // of the last attempt; nil if that succeeded
 	attempts  int       // failures since the last success
-	revoked   bool      // one of these failures was a revocation
+	revoked   bool      // one of these failures was a confirmed revocation
+	// refused is since when each attempt has failed with the same kind of error, if
+	// that is permanent or revoked. doubted is when the first revocation since the
+	// last success was not confirmed yet. Both are otherwise zero.
+	refused, doubted time.Time
 	// expires is when the first secret of the layer's bundle expires, or zero; since
 	// is when that secret's lifetime began.
 	expires, since time.Time
@@ -48,29 +57,41 @@ type schedule struct {
 // it is [math/rand/v2.N].
 type draw func(limit time.Duration) time.Duration
 
-// fetched returns the schedule after an attempt that ended at now: a fetch, or a
+// fetched returns the schedule after an attempt from start to now: a fetch, or a
 // wait that counts as one. b is the layer's bundle after it, which is nil after a
 // revocation that removed it.
-func (s schedule) fetched(now time.Time, b *bundle.Bundle, err error, interval time.Duration, random draw) schedule {
+func (s schedule) fetched(start, now time.Time, b *bundle.Bundle, err error, interval time.Duration, random draw) schedule {
+	before := s.err
 	s.err = err
 	if err != nil {
 		s.attempts++
-		s.revoked = s.revoked || kindOf(err) == bundle.FetchRevoked
+		s.revoked = s.revoked || s.withdrawn(now, err)
+		switch {
+		case kindOf(err) == bundle.FetchUnavailable:
+			s.refused = time.Time{}
+		case s.refused.IsZero() || kindOf(err) != kindOf(before):
+			s.refused = now
+		}
+		if confirmOf(err) > 0 && s.doubted.IsZero() {
+			s.doubted = now
+		}
 		if b == nil {
 			s.expires = time.Time{}
 		}
 		if s.attempts == 1 {
 			s.fruitless, s.waitFrom = 0, time.Time{} // see waitable
 		}
-		s.next = now.Add(retryDelay(s.attempts, s.revoked, err, interval, random))
+		slow := !s.refused.IsZero() && now.Sub(s.refused) >= patience && confirmOf(err) == 0
+		s.next = retry(start, now, s.attempts, slow, err, interval, random)
 		return s
 	}
 	if s.attempts > 0 {
 		s.fruitless = 0
 	}
 	s.refreshed, s.attempts, s.revoked = now.Round(0), 0, false
+	s.refused, s.doubted = time.Time{}, time.Time{}
 	expires, since := firstExpiry(b, now)
-	later := expires.After(s.expires)
+	extended := expires.After(s.expires)
 	if !expires.Equal(s.expires) {
 		s.expires, s.since = expires, since
 	}
@@ -80,7 +101,7 @@ func (s schedule) fetched(now time.Time, b *bundle.Bundle, err error, interval t
 	tick := jitter(interval, random)
 	if !s.expires.IsZero() {
 		least := minHope
-		if later {
+		if extended {
 			least = minTick
 		}
 		tick = min(tick, renewal(s.expires.Sub(now.Round(0)), s.expires.Sub(s.since), least, random))
@@ -103,11 +124,29 @@ func (s schedule) waited(start, now time.Time, changed bool, err error, interval
 	default:
 		s.fruitless++
 	}
-	s.waitFrom = now.Add(retryDelay(s.fruitless, false, err, interval, random))
+	s.waitFrom = retry(start, now, s.fruitless, kindOf(err) == bundle.FetchPermanent, err, interval, random)
 	if kindOf(err) == bundle.FetchPermanent && s.attempts == 0 && s.fruitless == 1 {
 		s.next = now
 	}
 	return s
+}
+
+// withdrawn reports whether an attempt that ends at now with err confirms that the
+// source has withdrawn the secrets.
+func (s schedule) withdrawn(now time.Time, err error) bool {
+	if kindOf(err) != bundle.FetchRevoked {
+		return false
+	}
+	confirm := confirmOf(err)
+	return confirm <= 0 || !s.doubted.IsZero() && now.Sub(s.doubted) >= confirm
+}
+
+// confirmOf returns for how long err must recur before it counts as a revocation.
+func confirmOf(err error) time.Duration {
+	if e, ok := errors.AsType[*bundle.FetchError](err); ok && e.Kind == bundle.FetchRevoked {
+		return e.Confirm
+	}
+	return 0
 }
 
 // action is the next call of a layer's provider.
@@ -197,32 +236,38 @@ func firstExpiry(b *bundle.Bundle, now time.Time) (expires, since time.Time) {
 	return first.Expires.Round(0), since
 }
 
-// retryDelay returns the time to the next attempt after the given number of
-// consecutive failures.
-func retryDelay(attempts int, revoked bool, err error, interval time.Duration, random draw) time.Duration {
-	var d time.Duration
-	switch {
-	case revoked:
-		d = jitter(interval<<min(attempts-1, 2), random)
-	case kindOf(err) == bundle.FetchPermanent:
-		d = jitter(interval, random)
-	default:
-		d = backoff(attempts, random)
+// retry returns when to try again after an attempt from start to now, the last of a
+// number of consecutive failures. The back-off counts from the start, so that a call
+// that hangs does not lengthen the time to the next one. A slow retry comes after
+// the interval.
+func retry(start, now time.Time, failures int, slow bool, err error, interval time.Duration, random draw) time.Time {
+	var at time.Time
+	if slow {
+		at = now.Add(jitter(interval, random))
+	} else {
+		at = start.Add(backoff(failures, random))
 	}
-	d = max(d, minBackoff)
+	at = later(at, now.Add(minBackoff))
 	if e, ok := errors.AsType[*bundle.FetchError](err); ok && e.RetryAfter > 0 {
 		// Only later, and spread: all clients may have got the same time.
 		after := min(max(e.RetryAfter, minBackoff), max(interval, minBackoff))
-		d = max(d, after+random(after/10))
+		at = later(at, now.Add(after+random(after/10)))
 	}
-	return d
+	return at
+}
+
+func later(x, y time.Time) time.Time {
+	if x.After(y) {
+		return x
+	}
+	return y
 }
 
 // backoff returns a random time between one second and a limit, which doubles with
-// each failure up to five minutes.
+// each failure up to a minute.
 func backoff(failures int, random draw) time.Duration {
 	ceiling := maxBackoff
-	if failures < 9 { // 2^9 s is more than five minutes
+	if failures < 6 { // 2^6 s is more than a minute
 		ceiling = min(ceiling, minBackoff<<failures)
 	}
 	return minBackoff + random(ceiling-minBackoff+1)

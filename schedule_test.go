@@ -53,7 +53,7 @@ func TestSchedule_Interval(t *testing.T) {
 			s.become(fails(errRevoked))
 			_, _ = c.Refresh(t.Context())
 			time.Sleep(24 * time.Hour)
-			require.Len(t, s.fetched(), 2)
+			require.InDelta(t, 36, len(s.fetched()), 25, "only the first 15 minutes have retries")
 		})
 	})
 }
@@ -207,8 +207,10 @@ func TestSchedule_RenewalLimit(t *testing.T) {
 }
 
 // Every kind of error has a limit of calls per day. With a pause drawn evenly from
-// 1 to 300 s, a day has 574 calls on average with a deviation of 14; the first eight
-// pauses are shorter. Other pauses have a least length, and thereby a hard limit.
+// 1 to 60 s, a day has 2833 calls on average with a deviation of 30; the first six
+// pauses are shorter. Other pauses have a least length, and thereby a hard limit,
+// except for those of the first 15 minutes of an error that needs a fix, in which
+// there are some 35 calls.
 func TestSchedule_ErrorLimit(t *testing.T) {
 	const day = 24 * time.Hour
 	const interval = 15 * time.Minute
@@ -218,16 +220,17 @@ func TestSchedule_ErrorLimit(t *testing.T) {
 		err         error
 		least, most int
 	}{
-		{"an error without a kind", errDown, 480, 680},
-		{"unavailable", &bundle.FetchError{Err: errDown}, 480, 680},
-		{"an unknown kind", &bundle.FetchError{Kind: 99, Err: errDown}, 480, 680},
-		{"RetryAfter of a nanosecond", &bundle.FetchError{RetryAfter: time.Nanosecond, Err: errDown}, 480, 680},
-		{"a negative RetryAfter", &bundle.FetchError{RetryAfter: -time.Hour, Err: errDown}, 480, 680},
+		{"an error without a kind", errDown, 2650, 3000},
+		{"unavailable", &bundle.FetchError{Err: errDown}, 2650, 3000},
+		{"an unknown kind", &bundle.FetchError{Kind: 99, Err: errDown}, 2650, 3000},
+		{"RetryAfter of a nanosecond", &bundle.FetchError{RetryAfter: time.Nanosecond, Err: errDown}, 2650, 3000},
+		{"a negative RetryAfter", &bundle.FetchError{RetryAfter: -time.Hour, Err: errDown}, 2650, 3000},
 		{"RetryAfter of ten minutes", &bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errDown}, perDay(11 * time.Minute), perDay(10 * time.Minute)},
 		{"RetryAfter of a year", &bundle.FetchError{RetryAfter: 365 * day, Err: errDown}, perDay(interval * 11 / 10), perDay(interval)},
-		{"permanent", errPermanent, perDay(interval * 11 / 10), perDay(interval * 9 / 10)},
-		{"permanent, with RetryAfter of a nanosecond", &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: 1, Err: errDown}, perDay(interval * 11 / 10), perDay(interval * 9 / 10)},
-		{"revoked", errRevoked, perDay(4*interval*11/10) + 1, perDay(4*interval*9/10) + 2},
+		{"permanent", errPermanent, perDay(interval * 11 / 10), perDay(interval*9/10) + 65},
+		{"permanent, with RetryAfter of a nanosecond", &bundle.FetchError{Kind: bundle.FetchPermanent, RetryAfter: 1, Err: errDown}, perDay(interval * 11 / 10), perDay(interval*9/10) + 65},
+		{"revoked", errRevoked, perDay(interval * 11 / 10), perDay(interval*9/10) + 65},
+		{"revoked, to be confirmed", &bundle.FetchError{Kind: bundle.FetchRevoked, Confirm: time.Hour, Err: errDown}, 2650, 3000},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -274,10 +277,10 @@ func TestSchedule_Retries(t *testing.T) {
 				time.Sleep(20 * time.Minute)
 				for i, gap := range gaps(s.fetched()[first:]) {
 					require.GreaterOrEqual(t, gap, time.Second)
-					require.LessOrEqual(t, gap, min(5*time.Minute, time.Second<<(i+1)), "pause %d after a success", i+1)
+					require.LessOrEqual(t, gap, min(time.Minute, time.Second<<min(i+1, 6)), "pause %d after a success", i+1)
 				}
 				s.become(gives(bundleOf(secret("A", "1"))))
-				time.Sleep(6 * time.Minute)
+				time.Sleep(61 * time.Second)
 				require.Zero(t, c.Status().Attempts, "a success ends the count")
 			}
 			require.NoError(t, stop())
@@ -290,16 +293,16 @@ func TestSchedule_Retries(t *testing.T) {
 			c := newClient(t, nil, s)
 			s.become(fails(errDown))
 			run(t, c)
-			time.Sleep(60 * 24 * time.Hour)
+			time.Sleep(12 * 24 * time.Hour)
 			all := gaps(s.fetched())[20:]
 			var short int
 			for _, gap := range all {
-				require.LessOrEqual(t, gap, 5*time.Minute)
-				if gap < time.Minute {
+				require.LessOrEqual(t, gap, time.Minute)
+				if gap < 20*time.Second {
 					short++
 				}
 			}
-			require.InDelta(t, 59.0/299, float64(short)/float64(len(all)), 0.03, "the pauses fill the range from 1 s evenly")
+			require.InDelta(t, 19.0/59, float64(short)/float64(len(all)), 0.03, "the pauses fill the range from 1 s evenly")
 		})
 	})
 

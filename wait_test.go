@@ -145,11 +145,12 @@ func TestWait(t *testing.T) {
 			}}
 			c := newClient(t, nil, w)
 			run(t, c)
-			time.Sleep(61 * time.Second)
+			time.Sleep(60*time.Second + 500*time.Millisecond)
 			require.Equal(t, "(none)", value(c, "A"), "the secrets leave before the next fetch")
 			require.Equal(t, satchel.Revoked, c.Status().State)
-			time.Sleep(10 * time.Minute)
 			require.Len(t, w.fetched(), 1, "a revoked layer is retried later")
+			time.Sleep(1500 * time.Millisecond)
+			require.Equal(t, "1", value(c, "A"), "but soon")
 		})
 	})
 
@@ -221,17 +222,17 @@ func TestWait(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				require.Equal(t, satchel.Stale, c.Status().State, "the error is noticed immediately")
 				require.ErrorIs(t, c.Status().LastError, error(errPermanent))
-				require.Equal(t, 1, c.Status().Attempts)
+				require.LessOrEqual(t, c.Status().Attempts, 2)
 				broken.Store(false)
 				time.Sleep(2 * time.Second)
 				require.Equal(t, satchel.Fresh, c.Status().State, "the fix is noticed immediately")
 				time.Sleep(time.Minute)
 			}
-			require.Len(t, w.fetched(), 6, "one fetch for each error")
+			require.LessOrEqual(t, len(w.fetched()), 1+5*2, "one fetch for each error, and the first retry")
 
 			hopeless.Store(true)
 			time.Sleep(48 * time.Hour)
-			require.InDelta(t, 48*4, len(w.fetched()), 25, "a wait that always fails brings only the first fetch forward")
+			require.InDelta(t, 48*4, len(w.fetched()), 65, "a wait that always fails brings only the first fetch forward")
 		})
 	})
 }
@@ -243,20 +244,20 @@ func TestWait_BackOff(t *testing.T) {
 	for _, row := range []struct {
 		rule string
 		wait fetchFunc
-		// The number of waits in that time. Waits that back off pause for half of 5
-		// minutes on average, and start over at every fetch, which cuts the pause short.
+		// The number of waits in that time. Waits that back off pause for half of a
+		// minute on average, and start over at every fetch, which cuts the pause short.
 		// See TestSchedule_ErrorLimit for the numbers.
 		least, most int
 	}{
-		{"it fails immediately", fails(errDown), 90, 210},
+		{"it fails immediately", fails(errDown), 600, 820},
 		{"it fails permanently", fails(errPermanent), 20, 30},
 		{"it fails with RetryAfter", fails(&bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errDown}), 23, 50},
-		{"it returns its argument", func(_ context.Context, last *bundle.Bundle) (*bundle.Bundle, error) { return last, nil }, 90, 210},
-		{"it returns an equal bundle", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return content(), nil }, 90, 210},
+		{"it returns its argument", func(_ context.Context, last *bundle.Bundle) (*bundle.Bundle, error) { return last, nil }, 600, 820},
+		{"it returns an equal bundle", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return content(), nil }, 600, 820},
 		{"it returns the same secrets with a new revision each time", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 			flips++
 			return bundleWith(bundle.Meta{Revision: fmt.Sprint(flips)}, secret("A", "1")), nil
-		}, 90, 210},
+		}, 600, 820},
 		{"it returns other secrets each time", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) {
 			flips++
 			return bundleOf(secret("A", fmt.Sprint(flips))), nil

@@ -101,6 +101,11 @@ type FetchError struct {
 	// RetryAfter is the minimum pause before the next attempt, as requested by the
 	// source. Default: 0, for no request.
 	RetryAfter time.Duration
+	// Confirm is how long a source that withdraws the secrets must continue to do so
+	// before a client discards them. It is for an answer that a source may also give
+	// by mistake, for example without its data. It applies to [FetchRevoked] only.
+	// Default: 0, the first answer counts.
+	Confirm time.Duration
 	// Err is the cause. Its text holds no secret value. Default: nil; the text
 	// of the FetchError is then that of Kind.
 	Err error
