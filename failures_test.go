@@ -16,6 +16,7 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/providers"
 	"github.com/satchelhq/satchel/vault/vaulttest"
 )
@@ -26,25 +27,39 @@ type failure struct {
 	cause      func(f *failing)
 	kind       bundle.FetchKind
 	retryAfter time.Duration
-	// hourly is the maximum number of fetches in any hour. It is a hard limit if the
-	// pauses have a least length. Pauses drawn evenly from 1 to 300 s make 24 fetches
-	// on average with a deviation of 3, and the first eight pauses are shorter.
+	// hourly is the maximum number of fetches in any hour. Pauses drawn evenly from 1
+	// to 60 s make 118 fetches on average with a deviation of 7, and the first six
+	// pauses are shorter. Errors that need a fix have such pauses for 15 minutes.
 	hourly int
 }
 
 var failures = []failure{
-	{"unreachable", func(f *failing) { f.unreachable.Store(true) }, bundle.FetchUnavailable, 0, 48},
-	{"401 for a revoked token", func(f *failing) { f.revoke() }, bundle.FetchRevoked, 0, 3},
-	{"401 of a proxy", answers(http.StatusUnauthorized, ""), bundle.FetchUnavailable, 0, 48},
-	{"403", answers(http.StatusForbidden, ""), bundle.FetchPermanent, 0, 5},
-	{"429 with Retry-After", answers(http.StatusTooManyRequests, "420"), bundle.FetchUnavailable, 7 * time.Minute, 9},
-	{"429 without Retry-After", answers(http.StatusTooManyRequests, ""), bundle.FetchUnavailable, 0, 48},
-	{"500", answers(http.StatusInternalServerError, ""), bundle.FetchUnavailable, 0, 48},
-	{"503 with Retry-After", answers(http.StatusServiceUnavailable, "840"), bundle.FetchUnavailable, 14 * time.Minute, 5},
-	{"503 without Retry-After", answers(http.StatusServiceUnavailable, ""), bundle.FetchUnavailable, 0, 48},
-	{"garbage", faults(vaulttest.Garbage()), bundle.FetchUnavailable, 0, 48},
-	{"slow", faults(vaulttest.Trickle(time.Millisecond)), bundle.FetchUnavailable, 0, 48},
-	{"cut body", faults(vaulttest.Cut()), bundle.FetchUnavailable, 0, 48},
+	{"unreachable", func(f *failing) { f.unreachable.Store(true) }, bundle.FetchUnavailable, 0, 165},
+	{"401 for a revoked token", func(f *failing) { f.revoke() }, bundle.FetchRevoked, 0, 65},
+	{"401 of a proxy", answers(http.StatusUnauthorized, ""), bundle.FetchUnavailable, 0, 165},
+	{"403 of a proxy", answers(http.StatusForbidden, ""), bundle.FetchUnavailable, 0, 165},
+	{"403", refuses(http.StatusForbidden, wire.NotAllowedProblem, ""), bundle.FetchPermanent, 0, 65},
+	{"429 with Retry-After", refuses(http.StatusTooManyRequests, wire.TooManyProblem, "420"), bundle.FetchUnavailable, 7 * time.Minute, 9},
+	{"429 of a proxy with Retry-After", answers(http.StatusTooManyRequests, "420"), bundle.FetchUnavailable, 50 * time.Second, 73},
+	{"429 without Retry-After", answers(http.StatusTooManyRequests, ""), bundle.FetchUnavailable, 0, 165},
+	{"500", answers(http.StatusInternalServerError, ""), bundle.FetchUnavailable, 0, 165},
+	{"503 with Retry-After", refuses(http.StatusServiceUnavailable, wire.UnavailableProblem, "840"), bundle.FetchUnavailable, 14 * time.Minute, 5},
+	{"503 without Retry-After", answers(http.StatusServiceUnavailable, ""), bundle.FetchUnavailable, 0, 165},
+	{"garbage", faults(vaulttest.Garbage()), bundle.FetchUnavailable, 0, 165},
+	{"slow", faults(vaulttest.Trickle(time.Millisecond)), bundle.FetchUnavailable, 0, 165},
+	{"cut body", faults(vaulttest.Cut()), bundle.FetchUnavailable, 0, 165},
+}
+
+// refuses answers with a problem document of the platform.
+func refuses(code int, problem, retryAfter string) func(*failing) {
+	return faults(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if retryAfter != "" {
+			w.Header().Set("Retry-After", retryAfter)
+		}
+		w.Header().Set("Content-Type", wire.ProblemType)
+		w.WriteHeader(code)
+		fmt.Fprintf(w, `{"type":%q,"status":%d}`, problem, code)
+	}))
 }
 
 func faults(fault http.Handler) func(*failing) {

@@ -3,6 +3,7 @@ package providers_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -42,38 +43,33 @@ func TestPlatform_Refusal(t *testing.T) {
 			reason  string
 			fix     string
 		}{
-			"revoked":                  {refuse(401, wire.TokenProblem, "revoked"), 401, revoked, "revoked", "issue a new one"},
-			"expired":                  {refuse(401, wire.TokenProblem, "expired"), 401, revoked, "expired", "issue a new one"},
-			"unknown":                  {refuse(401, wire.TokenProblem, "unknown"), 401, revoked, "unknown", "issued there"},
-			"missing":                  {refuse(401, wire.TokenProblem, "missing"), 401, permanent, "missing", "Authorization header"},
-			"malformed":                {refuse(401, wire.TokenProblem, "malformed"), 401, permanent, "malformed", "arrived modified"},
-			"401 of a later version":   {refuse(401, wire.TokenProblem, "on-holiday"), 401, unavailable, "on-holiday", "check the URL"},
-			"401 of another type":      {refuse(401, "about:blank", "revoked"), 401, unavailable, "revoked", "check the URL"},
-			"401 of a proxy":           {remotetest.Plainly(401), 401, unavailable, "", "check the URL and any proxy"},
-			"revoked without a 401":    {refuse(403, wire.TokenProblem, "revoked"), 403, permanent, "revoked", "permission denied"},
-			"too many":                 {refuse(429, wire.UnavailableProblem, ""), 429, unavailable, "", "try again later"},
-			"timeout":                  {remotetest.Plainly(408), 408, unavailable, "", "try again later"},
-			"too early":                {remotetest.Plainly(425), 425, unavailable, "", "try again later"},
-			"error":                    {remotetest.Plainly(500), 500, unavailable, "", "check the platform"},
-			"bad gateway":              {remotetest.Plainly(502), 502, unavailable, "", "check the platform"},
-			"down":                     {refuse(503, wire.UnavailableProblem, "key-service"), 503, unavailable, "key-service", "check the platform"},
-			"599":                      {remotetest.Plainly(599), 599, unavailable, "", "check the platform"},
-			"bad request":              {refuse(400, wire.RequestProblem, ""), 400, permanent, "", "check the runner name"},
-			"not allowed":              {refuse(403, wire.NotAllowedProblem, "address"), 403, permanent, "address", "on the platform what this token may do"},
-			"not found":                {remotetest.Plainly(404), 404, permanent, "", "check the base URL, which must not include /runners/bootstrap"},
-			"method":                   {remotetest.Plainly(405), 405, permanent, "", "check the base URL"},
-			"gone":                     {remotetest.Plainly(410), 410, permanent, "", "check the base URL"},
-			"teapot":                   {remotetest.Plainly(418), 418, permanent, "", "check the URL"},
-			"legal":                    {remotetest.Plainly(451), 451, permanent, "", "check the URL"},
-			"no content":               {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, unavailable, "", "check the URL"},
-			"accepted":                 {remotetest.Plainly(202), 202, unavailable, "", "check the URL"},
-			"choices":                  {remotetest.Plainly(300), 300, unavailable, "", "check the URL"},
-			"a reason of many words":   {refuse(403, wire.NotAllowedProblem, "canary says hello"), 403, permanent, "", "permission denied"},
-			"a reason like a token":    {refuse(403, wire.NotAllowedProblem, "rnt_abc"), 403, permanent, "", "permission denied"},
-			"a long reason":            {refuse(403, wire.NotAllowedProblem, strings.Repeat("canary", 10)), 403, permanent, "", "permission denied"},
-			"a reason with an escape":  {refuse(403, wire.NotAllowedProblem, "\x1b[31m"), 403, permanent, "", "permission denied"},
-			"a hyphen as the reason":   {refuse(403, wire.NotAllowedProblem, "-"), 403, permanent, "", "permission denied"},
-			"a problem that is a list": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401); _, _ = w.Write([]byte(`["canary"]`)) }, 401, unavailable, "", "check the URL"},
+			"revoked":                 {refuse(401, wire.TokenProblem, "revoked"), 401, revoked, "revoked", "issue a new one"},
+			"expired":                 {refuse(401, wire.TokenProblem, "expired"), 401, revoked, "expired", "issue a new one"},
+			"unknown":                 {refuse(401, wire.TokenProblem, "unknown"), 401, revoked, "unknown", "issued there"},
+			"missing":                 {refuse(401, wire.TokenProblem, "missing"), 401, permanent, "missing", "Authorization header"},
+			"malformed":               {refuse(401, wire.TokenProblem, "malformed"), 401, permanent, "malformed", "arrived modified"},
+			"401 of a later version":  {refuse(401, wire.TokenProblem, "on-holiday"), 401, unavailable, "on-holiday", "check the token"},
+			"401 of another problem":  {refuse(401, wire.UnauthorizedProblem, ""), 401, permanent, "", "check the URL"},
+			"a later version's type":  {refuse(403, wire.ProblemPrefix+"later", ""), 403, permanent, "", "permission denied"},
+			"revoked without a 401":   {refuse(403, wire.TokenProblem, "revoked"), 403, unavailable, "", "check the URL"},
+			"too many":                {refuse(429, wire.TooManyProblem, "failures"), 429, unavailable, "failures", "try again later"},
+			"integrity":               {refuse(500, wire.IntegrityProblem, ""), 500, unavailable, "", "check the platform"},
+			"timeout":                 {remotetest.Plainly(408), 408, unavailable, "", "try again later"},
+			"too early":               {remotetest.Plainly(425), 425, unavailable, "", "try again later"},
+			"error":                   {remotetest.Plainly(500), 500, unavailable, "", "check the platform"},
+			"bad gateway":             {remotetest.Plainly(502), 502, unavailable, "", "check the platform"},
+			"down":                    {refuse(503, wire.UnavailableProblem, "key-service"), 503, unavailable, "key-service", "check the platform"},
+			"599":                     {remotetest.Plainly(599), 599, unavailable, "", "check the platform"},
+			"bad request":             {refuse(400, wire.RequestProblem, ""), 400, permanent, "", "check the runner name"},
+			"not allowed":             {refuse(403, wire.NotAllowedProblem, "address"), 403, permanent, "address", "on the platform what this token may do"},
+			"not found":               {refuse(404, wire.RequestProblem, ""), 404, permanent, "", "check the base URL, which must not include /runners/bootstrap"},
+			"method":                  {refuse(405, wire.RequestProblem, ""), 405, permanent, "", "check the base URL"},
+			"choices":                 {refuse(300, wire.RequestProblem, ""), 300, unavailable, "", "check the URL"},
+			"a reason of many words":  {refuse(403, wire.NotAllowedProblem, "canary says hello"), 403, permanent, "", "permission denied"},
+			"a reason like a token":   {refuse(403, wire.NotAllowedProblem, "rnt_abc"), 403, permanent, "", "permission denied"},
+			"a long reason":           {refuse(403, wire.NotAllowedProblem, strings.Repeat("canary", 10)), 403, permanent, "", "permission denied"},
+			"a reason with an escape": {refuse(403, wire.NotAllowedProblem, "\x1b[31m"), 403, permanent, "", "permission denied"},
+			"a hyphen as the reason":  {refuse(403, wire.NotAllowedProblem, "-"), 403, permanent, "", "permission denied"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				b := runnerOf(remotetest.Listen(t, row.handler))
@@ -88,9 +84,62 @@ func TestPlatform_Refusal(t *testing.T) {
 		}
 	})
 
+	// Most servers in between describe themselves with a page, some with JSON, and
+	// some with a problem document of their own.
+	t.Run("counts only a problem document of the platform", func(t *testing.T) {
+		answer := func(code int, contentType, body string) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = nil
+				if contentType != "" {
+					w.Header().Set("Content-Type", contentType)
+				}
+				w.WriteHeader(code)
+				if code != http.StatusNoContent {
+					_, _ = w.Write([]byte(body))
+				}
+			}
+		}
+		document := func(problemType string, code int) string {
+			return fmt.Sprintf(`{"type":%q,"title":"canary","status":%d,"reason":"revoked"}`, problemType, code)
+		}
+		for _, code := range []int{202, 204, 300, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 418, 421, 425, 429, 431, 451, 499, 500, 502, 503, 504, 520, 599} {
+			for about, row := range map[string]struct{ contentType, body string }{
+				"a text":                        {"text/plain; charset=utf-8", "canary"},
+				"a page":                        {"text/html", "<html>canary</html>"},
+				"nothing":                       {"", ""},
+				"no type":                       {"", document(wire.TokenProblem, code)},
+				"JSON":                          {"application/json", document(wire.TokenProblem, code)},
+				"a page with our document":      {"text/html", document(wire.TokenProblem, code)},
+				"a broken type":                 {"application/problem+json; =", document(wire.TokenProblem, code)},
+				"a problem of another kind":     {wire.ProblemType, document("about:blank", code)},
+				"a problem without a type":      {wire.ProblemType, `{"title":"canary","reason":"revoked"}`},
+				"a problem of another protocol": {wire.ProblemType, document("https://example.com/urn:satchel:problem:token", code)},
+				"a problem of another status":   {wire.ProblemType, document(wire.TokenProblem, 600)},
+				"a problem that is a list":      {wire.ProblemType, `["canary"]`},
+				"a cut problem":                 {wire.ProblemType, document(wire.TokenProblem, code)[:40]},
+			} {
+				_, err := runnerOf(remotetest.Listen(t, answer(code, row.contentType, row.body))).Fetch(t.Context(), nil)
+				status := requireStatus(t, err, bundle.FetchUnavailable, code)
+				require.Empty(t, status.Reason, "%d with %s", code, about)
+				require.NotContains(t, err.Error(), "canary")
+				require.Regexp(t, "check the (base )?URL|try again later", err.Error(), "the error has a fix")
+			}
+		}
+	})
+
+	t.Run("keeps the secrets for a while if the token is unknown", func(t *testing.T) {
+		for reason, want := range map[string]time.Duration{"unknown": 15 * time.Minute, "revoked": 0, "expired": 0} {
+			_, err := runnerOf(remotetest.Listen(t, refuse(401, wire.TokenProblem, reason))).Fetch(t.Context(), nil)
+			failure, ok := errors.AsType[*bundle.FetchError](err)
+			require.True(t, ok)
+			require.Equal(t, want, failure.Confirm, reason)
+		}
+	})
+
 	t.Run("reads a problem document up to its limit", func(t *testing.T) {
 		padded := func(size int) http.HandlerFunc {
 			return func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", wire.ProblemType+"; charset=utf-8")
 				w.WriteHeader(http.StatusUnauthorized)
 				document := `{"type":"` + wire.TokenProblem + `","reason":"revoked"}`
 				_, _ = w.Write([]byte(document + strings.Repeat(" ", size-len(document))))
@@ -122,14 +171,24 @@ func TestPlatform_Refusal(t *testing.T) {
 			date.AddDate(5, 0, 0).Format(http.TimeFormat):      time.Hour,
 		} {
 			for _, code := range []int{429, 503, 408, 425, 500} {
-				b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, _ *http.Request) {
-					w.Header().Set("Date", date.Format(http.TimeFormat))
-					w.Header().Set("Retry-After", value)
-					w.WriteHeader(code)
-				}))
-				_, err := b.Fetch(t.Context(), nil)
-				status := requireStatus(t, err, bundle.FetchUnavailable, code)
-				require.Equal(t, want, status.RetryAfter, "Retry-After: %s", value)
+				for _, own := range []bool{true, false} {
+					b := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) {
+						w.Header().Set("Date", date.Format(http.TimeFormat))
+						w.Header().Set("Retry-After", value)
+						if own {
+							refuse(code, wire.UnavailableProblem, "")(w, r)
+							return
+						}
+						w.WriteHeader(code)
+					}))
+					_, err := b.Fetch(t.Context(), nil)
+					status := requireStatus(t, err, bundle.FetchUnavailable, code)
+					want := want
+					if !own {
+						want = min(want, 50*time.Second) // another server cannot delay the next attempt for long
+					}
+					require.Equal(t, want, status.RetryAfter, "Retry-After: %s", value)
+				}
 			}
 		}
 	})
@@ -252,7 +311,7 @@ func TestPlatform_Redirect(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 		}))
 		_, err := b.Fetch(t.Context(), nil)
-		status := requireStatus(t, err, bundle.FetchPermanent, 418)
+		status := requireStatus(t, err, bundle.FetchUnavailable, 418)
 		require.Equal(t, b.URL+"/runners/bootstrap", status.URL)
 		require.NotContains(t, err.Error(), "rnt_")
 	})

@@ -107,17 +107,6 @@ func (p Peer) KindOf(code int) (bundle.FetchKind, string) {
 	return bundle.FetchUnavailable, fmt.Sprintf("the response is not %s: check the URL", p.Answer)
 }
 
-// NotFrom returns the kind and the fix for a response that p did not send, such as a
-// proxy's page. Its status says nothing about the credentials, and it is never
-// permanent.
-func (p Peer) NotFrom(code int) (bundle.FetchKind, string) {
-	kind, fix := p.KindOf(code)
-	if kind == bundle.FetchPermanent {
-		fix = fmt.Sprintf("the response is not from %s: check the URL and any proxy between this machine and %s", p.Name, p.Name)
-	}
-	return bundle.FetchUnavailable, fix
-}
-
 // PlainWord reports whether s is safe to show: a word of at most 24 lower-case
 // letters and inner hyphens cannot contain a token or a value.
 func PlainWord(s string) bool {
@@ -169,6 +158,14 @@ func Unavailable(err error) error {
 	return &bundle.FetchError{Kind: bundle.FetchUnavailable, Err: err}
 }
 
+// Kind returns the kind of a [*bundle.FetchError], and unavailable for other errors.
+func Kind(err error) bundle.FetchKind {
+	if e, ok := errors.AsType[*bundle.FetchError](err); ok {
+		return e.Kind
+	}
+	return bundle.FetchUnavailable
+}
+
 // OrEnd returns err, or the error of ctx if that has ended, because it is then
 // probably the cause of err. Its text starts with the provider, who.
 func OrEnd(ctx context.Context, who fmt.Stringer, err error) error {
@@ -183,7 +180,7 @@ func OrEnd(ctx context.Context, who fmt.Stringer, err error) error {
 func PassedOn(doing string, err error) error {
 	failed := &bundle.FetchError{Err: fmt.Errorf("%s: %w", doing, err)}
 	if inner, ok := errors.AsType[*bundle.FetchError](err); ok {
-		failed.Kind, failed.RetryAfter = inner.Kind, inner.RetryAfter
+		failed.Kind, failed.RetryAfter, failed.Confirm = inner.Kind, inner.RetryAfter, inner.Confirm
 	}
 	return failed
 }
