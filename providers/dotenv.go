@@ -53,10 +53,9 @@ func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 	var secrets []bundle.Secret
 	for _, e := range entries {
 		secrets = append(secrets, bundle.Secret{
-			Name:    e.Name,
-			Value:   e.Value,
-			Origin:  bundle.Origin{Provider: "dotenv", Location: fmt.Sprintf("%s:%d", d.Path, e.Line)},
-			Literal: e.Literal,
+			Name:   e.Name,
+			Value:  e.Value,
+			Origin: bundle.Origin{Provider: "dotenv", Location: fmt.Sprintf("%s:%d", d.Path, e.Line)},
 		})
 	}
 	return local.Bundle(last, secrets, nil)

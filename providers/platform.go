@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -36,9 +37,14 @@ type Platform struct {
 	// loopback (localhost, 127.0.0.0/8 or ::1), and must not have a user, query
 	// or fragment. Required.
 	URL string
-	// Token returns the runner token. It is called for each request, possibly
-	// concurrently, with a context that Timeout bounds. Its error is wrapped and
-	// keeps its kind; it must not contain the token. Required.
+	// Token returns the runner token, so that a token can be rotated without a
+	// restart; see [TokenFile]. It is called for each request, possibly
+	// concurrently, with a context that Timeout bounds, and again if the platform
+	// rejects the token: if it then returns another one, the request is repeated
+	// once. Its error is wrapped and keeps its kind; it must not contain the token.
+	// After a first success, such an error is not returned, unless its kind is
+	// revoked: the last good token is used, and the bundle has a [bundle.Problem].
+	// Required.
 	Token func(ctx context.Context) (bundle.Value, error)
 	// Runner is a name that the platform shows to its administrators: at most
 	// 128 printable ASCII characters. Default: none.
@@ -48,9 +54,13 @@ type Platform struct {
 	// Default: a client without cookies, with the system's certificate
 	// authorities and the environment's proxy.
 	Client *http.Client
-	// Timeout bounds a request until the end of its response. Wait adds it to
-	// the 50 seconds that the platform may wait. Default: 30 seconds.
+	// Timeout bounds a request until the end of its response. Wait adds up to 8
+	// seconds of it to the 50 seconds that the platform may wait.
+	// Default: 30 seconds.
 	Timeout time.Duration
+
+	// good is the last token that Token returned, or nil.
+	good atomic.Pointer[source]
 }
 
 var (
@@ -110,17 +120,42 @@ func (p *Platform) fetch(ctx context.Context, last *bundle.Bundle, wait time.Dur
 	if ctx.Err() != nil {
 		return nil, remote.OrEnd(ctx, p, nil)
 	}
-	bounded, cancel := context.WithTimeout(ctx, remote.Limit(p.Timeout)+wait)
+	limit := remote.Limit(p.Timeout)
+	if wait > 0 {
+		limit = wait + min(limit, waitMargin)
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	token, _, err := p.token(bounded)
+	s, err := p.token(bounded)
 	if err != nil {
 		return nil, remote.OrEnd(ctx, p, err)
 	}
-	got, err := p.exchange(bounded, endpoint, p.header(token, last, wait), last)
+	got, err := p.exchange(bounded, endpoint, p.header(s.token, last, wait), last)
+	if rejected(got, err) {
+		// The token may have been rotated since it was read.
+		if again, failed := p.token(bounded); failed == nil {
+			if !again.token.Equal(s.token) {
+				got, err = p.exchange(bounded, endpoint, p.header(again.token, last, 0), last)
+			}
+			s = again
+		}
+	}
 	if err != nil {
+		if rejected(got, err) && s.failed != nil {
+			err = fmt.Errorf("%w; %w", err, s.failed)
+		}
 		return nil, remote.OrEnd(ctx, p, err)
 	}
-	return got.Bundle, nil
+	return s.report(got.Bundle, last), nil
+}
+
+// waitMargin limits the time for the response after a wait, so that a connection
+// that is lost during a wait is replaced within a minute.
+const waitMargin = 8 * time.Second
+
+// rejected reports whether the platform has rejected the token.
+func rejected(got remote.Reply, err error) bool {
+	return got.Response != nil && got.Response.StatusCode == http.StatusUnauthorized && remote.Kind(err) != bundle.FetchUnavailable
 }
 
 // exchange sends a request and reads the response. With an error it still
@@ -140,12 +175,19 @@ func (p *Platform) exchange(ctx context.Context, endpoint *url.URL, header http.
 		if err == nil && asked && got.Bundle.Revision() == last.Revision() {
 			got.Bundle = last // a platform may ignore If-None-Match
 		}
-	case response.StatusCode == http.StatusNotModified && asked:
+	case response.StatusCode == http.StatusNotModified && asked && confirms(response, last):
 		got.Bundle = last
 	default:
 		err = readRefusal(c, response)
 	}
 	return got, err
+}
+
+// confirms reports whether a 304 is about the revision of last. A platform sends that
+// as its entity tag; another server may answer with its own.
+func confirms(response *http.Response, last *bundle.Bundle) bool {
+	tag := response.Header.Get("ETag")
+	return tag == "" || wire.Revision(tag) == last.Revision()
 }
 
 // CheckURL returns nil if url is valid as the URL of a [Platform], and otherwise
@@ -171,27 +213,6 @@ func (p *Platform) endpoint() (*url.URL, error) {
 		return nil, err
 	}
 	return base.JoinPath(wire.BootstrapPath), nil
-}
-
-// token calls Token and validates its result.
-func (p *Platform) token(ctx context.Context) (token bundle.Value, id string, err error) {
-	if p.Token == nil {
-		return token, "", remote.Permanent(&bundle.Fault{Problem: "runner token: the Token function is not set", Setting: "providers.Platform.Token", Fix: "set it, or use PlatformFromEnv"})
-	}
-	token, err = p.Token(ctx)
-	if err != nil {
-		return bundle.Value{}, "", remote.PassedOn("getting the runner token", err)
-	}
-	id, err = wire.ParseToken(token.Reveal())
-	if err != nil {
-		return bundle.Value{}, "", remote.Permanent(fmt.Errorf("runner token: %w", badToken(err)))
-	}
-	return token, id, nil
-}
-
-// badToken adds the setting to an error of [wire.ParseToken].
-func badToken(err error) error {
-	return &bundle.Fault{Setting: "providers.Platform.Token", Err: err}
 }
 
 func (p *Platform) checkRunner() error {

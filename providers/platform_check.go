@@ -29,18 +29,21 @@ func (p *Platform) Check(ctx context.Context) (*bundle.Bundle, []bundle.CheckIte
 	}
 	bounded, cancel := context.WithTimeout(ctx, remote.Limit(p.Timeout))
 	defer cancel()
-	token, id, err := p.token(bounded)
-	if err != nil {
+	s, err := p.token(bounded)
+	switch {
+	case err != nil:
 		r.Fail("runner token", err, "use the complete token: "+wire.TokenPrefix+" and 61 letters and digits")
-	} else {
-		r.OK("runner token", "well formed, id "+id)
+	case s.failed != nil:
+		r.Warn("runner token", &bundle.Fault{Err: s.failed, Or: "the last good token is still in use"})
+	default:
+		r.OK("runner token", "well formed, id "+s.id)
 	}
 	if r.HasFailed {
 		return nil, r.Items
 	}
 
 	const more = "allow the check more time"
-	got, err := p.exchange(bounded, endpoint, p.header(token, nil, 0), nil)
+	got, err := p.exchange(bounded, endpoint, p.header(s.token, nil, 0), nil)
 	if err != nil {
 		err = remote.OrEnd(ctx, p, err)
 	}

@@ -15,6 +15,8 @@ import (
 const (
 	apiURL   = "SATCHEL_API_URL"
 	runToken = "SATCHEL_RUNNER_TOKEN"
+
+	tokenFile = "SATCHEL_TOKEN_FILE"
 )
 
 // setSettings sets both variables, or unsets those with the value "-".
@@ -114,6 +116,74 @@ func TestPlatformFromEnv(t *testing.T) {
 		_, err = providers.PlatformFromEnv(file)
 		require.ErrorContains(t, err, file+":2")
 		require.NotContains(t, err.Error(), "canary")
+	})
+
+	t.Run("reads a token file", func(t *testing.T) {
+		token, other := newTokens()
+		setSettings(t, "-", "-")
+		dir := t.TempDir()
+		env := filepath.Join(dir, ".env")
+		putFile(t, filepath.Join(dir, "token"), token+"\n")
+		putFile(t, env, "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_TOKEN_FILE=token\n")
+		b, err := providers.PlatformFromEnv(env)
+		require.NoError(t, err, "the path is relative to the .env file")
+		requireSettings(t, b, "https://satchel.example.com", token)
+
+		later := write(t, "later.env", "SATCHEL_RUNNER_TOKEN="+other+"\n")
+		b, err = providers.PlatformFromEnv(env, later)
+		require.NoError(t, err, "a later file takes precedence with either variable")
+		requireSettings(t, b, "https://satchel.example.com", other)
+
+		t.Chdir(dir)
+		t.Setenv(tokenFile, "token")
+		b, err = providers.PlatformFromEnv(env, later)
+		require.NoError(t, err, "the environment takes precedence with either variable")
+		requireSettings(t, b, "https://satchel.example.com", token)
+
+		setSettings(t, "-", other)
+		_, err = providers.PlatformFromEnv(env)
+		require.EqualError(t, err, "runner settings: the environment has both SATCHEL_RUNNER_TOKEN and SATCHEL_TOKEN_FILE; remove one of the two")
+
+		setSettings(t, "-", "-")
+		require.NoError(t, os.Unsetenv(tokenFile))
+		both := write(t, "both.env", "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_RUNNER_TOKEN="+token+"\nSATCHEL_TOKEN_FILE=token\n")
+		_, err = providers.PlatformFromEnv(both)
+		require.EqualError(t, err, "runner settings: "+both+":3: SATCHEL_TOKEN_FILE is set besides SATCHEL_RUNNER_TOKEN in line 2; remove one of the two")
+
+		putFile(t, env, "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_TOKEN_FILE=missing\n")
+		_, err = providers.PlatformFromEnv(env)
+		require.ErrorContains(t, err, "runner settings: SATCHEL_TOKEN_FILE in "+env+":2: ")
+		require.ErrorContains(t, err, filepath.Join(dir, "missing"))
+		require.ErrorIs(t, err, os.ErrNotExist)
+
+		putFile(t, env, "SATCHEL_API_URL=https://satchel.example.com\nSATCHEL_TOKEN_FILE=\n")
+		_, err = providers.PlatformFromEnv(env)
+		require.ErrorContains(t, err, "SATCHEL_TOKEN_FILE is empty in "+env+":2")
+		require.ErrorIs(t, err, providers.ErrNotSet)
+	})
+
+	t.Run("reads a rotated token", func(t *testing.T) {
+		token, other := newTokens()
+		setSettings(t, "https://satchel.example.com", "-")
+		env := write(t, ".env", "SATCHEL_RUNNER_TOKEN="+token+"\n")
+		b, err := providers.PlatformFromEnv(env)
+		require.NoError(t, err)
+		requireSettings(t, b, "https://satchel.example.com", token)
+
+		putFile(t, env, "# rotated\nSATCHEL_RUNNER_TOKEN="+other+"\n")
+		requireSettings(t, b, "https://satchel.example.com", other)
+
+		file := write(t, "token", token)
+		putFile(t, env, "SATCHEL_TOKEN_FILE="+file+"\n")
+		requireSettings(t, b, "https://satchel.example.com", token)
+
+		setSettings(t, "-", other)
+		requireSettings(t, b, "https://satchel.example.com", other)
+
+		setSettings(t, "-", "-")
+		require.NoError(t, os.Remove(env))
+		_, err = b.Token(t.Context())
+		require.ErrorContains(t, err, "runner settings: "+env+" does not exist")
 	})
 
 	t.Run("returns ErrNotSet for missing settings only", func(t *testing.T) {

@@ -115,7 +115,12 @@ func TestPlatform_Wait(t *testing.T) {
 			got, err := b.Wait(t.Context(), last)
 			remotetest.RequireKind(t, err, bundle.FetchUnavailable)
 			require.Nil(t, got)
-			require.Equal(t, 70*time.Second, time.Since(start), "the wait plus Timeout")
+			require.Equal(t, 58*time.Second, time.Since(start), "a lost connection is replaced within a minute")
+			b.Timeout = 5 * time.Second
+			start = time.Now()
+			_, err = b.Wait(t.Context(), last)
+			remotetest.RequireKind(t, err, bundle.FetchUnavailable)
+			require.Equal(t, 55*time.Second, time.Since(start), "the wait plus Timeout")
 			require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 		})
 	})
@@ -125,7 +130,11 @@ func TestPlatform_Wait(t *testing.T) {
 			"while the platform waits":     func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			"while Wait delays its return": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
 			"while the response trickles":  func(w http.ResponseWriter, r *http.Request) { trickle(w, r) },
-			"while the response is a 401":  func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401); trickle(w, r) },
+			"while the response is a 401": func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", wire.ProblemType)
+				w.WriteHeader(401)
+				trickle(w, r)
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				handler := func(w http.ResponseWriter, r *http.Request) {

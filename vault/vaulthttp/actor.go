@@ -2,7 +2,6 @@ package vaulthttp
 
 import (
 	"errors"
-	"slices"
 	"strings"
 )
 
@@ -36,9 +35,4 @@ func (a Actor) Covers(scope string) bool {
 		}
 	}
 	return false
-}
-
-// knows reports whether one of a's scopes is in tenant.
-func (a Actor) knows(tenant string) bool {
-	return slices.ContainsFunc(a.Scopes, func(s string) bool { return s == AllScopes || s == tenant || strings.HasPrefix(s, tenant+"/") })
 }

@@ -53,6 +53,16 @@ func ReadFile(path string, optional bool, setting string) ([]byte, error) {
 	return src, nil
 }
 
+// ReadPrivate is ReadFile for a required file with a credential of at most limit
+// bytes. It is permanent too if other users have access to the file.
+func ReadPrivate(path string, limit int) ([]byte, error) {
+	content, err := regularfile.ReadPrivate(path, limit)
+	if err != nil {
+		return nil, classed(err, "")
+	}
+	return content, nil
+}
+
 // classed returns a read error with its kind and a fix.
 func classed(err error, setting string) error {
 	_, refused := errors.AsType[*bundle.Fault](err)
