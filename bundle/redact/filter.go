@@ -102,8 +102,9 @@ func (f *filter) skip(data []byte, x, limit int) int {
 
 // A seeker moves through data from candidate to candidate.
 type seeker struct {
-	end  int    // of the block
-	next [3]int // for each filter: its next candidate in the block, or the end
+	end   int    // of the block
+	next  [3]int // for each filter: its next candidate in the block, or the end
+	token int    // the next candidate for a token, likewise
 }
 
 // next returns the first position not before from at which a text may begin, or
@@ -112,9 +113,12 @@ func (m *matcher) next(data []byte, from int, s *seeker) int {
 	safe := len(data) - m.room // the filters need room bytes after a position
 	for from < safe {
 		if from >= s.end {
-			*s = seeker{end: min(from+block, safe), next: [3]int{-1, -1, -1}}
+			*s = seeker{end: min(from+block, safe), next: [3]int{-1, -1, -1}, token: -1}
 		}
-		nearest := s.end
+		if s.token < from {
+			s.token = findToken(data, from, s.end)
+		}
+		nearest := s.token
 		for i, f := range m.filters {
 			if s.next[i] < from {
 				s.next[i] = f.find(m, data, from, s.end)
@@ -126,7 +130,10 @@ func (m *matcher) next(data []byte, from int, s *seeker) int {
 		}
 		from = s.end
 	}
-	for ; from < len(data); from++ {
+	if s.end < len(data) || s.token < from {
+		s.end, s.token = len(data), findToken(data, from, len(data))
+	}
+	for ; from < s.token; from++ {
 		if rest := data[from:]; len(rest) < minForm {
 			if m.begins(rest) {
 				return from

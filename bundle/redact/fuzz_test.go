@@ -36,7 +36,7 @@ func FuzzStream(f *testing.F) {
 				r = append(r, source{marker: []byte{'[', 'A' + byte(i%26), ']'}, forms: [][]byte{spell(b, alphabet)}})
 			}
 		}
-		m := newMatcher(r)
+		m := newMatcher(r, bracketed)
 		m.long.direct = max(1, int(direct))
 		requireReference(t, m, r, data, sizes)
 	})

@@ -34,6 +34,8 @@ type matcher struct {
 	// text.
 	room int
 	long longTexts
+	// tokens are the markers of the kinds of tokens.
+	tokens [2][]byte
 	// expires is the time at which the next text must be forgotten, or zero.
 	expires time.Time
 }
@@ -58,10 +60,13 @@ type source struct {
 	forms  [][]byte
 }
 
-// newMatcher returns a matcher of sources. A text that several sources have
-// belongs to the first.
-func newMatcher(sources []source) *matcher {
+// newMatcher returns a matcher of sources and of tokens, which marker gives their
+// markers by name. A text that several sources have belongs to the first.
+func newMatcher(sources []source, marker func(name string) []byte) *matcher {
 	m := &matcher{long: longTexts{direct: maxDirect}}
+	for kind, k := range tokenKinds {
+		m.tokens[kind] = marker(k.name)
+	}
 	for i, s := range sources {
 		m.markers = append(m.markers, s.marker)
 		for _, form := range s.forms {

@@ -21,7 +21,7 @@ func TestMatcher_UpTo(t *testing.T) {
 			}
 			sources = append(sources, s)
 		}
-		m := newMatcher(sources)
+		m := newMatcher(sources, bracketed)
 		for i := range m.texts {
 			steps := 0
 			for up := int32(i); m.texts[up].parent >= 0; up = m.texts[up].jump {

@@ -179,7 +179,7 @@ func (c *core) matcher() *matcher {
 			expires = e.until
 		}
 	}
-	m := newMatcher(append(current, kept...)) // the name of a value in use takes precedence
+	m := newMatcher(append(current, kept...), c.marker) // the name of a value in use takes precedence
 	m.expires = expires
 	c.current.Store(m)
 	return m

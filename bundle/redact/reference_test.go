@@ -4,28 +4,74 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// A reference masks by trying every text at every position. It is slow but obviously
-// correct.
+// A reference masks by trying every text and every shape of a token at every position.
+// It is slow but obviously correct.
 type reference []source
 
-// matchAt returns the length of the longest text at position i of data, and the index
-// of its source, the first one if several have it.
-func (r reference) matchAt(data []byte, i int) (length, number int) {
-	for n, s := range r {
+// matchAt returns the length of the longest match at position i of data, and its
+// marker: that of the first source if several have it.
+func (r reference) matchAt(data []byte, i int) (length int, marker []byte) {
+	for _, s := range r {
 		for _, form := range s.forms {
 			if len(form) > length && bytes.HasPrefix(data[i:], form) {
-				length, number = len(form), n
+				length, marker = len(form), s.marker
 			}
 		}
 	}
-	return length, number
+	for _, s := range referenceShapes {
+		if n := len(s.complete.Find(data[i:])); n > length {
+			length, marker = n, bracketed(s.name)
+		}
+	}
+	return length, marker
 }
+
+func bracketed(name string) []byte { return []byte("[" + name + "]") }
+
+// A referenceShape is one encoding of one kind of token as regular expressions.
+type referenceShape struct {
+	name              string
+	complete, partial *regexp.Regexp
+}
+
+// referenceShapes are written by hand, from the bits of letters and digits.
+var referenceShapes = func() (shapes []referenceShape) {
+	const (
+		alnum = "[0-9A-Za-z]"
+		// In base64, a byte's first six bits, its last two and the next byte's first
+		// four, its last four and the next byte's first two, and its last six.
+		first, second, third, fourth = "[MNOQ-WY-e]", "[D-HT-Xj-nz0-3]", "[ABEFIJMNQRUVYZcdghklopstwx014589]", "[B-Zah-z0-6]"
+	)
+	add := func(name string, length int, head string, cycle ...string) {
+		sets := regexp.MustCompile(`\[.*?\]|.`).FindAllString(head, -1)
+		for i := 0; len(sets) < length; i++ {
+			sets = append(sets, cycle[i%len(cycle)])
+		}
+		partial := strings.Join(sets, "(?:") + strings.Repeat(")?", len(sets)-1)
+		shapes = append(shapes, referenceShape{name, regexp.MustCompile("^" + strings.Join(sets, "")), regexp.MustCompile("^" + partial + "$")})
+	}
+	const runner, admin = "SATCHEL_RUNNER_TOKEN", "SATCHEL_ADMIN_TOKEN"
+	add(runner, 65, "rnt_", alnum)
+	add(runner, 130, "726e745f", "[3-7]", "[0-9a-f]")
+	add(runner, 130, "726E745F", "[3-7]", "[0-9A-F]")
+	add(runner, 86, "cnRuX[z0-3]", third, fourth, first, second)
+	add(runner, 86, "JudF[89]", fourth, first, second, third)
+	add(runner, 86, "ybnRf", first, second, third, fourth)
+	add(admin, 65, "sat_", alnum)
+	add(admin, 130, "7361745f", "[3-7]", "[0-9a-f]")
+	add(admin, 130, "7361745F", "[3-7]", "[0-9A-F]")
+	add(admin, 86, "c2F0X[z0-3]", third, fourth, first, second)
+	add(admin, 86, "NhdF[89]", fourth, first, second, third)
+	add(admin, 86, "zYXRf", first, second, third, fourth)
+	return shapes
+}()
 
 // mask returns data masked.
 func (r reference) mask(data []byte) []byte { return r.maskUpTo(data, len(data)) }
@@ -35,10 +81,10 @@ func (r reference) maskUpTo(data []byte, limit int) []byte {
 	var out []byte
 	end := 0 // of the last match
 	for i := range limit {
-		length, number := r.matchAt(data, i)
+		length, marker := r.matchAt(data, i)
 		switch {
 		case length > 0 && i >= end: // adjacent matches are separate
-			out = append(out, r[number].marker...)
+			out = append(out, marker...)
 			end = i + length
 		case length > 0:
 			end = max(end, i+length)
@@ -58,6 +104,11 @@ func (r reference) certain(data []byte) int {
 				if len(form) > len(data)-i && bytes.HasPrefix(form, data[i:]) {
 					return i
 				}
+			}
+		}
+		for _, s := range referenceShapes {
+			if s.partial.Match(data[i:]) && !s.complete.Match(data[i:]) {
+				return i
 			}
 		}
 	}

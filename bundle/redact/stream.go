@@ -101,16 +101,17 @@ func (s *stream) scan(data []byte, final bool) (out []byte, rest int) {
 			known.lo, known.hi = m.group(data[at:])
 		}
 		known = s.narrow(data, at, known)
-		if known.lo < known.hi && !final {
+		token := matchToken(data[at:])
+		if (known.lo < known.hi || token.more) && !final {
 			s.front = known
 			break
 		}
-		if known.best >= 0 {
-			t := &m.texts[known.best]
+		size, marker := m.longest(known.best, token)
+		if size > 0 {
 			if at >= end { // else it overlaps the previous match
-				s.out = append(append(s.out, data[ready:at]...), m.markers[t.marker]...)
+				s.out = append(append(s.out, data[ready:at]...), marker...)
 			}
-			end = max(end, at+len(t.b))
+			end = max(end, at+size)
 			ready = end
 		}
 	}
@@ -125,6 +126,19 @@ func (s *stream) scan(data []byte, final bool) (out []byte, rest int) {
 		}
 	}
 	return out, len(data) - at
+}
+
+// longest returns the size and the marker of the longer one of text i, or none if i is
+// -1, and a token, or a size of 0.
+func (m *matcher) longest(i int, token tokenMatch) (size int, marker []byte) {
+	if i >= 0 {
+		t := &m.texts[i]
+		size, marker = len(t.b), m.markers[t.marker]
+	}
+	if token.size > size {
+		return token.size, m.tokens[token.kind]
+	}
+	return size, marker
 }
 
 // narrow compares the rest of data[at:], of which known.size bytes have been

@@ -27,7 +27,7 @@ func TestSums(t *testing.T) {
 		for range rng.IntN(20) {
 			data[rng.IntN(len(data))] = "abcxyz"[rng.IntN(6)]
 		}
-		bySums, byBytes := newMatcher(sources), newMatcher(sources)
+		bySums, byBytes := newMatcher(sources, bracketed), newMatcher(sources, bracketed)
 		bySums.long.direct, byBytes.long.direct = 1+rng.IntN(30), len(data)
 		var s, b stream
 		for rest := data; len(rest) > 0; {

@@ -10,11 +10,12 @@ import (
 	"strings"
 )
 
-// A token consists of "rnt_", an id of 12 characters, a secret of 43 and a checksum
+// A token consists of a prefix, an id of 12 characters, a secret of 43 and a checksum
 // of 6. The checksum is the CRC-32/IEEE of the 59 bytes before it, in base 62.
 const (
-	TokenPrefix = "rnt_" // starts every runner token
-	TokenLength = 65     // in bytes, including the prefix
+	TokenPrefix      = "rnt_" // starts every runner token
+	AdminTokenPrefix = "sat_" // starts every token of an administrator
+	TokenLength      = 65     // in bytes, including the prefix
 
 	idEnd     = len(TokenPrefix) + 12
 	secretEnd = idEnd + 43
@@ -22,8 +23,8 @@ const (
 	alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// TokenPattern matches tokens in text. It does not verify the checksum.
-var TokenPattern = regexp.MustCompile(TokenPrefix + `[0-9A-Za-z]{61}`)
+// TokenPattern matches tokens of both kinds in text. It does not verify the checksum.
+var TokenPattern = regexp.MustCompile(`(` + TokenPrefix + `|` + AdminTokenPrefix + `)[0-9A-Za-z]{61}`)
 
 // NewToken returns a token from a cryptographic random source, and its id.
 func NewToken() (token, id string) {

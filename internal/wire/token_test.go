@@ -152,6 +152,9 @@ func TestTokenPattern(t *testing.T) {
 			cut := token[:i] + token[i+1:]
 			require.False(t, wire.TokenPattern.MatchString(cut), "the pattern does not match a shorter token")
 		}
+		admin := wire.AdminTokenPrefix + token[4:]
+		require.Equal(t, admin, wire.TokenPattern.FindString("TOKEN="+admin+"\n"), "the pattern finds an administrator's token")
+		require.Equal(t, "rnt_… sat_…", wire.Text(token+" "+admin, 200), "neither is shown")
 	}
 }
 

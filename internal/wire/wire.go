@@ -270,10 +270,10 @@ const (
 )
 
 // Text returns s in a form that is safe to show and log: at most max bytes, with
-// spaces for whitespace, U+FFFD for other unprintable characters, and "rnt_…" for
-// runner tokens.
+// spaces for whitespace, U+FFFD for other unprintable characters, and "rnt_…" or
+// "sat_…" for tokens.
 func Text(s string, max int) string {
-	s = TokenPattern.ReplaceAllLiteralString(s, TokenPrefix+ellipsis)
+	s = TokenPattern.ReplaceAllString(s, "${1}"+ellipsis)
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
