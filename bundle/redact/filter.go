@@ -102,9 +102,11 @@ func (f *filter) skip(data []byte, x, limit int) int {
 
 // A seeker moves through data from candidate to candidate.
 type seeker struct {
-	end   int    // of the block
-	next  [3]int // for each filter: its next candidate in the block, or the end
-	token int    // the next candidate for a token, likewise
+	end  int    // of the block
+	next [3]int // for each filter: its next candidate in the block, or the end
+	// token is the next candidate for a token in the block, or in the rest of data
+	// after the last block, or the end. It is -1 at first.
+	token int
 }
 
 // next returns the first position not before from at which a text may begin, or
@@ -116,9 +118,13 @@ func (m *matcher) next(data []byte, from int, s *seeker) int {
 			*s = seeker{end: min(from+block, safe), next: [3]int{-1, -1, -1}, token: -1}
 		}
 		if s.token < from {
-			s.token = findToken(data, from, s.end)
+			end := s.end
+			if end == safe {
+				end = len(data) // the search for tokens needs no room
+			}
+			s.token = findToken(data, from, end)
 		}
-		nearest := s.token
+		nearest := min(s.end, s.token)
 		for i, f := range m.filters {
 			if s.next[i] < from {
 				s.next[i] = f.find(m, data, from, s.end)
@@ -130,8 +136,8 @@ func (m *matcher) next(data []byte, from int, s *seeker) int {
 		}
 		from = s.end
 	}
-	if s.end < len(data) || s.token < from {
-		s.end, s.token = len(data), findToken(data, from, len(data))
+	if s.token < from {
+		s.token = findToken(data, from, len(data))
 	}
 	for ; from < s.token; from++ {
 		if rest := data[from:]; len(rest) < minForm {

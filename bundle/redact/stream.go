@@ -80,7 +80,7 @@ func (s *stream) scan(data []byte, final bool) (out []byte, rest int) {
 		m     = s.m
 		ready = s.covered // all bytes before it are in the output or replaced by a marker
 		end   = s.covered // the end of the bytes that the last marker replaces
-		seek  seeker
+		seek  = seeker{token: -1}
 		at    int
 	)
 	s.out = s.out[:0]
@@ -101,7 +101,10 @@ func (s *stream) scan(data []byte, final bool) (out []byte, rest int) {
 			known.lo, known.hi = m.group(data[at:])
 		}
 		known = s.narrow(data, at, known)
-		token := matchToken(data[at:])
+		var token tokenMatch
+		if tokenStart[data[at]] {
+			token = matchToken(data[at:])
+		}
 		if (known.lo < known.hi || token.more) && !final {
 			s.front = known
 			break

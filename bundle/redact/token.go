@@ -1,7 +1,9 @@
 package redact
 
 import (
+	"bytes"
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/satchelhq/satchel/internal/wire"
 )
@@ -61,14 +63,14 @@ var (
 	shapes [256][]shape
 	// pairs are the two bytes at the first four positions of encoded tokens.
 	pairs [1 << 16 / 64]uint64
+	// tokenStart are the bytes with which a shape begins.
+	tokenStart byteSet
 )
 
 const (
-	// minBody is the number of letters and digits in a row in a token, minEncoded
-	// that in an encoded one.
-	minBody    = wire.TokenLength - len(wire.TokenPrefix)
+	// minEncoded and maxEncoded are the least and the largest length of an encoded
+	// token.
 	minEncoded = (8*wire.TokenLength - 4) / 6
-	// maxEncoded is the length of the longest encoding.
 	maxEncoded = 2 * wire.TokenLength
 )
 
@@ -76,7 +78,7 @@ func init() {
 	for kind, k := range tokenKinds {
 		for _, e := range tokenEncodings {
 			s := shape{kind, e.sets(k.prefix)}
-			each(s.sets[0], func(c byte) { shapes[c] = append(shapes[c], s) })
+			each(s.sets[0], func(c byte) { shapes[c], tokenStart[c] = append(shapes[c], s), true })
 			if e.width == 8 {
 				continue
 			}
@@ -139,10 +141,8 @@ type tokenMatch struct {
 	more       bool // the text is the beginning of a token, whose rest may follow
 }
 
+// matchToken returns the token at the beginning of b, which is not empty.
 func matchToken(b []byte) (match tokenMatch) {
-	if len(b) == 0 {
-		return match
-	}
 	for _, s := range shapes[b[0]] {
 		n := min(len(b), len(s.sets))
 		i := 1
@@ -158,10 +158,10 @@ func matchToken(b []byte) (match tokenMatch) {
 }
 
 const (
-	// window is the number of bytes that findToken looks at in one step. Any minBody
-	// bytes contain a window.
+	// window is the number of bytes that findToken looks at in one step. Every token
+	// contains such a window.
 	window     = 16
-	windowStep = minBody - window + 1
+	windowStep = wire.TokenLength - window + 1
 	// maxRun is the number of bytes of one run that are looked at together.
 	maxRun = 512
 )
@@ -169,60 +169,107 @@ const (
 // findToken returns the first position in [from, end) at which a token may begin,
 // complete or cut off by the end of data, or end if there is none.
 //
-// Every token has many letters and digits in a row, which ordinary text seldom has.
+// All bytes of tokens are dense: neither spaces nor most punctuation. Ordinary text
+// seldom has so many of them in a row.
 func findToken(data []byte, from, end int) int {
 	first := end
 	if tail := max(from, len(data)-maxEncoded); tail < end {
 		first = cutToken(data, tail, end)
 	}
-	floor := from // of the run
-	limit := min(end+minEncoded, len(data)-window+1)
+	floor := from
+	limit := min(end+windowStep-1, len(data)-window+1)
 	for x := from + windowStep - 1; ; x += windowStep {
-		if x = skipShort(data, x, limit); x >= limit {
+		if x = skipSparse(data, x, limit); x >= limit {
 			return first
 		}
-		start, stop := x, x
-		for start > floor && wordBytes[data[start-1]] {
-			start--
+		start := denseStart(data, x, floor)
+		x = denseEnd(data, x+window, start+maxRun)
+		if end := min(x-wire.TokenLength+1, first); start < end {
+			if at := findPlain(data, start, end); at < end {
+				first = at
+			}
 		}
-		for most := min(start+maxRun, len(data)); stop < most && wordBytes[data[stop]]; {
-			stop++
-		}
-		x = stop
-		if stop-start < minBody {
-			continue
-		}
-		if at := start - len(wire.TokenPrefix); at >= from && matchToken(data[at:]).size > 0 {
-			return min(at, first)
-		}
-		if stop-start >= minEncoded {
-			floor = stop - minEncoded + 1
-			if at := findEncoded(data, start, min(floor, end)); at < min(floor, end) {
-				return min(at, first)
+		if x-start >= minEncoded {
+			floor = x - minEncoded + 1 // more of the run may follow
+			end := min(floor, first)
+			if at := findEncoded(data, start, end); at < end {
+				first = at
 			}
 			x = floor - 1
+		}
+		if first < x {
+			return first
 		}
 	}
 }
 
-// skipShort returns the first of the positions x, x+windowStep, … at which data has a
-// window without spaces and most punctuation, or a number not less than limit.
-func skipShort(data []byte, x, limit int) int {
-	const ones = 0x0101010101010101
+const (
+	ones = 0x0101010101010101
+	tops = 0x80 * ones
+)
+
+// sparse returns a number with the top bits of those bytes of v that are below '0' or
+// above '~'.
+func sparse(v uint64) uint64 { return (v | ^((v | tops) - '0'*ones)) & tops }
+
+// skipSparse returns the first of the positions x, x+windowStep, … at which data has a
+// window without such bytes, or a number not less than limit.
+func skipSparse(data []byte, x, limit int) int {
 	for ; x < limit; x += windowStep {
 		v, w := binary.LittleEndian.Uint64(data[x:]), binary.LittleEndian.Uint64(data[x+8:])
-		// The top bit of a byte is set if the byte, or the lowest one with the bit set,
-		// is below '0' or above '~'.
-		if (v|v-'0'*ones|w|w-'0'*ones)&(0x80*ones) == 0 {
+		// If any byte is below '0', this sets the top bit of the lowest one.
+		if (v|v-'0'*ones|w|w-'0'*ones)&tops == 0 {
 			break
 		}
 	}
 	return x
 }
 
+// denseStart returns the start of the dense bytes before x, not before floor.
+func denseStart(data []byte, x, floor int) int {
+	for ; x-8 >= floor; x -= 8 {
+		if s := sparse(binary.LittleEndian.Uint64(data[x-8:])); s != 0 {
+			return x - bits.LeadingZeros64(s)/8
+		}
+	}
+	for x > floor && data[x-1] >= '0' && data[x-1] < 0x80 {
+		x--
+	}
+	return x
+}
+
+// denseEnd returns the end of the dense bytes from x on, or about limit.
+func denseEnd(data []byte, x, limit int) int {
+	limit = min(limit, len(data))
+	for ; x+8 <= limit; x += 8 {
+		if s := sparse(binary.LittleEndian.Uint64(data[x:])); s != 0 {
+			return x + bits.TrailingZeros64(s)/8
+		}
+	}
+	for x < limit && data[x] >= '0' && data[x] < 0x80 {
+		x++
+	}
+	return x
+}
+
+// findPlain returns the first position in [from, end) of a token that is not encoded,
+// or end.
+func findPlain(data []byte, from, end int) int {
+	const last = len(wire.TokenPrefix) - 1
+	for at := from; at < end; at++ {
+		i := bytes.IndexByte(data[at+last:end+last], '_')
+		if i < 0 {
+			break
+		}
+		if at += i; matchToken(data[at:]).size > 0 {
+			return at
+		}
+	}
+	return end
+}
+
 // findEncoded returns the first position in [from, end) at which an encoded token
-// may begin, or end. At least minEncoded bytes from each of these positions are letters
-// and digits.
+// may begin, or end. At least minEncoded dense bytes follow each of these positions.
 func findEncoded(data []byte, from, end int) int {
 	for x := from + 3; x < end+3; x += 4 {
 		n := uint(data[x]) | uint(data[x+1])<<8
@@ -230,7 +277,7 @@ func findEncoded(data []byte, from, end int) int {
 			continue
 		}
 		for i := x - 3; i < min(x+1, end); i++ {
-			if m := matchToken(data[i:]); m.size > 0 || m.more {
+			if m := matchToken(data[i:]); m.size > 0 { // cutToken finds incomplete ones
 				return i
 			}
 		}
@@ -246,7 +293,7 @@ func cutToken(data []byte, from, end int) int {
 		run--
 	}
 	for i := max(from, run-len(wire.TokenPrefix)); i < end; i++ {
-		if matchToken(data[i:]).more {
+		if tokenStart[data[i]] && matchToken(data[i:]).more {
 			return i
 		}
 	}
