@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"iter"
 	"slices"
 	"time"
 )
@@ -118,4 +119,21 @@ func (b *Bundle) Shadowed() []Shadow {
 		}
 	}
 	return shadows
+}
+
+// AllWithShadowed yields the secrets of [Bundle.All], each followed by the secrets that
+// it shadows, nearest layer first. Their values are not in use, but secret nevertheless.
+func (b *Bundle) AllWithShadowed() iter.Seq[Secret] {
+	return func(yield func(Secret) bool) {
+		for s := range b.All() {
+			if !yield(s) {
+				return
+			}
+			for _, h := range b.hidden[s.Name] {
+				if !yield(h) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -201,3 +201,22 @@ func TestOrigin_FileLine(t *testing.T) {
 		require.False(t, ok, "%s is not a line of a file", location)
 	}
 }
+
+func TestBundle_AllWithShadowed(t *testing.T) {
+	b := bundle.Merge(
+		mustNew(t, from("platform", "A", "1"), from("platform", "B", "1")),
+		mustNew(t, from("yaml", "A", "2"), from("yaml", "C", "2")),
+		mustNew(t, from("dotenv", "A", "3")),
+	)
+	var all []string
+	for s := range b.AllWithShadowed() {
+		all = append(all, s.Origin.Provider+" "+s.Name+"="+s.Value.Reveal())
+	}
+	require.Equal(t, []string{"dotenv A=3", "yaml A=2", "platform A=1", "platform B=1", "yaml C=2"}, all)
+	for range b.AllWithShadowed() {
+		break
+	}
+	for range (*bundle.Bundle)(nil).AllWithShadowed() {
+		t.Fatal("a nil bundle is empty")
+	}
+}
