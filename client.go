@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/redact"
 	"github.com/satchelhq/satchel/internal/shared"
 )
 
@@ -34,6 +35,8 @@ type Client struct {
 	// was not called since the last time.
 	replaced chan struct{}
 	derived  []*derivation
+	// redactors get the values of the layers: see Mask.
+	redactors []*redact.Redactor
 	// news are the pending calls of hooks and the logger, in order.
 	news       []func()
 	announcing bool
@@ -63,6 +66,9 @@ func New(ctx context.Context, layers []bundle.Provider, opts *Options) (*Client,
 		return nil, err
 	}
 	c := &Client{opts: complete, moved: make(chan struct{}, 1)}
+	if complete.Redactor != nil {
+		c.redactors = []*redact.Redactor{complete.Redactor}
+	}
 	if c.layers, err = newLayers(layers); err != nil {
 		return nil, err
 	}

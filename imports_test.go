@@ -20,9 +20,9 @@ const module = "github.com/satchelhq/satchel"
 var arrows = []struct{ pkg, imports, why string }{
 	{"bundle", "std", "all packages share bundle, so it imports only the standard library"},
 	{"bundle/dotenv", "bundle", "the .env format needs only values"},
-	{"bundle/redact", "bundle", "masking needs only values"},
+	{"bundle/redact", "bundle, internal/wire", "masking needs only values and the form of tokens"},
 	{".", "bundle, bundle/redact, internal/shared, internal/text", "the client takes any provider and compiles only the standard library"},
-	{"job", "bundle, bundle/redact, internal/envnames, job/internal/socket, x/sys", "a job takes any source of secrets, not only the client"},
+	{"job", "bundle, bundle/redact, internal/envnames, internal/wire, job/internal/socket, x/sys", "a job takes any source of secrets, not only the client"},
 	{"job/internal/socket", "bundle, x/sys", "a socket serves values and does not depend on jobs"},
 
 	{"providers", "bundle, bundle/dotenv, internal/wire, providers/internal/local, providers/internal/remote", "a provider that needs a third-party library has a separate package"},

@@ -155,8 +155,10 @@ func (c *Client) record(l *layer, start time.Time, b *bundle.Bundle, err error, 
 	switch {
 	case withdrawn:
 		l.bundle = nil
+		c.feedRedactors()
 	case err == nil && !b.Equal(l.bundle): // of equal bundles, keep the older
 		l.bundle = b
+		c.feedRedactors() // before Bundle returns a value of b
 	}
 	l.schedule = l.schedule.fetched(start, now, l.bundle, err, c.opts.Interval, rand.N)
 	if err == nil {

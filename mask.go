@@ -7,16 +7,64 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/redact"
 )
 
+// Mask keeps r up to date until stop is called: it masks every value that the client
+// holds, in use or not, before [Client.Bundle] can return it. The values of all layers
+// count, also if they are shadowed or have expired. A value that the client no longer
+// holds, because it was rotated, withdrawn or removed, stays masked for
+// [redact.Options.KeepFor].
+//
+// Package job calls Mask for each job. Use a redactor with one client only. Mask takes
+// about 0.1 milliseconds per secret.
+func (c *Client) Mask(r *redact.Redactor) (stop func()) {
+	c.mu.Lock()
+	held := c.held()
+	c.mu.Unlock()
+	r.Update(held) // most of the work, without the lock
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.Update(c.held())
+	c.redactors = append(c.redactors, r)
+	return sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		i := slices.Index(c.redactors, r)
+		c.redactors = slices.Delete(c.redactors, i, i+1)
+	})
+}
+
+// feedRedactors gives the layers' values to the redactors. The caller holds mu.
+func (c *Client) feedRedactors() {
+	if len(c.redactors) == 0 {
+		return
+	}
+	held := c.held()
+	for _, r := range c.redactors {
+		r.Update(held)
+	}
+}
+
+// held returns a bundle of all values that the layers have, shadowed or not, including
+// expired ones. The caller holds mu.
+func (c *Client) held() *bundle.Bundle {
+	layers := make([]*bundle.Bundle, len(c.layers))
+	for i, l := range c.layers {
+		layers[i] = l.bundle
+	}
+	return bundle.Merge(layers...)
+}
+
 // masked returns err, or if its text has values of b's secrets, an error whose
 // text has their names instead. Errors about values built from secrets often quote
 // them, as url.Parse quotes a connection string.
 func masked(err error, b *bundle.Bundle) error {
-	r := redact.New(slices.Collect(b.All())...)
+	r := redact.New(slices.Collect(b.AllWithShadowed())...)
 	err = r.Error(err)
 	text := err.Error()
 	if clean := maskShort(text, b, r.Unmaskable()); clean != text {
@@ -34,7 +82,7 @@ func maskShort(text string, b *bundle.Bundle, names []string) string {
 	}
 	type form struct{ text, mark string }
 	var forms []form
-	for s := range b.All() {
+	for s := range b.AllWithShadowed() {
 		mark := "[" + s.Name + "]"
 		forms = append(forms, form{mark, mark}) // an existing marker stays intact
 		if !slices.Contains(names, s.Name) {

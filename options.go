@@ -36,10 +36,9 @@ type Options struct {
 	// Grace is how long a replaced value of [Derive] stays open.
 	// Default: one minute.
 	Grace time.Duration
-	// Redactor gets each new bundle before Bundle returns it, so that a log handler
-	// made with it masks all of the client's secrets. Rotated, withdrawn and expired
-	// values stay masked for a while: see [redact.Options]. Use a redactor for one
-	// client only. Default: none.
+	// Redactor is kept up to date as by [Client.Mask], from the first fetch on, so that
+	// a log handler made with it masks all values that the client holds.
+	// Default: none.
 	Redactor *redact.Redactor
 	// Logger gets a line for each change of a layer's state and of the secrets, a
 	// line when a value begins to shadow one of an earlier layer, with the fix, and

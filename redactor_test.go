@@ -68,7 +68,7 @@ func TestRedactor(t *testing.T) {
 			require.Equal(t, "[TOKEN] [OLD] [BRIEF]", r.String(text), "revoked")
 
 			time.Sleep(time.Hour)
-			require.Equal(t, text, r.String(text), "no value is masked after KeepFor")
+			require.Equal(t, "revoked-value removed-value [BRIEF]", r.String(text), "after KeepFor, only values that the client still holds are masked")
 		})
 	})
 
@@ -169,4 +169,63 @@ func TestDerive_MaskedError(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestClient_Mask(t *testing.T) {
+	t.Run("masks every value that the client holds", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			platform := newSource("platform", gives(bundleOf(secret("KEY", "platform-value"), expiring("BRIEF", "expired-value", time.Now().Add(-time.Hour)))))
+			local := newSource("local", gives(bundleOf(secret("KEY", "local-value"))))
+			own := redact.New()
+			c := newClient(t, &satchel.Options{Redactor: own}, platform, local)
+			run(t, c)
+			r := redact.NewWithOptions(&redact.Options{KeepFor: 1000 * time.Hour})
+			stop := c.Mask(r)
+			for _, each := range []*redact.Redactor{own, r} {
+				require.Equal(t, "[KEY] [KEY] [BRIEF]", each.String("platform-value local-value expired-value"), "shadowed and expired values are held")
+			}
+
+			refreshTo(t, c, platform, bundleOf(secret("KEY", "platform-second")))
+			require.Equal(t, "[KEY] [KEY] [KEY]", r.String("platform-value platform-second local-value"), "a change of a shadowed value")
+			refreshTo(t, c, platform, bundleOf(secret("KEY", "platform-third")))
+			refreshTo(t, c, local, bundleOf(secret("OTHER", "other-value")))
+			time.Sleep(900 * time.Hour)
+			require.Equal(t, "[KEY] [KEY] [KEY] [KEY] [OTHER]", r.String("platform-value platform-second platform-third local-value other-value"))
+			require.Equal(t, "platform-value platform-second [KEY] local-value [OTHER]", own.String("platform-value platform-second platform-third local-value other-value"),
+				"each redactor has its own KeepFor")
+
+			stop()
+			stop()
+			refreshTo(t, c, local, bundleOf(secret("OTHER", "a-later-value")))
+			require.Equal(t, "a-later-value [OTHER]", r.String("a-later-value other-value"))
+			require.Equal(t, "[OTHER]", own.String("a-later-value"))
+		})
+	})
+
+	t.Run("masks a value before the bundle has it", func(t *testing.T) {
+		s := newSource("s", gives(bundleOf(secret("KEY", "value-000"))))
+		c := newClient(t, nil, s)
+		ctx, end := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				for ctx.Err() == nil {
+					r := redact.New()
+					stop := c.Mask(r)
+					for range 20 {
+						if got := r.String(value(c, "KEY")); got != "[KEY]" {
+							t.Errorf("the bundle has %q, which is not masked", got)
+						}
+						runtime.Gosched()
+					}
+					stop()
+				}
+			})
+		}
+		for i := range 200 {
+			refreshTo(t, c, s, bundleOf(secret("KEY", fmt.Sprintf("value-%03d", i))))
+		}
+		end()
+		group.Wait()
+	})
 }

@@ -28,9 +28,6 @@ func (c *Client) settle(now time.Time) {
 	if old != nil && old.Equal(merged) {
 		return
 	}
-	if c.opts.Redactor != nil {
-		c.opts.Redactor.Update(merged)
-	}
 	c.current.Store(merged)
 	if c.replaced != nil {
 		close(c.replaced)

@@ -95,8 +95,8 @@ func (r *Redactor) Add(secrets ...bundle.Secret) {
 	}
 }
 
-// Update masks the secrets of b in addition to those of Add. b may be nil. A value
-// of an earlier bundle that b lacks, because it was rotated, revoked or removed,
+// Update masks the secrets of b, and those that they shadow, in addition to those of
+// Add. b may be nil. A value of an earlier bundle that b lacks, because it was rotated, revoked or removed,
 // stays masked for [Options.KeepFor], because logs often show a value that
 // is no longer in use.
 //
@@ -111,7 +111,7 @@ func (r *Redactor) Update(b *bundle.Bundle) {
 	for _, e := range c.entries {
 		was[e], e.bundled = e.bundled, false
 	}
-	for s := range b.All() {
+	for s := range b.AllWithShadowed() {
 		c.entry(s).bundled = true
 	}
 	changed := false
