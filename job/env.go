@@ -2,23 +2,20 @@ package job
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math/bits"
 	"os"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/envnames"
+	"github.com/satchelhq/satchel/internal/wire"
 )
 
-// runnerToken finds runner tokens, which give access to a platform's entire bundle.
-var runnerToken = regexp.MustCompile(`rnt_[0-9A-Za-z]{61}`)
-
-const runnerTokenVariable = "SATCHEL_RUNNER_TOKEN"
+// ownVariables are the runner's own, which hold tokens.
+var ownVariables = []string{"SATCHEL_RUNNER_TOKEN", "SATCHEL_ADMIN_TOKEN"}
 
 // maxVariable is the maximum length of "NAME=value" with its final NUL. It is the
 // limit of Linux and applies on every system, so that jobs stay portable.
@@ -80,8 +77,8 @@ func (j *Job) plainEnvironment() (environment, error) {
 		if !ok || name == "" || strings.Contains(name, "\x00") {
 			return nil, invalid("Env", fmt.Errorf(`entry %d does not have the form "NAME=value"`, i+1))
 		}
-		if runnerToken.MatchString(name) {
-			return nil, invalid("Env", fmt.Errorf("the name in entry %d contains a runner token", i+1))
+		if token, ok := tokenIn(name); ok {
+			return nil, invalid("Env", fmt.Errorf("the name in entry %d contains %s", i+1, token))
 		}
 		if err := checkOwn(name, "Env"); err != nil {
 			return nil, err
@@ -91,9 +88,9 @@ func (j *Job) plainEnvironment() (environment, error) {
 	return env, env.check()
 }
 
-// checkOwn refuses the variable of the runner's token in a field of Job.
+// checkOwn refuses the variables of tokens in a field of Job.
 func checkOwn(name, field string) error {
-	if envnames.Fold(name) != runnerTokenVariable {
+	if !slices.Contains(ownVariables, envnames.Fold(name)) {
 		return nil
 	}
 	return &bundle.Fault{
@@ -117,11 +114,20 @@ func (e environment) check() error {
 	return nil
 }
 
+// tokenIn reports whether text contains a token of the platform, and its kind.
+func tokenIn(text string) (kind string, ok bool) {
+	token := wire.TokenPattern.FindString(text)
+	if strings.HasPrefix(token, wire.AdminTokenPrefix) {
+		return "an administrator's token", true
+	}
+	return "a runner token", token != ""
+}
+
 // checkText returns an error for a value or an argument that must not or cannot
 // reach a job. The error does not contain the text and continues a sentence.
 func checkText(text string) error {
-	if runnerToken.MatchString(text) {
-		return errors.New("contains a runner token, which must not reach a job; remove it, and revoke the token if it was disclosed")
+	if token, ok := tokenIn(text); ok {
+		return fmt.Errorf("contains %s, which must not reach a job; remove it, and revoke the token if it was disclosed", token)
 	}
 	if i := strings.IndexByte(text, 0); i >= 0 {
 		return fmt.Errorf("has a NUL at byte %d, which variables and arguments cannot contain; encode it", i)
@@ -156,8 +162,8 @@ func (j *Job) checkNames() error {
 		if err := bundle.CheckName(name); err != nil {
 			return invalid(field, err)
 		}
-		if runnerToken.MatchString(name) {
-			return invalid(field, errors.New("a name has the form of a runner token"))
+		if token, ok := tokenIn(name); ok {
+			return invalid(field, fmt.Errorf("a name has the form of %s", token))
 		}
 		if other, ok := folded[envnames.Fold(name)]; ok && other != name {
 			return &bundle.Fault{

@@ -86,6 +86,8 @@ func TestJob_Env(t *testing.T) {
 			"SATCHEL_RUNNER_TOKEN is reserved for the runner and must not reach a job; remove it from PassEnv": {PassEnv: []string{"SATCHEL_RUNNER_TOKEN"}},
 			"SATCHEL_RUNNER_TOKEN is reserved for the runner and must not reach a job; remove it from Env":     {Env: []string{"SATCHEL_RUNNER_TOKEN=x"}},
 			"the variable X contains a runner token":                                                           {Env: []string{"X=" + token}},
+			"the variable X contains an administrator's token":                                                 {Env: []string{"X=" + wire.AdminTokenPrefix + token[4:]}},
+			"SATCHEL_ADMIN_TOKEN is reserved for the runner and must not reach a job; remove it from Env":      {Env: []string{"SATCHEL_ADMIN_TOKEN=x"}},
 			"the name in entry 1 contains a runner token":                                                      {Env: []string{token + "=x"}},
 			"a name has the form of a runner token":                                                            {Secrets: []string{token}},
 			"argument 2 contains a runner token":                                                               {Args: []string{"-c", "echo " + token}},

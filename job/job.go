@@ -14,6 +14,9 @@ import (
 )
 
 // A Source provides the secrets of a job. A *satchel.Client is a Source.
+//
+// All values of Bundle are masked in the output of jobs. If the Source also has the
+// method Mask of a *satchel.Client, that supplies the values to mask.
 type Source interface {
 	// Bundle returns the current secrets, never nil. It must be safe for concurrent
 	// use.
@@ -24,7 +27,9 @@ type Source interface {
 	Changes(ctx context.Context) iter.Seq[bundle.Diff]
 }
 
-// Job is a program to run with secrets, which are masked in its output.
+// Job is a program to run with secrets. Its output is masked: all values that Client
+// has or had since Run was called, given to the job or not, and everything that has the
+// form of a platform's token.
 //
 // A Job has settings only and no state. Run may be called repeatedly, and
 // concurrently if Stdin, Stdout and Stderr allow it: each call is a separate job.
@@ -89,8 +94,8 @@ type Job struct {
 	// secrets that are refused while the job runs, and for secrets that are too short
 	// to mask. It never gets a value. Default: slog.Default().
 	Logger *slog.Logger
-	// Redact has the settings of the masking. KeepFor has no effect: all values of
-	// the job stay masked until it ends. Default: those of package redact.
+	// Redact has the settings of the masking. KeepFor has no effect: old values stay
+	// masked until the job ends. Default: those of package redact.
 	Redact redact.Options
 
 	// Socket serves the current values of Secrets and Files on a unix socket, whose

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/bundle/redact"
 	"github.com/satchelhq/satchel/job/internal/socket"
 )
 
@@ -15,6 +16,11 @@ import (
 type plan struct {
 	bundle *bundle.Bundle // the source of env
 	env    []string
+}
+
+// A masker is a Source that keeps a redactor up to date. A *satchel.Client is one.
+type masker interface {
+	Mask(r *redact.Redactor) (stop func())
 }
 
 // update sets the plan from the client's bundle, writes the job's files and masks
@@ -26,6 +32,9 @@ func (r *run) update() error {
 		if s, ok := b.Get(name); ok {
 			r.mask(s) // before anything can print it
 		}
+	}
+	if _, ok := r.Client.(masker); !ok {
+		r.redactor.Update(b)
 	}
 	if r.plan.env != nil && !changed(r.plan.bundle, b, r.names) {
 		return nil
@@ -199,7 +208,7 @@ func (r *run) addMask(s bundle.Secret) (short []string) {
 	r.masked[s.Name] = s.Value
 	r.redactor.Add(s)
 	for _, name := range r.redactor.Unmaskable() {
-		if !r.short[name] {
+		if !r.short[name] && slices.Contains(r.names, name) {
 			r.short[name] = true
 			short = append(short, name)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -90,9 +91,11 @@ func newRun(ctx context.Context, j Job) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	masking := j.Redact
+	masking.KeepFor = math.MaxInt64 // longer than any job
 	r := &run{
 		Job: j, plain: plain, limits: systemLimits(), terminal: !j.Background && hasTerminal(),
-		redactor: redact.NewWithOptions(&j.Redact),
+		redactor: redact.NewWithOptions(&masking),
 		signals:  make(chan os.Signal, 16), orphans: make(chan os.Signal, 1), moved: make(chan struct{}, 1),
 		masked: map[string]bundle.Value{}, short: map[string]bool{},
 	}
@@ -154,6 +157,9 @@ func (r *run) run(ctx context.Context) (code int, err error) {
 	defer func() { err = r.close(err) }()
 	if err := r.update(); err != nil {
 		return -1, err
+	}
+	if c, ok := r.Client.(masker); ok {
+		defer c.Mask(r.redactor)()
 	}
 	for {
 		p, err := r.start(r.plan)
