@@ -138,6 +138,54 @@ func TestFiles(t *testing.T) {
 		})
 	})
 
+	t.Run("notices a change between New and Run", func(t *testing.T) {
+		for _, f := range fileLayers {
+			for about, change := range map[string]func(path string){
+				"removed": func(path string) { require.NoError(t, os.Remove(path)) },
+				"broken":  func(path string) { put(t, path, f.bad) },
+				"edited":  func(path string) { put(t, path, f.line("2")) },
+			} {
+				t.Run(f.name+" "+about, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						path := filepath.Join(t.TempDir(), "file")
+						put(t, path, f.line("1"))
+						c := newClient(t, nil, f.make(path, false))
+						change(path)
+						run(t, c)
+						time.Sleep(soon)
+						if about == "edited" {
+							require.Equal(t, "2", value(c, "A"))
+							return
+						}
+						require.Equal(t, satchel.Stale, c.Status().State)
+						require.Equal(t, "1", value(c, "A"))
+						put(t, path, f.line("2"))
+						time.Sleep(2 * soon)
+						require.Equal(t, satchel.Fresh, c.Status().State)
+						require.Equal(t, "2", value(c, "A"))
+					})
+				})
+			}
+		}
+	})
+
+	t.Run("notices every change soon after another", func(t *testing.T) {
+		for at := 50 * time.Millisecond; at < 2*time.Second; at += 50 * time.Millisecond {
+			eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
+				put(t, path, f.line("2"))
+				time.Sleep(at)
+				put(t, path, f.bad)
+				time.Sleep(2 * soon)
+				require.Equal(t, satchel.Stale, c.Status().State, "broken %s after an edit", at)
+				put(t, path, f.line("3"))
+				time.Sleep(at)
+				require.NoError(t, os.Remove(path))
+				time.Sleep(2 * soon)
+				require.Equal(t, satchel.Stale, c.Status().State, "removed %s after an edit", at)
+			})
+		}
+	})
+
 	t.Run("reports a malformed file, without a busy loop, until it is fixed", func(t *testing.T) {
 		eachFileLayer(t, false, func(t *testing.T, f fileLayer, path string, c *satchel.Client) {
 			for _, v := range []string{"1", "2"} {

@@ -29,6 +29,8 @@ type Dotenv struct {
 	// Optional treats a missing file as empty. Default: false, a missing file is
 	// an error.
 	Optional bool
+
+	watch local.Watch
 }
 
 var _ bundle.Waiter = (*Dotenv)(nil)
@@ -36,6 +38,10 @@ var _ bundle.Waiter = (*Dotenv)(nil)
 // Fetch implements [bundle.Provider]: it reads the file, and returns last itself
 // if the secrets are equal.
 func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return d.watch.Fetch(ctx, last, d.fetch)
+}
+
+func (d *Dotenv) fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -61,16 +67,17 @@ func (d *Dotenv) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 	return local.Bundle(last, secrets, nil)
 }
 
-// Wait implements [bundle.Waiter]. It checks the path once per second and
-// detects an edit, a replaced file or symbolic link, and a file that is removed
-// or created. It reads the file only if its metadata changed, and only after it
-// has been stable for 100 ms.
+// Wait implements [bundle.Waiter]. It reads the file, which may have changed since
+// last was fetched, and then checks the path once per second. It detects an edit, a
+// replaced file or symbolic link, and a file that is removed or created. It reads
+// the file again only if its metadata changed, and only after it has been stable for
+// 100 ms.
 //
-// If the file becomes unusable, Wait returns Fetch's error. If it was unusable
-// from the start, Wait blocks until it is usable and then returns its bundle,
-// even if that is last.
+// If the file is or becomes unusable, Wait returns Fetch's error. If Fetch or Wait
+// has already returned such an error for last, Wait blocks until the file is usable
+// and then returns its bundle, even if that is last.
 func (d *Dotenv) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-	return local.Wait(ctx, d.Path, last, d.Fetch)
+	return d.watch.Wait(ctx, d.Path, last, d.fetch)
 }
 
 // String returns "dotenv" and the path, such as "dotenv .env".

@@ -29,6 +29,8 @@ type File struct {
 	// Optional treats a missing file as empty. Default: false, a missing file is
 	// an error.
 	Optional bool
+
+	watch local.Watch
 }
 
 var _ bundle.Waiter = (*File)(nil)
@@ -36,6 +38,10 @@ var _ bundle.Waiter = (*File)(nil)
 // Fetch implements [bundle.Provider]: it reads the file, and returns last itself
 // if the secrets are equal.
 func (f *File) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+	return f.watch.Fetch(ctx, last, f.fetch)
+}
+
+func (f *File) fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -55,16 +61,17 @@ func (f *File) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, 
 	return local.Bundle(last, secrets, nil)
 }
 
-// Wait implements [bundle.Waiter]. It checks the path once per second and
-// detects an edit, a replaced file or symbolic link, and a file that is removed
-// or created. It reads the file only if its metadata changed, and only after it
-// has been stable for 100 ms.
+// Wait implements [bundle.Waiter]. It reads the file, which may have changed since
+// last was fetched, and then checks the path once per second. It detects an edit, a
+// replaced file or symbolic link, and a file that is removed or created. It reads
+// the file again only if its metadata changed, and only after it has been stable for
+// 100 ms.
 //
-// If the file becomes unusable, Wait returns Fetch's error. If it was unusable
-// from the start, Wait blocks until it is usable and then returns its bundle,
-// even if that is last.
+// If the file is or becomes unusable, Wait returns Fetch's error. If Fetch or Wait
+// has already returned such an error for last, Wait blocks until the file is usable
+// and then returns its bundle, even if that is last.
 func (f *File) Wait(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
-	return local.Wait(ctx, f.Path, last, f.Fetch)
+	return f.watch.Wait(ctx, f.Path, last, f.fetch)
 }
 
 // String returns "yaml" and the path, such as "yaml config.yaml".

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/satchelhq/satchel/bundle"
 )
@@ -22,27 +24,72 @@ const (
 	coarse = 3 * time.Second
 )
 
-// Wait implements [bundle.Waiter] for the file at path, which fetch reads. It checks
+// Watch notices changes of a file for a provider. It remembers which callers know that
+// the file is unusable, so that nothing is missed between their calls. The zero value
+// is ready to use, and is safe for concurrent use.
+type Watch struct {
+	mu sync.Mutex
+	// told has the last bundle of each caller that was told a permanent error since its
+	// last success. Weak pointers keep no bundle in memory.
+	told map[weak.Pointer[bundle.Bundle]]bool
+}
+
+// fetchFunc is the Fetch of a provider.
+type fetchFunc = func(context.Context, *bundle.Bundle) (*bundle.Bundle, error)
+
+// Fetch calls fetch, and remembers the outcome for Wait.
+func (w *Watch) Fetch(ctx context.Context, last *bundle.Bundle, fetch fetchFunc) (*bundle.Bundle, error) {
+	b, err := fetch(ctx, last)
+	w.tell(last, err)
+	return b, err
+}
+
+// Wait implements [bundle.Waiter] for the file at path, which fetch reads. It reads the
+// file first, because it may have changed since last was fetched. From then on, it checks
 // the path once per second, and reads the file only if it is another file or has
 // another size, mode or time. It thus detects edits, replaced files and symbolic
 // links, and files that are removed or created, on any file system. docs/refresh.md
 // explains why it does not use notifications.
 //
-// If the file becomes unusable during Wait, Wait returns the error. If it was unusable
-// from the start, Wait continues until it is usable and then returns its bundle, which
-// may be last. A loop over Wait is therefore never busy. An unavailable error is
-// returned immediately, for the caller to back off.
-func Wait(ctx context.Context, path string, last *bundle.Bundle, fetch func(context.Context, *bundle.Bundle) (*bundle.Bundle, error)) (*bundle.Bundle, error) {
-	w := &wait{path: path, last: last, fetch: fetch}
+// If the file is or becomes unusable, Wait returns the error. If Fetch or Wait has
+// already returned such an error for last, Wait continues until the file is usable and
+// then returns its bundle, which may be last. A loop over Wait is therefore never busy.
+// An unavailable error is returned immediately, for the caller to back off.
+func (w *Watch) Wait(ctx context.Context, path string, last *bundle.Bundle, fetch fetchFunc) (*bundle.Bundle, error) {
+	wait := &wait{path: path, last: last, fetch: fetch, broken: w.knows(last)}
 	var got *answer
 	for {
-		if apart(func() { got = w.read(ctx) }); got != nil {
+		if apart(func() { got = wait.read(ctx) }); got != nil {
+			w.tell(last, got.err)
 			return got.bundle, got.err
 		}
-		if err := w.untilOther(ctx); err != nil {
+		if err := wait.untilOther(ctx); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// tell remembers what the caller with last was told.
+func (w *Watch) tell(last *bundle.Bundle, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case err == nil:
+		delete(w.told, weak.Make(last))
+	case isPermanent(err):
+		if w.told == nil {
+			w.told = map[weak.Pointer[bundle.Bundle]]bool{}
+		}
+		// Callers may be gone.
+		maps.DeleteFunc(w.told, func(p weak.Pointer[bundle.Bundle], _ bool) bool { return p.Value() == nil })
+		w.told[weak.Make(last)] = true
+	}
+}
+
+func (w *Watch) knows(last *bundle.Bundle) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.told[weak.Make(last)]
 }
 
 // apart calls f in another goroutine and returns when f has returned. A grown stack
@@ -58,11 +105,11 @@ func apart(f func()) {
 type wait struct {
 	path  string
 	last  *bundle.Bundle
-	fetch func(context.Context, *bundle.Bundle) (*bundle.Bundle, error)
+	fetch fetchFunc
 
 	seen *sight // of the file when it was last read
-	// sound and broken report that the file was usable or unusable before.
-	sound, broken bool
+	// broken reports that the caller knows that the file is unusable.
+	broken bool
 }
 
 type answer struct {
@@ -85,12 +132,8 @@ func (w *wait) read(ctx context.Context) *answer {
 			continue // the read may be partial
 		case err == nil && (w.broken || b != w.last):
 			return &answer{bundle: b}
-		case err == nil:
-			w.sound = true
-		case w.sound || !isPermanent(err):
+		case err != nil && !(w.broken && isPermanent(err)):
 			return &answer{err: err}
-		default:
-			w.broken = true
 		}
 		return nil
 	}

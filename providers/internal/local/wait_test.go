@@ -2,8 +2,10 @@ package local
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,6 +22,7 @@ type reader struct {
 	path     string
 	optional bool
 	reads    atomic.Int32
+	watch    Watch
 }
 
 func (r *reader) fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
@@ -62,7 +65,7 @@ type result struct {
 func (r *reader) begin(t *testing.T, last *bundle.Bundle) <-chan result {
 	done := make(chan result, 1)
 	go func() {
-		b, err := Wait(t.Context(), r.path, last, r.fetch)
+		b, err := r.watch.Wait(t.Context(), r.path, last, r.fetch)
 		done <- result{b, err}
 	}()
 	return done
@@ -72,7 +75,7 @@ func newReader(t *testing.T, text string) (*reader, *bundle.Bundle) {
 	t.Helper()
 	r := &reader{path: filepath.Join(t.TempDir(), "file")}
 	r.write(t, text)
-	last, err := r.fetch(t.Context(), nil)
+	last, err := r.watch.Fetch(t.Context(), nil, r.fetch)
 	require.NoError(t, err)
 	r.reads.Store(0)
 	return r, last
@@ -214,7 +217,7 @@ func TestWait(t *testing.T) {
 			r, last := newReader(t, "1")
 			down := &bundle.FetchError{Err: os.ErrDeadlineExceeded}
 			start := time.Now()
-			_, err := Wait(t.Context(), r.path, last, func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return nil, down })
+			_, err := r.watch.Wait(t.Context(), r.path, last, func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return nil, down })
 			require.Equal(t, error(down), err, "the caller backs off after an unavailable error")
 			require.Less(t, time.Since(start), time.Second)
 		})
@@ -223,13 +226,82 @@ func TestWait(t *testing.T) {
 	t.Run("without last waits for a usable file", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := &reader{path: filepath.Join(t.TempDir(), "file")}
+			got := within(t, time.Second, r.begin(t, nil))
+			require.ErrorIs(t, got.err, os.ErrNotExist, "the caller does not know yet that the file is missing")
 			done := r.begin(t, nil)
 			still(t, time.Hour, done)
 			r.write(t, "1")
-			got := within(t, 2*time.Second, done)
+			got = within(t, 2*time.Second, done)
 			require.NoError(t, got.err)
 			require.Equal(t, 1, got.bundle.Len())
 		})
+	})
+
+	t.Run("does not miss a change between the calls", func(t *testing.T) {
+		for about, row := range map[string]struct {
+			change func(r *reader) error
+			want   string // a part of the error
+		}{
+			"deleted":                 {func(r *reader) error { return os.Remove(r.path) }, "no such file"},
+			"malformed":               {func(r *reader) error { return os.WriteFile(r.path, []byte("!"), 0o600) }, os.ErrInvalid.Error()},
+			"replaced by a directory": {func(r *reader) error { return errors.Join(os.Remove(r.path), os.Mkdir(r.path, 0o700)) }, "is a directory"},
+			"edited":                  {func(r *reader) error { return os.WriteFile(r.path, []byte("2"), 0o600) }, ""},
+		} {
+			t.Run(about, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r, last := newReader(t, "1")
+					r.age(t, time.Hour)
+					info, err := os.Stat(r.path)
+					require.NoError(t, err)
+					require.NoError(t, row.change(r))
+					_ = os.Chtimes(r.path, info.ModTime(), info.ModTime())
+					got := within(t, time.Second, r.begin(t, last))
+					if row.want == "" {
+						require.NoError(t, got.err)
+						require.NotSame(t, last, got.bundle)
+						return
+					}
+					require.ErrorContains(t, got.err, row.want)
+
+					done := r.begin(t, last)
+					still(t, time.Hour, done)
+					require.NoError(t, os.RemoveAll(r.path))
+					r.write(t, "1")
+					require.Same(t, last, within(t, 2*time.Second, done).bundle)
+
+					require.NoError(t, os.Remove(r.path))
+					require.Error(t, within(t, time.Second, r.begin(t, last)).err, "and once again")
+				})
+			})
+		}
+	})
+
+	t.Run("remembers for each caller", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, mine := newReader(t, "1")
+			other, err := r.watch.Fetch(t.Context(), nil, r.fetch)
+			require.NoError(t, err)
+			require.NotSame(t, mine, other)
+			require.NoError(t, os.Remove(r.path))
+			_, err = r.watch.Fetch(t.Context(), other, r.fetch)
+			require.Error(t, err)
+			require.Error(t, within(t, time.Second, r.begin(t, mine)).err, "another caller's error is not known to this one")
+			still(t, time.Hour, r.begin(t, other))
+		})
+	})
+
+	t.Run("keeps no bundle in memory", func(t *testing.T) {
+		r, last := newReader(t, "1")
+		require.NoError(t, os.Remove(r.path))
+		for range 3 {
+			_, err := r.watch.Fetch(t.Context(), last, r.fetch)
+			require.Error(t, err)
+			runtime.KeepAlive(last)
+			last, err = Bundle(nil, []bundle.Secret{{Name: "A"}}, nil)
+			require.NoError(t, err)
+			runtime.GC()
+		}
+		require.LessOrEqual(t, len(r.watch.told), 2)
 	})
 
 	t.Run("ends with its context at any moment", func(t *testing.T) {
@@ -238,7 +310,7 @@ func TestWait(t *testing.T) {
 			for _, d := range []time.Duration{0, 50 * time.Millisecond, 500 * time.Millisecond, time.Minute} {
 				ctx, cancel := context.WithTimeout(t.Context(), d)
 				start := time.Now()
-				b, err := Wait(ctx, r.path, last, r.fetch)
+				b, err := r.watch.Wait(ctx, r.path, last, r.fetch)
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.Nil(t, b)
 				require.Equal(t, d, time.Since(start))
