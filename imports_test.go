@@ -21,7 +21,7 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"bundle", "std", "all packages share bundle, so it imports only the standard library"},
 	{"bundle/dotenv", "bundle", "the .env format needs only values"},
 	{"bundle/redact", "bundle, internal/wire", "masking needs only values and the form of tokens"},
-	{".", "bundle, bundle/redact, internal/shared, internal/text", "the client takes any provider and compiles only the standard library"},
+	{".", "bundle, bundle/redact, internal/shared, internal/text, internal/valuecheck", "the client takes any provider and compiles only the standard library"},
 	{"job", "bundle, bundle/redact, internal/envnames, internal/wire, job/internal/socket, x/sys", "a job takes any source of secrets, not only the client"},
 	{"job/internal/socket", "bundle, x/sys", "a socket serves values and does not depend on jobs"},
 
@@ -55,10 +55,11 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"vault/vaulttest", "bundle, keyring, keyring/keyringtest, vault, vault/api, vault/memstore, vault/store, vault/vaulthttp, testify", "the test platform includes the fakes that its faults need, and no driver"},
 
 	{"admin", "bundle, vault/api, internal/outgoing, internal/text, internal/wire", "a client of the platform does not compile the platform"},
-	{"migrate", "admin, bundle, bundle/dotenv, vault/api, internal/atomicfile, internal/envnames, internal/regularfile, internal/text, yaml", "a migration reads files and calls the admin API; it needs neither the client nor the vault"},
+	{"migrate", "admin, bundle, bundle/dotenv, vault/api, internal/atomicfile, internal/envnames, internal/regularfile, internal/text, internal/valuecheck, yaml", "a migration reads files and calls the admin API; it needs neither the client nor the vault"},
 
 	{"internal/wire", "bundle, internal/text", "the protocol is about bundles"},
 	{"internal/outgoing", "bundle, internal/wire", "outgoing requests need the form of a token and do not depend on their senders"},
+	{"internal/valuecheck", "bundle", "doubts about values need only values"},
 	{"internal/regularfile", "bundle", "reading a file needs only bundle.Fault for its errors"},
 	{"internal/atomicfile", "std", "writing a file needs only the standard library"},
 	{"internal/batch", "std", "a group commit is independent of the data that it commits"},

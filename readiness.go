@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/valuecheck"
 )
 
 // checkTimeout is how long one layer may take to be checked.
@@ -26,8 +27,9 @@ const checkTimeout = time.Minute
 //
 // The report has the items of the layers in their order, then an item for each of
 // names, the secrets that the program needs, as in [Options.Require], then a
-// warning for each value that shadows one of an earlier layer. Items contain no
-// values. A secret that a layer reports as missing, such as one that a platform
+// warning for each value that shadows one of an earlier layer, then a warning for each
+// value that is not from a platform and has a reference such as ${OTHER}, which a job
+// would get as this text. Items contain no values. A secret that a layer reports as missing, such as one that a platform
 // requires, is a failure if no other layer has it and a retry cannot help.
 func Check(ctx context.Context, layers []bundle.Provider, names ...string) Report {
 	var r Report
@@ -64,6 +66,7 @@ func Check(ctx context.Context, layers []bundle.Provider, names ...string) Repor
 		}
 	}
 	r.shadows()
+	r.doubts()
 	return r
 }
 
@@ -194,5 +197,12 @@ func (r *Report) shadows() {
 		}
 		r.warn("shadow "+nearest.Name, nearest.Winner.String()+" shadows "+strings.Join(hidden, " and "), fix)
 		all = all[n:]
+	}
+}
+
+// doubts adds a warning for each local value that was probably not meant as it is.
+func (r *Report) doubts() {
+	for _, d := range valuecheck.Doubts(r.Bundle) {
+		r.warn(string(d.Class)+" "+d.Secret.Name, d.Secret.Origin.String()+" "+d.Reason, d.Fix)
 	}
 }

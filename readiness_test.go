@@ -142,6 +142,24 @@ failed | secret UNTOLD | vault acme: it is required | add it on the platform, or
 		})
 	})
 
+	t.Run("warns of local values with a reference", func(t *testing.T) {
+		platform := at("B", "${FROM_PLATFORM}", "bootstrap", "https://h")
+		platform.Scope = "acme"
+		quoted := at("D", "a${C}b", "dotenv", ".env:2")
+		quoted.Literal = true
+		r := satchel.Check(t.Context(), []bundle.Provider{
+			newSource("platform", gives(bundleOf(platform, at("E", "fine", "bootstrap", "https://h")))),
+			newSource("local", gives(bundleOf(at("A", "postgres://${DB_USER}:canary@db", "dotenv", ".env:1"), quoted, at("C", "op://vault/item/canary", "yaml", "x.yaml:3"), at("E", "p@$w0rd", "env", "E")))),
+		}, "A")
+		require.True(t, r.OK())
+		got := lines(r)
+		require.Contains(t, got, `warning | reference A | dotenv .env:1 refers to a variable, as in ${NAME}, which is not expanded: jobs get this text | write the value itself; if the text is meant, single quotes in a .env file say so
+warning | reference C | yaml x.yaml:3 refers to an entry of a secret manager, which is not expanded: jobs get this text | write the value itself
+`)
+		require.Equal(t, 2, strings.Count(got, "reference "), "platform values, literal text and passwords are no references")
+		require.NotContains(t, got, "canary")
+	})
+
 	t.Run("warns of local values that shadow the platform's", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const host = "https://satchel.example.com"

@@ -35,6 +35,27 @@ func (c *Client) Integrations(ctx context.Context, scope string) ([]api.Integrat
 	return answer.Integrations, err
 }
 
+// Tenants returns the tenants in which the caller administers a scope, in byte order.
+func (c *Client) Tenants(ctx context.Context) ([]string, error) {
+	var answer api.TenantList
+	err := c.do(ctx, request{
+		doing: "listing tenants", method: http.MethodGet, path: "/v1/tenants", sound: func() bool { return answer.Tenants != nil },
+	}, &answer)
+	return answer.Tenants, err
+}
+
+// Scopes returns the scopes at and below a scope in which something was ever stored, in
+// byte order.
+func (c *Client) Scopes(ctx context.Context, scope string) ([]string, error) {
+	var answer api.ScopeList
+	err := c.inScope(ctx, request{
+		doing: "listing scopes", method: http.MethodGet, path: "/v1/scopes", sound: func() bool { return answer.Scopes != nil },
+	}, scope, &answer)
+	return answer.Scopes, err
+}
+
+var tenantPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
 var scopePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}(/[a-z0-9][a-z0-9_-]{0,62}){0,7}$`)
 
 // checkScope validates a scope before it becomes part of a URL.

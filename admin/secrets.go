@@ -146,6 +146,14 @@ func (c *Client) inScope(ctx context.Context, r request, scope string, answer an
 	if err := checkScope(scope); err != nil {
 		return fmt.Errorf("%s: %w", r.doing, err)
 	}
-	r.query = url.Values{"scope": {scope}}
+	return c.with(ctx, r, "scope", scope, answer)
+}
+
+// with sends r with a parameter of the query.
+func (c *Client) with(ctx context.Context, r request, name, value string, answer any) error {
+	if r.query == nil {
+		r.query = url.Values{}
+	}
+	r.query.Set(name, value)
 	return c.do(ctx, r, answer)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"time"
 
@@ -59,9 +60,19 @@ func (c *Client) IssueToken(ctx context.Context, scope string, opts *TokenOption
 // Tokens returns the tokens of a scope, without those of other scopes, oldest first,
 // including expired and revoked ones.
 func (c *Client) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
+	return c.tokens(ctx, scope, nil)
+}
+
+// TokensBelow returns the tokens of a scope and of all scopes below it, scope by scope,
+// and oldest first in each, including expired and revoked ones.
+func (c *Client) TokensBelow(ctx context.Context, scope string) ([]api.Token, error) {
+	return c.tokens(ctx, scope, url.Values{"below": {"true"}})
+}
+
+func (c *Client) tokens(ctx context.Context, scope string, query url.Values) ([]api.Token, error) {
 	var answer api.TokenList
 	err := c.inScope(ctx, request{
-		doing: "listing tokens", method: http.MethodGet, path: "/v1/tokens", sound: func() bool { return answer.Tokens != nil },
+		doing: "listing tokens", method: http.MethodGet, path: "/v1/tokens", query: query, sound: func() bool { return answer.Tokens != nil },
 	}, scope, &answer)
 	return answer.Tokens, err
 }

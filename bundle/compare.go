@@ -93,7 +93,7 @@ func (b *Bundle) Equal(c *Bundle) bool {
 
 func equalSecret(x, y Secret) bool {
 	return x.Name == y.Name && x.Origin == y.Origin && x.Kind == y.Kind && x.Scope == y.Scope &&
-		x.Version == y.Version && x.Delivery == y.Delivery &&
+		x.Version == y.Version && x.Delivery == y.Delivery && x.Literal == y.Literal &&
 		equalTimes(x.Created, y.Created, x.Rotated, y.Rotated, x.Expires, y.Expires) && x.Value.Equal(y.Value)
 }
 

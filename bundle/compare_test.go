@@ -85,6 +85,7 @@ func TestBundle_Equal(t *testing.T) {
 			"rotated":              func(s *bundle.Secret, _ *bundle.Meta) { s.Rotated = at.Add(1) },
 			"expires":              func(s *bundle.Secret, _ *bundle.Meta) { s.Expires = time.Time{} },
 			"delivery":             func(s *bundle.Secret, _ *bundle.Meta) { s.Delivery = bundle.DeliverFile },
+			"literal":              func(s *bundle.Secret, _ *bundle.Meta) { s.Literal = true },
 			"revision":             func(_ *bundle.Secret, m *bundle.Meta) { m.Revision = "" },
 			"refresh":              func(_ *bundle.Secret, m *bundle.Meta) { m.RefreshAfter = 2 },
 			"no problem":           func(_ *bundle.Secret, m *bundle.Meta) { m.Problems = nil },

@@ -34,6 +34,10 @@ type Secret struct {
 	Created, Rotated, Expires time.Time
 	// Delivery is the way the value reaches a job. Default: [DeliverEnv].
 	Delivery Delivery
+	// Literal reports whether the source marks the whole value as literal text, as
+	// single quotes do in a .env file, so that ${VAR} in it is no reference. It is a
+	// hint for warnings; values are never expanded. Default: false, unknown.
+	Literal bool
 }
 
 // Origin describes the place that a value came from. It is meant for people and

@@ -9,6 +9,7 @@ import (
 	"github.com/satchelhq/satchel/admin"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/envnames"
+	"github.com/satchelhq/satchel/internal/valuecheck"
 )
 
 // Class is the kind of an entry.
@@ -21,6 +22,9 @@ const (
 	ClassSetting Class = "setting"
 	// ClassPlaceholder is an empty value, or one that is still to be filled in.
 	ClassPlaceholder Class = "placeholder"
+	// ClassReference is a value that refers to something, such as ${OTHER} or $(command)
+	// anywhere in it. Nothing expands it, so jobs would get this text.
+	ClassReference Class = Class(valuecheck.Reference)
 	// ClassDuplicate is an entry whose name occurs several times in the file.
 	ClassDuplicate Class = "duplicate"
 	// ClassShort is a secret that is too short to be masked in the output of jobs.
@@ -73,9 +77,13 @@ func fixed(e Entry) (finding, bool) {
 }
 
 // classify classifies an entry that is not fixed. An entry that could be a secret
-// counts as one; the other classes must be certain.
-func classify(e Entry) finding {
+// counts as one; the other classes must be certain. known reports whether a name is in
+// the file.
+func classify(e Entry, known func(name string) bool) finding {
 	value := e.Value.Reveal()
+	if found, ok := valuecheck.Inspect(value, valuecheck.Context{Literal: e.literal, Known: known}); ok {
+		return finding{Class(found.Class), found.Reason + "; write the value itself, or include the entry if the text is meant"}
+	}
 	if why := placeholder(value); why != "" {
 		return finding{ClassPlaceholder, why}
 	}

@@ -105,13 +105,24 @@ func TestClassify(t *testing.T) {
 			{"API_KEY", "sk-xxxxxxxx", ClassPlaceholder},
 			{"API_KEY", "sk-your-key", ClassPlaceholder},
 			{"API_KEY", "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", ClassPlaceholder},
-			{"API_KEY", "${VAR}", ClassPlaceholder},
-			{"API_KEY", "$OTHER_VAR", ClassPlaceholder},
-			{"API_KEY", "{{ .Values.key }}", ClassPlaceholder},
 			{"API_KEY", "example", ClassPlaceholder},
 			{"API_KEY", "example-token", ClassPlaceholder},
 			{"API_KEY", "TODO", ClassPlaceholder},
 			{"API_KEY", "null", ClassPlaceholder},
+
+			// References are no values, under any name and wherever they are.
+			{"API_KEY", "${VAR}", ClassReference},
+			{"API_KEY", "$OTHER_VAR", ClassReference},
+			{"API_KEY", "{{ .Values.key }}", ClassReference},
+			{"DATASOURCE", "postgres://${POSTGRES_USER}:${POSTGRES_PASSWORD}@postgres:5432/app", ClassReference},
+			{"SITEURL", "https://${DOMAIN}", ClassReference},
+			{"CI_TOKEN", "${{ secrets.CI_TOKEN }}", ClassReference},
+			{"A", "op://vault/item/field", ClassReference},
+			{"A_PASSWORD", "`pass show db`", ClassReference},
+			{"PATH", "/opt/bin:$PATH", ClassReference},
+			{"A_PASSWORD", "p@$w0rd", ClassSecret},
+			{"A_PASSWORD", "pa$$word", ClassSecret},
+			{"A_PASSWORD", "$1abcd", ClassSecret},
 
 			{"API_KEY", "abc", ClassShort},
 			{"API_KEY", " abc12 ", ClassShort},
@@ -131,7 +142,7 @@ func TestClassify(t *testing.T) {
 			e := Entry{Name: row.name, Value: bundle.NewValue(row.value)}
 			found, ok := fixed(e)
 			if !ok {
-				found = classify(e)
+				found = classify(e, nil)
 			}
 			require.Equal(t, row.want, found.class, "%s with %.40q: %s", row.name, row.value, found.reason)
 			require.NotEmpty(t, found.reason, "every class has a reason")
@@ -141,7 +152,7 @@ func TestClassify(t *testing.T) {
 	t.Run("treats a generated value as a secret under any name", func(t *testing.T) {
 		for _, name := range []string{"PORT", "DEBUG", "LOG_LEVEL", "NODE_ENV", "DB_HOST", "API_URL", "DATA_DIR", "TZ", "X"} {
 			for _, value := range []string{hex40, mixed, hex40 + "=", "p_" + mixed, strings.ToUpper(hex40)} {
-				require.Equal(t, ClassSecret, classify(Entry{Name: name, Value: bundle.NewValue(value)}).class, "%s with %s", name, value)
+				require.Equal(t, ClassSecret, classify(Entry{Name: name, Value: bundle.NewValue(value)}, nil).class, "%s with %s", name, value)
 			}
 		}
 	})

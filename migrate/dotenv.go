@@ -10,7 +10,7 @@ func parseDotenv(path, content string) ([]Entry, error) {
 	}
 	var entries []Entry
 	for _, e := range read {
-		entries = append(entries, Entry{Name: e.Name, Value: e.Value, Line: e.Line, EndLine: e.EndLine})
+		entries = append(entries, Entry{Name: e.Name, Value: e.Value, Line: e.Line, EndLine: e.EndLine, literal: e.Literal})
 	}
 	return entries, nil
 }

@@ -45,6 +45,8 @@ type Entry struct {
 	// ByHand is the reason why the lines of the entry cannot be removed
 	// automatically. It is empty if they can.
 	ByHand string
+
+	literal bool // see [dotenv.Entry.Literal]
 }
 
 // Read reads a .env file or, if the name ends in .yaml or .yml, a YAML file. The limit

@@ -48,10 +48,9 @@ func knownForm(value string) string {
 }
 
 var (
-	// These match entire values that refer to another or must be replaced.
-	reference = regexp.MustCompile(`^(\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|\$\([^)]*\)|\{\{.*\}\}|%[A-Za-z_][A-Za-z0-9_]*%)$`)
-	brackets  = regexp.MustCompile(`^(<[^<>]*>|\[[A-Za-z _-]*\])$`)
-	fillers   = regexp.MustCompile(`^([xX]{3,}|\*{3,}|\.{3,}|…+|\?{3,}|-{3,}|_{3,})$`)
+	// These match entire values that must be replaced.
+	brackets = regexp.MustCompile(`^(<[^<>]*>|\[[A-Za-z _-]*\])$`)
+	fillers  = regexp.MustCompile(`^([xX]{3,}|\*{3,}|\.{3,}|…+|\?{3,}|-{3,}|_{3,})$`)
 	// keyStart matches the start of a key before a filler or words.
 	keyStart = regexp.MustCompile(`^(sk-ant-(api03-)?|sk-proj-|sk-|sk_(test|live)_|pk_(test|live)_|gh[oprsu]_|github_pat_|glpat-|xox[a-z]-|npm_|hf_|AKIA)`)
 	notWord  = regexp.MustCompile(`[^A-Za-z]+`)
@@ -78,8 +77,6 @@ func placeholder(value string) string {
 	switch {
 	case trimmed == "":
 		return "it is empty"
-	case reference.MatchString(trimmed):
-		return "a reference, which is not expanded"
 	case brackets.MatchString(trimmed):
 		return "a note in brackets"
 	case trimmed == "AKIAIOSFODNN7EXAMPLE" || trimmed == "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY":

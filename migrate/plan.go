@@ -8,6 +8,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/text"
+	"github.com/satchelhq/satchel/internal/valuecheck"
 )
 
 // Options configures [File.Plan]. The zero value of each field means its default.
@@ -140,8 +141,13 @@ func (f *File) item(i int, opts *Options) Item {
 		is(found)
 		return item
 	}
-	alone := classify(e)
+	included := slices.Contains(opts.Include, e.Name)
+	overwrite := slices.Contains(opts.Overwrite, e.Name)
+	alone := classify(e, f.has)
 	is(alone)
+	if alone.class == ClassReference && !included && !overwrite {
+		return item // even if the platform has the same text: other tools may need the line
+	}
 	twin, differs := f.twin(i)
 	if twin != 0 {
 		is(finding{ClassDuplicate, fmt.Sprintf("line %d has the same name and value", twin)})
@@ -150,8 +156,6 @@ func (f *File) item(i int, opts *Options) Item {
 		item.Reason = fmt.Sprintf("line %d has the same name and another value; remove the wrong one", twin)
 		return item
 	}
-	included := slices.Contains(opts.Include, e.Name)
-	overwrite := slices.Contains(opts.Overwrite, e.Name)
 	there, same, as := onPlatform(opts.Bundle, e)
 	switch {
 	case same:
@@ -174,8 +178,26 @@ func (f *File) item(i int, opts *Options) Item {
 	}
 	if item.Action != ActionKeep {
 		item.ByHand = e.ByHand
+		if line := f.referring(e.Name); line != 0 {
+			item.Reason += fmt.Sprintf("; line %d refers to it", line)
+		}
 	}
 	return item
+}
+
+// has reports whether an entry has this name.
+func (f *File) has(name string) bool {
+	return slices.ContainsFunc(f.Entries, func(e Entry) bool { return e.Name == name })
+}
+
+// referring returns the line of the first entry with a reference to name, or 0.
+func (f *File) referring(name string) int {
+	for _, e := range f.Entries {
+		if e.Name != name && classify(e, f.has).class == ClassReference && valuecheck.RefersTo(e.Value.Reveal(), name) {
+			return e.Line
+		}
+	}
+	return 0
 }
 
 // twin returns the line of another entry with the same name as the one at i, or 0.

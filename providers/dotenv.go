@@ -59,9 +59,10 @@ func (d *Dotenv) fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle
 	var secrets []bundle.Secret
 	for _, e := range entries {
 		secrets = append(secrets, bundle.Secret{
-			Name:   e.Name,
-			Value:  e.Value,
-			Origin: bundle.Origin{Provider: "dotenv", Location: fmt.Sprintf("%s:%d", d.Path, e.Line)},
+			Name:    e.Name,
+			Value:   e.Value,
+			Origin:  bundle.Origin{Provider: "dotenv", Location: fmt.Sprintf("%s:%d", d.Path, e.Line)},
+			Literal: e.Literal,
 		})
 	}
 	return local.Bundle(last, secrets, nil)

@@ -67,7 +67,7 @@ func TestPlatform_Response(t *testing.T) {
 				w.Header().Set("Content-Encoding", "gzip")
 				_, _ = io.WriteString(w, "canary canary")
 			}, "answer-cut", "check the network"},
-			"one byte too many": {remotetest.Respond("application/json", strings.Repeat(" ", wire.MaxAnswer-len(smallest)+1)+smallest), "answer-too-large", "at most 8388608 bytes"},
+			"one byte too many": {remotetest.Respond("application/json", strings.Repeat(" ", wire.MaxAnswer-len(smallest)+1)+smallest), "answer-too-large", "at most 16777216 bytes"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				server := httptest.NewUnstartedServer(row.handler)

@@ -95,7 +95,7 @@ func TestIntegration_Failure(t *testing.T) {
 			"a reserved name": {yields(secret("GIT_TOKEN", 0), secret("SATCHEL_TOKEN", 0)),
 				"the provider returned secret SATCHEL_TOKEN: invalid input: names that begin with SATCHEL_ are reserved for the runner's settings; choose another name"},
 			"a long value": {yields(secret("GIT_TOKEN", vault.MaxBundle)),
-				"the provider returned secret GIT_TOKEN: invalid input: the value has 1048606 bytes; at most 65536 are allowed"},
+				"the provider returned secret GIT_TOKEN: invalid input: the value has 2097182 bytes; at most 65536 are allowed"},
 			"many values": {yields(many...), "bytes as JSON; at most 1048576 are allowed"},
 		} {
 			t.Run(about, func(t *testing.T) {

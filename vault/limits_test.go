@@ -12,14 +12,14 @@ import (
 	"github.com/satchelhq/satchel/vault"
 )
 
-// rest is the maximum length of a value on a path that has fifteen values of the maximum
+// rest is the maximum length of a value in a scope that has three values of the maximum
 // length.
-const rest = vault.MaxBundle - 15*(vault.MaxValue+keyring.Overhead) - keyring.Overhead
+const rest = vault.MaxScope - 3*(vault.MaxValue+keyring.Overhead) - keyring.Overhead
 
-// fill stores fifteen values of the maximum length in scope.
+// fill stores three values of the maximum length in scope.
 func (f *fixture) fill(t *testing.T, scope string) {
 	t.Helper()
-	for i := range 15 {
+	for i := range 3 {
 		f.MustPut(t, scope, fmt.Sprintf("FULL_%d", i), strings.Repeat("x", vault.MaxValue))
 	}
 }
@@ -41,46 +41,43 @@ func TestMaxValue(t *testing.T) {
 }
 
 func TestMaxBundle(t *testing.T) {
-	t.Run("allows exactly one MiB", func(t *testing.T) {
+	f := newFixture(t)
+	scope, total := "", 0
+	for i := range 8 {
+		scope = strings.TrimPrefix(fmt.Sprintf("%s/s%d", scope, i), "/")
+		for j := range 3 {
+			f.MustPut(t, scope, fmt.Sprintf("FULL_%d_%d", i, j), strings.Repeat("\x01", vault.MaxValue))
+		}
+		require.NoError(t, f.putSize(t, scope, fmt.Sprintf("REST_%d", i), rest))
+	}
+	for s := range f.Bundle(t, f.MustIssue(t, scope)).All() {
+		total += len(s.Value.Reveal()) + keyring.Overhead
+	}
+	require.Equal(t, vault.MaxBundle, total, "a path of eight full scopes")
+}
+
+func TestMaxScope(t *testing.T) {
+	t.Run("is exact", func(t *testing.T) {
 		f := newFixture(t)
 		f.fill(t, "acme")
 		require.ErrorIs(t, f.putSize(t, "acme", "A", rest+1), vault.ErrInvalid)
-		require.NoError(t, f.putSize(t, "acme", "A", rest), "the limit is exact")
+		require.NoError(t, f.putSize(t, "acme", "A", rest))
 		require.ErrorIs(t, f.putSize(t, "acme", "B", 0), vault.ErrInvalid, "an empty value counts, too")
 		require.NoError(t, f.putSize(t, "acme", "FULL_0", vault.MaxValue), "a replaced value does not count")
-
-		total := 0
-		for s := range f.Bundle(t, f.MustIssue(t, "acme")).All() {
-			total += len(s.Value.Reveal()) + keyring.Overhead
-		}
-		require.Equal(t, vault.MaxBundle, total)
 	})
 
-	t.Run("holds for every scope below", func(t *testing.T) {
+	t.Run("is a quota of each scope", func(t *testing.T) {
 		f := newFixture(t)
-		f.fill(t, "acme/web/pool-a")
-		require.ErrorIs(t, f.putSize(t, "acme", "A", rest+1), vault.ErrInvalid, "the bundle two scopes below would be too large")
-		require.ErrorIs(t, f.putSize(t, "acme/web", "A", rest+1), vault.ErrInvalid)
-		require.ErrorIs(t, f.putSize(t, "acme/web/pool-a/job", "A", rest+1), vault.ErrInvalid, "values of parent scopes count")
-		require.NoError(t, f.putSize(t, "acme/web/pool-b", "A", rest+1), "values of sibling scopes do not count")
-		require.NoError(t, f.putSize(t, "acme-2", "A", rest+1))
-		require.NoError(t, f.putSize(t, "acme/we", "A", rest+1), "a scope with a common prefix does not count")
-
-		err := f.putSize(t, "acme", "A", rest+1)
-		require.ErrorContains(t, err, "acme/web/pool-a", "the error names the scope whose bundle would be too large")
-		require.NoError(t, f.putSize(t, "acme", "A", rest))
-		require.ErrorIs(t, f.putSize(t, "acme/web", "B", 0), vault.ErrInvalid)
-	})
-
-	t.Run("counts inherited values under a tombstone", func(t *testing.T) {
-		f := newFixture(t)
-		f.fill(t, "acme")
-		for i := range 15 {
-			_, err := f.Hide(t.Context(), "acme/web", fmt.Sprintf("FULL_%d", i))
-			require.NoError(t, err)
+		for _, scope := range []string{"acme", "acme/web", "acme/web/pool-a"} {
+			f.fill(t, scope)
+			require.NoError(t, f.putSize(t, scope, "A", rest), "full scopes above and below take no space from %s", scope)
 		}
-		require.ErrorIs(t, f.putSize(t, "acme/web", "A", rest+1), vault.ErrInvalid, "deleting a tombstone must not make the bundle too large")
-		require.NoError(t, f.putSize(t, "acme/web", "A", rest))
+		for _, scope := range []string{"acme/web/pool-a", "acme/web", "acme"} {
+			require.NoError(t, f.putSize(t, scope, "A", rest), "a full scope can rotate")
+			err := f.putSize(t, scope, "B", 0)
+			require.ErrorIs(t, err, vault.ErrInvalid)
+			require.ErrorContains(t, err, scope, "the error names the scope that is full")
+		}
 	})
 
 	t.Run("does not count hidden and inactive versions", func(t *testing.T) {

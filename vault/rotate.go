@@ -31,20 +31,44 @@ type RewrapReport struct {
 // The vault keeps serving meanwhile. Rewrap may be interrupted at any time, even by
 // a crash, and run again; several calls may run concurrently.
 //
-// Rewrap stops at the first error, which is one of the storage, key service and
-// integrity errors of the package comment. The report then counts the work done so
-// far.
+// A key record that is damaged, or that the key service refuses, does not keep Rewrap
+// from the others: it continues, and the error names the tenant of each. At any other
+// error it stops. The error joins storage, key service and integrity errors of the
+// package comment; the report counts the work that was done.
 func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
 	var report RewrapReport
-	for tenant, err := range v.Tenants(ctx) {
-		if err == nil {
-			err = v.rewrapTenant(ctx, tenant, &report)
-		}
-		if err != nil {
-			return report, fmt.Errorf("rewrapping key records: %w", err)
-		}
+	err := v.eachTenant(ctx, func(tenant string) error { return v.rewrapTenant(ctx, tenant, &report) })
+	if err != nil {
+		return report, fmt.Errorf("rewrapping key records: %w", err)
 	}
 	return report, nil
+}
+
+// eachTenant calls do for every tenant and joins the errors. It stops early at an error
+// that does not concern a single tenant.
+func (v *Vault) eachTenant(ctx context.Context, do func(tenant string) error) error {
+	var failures []error
+	for tenant, err := range v.Tenants(ctx) {
+		if err == nil {
+			if err = do(tenant); err != nil {
+				err = fmt.Errorf("tenant %s: %w", tenant, err)
+			}
+		}
+		if err != nil {
+			failures = append(failures, err)
+			if !isLocal(err) {
+				break
+			}
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// isLocal reports whether err concerns some rows or a key, and not the store or the key
+// service as a whole.
+func isLocal(err error) bool {
+	return brokenRows(err) || errors.Is(err, ErrConflict) ||
+		errors.Is(err, keyring.ErrNoKey) || errors.Is(err, keyring.ErrKeyState) || errors.Is(err, keyring.ErrDenied)
 }
 
 func (v *Vault) rewrapTenant(ctx context.Context, tenant string, report *RewrapReport) error {
@@ -53,17 +77,21 @@ func (v *Vault) rewrapTenant(ctx context.Context, tenant string, report *RewrapR
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
 	}
+	var failures []error
 	for _, record := range snap.Keys {
 		report.Records++
 		done, err := v.rewrap(ctx, tenant, record)
-		if err != nil {
-			return err
-		}
 		if done {
 			report.Rewrapped++
 		}
+		if err != nil {
+			failures = append(failures, err)
+			if !isLocal(err) {
+				break
+			}
+		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 func (v *Vault) rewrap(ctx context.Context, tenant string, record keyring.Record) (bool, error) {
@@ -72,14 +100,14 @@ func (v *Vault) rewrap(ctx context.Context, tenant string, record keyring.Record
 	}
 	next, err := v.keys.Rewrap(ctx, record, keyContext(tenant))
 	if err != nil {
-		return false, fmt.Errorf("tenant %s: %w", tenant, err)
+		return false, err
 	}
 	err = v.storage.Apply(ctx, &store.Change{Keys: []store.KeyChange{{Tenant: tenant, Old: record, New: next}}})
 	if errors.Is(err, store.ErrConflict) {
 		return false, nil // another process has rewrapped it meanwhile
 	}
 	if err != nil {
-		return false, fmt.Errorf("storing the key record of tenant %s: %w", tenant, err)
+		return false, fmt.Errorf("storing the key record: %w", err)
 	}
 	return true, nil
 }
@@ -103,23 +131,20 @@ type RotateKeysReport struct {
 // revisions change. RotateDataKeys may be interrupted at any time, even by a crash,
 // and run again with the same argument: it resumes.
 //
-// RotateDataKeys stops at the first error: [ErrInvalid] if the actor of ctx is not
-// valid; [ErrConflict] after repeated conflicts with concurrent writes;
-// [audit.ErrNotRecorded] as for [Vault.Put]; or one of the storage, key service and
-// integrity errors of the package comment. The report then counts the work done so
-// far.
+// A tenant or scope that is damaged, or whose key the key service refuses, does not keep
+// RotateDataKeys from the others: it continues, and the error names each. At any other
+// error it stops. The error is [ErrInvalid] if the actor of ctx is not valid, or it joins
+// [ErrConflict] after repeated conflicts with concurrent writes; [audit.ErrNotRecorded]
+// as for [Vault.Put]; and storage, key service and integrity errors of the package
+// comment. The report counts the work that was done.
 func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateKeysReport, error) {
 	var report RotateKeysReport
 	if _, err := actor(ctx); err != nil { // before a tenant gets a new key
 		return report, fmt.Errorf("rotating data keys: %w", err)
 	}
-	for tenant, err := range v.Tenants(ctx) {
-		if err == nil {
-			err = v.rotateTenant(ctx, tenant, olderThan, &report)
-		}
-		if err != nil {
-			return report, fmt.Errorf("rotating data keys: %w", err)
-		}
+	err := v.eachTenant(ctx, func(tenant string) error { return v.rotateTenant(ctx, tenant, olderThan, &report) })
+	if err != nil {
+		return report, fmt.Errorf("rotating data keys: %w", err)
 	}
 	return report, nil
 }
@@ -156,12 +181,16 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
 	}
+	var failures []error
 	for _, scope := range slices.Sorted(maps.Keys(snap.Below)) {
 		if err := v.moveScope(ctx, scope, report); err != nil {
-			return err
+			failures = append(failures, err)
+			if !isLocal(err) {
+				break
+			}
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // moveScope seals what is active in a scope under its tenant's newest data key.

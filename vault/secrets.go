@@ -40,12 +40,12 @@ type PutOptions struct {
 const IfAbsent = -1
 
 // Put stores value as the next version of a secret and makes it the active one. The
-// value must be valid UTF-8 without NUL and have at most [MaxValue] bytes;
-// [MaxBundle] limits the total. Putting the value that is already active stores
-// nothing, unless opts changes its metadata. opts may be nil.
+// value must be valid UTF-8 without NUL and have at most [MaxValue] bytes; [MaxScope]
+// limits the total of its scope. Putting the value that is already active stores nothing,
+// unless opts changes its metadata. opts may be nil.
 //
 // The error is [ErrInvalid] if scope, name, value, opts or the actor of ctx breaks a
-// rule, or if MaxBundle would be exceeded; [ErrConflict] if [PutOptions].IfVersion does
+// rule, or if MaxScope would be exceeded; [ErrConflict] if [PutOptions].IfVersion does
 // not hold, or if the vault gave up after repeated conflicts with concurrent writes;
 // [audit.ErrNotRecorded] if a sink fails and [Options].AuditBestEffort is not set; or
 // one of the storage, key service and integrity errors of the package comment.
@@ -95,7 +95,7 @@ func planPut(ctx context.Context, st *state, w write, name string, value bundle.
 	if err := sealSecret(&row, w.key, value); err != nil {
 		return fail(err)
 	}
-	if err := st.checkSizes(name, len(row.Message)); err != nil {
+	if err := st.checkSize(name, len(row.Message)); err != nil {
 		return fail(err)
 	}
 	secret, err := st.apiSecret(ctx, row, row.Version)
@@ -144,7 +144,7 @@ func planHide(ctx context.Context, st *state, w write, name string) (*plan, api.
 //
 // The error is [ErrNotFound] if the vault does not have that version, for example
 // because of [KeepVersions]; [ErrInvalid] if scope, name or the actor of ctx is not
-// valid, if the value has expired, or if [MaxBundle] would be exceeded; [ErrConflict]
+// valid, if the value has expired, or if [MaxScope] would be exceeded; [ErrConflict]
 // after repeated conflicts with concurrent writes; [audit.ErrNotRecorded] as for
 // [Vault.Put]; or one of the storage, key service and integrity errors of the package
 // comment.
@@ -178,7 +178,7 @@ func planActivate(ctx context.Context, st *state, w write, name string, version 
 		return fail(fmt.Errorf("%w: version %d expired at %s; put a new value", ErrInvalid, version, row.Expires.Format(time.RFC3339)))
 	}
 	if !row.Hidden {
-		if err := st.checkSizes(name, len(row.Message)); err != nil {
+		if err := st.checkSize(name, len(row.Message)); err != nil {
 			return fail(err)
 		}
 	}
@@ -311,30 +311,17 @@ func (v *Vault) inspect(ctx context.Context, q store.Query) (*state, error) {
 	return v.read(ctx, q)
 }
 
-// checkSizes returns ErrInvalid for a message of n bytes under name if the messages
-// on a path through the scope would then exceed MaxBundle.
-func (st *state) checkSizes(name string, n int) error {
-	var path int64
-	for i := range st.Path {
-		for _, row := range st.Path[i].Secrets {
-			if replaced := i == len(st.Path)-1 && row.Name == name; !replaced && !row.Hidden {
-				path += int64(len(row.Message))
-			}
+// checkSize returns ErrInvalid for a message of n bytes under name if the messages of
+// the scope would then exceed MaxScope.
+func (st *state) checkSize(name string, n int) error {
+	total := int64(n)
+	for _, row := range st.scope().Secrets {
+		if row.Name != name && !row.Hidden {
+			total += int64(len(row.Message))
 		}
 	}
-	path += int64(n)
-	worst, where := path, st.scope().Scope
-	for scope := range st.Below {
-		total := path
-		for _, s := range store.Path(scope) {
-			total += st.Below[s]
-		}
-		if total > worst {
-			worst, where = total, scope
-		}
-	}
-	if worst > MaxBundle {
-		return fmt.Errorf("%w: the encrypted values on the path of scope %s would have %d bytes in total; at most %d are allowed", ErrInvalid, where, worst, MaxBundle)
+	if total > MaxScope {
+		return fmt.Errorf("%w: the encrypted values of the scope would have %d bytes in total; at most %d are allowed; delete secrets that are not in use, or move some to a scope above or below", ErrInvalid, total, MaxScope)
 	}
 	return nil
 }

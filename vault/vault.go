@@ -22,10 +22,13 @@ import (
 const (
 	// MaxValue is the maximum length of a value, in bytes.
 	MaxValue = 64 << 10
+	// MaxScope is the maximum total size, in bytes, of the encrypted values of one
+	// scope. Encryption adds 82 bytes to each value. Each scope has a quota of its own,
+	// so that no administrator of a scope can use up the space of another.
+	MaxScope = 256 << 10
 	// MaxBundle is the maximum total size, in bytes, of the encrypted values on the
-	// path of one scope. Encryption adds 82 bytes to each value. Values shadowed by
-	// a nearer scope count too.
-	MaxBundle = 1 << 20
+	// path of a scope, which has at most eight scopes.
+	MaxBundle = maxSegments * MaxScope
 	// KeepVersions is how many of its newest versions a secret keeps. Put and Hide
 	// delete older ones.
 	KeepVersions = 10

@@ -21,6 +21,11 @@ type Entry struct {
 	// Line is the first line of the entry and EndLine the last, counted from 1.
 	// They differ if a quoted value spans lines. [Append] ignores them.
 	Line, EndLine int
+	// Literal reports whether the file marks each $ and ` of the value as an ordinary
+	// character for tools that expand variables and commands: by single quotes, or
+	// by backslashes in double quotes. This package never expands. [Append] ignores
+	// it.
+	Literal bool
 }
 
 // SyntaxError is the error for a malformed file.
@@ -141,7 +146,7 @@ func (p *parser) statement() (entry Entry, ok bool, err error) {
 
 	var text string
 	if value != "" && (value[0] == '\'' || value[0] == '"') {
-		text, err = p.readQuoted(p.rest[len(line)-len(value):])
+		text, entry.Literal, err = p.readQuoted(p.rest[len(line)-len(value):])
 	} else {
 		text, err = p.readUnquoted(value)
 	}
@@ -172,12 +177,12 @@ func (p *parser) readUnquoted(s string) (string, error) {
 }
 
 // readQuoted reads the value whose quote is at the start of s, and the rest of
-// its last line.
-func (p *parser) readQuoted(s string) (string, error) {
+// its last line. literal is [Entry.Literal].
+func (p *parser) readQuoted(s string) (value string, literal bool, err error) {
 	opened := p.line
 	raw, after, err := cutQuoted(s)
 	if err != nil {
-		return "", p.fail(opened, err.Error())
+		return "", false, p.fail(opened, err.Error())
 	}
 	p.line += strings.Count(raw, "\n")
 	tail, end := cutLine(after)
@@ -187,18 +192,19 @@ func (p *parser) readQuoted(s string) (string, error) {
 		if p.line != opened {
 			msg += fmt.Sprintf("; the quote opens on line %d", opened)
 		}
-		return "", p.fail(p.line, msg)
+		return "", false, p.fail(p.line, msg)
 	}
 	if end == "\r\n" {
 		raw = strings.ReplaceAll(raw, "\r\n", "\n")
 	}
+	literal = true
 	if s[0] == '"' {
 		var line int
-		if raw, line, err = unescape(raw); err != nil {
-			return "", p.fail(opened+line, err.Error())
+		if raw, literal, line, err = unescape(raw); err != nil {
+			return "", false, p.fail(opened+line, err.Error())
 		}
 	}
-	return raw, p.endLine(after)
+	return raw, literal, p.endLine(after)
 }
 
 // endLine moves on to the line after the one in which s starts. s is a suffix of
@@ -244,16 +250,20 @@ func cutQuoted(s string) (raw, after string, err error) {
 	return "", "", errors.New("unclosed quote; add the closing quote")
 }
 
-// unescape replaces the escapes of a value in double quotes. With an error, line
-// is the number of lines before the invalid escape in raw.
-func unescape(raw string) (value string, line int, err error) {
+// unescape replaces the escapes of a value in double quotes. literal reports whether
+// it has an escaped $ or `, and none without a backslash. With an error, line is the
+// number of lines before the invalid escape in raw.
+func unescape(raw string) (value string, literal bool, line int, err error) {
 	var b strings.Builder
+	var escaped, expands bool
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c == '\\' {
 			i++ // never past the end: a last backslash would escape the closing quote
 			switch c = raw[i]; c {
-			case '"', '\\', '$', '`':
+			case '"', '\\':
+			case '$', '`':
+				escaped = true
 			case 'n':
 				c = '\n'
 			case 'r':
@@ -261,12 +271,15 @@ func unescape(raw string) (value string, line int, err error) {
 			case 't':
 				c = '\t'
 			default:
-				return "", line, errors.New("unknown escape in double quotes; want \\n \\r \\t \\\" \\\\ \\$ or \\`; write \\\\ for a backslash")
+				return "", false, line, errors.New("unknown escape in double quotes; want \\n \\r \\t \\\" \\\\ \\$ or \\`; write \\\\ for a backslash")
 			}
-		} else if c == '\n' {
-			line++
+		} else {
+			if c == '\n' {
+				line++
+			}
+			expands = expands || c == '$' || c == '`'
 		}
 		b.WriteByte(c)
 	}
-	return b.String(), 0, nil
+	return b.String(), escaped && !expands, 0, nil
 }

@@ -234,3 +234,32 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, values(entries), values(again), "writing changes no value")
 	})
 }
+
+func TestEntry_Literal(t *testing.T) {
+	for src, literal := range map[string]bool{
+		`A='x$B'`:             true,
+		"A='x`b`'":            true,
+		"A='x\n$B\n'":         true,
+		`A='x'`:               true,
+		`A="x\$B"`:            true,
+		"A=\"x\\`b\\` \\$B\"": true,
+		`A="x$B"`:             false,
+		`A="x\$B $C"`:         false,
+		"A=\"x\\$B `c`\"":     false,
+		`A="x"`:               false,
+		`A=x$B`:               false,
+		`A=x\$B`:              false,
+		`A=`:                  false,
+	} {
+		entries, err := dotenv.Parse(".env", []byte(src))
+		require.NoError(t, err)
+		require.Equal(t, literal, entries[0].Literal, src)
+	}
+	src, err := dotenv.Append(nil, dotenv.Entry{Name: "A", Value: bundle.NewValue("it's ${B}")}, dotenv.Entry{Name: "B", Value: bundle.NewValue("x$C")})
+	require.NoError(t, err)
+	entries, err := dotenv.Parse(".env", src)
+	require.NoError(t, err)
+	for _, e := range entries {
+		require.True(t, e.Literal, "Append marks %s as literal", e.Name)
+	}
+}

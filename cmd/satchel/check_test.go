@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,27 @@ func TestExplain(t *testing.T) {
 		p.setUp(t)
 		require.Equal(t, "[]\n", p.runner(t, "explain", "--json").must(t, 0).out)
 	})
+}
+
+func TestCheck_References(t *testing.T) {
+	p := startPlatform(t)
+	p.setUp(t)
+	appendTo(t, ".env", "DATASOURCE=postgres://${DB_USER}:"+localKey+"@db\nLITERAL='a${B}c'\n")
+	require.NoError(t, os.WriteFile("secrets.yaml", []byte("CI_TOKEN: ${{ secrets.CI_TOKEN }}\n"), 0o600))
+	const why = "refers to a variable, as in ${NAME}, which is not expanded: jobs get this text"
+	got := p.runner(t, "check").must(t, 0).out
+	require.Regexp(t, `warning  reference DATASOURCE +dotenv \S*\.env:3 `+regexp.QuoteMeta(why), got)
+	require.Regexp(t, `warning  reference CI_TOKEN +yaml \S*secrets.yaml:1 refers to an expression`, got)
+	require.NotContains(t, got, "LITERAL")
+
+	require.Contains(t, p.runner(t, "explain", "DATASOURCE").must(t, 0).out, "problem   "+why)
+	all := p.runner(t, "explain").must(t, 0)
+	require.Regexp(t, `(?m)^DATASOURCE: dotenv \S*\.env:3 `+regexp.QuoteMeta(why), all.errOut)
+	require.Contains(t, all.errOut, "CI_TOKEN: ")
+	require.NotContains(t, all.errOut, "LITERAL")
+	var one explanation
+	require.NoError(t, json.Unmarshal([]byte(p.runner(t, "explain", "CI_TOKEN", "--json").must(t, 0).out), &one))
+	require.Len(t, one.Problems, 1)
 }
 
 func TestHint_RevokedToken(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/text"
+	"github.com/satchelhq/satchel/internal/valuecheck"
 )
 
 const explainHelp = `Without NAME, explain lists all secrets of the runner. It prints previews, never
@@ -65,23 +66,27 @@ func (p *program) explain(ctx context.Context, args []string) error {
 	}
 	fetched := time.Now().Add(-client.Status().Age)
 	b := client.Bundle()
+	doubts := valuecheck.Doubts(b)
 	if len(names) == 0 {
 		all := []explanation{}
 		for s := range b.All() {
-			all = append(all, explainSecret(b, s, fetched))
+			all = append(all, explainSecret(b, s, doubts, fetched))
 		}
 		if *asJSON {
 			return p.printJSON(all)
 		}
 		p.printAll(all)
 		p.sayMissing(b)
+		for _, doubt := range doubts {
+			p.note("%s: %s %s; %s", doubt.Secret.Name, doubt.Secret.Origin, doubt.Reason, doubt.Fix)
+		}
 		return nil
 	}
 	s, ok := b.Get(names[0])
 	if !ok {
 		return unknownSecret(b, names[0])
 	}
-	if e := explainSecret(b, s, fetched); *asJSON {
+	if e := explainSecret(b, s, doubts, fetched); *asJSON {
 		return p.printJSON(e)
 	} else {
 		p.printExplanation(e)
@@ -111,7 +116,7 @@ func unknownSecret(b *bundle.Bundle, name string) error {
 	return errors.New("no layer has " + name + nearest(name, known) + "; `satchel explain` lists all secrets")
 }
 
-func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explanation {
+func explainSecret(b *bundle.Bundle, s bundle.Secret, doubts []valuecheck.Doubt, fetched time.Time) explanation {
 	e := explanation{
 		Name: s.Name, Preview: s.Value.Preview(), From: s.Origin.String(), Kind: s.Kind, Scope: s.Scope, Version: s.Version,
 		Delivery: string(s.Delivery), Fetched: fetched.UTC().Truncate(time.Second), Rotated: s.Rotated, Expires: s.Expires,
@@ -124,6 +129,11 @@ func explainSecret(b *bundle.Bundle, s bundle.Secret, fetched time.Time) explana
 	for _, problem := range b.Problems() {
 		if problem.Name == s.Name {
 			e.Problems = append(e.Problems, problem.Explain())
+		}
+	}
+	for _, doubt := range doubts {
+		if doubt.Secret.Name == s.Name {
+			e.Problems = append(e.Problems, doubt.Reason+"; "+doubt.Fix)
 		}
 	}
 	return e

@@ -34,8 +34,8 @@ const (
 	// MaxWait is the maximum delay of a response.
 	MaxWait = 50 * time.Second
 	// MaxAnswer is the maximum size of a response, in bytes. A bundle has at
-	// most 1 MiB of values, and JSON may need six bytes per byte.
-	MaxAnswer = 8 << 20
+	// most 2 MiB of values, and JSON may need six bytes per byte.
+	MaxAnswer = 16 << 20
 	// MaxRefusal is the maximum size of a problem document, in bytes.
 	MaxRefusal = 64 << 10
 	// MaxList is the maximum number of secrets, of problems and of notices in a

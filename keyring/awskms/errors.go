@@ -3,6 +3,7 @@ package awskms
 import (
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -53,11 +54,11 @@ const noCode = "UnknownError"
 //
 // An unknown code with a status of 500 or more is unavailable. Any other unknown code
 // is denied: a retry does not help, and a keyring then tries its replicas and drops
-// the cached key. A response without a code is not from KMS, whatever its status,
-// but from an intermediary.
+// the cached key. A response without a code, or of another type than those of KMS, is
+// not from KMS, whatever its status, but from an intermediary.
 func serviceError(err error) error {
 	response, ok := errors.AsType[smithy.APIError](err)
-	if !ok || response.ErrorCode() == noCode {
+	if !ok || response.ErrorCode() == noCode || !fromService(err) {
 		return fmt.Errorf("%w: %s", keyring.ErrUnavailable, noResponse(err))
 	}
 	code := response.ErrorCode()
@@ -72,6 +73,28 @@ func serviceError(err error) error {
 	return fmt.Errorf("%w: %s", class, printable(code))
 }
 
+// fromService reports whether an error with a code can be the word of KMS. A gateway's
+// own JSON may contain a code as well, but has a common type. Errors of a source of
+// credentials, and of an [API] without HTTP, are taken by their code.
+func fromService(err error) bool {
+	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	if !ok || response.HTTPResponse() == nil || ofCredentials(err) {
+		return true
+	}
+	kind, _, _ := mime.ParseMediaType(response.HTTPResponse().Header.Get("Content-Type"))
+	return strings.HasPrefix(kind, "application/x-amz-json-") || kind == "application/cbor"
+}
+
+// ofCredentials reports whether the client failed to fetch its credentials.
+func ofCredentials(err error) bool {
+	call, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok {
+		return false
+	}
+	_, other := errors.AsType[*smithy.OperationError](call.Err)
+	return other
+}
+
 // statusOf returns the HTTP status of the response behind an error, or zero.
 func statusOf(err error) int {
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
@@ -82,14 +105,11 @@ func statusOf(err error) int {
 
 // noResponse explains a missing response without quoting the server.
 func noResponse(err error) string {
-	if call, ok := errors.AsType[*smithy.OperationError](err); ok {
-		// The client failed to fetch its credentials.
-		if _, other := errors.AsType[*smithy.OperationError](call.Err); other {
-			return "the client has no credentials because their source sent an invalid response; check the configured source"
-		}
+	if ofCredentials(err) {
+		return "the client has no credentials because their source sent an invalid response; check the configured source"
 	}
 	if status := statusOf(err); status >= http.StatusMultipleChoices {
-		return fmt.Sprintf("response with status %d and no KMS error code; check any proxy between this machine and KMS", status)
+		return fmt.Sprintf("response with status %d that is no error of KMS; check any proxy between this machine and KMS", status)
 	} else if status != 0 {
 		return "invalid response"
 	}

@@ -3,6 +3,8 @@ package awskms_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"testing"
 
@@ -114,6 +116,39 @@ func TestErrors_InvalidResponse(t *testing.T) {
 		"a ciphertext not in base64": awskmsserver.Respond(200, `{"CiphertextBlob":"***","Plaintext":"***"}`),
 	}) {
 		faults = append(faults, kmstest.Fault{Name: name, Set: set, Wrap: keyring.ErrUnavailable, Unwrap: keyring.ErrUnavailable})
+	}
+	kmstest.RunFaults(t, kek, faults...)
+}
+
+// A gateway's own JSON says nothing about the key, whatever its status and code.
+func TestErrors_Gateway(t *testing.T) {
+	kek := newTestKEK(t)
+	var faults []kmstest.Fault
+	for name, body := range map[string]string{
+		"a code":            `{"code":"Forbidden","message":"no"}`,
+		"a code of KMS":     `{"code":"AccessDeniedException","message":"no"}`,
+		"a type":            `{"__type":"ForbiddenException","message":"no"}`,
+		"a type of KMS":     `{"__type":"DisabledException","message":"no"}`,
+		"a tampered answer": `{"__type":"InvalidCiphertextException"}`,
+		"a number":          `{"code":403}`,
+	} {
+		for _, status := range []int{400, 401, 403, 404, 405, 407, 412, 451} {
+			for _, kind := range []string{"application/json", "text/html", ""} {
+				respond := func(http.Handler, []byte) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						w.Header().Set("Content-Type", kind)
+						w.Header().Set("X-Amzn-Requestid", "made-up")
+						w.WriteHeader(status)
+						_, _ = io.WriteString(w, body)
+					})
+				}
+				faults = append(faults, kmstest.Fault{
+					Name: fmt.Sprintf("%s, %d, %s", name, status, kind), Set: func() { kek.server.Break(respond) },
+					Wrap: keyring.ErrUnavailable, Unwrap: keyring.ErrUnavailable,
+					Ends: "check any proxy between this machine and KMS",
+				})
+			}
+		}
 	}
 	kmstest.RunFaults(t, kek, faults...)
 }

@@ -2,6 +2,11 @@ package gcpkms_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	kms "cloud.google.com/go/kms/apiv1"
@@ -42,7 +47,7 @@ func TestErrors_Codes(t *testing.T) {
 		{codes.Unknown, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
 		{codes.Canceled, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
 		{codes.DataLoss, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
-		{codes.Unimplemented, keyring.ErrDenied, keyring.ErrDenied, 1},
+		{codes.Unimplemented, keyring.ErrUnavailable, keyring.ErrUnavailable, 1},
 		{codes.OutOfRange, keyring.ErrDenied, keyring.ErrDenied, 1},
 		{codes.AlreadyExists, keyring.ErrDenied, keyring.ErrDenied, 1},
 		{codes.Code(99), keyring.ErrDenied, keyring.ErrDenied, 1},
@@ -218,6 +223,85 @@ func TestErrors_InvalidResponse(t *testing.T) {
 		kek.both("a closed connection", kek.server.Cut, keyring.ErrUnavailable, 3))
 	kek.server.Break(nil)
 	kmstest.RequireUnwraps(t, kek, w)
+}
+
+// The client derives a code from the HTTP status of a response that is not gRPC's.
+func TestErrors_Gateway(t *testing.T) {
+	for _, status := range []int{200, 400, 401, 403, 404, 407, 412, 429, 451, 500, 502, 503} {
+		for name, kind := range map[string]string{"a page": "text/html", "no type": "", "JSON": "application/json"} {
+			t.Run(fmt.Sprintf("%s with status %d", name, status), func(t *testing.T) {
+				kek := gatewayKEK(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header()["Content-Type"] = []string{kind}
+					w.WriteHeader(status)
+					_, _ = io.WriteString(w, "<html>canary")
+				})
+				_, err := kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+				kmstest.RequireClass(t, err, keyring.ErrUnavailable)
+				require.NotContains(t, err.Error(), "canary")
+				_, err = kek.Unwrap(t.Context(), keyring.WrappedKey{KEK: kek.ID(), Blob: []byte("x")}, kmstest.Tenant)
+				kmstest.RequireClass(t, err, keyring.ErrUnavailable)
+			})
+		}
+	}
+
+	t.Run("a refusal of another gRPC server", func(t *testing.T) {
+		kek := gatewayKEK(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Grpc-Status", fmt.Sprint(uint32(codes.Unimplemented)))
+		})
+		_, err := kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+		kmstest.RequireClass(t, err, keyring.ErrUnavailable)
+	})
+
+	t.Run("a refusal in the header alone counts", func(t *testing.T) {
+		kek := gatewayKEK(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Grpc-Status", fmt.Sprint(uint32(codes.PermissionDenied)))
+		})
+		_, err := kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+		kmstest.RequireClass(t, err, keyring.ErrDenied)
+	})
+}
+
+// gatewayKEK returns the KEK of a server that speaks HTTP/2, and not gRPC unless
+// respond does.
+func gatewayKEK(t *testing.T, respond http.HandlerFunc, options ...option.ClientOption) *gcpkms.KEK {
+	t.Helper()
+	server := httptest.NewUnstartedServer(respond)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	options = append([]option.ClientOption{
+		option.WithEndpoint("passthrough:///" + server.Listener.Addr().String()),
+		option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+		option.WithGRPCDialOption(grpc.WithNoProxy()),
+	}, options...)
+	client, err := kms.NewKeyManagementClient(t.Context(), options...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	kek, err := gcpkms.New(client, "projects/acme/locations/global/keyRings/satchel/cryptoKeys/kek")
+	require.NoError(t, err)
+	gcpkms.RemovePauses(kek)
+	return kek
+}
+
+// noCredentials fails like a source of tokens that is down or behind a gateway.
+type noCredentials struct{}
+
+func (noCredentials) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return nil, errors.New("cannot fetch token: 403 canary")
+}
+
+func (noCredentials) RequireTransportSecurity() bool { return false }
+
+func TestErrors_Credentials(t *testing.T) {
+	kek := gatewayKEK(t, func(http.ResponseWriter, *http.Request) {}, option.WithGRPCDialOption(grpc.WithPerRPCCredentials(noCredentials{})))
+	_, err := kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+	kmstest.RequireClass(t, err, keyring.ErrUnavailable)
+	require.ErrorContains(t, err, "Unauthenticated without a response of KMS; check the client's credentials")
+	require.NotContains(t, err.Error(), "canary")
 }
 
 func TestErrors_ConnectionRefused(t *testing.T) {

@@ -98,8 +98,8 @@ func (k *KEK) encrypt(ctx context.Context, dek []byte, c keyring.Context) (keyri
 		AdditionalAuthenticatedDataCrc32C: checksum(aad),
 	}
 	var response *kmspb.EncryptResponse
-	err = send(ctx, k.backoff, func(retry gax.CallOption) (err error) {
-		response, err = k.client.Encrypt(ctx, request, retry)
+	err = send(ctx, k.backoff, func(option gax.CallOption) (err error) {
+		response, err = k.client.Encrypt(ctx, request, option)
 		if err == nil && !(response.VerifiedPlaintextCrc32C && response.VerifiedAdditionalAuthenticatedDataCrc32C &&
 			intact(response.Ciphertext, response.CiphertextCrc32C)) {
 			err = errDamaged
@@ -146,8 +146,8 @@ func (k *KEK) decrypt(ctx context.Context, w keyring.WrappedKey, c keyring.Conte
 		AdditionalAuthenticatedDataCrc32C: checksum(aad),
 	}
 	var response *kmspb.DecryptResponse
-	err = send(ctx, k.backoff, func(retry gax.CallOption) (err error) {
-		response, err = k.client.Decrypt(ctx, request, retry)
+	err = send(ctx, k.backoff, func(option gax.CallOption) (err error) {
+		response, err = k.client.Decrypt(ctx, request, option)
 		if err == nil && !intact(response.Plaintext, response.PlaintextCrc32C) {
 			err = errDamaged
 		}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -45,41 +48,53 @@ func refusedAsDamaged(err error) bool {
 	return s.Code() == codes.InvalidArgument && strings.HasPrefix(s.Message(), "The checksum in field ")
 }
 
-// attempts counts the remaining attempts of one call. It is also the client's
-// [gax.Retryer], so that one count covers all reasons.
-type attempts struct {
-	left    int
-	backoff gax.Backoff
+// mayPass reports whether another attempt may succeed after err.
+func mayPass(err error) bool {
+	return errors.Is(err, errDamaged) || refusedAsDamaged(err) || status.Code(err) == codes.Unavailable
 }
 
-// Retry returns the pause before the next attempt after err. It reports false if there
-// is none.
-func (a *attempts) Retry(err error) (pause time.Duration, again bool) {
-	mayPass := errors.Is(err, errDamaged) || refusedAsDamaged(err) || status.Code(err) == codes.Unavailable
-	if !mayPass || a.left == 0 {
-		return 0, false
-	}
-	a.left--
-	return a.backoff.Pause(), true
+// unanswered is an error without a gRPC response: the client derived its code from the
+// HTTP status of a proxy's page, or got no credentials or no connection.
+type unanswered struct{ error }
+
+func (u unanswered) Unwrap() error { return u.error }
+
+// attempt is the option of one request. It replaces the retries of the client, and
+// records the metadata of the response.
+type attempt struct{ header, trailer metadata.MD }
+
+// Resolve implements [gax.CallOption]. It keeps the gRPC options of the client.
+func (a *attempt) Resolve(settings *gax.CallSettings) {
+	settings.Retry = nil
+	settings.GRPC = append(slices.Clone(settings.GRPC), grpc.Header(&a.header), grpc.Trailer(&a.trailer))
+}
+
+// arrived reports whether a gRPC server responded. Its type is in the header, or in
+// the trailer if that is all.
+func (a *attempt) arrived() bool {
+	const kind = "content-type"
+	return len(a.header[kind])+len(a.trailer[kind]) > 0
 }
 
 // send repeats a call until it succeeds, fails permanently, or has no attempts left.
-// The call passes the option to the client, where it replaces the default retries.
-func send(ctx context.Context, backoff gax.Backoff, call func(retry gax.CallOption) error) error {
-	a := &attempts{left: tries - 1, backoff: backoff}
-	for {
+// The call passes the option to the client.
+func send(ctx context.Context, backoff gax.Backoff, call func(gax.CallOption) error) error {
+	for left := tries - 1; ; left-- {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := call(gax.WithRetry(func() gax.Retryer { return a }))
-		if !errors.Is(err, errDamaged) {
-			return err
+		var a attempt
+		err := call(&a)
+		if err == nil {
+			return nil
 		}
-		pause, again := a.Retry(err)
-		if !again {
+		if !mayPass(err) || left == 0 {
+			if !errors.Is(err, errDamaged) && !a.arrived() {
+				err = unanswered{err}
+			}
 			return err
 		}
 		// If ctx is done meanwhile, the next iteration returns its error.
-		_ = gax.Sleep(ctx, pause)
+		_ = gax.Sleep(ctx, backoff.Pause())
 	}
 }

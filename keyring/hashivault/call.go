@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -41,8 +42,15 @@ type response struct {
 		Ciphertext string `json:"ciphertext"`
 		Plaintext  []byte `json:"plaintext"`
 	} `json:"data"`
-	Warnings []string `json:"warnings"`
-	Errors   []string `json:"errors"`
+	RequestID string   `json:"request_id"`
+	Warnings  []string `json:"warnings"`
+	Errors    []string `json:"errors"`
+}
+
+// refuses reports whether a response of a media type is a refusal of Vault: it lists
+// errors, or has an ID and lists warnings, as a key-value engine does for other paths.
+func (r *response) refuses(kind string) bool {
+	return kind == "application/json" && (r.Errors != nil || r.RequestID != "" && r.Warnings != nil)
 }
 
 // call sends one request to the path of the operation for this key. From the response
@@ -51,7 +59,7 @@ func (k *KEK) call(ctx context.Context, operation string, r request) (*response,
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", k.path(operation), err)
 	}
-	status, data, err := k.send(ctx, operation, r)
+	status, kind, data, err := k.send(ctx, operation, r)
 	defer clear(data)
 	if ctx.Err() != nil && err != nil {
 		return nil, fmt.Errorf("%s: %w", k.path(operation), ctx.Err())
@@ -65,6 +73,8 @@ func (k *KEK) call(ctx context.Context, operation string, r request) (*response,
 	var a response
 	err = json.Unmarshal(data, &a)
 	switch {
+	case status != http.StatusOK && (err != nil || !a.refuses(kind)):
+		return nil, k.strange(operation, foreign(status))
 	case status != http.StatusOK:
 		return nil, k.refusal(operation, status, a.Errors)
 	case err != nil:
@@ -76,11 +86,11 @@ func (k *KEK) call(ctx context.Context, operation string, r request) (*response,
 	return &a, nil
 }
 
-// send returns the status and the body of the response.
-func (k *KEK) send(ctx context.Context, operation string, r request) (status int, data []byte, err error) {
+// send returns the status, the media type and the body of the response.
+func (k *KEK) send(ctx context.Context, operation string, r request) (status int, kind string, data []byte, err error) {
 	client, own := k.clients()
 	if strings.ContainsFunc(client.Token(), unicode.IsControl) {
-		return 0, nil, errToken
+		return 0, "", nil, errToken
 	}
 	if limit := client.ClientTimeout(); limit > 0 {
 		bounded, cancel := context.WithTimeout(ctx, limit)
@@ -89,28 +99,29 @@ func (k *KEK) send(ctx context.Context, operation string, r request) (status int
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	prepared := client.NewRequest(http.MethodPut, "/v1/"+k.path(operation))
 	prepared.WrapTTL = "" // a wrapped response would contain no data
 	prepared.BodyBytes = body
 	req, err := prepared.ToHTTP()
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	// Lets the transport use another connection if the server has just closed an
 	// idle one.
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	resp, err := own.Do(req.WithContext(ctx))
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	defer resp.Body.Close()
 	data, err = io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err == nil && len(data) > maxResponse {
 		err = errTooLarge
 	}
-	return resp.StatusCode, data, err
+	kind, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return resp.StatusCode, kind, data, err
 }
 
 // host returns the host and port of the server.

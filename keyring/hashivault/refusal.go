@@ -28,8 +28,22 @@ var texts = []struct {
 
 const badType = "keys of this type cannot bind a context; create one of type aes256-gcm96, aes128-gcm96 or chacha20-poly1305"
 
-// refusal returns the error for a status other than 200. It does not quote the
-// response, because Vault's texts may repeat the request.
+// foreign explains a response with a status other than 200 that is not an error of
+// Vault. It may come from a proxy, whose status
+// says nothing about the key or the token. Vault itself sends redirects and successes
+// without a body, the latter from other engines than transit.
+func foreign(status int) string {
+	switch {
+	case status < 300:
+		return fmt.Sprintf("status %d without data; check that a transit engine is at this mount, and any proxy between this machine and Vault", status)
+	case status < 400:
+		return fmt.Sprintf("status %d: redirects are not followed; use the address of the active node", status)
+	}
+	return fmt.Sprintf("status %d, not an error of Vault; check the address and any proxy between this machine and Vault", status)
+}
+
+// refusal returns the error for Vault's own error, with a status other than 200. It
+// does not quote the response, because Vault's texts may repeat the request.
 func (k *KEK) refusal(operation string, status int, said []string) error {
 	meaning, class := classOf(status, strings.Join(said, "\n"))
 	return fmt.Errorf("%w: %s: status %d: %s", class, k.path(operation), status, meaning)
@@ -43,11 +57,7 @@ func classOf(status int, said string) (meaning string, class error) {
 	case status >= 500, status == http.StatusPreconditionFailed, status == http.StatusTooManyRequests, status == 472, status == 473:
 		return "Vault is temporarily unavailable", keyring.ErrUnavailable
 	case status < 400:
-		// A success without a body comes from another engine than transit.
-		if status >= 300 {
-			return "the server sent a redirect, which is not followed; use the address of the active node", keyring.ErrUnavailable
-		}
-		return "no transit engine at this mount", keyring.ErrNoKey
+		return "unexpected status of an error", keyring.ErrUnavailable
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return "the token is invalid, or its policy lacks update on this path", keyring.ErrDenied
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
@@ -59,5 +69,5 @@ func classOf(status int, said string) (meaning string, class error) {
 		}
 	}
 	// A retry gives the same result, and the status is no evidence of tampering.
-	return "request rejected; see the log of Vault or of any proxy between this machine and Vault", keyring.ErrKeyState
+	return "request rejected; see the log of Vault", keyring.ErrKeyState
 }

@@ -12,9 +12,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/leaktest"
@@ -88,6 +91,9 @@ func (d *double) kek(t *testing.T) *hashivault.KEK {
 // sends returns a function that responds with a status and a body.
 func sends(status int, body string) func(http.ResponseWriter, received) {
 	return func(w http.ResponseWriter, _ received) {
+		if strings.HasPrefix(body, "{") {
+			w.Header().Set("Content-Type", "application/json")
+		}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
 	}
@@ -117,7 +123,6 @@ var canaries = []string{canaryToken, canaryText, string(canaryKey), base64.StdEn
 
 func TestWire_StatusClasses(t *testing.T) {
 	for status, want := range map[int]error{
-		204: keyring.ErrNoKey,
 		301: keyring.ErrUnavailable,
 		307: keyring.ErrUnavailable,
 		400: keyring.ErrKeyState,
@@ -135,13 +140,119 @@ func TestWire_StatusClasses(t *testing.T) {
 		503: keyring.ErrUnavailable,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			for _, body := range []string{`{"errors":["` + canaryText + `"]}`, "<html>" + canaryText, ""} {
-				if status == 204 {
-					body = ""
-				}
-				kmstest.RequireClass(t, unwrapFrom(t, status, body), want)
+			kmstest.RequireClass(t, unwrapFrom(t, status, `{"errors":["`+canaryText+`"]}`), want)
+			kmstest.RequireClass(t, unwrapFrom(t, status, `{"errors":[]}`), want)
+		})
+	}
+}
+
+// pages are bodies of gateways and other servers, with the media type.
+var pages = map[string][2]string{
+	"a page":                  {"text/html", "<html>" + canaryText},
+	"a page without a type":   {"", "<html>" + canaryText},
+	"nothing":                 {"", ""},
+	"nothing, of JSON":        {"application/json", ""},
+	"other JSON":              {"application/json", `{"message":"` + canaryText + `"}`},
+	"a list":                  {"application/json", `["` + canaryText + `"]`},
+	"no list of errors":       {"application/json", `{"errors":null}`},
+	"errors that are no text": {"application/json", `{"errors":[{"message":"` + canaryText + `"}]}`},
+	"one error":               {"application/json", `{"errors":"` + canaryText + `"}`},
+	"truncated JSON":          {"application/json", `{"errors":["` + canaryText},
+	"errors as text":          {"text/plain", `{"errors":["permission denied"]}`},
+	"errors as a problem":     {"application/problem+json", `{"errors":["permission denied"]}`},
+	"errors as a page":        {"text/html; charset=utf-8", `{"errors":["cipher: message authentication failed"]}`},
+}
+
+// The status of a response that is not Vault's says nothing about the key.
+func TestWire_Gateway(t *testing.T) {
+	for name, page := range pages {
+		t.Run(name, func(t *testing.T) {
+			for _, status := range []int{201, 204, 301, 307, 400, 401, 402, 403, 404, 405, 407, 410, 412, 413, 421, 429, 451, 472, 473, 500, 502, 503, 511, 599} {
+				d := newDouble(t, func(w http.ResponseWriter, _ received) {
+					w.Header().Set("Content-Type", page[0])
+					w.WriteHeader(status)
+					if status != http.StatusNoContent {
+						_, _ = io.WriteString(w, page[1])
+					}
+				})
+				_, err := d.kek(t).Unwrap(t.Context(), wrappedKey(), tenant)
+				kmstest.RequireClass(t, err, keyring.ErrUnavailable)
+				require.ErrorContains(t, err, fmt.Sprintf("status %d", status))
+				leaktest.NoCanary(t, err.Error(), "the error", canaries...)
+				_, err = d.kek(t).Wrap(t.Context(), canaryKey, tenant)
+				kmstest.RequireClass(t, err, keyring.ErrUnavailable)
 			}
 		})
+	}
+
+	t.Run("keeps cached data keys in use", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			gateway := newGateway()
+			keys, err := keyring.New(gateway.kek(t), nil)
+			require.NoError(t, err)
+			key, rec, err := keys.NewKey(t.Context(), tenant)
+			require.NoError(t, err)
+			key.Destroy()
+			open := func() error {
+				key, err := keys.OpenKey(t.Context(), rec, tenant)
+				if err == nil {
+					key.Destroy()
+				}
+				return err
+			}
+			require.NoError(t, open())
+			gateway.status.Store(http.StatusForbidden)
+			time.Sleep(50 * time.Minute) // past the soft age
+			require.NoError(t, open(), "a page with status 403 revokes nothing")
+			gateway.status.Store(0)
+			time.Sleep(time.Minute)
+			require.NoError(t, open())
+		})
+	})
+}
+
+// A gateway before a key answers with a page while status is set. It needs no
+// network, so that it works in a bubble.
+type gateway struct{ status atomic.Int64 }
+
+func newGateway() *gateway { return &gateway{} }
+
+func (g *gateway) kek(t *testing.T) *hashivault.KEK {
+	config := api.DefaultConfig()
+	require.NoError(t, config.Error)
+	config.Address = "http://127.0.0.1:1"
+	config.HttpClient = &http.Client{Transport: g}
+	client, err := api.NewClient(config)
+	require.NoError(t, err)
+	kek, err := hashivault.New(client, "transit", "satchel")
+	require.NoError(t, err)
+	return kek
+}
+
+func (g *gateway) RoundTrip(r *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	var a received
+	if err := json.NewDecoder(r.Body).Decode(&a.body); err != nil {
+		return nil, err
+	}
+	if status := int(g.status.Load()); status != 0 {
+		http.Error(recorder, "<html>"+canaryText, status)
+		return recorder.Result(), nil
+	}
+	a.path = r.URL.Path
+	remembering(recorder, a)
+	return recorder.Result(), nil
+}
+
+// remembering is transit with ciphertexts that contain the plaintext.
+func remembering(w http.ResponseWriter, a received) {
+	switch {
+	case a.body.Plaintext != nil:
+		sends(http.StatusOK, data(`"ciphertext":"vault:v1:`+base64.StdEncoding.EncodeToString(a.body.Plaintext)+`"`))(w, a)
+	case string(a.body.AssociatedData) == "other":
+		transit(w, a)
+	default:
+		sends(http.StatusOK, data(`"plaintext":"`+strings.TrimPrefix(a.body.Ciphertext, "vault:v1:")+`"`))(w, a)
 	}
 }
 

@@ -17,7 +17,7 @@ var oauthErrors = []string{"invalid_request", "invalid_client", "invalid_grant",
 func refusedConsumer(c *remote.Call, response *http.Response) error {
 	e := c.Status(response)
 	var said struct{ Error any }
-	bitbuckets := remote.ReadRefusal(response, &said) && said.Error != nil
+	bitbuckets := remote.ReadRefusal(response, &said) && isError(said.Error)
 	if word, ok := said.Error.(string); ok && slices.Contains(oauthErrors, word) {
 		e.Reason = word
 	}
@@ -32,18 +32,30 @@ func refusedConsumer(c *remote.Call, response *http.Response) error {
 			e.RetryAfter = remote.LeastLimit
 		}
 		kind, fix = peer.KindOf(code)
+	case !bitbuckets:
+		kind, fix = peer.NotFrom(code)
 	case e.Reason == "unauthorized_client":
 		fix = credentials + "; " + consumer
-	case e.Reason == "invalid_client", code == http.StatusUnauthorized && bitbuckets:
+	case e.Reason == "invalid_client", code == http.StatusUnauthorized:
 		fix = credentials
-	case code == http.StatusUnauthorized:
-		kind, fix = bundle.FetchUnavailable, "the response is not from Bitbucket: check the URL and any proxy"
 	case e.Reason != "":
 		fix = consumer
 	default:
 		kind, fix = peer.KindOf(code)
 	}
 	return remote.Failure(e, kind, fix)
+}
+
+// isError reports whether the member "error" of a response has a form of Bitbucket: the
+// code of OAuth or the object of its API. In gateways' JSON it is a phrase.
+func isError(member any) bool {
+	switch member := member.(type) {
+	case string:
+		return member != "" && strings.Trim(member, "abcdefghijklmnopqrstuvwxyz_") == ""
+	case map[string]any:
+		return true
+	}
+	return false
 }
 
 // compareScopes describes how scopes, separated by spaces, are wider or narrower

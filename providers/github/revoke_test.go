@@ -75,13 +75,18 @@ func TestApp_Revoke(t *testing.T) {
 		s, app := gitHub(t)
 		b, err := app.Fetch(t.Context(), nil)
 		require.NoError(t, err)
-		for status, kind := range map[int]bundle.FetchKind{500: bundle.FetchUnavailable, 503: bundle.FetchUnavailable, 403: bundle.FetchPermanent, 404: bundle.FetchPermanent, 200: bundle.FetchUnavailable} {
+		for status, kind := range map[int]bundle.FetchKind{500: bundle.FetchUnavailable, 503: bundle.FetchUnavailable, 401: bundle.FetchUnavailable, 403: bundle.FetchUnavailable, 404: bundle.FetchUnavailable, 200: bundle.FetchUnavailable} {
 			s.Instead(remotetest.Plainly(status))
 			err := app.Revoke(t.Context(), b)
 			require.Equal(t, app.URL+"/installation/token", remotetest.RequireStatus(t, "DELETE", err, kind, status).URL)
 			require.ErrorContains(t, err, "revoking GITHUB_TOKEN: DELETE ")
 			require.NotContains(t, err.Error(), "canary")
 		}
+
+		s.Instead(says(403, "canary"))
+		remotetest.RequireStatus(t, "DELETE", app.Revoke(t.Context(), b), bundle.FetchPermanent, 403)
+		s.Instead(gateway(401, "Unauthorized"))
+		remotetest.RequireStatus(t, "DELETE", app.Revoke(t.Context(), b), bundle.FetchUnavailable, 401)
 
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -32,19 +32,19 @@ func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, 
 	says := func(word string) bool { return strings.Contains(message, word) }
 	kind, fix := bundle.FetchPermanent, ""
 	switch code := e.StatusCode; {
-	case code == http.StatusUnauthorized && !githubs:
-		kind, fix = bundle.FetchUnavailable, "the response is not from GitHub: check the URL and any proxy"
+	case code == http.StatusForbidden && says("suspended"):
+		e.Reason = reasonSuspended
+		fix = fmt.Sprintf("installation %d is suspended: ask its owner or the app's owner to unsuspend it", g.InstallationID)
+	case rateLimited(e, response.Header, message):
+		kind, fix = bundle.FetchUnavailable, "try again later, and mint fewer tokens"
+	case !githubs:
+		kind, fix = peer.NotFrom(code)
 	case code == http.StatusUnauthorized && (says("('iat')") || says("('exp')") || !countThere(sent, response)):
 		e.Reason = reasonClock
 		kind, fix = bundle.FetchUnavailable, "set the clock of this machine, for example with NTP"
 	case code == http.StatusUnauthorized:
 		e.Reason = reasonAppKey
 		fix = fmt.Sprintf("the app %s does not have the key %s: use one of the private keys in its settings, and check {github.App.AppID}", g.AppID, fingerprint(public))
-	case code == http.StatusForbidden && says("suspended"):
-		e.Reason = reasonSuspended
-		fix = fmt.Sprintf("installation %d is suspended: ask its owner or the app's owner to unsuspend it", g.InstallationID)
-	case rateLimited(e, response.Header, message):
-		kind, fix = bundle.FetchUnavailable, "try again later, and mint fewer tokens"
 	case code == http.StatusForbidden:
 		fix = fmt.Sprintf("permission denied: check installation %d and its owner's IP allow list", g.InstallationID)
 	case code == http.StatusNotFound:
@@ -57,14 +57,19 @@ func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, 
 	return remote.Failure(e, kind, fix)
 }
 
-// githubMessage returns GitHub's message in lower case, and whether the response is
-// from GitHub.
-func githubMessage(response *http.Response) (string, bool) {
-	var said struct{ Message string }
+// githubMessage returns the message of the response in lower case, and whether the
+// response is GitHub's. Gateways send messages in JSON as well, without GitHub's other
+// marks.
+func githubMessage(response *http.Response) (message string, githubs bool) {
+	var said struct {
+		Message string
+		URL     string `json:"documentation_url"`
+	}
 	if !remote.ReadRefusal(response, &said) {
 		return "", false
 	}
-	return strings.ToLower(said.Message), said.Message != ""
+	marked := said.URL != "" || response.Header.Get("X-GitHub-Request-Id") != ""
+	return strings.ToLower(said.Message), marked && said.Message != ""
 }
 
 // countThere reports whether the claims are valid by the server's Date, or whether
@@ -120,14 +125,20 @@ func (g *App) explainGrant(message string) (reason, fix string) {
 // checkRevoked returns the error for the response to a revocation. A token that
 // GitHub does not accept (401) needs no revocation.
 func checkRevoked(c *remote.Call, response *http.Response) error {
-	if response.StatusCode == http.StatusNoContent || response.StatusCode == http.StatusUnauthorized {
+	if response.StatusCode == http.StatusNoContent {
 		return nil
 	}
 	e := c.Status(response)
-	message, _ := githubMessage(response)
+	message, githubs := githubMessage(response)
+	if githubs && e.StatusCode == http.StatusUnauthorized {
+		return nil
+	}
 	if rateLimited(e, response.Header, message) {
 		return remote.Failure(e, bundle.FetchUnavailable, "try again later; the token expires within the hour")
 	}
 	kind, fix := peer.KindOf(e.StatusCode)
+	if !githubs {
+		kind, fix = peer.NotFrom(e.StatusCode)
+	}
 	return remote.Failure(e, kind, fix)
 }

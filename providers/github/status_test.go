@@ -30,6 +30,23 @@ func says(status int, message string, headers ...string) http.HandlerFunc {
 	}
 }
 
+// gateway sends a refusal in JSON without GitHub's marks, as API gateways do.
+func gateway(status int, message string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"message":%q,"canary":1}`, message)
+	}
+}
+
+// withID adds GitHub's mark to the responses of a handler.
+func withID(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-GitHub-Request-Id", "ABCD:1234")
+		handler(w, r)
+	}
+}
+
 func TestApp_Refusal(t *testing.T) {
 	t.Run("has a kind and a fix for each status", func(t *testing.T) {
 		const (
@@ -49,9 +66,18 @@ func TestApp_Refusal(t *testing.T) {
 			"401 of another":     {says(401, ""), 401, unavailable, "", "response is not from GitHub"},
 			"suspended":          {says(403, "This installation has been suspended"), 403, permanent, "suspended", "ask its owner or the app's owner to unsuspend it"},
 			"403":                {says(403, "Resource not accessible by integration, canary"), 403, permanent, "", "check installation 42 and its owner's IP allow list"},
-			"403 of a proxy":     {remotetest.Plainly(403), 403, permanent, "", "check installation 42"},
+			"403 of a proxy":     {remotetest.Plainly(403), 403, unavailable, "", "response is not from GitHub: check the URL and any proxy"},
+			"403 of a gateway":   {gateway(403, "Forbidden"), 403, unavailable, "", "response is not from GitHub"},
 			"not found":          {says(404, "Not Found"), 404, permanent, "", "the app " + testApp + " has no installation 42: check that it was not removed"},
-			"404 of a page":      {remotetest.Plainly(404), 404, permanent, "", "and the URL, which is https://api.github.com or ends in /api/v3"},
+			"404 of a page":      {remotetest.Plainly(404), 404, unavailable, "", "response is not from GitHub"},
+			"404 of a gateway":   {gateway(404, "no Route matched with those values"), 404, unavailable, "", "response is not from GitHub"},
+			"404 with an ID":     {withID(gateway(404, "Not Found")), 404, permanent, "", "and the URL, which is https://api.github.com or ends in /api/v3"},
+			"401 of a gateway":   {gateway(401, "Unauthorized"), 401, unavailable, "", "response is not from GitHub"},
+			"422 of a gateway":   {gateway(422, "permission repositories"), 422, unavailable, "", "response is not from GitHub"},
+			"400 of a proxy":     {remotetest.Plainly(400), 400, unavailable, "", "response is not from GitHub"},
+			"405 of a proxy":     {remotetest.Plainly(405), 405, unavailable, "", "response is not from GitHub"},
+			"407 of a proxy":     {remotetest.Plainly(407), 407, unavailable, "", "response is not from GitHub"},
+			"451 of a proxy":     {remotetest.Plainly(451), 451, unavailable, "", "response is not from GitHub"},
 			"repositories":       {says(422, "There is at least one repository that does not exist or is not accessible to the parent installation."), 422, permanent, "repositories", "check that web exist under those names, and that installation 42 has access"},
 			"permissions":        {says(422, "The permissions requested are not granted to this installation."), 422, permanent, "permissions", "check that the app has contents: write, and that the owner of installation 42 has accepted"},
 			"an unknown message": {says(422, "canary"), 422, permanent, "", "installation 42 has access to them; check that the app has contents: write"},

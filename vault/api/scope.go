@@ -28,6 +28,18 @@ type IntegrationList struct {
 	Integrations []Integration `json:"integrations"`
 }
 
+// TenantList is the response to GET /v1/tenants.
+type TenantList struct {
+	// Tenants are the names of the tenants in byte order, never null in a response.
+	Tenants []string `json:"tenants"`
+}
+
+// ScopeList is the response to GET /v1/scopes.
+type ScopeList struct {
+	// Scopes are the scopes in byte order, never null in a response.
+	Scopes []string `json:"scopes"`
+}
+
 // Readiness is the checklist of the secrets that the runners of a scope need.
 type Readiness struct {
 	// Scope is the requested scope.

@@ -2,6 +2,7 @@ package vaulthttp
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -35,4 +36,9 @@ func (a Actor) Covers(scope string) bool {
 		}
 	}
 	return false
+}
+
+// knows reports whether one of a's scopes is in tenant.
+func (a Actor) knows(tenant string) bool {
+	return slices.ContainsFunc(a.Scopes, func(s string) bool { return s == AllScopes || s == tenant || strings.HasPrefix(s, tenant+"/") })
 }

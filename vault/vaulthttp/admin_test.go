@@ -422,6 +422,10 @@ func TestAdmin_Failures(t *testing.T) {
 					target += "?" + route.Required + "=acme"
 				}
 				got := a.do(t, route.Method, target, map[string]string{"PUT": `{"value":"2"}`, "POST": bodyFor(route.Path)}[route.Method])
+				if route.Path == "/v1/tenants" && about != "storage down" {
+					require.Equal(t, 200, got.status, "the names of tenants are neither encrypted nor sealed")
+					continue
+				}
 				require.Equal(t, row.status, got.status, "%s %s: %s", route.Method, target, got.body)
 				require.NotContains(t, string(got.body), clue, "the client gets a fixed text")
 				if row.status == 503 {

@@ -6,29 +6,16 @@ import (
 	"strconv"
 
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/audit"
 )
 
-// The JSON of audit chains, as docs/openapi.yaml describes it.
-type (
-	auditList struct {
-		Tenant  string         `json:"tenant"`
-		Entries []audit.Record `json:"entries"`
-		// Next is the "before" parameter of the next page. It is omitted on the
-		// last page.
-		Next int64 `json:"next,omitzero"`
-	}
-	verifyBody struct {
-		SinceSeq *int64  `json:"since_seq,omitempty"`
-		SinceMAC *string `json:"since_mac,omitempty"`
-	}
-	verifiedChain struct {
-		Tenant string `json:"tenant"`
-		Intact bool   `json:"intact"`
-		Seq    int64  `json:"seq"`
-		MAC    string `json:"mac"`
-	}
-)
+// auditList is [api.AuditList] with the entries of the vault.
+type auditList struct {
+	Tenant  string         `json:"tenant"`
+	Entries []audit.Record `json:"entries"`
+	Next    int64          `json:"next,omitzero"`
+}
 
 // maxAuditPage is the largest number of entries in a response.
 const maxAuditPage = 500
@@ -68,11 +55,11 @@ func (c *call) number(param string, most, def int64) (int64, error) {
 }
 
 func (c *call) verifyAudit() error {
-	var body verifyBody
+	var body api.VerifyAudit
 	if err := c.readBody(&body); err != nil {
 		return err
 	}
-	since, err := body.since()
+	since, err := sinceOf(&body)
 	if err != nil {
 		return err
 	}
@@ -88,11 +75,11 @@ func (c *call) verifyAudit() error {
 	if err != nil {
 		return err
 	}
-	return c.send(http.StatusOK, verifiedChain{Tenant: c.scope, Intact: true, Seq: head.Seq, MAC: hex.EncodeToString(head.MAC[:])})
+	return c.send(http.StatusOK, api.VerifiedChain{Tenant: c.scope, Intact: true, Seq: head.Seq, MAC: hex.EncodeToString(head.MAC[:])})
 }
 
-// since returns the entry that the chain must still have, or nil.
-func (b *verifyBody) since() (*audit.Head, error) {
+// sinceOf returns the entry that the chain must still have, or nil.
+func sinceOf(b *api.VerifyAudit) (*audit.Head, error) {
 	switch {
 	case b.SinceSeq == nil && b.SinceMAC == nil:
 		return nil, nil

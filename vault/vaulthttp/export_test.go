@@ -6,7 +6,6 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/api"
-	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // AdminRoute is a route for tests.
@@ -48,10 +47,12 @@ var WireTypes = map[string]reflect.Type{
 	"Readiness":       reflect.TypeFor[api.Readiness](),
 	"ReadinessItem":   reflect.TypeFor[api.ReadyItem](),
 	"Origin":          reflect.TypeFor[api.Origin](),
-	"AuditEntry":      reflect.TypeFor[audit.Record](),
-	"AuditList":       reflect.TypeFor[auditList](),
-	"VerifyAudit":     reflect.TypeFor[verifyBody](),
-	"VerifiedChain":   reflect.TypeFor[verifiedChain](),
+	"AuditEntry":      reflect.TypeFor[api.AuditEntry](),
+	"AuditList":       reflect.TypeFor[api.AuditList](),
+	"VerifyAudit":     reflect.TypeFor[api.VerifyAudit](),
+	"VerifiedChain":   reflect.TypeFor[api.VerifiedChain](),
+	"TenantList":      reflect.TypeFor[api.TenantList](),
+	"ScopeList":       reflect.TypeFor[api.ScopeList](),
 }
 
 const (

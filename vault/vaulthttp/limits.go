@@ -132,16 +132,15 @@ func (l *limiter) settle(p pass, err error) {
 	}
 }
 
-// addrKey returns the key that an address is counted under. IPv6 addresses share
+// addrKey returns the key that an address of addrOf is counted under. IPv6 addresses share
 // the key of their /64, because a host can use all of it.
 func addrKey(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
 		return addr
 	}
-	ip = ip.Unmap().WithZone("")
 	if ip.Is4() {
-		return ip.String()
+		return addr
 	}
 	prefix, _ := ip.Prefix(64) // cannot fail: ip is a valid IPv6 address
 	return prefix.String()

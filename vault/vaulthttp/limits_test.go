@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
@@ -125,6 +127,11 @@ func TestLimiter_Address(t *testing.T) {
 			{"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
 			{"2001:db8:1:2::1", "2001:db8:1:3::1", false},
 			{"fe80::1%eth0", "fe80::1%eth1", true},
+			{"192.0.2.1:1", "192.0.2.1:2", true},
+			{"192.0.2.1", "192.0.2.1:2", true},
+			{"[2001:db8:1:2::1]:1", "[2001:db8:1:2::9]:2", true},
+			{"[2001:db8:1:2::1]", "2001:db8:1:2::9", true},
+			{"[::ffff:192.0.2.1]:1", "192.0.2.1", true},
 			{"runner-net-a", "runner-net-a", true},
 			{"runner-net-a", "runner-net-b", false},
 			{"", "bad\naddress", true},
@@ -142,6 +149,32 @@ func TestLimiter_Address(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Behind a proxy that adds ports or brackets, each port is no address of its own.
+func TestLimiter_ForwardedPorts(t *testing.T) {
+	for name, forwarded := range map[string]func(guess int) string{
+		"ports of IPv4":        func(guess int) string { return fmt.Sprintf("198.51.100.1:%d", 40_000+guess) },
+		"ports of IPv6":        func(guess int) string { return fmt.Sprintf("[2001:db8:1:2::%d]:%d", guess, 40_000+guess) },
+		"brackets of IPv6":     func(guess int) string { return fmt.Sprintf("[2001:db8:1:2::%d]", guess) },
+		"zones":                func(guess int) string { return fmt.Sprintf("2001:db8:1:2::1%%eth%d", guess) },
+		"hidden clients":       func(guess int) string { return fmt.Sprintf("_client%d", guess) },
+		"entries before these": func(guess int) string { return fmt.Sprintf("203.0.113.%d, 198.51.100.1:%d", guess, guess) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			h := f.handler(vaulthttp.Options{
+				RemoteAddr:   vaulthttp.TrustedProxies(netip.MustParsePrefix("192.0.2.0/24")),
+				FailureLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 3},
+			})
+			statuses := map[int]int{}
+			for guess := range 12 {
+				token, _ := wire.NewToken()
+				statuses[get(t.Context(), h, path, bundle.NewValue(token), "X-Forwarded-For", forwarded(guess)).Code]++
+			}
+			require.Equal(t, map[int]int{401: 3, 429: 9}, statuses)
+		})
+	}
 }
 
 func TestLimiter_Failures(t *testing.T) {

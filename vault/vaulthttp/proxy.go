@@ -1,7 +1,6 @@
 package vaulthttp
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -16,30 +15,60 @@ import (
 // connection and counts if the peer is trusted. The entry before it counts if the
 // address in the last entry is trusted too, and so on. Entries before the first
 // untrusted address may be forged by the client and are ignored. Without prefixes
-// or without the header, the result is the address of the connection, without the
-// port; it is empty for a Unix socket.
+// or without the header, the result is the address of the connection; it is empty for
+// a Unix socket.
 //
 // Every trusted proxy must append the address of its client to the header, or
-// overwrite the header. The result is text from the header and need not be an IP
-// address. An IPv4 address matches only IPv4 prefixes, however it is written; an
-// address with a port or with an IPv6 zone matches none. The function is safe for
-// concurrent use.
+// overwrite the header. An entry may have a port, brackets, an IPv6 zone or quotes,
+// which are removed. An entry that is not an IP address, such as an empty one,
+// "unknown" or "_hidden", ends the reading: the result is then the address of the
+// trusted proxy that sent the entry. The result is thus always an IP address in its
+// usual form, or empty. An IPv4 address matches only IPv4 prefixes, however it is
+// written; an address with a zone matches none. The header Forwarded is not read. The
+// function is safe for concurrent use.
 func TrustedProxies(prefixes ...netip.Prefix) func(*http.Request) string {
 	prefixes = slices.Clone(prefixes)
-	trusted := func(host string) bool {
-		ip, err := netip.ParseAddr(host)
-		return err == nil && slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
+	trusted := func(ip netip.Addr) bool {
+		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip) })
 	}
 	return func(r *http.Request) string {
-		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		client, ok := parseAddr(r.RemoteAddr)
+		if !ok {
+			return ""
+		}
 		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 		for _, hop := range slices.Backward(hops) {
-			hop = strings.TrimSpace(hop)
-			if hop == "" || !trusted(host) {
+			if !trusted(client) {
 				break
 			}
-			host = hop
+			before, ok := parseAddr(hop)
+			if !ok {
+				break
+			}
+			client = before
 		}
-		return host
+		return client.WithZone("").String()
 	}
+}
+
+// parseAddr returns the IP address in a text that may also have a port, brackets and
+// quotes. It keeps the zone, and unwraps an IPv4 address in IPv6.
+func parseAddr(text string) (netip.Addr, bool) {
+	text = strings.TrimSpace(text)
+	if inner, ok := strings.CutPrefix(text, `"`); ok {
+		text = strings.TrimSuffix(inner, `"`)
+	}
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return ip.Unmap(), true
+	}
+	if both, err := netip.ParseAddrPort(text); err == nil {
+		return both.Addr().Unmap(), true
+	}
+	inner, opened := strings.CutPrefix(text, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	ip, err := netip.ParseAddr(inner)
+	if !opened || !closed || err != nil || !ip.Is6() {
+		return netip.Addr{}, false
+	}
+	return ip.Unmap(), true
 }

@@ -32,12 +32,14 @@ var routes = []route{
 	{"POST", "/v1/secrets/{name}/activate", nil, atScope, (*call).activateSecret},
 	{"POST", "/v1/secrets/{name}/hide", nil, atScope, (*call).hideSecret},
 
-	{"GET", "/v1/tokens", nil, atScope, (*call).listTokens},
+	{"GET", "/v1/tokens", []string{"below"}, atScope, (*call).listTokens},
 	{"POST", "/v1/tokens", nil, atScope, (*call).issueToken},
 	{"GET", "/v1/tokens/{id}", nil, atToken, (*call).showToken},
 	{"POST", "/v1/tokens/{id}/rotate", nil, atToken, (*call).rotateToken},
 	{"POST", "/v1/tokens/{id}/revoke", nil, atToken, (*call).revokeToken},
 
+	{"GET", "/v1/tenants", nil, anywhere, (*call).listTenants},
+	{"GET", "/v1/scopes", nil, atScope, (*call).listScopes},
 	{"GET", "/v1/integrations", nil, atScope, (*call).listIntegrations},
 	{"GET", "/v1/readiness", nil, atScope, (*call).showReadiness},
 
@@ -62,7 +64,8 @@ var (
 		}
 		return nil
 	}}
-	atToken = place{find: (*call).enterToken}
+	atToken  = place{find: (*call).enterToken}
+	anywhere = place{find: func(*call) error { return nil }}
 )
 
 // changes reports whether the route needs AdminHeader.

@@ -29,7 +29,8 @@ type Options struct {
 	// see [TrustedProxies]. A custom function must use a header that the proxy
 	// always overwrites, because clients can send any header. Without RemoteAddr, all
 	// runners behind a proxy share the proxy's address and its limits. RemoteAddr is
-	// called concurrently. Default: the address of the connection, without the port.
+	// called concurrently. A port, brackets and an IPv6 zone in its result are removed.
+	// Default: the address of the connection, without the port.
 	RemoteAddr func(*http.Request) string
 	// TokenLimit and AddressLimit bound the requests with one token, and from one
 	// address or IPv6 /64. Requests over a limit get 429 with Retry-After. A poll
@@ -87,14 +88,19 @@ type runners struct {
 	log            *slog.Logger
 }
 
-// addrOf returns the address of the client, by remoteAddr unless that is nil. It is
-// empty if the address is invalid, because headers may contain anything.
+// addrOf returns the address of the client, by remoteAddr unless that is nil, in its
+// usual form, so that no port or spelling counts as another address. Text of
+// remoteAddr that is not an IP address is kept if it is valid; otherwise addrOf returns
+// the empty string, because headers may contain anything.
 func addrOf(r *http.Request, remoteAddr func(*http.Request) string) string {
-	addr, _, _ := net.SplitHostPort(r.RemoteAddr)
+	addr := r.RemoteAddr
 	if remoteAddr != nil {
 		addr = remoteAddr(r)
 	}
-	if !isText(addr, maxAddress) {
+	if ip, ok := parseAddr(addr); ok {
+		return ip.WithZone("").String()
+	}
+	if remoteAddr == nil || !isText(addr, maxAddress) {
 		return ""
 	}
 	return addr

@@ -343,6 +343,13 @@ func TestRunners_Request(t *testing.T) {
 		require.Equal(t, "192.0.2.1", last(), "the header is ignored by default")
 		get(t.Context(), f.handler(forwarded), path, token, "X-Forwarded-For", "198.51.100.9")
 		require.Equal(t, "198.51.100.9", last())
+		for addr, want := range map[string]string{
+			"198.51.100.8:567": "198.51.100.8", "[2001:db8::1]:567": "2001:db8::1", "[2001:db8::2]": "2001:db8::2",
+			"fe80::3%eth0": "fe80::3", "::ffff:198.51.100.7": "198.51.100.7", "runner-net-a": "runner-net-a",
+		} {
+			get(t.Context(), f.handler(forwarded), path, token, "X-Forwarded-For", addr)
+			require.Equal(t, want, last(), "without a port, brackets and a zone")
+		}
 		for _, forged := range []string{strings.Repeat("1", 257), "a\nb", "\xff", "a\x00b"} {
 			w := get(t.Context(), f.handler(forwarded), path, token, "X-Forwarded-For", forged)
 			require.Equal(t, http.StatusOK, w.Code, "a client with a forged address gets its bundle")

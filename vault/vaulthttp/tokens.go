@@ -28,7 +28,14 @@ func (c *call) sendNewToken(token bundle.Value, info api.Token, err error) error
 }
 
 func (c *call) listTokens() error {
-	tokens, err := c.v.Tokens(c.ctx, c.scope)
+	read := c.v.Tokens
+	switch below := c.query.Get("below"); {
+	case below == "true":
+		read = c.v.TokensBelow
+	case below != "false" && c.query.Has("below"):
+		return requestProblem(http.StatusBadRequest, "Invalid query parameter", "below must be true or false.")
+	}
+	tokens, err := read(c.ctx, c.scope)
 	if err != nil {
 		return err
 	}

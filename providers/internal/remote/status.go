@@ -107,6 +107,17 @@ func (p Peer) KindOf(code int) (bundle.FetchKind, string) {
 	return bundle.FetchUnavailable, fmt.Sprintf("the response is not %s: check the URL", p.Answer)
 }
 
+// NotFrom returns the kind and the fix for a response that p did not send, such as a
+// proxy's page. Its status says nothing about the credentials, and it is never
+// permanent.
+func (p Peer) NotFrom(code int) (bundle.FetchKind, string) {
+	kind, fix := p.KindOf(code)
+	if kind == bundle.FetchPermanent {
+		fix = fmt.Sprintf("the response is not from %s: check the URL and any proxy between this machine and %s", p.Name, p.Name)
+	}
+	return bundle.FetchUnavailable, fix
+}
+
 // PlainWord reports whether s is safe to show: a word of at most 24 lower-case
 // letters and inner hyphens cannot contain a token or a value.
 func PlainWord(s string) bool {

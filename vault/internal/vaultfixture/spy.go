@@ -44,7 +44,7 @@ type Spy struct {
 	Touched atomic.Int64
 	// Appended counts the audit entries that were passed to Apply.
 	Appended atomic.Int64
-	// Down makes every counted call fail.
+	// Down makes every counted call fail, and Tenants.
 	Down Failure
 	// FailApply makes Apply and Ping fail.
 	FailApply Failure
@@ -115,6 +115,14 @@ func (s *Spy) Changes(ctx context.Context, since int64) (int64, []string, error)
 		return 0, nil, err
 	}
 	return s.Store.Changes(ctx, since)
+}
+
+// Tenants implements [store.Store].
+func (s *Spy) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
+	if err := s.Down.Err(); err != nil {
+		return nil, err
+	}
+	return s.Store.Tenants(ctx, after, limit)
 }
 
 // Ping implements [store.Store].
