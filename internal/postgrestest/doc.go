@@ -14,5 +14,6 @@
 // On Linux, the folder is in /dev/shm if that has 1 GiB of free memory and TMPDIR is
 // not set. The next server there removes the folders of processes that were killed.
 //
-// [Start] starts a separate server that the test may stop and start.
+// [Start] starts a separate server that the test may stop and start. [Server.Standby]
+// adds a standby to it, and [Server.PgBouncer] a pooler in transaction mode.
 package postgrestest

@@ -115,6 +115,28 @@ func TestServer(t *testing.T) {
 	})
 }
 
+func TestServer_Standby(t *testing.T) {
+	primary := Start(t)
+	run(t, primary.DSN(), "CREATE TABLE here (n INT); INSERT INTO here VALUES (7)")
+	late, prompt := primary.Standby(t, time.Hour), primary.Standby(t, 0)
+	run(t, primary.DSN(), "UPDATE here SET n = 8")
+	require.Eventually(t, func() bool { return ask(t, prompt.DSN(), "SELECT n::text FROM here") == "8" }, 30*time.Second, 10*time.Millisecond)
+	require.Equal(t, "7", ask(t, late.DSN(), "SELECT n::text FROM here"), "it applies commits after the delay")
+	require.Equal(t, "true", ask(t, late.DSN(), "SELECT pg_is_in_recovery()::text"))
+	late.Promote(t)
+	require.Equal(t, "8", ask(t, late.DSN(), "SELECT n::text FROM here"))
+	run(t, late.DSN(), "UPDATE here SET n = 9")
+	require.Equal(t, "8", ask(t, primary.DSN(), "SELECT n::text FROM here"))
+}
+
+func TestServer_PgBouncer(t *testing.T) {
+	server := Start(t)
+	dsn := With(server.PgBouncer(t), "default_query_exec_mode", "exec")
+	run(t, dsn, "CREATE TABLE here (n INT); INSERT INTO here VALUES (7)")
+	require.Equal(t, "7", ask(t, server.DSN(), "SELECT n::text FROM here"))
+	require.Equal(t, "7", ask(t, dsn, "SELECT n::text FROM here"))
+}
+
 func TestUnavailable(t *testing.T) {
 	folder := t.TempDir()
 	_, err := programs(folder, filepath.Join(folder, "*", "bin"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -80,16 +81,24 @@ func sharedDSN(t testing.TB) string {
 // run runs statements on a new connection.
 func run(t testing.TB, dsn, statements string) {
 	t.Helper()
+	if err := try(dsn, statements); err != nil {
+		t.Fatalf("postgrestest: %v", err)
+	}
+}
+
+// try is run without a test.
+func try(dsn, statements string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the context of a test is done in its cleanup
 	defer cancel()
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
-		t.Fatalf("postgrestest: connecting: %v", err)
+		return fmt.Errorf("connecting: %w", err)
 	}
 	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, statements); err != nil {
-		t.Fatalf("postgrestest: %s: %v", statements, err)
+		return fmt.Errorf("%s: %w", statements, err)
 	}
+	return nil
 }
 
 // errNoServer means that the machine has no PostgreSQL.

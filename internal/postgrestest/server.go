@@ -34,6 +34,8 @@ type Server struct {
 	lock  io.Closer // nil, or marks dir as in use
 	as    identity
 	fsync bool
+	// settings are arguments of postgres in addition to those of start.
+	settings []string
 	*child
 }
 
@@ -96,8 +98,24 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
-// newServer returns a running server.
+// newServer returns a running server with an empty database.
 func newServer(fsync bool) (*Server, error) {
+	s, err := newFolder(fsync)
+	if err != nil {
+		return nil, err
+	}
+	if err = s.initialize(); err == nil {
+		err = s.start()
+	}
+	if err != nil {
+		s.remove()
+		return nil, fmt.Errorf("starting a server: %w", err)
+	}
+	return s, nil
+}
+
+// newFolder returns a server that has an empty folder and no data.
+func newFolder(fsync bool) (*Server, error) {
 	bin, err := programs(os.Getenv("PATH"), installed)
 	if err != nil {
 		return nil, err
@@ -111,15 +129,9 @@ func newServer(fsync bool) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{bin: bin, dir: dir, lock: lock, as: as, fsync: fsync}
-	if err = s.as.own(dir); err == nil {
-		err = s.initialize()
-	}
-	if err == nil {
-		err = s.start()
-	}
-	if err != nil {
+	if err := s.as.own(dir); err != nil {
 		s.remove()
-		return nil, fmt.Errorf("starting a server: %w", err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -174,31 +186,44 @@ func compareVersions(x, y string) int {
 func (s *Server) initialize() error {
 	data := filepath.Join(s.dir, "data")
 	arguments := []string{"-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"}
-	var out []byte
 	var err error
 	for _, locale := range [][]string{{"--locale-provider=icu", "--icu-locale=en-US"}, nil} {
-		cmd := exec.Command(filepath.Join(s.bin, "initdb"), append(slices.Clone(arguments), locale...)...)
-		cmd.Env = environment
-		cmd.Dir = s.dir
-		s.as.apply(cmd)
-		if out, err = cmd.CombinedOutput(); err == nil {
+		if err = s.run("initdb", append(slices.Clone(arguments), locale...)...); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("initdb: %w\n%s", err, out)
+	return err
+}
+
+// run runs one of the server's programs until it ends.
+func (s *Server) run(program string, arguments ...string) error {
+	cmd := exec.Command(filepath.Join(s.bin, program), arguments...)
+	cmd.Env = environment
+	cmd.Dir = s.dir
+	s.as.apply(cmd)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", program, err, out)
+	}
+	return nil
 }
 
 // environment is the server's. It must not have the PG variables of this process.
 var environment = []string{"LC_ALL=C", "PATH=/usr/bin:/bin"}
 
 func (s *Server) start() error {
+	arguments := []string{"-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-p", "5432",
+		"-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB", "-c", "fsync=" + strconv.FormatBool(s.fsync)}
+	return s.launch(filepath.Join(s.bin, "postgres"), append(arguments, s.settings...)...)
+}
+
+// launch starts a program, and returns when it accepts connections.
+func (s *Server) launch(program string, arguments ...string) error {
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-p", "5432",
-		"-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB", "-c", "fsync="+strconv.FormatBool(s.fsync))
+	cmd := exec.Command(program, arguments...)
 	cmd.Env = environment
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = log, log

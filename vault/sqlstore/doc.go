@@ -36,8 +36,32 @@
 // for earlier writes, up to ten seconds; reads do not wait. Every write is on the
 // server's disk when it returns, even if synchronous_commit is off by default. A
 // transaction that the server aborts in favor of another (SQLSTATE 40001, 40P01) is
-// retried a few times, and so is a transaction whose connection was dead before it
-// began. During an outage of the database, operations return errors; afterwards they
-// work again. If the connection breaks during a commit, the outcome is unknown, and
-// the error reports that the write may have been stored.
+// retried a few times, and so is a transaction whose connection was dead, or led to a
+// standby, before it began. During an outage of the database, operations return errors;
+// afterwards they work again. If the connection breaks during a commit, the outcome is
+// unknown, and the error reports that the write may have been stored.
+//
+// A standby answers no operation, not even a read: its rows may be older than those
+// that the primary has returned, and a vault would report a rollback (vault.ErrRollback).
+// The failover to a standby that had not received the last acknowledged writes is such a
+// rollback, and is reported. To exclude it, replicate synchronously.
+//
+// Settings of the caller's db matter:
+//
+//   - Bound the pool with SetMaxOpenConns, below the server's max_connections: each
+//     request for a bundle takes a connection. A process with 20 serves thousands of
+//     runners.
+//   - Set a SetConnMaxLifetime of some minutes. After a failover by name, connections
+//     to the former primary otherwise live on.
+//   - Connect only to servers that accept writes, for pgx with
+//     target_session_attrs=read-write. Only then can the address have several hosts.
+//   - Behind a pooler in transaction mode, such as PgBouncer, statements must have no
+//     names: for pgx, add default_query_exec_mode=cache_describe to the address. The
+//     server then plans each statement when it runs, which takes about a quarter more
+//     time for a poll. Everything else that this package uses ends with its transaction.
+//     LISTEN does not: connect to the server itself for the signals of
+//     vault.Options.Wake. PgBouncer refuses a search_path in the address; set that of
+//     the role.
+//   - pgx reads the files that its address names, such as passfile and sslrootcert, for
+//     each connection of sql.Open, but only once for those of stdlib.OpenDB.
 package sqlstore

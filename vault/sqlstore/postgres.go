@@ -13,7 +13,9 @@ import (
 // are no deadlocks between writers, and under READ COMMITTED each statement sees the
 // commits of earlier writers.
 var postgres = dialect{
-	beginRead: []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+	// READ WRITE fails on a standby, whose rows may be older than those that the primary
+	// has returned. A vault would take them for a rollback.
+	beginRead: []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"},
 	// A process that hangs must not block all others forever, and an acknowledged
 	// write must be on the disk, regardless of the database's defaults.
 	beginWrite: []string{`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
@@ -30,6 +32,7 @@ var postgres = dialect{
 	prepare:    func(context.Context, *sql.DB) error { return nil },
 	migrations: postgresMigrations,
 	again:      postgresAgain,
+	explain:    postgresExplain,
 	remote:     true,
 }
 
@@ -152,13 +155,14 @@ CREATE TABLE [probe] (
 
 // postgresLocate returns the first schema on the search_path that has a vault, or
 // else the schema for new tables.
-func postgresLocate(ctx context.Context, db *sql.DB) (schema string, err error) {
+func postgresLocate(ctx context.Context, x *tx) (schema string, err error) {
 	var encoding string
-	err = db.QueryRowContext(ctx, `SELECT getdatabaseencoding()::text, coalesce(
+	err = x.query(ctx, "looking for its schema", `SELECT getdatabaseencoding()::text, coalesce(
 		(SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('satchel_schema')),
-		current_schema(), '')::text`).Scan(&encoding, &schema)
+		current_schema(), '')::text`, nil,
+		func(scan func(...any) error) error { return scan(&encoding, &schema) })
 	if err != nil {
-		return "", fmt.Errorf("looking for its schema: %w", err)
+		return "", err
 	}
 	if encoding != "UTF8" {
 		return "", fmt.Errorf("its encoding is %s and must be UTF8; create a database with that encoding", encoding)
@@ -212,21 +216,39 @@ func postgresVersion(ctx context.Context, x *tx) (int, error) {
 	return int(version), err
 }
 
-// postgresAgain is dialect.again. It needs a driver whose errors have the method
-// SQLState, such as pgx and pq.
-func postgresAgain(err error, came stage) bool {
-	var code string
+// sqlState returns the SQLSTATE of an error, or "". It needs a driver whose errors have
+// the method SQLState, such as pgx and pq.
+func sqlState(err error) string {
 	if e, ok := errors.AsType[interface {
 		error
 		SQLState() string
 	}](err); ok {
-		code = e.SQLState()
+		return e.SQLState()
 	}
-	switch code {
+	return ""
+}
+
+// inRecovery is the SQLSTATE, feature_not_supported, of BEGIN READ WRITE on a standby.
+const inRecovery = "0A000"
+
+// postgresAgain is dialect.again.
+func postgresAgain(err error, came stage) bool {
+	switch code := sqlState(err); code {
 	case "40001", "40P01": // serialization failure, deadlock: rolled back
 		return came != connecting
 	case "", "57P01", "57P02", "57P05": // the connection is broken, perhaps since it was idle
 		return came == beginning
+	case inRecovery: // the connection is from before a failover; another one may be to the primary
+		return came == beginning
+	default:
+		return came == beginning && strings.HasPrefix(code, "08") // a pooler lost its connection to the server
 	}
-	return false
+}
+
+// postgresExplain is dialect.explain.
+func postgresExplain(err error) error {
+	if sqlState(err) != inRecovery {
+		return err
+	}
+	return fmt.Errorf("the server is a standby, so its rows may be out of date; connect to the primary, as pgx does with target_session_attrs=read-write: %w", err)
 }

@@ -19,7 +19,7 @@ var sqlite = dialect{
 	// ends the wait with the context must have executed them before.
 	beginRead:  []string{"PRAGMA busy_timeout = 10000; BEGIN"},
 	beginWrite: []string{"PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON", "BEGIN IMMEDIATE"},
-	locate:     func(context.Context, *sql.DB) (string, error) { return "", nil },
+	locate:     func(context.Context, *tx) (string, error) { return "", nil },
 	parameter:  func(int) string { return "?" },
 	table:      func(_, name string) string { return name },
 	version:    sqliteVersion,

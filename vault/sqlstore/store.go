@@ -32,7 +32,7 @@ type dialect struct {
 	// lockWriters because its first statement has the same effect.
 	lockWriters, lockTables string
 	// locate returns the schema of existing or new tables.
-	locate func(context.Context, *sql.DB) (schema string, err error)
+	locate func(context.Context, *tx) (schema string, err error)
 	// parameter and table return the SQL for the n-th parameter, counted from 1,
 	// and for the name of a table.
 	parameter func(n int) string
@@ -49,6 +49,9 @@ type dialect struct {
 	// again reports whether a transaction that reached stage and failed with err had
 	// no effect and may be retried. It may be nil.
 	again func(err error, stage stage) bool
+	// explain returns an error of beginning a transaction, with its fix if that is
+	// known. It may be nil.
+	explain func(error) error
 	// remote is true if a connection can break while the database keeps running.
 	remote bool
 }
@@ -93,12 +96,13 @@ func Open(ctx context.Context, db *sql.DB, d Dialect) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) (err error) {
-	if s.schema, err = s.dialect.locate(ctx, s.db); err != nil {
-		return err
-	}
 	// Check that this database belongs to the vault before changing anything.
 	var version int
-	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
+	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) (err error) {
+		s.statements.Clear() // they may name the schema of an earlier attempt
+		if s.schema, err = s.dialect.locate(ctx, x); err != nil {
+			return err
+		}
 		version, err = s.version(ctx, x)
 		return err
 	})

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// attempts is the number of attempts of a transaction that may be retried.
-	attempts = 10
+	// attempts is the number of attempts of a transaction that may be retried. It is
+	// more than the connections of a usual pool, all of which may be dead.
+	attempts = 25
 	// endWithin is the time that a remote database has to end a transaction after
 	// its context is done.
 	endWithin = 5 * time.Second
@@ -70,6 +71,9 @@ func (s *Store) tryTx(ctx context.Context, begin []string, do func(*tx) error) (
 	for _, statement := range begin {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			discard(conn) // the transaction may have begun
+			if s.dialect.explain != nil {
+				err = s.dialect.explain(err)
+			}
 			return beginning, fmt.Errorf("beginning a transaction: %w", err)
 		}
 	}
