@@ -33,9 +33,10 @@ type config struct {
 	shutdownDelay    time.Duration
 	shutdownTimeout  time.Duration
 
-	data        string
-	database    string
-	connections int
+	data         string
+	database     string
+	passwordFile string
+	connections  int
 
 	kek      keyRef // the primary
 	replicas []keyRef
@@ -108,7 +109,8 @@ var groups = []struct {
 	}},
 	{"Storage", func(c *config, f *flag.FlagSet) {
 		f.StringVar(&c.data, "data", "satchel-data", "`folder` for files that no other flag names")
-		f.StringVar(&c.database, "database", "", "SQLite `file`, or postgres://user@host/database, or host=… dbname=…\n(default: satchel.db in -data)")
+		f.StringVar(&c.database, "database", "", "SQLite `file`, or postgres://user@host/database?sslmode=verify-full, or host=… dbname=… sslmode=…\n(default: satchel.db in -data)")
+		f.StringVar(&c.passwordFile, "database-password-file", "", "`file` with the password of PostgreSQL, read for each connection\n(default: the address, PGPASSWORD or the file of PGPASSFILE)")
 		f.IntVar(&c.connections, "database-connections", 20, "largest `number` of connections to the database")
 	}},
 	{"Key-encryption key", func(c *config, f *flag.FlagSet) {
@@ -183,6 +185,9 @@ func (c *config) check() error {
 	}
 	if !c.postgres() && otherDatabase.MatchString(c.database) {
 		wrong("-database: want the name of a file without a question mark, or an address that begins with postgres://") // not quoted: it may contain a password
+	}
+	if c.passwordFile != "" && !c.postgres() {
+		wrong("-database-password-file is for PostgreSQL, and -database is not; remove it, or name the database in -database")
 	}
 	if c.connections < 2 {
 		wrong("-database-connections %d: want 2 or more", c.connections)

@@ -108,7 +108,7 @@ func TestParse(t *testing.T) {
 			{args: []string{"rewrap", "x"}, says: []string{`unexpected argument "x"; rewrap takes only flags`}},
 			{args: []string{"export", "-log-format", "xml"}, says: []string{"export takes one file", "-log-format "}},
 			{args: []string{"-audit-keep", "1h", "-kek-key", key, "-kek-retired", "local:/nope", "-tls-cert", "/x", "-tls-key", "/y"},
-				says: []string{"-audit-keep 1h0m0s: ", "-kek-key: key file ", "-kek-retired: /nope does not exist; ", "-tls-cert and -tls-key: "}},
+				says: []string{"-audit-keep 1h0m0s: ", "-kek-key: key file: ", "-kek-retired: /nope does not exist; ", "-tls-cert and -tls-key: "}},
 		} {
 			var out, stderr text
 			environ := append(test.environ, "SATCHEL_PLATFORM_DATA="+filepath.Join(t.TempDir(), "new"))

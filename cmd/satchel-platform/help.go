@@ -24,7 +24,8 @@ Examples:
 
   satchel-platform
   satchel-platform -listen :8443 -tls-cert /etc/satchel/tls.crt -tls-key /etc/satchel/tls.key \
-      -database postgres://satchel@db.internal/satchel -kek aws -kek-key arn:aws:kms:…
+      -database 'postgres://satchel@db.internal/satchel?sslmode=verify-full' \
+      -kek aws -kek-key arn:aws:kms:…
   satchel-platform -require acme=ANTHROPIC_API_KEY:anthropic -limit-token 5:50
   satchel-platform rewrap -kek hashivault -kek-key transit/satchel -kek-retired local:satchel-data/kek
 `

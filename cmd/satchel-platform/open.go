@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -121,11 +118,10 @@ func (c *config) openDatabase() (*sql.DB, sqlstore.Dialect, error) {
 	dialect := sqlstore.SQLite
 	if c.postgres() {
 		dialect = sqlstore.Postgres
-		settings, err := c.postgresSettings()
-		if err != nil {
+		var err error
+		if db, err = c.openPostgres(); err != nil {
 			return nil, 0, err
 		}
-		db = stdlib.OpenDB(*settings)
 	} else {
 		_, err := os.Stat(c.database)
 		if c.startsEmpty() {
@@ -142,18 +138,6 @@ func (c *config) openDatabase() (*sql.DB, sqlstore.Dialect, error) {
 	db.SetMaxIdleConns(c.connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db, dialect, nil
-}
-
-// postgresSettings parses -database for PostgreSQL, without connecting.
-func (c *config) postgresSettings() (*pgx.ConnConfig, error) {
-	settings, err := pgx.ParseConfig(c.database)
-	if err != nil {
-		return nil, errors.New("-database: invalid PostgreSQL address, or it names an unreadable file; write one such as postgres://user@host:5432/database?sslmode=verify-full, with the password in PGPASSWORD or in the file of PGPASSFILE")
-	}
-	if !strings.Contains(c.database, "connect_timeout") {
-		settings.ConnectTimeout = 5 * time.Second
-	}
-	return settings, nil
 }
 
 // startsEmpty reports whether the command accepts a new database. For the others, an
