@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,7 +36,7 @@ func TestReadPrivate_Owner(t *testing.T) {
 			args := append(args, file, "-data", dir, "-listen", "127.0.0.1:0")
 			code, _, stderr := command(t, args...)
 			require.Equal(t, exitUsage, code)
-			require.Contains(t, stderr, file+" belongs to another user, with uid 12345; this process has uid 0; run chown 0 on it, or run this program as its owner")
+			require.Contains(t, strings.ReplaceAll(stderr, `"`, ""), file+" belongs to another user, with uid 12345; this process has uid 0; run chown 0 on it, or run this program as its owner")
 			require.NoError(t, os.Chown(file, 0, 0))
 		})
 	}

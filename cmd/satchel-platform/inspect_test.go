@@ -63,8 +63,8 @@ func TestInspect(t *testing.T) {
 				args []string
 				says string
 			}{
-				{[]string{"-kek-key", open}, "-kek-key: key file: " + open + " has mode 0644, which allows access by other users; run chmod 600 on it"},
-				{[]string{"-kek-retired", "local:" + open}, "-kek-retired: key file: " + open + " has mode 0644"},
+				{[]string{"-kek-key", open}, "-kek-key: key file \"" + open + "\" has mode 0644, which allows access by other users; run chmod 600 on it"},
+				{[]string{"-kek-retired", "local:" + open}, "-kek-retired: key file \"" + open + "\" has mode 0644"},
 				{[]string{"-admin-token-file", token}, "-admin-token-file: " + token + " has mode 0644, which allows access by other users; run chmod 600 on it"},
 			}...)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/satchelhq/satchel/internal/atomicfile"
 	"github.com/satchelhq/satchel/internal/regularfile"
@@ -69,10 +70,13 @@ func readPrivate(path string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("key file: %w; use the path of the key file, or make one with GenerateFile", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("key file: %w", err)
+	if err == nil {
+		return content, nil
 	}
-	return content, nil
+	if problem, ok := strings.CutPrefix(err.Error(), path+" "); ok { // not an error of the operating system
+		return nil, fmt.Errorf("key file %q %s", path, problem)
+	}
+	return nil, fmt.Errorf("key file: %w", err)
 }
 
 // parseFile returns the key in the content of a key file.

@@ -34,7 +34,7 @@ func TestFromFile_Owner(t *testing.T) {
 			testenv.Lacks(t, "only root can give a file to another user")
 		}
 		kek, err := local.FromFile(path)
-		require.EqualError(t, err, "key file: "+path+" belongs to another user, with uid 12345; this process has uid 0; run chown 0 on it, or run this program as its owner")
+		require.EqualError(t, err, "key file \""+path+"\" belongs to another user, with uid 12345; this process has uid 0; run chown 0 on it, or run this program as its owner")
 		require.Nil(t, kek)
 	})
 }
