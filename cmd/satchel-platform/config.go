@@ -150,7 +150,7 @@ var groups = []struct {
 		f.DurationVar(&c.auditKeep, "audit-keep", 0, "`time` for which the database keeps entries, at least 24h (default: forever)")
 	}},
 	{"Rate limits: requests per second and a burst, or off", func(c *config, f *flag.FlagSet) {
-		f.Var(limit{&c.limitToken}, "limit-token", "`RATE[:BURST]` for each runner token (default: 200:50000)")
+		f.Var(limit{&c.limitToken}, "limit-token", "`RATE[:BURST]` for each runner token (default: 1:1000)")
 		f.Var(limit{&c.limitAddress}, "limit-address", "`RATE[:BURST]` for each address (default: 1000:100000)")
 		f.Var(limit{&c.limitFailures}, "limit-failures", "`RATE[:BURST]` for invalid tokens from each address (default: 10:1000)")
 	}},

@@ -88,12 +88,12 @@ func (l limit) Set(s string) error {
 	rate, burst, hasBurst := strings.Cut(s, ":")
 	perSecond, err := strconv.ParseFloat(rate, 64)
 	if err != nil || !(perSecond > 0) || math.IsInf(perSecond, 0) {
-		return errors.New("want RATE[:BURST], such as 200:50000, or off")
+		return errors.New("want RATE[:BURST], such as 10:1000, or off")
 	}
 	*l.to = vaulthttp.Limit{PerSecond: perSecond}
 	if hasBurst {
 		if l.to.Burst, err = strconv.Atoi(burst); err != nil || l.to.Burst < 1 {
-			return errors.New("want RATE[:BURST], such as 200:50000, or off")
+			return errors.New("want RATE[:BURST], such as 10:1000, or off")
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ Examples:
   satchel-platform -listen :8443 -tls-cert /etc/satchel/tls.crt -tls-key /etc/satchel/tls.key \
       -database 'postgres://satchel@db.internal/satchel?sslmode=verify-full' \
       -kek aws -kek-key arn:aws:kms:…
-  satchel-platform -require acme=ANTHROPIC_API_KEY:anthropic -limit-token 5:50
+  satchel-platform -require acme=ANTHROPIC_API_KEY:anthropic -limit-token 10:10000
   satchel-platform rewrap -kek hashivault -kek-key transit/satchel -kek-retired local:satchel-data/kek
 `
 

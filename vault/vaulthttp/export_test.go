@@ -66,27 +66,28 @@ type Limiter struct{ l *limiter }
 // NewLimiter returns the limiter of a handler with opts.
 func NewLimiter(opts *Options) *Limiter { return &Limiter{newLimiter(opts)} }
 
-// Ask admits a request or returns the limit that refuses it. end settles it.
+// Ask admits a request with the current revision, or returns the limit that refuses
+// it. end settles it.
 func (l *Limiter) Ask(addr, token string, waits bool) (end func(error), by LimitKind) {
-	p, by, _ := l.l.admit(addr, token, waits)
-	return func(err error) { l.l.settle(p, err) }, by
+	p, by, _ := l.l.admit(addr, token, "", waits)
+	return func(err error) { l.l.settle(p, "", err) }, by
 }
 
 // Accept settles a request whose token was accepted.
 func (l *Limiter) Accept(addr, token string) {
-	p, _, _ := l.l.admit(addr, token, false)
-	l.l.settle(p, nil)
+	p, _, _ := l.l.admit(addr, token, "", false)
+	l.l.settle(p, "", nil)
 }
 
 // Fail settles a request without a token.
 func (l *Limiter) Fail(addr string) {
-	p, _, _ := l.l.admit(addr, "", false)
-	l.l.settle(p, &vault.TokenError{Reason: vault.TokenMissing})
+	p, _, _ := l.l.admit(addr, "", "", false)
+	l.l.settle(p, "", &vault.TokenError{Reason: vault.TokenMissing})
 }
 
 // Knows reports whether the token was accepted before.
 func (l *Limiter) Knows(token string) bool {
-	p, _, _ := l.l.admit("", token, false)
+	p, _, _ := l.l.admit("", token, "", false)
 	return p.known
 }
 

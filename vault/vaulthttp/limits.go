@@ -23,11 +23,12 @@ type Limit struct {
 	Burst int
 }
 
-// The defaults leave room for ten thousand runners behind one address, or with one
-// token: all start together with two requests each, and a rotation makes all of them
-// send a request at the same time.
+// The defaults leave room for ten thousand runners behind one address, and for some
+// hundred with one token: all start together with two requests each, and a rotation
+// makes all of them send a request at the same time. The limit of a token bounds the
+// audit entries that it can cause; docs/audit.md has the sums.
 var (
-	defaultTokenLimit   = Limit{PerSecond: 200, Burst: 50_000}
+	defaultTokenLimit   = Limit{PerSecond: 1, Burst: 1_000}
 	defaultAddressLimit = Limit{PerSecond: 1_000, Burst: 100_000}
 	defaultFailureLimit = Limit{PerSecond: 10, Burst: 1_000}
 )
@@ -68,7 +69,9 @@ const (
 //
 // Each token that was accepted before has its own bucket. Once an address has too
 // many failures, its requests with other tokens are refused; a runner with a valid
-// token is not affected by one with an invalid token. A poll that waited is refunded.
+// token is not affected by one with an invalid token. A poll that waited for a change
+// of the current bundle is refunded. One that asks with an older revision gets a bundle
+// immediately, and counts even if that takes long.
 type limiter struct {
 	tokens   *buckets[[32]byte] // by hash; only tokens that were accepted
 	addrs    *buckets[string]
@@ -89,14 +92,21 @@ type pass struct {
 	token [32]byte // its hash
 	known bool     // the token was accepted before
 	waits bool
-	since time.Time
+	// revision is that of the request, and current reports that it was the newest
+	// that the token had here.
+	revision string
+	current  bool
+	since    time.Time
 }
 
 // admit admits a request, or returns the limit that refuses it and the time until
-// it may be retried. waits is true if the request asks to wait for a change.
-func (l *limiter) admit(addr, token string, waits bool) (pass, LimitKind, time.Duration) {
-	p := pass{addr: addrKey(addr), token: wire.HashToken(token), waits: waits, since: time.Now()}
-	p.known = l.tokens.has(p.token)
+// it may be retried. revision is the one that the runner has, or empty; waits is true
+// if the request asks to wait for a change of it.
+func (l *limiter) admit(addr, token, revision string, waits bool) (pass, LimitKind, time.Duration) {
+	p := pass{addr: addrKey(addr), token: wire.HashToken(token), waits: waits, revision: revision, since: time.Now()}
+	var newest string
+	newest, p.known = l.tokens.noted(p.token)
+	p.current = p.known && newest == revision
 	if !p.known {
 		if wait := l.failures.wait(p.addr); wait > 0 {
 			return p, LimitedByFailures, wait
@@ -113,8 +123,9 @@ func (l *limiter) admit(addr, token string, waits bool) (pass, LimitKind, time.D
 	return p, "", 0
 }
 
-// settle records the outcome of the request of p.
-func (l *limiter) settle(p pass, err error) {
+// settle records the outcome of the request of p. revision is that of the delivered
+// bundle, or empty.
+func (l *limiter) settle(p pass, revision string, err error) {
 	refused, ok := errors.AsType[*vault.TokenError](err)
 	switch {
 	case ok && refused.Reason != vault.TokenRevoked && refused.Reason != vault.TokenExpired:
@@ -124,7 +135,13 @@ func (l *limiter) settle(p pass, err error) {
 		// An expired or revoked token is not a guess, because it existed.
 		l.tokens.charge(p.token)
 	}
-	if p.waits && time.Since(p.since) >= heldFor {
+	switch {
+	case err == nil:
+		l.tokens.note(p.token, revision)
+	case errors.Is(err, vault.ErrUnchanged):
+		l.tokens.note(p.token, p.revision)
+	}
+	if p.waits && time.Since(p.since) >= heldFor && (err != nil || p.current) {
 		l.addrs.give(p.addr)
 		if l.tokens.has(p.token) {
 			l.tokens.give(p.token)
@@ -158,6 +175,7 @@ type buckets[K comparable] struct {
 type bucket struct {
 	level float64 // may be negative, down to minus the burst
 	at    time.Time
+	note  string
 }
 
 // has reports whether key has a bucket.
@@ -165,6 +183,26 @@ func (b *buckets[K]) has(key K) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.young[key] != nil || b.old[key] != nil
+}
+
+// noted returns the last note about key, and whether key has a bucket.
+func (b *buckets[K]) noted(key K) (string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := cmp.Or(b.young[key], b.old[key])
+	if found == nil {
+		return "", false
+	}
+	return found.note, true
+}
+
+// note replaces the note about key, if key has a bucket.
+func (b *buckets[K]) note(key K, text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if found := cmp.Or(b.young[key], b.old[key]); found != nil {
+		found.note = text
+	}
 }
 
 // find returns the bucket of key with its current level, and creates it if

@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/memstore"
+	"github.com/satchelhq/satchel/vault/store"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
@@ -269,10 +270,13 @@ func TestLimiter(t *testing.T) {
 	})
 
 	// Only the limiter is tested here; other tests produce real load.
-	t.Run("admits ten thousand runners behind one address", func(t *testing.T) {
-		const runners = 10_000
-		for about, shared := range map[string]bool{"with a token each": false, "with one token": true} {
+	t.Run("admits many runners behind one address", func(t *testing.T) {
+		for about, shared := range map[string]bool{"ten thousand with a token each": false, "two hundred with one token": true} {
 			t.Run(about, func(t *testing.T) {
+				runners := 10_000
+				if shared {
+					runners = 200
+				}
 				synctest.Test(t, func(t *testing.T) {
 					l := vaulthttp.NewLimiter(&vaulthttp.Options{})
 					one, _ := wire.NewToken()
@@ -313,6 +317,45 @@ func TestLimiter(t *testing.T) {
 				})
 			})
 		}
+	})
+
+	t.Run("does not refund a slow delivery of an older revision", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newAsks(t, vaulthttp.Options{TokenLimit: vaulthttp.Limit{PerSecond: 1e-9, Burst: 3}})
+			token := s.MustIssue(t, "acme").Reveal()
+			s.MustPut(t, "acme", "A", "1")
+			s.Storage.OnRead(func(store.Query, *store.Snapshot) { time.Sleep(time.Second) })
+			statuses := map[int]int{}
+			for range 10 {
+				statuses[s.ask(t, nat, token, "If-None-Match", `"older"`, "Prefer", "wait=50").status]++
+			}
+			require.Equal(t, map[int]int{200: 3, 429: 7}, statuses)
+		})
+	})
+
+	t.Run("bounds the audit entries of one token", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newAsks(t, vaulthttp.Options{})
+			token := s.MustIssue(t, "acme").Reveal()
+			size := func() int64 {
+				head, err := s.VerifyAudit(t.Context(), "acme", nil, nil)
+				require.NoError(t, err)
+				return head.Seq
+			}
+			before := size()
+			for i := range 5_000 {
+				s.ask(t, fmt.Sprintf("203.0.113.%d:1", i%250), token, "Satchel-Runner", fmt.Sprint("thief ", i))
+			}
+			require.Equal(t, int64(1_000), size()-before, "from any address and under any name")
+			before = size()
+			for range 600 { // ten minutes with ten requests a second
+				for range 10 {
+					s.ask(t, nat, token)
+				}
+				time.Sleep(time.Second)
+			}
+			require.InDelta(t, 600, size()-before, 1, "one a second in the long run")
+		})
 	})
 
 	t.Run("remembers a bounded number of tokens and addresses", func(t *testing.T) {

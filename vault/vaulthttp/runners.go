@@ -34,9 +34,12 @@ type Options struct {
 	RemoteAddr func(*http.Request) string
 	// TokenLimit and AddressLimit bound the requests with one token, and from one
 	// address or IPv6 /64. Requests over a limit get 429 with Retry-After. A poll
-	// that waited does not count. Set TokenLimit lower if each runner has its own
-	// token. Default: 200 a second with bursts of 50,000 for a token, 1,000 a
-	// second with bursts of 100,000 for an address.
+	// that waited for a change does not count, except while it waits. For n runners
+	// with one token, TokenLimit should be at least n/900 a second, which is one
+	// request of each in 15 minutes, with bursts of 3*n. TokenLimit also bounds the
+	// audit entries that a stolen token can cause (docs/audit.md).
+	// Default: 1 a second with bursts of 1,000 for a token, 1,000 a second with
+	// bursts of 100,000 for an address.
 	TokenLimit, AddressLimit Limit
 	// FailureLimit bounds the requests from one address that are refused because
 	// their token is missing, malformed or unknown. Over the limit, requests from
@@ -189,7 +192,7 @@ func (h *runners) bootstrap(w http.ResponseWriter, r *http.Request) {
 		RemoteAddr:  addr,
 	}
 	waits := req.IfNoneMatch != "" && req.Wait > 0
-	pass, limit, wait := h.limits.admit(addr, token.Reveal(), waits)
+	pass, limit, wait := h.limits.admit(addr, token.Reveal(), req.IfNoneMatch, waits)
 	if wait > 0 {
 		h.holdOff(w, r, addr, limit, wait)
 		return
@@ -206,7 +209,7 @@ func (h *runners) bootstrap(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(ctx)
 	}
 	b, err := h.v.Bootstrap(r.Context(), token, req)
-	h.limits.settle(pass, err)
+	h.limits.settle(pass, b.Revision(), err)
 	if errors.Is(err, vault.ErrUnchanged) && drained {
 		refuseEnding(w) // after a 304 the runner would poll again immediately
 		return
