@@ -85,18 +85,31 @@ func (k *KV) get(ctx context.Context, endpoint *url.URL, token bundle.Value) (*a
 	var a answer
 	decoding := json.Unmarshal(body, &a)
 	if response.StatusCode != http.StatusOK {
-		return nil, k.refused(status, &a, decoding)
+		return nil, k.refused(status, &a, isVaults(body))
 	}
 	m := a.Data.Metadata
 	switch {
-	case decoding != nil && !json.Valid(body):
-		status.Reason = "not-json"
+	case !isVaults(body):
+		if !json.Valid(body) {
+			status.Reason = "not-json"
+		}
 		return nil, refusal(bundle.FetchUnavailable, status, notVault)
 	case decoding != nil, m == nil, a.Data.Data == nil, m.Version < 1, k.Version > 0 && m.Version != int64(k.Version):
 		status.Reason = "not-kv-2"
 		return nil, refusal(bundle.FetchPermanent, status, "the response is not from a key-value engine of version 2: check the {hashivault.KV.Mount}, or upgrade the engine")
 	}
 	return &a, nil
+}
+
+// isVaults reports whether the body of a response is Vault's: JSON with data or errors.
+// Only Vault knows whether a path exists and the token is valid; gateways answer with
+// pages, and with JSON of their own.
+func isVaults(body []byte) bool {
+	var a struct {
+		Data   map[string]json.RawMessage `json:"data"`
+		Errors []string                   `json:"errors"`
+	}
+	return json.Unmarshal(body, &a) == nil && (a.Data != nil || a.Errors != nil)
 }
 
 func (k *KV) send(ctx context.Context, endpoint *url.URL, token bundle.Value) (*http.Response, error) {
@@ -120,24 +133,23 @@ func (k *KV) send(ctx context.Context, endpoint *url.URL, token bundle.Value) (*
 	return client.Do(request)
 }
 
-// refused returns the error for a response other than 200.
-func (k *KV) refused(status *remote.StatusError, a *answer, decoding error) error {
+// refused returns the error for a response other than 200. own reports whether it is
+// Vault's.
+func (k *KV) refused(status *remote.StatusError, a *answer, own bool) error {
 	switch code := status.StatusCode; {
-	case code < 300:
-		return refusal(bundle.FetchPermanent, status, "the response is not from a key-value engine: check the {hashivault.KV.Mount}")
-	case code < 400:
+	case code >= 300 && code < 400:
 		return refusal(bundle.FetchUnavailable, status, "redirects are not followed, to keep the token on one server: use the address of the active node")
 	case code == http.StatusBadRequest && strings.Contains(strings.Join(a.Errors, "\n"), "Upgrading from non-versioned"):
 		return refusal(bundle.FetchUnavailable, status, "the engine is being upgraded to version 2: try again later")
-	case code == http.StatusForbidden && decoding == nil:
+	case code == http.StatusForbidden && own:
 		return refusal(bundle.FetchPermanent, status, fmt.Sprintf("the token is invalid or has expired, or its policy lacks read on %s/data/%s", k.mount(), k.Path))
-	case code == http.StatusNotFound && decoding == nil:
+	case code == http.StatusNotFound && own:
 		return k.missing(status, a)
 	case code == http.StatusServiceUnavailable:
 		return refusal(bundle.FetchUnavailable, status, "Vault is sealed or not ready")
 	case code >= 500, code == http.StatusPreconditionFailed, code == http.StatusTooManyRequests, code == 472, code == 473:
 		return refusal(bundle.FetchUnavailable, status, "Vault is temporarily unavailable: try again later")
-	case decoding != nil, code == http.StatusUnauthorized:
+	case !own, code < 300, code == http.StatusUnauthorized:
 		return refusal(bundle.FetchUnavailable, status, notVault)
 	}
 	return refusal(bundle.FetchPermanent, status, "check the {hashivault.KV.Address}, the {hashivault.KV.Mount} and the {hashivault.KV.Path}")

@@ -15,7 +15,9 @@ import (
 )
 
 // KV is a [bundle.Provider] that reads one path of a key-value engine, version 2.
-// Each key becomes a secret.
+// Each key becomes a secret: a string as it is, a number or boolean as JSON writes it.
+// A key with another value, or with one that is invalid for a secret, is left out and
+// becomes a [bundle.Problem].
 //
 // A secret's Version is the version of the path, and Rotated the time when that
 // version was written. Created equals Rotated for version 1 and is zero for later

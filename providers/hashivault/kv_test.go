@@ -88,14 +88,44 @@ func TestKV_Fetch(t *testing.T) {
 		require.Equal(t, "hashivault secret/runners/pool-a", kv.String())
 	})
 
-	t.Run("rejects a value that is not a string", func(t *testing.T) {
-		for _, value := range []string{"7", "true", "null", `["` + canaryValue + `"]`, `{"x":"` + canaryValue + `"}`} {
-			kv := says(t, http.StatusOK, written(`{"API_KEY":"`+canaryValue+`","PORT":`+value+`}`))
-			err := requireFailure(t, kv, bundle.FetchPermanent)
-			require.EqualError(t, err, `hashivault secret/runners/pool-a#5: the value of "PORT" is not a string; store it as a string`)
+	t.Run("returns numbers and booleans as JSON writes them", func(t *testing.T) {
+		for _, value := range []string{"7", "-1.50", "1e400", "123456789012345678901234567890", "0.10", "true", "false"} {
+			b, err := says(t, http.StatusOK, written(`{"API_KEY":"k","PORT":`+value+`}`)).Fetch(t.Context(), nil)
+			require.NoError(t, err)
+			require.Equal(t, []string{"API_KEY=k", "PORT=" + value}, b.Environ())
+			require.Empty(t, b.Problems())
 		}
-		kv := says(t, http.StatusOK, written(`{"API_KEY":"`+canaryValue+`\u0000"}`))
-		require.ErrorContains(t, requireFailure(t, kv, bundle.FetchPermanent), `"API_KEY"`)
+	})
+
+	t.Run("leaves out a key with an invalid value", func(t *testing.T) {
+		for value, why := range map[string]string{
+			"null":                        "is null; store a string, or delete the key",
+			`["` + canaryValue + `"]`:     "is a list, not text; store it as a string of JSON",
+			`{"x":"` + canaryValue + `"}`: "is an object, not text; store it as a string of JSON, or each of its members under a key of its own",
+			`"` + canaryValue + `\u0000"`: "is invalid: the value has a NUL at byte 26; encode binary data, for example as base64",
+			`"` + canaryValue + "\xff\"":  "is not valid Unicode; encode binary data, for example as base64",
+			`"` + canaryValue + `\ud800"`: "is not valid Unicode; encode binary data, for example as base64",
+		} {
+			for _, names := range []map[string]string{nil, {"API_KEY": "API_KEY", "db": "DB"}} {
+				key := "DB"
+				if names != nil {
+					key = "db"
+				}
+				kv := says(t, http.StatusOK, written(`{"API_KEY":"k","`+key+`":`+value+`}`))
+				kv.Names = names
+				b, err := kv.Fetch(t.Context(), nil)
+				require.NoError(t, err, "one bad key does not take the others away")
+				require.Equal(t, []string{"API_KEY=k"}, b.Environ())
+				require.Equal(t, []bundle.Problem{{
+					Name:   "DB",
+					Origin: bundle.Origin{Provider: "hashivault", Location: "secret/runners/pool-a#5"},
+					Reason: fmt.Sprintf("the value of the key %q %s; the key is left out", key, why),
+				}}, b.Problems())
+			}
+		}
+		b, err := says(t, http.StatusOK, written(`{"A":"\ufffd`+"\ufffd"+`"}`)).Fetch(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{"A=\ufffd\ufffd"}, b.Environ(), "a replacement character that was stored is valid")
 	})
 
 	t.Run("sets Expires to the planned deletion", func(t *testing.T) {
@@ -253,7 +283,14 @@ func TestKV_Response(t *testing.T) {
 			"busy":                  {429, vaults, bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
 			"a recovery node":       {472, vaults, bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
 			"a standby node":        {473, vaults, bundle.FetchUnavailable, "", "Vault is temporarily unavailable"},
-			"no content":            {204, "", bundle.FetchPermanent, "", "check the Mount"},
+			"no content":            {204, "", bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"403 of a gateway":      {403, `{"message":"` + canaryValue + `"}`, bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"403 with a list":       {403, `{"errors":[{"code":"` + canaryValue + `"}]}`, bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"403 with a string":     {403, `"` + canaryValue + `"`, bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"404 of an ingress":     {404, "default backend - 404", bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"404 of a gateway":      {404, `{"message":"no Route matched with those values"}`, bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"400 of a firewall":     {400, `{}`, bundle.FetchUnavailable, "", "the response is not Vault's"},
+			"200 of a gateway":      {200, `{"status":"ok"}`, bundle.FetchUnavailable, "", "the response is not Vault's"},
 			"HTML":                  {200, "<html>" + canaryValue, bundle.FetchUnavailable, "not-json", "the response is not Vault's"},
 			"no body":               {200, "", bundle.FetchUnavailable, "not-json", "the response is not Vault's"},
 			"version 1":             {200, `{"data":{"API_KEY":"` + canaryValue + `"}}`, bundle.FetchPermanent, "not-kv-2", "upgrade the engine"},

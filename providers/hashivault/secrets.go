@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/satchelhq/satchel/bundle"
 )
@@ -18,9 +20,12 @@ func (k *KV) bundle(a *answer) (*bundle.Bundle, error) {
 
 	var secrets []bundle.Secret
 	for _, key := range slices.Sorted(maps.Keys(names)) {
-		value, ok := text(a.Data.Data[key])
-		if !ok {
-			return nil, failure(bundle.FetchPermanent, fmt.Errorf("%s: the value of %.64q is not a string; store it as a string", origin, key))
+		value, bad := text(a.Data.Data[key])
+		if bad != "" {
+			problems = append(problems, bundle.Problem{
+				Name: names[key], Origin: origin, Reason: fmt.Sprintf("the value of the key %.64q %s; the key is left out", key, bad),
+			})
+			continue
 		}
 		s := bundle.Secret{
 			Name:    names[key],
@@ -67,11 +72,34 @@ func (k *KV) names(a *answer, origin bundle.Origin) (map[string]string, []bundle
 	return names, problems
 }
 
-// text decodes a JSON string. ok is false for another type.
-func text(raw json.RawMessage) (value bundle.Value, ok bool) {
-	var s string
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return bundle.Value{}, false
+// text returns the value of a key: a string, or a number or boolean as JSON writes it.
+// For any other value, bad says why it is invalid and how to fix it.
+func text(raw json.RawMessage) (value bundle.Value, bad string) {
+	switch raw[0] {
+	case '"':
+	case '{':
+		return value, "is an object, not text; store it as a string of JSON, or each of its members under a key of its own"
+	case '[':
+		return value, "is a list, not text; store it as a string of JSON"
+	case 'n':
+		return value, "is null; store a string, or delete the key"
+	default:
+		return bundle.NewValue(string(raw)), ""
 	}
-	return bundle.NewValue(s), true
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil || !intact(raw, s) {
+		return value, "is not valid Unicode; encode binary data, for example as base64"
+	}
+	value = bundle.NewValue(s)
+	if err := bundle.CheckValue(value); err != nil {
+		return bundle.Value{}, "is invalid: " + err.Error()
+	}
+	return value, ""
+}
+
+// intact reports whether s has no more replacement characters than raw: package json
+// replaces invalid text with them.
+func intact(raw []byte, s string) bool {
+	written := strings.Count(strings.ToLower(string(raw)), `\ufffd`) + strings.Count(string(raw), "\ufffd")
+	return utf8.Valid(raw) && strings.Count(s, "\ufffd") <= written
 }
