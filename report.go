@@ -35,7 +35,7 @@ func (r Report) count(status bundle.CheckStatus) int {
 // fix below it, and at the end whether the runner is ready. A program with flags
 // first replaces Detail and Fix of the items with [bundle.CheckItem.Parts].
 func (r Report) String() string {
-	const widest = 40
+	const widest = 48
 	var width int
 	for _, item := range r.Items {
 		width = max(width, min(utf8.RuneCountInString(plain(item.Name)), widest))

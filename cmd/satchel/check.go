@@ -30,7 +30,11 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err := flags.checkNames("require", *required); err != nil {
 		return err
 	}
-	layers, _, err := where.layers()
+	home, err := where.find()
+	if err != nil {
+		return err
+	}
+	layers, _, err := home.layers()
 	if err != nil {
 		return err
 	}

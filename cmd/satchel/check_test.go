@@ -46,7 +46,7 @@ func TestCheck(t *testing.T) {
 		p := startPlatform(t, needsKey)
 		p.runner(t, p.flagsOf()...).must(t, codeFailed)
 		p.runner(t, "check").must(t, codeFailed)
-		appendTo(t, ".env", "ANTHROPIC_API_KEY="+localKey+"\n")
+		appendTo(t, runnerEnv(t), "ANTHROPIC_API_KEY="+localKey+"\n")
 		p.runner(t, "check").must(t, 0)
 	})
 }
@@ -57,16 +57,16 @@ func TestHome_NotSetUp(t *testing.T) {
 		for _, args := range [][]string{{"check"}, {"explain"}, {"serve", "--stdin"}, {"run", "--", "true"}} {
 			got := p.runner(t, args...)
 			require.NotZero(t, got.code)
-			require.Contains(t, got.errOut, "`satchel setup` writes both lines into .env")
+			require.Contains(t, got.errOut, "`satchel setup` writes both lines into "+runnerEnv(t))
 		}
 	})
 
 	t.Run("setup is advised only for a missing line", func(t *testing.T) {
 		p := startPlatform(t)
 		p.setUp(t)
-		own, err := os.ReadFile(".env")
+		own, err := os.ReadFile(runnerEnv(t))
 		require.NoError(t, err)
-		const advice = "`satchel setup` writes both lines into .env"
+		advice := "`satchel setup` writes both lines into " + runnerEnv(t)
 		for content, missing := range map[string]bool{
 			"":                           true,
 			urlName + "=" + p.url + "\n": true,
@@ -75,7 +75,7 @@ func TestHome_NotSetUp(t *testing.T) {
 			"no entry\n":                 false,
 			urlName + "=" + p.url + "\n" + tokenName + "=mistyped\n": false,
 		} {
-			overwriteFile(t, ".env", content)
+			overwriteFile(t, runnerEnv(t), content)
 			got := p.runner(t, "check").must(t, codeFailed)
 			if missing {
 				require.Contains(t, got.errOut, advice)
@@ -107,9 +107,9 @@ func TestExplain(t *testing.T) {
 		require.Equal(t, "de****R2", got.Preview)
 		require.Empty(t, got.Shadows)
 
-		appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
+		appendTo(t, runnerEnv(t), "DEPLOY_TOKEN="+localKey+"\n")
 		explain("DEPLOY_TOKEN")
-		require.Equal(t, "dotenv .env:3", got.From, "the local layer shadows the platform")
+		require.Equal(t, "dotenv "+runnerEnv(t)+":3", got.From, "the local layer shadows the platform")
 		require.Equal(t, []shadowJSON{{From: "bootstrap " + p.url}}, got.Shadows)
 		text := p.runner(t, "explain", "DEPLOY_TOKEN").must(t, 0).out
 		require.Contains(t, text, "shadows   another value of bootstrap "+p.url)
@@ -121,7 +121,7 @@ func TestExplain(t *testing.T) {
 		slip := p.runner(t, "explain", "ANTHROPIC_APY_KEY").must(t, codeFailed)
 		require.Contains(t, slip.errOut, "did you mean ANTHROPIC_API_KEY?", "missing secrets are suggested too")
 		require.Contains(t, p.runner(t, "explain").must(t, 0).errOut, "ANTHROPIC_API_KEY is missing: bootstrap "+p.url+": required but missing")
-		require.Contains(t, p.runner(t, "explain").must(t, 0).out, "DEPLOY_TOKEN  lo****8o  dotenv .env:3  bootstrap "+p.url)
+		require.Contains(t, p.runner(t, "explain").must(t, 0).out, "DEPLOY_TOKEN  lo****8o  dotenv "+runnerEnv(t)+":3  bootstrap "+p.url)
 	})
 
 	t.Run("lists no secrets as an empty array", func(t *testing.T) {
@@ -134,8 +134,8 @@ func TestExplain(t *testing.T) {
 func TestCheck_References(t *testing.T) {
 	p := startPlatform(t)
 	p.setUp(t)
-	appendTo(t, ".env", "DATASOURCE=postgres://${DB_USER}:"+localKey+"@db\nLITERAL='a${B}c'\n")
-	require.NoError(t, os.WriteFile("secrets.yaml", []byte("CI_TOKEN: ${{ secrets.CI_TOKEN }}\n"), 0o600))
+	appendTo(t, runnerEnv(t), "DATASOURCE=postgres://${DB_USER}:"+localKey+"@db\nLITERAL='a${B}c'\n")
+	require.NoError(t, os.WriteFile(runnerHome(t).yaml(), []byte("CI_TOKEN: ${{ secrets.CI_TOKEN }}\n"), 0o600))
 	const why = "refers to a variable, as in ${NAME}, which is not expanded: jobs get this text"
 	got := p.runner(t, "check").must(t, 0).out
 	require.Regexp(t, `warning  reference DATASOURCE +dotenv \S*\.env:3 `+regexp.QuoteMeta(why), got)
@@ -161,7 +161,7 @@ func TestHint_RevokedToken(t *testing.T) {
 		require.Equal(t, 1, strings.Count(got.errOut, "the token was revoked"), "it is reported once, without a retry:\n%s", got.errOut)
 		require.Contains(t, got.errOut, "`satchel setup` gives the runner a new token")
 	}
-	got := p.runner(t, "migrate", ".env").must(t, codeFailed)
+	got := p.runner(t, "migrate", runnerEnv(t)).must(t, codeFailed)
 	require.Contains(t, got.errOut, "`satchel setup` gives the runner a new token")
 }
 

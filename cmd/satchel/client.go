@@ -35,9 +35,10 @@ func (p *program) sayShadowed(b *bundle.Bundle, names ...string) {
 		if names != nil && !slices.Contains(names, shadow.Name) {
 			continue
 		}
-		which, otherwise := "another value", "replace it with yours: `satchel migrate --overwrite "+shadow.Name+"`"
+		file, _, _ := shadow.Winner.FileLine()
+		which, otherwise := "another value", "replace it with yours: `satchel migrate --overwrite "+shadow.Name+" "+file+"`"
 		if shadow.Same {
-			which, otherwise = "the same value", "run `satchel migrate`"
+			which, otherwise = "the same value", "run `satchel migrate "+file+"`"
 		}
 		p.note("%s: %s shadows %s of %s; to use that one, %s, or %s", shadow.Name, shadow.Winner, which, shadow.Hidden, shadow.Fix(), otherwise)
 	}

@@ -4,15 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"strings"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
 )
 
-// Names of the runner's two lines.
+// Names of the runner's lines: the URL, and the token or the file that has it.
 const (
-	urlName   = "SATCHEL_API_URL"
-	tokenName = "SATCHEL_RUNNER_TOKEN"
+	urlName       = "SATCHEL_API_URL"
+	tokenName     = "SATCHEL_RUNNER_TOKEN"
+	tokenFileName = "SATCHEL_TOKEN_FILE"
 )
 
 // envFile is the content of a .env file.
@@ -60,5 +63,43 @@ func (f *envFile) write(entries ...dotenv.Entry) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", f.path, err)
 	}
+	f.src = content
 	return nil
+}
+
+// tokenPath returns the path of the file that has the token, or "" if .env names none.
+func (f *envFile) tokenPath() string {
+	named, _ := f.get(tokenFileName)
+	path := named.Reveal()
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(f.path), path)
+}
+
+// token returns the runner's token, or the zero Value if there is none.
+func (f *envFile) token() (bundle.Value, error) {
+	path := f.tokenPath()
+	if path == "" {
+		token, _ := f.get(tokenName)
+		return token, nil
+	}
+	src, err := readFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return bundle.Value{}, err
+	}
+	return bundle.NewValue(strings.TrimSpace(string(src))), nil
+}
+
+// setToken writes the runner's token to the place that it is read from, and returns the
+// path.
+func (f *envFile) setToken(token bundle.Value) (path string, err error) {
+	path = f.tokenPath()
+	if path == "" {
+		return f.path, f.write(dotenv.Entry{Name: tokenName, Value: token})
+	}
+	if err := replaceFile(path, []byte(token.Reveal()+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("writing %s: %w", path, err)
+	}
+	return path, nil
 }

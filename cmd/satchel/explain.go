@@ -56,7 +56,11 @@ func (p *program) explain(ctx context.Context, args []string) error {
 	if len(names) > 1 {
 		return flags.wrong("explain takes at most one name")
 	}
-	layers, _, err := where.layers()
+	home, err := where.find()
+	if err != nil {
+		return err
+	}
+	layers, _, err := home.layers()
 	if err != nil {
 		return err
 	}

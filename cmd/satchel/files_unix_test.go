@@ -15,7 +15,8 @@ import (
 func TestReadFile(t *testing.T) {
 	t.Run("does not open a pipe", func(t *testing.T) {
 		p := startPlatform(t)
-		for _, name := range []string{".env", "runner.yaml", "ca.pem"} {
+		runnerEnv(t) // creates the folder
+		for _, name := range []string{runnerHome(t).env(), runnerHome(t).settings(), "ca.pem"} {
 			opened := makePipe(t, name)
 			commands := [][]string{p.flagsOf("--ca", "ca.pem")}
 			if name != "ca.pem" { // only setup knows this one

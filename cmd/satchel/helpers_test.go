@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/pem"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,12 +67,13 @@ type platform struct {
 // needsKey is a secret that runners of acme require.
 var needsKey = vault.Required{Scope: "acme", Name: "ANTHROPIC_API_KEY", Kind: "anthropic", Help: "get one from the console of Anthropic"}
 
-// startPlatform starts a platform, changes to a new folder and clears the runner's
-// variables from the environment.
+// startPlatform starts a platform, changes to a new folder, gives the user an empty
+// configuration folder and clears the runner's variables from the environment.
 func startPlatform(t *testing.T, required ...vault.Required) *platform {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	for _, name := range []string{urlName, tokenName, "DOCKER", "DOCKER_HOST", "NO_COLOR"} {
+	setConfigFolder(t, t.TempDir())
+	for _, name := range []string{urlName, tokenName, tokenFileName, "DOCKER", "DOCKER_HOST", "NO_COLOR"} {
 		t.Setenv(name, "") // restored by t.Setenv
 		require.NoError(t, os.Unsetenv(name))
 	}
@@ -110,6 +113,30 @@ func startPlatform(t *testing.T, required ...vault.Required) *platform {
 	return p
 }
 
+// setConfigFolder sets the user's configuration folder.
+func setConfigFolder(t *testing.T, dir string) {
+	t.Helper()
+	name := map[string]string{"windows": "AppData", "darwin": "HOME"}[runtime.GOOS]
+	t.Setenv(cmp.Or(name, "XDG_CONFIG_HOME"), dir)
+}
+
+// runnerHome returns the runner's standard folder.
+func runnerHome(t testing.TB) home {
+	t.Helper()
+	h, err := standardHome()
+	require.NoError(t, err)
+	return h
+}
+
+// runnerEnv returns the path of the .env in the runner's standard folder, which it
+// creates.
+func runnerEnv(t testing.TB) string {
+	t.Helper()
+	h := runnerHome(t)
+	require.NoError(t, h.makePrivate())
+	return h.env()
+}
+
 // put stores a new version of a secret.
 func (p *platform) put(t *testing.T, scope, name, value string, opts *vault.PutOptions) {
 	t.Helper()
@@ -117,7 +144,7 @@ func (p *platform) put(t *testing.T, scope, name, value string, opts *vault.PutO
 	require.NoError(t, err)
 }
 
-// setUp sets up a runner of acme/web in the current folder.
+// setUp sets up a runner of acme/web in the standard folder.
 func (p *platform) setUp(t *testing.T, flags ...string) {
 	t.Helper()
 	p.runner(t, append([]string{"setup", "--yes", "--platform", p.url, "--ca", p.ca, "--scope", "acme/web"}, flags...)...).must(t, 0)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,14 +14,9 @@ import (
 )
 
 // home is the folder of the runner. It has .env with the runner's two lines and local
-// secrets, secrets.yaml with more local secrets, and runner.yaml with settings.
+// secrets, secrets.yaml with more local secrets, and runner.yaml with settings. It is
+// empty if there is no such folder: the two lines must then be in the environment.
 type home string
-
-// homeFlag adds --dir, the flag of all commands that use the runner's files.
-func (f *flagSet) homeFlag() *home {
-	dir := f.String("dir", ".", "`FOLDER` with .env, secrets.yaml and runner.yaml")
-	return (*home)(dir)
-}
 
 func (h home) env() string      { return filepath.Join(string(h), ".env") }
 func (h home) yaml() string     { return filepath.Join(string(h), "secrets.yaml") }
@@ -30,6 +24,9 @@ func (h home) settings() string { return filepath.Join(string(h), "runner.yaml")
 
 // localLayers returns the layers of this machine, in rising precedence.
 func (h home) localLayers() []bundle.Provider {
+	if h == "" {
+		return nil
+	}
 	return []bundle.Provider{
 		&yamlfile.File{Path: h.yaml(), Optional: true},
 		&providers.Dotenv{Path: h.env(), Optional: true},
@@ -39,13 +36,13 @@ func (h home) localLayers() []bundle.Provider {
 // platform returns the platform that the runner's two lines name.
 func (h home) platform(s settings) (*providers.Platform, error) {
 	var files []string
-	if _, err := os.Stat(h.env()); !errors.Is(err, fs.ErrNotExist) {
+	if h != "" && exists(h.env()) {
 		files = append(files, h.env())
 	}
 	platform, err := providers.PlatformFromEnv(files...)
 	if err != nil {
 		if errors.Is(err, providers.ErrNotSet) {
-			err = fmt.Errorf("%w\n`satchel setup` writes both lines into %s", err, h.env())
+			err = fmt.Errorf("%w\n`satchel setup` writes both lines into %s", err, cmp.Or(h, "FOLDER with --dir FOLDER").env())
 		}
 		return nil, err
 	}

@@ -43,14 +43,18 @@ func (p *program) migrate(ctx context.Context, args []string) error {
 	if len(files) != 1 {
 		return flags.wrong("name one file, such as .env")
 	}
-	settings, err := where.readSettings()
+	home, err := where.find()
+	if err != nil {
+		return err
+	}
+	settings, err := home.readSettings()
 	if err != nil {
 		return err
 	}
 	if *scope != "" {
 		settings.Scope = *scope
 	}
-	platform, err := where.platform(settings)
+	platform, err := home.platform(settings)
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,19 @@ var recorded = regexp.MustCompile("(?s)<!-- session (\\S+) -->\n```text\n(.*?)``
 // aligned.
 const host = "satchel.example"
 
+// The user's configuration folder, and its replacement of the same length. This path is
+// in the current folder of the process, and has the same length on every machine.
+const (
+	config     = "/proc/self/cwd/us"
+	configShow = "/home/ada/.config"
+)
+
 // normal replaces everything that differs between runs.
 func normal(t *testing.T, p *platform, screen string) string {
 	local := strings.TrimPrefix(p.url, "https://")
 	require.Len(t, local, len(host), "the platform's port has five digits")
 	screen = strings.ReplaceAll(screen, local, host)
+	screen = strings.ReplaceAll(screen, config, configShow)
 	for _, r := range []struct{ pattern, with string }{
 		{`\btoken [0-9A-Za-z]{12}\b`, "token 4hT9wQ2mZx7K"},
 		{`\bid [0-9A-Za-z]{12}\b`, "id 4hT9wQ2mZx7K"},
@@ -71,6 +79,7 @@ func TestPage(t *testing.T) {
 
 	p := startPlatform(t, needsKey)
 	p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+	setConfigFolder(t, config)
 	require.NoError(t, os.WriteFile(".env", []byte("LOG_LEVEL=debug\nWEBHOOK_SECRET="+localKey+"\n"), 0o600))
 	env := []string{"SSL_CERT_FILE=" + p.ca, "NO_COLOR=1"}
 	sessions := map[string]string{}

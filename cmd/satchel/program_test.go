@@ -115,7 +115,7 @@ func TestHome_ReadSettings(t *testing.T) {
 		`invalid backend "ours"`: "backend: ours\npool: 1\n",
 		"line 1: field bakend is unknown; fix the file": "bakend: local\n",
 	} {
-		overwriteFile(t, "runner.yaml", text)
+		overwriteFile(t, runnerHome(t).settings(), text)
 		require.Contains(t, p.runner(t, "check").must(t, codeFailed).errOut, says)
 	}
 }

@@ -16,6 +16,9 @@ const runHelp = `The job gets the named secrets and, from the runner's environme
 LANG, TMPDIR, TERM, USER and TZ. Values of secrets are masked in its output. The
 exit code is that of the job.
 
+The job works in the current folder. Run warns if a file there has a runner token,
+which the job could read.
+
 With --container the job runs in a container. Docker gets the values in its
 environment and only their names as arguments, so no argument or file has a value.
 While the container exists, "docker inspect" shows the values to every user of
@@ -81,7 +84,11 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 		return flags.wrong(err.Error())
 	}
 
-	layers, settings, err := where.layers()
+	home, err := where.find()
+	if err != nil {
+		return err
+	}
+	layers, settings, err := home.layers()
 	if err != nil {
 		return err
 	}
@@ -102,6 +109,9 @@ func (p *program) runJob(ctx context.Context, args []string) error {
 		j.Path, j.Args = command[0], command[1:]
 	} else if err := inContainer(&j, *docker, *dockerArgs, *container, command, passed); err != nil {
 		return err
+	}
+	if !where.nearby && (*container == "" || len(*dockerArgs) > 0) { // which may mount the folder
+		p.sayExposed("", home)
 	}
 	if given := slices.Concat(j.Secrets, j.Files); len(given) > 0 {
 		p.sayShadowed(client.Bundle(), given...)

@@ -93,7 +93,7 @@ func TestRun(t *testing.T) {
 		p := startPlatform(t)
 		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
 		p.setUp(t)
-		appendTo(t, ".env", "LOCAL_KEY="+localKey+"\n")
+		appendTo(t, runnerEnv(t), "LOCAL_KEY="+localKey+"\n")
 		got := p.runner(t, "run", "--file", "DEPLOY_TOKEN", "--file", "LOCAL_KEY", "--", "sh", "-c",
 			`test -z "$DEPLOY_TOKEN$LOCAL_KEY" && cat "$DEPLOY_TOKEN_FILE" "$LOCAL_KEY_FILE"; echo; echo "$LOCAL_KEY_FILE"`).must(t, 0)
 		require.Contains(t, got.out, "[DEPLOY_TOKEN][LOCAL_KEY]")
@@ -127,11 +127,12 @@ func TestRun(t *testing.T) {
 		p := startPlatform(t)
 		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
 		p.setUp(t)
-		appendTo(t, ".env", "DEPLOY_TOKEN="+localKey+"\n")
-		const says = "DEPLOY_TOKEN: dotenv .env:3 shadows another value of bootstrap "
+		appendTo(t, runnerEnv(t), "DEPLOY_TOKEN="+localKey+"\n")
+		env := runnerEnv(t)
+		says := "DEPLOY_TOKEN: dotenv " + env + ":3 shadows another value of bootstrap "
 		errOut := p.runner(t, "run", "--secret", "DEPLOY_TOKEN", "--", "true").must(t, 0).errOut
 		require.Contains(t, errOut, says)
-		require.Contains(t, errOut, "to use that one, remove line 3 of .env, or replace it with yours: `satchel migrate --overwrite DEPLOY_TOKEN`", "the note names both fixes")
+		require.Contains(t, errOut, "to use that one, remove line 3 of "+env+", or replace it with yours: `satchel migrate --overwrite DEPLOY_TOKEN "+env+"`", "the note names both fixes")
 		require.Contains(t, p.runner(t, "serve", "--stdin").must(t, 0).errOut, says)
 		require.NotContains(t, p.runner(t, "run", "--", "true").must(t, 0).errOut, says, "secrets that the job does not get are not reported")
 	})

@@ -64,7 +64,11 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	layers, settings, err := where.layers()
+	home, err := where.find()
+	if err != nil {
+		return err
+	}
+	layers, settings, err := home.layers()
 	if err != nil {
 		return err
 	}

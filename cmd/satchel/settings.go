@@ -45,6 +45,9 @@ const maxPool = 1000
 // readSettings reads runner.yaml. It returns the defaults if the file does not exist.
 func (h home) readSettings() (settings, error) {
 	s := settings{Backend: backendPlatform, Pool: 2}
+	if h == "" {
+		return s, nil
+	}
 	src, err := readFile(h.settings())
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -86,7 +89,7 @@ func (h home) writeSettings(s settings) error {
 		return err
 	}
 	text := "# Settings of the runner, written by `satchel setup`. It has no secrets: those\n# come from the platform, or from local files, which take precedence.\n" + string(src)
-	return replaceFile(h.settings(), []byte(text), 0o644)
+	return replaceFile(h.settings(), []byte(text), 0o600)
 }
 
 // httpClient returns a client that also trusts the authorities of the settings. It

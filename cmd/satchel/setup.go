@@ -19,9 +19,13 @@ import (
 
 const setupHelp = `Setup asks for the AI backend and the pool size, and reads the required secrets and
 the integrations from the platform. It creates a token, writes the runner's two
-lines to .env, which only its owner can read, and the settings to runner.yaml. It
-does not connect while a required secret is missing, and tells you where to add it.
-Flags answer the questions in advance.
+lines to .env and the settings to runner.yaml. It does not connect while a required
+secret is missing, and tells you where to add it. Flags answer the questions in
+advance.
+
+The files are in the folder satchel of the user's configuration folder, on Linux
+~/.config/satchel, which only its owner can enter. All commands find them there.
+--dir names another folder; do not choose one that jobs work in.
 
 Creating the token needs an administrator's token. Setup takes it from
 SATCHEL_ADMIN_TOKEN or prompts for it, sends it to the platform and does not store
@@ -43,8 +47,8 @@ var aiKinds = []string{"ai", "anthropic", "azure-openai", "bedrock", "cohere", "
 // setup is the state that the steps of the command share.
 type setup struct {
 	*program
-	where home
-	yes   bool
+	home home
+	yes  bool
 	// result gets the JSON; everything else goes to standard error. It is nil
 	// without --json.
 	result io.Writer
@@ -84,9 +88,16 @@ func (p *program) setup(ctx context.Context, args []string) error {
 			return flags.wrong("--pool: " + err.Error())
 		}
 	}
-	s.where = *where
 	if *asJSON {
 		s.program, s.result = &program{in: p.in, lines: p.lines, out: p.err, err: p.err}, p.out
+	}
+	var err error
+	if s.home, err = where.find(); err != nil {
+		return err
+	}
+	if s.home == "" {
+		_, err := standardHome()
+		return err
 	}
 	if !s.yes && !s.interactive() {
 		return flags.wrong("there is no terminal for questions; answer with flags and add --yes")
@@ -110,14 +121,16 @@ func (p *program) setup(ctx context.Context, args []string) error {
 // begin reads the files of an earlier setup. The flags in given override them.
 func (s *setup) begin(url string, given settings) error {
 	var err error
-	if s.settings, err = s.where.readSettings(); err != nil {
+	if s.settings, err = s.home.readSettings(); err != nil {
 		return err
 	}
-	if s.file, err = readEnvFile(s.where.env()); err != nil {
+	if s.file, err = readEnvFile(s.home.env()); err != nil {
 		return err
 	}
-	if _, set := os.LookupEnv(tokenName); set {
-		return fmt.Errorf("%s in the environment would override the token in %s; unset it first", tokenName, s.file.path)
+	for _, name := range []string{tokenName, tokenFileName} {
+		if _, set := os.LookupEnv(name); set {
+			return fmt.Errorf("%s in the environment would override the token in %s; unset it first", name, s.file.path)
+		}
 	}
 	known, _ := s.file.get(urlName)
 	s.url = strings.TrimSuffix(cmp.Or(url, os.Getenv(urlName), known.Reveal()), "/")
@@ -154,7 +167,7 @@ func (s *setup) reach(ctx context.Context) error {
 		return err
 	}
 	s.local = map[string]string{}
-	for _, layer := range s.where.localLayers() {
+	for _, layer := range s.home.localLayers() {
 		b, err := layer.Fetch(ctx, nil)
 		if err != nil {
 			return err

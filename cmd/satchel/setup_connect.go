@@ -40,14 +40,17 @@ func (s *setup) reviewAndConnect(ctx context.Context) error {
 			return exitCode(codeFailed)
 		}
 	}
+	if err := s.home.makePrivate(); err != nil {
+		return fmt.Errorf("creating the folder of the runner: %w", err)
+	}
 	id, created, err := s.token(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.where.writeSettings(s.settings); err != nil {
-		return fmt.Errorf("writing %s: %w", s.where.settings(), err)
+	if err := s.home.writeSettings(s.settings); err != nil {
+		return fmt.Errorf("writing %s: %w", s.home.settings(), err)
 	}
-	fmt.Fprintf(s.out, "  wrote settings to %s\n\n", s.where.settings())
+	fmt.Fprintf(s.out, "  wrote settings to %s\n\n", s.home.settings())
 
 	result := setupJSON{TokenID: id, Created: created, Missing: []string{}}
 	for _, need := range s.missing() {
@@ -56,7 +59,7 @@ func (s *setup) reviewAndConnect(ctx context.Context) error {
 	if len(result.Missing) > 0 {
 		s.sayMissing()
 	} else {
-		layers, _, err := s.where.layers()
+		layers, _, err := s.home.layers()
 		if err != nil {
 			return err
 		}
@@ -106,7 +109,10 @@ func (s *setup) review() {
 // token makes sure that .env has a token for the scope, and returns its ID. It keeps
 // a token that is still valid, and creates another one otherwise.
 func (s *setup) token(ctx context.Context) (id string, created bool, err error) {
-	before, _ := s.file.get(tokenName)
+	before, err := s.file.token()
+	if err != nil {
+		return "", false, err
+	}
 	ended := false
 	old, wellFormed := providers.TokenID(before)
 	if wellFormed {
@@ -125,10 +131,14 @@ func (s *setup) token(ctx context.Context) (id string, created bool, err error) 
 	if err != nil {
 		return "", false, err
 	}
-	if err := s.file.write(s.urlLine(), dotenv.Entry{Name: tokenName, Value: token}); err != nil {
+	place := ""
+	if err = s.file.write(s.urlLine()); err == nil {
+		place, err = s.file.setToken(token)
+	}
+	if err != nil {
 		return "", false, errors.Join(err, s.admin.RevokeToken(context.WithoutCancel(ctx), info.ID))
 	}
-	fmt.Fprintf(s.out, "  created token %s and wrote it to %s\n", info.ID, s.file.path)
+	fmt.Fprintf(s.out, "  created token %s and wrote it to %s\n", info.ID, place)
 	if wellFormed && !ended {
 		fmt.Fprintf(s.out, "  the previous token, %s, was not revoked\n", old)
 	}

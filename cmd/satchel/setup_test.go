@@ -17,7 +17,7 @@ import (
 // lineOf returns the value of a name in .env.
 func lineOf(t *testing.T, name string) string {
 	t.Helper()
-	file, err := readEnvFile(".env")
+	file, err := readEnvFile(runnerEnv(t))
 	require.NoError(t, err)
 	value, ok := file.get(name)
 	require.True(t, ok, "%s is in .env", name)
@@ -33,7 +33,7 @@ func TestSetup(t *testing.T) {
 	t.Run("creates a token and connects", func(t *testing.T) {
 		p := startPlatform(t, needsKey)
 		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
-		require.NoError(t, os.WriteFile(".env", []byte("# mine\nEDITOR_THEME=dark\n"), 0o644))
+		require.NoError(t, os.WriteFile(runnerEnv(t), []byte("# mine\nEDITOR_THEME=dark\n"), 0o644))
 
 		got := p.runner(t, p.flagsOf("--pool", "3")...).must(t, 0)
 		require.Contains(t, got.out, "required         ANTHROPIC_API_KEY, present, from vault acme", "the review shows the required secrets")
@@ -46,14 +46,14 @@ func TestSetup(t *testing.T) {
 		require.Len(t, tokens, 1)
 		require.Equal(t, tokens[0].ID, idOf(t, lineOf(t, tokenName)), "the token of the platform is in .env")
 		require.Empty(t, tokens[0].Waived, "the platform's key is still required")
-		src, err := os.ReadFile(".env")
+		src, err := os.ReadFile(runnerEnv(t))
 		require.NoError(t, err)
 		require.True(t, strings.HasPrefix(string(src), "# mine\nEDITOR_THEME=dark\n"), "other lines stay")
-		if info, err := os.Stat(".env"); runtime.GOOS != "windows" {
+		if info, err := os.Stat(runnerEnv(t)); runtime.GOOS != "windows" {
 			require.NoError(t, err)
 			require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "only its owner reads the token")
 		}
-		settings, err := os.ReadFile("runner.yaml")
+		settings, err := os.ReadFile(runnerHome(t).settings())
 		require.NoError(t, err)
 		require.Contains(t, string(settings), "backend: platform\npool: 3\n")
 		leaktest.NoCanary(t, string(settings), "the settings", canaries...)
@@ -78,9 +78,9 @@ func TestSetup(t *testing.T) {
 
 	t.Run("accepts a key from a local layer", func(t *testing.T) {
 		p := startPlatform(t, needsKey)
-		require.NoError(t, os.WriteFile(".env", []byte("ANTHROPIC_API_KEY="+localKey+"\n"), 0o600))
+		require.NoError(t, os.WriteFile(runnerEnv(t), []byte("ANTHROPIC_API_KEY="+localKey+"\n"), 0o600))
 		got := p.runner(t, p.flagsOf()...).must(t, 0)
-		require.Contains(t, got.out, "ANTHROPIC_API_KEY, present, from dotenv .env:1")
+		require.Contains(t, got.out, "ANTHROPIC_API_KEY, present, from dotenv "+runnerEnv(t)+":1")
 	})
 
 	t.Run("needs no key for a local backend", func(t *testing.T) {
@@ -116,6 +116,27 @@ func TestSetup(t *testing.T) {
 		tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 		require.NoError(t, err)
 		require.Len(t, tokens, 3, "no needless token was issued")
+	})
+
+	t.Run("keeps the token in a file of its own", func(t *testing.T) {
+		p := startPlatform(t)
+		overwriteFile(t, runnerEnv(t), tokenFileName+"=token\n")
+		path := filepath.Join(string(runnerHome(t)), "token")
+		got := p.runner(t, p.flagsOf()...).must(t, 0)
+		require.Contains(t, got.out, "and wrote it to "+path)
+		src, err := os.ReadFile(path)
+		require.NoError(t, err)
+		id := idOf(t, strings.TrimSpace(string(src)))
+		require.Contains(t, p.runner(t, "setup", "--yes").must(t, 0).out, "kept token "+id)
+		lines, err := os.ReadFile(runnerEnv(t))
+		require.NoError(t, err)
+		require.Equal(t, tokenFileName+"=token\n"+urlName+"="+p.url+"\n", string(lines))
+		if info, err := os.Stat(path); runtime.GOOS != "windows" {
+			require.NoError(t, err)
+			require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		}
+		t.Setenv(tokenFileName, path)
+		require.Contains(t, p.runner(t, "setup", "--yes").must(t, codeFailed).errOut, tokenFileName+" in the environment would override the token")
 	})
 
 	t.Run("prints JSON", func(t *testing.T) {
@@ -205,7 +226,7 @@ func TestSettings_CA(t *testing.T) {
 	ca, err := os.ReadFile(p.ca)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile("ca.pem", ca, 0o600))
-	p.runner(t, "setup", "--yes", "--platform", p.url, "--ca", "ca.pem", "--scope", "acme/web").must(t, 0)
+	p.runner(t, "setup", "--yes", "--dir", ".", "--platform", p.url, "--ca", "ca.pem", "--scope", "acme/web").must(t, 0)
 	t.Chdir(t.TempDir())
 	p.runner(t, "check", "--dir", dir).must(t, 0)
 

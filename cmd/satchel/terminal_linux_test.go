@@ -125,7 +125,7 @@ func TestSetup_Terminal(t *testing.T) {
 		leaktest.NoCanary(t, screen, "the screen", canaries...)
 		require.Contains(t, screen, "\x1b[32mready\x1b[0m", "a terminal gets colors")
 		require.Equal(t, p.url, lineOf(t, urlName))
-		settings, err := home(".").readSettings()
+		settings, err := runnerHome(t).readSettings()
 		require.NoError(t, err)
 		require.Equal(t, 4, settings.Pool)
 	})
