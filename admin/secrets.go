@@ -22,6 +22,9 @@ type PutOptions struct {
 	// Kind is the issuer of the value, such as "anthropic". Default: that of the
 	// previous version.
 	Kind string
+	// Comment describes the version to administrators: at most 1024 bytes of UTF-8
+	// without control characters, and no secrets. Default: that of the previous version.
+	Comment string
 	// Expires is when the value expires. Default: never; for a value that is
 	// already active, unchanged.
 	Expires time.Time
@@ -72,7 +75,7 @@ func (c *Client) Put(ctx context.Context, scope, name string, value bundle.Value
 	}
 	text := value.Reveal()
 	r := request{doing: "putting", method: http.MethodPut, secret: text, header: http.Header{}, body: putBody{
-		text, api.PutSecret{Kind: opts.Kind, Expires: opts.Expires, Delivery: opts.Delivery, AllowTrailingNewline: opts.AllowTrailingNewline},
+		text, api.PutSecret{Kind: opts.Kind, Comment: opts.Comment, Expires: opts.Expires, Delivery: opts.Delivery, AllowTrailingNewline: opts.AllowTrailingNewline},
 	}}
 	err := bundle.CheckValue(value) // encoding/json would change it
 	switch {

@@ -99,13 +99,13 @@ var (
 // Reasons that apply to several columns.
 const (
 	usesDoNotMatter    = "Seals do not cover last uses, so that a read writes no seal. Last uses grant no access, and an attacker with the database can set them freely."
-	notesDoNotMatter   = "The label and author of a token are notes for administrators. They grant no access, and an attacker with the database can set them freely."
+	notesDoNotMatter   = "The author of a token is a note for administrators. It grants no access, and an attacker with the database can set it freely."
 	changesDoNotMatter = "The numbers of changes only determine when waiting runners read again. Their bundles are verified, and arrive with the next refresh at the latest."
 	previewsAreChecked = "Bundles do not use it. List and History do, and verify it."
 	earlierAreChecked  = "Bundles do not use earlier versions. History and Activate do, and verify them."
 	schemaOpensNothing = "The version of the tables only decides whether the database can be opened."
-	waiversGiveNothing = "A waiver removes a problem from the bundle. It grants no access, and an attacker with the database can set it freely."
 	mintedElsewhere    = "This vault has no integrations. TestIntegration_Storage has the attacks on minted rows."
+	probesAreNotRead   = "The vault writes probes to find out whether it can write. Nothing reads them."
 	auditIsChecked     = "Bundles do not use the audit chain. AuditPage and VerifyAudit do, and verify it."
 )
 
@@ -144,6 +144,10 @@ var columnAttacks = []columnAttack{
 	{column: "secrets.delivery", edit: "UPDATE secrets SET delivery = 'file' WHERE " + rowOld, refuses: past, because: earlierAreChecked},
 	{column: "secrets.author", edit: "UPDATE secrets SET author = 'ada' WHERE " + rowA, refuses: everyone},
 	{column: "secrets.author", edit: "UPDATE secrets SET author = 'ada' WHERE " + rowOld, refuses: past, because: earlierAreChecked},
+	{column: "secrets.comment", edit: "UPDATE secrets SET comment = 'rotated' WHERE " + rowA, refuses: everyone},
+	{column: "secrets.comment", edit: "UPDATE secrets SET comment = 'rotated' WHERE " + rowOld, refuses: past, because: earlierAreChecked},
+	{column: "secrets.hosts", edit: "UPDATE secrets SET hosts = 'attacker.example' WHERE " + rowA, refuses: everyone},
+	{column: "secrets.hosts", edit: "UPDATE secrets SET hosts = 'attacker.example' WHERE " + rowOld, refuses: past, because: earlierAreChecked},
 	{column: "secrets.created", edit: "UPDATE secrets SET created = created - 1 WHERE " + rowA, refuses: everyone},
 	{column: "secrets.created", edit: "UPDATE secrets SET created = created - 1 WHERE " + rowOld, refuses: past, because: earlierAreChecked},
 	{column: "secrets.rotated", edit: "UPDATE secrets SET rotated = rotated + 1 WHERE " + rowA, refuses: everyone},
@@ -188,7 +192,10 @@ var columnAttacks = []columnAttack{
 	{column: "tokens.key_id", edit: "UPDATE tokens SET key_id = (SELECT key_id FROM tokens WHERE scope = 'globex') WHERE " + rowToken, refuses: holder},
 	{column: "tokens.mac", where: rowToken, refuses: holder},
 	{column: "tokens.mac", edit: "UPDATE tokens SET mac = (SELECT mac FROM tokens WHERE " + rowGone + ") WHERE " + rowToken, refuses: holder},
-	{column: "tokens.label", edit: "UPDATE tokens SET label = 'harmless' WHERE " + rowToken, because: notesDoNotMatter},
+	{column: "tokens.generation", edit: "UPDATE tokens SET generation = generation + 1 WHERE " + rowToken, refuses: holder},
+	{column: "tokens.label", edit: "UPDATE tokens SET label = 'harmless' WHERE " + rowToken, refuses: holder},
+	{column: "tokens.waived", edit: "UPDATE tokens SET waived = 'A' WHERE " + rowToken, refuses: holder},
+	{column: "tokens.thumbprint", edit: "UPDATE tokens SET thumbprint = 'attacker' WHERE " + rowToken, refuses: holder},
 	{column: "tokens.author", edit: "UPDATE tokens SET author = 'ada' WHERE " + rowToken, because: notesDoNotMatter},
 	{column: "tokens.revoked", edit: "UPDATE tokens SET revoked = 0 WHERE " + rowGone, refuses: web},
 	{column: "tokens.revoked", edit: "UPDATE tokens SET revoked = revoked + 1 WHERE " + rowGone, refuses: web},
@@ -197,7 +204,6 @@ var columnAttacks = []columnAttack{
 	{column: "tokens.last_used", edit: "UPDATE tokens SET last_used = 1 WHERE " + rowToken, because: usesDoNotMatter},
 	{column: "tokens.last_addr", edit: "UPDATE tokens SET last_addr = '192.0.2.1' WHERE " + rowToken, because: usesDoNotMatter},
 	{column: "tokens.last_runner", edit: "UPDATE tokens SET last_runner = 'mallory' WHERE " + rowToken, because: usesDoNotMatter},
-	{column: "tokens.waived", edit: "UPDATE tokens SET waived = 'A' WHERE " + rowToken, because: waiversGiveNothing},
 
 	{column: "minted.scope", edit: plantMinted, because: mintedElsewhere},
 	{column: "minted.integration", edit: plantMinted, because: mintedElsewhere},
@@ -205,6 +211,19 @@ var columnAttacks = []columnAttack{
 	{column: "minted.minted", edit: plantMinted, because: mintedElsewhere},
 	{column: "minted.expires", edit: plantMinted, because: mintedElsewhere},
 	{column: "minted.message", edit: plantMinted, because: mintedElsewhere},
+
+	{column: "docs.owner", edit: plantDoc, refuses: everyone},
+	{column: "docs.space", edit: plantDoc, refuses: everyone},
+	{column: "docs.key", edit: plantDoc, refuses: everyone},
+	{column: "docs.version", edit: plantDoc, refuses: everyone},
+	{column: "docs.expires", edit: plantDoc, refuses: everyone},
+	{column: "docs.sealed", edit: plantDoc, refuses: everyone},
+	{column: "docs.body", edit: plantDoc, refuses: everyone},
+	{column: "docs.key_id", edit: plantDoc, refuses: everyone},
+	{column: "docs.mac", edit: plantDoc, refuses: everyone},
+
+	{column: "probe.number", edit: plantProbe, because: probesAreNotRead},
+	{column: "probe.filler", edit: plantProbe, because: probesAreNotRead},
 
 	{column: "audit.tenant", edit: "UPDATE audit SET tenant = 'initech' WHERE " + rowEntry, refuses: reader, because: auditIsChecked},
 	{column: "audit.seq", edit: "UPDATE audit SET seq = seq + 40 WHERE " + rowEntry, refuses: reader, because: auditIsChecked},
@@ -215,6 +234,10 @@ var columnAttacks = []columnAttack{
 }
 
 const plantMinted = "INSERT INTO minted (scope, integration, identity, minted, expires, message) VALUES ('acme', 'github', 'planted', 1, 1, x'00')"
+
+const plantProbe = "INSERT INTO probe (number, filler) VALUES (7, x'00')"
+
+const plantDoc = "INSERT INTO docs (owner, space, key, version, expires, sealed, body, key_id, mac) VALUES ('acme', 'x', 'y', 1, 0, 1, x'00', zeroblob(16), zeroblob(32))"
 
 func TestAttackColumns(t *testing.T) {
 	w := newWorld(t)

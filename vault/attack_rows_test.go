@@ -25,13 +25,13 @@ func (w *world) swap(t *testing.T, one, two, columns string) {
 func TestAttackRows_Swap(t *testing.T) {
 	t.Run("refuses swapped values", func(t *testing.T) {
 		const c, e = "scope = 'acme/web' AND name = 'C'", "scope = 'acme/web' AND name = 'E'"
-		for _, columns := range []string{"message", "message, preview", "message, preview, mac", "message, preview, mac, key_id, kind, delivery, author, created, rotated, expires"} {
+		for _, columns := range []string{"message", "message, preview", "message, preview, mac", "message, preview, mac, key_id, kind, delivery, author, comment, hosts, created, rotated, expires"} {
 			w := newWorld(t)
 			w.swap(t, c, e, columns)
 			w.requireBundleRefused(t, "swapped: "+columns)
 		}
 		w := newWorld(t)
-		w.swap(t, c, "scope = 'globex'", "message, preview, mac, key_id, kind, delivery, author, created, rotated, expires")
+		w.swap(t, c, "scope = 'globex'", "message, preview, mac, key_id, kind, delivery, author, comment, hosts, created, rotated, expires")
 		w.requireBundleRefused(t, "swapped with another tenant")
 		b, err := w.Bootstrap(t.Context(), w.other, nil)
 		require.Nil(t, b)
@@ -81,7 +81,7 @@ func TestAttackRows_Move(t *testing.T) {
 		w.MustPut(t, "acme/mine", "C", "x")
 		w.sql(t, "DELETE FROM secrets WHERE scope = 'acme/mine'")
 		w.sql(t, "DELETE FROM heads WHERE scope = 'acme/mine'")
-		w.sql(t, `INSERT INTO secrets SELECT 'acme/mine', name, version, hidden, kind, delivery, author, created, rotated, expires, key_id, message, preview, mac
+		w.sql(t, `INSERT INTO secrets SELECT 'acme/mine', name, version, hidden, kind, delivery, author, comment, hosts, created, rotated, expires, key_id, message, preview, mac
 		FROM secrets WHERE scope = 'acme/web'`)
 		w.sql(t, "INSERT INTO heads SELECT 'acme/mine', name, active, last, last_used, last_token FROM heads WHERE scope = 'acme/web'")
 		for _, seal := range []string{"", "UPDATE seals SET seal = (SELECT seal FROM seals WHERE scope = 'acme/web') WHERE scope = 'acme/mine'"} {
@@ -311,7 +311,7 @@ func TestAttackRows_Token(t *testing.T) {
 		w := newWorld(t)
 		planted, id := wire.NewToken()
 		hash := wire.HashToken(planted)
-		columns := "scope, created, expires, rotate_by, key_id, mac, label, author, revoked, revoked_by"
+		columns := "scope, created, expires, rotate_by, generation, label, waived, thumbprint, key_id, mac, author, revoked, revoked_by"
 		w.sql(t, "INSERT INTO tokens (id, hash, "+columns+") SELECT ?, ?, "+columns+" FROM tokens WHERE id = ?", id, hash[:], tokenID(t, w.token))
 		for _, process := range []*fixture{w.fixture, w.fresh(t)} {
 			b, err := process.Bootstrap(t.Context(), bundle.NewValue(planted), nil)
@@ -390,7 +390,7 @@ func TestAttackRows_History(t *testing.T) {
 		"another version":         "UPDATE secrets SET (message, preview, mac) = (SELECT message, preview, mac FROM secrets WHERE scope = 'acme' AND name = 'A' AND version = 3) WHERE scope = 'acme' AND name = 'A' AND version = 1",
 		"another secret's value":  "UPDATE secrets SET (message, preview, mac) = (SELECT message, preview, mac FROM secrets WHERE scope = 'acme' AND name = 'B' AND version = 1) WHERE scope = 'acme' AND name = 'A' AND version = 1",
 		"a tombstone":             "UPDATE secrets SET hidden = 1, message = x'', preview = x'' WHERE scope = 'acme' AND name = 'A' AND version = 1",
-		"a planted version":       "INSERT INTO secrets SELECT scope, name, 0, hidden, kind, delivery, author, created, rotated, expires, key_id, message, preview, mac FROM secrets WHERE scope = 'acme' AND name = 'A' AND version = 1",
+		"a planted version":       "INSERT INTO secrets SELECT scope, name, 0, hidden, kind, delivery, author, comment, hosts, created, rotated, expires, key_id, message, preview, mac FROM secrets WHERE scope = 'acme' AND name = 'A' AND version = 1",
 	} {
 		t.Run(about, func(t *testing.T) {
 			w := newWorld(t)

@@ -30,7 +30,7 @@ func TestDamage_RotateDataKeys(t *testing.T) {
 
 	t.Run("does not authenticate a planted token", func(t *testing.T) {
 		w := newWorld(t)
-		columns := "scope, created, expires, rotate_by, key_id, mac, label, author, revoked, revoked_by"
+		columns := "scope, created, expires, rotate_by, generation, label, waived, thumbprint, key_id, mac, author, revoked, revoked_by"
 		w.sql(t, "INSERT INTO tokens (id, hash, "+columns+") SELECT 'AAAAAAAAAAAA', zeroblob(32), "+columns+" FROM tokens WHERE id = ?", tokenID(t, w.token))
 		_, err := w.fresh(t).RotateDataKeys(t.Context(), 0)
 		require.ErrorIs(t, err, keyring.ErrTampered)

@@ -64,7 +64,7 @@ func (v *Vault) Export(ctx context.Context, w io.Writer) (ExportReport, error) {
 		return report, fmt.Errorf("exporting: %w", err)
 	}
 	defer out.key.Destroy()
-	for tenant, err := range v.Tenants(ctx) {
+	for tenant, err := range tenants(ctx, v.storage) {
 		if err == nil {
 			err = v.exportTenant(ctx, tenant, out, &report)
 		}

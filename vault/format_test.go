@@ -78,7 +78,16 @@ func sealContext(scope string) []byte {
 
 // metaInput is the metadata of a version.
 func metaInput(r *store.SecretRow) []byte {
-	return slices.Concat(lp(r.Kind), lp(r.Delivery), micros(r.Created), micros(r.Rotated), micros(r.Expires), lp(r.Author))
+	meta := slices.Concat(lp(r.Kind), lp(r.Delivery), micros(r.Created), micros(r.Rotated), micros(r.Expires), lp(r.Author), lp(r.Comment))
+	var hosts []string
+	if r.Hosts != "" {
+		hosts = strings.Split(r.Hosts, ",")
+	}
+	meta = binary.BigEndian.AppendUint16(meta, uint16(len(hosts)))
+	for _, host := range hosts {
+		meta = append(meta, lp(host)...)
+	}
+	return meta
 }
 
 // revokedMeta is the metadata of a revoked token.
@@ -97,7 +106,13 @@ func versionInput(r *store.SecretRow) []byte {
 
 // tokenInput is the input of the MAC of a token.
 func tokenInput(r *store.TokenRow) []byte {
-	return slices.Concat(lp(r.ID), r.Hash[:], lp(r.Scope), micros(r.Created), micros(r.Expires), micros(r.RotateBy))
+	return slices.Concat(lp(r.ID), r.Hash[:], lp(r.Scope), micros(r.Created), micros(r.Expires), micros(r.RotateBy),
+		u64(r.Generation), lp(r.Label), lp(r.Waived), lp(r.Thumbprint))
+}
+
+// docInput is the input of the MAC of a document.
+func docInput(d *store.Doc) []byte {
+	return slices.Concat(lp(d.Owner), lp(d.Space), lp(d.Key), u64(d.Version), micros(d.Expires), sum(d.Body))
 }
 
 // sealEntries returns the input of the root hash of a seal, and the number of entries.
@@ -119,6 +134,10 @@ func sealEntries(s *store.ScopeState) ([]byte, int) {
 	for i := range s.Revoked {
 		r := &s.Revoked[i]
 		entries = append(entries, entry{kind: 3, name: r.ID, rest: slices.Concat(u64(0), sum(revokedMeta(r)), make([]byte, 32))})
+	}
+	for i := range s.Docs {
+		d := &s.Docs[i]
+		entries = append(entries, entry{kind: 4, name: d.Space + "/" + d.Key, rest: slices.Concat(u64(d.Version), sum(micros(d.Expires)), sum(d.Body))})
 	}
 	slices.SortFunc(entries, func(x, y entry) int { return cmp.Or(cmp.Compare(x.kind, y.kind), cmp.Compare(x.name, y.name)) })
 	var all []byte

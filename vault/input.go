@@ -104,7 +104,7 @@ func checkPut(scope, name string, value bundle.Value, opts PutOptions) error {
 	if err := checkTime("Expires", opts.Expires); err != nil {
 		return err
 	}
-	return checkText("the kind", opts.Kind, maxKind)
+	return cmp.Or(checkText("the kind", opts.Kind, maxKind), checkText("the comment", opts.Comment, maxComment))
 }
 
 // checkLength checks the length of a value.

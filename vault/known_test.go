@@ -69,6 +69,8 @@ type (
 		Kind     string   `json:"kind"`
 		Delivery string   `json:"delivery"`
 		Author   string   `json:"author"`
+		Comment  string   `json:"comment"`
+		Hosts    string   `json:"hosts"`
 		Created  int64    `json:"created"`
 		Rotated  int64    `json:"rotated"`
 		Expires  int64    `json:"expires"`
@@ -82,20 +84,23 @@ type (
 		Shown    string   `json:"shown"`
 	}
 	knownToken struct {
-		Token     string   `json:"token"`
-		ID        string   `json:"id"`
-		Hash      hexBytes `json:"hash"`
-		Scope     string   `json:"scope"`
-		Created   int64    `json:"created"`
-		Expires   int64    `json:"expires"`
-		RotateBy  int64    `json:"rotate_by"`
-		Label     string   `json:"label"`
-		Author    string   `json:"author"`
-		Revoked   int64    `json:"revoked"`
-		RevokedBy string   `json:"revoked_by"`
-		KeyID     hexBytes `json:"key_id"`
-		MACInput  hexBytes `json:"mac_input"`
-		MAC       hexBytes `json:"mac"`
+		Token      string   `json:"token"`
+		ID         string   `json:"id"`
+		Hash       hexBytes `json:"hash"`
+		Scope      string   `json:"scope"`
+		Created    int64    `json:"created"`
+		Expires    int64    `json:"expires"`
+		RotateBy   int64    `json:"rotate_by"`
+		Generation int64    `json:"generation"`
+		Label      string   `json:"label"`
+		Waived     string   `json:"waived"`
+		Thumbprint string   `json:"thumbprint"`
+		Author     string   `json:"author"`
+		Revoked    int64    `json:"revoked"`
+		RevokedBy  string   `json:"revoked_by"`
+		KeyID      hexBytes `json:"key_id"`
+		MACInput   hexBytes `json:"mac_input"`
+		MAC        hexBytes `json:"mac"`
 	}
 	knownSeal struct {
 		Scope   string   `json:"scope"`
@@ -126,7 +131,7 @@ func us(t time.Time) int64 { return int64(binary.BigEndian.Uint64(micros(t))) }
 
 func (k *knownVersion) row() store.SecretRow {
 	return store.SecretRow{
-		Scope: k.Scope, Name: k.Name, Version: k.Version, Hidden: k.Hidden, Kind: k.Kind, Delivery: k.Delivery, Author: k.Author,
+		Scope: k.Scope, Name: k.Name, Version: k.Version, Hidden: k.Hidden, Kind: k.Kind, Delivery: k.Delivery, Author: k.Author, Comment: k.Comment, Hosts: k.Hosts,
 		Created: at(k.Created), Rotated: at(k.Rotated), Expires: at(k.Expires),
 		KeyID: [16]byte(k.KeyID), Message: k.Message, Preview: k.Preview, MAC: [32]byte(k.MAC),
 	}
@@ -135,7 +140,7 @@ func (k *knownVersion) row() store.SecretRow {
 func (k *knownToken) row() store.TokenRow {
 	return store.TokenRow{
 		ID: k.ID, Hash: [32]byte(k.Hash), Scope: k.Scope, Created: at(k.Created), Expires: at(k.Expires), RotateBy: at(k.RotateBy),
-		KeyID: [16]byte(k.KeyID), MAC: [32]byte(k.MAC), Label: k.Label, Author: k.Author,
+		Generation: k.Generation, Label: k.Label, Waived: k.Waived, Thumbprint: k.Thumbprint, KeyID: [16]byte(k.KeyID), MAC: [32]byte(k.MAC), Author: k.Author,
 	}
 }
 
@@ -312,7 +317,7 @@ func writeKnown(t *testing.T) {
 		values[scope+" "+name][info.Version] = value
 	}
 	end := time.Date(2999, 12, 31, 23, 59, 59, 999999000, time.UTC)
-	put("acme", "API_KEY", "sk-known-0123456789abcdef0123456789", &vault.PutOptions{Kind: "anthropic", Expires: end})
+	put("acme", "API_KEY", "sk-known-0123456789abcdef0123456789", &vault.PutOptions{Kind: "anthropic", Comment: "schlüssel ☃", Expires: end})
 	put("acme", "API_KEY", "sk-known-fedcba9876543210fedcba9876", nil)
 	put("acme", "EMPTY", "", nil)
 	put("acme", "HIDDEN", "not for acme/web", nil)
@@ -329,7 +334,7 @@ func writeKnown(t *testing.T) {
 	}
 	k.Tokens = []knownToken{
 		issue("acme", nil),
-		issue("acme/web", &vault.TokenOptions{Label: "pool", Expires: end, RotateBy: end.Add(-time.Hour)}),
+		issue("acme/web", &vault.TokenOptions{Label: "pool", Waive: []string{"GITHUB_TOKEN", "OTHER"}, Expires: end, RotateBy: end.Add(-time.Hour)}),
 		issue("acme/web", nil),
 	}
 	require.NoError(t, f.RevokeToken(vault.WithActor(ctx, "grace"), k.Tokens[2].ID))
@@ -341,7 +346,7 @@ func writeKnown(t *testing.T) {
 		row := snap.Token
 		*token = knownToken{
 			Token: token.Token, ID: row.ID, Hash: row.Hash[:], Scope: row.Scope, Created: us(row.Created), Expires: us(row.Expires), RotateBy: us(row.RotateBy),
-			Label: row.Label, Author: row.Author, Revoked: us(row.Revoked), RevokedBy: row.RevokedBy, KeyID: row.KeyID[:],
+			Generation: row.Generation, Label: row.Label, Waived: row.Waived, Thumbprint: row.Thumbprint, Author: row.Author, Revoked: us(row.Revoked), RevokedBy: row.RevokedBy, KeyID: row.KeyID[:],
 			MACInput: tokenInput(row), MAC: row.MAC[:],
 		}
 		k.Record = hexBytes(snap.Keys[0])
@@ -375,7 +380,7 @@ func writeKnown(t *testing.T) {
 			for i, row := range snap.Versions {
 				k.Versions = append(k.Versions, knownVersion{
 					Scope: scope, Name: row.Name, Version: row.Version, Active: row.Version == active.Version, Hidden: row.Hidden, Kind: row.Kind, Delivery: row.Delivery,
-					Author: row.Author, Created: us(row.Created), Rotated: us(row.Rotated), Expires: us(row.Expires), KeyID: row.KeyID[:], Message: row.Message, Preview: row.Preview,
+					Author: row.Author, Comment: row.Comment, Hosts: row.Hosts, Created: us(row.Created), Rotated: us(row.Rotated), Expires: us(row.Expires), KeyID: row.KeyID[:], Message: row.Message, Preview: row.Preview,
 					Meta: metaInput(&row), MACInput: versionInput(&row), MAC: row.MAC[:], Value: values[scope+" "+row.Name][row.Version], Shown: history[len(history)-1-i].Preview,
 				})
 			}

@@ -48,7 +48,7 @@ func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
 // that does not concern a single tenant.
 func (v *Vault) eachTenant(ctx context.Context, do func(tenant string) error) error {
 	var failures []error
-	for tenant, err := range v.Tenants(ctx) {
+	for tenant, err := range tenants(ctx, v.storage) {
 		if err == nil {
 			if err = do(tenant); err != nil {
 				err = fmt.Errorf("tenant %s: %w", tenant, err)
@@ -157,6 +157,9 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 	}
 	defer st.close()
 	newest, err := newestRecord(st.Keys)
+	if errors.Is(err, errNoDataKey) {
+		return fmt.Errorf("%w: tenant %s has rows, but no data key", keyring.ErrTampered, tenant)
+	}
 	if err != nil {
 		return err
 	}

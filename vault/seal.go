@@ -33,6 +33,7 @@ const (
 	labelSeal    = "sks/v1 scope seal"
 	labelToken   = "skt/v1 token"
 	labelVersion = "skv/v1 version row"
+	labelDoc     = "skd/v1 document"
 )
 
 // Types of the entries below a seal.
@@ -40,6 +41,7 @@ const (
 	entryActive    = 1
 	entryTombstone = 2
 	entryRevoked   = 3
+	entryDocument  = 4
 )
 
 // seal is a parsed scope seal.
@@ -119,7 +121,7 @@ func contents(st *store.ScopeState) (root [32]byte, count uint32) {
 		version int64
 		meta, h [32]byte
 	}
-	entries := make([]entry, 0, len(st.Secrets)+len(st.Revoked))
+	entries := make([]entry, 0, len(st.Secrets)+len(st.Revoked)+len(st.Docs))
 	for _, row := range st.Secrets {
 		e := entry{kind: entryTombstone, name: row.Name, version: row.Version, meta: sha256.Sum256(secretMeta(&row))}
 		if !row.Hidden {
@@ -131,6 +133,10 @@ func contents(st *store.ScopeState) (root [32]byte, count uint32) {
 	for _, t := range st.Revoked {
 		meta := encodeMeta("", "", t.Revoked, time.Time{}, time.Time{}, t.RevokedBy)
 		entries = append(entries, entry{kind: entryRevoked, name: t.ID, meta: sha256.Sum256(meta)})
+	}
+	for _, d := range st.Docs {
+		e := entry{kind: entryDocument, name: docName(&d), version: d.Version, meta: sha256.Sum256(appendTime(nil, d.Expires)), h: sha256.Sum256(d.Body)}
+		entries = append(entries, e)
 	}
 	slices.SortFunc(entries, func(x, y entry) int {
 		return cmp.Or(cmp.Compare(x.kind, y.kind), cmp.Compare(x.name, y.name))

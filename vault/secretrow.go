@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -26,7 +27,17 @@ func (st *state) active(name string) (store.SecretRow, bool) {
 
 // secretMeta returns the canonical encoding of a row's metadata.
 func secretMeta(r *store.SecretRow) []byte {
-	return encodeMeta(r.Kind, r.Delivery, r.Created, r.Rotated, r.Expires, r.Author)
+	b := encodeMeta(r.Kind, r.Delivery, r.Created, r.Rotated, r.Expires, r.Author)
+	b = appendLP(b, r.Comment)
+	var hosts []string
+	if r.Hosts != "" {
+		hosts = strings.Split(r.Hosts, ",")
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(hosts)))
+	for _, host := range hosts {
+		b = appendLP(b, host)
+	}
+	return b
 }
 
 // secretMAC returns the MAC of a version. It also protects earlier versions, which
@@ -98,7 +109,7 @@ func (st *state) apiSecret(ctx context.Context, row store.SecretRow, active int6
 	}
 	info := api.Secret{
 		Scope: row.Scope, Name: row.Name, Kind: row.Kind, Version: row.Version, Active: row.Version == active, Hidden: row.Hidden,
-		Created: row.Created, Rotated: row.Rotated, Expires: row.Expires, Delivery: bundle.Delivery(row.Delivery), Author: row.Author,
+		Created: row.Created, Rotated: row.Rotated, Expires: row.Expires, Delivery: bundle.Delivery(row.Delivery), Author: row.Author, Comment: row.Comment,
 		LastUsed: row.LastUsed, LastToken: row.LastToken,
 	}
 	if row.Hidden {

@@ -18,6 +18,10 @@ type PutOptions struct {
 	// Kind is the issuer of the value, such as "anthropic": at most 64 bytes of
 	// UTF-8 without control characters. Default: the kind of the active version.
 	Kind string
+	// Comment describes the version to administrators, in at most 1024 bytes of UTF-8
+	// without control characters. It must not contain secrets. Default: the comment of
+	// the active version.
+	Comment string
 	// Expires is the time at which the value expires; it must be in the future and
 	// before the year 10000. Default: never, or unchanged if the value is already the
 	// active one.
@@ -79,6 +83,8 @@ func planPut(ctx context.Context, st *state, w write, name string, value bundle.
 	}
 	row := nextVersion(st, w, name, &active)
 	row.Kind = cmp.Or(opts.Kind, active.Kind)
+	row.Comment = cmp.Or(opts.Comment, active.Comment)
+	row.Hosts = active.Hosts
 	row.Delivery = cmp.Or(string(opts.Delivery), active.Delivery, string(bundle.DeliverEnv))
 	row.Expires = stored(opts.Expires)
 	if exists && !active.Hidden && !secretExpired(&active, w.time) {
@@ -86,7 +92,7 @@ func planPut(ctx context.Context, st *state, w write, name string, value bundle.
 		if err != nil {
 			return fail(err)
 		}
-		if same && row.Kind == active.Kind && row.Delivery == active.Delivery &&
+		if same && row.Kind == active.Kind && row.Delivery == active.Delivery && row.Comment == active.Comment &&
 			(row.Expires.IsZero() || row.Expires.Equal(active.Expires)) {
 			secret, err := st.apiSecret(ctx, active, active.Version)
 			return nil, secret, err

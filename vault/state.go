@@ -228,7 +228,7 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 	for i := range st.Path {
 		s := &st.Path[i]
 		if s.Seal == nil {
-			if q.Token != "" || len(s.Secrets)+len(s.Revoked)+len(st.Versions)+len(st.Tokens)+len(st.Below) > 0 || st.sealedBelow(i) {
+			if q.Token != "" || len(s.Secrets)+len(s.Revoked)+len(s.Docs)+len(st.Versions)+len(st.Tokens)+len(st.Below) > 0 || st.sealedBelow(i) {
 				return fmt.Errorf("%w: the seal of scope %s is missing", keyring.ErrTampered, s.Scope)
 			}
 			continue

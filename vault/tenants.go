@@ -10,16 +10,22 @@ import (
 
 // Tenants yields the names of all tenants in byte order. It reads them from the store
 // during the iteration, a hundred at a time, so a tenant that is added meanwhile may
-// be missing. If the store fails or ctx is done, the iteration ends with an empty name
+// be missing. [store.Platform] is not a tenant. If the store fails or ctx is done, the iteration ends with an empty name
 // and the error of the store or of ctx.
 func (v *Vault) Tenants(ctx context.Context) iter.Seq2[string, error] {
-	return tenants(ctx, v.storage)
+	return func(yield func(string, error) bool) {
+		for tenant, err := range tenants(ctx, v.storage) {
+			if tenant != store.Platform && !yield(tenant, err) {
+				return
+			}
+		}
+	}
 }
 
 // tenantsAtATime is how many tenants one read of the store returns.
 const tenantsAtATime = 100
 
-// tenants is Vault.Tenants for a store.
+// tenants yields the tenants of a store, and store.Platform if the store has rows of it.
 func tenants(ctx context.Context, s store.Store) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		var after string

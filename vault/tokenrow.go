@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -43,6 +44,10 @@ func tokenMAC(t *store.TokenRow, key *keyring.DataKey) ([32]byte, error) {
 	b = appendTime(b, t.Created)
 	b = appendTime(b, t.Expires)
 	b = appendTime(b, t.RotateBy)
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Generation))
+	b = appendLP(b, t.Label)
+	b = appendLP(b, t.Waived)
+	b = appendLP(b, t.Thumbprint)
 	return key.MAC(labelToken, b)
 }
 

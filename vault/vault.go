@@ -33,12 +33,13 @@ const (
 	// delete older ones.
 	KeepVersions = 10
 
-	maxKind   = 64
-	maxLabel  = 256
-	maxActor  = 256
-	maxWaived = 100
-	maxAddr   = 256
-	maxNotice = 1024 // runners keep no more of a notice
+	maxKind    = 64
+	maxLabel   = 256
+	maxActor   = 256
+	maxWaived  = 100
+	maxAddr    = 256
+	maxComment = 1024
+	maxNotice  = 1024 // runners keep no more of a notice
 )
 
 var (

@@ -33,6 +33,8 @@ type Secret struct {
 	Expires time.Time `json:"expires_at,omitzero"`
 	// Delivery is how jobs get the value.
 	Delivery bundle.Delivery `json:"delivery"`
+	// Comment describes the version to administrators. It is empty if there is none.
+	Comment string `json:"comment,omitempty"`
 	// Author is the actor who wrote this version, or empty.
 	Author string `json:"author,omitempty"`
 	// LastUsed is the time at which a runner last received the secret, or zero. A
@@ -61,6 +63,9 @@ type PutSecret struct {
 	// Kind is the issuer of the value: at most 64 bytes without control characters.
 	// Default: the kind of the active version.
 	Kind string `json:"kind,omitempty"`
+	// Comment describes the version to administrators: at most 1024 bytes without
+	// control characters. Default: the comment of the active version.
+	Comment string `json:"comment,omitempty"`
 	// Expires is the expiry time of the value, in the future. Default: the value does
 	// not expire, or keeps its expiry if it is the active value already.
 	Expires time.Time `json:"expires_at,omitzero"`

@@ -46,6 +46,7 @@ type scope struct {
 	secrets map[string]*secret
 	tokens  map[string]store.TokenRow
 	minted  map[string]store.MintedRow // by integration
+	docs    map[string][]store.Doc     // by space, in byte order of their keys
 }
 
 // secret is one name of a scope. It outlives its versions, to keep last.
@@ -146,6 +147,13 @@ func (s *scope) read(name string, q store.Query) store.ScopeState {
 			out.Secrets = append(out.Secrets, sec.row(i))
 		}
 	}
+	for _, space := range slices.Sorted(maps.Keys(s.docs)) {
+		for _, doc := range s.docs[space] {
+			if doc.Sealed {
+				out.Docs = append(out.Docs, ownDoc(doc))
+			}
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.tokens)) {
 		if row := s.tokens[id]; !row.Revoked.IsZero() {
 			out.Revoked = append(out.Revoked, store.RevokedRow{ID: id, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
@@ -194,12 +202,45 @@ func (s *Store) Tenants(ctx context.Context, after string, limit int) ([]string,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	tenants := slices.Sorted(maps.Keys(s.current.Load().keys))
+	st := s.current.Load()
+	have := map[string]bool{}
+	for tenant := range st.keys {
+		have[tenant] = true
+	}
+	for tenant := range st.audit {
+		have[tenant] = true
+	}
+	for name, sc := range st.scopes {
+		if !sc.empty() {
+			have[store.Tenant(name)] = true
+		}
+	}
+	tenants := slices.Sorted(maps.Keys(have))
 	i, found := slices.BinarySearch(tenants, after)
 	if found {
 		i++
 	}
 	return tenants[i:min(i+max(limit, 0), len(tenants))], nil
+}
+
+// Scopes implements [store.Store].
+func (s *Store) Scopes(ctx context.Context, tenant string) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var scopes []string
+	for name, sc := range s.current.Load().scopes {
+		if store.Tenant(name) == tenant && !sc.empty() {
+			scopes = append(scopes, name)
+		}
+	}
+	slices.Sort(scopes)
+	return scopes, nil
+}
+
+// empty reports whether s has no row.
+func (s *scope) empty() bool {
+	return s.seal == nil && len(s.secrets)+len(s.tokens)+len(s.minted)+len(s.docs) == 0
 }
 
 // Audit implements [store.Store].

@@ -81,7 +81,7 @@ func (d *draft) scope(name string) *scope {
 	if d.own[old] {
 		return old
 	}
-	next := &scope{seal: old.seal, changed: old.changed, secrets: own(old.secrets), tokens: own(old.tokens), minted: own(old.minted)}
+	next := &scope{seal: old.seal, changed: old.changed, secrets: own(old.secrets), tokens: own(old.tokens), minted: own(old.minted), docs: own(old.docs)}
 	d.scopes[name] = next
 	d.own[next] = true
 	return next
@@ -145,10 +145,22 @@ func (d *draft) apply(c *store.Change) error {
 		}
 	}
 	for _, r := range c.Remac {
-		err := d.token(r.ID, func(row *store.TokenRow) { row.KeyID, row.MAC = r.KeyID, r.MAC })
+		err := d.token(r.ID, func(row *store.TokenRow) {
+			row.Generation, row.KeyID, row.MAC = r.Generation, r.KeyID, r.MAC
+		})
 		if err != nil {
 			return fmt.Errorf("writing the MAC of a token: %w", err)
 		}
+	}
+	for _, ref := range c.DropTokens {
+		if home, ok := d.homes[ref.ID]; !ok || home != ref.Scope {
+			return fmt.Errorf("dropping a token: %w", errNotStored)
+		}
+		delete(d.scope(ref.Scope).tokens, ref.ID)
+		delete(d.homes, ref.ID)
+	}
+	for _, e := range c.ExpireDocs {
+		d.expireDocs(e)
 	}
 	for _, ref := range c.DropAudit {
 		d.dropAudit(ref)
@@ -184,6 +196,11 @@ func (d *draft) applyExpected(c *store.Change) error {
 	for _, m := range c.Mint {
 		if err := d.mint(m); err != nil {
 			return fmt.Errorf("replacing the row of an integration: %w", err)
+		}
+	}
+	for _, doc := range c.Docs {
+		if err := d.putDoc(doc); err != nil {
+			return fmt.Errorf("writing a document: %w", err)
 		}
 	}
 	for _, ref := range c.StartAudit {

@@ -2,7 +2,6 @@ package sqlstore_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,12 +12,12 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-var update = flag.Bool("update", false, "write the golden file of the current tables")
+var update = flag.Bool("update", false, "write the golden files")
 
 // goldenChange is the testChange of the first version of the tables.
 func goldenChange(n int) *store.Change {
 	change := testChange(n)
-	change.Mint, change.Append = nil, nil
+	change.Mint, change.Docs, change.Append = nil, nil, nil
 	return change
 }
 
@@ -55,6 +54,7 @@ func goldenChange2() *store.Change {
 	return &store.Change{
 		Issue:     []store.TokenRow{goldenWaived()},
 		Mint:      []store.MintChange{{New: testMinted(7)}},
+		Docs:      []store.DocChange{{New: testDoc("sealed", 7)}, {New: testDoc("loose", 7)}},
 		Append:    append(entries, testEntry("other", 1)),
 		DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}},
 	}
@@ -142,7 +142,7 @@ func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 	require.ElementsMatch(t, []string{"acme", "other"}, scopes)
 
 	next := testChange(6)
-	next.Mint, next.Append = nil, []store.AuditRow{testEntry("new", 1)}
+	next.Mint, next.Docs, next.Append = nil, nil, []store.AuditRow{testEntry("new", 1)}
 	require.NoError(t, storage.Apply(ctx, next), "the store can be written to")
 }
 
@@ -150,6 +150,10 @@ func requireGolden(t *testing.T, storage *sqlstore.Store, changes int) {
 func requireGolden2(t *testing.T, storage *sqlstore.Store) {
 	snap := mustRead(t, storage, store.Query{Scope: testScope, Minted: true, AuditHead: true})
 	require.Equal(t, []store.MintedRow{testMinted(7)}, snap.Path[1].Minted)
+	require.Equal(t, []store.Doc{testDoc("sealed", 7)}, snap.Path[1].Docs)
+	docs, err := storage.Docs(t.Context(), store.DocQuery{Owner: testScope, Space: "loose", Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, []store.Doc{testDoc("loose", 7)}, docs)
 	head := testEntry("acme", 5)
 	require.Equal(t, &head, snap.AuditHead)
 	rows, err := storage.Audit(t.Context(), "acme", 0, 10)
@@ -159,21 +163,32 @@ func requireGolden2(t *testing.T, storage *sqlstore.Store) {
 	require.Equal(t, &token, mustRead(t, storage, store.Query{Token: token.ID}).Token)
 }
 
-// writeGolden writes the file of the current version of the tables.
+// writeGolden writes the files of both versions of the tables.
 func writeGolden(t *testing.T) {
+	writeGoldenFile(t, "testdata/schema1.db", goldenChanges(), asVersion1SQLite)
+	writeGoldenFile(t, "testdata/schema2.db", append(goldenChanges(), goldenChange2()), "")
+}
+
+// asVersion1SQLite is asVersion1 for SQLite.
+const asVersion1SQLite = `DROP TABLE minted; DROP TABLE audit; DROP TABLE docs; DROP TABLE probe;
+	ALTER TABLE tokens DROP COLUMN waived; DELETE FROM satchel_schema WHERE version = 2; VACUUM`
+
+// writeGoldenFile writes a database with the rows of changes and goldenUses, after it
+// has run statements there.
+func writeGoldenFile(t *testing.T, name string, changes []*store.Change, statements string) {
 	file := newFile(t)
 	db := openDB(t, file)
 	storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
 	require.NoError(t, err)
-	for _, change := range append(goldenChanges(), goldenChange2()) {
+	for _, change := range changes {
 		require.NoError(t, storage.Apply(t.Context(), change))
 	}
 	require.NoError(t, storage.Touch(t.Context(), goldenUses))
-	var version int
-	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT max(version) FROM satchel_schema").Scan(&version))
+	_, err = db.ExecContext(t.Context(), statements)
+	require.NoError(t, err)
 	require.NoError(t, db.Close())
 	require.NoFileExists(t, file+"-wal", "closing merges the WAL into the file")
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(fmt.Sprintf("testdata/schema%d.db", version), b, 0o644))
+	require.NoError(t, os.WriteFile(name, b, 0o644))
 }

@@ -44,7 +44,7 @@ func TestOpen_SQLite(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, db.Close())
 		runSQL(t, file, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
-		requireRefusal(t, file, "its tables have version 99, but this program supports versions only up to 3; update the program")
+		requireRefusal(t, file, "its tables have version 99, but this program supports versions only up to 2; update the program")
 	})
 
 	t.Run("finds the rows of an earlier store", func(t *testing.T) {

@@ -28,6 +28,8 @@ var postgres = dialect{
 	locate:     postgresLocate,
 	parameter:  func(n int) string { return "$" + strconv.Itoa(n) },
 	table:      postgresTable,
+	// The indexes of the tables have the same expression.
+	tenant:     func(scope string) string { return "split_part(" + scope + ", '/', 1)" },
 	version:    postgresVersion,
 	prepare:    func(context.Context, *sql.DB) error { return nil },
 	migrations: postgresMigrations,
@@ -72,6 +74,7 @@ CREATE TABLE [seals] (
 	seal    BYTEA NOT NULL,
 	changed BIGINT NOT NULL
 );
+CREATE INDEX satchel_seals_tenant ON [seals] (split_part(scope, '/', 1), scope);
 CREATE INDEX satchel_seals_changed ON [seals] (changed);
 
 -- The versions of secrets. Times are Unix microseconds, 0 for none.
@@ -83,6 +86,8 @@ CREATE TABLE [secrets] (
 	kind     TEXT COLLATE "C" NOT NULL,
 	delivery TEXT COLLATE "C" NOT NULL,
 	author   TEXT COLLATE "C" NOT NULL,
+	comment  TEXT COLLATE "C" NOT NULL,
+	hosts    TEXT COLLATE "C" NOT NULL,
 	created  BIGINT NOT NULL,
 	rotated  BIGINT NOT NULL,
 	expires  BIGINT NOT NULL,
@@ -92,6 +97,7 @@ CREATE TABLE [secrets] (
 	mac      BYTEA NOT NULL,
 	PRIMARY KEY (scope, name, version)
 );
+CREATE INDEX satchel_secrets_tenant ON [secrets] (split_part(scope, '/', 1), scope);
 
 -- Each name that ever had a version. active is NULL if all were deleted.
 CREATE TABLE [heads] (
@@ -103,6 +109,7 @@ CREATE TABLE [heads] (
 	last_token TEXT COLLATE "C" NOT NULL DEFAULT '',
 	PRIMARY KEY (scope, name)
 );
+CREATE INDEX satchel_heads_tenant ON [heads] (split_part(scope, '/', 1), scope);
 
 CREATE TABLE [tokens] (
 	id          TEXT COLLATE "C" PRIMARY KEY,
@@ -111,9 +118,11 @@ CREATE TABLE [tokens] (
 	created     BIGINT NOT NULL,
 	expires     BIGINT NOT NULL,
 	rotate_by   BIGINT NOT NULL,
+	generation  BIGINT NOT NULL,
+	label       TEXT COLLATE "C" NOT NULL,
+	thumbprint  TEXT COLLATE "C" NOT NULL,
 	key_id      BYTEA NOT NULL,
 	mac         BYTEA NOT NULL,
-	label       TEXT COLLATE "C" NOT NULL,
 	author      TEXT COLLATE "C" NOT NULL,
 	revoked     BIGINT NOT NULL,
 	revoked_by  TEXT COLLATE "C" NOT NULL,
@@ -121,6 +130,7 @@ CREATE TABLE [tokens] (
 	last_addr   TEXT COLLATE "C" NOT NULL DEFAULT '',
 	last_runner TEXT COLLATE "C" NOT NULL DEFAULT ''
 );
+CREATE INDEX satchel_tokens_tenant ON [tokens] (split_part(scope, '/', 1), scope);
 CREATE INDEX satchel_tokens_scope ON [tokens] (scope, created, id);
 CREATE INDEX satchel_tokens_revoked ON [tokens] (scope, id) WHERE revoked <> 0;
 `, `
@@ -136,6 +146,24 @@ CREATE TABLE [minted] (
 	message     BYTEA NOT NULL,
 	PRIMARY KEY (scope, integration)
 );
+CREATE INDEX satchel_minted_tenant ON [minted] (split_part(scope, '/', 1), scope);
+
+-- Documents. sealed is 1 if the seal of the owner's scope covers the document.
+CREATE TABLE [docs] (
+	owner   TEXT COLLATE "C" NOT NULL,
+	space   TEXT COLLATE "C" NOT NULL,
+	key     TEXT COLLATE "C" NOT NULL,
+	version BIGINT NOT NULL,
+	expires BIGINT NOT NULL,
+	sealed  BIGINT NOT NULL,
+	body    BYTEA NOT NULL,
+	key_id  BYTEA NOT NULL,
+	mac     BYTEA NOT NULL,
+	PRIMARY KEY (owner, space, key)
+);
+CREATE INDEX satchel_docs_tenant ON [docs] (split_part(owner, '/', 1), owner);
+CREATE INDEX satchel_docs_sealed ON [docs] (owner, space, key) WHERE sealed <> 0;
+CREATE INDEX satchel_docs_expires ON [docs] (owner, space, expires) WHERE sealed = 0 AND expires <> 0;
 
 CREATE TABLE [audit] (
 	tenant TEXT COLLATE "C" NOT NULL,
@@ -145,7 +173,7 @@ CREATE TABLE [audit] (
 	mac    BYTEA NOT NULL,
 	PRIMARY KEY (tenant, seq)
 );
-`, `
+
 -- The last row of Store.Ping.
 CREATE TABLE [probe] (
 	number BIGINT PRIMARY KEY,

@@ -51,7 +51,7 @@ func TestPostgres_Open(t *testing.T) {
 		db := openPostgresDB(t, dsn)
 		runPostgres(t, db, "CREATE TABLE tokens (mine TEXT); CREATE TABLE satchel_users (mine TEXT)")
 		require.NoError(t, openPostgres(t, dsn).Apply(t.Context(), testChange(1)))
-		require.Equal(t, "satchel_audit satchel_changes satchel_data_keys satchel_heads satchel_minted satchel_probe satchel_schema satchel_seals satchel_secrets satchel_tokens satchel_users tokens", tables(t, db),
+		require.Equal(t, "satchel_audit satchel_changes satchel_data_keys satchel_docs satchel_heads satchel_minted satchel_probe satchel_schema satchel_seals satchel_secrets satchel_tokens satchel_users tokens", tables(t, db),
 			"a schema may be shared with other programs")
 	})
 
@@ -80,7 +80,7 @@ func TestPostgres_Open(t *testing.T) {
 		require.NoError(t, err)
 		runPostgres(t, db, "INSERT INTO satchel_schema (version, applied) VALUES (99, 0)")
 		_, err = sqlstore.Open(t.Context(), db, sqlstore.Postgres)
-		require.ErrorContains(t, err, "its tables have version 99, but this program supports versions only up to 3; update the program")
+		require.ErrorContains(t, err, "its tables have version 99, but this program supports versions only up to 2; update the program")
 	})
 
 	t.Run("refuses a search_path without a schema", func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestPostgres_Open(t *testing.T) {
 		everyStatement(t, storage, 4)
 		var count int
 		require.NoError(t, admin.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_tables WHERE schemaname = $1", odd).Scan(&count))
-		require.Equal(t, 10, count)
+		require.Equal(t, 11, count)
 	})
 
 	t.Run("waits for no lock if the tables are current", func(t *testing.T) {
@@ -171,5 +171,5 @@ func TestPostgres_Open(t *testing.T) {
 	})
 }
 
-// asVersion1 reverts a schema from the current version to version 1.
-const asVersion1 = "DROP TABLE satchel_minted, satchel_audit, satchel_probe; ALTER TABLE satchel_tokens DROP COLUMN waived; DELETE FROM satchel_schema WHERE version > 1"
+// asVersion1 reverts a schema from version 2 to version 1.
+const asVersion1 = "DROP TABLE satchel_minted, satchel_audit, satchel_docs, satchel_probe; ALTER TABLE satchel_tokens DROP COLUMN waived; DELETE FROM satchel_schema WHERE version = 2"

@@ -80,6 +80,12 @@ func (t *twins) Touch(ctx context.Context, uses []store.Usage) error {
 func (t *twins) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
 	return t.next().Tenants(ctx, after, limit)
 }
+func (t *twins) Scopes(ctx context.Context, tenant string) ([]string, error) {
+	return t.next().Scopes(ctx, tenant)
+}
+func (t *twins) Docs(ctx context.Context, q store.DocQuery) ([]store.Doc, error) {
+	return t.next().Docs(ctx, q)
+}
 func (t *twins) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
 	return t.next().Audit(ctx, tenant, after, limit)
 }

@@ -21,24 +21,6 @@ func (s *Store) Read(ctx context.Context, q store.Query) (*store.Snapshot, error
 	return snap, nil
 }
 
-// Tenants implements [store.Store].
-func (s *Store) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
-	var tenants []string
-	err := s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
-		tenants = nil
-		return x.query(ctx, "reading data_keys", "SELECT DISTINCT tenant FROM [data_keys] WHERE tenant > ? ORDER BY tenant LIMIT ?", []any{after, int64(max(limit, 0))}, func(scan func(...any) error) error {
-			var tenant string
-			err := scan(&tenant)
-			tenants = append(tenants, tenant)
-			return err
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return tenants, nil
-}
-
 // Changes implements [store.Store].
 func (s *Store) Changes(ctx context.Context, since int64) (newest int64, scopes []string, err error) {
 	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) error {
@@ -82,6 +64,9 @@ func (x *tx) read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 			return nil, err
 		}
 		if err := x.readRevoked(ctx, path); err != nil {
+			return nil, err
+		}
+		if err := x.readDocs(ctx, path); err != nil {
 			return nil, err
 		}
 		if err := x.readKeys(ctx, snap, store.Tenant(q.Scope)); err != nil {
@@ -166,13 +151,13 @@ func (x *tx) readSeals(ctx context.Context, p *path) error {
 }
 
 // selectSecrets selects the columns that scanSecret reads.
-const selectSecrets = `SELECT s.scope, s.name, s.version, s.hidden, s.kind, s.delivery, s.author, s.created, s.rotated, s.expires,
+const selectSecrets = `SELECT s.scope, s.name, s.version, s.hidden, s.kind, s.delivery, s.author, s.comment, s.hosts, s.created, s.rotated, s.expires,
 	s.key_id, s.message, s.preview, s.mac, h.last_used, h.last_token
 	FROM [heads] h JOIN [secrets] s ON s.scope = h.scope AND s.name = h.name `
 
 func scanSecret(scan func(...any) error) (store.SecretRow, error) {
 	var r store.SecretRow
-	err := scan(&r.Scope, &r.Name, (*integer)(&r.Version), (*flag)(&r.Hidden), &r.Kind, &r.Delivery, &r.Author,
+	err := scan(&r.Scope, &r.Name, (*integer)(&r.Version), (*flag)(&r.Hidden), &r.Kind, &r.Delivery, &r.Author, &r.Comment, &r.Hosts,
 		(*instant)(&r.Created), (*instant)(&r.Rotated), (*instant)(&r.Expires),
 		fixed(r.KeyID[:]), &r.Message, &r.Preview, fixed(r.MAC[:]), (*instant)(&r.LastUsed), &r.LastToken)
 	return r, err
@@ -270,13 +255,13 @@ func (x *tx) readMinted(ctx context.Context, p *path) error {
 
 // tokens returns the tokens selected by where.
 func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]store.TokenRow, error) {
-	query := `SELECT id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, waived, revoked, revoked_by, last_used, last_addr, last_runner
+	query := `SELECT id, hash, scope, created, expires, rotate_by, generation, label, waived, thumbprint, key_id, mac, author, revoked, revoked_by, last_used, last_addr, last_runner
 		FROM [tokens] ` + where
 	var rows []store.TokenRow
 	err := x.query(ctx, "reading tokens", query, args, func(scan func(...any) error) error {
 		var r store.TokenRow
 		err := scan(&r.ID, fixed(r.Hash[:]), &r.Scope, (*instant)(&r.Created), (*instant)(&r.Expires), (*instant)(&r.RotateBy),
-			fixed(r.KeyID[:]), fixed(r.MAC[:]), &r.Label, &r.Author, &r.Waived, (*instant)(&r.Revoked), &r.RevokedBy,
+			(*integer)(&r.Generation), &r.Label, &r.Waived, &r.Thumbprint, fixed(r.KeyID[:]), fixed(r.MAC[:]), &r.Author, (*instant)(&r.Revoked), &r.RevokedBy,
 			(*instant)(&r.LastUsed), &r.LastAddr, &r.LastRunner)
 		rows = append(rows, r)
 		return err

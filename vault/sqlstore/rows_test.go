@@ -52,7 +52,7 @@ func testKey(n int) keyring.Record {
 
 func testSecret(n int) store.SecretRow {
 	return store.SecretRow{
-		Scope: testScope, Name: testName, Version: int64(n), Kind: "custom", Delivery: "env", Author: fmt.Sprint("author ", n),
+		Scope: testScope, Name: testName, Version: int64(n), Kind: "custom", Delivery: "env", Author: fmt.Sprint("author ", n), Comment: fmt.Sprint("comment ", n), Hosts: fmt.Sprintf("a%d.example,b.example", n),
 		Created: testTime(0), Rotated: testTime(n), Expires: testTime(n + 1000),
 		KeyID: [16]byte(testBytes(16, "key id", 0)), Message: testBytes(200+n%100, "message", n), Preview: testBytes(95, "preview", n),
 		MAC: [32]byte(testBytes(32, "mac", n)),
@@ -63,8 +63,8 @@ func testToken(n int) store.TokenRow {
 	return store.TokenRow{
 		ID: testTokenID(n), Hash: [32]byte(testBytes(32, "hash", n)), Scope: testScope,
 		Created: testTime(n), Expires: testTime(n + 1), RotateBy: testTime(n + 2),
-		KeyID: [16]byte(testBytes(16, "key id", 0)), MAC: [32]byte(testBytes(32, "token mac", n)),
-		Label: fmt.Sprint("label ", n), Author: fmt.Sprint("author ", n),
+		Generation: int64(n + 3), Label: fmt.Sprint("label ", n), Thumbprint: fmt.Sprint("thumbprint ", n),
+		KeyID: [16]byte(testBytes(16, "key id", 0)), MAC: [32]byte(testBytes(32, "token mac", n)), Author: fmt.Sprint("author ", n),
 	}
 }
 
@@ -74,6 +74,14 @@ func testMinted(n int) store.MintedRow {
 	return store.MintedRow{
 		Scope: testScope, Integration: "github", Identity: fmt.Sprint("identity ", n),
 		Minted: testTime(n), Expires: testTime(n + 1000), Message: testBytes(150+n%100, "minted", n),
+	}
+}
+
+// testDoc returns a version of a document, which is sealed if its space is "sealed".
+func testDoc(space string, n int) store.Doc {
+	return store.Doc{
+		Owner: testScope, Space: space, Key: "key", Version: int64(n), Expires: testTime(n + 1000), Sealed: space == "sealed",
+		Body: testBytes(80+n%100, "body "+space, n), KeyID: [16]byte(testBytes(16, "key id", 0)), MAC: [32]byte(testBytes(32, "doc mac "+space, n)),
 	}
 }
 
@@ -94,6 +102,7 @@ func testChange(n int) *store.Change {
 		Prune:  []store.VersionRef{{Scope: testScope, Name: testName, Version: int64(n - 2)}},
 		Issue:  []store.TokenRow{testToken(n)},
 		Mint:   []store.MintChange{{New: testMinted(n)}},
+		Docs:   []store.DocChange{{Old: int64(n - 1), New: testDoc("sealed", n)}, {Old: int64(n - 1), New: testDoc("loose", n)}},
 		Append: []store.AuditRow{testEntry("acme", n)},
 	}
 	if n > 1 {
@@ -115,9 +124,11 @@ func requireChange(t require.TestingT, n int, snap *store.Snapshot) {
 	if n == 0 {
 		require.Nil(t, snap.AuditHead)
 		require.Empty(t, snap.Path[1].Minted)
+		require.Empty(t, snap.Path[1].Docs)
 		return
 	}
 	require.Equal(t, []store.MintedRow{testMinted(n)}, snap.Path[1].Minted, "the minted row is that of the last change")
+	require.Equal(t, []store.Doc{testDoc("sealed", n)}, snap.Path[1].Docs, "the sealed document is that of the last change")
 	head := testEntry("acme", n)
 	require.Equal(t, &head, snap.AuditHead, "the newest audit entry is that of the last change")
 }

@@ -22,6 +22,8 @@ var sqlite = dialect{
 	locate:     func(context.Context, *tx) (string, error) { return "", nil },
 	parameter:  func(int) string { return "?" },
 	table:      func(_, name string) string { return name },
+	// The indexes of the tables have the same expression.
+	tenant:     func(scope string) string { return "substr(" + scope + ", 1, instr(" + scope + " || '/', '/') - 1)" },
 	version:    sqliteVersion,
 	prepare:    sqlitePrepare,
 	migrations: sqliteMigrations,
@@ -53,6 +55,7 @@ CREATE TABLE seals (
 	seal    BLOB NOT NULL,
 	changed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX seals_tenant ON seals (substr(scope, 1, instr(scope || '/', '/') - 1), scope);
 CREATE INDEX seals_changed ON seals (changed);
 
 -- The versions of secrets. Times are Unix microseconds, 0 for none.
@@ -64,6 +67,8 @@ CREATE TABLE secrets (
 	kind     TEXT NOT NULL,
 	delivery TEXT NOT NULL,
 	author   TEXT NOT NULL,
+	comment  TEXT NOT NULL,
+	hosts    TEXT NOT NULL,
 	created  INTEGER NOT NULL,
 	rotated  INTEGER NOT NULL,
 	expires  INTEGER NOT NULL,
@@ -73,6 +78,7 @@ CREATE TABLE secrets (
 	mac      BLOB NOT NULL,
 	PRIMARY KEY (scope, name, version)
 ) STRICT;
+CREATE INDEX secrets_tenant ON secrets (substr(scope, 1, instr(scope || '/', '/') - 1), scope);
 
 -- Each name that ever had a version. active is NULL if all were deleted.
 CREATE TABLE heads (
@@ -84,6 +90,7 @@ CREATE TABLE heads (
 	last_token TEXT NOT NULL DEFAULT '',
 	PRIMARY KEY (scope, name)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX heads_tenant ON heads (substr(scope, 1, instr(scope || '/', '/') - 1), scope);
 
 CREATE TABLE tokens (
 	id          TEXT NOT NULL PRIMARY KEY,
@@ -92,9 +99,11 @@ CREATE TABLE tokens (
 	created     INTEGER NOT NULL,
 	expires     INTEGER NOT NULL,
 	rotate_by   INTEGER NOT NULL,
+	generation  INTEGER NOT NULL,
+	label       TEXT NOT NULL,
+	thumbprint  TEXT NOT NULL,
 	key_id      BLOB NOT NULL,
 	mac         BLOB NOT NULL,
-	label       TEXT NOT NULL,
 	author      TEXT NOT NULL,
 	revoked     INTEGER NOT NULL,
 	revoked_by  TEXT NOT NULL,
@@ -102,6 +111,7 @@ CREATE TABLE tokens (
 	last_addr   TEXT NOT NULL DEFAULT '',
 	last_runner TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_tenant ON tokens (substr(scope, 1, instr(scope || '/', '/') - 1), scope);
 CREATE INDEX tokens_scope ON tokens (scope, created, id);
 CREATE INDEX tokens_revoked ON tokens (scope, id) WHERE revoked <> 0;
 `, `
@@ -117,6 +127,24 @@ CREATE TABLE minted (
 	message     BLOB NOT NULL,
 	PRIMARY KEY (scope, integration)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX minted_tenant ON minted (substr(scope, 1, instr(scope || '/', '/') - 1), scope);
+
+-- Documents. sealed is 1 if the seal of the owner's scope covers the document.
+CREATE TABLE docs (
+	owner   TEXT NOT NULL,
+	space   TEXT NOT NULL,
+	key     TEXT NOT NULL,
+	version INTEGER NOT NULL,
+	expires INTEGER NOT NULL,
+	sealed  INTEGER NOT NULL,
+	body    BLOB NOT NULL,
+	key_id  BLOB NOT NULL,
+	mac     BLOB NOT NULL,
+	PRIMARY KEY (owner, space, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX docs_tenant ON docs (substr(owner, 1, instr(owner || '/', '/') - 1), owner);
+CREATE INDEX docs_sealed ON docs (owner, space, key) WHERE sealed <> 0;
+CREATE INDEX docs_expires ON docs (owner, space, expires) WHERE sealed = 0 AND expires <> 0;
 
 CREATE TABLE audit (
 	tenant TEXT NOT NULL,
@@ -126,7 +154,7 @@ CREATE TABLE audit (
 	mac    BLOB NOT NULL,
 	PRIMARY KEY (tenant, seq)
 ) STRICT, WITHOUT ROWID;
-`, `
+
 -- The last row of Store.Ping.
 CREATE TABLE probe (
 	number INTEGER PRIMARY KEY,

@@ -37,6 +37,8 @@ type dialect struct {
 	// and for the name of a table.
 	parameter func(n int) string
 	table     func(schema, name string) string
+	// tenant returns the SQL for the first segment of a scope in a column.
+	tenant func(column string) string
 	// version returns the number of migrations applied to a database. It refuses a
 	// database in which another program's tables have the names of the vault's.
 	version func(context.Context, *tx) (int, error)

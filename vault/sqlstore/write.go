@@ -53,8 +53,19 @@ func (x *tx) apply(ctx context.Context, c *store.Change) error {
 		}
 	}
 	for _, r := range c.Remac {
-		err := x.require(ctx, "writing the MAC of a token in tokens", "UPDATE [tokens] SET key_id = ?, mac = ? WHERE id = ?", r.KeyID[:], r.MAC[:], r.ID)
+		err := x.require(ctx, "writing the MAC of a token in tokens", "UPDATE [tokens] SET generation = ?, key_id = ?, mac = ? WHERE id = ?", r.Generation, r.KeyID[:], r.MAC[:], r.ID)
 		if err != nil {
+			return err
+		}
+	}
+	for _, ref := range c.DropTokens {
+		err := x.require(ctx, "dropping a token from tokens", "DELETE FROM [tokens] WHERE id = ? AND scope = ?", ref.ID, ref.Scope)
+		if err != nil {
+			return err
+		}
+	}
+	for _, e := range c.ExpireDocs {
+		if err := x.expireDocs(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -101,6 +112,11 @@ func (x *tx) applyExpected(ctx context.Context, c *store.Change) error {
 			return err
 		}
 	}
+	for _, doc := range c.Docs {
+		if err := x.putDoc(ctx, doc); err != nil {
+			return err
+		}
+	}
 	return x.append(ctx, c)
 }
 
@@ -134,9 +150,9 @@ func (x *tx) putSeal(ctx context.Context, c store.SealChange, number int64) erro
 
 func (x *tx) insert(ctx context.Context, r store.SecretRow) error {
 	err := x.expect(ctx, "inserting into secrets", `INSERT INTO [secrets]
-		(scope, name, version, hidden, kind, delivery, author, created, rotated, expires, key_id, message, preview, mac)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		r.Scope, r.Name, r.Version, bit(r.Hidden), r.Kind, r.Delivery, r.Author, micros(r.Created), micros(r.Rotated), micros(r.Expires),
+		(scope, name, version, hidden, kind, delivery, author, comment, hosts, created, rotated, expires, key_id, message, preview, mac)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		r.Scope, r.Name, r.Version, bit(r.Hidden), r.Kind, r.Delivery, r.Author, r.Comment, r.Hosts, micros(r.Created), micros(r.Rotated), micros(r.Expires),
 		r.KeyID[:], blob(r.Message), blob(r.Preview), r.MAC[:])
 	if err != nil {
 		return err
@@ -165,10 +181,10 @@ func (x *tx) delete(ctx context.Context, ref store.NameRef) error {
 
 func (x *tx) issue(ctx context.Context, r store.TokenRow) error {
 	return x.expect(ctx, "inserting into tokens", `INSERT INTO [tokens]
-		(id, hash, scope, created, expires, rotate_by, key_id, mac, label, author, waived, revoked, revoked_by)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		r.ID, r.Hash[:], r.Scope, micros(r.Created), micros(r.Expires), micros(r.RotateBy), r.KeyID[:], r.MAC[:],
-		r.Label, r.Author, r.Waived, micros(r.Revoked), r.RevokedBy)
+		(id, hash, scope, created, expires, rotate_by, generation, label, waived, thumbprint, key_id, mac, author, revoked, revoked_by)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		r.ID, r.Hash[:], r.Scope, micros(r.Created), micros(r.Expires), micros(r.RotateBy),
+		r.Generation, r.Label, r.Waived, r.Thumbprint, r.KeyID[:], r.MAC[:], r.Author, micros(r.Revoked), r.RevokedBy)
 }
 
 func (x *tx) mint(ctx context.Context, c store.MintChange) error {

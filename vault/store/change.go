@@ -3,8 +3,8 @@ package store
 import "github.com/satchelhq/satchel/keyring"
 
 // Change is one atomic write. [Store] applies its parts together, in the order of the
-// fields. Keys, Seals, Insert, Issue, Mint, StartAudit and Append carry expectations:
-// if one does not hold, Apply returns [ErrConflict]. Empty fields change nothing.
+// fields. Keys, Seals, Insert, Issue, Mint, Docs, StartAudit and Append carry
+// expectations: if one does not hold, Apply returns [ErrConflict]. Empty fields change nothing.
 type Change struct {
 	// Keys inserts or replaces key records.
 	Keys []KeyChange
@@ -29,11 +29,18 @@ type Change struct {
 	// Reseal replaces KeyID, Message, Preview and MAC of stored versions. Apply
 	// fails if there is no such version.
 	Reseal []SecretRow
-	// Remac replaces KeyID and MAC of stored tokens. Apply fails if there is no
-	// such token.
+	// Remac replaces Generation, KeyID and MAC of stored tokens. Apply fails if there
+	// is no such token.
 	Remac []TokenRow
+	// DropTokens removes tokens with their revocations. Apply fails if there is no
+	// such token in the scope.
+	DropTokens []TokenRef
 	// Mint replaces rows of integrations.
 	Mint []MintChange
+	// Docs inserts, replaces and removes documents.
+	Docs []DocChange
+	// ExpireDocs removes documents that have expired.
+	ExpireDocs []DocExpiry
 	// StartAudit makes the chains that this change begins start after the given
 	// number instead of with 1, as chains do that were shortened elsewhere. It
 	// expects that these chains are empty, and has no effect on later changes.
@@ -93,6 +100,14 @@ type SealChange struct {
 type NameRef struct {
 	// Scope and Name identify the secret.
 	Scope, Name string
+}
+
+// TokenRef names a token.
+type TokenRef struct {
+	// Scope is the scope of the token.
+	Scope string
+	// ID is the id of the token.
+	ID string
 }
 
 // VersionRef names one version of a secret.

@@ -25,6 +25,9 @@ type ScopeState struct {
 	Secrets []SecretRow
 	// Revoked are the scope's revoked tokens, in byte order of their ids.
 	Revoked []RevokedRow
+	// Docs are the documents of the scope with the flag Sealed, in byte order of their
+	// spaces and then of their keys.
+	Docs []Doc
 	// Minted are the rows of integrations for this scope, in byte order of the
 	// integrations' names.
 	Minted []MintedRow
@@ -45,6 +48,10 @@ type SecretRow struct {
 	Delivery string
 	// Author is the actor who wrote the version.
 	Author string
+	// Comment describes the version to administrators.
+	Comment string
+	// Hosts lists the hosts that a brokered value may be sent to, separated by commas.
+	Hosts string
 	// Created is the creation time of the name's first version.
 	Created time.Time
 	// Rotated is the creation time of this version, or zero if it is the first.
@@ -81,17 +88,23 @@ type TokenRow struct {
 	Expires time.Time
 	// RotateBy is the time by which the token should be replaced, or zero.
 	RotateBy time.Time
+	// Generation is the token generation of the scope, which rises when revoked tokens
+	// are dropped.
+	Generation int64
+	// Label describes the token to administrators.
+	Label string
+	// Waived lists the required secrets that the runner does not need, separated by
+	// commas.
+	Waived string
+	// Thumbprint identifies the key that the token is bound to. It is empty if the
+	// token is not bound.
+	Thumbprint string
 	// KeyID identifies the data key of MAC.
 	KeyID [16]byte
 	// MAC authenticates the row.
 	MAC [32]byte
-	// Label describes the token to administrators.
-	Label string
 	// Author is the actor who issued the token.
 	Author string
-	// Waived lists the required secrets that the runner does not need, separated by
-	// commas.
-	Waived string
 	// Revoked is the time of revocation, which may be in the future, or zero. The
 	// scope's seal covers it, see [RevokedRow].
 	Revoked time.Time

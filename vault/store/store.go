@@ -40,10 +40,18 @@ type Store interface {
 	// Touch does not count as a change.
 	Touch(ctx context.Context, uses []Usage) error
 
-	// Tenants returns the tenants that have a key record, in byte order: those after
-	// the given name, which need not exist, and at most limit. An empty name means
-	// from the first.
+	// Tenants returns the tenants that have a row of any kind, in byte order: those
+	// after the given name, which need not exist, and at most limit. An empty name means
+	// from the first. [Platform] counts as a tenant.
 	Tenants(ctx context.Context, after string, limit int) ([]string, error)
+
+	// Scopes returns the scopes of a tenant that have a row of any kind, in byte order.
+	// Key records and audit chains belong to the tenant and do not count.
+	Scopes(ctx context.Context, tenant string) ([]string, error)
+
+	// Docs returns the documents for q in byte order of their keys, whether or not they
+	// are sealed or have expired.
+	Docs(ctx context.Context, q DocQuery) ([]Doc, error)
 
 	// Audit returns the entries of a tenant's audit chain with numbers above after,
 	// in ascending order and at most limit.
@@ -69,7 +77,7 @@ type Query struct {
 	Token string
 	// Scope selects its path. It is ignored if Token is set.
 	Scope string
-	// SealsOnly leaves out keys, secrets and revoked tokens.
+	// SealsOnly leaves out keys, secrets, revoked tokens and documents.
 	SealsOnly bool
 	// Name selects all versions of this secret of the scope itself.
 	Name string

@@ -63,7 +63,7 @@ func (c *call) putSecret() error {
 		return requestProblem(http.StatusRequestEntityTooLarge, "Value too large", fmt.Sprintf("It has %d bytes; at most %d are allowed.", len(*body.Value), vault.MaxValue))
 	}
 	return c.sendSecret(c.v.Put(c.ctx, c.scope, c.param("name"), bundle.NewValue(*body.Value), &vault.PutOptions{
-		Kind: body.Kind, Expires: body.Expires, Delivery: body.Delivery,
+		Kind: body.Kind, Comment: body.Comment, Expires: body.Expires, Delivery: body.Delivery,
 		IfVersion: ifVersion, AllowTrailingNewline: body.AllowTrailingNewline,
 	}))
 }

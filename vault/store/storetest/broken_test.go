@@ -297,7 +297,7 @@ var brokenStores = map[string]func() store.Store{
 	"History has every name that a scope ever had": reading(func(_ store.Query, snap *store.Snapshot) {
 		snap.History = slices.DeleteFunc(snap.History, func(h store.NameHistory) bool { return len(h.Versions) == 0 })
 	}),
-	"Tenants returns the tenants with a key record, in byte order": func() store.Store {
+	"Tenants returns the tenants with a row of any kind, in byte order": func() store.Store {
 		return &faulty{Store: memstore.New(), tenants: func(ctx context.Context, s store.Store, after string, limit int) ([]string, error) {
 			if after != "" {
 				after = after[:len(after)-1] + string(after[len(after)-1]-1) // includes the given name
@@ -381,7 +381,7 @@ var brokenStores = map[string]func() store.Store{
 			c.Activate = append(c.Activate, store.VersionRef{Scope: row.Scope, Name: row.Name, Version: row.Version})
 		}
 	}),
-	"a new MAC of a token replaces its key and MAC and nothing else": writing(func(_ context.Context, _ store.Store, c *store.Change) {
+	"a new MAC of a token replaces its generation, key and MAC and nothing else": writing(func(_ context.Context, _ store.Store, c *store.Change) {
 		for _, row := range c.Remac {
 			c.Revoke = append(c.Revoke, store.RevokedRow{ID: row.ID, Revoked: row.Revoked, RevokedBy: row.RevokedBy})
 		}

@@ -181,7 +181,7 @@ var queryRules = []contractRule{
 		require.Empty(c, c.read(store.Query{Token: "t1"}).History, "the history is returned only on request")
 		c.same(&store.Snapshot{Path: []store.ScopeState{{Scope: "acme"}, {Scope: "acme/none"}}}, c.read(store.Query{Scope: "acme/none", History: true, SealsOnly: true}), "a scope without secrets has no history")
 	}},
-	{"Tenants returns the tenants with a key record, in byte order", func(c *checker) {
+	{"Tenants returns the tenants with a row of any kind, in byte order", func(c *checker) {
 		tenants := func(after string, limit int) []string {
 			c.Helper()
 			got, err := c.s.Tenants(c.Context(), after, limit)
@@ -197,7 +197,6 @@ var queryRules = []contractRule{
 			{Tenant: "acme", New: keyRecord("acme", "second", 1)}, {Tenant: "acme", New: keyRecord("acme", "third", 1)},
 			{Tenant: "b", New: keyRecord("b", "second", 1)}, {Tenant: "b", Old: keyRecord("b", "first", 1), New: keyRecord("b", "first", 2)},
 		}})
-		c.apply(fillScope("nokey", "t1"))
 		require.Equal(c, all, tenants("", 100), "each tenant once, in byte order")
 		for i, tenant := range all {
 			require.Equal(c, all[i+1:], tenants(tenant, 100), "those after %s", tenant)
@@ -207,6 +206,20 @@ var queryRules = []contractRule{
 		require.Empty(c, tenants("", 0), "the limit is zero")
 		require.Equal(c, []string{"acme_", "acme_2", "acmeb"}, tenants("acme5", 3), "the name to start after need not exist")
 		require.Empty(c, tenants("zzz", 10))
+
+		doc := docRow("i/x", "space", "key", 1)
+		c.apply(store.Change{
+			Seals:  []store.SealChange{{Scope: "d/x", New: sealOf("d/x", 1)}},
+			Insert: []store.SecretRow{secretRow("e/x", "NAME", 1), secretRow("f/x", "NAME", 1)},
+			Delete: []store.NameRef{{Scope: "f/x", Name: "NAME"}},
+			Issue:  []store.TokenRow{tokenRow("g/x", "t1")},
+			Mint:   []store.MintChange{mintChange("h/x", "github", 0, 1)},
+			Docs:   []store.DocChange{{New: doc}, {New: docRow(store.Platform, "space", "key", 1)}},
+			Append: entriesOf("j", 1, 1),
+		})
+		require.Equal(c, []string{"d", "e", "f", "g", "h", "i", "j"}, tenants("b", 10),
+			"a seal, a version, the number of a deleted name, a token, a minted row, a document and an audit entry each make a tenant")
+		require.Equal(c, []string{"0", store.Platform}, tenants("", 2), "an underscore follows the digits")
 	}},
 	{"rows are sorted", func(c *checker) {
 		for _, name := range []string{"a", "Z", "_", "B"} {

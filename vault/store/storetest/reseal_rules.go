@@ -28,7 +28,7 @@ func remacked(old store.TokenRow) (remac, want store.TokenRow) {
 	remac.ID = old.ID
 	remac.Revoked, remac.RevokedBy, remac.LastUsed, remac.LastAddr, remac.LastRunner = timeOf("remac"), "revoker", timeOf("remac"), "addr", "runner"
 	want = old
-	want.KeyID, want.MAC = other.KeyID, other.MAC
+	want.Generation, want.KeyID, want.MAC = other.Generation, other.KeyID, other.MAC
 	return remac, want
 }
 
@@ -65,7 +65,7 @@ var resealRules = []contractRule{
 		got := c.read(store.Query{Scope: "acme", Name: "NAME"}).Versions
 		c.sameSecrets([]store.SecretRow{want}, got[len(got)-1:], "the parts of a change are applied in order, so Reseal comes after Insert")
 	}},
-	{"a new MAC of a token replaces its key and MAC and nothing else", func(c *checker) {
+	{"a new MAC of a token replaces its generation, key and MAC and nothing else", func(c *checker) {
 		c.apply(store.Change{
 			Issue:  []store.TokenRow{tokenRow("acme", "t1"), tokenRow("acme/web", "t2"), tokenRow("acme", "t3")},
 			Revoke: []store.RevokedRow{revokedRow("t2")},

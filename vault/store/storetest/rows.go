@@ -68,6 +68,7 @@ func secretRow(scope, name string, version int64) store.SecretRow {
 	row := store.SecretRow{
 		Scope: scope, Name: name, Version: version,
 		Kind: "kind-" + name, Delivery: "env", Author: fmt.Sprintf("author %d", version),
+		Comment: fmt.Sprintf("comment %d", version), Hosts: "a.example," + name + ".example",
 		Created: timeOf("created", scope, name), Rotated: timeOf("rotated", scope, name, version),
 		Expires: timeOf("expires", scope, name, version),
 		Message: bytesOf(100+int(version%50), "message", scope, name, version),
@@ -90,7 +91,8 @@ func tokenRow(scope, id string) store.TokenRow {
 	row := store.TokenRow{
 		ID: id, Scope: scope,
 		Created: timeOf("created", id), Expires: timeOf("expires", id), RotateBy: timeOf("rotate by", id),
-		Label: "label of " + id, Author: "author of " + id, Waived: "WAIVED_BY,TOKEN_" + id,
+		Generation: int64(len(id)), Label: "label of " + id, Waived: "WAIVED_BY,TOKEN_" + id, Thumbprint: "thumbprint of " + id,
+		Author: "author of " + id,
 	}
 	copy(row.Hash[:], bytesOf(32, "hash", id))
 	copy(row.KeyID[:], bytesOf(16, "key id", store.Tenant(scope), "first"))
@@ -122,6 +124,17 @@ func mintChange(scope, integration string, from, to int) store.MintChange {
 		c.New = mintedRow(scope, integration, to)
 	}
 	return c
+}
+
+// docRow returns a version of a document that is not sealed.
+func docRow(owner, space, key string, version int64) store.Doc {
+	doc := store.Doc{
+		Owner: owner, Space: space, Key: key, Version: version, Expires: timeOf("expires", owner, space, key, version),
+		Body: bytesOf(100+int(version%50), "body", owner, space, key, version),
+	}
+	copy(doc.KeyID[:], bytesOf(16, "key id", store.Tenant(owner), "first"))
+	copy(doc.MAC[:], bytesOf(32, "doc mac", owner, space, key, version))
+	return doc
 }
 
 // entryOf returns an entry of a tenant's audit chain.
@@ -165,6 +178,7 @@ func textOf(snap *store.Snapshot) string {
 		for _, r := range st.Revoked {
 			fmt.Fprintf(&b, "revoked %s %s by %q\n", r.ID, instantOf(r.Revoked), r.RevokedBy)
 		}
+		b.WriteString(docsText(st.Docs...))
 		for _, r := range st.Minted {
 			fmt.Fprintf(&b, "minted by %s for %s: %q at %s, expires %s, message %s\n", r.Integration, r.Scope, r.Identity,
 				instantOf(r.Minted), instantOf(r.Expires), digestOf(append([]byte{}, r.Message...)))
@@ -193,8 +207,8 @@ func textOf(snap *store.Snapshot) string {
 func secretsText(rows ...store.SecretRow) string {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "secret %s of %s, version %d (hidden: %t) kind %q, delivery %q, author %q, created %s, rotated %s, expires %s, key id %x, message %s, preview %s, MAC %x, used %s by %q\n",
-			r.Name, r.Scope, r.Version, r.Hidden, r.Kind, r.Delivery, r.Author, instantOf(r.Created), instantOf(r.Rotated), instantOf(r.Expires),
+		fmt.Fprintf(&b, "secret %s of %s, version %d (hidden: %t) kind %q, delivery %q, author %q, comment %q, hosts %q, created %s, rotated %s, expires %s, key id %x, message %s, preview %s, MAC %x, used %s by %q\n",
+			r.Name, r.Scope, r.Version, r.Hidden, r.Kind, r.Delivery, r.Author, r.Comment, r.Hosts, instantOf(r.Created), instantOf(r.Rotated), instantOf(r.Expires),
 			r.KeyID, digestOf(append([]byte{}, r.Message...)), digestOf(append([]byte{}, r.Preview...)), r.MAC, instantOf(r.LastUsed), r.LastToken)
 	}
 	return b.String()
@@ -203,9 +217,18 @@ func secretsText(rows ...store.SecretRow) string {
 func tokensText(rows ...store.TokenRow) string {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%s of %s: hash %x, created %s, expires %s, rotate by %s, key id %x, MAC %x, label %q, author %q, waived %q, revoked %s by %q, used %s from %q by %q\n",
-			r.ID, r.Scope, r.Hash, instantOf(r.Created), instantOf(r.Expires), instantOf(r.RotateBy), r.KeyID, r.MAC, r.Label, r.Author, r.Waived,
+		fmt.Fprintf(&b, "%s of %s: hash %x, created %s, expires %s, rotate by %s, generation %d, label %q, waived %q, thumbprint %q, key id %x, MAC %x, author %q, revoked %s by %q, used %s from %q by %q\n",
+			r.ID, r.Scope, r.Hash, instantOf(r.Created), instantOf(r.Expires), instantOf(r.RotateBy), r.Generation, r.Label, r.Waived, r.Thumbprint, r.KeyID, r.MAC, r.Author,
 			instantOf(r.Revoked), r.RevokedBy, instantOf(r.LastUsed), r.LastAddr, r.LastRunner)
+	}
+	return b.String()
+}
+
+func docsText(docs ...store.Doc) string {
+	var b strings.Builder
+	for _, d := range docs {
+		fmt.Fprintf(&b, "document %s of %s in %s, version %d (sealed: %t) expires %s, body %s, key id %x, MAC %x\n",
+			d.Key, d.Owner, d.Space, d.Version, d.Sealed, instantOf(d.Expires), digestOf(append([]byte{}, d.Body...)), d.KeyID, d.MAC)
 	}
 	return b.String()
 }
