@@ -36,6 +36,7 @@ type config struct {
 	data         string
 	database     string
 	passwordFile string
+	newDatabase  bool
 	connections  int
 
 	kek      keyRef // the primary
@@ -111,6 +112,7 @@ var groups = []struct {
 		f.StringVar(&c.data, "data", "satchel-data", "`folder` for files that no other flag names")
 		f.StringVar(&c.database, "database", "", "SQLite `file`, or postgres://user@host/database?sslmode=verify-full, or host=… dbname=… sslmode=…\n(default: satchel.db in -data)")
 		f.StringVar(&c.passwordFile, "database-password-file", "", "`file` with the password of PostgreSQL, read for each connection\n(default: the address, PGPASSWORD or the file of PGPASSFILE)")
+		f.BoolVar(&c.newDatabase, "new-database", false, "serve an empty database although a key file or token file exists, for the first start with files\nthat were made before it")
 		f.IntVar(&c.connections, "database-connections", 20, "largest `number` of connections to the database")
 	}},
 	{"Key-encryption key", func(c *config, f *flag.FlagSet) {

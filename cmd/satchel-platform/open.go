@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"time"
@@ -34,6 +35,12 @@ type platform struct {
 
 // open opens the vault that the settings describe.
 func open(ctx context.Context, c *config, log *slog.Logger) (*platform, error) {
+	signs := c.signsOfData()
+	if _, err := os.Stat(c.database); !c.postgres() && errors.Is(err, fs.ErrNotExist) {
+		if err := c.requireData(ctx, nil, 0, signs); err != nil {
+			return nil, err
+		}
+	}
 	db, dialect, err := c.openDatabase()
 	if err != nil {
 		return nil, err
@@ -42,7 +49,11 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*platform, error) {
 	// after ctx ends.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	p := &platform{counts: &counts{}, close: func() error { end(); return db.Close() }}
-	if err := p.open(ctx, life, c, log, db, dialect); err != nil {
+	err = c.requireData(ctx, db, dialect, signs)
+	if err == nil {
+		err = p.open(ctx, life, c, log, db, dialect)
+	}
+	if err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
@@ -59,6 +70,12 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	}
 	if len(tenants) == 0 && !c.startsEmpty() {
 		return unusable{errors.New("-database: the database is empty; name the right one with -database or -data")}
+	}
+	if len(tenants) == 0 && len(c.signsOfData()) > 0 {
+		log.Warn("nothing is stored in the database yet; if this platform has stored data, stop it and correct -data or -database")
+	}
+	if c.newDatabase && len(tenants) > 0 {
+		log.Warn("-new-database is set, but the database has data; remove it, so that an empty database is noticed")
 	}
 	if c.command == "serve" && c.kek.service == "local" && len(tenants) == 0 {
 		made, err := makeKeyFile(c.kek.key)

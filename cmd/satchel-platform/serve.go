@@ -32,20 +32,22 @@ const (
 
 // serve is the command serve: it serves until ctx ends.
 func serve(ctx context.Context, c *config, log *slog.Logger, out io.Writer) (err error) {
-	token, made, err := c.loadAdminToken()
-	if err != nil {
-		return err
-	}
 	p, err := open(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
+	s := &server{platform: p, config: c, log: log}
+	defer s.sayHints(out) // reports created files if serving fails
+	// This comes after the database; see signsOfData.
+	token, made, err := c.loadAdminToken()
+	if err != nil {
+		return err
+	}
 	if made != "" {
 		p.hints = append(p.hints, "Created the administrators' token in "+made)
 	}
-	s := &server{platform: p, config: c, log: log, admin: sha256.Sum256([]byte(token))}
-	defer s.sayHints(out) // reports created files if serving fails
+	s.admin = sha256.Sum256([]byte(token))
 	return s.run(ctx, out)
 }
 

@@ -58,6 +58,33 @@ func TestOpen_SQLite(t *testing.T) {
 	})
 }
 
+func TestExists(t *testing.T) {
+	t.Run("reports whether there are tables and creates none", func(t *testing.T) {
+		dsn := postgrestest.Schema(t)
+		for d, db := range map[sqlstore.Dialect]*sql.DB{sqlstore.SQLite: openDB(t, newFile(t)), sqlstore.Postgres: openPostgresDB(t, dsn)} {
+			for range 2 {
+				exists, err := sqlstore.Exists(t.Context(), db, d)
+				require.NoError(t, err)
+				require.False(t, exists)
+			}
+			_, err := sqlstore.Open(t.Context(), db, d)
+			require.NoError(t, err)
+			exists, err := sqlstore.Exists(t.Context(), db, d)
+			require.NoError(t, err)
+			require.True(t, exists, "also without rows")
+		}
+	})
+
+	t.Run("fails where Open does", func(t *testing.T) {
+		file := newFile(t)
+		runSQL(t, file, "CREATE TABLE bookmarks (url TEXT)")
+		_, err := sqlstore.Exists(t.Context(), openDB(t, file), sqlstore.SQLite)
+		require.EqualError(t, err, "looking for a vault in the database: it is an SQLite database of another program; use a separate file for the vault")
+		_, err = sqlstore.Exists(t.Context(), nil, sqlstore.SQLite)
+		require.ErrorContains(t, err, "the *sql.DB is nil; open one with sql.Open")
+	})
+}
+
 func TestOpen(t *testing.T) {
 	t.Run("refuses a nil database and dialect 0", func(t *testing.T) {
 		_, err := sqlstore.Open(t.Context(), nil, sqlstore.SQLite)

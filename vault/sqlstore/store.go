@@ -84,30 +84,47 @@ var _ store.Store = (*Store)(nil)
 //
 // The caller owns db and must not close it while the Store is in use.
 func Open(ctx context.Context, db *sql.DB, d Dialect) (*Store, error) {
-	s := &Store{db: db, dialect: dialects[d]}
-	if s.dialect == nil {
-		return nil, fmt.Errorf("opening the vault's database: unknown dialect %d; use sqlstore.SQLite or sqlstore.Postgres", int(d))
+	s, err := newStore(db, d)
+	if err == nil {
+		err = s.open(ctx)
 	}
-	if db == nil {
-		return nil, errors.New("opening the vault's database: the *sql.DB is nil; open one with sql.Open")
-	}
-	if err := s.open(ctx); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("opening the vault's database: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context) (err error) {
-	// Check that this database belongs to the vault before changing anything.
+// Exists reports whether db has the tables of a vault, which the first [Open] creates.
+// It changes nothing, but SQLite creates a missing file. A program can use it to refuse
+// an empty database where there must be data: a wrong name, a volume that is not
+// mounted, a search_path that leads elsewhere, or a copy of an SQLite file without the
+// file that ends in -wal. Exists fails where Open refuses the tables.
+func Exists(ctx context.Context, db *sql.DB, d Dialect) (bool, error) {
+	s, err := newStore(db, d)
 	var version int
-	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) (err error) {
-		s.statements.Clear() // they may name the schema of an earlier attempt
-		if s.schema, err = s.dialect.locate(ctx, x); err != nil {
-			return err
+	if err == nil {
+		version, err = s.look(ctx)
 		}
-		version, err = s.version(ctx, x)
-		return err
-	})
+	if err != nil {
+		return false, fmt.Errorf("looking for a vault in the database: %w", err)
+	}
+	return version > 0, nil
+}
+
+// newStore returns a store that is not open yet.
+func newStore(db *sql.DB, d Dialect) (*Store, error) {
+	if dialects[d] == nil {
+		return nil, fmt.Errorf("unknown dialect %d; use sqlstore.SQLite or sqlstore.Postgres", int(d))
+	}
+	if db == nil {
+		return nil, errors.New("the *sql.DB is nil; open one with sql.Open")
+	}
+	return &Store{db: db, dialect: dialects[d]}, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	// Check that this database belongs to the vault before changing anything.
+	version, err := s.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,6 +135,19 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return nil
 	}
 	return s.inTx(ctx, s.dialect.beginWrite, func(x *tx) error { return s.migrate(ctx, x) })
+}
+
+// look finds the schema, and returns the version of its tables: 0 if there are none.
+func (s *Store) look(ctx context.Context) (version int, err error) {
+	err = s.inTx(ctx, s.dialect.beginRead, func(x *tx) (err error) {
+		s.statements.Clear() // they may name the schema of an earlier attempt
+		if s.schema, err = s.dialect.locate(ctx, x); err != nil {
+			return err
+		}
+		version, err = s.version(ctx, x)
+		return err
+	})
+	return version, err
 }
 
 func (s *Store) migrate(ctx context.Context, x *tx) error {
