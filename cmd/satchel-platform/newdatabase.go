@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
@@ -61,7 +62,8 @@ func (c *config) requireData(ctx context.Context, db *sql.DB, dialect sqlstore.D
 	if len(signs) == 0 {
 		return nil
 	}
-	if db != nil {
+	// A concurrent first start may be creating the tables.
+	for patience := time.Now().Add(time.Second); db != nil && time.Now().Before(patience); time.Sleep(50 * time.Millisecond) {
 		exists, err := sqlstore.Exists(ctx, db, dialect)
 		if err != nil {
 			return fmt.Errorf("-database: %w", err)

@@ -67,12 +67,10 @@ func TestConfig_RequireData(t *testing.T) {
 		database := filepath.Join(restored, "satchel.db")
 		require.NoError(t, os.WriteFile(database, content, 0o600))
 		says := database + " is empty, but " + database + "-wal is missing; if this platform has stored data, mount its volume, correct -data or -database, or restore satchel.db together with its -wal file"
-		for range 2 {
-			refuses(t, says, "-data", restored)
-			entries, err := os.ReadDir(restored)
-			require.NoError(t, err)
-			require.Len(t, entries, 1, "nothing was created")
-		}
+		refuses(t, says, "-data", restored)
+		entries, err := os.ReadDir(restored)
+		require.NoError(t, err)
+		require.Len(t, entries, 1, "nothing was created")
 		require.NoError(t, os.Rename(filepath.Join(dir, "satchel.db"), filepath.Join(dir, "away")))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "satchel.db"), content, 0o600))
 		refuses(t, " is empty, but ", "-data", dir)
@@ -81,9 +79,7 @@ func TestConfig_RequireData(t *testing.T) {
 	t.Run("refuses a PostgreSQL database or schema without tables", func(t *testing.T) {
 		dir := stored(t)
 		database := postgrestest.Schema(t)
-		for range 2 {
-			refuses(t, ` is empty, but `+filepath.Join(dir, "kek")+` exists and `+filepath.Join(dir, "admin-token")+" exists; if this platform has stored data, correct -database, its search_path, or the files", "-data", dir, "-database", database)
-		}
+		refuses(t, ` is empty, but `+filepath.Join(dir, "kek")+` exists and `+filepath.Join(dir, "admin-token")+" exists; if this platform has stored data, correct -database, its search_path, or the files", "-data", dir, "-database", database)
 		p := start(t, dir, "-database", database, "-new-database")
 		require.Equal(t, exitOK, p.stop())
 		require.Equal(t, exitOK, start(t, dir, "-database", database).stop())

@@ -104,7 +104,7 @@ func Exists(ctx context.Context, db *sql.DB, d Dialect) (bool, error) {
 	var version int
 	if err == nil {
 		version, err = s.look(ctx)
-		}
+	}
 	if err != nil {
 		return false, fmt.Errorf("looking for a vault in the database: %w", err)
 	}
