@@ -128,6 +128,7 @@ func (p *process) begin() error {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
+		inheritNothing(p.cmd)
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {

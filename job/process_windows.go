@@ -42,6 +42,9 @@ func send(p *os.Process, _ bool, _ syscall.Signal) error { return p.Kill() }
 
 func prepare(*exec.Cmd, bool) {}
 
+// inheritNothing does nothing: a process inherits only its standard handles.
+func inheritNothing(*exec.Cmd) {}
+
 // awaitEnd returns when the process has ended.
 func awaitEnd(cmd *exec.Cmd) { _ = cmd.Wait() }
 
