@@ -1,8 +1,10 @@
 package job
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +16,9 @@ import (
 type dir struct {
 	path string
 	root *os.Root
+	// lock tells other runners that the job's runner is alive. It is nil if the system
+	// has no locks.
+	lock io.Closer
 	// files has the names of the secrets with a file.
 	files map[string]bool
 }
@@ -24,20 +29,48 @@ func (d *dir) open() error {
 		return nil
 	}
 	var errs []error
-	for _, place := range append(memoryPlaces(), os.TempDir()) {
-		path, err := os.MkdirTemp(place, "satchel-") // with mode 0700
-		if err != nil {
-			errs = append(errs, err)
-			continue
+	for _, place := range places() {
+		err := errSwept
+		for attempt := 0; attempt < 10 && errors.Is(err, errSwept); attempt++ {
+			err = d.create(place)
 		}
-		root, err := os.OpenRoot(path)
-		if err != nil {
-			return fmt.Errorf("creating a private directory for the job: %w", errors.Join(err, os.Remove(path)))
+		if err == nil {
+			return nil
 		}
-		d.path, d.root, d.files = path, root, map[string]bool{}
-		return nil
+		errs = append(errs, err)
 	}
 	return fmt.Errorf("creating a private directory for the job: %w", errors.Join(errs...))
+}
+
+// dirPrefix begins the names of jobs' directories. 16 letters and digits follow, so that
+// no other program has such a name.
+const dirPrefix = "satchel-job-"
+
+// places returns the directories for jobs' directories, in the order of preference.
+func places() []string { return append(memoryPlaces(), os.TempDir()) }
+
+// errSwept means that another runner removed the directory before it was locked.
+var errSwept = errors.New("another runner removed the directory")
+
+// create creates the directory in place, and locks it.
+func (d *dir) create(place string) error {
+	path := filepath.Join(place, dirPrefix+rand.Text()[:16])
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errSwept
+	} else if err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	lock, err := lockDir(root, path)
+	if err != nil {
+		_ = os.Remove(path) // the other runner may have done that
+		return errors.Join(err, root.Close())
+	}
+	d.path, d.root, d.lock, d.files = path, root, lock, map[string]bool{}
+	return nil
 }
 
 // file returns the path of a secret's file.
@@ -74,8 +107,34 @@ func (d *dir) remove() error {
 	if d.root == nil {
 		return nil
 	}
-	if err := errors.Join(d.root.Close(), os.RemoveAll(d.path)); err != nil {
+	var errs []error
+	for name := range d.files { // even if the job has moved the directory
+		if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, removeAll(d.path), d.root.Close())
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("removing the job's files: %w", err)
 	}
 	return nil
+}
+
+// removeAll removes the directory at path, and makes directories in it writable if it
+// must: a job may have changed them.
+func removeAll(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return err
+	})
+	return os.RemoveAll(path)
 }

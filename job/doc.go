@@ -17,5 +17,6 @@
 //     calls [GitCredentialHelper].
 //
 // In the source, job.go has the settings, run.go one run from the first process to
-// the last, and plan.go the environment and files of each process.
+// the last, plan.go the environment and files of each process, and guard_unix.go and
+// sweep_unix.go the removal of what is left when this process is killed.
 package job

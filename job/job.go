@@ -87,12 +87,14 @@ type Job struct {
 	Grace time.Duration
 	// Background makes the job a separate process group even if there is a
 	// controlling terminal, from which it then cannot read. Signals to this process
-	// are not forwarded. Use it for pools of jobs that their contexts end.
+	// are not forwarded. Use it for pools of jobs that their contexts end, and handle
+	// SIGHUP, SIGINT, SIGQUIT and SIGTERM: those that are not handled end this process,
+	// and with it the jobs.
 	// Default: false.
 	Background bool
 	// Logger gets a line for each restart and signal that a rotation causes, for new
-	// secrets that are refused while the job runs, and for secrets that are too short
-	// to mask. It never gets a value. Default: slog.Default().
+	// secrets that are refused while the job runs, for secrets that are too short to
+	// mask, for output that cannot be written, and for removed files of killed runners. It never gets a value. Default: slog.Default().
 	Logger *slog.Logger
 	// Redact has the settings of the masking. KeepFor has no effect: old values stay
 	// masked until the job ends. Default: those of package redact.
@@ -155,7 +157,8 @@ func (a RotateAction) String() string {
 
 // Run runs the job and returns its exit code. It returns when the program and its
 // process group have ended and all output has been written. The code is the
-// program's exit code, or 128 plus the number of the signal that killed it.
+// program's exit code, or 128 plus the number of the signal that killed it. The program
+// inherits the descriptors 0, 1 and 2 only, on Windows the standard handles.
 //
 // The error is nil if the job ran, whatever its code. If the job did not start, the
 // error tells why, and the code is 127 if the program was not found, 126 if it cannot
@@ -168,16 +171,21 @@ func (a RotateAction) String() string {
 // system. The errors name variables and contain no values. A restart that would be
 // refused does not happen: the program keeps its values, and the refusal is logged.
 //
-// While the job runs, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 do not
-// end this process. They are forwarded to the job, unless it is in the Background.
+// Unless the job is in the Background, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and
+// SIGUSR2 do not end this process while the job runs, and are forwarded to the job.
 // Without a controlling terminal, the job is a separate process group, and the
 // group gets the signals. With one, the job stays in the terminal's foreground. The
 // terminal sends SIGINT, SIGQUIT and SIGHUP itself; Run forwards the others to the
-// program alone.
+// program alone. A signal that the program ignores with [signal.Ignore] is not caught.
 //
 // When ctx is done, the job gets SIGTERM, and SIGKILL after Grace. When the program
 // has ended, the rest of its group can write for another second, or for the rest of
 // Grace if the job was terminated; then it is killed.
+//
+// If this process dies before Run returns, a child process, the guard, kills the job and
+// its group and removes its files, except on Windows. The guard is /bin/sh; without it,
+// only the program dies, and only on Linux. Run removes the directories of earlier jobs
+// of this user whose runners and guards were killed.
 func (j Job) Run(ctx context.Context) (code int, err error) {
 	r, err := newRun(ctx, j)
 	if err != nil {

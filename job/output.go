@@ -63,21 +63,23 @@ const maxPipe = 1 << 20
 type pipe struct {
 	stream stream
 	r      *os.File
+	lost   chan<- struct{}
 	done   chan struct{} // closed at the end of the output
 	err    error         // of the copying; set before done is closed
 }
 
-// newPipe returns a pipe, which it starts to read, and the end for the process.
-func newPipe(s stream) (*pipe, *os.File, error) {
+// newPipe returns a pipe, which copy reads, and the end for the process.
+func newPipe(s stream, lost chan<- struct{}) (*pipe, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, fmt.Errorf("creating a pipe for the job's %s: %w", s.name, err)
 	}
-	p := &pipe{stream: s, r: r, done: make(chan struct{})}
-	go p.copy()
+	p := &pipe{stream: s, r: r, lost: lost, done: make(chan struct{})}
 	return p, w, nil
 }
 
+// copy passes the output on until it ends. It signals lost, which must have room for
+// that, if the output cannot be written.
 func (p *pipe) copy() {
 	defer close(p.done)
 	err := p.pass(-1, 0)
@@ -86,8 +88,14 @@ func (p *pipe) copy() {
 	}
 	if err != nil && !errors.Is(err, errCut) {
 		p.err = p.stream.failed(err)
+		select {
+		case p.lost <- struct{}{}:
+		default: // it is known already
+		}
 	}
-	_ = p.r.Close() // the error does not matter for a file that was only read
+	// The program's next write fails. The error does not matter for a file that was only
+	// read.
+	_ = p.r.Close()
 }
 
 // errCut means that the deadline passed without output, or that the pipe was closed.

@@ -102,7 +102,7 @@ func (r *run) environment(b *bundle.Bundle) (environment, error) {
 		if err := r.checkRisky([]string{variable}); err != nil {
 			return nil, err
 		}
-		if err := r.dir.open(); err != nil {
+		if err := r.openDir(); err != nil {
 			return nil, err
 		}
 		env.set(variable, r.dir.file(name))
@@ -136,7 +136,7 @@ func (r *run) serve() error {
 	if r.served != nil || !r.Socket && len(r.Git) == 0 {
 		return nil
 	}
-	if err := r.dir.open(); err != nil {
+	if err := r.openDir(); err != nil {
 		return err
 	}
 	var served environment
@@ -214,4 +214,13 @@ func (r *run) addMask(s bundle.Secret) (short []string) {
 		}
 	}
 	return short
+}
+
+// openDir creates the job's directory if it does not exist yet.
+func (r *run) openDir() error {
+	if err := r.dir.open(); err != nil {
+		return err
+	}
+	r.guard.directory(r.dir.path)
+	return nil
 }

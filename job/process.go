@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/signal"
 	"runtime"
 	"syscall"
 	"time"
@@ -15,7 +14,7 @@ import (
 
 const (
 	// leftoverTime is how long the rest of the process group can write after the end
-	// of the program.
+	// of the program, and how long a program can run whose output is lost.
 	leftoverTime = time.Second
 	// sameEvent is the maximum time between a signal and the end of a context that
 	// the signal causes.
@@ -27,6 +26,8 @@ type process struct {
 	cmd   *exec.Cmd
 	plan  plan
 	pipes []*pipe
+	// lost is signaled when output of the process cannot be written.
+	lost chan struct{}
 	// stdin is this end of the pipe to the process, and fed is closed when all of
 	// Stdin is copied; both are nil if there is nothing to copy.
 	stdin *os.File
@@ -51,21 +52,28 @@ func (r *run) start(plan plan) (*process, error) {
 	}
 	cmd := exec.Command(r.Path, r.Args...)
 	cmd.Dir, cmd.Env = r.Dir, plan.env
-	p := &process{cmd: cmd, plan: plan, group: !r.terminal, ended: make(chan struct{})}
+	p := &process{cmd: cmd, plan: plan, group: !r.terminal, lost: make(chan struct{}, 1), ended: make(chan struct{})}
 	prepare(cmd, p.group)
 	theirs, err := p.connect(r)
 	if err == nil {
-		err = p.begin()
+		err = p.begin(r.reset())
+	}
+	if err == nil {
+		// Before any output: then the guard knows the process whenever others do.
+		r.guard.process(p)
 	}
 	for _, f := range theirs {
 		_ = f.Close() // the process has its own copy, and readers wait for the end
 	}
 	if err != nil {
 		for _, pipe := range p.pipes {
-			<-pipe.done
+			_ = pipe.r.Close()
 		}
 		p.endStdin()
 		return nil, err
+	}
+	for _, pipe := range p.pipes {
+		go pipe.copy()
 	}
 	return p, nil
 }
@@ -78,7 +86,7 @@ func (p *process) connect(r *run) (theirs []*os.File, err error) {
 		if s.Writer == nil {
 			continue
 		}
-		pipe, w, err := newPipe(s)
+		pipe, w, err := newPipe(s, p.lost)
 		if err != nil {
 			return theirs, err
 		}
@@ -122,14 +130,16 @@ func (p *process) endStdin() {
 }
 
 // begin starts the process and waits for its end in one goroutine, on one thread: on
-// Linux, the process dies with the thread that started it.
-func (p *process) begin() error {
+// Linux, the process dies with the thread that started it. reset is as in startWith.
+func (p *process) begin(reset []os.Signal) error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		inheritNothing(p.cmd)
-		err := p.cmd.Start()
+		err := startWith(reset, func() error {
+			inheritNothing(p.cmd)
+			return p.cmd.Start()
+		})
 		started <- err
 		if err == nil {
 			awaitEnd(p.cmd)
@@ -148,23 +158,6 @@ func startCode(err error) int {
 		return 126
 	}
 	return -1
-}
-
-// ignoredAtStart tells by number which signals this process ignored when it started.
-// Package signal forgets that once a signal was caught, although the signal is
-// ignored again after [signal.Stop].
-var ignoredAtStart = func() (numbers [65]bool) {
-	for n := range numbers {
-		numbers[n] = n > 0 && signal.Ignored(syscall.Signal(n))
-	}
-	return numbers
-}()
-
-// ignored reports whether this process ignores sig, as under nohup, which programs
-// that it starts inherit.
-func ignored(sig os.Signal) bool {
-	number, ok := signalNumber(sig)
-	return signal.Ignored(sig) || ok && number < len(ignoredAtStart) && ignoredAtStart[number]
 }
 
 // signal sends sig to the process group, or to the process if it has no group.
@@ -187,6 +180,9 @@ func (p *process) forward(sig os.Signal) bool {
 		p.forwarded = time.Now()
 	}
 	p.signal(syscall.Signal(number))
+	if endsJob(sig) {
+		p.resume()
+	}
 	return true
 }
 
@@ -198,6 +194,7 @@ func (p *process) terminate(grace time.Duration) {
 	if p.forwarded.IsZero() || now.Sub(p.forwarded) > sameEvent {
 		p.signal(syscall.SIGTERM)
 	}
+	p.resume()
 }
 
 // kill kills the process and its group.

@@ -13,12 +13,12 @@ import (
 // caughtSignals returns the signals to forward to a job, or to survive.
 func caughtSignals(terminal bool) []os.Signal {
 	caught := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
-	if terminal {
-		// A signal ignored from the start, as under nohup, stays ignored here and in
-		// the job, which inherits that.
-		caught = slices.DeleteFunc(caught, ignored)
-	}
-	return caught
+	return slices.DeleteFunc(caught, func(sig os.Signal) bool {
+		// In the terminal's foreground, a signal that is ignored, as under nohup, stays
+		// ignored here and in the job, which inherits that. A signal that the program
+		// ignores itself could not be restored.
+		return ignored(sig) && (terminal || !ignoredFromStart(sig))
+	})
 }
 
 // sentByTerminal reports whether a terminal sends sig to all its processes.
@@ -58,3 +58,6 @@ func send(p *os.Process, group bool, sig syscall.Signal) error {
 	}
 	return p.Signal(sig)
 }
+
+// resume lets a stopped job handle a signal that is to end it.
+func (p *process) resume() { p.signal(syscall.SIGCONT) }

@@ -40,6 +40,8 @@ func hasTerminal() bool { return true }
 // send kills the process for any signal, since Windows has no signals.
 func send(p *os.Process, _ bool, _ syscall.Signal) error { return p.Kill() }
 
+func (p *process) resume() {}
+
 func prepare(*exec.Cmd, bool) {}
 
 // inheritNothing does nothing: a process inherits only its standard handles.

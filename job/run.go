@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/satchelhq/satchel/bundle"
@@ -32,6 +33,7 @@ type run struct {
 	redactor *redact.Redactor
 	streams  [2]stream
 	dir      dir
+	guard    *guard
 	socket   *socket.Server
 	served   environment // of the socket and git
 
@@ -125,17 +127,14 @@ func gitSecrets(creds []GitCredential) []string {
 
 // run runs the job from the first process to the last, and releases everything.
 func (r *run) run(ctx context.Context) (code int, err error) {
+	// Otherwise, a write to a closed pipe at standard output or standard error would end
+	// this process, with the job and its files left behind.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
 	if !r.Background {
 		signal.Notify(r.signals, caughtSignals(r.terminal)...)
 		defer signal.Stop(r.signals)
-	}
-	if sig := numberedSignal(int(r.OnRotate)); r.OnRotate > 0 && ignored(sig) {
-		// As under nohup. A shell cannot trap a signal that was ignored when it
-		// started. Catching the signal resets it for the job, and this process still
-		// does not act on it.
-		heard := make(chan os.Signal, 1)
-		signal.Notify(heard, sig)
-		defer signal.Stop(heard)
 	}
 	notifyOrphans(r.orphans)
 	defer signal.Stop(r.orphans)
@@ -154,6 +153,9 @@ func (r *run) run(ctx context.Context) (code int, err error) {
 	defer group.Wait()
 	defer stop()
 
+	sweep(r.Logger)
+	r.guard = startGuard(r.Logger)
+	defer r.guard.end()
 	defer func() { err = r.close(err) }()
 	if err := r.update(); err != nil {
 		return -1, err
@@ -166,8 +168,7 @@ func (r *run) run(ctx context.Context) (code int, err error) {
 		if err != nil {
 			return startCode(err), err
 		}
-		again := r.attend(ctx, p)
-		code, err := p.finish()
+		again, code, err := r.oversee(ctx, p)
 		if err == nil {
 			err = r.flush()
 		}
@@ -178,6 +179,22 @@ func (r *run) run(ctx context.Context) (code int, err error) {
 		// down.
 		r.refresh()
 	}
+}
+
+// oversee attends a process to its end, and returns its exit code and whether to start
+// the program again. Nothing of the process remains, even if the client panics.
+func (r *run) oversee(ctx context.Context, p *process) (again bool, code int, err error) {
+	attended := false
+	defer func() {
+		if !attended {
+			p.kill()
+		}
+		code, err = p.finish()
+		r.guard.process(nil)
+	}()
+	again = r.attend(ctx, p)
+	attended = true
+	return again, 0, nil
 }
 
 // close releases everything of the job, and adds its errors to err.
@@ -213,7 +230,7 @@ func (r *run) flush() error {
 // attend handles the events of a process until it ends, and reports whether to start
 // the program again.
 func (r *run) attend(ctx context.Context, p *process) (again bool) {
-	var due, kill <-chan time.Time
+	var due, lost, kill <-chan time.Time
 	end := func() {
 		if kill == nil {
 			p.terminate(r.Grace)
@@ -227,6 +244,12 @@ func (r *run) attend(ctx context.Context, p *process) (again bool) {
 			return again && ctx.Err() == nil
 		case <-done:
 			done, again = nil, false
+			end()
+		case <-p.lost:
+			// The program's next write fails, so that it can end by itself.
+			lost = time.After(leftoverTime)
+		case <-lost:
+			r.Logger.Warn("ending the job: its output cannot be written", "path", r.Path)
 			end()
 		case <-kill:
 			p.kill()

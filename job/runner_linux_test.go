@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -68,6 +69,19 @@ func TestRunner_Linux(t *testing.T) {
 		require.Equal(t, " 1 error <nil>", r.expect(t, "runner: code"), "one interrupt, from the terminal")
 		require.Equal(t, 1, r.ends(t).ExitStatus())
 	})
+}
+
+func TestIgnored_Terminal(t *testing.T) {
+	const script = `echo ready; sleep 0.1; kill -HUP $$; exit 33`
+	r, _ := startRunnerOnTerminal(t, script, "SATCHEL_TEST_SIGNALS=ignore;hup:terminal leave:terminal hup:terminal leave:terminal;hangup")
+	for _, line := range codes(t, r) {
+		want := " code 33 error <nil>"
+		if strings.Contains(line, "hup") {
+			want = " code 129 error <nil>"
+		}
+		require.Contains(t, line, want, "a job in the foreground ignores it too, whatever other jobs do")
+	}
+	require.Zero(t, r.ends(t).ExitStatus())
 }
 
 // asFirst returns a function that makes a command PID 1 of a new PID namespace, with

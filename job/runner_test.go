@@ -20,7 +20,6 @@ import (
 
 	"github.com/satchelhq/satchel"
 	"github.com/satchelhq/satchel/bundle"
-	"github.com/satchelhq/satchel/job"
 )
 
 // The test binary runs one job if the environment has a script: signals and process
@@ -45,11 +44,8 @@ func runnerMain(script string) int {
 		fmt.Println(err)
 		return 99
 	}
-	if os.Getenv("SATCHEL_TEST_EARLIER") != "" { // a job that catches signals for a while
-		if code, err := shell(client, "exit 0", io.Discard).Run(ctx); code != 0 || err != nil {
-			fmt.Println(code, err)
-			return 99
-		}
+	if _, ok := os.LookupEnv("SATCHEL_TEST_SIGNALS"); ok {
+		return signalsMain(ctx, client, source, script)
 	}
 	j := shell(client, script, os.Stdout, "KEY")
 	j.Stdin = os.Stdin
@@ -62,17 +58,27 @@ func runnerMain(script string) int {
 			fmt.Println("runner: caught the signal")
 		}()
 	}
-	if os.Getenv("SATCHEL_TEST_ROTATE") != "" {
-		j.Stdin, j.Background, j.OnRotate = nil, true, job.Signal(syscall.SIGHUP)
+	if how := os.Getenv("SATCHEL_TEST_DIES"); how != "" {
+		j.Stdin, j.Background = nil, true
 		go func() {
 			_, _ = os.Stdin.Read(make([]byte, 1))
-			secret.Value = bundle.NewValue("next-value-of-key")
-			source.now.Store(bundleOf(secret))
-			_, _ = client.Refresh(ctx)
+			switch how {
+			case "exit":
+				os.Exit(7)
+			case "panic":
+				panic("the program has a bug")
+			}
 		}()
 	}
+	results := os.Stdout
+	if name := os.Getenv("SATCHEL_TEST_RESULTS"); name != "" {
+		j.Stderr, j.Grace = os.Stderr, 100*time.Millisecond
+		if name == "stderr" {
+			results = os.Stderr
+		}
+	}
 	code, err := j.Run(ctx)
-	fmt.Println("runner: code", code, "error", err)
+	fmt.Fprintln(results, "runner: code", code, "error", err)
 	if os.Getpid() == 1 {
 		fmt.Println("runner: children", children())
 	}
@@ -105,7 +111,9 @@ type runner struct {
 	cmd   *exec.Cmd
 	lines *bufio.Reader
 	out   io.ReadCloser
-	in    io.WriteCloser
+	// stderr is set if the test leaves the standard error open.
+	stderr io.ReadCloser
+	in     io.WriteCloser
 }
 
 // startRunner starts a runner in a new session without a terminal.
@@ -126,6 +134,10 @@ func startRunner(t *testing.T, script string, change func(*exec.Cmd), env ...str
 		r.in, err = r.cmd.StdinPipe()
 		require.NoError(t, err)
 		r.lines = bufio.NewReader(r.out)
+	}
+	if r.cmd.Stderr == nil {
+		r.stderr, err = r.cmd.StderrPipe()
+		require.NoError(t, err)
 	}
 	require.NoError(t, r.cmd.Start())
 	t.Cleanup(func() {
@@ -233,22 +245,4 @@ func TestRunner(t *testing.T) {
 		require.Equal(t, 143, r.ends(t).ExitStatus())
 		require.NoDirExists(t, filepath.Dir(path))
 	})
-}
-
-func TestRunner_Nohup(t *testing.T) {
-	for name, env := range map[string][]string{
-		"the first job":                       {"SATCHEL_TEST_ROTATE=1"},
-		"a job after one that caught signals": {"SATCHEL_TEST_ROTATE=1", "SATCHEL_TEST_EARLIER=1"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := startRunner(t, `trap 'exit 31' HUP; echo ready; `+waits, func(cmd *exec.Cmd) {
-				cmd.Args = []string{"sh", "-c", `trap '' HUP; exec "$0"`, cmd.Path}
-				cmd.Path = "/bin/sh"
-			}, env...)
-			r.expect(t, "ready")
-			_, err := io.WriteString(r.in, "rotate\n")
-			require.NoError(t, err)
-			require.Equal(t, " 31 error <nil>", r.expect(t, "runner: code"), "the job gets the signal although its runner ignores it")
-		})
-	}
 }
