@@ -29,7 +29,9 @@ type Waiter interface {
 	Provider
 	// Wait blocks until the source differs from last, and returns its current
 	// bundle, or until ctx is done, and returns an error. It may return last
-	// itself after the longest wait that its source allows.
+	// itself after the longest wait that its source allows. A source that has
+	// become unusable differs too, even if that was before the call: Wait returns
+	// the error, unless Fetch or Wait has returned one for last already.
 	Wait(ctx context.Context, last *Bundle) (*Bundle, error)
 }
 
@@ -152,12 +154,12 @@ func (e *FetchError) Error() string {
 func (e *FetchError) Unwrap() error { return e.Err }
 
 // optionalRetry is the pause before the second attempt on a source that failed
-// at first.
-const optionalRetry = time.Minute
+// at first. A client varies it by up to a tenth, within a minute.
+const optionalRetry = 50 * time.Second
 
 // Optional returns a provider whose first fetch may fail: if last is nil, a
 // failure of p becomes a [Problem] in an empty bundle that asks for a refresh
-// after a minute. Later failures are returned unchanged, so that the caller keeps
+// within a minute. Later failures are returned unchanged, so that the caller keeps
 // its current secrets. If ctx is done, its error is returned too, unless its
 // cause is a *[FetchError]: the caller has then cut off an attempt that took too
 // long, which counts as a failure of p.

@@ -108,7 +108,7 @@ func TestOptional(t *testing.T) {
 				require.NoError(t, err, "a first failure is not an error")
 				require.Zero(t, b.Len())
 				require.Equal(t, bundle.Meta{
-					RefreshAfter: time.Minute,
+					RefreshAfter: 50 * time.Second,
 					Problems:     []bundle.Problem{{Origin: bundle.Origin{Provider: "source under test"}, Reason: "no route", Retryable: row.retryable}},
 				}, b.Meta(), "the problem names the failure, and the next refresh is soon")
 			})

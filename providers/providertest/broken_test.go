@@ -207,6 +207,17 @@ func neverSees(m *memory) bundle.Provider {
 	}}
 }
 
+// neverSeesFailure takes a failure at the start of a wait for known.
+func neverSeesFailure(m *memory) bundle.Provider {
+	w := waiter{m}
+	return &badWaiter{w, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
+		if _, _, err := m.look(inMemory); err != nil && last != nil {
+			<-ctx.Done()
+		}
+		return w.Wait(ctx, last)
+	}}
+}
+
 // waitsForAChangeFirst blocks even without last.
 func waitsForAChangeFirst(m *memory) bundle.Provider {
 	w := waiter{m}
@@ -224,7 +235,7 @@ func neverEnds(release <-chan struct{}) func(*memory) bundle.Provider {
 		w := waiter{m}
 		return &badWaiter{w, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 			b, err := w.Wait(ctx, last)
-			if err != nil {
+			if ctx.Err() != nil {
 				<-release
 			}
 			return b, err
@@ -237,9 +248,9 @@ func hidesItsEnd(m *memory) bundle.Provider {
 	w := waiter{m}
 	return &badWaiter{w, func(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, error) {
 		b, err := w.Wait(ctx, last)
-		if err != nil {
+		if ctx.Err() != nil {
 			return last, nil
 		}
-		return b, nil
+		return b, err
 	}}
 }

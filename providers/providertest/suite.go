@@ -68,6 +68,7 @@ var rules = []rule{
 	{"an error has a kind and no value", failuresAreClassed},
 	{"Wait returns immediately without last", waitWithoutLast},
 	{"Wait returns a change", waitSeesChange},
+	{"Wait returns a failure that began before it", waitSeesFailure},
 	{"Wait ends with its context", waitEndsWithContext},
 }
 

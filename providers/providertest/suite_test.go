@@ -93,7 +93,8 @@ func TestSuite_BrokenProvider(t *testing.T) {
 			{"fails without a kind", failsWithoutAKind, []string{"an error has a kind and no value"}, "the expected kind"},
 			{"quotes the source in an error", quotesTheSource, []string{"an error has a kind and no value"}, "shows a value"},
 			{"returns last with an error", returnsLastWithAnError, []string{"an error has a kind and no value"}, "an error excludes a bundle"},
-			{"waits and never sees a change", neverSees, []string{"Wait returns a change"}, "does not return"},
+			{"waits and never sees a change", neverSees, []string{"Wait returns a change", "Wait returns a failure that began before it"}, "does not return"},
+			{"waits and never sees a failure", neverSeesFailure, []string{"Wait returns a failure that began before it"}, "does not return"},
 			{"waits for a change without last", waitsForAChangeFirst, []string{"Wait returns immediately without last"}, "does not return"},
 			{"hides that its context ended", hidesItsEnd, []string{"Wait ends with its context"}, "must return an error"},
 		} {

@@ -37,6 +37,20 @@ func waitSeesChange(t tester, f Fixture) {
 	require.Equal(t, want, values(a.bundle), "Wait must not miss a change between two calls")
 }
 
+func waitSeesFailure(t tester, f Fixture) {
+	w, ok := f.Provider.(bundle.Waiter)
+	if !ok || f.Break == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	last := fetch(t, f, nil)
+	f.Break()
+	a := finish(t, "Wait for a source that failed before", func() (*bundle.Bundle, error) { return w.Wait(ctx, last) })
+	require.Error(t, a.err, "Wait must not miss a failure between two calls")
+	require.Nil(t, a.bundle, "an error excludes a bundle")
+}
+
 func waitEndsWithContext(t tester, f Fixture) {
 	w, ok := f.Provider.(bundle.Waiter)
 	if !ok {
