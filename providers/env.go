@@ -20,9 +20,11 @@ import (
 // a secret with an empty value, which shadows earlier layers. Names that start
 // with SATCHEL_ are always omitted.
 //
+// A value that is invalid for a secret is left out and becomes a [bundle.Problem].
+//
 // Each Fetch reads the environment. It returns a permanent [*bundle.FetchError]
-// if neither field is set, or if a name or value is invalid for a secret. Env is
-// safe for concurrent use.
+// if neither field is set, or if one of Names is invalid for a secret. Env is safe
+// for concurrent use.
 type Env struct {
 	// Names are the variables to read. Default: none.
 	Names []string
@@ -62,9 +64,16 @@ func (e *Env) Fetch(ctx context.Context, last *bundle.Bundle) (*bundle.Bundle, e
 
 	var secrets []bundle.Secret
 	for _, name := range slices.Compact(names) {
-		if value, ok := os.LookupEnv(name); ok {
-			secrets = append(secrets, bundle.Secret{Name: name, Value: bundle.NewValue(value), Origin: envOrigin(name)})
+		text, ok := os.LookupEnv(name)
+		if !ok {
+			continue
 		}
+		value := bundle.NewValue(text)
+		if err := bundle.CheckValue(value); err != nil {
+			meta.Problems = append(meta.Problems, bundle.Problem{Name: name, Origin: envOrigin(name), Reason: err.Error() + "; it is skipped"})
+			continue
+		}
+		secrets = append(secrets, bundle.Secret{Name: name, Value: value, Origin: envOrigin(name)})
 	}
 	return local.Bundle(last, secrets, &meta)
 }

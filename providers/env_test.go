@@ -54,10 +54,6 @@ func TestEnv_Conformance(t *testing.T) {
 						t.Setenv("SUITE_B", "b")
 						return map[string]string{"SUITE_A": localCanary, "SUITE_B": "b"}
 					},
-					Break: func() bundle.FetchKind {
-						t.Setenv("SUITE_A", localCanary+"\xff")
-						return bundle.FetchPermanent
-					},
 				}
 			})
 		})
@@ -86,11 +82,23 @@ func TestEnv(t *testing.T) {
 		require.Equal(t, []string{"SATCHELX=1 from env SATCHELX"}, fetched(t, &providers.Env{Prefix: "SATCHEL"}), "only what starts with SATCHEL_")
 	})
 
-	t.Run("rejects invalid fields and values", func(t *testing.T) {
+	t.Run("rejects invalid fields", func(t *testing.T) {
 		refused(t, &providers.Env{}, `providers.Env selects no variable; write Names: []string{"ANTHROPIC_API_KEY"}, or a Prefix`)
 		refused(t, &providers.Env{Names: []string{"A-B"}}, `providers.Env: the name "A-B" has '-' at byte 1`)
+	})
+
+	t.Run("reports a variable with an invalid value as a problem", func(t *testing.T) {
 		t.Setenv("ENVTEST_A", localCanary+"\xff")
-		refused(t, &providers.Env{Prefix: "ENVTEST_"}, `secret "ENVTEST_A" (env ENVTEST_A): the value is not valid UTF-8`)
+		t.Setenv("ENVTEST_B", "1")
+		for _, p := range []*providers.Env{{Prefix: "ENVTEST_"}, {Names: []string{"ENVTEST_A", "ENVTEST_B"}}} {
+			b, err := p.Fetch(t.Context(), nil)
+			require.NoError(t, err, "one bad variable does not take the others away")
+			require.Equal(t, []string{"ENVTEST_B=1"}, b.Environ())
+			require.Equal(t, []bundle.Problem{{
+				Name: "ENVTEST_A", Origin: bundle.Origin{Provider: "env", Location: "ENVTEST_A"},
+				Reason: fmt.Sprintf("the value is not valid UTF-8 at byte %d; encode binary data, for example as base64; it is skipped", len(localCanary)),
+			}}, b.Problems())
+		}
 	})
 
 	t.Run("reports a variable with an invalid name as a problem", func(t *testing.T) {
