@@ -26,6 +26,8 @@
 //	}
 //	c, err := satchel.New(ctx, layers, nil)
 //
+// [TokenFile] reads the runner token from a file, for each request.
+//
 // Platform and the file providers implement [bundle.Waiter], so a change arrives
 // within a second or two. A process's environment does not change by itself.
 //
