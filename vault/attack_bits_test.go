@@ -92,6 +92,7 @@ func TestAttackBits_LyingStorage(t *testing.T) {
 		"scopes in reverse order":   func(s *store.Snapshot) { s.Path[0], s.Path[1] = s.Path[1], s.Path[0] },
 		"no keys":                   func(s *store.Snapshot) { s.Keys = nil },
 		"a later version":           func(s *store.Snapshot) { s.Path[1].Secrets[0].Version++ },
+		"another revocation":        func(s *store.Snapshot) { s.Token.Revoked = soon() },
 		"another revoked token":     func(s *store.Snapshot) { s.Path[1].Revoked = append(s.Path[1].Revoked, store.RevokedRow{ID: "x"}) },
 	} {
 		t.Run(about, func(t *testing.T) {

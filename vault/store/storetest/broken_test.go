@@ -25,6 +25,8 @@ type faulty struct {
 	changes func(ctx context.Context, s store.Store, since int64) (int64, []string, error)
 	tenants func(ctx context.Context, s store.Store, after string, limit int) ([]string, error)
 	audit   func(ctx context.Context, s store.Store, tenant string, after int64, limit int) ([]store.AuditRow, error)
+	scopes  func(ctx context.Context, s store.Store, tenant string) ([]string, error)
+	docs    func(ctx context.Context, s store.Store, q store.DocQuery) ([]store.Doc, error)
 	ping    func(ctx context.Context, s store.Store) error
 }
 
@@ -77,6 +79,20 @@ func (f *faulty) Ping(ctx context.Context) error {
 	return f.ping(ctx, f.Store)
 }
 
+func (f *faulty) Scopes(ctx context.Context, tenant string) ([]string, error) {
+	if f.scopes == nil {
+		return f.Store.Scopes(ctx, tenant)
+	}
+	return f.scopes(ctx, f.Store, tenant)
+}
+
+func (f *faulty) Docs(ctx context.Context, q store.DocQuery) ([]store.Doc, error) {
+	if f.docs == nil {
+		return f.Store.Docs(ctx, q)
+	}
+	return f.docs(ctx, f.Store, q)
+}
+
 // reading returns stores that modify the results of Read.
 func reading(spoil func(q store.Query, snap *store.Snapshot)) func() store.Store {
 	return func() store.Store {
@@ -107,7 +123,8 @@ func writing(spoil func(ctx context.Context, s store.Store, c *store.Change)) fu
 			own := store.Change{
 				Keys: slices.Clone(c.Keys), Seals: slices.Clone(c.Seals), Insert: slices.Clone(c.Insert), Activate: slices.Clone(c.Activate),
 				Prune: slices.Clone(c.Prune), Delete: slices.Clone(c.Delete), Issue: slices.Clone(c.Issue), Revoke: slices.Clone(c.Revoke),
-				Reseal: slices.Clone(c.Reseal), Remac: slices.Clone(c.Remac), Mint: slices.Clone(c.Mint), StartAudit: slices.Clone(c.StartAudit), Append: slices.Clone(c.Append), DropAudit: slices.Clone(c.DropAudit),
+				Reseal: slices.Clone(c.Reseal), Remac: slices.Clone(c.Remac), DropTokens: slices.Clone(c.DropTokens), Mint: slices.Clone(c.Mint),
+				Docs: slices.Clone(c.Docs), ExpireDocs: slices.Clone(c.ExpireDocs), StartAudit: slices.Clone(c.StartAudit), Append: slices.Clone(c.Append), DropAudit: slices.Clone(c.DropAudit),
 			}
 			spoil(ctx, s, &own)
 			return s.Apply(ctx, &own)
@@ -175,7 +192,7 @@ func headOf(ctx context.Context, s store.Store, tenant string) *store.AuditRow {
 func inSteps(ctx context.Context, s store.Store, c *store.Change) error {
 	for _, part := range []store.Change{
 		{Keys: c.Keys}, {Seals: c.Seals}, {Insert: c.Insert}, {Issue: c.Issue}, {Activate: c.Activate}, {Prune: c.Prune}, {Delete: c.Delete}, {Revoke: c.Revoke},
-		{Reseal: c.Reseal}, {Remac: c.Remac}, {Mint: c.Mint}, {StartAudit: c.StartAudit, Append: c.Append}, {DropAudit: c.DropAudit},
+		{Reseal: c.Reseal}, {Remac: c.Remac}, {DropTokens: c.DropTokens}, {Mint: c.Mint}, {Docs: c.Docs}, {ExpireDocs: c.ExpireDocs}, {StartAudit: c.StartAudit, Append: c.Append}, {DropAudit: c.DropAudit},
 	} {
 		if err := s.Apply(ctx, &part); err != nil {
 			return err

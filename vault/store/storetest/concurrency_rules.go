@@ -44,6 +44,7 @@ var concurrencyRules = []contractRule{
 				Prune:  []store.VersionRef{{Scope: "acme/web", Name: "NAME", Version: int64(n - 1)}},
 				Issue:  []store.TokenRow{tokenRow("acme/web", fmt.Sprintf("t%03d", n))},
 				Mint:   []store.MintChange{mintChange("acme", "github", n-1, n), mintChange("acme/web", "github", n-1, n)},
+				Docs:   []store.DocChange{{Old: int64(n - 1), New: sealedDoc("acme", "sealed", "key", int64(n))}, {Old: int64(n - 1), New: sealedDoc("acme/web", "sealed", "key", int64(n))}},
 				Append: []store.AuditRow{entryOf("acme", int64(n))},
 			}
 			if n > 1 {
@@ -353,6 +354,11 @@ func tornAt(snap *store.Snapshot, err error) (n int, fault string) {
 	}
 	if len(st.Secrets) != 1 || st.Secrets[0].Version != int64(n) {
 		return n, "the active version is of another change"
+	}
+	for _, st := range snap.Path {
+		if len(st.Docs) != 1 || st.Docs[0].Version != int64(n) {
+			return n, "the document of " + st.Scope + " is of another change"
+		}
 	}
 	if len(st.Revoked) != n-1 {
 		return n, fmt.Sprintf("%d tokens are revoked", len(st.Revoked))

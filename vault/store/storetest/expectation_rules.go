@@ -226,6 +226,10 @@ var expectationRules = []contractRule{
 			require.ErrorIs(c, err, want, "Tenants returns the context's error")
 			_, err = c.s.Audit(ctx, "acme", 0, 10)
 			require.ErrorIs(c, err, want, "Audit returns the context's error")
+			_, err = c.s.Scopes(ctx, "acme")
+			require.ErrorIs(c, err, want, "Scopes returns the context's error")
+			_, err = c.s.Docs(ctx, store.DocQuery{Owner: "acme", Space: "space", Limit: 10})
+			require.ErrorIs(c, err, want, "Docs returns the context's error")
 			require.ErrorIs(c, c.s.Touch(ctx, nil), want, "Touch does so even without uses")
 			require.ErrorIs(c, c.s.Ping(ctx), want, "Ping returns the context's error")
 		}

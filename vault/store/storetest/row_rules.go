@@ -116,6 +116,7 @@ var rowRules = []contractRule{
 			Insert: []store.SecretRow{secret},
 			Issue:  []store.TokenRow{tokenRow("acme", "t1")},
 			Mint:   []store.MintChange{mintChange("acme", "github", 0, 1)},
+			Docs:   []store.DocChange{{New: docRow("acme", "space", "key", 1)}, {New: sealedDoc("acme", "sealed", "key", 1)}},
 			Append: entriesOf("acme", 1, 2),
 		}
 		c.apply(change)
@@ -124,13 +125,14 @@ var rowRules = []contractRule{
 		before := c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"})
 		for _, b := range [][]byte{
 			secret.Message, secret.Preview, seal, record, change.Mint[0].New.Message, change.Append[0].Entry, change.Append[1].Entry,
-			reseal.Reseal[0].Message, reseal.Reseal[0].Preview,
+			reseal.Reseal[0].Message, reseal.Reseal[0].Preview, change.Docs[0].New.Body, change.Docs[1].New.Body,
 		} {
 			clear(b)
 		}
 		clear(change.Insert)
 		clear(change.Issue)
 		clear(change.Mint)
+		clear(change.Docs)
 		clear(change.Append)
 		require.Equal(c, before, c.everything([]string{"acme"}, []string{"NAME"}, []string{"t1"}), "writing to the arguments of Apply changed the stored rows")
 	}},
@@ -142,6 +144,7 @@ var rowRules = []contractRule{
 			Issue:  []store.TokenRow{tokenRow("acme", "t1"), tokenRow("acme", "t2")},
 			Revoke: []store.RevokedRow{revokedRow("t2")},
 			Mint:   []store.MintChange{mintChange("acme", "github", 0, 1)},
+			Docs:   []store.DocChange{{New: docRow("acme", "space", "key", 1)}, {New: sealedDoc("acme", "sealed", "key", 1)}},
 			Append: entriesOf("acme", 1, 2),
 		})
 		q := store.Query{Scope: "acme", Name: "NAME", Tokens: true, Below: true, History: true, Minted: true, AuditHead: true}
@@ -154,6 +157,13 @@ var rowRules = []contractRule{
 		tenants, err := c.s.Tenants(c.Context(), "", 10)
 		require.NoError(c, err)
 		clear(tenants)
+		scopes, err := c.s.Scopes(c.Context(), "acme")
+		require.NoError(c, err)
+		clear(scopes)
+		for _, docs := range [][]store.Doc{c.docs(store.DocQuery{Owner: "acme", Space: "space", Limit: 10}), snap.Path[0].Docs} {
+			clear(docs[0].Body)
+			clear(docs)
+		}
 		clear(snap.Path[0].Minted[0].Message)
 		clear(snap.Path[0].Minted)
 		clear(snap.History[0].Versions[0].Message)
@@ -180,6 +190,10 @@ var rowRules = []contractRule{
 		tenants, err = c.s.Tenants(c.Context(), "", 10)
 		require.NoError(c, err)
 		require.Equal(c, []string{"acme"}, tenants, "writing to the tenants changed the stored rows")
+		scopes, err = c.s.Scopes(c.Context(), "acme")
+		require.NoError(c, err)
+		require.Equal(c, []string{"acme", "acme/web"}, scopes, "writing to the scopes changed the stored rows")
+		c.checkDocs([]store.Doc{docRow("acme", "space", "key", 1)}, store.DocQuery{Owner: "acme", Space: "space", Limit: 10}, "writing to a document changed the stored rows")
 	}},
 	{"applied changes survive reopening", func(c *checker) {
 		s, ok := c.s.(Reopener)
@@ -190,7 +204,7 @@ var rowRules = []contractRule{
 		c.apply(store.Change{Keys: []store.KeyChange{{Tenant: "acme", New: keyRecord("acme", "first", 1)}}})
 		c.apply(store.Change{Delete: []store.NameRef{{Scope: "acme/web", Name: "NAME"}}, Revoke: []store.RevokedRow{revokedRow("t1")}})
 		c.apply(store.Change{Insert: []store.SecretRow{secretRow("acme/web", "OTHER", 1)}})
-		c.apply(store.Change{Mint: []store.MintChange{mintChange("acme/web", "github", 0, 1)}, Append: entriesOf("acme", 1, 5), DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}}})
+		c.apply(store.Change{Mint: []store.MintChange{mintChange("acme/web", "github", 0, 1)}, Docs: []store.DocChange{{New: docRow("acme/web", "space", "key", 1)}, {New: sealedDoc("acme/web", "sealed", "key", 1)}}, Append: entriesOf("acme", 1, 5), DropAudit: []store.AuditRef{{Tenant: "acme", Seq: 2}}})
 		c.touch(store.Usage{Token: "t1", Time: timeOf("use"), Addr: "addr", Runner: "runner"})
 		before := c.everything([]string{"acme", "acme/web"}, []string{"NAME", "OTHER"}, []string{"t1"})
 		newest, scopes := c.changes(0)

@@ -137,6 +137,13 @@ func docRow(owner, space, key string, version int64) store.Doc {
 	return doc
 }
 
+// sealedDoc is docRow for a sealed document.
+func sealedDoc(owner, space, key string, version int64) store.Doc {
+	doc := docRow(owner, space, key, version)
+	doc.Sealed = true
+	return doc
+}
+
 // entryOf returns an entry of a tenant's audit chain.
 func entryOf(tenant string, seq int64) store.AuditRow {
 	row := store.AuditRow{Tenant: tenant, Seq: seq, Entry: bytesOf(40+int(seq%50), "entry", tenant, seq)}
@@ -285,6 +292,12 @@ func (c *checker) everything(scopes, names, tokens []string) string {
 	for _, scope := range scopes {
 		b.WriteString(textOf(c.read(store.Query{Scope: scope, Tokens: true, Below: true, History: true, Minted: true, AuditHead: true})))
 		b.WriteString(auditRow(c.audit(store.Tenant(scope), 0, 1000)...))
+		for _, space := range []string{"space", "sealed"} {
+			b.WriteString(docsText(c.docs(store.DocQuery{Owner: scope, Space: space, Limit: 1000})...))
+		}
+		all, err := c.s.Scopes(c.Context(), store.Tenant(scope))
+		require.NoError(c, err, "reading the scopes")
+		fmt.Fprintf(&b, "scopes %q\n", all)
 		for _, name := range names {
 			b.WriteString(textOf(c.read(store.Query{Scope: scope, Name: name})))
 		}

@@ -42,7 +42,7 @@ type contractRule struct {
 
 func allRules() []contractRule {
 	return slices.Concat(rowRules, queryRules, versionRules, resealRules,
-		mintRules, auditRules, expectationRules, useRules, concurrencyRules)
+		mintRules, docRules, auditRules, expectationRules, useRules, concurrencyRules)
 }
 
 // checker is one run of a rule.
