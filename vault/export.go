@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -10,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
+	"strings"
 
+	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
-	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -26,8 +25,6 @@ const (
 	exportMagic  = "SKX\x01"
 	exportSuite  = 1
 	exportHeader = 4 + 2 + 16 + 4
-	// auditAtATime is the number of audit entries that one read returns.
-	auditAtATime = 500
 	// maxRecord is more than the length of any key record.
 	maxRecord = 64 << 10
 )
@@ -46,36 +43,92 @@ type ExportReport struct {
 	AuditEntries int
 }
 
+// ExportOptions configure [Vault.Export]. The zero value of each field means its
+// default.
+type ExportOptions struct {
+	// Skip names tenants to leave out, such as those that an earlier call reported as
+	// damaged. Default: none.
+	Skip []string
+}
+
 // Export writes the vault to w as one sealed stream: key records, all versions of
 // secrets, tokens and audit chains, but not the secrets that integrations minted. It
-// decrypts no value. Importing the stream requires a keyring with the KEKs of this
-// vault's keyring.
+// verifies every row that it writes and opens every data key, but decrypts no value.
+// Importing the stream requires a keyring with the KEKs of this vault's keyring. opts may
+// be nil.
 //
 // Export reads each scope as one consistent snapshot, and the vault can be used
 // meanwhile. Import refuses a truncated stream, so w needs no protection against
 // that. The caller closes w.
 //
-// On error, the report counts the rows written so far. The error is that of w, or
-// one of the storage and key service errors of the package comment.
-func (v *Vault) Export(ctx context.Context, w io.Writer) (ExportReport, error) {
-	var report ExportReport
-	out, err := v.newExport(ctx, w)
+// If a tenant is damaged, or its data key cannot be opened, the stream stays incomplete:
+// Export verifies the other tenants, and the error, a [*bundle.Fault], names all that it
+// found. A second call with [ExportOptions].Skip exports the rest. On error, the report
+// counts the rows written so far. The error is [ErrInvalid] if Skip names a tenant that is
+// not stored; that of w; or one of the storage, key service and integrity errors of the
+// package comment.
+func (v *Vault) Export(ctx context.Context, w io.Writer, opts *ExportOptions) (ExportReport, error) {
+	if opts == nil {
+		opts = &ExportOptions{}
+	}
+	report, err := v.export(ctx, w, opts.Skip)
 	if err != nil {
-		return report, fmt.Errorf("exporting: %w", err)
-	}
-	defer out.key.Destroy()
-	for tenant, err := range tenants(ctx, v.storage) {
-		if err == nil {
-			err = v.exportTenant(ctx, tenant, out, &report)
-		}
-		if err != nil {
-			return report, fmt.Errorf("exporting: %w", err)
-		}
-	}
-	if err := out.stream.Close(); err != nil {
-		return report, fmt.Errorf("exporting: %w", err)
+		return report, fmt.Errorf("exporting: %w", v.logRefusal(ctx, err))
 	}
 	return report, nil
+}
+
+func (v *Vault) export(ctx context.Context, w io.Writer, skip []string) (ExportReport, error) {
+	var report ExportReport
+	names, err := v.tenantsExcept(ctx, skip)
+	if err != nil {
+		return report, err
+	}
+	out, err := v.newExport(ctx, w)
+	if err != nil {
+		return report, err
+	}
+	defer out.key.Destroy()
+	var failures []error
+	for _, tenant := range names {
+		err := v.exportTenant(ctx, tenant, out, &report)
+		if err == nil {
+			continue
+		}
+		failures = append(failures, fmt.Errorf("tenant %s: %w", tenant, err))
+		if !isLocal(err) {
+			return report, errors.Join(failures...)
+		}
+		out.incomplete = true
+	}
+	if len(failures) > 0 {
+		err := errors.Join(failures...)
+		return report, &bundle.Fault{
+			Problem: "some tenants are damaged, so the export is incomplete: " + strings.ReplaceAll(err.Error(), "\n", "; "),
+			Setting: "vault.ExportOptions.Skip", Fix: "repair them, or export the others with {vault.ExportOptions.Skip}", Err: err,
+		}
+	}
+	return report, out.stream.Close()
+}
+
+// tenantsExcept returns the tenants of the store, and store.Platform if it has rows,
+// without those in skip.
+func (v *Vault) tenantsExcept(ctx context.Context, skip []string) ([]string, error) {
+	var all []string
+	for tenant, err := range tenants(ctx, v.storage) {
+		if err != nil {
+			return nil, &outage{err}
+		}
+		all = append(all, tenant)
+	}
+	for _, name := range skip {
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, &bundle.Fault{
+				Problem: fmt.Sprintf("{vault.ExportOptions.Skip} names the tenant %s, which is not stored", clip(name)), Setting: "vault.ExportOptions.Skip",
+			})
+		}
+	}
+	return slices.DeleteFunc(all, func(tenant string) bool { return slices.Contains(skip, tenant) }), nil
 }
 
 // exportLine is one line of the stream's plaintext. Exactly one of its fields is set.
@@ -95,60 +148,124 @@ type exportScope struct {
 	Tokens  []store.TokenRow
 }
 
+// exportTenant verifies the rows of a tenant and writes them.
 func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, report *ExportReport) error {
-	snap, err := v.storage.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, Below: true})
+	scopes, err := v.storage.Scopes(ctx, tenant)
 	if err != nil {
-		return fmt.Errorf("reading from storage: %w", err)
+		return &outage{fmt.Errorf("reading from storage: %w", err)}
 	}
 	if err := out.writeLine(exportLine{Tenant: tenant}); err != nil {
 		return err
 	}
-	for _, scope := range append([]string{tenant}, slices.Sorted(maps.Keys(snap.Below))...) {
-		snap, err := v.storage.Read(ctx, store.Query{Scope: scope, History: true, Tokens: true})
-		if err != nil {
-			return fmt.Errorf("reading from storage: %w", err)
+	var failures []error
+	for _, scope := range scopes {
+		s, err := v.verifiedScope(ctx, scope)
+		if err == nil {
+			err = out.writeLine(exportLine{Scope: s})
 		}
-		s := exportScope{Scope: scope, Seal: snap.Path[len(snap.Path)-1].Seal, History: snap.History, Tokens: snap.Tokens}
-		if s.Seal == nil {
-			continue // a tenant that has a data key and no rows
+		if err != nil {
+			failures = append(failures, fmt.Errorf("scope %s: %w", clip(scope), err))
+			if !isLocal(err) {
+				return errors.Join(failures...)
+			}
+			continue
 		}
 		report.count(s)
-		if err := out.writeLine(exportLine{Scope: &s}); err != nil {
-			return err
-		}
 	}
-	var seq int64
-	for {
-		rows, err := v.storage.Audit(ctx, tenant, seq, auditAtATime)
+	st, err := v.read(ctx, store.Query{Scope: tenant})
+	if err != nil {
+		return errors.Join(append(failures, err)...)
+	}
+	defer st.close()
+	for row, err := range v.audit.Rows(ctx, tenant, v.keyFinder(st)) {
+		if err == nil {
+			err = out.writeLine(exportLine{Audit: &row})
+		}
 		if err != nil {
-			return fmt.Errorf("reading from storage: %w", err)
-		}
-		for _, row := range rows {
-			if err := out.writeLine(exportLine{Audit: &row}); err != nil {
-				return err
+			failures = append(failures, fmt.Errorf("audit chain: %w", err))
+			if !isLocal(err) {
+				return errors.Join(failures...)
 			}
-			seq = row.Seq
-		}
-		report.AuditEntries += len(rows)
-		if len(rows) < auditAtATime {
 			break
 		}
+		report.AuditEntries++
 	}
 	// Keys come last: data keys are never removed, so those of the rows above are
 	// among them.
-	if snap, err = v.storage.Read(ctx, store.Query{Scope: tenant}); err != nil {
-		return fmt.Errorf("reading from storage: %w", err)
+	keys, err := v.read(ctx, store.Query{Scope: tenant})
+	if err != nil {
+		return errors.Join(append(failures, err)...)
 	}
-	for _, record := range snap.Keys {
-		if err := out.writeLine(exportLine{Key: record}); err != nil {
-			return err
+	defer keys.close()
+	for _, record := range keys.Keys {
+		if err := keys.openRecord(ctx, record); err != nil {
+			return errors.Join(append(failures, err)...)
 		}
+		if err := out.writeLine(exportLine{Key: record}); err != nil {
+			return errors.Join(append(failures, err)...)
+		}
+	}
+	if len(failures) > 0 {
+		return errors.Join(failures...)
 	}
 	report.Tenants++
 	return out.writeLine(exportLine{End: tenant})
 }
 
-func (r *ExportReport) count(s exportScope) {
+// openRecord checks that a data key of st can be opened.
+func (st *state) openRecord(ctx context.Context, record keyring.Record) error {
+	id, err := record.ID()
+	if err != nil {
+		return err
+	}
+	_, err = st.key(ctx, id)
+	return err
+}
+
+// verifiedScope reads the rows of a scope and verifies each of them.
+func (v *Vault) verifiedScope(ctx context.Context, scope string) (*exportScope, error) {
+	if scope != store.Platform && CheckScope(scope) != nil {
+		return nil, fmt.Errorf("%w: it is not a valid scope", keyring.ErrTampered)
+	}
+	st, err := v.read(ctx, store.Query{Scope: scope, History: true, Tokens: true})
+	if err != nil {
+		return nil, err
+	}
+	defer st.close()
+	s := &exportScope{Scope: scope, Seal: st.scope().Seal, History: st.History, Tokens: st.Tokens}
+	if s.Seal == nil {
+		return nil, fmt.Errorf("%w: the scope has rows, but its seal is missing", keyring.ErrTampered)
+	}
+	return s, st.checkAll(ctx, s)
+}
+
+// checkAll checks every version and every token of a scope.
+func (st *state) checkAll(ctx context.Context, s *exportScope) error {
+	for _, h := range s.History {
+		if !isNumber(h.Last) {
+			return fmt.Errorf("%w: the highest version number of secret %s is %d", keyring.ErrTampered, clip(h.Name), h.Last)
+		}
+		for _, row := range h.Versions {
+			if row.Scope != s.Scope || row.Name != h.Name || row.Version < 1 || row.Version > h.Last {
+				return fmt.Errorf("%w: a version of secret %s is out of place", keyring.ErrTampered, clip(h.Name))
+			}
+			if err := st.checkSecret(ctx, row); err != nil {
+				return fmt.Errorf("secret %s: %w", clip(h.Name), err)
+			}
+		}
+	}
+	for _, row := range s.Tokens {
+		if row.Scope != s.Scope {
+			return fmt.Errorf("%w: a token is out of place", keyring.ErrTampered)
+		}
+		if err := st.checkToken(ctx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *ExportReport) count(s *exportScope) {
 	r.Scopes++
 	r.Tokens += len(s.Tokens)
 	for _, h := range s.History {
@@ -158,8 +275,9 @@ func (r *ExportReport) count(s exportScope) {
 
 // exporter writes lines to a sealed stream.
 type exporter struct {
-	key    *keyring.DataKey
-	stream io.WriteCloser
+	key        *keyring.DataKey
+	stream     io.WriteCloser
+	incomplete bool // the stream lacks a tenant, so nothing more is written
 }
 
 // exportContext is the context of an export's data key and of its group.
@@ -204,285 +322,13 @@ func startExport(w io.Writer, id [16]byte, key *keyring.DataKey, record keyring.
 }
 
 func (e *exporter) writeLine(l exportLine) error {
+	if e.incomplete {
+		return nil
+	}
 	encoded, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("encoding a row: %w", err)
 	}
 	_, err = e.stream.Write(append(encoded, '\n'))
 	return err
-}
-
-// Import stores the rows of a stream that [Vault.Export] wrote. It reads r twice, from
-// its current position: first it verifies the entire stream and every row in it, and
-// then it stores one tenant at a time.
-//
-// The error is [ErrConflict] if a tenant of the stream exists already, or is created
-// meanwhile; [keyring.ErrTampered] or [keyring.ErrMalformed] if the stream was edited
-// or truncated; [keyring.ErrNoKey] if the keyring does not have its KEKs; the error
-// of r; or one of the storage and key service errors of the package comment. If the
-// error occurs while Import stores rows, the tenants that the report counts are
-// stored, and the next one may be; otherwise nothing is.
-func (v *Vault) Import(ctx context.Context, r io.ReadSeeker) (ExportReport, error) {
-	start, err := r.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return ExportReport{}, fmt.Errorf("importing: %w", err)
-	}
-	_, err = v.importFrom(ctx, r, v.checkTenant)
-	if err == nil {
-		_, err = r.Seek(start, io.SeekStart)
-	}
-	var report ExportReport
-	if err == nil {
-		report, err = v.importFrom(ctx, r, v.storeTenant)
-	}
-	if err != nil {
-		return report, fmt.Errorf("importing: %w", err)
-	}
-	return report, nil
-}
-
-// tenantRows has the stored rows of a tenant.
-type tenantRows struct {
-	tenant string
-	keys   []keyring.Record
-	scopes []exportScope
-	audit  []store.AuditRow
-}
-
-// importFrom calls take for each tenant of a stream.
-func (v *Vault) importFrom(ctx context.Context, r io.Reader, take func(context.Context, *tenantRows) error) (ExportReport, error) {
-	var report ExportReport
-	stream, key, err := v.openExport(ctx, bufio.NewReader(r))
-	if err != nil {
-		return report, err
-	}
-	defer key.Destroy()
-	lines := bufio.NewReader(stream)
-	var rows *tenantRows
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			if errors.Is(err, io.EOF) && rows == nil && len(line) == 0 {
-				return report, nil
-			}
-			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("%w: the export ends within a tenant", keyring.ErrMalformed)
-			}
-			return report, err
-		}
-		var l exportLine
-		if err := json.Unmarshal(line, &l); err != nil {
-			return report, fmt.Errorf("%w: cannot decode a row of the export", keyring.ErrMalformed)
-		}
-		switch {
-		case l.Tenant != "" && rows == nil:
-			rows = &tenantRows{tenant: l.Tenant}
-		case l.Key != nil && rows != nil:
-			rows.keys = append(rows.keys, l.Key)
-		case l.Scope != nil && rows != nil:
-			rows.scopes = append(rows.scopes, *l.Scope)
-		case l.Audit != nil && rows != nil:
-			rows.audit = append(rows.audit, *l.Audit)
-		case l.End != "" && rows != nil && l.End == rows.tenant:
-			if err := take(ctx, rows); err != nil {
-				return report, fmt.Errorf("tenant %s: %w", clip(rows.tenant), err)
-			}
-			report.Tenants++
-			report.AuditEntries += len(rows.audit)
-			for _, s := range rows.scopes {
-				report.count(s)
-			}
-			rows = nil
-		default:
-			return report, fmt.Errorf("%w: a row of the export is out of place", keyring.ErrMalformed)
-		}
-	}
-}
-
-// openExport reads the header of an export. It returns the reader of its stream, and
-// the data key, which the caller destroys.
-func (v *Vault) openExport(ctx context.Context, r io.Reader) (io.Reader, *keyring.DataKey, error) {
-	var header [exportHeader]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return nil, nil, fmt.Errorf("%w: too short for an export", keyring.ErrMalformed)
-	}
-	size := binary.BigEndian.Uint32(header[22:])
-	if string(header[:4]) != exportMagic || binary.BigEndian.Uint16(header[4:]) != exportSuite || size > maxRecord {
-		return nil, nil, fmt.Errorf("%w: bad header of an export", keyring.ErrMalformed)
-	}
-	id := hex.EncodeToString(header[6:22])
-	record := make(keyring.Record, size)
-	if _, err := io.ReadFull(r, record); err != nil {
-		return nil, nil, fmt.Errorf("%w: the key record of the export is truncated", keyring.ErrMalformed)
-	}
-	key, err := v.keys.OpenKey(ctx, record, exportContext(id))
-	if err != nil {
-		return nil, nil, err
-	}
-	group, err := key.Group(exportContext(id))
-	if err != nil {
-		key.Destroy()
-		return nil, nil, err
-	}
-	stream, err := group.OpenStream(r, streamContext(id))
-	if err != nil {
-		key.Destroy()
-		return nil, nil, err
-	}
-	return stream, key, nil
-}
-
-// checkTenant verifies the rows of a tenant in an export, and that storage does not
-// have the tenant.
-func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
-	there, err := v.storage.Read(ctx, store.Query{Scope: rows.tenant})
-	if err != nil {
-		return fmt.Errorf("reading from storage: %w", err)
-	}
-	if len(there.Keys) > 0 || there.Path[0].Seal != nil {
-		return fmt.Errorf("%w: the tenant exists already; import into a vault that does not have it", ErrConflict)
-	}
-	states := map[string]store.ScopeState{}
-	for i := range rows.scopes {
-		s := &rows.scopes[i]
-		if err := CheckScope(s.Scope); err != nil || store.Tenant(s.Scope) != rows.tenant {
-			return fmt.Errorf("%w: a scope of the export does not belong to the tenant", keyring.ErrMalformed)
-		}
-		states[s.Scope] = s.state()
-	}
-	opened := map[[16]byte]*keyring.DataKey{}
-	all := &state{Snapshot: &store.Snapshot{Path: []store.ScopeState{states[rows.tenant]}, Keys: rows.keys}, keys: v.keys, opened: opened}
-	all.Path[0].Scope = rows.tenant
-	defer all.close()
-	for i := range rows.scopes {
-		s := &rows.scopes[i]
-		snap := &store.Snapshot{Keys: rows.keys, Tokens: s.Tokens}
-		for _, scope := range store.Path(s.Scope) {
-			st, ok := states[scope]
-			if !ok {
-				return fmt.Errorf("%w: scope %s of the export is missing", keyring.ErrTampered, clip(scope))
-			}
-			snap.Path = append(snap.Path, st)
-		}
-		st := &state{Snapshot: snap, keys: v.keys, opened: opened}
-		if err := st.verify(ctx, store.Query{Scope: s.Scope}); err != nil {
-			return err
-		}
-		if err := st.checkAll(ctx, s); err != nil {
-			return err
-		}
-	}
-	return audit.Check(ctx, rows.tenant, all.key, rows.audit)
-}
-
-// state returns the rows that the seal of s covers.
-func (s *exportScope) state() store.ScopeState {
-	st := store.ScopeState{Scope: s.Scope, Seal: s.Seal}
-	for _, h := range s.History {
-		for _, row := range h.Versions {
-			if row.Version == h.Active {
-				st.Secrets = append(st.Secrets, row)
-			}
-		}
-	}
-	for _, t := range s.Tokens {
-		if !t.Revoked.IsZero() {
-			st.Revoked = append(st.Revoked, store.RevokedRow{ID: t.ID, Revoked: t.Revoked, RevokedBy: t.RevokedBy})
-		}
-	}
-	return st
-}
-
-// checkAll opens every version and checks every token of the scope.
-func (st *state) checkAll(ctx context.Context, s *exportScope) error {
-	for _, h := range s.History {
-		for _, row := range h.Versions {
-			if row.Scope != s.Scope || row.Name != h.Name {
-				return fmt.Errorf("%w: a version of the export is out of place", keyring.ErrTampered)
-			}
-			if err := st.checkSecret(ctx, row); err != nil {
-				return err
-			}
-			if row.Hidden {
-				continue
-			}
-			plain, err := st.openSecret(ctx, purposeSecrets, row, row.Message)
-			if err != nil {
-				return err
-			}
-			clear(plain)
-		}
-	}
-	for _, row := range s.Tokens {
-		if row.Scope != s.Scope {
-			return fmt.Errorf("%w: a token of the export is out of place", keyring.ErrTampered)
-		}
-		if err := st.checkToken(ctx, row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// storeTenant stores a tenant that checkTenant has verified.
-func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
-	change := &store.Change{}
-	restoreAudit(change, rows.audit)
-	for i, record := range rows.keys {
-		change.Keys = append(change.Keys, store.KeyChange{Tenant: rows.tenant, New: record, First: i == 0})
-	}
-	var uses []store.Usage
-	for _, s := range rows.scopes {
-		change.Seals = append(change.Seals, store.SealChange{Scope: s.Scope, New: s.Seal})
-		for _, h := range s.History {
-			restoreName(change, s.Scope, h)
-			if n := len(h.Versions); n > 0 && !h.Versions[n-1].LastUsed.IsZero() {
-				last := h.Versions[n-1]
-				uses = append(uses, store.Usage{Scope: s.Scope, Name: h.Name, Token: last.LastToken, Time: last.LastUsed})
-			}
-		}
-		change.Issue = append(change.Issue, s.Tokens...)
-		for _, t := range s.Tokens {
-			if !t.LastUsed.IsZero() {
-				uses = append(uses, store.Usage{Token: t.ID, Time: t.LastUsed, Addr: t.LastAddr, Runner: t.LastRunner})
-			}
-		}
-	}
-	err := v.storage.Apply(ctx, change)
-	if errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("%w: another process is writing to the tenant", ErrConflict)
-	}
-	if err != nil {
-		return fmt.Errorf("storing: %w", err)
-	}
-	if err := v.storage.Touch(ctx, uses); err != nil {
-		return fmt.Errorf("storing times of last use: %w", err)
-	}
-	return nil
-}
-
-// restoreAudit adds to c the changes that restore an audit chain.
-func restoreAudit(c *store.Change, rows []store.AuditRow) {
-	if len(rows) == 0 {
-		return
-	}
-	if dropped := rows[0].Seq - 1; dropped > 0 { // by TrimAudit
-		c.StartAudit = []store.AuditRef{{Tenant: rows[0].Tenant, Seq: dropped}}
-	}
-	c.Append = rows
-}
-
-// restoreName adds to c the changes that restore a name: its versions, which of them
-// is active, and the highest version number it ever had.
-func restoreName(c *store.Change, scope string, h store.NameHistory) {
-	c.Insert = append(c.Insert, h.Versions...)
-	if len(h.Versions) == 0 {
-		// All versions were deleted: inserting and deleting a row restores the
-		// number.
-		c.Insert = append(c.Insert, store.SecretRow{Scope: scope, Name: h.Name, Version: h.Last, Hidden: true})
-		c.Delete = append(c.Delete, store.NameRef{Scope: scope, Name: h.Name})
-	}
-	if h.Active != 0 {
-		c.Activate = append(c.Activate, store.VersionRef{Scope: scope, Name: h.Name, Version: h.Active})
-	}
 }

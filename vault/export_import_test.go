@@ -26,7 +26,7 @@ import (
 func (f *fixture) exported(t testing.TB) ([]byte, vault.ExportReport) {
 	t.Helper()
 	var out bytes.Buffer
-	report, err := f.Export(t.Context(), &out)
+	report, err := f.Export(t.Context(), &out, nil)
 	require.NoError(t, err)
 	return out.Bytes(), report
 }
@@ -198,23 +198,46 @@ func TestVault_Import(t *testing.T) {
 
 	t.Run("does not overwrite an existing tenant", func(t *testing.T) {
 		f := newFixture(t)
-		f.estate(t)
+		estate := f.estate(t)
 		export, _ := f.exported(t)
-		for _, scope := range []string{"globex", "acme/web"} {
+		for scope, other := range map[string]int{"globex": 0, "acme/web": 1} {
 			g := newFixtureOver(t, memstore.New(), f.KEK)
 			g.MustPut(t, scope, "MINE", "mine")
 			token := g.MustIssue(t, scope)
-			before, _, err := g.Storage.Changes(t.Context(), 0)
-			require.NoError(t, err)
-			_, err = g.Import(t.Context(), bytes.NewReader(export))
+			report, err := g.Import(t.Context(), bytes.NewReader(export))
 			require.ErrorIs(t, err, vault.ErrConflict)
-			after, _, err := g.Storage.Changes(t.Context(), 0)
-			require.NoError(t, err)
-			require.Equal(t, before, after, "no tenant is stored")
+			require.ErrorContains(t, err, fmt.Sprintf("tenant %q: ", store.Tenant(scope)))
 			require.Equal(t, map[string]string{"MINE": "mine"}, g.Values(t, token))
+			require.Equal(t, 1, report.Tenants, "the other tenant is imported")
+			for _, r := range estate {
+				if info, err := g.Token(t.Context(), tokenID(t, r.token)); err == nil {
+					require.NotEqual(t, store.Tenant(scope), store.Tenant(info.Scope))
+					require.Equal(t, r.want, g.Values(t, r.token))
+					other++
+				}
+			}
+			require.Positive(t, other)
 		}
-		_, err := f.Import(t.Context(), bytes.NewReader(export))
+		report, err := f.Import(t.Context(), bytes.NewReader(export))
 		require.ErrorIs(t, err, vault.ErrConflict, "the vault of the export has the tenants, too")
+		require.Zero(t, report)
+	})
+
+	t.Run("can be repeated after an interruption", func(t *testing.T) {
+		f := newFixture(t)
+		estate := f.estate(t)
+		export, _ := f.exported(t)
+		storage := &mortal{Store: memstore.New()}
+		g := newFixtureOver(t, storage, f.KEK)
+		storage.die(1)
+		report, err := g.Import(t.Context(), bytes.NewReader(export))
+		storage.dies.Store(0)
+		require.ErrorIs(t, err, errKilled)
+		require.Equal(t, 1, report.Tenants)
+		report, err = g.Import(t.Context(), bytes.NewReader(export))
+		require.ErrorIs(t, err, vault.ErrConflict, "the error names the tenant that is there")
+		require.Equal(t, 1, report.Tenants)
+		g.requireEstate(t, estate, "imported in two steps")
 	})
 
 	t.Run("requires the keyring of the export", func(t *testing.T) {
@@ -304,7 +327,7 @@ func TestVault_Export(t *testing.T) {
 		f.estate(t)
 		export, _ := f.exported(t)
 		for _, n := range []int{0, len(export) - 1000} {
-			_, err := f.Export(t.Context(), &brokenWriter{n: n})
+			_, err := f.Export(t.Context(), &brokenWriter{n: n}, nil)
 			require.ErrorIs(t, err, io.ErrShortWrite)
 		}
 	})

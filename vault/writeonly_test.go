@@ -191,6 +191,14 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 		}
 		return out
 	},
+	"Scopes": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		scopes, err := f.Scopes(ctx, "acme")
+		return []any{scopes, err}
+	},
+	"TokensBelow": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		tokens, err := f.TokensBelow(ctx, "acme")
+		return []any{tokens, err}
+	},
 	"Check": func(ctx context.Context, f *fixture, _ bundle.Value) []any { return []any{f.Check(ctx)} },
 	"Flush": func(ctx context.Context, f *fixture, _ bundle.Value) []any { return []any{f.Flush(ctx)} },
 	"RotateToken": func(ctx context.Context, f *fixture, token bundle.Value) []any {
@@ -233,7 +241,7 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 	},
 	"Export": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
 		var out strings.Builder
-		report, err := f.Export(ctx, &out)
+		report, err := f.Export(ctx, &out, nil)
 		return []any{report, err, out.String()}
 	},
 	"Import": func(ctx context.Context, f *fixture, _ bundle.Value) []any {

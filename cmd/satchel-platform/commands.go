@@ -37,12 +37,12 @@ func rewrap(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
 	return withVault(ctx, c, log, func(v *vault.Vault) error {
 		if c.file == "-" {
-			_, err := v.Export(ctx, out)
+			_, err := v.Export(ctx, out, nil)
 			return err
 		}
 		var report vault.ExportReport
 		err := atomicfile.CreateFrom(c.file, func(w io.Writer) (err error) {
-			report, err = v.Export(ctx, w)
+			report, err = v.Export(ctx, w, nil)
 			return err
 		})
 		if errors.Is(err, fs.ErrExist) {

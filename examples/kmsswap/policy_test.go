@@ -96,7 +96,7 @@ func TestPolicy(t *testing.T) {
 		cold := newVault(t, storage, kek)
 		server.Requests()
 		var export bytes.Buffer
-		_, err = cold.Export(t.Context(), &export)
+		_, err = cold.Export(t.Context(), &export, nil)
 		require.NoError(t, err, "the vault can be exported")
 		require.Len(t, server.Requests(), 1, "for the data key of the export")
 		moved := newVault(t, memstore.New(), kek)
