@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -20,25 +21,28 @@ func usableToken(token string) bool {
 	return len(token) >= 32 && len(token) <= 512 && !strings.ContainsFunc(token, unusual)
 }
 
-// loadAdminToken returns the administrators' token. If it created the file with the
-// token, made is its path.
-func (c *config) loadAdminToken() (token, made string, err error) {
+// loadAdminToken returns a function for the administrators' token, whose file is
+// reloaded when it changes. If it created the file, made is its path.
+func (c *config) loadAdminToken(log *slog.Logger) (token func() string, made string, err error) {
 	if c.adminToken != "" {
-		return c.adminToken, "", nil
+		return func() string { return c.adminToken }, "", nil
 	}
 	if _, err := os.Stat(c.adminTokenFile); errors.Is(err, fs.ErrNotExist) {
 		isMine, err := createOnce(c.adminTokenFile, func(draft string) error {
 			return atomicfile.Create(draft, []byte(rand.Text()+rand.Text()+"\n"))
 		})
 		if err != nil {
-			return "", "", fmt.Errorf("-admin-token-file: %w", err)
+			return nil, "", fmt.Errorf("-admin-token-file: %w", err)
 		}
 		if isMine {
 			made = c.adminTokenFile
 		}
 	}
-	token, err = c.readAdminToken()
-	return token, made, err
+	current := &reloaded[string]{setting: "-admin-token-file", files: []string{c.adminTokenFile}, log: log, load: c.readAdminToken}
+	if err := current.start(); err != nil {
+		return nil, made, err
+	}
+	return current.get, made, nil
 }
 
 // readAdminToken reads the token from its file.

@@ -43,6 +43,8 @@ type config struct {
 	replicas []keyRef
 	retired  []keyRef
 
+	kekTokenFile string
+
 	adminTokenFile string
 	adminToken     string // only from the environment
 
@@ -120,6 +122,7 @@ var groups = []struct {
 		f.StringVar(&c.kek.key, "kek-key", "", "`name` of the key: a file for local (default: kek in -data, created for a new database),\nan ARN for aws, projects/…/cryptoKeys/… for gcp, MOUNT/KEY for hashivault")
 		f.Var(list[keyRef]{&c.replicas, parseKeyRef}, "kek-replica", "`SERVICE:NAME` of another key that can open all data by itself; may be repeated")
 		f.Var(list[keyRef]{&c.retired, parseKeyRef}, "kek-retired", "`SERVICE:NAME` of a key for data that rewrap has not moved yet; may be repeated")
+		f.StringVar(&c.kekTokenFile, "kek-token-file", "", "`file` with the token of hashivault, such as a Vault Agent's sink, reloaded when it changes\n(default: VAULT_TOKEN)")
 	}},
 	{"Administrators", func(c *config, f *flag.FlagSet) {
 		f.StringVar(&c.adminTokenFile, "admin-token-file", "", "`file` with the token of the admin API, created if missing\n(default: "+adminTokenEnv+", or else admin-token in -data)")
@@ -198,6 +201,9 @@ func (c *config) check() error {
 		wrong("-kek %q: want one of %s", c.kek.service, serviceNames())
 	} else if c.kek.service != "local" && c.kek.key == "" {
 		wrong("-kek %s needs the name of the key in -kek-key", c.kek.service)
+	}
+	if c.kekTokenFile != "" && !slices.ContainsFunc(c.keyRefs(), func(ref namedKey) bool { return ref.service == "hashivault" }) {
+		wrong("-kek-token-file is for hashivault, and no key is in one; remove it, or name the key with -kek, -kek-replica or -kek-retired")
 	}
 	if len(c.replicas) > 7 {
 		wrong("-kek-replica: %d keys are too many; want 7 at most", len(c.replicas))

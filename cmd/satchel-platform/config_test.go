@@ -42,6 +42,8 @@ func TestParse(t *testing.T) {
 			{args: []string{"-database-connections", "1"}, says: `-database-connections 1: want 2 or more`},
 			{args: []string{"-kek", "azure"}, says: `-kek "azure": want one of aws, gcp, hashivault, local`},
 			{args: []string{"-kek", "aws"}, says: `-kek aws needs the name of the key in -kek-key`},
+			{args: []string{"-kek-token-file", "x"}, says: `-kek-token-file is for hashivault, and no key is in one; remove it`},
+			{args: []string{"-database-password-file", "x"}, says: `-database-password-file is for PostgreSQL, and -database is not; remove it`},
 			{args: []string{"-kek-retired", "satchel-data/kek"}, says: `want SERVICE:NAME, such as local:/etc/satchel/kek; services are aws, gcp, hashivault, local`},
 			{args: []string{"-require", "ANTHROPIC_API_KEY"}, says: `want SCOPE=NAME[:KIND], such as acme/web=ANTHROPIC_API_KEY:anthropic`},
 			{args: []string{"-require", "Acme=KEY"}, says: `want SCOPE=NAME[:KIND]`},
@@ -108,7 +110,7 @@ func TestParse(t *testing.T) {
 			{args: []string{"rewrap", "x"}, says: []string{`unexpected argument "x"; rewrap takes only flags`}},
 			{args: []string{"export", "-log-format", "xml"}, says: []string{"export takes one file", "-log-format "}},
 			{args: []string{"-audit-keep", "1h", "-kek-key", key, "-kek-retired", "local:/nope", "-tls-cert", "/x", "-tls-key", "/y"},
-				says: []string{"-audit-keep 1h0m0s: ", "-kek-key: key file: ", "-kek-retired: /nope does not exist; ", "-tls-cert and -tls-key: "}},
+				says: []string{"-audit-keep 1h0m0s: ", "-kek-key: key file ", "-kek-retired: /nope does not exist; ", "-tls-cert and -tls-key: "}},
 		} {
 			var out, stderr text
 			environ := append(test.environ, "SATCHEL_PLATFORM_DATA="+filepath.Join(t.TempDir(), "new"))

@@ -74,7 +74,7 @@ func (c *config) inspectKeys(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	_, err := openKeys(ctx, refs)
+	_, err := c.openKeys(ctx, nil, refs) // without a log, because nothing is reloaded
 	return err
 }
 

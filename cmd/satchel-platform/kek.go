@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/hashicorp/vault/api"
 
+	"github.com/satchelhq/satchel/internal/regularfile"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/awskms"
 	"github.com/satchelhq/satchel/keyring/gcpkms"
@@ -28,19 +30,20 @@ import (
 
 // services are the values of -kek. Each opens the KEK with a name. Credentials come
 // from the usual places of the service's own tools; docs/keyrings.md has the policies.
-var services = map[string]func(ctx context.Context, key string) (keyring.KEK, error){
-	"local": func(_ context.Context, path string) (keyring.KEK, error) {
+var services = map[string]func(ctx context.Context, c *config, log *slog.Logger, key string) (keyring.KEK, error){
+	"local": func(_ context.Context, _ *config, _ *slog.Logger, path string) (keyring.KEK, error) {
 		return local.FromFile(path)
 	},
-	"aws": func(ctx context.Context, key string) (keyring.KEK, error) {
+	"aws": func(ctx context.Context, _ *config, _ *slog.Logger, key string) (keyring.KEK, error) {
 		name, _ := arn.Parse(key) // awskms.New reports an invalid one
 		cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(name.Region), awsconfig.WithRetryer(shortRetries))
 		if err != nil {
 			return nil, err
 		}
+		cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(awsCredentials))
 		return awskms.New(kms.NewFromConfig(cfg), key)
 	},
-	"gcp": func(ctx context.Context, key string) (keyring.KEK, error) {
+	"gcp": func(ctx context.Context, _ *config, _ *slog.Logger, key string) (keyring.KEK, error) {
 		client, err := gcp.NewKeyManagementClient(ctx)
 		if err != nil {
 			return nil, err
@@ -48,7 +51,7 @@ var services = map[string]func(ctx context.Context, key string) (keyring.KEK, er
 		context.AfterFunc(ctx, func() { _ = client.Close() })
 		return gcpkms.New(client, key)
 	},
-	"hashivault": func(_ context.Context, key string) (keyring.KEK, error) { // VAULT_ADDR, VAULT_TOKEN and so on
+	"hashivault": func(_ context.Context, c *config, log *slog.Logger, key string) (keyring.KEK, error) { // VAULT_ADDR, VAULT_TOKEN and so on
 		slash := strings.LastIndex(key, "/")
 		if slash < 1 {
 			return nil, errors.New("want MOUNT/KEY, such as transit/satchel")
@@ -57,8 +60,66 @@ var services = map[string]func(ctx context.Context, key string) (keyring.KEK, er
 		if err != nil {
 			return nil, err
 		}
-		return hashivault.New(client, key[:slash], key[slash+1:])
+		kek, err := hashivault.New(client, key[:slash], key[slash+1:])
+		if err != nil || c.kekTokenFile == "" {
+			return kek, err
+		}
+		token := &reloaded[string]{setting: "-kek-token-file", files: []string{c.kekTokenFile}, log: log, load: c.readKEKToken}
+		if err := token.start(); err != nil {
+			return nil, err
+		}
+		return &withToken{kek, client, token}, nil
 	},
+}
+
+// withToken is a key of HashiCorp Vault whose token is in a file.
+type withToken struct {
+	*hashivault.KEK
+	client *api.Client
+	token  *reloaded[string]
+}
+
+// Wrap implements [keyring.KEK].
+func (k *withToken) Wrap(ctx context.Context, dek []byte, c keyring.Context) (keyring.WrappedKey, error) {
+	k.client.SetToken(k.token.get())
+	return k.KEK.Wrap(ctx, dek, c)
+}
+
+// Unwrap implements [keyring.KEK].
+func (k *withToken) Unwrap(ctx context.Context, w keyring.WrappedKey, c keyring.Context) ([]byte, error) {
+	k.client.SetToken(k.token.get())
+	return k.KEK.Unwrap(ctx, w, c)
+}
+
+// readKEKToken reads the token of HashiCorp Vault from its file.
+func (c *config) readKEKToken() (string, error) {
+	content, err := regularfile.ReadPrivate(c.kekTokenFile, 4<<10)
+	token := strings.TrimSpace(string(content))
+	if err == nil && token == "" {
+		err = fmt.Errorf("%s is empty", c.kekTokenFile)
+	}
+	if err != nil {
+		return "", fmt.Errorf("-kek-token-file: %w", err)
+	}
+	return token, nil
+}
+
+// awsCredentialsLife is the time after which credentials of AWS that do not expire are
+// read again.
+const awsCredentialsLife = 5 * time.Minute
+
+// awsCredentials reads the credentials from the usual places of AWS. The SDK would read
+// a file only once.
+func awsCredentials(ctx context.Context) (aws.Credentials, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	credentials, err := cfg.Credentials.Retrieve(ctx)
+	if err == nil && !credentials.CanExpire {
+		credentials.CanExpire, credentials.Expires = true, time.Now().Add(awsCredentialsLife)
+	}
+	return credentials, err
 }
 
 func serviceNames() string {
@@ -94,8 +155,8 @@ func (c *config) keyRefs() []namedKey {
 }
 
 // openKey returns the KEK that a flag names. Its clients are closed when ctx ends.
-func openKey(ctx context.Context, ref namedKey) (keyring.KEK, error) {
-	kek, err := services[ref.service](ctx, ref.key)
+func (c *config) openKey(ctx context.Context, log *slog.Logger, ref namedKey) (keyring.KEK, error) {
+	kek, err := services[ref.service](ctx, c, log, ref.key)
 	switch {
 	case err == nil:
 		return kek, nil
@@ -111,14 +172,14 @@ func openKey(ctx context.Context, ref namedKey) (keyring.KEK, error) {
 }
 
 // openKeys returns the KEKs of refs, or one error for each problem.
-func openKeys(ctx context.Context, refs []namedKey) ([]keyring.KEK, error) {
+func (c *config) openKeys(ctx context.Context, log *slog.Logger, refs []namedKey) ([]keyring.KEK, error) {
 	var (
 		keks []keyring.KEK
 		errs []error
 	)
 	first := map[keyring.KEKID]namedKey{}
 	for _, ref := range refs {
-		kek, err := openKey(ctx, ref)
+		kek, err := c.openKey(ctx, log, ref)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -136,7 +197,7 @@ func openKeys(ctx context.Context, refs []namedKey) ([]keyring.KEK, error) {
 
 // openKeyring returns the keyring of all keys that the settings name.
 func (c *config) openKeyring(ctx context.Context, opts *keyring.Options) (*keyring.Keyring, error) {
-	keks, err := openKeys(ctx, c.keyRefs())
+	keks, err := c.openKeys(ctx, opts.Logger, c.keyRefs())
 	if err != nil {
 		return nil, err
 	}

@@ -143,6 +143,27 @@ func TestLoadAdminToken(t *testing.T) {
 		require.NoFileExists(t, filepath.Join(dir, "admin-token"))
 	})
 
+	t.Run("takes a new token from the file without a restart", func(t *testing.T) {
+		dir := t.TempDir()
+		p := start(t, dir)
+		first, next := p.adminToken(), strings.Repeat("made-up-", 5)
+		status := func(token string) int {
+			return p.do("GET", "/admin/v1/secrets?scope=acme", "", "Authorization", "Bearer "+token).status
+		}
+		require.Equal(t, 200, status(first))
+		file := filepath.Join(dir, "admin-token")
+		require.NoError(t, os.WriteFile(file, []byte("short\n"), 0o600))
+		require.Eventually(t, func() bool {
+			status(first)
+			return strings.Contains(p.err.String(), "still using its previous content")
+		}, patience, 50*time.Millisecond)
+		require.Equal(t, 200, status(first), "an invalid file changes nothing")
+		require.NoError(t, os.WriteFile(file, []byte(next+"\n"), 0o600))
+		require.Eventually(t, func() bool { return status(next) == 200 }, patience, 50*time.Millisecond)
+		require.Equal(t, 401, status(first))
+		require.NotContains(t, p.err.String(), next)
+	})
+
 	t.Run("refuses a file that other users can read", func(t *testing.T) {
 		dir := t.TempDir()
 		start(t, dir).stop()

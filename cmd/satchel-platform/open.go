@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -99,7 +100,7 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	} else if err != nil {
 		return fmt.Errorf("-database: %w", err)
 	}
-	integrations, err := c.integrations()
+	integrations, err := c.integrations(log)
 	if err != nil {
 		return err
 	}
@@ -162,11 +163,11 @@ func (c *config) openDatabase() (*sql.DB, sqlstore.Dialect, error) {
 func (c *config) startsEmpty() bool { return c.command == "serve" || c.command == "import" }
 
 // integrations returns the integrations that the settings describe.
-func (c *config) integrations() ([]vault.Integration, error) {
+func (c *config) integrations(log *slog.Logger) ([]vault.Integration, error) {
 	var all []vault.Integration
 	if g := c.github; g.appID != "" {
-		key, err := g.key()
-		if err != nil {
+		key := &reloadedKey{reloaded[crypto.Signer]{setting: "-github-app-key-file", files: []string{g.keyFile}, log: log, load: g.key}}
+		if err := key.start(); err != nil {
 			return nil, err
 		}
 		all = append(all, vault.Integration{Name: "github", Scope: g.scope, Provider: &github.App{
@@ -192,6 +193,17 @@ func (g githubConfig) key() (crypto.Signer, error) {
 		return nil, fmt.Errorf("-github-app-key-file: %w", err)
 	}
 	return key, nil
+}
+
+// reloadedKey is a private key whose file is reloaded when it changes.
+type reloadedKey struct{ reloaded[crypto.Signer] }
+
+// Public implements [crypto.Signer].
+func (k *reloadedKey) Public() crypto.PublicKey { return k.get().Public() }
+
+// Sign implements [crypto.Signer].
+func (k *reloadedKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.get().Sign(random, digest, opts)
 }
 
 // secret reads the consumer's secret.

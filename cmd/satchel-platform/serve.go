@@ -40,14 +40,13 @@ func serve(ctx context.Context, c *config, log *slog.Logger, out io.Writer) (err
 	s := &server{platform: p, config: c, log: log}
 	defer s.sayHints(out) // reports created files if serving fails
 	// This comes after the database; see signsOfData.
-	token, made, err := c.loadAdminToken()
-	if err != nil {
+	var made string
+	if s.admin, made, err = c.loadAdminToken(log); err != nil {
 		return err
 	}
 	if made != "" {
 		p.hints = append(p.hints, "Created the administrators' token in "+made)
 	}
-	s.admin = sha256.Sum256([]byte(token))
 	return s.run(ctx, out)
 }
 
@@ -56,7 +55,7 @@ type server struct {
 	*platform
 	config *config
 	log    *slog.Logger
-	admin  [sha256.Size]byte // of the administrators' token
+	admin  func() string // returns the administrators' token
 
 	drain   vaulthttp.Drain
 	counted time.Time // the time of the last line of counts
@@ -80,7 +79,7 @@ func (s *server) run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		web.TLSConfig = &tls.Config{GetCertificate: certificate.get, MinVersion: tls.VersionTLS12}
+		web.TLSConfig = &tls.Config{GetCertificate: certificate.forClient, MinVersion: tls.VersionTLS12}
 	}
 	listener, err := net.Listen("tcp", s.config.listen)
 	if err != nil {
@@ -173,8 +172,8 @@ func (s *server) handler() http.Handler {
 // authorize accepts the administrators' token.
 func (s *server) authorize(r *http.Request) (vaulthttp.Actor, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	got := sha256.Sum256([]byte(token))
-	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], s.admin[:]) != 1 {
+	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(s.admin()))
+	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return vaulthttp.Actor{}, errors.New("not the administrators' token")
 	}
 	return vaulthttp.Actor{Name: "admin", Scopes: []string{vaulthttp.AllScopes}}, nil

@@ -2,18 +2,23 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -23,7 +28,9 @@ import (
 	"github.com/satchelhq/satchel/internal/awskmsserver"
 	"github.com/satchelhq/satchel/internal/hashivaulttest"
 	"github.com/satchelhq/satchel/internal/postgrestest"
+	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/providers"
+	"github.com/satchelhq/satchel/providers/github"
 )
 
 func TestOpen_PostgreSQL(t *testing.T) {
@@ -134,6 +141,52 @@ func TestRewrap_HashiCorpVault(t *testing.T) {
 	require.Equal(t, 200, p.do("GET", "/readyz", "").status)
 }
 
+func TestAWSCredentials(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "credentials")
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	for _, id := range []string{"AKIAFIRST", "AKIASECOND"} {
+		require.NoError(t, os.WriteFile(file, []byte("[default]\naws_access_key_id = "+id+"\naws_secret_access_key = made-up\n"), 0o600))
+		credentials, err := awsCredentials(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, id, credentials.AccessKeyID)
+		require.True(t, credentials.CanExpire)
+		require.WithinDuration(t, time.Now().Add(awsCredentialsLife), credentials.Expires, patience, "they are read again")
+	}
+}
+
+// TestWithToken checks that calls use the current token of the file.
+func TestWithToken(t *testing.T) {
+	var seen atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen.Store(r.Header.Get("X-Vault-Token"))
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `{"errors":["permission denied"]}`)
+	}))
+	defer server.Close()
+	t.Setenv("VAULT_ADDR", server.URL)
+	t.Setenv("VAULT_TOKEN", "made-up-of-the-environment")
+	file := filepath.Join(t.TempDir(), "token")
+	c, err := parse([]string{"-kek", "hashivault", "-kek-key", "transit/satchel", "-kek-token-file", file}, nil)
+	require.NoError(t, err)
+	require.ErrorContains(t, c.inspectKeys(t.Context()), "-kek-token-file: ")
+	require.NoError(t, os.WriteFile(file, []byte("made-up-first\n"), 0o600))
+	kek, err := c.openKey(t.Context(), slog.New(slog.DiscardHandler), c.keyRefs()[0])
+	require.NoError(t, err)
+	_, err = kek.Wrap(t.Context(), make([]byte, 32), keyring.Context{})
+	require.Error(t, err)
+	require.Equal(t, "made-up-first", seen.Load())
+	require.NoError(t, os.WriteFile(file, []byte("made-up-second\n"), 0o600))
+	require.Eventually(t, func() bool {
+		_, err := kek.Unwrap(t.Context(), keyring.WrappedKey{KEK: kek.ID(), Blob: []byte("vault:v1:AAAA")}, keyring.Context{})
+		return err != nil && seen.Load() == "made-up-second"
+	}, patience, 50*time.Millisecond)
+}
+
 func TestIntegrations(t *testing.T) {
 	services := http.NewServeMux()
 	services.HandleFunc("POST /app/installations/42/access_tokens", func(w http.ResponseWriter, r *http.Request) {
@@ -182,6 +235,37 @@ func TestIntegrations(t *testing.T) {
 		require.Contains(t, stderr, flag+": "+file+" has mode 0644, which allows access by other users; run chmod 600 on it")
 		require.NoError(t, os.Chmod(file, 0o600))
 	}
+}
+
+func TestReloadedKey(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "app.pem")
+	var keys []*rsa.PrivateKey
+	write := func(age time.Duration) {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		require.NoError(t, err)
+		keys = append(keys, key)
+		require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600))
+		at := time.Now().Add(-age)
+		require.NoError(t, os.Chtimes(file, at, at))
+	}
+	write(2 * time.Hour)
+	c, err := parse([]string{"-github-app-id", "1", "-github-installation", "42", "-github-scope", "acme", "-github-app-key-file", file}, nil)
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		integrations, err := c.integrations(slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		key := integrations[0].Provider.(*github.App).Key
+		digest := sha256.Sum256([]byte("made-up"))
+		for range 2 {
+			newest := &keys[len(keys)-1].PublicKey
+			require.Equal(t, newest, key.Public())
+			signature, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+			require.NoError(t, err)
+			require.NoError(t, rsa.VerifyPKCS1v15(newest, crypto.SHA256, digest[:], signature))
+			write(time.Hour)
+			time.Sleep(lookEvery)
+		}
+	})
 }
 
 // TestServe_Output searches all output of the program for secrets.
