@@ -102,6 +102,8 @@ func TestPlatform_Refusal(t *testing.T) {
 		document := func(problemType string, code int) string {
 			return fmt.Sprintf(`{"type":%q,"title":"canary","status":%d,"reason":"revoked"}`, problemType, code)
 		}
+		var handler http.HandlerFunc
+		runner := runnerOf(remotetest.Listen(t, func(w http.ResponseWriter, r *http.Request) { handler(w, r) }))
 		for _, code := range []int{202, 204, 300, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 418, 421, 425, 429, 431, 451, 499, 500, 502, 503, 504, 520, 599} {
 			for about, row := range map[string]struct{ contentType, body string }{
 				"a text":                        {"text/plain; charset=utf-8", "canary"},
@@ -118,7 +120,8 @@ func TestPlatform_Refusal(t *testing.T) {
 				"a problem that is a list":      {wire.ProblemType, `["canary"]`},
 				"a cut problem":                 {wire.ProblemType, document(wire.TokenProblem, code)[:40]},
 			} {
-				_, err := runnerOf(remotetest.Listen(t, answer(code, row.contentType, row.body))).Fetch(t.Context(), nil)
+				handler = answer(code, row.contentType, row.body)
+				_, err := runner.Fetch(t.Context(), nil)
 				status := requireStatus(t, err, bundle.FetchUnavailable, code)
 				require.Empty(t, status.Reason, "%d with %s", code, about)
 				require.NotContains(t, err.Error(), "canary")
