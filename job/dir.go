@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/satchelhq/satchel/bundle"
 )
@@ -23,13 +25,10 @@ type dir struct {
 	files map[string]bool
 }
 
-// open creates the directory, in memory if the system has a place for that.
-func (d *dir) open() error {
-	if d.root != nil {
-		return nil
-	}
+// open creates the directory in the first of places that allows it.
+func (d *dir) open(places ...string) error {
 	var errs []error
-	for _, place := range places() {
+	for _, place := range places {
 		err := errSwept
 		for attempt := 0; attempt < 10 && errors.Is(err, errSwept); attempt++ {
 			err = d.create(place)
@@ -113,7 +112,12 @@ func (d *dir) remove() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, removeAll(d.path), d.root.Close())
+	err := removeAll(d.path)
+	for attempt := 0; attempt < 5 && errors.Is(err, syscall.ENOTEMPTY); attempt++ {
+		time.Sleep(20 * time.Millisecond) // a killed process may just have written
+		err = removeAll(d.path)
+	}
+	errs = append(errs, err, d.root.Close())
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close())
 	}

@@ -20,18 +20,18 @@ type guard struct {
 	pipe *os.File
 }
 
-// guardScript reads the current values of its two variables. The process is a PID, or a
+// guardScript reads the directories to remove, and the current process: a PID, or a
 // group after a minus sign.
 const guardScript = `trap '' HUP INT QUIT TERM USR1 USR2
-directory= process=
+process=
 while IFS= read -r line; do
 	case $line in
-	directory=*) directory=${line#*=} ;;
+	directory=*) set -- "$@" "${line#*=}" ;;
 	process=*) process=${line#*=} ;;
 	esac
 done
 [ -z "$process" ] || kill -KILL "$process"
-[ -z "$directory" ] || rm -rf -- "$directory"`
+[ $# -eq 0 ] || rm -rf -- "$@"`
 
 // startGuard starts a guard. Without a shell, it returns nil: the next job's sweep then
 // removes the directory.
@@ -54,7 +54,7 @@ func startGuard(log *slog.Logger) *guard {
 	return g
 }
 
-// directory sets the directory to remove.
+// directory adds a directory to remove.
 func (g *guard) directory(path string) {
 	if !strings.Contains(path, "\n") {
 		g.tell("directory=" + path)

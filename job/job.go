@@ -45,6 +45,11 @@ type Job struct {
 	Args []string
 	// Dir is the program's working directory. Default: that of this process.
 	Dir string
+	// OwnDir makes a new, empty directory the program's working directory. It is in the
+	// directory for temporary files, only this user can enter it, and it is removed with
+	// its content when the job has ended; a [Restart] keeps it. Dir must be empty.
+	// Default: false.
+	OwnDir bool
 	// Stdin is the program's standard input. An *os.File is passed on directly. Any
 	// other reader is copied; [Restart] does not allow that, and the copying may
 	// outlast Run while a Read blocks. Default: no input.

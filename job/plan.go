@@ -218,7 +218,10 @@ func (r *run) addMask(s bundle.Secret) (short []string) {
 
 // openDir creates the job's directory if it does not exist yet.
 func (r *run) openDir() error {
-	if err := r.dir.open(); err != nil {
+	if r.dir.root != nil {
+		return nil
+	}
+	if err := r.dir.open(places()...); err != nil {
 		return err
 	}
 	r.guard.directory(r.dir.path)

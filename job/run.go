@@ -33,6 +33,7 @@ type run struct {
 	redactor *redact.Redactor
 	streams  [2]stream
 	dir      dir
+	own      dir // of OwnDir
 	guard    *guard
 	socket   *socket.Server
 	served   environment // of the socket and git
@@ -67,6 +68,9 @@ func newRun(ctx context.Context, j Job) (*run, error) {
 			Problem: fmt.Sprintf("field {job.Job.Grace} is %s and {job.Job.RestartDelay} is %s", j.Grace, j.RestartDelay),
 			Setting: setting, Fix: "use positive durations, or zero for the default",
 		}
+	}
+	if j.OwnDir && j.Dir != "" {
+		return nil, &bundle.Fault{Problem: "both {job.Job.Dir} and {job.Job.OwnDir} are set", Setting: "job.Job.Dir", Fix: "set one of them"}
 	}
 	if err := checkRotateAction(j.OnRotate); err != nil {
 		return nil, err
@@ -157,6 +161,13 @@ func (r *run) run(ctx context.Context) (code int, err error) {
 	r.guard = startGuard(r.Logger)
 	defer r.guard.end()
 	defer func() { err = r.close(err) }()
+	if r.OwnDir {
+		if err := r.own.open(os.TempDir()); err != nil {
+			return -1, err
+		}
+		r.guard.directory(r.own.path)
+		r.Dir = r.own.path
+	}
 	if err := r.update(); err != nil {
 		return -1, err
 	}
@@ -210,7 +221,7 @@ func (r *run) close(err error) error {
 			err = s.failed(e)
 		}
 	}
-	return errors.Join(err, r.dir.remove())
+	return errors.Join(err, r.dir.remove(), r.own.remove())
 }
 
 // flush writes the output that the streams hold back, after the end of a process:

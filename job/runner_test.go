@@ -49,6 +49,7 @@ func runnerMain(script string) int {
 	}
 	j := shell(client, script, os.Stdout, "KEY")
 	j.Stdin = os.Stdin
+	j.OwnDir = os.Getenv("SATCHEL_TEST_OWN_DIR") != ""
 	if os.Getenv("SATCHEL_TEST_BACKGROUND") != "" {
 		j.Background = true
 		caught := make(chan os.Signal, 1)

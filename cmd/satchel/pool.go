@@ -45,7 +45,9 @@ type workers struct {
 	settings settings
 	client   *satchel.Client
 	jobs     source
+	home     home
 	printing sync.Mutex
+	searched sync.Map // folders of jobs that sayExposed has searched
 }
 
 // work runs jobs until there are no more or ctx is done. running is the context of the
@@ -103,12 +105,17 @@ func (w *workers) start(ctx context.Context, a *assignment, names []string) (int
 		defer byLine.end()
 		out = byLine
 	}
+	if dir := a.task.Dir; dir != "" {
+		if _, before := w.searched.LoadOrStore(dir, true); !before {
+			w.sayExposed(dir, w.home)
+		}
+	}
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(a.task.Env)) {
 		env = append(env, name+"="+a.task.Env[name])
 	}
 	return job.Job{
-		Client: w.client, Path: a.task.Command[0], Args: a.task.Command[1:], Dir: a.task.Dir, Env: env,
+		Client: w.client, Path: a.task.Command[0], Args: a.task.Command[1:], Dir: a.task.Dir, OwnDir: a.task.Dir == "", Env: env,
 		Secrets: names, OnRotate: rotate, Stdout: out, Stderr: out,
 		Logger:     w.logger(taskNames),
 		Background: true, // serve ends jobs itself

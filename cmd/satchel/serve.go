@@ -22,6 +22,10 @@ concurrently. Each gets the secrets that it names and no others. A job is JSON:
 It may also have "env" (an object of plain variables), "dir", "on_rotate" ("leave",
 "restart" or the name of a signal such as "HUP") and, on standard input, "name".
 
+Without "dir", a job works in an empty folder of its own in the folder for temporary
+files ($TMPDIR), which is removed with its content when the job has ended. A relative
+"dir" is relative to the current folder, and a relative command to the job's folder.
+
 In the folder, a job is a file NAME.json; write it under another name and rename it.
 It becomes NAME.running and finally NAME.done, with its output in NAME.out and its
 exit code in NAME.result. On standard input, a job is a line; each line of its
@@ -94,7 +98,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	}
 	defer jobs.close()
 
-	w := &workers{program: p, json: *asJSON, settings: settings, jobs: jobs}
+	w := &workers{program: p, json: *asJSON, settings: settings, home: home, jobs: jobs}
 	return w.serve(ctx, layers, signals, stop, *drain)
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,7 +54,7 @@ func (s *server) must(t *testing.T, code int) {
 // addJob moves a complete job into the folder.
 func addJob(t *testing.T, name string, j task) {
 	t.Helper()
-	data, err := json.Marshal(map[string]any{"command": j.Command, "secrets": j.Secrets, "env": j.Env, "on_rotate": j.OnRotate})
+	data, err := json.Marshal(map[string]any{"command": j.Command, "secrets": j.Secrets, "env": j.Env, "dir": j.Dir, "on_rotate": j.OnRotate})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile("queue/."+name, data, 0o600))
 	require.NoError(t, os.Rename("queue/."+name, "queue/"+name+waiting))
@@ -73,9 +74,9 @@ func jobResult(t *testing.T, name string) (r result, out string) {
 	return r, string(text)
 }
 
-// sh is a job of one line of shell.
+// sh is a job of one line of shell in the current folder.
 func sh(script string, secrets ...string) task {
-	return task{Command: []string{"sh", "-c", script}, Secrets: secrets}
+	return task{Command: []string{"sh", "-c", script}, Secrets: secrets, Dir: "."}
 }
 
 // meet is a script that waits until another job runs too.
@@ -358,4 +359,51 @@ no job
 		events = append(events, e.Event)
 	}
 	require.Equal(t, []string{"online", "started", "output", "output", "ended", "started", "ended", "ended", "offline"}, events)
+}
+
+func TestServe_Folder(t *testing.T) {
+	t.Run("is empty, and removed when the job has ended", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t, "--dir", ".")
+		appendTo(t, ".env", "LOCAL_KEY="+localKey+"\n")
+		t.Setenv("TMPDIR", t.TempDir())
+		jobs := `{"name": "one", "command": ["sh", "-c", "ls -a | wc -l; cat .env; pwd; echo x >left; mkdir -p a/b; chmod 0500 a"]}
+{"name": "two", "command": ["sh", "-c", "ls left; pwd"]}
+{"name": "there", "command": ["sh", "-c", "pwd; ls runner.yaml"], "dir": "."}
+{"name": "relative", "command": ["./tool"]}
+`
+		got := runCommand(t, t.Context(), jobs, "serve", "--dir", ".", "--stdin", "--pool", "1").must(t, 0)
+		require.Regexp(t, `\[one\] +2\n`, got.out, "only . and ..")
+		require.NotContains(t, got.out, tokenName)
+		require.NotContains(t, got.out, "[two] left")
+		require.Contains(t, got.out, "[there] runner.yaml", "the entry may name a folder")
+		require.Equal(t, 1, strings.Count(got.errOut, ".env has a runner token, which the job can read"), "of which serve warns:\n%s", got.errOut)
+		require.Contains(t, got.out, "ended relative: code 127")
+		folders := regexp.MustCompile(`\[(?:one|two)\] (/\S+)\n`).FindAllStringSubmatch(got.out, -1)
+		require.Len(t, folders, 2)
+		require.NotEqual(t, folders[0][1], folders[1][1])
+		left, err := os.ReadDir(os.Getenv("TMPDIR"))
+		require.NoError(t, err)
+		require.Empty(t, left)
+	})
+
+	t.Run("is kept by a restart", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKey, nil)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		s := serving(t, "--jobs", "queue")
+		there, err := os.Getwd()
+		require.NoError(t, err)
+		restarted := sh("if [ -e first ]; then echo again; exit; fi; touch first "+there+"/runs; exec sleep 600", "ANTHROPIC_API_KEY")
+		restarted.Dir, restarted.OnRotate = "", "restart"
+		addJob(t, "a", restarted)
+		awaitFile(t, "runs")
+		p.put(t, "acme", "ANTHROPIC_API_KEY", aiKeyNext, nil)
+		s.out.await(t, "ended a: code 0")
+		_, out := jobResult(t, "a")
+		require.Equal(t, "again\n", out)
+		s.stop()
+		s.must(t, 0)
+	})
 }

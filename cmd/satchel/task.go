@@ -17,7 +17,8 @@ type task struct {
 	Command []string          `json:"command"`
 	Secrets []string          `json:"secrets"`
 	Env     map[string]string `json:"env"`
-	Dir     string            `json:"dir"`
+	// Dir is the job's folder. Default: an empty folder of its own.
+	Dir string `json:"dir"`
 	// OnRotate is the action when a secret of the running job changes: "leave",
 	// "restart" or the name of a signal. Default: leave.
 	OnRotate string `json:"on_rotate"`
