@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,6 +41,7 @@ var awkward = map[string]string{
 	"beyond sixteen bit": "clé😀漢字-secret",
 	"tabs and controls":  "col1\tcol2\x01\x1b[0m\x1f\x7f\b\f\v\aend",
 	"line separators":    "before\u2028between\u2029after",
+	"rare characters":    "clé\u2028d\u0085é\u0378j\u00ad\u00a0à\ue000😀\U000e0fff漢\u200f",
 	"lines":              "first line of it\nsecond line of it\nthird",
 	"windows lines":      "first line of it\r\nsecond line of it\r\nthird",
 	"an address":         "postgres://admin:s3cr3t/p4ss@db.internal:5432/app?sslmode=require",
@@ -62,6 +65,9 @@ type encoder struct {
 func noControls(v string) bool {
 	return !strings.ContainsFunc(v, func(r rune) bool { return r < 0x20 || r == 0x7f })
 }
+
+// noEscapedQuote reports whether coreutils puts v into single quotes, if into any.
+func noEscapedQuote(v string) bool { return !strings.Contains(v, "'") || !noControls(v) }
 
 func python(about, form string) encoder {
 	return encoder{about: "python " + about, list: true, args: []string{"python3", "-c", `
@@ -108,6 +114,8 @@ var encoders = []encoder{
 	node("password in URL", "(u=>(u.password=v,u.href.slice(9,-3)))(new URL('http://u:p@h'))"),
 	{about: "bash %q", args: []string{"bash", "-c", `printf %q "$V"`}},
 	{about: "bash %q in another locale", args: []string{"bash", "-c", `LC_ALL=C; printf %q "$V"`}},
+	{about: "coreutils %q", args: []string{"sh", "-c", `env printf %q "$V"`}, only: noEscapedQuote},
+	{about: "coreutils %q in another locale", args: []string{"sh", "-c", `LC_ALL=C env printf %q "$V"`}, only: noEscapedQuote},
 	{about: "bash @Q", args: []string{"bash", "-c", `printf %s "${V@Q}"`}},
 	{about: "bash declare", args: []string{"bash", "-c", `declare -p V | sed '1s/^declare -x V=//'`}},
 	{about: "bash trace", args: []string{"bash", "-c", `exec 2>&1; set -x; : "$V"`}},
@@ -255,3 +263,61 @@ var percent = regexp.MustCompile("%..")
 
 // smallEscapes returns text with lower-case digits in its URL escapes.
 func smallEscapes(text string) string { return percent.ReplaceAllStringFunc(text, strings.ToLower) }
+
+// TestEncoders_Locales checks what bash and dash print of characters from all of
+// Unicode, and of bytes that are none.
+func TestEncoders_Locales(t *testing.T) {
+	testenv.Program(t, "bash")
+	testenv.Program(t, "dash")
+	rng := rand.New(rand.NewPCG(1, 9))
+	special := []rune{0x80, 0x9f, 0xa0, 0xad, 0x378, 0x600, 0x200b, 0x2028, 0x2029, 0x202e, 0xe000, 0xfeff, 0xfffd, 0xfffe, 0x1f600, 0x10ffff}
+	var values []string
+	for i := range 400 {
+		value := []rune("s3cr3t")
+		for range 6 {
+			if r := rune(rng.IntN(0x3000)); !unicode.In(r, unicode.Cn, unicode.Cs) && r > 0 {
+				value = append(value, r)
+			}
+			value = append(value, special[rng.IntN(len(special))])
+		}
+		text := string(value) + "end"
+		if i%5 == 0 {
+			text = "\xc3" + text + "\xff\xe2\x80." // bash reads past a cut-off character
+		}
+		values = append(values, text)
+	}
+	for _, locale := range []string{"C", "C.UTF-8"} {
+		for about, script := range map[string]string{
+			"bash %q":       `while IFS= read -r -d '' v; do printf '%q\0' "$v"; done`,
+			"bash @Q":       `while IFS= read -r -d '' v; do printf '%s\0' "${v@Q}"; done`,
+			"bash declare":  `while IFS= read -r -d '' v; do declare -p v; printf '\0'; done`,
+			"bash set":      `while IFS= read -r -d '' v; do set | grep -a '^v='; printf '\0'; done`,
+			"bash trace":    `exec 2>&1; while IFS= read -r -d '' v; do set -x; : "$v"; set +x; printf '\0'; done`,
+			"coreutils %q":  `while IFS= read -r -d '' v; do env printf '%q\0' "$v"; done`,
+			"dash in xargs": `xargs -0 -n1 dash -c 'set -x; : "$0"' 2>&1`,
+		} {
+			t.Run(about+" in "+locale, func(t *testing.T) {
+				t.Parallel()
+				list := values
+				if about == "coreutils %q" || about == "dash in xargs" {
+					list = values[:50] // a process for each
+				}
+				if about == "coreutils %q" || about == "bash set" || about == "dash in xargs" {
+					list = slices.DeleteFunc(slices.Clone(list), func(v string) bool { return strings.ContainsAny(v, "'\n") })
+				}
+				cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
+				cmd.Stdin = strings.NewReader(strings.Join(list, "\x00") + "\x00")
+				cmd.Env = append(os.Environ(), "LC_ALL="+locale)
+				out, err := cmd.Output()
+				require.NoError(t, err)
+				var secrets []bundle.Secret
+				for i, v := range list {
+					secrets = append(secrets, secret(fmt.Sprint("KEY_", i), v))
+				}
+				masked := redact.New(secrets...).String(string(out))
+				require.NotContains(t, masked, "s3cr3t", "a complete form must be masked")
+				require.Equal(t, len(list), strings.Count(masked, "[KEY_"))
+			})
+		}
+	}
+}

@@ -92,6 +92,10 @@ func (f formSet) encodings(s string) {
 	for _, quote := range shellQuotes {
 		f.add(quote(s))
 	}
+	for _, prints := range printers {
+		f.add(shellDollar(s, prints))
+		f.add(shellParts(s, prints))
+	}
 }
 
 func unquoted(s string) string { return s[1 : len(s)-1] }

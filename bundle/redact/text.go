@@ -62,25 +62,25 @@ type jsonStyle struct {
 	hex   string // the hex digits
 }
 
-const html = "<>&"
+const htmlUnsafe = "<>&"
 
 var jsonStyles = []jsonStyle{
-	{hex: lowerHex},                                        // JavaScript
-	{hex: lowerHex, also: html, lines: true},               // Go
-	{hex: lowerHex, lines: true},                           // Go without HTML escaping
-	{hex: lowerHex, also: html + "'=", lines: true},        // Gson
-	{hex: lowerHex, also: "\x7f"},                          // jq
-	{hex: lowerHex, ascii: true, also: "\x7f"},             // jq -a, Python
-	{hex: lowerHex, ascii: true},                           // other encoders
-	{hex: lowerHex, ascii: true, slash: true},              // PHP
-	{hex: lowerHex, lines: true, slash: true},              // PHP without Unicode escaping
-	{hex: lowerHex, ascii: true, also: html},               // HTML in templates
-	{hex: upperHex},                                        // Java
-	{hex: upperHex, also: html, lines: true},               // Java in web pages
-	{hex: upperHex, ascii: true},                           // Java in ASCII
-	{hex: upperHex, ascii: true, also: "\x7f"},             // other encoders
-	{hex: upperHex, ascii: true, also: html},               // Java in ASCII in web pages
-	{hex: upperHex, ascii: true, also: html + "\"'+`\x7f"}, // .NET
+	{hex: lowerHex}, // JavaScript
+	{hex: lowerHex, also: htmlUnsafe, lines: true},        // Go
+	{hex: lowerHex, lines: true},                          // Go without HTML escaping
+	{hex: lowerHex, also: htmlUnsafe + "'=", lines: true}, // Gson
+	{hex: lowerHex, also: "\x7f"},                         // jq
+	{hex: lowerHex, ascii: true, also: "\x7f"},            // jq -a, Python
+	{hex: lowerHex, ascii: true},                          // other encoders
+	{hex: lowerHex, ascii: true, slash: true},             // PHP
+	{hex: lowerHex, lines: true, slash: true},             // PHP without Unicode escaping
+	{hex: lowerHex, ascii: true, also: htmlUnsafe},        // HTML in templates
+	{hex: upperHex}, // Java
+	{hex: upperHex, also: htmlUnsafe, lines: true},               // Java in web pages
+	{hex: upperHex, ascii: true},                                 // Java in ASCII
+	{hex: upperHex, ascii: true, also: "\x7f"},                   // other encoders
+	{hex: upperHex, ascii: true, also: htmlUnsafe},               // Java in ASCII in web pages
+	{hex: upperHex, ascii: true, also: htmlUnsafe + "\"'+`\x7f"}, // .NET
 }
 
 var jsonShort = map[rune]string{
@@ -129,8 +129,6 @@ var shellQuotes = []func(string) string{
 	strings.NewReplacer(`'`, `'"'"'`).Replace,                                   // the same in another style
 	strings.NewReplacer("\\", "\\\\", `"`, `\"`, "$", `\$`, "`", "\\`").Replace, // in double quotes
 	shellBackslashes,
-	func(s string) string { return shellDollar(s, true) },
-	func(s string) string { return shellDollar(s, false) },
 }
 
 // shellBackslashes quotes s like the %q of bash if no character needs more than a
@@ -150,27 +148,60 @@ func shellBackslashes(s string) string {
 	return b.String()
 }
 
-// shellDollar quotes s as inside $'…'. If prints is false, as in a locale that
-// cannot print non-ASCII characters, each of their bytes becomes an octal number.
-func shellDollar(s string, prints bool) string {
-	short := map[rune]string{
-		'\a': `\a`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\v': `\v`,
-		0x1b: `\E`, '\\': `\\`, '\'': `\'`,
-	}
+// shellShort are the characters with a short escape in $'…'.
+var shellShort = map[rune]string{
+	'\a': `\a`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\v': `\v`,
+	0x1b: `\E`, '\\': `\\`, '\'': `\'`,
+}
+
+// shellDollar quotes s as inside $'…', as bash does. Each byte of a non-ASCII
+// character that the locale does not print becomes an octal number.
+func shellDollar(s string, prints func(r rune) bool) string {
 	var b strings.Builder
 	for i, r := range s {
 		width := max(1, utf8.RuneLen(r))
 		if r == utf8.RuneError {
 			_, width = utf8.DecodeRuneInString(s[i:])
 		}
-		escape, ok := short[r]
+		escape, ok := shellShort[r]
 		switch {
 		case ok:
 			b.WriteString(escape)
-		case r < 0x80 && unicode.IsPrint(r), r >= 0x80 && prints && width > 1:
+		case r < 0x80 && unicode.IsPrint(r), r >= 0x80 && width > 1 && prints(r):
 			b.WriteRune(r)
 		default:
 			for _, c := range []byte(s[i : i+width]) {
+				fmt.Fprintf(&b, `\%03o`, c)
+			}
+		}
+	}
+	return b.String()
+}
+
+// shellParts quotes s as in single quotes with $'…' between them where necessary, as
+// the programs of GNU do, without the outer quotes.
+func shellParts(s string, prints func(r rune) bool) string {
+	var b strings.Builder
+	escaping := false
+	for s != "" {
+		r, width := utf8.DecodeRuneInString(s)
+		part := s[:width]
+		s = s[width:]
+		plain := r < 0x80 && unicode.IsPrint(r) || r >= 0x80 && (r != utf8.RuneError || width > 1) && prints(r)
+		if plain == escaping {
+			b.WriteString(map[bool]string{true: `''`, false: `'$'`}[plain])
+			escaping = !plain
+		}
+		short, ok := shellShort[r]
+		switch {
+		case r == '\'':
+			b.WriteString(`'\''`)
+		case plain:
+			b.WriteString(part)
+		case ok && r != 0x1b:
+			b.WriteString(short)
+		default:
+			for _, c := range []byte(part) {
 				fmt.Fprintf(&b, `\%03o`, c)
 			}
 		}
