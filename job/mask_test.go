@@ -54,6 +54,12 @@ func TestJob_Masking(t *testing.T) {
 		require.Zero(t, r.ends(t))
 	})
 
+	t.Run("covers values that the job decodes", func(t *testing.T) {
+		c, _ := jobClient(t, secret("A", `-----BEGIN X-----\nfirst-line-of-it\nsecond-line-of-it\n-----END X-----\n`), secret("B", "ZGVjb2RlZC12YWx1ZQ=="))
+		_, out := runs(t, shell(c, `printf '%b' "$A" | sed 's/^/> /'; printf %s "$B" | base64 -d`, nil, "A", "B"))
+		require.Equal(t, "> -----BEGIN X-----\n> [A]\n> [A]\n> -----END X-----\n[B]", out)
+	})
+
 	t.Run("follows a source that is not a client", func(t *testing.T) {
 		merged := bundle.Merge(bundleOf(secret("A", "shadowed-value"), secret("B", "other-value")), bundleOf(secret("A", "given-value")))
 		s := &steps{now: merged, changed: make(chan struct{})}

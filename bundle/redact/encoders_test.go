@@ -164,6 +164,12 @@ func TestEncoders(t *testing.T) {
 					values = append(values, awkward[name])
 				}
 				for i, text := range e.run(t, values) {
+					// A program may get the output of this one as its secret, and decode it.
+					stored := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(text, "\n"), "+ : "), "V=")
+					if len(values[i]) >= 8 {
+						require.Equal(t, "[KEY]", redact.New(secret("KEY", stored)).String(values[i]), "%s: stored as %q and printed decoded", names[i], stored)
+					}
+
 					frame := strings.TrimSpace(redact.New(secret("KEY", values[i])).String(text))
 					for _, around := range []string{"+ : ", "V=", "$"} {
 						frame = strings.TrimPrefix(frame, around)

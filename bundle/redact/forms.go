@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
@@ -16,7 +17,11 @@ const (
 	// minPart is the minimum length of a part of a value, a line or a leaf, that
 	// is masked by itself.
 	minPart = 8
-	// maxDepth is the maximum depth of JSON inside a leaf of JSON.
+	// decodedBase limits the bytes of decoded texts whose forms are added, together
+	// with twice the length of the value: a value can be made to decode to many.
+	decodedBase = 32 << 10
+	// maxDepth is the maximum depth of JSON inside a leaf of JSON, and of encodings
+	// inside of encodings.
 	maxDepth = 4
 )
 
@@ -26,10 +31,20 @@ func forms(value string) [][]byte {
 	if len(value) < minForm || strings.TrimSpace(value) == "" {
 		return nil // whitespace of any length is in all output
 	}
-	f := formSet{}
-	f.value(value, 0)
-	list := make([][]byte, 0, len(f))
-	for text := range f {
+	f := formSet{texts: map[string]struct{}{}, depths: map[string]int{}}
+	f.follow(value, 0)
+	spare := decodedBase + 2*len(value)
+	for i := 0; i < len(f.values); i++ {
+		for _, decoded := range f.value(f.values[i]) {
+			if _, known := f.depths[decoded]; known || len(decoded) > spare {
+				continue
+			}
+			spare -= len(decoded)
+			f.follow(decoded, f.depths[f.values[i]]+1)
+		}
+	}
+	list := make([][]byte, 0, len(f.texts))
+	for text := range f.texts {
 		list = append(list, []byte(text))
 	}
 	slices.SortFunc(list, bytes.Compare)
@@ -42,16 +57,31 @@ func forms(value string) [][]byte {
 	return list
 }
 
-type formSet map[string]struct{}
+// A formSet collects texts. values are the values whose forms it needs: the first one,
+// its leaves, and what these decode to. depths counts how often that happened.
+type formSet struct {
+	texts  map[string]struct{}
+	values []string
+	depths map[string]int
+}
 
-func (f formSet) add(text string) {
+func (f *formSet) add(text string) {
 	if len(text) >= minForm {
-		f[text] = struct{}{}
+		f.texts[text] = struct{}{}
 	}
 }
 
-// value adds the forms of s and of the parts that reveal it.
-func (f formSet) value(s string, depth int) {
+// follow adds s to the values, unless it is blank or too deep.
+func (f *formSet) follow(s string, depth int) {
+	if _, known := f.depths[s]; known || depth > maxDepth || strings.TrimSpace(s) == "" {
+		return
+	}
+	f.values, f.depths[s] = append(f.values, s), depth
+}
+
+// value adds the forms of s and of the parts that reveal it, and returns the texts that
+// s decodes to.
+func (f *formSet) value(s string) (decoded []string) {
 	f.encodings(s)
 	// Shells and templates drop a final line break, parsers whitespace.
 	trimmed := strings.TrimSpace(s)
@@ -59,20 +89,43 @@ func (f formSet) value(s string, depth int) {
 		f.encodings(trimmed)
 	}
 	if leaves, ok := jsonLeaves(trimmed); ok {
-		if depth < maxDepth {
-			for _, leaf := range leaves {
-				f.value(leaf, depth+1)
-			}
+		for _, leaf := range leaves {
+			f.follow(leaf, f.depths[s]+1)
 		}
-		return // lines of JSON are mostly keys and brackets
+		if trimmed[0] != '"' {
+			return nil // lines of JSON are mostly keys and brackets
+		}
 	}
 	for _, line := range secretLines(trimmed) {
 		f.add(line)
 	}
+	f.data(trimmed)
+	return decodings(trimmed)
+}
+
+// data adds the forms of the data that s encodes if it is not text, such as a key.
+// They are those that programs print: the data itself, hex and base64.
+func (f *formSet) data(s string) {
+	data, base, ok := decodeBinary(s)
+	if !ok || utf8.ValidString(data) || distinct(data) <= 3 {
+		return
+	}
+	if base == 64 && !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) }) {
+		return // letters and digits alone are more often a token than encoded data
+	}
+	f.add(data)
+	f.add(hex.EncodeToString([]byte(data)))
+	f.add(strings.ToUpper(hex.EncodeToString([]byte(data))))
+	if base == 16 {
+		f.base64(data)
+		return
+	}
+	f.add(base64.RawStdEncoding.EncodeToString([]byte(data)))
+	f.add(base64.RawURLEncoding.EncodeToString([]byte(data)))
 }
 
 // encodings adds s verbatim and as the usual encoders write it.
-func (f formSet) encodings(s string) {
+func (f *formSet) encodings(s string) {
 	f.add(s)
 	f.base64(s)
 	f.add(hex.EncodeToString([]byte(s)))
@@ -104,7 +157,7 @@ func unquoted(s string) string { return s[1 : len(s)-1] }
 // of the three positions in a group of three bytes; characters at its edges that
 // share bits with its neighbors are left out. If s is at the end, its last
 // character and the padding depend on s alone.
-func (f formSet) base64(s string) {
+func (f *formSet) base64(s string) {
 	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
 		for before := range 3 {
 			text := encoding.EncodeToString(append(make([]byte, before, before+len(s)), s...))

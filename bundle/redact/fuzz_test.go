@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -164,3 +166,46 @@ func FuzzJSONLeaves(f *testing.F) {
 		require.ElementsMatch(t, want, leaves)
 	})
 }
+
+// FuzzForms_Decoded stores any text in one or two encodings, and checks that its forms
+// include the text.
+func FuzzForms_Decoded(f *testing.F) {
+	f.Add("p4$$ \"w0rd'é\u2028<\x7f>😀", byte(1), byte(2))
+	f.Add("two\nlines and\\more", byte(5), byte(9))
+	f.Add("%41&amp;+ '\"`", byte(4), byte(3))
+	encode := []func(s string) string{
+		func(s string) string { return s },
+		func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+		func(s string) string { return hex.EncodeToString([]byte(s)) },
+		url.QueryEscape,
+		url.PathEscape,
+		strconv.Quote,
+		strconv.QuoteToASCII,
+		func(s string) string { b, _ := json.Marshal(s); return string(b) },
+		func(s string) string { return "$'" + shellDollar(s, printable) + "'" },
+		func(s string) string { return "'" + shellParts(s, printable) + "'" },
+		func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" },
+		func(s string) string { return strings.ReplaceAll(s, "\n", `\n`) },
+		html.EscapeString,
+	}
+	f.Fuzz(func(t *testing.T, text string, first, second byte) {
+		if len(text) < minPart || len(text) > 300 || text != strings.TrimSpace(text) || !utf8.ValidString(text) || distinct(text) <= 3 || strings.Contains(text, "\x00") {
+			return
+		}
+		once := encode[int(first)%len(encode)](text)
+		twice := encode[int(second)%len(encode)](once)
+		if strings.TrimSpace(once) != once || strings.Contains(once, "base64") || strings.ContainsFunc(once[:1], isJSON) || strings.ContainsFunc(twice[:1], isJSON) && twice[0] != '"' {
+			return // JSON has leaves instead
+		}
+		for _, stored := range []string{once, twice} {
+			known := map[string]bool{}
+			for _, form := range forms(stored) {
+				known[string(form)] = true
+			}
+			require.True(t, known[text], "stored as %q", stored)
+		}
+	})
+}
+
+func isJSON(r rune) bool { return strings.ContainsRune("{[", r) }
