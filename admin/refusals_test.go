@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/admin"
+	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/api"
 )
@@ -235,6 +236,12 @@ func TestClient_Request(t *testing.T) {
 			_, err := c.Put(ctx, "acme", "A", value(text), nil)
 			require.ErrorContains(t, err, "putting secret A in scope acme: the value", about)
 			requireSafe(t, err)
+		}
+		token, _ := wire.NewToken()
+		for _, name := range []string{token, "OLD_" + token, "of ada: " + token, "sat_" + token[4:]} {
+			_, err := c.Put(ctx, "acme", name, value(canary), nil)
+			require.ErrorContains(t, err, "the name holds a token, or a part of one; use another name")
+			require.False(t, wire.HoldsToken(err.Error()), "%v", err)
 		}
 		_, err := c.Put(ctx, "acme", "A/../B", value(canary), nil)
 		require.ErrorContains(t, err, `has '/' at byte 1`)

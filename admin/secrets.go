@@ -136,6 +136,9 @@ func (c *Client) secret(ctx context.Context, r request, scope, name, below strin
 // ofSecret sends r to a path below a secret, whose name it adds to doing.
 func (c *Client) ofSecret(ctx context.Context, r request, scope, name, below string, answer any) error {
 	r.doing += " secret " + clip(name)
+	if wire.HoldsToken(name) { // it would be in the URL, which is logged
+		return fmt.Errorf("%s: the name holds a token, or a part of one; use another name", r.doing)
+	}
 	if err := bundle.CheckName(name); err != nil {
 		return fmt.Errorf("%s in scope %s: %w", r.doing, clip(scope), err)
 	}

@@ -47,7 +47,7 @@ type Platform struct {
 	// Required.
 	Token func(ctx context.Context) (bundle.Value, error)
 	// Runner is a name that the platform shows to its administrators: at most
-	// 128 printable ASCII characters. Default: none.
+	// 128 printable ASCII characters, and no token. Default: none.
 	Runner string
 	// Client sends the requests. Its Timeout and CheckRedirect are ignored. For
 	// Wait, its transport must allow 50 seconds until the response header.
@@ -216,6 +216,12 @@ func (p *Platform) endpoint() (*url.URL, error) {
 }
 
 func (p *Platform) checkRunner() error {
+	if wire.HoldsToken(p.Runner) {
+		return remote.Permanent(&bundle.Fault{
+			Problem: "runner name: it holds a token, or a part of one", Setting: "providers.Platform.Runner",
+			Fix: "use a plain name, and replace the token if the name was stored or shown",
+		})
+	}
 	plain := !strings.ContainsFunc(p.Runner, func(r rune) bool { return r < ' ' || r > '~' })
 	if plain && len(p.Runner) <= wire.MaxRunner {
 		return nil

@@ -474,4 +474,12 @@ func TestPlatform_Runner(t *testing.T) {
 		require.ErrorContains(t, err, "runner name")
 		require.ErrorContains(t, err, "at most 128 printable ASCII characters")
 	}
+	token, _ := wire.NewToken()
+	for _, name := range []string{token, "ci-7 " + token, token[:60], wire.AdminTokenPrefix + token[4:]} {
+		b := &providers.Platform{URL: "https://satchel.example.com", Token: give, Client: remotetest.RefuseDial(t), Runner: name}
+		_, err := b.Fetch(t.Context(), nil)
+		remotetest.RequireKind(t, err, bundle.FetchPermanent)
+		require.ErrorContains(t, err, "runner name: it holds a token")
+		require.False(t, wire.HoldsToken(err.Error()))
+	}
 }

@@ -33,10 +33,10 @@ type BootstrapRequest struct {
 	// IfNoneMatch. Default: ErrUnchanged is returned immediately.
 	Wait time.Duration
 	// Runner names the runner in the token's last use and in the audit entry: at
-	// most 128 bytes of UTF-8 without control characters. Default: no name.
+	// most 128 bytes of UTF-8 without control characters or tokens. Default: no name.
 	Runner string
 	// RemoteAddr is the runner's network address, recorded like Runner: at most 256
-	// bytes of UTF-8 without control characters. Default: no address.
+	// bytes of UTF-8 without control characters or tokens. Default: no address.
 	RemoteAddr string
 }
 

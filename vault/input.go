@@ -11,6 +11,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/text"
+	"github.com/satchelhq/satchel/internal/wire"
 )
 
 const (
@@ -48,6 +49,9 @@ const reserved = "SATCHEL_"
 // checkRef checks the scope and the name of a secret.
 func checkRef(scope, name string) error {
 	if err := CheckScope(scope); err != nil {
+		return err
+	}
+	if err := checkNoToken("the name", name); err != nil { // CheckName's error would show it
 		return err
 	}
 	if err := bundle.CheckName(name); err != nil {
@@ -123,6 +127,15 @@ func checkText(what, s string, most int) error {
 	if !isPlain(s) {
 		return fmt.Errorf("%w: %s has control characters or is not valid UTF-8", ErrInvalid, what)
 	}
+	return checkNoToken(what, s)
+}
+
+// checkNoToken refuses a text that holds a token, which would be stored and shown in
+// clear.
+func checkNoToken(what, s string) error {
+	if wire.HoldsToken(s) {
+		return fmt.Errorf("%w: %s holds a token, or a part of one; remove it, and replace the token", ErrInvalid, what)
+	}
 	return nil
 }
 
@@ -140,8 +153,8 @@ func checkTime(what string, t time.Time) error {
 	return nil
 }
 
-// clip quotes and shortens untrusted text for an error.
-func clip(s string) string { return strconv.Quote(text.Clip(s, bundle.MaxName, 35)) }
+// clip quotes and shortens untrusted text for an error, without the tokens in it.
+func clip(s string) string { return strconv.Quote(text.Clip(wire.HideTokens(s), bundle.MaxName, 35)) }
 
 // checkNotices checks Options.Notices.
 func checkNotices(notices []string) (errs []error) {
@@ -155,6 +168,8 @@ func checkNotices(notices []string) (errs []error) {
 			errs = append(errs, invalidOption(fmt.Sprintf("%s has %d bytes", option, len(notice)), setting, fmt.Sprintf("at most %d are allowed", maxNotice)))
 		case !isPlain(notice):
 			errs = append(errs, invalidOption(option+" has control characters or is not valid UTF-8", setting, "use one line of plain text"))
+		case wire.HoldsToken(notice):
+			errs = append(errs, invalidOption(option+" holds a token, or a part of one", setting, "remove it, and replace the token"))
 		}
 	}
 	return errs
@@ -169,6 +184,9 @@ func checkIssue(scope string, opts TokenOptions) error {
 		return err
 	}
 	for _, name := range opts.Waive {
+		if wire.HoldsToken(name) {
+			return badWaive("contains a name that holds a token, or a part of one; remove it, and replace the token")
+		}
 		if err := bundle.CheckName(name); err != nil {
 			return badWaive("contains an invalid secret name: " + err.Error())
 		}

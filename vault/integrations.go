@@ -210,15 +210,19 @@ func (v *Vault) mintShared(ctx context.Context, m *minter, keys []keyring.Record
 // mintLogged mints, notes the outcome, and reports whether storage has a new row.
 func (v *Vault) mintLogged(ctx context.Context, m *minter, keys []keyring.Record, row *store.MintedRow) bool {
 	err := v.mintOnce(ctx, m, keys, row)
+	var problem string
+	if err != nil {
+		problem = wire.HideTokens(err.Error())
+	}
 	m.mu.Lock()
 	m.ended = time.Now()
 	m.rests, m.problem = time.Time{}, ""
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		m.rests, m.problem = now().Add(restAfter(err)), err.Error()
+		m.rests, m.problem = now().Add(restAfter(err)), problem
 	}
 	m.mu.Unlock()
 	if err != nil {
-		v.log.WarnContext(ctx, "integration failed to mint", "integration", m.Name, "scope", m.Scope, "error", err)
+		v.log.WarnContext(ctx, "integration failed to mint", "integration", m.Name, "scope", m.Scope, "error", problem)
 	}
 	return err == nil || errors.Is(err, store.ErrConflict) // another process was faster
 }
@@ -333,8 +337,8 @@ func checkMinted(b *bundle.Bundle, t time.Time) error {
 		return errors.New("the provider returned expired secrets")
 	}
 	for s := range b.All() {
-		if err := cmp.Or(checkReserved(s.Name), checkLength(s.Value)); err != nil {
-			return fmt.Errorf("the provider returned secret %s: %w", s.Name, err)
+		if err := cmp.Or(checkReserved(s.Name), checkNoToken("the name", s.Name), checkNoToken("the kind", s.Kind), checkLength(s.Value)); err != nil {
+			return fmt.Errorf("the provider returned secret %s: %w", wire.HideTokens(s.Name), err)
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 // value of each field means its default.
 type PutOptions struct {
 	// Kind is the issuer of the value, such as "anthropic": at most 64 bytes of
-	// UTF-8 without control characters. Default: the kind of the active version.
+	// UTF-8 without control characters or tokens. Default: the kind of the active version.
 	Kind string
 	// Comment describes the version to administrators, in at most 1024 bytes of UTF-8
 	// without control characters. It must not contain secrets. Default: the comment of

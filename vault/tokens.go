@@ -17,7 +17,7 @@ import (
 // its default.
 type TokenOptions struct {
 	// Label describes the token to administrators, in at most 256 bytes of UTF-8
-	// without control characters. Default: empty.
+	// without control characters or tokens. Default: empty.
 	Label string
 	// Expires is the time at which the token expires; it must be in the future and
 	// before the year 10000. Default: never.

@@ -206,7 +206,7 @@ type actorKey struct{}
 
 // WithActor returns a context that carries the name of the acting person or
 // program: writes under it record the name as their author. The name has at most 256
-// bytes of UTF-8 without control characters; writes with any other name return
+// bytes of UTF-8 without control characters or tokens; writes with any other name return
 // [ErrInvalid]. An inner WithActor replaces an outer one.
 func WithActor(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, actorKey{}, name)

@@ -47,7 +47,7 @@ func (p Peer) BaseURL(base string) (u *url.URL, fault *bundle.Fault) {
 		return bad("it is not a valid URL", example)
 	}
 	switch {
-	case strings.Contains(base, wire.TokenPrefix) || strings.Contains(u.Path, wire.TokenPrefix):
+	case strings.Contains(base, wire.TokenPrefix) || strings.Contains(u.Path, wire.TokenPrefix) || wire.HoldsToken(base) || wire.HoldsToken(u.Path):
 		return bad("it contains a runner token or a part of one", "remove it and replace the token, because URLs are logged")
 	case u.User != nil:
 		return bad("it has a user or a password", "remove everything from // to @")

@@ -18,18 +18,19 @@ var peer = Peer{Name: "the platform", Sends: "the token", Example: "https://satc
 
 func TestPeer_BaseURL(t *testing.T) {
 	for base, says := range map[string]string{
-		"":                              "it is empty; write it like https://satchel.example.com",
-		"https://satchel.example.com:x": "it is not a valid URL; write it like",
-		"satchel.example.com":           "it does not start with https://",
-		"https://":                      "it has no host",
-		"https:opaque":                  "it has no host",
-		"https://u:c4n4ry@host":         "it has a user or a password; remove everything from // to @",
-		"https://host?c4n4ry":           "it has a query",
-		"https://host?":                 "it has a query",
-		"https://host/#c4n4ry":          "it has a fragment",
-		"https://host/rnt_c4n4ry":       "it contains a runner token or a part of one",
-		"https://host/%72nt_c4n4ry":     "it contains a runner token or a part of one",
-		"http://satchel.example.com":    "http would send the token to satchel.example.com in the clear; use https",
+		"":                                      "it is empty; write it like https://satchel.example.com",
+		"https://satchel.example.com:x":         "it is not a valid URL; write it like",
+		"satchel.example.com":                   "it does not start with https://",
+		"https://":                              "it has no host",
+		"https:opaque":                          "it has no host",
+		"https://u:c4n4ry@host":                 "it has a user or a password; remove everything from // to @",
+		"https://host?c4n4ry":                   "it has a query",
+		"https://host?":                         "it has a query",
+		"https://host/#c4n4ry":                  "it has a fragment",
+		"https://host/rnt_c4n4ry":               "it contains a runner token or a part of one",
+		"https://host/sat_c4n4ryc4n4ryc4n4ryc4": "it contains a runner token or a part of one",
+		"https://host/%72nt_c4n4ry":             "it contains a runner token or a part of one",
+		"http://satchel.example.com":            "http would send the token to satchel.example.com in the clear; use https",
 	} {
 		u, fault := peer.BaseURL(base)
 		require.Nil(t, u, base)

@@ -26,6 +26,18 @@ const (
 // TokenPattern matches tokens of both kinds in text. It does not verify the checksum.
 var TokenPattern = regexp.MustCompile(`(` + TokenPrefix + `|` + AdminTokenPrefix + `)[0-9A-Za-z]{61}`)
 
+// heldToken matches tokens of both kinds and parts of them that have more than the id,
+// which is no secret.
+var heldToken = regexp.MustCompile(`(` + TokenPrefix + `|` + AdminTokenPrefix + `)[0-9A-Za-z]{20,}`)
+
+// HoldsToken reports whether s has, anywhere, the form of a token of either kind or of
+// a part of one: the prefix and at least 20 of the characters after it. Such text must
+// be neither stored nor shown.
+func HoldsToken(s string) bool { return heldToken.MatchString(s) }
+
+// HideTokens returns s with "rnt_…" and "sat_…" for the text that [HoldsToken] finds.
+func HideTokens(s string) string { return heldToken.ReplaceAllString(s, "${1}"+ellipsis) }
+
 // NewToken returns a token from a cryptographic random source, and its id.
 func NewToken() (token, id string) {
 	body := TokenPrefix + randomText(secretEnd-len(TokenPrefix))

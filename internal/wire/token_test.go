@@ -158,6 +158,35 @@ func TestTokenPattern(t *testing.T) {
 	}
 }
 
+func TestHoldsToken(t *testing.T) {
+	for range 50 {
+		token, id := wire.NewToken()
+		for _, prefix := range []string{wire.TokenPrefix, wire.AdminTokenPrefix} {
+			token := prefix + token[4:]
+			for name, text := range map[string]string{
+				"a token":           token,
+				"in a sentence":     "the runner " + token + ", of ada",
+				"between letters":   "x" + token + "x",
+				"without its end":   token[:59],
+				"half of it":        token[:32],
+				"after a false one": "rnt_ sat_x " + token,
+				"in a URL":          "https://host/?t=" + token + "#x",
+			} {
+				require.True(t, wire.HoldsToken(text), name)
+				hidden := wire.HideTokens(text)
+				require.False(t, wire.HoldsToken(hidden), name)
+				require.NotContains(t, hidden, token[16:24], name)
+				require.Contains(t, hidden, prefix+"…", name)
+			}
+			require.Equal(t, prefix+id, wire.HideTokens(prefix+id), "the id is no secret")
+		}
+	}
+	for _, text := range []string{"", "rnt_", "sat_…", "rnt-" + strings.Repeat("a", 61), "rnt_" + strings.Repeat("a", 19), "of rnt_old and sat_new", "rnt_" + strings.Repeat("a_", 30)} {
+		require.False(t, wire.HoldsToken(text), text)
+		require.Equal(t, text, wire.HideTokens(text))
+	}
+}
+
 func FuzzParseToken(f *testing.F) {
 	token, _ := wire.NewToken()
 	f.Add(token)

@@ -210,7 +210,7 @@ func Decode(data []byte, source string) (*bundle.Bundle, error) {
 		case bundle.CheckName(s.Name) != nil:
 			// CheckName's error shows the name, which may be a misplaced value.
 			return nil, fmt.Errorf("secret %d of the response: its name must have 1 to %d letters, digits and _, and not start with a digit", i+1, bundle.MaxName)
-		case TokenPattern.MatchString(s.Name):
+		case HoldsToken(s.Name):
 			return nil, fmt.Errorf("secret %d of the response: its name has the form of a token", i+1)
 		}
 		from := origin(source, s.Origin)
@@ -273,7 +273,7 @@ const (
 // spaces for whitespace, U+FFFD for other unprintable characters, and "rnt_…" or
 // "sat_…" for tokens.
 func Text(s string, max int) string {
-	s = TokenPattern.ReplaceAllString(s, "${1}"+ellipsis)
+	s = HideTokens(s)
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):

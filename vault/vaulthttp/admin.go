@@ -157,10 +157,11 @@ func (c *call) answer(to *route) error {
 	return to.serve(c)
 }
 
-// hasTokenPattern reports whether u contains text in the form of a token.
+// hasTokenPattern reports whether u contains text in the form of a token or of a part
+// of one.
 func hasTokenPattern(u *url.URL) bool {
 	query, err := url.QueryUnescape(u.RawQuery)
-	return wire.TokenPattern.MatchString(u.Path) || wire.TokenPattern.MatchString(u.RawQuery) || err == nil && wire.TokenPattern.MatchString(query)
+	return wire.HoldsToken(u.Path) || wire.HoldsToken(u.RawQuery) || err == nil && wire.HoldsToken(query)
 }
 
 // identify sets the actor of the request, by authorize.
@@ -173,7 +174,7 @@ func (c *call) identify() error {
 			return nil
 		}
 		c.log.ErrorContext(c.ctx, "authorize returned an invalid actor",
-			"error", "the name has control characters, is not valid UTF-8 or is longer than "+strconv.Itoa(maxActorName)+" bytes")
+			"error", "the name has control characters, is not valid UTF-8, holds a token or is longer than "+strconv.Itoa(maxActorName)+" bytes")
 		err = ErrForbidden
 	}
 	if errors.Is(err, ErrForbidden) {

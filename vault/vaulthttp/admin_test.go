@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/bundle"
+	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/audit"
@@ -367,6 +369,32 @@ func TestAdmin_Authorize(t *testing.T) {
 		require.Equal(t, "alice", entries[0].Actor)
 		require.Equal(t, "secret.put", entries[0].Action)
 	})
+}
+
+func TestAdmin_TokenInText(t *testing.T) {
+	a := newAdmin(t)
+	token, _ := wire.NewToken()
+	for _, text := range []string{token, "of ada: " + token, "sat_" + token[4:], token[:60]} {
+		for _, row := range []struct{ method, target, body string }{
+			{"POST", "/v1/tokens?scope=acme", `{"label":"` + text + `"}`},
+			{"POST", "/v1/tokens?scope=acme", `{"waive":["` + text + `"]}`},
+			{"PUT", "/v1/secrets/A?scope=acme", `{"value":"1","kind":"` + text + `"}`},
+			{"PUT", "/v1/secrets/" + url.PathEscape(text) + "?scope=acme", `{"value":"1"}`},
+			{"DELETE", "/v1/tokens/" + url.PathEscape(text), ""},
+		} {
+			got := a.do(t, row.method, row.target, row.body)
+			require.Equal(t, 400, got.status, "%s %s: %s", row.method, row.target, got.body)
+			require.False(t, wire.HoldsToken(string(got.body)), "%s", got.body)
+		}
+		who := a.who
+		a.who = func(*http.Request) (vaulthttp.Actor, error) {
+			return vaulthttp.Actor{Name: text, Scopes: []string{vaulthttp.AllScopes}}, nil
+		}
+		require.Equal(t, 403, a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"1"}`).status, "an actor's name")
+		a.who = who
+	}
+	require.False(t, wire.HoldsToken(a.Log.Text()), "the log")
+	require.Empty(t, decode[auditJSON](t, a.do(t, "GET", "/v1/audit?tenant=acme", ""), 200).Entries, "nothing was stored")
 }
 
 // remotely returns a request from the network.

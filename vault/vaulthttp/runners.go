@@ -112,10 +112,10 @@ func addrOf(r *http.Request, remoteAddr func(*http.Request) string) string {
 // maxAddress is the limit of vault.BootstrapRequest.RemoteAddr, in bytes.
 const maxAddress = 256
 
-// isText reports whether s is UTF-8 without control characters, of at most the
-// given number of bytes.
+// isText reports whether s is UTF-8 without control characters and tokens, of at most
+// the given number of bytes.
 func isText(s string, most int) bool {
-	return len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+	return len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) && !wire.HoldsToken(s)
 }
 
 // These refusals do not depend on the vault.
@@ -126,7 +126,7 @@ var (
 		Detail: "Send tokens in the Authorization header. Replace this token, because URLs are logged."}
 	needsTLS = wire.Refusal{Type: wire.NotAllowedProblem, Title: "TLS is required", Status: http.StatusForbidden}
 	badName  = wire.Refusal{Type: wire.RequestProblem, Title: "Invalid runner name", Status: http.StatusBadRequest,
-		Detail: "The header Satchel-Runner allows at most 128 bytes of UTF-8 without control characters."}
+		Detail: "The header Satchel-Runner allows at most 128 bytes of UTF-8 without control characters and without a token. Replace a token that was sent there."}
 )
 
 func (h *runners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -150,7 +150,7 @@ func (h *runners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // hasToken reports whether the query of u contains a token, or seems to be an
 // attempt to send one.
 func hasToken(u *url.URL) bool {
-	if strings.Contains(u.RawQuery, wire.TokenPrefix) {
+	if strings.Contains(u.RawQuery, wire.TokenPrefix) || hasTokenPattern(u) {
 		return true
 	}
 	for name, values := range u.Query() { // decoded
@@ -289,8 +289,9 @@ func tokenDetail(refused *vault.TokenError) string {
 	return cmp.Or(refused.Detail, string(refused.Reason))
 }
 
-// refuse writes a problem document.
+// refuse writes a problem document, without any token that its text repeats.
 func refuse(w http.ResponseWriter, problem wire.Refusal) {
+	problem.Title, problem.Detail = wire.HideTokens(problem.Title), wire.HideTokens(problem.Detail)
 	body, err := json.Marshal(problem)
 	if err != nil {
 		panic(err) // strings and a number always encode

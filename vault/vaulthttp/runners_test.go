@@ -18,6 +18,7 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
@@ -328,6 +329,29 @@ func TestRunners_Request(t *testing.T) {
 		for _, name := range []string{"", strings.Repeat("r", 128), "läufer 7"} {
 			require.Equal(t, http.StatusOK, get(t.Context(), f.handler(), path, token, "Satchel-Runner", name).Code)
 		}
+	})
+
+	t.Run("refuses a token as the runner's name", func(t *testing.T) {
+		f := newFixture(t)
+		token := f.MustIssue(t, "acme")
+		other, _ := wire.NewToken()
+		for _, name := range []string{token.Reveal(), "ci " + other, other + "x", "sat_" + other[4:], other[:60]} {
+			w := get(t.Context(), f.handler(), path, token, "Satchel-Runner", name)
+			require.Contains(t, w.Body.String(), "Replace a token that was sent there")
+			requireProblem(t, w, http.StatusBadRequest, wire.RequestProblem, "")
+			forwarded := vaulthttp.Options{RemoteAddr: func(*http.Request) string { return name }}
+			require.Equal(t, http.StatusOK, get(t.Context(), f.handler(forwarded), path, token).Code)
+		}
+		tokens, err := f.Tokens(t.Context(), "acme")
+		require.NoError(t, err)
+		require.Empty(t, tokens[0].LastRunner)
+		require.Empty(t, tokens[0].LastAddr, "nor as the address")
+		_, err = f.VerifyAudit(t.Context(), "acme", nil, func(_ int64, e audit.Entry) error {
+			require.Empty(t, e.Runner+e.Addr)
+			return nil
+		})
+		require.NoError(t, err)
+		require.False(t, wire.HoldsToken(f.Log.Text()), "the log")
 	})
 
 	t.Run("takes the address from the connection or RemoteAddr", func(t *testing.T) {
