@@ -224,6 +224,7 @@ func TestHelp(t *testing.T) {
 			code, out, stderr := command(t, arg)
 			require.Equal(t, exitOK, code)
 			require.Empty(t, stderr)
+			require.Contains(t, out, "sslmode=verify-full")
 			eachFlag(func(f *flag.Flag) { require.Contains(t, out, "\n  -"+f.Name+" ") })
 			for name := range commands {
 				require.Contains(t, out, name)

@@ -15,14 +15,17 @@ import (
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
-// signsOfData returns what shows that this platform has stored data before, for the
-// command serve without -new-database. An empty database then is a wrong one: it would
-// answer every runner that its token is unknown.
+// signsOfData returns what shows that this platform has stored data before. An empty
+// database then is a wrong one: it would answer every runner that its token is unknown.
+// There are no signs for import, and with -new-database for serve.
 //
 // It must be called before the database is looked at, because a concurrent first start
 // creates these files after the database.
 func (c *config) signsOfData() (signs []string) {
-	if c.command != "serve" || c.newDatabase {
+	switch {
+	case !c.startsEmpty():
+		signs = append(signs, c.command+" needs data")
+	case c.command != "serve" || c.newDatabase:
 		return nil
 	}
 	if _, err := os.Stat(c.kek.key); c.kek.service == "local" && err == nil {
@@ -76,8 +79,10 @@ func (c *config) requireData(ctx context.Context, db *sql.DB, dialect sqlstore.D
 	if c.postgres() {
 		name, fix = c.postgresName(), "correct -database, its search_path, or the files"
 	}
-	return unusable{fmt.Errorf("-database: %s is empty, but %s; if this platform has stored data, %s; if it is new, start it once with -new-database",
-		name, strings.Join(signs, " and "), fix)}
+	if c.command == "serve" {
+		fix += "; if it is new, start it once with -new-database"
+	}
+	return unusable{fmt.Errorf("-database: %s is empty, but %s; if this platform has stored data, %s", name, strings.Join(signs, " and "), fix)}
 }
 
 // postgresName returns the name of the PostgreSQL database for messages.

@@ -76,6 +76,22 @@ func TestConfig_RequireData(t *testing.T) {
 		refuses(t, " is empty, but ", "-data", dir)
 	})
 
+	t.Run("refuses an empty database for commands that read data, and creates no tables", func(t *testing.T) {
+		dir := stored(t)
+		database := filepath.Join(t.TempDir(), "other.db")
+		require.NoError(t, os.WriteFile(database, nil, 0o600))
+		for _, args := range [][]string{{"rewrap", "-data", dir, "-database", database}, {"export", "-data", dir, "-database", database, filepath.Join(dir, "backup")}} {
+			code, _, stderr := command(t, args...)
+			require.Equal(t, exitUsage, code)
+			require.Contains(t, stderr, "-database: "+database+" is empty, but "+args[0]+" needs data and ")
+			require.NotContains(t, stderr, "-new-database")
+			content, err := os.ReadFile(database)
+			require.NoError(t, err)
+			require.Empty(t, content, "a start would take tables for a vault that has stored nothing yet")
+		}
+		require.NoFileExists(t, filepath.Join(dir, "backup"))
+	})
+
 	t.Run("refuses a PostgreSQL database or schema without tables", func(t *testing.T) {
 		dir := stored(t)
 		database := postgrestest.Schema(t)

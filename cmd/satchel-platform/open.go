@@ -72,7 +72,7 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	if len(tenants) == 0 && !c.startsEmpty() {
 		return unusable{errors.New("-database: the database is empty; name the right one with -database or -data")}
 	}
-	if len(tenants) == 0 && len(c.signsOfData()) > 0 {
+	if c.command == "serve" && len(tenants) == 0 && len(c.signsOfData()) > 0 {
 		log.Warn("nothing is stored in the database yet; if this platform has stored data, stop it and correct -data or -database")
 	}
 	if c.newDatabase && len(tenants) > 0 {
