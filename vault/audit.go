@@ -55,7 +55,7 @@ func (v *Vault) keyFinder(st *state) audit.Find {
 // readTenant reads the state of a tenant for an operation on its audit chain. The
 // error is ErrInvalid if tenant is not the name of a tenant.
 func (v *Vault) readTenant(ctx context.Context, tenant string, head bool) (*state, error) {
-	if err := CheckScope(tenant); err != nil || store.Tenant(tenant) != tenant {
+	if tenant != store.Platform && (CheckScope(tenant) != nil || store.Tenant(tenant) != tenant) {
 		return nil, fmt.Errorf("%w: expected the name of a tenant, which is the first segment of a scope", ErrInvalid)
 	}
 	return v.read(ctx, store.Query{Scope: tenant, AuditHead: head})

@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/keyring"
@@ -39,6 +40,8 @@ type ExportReport struct {
 	Versions int
 	// Tokens is the number of runner tokens, including those that have ended.
 	Tokens int
+	// Documents is the number of documents, such as administrators.
+	Documents int
 	// AuditEntries is the number of audit entries.
 	AuditEntries int
 }
@@ -52,10 +55,10 @@ type ExportOptions struct {
 }
 
 // Export writes the vault to w as one sealed stream: key records, all versions of
-// secrets, tokens and audit chains, but not the secrets that integrations minted. It
-// verifies every row that it writes and opens every data key, but decrypts no value.
-// Importing the stream requires a keyring with the KEKs of this vault's keyring. opts may
-// be nil.
+// secrets, tokens, documents that have not expired, and audit chains, but not the secrets
+// that integrations minted. It verifies every row that it writes and opens every data key,
+// but decrypts no value. Importing the stream requires a keyring with the KEKs of this
+// vault's keyring. opts may be nil.
 //
 // Export reads each scope as one consistent snapshot, and the vault can be used
 // meanwhile. Import refuses a truncated stream, so w needs no protection against
@@ -136,6 +139,7 @@ type exportLine struct {
 	Tenant string          `json:"tenant,omitempty"` // begins a tenant
 	Key    keyring.Record  `json:"key,omitempty"`
 	Scope  *exportScope    `json:"scope,omitempty"`
+	Doc    *store.Doc      `json:"doc,omitempty"` // no seal covers it
 	Audit  *store.AuditRow `json:"audit,omitempty"`
 	End    string          `json:"end,omitempty"` // ends a tenant
 }
@@ -146,6 +150,7 @@ type exportScope struct {
 	Seal    []byte
 	History []store.NameHistory
 	Tokens  []store.TokenRow
+	Docs    []store.Doc // those that the seal covers
 }
 
 // exportTenant verifies the rows of a tenant and writes them.
@@ -160,8 +165,11 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 	var failures []error
 	for _, scope := range scopes {
 		s, err := v.verifiedScope(ctx, scope)
-		if err == nil {
+		if err == nil && s.Seal != nil {
 			err = out.writeLine(exportLine{Scope: s})
+		}
+		if err == nil {
+			err = v.exportLoose(ctx, scope, out, report)
 		}
 		if err != nil {
 			failures = append(failures, fmt.Errorf("scope %s: %w", clip(scope), err))
@@ -170,7 +178,9 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 			}
 			continue
 		}
-		report.count(s)
+		if s.Seal != nil {
+			report.count(s)
+		}
 	}
 	st, err := v.read(ctx, store.Query{Scope: tenant})
 	if err != nil {
@@ -208,7 +218,7 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 	if len(failures) > 0 {
 		return errors.Join(failures...)
 	}
-	report.Tenants++
+	report.Tenants += tenantsIn(tenant)
 	return out.writeLine(exportLine{End: tenant})
 }
 
@@ -222,24 +232,25 @@ func (st *state) openRecord(ctx context.Context, record keyring.Record) error {
 	return err
 }
 
-// verifiedScope reads the rows of a scope and verifies each of them.
+// verifiedScope reads the rows of a scope and verifies each of them. Without a seal, the
+// scope has nothing but documents that no seal covers.
 func (v *Vault) verifiedScope(ctx context.Context, scope string) (*exportScope, error) {
 	if scope != store.Platform && CheckScope(scope) != nil {
 		return nil, fmt.Errorf("%w: it is not a valid scope", keyring.ErrTampered)
 	}
-	st, err := v.read(ctx, store.Query{Scope: scope, History: true, Tokens: true})
+	st, err := v.read(ctx, store.Query{Scope: scope, History: true, Tokens: true, Minted: true})
 	if err != nil {
 		return nil, err
 	}
 	defer st.close()
-	s := &exportScope{Scope: scope, Seal: st.scope().Seal, History: st.History, Tokens: st.Tokens}
-	if s.Seal == nil {
+	s := &exportScope{Scope: scope, Seal: st.scope().Seal, History: st.History, Tokens: st.Tokens, Docs: st.scope().Docs}
+	if s.Seal == nil && len(st.History)+len(st.scope().Minted) > 0 {
 		return nil, fmt.Errorf("%w: the scope has rows, but its seal is missing", keyring.ErrTampered)
 	}
 	return s, st.checkAll(ctx, s)
 }
 
-// checkAll checks every version and every token of a scope.
+// checkAll checks every version, every token and every sealed document of a scope.
 func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 	for _, h := range s.History {
 		if !isNumber(h.Last) {
@@ -254,6 +265,11 @@ func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 			}
 		}
 	}
+	for i := range s.Docs {
+		if err := st.checkDoc(ctx, &s.Docs[i]); err != nil {
+			return err
+		}
+	}
 	for _, row := range s.Tokens {
 		if row.Scope != s.Scope {
 			return fmt.Errorf("%w: a token is out of place", keyring.ErrTampered)
@@ -265,8 +281,38 @@ func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 	return nil
 }
 
+// exportLoose verifies the documents of an owner that no seal covers and that have not
+// expired, and writes them.
+func (v *Vault) exportLoose(ctx context.Context, owner string, out *exporter, report *ExportReport) error {
+	if !hasLoose() {
+		return nil
+	}
+	st, err := v.read(ctx, store.Query{Scope: owner})
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	return v.eachLoose(ctx, st, func(rows []store.Doc) error {
+		for i := range rows {
+			row := &rows[i]
+			if expires := row.Expires; !expires.IsZero() && !time.Now().Before(expires) {
+				continue
+			}
+			if err := st.checkDoc(ctx, row); err != nil {
+				return err
+			}
+			if err := out.writeLine(exportLine{Doc: row}); err != nil {
+				return err
+			}
+			report.Documents++
+		}
+		return nil
+	})
+}
+
 func (r *ExportReport) count(s *exportScope) {
 	r.Scopes++
+	r.Documents += len(s.Docs)
 	r.Tokens += len(s.Tokens)
 	for _, h := range s.History {
 		r.Versions += len(h.Versions)

@@ -73,6 +73,7 @@ type tenantRows struct {
 	tenant string
 	keys   []keyring.Record
 	scopes []exportScope
+	docs   []store.Doc // no seal covers them
 	audit  []store.AuditRow
 }
 
@@ -109,6 +110,8 @@ func (v *Vault) importFrom(ctx context.Context, r io.Reader, take func(*tenantRo
 			rows.keys = append(rows.keys, l.Key)
 		case l.Scope != nil && rows != nil:
 			rows.scopes = append(rows.scopes, *l.Scope)
+		case l.Doc != nil && rows != nil:
+			rows.docs = append(rows.docs, *l.Doc)
 		case l.Audit != nil && rows != nil:
 			rows.audit = append(rows.audit, *l.Audit)
 		case l.End != "" && rows != nil && l.End == rows.tenant:
@@ -172,7 +175,7 @@ func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 	states := map[string]store.ScopeState{}
 	for i := range rows.scopes {
 		s := &rows.scopes[i]
-		if err := CheckScope(s.Scope); err != nil || store.Tenant(s.Scope) != rows.tenant {
+		if !ownedBy(s.Scope, rows.tenant) {
 			return fmt.Errorf("%w: a scope of the export does not belong to the tenant", keyring.ErrMalformed)
 		}
 		states[s.Scope] = s.state()
@@ -199,6 +202,15 @@ func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 			return fmt.Errorf("scope %s: %w", s.Scope, err)
 		}
 	}
+	for i := range rows.docs {
+		row := &rows.docs[i]
+		if !ownedBy(row.Owner, rows.tenant) || row.Sealed {
+			return fmt.Errorf("%w: a document of the export is out of place", keyring.ErrTampered)
+		}
+		if err := all.checkDoc(ctx, row); err != nil {
+			return err
+		}
+	}
 	for _, record := range rows.keys {
 		if err := all.openRecord(ctx, record); err != nil {
 			return err
@@ -207,9 +219,14 @@ func (v *Vault) checkTenant(ctx context.Context, rows *tenantRows) error {
 	return audit.Check(ctx, rows.tenant, all.key, rows.audit)
 }
 
+// ownedBy reports whether scope is a scope of the tenant.
+func ownedBy(scope, tenant string) bool {
+	return scope == tenant && tenant == store.Platform || CheckScope(scope) == nil && store.Tenant(scope) == tenant
+}
+
 // state returns the rows that the seal of s covers.
 func (s *exportScope) state() store.ScopeState {
-	st := store.ScopeState{Scope: s.Scope, Seal: s.Seal}
+	st := store.ScopeState{Scope: s.Scope, Seal: s.Seal, Docs: s.Docs}
 	for _, h := range s.History {
 		for _, row := range h.Versions {
 			if row.Version == h.Active {
@@ -227,8 +244,9 @@ func (s *exportScope) state() store.ScopeState {
 
 // add counts the rows of a tenant.
 func (r *ExportReport) add(rows *tenantRows) {
-	r.Tenants++
+	r.Tenants += tenantsIn(rows.tenant)
 	r.AuditEntries += len(rows.audit)
+	r.Documents += len(rows.docs)
 	for i := range rows.scopes {
 		r.count(&rows.scopes[i])
 	}
@@ -252,11 +270,17 @@ func (v *Vault) storeTenant(ctx context.Context, rows *tenantRows) error {
 			}
 		}
 		change.Issue = append(change.Issue, s.Tokens...)
+		for _, row := range s.Docs {
+			change.Docs = append(change.Docs, store.DocChange{New: row})
+		}
 		for _, t := range s.Tokens {
 			if !t.LastUsed.IsZero() {
 				uses = append(uses, store.Usage{Token: t.ID, Time: t.LastUsed, Addr: t.LastAddr, Runner: t.LastRunner})
 			}
 		}
+	}
+	for _, row := range rows.docs {
+		change.Docs = append(change.Docs, store.DocChange{New: row})
 	}
 	err := v.storage.Apply(ctx, change)
 	if errors.Is(err, store.ErrConflict) {

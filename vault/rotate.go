@@ -72,7 +72,7 @@ func isLocal(err error) bool {
 }
 
 func (v *Vault) rewrapTenant(ctx context.Context, tenant string, report *RewrapReport) error {
-	report.Tenants++
+	report.Tenants += tenantsIn(tenant)
 	snap, err := v.storage.Read(ctx, store.Query{Scope: tenant})
 	if err != nil {
 		return fmt.Errorf("reading from storage: %w", err)
@@ -124,7 +124,7 @@ type RotateKeysReport struct {
 
 // RotateDataKeys creates a new data key for each tenant whose newest data key is at
 // least olderThan old, and moves all active rows to their tenant's newest key:
-// values, previews and tokens, scope by scope. Earlier versions of secrets stay under
+// values, previews, tokens and documents, scope by scope. Earlier versions of secrets stay under
 // the data keys that they were written with.
 //
 // The vault keeps serving meanwhile; runners fetch their bundles again, because
@@ -150,7 +150,7 @@ func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (Ro
 }
 
 func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.Duration, report *RotateKeysReport) error {
-	report.Tenants++
+	report.Tenants += tenantsIn(tenant)
 	st, err := v.read(ctx, store.Query{Scope: tenant})
 	if err != nil {
 		return err
@@ -193,6 +193,9 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 			}
 		}
 	}
+	if err := v.moveLooseOf(ctx, tenant); err != nil {
+		failures = append(failures, err)
+	}
 	return errors.Join(failures...)
 }
 
@@ -233,6 +236,15 @@ func planMove(ctx context.Context, st *state, w write) (*plan, bool, error) {
 			return nil, false, err
 		}
 		p.Remac = append(p.Remac, row)
+	}
+	for _, row := range st.scope().Docs {
+		next, err := st.moveDoc(ctx, row, w.key)
+		if err != nil {
+			return nil, false, err
+		}
+		if next.KeyID != row.KeyID {
+			p.Docs = append(p.Docs, store.DocChange{Old: row.Version, New: next})
+		}
 	}
 	if i := len(st.Path) - 1; i < len(st.seals) && st.seals[i].keyID != w.key.ID() {
 		p.reseal = true

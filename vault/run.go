@@ -73,7 +73,7 @@ func (v *Vault) trimDaily(ctx context.Context) {
 // trimTenants drops the old audit entries of every tenant.
 func (v *Vault) trimTenants(ctx context.Context) {
 	before := time.Now().Add(-v.auditKeep)
-	for tenant, err := range v.Tenants(ctx) {
+	for tenant, err := range tenants(ctx, v.storage) {
 		var dropped int64
 		if err == nil {
 			dropped, err = v.TrimAudit(ctx, tenant, before)

@@ -194,6 +194,7 @@ func sealContext(scope string) keyring.Context { return groupContext("seal", sco
 
 // Purposes of message groups.
 const (
-	purposeSecrets  = "secrets"
-	purposePreviews = "previews"
+	purposeSecrets   = "secrets"
+	purposePreviews  = "previews"
+	purposeDocuments = "documents"
 )

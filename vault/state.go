@@ -220,6 +220,9 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 	if !isNumber(st.Last) {
 		return fmt.Errorf("%w: the highest version number of secret %s is %d", keyring.ErrTampered, clip(q.Name), st.Last)
 	}
+	if st.AuditHead != nil && !isNumber(st.AuditHead.Seq) {
+		return fmt.Errorf("%w: the newest entry of the audit chain of tenant %s has number %d", keyring.ErrTampered, st.tenant(), st.AuditHead.Seq)
+	}
 	for _, row := range st.Versions {
 		if !isNumber(row.Version) || row.Version > st.Last {
 			return fmt.Errorf("%w: secret %s has version %d, and its highest version number is %d", keyring.ErrTampered, clip(row.Name), row.Version, st.Last)
@@ -228,10 +231,15 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 	for i := range st.Path {
 		s := &st.Path[i]
 		if s.Seal == nil {
-			if q.Token != "" || len(s.Secrets)+len(s.Revoked)+len(s.Docs)+len(st.Versions)+len(st.Tokens)+len(st.Below) > 0 || st.sealedBelow(i) {
+			if q.Token != "" || len(s.Secrets)+len(s.Revoked)+len(s.Docs)+len(st.Versions)+len(st.Tokens)+len(st.Below) > 0 || i == 0 && st.AuditHead != nil || st.sealedBelow(i) {
 				return fmt.Errorf("%w: the seal of scope %s is missing", keyring.ErrTampered, s.Scope)
 			}
 			continue
+		}
+		for _, d := range s.Docs {
+			if kind, ok := spaces[d.Space]; d.Owner != s.Scope || !d.Sealed || ok && !kind.sealed {
+				return fmt.Errorf("%w: storage returned document %s as one of scope %s", keyring.ErrTampered, clip(docName(&d)), s.Scope)
+			}
 		}
 		parsed, err := parseSeal(s.Seal)
 		if err != nil {

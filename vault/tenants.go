@@ -22,6 +22,14 @@ func (v *Vault) Tenants(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
+// tenantsIn returns the number that a report adds for name: 0 if it is store.Platform.
+func tenantsIn(name string) int {
+	if name == store.Platform {
+		return 0
+	}
+	return 1
+}
+
 // tenantsAtATime is how many tenants one read of the store returns.
 const tenantsAtATime = 100
 

@@ -51,8 +51,8 @@ func tokenMAC(t *store.TokenRow, key *keyring.DataKey) ([32]byte, error) {
 	return key.MAC(labelToken, b)
 }
 
-// checkToken verifies the MAC of row, and that row and the seal of its scope agree on
-// the revocation.
+// checkToken verifies the MAC of row and its generation, and that row and the seal of its
+// scope agree on the revocation.
 func (st *state) checkToken(ctx context.Context, row store.TokenRow) error {
 	genuine, err := st.genuine(ctx, row.KeyID, row.MAC, func(key *keyring.DataKey) ([32]byte, error) { return tokenMAC(&row, key) })
 	if err != nil {
@@ -60,6 +60,13 @@ func (st *state) checkToken(ctx context.Context, row store.TokenRow) error {
 	}
 	if !genuine {
 		return fmt.Errorf("%w: token %s was changed after it was issued", keyring.ErrTampered, row.ID)
+	}
+	generation, err := st.generation(ctx)
+	if err != nil {
+		return err
+	}
+	if row.Generation != generation {
+		return fmt.Errorf("%w: token %s has the generation %d, and its scope has %d; it was dropped before", keyring.ErrTampered, row.ID, row.Generation, generation)
 	}
 	if at, _ := st.revoked(row.ID); !at.Equal(row.Revoked) {
 		return fmt.Errorf("%w: token %s and the seal of its scope disagree on its revocation", keyring.ErrTampered, row.ID)

@@ -32,16 +32,18 @@ type plan struct {
 	// reseal replaces the seal of the scope even if no row changes, to move it to
 	// the newest data key.
 	reseal bool
+	// records are further audit entries; see record.
+	records []audit.Entry
 }
 
 // empty reports whether p changes nothing. A nil plan is empty.
 func (p *plan) empty() bool {
-	return p == nil || !p.changesSealed() && len(p.Issue)+len(p.Remac) == 0
+	return p == nil || !p.changesSealed() && len(p.Issue)+len(p.Remac)+len(p.DropTokens) == 0
 }
 
 // changesSealed reports whether p changes rows that a seal covers.
 func (p *plan) changesSealed() bool {
-	return p.reseal || len(p.Insert)+len(p.Activate)+len(p.Delete)+len(p.Revoke)+len(p.Reseal) > 0
+	return p.reseal || len(p.Insert)+len(p.Activate)+len(p.Delete)+len(p.Revoke)+len(p.Reseal)+len(p.Docs) > 0
 }
 
 // entries returns the audit entries for p, a plan for scope.
@@ -71,6 +73,10 @@ func (p *plan) entries(scope string, w write) []audit.Entry {
 	}
 	if p.reseal || len(p.Reseal)+len(p.Remac) > 0 {
 		add(audit.MoveKeys, "", 0, "")
+	}
+	for _, e := range p.records {
+		e.Time, e.Actor, e.Scope = w.time, w.author, scope
+		entries = append(entries, e)
 	}
 	return entries
 }
@@ -245,6 +251,10 @@ func (st *state) apply(change *store.Change) {
 		drop(row.Name)
 		s.Secrets = append(s.Secrets, row)
 	}
+	for _, ref := range change.DropTokens {
+		s.Revoked = slices.DeleteFunc(s.Revoked, func(r store.RevokedRow) bool { return r.ID == ref.ID })
+	}
+	applyDocs(s, change.Docs)
 }
 
 // addKey creates a data key for a tenant. With first, it does nothing if the tenant

@@ -18,7 +18,7 @@ type Doc struct {
 	Key string
 	// Version is at least 1. A change expects the stored version; see [DocChange].
 	Version int64
-	// Expires is the time from which the document counts as removed, or zero.
+	// Expires is the time from which the document has no effect, or zero.
 	Expires time.Time
 	// Sealed means that the seal of the owner's scope covers the document.
 	Sealed bool
