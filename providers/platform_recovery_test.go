@@ -64,6 +64,14 @@ var outages = map[string]outage{
 		w.Header().Set("Retry-After", "3600")
 		w.WriteHeader(503)
 	}},
+	"a page for maintenance for an hour": {handler: func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		remotetest.Respond("text/html", "<html>")(w, r)
+	}},
+	"a redirect to such a page": {handler: func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		http.Redirect(w, r, "https://status.example.com/", 302)
+	}},
 	"a problem of a gateway":           saidBy(401, "about:blank", "revoked"),
 	"another problem of a gateway":     saidBy(403, "https://gateway.example.com/problems/denied", ""),
 	"503 of the platform":              saidBy(503, wire.UnavailableProblem, ""),

@@ -13,14 +13,10 @@ import (
 	"github.com/satchelhq/satchel/providers/internal/remote"
 )
 
-const (
-	// foreignRetry limits the Retry-After of another server than the platform.
-	foreignRetry = 50 * time.Second
-	// confirmUnknown is how long a platform must not know a token before a client
-	// discards its secrets: a platform that lost its data, or was started with
-	// other data, knows no token. Revoked and expired tokens are on record.
-	confirmUnknown = 15 * time.Minute
-)
+// confirmUnknown is how long a platform must not know a token before a client discards
+// its secrets: a platform that lost its data, or was started with other data, knows no
+// token. Revoked and expired tokens are on record.
+const confirmUnknown = 15 * time.Minute
 
 // readRefusal returns the error for a response other than 200. It reads the body.
 // Only a problem document of the platform is permanent or revokes the secrets:
@@ -30,7 +26,7 @@ func readRefusal(c *remote.Call, response *http.Response) error {
 	e := c.Status(response)
 	problem, own := readProblem(response)
 	if !own {
-		e.RetryAfter = min(e.RetryAfter, foreignRetry)
+		e.RetryAfter = min(e.RetryAfter, remote.MaxForeignRetry)
 		if e.StatusCode == http.StatusNotModified {
 			e.Reason = remote.ReasonUnasked
 		}
@@ -64,10 +60,8 @@ func foreignFix(c *remote.Call, code int) string {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
 		return "the response is not from a platform that knows the token: check the URL and " + between
 	}
-	if kind, fix := c.To.KindOf(code); kind == bundle.FetchUnavailable {
-		return fix
-	}
-	return "the response is not the platform's: check the URL and " + between
+	_, fix := c.To.NotFrom(code)
+	return fix
 }
 
 // refusedToken returns the error for a problem with the token.

@@ -10,7 +10,7 @@ import "github.com/satchelhq/satchel/providers/internal/remote"
 //	URL        string        // of the request, without user, query and fragment
 //	StatusCode int
 //	Reason     string        // one word that refines the status, or empty
-//	RetryAfter time.Duration // from the response, at most an hour, or zero
+//	RetryAfter time.Duration // from the response, or zero; at most an hour, or 50 s if another server responded
 //
 // For a rejected runner token Reason is "missing", "malformed", "unknown",
 // "revoked" or "expired"; for an unusable response "malformed-answer",

@@ -82,14 +82,18 @@ func (k *KV) get(ctx context.Context, endpoint *url.URL, token bundle.Value) (*a
 		status.Reason = "answer-too-large"
 		return nil, refusal(bundle.FetchUnavailable, status, notVault)
 	}
+	own := isVaults(body)
+	if !own {
+		status.RetryAfter = min(status.RetryAfter, remote.MaxForeignRetry)
+	}
 	var a answer
 	decoding := json.Unmarshal(body, &a)
 	if response.StatusCode != http.StatusOK {
-		return nil, k.refused(status, &a, isVaults(body))
+		return nil, k.refused(status, &a, own)
 	}
 	m := a.Data.Metadata
 	switch {
-	case !isVaults(body):
+	case !own:
 		if !json.Valid(body) {
 			status.Reason = "not-json"
 		}

@@ -45,6 +45,11 @@ const (
 // MaxRetryAfter is the upper limit of RetryAfter.
 const MaxRetryAfter = time.Hour
 
+// MaxForeignRetry is the upper limit of RetryAfter for a response that is not the
+// peer's: a server in between, such as a proxy with a page for maintenance, cannot keep
+// a client away for longer than the client's own back-off.
+const MaxForeignRetry = 50 * time.Second
+
 // Error formats the fields, such as "GET https://host/x: status 503 Service
 // Unavailable, unavailable, retry after 30s".
 func (e *StatusError) Error() string {
@@ -79,6 +84,7 @@ func (c *Call) Unusable(response *http.Response, reason, fix string) error {
 func (c *Call) unusable(response *http.Response, reason string, advice *bundle.Fault) error {
 	e := c.Status(response)
 	e.Reason = reason
+	e.RetryAfter = min(e.RetryAfter, MaxForeignRetry)
 	return failure(e, bundle.FetchUnavailable, advice)
 }
 
