@@ -140,7 +140,7 @@ func TestClaims_Limits(t *testing.T) {
 		"xxd":                   "00000000: 7333 6372 3374 2f56 616c 7565 2d6f 662d  s3cr3t/Value-of-\n",
 		"a list of bytes":       fmt.Sprint([]byte(value)),
 		"base32":                base32.StdEncoding.EncodeToString([]byte(value)),
-		"HTML":                  html.EscapeString("<") + strings.ReplaceAll(value, "/", "&#47;"),
+		"other entities":        html.EscapeString("<") + strings.ReplaceAll(value, "/", "&#47;"),
 		"UTF-16":                strings.Join(strings.Split(value, ""), "\x00"),
 		"quoted-printable":      value[:30] + "=\r\n" + value[30:],
 		"mixed hex":             strings.ToUpper(hex.EncodeToString([]byte(value[:32]))) + hex.EncodeToString([]byte(value[32:])),
@@ -158,7 +158,9 @@ func TestClaims_Limits(t *testing.T) {
 	special := redact.New(secret("KEY", `pass"w\rd`))
 	once := strconv.Quote(`pass"w\rd`)
 	require.Equal(t, `"[KEY]"`, special.String(once))
-	require.Equal(t, strconv.Quote(once), special.String(strconv.Quote(once)), "escaped twice")
+	require.Equal(t, `"\"[KEY]\""`, special.String(strconv.Quote(once)), "JSON inside JSON")
+	thrice := strconv.Quote(strconv.Quote(once))
+	require.Equal(t, thrice, special.String(thrice), "escaped three times")
 
 	word := redact.New(secret("STAGE", "production"), secret("CONFIG", `{"region":"eu-central-1"}`))
 	require.Equal(t, "[STAGE] in [CONFIG]", word.String("production in eu-central-1"), "ordinary words that are secrets are masked everywhere")

@@ -138,7 +138,12 @@ func (f *formSet) encodings(s string) {
 		f.add(style.escape(s, lowerHex))
 	}
 	for _, style := range jsonStyles {
-		f.add(style.escape(s))
+		once := style.escape(s)
+		f.add(once)
+		f.add(style.escape(once)) // JSON inside JSON
+	}
+	for _, entities := range entityStyles {
+		f.add(entities.Replace(s))
 	}
 	f.add(unquoted(strconv.Quote(s)))
 	f.add(unquoted(strconv.QuoteToASCII(s)))

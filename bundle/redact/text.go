@@ -123,6 +123,19 @@ func (j jsonStyle) unicode(r rune) string {
 	return string([]byte{'\\', 'u', j.hex[r>>12], j.hex[r>>8&15], j.hex[r>>4&15], j.hex[r&15]})
 }
 
+// entityStyles escape text for HTML and XML.
+var entityStyles = []*strings.Replacer{
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;"),                                                                          // text in XML
+	strings.NewReplacer("&", "&amp;", "<", "&lt;"),                                                                                       // text in XML, as libxml writes it
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;"),                                                           // attributes
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;"),                                            // XML
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#x27;"),                                            // Python
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#39;"),                                             // jq, JavaScript
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;"),                                              // Go
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#039;"),                                            // PHP
+	strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;", "\t", "&#x9;", "\n", "&#xA;", "\r", "&#xD;"), // encoding/xml
+}
+
 // shellQuotes quote text as shells print it, without the surrounding quotes.
 var shellQuotes = []func(string) string{
 	strings.NewReplacer(`'`, `'\''`).Replace,                                    // in single quotes
