@@ -1,5 +1,5 @@
-// Package job runs programs with the secrets that they need, and masks the secrets
-// in the output of the programs.
+// Package job runs programs with the secrets that they need, and masks all secrets
+// of the client in the output of the programs.
 //
 //	j := job.Job{Client: client, Path: "make", Args: []string{"deploy"},
 //		Secrets: []string{"DEPLOY_TOKEN"}, Stdout: os.Stdout, Stderr: os.Stderr}

@@ -13,8 +13,8 @@ import (
 )
 
 const runHelp = `The job gets the named secrets and, from the runner's environment, only PATH, HOME,
-LANG, TMPDIR, TERM, USER and TZ. Values of secrets are masked in its output. The
-exit code is that of the job.
+LANG, TMPDIR, TERM, USER and TZ. All values of the runner, given to the job or not,
+and tokens are masked in its output. The exit code is that of the job.
 
 The job works in the current folder. Run warns if a file there has a runner token,
 which the job could read.
