@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,6 +110,9 @@ func TestExportDamage_Import(t *testing.T) {
 	report, err := g.Import(t.Context(), bytes.NewReader(out.Bytes()))
 	require.ErrorIs(t, err, keyring.ErrNoKey)
 	require.ErrorContains(t, err, `tenant "acme": `)
+	partial, ok := errors.AsType[*vault.PartialError](err)
+	require.True(t, ok)
+	require.Equal(t, []string{"acme"}, partial.Tenants)
 	require.Equal(t, 1, report.Tenants)
 	require.Equal(t, map[string]string{"A": "under the new key"}, g.Values(t, token))
 	scopes, err := g.Scopes(t.Context(), "acme")

@@ -9,19 +9,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
+// PartialError is the error of an [Vault.Import] that went through the whole stream, and
+// stored all of its tenants but some. It wraps the errors of these.
+type PartialError struct {
+	// Tenants are the names of the tenants that were not stored, in byte order.
+	Tenants []string
+	err     error
+}
+
+// Error names each tenant with its error.
+func (e *PartialError) Error() string { return strings.ReplaceAll(e.err.Error(), "\n", "; ") }
+
+// Unwrap returns the errors of the tenants, joined.
+func (e *PartialError) Unwrap() error { return e.err }
+
 // Import stores the rows of a stream that [Vault.Export] wrote. It reads r twice, from
 // its current position: first it verifies the entire stream and every row in it, and
 // then it stores one tenant at a time.
 //
 // A tenant that cannot be stored does not keep Import from the others: it stores these,
-// the report counts them, and the error names each of the rest. For such a tenant it is
-// [ErrConflict] if the tenant exists already, or is created meanwhile;
+// the report counts them, and the error is a [*PartialError] with the rest. For such a
+// tenant it wraps [ErrConflict] if the tenant exists already, or is created meanwhile;
 // [keyring.ErrTampered] or [keyring.ErrMalformed] if its rows are damaged; or
 // [keyring.ErrNoKey] if the keyring does not have the KEKs of its data keys.
 //
@@ -62,10 +79,15 @@ func (v *Vault) Import(ctx context.Context, r io.ReadSeeker) (ExportReport, erro
 	if err == nil {
 		report, err = v.importFrom(ctx, r, func(rows *tenantRows) (bool, error) { return try(rows, v.storeTenant) })
 	}
-	if err = errors.Join(append(failures, err)...); err != nil {
-		return report, fmt.Errorf("importing: %w", err)
+	switch {
+	case err != nil:
+		err = errors.Join(append(failures, err)...)
+	case len(failures) > 0:
+		err = &PartialError{Tenants: slices.Sorted(maps.Keys(refused)), err: errors.Join(failures...)}
+	default:
+		return report, nil
 	}
-	return report, nil
+	return report, fmt.Errorf("importing: %w", err)
 }
 
 // tenantRows has the stored rows of a tenant.

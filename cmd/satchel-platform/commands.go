@@ -35,14 +35,15 @@ func rewrap(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 
 // export is the command export: it writes all data to a new file.
 func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
+	opts := &vault.ExportOptions{Skip: c.skip}
 	return withVault(ctx, c, log, func(v *vault.Vault) error {
 		if c.file == "-" {
-			_, err := v.Export(ctx, out, nil)
+			_, err := v.Export(ctx, out, opts)
 			return err
 		}
 		var report vault.ExportReport
 		err := atomicfile.CreateFrom(c.file, func(w io.Writer) (err error) {
-			report, err = v.Export(ctx, w, nil)
+			report, err = v.Export(ctx, w, opts)
 			return err
 		})
 		if errors.Is(err, fs.ErrExist) {
@@ -56,8 +57,8 @@ func export(ctx context.Context, c *config, log *slog.Logger, out io.Writer) err
 	})
 }
 
-// importFile is the command import. A new SQLite database appears only after a complete
-// import. A failed one therefore leaves no database behind, for which the next start
+// importFile is the command import. A new SQLite database appears only if a tenant was
+// imported. A failed import therefore leaves no database behind, for which the next start
 // would create a key that cannot open the backup.
 func importFile(ctx context.Context, c *config, log *slog.Logger, out io.Writer) error {
 	file, err := os.Open(c.file)
@@ -66,9 +67,13 @@ func importFile(ctx context.Context, c *config, log *slog.Logger, out io.Writer)
 	}
 	defer file.Close()
 	var report vault.ExportReport
+	var refused *vault.PartialError
 	into := func(c *config) error {
 		return withVault(ctx, c, log, func(v *vault.Vault) (err error) {
 			report, err = v.Import(ctx, file)
+			if errors.As(err, &refused) && report.Tenants > 0 {
+				return nil // the imported tenants stay
+			}
 			return err
 		})
 	}
@@ -77,10 +82,14 @@ func importFile(ctx context.Context, c *config, log *slog.Logger, out io.Writer)
 	} else {
 		err = importNew(c, into)
 	}
-	if err == nil {
-		say(out, "Imported", report)
+	if err != nil {
+		return err
 	}
-	return err
+	say(out, "Imported", report)
+	if refused != nil {
+		return fmt.Errorf("the other tenants of the backup were not imported: %w", refused)
+	}
+	return nil
 }
 
 // importNew creates the SQLite database that into fills.

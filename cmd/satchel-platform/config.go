@@ -39,6 +39,8 @@ type config struct {
 	newDatabase  bool
 	connections  int
 
+	skip []string // tenants that an export leaves out
+
 	kek      keyRef // the primary
 	replicas []keyRef
 	retired  []keyRef
@@ -116,6 +118,9 @@ var groups = []struct {
 		f.StringVar(&c.passwordFile, "database-password-file", "", "`file` with the password of PostgreSQL, read for each connection\n(default: the address, PGPASSWORD or the file of PGPASSFILE)")
 		f.BoolVar(&c.newDatabase, "new-database", false, "serve an empty database although a key file or token file exists, for the first start with files\nthat were made before it")
 		f.IntVar(&c.connections, "database-connections", 20, "largest `number` of connections to the database")
+	}},
+	{"Backups", func(c *config, f *flag.FlagSet) {
+		f.Var(list[string]{&c.skip, notEmpty}, "skip", "`tenant` that an export leaves out, such as a damaged one; may be repeated")
 	}},
 	{"Key-encryption key", func(c *config, f *flag.FlagSet) {
 		f.StringVar(&c.kek.service, "kek", "local", "`service` of the key: "+serviceNames())

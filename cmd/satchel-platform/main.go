@@ -89,6 +89,7 @@ func refuse(stderr io.Writer, err error) int {
 // flagNames maps settings of the library to flags.
 var flagNames = map[string]string{
 	"keyring.Options.Retired":    "-kek-retired",
+	"vault.ExportOptions.Skip":   "-skip",
 	"vault.Options.AuditKeep":    "-audit-keep",
 	"vault.Options.Notices":      "-notice",
 	"vault.Options.RefreshAfter": "-refresh-after",

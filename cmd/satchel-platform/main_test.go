@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"io/fs"
 	"net"
 	"net/http"
@@ -331,6 +332,44 @@ func TestExport(t *testing.T) {
 		require.Contains(t, out, "Imported tenants: 1")
 		require.Equal(t, "made-up-value-of-acme", value(t, start(t, elsewhere, "-kek-key", key).fetch(token), "API_KEY"))
 		require.Equal(t, exitFailed, first(command(t, "import", "-data", elsewhere, "-kek-key", key, backup)), "an existing tenant is not replaced")
+	})
+
+	t.Run("names a damaged tenant, and leaves it out when told to", func(t *testing.T) {
+		dir, elsewhere := t.TempDir(), t.TempDir()
+		p := start(t, dir)
+		p.put("acme", "API_KEY", "made-up-value-of-acme")
+		p.put("globex", "API_KEY", "made-up-value-of-globex")
+		token := p.issue("acme")
+		p.stop()
+		db, err := sql.Open("sqlite", filepath.Join(dir, "satchel.db"))
+		require.NoError(t, err)
+		_, err = db.ExecContext(t.Context(), "DELETE FROM seals WHERE scope = 'globex'")
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+
+		backup, key := filepath.Join(t.TempDir(), "backup.skx"), filepath.Join(dir, "kek")
+		code, _, stderr := command(t, "export", "-data", dir, backup)
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, "tenant globex: ")
+		require.Contains(t, stderr, "export the others with -skip")
+		require.NoFileExists(t, backup, "an incomplete export leaves no file")
+		code, _, stderr = command(t, "export", "-data", dir, "-skip", "globexx", backup)
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, `-skip names the tenant "globexx", which is not stored`)
+		code, out, stderr := command(t, "export", "-data", dir, "-skip", "globex", backup)
+		require.Equal(t, exitOK, code, stderr)
+		require.Contains(t, out, "Exported tenants: 1")
+
+		p = start(t, elsewhere, "-kek-key", key, "-new-database")
+		p.put("initech", "API_KEY", "made-up-value-of-initech")
+		p.stop()
+		code, out, stderr = command(t, "import", "-data", elsewhere, "-kek-key", key, backup)
+		require.Equal(t, exitOK, code, stderr)
+		require.Contains(t, out, "Imported tenants: 1")
+		code, _, stderr = command(t, "import", "-data", elsewhere, "-kek-key", key, backup)
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, `tenant "acme": conflicting change: the tenant exists already`)
+		require.Equal(t, "made-up-value-of-acme", value(t, start(t, elsewhere, "-kek-key", key).fetch(token), "API_KEY"))
 	})
 
 	t.Run("refuses an empty database", func(t *testing.T) {
