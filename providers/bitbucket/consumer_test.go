@@ -224,6 +224,8 @@ func TestConsumer_Refusal(t *testing.T) {
 			"a phrase":            {oauth(403, `{"status":403,"error":"Forbidden","path":"/canary"}`), 403, unavailable, "", "response is not from Bitbucket", 0},
 			"a phrase with 401":   {oauth(401, `{"error":"Unauthorized"}`), 401, unavailable, "", "response is not from Bitbucket", 0},
 			"a flag":              {oauth(404, `{"error":true}`), 404, unavailable, "", "response is not from Bitbucket", 0},
+			"down for a day":      {oauth(503, `<html>canary`, "Retry-After", "86400"), 503, unavailable, "", "check Bitbucket", time.Minute},
+			"forbidden for a day": {oauth(403, `<html>canary`, "Retry-After", "86400"), 403, unavailable, "", "response is not from Bitbucket", time.Minute},
 			"a forbidden scope":   {oauth(403, `{"type":"error","error":{"message":"canary"}}`), 403, permanent, "", "check the URL", 0},
 			"too many":            {remotetest.Plainly(429), 429, unavailable, "", "try again later", time.Minute},
 			"too many for a time": {oauth(429, `{"error":"invalid_request"}`, "Retry-After", "120"), 429, unavailable, "invalid_request", "try again later", 2 * time.Minute},

@@ -43,6 +43,9 @@ func refusedConsumer(c *remote.Call, response *http.Response) error {
 	default:
 		kind, fix = peer.KindOf(code)
 	}
+	if !bitbuckets { // Bitbucket may be back before the time of a gateway's page
+		e.RetryAfter = min(e.RetryAfter, remote.LeastLimit)
+	}
 	return remote.Failure(e, kind, fix)
 }
 

@@ -54,6 +54,9 @@ func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, 
 	default:
 		kind, fix = peer.KindOf(code)
 	}
+	if !githubs { // GitHub may be back before the time of a gateway's page
+		e.RetryAfter = min(e.RetryAfter, remote.LeastLimit)
+	}
 	return remote.Failure(e, kind, fix)
 }
 

@@ -114,7 +114,7 @@ func (p Peer) KindOf(code int) (bundle.FetchKind, string) {
 }
 
 // NotFrom returns the kind and the fix for a response that p did not send, such as a
-// proxy's page. Its status says nothing about the credentials, and it is never
+// proxy's page. Its status says nothing about the credentials, so that it is never
 // permanent.
 func (p Peer) NotFrom(code int) (bundle.FetchKind, string) {
 	kind, fix := p.KindOf(code)
