@@ -31,6 +31,14 @@ var classes = map[string]error{
 	"ExpiredTokenException":       keyring.ErrDenied,
 	"InvalidGrantTokenException":  keyring.ErrDenied,
 
+	// Codes of AWS's sources of credentials, such as STS.
+	"AccessDenied":          keyring.ErrDenied,
+	"ExpiredToken":          keyring.ErrDenied,
+	"InvalidIdentityToken":  keyring.ErrDenied,
+	"InvalidClientTokenId":  keyring.ErrDenied,
+	"SignatureDoesNotMatch": keyring.ErrDenied,
+	"UnauthorizedException": keyring.ErrDenied,
+
 	"ThrottlingException":        keyring.ErrUnavailable,
 	"KMSInternalException":       keyring.ErrUnavailable,
 	"DependencyTimeoutException": keyring.ErrUnavailable,
@@ -52,20 +60,25 @@ const noCode = "UnknownError"
 // serviceError translates an error of the SDK into one with a class. From the
 // response it quotes only the code.
 //
-// An unknown code with a status of 500 or more is unavailable. Any other unknown code
-// is denied: a retry does not help, and a keyring then tries its replicas and drops
-// the cached key. A response without a code, or of another type than those of KMS, is
-// not from KMS, whatever its status, but from an intermediary.
+// An unknown code of KMS with a status of 500 or more is unavailable. Any other unknown
+// code of KMS is denied: a retry does not help, and a keyring then tries its replicas and
+// drops the cached key. A response without a code, or of another type than those of KMS,
+// is not from KMS, whatever its status, but from an intermediary; and an unknown code
+// from a source of credentials says nothing about the key.
 func serviceError(err error) error {
 	response, ok := errors.AsType[smithy.APIError](err)
-	if !ok || response.ErrorCode() == noCode || !fromService(err) {
+	if !ok || response.ErrorCode() == "" || response.ErrorCode() == noCode {
+		return fmt.Errorf("%w: %s", keyring.ErrUnavailable, noResponse(err))
+	}
+	from := sourceOf(err)
+	if from == fromGateway {
 		return fmt.Errorf("%w: %s", keyring.ErrUnavailable, noResponse(err))
 	}
 	code := response.ErrorCode()
 	class, ok := classes[code]
 	switch {
 	case ok:
-	case response.ErrorFault() == smithy.FaultServer || statusOf(err) >= http.StatusInternalServerError:
+	case from == fromCredentials, response.ErrorFault() == smithy.FaultServer, statusOf(err) >= http.StatusInternalServerError:
 		class = keyring.ErrUnavailable
 	default:
 		class = keyring.ErrDenied
@@ -73,26 +86,38 @@ func serviceError(err error) error {
 	return fmt.Errorf("%w: %s", class, printable(code))
 }
 
-// fromService reports whether an error with a code can be the word of KMS. A gateway's
-// own JSON may contain a code as well, but has a common type. Errors of a source of
-// credentials, and of an [API] without HTTP, are taken by their code.
-func fromService(err error) bool {
-	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
-	if !ok || response.HTTPResponse() == nil || ofCredentials(err) {
-		return true
-	}
-	kind, _, _ := mime.ParseMediaType(response.HTTPResponse().Header.Get("Content-Type"))
-	return strings.HasPrefix(kind, "application/x-amz-json-") || kind == "application/cbor"
-}
+// source is the origin of an error with a code.
+type source int
 
-// ofCredentials reports whether the client failed to fetch its credentials.
-func ofCredentials(err error) bool {
+const (
+	fromKMS         source = iota // KMS, or an API without HTTP
+	fromCredentials               // the source of the client's credentials
+	fromGateway
+)
+
+// sourceOf returns the origin of an error with a code. A gateway's own JSON may contain
+// a code as well, but has a common type.
+func sourceOf(err error) source {
 	call, ok := errors.AsType[*smithy.OperationError](err)
 	if !ok {
-		return false
+		return fromKMS
 	}
-	_, other := errors.AsType[*smithy.OperationError](call.Err)
-	return other
+	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	if !ok || response.HTTPResponse() == nil || isNested(call) {
+		return fromCredentials
+	}
+	kind, _, _ := mime.ParseMediaType(response.HTTPResponse().Header.Get("Content-Type"))
+	if strings.HasPrefix(kind, "application/x-amz-json-") || kind == "application/cbor" {
+		return fromKMS
+	}
+	return fromGateway
+}
+
+// isNested reports whether a call failed because another call of the SDK, for
+// credentials, did.
+func isNested(call *smithy.OperationError) bool {
+	_, ok := errors.AsType[*smithy.OperationError](call.Err)
+	return ok
 }
 
 // statusOf returns the HTTP status of the response behind an error, or zero.
@@ -105,11 +130,11 @@ func statusOf(err error) int {
 
 // noResponse explains a missing response without quoting the server.
 func noResponse(err error) string {
-	if ofCredentials(err) {
+	if call, ok := errors.AsType[*smithy.OperationError](err); ok && isNested(call) {
 		return "the client has no credentials because their source sent an invalid response; check the configured source"
 	}
 	if status := statusOf(err); status >= http.StatusMultipleChoices {
-		return fmt.Sprintf("response with status %d that is no error of KMS; check any proxy between this machine and KMS", status)
+		return fmt.Sprintf("response with status %d that is no error of KMS; check the source of the client's credentials, and any proxy between this machine and KMS", status)
 	} else if status != 0 {
 		return "invalid response"
 	}

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -145,7 +149,7 @@ func TestErrors_Gateway(t *testing.T) {
 				faults = append(faults, kmstest.Fault{
 					Name: fmt.Sprintf("%s, %d, %s", name, status, kind), Set: func() { kek.server.Break(respond) },
 					Wrap: keyring.ErrUnavailable, Unwrap: keyring.ErrUnavailable,
-					Ends: "check any proxy between this machine and KMS",
+					Ends: "any proxy between this machine and KMS",
 				})
 			}
 		}
@@ -191,6 +195,57 @@ func TestErrors_Credentials(t *testing.T) {
 		kmstest.RequireClass(t, err, row.class)
 		require.ErrorContains(t, err, row.text)
 		require.NotContains(t, err.Error(), row.failure.Error(), "only codes are quoted")
+	}
+}
+
+// The SDK's own sources of credentials, with a gateway before them.
+func TestErrors_CredentialsGateway(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("made-up"), 0o600))
+	for _, row := range []struct {
+		status     int
+		kind, body string
+		class      error // of STS
+	}{
+		{403, "text/html", "<html>canary", keyring.ErrUnavailable},
+		{403, "text/plain", "", keyring.ErrUnavailable},
+		{403, "application/json", `{"message":"canary"}`, keyring.ErrUnavailable},
+		{404, "text/html", "<html>canary", keyring.ErrUnavailable},
+		{400, "application/json", `{"code":"Forbidden"}`, keyring.ErrUnavailable},
+		{403, "text/xml", `<ErrorResponse><Error><Code>AccessDenied</Code><Message>canary</Message></Error></ErrorResponse>`, keyring.ErrDenied},
+		{403, "text/xml", `<ErrorResponse><Error><Code>Forbidden</Code></Error></ErrorResponse>`, keyring.ErrUnavailable},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", row.kind)
+			w.WriteHeader(row.status)
+			_, _ = io.WriteString(w, row.body)
+		}))
+		for source, settings := range map[string]map[string]string{
+			"STS":         {"AWS_ENDPOINT_URL_STS": server.URL, "AWS_WEB_IDENTITY_TOKEN_FILE": file, "AWS_ROLE_ARN": "arn:aws:iam::111122223333:role/made-up"},
+			"a container": {"AWS_CONTAINER_CREDENTIALS_FULL_URI": server.URL},
+		} {
+			t.Run(fmt.Sprintf("%s, %d %s %s", source, row.status, row.kind, row.body), func(t *testing.T) {
+				for _, name := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
+					t.Setenv(name, os.DevNull)
+				}
+				t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+				for name, value := range settings {
+					t.Setenv(name, value)
+				}
+				cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region), config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }))
+				require.NoError(t, err)
+				kek, err := awskms.New(kms.NewFromConfig(cfg), keyARN)
+				require.NoError(t, err)
+				_, err = kek.Wrap(t.Context(), kmstest.DataKey, kmstest.Tenant)
+				class := row.class
+				if source != "STS" {
+					class = keyring.ErrUnavailable
+				}
+				kmstest.RequireClass(t, err, class)
+				require.NotContains(t, err.Error(), "canary")
+			})
+		}
+		server.Close()
 	}
 }
 
