@@ -44,7 +44,7 @@ var arrows = []struct{ pkg, imports, why string }{
 
 	{"vault/store", "keyring", "the contract of a storage is about rows and does not depend on the vault"},
 	{"vault/store/storetest", "keyring, vault/store, internal/suite, testify", "a suite imports the contract that it checks and no implementation"},
-	{"vault/audit", "keyring, vault/store, internal/atomicfile, internal/batch, internal/pause", "audit chains need a storage and keys, not secrets"},
+	{"vault/audit", "keyring, vault/store, internal/atomicfile, internal/batch, internal/pause, internal/shared", "audit chains need a storage and keys, not secrets"},
 	{"vault/audit/audittest", "vault/audit, internal/suite, testify", "a suite imports the contract that it checks and no implementation"},
 	{"vault/api", "bundle", "types that both ends of the admin API share depend on neither end"},
 	{"vault", "bundle, keyring, vault/api, vault/audit, vault/store, internal/calmlog, internal/pause, internal/shared, internal/text, internal/wire", "the vault takes any key service and storage, and imports none"},

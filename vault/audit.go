@@ -62,9 +62,8 @@ func (v *Vault) readTenant(ctx context.Context, tenant string, head bool) (*stat
 }
 
 // VerifyAudit checks the audit chain of a tenant: no entry is modified or missing.
-// It calls visit, unless that is nil, for each entry in order, and returns the head of
-// the chain, to be kept outside the database. Trust the visited entries only if
-// VerifyAudit returns no error: after a trim, the oldest entry is checked last.
+// It calls visit, unless that is nil, for each entry in order, after checking it, and
+// returns the head of the chain, to be kept outside the database.
 //
 // since is a head from an earlier call, or nil: the chain must still contain it, unless
 // [Vault.TrimAudit] dropped it. Without since, VerifyAudit cannot detect that the end of
@@ -97,8 +96,10 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *audit.Hea
 // those with numbers below before, or the newest of all if before is zero. The last
 // page has fewer than limit entries and may be empty.
 //
-// AuditPage checks each entry against the previous one, unless [Vault.TrimAudit]
-// has dropped that. Only [Vault.VerifyAudit] checks the whole chain.
+// AuditPage checks each entry against the previous one, or against the entry of the
+// [Vault.TrimAudit] that dropped that. If the previous one is missing otherwise, the
+// entry may be forged, and is [audit.Record].Unverified. Only [Vault.VerifyAudit]
+// checks the whole chain.
 //
 // The error is [ErrInvalid] if tenant is not the name of a tenant, before is
 // negative or limit is below 1; [keyring.ErrTampered] if an entry is modified or
@@ -138,7 +139,8 @@ func (v *Vault) auditPage(ctx context.Context, tenant string, before int64, limi
 //
 // The error is [ErrInvalid] if tenant is not the name of a tenant or the actor is
 // not valid; [ErrConflict] if another process trims the chain at the same time;
-// [audit.ErrNotRecorded] if a sink fails and [Options].AuditBestEffort is not set;
+// [audit.ErrNotRecorded] if a sink fails, perhaps after the entries were dropped, and
+// [Options].AuditBestEffort is not set;
 // [keyring.ErrTampered] if an entry is modified or missing; or one of the storage,
 // key service and integrity errors of the package comment.
 func (v *Vault) TrimAudit(ctx context.Context, tenant string, before time.Time) (int64, error) {

@@ -1,16 +1,11 @@
 package vault_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,27 +20,9 @@ import (
 	"github.com/satchelhq/satchel/keyring/keyringtest"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/audit"
-	"github.com/satchelhq/satchel/vault/internal/vaultfixture"
 	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 )
-
-// auditor is a sink in memory that fails on demand.
-type auditor struct {
-	mu      sync.Mutex
-	entries []audit.Entry
-	failure vaultfixture.Failure
-}
-
-func (a *auditor) Record(_ context.Context, _ string, e audit.Entry) error {
-	if err := a.failure.Err(); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.entries = append(a.entries, e)
-	return nil
-}
 
 // audit returns the verified audit entries of a tenant.
 func (f *fixture) audit(t testing.TB, tenant string) []audit.Entry {
@@ -338,51 +315,6 @@ func TestVault_TrimAudit(t *testing.T) {
 	})
 }
 
-func TestAudit_NotRecorded(t *testing.T) {
-	down := errors.New("the collector is down")
-	for _, bestEffort := range []bool{false, true} {
-		t.Run(fmt.Sprintf("best effort %t", bestEffort), func(t *testing.T) {
-			sink := &auditor{}
-			f := newFixture(t).with(t, vault.Options{Audit: []audit.Sink{sink}, AuditBestEffort: bestEffort})
-			f.MustPut(t, "acme", "A", "a")
-			token := f.MustIssue(t, "acme")
-			check := func(err error, what string) {
-				t.Helper()
-				if bestEffort {
-					require.NoError(t, err, what)
-					require.Positive(t, f.Log.Errors(), "the failure to record is logged")
-				} else {
-					require.ErrorIs(t, err, audit.ErrNotRecorded, what)
-				}
-			}
-			sink.failure.Set(down)
-			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("b"), nil)
-			check(err, "a write")
-			_, _, err = f.IssueToken(t.Context(), "acme", nil)
-			check(err, "a token")
-			b, err := f.Bootstrap(t.Context(), token, nil)
-			check(err, "a delivery")
-			require.Equal(t, bestEffort, b != nil)
-			_, err = f.TrimAudit(t.Context(), "acme", time.Now().Add(time.Hour))
-			check(err, "a trim")
-			sink.failure.Set(nil)
-			want := "a"
-			if bestEffort {
-				want = "b"
-			}
-			require.Equal(t, map[string]string{"A": want}, f.Values(t, token), "a refused operation has no effect")
-			_, err = f.VerifyAudit(t.Context(), "acme", nil, nil)
-			require.NoError(t, err)
-
-			f.Storage.FailApply.Set(down)
-			_, err = f.Bootstrap(t.Context(), token, nil)
-			check(err, "a delivery that storage does not record")
-			_, err = f.Put(t.Context(), "acme", "A", bundle.NewValue("c"), nil)
-			require.ErrorIs(t, err, down, "a write is stored with its entry, or not at all")
-		})
-	}
-}
-
 // forgetful is a storage that can refuse audit entries.
 type forgetful struct {
 	store.Store
@@ -581,33 +513,4 @@ func (b *between) Audit(ctx context.Context, tenant string, after int64, limit i
 		do()
 	}
 	return b.Store.Audit(ctx, tenant, after, limit)
-}
-
-func TestAudit_Sinks(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "audit.jsonl")
-	sink, err := audit.NewFileSink(path)
-	require.NoError(t, err)
-	defer sink.Close()
-	var out bytes.Buffer
-	a := newFixture(t).with(t, vault.Options{Audit: []audit.Sink{sink, audit.NewSlogSink(slog.New(slog.NewTextHandler(&out, nil)))}})
-	a.MustPut(t, "acme", "A", "1")
-	a.Bundle(t, a.MustIssue(t, "acme"))
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
-	var actions []audit.Action
-	for line := range strings.Lines(string(text)) {
-		var e struct {
-			Tenant string
-			audit.Entry
-		}
-		require.NoError(t, json.Unmarshal([]byte(line), &e))
-		require.Equal(t, "acme", e.Tenant)
-		actions = append(actions, e.Action)
-	}
-	require.Equal(t, []audit.Action{audit.Put, audit.Issue, audit.Deliver}, actions)
-	require.Equal(t, 3, strings.Count(out.String(), "msg=audit"))
-
-	require.NoError(t, sink.Close())
-	_, err = a.Put(t.Context(), "acme", "A", bundle.NewValue("2"), nil)
-	require.ErrorIs(t, err, audit.ErrNotRecorded, "an operation that cannot be recorded is refused")
 }

@@ -13,7 +13,7 @@ import (
 const (
 	// flushEvery is the interval at which Run stores times of last use, for
 	// administrators who read them through another process. flushWithin bounds each
-	// of these flushes.
+	// of these flushes, and each sending of missed audit entries.
 	flushEvery  = 30 * time.Second
 	flushWithin = 5 * time.Second
 
@@ -27,13 +27,14 @@ const (
 
 // Run does the recurring work of a vault until ctx is done, and then returns nil:
 //
-//   - every 30 seconds it stores the times of last use ([Vault.Flush]);
+//   - every 30 seconds it stores the times of last use ([Vault.Flush]), and sends
+//     audit sinks the entries that they have missed;
 //   - once a day, if [Options].AuditKeep is set, it drops older audit entries of
 //     all tenants ([Vault.TrimAudit]), for the first time at a random moment 1 to
 //     11 minutes after its start. The actor of ctx is the author of these changes.
 //
-// When ctx is done, Run flushes once more, for at most five seconds. Cancel ctx
-// after the last request has finished. Failures are logged and the work is retried
+// When ctx is done, Run does the first of these once more, for at most ten seconds.
+// Cancel ctx after the last request has finished. Failures are logged and the work is retried
 // at its next turn.
 //
 // Each process calls Run once, in a separate goroutine. Run returns an error only if
@@ -54,11 +55,21 @@ func (v *Vault) Run(ctx context.Context) error {
 		select {
 		case <-ticker.C:
 			v.flush(ctx, flushWithin)
+			v.catchUp(ctx)
 		case <-ctx.Done():
 			v.flush(ctx, flushWithin)
+			v.catchUp(ctx)
 			return nil
 		}
 	}
+}
+
+// catchUp sends audit sinks the entries that they have missed, even if ctx is done. The
+// log has a failure.
+func (v *Vault) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
+	defer cancel()
+	_ = v.audit.CatchUp(ctx)
 }
 
 // trimDaily drops old audit entries once a day until ctx is done.

@@ -51,8 +51,9 @@ const IfAbsent = -1
 // The error is [ErrInvalid] if scope, name, value, opts or the actor of ctx breaks a
 // rule, or if MaxScope would be exceeded; [ErrConflict] if [PutOptions].IfVersion does
 // not hold, or if the vault gave up after repeated conflicts with concurrent writes;
-// [audit.ErrNotRecorded] if a sink fails and [Options].AuditBestEffort is not set; or
-// one of the storage, key service and integrity errors of the package comment.
+// [audit.ErrNotRecorded] if an audit sink fails and [Options].AuditBestEffort is not
+// set: its text says whether the change is stored; or one of the storage, key service
+// and integrity errors of the package comment.
 func (v *Vault) Put(ctx context.Context, scope, name string, value bundle.Value, opts *PutOptions) (api.Secret, error) {
 	if opts == nil {
 		opts = &PutOptions{}

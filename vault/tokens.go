@@ -36,8 +36,8 @@ type TokenOptions struct {
 //
 // The error is [ErrInvalid] if scope, opts or the actor of ctx breaks a rule;
 // [ErrConflict] after repeated conflicts with concurrent writes; [audit.ErrNotRecorded]
-// as for [Vault.Put]; or one of the storage, key service and integrity errors of the
-// package comment.
+// as for [Vault.Put], and a token that is stored nevertheless cannot be used; or one of
+// the storage, key service and integrity errors of the package comment.
 func (v *Vault) IssueToken(ctx context.Context, scope string, opts *TokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {
 		opts = &TokenOptions{}
@@ -103,7 +103,8 @@ type RotateTokenOptions struct {
 //
 // The error is [ErrNotFound] if there is no such token; [ErrInvalid] if it has expired
 // or is revoked, or if opts or the actor of ctx breaks a rule; [ErrConflict] after
-// repeated conflicts with concurrent writes; [audit.ErrNotRecorded] as for [Vault.Put];
+// repeated conflicts with concurrent writes; [audit.ErrNotRecorded] as for
+// [Vault.IssueToken], after which the old token can be rotated again during the overlap;
 // or one of the storage, key service and integrity errors of the package comment.
 func (v *Vault) RotateToken(ctx context.Context, id string, opts *RotateTokenOptions) (bundle.Value, api.Token, error) {
 	if opts == nil {

@@ -92,12 +92,6 @@ const attempts = 50
 // errRetry means that an attempt of an update conflicted with another write.
 var errRetry = errors.New("conflict with another write")
 
-// progress carries information from one attempt of an update to the next.
-type progress struct {
-	told   bool   // the sinks have the audit entries
-	tenant string // the tenant of the scope; empty in the first attempt
-}
-
 // update reads the state for q, lets decide choose the changes to its scope, and
 // commits them. After a conflict with another write it starts over, and meanwhile
 // keeps this process from appending to the tenant's audit chain, so that continuous
@@ -110,9 +104,9 @@ func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[
 		return none, err
 	}
 	q.AuditHead = true
-	var p progress
+	tenant := "" // unknown in the first attempt
 	for attempt := range attempts {
-		result, err := updateOnce(ctx, v, q, author, &p, decide)
+		result, err := updateOnce(ctx, v, q, author, &tenant, decide)
 		if err == nil {
 			return result, nil
 		}
@@ -126,11 +120,13 @@ func update[T any](ctx context.Context, v *Vault, q store.Query, decide planner[
 	return none, fmt.Errorf("%w: each of %d attempts conflicted with another write", ErrConflict, attempts)
 }
 
-// updateOnce is one attempt of update.
-func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author string, p *progress, decide planner[T]) (T, error) {
+// updateOnce is one attempt of update. It takes the tenant's turn in the audit log
+// before the commit, or before it reads if *tenant is known, and sets *tenant.
+func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author string, tenant *string, decide planner[T]) (T, error) {
 	var none T
-	if p.tenant != "" {
-		release, err := v.audit.Turn(ctx, p.tenant)
+	known := *tenant != ""
+	if known {
+		release, err := v.audit.Turn(ctx, *tenant)
 		if err != nil {
 			return none, err
 		}
@@ -144,7 +140,7 @@ func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author stri
 	if q.Token != "" && st.Token == nil {
 		return none, ErrNotFound
 	}
-	p.tenant = st.tenant()
+	*tenant = st.tenant()
 	key, err := st.newestKey(ctx)
 	if errors.Is(err, errNoDataKey) {
 		if err := v.addKey(ctx, st.tenant(), true); err != nil {
@@ -160,30 +156,28 @@ func updateOnce[T any](ctx context.Context, v *Vault, q store.Query, author stri
 	if err != nil || change.empty() {
 		return result, err
 	}
-	return result, v.commit(ctx, st, w, change, &p.told)
+	if !known {
+		release, err := v.audit.Turn(ctx, *tenant)
+		if err != nil {
+			return none, err
+		}
+		defer release()
+	}
+	return result, v.commit(ctx, st, w, change)
 }
 
-// commit seals the changes of p to st and stores them with their audit entries. It
-// sends the entries to the sinks unless *told, which it then sets.
-func (v *Vault) commit(ctx context.Context, st *state, w write, p *plan, told *bool) error {
+// commit seals the changes of p to st, stores them with their audit entries and records
+// these in the sinks. The caller has the tenant's turn in the audit log.
+func (v *Vault) commit(ctx context.Context, st *state, w write, p *plan) error {
 	if err := st.seal(w.key, p); err != nil {
 		return err
 	}
 	entries := p.entries(st.scope().Scope, w)
-	if !*told {
-		if err := v.audit.Tell(ctx, st.tenant(), entries...); err != nil {
-			return err
-		}
-		*told = true
+	stored, err := v.audit.Commit(ctx, w.key, st.tenant(), st.AuditHead, &p.Change, entries...)
+	if errors.Is(err, store.ErrConflict) {
+		return errRetry
 	}
-	var err error
-	if p.Append, err = audit.Chain(w.key, st.tenant(), st.AuditHead, entries...); err != nil {
-		return err
-	}
-	if err := v.storage.Apply(ctx, &p.Change); err != nil {
-		if errors.Is(err, store.ErrConflict) {
-			return errRetry
-		}
+	if !stored {
 		return fmt.Errorf("storing the change to scope %s: %w", st.scope().Scope, err)
 	}
 	v.marks.raise(st)
@@ -191,6 +185,9 @@ func (v *Vault) commit(ctx context.Context, st *state, w write, p *plan, told *b
 		v.watch.wake(seal.Scope)
 	}
 	v.observer.reportWrites(entries)
+	if err != nil {
+		return fmt.Errorf("the change to scope %s is stored, but its %w", st.scope().Scope, err)
+	}
 	return nil
 }
 

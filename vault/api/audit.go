@@ -7,6 +7,9 @@ import "time"
 type AuditEntry struct {
 	// Seq is the number of the entry in the chain. Numbers start at 1 and have no gaps.
 	Seq int64 `json:"seq"`
+	// Unverified means that the entry may be forged: the one before it is missing,
+	// and no trim accounts for that.
+	Unverified bool `json:"unverified,omitempty"`
 	// Time is the time of the operation in UTC.
 	Time time.Time `json:"time"`
 	// Action is the kind of operation, such as "secret.put"; package audit lists them.

@@ -18,16 +18,18 @@ func TestSink_Collector(t *testing.T) {
 		var mu sync.Mutex
 		var kept []audittest.Record
 		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			var line struct {
-				Tenant string
-				audit.Entry
+			var body struct {
+				Tenant  string
+				Entries []audit.Record
 			}
-			if err := json.NewDecoder(r.Body).Decode(&line); err != nil {
+			if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 				t.Error(err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			kept = append(kept, audittest.Record{Tenant: line.Tenant, Entry: line.Entry})
+			for _, e := range body.Entries {
+				kept = append(kept, audittest.Record{Tenant: body.Tenant, Record: e})
+			}
 			w.WriteHeader(http.StatusNoContent)
 		}))
 		t.Cleanup(service.Close)

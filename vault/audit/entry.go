@@ -65,20 +65,41 @@ type Entry struct {
 }
 
 // A Sink keeps a copy of audit entries outside storage. Sinks must be safe for
-// concurrent use. Package audittest checks an implementation.
+// concurrent use. Package audittest checks an implementation. A sink that can find out
+// whether its next Record will succeed also implements [Checker].
 type Sink interface {
-	// Record makes an entry durable and returns. The vault calls it before the
-	// operation takes effect. If Record fails, the vault refuses the operation,
-	// unless vault.Options.AuditBestEffort is set. An operation that fails later
-	// stays recorded.
+	// Record makes entries of one tenant durable, in their order, and returns. The
+	// tenant's chain already has them. Within a process, the calls for a tenant
+	// come one after another and follow its chain; the entries of other processes
+	// that share the storage come from these, in between.
+	//
+	// If Record fails, the vault returns [ErrNotRecorded] and passes the same
+	// entries again before any others, unless vault.Options.AuditBestEffort is set.
+	// An entry may therefore arrive more than once; its number identifies it.
 	//
 	// Record returns an error soon after ctx ends. It must not keep a reference to
-	// e.Delivered.
-	Record(ctx context.Context, tenant string, e Entry) error
+	// entries or to what they contain.
+	Record(ctx context.Context, tenant string, entries []Record) error
 }
 
-// ErrNotRecorded means that an operation was refused because its audit entry could not
-// be recorded. The error also wraps the cause.
+// A Checker is a [Sink] that can find out whether its next Record will succeed.
+type Checker interface {
+	// Check returns nil only if the next Record can be expected to succeed. It
+	// records nothing, and returns an error soon after ctx ends. It is safe for
+	// concurrent use.
+	Check(ctx context.Context) error
+}
+
+// ErrNotRecorded means that the audit entry of an operation could not be recorded. The
+// error also wraps the cause, and its text says which of two cases applies:
+//
+//   - The operation had no effect. A sink has not recorded earlier entries yet, or
+//     storage did not take the entry of a delivery.
+//   - The change is stored together with its entry, and then a sink failed. The sink
+//     gets the entry before the next operation takes effect. A bundle that the entry
+//     records was not delivered.
+//
+// After it, read the current state before retrying a write.
 var ErrNotRecorded = errors.New("audit entry could not be recorded")
 
 // Head identifies the newest entry of a chain. A Head kept outside the database can
@@ -96,5 +117,12 @@ type Record struct {
 	// Seq is the number of the entry in the tenant's chain. Numbers start at 1 and
 	// have no gaps.
 	Seq int64 `json:"seq"`
+	// Unverified means that the entry may be forged: the one before it is missing,
+	// and no trim accounts for that. Only [Log.Page] sets it.
+	Unverified bool `json:"unverified,omitempty"`
 	Entry
 }
+
+// maxSeq is the highest number of an entry. No chain reaches it, so higher ones in
+// storage are not the vault's.
+const maxSeq = 1 << 53

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -91,11 +92,8 @@ type collector struct {
 	client *http.Client
 }
 
-func (c *collector) Record(ctx context.Context, tenant string, e audit.Entry) error {
-	body, err := json.Marshal(struct {
-		Tenant string `json:"tenant"`
-		audit.Entry
-	}{tenant, e})
+func (c *collector) Record(ctx context.Context, tenant string, entries []audit.Record) error {
+	body, err := json.Marshal(map[string]any{"tenant": tenant, "entries": entries})
 	if err != nil {
 		return err
 	}
@@ -135,16 +133,18 @@ func ExampleSink() {
 		log.Fatal(err)
 	}
 	err = v.Delete(ctx, "acme/web", "A")
-	fmt.Println(err)
+	fmt.Println(errors.Is(err, audit.ErrNotRecorded), err)
 
-	// The chain in storage has the recorded entry. Keep its head outside the database.
+	// The chain in storage has both entries. The vault sends the second one to the sink
+	// again, before any further change. Keep the head of the chain outside the database.
 	head, err := v.VerifyAudit(ctx, "acme", nil, func(seq int64, e audit.Entry) error {
 		fmt.Println(seq, e.Action, e.Name)
 		return nil
 	})
 	fmt.Println(head.Seq, err)
 	// Output:
-	// deleting secret "A" in scope "acme/web": audit entry could not be recorded: the collector responded with 503 Service Unavailable
+	// true deleting secret "A" in scope "acme/web": the change to scope acme/web is stored, but its audit entry could not be recorded by a sink, although it is in the chain: the collector responded with 503 Service Unavailable
 	// 1 secret.put A
-	// 1 <nil>
+	// 2 secret.delete A
+	// 2 <nil>
 }

@@ -16,9 +16,14 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// A Log writes and reads the audit chains of all tenants. Each entry goes to the sinks
-// first, and then to the chain in storage. Append does both. For an entry that is
-// stored together with the change that it records, the caller uses Tell and [Chain].
+// A Log writes and reads the audit chains of all tenants. Each entry goes to the chain
+// in storage first, and then to the sinks. Append does both for an entry alone, and
+// Commit for entries that are stored together with the change that they record.
+//
+// While a sink has not recorded an entry of the chain, Append, Commit and Trim first send
+// that entry again, and change nothing if they cannot. So at most one write of each
+// tenant is in the chain and missing from a sink; if the process ends then, the sink does
+// not get its entries.
 //
 // A Log is safe for concurrent use and must not be copied.
 type Log struct {
@@ -28,14 +33,16 @@ type Log struct {
 	log        *slog.Logger
 	appends    batch.Keyed[string, pending]
 	turns      turns // by tenant
+	backlog    backlog
 }
 
 // Options of a Log. The zero value of each field means its default.
 type Options struct {
 	// Sinks get a copy of each entry, one sink after another. Default: none.
 	Sinks []Sink
-	// BestEffort makes Tell and Append log a failure to record and return nil.
-	// Default: they return ErrNotRecorded.
+	// BestEffort makes Append log a failure to record and return nil, and the log
+	// drops entries that a sink does not record. Default: Append, Commit and Trim
+	// return ErrNotRecorded.
 	BestEffort bool
 	// Logger receives failures to record, at level ERROR. Default: slog.Default().
 	Logger *slog.Logger
@@ -49,6 +56,7 @@ func NewLog(s store.Store, opts *Options) *Log {
 	}
 	l := &Log{store: s, sinks: slices.Clone(opts.Sinks), bestEffort: opts.BestEffort, log: cmp.Or(opts.Logger, slog.Default())}
 	l.appends.Commit, l.appends.Most = l.commit, together
+	l.backlog.sends.Stay = true
 	return l
 }
 
@@ -63,64 +71,71 @@ type Open func(ctx context.Context) (*keyring.DataKey, error)
 const (
 	// together is the most entries read or written in one storage operation.
 	together = 500
-	// appendWithin bounds the writing of entries, which continues after the context
-	// of Append has ended.
+	// appendWithin bounds the writing of entries, and sendWithin their recording by
+	// sinks. Both continue after the context of the operation has ended.
 	appendWithin = 10 * time.Second
+	sendWithin   = 10 * time.Second
 )
 
 // pending is an entry to be appended.
 type pending struct {
-	entry []byte
+	entry Entry
 	open  Open
 }
 
-// Tell records entries in the sinks, in order. At the first failure it returns
-// [ErrNotRecorded], which also wraps the error of the sink. With [Options].BestEffort it
-// logs failures instead, and continues.
-func (l *Log) Tell(ctx context.Context, tenant string, entries ...Entry) error {
-	for _, e := range entries {
-		for _, sink := range l.sinks {
-			err := sink.Record(ctx, tenant, e)
-			if err == nil {
-				continue
-			}
-			if !l.bestEffort {
-				return fmt.Errorf("%w: %w", ErrNotRecorded, err)
-			}
-			l.log.ErrorContext(ctx, "audit sink failed", "tenant", tenant, "action", string(e.Action), "error", err)
-		}
-	}
-	return nil
-}
-
-// Append records an entry in the sinks and appends it to the tenant's chain. It returns
+// Append appends an entry to the tenant's chain and records it in the sinks. It returns
 // when the entry is durable. Concurrent calls for one tenant share writes. Append calls
 // open at most once. If ctx ends first, Append returns, but may still call open and
 // store the entry.
 //
-// If a sink fails, or the entry cannot be stored within ten seconds, the error is
-// [ErrNotRecorded], which also wraps the cause. With [Options].BestEffort the failure is
-// logged instead.
+// If the entry cannot be stored within ten seconds, or a sink fails or takes longer than
+// another ten, the error is [ErrNotRecorded], which also wraps the cause. With
+// [Options].BestEffort the failure is logged instead.
 func (l *Log) Append(ctx context.Context, tenant string, open Open, e Entry) error {
-	if err := l.Tell(ctx, tenant, e); err != nil {
-		return err
-	}
-	encoded, err := encode([]Entry{e})
-	if err != nil {
-		return err
-	}
-	return l.appends.Do(ctx, tenant, pending{encoded[0], open})
+	e.Delivered = slices.Clone(e.Delivered) // the entry may outlast the call
+	return l.appends.Do(ctx, tenant, pending{e, open})
 }
 
-// Turn locks the tenant's chain within this log: until the caller calls release, once,
-// other calls of Turn, Append and Trim for the tenant wait. They continue in the order
-// of their calls. The caller must not call Append or Trim for the tenant before release.
-// Turn blocks until it has the lock or ctx ends; the error is then the cause of ctx.
+// Commit stores c together with entries that record it, and then records these in the
+// sinks. Commit sets c.Append to rows that follow head, the newest row of the tenant's
+// chain, under key. The caller has the tenant's Turn. stored reports whether c is stored.
+// The sinks have ten seconds, even if ctx ends meanwhile.
 //
-// Turn is for retrying a change that is stored together with its entries and has failed
-// with [store.ErrConflict]. Reading the rows for the change takes longer than reading
-// the head of the chain, so a continuous sequence of appends would starve it.
-// Turn does not lock out other processes.
+// The error is [ErrNotRecorded] if a sink fails: if stored is false, it has not recorded
+// earlier entries yet, and otherwise those of c. With [Options].BestEffort this failure
+// is logged instead. If storage fails, the error is that of storage, or
+// [store.ErrConflict]. It is that of [Chain] if key or head is invalid.
+func (l *Log) Commit(ctx context.Context, key *keyring.DataKey, tenant string, head *store.AuditRow, c *store.Change, entries ...Entry) (stored bool, err error) {
+	if err := l.CatchUp(ctx); err != nil {
+		return false, err
+	}
+	if c.Append, err = Chain(key, tenant, head, entries...); err != nil {
+		return false, err
+	}
+	m := &missed{tenant: tenant, rows: c.Append, entries: entries, sinks: l.sinks}
+	if err := l.store.Apply(ctx, c); err != nil {
+		if !errors.Is(err, store.ErrConflict) {
+			l.keep(m, true)
+		}
+		return false, err
+	}
+	if err := l.send(ctx, m); err != nil {
+		l.keep(m, false)
+		return true, fmt.Errorf("%w by a sink, although it is in the chain: %w", ErrNotRecorded, err)
+	}
+	return true, nil
+}
+
+// Turn locks the tenant's chain within this log, for Commit: until the caller calls
+// release, once, other calls of Turn, Append and Trim for the tenant wait. They continue
+// in the order of their calls. The caller must not call Append or Trim for the tenant
+// before release. Turn blocks until it has the lock or ctx ends; the error is then the
+// cause of ctx.
+//
+// To retry a change that has failed with [store.ErrConflict], take the turn before
+// reading the rows for the change. That takes longer than reading the head of the chain,
+// so a continuous sequence of appends would starve it. Turn does not lock out other
+// processes.
 func (l *Log) Turn(ctx context.Context, tenant string) (release func(), err error) {
 	return l.turns.take(ctx, tenant)
 }
@@ -136,7 +151,10 @@ func (l *Log) commit(ctx context.Context, tenant string, entries []pending) (wri
 	if l.bestEffort {
 		return written, nil
 	}
-	return written, fmt.Errorf("%w: %w", ErrNotRecorded, err)
+	if !errors.Is(err, ErrNotRecorded) {
+		err = fmt.Errorf("%w: %w", ErrNotRecorded, err)
+	}
+	return written, err
 }
 
 // writeAll opens a key and appends entries under it. It returns how many are durable.
@@ -148,19 +166,19 @@ func (l *Log) writeAll(ctx context.Context, tenant string, entries []pending) (w
 		return 0, err
 	}
 	defer key.Destroy()
-	encoded := make([][]byte, len(entries))
+	all := make([]Entry, len(entries))
 	for i, p := range entries {
-		encoded[i] = p.entry
+		all[i] = p.entry
 	}
-	return l.write(ctx, key, tenant, encoded)
+	return l.write(ctx, key, tenant, all)
 }
 
 // write appends entries to a tenant's chain, and drops older ones in the same change as
-// the last of them. It returns how many are durable.
+// the last of them. It returns how many are recorded.
 //
 // After each conflict with another process it writes fewer entries together: otherwise
 // processes that write few entries would starve one that writes many.
-func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop ...store.AuditRef) (written int, err error) {
+func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, entries []Entry, drop ...store.AuditRef) (written int, err error) {
 	release, err := l.turns.take(ctx, tenant)
 	if err != nil {
 		return 0, err
@@ -169,11 +187,15 @@ func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, en
 	most, lost := together, 0
 	for written < len(entries) {
 		n := min(most, len(entries)-written)
-		var dropped []store.AuditRef
+		c := &store.Change{}
 		if written+n == len(entries) {
-			dropped = drop
+			c.DropAudit = drop
 		}
-		switch err := l.writeOnce(ctx, key, tenant, entries[written:written+n], dropped); {
+		head, err := readHead(ctx, l.store, tenant)
+		if err != nil {
+			return written, err
+		}
+		switch stored, err := l.Commit(ctx, key, tenant, head, c, entries[written:written+n]...); {
 		case err == nil:
 			written, most, lost = written+n, min(2*most, together), 0
 		case errors.Is(err, store.ErrConflict):
@@ -181,28 +203,13 @@ func (l *Log) write(ctx context.Context, key *keyring.DataKey, tenant string, en
 				return written, err
 			}
 			most, lost = max(1, n/2), lost+1
-		default:
+		case stored || errors.Is(err, ErrNotRecorded):
 			return written, err
+		default:
+			return written, fmt.Errorf("writing to storage: %w", err)
 		}
 	}
 	return written, nil
-}
-
-// writeOnce appends entries in one write.
-func (l *Log) writeOnce(ctx context.Context, key *keyring.DataKey, tenant string, entries [][]byte, drop []store.AuditRef) error {
-	snap, err := l.store.Read(ctx, store.Query{Scope: tenant, SealsOnly: true, AuditHead: true})
-	if err != nil {
-		return fmt.Errorf("reading from storage: %w", err)
-	}
-	rows, err := chain(key, tenant, snap.AuditHead, entries)
-	if err != nil {
-		return err
-	}
-	err = l.store.Apply(ctx, &store.Change{Append: rows, DropAudit: drop})
-	if err == nil || errors.Is(err, store.ErrConflict) {
-		return err
-	}
-	return fmt.Errorf("writing to storage: %w", err)
 }
 
 // Trim verifies the chain of a tenant, drops the entries older than before, and appends
@@ -241,16 +248,9 @@ func (l *Log) Trim(ctx context.Context, tenant string, before time.Time, actor s
 		Time: time.Now().UTC().Truncate(time.Microsecond), Action: Trim, Actor: actor,
 		Through: through, Head: hex.EncodeToString(rows[0].MAC[:]),
 	}
-	if err := l.Tell(ctx, tenant, e); err != nil {
-		return 0, err
-	}
-	encoded, err := encode([]Entry{e})
-	if err != nil {
-		return 0, err
-	}
 	// Append and drop in one change, even with BestEffort: without the entry the
 	// chain could no longer be verified.
-	if _, err := l.write(ctx, key, tenant, encoded, store.AuditRef{Tenant: tenant, Seq: through}); err != nil {
+	if _, err := l.write(ctx, key, tenant, []Entry{e}, store.AuditRef{Tenant: tenant, Seq: through}); err != nil {
 		return 0, err
 	}
 	return dropped, nil

@@ -38,6 +38,7 @@ type slowStore struct {
 	store.Store
 	applies atomic.Int64
 	fail    atomic.Pointer[error]
+	applied func() // called after each change; may be nil
 }
 
 func (s *slowStore) Apply(ctx context.Context, c *store.Change) error {
@@ -46,23 +47,55 @@ func (s *slowStore) Apply(ctx context.Context, c *store.Change) error {
 	if err := s.fail.Load(); err != nil {
 		return *err
 	}
+	if s.applied != nil {
+		defer s.applied()
+	}
 	return s.Store.Apply(ctx, c)
 }
 
 // keeper is a sink in memory.
 type keeper struct {
 	mu      sync.Mutex
-	entries []audit.Entry
+	entries []audit.Record
 	err     error
+	hangs   atomic.Bool // until the context ends
+	check   error
 }
 
-func (k *keeper) Record(_ context.Context, _ string, e audit.Entry) error {
+func (k *keeper) Record(ctx context.Context, _ string, entries []audit.Record) error {
+	if k.hangs.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.err == nil {
-		k.entries = append(k.entries, e)
+		k.entries = append(k.entries, entries...)
 	}
 	return k.err
+}
+
+func (k *keeper) Check(context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.check
+}
+
+// set makes Record and Check fail with err, or work again if err is nil.
+func (k *keeper) set(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err, k.check = err, err
+}
+
+// names returns the names of the recorded entries.
+func (k *keeper) names() (out []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, e := range k.entries {
+		out = append(out, e.Name)
+	}
+	return out
 }
 
 func newChains(t *testing.T, bestEffort bool) *chains {
@@ -132,7 +165,8 @@ func TestLog_Append(t *testing.T) {
 			require.EqualValues(t, 2, head.Seq)
 			names, _ = c.names(t, "globex")
 			require.Equal(t, []string{"C"}, names)
-			require.Len(t, c.sink.entries, 3, "the sink gets each entry")
+			require.Equal(t, []string{"A", "B", "C"}, c.sink.names(), "the sink gets each entry")
+			require.EqualValues(t, 2, c.sink.entries[1].Seq)
 
 			failure := errors.New("the disk is full")
 			c.store.fail.Store(&failure)
@@ -140,6 +174,7 @@ func TestLog_Append(t *testing.T) {
 			require.ErrorIs(t, err, audit.ErrNotRecorded)
 			require.ErrorIs(t, err, failure)
 			require.Contains(t, c.out.String(), "cannot append to the audit chain")
+			require.Len(t, c.sink.names(), 3, "an entry that is not stored is not sent")
 		})
 	})
 
@@ -195,30 +230,212 @@ func TestLog_Append(t *testing.T) {
 	})
 }
 
-func TestLog_Tell(t *testing.T) {
+func TestLog_SinkFailure(t *testing.T) {
 	down := errors.New("the collector is down")
-	for _, bestEffort := range []bool{false, true} {
+
+	t.Run("stores the entry and sends it before the next one is stored", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newChains(t, bestEffort)
-			require.NoError(t, c.Tell(t.Context(), "acme", entryOf("A"), entryOf("B")))
-			require.Len(t, c.sink.entries, 2)
-			c.sink.err = down
-			told, appended := c.Tell(t.Context(), "acme", entryOf("C")), c.Append(t.Context(), "acme", c.open, entryOf("D"))
-			names, _ := c.names(t, "acme")
-			if bestEffort {
-				require.NoError(t, told)
-				require.NoError(t, appended)
-				require.Equal(t, 2, strings.Count(c.out.String(), "audit sink failed"))
-				require.Equal(t, []string{"D"}, names)
-				return
-			}
-			for _, err := range []error{told, appended} {
+			c := newChains(t, false)
+			c.append(t, "acme", "A")
+			c.sink.set(down)
+			err := c.Append(t.Context(), "acme", c.open, entryOf("B"))
+			require.ErrorIs(t, err, audit.ErrNotRecorded)
+			require.ErrorIs(t, err, down)
+			require.ErrorContains(t, err, "although it is in the chain")
+			for _, tenant := range []string{"acme", "globex"} {
+				err = c.Append(t.Context(), tenant, c.open, entryOf("REFUSED"))
 				require.ErrorIs(t, err, audit.ErrNotRecorded)
 				require.ErrorIs(t, err, down)
+				require.ErrorContains(t, err, "has not recorded earlier entries yet")
 			}
-			require.Empty(t, names, "an entry that the sink refuses is not appended")
+			_, err = c.Trim(t.Context(), "acme", time.Now().Add(time.Hour), "ada", c.find, c.open)
+			require.ErrorIs(t, err, audit.ErrNotRecorded)
+			names, _ := c.names(t, "acme")
+			require.Equal(t, []string{"A", "B"}, names, "while the sink is behind, nothing is stored")
+			names, _ = c.names(t, "globex")
+			require.Empty(t, names, "for no tenant")
+
+			c.sink.set(nil)
+			c.append(t, "globex", "C")
+			c.append(t, "acme", "D")
+			require.Equal(t, []string{"A", "B", "C", "D"}, c.sink.names())
+			require.Contains(t, c.out.String(), "audit sinks have all entries again")
 		})
+	})
+
+	t.Run("does not send it again to a sink that has it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newChains(t, false)
+			other := &keeper{}
+			c.Log = audit.NewLog(c.store, &audit.Options{Sinks: []audit.Sink{c.sink, other}, Logger: slog.New(slog.DiscardHandler)})
+			c.sink.set(down)
+			require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("A")), down)
+			require.Equal(t, []string{"A"}, other.names(), "a sink that works gets the entry at once")
+			c.sink.set(nil)
+			c.append(t, "acme", "B")
+			require.Equal(t, []string{"A", "B"}, other.names())
+			require.Equal(t, []string{"A", "B"}, c.sink.names())
+		})
+	})
+
+	t.Run("does not wait for a sink longer than ten seconds", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newChains(t, false)
+			c.sink.hangs.Store(true)
+			began := time.Now()
+			require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("A")), audit.ErrNotRecorded)
+			require.Equal(t, 11*time.Second, time.Since(began), "the store takes one")
+		})
+	})
+
+	t.Run("logs the failure and drops the entry with best effort", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newChains(t, true)
+			c.sink.set(down)
+			c.append(t, "acme", "A", "B")
+			require.NoError(t, c.Check(t.Context()))
+			require.Equal(t, 2, strings.Count(c.out.String(), "audit sink failed"))
+			c.sink.set(nil)
+			c.append(t, "acme", "C")
+			names, _ := c.names(t, "acme")
+			require.Equal(t, []string{"A", "B", "C"}, names)
+			require.Equal(t, []string{"C"}, c.sink.names())
+		})
+	})
+}
+
+// doubtful is a store that fails after it has stored a change, or before, and then
+// cannot be read for a while.
+type doubtful struct {
+	store.Store
+	before, after, down bool
+}
+
+var errLost = errors.New("the connection was lost")
+
+func (s *doubtful) Apply(ctx context.Context, c *store.Change) error {
+	if s.before {
+		return errLost
 	}
+	err := s.Store.Apply(ctx, c)
+	if s.after {
+		err = errLost
+	}
+	return err
+}
+
+func (s *doubtful) Audit(ctx context.Context, tenant string, after int64, limit int) ([]store.AuditRow, error) {
+	if s.down {
+		return nil, errLost
+	}
+	return s.Store.Audit(ctx, tenant, after, limit)
+}
+
+func TestLog_StorageFailure(t *testing.T) {
+	c := newChains(t, false)
+	s := &doubtful{Store: memstore.New()}
+	c.Log = audit.NewLog(s, &audit.Options{Sinks: []audit.Sink{c.sink}, Logger: slog.New(slog.DiscardHandler)})
+	c.append(t, "acme", "A")
+	s.after = true
+	require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("B")), errLost)
+	s.after, s.before = false, true
+	require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("LOST")), errLost)
+	require.Equal(t, []string{"A", "B"}, c.sink.names(), "the sink gets an entry that was stored although storage failed")
+	s.before, s.down = false, true
+	require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("LOST")), errLost, "nothing is stored while that is not known")
+	s.down = false
+	c.append(t, "acme", "C")
+	require.Equal(t, []string{"A", "B", "C"}, c.sink.names(), "and no entry that was not stored")
+}
+
+func TestLog_Commit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChains(t, false)
+		ctx, cancel := context.WithCancel(t.Context())
+		commit := func(head *store.AuditRow, names ...string) (bool, error) {
+			release, err := c.Turn(t.Context(), "acme")
+			require.NoError(t, err)
+			defer release()
+			var entries []audit.Entry
+			for _, name := range names {
+				entries = append(entries, entryOf(name))
+			}
+			return c.Commit(ctx, c.key, "acme", head, &store.Change{}, entries...)
+		}
+		stored, err := commit(nil, "A", "B")
+		require.NoError(t, err)
+		require.True(t, stored)
+		stored, err = commit(nil, "CONFLICT")
+		require.ErrorIs(t, err, store.ErrConflict)
+		require.False(t, stored)
+		rows, err := c.store.Audit(t.Context(), "acme", 1, 1)
+		require.NoError(t, err)
+
+		c.sink.set(errors.New("down"))
+		stored, err = commit(&rows[0], "C")
+		require.ErrorIs(t, err, audit.ErrNotRecorded)
+		require.True(t, stored)
+		stored, err = commit(&rows[0], "REFUSED")
+		require.ErrorIs(t, err, audit.ErrNotRecorded)
+		require.False(t, stored)
+		c.sink.set(nil)
+		require.NoError(t, c.CatchUp(ctx))
+
+		rows, err = c.store.Audit(t.Context(), "acme", 2, 1)
+		require.NoError(t, err)
+		c.store.applied = cancel
+		stored, err = commit(&rows[0], "D")
+		require.NoError(t, err, "the sinks get an entry that is stored")
+		require.True(t, stored)
+		require.Equal(t, []string{"A", "B", "C", "D"}, c.sink.names(), "each stored entry once")
+	})
+}
+
+func TestLog_CatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChains(t, false)
+		require.NoError(t, c.CatchUp(t.Context()))
+		c.sink.hangs.Store(true)
+		var callers sync.WaitGroup
+		for i := range 20 {
+			callers.Go(func() { _ = c.Append(t.Context(), fmt.Sprintf("tenant-%d", i), c.open, entryOf("A")) })
+		}
+		callers.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, c.CatchUp(ctx), context.DeadlineExceeded, "a caller whose context ends stops waiting")
+		began := time.Now()
+		for range 20 {
+			callers.Go(func() {
+				if err := c.CatchUp(t.Context()); !errors.Is(err, audit.ErrNotRecorded) {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		require.LessOrEqual(t, time.Since(began), 10*time.Second, "concurrent callers share one attempt")
+		c.sink.hangs.Store(false)
+		require.NoError(t, c.CatchUp(t.Context()))
+		require.Len(t, c.sink.names(), 20)
+	})
+}
+
+func TestLog_Check(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := errors.New("the collector is down")
+		c := newChains(t, false)
+		require.NoError(t, c.Check(t.Context()))
+		c.sink.set(down)
+		err := c.Check(t.Context())
+		require.ErrorIs(t, err, audit.ErrNotRecorded)
+		require.ErrorIs(t, err, down, "the sink's own check fails")
+		require.ErrorIs(t, c.Append(t.Context(), "acme", c.open, entryOf("A")), down)
+		c.sink.check = nil
+		require.ErrorIs(t, c.Check(t.Context()), down, "it has not recorded an entry")
+		c.sink.set(nil)
+		require.NoError(t, c.Check(t.Context()))
+		require.Equal(t, []string{"A"}, c.sink.names(), "a check sends missed entries")
+	})
 }
 
 func TestChain(t *testing.T) {

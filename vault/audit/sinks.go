@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -16,12 +17,15 @@ import (
 	"github.com/satchelhq/satchel/internal/batch"
 )
 
-// FileSink is a [Sink] that appends one line of JSON for each entry to a file: the
-// tenant and the members of [Entry]. An entry is on disk when Record returns. Concurrent
-// entries share one fsync. A FileSink is safe for concurrent use.
+// FileSink is a [Sink] and [Checker] that appends one line of JSON for each entry to a
+// file: the tenant and the members of [Record]. An entry is on disk when Record returns.
+// Concurrent calls share one fsync. A FileSink is safe for concurrent use.
 //
 // After a crash or a write error, the file may end with an incomplete line. The next
-// entry starts on a new line.
+// entry starts on a new line. If the vault then passes entries again, some may have two
+// lines, with the same tenant and number.
+//
+// If the file is deleted, the next entry goes to a new file with its name.
 type FileSink struct {
 	path  string
 	lines *batch.Group[[]byte]
@@ -35,21 +39,21 @@ type FileSink struct {
 }
 
 const (
-	// maxWaiting is the most lines that wait for a slow disk, and maxTogether the
-	// most lines written together.
-	maxWaiting  = 100_000
-	maxTogether = 10_000
+	// maxWaiting is the most calls that wait for a slow disk, and maxTogether the
+	// most calls whose lines are written together.
+	maxWaiting  = 10_000
+	maxTogether = 1_000
 )
 
 // fileLine is a line of a FileSink.
 type fileLine struct {
 	Tenant string `json:"tenant"`
-	Entry
+	Record
 }
 
 var (
 	errSinkClosed = errors.New("the audit file is closed")
-	errSinkBehind = fmt.Errorf("%d entries are already waiting for the disk", maxWaiting)
+	errSinkBehind = fmt.Errorf("%d calls are already waiting for the disk", maxWaiting)
 )
 
 // NewFileSink returns a sink that appends to the file at path. If the file does not
@@ -87,22 +91,37 @@ func openAudit(path string) (*os.File, error) {
 	return file, nil
 }
 
-// Record implements [Sink]. It blocks until the entry is on disk or ctx ends; an entry
-// whose write has begun is still written. Record fails if the write fails, after
-// Close, and while 100,000 entries are waiting for the disk.
-func (s *FileSink) Record(ctx context.Context, tenant string, e Entry) error {
-	if err := s.record(ctx, tenant, e); err != nil {
+// Record implements [Sink]. It blocks until the entries are on disk or ctx ends; entries
+// whose write has begun are still written. Record fails if the write fails, after
+// Close, and while 10,000 calls are waiting for the disk.
+func (s *FileSink) Record(ctx context.Context, tenant string, entries []Record) error {
+	var lines []byte
+	for _, e := range entries {
+		text, err := json.Marshal(fileLine{tenant, e})
+		if err != nil {
+			return fmt.Errorf("recording to audit file %q: %w", s.path, err)
+		}
+		lines = append(append(lines, text...), '\n')
+	}
+	if err := s.append(ctx, lines); err != nil {
 		return fmt.Errorf("recording to audit file %q: %w", s.path, err)
 	}
 	return nil
 }
 
-func (s *FileSink) record(ctx context.Context, tenant string, e Entry) error {
-	text, err := json.Marshal(fileLine{tenant, e})
-	if err != nil {
-		return err
+// Check implements [Checker]: it waits for the entries before it, as Record does, and
+// syncs the file. On Linux it also reserves disk space for the next entries, which does
+// not change the file's content or size. It fails as Record does.
+func (s *FileSink) Check(ctx context.Context) error {
+	if err := s.append(ctx, nil); err != nil {
+		return fmt.Errorf("checking audit file %q: %w", s.path, err)
 	}
-	err = s.lines.Do(ctx, append(text, '\n'))
+	return nil
+}
+
+// append appends lines to the file. Without lines, it checks the file.
+func (s *FileSink) append(ctx context.Context, lines []byte) error {
+	err := s.lines.Do(ctx, lines)
 	switch {
 	case errors.Is(err, batch.ErrClosed):
 		return errSinkClosed
@@ -112,30 +131,43 @@ func (s *FileSink) record(ctx context.Context, tenant string, e Entry) error {
 	return err
 }
 
-// write appends lines to the file and syncs them.
-func (s *FileSink) write(_ context.Context, lines [][]byte) (written int, err error) {
+// write appends the lines of several calls to the file and syncs them.
+func (s *FileSink) write(_ context.Context, calls [][]byte) (written int, err error) {
 	s.mu.Lock()
 	s.writing = true
 	file, ragged := s.file, s.ragged
 	s.mu.Unlock()
 
-	err = writeLines(file, lines, ragged)
+	var fresh *os.File
+	if deleted(file) {
+		if fresh, err = openAudit(s.path); err == nil {
+			file, ragged = fresh, true
+		}
+	}
+	lines := bytes.Join(calls, nil)
+	if err == nil {
+		err = writeLines(file, lines, ragged)
+	}
 
 	s.mu.Lock()
-	s.writing, s.ragged = false, err != nil
-	var old *os.File
+	s.writing, s.ragged = false, err != nil || ragged && len(lines) == 0
+	var old []*os.File
+	if fresh != nil {
+		old = append(old, s.file)
+		s.file = fresh
+	}
 	if s.replace != nil {
-		old = s.put(s.replace)
+		old = append(old, s.put(s.replace))
 		s.replace = nil
 	}
 	s.mu.Unlock()
-	if old != nil {
-		_ = old.Close() // its lines are synced
+	for _, file := range old {
+		_ = file.Close() // its lines are synced
 	}
 	if err != nil {
 		return 0, err
 	}
-	return len(lines), nil
+	return len(calls), nil
 }
 
 // put makes file the current one and returns the previous one. The caller holds the
@@ -146,16 +178,18 @@ func (s *FileSink) put(file *os.File) (old *os.File) {
 }
 
 // writeLines appends lines and syncs them. ragged is true if the file may end without a
-// line break.
-func writeLines(file *os.File, lines [][]byte, ragged bool) error {
-	var text []byte
+// line break. Without lines, it reserves space instead.
+func writeLines(file *os.File, lines []byte, ragged bool) error {
+	if len(lines) == 0 {
+		if err := reserve(file); err != nil {
+			return err
+		}
+		return file.Sync()
+	}
 	if ragged && !endsLine(file) {
-		text = append(text, '\n')
+		lines = append([]byte{'\n'}, lines...)
 	}
-	for _, line := range lines {
-		text = append(text, line...)
-	}
-	if _, err := file.Write(text); err != nil {
+	if _, err := file.Write(lines); err != nil {
 		return err
 	}
 	return file.Sync()
@@ -226,7 +260,8 @@ func (s *FileSink) Close() error {
 
 // NewSlogSink returns a sink that logs each entry as one record at level INFO, with the
 // message "audit" and the time of the entry. Its Record fails if the handler of the
-// logger fails or drops that level. A nil log means slog.Default().
+// logger fails or drops that level, and its Check if it drops that level. A nil log
+// means slog.Default().
 func NewSlogSink(log *slog.Logger) Sink {
 	return &slogSink{log: cmp.Or(log, slog.Default())}
 }
@@ -236,16 +271,33 @@ type slogSink struct{ log *slog.Logger }
 var errLevelDropped = errors.New("the logger drops records at level INFO; enable that level or use another logger")
 
 // Record implements [Sink].
-func (s *slogSink) Record(ctx context.Context, tenant string, e Entry) error {
+func (s *slogSink) Record(ctx context.Context, tenant string, entries []Record) error {
+	for _, e := range entries {
+		if err := s.Check(ctx); err != nil {
+			return err
+		}
+		if err := s.log.Handler().Handle(ctx, slogRecord(tenant, e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check implements [Checker].
+func (s *slogSink) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	handler := s.log.Handler()
-	if !handler.Enabled(ctx, slog.LevelInfo) {
+	if !s.log.Handler().Enabled(ctx, slog.LevelInfo) {
 		return errLevelDropped
 	}
+	return nil
+}
+
+// slogRecord returns the log record of an entry.
+func slogRecord(tenant string, e Record) slog.Record {
 	r := slog.NewRecord(e.Time, slog.LevelInfo, "audit", 0)
-	r.AddAttrs(slog.String("tenant", tenant), slog.String("action", string(e.Action)))
+	r.AddAttrs(slog.String("tenant", tenant), slog.Int64("seq", e.Seq), slog.String("action", string(e.Action)))
 	for _, attr := range []slog.Attr{
 		slog.String("actor", e.Actor), slog.String("scope", e.Scope), slog.String("name", e.Name), slog.Int64("version", e.Version),
 		slog.String("token", e.Token), slog.String("runner", e.Runner), slog.String("addr", e.Addr), slog.String("reason", e.Reason),
@@ -258,5 +310,5 @@ func (s *slogSink) Record(ctx context.Context, tenant string, e Entry) error {
 	if len(e.Delivered) > 0 {
 		r.AddAttrs(slog.Any("delivered", e.Delivered))
 	}
-	return handler.Handle(ctx, r)
+	return r
 }

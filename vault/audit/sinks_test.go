@@ -38,12 +38,12 @@ func readRecords(text []byte) ([]audittest.Record, error) {
 	for lines.Scan() {
 		var line struct {
 			Tenant string
-			audit.Entry
+			audit.Record
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return nil, err
 		}
-		out = append(out, audittest.Record{Tenant: line.Tenant, Entry: line.Entry})
+		out = append(out, audittest.Record{Tenant: line.Tenant, Record: line.Record})
 	}
 	return out, lines.Err()
 }
@@ -66,16 +66,16 @@ func TestFileSink(t *testing.T) {
 		sink, path := newFileSink(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.ErrorIs(t, sink.Record(ctx, "acme", entryOf("A")), context.Canceled)
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+		require.ErrorIs(t, sink.Record(ctx, "acme", recordOf("A")), context.Canceled)
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("B")))
 		require.Equal(t, []string{"B"}, namesIn(t, path))
 	})
 
 	t.Run("returns a write error and starts a new line after it", func(t *testing.T) {
 		sink, path := newFileSink(t)
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("A")))
 		audit.BreakFile(sink) // writes fail from here on, as on a full disk
-		err := sink.Record(t.Context(), "acme", entryOf("LOST"))
+		err := sink.Record(t.Context(), "acme", recordOf("LOST"))
 		require.ErrorContains(t, err, path, "the error names the file")
 		require.ErrorIs(t, err, os.ErrClosed)
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
@@ -83,7 +83,7 @@ func TestFileSink(t *testing.T) {
 		_, err = file.WriteString(`{"name":"LO`) // a partial line, as a full disk leaves it
 		require.NoError(t, errors.Join(err, file.Close()))
 		require.Error(t, sink.Reopen(), "the broken file cannot be closed")
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("B")))
 		require.Equal(t, []string{"A", "?", "B"}, namesIn(t, path))
 	})
 }
@@ -100,8 +100,8 @@ func TestNewSlogSink(t *testing.T) {
 	t.Run("fails if the logger drops the entry", func(t *testing.T) {
 		var out bytes.Buffer
 		quiet := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
-		require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", entryOf("A")), "drops records at level INFO")
-		require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", entryOf("A")), "the pipe is broken", "the sink returns the error of the handler")
+		require.ErrorContains(t, audit.NewSlogSink(quiet).Record(t.Context(), "acme", recordOf("A")), "drops records at level INFO")
+		require.ErrorContains(t, audit.NewSlogSink(slog.New(failing{})).Record(t.Context(), "acme", recordOf("A")), "the pipe is broken", "the sink returns the error of the handler")
 		require.NotNil(t, audit.NewSlogSink(nil))
 	})
 }
@@ -109,6 +109,9 @@ func TestNewSlogSink(t *testing.T) {
 func entryOf(name string) audit.Entry {
 	return audit.Entry{Time: time.Now(), Action: audit.Put, Scope: "acme", Name: name}
 }
+
+// recordOf returns one entry of entryOf, with a number.
+func recordOf(name string) []audit.Record { return []audit.Record{{Seq: 1, Entry: entryOf(name)}} }
 
 // namesIn returns the names of the entries in a file, and "?" for a line that is not an
 // entry.
@@ -133,7 +136,7 @@ func TestNewFileSink(t *testing.T) {
 		info, err := os.Stat(path)
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("A")))
 		require.NoError(t, sink.Close())
 
 		require.NoError(t, os.Chmod(path, 0o640)) // for a log shipper
@@ -143,7 +146,7 @@ func TestNewFileSink(t *testing.T) {
 		info, err = os.Stat(path)
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o640), info.Mode().Perm(), "the operator's mode is kept")
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("B")))
 		require.Equal(t, []string{"A", "B"}, namesIn(t, path), "existing entries are kept")
 	})
 
@@ -175,7 +178,7 @@ func TestFileSink_PartialLine(t *testing.T) {
 			sink, err := audit.NewFileSink(path)
 			require.NoError(t, err)
 			defer sink.Close()
-			require.NoError(t, sink.Record(t.Context(), "acme", entryOf("B")))
+			require.NoError(t, sink.Record(t.Context(), "acme", recordOf("B")))
 			require.Equal(t, row.want, namesIn(t, path))
 		})
 	}
@@ -189,7 +192,7 @@ func TestFileSink_Reopen(t *testing.T) {
 		for w := range writers {
 			group.Go(func() {
 				for n := range each {
-					if err := sink.Record(t.Context(), "acme", entryOf(fmt.Sprintf("W%d_%d", w, n))); err != nil {
+					if err := sink.Record(t.Context(), "acme", recordOf(fmt.Sprintf("W%d_%d", w, n))); err != nil {
 						t.Error(err)
 					}
 				}
@@ -217,18 +220,18 @@ func TestFileSink_Reopen(t *testing.T) {
 
 	t.Run("switches to the new file, or keeps the old one on failure", func(t *testing.T) {
 		sink, path := newFileSink(t)
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("OLD")))
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("OLD")))
 		require.NoError(t, os.Rename(path, path+".1"))
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("STILL_OLD")))
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("STILL_OLD")))
 		require.NoError(t, sink.Reopen())
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("NEW")))
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("NEW")))
 		require.Equal(t, []string{"OLD", "STILL_OLD"}, namesIn(t, path+".1"))
 		require.Equal(t, []string{"NEW"}, namesIn(t, path))
 
 		require.NoError(t, os.Rename(path, path+".2"))
 		require.NoError(t, os.Mkdir(path, 0o700))
 		require.ErrorContains(t, sink.Reopen(), "is not a regular file")
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("KEPT")), "it keeps the current file")
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("KEPT")), "it keeps the current file")
 		require.Equal(t, []string{"NEW", "KEPT"}, namesIn(t, path+".2"))
 	})
 }
@@ -236,10 +239,10 @@ func TestFileSink_Reopen(t *testing.T) {
 func TestFileSink_Close(t *testing.T) {
 	t.Run("makes Record and Reopen fail", func(t *testing.T) {
 		sink, path := newFileSink(t)
-		require.NoError(t, sink.Record(t.Context(), "acme", entryOf("A")))
+		require.NoError(t, sink.Record(t.Context(), "acme", recordOf("A")))
 		require.NoError(t, sink.Close())
 		require.NoError(t, sink.Close(), "a second Close returns nil")
-		require.ErrorContains(t, sink.Record(t.Context(), "acme", entryOf("B")), "is closed")
+		require.ErrorContains(t, sink.Record(t.Context(), "acme", recordOf("B")), "is closed")
 		require.ErrorContains(t, sink.Reopen(), "is closed")
 		require.Equal(t, []string{"A"}, namesIn(t, path))
 	})
@@ -255,7 +258,7 @@ func TestFileSink_Close(t *testing.T) {
 				group.Go(func() {
 					name := fmt.Sprintf("N%d", i)
 					some <- struct{}{}
-					err := sink.Record(t.Context(), "acme", entryOf(name))
+					err := sink.Record(t.Context(), "acme", recordOf(name))
 					mu.Lock()
 					defer mu.Unlock()
 					if err == nil {

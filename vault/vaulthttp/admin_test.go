@@ -478,17 +478,22 @@ func bodyFor(path string) string {
 // stubborn is a sink that records nothing.
 type stubborn struct{}
 
-func (stubborn) Record(context.Context, string, audit.Entry) error {
+func (stubborn) Record(context.Context, string, []audit.Record) error {
 	return errors.New("the sink is full")
 }
 
 func TestAdmin_Audit(t *testing.T) {
 	t.Run("refuses a write that cannot be recorded", func(t *testing.T) {
 		a := newAdminOver(t, memstore.New(), func(o *vault.Options) { o.Audit = []audit.Sink{stubborn{}} })
-		got := a.do(t, "PUT", "/v1/secrets/A?scope=acme", `{"value":"1"}`)
-		requireRefusal(t, got, 503, "", "by default every write is recorded")
-		require.NotContains(t, string(got.body), "the sink is full")
-		require.JSONEq(t, `{"secrets":[]}`, string(a.do(t, "GET", "/v1/secrets?scope=acme", "").body))
+		for value := range 2 {
+			got := a.do(t, "PUT", "/v1/secrets/A?scope=acme", fmt.Sprintf(`{"value":"%d"}`, value))
+			requireRefusal(t, got, 503, "A change may be stored", "by default every write is recorded")
+			require.NotContains(t, string(got.body), "the sink is full")
+		}
+		a.do(t, "PUT", "/v1/secrets/B?scope=acme", `{"value":"1"}`)
+		listed := string(a.do(t, "GET", "/v1/secrets?scope=acme", "").body)
+		require.Contains(t, listed, `"name":"A"`, "the first one is stored, before the sink fails")
+		require.NotContains(t, listed, `"name":"B"`, "and no other")
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,8 +97,10 @@ func TestAudit_Page(t *testing.T) {
 				}
 				return rows
 			},
-			"edited":      func(rows []store.AuditRow) []store.AuditRow { rows[3].Entry[20] ^= 1; return rows },
-			"cut out":     func(rows []store.AuditRow) []store.AuditRow { return slices.Delete(rows, 3, 4) },
+			"edited": func(rows []store.AuditRow) []store.AuditRow { rows[3].Entry[20] ^= 1; return rows },
+			"cut out": func(rows []store.AuditRow) []store.AuditRow {
+				return slices.DeleteFunc(rows, func(r store.AuditRow) bool { return r.Seq == 5 })
+			},
 			"cut off":     func(rows []store.AuditRow) []store.AuditRow { return rows[:len(rows)-1] },
 			"replaced":    func(rows []store.AuditRow) []store.AuditRow { rows[3].Entry = rows[4].Entry; return rows },
 			"another key": func(rows []store.AuditRow) []store.AuditRow { rows[3].KeyID[0] ^= 1; return rows },
@@ -109,6 +112,23 @@ func TestAudit_Page(t *testing.T) {
 			require.ErrorIs(t, err, keyring.ErrTampered, about)
 			requireRefusal(t, a.do(t, "GET", "/v1/audit?tenant=acme&limit=6", ""), 500, "Stored data failed its integrity check", about)
 		}
+	})
+
+	t.Run("marks an entry that nothing proves", func(t *testing.T) {
+		a, c := newChain(t, 8)
+		c.spoil = func(rows []store.AuditRow) []store.AuditRow {
+			rows = slices.DeleteFunc(rows, func(r store.AuditRow) bool { return r.Seq < 4 })
+			for i := range rows {
+				if rows[i].Seq == 4 {
+					rows[i].Entry = []byte(strings.ReplaceAll(string(rows[i].Entry), `"S4"`, `"FORGED"`))
+				}
+			}
+			return rows
+		}
+		page := string(a.do(t, "GET", "/v1/audit?tenant=acme", "").body)
+		require.Contains(t, page, `{"seq":4,"unverified":true,`)
+		require.Contains(t, page, `"FORGED"`)
+		require.Equal(t, 1, strings.Count(page, "unverified"))
 	})
 
 	t.Run("starts after the entries that were trimmed", func(t *testing.T) {

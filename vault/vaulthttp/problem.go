@@ -10,6 +10,7 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/audit"
 )
 
 // retryAfter is the Retry-After of a temporary failure.
@@ -38,10 +39,12 @@ func refuseFailure(w http.ResponseWriter, r *http.Request, log *slog.Logger, wha
 		refuseEnding(w)
 		return
 	}
+	problem := wire.Refusal{Type: wire.UnavailableProblem, Title: "The vault is temporarily unavailable", Status: http.StatusServiceUnavailable}
+	if errors.Is(err, audit.ErrNotRecorded) {
+		problem.Detail = "The audit entry could not be recorded. A change may be stored: read the current state before you retry."
+	}
 	setRetryAfter(w, retryAfter)
-	refuse(w, wire.Refusal{
-		Type: wire.UnavailableProblem, Title: "The vault is temporarily unavailable", Status: http.StatusServiceUnavailable,
-	})
+	refuse(w, problem)
 }
 
 // refuseEnding responds to a request that the server cut short.

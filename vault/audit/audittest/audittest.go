@@ -19,8 +19,8 @@ import (
 type Record struct {
 	// Tenant is the tenant that was passed to Record.
 	Tenant string
-	// Entry is the entry that was passed to Record.
-	Entry audit.Entry
+	// Record is the entry that was passed to Record, with its number.
+	audit.Record
 }
 
 // Run tests a sink against the contract of [audit.Sink], with one subtest for each rule.
@@ -49,10 +49,10 @@ type checker struct {
 	recorded func() ([]Record, error)
 }
 
-// record records an entry, which must succeed.
-func (c *checker) record(tenant string, e audit.Entry) {
+// record records entries of one tenant together, which must succeed.
+func (c *checker) record(tenant string, entries ...audit.Record) {
 	c.Helper()
-	require.NoError(c, c.sink.Record(c.Context(), tenant, e), "recording an entry")
+	require.NoError(c, c.sink.Record(c.Context(), tenant, entries), "recording entries")
 }
 
 // kept fails the test unless the sink has exactly these records, in order.
@@ -62,20 +62,20 @@ func (c *checker) kept(why string, want ...Record) {
 	require.NoError(c, err, "reading the recorded entries")
 	require.Len(c, got, len(want), why)
 	for i := range want {
-		require.True(c, want[i].Entry.Time.Equal(got[i].Entry.Time), "%s: the time of entry %d is %s, want %s", why, i, got[i].Entry.Time, want[i].Entry.Time)
-		got[i].Entry.Time = want[i].Entry.Time // the zone may differ
+		require.True(c, want[i].Time.Equal(got[i].Time), "%s: the time of entry %d is %s, want %s", why, i, got[i].Time, want[i].Time)
+		got[i].Time = want[i].Time // the zone may differ
 		require.Equal(c, want[i], got[i], "%s: entry %d", why, i)
 	}
 }
 
-// fullEntry returns an entry that uses every field.
-func fullEntry(n int) audit.Entry {
-	return audit.Entry{
+// fullEntry returns entry n of a chain, counted from 0, which uses every field.
+func fullEntry(n int) audit.Record {
+	return audit.Record{Seq: int64(n) + 1, Entry: audit.Entry{
 		Time:   time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Microsecond),
 		Action: audit.Deliver, Actor: "ada@example.com", Scope: "acme/web", Name: fmt.Sprintf("NAME_%d", n), Version: int64(n) + 1,
 		Token: "0aB3dE6gH9jK", Runner: "ci-7", Addr: "192.0.2.1", Reason: "expired",
 		Delivered: []string{"acme/A@1", "acme/web/B@2"}, Through: 1 << 40, Head: strings.Repeat("ab", 32),
-	}
+	}}
 }
 
 var allRules = []contractRule{
@@ -92,7 +92,7 @@ var allRules = []contractRule{
 		c.kept("every field", Record{"acme", fullEntry(0)})
 	}},
 	{"keeps empty fields empty", func(c *checker) {
-		e := audit.Entry{Time: fullEntry(0).Time, Action: audit.Put}
+		e := audit.Record{Seq: 1, Entry: audit.Entry{Time: fullEntry(0).Time, Action: audit.Put}}
 		c.record("acme", e)
 		c.kept("an entry of two fields", Record{"acme", e})
 	}},
@@ -106,9 +106,26 @@ var allRules = []contractRule{
 		var want []Record
 		for n := range 50 {
 			want = append(want, Record{fmt.Sprintf("tenant-%d", n%3), fullEntry(n)})
-			c.record(want[n].Tenant, want[n].Entry)
+			c.record(want[n].Tenant, want[n].Record)
 		}
 		c.kept("sequential entries", want...)
+	}},
+	{"records the entries of one call in order", func(c *checker) {
+		c.record("acme", fullEntry(0), fullEntry(1), fullEntry(2))
+		c.record("acme", fullEntry(3))
+		c.kept("entries recorded together", Record{"acme", fullEntry(0)}, Record{"acme", fullEntry(1)}, Record{"acme", fullEntry(2)}, Record{"acme", fullEntry(3)})
+	}},
+	{"records repeated entries", func(c *checker) {
+		c.record("acme", fullEntry(0), fullEntry(1))
+		c.record("acme", fullEntry(1), fullEntry(2))
+		got, err := c.recorded()
+		require.NoError(c, err, "reading the recorded entries")
+		// Whether a sink keeps a repeated entry once or twice is its own affair.
+		got = slices.CompactFunc(got, func(x, y Record) bool { return x.Seq == y.Seq })
+		require.Len(c, got, 3, "each entry is there, in order")
+		for n, r := range got {
+			require.Equal(c, fullEntry(n).Seq, r.Seq, "each entry is there, in order")
+		}
 	}},
 	{"records concurrent entries completely and once", func(c *checker) {
 		const writers, each = 8, 25
@@ -116,7 +133,7 @@ var allRules = []contractRule{
 		for w := range writers {
 			group.Go(func() {
 				for n := range each {
-					if err := c.sink.Record(c.Context(), fmt.Sprintf("tenant-%d", w), fullEntry(n)); err != nil {
+					if err := c.sink.Record(c.Context(), fmt.Sprintf("tenant-%d", w), []audit.Record{fullEntry(n)}); err != nil {
 						c.Errorf("recording an entry concurrently: %v", err)
 					}
 				}
@@ -130,22 +147,35 @@ var allRules = []contractRule{
 			own := slices.DeleteFunc(slices.Clone(got), func(r Record) bool { return r.Tenant != tenant })
 			require.Len(c, own, each, "%s has each of its entries once", tenant)
 			for n, r := range own {
-				require.Equal(c, fullEntry(n).Name, r.Entry.Name, "%s has its entries in order", tenant)
-				require.Equal(c, fullEntry(n).Delivered, r.Entry.Delivered, "%s has its entries complete", tenant)
+				require.Equal(c, fullEntry(n).Name, r.Name, "%s has its entries in order", tenant)
+				require.Equal(c, fullEntry(n).Delivered, r.Delivered, "%s has its entries complete", tenant)
 			}
 		}
 		require.Len(c, got, writers*each, "nothing else is recorded")
 	}},
 	{"keeps no reference to the entry", func(c *checker) {
-		e := fullEntry(0)
-		c.record("acme", e)
-		e.Delivered[0] = "changed"
+		entries := []audit.Record{fullEntry(0)}
+		c.record("acme", entries...)
+		entries[0].Delivered[0] = "changed"
+		entries[0].Name = "CHANGED"
 		c.kept("an entry changed by the caller after Record", Record{"acme", fullEntry(0)})
 	}},
 	{"fails if the context has ended", func(c *checker) {
 		ctx, cancel := context.WithCancel(c.Context())
 		cancel()
-		require.ErrorIs(c, c.sink.Record(ctx, "acme", fullEntry(0)), context.Canceled, "the error wraps that of the context")
+		require.ErrorIs(c, c.sink.Record(ctx, "acme", []audit.Record{fullEntry(0)}), context.Canceled, "the error wraps that of the context")
 		c.record("acme", fullEntry(1))
+	}},
+	{"checks itself without recording", func(c *checker) {
+		checker, ok := c.sink.(audit.Checker)
+		if !ok {
+			return
+		}
+		c.record("acme", fullEntry(0))
+		require.NoError(c, checker.Check(c.Context()), "checking a sink that works")
+		c.kept("a check records nothing", Record{"acme", fullEntry(0)})
+		ctx, cancel := context.WithCancel(c.Context())
+		cancel()
+		require.ErrorIs(c, checker.Check(ctx), context.Canceled, "the error wraps that of the context")
 	}},
 }

@@ -19,24 +19,36 @@ type heap struct {
 	spoil   func(h *heap, r Record)
 	deaf    bool // ignores contexts
 	shares  bool // keeps references to entries
+	probes  bool // records something to check itself
 }
 
-func (h *heap) Record(ctx context.Context, tenant string, e audit.Entry) error {
+func (h *heap) Record(ctx context.Context, tenant string, entries []audit.Record) error {
 	if err := ctx.Err(); err != nil && !h.deaf {
 		return err
 	}
-	if !h.shares {
-		e.Delivered = slices.Clone(e.Delivered)
-	}
-	r := Record{tenant, e}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.spoil != nil {
-		h.spoil(h, r)
-	} else {
-		h.records = append(h.records, r)
+	for _, e := range entries {
+		if !h.shares {
+			e.Delivered = slices.Clone(e.Delivered)
+		}
+		r := Record{tenant, e}
+		if h.spoil != nil {
+			h.spoil(h, r)
+		} else {
+			h.records = append(h.records, r)
+		}
 	}
 	return nil
+}
+
+func (h *heap) Check(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.probes {
+		h.records = append(h.records, Record{})
+	}
+	return ctx.Err()
 }
 
 func (h *heap) recorded() ([]Record, error) {
@@ -61,13 +73,32 @@ var broken = map[string]func() *heap{
 			held = []Record{r}
 		}}
 	},
-	"records every field": func() *heap { return spoiling(func(r *Record) { r.Entry.Head = "" }) },
+	"records every field": func() *heap { return spoiling(func(r *Record) { r.Head = "" }) },
 	"keeps empty fields empty": func() *heap {
-		return spoiling(func(r *Record) { r.Entry.Delivered = append([]string{}, r.Entry.Delivered...) })
+		return spoiling(func(r *Record) { r.Delivered = append([]string{}, r.Delivered...) })
 	},
-	"keeps text unchanged": func() *heap { return spoiling(func(r *Record) { r.Entry.Runner = r.Entry.Runner[:4] }) },
+	"keeps text unchanged": func() *heap { return spoiling(func(r *Record) { r.Runner = r.Runner[:4] }) },
 	"keeps order and tenants": func() *heap {
 		return &heap{spoil: func(h *heap, r Record) { h.records = slices.Insert(h.records, 0, r) }}
+	},
+	"records the entries of one call in order": func() *heap {
+		return &heap{spoil: func(h *heap, r Record) {
+			if n := len(h.records); n == 2 { // exchanges two of them
+				h.records = append(h.records[:1], r, h.records[1])
+			} else {
+				h.records = append(h.records, r)
+			}
+		}}
+	},
+	"records repeated entries": func() *heap {
+		last := int64(0)
+		return &heap{spoil: func(h *heap, r Record) {
+			if last >= 0 && r.Seq > last {
+				h.records, last = append(h.records, r), r.Seq
+			} else {
+				last = -1 // stops at the first repeated entry
+			}
+		}}
 	},
 	"records concurrent entries completely and once": func() *heap {
 		return &heap{spoil: func(h *heap, r Record) {
@@ -79,6 +110,7 @@ var broken = map[string]func() *heap{
 	},
 	"keeps no reference to the entry": func() *heap { return &heap{shares: true} },
 	"fails if the context has ended":  func() *heap { return &heap{deaf: true} },
+	"checks itself without recording": func() *heap { return &heap{probes: true} },
 }
 
 func verdict(t *testing.T, rule contractRule, h *heap) []string {
