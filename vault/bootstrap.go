@@ -90,9 +90,10 @@ func (e *TokenError) Error() string {
 //
 //   - [ErrUnchanged], not wrapped, if the runner has the current revision;
 //   - a *[TokenError] if the token is refused;
+//   - [ErrEmpty] if there is no such token, and no tenant either;
 //   - [ErrInvalid] if Runner or RemoteAddr is not valid;
-//   - [audit.ErrNotRecorded] if the delivery cannot be recorded and
-//     [Options].AuditBestEffort is not set;
+//   - [audit.ErrNotRecorded] if the delivery cannot be recorded, in the chain or in a
+//     sink, and [Options].AuditBestEffort is not set;
 //   - one of the storage, key service and integrity errors of the package comment.
 //
 // A failed integration is not an error but a problem in the bundle.
@@ -156,7 +157,10 @@ func (v *Vault) answer(ctx context.Context, id string, hash [32]byte, req *Boots
 // token is refused in any case.
 func (v *Vault) recordDenial(ctx context.Context, id string, req *BootstrapRequest, err error) error {
 	refused, ok := errors.AsType[*TokenError](err)
-	if !ok || refused.Reason == TokenUnknown || !v.denials.add(id, time.Now()) {
+	if ok && refused.Reason == TokenUnknown {
+		return v.confirmUnknown(ctx, err)
+	}
+	if !ok || !v.denials.add(id, time.Now()) {
 		return err
 	}
 	st, failed := v.readFor(ctx, store.Query{Token: id})
@@ -169,6 +173,20 @@ func (v *Vault) recordDenial(ctx context.Context, id string, req *BootstrapReque
 		_ = v.append(ctx, st, audit.Entry{
 			Time: now(), Action: audit.Refuse, Scope: st.Token.Scope, Token: id, Reason: string(refused.Reason), Runner: req.Runner, Addr: req.RemoteAddr,
 		})
+	}
+	return err
+}
+
+// confirmUnknown returns err, the refusal of an unknown token, or ErrEmpty if the store
+// is empty. A runner discards its secrets after such a refusal, so a vault that has lost
+// its memory must not utter it.
+func (v *Vault) confirmUnknown(ctx context.Context, err error) error {
+	empty, failed := isEmpty(ctx, v.storage)
+	switch {
+	case failed != nil:
+		return &outage{failed}
+	case empty:
+		return ErrEmpty
 	}
 	return err
 }

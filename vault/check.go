@@ -1,7 +1,9 @@
 package vault
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -22,8 +24,8 @@ const tenantsToCheck = 20
 //
 // The error for a tenant whose key is missing is [keyring.ErrNoKey]: a
 // *[bundle.Fault] that names the tenant, the KEKs of its data and those of the
-// keyring. The error is [keyring.ErrMalformed] if a key record cannot be read; other
-// errors are storage errors, and ctx's error if it ends.
+// keyring. Otherwise, the error is [keyring.ErrMalformed] if a key record cannot be
+// read; other errors are storage errors, and ctx's error if it ends.
 func (v *Vault) Check(ctx context.Context) error {
 	if err := CheckKeys(ctx, v.storage, v.keys); err != nil {
 		return fmt.Errorf("checking the keys of the stored data: %w", err)
@@ -42,12 +44,16 @@ func CheckKeys(ctx context.Context, s store.Store, keys *keyring.Keyring) error 
 		}
 		all = append(all, tenant)
 	}
+	var malformed error
 	for _, tenant := range spread(all, tenantsToCheck) {
-		if err := checkTenant(ctx, s, keys, tenant); err != nil {
+		err := checkTenant(ctx, s, keys, tenant)
+		if errors.Is(err, keyring.ErrMalformed) {
+			malformed = cmp.Or(malformed, err) // the key may be wrong for others too
+		} else if err != nil {
 			return err
 		}
 	}
-	return nil
+	return malformed
 }
 
 // spread returns n elements of all, evenly spaced, including the first and the last,

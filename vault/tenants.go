@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -57,4 +58,14 @@ func tenants(ctx context.Context, s store.Store) iter.Seq2[string, error] {
 			}
 		}
 	}
+}
+
+// isEmpty reports whether no tenant has rows in the store.
+func isEmpty(ctx context.Context, s store.Store) (bool, error) {
+	some, err := s.Tenants(ctx, "", 2)
+	if err != nil {
+		return false, fmt.Errorf("reading from storage: %w", err)
+	}
+	// A name that no scope can have is that of the platform's own rows.
+	return !slices.ContainsFunc(some, func(tenant string) bool { return CheckScope(tenant) == nil }), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/calmlog"
+	"github.com/satchelhq/satchel/internal/shared"
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
@@ -58,6 +59,10 @@ var (
 	ErrConflict = errors.New("conflicting change")
 	// ErrUnchanged means that the runner has the current revision of its bundle.
 	ErrUnchanged = errors.New("unchanged")
+	// ErrEmpty means that the store has no tenant: nothing was ever stored in it, or
+	// it is not the store that the vault had before. The vault then does not know
+	// which tokens exist.
+	ErrEmpty = errors.New("nothing is stored in this vault yet; store a secret or issue a token, or check that it uses the right database")
 	// ErrRollback means that stored rows are older than rows that this process has
 	// already seen, for example because a backup was restored while it ran.
 	ErrRollback = errors.New("stored state is older than previously seen state")
@@ -79,6 +84,7 @@ type Vault struct {
 	notices    []string
 	observer   Observer
 	keysWorked atomic.Bool // the keyring passed its check at least once
+	opens      shared.Flight[error]
 	running    atomic.Bool // Run is in progress
 
 	marks   marks
@@ -97,12 +103,14 @@ type Options struct {
 	// RefreshAfter is the interval after which runners should request their bundle
 	// again: at least a second. Default: 15 minutes.
 	RefreshAfter time.Duration
-	// Audit receives each audit entry in addition to the store. Default: none.
+	// Audit receives each audit entry after the store has it, in the order of the
+	// tenant's chain. While a sink has not recorded an entry, operations fail with
+	// [audit.ErrNotRecorded] before they take effect. Default: none.
 	Audit []audit.Sink
 	// AuditBestEffort allows operations whose audit entry could not be recorded;
-	// the failure is logged. Writes always store their entry together with the
-	// change; only the sinks may miss it. Default: such operations fail with
-	// [audit.ErrNotRecorded].
+	// the failure is logged, and the entry is not recorded later. Writes always store
+	// their entry together with the change; only the sinks may miss it. Default:
+	// such operations fail with [audit.ErrNotRecorded].
 	AuditBestEffort bool
 	// AuditKeep is how long the store keeps audit entries: [Vault.Run] drops older
 	// ones. Default: forever.
@@ -190,6 +198,7 @@ func New(ctx context.Context, s store.Store, keys *keyring.Keyring, opts *Option
 		turns: make(chan struct{}, mostReads),
 	}
 	v.audit = audit.NewLog(outages{s}, &audit.Options{Sinks: opts.Audit, BestEffort: opts.AuditBestEffort, Logger: v.log})
+	v.opens.Stay, v.opens.Hold = true, holdOpens
 	v.watch.init(opts.Wake, v.log)
 	err := keys.Check(ctx)
 	if err != nil && !errors.Is(err, keyring.ErrUnavailable) {

@@ -88,8 +88,8 @@ func TestOpen_Failover(t *testing.T) {
 	require.Contains(t, stderr, "read only connection", "a standby alone is not enough")
 
 	p := start(t, dir, "-database", hosts)
-	p.requireReady(200)
 	p.put("acme", "API_KEY", "made-up-before-the-failover")
+	p.requireReady(200)
 	token := p.issue("acme/web")
 	require.Equal(t, "made-up-before-the-failover", value(t, p.fetch(token), "API_KEY"), "the standby comes first, and is not used")
 
@@ -154,6 +154,7 @@ func TestOpen_Password(t *testing.T) {
 		sql("ALTER ROLE platform PASSWORD 'made-up-first-password'")
 		write("made-up-first-password")
 		p := start(t, dir, args...)
+		p.put("acme", "FIRST", "made-up-first-value")
 		p.requireReady(200)
 		sql("ALTER ROLE platform PASSWORD 'made-up-second-password'")
 		write("made-up-second-password")

@@ -39,6 +39,9 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	if _, _, err := v.IssueToken(context.Background(), "acme", nil); err != nil { // without it, /readyz responds 503
+		log.Fatal(err)
+	}
 	authorize := func(r *http.Request) (vaulthttp.Actor, error) {
 		return vaulthttp.Actor{}, vaulthttp.ErrForbidden // see the example of Admin
 	}

@@ -29,9 +29,12 @@ func Health() http.Handler {
 	})
 }
 
-// Ready returns a handler for /readyz. It responds 503 if the storage cannot be
-// reached, if the key service denies access, if this process has never reached a
-// working key service, or after drain has started. drain may be nil.
+// Ready returns a handler for /readyz. It responds 200 if the next write and the next
+// delivery can be expected to succeed, and 503 otherwise; see [vault.Vault.Health]. So
+// it responds 503 if storage cannot be written to, if nothing is stored in it yet, if
+// the keyring does not open the stored data, if an audit sink cannot record, if the key
+// service denies access, if this process has never reached a working key service, or
+// after drain has started. drain may be nil.
 //
 // An outage of a key service that has worked before does not make the process
 // unready: data keys in memory continue to serve, and polls that find no change need

@@ -15,7 +15,6 @@ import (
 
 	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/keyring/keyringtest"
-	"github.com/satchelhq/satchel/vault/memstore"
 	"github.com/satchelhq/satchel/vault/store"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
@@ -26,16 +25,16 @@ func healthOf(t testing.TB, h http.Handler, method string) *reply {
 	return serve(h, httptest.NewRequestWithContext(t.Context(), method, "/", nil))
 }
 
-// hangs is a storage whose Changes blocks until the context is done.
+// hangs is a storage whose Ping blocks until the context is done.
 type hangs struct {
 	store.Store
 	asked atomic.Int64
 }
 
-func (h *hangs) Changes(ctx context.Context, _ int64) (int64, []string, error) {
+func (h *hangs) Ping(ctx context.Context) error {
 	h.asked.Add(1)
 	<-ctx.Done()
-	return 0, nil, context.Cause(ctx)
+	return context.Cause(ctx)
 }
 
 func TestHealth(t *testing.T) {
@@ -55,6 +54,7 @@ func TestReady(t *testing.T) {
 		const clue = "clue-from-the-database"
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
+			f.MustPut(t, "acme", "A", "a")
 			ready := vaulthttp.Ready(f.Vault, nil)
 			status := func() int { return healthOf(t, ready, "GET").status }
 			require.JSONEq(t, `{"status":"ready"}`, string(healthOf(t, ready, "GET").body))
@@ -86,11 +86,32 @@ func TestReady(t *testing.T) {
 		})
 	})
 
+	t.Run("needs something stored, the key of it, and writable storage", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			ready := vaulthttp.Ready(f.Vault, nil)
+			refused := func(h http.Handler, detail string) {
+				t.Helper()
+				got := healthOf(t, h, "GET")
+				requireRefusal(t, got, 503, detail, "not ready")
+				require.NotEmpty(t, got.header.Get("Retry-After"))
+			}
+			refused(ready, "Nothing is stored here yet")
+			f.MustPut(t, "acme", "A", "a")
+			time.Sleep(time.Second)
+			require.Equal(t, 200, healthOf(t, ready, "GET").status)
+			refused(vaulthttp.Ready(newFixtureOver(t, f.Storage.Store, keyringtest.NewFake("other")).Vault, nil), "The configured keys do not open the stored data")
+			f.Storage.FailApply.Set(errors.New("read-only"))
+			time.Sleep(time.Second)
+			refused(ready, "Storage is unavailable")
+		})
+	})
+
 	t.Run("needs the key service once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			kek := keyringtest.NewFake("kek")
+			rows, kek := begun(t)
 			kek.Break(keyring.ErrUnavailable)
-			f := newFixtureOver(t, memstore.New(), kek)
+			f := newFixtureOver(t, rows, kek)
 			ready := vaulthttp.Ready(f.Vault, nil)
 			requireRefusal(t, healthOf(t, ready, "GET"), 503, "has not responded since this process started", "there are no keys in memory")
 			kek.Break(nil)
@@ -105,6 +126,7 @@ func TestReady(t *testing.T) {
 	t.Run("treats a hanging key service as unavailable", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
+			f.MustPut(t, "acme", "A", "a")
 			ready := vaulthttp.Ready(f.Vault, nil)
 			require.Equal(t, 200, healthOf(t, ready, "GET").status)
 			f.KEK.Delay(time.Hour)
@@ -118,8 +140,9 @@ func TestReady(t *testing.T) {
 
 	t.Run("checks a hanging storage only once, for two seconds", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			storage := &hangs{Store: memstore.New()}
-			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			rows, kek := begun(t)
+			storage := &hangs{Store: rows}
+			f := newFixtureOver(t, storage, kek)
 			ready := vaulthttp.Ready(f.Vault, nil)
 			began := time.Now()
 			var group sync.WaitGroup
@@ -138,7 +161,8 @@ func TestReady(t *testing.T) {
 
 	t.Run("completes a shared check after the first client has gone", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFixtureOver(t, slow{memstore.New()}, keyringtest.NewFake("kek"))
+			rows, kek := begun(t)
+			f := newFixtureOver(t, slow{rows}, kek)
 			ready := vaulthttp.Ready(f.Vault, nil)
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
@@ -150,7 +174,8 @@ func TestReady(t *testing.T) {
 
 	t.Run("lets a client leave a shared check", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFixtureOver(t, &hangs{Store: memstore.New()}, keyringtest.NewFake("kek"))
+			rows, kek := begun(t)
+			f := newFixtureOver(t, &hangs{Store: rows}, kek)
 			ready := vaulthttp.Ready(f.Vault, nil)
 			go healthOf(t, ready, "GET")
 			synctest.Wait()
@@ -164,10 +189,18 @@ func TestReady(t *testing.T) {
 	})
 }
 
-// slow is a storage that takes a second for Changes.
+// slow is a storage that takes a second for Ping.
 type slow struct{ store.Store }
 
-func (s slow) Changes(ctx context.Context, since int64) (int64, []string, error) {
+func (s slow) Ping(ctx context.Context) error {
 	time.Sleep(time.Second)
-	return s.Store.Changes(ctx, since)
+	return s.Store.Ping(ctx)
+}
+
+// begun returns a storage in which a tenant is stored, and the key service.
+func begun(t *testing.T) (store.Store, *keyringtest.Fake) {
+	t.Helper()
+	f := newFixture(t)
+	f.MustPut(t, "acme", "A", "a")
+	return f.Storage.Store, f.KEK
 }

@@ -164,6 +164,7 @@ func TestLimiter_ForwardedPorts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
+			f.MustPut(t, "acme", "A", "a") // an empty vault calls no token unknown
 			h := f.handler(vaulthttp.Options{
 				RemoteAddr:   vaulthttp.TrustedProxies(netip.MustParsePrefix("192.0.2.0/24")),
 				FailureLimit: vaulthttp.Limit{PerSecond: 0.001, Burst: 3},

@@ -124,8 +124,10 @@ var (
 	wrongMethod = wire.Refusal{Type: wire.RequestProblem, Title: "Unsupported method", Status: http.StatusMethodNotAllowed, Detail: "Use GET."}
 	tokenInURL  = wire.Refusal{Type: wire.RequestProblem, Title: "The URL contains a token", Status: http.StatusBadRequest,
 		Detail: "Send tokens in the Authorization header. Replace this token, because URLs are logged."}
-	needsTLS = wire.Refusal{Type: wire.NotAllowedProblem, Title: "TLS is required", Status: http.StatusForbidden}
-	badName  = wire.Refusal{Type: wire.RequestProblem, Title: "Invalid runner name", Status: http.StatusBadRequest,
+	needsTLS      = wire.Refusal{Type: wire.NotAllowedProblem, Title: "TLS is required", Status: http.StatusForbidden}
+	nothingStored = wire.Refusal{Type: wire.UnavailableProblem, Title: "The vault is empty", Status: http.StatusServiceUnavailable,
+		Detail: "Nothing is stored here yet, so tokens are unknown. Store a secret or issue a token, or check that the platform uses the right database."}
+	badName = wire.Refusal{Type: wire.RequestProblem, Title: "Invalid runner name", Status: http.StatusBadRequest,
 		Detail: "The header Satchel-Runner allows at most 128 bytes of UTF-8 without control characters and without a token. Replace a token that was sent there."}
 )
 
@@ -269,6 +271,12 @@ func (h *runners) fail(w http.ResponseWriter, r *http.Request, addr string, err 
 			Type: wire.TokenProblem, Title: "Runner token refused", Status: http.StatusUnauthorized,
 			Detail: tokenDetail(refused), Reason: string(refused.Reason),
 		})
+		return
+	}
+	if errors.Is(err, vault.ErrEmpty) {
+		h.log.ErrorContext(r.Context(), "bundle not delivered", "error", err, "address", addr)
+		setRetryAfter(w, retryAfter)
+		refuse(w, nothingStored)
 		return
 	}
 	refuseFailure(w, r, h.log, "bundle not delivered", err)
