@@ -233,7 +233,7 @@ func TestSchedule_Attempt(t *testing.T) {
 		want   schedule // apart from next
 	}{
 		{"a success keeps the back-off of waiting", good, b, nil, change(fresh, func(s *schedule) { s.fruitless = 3 })},
-		{"a success ends failures, and the back-off of waiting", bad, b, nil, fresh},
+		{"a success ends failures, and the back-off of waiting", bad, b, nil, change(fresh, func(s *schedule) { s.waitFrom = time.Time{} })},
 		{"a success without an expiry", good, nil, nil, schedule{refreshed: ruleTime, fruitless: 3, waitFrom: at(m)}},
 		{"the first failure starts waiting over", good, b, errRulePermanent, change(good, func(s *schedule) {
 			s.err, s.attempts, s.fruitless, s.waitFrom, s.refused = errRulePermanent, 1, 0, time.Time{}, ruleTime
@@ -281,10 +281,10 @@ func TestSchedule_Wait(t *testing.T) {
 		{"a failure with RetryAfter", 0, nil, 0, false, &bundle.FetchError{RetryAfter: 10 * m}, 10 * m, 11*m - 1, 1, false},
 		{"a revocation is recorded as an attempt as well", 0, nil, 0, false, errRuleRevoked, s, 2 * s, 1, false},
 
-		{"a permanent error brings the fetch forward", 0, nil, s, false, errRulePermanent, 811 * s, 991 * s, 1, true},
-		{"a permanent error after a long wait brings it forward too", 7, nil, m, false, errRulePermanent, 870 * s, 1050 * s, 1, true},
-		{"a second permanent error does not", 1, nil, 0, false, errRulePermanent, 810 * s, 990 * s, 2, false},
-		{"a permanent error of a failed layer does not", 0, errRulePermanent, 0, false, errRulePermanent, 810 * s, 990 * s, 1, false},
+		{"a permanent error brings the fetch forward", 0, nil, s, false, errRulePermanent, 2 * s, 2 * s, 1, true},
+		{"a permanent error after a long wait brings it forward too", 7, nil, m, false, errRulePermanent, 61 * s, 61 * s, 1, true},
+		{"a second permanent error does not", 1, nil, 0, false, errRulePermanent, s, 4 * s, 2, false},
+		{"a permanent error of a failed layer does not", 0, errRulePermanent, 0, false, errRulePermanent, s, 2 * s, 1, false},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			before := schedule{next: next, refreshed: ruleTime, fruitless: row.fruitless}

@@ -86,7 +86,7 @@ func (s schedule) fetched(start, now time.Time, b *bundle.Bundle, err error, int
 		return s
 	}
 	if s.attempts > 0 {
-		s.fruitless = 0
+		s.fruitless, s.waitFrom = 0, time.Time{}
 	}
 	s.refreshed, s.attempts, s.revoked = now.Round(0), 0, false
 	s.refused, s.doubted = time.Time{}, time.Time{}
@@ -124,7 +124,7 @@ func (s schedule) waited(start, now time.Time, changed bool, err error, interval
 	default:
 		s.fruitless++
 	}
-	s.waitFrom = retry(start, now, s.fruitless, kindOf(err) == bundle.FetchPermanent, err, interval, random)
+	s.waitFrom = retry(start, now, s.fruitless, false, err, interval, random)
 	if kindOf(err) == bundle.FetchPermanent && s.attempts == 0 && s.fruitless == 1 {
 		s.next = now
 	}

@@ -250,7 +250,7 @@ func TestWait_BackOff(t *testing.T) {
 		least, most int
 	}{
 		{"it fails immediately", fails(errDown), 600, 820},
-		{"it fails permanently", fails(errPermanent), 20, 30},
+		{"it fails permanently", fails(errPermanent), 600, 820},
 		{"it fails with RetryAfter", fails(&bundle.FetchError{RetryAfter: 10 * time.Minute, Err: errDown}), 23, 50},
 		{"it returns its argument", func(_ context.Context, last *bundle.Bundle) (*bundle.Bundle, error) { return last, nil }, 600, 820},
 		{"it returns an equal bundle", func(context.Context, *bundle.Bundle) (*bundle.Bundle, error) { return content(), nil }, 600, 820},
