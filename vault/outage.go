@@ -14,6 +14,10 @@ const (
 	// and not at the database, where they would delay writers, the audit chain and
 	// polling.
 	mostReads = 16
+	// readWithin is the longest read for a runner. A connection to a server that
+	// stopped responding, as to a former primary, would otherwise keep its turn for as
+	// long as the runner waits.
+	readWithin = 10 * time.Second
 	// holdFor is how long a poll that may wait is held while the store fails, until
 	// the store works again.
 	holdFor = 8 * time.Second
@@ -30,6 +34,8 @@ func (v *Vault) readInTurn(ctx context.Context, q store.Query) (*store.Snapshot,
 	select {
 	case v.turns <- struct{}{}:
 		defer func() { <-v.turns }()
+		ctx, cancel := context.WithTimeout(ctx, readWithin)
+		defer cancel()
 		return v.storage.Read(ctx, q)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

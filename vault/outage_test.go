@@ -218,6 +218,7 @@ type sluggish struct {
 	hang      atomic.Bool
 	asked     atomic.Int64 // calls of Changes in progress
 	broken    atomic.Bool  // reads for tokens fail after their delay
+	stuck     atomic.Int64 // so many of the next reads for tokens hang
 	now, most atomic.Int64 // reads for tokens in progress
 }
 
@@ -226,6 +227,10 @@ func (s *sluggish) Read(ctx context.Context, q store.Query) (*store.Snapshot, er
 		n := s.now.Add(1)
 		defer s.now.Add(-1)
 		for most := s.most.Load(); n > most && !s.most.CompareAndSwap(most, n); most = s.most.Load() {
+		}
+		if s.stuck.Add(-1) >= 0 {
+			<-ctx.Done()
+			return nil, ctx.Err()
 		}
 		time.Sleep(s.read)
 		if s.broken.Load() {
@@ -304,6 +309,31 @@ func TestOutage_Queue(t *testing.T) {
 		})
 	})
 
+	t.Run("gives the turns of reads that hang to other runners", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			storage := &sluggish{Store: memstore.New()}
+			f := newFixtureOver(t, storage, keyringtest.NewFake("kek"))
+			f.MustPut(t, "acme", "A", "one")
+			token := f.MustIssue(t, "acme")
+			f.Bundle(t, token)
+			const all = 16 // that may read concurrently
+			storage.stuck.Store(all)
+			start := time.Now()
+			var errs [all]error
+			var group sync.WaitGroup
+			for i := range errs {
+				group.Go(func() { _, errs[i] = f.Bootstrap(t.Context(), token, nil) })
+			}
+			synctest.Wait()
+			f.Bundle(t, token)
+			require.Equal(t, 10*time.Second, time.Since(start), "a read has ten seconds")
+			group.Wait()
+			for _, err := range errs {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+			}
+		})
+	})
+
 	t.Run("releases a runner whose context ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			storage := &sluggish{Store: memstore.New(), read: time.Second}
@@ -327,7 +357,7 @@ func TestOutage_Queue(t *testing.T) {
 }
 
 func TestOutage_HoldIsBounded(t *testing.T) {
-	for _, takes := range []time.Duration{0, time.Second, 10 * time.Second} { // before a read fails
+	for _, takes := range []time.Duration{0, time.Second, 9 * time.Second} { // before a read fails
 		t.Run(takes.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				storage := &sluggish{Store: memstore.New(), read: takes}

@@ -3,6 +3,8 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/postgrestest"
+	"github.com/satchelhq/satchel/keyring/keyringtest"
+	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/sqlstore"
 )
 
@@ -111,6 +115,39 @@ func TestPostgres_Standby(t *testing.T) {
 			require.NoError(t, storage.Ping(t.Context()))
 		}
 	})
+}
+
+func TestPostgres_StandbyAlarm(t *testing.T) {
+	primary := postgrestest.Start(t)
+	kek := keyringtest.NewFake("kek")
+	writer := openVault(t, openPostgres(t, primary.DSN()), kek, nil)
+	put(t, writer, "acme", "A", "one")
+	standby := primary.Standby(t, time.Hour)
+	name := newHostname(t, standby)
+	db := openPostgresDB(t, name.dsn())
+	fillPool(t, db, 10)
+	put(t, writer, "acme", "A", "two")
+	runner := newRunners(t, writer, "acme/web", 1)[0]
+	name.move(t, primary)
+	storage, err := sqlstore.Open(t.Context(), db, sqlstore.Postgres)
+	require.NoError(t, err)
+	other := openVault(t, storage, kek, nil)
+	for n := range 20 {
+		put(t, other, "acme", "A", fmt.Sprint("made-up-value-", n))
+		name.move(t, []*postgrestest.Server{standby, primary}[n%2])
+		conn, err := db.Conn(t.Context()) // so that the pool has connections to both
+		require.NoError(t, err)
+		b, err := other.Bootstrap(t.Context(), runner.token, nil)
+		if n%2 == 1 || err == nil {
+			require.NoError(t, err, "a token is not unknown, and nothing was rolled back")
+			requireNamed(t, b, "A", fmt.Sprint("made-up-value-", n))
+		}
+		require.NotErrorIs(t, err, vault.ErrRollback)
+		_, refused := errors.AsType[*vault.TokenError](err)
+		require.False(t, refused, err)
+		name.move(t, primary)
+		require.NoError(t, conn.Close())
+	}
 }
 
 func TestPostgres_Failover(t *testing.T) {
