@@ -36,6 +36,32 @@ func TestRun(t *testing.T) {
 		require.NotContains(t, names, adminTokenName, "the administrator's token does not reach the job")
 	})
 
+	t.Run("masks the runner's own files", func(t *testing.T) {
+		p := startPlatform(t)
+		p.put(t, "acme", "DEPLOY_TOKEN", deployKey, nil)
+		p.setUp(t)
+		appendTo(t, runnerEnv(t), "LOCAL_KEY="+localKey+"\n")
+		require.NoError(t, os.WriteFile(runnerHome(t).yaml(), []byte("YAML_KEY: "+aiKey+"\n"), 0o600))
+		token := lineOf(t, tokenName)
+		dir := string(runnerHome(t))
+		got := p.runner(t, "run", "--", "sh", "-c", `cat "$0"/.env "$0"/secrets.yaml`, dir).must(t, 0) // with none of its secrets
+		require.Contains(t, got.out, tokenName+"=[")
+		require.NotContains(t, got.out, token)
+		require.NotContains(t, got.out, token[4:40])
+		require.Contains(t, got.out, "LOCAL_KEY=[LOCAL_KEY]")
+		require.Contains(t, got.out, "YAML_KEY: [YAML_KEY]")
+
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		s := serving(t, "--jobs", "queue")
+		addJob(t, "a", sh("cat "+dir+"/.env"))
+		s.out.await(t, "ended a: code 0")
+		_, out := jobResult(t, "a")
+		require.NotContains(t, out, token)
+		require.Contains(t, out, "LOCAL_KEY=[LOCAL_KEY]")
+		s.stop()
+		s.must(t, 0)
+	})
+
 	t.Run("exits with the code of the job", func(t *testing.T) {
 		p := startPlatform(t)
 		p.setUp(t)
