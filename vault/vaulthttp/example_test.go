@@ -133,7 +133,15 @@ func ExampleRunners_shutdown() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := httptest.NewTLSServer(vaulthttp.Runners(v, nil)) // an http.Server in a program
+	server := httptest.NewUnstartedServer(nil) // an http.Server in a program
+	runners := vaulthttp.Runners(v, nil)
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") != "" { // the second request
+			go func() { _ = server.Config.Shutdown(ctx) }()
+		}
+		runners.ServeHTTP(w, r)
+	})
+	server.StartTLS()
 	defer server.Close()
 	poll := func(revision string) *http.Response {
 		req, err := http.NewRequest(http.MethodGet, server.URL+"/runners/bootstrap", nil)
@@ -152,7 +160,6 @@ func ExampleRunners_shutdown() {
 	}
 	revision := poll("").Header.Get("ETag")
 
-	time.AfterFunc(10*time.Millisecond, func() { _ = server.Config.Shutdown(ctx) })
 	res := poll(revision) // waits until the shutdown
 	fmt.Println(res.Status, res.Header.Get("Retry-After"))
 	// Output: 503 Service Unavailable 5
