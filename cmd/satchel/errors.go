@@ -79,7 +79,7 @@ func hint(err error) string {
 	refused, ok := errors.AsType[*admin.Error](err)
 	switch {
 	case !ok:
-	case refused.StatusCode == http.StatusUnauthorized:
+	case refused.StatusCode == http.StatusUnauthorized && refused.Type != "":
 		return "set " + adminTokenName + " to an administrator's token, or enter one at the prompt"
 	case refused.StatusCode == http.StatusNotFound || refused.Type == "" && refused.StatusCode < 500:
 		return "the admin API is expected at the platform's URL followed by /admin; `satchel setup --admin URL` sets another one"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -106,6 +107,20 @@ func (s *setup) review() {
 	fmt.Fprint(s.out, text.Columns(rows))
 }
 
+// unseen reports whether the platform itself says that this administrator may not see
+// a token, or that it does not exist. A page of a gateway says nothing about it.
+func unseen(err error) bool {
+	refused, ok := errors.AsType[*admin.Error](err)
+	if !ok || refused.Type == "" {
+		return false
+	}
+	switch refused.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return true
+	}
+	return false
+}
+
 // token makes sure that .env has a token for the scope, and returns its ID. It keeps
 // a token that is still valid, and creates another one otherwise.
 func (s *setup) token(ctx context.Context) (id string, created bool, err error) {
@@ -122,8 +137,7 @@ func (s *setup) token(ctx context.Context) (id string, created bool, err error) 
 			return old, false, s.file.write(s.urlLine())
 		}
 		ended = err == nil && !alive(info)
-		// A 4xx response means a token that this administrator may not see.
-		if refused, ok := errors.AsType[*admin.Error](err); err != nil && (!ok || refused.StatusCode >= 500) {
+		if err != nil && !unseen(err) {
 			return "", false, err
 		}
 	}
