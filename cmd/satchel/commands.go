@@ -10,7 +10,7 @@ type command struct {
 	// summary is one line; help is the rest of --help, without the flags.
 	summary, help string
 	hidden        bool
-	// signals is set if the command handles SIGINT and SIGTERM itself. They cancel
+	// signals is set if the command handles the signals of endings itself. They cancel
 	// the context of all other commands.
 	signals bool
 	run     func(*program, context.Context, []string) error

@@ -17,23 +17,33 @@ type event struct {
 	Seconds float64   `json:"seconds,omitempty"`
 }
 
-// say prints an event, as a line of JSON with --json.
-func (w *workers) say(e event) {
+// say prints an event, as a line of JSON with --json. If that fails, the pool ends.
+func (w *workers) say(e event) { _ = w.tell(e) }
+
+// tell is say, and returns the error too.
+func (w *workers) tell(e event) error {
+	err := w.print(e)
+	if err != nil {
+		w.lost(err)
+	}
+	return err
+}
+
+func (w *workers) print(e event) (err error) {
 	w.printing.Lock()
 	defer w.printing.Unlock()
 	job := text.Line(e.Job)
 	if w.json {
 		e.Time = time.Now().UTC()
-		_ = printLine(w.out, e)
-		return
+		return printLine(w.out, e)
 	}
 	switch {
 	case e.Event == "output":
-		fmt.Fprintf(w.out, "[%s] %s\n", job, e.Text)
+		_, err = fmt.Fprintf(w.out, "[%s] %s\n", job, e.Text)
 	case e.Job == "":
-		fmt.Fprintf(w.out, "%s: %s\n", w.paint(w.out, bold, e.Event), text.Printable(e.Text))
+		_, err = fmt.Fprintf(w.out, "%s: %s\n", w.paint(w.out, bold, e.Event), text.Printable(e.Text))
 	case e.Code == nil:
-		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, text.Printable(e.Text))
+		_, err = fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, text.Printable(e.Text))
 	default:
 		code := fmt.Sprintf("code %d after %.1fs", *e.Code, e.Seconds)
 		if e.Text != "" {
@@ -43,6 +53,7 @@ func (w *workers) say(e event) {
 		if *e.Code != 0 {
 			color = red
 		}
-		fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, w.paint(w.out, color, text.Printable(code)))
+		_, err = fmt.Fprintf(w.out, "%s %s: %s\n", w.paint(w.out, bold, e.Event), job, w.paint(w.out, color, text.Printable(code)))
 	}
+	return err
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// lines is a writer that calls line for each line.
+// lines is a writer that calls line for each line, and fails if line does.
 type lines struct {
-	line func(string)
+	line func(string) error
 	rest strings.Builder
 }
 
@@ -18,21 +18,24 @@ func (l *lines) Write(b []byte) (int, error) {
 	for part := range strings.Lines(string(b)) {
 		l.rest.WriteString(strings.TrimSuffix(part, "\n"))
 		if strings.HasSuffix(part, "\n") || l.rest.Len() > longestLine {
-			l.flush()
+			if err := l.flush(); err != nil {
+				return 0, err
+			}
 		}
 	}
 	return len(b), nil
 }
 
-func (l *lines) flush() {
-	l.line(l.rest.String())
+func (l *lines) flush() error {
+	text := l.rest.String()
 	l.rest.Reset()
+	return l.line(text)
 }
 
 // end passes on a last line that has no line break.
 func (l *lines) end() {
 	if l.rest.Len() > 0 {
-		l.flush()
+		_ = l.flush() // the job has ended
 	}
 }
 

@@ -27,6 +27,16 @@ import (
 	"github.com/satchelhq/satchel/internal/text"
 )
 
+// endings are the signals that end the program in order, with its clean-up. SIGHUP is
+// left ignored if it was when the program started, as under nohup.
+var endings = func() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
+	if signal.Ignored(syscall.SIGHUP) {
+		return all
+	}
+	return append(all, syscall.SIGHUP)
+}()
+
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
@@ -41,6 +51,11 @@ type program struct {
 // run runs the program and returns its exit code. Like the library, it reads the
 // environment of the process.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	// Without this, a closed pipe at standard output ends the program in the middle of its
+	// work. Writing there fails then, and the exit code is that of the work.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
 	p := &program{in: stdin, lines: bufio.NewReader(stdin), out: stdout, err: stderr}
 	name := "help"
 	if len(args) > 0 {
@@ -92,7 +107,7 @@ func (p *program) command(ctx context.Context, name string, args []string) error
 		return &usageError{"unknown command" + nearest(name, names) + "; `satchel help` lists all commands"}
 	}
 	if !c.signals {
-		interruptible, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		interruptible, stop := signal.NotifyContext(ctx, endings...)
 		defer stop()
 		ctx = interruptible
 	}

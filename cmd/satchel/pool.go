@@ -48,6 +48,8 @@ type workers struct {
 	home     home
 	printing sync.Mutex
 	searched sync.Map // folders of jobs that sayExposed has searched
+	// lost ends the pool if an event cannot be printed.
+	lost func(error)
 }
 
 // work runs jobs until there are no more or ctx is done. running is the context of the
@@ -101,7 +103,7 @@ func (w *workers) start(ctx context.Context, a *assignment, names []string) (int
 	}
 	out := a.out
 	if out == nil {
-		byLine := &lines{line: func(text string) { w.say(event{Event: "output", Job: a.name, Text: text}) }}
+		byLine := &lines{line: func(text string) error { return w.tell(event{Event: "output", Job: a.name, Text: text}) }}
 		defer byLine.end()
 		out = byLine
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -191,6 +192,39 @@ func TestRun(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, 5, failed.ExitCode(), "the job got the signal, and its code is the runner's")
 	})
+}
+
+func TestRun_ClosedOutput(t *testing.T) {
+	for _, row := range []struct {
+		what, pipeline, script string
+		code                   int
+	}{
+		{"standard output", `{ "$0" "$@"; echo $? >code; } | head -n 1`, "while :; do echo x; sleep 0.01; done", 141},
+		{"both outputs", `{ "$0" "$@"; echo $? >code; } 2>&1 | head -n 1`, "trap '' PIPE; while echo x; do sleep 0.01; done; exit 5", 5},
+		{"standard error", `{ "$0" "$@" 2>&1 >/dev/null; echo $? >code; } | head -n 1`, "echo $KEY_FILE >&2; trap '' PIPE; while echo x >&2; do sleep 0.01; done; exit 6", 6},
+	} {
+		p := startPlatform(t)
+		p.put(t, "acme", "KEY", deployKey, nil)
+		p.setUp(t)
+		script := `sh -c 'trap "" HUP INT TERM; echo $$ >child; while :; do sleep 0.05; done' & until [ -s child ]; do sleep 0.01; done; echo $KEY_FILE; ` + row.script
+		s := startProgram(t, func(cmd *exec.Cmd) {
+			cmd.Args = append([]string{"sh", "-c", row.pipeline, cmd.Path}, cmd.Args[1:]...)
+			cmd.Path = testenv.Program(t, "sh")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // without a terminal, so that the job has a group
+		}, "run", "--secret", "KEY", "--file", "KEY", "--grace", "100ms", "--", "sh", "-c", script)
+		require.Zero(t, s.end(), "%s", s.out)
+		code, err := os.ReadFile("code")
+		require.NoError(t, err)
+		require.Equal(t, strconv.Itoa(row.code), strings.TrimSpace(string(code)), "%s: the code is that of the job", row.what)
+		path, _, _ := strings.Cut(s.out.String(), "\n")
+		require.Equal(t, "KEY", filepath.Base(path), row.what)
+		require.NoDirExists(t, filepath.Dir(path), "%s: the job's files are removed", row.what)
+		child, err := os.ReadFile("child")
+		require.NoError(t, err)
+		pid, err := strconv.Atoi(strings.TrimSpace(string(child)))
+		require.NoError(t, err)
+		leaktest.Eventually(t, row.what+": the job's children are gone", func() bool { return syscall.Kill(pid, 0) != nil })
+	}
 }
 
 func TestOnSignal(t *testing.T) {

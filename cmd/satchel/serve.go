@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/satchelhq/satchel"
@@ -31,9 +30,10 @@ It becomes NAME.running and finally NAME.done, with its output in NAME.out and i
 exit code in NAME.result. On standard input, a job is a line; each line of its
 output is printed after its name.
 
-Serve takes no jobs if the runner is not ready. After SIGINT or SIGTERM it takes no
-more jobs, and ends the running ones after --drain or at a second signal. It also
-ends when the runner's token is revoked.
+Serve takes no jobs if the runner is not ready. After SIGINT, SIGTERM, SIGHUP or
+SIGQUIT it takes no more jobs, and ends the running ones after --drain or at a second
+signal. It also ends when the runner's token is revoked, or when its standard output
+is closed.
 
 Examples:
   satchel serve --jobs queue
@@ -65,7 +65,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, endings...)
 	defer signal.Stop(signals)
 
 	home, err := where.find()
@@ -79,7 +79,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if *pool > 0 {
 		settings.Pool = *pool
 	}
-	checking, done := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	checking, done := signal.NotifyContext(ctx, endings...)
 	report := satchel.Check(checking, layers)
 	stopped := checking.Err() != nil
 	done()
@@ -105,6 +105,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 // serve runs the pool until there are no more jobs, ctx is done, or a signal arrives.
 // stop cancels ctx.
 func (w *workers) serve(ctx context.Context, layers []bundle.Provider, signals <-chan os.Signal, stop context.CancelCauseFunc, drain time.Duration) error {
+	w.lost = func(err error) { stop(fmt.Errorf("writing to standard output: %w", err)) }
 	// Jobs outlive ctx by drain.
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/internal/leaktest"
+	"github.com/satchelhq/satchel/internal/testenv"
 )
 
 // server is a running satchel serve.
@@ -194,6 +195,43 @@ func awaitFile(t *testing.T, path string) {
 	require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, time.Minute, 5*time.Millisecond, "%s exists", path)
 }
 
+// child is the program as a process.
+type child struct {
+	cmd *exec.Cmd
+	out *safeBuffer
+}
+
+// startProgram starts the program. Its output goes to out unless change changes that.
+func startProgram(t *testing.T, change func(*exec.Cmd), args ...string) child {
+	t.Helper()
+	executable, err := os.Executable()
+	require.NoError(t, err)
+	s := child{cmd: exec.CommandContext(t.Context(), executable, args...), out: &safeBuffer{grown: make(chan struct{}, 1)}}
+	s.cmd.Env = append(os.Environ(), asMain+"=1")
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	if change != nil {
+		change(s.cmd)
+	}
+	require.NoError(t, s.cmd.Start())
+	return s
+}
+
+// end waits for the end, and returns the exit code, or -1 if a signal ended the program.
+func (s child) end() int {
+	limit := time.AfterFunc(time.Minute, func() { _ = s.cmd.Process.Kill() })
+	defer limit.Stop()
+	_ = s.cmd.Wait()
+	return s.cmd.ProcessState.ExitCode()
+}
+
+func pipe(t *testing.T) (reader, writer *os.File) {
+	t.Helper()
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = reader.Close(), writer.Close() })
+	return reader, writer
+}
+
 func TestServe_End(t *testing.T) {
 	t.Run("running jobs finish and no more are taken", func(t *testing.T) {
 		p := startPlatform(t)
@@ -226,25 +264,80 @@ func TestServe_End(t *testing.T) {
 		require.Equal(t, 128+15, r.Code)
 	})
 
-	t.Run("SIGTERM ends jobs in order", func(t *testing.T) {
+	t.Run("signals end jobs in order", func(t *testing.T) {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
+			if sig == syscall.SIGHUP && !slices.Contains(endings, os.Signal(sig)) {
+				continue // the tests run under nohup
+			}
+			p := startPlatform(t)
+			p.setUp(t)
+			require.NoError(t, os.Mkdir("queue", 0o700))
+			addJob(t, "polite", sh("trap 'echo bye; exit 3' TERM; touch runs; while :; do sleep 0.02; done"))
+			s := startProgram(t, nil, "serve", "--jobs", "queue", "--drain", "1ms")
+			awaitFile(t, "runs")
+			require.NoError(t, s.cmd.Process.Signal(sig))
+			require.Zero(t, s.end(), "an orderly end is code 0; it printed\n%s", s.out)
+			r, printed := jobResult(t, "polite")
+			require.Equal(t, 3, r.Code, "after the drain time a job gets SIGTERM and exits itself")
+			require.Contains(t, printed, "bye\n")
+			require.Contains(t, s.out.String(), "offline: stopped by a signal: "+sig.String())
+		}
+	})
+
+	t.Run("a hangup under nohup ends nothing", func(t *testing.T) {
 		p := startPlatform(t)
 		p.setUp(t)
 		require.NoError(t, os.Mkdir("queue", 0o700))
-		addJob(t, "polite", sh("trap 'echo bye; exit 3' TERM; touch runs; while :; do sleep 0.02; done"))
-		executable, err := os.Executable()
-		require.NoError(t, err)
-		var out safeBuffer
-		cmd := exec.CommandContext(t.Context(), executable, "serve", "--jobs", "queue", "--drain", "1ms")
-		cmd.Env = append(os.Environ(), asMain+"=1")
-		cmd.Stdout, cmd.Stderr = &out, &out
-		require.NoError(t, cmd.Start())
+		addJob(t, "first", sh("touch runs; until [ -e go ]; do sleep 0.02; done; exit 4"))
+		s := startProgram(t, func(cmd *exec.Cmd) {
+			cmd.Args = append([]string{"sh", "-c", `trap '' HUP; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+			cmd.Path = testenv.Program(t, "sh")
+		}, "serve", "--jobs", "queue", "--pool", "1")
 		awaitFile(t, "runs")
-		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, cmd.Wait(), "an orderly end is code 0; it printed\n%s", &out)
-		r, printed := jobResult(t, "polite")
-		require.Equal(t, 3, r.Code, "after the drain time a job gets SIGTERM and exits itself")
-		require.Contains(t, printed, "bye\n")
-		require.Contains(t, out.String(), "offline: stopped by a signal: terminated")
+		require.NoError(t, s.cmd.Process.Signal(syscall.SIGHUP))
+		require.NoError(t, os.WriteFile("go", nil, 0o600))
+		awaitFile(t, "queue/first"+finished)
+		require.NoError(t, s.cmd.Process.Signal(syscall.SIGHUP))
+		require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+		require.Zero(t, s.end())
+		r, _ := jobResult(t, "first")
+		require.Equal(t, 4, r.Code)
+		require.Contains(t, s.out.String(), "offline: stopped by a signal: terminated")
+	})
+
+	t.Run("a closed output ends the jobs that print there", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		theirs, ours := pipe(t)
+		s := startProgram(t, func(cmd *exec.Cmd) {
+			cmd.Stdout = ours
+			cmd.Stdin = strings.NewReader(`{"dir": ".", "command": ["sh", "-c", "trap 'touch ended; exit 3' TERM; touch runs; while :; do echo x; sleep 0.02; done"]}` + "\n")
+		}, "serve", "--stdin", "--drain", "1h")
+		require.NoError(t, ours.Close())
+		awaitFile(t, "runs")
+		require.NoError(t, theirs.Close())
+		require.Equal(t, codeFailed, s.end())
+		require.Contains(t, s.out.String(), "satchel serve: writing to standard output: write /dev/stdout: broken pipe")
+	})
+
+	t.Run("a closed output lets jobs of the folder finish", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t)
+		require.NoError(t, os.Mkdir("queue", 0o700))
+		addJob(t, "first", sh("touch runs; until [ -e go ]; do sleep 0.02; done; exit 4"))
+		addJob(t, "second", sh("touch runs2; until [ -e go ]; do sleep 0.02; done; exit 5"))
+		theirs, ours := pipe(t)
+		s := startProgram(t, func(cmd *exec.Cmd) { cmd.Stdout = ours }, "serve", "--jobs", "queue", "--pool", "2")
+		require.NoError(t, ours.Close())
+		awaitFile(t, "runs")
+		awaitFile(t, "runs2")
+		require.NoError(t, theirs.Close())
+		require.NoError(t, os.WriteFile("go", nil, 0o600))
+		require.Equal(t, codeFailed, s.end())
+		for name, code := range map[string]int{"first": 4, "second": 5} {
+			r, _ := jobResult(t, name)
+			require.Equal(t, code, r.Code, "the results are stored")
+		}
 	})
 
 	t.Run("a revoked token ends serve", func(t *testing.T) {

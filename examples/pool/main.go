@@ -136,14 +136,14 @@ type output struct {
 	line []byte
 }
 
-func (o *output) Write(text []byte) (int, error) {
+func (o *output) Write(text []byte) (n int, err error) {
 	for part := range bytes.Lines(text) {
 		if o.line = append(o.line, part...); bytes.HasSuffix(part, []byte("\n")) {
 			o.pool.mu.Lock()
-			fmt.Fprintf(o.pool.out, "[%s] %s", o.name, o.line)
+			_, failed := fmt.Fprintf(o.pool.out, "[%s] %s", o.name, o.line)
 			o.pool.mu.Unlock()
-			o.line = o.line[:0]
+			o.line, err = o.line[:0], cmp.Or(err, failed)
 		}
 	}
-	return len(text), nil
+	return len(text), err // an error ends the job
 }

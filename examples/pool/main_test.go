@@ -166,6 +166,14 @@ func TestRun(t *testing.T) {
 		require.Equal(t, "[long] told", r.next(t))
 		require.NoError(t, <-r.ended, "the input is still open")
 	})
+	t.Run("a job whose output cannot be printed is ended", func(t *testing.T) {
+		platform(t)
+		closed, out := io.Pipe()
+		require.NoError(t, closed.Close())
+		begin := time.Now()
+		require.NoError(t, run(t.Context(), strings.NewReader(`{"command": ["sh", "-c", "echo ready; exec sleep 1000"]}`), out))
+		require.Less(t, time.Since(begin), time.Minute)
+	})
 	t.Run("fails without a platform", func(t *testing.T) {
 		platform(t)
 		require.NoError(t, os.Remove(".env"))
