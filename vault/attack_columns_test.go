@@ -28,13 +28,16 @@ type columnAttack struct {
 }
 
 const (
-	rowA     = "scope = 'acme' AND name = 'A' AND version = 2"
-	rowOld   = "scope = 'acme' AND name = 'A' AND version = 1"
-	rowNewer = "scope = 'acme' AND name = 'A' AND version = 3"
-	rowTomb  = "scope = 'acme/web' AND name = 'B'"
-	rowToken = "id = :token"
-	rowGone  = "id = :gone"
-	rowEntry = "tenant = 'acme' AND seq = 3"
+	rowA         = "scope = 'acme' AND name = 'A' AND version = 2"
+	rowOld       = "scope = 'acme' AND name = 'A' AND version = 1"
+	rowNewer     = "scope = 'acme' AND name = 'A' AND version = 3"
+	rowTomb      = "scope = 'acme/web' AND name = 'B'"
+	rowToken     = "id = :token"
+	rowGone      = "id = :gone"
+	rowDoc       = "owner = 'acme' AND space = 'test-sealed'"
+	rowDocSecret = "owner = 'acme' AND space = 'test-secret'"
+	rowLoose     = "owner = 'acme' AND space = 'test-loose'"
+	rowEntry     = "tenant = 'acme' AND seq = 3"
 )
 
 // probes cover the operations of a vault. Those that write come last.
@@ -74,6 +77,27 @@ var probes = []struct {
 		_, err := f.AuditPage(t.Context(), "acme", 0, 100)
 		return err
 	}},
+	{"documents", func(t testing.TB, f *fixture, _ *world) error {
+		for _, space := range []string{vault.SpaceSealed, vault.SpaceSecret} {
+			docs, err := vault.Documents(t.Context(), f.Vault, "acme", space)
+			if err != nil {
+				return err
+			}
+			require.Len(t, docs, 1)
+			require.Equal(t, canaryTenant, docs[0].Body)
+		}
+		return nil
+	}},
+	{"loose", func(t testing.TB, f *fixture, _ *world) error {
+		for _, owner := range []string{"acme", "acme/web"} {
+			for _, space := range []string{vault.SpaceLoose, vault.SpaceLooseSecret} {
+				if _, err := vault.LoosePage(t.Context(), f.Vault, owner, space, "", 10); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}},
 	{"activate", func(t testing.TB, f *fixture, w *world) error {
 		_, err := f.Activate(t.Context(), "acme", "A", 1)
 		if err == nil {
@@ -88,12 +112,13 @@ var probes = []struct {
 }
 
 var (
-	everyone = []string{"bootstrap", "revoked", "list", "list web", "history", "tokens", "audit", "activate", "put"} // operations on a path through acme
-	web      = []string{"bootstrap", "revoked", "list web", "tokens"}                                                // operations on a path through acme/web
-	shown    = []string{"list", "history"}                                                                           // operations that show the active version
-	past     = []string{"history", "activate"}                                                                       // operations that read earlier versions
-	holder   = []string{"bootstrap", "tokens"}                                                                       // operations that read the row of the token
-	reader   = []string{"audit"}                                                                                     // operations that read the audit chain
+	everyone = []string{"bootstrap", "revoked", "list", "list web", "history", "tokens", "audit", "documents", "loose", "activate", "put"} // operations on a path through acme
+	web      = []string{"bootstrap", "revoked", "list web", "tokens", "loose"}                                                             // operations on a path through acme/web
+	shown    = []string{"list", "history"}                                                                                                 // operations that show the active version
+	past     = []string{"history", "activate"}                                                                                             // operations that read earlier versions
+	holder   = []string{"bootstrap", "tokens"}                                                                                             // operations that read the row of the token
+	loose    = []string{"loose"}                                                                                                           // operations that read documents that no seal covers
+	reader   = []string{"audit"}                                                                                                           // operations that read the audit chain
 )
 
 // Reasons that apply to several columns.
@@ -105,6 +130,8 @@ const (
 	earlierAreChecked  = "Bundles do not use earlier versions. History and Activate do, and verify them."
 	schemaOpensNothing = "The version of the tables only decides whether the database can be opened."
 	mintedElsewhere    = "This vault has no integrations. TestIntegration_Storage has the attacks on minted rows."
+	docsAreChecked     = "Bundles do not use it. The operations that use the document do, and verify it."
+	looseCanBeRemoved  = "An attacker with the database can remove a document that no seal covers. docs/threat-model.md says which these are and what that gives."
 	probesAreNotRead   = "The vault writes probes to find out whether it can write. Nothing reads them."
 	auditIsChecked     = "Bundles do not use the audit chain. AuditPage and VerifyAudit do, and verify it."
 )
@@ -212,15 +239,27 @@ var columnAttacks = []columnAttack{
 	{column: "minted.expires", edit: plantMinted, because: mintedElsewhere},
 	{column: "minted.message", edit: plantMinted, because: mintedElsewhere},
 
-	{column: "docs.owner", edit: plantDoc, refuses: everyone},
-	{column: "docs.space", edit: plantDoc, refuses: everyone},
-	{column: "docs.key", edit: plantDoc, refuses: everyone},
-	{column: "docs.version", edit: plantDoc, refuses: everyone},
-	{column: "docs.expires", edit: plantDoc, refuses: everyone},
-	{column: "docs.sealed", edit: plantDoc, refuses: everyone},
-	{column: "docs.body", edit: plantDoc, refuses: everyone},
-	{column: "docs.key_id", edit: plantDoc, refuses: everyone},
-	{column: "docs.mac", edit: plantDoc, refuses: everyone},
+	{column: "docs.owner", edit: "UPDATE docs SET owner = 'acme/x' WHERE " + rowDoc, refuses: everyone},
+	{column: "docs.owner", edit: "UPDATE docs SET owner = 'acme/x' WHERE " + rowLoose, because: looseCanBeRemoved},
+	{column: "docs.owner", edit: "UPDATE OR REPLACE docs SET owner = 'acme/web' WHERE " + rowLoose, refuses: loose, because: docsAreChecked},
+	{column: "docs.space", edit: "UPDATE docs SET space = 'test-secret' WHERE " + rowDoc, refuses: everyone},
+	{column: "docs.space", edit: "UPDATE docs SET space = 'test-loose-secret' WHERE " + rowLoose, refuses: loose, because: docsAreChecked},
+	{column: "docs.key", edit: "UPDATE docs SET key = 'other' WHERE " + rowDoc, refuses: everyone},
+	{column: "docs.key", edit: "UPDATE docs SET key = 'other' WHERE " + rowLoose, refuses: loose, because: docsAreChecked},
+	{column: "docs.version", edit: "UPDATE docs SET version = 3 WHERE " + rowDoc, refuses: everyone},
+	{column: "docs.version", edit: "UPDATE docs SET version = 2 WHERE " + rowLoose, refuses: loose, because: docsAreChecked},
+	{column: "docs.version", edit: "UPDATE docs SET version = 9223372036854775807 WHERE " + rowLoose, refuses: loose, because: docsAreChecked},
+	{column: "docs.expires", edit: "UPDATE docs SET expires = 1 WHERE " + rowDoc, refuses: everyone},
+	{column: "docs.expires", edit: "UPDATE docs SET expires = 0 WHERE " + rowLoose, refuses: loose, because: docsAreChecked},
+	{column: "docs.sealed", edit: "UPDATE docs SET sealed = 0 WHERE " + rowDoc, refuses: everyone},
+	{column: "docs.sealed", edit: "UPDATE docs SET sealed = 1 WHERE " + rowLoose, refuses: everyone},
+	{column: "docs.body", where: rowDoc, refuses: everyone},
+	{column: "docs.body", where: rowDocSecret, refuses: everyone},
+	{column: "docs.body", where: rowLoose, refuses: loose, because: docsAreChecked},
+	{column: "docs.key_id", where: rowDoc, refuses: []string{"documents"}, because: docsAreChecked},
+	{column: "docs.key_id", edit: "UPDATE docs SET key_id = (SELECT key_id FROM docs WHERE owner = 'globex') WHERE " + rowLoose, refuses: loose, because: docsAreChecked},
+	{column: "docs.mac", where: rowDoc, refuses: []string{"documents"}, because: docsAreChecked},
+	{column: "docs.mac", where: rowLoose, refuses: loose, because: docsAreChecked},
 
 	{column: "probe.number", edit: plantProbe, because: probesAreNotRead},
 	{column: "probe.filler", edit: plantProbe, because: probesAreNotRead},
@@ -236,8 +275,6 @@ var columnAttacks = []columnAttack{
 const plantMinted = "INSERT INTO minted (scope, integration, identity, minted, expires, message) VALUES ('acme', 'github', 'planted', 1, 1, x'00')"
 
 const plantProbe = "INSERT INTO probe (number, filler) VALUES (7, x'00')"
-
-const plantDoc = "INSERT INTO docs (owner, space, key, version, expires, sealed, body, key_id, mac) VALUES ('acme', 'x', 'y', 1, 0, 1, x'00', zeroblob(16), zeroblob(32))"
 
 func TestAttackColumns(t *testing.T) {
 	w := newWorld(t)

@@ -248,6 +248,7 @@ func TestAttackRows_Delete(t *testing.T) {
 			for _, table := range []string{"seals", "secrets", "heads", "tokens"} {
 				w.sql(t, fmt.Sprintf("DELETE FROM %s WHERE scope = 'acme/web' OR scope = '%s'", table, scope))
 			}
+			w.sql(t, fmt.Sprintf("DELETE FROM docs WHERE owner = 'acme/web' OR owner = '%s'", scope))
 			for name, call := range map[string]func() error{
 				"List": func() error { _, err := w.List(t.Context(), scope); return err },
 				"Put":  func() error { _, err := w.Put(t.Context(), scope, "A", bundle.NewValue("x"), nil); return err },

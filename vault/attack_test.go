@@ -68,6 +68,9 @@ type world struct {
 //	acme      A: 1 old, 2 active, 3 newer    B    D: 1, deleted
 //	acme/web  C    B hidden    E
 //	globex    A
+//
+// Each scope has a sealed document named rule, and acme has a secret one named key. acme
+// and acme/web have one named session that no seal covers.
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "vault.db")
@@ -85,6 +88,14 @@ func newWorld(t testing.TB) *world {
 	_, err = w.Hide(t.Context(), "acme/web", "B")
 	require.NoError(t, err)
 	w.MustPut(t, "globex", "A", canaryOther)
+
+	w.mustPutDoc(t, "acme", vault.SpaceSealed, "rule", canaryOld)
+	w.mustPutDoc(t, "acme", vault.SpaceSealed, "rule", canaryTenant)
+	w.mustPutDoc(t, "acme", vault.SpaceSecret, "key", canaryTenant)
+	w.mustPutDoc(t, "acme/web", vault.SpaceSealed, "rule", canaryWeb)
+	w.mustPutDoc(t, "globex", vault.SpaceSealed, "rule", canaryOther)
+	w.mustPutLoose(t, "acme", vault.SpaceLoose, "session", canaryTenant, soon())
+	w.mustPutLoose(t, "acme/web", vault.SpaceLoose, "session", canaryWeb, soon())
 
 	w.token = w.MustIssue(t, "acme/web", vault.TokenOptions{Expires: soon(), RotateBy: soon(), Label: "pool"})
 	w.gone, w.other = w.MustIssue(t, "acme/web"), w.MustIssue(t, "globex")
