@@ -406,6 +406,23 @@ func TestRunners_Failures(t *testing.T) {
 		require.Contains(t, f.Log.Text(), "secret detail", "the log has the cause")
 	})
 
+	t.Run("calls no token unknown if nothing is stored", func(t *testing.T) {
+		before := newFixture(t)
+		before.MustPut(t, "acme", "A", canaryTenant)
+		token := before.MustIssue(t, "acme")
+		tag := get(t.Context(), before.handler(), path, token).Header().Get("ETag")
+		f := newFixture(t) // as after a restart with storage in memory
+		for _, headers := range [][]string{nil, {"If-None-Match", tag}, {"If-None-Match", tag, "Prefer", "wait=1"}} {
+			w := get(t.Context(), f.handler(), path, token, headers...)
+			require.Equal(t, "5", w.Header().Get("Retry-After"))
+			require.Contains(t, w.Body.String(), "Nothing is stored here yet")
+			requireProblem(t, w, http.StatusServiceUnavailable, wire.UnavailableProblem, "")
+		}
+		requireProblem(t, get(t.Context(), f.handler(), path, bundle.Value{}), http.StatusUnauthorized, wire.TokenProblem, wire.ReasonMissing)
+		f.MustIssue(t, "globex")
+		requireProblem(t, get(t.Context(), f.handler(), path, token), http.StatusUnauthorized, wire.TokenProblem, wire.ReasonUnknown)
+	})
+
 	t.Run("responds 500 without detail to tampered rows", func(t *testing.T) {
 		f := newFixture(t)
 		f.MustPut(t, "acme", "A", canaryTenant)
