@@ -21,6 +21,7 @@ import (
 	"unicode"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/redact"
@@ -228,6 +229,19 @@ func TestEncoders(t *testing.T) {
 					require.Equal(t, "<[KEY]>", redact.New(secret("KEY", value)).String("<"+encode(value)+">"), about)
 				}
 			})
+		}
+	})
+
+	// cat prints a file of local secrets as its author or a library has written it.
+	t.Run("YAML", func(t *testing.T) {
+		for about, value := range awkward {
+			text, err := yaml.Marshal(map[string]string{"k": value})
+			require.NoError(t, err)
+			masked := redact.New(secret("KEY", value)).String(string(text))
+			if strings.HasPrefix(string(text), "k: |") || strings.Contains(string(text), "\u2028") {
+				continue // a block has one line for each of the value
+			}
+			require.Equal(t, "k: [KEY]\n", strings.NewReplacer(`"`, "", "'", "").Replace(masked), "%s: %s", about, text)
 		}
 	})
 

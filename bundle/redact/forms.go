@@ -142,6 +142,8 @@ func (f *formSet) encodings(s string) {
 		f.add(once)
 		f.add(style.escape(once)) // JSON inside JSON
 	}
+	f.add(yamlQuoted(s, true))
+	f.add(yamlQuoted(s, false))
 	for _, entities := range entityStyles {
 		f.add(entities.Replace(s))
 	}

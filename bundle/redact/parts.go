@@ -70,15 +70,18 @@ func publicLeaf(key, leaf string) bool {
 	return false
 }
 
+// lineEnds end lines. YAML indents the line after each of them.
+const lineEnds = "\r\n\u0085\u2028\u2029"
+
 // secretLines returns the lines of a multi-line value that are masked by
 // themselves: those with at least minPart bytes without surrounding whitespace
 // that are not boilerplate.
 func secretLines(s string) []string {
-	if !strings.ContainsAny(s, "\r\n") {
+	if !strings.ContainsAny(s, lineEnds) {
 		return nil
 	}
 	var lines []string
-	for line := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '\n' || r == '\r' }) {
+	for line := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(lineEnds, r) }) {
 		line = strings.TrimSpace(line)
 		if len(line) >= minPart && !boilerplate(line) {
 			lines = append(lines, line)

@@ -140,6 +140,7 @@ var entityStyles = []*strings.Replacer{
 var shellQuotes = []func(string) string{
 	strings.NewReplacer(`'`, `'\''`).Replace,                                    // in single quotes
 	strings.NewReplacer(`'`, `'"'"'`).Replace,                                   // the same in another style
+	strings.NewReplacer(`'`, `''`).Replace,                                      // in single quotes of YAML and SQL
 	strings.NewReplacer("\\", "\\\\", `"`, `\"`, "$", `\$`, "`", "\\`").Replace, // in double quotes
 	shellBackslashes,
 }

@@ -142,7 +142,7 @@ func tokenText(rng *rand.Rand, pieces int) string {
 			i := rng.IntN(len(token))
 			token = token[:i] + string("_-x+ "[rng.IntN(5)]) + token[i+rng.IntN(2):]
 		case 2:
-			token = strings.Repeat(token[4:], rng.IntN(20))
+			token = strings.Repeat(token[4:], rng.IntN(4))
 		}
 		text := "abcdefgh"[:rng.IntN(8)] + " = \n"[:rng.IntN(4)] + token
 		switch rng.IntN(5) {
@@ -175,8 +175,11 @@ func FuzzToken(f *testing.F) {
 		if len(data) > 60 {
 			r = append(r, source{marker: []byte("[B]"), forms: [][]byte{[]byte(data[20:60])}}, source{marker: []byte("[C]"), forms: [][]byte{[]byte(data[5:12])}})
 		}
-		for i := range sizes {
-			sizes[i] = max(sizes[i], 15) // a few steps
+		if len(data) > 200 {
+			sizes = append(sizes, 31)
+			for i := range sizes {
+				sizes[i] = max(sizes[i], 25) // a few steps
+			}
 		}
 		requireReference(t, newMatcher(r, bracketed), r, []byte(data), sizes)
 		requireReference(t, newMatcher(nil, bracketed), nil, []byte(data), sizes)
