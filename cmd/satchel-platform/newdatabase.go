@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,10 +39,13 @@ func (c *config) signsOfData() (signs []string) {
 		signs = append(signs, "-kek-retired is set")
 	}
 	if !c.postgres() && lacksWAL(c.database) {
-		signs = append(signs, c.database+"-wal is missing")
+		signs = append(signs, walIsMissing)
 	}
 	return signs
 }
+
+// walIsMissing is a sign of an SQLite database.
+const walIsMissing = "its -wal file is missing"
 
 // lacksWAL reports whether a file is an SQLite database in WAL mode without its WAL,
 // which may have had all of its content.
@@ -65,14 +69,17 @@ func (c *config) requireData(ctx context.Context, db *sql.DB, dialect sqlstore.D
 	if len(signs) == 0 {
 		return nil
 	}
-	// A concurrent first start may be creating the tables.
-	for patience := time.Now().Add(time.Second); db != nil && time.Now().Before(patience); time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); db != nil; time.Sleep(50 * time.Millisecond) {
 		exists, err := sqlstore.Exists(ctx, db, dialect)
 		if err != nil {
 			return fmt.Errorf("-database: %w", err)
 		}
 		if exists {
 			return nil
+		}
+		// A concurrent first start lacks the WAL too, just before it creates the tables.
+		if time.Since(began) >= time.Second || !slices.Contains(signs, walIsMissing) {
+			break
 		}
 	}
 	name, fix := c.database, fmt.Sprintf("mount its volume, correct -data or -database, or restore %s together with its -wal file", filepath.Base(c.database))

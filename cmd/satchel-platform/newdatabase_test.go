@@ -66,7 +66,7 @@ func TestConfig_RequireData(t *testing.T) {
 		restored := t.TempDir()
 		database := filepath.Join(restored, "satchel.db")
 		require.NoError(t, os.WriteFile(database, content, 0o600))
-		says := database + " is empty, but " + database + "-wal is missing; if this platform has stored data, mount its volume, correct -data or -database, or restore satchel.db together with its -wal file"
+		says := database + " is empty, but " + "its -wal file is missing; if this platform has stored data, mount its volume, correct -data or -database, or restore satchel.db together with its -wal file"
 		refuses(t, says, "-data", restored)
 		entries, err := os.ReadDir(restored)
 		require.NoError(t, err)
