@@ -25,6 +25,9 @@ var forms = []form{
 	{regexp.MustCompile(`#\{[A-Za-z_][A-Za-z0-9_.: -]*\}`), "a variable, as in #{NAME}"},
 	{regexp.MustCompile(`(?s)\$\[\[.+?\]\]|\$\[ *[A-Za-z_]+ *[.(\[].*?\]`), "an expression of a pipeline"},
 	{regexp.MustCompile(`%env\([^)]+\)%`), "a variable, as in %env(NAME)%"},
+	{regexp.MustCompile(`%\([A-Za-z_][A-Za-z0-9_]*\)s`), "a variable, as in %(NAME)s"},
+	{regexp.MustCompile(`\{(?:env|file|secret|vault)[:.][^{}\s]+\}`), "a variable or a file, as in {env:NAME}"},
+	{regexp.MustCompile(`^@@[A-Z][A-Z0-9_]+@@$|^__[A-Z][A-Z0-9_]+__$`), "a variable of a template"},
 	{regexp.MustCompile(`\b(?:process\.env|os\.environ|import\.meta\.env)[.\[]\w?|\b(?:os\.)?[gG]etenv\(`), "a variable of the environment"},
 	{regexp.MustCompile(`^env:[A-Za-z_][A-Za-z0-9_]*$`), "a variable, as in env:NAME"},
 	// In any quotes, a secret does not have this form.
@@ -35,6 +38,7 @@ var forms = []form{
 	{regexp.MustCompile(`(?:^|[\s"'=,;(|])vault:[A-Za-z0-9_-]+/[^\s]+`), "an entry of a secret manager"},
 	{regexp.MustCompile(`(?:^|[\s"'=,;(|])(?:aws-?)?(?:ssm|secretsmanager):/?[A-Za-z0-9_-]+/[^\s]+`), "an entry of a secret manager"},
 	{regexp.MustCompile(`\barn:aws[a-z-]*:(?:secretsmanager|ssm):`), "an entry of a secret manager of AWS"},
+	{regexp.MustCompile(`^(?:aws|gcp|azure):(?:secrets?manager|ssm|keyvault):`), "an entry of a secret manager"},
 	{regexp.MustCompile(`^projects/[^/\s]+/secrets/[^/\s]+(?:/versions/[^/\s]+)?$`), "an entry of Secret Manager of Google Cloud"},
 	{regexp.MustCompile(`@Microsoft\.KeyVault\(|^https://[A-Za-z0-9-]+\.(?:vault|managedhsm)\.[a-z.]+/(?:secrets|keys|certificates)/`), "an entry of Azure Key Vault"},
 
@@ -53,6 +57,9 @@ var (
 	backtick = regexp.MustCompile("(?s)^`([^`]+)`")
 	percent  = regexp.MustCompile(`^%([A-Za-z_][A-Za-z0-9_]+)%`)
 )
+
+// composed matches values of nothing but variables, such as $user:$password.
+var composed = regexp.MustCompile(`^(?:[:/@,.-]*\$[A-Za-z_][A-Za-z0-9_]*){2,}$`)
 
 var (
 	// upper matches names that variables usually have. "SW0RD" is not one.
@@ -84,6 +91,9 @@ func reference(value string, c Context) (target string, quotes bool) {
 // expand outside of single quotes, or returns "".
 func expanded(value string, c Context) (target string) {
 	hashed := hash.MatchString(value)
+	if !hashed && composed.MatchString(value) {
+		return "variables, as in $NAME"
+	}
 	for i := 0; i < len(value); i++ {
 		rest := value[i:]
 		switch value[i] {
@@ -117,7 +127,9 @@ func expanded(value string, c Context) (target string) {
 
 func (c Context) known(name string) bool { return len(name) > 1 && c.Known != nil && c.Known(name) }
 
-func isUpper(name string) bool { return len(name) > 1 && upper.MatchString(name) }
+// isUpper reports whether a name looks like that of a variable. Short ones are common in
+// generated passwords.
+func isUpper(name string) bool { return len(name) > 2 && upper.MatchString(name) }
 
 // isVariable reports whether the dollar sign at value[at] begins the name of a
 // variable, rather than being a character of a password such as p@$w0rd.

@@ -15,16 +15,16 @@ func TestReference(t *testing.T) {
 		for _, value := range []string{
 			"postgres://${POSTGRES_USER}:${POSTGRES_PASSWORD}@postgres:5432/app",
 			"https://${DOMAIN}", "${DOMAIN}", "x${A}y", "${A:-default}", "${A:?missing}", "${A-}", "${!A}", "${env:A}", "${ssm:/app/key}", "${var.db_password}", "${spring.datasource.url}", "a ${A//x/y} b", "${A:-${B}}", "${ A }",
-			"$DB_USER", " $DB_USER ", "$user", "$HOME/.ssh/id", "https://$DOMAIN/x", "v$VERSION", "a-$STAGE-b", "$A_B", "$S3_BUCKET", "$K8S_HOST:1", "$$$NAME", "postgres://$user:$password@host/db", "/srv/$name/x", "$home/x", "x-$db_name", "$dbuser:x1", "ab$pw2",
+			"$DB_USER", " $DB_USER ", "$user", "$HOME/.ssh/id", "https://$DOMAIN/x", "v$VERSION", "a-$STAGE-b", "$A_B", "postgres://h/$DB", "$user:$pass", "$A$B", "$S3_BUCKET", "$K8S_HOST:1", "$$$NAME", "postgres://$user:$password@host/db", "/srv/$name/x", "$home/x", "x-$db_name", "$dbuser:x1", "ab$pw2",
 			"$env:DB_PASSWORD", "x $env:TOKEN y",
 			"$(cat /run/secrets/db)", "Bearer $(pass show x)", "$(DB_PASSWORD)", "$((1+2))",
 			"`cat key`", "`whoami`", "Bearer `pass show api/key`", "`abc def`", "`X`",
 			"${{ secrets.CI_TOKEN }}", "Bearer ${{secrets.CI_TOKEN}}", "${{ format('{0}', secrets.A) }}", "$[[ inputs.token ]]", "$[variables.token]",
 			"{{ .Values.key }}", "x{{key}}y", "{{ lookup('env', 'KEY') }}", "{{resolve:secretsmanager:app:SecretString:key}}", "{{\nop://v/i/f\n}}", "<%= ENV['KEY'] %>", "#{DbPassword}", "#{Project.Key}#",
-			"%DB_PASS%", "%appdata%", "postgres://%DB_USER%:%DB_PASS%@h", "a%PATH%b", "%env(DATABASE_URL)%",
+			"%DB_PASS%", "%appdata%", "postgres://%DB_USER%:%DB_PASS%@h", "a%PATH%b", "%env(DATABASE_URL)%", "%(db_pass)s", "{env:DB_PASS}", "x {file:./key}", "@@DB_PASS@@", "__DB_PASS__",
 			"process.env.KEY", "os.environ['KEY']", "os.getenv('KEY')", "env:DB_PASSWORD",
 			"op://vault/item/field", "--token op://v/i/f", "vault:secret/data/app#KEY", "vault://secret/app", "ref+vault://secret/app#/key", "ref+awsssm://app/key", "awssm://app", "ssm:/app/key", "secretsmanager:app/key", "sm://project/key", "berglas://b/k", "gcp-secretmanager://p/s", "azurekv://v/s", "keyvault://v/s", "bw://item", "keeper://UID/field/password", "doppler://p/c/KEY", "infisical://x", "k8s://ns/secret/key", "secret://x", "env://KEY",
-			"arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf", "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/app", "projects/p/secrets/s/versions/latest", "projects/p/secrets/s",
+			"arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf", "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/app", "projects/p/secrets/s/versions/latest", "projects/p/secrets/s", "aws:secretsmanager:app", "gcp:secretmanager:projects/p/secrets/s",
 			"@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/s/)", "https://my-vault.vault.azure.net/secrets/db/0123",
 			"@/run/secrets/key", "@./key", "@~/key", "@token.txt", "file:///run/secrets/db",
 			"encrypted:BDqDBibm4wsYqMpCjTQ6BsDHmMadg9K3dAt", "ENC[AES256_GCM,data:abc,iv:x]", "ENC(G6N718UuyPE5bHyWKyuLQSm02auQPUtm)", "{cipher}0123456789abcdef", "$ANSIBLE_VAULT;1.1;AES256\n6162",
@@ -38,7 +38,7 @@ func TestReference(t *testing.T) {
 
 	t.Run("is not a character of a password", func(t *testing.T) {
 		for _, value := range []string{
-			"", "$", "$$", "pa$$word", "pa$$WORD", "$1abc", "p@$w0rd", "P@$SW0RD", "p@$word", "pa$word", "a$b", "a$B", "cost: $5", "5$", "x$!y", "$-1", "a$ b", "a$(b", "a${b", "a${}b", "a${1}b", "$()", "{x}", "{{}}", "{{ 1 }}", `{"a":{"b":1}}`, `{"$ref":"#/x"}`, `{"$set":{"a":1}}`,
+			"", "$", "$$", "pa$$word", "pa$$WORD", "$1abc", "p@$w0rd", "P@$SW0RD", "p@$word", "pa$word", "a$b", "a$B", "a$T8)b", "a$XY", "$a$1", "{env}", "{a:b}", "@@x@@", "__init__", "cost: $5", "5$", "x$!y", "$-1", "a$ b", "a$(b", "a${b", "a${}b", "a${1}b", "$()", "{x}", "{{}}", "{{ 1 }}", `{"a":{"b":1}}`, `{"$ref":"#/x"}`, `{"$set":{"a":1}}`,
 			`a\$HOME`, `a\${HOME}`, "a\\`b\\`", "x`y", "x`Y9`z", "it`s", "``",
 			"postgres://app:pa$word@db/app", "postgres://app:p@$w0rd@db/app", "postgres://app:pa$$word@db/app", "postgres://app:p%24ss%C3%A9@db",
 			"100%", "%", "%%", "50%of50%", "%20abc%20", "%C3%A9", "a%2Fb%2Fc", "%Y-%m-%d", "%s%d%s", "%H%M%S",
