@@ -23,7 +23,8 @@ type space struct {
 
 // spaces are all spaces, by name.
 var spaces = map[string]space{
-	spaceTokens: {sealed: true},
+	spaceTokens:         {sealed: true},
+	spaceAdministrators: {sealed: true},
 }
 
 // spaceTokens has one document, keyGeneration, whose version is the token generation of

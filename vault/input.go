@@ -194,10 +194,7 @@ func checkIssue(scope string, opts TokenOptions) error {
 	if len(opts.Waive) > maxWaived {
 		return badWaive(fmt.Sprintf("has %d names; at most %d are allowed", len(opts.Waive), maxWaived))
 	}
-	if expires := stored(opts.Expires); !expires.IsZero() && !now().Before(expires) {
-		return fmt.Errorf("%w: the expiry time %s is in the past", ErrInvalid, expires.Format(time.RFC3339))
-	}
-	return cmp.Or(checkTime("Expires", opts.Expires), checkTime("RotateBy", opts.RotateBy))
+	return cmp.Or(checkExpiry(opts.Expires), checkTime("RotateBy", opts.RotateBy))
 }
 
 // badWaive returns the error for TokenOptions.Waive.

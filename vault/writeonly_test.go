@@ -32,7 +32,7 @@ import (
 
 // givesValues are the methods that return values or new tokens. No other method may
 // return a type that can contain either.
-var givesValues = []string{"Bootstrap", "IssueToken", "RotateToken"}
+var givesValues = []string{"Bootstrap", "IssueToken", "RotateToken", "AddAdministrator", "RotateAdministrator"}
 
 // harmless are types that could contain a value by their structure, but do not.
 var harmless = []reflect.Type{
@@ -190,6 +190,25 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 			out = append(out, tenant, err)
 		}
 		return out
+	},
+	"AddAdministrator": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		token, info, err := f.AddAdministrator(ctx, "ada", &vault.AdministratorOptions{Scopes: []string{"acme"}})
+		return []any{token, info, err}
+	},
+	"RotateAdministrator": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		token, info, err := f.RotateAdministrator(ctx, "ada", time.Time{})
+		return []any{token, info, err}
+	},
+	"RemoveAdministrator": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		return []any{f.RemoveAdministrator(ctx, "eve")}
+	},
+	"Administrators": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		all, err := f.Administrators(ctx)
+		return []any{all, err}
+	},
+	"Administrator": func(ctx context.Context, f *fixture, token bundle.Value) []any {
+		info, err := f.Administrator(ctx, token)
+		return []any{info, err}
 	},
 	"Scopes": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
 		scopes, err := f.Scopes(ctx, "acme")

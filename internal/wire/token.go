@@ -38,10 +38,15 @@ func HoldsToken(s string) bool { return heldToken.MatchString(s) }
 // HideTokens returns s with "rnt_…" and "sat_…" for the text that [HoldsToken] finds.
 func HideTokens(s string) string { return heldToken.ReplaceAllString(s, "${1}"+ellipsis) }
 
-// NewToken returns a token from a cryptographic random source, and its id.
-func NewToken() (token, id string) {
-	body := TokenPrefix + randomText(secretEnd-len(TokenPrefix))
-	return body + checksum(body), body[len(TokenPrefix):idEnd]
+// NewToken returns a runner token from a cryptographic random source, and its id.
+func NewToken() (token, id string) { return newToken(TokenPrefix) }
+
+// NewAdminToken is NewToken for a token of an administrator.
+func NewAdminToken() (token, id string) { return newToken(AdminTokenPrefix) }
+
+func newToken(prefix string) (token, id string) {
+	body := prefix + randomText(secretEnd-len(prefix))
+	return body + checksum(body), body[len(prefix):idEnd]
 }
 
 // randomText returns n random characters, uniformly distributed.
@@ -70,18 +75,27 @@ func checksum(body string) string {
 	return string(out[:])
 }
 
-// ParseToken returns the id of a well-formed token with a valid checksum. Its errors
-// contain the problem and the fix, and never a part of the token.
-func ParseToken(token string) (id string, err error) {
+// ParseToken returns the id of a well-formed runner token with a valid checksum. Its
+// errors contain the problem and the fix, and never a part of the token.
+func ParseToken(token string) (id string, err error) { return parseToken(token, TokenPrefix) }
+
+// ParseAdminToken is ParseToken for a token of an administrator.
+func ParseAdminToken(token string) (id string, err error) { return parseToken(token, AdminTokenPrefix) }
+
+func parseToken(token, prefix string) (id string, err error) {
 	switch {
 	case token == "":
 		return "", errors.New("the token is empty")
 	case strings.TrimSpace(token) != token:
 		return "", errors.New("the token has leading or trailing whitespace; remove it")
-	case !strings.HasPrefix(token, TokenPrefix):
-		return "", fmt.Errorf("the token does not start with %q; is it another kind of token?", TokenPrefix)
+	case prefix == TokenPrefix && strings.HasPrefix(token, AdminTokenPrefix):
+		return "", fmt.Errorf("the token is an administrator's; use a runner token, which starts with %q", TokenPrefix)
+	case prefix == AdminTokenPrefix && strings.HasPrefix(token, TokenPrefix):
+		return "", fmt.Errorf("the token is a runner token; use an administrator's, which starts with %q", AdminTokenPrefix)
+	case !strings.HasPrefix(token, prefix):
+		return "", fmt.Errorf("the token does not start with %q; is it another kind of token?", prefix)
 	}
-	for i := len(TokenPrefix); i < len(token); i++ {
+	for i := len(prefix); i < len(token); i++ {
 		if strings.IndexByte(alphabet, token[i]) < 0 {
 			return "", fmt.Errorf("the token has an invalid character at position %d: only 0-9, A-Z and a-z are allowed; copy it again", i+1)
 		}
@@ -92,7 +106,7 @@ func ParseToken(token string) (id string, err error) {
 	if checksum(token[:secretEnd]) != token[secretEnd:] {
 		return "", errors.New("the token's checksum does not match, so a character is wrong; copy it again")
 	}
-	return token[len(TokenPrefix):idEnd], nil
+	return token[len(prefix):idEnd], nil
 }
 
 // HashToken returns the SHA-256 of a token, which a platform stores in its place.

@@ -208,3 +208,28 @@ func FuzzParseToken(f *testing.F) {
 		require.Error(t, err, "a changed bit is detected")
 	})
 }
+
+func TestParseAdminToken(t *testing.T) {
+	token, id := wire.NewAdminToken()
+	require.Regexp(t, `^sat_[0-9A-Za-z]{61}$`, token)
+	got, err := wire.ParseAdminToken(token)
+	require.NoError(t, err)
+	require.Equal(t, id, got)
+	runner, _ := wire.NewToken()
+	for bad, want := range map[string]string{
+		"":                                 "empty",
+		token + "\n":                       "whitespace",
+		runner:                             `the token is a runner token; use an administrator's, which starts with "sat_"`,
+		"ghp_x":                            `does not start with "sat_"`,
+		token[:64]:                         "64 characters",
+		wire.AdminTokenPrefix + runner[4:]: "checksum",
+	} {
+		_, err := wire.ParseAdminToken(bad)
+		require.ErrorContains(t, err, want)
+		require.False(t, wire.HoldsToken(err.Error()))
+	}
+	_, err = wire.ParseToken(token)
+	require.ErrorContains(t, err, `the token is an administrator's; use a runner token, which starts with "rnt_"`)
+	_, err = wire.ParseToken(wire.TokenPrefix + token[4:])
+	require.ErrorContains(t, err, "checksum", "the checksum covers the prefix")
+}

@@ -18,11 +18,12 @@ type AuditEntry struct {
 	Actor string `json:"actor,omitempty"`
 	// Scope is the scope of the secret or of the token.
 	Scope string `json:"scope,omitempty"`
-	// Name is the name of the secret.
+	// Name is the name of the secret or of the administrator.
 	Name string `json:"name,omitempty"`
 	// Version is the version of the secret.
 	Version int64 `json:"version,omitempty"`
-	// Token is the id of the runner token that was issued, revoked or used.
+	// Token is the id of the runner token that was issued, revoked or used, or of the
+	// administrator's new or removed token.
 	Token string `json:"token,omitempty"`
 	// Runner is the name of the runner that used the token.
 	Runner string `json:"runner,omitempty"`

@@ -31,6 +31,13 @@ const (
 	Refuse Action = "bootstrap.refuse"
 	// Trim drops old entries of the chain.
 	Trim Action = "audit.trim"
+	// AddAdmin adds a named administrator, the Name of the entry. This and the next two
+	// are in the chain of store.Platform.
+	AddAdmin Action = "administrator.add"
+	// RotateAdmin replaces the token of an administrator.
+	RotateAdmin Action = "administrator.rotate"
+	// RemoveAdmin removes an administrator.
+	RemoveAdmin Action = "administrator.remove"
 )
 
 // Entry records one operation on the secrets or tokens of a tenant. It has names and
@@ -44,11 +51,12 @@ type Entry struct {
 	Actor string `json:"actor,omitempty"`
 	// Scope is the scope of the secret or of the token.
 	Scope string `json:"scope,omitempty"`
-	// Name is the name of the secret.
+	// Name is the name of the secret or of the administrator.
 	Name string `json:"name,omitempty"`
 	// Version is the version of the secret.
 	Version int64 `json:"version,omitempty"`
-	// Token is the id of the runner token that was issued, revoked or used.
+	// Token is the id of the runner token that was issued, revoked or used, or of the
+	// administrator's new or removed token.
 	Token string `json:"token,omitempty"`
 	// Runner is the name of the runner that used the token.
 	Runner string `json:"runner,omitempty"`
