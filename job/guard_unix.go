@@ -31,7 +31,7 @@ while IFS= read -r line; do
 	esac
 done
 [ -z "$process" ] || kill -KILL "$process"
-[ $# -eq 0 ] || rm -rf -- "$@"`
+[ $# -eq 0 ] || rm -rf -- "$@" || { chmod -R u+rwx -- "$@"; rm -rf -- "$@"; }`
 
 // startGuard starts a guard. Without a shell, it returns nil: the next job's sweep then
 // removes the directory.

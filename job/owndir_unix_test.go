@@ -87,7 +87,7 @@ func TestOwnDir(t *testing.T) {
 
 	t.Run("is removed after a killed runner", func(t *testing.T) {
 		jobPlaces(t)
-		r := startRunner(t, `echo "own $PWD"; touch file; `+family+waits, func(cmd *exec.Cmd) { cmd.Stderr = nil }, "SATCHEL_TEST_DIES=signal", "SATCHEL_TEST_OWN_DIR=1")
+		r := startRunner(t, `echo "own $PWD"; touch file; mkdir -p cache/inner; touch cache/inner/file; chmod 0500 cache/inner cache; `+family+waits, func(cmd *exec.Cmd) { cmd.Stderr = nil }, "SATCHEL_TEST_DIES=signal", "SATCHEL_TEST_OWN_DIR=1")
 		own := r.expect(t, "own ")
 		left := r.family(t)
 		require.FileExists(t, filepath.Join(own, "file"))
