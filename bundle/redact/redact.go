@@ -195,10 +195,10 @@ func (c *core) marker(name string) []byte {
 	return []byte("[" + name + "]")
 }
 
-// Unmaskable returns the sorted names of the secrets in use whose values are too
-// short to be masked: without surrounding whitespace they have fewer than 6 bytes,
-// and would match ordinary output. Empty values do not count, because they reveal
-// nothing.
+// Unmaskable returns the sorted names of the secrets in use, or shadowed by one, whose
+// values are too short to be masked: without surrounding whitespace they have fewer
+// than 6 bytes, and would match ordinary output. Empty values do not count, because
+// they reveal nothing.
 func (r *Redactor) Unmaskable() []string {
 	c := r.core()
 	c.mu.Lock()
