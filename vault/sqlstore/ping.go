@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 )
 
-// probeSize is the size in bytes of the row that Ping writes: about as much as a small
-// Apply.
-const probeSize = 16 << 10
+// probeSize is the size in bytes of the row that Ping writes. With it, Ping writes more
+// than a usual Apply, so that it fails before that on a disk that becomes full.
+const probeSize = 32 << 10
 
 // Ping implements [store.Store].
 func (s *Store) Ping(ctx context.Context) error {
