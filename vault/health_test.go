@@ -64,6 +64,9 @@ func TestVault_Health(t *testing.T) {
 		_, err := f.Info(t.Context(), "acme", "A")
 		require.ErrorIs(t, err, vault.ErrNotFound)
 		require.Equal(t, emptyStore, f.Health(t.Context()), "reading stores nothing")
+		_, _, err = f.AddAdministrator(t.Context(), "ada", &vault.AdministratorOptions{Scopes: []string{"*"}})
+		require.NoError(t, err)
+		require.Equal(t, emptyStore, f.Health(t.Context()), "an administrator belongs to no tenant")
 		f.MustPut(t, "acme", "A", "a")
 		require.Equal(t, healthy, f.Health(t.Context()))
 

@@ -66,6 +66,5 @@ func isEmpty(ctx context.Context, s store.Store) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("reading from storage: %w", err)
 	}
-	// A name that no scope can have is that of the platform's own rows.
-	return !slices.ContainsFunc(some, func(tenant string) bool { return CheckScope(tenant) == nil }), nil
+	return !slices.ContainsFunc(some, func(tenant string) bool { return tenant != store.Platform }), nil
 }
