@@ -10,6 +10,7 @@ import (
 
 	"github.com/satchelhq/satchel/internal/pause"
 	"github.com/satchelhq/satchel/keyring"
+	"github.com/satchelhq/satchel/vault/audit"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -249,5 +250,9 @@ func planMove(ctx context.Context, st *state, w write) (*plan, bool, error) {
 	if i := len(st.Path) - 1; i < len(st.seals) && st.seals[i].keyID != w.key.ID() {
 		p.reseal = true
 	}
-	return p, !p.empty(), nil
+	if p.empty() {
+		return nil, false, nil
+	}
+	p.record(audit.Entry{Action: audit.MoveKeys})
+	return p, true, nil
 }

@@ -31,7 +31,10 @@ const (
 //     audit sinks the entries that they have missed;
 //   - once a day, if [Options].AuditKeep is set, it drops older audit entries of
 //     all tenants ([Vault.TrimAudit]), for the first time at a random moment 1 to
-//     11 minutes after its start. The actor of ctx is the author of these changes.
+//     11 minutes after its start;
+//   - once an hour it drops tokens that have ended ([Vault.PruneTokens]), for the first
+//     time at a random moment 1 to 11 minutes after its start. The actor of ctx is the
+//     author of these changes.
 //
 // When ctx is done, Run does the first of these once more, for at most ten seconds.
 // Cancel ctx after the last request has finished. Failures are logged and the work is retried
@@ -49,6 +52,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	if v.auditKeep > 0 {
 		group.Go(func() { v.trimDaily(ctx) })
 	}
+	group.Go(func() { v.pruneHourly(ctx) })
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
 	for {

@@ -85,6 +85,17 @@ func (st *state) revoked(id string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// countRevoked returns the number of the scope's tokens that are revoked at time t.
+func (st *state) countRevoked(t time.Time) int {
+	n := 0
+	for _, row := range st.scope().Revoked {
+		if !t.Before(row.Revoked) {
+			n++
+		}
+	}
+	return n
+}
+
 // tokenEnded returns why the token is not valid at time at, or "" if it is valid.
 func tokenEnded(t *store.TokenRow, at time.Time) TokenReason {
 	switch {

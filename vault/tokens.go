@@ -58,8 +58,8 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 	// the scopes below reveals a missing seal: they can exist only if this scope was
 	// sealed.
 	q := store.Query{Scope: scope, Below: true}
-	info, err := update(ctx, v, q, func(_ context.Context, st *state, w write) (*plan, api.Token, error) {
-		return planIssue(st, w, identity, opts)
+	info, err := update(ctx, v, q, func(ctx context.Context, st *state, w write) (*plan, api.Token, error) {
+		return planIssue(ctx, st, w, identity, opts)
 	})
 	if err != nil {
 		return bundle.Value{}, api.Token{}, err
@@ -68,18 +68,22 @@ func (v *Vault) issue(ctx context.Context, scope string, opts TokenOptions) (bun
 }
 
 // planIssue returns the plan that adds a token to the scope, and its public fields.
-func planIssue(st *state, w write, identity tokenIdentity, opts TokenOptions) (*plan, api.Token, error) {
+func planIssue(ctx context.Context, st *state, w write, identity tokenIdentity, opts TokenOptions) (*plan, api.Token, error) {
 	var waived []string
 	for _, name := range opts.Waive {
 		if !slices.Contains(waived, name) {
 			waived = append(waived, name)
 		}
 	}
+	generation, err := st.generation(ctx)
+	if err != nil {
+		return nil, api.Token{}, err
+	}
 	row := store.TokenRow{
 		ID: identity.id, Hash: identity.hash, Scope: st.scope().Scope, Label: opts.Label, Author: w.author, Waived: strings.Join(waived, ","),
-		Created: w.time, Expires: stored(opts.Expires), RotateBy: stored(opts.RotateBy),
+		Generation: generation, Created: w.time, Expires: stored(opts.Expires), RotateBy: stored(opts.RotateBy),
 	}
-	err := authenticateToken(&row, w.key)
+	err = authenticateToken(&row, w.key)
 	return &plan{Change: store.Change{Issue: []store.TokenRow{row}}}, apiToken(&row), err
 }
 
@@ -125,12 +129,15 @@ func (v *Vault) rotate(ctx context.Context, id string, opts RotateTokenOptions) 
 		return bundle.Value{}, api.Token{}, err
 	}
 	token, identity := generateToken()
+	revoked := 0
 	info, err := update(ctx, v, store.Query{Token: id}, func(ctx context.Context, st *state, w write) (*plan, api.Token, error) {
+		revoked = st.countRevoked(w.time)
 		return planRotate(ctx, st, w, identity, opts)
 	})
 	if err != nil {
 		return bundle.Value{}, api.Token{}, err
 	}
+	v.pruneAfter(ctx, info.Scope, revoked)
 	return token, info, nil
 }
 
@@ -148,7 +155,7 @@ func planRotate(ctx context.Context, st *state, w write, identity tokenIdentity,
 	age := w.time.Sub(old.Created)
 	next := store.TokenRow{
 		ID: identity.id, Hash: identity.hash, Scope: old.Scope, Label: old.Label, Author: w.author, Waived: old.Waived,
-		Created: w.time, Expires: carry(opts.Expires, old.Expires, age), RotateBy: carry(opts.RotateBy, old.RotateBy, age),
+		Generation: old.Generation, Thumbprint: old.Thumbprint, Created: w.time, Expires: carry(opts.Expires, old.Expires, age), RotateBy: carry(opts.RotateBy, old.RotateBy, age),
 	}
 	if reason := tokenEnded(&next, w.time); reason != "" {
 		return fail(fmt.Errorf("%w: the new token would already be %s", ErrInvalid, reason))
@@ -236,11 +243,17 @@ func (v *Vault) revoke(ctx context.Context, id string) error {
 	if err := checkTokenID(id); err != nil {
 		return err
 	}
-	_, err := update(ctx, v, store.Query{Token: id}, func(ctx context.Context, st *state, w write) (*plan, struct{}, error) {
+	revoked := 0
+	scope, err := update(ctx, v, store.Query{Token: id}, func(ctx context.Context, st *state, w write) (*plan, string, error) {
+		revoked = st.countRevoked(w.time) + 1
 		p, err := planRevoke(ctx, st, w)
-		return p, struct{}{}, err
+		return p, st.Token.Scope, err
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	v.pruneAfter(ctx, scope, revoked)
+	return nil
 }
 
 // planRevoke returns the plan that revokes the token of st, or nil if it is already

@@ -29,8 +29,8 @@ type write struct {
 // audit entries.
 type plan struct {
 	store.Change
-	// reseal replaces the seal of the scope even if no row changes, to move it to
-	// the newest data key.
+	// reseal replaces the seal of the scope even if no row changes that it covers, to
+	// move it to the newest data key or to drop revocations.
 	reseal bool
 	// records are further audit entries; see record.
 	records []audit.Entry
@@ -70,9 +70,6 @@ func (p *plan) entries(scope string, w write) []audit.Entry {
 	}
 	for _, row := range p.Revoke {
 		add(audit.Revoke, "", 0, row.ID)
-	}
-	if p.reseal || len(p.Reseal)+len(p.Remac) > 0 {
-		add(audit.MoveKeys, "", 0, "")
 	}
 	for _, e := range p.records {
 		e.Time, e.Actor, e.Scope = w.time, w.author, scope

@@ -254,6 +254,10 @@ var calls = map[string]func(ctx context.Context, f *fixture, token bundle.Value)
 		report, err := f.Rewrap(ctx)
 		return []any{report, err}
 	},
+	"PruneTokens": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
+		report, err := f.PruneTokens(ctx)
+		return []any{report, err}
+	},
 	"RotateDataKeys": func(ctx context.Context, f *fixture, _ bundle.Value) []any {
 		report, err := f.RotateDataKeys(ctx, 0)
 		return []any{report, err}

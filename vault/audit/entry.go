@@ -22,6 +22,8 @@ const (
 	Issue Action = "token.issue"
 	// Revoke ends a runner token, immediately or at a later time.
 	Revoke Action = "token.revoke"
+	// Prune drops a token that has ended from storage.
+	Prune Action = "token.prune"
 	// MoveKeys moves a scope to the tenant's newest data key.
 	MoveKeys Action = "scope.move"
 	// Deliver sends a bundle to a runner.
@@ -55,14 +57,14 @@ type Entry struct {
 	Name string `json:"name,omitempty"`
 	// Version is the version of the secret.
 	Version int64 `json:"version,omitempty"`
-	// Token is the id of the runner token that was issued, revoked or used, or of the
-	// administrator's new or removed token.
+	// Token is the id of the runner token that was issued, revoked, dropped or used, or of
+	// the administrator's new or removed token.
 	Token string `json:"token,omitempty"`
 	// Runner is the name of the runner that used the token.
 	Runner string `json:"runner,omitempty"`
 	// Addr is the network address of the runner that used the token.
 	Addr string `json:"addr,omitempty"`
-	// Reason is the vault.TokenReason of a refusal.
+	// Reason is the vault.TokenReason of a refusal, or of a token that was dropped.
 	Reason string `json:"reason,omitempty"`
 	// Delivered lists the secrets of a bundle in the form SCOPE/NAME@VERSION.
 	Delivered []string `json:"delivered,omitempty"`

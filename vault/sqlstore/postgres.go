@@ -28,6 +28,7 @@ var postgres = dialect{
 	locate:     postgresLocate,
 	parameter:  func(n int) string { return "$" + strconv.Itoa(n) },
 	table:      postgresTable,
+	bytes:      "CAST(? AS BYTEA)",
 	// The indexes of the tables have the same expression.
 	tenant:     func(scope string) string { return "split_part(" + scope + ", '/', 1)" },
 	version:    postgresVersion,

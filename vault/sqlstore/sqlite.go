@@ -22,6 +22,7 @@ var sqlite = dialect{
 	locate:     func(context.Context, *tx) (string, error) { return "", nil },
 	parameter:  func(int) string { return "?" },
 	table:      func(_, name string) string { return name },
+	bytes:      "?",
 	// The indexes of the tables have the same expression.
 	tenant:     func(scope string) string { return "substr(" + scope + ", 1, instr(" + scope + " || '/', '/') - 1)" },
 	version:    sqliteVersion,

@@ -37,6 +37,8 @@ type dialect struct {
 	// and for the name of a table.
 	parameter func(n int) string
 	table     func(schema, name string) string
+	// bytes is the SQL for a parameter with bytes where its type cannot be inferred.
+	bytes string
 	// tenant returns the SQL for the first segment of a scope in a column.
 	tenant func(column string) string
 	// version returns the number of migrations applied to a database. It refuses a

@@ -169,6 +169,15 @@ func (x *tx) require(ctx context.Context, what, query string, args ...any) error
 	return err
 }
 
+// requireAll is exec for a statement that must change n rows.
+func (x *tx) requireAll(ctx context.Context, n int, what, query string, args ...any) error {
+	changed, err := x.exec(ctx, what, query, args...)
+	if err == nil && changed != int64(n) {
+		err = fmt.Errorf("%s: a row is missing", what)
+	}
+	return err
+}
+
 // query runs a query and calls row for each row of the result. row calls scan with
 // pointers for the columns.
 func (x *tx) query(ctx context.Context, what, query string, args []any, row func(scan func(...any) error) error) error {

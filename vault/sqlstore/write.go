@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/satchelhq/satchel/vault/store"
 )
@@ -52,17 +54,11 @@ func (x *tx) apply(ctx context.Context, c *store.Change) error {
 			return err
 		}
 	}
-	for _, r := range c.Remac {
-		err := x.require(ctx, "writing the MAC of a token in tokens", "UPDATE [tokens] SET generation = ?, key_id = ?, mac = ? WHERE id = ?", r.Generation, r.KeyID[:], r.MAC[:], r.ID)
-		if err != nil {
-			return err
-		}
+	if err := x.remac(ctx, c.Remac); err != nil {
+		return err
 	}
-	for _, ref := range c.DropTokens {
-		err := x.require(ctx, "dropping a token from tokens", "DELETE FROM [tokens] WHERE id = ? AND scope = ?", ref.ID, ref.Scope)
-		if err != nil {
-			return err
-		}
+	if err := x.dropTokens(ctx, c.DropTokens); err != nil {
+		return err
 	}
 	for _, e := range c.ExpireDocs {
 		if err := x.expireDocs(ctx, e); err != nil {
@@ -185,6 +181,56 @@ func (x *tx) issue(ctx context.Context, r store.TokenRow) error {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		r.ID, r.Hash[:], r.Scope, micros(r.Created), micros(r.Expires), micros(r.RotateBy),
 		r.Generation, r.Label, r.Waived, r.Thumbprint, r.KeyID[:], r.MAC[:], r.Author, micros(r.Revoked), r.RevokedBy)
+}
+
+// remac writes the MACs of tokens. If a token has several rows, the last one counts.
+func (x *tx) remac(ctx context.Context, rows []store.TokenRow) error {
+	place := map[string]int{}
+	var last []store.TokenRow
+	for _, r := range rows {
+		if i, ok := place[r.ID]; ok {
+			last[i] = r
+			continue
+		}
+		place[r.ID] = len(last)
+		last = append(last, r)
+	}
+	bytes := x.store.dialect.bytes
+	for batch := range batches(last) {
+		args := make([]any, 0, 4*len(batch))
+		for i := range batch {
+			r := &batch[i]
+			args = append(args, r.ID, r.Generation, r.KeyID[:], r.MAC[:])
+		}
+		query := "WITH macs (id, generation, key_id, mac) AS (" + values(len(batch), "(?, CAST(? AS BIGINT), "+bytes+", "+bytes+")") + `)
+			UPDATE [tokens] AS t SET generation = macs.generation, key_id = macs.key_id, mac = macs.mac FROM macs WHERE t.id = macs.id`
+		if err := x.requireAll(ctx, len(batch), "writing the MACs of tokens", query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *tx) dropTokens(ctx context.Context, refs []store.TokenRef) error {
+	for len(refs) > 0 {
+		scope := refs[0].Scope
+		n := slices.IndexFunc(refs, func(ref store.TokenRef) bool { return ref.Scope != scope })
+		if n < 0 {
+			n = len(refs)
+		}
+		for batch := range batches(refs[:n]) {
+			args := []any{scope}
+			for _, ref := range batch {
+				args = append(args, ref.ID)
+			}
+			query := "DELETE FROM [tokens] WHERE scope = ? AND id IN (?" + strings.Repeat(", ?", len(batch)-1) + ")"
+			if err := x.requireAll(ctx, len(batch), "dropping tokens", query, args...); err != nil {
+				return err
+			}
+		}
+		refs = refs[n:]
+	}
+	return nil
 }
 
 func (x *tx) mint(ctx context.Context, c store.MintChange) error {

@@ -369,7 +369,7 @@ func TestOpenAPI(t *testing.T) {
 		d := described()
 		var want []any
 		for _, action := range []audit.Action{
-			audit.Put, audit.Hide, audit.Activate, audit.Delete, audit.Issue, audit.Revoke,
+			audit.Put, audit.Hide, audit.Activate, audit.Delete, audit.Issue, audit.Revoke, audit.Prune,
 			audit.MoveKeys, audit.Deliver, audit.Refuse, audit.Trim,
 		} {
 			want = append(want, string(action))

@@ -107,6 +107,24 @@ var rowRules = []contractRule{
 		c.apply(change)
 		c.sameSecrets(change.Insert, c.last(store.Query{Scope: "acme"}).Secrets, "all rows are returned, sorted by name")
 		require.Len(c, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, 300)
+
+		remac, drop := store.Change{}, store.Change{}
+		var want []store.TokenRow
+		for i, row := range change.Issue {
+			next, after := remacked(row)
+			remac.Remac = append(remac.Remac, row, next) // the last one counts
+			if i%3 == 0 {
+				want = append(want, after)
+			} else {
+				drop.DropTokens = append(drop.DropTokens, store.TokenRef{Scope: "acme", ID: row.ID})
+			}
+		}
+		c.apply(remac)
+		c.apply(drop)
+		for _, row := range want {
+			c.sameTokens([]store.TokenRow{row}, []store.TokenRow{*c.read(store.Query{Token: row.ID}).Token}, "each token has its new MAC")
+		}
+		require.Len(c, c.read(store.Query{Scope: "acme", Tokens: true}).Tokens, len(want), "the others are dropped")
 	}},
 	{"the store keeps no reference to its arguments", func(c *checker) {
 		secret, seal, record := secretRow("acme", "NAME", 1), sealOf("acme", 1), keyRecord("acme", "first", 1)
