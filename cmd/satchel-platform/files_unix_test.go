@@ -41,6 +41,17 @@ func TestReadPrivate_Owner(t *testing.T) {
 		})
 	}
 
+	t.Run("refuses another user's key of the certificate unless it is shared", func(t *testing.T) {
+		certFile, keyFile := pair(t)
+		require.NoError(t, os.Chmod(keyFile, 0o600))
+		require.NoError(t, os.Chown(keyFile, 12345, 12345))
+		_, err := newCertificate(certFile, keyFile, nil)
+		require.ErrorContains(t, err, "-tls-cert and -tls-key: "+keyFile+" belongs to another user, with uid 12345")
+		require.NoError(t, os.Chmod(keyFile, 0o640))
+		_, err = newCertificate(certFile, keyFile, nil)
+		require.NoError(t, err)
+	})
+
 	t.Run("refuses another user's key for a new certificate", func(t *testing.T) {
 		certFile, keyFile := selfSignedFiles(dir)
 		require.NoError(t, os.Remove(certFile))
