@@ -48,7 +48,7 @@ var arrows = []struct{ pkg, imports, why string }{
 	{"vault/audit/audittest", "vault/audit, internal/suite, testify", "a suite imports the contract that it checks and no implementation"},
 	{"vault/api", "bundle", "types that both ends of the admin API share depend on neither end"},
 	{"vault", "bundle, keyring, vault/api, vault/audit, vault/store, internal/calmlog, internal/pause, internal/shared, internal/text, internal/wire", "the vault takes any key service and storage, and imports none"},
-	{"vault/vaulthttp", "bundle, keyring, vault, vault/api, vault/audit, internal/calmlog, internal/shared, internal/text, internal/wire", "handlers translate between the vault and HTTP, and import no database driver"},
+	{"vault/vaulthttp", "bundle, keyring, vault, vault/api, vault/audit, vault/store, internal/calmlog, internal/shared, internal/text, internal/wire", "handlers translate between the vault and HTTP, and import no database driver"},
 	{"vault/memstore", "keyring, vault/store", "a storage imports its contract, not the vault or a driver"},
 	{"vault/sqlstore", "keyring, vault/store", "a storage imports its contract, not the vault or a driver"},
 	{"vault/internal/vaultfixture", "bundle, keyring, keyring/keyringtest, vault, vault/api, vault/memstore, vault/store, internal/wire, testify", "a test fixture includes the fakes that its faults need, and no driver"},

@@ -50,11 +50,12 @@ func TestClient_Operations(t *testing.T) {
 	c, ctx := p.client(), t.Context()
 	reached := map[string]bool{}
 	names, ids := regexp.MustCompile(`/secrets/[^/]+`), regexp.MustCompile(`/tokens/[^/]+`)
+	admins := regexp.MustCompile(`/administrators/[^/]+`)
 	note := func(err error) {
 		t.Helper()
 		require.NoError(t, err)
 		r := p.seen.Load()
-		reached[r.Method+" "+ids.ReplaceAllString(names.ReplaceAllString(r.URL.Path, "/secrets/{name}"), "/tokens/{id}")] = true
+		reached[r.Method+" "+admins.ReplaceAllString(ids.ReplaceAllString(names.ReplaceAllString(r.URL.Path, "/secrets/{name}"), "/tokens/{id}"), "/administrators/{admin}")] = true
 	}
 
 	_, err := c.Put(ctx, "acme/web", "A", value(canary), nil)
@@ -84,6 +85,13 @@ func TestClient_Operations(t *testing.T) {
 	_, err = c.Integrations(ctx, "acme/web")
 	note(err)
 
+	_, _, err = c.AddAdministrator(ctx, "ada@example.com", &admin.AdministratorOptions{Scopes: []string{"acme"}})
+	note(err)
+	_, err = c.Administrators(ctx)
+	note(err)
+	_, _, err = c.RotateAdministrator(ctx, "ada@example.com", time.Time{})
+	note(err)
+	note(c.RemoveAdministrator(ctx, "ada@example.com"))
 	_, err = c.Tenants(ctx)
 	note(err)
 	_, err = c.Scopes(ctx, "acme/web")

@@ -23,23 +23,30 @@ import (
 func calls(c *admin.Client, ctx context.Context) map[string]func() error {
 	const id = "0123456789ab"
 	return map[string]func() error{
-		"List":        func() error { _, err := c.List(ctx, "acme"); return err },
-		"Info":        func() error { _, err := c.Info(ctx, "acme", "A"); return err },
-		"Put":         func() error { _, err := c.Put(ctx, "acme", "A", value(canary), nil); return err },
-		"Delete":      func() error { return c.Delete(ctx, "acme", "A") },
-		"History":     func() error { _, err := c.History(ctx, "acme", "A"); return err },
-		"Activate":    func() error { _, err := c.Activate(ctx, "acme", "A", 1); return err },
-		"Hide":        func() error { _, err := c.Hide(ctx, "acme", "A"); return err },
-		"IssueToken":  func() error { _, _, err := c.IssueToken(ctx, "acme", nil); return err },
-		"Tokens":      func() error { _, err := c.Tokens(ctx, "acme"); return err },
-		"Token":       func() error { _, err := c.Token(ctx, id); return err },
-		"RotateToken": func() error { _, _, err := c.RotateToken(ctx, id, nil); return err },
-		"RevokeToken": func() error { return c.RevokeToken(ctx, id) },
-		"Readiness":   func() error { _, err := c.Readiness(ctx, "acme"); return err },
-		"TokensBelow": func() error { _, err := c.TokensBelow(ctx, "acme"); return err },
-		"Tenants":     func() error { _, err := c.Tenants(ctx); return err },
-		"Scopes":      func() error { _, err := c.Scopes(ctx, "acme"); return err },
-		"Audit":       func() error { _, err := c.Audit(ctx, "acme", 9, 5); return err },
+		"List":           func() error { _, err := c.List(ctx, "acme"); return err },
+		"Info":           func() error { _, err := c.Info(ctx, "acme", "A"); return err },
+		"Put":            func() error { _, err := c.Put(ctx, "acme", "A", value(canary), nil); return err },
+		"Delete":         func() error { return c.Delete(ctx, "acme", "A") },
+		"History":        func() error { _, err := c.History(ctx, "acme", "A"); return err },
+		"Activate":       func() error { _, err := c.Activate(ctx, "acme", "A", 1); return err },
+		"Hide":           func() error { _, err := c.Hide(ctx, "acme", "A"); return err },
+		"IssueToken":     func() error { _, _, err := c.IssueToken(ctx, "acme", nil); return err },
+		"Tokens":         func() error { _, err := c.Tokens(ctx, "acme"); return err },
+		"Token":          func() error { _, err := c.Token(ctx, id); return err },
+		"RotateToken":    func() error { _, _, err := c.RotateToken(ctx, id, nil); return err },
+		"RevokeToken":    func() error { return c.RevokeToken(ctx, id) },
+		"Readiness":      func() error { _, err := c.Readiness(ctx, "acme"); return err },
+		"Administrators": func() error { _, err := c.Administrators(ctx); return err },
+		"AddAdministrator": func() error {
+			_, _, err := c.AddAdministrator(ctx, "ada", &admin.AdministratorOptions{Scopes: []string{"acme"}})
+			return err
+		},
+		"RotateAdministrator": func() error { _, _, err := c.RotateAdministrator(ctx, "ada", time.Time{}); return err },
+		"RemoveAdministrator": func() error { return c.RemoveAdministrator(ctx, "ada") },
+		"TokensBelow":         func() error { _, err := c.TokensBelow(ctx, "acme"); return err },
+		"Tenants":             func() error { _, err := c.Tenants(ctx); return err },
+		"Scopes":              func() error { _, err := c.Scopes(ctx, "acme"); return err },
+		"Audit":               func() error { _, err := c.Audit(ctx, "acme", 9, 5); return err },
 		"VerifyAudit": func() error {
 			_, err := c.VerifyAudit(ctx, "acme", &api.VerifiedChain{Seq: 1, MAC: strings.Repeat("0", 64)})
 			return err

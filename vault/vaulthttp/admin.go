@@ -17,6 +17,7 @@ import (
 	"github.com/satchelhq/satchel/internal/wire"
 	"github.com/satchelhq/satchel/vault"
 	"github.com/satchelhq/satchel/vault/api"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // AdminHeader is the header Satchel-Admin. Every request that changes something
@@ -47,9 +48,10 @@ type AdminOptions struct {
 //
 // authorize authenticates a request and must not read its body. It may be called
 // concurrently. If it returns an error, the response is 401, or 403 for
-// [ErrForbidden]. The error is neither shown nor logged; authorize should log it
-// where that is safe. Requests for scopes that the actor does not cover are
-// refused. A nil authorize refuses every request.
+// [ErrForbidden] and 503 for [ErrUnavailable]. Only the last one is logged; authorize
+// should log others where that is safe. Requests for scopes that the actor does not
+// cover, and changes by a read-only actor, are refused. A nil authorize refuses every
+// request. [Authenticate] returns an authorize function for named administrators.
 //
 // Other sites cannot use a browser to change anything, even if authorize accepts
 // cookies: requests that change something need [AdminHeader] and the content type
@@ -146,6 +148,9 @@ func (c *call) answer(to *route) error {
 	if err := c.parseQuery(to); err != nil {
 		return err
 	}
+	if to.writes() && c.actor.readOnly() {
+		return denied("Read-only administrators may not change anything")
+	}
 	if to.changes() && to.method != http.MethodPut {
 		if err := c.refuseConditions(); err != nil {
 			return err
@@ -178,7 +183,10 @@ func (c *call) identify() error {
 		err = ErrForbidden
 	}
 	if errors.Is(err, ErrForbidden) {
-		return &refusal{wire.Refusal{Type: wire.NotAllowedProblem, Title: "Permission denied", Status: http.StatusForbidden}}
+		return denied("Permission denied")
+	}
+	if errors.Is(err, ErrUnavailable) {
+		return err
 	}
 	c.log.WarnContext(c.ctx, "administrator refused", "address", addrOf(c.r, c.remoteAddr))
 	c.w.Header().Set("WWW-Authenticate", "Bearer")
@@ -213,11 +221,23 @@ func (c *call) enter(param string) error {
 		return err
 	}
 	if !c.actor.Covers(c.scope) {
-		return &refusal{wire.Refusal{
-			Type: wire.NotAllowedProblem, Title: "Permission denied in scope " + c.scope, Status: http.StatusForbidden,
-		}}
+		return denied("Permission denied in scope " + c.scope)
 	}
 	return nil
+}
+
+// enterPlatform checks that the actor may administer the platform, which is in no scope.
+func (c *call) enterPlatform() error {
+	c.scope = store.Platform
+	if !c.actor.coversAll() {
+		return denied("Permission denied for the platform; it needs an administrator of all scopes")
+	}
+	return nil
+}
+
+// denied returns the refusal of an administrator who lacks a permission.
+func denied(title string) error {
+	return &refusal{wire.Refusal{Type: wire.NotAllowedProblem, Title: title, Status: http.StatusForbidden}}
 }
 
 // enterToken takes the scope from the token that the path names. The response for
@@ -256,6 +276,8 @@ func (c *call) send(status int, answer any) error {
 
 // members maps settings of package vault to their names in request bodies.
 var members = map[string]string{
+	"vault.AdministratorOptions.Role":       `"role"`,
+	"vault.AdministratorOptions.Scopes":     `"scopes"`,
 	"vault.PutOptions.AllowTrailingNewline": `"allow_trailing_newline"`,
 	"vault.PutOptions.Delivery":             `"delivery"`,
 	"vault.TokenOptions.Waive":              `"waive"`,

@@ -333,7 +333,7 @@ func TestAdmin_Authorize(t *testing.T) {
 				a.who = func(*http.Request) (vaulthttp.Actor, error) { return row.actor, row.err }
 				before := a.Storage.Calls()
 				for _, route := range vaulthttp.AdminRoutes() {
-					target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
+					target := strings.NewReplacer("{admin}", "ada", "{name}", "A", "{id}", id).Replace(route.Path)
 					got := a.do(t, route.Method, target+"?scope=acme", `{"value":"1"}`)
 					require.Equal(t, row.status, got.status, "%s %s", route.Method, target)
 					require.NotContains(t, string(got.body), clue)
@@ -429,6 +429,9 @@ func TestAdmin_Failures(t *testing.T) {
 				for i := range snap.Path[0].Secrets {
 					snap.Path[0].Secrets[i].Kind = clue
 				}
+				for i := range snap.Path[0].Docs {
+					snap.Path[0].Docs[i].Key = clue
+				}
 			})
 		}, 500},
 	} {
@@ -436,6 +439,8 @@ func TestAdmin_Failures(t *testing.T) {
 			warm := newAdmin(t)
 			warm.MustPut(t, "acme", "A", "1")
 			id := tokenID(t, warm.MustIssue(t, "acme"))
+			_, _, err := warm.AddAdministrator(t.Context(), "ada", &vault.AdministratorOptions{Scopes: []string{"acme"}})
+			require.NoError(t, err)
 			a := newAdminOver(t, warm.Storage.Store, nil) // without keys in memory
 			a.KEK = warm.KEK
 			keys, err := keyring.New(a.KEK, nil)
@@ -445,7 +450,7 @@ func TestAdmin_Failures(t *testing.T) {
 			a.handler = vaulthttp.Admin(a.Vault, a.who, &vaulthttp.AdminOptions{Logger: a.Log.Logger()})
 			row.trouble(a)
 			for _, route := range vaulthttp.AdminRoutes() {
-				target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
+				target := strings.NewReplacer("{admin}", "ada", "{name}", "A", "{id}", id).Replace(route.Path)
 				if route.Required != "" {
 					target += "?" + route.Required + "=acme"
 				}
@@ -471,6 +476,9 @@ func TestAdmin_Failures(t *testing.T) {
 func bodyFor(path string) string {
 	if strings.HasSuffix(path, "/activate") {
 		return `{"version":1}`
+	}
+	if path == "/v1/administrators" {
+		return `{"name":"bob","scopes":["acme"]}`
 	}
 	return ""
 }

@@ -31,7 +31,7 @@ func FuzzAdmin_Request(f *testing.F) {
 	a, tokens := leaky(f, nil)
 	id := tokenID(f, bundle.NewValue(tokens[0]))
 	for _, route := range vaulthttp.AdminRoutes() {
-		target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
+		target := strings.NewReplacer("{admin}", "ada", "{name}", "A", "{id}", id).Replace(route.Path)
 		if route.Required != "" {
 			target += "?" + route.Required + "=acme"
 		}
@@ -70,7 +70,7 @@ func FuzzAdmin_Body(f *testing.F) {
 		if route.Method != "PUT" && route.Method != "POST" {
 			continue
 		}
-		target := strings.NewReplacer("{name}", "A").Replace(route.Path)
+		target := strings.NewReplacer("{admin}", "ada", "{name}", "A").Replace(route.Path)
 		if route.Required != "" {
 			target += "?" + route.Required + "=acme"
 		}

@@ -135,7 +135,7 @@ func TestLeak(t *testing.T) {
 				a, tokens := leaky(t, nil)
 				trouble(a)
 				for _, route := range vaulthttp.AdminRoutes() {
-					target := strings.NewReplacer("{name}", "A", "{id}", tokenID(t, bundle.NewValue(tokens[0]))).Replace(route.Path)
+					target := strings.NewReplacer("{admin}", "ada", "{name}", "A", "{id}", tokenID(t, bundle.NewValue(tokens[0]))).Replace(route.Path)
 					if route.Required != "" {
 						target += "?" + route.Required + "=acme"
 					}

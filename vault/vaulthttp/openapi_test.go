@@ -371,6 +371,7 @@ func TestOpenAPI(t *testing.T) {
 		for _, action := range []audit.Action{
 			audit.Put, audit.Hide, audit.Activate, audit.Delete, audit.Issue, audit.Revoke, audit.Prune,
 			audit.MoveKeys, audit.Deliver, audit.Refuse, audit.Trim,
+			audit.AddAdmin, audit.RotateAdmin, audit.RemoveAdmin,
 		} {
 			want = append(want, string(action))
 		}

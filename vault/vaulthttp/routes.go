@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/satchelhq/satchel/internal/wire"
+	"github.com/satchelhq/satchel/vault/store"
 )
 
 // A route is one operation of the administrators' API.
@@ -40,6 +41,11 @@ var routes = []route{
 
 	{"GET", "/v1/tenants", nil, anywhere, (*call).listTenants},
 	{"GET", "/v1/scopes", nil, atScope, (*call).listScopes},
+	{"GET", "/v1/administrators", nil, onPlatform, (*call).listAdministrators},
+	{"POST", "/v1/administrators", nil, onPlatform, (*call).addAdministrator},
+	{"POST", "/v1/administrators/{admin}/rotate", nil, onPlatform, (*call).rotateAdministrator},
+	{"DELETE", "/v1/administrators/{admin}", nil, onPlatform, (*call).removeAdministrator},
+
 	{"GET", "/v1/integrations", nil, atScope, (*call).listIntegrations},
 	{"GET", "/v1/readiness", nil, atScope, (*call).showReadiness},
 
@@ -56,6 +62,9 @@ type place struct {
 var (
 	atScope  = place{"scope", func(c *call) error { return c.enter("scope") }}
 	atTenant = place{"tenant", func(c *call) error {
+		if c.query.Get("tenant") == store.Platform {
+			return c.enterPlatform()
+		}
 		if err := c.enter("tenant"); err != nil {
 			return err
 		}
@@ -64,12 +73,16 @@ var (
 		}
 		return nil
 	}}
-	atToken  = place{find: (*call).enterToken}
-	anywhere = place{find: func(*call) error { return nil }}
+	onPlatform = place{find: (*call).enterPlatform}
+	atToken    = place{find: (*call).enterToken}
+	anywhere   = place{find: func(*call) error { return nil }}
 )
 
 // changes reports whether the route needs AdminHeader.
 func (r *route) changes() bool { return r.method != http.MethodGet }
+
+// writes reports whether the route needs an administrator who is not read-only.
+func (r *route) writes() bool { return r.changes() && r.path != "/v1/audit/verify" }
 
 // newMux returns a mux of all routes. It also responds with problem documents to
 // other methods and paths.

@@ -32,7 +32,7 @@ func TestRules_Scope(t *testing.T) {
 				if route.Required == "" {
 					continue
 				}
-				target := strings.NewReplacer("{name}", "A").Replace(route.Path) + "?" + url.Values{route.Required: {scope}}.Encode()
+				target := strings.NewReplacer("{admin}", "ada", "{name}", "A").Replace(route.Path) + "?" + url.Values{route.Required: {scope}}.Encode()
 				requireRefusal(t, a.do(t, route.Method, target, `{}`), 400, "", fmt.Sprintf("scope %.40q of %s %s", scope, route.Method, route.Path))
 			}
 		}
@@ -161,7 +161,7 @@ func TestRules_CrossSite(t *testing.T) {
 				if route.Method == "GET" {
 					continue
 				}
-				target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
+				target := strings.NewReplacer("{admin}", "ada", "{name}", "A", "{id}", id).Replace(route.Path)
 				if route.Required != "" {
 					target += "?" + route.Required + "=acme"
 				}
@@ -204,7 +204,7 @@ func TestRules_CrossSite(t *testing.T) {
 				if route.Method != "GET" {
 					continue
 				}
-				target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(route.Path)
+				target := strings.NewReplacer("{admin}", "ada", "{name}", "A", "{id}", id).Replace(route.Path)
 				if route.Required != "" {
 					target += "?" + route.Required + "=acme"
 				}
@@ -321,7 +321,7 @@ func TestRules_Body(t *testing.T) {
 				if route.Method == "GET" || route.Method == "DELETE" {
 					continue
 				}
-				target := strings.NewReplacer("{name}", "A", "{id}", tokenID(t, token)).Replace(route.Path)
+				target := strings.NewReplacer("{admin}", "ada", "{name}", "A", "{id}", tokenID(t, token)).Replace(route.Path)
 				if route.Required != "" {
 					target += "?" + route.Required + "=acme"
 				}
@@ -339,7 +339,7 @@ func TestRules_Body(t *testing.T) {
 				continue
 			}
 			id := tokenID(t, a.MustIssue(t, "acme"))
-			target := strings.NewReplacer("{name}", "A", "{id}", id).Replace(op.path)
+			target := strings.NewReplacer("{admin}", "ada", "{name}", "A", "{id}", id).Replace(op.path)
 			for _, name := range op.names("query") {
 				target += "?" + name + "=acme"
 			}
