@@ -29,7 +29,10 @@
 //   - [audit.Sink], [Vault.VerifyAudit] and [Vault.TrimAudit] for the audit trail;
 //     see docs/audit.md;
 //   - [Vault.Rewrap], [Vault.RotateDataKeys], [Vault.Export] and [Vault.Import]
-//     for moving to other keys and databases.
+//     for moving to other keys and databases; [Vault.PruneTokens], which Run does too.
+//
+// A document is a row for whatever is neither a secret nor a token. [store.Platform] owns
+// those that belong to no tenant; it has data keys, a seal and an audit chain of its own.
 //
 // # Errors
 //

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -57,6 +58,7 @@ type (
 		MACKeys  map[string]hexBytes `json:"mac_keys"`
 		Versions []knownVersion      `json:"versions"`
 		Tokens   []knownToken        `json:"tokens"`
+		Docs     []knownDoc          `json:"documents"`
 		Seals    []knownSeal         `json:"seals"`
 		Bundles  []knownBundle       `json:"bundles"`
 	}
@@ -102,6 +104,19 @@ type (
 		MACInput   hexBytes `json:"mac_input"`
 		MAC        hexBytes `json:"mac"`
 	}
+	knownDoc struct {
+		Owner    string   `json:"owner"`
+		Space    string   `json:"space"`
+		Key      string   `json:"key"`
+		Version  int64    `json:"version"`
+		Expires  int64    `json:"expires"`
+		Sealed   bool     `json:"sealed"`
+		Body     hexBytes `json:"body"`
+		KeyID    hexBytes `json:"key_id"`
+		MACInput hexBytes `json:"mac_input"`
+		MAC      hexBytes `json:"mac"`
+		Value    string   `json:"value"`
+	}
 	knownSeal struct {
 		Scope   string   `json:"scope"`
 		Epoch   int64    `json:"epoch"`
@@ -144,6 +159,13 @@ func (k *knownToken) row() store.TokenRow {
 	}
 }
 
+func (k *knownDoc) row() store.Doc {
+	return store.Doc{
+		Owner: k.Owner, Space: k.Space, Key: k.Key, Version: k.Version, Expires: at(k.Expires), Sealed: k.Sealed,
+		Body: k.Body, KeyID: [16]byte(k.KeyID), MAC: [32]byte(k.MAC),
+	}
+}
+
 // state returns the rows of a scope.
 func (k *known) state(scope string) store.ScopeState {
 	s := store.ScopeState{Scope: scope}
@@ -157,6 +179,11 @@ func (k *known) state(scope string) store.ScopeState {
 			s.Revoked = append(s.Revoked, store.RevokedRow{ID: t.ID, Revoked: at(t.Revoked), RevokedBy: t.RevokedBy})
 		}
 	}
+	for _, d := range k.Docs {
+		if d.Owner == scope && d.Sealed {
+			s.Docs = append(s.Docs, d.row())
+		}
+	}
 	for _, seal := range k.Seals {
 		if seal.Scope == scope {
 			s.Seal = seal.Seal
@@ -168,7 +195,7 @@ func (k *known) state(scope string) store.ScopeState {
 func readKnown(t *testing.T) *known {
 	t.Helper()
 	if *update {
-		writeKnown(t)
+		synctest.Test(t, writeKnown) // so that tokens can be pruned
 	}
 	data, err := os.ReadFile(knownFile)
 	require.NoError(t, err)
@@ -209,6 +236,12 @@ func TestKnown_Answers(t *testing.T) {
 		require.EqualValues(t, token.Hash, sum([]byte(token.Token)))
 		require.EqualValues(t, token.MACInput, tokenInput(&row))
 		require.EqualValues(t, token.MAC, mac("skt/v1 token", token.MACInput))
+	}
+	require.NotEmpty(t, k.Docs)
+	for _, d := range k.Docs {
+		row := d.row()
+		require.EqualValues(t, d.MACInput, docInput(&row))
+		require.EqualValues(t, d.MAC, mac("skd/v1 document", d.MACInput))
 	}
 	for _, seal := range k.Seals {
 		state := k.state(seal.Scope)
@@ -255,6 +288,9 @@ func TestKnown_Rows(t *testing.T) {
 			change.Revoke = append(change.Revoke, store.RevokedRow{ID: token.ID, Revoked: at(token.Revoked), RevokedBy: token.RevokedBy})
 		}
 	}
+	for _, d := range k.Docs {
+		change.Docs = append(change.Docs, store.DocChange{New: d.row()})
+	}
 	require.NoError(t, storage.Apply(t.Context(), change))
 
 	v := vaultfixture.NewVault(t, storage, kek, &vaultfixture.Logbook{}, nil)
@@ -279,6 +315,14 @@ func TestKnown_Rows(t *testing.T) {
 			_, err := v.Bootstrap(t.Context(), bundle.NewValue(token.Token), nil)
 			requireReason(t, err, vault.TokenRevoked, "the token is revoked")
 		}
+	}
+	for _, d := range k.Docs {
+		docs, err := vault.Documents(t.Context(), v, d.Owner, d.Space)
+		if !d.Sealed {
+			docs, err = vault.LoosePage(t.Context(), v, d.Owner, d.Space, "", 10)
+		}
+		require.NoError(t, err)
+		require.Equal(t, []vault.Document{{Key: d.Key, Version: d.Version, Expires: at(d.Expires), Body: d.Value}}, docs)
 	}
 	// Each version can be opened, including those that are not active.
 	for _, row := range k.Versions {
@@ -337,7 +381,19 @@ func writeKnown(t *testing.T) {
 		issue("acme/web", &vault.TokenOptions{Label: "pool", Waive: []string{"GITHUB_TOKEN", "OTHER"}, Expires: end, RotateBy: end.Add(-time.Hour)}),
 		issue("acme/web", nil),
 	}
-	require.NoError(t, f.RevokeToken(vault.WithActor(ctx, "grace"), k.Tokens[2].ID))
+	grace := vault.WithActor(ctx, "grace")
+	require.NoError(t, f.RevokeToken(grace, k.Tokens[2].ID))
+	time.Sleep(31 * 24 * time.Hour)
+	pruned, err := f.PruneTokens(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, pruned.Tokens)
+	k.Tokens[2] = issue("acme/web", nil)
+	require.NoError(t, f.RevokeToken(grace, k.Tokens[2].ID))
+	require.NoError(t, vault.PutDocument(ctx, f.Vault, "acme", vault.SpaceSealed, vault.Document{Key: "rule", Body: "größe", Expires: end}))
+	require.NoError(t, vault.PutDocument(ctx, f.Vault, "acme", vault.SpaceSecret, vault.Document{Key: "signing/key", Body: "a secret body"}))
+	require.NoError(t, vault.PutLoose(ctx, f.Vault, "acme/web", vault.SpaceLoose, vault.Document{Key: "nonce", Expires: end}))
+	values["acme BROKERED"] = map[int64]string{1: "a brokered value"}
+	forgeBrokered(t, f.Storage, kek, values["acme BROKERED"][1])
 
 	for i := range k.Tokens {
 		token := &k.Tokens[i]
@@ -358,10 +414,22 @@ func writeKnown(t *testing.T) {
 	k.KeyContext = canonical(map[string]string{"purpose": "data-key", "tenant": k.Tenant})
 	k.DEK = dekOf(t, kek, k.Record, keyring.Context{"purpose": "data-key", "tenant": k.Tenant})
 	k.MACKeys = map[string]hexBytes{}
-	for _, label := range []string{"skr/v1 record mac", "sks/v1 scope seal", "skt/v1 token", "skv/v1 version row"} {
+	for _, label := range []string{"skr/v1 record mac", "sks/v1 scope seal", "skt/v1 token", "skv/v1 version row", "skd/v1 document"} {
 		key, err := hkdf.Expand(sha256.New, k.DEK, label+"\x00", 32)
 		require.NoError(t, err)
 		k.MACKeys[label] = key
+	}
+	for _, d := range []struct{ owner, space, value string }{
+		{"acme", vault.SpaceSealed, "größe"}, {"acme", vault.SpaceSecret, "a secret body"}, {"acme/web", "tokens", ""}, {"acme/web", vault.SpaceLoose, ""},
+	} {
+		rows, err := f.Storage.Docs(ctx, store.DocQuery{Owner: d.owner, Space: d.space, Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, rows, 1)
+		row := rows[0]
+		k.Docs = append(k.Docs, knownDoc{
+			Owner: row.Owner, Space: row.Space, Key: row.Key, Version: row.Version, Expires: us(row.Expires), Sealed: row.Sealed, Body: row.Body,
+			KeyID: row.KeyID[:], MACInput: docInput(&row), MAC: row.MAC[:], Value: d.value,
+		})
 	}
 	for _, scope := range []string{"acme", "acme/web"} {
 		snap, err := f.Storage.Read(ctx, store.Query{Scope: scope})
@@ -389,6 +457,40 @@ func writeKnown(t *testing.T) {
 	data, err := json.MarshalIndent(k, "", "  ")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(knownFile, append(data, '\n'), 0o644))
+}
+
+// forgeBrokered adds a secret with hosts to scope acme: no method of a vault sets hosts.
+func forgeBrokered(t *testing.T, storage store.Store, kek keyring.KEK, value string) {
+	ctx := t.Context()
+	snap, err := storage.Read(ctx, store.Query{Scope: "acme"})
+	require.NoError(t, err)
+	keys, err := keyring.New(kek, nil)
+	require.NoError(t, err)
+	key, err := keys.OpenKey(ctx, snap.Keys[0], keyring.Context{"purpose": "data-key", "tenant": "acme"})
+	require.NoError(t, err)
+	defer key.Destroy()
+	seal := func(purpose, plain string) []byte {
+		group, err := key.Group(keyring.Context{"purpose": purpose, "tenant": "acme", "scope": "acme"})
+		require.NoError(t, err)
+		message, err := group.Seal(nil, []byte(plain), keyring.Context{"name": "BROKERED", "version": "1"})
+		require.NoError(t, err)
+		return message
+	}
+	row := store.SecretRow{
+		Scope: "acme", Name: "BROKERED", Version: 1, Delivery: string(bundle.DeliverBroker), Author: "ada@example.com", Hosts: "api.example.com,example.org",
+		Created: time.Now().UTC().Truncate(time.Microsecond), KeyID: key.ID(), Message: seal("secrets", value), Preview: seal("previews", bundle.NewValue(value).Preview()),
+	}
+	mac := func(label string, data ...[]byte) [32]byte {
+		mac, err := key.MAC(label, data...)
+		require.NoError(t, err)
+		return mac
+	}
+	row.MAC = mac("skv/v1 version row", versionInput(&row))
+	state := snap.Path[0]
+	old := state.Seal
+	state.Secrets = append(state.Secrets, row)
+	reseal(mac, &state)
+	require.NoError(t, storage.Apply(ctx, &store.Change{Insert: []store.SecretRow{row}, Seals: []store.SealChange{{Scope: "acme", Old: old, New: state.Seal}}}))
 }
 
 // dekOf unwraps the data key of a record with one wrap.

@@ -186,7 +186,7 @@ func carry(asked, old time.Time, shift time.Duration) time.Time {
 }
 
 // Tokens returns the tokens of scope itself, oldest first, including revoked and
-// expired ones. The error is [ErrInvalid] if scope is not valid, or one of the storage,
+// expired ones that were not dropped yet ([Vault.PruneTokens]). The error is [ErrInvalid] if scope is not valid, or one of the storage,
 // key service and integrity errors of the package comment.
 func (v *Vault) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	infos, err := v.tokens(ctx, scope)
@@ -213,7 +213,7 @@ func (v *Vault) tokens(ctx context.Context, scope string) ([]api.Token, error) {
 }
 
 // Token returns the token with this id, even if it is revoked or expired. The error is
-// [ErrNotFound] if there is no such token, or one of the storage, key service and
+// [ErrNotFound] if there is no such token, or if it was dropped ([Vault.PruneTokens]), or one of the storage, key service and
 // integrity errors of the package comment.
 func (v *Vault) Token(ctx context.Context, id string) (api.Token, error) {
 	v.flush(ctx, recordWithin) // administrators expect to see uses up to now
@@ -226,7 +226,8 @@ func (v *Vault) Token(ctx context.Context, id string) (api.Token, error) {
 
 // RevokeToken revokes a token immediately: runners that present it are refused from
 // now on, and waiting runners are refused within 250 milliseconds. Revoking it again
-// changes nothing.
+// changes nothing. If the scope then has more than 200 revoked tokens, RevokeToken prunes
+// it like [Vault.PruneTokens], and logs a failure of that.
 //
 // The error is [ErrNotFound] if there is no such token; [ErrInvalid] if the actor of
 // ctx is not valid; [ErrConflict] after repeated conflicts with concurrent writes;
