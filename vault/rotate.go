@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/satchelhq/satchel/internal/pause"
@@ -186,7 +184,7 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 		return fmt.Errorf("reading from storage: %w", err)
 	}
 	var failures []error
-	for _, scope := range slices.Sorted(maps.Keys(snap.Below)) {
+	for _, scope := range snap.Below {
 		if err := v.moveScope(ctx, scope, report); err != nil {
 			failures = append(failures, err)
 			if !isLocal(err) {

@@ -259,7 +259,7 @@ func TestVault_RotateDataKeys(t *testing.T) {
 		snap, err := f.Storage.Read(t.Context(), store.Query{Scope: "acme", SealsOnly: true, Below: true})
 		require.NoError(t, err)
 		scopes := []string{"acme"}
-		for scope := range snap.Below {
+		for _, scope := range snap.Below {
 			scopes = append(scopes, scope)
 		}
 		require.Greater(t, len(scopes), 4)

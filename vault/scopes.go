@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/satchelhq/satchel/keyring"
@@ -32,7 +31,7 @@ func (v *Vault) scopes(ctx context.Context, scope string) ([]string, error) {
 		return nil, err
 	}
 	defer st.close()
-	scopes := slices.Sorted(maps.Keys(st.Below))
+	scopes := st.Below
 	for _, below := range scopes {
 		if CheckScope(below) != nil {
 			return nil, fmt.Errorf("%w: a stored scope below it is named %s, which is not a valid scope", keyring.ErrTampered, clip(below))

@@ -179,22 +179,16 @@ func (s *scope) history() []store.NameHistory {
 	return out
 }
 
-// below returns the bytes of the active messages of each sealed scope below
-// parent.
-func (st *state) below(parent string) map[string]int64 {
-	sizes := map[string]int64{}
+// below returns the sealed scopes below parent.
+func (st *state) below(parent string) []string {
+	var below []string
 	for name, s := range st.scopes {
-		if !strings.HasPrefix(name, parent+"/") || s.seal == nil {
-			continue
-		}
-		sizes[name] = 0
-		for _, sec := range s.secrets {
-			if i, ok := sec.find(sec.active); ok {
-				sizes[name] += int64(len(sec.versions[i].Message))
-			}
+		if strings.HasPrefix(name, parent+"/") && s.seal != nil {
+			below = append(below, name)
 		}
 	}
-	return sizes
+	slices.Sort(below)
+	return below
 }
 
 // Tenants implements [store.Store].

@@ -272,16 +272,13 @@ func (x *tx) tokens(ctx context.Context, where string, args ...any) ([]store.Tok
 func (x *tx) readBelow(ctx context.Context, snap *store.Snapshot, scope string) error {
 	// Scopes that begin with "acme/" are between "acme/" and "acme0", because 0
 	// follows the slash.
-	query := `SELECT e.scope, coalesce((SELECT sum(length(s.message)) FROM [heads] h JOIN [secrets] s ON s.scope = h.scope AND s.name = h.name AND s.version = h.active
-		WHERE h.scope = e.scope), 0) FROM [seals] e WHERE e.scope > ? AND e.scope < ?`
-	snap.Below = map[string]int64{}
-	return x.query(ctx, "reading secrets", query, []any{scope + "/", scope + "0"}, func(scan func(...any) error) error {
+	query := "SELECT scope FROM [seals] WHERE scope > ? AND scope < ? ORDER BY scope"
+	return x.query(ctx, "reading scopes", query, []any{scope + "/", scope + "0"}, func(scan func(...any) error) error {
 		var below string
-		var size integer
-		if err := scan(&below, &size); err != nil {
+		if err := scan(&below); err != nil {
 			return err
 		}
-		snap.Below[below] = int64(size)
+		snap.Below = append(snap.Below, below)
 		return nil
 	})
 }

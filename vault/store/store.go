@@ -83,7 +83,7 @@ type Query struct {
 	Name string
 	// Tokens selects all tokens of the scope itself.
 	Tokens bool
-	// Below selects the sizes of the scopes below the scope.
+	// Below selects the names of the scopes below the scope.
 	Below bool
 	// History selects all versions of all secrets of the scope itself.
 	History bool
@@ -111,9 +111,8 @@ type Snapshot struct {
 	History []NameHistory
 	// Tokens are the tokens of the scope, by creation time and then by id.
 	Tokens []TokenRow
-	// Below has, for each scope below that has a seal, the total size of its active
-	// messages in bytes.
-	Below map[string]int64
+	// Below are the scopes below the scope that have a seal, in byte order.
+	Below []string
 	// AuditHead is nil if the chain is empty.
 	AuditHead *AuditRow
 }

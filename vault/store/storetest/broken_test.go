@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -308,8 +307,8 @@ var brokenStores = map[string]func() store.Store{
 			return snap, err
 		}}
 	},
-	"Below has the size of the active messages of each sealed scope below": reading(func(_ store.Query, snap *store.Snapshot) {
-		maps.DeleteFunc(snap.Below, func(_ string, size int64) bool { return size == 0 })
+	"Below has each sealed scope below": reading(func(_ store.Query, snap *store.Snapshot) {
+		snap.Below = slices.DeleteFunc(snap.Below, func(scope string) bool { return scope == "acme/empty" })
 	}),
 	"History has every name that a scope ever had": reading(func(_ store.Query, snap *store.Snapshot) {
 		snap.History = slices.DeleteFunc(snap.History, func(h store.NameHistory) bool { return len(h.Versions) == 0 })

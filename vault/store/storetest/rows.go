@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -202,8 +201,8 @@ func textOf(snap *store.Snapshot) string {
 		fmt.Fprintf(&b, "history of %s, active %d, up to %d:\n%s", h.Name, h.Active, h.Last, secretsText(h.Versions...))
 	}
 	fmt.Fprintf(&b, "tokens:\n%s", tokensText(snap.Tokens...))
-	for _, scope := range slices.Sorted(maps.Keys(snap.Below)) {
-		fmt.Fprintf(&b, "below: %s has %d bytes\n", scope, snap.Below[scope])
+	for _, scope := range snap.Below {
+		fmt.Fprintf(&b, "below: %s\n", scope)
 	}
 	if snap.AuditHead != nil {
 		fmt.Fprintf(&b, "head of the audit chain: %s", auditRow(*snap.AuditHead))
