@@ -65,6 +65,9 @@ type PruneReport struct {
 // comment. The report counts the work that was done.
 func (v *Vault) PruneTokens(ctx context.Context) (PruneReport, error) {
 	var report PruneReport
+	if _, err := actor(ctx); err != nil {
+		return report, fmt.Errorf("pruning tokens: %w", err)
+	}
 	err := v.eachTenant(ctx, func(tenant string) error { return v.pruneTenant(ctx, tenant, &report) })
 	if err != nil {
 		return report, fmt.Errorf("pruning tokens: %w", err)
@@ -79,6 +82,14 @@ func (v *Vault) pruneTenant(ctx context.Context, tenant string, report *PruneRep
 	}
 	var failures []error
 	for _, scope := range scopes {
+		// Look first without a data key, which may cost a call of the key service.
+		snap, err := v.storage.Read(ctx, store.Query{Scope: scope, SealsOnly: true, Tokens: true})
+		if err != nil {
+			return errors.Join(append(failures, &outage{fmt.Errorf("reading from storage: %w", err)})...)
+		}
+		if len(pruned(snap.Tokens, now())) == 0 {
+			continue
+		}
 		if err := v.pruneScope(ctx, scope, report); err != nil {
 			failures = append(failures, fmt.Errorf("scope %s: %w", clip(scope), err))
 			if !isLocal(err) {

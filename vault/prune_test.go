@@ -284,6 +284,19 @@ func TestVault_PruneTokens(t *testing.T) {
 		})
 	})
 
+	t.Run("needs no key if there is nothing to drop", func(t *testing.T) {
+		f := newFixture(t)
+		for _, scope := range []string{"acme", "acme/web", "globex"} {
+			f.mustRevoke(t, f.MustIssue(t, scope))
+		}
+		writes := f.Storage.Applies.Load()
+		f.KEK.Break(keyring.ErrUnavailable)
+		unwraps := f.KEK.Unwraps()
+		require.Zero(t, f.process(t).mustPrune(t))
+		require.Equal(t, unwraps, f.KEK.Unwraps())
+		require.Equal(t, writes, f.Storage.Applies.Load())
+	})
+
 	t.Run("refuses an invalid actor", func(t *testing.T) {
 		f := newFixture(t)
 		f.mustRevoke(t, f.MustIssue(t, "acme"))

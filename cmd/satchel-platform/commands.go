@@ -120,8 +120,8 @@ func importNew(c *config, into func(*config) error) error {
 
 // say prints the counts of an export or import.
 func say(out io.Writer, what string, r vault.ExportReport) {
-	fmt.Fprintf(out, "%s tenants: %d, scopes: %d, secret versions: %d, tokens: %d, audit entries: %d\n",
-		what, r.Tenants, r.Scopes, r.Versions, r.Tokens, r.AuditEntries)
+	fmt.Fprintf(out, "%s tenants: %d, scopes: %d, secret versions: %d, tokens: %d, documents: %d, audit entries: %d\n",
+		what, r.Tenants, r.Scopes, r.Versions, r.Tokens, r.Documents, r.AuditEntries)
 }
 
 // keygen is the command keygen: it creates a key file.
