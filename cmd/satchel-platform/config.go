@@ -17,6 +17,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
@@ -25,6 +26,7 @@ import (
 type config struct {
 	command string // empty if the command, a flag or the arguments are invalid
 	file    string // the argument of export, import and keygen
+	name    string // the argument of admin add, admin rotate and admin remove
 
 	listen           string
 	insecureLoopback bool
@@ -47,8 +49,12 @@ type config struct {
 
 	kekTokenFile string
 
-	adminTokenFile string
+	adminTokenFile string // empty if there is no file
 	adminToken     string // only from the environment
+
+	scopes  []string // of admin add, as the next two
+	role    api.Role
+	expires time.Time // also of admin rotate
 
 	required []vault.Required
 	notices  []string
@@ -90,6 +96,8 @@ const (
 	// adminTokenEnv is the variable with the administrators' token. It has no flag,
 	// because other users can read the arguments of a process.
 	adminTokenEnv = "SATCHEL_ADMIN_TOKEN"
+	// noFile as the file of the administrators' token means that there is no such token.
+	noFile = "none"
 )
 
 // defaultNotices are the notices for the operators of runners.
@@ -130,7 +138,16 @@ var groups = []struct {
 		f.StringVar(&c.kekTokenFile, "kek-token-file", "", "`file` with the token of hashivault, such as a Vault Agent's sink, reloaded when it changes\n(default: VAULT_TOKEN)")
 	}},
 	{"Administrators", func(c *config, f *flag.FlagSet) {
-		f.StringVar(&c.adminTokenFile, "admin-token-file", "", "`file` with the token of the admin API, created if missing\n(default: "+adminTokenEnv+", or else admin-token in -data)")
+		f.StringVar(&c.adminTokenFile, "admin-token-file", "", "`file` with the administrators' token, for all scopes, created if missing;\n"+noFile+" to serve only named administrators\n(default: "+adminTokenEnv+", or else admin-token in -data)")
+		f.Var(list[string]{&c.scopes, parseAdminScope}, "scope", "`scope` for admin add, which covers all scopes below it; '*' for all; may be repeated")
+		f.Func("role", "`role` for admin add: administrator, or read-only (default: administrator)", func(s string) (err error) {
+			c.role, err = parseRole(s)
+			return err
+		})
+		f.Func("expires", "`time` at which the token of admin add or admin rotate expires, such as 2160h or 2027-01-31T00:00:00Z\n(default: never; for admin rotate: the lifetime of the previous token)", func(s string) (err error) {
+			c.expires, err = parseExpiry(s)
+			return err
+		})
 	}},
 	{"Runners", func(c *config, f *flag.FlagSet) {
 		f.Var(list[vault.Required]{&c.required, parseRequired}, "require", "`SCOPE=NAME[:KIND]` of a secret that runners of the scope require; may be repeated")
@@ -213,11 +230,20 @@ func (c *config) check() error {
 	if len(c.replicas) > 7 {
 		wrong("-kek-replica: %d keys are too many; want 7 at most", len(c.replicas))
 	}
-	if c.adminToken != "" && c.adminTokenFile != "" {
-		wrong("-admin-token-file and %s are both set; remove one", adminTokenEnv)
+	// For other commands, the variable may have the token of the person who runs them.
+	if c.adminToken != "" && c.command == "serve" {
+		if c.adminTokenFile != "" {
+			wrong("-admin-token-file and %s are both set; remove one", adminTokenEnv)
+		}
+		if err := checkAdminToken(c.adminToken); err != nil {
+			wrong("%s: %w", adminTokenEnv, err)
+		}
 	}
-	if c.adminToken != "" && !usableToken(c.adminToken) {
-		wrong("%s: %s", adminTokenEnv, tokenRule)
+	if c.command == "admin add" && len(c.scopes) == 0 {
+		wrong("admin add needs -scope, such as -scope acme, or -scope '*' for all scopes")
+	}
+	if c.command == "admin rotate" && (len(c.scopes) > 0 || c.role != "") {
+		wrong("admin rotate changes neither -scope nor -role; remove the administrator, and add it with others")
 	}
 	if c.refresh < time.Second {
 		wrong("-refresh-after %s: want 1s or more", c.refresh)
@@ -267,7 +293,9 @@ func (c *config) complete() {
 	if c.kek.service == "local" {
 		c.kek.key = cmp.Or(c.kek.key, filepath.Join(c.data, "kek"))
 	}
-	if c.adminToken == "" {
+	if c.adminTokenFile == noFile {
+		c.adminTokenFile = ""
+	} else if c.adminToken == "" {
 		c.adminTokenFile = cmp.Or(c.adminTokenFile, filepath.Join(c.data, "admin-token"))
 	}
 	if c.notices == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
@@ -23,7 +24,26 @@ func TestParse(t *testing.T) {
 			args, environ []string
 			says          string
 		}{
-			{args: []string{"serv"}, says: `unknown command "serv"; want one of export, import, keygen, rewrap, serve`},
+			{args: []string{"serv"}, says: `unknown command "serv"; want one of admin add, admin list, admin remove, admin rotate, export, import, keygen, rewrap, serve`},
+			{args: []string{"admin"}, says: `unknown command "admin"; want one of admin add, admin list`},
+			{args: []string{"admin", "-scope", "acme", "add"}, says: `unknown command "admin"; want one of admin add`},
+			{args: []string{"admin", "create"}, says: `unknown command admin "create"; want one of admin add`},
+			{args: []string{"admin", "sat_canary0123"}, says: `unknown command admin "…"`},
+			{args: []string{"-data", "d", "admin", "add"}, says: `unexpected argument "admin"; the command must come before all flags`},
+			{args: []string{"admin", "add", "-scope", "acme"}, says: `admin add takes one name after the flags, but has 0 arguments`},
+			{args: []string{"admin", "add", "ada", "-scope", "acme"}, says: `admin add takes one name after the flags, but has 3 arguments`},
+			{args: []string{"admin", "add", "ada"}, says: `admin add needs -scope, such as -scope acme, or -scope '*' for all scopes`},
+			{args: []string{"admin", "list", "ada"}, says: `unexpected argument "ada"; admin list takes only flags`},
+			{args: []string{"admin", "rotate", "-role", "read-only", "ada"}, says: `admin rotate changes neither -scope nor -role; remove the administrator, and add it with others`},
+			{args: []string{"admin", "add", "-scope", "Canary", "ada"}, says: `-scope: want a scope such as acme/web, or '*' for all`},
+			{args: []string{"admin", "add", "-scope", "acme/*", "ada"}, says: `-scope: want a scope such as acme/web, or '*' for all`},
+			{args: []string{"admin", "add", "-role", "canary", "ada"}, says: `-role: want administrator or read-only`},
+			{args: []string{"admin", "add", "-role=", "ada"}, says: `-role: want administrator or read-only`},
+			{args: []string{"admin", "add", "-expires", "canary", "ada"}, says: `-expires: want a time in the future, such as 2160h for 90 days, or 2027-01-31T00:00:00Z`},
+			{args: []string{"admin", "add", "-expires", "0s", "ada"}, says: `-expires: want a time in the future`},
+			{args: []string{"admin", "add", "-expires", "-1h", "ada"}, says: `-expires: want a time in the future`},
+			{args: []string{"admin", "add", "-expires", "90d", "ada"}, says: `-expires: want a time in the future`},
+			{args: []string{"admin", "add", "-expires", "2020-01-31T00:00:00Z", "ada"}, says: `-expires: want a time in the future`},
 			{args: []string{"postgres://u:canary@h/d"}, says: `unknown command "…"`},
 			{args: []string{"serve", "rewrap"}, says: `unexpected argument "rewrap"; the command must come before all flags`},
 			{args: []string{"export"}, says: `export takes one file after the flags, but has 0 arguments`},
@@ -157,6 +177,13 @@ func TestParse_Flags(t *testing.T) {
 	require.Equal(t, slog.LevelDebug, c.logLevel)
 	require.Equal(t, "-file", c.file, "-- ends the flags")
 
+	c, err = parse([]string{"admin", "add", "-scope", "acme", "-scope=*", "-role", "read-only", "-expires", "720h", "ada"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"admin add", "ada"}, []string{c.command, c.name}, "this command has two words")
+	require.Equal(t, []string{"acme", vault.AllScopes}, c.scopes)
+	require.Equal(t, api.RoleReadOnly, c.role)
+	require.WithinDuration(t, time.Now().Add(720*time.Hour), c.expires, time.Minute)
+
 	c, err = parse([]string{"export", "-insecure-loopback", "-"}, nil)
 	require.NoError(t, err)
 	require.True(t, c.insecureLoopback, "a switch takes no value from the next argument")
@@ -246,7 +273,7 @@ func TestHelp(t *testing.T) {
 			require.True(t, known[name], "%s is not a setting", name)
 			named[name] = true
 		}
-		for _, name := range []string{"-database", "-kek", "-kek-retired", "-tls-cert", "-trusted-proxy", "-audit-file", "-shutdown-delay"} {
+		for _, name := range []string{"-database", "-kek", "-kek-retired", "-tls-cert", "-trusted-proxy", "-audit-file", "-shutdown-delay", "-admin-token-file", "-scope"} {
 			require.True(t, named[name], "the page does not mention %s", name)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/vault"
+	"github.com/satchelhq/satchel/vault/api"
 	"github.com/satchelhq/satchel/vault/vaulthttp"
 )
 
@@ -119,6 +120,34 @@ func notEmpty(s string) (string, error) {
 		return "", errors.New("missing value")
 	}
 	return s, nil
+}
+
+// parseAdminScope accepts the scopes of administrators.
+func parseAdminScope(s string) (string, error) {
+	if s != vault.AllScopes && vault.CheckScope(s) != nil {
+		return "", errors.New("want a scope such as acme/web, or '*' for all")
+	}
+	return s, nil
+}
+
+func parseRole(s string) (api.Role, error) {
+	role := api.Role(s)
+	if role != api.RoleAdministrator && role != api.RoleReadOnly {
+		return "", fmt.Errorf("want %s or %s", api.RoleAdministrator, api.RoleReadOnly)
+	}
+	return role, nil
+}
+
+// parseExpiry accepts a duration from now, or a time.
+func parseExpiry(s string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, s)
+	if life, invalid := time.ParseDuration(s); invalid == nil {
+		at, err = time.Now().Add(life), nil
+	}
+	if err != nil || !at.After(time.Now()) {
+		return time.Time{}, errors.New("want a time in the future, such as 2160h for 90 days, or 2027-01-31T00:00:00Z")
+	}
+	return at, nil
 }
 
 func parseProxy(s string) (netip.Prefix, error) {

@@ -16,6 +16,11 @@ API under /admin/, probes at /healthz and /readyz.
   satchel-platform import  [flags] FILE   import a backup
   satchel-platform keygen  FILE           create a key file for -kek local
 
+  satchel-platform admin add    [flags] NAME   add an administrator, and print the token to standard output
+  satchel-platform admin list   [flags]        list the named administrators
+  satchel-platform admin rotate [flags] NAME   end the token of an administrator, and print another
+  satchel-platform admin remove [flags] NAME   remove an administrator
+
 Every flag has an environment variable: -log-level is ` + envPrefix + `LOG_LEVEL. A
 flag overrides its variable. If a flag may be repeated, semicolons separate the values
 in its variable. All commands accept all flags, so they can share one environment.
@@ -27,6 +32,7 @@ Examples:
       -database 'postgres://satchel@db.internal/satchel?sslmode=verify-full' \
       -kek aws -kek-key arn:aws:kms:…
   satchel-platform -require acme=ANTHROPIC_API_KEY:anthropic -limit-token 10:10000
+  satchel-platform admin add -scope acme -role read-only -expires 2160h ada@example.com >token
   satchel-platform rewrap -kek hashivault -kek-key transit/satchel -kek-retired local:satchel-data/kek
 `
 

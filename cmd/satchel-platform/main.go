@@ -8,11 +8,12 @@
 //	satchel-platform export FILE    # write a sealed backup
 //	satchel-platform import FILE    # import a backup
 //	satchel-platform keygen FILE    # create a key file
+//	satchel-platform admin list     # list the named administrators; also add, rotate, remove
 //	satchel-platform -help          # list all settings
 //
 // config.go defines the settings, parse.go reads them, and inspect.go checks the files
 // that they name before anything is created. open.go opens the vault, serve.go serves
-// it, and commands.go has the other commands. docs/platform.md documents the program.
+// it, and commands.go and administrators.go have the other commands. docs/platform.md documents the program.
 package main
 
 import (
@@ -50,6 +51,11 @@ var commands = map[string]func(context.Context, *config, *slog.Logger, io.Writer
 	"export": export,
 	"import": importFile,
 	"keygen": keygen,
+
+	"admin add":    addAdministrator,
+	"admin list":   listAdministrators,
+	"admin rotate": rotateAdministrator,
+	"admin remove": removeAdministrator,
 }
 
 // run runs the program until the command is done or ctx ends, and returns the exit
@@ -88,12 +94,13 @@ func refuse(stderr io.Writer, err error) int {
 
 // flagNames maps settings of the library to flags.
 var flagNames = map[string]string{
-	"keyring.Options.Retired":    "-kek-retired",
-	"vault.ExportOptions.Skip":   "-skip",
-	"vault.Options.AuditKeep":    "-audit-keep",
-	"vault.Options.Notices":      "-notice",
-	"vault.Options.RefreshAfter": "-refresh-after",
-	"vault.Options.Required":     "-require",
+	"keyring.Options.Retired":           "-kek-retired",
+	"vault.AdministratorOptions.Scopes": "-scope",
+	"vault.ExportOptions.Skip":          "-skip",
+	"vault.Options.AuditKeep":           "-audit-keep",
+	"vault.Options.Notices":             "-notice",
+	"vault.Options.RefreshAfter":        "-refresh-after",
+	"vault.Options.Required":            "-require",
 }
 
 // flagName returns the flag of a setting of the library, or "" if it has none.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	_ "modernc.org/sqlite"
@@ -69,7 +70,7 @@ func (p *platform) open(ctx, life context.Context, c *config, log *slog.Logger, 
 	if err != nil {
 		return fmt.Errorf("-database: %w", err)
 	}
-	if len(tenants) == 0 && !c.startsEmpty() {
+	if len(tenants) == 0 && !c.startsEmpty() && !strings.HasPrefix(c.command, "admin ") {
 		return unusable{errors.New("-database: the database is empty; name the right one with -database or -data")}
 	}
 	if c.command == "serve" && len(tenants) == 0 && len(c.signsOfData()) > 0 {

@@ -19,8 +19,12 @@ func parse(args, environ []string) (*config, error) {
 	wrong := func(err error) { errs = append(errs, err) }
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		c.command, args = args[0], args[1:]
+		shown := quoted(c.command)
+		if c.command == "admin" && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+			c.command, shown, args = "admin "+args[0], "admin "+quoted(args[0]), args[1:]
+		}
 		if commands[c.command] == nil {
-			wrong(fmt.Errorf("unknown command %s; want one of %s", quoted(c.command), strings.Join(slices.Sorted(maps.Keys(commands)), ", ")))
+			wrong(fmt.Errorf("unknown command %s; want one of %s", shown, strings.Join(slices.Sorted(maps.Keys(commands)), ", ")))
 			c.command = ""
 		}
 	}
@@ -94,21 +98,25 @@ func isSwitch(f *flag.Flag) bool {
 
 // takeArguments takes the arguments after the flags.
 func (c *config) takeArguments(rest []string) error {
+	to, what := &c.file, "file"
 	switch c.command {
 	case "export", "import", "keygen":
-		if len(rest) != 1 {
-			return fmt.Errorf("%s takes one file after the flags, but has %d arguments", c.command, len(rest))
-		}
-		c.file = rest[0]
+	case "admin add", "admin rotate", "admin remove":
+		to, what = &c.name, "name"
 	default:
 		switch {
 		case len(rest) == 0:
-		case commands[rest[0]] != nil:
+			return nil
+		case commands[rest[0]] != nil || rest[0] == "admin":
 			return fmt.Errorf("unexpected argument %s; the command must come before all flags", quoted(rest[0]))
 		default:
 			return fmt.Errorf("unexpected argument %s; %s takes only flags", quoted(rest[0]), c.command)
 		}
 	}
+	if len(rest) != 1 {
+		return fmt.Errorf("%s takes one %s after the flags, but has %d arguments", c.command, what, len(rest))
+	}
+	*to = rest[0]
 	return nil
 }
 

@@ -47,6 +47,9 @@ func serve(ctx context.Context, c *config, log *slog.Logger, out io.Writer) (err
 	if made != "" {
 		p.hints = append(p.hints, "Created the administrators' token in "+made)
 	}
+	if s.admin == nil {
+		s.warnWithoutAdministrators(ctx)
+	}
 	return s.run(ctx, out)
 }
 
@@ -55,7 +58,7 @@ type server struct {
 	*platform
 	config *config
 	log    *slog.Logger
-	admin  func() string // returns the administrators' token
+	admin  func() string // returns the administrators' token; nil if there is none
 
 	drain   vaulthttp.Drain
 	counted time.Time // the time of the last line of counts
@@ -153,7 +156,7 @@ func (s *server) handler() http.Handler {
 		Drain:   &s.drain,
 		Logger:  s.log,
 	})
-	admin := http.StripPrefix("/admin", vaulthttp.Admin(s.vault, s.authorize, &vaulthttp.AdminOptions{RemoteAddr: remoteAddr, Logger: s.log}))
+	admin := http.StripPrefix("/admin", vaulthttp.Admin(s.vault, vaulthttp.Authenticate(s.vault, s.authorize), &vaulthttp.AdminOptions{RemoteAddr: remoteAddr, Logger: s.log}))
 	health, ready := vaulthttp.Health(), vaulthttp.Ready(s.vault, &s.drain)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
@@ -171,6 +174,9 @@ func (s *server) handler() http.Handler {
 
 // authorize accepts the administrators' token.
 func (s *server) authorize(r *http.Request) (vaulthttp.Actor, error) {
+	if s.admin == nil {
+		return vaulthttp.Actor{}, errors.New("only tokens of named administrators are accepted")
+	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(s.admin()))
 	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
