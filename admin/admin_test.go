@@ -117,12 +117,13 @@ func TestClient_Secrets(t *testing.T) {
 		c, ctx := p.client(), t.Context()
 		expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 		info, err := c.Put(ctx, "acme/web", "A", value("sk-a-0123456789-canary-of-a-value"), &admin.PutOptions{
-			Kind: "anthropic", Expires: expires, Delivery: bundle.DeliverFile,
+			Kind: "anthropic", Comment: "of the build team", Expires: expires, Delivery: bundle.DeliverFile,
 		})
 		require.NoError(t, err)
 		require.Equal(t, "acme/web", info.Scope)
 		require.Equal(t, "sk-a****alue", info.Preview)
 		require.Equal(t, "anthropic", info.Kind)
+		require.Equal(t, "of the build team", info.Comment)
 		require.Equal(t, bundle.DeliverFile, info.Delivery)
 		require.Equal(t, "alice", info.Author)
 		require.EqualValues(t, 1, info.Version)

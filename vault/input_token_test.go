@@ -46,6 +46,7 @@ func TestCheckNoToken(t *testing.T) {
 	options := func(opts vault.Options) error { return opts.Check() }
 	for field, call := range map[string]func(text string) error{
 		"kind":          func(s string) error { return put(ctx, "A", &vault.PutOptions{Kind: s}) },
+		"comment":       func(s string) error { return put(ctx, "A", &vault.PutOptions{Comment: s}) },
 		"actor":         func(s string) error { return put(vault.WithActor(ctx, s), "A", nil) },
 		"actor of Hide": func(s string) error { _, err := f.Hide(vault.WithActor(ctx, s), "acme", "KEPT"); return err },
 		"label":         func(s string) error { return issue(vault.TokenOptions{Label: s}) },

@@ -286,6 +286,25 @@ func TestVault_Put(t *testing.T) {
 		require.Equal(t, bundle.DeliverBroker, s.Delivery)
 	})
 
+	t.Run("keeps a comment for administrators", func(t *testing.T) {
+		f := newFixture(t)
+		long := strings.Repeat("c", 1024)
+		require.Equal(t, long, f.MustPut(t, "acme", "A", "one", vault.PutOptions{Comment: long}).Comment)
+		require.Equal(t, long, f.MustPut(t, "acme", "A", "two").Comment, "the next version takes it over")
+		require.Equal(t, "größe ☃", f.MustPut(t, "acme", "A", "two", vault.PutOptions{Comment: "größe ☃"}).Comment)
+		history, err := f.process(t).History(t.Context(), "acme", "A")
+		require.NoError(t, err)
+		require.Equal(t, []string{"größe ☃", long, long}, []string{history[0].Comment, history[1].Comment, history[2].Comment}, "each version keeps its own")
+		back, err := f.Activate(t.Context(), "acme", "A", 1)
+		require.NoError(t, err)
+		require.Equal(t, long, back.Comment)
+		for about, comment := range map[string]string{"too long": long + "c", "two lines": "a\nb", "not UTF-8": "a\xff"} {
+			_, err := f.Put(t.Context(), "acme", "A", bundle.NewValue("x"), &vault.PutOptions{Comment: comment})
+			require.ErrorIs(t, err, vault.ErrInvalid, about)
+			require.ErrorContains(t, err, "the comment", about)
+		}
+	})
+
 	t.Run("stores nothing for the active value", func(t *testing.T) {
 		f := newFixture(t)
 		token := f.MustIssue(t, "acme")
@@ -304,7 +323,7 @@ func TestVault_Put(t *testing.T) {
 		require.Equal(t, applies, f.Storage.Applies.Load(), "nothing is stored")
 		require.Equal(t, revision, f.Bundle(t, token).Revision(), "no runner fetches again")
 
-		for i, opts := range []vault.PutOptions{{Kind: "custom"}, {Delivery: bundle.DeliverFile}, {Expires: end.Add(time.Minute)}} {
+		for i, opts := range []vault.PutOptions{{Kind: "custom"}, {Delivery: bundle.DeliverFile}, {Expires: end.Add(time.Minute)}, {Comment: "why"}} {
 			require.EqualValues(t, i+2, f.MustPut(t, "acme", "A", "one", opts).Version, "changed metadata makes a new version")
 		}
 	})
