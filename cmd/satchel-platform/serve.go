@@ -172,6 +172,10 @@ func (s *server) handler() http.Handler {
 	})
 }
 
+// sharedActor is the actor of the administrators' token. No named administrator can have
+// this name, because of the space.
+const sharedActor = "shared token"
+
 // authorize accepts the administrators' token.
 func (s *server) authorize(r *http.Request) (vaulthttp.Actor, error) {
 	if s.admin == nil {
@@ -182,7 +186,7 @@ func (s *server) authorize(r *http.Request) (vaulthttp.Actor, error) {
 	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return vaulthttp.Actor{}, errors.New("not the administrators' token")
 	}
-	return vaulthttp.Actor{Name: "admin", Scopes: []string{vaulthttp.AllScopes}}, nil
+	return vaulthttp.Actor{Name: sharedActor, Scopes: []string{vaulthttp.AllScopes}}, nil
 }
 
 // certificate returns the certificate of the settings, or the self-signed one.

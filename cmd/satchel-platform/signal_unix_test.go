@@ -53,7 +53,7 @@ func TestReopenAudit(t *testing.T) {
 		require.NoError(t, err)
 		var entry struct{ Tenant, Action, Actor, Name string }
 		require.NoError(t, json.Unmarshal(content, &entry), "%s has one line", path)
-		require.Equal(t, struct{ Tenant, Action, Actor, Name string }{"acme", "secret.put", "admin", name}, entry)
+		require.Equal(t, struct{ Tenant, Action, Actor, Name string }{"acme", "secret.put", "shared token", name}, entry)
 	}
 }
 
