@@ -31,7 +31,7 @@ func highestDescriptor() int {
 	}
 	limit := unix.Rlimit{Cur: maxDescriptor}
 	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // on failure, the largest limit
-	for n := int(min(uint64(limit.Cur), maxDescriptor)) - 1; n > 2; n-- {
+	for n := int(min(uint64(limit.Cur), maxDescriptor)) - 1; n > 2; n-- { //nolint:unconvert // signed on FreeBSD
 		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err == nil {
 			return n
 		}

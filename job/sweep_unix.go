@@ -80,7 +80,7 @@ func names(place string) []string {
 func sweepDir(path string) (swept bool, err error) {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() || int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
-		return false, nil //nolint:nilerr // another sweep removed it, or it is not ours
+		return false, nil // another sweep removed it, or it is not ours
 	}
 	if info.Mode().Perm()&0o500 != 0o500 { // the job may have changed it
 		if err := os.Chmod(path, 0o700); err != nil {

@@ -210,8 +210,8 @@ func TestPlatform_Recovery(t *testing.T) {
 	t.Run("comes within a minute if connections are lost without notice", func(t *testing.T) {
 		inNetwork(t, func(t *testing.T, n *network, p *providers.Platform) {
 			c := start(t, p)
-			for i, at := range []time.Duration{0, 1, 20, 49} {
-				time.Sleep(time.Minute + at*time.Second)
+			for i, at := range []time.Duration{0, time.Second, 20 * time.Second, 49 * time.Second} {
+				time.Sleep(time.Minute + at)
 				value := string(rune('a' + i))
 				n.deaf.Store(true)
 				n.set("rev-"+value, value)

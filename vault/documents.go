@@ -42,9 +42,6 @@ type document struct {
 	body    []byte
 }
 
-// expired reports whether d has expired at time t.
-func (d *document) expired(t time.Time) bool { return !d.expires.IsZero() && !t.Before(d.expires) }
-
 // checkDocument checks a document before it is stored.
 func checkDocument(d *document) error {
 	if d.key == "" {

@@ -16,7 +16,7 @@ func TestServer_Ready(t *testing.T) {
 	p := start(t, t.TempDir(), "-audit-file", filepath.Join(folder, "audit.jsonl"))
 	first := p.do("GET", "/readyz", "")
 	require.Equal(t, 503, first.status)
-	require.Contains(t, string(first.body), "Nothing is stored here yet")
+	require.Contains(t, first.body, "Nothing is stored here yet")
 	token, _ := wire.NewToken()
 	require.Equal(t, 503, p.do("GET", "/runners/bootstrap", "", "Authorization", "Bearer "+token).status, "tokens are unknown, not refused")
 	p.put("acme", "API_KEY", "made-up-value-of-acme")
@@ -25,7 +25,7 @@ func TestServer_Ready(t *testing.T) {
 
 	require.NoError(t, os.RemoveAll(folder))
 	p.requireReady(503)
-	require.Contains(t, string(p.do("GET", "/readyz", "").body), "Audit entries cannot be recorded")
+	require.Contains(t, p.do("GET", "/readyz", "").body, "Audit entries cannot be recorded")
 	require.NoError(t, os.Mkdir(folder, 0o700))
 	p.requireReady(200)
 	p.put("acme", "API_KEY", "made-up-second-value")
