@@ -9,9 +9,9 @@
 // Start with [New] and [Redactor.Writer]. A value is found in one piece or split
 // over any number of writes, verbatim or encoded: in base64, also inside longer
 // base64, in hex, and escaped for URLs, JSON, XML, Go and shells. The lines of
-// multi-line values and the strings inside JSON values are found too, and what a
-// value that is stored encoded decodes to. Text with the form of a platform's token
-// is masked even if the token is unknown. [Handler]
+// multi-line values and the strings inside JSON values are found too, and so is the
+// decoded text of a value that is stored encoded. Text with the form of a platform's
+// token is masked even if the token is unknown. [Handler]
 // does the same for log/slog, [Redactor.Reader] for readers, [Transport] for HTTP
 // clients and [Redactor.String] for a single text. Rotated values stay masked for
 // a while: see [Redactor.Update], which the client of package satchel calls if

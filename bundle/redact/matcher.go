@@ -60,8 +60,8 @@ type source struct {
 	forms  [][]byte
 }
 
-// newMatcher returns a matcher of sources and of tokens, which marker gives their
-// markers by name. A text that several sources have belongs to the first.
+// newMatcher returns a matcher of sources and of tokens. marker returns the markers of
+// tokens by name. A text that several sources have belongs to the first.
 func newMatcher(sources []source, marker func(name string) []byte) *matcher {
 	m := &matcher{long: longTexts{direct: maxDirect}}
 	for kind, k := range tokenKinds {

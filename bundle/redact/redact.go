@@ -96,9 +96,9 @@ func (r *Redactor) Add(secrets ...bundle.Secret) {
 }
 
 // Update masks the secrets of b, and those that they shadow, in addition to those of
-// Add. b may be nil. A value of an earlier bundle that b lacks, because it was rotated, revoked or removed,
-// stays masked for [Options.KeepFor], because logs often show a value that
-// is no longer in use.
+// Add. b may be nil. A value of an earlier bundle that b lacks, because it was rotated,
+// revoked or removed, stays masked for [Options.KeepFor], because logs often show a
+// value that is no longer in use.
 //
 // A Redactor follows one source of bundles: with a second source, each bundle
 // would drop the values of the other source.

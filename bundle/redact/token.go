@@ -35,8 +35,8 @@ type tokenEncoding struct {
 
 const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
-// tokenEncodings are the searched encodings of tokens. Letters and digits encoded in base64 have no + and
-// no /, so both alphabets of base64 agree.
+// tokenEncodings are the encodings in which tokens are found. Encoded in base64, letters
+// and digits have no + and no /, so both alphabets of base64 agree.
 var tokenEncodings = func() []tokenEncoding {
 	var all [256]byte
 	for c := range all {
@@ -110,11 +110,12 @@ func (e tokenEncoding) sets(prefix string) []*byteSet {
 	body := len(prefix) * 8 // the first bit after the prefix
 	for at := e.skip; at+e.width <= 8*wire.TokenLength; at += e.width {
 		if n := len(sets); at-8*e.width >= body {
-			sets = append(sets, sets[n-8]) // 8 positions before, the bits were the same ones of other bytes
+			// The bits 8 positions earlier are at the same places of other bytes.
+			sets = append(sets, sets[n-8])
 			continue
 		}
 		// The bits are the last ones of x, or the last ones of x and the first ones
-		// of y, before drop others.
+		// of y, and drop others follow.
 		drop, mask := 16-at%8-e.width, 1<<e.width-1
 		var high, low, set byteSet
 		each(tokenBytes(prefix, at/8), func(x byte) { high[int(x)<<8>>drop&mask] = true })
@@ -218,7 +219,7 @@ func skipSparse(data []byte, x, limit int) int {
 	for ; x < limit; x += windowStep {
 		v, w := binary.LittleEndian.Uint64(data[x:]), binary.LittleEndian.Uint64(data[x+8:])
 		// If any byte is below '0', this sets the top bit of the lowest one.
-		if (v|v-'0'*ones|w|w-'0'*ones)&tops == 0 {
+		if (v|(v-'0'*ones)|w|(w-'0'*ones))&tops == 0 {
 			break
 		}
 	}
