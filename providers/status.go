@@ -10,7 +10,7 @@ import "github.com/satchelhq/satchel/providers/internal/remote"
 //	URL        string        // of the request, without user, query and fragment
 //	StatusCode int
 //	Reason     string        // one word that refines the status, or empty
-//	RetryAfter time.Duration // from the response, or zero; at most an hour, or 50 s if another server responded
+//	RetryAfter time.Duration // from the response, or zero; see below
 //
 // For a rejected runner token Reason is "missing", "malformed", "unknown",
 // "revoked" or "expired"; for an unusable response "malformed-answer",
@@ -20,4 +20,7 @@ import "github.com/satchelhq/satchel/providers/internal/remote"
 // from GitHub "app-key", "clock", "suspended", "rate-limit", "repositories" or
 // "permissions"; from Bitbucket an error code of RFC 6749, section 5.2; or
 // another word from the server.
+//
+// RetryAfter is at most an hour, and at most 50 seconds if another server responded, such
+// as a proxy.
 type StatusError = remote.StatusError

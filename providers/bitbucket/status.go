@@ -44,7 +44,7 @@ func refusedConsumer(c *remote.Call, response *http.Response) error {
 		kind, fix = peer.KindOf(code)
 	}
 	if !bitbuckets { // Bitbucket may be back before the time of a gateway's page
-		e.RetryAfter = min(e.RetryAfter, remote.LeastLimit)
+		e.RetryAfter = min(e.RetryAfter, remote.MaxForeignRetry)
 	}
 	return remote.Failure(e, kind, fix)
 }

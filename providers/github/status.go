@@ -55,7 +55,7 @@ func (g *App) readRefusal(c *remote.Call, response *http.Response, sent claims, 
 		kind, fix = peer.KindOf(code)
 	}
 	if !githubs { // GitHub may be back before the time of a gateway's page
-		e.RetryAfter = min(e.RetryAfter, remote.LeastLimit)
+		e.RetryAfter = min(e.RetryAfter, remote.MaxForeignRetry)
 	}
 	return remote.Failure(e, kind, fix)
 }

@@ -140,9 +140,9 @@ func TestApp_Refusal(t *testing.T) {
 			"a reset that is far away":           {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "99999999999999"), 403, time.Hour, time.Hour},
 			"an invalid reset":                   {says(403, "canary", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "soon"), 403, time.Minute, time.Minute},
 			"a limit that is not spent":          {says(429, secondary, "X-RateLimit-Remaining", "17", "X-RateLimit-Reset", in(10*time.Minute)), 429, time.Minute, time.Minute},
-			"429 of a gateway for a day":         {withRetry(remotetest.Plainly(429), "86400"), 429, time.Minute, time.Minute},
-			"403 of a gateway for a day":         {withRetry(gateway(403, "Forbidden"), "86400"), 403, time.Minute, time.Minute},
-			"429 of a proxy, without a body":     {remotetest.Plainly(429), 429, time.Minute, time.Minute},
+			"429 of a gateway for a day":         {withRetry(remotetest.Plainly(429), "86400"), 429, 50 * time.Second, 50 * time.Second},
+			"403 of a gateway for a day":         {withRetry(gateway(403, "Forbidden"), "86400"), 403, 50 * time.Second, 50 * time.Second},
+			"429 of a proxy, without a body":     {remotetest.Plainly(429), 429, 50 * time.Second, 50 * time.Second},
 		} {
 			t.Run(name, func(t *testing.T) {
 				s, app := gitHub(t)
