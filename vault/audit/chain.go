@@ -160,7 +160,8 @@ func (c *check) dropped(ctx context.Context, row *store.AuditRow) (head [32]byte
 	through := row.Seq - 1
 	var e Entry
 	if decode(row, &e) == nil && e.Action == Trim && e.Through == through {
-		return e.head() // it dropped all others; the caller checks it
+		head, found = e.head() // it dropped all others; the caller checks it
+		return head, found, nil
 	}
 	end, err := c.source.newest(ctx)
 	if err != nil {
@@ -181,8 +182,8 @@ func (c *check) dropped(ctx context.Context, row *store.AuditRow) (head [32]byte
 				return head, false, err
 			}
 			if e.Through <= through {
-				head, found, err = e.head()
-				return head, found && e.Through == through, err
+				head, found = e.head()
+				return head, found && e.Through == through, nil
 			}
 		}
 		end = begin
@@ -190,10 +191,10 @@ func (c *check) dropped(ctx context.Context, row *store.AuditRow) (head [32]byte
 	return head, false, nil
 }
 
-// head returns the MAC that the entry of a trim names.
-func (e *Entry) head() (head [32]byte, ok bool, err error) {
+// head returns the MAC that the entry of a trim names. ok is false if it is malformed.
+func (e *Entry) head() (head [32]byte, ok bool) {
 	n, err := hex.Decode(head[:], []byte(e.Head))
-	return head, err == nil && n == len(head), nil
+	return head, err == nil && n == len(head)
 }
 
 // strict is next for a chain that must have all rows.
