@@ -30,7 +30,7 @@ type newAdministrator struct {
 }
 
 // Administrators returns the named administrators, sorted by name. The caller must
-// administer all scopes, also for the other methods about administrators.
+// administer all scopes, as for the other methods about administrators.
 func (c *Client) Administrators(ctx context.Context) ([]api.Administrator, error) {
 	var answer api.AdministratorList
 	err := c.do(ctx, request{

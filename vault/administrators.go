@@ -54,7 +54,7 @@ type adminBody struct {
 
 // AddAdministrator adds a named administrator and returns their token, which begins with
 // "sat_". The token cannot be read again later: the vault stores only its SHA-256 hash.
-// The name has 1 to 64 characters from a-z, 0-9 and . _ @ + -, so that it can be a mail
+// The name has 1 to 64 characters from a-z, 0-9 and . _ @ + -, so that it can be an email
 // address. It becomes the actor of what the administrator does.
 //
 // Administrators and the audit entries about them belong to [store.Platform], which has
@@ -288,8 +288,11 @@ func generateAdminToken() (bundle.Value, tokenIdentity) {
 
 // checkAdministrator checks the arguments of AddAdministrator.
 func checkAdministrator(name string, opts AdministratorOptions) error {
-	if name == "" || len(name) > maxAdminName || wire.HoldsToken(name) {
-		return fmt.Errorf("%w: the name has %d characters, or holds a token; want 1 to %d characters", ErrInvalid, len(name), maxAdminName)
+	if name == "" {
+		return fmt.Errorf("%w: the name is empty", ErrInvalid)
+	}
+	if err := checkText("the name", name, maxAdminName); err != nil {
+		return err
 	}
 	for _, c := range name {
 		plain := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'

@@ -178,8 +178,8 @@ func (v *Vault) recordDenial(ctx context.Context, id string, req *BootstrapReque
 }
 
 // confirmUnknown returns err, the refusal of an unknown token, or ErrEmpty if the store
-// is empty. A runner discards its secrets after such a refusal, so a vault that has lost
-// its memory must not utter it.
+// is empty. A runner discards its secrets after repeated refusals of this kind, so a vault
+// that has lost its data must not give one.
 func (v *Vault) confirmUnknown(ctx context.Context, err error) error {
 	empty, failed := isEmpty(ctx, v.storage)
 	switch {

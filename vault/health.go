@@ -111,8 +111,8 @@ func holdOpens(err error) time.Duration {
 
 // opensStored checks that the keyring opens the stored data: it has the keys for a
 // sample of the tenants, and opens the data key of one of them. A damaged tenant does
-// not make the others unready; reads of its data log that. The error is errNotOpened or
-// that of storage.
+// not make the process unready: reads of its data log the damage. The error is
+// errNotOpened or that of storage.
 func (v *Vault) opensStored(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, opensWithin)
 	defer cancel()
@@ -141,7 +141,7 @@ func (v *Vault) opensStored(ctx context.Context) error {
 		case errors.Is(err, errNoDataKey):
 			continue
 		case errors.Is(err, keyring.ErrUnavailable), ctx.Err() != nil:
-			return nil // the check of the key service tells
+			return nil // the check of the key service reports it
 		}
 		failed = fmt.Errorf("%w: %w", errNotOpened, err)
 		if tried++; tried == tenantsToCheck {

@@ -18,8 +18,8 @@ import (
 	"github.com/satchelhq/satchel/vault/store"
 )
 
-// PartialError is the error of an [Vault.Import] that went through the whole stream, and
-// stored all of its tenants but some. It wraps the errors of these.
+// PartialError is the error of an [Vault.Import] that read the whole stream and could not
+// store some of its tenants. It wraps the errors of these.
 type PartialError struct {
 	// Tenants are the names of the tenants that were not stored, in byte order.
 	Tenants []string
@@ -36,9 +36,8 @@ func (e *PartialError) Unwrap() error { return e.err }
 // its current position: first it verifies the entire stream and every row in it, and
 // then it stores one tenant at a time.
 //
-// A tenant that cannot be stored does not keep Import from the others: it stores these,
-// the report counts them, and the error is a [*PartialError] with the rest. For such a
-// tenant it wraps [ErrConflict] if the tenant exists already, or is created meanwhile;
+// Import continues after a tenant that cannot be stored. The report counts the others, and
+// the error is a [*PartialError] with the refused ones. For such a tenant it wraps [ErrConflict] if the tenant exists already, or is created meanwhile;
 // [keyring.ErrTampered] or [keyring.ErrMalformed] if its rows are damaged; or
 // [keyring.ErrNoKey] if the keyring does not have the KEKs of its data keys.
 //

@@ -42,9 +42,9 @@ type PruneReport struct {
 }
 
 // PruneTokens drops tokens that have ended, so that the cost of a bundle and of a write
-// does not depend on how many tokens ever were: a token a day after its expiry, and a
+// does not depend on how many tokens ever existed: a token a day after its expiry, and a
 // revoked token 30 days after its revocation, or earlier if its scope has more than 100
-// of these; the ones revoked first go first. A token whose revocation is in the future
+// of these, starting with those that were revoked first. A token whose revocation is in the future
 // stays. The audit chain keeps what happened to a token, and has an entry for each that
 // was dropped, with the actor of ctx.
 //
@@ -57,9 +57,8 @@ type PruneReport struct {
 // for a scope that has more than 200 revoked tokens. Several processes may do it at the
 // same time.
 //
-// A tenant or scope that is damaged, or whose key the key service refuses, does not keep
-// PruneTokens from the others: it continues, and the error names each. At any other error
-// it stops. The error is [ErrInvalid] if the actor of ctx is not valid, or it joins
+// PruneTokens continues after a tenant or scope that is damaged or whose key the key
+// service refuses, and the error names each. At any other error it stops. The error is [ErrInvalid] if the actor of ctx is not valid, or it joins
 // [ErrConflict] after repeated conflicts with concurrent writes; [audit.ErrNotRecorded]
 // as for [Vault.Put]; and storage, key service and integrity errors of the package
 // comment. The report counts the work that was done.
@@ -100,7 +99,7 @@ func (v *Vault) pruneTenant(ctx context.Context, tenant string, report *PruneRep
 	return errors.Join(failures...)
 }
 
-// pruneScope drops the tokens of a scope that have to go.
+// pruneScope drops the tokens of a scope that are no longer kept.
 func (v *Vault) pruneScope(ctx context.Context, scope string, report *PruneReport) error {
 	for before := report.Tokens; ; {
 		dropped, err := update(ctx, v, store.Query{Scope: scope, Tokens: true}, planPrune)
@@ -115,7 +114,7 @@ func (v *Vault) pruneScope(ctx context.Context, scope string, report *PruneRepor
 	}
 }
 
-// planPrune drops tokens that have to go, and returns their number.
+// planPrune drops tokens that are no longer kept, and returns their number.
 func planPrune(ctx context.Context, st *state, w write) (*plan, int, error) {
 	drop := pruned(st.Tokens, w.time)
 	if len(drop) == 0 {

@@ -30,9 +30,8 @@ type RewrapReport struct {
 // The vault keeps serving meanwhile. Rewrap may be interrupted at any time, even by
 // a crash, and run again; several calls may run concurrently.
 //
-// A key record that is damaged, or that the key service refuses, does not keep Rewrap
-// from the others: it continues, and the error names the tenant of each. At any other
-// error it stops. The error joins storage, key service and integrity errors of the
+// Rewrap continues after a key record that is damaged or that the key service refuses,
+// and the error names the tenant of each. At any other error it stops. The error joins storage, key service and integrity errors of the
 // package comment; the report counts the work that was done.
 func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
 	var report RewrapReport
@@ -122,17 +121,16 @@ type RotateKeysReport struct {
 }
 
 // RotateDataKeys creates a new data key for each tenant whose newest data key is at
-// least olderThan old, and moves all active rows to their tenant's newest key:
-// values, previews, tokens and documents, scope by scope. Earlier versions of secrets stay under
-// the data keys that they were written with.
+// least olderThan old, and moves all active rows to their tenant's newest key: values,
+// previews, tokens and documents, scope by scope. Earlier versions of secrets stay
+// under the data keys that they were written with.
 //
 // The vault keeps serving meanwhile; runners fetch their bundles again, because
 // revisions change. RotateDataKeys may be interrupted at any time, even by a crash,
 // and run again with the same argument: it resumes.
 //
-// A tenant or scope that is damaged, or whose key the key service refuses, does not keep
-// RotateDataKeys from the others: it continues, and the error names each. At any other
-// error it stops. The error is [ErrInvalid] if the actor of ctx is not valid, or it joins
+// RotateDataKeys continues after a tenant or scope that is damaged or whose key the key
+// service refuses, and the error names each. At any other error it stops. The error is [ErrInvalid] if the actor of ctx is not valid, or it joins
 // [ErrConflict] after repeated conflicts with concurrent writes; [audit.ErrNotRecorded]
 // as for [Vault.Put]; and storage, key service and integrity errors of the package
 // comment. The report counts the work that was done.

@@ -30,15 +30,15 @@ const (
 //   - every 30 seconds it stores the times of last use ([Vault.Flush]), and sends
 //     audit sinks the entries that they have missed;
 //   - once a day, if [Options].AuditKeep is set, it drops older audit entries of
-//     all tenants ([Vault.TrimAudit]), for the first time at a random moment 1 to
-//     11 minutes after its start;
-//   - once an hour it drops tokens that have ended ([Vault.PruneTokens]), for the first
-//     time at a random moment 1 to 11 minutes after its start. The actor of ctx is the
-//     author of these changes.
+//     all tenants ([Vault.TrimAudit]);
+//   - once an hour it drops tokens that have ended ([Vault.PruneTokens]).
+//
+// The last two begin at random moments 1 to 11 minutes after the start of Run. The actor
+// of ctx is the author of their changes.
 //
 // When ctx is done, Run does the first of these once more, for at most ten seconds.
-// Cancel ctx after the last request has finished. Failures are logged and the work is retried
-// at its next turn.
+// Cancel ctx after the last request has finished. Failures are logged and the work is
+// retried at its next turn.
 //
 // Each process calls Run once, in a separate goroutine. Run returns an error only if
 // another Run of this vault is in progress, immediately and without a sentinel.

@@ -11,8 +11,8 @@ import (
 
 // Tenants yields the names of all tenants in byte order. It reads them from the store
 // during the iteration, a hundred at a time, so a tenant that is added meanwhile may
-// be missing. [store.Platform] is not a tenant. If the store fails or ctx is done, the iteration ends with an empty name
-// and the error of the store or of ctx.
+// be missing. [store.Platform] is not a tenant. If the store fails or ctx is done, the
+// iteration ends with an empty name and the error of the store or of ctx.
 func (v *Vault) Tenants(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for tenant, err := range tenants(ctx, v.storage) {

@@ -41,7 +41,8 @@ type AdministratorList struct {
 
 // AddAdministrator is the body of POST /v1/administrators.
 type AddAdministrator struct {
-	// Name is 1 to 64 characters from a-z, 0-9 and . _ @ + -, such as a mail address.
+	// Name is 1 to 64 characters from a-z, 0-9 and . _ @ + -, such as an email
+	// address.
 	Name string `json:"name"`
 	// Scopes are 1 to 100 scopes, or "*" for all.
 	Scopes []string `json:"scopes"`

@@ -22,14 +22,14 @@ type AuditEntry struct {
 	Name string `json:"name,omitempty"`
 	// Version is the version of the secret.
 	Version int64 `json:"version,omitempty"`
-	// Token is the id of the runner token that was issued, revoked or used, or of the
-	// administrator's new or removed token.
+	// Token is the id of the runner token that was issued, revoked, dropped or used, or of
+	// the administrator's new or removed token.
 	Token string `json:"token,omitempty"`
 	// Runner is the name of the runner that used the token.
 	Runner string `json:"runner,omitempty"`
 	// Addr is the network address of that runner.
 	Addr string `json:"addr,omitempty"`
-	// Reason is why a token was refused.
+	// Reason is why a token was refused or dropped.
 	Reason string `json:"reason,omitempty"`
 	// Delivered lists the secrets of a bundle in the form SCOPE/NAME@VERSION.
 	Delivered []string `json:"delivered,omitempty"`

@@ -60,8 +60,8 @@ type VersionList struct {
 // member is plaintext, so the client and the server add it where they encode and
 // decode the body.
 type PutSecret struct {
-	// Kind is the issuer of the value: at most 64 bytes without control characters or tokens.
-	// Default: the kind of the active version.
+	// Kind is the issuer of the value: at most 64 bytes without control characters or
+	// tokens. Default: the kind of the active version.
 	Kind string `json:"kind,omitempty"`
 	// Comment describes the version to administrators: at most 1024 bytes without
 	// control characters. Default: the comment of the active version.

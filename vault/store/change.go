@@ -4,7 +4,8 @@ import "github.com/satchelhq/satchel/keyring"
 
 // Change is one atomic write. [Store] applies its parts together, in the order of the
 // fields. Keys, Seals, Insert, Issue, Mint, Docs, StartAudit and Append carry
-// expectations: if one does not hold, Apply returns [ErrConflict]. Empty fields change nothing.
+// expectations: if one does not hold, Apply returns [ErrConflict]. Empty fields change
+// nothing.
 type Change struct {
 	// Keys inserts or replaces key records.
 	Keys []KeyChange

@@ -15,8 +15,8 @@ import (
 // Actor is an administrator, as authenticated by the program that runs the vault.
 type Actor struct {
 	// Name is recorded as the author of writes and in audit entries. At most 256
-	// bytes of UTF-8 without control characters or tokens; otherwise the request is refused.
-	// Default: no author.
+	// bytes of UTF-8 without control characters or tokens; otherwise the request is
+	// refused. Default: no author.
 	Name string
 	// Scopes are the subtrees that the actor may administer: each covers itself and
 	// all scopes below it, and [AllScopes] covers every scope.

@@ -26,7 +26,7 @@ type Limit struct {
 // The defaults leave room for ten thousand runners behind one address, and for some
 // hundred with one token: all start together with two requests each, and a rotation
 // makes all of them send a request at the same time. The limit of a token bounds the
-// audit entries that it can cause; docs/audit.md has the sums.
+// audit entries that it can cause; docs/audit.md has the numbers.
 var (
 	defaultTokenLimit   = Limit{PerSecond: 1, Burst: 1_000}
 	defaultAddressLimit = Limit{PerSecond: 1_000, Burst: 100_000}
@@ -149,8 +149,8 @@ func (l *limiter) settle(p pass, revision string, err error) {
 	}
 }
 
-// addrKey returns the key that an address of addrOf is counted under. IPv6 addresses share
-// the key of their /64, because a host can use all of it.
+// addrKey returns the key that an address of addrOf is counted under. IPv6 addresses
+// share the key of their /64, because a host can use all of it.
 func addrKey(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
