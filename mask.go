@@ -15,7 +15,7 @@ import (
 
 // Mask keeps r up to date until stop is called: it masks every value that the client
 // holds, in use or not, before [Client.Bundle] can return it. The values of all layers
-// count, also if they are shadowed or have expired. A value that the client no longer
+// count, even if they are shadowed or have expired. A value that the client no longer
 // holds, because it was rotated, withdrawn or removed, stays masked for
 // [redact.Options.KeepFor].
 //

@@ -29,8 +29,9 @@ const checkTimeout = time.Minute
 // names, the secrets that the program needs, as in [Options.Require], then a
 // warning for each value that shadows one of an earlier layer, then a warning for each
 // value that is not from a platform and has a reference such as ${OTHER}, which a job
-// would get as this text. Items contain no values. A secret that a layer reports as missing, such as one that a platform
-// requires, is a failure if no other layer has it and a retry cannot help.
+// would get as this text. Items contain no values. A secret that a layer reports as
+// missing, such as one that a platform requires, is a failure if no other layer has it
+// and a retry cannot help.
 func Check(ctx context.Context, layers []bundle.Provider, names ...string) Report {
 	var r Report
 	given := slices.DeleteFunc(slices.Clone(layers), isNil)

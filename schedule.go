@@ -40,9 +40,9 @@ type schedule struct {
 	err       error     // of the last attempt; nil if that succeeded
 	attempts  int       // failures since the last success
 	revoked   bool      // one of these failures was a confirmed revocation
-	// refused is since when each attempt has failed with the same kind of error, if
-	// that is permanent or revoked. doubted is when the first revocation since the
-	// last success was not confirmed yet. Both are otherwise zero.
+	// refused is the time since which each attempt has failed with the same kind of
+	// error, if that is permanent or revoked. doubted is the time of the first
+	// unconfirmed revocation since the last success. Both are otherwise zero.
 	refused, doubted time.Time
 	// expires is when the first secret of the layer's bundle expires, or zero; since
 	// is when that secret's lifetime began.
@@ -141,7 +141,7 @@ func (s schedule) withdrawn(now time.Time, err error) bool {
 	return confirm <= 0 || !s.doubted.IsZero() && now.Sub(s.doubted) >= confirm
 }
 
-// confirmOf returns for how long err must recur before it counts as a revocation.
+// confirmOf returns how long err must recur before it counts as a revocation.
 func confirmOf(err error) time.Duration {
 	if e, ok := errors.AsType[*bundle.FetchError](err); ok && e.Kind == bundle.FetchRevoked {
 		return e.Confirm

@@ -16,14 +16,15 @@ const (
 	// Fresh means that the last refresh succeeded.
 	Fresh State = iota
 	// Stale means that the last refresh failed: the layer keeps its last good
-	// secrets. So it does if the source has withdrawn them and that is not confirmed
-	// yet; see [bundle.FetchError.Confirm].
+	// secrets. It also keeps them while their withdrawal is not confirmed; see
+	// [bundle.FetchError.Confirm].
 	Stale
 	// Outdated means that no refresh succeeded for [Options.MaxStale]. The layer
 	// keeps its last good secrets. Expired secrets leave the bundle in any state.
 	Outdated
-	// Revoked means that the source has withdrawn the secrets for certain. They have left the
-	// bundle, unless [Options.OnRevoked] kept them.
+	// Revoked means that the source has withdrawn the secrets, and has confirmed it
+	// where that is necessary. They have left the bundle, unless [Options.OnRevoked]
+	// kept them.
 	Revoked
 )
 

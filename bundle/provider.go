@@ -30,7 +30,7 @@ type Waiter interface {
 	// Wait blocks until the source differs from last, and returns its current
 	// bundle, or until ctx is done, and returns an error. It may return last
 	// itself after the longest wait that its source allows. A source that has
-	// become unusable differs too, even if that was before the call: Wait returns
+	// become unusable differs too, even if it became so before the call: Wait returns
 	// the error, unless Fetch or Wait has returned one for last already.
 	Wait(ctx context.Context, last *Bundle) (*Bundle, error)
 }
@@ -105,7 +105,7 @@ type FetchError struct {
 	RetryAfter time.Duration
 	// Confirm is how long a source that withdraws the secrets must continue to do so
 	// before a client discards them. It is for an answer that a source may also give
-	// by mistake, for example without its data. It applies to [FetchRevoked] only.
+	// by mistake, for example after it has lost its data. It applies to [FetchRevoked] only.
 	// Default: 0, the first answer counts.
 	Confirm time.Duration
 	// Err is the cause. Its text holds no secret value. Default: nil; the text

@@ -29,8 +29,8 @@ func highestDescriptor() int {
 			return highest
 		}
 	}
-	limit := unix.Rlimit{Cur: maxDescriptor}
-	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // on failure, the largest limit
+	limit := unix.Rlimit{Cur: maxDescriptor} // if Getrlimit fails
+	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
 	for n := int(min(uint64(limit.Cur), maxDescriptor)) - 1; n > 2; n-- { //nolint:unconvert // signed on FreeBSD
 		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err == nil {
 			return n

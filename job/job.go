@@ -99,7 +99,8 @@ type Job struct {
 	Background bool
 	// Logger gets a line for each restart and signal that a rotation causes, for new
 	// secrets that are refused while the job runs, for secrets that are too short to
-	// mask, for output that cannot be written, and for removed files of killed runners. It never gets a value. Default: slog.Default().
+	// mask, for output that cannot be written, and for removed files of killed runners.
+	// It never gets a value. Default: slog.Default().
 	Logger *slog.Logger
 	// Redact has the settings of the masking. KeepFor has no effect: old values stay
 	// masked until the job ends. Default: those of package redact.

@@ -54,13 +54,15 @@ var outages = map[string]outage{
 	"504":                        pageOf(504),
 	"204":                        {handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }},
 	"304 of another revision":    {handler: func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("ETag", `"x"`); w.WriteHeader(304) }},
-	"a redirect to a login page": {handler: http.RedirectHandler("https://login.example.com/", 302).ServeHTTP},
-	"a redirect to itself":       {handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 307) }},
-	"a page":                     {handler: remotetest.Respond("text/html", "<html>")},
-	"other JSON":                 {handler: remotetest.Respond("application/json", `{"status":"ok"}`)},
-	"a cut bundle":               {handler: remotetest.Respond("application/json", `{"version":1,"revision":"r","secrets":[`)},
-	"a bundle of another type":   {handler: remotetest.Respond("text/plain", `{"version":1,"revision":"r","secrets":[]}`)},
-	"nothing":                    {handler: remotetest.Respond("", "")},
+	"a redirect to a login page": {handler: http.RedirectHandler("https://login.example.com/", http.StatusFound).ServeHTTP},
+	"a redirect to itself": {handler: func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+	}},
+	"a page":                   {handler: remotetest.Respond("text/html", "<html>")},
+	"other JSON":               {handler: remotetest.Respond("application/json", `{"status":"ok"}`)},
+	"a cut bundle":             {handler: remotetest.Respond("application/json", `{"version":1,"revision":"r","secrets":[`)},
+	"a bundle of another type": {handler: remotetest.Respond("text/plain", `{"version":1,"revision":"r","secrets":[]}`)},
+	"nothing":                  {handler: remotetest.Respond("", "")},
 	"503 for an hour, says a proxy": {handler: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "3600")
 		w.WriteHeader(503)
@@ -71,7 +73,7 @@ var outages = map[string]outage{
 	}},
 	"a redirect to such a page": {handler: func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "3600")
-		http.Redirect(w, r, "https://status.example.com/", 302)
+		http.Redirect(w, r, "https://status.example.com/", http.StatusFound)
 	}},
 	"a problem of a gateway":           saidBy(401, "about:blank", "revoked"),
 	"another problem of a gateway":     saidBy(403, "https://gateway.example.com/problems/denied", ""),

@@ -5,8 +5,8 @@
 //
 // The parser is strict: it rejects a file that breaks the rules below, with the
 // line and the fix in the error. It is not a shell and executes or expands
-// nothing: $ is an ordinary character, as is a backtick, and an unquoted value extends to the end
-// of the line. Errors never contain a part of a value.
+// nothing: $ is an ordinary character, as is a backtick, and an unquoted value extends
+// to the end of the line. Errors never contain a part of a value.
 //
 //	# A comment has its own line, or follows whitespace.
 //	export TOKEN=abc            # export is allowed and ignored

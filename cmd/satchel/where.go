@@ -55,7 +55,7 @@ func (w *whereFlag) find() (home, error) {
 		return here, nil
 	}
 	if !standard.agrees(here) {
-		return "", fmt.Errorf("%s and %s both have lines of the runner, and they differ; remove them from one, or choose with --dir %s or --dir .", standard.env(), absolute(here.env()), standard)
+		return "", fmt.Errorf("%s and %s both have lines of the runner, and they differ; remove them from one, or choose with --dir . or --dir %s", standard.env(), absolute(here.env()), standard)
 	}
 	return standard, nil
 }

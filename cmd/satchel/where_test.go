@@ -85,7 +85,7 @@ func TestWhere(t *testing.T) {
 			got := p.runner(t, args...)
 			require.NotZero(t, got.code)
 			require.Contains(t, got.errOut, runnerEnv(t)+" and "+filepath.Join(here, ".env")+both)
-			require.Contains(t, got.errOut, "choose with --dir "+string(runnerHome(t))+" or --dir .")
+			require.Contains(t, got.errOut, "choose with --dir . or --dir "+string(runnerHome(t)))
 		}
 		p.runner(t, "check", "--dir", ".").must(t, 0)
 		p.runner(t, "check", "--dir", string(runnerHome(t))).must(t, 0)

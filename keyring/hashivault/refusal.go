@@ -29,9 +29,9 @@ var texts = []struct {
 const badType = "keys of this type cannot bind a context; create one of type aes256-gcm96, aes128-gcm96 or chacha20-poly1305"
 
 // foreign explains a response with a status other than 200 that is not an error of
-// Vault. It may come from a proxy, whose status
-// says nothing about the key or the token. Vault itself sends redirects and successes
-// without a body, the latter from other engines than transit.
+// Vault. It may come from a proxy, whose status says nothing about the key or the token.
+// Vault itself sends redirects and, from engines other than transit, successes without a
+// body.
 func foreign(status int) string {
 	switch {
 	case status < 300:
