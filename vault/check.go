@@ -3,7 +3,6 @@ package vault
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -24,8 +23,9 @@ const tenantsToCheck = 20
 //
 // The error for a tenant whose key is missing is [keyring.ErrNoKey]: a
 // *[bundle.Fault] that names the tenant, the KEKs of its data and those of the
-// keyring. Otherwise, the error is [keyring.ErrMalformed] if a key record cannot be
-// read; other errors are storage errors, and ctx's error if it ends.
+// keyring. A tenant whose rows are damaged does not keep the others from being served, so
+// the error is [keyring.ErrMalformed] only if those of all these tenants are; other errors
+// are storage errors, and ctx's error if it ends.
 func (v *Vault) Check(ctx context.Context) error {
 	if err := CheckKeys(ctx, v.storage, v.keys); err != nil {
 		return fmt.Errorf("checking the keys of the stored data: %w", err)
@@ -44,16 +44,23 @@ func CheckKeys(ctx context.Context, s store.Store, keys *keyring.Keyring) error 
 		}
 		all = append(all, tenant)
 	}
-	var malformed error
+	var damaged error
+	whole := 0
 	for _, tenant := range spread(all, tenantsToCheck) {
 		err := checkTenant(ctx, s, keys, tenant)
-		if errors.Is(err, keyring.ErrMalformed) {
-			malformed = cmp.Or(malformed, err) // the key may be wrong for others too
-		} else if err != nil {
+		switch {
+		case err == nil:
+			whole++
+		case brokenRows(err):
+			damaged = cmp.Or(damaged, err) // the key may be wrong for others too
+		default:
 			return err
 		}
 	}
-	return malformed
+	if whole > 0 {
+		return nil
+	}
+	return damaged
 }
 
 // spread returns n elements of all, evenly spaced, including the first and the last,
@@ -73,17 +80,17 @@ func spread(all []string, n int) []string {
 func checkTenant(ctx context.Context, s store.Store, keys *keyring.Keyring, tenant string) error {
 	snap, err := s.Read(ctx, store.Query{Scope: tenant})
 	if err != nil {
-		return fmt.Errorf("reading from storage: %w", err)
+		return fmt.Errorf("reading tenant %s from storage: %w", nameOf(tenant), err)
 	}
 	configured := keys.KEKs()
 	for _, record := range snap.Keys {
 		under, err := record.KEKs()
 		if err != nil {
-			return fmt.Errorf("key record of tenant %s: %w", tenant, err)
+			return fmt.Errorf("key record of tenant %s: %w", nameOf(tenant), err)
 		}
 		if !slices.ContainsFunc(under, func(id keyring.KEKID) bool { return slices.Contains(configured, id) }) {
 			return &bundle.Fault{
-				Problem: fmt.Sprintf("the data keys of tenant %s are wrapped by %q, but the keyring has %q", tenant, under, configured),
+				Problem: fmt.Sprintf("the data keys of tenant %s are wrapped by %q, but the keyring has %q", nameOf(tenant), under, configured),
 				Setting: "keyring.Options.Retired",
 				Fix:     "use a key that wraps them",
 				Or:      "add it with {keyring.Options.Retired}",

@@ -185,7 +185,7 @@ func (v *Vault) looseRows(ctx context.Context, st *state, q store.DocQuery) ([]s
 	q.Owner = st.scope().Scope
 	rows, err := v.storage.Docs(ctx, q)
 	if err != nil {
-		return nil, &outage{fmt.Errorf("reading documents from storage: %w", err)}
+		return nil, readFailed(fmt.Errorf("reading documents from storage: %w", err))
 	}
 	for _, row := range rows {
 		if row.Owner != q.Owner || row.Space != q.Space || q.Key != "" && row.Key != q.Key {

@@ -50,7 +50,7 @@ type ExportReport struct {
 // default.
 type ExportOptions struct {
 	// Skip names tenants to leave out, such as those that an earlier call reported as
-	// damaged. Default: none.
+	// damaged, each as it is or as in that report. Default: none.
 	Skip []string
 }
 
@@ -98,7 +98,7 @@ func (v *Vault) export(ctx context.Context, w io.Writer, skip []string) (ExportR
 		if err == nil {
 			continue
 		}
-		failures = append(failures, fmt.Errorf("tenant %s: %w", tenant, err))
+		failures = append(failures, fmt.Errorf("tenant %s: %w", nameOf(tenant), err))
 		if !isLocal(err) {
 			return report, errors.Join(failures...)
 		}
@@ -125,13 +125,21 @@ func (v *Vault) tenantsExcept(ctx context.Context, skip []string) ([]string, err
 		all = append(all, tenant)
 	}
 	for _, name := range skip {
-		if !slices.Contains(all, name) {
+		if !slices.ContainsFunc(all, skips(name)) {
 			return nil, fmt.Errorf("%w: %w", ErrInvalid, &bundle.Fault{
 				Problem: fmt.Sprintf("{vault.ExportOptions.Skip} names the tenant %s, which is not stored", clip(name)), Setting: "vault.ExportOptions.Skip",
 			})
 		}
 	}
-	return slices.DeleteFunc(all, func(tenant string) bool { return slices.Contains(skip, tenant) }), nil
+	for _, name := range skip {
+		all = slices.DeleteFunc(all, skips(name))
+	}
+	return all, nil
+}
+
+// skips returns a function that reports whether a name to skip means a tenant.
+func skips(name string) func(tenant string) bool {
+	return func(tenant string) bool { return name == tenant || name == nameOf(tenant) }
 }
 
 // exportLine is one line of the stream's plaintext. Exactly one of its fields is set.
@@ -247,7 +255,18 @@ func (v *Vault) verifiedScope(ctx context.Context, scope string) (*exportScope, 
 	if s.Seal == nil && len(st.History)+len(st.scope().Minted) > 0 {
 		return nil, fmt.Errorf("%w: the scope has rows, but its seal is missing", keyring.ErrTampered)
 	}
-	return s, st.checkAll(ctx, s)
+	if err := st.checkAll(ctx, s); err != nil {
+		return nil, err
+	}
+	for _, h := range s.History {
+		for i := range h.Versions {
+			dropBadNotes(&h.Versions[i])
+		}
+	}
+	for i := range s.Tokens {
+		dropBadTokenNotes(&s.Tokens[i])
+	}
+	return s, nil
 }
 
 // checkAll checks every version, every token and every sealed document of a scope.

@@ -120,7 +120,7 @@ func (v *Vault) opensStored(ctx context.Context) error {
 	if errors.Is(err, keyring.ErrNoKey) {
 		return fmt.Errorf("%w: %w", errNotOpened, err)
 	}
-	if err != nil && !errors.Is(err, keyring.ErrMalformed) {
+	if err != nil && !brokenRows(err) {
 		return err
 	}
 	tried := 0
@@ -129,11 +129,13 @@ func (v *Vault) opensStored(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		var key *keyring.DataKey
 		snap, err := v.storage.Read(ctx, store.Query{Scope: tenant})
-		if err != nil {
+		if err == nil {
+			key, err = v.openNewest(ctx, tenant, snap.Keys)
+		} else if !brokenRows(err) {
 			return fmt.Errorf("reading from storage: %w", err)
 		}
-		key, err := v.openNewest(ctx, tenant, snap.Keys)
 		switch {
 		case err == nil:
 			key.Destroy()

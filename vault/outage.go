@@ -47,13 +47,22 @@ type outage struct{ error }
 
 func (o *outage) Unwrap() error { return o.error }
 
-// outages is a store whose Read, Apply and Ping return their errors as an outage.
+// readFailed returns the error of a read, which is an outage unless the store refuses a
+// damaged row.
+func readFailed(err error) error {
+	if brokenRows(err) {
+		return err
+	}
+	return &outage{err}
+}
+
+// outages is a store whose Read, Apply and Ping mark outages.
 type outages struct{ store.Store }
 
 func (s outages) Read(ctx context.Context, q store.Query) (*store.Snapshot, error) {
 	snap, err := s.Store.Read(ctx, q)
 	if err != nil {
-		return nil, &outage{err}
+		return nil, readFailed(err)
 	}
 	return snap, nil
 }

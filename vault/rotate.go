@@ -49,7 +49,7 @@ func (v *Vault) eachTenant(ctx context.Context, do func(tenant string) error) er
 	for tenant, err := range tenants(ctx, v.storage) {
 		if err == nil {
 			if err = do(tenant); err != nil {
-				err = fmt.Errorf("tenant %s: %w", tenant, err)
+				err = fmt.Errorf("tenant %s: %w", nameOf(tenant), err)
 			}
 		}
 		if err != nil {
@@ -155,7 +155,7 @@ func (v *Vault) rotateTenant(ctx context.Context, tenant string, olderThan time.
 	defer st.close()
 	newest, err := newestRecord(st.Keys)
 	if errors.Is(err, errNoDataKey) {
-		return fmt.Errorf("%w: tenant %s has rows, but no data key", keyring.ErrTampered, tenant)
+		return fmt.Errorf("%w: tenant %s has rows, but no data key", keyring.ErrTampered, nameOf(tenant))
 	}
 	if err != nil {
 		return err

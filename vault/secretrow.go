@@ -107,6 +107,7 @@ func (st *state) apiSecret(ctx context.Context, row store.SecretRow, active int6
 	if err := st.checkSecret(ctx, row); err != nil {
 		return api.Secret{}, err
 	}
+	dropBadNotes(&row)
 	info := api.Secret{
 		Scope: row.Scope, Name: row.Name, Kind: row.Kind, Version: row.Version, Active: row.Version == active, Hidden: row.Hidden,
 		Created: row.Created, Rotated: row.Rotated, Expires: row.Expires, Delivery: bundle.Delivery(row.Delivery), Author: row.Author, Comment: row.Comment,

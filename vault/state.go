@@ -54,7 +54,7 @@ func (st *state) key(ctx context.Context, id [16]byte) (*keyring.DataKey, error)
 		st.opened[id] = key
 		return key, nil
 	}
-	return nil, fmt.Errorf("%w: tenant %s has no record of the data key %x", keyring.ErrTampered, tenant, id)
+	return nil, fmt.Errorf("%w: tenant %s has no record of the data key %x", keyring.ErrTampered, nameOf(tenant), id)
 }
 
 // openMessage opens a message of the given group and context.
@@ -108,7 +108,7 @@ func (v *Vault) openNewest(ctx context.Context, tenant string, records []keyring
 func openKey(ctx context.Context, keys *keyring.Keyring, tenant string, record keyring.Record) (*keyring.DataKey, error) {
 	key, err := keys.OpenKey(ctx, record, keyContext(tenant))
 	if err != nil {
-		return nil, fmt.Errorf("opening the data key of tenant %s: %w", tenant, err)
+		return nil, fmt.Errorf("opening the data key of tenant %s: %w", nameOf(tenant), err)
 	}
 	return key, nil
 }
@@ -178,7 +178,7 @@ type getter func(context.Context, store.Query) (*store.Snapshot, error)
 func (v *Vault) readOnce(ctx context.Context, q store.Query, get getter) (*state, error) {
 	snap, err := get(ctx, q)
 	if err != nil {
-		return nil, &outage{fmt.Errorf("reading from storage: %w", err)}
+		return nil, readFailed(fmt.Errorf("reading from storage: %w", err))
 	}
 	st := &state{Snapshot: snap, keys: v.keys, opened: map[[16]byte]*keyring.DataKey{}}
 	if err := st.verify(ctx, q); err != nil {
@@ -215,13 +215,13 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 		}
 	}
 	if !slices.EqualFunc(st.Path, store.Path(scope), func(s store.ScopeState, want string) bool { return s.Scope == want }) {
-		return fmt.Errorf("%w: the stored path of scope %s is incomplete or has other scopes", keyring.ErrTampered, scope)
+		return fmt.Errorf("%w: the stored path of scope %s is incomplete or has other scopes", keyring.ErrTampered, nameOf(scope))
 	}
 	if !isNumber(st.Last) {
 		return fmt.Errorf("%w: the highest version number of secret %s is %d", keyring.ErrTampered, clip(q.Name), st.Last)
 	}
 	if st.AuditHead != nil && !isNumber(st.AuditHead.Seq) {
-		return fmt.Errorf("%w: the newest entry of the audit chain of tenant %s has number %d", keyring.ErrTampered, st.tenant(), st.AuditHead.Seq)
+		return fmt.Errorf("%w: the newest entry of the audit chain of tenant %s has number %d", keyring.ErrTampered, nameOf(st.tenant()), st.AuditHead.Seq)
 	}
 	for _, row := range st.Versions {
 		if !isNumber(row.Version) || row.Version > st.Last {
@@ -232,7 +232,7 @@ func (st *state) verify(ctx context.Context, q store.Query) error {
 		s := &st.Path[i]
 		if s.Seal == nil {
 			if q.Token != "" || len(s.Secrets)+len(s.Revoked)+len(s.Docs)+len(st.Versions)+len(st.Tokens)+len(st.Below) > 0 || i == 0 && st.AuditHead != nil || st.sealedBelow(i) {
-				return fmt.Errorf("%w: the seal of scope %s is missing", keyring.ErrTampered, s.Scope)
+				return fmt.Errorf("%w: the seal of scope %s is missing", keyring.ErrTampered, nameOf(s.Scope))
 			}
 			continue
 		}

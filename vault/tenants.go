@@ -31,6 +31,15 @@ func tenantsIn(name string) int {
 	return 1
 }
 
+// nameOf returns the name of a stored tenant or scope for a message: as it is, or quoted
+// if no scope can have it.
+func nameOf(scope string) string {
+	if scope == store.Platform || CheckScope(scope) == nil {
+		return scope
+	}
+	return clip(scope)
+}
+
 // tenantsAtATime is how many tenants one read of the store returns.
 const tenantsAtATime = 100
 

@@ -116,7 +116,9 @@ func tokenEnd(t *store.TokenRow) time.Time {
 }
 
 // apiToken returns the public fields of t.
-func apiToken(t *store.TokenRow) api.Token {
+func apiToken(row *store.TokenRow) api.Token {
+	t := *row
+	dropBadTokenNotes(&t)
 	var waived []string
 	if t.Waived != "" {
 		waived = strings.Split(t.Waived, ",")

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/satchelhq/satchel/internal/shared"
+	"github.com/satchelhq/satchel/keyring"
 	"github.com/satchelhq/satchel/vault/store"
 )
 
@@ -96,6 +97,9 @@ func (l *Log) has(ctx context.Context, m *missed) (bool, error) {
 	defer cancel()
 	first := m.rows[0]
 	rows, err := stored{l.store, m.tenant}.above(ctx, first.Seq-1, 1)
+	if errors.Is(err, keyring.ErrMalformed) {
+		return false, nil // a damaged row, which must not stop the other tenants
+	}
 	return len(rows) == 1 && rows[0].Seq == first.Seq && rows[0].MAC == first.MAC, err
 }
 

@@ -1,13 +1,16 @@
 package sqlstore
 
 import (
-	"errors"
+	"fmt"
 	"time"
+
+	"github.com/satchelhq/satchel/keyring"
 )
 
 // Columns are scanned into the types below, because errors of database/sql quote
-// the content of a column.
-var errColumn = errors.New("the column has an unexpected type or length")
+// the content of a column. errColumn is one of the row and not of the database, so that
+// one damaged row does not look like an outage.
+var errColumn = fmt.Errorf("%w: the column has an unexpected type or length", keyring.ErrMalformed)
 
 // integer is an int64 column.
 type integer int64

@@ -21,8 +21,10 @@ var ErrConflict = errors.New("conflicting change")
 // is. It stores times with a precision of microseconds and drops the rest; the zero
 // time stays zero. Strings are valid UTF-8 without NUL; byte slices may have any
 // content. The caller owns the results, and the store keeps no reference to the
-// arguments. If its context is done, a method returns the context's error. Package
-// storetest checks an implementation.
+// arguments. If its context is done, a method returns the context's error. The error for
+// a row that cannot be read, such as one whose MAC has another length, is
+// [keyring.ErrMalformed]; other errors count as an outage of the store. Package storetest
+// checks an implementation.
 type Store interface {
 	// Read returns the rows for q as one consistent snapshot, which shows all or
 	// nothing of every Apply.
