@@ -36,8 +36,9 @@ func (e *PartialError) Unwrap() error { return e.err }
 // its current position: first it verifies the entire stream and every row in it, and
 // then it stores one tenant at a time.
 //
-// Import continues after a tenant that cannot be stored. The report counts the others, and
-// the error is a [*PartialError] with the refused ones. For such a tenant it wraps [ErrConflict] if the tenant exists already, or is created meanwhile;
+// Import continues after a tenant that cannot be stored. The report counts the others,
+// and the error is a [*PartialError] with the refused ones. For such a tenant it wraps
+// [ErrConflict] if the tenant exists already, or is created meanwhile;
 // [keyring.ErrTampered] or [keyring.ErrMalformed] if its rows are damaged; or
 // [keyring.ErrNoKey] if the keyring does not have the KEKs of its data keys.
 //

@@ -44,9 +44,9 @@ type PruneReport struct {
 // PruneTokens drops tokens that have ended, so that the cost of a bundle and of a write
 // does not depend on how many tokens ever existed: a token a day after its expiry, and a
 // revoked token 30 days after its revocation, or earlier if its scope has more than 100
-// of these, starting with those that were revoked first. A token whose revocation is in the future
-// stays. The audit chain keeps what happened to a token, and has an entry for each that
-// was dropped, with the actor of ctx.
+// of these, starting with those that were revoked first. A token whose revocation is in
+// the future stays. The audit chain keeps what happened to a token, and has an entry for
+// each that was dropped, with the actor of ctx.
 //
 // A runner that presents a dropped token is told that it is unknown. A dropped token
 // cannot be put back by an attacker with the database. If a revoked token is dropped from
@@ -58,10 +58,11 @@ type PruneReport struct {
 // same time.
 //
 // PruneTokens continues after a tenant or scope that is damaged or whose key the key
-// service refuses, and the error names each. At any other error it stops. The error is [ErrInvalid] if the actor of ctx is not valid, or it joins
-// [ErrConflict] after repeated conflicts with concurrent writes; [audit.ErrNotRecorded]
-// as for [Vault.Put]; and storage, key service and integrity errors of the package
-// comment. The report counts the work that was done.
+// service refuses, and the error names each. At any other error it stops. The error is
+// [ErrInvalid] if the actor of ctx is not valid, or it joins [ErrConflict] after
+// repeated conflicts with concurrent writes; [audit.ErrNotRecorded] as for [Vault.Put];
+// and storage, key service and integrity errors of the package comment. The report
+// counts the work that was done.
 func (v *Vault) PruneTokens(ctx context.Context) (PruneReport, error) {
 	var report PruneReport
 	if _, err := actor(ctx); err != nil {

@@ -31,8 +31,9 @@ type RewrapReport struct {
 // a crash, and run again; several calls may run concurrently.
 //
 // Rewrap continues after a key record that is damaged or that the key service refuses,
-// and the error names the tenant of each. At any other error it stops. The error joins storage, key service and integrity errors of the
-// package comment; the report counts the work that was done.
+// and the error names the tenant of each. At any other error it stops. The error joins
+// storage, key service and integrity errors of the package comment; the report counts
+// the work that was done.
 func (v *Vault) Rewrap(ctx context.Context) (RewrapReport, error) {
 	var report RewrapReport
 	err := v.eachTenant(ctx, func(tenant string) error { return v.rewrapTenant(ctx, tenant, &report) })
@@ -130,10 +131,11 @@ type RotateKeysReport struct {
 // and run again with the same argument: it resumes.
 //
 // RotateDataKeys continues after a tenant or scope that is damaged or whose key the key
-// service refuses, and the error names each. At any other error it stops. The error is [ErrInvalid] if the actor of ctx is not valid, or it joins
-// [ErrConflict] after repeated conflicts with concurrent writes; [audit.ErrNotRecorded]
-// as for [Vault.Put]; and storage, key service and integrity errors of the package
-// comment. The report counts the work that was done.
+// service refuses, and the error names each. At any other error it stops. The error is
+// [ErrInvalid] if the actor of ctx is not valid, or it joins [ErrConflict] after
+// repeated conflicts with concurrent writes; [audit.ErrNotRecorded] as for [Vault.Put];
+// and storage, key service and integrity errors of the package comment. The report
+// counts the work that was done.
 func (v *Vault) RotateDataKeys(ctx context.Context, olderThan time.Duration) (RotateKeysReport, error) {
 	var report RotateKeysReport
 	if _, err := actor(ctx); err != nil { // before a tenant gets a new key

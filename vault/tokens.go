@@ -185,9 +185,10 @@ func carry(asked, old time.Time, shift time.Duration) time.Time {
 	return stored(asked)
 }
 
-// Tokens returns the tokens of scope itself, oldest first, including revoked and
-// expired ones that were not dropped yet ([Vault.PruneTokens]). The error is [ErrInvalid] if scope is not valid, or one of the storage,
-// key service and integrity errors of the package comment.
+// Tokens returns the tokens of scope itself, oldest first, including revoked and expired
+// ones that were not dropped yet ([Vault.PruneTokens]). The error is [ErrInvalid] if
+// scope is not valid, or one of the storage, key service and integrity errors of the
+// package comment.
 func (v *Vault) Tokens(ctx context.Context, scope string) ([]api.Token, error) {
 	infos, err := v.tokens(ctx, scope)
 	if err != nil {
@@ -213,8 +214,8 @@ func (v *Vault) tokens(ctx context.Context, scope string) ([]api.Token, error) {
 }
 
 // Token returns the token with this id, even if it is revoked or expired. The error is
-// [ErrNotFound] if there is no such token, or if it was dropped ([Vault.PruneTokens]), or one of the storage, key service and
-// integrity errors of the package comment.
+// [ErrNotFound] if there is no such token, or if it was dropped ([Vault.PruneTokens]),
+// or one of the storage, key service and integrity errors of the package comment.
 func (v *Vault) Token(ctx context.Context, id string) (api.Token, error) {
 	v.flush(ctx, recordWithin) // administrators expect to see uses up to now
 	row, err := v.token(ctx, id)
