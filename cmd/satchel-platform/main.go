@@ -13,7 +13,8 @@
 //
 // config.go defines the settings, parse.go reads them, and inspect.go checks the files
 // that they name before anything is created. open.go opens the vault, serve.go serves
-// it, and commands.go and administrators.go have the other commands. docs/platform.md documents the program.
+// it, and commands.go and administrators.go have the other commands. docs/platform.md
+// documents the program.
 package main
 
 import (
