@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/internal/regularfile"
@@ -41,7 +42,7 @@ func Bundle(last *bundle.Bundle, secrets []bundle.Secret, meta *bundle.Meta) (*b
 // file. setting is the name of the optional field for the advice in errors, or empty.
 //
 // Errors are a [*bundle.FetchError]: permanent for a missing, unreadable, irregular or
-// too large file, and otherwise unavailable.
+// too large file and for a path that leads to none, and otherwise unavailable.
 func ReadFile(path string, optional bool, setting string) ([]byte, error) {
 	src, err := regularfile.Read(path, MaxSize)
 	switch {
@@ -77,6 +78,8 @@ func classed(err error, setting string) error {
 		return Permanent(missing)
 	case errors.Is(err, fs.ErrPermission):
 		return Permanent(&bundle.Fault{Err: err, Fix: "give the user of this program read permission"})
+	case errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
+		return Permanent(&bundle.Fault{Err: err, Fix: "check the path, and the links on it"})
 	}
 	return &bundle.FetchError{Kind: bundle.FetchUnavailable, Err: err}
 }

@@ -20,6 +20,9 @@ func TestReadFile_Errors(t *testing.T) {
 	}{
 		{"missing", syscall.ENOENT, bundle.FetchPermanent, "open .env: no such file or directory; create the file, or set Optional"},
 		{"forbidden", syscall.EACCES, bundle.FetchPermanent, "open .env: permission denied; give the user of this program read permission"},
+		{"links in a circle", syscall.ELOOP, bundle.FetchPermanent, "open .env: too many levels of symbolic links; check the path, and the links on it"},
+		{"a file in place of a folder", syscall.ENOTDIR, bundle.FetchPermanent, "open .env: not a directory; check the path, and the links on it"},
+		{"a name that is too long", syscall.ENAMETOOLONG, bundle.FetchPermanent, "open .env: file name too long; check the path, and the links on it"},
 		{"a disk that fails", syscall.EIO, bundle.FetchUnavailable, "open .env: input/output error"},
 		{"too many open files", syscall.EMFILE, bundle.FetchUnavailable, "open .env: too many open files"},
 	} {
