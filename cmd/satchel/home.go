@@ -42,7 +42,11 @@ func (h home) platform(s settings) (*providers.Platform, error) {
 	platform, err := providers.PlatformFromEnv(files...)
 	if err != nil {
 		if errors.Is(err, providers.ErrNotSet) {
-			err = fmt.Errorf("%w\n`satchel setup` writes both lines into %s", err, cmp.Or(h, "FOLDER with --dir FOLDER").env())
+			setup := "satchel setup"
+			if h == "" {
+				setup += " --dir FOLDER"
+			}
+			err = fmt.Errorf("%w\n`%s` writes both lines into %s", err, setup, cmp.Or(h, "FOLDER").env())
 		}
 		return nil, err
 	}

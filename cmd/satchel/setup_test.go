@@ -156,8 +156,10 @@ func TestSetup(t *testing.T) {
 
 	t.Run("revokes a token that cannot be stored", func(t *testing.T) {
 		p := startPlatform(t, needsKey)
-		got := p.runner(t, p.flagsOf("--dir", "missing")...).must(t, codeFailed)
-		require.Contains(t, got.errOut, "writing missing/.env")
+		require.NoError(t, os.Mkdir("folder", 0o700))
+		overwriteFile(t, filepath.Join("folder", ".env"), tokenFileName+"=missing/token\n")
+		got := p.runner(t, p.flagsOf("--dir", "folder")...).must(t, codeFailed)
+		require.Contains(t, got.errOut, "missing/token")
 		tokens, err := p.vault.Tokens(t.Context(), "acme/web")
 		require.NoError(t, err)
 		require.Len(t, tokens, 1)

@@ -63,6 +63,9 @@ func (w *whereFlag) find() (home, error) {
 // standardHome returns the folder that is used without --dir, which may not exist yet.
 func standardHome() (home, error) {
 	config, err := os.UserConfigDir()
+	if err == nil && !filepath.IsAbs(config) {
+		err = errors.New("$HOME is relative")
+	}
 	if err != nil {
 		return "", fmt.Errorf("the user has no configuration folder: %w; set HOME, or name a folder with --dir", err)
 	}
@@ -151,14 +154,14 @@ func absolute(path string) string {
 	return path
 }
 
-// makePrivate creates the standard folder, which only its owner can enter. It changes no
-// other folder.
+// makePrivate creates the folder, which only its owner can enter. If it exists, only the
+// mode of the standard folder changes.
 func (h home) makePrivate() error {
-	if standard, err := standardHome(); err != nil || h != standard {
-		return nil //nolint:nilerr // h is not the standard folder
-	}
 	if err := os.MkdirAll(string(h), 0o700); err != nil {
 		return err
+	}
+	if standard, err := standardHome(); err != nil || h != standard {
+		return nil //nolint:nilerr // h is not the standard folder
 	}
 	return os.Chmod(string(h), 0o700)
 }

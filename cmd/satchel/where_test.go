@@ -64,6 +64,28 @@ func TestWhere(t *testing.T) {
 		p.runner(t, "check", "--dir", "").must(t, codeUsage)
 	})
 
+	t.Run("is created by setup", func(t *testing.T) {
+		p := startPlatform(t)
+		p.setUp(t, "--dir", filepath.Join("new", "folder"))
+		if runtime.GOOS != "windows" {
+			info, err := os.Stat(filepath.Join("new", "folder"))
+			require.NoError(t, err)
+			require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+		}
+		p.runner(t, "check", "--dir", filepath.Join("new", "folder")).must(t, 0)
+	})
+
+	t.Run("is not below a relative HOME", func(t *testing.T) {
+		if runtime.GOOS == "windows" {
+			t.Skip("its variable is another one")
+		}
+		t.Chdir(t.TempDir())
+		t.Setenv("XDG_CONFIG_HOME", "")
+		t.Setenv("HOME", "relative")
+		_, err := standardHome()
+		require.EqualError(t, err, "the user has no configuration folder: $HOME is relative; set HOME, or name a folder with --dir")
+	})
+
 	t.Run("is the current folder if only that has a token", func(t *testing.T) {
 		p := startPlatform(t)
 		p.setUp(t, "--dir", ".")
@@ -130,7 +152,7 @@ func TestWhere(t *testing.T) {
 		got := p.runner(t, p.flagsOf()...).must(t, codeFailed)
 		require.Contains(t, got.errOut, "the user has no configuration folder")
 		require.Contains(t, got.errOut, "set HOME, or name a folder with --dir")
-		require.Contains(t, p.runner(t, "check").must(t, codeFailed).errOut, "`satchel setup` writes both lines into FOLDER with --dir FOLDER")
+		require.Contains(t, p.runner(t, "check").must(t, codeFailed).errOut, "`satchel setup --dir FOLDER` writes both lines into "+filepath.Join("FOLDER", ".env"))
 		overwriteFile(t, ".env", "A_KEY=1\n")
 		t.Setenv(urlName, p.url)
 		t.Setenv(tokenName, token)
