@@ -26,6 +26,14 @@ func (s *Server) Standby(t testing.TB, delay time.Duration) *Server {
 	if err != nil {
 		t.Fatalf("postgrestest: starting a standby: %v", err)
 	}
+	// Only a connected standby gets what s commits before a clean stop.
+	deadline := time.Now().Add(within)
+	for query := "SELECT 1 / count(*) FROM pg_stat_replication WHERE state = 'streaming'"; try(s.DSN(), query) != nil; {
+		if time.Now().After(deadline) {
+			t.Fatalf("postgrestest: the standby is not connected after %s", within)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	return standby
 }
 
