@@ -90,7 +90,8 @@ func (e *TokenError) Error() string {
 //
 //   - [ErrUnchanged], not wrapped, if the runner has the current revision;
 //   - a *[TokenError] if the token is refused;
-//   - [ErrEmpty] if there is no such token, and no tenant either;
+//   - [ErrEmpty] if there is no such token, and no tenant either; a storage error if there
+//     is none and the keyring does not open what is stored;
 //   - [ErrInvalid] if Runner or RemoteAddr is not valid;
 //   - [audit.ErrNotRecorded] if the delivery cannot be recorded, in the chain or in a
 //     sink, and [Options].AuditBestEffort is not set;
@@ -187,6 +188,10 @@ func (v *Vault) confirmUnknown(ctx context.Context, err error) error {
 		return &outage{failed}
 	case empty:
 		return ErrEmpty
+	}
+	notOpened, failed := v.opens.Do(ctx, v.opensStored)
+	if failed = cmp.Or(failed, notOpened); failed != nil {
+		return &outage{failed}
 	}
 	return err
 }

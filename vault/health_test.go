@@ -195,3 +195,26 @@ func TestVault_BootstrapEmpty(t *testing.T) {
 	storage.on = false
 	require.Equal(t, map[string]string{"A": "a"}, f.Values(t, token))
 }
+
+func TestVault_BootstrapReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.MustPut(t, "acme", "A", "a")
+		token := f.MustIssue(t, "acme")
+		other := vaultfixture.Over(t, memstore.New(), keyringtest.NewFake("other"), nil)
+		other.MustPut(t, "acme", "A", "b")
+		require.Equal(t, healthy, f.Health(t.Context()))
+
+		f.Storage.Store = other.Storage.Store
+		time.Sleep(time.Minute) // a check of the keys counts for a minute
+		_, err := f.Bootstrap(t.Context(), token, nil)
+		require.ErrorIs(t, err, keyring.ErrNoKey, "the vault does not call a token unknown that it cannot know")
+		requireReason(t, bootstrapError(t, other, token), vault.TokenUnknown, "the vault with the keys of the data does")
+	})
+}
+
+func bootstrapError(t *testing.T, f *vaultfixture.Fixture, token bundle.Value) error {
+	t.Helper()
+	_, err := f.Bootstrap(t.Context(), token, nil)
+	return err
+}
