@@ -272,8 +272,14 @@ func (v *Vault) verifiedScope(ctx context.Context, scope string) (*exportScope, 
 // checkAll checks every version, every token and every sealed document of a scope.
 func (st *state) checkAll(ctx context.Context, s *exportScope) error {
 	for _, h := range s.History {
+		if bundle.CheckName(h.Name) != nil {
+			return fmt.Errorf("%w: %s is not a name of a secret", keyring.ErrTampered, clip(h.Name))
+		}
 		if !isNumber(h.Last) {
 			return fmt.Errorf("%w: the highest version number of secret %s is %d", keyring.ErrTampered, clip(h.Name), h.Last)
+		}
+		if h.Active != 0 && !slices.ContainsFunc(h.Versions, func(row store.SecretRow) bool { return row.Version == h.Active }) {
+			return fmt.Errorf("%w: the active version of secret %s is %d, which is not stored", keyring.ErrTampered, clip(h.Name), h.Active)
 		}
 		for _, row := range h.Versions {
 			if row.Scope != s.Scope || row.Name != h.Name || row.Version < 1 || row.Version > h.Last {

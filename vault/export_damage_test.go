@@ -23,6 +23,8 @@ var damages = map[string]struct{ edit, names string }{
 	"an edited earlier version":         {"UPDATE secrets SET author = 'mallory' WHERE scope = 'acme' AND name = 'A' AND version = 1", `"A"`},
 	"an edited value":                   {"UPDATE secrets SET message = preview WHERE scope = 'acme' AND name = 'A' AND version = 1", `"A"`},
 	"a version number out of range":     {"UPDATE heads SET last = 9223372036854775807 WHERE scope = 'acme' AND name = 'A'", `"A"`},
+	"an active version of no version":   {"UPDATE heads SET active = 1 WHERE scope = 'acme' AND name = 'D'", `"D"`},
+	"a deleted name that is no name":    {"UPDATE heads SET name = CAST(x'610062' AS TEXT) WHERE scope = 'acme' AND name = 'D'", `"a\x00b"`},
 	"a missing active version":          {"DELETE FROM secrets WHERE scope = 'globex'", "globex"},
 	"an edited token":                   {"UPDATE tokens SET expires = 0 WHERE scope = 'acme/web' AND expires != 0", "acme/web"},
 	"an edited revocation":              {"UPDATE tokens SET revoked = 0 WHERE scope = 'acme/web'", "acme/web"},
