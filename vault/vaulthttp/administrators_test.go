@@ -22,11 +22,11 @@ type newAdminJSON struct {
 	Info  api.Administrator
 }
 
-// named returns an administrators' API for named administrators, and the token of root.
+// named returns an administrators' API for named administrators, and the token of chief.
 func named(t *testing.T, next func(*http.Request) (vaulthttp.Actor, error)) (a *admin, root string) {
 	t.Helper()
 	a = newAdmin(t)
-	token, _, err := a.AddAdministrator(t.Context(), "root", &vault.AdministratorOptions{Scopes: []string{vault.AllScopes}})
+	token, _, err := a.AddAdministrator(t.Context(), "chief", &vault.AdministratorOptions{Scopes: []string{vault.AllScopes}})
 	require.NoError(t, err)
 	a.who = vaulthttp.Authenticate(a.Vault, next)
 	return a, token.Reveal()
@@ -37,7 +37,7 @@ func TestAuthenticate(t *testing.T) {
 		a, root := named(t, nil)
 		as := func(token string) []string { return []string{"Authorization", "Bearer " + token} }
 		added := decode[newAdminJSON](t, a.do(t, "POST", "/v1/administrators", `{"name":"ada@example.com","scopes":["acme/web"]}`, as(root)...), 201)
-		require.Equal(t, "root", added.Info.Author)
+		require.Equal(t, "chief", added.Info.Author)
 		require.Equal(t, added.Token[4:16], added.Info.TokenID)
 
 		decode[api.Secret](t, a.do(t, "PUT", "/v1/secrets/A?scope=acme/web", `{"value":"1"}`, as(added.Token)...), 200)
@@ -56,7 +56,7 @@ func TestAuthenticate(t *testing.T) {
 		require.Equal(t, 204, a.do(t, "DELETE", "/v1/administrators/ada@example.com", "", as(root)...).status)
 		requireRefusal(t, a.do(t, "GET", "/v1/secrets?scope=acme/web", "", as(rotated.Token)...), 401, "Authentication required", "removed")
 		requireRefusal(t, a.do(t, "DELETE", "/v1/administrators/ada@example.com", "", as(root)...), 404, "No such resource", "again")
-		requireRefusal(t, a.do(t, "POST", "/v1/administrators", `{"name":"root","scopes":["acme"]}`, as(root)...), 409, "there is an administrator with this name", "twice")
+		requireRefusal(t, a.do(t, "POST", "/v1/administrators", `{"name":"chief","scopes":["acme"]}`, as(root)...), 409, "there is an administrator with this name", "twice")
 		requireRefusal(t, a.do(t, "POST", "/v1/administrators", `{"name":"eve","scopes":[]}`, as(root)...), 400, `"scopes" has 0 scopes`, "no scope")
 		requireRefusal(t, a.do(t, "POST", "/v1/administrators", `{"name":"eve","scopes":["acme"],"role":"owner"}`, as(root)...), 400, `"role" must be`, "a role")
 		for _, token := range []string{added.Token, rotated.Token, root} {
@@ -65,7 +65,7 @@ func TestAuthenticate(t *testing.T) {
 
 		page := decode[auditJSON](t, a.do(t, "GET", "/v1/audit?tenant=_platform", "", as(root)...), 200)
 		require.Equal(t, "administrator.remove", page.Entries[0].Action)
-		require.Equal(t, "root", page.Entries[0].Actor)
+		require.Equal(t, "chief", page.Entries[0].Actor)
 		require.True(t, decode[verifiedJSON](t, a.do(t, "POST", "/v1/audit/verify?tenant=_platform", "", as(root)...), 200).Intact)
 	})
 
@@ -79,7 +79,7 @@ func TestAuthenticate(t *testing.T) {
 			}
 			a.requireUnchanged(t, "nothing is stored", func() {
 				for _, route := range vaulthttp.AdminRoutes() {
-					target := strings.NewReplacer("{admin}", "root", "{name}", "A", "{id}", id).Replace(route.Path)
+					target := strings.NewReplacer("{admin}", "chief", "{name}", "A", "{id}", id).Replace(route.Path)
 					if route.Required != "" {
 						target += "?" + route.Required + "=acme"
 					}
@@ -102,8 +102,8 @@ func TestAuthenticate(t *testing.T) {
 		for _, request := range [][3]string{
 			{"GET", "/v1/administrators"},
 			{"POST", "/v1/administrators", `{"name":"eve","scopes":["*"]}`},
-			{"POST", "/v1/administrators/root/rotate"},
-			{"DELETE", "/v1/administrators/root"},
+			{"POST", "/v1/administrators/chief/rotate"},
+			{"DELETE", "/v1/administrators/chief"},
 			{"GET", "/v1/audit?tenant=_platform"},
 			{"POST", "/v1/audit/verify?tenant=_platform"},
 		} {
