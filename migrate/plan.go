@@ -94,8 +94,15 @@ func (f *File) Plan(opts *Options) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Path: f.Path, Compared: opts.Bundle != nil, file: f}
+	known := f.names()
+	var references []Entry
+	for _, e := range f.Entries {
+		if classify(e, known).class == ClassReference {
+			references = append(references, e)
+		}
+	}
 	for i := range f.Entries {
-		p.Items = append(p.Items, f.item(i, opts))
+		p.Items = append(p.Items, f.item(i, opts, known, references))
 	}
 	p.checkCuts()
 	return p, nil
@@ -128,8 +135,9 @@ func (f *File) checkNames(opts *Options) error {
 	return nil
 }
 
-// item plans one entry.
-func (f *File) item(i int, opts *Options) Item {
+// item plans one entry. known reports whether a name is in the file, and references are
+// the entries that refer to something.
+func (f *File) item(i int, opts *Options, known func(name string) bool, references []Entry) Item {
 	e := f.Entries[i]
 	item := Item{Name: e.Name, Line: e.Line, EndLine: e.EndLine, Action: ActionKeep, value: e.Value}
 	is := func(found finding) { item.Class, item.Reason = found.class, found.reason }
@@ -143,7 +151,7 @@ func (f *File) item(i int, opts *Options) Item {
 	}
 	included := slices.Contains(opts.Include, e.Name)
 	overwrite := slices.Contains(opts.Overwrite, e.Name)
-	alone := classify(e, f.has)
+	alone := classify(e, known)
 	is(alone)
 	if alone.class == ClassReference && !included && !overwrite {
 		return item // even if the platform has the same text: other tools may need the line
@@ -178,22 +186,26 @@ func (f *File) item(i int, opts *Options) Item {
 	}
 	if item.Action != ActionKeep {
 		item.ByHand = e.ByHand
-		if line := f.referring(e.Name); line != 0 {
+		if line := referring(references, e.Name); line != 0 {
 			item.Reason += fmt.Sprintf("; line %d refers to it", line)
 		}
 	}
 	return item
 }
 
-// has reports whether an entry has this name.
-func (f *File) has(name string) bool {
-	return slices.ContainsFunc(f.Entries, func(e Entry) bool { return e.Name == name })
+// names returns a function that reports whether an entry has a name.
+func (f *File) names() func(name string) bool {
+	names := map[string]bool{}
+	for _, e := range f.Entries {
+		names[e.Name] = true
+	}
+	return func(name string) bool { return names[name] }
 }
 
-// referring returns the line of the first entry with a reference to name, or 0.
-func (f *File) referring(name string) int {
-	for _, e := range f.Entries {
-		if e.Name != name && classify(e, f.has).class == ClassReference && valuecheck.RefersTo(e.Value.Reveal(), name) {
+// referring returns the line of the first of references that refers to name, or 0.
+func referring(references []Entry, name string) int {
+	for _, e := range references {
+		if e.Name != name && valuecheck.RefersTo(e.Value.Reveal(), name) {
 			return e.Line
 		}
 	}

@@ -1,8 +1,10 @@
 package migrate_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,6 +27,16 @@ C_PASSWORD=hunter2$$HOME
 D_PASSWORD=p@$w0rd-hunter2
 `
 
+	t.Run("is looked for once in each entry", func(t *testing.T) {
+		var content strings.Builder
+		for i := range 1000 {
+			fmt.Fprintf(&content, "API_KEY_%d=sk-ant-api03-%040d\nSITE_%d=https://${DOMAIN_%d}\n", i, i, i, i)
+		}
+		path := write(t, ".env", content.String())
+		start := time.Now()
+		require.Len(t, plan(t, path, nil).Items, 2000)
+		require.Less(t, time.Since(start), 15*time.Second, "a large file takes minutes if each entry looks at all others")
+	})
 	t.Run("stays in the file and says why", func(t *testing.T) {
 		p := newPlatform(t)
 		path := write(t, ".env", lines+literals)

@@ -162,6 +162,9 @@ func isVariable(value string, at int, c Context) bool {
 // RefersTo reports whether a value with a reference has one to the variable called
 // name.
 func RefersTo(value, name string) bool {
+	if !strings.Contains(value, name) { // the usual case, without a pattern to compile
+		return false
+	}
 	name = regexp.QuoteMeta(name)
 	return regexp.MustCompile(`\$(?:\{ *[!#]?|\(|(?i:env):)?` + name + `(?:[^A-Za-z0-9_]|$)|%` + name + `%`).MatchString(value)
 }
