@@ -24,6 +24,8 @@
 //   - [Observer] for metrics, and [Vault.Health] for custom health checks;
 //   - [Vault.Check] before it serves, [Vault.Run] while it serves, and
 //     [Vault.Tenants] for recurring work of its own;
+//   - [Vault.AddAdministrator] and [Vault.Administrator] for administrators with tokens
+//     of their own, or another way to authenticate them;
 //   - [Integration] for secrets that are minted when runners need them, and
 //     [Required] and [Vault.Readiness] for secrets that runners cannot work without;
 //   - [audit.Sink], [Vault.VerifyAudit] and [Vault.TrimAudit] for the audit trail;

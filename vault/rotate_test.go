@@ -258,10 +258,7 @@ func TestVault_RotateDataKeys(t *testing.T) {
 		require.NoError(t, err)
 		snap, err := f.Storage.Read(t.Context(), store.Query{Scope: "acme", SealsOnly: true, Below: true})
 		require.NoError(t, err)
-		scopes := []string{"acme"}
-		for _, scope := range snap.Below {
-			scopes = append(scopes, scope)
-		}
+		scopes := append([]string{"acme"}, snap.Below...)
 		require.Greater(t, len(scopes), 4)
 		requireUnderNewest(t, f.Storage, scopes...)
 		require.Zero(t, f.Log.Errors()+other.Log.Errors(), "nothing looked like tampering")
