@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"html"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,8 +39,33 @@ func decodings(s string) []string {
 	if lines, ok := pemLines(s); ok {
 		add(lines)
 	}
+	if strings.Contains(s, "`n") { // as in PowerShell
+		add(strings.NewReplacer("`r`n", "\n", "`n", "\n").Replace(s))
+	}
 	if decoded, _, ok := decodeBinary(s); ok && utf8.ValidString(decoded) && distinct(decoded) > 3 {
 		add(decoded)
+		return all
+	}
+	for _, decoded := range decodedWords(s) {
+		add(decoded)
+	}
+	return all
+}
+
+// decodedWords returns the plain text that is in base64 inside of s, such as the keys of a
+// kubeconfig, or the user and password after "Basic". It leaves out the parts of
+// JSON web tokens, whose claims are seldom secret.
+func decodedWords(s string) (all []string) {
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) && !strings.ContainsRune("+/-_.", r) }) {
+		if len(word) < base64.RawStdEncoding.EncodedLen(minPart) || strings.Contains(word, ".") {
+			continue
+		}
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			if b, err := encoding.DecodeString(word); err == nil && isPlain(b) && distinct(string(b)) > 3 {
+				all = append(all, string(b))
+				break
+			}
+		}
 	}
 	return all
 }
@@ -245,8 +271,8 @@ func unpercent(s string) string {
 	return b.String()
 }
 
-// pemLines returns a PEM block that is stored on one line, with spaces or nothing
-// between its lines, with the usual lines of 64 characters.
+// pemLines returns a PEM block that is stored on one line, with spaces, other separators
+// or nothing between its lines, with the usual lines of 64 characters.
 func pemLines(s string) (lines string, ok bool) {
 	const begin, end, dashes = "-----BEGIN ", "-----END ", "-----"
 	if strings.ContainsAny(s, "\r\n") || !strings.HasPrefix(s, begin) {
@@ -258,12 +284,24 @@ func pemLines(s string) (lines string, ok bool) {
 		return "", false
 	}
 	parts := strings.Fields(body)
+	if !strings.ContainsAny(body, "\\%&<`") { // these begin longer separators
+		parts = strings.FieldsFunc(body, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) && !strings.ContainsRune("+/=", r) })
+	}
 	if len(parts) == 1 {
 		parts = nil
-		for body = strings.TrimSpace(body); len(body) > 64; body = body[64:] {
-			parts = append(parts, body[:64])
-		}
-		parts = append(parts, body)
+		parts = slices.Collect(wrapped(strings.TrimSpace(body), 64))
 	}
 	return begin + label + dashes + "\n" + strings.Join(parts, "\n") + "\n" + end + tail, true
+}
+
+// wrapped yields s in lines of width characters.
+func wrapped(s string, width int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for ; len(s) > width; s = s[width:] {
+			if !yield(s[:width]) {
+				return
+			}
+		}
+		yield(s)
+	}
 }

@@ -51,6 +51,14 @@ func TestRedactor_Decoded(t *testing.T) {
 			"&#xA;":                       oneLine("&#xA;"),
 			"spaces":                      oneLine(" "),
 			"nothing between lines":       oneLine(""),
+			"bars":                        oneLine("|"),
+			"commas":                      oneLine(","),
+			"underscores":                 oneLine("_"),
+			"`n":                          oneLine("`n"),
+			"without its frame":           strings.ReplaceAll(body, "\n", ""),
+			"base64 in YAML":              "users:\n- user:\n    client-key-data: " + in64(block) + "\n",
+			"base64 in a .env file":       "A=1\nKEY=" + in64(block) + "\nB=2",
+			"base64 in a URL":             "https://host.example/?key=" + in64(block),
 			"base64":                      in64(block),
 			"base64 for URLs":             base64.RawURLEncoding.EncodeToString([]byte(block)),
 			"base64 in lines":             in64(block)[:76] + "\n" + in64(block)[76:],
@@ -99,6 +107,20 @@ func TestRedactor_Decoded(t *testing.T) {
 				require.Equal(t, "<[KEY]>", r.String("<"+text+">"), "%s: %s", about, text)
 			}
 		}
+	})
+
+	t.Run("base64 inside of a value is decoded", func(t *testing.T) {
+		for _, before := range []string{"Basic ", "Authorization: Basic ", "//registry.example/:_auth=", "user:", "data:\n  password: "} {
+			r := redact.New(secret("KEY", before+in64("bob:s3cret-Passw0rd")))
+			require.Equal(t, "<[KEY]>", r.String("<bob:s3cret-Passw0rd>"), before)
+		}
+		claims := "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"role":"service_role"}`)) + ".c2lnbmF0dXJl"
+		require.Equal(t, "service_role", redact.New(secret("KEY", claims)).String("service_role"), "claims are no secrets")
+	})
+
+	t.Run("a value is masked as a .env file has it", func(t *testing.T) {
+		r := redact.New(secret("KEY", "pa$s w\"ord\\x9\n-`end\tx"))
+		require.Equal(t, `KEY="[KEY]"`, r.String("KEY=\"pa\\$s w\\\"ord\\\\x9\\n-\\`end\\tx\""))
 	})
 
 	t.Run("data is masked in other encodings of data", func(t *testing.T) {

@@ -17,6 +17,8 @@ const (
 	// minPart is the minimum length of a part of a value, a line or a leaf, that
 	// is masked by itself.
 	minPart = 8
+	// maxWrapped is the maximum length of data whose lines in base64 are masked.
+	maxWrapped = 8 << 10
 	// decodedBase limits the bytes of decoded texts whose forms are added, together
 	// with twice the length of the value: a value can be made to decode to many.
 	decodedBase = 32 << 10
@@ -112,6 +114,16 @@ func (f *formSet) data(s string) {
 	}
 	if base == 64 && !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) }) {
 		return // letters and digits alone are more often a token than encoded data
+	}
+	for _, width := range []int{64, 76} { // as openssl and base64 print a key
+		if len(data) > maxWrapped {
+			break
+		}
+		for line := range wrapped(base64.StdEncoding.EncodeToString([]byte(data)), width) {
+			if len(line) >= minPart {
+				f.add(line)
+			}
+		}
 	}
 	f.add(data)
 	f.add(hex.EncodeToString([]byte(data)))

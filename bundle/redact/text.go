@@ -138,10 +138,11 @@ var entityStyles = []*strings.Replacer{
 
 // shellQuotes quote text as shells print it, without the surrounding quotes.
 var shellQuotes = []func(string) string{
-	strings.NewReplacer(`'`, `'\''`).Replace,                                    // in single quotes
-	strings.NewReplacer(`'`, `'"'"'`).Replace,                                   // the same in another style
-	strings.NewReplacer(`'`, `''`).Replace,                                      // in single quotes of YAML and SQL
-	strings.NewReplacer("\\", "\\\\", `"`, `\"`, "$", `\$`, "`", "\\`").Replace, // in double quotes
+	strings.NewReplacer(`'`, `'\''`).Replace,                                                                        // in single quotes
+	strings.NewReplacer(`'`, `'"'"'`).Replace,                                                                       // the same in another style
+	strings.NewReplacer(`'`, `''`).Replace,                                                                          // in single quotes of YAML and SQL
+	strings.NewReplacer("\\", "\\\\", `"`, `\"`, "$", `\$`, "`", "\\`").Replace,                                     // in double quotes
+	strings.NewReplacer("\\", "\\\\", `"`, `\"`, "$", `\$`, "`", "\\`", "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace, // in double quotes of a .env file
 	shellBackslashes,
 }
 
