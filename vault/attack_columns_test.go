@@ -143,6 +143,7 @@ var columnAttacks = []columnAttack{
 	{column: "satchel_schema.applied", edit: "UPDATE satchel_schema SET applied = 1", because: "The time of a migration is a note for people. Nothing reads it."},
 	{column: "changes.one", edit: "DELETE FROM changes", because: changesDoNotMatter},
 	{column: "changes.newest", edit: "UPDATE changes SET newest = 0", because: changesDoNotMatter},
+	{column: "changes.newest", edit: "UPDATE changes SET newest = 9223372036854775807", because: changesDoNotMatter},
 
 	{column: "data_keys.tenant", edit: "UPDATE data_keys SET tenant = 'initech' WHERE tenant = 'acme'", refuses: everyone},
 	{column: "data_keys.id", edit: "UPDATE data_keys SET id = x'00112233445566778899aabbccddeeff' WHERE tenant = 'acme'", because: "The vault takes the id of a data key from its record, which the data key authenticates. The column only distinguishes records."},

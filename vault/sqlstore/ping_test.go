@@ -46,6 +46,16 @@ func TestStore_Ping(t *testing.T) {
 		require.ErrorContains(t, storage.Ping(t.Context()), "readonly")
 	})
 
+	t.Run("does not depend on the rows that are there", func(t *testing.T) {
+		db := openDB(t, newFile(t))
+		storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
+		require.NoError(t, err)
+		_, err = db.ExecContext(t.Context(), "INSERT INTO probe (number, filler) VALUES (-9223372036854775808, x'00'), (1, x'00'), (9223372036854775807, x'00')")
+		require.NoError(t, err)
+		require.NoError(t, storage.Ping(t.Context()))
+		require.NoError(t, storage.Ping(t.Context()))
+	})
+
 	t.Run("keeps one small row", func(t *testing.T) {
 		file := newFile(t)
 		db := openDB(t, file)

@@ -75,9 +75,11 @@ func (x *tx) apply(ctx context.Context, c *store.Change) error {
 
 // applyExpected carries out the parts of c that can conflict.
 func (x *tx) applyExpected(ctx context.Context, c *store.Change) error {
-	// This statement comes first because it serializes writers in any database.
+	// This statement comes first because it serializes writers in any database. A number
+	// that was edited to the highest must not stop all writes.
 	var number int64
-	err := x.query(ctx, "updating changes", "UPDATE [changes] SET newest = newest + 1 RETURNING newest", nil, func(scan func(...any) error) error {
+	update := fmt.Sprintf("UPDATE [changes] SET newest = CASE WHEN newest < %d THEN newest + 1 ELSE 1 END RETURNING newest", int64(1)<<53)
+	err := x.query(ctx, "updating changes", update, nil, func(scan func(...any) error) error {
 		return scan((*integer)(&number))
 	})
 	if err != nil {
