@@ -61,7 +61,7 @@ var referenceShapes = func() (shapes []referenceShape) {
 	add(runner, 65, "rnt_", alnum)
 	add(runner, 130, "726e745f", "[3-7]", "[0-9a-f]")
 	add(runner, 130, "726E745F", "[3-7]", "[0-9A-F]")
-	add(runner, 86, "cnRuX[z0-3]", third, fourth, first, second)
+	add(runner, 86, "cm50X[z0-3]", third, fourth, first, second)
 	add(runner, 86, "JudF[89]", fourth, first, second, third)
 	add(runner, 86, "ybnRf", first, second, third, fourth)
 	add(admin, 65, "sat_", alnum)

@@ -86,7 +86,7 @@ func TestRedactor_Token(t *testing.T) {
 		body := runner[len(wire.TokenPrefix):]
 		for _, text := range []string{
 			runner[:64], "rnt_", "rnt_id", "current_" + body[:60], "rnt-" + body, "Rnt_" + body, "rnt_" + body[:30] + "-" + body[30:], "rnt_" + body[:60] + "_",
-			"nt_" + body, body, "rnt__" + body, "rnt_ " + body, "sat_" + body[:60], "cnRuX" + body, "726e745f" + body, strings.Repeat("rnt_", 50), strings.Repeat("0", 300),
+			"nt_" + body, body, "rnt__" + body, "rnt_ " + body, "sat_" + body[:60], "cm50X" + body, "726e745f" + body, strings.Repeat("rnt_", 50), strings.Repeat("0", 300),
 		} {
 			require.Equal(t, text, New().String(text))
 		}
@@ -164,7 +164,7 @@ func FuzzToken(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint8(seed), []byte{byte(seed), byte(200 - seed)}, "")
 	}
-	f.Add(uint64(7), uint8(3), []byte{64}, "rnt_"+strings.Repeat("0", 61)+"cnRuXz"+strings.Repeat("MDAw", 30))
+	f.Add(uint64(7), uint8(3), []byte{64}, "rnt_"+strings.Repeat("0", 61)+"cm50Xz"+strings.Repeat("MDAw", 30))
 	f.Fuzz(func(t *testing.T, seed uint64, pieces uint8, sizes []byte, text string) {
 		if len(text) > 200 || len(sizes) > 20 {
 			return // the reference is too slow
