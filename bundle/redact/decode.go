@@ -52,7 +52,7 @@ func decodings(s string) []string {
 	return all
 }
 
-// decodedWords returns the plain text that is in base64 inside of s, such as the keys of a
+// decodedWords returns the plain texts that are in base64 inside of s, such as the keys of a
 // kubeconfig, or the user and password after "Basic". It leaves out the parts of
 // JSON web tokens, whose claims are seldom secret.
 func decodedWords(s string) (all []string) {
@@ -288,7 +288,6 @@ func pemLines(s string) (lines string, ok bool) {
 		parts = strings.FieldsFunc(body, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) && !strings.ContainsRune("+/=", r) })
 	}
 	if len(parts) == 1 {
-		parts = nil
 		parts = slices.Collect(wrapped(strings.TrimSpace(body), 64))
 	}
 	return begin + label + dashes + "\n" + strings.Join(parts, "\n") + "\n" + end + tail, true
