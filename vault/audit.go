@@ -89,7 +89,20 @@ func (v *Vault) verifyAudit(ctx context.Context, tenant string, since *audit.Hea
 		return audit.Head{}, err
 	}
 	defer st.close()
-	return v.audit.Verify(ctx, tenant, v.keyFinder(st), since, visit)
+	head, err := v.audit.Verify(ctx, tenant, v.keyFinder(st), since, visit)
+	if err == nil && head.Seq == 0 {
+		err = st.checkUnaudited()
+	}
+	return head, err
+}
+
+// checkUnaudited returns an error if a tenant without an audit chain has a seal: each
+// write of a seal adds an entry, and a trim leaves one.
+func (st *state) checkUnaudited() error {
+	if st.Path[0].Seal == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: the audit chain of tenant %s is missing", keyring.ErrTampered, nameOf(st.tenant()))
 }
 
 // AuditPage returns up to limit entries of a tenant's audit chain, the newest first:

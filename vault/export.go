@@ -195,7 +195,9 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 		return errors.Join(append(failures, err)...)
 	}
 	defer st.close()
+	entries := 0
 	for row, err := range v.audit.Rows(ctx, tenant, v.keyFinder(st)) {
+		entries++
 		if err == nil {
 			err = out.writeLine(exportLine{Audit: &row})
 		}
@@ -207,6 +209,11 @@ func (v *Vault) exportTenant(ctx context.Context, tenant string, out *exporter, 
 			break
 		}
 		report.AuditEntries++
+	}
+	if entries == 0 {
+		if err := st.checkUnaudited(); err != nil {
+			failures = append(failures, err)
+		}
 	}
 	// Keys come last: data keys are never removed, so those of the rows above are
 	// among them.

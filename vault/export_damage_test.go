@@ -31,6 +31,7 @@ var damages = map[string]struct{ edit, names string }{
 	"an edited audit entry":             {"UPDATE audit SET entry = (SELECT entry FROM audit WHERE tenant = 'acme' AND seq = 4) WHERE tenant = 'acme' AND seq = 5", "audit chain"},
 	"a missing audit entry":             {"DELETE FROM audit WHERE tenant = 'acme' AND seq = 5", "audit chain"},
 	"a missing first audit entry":       {"DELETE FROM audit WHERE tenant = 'globex' AND seq = 1", "audit chain"},
+	"a missing audit chain":             {"DELETE FROM audit WHERE tenant = 'globex'", "audit chain"},
 	"a missing data key":                {"DELETE FROM data_keys WHERE tenant = 'globex'", "globex"},
 	"a damaged data key":                {"UPDATE data_keys SET record = zeroblob(100) WHERE tenant = 'globex'", "globex"},
 	"a scope whose name is not a scope": {"UPDATE seals SET scope = 'acme/../web' WHERE scope = 'acme/web'", "acme/../web"},
