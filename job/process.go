@@ -170,7 +170,7 @@ func (p *process) signal(sig syscall.Signal) {
 // it now. Signals from the terminal reach a job in its foreground directly.
 func (p *process) forward(sig os.Signal) bool {
 	number, ok := signalNumber(sig)
-	if !ok || sentByTerminal(sig) && !p.group {
+	if !ok || sentByTerminal(sig) && !p.group && !sentToLeader(sig) {
 		return ok
 	}
 	if number == int(syscall.SIGTERM) {

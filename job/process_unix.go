@@ -7,6 +7,8 @@ import (
 	"slices"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/satchelhq/satchel/bundle"
 )
 
@@ -24,6 +26,13 @@ func caughtSignals(terminal bool) []os.Signal {
 // sentByTerminal reports whether a terminal sends sig to all its processes.
 func sentByTerminal(sig os.Signal) bool {
 	return sig == syscall.SIGINT || sig == syscall.SIGQUIT || sig == syscall.SIGHUP
+}
+
+// sentToLeader reports whether a terminal sends sig to this process alone: SIGHUP, when it
+// is closed, to the leader of the session. A shell that leads it tells its jobs itself.
+func sentToLeader(sig os.Signal) bool {
+	session, err := unix.Getsid(0)
+	return sig == syscall.SIGHUP && err == nil && session == os.Getpid()
 }
 
 // endsJob reports whether sig is meant to end the job.

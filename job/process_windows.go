@@ -14,6 +14,8 @@ func caughtSignals(bool) []os.Signal { return []os.Signal{os.Interrupt} }
 
 func sentByTerminal(sig os.Signal) bool { return sig == os.Interrupt }
 
+func sentToLeader(os.Signal) bool { return false }
+
 func endsJob(sig os.Signal) bool { return sentByTerminal(sig) }
 
 func signalNumber(sig os.Signal) (int, bool) {

@@ -71,6 +71,14 @@ func TestRunner_Linux(t *testing.T) {
 	})
 }
 
+func TestRunner_Hangup(t *testing.T) {
+	r, _ := startRunnerOnTerminal(t, `trap 'echo got HUP; exit 5' HUP; echo ready; `+waits)
+	r.expect(t, "ready")
+	r.sends(t, syscall.SIGHUP) // as the system does to the leader of the session
+	r.expect(t, "got HUP")
+	require.Equal(t, 5, r.ends(t).ExitStatus())
+}
+
 func TestIgnored_Terminal(t *testing.T) {
 	const script = `echo ready; sleep 0.1; kill -HUP $$; exit 33`
 	r, _ := startRunnerOnTerminal(t, script, "SATCHEL_TEST_SIGNALS=ignore;hup:terminal leave:terminal hup:terminal leave:terminal;hangup")
