@@ -128,9 +128,13 @@ func Huge(size int) http.Handler {
 	})
 }
 
-// Hang returns a handler that sends no response until the client disconnects.
+// Hang returns a handler that never sends a response. It ends when the client
+// disconnects.
 func Hang() http.Handler {
-	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // otherwise the server would respond 200, which can reach a client that is just leaving
+	})
 }
 
 // Trickle returns a handler that responds 200 and then sends a space every interval
@@ -150,7 +154,7 @@ func Trickle(interval time.Duration) http.Handler {
 			select {
 			case <-ticker.C:
 			case <-r.Context().Done():
-				return
+				panic(http.ErrAbortHandler) // as in Hang: the response has no end
 			}
 		}
 	})
