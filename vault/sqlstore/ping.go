@@ -26,7 +26,25 @@ func (s *Store) Ping(ctx context.Context) error {
 		if _, err := x.exec(ctx, "deleting from probe", "DELETE FROM [probe] WHERE number < ?", number); err != nil {
 			return err
 		}
-		_, err := x.exec(ctx, "deleting from probe", "DELETE FROM [probe] WHERE number > ?", number)
-		return err
+		if _, err := x.exec(ctx, "deleting from probe", "DELETE FROM [probe] WHERE number > ?", number); err != nil {
+			return err
+		}
+		return x.tryTables(ctx, number)
 	})
+}
+
+// tryTables fails if the tables of an Apply cannot be written to, for example because a
+// right was revoked. It changes nothing.
+func (x *tx) tryTables(ctx context.Context, number int64) error {
+	for _, table := range []string{"secrets", "heads", "seals", "tokens", "docs"} {
+		if _, err := x.exec(ctx, "writing to "+table, "INSERT INTO ["+table+"] SELECT * FROM ["+table+"] WHERE 1 = 0"); err != nil {
+			return err
+		}
+	}
+	// Every write and every delivery inserts into this table, so a row is inserted.
+	if _, err := x.exec(ctx, "inserting into audit", "INSERT INTO [audit] (tenant, seq, entry, key_id, mac) VALUES ('', ?, ?, ?, ?)", number, []byte{}, make([]byte, 16), make([]byte, 32)); err != nil {
+		return err
+	}
+	_, err := x.exec(ctx, "deleting from audit", "DELETE FROM [audit] WHERE tenant = '' AND seq = ?", number)
+	return err
 }

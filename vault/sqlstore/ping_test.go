@@ -46,6 +46,21 @@ func TestStore_Ping(t *testing.T) {
 		require.ErrorContains(t, storage.Ping(t.Context()), "readonly")
 	})
 
+	t.Run("fails while a table of SQLite cannot be written to", func(t *testing.T) {
+		for about, statement := range map[string]string{
+			"a trigger":       "CREATE TRIGGER no BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END",
+			"a missing table": "ALTER TABLE seals RENAME TO gone",
+		} {
+			file := newFile(t)
+			storage := openStore(t, file)
+			require.NoError(t, storage.Ping(t.Context()))
+			_, err := openDB(t, file).ExecContext(t.Context(), statement)
+			require.NoError(t, err)
+			require.Error(t, storage.Ping(t.Context()), about)
+			require.Error(t, storage.Apply(t.Context(), testChange(1)), about)
+		}
+	})
+
 	t.Run("does not depend on the rows that are there", func(t *testing.T) {
 		db := openDB(t, newFile(t))
 		storage, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite)
@@ -81,6 +96,10 @@ func TestStore_Ping(t *testing.T) {
 		dsn := postgrestest.Schema(t)
 		storage, admin := openPostgres(t, dsn), openPostgresDB(t, dsn)
 		require.NoError(t, storage.Ping(t.Context()))
+		runPostgres(t, admin, "ALTER TABLE satchel_audit ADD CHECK (seq < 0) NOT VALID, ADD CHECK (seq > 0) NOT VALID")
+		require.ErrorContains(t, storage.Ping(t.Context()), "inserting into audit")
+		runPostgres(t, admin, "ALTER TABLE satchel_docs RENAME TO satchel_gone")
+		require.ErrorContains(t, storage.Ping(t.Context()), "writing to docs")
 		runPostgres(t, admin, "ALTER TABLE satchel_probe ADD CHECK (number < 0) NOT VALID")
 		require.ErrorContains(t, storage.Ping(t.Context()), "inserting into probe")
 	})
