@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -72,6 +73,10 @@ func TestRunner_Linux(t *testing.T) {
 }
 
 func TestRunner_Hangup(t *testing.T) {
+	// The runner starts with the default handling of the signal, under nohup, too.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	r, _ := startRunnerOnTerminal(t, `trap 'echo got HUP; exit 5' HUP; echo ready; `+waits)
 	r.expect(t, "ready")
 	r.sends(t, syscall.SIGHUP) // as the system does to the leader of the session
@@ -133,6 +138,7 @@ func startRunnerOnTerminal(t *testing.T, script string, env ...string) (*runner,
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, theirs
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	}, env...)
+	require.NoError(t, theirs.Close()) // then reading ends with the runner
 	r.lines = bufio.NewReader(ours)
 	return r, ours
 }

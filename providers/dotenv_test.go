@@ -11,7 +11,6 @@ import (
 	"github.com/satchelhq/satchel/bundle"
 	"github.com/satchelhq/satchel/bundle/dotenv"
 	"github.com/satchelhq/satchel/providers"
-	"github.com/satchelhq/satchel/providers/internal/local/localtest"
 	"github.com/satchelhq/satchel/providers/providertest"
 )
 
@@ -102,10 +101,8 @@ func TestDotenv(t *testing.T) {
 		refused(t, &providers.Dotenv{Path: dir, Optional: true}, dir+" is a directory; use a regular file")
 	})
 
-	t.Run("classes other read failures as unavailable", func(t *testing.T) {
-		// A file in place of a directory causes an error that is neither a missing
-		// file nor a missing permission.
+	t.Run("rejects a path through a file", func(t *testing.T) {
 		path := filepath.Join(write(t, "file", "A=1"), ".env")
-		localtest.RequireFailure(t, &providers.Dotenv{Path: path}, bundle.FetchUnavailable, path)
+		refused(t, &providers.Dotenv{Path: path, Optional: true}, path+": not a directory; check the path")
 	})
 }

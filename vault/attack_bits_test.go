@@ -32,7 +32,10 @@ func TestAttackBits_Flip(t *testing.T) {
 			genuine := f.Values(t, token)
 			bit := 0
 			done := false
-			f.Storage.OnRead(func(_ store.Query, snap *store.Snapshot) {
+			f.Storage.OnRead(func(q store.Query, snap *store.Snapshot) {
+				if q.Token == "" {
+					return // the vault looks whether its keys open what is stored
+				}
 				b := part(snap)
 				if done = bit >= len(b)*8; !done {
 					b[bit/8] ^= 1 << (bit % 8)

@@ -127,7 +127,7 @@ func TestAddAdministrator(t *testing.T) {
 		}{
 			{[]string{"add", "-data", dir, "-scope", "acme", "ada"}, exitFailed, `adding administrator "ada": conflicting change: there is an administrator with this name; use admin rotate for another token, or another name`},
 			{[]string{"add", "-data", dir, "-scope", "acme", "Ada"}, exitUsage, `the name has 'A'; use a-z, 0-9 and . _ @ + -`},
-			{[]string{"add", "-data", dir, "-scope", "acme", token}, exitUsage, `want 1 to 64 characters`},
+			{[]string{"add", "-data", dir, "-scope", "acme", token}, exitUsage, `the name has 65 bytes; at most 64 are allowed`},
 			{append([]string{"add", "-data", dir}, append(strings.Split(strings.Repeat("-scope acme ", 101), " ")[:202], "bob")...), exitUsage, `-scope has 101 scopes; want 1 to 100`},
 			{[]string{"remove", "-data", dir, "bob"}, exitFailed, `removing administrator "bob": not found; admin list shows all names`},
 			{[]string{"remove", "-data", dir, token}, exitFailed, `not found; admin list shows all names`},
